@@ -1,0 +1,359 @@
+//! Everything that decides a run, as plain data: built once from flags and a file, validated once, saved beside the
+//! results as `config.toml`.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::market::{Period, Symbol};
+
+/// A setting that cannot be used: which one, why, and what to do. Exit code 2.
+#[derive(Debug, Error, Clone, PartialEq)]
+#[error("{field}: {what}; {todo}")]
+pub struct ConfigError {
+    pub field: String,
+    pub what: String,
+    pub todo: String,
+}
+
+impl ConfigError {
+    pub fn new(field: &str, what: impl Into<String>, todo: impl Into<String>) -> ConfigError {
+        ConfigError { field: field.into(), what: what.into(), todo: todo.into() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One process; as many threads as there are cores.
+    Single,
+    /// One MPI rank for the parameter server, the others for the stocks.
+    Parallel,
+}
+
+/// Whether a bar's timestamp names its start or its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum BarLabel {
+    /// Found from the first and last labels of the sessions.
+    Auto,
+    Start,
+    End,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    pub mode: Mode,
+    pub stocks: Vec<Symbol>,
+    /// Training period, first and last day included, dates in New York.
+    pub start_date: NaiveDate,
+    pub end_date: NaiveDate,
+    /// Evaluation period; must not overlap training unless `data.allow_overlap`.
+    pub eval_start: NaiveDate,
+    pub eval_end: NaiveDate,
+    /// Passes over the training period.
+    pub episodes: u32,
+    pub output: PathBuf,
+    /// The one seed from which every random stream is derived.
+    pub seed: u64,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    pub data: DataConfig,
+    pub features: FeatureConfig,
+    pub env: EnvConfig,
+    pub network: NetworkConfig,
+    pub learner: LearnerConfig,
+    pub portfolio: PortfolioConfig,
+    pub evaluation: EvaluationConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// `azure`, `synthetic:MARKET` or a folder; None: Azure where a connection string is set, else the sample market.
+    pub source: Option<String>,
+    /// Azure Blob container.
+    pub container: String,
+    /// Length of a bar in minutes; None: as the data has it.
+    pub bar_minutes: Option<u32>,
+    pub bar_label: BarLabel,
+    /// Keep bars outside 09:30 to 16:00 New York time.
+    pub extended_hours: bool,
+    /// A bad row is an error instead of being counted and left out.
+    pub strict: bool,
+    /// Evaluate on days that were trained on. Such figures say nothing about the future.
+    pub allow_overlap: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureConfig {
+    /// Log returns over these many bars.
+    pub return_bars: Vec<u32>,
+    /// Realised volatility over these many bars.
+    pub volatility_bars: Vec<u32>,
+    /// RSI with Wilder's smoothing, bars. Wilder (1978).
+    pub rsi_bars: u32,
+    /// MACD: fast, slow and signal spans, bars. Appel (1979).
+    pub macd_fast_bars: u32,
+    pub macd_slow_bars: u32,
+    pub macd_signal_bars: u32,
+    /// Bollinger %b: window in bars and width in population standard deviations. Bollinger (2001).
+    pub bollinger_bars: u32,
+    pub bollinger_width: f64,
+    /// Volume z-score window, bars.
+    pub volume_bars: u32,
+    /// Rolling window for correlation, beta and spread to peers, bars.
+    pub relation_bars: u32,
+    /// Scaled features are cut off at this many standard deviations.
+    pub clip_std: f32,
+    /// Bars read ahead of a period so that indicators have settled when it begins.
+    pub warmup_bars: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvConfig {
+    /// Fee per trade, basis points of the traded value.
+    pub fee_bps: f64,
+    /// Distance of a fill from the open, against the trader, basis points.
+    pub slippage_bps: f64,
+    /// No short positions.
+    pub long_only: bool,
+    /// Cash at the start of an evaluation, in the currency of the prices.
+    pub initial_cash: f64,
+    /// An account whose equity falls to this fraction of its positions' value is closed out: ruin.
+    pub maintenance_margin: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Width of a stock's embedding and of the encoder's layers.
+    pub embedding: usize,
+    /// Attention heads; divides `embedding`.
+    pub heads: usize,
+    /// Width of the learned embedding per symbol.
+    pub symbol_embedding: usize,
+    /// Width of the layer after the private features are joined.
+    pub trunk: usize,
+    /// Width of the hidden layer of each head (value, advantage).
+    pub head_hidden: usize,
+    /// Attend to the other stocks. Off: a stock sees only itself.
+    pub attention: bool,
+    /// Separate value and advantage streams. Wang et al. (2016), eq. 9.
+    pub dueling: bool,
+    pub layer_norm: bool,
+    /// Attend to at most this many peers, the nearest by the relationship graph of the training period.
+    pub max_peers: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LearnerConfig {
+    /// Segments of the training period that step side by side. Fewer where the period is short.
+    pub lanes: usize,
+    /// Discount per bar.
+    pub gamma: f64,
+    /// Rewards summed before bootstrapping, bars. Sutton (1988); Hessel et al. (2018).
+    pub n_step: usize,
+    /// Double DQN. van Hasselt, Guez and Silver (2016), eq. 4.
+    pub double: bool,
+    /// Sampled transitions per gradient step and stock.
+    pub batch_size: usize,
+    /// Sampled transitions per new transition. Ape-X used about 0.8.
+    pub replay_ratio: f64,
+    /// Transitions kept per stock.
+    pub replay_capacity: usize,
+    /// New transitions per stock before the first gradient step.
+    pub learning_starts: usize,
+    /// Prioritized replay. Schaul et al. (2016).
+    pub prioritized: bool,
+    pub priority_alpha: f64,
+    /// Importance-sampling exponent at the start; it reaches 1 at the end of the run.
+    pub priority_beta: f64,
+    /// Adam. Kingma and Ba (2015), algorithm 1.
+    pub learning_rate: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_epsilon: f64,
+    /// Gradients are scaled down to this global norm.
+    pub max_grad_norm: f64,
+    /// Gradient steps between copies of the weights to the target network; 0: soft updates by `target_tau`.
+    pub target_every: u64,
+    /// Polyak factor of soft target updates.
+    pub target_tau: f64,
+    /// Ape-X exploration ladder over all actors: epsilon^(1 + alpha i / (actors - 1)). Horgan et al. (2018).
+    pub epsilon: f64,
+    pub epsilon_alpha: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PortfolioConfig {
+    /// Sum of absolute positions over equity.
+    pub gross_limit: f64,
+    /// Absolute sum of signed positions over equity.
+    pub net_limit: f64,
+    /// Absolute position of one stock over equity.
+    pub name_limit: f64,
+    /// Past sessions from which risk per stock is estimated.
+    pub risk_sessions: usize,
+    /// Stocks whose past correlation is above this may not be held in opposite directions.
+    pub identical_correlation: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// Evaluate after every so many episodes; after the last one always.
+    pub every_episodes: u32,
+}
+
+fn date(year: i32, month: u32, day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(year, month, day).expect("a date written in the source")
+}
+
+impl Default for RunConfig {
+    fn default() -> RunConfig {
+        let stocks = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
+        RunConfig {
+            mode: Mode::Single,
+            stocks: stocks.iter().map(|s| s.parse().expect("a symbol in the source")).collect(),
+            start_date: date(2018, 1, 1),
+            end_date: date(2019, 12, 31),
+            eval_start: date(2020, 1, 1),
+            eval_end: date(2020, 12, 31),
+            episodes: 100,
+            output: "results".into(),
+            seed: 1,
+            device: "cpu".into(),
+            data: DataConfig::default(),
+            features: FeatureConfig::default(),
+            env: EnvConfig::default(),
+            network: NetworkConfig::default(),
+            learner: LearnerConfig::default(),
+            portfolio: PortfolioConfig::default(),
+            evaluation: EvaluationConfig::default(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> DataConfig {
+        DataConfig {
+            source: None,
+            container: "stock-data".into(),
+            bar_minutes: None,
+            bar_label: BarLabel::Auto,
+            extended_hours: false,
+            strict: false,
+            allow_overlap: false,
+        }
+    }
+}
+
+impl Default for FeatureConfig {
+    fn default() -> FeatureConfig {
+        FeatureConfig {
+            return_bars: vec![1, 2, 5, 15, 60],
+            volatility_bars: vec![15, 60, 240],
+            rsi_bars: 14,
+            macd_fast_bars: 12,
+            macd_slow_bars: 26,
+            macd_signal_bars: 9,
+            bollinger_bars: 20,
+            bollinger_width: 2.0,
+            volume_bars: 60,
+            relation_bars: 120,
+            clip_std: 5.0,
+            warmup_bars: 480,
+        }
+    }
+}
+
+impl Default for EnvConfig {
+    fn default() -> EnvConfig {
+        EnvConfig {
+            fee_bps: 1.0,
+            slippage_bps: 1.0,
+            long_only: false,
+            initial_cash: 1_000_000.0,
+            maintenance_margin: 0.05,
+        }
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> NetworkConfig {
+        NetworkConfig {
+            embedding: 64,
+            heads: 4,
+            symbol_embedding: 8,
+            trunk: 128,
+            head_hidden: 64,
+            attention: true,
+            dueling: true,
+            layer_norm: true,
+            max_peers: 8,
+        }
+    }
+}
+
+impl Default for LearnerConfig {
+    fn default() -> LearnerConfig {
+        LearnerConfig {
+            lanes: 64,
+            gamma: 0.99,
+            n_step: 3,
+            double: true,
+            batch_size: 256,
+            replay_ratio: 1.0,
+            replay_capacity: 1 << 20,
+            learning_starts: 2_048,
+            prioritized: true,
+            priority_alpha: 0.6,
+            priority_beta: 0.4,
+            learning_rate: 5e-4,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
+            max_grad_norm: 10.0,
+            target_every: 200,
+            target_tau: 0.005,
+            epsilon: 0.4,
+            epsilon_alpha: 7.0,
+        }
+    }
+}
+
+impl Default for PortfolioConfig {
+    fn default() -> PortfolioConfig {
+        PortfolioConfig {
+            gross_limit: 1.0,
+            net_limit: 1.0,
+            name_limit: 0.5,
+            risk_sessions: 20,
+            identical_correlation: 0.98,
+        }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> EvaluationConfig {
+        EvaluationConfig { every_episodes: 10 }
+    }
+}
+
+impl RunConfig {
+    pub fn train_period(&self) -> Period {
+        Period { start: self.start_date, end: self.end_date }
+    }
+
+    pub fn eval_period(&self) -> Period {
+        Period { start: self.eval_start, end: self.eval_end }
+    }
+}

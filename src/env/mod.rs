@@ -1,0 +1,1 @@
+//! Simulated trading: accounts, costs, the environment.

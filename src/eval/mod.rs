@@ -1,0 +1,3 @@
+//! What a policy is worth: the back-test over an evaluation period and its metrics.
+
+pub mod metrics;

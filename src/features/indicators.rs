@@ -1,0 +1,1 @@
+//! Technical indicators, equal to TA-Lib's.

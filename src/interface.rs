@@ -1,0 +1,87 @@
+//! The words in which an environment and an agent talk: [`Action`], [`PrivateState`], [`TimeStep`].
+
+use serde::{Deserialize, Serialize};
+
+/// The position that an agent wants to hold from the next bar's open on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Short,
+    Flat,
+    Long,
+}
+
+impl Action {
+    /// -1, 0 or 1.
+    pub fn direction(self) -> i8 {
+        match self {
+            Action::Short => -1,
+            Action::Flat => 0,
+            Action::Long => 1,
+        }
+    }
+
+    pub fn from_direction(direction: i8) -> Action {
+        match direction {
+            -1 => Action::Short,
+            0 => Action::Flat,
+            1 => Action::Long,
+            _ => panic!("a direction is -1, 0 or 1, not {direction}"),
+        }
+    }
+}
+
+/// The actions an agent may choose from, in the order of the network's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionSet(&'static [Action]);
+
+impl ActionSet {
+    pub fn new(long_only: bool) -> ActionSet {
+        if long_only {
+            ActionSet(&[Action::Flat, Action::Long])
+        } else {
+            ActionSet(&[Action::Short, Action::Flat, Action::Long])
+        }
+    }
+
+    pub fn len(self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn action(self, index: usize) -> Action {
+        self.0[index]
+    }
+
+    /// The network output that stands for a direction; every approved order must be one of the set.
+    pub fn index(self, direction: i8) -> usize {
+        let found = self.0.iter().position(|action| action.direction() == direction);
+        found.unwrap_or_else(|| panic!("direction {direction} is not in the action set"))
+    }
+}
+
+/// What an agent knows of its own account, besides the market: the same for a training lane and for a portfolio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PrivateState {
+    /// -1, 0 or 1.
+    pub position: i8,
+    /// Bars since the position was entered; 0 when flat. Saturates.
+    pub bars_held: u16,
+    /// Signed return since entry, as a fraction of the entry price; 0 when flat.
+    pub unrealized_return: f32,
+}
+
+/// What one step of one account brought.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimeStep {
+    /// Panel row that is now the present.
+    pub t: usize,
+    /// Change of equity over its value one bar earlier, after costs.
+    pub reward_t: f64,
+    /// 0 after ruin, else 1: the ends of sessions and segments are truncations, not terminations.
+    pub discount_t: f64,
+    pub private_t: PrivateState,
+}

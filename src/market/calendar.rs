@@ -1,0 +1,1 @@
+//! Exchange sessions in America/New_York.

@@ -1,0 +1,1 @@
+//! From decoded rows to a clean [`BarSeries`]: bad rows, label convention, sessions, resampling, suspected splits.

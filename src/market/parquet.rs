@@ -1,0 +1,1 @@
+//! File bytes to rows of bars and back.

@@ -1,0 +1,1 @@
+//! Allocation of strategies and capital, and arbitration of orders.

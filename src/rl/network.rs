@@ -1,0 +1,1 @@
+//! The Q-network: a shared encoder, attention over peers, a dueling head.

@@ -1,0 +1,1 @@
+//! Adam over one flat buffer, and gradient clipping by global norm.

@@ -1,0 +1,1 @@
+//! Schedules: exploration ladder, importance exponent, how many gradient steps are due.

@@ -1,0 +1,1 @@
+//! A sum tree over priorities: proportional sampling in logarithmic time.

@@ -1,0 +1,76 @@
+//! One experience, in 32 bytes: row indices instead of observations, because prices do not depend on actions.
+
+use crate::interface::PrivateState;
+
+/// From row `t` with an action to row `t_end` at most n bars later. Plain data of fixed layout.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub struct Transition {
+    /// Panel row of the decision.
+    pub t: u32,
+    /// Sum of the discounted rewards of the bars after t up to `t_end`, in units of the stock's `return_std`.
+    pub reward: f32,
+    /// Discount of the value at `t_end`: gamma^bars, or 0 after ruin.
+    pub discount: f32,
+    pub unrealized_t: f32,
+    pub unrealized_end: f32,
+    pub bars_held_t: u16,
+    pub bars_held_end: u16,
+    pub lane: u16,
+    pub position_t: i8,
+    pub position_end: i8,
+    /// Rows from t to t_end.
+    pub bars: u8,
+    /// Index in the action set of what was really held, after arbitration.
+    pub action: u8,
+    _reserved: [u8; 2],
+}
+
+const _: () = assert!(std::mem::size_of::<Transition>() == 32);
+
+impl Transition {
+    pub fn new(
+        (t, private_t): (usize, PrivateState),
+        action: usize,
+        lane: usize,
+        reward: f64,
+        discount: f64,
+        (t_end, private_end): (usize, PrivateState),
+    ) -> Transition {
+        Transition {
+            t: u32::try_from(t).expect("a panel has fewer than 2^32 rows"),
+            reward: reward as f32,
+            discount: discount as f32,
+            unrealized_t: private_t.unrealized_return,
+            unrealized_end: private_end.unrealized_return,
+            bars_held_t: private_t.bars_held,
+            bars_held_end: private_end.bars_held,
+            lane: u16::try_from(lane).expect("there are fewer than 2^16 lanes"),
+            position_t: private_t.position,
+            position_end: private_end.position,
+            bars: u8::try_from(t_end - t).expect("n-step returns span fewer than 256 bars"),
+            action: u8::try_from(action).expect("there are fewer than 256 actions"),
+            _reserved: [0; 2],
+        }
+    }
+
+    pub fn t_end(&self) -> usize {
+        self.t as usize + usize::from(self.bars)
+    }
+
+    pub fn private_t(&self) -> PrivateState {
+        PrivateState {
+            position: self.position_t,
+            bars_held: self.bars_held_t,
+            unrealized_return: self.unrealized_t,
+        }
+    }
+
+    pub fn private_end(&self) -> PrivateState {
+        PrivateState {
+            position: self.position_end,
+            bars_held: self.bars_held_end,
+            unrealized_return: self.unrealized_end,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Training: preparation of the data, the lockstep loop.
