@@ -1,1 +1,22 @@
+//! An MPI-distributed reinforcement-learning trainer for trading.
+//!
+//! Each layer imports only from the layers on its left:
+//!
+//! ```text
+//! market, config -> features -> env, rl -> portfolio -> dist, eval -> train -> report -> cli -> main
+//! ```
+//!
+//! `env` and `rl` know each other only through [`interface`]. The training loop is
+//! [`train::lockstep`]; read that file first.
 
+pub mod config;
+pub mod dist;
+pub mod env;
+pub mod eval;
+pub mod features;
+pub mod interface;
+pub mod market;
+pub mod portfolio;
+pub mod report;
+pub mod rl;
+pub mod train;
