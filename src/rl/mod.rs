@@ -1,9 +1,12 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
+pub mod agent;
+pub mod n_step;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
 pub mod replay;
+pub mod rng;
 pub mod schedule;
 pub mod state_dict;
 pub mod sum_tree;
