@@ -1,5 +1,6 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
+pub mod n_step;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
