@@ -8,17 +8,16 @@ use rand_chacha::ChaCha8Rng;
 use tch::Device;
 
 use crate::config::RunConfig;
-use crate::env::costs::Costs;
 use crate::env::trading_env::TradingEnv;
-use crate::interface::{ActionSet, PrivateState};
+use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
 use crate::rl::agent::Agent;
-use crate::rl::n_step::NStep;
+use crate::rl::n_step::{Decision, NStep};
 use crate::rl::network::NetworkShape;
 use crate::rl::replay::{Replay, Sample};
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
-use crate::rl::td::TdOutcome;
+use crate::rl::td::{TdOutcome, argmax};
 
 /// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it thinks that is than
 /// holding nothing, in bar standard deviations.
@@ -79,7 +78,6 @@ pub struct Learned {
 struct Lane {
     env: TradingEnv,
     n_step: NStep,
-    private: PrivateState,
     epsilon: f64,
 }
 
@@ -93,7 +91,6 @@ pub struct Worker {
     actions: ActionSet,
     /// Rewards are learned in units of this: the stock's one-bar standard deviation.
     return_std: f64,
-    gamma: f64,
     batch_size: usize,
     explore: ChaCha8Rng,
     sampling: ChaCha8Rng,
@@ -117,9 +114,8 @@ impl Worker {
         let learner = &config.learner;
         let actors = shape.stocks * plan.count;
         let lane = |lane: usize| Lane {
-            env: TradingEnv::new(Costs::new(&config.env), config.env.maintenance_margin),
-            n_step: NStep::new(learner.n_step, learner.gamma),
-            private: PrivateState::default(),
+            env: TradingEnv::new(&config.env),
+            n_step: NStep::new(lane, learner.n_step, learner.gamma),
             epsilon: exploration_epsilon(
                 lane * shape.stocks + stock,
                 actors,
@@ -137,7 +133,6 @@ impl Worker {
             replay: Replay::new(learner.replay_capacity, alpha),
             actions: ActionSet::new(config.env.long_only),
             return_std: f64::from(return_std),
-            gamma: learner.gamma,
             batch_size: learner.batch_size,
             explore: stream(config.seed, Purpose::Exploration, stock),
             sampling: stream(config.seed, Purpose::Replay, stock),
@@ -160,8 +155,6 @@ impl Worker {
     pub fn reset(&mut self) {
         for lane in &mut self.lanes {
             lane.env.reset();
-            lane.n_step.clear();
-            lane.private = PrivateState::default();
         }
     }
 
@@ -169,13 +162,13 @@ impl Worker {
     pub fn propose(&mut self, step: usize, message: &mut [f32]) {
         self.rows.clear();
         self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
-        let privates = self.lanes.iter().map(|lane| lane.private);
+        let privates = self.lanes.iter().map(|lane| lane.env.private_state());
         self.agent.q_values(&self.panel, &self.rows, privates, &mut self.q);
         let choices = self.q.chunks_exact(self.actions.len());
         for ((lane, q), out) in
             self.lanes.iter().zip(choices).zip(message.chunks_exact_mut(Proposal::LEN))
         {
-            let mut choice = greedy(q);
+            let mut choice = argmax(q);
             if self.explore.random::<f64>() < lane.epsilon {
                 choice = self.explore.random_range(0..q.len());
             }
@@ -193,20 +186,15 @@ impl Worker {
             let t = self.plan.row(index, step);
             let now = self.panel.view(t).bar(self.stock);
             let next = self.panel.view(t + 1).bar(self.stock);
-            let (time_step, held) = lane.env.trade(order[0] as i8, &now, &next, t + 1);
-            portfolio_reward += f64::from(order[1]) * time_step.reward_t;
-            let private_tm1 = std::mem::replace(&mut lane.private, time_step.private_t);
-            lane.n_step.push(
-                index,
-                (t, private_tm1),
-                self.actions.index(held),
-                time_step.reward_t / self.return_std,
-                time_step.discount_t,
-                (t + 1, time_step.private_t),
-                &mut |transition| self.replay.push(transition),
-            );
+            let private_t = lane.env.private_state();
+            let step = lane.env.step(order[0] as i8, &now, &next, t + 1);
+            let TimeStep { reward_t, .. } = step.time_step;
+            portfolio_reward += f64::from(order[1]) * reward_t;
+            let decision = Decision { t, private_t, action_t: self.actions.index(step.held) };
+            let learned = TimeStep { reward_t: reward_t / self.return_std, ..step.time_step };
+            lane.n_step.push(decision, &learned, |transition| self.replay.push(transition));
             if last {
-                lane.n_step.truncate(&mut |transition| self.replay.push(transition));
+                lane.n_step.truncate(|transition| self.replay.push(transition));
             }
         }
         portfolio_reward
@@ -230,21 +218,6 @@ impl Worker {
         self.lanes.iter().map(|lane| lane.epsilon).sum::<f64>() / self.lanes.len() as f64
     }
 
-    /// Discount per bar.
-    pub fn gamma(&self) -> f64 {
-        self.gamma
-    }
-}
-
-/// First of the largest values.
-pub fn greedy(q: &[f32]) -> usize {
-    let mut best = 0;
-    for (action, value) in q.iter().enumerate() {
-        if *value > q[best] {
-            best = action;
-        }
-    }
-    best
 }
 
 /// The proposal that stands for a choice of action.
@@ -275,7 +248,7 @@ mod tests {
     #[test]
     fn conviction_is_measured_against_holding_nothing() {
         let q = [0.5, 0.2, 1.0];
-        let proposal = propose(ActionSet::new(false), &q, greedy(&q));
+        let proposal = propose(ActionSet::new(false), &q, argmax(&q));
         assert_eq!(proposal.direction, 1);
         assert!((proposal.conviction - 0.8).abs() < 1e-6);
         let flat = propose(ActionSet::new(true), &[0.3, 0.1], 0);

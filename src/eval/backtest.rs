@@ -25,7 +25,7 @@ impl Backtest {
     pub fn start(stocks: &[Symbol], view: &MarketView<'_>, config: &EnvConfig) -> Backtest {
         let mut backtest = Backtest {
             portfolio: Portfolio::new(stocks.len(), config.initial_cash),
-            costs: Costs::new(config),
+            costs: Costs::of(config),
             maintenance_margin: config.maintenance_margin,
             pending: vec![0.0; stocks.len()],
             closes: vec![0.0; stocks.len()],
@@ -51,12 +51,12 @@ impl Backtest {
     /// Sizes what is traded at the next open, from what is known at the close of `view`. A position is entered, left or
     /// turned when its direction changes; one that is kept is not resized.
     pub fn order(&mut self, view: &MarketView<'_>, orders: &[Order]) {
-        let equity = self.portfolio.equity(&self.closes);
+        let equity = self.portfolio.equity();
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
             let bar = view.bar(stock);
             self.pending[stock] = 0.0;
-            if order.direction == direction(held) || !bar.tradable {
+            if order.direction == self.portfolio.direction(stock) || !bar.tradable {
                 continue;
             }
             // Sized so that the costs are paid out of the allotted capital, too.
@@ -68,7 +68,7 @@ impl Backtest {
 
     /// Goes to the next bar: fills at its open, marks at its close. A stock without a bar keeps its position.
     pub fn advance(&mut self, next: &MarketView<'_>) {
-        let equity_before = self.portfolio.equity(&self.closes);
+        let equity_before = self.portfolio.equity();
         let (mut traded, mut trades) = (0.0, 0);
         for stock in 0..self.pending.len() {
             let bar = next.bar(stock);
@@ -80,13 +80,11 @@ impl Backtest {
             }
         }
         self.mark(next);
-        self.portfolio.age();
-        if self.portfolio.is_ruined(&self.closes, self.maintenance_margin) {
-            let closed = self.portfolio.close_all(&self.closes, &self.costs);
-            traded += closed.value;
-            trades += closed.trades;
+        let gross_value = self.portfolio.gross_value();
+        if self.portfolio.close_out_if_ruined(self.maintenance_margin, &self.costs) {
+            traded += gross_value;
         }
-        let equity = self.portfolio.equity(&self.closes);
+        let equity = self.portfolio.equity();
         let turnover = if equity_before > 0.0 { traded / equity_before } else { 0.0 };
         let reward = if equity_before > 0.0 { equity / equity_before - 1.0 } else { 0.0 };
         self.record(next, reward, turnover, trades);
@@ -94,7 +92,7 @@ impl Backtest {
 
     /// What each stock's agent may know of its position at the close of the present bar.
     pub fn private_state(&self, stock: usize) -> PrivateState {
-        self.portfolio.private_state(stock, self.closes[stock])
+        self.portfolio.private_state(stock)
     }
 
     pub fn into_course(self) -> Course {
@@ -103,14 +101,13 @@ impl Backtest {
 
     fn mark(&mut self, view: &MarketView<'_>) {
         for (stock, close) in self.closes.iter_mut().enumerate() {
-            let latest = view.bar(stock).close;
-            // A stock that has not had its first bar yet has no price, and cannot be held.
-            *close = if latest.is_finite() { latest } else { 0.0 };
+            *close = view.bar(stock).close;
         }
+        self.portfolio.mark(&self.closes);
     }
 
     fn record(&mut self, view: &MarketView<'_>, reward: f64, turnover: f64, trades: u32) {
-        let equity = self.portfolio.equity(&self.closes);
+        let equity = self.portfolio.equity();
         self.peak = self.peak.max(equity);
         let course = &mut self.course;
         course.end_s.push(view.end_s());
@@ -122,7 +119,8 @@ impl Backtest {
         course.drawdown.push(equity / self.peak - 1.0);
         for (stock, &close) in self.closes.iter().enumerate() {
             course.position.push(self.portfolio.shares(stock));
-            course.price.push(close);
+            // A stock that has not had its first bar yet has no price, and is not held.
+            course.price.push(if close.is_nan() { 0.0 } else { close });
         }
     }
 }
@@ -144,14 +142,4 @@ pub fn buy_and_hold<'a>(
         present = next;
     }
     Some(backtest.into_course())
-}
-
-fn direction(shares: f64) -> i8 {
-    if shares > 0.0 {
-        1
-    } else if shares < 0.0 {
-        -1
-    } else {
-        0
-    }
 }

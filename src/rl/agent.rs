@@ -5,16 +5,16 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::network::{NetworkShape, QNetwork};
 use super::replay::Sample;
-use super::td::{TdOutcome, td_outcome};
+use super::td::{TdBatch, TdOutcome, td_outcome};
 use crate::config::LearnerConfig;
 use crate::interface::PrivateState;
-use crate::market::panel::{MarketView, Panel};
+use crate::market::panel::Panel;
 
 /// Numbers in which [`private_features`] tells an agent of its own account.
 pub const PRIVATE_FEATURES: usize = 3;
 
 /// Rewards are in units of a stock's one-bar standard deviation, so errors of a few of them are ordinary.
-const HUBER_DELTA: f32 = 5.0;
+const HUBER_DELTA: f64 = 5.0;
 const CLIP_STD: f32 = 5.0;
 
 /// Position; unrealised return over what a random walk of as many bars would give; logarithm of the bars held.
@@ -143,8 +143,6 @@ impl Agent {
         if self.double {
             let values = no_grad(|| self.online.q_values(&market_t, &self.slot_ids, &private_t));
             copy_out(&values, &mut q_t_selector);
-        } else {
-            q_t_selector.clone_from(&q_t_target);
         }
 
         self.rows.clear();
@@ -160,17 +158,16 @@ impl Agent {
         let actions: Vec<u8> = transitions.iter().map(|x| x.action).collect();
         let rewards: Vec<f32> = transitions.iter().map(|x| x.reward).collect();
         let discounts: Vec<f32> = transitions.iter().map(|x| x.discount).collect();
-        td_outcome(
-            &q_tm1,
-            &actions,
-            &rewards,
-            &discounts,
-            &q_t_selector,
-            &q_t_target,
-            &sample.weights,
-            HUBER_DELTA,
-            outcome,
-        );
+        let batch = TdBatch {
+            q_tm1: &q_tm1,
+            actions_tm1: &actions,
+            rewards_t: &rewards,
+            discounts_t: &discounts,
+            q_t_selector: if self.double { &q_t_selector } else { &q_t_target },
+            q_t_value: &q_t_target,
+            weights: &sample.weights,
+        };
+        td_outcome(&batch, HUBER_DELTA, outcome);
         // The derivative of this sum with respect to the weights is that of the loss.
         let grad_q = self.tensor(&outcome.grad_q, &[-1, self.actions as i64]);
         let surrogate = (values * grad_q).sum(Kind::Float);
@@ -212,11 +209,6 @@ impl Agent {
     fn tensor(&self, values: &[f32], shape: &[i64]) -> Tensor {
         Tensor::from_slice(values).reshape(shape).to_device(self.device)
     }
-}
-
-/// The present row only, for policies that decide bar by bar.
-pub fn row_of(view: &MarketView<'_>) -> [u32; 1] {
-    [u32::try_from(view.t()).expect("a panel has fewer than 2^32 rows")]
 }
 
 fn copy_out(tensor: &Tensor, out: &mut Vec<f32>) {

@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::dataset::Prepared;
 use crate::config::RunConfig;
 use crate::dist::ranks::{to_gathered_order, to_stock_order};
-use crate::dist::worker::{Proposal, greedy, propose};
+use crate::dist::worker::{Proposal, propose};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{Course, Metrics};
@@ -15,6 +15,7 @@ use crate::interface::{ActionSet, PrivateState};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::Limits;
 use crate::rl::agent::Agent;
+use crate::rl::td::argmax;
 
 /// Rows whose market part of the network is computed in one go. What comes out for a row depends on that row only.
 const CHUNK_ROWS: usize = 256;
@@ -119,7 +120,7 @@ impl Seat<'_> {
         let context = self.context.as_ref().expect("made at the first row of the chunk");
         let context = context.narrow(0, chunk_row as i64, 1);
         self.agent.values_in(&context, state, &mut self.q);
-        propose(actions, &self.q, greedy(&self.q))
+        propose(actions, &self.q, argmax(&self.q))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::Limits;
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
-use crate::rl::network::NetworkShape;
+use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
 
@@ -147,7 +147,7 @@ impl<'a> Trainer<'a> {
         };
         let workers: Vec<Worker> = ranks.owned(rank).into_iter().map(worker).collect();
         let root = comm.is_root().then(|| Root {
-            server: Server::new(weights.clone(), &config.learner),
+            server: Server::new(QNetwork::layout_of(&shape), weights.clone(), &config.learner),
             desk: Desk::new(
                 (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
                 stocks,
@@ -165,7 +165,12 @@ impl<'a> Trainer<'a> {
             ranks,
             order: ranks.gathered_order(),
             root,
-            credit: UpdateCredit::new(&config.learner),
+            credit: UpdateCredit::new(
+                config.learner.replay_ratio,
+                config.learner.batch_size,
+                // n-step transitions come n bars late, and there must be one to sample.
+                config.learner.learning_starts.max(plan.count * config.learner.n_step),
+            ),
             proposals: buffer(plan.count * Proposal::LEN),
             orders: buffer(1 + plan.count * ORDER_LEN),
             gradients: buffer(weights.len() + LEARNED_LEN),
@@ -189,7 +194,7 @@ impl<'a> Trainer<'a> {
             self.propose(step)?;
             let stopped = self.decide(step)?;
             self.step(step);
-            for _ in 0..self.credit.due(self.plan.count) {
+            for _ in 0..self.credit.steps_due(self.plan.count) {
                 self.learn()?;
             }
             since += 1;
