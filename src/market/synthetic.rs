@@ -42,19 +42,21 @@ impl SyntheticMarket {
         Ok(SyntheticMarket { name: name.into(), seed })
     }
 
-    /// One-minute bars (regular hours) of `symbol`, one of `market`, over the period. Each stock can be made alone, and
-    /// what it gets does not depend on the period's bounds: a day's bars are the same whichever period they are asked
-    /// for in.
+    /// One-minute bars (regular hours) of `symbol`, one of `market`, over the period. Each stock
+    /// can be made alone, and what it gets does not depend on the period's bounds: a day's bars are
+    /// the same whichever period they are asked for in.
     ///
     /// # Panics
-    /// Where `symbol` is not in `market`, or the market's name is none of [`SyntheticMarket::names`].
+    /// Where `symbol` is not in `market`, or the market's name is none of
+    /// [`SyntheticMarket::names`].
     pub fn bars(&self, market: &[Symbol], symbol: &Symbol, period: &Period) -> BarSeries {
         self.assert_known();
         sample::bars(self.seed, market, symbol, period)
     }
 
-    /// Everything that the bars of `market` depend on, the dates aside: name, seed, stocks in their order, and the
-    /// generator's version and parameters (as a digest). Equal text means equal bars.
+    /// Everything that the bars of `market` depend on, the dates aside: name, seed, stocks in their
+    /// order, and the generator's version and parameters (as a digest). Equal text means equal
+    /// bars.
     pub fn fingerprint(&self, market: &[Symbol]) -> String {
         self.assert_known();
         let stocks: Vec<&str> = market.iter().map(Symbol::as_str).collect();

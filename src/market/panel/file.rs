@@ -1,9 +1,9 @@
-//! The panel's file: Arrow IPC, in record batches of a power of two of rows, so that it is written a few megabytes at a
-//! time and a row is found by a shift. The one place that knows arrow2.
+//! The panel's file: Arrow IPC, in record batches of a power of two of rows, so that it is written
+//! a few megabytes at a time and a row is found by a shift. The one place that knows arrow2.
 //!
-//! Columns: `end_s` int64; `open`, `high`, `low`, `close`, `volume` lists of one double per stock; `tradable` a list of
-//! one byte per stock; `features` a list of stocks x features floats. What they are called and the note stand in the
-//! schema's metadata under [`HEADER_KEY`] as JSON.
+//! Columns: `end_s` int64; `open`, `high`, `low`, `close`, `volume` lists of one double per stock;
+//! `tradable` a list of one byte per stock; `features` a list of stocks x features floats. What
+//! they are called and the note stand in the schema's metadata under [`HEADER_KEY`] as JSON.
 
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Write};
@@ -76,8 +76,9 @@ impl Mapped {
             what: format!("cannot open this panel: {e}"),
             todo: "check that it exists and can be read".into(),
         })?;
-        // SAFETY: a map is unsound where the file changes under it. Panel files are never written in place: `write`
-        // fills a file of another name and renames it, and an older map keeps the older file.
+        // SAFETY: a map is unsound where the file changes under it. Panel files are never written
+        // in place: `write` fills a file of another name and renames it, and an older map keeps the
+        // older file.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| damaged(path, e))?;
         Mapped::read(map).map_err(|what| damaged(path, what))
     }
@@ -123,10 +124,12 @@ impl Batch {
         rows: usize,
         header: &Header,
     ) -> Result<Batch, String> {
-        // SAFETY: the caller has to answer for offsets and text, of which these columns (numbers and lists of fixed size,
-        // by `fields`) have none. That each buffer lies within the file, is aligned for its type and is as long as its
-        // array says is checked by arrow2 itself; that the message lies within the file, by `check_blocks`. Every bit
-        // pattern is a value of these types.
+        // SAFETY: the caller has to answer for offsets and text, of which these columns (numbers
+        // and lists of fixed size, by `fields`) have none. That a column's buffer lies within the
+        // file, is aligned for its type and is as long as its array says is checked by arrow2
+        // itself; that the message lies within the file, by `check_blocks`. Every bit pattern is a
+        // value of these types. Bitmaps of nulls, which arrow2 does not measure, are read where a
+        // null count is above 0; `write`, the one source of files with this header, writes none.
         let chunk = unsafe { mmap_unchecked(metadata, &Default::default(), map, index) }
             .map_err(|e| e.to_string())?;
         let stocks = header.stocks.len();
@@ -160,7 +163,8 @@ fn lists<T: NativeType>(array: &dyn Array, rows: usize, size: usize) -> Result<B
     }
 }
 
-/// Every record batch's message and body must lie within the file. arrow2 trusts the footer in this.
+/// Every record batch's message and body must lie within the file. arrow2 trusts the footer in
+/// this.
 fn check_blocks(metadata: &FileMetadata, bytes: &[u8]) -> Result<(), String> {
     for block in &metadata.blocks {
         let start = usize::try_from(block.offset).ok();
@@ -199,7 +203,7 @@ pub(super) fn write(path: &Path, data: &PanelData) -> Result<(), MarketError> {
         todo: format!(
             "check that {} exists, is writable and has {} MB free",
             folder.display(),
-            (row_bytes(data) * data.end_s.len()).div_ceil(1 << 20) + 1
+            (row_bytes(data) * data.end_s.len()).div_ceil(1 << 20).max(1)
         ),
     };
     let file = tempfile::Builder::new()
@@ -308,138 +312,4 @@ fn check_data(data: &PanelData) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::random_panel;
-    use super::super::{Panel, PanelData};
-    use super::*;
-    use std::time::Instant;
-
-    fn said(result: Result<Panel, MarketError>) -> String {
-        match result {
-            Ok(_) => panic!("the file was accepted"),
-            Err(e) => e.to_string(),
-        }
-    }
-
-    #[test]
-    fn a_damaged_or_foreign_file_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("panel.arrow");
-        Panel::write(&path, &random_panel(200, 2, 3)).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        for length in (0..whole.len()).step_by(7).chain(whole.len() - 12..whole.len()) {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            let message = said(Panel::open(&path));
-            assert!(message.contains("panel.arrow") && message.contains("delete it"), "{message}");
-        }
-        std::fs::write(&path, "timestamp,open,high,low,close,volume\n".repeat(20)).unwrap();
-        assert!(said(Panel::open(&path)).contains("not a usable panel file"));
-        assert!(said(Panel::open(&folder.path().join("none"))).contains("cannot open"));
-    }
-
-    /// The header is told apart from the data: another version, other columns, a wrong number of rows.
-    #[test]
-    fn an_arrow_file_that_is_no_panel_of_this_version_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("panel.arrow");
-        let data = random_panel(200, 2, 3);
-        Panel::write(&path, &data).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        let edits = [
-            ("\"version\":1", "\"version\":9", "panel format 9"),
-            ("\"rows\":200", "\"rows\":201", "wrong length"),
-            ("\"batch_shift\":16", "\"batch_shift\": 6", "record batches are missing"),
-            ("dqn_trader_panel", "dqn_trader_model", "no panel"),
-            ("[\"S0\",\"S1\"]", "[\"S0---S1\"]", "not those of a panel"),
-        ];
-        for (from, to, expected) in edits {
-            std::fs::write(&path, replaced(&whole, from, to)).unwrap();
-            let message = said(Panel::open(&path));
-            assert!(message.contains(expected), "{from}: {message}");
-        }
-    }
-
-    fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-        assert_eq!(from.len(), to.len());
-        let mut bytes = bytes.to_vec();
-        let places: Vec<usize> = (0..bytes.len() - from.len())
-            .filter(|&i| &bytes[i..i + from.len()] == from.as_bytes())
-            .collect();
-        assert!(!places.is_empty(), "{from} is not in the file");
-        for i in places {
-            bytes[i..i + to.len()].copy_from_slice(to.as_bytes());
-        }
-        bytes
-    }
-
-    /// Whatever byte of the framing (all but the numbers) is hit, opening ends in a panel or an error.
-    #[test]
-    fn no_flipped_bit_of_the_metadata_crashes_the_reader() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("panel.arrow");
-        Panel::write(&path, &random_panel(4, 1, 1)).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        let mut refused = 0;
-        for i in 0..whole.len() {
-            for bit in [0, 3, 7] {
-                let mut bytes = whole.clone();
-                bytes[i] ^= 1 << bit;
-                std::fs::write(&path, &bytes).unwrap();
-                match Panel::open(&path) {
-                    Ok(panel) => assert!(panel.rows() == 0 || panel.view(0).bar(0).open != -1.0),
-                    Err(_) => refused += 1,
-                }
-            }
-        }
-        assert!(refused > whole.len() / 10, "{refused} of {}", 3 * whole.len());
-    }
-
-    #[test]
-    fn writing_replaces_the_file_whole_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("panel.arrow");
-        let first = random_panel(100, 2, 3);
-        let second = random_panel(50, 2, 3);
-        Panel::write(&path, &first).unwrap();
-        let old = Panel::open(&path).unwrap();
-        Panel::write(&path, &second).unwrap();
-        assert_eq!(old.view(99).bar(1).close, first.close[199], "an open panel keeps its file");
-        assert_eq!(Panel::open(&path).unwrap().rows(), 50);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        let message = Panel::write(&folder.path().join("missing/panel.arrow"), &first).unwrap_err();
-        assert!(message.to_string().contains("missing exists, is writable and has 1 MB free"));
-    }
-
-    #[test]
-    #[should_panic(expected = "a feature is not finite")]
-    fn a_feature_that_is_not_finite_is_not_written() {
-        let mut data: PanelData = random_panel(2, 1, 1);
-        data.features[1] = f32::NAN;
-        let _ = Panel::write(Path::new("never-written.arrow"), &data);
-    }
-
-    /// Says what writing and opening cost; timings are not asserted.
-    #[test]
-    fn a_large_panel_opens_without_being_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("panel.arrow");
-        let data = random_panel(130_000, 5, 32);
-        let start = Instant::now();
-        Panel::write(&path, &data).unwrap();
-        let written = start.elapsed();
-        let start = Instant::now();
-        let panel = Panel::open(&path).unwrap();
-        let opened = start.elapsed();
-        let size = std::fs::metadata(&path).unwrap().len();
-        println!("{} MB: written in {written:?}, opened in {opened:?}", size >> 20);
-        let held = 130_000 * row_bytes(&data) as u64;
-        assert!((held..held + held / 100).contains(&size), "{size} bytes for {held}");
-        assert_eq!(panel.view(129_999).features(4), &data.features[data.features.len() - 32..]);
-        let mut out = Vec::new();
-        let rows: Vec<u32> = (0..4096u32).map(|i| i * 7919 % 130_000).collect();
-        panel.gather_features(&rows, &[0, 1, 2, 3, 4], &mut out);
-        let start = Instant::now();
-        panel.gather_features(&rows, &[0, 1, 2, 3, 4], &mut out);
-        println!("4096 rows of 5 x 32 features gathered in {:?}", start.elapsed());
-    }
-}
+mod tests;

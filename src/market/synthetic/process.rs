@@ -1,15 +1,18 @@
-//! One component of a log price (a market factor, or what is a stock's own): a day-by-day skeleton that is cheap to walk
-//! from a fixed epoch, and a session's minutes between a day's open and its close.
+//! One component of a log price (a market factor, or what is a stock's own): a day-by-day skeleton
+//! that is cheap to walk from a fixed epoch, and a session's minutes between a day's open and its
+//! close.
 //!
 //! # Why a session that ends at a drawn close gives nothing away
 //!
-//! The skeleton draws a session's return before its minutes. Minutes that are bent towards a close could be betrayed by
-//! their bend; these cannot. Given a session's variances `v_t` and autocorrelations `phi_t`, which are drawn without
-//! regard to direction, the minutes' shocks `e_t` are to be independent N(0, v_t), and then the session's return
-//! `S = sum w_t e_t` is N(0, sum w_t^2 v_t). So S is drawn from that law first (the variances are scaled so that the
-//! sum is the day's GARCH variance) and the shocks from their law given S. The joint law is that of shocks drawn
-//! freely: the construction of a Brownian motion by a Brownian bridge (Glasserman 2003, section 3.1). What a shock is
-//! cannot be foreseen from those before it. What can be, a little, is a minute's size: variances add up to the day's.
+//! The skeleton draws a session's return before its minutes. Minutes that are bent towards a close
+//! could be betrayed by their bend; these cannot. Given a session's variances `v_t` and
+//! autocorrelations `phi_t`, which are drawn without regard to direction, the minutes' shocks `e_t`
+//! are to be independent N(0, v_t), and then the session's return `S = sum w_t e_t` is N(0, sum
+//! w_t^2 v_t). So S is drawn from that law first (the variances are scaled so that the sum is the
+//! day's GARCH variance) and the shocks from their law given S. The joint law is that of shocks
+//! drawn freely: the construction of a Brownian motion by a Brownian bridge (Glasserman 2003,
+//! section 3.1). What a shock is cannot be foreseen from those before it. What can be, a little, is
+//! a minute's size: variances add up to the day's.
 
 use chrono::NaiveDate;
 
@@ -25,13 +28,16 @@ pub struct ProcessParameters {
     pub drift_per_year: f64,
     /// Part of a day's variance that falls between the close and the next open.
     pub overnight: f64,
-    /// GARCH(1,1) of daily variance: weight of yesterday's squared return, and of yesterday's variance.
+    /// GARCH(1,1) of daily variance: weight of yesterday's squared return, and of yesterday's
+    /// variance.
     pub garch_shock: f64,
     pub garch_memory: f64,
-    /// Log volatility within a session wanders as an AR(1) of minutes: its standard deviation and coefficient.
+    /// Log volatility within a session wanders as an AR(1) of minutes: its standard deviation and
+    /// coefficient.
     pub wander_std: f64,
     pub wander_memory: f64,
-    /// The U-shape: volatility at the open and at the close, above midday's 1, and how fast that fades, in sessions.
+    /// The U-shape: volatility at the open and at the close, above midday's 1, and how fast that
+    /// fades, in sessions.
     pub open_rise: f64,
     pub open_fade: f64,
     pub close_rise: f64,
@@ -91,7 +97,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// `annual_volatility`: standard deviation of a year's log return. `key` names the component: a symbol.
+    /// `annual_volatility`: standard deviation of a year's log return. `key` names the component: a
+    /// symbol.
     pub fn new(p: ProcessParameters, annual_volatility: f64, seed: u64, key: &str) -> Process {
         assert!(p.garch_shock + p.garch_memory < 1.0 && p.regime.abs() < 1.0);
         Process {
@@ -103,8 +110,9 @@ impl Process {
         }
     }
 
-    /// The skeleton over consecutive sessions that reach from the epoch to the days wanted. The level is 0 at the epoch,
-    /// and from there the days are walked forwards, and backwards for those before it.
+    /// The skeleton over consecutive sessions that reach from the epoch to the days wanted. The
+    /// level is 0 at the epoch, and from there the days are walked forwards, and backwards for
+    /// those before it.
     pub fn days(&mut self, sessions: &[Session], epoch: NaiveDate) -> Vec<Day> {
         let first = sessions.partition_point(|s| s.date < epoch);
         let mut days = Vec::with_capacity(sessions.len());
@@ -126,7 +134,8 @@ impl Process {
         days
     }
 
-    /// A day from its variance, which becomes the next one's. Bollerslev (1986), eq. 1 with p = q = 1.
+    /// A day from its variance, which becomes the next one's. Bollerslev (1986), eq. 1 with p = q =
+    /// 1.
     fn day(&mut self, session: &Session, variance: &mut f64) -> Day {
         let p = &self.parameters;
         self.daily.seek(session.date);
@@ -196,7 +205,8 @@ impl Process {
         }
     }
 
-    /// Volatility is high at the open, low at midday and rises to the close. Wood, McInish & Ord (1985).
+    /// Volatility is high at the open, low at midday and rises to the close. Wood, McInish & Ord
+    /// (1985).
     fn shape_for(&mut self, minutes: usize) {
         if self.shape.len() == minutes {
             return;
@@ -266,9 +276,9 @@ mod tests {
         assert_eq!(days[0].start, 0.0);
     }
 
-    /// The shocks, each over its own standard deviation, are independent standard normals: their squares average 1,
-    /// neighbours do not correlate, and what came before a minute says nothing about what comes after it, nor does the
-    /// close betray itself in the drift.
+    /// The shocks, each over its own standard deviation, are independent standard normals: their
+    /// squares average 1, neighbours do not correlate, and what came before a minute says nothing
+    /// about what comes after it, nor does the close betray itself in the drift.
     #[test]
     fn the_drawn_close_leaves_no_trace_in_the_minutes() {
         let mut process = Process::new(PLAIN, 0.3, 2, "A");

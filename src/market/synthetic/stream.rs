@@ -1,4 +1,5 @@
-//! Counter-based randomness: what is drawn for a date depends on the seed, the purpose, the key and that date alone.
+//! Counter-based randomness: what is drawn for a date depends on the seed, the purpose, the key and
+//! that date alone.
 
 use chrono::{Datelike, NaiveDate};
 use rand_chacha::ChaCha8Rng;
@@ -8,7 +9,8 @@ use sha2::{Digest, Sha256};
 /// Words of a stream set aside for one date; a session of 1,440 bars takes less than half of them.
 const WORDS_PER_DAY: u128 = 1 << 16;
 
-/// Uniform and normal draws. ChaCha with 8 rounds, keyed by seed and purpose, one stream per key (a stock's symbol).
+/// Uniform and normal draws. ChaCha with 8 rounds, keyed by seed and purpose, one stream per key (a
+/// stock's symbol).
 pub struct Draws {
     rng: ChaCha8Rng,
     /// The second normal of a pair.
@@ -58,8 +60,9 @@ impl Draws {
         radius * cos
     }
 
-    /// A factor of mean 1 for the variance of a normal, which makes it Student's t with 6 degrees of freedom (scaled to
-    /// the same variance): 4 over a chi-squared of 6, which is -2 ln of the product of three uniforms.
+    /// A factor of mean 1 for the variance of a normal, which makes it Student's t with 6 degrees
+    /// of freedom (scaled to the same variance): 4 over a chi-squared of 6, which is -2 ln of the
+    /// product of three uniforms.
     pub fn t6_variance(&mut self) -> f64 {
         -2.0 / (self.uniform() * self.uniform() * self.uniform()).ln()
     }
