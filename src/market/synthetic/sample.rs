@@ -34,8 +34,8 @@ struct Parameters {
     /// Annual volatility of the market factor: a broad index in ordinary years.
     market_volatility: f64,
     own: ProcessParameters,
-    /// Annual volatility of what is a stock's own: with the factor, 25 to 45 % a year, and
-    /// correlations between stocks of 0.15 to 0.55, as large US stocks have.
+    /// Annual volatility of what is a stock's own: with the factor, 23 to 44 % a year, and
+    /// correlations between stocks of 0.1 to 0.55, as large US stocks have.
     own_volatility: (f64, f64),
     beta: (f64, f64),
     /// Part of the leader's own return that the follower takes over a minute later: plain in the
@@ -44,7 +44,7 @@ struct Parameters {
     start_price: (f64, f64),
     /// A stock's usual volume in a full session, shares.
     shares_per_day: (f64, f64),
-    /// Volume grows with volatility to this power, both driven by the arrival of news. Clark (1973).
+    /// Volume grows with volatility to this power; the arrival of news drives both. Clark (1973).
     volume_of_volatility: f64,
     /// Standard deviation of the logarithm of a minute's volume around that.
     volume_noise: f64,
