@@ -10,6 +10,7 @@
 //! [`train::lockstep`]; read that file first.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod dist;
 pub mod env;

@@ -59,9 +59,11 @@ impl Backtest {
             if order.direction == self.portfolio.direction(stock) || !bar.tradable {
                 continue;
             }
-            // Sized so that the costs are paid out of the allotted capital, too.
-            let value = order.weight * equity.max(0.0) / (1.0 + self.costs.rate());
-            let target = f64::from(order.direction) * value / bar.close;
+            // What a share will cost with fee and slippage if it opens where it closed, so that the
+            // costs are paid out of the allotted capital, too.
+            let direction = f64::from(order.direction);
+            let price = self.costs.fill_price(bar.close, 1.0);
+            let target = direction * order.weight * equity.max(0.0) / (price + self.costs.fee(price));
             self.pending[stock] = target - held;
         }
     }

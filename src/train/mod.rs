@@ -5,3 +5,4 @@ pub mod evaluation;
 pub mod lockstep;
 pub mod model;
 pub mod parcel;
+pub mod policy_check;
