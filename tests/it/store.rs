@@ -38,9 +38,11 @@ fn list(store: &dyn Store, name: &str, start: &str, end: &str) -> Vec<DayFile> {
 }
 
 fn azurite() -> String {
-    std::env::var("DQN_TEST_AZURE_CONNECTION_STRING").expect(
-        "DQN_TEST_AZURE_CONNECTION_STRING is not set: run scripts/test.sh, which starts Azurite",
-    )
+    std::env::var("DQN_TEST_AZURE_CONNECTION_STRING").unwrap_or_else(|_| {
+        panic!(
+            "DQN_TEST_AZURE_CONNECTION_STRING is not set: run scripts/test.sh, which starts Azurite"
+        )
+    })
 }
 
 fn account_key(connection_string: &str) -> &str {

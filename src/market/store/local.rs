@@ -174,7 +174,7 @@ fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
 pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> std::io::Result<()> {
     let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
     fs::create_dir_all(folder)?;
-    // `File::create_new` rather than tempfile's own way, which would hide the file from other users.
+    // `File::create_new`, because tempfile's own way hides the file from other users.
     let mut file =
         tempfile::Builder::new().prefix(".part-").make_in(folder, |path| File::create_new(path))?;
     file.write_all(bytes)?;
