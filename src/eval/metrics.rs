@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
 
-/// The course of a portfolio through an evaluation, one entry per bar. The first entry is the start: nothing traded yet.
+/// The course of a portfolio through an evaluation, one entry per bar. The first entry is the
+/// start: nothing traded yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
     pub stocks: Vec<Symbol>,
@@ -38,11 +39,13 @@ pub struct Metrics {
     pub portfolio_return: f64,
     /// Annualised by sqrt(252) from daily returns, ddof 1, risk-free rate 0.
     pub sharpe: Option<f64>,
-    /// The same with the downside deviation below 0 over all days in place of the standard deviation.
+    /// The same with the downside deviation below 0 over all days in place of the standard
+    /// deviation.
     pub sortino: Option<f64>,
     /// Compound annual return over the depth of `max_drawdown`.
     pub calmar: Option<f64>,
-    /// At most 0; from the initial equity on, at the ends of days. [`Course::drawdown`] is per bar and can be deeper.
+    /// At most 0; from the initial equity on, at the ends of days. [`Course::drawdown`] is per bar
+    /// and can be deeper.
     pub max_drawdown: f64,
     /// Annualised standard deviation of daily returns.
     pub volatility: Option<f64>,
@@ -69,8 +72,9 @@ pub struct DailyMetrics {
 
 const DAYS_PER_YEAR: f64 = 252.0;
 
-/// Of simple daily returns, as empyrical has them, annualised with 252 days and risk-free rate 0. With fewer than two
-/// days everything but `max_drawdown` is None (empyrical gives a Calmar ratio for one day, which says nothing).
+/// Of simple daily returns, as empyrical has them, annualised with 252 days and risk-free rate 0.
+/// With fewer than two days everything but `max_drawdown` is None (empyrical gives a Calmar ratio
+/// for one day, which says nothing).
 ///
 /// # Panics
 /// If a return is not finite.
@@ -93,7 +97,7 @@ pub fn of_daily_returns(returns: &[f64]) -> DailyMetrics {
     DailyMetrics {
         sharpe: ratio(mean, std).map(|ratio| ratio * year),
         sortino: ratio(mean, downside).map(|ratio| ratio * year),
-        calmar: ratio(annual_return, -max_drawdown),
+        calmar: ratio(annual_return, -max_drawdown).filter(|_| final_value >= 0.0),
         max_drawdown,
         volatility: Some(std * year),
     }
@@ -105,7 +109,8 @@ fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
     (denominator > 0.0 && ratio.is_finite()).then_some(ratio)
 }
 
-/// The lowest value relative to the highest before it, less 1, of one unit that earned `returns`; and its final value.
+/// The lowest value relative to the highest before it, less 1, of one unit that earned `returns`;
+/// and its final value.
 fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
     let (mut value, mut peak, mut deepest) = (1.0, 1.0, 0.0);
     for r in returns {
@@ -117,8 +122,9 @@ fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
 }
 
 impl Course {
-    /// Simple returns from the last equity of one New York day to that of the next, the first from the initial equity.
-    /// Days are those of the entries after the first. After equity has fallen to 0 or below nothing is earned or lost.
+    /// Simple returns from the last equity of one New York day to that of the next, the first from
+    /// the initial equity. Days are those of the entries after the first. After equity has fallen
+    /// to 0 or below nothing is earned or lost.
     pub fn daily_returns(&self) -> Vec<f64> {
         let Some(&initial) = self.equity.first() else { return Vec::new() };
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
@@ -139,7 +145,8 @@ impl Course {
         closes.into_iter().map(day_return).collect()
     }
 
-    /// Mean over the bars after the first of gross position value over equity, bars without equity left out.
+    /// Mean over the bars after the first of gross position value over equity, bars without equity
+    /// left out.
     fn exposure(&self) -> f64 {
         let stocks = self.stocks.len();
         let (mut sum, mut bars) = (0.0, 0);
@@ -180,7 +187,8 @@ fn new_york_date(end_s: i64) -> NaiveDate {
 
 impl Metrics {
     /// # Panics
-    /// If columns differ in length, a number is not finite, or the course is empty or begins without equity.
+    /// If columns differ in length, a number is not finite, or the course is empty or begins
+    /// without equity.
     pub fn of(course: &Course) -> Metrics {
         course.assert_consistent();
         let (Some(&first), Some(&last)) = (course.equity.first(), course.equity.last()) else {
@@ -245,8 +253,8 @@ mod tests {
         }
     }
 
-    /// Two stocks; bars end at 15:30 and 16:00 in New York on 2020-03-06 and, after the clocks changed, on 2020-03-09;
-    /// the last at 21:30 that evening, which is the next day in UTC.
+    /// Two stocks; bars end at 15:30 and 16:00 in New York on 2020-03-06 and, after the clocks
+    /// changed, on 2020-03-09; the last at 21:30 that evening, which is the next day in UTC.
     fn course(equity: [f64; 5]) -> Course {
         let mut reward = vec![0.0];
         reward.extend(equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0));
@@ -318,7 +326,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "equity is finite")]
-    fn a_number_that_is_none_is_a_mistake() {
+    fn a_value_that_is_not_a_number_is_a_mistake() {
         Metrics::of(&course([100.0, f64::NAN, 100.0, 100.0, 100.0]));
     }
 }

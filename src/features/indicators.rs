@@ -1,11 +1,12 @@
-//! Technical indicators, equal to TA-Lib's (0.6 and later, default compatibility, no unstable period).
+//! Technical indicators, equal to TA-Lib's (0.8.1, default compatibility, no unstable period).
 //!
-//! Each is a struct that takes one value at a time and gives None until it is defined; the functions over whole
-//! series run the same structs.
+//! Each is a struct that takes one value at a time and gives None until it is defined; the
+//! functions over whole series run the same structs.
 
 use super::rolling::{Moments, Window};
 
-/// Exponential moving average with weight 2 / (period + 1), started at the mean of the first `period` values.
+/// Exponential moving average with weight 2 / (period + 1), started at the mean of the first
+/// `period` values.
 #[derive(Clone, Debug)]
 pub struct Ema {
     period: usize,
@@ -64,14 +65,15 @@ impl RollingStd {
     }
 }
 
-/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib it is 0 where the price
-/// never moved.
+/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib it is 0
+/// where the price never moved.
 #[derive(Clone, Debug)]
 pub struct Rsi {
     period: usize,
     previous: Option<f64>,
     changes: usize,
-    /// Sums of rises and falls while fewer than `period` changes were seen, then their smoothed means.
+    /// Sums of rises and falls while fewer than `period` changes were seen, then their smoothed
+    /// means.
     gain: f64,
     loss: f64,
 }
@@ -113,9 +115,9 @@ pub struct MacdValue {
     pub histogram: f64,
 }
 
-/// MACD. Appel (1979). As in TA-Lib both averages begin at the same value, the slow period's last: the fast one is
-/// started at the mean of the `fast` values up to there, and a fast period longer than the slow one changes places
-/// with it.
+/// MACD. Appel (1979). As in TA-Lib both averages begin at the same value, the slow period's last:
+/// the fast one is started at the mean of the `fast` values up to there, and a fast period longer
+/// than the slow one changes places with it.
 #[derive(Clone, Debug)]
 pub struct Macd {
     /// Values that the fast average still leaves out.

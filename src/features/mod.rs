@@ -1,4 +1,5 @@
-//! What a policy may know: indicators, relations between stocks, and the pipeline that turns bars into scaled features.
+//! What a policy may know: indicators, relations between stocks, and the pipeline that turns bars
+//! into scaled features.
 
 pub mod indicators;
 pub mod own;

@@ -13,14 +13,15 @@ use crate::market::Bar;
 /// - `return_{k}`: log return of the close over k bars.
 /// - `rsi`: RSI moved to -1 (only falls) ... 1 (only rises).
 /// - `macd`: MACD histogram over the close.
-/// - `bollinger`: place in the bands, -1 at the lower, 0 in the middle, 1 at the upper (2 %b - 1); 0 where they have
-///   no width.
-/// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps left out; for all but the
-///   longest window less the value of the longest, so that the level is told once and the others tell its change.
+/// - `bollinger`: place in the bands, -1 at the lower, 0 in the middle, 1 at the upper (2 %b - 1);
+///   0 where they have no width.
+/// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps left out;
+///   for all but the longest window less the value of the longest, so that the level is told once
+///   and the others tell its change.
 /// - `volume`: z-score of ln(1 + volume) among the last bars; 0 where volume did not change.
 /// - `gap`: log of the session's first open over the close before, kept through the session.
-/// - `time_sin`, `time_cos`: of pi times the fraction of the regular session that has passed: the cosine falls from 1
-///   to -1, the sine is 0 at both ends.
+/// - `time_sin`, `time_cos`: of pi times the fraction of the regular session that has passed: the
+///   cosine falls from 1 to -1, the sine is 0 at both ends.
 pub fn names(config: &FeatureConfig) -> Vec<String> {
     let returns = config.return_bars.iter().map(|bars| format!("return_{bars}"));
     let volatilities = config.volatility_bars.iter().map(|bars| format!("volatility_{bars}"));
@@ -31,7 +32,8 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     names
 }
 
-/// Root mean square returns below a hundredth of a basis point count as that: one tick in a still window is more.
+/// Root mean square returns below a hundredth of a basis point count as that: one tick in a still
+/// window is more.
 const LEAST_VOLATILITY: f64 = 1e-6;
 
 /// A deviation of ln(1 + volume) up to this is rounding.
@@ -75,8 +77,8 @@ impl<'a> OwnFeatures<'a> {
         }
     }
 
-    /// Takes in the stock's next bar and writes its features, NaN where not yet defined. `out` is as long as
-    /// [`names`].
+    /// Takes in the stock's next bar and writes its features, NaN where not yet defined. `out` is
+    /// as long as [`names`].
     pub fn update(&mut self, bar: &Bar, out: &mut [f32]) {
         let local_s = self.clock.local_s(bar.end_s);
         let day = local_s.div_euclid(86_400);
@@ -137,15 +139,16 @@ pub(super) fn or_nan(value: Option<f64>) -> f32 {
     value.map_or(f32::NAN, |value| value as f32)
 }
 
-/// The part of the regular session, 09:30 to 16:00, that has passed; 0 before and 1 after it. An early close does not
-/// stretch it.
+/// The part of the regular session, 09:30 to 16:00, that has passed; 0 before and 1 after it. An
+/// early close does not stretch it.
 fn session_fraction(local_s: i64) -> f64 {
     const OPEN_S: i64 = 9 * 3_600 + 30 * 60;
     const LENGTH_S: i64 = 6 * 3_600 + 30 * 60;
     ((local_s.rem_euclid(86_400) - OPEN_S) as f64 / LENGTH_S as f64).clamp(0.0, 1.0)
 }
 
-/// New York wall-clock time. Asks the time zone data once per UTC hour: its offset changes on whole UTC hours only.
+/// New York wall-clock time. Asks the time zone data once per UTC hour: its offset changes on whole
+/// UTC hours only.
 #[derive(Default)]
 struct NewYorkClock {
     /// UTC hour since 1970, and the offset then in seconds.
@@ -239,7 +242,8 @@ mod tests {
         assert_near(&column("rsi", &table), &rsi);
         // Of two values the later is one deviation from the mean: half of a band of width 2.
         assert_near(&column("bollinger", &table), &[NAN, -0.5, 0.5, 0.0, -0.5]);
-        // Slow 102, 103.5, 103.25; fast 102.5, 104.1667, 103.3889; macd 0.5, 0.6667, 0.1389; signal 0.5833, 0.2870.
+        // Slow 102, 103.5, 103.25; fast 102.5, 104.1667, 103.3889; macd 0.5, 0.6667, 0.1389; signal
+        // 0.5833, 0.2870.
         let macd = [NAN, NAN, NAN, (2.0 / 3.0 - 7.0 / 12.0) / 105.0, -4.0 / 27.0 / 103.0];
         assert_near(&column("macd", &table), &macd);
         assert_near(&column("volume", &table), &[NAN, 1.0, 0.0, -1.0, 0.0]);

@@ -4,13 +4,15 @@ use super::own::or_nan;
 use super::relations::RollingRelation;
 use super::rolling::{Moments, Window};
 
-/// The features that a stock has of its peers, in order. All returns are log returns between the stock's own bars, with
-/// the peers' closes as known then: where a peer had no bar since, its return is 0.
+/// The features that a stock has of its peers, in order. All returns are log returns between the
+/// stock's own bars, with the peers' closes as known then: where a peer had no bar since, its
+/// return is 0.
 ///
 /// - `peers_return_1`, `peers_return_5`: mean over the peers, over 1 and 5 of the stock's bars.
-/// - `residual_return`: own return less beta times `peers_return_1`, beta over `relation_bars`; 0 beta where the peers
+/// - `residual_return`: own return less beta times `peers_return_1`, beta over `relation_bars`; 0
+///   beta where the peers did not move.
+/// - `peers_correlation`: of the own return with `peers_return_1` over `relation_bars`; 0 where one
 ///   did not move.
-/// - `peers_correlation`: of the own return with `peers_return_1` over `relation_bars`; 0 where one did not move.
 /// - `spread`: z-score over `relation_bars` of the log of the own price over the nearest peer's.
 /// - `leader_return`: the nearest peer's return over 1 bar.
 ///
@@ -59,8 +61,8 @@ impl<'a> PeerFeatures<'a> {
         }
     }
 
-    /// Takes in grid row `row`, in which the stock has a bar, and writes the features of [`NAMES`]: NaN until the
-    /// stock's own windows are filled.
+    /// Takes in grid row `row`, in which the stock has a bar, and writes the features of [`NAMES`]:
+    /// NaN until the stock's own windows are filled.
     pub fn update(&mut self, row: usize, out: &mut [f32]) {
         let Some(&nearest) = self.peers.first() else {
             out.fill(0.0);
@@ -136,8 +138,8 @@ mod tests {
         // Spread 0, then -0.01: the later of two is one deviation below the mean.
         assert_near(&out, [0.02, NAN, NAN, NAN, -1.0, 0.02]);
         features.update(3, &mut out);
-        // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: slope 0.01 / -0.015. Five bars have
-        // not passed, but the stock's windows are full.
+        // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: slope 0.01 /
+        // -0.015. Five bars have not passed, but the stock's windows are full.
         assert_near(&out, [0.005, 0.0, 0.02 + 0.005 / 1.5, -1.0, 1.0, -0.01]);
         features.update(4, &mut out);
         // Own 0.02, -0.01; peers' 0.005, 0.01: slope -6.

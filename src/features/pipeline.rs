@@ -1,9 +1,9 @@
 //! Bars to scaled features.
 //!
 //! ```text
-//! bars of a stock ──> own::OwnFeatures ───┐
-//!                                         ├─> raw_features ─> Scaler::fit (training rows) ─> panel_data
-//! closes of peers ──> peers::PeerFeatures ┘
+//! bars of a stock --> own::OwnFeatures ---+
+//!                                         +--> raw_features --> Scaler::fit --> panel_data
+//! closes of peers --> peers::PeerFeatures +                    (training rows)
 //! ```
 //!
 //! Both producers take in one bar at a time and have no way to see the next.
@@ -17,16 +17,17 @@ use crate::config::FeatureConfig;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR, PanelData};
 
-/// The names of the features in order; the same for every stock. What they mean stands at [`own::names`] and
-/// [`peers::NAMES`].
+/// The names of the features in order; the same for every stock. What they mean stands at
+/// [`own::names`] and [`peers::NAMES`].
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own::names(config);
     names.extend(peers::NAMES.map(String::from));
     names
 }
 
-/// Unscaled features `[time, stock, feature]`: causal, NaN while a window is not filled or the stock has had no bar yet;
-/// where a stock has no bar at a time, its last ones carried forward. `peers[i]` are the peers of stock i, nearest first.
+/// Unscaled features `[time, stock, feature]`: causal, NaN while a window is not filled or the
+/// stock has had no bar yet; where a stock has no bar at a time, its last ones carried forward.
+/// `peers[i]` are the peers of stock i, nearest first.
 pub fn raw_features(
     series: &[BarSeries],
     grid: &Grid,
@@ -77,8 +78,8 @@ fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
     series.par_iter().zip(&grid.bar_index).map(carried).collect()
 }
 
-/// Everything a panel holds: the grid's bars, tradability (a bar, and every feature defined), features scaled and clipped
-/// (0 where undefined). `raw` is scaled in place.
+/// Everything a panel holds: the grid's bars, tradability (a bar, and every feature defined),
+/// features scaled and clipped (0 where undefined). `raw` is scaled in place.
 pub fn panel_data(
     series: &[BarSeries],
     grid: &Grid,
@@ -223,7 +224,8 @@ mod tests {
         }
     }
 
-    /// Hourly bars, seven a day, with the default windows: everything is defined once the longest window is full.
+    /// Hourly bars, seven a day, with the default windows: everything is defined once the longest
+    /// window is full.
     #[test]
     fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
         let config = FeatureConfig::default();

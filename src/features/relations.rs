@@ -12,7 +12,8 @@ use crate::market::panel::{Grid, NO_BAR};
 pub struct Relations {
     /// Correlation of simultaneous bar returns, `[stock][stock]`; None where too few common bars.
     pub correlation: Vec<Vec<Option<f64>>>,
-    /// `[follower][leader]`: correlation of the follower's return with the leader's of the bar before.
+    /// `[follower][leader]`: correlation of the follower's return with the leader's of the bar
+    /// before.
     pub lead_lag: Vec<Vec<Option<f64>>>,
 }
 
@@ -22,13 +23,14 @@ const LEAST_PAIRS: usize = 30;
 /// A standard deviation of log returns up to this is rounding, not movement.
 const LEAST_STD: f64 = 1e-9;
 
-/// How many times more a lead counts than moving together when peers are chosen: a lead of 0.1 can be traded on and
-/// ranks with a simultaneous correlation of 0.5, which cannot.
+/// How many times more a lead counts than moving together when peers are chosen: a lead of 0.1 can
+/// be traded on and ranks with a simultaneous correlation of 0.5, which cannot.
 const LEAD_WEIGHT: f64 = 5.0;
 
 impl Relations {
-    /// Over the grid rows `rows`, from log returns of the close between consecutive grid rows in which a stock has
-    /// bars, both rows within `rows`. None for fewer than 30 pairs of returns and where one of the two never moves.
+    /// Over the grid rows `rows`, from log returns of the close between consecutive grid rows in
+    /// which a stock has bars, both rows within `rows`. None for fewer than 30 pairs of returns and
+    /// where one of the two never moves.
     pub fn measure(series: &[BarSeries], grid: &Grid, rows: std::ops::Range<usize>) -> Relations {
         assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
         let returns: Vec<Vec<f64>> = series
@@ -50,9 +52,10 @@ impl Relations {
         Relations { correlation: matrix(&together), lead_lag: matrix(&lead) }
     }
 
-    /// For each stock its `count` nearest peers, nearest first, never itself: by the larger of |correlation| and a
-    /// multiple of |lead_lag| that makes a significant lead count. Ties go to the lower index, an unknown relation
-    /// counts as none. Every stock gets the same number, min(count, stocks - 1).
+    /// For each stock its `count` nearest peers, nearest first, never itself: by the larger of
+    /// |correlation| and a multiple of |lead_lag| that makes a significant lead count. Ties go to
+    /// the lower index, an unknown relation counts as none. Every stock gets the same number,
+    /// min(count, stocks - 1).
     pub fn nearest_peers(&self, count: usize) -> Vec<Vec<usize>> {
         let stocks = self.correlation.len();
         let closeness = |i: usize, j: usize| {
@@ -69,7 +72,8 @@ impl Relations {
     }
 }
 
-/// Log return of the close from each row to the next but the first; NaN where either row has no bar.
+/// Log return of the close from each row to the next but the first; NaN where either row has no
+/// bar.
 fn row_returns(series: &BarSeries, index: &[u32]) -> Vec<f64> {
     let log_close = |&bar: &u32| {
         if bar == NO_BAR { f64::NAN } else { series.close[bar as usize].ln() }

@@ -1,8 +1,9 @@
 //! Statistics over the last so many values, without drift.
 //!
-//! Sums that add what enters and subtract what leaves lose digits on long series. [`Window`] never subtracts: it
-//! joins a summary of the newer part of the window with a stored summary of the older part, as in the two-stack
-//! queue of Tangwongsan et al. (2015), "General incremental sliding-window aggregation".
+//! Sums that add what enters and subtract what leaves lose digits on long series. [`Window`] never
+//! subtracts: it joins a summary of the newer part of the window with a stored summary of the older
+//! part, as in the two-stack queue of Tangwongsan et al. (2015), "General incremental
+//! sliding-window aggregation".
 
 /// A summary of some values that can take in one more and be joined with the summary of others.
 pub trait Summary: Copy + Default {
@@ -14,7 +15,8 @@ pub trait Summary: Copy + Default {
     fn join(self, other: Self) -> Self;
 }
 
-/// Count, mean and sum of squared deviations. Welford (1962); joined as in Chan et al. (1979), equations 1.5.
+/// Count, mean and sum of squared deviations. Welford (1962); joined as in Chan et al. (1979),
+/// equations 1.5.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
     count: f64,
@@ -41,7 +43,8 @@ impl Moments {
         (self.variance() + self.mean * self.mean).sqrt()
     }
 
-    /// Distance of `value` from the mean in standard deviations; 0 where these are at most `least_std`.
+    /// Distance of `value` from the mean in standard deviations; 0 where these are at most
+    /// `least_std`.
     pub fn z_score(&self, value: f64, least_std: f64) -> f64 {
         let std = self.std();
         if std > least_std { (value - self.mean) / std } else { 0.0 }
@@ -127,8 +130,8 @@ impl Summary for PairMoments {
     }
 }
 
-/// The last `length` values, summarised. Constant work per value on average: values are cut into blocks of `length`,
-/// and a block's suffixes are summarised once, when it is full.
+/// The last `length` values, summarised. Constant work per value on average: values are cut into
+/// blocks of `length`, and a block's suffixes are summarised once, when it is full.
 #[derive(Clone, Debug)]
 pub struct Window<S: Summary> {
     length: usize,
@@ -195,23 +198,29 @@ mod tests {
         }
     }
 
-    /// Prices near 500 that move by thousandths, after a spike to five million: plain rolling sums of squares are
-    /// off by more than the deviation itself here.
+    /// Prices near 500 that move by thousandths, after a spike to five million: plain rolling sums
+    /// lose them.
     #[test]
     fn nothing_drifts_on_long_series_of_tiny_moves() {
         let mut noise = Noise::new(5);
         let mut window = Window::<Moments>::new(20);
         let mut values = Vec::new();
         let mut last = None;
+        let (mut plain_sum, mut plain_squares) = (0.0, 0.0);
         for t in 0..200_000 {
             let spike = if t == 100_000 { 5e6 } else { 0.0 };
             values.push(500.0 + spike + 0.001 * noise.normal());
             last = window.update(values[t]);
+            let leaves = if t < 20 { 0.0 } else { values[t - 20] };
+            plain_sum += values[t] - leaves;
+            plain_squares += values[t] * values[t] - leaves * leaves;
         }
         let (mean, std) = naive(&values[values.len() - 20..]);
         let last = last.unwrap();
         assert!((last.mean() / mean - 1.0).abs() < 1e-14);
         assert!((last.std() / std - 1.0).abs() < 1e-9, "{} against {std}", last.std());
+        let plain_variance = plain_squares / 20.0 - (plain_sum / 20.0).powi(2);
+        assert!((plain_variance - std * std).abs() > std * std, "the series is a hard one");
     }
 
     #[test]

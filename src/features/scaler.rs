@@ -13,21 +13,23 @@ pub struct Scaler {
     pub mean: Vec<f32>,
     /// `[stock, feature]`, never 0.
     pub std: Vec<f32>,
-    /// `[stock]`: standard deviation of the one-bar simple return of the close; the unit of rewards.
+    /// `[stock]`: standard deviation of the one-bar simple return of the close; the unit of
+    /// rewards.
     pub return_std: Vec<f32>,
 }
 
-/// Values beyond these quantiles, one on each side, are moved to them before means and deviations are taken
-/// (winsorising): one wild bar must not shrink all others.
+/// Values beyond these quantiles, one on each side, are moved to them before means and deviations
+/// are taken (winsorising): one wild bar must not shrink all others.
 const TAIL: f64 = 0.005;
 
 /// A deviation this small beside the mean is the rounding of an f32.
 const LEAST_RELATIVE_STD: f64 = 1e-6;
 
 impl Scaler {
-    /// From the rows `rows` only, those in which the stock has a bar. `raw` is `[time, stock, feature]`; values that
-    /// are not finite are left out. A feature that is constant there has standard deviation 1, one that is nowhere
-    /// defined mean 0 and standard deviation 1; so has the return of a stock that never moves.
+    /// From the rows `rows` only, those in which the stock has a bar. `raw` is `[time, stock,
+    /// feature]`; values that are not finite are left out. A feature that is constant there has
+    /// standard deviation 1, one that is nowhere defined mean 0 and standard deviation 1; so has
+    /// the return of a stock that never moves.
     pub fn fit(
         raw: &[f32],
         series: &[BarSeries],

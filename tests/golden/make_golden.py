@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes indicators.csv (TA-Lib) and metrics.json (empyrical), the numbers that the Rust tests are held against.
+"""Writes indicators.csv (TA-Lib) and metrics.json (empyrical), which the Rust tests are held to.
 
-    python3 -m venv venv && venv/bin/pip install TA-Lib==0.8.2 empyrical-reloaded==0.7.1 numpy==2.4.6
+    python3 -m venv venv
+    venv/bin/pip install TA-Lib==0.8.2 empyrical-reloaded==0.7.1 numpy==2.4.6
     venv/bin/python tests/golden/make_golden.py
 """
 
@@ -18,13 +19,14 @@ HERE = pathlib.Path(__file__).parent
 
 
 def prices(rng):
-    """A random walk, then flat, rising, falling, a random walk in cents around 500, and flat again."""
+    """A random walk, then flat, rising, falling, a walk in cents near 500, and flat again."""
     walk = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, 500)))
     flat = np.full(70, walk[-1])
     rising = flat[-1] + 0.25 * np.arange(1, 71)
     falling = rising[-1] - 0.4 * np.arange(1, 71)
     cents = 500 + 0.01 * np.cumsum(rng.integers(-2, 3, 120))
-    return np.concatenate([walk, flat, rising, falling, cents, np.full(70, cents[-1])]).round(6)
+    still = np.full(70, cents[-1])
+    return np.concatenate([walk, flat, rising, falling, cents, still]).round(6)
 
 
 def write_indicators(close):
