@@ -6,10 +6,13 @@
 //!   integer seconds, milli-, micro- or nanoseconds since 1970. A time without a zone is America/New_York;
 //! * prices and volume as floats, integers or text, in any case, also as `1. open` ... `5. volume`.
 
+mod pages;
 mod time;
 
+use std::cell::Cell;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
 
 use polars::prelude::*;
 
@@ -45,10 +48,27 @@ impl RawRows {
 /// Rows of one day file. `file` is the path or blob name for messages. Whatever the bytes are, the answer is rows or a
 /// [`MarketError::File`].
 pub fn decode_day(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
-    // polars answers some corrupt pages with a panic.
-    catch_unwind(AssertUnwindSafe(|| decode(bytes, file))).unwrap_or_else(|_| {
+    without_panic(|| decode(bytes, file)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })
+}
+
+/// What `decode` returns, or None if it panics, as polars does over some damaged files. Such a panic prints nothing.
+fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !SILENT.get() {
+                report(info);
+            }
+        }));
+    });
+    SILENT.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(decode));
+    SILENT.set(false);
+    result.ok()
 }
 
 /// A day file as the program itself writes them: `timestamp` (microseconds, New York time without a zone, the bar's start, as
@@ -100,16 +120,31 @@ fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     };
     let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
     let schema = reader.schema().map_err(damaged)?;
-    if reader.num_rows().map_err(damaged)? == 0 {
+    let row_count = reader.num_rows().map_err(damaged)?;
+    if row_count == 0 {
         return Err(file_error(file, "has no rows".into(), WRITE_ANEW));
     }
     let plan = Plan::new(&schema, file)?;
+    let sound = {
+        let metadata = reader.get_metadata().map_err(damaged)?;
+        let mut groups = metadata.row_groups.iter();
+        groups.all(|group| {
+            plan.columns().iter().all(|name| {
+                let chunks = group.columns_under_root_iter(name);
+                let mut ranges = chunks.into_iter().flatten().map(|chunk| chunk.byte_range());
+                ranges.all(|range| pages::check(bytes, range, group.num_rows()).is_some())
+            })
+        })
+    };
+    if !sound {
+        return Err(file_error(file, "is damaged: its page headers are wrong".into(), WRITE_ANEW));
+    }
     let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
     let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW);
     let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
     let [open, high, low, close, volume] = &plan.numbers;
     let (label_s, naive) = time::labels(&frame, &plan.time, file)?;
-    Ok(RawRows {
+    let rows = RawRows {
         label_s,
         naive,
         open: number(open).map_err(text)?,
@@ -117,7 +152,13 @@ fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
         low: number(low).map_err(text)?,
         close: number(close).map_err(text)?,
         volume: number(volume).map_err(text)?,
-    })
+    };
+    // A damaged page may come out shorter than its column should be.
+    let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
+    if rows.len() != row_count || columns.iter().any(|column| column.len() != row_count) {
+        return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
+    }
+    Ok(rows)
 }
 
 /// Which columns of a file mean what.
@@ -176,21 +217,26 @@ impl Plan {
     /// Types are checked before anything is read, since polars answers some of the others with a panic.
     fn check_types(&self, schema: &ArrowSchema, file: &str) -> Result<(), MarketError> {
         use ArrowDataType as T;
-        let dtype = |name: &str| schema.get(name).map(|field| field.dtype());
+        let text = [T::Utf8, T::LargeUtf8, T::Utf8View];
+        let check = |name: &String, usable: &dyn Fn(&T) -> bool, todo: &str| {
+            let stored = schema.get(name).map(|field| field.dtype());
+            match stored {
+                Some(dtype) if usable(dtype) || text.contains(dtype) => Ok(()),
+                Some(dtype) => {
+                    let what = format!("column {name:?} is stored as {dtype:?}");
+                    Err(file_error(file, what, todo))
+                }
+                None => Err(file_error(file, format!("has no column {name:?}"), todo)),
+            }
+        };
+        let whole = [T::Int64, T::Date32];
+        let time = |t: &T| whole.contains(t) || matches!(t, T::Timestamp(..));
         for name in &self.time {
-            let known = [T::Int64, T::Utf8, T::LargeUtf8, T::Utf8View, T::Date32];
-            if !dtype(name).is_some_and(|t| known.contains(t) || matches!(t, T::Timestamp(..))) {
-                let what = format!("column {name:?} is stored as {:?}", dtype(name));
-                return Err(file_error(file, what, "store times as timestamps, text or int64"));
-            }
+            check(name, &time, "store times as timestamps, text or int64")?;
         }
+        let numeric = [T::Float64, T::Float32, T::Int64, T::Int32, T::UInt64, T::UInt32];
         for name in &self.numbers {
-            let known = [T::Float64, T::Float32, T::Int64, T::Int32, T::UInt64, T::UInt32];
-            let text = [T::Utf8, T::LargeUtf8, T::Utf8View];
-            if !dtype(name).is_some_and(|t| known.contains(t) || text.contains(t)) {
-                let what = format!("column {name:?} is stored as {:?}", dtype(name));
-                return Err(file_error(file, what, "store prices and volume as float64 or int64"));
-            }
+            check(name, &|t| numeric.contains(t), "store prices and volume as float64 or int64")?;
         }
         Ok(())
     }

@@ -67,7 +67,9 @@ fn unusable_files_are_refused_in_words() {
 /// Rows or a File error, whatever the bytes.
 fn survives(bytes: &[u8]) -> bool {
     match decode_day(bytes, "file") {
-        Ok(rows) => rows.len() == rows.close.len(),
+        Ok(rows) => [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume]
+            .iter()
+            .all(|column| column.len() == rows.len()),
         Err(MarketError::File { .. }) => true,
         Err(_) => false,
     }
