@@ -1,7 +1,7 @@
 //! Exchange sessions in America/New_York.
 //!
-//! Holidays follow NYSE Rule 7.2 and the exchange's published closures; the rules hold for 1990 to 2100. Data decides
-//! which days exist; the calendar says when a day's session begins and ends.
+//! Holidays follow NYSE Rule 7.2 and the exchange's published closures; the rules hold for 1990 to
+//! 2100. Data decides which days exist; the calendar says when a day's session begins and ends.
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Weekday};
 use chrono_tz::America::New_York;
@@ -28,8 +28,8 @@ pub fn session(date: NaiveDate) -> Option<Session> {
     (!is_weekend(date) && !is_holiday(date)).then(|| usual_session(date))
 }
 
-/// Regular hours as they would be if the exchange opened: for bars of a day that the calendar calls closed,
-/// since data may come from other venues.
+/// Regular hours as they would be if the exchange opened: for bars of a day that the calendar calls
+/// closed, since data may come from other venues.
 pub fn usual_session(date: NaiveDate) -> Session {
     let close = if is_half_day(date) { HALF_DAY_CLOSE_TOD_S } else { CLOSE_TOD_S };
     Session { open_s: at(date, OPEN_TOD_S), close_s: at(date, close) }
@@ -65,8 +65,9 @@ pub fn iso_new_york(utc_s: i64) -> String {
     utc(utc_s).with_timezone(&New_York).to_rfc3339()
 }
 
-/// UTC seconds of a New York wall-clock time. An hour that occurs twice (clocks set back) means the first; a time that does
-/// not exist (clocks set forward) is read as if they had not been, so 02:30 is 03:30. Both lie on Sunday nights.
+/// UTC seconds of a New York wall-clock time. An hour that occurs twice (clocks set back) means the
+/// first; a time that does not exist (clocks set forward) is read as if they had not been, so 02:30
+/// is 03:30. Both lie on Sunday nights.
 pub fn new_york_to_utc(local: NaiveDateTime) -> i64 {
     match New_York.from_local_datetime(&local) {
         LocalResult::Single(time) => time.timestamp(),
@@ -98,7 +99,8 @@ fn is_weekend(date: NaiveDate) -> bool {
     matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
 }
 
-/// Days on which the exchange stayed shut outside the rules: mourning, 11 September 2001, hurricane Sandy.
+/// Days on which the exchange stayed shut outside the rules: mourning, 11 September 2001, hurricane
+/// Sandy.
 const SPECIAL_CLOSURES: [(i32, u32, u32); 11] = [
     (1994, 4, 27),
     (2001, 9, 11),
@@ -146,7 +148,8 @@ fn is_holiday(date: NaiveDate) -> bool {
         || SPECIAL_CLOSURES.contains(&(year, month, day))
 }
 
-/// A trading day that closes at 13:00. Rules since 1993; earlier early closes (at 14:00) are not kept here.
+/// A trading day that closes at 13:00. Rules since 1993; earlier early closes (at 14:00) are not
+/// kept here.
 fn is_half_day(date: NaiveDate) -> bool {
     use Weekday::{Fri, Mon, Thu, Tue, Wed};
     let (year, month, day) = ymd(date);
@@ -169,7 +172,8 @@ fn is_half_day(date: NaiveDate) -> bool {
         || SPECIAL_HALF_DAYS.contains(&(year, month, day))
 }
 
-/// Easter Sunday of a Gregorian year: the anonymous algorithm (Meeus, Astronomical Algorithms, 1991, chapter 8).
+/// Easter Sunday of a Gregorian year: the anonymous algorithm (Meeus, Astronomical Algorithms,
+/// 1991, chapter 8).
 fn easter(year: i32) -> NaiveDate {
     let (a, b, c) = (year % 19, year / 100, year % 100);
     let (d, e) = (b / 4, b % 4);
@@ -290,8 +294,8 @@ mod tests {
         assert_eq!(winter, Session { open_s: 1_577_975_400, close_s: 1_577_998_800 });
         let summer = session(date("2020-07-01")).unwrap();
         assert_eq!(summer, Session { open_s: 1_593_610_200, close_s: 1_593_633_600 });
-        // Clocks went forward on Sunday 2020-03-08 and back on Sunday 2020-11-01: the opens of Friday and Monday lie
-        // an hour less and an hour more than three days apart.
+        // Clocks went forward on Sunday 2020-03-08 and back on Sunday 2020-11-01: the opens of
+        // Friday and Monday lie an hour less and an hour more than three days apart.
         let open = |text| session(date(text)).unwrap().open_s;
         assert_eq!(open("2020-03-09") - open("2020-03-06"), 3 * 86_400 - 3_600);
         assert_eq!(open("2020-11-02") - open("2020-10-30"), 3 * 86_400 + 3_600);

@@ -1,7 +1,9 @@
-//! From decoded rows to a clean [`BarSeries`]: bad rows, label convention, sessions, resampling, suspected splits.
+//! From decoded rows to a clean [`BarSeries`]: bad rows, label convention, sessions, resampling,
+//! suspected splits.
 //!
-//! What is kept or computed for a bar does not depend on later bars, except through the conventions of the whole symbol: bar
-//! length, label, and whether it has bars after the close ([`Convention`]).
+//! What is kept or computed for a bar does not depend on later bars, except through the conventions
+//! of the whole symbol: bar length, label, and whether it has bars after the close
+//! ([`Convention`]).
 
 mod convention;
 mod session_bars;
@@ -17,9 +19,9 @@ use super::error::MarketError;
 use super::load::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
 
-/// How far open or close may lie outside low to high, as a fraction of the price, before the row is bad. Adjusting for splits
-/// and dividends rounds each price by itself; a basis point is beyond any rounding and below any fill's slippage.
-/// Within it, high and low are widened to hold both.
+/// How far open or close may lie outside low to high, as a fraction of the price, before the row is
+/// bad. Adjusting for splits and dividends rounds each price by itself; a basis point is beyond any
+/// rounding and below any fill's slippage. Within it, high and low are widened to hold both.
 const ROUNDING: f64 = 1e-4;
 /// Bad rows that the notes name.
 const NAMED: usize = 3;
@@ -105,7 +107,8 @@ impl Cleaner {
                 close: raw.close[i],
                 volume: raw.volume[i],
             };
-            // Files cut at UTC midnight hold hours of the day before; anything further is a wrong time.
+            // Files cut at UTC midnight hold hours of the day before; anything further is a wrong
+            // time.
             let off_days = (calendar::new_york_date(label_s) - date).num_days().abs();
             let why = match self.rows.last() {
                 _ if off_days > 1 => Some("does not belong to the day of its file".to_string()),

@@ -70,8 +70,9 @@ const SYMBOLS_NAMED: usize = 8;
 /// Jaro-Winkler similarity from which a symbol counts as nearly the one asked for.
 const NEAR: f64 = 0.7;
 
-/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files, or the synthetic
-/// market's parameters), without reading them. Equal digests mean equal bars; of a synthetic market, in equal lists of stocks.
+/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
+/// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; of a
+/// synthetic market, in equal lists of stocks.
 pub fn fingerprint(
     source: &DataSource,
     symbol: &Symbol,
@@ -100,8 +101,8 @@ pub fn fingerprint(
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// All bars of `symbol` in `period`, clean, in the session hours, of one length.
-/// `market` is the whole list of stocks (a synthetic market plants relations between neighbours in it).
+/// All bars of `symbol` in `period`, clean, in the session hours, of one length. `market` is the
+/// whole list of stocks (a synthetic market plants relations between neighbours in it).
 pub fn load_bars(
     source: &DataSource,
     market: &[Symbol],

@@ -1,9 +1,11 @@
 //! Day files: bytes to rows of bars and back.
 //!
-//! Files come from other programs, so what pandas, pyarrow, polars and DuckDB write is read as they write it:
+//! Files come from other programs, so what pandas, pyarrow, polars and DuckDB write is read as they
+//! write it:
 //!
-//! * time as a timestamp (ns, us, ms; with a zone or without), as ISO text, as a date and a time of day in two text columns, or as
-//!   integer seconds, milli-, micro- or nanoseconds since 1970. A time without a zone is America/New_York;
+//! * time as a timestamp (ns, us, ms; with a zone or without), as ISO text, as a date and a time of
+//!   day in two columns, or as integer seconds, milli-, micro- or nanoseconds since 1970. A time
+//!   without a zone is America/New_York;
 //! * prices and volume as floats, integers or text, in any case, also as `1. open` ... `5. volume`.
 
 mod pages;
@@ -45,15 +47,16 @@ impl RawRows {
     }
 }
 
-/// Rows of one day file. `file` is the path or blob name for messages. Whatever the bytes are, the answer is rows or a
-/// [`MarketError::File`].
+/// Rows of one day file. `file` is the path or blob name for messages. Whatever the bytes are, the
+/// answer is rows or a [`MarketError::File`].
 pub fn decode_day(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     without_panic(|| decode(bytes, file)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })
 }
 
-/// What `decode` returns, or None if it panics, as polars does over some damaged files. Such a panic prints nothing.
+/// What `decode` returns, or None if it panics, as polars does over some damaged files. Such a
+/// panic prints nothing.
 fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();
@@ -71,8 +74,9 @@ fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// A day file as the program itself writes them: `timestamp` (microseconds, New York time without a zone, the bar's start, as
-/// Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd. `bar_minutes` is the length of every bar.
+/// A day file as the program itself writes them: `timestamp` (microseconds, New York time without a
+/// zone, the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd.
+/// `bar_minutes` is the length of every bar.
 pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, MarketError> {
     let length_s = 60 * i64::from(bar_minutes);
     let start_us =
@@ -125,18 +129,7 @@ fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
         return Err(file_error(file, "has no rows".into(), WRITE_ANEW));
     }
     let plan = Plan::new(&schema, file)?;
-    let sound = {
-        let metadata = reader.get_metadata().map_err(damaged)?;
-        let mut groups = metadata.row_groups.iter();
-        groups.all(|group| {
-            plan.columns().iter().all(|name| {
-                let chunks = group.columns_under_root_iter(name);
-                let mut ranges = chunks.into_iter().flatten().map(|chunk| chunk.byte_range());
-                ranges.all(|range| pages::check(bytes, range, group.num_rows()).is_some())
-            })
-        })
-    };
-    if !sound {
+    if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
         return Err(file_error(file, "is damaged: its page headers are wrong".into(), WRITE_ANEW));
     }
     let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
@@ -161,6 +154,16 @@ fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     Ok(rows)
 }
 
+/// Every page of the columns that will be read says of itself what can be true.
+fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &Plan) -> bool {
+    metadata.row_groups.iter().all(|group| {
+        let columns = plan.columns();
+        let chunks = columns.iter().filter_map(|name| group.columns_under_root_iter(name));
+        let mut ranges = chunks.flatten().map(|chunk| chunk.byte_range());
+        ranges.all(|range| pages::check(bytes, range, group.num_rows()).is_some())
+    })
+}
+
 /// Which columns of a file mean what.
 struct Plan {
     /// One column, or date and time of day.
@@ -169,7 +172,8 @@ struct Plan {
     numbers: [String; 5],
 }
 
-/// A time column's names, best first. What pandas saves of a nameless index comes last: it may be a mere counter.
+/// A time column's names, best first. What pandas saves of a nameless index comes last: it may be a
+/// mere counter.
 const TIME_NAMES: [&str; 4] = ["timestamp", "datetime", "date_time", "ts"];
 const LAST_TIME_NAMES: [&str; 4] = ["time", "date", "__index_level_0__", "index"];
 const NUMBER_NAMES: [&str; 5] = ["open", "high", "low", "close", "volume"];
@@ -214,7 +218,8 @@ impl Plan {
         self.time.iter().chain(&self.numbers).cloned().collect()
     }
 
-    /// Types are checked before anything is read, since polars answers some of the others with a panic.
+    /// Types are checked before anything is read, since polars answers some of the others with a
+    /// panic.
     fn check_types(&self, schema: &ArrowSchema, file: &str) -> Result<(), MarketError> {
         use ArrowDataType as T;
         let text = [T::Utf8, T::LargeUtf8, T::Utf8View];

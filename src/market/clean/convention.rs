@@ -1,4 +1,5 @@
-//! What a symbol's timestamps mean: bar length, grid, and whether a label names a bar's start or its end.
+//! What a symbol's timestamps mean: bar length, grid, and whether a label names a bar's start or
+//! its end.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use crate::market::error::MarketError;
 
 /// One kind of label outnumbers the other by so much before it counts as evidence.
 const DOMINANCE: usize = 4;
-/// A jump of volume by this factor more at one reading's open and close than at the other's decides.
+/// A jump of volume by this factor more at one reading's open and close than at the other's
+/// decides.
 const VOLUME_FACTOR: f64 = 4.0;
 
 /// How to read the labels of one symbol.
@@ -19,8 +21,9 @@ const VOLUME_FACTOR: f64 = 4.0;
 pub struct Convention {
     /// Length of a bar, seconds.
     pub native_s: i64,
-    /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 where a bar begins at the open; hourly bars that begin at full hours
-    /// have 1800. A bar off this grid is cut at the next point of it, as the half hour before 10:00 in hourly bars.
+    /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 where a bar begins at the open;
+    /// hourly bars that begin at full hours have 1800. A bar off this grid is cut at the next point
+    /// of it, as the half hour before 10:00 in hourly bars.
     pub phase_s: i64,
     /// Start or End.
     pub label: BarLabel,
@@ -41,7 +44,8 @@ impl Convention {
         }
     }
 
-    /// Found from all rows of a symbol. `wanted` is obeyed unless it is Auto; a contradiction is noted.
+    /// Found from all rows of a symbol. `wanted` is obeyed unless it is Auto; a contradiction is
+    /// noted.
     pub(super) fn detect(
         symbol: &Symbol,
         rows: &[Row],
@@ -112,9 +116,10 @@ fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketEr
 
 /// What the labels name, if that can be told, and a clause that says why.
 ///
-/// Start-labelled bars have one at the open (09:30) or, if they begin at full hours, before it; end-labelled bars have one at the close
-/// (16:00). Where both occur the data has extended hours: then the same test at 04:00 and 20:00, and then the
-/// volume, which jumps up with the first regular bar and down after the last.
+/// Start-labelled bars have one at the open (09:30) or, if they begin at full hours, before it;
+/// end-labelled bars have one at the close (16:00). Where both occur the data has extended hours:
+/// then the same test at 04:00 and 20:00, and then the volume, which jumps up with the first
+/// regular bar and down after the last.
 fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String) {
     let trading: Vec<&Day> = days.iter().filter(|day| !day.closed).collect();
     let total = trading.len();
@@ -153,13 +158,13 @@ fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String
     match volume_label(rows, &trading, native_s) {
         Some(BarLabel::End) => (
             Some(BarLabel::End),
-            "volume rises with the bar labelled one bar after 09:30 and falls with the one labelled \
-             one bar after the close"
+            "volume rises with the bar labelled one bar after 09:30 and falls with the one \
+             labelled one bar after the close"
                 .into(),
         ),
         Some(label) => (
             Some(label),
-            "volume rises with the bar labelled 09:30 and falls with the one labelled by the close"
+            "volume rises with the bar labelled 09:30 and falls with the one labelled at the close"
                 .into(),
         ),
         None => (None, plain),
@@ -200,8 +205,8 @@ pub(super) fn utc_suspicion(rows: &[Row], days: &[Day]) -> Option<String> {
         .filter(|day| day.labels(rows).next_back().is_some_and(|s| s > CLOSE_TOD_S - OPEN_TOD_S))
         .count();
     (!days.is_empty() && 10 * late >= 9 * days.len() && 10 * after >= 9 * days.len()).then(|| {
-        "no bars before noon and many after the close: times without a zone look like UTC; store them \
-         with their zone"
+        "no bars before noon and many after the close: times without a zone look like UTC; \
+         store them with their zone"
             .to_string()
     })
 }

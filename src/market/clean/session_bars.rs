@@ -66,13 +66,14 @@ pub(super) struct Built {
     pub notes: Vec<String>,
 }
 
-/// The bars of the period that overlap their day's session (or 04:00 to 20:00), in the length asked for. A bar ends when its interval does, at the
-/// latest with the session.
+/// The bars of the period that overlap their day's session (or 04:00 to 20:00), in the length asked
+/// for. A bar ends when its interval does, at the latest with the session.
 ///
-/// Longer bars are made in steps from 09:30 (from 04:00 with extended hours) and never reach into the next session.
+/// Longer bars are made in steps from 09:30 (from 04:00 with extended hours) and never reach into
+/// the next session.
 ///
-/// An hourly bar from 15:30 holds trades of after the close if the symbol has such trades at all. It then counts as one of
-/// extended hours: cut off at 16:00 it would show prices of 16:30.
+/// An hourly bar from 15:30 holds trades of after the close if the symbol has such trades at all.
+/// It then counts as one of extended hours: cut off at 16:00 it would show prices of 16:30.
 pub(super) fn build(
     symbol: &Symbol,
     rows: &[Row],
@@ -124,7 +125,8 @@ fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<St
     let mut notes = Vec::new();
     if let Some(first) = closed_days.first() {
         notes.push(format!(
-            "{} days with bars on which the NYSE was closed (first {first}): kept, with normal hours",
+            "{} days with bars on which the NYSE was closed (first {first}): kept, with normal \
+             hours",
             closed_days.len()
         ));
     }

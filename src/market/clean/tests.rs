@@ -22,7 +22,8 @@ fn options() -> LoadOptions {
     }
 }
 
-/// Rows of a day: (label as `HH:MM` in New York, close, volume); open is the close less 0.5, high and low lie 1 beyond.
+/// Rows of a day: (label as `HH:MM` in New York, close, volume); open is the close less 0.5, high
+/// and low lie 1 beyond.
 fn day(day: &str, bars: &[(&str, f64, f64)]) -> RawRows {
     let mut rows = RawRows {
         label_s: Vec::new(),

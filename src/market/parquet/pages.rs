@@ -1,7 +1,9 @@
-//! Page headers of a column, checked before polars decodes them: it believes their counts and reserves memory accordingly,
-//! and a reservation that fails ends the process instead of being an error.
+//! Page headers of a column, checked before polars decodes them: it believes their counts and
+//! reserves memory accordingly, and a reservation that fails ends the process instead of being an
+//! error.
 //!
-//! Thrift's compact protocol and the PageHeader struct are those of the Apache Parquet format, `parquet.thrift`.
+//! Thrift's compact protocol and the PageHeader struct are those of the Apache Parquet format,
+//! `parquet.thrift`.
 
 use std::ops::Range;
 
@@ -9,8 +11,8 @@ use std::ops::Range;
 const MAX_PAGE_BYTES: i64 = 256 << 20;
 const DICTIONARY_PAGE: i64 = 2;
 
-/// The pages in `range` hold `rows` values, and no header claims more values than that, or bytes beyond the range.
-/// None where that is not so.
+/// The pages in `range` hold `rows` values, and no header claims more values than that, or bytes
+/// beyond the range. None where that is not so.
 pub(super) fn check(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<()> {
     let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
     let mut rest = bytes.get(range)?;
@@ -62,7 +64,8 @@ impl Reader<'_> {
                 1 => kind = Some(self.integer()?),
                 2 => uncompressed = Some(self.integer()?),
                 3 => compressed = Some(self.integer()?),
-                // Headers of a data page, a dictionary page and a data page of version 2: each begins with its count.
+                // Headers of a data page, a dictionary page and a data page of version 2: each
+                // begins with its count.
                 5 | 7 | 8 if field_type == STRUCT => values = Some(self.count()?),
                 _ => self.skip(field_type, MAX_DEPTH)?,
             }
@@ -156,7 +159,8 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    /// A page of version 1 with 3 values in `bytes` bytes: fields 1 to 3 and 5, each a step of 1 (or 2) and type i32 (5) or struct (12).
+    /// A page of version 1 with 3 values in `bytes` bytes: fields 1 to 3 and 5, each a step of 1
+    /// (or 2) and type i32 (5) or struct (12).
     fn page(values: u8, bytes: u8) -> Vec<u8> {
         let header = [0x15, 0, 0x15, 2 * bytes, 0x15, 2 * bytes, 0x2c, 0x15, 2 * values, 0, 0];
         let mut page = header.to_vec();

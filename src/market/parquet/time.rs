@@ -11,8 +11,8 @@ use crate::market::error::MarketError;
 const LAST_S: i64 = 7_258_118_400;
 const TODO: &str = "store full timestamps, as in 2020-01-02 09:30:00";
 
-/// Labels in UTC seconds, rounded to the nearest second (some programs write 09:34:59.999), and whether any of them had no zone.
-/// `columns` is one column, or a date and a time of day.
+/// Labels in UTC seconds, rounded to the nearest second (some programs write 09:34:59.999), and
+/// whether any of them had no zone. `columns` is one column, or a date and a time of day.
 pub(super) fn labels(
     frame: &DataFrame,
     columns: &[String],
@@ -82,7 +82,8 @@ fn instants(series: &Series) -> PolarsResult<Labels> {
     Ok((column.physical().iter().map(|v| v.and_then(read)).collect(), naive))
 }
 
-/// Integers since 1970; the unit follows from their size: between 1973 and 5138 only one unit is possible.
+/// Integers since 1970; the unit follows from their size: between 1973 and 5138 only one unit is
+/// possible.
 fn epochs(series: &Series, name: &str, file: &str) -> Result<PolarsResult<Labels>, MarketError> {
     let column = match series.i64() {
         Ok(column) => column,
