@@ -6,8 +6,9 @@ use super::{Setting, device};
 use crate::cli::{EvaluateArgs, Surroundings};
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
-use crate::interface::ActionSet;
 use crate::features::pipeline::feature_names;
+use crate::interface::ActionSet;
+use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::{portfolio_csv, table};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
@@ -30,10 +31,10 @@ pub fn evaluate(args: &EvaluateArgs, surroundings: &Surroundings) -> Result<()> 
         .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
     let eval = setting.with_plan(|plan, progress| {
         let mut on_days =
-            |symbol: &_, done: usize, total: usize| progress.data(symbol, done, total);
+            |symbol: &Symbol, done: usize, total: usize| progress.data(symbol.as_str(), done, total);
         plan.eval(&model.fit, bar_minutes, &mut on_days)
     })?;
-    let Setting { config, mut progress, .. } = setting;
+    let Setting { config, progress, .. } = setting;
     let agent = |stock: usize| {
         let return_std = model.fit.scaler.return_std[stock];
         Agent::new(stock, &model.shape, &model.weights, return_std, &config.learner, device)

@@ -14,7 +14,7 @@ use crate::dist::Comm;
 use crate::dist::comm::agree;
 use crate::market::load::{DataSource, LoadOptions};
 use crate::market::source;
-use crate::report::progress::Progress;
+use crate::report::{Progress, Verbosity};
 use crate::train::dataset::{DataPlan, Prepared};
 
 /// What every command needs before it reads a bar.
@@ -33,7 +33,11 @@ impl<'a> Setting<'a> {
         mut config: RunConfig,
         surroundings: &Surroundings,
     ) -> Result<Setting<'a>> {
-        let mut progress = Progress::new(surroundings.quiet || !comm.is_root());
+        let verbosity = match surroundings.quiet || !comm.is_root() {
+            true => Verbosity::Quiet,
+            false => Verbosity::Normal,
+        };
+        let progress = Progress::new(verbosity);
         let resolved = source::resolve(config.data.source.as_deref());
         // Rank 0's environment decides, should another's differ.
         let mut name = resolved.name.into_bytes();
@@ -61,7 +65,7 @@ impl<'a> Setting<'a> {
     /// Hands the data plan and the progress display to `work`.
     fn with_plan(
         &mut self,
-        work: impl FnOnce(&DataPlan<'_>, &mut Progress) -> Result<Prepared>,
+        work: impl FnOnce(&DataPlan<'_>, &Progress) -> Result<Prepared>,
     ) -> Result<Prepared> {
         let data = &self.config.data;
         let plan = DataPlan {
@@ -77,8 +81,8 @@ impl<'a> Setting<'a> {
             },
             cache: &self.cache,
         };
-        let prepared = work(&plan, &mut self.progress)?;
-        tell(&prepared, &mut self.progress);
+        let prepared = work(&plan, &self.progress)?;
+        tell(&prepared, &self.progress);
         Ok(prepared)
     }
 }
@@ -88,7 +92,7 @@ fn overlaps(config: &RunConfig) -> bool {
 }
 
 /// What was found in the data, stated always.
-fn tell(prepared: &Prepared, progress: &mut Progress) {
+fn tell(prepared: &Prepared, progress: &Progress) {
     let note = &prepared.note;
     for report in &note.reports {
         progress.line(&format!(

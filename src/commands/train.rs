@@ -20,8 +20,10 @@ use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary};
 use crate::report::tensorboard::EventWriter;
-use crate::report::{html, portfolio_csv, table};
+use crate::report::{portfolio_csv, table};
+use crate::interface::ActionSet;
 use crate::rl::network::QNetwork;
+use crate::rl::policy;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, evaluate};
 use crate::train::lockstep::{Ending, Interval, Trainer};
@@ -42,18 +44,18 @@ pub fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) ->
     };
     agree(comm, writable)?;
     let train = setting.with_plan(|plan, progress| {
-        plan.train(&mut |symbol, done, total| progress.data(symbol, done, total))
+        plan.train(&mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
     })?;
     let (fit, bar_minutes) = (train.note.fit.clone(), train.note.bar_minutes);
     let eval = setting.with_plan(|plan, progress| {
-        plan.eval(&fit, bar_minutes, &mut |symbol, done, total| progress.data(symbol, done, total))
+        plan.eval(&fit, bar_minutes, &mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
     })?;
     setting.config.data.bar_minutes = Some(bar_minutes);
     let rows = train.note.rows.clone();
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
         .context("the training period has no two bars to trade")?;
 
-    let Setting { config, mut progress, .. } = setting;
+    let Setting { config, progress, .. } = setting;
     let results = if comm.is_root() { Results::open(&config) } else { Ok(None) };
     let mut results = agree(comm, results)?;
     if let Some(notice) = results.as_ref().and_then(|results| results.folder.notice()) {
@@ -70,7 +72,7 @@ pub fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) ->
         config.episodes,
     ));
     let per_episode = (config.stocks.len() * lanes.count * lanes.steps) as u64;
-    progress.training_start(per_episode * u64::from(config.episodes), config.episodes);
+    progress.training_start(per_episode * u64::from(config.episodes));
 
     let mut clock = Clock::start();
     let mut latest = None;
@@ -293,11 +295,11 @@ impl Results {
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path)?;
-        let mut network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
+        let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
         let policy_path = folder.path("policy.pt");
-        crate::rl::policy::export(&mut network, &policy_path)?;
-        let check = policy_check::observations(&network, config, model, eval);
-        let check = folder.write_whole("policy_check.json", &serde_json::to_vec(&check)?)?;
+        policy::export(&network, &policy_path)?;
+        let check = folder.path("policy_check.json");
+        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
             attention,
@@ -313,8 +315,6 @@ impl Results {
         };
         self.written.push(summary.write(folder)?);
         if let Some(evaluated) = latest {
-            let page = html::page(config, &summary, evaluated, &self.lines, &relationships);
-            self.written.push(folder.write_whole("report.html", page.as_bytes())?);
             let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
             print!("{}", table::closing(ours, theirs, &self.written));
         }

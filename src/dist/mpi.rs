@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use mpi::collective::{Root, CommunicatorCollectives};
+use mpi::collective::Root;
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::{Universe, initialize_with_threading};
 use mpi::point_to_point::{Destination, Source};
@@ -94,15 +94,17 @@ impl MpiComm {
 /// Counts and displacements in elements, each message led by its stamp.
 fn stamped(counts: &[usize]) -> (Vec<i32>, Vec<i32>) {
     let counts: Vec<i32> = counts.iter().map(|&count| (count + Stamp::LEN) as i32).collect();
-    let mut at = 0;
-    let starts = counts
-        .iter()
-        .map(|&count| {
-            at += count;
-            at - count
-        })
-        .collect();
+    let starts = starts(&counts);
     (counts, starts)
+}
+
+/// Where each of several messages begins when they stand one after the other.
+fn starts(counts: &[i32]) -> Vec<i32> {
+    let before = |at: &mut i32, &count: &i32| {
+        *at += count;
+        Some(*at - count)
+    };
+    counts.iter().scan(0, before).collect()
 }
 
 impl Comm for MpiComm {
@@ -199,25 +201,22 @@ impl Comm for MpiComm {
 
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
         let root = self.world.process_at_rank(0);
-        let len = mine.len() as i32;
+        // Never empty: Rust's pointer to no bytes is the address that Open MPI keeps for MPI_IN_PLACE.
+        let message = [&[0u8], mine].concat();
+        let len = message.len() as i32;
         if !self.is_root() {
             root.gather_into(&len);
-            root.gather_varcount_into(mine);
+            root.gather_varcount_into(&message[..]);
             return Vec::new();
         }
         let mut counts = vec![0i32; self.size];
         root.gather_into_root(&len, &mut counts[..]);
-        let starts: Vec<i32> = counts
-            .iter()
-            .scan(0, |at, &count| {
-                *at += count;
-                Some(*at - count)
-            })
-            .collect();
+        let starts = starts(&counts);
         let mut all = vec![0u8; counts.iter().sum::<i32>() as usize];
         let mut partition = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
-        root.gather_varcount_into_root(mine, &mut partition);
-        let part = |(&count, &start): (&i32, &i32)| all[start as usize..][..count as usize].to_vec();
+        root.gather_varcount_into_root(&message[..], &mut partition);
+        let part =
+            |(&count, &start): (&i32, &i32)| all[start as usize..][1..count as usize].to_vec();
         counts.iter().zip(&starts).map(part).collect()
     }
 
@@ -229,7 +228,7 @@ impl Comm for MpiComm {
         let root = self.world.process_at_rank(0);
         if !self.is_root() {
             work(&mut |bytes| root.send_with_tag(bytes, WORK));
-            root.send_with_tag(&[0u8; 0][..], WORK_DONE);
+            root.send_with_tag(&[0u8][..], WORK_DONE);
             return;
         }
         work(&mut |bytes| on_message(0, bytes.to_vec()));

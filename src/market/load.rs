@@ -11,9 +11,14 @@ use super::bar::{BarSeries, Period, Symbol};
 use super::clean::{Cleaner, Convention};
 use super::error::MarketError;
 use super::parquet::decode_day;
-use super::store::{DayFile, Store};
+use super::store::{DayFile, Store, fetch_days};
 use super::synthetic::SyntheticMarket;
 use crate::config::BarLabel;
+
+/// Blobs that are fetched side by side for one stock; more than a few, because each opens a connection of its own.
+const FETCHES_AT_ONCE: usize = 16;
+/// Fetched and not yet decoded, at most.
+const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
 /// Where bars come from.
 #[derive(Clone)]
@@ -122,22 +127,14 @@ pub fn load_bars(
     let files = list(store.as_ref(), symbol, period)?;
     let days_total = files.len();
     progress(LoadProgress { days_done: 0, days_total });
-    for (done, day) in day_bytes(store, files, options).enumerate() {
+    let cache = options.cache_dir.as_deref();
+    let days = fetch_days(Arc::clone(store), files, cache, FETCHES_AT_ONCE, FETCH_AHEAD_BYTES);
+    for (done, day) in days.enumerate() {
         let (file, bytes) = day?;
         cleaner.add_day(&file.key, file.date, &decode_day(&bytes, &file.key)?)?;
         progress(LoadProgress { days_done: done + 1, days_total });
     }
     cleaner.finish(period, options, None)
-}
-
-/// Day files with their contents, in order of date.
-fn day_bytes(
-    store: &Arc<dyn Store>,
-    files: Vec<DayFile>,
-    _options: &LoadOptions,
-) -> impl Iterator<Item = Result<(DayFile, Vec<u8>), MarketError>> {
-    let store = Arc::clone(store);
-    files.into_iter().map(move |file| store.get(&file.key).map(|bytes| (file, bytes)))
 }
 
 /// The day files of a period, or an error that says what the store has instead.

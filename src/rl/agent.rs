@@ -35,13 +35,11 @@ pub struct Agent {
     /// The stock itself, then its peers: panel columns that the network is given.
     slots: Vec<usize>,
     slot_ids: Tensor,
-    actions: usize,
     return_std: f32,
     double: bool,
     target_every: u64,
     target_tau: f64,
     gradient_steps: u64,
-    weights: Vec<f32>,
     target_weights: Vec<f32>,
     features: Vec<f32>,
     rows: Vec<u32>,
@@ -57,10 +55,8 @@ impl Agent {
         config: &LearnerConfig,
         device: Device,
     ) -> Agent {
-        let mut online = QNetwork::new(shape, device);
-        let mut target = QNetwork::new(shape, device);
-        online.load(weights);
-        target.load(weights);
+        let online = QNetwork::new(shape.clone(), weights, device);
+        let target = QNetwork::new(shape.clone(), weights, device);
         let mut slots = vec![stock];
         slots.extend(&shape.peers[stock]);
         let ids: Vec<i64> = slots.iter().map(|&slot| slot as i64).collect();
@@ -70,13 +66,11 @@ impl Agent {
             device,
             slots,
             slot_ids: Tensor::from_slice(&ids).to_device(device),
-            actions: shape.actions,
             return_std,
             double: config.double,
             target_every: config.target_every,
             target_tau: config.target_tau,
             gradient_steps: 0,
-            weights: weights.to_vec(),
             target_weights: weights.to_vec(),
             features: Vec::new(),
             rows: Vec::new(),
@@ -168,15 +162,11 @@ impl Agent {
             weights: &sample.weights,
         };
         td_outcome(&batch, HUBER_DELTA, outcome);
-        // The derivative of this sum with respect to the weights is that of the loss.
-        let grad_q = self.tensor(&outcome.grad_q, &[-1, self.actions as i64]);
-        let surrogate = (values * grad_q).sum(Kind::Float);
-        self.online.gradient(&surrogate, gradient);
+        self.online.gradient_through(&values, &outcome.grad_q, gradient);
     }
 
     /// Takes over the server's weights after a gradient step, and moves the target network when that is due.
     pub fn pull(&mut self, weights: &[f32]) {
-        self.weights.copy_from_slice(weights);
         self.online.load(weights);
         self.gradient_steps += 1;
         if self.target_every == 0 {

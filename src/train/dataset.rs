@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,7 +18,9 @@ use crate::dist::{Comm, Ranks};
 use crate::features::pipeline::{Scaler, feature_names, panel_data, raw_features};
 use crate::features::relations::Relations;
 use crate::market::calendar::new_york_date;
-use crate::market::load::{DataSource, LoadOptions, LoadReport, fingerprint, load_bars};
+use crate::market::load::{
+    DataSource, LoadOptions, LoadProgress, LoadReport, fingerprint, load_bars,
+};
 use crate::market::panel::{Grid, Panel, align};
 use crate::market::{BarSeries, Period, Symbol};
 
@@ -174,8 +177,9 @@ impl DataPlan<'_> {
         let owned = self.ranks().owned(self.comm.rank());
         let mut arrived: Vec<Option<(BarSeries, LoadReport)>> = vec![None; stocks.len()];
         let mut failures: Vec<(usize, String)> = Vec::new();
+        let data = (self.source, &stocks[..], &self.options);
         self.comm.stream_to_root(
-            &mut |send| self.load_own(&owned, load, send),
+            &mut |send| load_own(&|stock, sender| load_one(data, stock, load, sender), &owned, send),
             &mut |rank, bytes| match Parcel::from_bytes(&bytes) {
                 Some(Parcel::Progress { stock, days_done, days_total }) => {
                     on_days(&stocks[stock], days_done, days_total);
@@ -191,47 +195,6 @@ impl DataPlan<'_> {
             return Err(anyhow!(message));
         }
         Ok(arrived.into_iter().flatten().collect())
-    }
-
-    /// Reads a rank's stocks, a few at a time, and sends what comes.
-    fn load_own(&self, owned: &[usize], load: &Period, send: &mut dyn FnMut(&[u8])) {
-        let threads = owned.len().min(std::thread::available_parallelism().map_or(1, usize::from));
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        // A bound, so that a fast reader waits for a slow receiver instead of filling the memory.
-        let (sender, receiver) = mpsc::sync_channel::<Parcel>(4);
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                let sender = sender.clone();
-                let next = &next;
-                scope.spawn(move || {
-                    loop {
-                        let turn = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let Some(&stock) = owned.get(turn) else { return };
-                        // The receiver lives until every sender is gone, so sending cannot fail.
-                        let _ = sender.send(self.load_one(stock, load, &sender));
-                    }
-                });
-            }
-            drop(sender);
-            for parcel in receiver {
-                send(&parcel.to_bytes());
-            }
-        });
-    }
-
-    fn load_one(&self, stock: usize, load: &Period, sender: &mpsc::SyncSender<Parcel>) -> Parcel {
-        let stocks = &self.config.stocks;
-        let mut progress = |at: crate::market::load::LoadProgress| {
-            let parcel =
-                Parcel::Progress { stock, days_done: at.days_done, days_total: at.days_total };
-            let _ = sender.send(parcel);
-        };
-        let loaded =
-            load_bars(self.source, stocks, &stocks[stock], load, &self.options, &mut progress);
-        match loaded {
-            Ok((series, report)) => Parcel::Bars { stock, report, series },
-            Err(error) => Parcel::Failure { stock, message: error.to_string() },
-        }
     }
 
     /// On rank 0: bars to a panel file.
@@ -288,6 +251,50 @@ impl DataPlan<'_> {
              take a longer period or shorter bars (--bar-minutes)",
             self.config.features.volatility_bars.iter().max().unwrap_or(&0)
         )
+    }
+}
+
+/// Reads a rank's stocks, a few at a time, and sends what comes.
+fn load_own(
+    load_one: &(dyn Fn(usize, &mpsc::SyncSender<Parcel>) -> Parcel + Sync),
+    owned: &[usize],
+    send: &mut dyn FnMut(&[u8]),
+) {
+    let threads = owned.len().min(std::thread::available_parallelism().map_or(1, usize::from));
+    let next = AtomicUsize::new(0);
+    // A bound, so that a fast reader waits for a slow receiver instead of filling the memory.
+    let (sender, receiver) = mpsc::sync_channel::<Parcel>(4);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some(&stock) = owned.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The receiver lives until every sender is gone, so sending cannot fail.
+                    let _ = sender.send(load_one(stock, &sender));
+                }
+            });
+        }
+        drop(sender);
+        for parcel in receiver {
+            send(&parcel.to_bytes());
+        }
+    });
+}
+
+fn load_one(
+    (source, stocks, options): (&DataSource, &[Symbol], &LoadOptions),
+    stock: usize,
+    load: &Period,
+    sender: &mpsc::SyncSender<Parcel>,
+) -> Parcel {
+    let mut progress = |at: LoadProgress| {
+        let parcel =
+            Parcel::Progress { stock, days_done: at.days_done, days_total: at.days_total };
+        let _ = sender.send(parcel);
+    };
+    match load_bars(source, stocks, &stocks[stock], load, options, &mut progress) {
+        Ok((series, report)) => Parcel::Bars { stock, report, series },
+        Err(error) => Parcel::Failure { stock, message: error.to_string() },
     }
 }
 

@@ -19,7 +19,7 @@ use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::Limits;
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
-use crate::rl::network::{NetworkShape, QNetwork};
+use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
 
@@ -147,7 +147,7 @@ impl<'a> Trainer<'a> {
         };
         let workers: Vec<Worker> = ranks.owned(rank).into_iter().map(worker).collect();
         let root = comm.is_root().then(|| Root {
-            server: Server::new(QNetwork::layout_of(&shape), weights.clone(), &config.learner),
+            server: Server::new(shape.layout(), weights.clone(), &config.learner),
             desk: Desk::new(
                 (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
                 stocks,

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::dataset::Fit;
 use crate::features::pipeline::Scaler;
 use crate::features::relations::Relations;
-use crate::rl::network::{NetworkShape, QNetwork};
+use crate::rl::network::NetworkShape;
 use crate::rl::state_dict::{self, NamedTensor};
 
 /// Names of the buffers beside the network's parameters.
@@ -30,7 +30,7 @@ impl Model {
     pub fn write(&self, path: &Path) -> Result<()> {
         let stocks = self.shape.stocks as i64;
         let features = self.shape.features as i64;
-        let layout = QNetwork::layout_of(&self.shape);
+        let layout = self.shape.layout();
         let mut tensors: Vec<NamedTensor> = layout
             .parameters()
             .iter()
@@ -79,7 +79,7 @@ impl Model {
         if shape.peers.iter().flatten().any(|&peer| peer >= shape.stocks) {
             bail!("{}: {PEERS:?} names stocks that are not there", path.display());
         }
-        let layout = QNetwork::layout_of(&shape);
+        let layout = shape.layout();
         let mut weights = vec![0.0; layout.len()];
         for parameter in layout.parameters() {
             let data = sized(&parameter.name, &parameter.shape)?;

@@ -11,13 +11,13 @@
 //! between sessions reach leader and follower together; what the leader does in the last minute
 //! reaches the follower at the next open.
 
-use chrono::{Datelike, NaiveDate, NaiveTime, TimeZone, Weekday};
-use chrono_tz::America::New_York;
+use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use super::process::{Day, Path, Process, ProcessParameters, Session};
 use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
+use crate::market::calendar;
 
 /// Raised whenever equal parameters would give other bars.
 const VERSION: u32 = 1;
@@ -249,18 +249,9 @@ fn sessions_to_epoch(period: &Period) -> Vec<Session> {
         .collect()
 }
 
-// STAND-IN until src/market/calendar.rs is merged; becomes `calendar::session(date).map(|s|
-// (s.open_s, s.close_s))`.
 /// Opening and closing time of a date's session, UTC seconds; None where there is none.
 fn session_bounds(date: NaiveDate) -> Option<(i64, i64)> {
-    if matches!(date.weekday(), Weekday::Sat | Weekday::Sun) {
-        return None;
-    }
-    let at = |hour, minute| {
-        let local = date.and_time(NaiveTime::from_hms_opt(hour, minute, 0)?);
-        Some(New_York.from_local_datetime(&local).single()?.timestamp())
-    };
-    Some((at(9, 30)?, at(16, 0)?))
+    calendar::session(date).map(|session| (session.open_s, session.close_s))
 }
 
 #[cfg(test)]
