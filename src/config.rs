@@ -125,6 +125,9 @@ pub struct EnvConfig {
     pub long_only: bool,
     /// Cash at the start of an evaluation, in the currency of the prices.
     pub initial_cash: f64,
+    /// A position that is kept is resized when its weight has drifted by more than this fraction from what it should
+    /// be, as that of a short position does when the price rises.
+    pub rebalance_band: f64,
     /// An account whose equity falls to this fraction of its positions' value is closed out: ruin.
     pub maintenance_margin: f64,
 }
@@ -282,6 +285,7 @@ impl Default for EnvConfig {
             slippage_bps: 1.0,
             long_only: false,
             initial_cash: 1_000_000.0,
+            rebalance_band: 0.25,
             maintenance_margin: 0.05,
         }
     }
@@ -450,6 +454,8 @@ impl RunConfig {
         check("--slippage-bps", costs(self.env.slippage_bps), "must be from 0 to below 1000")?;
         let cash = self.env.initial_cash;
         check("env.initial_cash", cash.is_finite() && cash > 0.0, "must be above 0")?;
+        let band = self.env.rebalance_band;
+        check("env.rebalance_band", band > 0.0, "must be above 0; inf never resizes")?;
         let margin = self.env.maintenance_margin;
         check("env.maintenance_margin", (0.0..1.0).contains(&margin), "must be from 0 to below 1")?;
         let portfolio = &self.portfolio;

@@ -23,6 +23,7 @@ pub struct TradingEnv {
     costs: Costs,
     initial_cash: f64,
     maintenance_margin: f64,
+    rebalance_band: f64,
 }
 
 impl TradingEnv {
@@ -32,6 +33,7 @@ impl TradingEnv {
             costs: Costs::of(config),
             initial_cash: config.initial_cash,
             maintenance_margin: config.maintenance_margin,
+            rebalance_band: config.rebalance_band,
         }
     }
 
@@ -80,17 +82,19 @@ impl TradingEnv {
     }
 
     /// Shares to buy (+) or sell (-), from what is known at t alone: all of the equity at `now`'s
-    /// close. 0 when the position has that direction already (it is not rebalanced), or when the
+    /// close. 0 when the position has that direction already and is within its band, or when the
     /// stock never had a price.
     fn order(&self, direction: i8, now: &PanelBar) -> f64 {
         assert!((-1..=1).contains(&direction), "a direction is -1, 0 or 1, not {direction}");
         let (present, shares) = (self.portfolio.direction(0), self.portfolio.shares(0));
         let marked_at = self.portfolio.marked_price(0);
         assert!(present == 0 || marked_at == now.close, "{marked_at} is not {}", now.close);
-        if direction == present || now.close.is_nan() {
+        if now.close.is_nan() {
             return 0.0;
         }
-        f64::from(direction) * self.portfolio.equity() / now.close - shares
+        let target = f64::from(direction) * self.portfolio.equity() / now.close;
+        let in_band = (shares - target).abs() <= self.rebalance_band * target.abs();
+        if direction == present && in_band { 0.0 } else { target - shares }
     }
 }
 
@@ -109,13 +113,18 @@ mod tests {
     }
 
     fn env(fee_bps: f64, slippage_bps: f64) -> TradingEnv {
-        TradingEnv::new(&EnvConfig {
+        TradingEnv::new(&config(fee_bps, slippage_bps))
+    }
+
+    fn config(fee_bps: f64, slippage_bps: f64) -> EnvConfig {
+        EnvConfig {
             fee_bps,
             slippage_bps,
             long_only: false,
             initial_cash: 10_000.0,
             maintenance_margin: 0.05,
-        })
+            rebalance_band: f64::INFINITY,
+        }
     }
 
     fn near(a: f64, b: f64) -> bool {
@@ -162,6 +171,22 @@ mod tests {
         let private = flipped.time_step.private_t;
         assert_eq!((flipped.held, private.position, private.bars_held), (-1, -1, 1));
         assert!((f64::from(private.unrealized_return) - 3.0 / 108.0).abs() < 1e-8);
+    }
+
+    /// Short 100 at 100; at a close of 110 equity is 9,000 and the position worth 11,000, 22 % over what it should be:
+    /// kept. At 115 it is 11,500 against 8,500: resized to 8,500 / 115 shares at the next open.
+    #[test]
+    fn a_position_that_drifts_out_of_its_band_is_resized() {
+        let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };
+        let mut env = TradingEnv::new(&config);
+        let bars = [100.0, 100.0, 110.0, 115.0, 115.0].map(|price| bar(price, price));
+        env.step(-1, &bars[0], &bars[1], 1);
+        env.step(-1, &bars[1], &bars[2], 2);
+        env.step(-1, &bars[2], &bars[3], 3);
+        assert_eq!(env.portfolio().shares(0), -100.0);
+        env.step(-1, &bars[3], &bars[4], 4);
+        assert!(near(env.portfolio().shares(0), -8_500.0 / 115.0));
+        assert_eq!(env.private_state().bars_held, 4);
     }
 
     /// An order for 100 shares fills at an open of 150: 5,000 of debt, and the loss of the gap is

@@ -13,6 +13,7 @@ pub struct Backtest {
     portfolio: Portfolio,
     costs: Costs,
     maintenance_margin: f64,
+    rebalance_band: f64,
     /// Shares to trade at the next open, `[stock]`.
     pending: Vec<f64>,
     closes: Vec<f64>,
@@ -27,6 +28,7 @@ impl Backtest {
             portfolio: Portfolio::new(stocks.len(), config.initial_cash),
             costs: Costs::of(config),
             maintenance_margin: config.maintenance_margin,
+            rebalance_band: config.rebalance_band,
             pending: vec![0.0; stocks.len()],
             closes: vec![0.0; stocks.len()],
             peak: config.initial_cash,
@@ -49,22 +51,25 @@ impl Backtest {
     }
 
     /// Sizes what is traded at the next open, from what is known at the close of `view`. A position is entered, left or
-    /// turned when its direction changes; one that is kept is not resized.
+    /// turned when its direction changes; one that is kept is resized only when it has drifted out of its band.
     pub fn order(&mut self, view: &MarketView<'_>, orders: &[Order]) {
-        let equity = self.portfolio.equity();
+        let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
             let bar = view.bar(stock);
             self.pending[stock] = 0.0;
-            if order.direction == self.portfolio.direction(stock) || !bar.tradable {
+            if !bar.tradable {
                 continue;
             }
             // What a share will cost with fee and slippage if it opens where it closed, so that the
             // costs are paid out of the allotted capital, too.
-            let direction = f64::from(order.direction);
             let price = self.costs.fill_price(bar.close, 1.0);
-            let target = direction * order.weight * equity.max(0.0) / (price + self.costs.fee(price));
-            self.pending[stock] = target - held;
+            let shares = order.weight * equity / (price + self.costs.fee(price));
+            let target = f64::from(order.direction) * shares;
+            let kept = order.direction == self.portfolio.direction(stock);
+            if !kept || (held - target).abs() > self.rebalance_band * target.abs() {
+                self.pending[stock] = target - held;
+            }
         }
     }
 
@@ -136,7 +141,8 @@ pub fn buy_and_hold<'a>(
     let first = views.next()?;
     let weight = 1.0 / stocks.len() as f64;
     let orders = vec![Order { direction: 1, weight, reason: None }; stocks.len()];
-    let mut backtest = Backtest::start(stocks, &first, config);
+    let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
+    let mut backtest = Backtest::start(stocks, &first, &never_resized);
     let mut present = first;
     for next in views {
         backtest.order(&present, &orders);

@@ -5,6 +5,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::dataset::Prepared;
+use super::lockstep::side_by_side;
 use crate::config::RunConfig;
 use crate::dist::ranks::{to_gathered_order, to_stock_order};
 use crate::dist::worker::{Proposal, propose};
@@ -71,16 +72,21 @@ pub fn evaluate(
     for t in rows.start..rows.end - 1 {
         let view = panel.view(t);
         let chunk_row = (t - rows.start) % CHUNK_ROWS;
-        for (index, seat) in seats.iter_mut().enumerate() {
+        let chunk: Vec<u32> = match chunk_row {
+            0 => (t..(t + CHUNK_ROWS).min(rows.end - 1)).map(|row| row as u32).collect(),
+            _ => Vec::new(),
+        };
+        let one = |((seat, state), message): ((&mut Seat, &[f32]), &mut [f32])| {
             if chunk_row == 0 {
-                let chunk: Vec<u32> =
-                    (t..(t + CHUNK_ROWS).min(rows.end - 1)).map(|row| row as u32).collect();
                 seat.context = Some(seat.agent.context(panel, &chunk));
             }
-            let state = read_state(&states[index * STATE_LEN..]);
-            seat.propose(chunk_row, state, actions)
-                .write(&mut proposals[index * Proposal::LEN..][..Proposal::LEN]);
-        }
+            seat.propose(chunk_row, read_state(state), actions).write(message);
+        };
+        let seats_and_states = seats.iter_mut().zip(states.chunks_exact(STATE_LEN));
+        side_by_side(
+            seats_and_states.zip(proposals.chunks_exact_mut(Proposal::LEN)).collect(),
+            one,
+        );
         let stamp = Stamp { tag: Tag::Proposals, time: view.end_s() };
         let wanted_len = all * Proposal::LEN;
         comm.gather(stamp, &proposals, &proposal_counts, &mut gathered[..wanted_len])?;

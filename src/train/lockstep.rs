@@ -289,15 +289,10 @@ impl<'a> Trainer<'a> {
         let lanes = self.plan.count;
         let orders = self.orders.mine.chunks_exact(self.orders.per_stock);
         let sums = self.reward_sums.iter_mut();
-        let step_one = |((worker, message), sum): ((&mut Worker, &[f32]), &mut f64)| {
-            *sum += worker.step(step, &message[1..]);
-        };
-        if parallel(self.workers.len()) {
-            let tasks: Vec<_> = self.workers.iter_mut().zip(orders).zip(sums).collect();
-            tasks.into_par_iter().for_each(step_one);
-        } else {
-            self.workers.iter_mut().zip(orders).zip(sums).for_each(step_one);
-        }
+        side_by_side(
+            self.workers.iter_mut().zip(orders).zip(sums).collect(),
+            |((worker, message), sum)| *sum += worker.step(step, &message[1..]),
+        );
         self.env_steps += (lanes * self.ranks.stocks) as u64;
     }
 
@@ -324,7 +319,7 @@ impl<'a> Trainer<'a> {
         }
         self.comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut self.weights)?;
         let weights = &self.weights;
-        each(&mut self.workers, &mut [], 0, |worker, _| worker.pull(weights));
+        side_by_side(self.workers.iter_mut().collect(), |worker| worker.pull(weights));
         self.gradient_steps += 1;
         Ok(())
     }
@@ -381,26 +376,23 @@ pub fn network_shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
     }
 }
 
-fn parallel(workers: usize) -> bool {
-    workers > 1 && rayon::current_num_threads() > 1
+/// Does `work` for all `tasks`, at the same time where there are threads for it. They share nothing, so the outcome is the
+/// same either way.
+pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
+    if tasks.len() > 1 && rayon::current_num_threads() > 1 {
+        tasks.into_par_iter().for_each(work);
+    } else {
+        tasks.into_iter().for_each(work);
+    }
 }
 
-/// Does `work` for every worker and its part of `messages`, side by side where there are threads for it. The outcome is
-/// the same either way, because workers share nothing.
-pub fn each(
+/// Does `work` for every worker and its part of `messages`.
+fn each(
     workers: &mut [Worker],
     messages: &mut [f32],
     per_stock: usize,
-    work: impl Fn(&mut Worker, &mut [f32]) + Sync,
+    work: impl Fn(&mut Worker, &mut [f32]) + Sync + Send,
 ) {
-    let mut parts: Vec<&mut [f32]> = match per_stock {
-        0 => workers.iter().map(|_| &mut [][..]).collect(),
-        _ => messages.chunks_exact_mut(per_stock).collect(),
-    };
-    assert_eq!(parts.len(), workers.len());
-    if parallel(workers.len()) {
-        workers.par_iter_mut().zip(&mut parts).for_each(|(worker, part)| work(worker, part));
-    } else {
-        workers.iter_mut().zip(&mut parts).for_each(|(worker, part)| work(worker, part));
-    }
+    let tasks = workers.iter_mut().zip(messages.chunks_exact_mut(per_stock)).collect();
+    side_by_side(tasks, |(worker, message)| work(worker, message));
 }
