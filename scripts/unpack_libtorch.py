@@ -10,9 +10,11 @@ LIBRARIES = {"libtorch_cpu.so", "libc10.so", "libcudart.so.13", "libcupti.so.13"
 
 
 def destination(member, home):
-    """Where a member of a wheel goes; None: it is not needed."""
-    base = pathlib.PurePosixPath(member).name
-    if member.startswith("torch/include/") and base:
+    """Where a member of a wheel goes; None: it is a folder or not needed."""
+    folder, _, base = member.rpartition("/")
+    if not base:
+        return None
+    if f"{folder}/".startswith("torch/include/"):
         return home / member.removeprefix("torch/")
     openmp = member.startswith("torch/") and base.startswith("libgomp")
     return home / "lib" / base if base in LIBRARIES or openmp else None
