@@ -1,85 +1,73 @@
 #!/usr/bin/env bash
 # Installs what building and running needs, and nothing twice: Open MPI, clang, libtorch, one release build.
-# Packages go through apt; libtorch goes to the user's cache folder and is linked as .libtorch in the clone.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+#
+#     ./scripts/setup.sh
+#
+# Packages go through apt (as root or with sudo); libtorch goes to ~/.cache/dqn-trader and is linked as .libtorch in
+# the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works by itself.
+# shellcheck source=scripts/lib.sh
+source "$(dirname "$0")/lib.sh"
 
 TORCH_VERSION=2.11.0
-CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/dqn-trader"
+LIBTORCH_HOME="$CACHE/libtorch-$TORCH_VERSION"
 
-say() { printf '%s\n' "== $*"; }
-die() { printf 'error: %s\n' "$*" >&2; exit 2; }
-
-install_packages() { # PACKAGE...: those of them that are missing, in one apt call
-  local missing=() package
-  for package in "$@"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
-  [ ${#missing[@]} -eq 0 ] && return
-  command -v apt-get >/dev/null || die "please install these packages by hand: ${missing[*]}"
-  local root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || die "not root and no sudo: please install these packages by hand: ${missing[*]}"
-    root=(sudo)
+check_machine() {
+  if [ "$(uname -s)" != Linux ] || [ "$(uname -m)" != x86_64 ]; then
+    die "$(uname -s) on $(uname -m) is not supported by this script, only Linux on x86_64;" \
+      "install Rust, Open MPI, clang and libtorch $TORCH_VERSION by hand, set LIBTORCH and run cargo build --release"
   fi
-  say "installing ${missing[*]}"
-  "${root[@]}" apt-get update -qq
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  command -v python3 >/dev/null || install_packages python3
 }
 
-# libtorch comes out of the PyPI wheel of torch, the only package registry that has it. Of the CUDA libraries it
+check_rust() {
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  command -v cargo >/dev/null || die "cargo is missing; install Rust $wanted or newer from https://rustup.rs"
+  found=$(rustc --version | cut -d' ' -f2)
+  if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
+    die "Rust $found is too old, $wanted is needed; run: rustup update stable" \
+      "(a Rust from apt: remove it and install from https://rustup.rs)"
+  fi
+}
+
+# libtorch comes out of the wheel of torch, since PyPI is the package registry that has it. Of the CUDA libraries it
 # needs just the two small ones that libtorch_cpu.so names; no GPU is needed to build or run.
 install_libtorch() {
-  local home="$CACHE/libtorch-$TORCH_VERSION"
-  if [ ! -f "$home/build-version" ]; then
-    say "fetching libtorch $TORCH_VERSION (530 MB, once)"
-    command -v python3 >/dev/null || die "python3 is missing; install it and run this script again"
-    mkdir -p "$CACHE"
-    local work
-    work=$(mktemp -d "$CACHE/libtorch.XXXXXX")
-    # shellcheck disable=SC2064
-    trap "rm -rf '$work'" EXIT
-    python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$work/wheels" \
-      --python-version 3.11 --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
-      --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 \
-      "torch==$TORCH_VERSION" 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*'
-    python3 - "$work" <<'PYTHON'
-import pathlib, sys, zipfile
-work = pathlib.Path(sys.argv[1])
-home = work / "home"
-lib = home / "lib"
-lib.mkdir(parents=True)
-WANTED = {"libtorch_cpu.so", "libc10.so", "libcudart.so.13", "libcupti.so.13"}
-for wheel in (work / "wheels").glob("*.whl"):
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            base = name.rsplit("/", 1)[-1]
-            if name.startswith("torch/include/"):
-                target = home / name.removeprefix("torch/")
-            elif base in WANTED or base.startswith("libgomp") and name.startswith("torch/"):
-                target = lib / base
-            else:
-                continue
-            if name.endswith("/"):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as source, open(target, "wb") as sink:
-                while block := source.read(1 << 20):
-                    sink.write(block)
-(lib / "libtorch.so").symlink_to("libtorch_cpu.so")
-PYTHON
-    printf '%s\n' "$TORCH_VERSION" > "$work/home/build-version"
-    rm -rf "$home"
-    mv "$work/home" "$home"
-    rm -rf "$work"
-    trap - EXIT
-  fi
-  ln -sfn "$home" .libtorch
+  local work="$LIBTORCH_HOME.part" python_version
+  [ ! -f "$LIBTORCH_HOME/build-version" ] || return 0
+  say "fetching libtorch $TORCH_VERSION (530 MB, once)"
+  rm -rf "$work/venv" "$work/libtorch" # what a killed run left; its finished downloads are kept
+  mkdir -p "$work/wheels"
+  make_venv "$work/venv"
+  # Any CPython's wheel has the same libtorch. This machine's own is preferred: the tests can use it from pip's cache.
+  python_version=$("$work/venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  case $python_version in 3.1[0-4]) ;; *) python_version=3.12 ;; esac
+  "$work/venv/bin/pip" download -q --disable-pip-version-check --resume-retries 20 --no-deps --only-binary=:all: \
+    --python-version "$python_version" --implementation cp \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 \
+    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    -d "$work/wheels" "torch==$TORCH_VERSION" 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*'
+  "$work/venv/bin/python" scripts/unpack_libtorch.py "$work/wheels" "$work/libtorch"
+  printf '%s\n' "$TORCH_VERSION" >"$work/libtorch/build-version"
+  rm -rf "$LIBTORCH_HOME"
+  mv "$work/libtorch" "$LIBTORCH_HOME" # whole or not at all
+  rm -rf "$work"
 }
 
-command -v cargo >/dev/null || die "cargo is missing; install Rust 1.88 or newer, then run this script again"
-install_packages gcc g++ make pkg-config python3-venv libopenmpi-dev openmpi-bin libclang-dev clang
-install_libtorch
-say "building (the first build takes about 12 minutes on two cores, a later one seconds)"
-cargo build --release --locked
+link_libtorch() {
+  [ "$(readlink .libtorch || true)" = "$LIBTORCH_HOME" ] || ln -sfn "$LIBTORCH_HOME" .libtorch
+}
+
+main() {
+  local start=$SECONDS
+  check_machine
+  install_packages gcc g++ make pkg-config ca-certificates libopenmpi-dev openmpi-bin libclang-dev clang
+  check_rust
+  locked install_libtorch
+  link_libtorch
+  [ -x target/release/dqn-trader ] || say "building (the first build takes 12 minutes on two cores, later ones seconds)"
+  cargo build --release --locked
+  say "ready after $(minutes_since "$start"): target/release/dqn-trader"
+}
+
+main "$@"

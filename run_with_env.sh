@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Runs a command with the keys of .cloudkeys/api_keys.env in its environment:
+#
+#     ./run_with_env.sh dqn-trader --mode single
+#     ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel
+#     mpirun -n 6 ./run_with_env.sh dqn-trader --mode parallel
+#
+# The file is looked for beside this script, then in the current folder. It is parsed, never executed, by the rules of
+# the dotenvy crate (0.15), with which the program reads the same file: a variable that is already set wins; quotes are
+# removed; ' #' begins a comment; \ and $NAME have their meaning except between single quotes. No value is printed.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+names=()
+values=()
+
+die() { # one line, though every rank of an MPI job comes by here
+  [ "${OMPI_COMM_WORLD_RANK:-0}" != 0 ] || printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# Sets `found` to the value that $NAME stands for: of the environment, else of an earlier line, else nothing.
+look_up() {
+  local i
+  found=
+  [ -n "$1" ] || return 0
+  found=$(printenv -- "$1") && return
+  for i in "${!names[@]}"; do
+    [ "${names[i]}" != "$1" ] || found=${values[i]}
+  done
+}
+
+# Sets `parsed` to the meaning of the text after NAME=. Fails where dotenvy does: an unknown escape, an open quote or
+# ${, anything but a comment after a space.
+parse_value() {
+  local text=$1 state=plain quote='' name='' i c found
+  parsed=
+  for ((i = 0; i < ${#text}; i++)); do
+    c=${text:i:1}
+    case $state in
+    end) # after a space outside quotes, only a comment may come
+      case $c in ' ' | $'\t') ;; '#') break ;; *) return 1 ;; esac ;;
+    escape)
+      case $c in [\\\'\"\$\ ]) parsed+=$c ;; n) parsed+=$'\n' ;; *) return 1 ;; esac
+      state=plain ;;
+    single)
+      if [ "$c" = "'" ]; then state=plain; else parsed+=$c; fi ;;
+    dollar) # $NAME
+      if [[ $c = [[:alnum:]] ]]; then
+        name+=$c
+      elif [[ $c = '{' && -z $name ]]; then
+        state=brace
+      else
+        look_up "$name"
+        parsed+=$found name=''
+        if [ "$c" != '$' ]; then parsed+=$c state=plain; fi
+      fi ;;
+    brace) # ${NAME}
+      if [ "$c" = '}' ]; then
+        look_up "$name"
+        parsed+=$found name='' state=plain
+      else
+        name+=$c
+      fi ;;
+    plain)
+      case $c in
+      '$') state=dollar ;;
+      \\) state=escape ;;
+      '"') if [ -n "$quote" ]; then quote=''; else quote=$c; fi ;;
+      "'") if [ -n "$quote" ]; then parsed+=$c; else state=single; fi ;;
+      ' ' | $'\t') if [ -n "$quote" ]; then parsed+=$c; else state=end; fi ;;
+      *) parsed+=$c ;;
+      esac ;;
+    esac
+  done
+  [[ -z $quote && $state != single && $state != brace ]] || return 1
+  look_up "$name"
+  parsed+=$found
+}
+
+# Reads on from where a line of the file left off. Sets `state`: plain when the line is whole, comment when it ends at
+# the character `cut`, otherwise what is still open, so that the next line belongs to it. Knows nothing of values.
+scan_line() {
+  local text=$1 i c
+  for ((i = 0; i < ${#text}; i++)); do
+    c=${text:i:1}
+    case $state$c in
+    space'#') state=comment cut=$i && return ;;
+    space\\ | plain\\) state=escape ;;
+    space\' | plain\') state=single ;;
+    space\" | plain\") state=double ;;
+    plain[[:blank:]]) state=space ;;
+    space* | plain* | escape*) state=plain ;;
+    single\\) state=open_single_escape ;;
+    double\\) state=open_double_escape ;;
+    single\' | double\") state=plain ;;
+    open_single_escape*) state=single ;;
+    open_double_escape*) state=double ;;
+    esac
+  done
+}
+
+load() { # FILE
+  local file=$1 text='' line eol=$'\n' number=0 start=1 state=plain cut name parsed
+  local assignment='^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=[[:space:]]*(.*)$'
+  while [ -n "$eol" ]; do
+    IFS= read -r line || eol=''
+    number=$((number + 1))
+    [ "$number" -gt 1 ] || line=${line#$'\xef\xbb\xbf'}
+    [ -n "$text" ] || start=$number
+    if [[ -z $text && $line =~ ^[[:space:]]*(#|$) ]]; then continue; fi
+    scan_line "$line$eol"
+    case $state in
+    plain) text+=$line ;;
+    comment) text+=${line:0:cut} ;;
+    *) text+=$line$'\n' && continue ;;
+    esac
+    text=${text%"${text##*[![:space:]]}"}
+    [[ $text =~ $assignment ]] || die "$file, line $start: not of the form NAME=value"
+    name=${BASH_REMATCH[2]} text=${BASH_REMATCH[3]}
+    [[ $text != '#'* ]] || text=''
+    parse_value "$text" ||
+      die "$file, line $start: put a value with spaces or backslashes between single quotes (NAME='value')"
+    names+=("$name") values+=("$parsed")
+    text='' state=plain
+  done <"$file"
+  [ $state = plain ] || die "$file, line $start: a quote is not closed"
+}
+
+[ $# -gt 0 ] || die "no command given; usage: ./run_with_env.sh dqn-trader --mode single"
+file=
+for folder in "$here" "$PWD"; do
+  [ ! -f "$folder/.cloudkeys/api_keys.env" ] || { file="$folder/.cloudkeys/api_keys.env" && break; }
+done
+[ -n "$file" ] || die "no .cloudkeys/api_keys.env in $here or $PWD;" \
+  "copy the example and put your keys in: cp -r cloudkeys.example .cloudkeys"
+[ -r "$file" ] || die "$file cannot be read; check its permissions"
+load "$file"
+for i in "${!names[@]}"; do
+  printenv -- "${names[i]}" >/dev/null || export "${names[i]}=${values[i]}"
+done
+
+# The program is found without being installed, whether it is the command or mpirun's.
+PATH="$PATH:$here/target/release"
+command -v "$1" >/dev/null || die "$1 is not to be found; build dqn-trader with ./scripts/setup.sh"
+exec "$@"

@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# What the scripts share; each sources it first. Leaves the shell in the clone's root.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# rustup and a login shell put cargo on the path; a cron job or a container may have done neither.
+command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
+
+CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/dqn-trader"
+
+say() { printf '%s\n' "== $*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 2; }
+
+# Runs a command while no other copy of these scripts runs one, on this machine and for this user. The lock goes with
+# the process; the command does not inherit it.
+locked() {
+  mkdir -p "$CACHE"
+  (
+    flock -n 9 || { say "waiting for another run that is installing"; flock 9; }
+    "$@" 9>&-
+  ) 9>"$CACHE/lock"
+}
+
+install_packages() { # PACKAGE...: those of them that are missing, in one apt call
+  local installed missing=() package root=()
+  command -v dpkg-query >/dev/null || die "not a Debian or Ubuntu system: install the like of these by hand: $*"
+  installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
+  for package in "$@"; do
+    grep -qx "$package installed" <<<"$installed" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "neither root nor sudo: ask an administrator to install: ${missing[*]}"
+    root=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
+  "${apt[@]}" update
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Prints the Python to make environments with. Debian keeps the part that fills one (ensurepip) in a package of its own.
+find_python() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+      printf '%s\n' "$python"
+      return
+    fi
+  done
+  install_packages python3 python3-venv >&2
+  /usr/bin/python3 -c 'import ensurepip, venv' || die "python3 cannot make a virtual environment"
+  printf '%s\n' /usr/bin/python3
+}
+
+make_venv() { # FOLDER: with a pip that resumes a broken download
+  "$(find_python)" -m venv "$1"
+  "$1/bin/pip" install -q --disable-pip-version-check 'pip>=25.1'
+}
+
+# Open MPI asks for these two permissions: more ranks than cores, and ranks run by root (as in a container).
+permit_mpirun() {
+  export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+}
+
+minutes_since() { # START: SECONDS at the start
+  local seconds=$((SECONDS - $1))
+  printf '%d min %02d s' $((seconds / 60)) $((seconds % 60))
+}
