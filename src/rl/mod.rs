@@ -1,10 +1,14 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
+mod layers;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
+mod pickle;
+pub mod policy;
 pub mod replay;
 pub mod schedule;
+mod shape;
 pub mod state_dict;
 pub mod sum_tree;
 pub mod td;
