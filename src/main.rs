@@ -60,6 +60,7 @@ fn parse(rank: usize) -> Result<Cli> {
         }
         let text = error.to_string();
         let until_usage = text.split("\n\nUsage:").next().unwrap_or(&text);
+        let until_usage = until_usage.split("\n\nFor more").next().unwrap_or(until_usage);
         let message = one_line(until_usage.trim_start_matches("error: "));
         anyhow!("{message}; see dqn-trader --help")
     })

@@ -23,13 +23,13 @@ pub fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
         .find_map(|(rank, size)| Some(Launched { rank: number(rank)?, size: number(size)? }))
 }
 
-/// Settings under which Open MPI starts more ranks than there are cores, as root too, and leaves a stopped rank the
-/// time to write its results.
+/// Settings under which Open MPI starts more ranks than there are cores, as root too, and leaves a rank that is told to
+/// stop some seconds to write its results.
 const OPEN_MPI: [(&str, &str); 4] = [
     ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
-    ("OMPI_MCA_odls_base_sigkill_timeout", "30"),
+    ("OMPI_MCA_odls_base_sigkill_timeout", "3"),
 ];
 
 /// Runs this program again under `mpirun` with one rank per stock and one for the server, with the same arguments.
