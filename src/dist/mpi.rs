@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use mpi::collective::Root;
+use mpi::collective::{CommunicatorCollectives, Root};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::{Universe, initialize_with_threading};
 use mpi::point_to_point::{Destination, Source};
@@ -20,6 +21,9 @@ const WORK: i32 = 1;
 const WORK_DONE: i32 = 2;
 /// MPI counts are 32-bit, so long messages go in pieces of this many bytes.
 const PIECE_BYTES: usize = 64 << 20;
+
+/// Between two looks for what a rank waits for outside the loop.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 pub struct MpiComm {
     world: SimpleCommunicator,
@@ -78,6 +82,18 @@ impl MpiComm {
     /// Ends every rank at once. For failures that the other ranks cannot know of.
     pub fn abort_all(code: i32) -> ! {
         SimpleCommunicator::world().abort(code)
+    }
+
+    /// Waits, without keeping a core busy, until all ranks have come here. For the calls outside the loop, before which a
+    /// rank may be at work for minutes.
+    fn meet(&self) {
+        let mut pause = Duration::from_micros(50);
+        let mut request = self.world.immediate_barrier();
+        while let Err(pending) = request.test() {
+            request = pending;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     fn broadcast_in(communicator: &SimpleCommunicator, bytes: &mut Vec<u8>) {
@@ -196,10 +212,12 @@ impl Comm for MpiComm {
     }
 
     fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {
+        self.meet();
         MpiComm::broadcast_in(&self.world, bytes);
     }
 
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
+        self.meet();
         let root = self.world.process_at_rank(0);
         // Never empty: Rust's pointer to no bytes is the address that Open MPI keeps for MPI_IN_PLACE.
         let message = [&[0u8], mine].concat();
@@ -233,7 +251,14 @@ impl Comm for MpiComm {
         }
         work(&mut |bytes| on_message(0, bytes.to_vec()));
         let mut working = self.size - 1;
+        let mut pause = Duration::from_micros(50);
         while working > 0 {
+            if self.world.any_process().immediate_probe().is_none() {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            pause = Duration::from_micros(50);
             let (bytes, status) = self.world.any_process().receive_vec::<u8>();
             match status.tag() {
                 WORK => on_message(status.source_rank() as usize, bytes),

@@ -37,7 +37,7 @@ fn list(store: &dyn Store, name: &str, start: &str, end: &str) -> Vec<DayFile> {
     store.list(&symbol(name), &Period { start: date(start), end: date(end) }).unwrap()
 }
 
-fn azurite() -> String {
+pub fn azurite() -> String {
     std::env::var("DQN_TEST_AZURE_CONNECTION_STRING").unwrap_or_else(|_| {
         panic!(
             "DQN_TEST_AZURE_CONNECTION_STRING is not set: run scripts/test.sh, which starts Azurite"
@@ -58,7 +58,7 @@ fn block_on<T>(future: impl Future<Output = azure_core::Result<T>>) -> T {
 }
 
 /// A new container in Azurite, and its name.
-fn new_container() -> (ContainerClient, String) {
+pub fn new_container() -> (ContainerClient, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let name = format!("test-{since:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
