@@ -7,6 +7,7 @@ use crate::config::RunConfig;
 use crate::eval::metrics::{Course, Metrics};
 use crate::market::Symbol;
 
+use super::html::Report;
 use super::{MetricsLine, Relationships, RunSummary};
 
 pub(super) struct ExampleRun {
@@ -20,10 +21,27 @@ pub(super) struct ExampleRun {
     pub(super) relationships: Relationships,
 }
 
+impl ExampleRun {
+    pub(super) fn report<'a>(&'a self, notices: &'a [String]) -> Report<'a> {
+        Report {
+            config: &self.config,
+            run: &self.run,
+            eval: &self.eval,
+            benchmark: &self.benchmark,
+            course: &self.course,
+            benchmark_equity: &self.benchmark_equity,
+            lines: &self.lines,
+            relationships: &self.relationships,
+            notices,
+        }
+    }
+}
+
 const SYMBOLS: [&str; 5] = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
 const CASH: f64 = 1_000_000.0;
 
-/// `stocks` of up to five real symbols (more get invented ones) over `bars` hourly bars of 2020, seven a day.
+/// `stocks` of up to five real symbols (more get invented ones) over `bars` hourly bars of 2020,
+/// seven a day.
 pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let symbols: Vec<Symbol> = (0..stocks)
@@ -77,7 +95,8 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<
                 *price *= 1.0 + market + rng.random_range(-0.003..0.003);
             }
             let i = rng.random_range(0..n);
-            let wanted = (rng.random_range(-1_i32..=2) as f64) * (last / n as f64 / price[i]).floor();
+            let wanted =
+                (rng.random_range(-1_i32..=2) as f64) * (last / n as f64 / price[i]).floor();
             traded = (wanted - position[i]).abs() * price[i];
             cash -= (wanted - position[i]) * price[i] + 1e-4 * traded;
             position[i] = wanted;

@@ -55,8 +55,8 @@ pub struct ResultsFolder {
 }
 
 impl ResultsFolder {
-    /// Makes the folder and its parents. What an earlier run left there moves to `earlier/<n>/`, the lowest free n
-    /// from 1 on; files of other names stay.
+    /// Makes the folder and its parents. What an earlier run left there moves to `earlier/<n>/`,
+    /// the lowest free n from 1 on; files of other names stay.
     ///
     /// Errors: the folder cannot be made or written, or a file stands in its place.
     pub fn create(output: &Path) -> Result<ResultsFolder, ReportError> {
@@ -78,12 +78,14 @@ impl ResultsFolder {
         self.path.join(name)
     }
 
-    /// Writes `name` so that a reader, or the next start after a crash, sees all of it or none of it.
+    /// Writes `name` so that a reader, or the next start after a crash, sees all of it or none of
+    /// it.
     pub fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {
         self.fill_whole(name, |temporary| fs::write(temporary, bytes))
     }
 
-    /// As [`Self::write_whole`], for writers that want a path: `fill` writes the temporary file it is given.
+    /// As [`Self::write_whole`], for writers that want a path: `fill` writes the temporary file it
+    /// is given.
     pub fn fill_whole(
         &self,
         name: &str,
@@ -98,7 +100,8 @@ impl ResultsFolder {
         match written {
             Ok(()) => Ok(path),
             Err(cause) => {
-                // The write has failed already; a leftover that cannot be removed adds nothing to say.
+                // The write has failed already; a leftover that cannot be removed adds nothing to
+                // say.
                 let _ = fs::remove_file(&temporary);
                 Err(ReportError::new(path, "cannot write", cause))
             }
@@ -223,7 +226,10 @@ mod tests {
             let said = folder.notice().unwrap().to_string();
             assert!(said.contains("held an earlier run"), "{said}");
         }
-        assert_eq!(names(place.path()), ["earlier", "notes.txt", "portfolio_ep.csv", "portfolio_epic.csv"]);
+        assert_eq!(
+            names(place.path()),
+            ["earlier", "notes.txt", "portfolio_ep.csv", "portfolio_epic.csv"]
+        );
         for (n, run) in [("1", "one"), ("2", "two")] {
             let earlier = place.path().join(EARLIER).join(n);
             let mut expected = own.to_vec();

@@ -16,6 +16,9 @@ use super::relationships::Relationships;
 use super::summary::RunSummary;
 use super::verdict::verdict;
 
+/// The relationships of more stocks than this would be too fine to see and too many to load.
+const MAX_MAPPED: usize = 60;
+
 /// All that the page shows.
 #[derive(Clone, Copy)]
 pub struct Report<'a> {
@@ -54,7 +57,8 @@ impl Report<'_> {
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
+             <title>{title}</title>\n<style>\n{style}</style>\n</head>\n\
+             <body>\n<main>\n{}</main>\n</body>\n</html>\n",
             sections.concat()
         )
     }
@@ -68,7 +72,8 @@ impl Report<'_> {
             .map(|notice| format!("<p class=\"note\">{}</p>\n", escape(notice)))
             .collect();
         format!(
-            "<header>\n<p class=\"over\">{}, evaluated from {period}</p>\n<h1>{}</h1>\n<p>{}</p>\n{notices}</header>\n",
+            "<header>\n<p class=\"over\">dqn-trader: {}, evaluated from {period}</p>\n\
+             <h1>{}</h1>\n<p>{}</p>\n{notices}</header>\n",
             escape(&names(&self.config.stocks)),
             escape(&said.headline),
             minus(&escape(&said.text)),
@@ -78,7 +83,11 @@ impl Report<'_> {
     fn figures(&self) -> String {
         type Row = (&'static str, fn(&Metrics) -> Option<String>, &'static str);
         let rows: [Row; 10] = [
-            ("Return", |m| Some(signed_percent(m.portfolio_return)), "last equity over first, after costs"),
+            (
+                "Return",
+                |m| Some(signed_percent(m.portfolio_return)),
+                "last equity over first, after costs",
+            ),
             ("Sharpe ratio", |m| m.sharpe.map(ratio), "daily returns, a year of 252 days"),
             ("Sortino ratio", |m| m.sortino.map(ratio), "as Sharpe, over downside deviation"),
             ("Calmar ratio", |m| m.calmar.map(ratio), "annual return over maximum drawdown"),
@@ -87,7 +96,11 @@ impl Report<'_> {
             ("Exposure", |m| Some(percent(m.exposure)), "mean gross position over equity"),
             ("Turnover per day", |m| Some(ratio(m.turnover)), "value traded over equity"),
             ("Trades", |m| Some(count(m.trades)), "fills"),
-            ("Sum of rewards", |m| Some(format!("{:.4}", m.total_reward)), "simple returns of the bars, added"),
+            (
+                "Sum of rewards",
+                |m| Some(format!("{:.4}", m.total_reward)),
+                "simple returns of the bars, added",
+            ),
         ];
         let mut text = String::from(
             "<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>Agent</th>\
@@ -98,7 +111,8 @@ impl Report<'_> {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "<tr><th scope=\"row\">{name}</th><td>{}</td><td>{}</td><td class=\"explained\">{meaning}</td></tr>",
+                "<tr><th scope=\"row\">{name}</th><td>{}</td><td>{}</td>\
+                 <td class=\"explained\">{meaning}</td></tr>",
                 cell(self.eval),
                 cell(self.benchmark),
             );
@@ -109,12 +123,16 @@ impl Report<'_> {
     fn course(&self) -> String {
         let svg = equity_svg(self.course, self.benchmark_equity);
         let caption = format!(
-            "{} bars. Buy-and-hold puts the same cash into the same stocks in equal parts at the first bar, pays the \
+            "{} bars. Buy-and-hold puts the same cash into the same stocks in equal parts at the \
+             first bar, pays the \
              same costs and never trades again.",
             count(self.course.end_s.len() as u64)
         );
         let label = "Return and drawdown of the agent and of buy-and-hold";
-        format!("<h2>The evaluation, bar by bar</h2>\n{}", figure("plot", "", label, &svg, &caption))
+        format!(
+            "<h2>The evaluation, bar by bar</h2>\n{}",
+            figure("plot", "", label, &svg, &caption)
+        )
     }
 
     fn learning(&self) -> String {
@@ -131,7 +149,8 @@ impl Report<'_> {
         );
         let window = smoothing(self.lines.len());
         if window > 1 {
-            caption += &format!(" Strong: mean of the last {window} intervals; faint: each interval.");
+            caption +=
+                &format!(" Strong: mean of the last {window} intervals; faint: each interval.");
         }
         let svg = learning_svg(self.lines);
         let label = "Reward, loss and mean Q-value over environment steps";
@@ -143,29 +162,41 @@ impl Report<'_> {
         if stocks.len() < 2 {
             return String::new();
         }
+        let shown = stocks.len().min(MAX_MAPPED);
+        let map = |matrix: &[Vec<Option<f64>>]| {
+            let rows: Vec<_> = matrix[..shown].iter().map(|row| row[..shown].to_vec()).collect();
+            heat_map_svg(&stocks[..shown], &rows)
+        };
+        let rest = if shown < stocks.len() {
+            format!("<p>The first {shown} stocks; all are in relationships.csv.</p>\n")
+        } else {
+            String::new()
+        };
         let maps = [
             figure(
                 "",
                 "Attention",
                 "Attention of each stock to each peer",
-                &heat_map_svg(stocks, attention),
+                &map(attention),
                 "How much the row's stock looks at the column's, averaged over time.",
             ),
             figure(
                 "",
                 "Correlation",
                 "Correlation of the returns of each pair of stocks",
-                &heat_map_svg(stocks, &without_diagonal(correlation)),
+                &map(&without_diagonal(correlation)),
                 "Of simultaneous bar returns in training; the other hue is negative.",
             ),
         ];
-        format!("<h2>Relationships</h2>\n<div class=\"pair\">\n{}</div>\n", maps.concat())
+        let maps = maps.concat();
+        format!("<h2>Relationships</h2>\n{rest}<div class=\"pair\">\n{maps}</div>\n")
     }
 
     fn settings(&self) -> String {
         let config = self.config;
         let learner = &config.learner;
-        let data = config.data.source.as_deref().unwrap_or("default");
+        let found = "Azure where a connection string was set, else the sample market";
+        let data = config.data.source.as_deref().unwrap_or(found);
         let rows = [
             ("Stocks", names(&config.stocks)),
             ("Data", data.to_string()),
@@ -182,7 +213,8 @@ impl Report<'_> {
             (
                 "Learner",
                 format!(
-                    "{}DQN, {}-step returns, {} replay, batches of {}, learning rate {}, discount {}",
+                    "{}DQN, {}-step returns, {} replay, batches of {}, learning rate {}, \
+                     discount {}",
                     if learner.double { "double " } else { "" },
                     learner.n_step,
                     if learner.prioritized { "prioritized" } else { "uniform" },
@@ -195,9 +227,12 @@ impl Report<'_> {
         ];
         let rows: String = rows
             .iter()
-            .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(value)))
+            .map(|(name, value)| {
+                format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(value))
+            })
             .collect();
-        // A configuration that was read and validated can be written again; else the summary above stands alone.
+        // A configuration that was read and validated can be written again; else the summary above
+        // stands alone.
         let all = toml::to_string_pretty(config).unwrap_or_default();
         format!(
             "<h2>Settings</h2>\n<table class=\"settings\">\n<tbody>\n{rows}</tbody>\n</table>\n\
@@ -217,7 +252,9 @@ fn figure(class: &str, heading: &str, label: &str, svg: &str, caption: &str) -> 
     let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(label));
     let svg = svg.replacen("<svg ", &labelled, 1);
     let caption = escape(caption);
-    format!("<figure class=\"{class}\">\n{heading}{svg}<figcaption>{caption}</figcaption>\n</figure>\n")
+    format!(
+        "<figure class=\"{class}\">\n{heading}{svg}<figcaption>{caption}</figcaption>\n</figure>\n"
+    )
 }
 
 /// Up to six names, then how many more.
@@ -271,21 +308,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example::{self, ExampleRun};
-
-    fn report<'a>(example: &'a ExampleRun, notices: &'a [String]) -> Report<'a> {
-        Report {
-            config: &example.config,
-            run: &example.run,
-            eval: &example.eval,
-            benchmark: &example.benchmark,
-            course: &example.course,
-            benchmark_equity: &example.benchmark_equity,
-            lines: &example.lines,
-            relationships: &example.relationships,
-            notices,
-        }
-    }
+    use crate::report::example;
 
     #[test]
     fn the_page_is_whole_escaped_and_self_contained() {
@@ -293,7 +316,7 @@ mod tests {
         example.config.data.source = Some("<script>alert(1)</script>".into());
         example.eval.sharpe = None;
         let notices = ["These prices are made up & say <nothing>.".to_string()];
-        let page = report(&example, &notices).page();
+        let page = example.report(&notices).page();
         assert!(page.contains("made up &amp; say &lt;nothing&gt;."));
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)"));
         assert!(page.contains("<th scope=\"row\">Sharpe ratio</th><td>–</td>"));
@@ -311,44 +334,44 @@ mod tests {
     fn one_stock_that_was_only_evaluated_needs_no_learning_and_no_relationships() {
         let mut example = example::run(1, 30);
         example.lines.clear();
-        let page = report(&example, &[]).page();
+        let page = example.report(&[]).page();
         assert_eq!(page.matches("<svg ").count(), 1);
         assert!(!page.contains("<h2>Learning") && !page.contains("<h2>Relationships"));
     }
 
     #[test]
+    fn many_stocks_stay_readable() {
+        let page = example::run(500, 2).report(&[]).page();
+        assert!(page.contains("The first 60 stocks;"));
+        assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    }
+
+    #[test]
     fn every_role_of_colour_is_themed() {
         let example = example::run(5, 100);
-        let page = report(&example, &[]).page();
+        let page = example.report(&[]).page();
         let figures = &page[page.find("<svg ").unwrap()..];
         let style = include_str!("report.css");
         for attribute in ["fill=\"#", "stroke=\"#"] {
             for rest in figures.split(attribute).skip(1) {
                 let colour = &rest[..6];
-                assert!(style.contains(&format!("svg [{attribute}{colour}\"]")), "{attribute}{colour}");
+                assert!(
+                    style.contains(&format!("svg [{attribute}{colour}\"]")),
+                    "{attribute}{colour}"
+                );
             }
         }
     }
 
     #[test]
     fn text_reads_well() {
-        assert_eq!(minus("from 2020-01-02, -3.5% buy-and-hold"), "from 2020-01-02, −3.5% buy-and-hold");
+        assert_eq!(
+            minus("from 2020-01-02, -3.5% buy-and-hold"),
+            "from 2020-01-02, −3.5% buy-and-hold"
+        );
         let stocks = |n: usize| example::run(n, 1).config.stocks;
         assert_eq!(names(&stocks(1)), "AAPL");
         assert_eq!(names(&stocks(3)), "AAPL, MSFT and GOOGL");
         assert_eq!(names(&stocks(9)), "AAPL, MSFT, GOOGL, AMZN, META and 4 more");
-    }
-
-    /// The page as a file, to be looked at: `REPORT_EXAMPLE=DIR cargo test --release --lib report`.
-    #[test]
-    fn the_page_is_written_whole() {
-        let place = tempfile::tempdir().unwrap();
-        let kept = std::env::var_os("REPORT_EXAMPLE").map(PathBuf::from);
-        let folder = ResultsFolder::create(kept.as_deref().unwrap_or(place.path())).unwrap();
-        let example = example::run(5, 1_764);
-        let notices = ["These are made-up prices: the built-in sample market.".to_string()];
-        let path = report(&example, &notices).write(&folder).unwrap();
-        assert_eq!(path, folder.path("report.html"));
-        assert!(std::fs::read_to_string(path).unwrap().ends_with("</html>\n"));
     }
 }

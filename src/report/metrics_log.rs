@@ -1,4 +1,5 @@
-//! `metrics.jsonl`: one JSON object per line and interval, as `pandas.read_json(path, lines=True)` reads it.
+//! `metrics.jsonl`: one JSON object per line and interval, as `pandas.read_json(path, lines=True)`
+//! reads it.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -28,7 +29,8 @@ pub struct MetricsLine {
     pub reward: f64,
 }
 
-/// Appends lines; each reaches the operating system in one write, so a killed run leaves whole lines.
+/// Appends lines; each reaches the operating system in one write, so a killed run leaves whole
+/// lines.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::America::New_York;
 
 /// Looks the offset up once per hour of UTC: New York's clocks change on whole hours of UTC.
@@ -22,10 +22,6 @@ impl NewYorkClock {
             *self = NewYorkClock { hour, offset_s: offset_s(utc_s) };
         }
         naive(utc_s + self.offset_s)
-    }
-
-    pub(super) fn date(&mut self, utc_s: i64) -> NaiveDate {
-        self.local(utc_s).date()
     }
 
     /// Appends ISO 8601 with the offset, as in `2020-01-02T09:31:00-05:00`.
@@ -58,7 +54,8 @@ mod tests {
             clock.push_iso(&mut text, utc_s);
             text
         };
-        // `TZ=America/New_York date -d @<s> --iso-8601=seconds`; clocks changed on 2020-03-08 and 2020-11-01.
+        // `TZ=America/New_York date -d @<s> --iso-8601=seconds`; clocks changed on 2020-03-08 and
+        // 2020-11-01.
         assert_eq!(iso(1_577_975_460), "2020-01-02T09:31:00-05:00");
         assert_eq!(iso(1_583_650_799), "2020-03-08T01:59:59-05:00");
         assert_eq!(iso(1_583_650_800), "2020-03-08T03:00:00-04:00");

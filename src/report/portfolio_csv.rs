@@ -8,7 +8,8 @@ use crate::eval::metrics::Course;
 use super::folder::{ReportError, ResultsFolder};
 use super::new_york::NewYorkClock;
 
-/// Writes the course of the evaluation after `episode`, beside the equity of the benchmark over the same bars.
+/// Writes the course of the evaluation after `episode`, beside the equity of the benchmark over the
+/// same bars.
 pub fn write(
     folder: &ResultsFolder,
     episode: u32,
@@ -53,7 +54,8 @@ pub fn csv(course: &Course, benchmark_equity: &[f64]) -> String {
     text
 }
 
-/// A comma and the number; nothing after the comma where it is not finite, as before a stock's first bar.
+/// A comma and the number; nothing after the comma where it is not finite, as before a stock's
+/// first bar.
 fn push_number(text: &mut String, value: f64) {
     text.push(',');
     if value.is_finite() {
@@ -100,7 +102,8 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 501);
         for (t, row) in text.lines().skip(1).enumerate() {
-            let cells: Vec<f64> = row.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
+            let cells: Vec<f64> =
+                row.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
             let held: f64 = cells[6..].chunks(2).map(|pair| pair[0] * pair[1]).sum();
             assert_eq!(cells[0], example.course.equity[t]);
             assert_eq!(cells[5], example.benchmark_equity[t]);

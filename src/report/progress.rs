@@ -1,4 +1,5 @@
-//! What the program says on standard error while it runs: a live display on a terminal, else plain lines.
+//! What the program says on standard error while it runs: a live display on a terminal, else plain
+//! lines.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -21,7 +22,8 @@ pub enum Verbosity {
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const EPISODE_LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// May be shared among threads. Call [`Progress::finish`] before an error is printed; dropping does it too.
+/// May be shared among threads. Call [`Progress::finish`] before an error is printed; dropping does
+/// it too.
 pub struct Progress(Mutex<Face>);
 
 enum Face {
@@ -91,7 +93,8 @@ impl Progress {
         }
     }
 
-    /// A thread that panicked while it showed progress leaves nothing behind that others must not see.
+    /// A thread that panicked while it showed progress leaves nothing behind that others must not
+    /// see.
     fn face(&self) -> MutexGuard<'_, Face> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,7 +208,9 @@ impl Lines {
         if self.is_due(now, LINE_EVERY) {
             let whole = self.data.values().filter(|(done, total)| done >= total).count();
             let symbols = self.data.len();
-            self.say(&format!("data: {symbol} {done}/{total} days; {whole} of {symbols} symbols read"));
+            self.say(&format!(
+                "data: {symbol} {done}/{total} days; {whole} of {symbols} symbols read"
+            ));
             self.said = Some(now);
         }
     }
@@ -258,7 +263,8 @@ fn describe(line: &MetricsLine, left: Option<Duration>) -> String {
     text
 }
 
-/// How far the training is: the time left at the mean speed since its first interval, evaluations included.
+/// How far the training is: the time left at the mean speed since its first interval, evaluations
+/// included.
 struct Pace {
     total_env_steps: u64,
     first: Option<(Instant, u64)>,
@@ -274,8 +280,11 @@ impl Pace {
         let (since, steps) = *self.first.get_or_insert((now, line.env_steps));
         let elapsed_s = now.duration_since(since).as_secs_f64();
         let stepped = line.env_steps.saturating_sub(steps) as f64;
-        let steps_per_s =
-            if stepped > 0.0 && elapsed_s > 0.0 { stepped / elapsed_s } else { line.env_steps_per_s };
+        let steps_per_s = if stepped > 0.0 && elapsed_s > 0.0 {
+            stepped / elapsed_s
+        } else {
+            line.env_steps_per_s
+        };
         let left = self.total_env_steps.saturating_sub(line.env_steps) as f64;
         Duration::try_from_secs_f64(left / steps_per_s).ok()
     }
@@ -331,7 +340,8 @@ mod tests {
         assert_eq!(out.take(), "", "within 5 s of the phase change");
         lines.training(second(6), &at(1, 3_000));
         // 2,000 steps in 2 s since the first interval; 97,000 to go.
-        let expected = "episode 1: 3,000 steps, 1,000 steps/s, reward -0.500, loss 0.0100, 1 min 37 s left\n";
+        let expected =
+            "episode 1: 3,000 steps, 1,000 steps/s, reward -0.500, loss 0.0100, 1 min 37 s left\n";
         assert_eq!(out.take(), expected);
         lines.training(second(12), &at(1, 5_000));
         assert_eq!(out.take(), "", "within 10 s in the same episode");
@@ -367,7 +377,10 @@ mod tests {
         let now = Instant::now();
         let idle = MetricsLine { env_steps_per_s: 0.0, ..at(1, 0) };
         assert_eq!(pace.time_left(now, &idle), None);
-        assert_eq!(pace.time_left(now + Duration::from_secs(2), &at(1, 20)), Some(Duration::from_secs(8)));
+        assert_eq!(
+            pace.time_left(now + Duration::from_secs(2), &at(1, 20)),
+            Some(Duration::from_secs(8))
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::folder::{ReportError, ResultsFolder};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relationships {
     pub stocks: Vec<Symbol>,
-    /// `[stock][peer]`: attention weight averaged over time and heads; None where the stock does not see the peer.
+    /// `[stock][peer]`: attention weight averaged over time and heads; None where the stock does
+    /// not see the peer.
     pub attention: Vec<Vec<Option<f64>>>,
     /// `[stock][peer]`: correlation of bar returns; None where too few common bars.
     pub correlation: Vec<Vec<Option<f64>>>,
@@ -24,8 +25,8 @@ impl Relationships {
         folder.write_whole(Relationships::NAME, self.csv().as_bytes())
     }
 
-    /// One row per ordered pair of different stocks: in the order of the stocks, then by falling attention, then in
-    /// the order of the peers. Undefined values are empty.
+    /// One row per ordered pair of different stocks: in the order of the stocks, then by falling
+    /// attention, then in the order of the peers. Undefined values are empty.
     pub fn csv(&self) -> String {
         let mut text = String::from("stock,peer,attention,correlation\n");
         for (i, stock) in self.stocks.iter().enumerate() {

@@ -19,7 +19,8 @@ const COLUMNS: [&str; 9] = [
     "exposure",
 ];
 
-/// The agent beside buy-and-hold, aligned, at most 100 columns wide; an undefined value is `-`. Then the paths.
+/// The agent beside buy-and-hold, aligned, at most 100 columns wide; an undefined value is `-`.
+/// Then the paths.
 pub fn closing<P: AsRef<Path>>(eval: &Metrics, benchmark: &Metrics, written: &[P]) -> String {
     let rows = [COLUMNS.map(String::from), row("agent", eval), row("buy-and-hold", benchmark)];
     let mut width = [0; COLUMNS.len()];

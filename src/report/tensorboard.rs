@@ -1,7 +1,9 @@
-//! TensorBoard event files: TFRecord framing around three small protocol buffer messages, written by hand.
+//! TensorBoard event files: TFRecord framing around three small protocol buffer messages, written
+//! by hand.
 //!
-//! Sources: tensorflow/tensorboard `compat/proto/event.proto` and `summary.proto`; tensorflow/tensorflow
-//! `core/lib/io/record_writer.cc` for the framing and `core/lib/hash/crc32c.h` for the mask.
+//! Sources: tensorflow/tensorboard `compat/proto/event.proto` and `summary.proto`;
+//! tensorflow/tensorflow `core/lib/io/record_writer.cc` for the framing and
+//! `core/lib/hash/crc32c.h` for the mask.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::folder::{ReportError, ResultsFolder};
 
-/// Writes `events.out.tfevents.<unix time>.<host>`. Each value reaches the operating system in one write, so
-/// TensorBoard follows a run while it goes on.
+/// Writes `events.out.tfevents.<unix time>.<host>`. Each value reaches the operating system in one
+/// write, so TensorBoard follows a run while it goes on.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
@@ -89,7 +91,8 @@ fn scalar_event(wall_time_s: f64, tag: &str, step: u64, value: f32) -> Vec<u8> {
     event.0
 }
 
-/// A protocol buffer message under construction. A field is a key (number << 3 | wire type) and a value.
+/// A protocol buffer message under construction. A field is a key (number << 3 | wire type) and a
+/// value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 

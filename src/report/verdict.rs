@@ -24,8 +24,8 @@ pub(super) fn verdict(period: Period, eval: &Metrics, benchmark: &Metrics) -> Ve
         ("The agent does not beat buy-and-hold", format!("{points} less"))
     };
     let mut text = format!(
-        "From {period}, after costs, the agent returned {ours} and holding the same stocks in equal parts \
-         {theirs}: {ending}. Its largest loss from a peak was {} against {}",
+        "From {period}, after costs, the agent returned {ours} and holding the same stocks in \
+         equal parts {theirs}: {ending}. Its largest loss from a peak was {} against {}",
         percent(-eval.max_drawdown),
         percent(-benchmark.max_drawdown),
     );
@@ -73,10 +73,11 @@ mod tests {
     fn says_who_won_and_by_how_much() {
         let won = between(0.123, 0.081);
         assert_eq!(won.headline, "The agent beats buy-and-hold");
-        let expected = "From 2020-01-01 to 2020-12-31, after costs, the agent returned +12.3% and holding the same \
-             stocks in equal parts +8.1%: 4.2 percentage points more. Its largest loss from a peak was 8.0% \
-             against 10.0%, its Sharpe ratio 1.00 against 0.50. It made 1 trade and had 50.0% of its \
-             equity in the market on average. This is one period; by itself it does not tell skill from luck.";
+        let expected = "From 2020-01-01 to 2020-12-31, after costs, the agent returned +12.3% \
+            and holding the same stocks in equal parts +8.1%: 4.2 percentage points more. Its \
+            largest loss from a peak was 8.0% against 10.0%, its Sharpe ratio 1.00 against 0.50. \
+            It made 1 trade and had 50.0% of its equity in the market on average. This is one \
+            period; by itself it does not tell skill from luck.";
         assert_eq!(won.text, expected);
         let lost = between(-0.02, -0.01);
         assert_eq!(lost.headline, "The agent does not beat buy-and-hold");

@@ -55,7 +55,12 @@ const BOTTOM: u32 = 26;
 const RIGHT: u32 = 14;
 
 /// Title, grid and labels; the caller adds the curves.
-pub(super) fn chart<'a, 'b>(area: &'a Area<'b>, title: &str, x: &Axis, y: &Axis) -> Drawn<Chart<'a, 'b>> {
+pub(super) fn chart<'a, 'b>(
+    area: &'a Area<'b>,
+    title: &str,
+    x: &Axis,
+    y: &Axis,
+) -> Drawn<Chart<'a, 'b>> {
     let style = text_style(13.0, INK, HPos::Left, VPos::Center);
     area.draw_text(title, &style, (units(0), units(TITLE / 2 - 3)))?;
     let mut chart = ChartBuilder::on(area)
@@ -79,7 +84,8 @@ pub(super) fn chart<'a, 'b>(area: &'a Area<'b>, title: &str, x: &Axis, y: &Axis)
 }
 
 impl Axis {
-    /// Around `values` with a margin of 4 % and about `count` ticks at 1, 2 or 5 times a power of ten.
+    /// Around `values` with a margin of 4 % and about `count` ticks at 1, 2 or 5 times a power of
+    /// ten.
     pub(super) fn around(
         values: impl Iterator<Item = f64>,
         count: usize,
@@ -117,7 +123,8 @@ impl Axis {
     }
 }
 
-/// A plain number with as many decimals as ticks `step` apart need; thousands and millions as k and M.
+/// A plain number with as many decimals as ticks `step` apart need; thousands and millions as k and
+/// M.
 pub(super) fn number(value: f64, step: f64) -> String {
     let largest = value.abs().max(step);
     let (unit, suffix) = match largest {
@@ -137,7 +144,11 @@ pub(super) fn number(value: f64, step: f64) -> String {
 
 /// A fraction as percent with its sign.
 pub(super) fn signed_percent(value: f64, step: f64) -> String {
-    if value == 0.0 { "0%".into() } else { format!("{:+.*}%", decimals(100.0 * step), 100.0 * value) }
+    if value == 0.0 {
+        "0%".into()
+    } else {
+        format!("{:+.*}%", decimals(100.0 * step), 100.0 * value)
+    }
 }
 
 fn decimals(step: f64) -> usize {
@@ -151,7 +162,7 @@ fn round_step(least: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// No two labels stand closer than 1/`MAX_DATES` of the axis.
+/// More labels than this would crowd the axis.
 const MAX_DATES: usize = 13;
 
 /// From coarse to fine; the finest with few enough labels is taken.
@@ -207,18 +218,20 @@ fn date_ticks(end_s: &[i64]) -> Vec<(f64, String)> {
 
     let mut at = starts(level);
     let gap = times.len() / MAX_DATES;
-    if at.len() > 1 && at[1] < gap {
+    let crowded = |from: usize, to: usize| ((to - from) as f64) < 0.7 * gap as f64;
+    if (2..=MAX_DATES).contains(&at.len()) && crowded(0, at[1]) {
         // The first stretch is a fragment, such as the last days of a month.
         at.remove(0);
     }
-    let mut ticks: Vec<(f64, String)> = Vec::new();
-    let mut year = None;
+    let mut ticks = Vec::new();
+    let mut last: Option<usize> = None;
     for i in at {
-        let crowded = ticks.last().is_some_and(|(last, _)| (i as f64 - last) < gap as f64 * 0.7);
-        if !crowded {
-            let new_year = year.replace(times[i].year()) != Some(times[i].year());
-            ticks.push((i as f64, level.label(times[i], new_year)));
+        if last.is_some_and(|last| crowded(last, i)) {
+            continue;
         }
+        let new_year = last.is_none_or(|last| times[last].year() != times[i].year());
+        ticks.push((i as f64, level.label(times[i], new_year)));
+        last = Some(i);
     }
     ticks
 }
@@ -256,14 +269,17 @@ mod tests {
 
     /// Bars at 15:00 UTC on `days` days in a row from a date on.
     fn daily(year: i32, month: u32, day: u32, days: u64) -> Vec<i64> {
-        let first = NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(15, 0, 0).unwrap();
+        let first =
+            NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(15, 0, 0).unwrap();
         (0..days).map(|d| (first + Days::new(d)).and_utc().timestamp()).collect()
     }
 
     #[test]
     fn dates_suit_the_length_of_the_period() {
         let year = date_ticks(&daily(2020, 1, 2, 365));
-        let months = ["Jan 2020", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let months = [
+            "Jan 2020", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
         assert_eq!(texts(&year), months);
         assert_eq!(year[1].0, 30.0, "1 February is 30 days after 2 January");
         let from_late_month = date_ticks(&daily(2019, 11, 28, 120));

@@ -84,7 +84,10 @@ mod tests {
         let example = example::run(2, 20_000);
         let svg = equity_svg(&example.course, &example.benchmark_equity);
         assert!(svg.starts_with("<svg width=\"980\" height=\"470\""), "{}", &svg[..80]);
-        assert_eq!(svg.matches("<polyline").count() - svg.matches("stroke=\"#E4E7EC\"").count(), 6);
+        for colour in ["#1F5FA8", "#B76E12"] {
+            let curves = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
+            assert_eq!(svg.matches(&curves).count(), 3, "two curves and the legend in {colour}");
+        }
         assert!(svg.len() < 200_000, "{} bytes", svg.len());
         assert!(svg.contains("buy-and-hold"));
     }

@@ -16,8 +16,8 @@ const NUMBERED_CELL: u32 = 34;
 /// A name takes this many pixels of height.
 const NAME_HEIGHT: u32 = 13;
 
-/// Rows are stocks, columns peers. The deepest shade is the largest absolute value; negative values have the other
-/// hue; undefined cells are left empty. A whole SVG document.
+/// Rows are stocks, columns peers. The deepest shade is the largest absolute value; negative values
+/// have the other hue; undefined cells are left empty. A whole SVG document.
 pub fn heat_map_svg(stocks: &[Symbol], matrix: &[Vec<Option<f64>>]) -> String {
     let n = stocks.len() as u32;
     let cell = (WIDTH / n.max(1)).clamp(2, MAX_CELL);
@@ -62,18 +62,18 @@ fn draw_cell(
 ) -> Drawn<()> {
     // A pixel of paper shows between cells that are large enough.
     let seam = u32::from(width > 8);
-    let corners =
-        [(units(x), units(y)), (units(x + width - seam), units(y + height - seam))];
+    let corners = [(units(x), units(y)), (units(x + width - seam), units(y + height - seam))];
     let Some(value) = value.filter(|value| value.is_finite()) else {
         return area.draw(&Rectangle::new(corners, GRID.mix(0.4).filled()));
     };
     let strength = if largest > 0.0 { value.abs() / largest } else { 0.0 };
+    let opacity = (5.0 + 90.0 * strength).round() / 100.0;
     let hue = if value < 0.0 { BENCHMARK } else { AGENT };
-    area.draw(&Rectangle::new(corners, hue.mix(0.05 + 0.9 * strength).filled()))?;
+    area.draw(&Rectangle::new(corners, hue.mix(opacity).filled()))?;
     if width < NUMBERED_CELL {
         return Ok(());
     }
-    let colour = if strength > 0.6 { PAPER } else { INK };
+    let colour = if strength > 0.7 { PAPER } else { INK };
     let style = text_style(12.0, colour, HPos::Center, VPos::Center);
     area.draw_text(&format!("{value:.2}"), &style, (units(x + width / 2), units(y + height / 2)))
 }

@@ -25,27 +25,27 @@ pub fn learning_svg(lines: &[MetricsLine]) -> String {
         ("Mean Q-value", curve(|line| line.mean_q)),
     ];
     let last = lines.last().map_or(1.0, |line| line.env_steps.max(1) as f64);
-    let x = Axis::between(0.0..last, 3, axis::number);
+    let x = Axis::between(0.0..last, 4, axis::number);
     document(WIDTH, HEIGHT, |area| {
+        let window = smoothing(lines.len());
         let width = (WIDTH - 2 * GAP) / 3;
         for (i, (title, points)) in panels.iter().enumerate() {
             let left = units(i as u32 * (width + GAP));
             let panel = area.clone().shrink((left, 0), (units(width), units(HEIGHT)));
-            draw(&panel, title, &x, points)?;
+            draw(&panel, title, &x, points, window)?;
         }
         Ok(())
     })
 }
 
-/// Intervals over which a curve of so many is averaged; 1: not at all.
+/// Intervals over which curves of so many are averaged; 1: not at all.
 pub(in crate::report) fn smoothing(intervals: usize) -> usize {
     if intervals > SMOOTH_FROM { intervals / 20 } else { 1 }
 }
 
-fn draw(area: &Area, title: &str, x: &Axis, points: &[(f64, f64)]) -> Drawn<()> {
+fn draw(area: &Area, title: &str, x: &Axis, points: &[(f64, f64)], window: usize) -> Drawn<()> {
     let y = Axis::around(points.iter().map(|(_, y)| *y), 4, axis::number);
     let mut chart = axis::chart(area, title, x, &y)?;
-    let window = smoothing(points.len());
     let mean = trailing_mean(points, window);
     if window > 1 {
         let raw = downsample(points, MAX_POINTS);

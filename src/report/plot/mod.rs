@@ -1,4 +1,5 @@
-//! Figures as SVG text. Every colour is one of the roles below, so that the page can map them to its theme.
+//! Figures as SVG text. Every colour is one of the roles below, so that the page can map them to
+//! its theme.
 
 mod axis;
 mod equity;
@@ -51,7 +52,7 @@ fn units(pixels: u32) -> i32 {
     (SCALE * pixels) as i32
 }
 
-/// A line of `pixels` tenths of a pixel.
+/// A stroke of so many tenths of a pixel.
 fn line(colour: impl Color, tenths: u32) -> ShapeStyle {
     colour.stroke_width((SCALE * tenths).div_ceil(10))
 }
@@ -71,8 +72,8 @@ fn legend(area: &Area, x: u32, y: u32, colour: RGBColor, name: &str) -> Drawn<()
     area.draw_text(name, &style, (units(x + 24), units(y)))
 }
 
-/// At most `max_points` of the finite points, `x` rising: the first, the last, and the lowest and highest of each
-/// stretch between, so that no peak or trough is lost.
+/// At most `max_points` of the finite points, `x` rising: the first, the last, and the lowest and
+/// highest of each stretch between, so that no peak or trough is lost.
 fn downsample(points: &[(f64, f64)], max_points: usize) -> Vec<(f64, f64)> {
     let finite: Vec<(f64, f64)> =
         points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
