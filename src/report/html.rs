@@ -124,8 +124,7 @@ impl Report<'_> {
         let svg = equity_svg(self.course, self.benchmark_equity);
         let caption = format!(
             "{} bars. Buy-and-hold puts the same cash into the same stocks in equal parts at the \
-             first bar, pays the \
-             same costs and never trades again.",
+             first bar, pays the same costs and never trades again.",
             count(self.course.end_s.len() as u64)
         );
         let label = "Return and drawdown of the agent and of buy-and-hold";

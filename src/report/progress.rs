@@ -159,8 +159,8 @@ impl Bars {
     fn training(&mut self, now: Instant, line: &MetricsLine) {
         if let Some((bar, pace)) = &mut self.training {
             bar.set_prefix(format!("episode {}", line.episode));
-            bar.set_message(describe(line, pace.time_left(now, line)));
             bar.set_position(line.env_steps);
+            bar.set_message(describe(line, pace.time_left(now, line)));
         }
     }
 

@@ -10,14 +10,14 @@ pub(super) struct Verdict {
     pub(super) text: String,
 }
 
-/// Returns that show as the same tenth of a percent count as equal.
+/// Returns within half a tenth of a percentage point of each other count as equal.
 pub(super) fn verdict(period: Period, eval: &Metrics, benchmark: &Metrics) -> Verdict {
     let ours = signed_percent(eval.portfolio_return);
     let theirs = signed_percent(benchmark.portfolio_return);
     let lead = eval.portfolio_return - benchmark.portfolio_return;
     let points = format!("{:.1} percentage points", 100.0 * lead.abs());
-    let (headline, ending) = if ours == theirs {
-        ("The agent matches buy-and-hold", "the same to a tenth of a percent".to_string())
+    let (headline, ending) = if (100.0 * lead).abs() < 0.05 {
+        ("The agent matches buy-and-hold", "less than 0.1 percentage points apart".to_string())
     } else if lead > 0.0 {
         ("The agent beats buy-and-hold", format!("{points} more"))
     } else {
@@ -82,6 +82,6 @@ mod tests {
         let lost = between(-0.02, -0.01);
         assert_eq!(lost.headline, "The agent does not beat buy-and-hold");
         assert!(lost.text.contains("-2.0%") && lost.text.contains("1.0 percentage points less"));
-        assert_eq!(between(0.1001, 0.1003).headline, "The agent matches buy-and-hold");
+        assert_eq!(between(-0.0044, -0.0047).headline, "The agent matches buy-and-hold");
     }
 }
