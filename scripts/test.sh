@@ -86,7 +86,7 @@ AccountKey=$AZURITE_KEY;BlobEndpoint=$address/$AZURITE_ACCOUNT"
 
 stop_azurite() {
   if [ -n "$azurite_pid" ]; then
-    kill "$azurite_pid" 2>/dev/null || true
+    kill -KILL "$azurite_pid" 2>/dev/null || true # asked kindly, it waits for its clients
     wait "$azurite_pid" 2>/dev/null || true
   fi
   if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
