@@ -69,7 +69,7 @@ install_python() { # FOLDER
 start_azurite() {
   local log="$scratch/azurite.log" address=''
   mkdir "$scratch/azurite"
-  setpriv --pdeathsig TERM node "$AZURITE_HOME/node_modules/azurite/dist/src/blob/main.js" --location "$scratch/azurite" \
+  setpriv --pdeathsig KILL node "$AZURITE_HOME/node_modules/azurite/dist/src/blob/main.js" --location "$scratch/azurite" \
     --blobHost 127.0.0.1 --blobPort 0 --silent --skipApiVersionCheck --disableTelemetry >"$log" 2>&1 </dev/null &
   azurite_pid=$!
   for _ in $(seq 300); do
