@@ -24,7 +24,7 @@ scratch=''
 # it comes from PyPI, into the cache folder and without root.
 find_node() {
   local major
-  major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p')
+  major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p') || major=0
   if [ "${major:-0}" -ge 18 ] && command -v npm >/dev/null; then return; fi
   locked install_node
   local folder
