@@ -24,7 +24,7 @@ scratch=''
 # it comes from PyPI, into the cache folder and without root.
 find_node() {
   local major
-  major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p')
+  major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p') || major=0
   if [ "${major:-0}" -ge 18 ] && command -v npm >/dev/null; then return; fi
   locked install_node
   local folder
@@ -69,7 +69,7 @@ install_python() { # FOLDER
 start_azurite() {
   local log="$scratch/azurite.log" address=''
   mkdir "$scratch/azurite"
-  setpriv --pdeathsig TERM node "$AZURITE_HOME/node_modules/azurite/dist/src/blob/main.js" --location "$scratch/azurite" \
+  setpriv --pdeathsig KILL node "$AZURITE_HOME/node_modules/azurite/dist/src/blob/main.js" --location "$scratch/azurite" \
     --blobHost 127.0.0.1 --blobPort 0 --silent --skipApiVersionCheck --disableTelemetry >"$log" 2>&1 </dev/null &
   azurite_pid=$!
   for _ in $(seq 300); do
@@ -86,7 +86,7 @@ AccountKey=$AZURITE_KEY;BlobEndpoint=$address/$AZURITE_ACCOUNT"
 
 stop_azurite() {
   if [ -n "$azurite_pid" ]; then
-    kill "$azurite_pid" 2>/dev/null || true
+    kill -KILL "$azurite_pid" 2>/dev/null || true # asked kindly, it waits for its clients
     wait "$azurite_pid" 2>/dev/null || true
   fi
   if [ -n "$scratch" ]; then rm -rf "$scratch"; fi
