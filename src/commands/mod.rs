@@ -22,6 +22,8 @@ pub struct Setting<'a> {
     pub comm: &'a dyn Comm,
     pub config: RunConfig,
     pub progress: Progress,
+    /// What a reader of the results must know before believing a figure.
+    pub notices: Vec<String>,
     source: DataSource,
     cache: PathBuf,
 }
@@ -38,28 +40,24 @@ impl<'a> Setting<'a> {
             false => Verbosity::Normal,
         };
         let progress = Progress::new(verbosity);
-        let resolved = source::resolve(config.data.source.as_deref());
         // Rank 0's environment decides, should another's differ.
-        let mut name = resolved.name.into_bytes();
+        let mut name = source::resolve(config.data.source.as_deref()).into_bytes();
         comm.broadcast_bytes(&mut name);
         let name = String::from_utf8(name)?;
         let source = agree(comm, source::open(&name, &config.data.container))?;
-        if resolved.made_up_by_default {
-            progress.line(
-                "data: no store is named, so these are the MADE-UP prices of synthetic:sample; \
-                 name your own with --data",
-            );
-        } else {
-            progress.line(&format!("data: {name}"));
+        let mut notices = Vec::new();
+        if name.starts_with(source::SYNTHETIC) {
+            notices.push(format!("These are the MADE-UP prices of {name}; name your own with --data."));
         }
-        config.data.source = Some(name);
         if config.data.allow_overlap && overlaps(&config) {
-            progress.line(
-                "WARNING: evaluation days were trained on (--allow-overlap); \
-                 the figures say nothing about the future",
-            );
+            let warning = "Evaluation days were trained on (--allow-overlap): \
+                           the figures say nothing about the future.";
+            notices.push(warning.into());
         }
-        Ok(Setting { comm, config, progress, source, cache: cache_folder(surroundings) })
+        progress.line(&format!("data: {name}"));
+        notices.iter().for_each(|notice| progress.line(notice));
+        config.data.source = Some(name);
+        Ok(Setting { comm, config, progress, notices, source, cache: cache_folder(surroundings) })
     }
 
     /// Hands the data plan and the progress display to `work`.

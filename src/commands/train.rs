@@ -20,6 +20,7 @@ use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary};
 use crate::report::tensorboard::EventWriter;
+use crate::report::html::Report;
 use crate::report::{portfolio_csv, table};
 use crate::interface::ActionSet;
 use crate::rl::network::QNetwork;
@@ -55,7 +56,7 @@ pub fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) ->
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
         .context("the training period has no two bars to trade")?;
 
-    let Setting { config, progress, .. } = setting;
+    let Setting { config, progress, notices, .. } = setting;
     let results = if comm.is_root() { Results::open(&config) } else { Ok(None) };
     let mut results = agree(comm, results)?;
     if let Some(notice) = results.as_ref().and_then(|results| results.folder.notice()) {
@@ -117,7 +118,15 @@ pub fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) ->
         wall_s: clock.wall_s(),
         env_steps_per_s: clock.mean_rate(trainer.env_steps()),
     };
-    results.finish(&config, &model, run, latest.as_ref(), attention, &eval)?;
+    results.finish(&Finished {
+        config: &config,
+        notices: &notices,
+        model: &model,
+        run,
+        latest: latest.as_ref(),
+        attention,
+        eval: &eval,
+    })?;
     Ok(ending)
 }
 
@@ -283,15 +292,9 @@ impl Results {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        config: &RunConfig,
-        model: &Model,
-        run: RunSummary,
-        latest: Option<&Evaluated>,
-        attention: Vec<Vec<Option<f64>>>,
-        eval: &Prepared,
-    ) -> Result<()> {
+    /// The model and what is said of the whole run.
+    fn finish(&mut self, finished: &Finished<'_>) -> Result<()> {
+        let Finished { config, model, eval, latest, .. } = finished;
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path)?;
@@ -302,19 +305,31 @@ impl Results {
         policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
-            attention,
+            attention: finished.attention.clone(),
             correlation: model.fit.relations.correlation.clone(),
         };
         let relationships_path = relationships.write(folder)?;
-        self.written.extend([model_path, policy_path, check, relationships_path]);
-        self.written.push(folder.path(MetricsLog::NAME));
         let summary = Summary {
-            run,
+            run: finished.run.clone(),
             eval: latest.map(|evaluated| evaluated.metrics.clone()),
             benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
         };
-        self.written.push(summary.write(folder)?);
+        let summary_path = summary.write(folder)?;
+        self.written.extend([model_path, policy_path, check, relationships_path, summary_path]);
+        self.written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let Some(evaluated) = latest {
+            let report = Report {
+                config,
+                run: &summary.run,
+                eval: &evaluated.metrics,
+                benchmark: &evaluated.benchmark_metrics,
+                course: &evaluated.course,
+                benchmark_equity: &evaluated.benchmark.equity,
+                lines: &self.lines,
+                relationships: &relationships,
+                notices: finished.notices,
+            };
+            self.written.push(report.write(folder)?);
             let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
             print!("{}", table::closing(ours, theirs, &self.written));
         }
@@ -323,4 +338,15 @@ impl Results {
             None => Ok(()),
         }
     }
+}
+
+/// A run that has come to its end, or was stopped.
+struct Finished<'a> {
+    config: &'a RunConfig,
+    notices: &'a [String],
+    model: &'a Model,
+    run: RunSummary,
+    latest: Option<&'a Evaluated>,
+    attention: Vec<Vec<Option<f64>>>,
+    eval: &'a Prepared,
 }

@@ -11,25 +11,16 @@ use super::synthetic::SyntheticMarket;
 /// Holds the account key; read here and nowhere else, and never shown.
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
 const AZURE: &str = "azure";
-const SYNTHETIC: &str = "synthetic:";
+/// Begins the name of a made-up market.
+pub const SYNTHETIC: &str = "synthetic:";
 
-/// A source by its full name, as it is saved in `config.toml`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// `azure`, `synthetic:MARKET` or a folder.
-    pub name: String,
-    /// Nothing was asked for and there is no store: these are made-up prices.
-    pub made_up_by_default: bool,
-}
-
-/// What is meant where nothing is said: Azure where its connection string is set, else the sample market.
-pub fn resolve(asked: Option<&str>) -> Source {
+/// The full name of what is meant, as it is saved in `config.toml`: `azure`, `synthetic:MARKET` or a folder. Where
+/// nothing is said, Azure where its connection string is set, else the sample market.
+pub fn resolve(asked: Option<&str>) -> String {
     match asked {
-        Some(name) => Source { name: name.into(), made_up_by_default: false },
-        None if connection_string().is_some() => {
-            Source { name: AZURE.into(), made_up_by_default: false }
-        }
-        None => Source { name: format!("{SYNTHETIC}sample"), made_up_by_default: true },
+        Some(name) => name.into(),
+        None if connection_string().is_some() => AZURE.into(),
+        None => format!("{SYNTHETIC}sample"),
     }
 }
 

@@ -35,7 +35,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 7] = [
+const OWN_FILES: [&str; 9] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -43,8 +43,11 @@ const OWN_FILES: [&str; 7] = [
     "report.html",
     "trained_model.pth",
     "policy.pt",
+    "policy_check.json",
+    "portfolio.csv",
 ];
-const CHECKPOINTS: &str = "checkpoints";
+/// Folders that belong to a run: what it can be resumed from, and what its model did in later evaluations.
+const OWN_FOLDERS: [&str; 2] = ["checkpoints", "evaluation"];
 const EARLIER: &str = "earlier";
 
 /// Where the results of one run stand.
@@ -60,12 +63,18 @@ impl ResultsFolder {
     ///
     /// Errors: the folder cannot be made or written, or a file stands in its place.
     pub fn create(output: &Path) -> Result<ResultsFolder, ReportError> {
+        ResultsFolder::check(output)?;
+        let moved = move_earlier_run(output)?;
+        Ok(ResultsFolder { path: output.to_path_buf(), moved })
+    }
+
+    /// Makes the folder and tries whether it can be written: to be called before hours of work.
+    pub fn check(output: &Path) -> Result<(), ReportError> {
         let refused = |cause| ReportError::new(output, "cannot make the results folder", cause);
         fs::create_dir_all(output).map_err(refused)?;
         tempfile::tempfile_in(output)
-            .map_err(|cause| ReportError::new(output, "cannot write results there", cause))?;
-        let moved = move_earlier_run(output)?;
-        Ok(ResultsFolder { path: output.to_path_buf(), moved })
+            .map(drop)
+            .map_err(|cause| ReportError::new(output, "cannot write results there", cause))
     }
 
     /// A sentence for the user when an earlier run's files were moved.
@@ -121,7 +130,7 @@ fn is_own(name: &str) -> bool {
     let episode = name.strip_prefix("portfolio_ep").and_then(|rest| rest.strip_suffix(".csv"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     OWN_FILES.contains(&name)
-        || name == CHECKPOINTS
+        || OWN_FOLDERS.contains(&name)
         || name.starts_with("events.out.tfevents.")
         || episode.is_some_and(is_number)
 }
@@ -220,7 +229,7 @@ mod tests {
             for name in own.iter().chain(&users) {
                 fs::write(place.path().join(name), run).unwrap();
             }
-            fs::create_dir(place.path().join(CHECKPOINTS)).unwrap();
+            fs::create_dir(place.path().join(OWN_FOLDERS[0])).unwrap();
             fs::write(place.path().join("checkpoints/last"), run).unwrap();
             let folder = ResultsFolder::create(place.path()).unwrap();
             let said = folder.notice().unwrap().to_string();
@@ -233,7 +242,7 @@ mod tests {
         for (n, run) in [("1", "one"), ("2", "two")] {
             let earlier = place.path().join(EARLIER).join(n);
             let mut expected = own.to_vec();
-            expected.insert(1, CHECKPOINTS);
+            expected.insert(1, OWN_FOLDERS[0]);
             assert_eq!(names(&earlier), expected);
             assert_eq!(fs::read_to_string(earlier.join("checkpoints/last")).unwrap(), run);
         }

@@ -62,7 +62,7 @@ mod tests {
         let equity = plot::equity_svg(&example.course, &example.benchmark_equity);
         folder.write_whole("equity.svg", equity.as_bytes())?;
         let ExampleRun { run, eval, benchmark, .. } = example;
-        Summary { run, eval, benchmark }.write(&folder)?;
+        Summary { run, eval: Some(eval), benchmark: Some(benchmark) }.write(&folder)?;
         Ok(folder)
     }
 

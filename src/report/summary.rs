@@ -26,10 +26,10 @@ pub struct RunSummary {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub run: RunSummary,
-    /// The last evaluation's greedy policy, after costs.
-    pub eval: Metrics,
+    /// The last evaluation's greedy policy, after costs; None where the run was stopped before there was one.
+    pub eval: Option<Metrics>,
     /// Equal-weight buy-and-hold over the same bars and costs.
-    pub benchmark: Metrics,
+    pub benchmark: Option<Metrics>,
 }
 
 impl Summary {
@@ -53,8 +53,8 @@ mod tests {
         let example = example::run(2, 50);
         let summary = Summary {
             run: example.run,
-            eval: Metrics { sharpe: None, ..example.eval },
-            benchmark: example.benchmark,
+            eval: Some(Metrics { sharpe: None, ..example.eval }),
+            benchmark: Some(example.benchmark.clone()),
         };
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
@@ -70,7 +70,7 @@ mod tests {
             [&run[..], &["eval"], &metrics, &["benchmark"], &metrics].concat();
         assert_eq!(keys, expected);
         assert!(text.contains("\"sharpe\": null"), "{text}");
-        let shown = format!("\"portfolio_return\": {},", summary.benchmark.portfolio_return);
+        let shown = format!("\"portfolio_return\": {},", example.benchmark.portfolio_return);
         assert!(text.contains(&shown), "{shown} in {text}");
         assert_eq!(serde_json::from_str::<Summary>(&text).unwrap().run, summary.run);
     }

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::folder::{ReportError, ResultsFolder};
@@ -32,6 +32,10 @@ impl EventWriter {
             }
             Err(cause) => Err(ReportError::new(path, "cannot make", cause)),
         }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// `step` is what TensorBoard draws along its horizontal axis: environment steps here.
