@@ -15,6 +15,8 @@ use crate::market::Symbol;
     name = "dqn-trader",
     version,
     args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    allow_negative_numbers = true,
     after_help = "EXAMPLES\n  \
         dqn-trader --mode single                                    the built-in sample market, on this machine\n  \
         dqn-trader --mode single --data bars/ --stocks AAPL SPY     day files below bars/stocks_intraday/\n  \

@@ -66,7 +66,7 @@ fn a_wrong_key_and_a_missing_container_are_one_line_without_the_key() {
     let wrong = secret.replace("AccountKey=Eby8vdM0", "AccountKey=Eby8vdM1");
     assert_ne!(wrong, secret);
     for (secret, container, expected) in
-        [(&wrong, new_container().1, "key"), (&secret, "no-such-container".to_string(), "container")]
+        [(&wrong, new_container().1, "AccountKey"), (&secret, "no-such-container".to_string(), "container")]
     {
         let mut command =
             place.program(&["--data", "azure", "--quiet", "--container", &container]);

@@ -141,8 +141,9 @@ fn an_unknown_symbol_and_an_empty_period_say_what_there_is() {
 #[test]
 fn a_damaged_day_names_its_file() {
     let mut store = two_days();
-    if let Some((_, bytes)) = store.files.get_mut("AAPL/2020-08-31") {
+    if let Some((file, bytes)) = store.files.get_mut("AAPL/2020-08-31") {
         bytes.truncate(1000);
+        file.size_bytes = 1000;
     }
     let error = load(&store.source(), "AAPL", &period("2020-01-01", "2020-12-31")).unwrap_err();
     assert!(
