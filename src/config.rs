@@ -125,6 +125,9 @@ pub struct EnvConfig {
     pub long_only: bool,
     /// Cash at the start of an evaluation, in the currency of the prices.
     pub initial_cash: f64,
+    /// A position that is kept is resized when its weight has drifted by more than this fraction from what it should
+    /// be, as that of a short position does when the price rises.
+    pub rebalance_band: f64,
     /// An account whose equity falls to this fraction of its positions' value is closed out: ruin.
     pub maintenance_margin: f64,
 }
@@ -198,8 +201,8 @@ pub struct PortfolioConfig {
     pub gross_limit: f64,
     /// Absolute sum of signed positions over equity.
     pub net_limit: f64,
-    /// Absolute position of one stock over equity.
-    pub name_limit: f64,
+    /// Absolute position of one stock over equity; None: twice an equal share of the gross limit.
+    pub name_limit: Option<f64>,
     /// Past sessions from which risk per stock is estimated.
     pub risk_sessions: usize,
     /// Stocks whose past correlation is above this may not be held in opposite directions.
@@ -282,6 +285,7 @@ impl Default for EnvConfig {
             slippage_bps: 1.0,
             long_only: false,
             initial_cash: 1_000_000.0,
+            rebalance_band: 0.25,
             maintenance_margin: 0.05,
         }
     }
@@ -335,7 +339,7 @@ impl Default for PortfolioConfig {
         PortfolioConfig {
             gross_limit: 1.0,
             net_limit: 1.0,
-            name_limit: 0.5,
+            name_limit: None,
             risk_sessions: 20,
             identical_correlation: 0.98,
         }
@@ -348,6 +352,14 @@ impl Default for EvaluationConfig {
     }
 }
 
+impl PortfolioConfig {
+    /// The largest absolute position of one of `stocks` stocks over equity.
+    pub fn name_limit_of(&self, stocks: usize) -> f64 {
+        let twice_equal = 2.0 * self.gross_limit / stocks.max(1) as f64;
+        self.name_limit.unwrap_or(twice_equal).min(self.gross_limit)
+    }
+}
+
 impl RunConfig {
     pub fn train_period(&self) -> Period {
         Period { start: self.start_date, end: self.end_date }
@@ -356,4 +368,150 @@ impl RunConfig {
     pub fn eval_period(&self) -> Period {
         Period { start: self.eval_start, end: self.eval_end }
     }
+}
+
+impl RunConfig {
+    /// With one setting changed, as in `learner.gamma=0.95`.
+    pub fn with(&self, assignment: &str) -> Result<RunConfig, ConfigError> {
+        let wrong = |what: String| {
+            ConfigError::new("--set", what, "write KEY=VALUE with a key of config.toml")
+        };
+        let (key, text) = assignment
+            .split_once('=')
+            .ok_or_else(|| wrong(format!("{assignment:?} has no '='")))?;
+        let (key, text) = (key.trim(), text.trim());
+        let parsed: Result<toml::Table, _> = toml::from_str(&format!("value = {text}"));
+        let value = match parsed {
+            Ok(mut table) => table.remove("value").unwrap_or_else(|| text.into()),
+            // A word without quotes is meant as text.
+            Err(_) => toml::Value::String(text.into()),
+        };
+        let unreadable = |e: String| {
+            let message: Vec<&str> = e.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+            wrong(format!("{key:?}: {}", message.join(" ")))
+        };
+        let mut root = toml::Table::try_from(self).map_err(|e| unreadable(e.to_string()))?;
+        let mut table = &mut root;
+        let mut parts = key.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                table.insert(part.to_string(), value);
+                break;
+            }
+            table = table
+                .get_mut(part)
+                .and_then(toml::Value::as_table_mut)
+                .ok_or_else(|| wrong(format!("there is no section {part:?}")))?;
+        }
+        root.try_into().map_err(|e: toml::de::Error| unreadable(e.message().to_string()))
+    }
+
+    /// Everything that can be known to be wrong before any data is read.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_run()?;
+        self.validate_market()?;
+        self.validate_learning()
+    }
+
+    fn validate_run(&self) -> Result<(), ConfigError> {
+        if self.stocks.is_empty() {
+            return Err(ConfigError::new("--stocks", "none is given", "name at least one symbol"));
+        }
+        let mut sorted = self.stocks.clone();
+        sorted.sort();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            let what = format!("{} is given twice", pair[0]);
+            return Err(ConfigError::new("--stocks", what, "name every symbol once"));
+        }
+        for (period, flags) in
+            [(self.train_period(), "--end_date"), (self.eval_period(), "--eval_end")]
+        {
+            if period.end < period.start {
+                let what = format!("{} is before {}", period.end, period.start);
+                return Err(ConfigError::new(flags, what, "give the last day after the first"));
+            }
+        }
+        let overlap = self.eval_start <= self.end_date && self.start_date <= self.eval_end;
+        if overlap && !self.data.allow_overlap {
+            return Err(ConfigError::new(
+                "--eval_start",
+                format!("evaluation ({}) overlaps training ({})", self.eval_period(), self.train_period()),
+                "move one of the periods, or add --allow-overlap to see figures that say nothing about the future",
+            ));
+        }
+        check("--episodes", self.episodes >= 1, "must be at least 1")?;
+        check("--eval-every", self.evaluation.every_episodes >= 1, "must be at least 1")?;
+        let device = self.device == "cpu"
+            || self.device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());
+        check("--device", device, "must be cpu or cuda:N")
+    }
+
+    fn validate_market(&self) -> Result<(), ConfigError> {
+        let minutes = self.data.bar_minutes.unwrap_or(1);
+        check("--bar-minutes", (1..=390).contains(&minutes), "must be from 1 to 390")?;
+        let costs = |bps: f64| (0.0..1_000.0).contains(&bps);
+        check("--fee-bps", costs(self.env.fee_bps), "must be from 0 to below 1000")?;
+        check("--slippage-bps", costs(self.env.slippage_bps), "must be from 0 to below 1000")?;
+        let cash = self.env.initial_cash;
+        check("env.initial_cash", cash.is_finite() && cash > 0.0, "must be above 0")?;
+        let band = self.env.rebalance_band;
+        check("env.rebalance_band", band > 0.0, "must be above 0; inf never resizes")?;
+        let margin = self.env.maintenance_margin;
+        check("env.maintenance_margin", (0.0..1.0).contains(&margin), "must be from 0 to below 1")?;
+        let portfolio = &self.portfolio;
+        let limit = |value: f64| value.is_finite() && value > 0.0;
+        check("portfolio.gross_limit", limit(portfolio.gross_limit), "must be above 0")?;
+        check("portfolio.net_limit", limit(portfolio.net_limit), "must be above 0")?;
+        check("portfolio.name_limit", portfolio.name_limit.is_none_or(limit), "must be above 0")?;
+        check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
+        let features = &self.features;
+        let mut windows = vec![
+            ("features.bollinger_bars", features.bollinger_bars),
+            ("features.volume_bars", features.volume_bars),
+            ("features.relation_bars", features.relation_bars),
+            ("features.rsi_bars", features.rsi_bars),
+            ("features.macd_fast_bars", features.macd_fast_bars),
+            ("features.macd_slow_bars", features.macd_slow_bars),
+        ];
+        windows.extend(features.volatility_bars.iter().map(|&n| ("features.volatility_bars", n)));
+        for (name, bars) in windows {
+            check(name, bars >= 2, "must be at least 2")?;
+        }
+        check("features.macd_signal_bars", features.macd_signal_bars >= 1, "must be at least 1")?;
+        let macd = features.macd_fast_bars < features.macd_slow_bars;
+        check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
+        let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
+        check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        check("features.clip_std", features.clip_std > 0.0, "must be above 0")
+    }
+
+    fn validate_learning(&self) -> Result<(), ConfigError> {
+        let learner = &self.learner;
+        check("--lanes", (1..=65_536).contains(&learner.lanes), "must be from 1 to 65536")?;
+        check("learner.gamma", (0.0..1.0).contains(&learner.gamma), "must be from 0 to below 1")?;
+        check("learner.n_step", (1..=255).contains(&learner.n_step), "must be from 1 to 255")?;
+        check("--batch-size", learner.batch_size >= 1, "must be at least 1")?;
+        let ratio = learner.replay_ratio;
+        check("--replay-ratio", ratio.is_finite() && ratio >= 0.0, "must be 0 or above")?;
+        let capacity = learner.replay_capacity >= learner.batch_size;
+        check("learner.replay_capacity", capacity, "must be at least the batch size")?;
+        check("--learning-rate", learner.learning_rate > 0.0, "must be above 0")?;
+        let fraction = |value: f64| (0.0..=1.0).contains(&value);
+        check("learner.priority_alpha", fraction(learner.priority_alpha), "must be from 0 to 1")?;
+        check("learner.priority_beta", fraction(learner.priority_beta), "must be from 0 to 1")?;
+        check("learner.target_tau", fraction(learner.target_tau), "must be from 0 to 1")?;
+        check("learner.epsilon", fraction(learner.epsilon), "must be from 0 to 1")?;
+        check("learner.max_grad_norm", learner.max_grad_norm > 0.0, "must be above 0")?;
+        let network = &self.network;
+        check("network.embedding", network.embedding >= 1, "must be at least 1")?;
+        let divides = network.heads >= 1 && network.embedding.is_multiple_of(network.heads);
+        check("network.heads", divides, "must divide network.embedding")?;
+        check("network.trunk", network.trunk >= 1, "must be at least 1")?;
+        check("network.head_hidden", network.head_hidden >= 1, "must be at least 1")?;
+        check("network.symbol_embedding", network.symbol_embedding >= 1, "must be at least 1")
+    }
+}
+
+fn check(field: &str, holds: bool, rule: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::new(field, rule, "see --help or docs/results.md")) }
 }

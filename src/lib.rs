@@ -9,6 +9,8 @@
 //! `env` and `rl` know each other only through [`interface`]. The training loop is
 //! [`train::lockstep`]; read that file first.
 
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod dist;
 pub mod env;

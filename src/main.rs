@@ -1,1 +1,193 @@
-fn main() {}
+//! Parses the command line, dispatches, and turns what happened into an exit code.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::Parser;
+use dqn_trader::cli::{Cli, Command, Surroundings, one_line};
+use dqn_trader::commands;
+use dqn_trader::config::{Mode, RunConfig};
+use dqn_trader::dist::launch::{Launched, launch, launched};
+use dqn_trader::dist::local::LocalComm;
+use dqn_trader::dist::Comm;
+use dqn_trader::rl::network::single_thread;
+use dqn_trader::train::lockstep::Ending;
+
+/// Something that the user has to mend.
+const EXIT_WRONG: u8 = 2;
+const EXIT_STOPPED: u8 = 130;
+const KEYS: &str = ".cloudkeys/api_keys.env";
+
+fn main() -> ExitCode {
+    let launched = launched(|name| std::env::var(name).ok());
+    let rank = launched.map_or(0, |launched| launched.rank);
+    let outcome = read_keys().and_then(|()| parse(rank)).and_then(|cli| run(cli, launched));
+    let code = match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            if rank == 0 {
+                eprintln!("error: {}", one_line(&format!("{error:#}")));
+            } else {
+                // The launcher ends all ranks when one fails; rank 0 has something to say first.
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+            EXIT_WRONG
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// The keys of `.cloudkeys/api_keys.env` become environment variables; those already set win.
+fn read_keys() -> Result<()> {
+    match dotenvy::from_filename(KEYS) {
+        Ok(_) => Ok(()),
+        Err(dotenvy::Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(dotenvy::Error::Io(e)) => Err(anyhow!("{KEYS}: {e}; mend or remove it")),
+        // The parser's message shows the line, and with it a key.
+        Err(_) => Err(anyhow!("{KEYS}: a line cannot be read; write NAME=value or NAME='value'")),
+    }
+}
+
+/// Help and version are printed by rank 0; a wrong flag becomes one line.
+fn parse(rank: usize) -> Result<Cli> {
+    Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            if rank == 0 {
+                // Whoever closed the pipe does not want the rest.
+                let _ = error.print();
+            }
+            std::process::exit(0);
+        }
+        let text = error.to_string();
+        let until_usage = text.split("\n\nUsage:").next().unwrap_or(&text);
+        let until_usage = until_usage.split("\n\nFor more").next().unwrap_or(until_usage);
+        let message = one_line(until_usage.trim_start_matches("error: "));
+        anyhow!("{message}; see dqn-trader --help")
+    })
+}
+
+fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
+    let surroundings = match &cli.command {
+        Some(Command::Evaluate(args)) => args.surroundings.clone(),
+        None => cli.train.surroundings.clone(),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if let Some(Command::Evaluate(args)) = &cli.command {
+        one_process(launched, "evaluate")?;
+        compute_with(surroundings.threads)?;
+        commands::evaluate::evaluate(args, &surroundings)?;
+        return Ok(0);
+    }
+    let config = cli.train.resolve()?;
+    match config.mode {
+        Mode::Single => {
+            one_process(launched, "--mode single")?;
+            compute_with(surroundings.threads)?;
+            train(&LocalComm, config, &surroundings)
+        }
+        Mode::Parallel => parallel(config, launched, &surroundings),
+    }
+}
+
+fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) -> Result<u8> {
+    Ok(match commands::train::train(comm, config, surroundings)? {
+        Ending::EpisodeDone => 0,
+        Ending::Stopped => EXIT_STOPPED,
+    })
+}
+
+fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
+    match launched {
+        Some(Launched { size, .. }) if size > 1 => Err(anyhow!(
+            "{what} is one process, but {size} were started; drop mpirun, or use --mode parallel"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// As many threads as asked for or as there are cores, each with one libtorch thread: results do not depend on it.
+fn compute_with(threads: Option<usize>) -> Result<()> {
+    install_panic_line(None);
+    single_thread();
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .start_handler(|_| single_thread())
+        .build_global()?;
+    Ok(())
+}
+
+#[cfg(feature = "mpi")]
+fn parallel(
+    config: RunConfig,
+    launched: Option<Launched>,
+    surroundings: &Surroundings,
+) -> Result<u8> {
+    use dqn_trader::dist::mpi::MpiComm;
+    let stocks = config.stocks.len();
+    let Some(Launched { rank, size }) = launched else {
+        return Ok(launch(stocks)?);
+    };
+    if size < 2 {
+        return Err(anyhow!(
+            "--mode parallel needs a server and at least one worker, but one rank was started; \
+             use mpirun -n {} for {stocks} stocks, or --mode single",
+            stocks + 1
+        ));
+    }
+    if size > stocks + 1 {
+        return Err(anyhow!(
+            "{size} ranks for {stocks} stocks leave some without work; use mpirun -n {} or fewer",
+            stocks + 1
+        ));
+    }
+    install_panic_line(Some(rank));
+    single_thread();
+    // Rank 0 builds features while the others wait; a worker rank computes on one thread.
+    let threads = if rank == 0 { surroundings.threads.unwrap_or(0) } else { 1 };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .start_handler(|_| single_thread())
+        .build_global()?;
+    let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
+    let comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
+    let outcome = train(&comm, config, surroundings);
+    // Rank 0 speaks before anyone leaves.
+    if let (Err(error), 0) = (&outcome, rank) {
+        eprintln!("error: {}", one_line(&format!("{error:#}")));
+    }
+    let code = outcome.unwrap_or(EXIT_WRONG);
+    drop(comm);
+    Ok(code)
+}
+
+#[cfg(not(feature = "mpi"))]
+fn parallel(_: RunConfig, _: Option<Launched>, _: &Surroundings) -> Result<u8> {
+    Err(anyhow!(
+        "this program was built without MPI; build it with the feature \"mpi\", or use --mode single"
+    ))
+}
+
+/// A defect of the program ends it, and all other ranks, with one line instead of a backtrace.
+fn install_panic_line(rank: Option<usize>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic
+            .payload()
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.payload().downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        let first_line = message.lines().next().unwrap_or_default();
+        let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
+        eprintln!(
+            "error: {at}{first_line} ({}); this is a defect of the program, please report it",
+            place.unwrap_or_default()
+        );
+        #[cfg(feature = "mpi")]
+        if rank.is_some() {
+            dqn_trader::dist::mpi::MpiComm::abort_all(101);
+        }
+    }));
+}

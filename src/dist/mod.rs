@@ -1,1 +1,13 @@
 //! Ranks: what they say to each other and who does what.
+
+pub mod comm;
+pub mod launch;
+pub mod local;
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod ranks;
+pub mod server;
+pub mod worker;
+
+pub use comm::{Comm, CommError, Stamp, Tag};
+pub use ranks::Ranks;

@@ -1,10 +1,13 @@
 //! Performance metrics, equal to empyrical's. Pure: values in, values out.
 
+use chrono::{DateTime, NaiveDate};
+use chrono_tz::America::New_York;
 use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
 
-/// The course of a portfolio through an evaluation, one entry per bar. The first entry is the start: nothing traded yet.
+/// The course of a portfolio through an evaluation, one entry per bar. The first entry is the
+/// start: nothing traded yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
     pub stocks: Vec<Symbol>,
@@ -36,9 +39,13 @@ pub struct Metrics {
     pub portfolio_return: f64,
     /// Annualised by sqrt(252) from daily returns, ddof 1, risk-free rate 0.
     pub sharpe: Option<f64>,
+    /// The same with the downside deviation below 0 over all days in place of the standard
+    /// deviation.
     pub sortino: Option<f64>,
+    /// Compound annual return over the depth of `max_drawdown`.
     pub calmar: Option<f64>,
-    /// At most 0; from the initial equity on.
+    /// At most 0; from the initial equity on, at the ends of days. [`Course::drawdown`] is per bar
+    /// and can be deeper.
     pub max_drawdown: f64,
     /// Annualised standard deviation of daily returns.
     pub volatility: Option<f64>,
@@ -49,9 +56,277 @@ pub struct Metrics {
     pub exposure: f64,
 }
 
+/// What is said of daily returns alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DailyMetrics {
+    /// Mean over standard deviation; None where all returns are equal.
+    pub sharpe: Option<f64>,
+    /// Mean over downside deviation; None without a loss.
+    pub sortino: Option<f64>,
+    /// None without a drawdown and where equity ended below 0.
+    pub calmar: Option<f64>,
+    /// At most 0; 0 without returns.
+    pub max_drawdown: f64,
+    pub volatility: Option<f64>,
+}
+
+const DAYS_PER_YEAR: f64 = 252.0;
+
+/// Of simple daily returns, as empyrical has them, annualised with 252 days and risk-free rate 0.
+/// With fewer than two days everything but `max_drawdown` is None (empyrical gives a Calmar ratio
+/// for one day, which says nothing).
+///
+/// # Panics
+/// If a return is not finite.
+pub fn of_daily_returns(returns: &[f64]) -> DailyMetrics {
+    assert!(returns.iter().all(|r| r.is_finite()), "daily returns are finite");
+    let (max_drawdown, final_value) = deepest_drawdown(returns);
+    if returns.len() < 2 {
+        let (sharpe, sortino, calmar, volatility) = (None, None, None, None);
+        return DailyMetrics { sharpe, sortino, calmar, max_drawdown, volatility };
+    }
+    let days = returns.len() as f64;
+    let mean = returns.iter().sum::<f64>() / days;
+    // The deviation of equal values is 0, though their mean may be rounded.
+    let equal = returns.iter().all(|&r| r == returns[0]);
+    let squares = returns.iter().map(|r| (r - mean).powi(2)).sum::<f64>();
+    let std = if equal { 0.0 } else { (squares / (days - 1.0)).sqrt() };
+    let downside = (returns.iter().map(|r| r.min(0.0).powi(2)).sum::<f64>() / days).sqrt();
+    let year = DAYS_PER_YEAR.sqrt();
+    let annual_return = final_value.powf(DAYS_PER_YEAR / days) - 1.0;
+    DailyMetrics {
+        sharpe: ratio(mean, std).map(|ratio| ratio * year),
+        sortino: ratio(mean, downside).map(|ratio| ratio * year),
+        calmar: ratio(annual_return, -max_drawdown).filter(|_| final_value >= 0.0),
+        max_drawdown,
+        volatility: Some(std * year),
+    }
+}
+
+/// None where it is undefined or beyond the range of an f64.
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    let ratio = numerator / denominator;
+    (denominator > 0.0 && ratio.is_finite()).then_some(ratio)
+}
+
+/// The lowest value relative to the highest before it, less 1, of one unit that earned `returns`;
+/// and its final value.
+fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
+    let (mut value, mut peak, mut deepest) = (1.0, 1.0, 0.0);
+    for r in returns {
+        value *= 1.0 + r;
+        peak = f64::max(peak, value);
+        deepest = f64::min(deepest, value / peak - 1.0);
+    }
+    (deepest, value)
+}
+
+impl Course {
+    /// Simple returns from the last equity of one New York day to that of the next, the first from
+    /// the initial equity. Days are those of the entries after the first. After equity has fallen
+    /// to 0 or below nothing is earned or lost.
+    pub fn daily_returns(&self) -> Vec<f64> {
+        let Some(&initial) = self.equity.first() else { return Vec::new() };
+        let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
+        for (&end_s, &equity) in self.end_s.iter().zip(&self.equity).skip(1) {
+            let date = new_york_date(end_s);
+            match closes.last_mut() {
+                Some(last) if last.0 == date => last.1 = equity,
+                _ => closes.push((date, equity)),
+            }
+        }
+        let mut before = initial;
+        let day_return = |(_, equity): (NaiveDate, f64)| {
+            let ruined = before <= 0.0;
+            let change = equity / before - 1.0;
+            before = if ruined { before } else { equity };
+            if ruined { 0.0 } else { change }
+        };
+        closes.into_iter().map(day_return).collect()
+    }
+
+    /// Mean over the bars after the first of gross position value over equity, bars without equity
+    /// left out.
+    fn exposure(&self) -> f64 {
+        let stocks = self.stocks.len();
+        let (mut sum, mut bars) = (0.0, 0);
+        for t in (1..self.equity.len()).filter(|&t| self.equity[t] > 0.0) {
+            let row = t * stocks..(t + 1) * stocks;
+            let marked = self.position[row.clone()].iter().zip(&self.price[row]);
+            // A stock that has had no bar yet has no price; none of it can be held.
+            let held = marked.filter(|(position, _)| **position != 0.0);
+            sum += held.map(|(position, price)| (position * price).abs()).sum::<f64>()
+                / self.equity[t];
+            bars += 1;
+        }
+        if bars == 0 { 0.0 } else { sum / f64::from(bars) }
+    }
+
+    fn assert_consistent(&self) {
+        let bars = self.end_s.len();
+        for (name, column) in [
+            ("equity", &self.equity),
+            ("cash", &self.cash),
+            ("reward", &self.reward),
+            ("turnover", &self.turnover),
+            ("drawdown", &self.drawdown),
+        ] {
+            assert_eq!(column.len(), bars, "{name} has one entry per bar");
+            assert!(column.iter().all(|value| value.is_finite()), "{name} is finite");
+        }
+        assert_eq!(self.trades.len(), bars, "trades has one entry per bar");
+        assert_eq!(self.position.len(), bars * self.stocks.len(), "position is [time, stock]");
+        assert_eq!(self.price.len(), bars * self.stocks.len(), "price is [time, stock]");
+    }
+}
+
+fn new_york_date(end_s: i64) -> NaiveDate {
+    let utc = DateTime::from_timestamp(end_s, 0).expect("a bar's time lies in the calendar");
+    utc.with_timezone(&New_York).date_naive()
+}
+
 impl Metrics {
+    /// # Panics
+    /// If columns differ in length, a number is not finite, or the course is empty or begins
+    /// without equity.
     pub fn of(course: &Course) -> Metrics {
-        let _ = course;
-        todo!()
+        course.assert_consistent();
+        let (Some(&first), Some(&last)) = (course.equity.first(), course.equity.last()) else {
+            panic!("a course has at least its start");
+        };
+        assert!(first > 0.0, "a course begins with equity");
+        let returns = course.daily_returns();
+        let daily = of_daily_returns(&returns);
+        Metrics {
+            total_reward: course.reward.iter().sum(),
+            portfolio_return: last / first - 1.0,
+            sharpe: daily.sharpe,
+            sortino: daily.sortino,
+            calmar: daily.calmar,
+            max_drawdown: daily.max_drawdown,
+            volatility: daily.volatility,
+            turnover: course.turnover.iter().sum::<f64>() / returns.len().max(1) as f64,
+            trades: course.trades.iter().map(|&trades| u64::from(trades)).sum(),
+            exposure: course.exposure(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        name: String,
+        returns: Vec<f64>,
+        sharpe: Option<f64>,
+        sortino: Option<f64>,
+        calmar: Option<f64>,
+        max_drawdown: Option<f64>,
+        volatility: Option<f64>,
+    }
+
+    fn assert_near(what: &str, found: Option<f64>, expected: Option<f64>) {
+        assert_eq!(found.is_some(), expected.is_some(), "{what}: {found:?}, {expected:?}");
+        let (found, expected) = (found.unwrap_or(0.0), expected.unwrap_or(0.0));
+        let error = (found - expected).abs();
+        assert!(error <= 1e-10 * expected.abs().max(1e-3), "{what}: {found}, {expected}");
+    }
+
+    #[test]
+    fn metrics_are_empyricals() {
+        let golden = include_str!("../../tests/golden/metrics.json");
+        let cases: Vec<Golden> = serde_json::from_str(golden).unwrap();
+        assert!(cases.len() >= 13);
+        for case in cases {
+            let found = of_daily_returns(&case.returns);
+            let name = &case.name;
+            let days = case.returns.len();
+            assert_near(&format!("sharpe {name}"), found.sharpe, case.sharpe);
+            assert_near(&format!("sortino {name}"), found.sortino, case.sortino);
+            let calmar = case.calmar.filter(|_| days >= 2);
+            assert_near(&format!("calmar {name}"), found.calmar, calmar);
+            let drawdown = case.max_drawdown.or((days == 0).then_some(0.0));
+            assert_near(&format!("drawdown {name}"), Some(found.max_drawdown), drawdown);
+            assert_near(&format!("volatility {name}"), found.volatility, case.volatility);
+        }
+    }
+
+    /// Two stocks; bars end at 15:30 and 16:00 in New York on 2020-03-06 and, after the clocks
+    /// changed, on 2020-03-09; the last at 21:30 that evening, which is the next day in UTC.
+    fn course(equity: [f64; 5]) -> Course {
+        let mut reward = vec![0.0];
+        reward.extend(equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0));
+        Course {
+            stocks: vec!["A".parse().unwrap(), "B".parse().unwrap()],
+            end_s: vec![1_583_526_600, 1_583_528_400, 1_583_782_200, 1_583_784_000, 1_583_803_800],
+            cash: equity.to_vec(),
+            equity: equity.to_vec(),
+            reward,
+            turnover: vec![0.0, 0.5, 0.0, 1.0, 0.1],
+            trades: vec![0, 2, 0, 3, 1],
+            drawdown: vec![0.0; 5],
+            position: vec![0.0, 0.0, 2.0, -3.0, 2.0, -3.0, 0.0, 1.0, 0.0, 0.0],
+            price: vec![10.0, f64::NAN, 10.0, 10.0, 11.0, 10.0, 12.0, 11.0, 12.0, 11.0],
+        }
+    }
+
+    #[test]
+    fn days_are_new_yorks_and_begin_at_the_initial_equity() {
+        let course = course([100.0, 102.0, 110.0, 99.0, 96.9]);
+        let daily = course.daily_returns();
+        assert_eq!(daily.len(), 2);
+        assert!((daily[0] - 0.02).abs() < 1e-12 && (daily[1] + 0.05).abs() < 1e-12);
+        let metrics = Metrics::of(&course);
+        assert!((metrics.portfolio_return + 0.031).abs() < 1e-12);
+        assert!((metrics.max_drawdown + 0.05).abs() < 1e-12);
+        let reward = 0.02 + 8.0 / 102.0 - 0.1 - 2.1 / 99.0;
+        assert!((metrics.total_reward - reward).abs() < 1e-12);
+        // Mean -0.015, deviations +-0.035: std 0.035 sqrt 2; downside 0.05 / sqrt 2.
+        let year = 252f64.sqrt();
+        assert_near("sharpe", metrics.sharpe, Some(-0.015 / (0.035 * 2f64.sqrt()) * year));
+        assert_near("sortino", metrics.sortino, Some(-0.015 / (0.05 / 2f64.sqrt()) * year));
+        assert_near("volatility", metrics.volatility, Some(0.035 * 2f64.sqrt() * year));
+        let annual = 0.969f64.powf(126.0) - 1.0;
+        assert_near("calmar", metrics.calmar, Some(annual / 0.05));
+        assert!((metrics.turnover - 0.8).abs() < 1e-12);
+        assert_eq!(metrics.trades, 6);
+        let exposure = (50.0 / 102.0 + 52.0 / 110.0 + 11.0 / 99.0) / 4.0;
+        assert!((metrics.exposure - exposure).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_ruined_account_earns_nothing_more() {
+        let course = course([100.0, -20.0, -10.0, -10.0, -10.0]);
+        assert_eq!(course.daily_returns(), [-1.2, 0.0]);
+        let metrics = Metrics::of(&course);
+        assert!((metrics.max_drawdown + 1.2).abs() < 1e-12);
+        assert_eq!(metrics.calmar, None);
+        assert_eq!(metrics.exposure, 0.0);
+    }
+
+    #[test]
+    fn a_course_that_has_not_begun_has_no_ratios() {
+        let mut start = course([100.0; 5]);
+        start.end_s.truncate(1);
+        for column in [&mut start.equity, &mut start.cash, &mut start.reward] {
+            column.truncate(1);
+        }
+        start.turnover.truncate(1);
+        start.drawdown.truncate(1);
+        start.trades.truncate(1);
+        start.position.truncate(2);
+        start.price.truncate(2);
+        let metrics = Metrics::of(&start);
+        assert_eq!((metrics.portfolio_return, metrics.max_drawdown), (0.0, 0.0));
+        assert_eq!((metrics.sharpe, metrics.volatility, metrics.calmar), (None, None, None));
+        assert_eq!((metrics.turnover, metrics.exposure), (0.0, 0.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "equity is finite")]
+    fn a_value_that_is_not_a_number_is_a_mistake() {
+        Metrics::of(&course([100.0, f64::NAN, 100.0, 100.0, 100.0]));
     }
 }

@@ -1,3 +1,4 @@
 //! What a policy is worth: the back-test over an evaluation period and its metrics.
 
+pub mod backtest;
 pub mod metrics;

@@ -1,1 +1,307 @@
-//! Technical indicators, equal to TA-Lib's.
+//! Technical indicators, equal to TA-Lib's (0.8.1, default compatibility, no unstable period).
+//!
+//! Each is a struct that takes one value at a time and gives None until it is defined; the
+//! functions over whole series run the same structs.
+
+use super::rolling::{Moments, Window};
+
+/// Exponential moving average with weight 2 / (period + 1), started at the mean of the first
+/// `period` values.
+#[derive(Clone, Debug)]
+pub struct Ema {
+    period: usize,
+    weight: f64,
+    seen: usize,
+    /// The sum of the values while fewer than `period` were seen, then the average.
+    state: f64,
+}
+
+impl Ema {
+    pub fn new(period: usize) -> Ema {
+        assert!(period > 0, "an average is over at least one value");
+        Ema { period, weight: 2.0 / (period as f64 + 1.0), seen: 0, state: 0.0 }
+    }
+
+    pub fn update(&mut self, value: f64) -> Option<f64> {
+        if self.seen >= self.period {
+            self.state += (value - self.state) * self.weight;
+            return Some(self.state);
+        }
+        self.seen += 1;
+        self.state += value;
+        if self.seen < self.period {
+            return None;
+        }
+        self.state /= self.period as f64;
+        Some(self.state)
+    }
+}
+
+/// Simple moving average.
+#[derive(Clone, Debug)]
+pub struct Sma(Window<Moments>);
+
+impl Sma {
+    pub fn new(period: usize) -> Sma {
+        Sma(Window::new(period))
+    }
+
+    pub fn update(&mut self, value: f64) -> Option<f64> {
+        self.0.update(value).map(|window| window.mean())
+    }
+}
+
+/// Rolling population standard deviation.
+#[derive(Clone, Debug)]
+pub struct RollingStd(Window<Moments>);
+
+impl RollingStd {
+    pub fn new(period: usize) -> RollingStd {
+        RollingStd(Window::new(period))
+    }
+
+    pub fn update(&mut self, value: f64) -> Option<f64> {
+        self.0.update(value).map(|window| window.std())
+    }
+}
+
+/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib it is 0
+/// where the price never moved.
+#[derive(Clone, Debug)]
+pub struct Rsi {
+    period: usize,
+    previous: Option<f64>,
+    changes: usize,
+    /// Sums of rises and falls while fewer than `period` changes were seen, then their smoothed
+    /// means.
+    gain: f64,
+    loss: f64,
+}
+
+impl Rsi {
+    pub fn new(period: usize) -> Rsi {
+        assert!(period > 0, "an index is over at least one change");
+        Rsi { period, previous: None, changes: 0, gain: 0.0, loss: 0.0 }
+    }
+
+    pub fn update(&mut self, close: f64) -> Option<f64> {
+        let change = close - self.previous.replace(close)?;
+        let period = self.period as f64;
+        if self.changes >= self.period {
+            self.gain *= period - 1.0;
+            self.loss *= period - 1.0;
+        }
+        self.gain += change.max(0.0);
+        self.loss += (-change).max(0.0);
+        self.changes = (self.changes + 1).min(self.period + 1);
+        if self.changes < self.period {
+            return None;
+        }
+        self.gain /= period;
+        self.loss /= period;
+        let total = self.gain + self.loss;
+        Some(if total > 0.0 { 100.0 * (self.gain / total) } else { 0.0 })
+    }
+}
+
+/// Moving average convergence/divergence, in units of the price.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MacdValue {
+    /// Fast average less slow average.
+    pub macd: f64,
+    /// Exponential average of `macd`.
+    pub signal: f64,
+    /// `macd` less `signal`.
+    pub histogram: f64,
+}
+
+/// MACD. Appel (1979). As in TA-Lib both averages begin at the same value, the slow period's last:
+/// the fast one is started at the mean of the `fast` values up to there, and a fast period longer
+/// than the slow one changes places with it.
+#[derive(Clone, Debug)]
+pub struct Macd {
+    /// Values that the fast average still leaves out.
+    skip: usize,
+    fast: Ema,
+    slow: Ema,
+    signal: Ema,
+}
+
+impl Macd {
+    pub fn new(fast: usize, slow: usize, signal: usize) -> Macd {
+        let (fast, slow) = (fast.min(slow), fast.max(slow));
+        let skip = slow - fast;
+        Macd { skip, fast: Ema::new(fast), slow: Ema::new(slow), signal: Ema::new(signal) }
+    }
+
+    pub fn update(&mut self, close: f64) -> Option<MacdValue> {
+        let slow = self.slow.update(close);
+        if self.skip > 0 {
+            self.skip -= 1;
+            return None;
+        }
+        let macd = self.fast.update(close)? - slow?;
+        let signal = self.signal.update(macd)?;
+        Some(MacdValue { macd, signal, histogram: macd - signal })
+    }
+}
+
+/// Bands around a simple moving average, in units of the price.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bands {
+    pub upper: f64,
+    pub middle: f64,
+    pub lower: f64,
+}
+
+/// Bollinger Bands with the population standard deviation. Bollinger (2001).
+#[derive(Clone, Debug)]
+pub struct Bollinger {
+    width: f64,
+    window: Window<Moments>,
+}
+
+impl Bollinger {
+    /// `width` in standard deviations.
+    pub fn new(period: usize, width: f64) -> Bollinger {
+        Bollinger { width, window: Window::new(period) }
+    }
+
+    pub fn update(&mut self, close: f64) -> Option<Bands> {
+        let window = self.window.update(close)?;
+        let (middle, half) = (window.mean(), self.width * window.std());
+        Some(Bands { upper: middle + half, middle, lower: middle - half })
+    }
+}
+
+fn each<T>(values: &[f64], mut update: impl FnMut(f64) -> Option<T>) -> Vec<Option<T>> {
+    values.iter().map(|&value| update(value)).collect()
+}
+
+/// [`Ema`] at every value.
+pub fn ema(values: &[f64], period: usize) -> Vec<Option<f64>> {
+    let mut state = Ema::new(period);
+    each(values, |value| state.update(value))
+}
+
+/// [`Sma`] at every value.
+pub fn sma(values: &[f64], period: usize) -> Vec<Option<f64>> {
+    let mut state = Sma::new(period);
+    each(values, |value| state.update(value))
+}
+
+/// [`RollingStd`] at every value.
+pub fn rolling_std(values: &[f64], period: usize) -> Vec<Option<f64>> {
+    let mut state = RollingStd::new(period);
+    each(values, |value| state.update(value))
+}
+
+/// [`Rsi`] at every close.
+pub fn rsi(close: &[f64], period: usize) -> Vec<Option<f64>> {
+    let mut state = Rsi::new(period);
+    each(close, |value| state.update(value))
+}
+
+/// [`Macd`] at every close.
+pub fn macd(close: &[f64], fast: usize, slow: usize, signal: usize) -> Vec<Option<MacdValue>> {
+    let mut state = Macd::new(fast, slow, signal);
+    each(close, |value| state.update(value))
+}
+
+/// [`Bollinger`] at every close.
+pub fn bollinger(close: &[f64], period: usize, width: f64) -> Vec<Option<Bands>> {
+    let mut state = Bollinger::new(period, width);
+    each(close, |value| state.update(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../tests/golden/indicators.csv");
+
+    /// One column of the golden file; None where TA-Lib gives NaN.
+    fn golden(name: &str) -> Vec<Option<f64>> {
+        let mut lines = GOLDEN.lines();
+        let column = lines.next().unwrap().split(',').position(|head| head == name).unwrap();
+        let cell = |line: &str| line.split(',').nth(column).unwrap().parse().ok();
+        lines.map(cell).collect()
+    }
+
+    fn close() -> Vec<f64> {
+        golden("close").into_iter().map(Option::unwrap).collect()
+    }
+
+    /// Equal to 1e-9 of `scale`, and defined on the same rows.
+    fn assert_close(name: &str, found: Vec<Option<f64>>, scale: &[f64]) {
+        let expected = golden(name);
+        assert_eq!(found.len(), expected.len());
+        assert!(expected.iter().flatten().count() > 800, "{name} is mostly defined");
+        for (t, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found.is_some(), expected.is_some(), "{name} at {t}");
+            let (found, expected) = (found.unwrap_or(0.0), expected.unwrap_or(0.0));
+            let error = (found - expected).abs() / scale[t];
+            assert!(error < 1e-9, "{name} at {t}: {found} against {expected}");
+        }
+    }
+
+    #[test]
+    fn rsi_is_talibs() {
+        let hundred = vec![100.0; close().len()];
+        assert_close("rsi_14", rsi(&close(), 14), &hundred);
+        assert_close("rsi_2", rsi(&close(), 2), &hundred);
+    }
+
+    /// MACD is a difference of prices, so its error is held against the price.
+    #[test]
+    fn macd_is_talibs() {
+        let close = close();
+        let (long, short) = (macd(&close, 12, 26, 9), macd(&close, 7, 3, 4));
+        let part = |values: &[Option<MacdValue>], f: fn(MacdValue) -> f64| {
+            values.iter().map(|value| value.map(f)).collect::<Vec<_>>()
+        };
+        assert_close("macd", part(&long, |v| v.macd), &close);
+        assert_close("signal", part(&long, |v| v.signal), &close);
+        assert_close("histogram", part(&long, |v| v.histogram), &close);
+        assert_close("macd_short", part(&short, |v| v.macd), &close);
+        assert_close("signal_short", part(&short, |v| v.signal), &close);
+        assert_close("histogram_short", part(&short, |v| v.histogram), &close);
+    }
+
+    #[test]
+    fn bands_and_averages_are_talibs() {
+        let close = close();
+        let bands = bollinger(&close, 20, 2.0);
+        assert_close("upper", bands.iter().map(|b| b.map(|b| b.upper)).collect(), &close);
+        assert_close("middle", bands.iter().map(|b| b.map(|b| b.middle)).collect(), &close);
+        assert_close("lower", bands.iter().map(|b| b.map(|b| b.lower)).collect(), &close);
+        assert_close("sma_10", sma(&close, 10), &close);
+        assert_close("ema_10", ema(&close, 10), &close);
+        assert_close("std_20", rolling_std(&close, 20), &close);
+    }
+
+    /// What TA-Lib says of prices that never move, only rise or only fall, as printed by it.
+    #[test]
+    fn flat_and_monotone_prices() {
+        let flat = [5.1; 60];
+        assert_eq!(rsi(&flat, 14)[13..15], [None, Some(0.0)]);
+        let still = MacdValue { macd: 0.0, signal: 0.0, histogram: 0.0 };
+        let last = macd(&flat, 12, 26, 9)[59].unwrap();
+        assert!((last.macd - still.macd).abs() < 1e-14 && last.histogram.abs() < 1e-14);
+        assert_eq!(bollinger(&flat, 20, 2.0)[59].unwrap().upper, 5.1);
+        let rising: Vec<f64> = (1..=60).map(f64::from).collect();
+        assert_eq!(rsi(&rising, 14)[59], Some(100.0));
+        assert_eq!(macd(&rising, 12, 26, 9)[59].unwrap().macd, 7.0);
+        assert!((rolling_std(&rising, 20)[59].unwrap() - 5.7662813).abs() < 1e-7);
+        let falling: Vec<f64> = rising.iter().rev().copied().collect();
+        assert_eq!(rsi(&falling, 14)[59], Some(0.0));
+    }
+
+    /// By hand: changes +1 +1 0 -1 over two; means (1, 0), (0.5, 0), (0.25, 0.5).
+    #[test]
+    fn wilders_smoothing_by_hand() {
+        let found = rsi(&[1.0, 2.0, 3.0, 3.0, 2.0], 2);
+        assert_eq!(found[..4], [None, None, Some(100.0), Some(100.0)]);
+        assert!((found[4].unwrap() - 100.0 / 3.0).abs() < 1e-12);
+    }
+}

@@ -1,5 +1,13 @@
-//! What a policy may know: indicators, relations between stocks, and the pipeline that turns bars into scaled features.
+//! What a policy may know: indicators, relations between stocks, and the pipeline that turns bars
+//! into scaled features.
 
 pub mod indicators;
+pub mod own;
+pub mod peers;
 pub mod pipeline;
 pub mod relations;
+pub mod rolling;
+pub mod scaler;
+
+#[cfg(test)]
+mod fixtures;

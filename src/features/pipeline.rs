@@ -1,63 +1,335 @@
 //! Bars to scaled features.
+//!
+//! ```text
+//! bars of a stock --> own::OwnFeatures ---+
+//!                                         +--> raw_features --> Scaler::fit --> panel_data
+//! closes of peers --> peers::PeerFeatures +                    (training rows)
+//! ```
+//!
+//! Both producers take in one bar at a time. `OwnFeatures` is never given a later one; `PeerFeatures`
+//! holds its peers' closes of all times and reads those up to the present, which a test checks for
+//! the whole pipeline bit for bit.
 
-use serde::{Deserialize, Serialize};
+use rayon::prelude::*;
 
+use super::own::{self, OwnFeatures};
+use super::peers::{self, PeerFeatures};
+pub use super::scaler::Scaler;
 use crate::config::FeatureConfig;
 use crate::market::BarSeries;
-use crate::market::panel::{Grid, PanelData};
+use crate::market::panel::{Grid, NO_BAR, PanelData};
 
-/// Statistics of the training period by which features and rewards are scaled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scaler {
-    /// `[stock, feature]`, row-major.
-    pub mean: Vec<f32>,
-    /// `[stock, feature]`, never 0.
-    pub std: Vec<f32>,
-    /// `[stock]`: standard deviation of the one-bar simple return of the close; the unit of rewards.
-    pub return_std: Vec<f32>,
-}
-
-/// The names of the features in order; the same for every stock.
+/// The names of the features in order; the same for every stock. What they mean stands at
+/// [`own::names`] and [`peers::NAMES`].
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
-    let _ = config;
-    todo!()
+    let mut names = own::names(config);
+    names.extend(peers::NAMES.map(String::from));
+    names
 }
 
-/// Unscaled features `[time, stock, feature]`: causal, NaN while a window is not filled or the stock has had no bar yet;
-/// where a stock has no bar at a time, its last ones carried forward. `peers[i]` are the peers of stock i, nearest first.
+/// Unscaled features `[time, stock, feature]`: causal, NaN while a window is not filled or the
+/// stock has had no bar yet; where a stock has no bar at a time, its last ones carried forward.
+/// `peers[i]` are the peers of stock i, nearest first.
 pub fn raw_features(
     series: &[BarSeries],
     grid: &Grid,
     peers: &[Vec<usize>],
     config: &FeatureConfig,
 ) -> Vec<f32> {
-    let _ = (series, grid, peers, config);
-    todo!()
-}
-
-impl Scaler {
-    /// From the rows `rows` only. `raw` is `[time, stock, feature]`.
-    pub fn fit(
-        raw: &[f32],
-        series: &[BarSeries],
-        grid: &Grid,
-        rows: std::ops::Range<usize>,
-    ) -> Scaler {
-        let _ = (raw, series, grid, rows);
-        todo!()
+    let (times, stocks) = (grid.end_s.len(), series.len());
+    assert_eq!(stocks, grid.bar_index.len(), "one series per stock of the grid");
+    assert_eq!(stocks, peers.len(), "one list of peers per stock");
+    let width = feature_names(config).len();
+    let log_close = carried_log_closes(series, grid);
+    let mut raw = vec![0.0; times * stocks * width];
+    let mut lanes: Vec<Vec<&mut [f32]>> = (0..stocks).map(|_| Vec::with_capacity(times)).collect();
+    for (i, slot) in raw.chunks_exact_mut(width).enumerate() {
+        lanes[i % stocks].push(slot);
     }
+    lanes.into_par_iter().enumerate().for_each(|(stock, lane)| {
+        let mut own = OwnFeatures::new(config);
+        let bars = config.relation_bars as usize;
+        let mut related = PeerFeatures::new(&log_close, stock, &peers[stock], bars);
+        let mut latest = vec![f32::NAN; width];
+        let (own_part, peer_part) = latest.split_at_mut(width - peers::NAMES.len());
+        for (row, (slot, &bar)) in lane.into_iter().zip(&grid.bar_index[stock]).enumerate() {
+            if bar != NO_BAR {
+                own.update(&series[stock].bar(bar as usize), own_part);
+                related.update(row, peer_part);
+            }
+            let (own_slot, peer_slot) = slot.split_at_mut(own_part.len());
+            own_slot.copy_from_slice(own_part);
+            peer_slot.copy_from_slice(peer_part);
+        }
+    });
+    raw
 }
 
-/// Everything a panel holds: the grid's bars, tradability (a bar, and every feature defined), features scaled and clipped
-/// (0 where undefined).
+/// `[stock][time]`: log of the last close known; NaN before the first bar.
+fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
+    let carried = |(series, index): (&BarSeries, &Vec<u32>)| {
+        let mut last = f64::NAN;
+        let mut log_close = |&bar: &u32| {
+            if bar != NO_BAR {
+                last = series.close[bar as usize].ln();
+            }
+            last
+        };
+        index.iter().map(&mut log_close).collect()
+    };
+    series.par_iter().zip(&grid.bar_index).map(carried).collect()
+}
+
+/// Everything a panel holds: the grid's bars, tradability (a bar, and every feature defined),
+/// features scaled and clipped (0 where undefined). `raw` is scaled in place.
 pub fn panel_data(
     series: &[BarSeries],
     grid: &Grid,
-    raw: Vec<f32>,
+    mut raw: Vec<f32>,
     scaler: &Scaler,
     config: &FeatureConfig,
     note: String,
 ) -> PanelData {
-    let _ = (series, grid, raw, scaler, config, note);
-    todo!()
+    let (times, stocks) = (grid.end_s.len(), series.len());
+    let feature_names = feature_names(config);
+    let width = feature_names.len();
+    assert_eq!(stocks, grid.bar_index.len(), "one series per stock of the grid");
+    assert_eq!(raw.len(), times * stocks * width, "raw is [time, stock, feature]");
+    assert_eq!(scaler.mean.len(), stocks * width, "the scaler is of these stocks and features");
+    assert_eq!(scaler.std.len(), stocks * width, "the scaler is of these stocks and features");
+
+    let mut tradable = vec![false; times * stocks];
+    let slots = raw.par_chunks_exact_mut(width).zip(tradable.par_iter_mut()).enumerate();
+    slots.with_min_len(1 << 12).for_each(|(i, (features, tradable))| {
+        let (row, stock) = (i / stocks, i % stocks);
+        let scale = stock * width..(stock + 1) * width;
+        let (mean, std) = (&scaler.mean[scale.clone()], &scaler.std[scale]);
+        *tradable = grid.bar_index[stock][row] != NO_BAR;
+        for ((feature, mean), std) in features.iter_mut().zip(mean).zip(std) {
+            let scaled = (*feature - mean) / std;
+            *tradable &= feature.is_finite();
+            *feature = if feature.is_finite() {
+                scaled.clamp(-config.clip_std, config.clip_std)
+            } else {
+                0.0
+            };
+        }
+    });
+
+    let mut data = PanelData {
+        stocks: series.iter().map(|series| series.symbol.clone()).collect(),
+        feature_names,
+        end_s: grid.end_s.clone(),
+        open: vec![f64::NAN; times * stocks],
+        high: vec![f64::NAN; times * stocks],
+        low: vec![f64::NAN; times * stocks],
+        close: vec![f64::NAN; times * stocks],
+        volume: vec![0.0; times * stocks],
+        tradable,
+        features: raw,
+        note,
+    };
+    for (stock, (series, index)) in series.iter().zip(&grid.bar_index).enumerate() {
+        write_bars(&mut data, stock, series, index);
+    }
+    data
+}
+
+/// The bars of one stock, its last close carried forward over rows without one.
+fn write_bars(data: &mut PanelData, stock: usize, series: &BarSeries, index: &[u32]) {
+    let stocks = data.stocks.len();
+    let mut last_close = f64::NAN;
+    for (row, &bar) in index.iter().enumerate() {
+        let slot = row * stocks + stock;
+        let (mut open, mut high, mut low) = (last_close, last_close, last_close);
+        if bar != NO_BAR {
+            let bar = series.bar(bar as usize);
+            (open, high, low, last_close) = (bar.open, bar.high, bar.low, bar.close);
+            data.volume[slot] = bar.volume;
+        }
+        data.open[slot] = open;
+        data.high[slot] = high;
+        data.low[slot] = low;
+        data.close[slot] = last_close;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::fixtures::{Noise, grid_of, random_market};
+    use crate::features::relations::Relations;
+    use crate::market::Bar;
+
+    fn small() -> FeatureConfig {
+        FeatureConfig {
+            return_bars: vec![1, 2, 5],
+            volatility_bars: vec![3, 12],
+            macd_fast_bars: 3,
+            macd_slow_bars: 6,
+            macd_signal_bars: 3,
+            bollinger_bars: 5,
+            rsi_bars: 4,
+            volume_bars: 6,
+            relation_bars: 10,
+            ..FeatureConfig::default()
+        }
+    }
+
+    fn ring_of_peers(stocks: usize, count: usize) -> Vec<Vec<usize>> {
+        (0..stocks).map(|i| (1..=count).map(|k| (i + k) % stocks).collect()).collect()
+    }
+
+    /// The same market up to `until_s`; after it other prices, bars dropped and bars added.
+    fn other_future(series: &[BarSeries], until_s: i64, noise: &mut Noise) -> Vec<BarSeries> {
+        let mut other = Vec::new();
+        for series in series {
+            let mut changed = BarSeries::new(series.symbol.clone());
+            for mut bar in series.bars() {
+                if bar.end_s > until_s {
+                    if noise.uniform() < 0.3 {
+                        continue;
+                    }
+                    let factor = (0.3 * noise.normal()).exp();
+                    (bar.open, bar.close) = (bar.open * factor, bar.close / factor);
+                    (bar.high, bar.low) = (bar.open.max(bar.close), bar.open.min(bar.close));
+                    bar.volume *= factor;
+                    if noise.uniform() < 0.3 {
+                        changed.push(Bar { end_s: bar.end_s - 7, ..bar });
+                    }
+                }
+                changed.push(bar);
+            }
+            other.push(changed);
+        }
+        other
+    }
+
+    #[test]
+    fn nothing_after_a_row_changes_it() {
+        let mut noise = Noise::new(11);
+        for seed in 0..20 {
+            let (stocks, bars) = (4, 300);
+            let per_day = if seed % 2 == 0 { 6 } else { 39 };
+            let series = random_market(seed, stocks, bars, per_day, 0.15);
+            let grid = grid_of(&series);
+            let peers = ring_of_peers(stocks, seed as usize % 4);
+            let raw = raw_features(&series, &grid, &peers, &small());
+            let t = (noise.uniform() * grid.end_s.len() as f64) as usize;
+            let other = other_future(&series, grid.end_s[t], &mut noise);
+            let other_grid = grid_of(&other);
+            let other_raw = raw_features(&other, &other_grid, &peers, &small());
+            let known = (t + 1) * stocks * feature_names(&small()).len();
+            let bits = |raw: &[f32]| raw[..known].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&raw), bits(&other_raw), "seed {seed}, row {t}");
+            assert!(t + 1 == grid.end_s.len() || raw.len() != other_raw.len() || raw != other_raw);
+        }
+    }
+
+    /// Hourly bars, seven a day, with the default windows: everything is defined once the longest
+    /// window is full.
+    #[test]
+    fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
+        let config = FeatureConfig::default();
+        let series = random_market(2, 3, 700, 7, 0.0);
+        let grid = grid_of(&series);
+        let peers = Relations::measure(&series, &grid, 0..700).nearest_peers(2);
+        let raw = raw_features(&series, &grid, &peers, &config);
+        let names = feature_names(&config);
+        let row = |t: usize| &raw[t * 3 * names.len()..(t + 1) * 3 * names.len()];
+        for (i, value) in row(238).iter().enumerate() {
+            let name = &names[i % names.len()];
+            assert_eq!(value.is_nan(), name.starts_with("volatility_"), "{name}");
+        }
+        assert!((239..700).all(|t| row(t).iter().all(|value| value.is_finite())));
+        for (i, name) in names.iter().enumerate() {
+            let distinct = (239..699).filter(|&t| row(t)[i] != row(t + 1)[i]).count();
+            assert!(distinct > 50, "{name} hardly changes");
+        }
+    }
+
+    #[test]
+    fn rows_without_a_bar_repeat_the_last() {
+        let series = random_market(4, 2, 200, 39, 0.3);
+        let grid = grid_of(&series);
+        let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &small());
+        let width = feature_names(&small()).len();
+        let slot = |t: usize, stock: usize| -> Vec<u32> {
+            raw[(t * 2 + stock) * width..][..width].iter().map(|x| x.to_bits()).collect()
+        };
+        let mut repeated = 0;
+        for t in 1..grid.end_s.len() {
+            for stock in 0..2 {
+                let same = slot(t, stock) == slot(t - 1, stock);
+                assert_eq!(same, grid.bar_index[stock][t] == NO_BAR, "row {t}, stock {stock}");
+                repeated += usize::from(same);
+            }
+        }
+        assert!(repeated > 50);
+    }
+
+    #[test]
+    fn a_panel_is_scaled_clipped_and_carried_forward() {
+        let config = FeatureConfig { clip_std: 2.0, ..small() };
+        let mut series = random_market(7, 2, 400, 39, 0.2);
+        // The second stock is listed later.
+        let first = series[1].bar(60);
+        let late: Vec<Bar> = series[1].bars().skip(60).collect();
+        series[1] = BarSeries::new(series[1].symbol.clone());
+        late.into_iter().for_each(|bar| series[1].push(bar));
+        let grid = grid_of(&series);
+        let times = grid.end_s.len();
+        let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
+        let scaler = Scaler::fit(&raw, &series, &grid, 0..200);
+        let address = raw.as_ptr();
+        let data = panel_data(&series, &grid, raw.clone(), &scaler, &config, "note".into());
+        let again = panel_data(&series, &grid, raw, &scaler, &config, "note".into());
+        assert_eq!(again.features.as_ptr(), address, "scaled in place");
+        assert_eq!(data.features, again.features);
+        assert_eq!((data.end_s.len(), data.note.as_str()), (times, "note"));
+
+        let width = data.feature_names.len();
+        let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
+        let mut clipped = 0;
+        for (i, (&scaled, &raw)) in data.features.iter().zip(&raw).enumerate() {
+            let column = i % (2 * width);
+            let expected = (raw - scaler.mean[column]) / scaler.std[column];
+            clipped += usize::from(expected.abs() > 2.0);
+            assert_eq!(scaled, if raw.is_nan() { 0.0 } else { expected.clamp(-2.0, 2.0) });
+        }
+        assert!(clipped > 100);
+        let mut close = [f64::NAN; 2];
+        for (t, stock) in (0..times).flat_map(|t| [(t, 0), (t, 1)]) {
+            let i = t * 2 + stock;
+            let defined = raw[i * width..(i + 1) * width].iter().all(|x| x.is_finite());
+            let bar = grid.bar_index[stock][t];
+            assert_eq!(data.tradable[i], bar != NO_BAR && defined);
+            let found = [data.open[i], data.high[i], data.low[i], data.close[i], data.volume[i]];
+            if bar == NO_BAR {
+                let carried = [close[stock]; 4];
+                assert_eq!(
+                    found[..4].iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+                    carried.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                );
+                assert_eq!(found[4], 0.0);
+            } else {
+                let bar = series[stock].bar(bar as usize);
+                assert_eq!(found, [bar.open, bar.high, bar.low, bar.close, bar.volume]);
+                close[stock] = bar.close;
+            }
+        }
+        let start = grid.end_s.iter().position(|&end_s| end_s == first.end_s).unwrap();
+        assert!(start > 0 && data.close[(start - 1) * 2 + 1].is_nan());
+        assert!(data.tradable.iter().filter(|&&tradable| tradable).count() > times);
+    }
+
+    #[test]
+    fn an_empty_market_has_no_features() {
+        let grid = grid_of(&[]);
+        assert!(raw_features(&[], &grid, &[], &small()).is_empty());
+        let scaler = Scaler::fit(&[], &[], &grid, 0..0);
+        assert!(
+            panel_data(&[], &grid, Vec::new(), &scaler, &small(), String::new()).end_s.is_empty()
+        );
+    }
 }

@@ -1,30 +1,269 @@
 //! Relations between stocks: who moves with whom, and who moves first.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::market::panel::Grid;
+use super::rolling::{PairMoments, Summary, Window};
 use crate::market::BarSeries;
+use crate::market::panel::{Grid, NO_BAR};
 
 /// Relations measured over one period, usually the training period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Relations {
     /// Correlation of simultaneous bar returns, `[stock][stock]`; None where too few common bars.
     pub correlation: Vec<Vec<Option<f64>>>,
-    /// `[follower][leader]`: correlation of the follower's return with the leader's of the bar before.
+    /// `[follower][leader]`: correlation of the follower's return with the leader's of the bar
+    /// before.
     pub lead_lag: Vec<Vec<Option<f64>>>,
 }
 
+/// Fewer pairs of returns than this say nothing.
+const LEAST_PAIRS: usize = 30;
+
+/// A standard deviation of log returns up to this is rounding, not movement.
+const LEAST_STD: f64 = 1e-9;
+
+/// How many times more a lead counts than moving together when peers are chosen: a lead of 0.1 can
+/// be traded on and ranks with a simultaneous correlation of 0.5, which cannot.
+const LEAD_WEIGHT: f64 = 5.0;
+
 impl Relations {
-    /// Over the grid rows `rows`.
+    /// Over the grid rows `rows`, from log returns of the close between consecutive grid rows in
+    /// which a stock has bars, both rows within `rows`. None for fewer than 30 pairs of returns and
+    /// where one of the two never moves.
     pub fn measure(series: &[BarSeries], grid: &Grid, rows: std::ops::Range<usize>) -> Relations {
-        let _ = (series, grid, rows);
-        todo!()
+        assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
+        let returns: Vec<Vec<f64>> = series
+            .par_iter()
+            .zip(&grid.bar_index)
+            .map(|(series, index)| row_returns(series, &index[rows.clone()]))
+            .collect();
+        let matrix = |relate: &(dyn Fn(usize, usize) -> Option<f64> + Sync)| {
+            let stocks = 0..series.len();
+            let row = |i| stocks.clone().map(|j| relate(i, j)).collect();
+            stocks.clone().into_par_iter().map(row).collect()
+        };
+        // Each pair once, in one order, so that the matrix is symmetric to the last bit.
+        let together = |i: usize, j: usize| correlate(&returns[i.min(j)], &returns[i.max(j)]);
+        let lead = |follower: usize, leader: usize| {
+            let (later, earlier) = (&returns[follower], &returns[leader]);
+            correlate(later.get(1..)?, &earlier[..earlier.len() - 1])
+        };
+        Relations { correlation: matrix(&together), lead_lag: matrix(&lead) }
     }
 
-    /// For each stock its `count` nearest peers, nearest first, never itself: by the larger of |correlation| and a multiple of |lead_lag|
-    /// that makes a significant lead count. Every stock gets the same number, min(count, stocks - 1).
+    /// For each stock its `count` nearest peers, nearest first, never itself: by the larger of
+    /// |correlation| and a multiple of |lead_lag| that makes a significant lead count. Ties go to
+    /// the lower index, an unknown relation counts as none. Every stock gets the same number,
+    /// min(count, stocks - 1).
     pub fn nearest_peers(&self, count: usize) -> Vec<Vec<usize>> {
-        let _ = count;
-        todo!()
+        let stocks = self.correlation.len();
+        let closeness = |i: usize, j: usize| {
+            let together = self.correlation[i][j].unwrap_or(0.0).abs();
+            together.max(LEAD_WEIGHT * self.lead_lag[i][j].unwrap_or(0.0).abs())
+        };
+        let nearest = |i: usize| {
+            let mut peers: Vec<usize> = (0..stocks).filter(|&j| j != i).collect();
+            peers.sort_by(|&a, &b| closeness(i, b).total_cmp(&closeness(i, a)));
+            peers.truncate(count);
+            peers
+        };
+        (0..stocks).map(nearest).collect()
+    }
+}
+
+/// Log return of the close from each row to the next but the first; NaN where either row has no
+/// bar.
+fn row_returns(series: &BarSeries, index: &[u32]) -> Vec<f64> {
+    let log_close = |&bar: &u32| {
+        if bar == NO_BAR { f64::NAN } else { series.close[bar as usize].ln() }
+    };
+    let logs: Vec<f64> = index.iter().map(log_close).collect();
+    logs.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+fn correlate(xs: &[f64], ys: &[f64]) -> Option<f64> {
+    let mut moments = PairMoments::default();
+    let mut pairs = 0;
+    for (&x, &y) in xs.iter().zip(ys) {
+        if !x.is_nan() && !y.is_nan() {
+            moments.push((x, y));
+            pairs += 1;
+        }
+    }
+    if pairs < LEAST_PAIRS { None } else { correlation(&moments) }
+}
+
+fn correlation(moments: &PairMoments) -> Option<f64> {
+    let (std_x, std_y) = (moments.variance_x().sqrt(), moments.variance_y().sqrt());
+    let moves = std_x > LEAST_STD && std_y > LEAST_STD;
+    moves.then(|| (moments.covariance() / (std_x * std_y)).clamp(-1.0, 1.0))
+}
+
+/// How one return went with another over a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comovement {
+    /// None where one of the two did not move.
+    pub correlation: Option<f64>,
+    /// Slope of y on x; None where x did not move.
+    pub beta: Option<f64>,
+}
+
+/// Rolling correlation and beta of two streams of log returns; constant work per pair on average.
+#[derive(Clone, Debug)]
+pub struct RollingRelation(Window<PairMoments>);
+
+impl RollingRelation {
+    pub fn new(bars: usize) -> RollingRelation {
+        RollingRelation(Window::new(bars))
+    }
+
+    /// Of the last `bars` pairs, this one included; None before there are so many.
+    pub fn update(&mut self, x: f64, y: f64) -> Option<Comovement> {
+        let moments = self.0.update((x, y))?;
+        let variance = moments.variance_x();
+        let beta = (variance.sqrt() > LEAST_STD).then(|| moments.covariance() / variance);
+        Some(Comovement { correlation: correlation(&moments), beta })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::fixtures::{Noise, grid_of, random_market};
+    use crate::market::Bar;
+
+    /// A series whose bars end at the given seconds with the given log closes.
+    fn series(name: &str, logs: &[(i64, f64)]) -> BarSeries {
+        let mut series = BarSeries::new(name.parse().unwrap());
+        for &(end_s, log) in logs {
+            let price = log.exp();
+            let (open, high, low, close) = (price, price, price, price);
+            series.push(Bar { end_s, open, high, low, close, volume: 1.0 });
+        }
+        series
+    }
+
+    fn walk(returns: &[f64]) -> Vec<(i64, f64)> {
+        let mut log = 4.0;
+        let step = |(i, r): (usize, &f64)| {
+            log += r;
+            (i as i64, log)
+        };
+        returns.iter().enumerate().map(step).collect()
+    }
+
+    fn pearson(pairs: &[(f64, f64)]) -> f64 {
+        let n = pairs.len() as f64;
+        let (mx, my) = (
+            pairs.iter().map(|p| p.0).sum::<f64>() / n,
+            pairs.iter().map(|p| p.1).sum::<f64>() / n,
+        );
+        let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+            pairs.iter().map(|p| f(p.0 - mx, p.1 - my)).sum()
+        };
+        sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
+    }
+
+    #[test]
+    fn a_planted_lead_is_found_in_its_direction() {
+        let mut noise = Noise::new(1);
+        let leader: Vec<f64> = (0..4_000).map(|_| 1e-3 * noise.normal()).collect();
+        let follow = |t: usize| if t == 0 { 0.0 } else { 0.5 * leader[t - 1] };
+        let follower: Vec<f64> = (0..4_000).map(|t| follow(t) + 1e-3 * noise.normal()).collect();
+        let other: Vec<f64> = leader.iter().map(|r| 0.3 * r + 1e-3 * noise.normal()).collect();
+        let market = [
+            series("A", &walk(&leader)),
+            series("B", &walk(&follower)),
+            series("C", &walk(&other)),
+        ];
+        let grid = grid_of(&market);
+        let relations = Relations::measure(&market, &grid, 0..4_000);
+        // 0.5 / sqrt(0.25 + 1) = 0.447, give or take 1 / sqrt(4000).
+        assert!((relations.lead_lag[1][0].unwrap() - 0.447).abs() < 0.06);
+        assert!(relations.lead_lag[0][1].unwrap().abs() < 0.06);
+        assert!((relations.correlation[0][2].unwrap() - 0.287).abs() < 0.06);
+        assert_eq!(relations.correlation[0][2], relations.correlation[2][0]);
+        assert!((relations.correlation[1][1].unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!(relations.nearest_peers(1), [[2], [0], [0]]);
+        assert_eq!(relations.nearest_peers(9)[1], [0, 2]);
+    }
+
+    #[test]
+    fn only_rows_given_and_pairs_in_consecutive_rows_count() {
+        let market = random_market(3, 2, 400, 7, 0.2);
+        let grid = grid_of(&market);
+        let rows = 50..300;
+        let log = |stock: usize, row: usize| {
+            let bar = grid.bar_index[stock][row];
+            (bar != NO_BAR).then(|| market[stock].close[bar as usize].ln())
+        };
+        let change = |stock: usize, row: usize| Some(log(stock, row)? - log(stock, row - 1)?);
+        let together: Vec<(f64, f64)> =
+            (51..300).filter_map(|t| Some((change(0, t)?, change(1, t)?))).collect();
+        let lead: Vec<(f64, f64)> =
+            (52..300).filter_map(|t| Some((change(0, t)?, change(1, t - 1)?))).collect();
+        assert!(together.len() > 50 && together.len() < 200);
+        let relations = Relations::measure(&market, &grid, rows);
+        assert!((relations.correlation[0][1].unwrap() - pearson(&together)).abs() < 1e-12);
+        assert!((relations.lead_lag[0][1].unwrap() - pearson(&lead)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn too_few_pairs_and_still_prices_are_unknown() {
+        let mut noise = Noise::new(2);
+        let returns: Vec<f64> = (0..40).map(|_| 1e-3 * noise.normal()).collect();
+        let market = [series("A", &walk(&returns)), series("B", &walk(&[0.0; 40]))];
+        let grid = grid_of(&market);
+        let correlation = |rows| Relations::measure(&market, &grid, rows).correlation;
+        // 31 rows have 30 returns.
+        assert!(correlation(0..31)[0][0].is_some());
+        assert_eq!(correlation(0..30)[0][0], None);
+        assert_eq!(correlation(0..40)[0][1], None);
+        assert_eq!(correlation(5..5), [[None, None], [None, None]]);
+        let unknown = Relations::measure(&market, &grid, 0..0);
+        assert_eq!(unknown.nearest_peers(3), [[1], [0]]);
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_index() {
+        let same = Relations {
+            correlation: vec![vec![Some(-0.5); 4]; 4],
+            lead_lag: vec![vec![Some(0.1); 4]; 4],
+        };
+        assert_eq!(same.nearest_peers(2), [[1, 2], [0, 2], [0, 1], [0, 1]]);
+        assert_eq!(same.nearest_peers(0), vec![Vec::<usize>::new(); 4]);
+    }
+
+    #[test]
+    fn rolling_relation_matches_the_whole_window() {
+        let mut noise = Noise::new(4);
+        let pairs: Vec<(f64, f64)> = (0..500)
+            .map(|_| {
+                let x = 1e-3 * noise.normal();
+                (x, 2.0 * x + 1e-3 * noise.normal())
+            })
+            .collect();
+        let mut rolling = RollingRelation::new(60);
+        for t in 0..pairs.len() {
+            let Some(found) = rolling.update(pairs[t].0, pairs[t].1) else {
+                assert!(t < 59);
+                continue;
+            };
+            let window = &pairs[t - 59..=t];
+            let expected = pearson(window);
+            assert!((found.correlation.unwrap() - expected).abs() < 1e-10);
+            let swapped: Vec<(f64, f64)> = window.iter().map(|p| (p.1, p.0)).collect();
+            let spread = |p: &[(f64, f64)]| {
+                let mean = p.iter().map(|p| p.0).sum::<f64>() / p.len() as f64;
+                p.iter().map(|p| (p.0 - mean).powi(2)).sum::<f64>().sqrt()
+            };
+            let slope = expected * spread(&swapped) / spread(window);
+            assert!((found.beta.unwrap() - slope).abs() < 1e-9);
+        }
+        let mut still = RollingRelation::new(2);
+        still.update(0.0, 1e-3);
+        let unmoved = Comovement { correlation: None, beta: None };
+        assert_eq!(still.update(0.0, -1e-3), Some(unmoved));
     }
 }

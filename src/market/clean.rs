@@ -1,1 +1,232 @@
-//! From decoded rows to a clean [`BarSeries`]: bad rows, label convention, sessions, resampling, suspected splits.
+//! From decoded rows to a clean [`BarSeries`]: bad rows, label convention, sessions, resampling,
+//! suspected splits.
+//!
+//! What is kept or computed for a bar does not depend on later bars, except through the conventions
+//! of the whole symbol: bar length, label, and whether it has bars after the close
+//! ([`Convention`]).
+
+mod convention;
+mod session_bars;
+mod splits;
+
+use chrono::NaiveDate;
+
+pub use convention::Convention;
+
+use super::bar::{BarSeries, Period, Symbol};
+use super::calendar;
+use super::error::MarketError;
+use super::load::{LoadOptions, LoadReport};
+use super::parquet::RawRows;
+
+/// How far open or close may lie outside low to high, as a fraction of the price, before the row is
+/// bad. Adjusting for splits and dividends rounds each price by itself; a basis point is beyond any
+/// rounding and below any fill's slippage. Within it, high and low are widened to hold both.
+const ROUNDING: f64 = 1e-4;
+/// Bad rows that the notes name.
+const NAMED: usize = 3;
+
+/// A row that passed the checks; `label_s` is the bar's time as stored, UTC seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Row {
+    label_s: i64,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    volume: f64,
+}
+
+/// Rows left out, and the first few of them in words; or an error at the first, if `strict`.
+struct BadRows {
+    strict: bool,
+    count: usize,
+    named: Vec<String>,
+}
+
+impl BadRows {
+    fn add(&mut self, place: &str, label_s: Option<i64>, why: &str) -> Result<(), MarketError> {
+        let at = label_s.map_or("a row without a time".to_string(), calendar::iso_new_york);
+        if self.strict {
+            return Err(MarketError::File {
+                file: place.into(),
+                what: format!("bad row: {at}: {why}"),
+                todo: "mend the file, or run without --strict to leave such rows out".into(),
+            });
+        }
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(format!("{place}: {at}: {why}"));
+        }
+        Ok(())
+    }
+
+    fn note(&self) -> Option<String> {
+        let more = if self.count > self.named.len() { "; and more" } else { "" };
+        let rows = if self.count == 1 { "row" } else { "rows" };
+        (self.count > 0)
+            .then(|| format!("{} bad {rows} left out: {}{more}", self.count, self.named.join("; ")))
+    }
+}
+
+/// Takes the day files of one stock in order of date and makes one series of them.
+pub struct Cleaner {
+    symbol: Symbol,
+    rows: Vec<Row>,
+    bad: BadRows,
+    naive: bool,
+    day_files: usize,
+}
+
+impl Cleaner {
+    pub fn new(symbol: Symbol, strict: bool) -> Cleaner {
+        let bad = BadRows { strict, count: 0, named: Vec::new() };
+        Cleaner { symbol, rows: Vec::new(), bad, naive: false, day_files: 0 }
+    }
+
+    /// Adds the rows of `file`, which is named for `date`.
+    pub fn add_day(
+        &mut self,
+        file: &str,
+        date: NaiveDate,
+        raw: &RawRows,
+    ) -> Result<(), MarketError> {
+        self.naive |= raw.naive;
+        self.day_files += 1;
+        self.rows.reserve(raw.len());
+        for i in 0..raw.len() {
+            let Some(label_s) = raw.label_s[i] else {
+                self.bad.add(file, None, "its time cannot be read")?;
+                continue;
+            };
+            let row = Row {
+                label_s,
+                open: raw.open[i],
+                high: raw.high[i],
+                low: raw.low[i],
+                close: raw.close[i],
+                volume: raw.volume[i],
+            };
+            // Files cut at UTC midnight hold hours of the day before; anything further is a wrong
+            // time.
+            let off_days = (calendar::new_york_date(label_s) - date).num_days().abs();
+            let why = match self.rows.last() {
+                _ if off_days > 1 => Some("does not belong to the day of its file".to_string()),
+                Some(before) if label_s == before.label_s => Some("its time occurs twice".into()),
+                Some(before) if label_s < before.label_s => Some("its time goes back".into()),
+                _ => fault(&row),
+            };
+            match why {
+                Some(why) => self.bad.add(file, Some(label_s), &why)?,
+                None => self.rows.push(widened(row)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds bars whose `end_s` is exact, as the program's own markets make them.
+    pub fn add_bars(&mut self, bars: &BarSeries) {
+        self.rows.extend(bars.bars().map(|bar| Row {
+            label_s: bar.end_s,
+            open: bar.open,
+            high: bar.high,
+            low: bar.low,
+            close: bar.close,
+            volume: bar.volume,
+        }));
+    }
+
+    /// The series and what was found. `known` is the convention where it need not be detected.
+    pub fn finish(
+        mut self,
+        period: &Period,
+        options: &LoadOptions,
+        known: Option<Convention>,
+    ) -> Result<(BarSeries, LoadReport), MarketError> {
+        let mut notes = Vec::new();
+        if self.naive {
+            notes.push("times have no zone: read as America/New_York".to_string());
+        }
+        let days = session_bars::days(&self.rows);
+        let convention = match known {
+            Some(convention) => convention,
+            None => Convention::detect(&self.symbol, &self.rows, &days, options.bar_label)?,
+        };
+        notes.extend(convention.notes.iter().cloned());
+        if self.naive {
+            notes.extend(convention::utc_suspicion(&self.rows, &days));
+        }
+        let bar_minutes = options.bar_minutes.unwrap_or(convention.native_minutes());
+        let rules = session_bars::Rules {
+            convention: &convention,
+            period,
+            bar_minutes,
+            extended_hours: options.extended_hours,
+        };
+        let built = session_bars::build(&self.symbol, &self.rows, &days, &rules, &mut self.bad)?;
+        notes.extend(built.notes);
+        let series = built.series;
+        if series.is_empty() {
+            let rows = self.rows.len();
+            let hours = if options.extended_hours { "extended" } else { "regular" };
+            return Err(MarketError::NoData {
+                symbol: self.symbol.to_string(),
+                what: format!("no bars in {hours} hours from {period} ({rows} rows read)"),
+                todo: "choose another period, or --extended-hours".into(),
+            });
+        }
+        notes.extend(self.bad.note());
+        notes.extend(splits::suspected(&series));
+        let report = LoadReport {
+            symbol: self.symbol,
+            day_files: self.day_files,
+            bars: series.len(),
+            bad_rows: self.bad.count,
+            extended_rows: built.extended_rows,
+            native_minutes: convention.native_minutes(),
+            bar_minutes,
+            bar_label: convention.label,
+            bar_label_reason: convention.reason,
+            notes,
+        };
+        Ok((series, report))
+    }
+}
+
+/// What is wrong with a row's numbers.
+fn fault(row: &Row) -> Option<String> {
+    let prices = [("open", row.open), ("high", row.high), ("low", row.low), ("close", row.close)];
+    for (name, price) in prices {
+        if !price.is_finite() {
+            return Some(format!("{name} is no number"));
+        }
+        if price <= 0.0 {
+            return Some(format!("{name} is {price}"));
+        }
+    }
+    if !row.volume.is_finite() {
+        return Some("volume is no number".into());
+    }
+    if row.volume < 0.0 {
+        return Some(format!("volume is {}", row.volume));
+    }
+    if row.high < row.low * (1.0 - ROUNDING) {
+        return Some(format!("high {} is below low {}", row.high, row.low));
+    }
+    for (name, price) in [("open", row.open), ("close", row.close)] {
+        if price > row.high * (1.0 + ROUNDING) || price < row.low * (1.0 - ROUNDING) {
+            return Some(format!("{name} {price} is outside low {} to high {}", row.low, row.high));
+        }
+    }
+    None
+}
+
+/// High and low hold open and close exactly.
+fn widened(row: Row) -> Row {
+    let high = row.high.max(row.open).max(row.close);
+    let low = row.low.min(row.open).min(row.close);
+    Row { high, low, ..row }
+}
+
+#[cfg(test)]
+mod tests;

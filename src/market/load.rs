@@ -3,13 +3,22 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::bar::{BarSeries, Period, Symbol};
+use super::clean::{Cleaner, Convention};
 use super::error::MarketError;
-use super::store::Store;
+use super::parquet::decode_day;
+use super::store::{DayFile, Store, fetch_days};
 use super::synthetic::SyntheticMarket;
 use crate::config::BarLabel;
+
+/// Blobs that are fetched side by side for one stock; more than a few, because each opens a connection of its own.
+const FETCHES_AT_ONCE: usize = 16;
+/// Fetched and not yet decoded, at most.
+const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
 /// Where bars come from.
 #[derive(Clone)]
@@ -59,20 +68,46 @@ pub struct LoadProgress {
     pub days_total: usize,
 }
 
-/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files, or the synthetic
-/// market's parameters), without reading them. Equal digests mean equal bars.
+/// Part of every fingerprint: raised whenever the same files give other bars than before.
+const LOADER_VERSION: u32 = 1;
+/// Symbols that an error message lists.
+const SYMBOLS_NAMED: usize = 8;
+/// Jaro-Winkler similarity from which a symbol counts as nearly the one asked for.
+const NEAR: f64 = 0.7;
+
+/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
+/// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; of a
+/// synthetic market, in equal lists of stocks.
 pub fn fingerprint(
     source: &DataSource,
     symbol: &Symbol,
     period: &Period,
     options: &LoadOptions,
 ) -> Result<String, MarketError> {
-    let _ = (source, symbol, period, options);
-    todo!()
+    let LoadOptions { bar_minutes, bar_label, extended_hours, strict, cache_dir: _ } = options;
+    let mut parts = vec![
+        format!("loader {LOADER_VERSION}"),
+        format!("{symbol} {period}"),
+        format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
+    ];
+    match source {
+        DataSource::Synthetic(market) => parts.push(format!("{} {}", market.name, market.seed)),
+        DataSource::Store(store) => parts.extend(
+            list(store.as_ref(), symbol, period)?
+                .into_iter()
+                .map(|file| format!("{} {} {}", file.key, file.etag, file.size_bytes)),
+        ),
+    }
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// All bars of `symbol` in `period`, clean, in the session hours, of one length.
-/// `market` is the whole list of stocks (a synthetic market plants relations between neighbours in it).
+/// All bars of `symbol` in `period`, clean, in the session hours, of one length. `market` is the
+/// whole list of stocks (a synthetic market plants relations between neighbours in it).
 pub fn load_bars(
     source: &DataSource,
     market: &[Symbol],
@@ -81,6 +116,87 @@ pub fn load_bars(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(BarSeries, LoadReport), MarketError> {
-    let _ = (source, market, symbol, period, options, progress);
-    todo!()
+    let mut cleaner = Cleaner::new(symbol.clone(), options.strict);
+    let store = match source {
+        DataSource::Store(store) => store,
+        DataSource::Synthetic(synthetic) => {
+            cleaner.add_bars(&synthetic.bars(market, symbol, period));
+            return cleaner.finish(period, options, Some(Convention::of_made_up_bars()));
+        }
+    };
+    let files = list(store.as_ref(), symbol, period)?;
+    let days_total = files.len();
+    progress(LoadProgress { days_done: 0, days_total });
+    let cache = options.cache_dir.as_deref();
+    let days = fetch_days(Arc::clone(store), files, cache, FETCHES_AT_ONCE, FETCH_AHEAD_BYTES);
+    for (done, day) in days.enumerate() {
+        let (file, bytes) = day?;
+        cleaner.add_day(&file.key, file.date, &decode_day(&bytes, &file.key)?)?;
+        progress(LoadProgress { days_done: done + 1, days_total });
+    }
+    cleaner.finish(period, options, None)
 }
+
+/// The day files of a period, or an error that says what the store has instead.
+fn list(store: &dyn Store, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError> {
+    if period.start > period.end {
+        return Err(MarketError::Input {
+            what: format!("the period {period} ends before it begins"),
+            todo: "swap its dates".into(),
+        });
+    }
+    let files = store.list(symbol, period)?;
+    if files.is_empty() { Err(nothing_there(store, symbol, period)) } else { Ok(files) }
+}
+
+/// Why there is no file: the symbol is unknown, or the period is empty.
+fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketError {
+    let always = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
+    let known = match store.symbols() {
+        Ok(known) => known,
+        Err(error) => return error,
+    };
+    let place = store.place();
+    let (what, todo) = if !known.contains(symbol) {
+        let what = format!("{place} has no day files of this stock");
+        (what, format!("check --stocks and --data; {}", what_it_has(symbol, &known)))
+    } else {
+        let days = match store.list(symbol, &always) {
+            Ok(days) => days,
+            Err(error) => return error,
+        };
+        let todo = match (days.first(), days.last()) {
+            (Some(first), Some(last)) => {
+                format!("it has {} days, {} to {}", days.len(), first.date, last.date)
+            }
+            _ => "it has no day files of this stock at all".into(),
+        };
+        (format!("{place} has no day files from {period}"), todo)
+    };
+    MarketError::NoData { symbol: symbol.to_string(), what, todo }
+}
+
+/// Names near `symbol`, or the first of all names.
+fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
+    let similarity = |other: &Symbol| strsim::jaro_winkler(symbol.as_str(), other.as_str());
+    let mut near: Vec<&Symbol> = known.iter().filter(|s| similarity(s) >= NEAR).collect();
+    near.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(b)));
+    let names = |symbols: &[&Symbol]| {
+        symbols.iter().take(SYMBOLS_NAMED).map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    match (near.is_empty(), known.len()) {
+        (_, 0) => "it has no stocks at all".into(),
+        (false, _) => format!("near names that it has: {}", names(&near)),
+        (true, count) => {
+            let all: Vec<&Symbol> = known.iter().collect();
+            format!(
+                "it has {count} stocks: {}{}",
+                names(&all),
+                if count > SYMBOLS_NAMED { ", ..." } else { "" }
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ pub mod error;
 pub mod load;
 pub mod panel;
 pub mod parquet;
+pub mod source;
 pub mod store;
 pub mod synthetic;
 

@@ -1,1 +1,271 @@
-//! File bytes to rows of bars and back.
+//! Day files: bytes to rows of bars and back.
+//!
+//! Files come from other programs, so what pandas, pyarrow, polars and DuckDB write is read as they
+//! write it:
+//!
+//! * time as a timestamp (ns, us, ms; with a zone or without), as ISO text, as a date and a time of
+//!   day in two columns, or as integer seconds, milli-, micro- or nanoseconds since 1970. A time
+//!   without a zone is America/New_York;
+//! * prices and volume as floats, integers or text, in any case, also as `1. open` ... `5. volume`.
+
+mod pages;
+mod time;
+
+use std::cell::Cell;
+use std::io::Cursor;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use polars::prelude::*;
+
+use super::bar::BarSeries;
+use super::calendar;
+use super::error::MarketError;
+
+/// The rows of one day file, in file order and unchecked. All columns have the same length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawRows {
+    /// The bar's label, UTC seconds; None where the file has no usable time.
+    pub label_s: Vec<Option<i64>>,
+    /// Some times had no zone and were read as New York time.
+    pub naive: bool,
+    /// NaN where the file has a null or no number.
+    pub open: Vec<f64>,
+    pub high: Vec<f64>,
+    pub low: Vec<f64>,
+    pub close: Vec<f64>,
+    pub volume: Vec<f64>,
+}
+
+impl RawRows {
+    pub fn len(&self) -> usize {
+        self.label_s.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.label_s.is_empty()
+    }
+}
+
+/// Rows of one day file. `file` is the path or blob name for messages. Whatever the bytes are, the
+/// answer is rows or a [`MarketError::File`].
+pub fn decode_day(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
+    without_panic(|| decode(bytes, file)).unwrap_or_else(|| {
+        Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
+    })
+}
+
+/// What `decode` returns, or None if it panics, as polars does over some damaged files. Such a
+/// panic prints nothing.
+fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !SILENT.get() {
+                report(info);
+            }
+        }));
+    });
+    SILENT.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(decode));
+    SILENT.set(false);
+    result.ok()
+}
+
+/// A day file as the program itself writes them: `timestamp` (microseconds, New York time without a
+/// zone, the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd.
+/// `bar_minutes` is the length of every bar.
+pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, MarketError> {
+    let length_s = 60 * i64::from(bar_minutes);
+    let start_us =
+        |&end_s: &i64| calendar::new_york_local(end_s - length_s).and_utc().timestamp() * 1_000_000;
+    let label =
+        Int64Chunked::from_vec("timestamp".into(), series.end_s.iter().map(start_us).collect())
+            .into_datetime(TimeUnit::Microseconds, None)
+            .into_column();
+    let price = |name: &str, values: &[f64]| Column::new(name.into(), values);
+    let columns = vec![
+        label,
+        price("open", &series.open),
+        price("high", &series.high),
+        price("low", &series.low),
+        price("close", &series.close),
+        price("volume", &series.volume),
+    ];
+    let mut bytes = Vec::new();
+    DataFrame::new(series.len(), columns)
+        .and_then(|mut frame| ParquetWriter::new(&mut bytes).set_parallel(false).finish(&mut frame))
+        .map_err(|e| {
+            file_error(series.symbol.as_str(), format!("cannot be written: {e}"), "report this")
+        })?;
+    Ok(bytes)
+}
+
+const WRITE_ANEW: &str = "fetch or write this file anew, or delete it to go on without that day";
+/// How much of a polars message is passed on.
+const CAUSE_CHARS: usize = 160;
+
+fn file_error(file: &str, what: String, todo: &str) -> MarketError {
+    MarketError::File { file: file.into(), what, todo: todo.into() }
+}
+
+/// First line of a foreign message, cut short.
+fn cause(error: &PolarsError) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().chars().take(CAUSE_CHARS).collect()
+}
+
+fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
+    let damaged = |e: PolarsError| {
+        let what = format!("is not a whole Parquet file ({} bytes): {}", bytes.len(), cause(&e));
+        file_error(file, what, WRITE_ANEW)
+    };
+    let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
+    let schema = reader.schema().map_err(damaged)?;
+    let row_count = reader.num_rows().map_err(damaged)?;
+    if row_count == 0 {
+        return Err(file_error(file, "has no rows".into(), WRITE_ANEW));
+    }
+    let plan = Plan::new(&schema, file)?;
+    if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
+        return Err(file_error(file, "is damaged: its page headers are wrong".into(), WRITE_ANEW));
+    }
+    let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
+    let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW);
+    let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
+    let [open, high, low, close, volume] = &plan.numbers;
+    let (label_s, naive) = time::labels(&frame, &plan.time, file)?;
+    let rows = RawRows {
+        label_s,
+        naive,
+        open: number(open).map_err(text)?,
+        high: number(high).map_err(text)?,
+        low: number(low).map_err(text)?,
+        close: number(close).map_err(text)?,
+        volume: number(volume).map_err(text)?,
+    };
+    // A damaged page may come out shorter than its column should be.
+    let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
+    if rows.len() != row_count || columns.iter().any(|column| column.len() != row_count) {
+        return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
+    }
+    Ok(rows)
+}
+
+/// Every page of the columns that will be read says of itself what can be true.
+fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &Plan) -> bool {
+    metadata.row_groups.iter().all(|group| {
+        let columns = plan.columns();
+        let chunks = columns.iter().filter_map(|name| group.columns_under_root_iter(name));
+        let mut ranges = chunks.flatten().map(|chunk| chunk.byte_range());
+        ranges.all(|range| pages::check(bytes, range, group.num_rows()).is_some())
+    })
+}
+
+/// Which columns of a file mean what.
+struct Plan {
+    /// One column, or date and time of day.
+    time: Vec<String>,
+    /// open, high, low, close, volume
+    numbers: [String; 5],
+}
+
+/// A time column's names, best first. What pandas saves of a nameless index comes last: it may be a
+/// mere counter.
+const TIME_NAMES: [&str; 4] = ["timestamp", "datetime", "date_time", "ts"];
+const LAST_TIME_NAMES: [&str; 4] = ["time", "date", "__index_level_0__", "index"];
+const NUMBER_NAMES: [&str; 5] = ["open", "high", "low", "close", "volume"];
+
+impl Plan {
+    fn new(schema: &ArrowSchema, file: &str) -> Result<Plan, MarketError> {
+        let find = |wanted: &str| {
+            schema
+                .iter()
+                .find(|(name, _)| plain_name(name) == wanted)
+                .map(|(name, _)| name.to_string())
+        };
+        let has = || schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+        let numbers = NUMBER_NAMES.map(&find);
+        let missing: Vec<&str> = NUMBER_NAMES
+            .iter()
+            .zip(&numbers)
+            .filter(|(_, n)| n.is_none())
+            .map(|(w, _)| *w)
+            .collect();
+        if !missing.is_empty() {
+            let what = format!("has no column {} (it has: {})", missing.join(", "), has());
+            return Err(file_error(
+                file,
+                what,
+                "name the columns open, high, low, close and volume",
+            ));
+        }
+        let pair = || Some(vec![find("date")?, find("time")?]);
+        let one = |names: &[&str]| names.iter().find_map(|n| find(n)).map(|n| vec![n]);
+        let time =
+            one(&TIME_NAMES).or_else(pair).or_else(|| one(&LAST_TIME_NAMES)).ok_or_else(|| {
+                let what = format!("has no time column (it has: {})", has());
+                file_error(file, what, "name it timestamp, datetime, date or time")
+            })?;
+        let plan = Plan { time, numbers: numbers.map(Option::unwrap_or_default) };
+        plan.check_types(schema, file)?;
+        Ok(plan)
+    }
+
+    fn columns(&self) -> Vec<String> {
+        self.time.iter().chain(&self.numbers).cloned().collect()
+    }
+
+    /// Types are checked before anything is read, since polars answers some of the others with a
+    /// panic.
+    fn check_types(&self, schema: &ArrowSchema, file: &str) -> Result<(), MarketError> {
+        use ArrowDataType as T;
+        let text = [T::Utf8, T::LargeUtf8, T::Utf8View];
+        let check = |name: &String, usable: &dyn Fn(&T) -> bool, todo: &str| {
+            let stored = schema.get(name).map(|field| field.dtype());
+            match stored {
+                Some(dtype) if usable(dtype) || text.contains(dtype) => Ok(()),
+                Some(dtype) => {
+                    let what = format!("column {name:?} is stored as {dtype:?}");
+                    Err(file_error(file, what, todo))
+                }
+                None => Err(file_error(file, format!("has no column {name:?}"), todo)),
+            }
+        };
+        let whole = [T::Int64, T::Date32];
+        let time = |t: &T| whole.contains(t) || matches!(t, T::Timestamp(..));
+        for name in &self.time {
+            check(name, &time, "store times as timestamps, text or int64")?;
+        }
+        let numeric = [T::Float64, T::Float32, T::Int64, T::Int32, T::UInt64, T::UInt32];
+        for name in &self.numbers {
+            check(name, &|t| numeric.contains(t), "store prices and volume as float64 or int64")?;
+        }
+        Ok(())
+    }
+}
+
+/// `4. Close` is `close`.
+fn plain_name(name: &str) -> String {
+    let lower = name.trim().to_lowercase();
+    match lower.split_once(". ") {
+        Some((number, rest)) if number.parse::<u8>().is_ok() => rest.trim().to_string(),
+        _ => lower,
+    }
+}
+
+/// A column's values; NaN for nulls and for text that is no number.
+fn numbers(series: &Series) -> PolarsResult<Vec<f64>> {
+    if series.dtype() == &DataType::String {
+        let value =
+            |text: Option<&str>| text.and_then(|t| t.trim().parse().ok()).unwrap_or(f64::NAN);
+        return Ok(series.str()?.iter().map(value).collect());
+    }
+    let floats = series.cast(&DataType::Float64)?;
+    Ok(floats.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,5 @@
 //! Allocation of strategies and capital, and arbitration of orders.
+
+pub mod desk;
+pub mod meta_policy;
+pub mod risk;

@@ -1,1 +1,90 @@
-//! What a run leaves behind and what it says while it runs.
+//! What a run leaves behind and what it says while it runs. Values in, files and text out: nothing
+//! here knows ranks, tensors or the market's store.
+//!
+//! ```text
+//! ResultsFolder -- MetricsLog     metrics.jsonl, one line per interval
+//!               |- EventWriter    TensorBoard events
+//!               |- portfolio_csv  portfolio_ep{episode}.csv
+//!               |- summary        summary.json
+//!               |- relationships  relationships.csv
+//!               `- html           report.html, with the figures of `plot`
+//! Progress (standard error)      table (standard output)
+//! ```
+
+pub mod folder;
+pub mod html;
+pub mod metrics_log;
+pub mod plot;
+pub mod portfolio_csv;
+pub mod progress;
+pub mod relationships;
+pub mod summary;
+pub mod table;
+pub mod tensorboard;
+
+mod format;
+mod new_york;
+mod verdict;
+
+#[cfg(test)]
+mod example;
+
+pub use folder::{ReportError, ResultsFolder};
+pub use metrics_log::{MetricsLine, MetricsLog};
+pub use progress::{Progress, Verbosity};
+pub use relationships::Relationships;
+pub use summary::{RunSummary, Summary};
+pub use tensorboard::EventWriter;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::example::ExampleRun;
+    use super::*;
+
+    /// Everything that this layer writes for one run.
+    fn write_all(place: &Path) -> Result<ResultsFolder, ReportError> {
+        let example = example::run(5, 1_764);
+        let folder = ResultsFolder::create(place)?;
+        let mut log = MetricsLog::create(&folder)?;
+        let mut events = EventWriter::create(&folder)?;
+        for line in &example.lines {
+            log.append(line)?;
+            events.scalar("train/reward", line.env_steps, line.reward)?;
+            if let Some(loss) = line.loss {
+                events.scalar("train/loss", line.env_steps, loss)?;
+            }
+        }
+        portfolio_csv::write(&folder, 10, &example.course, &example.benchmark_equity)?;
+        example.relationships.write(&folder)?;
+        example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
+        let equity = plot::equity_svg(&example.course, &example.benchmark_equity);
+        folder.write_whole("equity.svg", equity.as_bytes())?;
+        let ExampleRun { run, eval, benchmark, .. } = example;
+        Summary { run, eval: Some(eval), benchmark: Some(benchmark) }.write(&folder)?;
+        Ok(folder)
+    }
+
+    /// `REPORT_EXAMPLE=DIR` keeps the files, to be looked at and read by other programs.
+    #[test]
+    fn a_run_leaves_its_files_and_a_second_one_keeps_them() {
+        let temporary = tempfile::tempdir().unwrap();
+        let kept = std::env::var_os("REPORT_EXAMPLE").map(std::path::PathBuf::from);
+        let place = kept.as_deref().unwrap_or(temporary.path());
+        write_all(place).unwrap();
+        let folder = write_all(place).unwrap();
+        assert!(folder.notice().is_some());
+        for name in [
+            "metrics.jsonl",
+            "portfolio_ep10.csv",
+            "summary.json",
+            "relationships.csv",
+            "report.html",
+        ] {
+            let now = std::fs::read(folder.path(name)).unwrap();
+            let earlier = std::fs::read(place.join("earlier/1").join(name)).unwrap();
+            assert!(!now.is_empty() && now == earlier, "{name} does not depend on the clock");
+        }
+    }
+}

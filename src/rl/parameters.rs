@@ -33,6 +33,15 @@ impl Layout {
         &self.parameters
     }
 
+    /// Each parameter with its part of a flat buffer of [`Layout::len`] elements.
+    pub fn split<'a>(
+        &'a self,
+        flat: &'a [f32],
+    ) -> impl Iterator<Item = (&'a Parameter, &'a [f32])> {
+        assert_eq!(flat.len(), self.len, "elements of the flat buffer");
+        self.parameters.iter().map(|p| (p, &flat[p.offset..p.offset + p.len]))
+    }
+
     /// Elements of the flat buffer.
     pub fn len(&self) -> usize {
         self.len
@@ -40,5 +49,29 @@ impl Layout {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_lie_end_to_end_in_the_order_pushed() {
+        let mut layout = Layout::default();
+        layout.push("b", &[2, 3]);
+        layout.push("a", &[2]);
+        assert_eq!(layout.len(), 8);
+        let flat: Vec<f32> = (0..8).map(|i| i as f32).collect();
+        let parts: Vec<_> = layout.split(&flat).map(|(p, part)| (p.name.as_str(), part)).collect();
+        assert_eq!(parts, [("b", &flat[..6]), ("a", &flat[6..])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "parameter a named twice")]
+    fn a_name_stands_for_one_parameter() {
+        let mut layout = Layout::default();
+        layout.push("a", &[1]);
+        layout.push("a", &[2]);
     }
 }

@@ -1,1 +1,297 @@
-//! PyTorch state dicts: the zip-and-pickle files of `torch.save`, readable with `torch.load(..., weights_only=True)`.
+//! PyTorch state dicts: the zip-and-pickle files of `torch.save`, readable with
+//! `torch.load(..., weights_only=True)`.
+//!
+//! ```text
+//! archive/data.pkl     OrderedDict of name -> _rebuild_tensor_v2(storage, offset, shape, strides)
+//! archive/byteorder    little
+//! archive/data/N       the elements of tensor N, 64-byte aligned
+//! archive/version      3
+//! ```
+//!
+//! The format: PyTorch's `torch/serialization.py` and `caffe2/serialize/inline_container.h`.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use thiserror::Error;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::parameters::Layout;
+use super::pickle::{self, ElementKind, StoredTensor};
+
+/// As `torch.save` aligns, so that a reader may map the elements.
+const ALIGNMENT_BYTES: u16 = 64;
+/// No file of ours comes near; a crafted one must not exhaust memory by naming its data often.
+const MAX_ELEMENTS: usize = 1 << 28;
+
+#[derive(Debug, Error)]
+pub enum StateDictError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{}: not a state dict of float32 or float64 tensors: {what}", path.display())]
+    Format { path: PathBuf, what: String },
+    #[error("{}: weights of another network: {what}", path.display())]
+    Mismatch { path: PathBuf, what: String },
+}
+
+/// A tensor of f32 in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    pub name: String,
+    pub shape: Vec<i64>,
+    pub data: Vec<f32>,
+}
+
+/// Writes a state dict, whole or not at all. Equal tensors give equal bytes.
+pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
+    let written = encode(tensors)
+        .and_then(|bytes| write_whole(path, |beside| File::create(beside)?.write_all(&bytes)));
+    written.map_err(|source| StateDictError::Io { path: path.into(), source })
+}
+
+/// Reads a state dict in the order of its names. float64 is rounded to float32. Refuses tensors
+/// that are not contiguous, other element types, and all that a dict of tensors does not need.
+pub fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
+    let bytes =
+        fs::read(path).map_err(|source| StateDictError::Io { path: path.into(), source })?;
+    decode(&bytes).map_err(|what| StateDictError::Format { path: path.into(), what })
+}
+
+/// Writes the weights of a network, in the order of its layout.
+pub fn write_weights(path: &Path, layout: &Layout, weights: &[f32]) -> Result<(), StateDictError> {
+    let named = layout.split(weights).map(|(parameter, part)| NamedTensor {
+        name: parameter.name.clone(),
+        shape: parameter.shape.clone(),
+        data: part.to_vec(),
+    });
+    write(path, &named.collect::<Vec<_>>())
+}
+
+/// Reads the weights of a network, in the order of its layout, whatever their order in the file.
+pub fn read_weights(path: &Path, layout: &Layout) -> Result<Vec<f32>, StateDictError> {
+    let tensors = read(path)?;
+    let mismatch = |what: String| StateDictError::Mismatch { path: path.into(), what };
+    let mut by_name: HashMap<&str, &NamedTensor> =
+        tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let mut weights = Vec::with_capacity(layout.len());
+    for parameter in layout.parameters() {
+        let name = parameter.name.as_str();
+        let tensor = by_name.remove(name).ok_or_else(|| mismatch(format!("{name} is missing")))?;
+        if tensor.shape != parameter.shape {
+            let (found, wanted) = (&tensor.shape, &parameter.shape);
+            return Err(mismatch(format!("{name} is {found:?}, not {wanted:?}")));
+        }
+        weights.extend(&tensor.data);
+    }
+    match by_name.into_keys().min() {
+        Some(name) => Err(mismatch(format!("{name} is not among its parameters"))),
+        None => Ok(weights),
+    }
+}
+
+/// Has `write` make a file in a folder beside `path`, then moves it there.
+pub(super) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let named = path.file_name().zip(path.parent());
+    let (name, parent) = named.ok_or(io::ErrorKind::InvalidFilename)?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let folder = tempfile::Builder::new().prefix(".writing-").tempdir_in(parent)?;
+    let beside = folder.path().join(name);
+    write(&beside)?;
+    File::open(&beside)?.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+fn encode(tensors: &[NamedTensor]) -> io::Result<Vec<u8>> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .with_alignment(ALIGNMENT_BYTES);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut entry = |name: &str, bytes: &[u8]| -> io::Result<()> {
+        zip.start_file(format!("archive/{name}"), options)?;
+        zip.write_all(bytes)
+    };
+    entry("data.pkl", &pickled(tensors))?;
+    entry("byteorder", b"little")?;
+    for (index, tensor) in tensors.iter().enumerate() {
+        let bytes: Vec<u8> = tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+        entry(&format!("data/{index}"), &bytes)?;
+    }
+    entry("version", b"3\n")?;
+    Ok(zip.finish()?.into_inner())
+}
+
+/// The pickle of `data.pkl`: opcodes as in CPython's `Lib/pickletools.py`.
+fn pickled(tensors: &[NamedTensor]) -> Vec<u8> {
+    const EMPTY_ORDERED_DICT: &[u8] = b"ccollections\nOrderedDict\n)R";
+    let mut out = b"\x80\x02".to_vec();
+    out.extend(EMPTY_ORDERED_DICT);
+    out.push(b'(');
+    for (index, tensor) in tensors.iter().enumerate() {
+        let elements = tensor.shape.iter().product::<i64>();
+        assert_eq!(elements, tensor.data.len() as i64, "elements of {}", tensor.name);
+        push_text(&mut out, &tensor.name);
+        out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        push_text(&mut out, "storage");
+        out.extend(b"ctorch\nFloatStorage\n");
+        push_text(&mut out, &index.to_string());
+        push_text(&mut out, "cpu");
+        push_int(&mut out, elements);
+        out.extend(b"tQ");
+        push_int(&mut out, 0);
+        for sizes in [&tensor.shape, &contiguous_strides(&tensor.shape)] {
+            out.push(b'(');
+            sizes.iter().for_each(|&size| push_int(&mut out, size));
+            out.push(b't');
+        }
+        out.push(0x89);
+        out.extend(EMPTY_ORDERED_DICT);
+        out.extend(b"tR");
+    }
+    out.extend(b"u.");
+    out
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    let len = u32::try_from(text.len()).expect("a name is shorter than 4 GiB");
+    out.push(b'X');
+    out.extend(len.to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn push_int(out: &mut Vec<u8>, number: i64) {
+    match i32::try_from(number) {
+        Ok(number) => {
+            out.push(b'J');
+            out.extend(number.to_le_bytes());
+        }
+        Err(_) => {
+            out.extend(b"\x8a\x08");
+            out.extend(number.to_le_bytes());
+        }
+    }
+}
+
+fn contiguous_strides(shape: &[i64]) -> Vec<i64> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis].max(1);
+    }
+    strides
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
+    let mut archive = Archive::open(bytes)?;
+    if archive.has("byteorder") && archive.read("byteorder")? != b"little" {
+        return Err("its elements are not in little-endian order".into());
+    }
+    let stored = pickle::read(&archive.read("data.pkl")?).map_err(|error| error.to_string())?;
+    let mut storages: HashMap<Rc<str>, Vec<u8>> = HashMap::new();
+    let mut room = MAX_ELEMENTS;
+    let mut tensors = Vec::with_capacity(stored.len());
+    for (name, tensor) in stored {
+        let key = tensor.storage.key.clone();
+        if !storages.contains_key(&key) {
+            storages.insert(key.clone(), archive.read(&format!("data/{key}"))?);
+        }
+        let data = elements(&tensor, &storages[&key], &mut room)
+            .map_err(|what| format!("tensor {name}: {what}"))?;
+        tensors.push(NamedTensor { name: name.to_string(), shape: tensor.shape.clone(), data });
+    }
+    Ok(tensors)
+}
+
+/// An archive of which no more may be read than it is long: entries do not overlap.
+struct Archive<'a> {
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    root: String,
+    unread: usize,
+}
+
+impl Archive<'_> {
+    fn open(bytes: &[u8]) -> Result<Archive<'_>, String> {
+        let not_zip = |error| format!("{error}; torch.save writes a zip archive since PyTorch 1.6");
+        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(not_zip)?;
+        let mut roots = zip.file_names().filter_map(|name| name.strip_suffix("/data.pkl"));
+        let root = roots.next().ok_or("it has no data.pkl")?.to_string();
+        drop(roots);
+        Ok(Archive { zip, root, unread: bytes.len() })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.zip.index_for_name(&format!("{}/{name}", self.root)).is_some()
+    }
+
+    /// The content of an entry, its checksum verified.
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+        let found = self.zip.by_name(&format!("{}/{name}", self.root));
+        let mut entry = found.map_err(|error| failed(&error))?;
+        if entry.compression() != CompressionMethod::Stored {
+            return Err(failed(&"it is compressed"));
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).map_err(|error| failed(&error))?;
+        let unread = self.unread.checked_sub(content.len());
+        self.unread = unread.ok_or_else(|| failed(&"it overlaps another entry"))?;
+        Ok(content)
+    }
+}
+
+/// The elements of a contiguous tensor in its storage's bytes; takes their number from `room`.
+fn elements(tensor: &StoredTensor, bytes: &[u8], room: &mut usize) -> Result<Vec<f32>, String> {
+    let size = |&size: &i64| usize::try_from(size).map_err(|_| "a size is negative");
+    let shape = tensor.shape.iter().map(size).collect::<Result<Vec<_>, _>>()?;
+    let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
+    let count = count.filter(|count| count <= room).ok_or("it is too large")?;
+    *room -= count;
+
+    if tensor.strides.len() != shape.len() {
+        return Err("it has not one stride per axis".into());
+    }
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let strides = contiguous_strides(&tensor.shape);
+    let axes = shape.iter().zip(strides.iter().zip(&tensor.strides));
+    // The stride along an axis of length 1 is never used.
+    if !axes.into_iter().all(|(&size, (wanted, found))| size == 1 || found == wanted) {
+        return Err("it is not contiguous; save it with .contiguous()".into());
+    }
+
+    let width = match tensor.storage.kind {
+        ElementKind::Float32 => 4,
+        ElementKind::Float64 => 8,
+    };
+    let offset = usize::try_from(tensor.offset).map_err(|_| "its offset is negative")?;
+    let from = offset.checked_mul(width);
+    let end = offset.checked_add(count).and_then(|end| end.checked_mul(width));
+    let whole = usize::try_from(tensor.storage.elements).ok().and_then(|n| n.checked_mul(width));
+    let part = match (from, end) {
+        (Some(from), Some(end)) if whole == Some(bytes.len()) => bytes.get(from..end),
+        _ => None,
+    };
+    let part = part.ok_or("it reaches beyond its data")?;
+    Ok(match tensor.storage.kind {
+        ElementKind::Float32 => part.chunks_exact(4).map(f32_of).collect(),
+        ElementKind::Float64 => part.chunks_exact(8).map(|b| f64_of(b) as f32).collect(),
+    })
+}
+
+fn f32_of(bytes: &[u8]) -> f32 {
+    f32::from_le_bytes(bytes.try_into().expect("a chunk of four bytes"))
+}
+
+fn f64_of(bytes: &[u8]) -> f64 {
+    f64::from_le_bytes(bytes.try_into().expect("a chunk of eight bytes"))
+}
+
+#[cfg(test)]
+mod tests;

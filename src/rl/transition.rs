@@ -1,4 +1,5 @@
-//! One experience, in 32 bytes: row indices instead of observations, because prices do not depend on actions.
+//! One experience, in 32 bytes: row indices instead of observations, because prices do not depend
+//! on actions.
 
 use crate::interface::PrivateState;
 
@@ -8,7 +9,8 @@ use crate::interface::PrivateState;
 pub struct Transition {
     /// Panel row of the decision.
     pub t: u32,
-    /// Sum of the discounted rewards of the bars after t up to `t_end`, in units of the stock's `return_std`.
+    /// Sum of the discounted rewards of the bars after t up to `t_end`, in units of the stock's
+    /// `return_std`.
     pub reward: f32,
     /// Discount of the value at `t_end`: gamma^bars, or 0 after ruin.
     pub discount: f32,
@@ -72,5 +74,27 @@ impl Transition {
             bars_held: self.bars_held_end,
             unrealized_return: self.unrealized_end,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_back_what_was_put_in() {
+        let start = PrivateState { position: -1, bars_held: 40_000, unrealized_return: -0.25 };
+        let end = PrivateState { position: 1, bars_held: 3, unrealized_return: 0.5 };
+        let tr = Transition::new((70_000, start), 2, 65_535, -1.5, 0.75, (70_255, end));
+        assert_eq!((tr.t, tr.t_end(), tr.bars), (70_000, 70_255, 255));
+        assert_eq!((tr.private_t(), tr.private_end()), (start, end));
+        assert_eq!((tr.action, tr.lane, tr.reward, tr.discount), (2, 65_535, -1.5, 0.75));
+    }
+
+    #[test]
+    #[should_panic(expected = "fewer than 256 bars")]
+    fn spans_fewer_than_256_bars() {
+        let flat = PrivateState::default();
+        Transition::new((0, flat), 0, 0, 0.0, 1.0, (256, flat));
     }
 }

@@ -1,1 +1,8 @@
-//! Training: preparation of the data, the lockstep loop.
+//! Training: the data set, the lockstep loop, the evaluation.
+
+pub mod dataset;
+pub mod evaluation;
+pub mod lockstep;
+pub mod model;
+pub mod parcel;
+pub mod policy_check;

@@ -1,0 +1,73 @@
+//! A trained model on a period of its own.
+
+use anyhow::{Context, Result};
+
+use super::{Setting, device};
+use crate::cli::{EvaluateArgs, Surroundings};
+use crate::config::RunConfig;
+use crate::dist::local::LocalComm;
+use crate::features::pipeline::feature_names;
+use crate::interface::ActionSet;
+use crate::market::Symbol;
+use crate::report::folder::ResultsFolder;
+use crate::report::{portfolio_csv, table};
+use crate::rl::agent::{Agent, PRIVATE_FEATURES};
+use crate::rl::network::NetworkShape;
+use crate::train::evaluation::evaluate as run_evaluation;
+use crate::train::model::Model;
+
+/// Evaluates the model of a results folder, exactly as the training run itself did at its end.
+pub fn evaluate(args: &EvaluateArgs, surroundings: &Surroundings) -> Result<()> {
+    let config = args.resolve()?;
+    let comm = LocalComm;
+    let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;
+    let device = device(&config.device)?;
+    ResultsFolder::check(&config.output)?;
+    let mut setting = Setting::new(&comm, config, surroundings)?;
+    let bar_minutes = setting
+        .config
+        .data
+        .bar_minutes
+        .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
+    let eval = setting.with_plan(|plan, progress| {
+        let mut on_days =
+            |symbol: &Symbol, done: usize, total: usize| progress.data(symbol.as_str(), done, total);
+        plan.eval(&model.fit, bar_minutes, &mut on_days)
+    })?;
+    let Setting { config, progress, .. } = setting;
+    let agent = |stock: usize| {
+        let return_std = model.fit.scaler.return_std[stock];
+        Agent::new(stock, &model.shape, &model.weights, return_std, &config.learner, device)
+    };
+    let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
+    let evaluated = run_evaluation(&comm, &config, &eval, agents.iter_mut().collect())?
+        .context("rank 0 has the outcome")?;
+    progress.finish();
+    let folder = ResultsFolder::create(&config.output)?;
+    let benchmark = &evaluated.benchmark.equity;
+    let csv = portfolio_csv::csv(&evaluated.course, benchmark);
+    let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
+    let summary = serde_json::json!({
+        "model": args.model,
+        "period": { "start": config.eval_start, "end": config.eval_end },
+        "eval": evaluated.metrics,
+        "benchmark": evaluated.benchmark_metrics,
+    });
+    let text = serde_json::to_string_pretty(&summary)?;
+    let summary = folder.write_whole("summary.json", text.as_bytes())?;
+    let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
+    print!("{}", table::closing(ours, theirs, &[portfolio, summary]));
+    Ok(())
+}
+
+/// The network that `config` makes, but for the peers, which the model file knows.
+fn untrained_shape(config: &RunConfig) -> NetworkShape {
+    NetworkShape {
+        stocks: config.stocks.len(),
+        features: feature_names(&config.features).len(),
+        privates: PRIVATE_FEATURES,
+        actions: ActionSet::new(config.env.long_only).len(),
+        config: config.network.clone(),
+        peers: Vec::new(),
+    }
+}

@@ -1,0 +1,61 @@
+//! One process that is rank 0 and all workers at once.
+
+use std::path::{Path, PathBuf};
+
+use super::comm::{Comm, CommError, OnMessage, Stamp};
+
+pub struct LocalComm;
+
+impl Comm for LocalComm {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn gather(
+        &self,
+        _stamp: Stamp,
+        mine: &[f32],
+        _counts: &[usize],
+        all: &mut [f32],
+    ) -> Result<(), CommError> {
+        all.copy_from_slice(mine);
+        Ok(())
+    }
+
+    fn scatter(
+        &self,
+        _stamp: Stamp,
+        all: &[f32],
+        _counts: &[usize],
+        mine: &mut [f32],
+    ) -> Result<(), CommError> {
+        mine.copy_from_slice(all);
+        Ok(())
+    }
+
+    fn broadcast(&self, _stamp: Stamp, _values: &mut [f32]) -> Result<(), CommError> {
+        Ok(())
+    }
+
+    fn broadcast_bytes(&self, _bytes: &mut Vec<u8>) {}
+
+    fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
+        vec![mine.to_vec()]
+    }
+
+    fn stream_to_root(
+        &self,
+        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
+        on_message: &mut OnMessage<'_>,
+    ) {
+        work(&mut |bytes| on_message(0, bytes.to_vec()));
+    }
+
+    fn share_file(&self, path: &Path) -> Result<PathBuf, CommError> {
+        Ok(path.to_path_buf())
+    }
+}

@@ -1,0 +1,339 @@
+//! [`Comm`] over MPI. Only the main thread calls it (`MPI_THREAD_FUNNELED`).
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mpi::collective::{CommunicatorCollectives, Root};
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::environment::{Universe, initialize_with_threading};
+use mpi::point_to_point::{Destination, Source};
+use mpi::topology::{Color, Communicator, SimpleCommunicator};
+use mpi::Threading;
+
+use tempfile::NamedTempFile;
+
+use super::comm::{self, Comm, CommError, OnMessage, Stamp};
+
+/// Messages of [`Comm::stream_to_root`].
+const WORK: i32 = 1;
+const WORK_DONE: i32 = 2;
+/// MPI counts are 32-bit, so long messages go in pieces of this many bytes.
+const PIECE_BYTES: usize = 64 << 20;
+
+/// Between two looks for what a rank waits for outside the loop.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+pub struct MpiComm {
+    world: SimpleCommunicator,
+    /// The ranks that share this rank's memory.
+    node: SimpleCommunicator,
+    /// The first rank of every node; None on the other ranks.
+    leaders: Option<SimpleCommunicator>,
+    /// `node` is not what the hardware says; see [`MpiComm::start`].
+    pretended_nodes: bool,
+    rank: usize,
+    size: usize,
+    /// Messages with their stamps, reused.
+    mine: RefCell<Vec<f32>>,
+    all: RefCell<Vec<f32>>,
+    /// Dropped last: finalizes MPI.
+    _universe: Universe,
+}
+
+impl MpiComm {
+    /// Starts MPI. `ranks_per_node` treats every so many ranks as a machine of their own, to try on one machine what
+    /// happens between several.
+    pub fn start(ranks_per_node: Option<usize>) -> Result<MpiComm, CommError> {
+        let broken = |what: &str| CommError::Mpi {
+            what: what.into(),
+            todo: "start the program with mpirun, or use --mode single".into(),
+        };
+        let (universe, threading) = initialize_with_threading(Threading::Funneled)
+            .ok_or_else(|| broken("it was started twice"))?;
+        if threading < Threading::Funneled {
+            return Err(broken("this library has no MPI_THREAD_FUNNELED"));
+        }
+        let world = universe.world();
+        let rank = world.rank();
+        let node = match ranks_per_node {
+            Some(count) => world
+                .split_by_color(Color::with_value(rank / count as i32))
+                .ok_or_else(|| broken("the ranks could not be split by node"))?,
+            None => world.split_shared(rank),
+        };
+        let color = if node.rank() == 0 { Color::with_value(0) } else { Color::undefined() };
+        let leaders = world.split_by_color(color);
+        let size = world.size() as usize;
+        Ok(MpiComm {
+            rank: rank as usize,
+            size,
+            world,
+            node,
+            leaders,
+            pretended_nodes: ranks_per_node.is_some(),
+            mine: RefCell::default(),
+            all: RefCell::default(),
+            _universe: universe,
+        })
+    }
+
+    /// Ends every rank at once. For failures that the other ranks cannot know of.
+    pub fn abort_all(code: i32) -> ! {
+        SimpleCommunicator::world().abort(code)
+    }
+
+    /// Waits, without keeping a core busy, until all ranks have come here. For the calls outside the loop, before which a
+    /// rank may be at work for minutes.
+    fn meet(&self) {
+        let mut pause = Duration::from_micros(50);
+        let mut request = self.world.immediate_barrier();
+        while let Err(pending) = request.test() {
+            request = pending;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn broadcast_in(communicator: &SimpleCommunicator, bytes: &mut Vec<u8>) {
+        let root = communicator.process_at_rank(0);
+        let mut len = bytes.len() as u64;
+        root.broadcast_into(&mut len);
+        bytes.resize(len as usize, 0);
+        for piece in bytes.chunks_mut(PIECE_BYTES) {
+            root.broadcast_into(piece);
+        }
+    }
+}
+
+/// Counts and displacements in elements, each message led by its stamp.
+fn stamped(counts: &[usize]) -> (Vec<i32>, Vec<i32>) {
+    let counts: Vec<i32> = counts.iter().map(|&count| (count + Stamp::LEN) as i32).collect();
+    let starts = starts(&counts);
+    (counts, starts)
+}
+
+/// Where each of several messages begins when they stand one after the other.
+fn starts(counts: &[i32]) -> Vec<i32> {
+    let before = |at: &mut i32, &count: &i32| {
+        *at += count;
+        Some(*at - count)
+    };
+    counts.iter().scan(0, before).collect()
+}
+
+impl Comm for MpiComm {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn gather(
+        &self,
+        stamp: Stamp,
+        mine: &[f32],
+        counts: &[usize],
+        all: &mut [f32],
+    ) -> Result<(), CommError> {
+        assert_eq!(mine.len(), counts[self.rank]);
+        let mut message = self.mine.borrow_mut();
+        message.clear();
+        message.extend_from_slice(&stamp.to_floats());
+        message.extend_from_slice(mine);
+        let root = self.world.process_at_rank(0);
+        if !self.is_root() {
+            root.gather_varcount_into(&message[..]);
+            return Ok(());
+        }
+        assert_eq!(all.len(), counts.iter().sum::<usize>());
+        let (counts, starts) = stamped(counts);
+        let mut gathered = self.all.borrow_mut();
+        gathered.resize(all.len() + self.size * Stamp::LEN, 0.0);
+        let mut partition = PartitionMut::new(&mut gathered[..], &counts[..], &starts[..]);
+        root.gather_varcount_into_root(&message[..], &mut partition);
+        let mut at = 0;
+        for (rank, (&count, &start)) in counts.iter().zip(&starts).enumerate() {
+            let (head, body) = gathered[start as usize..][..count as usize].split_at(Stamp::LEN);
+            stamp.check(head, rank)?;
+            all[at..at + body.len()].copy_from_slice(body);
+            at += body.len();
+        }
+        Ok(())
+    }
+
+    fn scatter(
+        &self,
+        stamp: Stamp,
+        all: &[f32],
+        counts: &[usize],
+        mine: &mut [f32],
+    ) -> Result<(), CommError> {
+        assert_eq!(mine.len(), counts[self.rank]);
+        let mut message = self.mine.borrow_mut();
+        message.resize(mine.len() + Stamp::LEN, 0.0);
+        let root = self.world.process_at_rank(0);
+        if self.is_root() {
+            assert_eq!(all.len(), counts.iter().sum::<usize>());
+            let (with_stamps, starts) = stamped(counts);
+            let mut dealt = self.all.borrow_mut();
+            dealt.clear();
+            let mut rest = all;
+            for &count in counts {
+                let (part, after) = rest.split_at(count);
+                dealt.extend_from_slice(&stamp.to_floats());
+                dealt.extend_from_slice(part);
+                rest = after;
+            }
+            let partition = Partition::new(&dealt[..], &with_stamps[..], &starts[..]);
+            root.scatter_varcount_into_root(&partition, &mut message[..]);
+        } else {
+            root.scatter_varcount_into(&mut message[..]);
+        }
+        let (head, body) = message.split_at(Stamp::LEN);
+        stamp.check(head, 0)?;
+        mine.copy_from_slice(body);
+        Ok(())
+    }
+
+    fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
+        let mut message = self.mine.borrow_mut();
+        message.clear();
+        message.extend_from_slice(&stamp.to_floats());
+        message.extend_from_slice(values);
+        self.world.process_at_rank(0).broadcast_into(&mut message[..]);
+        let (head, body) = message.split_at(Stamp::LEN);
+        stamp.check(head, 0)?;
+        values.copy_from_slice(body);
+        Ok(())
+    }
+
+    fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {
+        self.meet();
+        MpiComm::broadcast_in(&self.world, bytes);
+    }
+
+    fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
+        self.meet();
+        let root = self.world.process_at_rank(0);
+        // Never empty: Rust's pointer to no bytes is the address that Open MPI keeps for MPI_IN_PLACE.
+        let message = [&[0u8], mine].concat();
+        let len = message.len() as i32;
+        if !self.is_root() {
+            root.gather_into(&len);
+            root.gather_varcount_into(&message[..]);
+            return Vec::new();
+        }
+        let mut counts = vec![0i32; self.size];
+        root.gather_into_root(&len, &mut counts[..]);
+        let starts = starts(&counts);
+        let mut all = vec![0u8; counts.iter().sum::<i32>() as usize];
+        let mut partition = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
+        root.gather_varcount_into_root(&message[..], &mut partition);
+        let part =
+            |(&count, &start): (&i32, &i32)| all[start as usize..][1..count as usize].to_vec();
+        counts.iter().zip(&starts).map(part).collect()
+    }
+
+    fn stream_to_root(
+        &self,
+        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
+        on_message: &mut OnMessage<'_>,
+    ) {
+        let root = self.world.process_at_rank(0);
+        if !self.is_root() {
+            work(&mut |bytes| root.send_with_tag(bytes, WORK));
+            root.send_with_tag(&[0u8][..], WORK_DONE);
+            return;
+        }
+        work(&mut |bytes| on_message(0, bytes.to_vec()));
+        let mut working = self.size - 1;
+        let mut pause = Duration::from_micros(50);
+        while working > 0 {
+            if self.world.any_process().immediate_probe().is_none() {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            pause = Duration::from_micros(50);
+            let (bytes, status) = self.world.any_process().receive_vec::<u8>();
+            match status.tag() {
+                WORK => on_message(status.source_rank() as usize, bytes),
+                _ => working -= 1,
+            }
+        }
+    }
+
+    fn share_file(&self, path: &Path) -> Result<PathBuf, CommError> {
+        let mut node = [self.leaders.as_ref().map_or(0, |leaders| leaders.rank())];
+        self.node.process_at_rank(0).broadcast_into(&mut node[..]);
+        let here = match (self.pretended_nodes, node[0]) {
+            (true, node) if node > 0 => beside(path, node),
+            _ => path.to_path_buf(),
+        };
+        let copied = match &self.leaders {
+            Some(leaders) if leaders.size() > 1 => copy_between_nodes(leaders, path, &here),
+            _ => Ok(()),
+        };
+        let todo = "free space there, or name another folder with --cache";
+        comm::agree(self, copied.map_err(|e| format!("{}: {e}; {todo}", here.display())))?;
+        Ok(here)
+    }
+}
+
+/// Where a pretended machine keeps its copy.
+fn beside(path: &Path, node: i32) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    path.with_file_name(format!("node-{node}")).join(name)
+}
+
+/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece by piece.
+/// Every leader goes through all pieces, also after an error of its own, so that none waits for another.
+fn copy_between_nodes(
+    leaders: &SimpleCommunicator,
+    path: &Path,
+    here: &Path,
+) -> std::io::Result<()> {
+    let root = leaders.process_at_rank(0);
+    let is_root = leaders.rank() == 0;
+    let mut source = is_root.then(|| std::fs::File::open(path)).transpose();
+    let mut sink = (!is_root).then(|| temporary_beside(here)).transpose();
+    let mut len = match &source {
+        Ok(Some(file)) => file.metadata().map_or(0, |data| data.len()),
+        _ => 0,
+    };
+    root.broadcast_into(&mut len);
+    let mut piece = Vec::new();
+    let mut at = 0;
+    while at < len {
+        piece.resize((len - at).min(PIECE_BYTES as u64) as usize, 0);
+        if let Ok(Some(file)) = &mut source
+            && let Err(error) = file.read_exact(&mut piece)
+        {
+            source = Err(error);
+        }
+        root.broadcast_into(&mut piece[..]);
+        if let Ok(Some(file)) = &mut sink
+            && let Err(error) = file.write_all(&piece)
+        {
+            sink = Err(error);
+        }
+        at += piece.len() as u64;
+    }
+    let mut whole = source.is_ok() && len > 0;
+    root.broadcast_into(&mut whole);
+    source?;
+    match sink? {
+        Some(file) if whole => file.persist(here).map(drop).map_err(|e| e.error),
+        _ => Ok(()),
+    }
+}
+
+fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    NamedTempFile::new_in(folder)
+}

@@ -1,0 +1,92 @@
+//! The parameter server: the weights that all workers share, and how their gradients change them. It knows no market
+//! and needs no libtorch.
+
+use crate::config::LearnerConfig;
+use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clip_by_global_norm};
+use crate::rl::parameters::Layout;
+
+pub struct Server {
+    layout: Layout,
+    weights: Vec<f32>,
+    adam: Adam,
+    /// Mean gradient, reused.
+    mean: Vec<f32>,
+    max_grad_norm: f64,
+}
+
+impl Server {
+    /// `weights` are laid out as `layout` says.
+    pub fn new(layout: Layout, weights: Vec<f32>, config: &LearnerConfig) -> Server {
+        assert_eq!(layout.len(), weights.len());
+        let adam = AdamConfig {
+            learning_rate: config.learning_rate,
+            beta1: config.adam_beta1,
+            beta2: config.adam_beta2,
+            epsilon: config.adam_epsilon,
+        };
+        Server {
+            layout,
+            adam: Adam::new(weights.len(), adam),
+            mean: vec![0.0; weights.len()],
+            weights,
+            max_grad_norm: config.max_grad_norm,
+        }
+    }
+
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// One step along the mean of the stocks' gradients. They are added in the order of the stocks, whoever sent
+    /// them and whenever they came, so the sum is the same bit for bit however many ranks there are.
+    pub fn apply<'a>(
+        &mut self,
+        gradients: impl ExactSizeIterator<Item = &'a [f32]>,
+    ) -> Result<(), NonFiniteGradient> {
+        let scale = 1.0 / gradients.len() as f32;
+        self.mean.fill(0.0);
+        for gradient in gradients {
+            assert_eq!(gradient.len(), self.mean.len());
+            for (sum, &g) in self.mean.iter_mut().zip(gradient) {
+                *sum += g;
+            }
+        }
+        self.mean.iter_mut().for_each(|g| *g *= scale);
+        clip_by_global_norm(&mut self.mean, self.max_grad_norm, &self.layout)?;
+        self.adam.step(&mut self.weights, &self.mean);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> Server {
+        let mut layout = Layout::default();
+        layout.push("trunk.weight", &[2]);
+        layout.push("trunk.bias", &[1]);
+        let config = LearnerConfig { learning_rate: 0.1, ..LearnerConfig::default() };
+        Server::new(layout, vec![1.0, -2.0, 0.5], &config)
+    }
+
+    #[test]
+    fn the_first_adam_step_moves_every_weight_by_the_learning_rate_against_its_gradient() {
+        let mut server = server();
+        let gradients = [[0.3f32, -0.1, 0.0], [0.1, -0.3, 0.0]];
+        server.apply(gradients.iter().map(|g| &g[..])).unwrap();
+        for (weight, expected) in server.weights().iter().zip([0.9, -1.9, 0.5]) {
+            assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_names_its_parameter_and_changes_nothing() {
+        let mut server = server();
+        let before = server.weights().to_vec();
+        let gradients = [[0.0f32, 0.0, 0.0], [0.0, 0.0, f32::NAN]];
+        let error = server.apply(gradients.iter().map(|g| &g[..])).unwrap_err();
+        assert_eq!(error.parameter, "trunk.bias");
+        assert_eq!(server.weights(), before);
+    }
+}

@@ -1,0 +1,276 @@
+//! The account of one stock in one lane of training: an order decided at t is filled at t+1's open.
+
+use super::costs::Costs;
+use super::portfolio::Portfolio;
+use crate::config::EnvConfig;
+use crate::interface::{PrivateState, TimeStep};
+use crate::market::panel::PanelBar;
+
+/// What one step brought, and what was really held in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EnvStep {
+    pub time_step: TimeStep,
+    /// -1, 0 or 1: the position from t+1's open on. Differs from the order where that could not be
+    /// filled.
+    pub held: i8,
+}
+
+/// An account that is all in one stock, or out of it. Prices do not react to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TradingEnv {
+    /// Of one stock.
+    portfolio: Portfolio,
+    costs: Costs,
+    initial_cash: f64,
+    maintenance_margin: f64,
+    rebalance_band: f64,
+}
+
+impl TradingEnv {
+    pub fn new(config: &EnvConfig) -> TradingEnv {
+        TradingEnv {
+            portfolio: Portfolio::new(1, config.initial_cash),
+            costs: Costs::of(config),
+            initial_cash: config.initial_cash,
+            maintenance_margin: config.maintenance_margin,
+            rebalance_band: config.rebalance_band,
+        }
+    }
+
+    /// Flat, with the initial cash.
+    pub fn reset(&mut self) {
+        self.portfolio.reset(self.initial_cash);
+    }
+
+    pub fn portfolio(&self) -> &Portfolio {
+        &self.portfolio
+    }
+
+    /// At the close that the account was last marked at.
+    pub fn private_state(&self) -> PrivateState {
+        self.portfolio.private_state(0)
+    }
+
+    /// From row t, whose bar is `now`, to row `t_next`, whose bar is `next`, wanting to hold
+    /// `direction` (-1, 0 or 1) from `next`'s open on. The order is sized at `now`'s close, filled
+    /// at `next`'s open with costs, void where the stock cannot be traded in `next`, and the
+    /// account marked at `next`'s close. After ruin it starts afresh.
+    ///
+    /// Panics if a position is held and `now` is not the bar it was last marked at.
+    pub fn step(
+        &mut self,
+        direction: i8,
+        now: &PanelBar,
+        next: &PanelBar,
+        t_next: usize,
+    ) -> EnvStep {
+        let shares_delta = self.order(direction, now);
+        let equity_t = self.portfolio.equity();
+        if shares_delta != 0.0 && next.tradable {
+            self.portfolio.fill(0, shares_delta, next.open, &self.costs);
+        }
+        let held = self.portfolio.direction(0);
+        self.portfolio.mark(&[next.close]);
+        let ruined = self.portfolio.close_out_if_ruined(self.maintenance_margin, &self.costs);
+        let reward_t = self.portfolio.equity() / equity_t - 1.0;
+        if ruined {
+            self.reset();
+        }
+        let discount_t = if ruined { 0.0 } else { 1.0 };
+        let private_t = self.private_state();
+        EnvStep { time_step: TimeStep { t: t_next, reward_t, discount_t, private_t }, held }
+    }
+
+    /// Shares to buy (+) or sell (-), from what is known at t alone: all of the equity at `now`'s
+    /// close. 0 when the position has that direction already and is within its band, or when the
+    /// stock never had a price.
+    fn order(&self, direction: i8, now: &PanelBar) -> f64 {
+        assert!((-1..=1).contains(&direction), "a direction is -1, 0 or 1, not {direction}");
+        let (present, shares) = (self.portfolio.direction(0), self.portfolio.shares(0));
+        let marked_at = self.portfolio.marked_price(0);
+        assert!(present == 0 || marked_at == now.close, "{marked_at} is not {}", now.close);
+        if now.close.is_nan() {
+            return 0.0;
+        }
+        let target = f64::from(direction) * self.portfolio.equity() / now.close;
+        let in_band = (shares - target).abs() <= self.rebalance_band * target.abs();
+        if direction == present && in_band { 0.0 } else { target - shares }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(open: f64, close: f64) -> PanelBar {
+        let (high, low) = (open.max(close), open.min(close));
+        PanelBar { open, high, low, close, volume: 1_000.0, tradable: true }
+    }
+
+    /// A stock without a bar: its last close carried forward.
+    fn no_bar(close: f64) -> PanelBar {
+        PanelBar { volume: 0.0, tradable: false, ..bar(close, close) }
+    }
+
+    fn env(fee_bps: f64, slippage_bps: f64) -> TradingEnv {
+        TradingEnv::new(&config(fee_bps, slippage_bps))
+    }
+
+    fn config(fee_bps: f64, slippage_bps: f64) -> EnvConfig {
+        EnvConfig {
+            fee_bps,
+            slippage_bps,
+            long_only: false,
+            initial_cash: 10_000.0,
+            maintenance_margin: 0.05,
+            rebalance_band: f64::INFINITY,
+        }
+    }
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-12
+    }
+
+    /// 100 shares by the close of 100, bought at 102 * 1.0005 = 102.051 with a fee of 10.2051,
+    /// worth 104 each: 10,000 - 10,205.10 - 10.2051 + 10,400 = 10,184.6949. Held to 105:
+    /// 10,284.6949. Sold at 106 * 0.9995 = 105.947 with a fee of 10.5947: -215.3051 + 10,594.70 -
+    /// 10.5947 = 10,368.8002.
+    #[test]
+    fn a_round_trip_by_hand() {
+        let mut env = env(10.0, 5.0);
+        let bars = [bar(99.0, 100.0), bar(102.0, 104.0), bar(103.0, 105.0), bar(106.0, 90.0)];
+        let bought = env.step(1, &bars[0], &bars[1], 8);
+        assert_eq!((bought.held, bought.time_step.t, bought.time_step.discount_t), (1, 8, 1.0));
+        assert!(near(bought.time_step.reward_t, 0.018_469_49));
+        let private = bought.time_step.private_t;
+        assert_eq!((private.position, private.bars_held), (1, 1));
+        assert!((f64::from(private.unrealized_return) - (104.0 / 102.051 - 1.0)).abs() < 1e-8);
+        assert_eq!(private, env.private_state());
+
+        let kept = env.step(1, &bars[1], &bars[2], 9);
+        assert!(near(kept.time_step.reward_t, 10_284.694_9 / 10_184.694_9 - 1.0));
+        assert_eq!((kept.held, kept.time_step.private_t.bars_held), (1, 2));
+        assert_eq!(env.portfolio().shares(0), 100.0, "holding does not rebalance");
+
+        let sold = env.step(0, &bars[2], &bars[3], 10);
+        assert!(near(sold.time_step.reward_t, 10_368.800_2 / 10_284.694_9 - 1.0));
+        assert_eq!((sold.held, sold.time_step.private_t), (0, PrivateState::default()));
+        assert!((env.portfolio().cash() - 10_368.800_2).abs() < 1e-8);
+    }
+
+    /// Long 100 at 100; at the close of 110 worth 11,000, so the flip sells 100 + 100 at the next
+    /// open of 108: 21,600 of cash, short 100 at 105 is 11,100.
+    #[test]
+    fn a_flip_is_sized_by_equity_and_starts_a_new_position() {
+        let mut env = env(0.0, 0.0);
+        let bars = [bar(100.0, 100.0), bar(100.0, 110.0), bar(108.0, 105.0)];
+        env.step(1, &bars[0], &bars[1], 1);
+        let flipped = env.step(-1, &bars[1], &bars[2], 2);
+        assert_eq!(env.portfolio().shares(0), -100.0);
+        assert!(near(flipped.time_step.reward_t, 11_100.0 / 11_000.0 - 1.0));
+        let private = flipped.time_step.private_t;
+        assert_eq!((flipped.held, private.position, private.bars_held), (-1, -1, 1));
+        assert!((f64::from(private.unrealized_return) - 3.0 / 108.0).abs() < 1e-8);
+    }
+
+    /// Short 100 at 100; at a close of 110 equity is 9,000 and the position worth 11,000, 22 % over what it should be:
+    /// kept. At 115 it is 11,500 against 8,500: resized to 8,500 / 115 shares at the next open.
+    #[test]
+    fn a_position_that_drifts_out_of_its_band_is_resized() {
+        let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };
+        let mut env = TradingEnv::new(&config);
+        let bars = [100.0, 100.0, 110.0, 115.0, 115.0].map(|price| bar(price, price));
+        env.step(-1, &bars[0], &bars[1], 1);
+        env.step(-1, &bars[1], &bars[2], 2);
+        env.step(-1, &bars[2], &bars[3], 3);
+        assert_eq!(env.portfolio().shares(0), -100.0);
+        env.step(-1, &bars[3], &bars[4], 4);
+        assert!(near(env.portfolio().shares(0), -8_500.0 / 115.0));
+        assert_eq!(env.private_state().bars_held, 4);
+    }
+
+    /// An order for 100 shares fills at an open of 150: 5,000 of debt, and the loss of the gap is
+    /// not the buyer's.
+    #[test]
+    fn a_gap_before_the_fill_earns_nothing() {
+        let mut env = env(0.0, 0.0);
+        let gapped = env.step(1, &bar(100.0, 100.0), &bar(150.0, 150.0), 1);
+        assert_eq!(gapped.time_step.reward_t, 0.0);
+        assert_eq!((env.portfolio().shares(0), env.portfolio().cash()), (100.0, -5_000.0));
+    }
+
+    #[test]
+    fn an_order_without_a_bar_to_fill_it_is_void() {
+        let mut env = env(10.0, 5.0);
+        let void = env.step(1, &bar(100.0, 100.0), &no_bar(100.0), 1);
+        assert_eq!((void.held, void.time_step.reward_t), (0, 0.0));
+        assert_eq!(env.portfolio().cash(), 10_000.0);
+
+        let filled = env.step(-1, &no_bar(100.0), &bar(100.0, 100.0), 2);
+        assert_eq!(filled.held, -1, "decided without a bar, filled at the next");
+        let shares = env.portfolio().shares(0);
+        let kept = env.step(1, &bar(100.0, 100.0), &no_bar(100.0), 3);
+        assert_eq!((kept.held, kept.time_step.reward_t), (-1, 0.0));
+        assert_eq!((env.portfolio().shares(0), env.private_state().bars_held), (shares, 2));
+    }
+
+    #[test]
+    fn before_its_first_bar_a_stock_costs_nothing_and_cannot_be_ordered() {
+        let mut env = env(10.0, 5.0);
+        let nothing = no_bar(f64::NAN);
+        for next in [nothing, bar(50.0, 51.0)] {
+            let step = env.step(1, &nothing, &next, 1);
+            assert_eq!((step.held, step.time_step.reward_t), (0, 0.0));
+            assert_eq!(step.time_step.private_t, PrivateState::default());
+        }
+        assert_eq!(env.step(1, &bar(50.0, 51.0), &bar(51.0, 51.0), 2).held, 1);
+    }
+
+    /// Short 100 at 100; at 195 equity is 20,000 - 19,500 = 500, under 5 % of 19,500. Closed out at
+    /// 195 * 1.0005 with a fee of 19.50975 on 19,509.75: 470.74 are left of 10,000 (the entry had
+    /// no costs in it: open = close, 0 bps).
+    #[test]
+    fn a_short_squeeze_ends_in_ruin_and_a_fresh_account() {
+        let mut env = env(0.0, 0.0);
+        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
+        env.costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
+        let squeezed = env.step(-1, &bar(100.0, 100.0), &bar(180.0, 195.0), 2);
+        assert_eq!((squeezed.held, squeezed.time_step.discount_t), (-1, 0.0));
+        assert!(near(squeezed.time_step.reward_t, (20_000.0 - 19_509.75 - 19.509_75) / 1e4 - 1.0));
+        assert_eq!(squeezed.time_step.private_t, PrivateState::default());
+        assert_eq!(env.portfolio().equity(), 10_000.0);
+        let after = env.step(0, &bar(180.0, 195.0), &bar(195.0, 300.0), 3);
+        assert_eq!((after.time_step.reward_t, after.time_step.discount_t), (0.0, 1.0));
+    }
+
+    /// Covered at an open beyond twice the entry, what is left is debt: -20 % of the equity, and
+    /// ruin without a position.
+    #[test]
+    fn a_gap_through_the_margin_loses_more_than_everything() {
+        let mut env = env(0.0, 0.0);
+        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
+        let gapped = env.step(0, &bar(100.0, 100.0), &bar(220.0, 200.0), 2);
+        assert!(near(gapped.time_step.reward_t, -1.2));
+        assert_eq!((gapped.held, gapped.time_step.discount_t), (0, 0.0));
+        assert_eq!(env.portfolio().equity(), 10_000.0);
+    }
+
+    /// Whatever the next bar is, the same shares change hands.
+    #[test]
+    fn an_order_knows_nothing_of_the_bar_that_fills_it() {
+        let now = bar(99.0, 80.0);
+        for next in [bar(40.0, 41.0), bar(80.0, 80.0), bar(90.0, 300.0), bar(1.0, 0.5)] {
+            let mut env = env(10.0, 5.0);
+            env.step(1, &now, &next, 1);
+            assert_eq!(env.portfolio().shares(0), 125.0);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "100 is not 101")]
+    fn a_position_cannot_skip_a_bar() {
+        let mut env = env(0.0, 0.0);
+        env.step(1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
+        env.step(1, &bar(101.0, 101.0), &bar(101.0, 101.0), 3);
+    }
+}

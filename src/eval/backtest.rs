@@ -1,0 +1,153 @@
+//! One account with shared cash through a stretch of market: orders at a bar's close, fills at the next bar's open.
+
+use super::metrics::Course;
+use crate::config::EnvConfig;
+use crate::env::costs::Costs;
+use crate::env::portfolio::Portfolio;
+use crate::interface::PrivateState;
+use crate::market::Symbol;
+use crate::market::panel::MarketView;
+use crate::portfolio::risk::Order;
+
+pub struct Backtest {
+    portfolio: Portfolio,
+    costs: Costs,
+    maintenance_margin: f64,
+    rebalance_band: f64,
+    /// Shares to trade at the next open, `[stock]`.
+    pending: Vec<f64>,
+    closes: Vec<f64>,
+    peak: f64,
+    course: Course,
+}
+
+impl Backtest {
+    /// All cash at the close of `view`, the first entry of the course.
+    pub fn start(stocks: &[Symbol], view: &MarketView<'_>, config: &EnvConfig) -> Backtest {
+        let mut backtest = Backtest {
+            portfolio: Portfolio::new(stocks.len(), config.initial_cash),
+            costs: Costs::of(config),
+            maintenance_margin: config.maintenance_margin,
+            rebalance_band: config.rebalance_band,
+            pending: vec![0.0; stocks.len()],
+            closes: vec![0.0; stocks.len()],
+            peak: config.initial_cash,
+            course: Course {
+                stocks: stocks.to_vec(),
+                end_s: Vec::new(),
+                equity: Vec::new(),
+                cash: Vec::new(),
+                reward: Vec::new(),
+                turnover: Vec::new(),
+                trades: Vec::new(),
+                drawdown: Vec::new(),
+                position: Vec::new(),
+                price: Vec::new(),
+            },
+        };
+        backtest.mark(view);
+        backtest.record(view, 0.0, 0.0, 0);
+        backtest
+    }
+
+    /// Sizes what is traded at the next open, from what is known at the close of `view`. A position is entered, left or
+    /// turned when its direction changes; one that is kept is resized only when it has drifted out of its band.
+    pub fn order(&mut self, view: &MarketView<'_>, orders: &[Order]) {
+        let equity = self.portfolio.equity().max(0.0);
+        for (stock, order) in orders.iter().enumerate() {
+            let held = self.portfolio.shares(stock);
+            let bar = view.bar(stock);
+            self.pending[stock] = 0.0;
+            if !bar.tradable {
+                continue;
+            }
+            // What a share will cost with fee and slippage if it opens where it closed, so that the
+            // costs are paid out of the allotted capital, too.
+            let price = self.costs.fill_price(bar.close, 1.0);
+            let shares = order.weight * equity / (price + self.costs.fee(price));
+            let target = f64::from(order.direction) * shares;
+            let kept = order.direction == self.portfolio.direction(stock);
+            if !kept || (held - target).abs() > self.rebalance_band * target.abs() {
+                self.pending[stock] = target - held;
+            }
+        }
+    }
+
+    /// Goes to the next bar: fills at its open, marks at its close. A stock without a bar keeps its position.
+    pub fn advance(&mut self, next: &MarketView<'_>) {
+        let equity_before = self.portfolio.equity();
+        let (mut traded, mut trades) = (0.0, 0);
+        for stock in 0..self.pending.len() {
+            let bar = next.bar(stock);
+            let shares = std::mem::take(&mut self.pending[stock]);
+            if shares != 0.0 && bar.tradable {
+                let fill = self.portfolio.fill(stock, shares, bar.open, &self.costs);
+                traded += fill.value;
+                trades += 1;
+            }
+        }
+        self.mark(next);
+        let gross_value = self.portfolio.gross_value();
+        if self.portfolio.close_out_if_ruined(self.maintenance_margin, &self.costs) {
+            traded += gross_value;
+        }
+        let equity = self.portfolio.equity();
+        let turnover = if equity_before > 0.0 { traded / equity_before } else { 0.0 };
+        let reward = if equity_before > 0.0 { equity / equity_before - 1.0 } else { 0.0 };
+        self.record(next, reward, turnover, trades);
+    }
+
+    /// What each stock's agent may know of its position at the close of the present bar.
+    pub fn private_state(&self, stock: usize) -> PrivateState {
+        self.portfolio.private_state(stock)
+    }
+
+    pub fn into_course(self) -> Course {
+        self.course
+    }
+
+    fn mark(&mut self, view: &MarketView<'_>) {
+        for (stock, close) in self.closes.iter_mut().enumerate() {
+            *close = view.bar(stock).close;
+        }
+        self.portfolio.mark(&self.closes);
+    }
+
+    fn record(&mut self, view: &MarketView<'_>, reward: f64, turnover: f64, trades: u32) {
+        let equity = self.portfolio.equity();
+        self.peak = self.peak.max(equity);
+        let course = &mut self.course;
+        course.end_s.push(view.end_s());
+        course.equity.push(equity);
+        course.cash.push(self.portfolio.cash());
+        course.reward.push(reward);
+        course.turnover.push(turnover);
+        course.trades.push(trades);
+        course.drawdown.push(equity / self.peak - 1.0);
+        for (stock, &close) in self.closes.iter().enumerate() {
+            course.position.push(self.portfolio.shares(stock));
+            // A stock that has not had its first bar yet has no price, and is not held.
+            course.price.push(if close.is_nan() { 0.0 } else { close });
+        }
+    }
+}
+
+/// Equal-weight buy-and-hold over the same bars and at the same costs: the benchmark of every result.
+pub fn buy_and_hold<'a>(
+    stocks: &[Symbol],
+    mut views: impl Iterator<Item = MarketView<'a>>,
+    config: &EnvConfig,
+) -> Option<Course> {
+    let first = views.next()?;
+    let weight = 1.0 / stocks.len() as f64;
+    let orders = vec![Order { direction: 1, weight, reason: None }; stocks.len()];
+    let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
+    let mut backtest = Backtest::start(stocks, &first, &never_resized);
+    let mut present = first;
+    for next in views {
+        backtest.order(&present, &orders);
+        backtest.advance(&next);
+        present = next;
+    }
+    Some(backtest.into_course())
+}

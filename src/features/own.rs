@@ -1,0 +1,279 @@
+//! Features of a stock from its own bars, one bar at a time.
+
+use chrono::{DateTime, Offset, TimeZone};
+use chrono_tz::America::New_York;
+
+use super::indicators::{Bollinger, Macd, Rsi};
+use super::rolling::{Moments, Window};
+use crate::config::FeatureConfig;
+use crate::market::Bar;
+
+/// The features that a stock has of its own, in order.
+///
+/// - `return_{k}`: log return of the close over k bars.
+/// - `rsi`: RSI moved to -1 (only falls) ... 1 (only rises).
+/// - `macd`: MACD histogram over the close.
+/// - `bollinger`: place in the bands, -1 at the lower, 0 in the middle, 1 at the upper (2 %b - 1);
+///   0 where they have no width.
+/// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps left out;
+///   for all but the longest window less the value of the longest, so that the level is told once
+///   and the others tell its change.
+/// - `volume`: z-score of ln(1 + volume) among the last bars; 0 where volume did not change.
+/// - `gap`: log of the session's first open over the close before, kept through the session.
+/// - `time_sin`, `time_cos`: of pi times the fraction of the regular session that has passed: the
+///   cosine falls from 1 to -1, the sine is 0 at both ends.
+pub fn names(config: &FeatureConfig) -> Vec<String> {
+    let returns = config.return_bars.iter().map(|bars| format!("return_{bars}"));
+    let volatilities = config.volatility_bars.iter().map(|bars| format!("volatility_{bars}"));
+    let mut names: Vec<String> = returns.collect();
+    names.extend(["rsi", "macd", "bollinger"].map(String::from));
+    names.extend(volatilities);
+    names.extend(["volume", "gap", "time_sin", "time_cos"].map(String::from));
+    names
+}
+
+/// Root mean square returns below a hundredth of a basis point count as that: one tick in a still
+/// window is more.
+const LEAST_VOLATILITY: f64 = 1e-6;
+
+/// A deviation of ln(1 + volume) up to this is rounding.
+const LEAST_VOLUME_STD: f64 = 1e-9;
+
+/// What is remembered of one stock's bars.
+pub struct OwnFeatures<'a> {
+    config: &'a FeatureConfig,
+    /// Of every bar so far.
+    log_close: Vec<f64>,
+    rsi: Rsi,
+    macd: Macd,
+    bollinger: Bollinger,
+    volatility: Vec<Window<Moments>>,
+    volume: Window<Moments>,
+    clock: NewYorkClock,
+    /// New York's day of the last bar, since 1970.
+    day: Option<i64>,
+    gap: Option<f64>,
+}
+
+impl<'a> OwnFeatures<'a> {
+    pub fn new(config: &'a FeatureConfig) -> OwnFeatures<'a> {
+        let bars = |bars: u32| bars as usize;
+        let window = |&length: &u32| Window::new(bars(length));
+        OwnFeatures {
+            config,
+            log_close: Vec::new(),
+            rsi: Rsi::new(bars(config.rsi_bars)),
+            macd: Macd::new(
+                bars(config.macd_fast_bars),
+                bars(config.macd_slow_bars),
+                bars(config.macd_signal_bars),
+            ),
+            bollinger: Bollinger::new(bars(config.bollinger_bars), config.bollinger_width),
+            volatility: config.volatility_bars.iter().map(window).collect(),
+            volume: window(&config.volume_bars),
+            clock: NewYorkClock::default(),
+            day: None,
+            gap: None,
+        }
+    }
+
+    /// Takes in the stock's next bar and writes its features, NaN where not yet defined. `out` is
+    /// as long as [`names`].
+    pub fn update(&mut self, bar: &Bar, out: &mut [f32]) {
+        let local_s = self.clock.local_s(bar.end_s);
+        let day = local_s.div_euclid(86_400);
+        let begins_session = self.day.replace(day) != Some(day);
+        let log_close = bar.close.ln();
+        let mut within_session = log_close - bar.open.ln();
+        if let Some(&before) = self.log_close.last() {
+            if begins_session {
+                self.gap = Some(bar.open.ln() - before);
+            } else {
+                within_session = log_close - before;
+            }
+        }
+        self.log_close.push(log_close);
+
+        let (returns, rest) = out.split_at_mut(self.config.return_bars.len());
+        let (prices, rest) = rest.split_at_mut(3);
+        let (volatilities, others) = rest.split_at_mut(self.config.volatility_bars.len());
+        for (slot, &bars) in returns.iter_mut().zip(&self.config.return_bars) {
+            *slot = or_nan(log_return(&self.log_close, bars as usize));
+        }
+        prices[0] = or_nan(self.rsi.update(bar.close).map(|rsi| rsi / 50.0 - 1.0));
+        prices[1] = or_nan(self.macd.update(bar.close).map(|macd| macd.histogram / bar.close));
+        prices[2] = or_nan(self.bollinger.update(bar.close).map(|bands| {
+            let half = bands.upper - bands.middle;
+            if half > 0.0 { (bar.close - bands.middle) / half } else { 0.0 }
+        }));
+        self.write_volatilities(within_session, volatilities);
+        let volume = bar.volume.ln_1p();
+        let volume_z =
+            self.volume.update(volume).map(|window| window.z_score(volume, LEAST_VOLUME_STD));
+        let (sin, cos) = (std::f64::consts::PI * session_fraction(local_s)).sin_cos();
+        others.copy_from_slice(&[or_nan(volume_z), or_nan(self.gap), sin as f32, cos as f32]);
+    }
+
+    fn write_volatilities(&mut self, within_session: f64, out: &mut [f32]) {
+        for (slot, window) in out.iter_mut().zip(&mut self.volatility) {
+            let level = |moments: Moments| moments.root_mean_square().max(LEAST_VOLATILITY).ln();
+            *slot = or_nan(window.update(within_session).map(level));
+        }
+        let bars = self.config.volatility_bars.iter().enumerate();
+        let Some((longest, _)) = bars.max_by_key(|&(_, bars)| bars) else { return };
+        let level = out[longest];
+        for (i, slot) in out.iter_mut().enumerate() {
+            if i != longest {
+                *slot -= level;
+            }
+        }
+    }
+}
+
+fn log_return(log_close: &[f64], bars: usize) -> Option<f64> {
+    let now = log_close.len() - 1;
+    Some(log_close[now] - log_close[now.checked_sub(bars)?])
+}
+
+pub(super) fn or_nan(value: Option<f64>) -> f32 {
+    value.map_or(f32::NAN, |value| value as f32)
+}
+
+/// The part of the regular session, 09:30 to 16:00, that has passed; 0 before and 1 after it. An
+/// early close does not stretch it.
+fn session_fraction(local_s: i64) -> f64 {
+    const OPEN_S: i64 = 9 * 3_600 + 30 * 60;
+    const LENGTH_S: i64 = 6 * 3_600 + 30 * 60;
+    ((local_s.rem_euclid(86_400) - OPEN_S) as f64 / LENGTH_S as f64).clamp(0.0, 1.0)
+}
+
+/// New York wall-clock time. Asks the time zone data once per UTC hour: its offset changes on whole
+/// UTC hours only.
+#[derive(Default)]
+struct NewYorkClock {
+    /// UTC hour since 1970, and the offset then in seconds.
+    known: Option<(i64, i64)>,
+}
+
+impl NewYorkClock {
+    /// Seconds since 1970 on New York's clock.
+    fn local_s(&mut self, utc_s: i64) -> i64 {
+        let hour = utc_s.div_euclid(3_600);
+        if let Some((known, offset_s)) = self.known
+            && known == hour
+        {
+            return utc_s + offset_s;
+        }
+        let utc = DateTime::from_timestamp(utc_s, 0).expect("a bar's time lies in the calendar");
+        let offset = New_York.offset_from_utc_datetime(&utc.naive_utc()).fix();
+        let offset_s = i64::from(offset.local_minus_utc());
+        self.known = Some((hour, offset_s));
+        utc_s + offset_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::fixtures::{FIRST_OPEN_S, bar_end_s};
+
+    /// Small windows, so that values can be worked out by hand.
+    fn small() -> FeatureConfig {
+        FeatureConfig {
+            return_bars: vec![1, 3],
+            volatility_bars: vec![2, 4],
+            rsi_bars: 2,
+            macd_fast_bars: 2,
+            macd_slow_bars: 3,
+            macd_signal_bars: 2,
+            bollinger_bars: 2,
+            bollinger_width: 2.0,
+            volume_bars: 2,
+            ..FeatureConfig::default()
+        }
+    }
+
+    /// Sessions of two bars; prices and volumes as (open, close, volume).
+    fn features(bars: &[(f64, f64, f64)]) -> Vec<Vec<f32>> {
+        let config = small();
+        let mut own = OwnFeatures::new(&config);
+        let mut out = vec![0.0; names(&config).len()];
+        let mut one = |(i, &(open, close, volume)): (usize, &(f64, f64, f64))| {
+            let (high, low) = (open.max(close), open.min(close));
+            let bar = Bar { end_s: bar_end_s(i, 2, 195), open, high, low, close, volume };
+            own.update(&bar, &mut out);
+            out.clone()
+        };
+        bars.iter().enumerate().map(&mut one).collect()
+    }
+
+    fn column(name: &str, table: &[Vec<f32>]) -> Vec<f32> {
+        let index = names(&small()).iter().position(|n| n == name).unwrap();
+        table.iter().map(|row| row[index]).collect()
+    }
+
+    fn assert_near(found: &[f32], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            let near = (f64::from(*found) - expected).abs() < 1e-5;
+            assert!(near || (found.is_nan() && expected.is_nan()), "{found} is not {expected}");
+        }
+    }
+
+    const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn every_feature_by_hand() {
+        let table = features(&[
+            (100.0, 101.0, 10.0),
+            (101.0, 100.0, 30.0),
+            (104.0, 105.0, 30.0),
+            (105.0, 105.0, 0.0),
+            (103.0, 103.0, 0.0),
+        ]);
+        let ln = f64::ln;
+        let closes = [101.0, 100.0, 105.0, 105.0, 103.0];
+        let step = |i: usize| ln(closes[i] / closes[i - 1]);
+        assert_near(&column("return_1", &table), &[NAN, step(1), step(2), 0.0, step(4)]);
+        let three = [NAN, NAN, NAN, ln(105.0 / 101.0), ln(103.0 / 100.0)];
+        assert_near(&column("return_3", &table), &three);
+        // Changes -1 +5 0 -2: means (2.5, 0.5), (1.25, 0.25), (0.625, 1.125).
+        let rsi = [NAN, NAN, 5.0 / 3.0 - 1.0, 5.0 / 3.0 - 1.0, 2.0 * 0.625 / 1.75 - 1.0];
+        assert_near(&column("rsi", &table), &rsi);
+        // Of two values the later is one deviation from the mean: half of a band of width 2.
+        assert_near(&column("bollinger", &table), &[NAN, -0.5, 0.5, 0.0, -0.5]);
+        // Slow 102, 103.5, 103.25; fast 102.5, 104.1667, 103.3889; macd 0.5, 0.6667, 0.1389; signal
+        // 0.5833, 0.2870.
+        let macd = [NAN, NAN, NAN, (2.0 / 3.0 - 7.0 / 12.0) / 105.0, -4.0 / 27.0 / 103.0];
+        assert_near(&column("macd", &table), &macd);
+        assert_near(&column("volume", &table), &[NAN, 1.0, 0.0, -1.0, 0.0]);
+        let (second, third) = (ln(104.0 / 100.0), ln(103.0 / 105.0));
+        assert_near(&column("gap", &table), &[NAN, NAN, second, second, third]);
+        // The first bar of a session counts from its open.
+        let within = [ln(1.01), step(1), ln(105.0 / 104.0), 0.0, 0.0f64];
+        let level = |bars: &[f64]| {
+            let square: f64 = bars.iter().map(|r| r * r).sum::<f64>() / bars.len() as f64;
+            square.sqrt().max(1e-6).ln()
+        };
+        let (long_3, long_4) = (level(&within[..4]), level(&within[1..]));
+        assert_near(&column("volatility_4", &table), &[NAN, NAN, NAN, long_3, long_4]);
+        let short = [NAN, NAN, NAN, level(&within[2..4]) - long_3, level(&within[3..]) - long_4];
+        assert_near(&column("volatility_2", &table), &short);
+        let (half, end) = ([1.0, 0.0], [0.0, -1.0]);
+        assert_near(&column("time_sin", &table), &[half[0], end[0], half[0], end[0], half[0]]);
+        assert_near(&column("time_cos", &table), &[half[1], end[1], half[1], end[1], half[1]]);
+    }
+
+    #[test]
+    fn the_clock_follows_daylight_saving() {
+        let mut clock = NewYorkClock::default();
+        let time = |local_s: i64| (local_s.rem_euclid(86_400) / 3_600, local_s % 3_600 / 60);
+        assert_eq!(time(clock.local_s(FIRST_OPEN_S)), (9, 30));
+        // Sunday 2020-03-08: 06:59:59 UTC is 01:59:59, one second later 03:00.
+        assert_eq!(time(clock.local_s(1_583_650_799)), (1, 59));
+        assert_eq!(time(clock.local_s(1_583_650_800)), (3, 0));
+        assert_eq!(session_fraction(clock.local_s(bar_end_s(2 * 8, 2, 195))), 0.5);
+        assert_eq!(session_fraction(clock.local_s(FIRST_OPEN_S - 3_600)), 0.0);
+        assert_eq!(session_fraction(clock.local_s(FIRST_OPEN_S + 8 * 3_600)), 1.0);
+    }
+}

@@ -1,0 +1,253 @@
+//! Statistics over the last so many values, without drift.
+//!
+//! Sums that add what enters and subtract what leaves lose digits on long series. [`Window`] never
+//! subtracts: it joins a summary of the newer part of the window with a stored summary of the older
+//! part, as in the two-stack queue of Tangwongsan et al. (2015), "General incremental
+//! sliding-window aggregation".
+
+/// A summary of some values that can take in one more and be joined with the summary of others.
+pub trait Summary: Copy + Default {
+    type Value: Copy;
+
+    fn push(&mut self, value: Self::Value);
+
+    /// The summary of both sets of values.
+    fn join(self, other: Self) -> Self;
+}
+
+/// Count, mean and sum of squared deviations. Welford (1962); joined as in Chan et al. (1979),
+/// equations 1.5.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    count: f64,
+    mean: f64,
+    deviation: f64,
+}
+
+impl Moments {
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Population variance; exactly 0 for equal values.
+    pub fn variance(&self) -> f64 {
+        self.deviation / self.count
+    }
+
+    /// Population standard deviation.
+    pub fn std(&self) -> f64 {
+        self.variance().sqrt()
+    }
+
+    pub fn root_mean_square(&self) -> f64 {
+        (self.variance() + self.mean * self.mean).sqrt()
+    }
+
+    /// Distance of `value` from the mean in standard deviations; 0 where these are at most
+    /// `least_std`.
+    pub fn z_score(&self, value: f64, least_std: f64) -> f64 {
+        let std = self.std();
+        if std > least_std { (value - self.mean) / std } else { 0.0 }
+    }
+}
+
+impl Summary for Moments {
+    type Value = f64;
+
+    fn push(&mut self, value: f64) {
+        let before = value - self.mean;
+        self.count += 1.0;
+        self.mean += before / self.count;
+        self.deviation += before * (value - self.mean);
+    }
+
+    fn join(self, other: Moments) -> Moments {
+        let count = self.count + other.count;
+        let apart = other.mean - self.mean;
+        let share = other.count / count;
+        Moments {
+            count,
+            mean: self.mean + apart * share,
+            deviation: self.deviation + other.deviation + apart * apart * self.count * share,
+        }
+    }
+}
+
+/// The moments of pairs (x, y), joined like [`Moments`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PairMoments {
+    count: f64,
+    mean_x: f64,
+    mean_y: f64,
+    xx: f64,
+    xy: f64,
+    yy: f64,
+}
+
+impl PairMoments {
+    /// Population variance of x.
+    pub fn variance_x(&self) -> f64 {
+        self.xx / self.count
+    }
+
+    /// Population variance of y.
+    pub fn variance_y(&self) -> f64 {
+        self.yy / self.count
+    }
+
+    /// Population covariance.
+    pub fn covariance(&self) -> f64 {
+        self.xy / self.count
+    }
+}
+
+impl Summary for PairMoments {
+    type Value = (f64, f64);
+
+    fn push(&mut self, (x, y): (f64, f64)) {
+        let (before_x, before_y) = (x - self.mean_x, y - self.mean_y);
+        self.count += 1.0;
+        self.mean_x += before_x / self.count;
+        self.mean_y += before_y / self.count;
+        self.xx += before_x * (x - self.mean_x);
+        self.xy += before_x * (y - self.mean_y);
+        self.yy += before_y * (y - self.mean_y);
+    }
+
+    fn join(self, other: PairMoments) -> PairMoments {
+        let count = self.count + other.count;
+        let (apart_x, apart_y) = (other.mean_x - self.mean_x, other.mean_y - self.mean_y);
+        let share = other.count / count;
+        let weight = self.count * share;
+        PairMoments {
+            count,
+            mean_x: self.mean_x + apart_x * share,
+            mean_y: self.mean_y + apart_y * share,
+            xx: self.xx + other.xx + apart_x * apart_x * weight,
+            xy: self.xy + other.xy + apart_x * apart_y * weight,
+            yy: self.yy + other.yy + apart_y * apart_y * weight,
+        }
+    }
+}
+
+/// The last `length` values, summarised. Constant work per value on average: values are cut into
+/// blocks of `length`, and a block's suffixes are summarised once, when it is full.
+#[derive(Clone, Debug)]
+pub struct Window<S: Summary> {
+    length: usize,
+    /// The values of the block that is being filled, and their summary.
+    block: Vec<S::Value>,
+    prefix: S,
+    /// `suffixes[i]`: the previous block from its value i on. Empty during the first block.
+    suffixes: Vec<S>,
+}
+
+impl<S: Summary> Window<S> {
+    pub fn new(length: usize) -> Window<S> {
+        assert!(length > 0, "a window holds at least one value");
+        let block = Vec::with_capacity(length);
+        Window { length, block, prefix: S::default(), suffixes: Vec::new() }
+    }
+
+    /// The summary of the last `length` values, this one included; None before there are so many.
+    pub fn update(&mut self, value: S::Value) -> Option<S> {
+        self.block.push(value);
+        self.prefix.push(value);
+        let filled = self.block.len();
+        if filled < self.length {
+            return self.suffixes.get(filled).map(|older| older.join(self.prefix));
+        }
+        let full = std::mem::take(&mut self.prefix);
+        self.suffixes.resize(self.length, S::default());
+        let mut suffix = S::default();
+        for (i, value) in self.block.drain(..).enumerate().rev() {
+            suffix.push(value);
+            self.suffixes[i] = suffix;
+        }
+        Some(full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::fixtures::Noise;
+
+    fn naive(values: &[f64]) -> (f64, f64) {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        (mean, (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt())
+    }
+
+    #[test]
+    fn windows_slide_by_one_value() {
+        for length in [1, 2, 3, 7] {
+            let mut window = Window::<Moments>::new(length);
+            let values: Vec<f64> = (0..40).map(|i| ((i * i) % 11) as f64).collect();
+            for t in 0..values.len() {
+                let summary = window.update(values[t]);
+                if t + 1 < length {
+                    assert_eq!(summary, None);
+                    continue;
+                }
+                let (mean, std) = naive(&values[t + 1 - length..=t]);
+                let summary = summary.unwrap();
+                assert!((summary.mean() - mean).abs() < 1e-12, "length {length}, t {t}");
+                assert!((summary.std() - std).abs() < 1e-12, "length {length}, t {t}");
+            }
+        }
+    }
+
+    /// Prices near 500 that move by thousandths, after a spike to five million: plain rolling sums
+    /// lose them.
+    #[test]
+    fn nothing_drifts_on_long_series_of_tiny_moves() {
+        let mut noise = Noise::new(5);
+        let mut window = Window::<Moments>::new(20);
+        let mut values = Vec::new();
+        let mut last = None;
+        let (mut plain_sum, mut plain_squares) = (0.0, 0.0);
+        for t in 0..200_000 {
+            let spike = if t == 100_000 { 5e6 } else { 0.0 };
+            values.push(500.0 + spike + 0.001 * noise.normal());
+            last = window.update(values[t]);
+            let leaves = if t < 20 { 0.0 } else { values[t - 20] };
+            plain_sum += values[t] - leaves;
+            plain_squares += values[t] * values[t] - leaves * leaves;
+        }
+        let (mean, std) = naive(&values[values.len() - 20..]);
+        let last = last.unwrap();
+        assert!((last.mean() / mean - 1.0).abs() < 1e-14);
+        assert!((last.std() / std - 1.0).abs() < 1e-9, "{} against {std}", last.std());
+        let plain_variance = plain_squares / 20.0 - (plain_sum / 20.0).powi(2);
+        assert!((plain_variance - std * std).abs() > std * std, "the series is a hard one");
+    }
+
+    #[test]
+    fn equal_values_have_no_deviation_at_all() {
+        let mut window = Window::<Moments>::new(7);
+        for t in 0..50 {
+            let summary = window.update(if t < 5 { 3.7 } else { 100.1 });
+            if t >= 12 {
+                assert_eq!(summary.unwrap().std(), 0.0);
+                assert_eq!(summary.unwrap().mean(), 100.1);
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_match_the_definition() {
+        let mut noise = Noise::new(6);
+        let pairs: Vec<(f64, f64)> = (0..200).map(|_| (noise.normal(), noise.normal())).collect();
+        let mut window = Window::<PairMoments>::new(30);
+        for t in 0..pairs.len() {
+            let Some(found) = window.update(pairs[t]) else { continue };
+            let tail = &pairs[t - 29..=t];
+            let mean = |f: fn(&(f64, f64)) -> f64| tail.iter().map(f).sum::<f64>() / 30.0;
+            let (mean_x, mean_y) = (mean(|p| p.0), mean(|p| p.1));
+            assert!((found.covariance() - (mean(|p| p.0 * p.1) - mean_x * mean_y)).abs() < 1e-12);
+            assert!((found.variance_x() - (mean(|p| p.0 * p.0) - mean_x * mean_x)).abs() < 1e-12);
+            assert!((found.variance_y() - (mean(|p| p.1 * p.1) - mean_y * mean_y)).abs() < 1e-12);
+        }
+    }
+}

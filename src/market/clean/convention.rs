@@ -1,0 +1,212 @@
+//! What a symbol's timestamps mean: bar length, grid, and whether a label names a bar's start or
+//! its end.
+
+use std::collections::BTreeMap;
+
+use super::Row;
+use super::session_bars::Day;
+use crate::config::BarLabel;
+use crate::market::bar::Symbol;
+use crate::market::calendar::{CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S};
+use crate::market::error::MarketError;
+
+/// One kind of label outnumbers the other by so much before it counts as evidence.
+const DOMINANCE: usize = 4;
+/// A jump of volume by this factor more at one reading's open and close than at the other's
+/// decides.
+const VOLUME_FACTOR: f64 = 4.0;
+
+/// How to read the labels of one symbol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Convention {
+    /// Length of a bar, seconds.
+    pub native_s: i64,
+    /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 where a bar begins at the open;
+    /// hourly bars that begin at full hours have 1800. A bar off this grid is cut at the next point
+    /// of it, as the half hour before 10:00 in hourly bars.
+    pub phase_s: i64,
+    /// Start or End.
+    pub label: BarLabel,
+    /// How the label is known.
+    pub reason: String,
+    pub notes: Vec<String>,
+}
+
+impl Convention {
+    /// Of bars that the program made itself: one-minute bars named by their end.
+    pub fn of_made_up_bars() -> Convention {
+        Convention {
+            native_s: 60,
+            phase_s: 0,
+            label: BarLabel::End,
+            reason: "the program made these bars itself".into(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Found from all rows of a symbol. `wanted` is obeyed unless it is Auto; a contradiction is
+    /// noted.
+    pub(super) fn detect(
+        symbol: &Symbol,
+        rows: &[Row],
+        days: &[Day],
+        wanted: BarLabel,
+    ) -> Result<Convention, MarketError> {
+        let native_s = native_s(symbol, rows, days)?;
+        let phase_s =
+            mode(days.iter().flat_map(|day| day.labels(rows).map(|s| s.rem_euclid(native_s))))
+                .unwrap_or(0);
+        let (found, evidence) = label(rows, days, native_s);
+        let mut notes = Vec::new();
+        let (label, reason) = match (wanted, found) {
+            (BarLabel::Auto, Some(found)) => (found, evidence),
+            (BarLabel::Auto, None) => {
+                (BarLabel::Start, format!("cannot be told ({evidence}); taken as the start"))
+            }
+            (wanted, Some(found)) if wanted != found => {
+                let flag = if wanted == BarLabel::Start { "start" } else { "end" };
+                notes.push(format!("--bar-label {flag} is obeyed, but {evidence}"));
+                (wanted, "as asked for by --bar-label, against the data".into())
+            }
+            (wanted, _) => (wanted, "as asked for by --bar-label".into()),
+        };
+        Ok(Convention { native_s, phase_s, label, reason, notes })
+    }
+
+    pub fn native_minutes(&self) -> u32 {
+        (self.native_s / 60) as u32
+    }
+
+    /// Start and end of the bar with this label, all in seconds from 09:30 of its day.
+    pub(super) fn interval(&self, label_s: i64) -> (i64, i64) {
+        let past_grid_s = (label_s - self.phase_s).rem_euclid(self.native_s);
+        match self.label {
+            BarLabel::End if past_grid_s == 0 => (label_s - self.native_s, label_s),
+            BarLabel::End => (label_s - past_grid_s, label_s),
+            BarLabel::Start | BarLabel::Auto => (label_s, label_s - past_grid_s + self.native_s),
+        }
+    }
+}
+
+/// The value that occurs most often; the smallest of several.
+fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
+    let mut counts = BTreeMap::new();
+    for value in values {
+        *counts.entry(value).or_insert(0_usize) += 1;
+    }
+    counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(value, _)| value)
+}
+
+/// The usual distance of two bars of a day.
+fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketError> {
+    let gaps = days
+        .iter()
+        .flat_map(|day| rows[day.rows.clone()].windows(2).map(|w| w[1].label_s - w[0].label_s));
+    let what = match mode(gaps) {
+        Some(gap) if gap % 60 == 0 => return Ok(gap),
+        Some(gap) => format!("its bars are {gap} seconds apart"),
+        None => "it has no two good bars on one day".to_string(),
+    };
+    Err(MarketError::NoData {
+        symbol: symbol.to_string(),
+        what,
+        todo: "intraday bars of whole minutes are needed".into(),
+    })
+}
+
+/// What the labels name, if that can be told, and a clause that says why.
+///
+/// Start-labelled bars have one at the open (09:30) or, if they begin at full hours, before it;
+/// end-labelled bars have one at the close (16:00). Where both occur the data has extended hours:
+/// then the same test at 04:00 and 20:00, and then the volume, which jumps up with the first
+/// regular bar and down after the last.
+fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String) {
+    let trading: Vec<&Day> = days.iter().filter(|day| !day.closed).collect();
+    let total = trading.len();
+    let count = |test: &dyn Fn(i64, i64, i64) -> bool| {
+        let holds = |day: &&&Day| match (day.labels(rows).next(), day.labels(rows).next_back()) {
+            (Some(first), Some(last)) => test(first, last, day.length_s()),
+            _ => false,
+        };
+        trading.iter().filter(holds).count()
+    };
+    let opening = count(&|first, _, _| first <= 0);
+    let closing = count(&|_, last, length_s| last >= length_s);
+    let decided = |at_open: usize, at_close: usize| match (at_open, at_close) {
+        (open, close) if open > 0 && open >= DOMINANCE * close => Some(BarLabel::Start),
+        (open, close) if close > 0 && close >= DOMINANCE * open => Some(BarLabel::End),
+        _ => None,
+    };
+    let clause = |open: &str, at_open: usize, close: &str, at_close: usize| {
+        format!(
+            "of {total} days {at_open} have a label at the {open} or before, \
+             {at_close} at the {close} or after"
+        )
+    };
+    let plain = clause("open (09:30)", opening, "close", closing);
+    if let Some(label) = decided(opening, closing) {
+        return (Some(label), plain);
+    }
+    let early = count(&|first, _, _| first <= EXTENDED_OPEN_TOD_S - OPEN_TOD_S);
+    let late = count(&|_, last, _| last >= EXTENDED_CLOSE_TOD_S - OPEN_TOD_S);
+    if let (Some(label), true) = (decided(early, late), 10 * early.max(late) >= total) {
+        return (
+            Some(label),
+            clause("start of extended hours (04:00)", early, "end (20:00)", late),
+        );
+    }
+    match volume_label(rows, &trading, native_s) {
+        Some(BarLabel::End) => (
+            Some(BarLabel::End),
+            "volume rises with the bar labelled one bar after 09:30 and falls with the one \
+             labelled one bar after the close"
+                .into(),
+        ),
+        Some(label) => (
+            Some(label),
+            "volume rises with the bar labelled 09:30 and falls with the one labelled at the close"
+                .into(),
+        ),
+        None => (None, plain),
+    }
+}
+
+/// The reading under which volume jumps up at the open and down at the close, if one clearly does.
+fn volume_label(rows: &[Row], days: &[&Day], native_s: i64) -> Option<BarLabel> {
+    // By bars from the open and from the close: -1, 0, 1.
+    let (mut at_open, mut at_close) = ([0.0_f64; 3], [0.0_f64; 3]);
+    for day in days {
+        for (label_s, row) in day.labels(rows).zip(&rows[day.rows.clone()]) {
+            for (sums, from_s) in [(&mut at_open, 0), (&mut at_close, day.length_s())] {
+                let distance_s = label_s - from_s;
+                if distance_s % native_s == 0 && distance_s.abs() <= native_s {
+                    sums[(distance_s / native_s + 1) as usize] += row.volume;
+                }
+            }
+        }
+    }
+    let jump = |high: f64, low: f64| if high > 0.0 && low > 0.0 { (high / low).ln() } else { 0.0 };
+    let start = jump(at_open[1], at_open[0]) + jump(at_close[0], at_close[1]);
+    let end = jump(at_open[2], at_open[1]) + jump(at_close[1], at_close[2]);
+    match start - end {
+        d if d > VOLUME_FACTOR.ln() => Some(BarLabel::Start),
+        d if d < -VOLUME_FACTOR.ln() => Some(BarLabel::End),
+        _ => None,
+    }
+}
+
+/// A note if times without a zone begin so late in the day that they may well be UTC.
+pub(super) fn utc_suspicion(rows: &[Row], days: &[Day]) -> Option<String> {
+    const NOON_S: i64 = 12 * 3600 - OPEN_TOD_S;
+    let late =
+        days.iter().filter(|day| day.labels(rows).next().is_some_and(|s| s > NOON_S)).count();
+    let after = days
+        .iter()
+        .filter(|day| day.labels(rows).next_back().is_some_and(|s| s > CLOSE_TOD_S - OPEN_TOD_S))
+        .count();
+    (!days.is_empty() && 10 * late >= 9 * days.len() && 10 * after >= 9 * days.len()).then(|| {
+        "no bars before noon and many after the close: times without a zone look like UTC; \
+         store them with their zone"
+            .to_string()
+    })
+}

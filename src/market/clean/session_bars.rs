@@ -1,0 +1,203 @@
+//! Which bars belong to a session, when each of them ends, and bars of another length.
+
+use std::ops::Range;
+
+use chrono::NaiveDate;
+
+use super::convention::Convention;
+use super::{BadRows, Row};
+use crate::market::bar::{Bar, BarSeries, Period, Symbol};
+use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
+use crate::market::error::MarketError;
+
+/// The rows of one date in New York.
+pub(super) struct Day {
+    pub date: NaiveDate,
+    pub rows: Range<usize>,
+    /// Regular hours; normal ones where the calendar has none.
+    pub regular: Session,
+    /// The calendar has no session on this date.
+    pub closed: bool,
+}
+
+impl Day {
+    /// Labels in seconds from the open.
+    pub fn labels<'a>(&self, rows: &'a [Row]) -> impl DoubleEndedIterator<Item = i64> + 'a {
+        let open_s = self.regular.open_s;
+        rows[self.rows.clone()].iter().map(move |row| row.label_s - open_s)
+    }
+
+    /// Length of the regular session, seconds.
+    pub fn length_s(&self) -> i64 {
+        self.regular.close_s - self.regular.open_s
+    }
+}
+
+/// Rows, ordered by time, cut at New York's midnights.
+pub(super) fn days(rows: &[Row]) -> Vec<Day> {
+    let mut days: Vec<Day> = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        let date = calendar::new_york_date(row.label_s);
+        match days.last_mut() {
+            Some(day) if day.date == date => day.rows.end = i + 1,
+            _ => days.push(Day {
+                date,
+                rows: i..i + 1,
+                regular: calendar::usual_session(date),
+                closed: calendar::session(date).is_none(),
+            }),
+        }
+    }
+    days
+}
+
+/// What to keep and in which length.
+pub(super) struct Rules<'a> {
+    pub convention: &'a Convention,
+    pub period: &'a Period,
+    pub bar_minutes: u32,
+    pub extended_hours: bool,
+}
+
+pub(super) struct Built {
+    pub series: BarSeries,
+    /// Rows outside the hours kept.
+    pub extended_rows: usize,
+    pub notes: Vec<String>,
+}
+
+/// The bars of the period that overlap their day's session (or 04:00 to 20:00), in the length asked
+/// for. A bar ends when its interval does, at the latest with the session.
+///
+/// Longer bars are made in steps from 09:30 (from 04:00 with extended hours) and never reach into
+/// the next session.
+///
+/// An hourly bar from 15:30 holds trades of after the close if the symbol has such trades at all.
+/// It then counts as one of extended hours: cut off at 16:00 it would show prices of 16:30.
+pub(super) fn build(
+    symbol: &Symbol,
+    rows: &[Row],
+    days: &[Day],
+    rules: &Rules,
+    bad: &mut BadRows,
+) -> Result<Built, MarketError> {
+    check_length(rules)?;
+    let after_hours = days.iter().any(|day| {
+        let last = day.labels(rows).next_back().map(|label| rules.convention.interval(label));
+        !day.closed && last.is_some_and(|(start, _)| start >= day.length_s())
+    });
+    let mut merged = Merger { series: BarSeries::new(symbol.clone()) };
+    let (mut extended_rows, mut outside, mut straddling) = (0, 0, 0);
+    let mut closed_days = Vec::new();
+    let mut last_end_s = i64::MIN;
+    for day in days {
+        if !rules.period.contains(day.date) {
+            outside += day.rows.len();
+            continue;
+        }
+        if day.closed {
+            closed_days.push(day.date);
+        }
+        let hours =
+            if rules.extended_hours { calendar::extended_session(day.date) } else { day.regular };
+        for row in &rows[day.rows.clone()] {
+            let (start, end) = rules.convention.interval(row.label_s - day.regular.open_s);
+            let (start_s, end_s) = (start + day.regular.open_s, end + day.regular.open_s);
+            let beyond = end_s > hours.close_s && after_hours && !rules.extended_hours;
+            if start_s >= hours.close_s || end_s <= hours.open_s || beyond {
+                extended_rows += 1;
+                straddling += usize::from(beyond && start_s < hours.close_s);
+                continue;
+            }
+            if start_s < last_end_s {
+                bad.add(symbol.as_str(), Some(row.label_s), "overlaps the bar before it")?;
+                continue;
+            }
+            last_end_s = end_s;
+            merged.add(row, rules.end_s(start_s.max(hours.open_s), end_s, hours));
+        }
+    }
+    let notes = notes(&closed_days, outside, straddling);
+    Ok(Built { series: merged.series, extended_rows, notes })
+}
+
+fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(first) = closed_days.first() {
+        notes.push(format!(
+            "{} days with bars on which the NYSE was closed (first {first}): kept, with normal \
+             hours",
+            closed_days.len()
+        ));
+    }
+    if outside > 0 {
+        notes.push(format!("{outside} rows are dated outside the period and left out"));
+    }
+    if straddling > 0 {
+        notes.push(format!(
+            "{straddling} bars reach from before the close into extended hours and are left out"
+        ));
+    }
+    notes
+}
+
+/// Whether bars of the length asked for can be put together from those stored.
+fn check_length(rules: &Rules) -> Result<(), MarketError> {
+    let native = i64::from(rules.convention.native_minutes());
+    let wanted = i64::from(rules.bar_minutes);
+    if wanted == native {
+        return Ok(());
+    }
+    let anchor_s = if rules.extended_hours { EXTENDED_OPEN_TOD_S - OPEN_TOD_S } else { 0 };
+    let off_s = (rules.convention.phase_s - anchor_s).rem_euclid(rules.convention.native_s);
+    let problem = if wanted < native {
+        format!("the data has bars of {native} minutes, from which shorter ones cannot be made")
+    } else if wanted % native != 0 {
+        format!("{wanted} is no multiple of the data's {native} minutes")
+    } else if off_s != 0 {
+        let anchor = if rules.extended_hours { "04:00" } else { "09:30" };
+        format!(
+            "the data's bars of {native} minutes do not begin at {anchor}, where new ones would"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(MarketError::Input {
+        what: format!("--bar-minutes {wanted}: {problem}"),
+        todo: format!("leave it out or use {native}"),
+    })
+}
+
+impl Rules<'_> {
+    /// End of the output bar that a bar falls into. `start_s` lies in `hours`.
+    fn end_s(&self, start_s: i64, end_s: i64, hours: Session) -> i64 {
+        let length_s = 60 * i64::from(self.bar_minutes);
+        let end_s = if length_s == self.convention.native_s {
+            end_s
+        } else {
+            hours.open_s + ((start_s - hours.open_s) / length_s + 1) * length_s
+        };
+        end_s.min(hours.close_s)
+    }
+}
+
+/// Puts consecutive bars with the same end together.
+struct Merger {
+    series: BarSeries,
+}
+
+impl Merger {
+    fn add(&mut self, row: &Row, end_s: i64) {
+        let series = &mut self.series;
+        if series.end_s.last() != Some(&end_s) {
+            let Row { open, high, low, close, volume, .. } = *row;
+            series.push(Bar { end_s, open, high, low, close, volume });
+            return;
+        }
+        let last = series.len() - 1;
+        series.high[last] = series.high[last].max(row.high);
+        series.low[last] = series.low[last].min(row.low);
+        series.close[last] = row.close;
+        series.volume[last] += row.volume;
+    }
+}

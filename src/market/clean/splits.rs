@@ -1,0 +1,85 @@
+//! Overnight jumps that look like splits nobody adjusted for.
+
+use crate::market::bar::BarSeries;
+use crate::market::calendar::new_york_date;
+
+/// Usual splits, new shares for one old. The reverse of each is looked for as well.
+const FACTORS: [f64; 18] = [
+    1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0,
+    100.0,
+];
+/// Smaller moves happen overnight without a split.
+const LEAST_RATIO: f64 = 1.4;
+/// The price moves overnight as well: log distance allowed from a factor.
+const TOLERANCE: f64 = 0.04;
+
+/// One sentence for every close-to-open move between two days that is near a split's factor.
+pub(super) fn suspected(series: &BarSeries) -> Vec<String> {
+    let pairs = series.close.iter().zip(&series.open[1.min(series.len())..]);
+    let moves = pairs.enumerate().filter_map(|(i, (&close, &open))| {
+        let factor = split_factor(close, open)?;
+        let date = new_york_date(series.end_s[i + 1]);
+        (new_york_date(series.end_s[i]) != date).then(|| {
+            let (new, old) = if open < close { (factor, 1.0) } else { (1.0, factor) };
+            format!(
+                "{date}: opens at {open} after a close of {close}: looks like an unadjusted \
+                 {new}:{old} split; adjust the prices before training on them"
+            )
+        })
+    });
+    moves.collect()
+}
+
+/// The usual split that a move is near.
+fn split_factor(close: f64, open: f64) -> Option<f64> {
+    let size = (close / open).ln().abs();
+    let distance = |factor: f64| (size - factor.ln()).abs();
+    let nearest = FACTORS.into_iter().min_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
+    (size > LEAST_RATIO.ln() && distance(nearest) < TOLERANCE).then_some(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::bar::Bar;
+
+    /// Bars given as (end, open, close).
+    fn series(bars: &[(i64, f64, f64)]) -> BarSeries {
+        let mut series = BarSeries::new("X".parse().unwrap());
+        for &(end_s, open, close) in bars {
+            let (high, low) = (open.max(close), open.min(close));
+            series.push(Bar { end_s, open, high, low, close, volume: 1.0 });
+        }
+        series
+    }
+
+    #[test]
+    fn a_split_is_named_with_its_date_and_factor() {
+        // Apple on 2020-08-31: 499.24 to 127.58.
+        let notes =
+            suspected(&series(&[(1_598_644_800, 504.05, 499.24), (1_598_882_400, 127.58, 126.0)]));
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].starts_with("2020-08-31: opens at 127.58"), "{}", notes[0]);
+        assert!(notes[0].contains("unadjusted 4:1 split"), "{}", notes[0]);
+    }
+
+    #[test]
+    fn factors_and_moves_that_are_none() {
+        assert_eq!(split_factor(100.0, 51.0), Some(2.0));
+        assert_eq!(split_factor(10.0, 99.0), Some(10.0));
+        assert_eq!(split_factor(100.0, 66.0), Some(1.5));
+        // A fall of 30 %, one of 42 % and none: earnings do that.
+        for open in [70.0, 58.0, 100.0] {
+            assert_eq!(split_factor(100.0, open), None, "{open}");
+        }
+    }
+
+    #[test]
+    fn a_jump_within_a_day_is_no_split() {
+        let intraday = series(&[(1_598_644_800, 400.0, 400.0), (1_598_644_860, 100.0, 100.0)]);
+        assert!(suspected(&intraday).is_empty());
+        assert!(suspected(&series(&[])).is_empty());
+        let reverse = series(&[(1_598_644_800, 2.0, 2.0), (1_598_882_400, 20.2, 20.0)]);
+        assert!(suspected(&reverse)[0].contains("unadjusted 1:10 split"));
+    }
+}

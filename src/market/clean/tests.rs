@@ -1,0 +1,347 @@
+use super::*;
+use crate::config::BarLabel;
+use crate::market::bar::Bar;
+
+const MINUTE: i64 = 60;
+
+fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn period(start: &str, end: &str) -> Period {
+    Period { start: date(start), end: date(end) }
+}
+
+fn options() -> LoadOptions {
+    LoadOptions {
+        bar_minutes: None,
+        bar_label: BarLabel::Auto,
+        extended_hours: false,
+        strict: false,
+        cache_dir: None,
+    }
+}
+
+/// Rows of a day: (label as `HH:MM` in New York, close, volume); open is the close less 0.5, high
+/// and low lie 1 beyond.
+fn day(day: &str, bars: &[(&str, f64, f64)]) -> RawRows {
+    let mut rows = RawRows {
+        label_s: Vec::new(),
+        naive: false,
+        open: Vec::new(),
+        high: Vec::new(),
+        low: Vec::new(),
+        close: Vec::new(),
+        volume: Vec::new(),
+    };
+    for &(time, close, volume) in bars {
+        let label = format!("{day}T{time}:00").parse().unwrap();
+        rows.label_s.push(Some(calendar::new_york_to_utc(label)));
+        rows.open.push(close - 0.5);
+        rows.high.push(close + 1.0);
+        rows.low.push(close - 1.0);
+        rows.close.push(close);
+        rows.volume.push(volume);
+    }
+    rows
+}
+
+fn clock(minutes: i64) -> String {
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Labels every `step` minutes from `first` to `last`, both included; the close counts up from 100.
+fn regular(text: &str, first: i64, last: i64, step: i64) -> RawRows {
+    let times: Vec<String> = (first..=last).step_by(step as usize).map(clock).collect();
+    let bars: Vec<(&str, f64, f64)> =
+        times.iter().enumerate().map(|(i, t)| (t.as_str(), 100.0 + i as f64, 10.0)).collect();
+    day(text, &bars)
+}
+
+type Cleaned = Result<(BarSeries, LoadReport), MarketError>;
+
+fn clean(days: &[(&str, RawRows)], options: &LoadOptions) -> Cleaned {
+    let mut cleaner = Cleaner::new("X".parse().unwrap(), options.strict);
+    for (text, rows) in days {
+        cleaner.add_day(&format!("X_{text}"), date(text), rows)?;
+    }
+    cleaner.finish(&period("2000-01-01", "2030-12-31"), options, None)
+}
+
+/// Ends as `HH:MM`.
+fn ends(series: &BarSeries) -> Vec<String> {
+    series.end_s.iter().map(|&s| calendar::iso_new_york(s)[11..16].to_string()).collect()
+}
+
+const OPEN: i64 = 9 * 60 + 30;
+const CLOSE: i64 = 16 * 60;
+
+#[test]
+fn start_and_end_labels_give_the_same_bars() {
+    let dates = ["2020-03-06", "2020-03-09", "2020-10-30", "2020-11-02"];
+    let by_start = dates.map(|d| (d, regular(d, OPEN, CLOSE - 5, 5)));
+    let by_end = dates.map(|d| (d, regular(d, OPEN + 5, CLOSE, 5)));
+    let (a, found_a) = clean(&by_start, &options()).unwrap();
+    let (b, found_b) = clean(&by_end, &options()).unwrap();
+    assert_eq!(a, b);
+    assert_eq!(a.len(), 4 * 78);
+    assert_eq!((found_a.bar_label, found_b.bar_label), (BarLabel::Start, BarLabel::End));
+    assert_eq!((found_a.native_minutes, found_a.bar_minutes), (5, 5));
+    let reason = "of 4 days 4 have a label at the open (09:30) or before, 0 at the close or after";
+    assert_eq!(found_a.bar_label_reason, reason);
+    // 09:35 EST on 2020-03-06 is 14:35 UTC, 09:35 EDT on 2020-03-09 is 13:35 UTC.
+    assert_eq!((a.end_s[0], a.end_s[78]), (1_583_505_300, 1_583_760_900));
+}
+
+#[test]
+fn a_flag_against_the_data_is_obeyed_and_noted() {
+    let days = [("2020-03-06", regular("2020-03-06", OPEN, CLOSE - 5, 5))];
+    let (series, report) =
+        clean(&days, &LoadOptions { bar_label: BarLabel::End, ..options() }).unwrap();
+    // The first bar then ended at 09:30 and was no part of the session.
+    assert_eq!((series.len(), report.extended_rows, report.bar_label), (77, 1, BarLabel::End));
+    assert!(report.notes[0].starts_with("--bar-label end is obeyed, but of 1 days 1 have"));
+}
+
+#[test]
+fn labels_that_tell_nothing_are_starts_and_it_is_said() {
+    let days = [("2020-03-06", regular("2020-03-06", 600, 900, 5))];
+    let (series, report) = clean(&days, &options()).unwrap();
+    assert_eq!(report.bar_label, BarLabel::Start);
+    assert!(report.bar_label_reason.starts_with("cannot be told"), "{}", report.bar_label_reason);
+    assert_eq!(ends(&series)[0], "10:05");
+}
+
+#[test]
+fn hourly_bars_from_full_hours_keep_the_opening_bar() {
+    let by_start = [("2018-07-02", regular("2018-07-02", 540, 900, 60))];
+    let (series, report) = clean(&by_start, &options()).unwrap();
+    assert_eq!(ends(&series), ["10:00", "11:00", "12:00", "13:00", "14:00", "15:00", "16:00"]);
+    assert_eq!((report.bar_label, report.extended_rows), (BarLabel::Start, 0));
+    let by_end = [("2018-07-02", regular("2018-07-02", 600, 960, 60))];
+    assert_eq!(clean(&by_end, &options()).unwrap().0, series);
+    // A half day, 13:00: four bars.
+    let half = [("2018-07-03", regular("2018-07-03", 540, 720, 60))];
+    assert_eq!(ends(&clean(&half, &options()).unwrap().0), ["10:00", "11:00", "12:00", "13:00"]);
+    // 09:30, then full hours: the first bar ends with its hour.
+    let labels =
+        [("09:30", 5.0, 1.0), ("10:00", 5.0, 1.0), ("11:00", 5.0, 1.0), ("12:00", 5.0, 1.0)];
+    let broken = [("2018-07-02", day("2018-07-02", &labels))];
+    assert_eq!(ends(&clean(&broken, &options()).unwrap().0), ["10:00", "11:00", "12:00", "13:00"]);
+    let todo = clean(&by_start, &LoadOptions { bar_minutes: Some(120), ..options() }).unwrap_err();
+    assert!(todo.to_string().contains("do not begin at 09:30"), "{todo}");
+}
+
+#[test]
+fn hourly_bars_from_half_past_end_with_the_session() {
+    let days = [("2018-07-02", regular("2018-07-02", OPEN, CLOSE - 30, 60))];
+    let (series, _) = clean(&days, &options()).unwrap();
+    assert_eq!(ends(&series).last().unwrap(), "16:00");
+    // With trades of after the close in the data, the last bar has some of them.
+    let days = [("2018-07-02", regular("2018-07-02", OPEN, CLOSE + 90, 60))];
+    let flag = LoadOptions { bar_label: BarLabel::Start, ..options() };
+    let (series, report) = clean(&days, &flag).unwrap();
+    assert_eq!((ends(&series).last().unwrap().as_str(), report.extended_rows), ("15:30", 3));
+    assert!(report.notes.iter().any(|n| n.starts_with("1 bars reach from before the close")));
+}
+
+#[test]
+fn bars_are_put_together_from_half_past_nine() {
+    // Six one-minute bars with closes 100 to 105; 09:34 is missing.
+    let mut rows = regular("2020-07-01", OPEN, OPEN + 6, 1);
+    for column in [&mut rows.open, &mut rows.high, &mut rows.low, &mut rows.close, &mut rows.volume]
+    {
+        column.remove(4);
+    }
+    rows.label_s.remove(4);
+    let days = [("2020-07-01", rows)];
+    let (five, report) = clean(&days, &LoadOptions { bar_minutes: Some(5), ..options() }).unwrap();
+    assert_eq!((report.native_minutes, report.bar_minutes, report.bars), (1, 5, 2));
+    let end_s = 1_593_610_500; // 09:35 EDT
+    let first = Bar { end_s, open: 99.5, high: 104.0, low: 99.0, close: 103.0, volume: 40.0 };
+    let second = Bar {
+        end_s: end_s + 300,
+        open: 104.5,
+        high: 107.0,
+        low: 104.0,
+        close: 106.0,
+        volume: 20.0,
+    };
+    assert_eq!(five.bars().collect::<Vec<_>>(), [first, second]);
+}
+
+#[test]
+fn longer_bars_are_capped_at_the_close_and_stay_within_a_session() {
+    let dates = ["2018-07-02", "2018-07-03"]; // the second closes at 13:00
+    let quarter = |last| move |d| (d, regular(d, OPEN, last, 15));
+    let days = [quarter(CLOSE - 15)(dates[0]), quarter(13 * 60 - 15)(dates[1])];
+    let (half_hours, _) =
+        clean(&days, &LoadOptions { bar_minutes: Some(30), ..options() }).unwrap();
+    assert_eq!(half_hours.len(), 13 + 7);
+    assert_eq!(ends(&half_hours)[..2], ["10:00", "10:30"]);
+    let (hours, _) = clean(&days, &LoadOptions { bar_minutes: Some(60), ..options() }).unwrap();
+    let first = ["10:30", "11:30", "12:30", "13:30", "14:30", "15:30", "16:00"];
+    assert_eq!(ends(&hours)[..7], first);
+    assert_eq!(ends(&hours)[7..], ["10:30", "11:30", "12:30", "13:00"]);
+    assert_eq!(hours.volume[5..7], [40.0, 20.0]);
+    // 5 to 15 minutes: 390 minutes are 26 bars of equal volume.
+    let fives = [(dates[0], regular(dates[0], OPEN, CLOSE - 5, 5))];
+    let (quarters, _) = clean(&fives, &LoadOptions { bar_minutes: Some(15), ..options() }).unwrap();
+    assert_eq!((quarters.len(), quarters.volume[25]), (26, 30.0));
+    assert_eq!((quarters.open[1], quarters.close[1]), (102.5, 105.0));
+}
+
+#[test]
+fn lengths_that_cannot_be_made_are_refused() {
+    let days = [("2020-07-01", regular("2020-07-01", OPEN, CLOSE - 5, 5))];
+    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is no multiple")] {
+        let error =
+            clean(&days, &LoadOptions { bar_minutes: Some(minutes), ..options() }).unwrap_err();
+        assert!(matches!(error, MarketError::Input { .. }));
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn extended_hours_are_left_out_unless_asked_for() {
+    let days = [("2020-07-01", regular("2020-07-01", 4 * 60, 20 * 60 - 5, 5))];
+    let (series, report) = clean(&days, &options()).unwrap();
+    assert_eq!((series.len(), report.extended_rows), (78, 66 + 48));
+    assert_eq!(report.bar_label, BarLabel::Start);
+    assert!(report.bar_label_reason.contains("04:00"), "{}", report.bar_label_reason);
+    assert_eq!((ends(&series)[0].as_str(), ends(&series)[77].as_str()), ("09:35", "16:00"));
+    let extended = LoadOptions { extended_hours: true, bar_minutes: Some(60), ..options() };
+    let (series, report) = clean(&days, &extended).unwrap();
+    assert_eq!((series.len(), report.extended_rows), (16, 0));
+    assert_eq!((ends(&series)[0].as_str(), ends(&series)[15].as_str()), ("05:00", "20:00"));
+    let by_end = [("2020-07-01", regular("2020-07-01", 4 * 60 + 5, 20 * 60, 5))];
+    let (_, report) = clean(&by_end, &options()).unwrap();
+    assert_eq!(report.bar_label, BarLabel::End);
+}
+
+#[test]
+fn volume_tells_labels_where_extended_hours_are_ragged() {
+    let labelled = |opening: &str, closing: &str| {
+        let times: Vec<String> = (8 * 60..=17 * 60 - 5).step_by(5).map(clock).collect();
+        let volume = |t: &str| match t {
+            t if t == opening || t == closing => 900.0,
+            t if opening < t && t < closing => 300.0,
+            _ => 20.0,
+        };
+        let bars: Vec<_> = times.iter().map(|t| (t.as_str(), 50.0, volume(t))).collect();
+        [("2020-07-01", day("2020-07-01", &bars))]
+    };
+    let (_, report) = clean(&labelled("09:30", "15:55"), &options()).unwrap();
+    assert_eq!(report.bar_label, BarLabel::Start);
+    assert!(report.bar_label_reason.starts_with("volume rises"), "{}", report.bar_label_reason);
+    let (series, report) = clean(&labelled("09:35", "16:00"), &options()).unwrap();
+    assert_eq!(
+        (report.bar_label, series.volume[0], series.volume[77]),
+        (BarLabel::End, 900.0, 900.0)
+    );
+}
+
+#[test]
+fn bad_rows_are_left_out_counted_and_named() {
+    let mut rows = regular("2020-07-01", OPEN, OPEN + 50, 5);
+    rows.high[1] = f64::NAN;
+    rows.low[2] = 0.0;
+    rows.high[3] = rows.low[3] - 1.0;
+    rows.close[4] = rows.high[4] * 1.001;
+    rows.volume[5] = -1.0;
+    rows.label_s[6] = rows.label_s[0];
+    rows.label_s[7] = rows.label_s[0].map(|s| s + 30 * 86_400);
+    rows.label_s[8] = None;
+    // Rounding only: kept, and widened.
+    rows.close[9] = rows.high[9] * 1.000_05;
+    let days = [("2020-07-01", rows)];
+    let (series, report) = clean(&days, &options()).unwrap();
+    assert_eq!((series.len(), report.bad_rows), (3, 8));
+    assert_eq!(series.high[1], series.close[1]);
+    let note = report.notes.iter().find(|n| n.starts_with("8 bad rows left out")).unwrap();
+    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is no number; ";
+    assert!(note.contains(first) && note.ends_with("; and more"), "{note}");
+    let error = clean(&days, &LoadOptions { strict: true, ..options() }).unwrap_err();
+    assert!(matches!(&error, MarketError::File { file, .. } if file == "X_2020-07-01"));
+    assert!(error.to_string().contains("09:35:00-04:00: high is no number"), "{error}");
+}
+
+#[test]
+fn no_bar_depends_on_a_later_one() {
+    let dates = ["2020-07-01", "2020-07-02"];
+    let whole = dates.map(|d| (d, regular(d, OPEN, CLOSE - 1, 1)));
+    let five = LoadOptions { bar_minutes: Some(5), ..options() };
+    let (before, _) = clean(&whole, &five).unwrap();
+    // Rows 100 on of the second day change, some to bad ones.
+    let mut changed = whole.clone();
+    let rows = &mut changed[1].1;
+    for i in 100..rows.len() {
+        rows.close[i] = if i % 3 == 0 { f64::NAN } else { rows.close[i] + 0.7 };
+        rows.volume[i] *= 50.0;
+    }
+    let (after, _) = clean(&changed, &five).unwrap();
+    let known = 78 + 100 / 5;
+    let head = |s: &BarSeries| s.bars().take(known).collect::<Vec<_>>();
+    assert_eq!(head(&before), head(&after));
+    assert_ne!(before.bar(known), after.bar(known));
+}
+
+#[test]
+fn days_the_calendar_calls_closed_are_kept_and_noted() {
+    let days = ["2020-07-02", "2020-07-03"].map(|d| (d, regular(d, OPEN, CLOSE - 5, 5)));
+    let (series, report) = clean(&days, &options()).unwrap();
+    assert_eq!(series.len(), 156);
+    let note =
+        "1 days with bars on which the NYSE was closed (first 2020-07-03): kept, with normal hours";
+    assert_eq!(report.notes, [note]);
+}
+
+#[test]
+fn rows_outside_the_period_are_left_out() {
+    let mut cleaner = Cleaner::new("X".parse().unwrap(), false);
+    for text in ["2020-07-01", "2020-07-02"] {
+        cleaner.add_day(text, date(text), &regular(text, OPEN, CLOSE - 5, 5)).unwrap();
+    }
+    let (series, report) =
+        cleaner.finish(&period("2020-07-02", "2020-07-02"), &options(), None).unwrap();
+    assert_eq!(series.len(), 78);
+    assert_eq!(report.notes, ["78 rows are dated outside the period and left out"]);
+}
+
+#[test]
+fn data_that_is_not_intraday_is_refused() {
+    let daily = ["2020-07-01", "2020-07-02"].map(|d| (d, day(d, &[("16:00", 100.0, 1.0)])));
+    let error = clean(&daily, &options()).unwrap_err();
+    assert!(error.to_string().contains("intraday bars of whole minutes"), "{error}");
+    let night = [("2020-07-01", regular("2020-07-01", 4 * 60, 8 * 60, 5))];
+    let error = clean(&night, &options()).unwrap_err();
+    assert!(error.to_string().contains("no bars in regular hours"), "{error}");
+}
+
+#[test]
+fn utc_times_without_a_zone_are_pointed_out() {
+    let dates = ["2020-01-06", "2020-01-07", "2020-01-08"];
+    let days =
+        dates.map(|d| (d, RawRows { naive: true, ..regular(d, 14 * 60 + 30, 21 * 60 - 5, 5) }));
+    let (_, report) = clean(&days, &options()).unwrap();
+    assert_eq!(report.notes[0], "times have no zone: read as America/New_York");
+    assert!(report.notes[1].starts_with("no bars before noon"), "{:?}", report.notes);
+}
+
+#[test]
+fn made_up_bars_take_the_same_path() {
+    let mut bars = BarSeries::new("X".parse().unwrap());
+    let open_s = calendar::session(date("2020-07-01")).unwrap().open_s;
+    for i in 1..=390 {
+        let end_s = open_s + i * MINUTE;
+        bars.push(Bar { end_s, open: 10.0, high: 11.0, low: 9.0, close: 10.0, volume: 1.0 });
+    }
+    let mut cleaner = Cleaner::new("X".parse().unwrap(), false);
+    cleaner.add_bars(&bars);
+    let year = period("2020-01-01", "2020-12-31");
+    let options = LoadOptions { bar_minutes: Some(30), ..options() };
+    let known = Some(Convention::of_made_up_bars());
+    let (series, report) = cleaner.finish(&year, &options, known).unwrap();
+    assert_eq!((series.len(), series.volume[0], report.native_minutes), (13, 30.0, 1));
+    assert_eq!(series.end_s[0], open_s + 30 * MINUTE);
+}

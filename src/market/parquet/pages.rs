@@ -1,0 +1,194 @@
+//! Page headers of a column, checked before polars decodes them: it believes their counts and
+//! reserves memory accordingly, and a reservation that fails ends the process instead of being an
+//! error.
+//!
+//! Thrift's compact protocol and the PageHeader struct are those of the Apache Parquet format,
+//! `parquet.thrift`.
+
+use std::ops::Range;
+
+/// A day's column is far smaller.
+const MAX_PAGE_BYTES: i64 = 256 << 20;
+const DICTIONARY_PAGE: i64 = 2;
+
+/// The pages in `range` hold `rows` values, and no header claims more values than that, or bytes
+/// beyond the range. None where that is not so.
+pub(super) fn check(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<()> {
+    let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+    let mut rest = bytes.get(range)?;
+    let rows = i64::try_from(rows).ok()?;
+    let mut seen = 0;
+    while seen < rows {
+        let mut reader = Reader { bytes: rest };
+        let header = reader.page_header()?;
+        rest = reader.bytes.get(usize::try_from(header.compressed_bytes).ok()?..)?;
+        let sizes_fit = (0..=MAX_PAGE_BYTES).contains(&header.uncompressed_bytes);
+        if !sizes_fit || !(0..=rows).contains(&header.values) {
+            return None;
+        }
+        if header.kind != DICTIONARY_PAGE {
+            seen += header.values;
+        }
+    }
+    (seen == rows).then_some(())
+}
+
+struct PageHeader {
+    kind: i64,
+    uncompressed_bytes: i64,
+    compressed_bytes: i64,
+    values: i64,
+}
+
+/// Reads Thrift's compact protocol from the front of `bytes`.
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+/// Types of the compact protocol.
+const BOOLEANS: Range<u8> = 1..3;
+const BYTE: u8 = 3;
+const INTEGERS: Range<u8> = 4..7;
+const DOUBLE: u8 = 7;
+const BINARY: u8 = 8;
+const STRUCT: u8 = 12;
+/// Page headers nest twice: the kind's header, and its statistics.
+const MAX_DEPTH: usize = 4;
+
+impl Reader<'_> {
+    fn page_header(&mut self) -> Option<PageHeader> {
+        let (mut kind, mut uncompressed, mut compressed, mut values) = (None, None, None, None);
+        let mut id = 0;
+        while let Some(field_type) = self.field(&mut id)? {
+            match id {
+                1 => kind = Some(self.integer()?),
+                2 => uncompressed = Some(self.integer()?),
+                3 => compressed = Some(self.integer()?),
+                // Headers of a data page, a dictionary page and a data page of version 2: each
+                // begins with its count.
+                5 | 7 | 8 if field_type == STRUCT => values = Some(self.count()?),
+                _ => self.skip(field_type, MAX_DEPTH)?,
+            }
+        }
+        Some(PageHeader {
+            kind: kind?,
+            uncompressed_bytes: uncompressed?,
+            compressed_bytes: compressed?,
+            values: values?,
+        })
+    }
+
+    /// Field 1 of a struct, which is read to its end.
+    fn count(&mut self) -> Option<i64> {
+        let (mut id, mut count) = (0, None);
+        while let Some(field_type) = self.field(&mut id)? {
+            match id {
+                1 if INTEGERS.contains(&field_type) => count = Some(self.integer()?),
+                _ => self.skip(field_type, MAX_DEPTH)?,
+            }
+        }
+        count
+    }
+
+    /// The next field's type, Some(None) at the end of the struct; `id` becomes the field's.
+    fn field(&mut self, id: &mut i64) -> Option<Option<u8>> {
+        let byte = self.byte()?;
+        if byte == 0 {
+            return Some(None);
+        }
+        let step = i64::from(byte >> 4);
+        *id = if step == 0 { self.integer()? } else { id.checked_add(step)? };
+        Some(Some(byte & 0x0f))
+    }
+
+    fn skip(&mut self, field_type: u8, depth: usize) -> Option<()> {
+        match field_type {
+            t if BOOLEANS.contains(&t) => Some(()),
+            BYTE => self.take(1),
+            t if INTEGERS.contains(&t) => self.varint().map(|_| ()),
+            DOUBLE => self.take(8),
+            BINARY => {
+                let length = self.varint()?;
+                self.take(usize::try_from(length).ok()?)
+            }
+            STRUCT => {
+                let depth = depth.checked_sub(1)?;
+                let mut id = 0;
+                while let Some(inner) = self.field(&mut id)? {
+                    self.skip(inner, depth)?;
+                }
+                Some(())
+            }
+            // Page headers have no lists, sets or maps.
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Option<()> {
+        self.bytes = self.bytes.get(length..)?;
+        Some(())
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(first)
+    }
+
+    /// Seven bits a byte, the lowest first.
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// A varint in zigzag order: 0, -1, 1, -2, ...
+    fn integer(&mut self) -> Option<i64> {
+        let value = self.varint()?;
+        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of version 1 with 3 values in `bytes` bytes: fields 1 to 3 and 5, each a step of 1
+    /// (or 2) and type i32 (5) or struct (12).
+    fn page(values: u8, bytes: u8) -> Vec<u8> {
+        let header = [0x15, 0, 0x15, 2 * bytes, 0x15, 2 * bytes, 0x2c, 0x15, 2 * values, 0, 0];
+        let mut page = header.to_vec();
+        page.extend(std::iter::repeat_n(7, bytes.into()));
+        page
+    }
+
+    #[test]
+    fn pages_must_add_up() {
+        let two = [page(3, 5), page(2, 4)].concat();
+        let range = 0..two.len() as u64;
+        assert_eq!(check(&two, range.clone(), 5), Some(()));
+        for rows in [4, 6] {
+            assert_eq!(check(&two, range.clone(), rows), None, "{rows}");
+        }
+        assert_eq!(check(&two, 0..range.end - 1, 5), None);
+        assert_eq!(check(&two, 0..range.end + 1, 5), None);
+        // -1 in zigzag order.
+        let mut negative = page(3, 5);
+        negative[8] = 1;
+        assert_eq!(check(&negative, 0..negative.len() as u64, 3), None);
+    }
+
+    #[test]
+    fn integers_are_zigzag_varints() {
+        let read = |bytes: &[u8]| Reader { bytes }.integer();
+        assert_eq!((read(&[0]), read(&[1]), read(&[2])), (Some(0), Some(-1), Some(1)));
+        assert_eq!(read(&[0xac, 0x02]), Some(150));
+        assert_eq!((read(&[0x80]), read(&[0xff; 11])), (None, None));
+    }
+}

@@ -1,0 +1,118 @@
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::*;
+
+/// What `make_fixtures.py` says that a file holds.
+#[derive(Deserialize)]
+struct Expected {
+    label_s: Vec<Option<i64>>,
+    naive: bool,
+    open: Vec<Option<f64>>,
+    high: Vec<Option<f64>>,
+    low: Vec<Option<f64>>,
+    close: Vec<Option<f64>>,
+    volume: Vec<Option<f64>>,
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(fixtures().join(name)).unwrap()
+}
+
+fn known(values: &[f64]) -> Vec<Option<f64>> {
+    values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect()
+}
+
+#[test]
+fn files_of_other_programs_are_read_as_they_write_them() {
+    let text = std::fs::read_to_string(fixtures().join("expected.json")).unwrap();
+    let all: std::collections::BTreeMap<String, Expected> = serde_json::from_str(&text).unwrap();
+    assert!(all.len() >= 30, "{}", all.len());
+    for (name, expected) in all {
+        let rows = decode_day(&fixture(&name), &name).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(rows.label_s, expected.label_s, "{name}");
+        assert_eq!(rows.naive, expected.naive, "{name}");
+        assert_eq!(known(&rows.open), expected.open, "{name}");
+        assert_eq!(known(&rows.high), expected.high, "{name}");
+        assert_eq!(known(&rows.low), expected.low, "{name}");
+        assert_eq!(known(&rows.close), expected.close, "{name}");
+        assert_eq!(known(&rows.volume), expected.volume, "{name}");
+    }
+}
+
+#[test]
+fn unusable_files_are_refused_in_words() {
+    let cases = [
+        ("bad_no_close.parquet", "has no column close"),
+        ("bad_no_time.parquet", "has no time column"),
+        ("bad_no_rows.parquet", "has no rows"),
+        ("bad_dates_only.parquet", "holds dates without a time of day"),
+        ("bad_counter.parquet", "holds integers that are no times"),
+        ("bad_boolean.parquet", "column \"open\" is stored as"),
+        ("bad_decimal.parquet", "column \"open\" is stored as"),
+    ];
+    for (name, says) in cases {
+        let error = decode_day(&fixture(name), name).unwrap_err();
+        assert!(matches!(&error, MarketError::File { file, .. } if file == name), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+/// Rows or a File error, whatever the bytes.
+fn survives(bytes: &[u8]) -> bool {
+    match decode_day(bytes, "file") {
+        Ok(rows) => [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume]
+            .iter()
+            .all(|column| column.len() == rows.len()),
+        Err(MarketError::File { .. }) => true,
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn garbage_is_an_error_and_never_a_panic() {
+    for bytes in
+        [&b""[..], b"PAR1", b"PAR1PAR1", b"timestamp,open\n1,2\n", &[0; 4096], &[0xff; 4096]]
+    {
+        assert!(decode_day(bytes, "file").is_err());
+    }
+    for name in
+        ["pandas_zstd.parquet", "polars_utc_ns.parquet", "duckdb_naive.parquet", "text_all.parquet"]
+    {
+        let whole = fixture(name);
+        for length in (0..whole.len()).step_by(97) {
+            assert!(decode_day(&whole[..length], name).is_err(), "{name} cut at {length}");
+        }
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            assert!(survives(&flipped), "{name} flipped at {at}");
+            flipped[at] = !whole[at];
+            assert!(survives(&flipped), "{name} inverted at {at}");
+        }
+    }
+}
+
+#[test]
+fn what_the_program_writes_it_reads() {
+    let mut series = BarSeries::new("AAPL".parse().unwrap());
+    // 2020-03-06 (EST) 09:35 and 09:40; 2020-03-09 (EDT) 09:35.
+    for (i, end_s) in [1_583_505_300, 1_583_505_600, 1_583_760_900].into_iter().enumerate() {
+        let open = 100.0 + i as f64;
+        let (high, low, close) = (open + 1.0, open - 1.0, open + 0.1);
+        series.push(crate::market::Bar { end_s, open, high, low, close, volume: 7.0 });
+    }
+    let bytes = encode_day(&series, 5).unwrap();
+    let rows = decode_day(&bytes, "AAPL").unwrap();
+    assert!(rows.naive);
+    let starts: Vec<_> = series.end_s.iter().map(|s| Some(s - 300)).collect();
+    assert_eq!(rows.label_s, starts);
+    assert_eq!((rows.open, rows.high), (series.open, series.high));
+    assert_eq!((rows.low, rows.close, rows.volume), (series.low, series.close, series.volume));
+}

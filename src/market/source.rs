@@ -1,0 +1,45 @@
+//! What `--data` means, and opening it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::MarketError;
+use super::load::DataSource;
+use super::store::{AzureStore, LocalStore};
+use super::synthetic::SyntheticMarket;
+
+/// Holds the account key; read here and nowhere else, and never shown.
+const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
+const AZURE: &str = "azure";
+/// Begins the name of a made-up market.
+pub const SYNTHETIC: &str = "synthetic:";
+
+/// The full name of what is meant, as it is saved in `config.toml`: `azure`, `synthetic:MARKET` or a folder. Where
+/// nothing is said, Azure where its connection string is set, else the sample market.
+pub fn resolve(asked: Option<&str>) -> String {
+    match asked {
+        Some(name) => name.into(),
+        None if connection_string().is_some() => AZURE.into(),
+        None => format!("{SYNTHETIC}sample"),
+    }
+}
+
+/// Opens a source by its full name. `container` is used with Azure only.
+pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
+    if let Some(market) = name.strip_prefix(SYNTHETIC) {
+        return Ok(DataSource::Synthetic(SyntheticMarket::parse(market)?));
+    }
+    if name == AZURE {
+        let secret = connection_string().ok_or_else(|| MarketError::Input {
+            what: format!("--data azure: {CONNECTION_STRING} is not set"),
+            todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example) or name a folder with --data"
+                .into(),
+        })?;
+        return Ok(DataSource::Store(Arc::new(AzureStore::connect(&secret, container)?)));
+    }
+    Ok(DataSource::Store(Arc::new(LocalStore::open(Path::new(name))?)))
+}
+
+fn connection_string() -> Option<String> {
+    std::env::var(CONNECTION_STRING).ok().filter(|value| !value.trim().is_empty())
+}

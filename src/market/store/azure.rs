@@ -1,0 +1,353 @@
+//! Day files in an Azure Blob container, or in Azurite.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::sync::mpsc;
+
+use azure_core::error::ErrorKind;
+use azure_core::prelude::NextMarker;
+use azure_core::{RetryOptions, StatusCode};
+use azure_storage::CloudLocation;
+use azure_storage_blobs::container::operations::list_blobs::ListBlobsResponse;
+use azure_storage_blobs::prelude::{ClientBuilder, ContainerClient};
+use chrono::Datelike;
+use futures::StreamExt;
+use tokio::runtime::{Builder, Runtime};
+use tracing::subscriber::NoSubscriber;
+
+use super::connection::{Account, Secrets};
+use super::patience::{CONNECTING, Failure, Fault, Patience, RUNNING, patiently};
+use super::{DayFile, ROOT, Store, folder_symbol, key_date};
+use crate::market::bar::{Period, Symbol};
+use crate::market::error::MarketError;
+
+/// Periods of up to so many calendar years are listed year by year, longer ones whole.
+const YEARS_LISTED_ONE_BY_ONE: i32 = 4;
+
+/// A blob up to this size is read by one request, and so is of one version. The crate's own parts
+/// of 16 MiB end in one below 4 MiB, for which it demands a CRC-64, which Azurite does not know.
+const ONE_REQUEST_BYTES: u64 = 1 << 32;
+
+/// Day files in an Azure Blob container. Requests run on a small tokio runtime of its own, and
+/// calls block until theirs is done.
+pub struct AzureStore {
+    account: String,
+    container_name: String,
+    /// Scheme, host and port, for messages.
+    endpoint: String,
+    container: ContainerClient,
+    secrets: Secrets,
+    /// Some until dropped.
+    runtime: Option<Runtime>,
+}
+
+impl AzureStore {
+    /// Connects and lists one page, so that a malformed connection string, a wrong key, a missing
+    /// container or a host that does not answer is an error here, within about ten seconds.
+    pub fn connect(connection_string: &str, container: &str) -> Result<AzureStore, MarketError> {
+        check_container_name(container)?;
+        let account = Account::parse(connection_string)?;
+        let location = CloudLocation::Custom {
+            account: account.name.clone(),
+            uri: account.endpoint.as_str().trim_end_matches('/').into(),
+        };
+        // Retries are `patiently`'s, which also covers the reading of bodies.
+        let client = ClientBuilder::with_location(location, account.credentials)
+            .retry(RetryOptions::none())
+            .container_client(container);
+        let runtime = silent_runtime().map_err(|error| MarketError::Store {
+            place: "tokio runtime".into(),
+            what: format!("cannot be started: {error}"),
+            todo: "allow this process more threads".into(),
+        })?;
+        let store = AzureStore {
+            endpoint: account.endpoint.origin().ascii_serialization(),
+            account: account.name,
+            container_name: container.into(),
+            container: client,
+            secrets: account.secrets,
+            runtime: Some(runtime),
+        };
+        store.page(CONNECTING, &format!("{ROOT}/"), true, None)?;
+        Ok(store)
+    }
+
+    /// One page of the blobs whose names begin with `prefix`, with or without those in folders.
+    fn page(
+        &self,
+        patience: Patience,
+        prefix: &str,
+        by_folder: bool,
+        marker: Option<NextMarker>,
+    ) -> Result<ListBlobsResponse, MarketError> {
+        let mut request = self.container.list_blobs().prefix(prefix.to_string());
+        if by_folder {
+            request = request.delimiter("/");
+        }
+        if let Some(marker) = marker {
+            request = request.marker(marker);
+        }
+        let page = self.run(patience, move || {
+            let mut pages = request.clone().into_stream();
+            async move {
+                let page = pages.next().await;
+                page.unwrap_or_else(|| Err(azure_core::Error::message(ErrorKind::Io, "no page")))
+            }
+        });
+        page.map_err(|failure| self.error(failure, None))
+    }
+
+    /// All pages of a listing.
+    fn pages(&self, prefix: &str, by_folder: bool) -> Result<Vec<ListBlobsResponse>, MarketError> {
+        let mut pages: Vec<ListBlobsResponse> = Vec::new();
+        loop {
+            let marker = pages.last().and_then(|page| page.next_marker.clone());
+            if marker.is_none() && !pages.is_empty() {
+                return Ok(pages);
+            }
+            pages.push(self.page(RUNNING, prefix, by_folder, marker)?);
+        }
+    }
+
+    /// Runs a request on the runtime, several times if need be, and waits for it. Callers may be
+    /// any threads, those of another runtime too.
+    fn run<T, F>(
+        &self,
+        patience: Patience,
+        request: impl Fn() -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = azure_core::Result<T>> + Send + 'static,
+    {
+        let runtime =
+            self.runtime.as_ref().expect("the runtime is there until the store is dropped");
+        let (reply, answer) = mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            let _ = reply.send(patiently(patience, request).await);
+        });
+        answer.recv().expect("a request to Azure panicked")
+    }
+
+    /// The error that a user sees. `key`: the blob that it is about.
+    fn error(&self, failure: Failure, key: Option<&str>) -> MarketError {
+        let Failure { fault, tries } = failure;
+        let (what, todo) = self.explain(&fault, tries);
+        match (&fault, key) {
+            (Fault::Status { status: StatusCode::NotFound, code }, Some(key))
+                if code != "ContainerNotFound" =>
+            {
+                MarketError::File {
+                    file: key.into(),
+                    what: format!("no such blob in {}", self.place()),
+                    todo: "check the container; the blob may have been deleted".into(),
+                }
+            }
+            (_, Some(key)) => {
+                MarketError::Store { place: format!("{}, {key}", self.place()), what, todo }
+            }
+            (_, None) => MarketError::Store { place: self.place(), what, todo },
+        }
+    }
+
+    /// What is wrong and what to do about it.
+    fn explain(&self, fault: &Fault, tries: u32) -> (String, String) {
+        let host = &self.endpoint;
+        let network = format!("check the network and that {host} is the right address");
+        match fault {
+            Fault::Status { status: StatusCode::Forbidden | StatusCode::Unauthorized, code } => (
+                format!("access denied ({code})"),
+                "check AccountKey, or the signature's rights and expiry, in the connection \
+                 string; the account's firewall; and this machine's clock"
+                    .into(),
+            ),
+            Fault::Status { status: StatusCode::NotFound, code } => (
+                format!("no such container ({code})"),
+                format!("create {:?} or name another with --container", self.container_name),
+            ),
+            Fault::Status { status, code } if !fault.is_transient() => (
+                format!("the request was refused ({} {code})", *status as u16),
+                "check the connection string and the container's name".into(),
+            ),
+            Fault::Status { status, code } => (
+                format!("the server failed {tries} times ({} {code})", *status as u16),
+                "try again later".into(),
+            ),
+            Fault::Timeout => (format!("no answer from {host}, tried {tries} times"), network),
+            Fault::Io { cause } => {
+                let cause = self.secrets.scrub(cause);
+                (format!("{host} cannot be reached, tried {tries} times: {cause}"), network)
+            }
+            Fault::Other { cause } => (
+                format!("{host} gave an answer that is not Azure's: {}", self.secrets.scrub(cause)),
+                network,
+            ),
+        }
+    }
+}
+
+impl Store for AzureStore {
+    fn place(&self) -> String {
+        format!("azure:{}/{}", self.account, self.container_name)
+    }
+
+    fn list(&self, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError> {
+        let mut files = Vec::new();
+        for prefix in prefixes(symbol, period) {
+            for page in self.pages(&prefix, false)? {
+                for blob in page.blobs.blobs() {
+                    let date = key_date(symbol, &blob.name).filter(|d| period.contains(*d));
+                    let Some(date) = date else { continue };
+                    files.push(DayFile {
+                        key: blob.name.clone(),
+                        date,
+                        etag: blob.properties.etag.to_string(),
+                        size_bytes: blob.properties.content_length,
+                    });
+                }
+            }
+        }
+        files.sort_by_key(|file| file.date);
+        Ok(files)
+    }
+
+    fn symbols(&self) -> Result<Vec<Symbol>, MarketError> {
+        let root = format!("{ROOT}/");
+        let mut symbols = Vec::new();
+        for page in self.pages(&root, true)? {
+            for folder in page.blobs.prefixes() {
+                let name = folder.name.strip_prefix(&root).and_then(|n| n.strip_suffix('/'));
+                symbols.extend(name.and_then(folder_symbol));
+            }
+        }
+        symbols.sort();
+        Ok(symbols)
+    }
+
+    fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
+        let blob = self.container.blob_client(key);
+        let content = self.run(RUNNING, move || {
+            let mut parts = blob.get().chunk_size(ONE_REQUEST_BYTES).into_stream();
+            async move {
+                let mut content = Vec::new();
+                while let Some(part) = parts.next().await {
+                    content.extend_from_slice(&part?.data.collect().await?);
+                }
+                Ok(content)
+            }
+        });
+        match content {
+            Ok(bytes) => Ok(bytes),
+            // The crate asks for a range of bytes, and an empty blob has none.
+            Err(Failure {
+                fault: Fault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
+                ..
+            }) => Ok(Vec::new()),
+            Err(failure) => Err(self.error(failure, Some(key))),
+        }
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
+        let blob = self.container.blob_client(key);
+        let body = azure_core::Body::from(bytes.to_vec());
+        let done = self.run(RUNNING, move || {
+            let request = blob.put_block_blob(body.clone());
+            async move { request.await.map(|_| ()) }
+        });
+        done.map_err(|failure| self.error(failure, Some(key)))
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for AzureStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AzureStore").field("place", &self.place()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for AzureStore {
+    /// Does not wait, for a name look-up that hangs cannot be stopped.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A runtime on whose threads nothing is logged: the Azure crates and those below them log
+/// addresses and headers, and with them signatures.
+fn silent_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("azure")
+        .on_thread_start(|| mem::forget(tracing::subscriber::set_default(NoSubscriber::new())))
+        .enable_all()
+        .build()
+}
+
+/// 3 to 63 lower-case letters, digits and single hyphens between them, as Azure demands.
+fn check_container_name(name: &str) -> Result<(), MarketError> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
+    if (3..=63).contains(&name.len()) && name.chars().all(allowed) && !hyphens {
+        return Ok(());
+    }
+    Err(MarketError::Store {
+        place: format!("container {name:?}"),
+        what: "Azure allows no container of that name".into(),
+        todo: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
+    })
+}
+
+/// Prefixes that together cover a stock's keys in a period, one request each or few. A stock's
+/// year is about 252 blobs and a page 5,000.
+fn prefixes(symbol: &Symbol, period: &Period) -> Vec<String> {
+    let folder = format!("{ROOT}/{symbol}/");
+    let (start, end) = (period.start, period.end);
+    if (start.year(), start.month()) == (end.year(), end.month()) {
+        vec![format!("{folder}{:04}/{:02}/", start.year(), start.month())]
+    } else if end.year() - start.year() < YEARS_LISTED_ONE_BY_ONE {
+        (start.year()..=end.year()).map(|year| format!("{folder}{year:04}/")).collect()
+    } else {
+        vec![folder]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+
+    #[test]
+    fn listings_are_narrowed_to_month_year_or_stock() {
+        let symbol: Symbol = "AAPL".parse().unwrap();
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let cases: [(&str, &str, &[&str]); 4] = [
+            ("2020-02-03", "2020-02-28", &["2020/02/"]),
+            ("2020-02-03", "2020-03-01", &["2020/"]),
+            ("2018-12-31", "2020-01-01", &["2018/", "2019/", "2020/"]),
+            ("2000-01-01", "2020-12-31", &[""]),
+        ];
+        for (start, end, expected) in cases {
+            let period = Period { start: day(start), end: day(end) };
+            let expected: Vec<_> =
+                expected.iter().map(|tail| format!("stocks_intraday/AAPL/{tail}")).collect();
+            assert_eq!(prefixes(&symbol, &period), expected);
+        }
+    }
+
+    #[test]
+    fn container_names_follow_azures_rules() {
+        for good in ["stock-data", "abc", "0-9", &"a".repeat(63)] {
+            assert!(check_container_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "ab", "Stock", "a_b", "-abc", "abc-", "a--b", "a/b", &"a".repeat(64)] {
+            let message = check_container_name(bad).unwrap_err().to_string();
+            assert!(message.contains("allows no container of that name"), "{message}");
+        }
+    }
+}

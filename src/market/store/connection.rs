@@ -1,0 +1,296 @@
+//! Azure connection strings: parsed here rather than by the Azure crate, whose errors repeat them.
+
+use std::fmt;
+
+use azure_core::Url;
+use azure_core::auth::Secret;
+use azure_storage::StorageCredentials;
+
+use crate::market::error::MarketError;
+
+/// Account and key that every Azurite has; published by Microsoft, so no secrets.
+const EMULATOR_ACCOUNT: &str = "devstoreaccount1";
+const EMULATOR_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// What a connection string says. Its `Debug` shows no credential.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub name: String,
+    pub endpoint: Url,
+    pub credentials: StorageCredentials,
+    pub secrets: Secrets,
+}
+
+impl Account {
+    /// Reads `Name=Value;Name=Value`. An account key or a shared access signature; `BlobEndpoint`,
+    /// or `AccountName` with `EndpointSuffix` and `DefaultEndpointsProtocol`; or
+    /// `UseDevelopmentStorage=true`. Names that concern other services are passed over.
+    /// Errors name fields and never hold a value.
+    pub fn parse(connection_string: &str) -> Result<Account, MarketError> {
+        let fields = Fields::parse(connection_string)?;
+        if fields.get("UseDevelopmentStorage").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+            let host = fields.get("DevelopmentStorageProxyUri").unwrap_or("http://127.0.0.1");
+            let endpoint = format!("{}:10000/{EMULATOR_ACCOUNT}", host.trim_end_matches('/'));
+            return Account::with_key(EMULATOR_ACCOUNT, parse_endpoint(&endpoint)?, EMULATOR_KEY);
+        }
+        let endpoint = fields.endpoint()?;
+        match (fields.get("SharedAccessSignature"), fields.get("AccountKey")) {
+            (Some(sas), _) => {
+                let name = fields.account()?.map(String::from);
+                Account::with_sas(name.unwrap_or_else(|| account_of(&endpoint)), endpoint, sas)
+            }
+            (None, Some(key)) => {
+                let name = fields.account()?.ok_or_else(|| missing("AccountName"))?;
+                Account::with_key(name, endpoint, key)
+            }
+            (None, None) => Err(missing("AccountKey (or SharedAccessSignature)")),
+        }
+    }
+
+    fn with_key(name: &str, endpoint: Url, key: &str) -> Result<Account, MarketError> {
+        if !azure_core::base64::decode(key).is_ok_and(|key| !key.is_empty()) {
+            return Err(malformed("AccountKey is not base64; was it cut short?"));
+        }
+        Ok(Account {
+            name: name.into(),
+            endpoint,
+            credentials: StorageCredentials::access_key(name, Secret::new(key.to_string())),
+            secrets: Secrets(vec![key.into()]),
+        })
+    }
+
+    fn with_sas(name: String, endpoint: Url, sas: &str) -> Result<Account, MarketError> {
+        let query = sas.trim_start_matches('?');
+        let raw = query.split('&').find_map(|pair| pair.strip_prefix("sig=")).unwrap_or_default();
+        if raw.is_empty() {
+            return Err(malformed("SharedAccessSignature has no sig= part; was it cut short?"));
+        }
+        let credentials = StorageCredentials::sas_token(query)
+            .map_err(|_| malformed("SharedAccessSignature is no query string"))?;
+        let mut secrets = vec![query.to_string(), raw.to_string()];
+        let mut url = endpoint.clone();
+        url.set_query(Some(query));
+        secrets.extend(url.query_pairs().filter(|(k, _)| k == "sig").map(|(_, v)| v.into_owned()));
+        Ok(Account { name, endpoint, credentials, secrets: Secrets(secrets) })
+    }
+}
+
+/// The fields of a connection string.
+struct Fields<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Fields<'a> {
+    fn parse(text: &'a str) -> Result<Fields<'a>, MarketError> {
+        // Environment files that are not read by a shell leave the quotes on.
+        let text = text.trim().trim_matches(['"', '\'']);
+        if text.is_empty() {
+            return Err(malformed("is empty"));
+        }
+        let mut fields = Vec::new();
+        for (i, part) in text.split(';').enumerate().filter(|(_, part)| !part.trim().is_empty()) {
+            match part.split_once('=') {
+                Some((name, value)) => fields.push((name.trim(), value.trim())),
+                None => return Err(malformed(format!("part {} is not Name=Value", i + 1))),
+            }
+        }
+        Ok(Fields(fields))
+    }
+
+    /// The value of a field; None where it is missing or empty.
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let field = self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        field.map(|(_, value)| *value).filter(|value| !value.is_empty())
+    }
+
+    /// The account's name. It is shown in messages, so nothing but a name may pass for one.
+    fn account(&self) -> Result<Option<&'a str>, MarketError> {
+        let Some(account) = self.get("AccountName") else { return Ok(None) };
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !(3..=24).contains(&account.len()) || !account.chars().all(letters) {
+            return Err(malformed("AccountName is not 3 to 24 lower-case letters and digits"));
+        }
+        Ok(Some(account))
+    }
+
+    fn endpoint(&self) -> Result<Url, MarketError> {
+        if let Some(endpoint) = self.get("BlobEndpoint") {
+            return parse_endpoint(endpoint);
+        }
+        let account = self.account()?.ok_or_else(|| missing("AccountName"))?;
+        let protocol = self.get("DefaultEndpointsProtocol").unwrap_or("https");
+        if protocol != "https" && protocol != "http" {
+            return Err(malformed("DefaultEndpointsProtocol is neither https nor http"));
+        }
+        let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
+        let address = format!("{protocol}://{account}.blob.{suffix}");
+        parse_endpoint(&address).map_err(|_| malformed("EndpointSuffix is no host name"))
+    }
+}
+
+/// `https://ACCOUNT.blob.core.windows.net`, or `http://HOST:PORT/ACCOUNT` as Azurite has it.
+fn parse_endpoint(text: &str) -> Result<Url, MarketError> {
+    let url = Url::parse(text.trim_end_matches('/'))
+        .map_err(|_| malformed("BlobEndpoint is no address such as https://HOST"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(malformed("BlobEndpoint is not an http or https address"));
+    }
+    if url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err(malformed(
+            "BlobEndpoint holds more than an address; put a signature in SharedAccessSignature",
+        ));
+    }
+    Ok(url)
+}
+
+/// The account that an endpoint names: its path, or else the first label of its host.
+fn account_of(endpoint: &Url) -> String {
+    let path = endpoint.path().trim_matches('/');
+    let host = endpoint.host_str().unwrap_or_default();
+    if path.is_empty() { host.split('.').next().unwrap_or(host).into() } else { path.into() }
+}
+
+fn missing(field: &str) -> MarketError {
+    malformed(format!("{field} is missing"))
+}
+
+fn malformed(what: impl Into<String>) -> MarketError {
+    MarketError::Store {
+        place: "Azure connection string".into(),
+        what: what.into(),
+        todo: "copy it whole (Azure portal, Access keys), in quotes where a shell reads it, as in \
+               DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
+               EndpointSuffix=core.windows.net"
+            .into(),
+    }
+}
+
+/// Texts that must not be seen.
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// `text` on one line and without secrets: those of the connection string, and whatever
+    /// follows `sig=` or `SharedKey`, as request signatures do.
+    pub fn scrub(&self, text: &str) -> String {
+        let mut clean = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for secret in &self.0 {
+            clean = clean.replace(secret.as_str(), "***");
+        }
+        for mark in ["sig=", "SharedKey "] {
+            clean = hide_after(&clean, mark);
+        }
+        clean
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(***)")
+    }
+}
+
+/// Replaces what follows each `mark`, up to a character that ends a value.
+fn hide_after(text: &str, mark: &str) -> String {
+    let mut parts = text.split(mark);
+    let mut clean = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let end = part.find([' ', '&', '"', '\'', ')', ',', ';']).unwrap_or(part.len());
+        clean += mark;
+        clean += "***";
+        clean += &part[end..];
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "c2VjcmV0LWtleS1vZi1hbi1hY2NvdW50";
+
+    fn error(text: &str) -> String {
+        Account::parse(text).map(|account| account.name).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_usual_forms_are_read() {
+        let usual = format!(
+            "DefaultEndpointsProtocol=https;AccountName=shares;AccountKey={KEY};\
+             EndpointSuffix=core.windows.net"
+        );
+        let account = Account::parse(&usual).unwrap();
+        assert_eq!(account.name, "shares");
+        assert_eq!(account.endpoint.as_str(), "https://shares.blob.core.windows.net/");
+        let quoted = Account::parse(&format!("\"{usual};\"\n")).unwrap();
+        assert_eq!(quoted.endpoint, account.endpoint);
+
+        let azurite = format!(
+            "AccountName=devstoreaccount1;AccountKey={KEY};QueueEndpoint=http://127.0.0.1:1/q;\
+             BlobEndpoint=http://127.0.0.1:10100/devstoreaccount1/"
+        );
+        let account = Account::parse(&azurite).unwrap();
+        assert_eq!(account.endpoint.as_str(), "http://127.0.0.1:10100/devstoreaccount1");
+
+        let account = Account::parse("UseDevelopmentStorage=true").unwrap();
+        assert_eq!(account.endpoint.as_str(), "http://127.0.0.1:10000/devstoreaccount1");
+
+        let sas = "BlobEndpoint=https://shares.blob.core.windows.net;\
+                   SharedAccessSignature=sv=2022-11-02&sp=rl&sig=abc%2Bdef%3D";
+        assert_eq!(Account::parse(sas).unwrap().name, "shares");
+    }
+
+    #[test]
+    fn a_bad_one_is_named_by_field_and_never_by_value() {
+        let cases = [
+            (String::new(), "is empty"),
+            (KEY.into(), "part 1 is not Name=Value"),
+            (format!("AccountKey={KEY}"), "AccountName is missing"),
+            ("AccountName=shares".into(), "AccountKey (or SharedAccessSignature) is missing"),
+            ("AccountName=shares;AccountKey=".into(), "AccountKey (or Shared"),
+            (format!("AccountName={KEY};AccountKey={KEY}"), "AccountName is not 3 to 24"),
+            (format!("AccountName=shares;AccountKey={KEY}%"), "AccountKey is not base64"),
+            (format!("AccountName=shares;SharedAccessSignature=sv=1&{KEY}"), "no sig= part"),
+            (
+                format!("AccountName=shares;AccountKey={KEY};BlobEndpoint=https://h/?sig={KEY}"),
+                "BlobEndpoint holds more",
+            ),
+            (
+                format!("AccountName=shares;AccountKey={KEY};BlobEndpoint={KEY}"),
+                "BlobEndpoint is no",
+            ),
+            (
+                format!("DefaultEndpointsProtocol={KEY};AccountName=shares;AccountKey={KEY}"),
+                "DefaultEndpointsProtocol is neither",
+            ),
+            (
+                format!("AccountName=shares;AccountKey={KEY};EndpointSuffix=a b"),
+                "EndpointSuffix is no host name",
+            ),
+        ];
+        for (text, expected) in cases {
+            let message = error(&text);
+            assert!(message.contains(expected), "{expected}: {message}");
+            assert!(!message.contains(KEY) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_credential_shows_in_debug() {
+        let key = Account::parse(&format!("AccountName=shares;AccountKey={KEY}")).unwrap();
+        let sas = format!("AccountName=shares;SharedAccessSignature=sv=1&sig={KEY}");
+        let sas = Account::parse(&sas).unwrap();
+        for account in [key, sas] {
+            let shown = format!("{account:?} {account:#?}");
+            assert!(shown.contains("shares") && !shown.contains(KEY), "{shown}");
+        }
+    }
+
+    #[test]
+    fn scrubbing_takes_out_keys_and_signatures_in_every_spelling() {
+        let sas = "AccountName=shares;SharedAccessSignature=sv=1&sig=ab%2Bcd%3D";
+        let secrets = Account::parse(sas).unwrap().secrets;
+        assert_eq!(secrets.scrub("one\n two"), "one two");
+        assert_eq!(secrets.scrub("raw ab%2Bcd%3D, read ab+cd="), "raw ***, read ***");
+        assert_eq!(secrets.scrub("url (http://h/?sig=other&sv=1)"), "url (http://h/?sig=***&sv=1)");
+        assert_eq!(secrets.scrub("SharedKey me:abc= end"), "SharedKey *** end");
+    }
+}

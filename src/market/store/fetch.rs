@@ -1,0 +1,299 @@
+//! Day files in order, fetched several at a time ahead of use.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use super::{BlobCache, DayFile, Store};
+use crate::market::error::MarketError;
+
+/// Files asked for at once per thread that fetches: enough that no thread waits for the reader.
+const FILES_AHEAD_PER_THREAD: usize = 4;
+
+/// The content of `files`, in their order. Up to `concurrency` files are fetched at a time, and as
+/// long as their listed sizes add up to at most `ahead_bytes` (a larger file is fetched alone).
+/// A remote store's files are kept in `cache` and read from there the next time.
+///
+/// The first error ends the stream. Dropping the stream stops the fetching: what has been begun is
+/// finished in the background, nothing else is begun.
+pub fn fetch_days(
+    store: Arc<dyn Store>,
+    files: Vec<DayFile>,
+    cache: Option<&Path>,
+    concurrency: usize,
+    ahead_bytes: u64,
+) -> DayStream {
+    assert!(concurrency > 0, "nothing can be fetched by no thread");
+    let cache = cache.filter(|_| store.is_remote());
+    let cache = cache.map(|folder| BlobCache::new(folder, &store.place()));
+    let fetcher = Arc::new(Fetcher { store, cache, stopped: AtomicBool::new(false) });
+    let (jobs, queue) = mpsc::channel();
+    let queue = Arc::new(Mutex::new(queue));
+    for _ in 0..concurrency.min(files.len()) {
+        let (fetcher, queue) = (fetcher.clone(), queue.clone());
+        thread::spawn(move || fetcher.serve(&queue));
+    }
+    let mut stream = DayStream {
+        waiting: files.into(),
+        ahead: VecDeque::new(),
+        files_ahead: concurrency * FILES_AHEAD_PER_THREAD,
+        ahead_bytes,
+        jobs,
+        fetcher,
+    };
+    stream.fetch_ahead();
+    stream
+}
+
+/// See [`fetch_days`].
+pub struct DayStream {
+    /// Not asked for yet.
+    waiting: VecDeque<DayFile>,
+    /// Asked for: being fetched, or fetched and not yet taken.
+    ahead: VecDeque<(DayFile, mpsc::Receiver<Content>)>,
+    /// Bounds of `ahead`.
+    files_ahead: usize,
+    ahead_bytes: u64,
+    jobs: mpsc::Sender<Job>,
+    fetcher: Arc<Fetcher>,
+}
+
+type Content = Result<Vec<u8>, MarketError>;
+
+/// A file to fetch, and where its content goes.
+struct Job {
+    file: DayFile,
+    reply: mpsc::SyncSender<Content>,
+}
+
+impl DayStream {
+    /// Asks for as many files as the bounds allow, and for one in any case.
+    fn fetch_ahead(&mut self) {
+        let mut bytes: u64 = self.ahead.iter().map(|(file, _)| file.size_bytes).sum();
+        while let Some(file) = self.waiting.front() {
+            let fits = self.ahead.len() < self.files_ahead
+                && bytes.saturating_add(file.size_bytes) <= self.ahead_bytes;
+            if !fits && !self.ahead.is_empty() {
+                return;
+            }
+            bytes = bytes.saturating_add(file.size_bytes);
+            let Some(file) = self.waiting.pop_front() else { return };
+            let (reply, content) = mpsc::sync_channel(1);
+            // A send fails only when every thread has panicked; taking the file then says so.
+            let _ = self.jobs.send(Job { file: file.clone(), reply });
+            self.ahead.push_back((file, content));
+        }
+    }
+
+    fn stop(&mut self) {
+        self.fetcher.stopped.store(true, Ordering::Relaxed);
+        self.waiting.clear();
+        self.ahead.clear();
+    }
+}
+
+impl Iterator for DayStream {
+    type Item = Result<(DayFile, Vec<u8>), MarketError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (file, content) = self.ahead.pop_front()?;
+        let content = content.recv().expect("a thread that fetches panicked");
+        match content {
+            Ok(bytes) => {
+                self.fetch_ahead();
+                Some(Ok((file, bytes)))
+            }
+            Err(error) => {
+                self.stop();
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl Drop for DayStream {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the threads share.
+struct Fetcher {
+    store: Arc<dyn Store>,
+    cache: Option<BlobCache>,
+    stopped: AtomicBool,
+}
+
+impl Fetcher {
+    /// Fetches until there are no more jobs.
+    fn serve(&self, queue: &Mutex<mpsc::Receiver<Job>>) {
+        loop {
+            // The lock is held while waiting, and only for that: one thread waits for the next
+            // job, the others for the lock.
+            let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Job { file, reply }) = job else { return };
+            if !self.stopped.load(Ordering::Relaxed) {
+                // Nobody takes the content of a stream that was dropped meanwhile.
+                let _ = reply.send(self.fetch(&file));
+            }
+        }
+    }
+
+    fn fetch(&self, file: &DayFile) -> Content {
+        if let Some(bytes) = self.cache.as_ref().and_then(|cache| cache.get(file)) {
+            return Ok(bytes);
+        }
+        let bytes = self.store.get(&file.key)?;
+        if bytes.len() as u64 != file.size_bytes {
+            return Err(MarketError::File {
+                file: file.key.clone(),
+                what: format!("listed with {} bytes, read {}", file.size_bytes, bytes.len()),
+                todo: "something writes to it; run again when that is done".into(),
+            });
+        }
+        if let Some(cache) = &self.cache {
+            cache.put(file, &bytes);
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::bar::{Period, Symbol};
+    use chrono::{Days, NaiveDate};
+    use std::sync::atomic::AtomicUsize;
+    use std::time::{Duration, Instant};
+
+    /// Gives each key's bytes back; counts the calls, and how many ran at once.
+    #[derive(Default)]
+    struct Echo {
+        gets: AtomicUsize,
+        running: AtomicUsize,
+        most_running: AtomicUsize,
+    }
+
+    impl Store for Echo {
+        fn place(&self) -> String {
+            "echo".into()
+        }
+
+        fn list(&self, _: &Symbol, _: &Period) -> Result<Vec<DayFile>, MarketError> {
+            Ok(Vec::new())
+        }
+
+        fn symbols(&self) -> Result<Vec<Symbol>, MarketError> {
+            Ok(Vec::new())
+        }
+
+        fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
+            self.gets.fetch_add(1, Ordering::SeqCst);
+            let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_running.fetch_max(running, Ordering::SeqCst);
+            // Later keys answer sooner, so that order is the stream's doing.
+            let wait_ms = 20_u64.saturating_sub(2 * key.parse::<u64>().unwrap_or(0));
+            thread::sleep(Duration::from_millis(wait_ms));
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            if key == "bad" {
+                let (what, todo) = ("no such file".into(), "mend it".into());
+                return Err(MarketError::File { file: key.into(), what, todo });
+            }
+            Ok(key.as_bytes().to_vec())
+        }
+
+        fn put(&self, _: &str, _: &[u8]) -> Result<(), MarketError> {
+            Ok(())
+        }
+    }
+
+    fn files(keys: impl IntoIterator<Item = String>) -> Vec<DayFile> {
+        let start = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
+        let file = |(i, key): (usize, String)| DayFile {
+            date: start + Days::new(i as u64),
+            etag: "1".into(),
+            size_bytes: key.len() as u64,
+            key,
+        };
+        keys.into_iter().enumerate().map(file).collect()
+    }
+
+    fn numbered(n: usize) -> Vec<DayFile> {
+        files((0..n).map(|i| format!("{i:03}")))
+    }
+
+    #[test]
+    fn files_come_in_order_and_several_at_once() {
+        let store = Arc::new(Echo::default());
+        let stream = fetch_days(store.clone(), numbered(40), None, 4, 1 << 20);
+        let keys: Vec<_> = stream.map(|day| day.unwrap()).collect();
+        assert_eq!(keys.len(), 40);
+        for (i, (file, bytes)) in keys.iter().enumerate() {
+            assert_eq!(
+                (file.key.as_str(), bytes.as_slice()),
+                (format!("{i:03}").as_str(), file.key.as_bytes())
+            );
+        }
+        assert_eq!(store.gets.load(Ordering::SeqCst), 40);
+        let most = store.most_running.load(Ordering::SeqCst);
+        assert!((2..=4).contains(&most), "{most} at once");
+    }
+
+    #[test]
+    fn no_more_is_fetched_ahead_than_the_bounds_allow() {
+        for (ahead_bytes, expected) in [(9, 3), (1, 1), (1 << 20, 8)] {
+            let store = Arc::new(Echo::default());
+            let mut stream = fetch_days(store.clone(), numbered(30), None, 2, ahead_bytes);
+            thread::sleep(Duration::from_millis(200));
+            assert_eq!(store.gets.load(Ordering::SeqCst), expected, "{ahead_bytes} bytes");
+            stream.next().unwrap().unwrap();
+            thread::sleep(Duration::from_millis(100));
+            assert_eq!(store.gets.load(Ordering::SeqCst), expected + 1, "{ahead_bytes} bytes");
+            assert_eq!(stream.count(), 29);
+        }
+    }
+
+    #[test]
+    fn the_first_error_comes_in_its_place_and_ends_the_stream() {
+        let store = Arc::new(Echo::default());
+        let keys = ["001", "bad", "003", "004"].map(String::from);
+        let days: Vec<_> = fetch_days(store, files(keys), None, 2, 1 << 20).collect();
+        assert_eq!(days.len(), 2);
+        assert!(days[0].is_ok());
+        assert!(days[1].as_ref().unwrap_err().to_string().starts_with("bad: "));
+    }
+
+    #[test]
+    fn a_file_that_changed_since_it_was_listed_is_an_error() {
+        let mut listed = numbered(1);
+        listed[0].size_bytes = 7;
+        let day = fetch_days(Arc::new(Echo::default()), listed, None, 1, 1 << 20).next().unwrap();
+        let message = day.unwrap_err().to_string();
+        assert!(message.starts_with("000: listed with 7 bytes, read 3; "), "{message}");
+    }
+
+    #[test]
+    fn dropping_the_stream_ends_its_threads() {
+        let store = Arc::new(Echo::default());
+        let mut stream = fetch_days(store.clone(), numbered(200), None, 4, 1 << 20);
+        stream.next().unwrap().unwrap();
+        drop(stream);
+        let begun = store.gets.load(Ordering::SeqCst);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Arc::strong_count(&store) > 1 {
+            assert!(Instant::now() < deadline, "threads still hold the store");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let after = store.gets.load(Ordering::SeqCst) - begun;
+        assert!(after <= 4, "{after} files were begun after the drop");
+    }
+
+    #[test]
+    fn no_files_no_threads_no_days() {
+        let store = Arc::new(Echo::default());
+        assert!(fetch_days(store.clone(), Vec::new(), None, 4, 1).next().is_none());
+        assert_eq!(store.gets.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,242 @@
+//! Day files below a local folder.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use chrono::Datelike;
+
+use super::{DayFile, ROOT, Store, folder_symbol, key_date};
+use crate::market::bar::{Period, Symbol};
+use crate::market::error::MarketError;
+
+/// Day files below `root/stocks_intraday`, or below `root` where that is the folder of the symbols.
+#[derive(Clone, Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+    /// The folder that holds one folder per symbol; stands for `stocks_intraday` in keys.
+    base: PathBuf,
+}
+
+impl LocalStore {
+    /// Errors where `root` is no folder.
+    pub fn open(root: &Path) -> Result<LocalStore, MarketError> {
+        if !root.is_dir() {
+            let what = if root.exists() { "is a file, not a folder" } else { "no such folder" };
+            return Err(MarketError::Store {
+                place: root.display().to_string(),
+                what: what.into(),
+                todo: format!("name the folder that holds {ROOT}/"),
+            });
+        }
+        Ok(LocalStore { root: root.to_path_buf(), base: symbols_folder(root) })
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf, MarketError> {
+        let below = key.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/'));
+        let plain =
+            |path: &str| Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
+        match below {
+            Some(below) if !below.is_empty() && plain(below) => Ok(self.base.join(below)),
+            _ => Err(MarketError::File {
+                file: key.into(),
+                what: "is no key of a day file".into(),
+                todo: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
+            }),
+        }
+    }
+
+    /// Names and paths in a folder; none where there is no such folder.
+    fn entries(&self, folder: &Path) -> Result<Vec<(String, PathBuf)>, MarketError> {
+        let failed = |error| self.failed("cannot be listed", folder, error);
+        let listing = match fs::read_dir(folder) {
+            Ok(listing) => listing,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let mut entries = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(failed)?;
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push((name, entry.path()));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn failed(&self, what: &str, path: &Path, error: std::io::Error) -> MarketError {
+        MarketError::Store {
+            place: path.display().to_string(),
+            what: format!("{what}: {error}"),
+            todo: "check the folder, its permissions and the space left".into(),
+        }
+    }
+}
+
+impl Store for LocalStore {
+    fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn list(&self, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError> {
+        let years = period.start.year()..=period.end.year();
+        let mut files = Vec::new();
+        for (year, year_folder) in self.entries(&self.base.join(symbol.as_str()))? {
+            if !year.parse().is_ok_and(|year: i32| years.contains(&year)) {
+                continue;
+            }
+            for (month, month_folder) in self.entries(&year_folder)? {
+                for (name, path) in self.entries(&month_folder)? {
+                    let key = format!("{ROOT}/{symbol}/{year}/{month}/{name}");
+                    let Some(date) = key_date(symbol, &key).filter(|d| period.contains(*d)) else {
+                        continue;
+                    };
+                    let (etag, size_bytes) =
+                        stamp(&path).map_err(|e| self.failed("cannot be read", &path, e))?;
+                    files.push(DayFile { key, date, etag, size_bytes });
+                }
+            }
+        }
+        files.sort_by_key(|file| file.date);
+        Ok(files)
+    }
+
+    fn symbols(&self) -> Result<Vec<Symbol>, MarketError> {
+        let mut symbols = Vec::new();
+        for (name, folder) in self.entries(&self.base)? {
+            if let Some(symbol) = folder_symbol(&name)
+                && !self.entries(&folder)?.is_empty()
+            {
+                symbols.push(symbol);
+            }
+        }
+        symbols.sort();
+        Ok(symbols)
+    }
+
+    fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
+        let path = self.path(key)?;
+        fs::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => MarketError::File {
+                file: path.display().to_string(),
+                what: "no such file".into(),
+                todo: "check the data folder; the file may have been moved".into(),
+            },
+            _ => self.failed("cannot be read", &path, error),
+        })
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
+        let path = self.path(key)?;
+        write_whole(&path, bytes, true).map_err(|e| self.failed("cannot be written", &path, e))
+    }
+}
+
+/// The folder of the symbol folders, for a user who may have named it or the one above it.
+fn symbols_folder(root: &Path) -> PathBuf {
+    let inner = root.join(ROOT);
+    let is_named_so = || root.canonicalize().is_ok_and(|path| path.ends_with(ROOT));
+    if !inner.is_dir() && (is_named_so() || holds_symbols(root)) {
+        root.to_path_buf()
+    } else {
+        inner
+    }
+}
+
+/// Whether `folder` has a folder `SYMBOL/YYYY`.
+fn holds_symbols(folder: &Path) -> bool {
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect::<Vec<_>>()
+    };
+    let is_year = |name: &String| name.len() == 4 && name.bytes().all(|b| b.is_ascii_digit());
+    names(folder)
+        .iter()
+        .filter(|name| folder_symbol(name).is_some())
+        .any(|name| names(&folder.join(name)).iter().any(is_year))
+}
+
+/// ETag and size: a file changes its size or its modification time whenever it is written.
+fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
+    let meta = fs::metadata(path)?;
+    let modified_ns = match meta.modified()?.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    };
+    Ok((format!("{:x}-{modified_ns}", meta.len()), meta.len()))
+}
+
+/// Writes beside `path` and renames. `durable`: waits until the bytes are on the disk, so that not
+/// even a power cut leaves half a file under the name.
+pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> std::io::Result<()> {
+    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    fs::create_dir_all(folder)?;
+    // `File::create_new`, because tempfile's own way hides the file from other users.
+    let mut file =
+        tempfile::Builder::new().prefix(".part-").make_in(folder, |path| File::create_new(path))?;
+    file.write_all(bytes)?;
+    if durable {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "stocks_intraday/AAPL/2020/01/AAPL_2020-01-03.parquet";
+
+    #[test]
+    fn the_symbols_folder_is_found_whichever_folder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let above = dir.path().join("above");
+        let plain = dir.path().join("plain");
+        for folder in [above.join(ROOT).join("AAPL/2020/01"), plain.join("AAPL/2020/01")] {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("AAPL_2020-01-03.parquet"), b"day").unwrap();
+        }
+        for root in [above.clone(), above.join(ROOT), plain] {
+            let store = LocalStore::open(&root).unwrap();
+            assert_eq!(store.symbols().unwrap(), ["AAPL".parse().unwrap()], "{root:?}");
+            assert_eq!(store.get(KEY).unwrap(), b"day", "{root:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_and_a_file_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = LocalStore::open(&dir.path().join("nowhere")).unwrap_err().to_string();
+        assert!(missing.contains("nowhere: no such folder; "), "{missing}");
+        fs::write(dir.path().join("file"), b"").unwrap();
+        let file = LocalStore::open(&dir.path().join("file")).unwrap_err().to_string();
+        assert!(file.contains("is a file, not a folder"), "{file}");
+    }
+
+    #[test]
+    fn keys_cannot_leave_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        for key in ["stocks_intraday/../secret", "/etc/passwd", "stocks_intraday/", "other/AAPL"] {
+            assert!(store.get(key).unwrap_err().to_string().contains("is no key"), "{key}");
+            assert!(store.put(key, b"x").is_err(), "{key}");
+        }
+        assert!(!dir.path().join("secret").exists());
+    }
+
+    #[test]
+    fn put_leaves_nothing_beside_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        store.put(KEY, b"one").unwrap();
+        store.put(KEY, b"two").unwrap();
+        let folder = dir.path().join("stocks_intraday/AAPL/2020/01");
+        let names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["AAPL_2020-01-03.parquet"]);
+        assert_eq!(store.get(KEY).unwrap(), b"two");
+    }
+}

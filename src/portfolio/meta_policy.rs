@@ -1,0 +1,168 @@
+//! Who trades with how much. Every stock is traded by the shared DQN; capital is dealt so that every stock carries
+//! the same risk, under a cap.
+
+use std::collections::VecDeque;
+
+use crate::config::PortfolioConfig;
+use crate::market::calendar::new_york_date;
+use crate::market::panel::MarketView;
+
+/// A volatility below this (per bar) is taken for a stock that did not trade.
+const LEAST_STD: f64 = 1e-7;
+
+/// Sums over one session and stock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Session {
+    squares: f64,
+    bars: u32,
+}
+
+/// Capital by equal risk: proportional to 1 / volatility over the past sessions (Maillard, Roncalli and Teiletche 2010,
+/// for equal correlations), each at most `name_limit`, together at most `gross_limit`. Fed bar by bar, so that an
+/// allocation can only know the past. It changes at the first bar of a session.
+#[derive(Clone, Debug)]
+pub struct EqualRisk {
+    stocks: usize,
+    sessions_kept: usize,
+    name_limit: f64,
+    gross_limit: f64,
+    /// Past sessions, `[session][stock]`.
+    past: VecDeque<Vec<Session>>,
+    today: Vec<Session>,
+    date: Option<chrono::NaiveDate>,
+    last_close: Vec<f64>,
+    capital: Vec<f64>,
+}
+
+impl EqualRisk {
+    pub fn new(stocks: usize, config: &PortfolioConfig) -> EqualRisk {
+        let name_limit = config.name_limit_of(stocks);
+        EqualRisk {
+            stocks,
+            sessions_kept: config.risk_sessions,
+            name_limit,
+            gross_limit: config.gross_limit,
+            past: VecDeque::new(),
+            today: vec![Session::default(); stocks],
+            date: None,
+            last_close: vec![f64::NAN; stocks],
+            capital: capped(&vec![1.0; stocks], name_limit, config.gross_limit),
+        }
+    }
+
+    /// One that has seen the sessions before `view`, but not `view` itself.
+    pub fn warmed_up(view: &MarketView<'_>, stocks: usize, config: &PortfolioConfig) -> EqualRisk {
+        let mut allocation = EqualRisk::new(stocks, config);
+        let mut dates = 0;
+        let mut date = None;
+        let mut bars_back = 0;
+        while let Some(earlier) = view.back(bars_back + 1) {
+            let day = new_york_date(earlier.end_s());
+            if date != Some(day) {
+                date = Some(day);
+                dates += 1;
+                if dates > config.risk_sessions {
+                    break;
+                }
+            }
+            bars_back += 1;
+        }
+        for back in (1..=bars_back).rev() {
+            if let Some(earlier) = view.back(back) {
+                allocation.observe(&earlier);
+            }
+        }
+        allocation
+    }
+
+    /// Takes in the bar that has just closed.
+    pub fn observe(&mut self, view: &MarketView<'_>) {
+        let date = new_york_date(view.end_s());
+        if self.date.is_some_and(|last| last != date) {
+            let session = std::mem::replace(&mut self.today, vec![Session::default(); self.stocks]);
+            self.past.push_back(session);
+            if self.past.len() > self.sessions_kept {
+                self.past.pop_front();
+            }
+            self.allocate();
+        }
+        self.date = Some(date);
+        for stock in 0..self.stocks {
+            let close = view.bar(stock).close;
+            let change = close / self.last_close[stock] - 1.0;
+            if change.is_finite() {
+                self.today[stock].squares += change * change;
+                self.today[stock].bars += 1;
+            }
+            self.last_close[stock] = close;
+        }
+    }
+
+    /// Fraction of equity that each stock may be traded with, `[stock]`.
+    pub fn capital(&self) -> &[f64] {
+        &self.capital
+    }
+
+    fn allocate(&mut self) {
+        let mut inverse = Vec::with_capacity(self.stocks);
+        for stock in 0..self.stocks {
+            let squares: f64 = self.past.iter().map(|session| session[stock].squares).sum();
+            let bars: u32 = self.past.iter().map(|session| session[stock].bars).sum();
+            let std = (squares / f64::from(bars.max(1))).sqrt();
+            inverse.push(if std > LEAST_STD { 1.0 / std } else { 0.0 });
+        }
+        self.capital = capped(&inverse, self.name_limit, self.gross_limit);
+    }
+}
+
+/// Shares proportional to `scores` that together make `total`, none above `cap`: what is cut off one goes to the
+/// others in proportion, as long as there is room.
+fn capped(scores: &[f64], cap: f64, total: f64) -> Vec<f64> {
+    let mut shares = vec![0.0; scores.len()];
+    let mut is_capped = vec![false; scores.len()];
+    loop {
+        let free: f64 = scores.iter().zip(&is_capped).filter(|(_, c)| !**c).map(|(s, _)| s).sum();
+        let taken = is_capped.iter().filter(|c| **c).count() as f64 * cap;
+        if free <= 0.0 {
+            break;
+        }
+        let scale = (total - taken).max(0.0) / free;
+        let mut newly_capped = false;
+        for (i, score) in scores.iter().enumerate() {
+            if !is_capped[i] {
+                shares[i] = (score * scale).min(cap);
+                if score * scale > cap {
+                    is_capped[i] = true;
+                    newly_capped = true;
+                }
+            }
+        }
+        if !newly_capped {
+            break;
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: &[f64], b: &[f64]) {
+        assert_eq!(a.len(), b.len());
+        for (x, y) in a.iter().zip(b) {
+            assert!((x - y).abs() < 1e-12, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn capital_is_proportional_until_the_cap_and_the_rest_is_dealt_again() {
+        close(&capped(&[1.0, 1.0, 2.0], 1.0, 1.0), &[0.25, 0.25, 0.5]);
+        close(&capped(&[1.0, 1.0, 2.0], 0.4, 1.0), &[0.3, 0.3, 0.4]);
+        // 6/8 is over the cap; then 1/2 of the remaining 0.6 is over none.
+        close(&capped(&[6.0, 1.0, 1.0], 0.4, 1.0), &[0.4, 0.3, 0.3]);
+        close(&capped(&[1.0, 1.0], 0.3, 1.0), &[0.3, 0.3]);
+        close(&capped(&[0.0, 1.0], 0.6, 1.0), &[0.0, 0.6]);
+        close(&capped(&[0.0, 0.0], 0.6, 1.0), &[0.0, 0.0]);
+    }
+}

@@ -1,0 +1,176 @@
+//! A made-up run for the tests of this layer: a random walk, traded at random.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::config::RunConfig;
+use crate::eval::metrics::{Course, Metrics};
+use crate::market::Symbol;
+
+use super::html::Report;
+use super::{MetricsLine, Relationships, RunSummary};
+
+pub(super) struct ExampleRun {
+    pub(super) config: RunConfig,
+    pub(super) run: RunSummary,
+    pub(super) eval: Metrics,
+    pub(super) benchmark: Metrics,
+    pub(super) course: Course,
+    pub(super) benchmark_equity: Vec<f64>,
+    pub(super) lines: Vec<MetricsLine>,
+    pub(super) relationships: Relationships,
+}
+
+impl ExampleRun {
+    pub(super) fn report<'a>(&'a self, notices: &'a [String]) -> Report<'a> {
+        Report {
+            config: &self.config,
+            run: &self.run,
+            eval: &self.eval,
+            benchmark: &self.benchmark,
+            course: &self.course,
+            benchmark_equity: &self.benchmark_equity,
+            lines: &self.lines,
+            relationships: &self.relationships,
+            notices,
+        }
+    }
+}
+
+const SYMBOLS: [&str; 5] = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
+const CASH: f64 = 1_000_000.0;
+
+/// `stocks` of up to five real symbols (more get invented ones) over `bars` hourly bars of 2020,
+/// seven a day.
+pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let symbols: Vec<Symbol> = (0..stocks)
+        .map(|i| SYMBOLS.get(i).map_or(format!("X{i}"), |s| s.to_string()).parse().unwrap())
+        .collect();
+    let config = RunConfig { stocks: symbols.clone(), ..RunConfig::default() };
+    let (course, benchmark_equity) = walk(&mut rng, symbols.clone(), bars);
+    ExampleRun {
+        run: RunSummary {
+            seed: 1,
+            stocks: symbols.clone(),
+            env_steps: 1_965_600,
+            gradient_steps: 7_480,
+            wall_s: 151.25,
+            env_steps_per_s: 12_995.7,
+        },
+        eval: metrics(&course.equity, 6.4, 4_312),
+        benchmark: metrics(&benchmark_equity, 0.004, stocks as u64),
+        course,
+        benchmark_equity,
+        lines: learning(&mut rng, 240),
+        relationships: relationships(&mut rng, symbols),
+        config,
+    }
+}
+
+fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<f64>) {
+    let n = stocks.len();
+    let mut course = Course {
+        stocks,
+        end_s: Vec::new(),
+        equity: Vec::new(),
+        cash: Vec::new(),
+        reward: Vec::new(),
+        turnover: Vec::new(),
+        trades: Vec::new(),
+        drawdown: Vec::new(),
+        position: Vec::new(),
+        price: Vec::new(),
+    };
+    let mut benchmark = Vec::new();
+    let mut price = vec![100.0; n];
+    let mut position = vec![0.0; n];
+    let (mut cash, mut peak) = (CASH, CASH);
+    for t in 0..bars {
+        let last = course.equity.last().copied().unwrap_or(CASH);
+        let mut traded = 0.0;
+        if t > 0 {
+            let market = rng.random_range(-0.004..0.0041);
+            for price in &mut price {
+                *price *= 1.0 + market + rng.random_range(-0.003..0.003);
+            }
+            let i = rng.random_range(0..n);
+            let wanted =
+                (rng.random_range(-1_i32..=2) as f64) * (last / n as f64 / price[i]).floor();
+            traded = (wanted - position[i]).abs() * price[i];
+            cash -= (wanted - position[i]) * price[i] + 1e-4 * traded;
+            position[i] = wanted;
+        }
+        let equity = cash + position.iter().zip(&price).map(|(q, p)| q * p).sum::<f64>();
+        peak = peak.max(equity);
+        // 2020-01-02 15:30 UTC, then seven bars on each weekday.
+        let (day, bar) = ((t / 7) as i64, (t % 7) as i64);
+        course.end_s.push(1_577_979_000 + 86_400 * (day + 2 * ((day + 3) / 5)) + 3_600 * bar);
+        course.equity.push(equity);
+        course.cash.push(cash);
+        course.reward.push(equity / last - 1.0);
+        course.turnover.push(traded / last);
+        course.trades.push(u32::from(traded > 0.0));
+        course.drawdown.push(equity / peak - 1.0);
+        course.position.extend(&position);
+        course.price.extend(&price);
+        benchmark.push(CASH * price.iter().sum::<f64>() / (100.0 * n as f64));
+    }
+    (course, benchmark)
+}
+
+fn metrics(equity: &[f64], turnover: f64, trades: u64) -> Metrics {
+    let mut peak = equity[0];
+    let mut max_drawdown = 0.0_f64;
+    for value in equity {
+        peak = peak.max(*value);
+        max_drawdown = max_drawdown.min(value / peak - 1.0);
+    }
+    let portfolio_return = equity[equity.len() - 1] / equity[0] - 1.0;
+    Metrics {
+        total_reward: (1.0 + portfolio_return).ln(),
+        portfolio_return,
+        sharpe: Some(portfolio_return / 0.2),
+        sortino: Some(portfolio_return / 0.14),
+        calmar: (max_drawdown < 0.0).then(|| portfolio_return / -max_drawdown),
+        max_drawdown,
+        volatility: Some(0.2),
+        turnover,
+        trades,
+        exposure: 0.62,
+    }
+}
+
+fn learning(rng: &mut ChaCha8Rng, intervals: u64) -> Vec<MetricsLine> {
+    let line = |i: u64, noise: f64| {
+        let progress = i as f64 / intervals as f64;
+        MetricsLine {
+            episode: 1 + (10 * i / intervals) as u32,
+            env_steps: 8_190 * (i + 1),
+            gradient_steps: 31 * i,
+            env_steps_per_s: 13_000.0,
+            loss: (i > 3).then(|| 2e-5 * ((-3.0 * progress).exp() + 0.3 + 0.2 * noise)),
+            mean_q: (i > 3).then_some(0.004 * progress.sqrt() + 2e-4 * noise),
+            epsilon: 0.1,
+            reward: 1e-5 * (2.0 * progress - 1.0 + 1.5 * noise),
+        }
+    };
+    (0..intervals).map(|i| line(i, rng.random_range(-1.0..1.0))).collect()
+}
+
+fn relationships(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>) -> Relationships {
+    let n = stocks.len();
+    let mut attention = Vec::new();
+    let mut correlation = vec![vec![Some(1.0); n]; n];
+    for i in 0..n {
+        let weight: Vec<f64> = (0..n).map(|_| rng.random_range(0.1..1.0)).collect();
+        let sum: f64 = weight.iter().sum();
+        attention.push(weight.iter().map(|w| Some(w / sum)).collect());
+        for j in 0..i {
+            let value = Some(rng.random_range(-0.2..0.9));
+            correlation[i][j] = value;
+            correlation[j][i] = value;
+        }
+    }
+    Relationships { stocks, attention, correlation }
+}

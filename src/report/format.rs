@@ -1,0 +1,75 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// `0.1234` as `12.3%`.
+pub(super) fn percent(fraction: f64) -> String {
+    format!("{:.1}%", without_negative_zero(100.0 * fraction, 1))
+}
+
+/// `0.1234` as `+12.3%`.
+pub(super) fn signed_percent(fraction: f64) -> String {
+    let percent = without_negative_zero(100.0 * fraction, 1);
+    if percent == 0.0 { "0.0%".into() } else { format!("{percent:+.1}%") }
+}
+
+/// Two decimals.
+pub(super) fn ratio(value: f64) -> String {
+    format!("{:.2}", without_negative_zero(value, 2))
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
+
+/// Three significant digits, with an exponent outside 0.0001 to 100,000.
+pub(super) fn significant(value: f64) -> String {
+    let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    if !value.is_finite() || !(-4.0..5.0).contains(&exponent) {
+        return format!("{value:.2e}");
+    }
+    format!("{value:.*}", (2.0 - exponent).max(0.0) as usize)
+}
+
+/// The two largest units: `2 h 05 min`, `3 min 20 s`, `12 s`.
+pub(super) fn duration(span: Duration) -> String {
+    let seconds = span.as_secs_f64().round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {:02} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {:02} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// Zero where `value` would be shown as -0 with so many decimals.
+fn without_negative_zero(value: f64, decimals: i32) -> f64 {
+    if (value * 10_f64.powi(decimals)).abs() < 0.5 { 0.0 } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_well() {
+        assert_eq!([percent(0.1234), percent(-0.00001)], ["12.3%", "0.0%"]);
+        let signed = [signed_percent(0.5), signed_percent(-0.0126), signed_percent(-0.0001)];
+        assert_eq!(signed, ["+50.0%", "-1.3%", "0.0%"]);
+        assert_eq!([ratio(-1.236), ratio(-0.001)], ["-1.24", "0.00"]);
+        assert_eq!([count(0), count(999), count(1_234_567)], ["0", "999", "1,234,567"]);
+        let numbers = [12_345.6, -0.001234, 1.5e-6, 2.0e7, 0.0].map(significant);
+        assert_eq!(numbers, ["12346", "-0.00123", "1.50e-6", "2.00e7", "0.00"]);
+        let spans = [0.4, 59.4, 200.0, 7_530.0, 180_000.0];
+        let said = spans.map(|s| duration(Duration::from_secs_f64(s)));
+        assert_eq!(said, ["0 s", "59 s", "3 min 20 s", "2 h 05 min", "2 d 02 h"]);
+    }
+}

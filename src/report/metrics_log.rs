@@ -1,0 +1,91 @@
+//! `metrics.jsonl`: one JSON object per line and interval, as `pandas.read_json(path, lines=True)`
+//! reads it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{ReportError, ResultsFolder};
+
+/// What is known at the end of an interval of training. The fields stand in the file in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricsLine {
+    /// From 1.
+    pub episode: u32,
+    /// Bars stepped, summed over lanes and stocks, since the run began.
+    pub env_steps: u64,
+    pub gradient_steps: u64,
+    /// Over this interval.
+    pub env_steps_per_s: f64,
+    /// Mean over this interval's gradient steps; None where there was none.
+    pub loss: Option<f64>,
+    /// Mean Q-value of the sampled transitions' actions; None where nothing was sampled.
+    pub mean_q: Option<f64>,
+    /// Mean over the actors.
+    pub epsilon: f64,
+    /// Mean over this interval's bars and lanes of the portfolio's return per bar, each stock's by its capital.
+    pub reward: f64,
+}
+
+/// Appends lines; each reaches the operating system in one write, so a killed run leaves whole
+/// lines.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    pub const NAME: &str = "metrics.jsonl";
+
+    pub fn create(folder: &ResultsFolder) -> Result<MetricsLog, ReportError> {
+        let path = folder.path(MetricsLog::NAME);
+        match File::create(&path) {
+            Ok(file) => Ok(MetricsLog { path, file }),
+            Err(cause) => Err(ReportError::new(path, "cannot make", cause)),
+        }
+    }
+
+    pub fn append(&mut self, line: &MetricsLine) -> Result<(), ReportError> {
+        let written = serde_json::to_string(line)
+            .map_err(io::Error::from)
+            .and_then(|text| self.file.write_all(format!("{text}\n").as_bytes()));
+        written.map_err(|cause| ReportError::new(&self.path, "cannot append", cause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_fields_in_order_and_null_for_undefined() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = ResultsFolder::create(place.path()).unwrap();
+        let mut log = MetricsLog::create(&folder).unwrap();
+        let first = MetricsLine {
+            episode: 1,
+            env_steps: 2_048,
+            gradient_steps: 0,
+            env_steps_per_s: 1_000.5,
+            loss: None,
+            mean_q: None,
+            epsilon: 0.4,
+            reward: -0.25,
+        };
+        let second = MetricsLine { loss: Some(0.1), mean_q: Some(f64::NAN), ..first.clone() };
+        log.append(&first).unwrap();
+        let seen_at_once = std::fs::read_to_string(folder.path("metrics.jsonl")).unwrap();
+        log.append(&second).unwrap();
+        let text = std::fs::read_to_string(folder.path("metrics.jsonl")).unwrap();
+        let expected = "{\"episode\":1,\"env_steps\":2048,\"gradient_steps\":0,\
+            \"env_steps_per_s\":1000.5,\"loss\":null,\"mean_q\":null,\"epsilon\":0.4,\
+            \"reward\":-0.25}\n";
+        assert_eq!(seen_at_once, expected);
+        assert_eq!(text, format!("{expected}{}", expected.replacen("null", "0.1", 1)));
+        let back: MetricsLine = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(back, first);
+    }
+}

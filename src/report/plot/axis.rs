@@ -1,0 +1,292 @@
+//! Axes with ticks at round numbers and at the starts of months, weeks or days.
+
+use std::ops::Range;
+
+use chrono::{Datelike, NaiveDateTime, Timelike};
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::{Area, Drawn, GRID, INK, MUTED, line, text_style, units};
+use crate::report::new_york::NewYorkClock;
+
+#[derive(Clone)]
+pub(super) struct Axis {
+    /// Never empty.
+    pub(super) range: Range<f64>,
+    /// Where, and what stands there.
+    pub(super) ticks: Vec<(f64, String)>,
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (start, end): (i32, i32)) -> i32 {
+        let fraction = (value - self.range.start) / (self.range.end - self.range.start);
+        start + (f64::from(end - start) * fraction).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() {
+            return Vec::new();
+        }
+        self.ticks.iter().map(|(at, _)| *at).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        let tick = self.ticks.iter().find(|(at, _)| at == value);
+        tick.map_or(String::new(), |(_, text)| text.clone())
+    }
+}
+
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+
+/// Pixels left of, above and below a chart, for its labels and title.
+pub(super) const LEFT: u32 = 62;
+pub(super) const TITLE: u32 = 34;
+const BOTTOM: u32 = 26;
+const RIGHT: u32 = 14;
+
+/// Title, grid and labels; the caller adds the curves.
+pub(super) fn chart<'a, 'b>(
+    area: &'a Area<'b>,
+    title: &str,
+    x: &Axis,
+    y: &Axis,
+) -> Drawn<Chart<'a, 'b>> {
+    let style = text_style(13.0, INK, HPos::Left, VPos::Center);
+    area.draw_text(title, &style, (units(0), units(TITLE / 2 - 3)))?;
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(units(TITLE))
+        .margin_right(units(RIGHT))
+        .set_label_area_size(LabelAreaPosition::Left, units(LEFT))
+        .set_label_area_size(LabelAreaPosition::Bottom, units(BOTTOM))
+        .build_cartesian_2d(x.clone(), y.clone())?;
+    let labels = text_style(11.5, MUTED, HPos::Left, VPos::Top);
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .bold_line_style(line(GRID, 10))
+        .light_line_style(TRANSPARENT)
+        .axis_style(line(GRID, 10))
+        .set_all_tick_mark_size(units(4))
+        .x_label_style(labels.clone())
+        .y_label_style(labels)
+        .draw()?;
+    Ok(chart)
+}
+
+impl Axis {
+    /// Around `values` with a margin of 4 % and about `count` ticks at 1, 2 or 5 times a power of
+    /// ten.
+    pub(super) fn around(
+        values: impl Iterator<Item = f64>,
+        count: usize,
+        label: impl Fn(f64, f64) -> String,
+    ) -> Axis {
+        let (low, high) = values
+            .filter(|value| value.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = match high - low {
+            span if span > 0.0 => (low - 0.04 * span, high + 0.04 * span),
+            span if span == 0.0 && low != 0.0 => (low - 0.5 * low.abs(), high + 0.5 * low.abs()),
+            _ => (-1.0, 1.0),
+        };
+        Axis::between(low..high, count, label)
+    }
+
+    /// `label` gets a tick's value and the distance between ticks.
+    pub(super) fn between(
+        range: Range<f64>,
+        count: usize,
+        label: impl Fn(f64, f64) -> String,
+    ) -> Axis {
+        let step = round_step((range.end - range.start) / count as f64);
+        let first = (range.start / step).ceil() as i64;
+        let last = (range.end / step).floor() as i64;
+        let ticks = (first..=last).map(|k| k as f64 * step);
+        let ticks = ticks.map(|value| (value, label(value, step))).collect();
+        Axis { range, ticks }
+    }
+
+    /// The bars by their number, labelled by New York dates: nights and weekends take no room.
+    pub(super) fn bars(end_s: &[i64]) -> Axis {
+        let last = end_s.len().saturating_sub(1).max(1) as f64;
+        Axis { range: 0.0..last, ticks: date_ticks(end_s) }
+    }
+}
+
+/// A plain number with as many decimals as ticks `step` apart need; thousands and millions as k and
+/// M.
+pub(super) fn number(value: f64, step: f64) -> String {
+    let largest = value.abs().max(step);
+    let (unit, suffix) = match largest {
+        v if v >= 1e9 => (1e9, "G"),
+        v if v >= 1e6 => (1e6, "M"),
+        v if v >= 1e4 => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    if value == 0.0 {
+        return "0".into();
+    }
+    if step < 1e-4 {
+        return format!("{value:.1e}").replace(".0e", "e");
+    }
+    format!("{:.*}{suffix}", decimals(step / unit), value / unit)
+}
+
+/// A fraction as percent with its sign.
+pub(super) fn signed_percent(value: f64, step: f64) -> String {
+    if value == 0.0 {
+        "0%".into()
+    } else {
+        format!("{:+.*}%", decimals(100.0 * step), 100.0 * value)
+    }
+}
+
+fn decimals(step: f64) -> usize {
+    (-(step * 1.000_001).log10().floor()).max(0.0) as usize
+}
+
+/// 1, 2 or 5 times a power of ten, the nearest one not below `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10_f64.powf(least.log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least * 0.999_999);
+    factor.unwrap_or(10.0) * power
+}
+
+/// More labels than this would crowd the axis.
+const MAX_DATES: usize = 13;
+
+/// From coarse to fine; the finest with few enough labels is taken.
+#[derive(Clone, Copy)]
+enum Level {
+    Year,
+    Quarter,
+    Month,
+    Week,
+    Day,
+    Hour,
+}
+
+impl Level {
+    /// Equal for bars between the same two ticks.
+    fn key(self, time: NaiveDateTime) -> (i32, u32) {
+        let months = time.year() * 12 + time.month0() as i32;
+        let day = time.num_days_from_ce();
+        match self {
+            Level::Year => (time.year(), 0),
+            Level::Quarter => (months.div_euclid(3), 0),
+            Level::Month => (months, 0),
+            Level::Week => ((day - 1).div_euclid(7), 0),
+            Level::Day => (day, 0),
+            Level::Hour => (day, time.hour()),
+        }
+    }
+
+    /// The year stands on the first label and where it changes.
+    fn label(self, time: NaiveDateTime, new_year: bool) -> String {
+        let format = match self {
+            Level::Year => "%Y",
+            Level::Quarter | Level::Month if new_year => "%b %Y",
+            Level::Quarter | Level::Month => "%b",
+            Level::Week | Level::Day if new_year => "%-d %b %Y",
+            Level::Week | Level::Day => "%-d %b",
+            Level::Hour => "%H:%M",
+        };
+        time.format(format).to_string()
+    }
+}
+
+fn date_ticks(end_s: &[i64]) -> Vec<(f64, String)> {
+    let mut clock = NewYorkClock::new();
+    let times: Vec<NaiveDateTime> = end_s.iter().map(|&s| clock.local(s)).collect();
+    let starts = |level: Level| -> Vec<usize> {
+        let begins = |i: &usize| *i == 0 || level.key(times[*i]) != level.key(times[*i - 1]);
+        (0..times.len()).filter(begins).collect()
+    };
+    let levels = [Level::Hour, Level::Day, Level::Week, Level::Month, Level::Quarter, Level::Year];
+    let fits = |level: &Level| starts(*level).len() <= MAX_DATES;
+    let level = levels.into_iter().find(fits).unwrap_or(Level::Year);
+
+    let mut at = starts(level);
+    let gap = times.len() / MAX_DATES;
+    let crowded = |from: usize, to: usize| ((to - from) as f64) < 0.7 * gap as f64;
+    if (2..=MAX_DATES).contains(&at.len()) && crowded(0, at[1]) {
+        // The first stretch is a fragment, such as the last days of a month.
+        at.remove(0);
+    }
+    let mut ticks = Vec::new();
+    let mut last: Option<usize> = None;
+    for i in at {
+        if last.is_some_and(|last| crowded(last, i)) {
+            continue;
+        }
+        let new_year = last.is_none_or(|last| times[last].year() != times[i].year());
+        ticks.push((i as f64, level.label(times[i], new_year)));
+        last = Some(i);
+    }
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{Days, NaiveDate};
+
+    fn texts(ticks: &[(f64, String)]) -> Vec<&str> {
+        ticks.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let axis = Axis::around([-0.031, 0.118].into_iter(), 5, signed_percent);
+        assert_eq!(texts(&axis.ticks), ["0%", "+5%", "+10%"]);
+        let axis = Axis::around([0.0, 1_965_600.0].into_iter(), 4, number);
+        assert_eq!(texts(&axis.ticks), ["0", "1M", "2M"]);
+        let axis = Axis::around([1e-6, 7e-6].into_iter(), 4, number);
+        assert_eq!(texts(&axis.ticks), ["2e-6", "4e-6", "6e-6"]);
+        let axis = Axis::around([0.0021, 0.0032].into_iter(), 4, number);
+        assert_eq!(texts(&axis.ticks), ["0.0025", "0.0030"]);
+        let axis = Axis::between(0.0..45_000.0, 4, number);
+        assert_eq!(texts(&axis.ticks), ["0", "20k", "40k"]);
+    }
+
+    #[test]
+    fn flat_or_empty_values_still_make_an_axis() {
+        for values in [vec![], vec![0.0], vec![3.0, 3.0], vec![f64::NAN]] {
+            let axis = Axis::around(values.into_iter(), 4, number);
+            assert!(axis.range.start < axis.range.end && axis.ticks.len() > 1, "{:?}", axis.range);
+        }
+    }
+
+    /// Bars at 15:00 UTC on `days` days in a row from a date on.
+    fn daily(year: i32, month: u32, day: u32, days: u64) -> Vec<i64> {
+        let first =
+            NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(15, 0, 0).unwrap();
+        (0..days).map(|d| (first + Days::new(d)).and_utc().timestamp()).collect()
+    }
+
+    #[test]
+    fn dates_suit_the_length_of_the_period() {
+        let year = date_ticks(&daily(2020, 1, 2, 365));
+        let months = [
+            "Jan 2020", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        assert_eq!(texts(&year), months);
+        assert_eq!(year[1].0, 30.0, "1 February is 30 days after 2 January");
+        let from_late_month = date_ticks(&daily(2019, 11, 28, 120));
+        assert_eq!(texts(&from_late_month), ["Dec 2019", "Jan 2020", "Feb", "Mar"]);
+        let weeks = date_ticks(&daily(2024, 3, 1, 31));
+        assert_eq!(texts(&weeks), ["1 Mar 2024", "4 Mar", "11 Mar", "18 Mar", "25 Mar"]);
+        let decades = date_ticks(&daily(2000, 1, 1, 8_000));
+        assert!(texts(&decades).len() <= MAX_DATES && texts(&decades).contains(&"2004"));
+    }
+}

@@ -1,0 +1,113 @@
+//! `portfolio_ep{episode}.csv`: an evaluation bar by bar.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use crate::eval::metrics::Course;
+
+use super::folder::{ReportError, ResultsFolder};
+use super::new_york::NewYorkClock;
+
+/// Writes the course of the evaluation after `episode`, beside the equity of the benchmark over the
+/// same bars.
+pub fn write(
+    folder: &ResultsFolder,
+    episode: u32,
+    course: &Course,
+    benchmark_equity: &[f64],
+) -> Result<PathBuf, ReportError> {
+    let name = format!("portfolio_ep{episode}.csv");
+    folder.write_whole(&name, csv(course, benchmark_equity).as_bytes())
+}
+
+/// One row per bar. Numbers stand in the shortest form that reads back as the same f64, so that
+/// cash + sum of position x price = equity holds in the file as well as in memory.
+pub fn csv(course: &Course, benchmark_equity: &[f64]) -> String {
+    let bars = course.end_s.len();
+    let stocks = course.stocks.len();
+    assert_eq!(benchmark_equity.len(), bars, "the benchmark covers the same bars");
+    assert_eq!(course.position.len(), bars * stocks, "positions are [time, stock]");
+    assert_eq!(course.price.len(), bars * stocks, "prices are [time, stock]");
+
+    let mut text = String::with_capacity((bars + 1) * (100 + 40 * stocks));
+    text.push_str("timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity");
+    for symbol in &course.stocks {
+        // Writing to a String does not fail.
+        let _ = write!(text, ",{symbol}_position,{symbol}_price");
+    }
+    text.push('\n');
+    let mut clock = NewYorkClock::new();
+    for t in 0..bars {
+        clock.push_iso(&mut text, course.end_s[t]);
+        push_number(&mut text, course.equity[t]);
+        push_number(&mut text, course.cash[t]);
+        push_number(&mut text, course.reward[t]);
+        push_number(&mut text, course.turnover[t]);
+        push_number(&mut text, course.drawdown[t]);
+        push_number(&mut text, benchmark_equity[t]);
+        for cell in t * stocks..(t + 1) * stocks {
+            push_number(&mut text, course.position[cell]);
+            push_number(&mut text, course.price[cell]);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A comma and the number; nothing after the comma where it is not finite, as before a stock's
+/// first bar.
+fn push_number(text: &mut String, value: f64) {
+    text.push(',');
+    if value.is_finite() {
+        // Adding zero turns -0 into 0. Writing to a String does not fail.
+        let _ = write!(text, "{}", value + 0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn header_and_rows_are_as_promised() {
+        let course = Course {
+            stocks: vec!["BRK.B".parse().unwrap(), "AAPL".parse().unwrap()],
+            end_s: vec![1_577_975_460, 1_593_610_200],
+            equity: vec![1000.0, 1010.5],
+            cash: vec![1000.0, 810.4],
+            reward: vec![0.0, 0.0105],
+            turnover: vec![0.0, 0.2],
+            trades: vec![0, 1],
+            drawdown: vec![0.0, -0.0],
+            position: vec![0.0, 0.0, 2.0, 0.0],
+            price: vec![f64::NAN, 5.0, 100.05, 5.25],
+        };
+        let expected = "\
+timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity,\
+BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
+2020-01-02T09:31:00-05:00,1000,1000,0,0,0,1000,0,,0,5
+2020-07-01T09:30:00-04:00,1010.5,810.4,0.0105,0.2,0,999.5,2,100.05,0,5.25
+";
+        assert_eq!(csv(&course, &[1000.0, 999.5]), expected);
+    }
+
+    #[test]
+    fn the_file_adds_up_and_reads_back_exactly() {
+        let example = example::run(3, 500);
+        let place = tempfile::tempdir().unwrap();
+        let folder = ResultsFolder::create(place.path()).unwrap();
+        let path = write(&folder, 7, &example.course, &example.benchmark_equity).unwrap();
+        assert_eq!(path, place.path().join("portfolio_ep7.csv"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count(), 501);
+        for (t, row) in text.lines().skip(1).enumerate() {
+            let cells: Vec<f64> =
+                row.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
+            let held: f64 = cells[6..].chunks(2).map(|pair| pair[0] * pair[1]).sum();
+            assert_eq!(cells[0], example.course.equity[t]);
+            assert_eq!(cells[5], example.benchmark_equity[t]);
+            assert!((cells[1] + held - cells[0]).abs() < 0.005, "row {t}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the program says on standard output when it is done: the figures, then where the files are.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::eval::metrics::Metrics;
+
+use super::format::{count, percent, ratio, signed_percent};
+
+const COLUMNS: [&str; 9] = [
+    "",
+    "return",
+    "Sharpe",
+    "Sortino",
+    "max drawdown",
+    "volatility",
+    "turnover/day",
+    "trades",
+    "exposure",
+];
+
+/// The agent beside buy-and-hold, aligned, at most 100 columns wide; an undefined value is `-`.
+/// Then the paths.
+pub fn closing<P: AsRef<Path>>(eval: &Metrics, benchmark: &Metrics, written: &[P]) -> String {
+    let rows = [COLUMNS.map(String::from), row("agent", eval), row("buy-and-hold", benchmark)];
+    let mut width = [0; COLUMNS.len()];
+    for (column, width) in width.iter_mut().enumerate() {
+        *width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    }
+    let mut text = String::new();
+    for row in &rows {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{:<1$}", row[0], width[0]);
+        for (cell, width) in row.iter().zip(&width).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    if !written.is_empty() {
+        text.push_str("\nwritten:\n");
+    }
+    for path in written {
+        let _ = writeln!(text, "  {}", path.as_ref().display());
+    }
+    text
+}
+
+fn row(name: &str, metrics: &Metrics) -> [String; COLUMNS.len()] {
+    let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or("-".into(), show);
+    [
+        name.into(),
+        signed_percent(metrics.portfolio_return),
+        or_dash(metrics.sharpe, ratio),
+        or_dash(metrics.sortino, ratio),
+        percent(metrics.max_drawdown),
+        or_dash(metrics.volatility, percent),
+        ratio(metrics.turnover),
+        count(metrics.trades),
+        percent(metrics.exposure),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_align_and_undefined_is_a_dash() {
+        let agent = Metrics {
+            total_reward: 0.1,
+            portfolio_return: 0.1049,
+            sharpe: Some(1.256),
+            sortino: Some(-12.0),
+            calmar: None,
+            max_drawdown: -0.0821,
+            volatility: Some(0.152),
+            turnover: 2.314,
+            trades: 123_456,
+            exposure: 0.85,
+        };
+        let held = Metrics {
+            portfolio_return: -0.02,
+            sharpe: None,
+            sortino: None,
+            volatility: None,
+            trades: 5,
+            ..agent.clone()
+        };
+        #[rustfmt::skip]
+        let expected = "              \
+            return  Sharpe  Sortino  max drawdown  volatility  turnover/day   trades  exposure
+agent         +10.5%    1.26   -12.00         -8.2%       15.2%          2.31  123,456     85.0%
+buy-and-hold   -2.0%       -        -         -8.2%           -          2.31        5     85.0%
+
+written:
+  results/summary.json
+";
+        let text = closing(&agent, &held, &["results/summary.json"]);
+        assert_eq!(text, expected);
+        assert!(text.lines().all(|line| line.len() <= 100));
+    }
+}

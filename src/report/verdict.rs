@@ -1,0 +1,87 @@
+//! The result of a run in plain words.
+
+use crate::eval::metrics::Metrics;
+use crate::market::Period;
+
+use super::format::{count, percent, ratio, signed_percent};
+
+pub(super) struct Verdict {
+    pub(super) headline: String,
+    pub(super) text: String,
+}
+
+/// Returns within half a tenth of a percentage point of each other count as equal.
+pub(super) fn verdict(period: Period, eval: &Metrics, benchmark: &Metrics) -> Verdict {
+    let ours = signed_percent(eval.portfolio_return);
+    let theirs = signed_percent(benchmark.portfolio_return);
+    let lead = eval.portfolio_return - benchmark.portfolio_return;
+    let points = format!("{:.1} percentage points", 100.0 * lead.abs());
+    let (headline, ending) = if (100.0 * lead).abs() < 0.05 {
+        ("The agent matches buy-and-hold", "less than 0.1 percentage points apart".to_string())
+    } else if lead > 0.0 {
+        ("The agent beats buy-and-hold", format!("{points} more"))
+    } else {
+        ("The agent does not beat buy-and-hold", format!("{points} less"))
+    };
+    let mut text = format!(
+        "From {period}, after costs, the agent returned {ours} and holding the same stocks in \
+         equal parts {theirs}: {ending}. Its largest loss from a peak was {} against {}",
+        percent(-eval.max_drawdown),
+        percent(-benchmark.max_drawdown),
+    );
+    if let (Some(ours), Some(theirs)) = (eval.sharpe, benchmark.sharpe) {
+        text += &format!(", its Sharpe ratio {} against {}", ratio(ours), ratio(theirs));
+    }
+    text += &match eval.trades {
+        0 => ". It never traded.".to_string(),
+        trades => format!(
+            ". It made {} {} and had {} of its equity in the market on average.",
+            count(trades),
+            if trades == 1 { "trade" } else { "trades" },
+            percent(eval.exposure),
+        ),
+    };
+    text += " This is one period; by itself it does not tell skill from luck.";
+    Verdict { headline: headline.into(), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    fn between(ours: f64, theirs: f64) -> Verdict {
+        let example = example::run(2, 50);
+        let eval = Metrics {
+            portfolio_return: ours,
+            max_drawdown: -0.08,
+            sharpe: Some(1.0),
+            trades: 1,
+            exposure: 0.5,
+            ..example.eval.clone()
+        };
+        let benchmark = Metrics {
+            portfolio_return: theirs,
+            max_drawdown: -0.1,
+            sharpe: Some(0.5),
+            ..example.benchmark
+        };
+        verdict(example.config.eval_period(), &eval, &benchmark)
+    }
+
+    #[test]
+    fn says_who_won_and_by_how_much() {
+        let won = between(0.123, 0.081);
+        assert_eq!(won.headline, "The agent beats buy-and-hold");
+        let expected = "From 2020-01-01 to 2020-12-31, after costs, the agent returned +12.3% \
+            and holding the same stocks in equal parts +8.1%: 4.2 percentage points more. Its \
+            largest loss from a peak was 8.0% against 10.0%, its Sharpe ratio 1.00 against 0.50. \
+            It made 1 trade and had 50.0% of its equity in the market on average. This is one \
+            period; by itself it does not tell skill from luck.";
+        assert_eq!(won.text, expected);
+        let lost = between(-0.02, -0.01);
+        assert_eq!(lost.headline, "The agent does not beat buy-and-hold");
+        assert!(lost.text.contains("-2.0%") && lost.text.contains("1.0 percentage points less"));
+        assert_eq!(between(-0.0044, -0.0047).headline, "The agent matches buy-and-hold");
+    }
+}

@@ -1,0 +1,214 @@
+//! A double-DQN agent for one stock: what it thinks of its choices, and how a minibatch would change its weights.
+
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::network::{NetworkShape, QNetwork};
+use super::replay::Sample;
+use super::td::{TdBatch, TdOutcome, td_outcome};
+use crate::config::LearnerConfig;
+use crate::interface::PrivateState;
+use crate::market::panel::Panel;
+
+/// Numbers in which [`private_features`] tells an agent of its own account.
+pub const PRIVATE_FEATURES: usize = 3;
+
+/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few of them are ordinary.
+const HUBER_DELTA: f64 = 5.0;
+const CLIP_STD: f32 = 5.0;
+
+/// Position; unrealised return over what a random walk of as many bars would give; logarithm of the bars held.
+pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
+    let bars = f32::from(state.bars_held);
+    let usual_move = return_std * bars.max(1.0).sqrt();
+    [
+        f32::from(state.position),
+        (state.unrealized_return / usual_move).clamp(-CLIP_STD, CLIP_STD),
+        bars.ln_1p() / 5.0,
+    ]
+}
+
+pub struct Agent {
+    online: QNetwork,
+    target: QNetwork,
+    device: Device,
+    /// The stock itself, then its peers: panel columns that the network is given.
+    slots: Vec<usize>,
+    slot_ids: Tensor,
+    return_std: f32,
+    double: bool,
+    target_every: u64,
+    target_tau: f64,
+    gradient_steps: u64,
+    target_weights: Vec<f32>,
+    features: Vec<f32>,
+    rows: Vec<u32>,
+}
+
+impl Agent {
+    /// An agent for `stock`, with the given weights in both networks.
+    pub fn new(
+        stock: usize,
+        shape: &NetworkShape,
+        weights: &[f32],
+        return_std: f32,
+        config: &LearnerConfig,
+        device: Device,
+    ) -> Agent {
+        let online = QNetwork::new(shape.clone(), weights, device);
+        let target = QNetwork::new(shape.clone(), weights, device);
+        let mut slots = vec![stock];
+        slots.extend(&shape.peers[stock]);
+        let ids: Vec<i64> = slots.iter().map(|&slot| slot as i64).collect();
+        Agent {
+            online,
+            target,
+            device,
+            slots,
+            slot_ids: Tensor::from_slice(&ids).to_device(device),
+            return_std,
+            double: config.double,
+            target_every: config.target_every,
+            target_tau: config.target_tau,
+            gradient_steps: 0,
+            target_weights: weights.to_vec(),
+            features: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Values of all actions, `[row, action]`, into `q`.
+    pub fn q_values(
+        &mut self,
+        panel: &Panel,
+        rows: &[u32],
+        privates: impl Iterator<Item = PrivateState>,
+        q: &mut Vec<f32>,
+    ) {
+        let market = self.market(panel, rows);
+        let private = self.private(privates);
+        let values = no_grad(|| self.online.q_values(&market, &self.slot_ids, &private));
+        copy_out(&values, q);
+    }
+
+    /// What the market says of this stock at one row, `[1, 2 * embedding]`: the part of the network that does not
+    /// depend on the account, for [`Agent::values_in`].
+    pub fn context(&mut self, panel: &Panel, rows: &[u32]) -> Tensor {
+        let market = self.market(panel, rows);
+        no_grad(|| self.online.context(&market, &self.slot_ids))
+    }
+
+    /// Values of all actions in a context of [`Agent::context`].
+    pub fn values_in(&self, context: &Tensor, private: PrivateState, q: &mut Vec<f32>) {
+        let private = self.private(std::iter::once(private));
+        let values = no_grad(|| self.online.heads(context, &private));
+        copy_out(&values, q);
+    }
+
+    /// Mean attention to each peer over `rows`; None without peers or attention.
+    pub fn attention(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
+        let market = self.market(panel, rows);
+        let weights = no_grad(|| self.online.attention_weights(&market, &self.slot_ids))?;
+        let mut mean = Vec::new();
+        copy_out(&weights.mean_dim(0, false, Kind::Float), &mut mean);
+        Some(mean)
+    }
+
+    /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
+    pub fn learn(
+        &mut self,
+        panel: &Panel,
+        sample: &Sample,
+        outcome: &mut TdOutcome,
+        gradient: &mut [f32],
+    ) {
+        let transitions = &sample.transitions;
+        self.rows.clear();
+        self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
+        let rows = std::mem::take(&mut self.rows);
+        let market_t = self.market(panel, &rows);
+        let private_t = self.private(transitions.iter().map(|x| x.private_end()));
+        self.rows = rows;
+
+        let mut q_t_target = Vec::new();
+        let values = no_grad(|| self.target.q_values(&market_t, &self.slot_ids, &private_t));
+        copy_out(&values, &mut q_t_target);
+        let mut q_t_selector = Vec::new();
+        if self.double {
+            let values = no_grad(|| self.online.q_values(&market_t, &self.slot_ids, &private_t));
+            copy_out(&values, &mut q_t_selector);
+        }
+
+        self.rows.clear();
+        self.rows.extend(transitions.iter().map(|x| x.t));
+        let rows = std::mem::take(&mut self.rows);
+        let market_tm1 = self.market(panel, &rows);
+        self.rows = rows;
+        let private_tm1 = self.private(transitions.iter().map(|x| x.private_t()));
+        let values = self.online.q_values(&market_tm1, &self.slot_ids, &private_tm1);
+        let mut q_tm1 = Vec::new();
+        copy_out(&values.detach(), &mut q_tm1);
+
+        let actions: Vec<u8> = transitions.iter().map(|x| x.action).collect();
+        let rewards: Vec<f32> = transitions.iter().map(|x| x.reward).collect();
+        let discounts: Vec<f32> = transitions.iter().map(|x| x.discount).collect();
+        let batch = TdBatch {
+            q_tm1: &q_tm1,
+            actions_tm1: &actions,
+            rewards_t: &rewards,
+            discounts_t: &discounts,
+            q_t_selector: if self.double { &q_t_selector } else { &q_t_target },
+            q_t_value: &q_t_target,
+            weights: &sample.weights,
+        };
+        td_outcome(&batch, HUBER_DELTA, outcome);
+        self.online.gradient_through(&values, &outcome.grad_q, gradient);
+    }
+
+    /// Takes over the server's weights after a gradient step, and moves the target network when that is due.
+    pub fn pull(&mut self, weights: &[f32]) {
+        self.online.load(weights);
+        self.gradient_steps += 1;
+        if self.target_every == 0 {
+            let tau = self.target_tau as f32;
+            for (target, &online) in self.target_weights.iter_mut().zip(weights) {
+                *target += tau * (online - *target);
+            }
+        } else if self.gradient_steps.is_multiple_of(self.target_every) {
+            self.target_weights.copy_from_slice(weights);
+        } else {
+            return;
+        }
+        self.target.load(&self.target_weights);
+    }
+
+    /// `[row, slot, feature]`
+    fn market(&mut self, panel: &Panel, rows: &[u32]) -> Tensor {
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        let shape = [rows.len() as i64, self.slots.len() as i64, -1];
+        self.tensor(&self.features, &shape)
+    }
+
+    /// `[row, private]`
+    fn private(&self, states: impl Iterator<Item = PrivateState>) -> Tensor {
+        let values: Vec<f32> =
+            states.flat_map(|state| private_features(&state, self.return_std)).collect();
+        self.tensor(&values, &[-1, PRIVATE_FEATURES as i64])
+    }
+
+    fn tensor(&self, values: &[f32], shape: &[i64]) -> Tensor {
+        Tensor::from_slice(values).reshape(shape).to_device(self.device)
+    }
+}
+
+fn copy_out(tensor: &Tensor, out: &mut Vec<f32>) {
+    let tensor = tensor.to_device(Device::Cpu).contiguous();
+    let len = tensor.numel();
+    out.resize(len, 0.0);
+    tensor.copy_data(out, len);
+}
+
+/// Initial weights of a run, the same on every rank.
+pub fn initial_weights(shape: &NetworkShape, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    QNetwork::initial(shape, rng)
+}

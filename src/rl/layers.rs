@@ -1,0 +1,135 @@
+//! The building blocks of the Q-network, over parameters that live elsewhere.
+
+use tch::{Kind, Tensor};
+
+/// As PyTorch's `nn.LayerNorm`.
+const LAYER_NORM_EPSILON: f64 = 1e-5;
+
+/// The parameter tensors of a network by name.
+pub(super) type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
+
+/// `y = x W^T + b`, with `W` `[out, in]`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    pub fn new(leaves: Leaves, name: &str) -> Linear {
+        let bias = Some(leaves(&format!("{name}.bias")));
+        Linear { weight: leaves(&format!("{name}.weight")), bias }
+    }
+
+    pub fn without_bias(leaves: Leaves, name: &str) -> Linear {
+        Linear { weight: leaves(&format!("{name}.weight")), bias: None }
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// A linear layer with an optional layer normalization after it. Ba, Kiros and Hinton (2016).
+#[derive(Debug)]
+pub(super) struct NormedLinear {
+    linear: Linear,
+    /// Scale and shift, `[out]`.
+    norm: Option<(Tensor, Tensor)>,
+}
+
+impl NormedLinear {
+    /// The layer `block.index`, and as `block.{index + 1}` its norm.
+    pub fn new(leaves: Leaves, block: &str, index: usize, layer_norm: bool) -> NormedLinear {
+        let norm = format!("{block}.{}", index + 1);
+        let norm = || (leaves(&format!("{norm}.weight")), leaves(&format!("{norm}.bias")));
+        NormedLinear {
+            linear: Linear::new(leaves, &format!("{block}.{index}")),
+            norm: layer_norm.then(norm),
+        }
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let y = self.linear.forward(x);
+        match &self.norm {
+            Some((scale, shift)) => {
+                y.layer_norm(scale.size(), Some(scale), Some(shift), LAYER_NORM_EPSILON, false)
+            }
+            None => y,
+        }
+    }
+}
+
+/// Linear, ReLU, linear.
+#[derive(Debug)]
+pub(super) struct Head {
+    hidden: Linear,
+    output: Linear,
+}
+
+impl Head {
+    pub fn new(leaves: Leaves, name: &str) -> Head {
+        Head {
+            hidden: Linear::new(leaves, &format!("{name}.0")),
+            output: Linear::new(leaves, &format!("{name}.2")),
+        }
+    }
+
+    /// `[batch, in]` to `[batch, out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.output.forward(&self.hidden.forward(x).relu())
+    }
+}
+
+/// Multi-head attention of one query over a stock's peers. Vaswani et al. (2017), section 3.2.
+///
+/// Keys and values have no bias: one on the keys shifts all scores of a query alike, which the
+/// softmax undoes, and one on the values is a constant that the output's bias already holds.
+#[derive(Debug)]
+pub(super) struct Attention {
+    heads: i64,
+    width: i64,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+}
+
+impl Attention {
+    pub fn new(leaves: Leaves, name: &str, heads: i64, width: i64) -> Attention {
+        Attention {
+            heads,
+            width,
+            query: Linear::new(leaves, &format!("{name}.query")),
+            key: Linear::without_bias(leaves, &format!("{name}.key")),
+            value: Linear::without_bias(leaves, &format!("{name}.value")),
+            output: Linear::new(leaves, &format!("{name}.output")),
+        }
+    }
+
+    /// How much of each head's attention each peer gets: `own` `[batch, width]`, `peers`
+    /// `[batch, peers, width]`, result `[batch, peers, heads]` with sums of 1 over the peers.
+    pub fn weights(&self, own: &Tensor, peers: &Tensor) -> Tensor {
+        let count = peers.size()[1];
+        let per_head = self.width / self.heads;
+        let query = self.query.forward(own) * (per_head as f64).sqrt().recip();
+        let query = query.reshape([-1, 1, self.heads, per_head]);
+        let keys = self.key.forward(peers).reshape([-1, count, self.heads, per_head]);
+        // One query per row: a broadcast product beats many tiny matrix products.
+        let scores = (query * keys).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        scores.softmax(1, Kind::Float)
+    }
+
+    /// The peers' values in the mixture that the own embedding asks for: `own` `[batch, width]`,
+    /// `peers` `[batch, peers, width]`, result `[batch, width]`.
+    pub fn forward(&self, own: &Tensor, peers: &Tensor) -> Tensor {
+        let count = peers.size()[1];
+        let per_head = self.width / self.heads;
+        let weights = self.weights(own, peers).unsqueeze(-1);
+        let values = self.value.forward(peers).reshape([-1, count, self.heads, per_head]);
+        let mixed = (weights * values).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+        self.output.forward(&mixed.reshape([-1, self.width]))
+    }
+}

@@ -1,0 +1,147 @@
+//! What a Q-network is made of: names, sizes and first values of its parameters.
+
+use super::parameters::Layout;
+use crate::config::NetworkConfig;
+
+/// Symbol embeddings start this close to zero: stocks are alike until learning tells them apart.
+const SYMBOL_BOUND: f32 = 0.1;
+/// The last layers start this much smaller than the others, so that no action is preferred before
+/// learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement learning?",
+/// section 3.2.
+const LAST_LAYER_GAIN: f32 = 0.01;
+
+/// What decides a network's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkShape {
+    /// Symbols with an embedding of their own.
+    pub stocks: usize,
+    /// Market features per stock and bar.
+    pub features: usize,
+    /// Private features.
+    pub privates: usize,
+    /// Q-values.
+    pub actions: usize,
+    pub config: NetworkConfig,
+    /// Per stock the stocks that it may attend to, nearest first; as many for each, or none.
+    pub peers: Vec<Vec<usize>>,
+}
+
+/// How a parameter begins.
+pub(super) enum Start {
+    /// Uniform between minus and plus this.
+    Uniform(f32),
+    Constant(f32),
+}
+
+/// Parameters as they are named, sized and begun.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub layout: Layout,
+    pub starts: Vec<Start>,
+}
+
+impl Plan {
+    fn push(&mut self, name: &str, shape: &[usize], start: Start) {
+        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        self.layout.push(name, &shape);
+        self.starts.push(start);
+    }
+
+    /// PyTorch's default for `nn.Linear`: Kaiming uniform with a = sqrt(5), which is a uniform
+    /// distribution up to 1 / sqrt(inputs) for weights and biases. He et al. (2015), eq. 10.
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) {
+        let bound = (inputs as f32).sqrt().recip();
+        self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
+        self.push(&format!("{name}.bias"), &[outputs], Start::Uniform(bound));
+    }
+
+    fn linear_without_bias(&mut self, name: &str, inputs: usize, outputs: usize) {
+        let bound = (inputs as f32).sqrt().recip();
+        self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
+    }
+
+    /// The names of PyTorch's `nn.Sequential`, in which an `nn.Identity` holds the place of a
+    /// layer norm that is switched off.
+    fn normed_linear(
+        &mut self,
+        (block, index): (&str, usize),
+        inputs: usize,
+        outputs: usize,
+        layer_norm: bool,
+    ) {
+        self.linear(&format!("{block}.{index}"), inputs, outputs);
+        if layer_norm {
+            let name = format!("{block}.{}", index + 1);
+            self.push(&format!("{name}.weight"), &[outputs], Start::Constant(1.0));
+            self.push(&format!("{name}.bias"), &[outputs], Start::Constant(0.0));
+        }
+    }
+
+    fn head(&mut self, name: &str, inputs: usize, hidden: usize, outputs: usize) {
+        self.linear(&format!("{name}.0"), inputs, hidden);
+        let bound = LAST_LAYER_GAIN / (hidden as f32).sqrt();
+        self.push(&format!("{name}.2.weight"), &[outputs, hidden], Start::Uniform(bound));
+        self.push(&format!("{name}.2.bias"), &[outputs], Start::Constant(0.0));
+    }
+}
+
+impl NetworkShape {
+    /// A stock and its peers.
+    pub fn slots(&self) -> usize {
+        1 + self.peers.first().map_or(0, Vec::len)
+    }
+
+    /// Whether there is attention, and anybody to attend to.
+    pub fn attends(&self) -> bool {
+        self.config.attention && self.slots() > 1
+    }
+
+    /// `[stocks, slots]`, row-major: each stock's own index, then its peers'.
+    pub fn slot_table(&self) -> Vec<i64> {
+        let row = |(stock, peers): (usize, &Vec<usize>)| {
+            std::iter::once(stock).chain(peers.iter().copied()).map(|i| i as i64).collect()
+        };
+        self.peers.iter().enumerate().flat_map::<Vec<i64>, _>(row).collect()
+    }
+
+    /// Names, shapes and places of all parameters.
+    pub fn layout(&self) -> Layout {
+        self.plan().layout
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        self.assert_valid();
+        let NetworkConfig { embedding, trunk, head_hidden, symbol_embedding, layer_norm, .. } =
+            self.config;
+        let mut plan = Plan::default();
+        plan.push("symbol.weight", &[self.stocks, symbol_embedding], Start::Uniform(SYMBOL_BOUND));
+        plan.normed_linear(("encoder", 0), self.features + symbol_embedding, embedding, layer_norm);
+        plan.normed_linear(("encoder", 3), embedding, embedding, layer_norm);
+        if self.attends() {
+            plan.linear("attention.query", embedding, embedding);
+            plan.linear_without_bias("attention.key", embedding, embedding);
+            plan.linear_without_bias("attention.value", embedding, embedding);
+            plan.linear("attention.output", embedding, embedding);
+        }
+        plan.normed_linear(("trunk", 0), 2 * embedding + self.privates, trunk, layer_norm);
+        if self.config.dueling {
+            plan.head("value", trunk, head_hidden, 1);
+            plan.head("advantage", trunk, head_hidden, self.actions);
+        } else {
+            plan.head("q", trunk, head_hidden, self.actions);
+        }
+        plan
+    }
+
+    fn assert_valid(&self) {
+        let peers = self.slots() - 1;
+        assert_eq!(self.peers.len(), self.stocks, "stocks with a list of peers");
+        for (stock, of_stock) in self.peers.iter().enumerate() {
+            assert_eq!(of_stock.len(), peers, "peers of stock {stock}");
+            assert!(of_stock.iter().all(|&p| p < self.stocks && p != stock), "peers of {stock}");
+        }
+        let config = &self.config;
+        assert!(config.heads > 0 && config.embedding % config.heads == 0, "heads divide embedding");
+        assert!(self.features > 0 && self.actions > 0, "a network has inputs and outputs");
+    }
+}

@@ -1,0 +1,408 @@
+//! From bars wherever they are to a panel that every rank has mapped. Worker ranks read their own stocks; rank 0 aligns
+//! them, computes features and writes the panel; it is kept in the cache under a digest of all it depends on.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use anyhow::{Context, Result, anyhow, bail};
+use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::parcel::Parcel;
+use crate::config::{FeatureConfig, RunConfig};
+use crate::dist::comm::agree;
+use crate::dist::{Comm, Ranks};
+use crate::features::pipeline::{Scaler, feature_names, panel_data, raw_features};
+use crate::features::relations::Relations;
+use crate::market::calendar::new_york_date;
+use crate::market::load::{
+    DataSource, LoadOptions, LoadProgress, LoadReport, fingerprint, load_bars,
+};
+use crate::market::panel::{Grid, Panel, align};
+use crate::market::{BarSeries, Period, Symbol};
+
+/// Part of every digest; raised when the same bars would give another panel.
+const PANEL_VERSION: u32 = 1;
+/// The oldest panels go when the cache holds more than this.
+const CACHE_BYTES: u64 = 4 << 30;
+/// Minutes of a regular session.
+const SESSION_MINUTES: u32 = 390;
+
+/// What is learned from the training period before any training: it belongs to a model as its weights do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    pub scaler: Scaler,
+    pub relations: Relations,
+    /// Per stock, nearest first.
+    pub peers: Vec<Vec<usize>>,
+}
+
+/// Kept in a panel file beside its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PanelNote {
+    pub reports: Vec<LoadReport>,
+    pub bar_minutes: u32,
+    /// Rows of the period itself; those before are for the indicators to settle.
+    pub rows: Range<usize>,
+    pub fit: Fit,
+}
+
+/// A panel and what is known of it.
+#[derive(Clone)]
+pub struct Prepared {
+    pub panel: Arc<Panel>,
+    pub note: PanelNote,
+    /// It lay in the cache and nothing was read.
+    pub from_cache: bool,
+}
+
+/// Tells how reading goes on: symbol, days done, days in all. Called on rank 0 only.
+pub type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
+
+/// What all panels of a run have in common.
+pub struct DataPlan<'a> {
+    pub comm: &'a dyn Comm,
+    pub config: &'a RunConfig,
+    pub source: &'a DataSource,
+    pub options: LoadOptions,
+    pub cache: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Digested<'a> {
+    version: u32,
+    stocks: &'a [Symbol],
+    load: Period,
+    trade: Period,
+    features: &'a FeatureConfig,
+    max_peers: usize,
+    fit: Option<&'a Fit>,
+    fingerprints: Vec<String>,
+}
+
+impl DataPlan<'_> {
+    /// The panel of the training period, and what is fitted on it.
+    pub fn train(&self, on_days: &mut OnDays<'_>) -> Result<Prepared> {
+        let period = self.config.train_period();
+        self.panel(period, period, None, on_days).context("training data")
+    }
+
+    /// The panel of the evaluation period, with as many bars before it as the indicators need, scaled by `fit`.
+    /// The same for a training run and for a later evaluation, bit for bit.
+    pub fn eval(&self, fit: &Fit, bar_minutes: u32, on_days: &mut OnDays<'_>) -> Result<Prepared> {
+        let trade = self.config.eval_period();
+        let lead = lead_days(bar_minutes, self.config.features.warmup_bars);
+        let load = Period { start: trade.start - Days::new(lead), end: trade.end };
+        self.panel(load, trade, Some(fit), on_days).context("evaluation data")
+    }
+
+    fn panel(
+        &self,
+        load: Period,
+        trade: Period,
+        fit: Option<&Fit>,
+        on_days: &mut OnDays<'_>,
+    ) -> Result<Prepared> {
+        let mut path = self.path(&load, &trade, fit)?.to_string_lossy().into_owned().into_bytes();
+        self.comm.broadcast_bytes(&mut path);
+        let path = PathBuf::from(String::from_utf8(path)?);
+        let mut cached = vec![u8::from(self.comm.is_root() && readable(&path))];
+        self.comm.broadcast_bytes(&mut cached);
+        let from_cache = cached == [1];
+        if !from_cache {
+            let bars = self.collect(&load, on_days);
+            let built = match self.comm.is_root() {
+                true => bars.and_then(|bars| self.build(bars, &trade, fit, &path)),
+                false => Ok(()),
+            };
+            agree(self.comm, built.map_err(|e| format!("{e:#}")))?;
+        }
+        let here = self.comm.share_file(&path)?;
+        let opened = agree(self.comm, Panel::open(&here))?;
+        let note = serde_json::from_str(opened.note())
+            .with_context(|| format!("{}: delete this file", here.display()))?;
+        Ok(Prepared { panel: Arc::new(opened), note, from_cache })
+    }
+
+    fn ranks(&self) -> Ranks {
+        Ranks { stocks: self.config.stocks.len(), size: self.comm.size() }
+    }
+
+    /// Where the panel lies or will lie; meaningful on rank 0.
+    fn path(&self, load: &Period, trade: &Period, fit: Option<&Fit>) -> Result<PathBuf> {
+        let stocks = &self.config.stocks;
+        let owned = self.ranks().owned(self.comm.rank());
+        let one = |&stock: &usize| fingerprint(self.source, &stocks[stock], load, &self.options);
+        let mine: Result<Vec<String>, _> = owned.iter().map(one).collect();
+        let mine = agree(self.comm, mine)?.join("\n");
+        let gathered = self.comm.gather_bytes(mine.as_bytes());
+        let digested = Digested {
+            version: PANEL_VERSION,
+            stocks,
+            load: *load,
+            trade: *trade,
+            features: &self.config.features,
+            max_peers: self.config.network.max_peers,
+            fit,
+            fingerprints: self.in_stock_order(&gathered),
+        };
+        let digest = Sha256::digest(serde_json::to_vec(&digested)?);
+        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Ok(self.cache.join("panels").join(format!("{name}.arrow")))
+    }
+
+    /// Lines gathered by rank, one per stock, in the order of the stocks; empty on the other ranks.
+    fn in_stock_order(&self, gathered: &[Vec<u8>]) -> Vec<String> {
+        let lines: Vec<String> = gathered
+            .iter()
+            .flat_map(|part| String::from_utf8_lossy(part).lines().map(String::from).collect::<Vec<_>>())
+            .collect();
+        let mut by_stock = vec![String::new(); lines.len()];
+        for (line, stock) in lines.into_iter().zip(self.ranks().gathered_order()) {
+            by_stock[stock] = line;
+        }
+        by_stock
+    }
+
+    /// Every rank reads its stocks and sends them to rank 0, which returns them all; the others return nothing.
+    fn collect(
+        &self,
+        load: &Period,
+        on_days: &mut OnDays<'_>,
+    ) -> Result<Vec<(BarSeries, LoadReport)>> {
+        let stocks = &self.config.stocks;
+        let owned = self.ranks().owned(self.comm.rank());
+        let mut arrived: Vec<Option<(BarSeries, LoadReport)>> = vec![None; stocks.len()];
+        let mut failures: Vec<(usize, String)> = Vec::new();
+        let data = (self.source, &stocks[..], &self.options);
+        self.comm.stream_to_root(
+            &mut |send| load_own(&|stock, sender| load_one(data, stock, load, sender), &owned, send),
+            &mut |rank, bytes| match Parcel::from_bytes(&bytes) {
+                Some(Parcel::Progress { stock, days_done, days_total }) => {
+                    on_days(&stocks[stock], days_done, days_total);
+                }
+                Some(Parcel::Bars { stock, report, series }) => {
+                    arrived[stock] = Some((series, report));
+                }
+                Some(Parcel::Failure { stock, message }) => failures.push((stock, message)),
+                None => failures.push((usize::MAX, format!("rank {rank} sent a torn message"))),
+            },
+        );
+        if let Some((_, message)) = failures.into_iter().min() {
+            return Err(anyhow!(message));
+        }
+        Ok(arrived.into_iter().flatten().collect())
+    }
+
+    /// On rank 0: bars to a panel file.
+    fn build(
+        &self,
+        bars: Vec<(BarSeries, LoadReport)>,
+        trade: &Period,
+        fit: Option<&Fit>,
+        path: &Path,
+    ) -> Result<()> {
+        let (mut series, reports): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
+        let bar_minutes = common_bar_minutes(&reports)?;
+        for one in &mut series {
+            keep_warmup(one, trade.start, self.config.features.warmup_bars as usize);
+        }
+        let grid = align(&series);
+        let rows = rows_of(&grid, trade);
+        let features = &self.config.features;
+        let relations_and_peers = match fit {
+            Some(fit) => (fit.relations.clone(), fit.peers.clone()),
+            None => {
+                let mut relations = Relations::measure(&series, &grid, rows.clone());
+                round_to_stored(&mut relations);
+                let peers = relations.nearest_peers(self.config.network.max_peers);
+                (relations, peers)
+            }
+        };
+        let (relations, peers) = relations_and_peers;
+        let raw = raw_features(&series, &grid, &peers, features);
+        let scaler = match fit {
+            Some(fit) => fit.scaler.clone(),
+            None => Scaler::fit(&raw, &series, &grid, rows.clone()),
+        };
+        let fit = Fit { scaler, relations, peers };
+        let mut note = PanelNote { reports, bar_minutes, rows, fit };
+        let mut data =
+            panel_data(&series, &grid, raw, &note.fit.scaler, features, String::new());
+        drop(series);
+        note.rows = settled_rows(&data.tradable, note.rows, self.config.stocks.len())
+            .ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
+        data.note = serde_json::to_string(&note)?;
+        assert_eq!(data.feature_names, feature_names(features));
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)
+            .map_err(|e| anyhow!("{}: {e}; name another folder with --cache", folder.display()))?;
+        Panel::write(path, &data)?;
+        prune(folder, path);
+        Ok(())
+    }
+
+    fn too_short(&self, trade: &Period, bars: usize) -> anyhow::Error {
+        anyhow!(
+            "{trade}: {bars} bars are too few, the indicators need some {} to settle; \
+             take a longer period or shorter bars (--bar-minutes)",
+            self.config.features.volatility_bars.iter().max().unwrap_or(&0)
+        )
+    }
+}
+
+/// Reads a rank's stocks, a few at a time, and sends what comes.
+fn load_own(
+    load_one: &(dyn Fn(usize, &mpsc::SyncSender<Parcel>) -> Parcel + Sync),
+    owned: &[usize],
+    send: &mut dyn FnMut(&[u8]),
+) {
+    let threads = owned.len().min(std::thread::available_parallelism().map_or(1, usize::from));
+    let next = AtomicUsize::new(0);
+    // A bound, so that a fast reader waits for a slow receiver instead of filling the memory.
+    let (sender, receiver) = mpsc::sync_channel::<Parcel>(4);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some(&stock) = owned.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The receiver lives until every sender is gone, so sending cannot fail.
+                    let _ = sender.send(load_one(stock, &sender));
+                }
+            });
+        }
+        drop(sender);
+        for parcel in receiver {
+            send(&parcel.to_bytes());
+        }
+    });
+}
+
+fn load_one(
+    (source, stocks, options): (&DataSource, &[Symbol], &LoadOptions),
+    stock: usize,
+    load: &Period,
+    sender: &mpsc::SyncSender<Parcel>,
+) -> Parcel {
+    let mut progress = |at: LoadProgress| {
+        let parcel =
+            Parcel::Progress { stock, days_done: at.days_done, days_total: at.days_total };
+        let _ = sender.send(parcel);
+    };
+    match load_bars(source, stocks, &stocks[stock], load, options, &mut progress) {
+        Ok((series, report)) => Parcel::Bars { stock, report, series },
+        Err(error) => Parcel::Failure { stock, message: error.to_string() },
+    }
+}
+
+/// The digest's file can be used as it is.
+fn readable(path: &Path) -> bool {
+    path.exists() && Panel::open(path).is_ok()
+}
+
+/// Calendar days that surely hold so many bars.
+fn lead_days(bar_minutes: u32, warmup_bars: u32) -> u64 {
+    let bars_per_session = (SESSION_MINUTES / bar_minutes).max(1);
+    let sessions = u64::from(warmup_bars.div_ceil(bars_per_session)) + 3;
+    sessions * 7 / 5 + 7
+}
+
+fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
+    let first = reports.first().context("no stock was read")?;
+    for report in reports {
+        if report.bar_minutes != first.bar_minutes {
+            bail!(
+                "{} has bars of {} minutes, {} of {}; name a common length with --bar-minutes {}",
+                first.symbol,
+                first.bar_minutes,
+                report.symbol,
+                report.bar_minutes,
+                first.bar_minutes.max(report.bar_minutes)
+            );
+        }
+    }
+    Ok(first.bar_minutes)
+}
+
+/// Leaves exactly `warmup` bars before `start`, or as many as there are.
+fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: usize) {
+    let first = series.end_s.partition_point(|&end_s| new_york_date(end_s) < start);
+    let drop = first.saturating_sub(warmup);
+    series.end_s.drain(..drop);
+    for column in [
+        &mut series.open,
+        &mut series.high,
+        &mut series.low,
+        &mut series.close,
+        &mut series.volume,
+    ] {
+        column.drain(..drop);
+    }
+}
+
+fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {
+    let start = grid.end_s.partition_point(|&end_s| new_york_date(end_s) < period.start);
+    let end = grid.end_s.partition_point(|&end_s| new_york_date(end_s) <= period.end);
+    start..end
+}
+
+/// A model file holds single precision; a later evaluation must start from the same numbers as this run.
+fn round_to_stored(relations: &mut Relations) {
+    let matrices = [&mut relations.correlation, &mut relations.lead_lag];
+    for value in matrices.into_iter().flatten().flatten().flatten() {
+        *value = f64::from(*value as f32);
+    }
+}
+
+/// `rows` without those at the beginning where no stock can be traded yet; None where fewer than three are left.
+fn settled_rows(tradable: &[bool], rows: Range<usize>, stocks: usize) -> Option<Range<usize>> {
+    let settled = |&row: &usize| tradable[row * stocks..][..stocks].contains(&true);
+    let start = rows.clone().find(settled)?;
+    Some(start..rows.end).filter(|rows| rows.len() >= 3)
+}
+
+/// Removes the panels that were not used for longest while the folder is too large; never `keep`.
+fn prune(folder: &Path, keep: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut files: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let data = entry.metadata().ok().filter(|data| data.is_file())?;
+            Some((data.modified().ok()?, data.len(), entry.path()))
+        })
+        .collect();
+    files.sort();
+    let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
+    for (_, len, path) in files {
+        if total <= CACHE_BYTES {
+            return;
+        }
+        if path != keep && std::fs::remove_file(&path).is_ok() {
+            total -= len;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lead_holds_enough_bars_for_short_and_long_bars() {
+        // 480 one-minute bars are two sessions, hourly ones 80; a week has five.
+        assert_eq!(lead_days(1, 480), 5 * 7 / 5 + 7);
+        assert_eq!(lead_days(60, 480), 83 * 7 / 5 + 7);
+        assert!(lead_days(390, 480) >= 480 * 7 / 5);
+    }
+
+    #[test]
+    fn rows_begin_where_the_first_stock_is_settled() {
+        let tradable = [false, false, false, true, true, true, false, true];
+        assert_eq!(settled_rows(&tradable, 0..4, 2), Some(1..4));
+        assert_eq!(settled_rows(&tradable, 2..4, 2), None);
+        assert_eq!(settled_rows(&[false; 8], 0..4, 2), None);
+    }
+}

@@ -1,0 +1,398 @@
+//! The training loop. Every rank runs it: workers propose, rank 0 decides, workers step, store, sample and push
+//! gradients, rank 0 applies them, workers pull. In one process rank 0 has all workers and nothing else changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use rayon::prelude::*;
+use tch::Device;
+
+use super::dataset::Prepared;
+use crate::config::RunConfig;
+use crate::dist::ranks::{to_gathered_order, to_stock_order};
+use crate::dist::server::Server;
+use crate::dist::worker::{Lanes, Learned, Proposal, Worker};
+use crate::dist::{Comm, Ranks, Stamp, Tag};
+use crate::interface::ActionSet;
+use crate::market::panel::Panel;
+use crate::portfolio::desk::Desk;
+use crate::portfolio::risk::Limits;
+use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
+use crate::rl::network::NetworkShape;
+use crate::rl::rng::{Purpose, stream};
+use crate::rl::schedule::{UpdateCredit, linear};
+
+/// Lines of metrics per episode.
+const INTERVALS_PER_EPISODE: usize = 10;
+
+/// What happened since the last interval, on rank 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Counted from 1.
+    pub episode: u32,
+    /// Bars stepped, over all stocks and lanes, since the start of the run.
+    pub env_steps: u64,
+    pub gradient_steps: u64,
+    /// Mean over gradient steps and stocks; None where none was made.
+    pub loss: Option<f64>,
+    pub mean_q: Option<f64>,
+    /// Mean over stocks and lanes.
+    pub epsilon: f64,
+    /// Mean over bars and lanes of the portfolio's return per bar: each stock's by its capital.
+    pub reward: f64,
+}
+
+/// What ended a stretch of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    EpisodeDone,
+    /// The user asked to stop; every rank stopped after the same bar.
+    Stopped,
+}
+
+/// What rank 0 has besides: the parameter server and the desk.
+struct Root {
+    server: Server,
+    desk: Desk,
+    learned: Vec<Learned>,
+}
+
+/// Messages, reused from bar to bar. `mine` holds this rank's stocks, `gathered` all of them by rank, `by_stock` all in
+/// the order of the stocks.
+#[derive(Default)]
+struct Buffer {
+    per_stock: usize,
+    counts: Vec<usize>,
+    mine: Vec<f32>,
+    gathered: Vec<f32>,
+    by_stock: Vec<f32>,
+}
+
+impl Buffer {
+    fn new(per_stock: usize, ranks: Ranks, rank: usize) -> Buffer {
+        let all = if rank == 0 { per_stock * ranks.stocks } else { 0 };
+        Buffer {
+            per_stock,
+            counts: ranks.counts(per_stock),
+            mine: vec![0.0; ranks.owned(rank).len() * per_stock],
+            gathered: vec![0.0; all],
+            by_stock: vec![0.0; all],
+        }
+    }
+
+    fn gather(&mut self, comm: &dyn Comm, stamp: Stamp, order: &[usize]) -> Result<()> {
+        comm.gather(stamp, &self.mine, &self.counts, &mut self.gathered)?;
+        if comm.is_root() {
+            to_stock_order(&self.gathered, order, self.per_stock, &mut self.by_stock);
+        }
+        Ok(())
+    }
+
+    fn scatter(&mut self, comm: &dyn Comm, stamp: Stamp, order: &[usize]) -> Result<()> {
+        if comm.is_root() {
+            to_gathered_order(&self.by_stock, order, self.per_stock, &mut self.gathered);
+        }
+        Ok(comm.scatter(stamp, &self.gathered, &self.counts, &mut self.mine)?)
+    }
+}
+
+/// One rank's part of a training run.
+pub struct Trainer<'a> {
+    comm: &'a dyn Comm,
+    config: &'a RunConfig,
+    panel: Arc<Panel>,
+    shape: NetworkShape,
+    plan: Lanes,
+    ranks: Ranks,
+    order: Vec<usize>,
+    workers: Vec<Worker>,
+    root: Option<Root>,
+    credit: UpdateCredit,
+    weights: Vec<f32>,
+    proposals: Buffer,
+    orders: Buffer,
+    gradients: Buffer,
+    sums: Buffer,
+    /// Sum of capital times reward since the last interval, per own stock.
+    reward_sums: Vec<f64>,
+    stop: &'a AtomicBool,
+    env_steps: u64,
+    gradient_steps: u64,
+}
+
+/// The first element of a stock's orders says whether this is the last bar; then direction and capital per lane.
+const ORDER_LEN: usize = 2;
+/// After a stock's gradient: loss and mean Q.
+const LEARNED_LEN: usize = 2;
+
+impl<'a> Trainer<'a> {
+    pub fn new(
+        comm: &'a dyn Comm,
+        config: &'a RunConfig,
+        train: &Prepared,
+        plan: Lanes,
+        device: Device,
+        stop: &'a AtomicBool,
+    ) -> Trainer<'a> {
+        let stocks = config.stocks.len();
+        let shape = network_shape(config, train);
+        let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
+        let ranks = Ranks { stocks, size: comm.size() };
+        let rank = comm.rank();
+        let worker = |stock: usize| {
+            let return_std = train.note.fit.scaler.return_std[stock];
+            let panel = train.panel.clone();
+            Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device)
+        };
+        let workers: Vec<Worker> = ranks.owned(rank).into_iter().map(worker).collect();
+        let root = comm.is_root().then(|| Root {
+            server: Server::new(shape.layout(), weights.clone(), &config.learner),
+            desk: Desk::new(
+                (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
+                stocks,
+                &config.portfolio,
+                Limits::new(&config.portfolio, &train.note.fit.relations.correlation),
+            ),
+            learned: Vec::new(),
+        });
+        let buffer = |per_stock| Buffer::new(per_stock, ranks, rank);
+        Trainer {
+            comm,
+            config,
+            panel: train.panel.clone(),
+            plan,
+            ranks,
+            order: ranks.gathered_order(),
+            root,
+            credit: UpdateCredit::new(
+                config.learner.replay_ratio,
+                config.learner.batch_size,
+                // n-step transitions come n bars late, and there must be one to sample.
+                config.learner.learning_starts.max(plan.count * config.learner.n_step),
+            ),
+            proposals: buffer(plan.count * Proposal::LEN),
+            orders: buffer(1 + plan.count * ORDER_LEN),
+            gradients: buffer(weights.len() + LEARNED_LEN),
+            sums: buffer(2),
+            reward_sums: vec![0.0; workers.len()],
+            workers,
+            shape,
+            weights,
+            stop,
+            env_steps: 0,
+            gradient_steps: 0,
+        }
+    }
+
+    /// One pass over the training period, in lockstep.
+    pub fn episode(&mut self, episode: u32, on: &mut dyn FnMut(Interval)) -> Result<Ending> {
+        let interval = self.plan.steps.div_ceil(INTERVALS_PER_EPISODE);
+        self.reset();
+        let mut since = 0;
+        for step in 0..self.plan.steps {
+            self.propose(step)?;
+            let stopped = self.decide(step)?;
+            self.step(step);
+            for _ in 0..self.credit.steps_due(self.plan.count) {
+                self.learn()?;
+            }
+            since += 1;
+            if since == interval || step + 1 == self.plan.steps || stopped {
+                if let Some(interval) = self.interval(episode, since)? {
+                    on(interval);
+                }
+                since = 0;
+            }
+            if stopped {
+                return Ok(Ending::Stopped);
+            }
+        }
+        Ok(Ending::EpisodeDone)
+    }
+
+    pub fn workers(&mut self) -> &mut [Worker] {
+        &mut self.workers
+    }
+
+    pub fn shape(&self) -> &NetworkShape {
+        &self.shape
+    }
+
+    /// The shared weights as of the last gradient step; the same on every rank.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    pub fn env_steps(&self) -> u64 {
+        self.env_steps
+    }
+
+    pub fn gradient_steps(&self) -> u64 {
+        self.gradient_steps
+    }
+
+    /// How many orders the risk rules changed, on rank 0.
+    pub fn desk(&self) -> Option<&Desk> {
+        self.root.as_ref().map(|root| &root.desk)
+    }
+
+    fn reset(&mut self) {
+        self.workers.iter_mut().for_each(Worker::reset);
+        if let Some(root) = &mut self.root {
+            root.desk.reset();
+        }
+    }
+
+    /// Bar time of the first lane: all ranks must agree on it at every exchange of a bar.
+    fn bar_time(&self, step: usize) -> i64 {
+        self.panel.view(self.plan.row(0, step)).end_s()
+    }
+
+    fn propose(&mut self, step: usize) -> Result<()> {
+        let per_stock = self.proposals.per_stock;
+        each(&mut self.workers, &mut self.proposals.mine, per_stock, |worker, message| {
+            worker.propose(step, message);
+        });
+        let stamp = Stamp { tag: Tag::Proposals, time: self.bar_time(step) };
+        self.proposals.gather(self.comm, stamp, &self.order)
+    }
+
+    /// Rank 0 turns proposals into orders, lane by lane. Returns whether this is the last bar.
+    fn decide(&mut self, step: usize) -> Result<bool> {
+        let stop = self.stop.load(Ordering::Relaxed);
+        if let Some(root) = &mut self.root {
+            let (wanted, orders) = (&self.proposals, &mut self.orders);
+            for lane in 0..self.plan.count {
+                let view = self.panel.view(self.plan.row(lane, step));
+                let proposals = wanted.by_stock.chunks_exact(wanted.per_stock).map(|stock| {
+                    let proposal = Proposal::read(&stock[lane * Proposal::LEN..]);
+                    (proposal.direction, proposal.conviction)
+                });
+                let decided = root.desk.decide(lane, &view, proposals);
+                let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
+                for (message, order) in messages.zip(decided) {
+                    message[0] = f32::from(u8::from(stop));
+                    let at = 1 + lane * ORDER_LEN;
+                    message[at] = f32::from(order.direction);
+                    message[at + 1] = order.weight as f32;
+                }
+            }
+        }
+        let stamp = Stamp { tag: Tag::Orders, time: self.bar_time(step) };
+        self.orders.scatter(self.comm, stamp, &self.order)?;
+        Ok(if self.comm.is_root() { stop } else { self.orders.mine[0] == 1.0 })
+    }
+
+    /// Workers carry out their orders.
+    fn step(&mut self, step: usize) {
+        let lanes = self.plan.count;
+        let orders = self.orders.mine.chunks_exact(self.orders.per_stock);
+        let sums = self.reward_sums.iter_mut();
+        side_by_side(
+            self.workers.iter_mut().zip(orders).zip(sums).collect(),
+            |((worker, message), sum)| *sum += worker.step(step, &message[1..]),
+        );
+        self.env_steps += (lanes * self.ranks.stocks) as u64;
+    }
+
+    /// One gradient step: workers sample and push gradients, the server applies them, workers pull.
+    fn learn(&mut self) -> Result<()> {
+        let parameters = self.weights.len();
+        let beta = linear(self.config.learner.priority_beta, 1.0, self.progress());
+        let per_stock = self.gradients.per_stock;
+        each(&mut self.workers, &mut self.gradients.mine, per_stock, |worker, message| {
+            let (gradient, said) = message.split_at_mut(parameters);
+            let learned = worker.learn(beta, gradient);
+            said.copy_from_slice(&[learned.loss, learned.mean_q]);
+        });
+        let time = self.gradient_steps as i64;
+        self.gradients.gather(self.comm, Stamp { tag: Tag::Gradients, time }, &self.order)?;
+        if let Some(root) = &mut self.root {
+            let messages = self.gradients.by_stock.chunks_exact(per_stock);
+            root.server.apply(messages.clone().map(|message| &message[..parameters]))?;
+            root.learned.extend(messages.map(|message| Learned {
+                loss: message[parameters],
+                mean_q: message[parameters + 1],
+            }));
+            self.weights.copy_from_slice(root.server.weights());
+        }
+        self.comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut self.weights)?;
+        let weights = &self.weights;
+        side_by_side(self.workers.iter_mut().collect(), |worker| worker.pull(weights));
+        self.gradient_steps += 1;
+        Ok(())
+    }
+
+    /// Fraction of the run that is done.
+    fn progress(&self) -> f64 {
+        let episode = (self.plan.steps * self.plan.count * self.ranks.stocks) as f64;
+        self.env_steps as f64 / (episode * f64::from(self.config.episodes))
+    }
+
+    /// Collects what `bars` bars brought. Some on rank 0.
+    fn interval(&mut self, episode: u32, bars: usize) -> Result<Option<Interval>> {
+        for (message, (worker, sum)) in self
+            .sums
+            .mine
+            .chunks_exact_mut(2)
+            .zip(self.workers.iter().zip(&mut self.reward_sums))
+        {
+            message[0] = std::mem::take(sum) as f32;
+            message[1] = worker.mean_epsilon() as f32;
+        }
+        let stamp = Stamp { tag: Tag::Interval, time: self.env_steps as i64 };
+        self.sums.gather(self.comm, stamp, &self.order)?;
+        let Some(root) = &mut self.root else { return Ok(None) };
+        let total = |at: usize| -> f64 {
+            self.sums.by_stock.chunks_exact(2).map(|sums| f64::from(sums[at])).sum()
+        };
+        let learned = std::mem::take(&mut root.learned);
+        let mean = |of: fn(&Learned) -> f32| {
+            let sum: f64 = learned.iter().map(|one| f64::from(of(one))).sum();
+            (!learned.is_empty()).then(|| sum / learned.len() as f64)
+        };
+        Ok(Some(Interval {
+            episode,
+            env_steps: self.env_steps,
+            gradient_steps: self.gradient_steps,
+            loss: mean(|one| one.loss),
+            mean_q: mean(|one| one.mean_q),
+            epsilon: total(1) / self.ranks.stocks as f64,
+            reward: total(0) / (bars * self.plan.count) as f64,
+        }))
+    }
+}
+
+/// The network of a run, as its data make it.
+pub fn network_shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
+    NetworkShape {
+        stocks: config.stocks.len(),
+        features: train.panel.feature_names().len(),
+        privates: PRIVATE_FEATURES,
+        actions: ActionSet::new(config.env.long_only).len(),
+        config: config.network.clone(),
+        peers: train.note.fit.peers.clone(),
+    }
+}
+
+/// Does `work` for all `tasks`, at the same time where there are threads for it. They share nothing, so the outcome is the
+/// same either way.
+pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
+    if tasks.len() > 1 && rayon::current_num_threads() > 1 {
+        tasks.into_par_iter().for_each(work);
+    } else {
+        tasks.into_iter().for_each(work);
+    }
+}
+
+/// Does `work` for every worker and its part of `messages`.
+fn each(
+    workers: &mut [Worker],
+    messages: &mut [f32],
+    per_stock: usize,
+    work: impl Fn(&mut Worker, &mut [f32]) + Sync + Send,
+) {
+    let tasks = workers.iter_mut().zip(messages.chunks_exact_mut(per_stock)).collect();
+    side_by_side(tasks, |(worker, message)| work(worker, message));
+}

@@ -1,0 +1,116 @@
+//! A trained model on disk: weights, and what was fitted on the training period, as one state dict.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::dataset::Fit;
+use crate::features::pipeline::Scaler;
+use crate::features::relations::Relations;
+use crate::rl::network::NetworkShape;
+use crate::rl::state_dict::{self, NamedTensor};
+
+/// Names of the buffers beside the network's parameters.
+const MEAN: &str = "scaler.mean";
+const STD: &str = "scaler.std";
+const RETURN_STD: &str = "scaler.return_std";
+const CORRELATION: &str = "relations.correlation";
+const LEAD_LAG: &str = "relations.lead_lag";
+const PEERS: &str = "relations.peers";
+
+pub struct Model {
+    pub shape: NetworkShape,
+    pub weights: Vec<f32>,
+    pub fit: Fit,
+}
+
+impl Model {
+    /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their module names; the
+    /// buffers `scaler.*` `[stock, feature]` or `[stock]`, `relations.*` `[stock, stock]`, NaN where undefined.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let stocks = self.shape.stocks as i64;
+        let features = self.shape.features as i64;
+        let layout = self.shape.layout();
+        let mut tensors: Vec<NamedTensor> = layout
+            .parameters()
+            .iter()
+            .map(|p| named(&p.name, &p.shape, self.weights[p.offset..][..p.len].to_vec()))
+            .collect();
+        let scaler = &self.fit.scaler;
+        tensors.push(named(MEAN, &[stocks, features], scaler.mean.clone()));
+        tensors.push(named(STD, &[stocks, features], scaler.std.clone()));
+        tensors.push(named(RETURN_STD, &[stocks], scaler.return_std.clone()));
+        let square = [stocks, stocks];
+        tensors.push(named(CORRELATION, &square, flat(&self.fit.relations.correlation)));
+        tensors.push(named(LEAD_LAG, &square, flat(&self.fit.relations.lead_lag)));
+        let peers: Vec<f32> = self.fit.peers.iter().flatten().map(|&peer| peer as f32).collect();
+        let count = self.fit.peers.first().map_or(0, Vec::len) as i64;
+        tensors.push(named(PEERS, &[stocks, count], peers));
+        Ok(state_dict::write(path, &tensors)?)
+    }
+
+    /// Reads what [`Model::write`] wrote, or Python wrote back under the same names. `shape` lacks its peers, which the file has.
+    pub fn read(path: &Path, mut shape: NetworkShape) -> Result<Model> {
+        let tensors = state_dict::read(path)?;
+        let find = |name: &str| -> Result<&NamedTensor> {
+            tensors.iter().find(|tensor| tensor.name == name).with_context(|| {
+                format!("{}: it has no tensor {name:?}; name the folder of a finished run", path.display())
+            })
+        };
+        let sized = |name: &str, shape: &[i64]| -> Result<Vec<f32>> {
+            let tensor = find(name)?;
+            if tensor.shape != shape {
+                bail!(
+                    "{}: tensor {name:?} has shape {:?} where config.toml makes it {shape:?}; \
+                     the two files are not of one run",
+                    path.display(),
+                    tensor.shape
+                );
+            }
+            Ok(tensor.data.clone())
+        };
+        let stocks = shape.stocks as i64;
+        let peers = find(PEERS)?;
+        let count = *peers.shape.get(1).unwrap_or(&0);
+        let peers = sized(PEERS, &[stocks, count])?;
+        shape.peers = (0..shape.stocks)
+            .map(|i| peers[i * count as usize..][..count as usize].iter().map(|&p| p as usize).collect())
+            .collect();
+        if shape.peers.iter().flatten().any(|&peer| peer >= shape.stocks) {
+            bail!("{}: {PEERS:?} names stocks that are not there", path.display());
+        }
+        let layout = shape.layout();
+        let mut weights = vec![0.0; layout.len()];
+        for parameter in layout.parameters() {
+            let data = sized(&parameter.name, &parameter.shape)?;
+            weights[parameter.offset..][..parameter.len].copy_from_slice(&data);
+        }
+        let features = shape.features as i64;
+        let fit = Fit {
+            scaler: Scaler {
+                mean: sized(MEAN, &[stocks, features])?,
+                std: sized(STD, &[stocks, features])?,
+                return_std: sized(RETURN_STD, &[stocks])?,
+            },
+            relations: Relations {
+                correlation: square(&sized(CORRELATION, &[stocks, stocks])?, shape.stocks),
+                lead_lag: square(&sized(LEAD_LAG, &[stocks, stocks])?, shape.stocks),
+            },
+            peers: shape.peers.clone(),
+        };
+        Ok(Model { shape, weights, fit })
+    }
+}
+
+fn named(name: &str, shape: &[i64], data: Vec<f32>) -> NamedTensor {
+    NamedTensor { name: name.into(), shape: shape.to_vec(), data }
+}
+
+fn flat(matrix: &[Vec<Option<f64>>]) -> Vec<f32> {
+    matrix.iter().flatten().map(|value| value.map_or(f32::NAN, |v| v as f32)).collect()
+}
+
+fn square(values: &[f32], side: usize) -> Vec<Vec<Option<f64>>> {
+    let defined = |value: &f32| (!value.is_nan()).then_some(f64::from(*value));
+    values.chunks_exact(side).map(|row| row.iter().map(defined).collect()).collect()
+}

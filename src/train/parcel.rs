@@ -1,0 +1,127 @@
+//! What a worker rank sends to rank 0 while it reads its stocks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::load::LoadReport;
+use crate::market::{BarSeries, Symbol};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parcel {
+    Progress { stock: usize, days_done: usize, days_total: usize },
+    Bars { stock: usize, report: LoadReport, series: BarSeries },
+    Failure { stock: usize, message: String },
+}
+
+/// The part that travels as JSON, on the first line; bars follow as little-endian columns.
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Progress { stock: usize, days_done: usize, days_total: usize },
+    Bars { stock: usize, report: LoadReport, symbol: Symbol, rows: usize },
+    Failure { stock: usize, message: String },
+}
+
+impl Parcel {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let head = match self {
+            Parcel::Progress { stock, days_done, days_total } => {
+                Head::Progress { stock: *stock, days_done: *days_done, days_total: *days_total }
+            }
+            Parcel::Bars { stock, report, series } => Head::Bars {
+                stock: *stock,
+                report: report.clone(),
+                symbol: series.symbol.clone(),
+                rows: series.len(),
+            },
+            Parcel::Failure { stock, message } => {
+                Head::Failure { stock: *stock, message: message.clone() }
+            }
+        };
+        let mut bytes = serde_json::to_vec(&head).expect("plain data");
+        bytes.push(b'\n');
+        if let Parcel::Bars { series, .. } = self {
+            bytes.extend(series.end_s.iter().flat_map(|x| x.to_le_bytes()));
+            for column in
+                [&series.open, &series.high, &series.low, &series.close, &series.volume]
+            {
+                bytes.extend(column.iter().flat_map(|x| x.to_le_bytes()));
+            }
+        }
+        bytes
+    }
+
+    /// None for bytes that [`Parcel::to_bytes`] did not make.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Parcel> {
+        let end = bytes.iter().position(|&byte| byte == b'\n')?;
+        let head = serde_json::from_slice(&bytes[..end]).ok()?;
+        Some(match head {
+            Head::Progress { stock, days_done, days_total } => {
+                Parcel::Progress { stock, days_done, days_total }
+            }
+            Head::Failure { stock, message } => Parcel::Failure { stock, message },
+            Head::Bars { stock, report, symbol, rows } => {
+                let body = &bytes[end + 1..];
+                if body.len() != rows * 6 * 8 {
+                    return None;
+                }
+                let word = |column: usize, i: usize| -> [u8; 8] {
+                    let at = (column * rows + i) * 8;
+                    body[at..at + 8].try_into().expect("eight bytes")
+                };
+                let floats = |column| -> Vec<f64> {
+                    (0..rows).map(|i| f64::from_le_bytes(word(column, i))).collect()
+                };
+                let series = BarSeries {
+                    symbol,
+                    end_s: (0..rows).map(|i| i64::from_le_bytes(word(0, i))).collect(),
+                    open: floats(1),
+                    high: floats(2),
+                    low: floats(3),
+                    close: floats(4),
+                    volume: floats(5),
+                };
+                Parcel::Bars { stock, report, series }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BarLabel;
+    use crate::market::Bar;
+
+    #[test]
+    fn a_parcel_comes_out_as_it_went_in_and_a_torn_one_not_at_all() {
+        let symbol: Symbol = "AAPL".parse().unwrap();
+        let mut series = BarSeries::new(symbol.clone());
+        for i in 0..3 {
+            let price = 100.0 + i as f64 / 3.0;
+            series.push(Bar {
+                end_s: 60 * i,
+                open: price,
+                high: price + 1.0,
+                low: price - 1.0,
+                close: price,
+                volume: 7.0,
+            });
+        }
+        let report = LoadReport {
+            symbol,
+            day_files: 1,
+            bars: 3,
+            bad_rows: 0,
+            extended_rows: 0,
+            native_minutes: 1,
+            bar_minutes: 1,
+            bar_label: BarLabel::Start,
+            bar_label_reason: "told".into(),
+            notes: vec!["a line\nbreak".into()],
+        };
+        let parcel = Parcel::Bars { stock: 2, report, series };
+        let bytes = parcel.to_bytes();
+        assert_eq!(Parcel::from_bytes(&bytes), Some(parcel));
+        assert_eq!(Parcel::from_bytes(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(Parcel::from_bytes(b""), None);
+    }
+}

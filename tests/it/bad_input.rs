@@ -1,0 +1,154 @@
+//! What a user can get wrong: one line that says what, where and what to do; exit code 2; nothing written.
+
+use std::process::Command;
+
+use crate::program::{Place, run, short, write_day_files};
+
+/// Runs and returns the one line of the error, which must name all of `words`.
+fn refused(command: &mut Command, words: &[&str]) -> String {
+    let output = run(command);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{command:?} must say one line: {stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("stack backtrace"), "{stderr}");
+    for word in words {
+        assert!(errors[0].contains(word), "{word:?} is missing in: {}", errors[0]);
+    }
+    errors[0].to_string()
+}
+
+#[test]
+fn wrong_flags_and_settings_name_themselves() {
+    let place = Place::new();
+    for (args, words) in [
+        (&["--bogus"][..], &["--bogus", "--help"][..]),
+        (&["--stocks", "A/B"], &["--stocks", "A/B"]),
+        (&["--stocks", "AAPL", "aapl"], &["--stocks", "AAPL", "twice"]),
+        (&["--start_date", "2019-02-30"], &["--start_date", "2019-02-30"]),
+        (&["--end_date", "2017-01-01"], &["--end_date", "2017-01-01"]),
+        (&["--eval_start", "2019-06-01"], &["overlaps", "--allow-overlap"]),
+        (&["--episodes", "0"], &["--episodes", "at least 1"]),
+        (&["--device", "tpu"], &["--device", "cpu", "cuda:N"]),
+        (&["--device", "cuda:7"], &["cuda:7", "--device cpu"]),
+        (&["--fee-bps", "-1"], &["fee"]),
+        (&["--set", "learner.gamma=2"], &["learner.gamma"]),
+        (&["--set", "learner.gama=0.9"], &["gama"]),
+        (&["--set", "network.heads=7"], &["network.heads", "network.embedding"]),
+        (&["--config", "nowhere.toml"], &["nowhere.toml"]),
+        (&["--data", "synthetic:moon"], &["moon", "sample"]),
+        (&["--data", "nowhere"], &["nowhere"]),
+        (&["--data", "azure"], &["AZURE_STORAGE_CONNECTION_STRING", "cloudkeys"]),
+        (&["evaluate", "--model", "nowhere"], &["nowhere", "config.toml"]),
+    ] {
+        refused(&mut place.program(args), words);
+    }
+    assert!(!place.path("results").join("config.toml").exists());
+}
+
+#[test]
+fn an_unreadable_key_file_is_named_and_not_shown() {
+    let place = Place::new();
+    std::fs::create_dir(place.path(".cloudkeys")).unwrap();
+    let keys = "AZURE_STORAGE_CONNECTION_STRING=\"AccountKey=TopSecret==\nnot a line\n";
+    std::fs::write(place.path(".cloudkeys/api_keys.env"), keys).unwrap();
+    let line = refused(&mut place.program(&["--data", "azure"]), &[".cloudkeys/api_keys.env"]);
+    assert!(!line.contains("TopSecret"), "{line}");
+    let connection = "DefaultEndpointsProtocol=https;AccountName=someone;AccountKey=!Top!Secret!";
+    let mut command = place.program(&["--data", "azure"]);
+    std::fs::remove_file(place.path(".cloudkeys/api_keys.env")).unwrap();
+    let line = refused(command.env("AZURE_STORAGE_CONNECTION_STRING", connection), &["AccountKey"]);
+    assert!(!line.contains("Top!Secret"), "{line}");
+}
+
+#[test]
+fn data_that_cannot_be_used_are_named_before_anything_is_written() {
+    let place = Place::new();
+    write_day_files(&place.path("data"), &["AAPL", "MSFT"], "2018-01-02", "2018-06-29");
+    let with = |more: &[&'static str]| {
+        let mut args = short(&["--data", "data", "--quiet"]);
+        args.extend(more);
+        args
+    };
+    refused(&mut place.program(&with(&["--stocks", "AAPL", "MSTF"])), &["MSTF", "MSFT"]);
+    let past = ["--stocks", "AAPL", "--start_date", "1999-01-04", "--end_date", "1999-06-30"];
+    refused(&mut place.program(&with(&past)), &["AAPL", "1999-01-04", "2018-01-02"]);
+    let few = ["--stocks", "AAPL", "--start_date", "2018-01-02", "--end_date", "2018-01-05"];
+    refused(&mut place.program(&with(&few)), &["2018-01-02", "--bar-minutes"]);
+    let finer = ["--stocks", "AAPL", "--set", "data.bar_minutes=0"];
+    refused(&mut place.program(&with(&finer)), &["--bar-minutes"]);
+
+    let day = "data/stocks_intraday/AAPL/2018/03/AAPL_2018-03-01.parquet";
+    let whole = place.read(day);
+    for (content, what) in [
+        (&whole[..whole.len() / 2], "truncated"),
+        (&b"timestamp,open,high,low,close,volume\n"[..], "a CSV file"),
+        (&[][..], "empty"),
+    ] {
+        std::fs::write(place.path(day), content).unwrap();
+        let line = refused(
+            &mut place.program(&with(&["--stocks", "AAPL", "MSFT"])),
+            &["AAPL_2018-03-01.parquet"],
+        );
+        assert!(!line.is_empty(), "{what}");
+    }
+    let no_close = format!("{}/tests/fixtures/bad_no_close.parquet", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(no_close, place.path(day)).unwrap();
+    let words = ["AAPL_2018-03-01.parquet", "close"];
+    refused(&mut place.program(&with(&["--stocks", "AAPL"])), &words);
+    assert!(!place.path("results").join("config.toml").exists());
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_written_is_said_before_the_work() {
+    let place = Place::new();
+    std::fs::write(place.path("taken"), "a file").unwrap();
+    let args = short(&["--stocks", "AAPL", "--output", "taken", "--quiet"]);
+    refused(&mut place.program(&args), &["taken", "--output"]);
+    assert_eq!(place.text("taken"), "a file");
+}
+
+#[test]
+fn a_model_of_another_run_is_refused() {
+    let place = Place::new();
+    let mut args = short(&["--stocks", "AAPL", "--episodes", "1", "--quiet"]);
+    crate::program::succeed(&mut place.program(&args));
+    args.extend(["--set", "network.trunk=32", "--output", "other"]);
+    crate::program::succeed(&mut place.program(&args));
+    std::fs::copy(place.path("other/trained_model.pth"), place.path("results/trained_model.pth"))
+        .unwrap();
+    let evaluate = ["evaluate", "--model", "results", "--quiet"];
+    refused(&mut place.program(&evaluate), &["trained_model.pth", "trunk.0.weight"]);
+    std::fs::write(place.path("results/trained_model.pth"), b"PK\x03\x04 and no more").unwrap();
+    refused(&mut place.program(&evaluate), &["trained_model.pth"]);
+}
+
+#[test]
+fn ranks_that_do_not_fit_are_refused_by_rank_0_alone() {
+    let place = Place::new();
+    let parallel = |more: &[&'static str]| {
+        let mut args = short(&["--mode", "parallel", "--quiet"]);
+        args.extend(more);
+        args
+    };
+    let two = ["--stocks", "AAPL", "MSFT"];
+    refused(&mut place.mpirun(4, &parallel(&two)), &["4 ranks", "2 stocks", "mpirun -n 3"]);
+    refused(&mut place.mpirun(1, &parallel(&two)), &["one rank", "mpirun -n 3", "--mode single"]);
+    refused(&mut place.mpirun(3, &short(&["--mode", "single"])), &["--mode single", "3"]);
+    refused(&mut place.mpirun(3, &parallel(&["--bogus"])), &["--bogus"]);
+    refused(&mut place.mpirun(3, &parallel(&["--data", "nowhere"])), &["nowhere"]);
+    refused(&mut place.program(&parallel(&["--data", "nowhere"])), &["nowhere"]);
+    write_day_files(&place.path("data"), &["AAPL"], "2018-01-02", "2018-01-31");
+    let unknown = parallel(&["--data", "data", "--stocks", "AAPL", "NOPE"]);
+    refused(&mut place.mpirun(3, &unknown), &["NOPE", "AAPL"]);
+    refused(&mut place.mpirun(3, &parallel(&["--device", "cuda:3"])), &["cuda:3"]);
+    assert!(!place.path("results").join("config.toml").exists());
+}
+
+#[test]
+fn without_mpirun_parallel_mode_says_what_is_missing() {
+    let place = Place::new();
+    let args = short(&["--mode", "parallel", "--stocks", "AAPL"]);
+    let mut command = place.program(&args);
+    refused(command.env("PATH", place.path("empty")), &["mpirun", "--mode single"]);
+}

@@ -1,0 +1,8 @@
+//! Integration tests: one binary, one module per subject. They run the built program as a user would.
+
+mod azure;
+mod bad_input;
+mod program;
+mod results;
+mod store;
+mod training;

@@ -1,0 +1,149 @@
+//! Running the program, alone and under mpirun.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_dqn-trader");
+/// Longer than any of these runs should take on a slow machine; a run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A few weeks of half-hour bars: enough to learn a little in about a second.
+pub const SHORT: [&str; 12] = [
+    "--bar-minutes",
+    "30",
+    "--start_date",
+    "2018-01-02",
+    "--end_date",
+    "2018-04-30",
+    "--eval_start",
+    "2018-05-01",
+    "--eval_end",
+    "2018-06-15",
+    "--set",
+    "features.warmup_bars=300",
+];
+
+/// A folder of its own: working directory, results and cache.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.path(name);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8(self.read(name)).unwrap()
+    }
+
+    /// The program with `args`; what it finds in the environment is only what `command` sets.
+    pub fn program(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(args);
+        self.at_home(&mut command);
+        command
+    }
+
+    pub fn mpirun(&self, ranks: usize, args: &[&str]) -> Command {
+        let mut command = Command::new("mpirun");
+        command.args(["--quiet", "-n", &ranks.to_string(), PROGRAM]).args(args);
+        self.at_home(&mut command);
+        command
+            .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+            .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+            .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        command
+    }
+
+    fn at_home(&self, command: &mut Command) {
+        command
+            .current_dir(self.0.path())
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env_remove("AZURE_STORAGE_CONNECTION_STRING")
+            .env_remove("AZURE_STORAGE_CONTAINER")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+    }
+}
+
+/// Runs to the end; a run that hangs is killed and fails the test.
+pub fn run(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    let outputs = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let readers = (read_all(outputs.0), read_all(outputs.1));
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("{command:?} still runs after {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    Output { status, stdout: readers.0.join().unwrap(), stderr: readers.1.join().unwrap() }
+}
+
+fn read_all(
+    mut from: impl std::io::Read + Send + 'static,
+) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// As [`run`], for a run that must succeed. Returns standard error.
+pub fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
+    stderr
+}
+
+/// The flags of a short run, then `more`.
+pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = SHORT.to_vec();
+    args.extend(more);
+    args
+}
+
+/// Day files of the sample market below `folder`, as the program itself writes them.
+pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
+    use dqn_trader::market::calendar::new_york_date;
+    use dqn_trader::market::parquet::encode_day;
+    use dqn_trader::market::store::{LocalStore, Store, day_key};
+    use dqn_trader::market::synthetic::SyntheticMarket;
+    use dqn_trader::market::{BarSeries, Period, Symbol};
+
+    std::fs::create_dir_all(folder).unwrap();
+    let store = LocalStore::open(folder).unwrap();
+    let market = SyntheticMarket::parse("sample").unwrap();
+    let symbols: Vec<Symbol> = symbols.iter().map(|s| s.parse().unwrap()).collect();
+    let period = Period { start: first.parse().unwrap(), end: last.parse().unwrap() };
+    for symbol in &symbols {
+        let bars = market.bars(&symbols, symbol, &period);
+        let mut day = BarSeries::new(symbol.clone());
+        for i in 0..bars.len() {
+            day.push(bars.bar(i));
+            let date = new_york_date(bars.end_s[i]);
+            if bars.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
+                store.put(&day_key(symbol, date), &encode_day(&day, 1).unwrap()).unwrap();
+                day = BarSeries::new(symbol.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The files of a run, read as their users read them.
+
+use std::process::Command;
+
+use crate::program::{Place, run, short, succeed};
+
+fn trained() -> Place {
+    let place = Place::new();
+    let mut args = short(&["--stocks", "AAPL", "MSFT", "GOOGL", "--episodes", "3", "--quiet"]);
+    args.extend(["--eval-every", "2", "--fee-bps", "1.5", "--slippage-bps", "0.5"]);
+    succeed(&mut place.program(&args));
+    place
+}
+
+fn json(place: &Place, name: &str) -> serde_json::Value {
+    serde_json::from_str(&place.text(name)).unwrap()
+}
+
+/// What a Python of the test script says; it has PyTorch and TensorBoard.
+fn python(place: &Place, script: &str, folder: &str) -> String {
+    let python = std::env::var("DQN_TEST_PYTHON").unwrap_or_else(|_| {
+        panic!("DQN_TEST_PYTHON is not set: run scripts/test.sh, which makes that Python")
+    });
+    let script = format!("{}/tests/python/{script}", env!("CARGO_MANIFEST_DIR"));
+    let output = run(Command::new(python).arg(script).arg(place.path(folder)));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn every_file_is_there_and_says_what_it_should() {
+    let place = trained();
+    let names = [
+        "config.toml",
+        "metrics.jsonl",
+        "portfolio_ep2.csv",
+        "portfolio_ep3.csv",
+        "summary.json",
+        "relationships.csv",
+        "report.html",
+        "trained_model.pth",
+        "policy.pt",
+        "policy_check.json",
+    ];
+    for name in names {
+        assert!(place.path("results").join(name).exists(), "{name}");
+    }
+    let leftovers = std::fs::read_dir(place.path("results")).unwrap().flatten();
+    for entry in leftovers {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(names.contains(&name.as_str()) || name.starts_with("events.out.tfevents."), "{name}");
+    }
+
+    let summary = json(&place, "results/summary.json");
+    assert_eq!(summary["run"]["stocks"], serde_json::json!(["AAPL", "MSFT", "GOOGL"]));
+    for key in ["seed", "env_steps", "gradient_steps", "wall_s", "env_steps_per_s"] {
+        assert!(summary["run"][key].is_number(), "run.{key}");
+    }
+    for side in ["eval", "benchmark"] {
+        for key in [
+            "total_reward",
+            "portfolio_return",
+            "sharpe",
+            "sortino",
+            "calmar",
+            "max_drawdown",
+            "volatility",
+            "turnover",
+            "trades",
+            "exposure",
+        ] {
+            let value = &summary[side][key];
+            assert!(value.is_number() || value.is_null() && key != "trades", "{side}.{key}");
+        }
+    }
+    assert!(summary["benchmark"]["trades"] == 3, "buy-and-hold buys each stock once");
+
+    let lines: Vec<serde_json::Value> = place
+        .text("results/metrics.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["episode"], 3);
+    assert_eq!(last["env_steps"], summary["run"]["env_steps"]);
+    assert_eq!(last["gradient_steps"], summary["run"]["gradient_steps"]);
+    for line in &lines {
+        for key in ["env_steps_per_s", "epsilon", "reward"] {
+            assert!(line[key].is_number(), "{key} in {line}");
+        }
+    }
+
+    let relationships = place.text("results/relationships.csv");
+    let rows: Vec<Vec<&str>> =
+        relationships.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["stock", "peer", "attention", "correlation"]);
+    assert_eq!(rows.len(), 1 + 3 * 2);
+    let of_aapl: f64 =
+        rows.iter().filter(|row| row[0] == "AAPL").map(|row| row[2].parse::<f64>().unwrap()).sum();
+    assert!((of_aapl - 1.0).abs() < 1e-5, "attention of AAPL to its peers sums to {of_aapl}");
+}
+
+/// Independent of the program's own accounting: everything is computed from the file's columns and the costs.
+#[test]
+fn the_portfolio_file_adds_up_in_every_row() {
+    let place = trained();
+    let text = place.text("results/portfolio_ep3.csv");
+    let mut lines = text.lines();
+    let header = "timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity,\
+                  AAPL_position,AAPL_price,MSFT_position,MSFT_price,GOOGL_position,GOOGL_price";
+    assert_eq!(lines.next().unwrap(), header);
+    let rows: Vec<Vec<f64>> =
+        lines.map(|line| line.split(',').skip(1).map(|x| x.parse().unwrap()).collect()).collect();
+    assert!(rows.len() > 300);
+    assert_eq!((rows[0][0], rows[0][1], rows[0][5]), (1e6, 1e6, 1e6));
+    let mut peak = 0.0f64;
+    let mut before: Option<&Vec<f64>> = None;
+    for (i, row) in rows.iter().enumerate() {
+        let [equity, cash, reward, turnover, drawdown] = row[..5] else { panic!("row {i}") };
+        let value: f64 = row[6..].chunks_exact(2).map(|held| held[0] * held[1]).sum();
+        assert!((cash + value - equity).abs() < 0.005, "row {i}: {cash} + {value} is not {equity}");
+        peak = peak.max(equity);
+        assert!((drawdown - (equity / peak - 1.0)).abs() < 1e-9, "row {i}: drawdown");
+        let Some(last) = before.replace(row) else { continue };
+        assert!((reward - (equity / last[0] - 1.0)).abs() < 1e-9, "row {i}: reward");
+        let positions = |row: &[f64]| row[6..].iter().step_by(2).copied().collect::<Vec<f64>>();
+        let traded = positions(row) != positions(last);
+        assert_eq!(traded, turnover > 0.0, "row {i}: turnover {turnover}");
+        if !traded {
+            assert_eq!(cash, last[1], "row {i}: cash moves only when something is traded");
+        }
+    }
+    let trades = rows.iter().filter(|row| row[3] > 0.0).count();
+    assert!(trades > 3, "the policy never traded, so this test says little");
+}
+
+#[test]
+fn pytorch_opens_the_model_and_gets_the_same_q_values() {
+    let place = trained();
+    let said = python(&place, "check_model.py", "results");
+    assert!(said.contains("\"encoder.0.weight\": [64, "), "{said}");
+    assert!(said.contains("\"scaler.return_std\": [3]"), "{said}");
+    assert!(said.contains("ok"), "{said}");
+}
+
+#[test]
+fn tensorboard_reads_the_events() {
+    let place = trained();
+    let said = python(&place, "check_events.py", "results");
+    let lines = place.text("results/metrics.jsonl").lines().count();
+    assert!(said.contains(&format!("\"train/reward\": {lines}")), "{said}");
+    assert!(said.contains("\"eval/return\": 2"), "{said}");
+}
+
+#[test]
+fn the_saved_configuration_runs_the_same_again() {
+    let place = trained();
+    let again = ["--config", "results/config.toml", "--output", "again", "--quiet"];
+    succeed(&mut place.program(&again));
+    for file in ["trained_model.pth", "portfolio_ep3.csv"] {
+        let same = place.read(&format!("results/{file}")) == place.read(&format!("again/{file}"));
+        assert!(same, "{file}");
+    }
+}

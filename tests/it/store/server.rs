@@ -1,0 +1,107 @@
+//! A server that speaks just enough of Azure's protocol to fail in chosen ways.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Answers every request by `answer`, one connection each, until the test process ends.
+pub struct Server {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// `answer` gets the request line and how many requests for the same thing came before, and
+    /// gives the whole response; None: the connection is held open without one.
+    pub fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        thread::spawn(move || {
+            let mut unanswered = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let line = request_line(&stream);
+                let before = {
+                    let mut seen = seen.lock().unwrap();
+                    seen.push(line.clone());
+                    seen.iter().filter(|other| **other == line).count() - 1
+                };
+                match answer(&line, before) {
+                    // A client that gave up is no concern of the server's.
+                    Some(response) => drop(stream.write_all(response.as_bytes())),
+                    None => unanswered.push(stream),
+                }
+            }
+        });
+        Server { address, requests }
+    }
+
+    pub fn connection_string(&self) -> String {
+        connection_string(&format!("{}/fake", self.address))
+    }
+
+    /// Requests so far whose line contains `text`.
+    pub fn count(&self, text: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+}
+
+/// A connection string with a made-up key.
+pub fn connection_string(endpoint: &str) -> String {
+    format!("AccountName=fake;AccountKey=bm90IGEga2V5;BlobEndpoint=http://{endpoint}")
+}
+
+fn request_line(stream: &TcpStream) -> String {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    lines.find(String::is_empty);
+    first
+}
+
+const DATE: &str = "Thu, 01 Jul 2021 10:44:59 GMT";
+
+/// A response with the headers that Azure sends always.
+fn response(status: &str, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\nDate: {DATE}\r\n\
+         x-ms-request-id: 00000000-0000-0000-0000-000000000000\r\n{headers}\r\n{body}",
+        body.len()
+    )
+}
+
+/// An error: `503 Service Unavailable`, `ServerBusy`.
+pub fn error(status: &str, code: &str) -> Option<String> {
+    Some(response(status, &format!("x-ms-error-code: {code}\r\n"), ""))
+}
+
+/// A blob's content.
+pub fn blob(content: &str) -> Option<String> {
+    let headers = format!(
+        "Last-Modified: {DATE}\r\nx-ms-creation-time: {DATE}\r\nETag: \"1\"\r\n\
+         x-ms-blob-type: BlockBlob\r\nx-ms-server-encrypted: true\r\n"
+    );
+    Some(response("200 OK", &headers, content))
+}
+
+/// A page of a listing; `next` is the marker of the page after it, empty where there is none.
+pub fn page(names: &[&str], next: &str) -> Option<String> {
+    let blobs: String = names
+        .iter()
+        .map(|name| {
+            format!(
+                "<Blob><Name>{name}</Name><Properties><Creation-Time>{DATE}</Creation-Time>\
+         <Last-Modified>{DATE}</Last-Modified><Etag>0x1</Etag><Content-Length>3</Content-Length>\
+         <Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType>\
+         </Properties></Blob>"
+            )
+        })
+        .collect();
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ContainerName=\"c\">\
+         <Blobs>{blobs}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>"
+    );
+    Some(response("200 OK", "Content-Type: application/xml\r\n", &body))
+}

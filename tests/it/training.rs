@@ -1,0 +1,169 @@
+//! One process equals many; a model evaluated later gives what it gave at the end of its training.
+
+use crate::program::{Place, run, short, succeed, write_day_files};
+
+const COMPARED: [&str; 5] = [
+    "trained_model.pth",
+    "policy.pt",
+    "portfolio_ep2.csv",
+    "relationships.csv",
+    "policy_check.json",
+];
+
+/// Reward and loss of every interval, as they stand in the file.
+fn rewards_and_losses(place: &Place, output: &str) -> Vec<(String, String)> {
+    let text = place.text(&format!("{output}/metrics.jsonl"));
+    let lines = text.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        (line["reward"].to_string(), line["loss"].to_string())
+    });
+    lines.collect()
+}
+
+fn assert_same(place: &Place, one: &str, other: &str) {
+    for file in COMPARED {
+        let same = place.read(&format!("{one}/{file}")) == place.read(&format!("{other}/{file}"));
+        assert!(same, "{file} differs between {one} and {other}");
+    }
+    assert_eq!(rewards_and_losses(place, one), rewards_and_losses(place, other));
+}
+
+#[test]
+fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
+    for stocks in [&["AAPL"][..], &["AAPL", "MSFT", "GOOGL"]] {
+        let place = Place::new();
+        let mut args = short(&["--episodes", "2", "--quiet", "--lanes", "6", "--stocks"]);
+        args.extend(stocks);
+        args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
+        let single = |output: &str, threads: &str| {
+            let mut args = args.clone();
+            args.extend(["--mode", "single", "--threads", threads, "--output", output]);
+            succeed(&mut place.program(&args));
+        };
+        single("one", "1");
+        single("two", "2");
+        assert_same(&place, "one", "two");
+        let learned = rewards_and_losses(&place, "one").iter().any(|(_, loss)| loss != "null");
+        assert!(learned, "no gradient step was made, so equal weights say nothing");
+        for ranks in 2..=stocks.len() + 1 {
+            let output = format!("ranks{ranks}");
+            let mut args = args.clone();
+            args.extend(["--mode", "parallel", "--output", &output]);
+            succeed(&mut place.mpirun(ranks, &args));
+            assert_same(&place, "one", &output);
+        }
+    }
+}
+
+/// Every two ranks play a machine of their own, so the panel goes over MPI to the second and third.
+#[test]
+fn ranks_on_other_machines_get_the_panel_over_mpi() {
+    let place = Place::new();
+    let mut args = short(&["--episodes", "2", "--quiet", "--stocks", "A", "B", "C", "D"]);
+    args.extend(["--mode", "parallel", "--output"]);
+    let (mut near, mut far) = (args.clone(), args);
+    near.push("near");
+    far.push("far");
+    succeed(&mut place.mpirun(5, &near));
+    succeed(place.mpirun(5, &far).env("DQN_TRADER_RANKS_PER_NODE", "2"));
+    assert_same(&place, "near", "far");
+    for node in ["node-1", "node-2"] {
+        let copies = std::fs::read_dir(place.path(&format!("cache/dqn-trader/panels/{node}")));
+        assert_eq!(copies.unwrap().count(), 2, "training and evaluation panel on {node}");
+    }
+}
+
+#[test]
+fn outside_mpirun_parallel_mode_starts_its_own_ranks() {
+    let place = Place::new();
+    let mut args = short(&["--episodes", "2", "--quiet", "--stocks", "AAPL", "MSFT", "--output"]);
+    args.push("launched");
+    let mut parallel = args.clone();
+    parallel.extend(["--mode", "parallel"]);
+    succeed(&mut place.program(&parallel));
+    *args.last_mut().unwrap() = "single";
+    succeed(&mut place.program(&args));
+    assert_same(&place, "launched", "single");
+}
+
+#[test]
+fn a_later_evaluation_reproduces_the_runs_own() {
+    let place = Place::new();
+    let data = place.path("data");
+    write_day_files(&data, &["AAPL", "MSFT"], "2018-01-02", "2018-06-29");
+    let data = data.to_str().unwrap();
+    let flags = ["--data", data, "--stocks", "AAPL", "MSFT", "--episodes", "2", "--quiet"];
+    succeed(&mut place.program(&short(&flags)));
+    let trained = place.text("results/portfolio_ep2.csv");
+
+    succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
+    assert_eq!(place.text("results/evaluation/portfolio.csv"), trained);
+    let summaries = ["results/summary.json", "results/evaluation/summary.json"]
+        .map(|name| serde_json::from_str::<serde_json::Value>(&place.text(name)).unwrap());
+    assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);
+    assert_eq!(summaries[0]["benchmark"], summaries[1]["benchmark"]);
+
+    // Another machine: nothing in the cache, and no bars but those of the evaluation and the weeks before it.
+    std::fs::remove_dir_all(place.path("cache")).unwrap();
+    for symbol in ["AAPL", "MSFT"] {
+        for month in ["01", "02"] {
+            let folder = format!("data/stocks_intraday/{symbol}/2018/{month}");
+            std::fs::remove_dir_all(place.path(&folder)).unwrap();
+        }
+    }
+    succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
+    assert_eq!(place.text("results/evaluation/portfolio.csv"), trained);
+
+    let later = ["evaluate", "--model", "results", "--eval_start", "2018-06-18"];
+    let period = ["--eval_end", "2018-06-29", "--output", "june", "--quiet"];
+    succeed(&mut place.program(&[&later[..], &period].concat()));
+    let rows = place.text("june/portfolio.csv");
+    assert!(rows.lines().nth(1).unwrap().starts_with("2018-06-18T10:00:00-04:00,"));
+    assert!(rows.lines().last().unwrap().starts_with("2018-06-29T16:00:00-04:00,"));
+}
+
+#[test]
+fn a_second_run_reads_no_bars() {
+    let place = Place::new();
+    let data = place.path("data");
+    write_day_files(&data, &["AAPL"], "2018-01-02", "2018-06-29");
+    let flags = ["--data", "data", "--stocks", "AAPL", "--episodes", "1"];
+    let first = succeed(&mut place.program(&short(&flags)));
+    let second = succeed(&mut place.program(&short(&flags)));
+    let from_cache = |text: &str| text.matches("nothing was read").count();
+    assert_eq!((from_cache(&first), from_cache(&second)), (0, 2), "{second}");
+    assert!(second.contains("earlier"), "the first run's results are moved, and that is said");
+    assert!(place.path("results/earlier/1/trained_model.pth").exists());
+
+    // A changed day file is another panel.
+    let day = "data/stocks_intraday/AAPL/2018/03/AAPL_2018-03-01.parquet";
+    std::fs::remove_file(place.path(day)).unwrap();
+    let third = succeed(&mut place.program(&short(&flags)));
+    assert_eq!(from_cache(&third), 1, "only the evaluation's: {third}");
+}
+
+#[test]
+fn ctrl_c_stops_cleanly_and_leaves_readable_results() {
+    let place = Place::new();
+    let mut args = short(&["--episodes", "100000", "--stocks", "AAPL", "MSFT"]);
+    args.extend(["--eval-every", "100000"]);
+    let mut command = place.program(&args);
+    let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let lines = || std::fs::read_to_string(place.path("results/metrics.jsonl")).unwrap_or_default();
+    let started = std::time::Instant::now();
+    while lines().lines().count() < 5 {
+        assert!(started.elapsed().as_secs() < 60, "no metrics after a minute");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    run(std::process::Command::new("kill").args(["-INT", &pid]));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    for line in lines().lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    let summary: serde_json::Value = serde_json::from_str(&place.text("results/summary.json")).unwrap();
+    assert!(summary["eval"].is_null() && summary["run"]["env_steps"].as_u64().unwrap() > 0);
+    assert!(place.path("results/trained_model.pth").exists());
+    succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
+}

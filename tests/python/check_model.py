@@ -1,0 +1,54 @@
+"""Opens a trained model as a user of PyTorch would: `check_model.py MODEL_DIR`.
+
+Prints the names and shapes of `trained_model.pth` as one line of JSON, then compares `policy.pt`
+with the program's own Q-values in `policy_check.json`. Exits 0 where they agree to 1e-5, else 1.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+TOLERANCE = 1e-5
+
+
+def array(stored: dict) -> torch.Tensor:
+    return torch.tensor(stored["data"], dtype=torch.float32).reshape(stored["shape"])
+
+
+def largest_difference(folder: Path) -> float:
+    check = json.loads((folder / "policy_check.json").read_text())
+    market, private, q = (array(check[name]) for name in ("market", "private", "q"))
+    stock = torch.tensor(check["stock"], dtype=torch.int64)
+    policy = torch.jit.load(str(folder / "policy.pt"), map_location="cpu")
+    with torch.no_grad():
+        batched = policy(market, stock, private)
+        # Any batch size must do: each row alone, too.
+        rows = [policy(*row) for row in zip(market.split(1), stock.split(1), private.split(1))]
+    if batched.shape != q.shape:
+        raise SystemExit(f"policy.pt gives {list(batched.shape)}, the program {list(q.shape)}")
+    return max((batched - q).abs().max().item(), (torch.cat(rows) - q).abs().max().item())
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    folder = Path(sys.argv[1])
+    state = torch.load(folder / "trained_model.pth", weights_only=True)
+    for name, tensor in state.items():
+        # relations.* have NaN where two stocks have too few common bars.
+        finite = tensor.isfinite().all() or name.startswith("relations.")
+        if not (tensor.dtype == torch.float32 and finite):
+            print(f"{name}: {tensor.dtype}, or not finite", file=sys.stderr)
+            return 1
+    print(json.dumps({name: list(tensor.shape) for name, tensor in state.items()}))
+    difference = largest_difference(folder)
+    # Not `> TOLERANCE`: a NaN must fail.
+    agree = difference <= TOLERANCE
+    print(f"policy.pt: largest difference {difference:.3g}, {'ok' if agree else 'too large'}")
+    return 0 if agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
