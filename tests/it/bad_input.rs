@@ -75,8 +75,8 @@ fn data_that_cannot_be_used_are_named_before_anything_is_written() {
     refused(&mut place.program(&with(&past)), &["AAPL", "1999-01-04", "2018-01-02"]);
     let few = ["--stocks", "AAPL", "--start_date", "2018-01-02", "--end_date", "2018-01-05"];
     refused(&mut place.program(&with(&few)), &["2018-01-02", "--bar-minutes"]);
-    let finer = ["--stocks", "AAPL", "--set", "data.bar_minutes=0"];
-    refused(&mut place.program(&with(&finer)), &["--bar-minutes"]);
+    let none = ["--stocks", "AAPL", "--bar-minutes", "0"];
+    refused(&mut place.program(&with(&none)), &["--bar-minutes"]);
 
     let day = "data/stocks_intraday/AAPL/2018/03/AAPL_2018-03-01.parquet";
     let whole = place.read(day);
