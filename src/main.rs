@@ -10,6 +10,7 @@ use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::dist::launch::{Launched, launch, launched};
 use dqn_trader::dist::local::LocalComm;
 use dqn_trader::dist::Comm;
+use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::network::single_thread;
 use dqn_trader::train::lockstep::Ending;
 
@@ -71,13 +72,13 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Some(Command::Evaluate(args)) => args.surroundings.clone(),
         None => cli.train.surroundings.clone(),
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
+    let progress = Progress::new(if quiet { Verbosity::Quiet } else { Verbosity::Normal });
+    log_beside(&progress);
     if let Some(Command::Evaluate(args)) = &cli.command {
         one_process(launched, "evaluate")?;
         compute_with(surroundings.threads)?;
-        commands::evaluate::evaluate(args, &surroundings)?;
+        commands::evaluate::evaluate(args, &surroundings, progress)?;
         return Ok(0);
     }
     let config = cli.train.resolve()?;
@@ -85,14 +86,27 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Mode::Single => {
             one_process(launched, "--mode single")?;
             compute_with(surroundings.threads)?;
-            train(&LocalComm, config, &surroundings)
+            train(&LocalComm, config, &surroundings, progress)
         }
-        Mode::Parallel => parallel(config, launched, &surroundings),
+        Mode::Parallel => parallel(config, launched, &surroundings, progress),
     }
 }
 
-fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) -> Result<u8> {
-    Ok(match commands::train::train(comm, config, surroundings)? {
+/// Log records as RUST_LOG asks for them, warnings without it; the progress display steps aside for them.
+fn log_beside(progress: &Progress) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| "warn".into());
+    let writer = progress.log_writer();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).init();
+}
+
+fn train(
+    comm: &dyn Comm,
+    config: RunConfig,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<u8> {
+    Ok(match commands::train::train(comm, config, surroundings, progress)? {
         Ending::EpisodeDone => 0,
         Ending::Stopped => EXIT_STOPPED,
     })
@@ -123,6 +137,7 @@ fn parallel(
     config: RunConfig,
     launched: Option<Launched>,
     surroundings: &Surroundings,
+    progress: Progress,
 ) -> Result<u8> {
     use dqn_trader::dist::mpi::MpiComm;
     let stocks = config.stocks.len();
@@ -152,7 +167,7 @@ fn parallel(
         .build_global()?;
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
     let comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
-    let outcome = train(&comm, config, surroundings);
+    let outcome = train(&comm, config, surroundings, progress);
     // Rank 0 speaks before anyone leaves.
     if let (Err(error), 0) = (&outcome, rank) {
         eprintln!("error: {}", one_line(&format!("{error:#}")));
@@ -163,7 +178,7 @@ fn parallel(
 }
 
 #[cfg(not(feature = "mpi"))]
-fn parallel(_: RunConfig, _: Option<Launched>, _: &Surroundings) -> Result<u8> {
+fn parallel(_: RunConfig, _: Option<Launched>, _: &Surroundings, _: Progress) -> Result<u8> {
     Err(anyhow!(
         "this program was built without MPI; build it with the feature \"mpi\", or use --mode single"
     ))

@@ -10,20 +10,24 @@ use crate::features::pipeline::feature_names;
 use crate::interface::ActionSet;
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
-use crate::report::{portfolio_csv, table};
+use crate::report::{Progress, portfolio_csv, table};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
 use crate::rl::network::NetworkShape;
 use crate::train::evaluation::evaluate as run_evaluation;
 use crate::train::model::Model;
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
-pub fn evaluate(args: &EvaluateArgs, surroundings: &Surroundings) -> Result<()> {
+pub fn evaluate(
+    args: &EvaluateArgs,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<()> {
     let config = args.resolve()?;
     let comm = LocalComm;
     let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;
     let device = device(&config.device)?;
     ResultsFolder::check(&config.output)?;
-    let mut setting = Setting::new(&comm, config, surroundings)?;
+    let mut setting = Setting::new(&comm, config, surroundings, progress)?;
     let bar_minutes = setting
         .config
         .data

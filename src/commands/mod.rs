@@ -14,7 +14,7 @@ use crate::dist::Comm;
 use crate::dist::comm::agree;
 use crate::market::load::{DataSource, LoadOptions};
 use crate::market::source;
-use crate::report::{Progress, Verbosity};
+use crate::report::Progress;
 use crate::train::dataset::{DataPlan, Prepared};
 
 /// What every command needs before it reads a bar.
@@ -34,12 +34,8 @@ impl<'a> Setting<'a> {
         comm: &'a dyn Comm,
         mut config: RunConfig,
         surroundings: &Surroundings,
+        progress: Progress,
     ) -> Result<Setting<'a>> {
-        let verbosity = match surroundings.quiet || !comm.is_root() {
-            true => Verbosity::Quiet,
-            false => Verbosity::Normal,
-        };
-        let progress = Progress::new(verbosity);
         // Rank 0's environment decides, should another's differ.
         let mut name = source::resolve(config.data.source.as_deref()).into_bytes();
         comm.broadcast_bytes(&mut name);

@@ -21,7 +21,7 @@ use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary};
 use crate::report::tensorboard::EventWriter;
 use crate::report::html::Report;
-use crate::report::{portfolio_csv, table};
+use crate::report::{Progress, portfolio_csv, table};
 use crate::interface::ActionSet;
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
@@ -35,8 +35,13 @@ use crate::train::policy_check;
 const ATTENTION_ROWS: usize = 1_024;
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
-pub fn train(comm: &dyn Comm, config: RunConfig, surroundings: &Surroundings) -> Result<Ending> {
-    let mut setting = Setting::new(comm, config, surroundings)?;
+pub fn train(
+    comm: &dyn Comm,
+    config: RunConfig,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<Ending> {
+    let mut setting = Setting::new(comm, config, surroundings, progress)?;
     let device = agree(comm, device(&setting.config.device))?;
     // What cannot be written is said before hours of work, and nothing is moved before the data are known to be good.
     let writable = match comm.is_root() {
