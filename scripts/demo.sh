@@ -12,10 +12,9 @@ FLAGS=(
   --mode parallel
   --stocks AAPL MSFT GOOGL AMZN META
   --data synthetic:sample
-  --bar-minutes 15
-  --start_date 2018-01-01 --end_date 2018-12-31
-  --eval_start 2019-01-01 --eval_end 2019-06-30
+  --bar-minutes 5
   --episodes 4
+  --eval-every 2
   --output "$OUTPUT"
 )
 
