@@ -13,7 +13,7 @@ use crate::report::folder::ResultsFolder;
 use crate::report::{Progress, portfolio_csv, table};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
 use crate::rl::network::NetworkShape;
-use crate::train::evaluation::evaluate as run_evaluation;
+use crate::train::evaluation::{Policy, evaluate as run_evaluation};
 use crate::train::model::Model;
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
@@ -44,7 +44,8 @@ pub fn evaluate(
         Agent::new(stock, &model.shape, &model.weights, return_std, &config.learner, device)
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-    let evaluated = run_evaluation(&comm, &config, &eval, agents.iter_mut().collect())?
+    let policy = Policy { shape: &model.shape, weights: &model.weights };
+    let evaluated = run_evaluation(&comm, &config, &eval, policy, agents.iter_mut().collect())?
         .context("rank 0 has the outcome")?;
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;

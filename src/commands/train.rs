@@ -26,7 +26,7 @@ use crate::interface::ActionSet;
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::train::dataset::Prepared;
-use crate::train::evaluation::{Evaluated, evaluate};
+use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::lockstep::{Ending, Interval, Trainer};
 use crate::train::model::Model;
 use crate::train::policy_check;
@@ -97,8 +97,10 @@ pub fn train(
         }
         if episode % config.evaluation.every_episodes == 0 || episode == config.episodes {
             clock.pause();
+            let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
+            let policy = Policy { shape: &shape, weights: &weights };
             let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
-            let evaluated = evaluate(comm, &config, &eval, agents)?;
+            let evaluated = evaluate(comm, &config, &eval, policy, agents)?;
             if let (Some(results), Some(evaluated)) = (&mut results, evaluated) {
                 results.evaluation(episode, trainer.env_steps(), &evaluated)?;
                 progress.line(&told(episode, &evaluated));

@@ -12,7 +12,7 @@ pub enum Tag {
     Gradients,
     Parameters,
     Interval,
-    PrivateStates,
+    Contexts,
     Attention,
 }
 

@@ -91,18 +91,12 @@ impl Agent {
         copy_out(&values, q);
     }
 
-    /// What the market says of this stock at one row, `[1, 2 * embedding]`: the part of the network that does not
-    /// depend on the account, for [`Agent::values_in`].
-    pub fn context(&mut self, panel: &Panel, rows: &[u32]) -> Tensor {
+    /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its part that does not
+    /// depend on the account.
+    pub fn context(&mut self, panel: &Panel, rows: &[u32], out: &mut [f32]) {
         let market = self.market(panel, rows);
-        no_grad(|| self.online.context(&market, &self.slot_ids))
-    }
-
-    /// Values of all actions in a context of [`Agent::context`].
-    pub fn values_in(&self, context: &Tensor, private: PrivateState, q: &mut Vec<f32>) {
-        let private = self.private(std::iter::once(private));
-        let values = no_grad(|| self.online.heads(context, &private));
-        copy_out(&values, q);
+        let context = no_grad(|| self.online.context(&market, &self.slot_ids));
+        context.to_device(Device::Cpu).contiguous().copy_data(out, out.len());
     }
 
     /// Mean attention to each peer over `rows`; None without peers or attention.
@@ -201,7 +195,8 @@ impl Agent {
     }
 }
 
-fn copy_out(tensor: &Tensor, out: &mut Vec<f32>) {
+/// All elements in row-major order, in place of what `out` held.
+pub fn copy_out(tensor: &Tensor, out: &mut Vec<f32>) {
     let tensor = tensor.to_device(Device::Cpu).contiguous();
     let len = tensor.numel();
     out.resize(len, 0.0);

@@ -1,25 +1,28 @@
-//! Evaluation: the greedy policy, without learning, through one account with shared cash. Every rank runs it, as in
-//! training: workers propose, rank 0 decides and keeps the account.
+//! Evaluation: the greedy policy, without learning, through one account with shared cash. The workers compute what
+//! the network makes of the market, many bars at a time; rank 0 decides bar by bar, because a decision depends on the
+//! positions that the one before it left.
 
 use anyhow::Result;
-use tch::Tensor;
+use tch::{Device, Tensor, no_grad};
 
 use super::dataset::Prepared;
 use super::lockstep::side_by_side;
 use crate::config::RunConfig;
-use crate::dist::ranks::{to_gathered_order, to_stock_order};
-use crate::dist::worker::{Proposal, propose};
+use crate::dist::ranks::to_stock_order;
+use crate::dist::worker::propose;
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{Course, Metrics};
-use crate::interface::{ActionSet, PrivateState};
+use crate::interface::ActionSet;
+use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::Limits;
-use crate::rl::agent::Agent;
+use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
+use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
 
-/// Rows whose market part of the network is computed in one go. What comes out for a row depends on that row only.
-const CHUNK_ROWS: usize = 256;
+/// Bars whose market part of the network is computed in one go. What comes out for a bar depends on that bar only.
+const CHUNK_BARS: usize = 256;
 
 /// What an evaluation found, beside the benchmark over the same bars and costs.
 #[derive(Clone, Debug)]
@@ -30,116 +33,108 @@ pub struct Evaluated {
     pub benchmark_metrics: Metrics,
 }
 
-/// One stock's agent in an evaluation.
-struct Seat<'a> {
-    agent: &'a mut Agent,
-    /// Market part of the present chunk of rows.
-    context: Option<Tensor>,
-    q: Vec<f32>,
+/// The policy that is evaluated; the same on every rank.
+#[derive(Clone, Copy)]
+pub struct Policy<'a> {
+    pub shape: &'a NetworkShape,
+    pub weights: &'a [f32],
 }
 
-/// A private state as a message: position, bars held, unrealised return.
-const STATE_LEN: usize = 3;
-
-/// Lets this rank's agents, in the order of its stocks, trade the evaluation period. Some on rank 0.
+/// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks, with the policy's
+/// weights. Some on rank 0.
 pub fn evaluate(
     comm: &dyn Comm,
     config: &RunConfig,
     eval: &Prepared,
-    agents: Vec<&mut Agent>,
+    policy: Policy<'_>,
+    mut agents: Vec<&mut Agent>,
 ) -> Result<Option<Evaluated>> {
     let ranks = Ranks { stocks: config.stocks.len(), size: comm.size() };
     let order = ranks.gathered_order();
-    let actions = ActionSet::new(config.env.long_only);
+    let width = 2 * config.network.embedding;
     let rows = eval.note.rows.clone();
-    let panel = &eval.panel;
-    let mut seats: Vec<Seat> =
-        agents.into_iter().map(|agent| Seat { agent, context: None, q: Vec::new() }).collect();
-    let own = seats.len();
-    let first = panel.view(rows.start);
-    let mut root = comm.is_root().then(|| {
-        let limits = Limits::new(&config.portfolio, &eval.note.fit.relations.correlation);
-        let desk =
-            Desk::new(std::iter::once(first), ranks.stocks, &config.portfolio, limits);
-        (desk, Backtest::start(&config.stocks, &first, &config.env))
-    });
-    let all = if comm.is_root() { ranks.stocks } else { 0 };
-    let mut states = vec![0.0; own * STATE_LEN];
-    let mut proposals = vec![0.0; own * Proposal::LEN];
-    let (mut gathered, mut by_stock) = (vec![0.0; all * STATE_LEN], vec![0.0; all * STATE_LEN]);
-    let (proposal_counts, state_counts) = (ranks.counts(Proposal::LEN), ranks.counts(STATE_LEN));
-
-    for t in rows.start..rows.end - 1 {
-        let view = panel.view(t);
-        let chunk_row = (t - rows.start) % CHUNK_ROWS;
-        let chunk: Vec<u32> = match chunk_row {
-            0 => (t..(t + CHUNK_ROWS).min(rows.end - 1)).map(|row| row as u32).collect(),
-            _ => Vec::new(),
-        };
-        let one = |((seat, state), message): ((&mut Seat, &[f32]), &mut [f32])| {
-            if chunk_row == 0 {
-                seat.context = Some(seat.agent.context(panel, &chunk));
-            }
-            seat.propose(chunk_row, read_state(state), actions).write(message);
-        };
-        let seats_and_states = seats.iter_mut().zip(states.chunks_exact(STATE_LEN));
+    let mut trader = comm.is_root().then(|| Trader::new(config, eval, policy));
+    // The last bar is one to be filled at, not to decide at.
+    let decisions: Vec<usize> = (rows.start..rows.end - 1).collect();
+    for chunk in decisions.chunks(CHUNK_BARS) {
+        let per_stock = chunk.len() * width;
+        let mut mine = vec![0.0; agents.len() * per_stock];
+        let chunk_rows: Vec<u32> = chunk.iter().map(|&row| row as u32).collect();
         side_by_side(
-            seats_and_states.zip(proposals.chunks_exact_mut(Proposal::LEN)).collect(),
-            one,
+            agents.iter_mut().zip(mine.chunks_exact_mut(per_stock)).collect(),
+            |(agent, out)| agent.context(&eval.panel, &chunk_rows, out),
         );
-        let stamp = Stamp { tag: Tag::Proposals, time: view.end_s() };
-        let wanted_len = all * Proposal::LEN;
-        comm.gather(stamp, &proposals, &proposal_counts, &mut gathered[..wanted_len])?;
-        if let Some((desk, backtest)) = &mut root {
-            let wanted = &mut by_stock[..wanted_len];
-            to_stock_order(&gathered[..wanted_len], &order, Proposal::LEN, wanted);
-            let wanted = wanted.chunks_exact(Proposal::LEN).map(|message| {
-                let proposal = Proposal::read(message);
+        let all = if comm.is_root() { ranks.stocks * per_stock } else { 0 };
+        let mut gathered = vec![0.0; all];
+        let stamp = Stamp { tag: Tag::Contexts, time: eval.panel.view(chunk[0]).end_s() };
+        comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut gathered)?;
+        if let Some(trader) = &mut trader {
+            let mut contexts = vec![0.0; all];
+            to_stock_order(&gathered, &order, per_stock, &mut contexts);
+            trader.trade(&eval.panel, chunk, &contexts);
+        }
+    }
+    Ok(trader.map(|trader| trader.finish(config, eval)))
+}
+
+/// What rank 0 decides with, and the account it keeps.
+struct Trader {
+    network: QNetwork,
+    return_std: Vec<f32>,
+    actions: ActionSet,
+    desk: Desk,
+    backtest: Backtest,
+    q: Vec<f32>,
+}
+
+impl Trader {
+    fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Trader {
+        let first = eval.panel.view(eval.note.rows.start);
+        let fit = &eval.note.fit;
+        let limits = Limits::new(&config.portfolio, &fit.relations.correlation);
+        let (stocks, once) = (config.stocks.len(), std::iter::once(first));
+        Trader {
+            network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
+            return_std: fit.scaler.return_std.clone(),
+            actions: ActionSet::new(config.env.long_only),
+            desk: Desk::new(once, stocks, &config.portfolio, limits),
+            backtest: Backtest::start(&config.stocks, &first, &config.env),
+            q: Vec::new(),
+        }
+    }
+
+    /// Decides at each of `rows`, which follow one another. `contexts` `[stock, row, 2 * embedding]`.
+    fn trade(&mut self, panel: &Panel, rows: &[usize], contexts: &[f32]) {
+        let stocks = self.return_std.len() as i64;
+        let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
+        for (i, &t) in rows.iter().enumerate() {
+            let view = panel.view(t);
+            let private: Vec<f32> = (0..)
+                .zip(&self.return_std)
+                .flat_map(|(stock, &std)| private_features(&self.backtest.private_state(stock), std))
+                .collect();
+            let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
+            let context = contexts.select(1, i as i64);
+            copy_out(&no_grad(|| self.network.heads(&context, &private)), &mut self.q);
+            let wanted = self.q.chunks_exact(self.actions.len()).map(|q| {
+                let proposal = propose(self.actions, q, argmax(q));
                 (proposal.direction, proposal.conviction)
             });
-            backtest.order(&view, desk.decide(0, &view, wanted));
-            backtest.advance(&panel.view(t + 1));
-            for (stock, message) in by_stock.chunks_exact_mut(STATE_LEN).enumerate() {
-                write_state(backtest.private_state(stock), message);
-            }
-            to_gathered_order(&by_stock, &order, STATE_LEN, &mut gathered);
+            self.backtest.order(&view, self.desk.decide(0, &view, wanted));
+            self.backtest.advance(&panel.view(t + 1));
         }
-        let stamp = Stamp { tag: Tag::PrivateStates, time: view.end_s() };
-        comm.scatter(stamp, &gathered, &state_counts, &mut states)?;
     }
-    Ok(root.map(|(_, backtest)| {
-        let course = backtest.into_course();
-        let views = rows.clone().map(|row| panel.view(row));
+
+    fn finish(self, config: &RunConfig, eval: &Prepared) -> Evaluated {
+        let course = self.backtest.into_course();
+        let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&config.stocks, views, &config.env)
-            .expect("an evaluation has rows, which prepare has checked");
+            .expect("a prepared panel has rows to trade");
         Evaluated {
             metrics: Metrics::of(&course),
             benchmark_metrics: Metrics::of(&benchmark),
             course,
             benchmark,
         }
-    }))
-}
-
-impl Seat<'_> {
-    fn propose(&mut self, chunk_row: usize, state: PrivateState, actions: ActionSet) -> Proposal {
-        let context = self.context.as_ref().expect("made at the first row of the chunk");
-        let context = context.narrow(0, chunk_row as i64, 1);
-        self.agent.values_in(&context, state, &mut self.q);
-        propose(actions, &self.q, argmax(&self.q))
-    }
-}
-
-fn write_state(state: PrivateState, message: &mut [f32]) {
-    message[0] = f32::from(state.position);
-    message[1] = f32::from(state.bars_held);
-    message[2] = state.unrealized_return;
-}
-
-fn read_state(message: &[f32]) -> PrivateState {
-    PrivateState {
-        position: message[0] as i8,
-        bars_held: message[1] as u16,
-        unrealized_return: message[2],
     }
 }

@@ -1,0 +1,219 @@
+//! Checkpoints on disk: `checkpoints/{env_steps}/` with one part per stock, one of rank 0 and a manifest that is written
+//! last. A checkpoint counts when its manifest is there and every part has the length and digest that it names.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// Raised when the parts of an older program cannot be read any more.
+const VERSION: u32 = 1;
+const MANIFEST: &str = "manifest.json";
+
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    #[error("{}: {cause}; make room there or choose another folder with --output", path.display())]
+    Io { path: PathBuf, cause: io::Error },
+    #[error("{}: {what}; delete this folder to go on from the checkpoint before it", path.display())]
+    Damaged { path: PathBuf, what: String },
+}
+
+impl CheckpointError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
+        move |cause| CheckpointError::Io { path: path.into(), cause }
+    }
+}
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub name: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// What a checkpoint consists of and which run it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub version: u32,
+    pub env_steps: u64,
+    /// The run's settings as TOML, but for those that cannot change a result.
+    pub settings: String,
+    pub parts: Vec<Part>,
+}
+
+impl Manifest {
+    pub fn new(env_steps: u64, settings: String, parts: Vec<Part>) -> Manifest {
+        Manifest { version: VERSION, env_steps, settings, parts }
+    }
+}
+
+/// The checkpoints of one results folder.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    root: PathBuf,
+    /// Whole ones that are kept.
+    keep: usize,
+}
+
+impl Checkpoints {
+    pub fn of(output: &Path, keep: usize) -> Checkpoints {
+        Checkpoints { root: output.join("checkpoints"), keep }
+    }
+
+    /// Where the parts of a checkpoint go. The name sorts by age.
+    pub fn folder(&self, env_steps: u64) -> PathBuf {
+        self.root.join(format!("{env_steps:016}"))
+    }
+
+    /// Makes the checkpoint at `env_steps` count, now that all its parts are written, and removes what is older than
+    /// those to keep.
+    pub fn commit(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        let folder = self.folder(manifest.env_steps);
+        let path = folder.join(MANIFEST);
+        let text = serde_json::to_vec_pretty(manifest)
+            .map_err(|e| CheckpointError::io(&path)(io::Error::from(e)))?;
+        write_whole(&path, &text)?;
+        let mut whole = 0;
+        for older in self.folders().into_iter().rev() {
+            let is_committed = older.join(MANIFEST).exists();
+            // One without a manifest is the remainder of a run that was killed.
+            if whole >= self.keep || !is_committed && older < folder {
+                fs::remove_dir_all(&older).map_err(CheckpointError::io(&older))?;
+            }
+            whole += usize::from(is_committed);
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint that is whole. `passed_over` is told of every newer one that is not.
+    pub fn latest(&self, mut passed_over: impl FnMut(&Path, &str)) -> Option<(PathBuf, Manifest)> {
+        for folder in self.folders().into_iter().rev() {
+            match read_manifest(&folder) {
+                Ok(manifest) => return Some((folder, manifest)),
+                Err(what) => passed_over(&folder, &what),
+            }
+        }
+        None
+    }
+
+    /// Oldest first.
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> =
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    }
+}
+
+/// Writes one part, beside its place and then renamed.
+pub fn write_part(
+    folder: &Path,
+    name: &str,
+    state: &impl Serialize,
+) -> Result<Part, CheckpointError> {
+    let path = folder.join(name);
+    fs::create_dir_all(folder).map_err(CheckpointError::io(folder))?;
+    let bytes = postcard::to_stdvec(state).map_err(|e| CheckpointError::Damaged {
+        path: path.clone(),
+        what: format!("the state cannot be written ({e})"),
+    })?;
+    write_whole(&path, &bytes)?;
+    Ok(Part { name: name.into(), bytes: bytes.len() as u64, sha256: digest(&bytes) })
+}
+
+/// Reads a part that [`Checkpoints::latest`] has found whole.
+pub fn read_part<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, CheckpointError> {
+    let path = folder.join(name);
+    let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
+    postcard::from_bytes(&bytes)
+        .map_err(|e| CheckpointError::Damaged { path, what: format!("it cannot be read ({e})") })
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest, String> {
+    let text = fs::read(folder.join(MANIFEST)).map_err(|_| "it has no manifest".to_string())?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|e| format!("its manifest is damaged ({e})"))?;
+    if manifest.version != VERSION {
+        return Err(format!("it is of version {}, not {VERSION}", manifest.version));
+    }
+    for part in &manifest.parts {
+        let bytes = fs::read(folder.join(&part.name)).map_err(|e| format!("{}: {e}", part.name))?;
+        if bytes.len() as u64 != part.bytes || digest(&bytes) != part.sha256 {
+            return Err(format!("{} is damaged", part.name));
+        }
+    }
+    Ok(manifest)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        fs::File::open(folder)?.sync_all()
+    });
+    written.map_err(CheckpointError::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(checkpoints: &Checkpoints, env_steps: u64) -> PathBuf {
+        let folder = checkpoints.folder(env_steps);
+        let parts = ["root", "AAPL"].map(|name| write_part(&folder, name, &env_steps).unwrap());
+        let manifest = Manifest::new(env_steps, "seed = 1".into(), parts.to_vec());
+        checkpoints.commit(&manifest).unwrap();
+        folder
+    }
+
+    fn latest(checkpoints: &Checkpoints) -> (Option<u64>, Vec<String>) {
+        let mut passed_over = Vec::new();
+        let found = checkpoints.latest(|folder, what| {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            passed_over.push(format!("{}: {what}", name.trim_start_matches('0')));
+        });
+        (found.map(|(_, manifest)| manifest.env_steps), passed_over)
+    }
+
+    #[test]
+    fn the_newest_whole_checkpoint_is_found_and_damaged_ones_are_named() {
+        let place = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(place.path(), 5);
+        assert_eq!(latest(&checkpoints), (None, vec![]));
+        let folders = [900, 1_000, 1_100, 1_200].map(|steps| written(&checkpoints, steps));
+        assert_eq!(latest(&checkpoints), (Some(1_200), vec![]));
+        assert_eq!(read_part::<u64>(&folders[3], "AAPL").unwrap(), 1_200);
+
+        fs::write(folders[3].join("AAPL"), b"x").unwrap();
+        fs::remove_file(folders[2].join("root")).unwrap();
+        fs::remove_file(folders[1].join(MANIFEST)).unwrap();
+        let (found, passed_over) = latest(&checkpoints);
+        assert_eq!(found, Some(900));
+        assert_eq!(passed_over.len(), 3);
+        assert_eq!(passed_over[0], "1200: AAPL is damaged");
+        assert!(passed_over[1].starts_with("1100: root: "), "{passed_over:?}");
+        assert_eq!(passed_over[2], "1000: it has no manifest");
+    }
+
+    #[test]
+    fn the_last_ones_are_kept_and_remainders_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(place.path(), 2);
+        write_part(&checkpoints.folder(50), "AAPL", &1u8).unwrap();
+        let folders = [100, 200, 300].map(|steps| written(&checkpoints, steps));
+        assert!(!checkpoints.folder(50).exists() && !folders[0].exists());
+        assert!(folders[1].exists() && folders[2].exists());
+    }
+}
