@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{BarLabel, ConfigError, Mode, RunConfig};
 use crate::market::Symbol;
 
+/// Names the Azure container where neither a flag nor a settings file does.
+const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
+
 /// Train trading agents by distributed deep Q-learning on intraday bars: one worker per stock, shared weights,
 /// cross-stock attention, in one process or over MPI ranks with the same result.
 #[derive(Parser, Debug)]
@@ -117,7 +120,7 @@ pub struct TrainArgs {
     /// Step size of Adam [default: 0.0005]
     #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
     pub learning_rate: Option<f64>,
-    /// Let every stock see only itself
+    /// Give the network no stock but its own; features that relate it to its peers stay
     #[arg(long, alias = "no_attention", help_heading = "Learning")]
     pub no_attention: bool,
     /// Evaluate after every so many episodes; after the last one always [default: 10]
@@ -168,6 +171,9 @@ pub struct EvaluateArgs {
     /// Folder for portfolio.csv and summary.json [default: evaluation, in the run's folder]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Where the network runs: cpu or cuda:N [default: as in the run]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -179,7 +185,7 @@ impl TrainArgs {
     pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
         let mut config = match &self.config {
             Some(path) => read_config(path)?,
-            None => RunConfig::default(),
+            None => settings("").unwrap_or_default(),
         };
         for assignment in &self.set {
             config = config.with(assignment)?;
@@ -219,6 +225,11 @@ impl EvaluateArgs {
         set(&mut config.eval_start, &self.eval_start);
         set(&mut config.eval_end, &self.eval_end);
         config.output = self.output.clone().unwrap_or_else(|| self.model.join("evaluation"));
+        set(&mut config.device, &self.device);
+        if is_same_folder(&config.output, &self.model) {
+            let what = format!("{} is the folder of the run itself", self.model.display());
+            return Err(ConfigError::new("--output", what, "name another, or leave it out"));
+        }
         self.data.apply(&mut config);
         config.validate()?;
         Ok(config)
@@ -231,8 +242,7 @@ impl DataArgs {
         if self.data.is_some() {
             data.source.clone_from(&self.data);
         }
-        let from_environment = std::env::var("AZURE_STORAGE_CONTAINER").ok();
-        set(&mut data.container, &self.container.clone().or(from_environment));
+        set(&mut data.container, &self.container);
         if self.bar_minutes.is_some() {
             data.bar_minutes = self.bar_minutes;
         }
@@ -249,14 +259,28 @@ fn set<T: Clone>(field: &mut T, flag: &Option<T>) {
     }
 }
 
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 fn read_config(path: &Path) -> Result<RunConfig, ConfigError> {
     let field = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| {
         ConfigError::new(&field, e.to_string(), "name a config.toml or the folder of a finished run")
     })?;
-    toml::from_str(&text).map_err(|e| {
+    settings(&text).map_err(|e| {
         ConfigError::new(&field, one_line(&e.to_string()), "correct it, or start from a run's file")
     })
+}
+
+/// The settings that `text` names, over the environment's, over the defaults.
+fn settings(text: &str) -> Result<RunConfig, toml::de::Error> {
+    let mut config: RunConfig = toml::from_str(text)?;
+    let named: toml::Table = toml::from_str(text)?;
+    if named.get("data").is_none_or(|data| data.get("container").is_none()) {
+        set(&mut config.data.container, &std::env::var(CONTAINER).ok());
+    }
+    Ok(config)
 }
 
 /// A message of several lines as one.

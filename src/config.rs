@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -431,6 +431,10 @@ impl RunConfig {
                 return Err(ConfigError::new(flags, what, "give the last day after the first"));
             }
         }
+        // Stock markets are younger, and the calendar's rules are those of today.
+        let years = [self.start_date, self.end_date, self.eval_start, self.eval_end]
+            .map(|date| (1_900..=2_199).contains(&date.year()));
+        check("--start_date to --eval_end", years == [true; 4], "must be from 1900 to 2199")?;
         let overlap = self.eval_start <= self.end_date && self.start_date <= self.eval_end;
         if overlap && !self.data.allow_overlap {
             return Err(ConfigError::new(
@@ -453,7 +457,7 @@ impl RunConfig {
         check("--fee-bps", costs(self.env.fee_bps), "must be from 0 to below 1000")?;
         check("--slippage-bps", costs(self.env.slippage_bps), "must be from 0 to below 1000")?;
         let cash = self.env.initial_cash;
-        check("env.initial_cash", cash.is_finite() && cash > 0.0, "must be above 0")?;
+        check("env.initial_cash", (0.01..=1e15).contains(&cash), "must be from 0.01 to 1e15")?;
         let band = self.env.rebalance_band;
         check("env.rebalance_band", band > 0.0, "must be above 0; inf never resizes")?;
         let margin = self.env.maintenance_margin;
@@ -463,8 +467,16 @@ impl RunConfig {
         check("portfolio.gross_limit", limit(portfolio.gross_limit), "must be above 0")?;
         check("portfolio.net_limit", limit(portfolio.net_limit), "must be above 0")?;
         check("portfolio.name_limit", portfolio.name_limit.is_none_or(limit), "must be above 0")?;
+        let correlation = portfolio.identical_correlation;
+        check("portfolio.identical_correlation", !correlation.is_nan(), "must be a number")?;
         check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
+        self.validate_features()
+    }
+
+    fn validate_features(&self) -> Result<(), ConfigError> {
         let features = &self.features;
+        let width = features.bollinger_width;
+        check("features.bollinger_width", width.is_finite() && width > 0.0, "must be above 0")?;
         let mut windows = vec![
             ("features.bollinger_bars", features.bollinger_bars),
             ("features.volume_bars", features.volume_bars),
@@ -492,23 +504,42 @@ impl RunConfig {
         check("learner.n_step", (1..=255).contains(&learner.n_step), "must be from 1 to 255")?;
         check("--batch-size", learner.batch_size >= 1, "must be at least 1")?;
         let ratio = learner.replay_ratio;
-        check("--replay-ratio", ratio.is_finite() && ratio >= 0.0, "must be 0 or above")?;
+        check("--replay-ratio", (0.0..1e6).contains(&ratio), "must be from 0 to below 1e6")?;
         let capacity = learner.replay_capacity >= learner.batch_size;
         check("learner.replay_capacity", capacity, "must be at least the batch size")?;
-        check("--learning-rate", learner.learning_rate > 0.0, "must be above 0")?;
+        let slots = u32::try_from(learner.replay_capacity).is_ok();
+        check("learner.replay_capacity", slots, "must be below 2^32")?;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        check("--learning-rate", positive(learner.learning_rate), "must be above 0")?;
+        let decay = |value: f64| (0.0..1.0).contains(&value);
+        check("learner.adam_beta1", decay(learner.adam_beta1), "must be from 0 to below 1")?;
+        check("learner.adam_beta2", decay(learner.adam_beta2), "must be from 0 to below 1")?;
+        check("learner.adam_epsilon", positive(learner.adam_epsilon), "must be above 0")?;
         let fraction = |value: f64| (0.0..=1.0).contains(&value);
         check("learner.priority_alpha", fraction(learner.priority_alpha), "must be from 0 to 1")?;
         check("learner.priority_beta", fraction(learner.priority_beta), "must be from 0 to 1")?;
         check("learner.target_tau", fraction(learner.target_tau), "must be from 0 to 1")?;
         check("learner.epsilon", fraction(learner.epsilon), "must be from 0 to 1")?;
+        let ladder = learner.epsilon_alpha;
+        check("learner.epsilon_alpha", ladder.is_finite() && ladder >= 0.0, "must be 0 or above")?;
         check("learner.max_grad_norm", learner.max_grad_norm > 0.0, "must be above 0")?;
+        self.validate_network()
+    }
+
+    fn validate_network(&self) -> Result<(), ConfigError> {
         let network = &self.network;
-        check("network.embedding", network.embedding >= 1, "must be at least 1")?;
+        // Wider layers than this would take the memory of the machine, and libtorch's own message.
+        let widths = [
+            ("network.embedding", network.embedding),
+            ("network.trunk", network.trunk),
+            ("network.head_hidden", network.head_hidden),
+            ("network.symbol_embedding", network.symbol_embedding),
+        ];
+        for (name, width) in widths {
+            check(name, (1..=8_192).contains(&width), "must be from 1 to 8192")?;
+        }
         let divides = network.heads >= 1 && network.embedding.is_multiple_of(network.heads);
-        check("network.heads", divides, "must divide network.embedding")?;
-        check("network.trunk", network.trunk >= 1, "must be at least 1")?;
-        check("network.head_hidden", network.head_hidden >= 1, "must be at least 1")?;
-        check("network.symbol_embedding", network.symbol_embedding >= 1, "must be at least 1")
+        check("network.heads", divides, "must divide network.embedding")
     }
 }
 

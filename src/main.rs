@@ -168,13 +168,28 @@ fn parallel(
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
     let comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
     let outcome = train(&comm, config, surroundings, progress);
-    // Rank 0 speaks before anyone leaves.
-    if let (Err(error), 0) = (&outcome, rank) {
-        eprintln!("error: {}", one_line(&format!("{error:#}")));
-    }
-    let code = outcome.unwrap_or(EXIT_WRONG);
+    let code = outcome.unwrap_or_else(|error| fail(rank, &error));
     drop(comm);
     Ok(code)
+}
+
+/// Rank 0 says what went wrong. Where the other ranks cannot know of it, they are ended: they would wait for this one's
+/// messages for ever.
+#[cfg(feature = "mpi")]
+fn fail(rank: usize, error: &anyhow::Error) -> u8 {
+    use dqn_trader::dist::{comm::is_shared, mpi::MpiComm};
+    let shared = is_shared(error);
+    if rank != 0 && !shared {
+        // Rank 0 may be about to say the same, and to end this one.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    if rank == 0 || !shared {
+        eprintln!("error: {}", one_line(&format!("{error:#}")));
+    }
+    if !shared {
+        MpiComm::abort_all(EXIT_WRONG.into());
+    }
+    EXIT_WRONG
 }
 
 #[cfg(not(feature = "mpi"))]

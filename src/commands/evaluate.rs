@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Setting, device};
+use super::{Setting, device, say};
 use crate::cli::{EvaluateArgs, Surroundings};
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
@@ -61,7 +61,7 @@ pub fn evaluate(
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    print!("{}", table::closing(ours, theirs, &[portfolio, summary]));
+    say(&table::closing(ours, theirs, &[portfolio, summary]));
     Ok(())
 }
 

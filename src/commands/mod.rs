@@ -3,6 +3,7 @@
 pub mod evaluate;
 pub mod train;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
@@ -89,12 +90,15 @@ fn overlaps(config: &RunConfig) -> bool {
 fn tell(prepared: &Prepared, progress: &Progress) {
     let note = &prepared.note;
     for report in &note.reports {
+        let from = match report.day_files {
+            0 => String::new(),
+            days => format!(" from {days} days"),
+        };
         progress.line(&format!(
-            "{}: {} bars of {} min from {} days; labels name a bar's {} ({})",
+            "{}: {} bars of {} min{from}; labels name a bar's {} ({})",
             report.symbol,
             report.bars,
             report.bar_minutes,
-            report.day_files,
             match report.bar_label {
                 crate::config::BarLabel::End => "end",
                 _ => "start",
@@ -108,6 +112,11 @@ fn tell(prepared: &Prepared, progress: &Progress) {
     if prepared.from_cache {
         progress.line("the panel of these bars was in the cache; nothing was read");
     }
+}
+
+/// Says on standard output. Whoever closed it does not want to hear: the results are on disk.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// The device that `--device` names.

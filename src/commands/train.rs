@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use tch::Device;
 
-use super::{Setting, device};
+use super::{Setting, device, say};
 use crate::cli::Surroundings;
 use crate::config::RunConfig;
 use crate::dist::comm::agree;
@@ -53,10 +53,11 @@ pub fn train(
         plan.train(&mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
     })?;
     let (fit, bar_minutes) = (train.note.fit.clone(), train.note.bar_minutes);
+    // The evaluation's bars are as long as those trained on, whatever its days would have by themselves.
+    setting.config.data.bar_minutes = Some(bar_minutes);
     let eval = setting.with_plan(|plan, progress| {
         plan.eval(&fit, bar_minutes, &mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
     })?;
-    setting.config.data.bar_minutes = Some(bar_minutes);
     let rows = train.note.rows.clone();
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
         .context("the training period has no two bars to trade")?;
@@ -102,7 +103,7 @@ pub fn train(
             let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
             let evaluated = evaluate(comm, &config, &eval, policy, agents)?;
             if let (Some(results), Some(evaluated)) = (&mut results, evaluated) {
-                results.evaluation(episode, trainer.env_steps(), &evaluated)?;
+                results.evaluation(episode, trainer.env_steps(), &evaluated);
                 progress.line(&told(episode, &evaluated));
                 latest = Some(evaluated);
             }
@@ -146,15 +147,16 @@ fn told(episode: u32, evaluated: &Evaluated) -> String {
     )
 }
 
-/// Set by the first Ctrl-C or SIGTERM; a second one ends the program at once.
+/// Set by the first Ctrl-C, SIGTERM or SIGUSR1 (which launchers hand on to the ranks); a second of the former two ends the
+/// program at once.
 fn stop_on_signals() -> Result<Arc<AtomicBool>> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
     let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGUSR1, stop.clone())?;
     for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
         signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    stop.store(false, Ordering::Relaxed);
     Ok(stop)
 }
 
@@ -281,12 +283,26 @@ impl Results {
             }
         }
         self.lines.push(line);
+        self.remember(outcome.map_err(Into::into));
+    }
+
+    fn evaluation(&mut self, episode: u32, env_steps: u64, evaluated: &Evaluated) {
+        let outcome = self.write_evaluation(episode, env_steps, evaluated);
+        self.remember(outcome);
+    }
+
+    fn remember(&mut self, outcome: Result<()>) {
         if let (Err(error), None) = (outcome, &self.failed) {
-            self.failed = Some(error.into());
+            self.failed = Some(error);
         }
     }
 
-    fn evaluation(&mut self, episode: u32, env_steps: u64, evaluated: &Evaluated) -> Result<()> {
+    fn write_evaluation(
+        &mut self,
+        episode: u32,
+        env_steps: u64,
+        evaluated: &Evaluated,
+    ) -> Result<()> {
         let benchmark = &evaluated.benchmark.equity;
         let path = portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
         self.written.push(path);
@@ -338,7 +354,10 @@ impl Results {
             };
             self.written.push(report.write(folder)?);
             let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            print!("{}", table::closing(ours, theirs, &self.written));
+            say(&table::closing(ours, theirs, &self.written));
+        } else {
+            let place = config.output.display();
+            say(&format!("stopped before the first evaluation; results in {place}\n"));
         }
         match self.failed.take() {
             Some(error) => Err(anyhow!("{error:#}; the other results are whole")),

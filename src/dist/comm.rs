@@ -144,9 +144,22 @@ pub fn agree<T, E: std::fmt::Display>(
     }
 }
 
+/// Whether every rank has this error, as after [`agree`]; of any other the rest may know nothing.
+pub fn is_shared(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(CommError::Shared(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agreed_error_is_known_as_such_under_any_context() {
+        use anyhow::Context;
+        let shared = CommError::Shared("no such day".into());
+        assert!(is_shared(&Err::<(), _>(shared).context("training data").unwrap_err()));
+        assert!(!is_shared(&anyhow::anyhow!("the disk is full")));
+    }
 
     #[test]
     fn a_stamp_that_differs_names_rank_and_both_times() {

@@ -1,6 +1,12 @@
 //! Starting ranks: whether a launcher already did, and doing it ourselves where none did.
 
-use std::process::Command;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::comm::CommError;
 
@@ -11,9 +17,13 @@ pub struct Launched {
     pub size: usize,
 }
 
-/// Names under which launchers (Open MPI's, Slurm's and others' PMI) tell a process its rank and how many there are.
-const LAUNCHERS: [(&str, &str); 2] =
-    [("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE")];
+/// Names under which launchers (Open MPI's; Slurm's and others' PMI; Slurm's PMIx, which leaves the count to Slurm) tell
+/// a process its rank and how many there are.
+const LAUNCHERS: [(&str, &str); 3] = [
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
+];
 
 /// None where the program was started by hand.
 pub fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
@@ -32,27 +42,59 @@ const OPEN_MPI: [(&str, &str); 4] = [
     ("OMPI_MCA_odls_base_sigkill_timeout", "3"),
 ];
 
+/// Between two looks at a running `mpirun`.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Runs this program again under `mpirun` with one rank per stock and one for the server, with the same arguments.
-/// Returns its exit code.
+/// Returns its exit code, or that of a signal that came. The first one becomes a SIGUSR1, which `mpirun` hands to the
+/// ranks as it is: they stop and take the time they need to write their results. A second one has `mpirun` end them.
 pub fn launch(stocks: usize) -> Result<u8, CommError> {
     let broken = |what: String| CommError::Mpi {
         what,
         todo: "install Open MPI (openmpi-bin), or use --mode single".into(),
     };
+    let signals = caught_signals().map_err(|e| broken(e.to_string()))?;
     let program = std::env::current_exe().map_err(|e| broken(e.to_string()))?;
-    let status = Command::new("mpirun")
+    let mut mpirun = Command::new("mpirun")
         .args(["--quiet", "-n", &(stocks + 1).to_string()])
         .arg(program)
         .args(std::env::args_os().skip(1))
         .envs(OPEN_MPI)
-        .status()
+        // Out of the terminal's reach: it would hear of a Ctrl-C twice, and end the ranks at once.
+        .process_group(0)
+        .stdin(Stdio::null())
+        .spawn()
         .map_err(|e| broken(format!("mpirun could not be started ({e})")))?;
-    // Killed by a signal: as a shell would say it.
-    let code = status.code().unwrap_or_else(|| {
-        use std::os::unix::process::ExitStatusExt;
-        128 + status.signal().unwrap_or(0)
-    });
-    Ok(u8::try_from(code).unwrap_or(1))
+    let mut caught = None;
+    loop {
+        if let Some(status) = mpirun.try_wait().map_err(|e| broken(e.to_string()))? {
+            let code = caught.or_else(|| status.code());
+            // Killed by a signal: as a shell would say it.
+            let code = code.unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            return Ok(u8::try_from(code).unwrap_or(1));
+        }
+        for (signal, came) in &signals {
+            if came.swap(false, Ordering::Relaxed) {
+                kill(mpirun.id() as i32, if caught.is_none() { SIGUSR1 } else { SIGTERM });
+                caught = Some(128 + signal);
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What sets a flag from now on, instead of ending this process.
+fn caught_signals() -> std::io::Result<[(i32, Arc<AtomicBool>); 2]> {
+    let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
+    for (signal, came) in &signals {
+        signal_hook::flag::register(*signal, came.clone())?;
+    }
+    Ok(signals)
+}
+
+unsafe extern "C" {
+    /// kill(2). Sound for any arguments.
+    safe fn kill(pid: i32, signal: i32) -> i32;
 }
 
 #[cfg(test)]
@@ -70,6 +112,8 @@ mod tests {
         let open_mpi = [("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "6")];
         assert_eq!(of(&open_mpi), Some(Launched { rank: 2, size: 6 }));
         assert_eq!(of(&[("PMI_RANK", "0"), ("PMI_SIZE", "3")]), Some(Launched { rank: 0, size: 3 }));
+        let slurm = [("PMIX_RANK", "4"), ("SLURM_STEP_NUM_TASKS", "6")];
+        assert_eq!(of(&slurm), Some(Launched { rank: 4, size: 6 }));
         assert_eq!(of(&[("OMPI_COMM_WORLD_RANK", "2")]), None);
     }
 }

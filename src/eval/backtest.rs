@@ -58,7 +58,8 @@ impl Backtest {
             let held = self.portfolio.shares(stock);
             let bar = view.bar(stock);
             self.pending[stock] = 0.0;
-            if !bar.tradable {
+            // One that has not had its first bar yet.
+            if bar.close.is_nan() {
                 continue;
             }
             // What a share will cost with fee and slippage if it opens where it closed, so that the
@@ -139,15 +140,102 @@ pub fn buy_and_hold<'a>(
     config: &EnvConfig,
 ) -> Option<Course> {
     let first = views.next()?;
-    let weight = 1.0 / stocks.len() as f64;
-    let orders = vec![Order { direction: 1, weight, reason: None }; stocks.len()];
+    // Bought for an equal share of the initial cash, also when a stock comes later: never on borrowed cash.
+    let share = config.initial_cash / stocks.len() as f64;
     let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
     let mut backtest = Backtest::start(stocks, &first, &never_resized);
     let mut present = first;
     for next in views {
-        backtest.order(&present, &orders);
+        let weight = share / backtest.portfolio.equity();
+        let order = Order { direction: 1, weight, reason: None };
+        backtest.order(&present, &vec![order; stocks.len()]);
         backtest.advance(&next);
         present = next;
     }
     Some(backtest.into_course())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::panel::{Panel, PanelData};
+
+    /// Two stocks at these closes, which are their opens, too; NaN: no bar, or, after the first, the last close carried on.
+    fn panel(closes: &[[f64; 2]]) -> (tempfile::TempDir, Panel) {
+        let mut last = [f64::NAN; 2];
+        let (mut prices, mut tradable) = (Vec::new(), Vec::new());
+        for row in closes {
+            for (last, &close) in last.iter_mut().zip(row) {
+                tradable.push(!close.is_nan());
+                *last = if close.is_nan() { *last } else { close };
+            }
+            prices.extend(last);
+        }
+        let data = PanelData {
+            stocks: symbols(),
+            feature_names: vec!["nothing".into()],
+            end_s: (0..closes.len() as i64).map(|i| 1_600_000_000 + 60 * i).collect(),
+            open: prices.clone(),
+            high: prices.clone(),
+            low: prices.clone(),
+            volume: vec![1.0; prices.len()],
+            features: vec![0.0; prices.len()],
+            close: prices,
+            tradable,
+            note: String::new(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("panel.arrow");
+        Panel::write(&path, &data).unwrap();
+        (folder, Panel::open(&path).unwrap())
+    }
+
+    fn symbols() -> Vec<Symbol> {
+        ["A", "B"].map(|symbol| symbol.parse().unwrap()).to_vec()
+    }
+
+    fn free() -> EnvConfig {
+        EnvConfig { fee_bps: 0.0, slippage_bps: 0.0, initial_cash: 1_000.0, ..EnvConfig::default() }
+    }
+
+    fn assert_balanced(course: &Course) {
+        for (t, &equity) in course.equity.iter().enumerate() {
+            let held = (0..2).map(|i| course.position[2 * t + i] * course.price[2 * t + i]);
+            assert!((course.cash[t] + held.sum::<f64>() - equity).abs() < 1e-9, "row {t}");
+        }
+    }
+
+    /// 500 of A at 100 double before B, listed late, can be bought for the other 500.
+    #[test]
+    fn the_benchmark_buys_a_stock_that_comes_late_without_borrowing() {
+        let none = f64::NAN;
+        let rows = [[100.0, none], [100.0, none], [200.0, none], [200.0, 50.0], [200.0, 50.0]];
+        let (_folder, panel) = panel(&rows);
+        let views = (0..rows.len()).map(|t| panel.view(t));
+        let course = buy_and_hold(&symbols(), views, &free()).unwrap();
+        assert_eq!(course.cash, [1_000.0, 500.0, 500.0, 500.0, 0.0]);
+        assert_eq!(course.position[8..], [5.0, 10.0]);
+        assert_eq!(course.equity, [1_000.0, 1_000.0, 1_500.0, 1_500.0, 1_500.0]);
+        assert_balanced(&course);
+    }
+
+    /// As in a training lane: decided without a bar, filled at the next.
+    #[test]
+    fn an_order_given_in_a_gap_is_filled_at_the_next_bar() {
+        let rows = [[100.0, 10.0], [f64::NAN, 10.0], [100.0, 10.0], [f64::NAN, 10.0]];
+        let (_folder, panel) = panel(&rows);
+        let mut backtest = Backtest::start(&symbols(), &panel.view(0), &free());
+        let order = |direction| Order { direction, weight: 0.5, reason: None };
+        for t in 0..3 {
+            // A is wanted from the gap at row 1 on and given up at row 2, whose next bar is missing.
+            let wanted = order(i8::from(t == 1));
+            backtest.order(&panel.view(t), &[wanted, order(0)]);
+            backtest.advance(&panel.view(t + 1));
+        }
+        let course = backtest.into_course();
+        let held: Vec<f64> = course.position.iter().step_by(2).copied().collect();
+        assert_eq!(held, [0.0, 0.0, 5.0, 5.0]);
+        assert_eq!(course.trades, [0, 0, 1, 0]);
+        assert_balanced(&course);
+    }
 }

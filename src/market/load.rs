@@ -91,7 +91,9 @@ pub fn fingerprint(
         format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
     ];
     match source {
-        DataSource::Synthetic(market) => parts.push(format!("{} {}", market.name, market.seed)),
+        DataSource::Synthetic(market) => {
+            parts.push(market.fingerprint(std::slice::from_ref(symbol)));
+        }
         DataSource::Store(store) => parts.extend(
             list(store.as_ref(), symbol, period)?
                 .into_iter()

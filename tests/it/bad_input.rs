@@ -35,6 +35,17 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "learner.gamma=2"], &["learner.gamma"]),
         (&["--set", "learner.gama=0.9"], &["gama"]),
         (&["--set", "network.heads=7"], &["network.heads", "network.embedding"]),
+        (&["--start_date=-262143-01-01"], &["--start_date", "1900"]),
+        (&["--replay-ratio", "1000000"], &["--replay-ratio", "1e6"]),
+        (&["--learning-rate", "inf"], &["--learning-rate"]),
+        (&["--set", "learner.replay_capacity=5000000000"], &["replay_capacity", "2^32"]),
+        (&["--set", "learner.adam_beta1=1.5"], &["learner.adam_beta1"]),
+        (&["--set", "learner.adam_epsilon=-1"], &["learner.adam_epsilon"]),
+        (&["--set", "learner.epsilon_alpha=-1"], &["learner.epsilon_alpha"]),
+        (&["--set", "features.bollinger_width=nan"], &["features.bollinger_width"]),
+        (&["--set", "network.trunk=1000000000"], &["network.trunk", "8192"]),
+        (&["--set", "env.initial_cash=1e308"], &["env.initial_cash"]),
+        (&["--set", "portfolio.identical_correlation=nan"], &["identical_correlation"]),
         (&["--config", "nowhere.toml"], &["nowhere.toml"]),
         (&["--data", "synthetic:moon"], &["moon", "sample"]),
         (&["--data", "nowhere"], &["nowhere"]),
@@ -143,6 +154,28 @@ fn ranks_that_do_not_fit_are_refused_by_rank_0_alone() {
     refused(&mut place.mpirun(3, &unknown), &["NOPE", "AAPL"]);
     refused(&mut place.mpirun(3, &parallel(&["--device", "cuda:3"])), &["cuda:3"]);
     assert!(!place.path("results").join("config.toml").exists());
+}
+
+/// Rank 0 alone meets this error, while the others wait for its weights.
+#[test]
+fn an_error_that_one_rank_meets_ends_them_all() {
+    let place = Place::new();
+    let mut args = short(&["--mode", "parallel", "--quiet", "--stocks", "AAPL", "MSFT"]);
+    args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
+    args.extend(["--episodes", "2", "--learning-rate", "1e10"]);
+    refused(&mut place.mpirun(3, &args), &["diverged", "learning rate"]);
+}
+
+#[test]
+fn an_evaluation_does_not_move_the_model_that_it_evaluates() {
+    let place = Place::new();
+    let args = short(&["--stocks", "AAPL", "--episodes", "1", "--quiet"]);
+    crate::program::succeed(&mut place.program(&args));
+    let into = ["evaluate", "--model", "results", "--output", "./results/", "--quiet"];
+    refused(&mut place.program(&into), &["--output", "results"]);
+    let device = ["evaluate", "--model", "results", "--device", "cuda:7"];
+    refused(&mut place.program(&device), &["cuda:7", "--device cpu"]);
+    assert!(place.path("results/trained_model.pth").exists());
 }
 
 #[test]

@@ -163,3 +163,15 @@ fn the_saved_configuration_runs_the_same_again() {
         assert!(same, "{file}");
     }
 }
+
+/// As in `dqn-trader ... | head -1`.
+#[test]
+fn a_closed_standard_output_is_no_failure() {
+    let place = Place::new();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let args = short(&["--stocks", "AAPL", "--episodes", "1", "--quiet"]);
+    assert!(place.program(&args).stdout(full()).status().unwrap().success());
+    let args = ["evaluate", "--model", "results", "--quiet"];
+    assert!(place.program(&args).stdout(full()).status().unwrap().success());
+    assert!(place.path("results/evaluation/summary.json").exists());
+}

@@ -144,9 +144,19 @@ fn a_second_run_reads_no_bars() {
 
 #[test]
 fn ctrl_c_stops_cleanly_and_leaves_readable_results() {
+    stop_and_look("single");
+}
+
+/// The program that started the ranks stays until they are done.
+#[test]
+fn ctrl_c_reaches_the_ranks_that_the_program_started() {
+    stop_and_look("parallel");
+}
+
+fn stop_and_look(mode: &str) {
     let place = Place::new();
     let mut args = short(&["--episodes", "100000", "--stocks", "AAPL", "MSFT"]);
-    args.extend(["--eval-every", "100000"]);
+    args.extend(["--eval-every", "100000", "--mode", mode]);
     let mut command = place.program(&args);
     let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
     let lines = || std::fs::read_to_string(place.path("results/metrics.jsonl")).unwrap_or_default();
@@ -166,4 +176,21 @@ fn ctrl_c_stops_cleanly_and_leaves_readable_results() {
     assert!(summary["eval"].is_null() && summary["run"]["env_steps"].as_u64().unwrap() > 0);
     assert!(place.path("results/trained_model.pth").exists());
     succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
+}
+
+/// A file that says how a run was made is not overruled by where it is run again.
+#[test]
+fn a_settings_file_goes_before_the_environment() {
+    let place = Place::new();
+    let container = |text: String| {
+        text.lines().find(|line| line.starts_with("container")).unwrap().to_string()
+    };
+    std::fs::write(place.path("mine.toml"), "[data]\ncontainer = \"mine\"\n").unwrap();
+    std::fs::write(place.path("other.toml"), "seed = 3\n").unwrap();
+    for (file, expected) in [("mine.toml", "mine"), ("other.toml", "theirs")] {
+        let args = short(&["--stocks", "AAPL", "--episodes", "1", "--quiet", "--config", file]);
+        succeed(place.program(&args).env("AZURE_STORAGE_CONTAINER", "theirs"));
+        let found = container(place.text("results/config.toml"));
+        assert_eq!(found, format!("container = \"{expected}\""));
+    }
 }
