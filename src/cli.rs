@@ -11,8 +11,8 @@ use crate::market::Symbol;
 /// Names the Azure container where neither a flag nor a settings file does.
 const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
 
-/// Train trading agents by distributed deep Q-learning on intraday bars: one worker per stock, shared weights,
-/// cross-stock attention, in one process or over MPI ranks with the same result.
+/// Train trading agents by distributed deep Q-learning on intraday bars: one worker per stock,
+/// shared weights, cross-stock attention, in one process or over MPI ranks with the same result.
 #[derive(Parser, Debug)]
 #[command(
     name = "dqn-trader",
@@ -59,7 +59,8 @@ pub struct Surroundings {
 
 #[derive(Args, Debug, Clone)]
 pub struct TrainArgs {
-    /// Training mode: one process, or MPI ranks (started by mpirun, or by the program itself) [default: single]
+    /// Training mode: one process, or MPI ranks (started by mpirun, or by the program itself)
+    /// [default: single]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
     /// Stock symbols to train on [default: AAPL MSFT GOOGL AMZN META]
@@ -80,7 +81,8 @@ pub struct TrainArgs {
     /// Passes over the training period [default: 100]
     #[arg(long, value_name = "N")]
     pub episodes: Option<u32>,
-    /// Folder for the results; an earlier run in it is moved to earlier/N, not lost [default: results]
+    /// Folder for the results; an earlier run in it is moved to earlier/N, not lost [default:
+    /// results]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Seed of every random stream [default: 1]
@@ -133,8 +135,8 @@ pub struct TrainArgs {
 
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {
-    /// Where bars come from: azure, a folder, or synthetic:sample [default: azure where a connection string is set,
-    /// else synthetic:sample]
+    /// Where bars come from: azure, a folder, or synthetic:sample [default: azure where a
+    /// connection string is set, else synthetic:sample]
     #[arg(long, value_name = "SOURCE", help_heading = "Data")]
     pub data: Option<String>,
     /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
@@ -266,7 +268,11 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
 fn read_config(path: &Path) -> Result<RunConfig, ConfigError> {
     let field = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| {
-        ConfigError::new(&field, e.to_string(), "name a config.toml or the folder of a finished run")
+        ConfigError::new(
+            &field,
+            e.to_string(),
+            "name a config.toml or the folder of a finished run",
+        )
     })?;
     settings(&text).map_err(|e| {
         ConfigError::new(&field, one_line(&e.to_string()), "correct it, or start from a run's file")
@@ -292,9 +298,10 @@ pub fn one_line(text: &str) -> String {
 pub fn cache_folder(surroundings: &Surroundings) -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let standard = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    surroundings.cache.clone().unwrap_or_else(|| {
-        standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader")
-    })
+    surroundings
+        .cache
+        .clone()
+        .unwrap_or_else(|| standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader"))
 }
 
 #[cfg(test)]
@@ -314,7 +321,8 @@ mod tests {
 
     #[test]
     fn dates_are_spelled_with_underscores_or_hyphens() {
-        let underscores = parse(&["--start_date", "2019-01-01", "--eval_start=2020-02-01"]).unwrap();
+        let underscores =
+            parse(&["--start_date", "2019-01-01", "--eval_start=2020-02-01"]).unwrap();
         let hyphens = parse(&["--start-date", "2019-01-01", "--eval-start=2020-02-01"]).unwrap();
         assert_eq!(underscores, hyphens);
         assert_eq!(underscores.start_date.to_string(), "2019-01-01");

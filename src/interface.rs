@@ -63,7 +63,8 @@ impl ActionSet {
     }
 }
 
-/// What an agent knows of its own account, besides the market: the same for a training lane and for a portfolio.
+/// What an agent knows of its own account, besides the market: the same for a training lane and for
+/// a portfolio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PrivateState {
     /// -1, 0 or 1.

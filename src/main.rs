@@ -7,9 +7,9 @@ use clap::Parser;
 use dqn_trader::cli::{Cli, Command, Surroundings, one_line};
 use dqn_trader::commands;
 use dqn_trader::config::{Mode, RunConfig};
+use dqn_trader::dist::Comm;
 use dqn_trader::dist::launch::{Launched, launch, launched};
 use dqn_trader::dist::local::LocalComm;
-use dqn_trader::dist::Comm;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::network::single_thread;
 use dqn_trader::train::lockstep::Ending;
@@ -92,7 +92,8 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     }
 }
 
-/// Log records as RUST_LOG asks for them, warnings without it; the progress display steps aside for them.
+/// Log records as RUST_LOG asks for them, warnings without it; the progress display steps aside for
+/// them.
 fn log_beside(progress: &Progress) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| "warn".into());
@@ -121,7 +122,8 @@ fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
     }
 }
 
-/// As many threads as asked for or as there are cores, each with one libtorch thread: results do not depend on it.
+/// As many threads as asked for or as there are cores, each with one libtorch thread: results do
+/// not depend on it.
 fn compute_with(threads: Option<usize>) -> Result<()> {
     install_panic_line(None);
     single_thread();
@@ -173,8 +175,8 @@ fn parallel(
     Ok(code)
 }
 
-/// Rank 0 says what went wrong. Where the other ranks cannot know of it, they are ended: they would wait for this one's
-/// messages for ever.
+/// Rank 0 says what went wrong. Where the other ranks cannot know of it, they are ended: they would
+/// wait for this one's messages for ever.
 #[cfg(feature = "mpi")]
 fn fail(rank: usize, error: &anyhow::Error) -> u8 {
     use dqn_trader::dist::{comm::is_shared, mpi::MpiComm};

@@ -34,8 +34,9 @@ pub fn evaluate(
         .bar_minutes
         .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
     let eval = setting.with_plan(|plan, progress| {
-        let mut on_days =
-            |symbol: &Symbol, done: usize, total: usize| progress.data(symbol.as_str(), done, total);
+        let mut on_days = |symbol: &Symbol, done: usize, total: usize| {
+            progress.data(symbol.as_str(), done, total)
+        };
         plan.eval(&model.fit, bar_minutes, &mut on_days)
     })?;
     let Setting { config, progress, .. } = setting;

@@ -44,7 +44,9 @@ impl<'a> Setting<'a> {
         let source = agree(comm, source::open(&name, &config.data.container))?;
         let mut notices = Vec::new();
         if name.starts_with(source::SYNTHETIC) {
-            notices.push(format!("These are the MADE-UP prices of {name}; name your own with --data."));
+            notices.push(format!(
+                "These are the MADE-UP prices of {name}; name your own with --data."
+            ));
         }
         if config.data.allow_overlap && overlaps(&config) {
             let warning = "Evaluation days were trained on (--allow-overlap): \
@@ -79,6 +81,19 @@ impl<'a> Setting<'a> {
         let prepared = work(&plan, &self.progress)?;
         tell(&prepared, &self.progress);
         Ok(prepared)
+    }
+}
+
+impl Setting<'_> {
+    /// A label convention that was found in the training period holds from then on: a short
+    /// evaluation may not show it.
+    fn keep_bar_label(&mut self, train: &Prepared) {
+        let data = &mut self.config.data;
+        let Some(first) = train.note.reports.first() else { return };
+        let common = train.note.reports.iter().all(|report| report.bar_label == first.bar_label);
+        if common && matches!(self.source, DataSource::Store(_)) {
+            data.bar_label = first.bar_label;
+        }
     }
 }
 

@@ -12,17 +12,17 @@ use super::{Setting, device, say};
 use crate::cli::Surroundings;
 use crate::config::RunConfig;
 use crate::dist::comm::agree;
+use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::{Lanes, Worker};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
-use crate::dist::ranks::to_stock_order;
+use crate::interface::ActionSet;
 use crate::report::folder::ResultsFolder;
+use crate::report::html::Report;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary};
 use crate::report::tensorboard::EventWriter;
-use crate::report::html::Report;
 use crate::report::{Progress, portfolio_csv, table};
-use crate::interface::ActionSet;
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::train::dataset::Prepared;
@@ -43,7 +43,8 @@ pub fn train(
 ) -> Result<Ending> {
     let mut setting = Setting::new(comm, config, surroundings, progress)?;
     let device = agree(comm, device(&setting.config.device))?;
-    // What cannot be written is said before hours of work, and nothing is moved before the data are known to be good.
+    // What cannot be written is said before hours of work, and nothing is moved before the data are
+    // known to be good.
     let writable = match comm.is_root() {
         true => ResultsFolder::check(&setting.config.output),
         false => Ok(()),
@@ -53,10 +54,14 @@ pub fn train(
         plan.train(&mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
     })?;
     let (fit, bar_minutes) = (train.note.fit.clone(), train.note.bar_minutes);
-    // The evaluation's bars are as long as those trained on, whatever its days would have by themselves.
+    // The evaluation's bars are as long as those trained on, whatever its days would have by
+    // themselves.
     setting.config.data.bar_minutes = Some(bar_minutes);
+    setting.keep_bar_label(&train);
     let eval = setting.with_plan(|plan, progress| {
-        plan.eval(&fit, bar_minutes, &mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
+        plan.eval(&fit, bar_minutes, &mut |symbol, done, total| {
+            progress.data(symbol.as_str(), done, total)
+        })
     })?;
     let rows = train.note.rows.clone();
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
@@ -147,8 +152,8 @@ fn told(episode: u32, evaluated: &Evaluated) -> String {
     )
 }
 
-/// Set by the first Ctrl-C, SIGTERM or SIGUSR1 (which launchers hand on to the ranks); a second of the former two ends the
-/// program at once.
+/// Set by the first Ctrl-C, SIGTERM or SIGUSR1 (which launchers hand on to the ranks); a second of
+/// the former two ends the program at once.
 fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
     let stop = Arc::new(AtomicBool::new(false));
@@ -160,7 +165,8 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Every stock's mean attention to its peers, `[stock][stock]`, on rank 0; None where a stock does not look.
+/// Every stock's mean attention to its peers, `[stock][stock]`, on rank 0; None where a stock does
+/// not look.
 fn attention(
     comm: &dyn Comm,
     config: &RunConfig,

@@ -1,5 +1,5 @@
-//! What ranks can do together. The training loop is written once against [`Comm`]; one process and many run the same
-//! calls in the same order.
+//! What ranks can do together. The training loop is written once against [`Comm`]; one process and
+//! many run the same calls in the same order.
 
 use thiserror::Error;
 
@@ -70,7 +70,8 @@ pub enum CommError {
 /// Called for every piece of work sent to rank 0: the sender's rank and its bytes.
 pub type OnMessage<'a> = dyn FnMut(usize, Vec<u8>) + 'a;
 
-/// Rank 0 and the others. Lengths are agreed beforehand; all ranks make the same calls in the same order.
+/// Rank 0 and the others. Lengths are agreed beforehand; all ranks make the same calls in the same
+/// order.
 pub trait Comm {
     fn rank(&self) -> usize;
 
@@ -80,8 +81,8 @@ pub trait Comm {
         self.rank() == 0
     }
 
-    /// Every rank's `mine` one after the other in rank order into `all` on rank 0, which must be as long as all
-    /// `counts` together; `all` is left alone elsewhere. `mine.len() == counts[rank]`.
+    /// Every rank's `mine` one after the other in rank order into `all` on rank 0, which must be as
+    /// long as all `counts` together; `all` is left alone elsewhere. `mine.len() == counts[rank]`.
     fn gather(
         &self,
         stamp: Stamp,
@@ -108,16 +109,17 @@ pub trait Comm {
     /// Each rank's bytes on rank 0 in rank order; empty elsewhere.
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>>;
 
-    /// Each rank does `work`, which may send any number of messages to rank 0; they are handed to `on_message` there as
-    /// they come. Returns when every rank's work is done. `on_message` is called on rank 0 only.
+    /// Each rank does `work`, which may send any number of messages to rank 0; they are handed to
+    /// `on_message` there as they come. Returns when every rank's work is done. `on_message` is
+    /// called on rank 0 only.
     fn stream_to_root(
         &self,
         work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
         on_message: &mut OnMessage<'_>,
     );
 
-    /// Copies a file that rank 0 wrote to the same path on every machine that does not share rank 0's memory.
-    /// Returns the path under which this rank finds it.
+    /// Copies a file that rank 0 wrote to the same path on every machine that does not share rank
+    /// 0's memory. Returns the path under which this rank finds it.
     fn share_file(&self, path: &std::path::Path) -> Result<std::path::PathBuf, CommError>;
 
     /// All ranks fail when one does, with the first failing rank's error.

@@ -17,8 +17,8 @@ pub struct Launched {
     pub size: usize,
 }
 
-/// Names under which launchers (Open MPI's; Slurm's and others' PMI; Slurm's PMIx, which leaves the count to Slurm) tell
-/// a process its rank and how many there are.
+/// Names under which launchers (Open MPI's; Slurm's and others' PMI; Slurm's PMIx, which leaves the
+/// count to Slurm) tell a process its rank and how many there are.
 const LAUNCHERS: [(&str, &str); 3] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -33,21 +33,20 @@ pub fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
         .find_map(|(rank, size)| Some(Launched { rank: number(rank)?, size: number(size)? }))
 }
 
-/// Settings under which Open MPI starts more ranks than there are cores, as root too, and leaves a rank that is told to
-/// stop some seconds to write its results.
-const OPEN_MPI: [(&str, &str); 4] = [
+/// Settings under which Open MPI starts more ranks than there are cores, as root too.
+const OPEN_MPI: [(&str, &str); 3] = [
     ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
-    ("OMPI_MCA_odls_base_sigkill_timeout", "3"),
 ];
 
 /// Between two looks at a running `mpirun`.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs this program again under `mpirun` with one rank per stock and one for the server, with the same arguments.
-/// Returns its exit code, or that of a signal that came. The first one becomes a SIGUSR1, which `mpirun` hands to the
-/// ranks as it is: they stop and take the time they need to write their results. A second one has `mpirun` end them.
+/// Runs this program again under `mpirun` with one rank per stock and one for the server, with the
+/// same arguments. Returns its exit code, or that of a signal that came. The first one becomes a
+/// SIGUSR1, which `mpirun` hands to the ranks as it is: they stop and take the time they need to
+/// write their results. A second one has `mpirun` end them.
 pub fn launch(stocks: usize) -> Result<u8, CommError> {
     let broken = |what: String| CommError::Mpi {
         what,
@@ -111,7 +110,10 @@ mod tests {
         assert_eq!(of(&[]), None);
         let open_mpi = [("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "6")];
         assert_eq!(of(&open_mpi), Some(Launched { rank: 2, size: 6 }));
-        assert_eq!(of(&[("PMI_RANK", "0"), ("PMI_SIZE", "3")]), Some(Launched { rank: 0, size: 3 }));
+        assert_eq!(
+            of(&[("PMI_RANK", "0"), ("PMI_SIZE", "3")]),
+            Some(Launched { rank: 0, size: 3 })
+        );
         let slurm = [("PMIX_RANK", "4"), ("SLURM_STEP_NUM_TASKS", "6")];
         assert_eq!(of(&slurm), Some(Launched { rank: 4, size: 6 }));
         assert_eq!(of(&[("OMPI_COMM_WORLD_RANK", "2")]), None);

@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mpi::Threading;
 use mpi::collective::{CommunicatorCollectives, Root};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::{Universe, initialize_with_threading};
 use mpi::point_to_point::{Destination, Source};
 use mpi::topology::{Color, Communicator, SimpleCommunicator};
-use mpi::Threading;
 
 use tempfile::NamedTempFile;
 
@@ -43,8 +43,8 @@ pub struct MpiComm {
 }
 
 impl MpiComm {
-    /// Starts MPI. `ranks_per_node` treats every so many ranks as a machine of their own, to try on one machine what
-    /// happens between several.
+    /// Starts MPI. `ranks_per_node` treats every so many ranks as a machine of their own, to try on
+    /// one machine what happens between several.
     pub fn start(ranks_per_node: Option<usize>) -> Result<MpiComm, CommError> {
         let broken = |what: &str| CommError::Mpi {
             what: what.into(),
@@ -84,8 +84,8 @@ impl MpiComm {
         SimpleCommunicator::world().abort(code)
     }
 
-    /// Waits, without keeping a core busy, until all ranks have come here. For the calls outside the loop, before which a
-    /// rank may be at work for minutes.
+    /// Waits, without keeping a core busy, until all ranks have come here. For the calls outside
+    /// the loop, before which a rank may be at work for minutes.
     fn meet(&self) {
         let mut pause = Duration::from_micros(50);
         let mut request = self.world.immediate_barrier();
@@ -219,7 +219,8 @@ impl Comm for MpiComm {
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
         self.meet();
         let root = self.world.process_at_rank(0);
-        // Never empty: Rust's pointer to no bytes is the address that Open MPI keeps for MPI_IN_PLACE.
+        // Never empty: Rust's pointer to no bytes is the address that Open MPI keeps for
+        // MPI_IN_PLACE.
         let message = [&[0u8], mine].concat();
         let len = message.len() as i32;
         if !self.is_root() {
@@ -290,8 +291,9 @@ fn beside(path: &Path, node: i32) -> PathBuf {
     path.with_file_name(format!("node-{node}")).join(name)
 }
 
-/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece by piece.
-/// Every leader goes through all pieces, also after an error of its own, so that none waits for another.
+/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece
+/// by piece. Every leader goes through all pieces, also after an error of its own, so that none
+/// waits for another.
 fn copy_between_nodes(
     leaders: &SimpleCommunicator,
     path: &Path,

@@ -1,5 +1,5 @@
-//! The parameter server: the weights that all workers share, and how their gradients change them. It knows no market
-//! and needs no libtorch.
+//! The parameter server: the weights that all workers share, and how their gradients change them.
+//! It knows no market and needs no libtorch.
 
 use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clip_by_global_norm};
@@ -37,8 +37,9 @@ impl Server {
         &self.weights
     }
 
-    /// One step along the mean of the stocks' gradients. They are added in the order of the stocks, whoever sent
-    /// them and whenever they came, so the sum is the same bit for bit however many ranks there are.
+    /// One step along the mean of the stocks' gradients. They are added in the order of the stocks,
+    /// whoever sent them and whenever they came, so the sum is the same bit for bit however many
+    /// ranks there are.
     pub fn apply<'a>(
         &mut self,
         gradients: impl ExactSizeIterator<Item = &'a [f32]>,

@@ -1,5 +1,5 @@
-//! A worker: one stock, its lanes, its replay and its replica of the network. It knows neither the other workers nor
-//! how messages travel.
+//! A worker: one stock, its lanes, its replay and its replica of the network. It knows neither the
+//! other workers nor how messages travel.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
 use crate::rl::td::{TdOutcome, argmax};
 
-/// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it thinks that is than
-/// holding nothing, in bar standard deviations.
+/// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it
+/// thinks that is than holding nothing, in bar standard deviations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Proposal {
     pub direction: i8,
@@ -55,7 +55,8 @@ pub struct Lanes {
 const MIN_SEGMENT_STEPS: usize = 48;
 
 impl Lanes {
-    /// As many of `wanted` lanes as leave segments of a useful length on the rows; None where there are not two rows.
+    /// As many of `wanted` lanes as leave segments of a useful length on the rows; None where there
+    /// are not two rows.
     pub fn cut(rows: std::ops::Range<usize>, wanted: usize) -> Option<Lanes> {
         let steps = rows.len().checked_sub(1).filter(|&steps| steps > 0)?;
         let count = wanted.min(steps / MIN_SEGMENT_STEPS).max(1);
@@ -158,7 +159,8 @@ impl Worker {
         }
     }
 
-    /// What every lane wants at a step of its segment, knowing nothing after that bar; [`Proposal`]s into `message`.
+    /// What every lane wants at a step of its segment, knowing nothing after that bar;
+    /// [`Proposal`]s into `message`.
     pub fn propose(&mut self, step: usize, message: &mut [f32]) {
         self.rows.clear();
         self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
@@ -176,8 +178,8 @@ impl Worker {
         }
     }
 
-    /// Carries out the orders (a direction and a capital per lane) at the next bar's open and keeps what came of it.
-    /// Returns the sum over lanes of capital times reward.
+    /// Carries out the orders (a direction and a capital per lane) at the next bar's open and keeps
+    /// what came of it. Returns the sum over lanes of capital times reward.
     pub fn step(&mut self, step: usize, orders: &[f32]) -> f64 {
         let last = step + 1 == self.plan.steps;
         let mut portfolio_reward = 0.0;
@@ -217,7 +219,6 @@ impl Worker {
     pub fn mean_epsilon(&self) -> f64 {
         self.lanes.iter().map(|lane| lane.epsilon).sum::<f64>() / self.lanes.len() as f64
     }
-
 }
 
 /// The proposal that stands for a choice of action.

@@ -173,8 +173,9 @@ mod tests {
         assert!((f64::from(private.unrealized_return) - 3.0 / 108.0).abs() < 1e-8);
     }
 
-    /// Short 100 at 100; at a close of 110 equity is 9,000 and the position worth 11,000, 22 % over what it should be:
-    /// kept. At 115 it is 11,500 against 8,500: resized to 8,500 / 115 shares at the next open.
+    /// Short 100 at 100; at a close of 110 equity is 9,000 and the position worth 11,000, 22 % over
+    /// what it should be: kept. At 115 it is 11,500 against 8,500: resized to 8,500 / 115 shares at
+    /// the next open.
     #[test]
     fn a_position_that_drifts_out_of_its_band_is_resized() {
         let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };

@@ -1,4 +1,5 @@
-//! One account with shared cash through a stretch of market: orders at a bar's close, fills at the next bar's open.
+//! One account with shared cash through a stretch of market: orders at a bar's close, fills at the
+//! next bar's open.
 
 use super::metrics::Course;
 use crate::config::EnvConfig;
@@ -50,8 +51,9 @@ impl Backtest {
         backtest
     }
 
-    /// Sizes what is traded at the next open, from what is known at the close of `view`. A position is entered, left or
-    /// turned when its direction changes; one that is kept is resized only when it has drifted out of its band.
+    /// Sizes what is traded at the next open, from what is known at the close of `view`. A position
+    /// is entered, left or turned when its direction changes; one that is kept is resized only when
+    /// it has drifted out of its band.
     pub fn order(&mut self, view: &MarketView<'_>, orders: &[Order]) {
         let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
@@ -74,7 +76,8 @@ impl Backtest {
         }
     }
 
-    /// Goes to the next bar: fills at its open, marks at its close. A stock without a bar keeps its position.
+    /// Goes to the next bar: fills at its open, marks at its close. A stock without a bar keeps its
+    /// position.
     pub fn advance(&mut self, next: &MarketView<'_>) {
         let equity_before = self.portfolio.equity();
         let (mut traded, mut trades) = (0.0, 0);
@@ -133,14 +136,16 @@ impl Backtest {
     }
 }
 
-/// Equal-weight buy-and-hold over the same bars and at the same costs: the benchmark of every result.
+/// Equal-weight buy-and-hold over the same bars and at the same costs: the benchmark of every
+/// result.
 pub fn buy_and_hold<'a>(
     stocks: &[Symbol],
     mut views: impl Iterator<Item = MarketView<'a>>,
     config: &EnvConfig,
 ) -> Option<Course> {
     let first = views.next()?;
-    // Bought for an equal share of the initial cash, also when a stock comes later: never on borrowed cash.
+    // Bought for an equal share of the initial cash, also when a stock comes later: never on
+    // borrowed cash.
     let share = config.initial_cash / stocks.len() as f64;
     let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
     let mut backtest = Backtest::start(stocks, &first, &never_resized);
@@ -160,7 +165,8 @@ mod tests {
     use super::*;
     use crate::market::panel::{Panel, PanelData};
 
-    /// Two stocks at these closes, which are their opens, too; NaN: no bar, or, after the first, the last close carried on.
+    /// Two stocks at these closes, which are their opens, too; NaN: no bar, or, after the first,
+    /// the last close carried on.
     fn panel(closes: &[[f64; 2]]) -> (tempfile::TempDir, Panel) {
         let mut last = [f64::NAN; 2];
         let (mut prices, mut tradable) = (Vec::new(), Vec::new());
@@ -227,7 +233,8 @@ mod tests {
         let mut backtest = Backtest::start(&symbols(), &panel.view(0), &free());
         let order = |direction| Order { direction, weight: 0.5, reason: None };
         for t in 0..3 {
-            // A is wanted from the gap at row 1 on and given up at row 2, whose next bar is missing.
+            // A is wanted from the gap at row 1 on and given up at row 2, whose next bar is
+            // missing.
             let wanted = order(i8::from(t == 1));
             backtest.order(&panel.view(t), &[wanted, order(0)]);
             backtest.advance(&panel.view(t + 1));

@@ -6,9 +6,9 @@
 //! closes of peers --> peers::PeerFeatures +                    (training rows)
 //! ```
 //!
-//! Both producers take in one bar at a time. `OwnFeatures` is never given a later one; `PeerFeatures`
-//! holds its peers' closes of all times and reads those up to the present, which a test checks for
-//! the whole pipeline bit for bit.
+//! Both producers take in one bar at a time. `OwnFeatures` is never given a later one;
+//! `PeerFeatures` holds its peers' closes of all times and reads those up to the present, which a
+//! test checks for the whole pipeline bit for bit.
 
 use rayon::prelude::*;
 

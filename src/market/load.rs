@@ -15,7 +15,8 @@ use super::store::{DayFile, Store, fetch_days};
 use super::synthetic::SyntheticMarket;
 use crate::config::BarLabel;
 
-/// Blobs that are fetched side by side for one stock; more than a few, because each opens a connection of its own.
+/// Blobs that are fetched side by side for one stock; more than a few, because each opens a
+/// connection of its own.
 const FETCHES_AT_ONCE: usize = 16;
 /// Fetched and not yet decoded, at most.
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;

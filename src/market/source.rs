@@ -14,11 +14,17 @@ const AZURE: &str = "azure";
 /// Begins the name of a made-up market.
 pub const SYNTHETIC: &str = "synthetic:";
 
-/// The full name of what is meant, as it is saved in `config.toml`: `azure`, `synthetic:MARKET` or a folder. Where
-/// nothing is said, Azure where its connection string is set, else the sample market.
+/// The full name of what is meant, as it is saved in `config.toml`: `azure`, `synthetic:MARKET` or
+/// a folder. Where nothing is said, Azure where its connection string is set, else the sample
+/// market.
 pub fn resolve(asked: Option<&str>) -> String {
     match asked {
-        Some(name) => name.into(),
+        Some(name) if name == AZURE || name.starts_with(SYNTHETIC) => name.into(),
+        // Whole, so that a saved configuration means the same folder wherever it is read.
+        Some(folder) => {
+            let whole = Path::new(folder).canonicalize();
+            whole.map_or(folder.into(), |path| path.to_string_lossy().into_owned())
+        }
         None if connection_string().is_some() => AZURE.into(),
         None => format!("{SYNTHETIC}sample"),
     }

@@ -1,5 +1,5 @@
-//! The trading desk on rank 0: meta-policy and arbitration for one or more accounts that go through the market at
-//! different times (the lanes of training, or the one account of an evaluation).
+//! The trading desk on rank 0: meta-policy and arbitration for one or more accounts that go through
+//! the market at different times (the lanes of training, or the one account of an evaluation).
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,15 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// `views`: the first bar at which each account decides. Allocations start from the sessions before it.
+    /// `views`: the first bar at which each account decides. Allocations start from the sessions
+    /// before it.
     pub fn new<'a>(
         views: impl Iterator<Item = MarketView<'a>>,
         stocks: usize,
         config: &PortfolioConfig,
         limits: Limits,
     ) -> Desk {
-        let start: Vec<_> =
-            views.map(|view| EqualRisk::warmed_up(&view, stocks, config)).collect();
+        let start: Vec<_> = views.map(|view| EqualRisk::warmed_up(&view, stocks, config)).collect();
         Desk {
             allocations: start.clone(),
             start,
@@ -42,7 +42,8 @@ impl Desk {
         self.allocations.clone_from(&self.start);
     }
 
-    /// Orders of one account at the close of `view`, `[stock]`. `wanted` gives each stock's direction and conviction.
+    /// Orders of one account at the close of `view`, `[stock]`. `wanted` gives each stock's
+    /// direction and conviction.
     pub fn decide(
         &mut self,
         account: usize,
@@ -52,9 +53,13 @@ impl Desk {
         let allocation = &mut self.allocations[account];
         allocation.observe(view);
         self.wishes.clear();
-        self.wishes.extend(wanted.zip(allocation.capital()).map(
-            |((direction, conviction), &capital)| Wish { direction, conviction, capital },
-        ));
+        self.wishes.extend(
+            wanted.zip(allocation.capital()).map(|((direction, conviction), &capital)| Wish {
+                direction,
+                conviction,
+                capital,
+            }),
+        );
         arbitrate(&self.wishes, &self.limits, &mut self.orders);
         for reason in self.orders.iter().filter_map(|order| order.reason) {
             *self.changed.entry(reason).or_default() += 1;

@@ -1,5 +1,5 @@
-//! Who trades with how much. Every stock is traded by the shared DQN; capital is dealt so that every stock carries
-//! the same risk, under a cap.
+//! Who trades with how much. Every stock is traded by the shared DQN; capital is dealt so that
+//! every stock carries the same risk, under a cap.
 
 use std::collections::VecDeque;
 
@@ -17,9 +17,10 @@ struct Session {
     bars: u32,
 }
 
-/// Capital by equal risk: proportional to 1 / volatility over the past sessions (Maillard, Roncalli and Teiletche 2010,
-/// for equal correlations), each at most `name_limit`, together at most `gross_limit`. Fed bar by bar, so that an
-/// allocation can only know the past. It changes at the first bar of a session.
+/// Capital by equal risk: proportional to 1 / volatility over the past sessions (Maillard, Roncalli
+/// and Teiletche 2010, for equal correlations), each at most `name_limit`, together at most
+/// `gross_limit`. Fed bar by bar, so that an allocation can only know the past. It changes at the
+/// first bar of a session.
 #[derive(Clone, Debug)]
 pub struct EqualRisk {
     stocks: usize,
@@ -115,8 +116,8 @@ impl EqualRisk {
     }
 }
 
-/// Shares proportional to `scores` that together make `total`, none above `cap`: what is cut off one goes to the
-/// others in proportion, as long as there is room.
+/// Shares proportional to `scores` that together make `total`, none above `cap`: what is cut off
+/// one goes to the others in proportion, as long as there is room.
 fn capped(scores: &[f64], cap: f64, total: f64) -> Vec<f64> {
     let mut shares = vec![0.0; scores.len()];
     let mut is_capped = vec![false; scores.len()];

@@ -67,9 +67,9 @@ impl Limits {
     }
 }
 
-/// Turns wishes into orders, `[stock]`. Directions are only ever set to flat, weights only ever reduced. The outcome
-/// does not depend on the order in which the limits' pairs are listed: of two opposite twins the one with less conviction
-/// gives way, the later stock on a tie.
+/// Turns wishes into orders, `[stock]`. Directions are only ever set to flat, weights only ever
+/// reduced. The outcome does not depend on the order in which the limits' pairs are listed: of two
+/// opposite twins the one with less conviction gives way, the later stock on a tie.
 pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
     orders.clear();
     orders.extend(wishes.iter().map(|wish| Order {
@@ -80,8 +80,7 @@ pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
     for &(i, j) in &limits.twins {
         if wishes[i].direction * wishes[j].direction < 0 {
             let loser = if wishes[j].conviction > wishes[i].conviction { i } else { j };
-            orders[loser] =
-                Order { direction: 0, weight: 0.0, reason: Some(Reason::OppositeTwin) };
+            orders[loser] = Order { direction: 0, weight: 0.0, reason: Some(Reason::OppositeTwin) };
         }
     }
     for order in orders.iter_mut().filter(|order| order.weight > limits.name) {

@@ -46,7 +46,8 @@ const OWN_FILES: [&str; 9] = [
     "policy_check.json",
     "portfolio.csv",
 ];
-/// Folders that belong to a run: what it can be resumed from, and what its model did in later evaluations.
+/// Folders that belong to a run: what it can be resumed from, and what its model did in later
+/// evaluations.
 const OWN_FOLDERS: [&str; 2] = ["checkpoints", "evaluation"];
 const EARLIER: &str = "earlier";
 
@@ -63,13 +64,24 @@ impl ResultsFolder {
     ///
     /// Errors: the folder cannot be made or written, or a file stands in its place.
     pub fn create(output: &Path) -> Result<ResultsFolder, ReportError> {
-        ResultsFolder::check(output)?;
+        ResultsFolder::make(output)?;
         let moved = move_earlier_run(output)?;
         Ok(ResultsFolder { path: output.to_path_buf(), moved })
     }
 
-    /// Makes the folder and tries whether it can be written: to be called before hours of work.
+    /// Tries whether the folder can be made and written, and leaves all as it was: to be called
+    /// before hours of work.
     pub fn check(output: &Path) -> Result<(), ReportError> {
+        let is_new = !output.exists();
+        ResultsFolder::make(output)?;
+        if is_new {
+            // Should somebody else have put something there by now, it stays.
+            let _ = fs::remove_dir(output);
+        }
+        Ok(())
+    }
+
+    fn make(output: &Path) -> Result<(), ReportError> {
         let refused = |cause| ReportError::new(output, "cannot make the results folder", cause);
         fs::create_dir_all(output).map_err(refused)?;
         tempfile::tempfile_in(output)

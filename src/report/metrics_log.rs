@@ -25,7 +25,8 @@ pub struct MetricsLine {
     pub mean_q: Option<f64>,
     /// Mean over the actors.
     pub epsilon: f64,
-    /// Mean over this interval's bars and lanes of the portfolio's return per bar, each stock's by its capital.
+    /// Mean over this interval's bars and lanes of the portfolio's return per bar, each stock's by
+    /// its capital.
     pub reward: f64,
 }
 

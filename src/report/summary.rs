@@ -26,7 +26,8 @@ pub struct RunSummary {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub run: RunSummary,
-    /// The last evaluation's greedy policy, after costs; None where the run was stopped before there was one.
+    /// The last evaluation's greedy policy, after costs; None where the run was stopped before
+    /// there was one.
     pub eval: Option<Metrics>,
     /// Equal-weight buy-and-hold over the same bars and costs.
     pub benchmark: Option<Metrics>,

@@ -1,4 +1,5 @@
-//! A double-DQN agent for one stock: what it thinks of its choices, and how a minibatch would change its weights.
+//! A double-DQN agent for one stock: what it thinks of its choices, and how a minibatch would
+//! change its weights.
 
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -13,11 +14,13 @@ use crate::market::panel::Panel;
 /// Numbers in which [`private_features`] tells an agent of its own account.
 pub const PRIVATE_FEATURES: usize = 3;
 
-/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few of them are ordinary.
+/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few of them are
+/// ordinary.
 const HUBER_DELTA: f64 = 5.0;
 const CLIP_STD: f32 = 5.0;
 
-/// Position; unrealised return over what a random walk of as many bars would give; logarithm of the bars held.
+/// Position; unrealised return over what a random walk of as many bars would give; logarithm of the
+/// bars held.
 pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
     let bars = f32::from(state.bars_held);
     let usual_move = return_std * bars.max(1.0).sqrt();
@@ -91,8 +94,8 @@ impl Agent {
         copy_out(&values, q);
     }
 
-    /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its part that does not
-    /// depend on the account.
+    /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its
+    /// part that does not depend on the account.
     pub fn context(&mut self, panel: &Panel, rows: &[u32], out: &mut [f32]) {
         let market = self.market(panel, rows);
         let context = no_grad(|| self.online.context(&market, &self.slot_ids));
@@ -159,7 +162,8 @@ impl Agent {
         self.online.gradient_through(&values, &outcome.grad_q, gradient);
     }
 
-    /// Takes over the server's weights after a gradient step, and moves the target network when that is due.
+    /// Takes over the server's weights after a gradient step, and moves the target network when
+    /// that is due.
     pub fn pull(&mut self, weights: &[f32]) {
         self.online.load(weights);
         self.gradient_steps += 1;

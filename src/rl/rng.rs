@@ -1,5 +1,5 @@
-//! Random streams. One seed; a counter-based stream for every purpose and stock, so that no draw of one depends on
-//! how often another drew.
+//! Random streams. One seed; a counter-based stream for every purpose and stock, so that no draw of
+//! one depends on how often another drew.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

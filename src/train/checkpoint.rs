@@ -1,5 +1,6 @@
-//! Checkpoints on disk: `checkpoints/{env_steps}/` with one part per stock, one of rank 0 and a manifest that is written
-//! last. A checkpoint counts when its manifest is there and every part has the length and digest that it names.
+//! Checkpoints on disk: `checkpoints/{env_steps}/` with one part per stock, one of rank 0 and a
+//! manifest that is written last. A checkpoint counts when its manifest is there and every part has
+//! the length and digest that it names.
 
 use std::fs;
 use std::io::{self, Write};
@@ -70,8 +71,8 @@ impl Checkpoints {
         self.root.join(format!("{env_steps:016}"))
     }
 
-    /// Makes the checkpoint at `env_steps` count, now that all its parts are written, and removes what is older than
-    /// those to keep.
+    /// Makes the checkpoint at `env_steps` count, now that all its parts are written, and removes
+    /// what is older than those to keep.
     pub fn commit(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
         let folder = self.folder(manifest.env_steps);
         let path = folder.join(MANIFEST);

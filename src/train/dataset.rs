@@ -1,5 +1,6 @@
-//! From bars wherever they are to a panel that every rank has mapped. Worker ranks read their own stocks; rank 0 aligns
-//! them, computes features and writes the panel; it is kept in the cache under a digest of all it depends on.
+//! From bars wherever they are to a panel that every rank has mapped. Worker ranks read their own
+//! stocks; rank 0 aligns them, computes features and writes the panel; it is kept in the cache
+//! under a digest of all it depends on.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ const CACHE_BYTES: u64 = 4 << 30;
 /// Minutes of a regular session.
 const SESSION_MINUTES: u32 = 390;
 
-/// What is learned from the training period before any training: it belongs to a model as its weights do.
+/// What is learned from the training period before any training: it belongs to a model as its
+/// weights do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     pub scaler: Scaler,
@@ -78,6 +80,7 @@ struct Digested<'a> {
     load: Period,
     trade: Period,
     features: &'a FeatureConfig,
+    risk_sessions: usize,
     max_peers: usize,
     fit: Option<&'a Fit>,
     fingerprints: Vec<String>,
@@ -90,11 +93,11 @@ impl DataPlan<'_> {
         self.panel(period, period, None, on_days).context("training data")
     }
 
-    /// The panel of the evaluation period, with as many bars before it as the indicators need, scaled by `fit`.
-    /// The same for a training run and for a later evaluation, bit for bit.
+    /// The panel of the evaluation period, with as many bars before it as the indicators need,
+    /// scaled by `fit`. The same for a training run and for a later evaluation, bit for bit.
     pub fn eval(&self, fit: &Fit, bar_minutes: u32, on_days: &mut OnDays<'_>) -> Result<Prepared> {
         let trade = self.config.eval_period();
-        let lead = lead_days(bar_minutes, self.config.features.warmup_bars);
+        let lead = lead_days(bar_minutes, self.warmup_bars(bar_minutes));
         let load = Period { start: trade.start - Days::new(lead), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
     }
@@ -127,6 +130,13 @@ impl DataPlan<'_> {
         Ok(Prepared { panel: Arc::new(opened), note, from_cache })
     }
 
+    /// Bars ahead of a period after which indicators have settled and capital by equal risk is
+    /// known.
+    fn warmup_bars(&self, bar_minutes: u32) -> u32 {
+        let sessions = self.config.portfolio.risk_sessions as u32;
+        self.config.features.warmup_bars.max(sessions * bars_per_session(bar_minutes))
+    }
+
     fn ranks(&self) -> Ranks {
         Ranks { stocks: self.config.stocks.len(), size: self.comm.size() }
     }
@@ -145,6 +155,7 @@ impl DataPlan<'_> {
             load: *load,
             trade: *trade,
             features: &self.config.features,
+            risk_sessions: self.config.portfolio.risk_sessions,
             max_peers: self.config.network.max_peers,
             fit,
             fingerprints: self.in_stock_order(&gathered),
@@ -158,7 +169,9 @@ impl DataPlan<'_> {
     fn in_stock_order(&self, gathered: &[Vec<u8>]) -> Vec<String> {
         let lines: Vec<String> = gathered
             .iter()
-            .flat_map(|part| String::from_utf8_lossy(part).lines().map(String::from).collect::<Vec<_>>())
+            .flat_map(|part| {
+                String::from_utf8_lossy(part).lines().map(String::from).collect::<Vec<_>>()
+            })
             .collect();
         let mut by_stock = vec![String::new(); lines.len()];
         for (line, stock) in lines.into_iter().zip(self.ranks().gathered_order()) {
@@ -167,7 +180,8 @@ impl DataPlan<'_> {
         by_stock
     }
 
-    /// Every rank reads its stocks and sends them to rank 0, which returns them all; the others return nothing.
+    /// Every rank reads its stocks and sends them to rank 0, which returns them all; the others
+    /// return nothing.
     fn collect(
         &self,
         load: &Period,
@@ -179,7 +193,9 @@ impl DataPlan<'_> {
         let mut failures: Vec<(usize, String)> = Vec::new();
         let data = (self.source, &stocks[..], &self.options);
         self.comm.stream_to_root(
-            &mut |send| load_own(&|stock, sender| load_one(data, stock, load, sender), &owned, send),
+            &mut |send| {
+                load_own(&|stock, sender| load_one(data, stock, load, sender), &owned, send)
+            },
             &mut |rank, bytes| match Parcel::from_bytes(&bytes) {
                 Some(Parcel::Progress { stock, days_done, days_total }) => {
                     on_days(&stocks[stock], days_done, days_total);
@@ -208,7 +224,7 @@ impl DataPlan<'_> {
         let (mut series, reports): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
         let bar_minutes = common_bar_minutes(&reports)?;
         for one in &mut series {
-            keep_warmup(one, trade.start, self.config.features.warmup_bars as usize);
+            keep_warmup(one, trade.start, self.warmup_bars(bar_minutes) as usize);
         }
         let grid = align(&series);
         let rows = rows_of(&grid, trade);
@@ -230,8 +246,7 @@ impl DataPlan<'_> {
         };
         let fit = Fit { scaler, relations, peers };
         let mut note = PanelNote { reports, bar_minutes, rows, fit };
-        let mut data =
-            panel_data(&series, &grid, raw, &note.fit.scaler, features, String::new());
+        let mut data = panel_data(&series, &grid, raw, &note.fit.scaler, features, String::new());
         drop(series);
         note.rows = settled_rows(&data.tradable, note.rows, self.config.stocks.len())
             .ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
@@ -247,9 +262,9 @@ impl DataPlan<'_> {
 
     fn too_short(&self, trade: &Period, bars: usize) -> anyhow::Error {
         anyhow!(
-            "{trade}: {bars} bars are too few, the indicators need some {} to settle; \
+            "{trade}: {bars} bars are too few, the longest indicator needs {} to settle; \
              take a longer period or shorter bars (--bar-minutes)",
-            self.config.features.volatility_bars.iter().max().unwrap_or(&0)
+            self.config.features.longest_window()
         )
     }
 }
@@ -288,8 +303,7 @@ fn load_one(
     sender: &mpsc::SyncSender<Parcel>,
 ) -> Parcel {
     let mut progress = |at: LoadProgress| {
-        let parcel =
-            Parcel::Progress { stock, days_done: at.days_done, days_total: at.days_total };
+        let parcel = Parcel::Progress { stock, days_done: at.days_done, days_total: at.days_total };
         let _ = sender.send(parcel);
     };
     match load_bars(source, stocks, &stocks[stock], load, options, &mut progress) {
@@ -298,15 +312,21 @@ fn load_one(
     }
 }
 
-/// The digest's file can be used as it is.
+/// The digest's file can be used as it is. It then counts as used just now; see [`prune`].
 fn readable(path: &Path) -> bool {
-    path.exists() && Panel::open(path).is_ok()
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    // A cache that can be read and not written serves all the same.
+    let _ = file.set_modified(std::time::SystemTime::now());
+    Panel::open(path).is_ok()
+}
+
+fn bars_per_session(bar_minutes: u32) -> u32 {
+    (SESSION_MINUTES / bar_minutes).max(1)
 }
 
 /// Calendar days that surely hold so many bars.
 fn lead_days(bar_minutes: u32, warmup_bars: u32) -> u64 {
-    let bars_per_session = (SESSION_MINUTES / bar_minutes).max(1);
-    let sessions = u64::from(warmup_bars.div_ceil(bars_per_session)) + 3;
+    let sessions = u64::from(warmup_bars.div_ceil(bars_per_session(bar_minutes))) + 3;
     sessions * 7 / 5 + 7
 }
 
@@ -332,13 +352,9 @@ fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: usize) {
     let first = series.end_s.partition_point(|&end_s| new_york_date(end_s) < start);
     let drop = first.saturating_sub(warmup);
     series.end_s.drain(..drop);
-    for column in [
-        &mut series.open,
-        &mut series.high,
-        &mut series.low,
-        &mut series.close,
-        &mut series.volume,
-    ] {
+    for column in
+        [&mut series.open, &mut series.high, &mut series.low, &mut series.close, &mut series.volume]
+    {
         column.drain(..drop);
     }
 }
@@ -349,7 +365,8 @@ fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {
     start..end
 }
 
-/// A model file holds single precision; a later evaluation must start from the same numbers as this run.
+/// A model file holds single precision; a later evaluation must start from the same numbers as this
+/// run.
 fn round_to_stored(relations: &mut Relations) {
     let matrices = [&mut relations.correlation, &mut relations.lead_lag];
     for value in matrices.into_iter().flatten().flatten().flatten() {
@@ -357,7 +374,8 @@ fn round_to_stored(relations: &mut Relations) {
     }
 }
 
-/// `rows` without those at the beginning where no stock can be traded yet; None where fewer than three are left.
+/// `rows` without those at the beginning where no stock can be traded yet; None where fewer than
+/// three are left.
 fn settled_rows(tradable: &[bool], rows: Range<usize>, stocks: usize) -> Option<Range<usize>> {
     let settled = |&row: &usize| tradable[row * stocks..][..stocks].contains(&true);
     let start = rows.clone().find(settled)?;

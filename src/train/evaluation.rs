@@ -1,6 +1,6 @@
-//! Evaluation: the greedy policy, without learning, through one account with shared cash. The workers compute what
-//! the network makes of the market, many bars at a time; rank 0 decides bar by bar, because a decision depends on the
-//! positions that the one before it left.
+//! Evaluation: the greedy policy, without learning, through one account with shared cash. The
+//! workers compute what the network makes of the market, many bars at a time; rank 0 decides bar by
+//! bar, because a decision depends on the positions that the one before it left.
 
 use anyhow::Result;
 use tch::{Device, Tensor, no_grad};
@@ -21,7 +21,8 @@ use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
 
-/// Bars whose market part of the network is computed in one go. What comes out for a bar depends on that bar only.
+/// Bars whose market part of the network is computed in one go. What comes out for a bar depends on
+/// that bar only.
 const CHUNK_BARS: usize = 256;
 
 /// What an evaluation found, beside the benchmark over the same bars and costs.
@@ -40,8 +41,8 @@ pub struct Policy<'a> {
     pub weights: &'a [f32],
 }
 
-/// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks, with the policy's
-/// weights. Some on rank 0.
+/// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks,
+/// with the policy's weights. Some on rank 0.
 pub fn evaluate(
     comm: &dyn Comm,
     config: &RunConfig,
@@ -103,7 +104,8 @@ impl Trader {
         }
     }
 
-    /// Decides at each of `rows`, which follow one another. `contexts` `[stock, row, 2 * embedding]`.
+    /// Decides at each of `rows`, which follow one another. `contexts` `[stock, row, 2 *
+    /// embedding]`.
     fn trade(&mut self, panel: &Panel, rows: &[usize], contexts: &[f32]) {
         let stocks = self.return_std.len() as i64;
         let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
@@ -111,7 +113,9 @@ impl Trader {
             let view = panel.view(t);
             let private: Vec<f32> = (0..)
                 .zip(&self.return_std)
-                .flat_map(|(stock, &std)| private_features(&self.backtest.private_state(stock), std))
+                .flat_map(|(stock, &std)| {
+                    private_features(&self.backtest.private_state(stock), std)
+                })
                 .collect();
             let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
             let context = contexts.select(1, i as i64);

@@ -1,5 +1,6 @@
-//! The training loop. Every rank runs it: workers propose, rank 0 decides, workers step, store, sample and push
-//! gradients, rank 0 applies them, workers pull. In one process rank 0 has all workers and nothing else changes.
+//! The training loop. Every rank runs it: workers propose, rank 0 decides, workers step, store,
+//! sample and push gradients, rank 0 applies them, workers pull. In one process rank 0 has all
+//! workers and nothing else changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use rayon::prelude::*;
 use tch::Device;
 
 use super::dataset::Prepared;
-use crate::config::RunConfig;
+use crate::config::{NetworkConfig, RunConfig};
 use crate::dist::ranks::{to_gathered_order, to_stock_order};
 use crate::dist::server::Server;
 use crate::dist::worker::{Lanes, Learned, Proposal, Worker};
@@ -58,8 +59,8 @@ struct Root {
     learned: Vec<Learned>,
 }
 
-/// Messages, reused from bar to bar. `mine` holds this rank's stocks, `gathered` all of them by rank, `by_stock` all in
-/// the order of the stocks.
+/// Messages, reused from bar to bar. `mine` holds this rank's stocks, `gathered` all of them by
+/// rank, `by_stock` all in the order of the stocks.
 #[derive(Default)]
 struct Buffer {
     per_stock: usize,
@@ -121,7 +122,8 @@ pub struct Trainer<'a> {
     gradient_steps: u64,
 }
 
-/// The first element of a stock's orders says whether this is the last bar; then direction and capital per lane.
+/// The first element of a stock's orders says whether this is the last bar; then direction and
+/// capital per lane.
 const ORDER_LEN: usize = 2;
 /// After a stock's gradient: loss and mean Q.
 const LEARNED_LEN: usize = 2;
@@ -332,11 +334,8 @@ impl<'a> Trainer<'a> {
 
     /// Collects what `bars` bars brought. Some on rank 0.
     fn interval(&mut self, episode: u32, bars: usize) -> Result<Option<Interval>> {
-        for (message, (worker, sum)) in self
-            .sums
-            .mine
-            .chunks_exact_mut(2)
-            .zip(self.workers.iter().zip(&mut self.reward_sums))
+        for (message, (worker, sum)) in
+            self.sums.mine.chunks_exact_mut(2).zip(self.workers.iter().zip(&mut self.reward_sums))
         {
             message[0] = std::mem::take(sum) as f32;
             message[1] = worker.mean_epsilon() as f32;
@@ -364,6 +363,12 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// The peers that the network is shown: none without attention. Features that relate stocks keep
+/// theirs.
+pub fn network_peers(config: &NetworkConfig, peers: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    if config.attention { peers.to_vec() } else { vec![Vec::new(); peers.len()] }
+}
+
 /// The network of a run, as its data make it.
 pub fn network_shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
     NetworkShape {
@@ -372,12 +377,12 @@ pub fn network_shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
         privates: PRIVATE_FEATURES,
         actions: ActionSet::new(config.env.long_only).len(),
         config: config.network.clone(),
-        peers: train.note.fit.peers.clone(),
+        peers: network_peers(&config.network, &train.note.fit.peers),
     }
 }
 
-/// Does `work` for all `tasks`, at the same time where there are threads for it. They share nothing, so the outcome is the
-/// same either way.
+/// Does `work` for all `tasks`, at the same time where there are threads for it. They share
+/// nothing, so the outcome is the same either way.
 pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
     if tasks.len() > 1 && rayon::current_num_threads() > 1 {
         tasks.into_par_iter().for_each(work);

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::dataset::Fit;
+use super::lockstep::network_peers;
 use crate::features::pipeline::Scaler;
 use crate::features::relations::Relations;
 use crate::rl::network::NetworkShape;
@@ -25,8 +26,9 @@ pub struct Model {
 }
 
 impl Model {
-    /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their module names; the
-    /// buffers `scaler.*` `[stock, feature]` or `[stock]`, `relations.*` `[stock, stock]`, NaN where undefined.
+    /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
+    /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `relations.*` `[stock,
+    /// stock]`, NaN where undefined.
     pub fn write(&self, path: &Path) -> Result<()> {
         let stocks = self.shape.stocks as i64;
         let features = self.shape.features as i64;
@@ -49,12 +51,16 @@ impl Model {
         Ok(state_dict::write(path, &tensors)?)
     }
 
-    /// Reads what [`Model::write`] wrote, or Python wrote back under the same names. `shape` lacks its peers, which the file has.
+    /// Reads what [`Model::write`] wrote, or Python wrote back under the same names. `shape` lacks
+    /// its peers, which the file has.
     pub fn read(path: &Path, mut shape: NetworkShape) -> Result<Model> {
         let tensors = state_dict::read(path)?;
         let find = |name: &str| -> Result<&NamedTensor> {
             tensors.iter().find(|tensor| tensor.name == name).with_context(|| {
-                format!("{}: it has no tensor {name:?}; name the folder of a finished run", path.display())
+                format!(
+                    "{}: it has no tensor {name:?}; name the folder of a finished run",
+                    path.display()
+                )
             })
         };
         let sized = |name: &str, shape: &[i64]| -> Result<Vec<f32>> {
@@ -73,12 +79,14 @@ impl Model {
         let peers = find(PEERS)?;
         let count = *peers.shape.get(1).unwrap_or(&0);
         let peers = sized(PEERS, &[stocks, count])?;
-        shape.peers = (0..shape.stocks)
-            .map(|i| peers[i * count as usize..][..count as usize].iter().map(|&p| p as usize).collect())
+        let peers_of = |i: usize| &peers[i * count as usize..][..count as usize];
+        let peers: Vec<Vec<usize>> = (0..shape.stocks)
+            .map(|i| peers_of(i).iter().map(|&peer| peer as usize).collect())
             .collect();
-        if shape.peers.iter().flatten().any(|&peer| peer >= shape.stocks) {
+        if peers.iter().flatten().any(|&peer| peer >= shape.stocks) {
             bail!("{}: {PEERS:?} names stocks that are not there", path.display());
         }
+        shape.peers = network_peers(&shape.config, &peers);
         let layout = shape.layout();
         let mut weights = vec![0.0; layout.len()];
         for parameter in layout.parameters() {
@@ -96,7 +104,7 @@ impl Model {
                 correlation: square(&sized(CORRELATION, &[stocks, stocks])?, shape.stocks),
                 lead_lag: square(&sized(LEAD_LAG, &[stocks, stocks])?, shape.stocks),
             },
-            peers: shape.peers.clone(),
+            peers,
         };
         Ok(Model { shape, weights, fit })
     }

@@ -40,9 +40,7 @@ impl Parcel {
         bytes.push(b'\n');
         if let Parcel::Bars { series, .. } = self {
             bytes.extend(series.end_s.iter().flat_map(|x| x.to_le_bytes()));
-            for column in
-                [&series.open, &series.high, &series.low, &series.close, &series.volume]
-            {
+            for column in [&series.open, &series.high, &series.low, &series.close, &series.volume] {
                 bytes.extend(column.iter().flat_map(|x| x.to_le_bytes()));
             }
         }

@@ -1,5 +1,5 @@
-//! Observations with the Q-values that the program gives them, so that whoever loads `policy.pt` elsewhere can check
-//! that it gives the same.
+//! Observations with the Q-values that the program gives them, so that whoever loads `policy.pt`
+//! elsewhere can check that it gives the same.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use crate::rl::policy::{PolicyError, write_check};
 /// Observations written out.
 const COUNT: usize = 64;
 
-/// Writes observations spread over the evaluation period and the stocks, in every position that `actions` allow.
+/// Writes observations spread over the evaluation period and the stocks, in every position that
+/// `actions` allow.
 pub fn write(
     path: &Path,
     network: &QNetwork,

@@ -9,7 +9,8 @@ use crate::store::{azurite, new_container};
 const STOCKS: [&str; 2] = ["AAPL", "MSFT"];
 
 fn upload(from: &LocalStore, to: &dyn Store) {
-    let period = Period { start: "2018-01-01".parse().unwrap(), end: "2018-12-31".parse().unwrap() };
+    let period =
+        Period { start: "2018-01-01".parse().unwrap(), end: "2018-12-31".parse().unwrap() };
     for symbol in STOCKS {
         let symbol: Symbol = symbol.parse().unwrap();
         for file in from.list(&symbol, &period).unwrap() {
@@ -65,11 +66,11 @@ fn a_wrong_key_and_a_missing_container_are_one_line_without_the_key() {
     let secret = azurite();
     let wrong = secret.replace("AccountKey=Eby8vdM0", "AccountKey=Eby8vdM1");
     assert_ne!(wrong, secret);
-    for (secret, container, expected) in
-        [(&wrong, new_container().1, "AccountKey"), (&secret, "no-such-container".to_string(), "container")]
-    {
-        let mut command =
-            place.program(&["--data", "azure", "--quiet", "--container", &container]);
+    for (secret, container, expected) in [
+        (&wrong, new_container().1, "AccountKey"),
+        (&secret, "no-such-container".to_string(), "container"),
+    ] {
+        let mut command = place.program(&["--data", "azure", "--quiet", "--container", &container]);
         let output = run(command.env("AZURE_STORAGE_CONNECTION_STRING", secret));
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{stderr}");

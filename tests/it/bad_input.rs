@@ -1,4 +1,5 @@
-//! What a user can get wrong: one line that says what, where and what to do; exit code 2; nothing written.
+//! What a user can get wrong: one line that says what, where and what to do; exit code 2; nothing
+//! written.
 
 use std::process::Command;
 

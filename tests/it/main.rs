@@ -1,4 +1,5 @@
-//! Integration tests: one binary, one module per subject. They run the built program as a user would.
+//! Integration tests: one binary, one module per subject. They run the built program as a user
+//! would.
 
 mod azure;
 mod bad_input;

@@ -96,9 +96,7 @@ pub fn run(command: &mut Command) -> Output {
     Output { status, stdout: readers.0.join().unwrap(), stderr: readers.1.join().unwrap() }
 }
 
-fn read_all(
-    mut from: impl std::io::Read + Send + 'static,
-) -> std::thread::JoinHandle<Vec<u8>> {
+fn read_all(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes).unwrap();

@@ -49,7 +49,10 @@ fn every_file_is_there_and_says_what_it_should() {
     let leftovers = std::fs::read_dir(place.path("results")).unwrap().flatten();
     for entry in leftovers {
         let name = entry.file_name().into_string().unwrap();
-        assert!(names.contains(&name.as_str()) || name.starts_with("events.out.tfevents."), "{name}");
+        assert!(
+            names.contains(&name.as_str()) || name.starts_with("events.out.tfevents."),
+            "{name}"
+        );
     }
 
     let summary = json(&place, "results/summary.json");
@@ -101,7 +104,8 @@ fn every_file_is_there_and_says_what_it_should() {
     assert!((of_aapl - 1.0).abs() < 1e-5, "attention of AAPL to its peers sums to {of_aapl}");
 }
 
-/// Independent of the program's own accounting: everything is computed from the file's columns and the costs.
+/// Independent of the program's own accounting: everything is computed from the file's columns and
+/// the costs.
 #[test]
 fn the_portfolio_file_adds_up_in_every_row() {
     let place = trained();

@@ -103,7 +103,8 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);
     assert_eq!(summaries[0]["benchmark"], summaries[1]["benchmark"]);
 
-    // Another machine: nothing in the cache, and no bars but those of the evaluation and the weeks before it.
+    // Another machine: nothing in the cache, and no bars but those of the evaluation and the weeks
+    // before it.
     std::fs::remove_dir_all(place.path("cache")).unwrap();
     for symbol in ["AAPL", "MSFT"] {
         for month in ["01", "02"] {
@@ -172,7 +173,8 @@ fn stop_and_look(mode: &str) {
     for line in lines().lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
-    let summary: serde_json::Value = serde_json::from_str(&place.text("results/summary.json")).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(&place.text("results/summary.json")).unwrap();
     assert!(summary["eval"].is_null() && summary["run"]["env_steps"].as_u64().unwrap() > 0);
     assert!(place.path("results/trained_model.pth").exists());
     succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
@@ -182,9 +184,8 @@ fn stop_and_look(mode: &str) {
 #[test]
 fn a_settings_file_goes_before_the_environment() {
     let place = Place::new();
-    let container = |text: String| {
-        text.lines().find(|line| line.starts_with("container")).unwrap().to_string()
-    };
+    let container =
+        |text: String| text.lines().find(|line| line.starts_with("container")).unwrap().to_string();
     std::fs::write(place.path("mine.toml"), "[data]\ncontainer = \"mine\"\n").unwrap();
     std::fs::write(place.path("other.toml"), "seed = 3\n").unwrap();
     for (file, expected) in [("mine.toml", "mine"), ("other.toml", "theirs")] {

@@ -6,8 +6,8 @@
 //! LocalStore ─┘                       └─ DayStream: the days in order, fetched ahead of use
 //! ```
 //!
-//! This is the seam of the Azure crates and of tokio's part in it: calls block, errors are one line,
-//! and neither carries a credential.
+//! This is the seam of the Azure crates and of tokio's part in it: calls block, errors are one
+//! line, and neither carries a credential.
 
 mod azure;
 mod cache;

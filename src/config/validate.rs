@@ -1,0 +1,149 @@
+//! What a configuration must hold to be usable.
+
+use super::{ConfigError, RunConfig};
+
+impl RunConfig {
+    /// Everything that can be known to be wrong before any data is read.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_run()?;
+        self.validate_market()?;
+        self.validate_learning()
+    }
+
+    fn validate_run(&self) -> Result<(), ConfigError> {
+        if self.stocks.is_empty() {
+            return Err(ConfigError::new("--stocks", "none is given", "name at least one symbol"));
+        }
+        let mut sorted = self.stocks.clone();
+        sorted.sort();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            let what = format!("{} is given twice", pair[0]);
+            return Err(ConfigError::new("--stocks", what, "name every symbol once"));
+        }
+        for (period, flags) in
+            [(self.train_period(), "--end_date"), (self.eval_period(), "--eval_end")]
+        {
+            if period.end < period.start {
+                let what = format!("{} is before {}", period.end, period.start);
+                return Err(ConfigError::new(flags, what, "give the last day after the first"));
+            }
+        }
+        // Stock markets are younger, and the calendar's rules are those of today.
+        let years = [self.start_date, self.end_date, self.eval_start, self.eval_end]
+            .map(|date| (1_900..=2_199).contains(&date.year()));
+        check("--start_date to --eval_end", years == [true; 4], "must be from 1900 to 2199")?;
+        let overlap = self.eval_start <= self.end_date && self.start_date <= self.eval_end;
+        if overlap && !self.data.allow_overlap {
+            return Err(ConfigError::new(
+                "--eval_start",
+                format!(
+                    "evaluation ({}) overlaps training ({})",
+                    self.eval_period(),
+                    self.train_period()
+                ),
+                "move one of the periods, or add --allow-overlap to see figures that say nothing about the future",
+            ));
+        }
+        check("--episodes", self.episodes >= 1, "must be at least 1")?;
+        check("--eval-every", self.evaluation.every_episodes >= 1, "must be at least 1")?;
+        let device = self.device == "cpu"
+            || self.device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());
+        check("--device", device, "must be cpu or cuda:N")
+    }
+
+    fn validate_market(&self) -> Result<(), ConfigError> {
+        let minutes = self.data.bar_minutes.unwrap_or(1);
+        check("--bar-minutes", (1..=390).contains(&minutes), "must be from 1 to 390")?;
+        let costs = |bps: f64| (0.0..1_000.0).contains(&bps);
+        check("--fee-bps", costs(self.env.fee_bps), "must be from 0 to below 1000")?;
+        check("--slippage-bps", costs(self.env.slippage_bps), "must be from 0 to below 1000")?;
+        let cash = self.env.initial_cash;
+        check("env.initial_cash", (0.01..=1e15).contains(&cash), "must be from 0.01 to 1e15")?;
+        let band = self.env.rebalance_band;
+        check("env.rebalance_band", band > 0.0, "must be above 0; inf never resizes")?;
+        let margin = self.env.maintenance_margin;
+        check("env.maintenance_margin", (0.0..1.0).contains(&margin), "must be from 0 to below 1")?;
+        let portfolio = &self.portfolio;
+        let limit = |value: f64| value.is_finite() && value > 0.0;
+        check("portfolio.gross_limit", limit(portfolio.gross_limit), "must be above 0")?;
+        check("portfolio.net_limit", limit(portfolio.net_limit), "must be above 0")?;
+        check("portfolio.name_limit", portfolio.name_limit.is_none_or(limit), "must be above 0")?;
+        let correlation = portfolio.identical_correlation;
+        check("portfolio.identical_correlation", !correlation.is_nan(), "must be a number")?;
+        check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
+        self.validate_features()
+    }
+
+    fn validate_features(&self) -> Result<(), ConfigError> {
+        let features = &self.features;
+        let width = features.bollinger_width;
+        check("features.bollinger_width", width.is_finite() && width > 0.0, "must be above 0")?;
+        let mut windows = vec![
+            ("features.bollinger_bars", features.bollinger_bars),
+            ("features.volume_bars", features.volume_bars),
+            ("features.relation_bars", features.relation_bars),
+            ("features.rsi_bars", features.rsi_bars),
+            ("features.macd_fast_bars", features.macd_fast_bars),
+            ("features.macd_slow_bars", features.macd_slow_bars),
+        ];
+        windows.extend(features.volatility_bars.iter().map(|&n| ("features.volatility_bars", n)));
+        for (name, bars) in windows {
+            check(name, bars >= 2, "must be at least 2")?;
+        }
+        check("features.macd_signal_bars", features.macd_signal_bars >= 1, "must be at least 1")?;
+        let macd = features.macd_fast_bars < features.macd_slow_bars;
+        check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
+        let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
+        check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        check("features.clip_std", features.clip_std > 0.0, "must be above 0")
+    }
+
+    fn validate_learning(&self) -> Result<(), ConfigError> {
+        let learner = &self.learner;
+        check("--lanes", (1..=65_536).contains(&learner.lanes), "must be from 1 to 65536")?;
+        check("learner.gamma", (0.0..1.0).contains(&learner.gamma), "must be from 0 to below 1")?;
+        check("learner.n_step", (1..=255).contains(&learner.n_step), "must be from 1 to 255")?;
+        check("--batch-size", learner.batch_size >= 1, "must be at least 1")?;
+        let ratio = learner.replay_ratio;
+        check("--replay-ratio", (0.0..1e6).contains(&ratio), "must be from 0 to below 1e6")?;
+        let capacity = learner.replay_capacity >= learner.batch_size;
+        check("learner.replay_capacity", capacity, "must be at least the batch size")?;
+        let slots = u32::try_from(learner.replay_capacity).is_ok();
+        check("learner.replay_capacity", slots, "must be below 2^32")?;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        check("--learning-rate", positive(learner.learning_rate), "must be above 0")?;
+        let decay = |value: f64| (0.0..1.0).contains(&value);
+        check("learner.adam_beta1", decay(learner.adam_beta1), "must be from 0 to below 1")?;
+        check("learner.adam_beta2", decay(learner.adam_beta2), "must be from 0 to below 1")?;
+        check("learner.adam_epsilon", positive(learner.adam_epsilon), "must be above 0")?;
+        let fraction = |value: f64| (0.0..=1.0).contains(&value);
+        check("learner.priority_alpha", fraction(learner.priority_alpha), "must be from 0 to 1")?;
+        check("learner.priority_beta", fraction(learner.priority_beta), "must be from 0 to 1")?;
+        check("learner.target_tau", fraction(learner.target_tau), "must be from 0 to 1")?;
+        check("learner.epsilon", fraction(learner.epsilon), "must be from 0 to 1")?;
+        let ladder = learner.epsilon_alpha;
+        check("learner.epsilon_alpha", ladder.is_finite() && ladder >= 0.0, "must be 0 or above")?;
+        check("learner.max_grad_norm", learner.max_grad_norm > 0.0, "must be above 0")?;
+        self.validate_network()
+    }
+
+    fn validate_network(&self) -> Result<(), ConfigError> {
+        let network = &self.network;
+        // Wider layers than this would take the memory of the machine, and libtorch's own message.
+        let widths = [
+            ("network.embedding", network.embedding),
+            ("network.trunk", network.trunk),
+            ("network.head_hidden", network.head_hidden),
+            ("network.symbol_embedding", network.symbol_embedding),
+        ];
+        for (name, width) in widths {
+            check(name, (1..=8_192).contains(&width), "must be from 1 to 8192")?;
+        }
+        let divides = network.heads >= 1 && network.embedding.is_multiple_of(network.heads);
+        check("network.heads", divides, "must divide network.embedding")
+    }
+}
+
+fn check(field: &str, holds: bool, rule: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::new(field, rule, "see --help or docs/results.md")) }
+}
