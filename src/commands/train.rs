@@ -130,6 +130,8 @@ pub fn train(
         gradient_steps: trainer.gradient_steps(),
         wall_s: clock.wall_s(),
         env_steps_per_s: clock.mean_rate(trainer.env_steps()),
+        orders_changed: trainer.orders_changed(),
+        notices: notices.clone(),
     };
     results.finish(&Finished {
         config: &config,
@@ -361,6 +363,7 @@ impl Results {
             self.written.push(report.write(folder)?);
             let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
             say(&table::closing(ours, theirs, &self.written));
+            finished.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
         } else {
             let place = config.output.display();
             say(&format!("stopped before the first evaluation; results in {place}\n"));

@@ -1,5 +1,7 @@
 //! What a configuration must hold to be usable.
 
+use chrono::Datelike;
+
 use super::{ConfigError, RunConfig};
 
 impl RunConfig {

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::config::RunConfig;
 use crate::eval::metrics::{Course, Metrics};
 use crate::market::Symbol;
+use crate::portfolio::risk::Reason;
 
 use super::html::Report;
 use super::{MetricsLine, Relationships, RunSummary};
@@ -57,6 +58,8 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
             gradient_steps: 7_480,
             wall_s: 151.25,
             env_steps_per_s: 12_995.7,
+            orders_changed: [(Reason::GrossLimit, 3)].into(),
+            notices: Vec::new(),
         },
         eval: metrics(&course.equity, 6.4, 4_312),
         benchmark: metrics(&benchmark_equity, 0.004, stocks as u64),

@@ -1,6 +1,7 @@
 //! `summary.json`: the run in numbers. Fields stand in the order of the structs; an undefined value
 //! is null.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eval::metrics::Metrics;
 use crate::market::Symbol;
+use crate::portfolio::risk::Reason;
 
 use super::folder::{ReportError, ResultsFolder};
 
@@ -21,6 +23,10 @@ pub struct RunSummary {
     pub wall_s: f64,
     /// Over the whole run, evaluations left out.
     pub env_steps_per_s: f64,
+    /// Orders that the risk rules changed in training, by reason.
+    pub orders_changed: BTreeMap<Reason, u64>,
+    /// What a reader must know before believing a figure, such as that the prices are made up.
+    pub notices: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +72,7 @@ mod tests {
             "max_drawdown", "volatility", "turnover", "trades", "exposure"];
         #[rustfmt::skip]
         let run = ["run", "seed", "stocks", "AAPL", "MSFT", "env_steps", "gradient_steps", "wall_s",
-            "env_steps_per_s"];
+            "env_steps_per_s", "orders_changed", "gross_limit", "notices"];
         let expected: Vec<&str> =
             [&run[..], &["eval"], &metrics, &["benchmark"], &metrics].concat();
         assert_eq!(keys, expected);

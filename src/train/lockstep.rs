@@ -2,6 +2,7 @@
 //! sample and push gradients, rank 0 applies them, workers pull. In one process rank 0 has all
 //! workers and nothing else changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +19,7 @@ use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
-use crate::portfolio::risk::Limits;
+use crate::portfolio::risk::{Limits, Reason};
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
@@ -234,9 +235,9 @@ impl<'a> Trainer<'a> {
         self.gradient_steps
     }
 
-    /// How many orders the risk rules changed, on rank 0.
-    pub fn desk(&self) -> Option<&Desk> {
-        self.root.as_ref().map(|root| &root.desk)
+    /// How many orders the risk rules changed so far, by reason; known on rank 0.
+    pub fn orders_changed(&self) -> BTreeMap<Reason, u64> {
+        self.root.as_ref().map(|root| root.desk.changed().clone()).unwrap_or_default()
     }
 
     fn reset(&mut self) {
