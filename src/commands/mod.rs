@@ -10,13 +10,17 @@ use anyhow::{Result, anyhow};
 use tch::Device;
 
 use crate::cli::{Surroundings, cache_folder};
-use crate::config::RunConfig;
+use crate::config::{BarLabel, RunConfig};
 use crate::dist::Comm;
 use crate::dist::comm::agree;
-use crate::market::load::{DataSource, LoadOptions};
+use crate::market::Symbol;
+use crate::market::load::{DataSource, LoadOptions, LoadReport};
 use crate::market::source;
 use crate::report::Progress;
 use crate::train::dataset::{DataPlan, Prepared};
+
+/// Stocks that are named before "and so many more".
+const NAMED_STOCKS: usize = 8;
 
 /// What every command needs before it reads a bar.
 pub struct Setting<'a> {
@@ -101,32 +105,38 @@ fn overlaps(config: &RunConfig) -> bool {
     config.eval_start <= config.end_date && config.start_date <= config.eval_end
 }
 
-/// What was found in the data, stated always.
+/// What was found in the data, stated always; stocks of which the same is to be said share a line.
 fn tell(prepared: &Prepared, progress: &Progress) {
-    let note = &prepared.note;
-    for report in &note.reports {
-        let from = match report.day_files {
-            0 => String::new(),
-            days => format!(" from {days} days"),
-        };
-        progress.line(&format!(
-            "{}: {} bars of {} min{from}; labels name a bar's {} ({})",
-            report.symbol,
-            report.bars,
-            report.bar_minutes,
-            match report.bar_label {
-                crate::config::BarLabel::End => "end",
-                _ => "start",
-            },
-            report.bar_label_reason,
-        ));
-        for sentence in &report.notes {
-            progress.line(&format!("{}: {sentence}", report.symbol));
+    let mut sentences: Vec<(String, Vec<&Symbol>)> = Vec::new();
+    for report in &prepared.note.reports {
+        for sentence in std::iter::once(found(report)).chain(report.notes.iter().cloned()) {
+            match sentences.iter_mut().find(|(said, _)| *said == sentence) {
+                Some((_, symbols)) => symbols.push(&report.symbol),
+                None => sentences.push((sentence, vec![&report.symbol])),
+            }
         }
+    }
+    for (sentence, symbols) in sentences {
+        let named: Vec<&str> = symbols.iter().take(NAMED_STOCKS).map(|s| s.as_str()).collect();
+        let more = match symbols.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        progress.line(&format!("{}{more}: {sentence}", named.join(", ")));
     }
     if prepared.from_cache {
         progress.line("the panel of these bars was in the cache; nothing was read");
     }
+}
+
+fn found(report: &LoadReport) -> String {
+    let bars = format!("{} bars of {} min", report.bars, report.bar_minutes);
+    if report.day_files == 0 {
+        return bars;
+    }
+    let label = if report.bar_label == BarLabel::End { "end" } else { "start" };
+    let days = report.day_files;
+    format!("{bars} from {days} days; labels name a bar's {label} ({})", report.bar_label_reason)
 }
 
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.
