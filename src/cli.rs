@@ -52,6 +52,9 @@ pub struct Surroundings {
     /// Threads of a single-mode run [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Surroundings")]
     pub threads: Option<usize>,
+    /// Go on from the newest checkpoint in the results folder, or begin where there is none
+    #[arg(long, help_heading = "Surroundings")]
+    pub resume: bool,
     /// Say nothing but errors and the closing table
     #[arg(long, short, help_heading = "Surroundings")]
     pub quiet: bool,
@@ -129,6 +132,13 @@ pub struct TrainArgs {
     #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
     pub eval_every: Option<u32>,
 
+    /// Seconds between checkpoints; inf: only when told to stop [default: 300]
+    #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Surroundings")]
+    pub checkpoint_every: Option<f64>,
+    /// How often a parallel run that started its own ranks may start them again after a rank died
+    #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
+    #[arg(help_heading = "Surroundings")]
+    pub max_restarts: u32,
     #[command(flatten)]
     pub surroundings: Surroundings,
 }
@@ -213,6 +223,7 @@ impl TrainArgs {
         set(&mut config.learner.learning_rate, &self.learning_rate);
         config.network.attention &= !self.no_attention;
         set(&mut config.evaluation.every_episodes, &self.eval_every);
+        set(&mut config.checkpoint.every_s, &self.checkpoint_every);
         self.data.apply(&mut config);
         config.validate()?;
         Ok(config)

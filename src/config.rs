@@ -70,6 +70,7 @@ pub struct RunConfig {
     pub learner: LearnerConfig,
     pub portfolio: PortfolioConfig,
     pub evaluation: EvaluationConfig,
+    pub checkpoint: CheckpointConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -217,6 +218,15 @@ pub struct PortfolioConfig {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Seconds between checkpoints; inf: only when the run is told to stop.
+    pub every_s: f64,
+    /// Whole checkpoints that are kept.
+    pub keep: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
     /// Evaluate after every so many episodes; after the last one always.
     pub every_episodes: u32,
@@ -247,6 +257,7 @@ impl Default for RunConfig {
             learner: LearnerConfig::default(),
             portfolio: PortfolioConfig::default(),
             evaluation: EvaluationConfig::default(),
+            checkpoint: CheckpointConfig::default(),
         }
     }
 }
@@ -349,6 +360,12 @@ impl Default for PortfolioConfig {
             risk_sessions: 20,
             identical_correlation: 0.98,
         }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> CheckpointConfig {
+        CheckpointConfig { every_s: 300.0, keep: 3 }
     }
 }
 

@@ -88,7 +88,10 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
             compute_with(surroundings.threads)?;
             train(&LocalComm, config, &surroundings, progress)
         }
-        Mode::Parallel => parallel(config, launched, &surroundings, progress),
+        Mode::Parallel => {
+            let restarts = cli.train.max_restarts;
+            parallel(config, launched, restarts, &surroundings, progress)
+        }
     }
 }
 
@@ -138,13 +141,14 @@ fn compute_with(threads: Option<usize>) -> Result<()> {
 fn parallel(
     config: RunConfig,
     launched: Option<Launched>,
+    max_restarts: u32,
     surroundings: &Surroundings,
     progress: Progress,
 ) -> Result<u8> {
     use dqn_trader::dist::mpi::MpiComm;
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
-        return Ok(launch(stocks)?);
+        return Ok(launch(stocks, max_restarts)?);
     };
     if size < 2 {
         return Err(anyhow!(
@@ -195,7 +199,13 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
 }
 
 #[cfg(not(feature = "mpi"))]
-fn parallel(_: RunConfig, _: Option<Launched>, _: &Surroundings, _: Progress) -> Result<u8> {
+fn parallel(
+    _: RunConfig,
+    _: Option<Launched>,
+    _: u32,
+    _: &Surroundings,
+    _: Progress,
+) -> Result<u8> {
     Err(anyhow!(
         "this program was built without MPI; build it with the feature \"mpi\", or use --mode single"
     ))

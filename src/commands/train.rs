@@ -1,35 +1,28 @@
 //! A training run from start to end: data, loop, evaluations, results.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use tch::Device;
 
-use super::{Setting, device, say};
+use super::outputs::{Finished, Outputs, OutputsState};
+use super::{Setting, device};
 use crate::cli::Surroundings;
 use crate::config::RunConfig;
 use crate::dist::comm::agree;
 use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::{Lanes, Worker};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
-use crate::interface::ActionSet;
+use crate::report::Progress;
 use crate::report::folder::ResultsFolder;
-use crate::report::html::Report;
-use crate::report::metrics_log::{MetricsLine, MetricsLog};
-use crate::report::relationships::Relationships;
-use crate::report::summary::{RunSummary, Summary};
-use crate::report::tensorboard::EventWriter;
-use crate::report::{Progress, portfolio_csv, table};
-use crate::rl::network::QNetwork;
-use crate::rl::policy;
+use crate::report::summary::RunSummary;
+use crate::train::checkpoint::Checkpoints;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
-use crate::train::lockstep::{Ending, Interval, Trainer};
+use crate::train::keeper::{Keeper, RootPart, differences, read_root, read_stock};
+use crate::train::lockstep::{Ending, Interval, Snapshot, Trainer, Watcher};
 use crate::train::model::Model;
-use crate::train::policy_check;
 
 /// Rows over which attention is averaged at the end.
 const ATTENTION_ROWS: usize = 1_024;
@@ -68,13 +61,23 @@ pub fn train(
         .context("the training period has no two bars to trade")?;
 
     let Setting { config, progress, notices, .. } = setting;
-    let results = if comm.is_root() { Results::open(&config) } else { Ok(None) };
-    let mut results = agree(comm, results)?;
-    if let Some(notice) = results.as_ref().and_then(|results| results.folder.notice()) {
-        progress.line(notice);
-    }
+    let run_keys = RunKeys { config: &config, panels: [&train.digest, &eval.digest] };
+    let found = match surroundings.resume {
+        true => find_checkpoint(comm, &run_keys, &progress)?,
+        false => None,
+    };
     let stop = stop_on_signals()?;
     let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop);
+    let outputs = match &found {
+        Some(folder) => restore(comm, &config, &mut trainer, folder)?,
+        None => {
+            let opened = if comm.is_root() { Outputs::open(&config).map(Some) } else { Ok(None) };
+            agree(comm, opened.map_err(|e| format!("{e:#}")))?
+        }
+    };
+    if let Some(notice) = outputs.as_ref().and_then(Outputs::notice) {
+        progress.line(notice);
+    }
     progress.line(&format!(
         "training: {} stocks x {} lanes x {} bars, {} parameters, {} episodes",
         config.stocks.len(),
@@ -86,56 +89,53 @@ pub fn train(
     let per_episode = (config.stocks.len() * lanes.count * lanes.steps) as u64;
     progress.training_start(per_episode * u64::from(config.episodes));
 
-    let mut clock = Clock::start();
+    let keeper = Keeper::new(comm, &config.output, run_keys.settings()?, &config.checkpoint);
+    let mut watch = Watch { progress: &progress, outputs, keeper };
     let mut latest = None;
     let mut ending = Ending::EpisodeDone;
-    for episode in 1..=config.episodes {
-        ending = trainer.episode(episode, &mut |interval| {
-            let line = clock.line(interval);
-            progress.training(&line);
-            if let Some(results) = &mut results {
-                results.interval(line);
-            }
-        })?;
+    while trainer.at().episode <= config.episodes {
+        let episode = trainer.at().episode;
+        ending = trainer.episode(&mut watch)?;
         if ending == Ending::Stopped {
             progress.line("stopped as asked; writing the model as it is");
             break;
         }
         if episode % config.evaluation.every_episodes == 0 || episode == config.episodes {
-            clock.pause();
+            watch.pause();
             let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
             let policy = Policy { shape: &shape, weights: &weights };
             let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
             let evaluated = evaluate(comm, &config, &eval, policy, agents)?;
-            if let (Some(results), Some(evaluated)) = (&mut results, evaluated) {
-                results.evaluation(episode, trainer.env_steps(), &evaluated);
+            if let (Some(outputs), Some(evaluated)) = (&mut watch.outputs, evaluated) {
+                outputs.evaluation(episode, trainer.at().env_steps, &evaluated);
                 progress.line(&told(episode, &evaluated));
                 latest = Some(evaluated);
             }
-            clock.resume();
+            watch.resume();
         }
     }
+    watch.keeper.finish()?;
     let attention = attention(comm, &config, &train, trainer.workers())?;
     progress.finish();
-    let Some(mut results) = results else { return Ok(ending) };
+    let Some(mut outputs) = watch.outputs else { return Ok(ending) };
     let model = Model {
         shape: trainer.shape().clone(),
         weights: trainer.weights().to_vec(),
         fit: train.note.fit.clone(),
     };
+    let at = trainer.at();
     let run = RunSummary {
         seed: config.seed,
         stocks: config.stocks.clone(),
-        env_steps: trainer.env_steps(),
-        gradient_steps: trainer.gradient_steps(),
-        wall_s: clock.wall_s(),
-        env_steps_per_s: clock.mean_rate(trainer.env_steps()),
+        env_steps: at.env_steps,
+        gradient_steps: at.gradient_steps,
+        wall_s: outputs.clock().wall_s(),
+        env_steps_per_s: outputs.clock().mean_rate(at.env_steps),
         orders_changed: trainer.orders_changed(),
         notices: notices.clone(),
     };
-    results.finish(&Finished {
+    outputs.finish(&Finished {
         config: &config,
-        notices: &notices,
         model: &model,
         run,
         latest: latest.as_ref(),
@@ -143,6 +143,129 @@ pub fn train(
         eval: &eval,
     })?;
     Ok(ending)
+}
+
+/// What must be equal for a checkpoint to be gone on from.
+struct RunKeys<'a> {
+    config: &'a RunConfig,
+    /// Digests of the training and the evaluation panel: the bars and what was made of them.
+    panels: [&'a str; 2],
+}
+
+impl RunKeys<'_> {
+    /// The settings that decide a result, as TOML.
+    fn settings(&self) -> Result<String> {
+        let standard = RunConfig::default();
+        let config = RunConfig {
+            // One process or many, and where it is written, change nothing.
+            mode: standard.mode,
+            output: standard.output,
+            checkpoint: standard.checkpoint,
+            ..self.config.clone()
+        };
+        let mut table = toml::Table::try_from(&config)?;
+        let [train, eval] = self.panels.map(|digest| toml::Value::String(digest.into()));
+        table.insert("training data".into(), train);
+        table.insert("evaluation data".into(), eval);
+        Ok(toml::to_string(&table)?)
+    }
+}
+
+/// The folder of the newest whole checkpoint, the same on every rank; None where there is none yet.
+fn find_checkpoint(
+    comm: &dyn Comm,
+    keys: &RunKeys<'_>,
+    progress: &Progress,
+) -> Result<Option<PathBuf>> {
+    let found = match comm.is_root() {
+        true => usable_checkpoint(keys, progress).map_err(|e| format!("{e:#}")),
+        false => Ok(String::new()),
+    };
+    let mut name = agree(comm, found)?.into_bytes();
+    comm.broadcast_bytes(&mut name);
+    let name = String::from_utf8(name)?;
+    Ok((!name.is_empty()).then(|| name.into()))
+}
+
+/// Its path; empty where there is none.
+fn usable_checkpoint(keys: &RunKeys<'_>, progress: &Progress) -> Result<String> {
+    let checkpoints = Checkpoints::of(&keys.config.output, keys.config.checkpoint.keep);
+    let found = checkpoints.latest(|folder, what| {
+        progress.line(&format!("{}: {what}; passed over", folder.display()));
+    });
+    let Some((folder, manifest)) = found else {
+        progress.line("--resume: there is no checkpoint yet, so this run starts at the beginning");
+        return Ok(String::new());
+    };
+    let differing = differences(&manifest.settings, &keys.settings()?);
+    if !differing.is_empty() {
+        return Err(anyhow!(
+            "--resume: {} is of a run with other settings ({}); \
+             set them back, or leave out --resume to begin anew",
+            folder.display(),
+            differing.join("; ")
+        ));
+    }
+    progress.line(&format!("going on from the checkpoint at {} steps", manifest.env_steps));
+    Ok(folder.to_string_lossy().into_owned())
+}
+
+/// Every rank reads its part of a checkpoint. Returns rank 0's outputs as they were then.
+fn restore(
+    comm: &dyn Comm,
+    config: &RunConfig,
+    trainer: &mut Trainer<'_>,
+    folder: &Path,
+) -> Result<Option<Outputs>> {
+    let read = || -> Result<_> {
+        let root: RootPart<OutputsState> = read_root(folder)?;
+        let own = trainer.stocks();
+        let stocks: Result<Vec<_>> = own.iter().map(|&stock| read_stock(folder, stock)).collect();
+        let outputs = match comm.is_root() {
+            true => Some(Outputs::reopen(config, root.outputs)?),
+            false => None,
+        };
+        Ok((root.state, stocks?, outputs))
+    };
+    let (state, stocks, outputs) = agree(comm, read().map_err(|e| format!("{e:#}")))?;
+    trainer.restore(state, stocks);
+    Ok(outputs)
+}
+
+/// Progress, files and checkpoints, as training goes on.
+struct Watch<'a> {
+    progress: &'a Progress,
+    /// On rank 0 only.
+    outputs: Option<Outputs>,
+    keeper: Keeper<'a>,
+}
+
+impl Watch<'_> {
+    fn pause(&mut self) {
+        self.outputs.iter_mut().for_each(|outputs| outputs.clock_mut().pause());
+    }
+
+    fn resume(&mut self) {
+        self.outputs.iter_mut().for_each(|outputs| outputs.clock_mut().resume());
+    }
+}
+
+impl Watcher for Watch<'_> {
+    fn wants_checkpoint(&mut self) -> bool {
+        self.keeper.is_due()
+    }
+
+    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
+        let state = self.outputs.as_ref().map(Outputs::state).transpose()?;
+        self.keeper.begin(snapshot, state)
+    }
+
+    fn interval(&mut self, interval: Option<Interval>) -> Result<()> {
+        if let (Some(outputs), Some(interval)) = (&mut self.outputs, interval) {
+            self.progress.training(outputs.interval(interval));
+        }
+        self.keeper.look()
+    }
 }
 
 /// One line about an evaluation.
@@ -203,185 +326,4 @@ fn attention(
         }
     }
     Ok(matrix)
-}
-
-/// Wall time, with and without the evaluations.
-struct Clock {
-    start: Instant,
-    trained_s: f64,
-    since: Instant,
-    interval_from: (f64, u64),
-}
-
-impl Clock {
-    fn start() -> Clock {
-        let now = Instant::now();
-        Clock { start: now, trained_s: 0.0, since: now, interval_from: (0.0, 0) }
-    }
-
-    fn pause(&mut self) {
-        self.trained_s += self.since.elapsed().as_secs_f64();
-    }
-
-    fn resume(&mut self) {
-        self.since = Instant::now();
-    }
-
-    fn wall_s(&self) -> f64 {
-        self.start.elapsed().as_secs_f64()
-    }
-
-    fn line(&mut self, interval: Interval) -> MetricsLine {
-        let now = self.trained_s + self.since.elapsed().as_secs_f64();
-        let (then, steps) = self.interval_from;
-        self.interval_from = (now, interval.env_steps);
-        MetricsLine {
-            episode: interval.episode,
-            env_steps: interval.env_steps,
-            gradient_steps: interval.gradient_steps,
-            env_steps_per_s: (interval.env_steps - steps) as f64 / (now - then).max(1e-9),
-            loss: interval.loss,
-            mean_q: interval.mean_q,
-            epsilon: interval.epsilon,
-            reward: interval.reward,
-        }
-    }
-
-    /// Steps per second of training, evaluations left out.
-    fn mean_rate(&self, env_steps: u64) -> f64 {
-        env_steps as f64 / self.interval_from.0.max(1e-9)
-    }
-}
-
-/// What rank 0 writes.
-struct Results {
-    folder: ResultsFolder,
-    metrics: MetricsLog,
-    events: EventWriter,
-    lines: Vec<MetricsLine>,
-    written: Vec<PathBuf>,
-    /// The first file that could not be written: training goes on, and the end says so.
-    failed: Option<anyhow::Error>,
-}
-
-impl Results {
-    /// Moves an earlier run aside and writes what is known at the start.
-    fn open(config: &RunConfig) -> Result<Option<Results>> {
-        let folder = ResultsFolder::create(&config.output)?;
-        let text = toml::to_string(config)?;
-        let written = vec![folder.write_whole("config.toml", text.as_bytes())?];
-        let metrics = MetricsLog::create(&folder)?;
-        let events = EventWriter::create(&folder)?;
-        Ok(Some(Results { folder, metrics, events, lines: Vec::new(), written, failed: None }))
-    }
-
-    fn interval(&mut self, line: MetricsLine) {
-        let logged = self.metrics.append(&line);
-        let scalars = [
-            ("train/reward", Some(line.reward)),
-            ("train/loss", line.loss),
-            ("train/mean_q", line.mean_q),
-            ("train/epsilon", Some(line.epsilon)),
-            ("train/env_steps_per_s", Some(line.env_steps_per_s)),
-        ];
-        let mut outcome = logged;
-        for (tag, value) in scalars {
-            if let (Some(value), true) = (value, outcome.is_ok()) {
-                outcome = self.events.scalar(tag, line.env_steps, value);
-            }
-        }
-        self.lines.push(line);
-        self.remember(outcome.map_err(Into::into));
-    }
-
-    fn evaluation(&mut self, episode: u32, env_steps: u64, evaluated: &Evaluated) {
-        let outcome = self.write_evaluation(episode, env_steps, evaluated);
-        self.remember(outcome);
-    }
-
-    fn remember(&mut self, outcome: Result<()>) {
-        if let (Err(error), None) = (outcome, &self.failed) {
-            self.failed = Some(error);
-        }
-    }
-
-    fn write_evaluation(
-        &mut self,
-        episode: u32,
-        env_steps: u64,
-        evaluated: &Evaluated,
-    ) -> Result<()> {
-        let benchmark = &evaluated.benchmark.equity;
-        let path = portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
-        self.written.push(path);
-        let metrics = &evaluated.metrics;
-        self.events.scalar("eval/return", env_steps, metrics.portfolio_return)?;
-        self.events.scalar("eval/max_drawdown", env_steps, metrics.max_drawdown)?;
-        if let Some(sharpe) = metrics.sharpe {
-            self.events.scalar("eval/sharpe", env_steps, sharpe)?;
-        }
-        Ok(())
-    }
-
-    /// The model and what is said of the whole run.
-    fn finish(&mut self, finished: &Finished<'_>) -> Result<()> {
-        let Finished { config, model, eval, latest, .. } = finished;
-        let folder = &self.folder;
-        let model_path = folder.path("trained_model.pth");
-        model.write(&model_path)?;
-        let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
-        let policy_path = folder.path("policy.pt");
-        policy::export(&network, &policy_path)?;
-        let check = folder.path("policy_check.json");
-        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
-        let relationships = Relationships {
-            stocks: config.stocks.clone(),
-            attention: finished.attention.clone(),
-            correlation: model.fit.relations.correlation.clone(),
-        };
-        let relationships_path = relationships.write(folder)?;
-        let summary = Summary {
-            run: finished.run.clone(),
-            eval: latest.map(|evaluated| evaluated.metrics.clone()),
-            benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
-        };
-        let summary_path = summary.write(folder)?;
-        self.written.extend([model_path, policy_path, check, relationships_path, summary_path]);
-        self.written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
-        if let Some(evaluated) = latest {
-            let report = Report {
-                config,
-                run: &summary.run,
-                eval: &evaluated.metrics,
-                benchmark: &evaluated.benchmark_metrics,
-                course: &evaluated.course,
-                benchmark_equity: &evaluated.benchmark.equity,
-                lines: &self.lines,
-                relationships: &relationships,
-                notices: finished.notices,
-            };
-            self.written.push(report.write(folder)?);
-            let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            say(&table::closing(ours, theirs, &self.written));
-            finished.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
-        } else {
-            let place = config.output.display();
-            say(&format!("stopped before the first evaluation; results in {place}\n"));
-        }
-        match self.failed.take() {
-            Some(error) => Err(anyhow!("{error:#}; the other results are whole")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A run that has come to its end, or was stopped.
-struct Finished<'a> {
-    config: &'a RunConfig,
-    notices: &'a [String],
-    model: &'a Model,
-    run: RunSummary,
-    latest: Option<&'a Evaluated>,
-    attention: Vec<Vec<Option<f64>>>,
-    eval: &'a Prepared,
 }

@@ -47,6 +47,8 @@ impl RunConfig {
             ));
         }
         check("--episodes", self.episodes >= 1, "must be at least 1")?;
+        check("--checkpoint-every", self.checkpoint.every_s >= 0.0, "must be 0 or above")?;
+        check("checkpoint.keep", self.checkpoint.keep >= 1, "must be at least 1")?;
         check("--eval-every", self.evaluation.every_episodes >= 1, "must be at least 1")?;
         let device = self.device == "cpu"
             || self.device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());

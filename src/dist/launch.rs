@@ -1,5 +1,6 @@
 //! Starting ranks: whether a launcher already did, and doing it ourselves where none did.
 
+use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -44,20 +45,50 @@ const OPEN_MPI: [(&str, &str); 3] = [
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs this program again under `mpirun` with one rank per stock and one for the server, with the
-/// same arguments. Returns its exit code, or that of a signal that came. The first one becomes a
-/// SIGUSR1, which `mpirun` hands to the ranks as it is: they stop and take the time they need to
-/// write their results. A second one has `mpirun` end them.
-pub fn launch(stocks: usize) -> Result<u8, CommError> {
-    let broken = |what: String| CommError::Mpi {
-        what,
-        todo: "install Open MPI (openmpi-bin), or use --mode single".into(),
-    };
+/// same arguments; when a rank died, once more from the last checkpoint, at most `max_restarts`
+/// times. Returns its exit code, or that of a signal that came. The first one becomes a SIGUSR1,
+/// which `mpirun` hands to the ranks as it is: they stop and take the time they need to write their
+/// results. A second one has `mpirun` end them.
+pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
     let signals = caught_signals().map_err(|e| broken(e.to_string()))?;
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    for restarts in 0.. {
+        let (code, was_told) = run_once(stocks, &arguments, &signals)?;
+        if was_told || FINAL.contains(&code) || restarts == max_restarts {
+            return Ok(u8::try_from(code).unwrap_or(1));
+        }
+        eprintln!(
+            "a rank died (exit code {code}); starting again from the last checkpoint, {} of {} times",
+            restarts + 1,
+            max_restarts
+        );
+        if !arguments.iter().any(|argument| argument == "--resume") {
+            arguments.push("--resume".into());
+        }
+    }
+    unreachable!("the last restart returns")
+}
+
+/// Done, something that the user has to mend, stopped by a signal.
+const FINAL: [i32; 4] = [0, 2, 130, 143];
+
+fn broken(what: String) -> CommError {
+    CommError::Mpi { what, todo: "install Open MPI (openmpi-bin), or use --mode single".into() }
+}
+
+type Signals = [(i32, Arc<AtomicBool>); 2];
+
+/// The exit code of one `mpirun`, and whether it was told to stop.
+fn run_once(
+    stocks: usize,
+    arguments: &[OsString],
+    signals: &Signals,
+) -> Result<(i32, bool), CommError> {
     let program = std::env::current_exe().map_err(|e| broken(e.to_string()))?;
     let mut mpirun = Command::new("mpirun")
         .args(["--quiet", "-n", &(stocks + 1).to_string()])
         .arg(program)
-        .args(std::env::args_os().skip(1))
+        .args(arguments)
         .envs(OPEN_MPI)
         // Out of the terminal's reach: it would hear of a Ctrl-C twice, and end the ranks at once.
         .process_group(0)
@@ -70,9 +101,9 @@ pub fn launch(stocks: usize) -> Result<u8, CommError> {
             let code = caught.or_else(|| status.code());
             // Killed by a signal: as a shell would say it.
             let code = code.unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-            return Ok(u8::try_from(code).unwrap_or(1));
+            return Ok((code, caught.is_some()));
         }
-        for (signal, came) in &signals {
+        for (signal, came) in signals {
             if came.swap(false, Ordering::Relaxed) {
                 kill(mpirun.id() as i32, if caught.is_none() { SIGUSR1 } else { SIGTERM });
                 caught = Some(128 + signal);
@@ -83,7 +114,7 @@ pub fn launch(stocks: usize) -> Result<u8, CommError> {
 }
 
 /// What sets a flag from now on, instead of ending this process.
-fn caught_signals() -> std::io::Result<[(i32, Arc<AtomicBool>); 2]> {
+fn caught_signals() -> std::io::Result<Signals> {
     let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
     for (signal, came) in &signals {
         signal_hook::flag::register(*signal, came.clone())?;

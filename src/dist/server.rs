@@ -37,6 +37,16 @@ impl Server {
         &self.weights
     }
 
+    pub fn optimizer(&self) -> &Adam {
+        &self.adam
+    }
+
+    /// Goes back to a state of the same run.
+    pub fn restore(&mut self, weights: &[f32], optimizer: Adam) {
+        self.weights.copy_from_slice(weights);
+        self.adam = optimizer;
+    }
+
     /// One step along the mean of the stocks' gradients. They are added in the order of the stocks,
     /// whoever sent them and whenever they came, so the sum is the same bit for bit however many
     /// ranks there are.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::config::RunConfig;
 use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
-use crate::rl::agent::Agent;
+use crate::rl::agent::{Agent, AgentState};
 use crate::rl::n_step::{Decision, NStep};
 use crate::rl::network::NetworkShape;
 use crate::rl::replay::{Replay, Sample};
@@ -70,16 +71,27 @@ impl Lanes {
 }
 
 /// What a minibatch said, besides its gradient.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
     pub loss: f32,
     pub mean_q: f32,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 struct Lane {
     env: TradingEnv,
     n_step: NStep,
     epsilon: f64,
+}
+
+/// What a worker has to remember to go on as if nothing had happened.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct WorkerState {
+    lanes: Vec<Lane>,
+    agent: AgentState,
+    replay: Replay,
+    explore: ChaCha8Rng,
+    sampling: ChaCha8Rng,
 }
 
 pub struct Worker {
@@ -208,6 +220,26 @@ impl Worker {
         self.agent.learn(&self.panel, &self.sample, &mut self.outcome, gradient);
         self.replay.update_priorities(&self.sample.slots, &self.outcome.td_errors);
         Learned { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
+    }
+
+    pub fn state(&self) -> WorkerState {
+        WorkerState {
+            lanes: self.lanes.clone(),
+            agent: self.agent.state(),
+            replay: self.replay.clone(),
+            explore: self.explore.clone(),
+            sampling: self.sampling.clone(),
+        }
+    }
+
+    /// Goes back to a state of the same run; `weights` are the server's at that time.
+    pub fn restore(&mut self, weights: &[f32], state: WorkerState) {
+        assert_eq!(self.lanes.len(), state.lanes.len(), "lanes of another run");
+        self.lanes = state.lanes;
+        self.agent.restore(weights, state.agent);
+        self.replay = state.replay;
+        self.explore = state.explore;
+        self.sampling = state.sampling;
     }
 
     /// Takes over the server's weights.

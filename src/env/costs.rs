@@ -1,12 +1,14 @@
 //! What a trade costs. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::EnvConfig;
 
 const BPS: f64 = 1e-4;
 
 /// A fee in proportion to the traded value, and a fill that is worse than the open. Borrowing
 /// shares and cash is free.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// Basis points of the traded value.
     pub fee_bps: f64,

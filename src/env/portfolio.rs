@@ -1,5 +1,7 @@
 //! An account of cash and shares: fills, marks, ruin.
 
+use serde::{Deserialize, Serialize};
+
 use super::costs::Costs;
 use crate::interface::PrivateState;
 
@@ -17,7 +19,7 @@ pub struct Fill {
 }
 
 /// Shares of one stock. Flat: no shares, entry price 0, 0 bars.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Holding {
     /// Negative when short.
     shares: f64,
@@ -61,7 +63,7 @@ impl Holding {
 /// prices.
 ///
 /// Equity is never stored: it is always computed as cash plus the sum of shares times marked price.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Portfolio {
     cash: f64,
     holdings: Vec<Holding>,

@@ -1,5 +1,7 @@
 //! The account of one stock in one lane of training: an order decided at t is filled at t+1's open.
 
+use serde::{Deserialize, Serialize};
+
 use super::costs::Costs;
 use super::portfolio::Portfolio;
 use crate::config::EnvConfig;
@@ -16,7 +18,7 @@ pub struct EnvStep {
 }
 
 /// An account that is all in one stock, or out of it. Prices do not react to it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TradingEnv {
     /// Of one stock.
     portfolio: Portfolio,

@@ -3,10 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::meta_policy::EqualRisk;
 use super::risk::{Limits, Order, Reason, Wish, arbitrate};
 use crate::config::PortfolioConfig;
 use crate::market::panel::MarketView;
+
+/// What a desk has to remember to go on as if nothing had happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeskState {
+    allocations: Vec<EqualRisk>,
+    changed: BTreeMap<Reason, u64>,
+}
 
 pub struct Desk {
     start: Vec<EqualRisk>,
@@ -70,5 +79,16 @@ impl Desk {
     /// How many orders were changed so far, by reason.
     pub fn changed(&self) -> &BTreeMap<Reason, u64> {
         &self.changed
+    }
+
+    pub fn state(&self) -> DeskState {
+        DeskState { allocations: self.allocations.clone(), changed: self.changed.clone() }
+    }
+
+    /// Goes back to a state of the same run.
+    pub fn restore(&mut self, state: DeskState) {
+        assert_eq!(self.allocations.len(), state.allocations.len(), "accounts of another run");
+        self.allocations = state.allocations;
+        self.changed = state.changed;
     }
 }

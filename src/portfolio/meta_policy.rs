@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
@@ -11,7 +13,7 @@ use crate::market::panel::MarketView;
 const LEAST_STD: f64 = 1e-7;
 
 /// Sums over one session and stock.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Session {
     squares: f64,
     bars: u32,
@@ -21,7 +23,7 @@ struct Session {
 /// and Teiletche 2010, for equal correlations), each at most `name_limit`, together at most
 /// `gross_limit`. Fed bar by bar, so that an allocation can only know the past. It changes at the
 /// first bar of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EqualRisk {
     stocks: usize,
     sessions_kept: usize,

@@ -69,6 +69,12 @@ impl ResultsFolder {
         Ok(ResultsFolder { path: output.to_path_buf(), moved })
     }
 
+    /// The folder of a run that goes on: nothing is moved.
+    pub fn open(output: &Path) -> Result<ResultsFolder, ReportError> {
+        ResultsFolder::make(output)?;
+        Ok(ResultsFolder { path: output.to_path_buf(), moved: None })
+    }
+
     /// Tries whether the folder can be made and written, and leaves all as it was: to be called
     /// before hours of work.
     pub fn check(output: &Path) -> Result<(), ReportError> {

@@ -2,7 +2,7 @@
 //! reads it.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,32 @@ impl MetricsLog {
             Ok(file) => Ok(MetricsLog { path, file }),
             Err(cause) => Err(ReportError::new(path, "cannot make", cause)),
         }
+    }
+
+    /// The log of a run that goes on, cut back to its first `bytes`, and the lines it then has.
+    pub fn reopen(
+        folder: &ResultsFolder,
+        bytes: u64,
+    ) -> Result<(MetricsLog, Vec<MetricsLine>), ReportError> {
+        let path = folder.path(MetricsLog::NAME);
+        let reopened = || -> io::Result<_> {
+            let mut file = File::options().read(true).append(true).open(&path)?;
+            file.set_len(bytes)?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let lines: Result<Vec<_>, _> = text.lines().map(serde_json::from_str).collect();
+            Ok((file, lines?))
+        };
+        match reopened() {
+            Ok((file, lines)) => Ok((MetricsLog { path, file }, lines)),
+            Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
+        }
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> Result<u64, ReportError> {
+        let data = self.file.metadata();
+        data.map(|data| data.len()).map_err(|e| ReportError::new(&self.path, "cannot measure", e))
     }
 
     pub fn append(&mut self, line: &MetricsLine) -> Result<(), ReportError> {

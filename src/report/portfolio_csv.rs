@@ -8,6 +8,11 @@ use crate::eval::metrics::Course;
 use super::folder::{ReportError, ResultsFolder};
 use super::new_york::NewYorkClock;
 
+/// Of the file of the evaluation after `episode`.
+pub fn name(episode: u32) -> String {
+    format!("portfolio_ep{episode}.csv")
+}
+
 /// Writes the course of the evaluation after `episode`, beside the equity of the benchmark over the
 /// same bars.
 pub fn write(
@@ -16,8 +21,7 @@ pub fn write(
     course: &Course,
     benchmark_equity: &[f64],
 ) -> Result<PathBuf, ReportError> {
-    let name = format!("portfolio_ep{episode}.csv");
-    folder.write_whole(&name, csv(course, benchmark_equity).as_bytes())
+    folder.write_whole(&name(episode), csv(course, benchmark_equity).as_bytes())
 }
 
 /// One row per bar. Numbers stand in the shortest form that reads back as the same f64, so that

@@ -34,6 +34,34 @@ impl EventWriter {
         }
     }
 
+    /// The events of a run that goes on, cut back to their first `bytes`.
+    pub fn reopen(
+        folder: &ResultsFolder,
+        name: &str,
+        bytes: u64,
+    ) -> Result<EventWriter, ReportError> {
+        let path = folder.path(name);
+        let file = File::options().append(true).open(&path).and_then(|file| {
+            file.set_len(bytes)?;
+            Ok(file)
+        });
+        match file {
+            Ok(file) => Ok(EventWriter { path, file }),
+            Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
+        }
+    }
+
+    /// Of its file, without the folder.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> Result<u64, ReportError> {
+        let data = self.file.metadata();
+        data.map(|data| data.len()).map_err(|e| ReportError::new(&self.path, "cannot measure", e))
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -2,6 +2,7 @@
 //! change its weights.
 
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::network::{NetworkShape, QNetwork};
@@ -29,6 +30,13 @@ pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_
         (state.unrealized_return / usual_move).clamp(-CLIP_STD, CLIP_STD),
         bars.ln_1p() / 5.0,
     ]
+}
+
+/// What an agent keeps to itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentState {
+    target_weights: Vec<f32>,
+    gradient_steps: u64,
 }
 
 pub struct Agent {
@@ -178,6 +186,21 @@ impl Agent {
             return;
         }
         self.target.load(&self.target_weights);
+    }
+
+    /// What [`Agent::restore`] needs besides the shared weights.
+    pub fn state(&self) -> AgentState {
+        AgentState {
+            target_weights: self.target_weights.clone(),
+            gradient_steps: self.gradient_steps,
+        }
+    }
+
+    pub fn restore(&mut self, weights: &[f32], state: AgentState) {
+        self.online.load(weights);
+        self.target.load(&state.target_weights);
+        self.target_weights = state.target_weights;
+        self.gradient_steps = state.gradient_steps;
     }
 
     /// `[row, slot, feature]`

@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::transition::Transition;
 use crate::interface::{PrivateState, TimeStep};
 
 /// What was decided at a row, and in which state.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     pub t: usize,
     pub private_t: PrivateState,
@@ -16,7 +18,7 @@ pub struct Decision {
 }
 
 /// A decision whose n rewards are still being gathered.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Pending {
     decision: Decision,
     /// Discounted sum of the rewards so far.
@@ -27,7 +29,7 @@ struct Pending {
 }
 
 /// The last decisions of one lane that still wait for rewards: fewer than n between two steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NStep {
     lane: usize,
     n: usize,

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::sum_tree::SumTree;
 use super::transition::Transition;
@@ -22,7 +23,7 @@ pub struct Sample {
 }
 
 /// A ring of transitions with a priority each. Schaul et al. (2016), proportional variant.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     capacity: usize,
     alpha: f64,

@@ -1,13 +1,15 @@
 //! A sum tree over priorities: proportional sampling in logarithmic time. Schaul et al. (2016),
 //! appendix B.2.1.
 
+use serde::{Deserialize, Serialize};
+
 /// A complete binary tree in one array: node 1 is the root, the children of node i are 2i and 2i +
 /// 1, and the leaves are the priorities by slot.
 ///
 /// Every inner node is the sum of its two children as they are now, never its old value plus a
 /// difference, so a tree depends on its leaves alone and cannot drift, whatever happened to it
 /// before.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SumTree {
     /// `2 * capacity` nodes; node 0 is unused.
     nodes: Vec<f64>,

@@ -1,10 +1,12 @@
 //! One experience, in 32 bytes: row indices instead of observations, because prices do not depend
 //! on actions.
 
+use serde::{Deserialize, Serialize};
+
 use crate::interface::PrivateState;
 
 /// From row `t` with an action to row `t_end` at most n bars later. Plain data of fixed layout.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[repr(C)]
 pub struct Transition {
     /// Panel row of the decision.

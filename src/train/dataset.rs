@@ -59,6 +59,8 @@ pub struct Prepared {
     pub note: PanelNote,
     /// It lay in the cache and nothing was read.
     pub from_cache: bool,
+    /// Of all that the panel depends on.
+    pub digest: String,
 }
 
 /// Tells how reading goes on: symbol, days done, days in all. Called on rank 0 only.
@@ -127,7 +129,8 @@ impl DataPlan<'_> {
         let opened = agree(self.comm, Panel::open(&here))?;
         let note = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
-        Ok(Prepared { panel: Arc::new(opened), note, from_cache })
+        let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Prepared { panel: Arc::new(opened), note, from_cache, digest })
     }
 
     /// Bars ahead of a period after which indicators have settled and capital by equal risk is

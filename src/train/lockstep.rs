@@ -8,20 +8,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::dataset::Prepared;
 use crate::config::{NetworkConfig, RunConfig};
 use crate::dist::ranks::{to_gathered_order, to_stock_order};
 use crate::dist::server::Server;
-use crate::dist::worker::{Lanes, Learned, Proposal, Worker};
+use crate::dist::worker::{Lanes, Learned, Proposal, Worker, WorkerState};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
-use crate::portfolio::desk::Desk;
+use crate::portfolio::desk::{Desk, DeskState};
 use crate::portfolio::risk::{Limits, Reason};
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
+use crate::rl::optimizer::Adam;
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
 
@@ -119,12 +121,66 @@ pub struct Trainer<'a> {
     /// Sum of capital times reward since the last interval, per own stock.
     reward_sums: Vec<f64>,
     stop: &'a AtomicBool,
-    env_steps: u64,
-    gradient_steps: u64,
+    at: At,
 }
 
-/// The first element of a stock's orders says whether this is the last bar; then direction and
-/// capital per lane.
+/// Where a run stands: between two bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// The episode that goes on, counted from 1.
+    pub episode: u32,
+    /// Steps of its segments that are done.
+    pub step: usize,
+    /// Bars since the last interval.
+    since: usize,
+    pub env_steps: u64,
+    pub gradient_steps: u64,
+}
+
+/// Rank 0's state of the loop.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RootState {
+    at: At,
+    weights: Vec<f32>,
+    credit: UpdateCredit,
+    optimizer: Adam,
+    desk: DeskState,
+    learned: Vec<Learned>,
+}
+
+/// A worker's state, and its sum of rewards since the last interval.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StockState {
+    worker: WorkerState,
+    reward_sum: f64,
+}
+
+/// All that a rank has to remember, taken after one and the same bar on all of them.
+pub struct Snapshot {
+    pub env_steps: u64,
+    /// On rank 0 only.
+    pub root: Option<RootState>,
+    /// This rank's stocks.
+    pub stocks: Vec<(usize, StockState)>,
+}
+
+/// What a training run does besides training.
+pub trait Watcher {
+    /// On rank 0: whether it is time for a checkpoint.
+    fn wants_checkpoint(&mut self) -> bool;
+
+    /// On every rank, after the same bar: a checkpoint was wanted.
+    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()>;
+
+    /// On every rank, at the end of an interval; with what it brought on rank 0.
+    fn interval(&mut self, interval: Option<Interval>) -> Result<()>;
+}
+
+/// The first element of a stock's orders is what comes after this bar, one of these; then direction
+/// and capital per lane.
+const GO_ON: f32 = 0.0;
+const CHECKPOINT: f32 = 1.0;
+const STOP: f32 = 2.0;
 const ORDER_LEN: usize = 2;
 /// After a stock's gradient: loss and mean Q.
 const LEARNED_LEN: usize = 2;
@@ -183,35 +239,89 @@ impl<'a> Trainer<'a> {
             shape,
             weights,
             stop,
-            env_steps: 0,
-            gradient_steps: 0,
+            at: At { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
         }
     }
 
-    /// One pass over the training period, in lockstep.
-    pub fn episode(&mut self, episode: u32, on: &mut dyn FnMut(Interval)) -> Result<Ending> {
+    /// What is left of the present pass over the training period, in lockstep.
+    pub fn episode(&mut self, watcher: &mut dyn Watcher) -> Result<Ending> {
         let interval = self.plan.steps.div_ceil(INTERVALS_PER_EPISODE);
-        self.reset();
-        let mut since = 0;
-        for step in 0..self.plan.steps {
+        if self.at.step == 0 {
+            self.reset();
+        }
+        while self.at.step < self.plan.steps {
+            let step = self.at.step;
             self.propose(step)?;
-            let stopped = self.decide(step)?;
+            let next = self.decide(step, watcher)?;
             self.step(step);
             for _ in 0..self.credit.steps_due(self.plan.count) {
                 self.learn()?;
             }
-            since += 1;
-            if since == interval || step + 1 == self.plan.steps || stopped {
-                if let Some(interval) = self.interval(episode, since)? {
-                    on(interval);
-                }
-                since = 0;
+            self.at.step += 1;
+            self.at.since += 1;
+            if self.at.since == interval || self.at.step == self.plan.steps {
+                self.interval(watcher)?;
             }
-            if stopped {
+            if next != GO_ON {
+                watcher.checkpoint(self.snapshot())?;
+            }
+            if next == STOP {
+                // What it brought so far is told; the checkpoint is from before that.
+                self.interval(watcher)?;
                 return Ok(Ending::Stopped);
             }
         }
+        self.at.step = 0;
+        self.at.episode += 1;
         Ok(Ending::EpisodeDone)
+    }
+
+    /// This rank's stocks, in the order of its workers.
+    pub fn stocks(&self) -> Vec<usize> {
+        self.workers.iter().map(Worker::stock).collect()
+    }
+
+    /// Where the run stands.
+    pub fn at(&self) -> At {
+        self.at
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let stocks = self.workers.iter().zip(&self.reward_sums).map(|(worker, &reward_sum)| {
+            (worker.stock(), StockState { worker: worker.state(), reward_sum })
+        });
+        Snapshot {
+            env_steps: self.at.env_steps,
+            root: self.root.as_ref().map(|root| RootState {
+                at: self.at,
+                weights: self.weights.clone(),
+                credit: self.credit.clone(),
+                optimizer: root.server.optimizer().clone(),
+                desk: root.desk.state(),
+                learned: root.learned.clone(),
+            }),
+            stocks: stocks.collect(),
+        }
+    }
+
+    /// Goes back to a snapshot of the same run, taken with any number of ranks. Every rank needs
+    /// rank 0's part and the parts of its own stocks, in their order.
+    pub fn restore(&mut self, state: RootState, stocks: Vec<StockState>) {
+        assert_eq!(stocks.len(), self.workers.len(), "a state for every stock of this rank");
+        assert_eq!(state.weights.len(), self.weights.len(), "weights of another network");
+        self.at = state.at;
+        self.credit = state.credit;
+        self.weights = state.weights;
+        let sums = self.reward_sums.iter_mut();
+        for ((worker, sum), stock) in self.workers.iter_mut().zip(sums).zip(stocks) {
+            worker.restore(&self.weights, stock.worker);
+            *sum = stock.reward_sum;
+        }
+        if let Some(root) = &mut self.root {
+            root.server.restore(&self.weights, state.optimizer);
+            root.desk.restore(state.desk);
+            root.learned = state.learned;
+        }
     }
 
     pub fn workers(&mut self) -> &mut [Worker] {
@@ -225,14 +335,6 @@ impl<'a> Trainer<'a> {
     /// The shared weights as of the last gradient step; the same on every rank.
     pub fn weights(&self) -> &[f32] {
         &self.weights
-    }
-
-    pub fn env_steps(&self) -> u64 {
-        self.env_steps
-    }
-
-    pub fn gradient_steps(&self) -> u64 {
-        self.gradient_steps
     }
 
     /// How many orders the risk rules changed so far, by reason; known on rank 0.
@@ -261,9 +363,17 @@ impl<'a> Trainer<'a> {
         self.proposals.gather(self.comm, stamp, &self.order)
     }
 
-    /// Rank 0 turns proposals into orders, lane by lane. Returns whether this is the last bar.
-    fn decide(&mut self, step: usize) -> Result<bool> {
-        let stop = self.stop.load(Ordering::Relaxed);
+    /// Rank 0 turns proposals into orders, lane by lane. Returns what comes after this bar.
+    fn decide(&mut self, step: usize, watcher: &mut dyn Watcher) -> Result<f32> {
+        let mut next = GO_ON;
+        if self.comm.is_root() {
+            if watcher.wants_checkpoint() {
+                next = CHECKPOINT;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                next = STOP;
+            }
+        }
         if let Some(root) = &mut self.root {
             let (wanted, orders) = (&self.proposals, &mut self.orders);
             for lane in 0..self.plan.count {
@@ -275,7 +385,7 @@ impl<'a> Trainer<'a> {
                 let decided = root.desk.decide(lane, &view, proposals);
                 let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
                 for (message, order) in messages.zip(decided) {
-                    message[0] = f32::from(u8::from(stop));
+                    message[0] = next;
                     let at = 1 + lane * ORDER_LEN;
                     message[at] = f32::from(order.direction);
                     message[at + 1] = order.weight as f32;
@@ -284,7 +394,7 @@ impl<'a> Trainer<'a> {
         }
         let stamp = Stamp { tag: Tag::Orders, time: self.bar_time(step) };
         self.orders.scatter(self.comm, stamp, &self.order)?;
-        Ok(if self.comm.is_root() { stop } else { self.orders.mine[0] == 1.0 })
+        Ok(if self.comm.is_root() { next } else { self.orders.mine[0] })
     }
 
     /// Workers carry out their orders.
@@ -296,7 +406,7 @@ impl<'a> Trainer<'a> {
             self.workers.iter_mut().zip(orders).zip(sums).collect(),
             |((worker, message), sum)| *sum += worker.step(step, &message[1..]),
         );
-        self.env_steps += (lanes * self.ranks.stocks) as u64;
+        self.at.env_steps += (lanes * self.ranks.stocks) as u64;
     }
 
     /// One gradient step: workers sample and push gradients, the server applies them, workers pull.
@@ -309,7 +419,7 @@ impl<'a> Trainer<'a> {
             let learned = worker.learn(beta, gradient);
             said.copy_from_slice(&[learned.loss, learned.mean_q]);
         });
-        let time = self.gradient_steps as i64;
+        let time = self.at.gradient_steps as i64;
         self.gradients.gather(self.comm, Stamp { tag: Tag::Gradients, time }, &self.order)?;
         if let Some(root) = &mut self.root {
             let messages = self.gradients.by_stock.chunks_exact(per_stock);
@@ -323,27 +433,31 @@ impl<'a> Trainer<'a> {
         self.comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut self.weights)?;
         let weights = &self.weights;
         side_by_side(self.workers.iter_mut().collect(), |worker| worker.pull(weights));
-        self.gradient_steps += 1;
+        self.at.gradient_steps += 1;
         Ok(())
     }
 
     /// Fraction of the run that is done.
     fn progress(&self) -> f64 {
         let episode = (self.plan.steps * self.plan.count * self.ranks.stocks) as f64;
-        self.env_steps as f64 / (episode * f64::from(self.config.episodes))
+        self.at.env_steps as f64 / (episode * f64::from(self.config.episodes))
     }
 
-    /// Collects what `bars` bars brought. Some on rank 0.
-    fn interval(&mut self, episode: u32, bars: usize) -> Result<Option<Interval>> {
-        for (message, (worker, sum)) in
-            self.sums.mine.chunks_exact_mut(2).zip(self.workers.iter().zip(&mut self.reward_sums))
+    /// Collects what the bars since the last interval brought, and tells the watcher.
+    fn interval(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+        let bars = std::mem::take(&mut self.at.since);
+        let messages = self.sums.mine.chunks_exact_mut(2);
+        for (message, (worker, sum)) in messages.zip(self.workers.iter().zip(&mut self.reward_sums))
         {
             message[0] = std::mem::take(sum) as f32;
             message[1] = worker.mean_epsilon() as f32;
         }
-        let stamp = Stamp { tag: Tag::Interval, time: self.env_steps as i64 };
+        let stamp = Stamp { tag: Tag::Interval, time: self.at.env_steps as i64 };
         self.sums.gather(self.comm, stamp, &self.order)?;
-        let Some(root) = &mut self.root else { return Ok(None) };
+        let Some(root) = &mut self.root else { return watcher.interval(None) };
+        if bars == 0 {
+            return watcher.interval(None);
+        }
         let total = |at: usize| -> f64 {
             self.sums.by_stock.chunks_exact(2).map(|sums| f64::from(sums[at])).sum()
         };
@@ -352,10 +466,10 @@ impl<'a> Trainer<'a> {
             let sum: f64 = learned.iter().map(|one| f64::from(of(one))).sum();
             (!learned.is_empty()).then(|| sum / learned.len() as f64)
         };
-        Ok(Some(Interval {
-            episode,
-            env_steps: self.env_steps,
-            gradient_steps: self.gradient_steps,
+        watcher.interval(Some(Interval {
+            episode: self.at.episode,
+            env_steps: self.at.env_steps,
+            gradient_steps: self.at.gradient_steps,
             loss: mean(|one| one.loss),
             mean_q: mean(|one| one.mean_q),
             epsilon: total(1) / self.ranks.stocks as f64,

@@ -1,7 +1,9 @@
 //! Training: the data set, the lockstep loop, the evaluation.
 
+pub mod checkpoint;
 pub mod dataset;
 pub mod evaluation;
+pub mod keeper;
 pub mod lockstep;
 pub mod model;
 pub mod parcel;

@@ -5,5 +5,6 @@ mod azure;
 mod bad_input;
 mod program;
 mod results;
+mod resume;
 mod store;
 mod training;

@@ -1,0 +1,288 @@
+//! What rank 0 writes in the course of a training run, and its clock.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::say;
+use crate::config::RunConfig;
+use crate::interface::ActionSet;
+use crate::report::folder::ResultsFolder;
+use crate::report::html::Report;
+use crate::report::metrics_log::{MetricsLine, MetricsLog};
+use crate::report::relationships::Relationships;
+use crate::report::summary::{RunSummary, Summary};
+use crate::report::tensorboard::EventWriter;
+use crate::report::{portfolio_csv, table};
+use crate::rl::network::QNetwork;
+use crate::rl::policy;
+use crate::train::dataset::Prepared;
+use crate::train::evaluation::Evaluated;
+use crate::train::lockstep::Interval;
+use crate::train::model::Model;
+use crate::train::policy_check;
+
+/// Wall time, with and without the evaluations.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    since: Instant,
+    /// Up to `since`.
+    state: ClockState,
+    is_training: bool,
+}
+
+/// What a clock shows, in seconds, over all stretches of a run that was resumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockState {
+    wall_s: f64,
+    trained_s: f64,
+    /// `trained_s` and environment steps at the last interval.
+    interval_from: (f64, u64),
+}
+
+impl Clock {
+    fn start(state: ClockState) -> Clock {
+        Clock { since: Instant::now(), state, is_training: true }
+    }
+
+    fn state(&self) -> ClockState {
+        let elapsed_s = self.since.elapsed().as_secs_f64();
+        ClockState {
+            wall_s: self.state.wall_s + elapsed_s,
+            trained_s: self.state.trained_s + if self.is_training { elapsed_s } else { 0.0 },
+            ..self.state
+        }
+    }
+
+    /// What follows is no training, until [`Clock::resume`].
+    pub fn pause(&mut self) {
+        *self = Clock { is_training: false, ..Clock::start(self.state()) };
+    }
+
+    pub fn resume(&mut self) {
+        *self = Clock::start(self.state());
+    }
+
+    pub fn wall_s(&self) -> f64 {
+        self.state().wall_s
+    }
+
+    fn line(&mut self, interval: Interval) -> MetricsLine {
+        let now_s = self.state().trained_s;
+        let (then_s, steps) = self.state.interval_from;
+        self.state.interval_from = (now_s, interval.env_steps);
+        MetricsLine {
+            episode: interval.episode,
+            env_steps: interval.env_steps,
+            gradient_steps: interval.gradient_steps,
+            env_steps_per_s: (interval.env_steps - steps) as f64 / (now_s - then_s).max(1e-9),
+            loss: interval.loss,
+            mean_q: interval.mean_q,
+            epsilon: interval.epsilon,
+            reward: interval.reward,
+        }
+    }
+
+    /// Steps per second of training, evaluations left out.
+    pub fn mean_rate(&self, env_steps: u64) -> f64 {
+        env_steps as f64 / self.state.interval_from.0.max(1e-9)
+    }
+}
+
+/// How far the files had come at a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputsState {
+    metrics_bytes: u64,
+    events_name: String,
+    events_bytes: u64,
+    /// Names of the evaluations' files.
+    evaluations: Vec<String>,
+    clock: ClockState,
+}
+
+pub struct Outputs {
+    folder: ResultsFolder,
+    metrics: MetricsLog,
+    events: EventWriter,
+    lines: Vec<MetricsLine>,
+    evaluations: Vec<String>,
+    clock: Clock,
+    /// The first file that could not be written: training goes on, and the end says so.
+    failed: Option<anyhow::Error>,
+}
+
+impl Outputs {
+    /// Moves an earlier run aside and writes what is known at the start.
+    pub fn open(config: &RunConfig) -> Result<Outputs> {
+        let folder = ResultsFolder::create(&config.output)?;
+        folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
+        Ok(Outputs {
+            metrics: MetricsLog::create(&folder)?,
+            events: EventWriter::create(&folder)?,
+            folder,
+            lines: Vec::new(),
+            evaluations: Vec::new(),
+            clock: Clock::start(ClockState::default()),
+            failed: None,
+        })
+    }
+
+    /// The files of a run that was stopped or killed, cut back to where they were at a checkpoint.
+    pub fn reopen(config: &RunConfig, state: OutputsState) -> Result<Outputs> {
+        let folder = ResultsFolder::open(&config.output)?;
+        folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
+        let (metrics, lines) = MetricsLog::reopen(&folder, state.metrics_bytes)?;
+        Ok(Outputs {
+            metrics,
+            events: EventWriter::reopen(&folder, &state.events_name, state.events_bytes)?,
+            folder,
+            lines,
+            evaluations: state.evaluations,
+            clock: Clock::start(state.clock),
+            failed: None,
+        })
+    }
+
+    pub fn state(&self) -> Result<OutputsState> {
+        Ok(OutputsState {
+            metrics_bytes: self.metrics.bytes()?,
+            events_name: self.events.name(),
+            events_bytes: self.events.bytes()?,
+            evaluations: self.evaluations.clone(),
+            clock: self.clock.state(),
+        })
+    }
+
+    /// A sentence for the user when an earlier run's files were moved.
+    pub fn notice(&self) -> Option<&str> {
+        self.folder.notice()
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    /// Writes the line of an interval, and returns it.
+    pub fn interval(&mut self, interval: Interval) -> &MetricsLine {
+        let line = self.clock.line(interval);
+        let scalars = [
+            ("train/reward", Some(line.reward)),
+            ("train/loss", line.loss),
+            ("train/mean_q", line.mean_q),
+            ("train/epsilon", Some(line.epsilon)),
+            ("train/env_steps_per_s", Some(line.env_steps_per_s)),
+        ];
+        let mut outcome = self.metrics.append(&line);
+        for (tag, value) in scalars {
+            if let (Some(value), true) = (value, outcome.is_ok()) {
+                outcome = self.events.scalar(tag, line.env_steps, value);
+            }
+        }
+        self.remember(outcome.map_err(Into::into));
+        self.lines.push(line);
+        &self.lines[self.lines.len() - 1]
+    }
+
+    pub fn evaluation(&mut self, episode: u32, env_steps: u64, evaluated: &Evaluated) {
+        let outcome = self.write_evaluation(episode, env_steps, evaluated);
+        self.remember(outcome);
+    }
+
+    fn remember(&mut self, outcome: Result<()>) {
+        if let (Err(error), None) = (outcome, &self.failed) {
+            self.failed = Some(error);
+        }
+    }
+
+    fn write_evaluation(
+        &mut self,
+        episode: u32,
+        env_steps: u64,
+        evaluated: &Evaluated,
+    ) -> Result<()> {
+        let benchmark = &evaluated.benchmark.equity;
+        let name = portfolio_csv::name(episode);
+        portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
+        if !self.evaluations.contains(&name) {
+            self.evaluations.push(name);
+        }
+        let metrics = &evaluated.metrics;
+        self.events.scalar("eval/return", env_steps, metrics.portfolio_return)?;
+        self.events.scalar("eval/max_drawdown", env_steps, metrics.max_drawdown)?;
+        if let Some(sharpe) = metrics.sharpe {
+            self.events.scalar("eval/sharpe", env_steps, sharpe)?;
+        }
+        Ok(())
+    }
+
+    /// The model and what is said of the whole run.
+    pub fn finish(&mut self, finished: &Finished<'_>) -> Result<()> {
+        let Finished { config, model, eval, latest, .. } = finished;
+        let folder = &self.folder;
+        let model_path = folder.path("trained_model.pth");
+        model.write(&model_path)?;
+        let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
+        let policy_path = folder.path("policy.pt");
+        policy::export(&network, &policy_path)?;
+        let check = folder.path("policy_check.json");
+        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
+        let relationships = Relationships {
+            stocks: config.stocks.clone(),
+            attention: finished.attention.clone(),
+            correlation: model.fit.relations.correlation.clone(),
+        };
+        let relationships_path = relationships.write(folder)?;
+        let summary = Summary {
+            run: finished.run.clone(),
+            eval: latest.map(|evaluated| evaluated.metrics.clone()),
+            benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
+        };
+        let summary_path = summary.write(folder)?;
+        let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
+        written.extend(self.evaluations.iter().map(|name| folder.path(name)));
+        written.extend([model_path, policy_path, check, relationships_path, summary_path]);
+        written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
+        if let Some(evaluated) = latest {
+            let report = Report {
+                config,
+                run: &summary.run,
+                eval: &evaluated.metrics,
+                benchmark: &evaluated.benchmark_metrics,
+                course: &evaluated.course,
+                benchmark_equity: &evaluated.benchmark.equity,
+                lines: &self.lines,
+                relationships: &relationships,
+                notices: &summary.run.notices,
+            };
+            written.push(report.write(folder)?);
+            let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
+            say(&table::closing(ours, theirs, &written));
+            summary.run.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
+        } else {
+            let place = config.output.display();
+            say(&format!("stopped before the first evaluation; results in {place}\n"));
+        }
+        match self.failed.take() {
+            Some(error) => Err(anyhow!("{error:#}; the other results are whole")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A run that has come to its end, or was stopped.
+pub struct Finished<'a> {
+    pub config: &'a RunConfig,
+    pub model: &'a Model,
+    pub run: RunSummary,
+    pub latest: Option<&'a Evaluated>,
+    /// `[stock][peer]`
+    pub attention: Vec<Vec<Option<f64>>>,
+    pub eval: &'a Prepared,
+}

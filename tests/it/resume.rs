@@ -1,0 +1,170 @@
+//! Nothing is lost: a run that was killed and resumed ends with the bytes of one that never was.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{Place, run, short, succeed};
+
+const STOCKS: [&str; 3] = ["AAPL", "MSFT", "GOOGL"];
+
+fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
+    args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
+    args.extend(["--checkpoint-every", "0", "--stocks"]);
+    args.extend(STOCKS);
+    args.extend(more);
+    args
+}
+
+fn assert_same(place: &Place, whole: &str, resumed: &str) {
+    for file in [
+        "trained_model.pth",
+        "policy.pt",
+        "portfolio_ep6.csv",
+        "portfolio_ep12.csv",
+        "relationships.csv",
+    ] {
+        let same =
+            place.read(&format!("{whole}/{file}")) == place.read(&format!("{resumed}/{file}"));
+        assert!(same, "{file} differs between {whole} and {resumed}");
+    }
+    let learned = |output: &str| -> Vec<(String, String)> {
+        let text = place.text(&format!("{output}/metrics.jsonl"));
+        let lines = text.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["reward"].to_string(), line["loss"].to_string())
+        });
+        lines.collect()
+    };
+    assert_eq!(learned(whole), learned(resumed));
+}
+
+/// Waits until a checkpoint beyond `env_steps` is whole; returns how far it is. None where the run has ended before.
+fn wait_for_checkpoint(
+    place: &Place,
+    output: &str,
+    env_steps: u64,
+    child: &mut Child,
+) -> Option<u64> {
+    let folder = place.path(output).join("checkpoints");
+    let started = Instant::now();
+    loop {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let whole = entries.filter(|entry| entry.path().join("manifest.json").exists());
+        let newest =
+            whole.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max();
+        if newest.is_some_and(|newest| newest > env_steps) {
+            return newest;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint after a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
+    let place = Place::new();
+    succeed(&mut place.program(&args(&["--output", "whole"])));
+    let resumed = ["--output", "resumed", "--resume"];
+    let parallel = ["--output", "resumed", "--resume", "--mode", "parallel"];
+    let (mut env_steps, mut kills) = (0, 0);
+    for round in 0..4 {
+        let command = match round {
+            0 | 3 => place.program(&args(&resumed)),
+            1 => place.mpirun(2, &args(&parallel)),
+            _ => place.mpirun(4, &args(&parallel)),
+        };
+        let mut child = spawn(command);
+        let Some(newest) = wait_for_checkpoint(&place, "resumed", env_steps, &mut child) else {
+            break;
+        };
+        env_steps = newest;
+        kills += 1;
+        if round == 1 || round == 2 {
+            // A rank, not the launcher: mpirun ends the others.
+            kill_one_rank(child.id(), round);
+        } else {
+            child.kill().unwrap();
+        }
+        child.wait().unwrap();
+    }
+    assert!(kills >= 2, "the run ended before it could be killed twice");
+    succeed(&mut place.program(&args(&resumed)));
+    assert_same(&place, "whole", "resumed");
+}
+
+/// SIGKILL to the `index`-th child process of `launcher`.
+fn kill_one_rank(launcher: u32, index: usize) {
+    let output = run(Command::new("pgrep").args(["-P", &launcher.to_string()]));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let ranks: Vec<&str> = text.lines().collect();
+    let rank = ranks[index.min(ranks.len() - 1)];
+    run(Command::new("kill").args(["-KILL", rank]));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_other_settings_are_refused() {
+    let place = Place::new();
+    succeed(&mut place.program(&args(&["--output", "whole"])));
+    let mut child = spawn(place.program(&args(&["--output", "resumed"])));
+    let first = wait_for_checkpoint(&place, "resumed", 0, &mut child).unwrap();
+    let newest = wait_for_checkpoint(&place, "resumed", first, &mut child).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let resume = args(&["--output", "resumed", "--resume"]);
+    let other = run(&mut place.program(&[&resume[..], &["--seed", "2"]].concat()));
+    let stderr = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("seed: 1, now 2") && stderr.lines().count() == 1, "{stderr}");
+
+    let part = place.path(&format!("resumed/checkpoints/{newest:016}/stock-00001"));
+    std::fs::write(part, "not a state").unwrap();
+    let loud: Vec<&str> = resume.iter().copied().filter(|arg| *arg != "--quiet").collect();
+    let said = succeed(&mut place.program(&loud));
+    assert!(said.contains("stock-00001 is damaged; passed over"), "{said}");
+    assert!(said.contains("going on from the checkpoint at"), "{said}");
+    assert_same(&place, "whole", "resumed");
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_can_be_resumed() {
+    let place = Place::new();
+    succeed(&mut place.program(&args(&["--output", "whole"])));
+    let rare = ["--checkpoint-every", "inf", "--output", "resumed"];
+    let mut child = spawn(place.program(&args(&rare)));
+    let lines = || std::fs::read_to_string(place.path("resumed/metrics.jsonl")).unwrap_or_default();
+    while lines().lines().count() < 15 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it was stopped");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    succeed(&mut place.program(&args(&[&rare[..], &["--resume"]].concat())));
+    assert_same(&place, "whole", "resumed");
+}
+
+#[test]
+fn a_run_that_started_its_own_ranks_starts_them_again_when_one_dies() {
+    let place = Place::new();
+    succeed(&mut place.program(&args(&["--output", "whole"])));
+    let parallel = args(&["--output", "resumed", "--mode", "parallel"]);
+    let mut command = place.program(&parallel);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_checkpoint(&place, "resumed", 0, &mut child).unwrap();
+    let mpirun = run(Command::new("pgrep").args(["-P", &child.id().to_string()]));
+    let mpirun: u32 = String::from_utf8(mpirun.stdout).unwrap().trim().parse().unwrap();
+    kill_one_rank(mpirun, 2);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("a rank died") && stderr.contains("1 of 3"), "{stderr}");
+    assert_same(&place, "whole", "resumed");
+}
