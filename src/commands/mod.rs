@@ -1,6 +1,7 @@
 //! What the program can be told to do, put together from the layers below.
 
 pub mod evaluate;
+pub mod synth;
 pub mod train;
 
 use std::path::PathBuf;

@@ -2,7 +2,9 @@
 
 mod azure;
 mod bad_input;
+mod oracle;
 mod program;
 mod results;
 mod store;
+mod synth;
 mod training;
