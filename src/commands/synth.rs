@@ -57,8 +57,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
     };
     let made = DataSource::Synthetic(market.clone());
     for symbol in &stocks {
-        let (series, report) =
-            load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
+        let (series, report) = load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
         let days = write_days(store.as_ref(), &series, report.bar_minutes)?;
         progress.line(&format!(
             "{symbol}: {} bars of {} min of {market} in {days} day files below {}",
@@ -78,11 +77,15 @@ fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result
         return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
     }
     if period.end < period.start {
-        return Err(anyhow!("--end_date: the period {period} ends before it begins; swap its dates"));
+        return Err(anyhow!(
+            "--end_date: the period {period} ends before it begins; swap its dates"
+        ));
     }
     // A reader tells the length of bars from their distance within a day.
     if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
-        return Err(anyhow!("--bar-minutes: must be from 1 to 195, so that a day has two bars or more"));
+        return Err(anyhow!(
+            "--bar-minutes: must be from 1 to 195, so that a day has two bars or more"
+        ));
     }
     Ok(())
 }

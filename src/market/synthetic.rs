@@ -161,7 +161,8 @@ impl SyntheticMarket {
         })
     }
 
-    /// Length of the bars that [`SyntheticMarket::bars`] makes where `wanted` is asked for, minutes.
+    /// Length of the bars that [`SyntheticMarket::bars`] makes where `wanted` is asked for,
+    /// minutes.
     pub fn native_minutes(&self, wanted: Option<u32>) -> u32 {
         match self.kind {
             Kind::Sample => 1,
@@ -169,14 +170,14 @@ impl SyntheticMarket {
         }
     }
 
-    /// Bars (regular hours) of `symbol`, one of `market`, over the period, `native_minutes` long (as
-    /// [`SyntheticMarket::native_minutes`] has it); where a session is no multiple of that, its
+    /// Bars (regular hours) of `symbol`, one of `market`, over the period, `native_minutes` long
+    /// (as [`SyntheticMarket::native_minutes`] has it); where a session is no multiple of that, its
     /// last bar is shorter. Each stock can be made alone, and what it gets does not depend on the
     /// period's bounds: a day's bars are the same whichever period they are asked for in. Planted
     /// markets begin with 1990.
     ///
-    /// # Panics
-    /// Where `symbol` is not in `market`, or the sample market is asked for other bars than its own.
+    /// # Panics Where `symbol` is not in `market`, or the sample market is asked for other bars
+    /// than its own.
     pub fn bars(
         &self,
         market: &[Symbol],

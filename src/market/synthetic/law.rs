@@ -15,16 +15,16 @@ use super::Kind;
 pub enum Law {
     /// m = 0, variance constant.
     Noise { sigma: f64 },
-    /// m = 0. The variance of a session is GARCH(1,1), its bars have their share by the U-shape, and
-    /// times a factor of mean 1 with the fat tails of Student's t.
+    /// m = 0. The variance of a session is GARCH(1,1), its bars have their share by the U-shape,
+    /// and times a factor of mean 1 with the fat tails of Student's t.
     Garch { sigma: f64 },
     /// m = phi R, with R the stock's own last return.
     Own(Echo),
     /// m = gain R, with R the leader's last return, which is noise of standard deviation `lead`.
     Follower { leader: usize, gain: f64, lead: f64, sigma: f64 },
-    /// The log price is walk + side * spread / 2 and the partner's walk - side * spread / 2; the walk
-    /// has increments of standard deviation `walk`, and the spread keeps the part `memory` of itself
-    /// and gains shocks of standard deviation `shock`.
+    /// The log price is walk + side * spread / 2 and the partner's walk - side * spread / 2; the
+    /// walk has increments of standard deviation `walk`, and the spread keeps the part `memory` of
+    /// itself and gains shocks of standard deviation `shock`.
     Spread { partner: usize, side: f64, walk: f64, memory: f64, shock: f64 },
     /// Two [`Echo`]es in turn; each bar begins with a change from the one to the other with
     /// probability `change`.
@@ -50,7 +50,8 @@ const BPS: f64 = 1e-4;
 #[derive(Debug)]
 pub(super) struct Parameters {
     noise: f64,
-    /// First-order autocorrelation of returns in `momentum`; as much below zero in `mean_reversion`.
+    /// First-order autocorrelation of returns in `momentum`; as much below zero in
+    /// `mean_reversion`.
     phi: f64,
     echo: f64,
     /// `lead_lag`: the correlation of a follower's return with its leader's last is gain / sqrt(1 +

@@ -215,7 +215,8 @@ impl Returns {
 
     /// The session's bar `i`.
     fn step(&mut self, i: usize) -> Step {
-        let quiet = |log_return, sigma| Step { log_return, sigma, activity: 1.0, told_before: None };
+        let quiet =
+            |log_return, sigma| Step { log_return, sigma, activity: 1.0, told_before: None };
         match self.law {
             Law::Noise { sigma } => quiet(log_return(0.0, sigma, self.own.normal()), sigma),
             Law::Leaked { sigma } => {

@@ -15,7 +15,8 @@ pub enum Signal {
     Told { gain: f64, sigma: f64, by: Teller },
     /// x: the log price over the partner's.
     Spread { partner: usize, memory: f64, shock: f64 },
-    /// x: the stock's own last simple return; the log odds that the next bar is of the first regime.
+    /// x: the stock's own last simple return; the log odds that the next bar is of the first
+    /// regime.
     Regimes(Regimes),
 }
 
@@ -68,7 +69,8 @@ impl Signal {
             Signal::Told { sigma, .. } => line(*sigma),
             Signal::Spread { memory, shock, .. } => line(shock / (1.0 - memory * memory).sqrt()),
             Signal::Regimes(regimes) => {
-                let deviation = regimes.echoes.map(|e| e.deviation()).into_iter().fold(0.0, f64::max);
+                let deviation =
+                    regimes.echoes.map(|e| e.deviation()).into_iter().fold(0.0, f64::max);
                 // Closer together where positions change: the square root of the way is even.
                 let roots = even((REACH * deviation).sqrt(), 80.0);
                 let returns = roots.into_iter().map(|root| root * root.abs()).collect();
@@ -182,8 +184,9 @@ fn probability(log_odds: f64) -> f64 {
 }
 
 /// Steps between the points at which a standard normal is summed up, from -6 to 6. The trapezoid
-/// rule is exact to machine precision for smooth functions at both.
-const FINE: f64 = 0.2;
+/// rule is exact for smooth functions at both; what is left comes from the bends of the values
+/// where positions change, and is small where the state before has its part in the one after.
+const FINE: f64 = 0.05;
 const COARSE: f64 = 0.4;
 
 /// Weights, which add up to 1, and points.
