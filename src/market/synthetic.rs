@@ -176,8 +176,9 @@ impl SyntheticMarket {
     /// period's bounds: a day's bars are the same whichever period they are asked for in. Planted
     /// markets begin with 1990.
     ///
-    /// # Panics Where `symbol` is not in `market`, or the sample market is asked for other bars
-    /// than its own.
+    /// # Panics
+    /// Where `symbol` is not in `market`, or the sample market is asked for other bars than its
+    /// own.
     pub fn bars(
         &self,
         market: &[Symbol],
