@@ -24,7 +24,8 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         dqn-trader --mode single                                    the built-in sample market, on this machine\n  \
         dqn-trader --mode single --data bars/ --stocks AAPL SPY     day files below bars/stocks_intraday/\n  \
         ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n  \
-        dqn-trader evaluate --model results --eval_start 2020-07-01\n\n\
+        dqn-trader evaluate --model results --eval_start 2020-07-01\n  \
+        dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n\n\
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
         Exit code 0: done; 2: something in the flags, the data or the surroundings has to be mended; \
@@ -41,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     /// Let a trained model trade a period, greedily and without learning
     Evaluate(EvaluateArgs),
+    /// Write the bars of a made-up market as day files
+    Synth(SynthArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.
@@ -145,8 +148,8 @@ pub struct TrainArgs {
 
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {
-    /// Where bars come from: azure, a folder, or synthetic:sample [default: azure where a
-    /// connection string is set, else synthetic:sample]
+    /// Where bars come from: azure, a folder, or synthetic:MARKET[:SEED], with a market that synth
+    /// --help lists [default: azure where a connection string is set, else synthetic:sample]
     #[arg(long, value_name = "SOURCE", help_heading = "Data")]
     pub data: Option<String>,
     /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
@@ -190,6 +193,36 @@ pub struct EvaluateArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub surroundings: Surroundings,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct SynthArgs {
+    /// sample, lead_lag, mean_reversion, momentum, regimes, pairs, random_walk or leaked, with a
+    /// seed as in momentum:7 [default seed: 1]; lead_lag-3 and pairs-3 plant in the first three
+    /// couples of stocks only
+    #[arg(value_name = "MARKET")]
+    pub market: String,
+    /// Folder, or azure, to which the day files are written; it is made where there is none
+    #[arg(long, value_name = "DIR")]
+    pub data: String,
+    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Symbols, which decide who follows whom by their order [default: AAPL MSFT GOOGL AMZN META]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
+    pub stocks: Vec<Symbol>,
+    /// First day, YYYY-MM-DD [default: 2018-01-01]
+    #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
+    pub start_date: Option<NaiveDate>,
+    /// Last day [default: 2020-12-31]
+    #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
+    pub end_date: Option<NaiveDate>,
+    /// Length of a bar, minutes [default: 1 for sample, else 30]
+    #[arg(long, alias = "bar_minutes", value_name = "N")]
+    pub bar_minutes: Option<u32>,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 impl TrainArgs {

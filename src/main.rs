@@ -70,6 +70,9 @@ fn parse(rank: usize) -> Result<Cli> {
 fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     let surroundings = match &cli.command {
         Some(Command::Evaluate(args)) => args.surroundings.clone(),
+        Some(Command::Synth(args)) => {
+            Surroundings { cache: None, threads: None, quiet: args.quiet }
+        }
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -79,6 +82,11 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         one_process(launched, "evaluate")?;
         compute_with(surroundings.threads)?;
         commands::evaluate::evaluate(args, &surroundings, progress)?;
+        return Ok(0);
+    }
+    if let Some(Command::Synth(args)) = &cli.command {
+        one_process(launched, "synth")?;
+        commands::synth::synth(args, &progress)?;
         return Ok(0);
     }
     let config = cli.train.resolve()?;

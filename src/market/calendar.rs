@@ -41,7 +41,7 @@ pub fn extended_session(date: NaiveDate) -> Session {
 }
 
 /// Dates and regular hours of all sessions of a period.
-pub fn sessions_in(period: &Period) -> impl Iterator<Item = (NaiveDate, Session)> {
+pub fn sessions_in(period: &Period) -> impl Iterator<Item = (NaiveDate, Session)> + use<> {
     let end = period.end;
     period
         .start

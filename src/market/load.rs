@@ -92,9 +92,7 @@ pub fn fingerprint(
         format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
     ];
     match source {
-        DataSource::Synthetic(market) => {
-            parts.push(market.fingerprint(std::slice::from_ref(symbol)));
-        }
+        DataSource::Synthetic(market) => parts.push(market.fingerprint(&[])),
         DataSource::Store(store) => parts.extend(
             list(store.as_ref(), symbol, period)?
                 .into_iter()
@@ -123,8 +121,10 @@ pub fn load_bars(
     let store = match source {
         DataSource::Store(store) => store,
         DataSource::Synthetic(synthetic) => {
-            cleaner.add_bars(&synthetic.bars(market, symbol, period));
-            return cleaner.finish(period, options, Some(Convention::of_made_up_bars()));
+            synthetic.check(market.len())?;
+            let minutes = synthetic.native_minutes(options.bar_minutes);
+            cleaner.add_bars(&synthetic.bars(market, symbol, period, minutes));
+            return cleaner.finish(period, options, Some(Convention::of_made_up_bars(minutes)));
         }
     };
     let files = list(store.as_ref(), symbol, period)?;

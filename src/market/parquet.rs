@@ -76,11 +76,15 @@ fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
 
 /// A day file as the program itself writes them: `timestamp` (microseconds, New York time without a
 /// zone, the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd.
-/// `bar_minutes` is the length of every bar.
+/// `bar_minutes` is the length of every bar, but for a session's last one, which may be shorter.
 pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, MarketError> {
     let length_s = 60 * i64::from(bar_minutes);
-    let start_us =
-        |&end_s: &i64| calendar::new_york_local(end_s - length_s).and_utc().timestamp() * 1_000_000;
+    let mut before_s = i64::MIN;
+    let start_us = |&end_s: &i64| {
+        let start_s = before_s.max(end_s - length_s);
+        before_s = end_s;
+        calendar::new_york_local(start_s).and_utc().timestamp() * 1_000_000
+    };
     let label =
         Int64Chunked::from_vec("timestamp".into(), series.end_s.iter().map(start_us).collect())
             .into_datetime(TimeUnit::Microseconds, None)

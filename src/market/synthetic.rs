@@ -1,71 +1,226 @@
-//! Made-up markets with known properties, and the sample market that the program falls back to.
+//! Made-up markets with known properties: the planted ones, whose best possible reward is known
+//! ([`SyntheticMarket::oracle`]), and the sample market that the program falls back to.
+//!
+//! The sample market has bars of one minute, which are put together to longer ones as any other
+//! minutes are. What is planted is a relation between one bar and the next, which that would
+//! blur; so a planted market is made in the length of bar that is asked for (30 minutes where none
+//! is), with volatility in proportion to the root of that length.
 
+mod law;
+mod oracle;
+mod planted;
 mod process;
 mod sample;
 mod stream;
 
+use std::fmt;
+
 use super::bar::{BarSeries, Period, Symbol};
 use super::error::MarketError;
 
-/// A synthetic market, named as in `--data synthetic:sample` or `synthetic:sample:SEED`.
+pub use law::Law;
+pub use oracle::{Oracle, Terms};
+
+/// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticMarket {
-    pub name: String,
+    pub kind: Kind,
     pub seed: u64,
 }
 
+/// What is planted. [`Law`] says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The default market: factor model, GARCH, U-shape, weak lead-lag and regimes.
+    Sample,
+    /// Of every two stocks, the second follows the first a bar later.
+    LeadLag(Couples),
+    /// Returns are partly taken back a bar later.
+    MeanReversion,
+    /// Returns are partly repeated a bar later.
+    Momentum,
+    /// Momentum in calm times, mean reversion in wild ones, as a hidden Markov chain has it.
+    Regimes,
+    /// Every two stocks share a random walk, and their spread reverts.
+    Pairs(Couples),
+    /// Nothing: GARCH volatility and an intraday U-shape.
+    RandomWalk,
+    /// A bar's volume tells the next bar's return.
+    Leaked,
+}
+
+/// How many couples of neighbours, from the beginning of the list of stocks, are planted. None: all
+/// that there are. Stocks beyond them walk at random.
+pub type Couples = Option<usize>;
+
 /// The seed of a market that is named without one.
 const DEFAULT_SEED: u64 = 1;
+/// Length of a planted market's bars where none is asked for, minutes.
+const PLANTED_MINUTES: u32 = 30;
 
-impl SyntheticMarket {
-    /// The markets there are.
-    pub fn names() -> &'static [&'static str] {
-        &["sample"]
+impl Kind {
+    /// All of them, with all couples.
+    pub const ALL: [Kind; 8] = [
+        Kind::Sample,
+        Kind::LeadLag(None),
+        Kind::MeanReversion,
+        Kind::Momentum,
+        Kind::Regimes,
+        Kind::Pairs(None),
+        Kind::RandomWalk,
+        Kind::Leaked,
+    ];
+
+    /// Without the number of couples.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Sample => "sample",
+            Kind::LeadLag(_) => "lead_lag",
+            Kind::MeanReversion => "mean_reversion",
+            Kind::Momentum => "momentum",
+            Kind::Regimes => "regimes",
+            Kind::Pairs(_) => "pairs",
+            Kind::RandomWalk => "random_walk",
+            Kind::Leaked => "leaked",
+        }
     }
 
-    /// `sample`, `sample:7`.
+    /// `momentum`, `lead_lag`, `lead_lag-3`.
+    fn parse(text: &str) -> Option<Kind> {
+        let (name, couples) = match text.split_once('-') {
+            Some((name, couples)) => (name, Some(couples.parse().ok().filter(|&n| n > 0)?)),
+            None => (text, None),
+        };
+        match (Kind::ALL.into_iter().find(|kind| kind.name() == name)?, couples) {
+            (Kind::LeadLag(_), couples) => Some(Kind::LeadLag(couples)),
+            (Kind::Pairs(_), couples) => Some(Kind::Pairs(couples)),
+            (_, Some(_)) => None,
+            (kind, None) => Some(kind),
+        }
+    }
+
+    fn couples(self) -> Option<Couples> {
+        match self {
+            Kind::LeadLag(couples) | Kind::Pairs(couples) => Some(couples),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.couples() {
+            Some(Some(couples)) => write!(f, "{}-{couples}", self.name()),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// `momentum:7`
+impl fmt::Display for SyntheticMarket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.seed)
+    }
+}
+
+impl SyntheticMarket {
+    /// The names of the markets there are.
+    pub fn names() -> [&'static str; Kind::ALL.len()] {
+        Kind::ALL.map(Kind::name)
+    }
+
+    /// `sample`, `sample:7`, `lead_lag-3:7`.
     pub fn parse(text: &str) -> Result<SyntheticMarket, MarketError> {
         let (name, seed) = match text.split_once(':') {
             Some((name, seed)) => (name, Some(seed)),
             None => (text, None),
         };
-        if !Self::names().contains(&name) {
-            return Err(MarketError::Input {
-                what: format!("there is no synthetic market {name:?}"),
-                todo: format!("use one of: {}", Self::names().join(", ")),
-            });
-        }
+        let kind = Kind::parse(name).ok_or_else(|| MarketError::Input {
+            what: format!("there is no synthetic market {name:?}"),
+            todo: format!(
+                "use one of: {}; lead_lag-3 or pairs-3 plants in three couples of stocks only",
+                Self::names().join(", ")
+            ),
+        })?;
         let seed = seed.map_or(Ok(DEFAULT_SEED), str::parse).map_err(|_| MarketError::Input {
             what: format!("{text:?} does not end in a seed"),
             todo: format!("use a whole number from 0 to {}, as in {name}:7", u64::MAX),
         })?;
-        Ok(SyntheticMarket { name: name.into(), seed })
+        Ok(SyntheticMarket { kind, seed })
     }
 
-    /// One-minute bars (regular hours) of `symbol`, one of `market`, over the period. Each stock
-    /// can be made alone, and what it gets does not depend on the period's bounds: a day's bars are
-    /// the same whichever period they are asked for in.
+    /// Whether what is planted fits into so many stocks.
+    pub fn check(&self, stocks: usize) -> Result<(), MarketError> {
+        let needed = self.kind.couples().map_or(1, |couples| 2 * couples.unwrap_or(1));
+        if stocks >= needed {
+            return Ok(());
+        }
+        Err(MarketError::Input {
+            what: format!("the market {} needs {needed} stocks, {stocks} named", self.kind),
+            todo: "name more with --stocks".into(),
+        })
+    }
+
+    /// Length of the bars that [`SyntheticMarket::bars`] makes where `wanted` is asked for,
+    /// minutes.
+    pub fn native_minutes(&self, wanted: Option<u32>) -> u32 {
+        match self.kind {
+            Kind::Sample => 1,
+            _ => wanted.unwrap_or(PLANTED_MINUTES),
+        }
+    }
+
+    /// Bars (regular hours) of `symbol`, one of `market`, over the period, `native_minutes` long
+    /// (as [`SyntheticMarket::native_minutes`] has it); where a session is no multiple of that, its
+    /// last bar is shorter. Each stock can be made alone, and what it gets does not depend on the
+    /// period's bounds: a day's bars are the same whichever period they are asked for in. Planted
+    /// markets begin with 1990.
     ///
     /// # Panics
-    /// Where `symbol` is not in `market`, or the market's name is none of
-    /// [`SyntheticMarket::names`].
-    pub fn bars(&self, market: &[Symbol], symbol: &Symbol, period: &Period) -> BarSeries {
-        self.assert_known();
+    /// Where `symbol` is not in `market`, or the sample market is asked for other bars than its
+    /// own.
+    pub fn bars(
+        &self,
+        market: &[Symbol],
+        symbol: &Symbol,
+        period: &Period,
+        native_minutes: u32,
+    ) -> BarSeries {
+        if self.kind != Kind::Sample {
+            return planted::bars(self, market, symbol, period, native_minutes);
+        }
+        assert_eq!(native_minutes, 1, "the sample market has bars of one minute");
         sample::bars(self.seed, market, symbol, period)
     }
 
-    /// Everything that the bars of `market` depend on, the dates aside: name, seed, stocks in their
-    /// order, and the generator's version and parameters (as a digest). Equal text means equal
-    /// bars.
+    /// Everything that the bars of `market` depend on, dates and length aside: name, seed, the
+    /// generator's version and parameters (as a digest), and the stocks in their order. Equal text
+    /// means equal bars.
     pub fn fingerprint(&self, market: &[Symbol]) -> String {
-        self.assert_known();
         let stocks: Vec<&str> = market.iter().map(Symbol::as_str).collect();
-        let digest = sample::parameter_digest();
-        format!("synthetic:{}:{} {digest} {}", self.name, self.seed, stocks.join(","))
+        let digest = match self.kind {
+            Kind::Sample => sample::parameter_digest(),
+            _ => planted::parameter_digest(),
+        };
+        format!("synthetic:{self} {digest} {}", stocks.join(","))
     }
 
-    fn assert_known(&self) {
-        assert!(Self::names().contains(&self.name.as_str()), "no market {:?}", self.name);
+    /// How the returns of one of `stocks` stocks come about in bars of `bar_minutes`; None in the
+    /// sample market, which no single law describes.
+    pub fn law(&self, stocks: usize, stock: usize, bar_minutes: u32) -> Option<Law> {
+        Law::of(self.kind, stocks, stock, bar_minutes)
+    }
+
+    /// The best policy for one of `stocks` stocks and its expected reward; None in the sample
+    /// market, where it is not known.
+    pub fn oracle(
+        &self,
+        stocks: usize,
+        stock: usize,
+        bar_minutes: u32,
+        terms: Terms,
+    ) -> Option<Oracle> {
+        self.law(stocks, stock, bar_minutes).map(|law| Oracle::of(law, stock, terms))
     }
 }
 
@@ -75,27 +230,53 @@ mod tests {
 
     #[test]
     fn a_market_is_named_with_or_without_a_seed() {
-        let named = |name: &str, seed| SyntheticMarket { name: name.into(), seed };
-        assert_eq!(SyntheticMarket::parse("sample").unwrap(), named("sample", 1));
-        assert_eq!(SyntheticMarket::parse("sample:7").unwrap(), named("sample", 7));
+        let named = |kind, seed| SyntheticMarket { kind, seed };
+        assert_eq!(SyntheticMarket::parse("sample").unwrap(), named(Kind::Sample, 1));
+        assert_eq!(SyntheticMarket::parse("sample:7").unwrap(), named(Kind::Sample, 7));
+        let three = SyntheticMarket::parse("lead_lag-3:7").unwrap();
+        assert_eq!(three, named(Kind::LeadLag(Some(3)), 7));
+        assert_eq!(three.to_string(), "lead_lag-3:7");
         for bad in ["sample:", "sample:-1", "sample:x", "sample:1:2"] {
             let message = SyntheticMarket::parse(bad).unwrap_err().to_string();
             assert!(message.contains("sample:7"), "{bad}: {message}");
         }
-        for bad in ["", "Sample", "lead_lag", "lead_lag:3"] {
+        for bad in ["", "Sample", "moon:3", "pairs-0", "pairs-", "pairs-x", "momentum-2"] {
             let message = SyntheticMarket::parse(bad).unwrap_err().to_string();
-            assert!(message.ends_with("use one of: sample"), "{bad}: {message}");
+            assert!(message.contains("use one of: sample, lead_lag, "), "{bad}: {message}");
+        }
+        for kind in Kind::ALL {
+            let market = SyntheticMarket::parse(&format!("{}:2", kind.name())).unwrap();
+            assert_eq!(market, named(kind, 2));
         }
     }
 
     #[test]
-    fn a_fingerprint_tells_seeds_and_stocks_apart() {
+    fn couples_need_stocks() {
+        let fits = |text: &str, stocks| SyntheticMarket::parse(text).unwrap().check(stocks);
+        assert!(fits("lead_lag-3", 6).is_ok() && fits("pairs", 2).is_ok());
+        assert!(fits("momentum", 1).is_ok());
+        for (text, stocks) in [("lead_lag-3", 5), ("pairs", 1), ("lead_lag", 1)] {
+            let message = fits(text, stocks).unwrap_err().to_string();
+            assert!(message.contains("--stocks"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_markets_seeds_and_stocks_apart() {
         let stocks = |names: &[&str]| names.iter().map(|s| s.parse().unwrap()).collect::<Vec<_>>();
-        let market = |seed| SyntheticMarket { name: "sample".into(), seed };
-        let first = market(1).fingerprint(&stocks(&["A", "B"]));
-        assert_eq!(first, market(1).fingerprint(&stocks(&["A", "B"])));
-        assert_ne!(first, market(2).fingerprint(&stocks(&["A", "B"])));
-        assert_ne!(first, market(1).fingerprint(&stocks(&["B", "A"])));
+        let print = |text: &str, names: &[&str]| {
+            SyntheticMarket::parse(text).unwrap().fingerprint(&stocks(names))
+        };
+        let first = print("sample:1", &["A", "B"]);
+        assert_eq!(first, print("sample", &["A", "B"]));
+        for other in [
+            print("sample:2", &["A", "B"]),
+            print("sample:1", &["B", "A"]),
+            print("pairs:1", &["A", "B"]),
+        ] {
+            assert_ne!(first, other);
+        }
+        assert_ne!(print("pairs", &["A", "B"]), print("pairs-1", &["A", "B"]));
         assert!(first.starts_with("synthetic:sample:1 v1-"), "{first}");
     }
 }

@@ -1,5 +1,5 @@
-//! Keeps a run: takes its state between two bars, writes it beside the running loop, and makes it count when every rank
-//! has written its part.
+//! Keeps a run: takes its state between two bars, writes it beside the running loop, and makes it
+//! count when every rank has written its part.
 
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -104,7 +104,8 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// Asks all ranks whether they are done, and if so makes the checkpoint count. All ranks call it at the same bar.
+    /// Asks all ranks whether they are done, and if so makes the checkpoint count. All ranks call
+    /// it at the same bar.
     pub fn look(&mut self) -> Result<()> {
         let is_done = self.pending.as_ref().is_some_and(|pending| pending.thread.is_finished());
         if self.is_writing() { self.settle(is_done) } else { Ok(()) }
@@ -179,8 +180,8 @@ pub fn read_root<O: serde::de::DeserializeOwned>(folder: &Path) -> Result<RootPa
     Ok(read_part(folder, ROOT)?)
 }
 
-/// The settings in which two runs differ, as `key: old, now new`; empty where a checkpoint of the one can be gone on from
-/// by the other.
+/// The settings in which two runs differ, as `key: old, now new`; empty where a checkpoint of the
+/// one can be gone on from by the other.
 pub fn differences(old: &str, new: &str) -> Vec<String> {
     let (mut old_flat, mut new_flat) = (Vec::new(), Vec::new());
     for (text, flat) in [(old, &mut old_flat), (new, &mut new_flat)] {

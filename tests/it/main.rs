@@ -3,8 +3,10 @@
 
 mod azure;
 mod bad_input;
+mod oracle;
 mod program;
 mod results;
 mod resume;
 mod store;
+mod synth;
 mod training;

@@ -133,7 +133,7 @@ pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str)
     let symbols: Vec<Symbol> = symbols.iter().map(|s| s.parse().unwrap()).collect();
     let period = Period { start: first.parse().unwrap(), end: last.parse().unwrap() };
     for symbol in &symbols {
-        let bars = market.bars(&symbols, symbol, &period);
+        let bars = market.bars(&symbols, symbol, &period, 1);
         let mut day = BarSeries::new(symbol.clone());
         for i in 0..bars.len() {
             day.push(bars.bar(i));

@@ -39,7 +39,8 @@ fn assert_same(place: &Place, whole: &str, resumed: &str) {
     assert_eq!(learned(whole), learned(resumed));
 }
 
-/// Waits until a checkpoint beyond `env_steps` is whole; returns how far it is. None where the run has ended before.
+/// Waits until a checkpoint beyond `env_steps` is whole; returns how far it is. None where the run
+/// has ended before.
 fn wait_for_checkpoint(
     place: &Place,
     output: &str,

@@ -33,10 +33,10 @@ pub struct Convention {
 }
 
 impl Convention {
-    /// Of bars that the program made itself: one-minute bars named by their end.
-    pub fn of_made_up_bars() -> Convention {
+    /// Of bars of so many minutes that the program made itself: named by their end.
+    pub fn of_made_up_bars(minutes: u32) -> Convention {
         Convention {
-            native_s: 60,
+            native_s: 60 * i64::from(minutes),
             phase_s: 0,
             label: BarLabel::End,
             reason: "the program made these bars itself".into(),

@@ -173,7 +173,39 @@ fn the_fingerprint_changes_with_all_that_the_bars_depend_on() {
         of(two_days(), &year, &LoadOptions { strict: true, ..options() }),
     ];
     assert!(others.iter().all(|other| *other != base));
-    let sample = |seed| DataSource::Synthetic(SyntheticMarket { name: "sample".into(), seed });
-    let made_up = |seed| fingerprint(&sample(seed), &aapl, &year, &options()).unwrap();
-    assert_ne!(made_up(1), made_up(2));
+    let made_up = |name: &str| {
+        let source = DataSource::Synthetic(SyntheticMarket::parse(name).unwrap());
+        fingerprint(&source, &aapl, &year, &options()).unwrap()
+    };
+    let names = ["sample:1", "sample:2", "momentum:1", "pairs:1", "pairs-1:1"];
+    let prints: std::collections::BTreeSet<String> = names.map(made_up).into();
+    assert_eq!(prints.len(), names.len());
+}
+
+#[test]
+fn a_planted_market_has_its_bars_in_the_length_asked_for() {
+    let stocks: Vec<Symbol> = ["A", "B"].map(|name| name.parse().unwrap()).into();
+    let (day, half) = (period("2020-03-02", "2020-03-02"), period("2020-11-27", "2020-11-27"));
+    let load = |market: &str, minutes, period: &Period| {
+        let source = DataSource::Synthetic(SyntheticMarket::parse(market).unwrap());
+        let options = LoadOptions { bar_minutes: minutes, ..options() };
+        load_bars(&source, &stocks, &stocks[0], period, &options, &mut |_| ())
+    };
+    // Thirteen half hours; hours of which the last is half of one, on a half day of 210 minutes,
+    // too.
+    for (minutes, period, bars) in
+        [(None, &day, 13), (Some(30), &day, 13), (Some(60), &day, 7), (Some(60), &half, 4)]
+    {
+        let (series, report) = load("momentum", minutes, period).unwrap();
+        let length = minutes.unwrap_or(30);
+        assert_eq!((report.native_minutes, report.bar_minutes), (length, length));
+        assert_eq!(series.len(), bars);
+        let session = calendar::session(period.start).unwrap();
+        assert_eq!(series.end_s[0], session.open_s + 60 * i64::from(length));
+        assert_eq!(series.end_s[bars - 1], session.close_s);
+        assert!(series.close[..bars - 1] == series.open[1..], "a bar opens where one closed");
+    }
+    assert_eq!(load("momentum", None, &day).unwrap(), load("momentum", Some(30), &day).unwrap());
+    let error = load("pairs-2", None, &day).unwrap_err().to_string();
+    assert!(error.contains("needs 4 stocks"), "{error}");
 }

@@ -205,7 +205,8 @@ impl Stock {
             let variance = variance + p.lead * p.lead * led_variance;
             let first = (variance * wait * (1.0 - wait)).sqrt() * self.draws.normal();
             let open = before + wait * (close - before) + first;
-            let (high, low) = self.extremes(open, close, variance * (1.0 - wait));
+            let variance = variance * (1.0 - wait);
+            let (high, low) = self.draws.bridge_extremes(open, close, variance);
             series.push(Bar {
                 end_s: session.open_s + 60 * (t as i64 + 1),
                 open: price(open),
@@ -216,18 +217,6 @@ impl Stock {
             });
             before = close;
         }
-    }
-
-    /// Highest and lowest of a Brownian bridge, each from its law: Glasserman (2003), section 6.4,
-    /// example 6.4.2.
-    fn extremes(&mut self, open: f64, close: f64, variance: f64) -> (f64, f64) {
-        let mut reach =
-            || ((close - open).powi(2) - 2.0 * variance * self.draws.uniform().ln()).sqrt();
-        let (up, down) = (reach(), reach());
-        let middle = open + close;
-        let high = ((middle + up) / 2.0).max(open).max(close);
-        let low = ((middle - down) / 2.0).min(open).min(close);
-        (high, low)
     }
 }
 

@@ -66,6 +66,17 @@ impl Draws {
     pub fn t6_variance(&mut self) -> f64 {
         -2.0 / (self.uniform() * self.uniform() * self.uniform()).ln()
     }
+
+    /// Highest and lowest of a Brownian bridge from `open` to `close`, each from its law:
+    /// Glasserman (2003), section 6.4, example 6.4.2.
+    pub fn bridge_extremes(&mut self, open: f64, close: f64, variance: f64) -> (f64, f64) {
+        let mut reach = || ((close - open).powi(2) - 2.0 * variance * self.uniform().ln()).sqrt();
+        let (up, down) = (reach(), reach());
+        let middle = open + close;
+        let high = ((middle + up) / 2.0).max(open).max(close);
+        let low = ((middle - down) / 2.0).min(open).min(close);
+        (high, low)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,107 @@
+//! The bars of a made-up market as day files.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+
+use crate::cli::SynthArgs;
+use crate::config::{BarLabel, RunConfig};
+use crate::market::calendar::new_york_date;
+use crate::market::load::{DataSource, LoadOptions, load_bars};
+use crate::market::parquet::encode_day;
+use crate::market::source::{self, AZURE, SYNTHETIC};
+use crate::market::store::{Store, day_key};
+use crate::market::synthetic::SyntheticMarket;
+use crate::market::{BarSeries, Period, Symbol};
+use crate::report::Progress;
+
+/// Writes what training on `--data synthetic:MARKET` would read. Day files that are there already
+/// are left alone: they may be real ones.
+pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
+    let defaults = RunConfig::default();
+    let market = args.market.strip_prefix(SYNTHETIC).unwrap_or(&args.market);
+    let market = SyntheticMarket::parse(market)?;
+    let stocks = if args.stocks.is_empty() { defaults.stocks } else { args.stocks.clone() };
+    let period = Period {
+        start: args.start_date.unwrap_or(defaults.start_date),
+        end: args.end_date.unwrap_or(defaults.eval_end),
+    };
+    check(&stocks, &period, args.bar_minutes)?;
+    let container = args.container.clone();
+    let container = container.or_else(|| std::env::var("AZURE_STORAGE_CONTAINER").ok());
+    let container = container.unwrap_or(defaults.data.container);
+    let folder = Path::new(&args.data);
+    if args.data != AZURE && !folder.exists() {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| anyhow!("{}: {e}; name another folder with --data", folder.display()))?;
+    }
+    let DataSource::Store(store) = source::open(&args.data, &container)? else {
+        return Err(anyhow!("--data {}: is no place for files; name a folder", args.data));
+    };
+    for symbol in &stocks {
+        if let Some(file) = store.list(symbol, &period)?.first() {
+            return Err(anyhow!(
+                "{} has day files of {symbol} already (first {}), which may be real; \
+                 name another folder with --data",
+                store.place(),
+                file.date
+            ));
+        }
+    }
+    let options = LoadOptions {
+        bar_minutes: args.bar_minutes,
+        bar_label: BarLabel::Auto,
+        extended_hours: false,
+        strict: true,
+        cache_dir: None,
+    };
+    let made = DataSource::Synthetic(market.clone());
+    for symbol in &stocks {
+        let (series, report) = load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
+        let days = write_days(store.as_ref(), &series, report.bar_minutes)?;
+        progress.line(&format!(
+            "{symbol}: {} bars of {} min of {market} in {days} day files below {}",
+            report.bars,
+            report.bar_minutes,
+            store.place()
+        ));
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result<()> {
+    if let Some((_, twice)) =
+        stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol))
+    {
+        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
+    }
+    if period.end < period.start {
+        return Err(anyhow!(
+            "--end_date: the period {period} ends before it begins; swap its dates"
+        ));
+    }
+    // A reader tells the length of bars from their distance within a day.
+    if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
+        return Err(anyhow!(
+            "--bar-minutes: must be from 1 to 195, so that a day has two bars or more"
+        ));
+    }
+    Ok(())
+}
+
+/// One file per day; says how many.
+fn write_days(store: &dyn Store, series: &BarSeries, bar_minutes: u32) -> Result<usize> {
+    let mut day = BarSeries::new(series.symbol.clone());
+    let mut days = 0;
+    for (i, bar) in series.bars().enumerate() {
+        day.push(bar);
+        let date = new_york_date(bar.end_s);
+        if series.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
+            store.put(&day_key(&series.symbol, date), &encode_day(&day, bar_minutes)?)?;
+            day = BarSeries::new(series.symbol.clone());
+            days += 1;
+        }
+    }
+    Ok(days)
+}

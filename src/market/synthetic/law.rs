@@ -1,0 +1,167 @@
+//! The laws of the planted markets and their parameters: what the generator follows and the oracle
+//! knows.
+//!
+//! In every law the simple return of the next bar has, given all that is past, the mean `m` that
+//! the law states, exactly: its logarithm is normal with mean ln(1 + m) - v / 2 and variance v.
+//! Rewards are simple returns, so a stock with m = 0 earns nothing, whichever way it is held. A bar
+//! opens where the one before it closed, over night too: an order that is decided at a close is
+//! filled at the very price that it was decided on, and the return that the law foretells is all
+//! earned.
+
+use super::Kind;
+
+/// How one stock's returns come about. Standard deviations are of one bar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Law {
+    /// m = 0, variance constant.
+    Noise { sigma: f64 },
+    /// m = 0. The variance of a session is GARCH(1,1), its bars have their share by the U-shape,
+    /// and times a factor of mean 1 with the fat tails of Student's t.
+    Garch { sigma: f64 },
+    /// m = phi R, with R the stock's own last return.
+    Own(Echo),
+    /// m = gain R, with R the leader's last return, which is noise of standard deviation `lead`.
+    Follower { leader: usize, gain: f64, lead: f64, sigma: f64 },
+    /// The log price is walk + side * spread / 2 and the partner's walk - side * spread / 2; the
+    /// walk has increments of standard deviation `walk`, and the spread keeps the part `memory` of
+    /// itself and gains shocks of standard deviation `shock`.
+    Spread { partner: usize, side: f64, walk: f64, memory: f64, shock: f64 },
+    /// Two [`Echo`]es in turn; each bar begins with a change from the one to the other with
+    /// probability `change`.
+    Regimes { echoes: [Echo; 2], change: f64 },
+    /// m = 0 but for those who read the volume of a bar, which is [`LEAK_SHARES`] times
+    /// exp([`LEAK`] r / sigma), with r the log return of the next bar.
+    Leaked { sigma: f64 },
+}
+
+/// A return echoes in the next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Echo {
+    pub phi: f64,
+    pub sigma: f64,
+}
+
+pub const LEAK: f64 = 0.5;
+pub const LEAK_SHARES: f64 = 1e6;
+
+const BPS: f64 = 1e-4;
+
+/// Standard deviations are per half hour; 70 basis points are 40 % a year.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    noise: f64,
+    /// First-order autocorrelation of returns in `momentum`; as much below zero in
+    /// `mean_reversion`.
+    phi: f64,
+    echo: f64,
+    /// `lead_lag`: the correlation of a follower's return with its leader's last is gain / sqrt(1 +
+    /// gain^2), as both have the shocks of `noise`.
+    gain: f64,
+    /// `pairs`: the spread halves in ln(1/2) / ln(memory) bars.
+    memory: f64,
+    walk: f64,
+    shock: f64,
+    /// `regimes`: calm returns trend, wild ones revert, as LeBaron (1992) found in daily returns.
+    calm: f64,
+    wild: f64,
+    /// Mean length of a regime, bars.
+    regime_bars: f64,
+    /// `random_walk`: usual standard deviation of half an hour (25 % a year).
+    garch: f64,
+}
+
+pub(super) const PARAMETERS: Parameters = Parameters {
+    noise: 60.0 * BPS,
+    phi: 0.4,
+    echo: 65.0 * BPS,
+    gain: 0.5,
+    memory: 0.75,
+    walk: 70.0 * BPS,
+    shock: 106.0 * BPS,
+    calm: 45.0 * BPS,
+    wild: 90.0 * BPS,
+    regime_bars: 130.0,
+    garch: 44.0 * BPS,
+};
+
+impl Law {
+    /// None in the sample market.
+    pub(super) fn of(kind: Kind, stocks: usize, stock: usize, bar_minutes: u32) -> Option<Law> {
+        assert!(stock < stocks, "stock {stock} of {stocks}");
+        let p = &PARAMETERS;
+        let per_bar = (f64::from(bar_minutes) / 30.0).sqrt();
+        let echo = |phi, sigma| Echo { phi, sigma: sigma * per_bar };
+        let noise = p.noise * per_bar;
+        let partner = |couples: Option<usize>| {
+            let couple = stock / 2;
+            (couple < couples.unwrap_or(usize::MAX) && stock ^ 1 < stocks).then_some(stock ^ 1)
+        };
+        Some(match kind {
+            Kind::Sample => return None,
+            Kind::LeadLag(couples) => match partner(couples) {
+                Some(leader) if leader < stock => {
+                    Law::Follower { leader, gain: p.gain, lead: noise, sigma: noise }
+                }
+                _ => Law::Noise { sigma: noise },
+            },
+            Kind::MeanReversion => Law::Own(echo(-p.phi, p.echo)),
+            Kind::Momentum => Law::Own(echo(p.phi, p.echo)),
+            Kind::Regimes => Law::Regimes {
+                echoes: [echo(p.phi, p.calm), echo(-p.phi, p.wild)],
+                change: 1.0 / p.regime_bars,
+            },
+            Kind::Pairs(couples) => match partner(couples) {
+                Some(partner) => Law::Spread {
+                    partner,
+                    side: if partner > stock { 1.0 } else { -1.0 },
+                    walk: p.walk * per_bar,
+                    memory: p.memory,
+                    shock: p.shock * per_bar,
+                },
+                None => Law::Noise { sigma: noise },
+            },
+            Kind::RandomWalk => Law::Garch { sigma: p.garch * per_bar },
+            Kind::Leaked => Law::Leaked { sigma: noise },
+        })
+    }
+
+    /// Something that can be known foretells this stock's returns.
+    pub fn has_edge(&self) -> bool {
+        !matches!(self, Law::Noise { .. } | Law::Garch { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edges(kind: Kind, stocks: usize) -> Vec<bool> {
+        let edge = |stock| Law::of(kind, stocks, stock, 30).unwrap().has_edge();
+        (0..stocks).map(edge).collect()
+    }
+
+    #[test]
+    fn followers_and_pairs_stand_where_they_should() {
+        let (yes, no) = (true, false);
+        assert_eq!(edges(Kind::LeadLag(None), 5), [no, yes, no, yes, no]);
+        assert_eq!(edges(Kind::LeadLag(Some(1)), 5), [no, yes, no, no, no]);
+        assert_eq!(edges(Kind::Pairs(None), 5), [yes, yes, yes, yes, no]);
+        assert_eq!(edges(Kind::Pairs(Some(1)), 5), [yes, yes, no, no, no]);
+        assert_eq!(edges(Kind::RandomWalk, 2), [no, no]);
+        for kind in [Kind::MeanReversion, Kind::Momentum, Kind::Regimes, Kind::Leaked] {
+            assert_eq!(edges(kind, 2), [yes, yes]);
+        }
+        assert_eq!(Law::of(Kind::Sample, 1, 0, 1), None);
+    }
+
+    /// Four times the length, twice the standard deviation, the same autocorrelation.
+    #[test]
+    fn volatility_goes_with_the_root_of_a_bars_length() {
+        let law = |minutes| Law::of(Kind::Momentum, 1, 0, minutes);
+        let (Some(Law::Own(short)), Some(Law::Own(long))) = (law(15), law(60)) else {
+            panic!("momentum echoes")
+        };
+        assert!((long.sigma / short.sigma - 2.0).abs() < 1e-12);
+        assert_eq!((long.phi, short.phi), (0.4, 0.4));
+    }
+}

@@ -1,0 +1,136 @@
+//! The values by formula where there is one, and what the grid leaves to be desired. That they are
+//! right for the program's own account is shown by the integration test `oracle`.
+
+use std::f64::consts::PI;
+
+use super::signal::{Regimes, Signal};
+use super::*;
+use crate::market::synthetic::law::Echo;
+use crate::market::synthetic::{Kind, SyntheticMarket};
+
+const FREE: Terms = Terms { fee_bps: 0.0, slippage_bps: 0.0, long_only: false };
+const USUAL: Terms = Terms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };
+const BPS: f64 = 1e-4;
+
+fn law(kind: Kind, stock: usize) -> Law {
+    Law::of(kind, 2, stock, 30).unwrap()
+}
+
+fn value(kind: Kind, terms: Terms) -> f64 {
+    Oracle::of(law(kind, 1), 1, terms).per_bar()
+}
+
+fn assert_near(found: f64, expected: f64, part: f64) {
+    assert!((found / expected - 1.0).abs() < part, "{found} is not {expected}");
+}
+
+/// Standard normal density, and distribution function by the midpoint rule.
+fn density(x: f64) -> f64 {
+    (-x * x / 2.0).exp() / (2.0 * PI).sqrt()
+}
+
+fn below(x: f64) -> f64 {
+    let steps = 20_000;
+    let width = x.abs() / f64::from(steps);
+    let sum: f64 = (0..steps).map(|i| density((f64::from(i) + 0.5) * width)).sum();
+    0.5 + x.signum() * sum * width
+}
+
+/// A mean that is new with every bar, m ~ N(0, s^2), at a cost of c per unit. Whoever is long stays
+/// so unless m < -c, when he turns at a cost of 2 c, and the other way round: a bar brings
+/// max(m, -m - 2 c) = |m + c| - c, whose expectation is that of a folded normal.
+#[test]
+fn what_is_told_anew_with_every_bar_has_a_formula() {
+    let told = |s: f64, c: f64| {
+        s * (2.0 / PI).sqrt() * (-c * c / (2.0 * s * s)).exp() + c * (2.0 * below(c / s) - 1.0) - c
+    };
+    for (bps, fee_bps) in [(0.0, 0.0), (2.0, 1.0), (20.0, 13.0)] {
+        let terms = Terms { fee_bps, slippage_bps: bps - fee_bps, long_only: false };
+        assert_near(value(Kind::LeadLag(None), terms), told(30.0 * BPS, bps * BPS), 2e-3);
+        assert_near(value(Kind::Leaked, terms), told(60.0 * BPS, bps * BPS), 2e-3);
+    }
+    // Without shorts: in if m > c, out if m < -c, E max(m - c, 0).
+    let (s, c) = (30.0 * BPS, 2.0 * BPS);
+    let long_only = s * density(c / s) - c * below(-c / s);
+    let terms = Terms { long_only: true, ..USUAL };
+    assert_near(value(Kind::LeadLag(None), terms), long_only, 2e-3);
+}
+
+/// Without costs the best is |m| on average: sqrt(2 / pi) of its standard deviation.
+#[test]
+fn without_costs_all_of_the_foretold_is_earned() {
+    let folded = |deviation: f64| deviation * (2.0 / PI).sqrt();
+    let echo = folded(0.4 * 65.0 * BPS / (1.0 - 0.16_f64).sqrt());
+    assert_near(value(Kind::Momentum, FREE), echo, 2e-3);
+    assert_near(value(Kind::MeanReversion, FREE), echo, 2e-3);
+    let spread = folded(0.125 * 106.0 * BPS / (1.0 - 0.5625_f64).sqrt());
+    assert_near(value(Kind::Pairs(None), FREE), spread, 2e-3);
+    // Knowing the regime would be worth the mean of the two echoes.
+    let known = (45.0 + 90.0) / 2.0 * folded(0.4 * BPS / (1.0 - 0.16_f64).sqrt());
+    let filtered = value(Kind::Regimes, FREE);
+    assert!((0.85 * known..known).contains(&filtered), "{filtered} of {known}");
+}
+
+#[test]
+fn costs_take_what_they_must_and_no_more() {
+    for kind in [Kind::Momentum, Kind::MeanReversion, Kind::Pairs(None), Kind::Regimes] {
+        let (free, usual) = (value(kind, FREE), value(kind, USUAL));
+        println!("{kind}: {:.3} bps per bar, {:.3} without costs", usual / BPS, free / BPS);
+        assert!(usual < free && usual > 8.0 * BPS, "{kind}: {usual} of {free}");
+        // Nobody turns more than once a bar.
+        assert!(free - usual < 4.0 * BPS);
+        let long_only = value(kind, Terms { long_only: true, ..USUAL });
+        assert_near(long_only, usual / 2.0, 0.02);
+    }
+    for kind in [Kind::LeadLag(None), Kind::Momentum, Kind::Pairs(None)] {
+        let dear = Terms { fee_bps: 900.0, slippage_bps: 0.0, long_only: false };
+        let oracle = Oracle::of(law(kind, 1), 1, dear);
+        let Solution { gain, within, .. } = oracle.solution;
+        assert!(gain.abs() < 0.03 * BPS && within < 0.03 * BPS, "{kind}: {gain} +- {within}");
+    }
+}
+
+#[test]
+fn a_finer_grid_changes_nothing_that_matters() {
+    for kind in [Kind::Momentum, Kind::MeanReversion, Kind::Pairs(None), Kind::LeadLag(None)] {
+        let of = |resolution| Oracle::with_resolution(law(kind, 1), 1, USUAL, resolution).per_bar();
+        assert_near(of(1.0), of(2.0), 5e-4);
+    }
+    let of =
+        |resolution| Oracle::with_resolution(law(Kind::Regimes, 0), 0, USUAL, resolution).per_bar();
+    let (coarse, usual, fine) = (of(0.5), of(1.0), of(1.5));
+    println!("regimes: {coarse:e} {usual:e} {fine:e}");
+    assert_near(usual, fine, 3e-3);
+}
+
+#[test]
+fn nothing_is_to_be_had_where_nothing_is_planted() {
+    for (kind, stock) in [(Kind::RandomWalk, 0), (Kind::LeadLag(None), 0), (Kind::RandomWalk, 1)] {
+        assert_eq!(Oracle::of(law(kind, stock), stock, USUAL).per_bar(), 0.0);
+    }
+    let sample = SyntheticMarket::parse("sample").unwrap();
+    assert!(sample.oracle(2, 0, 1, USUAL).is_none());
+}
+
+/// Bayes' rule written out: the chance of the first regime for the next bar.
+#[test]
+fn the_filter_is_bayes_rule() {
+    let echoes = [Echo { phi: 0.4, sigma: 0.0045 }, Echo { phi: -0.4, sigma: 0.009 }];
+    let regimes = Regimes { echoes, change: 0.01 };
+    let likelihood = |echo: &Echo, last: f64, new: f64| {
+        let center = (1.0 + echo.phi * last).ln() - echo.sigma * echo.sigma / 2.0;
+        density(((1.0 + new).ln() - center) / echo.sigma) / echo.sigma
+    };
+    let (mut chance, mut odds) = (0.5, 0.0);
+    let returns = [0.0, 0.004, 0.002, -0.011, 0.009, -0.001, 0.0, 0.0005, 0.03, -0.02];
+    for pair in returns.windows(2) {
+        let first = chance * likelihood(&echoes[0], pair[0], pair[1]);
+        let second = (1.0 - chance) * likelihood(&echoes[1], pair[0], pair[1]);
+        let posterior = first / (first + second);
+        chance = posterior * 0.99 + (1.0 - posterior) * 0.01;
+        odds = regimes.filter(odds, pair[0], pair[1]);
+        assert!((odds - (chance / (1.0 - chance)).ln()).abs() < 1e-9);
+    }
+    let mean = Signal::Regimes(regimes).mean([0.01, odds]);
+    assert!((mean - 0.01 * 0.4 * (2.0 * chance - 1.0)).abs() < 1e-12);
+}

@@ -1,0 +1,318 @@
+//! Bars of the planted markets, one after the other from 1990 on, so that every day is the same
+//! whichever period it is asked for in.
+
+use chrono::NaiveDate;
+use sha2::{Digest, Sha256};
+
+use super::SyntheticMarket;
+use super::law::{Echo, LEAK, LEAK_SHARES, Law, PARAMETERS as LAWS};
+use super::stream::Draws;
+use crate::market::bar::{Bar, BarSeries, Period, Symbol};
+use crate::market::calendar;
+
+/// Raised whenever equal parameters would give other bars.
+const VERSION: u32 = 1;
+const SESSION_MINUTES: f64 = 390.0;
+
+/// Everything that shapes the bars, the laws of their returns and the seed aside.
+#[derive(Debug)]
+struct Parameters {
+    /// The first session's date is the first one from here on.
+    origin: NaiveDate,
+    /// Every stock's price at the beginning of the first session from `epoch` on, before a pair's
+    /// spread is laid on it.
+    epoch: NaiveDate,
+    price: f64,
+    /// GARCH(1,1) of a session's variance in `random_walk`: weight of the last session's squared
+    /// return, and of its variance. Persistence 0.98, as estimated on daily returns of stocks.
+    garch_shock: f64,
+    garch_memory: f64,
+    /// Its U-shape: as in the sample market.
+    open_rise: f64,
+    open_fade: f64,
+    close_rise: f64,
+    close_fade: f64,
+    /// Usual volume of half an hour, shares, and the standard deviation of its logarithm.
+    shares: f64,
+    volume_noise: f64,
+}
+
+const PARAMETERS: Parameters = Parameters {
+    origin: NaiveDate::from_ymd_opt(1990, 1, 1).unwrap(),
+    epoch: NaiveDate::from_ymd_opt(2015, 1, 1).unwrap(),
+    price: 100.0,
+    garch_shock: 0.06,
+    garch_memory: 0.92,
+    open_rise: 1.6,
+    open_fade: 0.08,
+    close_rise: 0.7,
+    close_fade: 0.06,
+    shares: 1e6,
+    volume_noise: 0.4,
+};
+
+/// Version and parameters, shortened.
+pub fn parameter_digest() -> String {
+    let digest = Sha256::digest(format!("{PARAMETERS:?} {LAWS:?} {LEAK} {LEAK_SHARES}"));
+    let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("v{VERSION}-{hex}")
+}
+
+/// Prices are not rounded: the open is the close before, and a return is what its law made it, to
+/// the last bit.
+pub fn bars(
+    made: &SyntheticMarket,
+    market: &[Symbol],
+    symbol: &Symbol,
+    period: &Period,
+    bar_minutes: u32,
+) -> BarSeries {
+    let place = market.iter().position(|s| s == symbol);
+    let place = place.unwrap_or_else(|| panic!("{symbol} is not in the market"));
+    let law = made.law(market.len(), place, bar_minutes).expect("a planted market has its law");
+    let mut returns = Returns::new(law, made, market, place, bar_minutes);
+    let mut tape = Tape {
+        draws: Draws::new(made.seed, "planted bars", symbol.as_str()),
+        shares: PARAMETERS.shares * f64::from(bar_minutes) / 30.0,
+        bars: Vec::new(),
+        waiting: None,
+    };
+    let (mut level, mut level_at_epoch) = (0.0, None);
+    let bar_s = 60 * u64::from(bar_minutes);
+    for (date, session) in sessions(period) {
+        if date >= PARAMETERS.epoch && level_at_epoch.is_none() {
+            level_at_epoch = Some(level - returns.stationary_part());
+        }
+        let length_s = session.close_s.abs_diff(session.open_s);
+        let count = length_s.div_ceil(bar_s) as usize;
+        let wanted = period.contains(date);
+        returns.begin(date, count);
+        tape.draws.seek(date);
+        for i in 0..count {
+            let step = returns.step(i);
+            let open = level;
+            level += step.log_return;
+            let end_s = session.open_s.saturating_add_unsigned(bar_s * (i as u64 + 1));
+            tape.finish(&step);
+            if wanted {
+                tape.begin(end_s.min(session.close_s), open, level, &step);
+            }
+        }
+    }
+    let shift = PARAMETERS.price.ln() - level_at_epoch.unwrap_or(0.0);
+    let mut series = BarSeries::new(symbol.clone());
+    for Bar { end_s, open, high, low, close, volume } in tape.bars {
+        let [open, high, low, close] = [open, high, low, close].map(|log| (shift + log).exp());
+        series.push(Bar { end_s, open, high, low, close, volume });
+    }
+    series
+}
+
+/// Every session from the origin to the period's end or the epoch, and one more: the last bar may
+/// tell of the next.
+fn sessions(period: &Period) -> impl Iterator<Item = (NaiveDate, calendar::Session)> {
+    let last = period.end.max(PARAMETERS.epoch);
+    let mut over = false;
+    let always = Period { start: PARAMETERS.origin, end: NaiveDate::MAX };
+    calendar::sessions_in(&always)
+        .take_while(move |(date, _)| !std::mem::replace(&mut over, *date > last))
+}
+
+/// One bar's return and what goes with it.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    log_return: f64,
+    /// Standard deviation of the log return, given the past.
+    sigma: f64,
+    /// Volume over the usual one.
+    activity: f64,
+    /// The volume of the bar before told of this one: its logarithm over [`LEAK_SHARES`].
+    told_before: Option<f64>,
+}
+
+/// The bars written down so far, prices in logarithms. A bar's volume is known with the next step.
+struct Tape {
+    draws: Draws,
+    shares: f64,
+    bars: Vec<Bar>,
+    waiting: Option<Bar>,
+}
+
+impl Tape {
+    fn begin(&mut self, end_s: i64, open: f64, close: f64, step: &Step) {
+        let (high, low) = self.draws.bridge_extremes(open, close, step.sigma.powi(2));
+        let s = PARAMETERS.volume_noise;
+        let noise = (s * self.draws.normal() - s * s / 2.0).exp();
+        let volume = self.shares * step.activity * noise;
+        self.waiting = Some(Bar { end_s, open, high, low, close, volume });
+    }
+
+    fn finish(&mut self, next: &Step) {
+        if let Some(mut bar) = self.waiting.take() {
+            if let Some(told) = next.told_before {
+                bar.volume = LEAK_SHARES * told.exp();
+            }
+            bar.volume = bar.volume.round().max(1.0);
+            self.bars.push(bar);
+        }
+    }
+}
+
+/// A stock's returns, bar after bar, as its law has them.
+struct Returns {
+    law: Law,
+    own: Draws,
+    /// The leader's shocks, the pair's spread, or the changes of regime.
+    other: Draws,
+    /// The return that echoes, the leader's last, or the spread.
+    memory: f64,
+    regime: usize,
+    garch: Garch,
+}
+
+impl Returns {
+    fn new(
+        law: Law,
+        made: &SyntheticMarket,
+        market: &[Symbol],
+        place: usize,
+        bar_minutes: u32,
+    ) -> Returns {
+        let draws = |what: &str, stock: usize| {
+            let purpose = format!("{} {what}", made.kind.name());
+            Draws::new(made.seed, &purpose, market[stock].as_str())
+        };
+        let (own, other) = match law {
+            Law::Follower { leader, .. } => (draws("shocks", place), draws("shocks", leader)),
+            Law::Spread { partner, .. } => {
+                (draws("shared walk", place.min(partner)), draws("spread", place.min(partner)))
+            }
+            _ => (draws("shocks", place), draws("regimes", place)),
+        };
+        let usual = match law {
+            Law::Garch { sigma } => sigma * sigma * SESSION_MINUTES / f64::from(bar_minutes),
+            _ => 0.0,
+        };
+        Returns { law, own, other, memory: 0.0, regime: 0, garch: Garch::new(usual) }
+    }
+
+    /// A session of `count` bars.
+    fn begin(&mut self, date: NaiveDate, count: usize) {
+        self.own.seek(date);
+        self.other.seek(date);
+        if matches!(self.law, Law::Garch { .. }) {
+            self.garch.begin(count);
+        }
+    }
+
+    /// What of the log level does not wander off.
+    fn stationary_part(&self) -> f64 {
+        match self.law {
+            Law::Spread { side, .. } => side * self.memory / 2.0,
+            _ => 0.0,
+        }
+    }
+
+    /// The session's bar `i`.
+    fn step(&mut self, i: usize) -> Step {
+        let quiet =
+            |log_return, sigma| Step { log_return, sigma, activity: 1.0, told_before: None };
+        match self.law {
+            Law::Noise { sigma } => quiet(log_return(0.0, sigma, self.own.normal()), sigma),
+            Law::Leaked { sigma } => {
+                let log_return = log_return(0.0, sigma, self.own.normal());
+                Step { told_before: Some(LEAK * log_return / sigma), ..quiet(log_return, sigma) }
+            }
+            Law::Own(echo) => self.echo(echo),
+            Law::Regimes { echoes, change } => {
+                if self.other.uniform() <= change {
+                    self.regime = 1 - self.regime;
+                }
+                self.echo(echoes[self.regime])
+            }
+            Law::Follower { gain, lead, sigma, .. } => {
+                let followed = log_return(gain * self.memory, sigma, self.own.normal());
+                self.memory = log_return(0.0, lead, self.other.normal()).exp_m1();
+                quiet(followed, sigma)
+            }
+            Law::Spread { side, walk, memory, shock, .. } => {
+                let before = self.memory;
+                self.memory = memory * before + shock * self.other.normal();
+                let variance = walk * walk + shock * shock / 4.0;
+                let shared = walk * self.own.normal() - variance / 2.0;
+                quiet(shared + side * (self.memory - before) / 2.0, variance.sqrt())
+            }
+            Law::Garch { sigma } => {
+                let variance = self.garch.share(i) * self.own.t6_variance();
+                let log_return = log_return(0.0, variance.sqrt(), self.own.normal());
+                self.garch.session_return += log_return;
+                let activity = variance.sqrt() / sigma;
+                Step { activity, ..quiet(log_return, variance.sqrt()) }
+            }
+        }
+    }
+
+    fn echo(&mut self, Echo { phi, sigma }: Echo) -> Step {
+        let log_return = log_return(phi * self.memory, sigma, self.own.normal());
+        self.memory = log_return.exp_m1();
+        Step { log_return, sigma, activity: 1.0, told_before: None }
+    }
+}
+
+/// Of a simple return with mean `mean`; `normal` is its shock in standard deviations.
+fn log_return(mean: f64, sigma: f64, normal: f64) -> f64 {
+    mean.ln_1p() + sigma * normal - sigma * sigma / 2.0
+}
+
+/// The variance of sessions, Bollerslev (1986), eq. 1 with p = q = 1, and of their bars. A short
+/// session moves as much as a whole one.
+struct Garch {
+    /// Of a session, in the long run.
+    usual: f64,
+    /// Of the present session; None before the first.
+    variance: Option<f64>,
+    session_return: f64,
+    /// Parts of the session's variance, which add up to 1.
+    shape: Vec<f64>,
+}
+
+impl Garch {
+    fn new(usual: f64) -> Garch {
+        Garch { usual, variance: None, session_return: 0.0, shape: Vec::new() }
+    }
+
+    /// A session of `count` bars.
+    fn begin(&mut self, count: usize) {
+        let p = &PARAMETERS;
+        if self.shape.len() != count {
+            self.shape = u_shape(count);
+        }
+        self.variance = Some(self.variance.map_or(self.usual, |before| {
+            (1.0 - p.garch_shock - p.garch_memory) * self.usual
+                + p.garch_shock * self.session_return.powi(2)
+                + p.garch_memory * before
+        }));
+        self.session_return = 0.0;
+    }
+
+    fn share(&self, i: usize) -> f64 {
+        self.variance.unwrap_or(self.usual) * self.shape[i]
+    }
+}
+
+/// Volatility is high at the open, low at midday and rises to the close. Wood, McInish & Ord
+/// (1985).
+fn u_shape(count: usize) -> Vec<f64> {
+    let p = &PARAMETERS;
+    let variance = |i: usize| {
+        let x = (i as f64 + 0.5) / count as f64;
+        let open = p.open_rise * (-x / p.open_fade).exp();
+        let close = p.close_rise * (-(1.0 - x) / p.close_fade).exp();
+        (1.0 + open + close).powi(2)
+    };
+    let total: f64 = (0..count).map(variance).sum();
+    (0..count).map(|i| variance(i) / total).collect()
+}
+
+#[cfg(test)]
+mod tests;
