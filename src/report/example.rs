@@ -81,6 +81,7 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<
         drawdown: Vec::new(),
         position: Vec::new(),
         price: Vec::new(),
+        open: Vec::new(),
     };
     let mut benchmark = Vec::new();
     let mut price = vec![100.0; n];
@@ -114,6 +115,7 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<
         course.drawdown.push(equity / peak - 1.0);
         course.position.extend(&position);
         course.price.extend(&price);
+        course.open.extend(&price);
         benchmark.push(CASH * price.iter().sum::<f64>() / (100.0 * n as f64));
     }
     (course, benchmark)
