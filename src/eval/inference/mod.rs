@@ -9,11 +9,10 @@
 //! Both hurdles rise with the trials that were made. A portfolio without one of the two has
 //! "evidence" in at most 5 % of cases, since it would have to pass the test of what it lacks: the
 //! intersection-union test of Berger (1982), Technometrics 24(4), theorem 1. The first alone would
-//! take a rising market for skill, the second alone a profit before costs, or positions that lean
-//! against what the market did.
+//! take a rising market for skill, the second alone a loss that is smaller than it might have been.
 //!
 //! **Worse than doing nothing**: the probability that its true Sharpe ratio is above 0 is at most
-//! 5 %. All else is **no evidence**.
+//! 2.5 %, one tail of the interval. All else is **no evidence**.
 
 mod bootstrap;
 mod sharpe;
@@ -29,11 +28,12 @@ pub use timing::TimingTest;
 
 /// Nothing is said about fewer days.
 pub const MIN_DAYS: usize = 20;
-/// How often "evidence" is said where there is no edge, at most; "worse" likewise.
+/// How often "evidence" is said where there is no edge, at most.
 pub const ERROR_RATE: f64 = 0.05;
 /// Of the intervals, two-sided.
 pub const CONFIDENCE: f64 = 0.95;
 
+const TAIL: f64 = (1.0 - CONFIDENCE) / 2.0;
 const RESAMPLES: usize = 4_999;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,7 +214,7 @@ impl Inference {
         };
         let verdict = if p_value.is_some_and(|p| p <= ERROR_RATE) {
             Verdict::Evidence
-        } else if probabilistic_sharpe.is_some_and(|probability| probability <= ERROR_RATE) {
+        } else if probabilistic_sharpe.is_some_and(|probability| probability <= TAIL) {
             Verdict::Worse
         } else {
             Verdict::NoEvidence
@@ -239,8 +239,7 @@ impl Estimate {
         let enough = value.is_some() && returns.len() >= MIN_DAYS;
         let block_days = bootstrap::block_length(returns).filter(|_| enough);
         let interval = block_days.and_then(|block| {
-            let tail = (1.0 - CONFIDENCE) / 2.0;
-            bootstrap::interval(returns, annual_sharpe, block, tail, RESAMPLES, rng)
+            bootstrap::interval(returns, annual_sharpe, block, TAIL, RESAMPLES, rng)
         });
         let (low, high) = interval.unzip();
         Estimate { value, low, high, block_days }

@@ -1,9 +1,11 @@
 //! Did the positions stand at the right times? The same positions on other days are the answer.
 //!
-//! A day's **timing gain** is what the positions earned beyond what each stock's average exposure,
-//! held throughout, would have earned. A market's drift is in both and cancels. It is charged with
-//! the costs that were paid. Placebos hold the same positions a number of days later or earlier
-//! (the days bent to a ring), and pay nothing, so that an edge which its costs eat is none.
+//! A day's **timing gain** is what the positions earned beyond what each stock's average exposure
+//! up to then would have earned. A market's drift is in both and cancels. (The average over the
+//! whole evaluation would not do: positions that lean against past moves lower it after a rise, so
+//! that they would seem to have been high before.) It is charged with the costs that were paid.
+//! Placebos hold the same positions a number of days later or earlier (the days bent to a ring),
+//! and pay nothing, so that an edge which its costs eat is none.
 //!
 //! Whole days are shifted, all stocks together: the time of day, the course within a day, the
 //! dependence between stocks and the persistence of positions stay what they were. Positions that
@@ -43,8 +45,8 @@ pub struct TimingTest {
 pub(super) struct Days {
     /// Cells of one day: times of day x stocks.
     width: usize,
-    /// Position over equity less the stock's mean, `[day, time of day, stock]`; where there was no
-    /// bar, as before.
+    /// Position over equity less the stock's mean up to then, `[day, time of day, stock]`; where
+    /// there was no bar, as before.
     exposure: Vec<f64>,
     /// From this bar's open to the next bar's, the last to its close, `[day, time of day, stock]`;
     /// 0 where there was no bar.
@@ -90,7 +92,7 @@ impl Days {
         let mut held = vec![0.0; stocks];
         let mut date: Option<NaiveDate> = None;
         let mut next_slot = slots.len();
-        for t in bars.clone() {
+        for t in bars {
             let today = new_york_date(course.end_s[t]);
             if date != Some(today) {
                 days.carry(&held, slots.len() - next_slot);
@@ -103,9 +105,9 @@ impl Days {
             next_slot = slot + 1;
             for stock in 0..stocks {
                 let (exposure, change) = exposure_and_change(course, t, stock);
-                held[stock] = exposure;
                 sums[stock] += exposure;
-                days.exposure.push(exposure);
+                held[stock] = exposure - sums[stock] / t as f64;
+                days.exposure.push(held[stock]);
                 days.change.push(change);
             }
             if let Some(cost) = days.cost.last_mut() {
@@ -113,10 +115,6 @@ impl Days {
             }
         }
         days.carry(&held, slots.len() - next_slot);
-        let means: Vec<f64> = sums.iter().map(|sum| sum / bars.len().max(1) as f64).collect();
-        for row in days.exposure.chunks_exact_mut(stocks.max(1)) {
-            row.iter_mut().zip(&means).for_each(|(exposure, mean)| *exposure -= mean);
-        }
         days
     }
 

@@ -41,8 +41,8 @@ fn a_bar_earns_from_its_open_to_the_next_and_costs_are_what_is_missing() {
     account.bar(ends[3], [&[12.0], &[13.0]], &[0.0], [10.0, 0.0]);
     account.bar(ends[4], [&[13.0], &[13.0]], &[0.0], [0.0, 0.0]);
     let days = Days::of(&account.course());
-    // Exposures 0, 0.5, 0, 0 less their mean.
-    let expected = [-0.125, 0.375, -0.125, -0.125];
+    // Exposures 0, 0.5, 0, 0 less their mean so far.
+    let expected = [0.0, 0.25, -0.5 / 3.0, -0.125];
     days.exposure.iter().zip(expected).for_each(|(found, expected)| near(*found, expected));
     let changes = [0.0, 0.2, 13.0 / 12.0 - 1.0, 0.0];
     days.change.iter().zip(changes).for_each(|(found, expected)| near(*found, expected));
@@ -63,8 +63,7 @@ fn a_missing_bar_keeps_the_position_and_moves_nothing() {
         account.bar(end_s, [&[10.0], &[10.0]], &[shares], [0.0, 0.0]);
     }
     let days = Days::of(&account.course());
-    let mean = 1.6 / 7.0;
-    let expected = [0.2, 0.0, 0.4, 0.4, 0.6, 0.6, 0.0, 0.2, 0.2].map(|exposure| exposure - mean);
+    let expected = [0.0, -0.1, 0.2, 0.2, 0.3, 0.3, -0.24, 0.2 - 1.4 / 6.0, 0.2 - 1.6 / 7.0];
     assert_eq!(days.exposure.len(), 9);
     days.exposure.iter().zip(expected).for_each(|(found, expected)| near(*found, expected));
 }
