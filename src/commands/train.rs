@@ -15,16 +15,18 @@ use crate::dist::comm::agree;
 use crate::dist::worker::{Lanes, Worker};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::dist::ranks::to_stock_order;
+use crate::eval::inference::{Inference, Trial, Trials};
 use crate::report::folder::ResultsFolder;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
-use crate::report::summary::{RunSummary, Summary};
+use crate::report::summary::{RunSummary, Summary, trials_before};
 use crate::report::tensorboard::EventWriter;
 use crate::report::html::Report;
 use crate::report::{Progress, portfolio_csv, table};
 use crate::interface::ActionSet;
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
+use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, evaluate};
 use crate::train::lockstep::{Ending, Interval, Trainer};
@@ -247,6 +249,8 @@ struct Results {
     metrics: MetricsLog,
     events: EventWriter,
     lines: Vec<MetricsLine>,
+    /// Every evaluation so far.
+    trials: Vec<Trial>,
     written: Vec<PathBuf>,
     /// The first file that could not be written: training goes on, and the end says so.
     failed: Option<anyhow::Error>,
@@ -260,7 +264,8 @@ impl Results {
         let written = vec![folder.write_whole("config.toml", text.as_bytes())?];
         let metrics = MetricsLog::create(&folder)?;
         let events = EventWriter::create(&folder)?;
-        Ok(Some(Results { folder, metrics, events, lines: Vec::new(), written, failed: None }))
+        let (lines, trials) = (Vec::new(), Vec::new());
+        Ok(Some(Results { folder, metrics, events, lines, trials, written, failed: None }))
     }
 
     fn interval(&mut self, line: MetricsLine) {
@@ -288,6 +293,7 @@ impl Results {
         let benchmark = &evaluated.benchmark.equity;
         let path = portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
         self.written.push(path);
+        self.trials.push(Trial::of(Some(episode), &evaluated.course));
         let metrics = &evaluated.metrics;
         self.events.scalar("eval/return", env_steps, metrics.portfolio_return)?;
         self.events.scalar("eval/max_drawdown", env_steps, metrics.max_drawdown)?;
@@ -314,20 +320,23 @@ impl Results {
             correlation: model.fit.relations.correlation.clone(),
         };
         let relationships_path = relationships.write(folder)?;
+        let inference = latest.map(|evaluated| self.inference(config, evaluated));
         let summary = Summary {
             run: finished.run.clone(),
             eval: latest.map(|evaluated| evaluated.metrics.clone()),
             benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
+            inference,
         };
         let summary_path = summary.write(folder)?;
         self.written.extend([model_path, policy_path, check, relationships_path, summary_path]);
         self.written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
-        if let Some(evaluated) = latest {
+        if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
             let report = Report {
                 config,
                 run: &summary.run,
                 eval: &evaluated.metrics,
                 benchmark: &evaluated.benchmark_metrics,
+                inference,
                 course: &evaluated.course,
                 benchmark_equity: &evaluated.benchmark.equity,
                 lines: &self.lines,
@@ -336,12 +345,19 @@ impl Results {
             };
             self.written.push(report.write(folder)?);
             let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            print!("{}", table::closing(ours, theirs, &self.written));
+            print!("{}", table::closing(ours, theirs, inference, &self.written));
         }
         match self.failed.take() {
             Some(error) => Err(anyhow!("{error:#}; the other results are whole")),
             None => Ok(()),
         }
+    }
+
+    /// Whether the last evaluation is more than luck, given all that were made.
+    fn inference(&self, config: &RunConfig, last: &Evaluated) -> Inference {
+        let trials = Trials { own: self.trials.clone(), earlier: trials_before(&config.output) };
+        let mut rng = stream(config.seed, Purpose::Inference, 0);
+        Inference::of(&last.course, &last.benchmark, &trials, &mut rng)
     }
 }
 

@@ -102,7 +102,8 @@ enum Policy {
     LongAverage(i64),
     /// A random side each day, in the market only after a day of large moves.
     Restless,
-    /// Doubles its stake with every 2 % that it lost since it last gained as much.
+    /// Doubles its stake after a day that lost 2 %, up to all, and is modest after one that gained
+    /// as much.
     Martingale,
     Signal,
 }
@@ -143,13 +144,12 @@ impl Policy {
                 Policy::Martingale => {
                     let stake = weight.abs() * STOCKS as f64;
                     let moved = close(t) / close(t.saturating_sub(BARS)) - 1.0;
-                    let stake = match moved {
+                    match moved {
                         _ if t % BARS != 0 => stake,
                         moved if moved > 0.02 || stake == 0.0 => 0.25,
                         moved if moved < -0.02 => (2.0 * stake).min(1.0),
                         _ => stake,
-                    };
-                    stake
+                    }
                 }
                 Policy::Signal => prices.signal[t][stock],
             };
@@ -178,7 +178,7 @@ impl Policy {
 
 fn markets() -> usize {
     let named = std::env::var("CALIBRATION_MARKETS").ok();
-    named.map_or(200, |text| text.parse().expect("CALIBRATION_MARKETS is a number"))
+    named.map_or(150, |text| text.parse().expect("CALIBRATION_MARKETS is a number"))
 }
 
 /// What `work` finds in each of so many markets, each with its own random stream.
@@ -195,9 +195,9 @@ fn over_markets<T: Send>(
     (0..count).into_par_iter().map(one).collect()
 }
 
+/// As the only trial.
 fn judge(course: &Course, rng: &mut ChaCha8Rng) -> Inference {
-    let trials = Trials { own: vec![Trial::of(None, course)], earlier: Vec::new() };
-    Inference::without_intervals(course, &trials, rng)
+    Inference::without_intervals(course, &Trials::default(), rng)
 }
 
 fn share<T>(all: &[T], holds: impl Fn(&T) -> bool) -> f64 {
@@ -227,7 +227,7 @@ fn without_an_edge_evidence_is_rare() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
     println!("without an edge and without costs, {count} markets each: share of ...");
     let mut wrong = Vec::new();
-    for drift in [-0.15, 0.0, 0.15, 0.3] {
+    for drift in [0.0, 0.15, 0.3] {
         let found = over_markets(count, Market { drift, edge: 0.0 }, |prices, rng| {
             policies.map(|policy| judge(&policy.trade(prices, &ends, 0.0, rng), rng))
         });
@@ -253,7 +253,7 @@ fn without_an_edge_evidence_is_rare() {
 #[test]
 fn the_best_of_many_tries_is_still_luck() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
-    for (tries, drift) in [(20, 0.0), (20, 0.15), (5, 0.15)] {
+    for (tries, drift) in [(20, 0.0), (5, 0.15)] {
         let found = over_markets(count, Market { drift, edge: 0.0 }, |prices, rng| {
             let try_one = |_| Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
             let courses: Vec<Course> = (0..tries).map(try_one).collect();
@@ -276,22 +276,21 @@ fn the_best_of_many_tries_is_still_luck() {
 #[test]
 fn planted_edges_are_found() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
-    for (edge, at_least) in [(1.0, 0.0), (2.0, 0.0), (3.0, 0.0), (4.0, 0.9), (6.0, 0.99)] {
-        for drift in [0.0, 0.15] {
-            let found = over_markets(count, Market { drift, edge }, |prices, rng| {
-                judge(&Policy::Signal.trade(prices, &ends, 0.0, rng), rng)
-            });
-            let evidence = share(&found, |one| one.verdict == Verdict::Evidence);
-            let sharpes = found.iter().filter_map(|one| one.trials.own[0].sharpe);
-            let sharpe = sharpes.sum::<f64>() / count as f64;
-            println!("edge {edge}, drift {drift}: Sharpe {sharpe:.2}, evidence {evidence:.4}");
-            assert!((sharpe - edge).abs() < 0.4, "the planted size is as stated: {sharpe}");
-            assert!(evidence >= at_least, "{edge}: {evidence}");
-        }
+    for (edge, at_least) in [(1.0, 0.0), (2.0, 0.4), (3.0, 0.75), (4.0, 0.9), (6.0, 0.99)] {
+        let found = over_markets(count, Market { drift: 0.15, edge }, |prices, rng| {
+            let course = Policy::Signal.trade(prices, &ends, 0.0, rng);
+            (judge(&course, rng), annual_sharpe(&course.daily_returns()))
+        });
+        let evidence = share(&found, |(one, _)| one.verdict == Verdict::Evidence);
+        let sharpe = found.iter().filter_map(|(_, sharpe)| *sharpe).sum::<f64>() / count as f64;
+        println!("edge {edge}: Sharpe {sharpe:.2}, evidence {evidence:.4}");
+        assert!((sharpe - edge).abs() < 0.5, "the planted size is as stated: {sharpe}");
+        assert!(evidence >= at_least, "{edge}: {evidence}");
     }
 }
 
-/// An edge of 4 that costs of 6 % of equity a year and stock... eat.
+/// About 88 changes of side a year and stock, each of the whole equity of that stock twice: 40 basis
+/// points of it are 70 % of equity, and the edge earns 54 %.
 #[test]
 fn an_edge_that_its_costs_eat_is_none() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
