@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::eval::inference::{CONFIDENCE, ERROR_RATE, Estimate, Inference, MIN_DAYS, Verdict};
+use crate::eval::inference::{CONFIDENCE, Estimate, Inference, MIN_DAYS, THRESHOLD, Verdict};
 
 use super::format::{count, percent, ratio};
 
@@ -16,7 +16,7 @@ pub(super) fn lines(inference: &Inference) -> String {
         inference.verdict.words(),
         match inference.p_value {
             Some(p) => format!(
-                " (p = {p:.3}, evidence needs {ERROR_RATE}; {})",
+                " (p = {p:.3}, evidence needs {THRESHOLD}; {})",
                 trials(inference.trials.count)
             ),
             None => String::new(),
@@ -35,7 +35,7 @@ pub(super) fn reason(inference: &Inference) -> String {
              that stood so well of {}; both at {} or less would be evidence ({} counted).",
             percent(1.0 - deflated),
             percent(timing.p_value),
-            percent(ERROR_RATE),
+            percent(THRESHOLD),
             trials(inference.trials.count),
         ),
         (Some(_), None) => "Its positions did not change, so that it can have no timing.".into(),
@@ -80,20 +80,14 @@ pub(super) fn section(inference: &Inference) -> String {
             percents(inference.deflated_sharpe),
             format!("above {hurdle}, which luck gives to the best of the trials"),
         ),
-        (
-            "Timing by luck".into(),
-            percents(timing.map(|timing| timing.p_value)),
-            timing_meaning,
-        ),
+        ("Timing by luck".into(), percents(timing.map(|timing| timing.p_value)), timing_meaning),
         (
             "Trials".into(),
             count(inference.trials.count as u64),
             format!("evaluations, {} of them of earlier runs", inference.trials.earlier),
         ),
     ];
-    let mut text = String::from(
-        "<h2>Skill or luck</h2>\n<div class=\"wide\"><table>\n<tbody>\n",
-    );
+    let mut text = String::from("<h2>Skill or luck</h2>\n<div class=\"wide\"><table>\n<tbody>\n");
     for (name, value, meaning) in rows {
         let value = value.replace('-', "−");
         // Writing to a String does not fail.
@@ -152,7 +146,7 @@ mod tests {
     fn lines_say_what_was_found_and_what_would_be_evidence() {
         let expected = "\
 Sharpe ratio with 95% interval: agent 1.26 [-0.70, 3.10], over buy-and-hold -0.20 [undefined]
-verdict: no evidence of an edge (p = 0.310, evidence needs 0.05; 1 trial)
+verdict: no evidence of an edge (p = 0.310, evidence needs 0.04; 1 trial)
 ";
         assert_eq!(lines(&inference()), expected);
         let idle = Inference { p_value: None, sharpe: Estimate::default(), ..inference() };

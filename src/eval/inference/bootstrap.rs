@@ -113,8 +113,14 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let sharpe = |sample: &[f64]| Moments::of(sample).map(|m| m.sharpe());
         for case in golden::read().series {
-            let found =
-                interval(&case.returns, sharpe, case.block_length.max(1.0), 0.025, 20_000, &mut rng);
+            let found = interval(
+                &case.returns,
+                sharpe,
+                case.block_length.max(1.0),
+                0.025,
+                20_000,
+                &mut rng,
+            );
             let (low, high) = found.unwrap();
             let tolerance = 0.03 * (case.high - case.low);
             assert!((low - case.low).abs() < tolerance, "{}: {low}, {}", case.name, case.low);

@@ -49,8 +49,7 @@ impl Moments {
 pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
     let moments = Moments::of(returns)?;
     let sharpe = moments.sharpe();
-    let spread =
-        1.0 - moments.skewness * sharpe + (moments.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
+    let spread = 1.0 - moments.skewness * sharpe + (moments.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
     let z = (sharpe - hurdle) * (moments.count as f64 - 1.0).sqrt() / spread.sqrt();
     z.is_finite().then(|| normal_cdf(z))
 }
@@ -65,8 +64,8 @@ pub fn luckiest(trials: usize, variance: f64) -> f64 {
     }
     let n = trials as f64;
     let upper = |tail: f64| -normal_quantile(tail);
-    let expected = (1.0 - EULER_GAMMA) * upper(1.0 / n)
-        + EULER_GAMMA * upper(1.0 / (n * std::f64::consts::E));
+    let expected =
+        (1.0 - EULER_GAMMA) * upper(1.0 / n) + EULER_GAMMA * upper(1.0 / (n * std::f64::consts::E));
     variance.sqrt() * expected
 }
 

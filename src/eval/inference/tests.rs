@@ -37,7 +37,7 @@ fn skill_luck_and_costs_are_told_apart() {
     let skilled = skilled(0.0);
     let found = judge(&skilled, &alone(&skilled));
     assert_eq!(found.verdict, Verdict::Evidence, "{found:?}");
-    assert!(found.p_value.unwrap() <= ERROR_RATE && found.days == 80);
+    assert!(found.p_value.unwrap() <= THRESHOLD && found.days == 80);
     assert_eq!(found.trials.count, 1);
     assert_eq!(found.deflated_sharpe, found.probabilistic_sharpe);
     for estimate in [&found.sharpe, &found.excess_sharpe] {
@@ -127,7 +127,8 @@ fn a_year_of_minutes_takes_less_than_two_seconds() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let cells = 252 * 390 * 5;
     let change: Vec<f64> = (0..cells).map(|_| rng.random_range(-0.001..0.001)).collect();
-    let exposure: Vec<f64> = (0..cells).map(|_| 0.2 * f64::from(rng.random_range(-1..=1))).collect();
+    let exposure: Vec<f64> =
+        (0..cells).map(|_| 0.2 * f64::from(rng.random_range(-1..=1))).collect();
     let course = course_of(390, &exposure, &change, &[0.0; 252]);
     // Other programs may hold the processor: one of a few tries must be quick.
     let is_quick = |_| {
