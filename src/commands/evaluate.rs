@@ -6,13 +6,16 @@ use super::{Setting, device, say};
 use crate::cli::{EvaluateArgs, Surroundings};
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
+use crate::eval::inference::{Inference, Trial, Trials};
 use crate::features::pipeline::feature_names;
 use crate::interface::ActionSet;
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
+use crate::report::summary::{trials_before, trials_of};
 use crate::report::{Progress, portfolio_csv, table};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
 use crate::rl::network::NetworkShape;
+use crate::rl::rng::{Purpose, stream};
 use crate::train::evaluation::{Policy, evaluate as run_evaluation};
 use crate::train::model::Model;
 
@@ -53,16 +56,23 @@ pub fn evaluate(
     let benchmark = &evaluated.benchmark.equity;
     let csv = portfolio_csv::csv(&evaluated.course, benchmark);
     let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
+    // The model was chosen by what its run saw; an evaluation that only repeats that is no new one.
+    let own = vec![Trial::of(None, &evaluated.course)];
+    let seen = [trials_of(&args.model), trials_before(&args.model), trials_before(&config.output)];
+    let trials = Trials { own, earlier: seen.concat() };
+    let mut rng = stream(config.seed, Purpose::Inference, 0);
+    let inference = Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng);
     let summary = serde_json::json!({
         "model": args.model,
         "period": { "start": config.eval_start, "end": config.eval_end },
         "eval": evaluated.metrics,
         "benchmark": evaluated.benchmark_metrics,
+        "inference": inference,
     });
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    say(&table::closing(ours, theirs, &[portfolio, summary]));
+    say(&table::closing(ours, theirs, &inference, &[portfolio, summary]));
     Ok(())
 }
 

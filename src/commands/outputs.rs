@@ -9,16 +9,18 @@ use tch::Device;
 
 use super::say;
 use crate::config::RunConfig;
+use crate::eval::inference::{Inference, Trial, Trials};
 use crate::interface::ActionSet;
 use crate::report::folder::ResultsFolder;
 use crate::report::html::Report;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
-use crate::report::summary::{RunSummary, Summary};
+use crate::report::summary::{RunSummary, Summary, trials_before};
 use crate::report::tensorboard::EventWriter;
 use crate::report::{portfolio_csv, table};
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
+use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::Evaluated;
 use crate::train::lockstep::Interval;
@@ -100,6 +102,7 @@ pub struct OutputsState {
     events_bytes: u64,
     /// Names of the evaluations' files.
     evaluations: Vec<String>,
+    trials: Vec<Trial>,
     clock: ClockState,
 }
 
@@ -109,6 +112,8 @@ pub struct Outputs {
     events: EventWriter,
     lines: Vec<MetricsLine>,
     evaluations: Vec<String>,
+    /// Every evaluation so far.
+    trials: Vec<Trial>,
     clock: Clock,
     /// The first file that could not be written: training goes on, and the end says so.
     failed: Option<anyhow::Error>,
@@ -125,6 +130,7 @@ impl Outputs {
             folder,
             lines: Vec::new(),
             evaluations: Vec::new(),
+            trials: Vec::new(),
             clock: Clock::start(ClockState::default()),
             failed: None,
         })
@@ -141,6 +147,7 @@ impl Outputs {
             folder,
             lines,
             evaluations: state.evaluations,
+            trials: state.trials,
             clock: Clock::start(state.clock),
             failed: None,
         })
@@ -152,6 +159,7 @@ impl Outputs {
             events_name: self.events.name(),
             events_bytes: self.events.bytes()?,
             evaluations: self.evaluations.clone(),
+            trials: self.trials.clone(),
             clock: self.clock.state(),
         })
     }
@@ -210,9 +218,8 @@ impl Outputs {
         let benchmark = &evaluated.benchmark.equity;
         let name = portfolio_csv::name(episode);
         portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
-        if !self.evaluations.contains(&name) {
-            self.evaluations.push(name);
-        }
+        self.evaluations.push(name);
+        self.trials.push(Trial::of(Some(episode), &evaluated.course));
         let metrics = &evaluated.metrics;
         self.events.scalar("eval/return", env_steps, metrics.portfolio_return)?;
         self.events.scalar("eval/max_drawdown", env_steps, metrics.max_drawdown)?;
@@ -243,18 +250,20 @@ impl Outputs {
             run: finished.run.clone(),
             eval: latest.map(|evaluated| evaluated.metrics.clone()),
             benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
+            inference: latest.map(|evaluated| self.inference(config, evaluated)),
         };
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
         written.extend(self.evaluations.iter().map(|name| folder.path(name)));
         written.extend([model_path, policy_path, check, relationships_path, summary_path]);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
-        if let Some(evaluated) = latest {
+        if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
             let report = Report {
                 config,
                 run: &summary.run,
                 eval: &evaluated.metrics,
                 benchmark: &evaluated.benchmark_metrics,
+                inference,
                 course: &evaluated.course,
                 benchmark_equity: &evaluated.benchmark.equity,
                 lines: &self.lines,
@@ -263,7 +272,7 @@ impl Outputs {
             };
             written.push(report.write(folder)?);
             let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            say(&table::closing(ours, theirs, &written));
+            say(&table::closing(ours, theirs, inference, &written));
             summary.run.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
         } else {
             let place = config.output.display();
@@ -273,6 +282,13 @@ impl Outputs {
             Some(error) => Err(anyhow!("{error:#}; the other results are whole")),
             None => Ok(()),
         }
+    }
+
+    /// Whether the last evaluation is more than luck, given all that were made.
+    fn inference(&self, config: &RunConfig, last: &Evaluated) -> Inference {
+        let trials = Trials { own: self.trials.clone(), earlier: trials_before(&config.output) };
+        let mut rng = stream(config.seed, Purpose::Inference, 0);
+        Inference::of(&last.course, &last.benchmark, &trials, &mut rng)
     }
 }
 

@@ -44,6 +44,7 @@ impl Backtest {
                 drawdown: Vec::new(),
                 position: Vec::new(),
                 price: Vec::new(),
+                open: Vec::new(),
             },
         };
         backtest.mark(view);
@@ -131,7 +132,9 @@ impl Backtest {
         for (stock, &close) in self.closes.iter().enumerate() {
             course.position.push(self.portfolio.shares(stock));
             // A stock that has not had its first bar yet has no price, and is not held.
-            course.price.push(if close.is_nan() { 0.0 } else { close });
+            let or_none = |price: f64| if price.is_nan() { 0.0 } else { price };
+            course.price.push(or_none(close));
+            course.open.push(or_none(view.bar(stock).open));
         }
     }
 }

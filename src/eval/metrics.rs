@@ -28,6 +28,8 @@ pub struct Course {
     pub position: Vec<f64>,
     /// Price they are marked at (this bar's close), `[time, stock]`.
     pub price: Vec<f64>,
+    /// Price at this bar's open, before slippage, `[time, stock]`.
+    pub open: Vec<f64>,
 }
 
 /// What is said of a course. An undefined value is None (null in JSON), never 0 or infinity.
@@ -70,7 +72,7 @@ pub struct DailyMetrics {
     pub volatility: Option<f64>,
 }
 
-const DAYS_PER_YEAR: f64 = 252.0;
+pub const DAYS_PER_YEAR: f64 = 252.0;
 
 /// Of simple daily returns, as empyrical has them, annualised with 252 days and risk-free rate 0.
 /// With fewer than two days everything but `max_drawdown` is None (empyrical gives a Calmar ratio
@@ -177,6 +179,7 @@ impl Course {
         assert_eq!(self.trades.len(), bars, "trades has one entry per bar");
         assert_eq!(self.position.len(), bars * self.stocks.len(), "position is [time, stock]");
         assert_eq!(self.price.len(), bars * self.stocks.len(), "price is [time, stock]");
+        assert_eq!(self.open.len(), bars * self.stocks.len(), "open is [time, stock]");
     }
 }
 
@@ -269,6 +272,7 @@ mod tests {
             drawdown: vec![0.0; 5],
             position: vec![0.0, 0.0, 2.0, -3.0, 2.0, -3.0, 0.0, 1.0, 0.0, 0.0],
             price: vec![10.0, f64::NAN, 10.0, 10.0, 11.0, 10.0, 12.0, 11.0, 12.0, 11.0],
+            open: vec![10.0; 10],
         }
     }
 
@@ -318,6 +322,7 @@ mod tests {
         start.trades.truncate(1);
         start.position.truncate(2);
         start.price.truncate(2);
+        start.open.truncate(2);
         let metrics = Metrics::of(&start);
         assert_eq!((metrics.portfolio_return, metrics.max_drawdown), (0.0, 0.0));
         assert_eq!((metrics.sharpe, metrics.volatility, metrics.calmar), (None, None, None));

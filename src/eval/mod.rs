@@ -1,4 +1,5 @@
 //! What a policy is worth: the back-test over an evaluation period and its metrics.
 
 pub mod backtest;
+pub mod inference;
 pub mod metrics;

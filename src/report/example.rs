@@ -4,6 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::RunConfig;
+use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::metrics::{Course, Metrics};
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
@@ -16,6 +17,7 @@ pub(super) struct ExampleRun {
     pub(super) run: RunSummary,
     pub(super) eval: Metrics,
     pub(super) benchmark: Metrics,
+    pub(super) inference: Inference,
     pub(super) course: Course,
     pub(super) benchmark_equity: Vec<f64>,
     pub(super) lines: Vec<MetricsLine>,
@@ -29,6 +31,7 @@ impl ExampleRun {
             run: &self.run,
             eval: &self.eval,
             benchmark: &self.benchmark,
+            inference: &self.inference,
             course: &self.course,
             benchmark_equity: &self.benchmark_equity,
             lines: &self.lines,
@@ -50,6 +53,8 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         .collect();
     let config = RunConfig { stocks: symbols.clone(), ..RunConfig::default() };
     let (course, benchmark_equity) = walk(&mut rng, symbols.clone(), bars);
+    let held = Course { equity: benchmark_equity.clone(), ..course.clone() };
+    let trials = Trials { own: vec![Trial::of(Some(10), &course)], earlier: Vec::new() };
     ExampleRun {
         run: RunSummary {
             seed: 1,
@@ -63,6 +68,7 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         },
         eval: metrics(&course.equity, 6.4, 4_312),
         benchmark: metrics(&benchmark_equity, 0.004, stocks as u64),
+        inference: Inference::of(&course, &held, &trials, &mut rng),
         course,
         benchmark_equity,
         lines: learning(&mut rng, 240),
@@ -84,6 +90,7 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<
         drawdown: Vec::new(),
         position: Vec::new(),
         price: Vec::new(),
+        open: Vec::new(),
     };
     let mut benchmark = Vec::new();
     let mut price = vec![100.0; n];
@@ -117,6 +124,7 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<
         course.drawdown.push(equity / peak - 1.0);
         course.position.extend(&position);
         course.price.extend(&price);
+        course.open.extend(&price);
         benchmark.push(CASH * price.iter().sum::<f64>() / (100.0 * n as f64));
     }
     (course, benchmark)

@@ -49,7 +49,7 @@ const OWN_FILES: [&str; 9] = [
 /// Folders that belong to a run: what it can be resumed from, and what its model did in later
 /// evaluations.
 const OWN_FOLDERS: [&str; 2] = ["checkpoints", "evaluation"];
-const EARLIER: &str = "earlier";
+pub(super) const EARLIER: &str = "earlier";
 
 /// Where the results of one run stand.
 #[derive(Debug)]

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::RunConfig;
+use crate::eval::inference::Inference;
 use crate::eval::metrics::{Course, Metrics};
 use crate::market::Symbol;
 
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, duration, percent, ratio, signed_percent};
+use super::luck;
 use super::metrics_log::MetricsLine;
 use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing};
 use super::relationships::Relationships;
@@ -27,6 +29,7 @@ pub struct Report<'a> {
     /// The last evaluation and buy-and-hold over the same bars.
     pub eval: &'a Metrics,
     pub benchmark: &'a Metrics,
+    pub inference: &'a Inference,
     pub course: &'a Course,
     pub benchmark_equity: &'a [f64],
     /// Empty where nothing was trained, as when a finished model is evaluated.
@@ -49,6 +52,7 @@ impl Report<'_> {
         let sections = [
             self.header(),
             self.figures(),
+            luck::section(self.inference),
             self.course(),
             self.learning(),
             self.relations(),
@@ -65,7 +69,7 @@ impl Report<'_> {
 
     fn header(&self) -> String {
         let period = self.config.eval_period();
-        let said = verdict(period, self.eval, self.benchmark);
+        let said = verdict(period, self.eval, self.benchmark, self.inference);
         let notices: String = self
             .notices
             .iter()

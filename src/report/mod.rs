@@ -23,6 +23,7 @@ pub mod table;
 pub mod tensorboard;
 
 mod format;
+mod luck;
 mod new_york;
 mod verdict;
 
@@ -61,8 +62,9 @@ mod tests {
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
         let equity = plot::equity_svg(&example.course, &example.benchmark_equity);
         folder.write_whole("equity.svg", equity.as_bytes())?;
-        let ExampleRun { run, eval, benchmark, .. } = example;
-        Summary { run, eval: Some(eval), benchmark: Some(benchmark) }.write(&folder)?;
+        let ExampleRun { run, eval, benchmark, inference, .. } = example;
+        let (eval, benchmark, inference) = (Some(eval), Some(benchmark), Some(inference));
+        Summary { run, eval, benchmark, inference }.write(&folder)?;
         Ok(folder)
     }
 

@@ -86,6 +86,7 @@ mod tests {
             drawdown: vec![0.0, -0.0],
             position: vec![0.0, 0.0, 2.0, 0.0],
             price: vec![f64::NAN, 5.0, 100.05, 5.25],
+            open: vec![f64::NAN, 5.0, 100.0, 5.2],
         };
         let expected = "\
 timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity,\

@@ -2,16 +2,18 @@
 //! is null.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::inference::{Inference, Trial};
 use crate::eval::metrics::Metrics;
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 
-use super::folder::{ReportError, ResultsFolder};
+use super::folder::{EARLIER, ReportError, ResultsFolder};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -37,6 +39,8 @@ pub struct Summary {
     pub eval: Option<Metrics>,
     /// Equal-weight buy-and-hold over the same bars and costs.
     pub benchmark: Option<Metrics>,
+    /// Whether `eval` is more than luck.
+    pub inference: Option<Inference>,
 }
 
 impl Summary {
@@ -50,10 +54,72 @@ impl Summary {
     }
 }
 
+/// The evaluations of the run whose files stand in `folder`: none where it has no summary, unknown
+/// ones where that cannot be read, since they were made nevertheless.
+pub fn trials_of(folder: &Path) -> Vec<Trial> {
+    let text = match fs::read(folder.join(Summary::NAME)) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(_) => return vec![Trial::unknown()],
+        Ok(text) => text,
+    };
+    let Ok(summary) = serde_json::from_slice::<serde_json::Value>(&text) else {
+        return vec![Trial::unknown()];
+    };
+    let listed = &summary["inference"]["trials"]["own"];
+    if summary["eval"].is_null() && listed.is_null() {
+        return Vec::new();
+    }
+    let only = Trial { sharpe: summary["eval"]["sharpe"].as_f64(), ..Trial::unknown() };
+    serde_json::from_value(listed.clone()).unwrap_or_else(|_| vec![only])
+}
+
+/// The evaluations of all runs that were moved aside in `output`. A folder that cannot be listed
+/// has none.
+pub fn trials_before(output: &Path) -> Vec<Trial> {
+    let entries = fs::read_dir(output.join(EARLIER)).into_iter().flatten().flatten();
+    let mut runs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    runs.sort();
+    runs.iter().flat_map(|run| trials_of(run)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::example;
+
+    #[test]
+    fn trials_of_runs_moved_aside_are_found() {
+        let place = tempfile::tempdir().unwrap();
+        let example = example::run(2, 400);
+        let own = example.inference.trials.own.clone();
+        for _ in 0..3 {
+            let folder = ResultsFolder::create(place.path()).unwrap();
+            let summary = Summary {
+                run: example.run.clone(),
+                eval: Some(example.eval.clone()),
+                benchmark: None,
+                inference: Some(example.inference.clone()),
+            };
+            summary.write(&folder).unwrap();
+        }
+        assert_eq!(trials_of(place.path()).len(), 1);
+        let found = trials_before(place.path());
+        assert_eq!(found.len(), 2);
+        assert!((found[0].sharpe.unwrap() - own[0].sharpe.unwrap()).abs() < 1e-12);
+        assert!(found[0].timing_score.is_some() && found[0].episode == Some(10));
+
+        let first = place.path().join("earlier/1/summary.json");
+        let trials_with = |text: &str| {
+            fs::write(&first, text).unwrap();
+            trials_before(place.path())[..1].to_vec()
+        };
+        assert_eq!(trials_with("{ damaged"), [Trial::unknown()]);
+        let without_inference = trials_with(r#"{"eval": {"sharpe": 1.5}}"#);
+        assert_eq!(without_inference, [Trial { sharpe: Some(1.5), ..Trial::unknown() }]);
+        fs::write(&first, r#"{"eval": null, "inference": null}"#).unwrap();
+        assert_eq!(trials_before(place.path()).len(), 1, "a run without an evaluation");
+        assert_eq!(trials_before(&place.path().join("nowhere")), []);
+    }
 
     #[test]
     fn fields_are_ordered_and_undefined_is_null() {
@@ -62,6 +128,7 @@ mod tests {
             run: example.run,
             eval: Some(Metrics { sharpe: None, ..example.eval }),
             benchmark: Some(example.benchmark.clone()),
+            inference: Some(example.inference),
         };
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
@@ -70,11 +137,21 @@ mod tests {
         #[rustfmt::skip]
         let metrics = ["total_reward", "portfolio_return", "sharpe", "sortino", "calmar",
             "max_drawdown", "volatility", "turnover", "trades", "exposure"];
+        let estimate = ["value", "low", "high", "block_days"];
+        let inference = [
+            &["inference", "verdict", "p_value", "days", "sharpe"][..],
+            &estimate,
+            &["excess_sharpe"],
+            &estimate,
+            &["probabilistic_sharpe", "deflated_sharpe", "timing", "trials", "count", "earlier"],
+            &["sharpe_hurdle", "timing_hurdle", "own", "episode", "sharpe", "timing_score"],
+        ]
+        .concat();
         #[rustfmt::skip]
         let run = ["run", "seed", "stocks", "AAPL", "MSFT", "env_steps", "gradient_steps", "wall_s",
             "env_steps_per_s", "orders_changed", "gross_limit", "notices"];
         let expected: Vec<&str> =
-            [&run[..], &["eval"], &metrics, &["benchmark"], &metrics].concat();
+            [&run[..], &["eval"], &metrics, &["benchmark"], &metrics, &inference].concat();
         assert_eq!(keys, expected);
         assert!(text.contains("\"sharpe\": null"), "{text}");
         let shown = format!("\"portfolio_return\": {},", example.benchmark.portfolio_return);

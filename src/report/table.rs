@@ -3,9 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
 
 use super::format::{count, percent, ratio, signed_percent};
+use super::luck;
 
 const COLUMNS: [&str; 9] = [
     "",
@@ -20,8 +22,13 @@ const COLUMNS: [&str; 9] = [
 ];
 
 /// The agent beside buy-and-hold, aligned, at most 100 columns wide; an undefined value is `-`.
-/// Then the paths.
-pub fn closing<P: AsRef<Path>>(eval: &Metrics, benchmark: &Metrics, written: &[P]) -> String {
+/// Then the verdict, and the paths.
+pub fn closing<P: AsRef<Path>>(
+    eval: &Metrics,
+    benchmark: &Metrics,
+    inference: &Inference,
+    written: &[P],
+) -> String {
     let rows = [COLUMNS.map(String::from), row("agent", eval), row("buy-and-hold", benchmark)];
     let mut width = [0; COLUMNS.len()];
     for (column, width) in width.iter_mut().enumerate() {
@@ -36,6 +43,8 @@ pub fn closing<P: AsRef<Path>>(eval: &Metrics, benchmark: &Metrics, written: &[P
         }
         text.push('\n');
     }
+    text.push('\n');
+    text += &luck::lines(inference);
     if !written.is_empty() {
         text.push_str("\nwritten:\n");
     }
@@ -63,6 +72,7 @@ fn row(name: &str, metrics: &Metrics) -> [String; COLUMNS.len()] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::example;
 
     #[test]
     fn columns_align_and_undefined_is_a_dash() {
@@ -92,10 +102,14 @@ mod tests {
 agent         +10.5%    1.26   -12.00         -8.2%       15.2%          2.31  123,456     85.0%
 buy-and-hold   -2.0%       -        -         -8.2%           -          2.31        5     85.0%
 
+Sharpe ratio with 95% interval: agent undefined, over buy-and-hold undefined
+verdict: no evidence of an edge
+
 written:
   results/summary.json
 ";
-        let text = closing(&agent, &held, &["results/summary.json"]);
+        let inference = example::run(1, 2).inference;
+        let text = closing(&agent, &held, &inference, &["results/summary.json"]);
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.len() <= 100));
     }

@@ -1,9 +1,11 @@
 //! The result of a run in plain words.
 
+use crate::eval::inference::{Inference, Verdict as Judged};
 use crate::eval::metrics::Metrics;
 use crate::market::Period;
 
 use super::format::{count, percent, ratio, signed_percent};
+use super::luck;
 
 pub(super) struct Verdict {
     pub(super) headline: String,
@@ -11,17 +13,27 @@ pub(super) struct Verdict {
 }
 
 /// Returns within half a tenth of a percentage point of each other count as equal.
-pub(super) fn verdict(period: Period, eval: &Metrics, benchmark: &Metrics) -> Verdict {
+pub(super) fn verdict(
+    period: Period,
+    eval: &Metrics,
+    benchmark: &Metrics,
+    inference: &Inference,
+) -> Verdict {
     let ours = signed_percent(eval.portfolio_return);
     let theirs = signed_percent(benchmark.portfolio_return);
     let lead = eval.portfolio_return - benchmark.portfolio_return;
     let points = format!("{:.1} percentage points", 100.0 * lead.abs());
-    let (headline, ending) = if (100.0 * lead).abs() < 0.05 {
-        ("The agent matches buy-and-hold", "less than 0.1 percentage points apart".to_string())
+    let ending = if (100.0 * lead).abs() < 0.05 {
+        "less than 0.1 percentage points apart".to_string()
     } else if lead > 0.0 {
-        ("The agent beats buy-and-hold", format!("{points} more"))
+        format!("{points} more")
     } else {
-        ("The agent does not beat buy-and-hold", format!("{points} less"))
+        format!("{points} less")
+    };
+    let headline = match inference.verdict {
+        Judged::Evidence => "Evidence of an edge",
+        Judged::NoEvidence => "No evidence of an edge",
+        Judged::Worse => "Worse than doing nothing",
     };
     let mut text = format!(
         "From {period}, after costs, the agent returned {ours} and holding the same stocks in \
@@ -41,7 +53,8 @@ pub(super) fn verdict(period: Period, eval: &Metrics, benchmark: &Metrics) -> Ve
             percent(eval.exposure),
         ),
     };
-    text += " This is one period; by itself it does not tell skill from luck.";
+    text.push(' ');
+    text += &luck::reason(inference);
     Verdict { headline: headline.into(), text }
 }
 
@@ -66,22 +79,21 @@ mod tests {
             sharpe: Some(0.5),
             ..example.benchmark
         };
-        verdict(example.config.eval_period(), &eval, &benchmark)
+        verdict(example.config.eval_period(), &eval, &benchmark, &example.inference)
     }
 
     #[test]
-    fn says_who_won_and_by_how_much() {
+    fn says_what_was_found_and_by_how_much() {
         let won = between(0.123, 0.081);
-        assert_eq!(won.headline, "The agent beats buy-and-hold");
+        assert_eq!(won.headline, "No evidence of an edge");
         let expected = "From 2020-01-01 to 2020-12-31, after costs, the agent returned +12.3% \
             and holding the same stocks in equal parts +8.1%: 4.2 percentage points more. Its \
             largest loss from a peak was 8.0% against 10.0%, its Sharpe ratio 1.00 against 0.50. \
-            It made 1 trade and had 50.0% of its equity in the market on average. This is one \
-            period; by itself it does not tell skill from luck.";
+            It made 1 trade and had 50.0% of its equity in the market on average. Of fewer than \
+            20 days nothing can be said about skill.";
         assert_eq!(won.text, expected);
         let lost = between(-0.02, -0.01);
-        assert_eq!(lost.headline, "The agent does not beat buy-and-hold");
         assert!(lost.text.contains("-2.0%") && lost.text.contains("1.0 percentage points less"));
-        assert_eq!(between(-0.0044, -0.0047).headline, "The agent matches buy-and-hold");
+        assert!(between(-0.0044, -0.0047).text.contains("less than 0.1 percentage points apart"));
     }
 }

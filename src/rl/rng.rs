@@ -11,6 +11,7 @@ pub enum Purpose {
     Weights = 1,
     Exploration,
     Replay,
+    Inference,
 }
 
 /// The stream of a purpose and a stock.

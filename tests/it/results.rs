@@ -78,6 +78,12 @@ fn every_file_is_there_and_says_what_it_should() {
         }
     }
     assert!(summary["benchmark"]["trades"] == 3, "buy-and-hold buys each stock once");
+    let inference = &summary["inference"];
+    let verdicts = ["evidence of an edge", "no evidence of an edge", "worse than doing nothing"];
+    assert!(verdicts.contains(&inference["verdict"].as_str().unwrap()), "{inference}");
+    assert_eq!(inference["sharpe"]["value"], summary["eval"]["sharpe"]);
+    assert_eq!(inference["trials"]["own"].as_array().unwrap().len(), 2);
+    assert_eq!(inference["trials"]["own"][1]["episode"], 3);
 
     let lines: Vec<serde_json::Value> = place
         .text("results/metrics.jsonl")

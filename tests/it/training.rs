@@ -26,6 +26,12 @@ fn assert_same(place: &Place, one: &str, other: &str) {
         assert!(same, "{file} differs between {one} and {other}");
     }
     assert_eq!(rewards_and_losses(place, one), rewards_and_losses(place, other));
+    let inference = |output: &str| {
+        let text = place.text(&format!("{output}/summary.json"));
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["inference"].clone()
+    };
+    assert!(inference(one)["days"].as_u64().is_some_and(|days| days > 0));
+    assert_eq!(inference(one), inference(other));
 }
 
 #[test]
@@ -102,6 +108,11 @@ fn a_later_evaluation_reproduces_the_runs_own() {
         .map(|name| serde_json::from_str::<serde_json::Value>(&place.text(name)).unwrap());
     assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);
     assert_eq!(summaries[0]["benchmark"], summaries[1]["benchmark"]);
+    let [run, later] = summaries.map(|summary| summary["inference"].clone());
+    for key in ["verdict", "p_value", "sharpe", "excess_sharpe", "deflated_sharpe", "timing"] {
+        assert_eq!(run[key], later[key], "{key}");
+    }
+    assert_eq!(run["trials"]["count"], later["trials"]["count"], "it repeats a trial of the run");
 
     // Another machine: nothing in the cache, and no bars but those of the evaluation and the weeks
     // before it.

@@ -1,0 +1,215 @@
+//! Did the positions stand at the right times? The same positions on other days are the answer.
+//!
+//! A day's **timing gain** is what the positions earned beyond what each stock's average exposure
+//! up to then would have earned. A market's drift is in both and cancels. (The average over the
+//! whole evaluation would not do: positions that lean against past moves lower it after a rise, so
+//! that they would seem to have been high before.) It is charged with the costs that were paid.
+//! Placebos hold the same positions a number of days later or earlier (the days bent to a ring),
+//! and pay nothing, so that an edge which its costs eat is none.
+//!
+//! Whole days are shifted, all stocks together: the time of day, the course within a day, the
+//! dependence between stocks and the persistence of positions stay what they were. Positions that
+//! are the same every day are their own placebo, and count as holding.
+//!
+//! The statistic is studentised, because volatility, which clusters, may go with the size of
+//! positions; without that such a test is wrong even in large samples: Chung & Romano (2013),
+//! "Exact and asymptotically robust permutation tests", Annals of Statistics 41(2), section 3.
+
+use chrono::NaiveDate;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::MIN_DAYS;
+use super::sharpe::Moments;
+use crate::eval::metrics::Course;
+use crate::market::calendar::{new_york_date, time_of_day_s};
+
+/// Placebos beyond this number are left out at random.
+const MAX_PLACEBOS: usize = 999;
+/// A spread of daily gains below this, of equity, is rounding.
+const NOTHING: f64 = 1e-12;
+
+/// The circular-shift test of positions against returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimingTest {
+    /// Mean over standard error of the daily timing gains, after costs.
+    pub score: f64,
+    /// The chance of such a score without skill, one-sided.
+    pub p_value: f64,
+    /// Shifts that it was compared with.
+    pub placebos: usize,
+}
+
+/// Exposures and what the market did under them, by day and time of day.
+#[derive(Clone, Debug)]
+pub(super) struct Days {
+    /// Cells of one day: times of day x stocks.
+    width: usize,
+    /// Position over equity less the stock's mean up to then, `[day, time of day, stock]`; where
+    /// there was no bar, as before.
+    exposure: Vec<f64>,
+    /// From this bar's open to the next bar's, the last to its close, `[day, time of day, stock]`;
+    /// 0 where there was no bar.
+    change: Vec<f64>,
+    /// Costs over equity, `[day]`.
+    cost: Vec<f64>,
+}
+
+impl TimingTest {
+    /// `hurdle` is the score that luck gives to the best of the trials that were made. None where
+    /// there is no score.
+    pub(super) fn of(days: &Days, hurdle: f64, rng: &mut ChaCha8Rng) -> Option<TimingTest> {
+        let score = days.score()?;
+        let others = days.count() - 1;
+        let shifts: Vec<usize> = if others <= MAX_PLACEBOS {
+            (1..=others).collect()
+        } else {
+            let chosen = rand::seq::index::sample(rng, others, MAX_PLACEBOS);
+            chosen.into_iter().map(|other| other + 1).collect()
+        };
+        let as_good = |shift: &&usize| days.placebo(**shift) >= score - hurdle;
+        let as_good = shifts.iter().filter(as_good).count();
+        // The actual course is one of the shifts that could have been: Phipson & Smyth (2010),
+        // "Permutation p-values should never be zero", SAGMB 9(1), eq. 2.
+        let p_value = (as_good + 1) as f64 / (shifts.len() + 1) as f64;
+        Some(TimingTest { score, p_value, placebos: shifts.len() })
+    }
+}
+
+impl Days {
+    /// # Panics
+    /// If the columns of `course` differ in length.
+    pub(super) fn of(course: &Course) -> Days {
+        let stocks = course.stocks.len();
+        let bars = 1..course.end_s.len();
+        let times: Vec<i64> = course.end_s.iter().map(|&end_s| time_of_day_s(end_s)).collect();
+        let mut slots = times[bars.start.min(times.len())..].to_vec();
+        slots.sort_unstable();
+        slots.dedup();
+        let width = slots.len() * stocks;
+        let mut days = Days { width, exposure: vec![], change: vec![], cost: vec![] };
+        let mut sums = vec![0.0; stocks];
+        let mut held = vec![0.0; stocks];
+        let mut date: Option<NaiveDate> = None;
+        let mut next_slot = slots.len();
+        for t in bars {
+            let today = new_york_date(course.end_s[t]);
+            if date != Some(today) {
+                days.carry(&held, slots.len() - next_slot);
+                next_slot = 0;
+                date = Some(today);
+                days.cost.push(0.0);
+            }
+            let slot = slots.partition_point(|&slot| slot < times[t]);
+            days.carry(&held, slot - next_slot);
+            next_slot = slot + 1;
+            for stock in 0..stocks {
+                let (exposure, change) = exposure_and_change(course, t, stock);
+                sums[stock] += exposure;
+                held[stock] = exposure - sums[stock] / t as f64;
+                days.exposure.push(held[stock]);
+                days.change.push(change);
+            }
+            if let Some(cost) = days.cost.last_mut() {
+                *cost += cost_of(course, t);
+            }
+        }
+        days.carry(&held, slots.len() - next_slot);
+        days
+    }
+
+    /// So many times of day without a bar.
+    fn carry(&mut self, held: &[f64], slots: usize) {
+        for _ in 0..slots {
+            self.exposure.extend(held);
+            self.change.extend(held.iter().map(|_| 0.0));
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.cost.len()
+    }
+
+    /// The score of the positions where they were, after costs; None for fewer than [`MIN_DAYS`]
+    /// days, and where nothing varies.
+    pub(super) fn score(&self) -> Option<f64> {
+        if self.count() < MIN_DAYS {
+            return None;
+        }
+        let gains = self.gains(0);
+        score(&gains.zip(&self.cost).map(|(gain, cost)| gain - cost).collect::<Vec<f64>>())
+    }
+
+    /// The score of the positions of `shift` days later, free of costs. Positions that gain nothing
+    /// on any day have 0.
+    fn placebo(&self, shift: usize) -> f64 {
+        score(&self.gains(shift).collect::<Vec<f64>>()).unwrap_or(0.0)
+    }
+
+    fn gains(&self, shift: usize) -> impl Iterator<Item = f64> {
+        let (width, count) = (self.width, self.count());
+        (0..count).map(move |day| {
+            let other = (day + shift) % count;
+            let exposure = &self.exposure[other * width..(other + 1) * width];
+            dot(exposure, &self.change[day * width..(day + 1) * width])
+        })
+    }
+}
+
+/// Mean over standard error.
+fn score(gains: &[f64]) -> Option<f64> {
+    let moments = Moments::of(gains)?;
+    (moments.std > NOTHING).then(|| moments.sharpe() * (moments.count as f64).sqrt())
+}
+
+/// Position over the equity before the bar, and the relative change of the price from this open to
+/// the next.
+fn exposure_and_change(course: &Course, t: usize, stock: usize) -> (f64, f64) {
+    let stocks = course.stocks.len();
+    let (cell, equity) = (t * stocks + stock, course.equity[t - 1]);
+    let (position, open) = (course.position[cell], course.open[cell]);
+    if equity <= 0.0 || open <= 0.0 {
+        return (0.0, 0.0);
+    }
+    let until = course.open.get(cell + stocks).unwrap_or(&course.price[cell]);
+    (position * open / equity, until / open - 1.0)
+}
+
+/// What equity lost beside the moves of prices, over the equity before the bar.
+fn cost_of(course: &Course, t: usize) -> f64 {
+    let stocks = course.stocks.len();
+    let before = course.equity[t - 1];
+    if before <= 0.0 {
+        return 0.0;
+    }
+    let mut earned = 0.0;
+    for stock in 0..stocks {
+        let (cell, last) = (t * stocks + stock, (t - 1) * stocks + stock);
+        let (open, position) = (course.open[cell], course.position[cell]);
+        // What is not held may have no price yet.
+        if course.position[last] != 0.0 {
+            earned += course.position[last] * (open - course.price[last]);
+        }
+        if position != 0.0 {
+            earned += position * (course.price[cell] - open);
+        }
+    }
+    (before + earned - course.equity[t]) / before
+}
+
+/// In eight sums, which a processor adds side by side; the order is fixed.
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (lefts, rights) = (left.chunks_exact(8), right.chunks_exact(8));
+    let rest = lefts.remainder().iter().zip(rights.remainder());
+    let rest: f64 = rest.map(|(l, r)| l * r).sum();
+    for (left, right) in lefts.zip(rights) {
+        for i in 0..8 {
+            sums[i] += left[i] * right[i];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests;
