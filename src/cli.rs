@@ -55,9 +55,6 @@ pub struct Surroundings {
     /// Threads of a single-mode run [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Surroundings")]
     pub threads: Option<usize>,
-    /// Go on from the newest checkpoint in the results folder, or begin where there is none
-    #[arg(long, help_heading = "Surroundings")]
-    pub resume: bool,
     /// Say nothing but errors and the closing table
     #[arg(long, short, help_heading = "Surroundings")]
     pub quiet: bool,
@@ -135,6 +132,9 @@ pub struct TrainArgs {
     #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
     pub eval_every: Option<u32>,
 
+    /// Go on from the newest checkpoint in the results folder, or begin where there is none
+    #[arg(long, help_heading = "Surroundings")]
+    pub resume: bool,
     /// Seconds between checkpoints; inf: only when told to stop [default: 300]
     #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Surroundings")]
     pub checkpoint_every: Option<f64>,

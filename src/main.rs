@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use dqn_trader::cli::{Cli, Command, Surroundings, one_line};
+use dqn_trader::cli::{Cli, Command, Surroundings, TrainArgs, one_line};
 use dqn_trader::commands;
 use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::dist::Comm;
@@ -94,12 +94,9 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Mode::Single => {
             one_process(launched, "--mode single")?;
             compute_with(surroundings.threads)?;
-            train(&LocalComm, config, &surroundings, progress)
+            train(&LocalComm, config, &cli.train, progress)
         }
-        Mode::Parallel => {
-            let restarts = cli.train.max_restarts;
-            parallel(config, launched, restarts, &surroundings, progress)
-        }
+        Mode::Parallel => parallel(config, launched, &cli.train, progress),
     }
 }
 
@@ -112,13 +109,8 @@ fn log_beside(progress: &Progress) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).init();
 }
 
-fn train(
-    comm: &dyn Comm,
-    config: RunConfig,
-    surroundings: &Surroundings,
-    progress: Progress,
-) -> Result<u8> {
-    Ok(match commands::train::train(comm, config, surroundings, progress)? {
+fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progress) -> Result<u8> {
+    Ok(match commands::train::train(comm, config, args, progress)? {
         Ending::EpisodeDone => 0,
         Ending::Stopped => EXIT_STOPPED,
     })
@@ -149,14 +141,13 @@ fn compute_with(threads: Option<usize>) -> Result<()> {
 fn parallel(
     config: RunConfig,
     launched: Option<Launched>,
-    max_restarts: u32,
-    surroundings: &Surroundings,
+    args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
     use dqn_trader::dist::mpi::MpiComm;
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
-        return Ok(launch(stocks, max_restarts)?);
+        return Ok(launch(stocks, args.max_restarts)?);
     };
     if size < 2 {
         return Err(anyhow!(
@@ -174,14 +165,14 @@ fn parallel(
     install_panic_line(Some(rank));
     single_thread();
     // Rank 0 builds features while the others wait; a worker rank computes on one thread.
-    let threads = if rank == 0 { surroundings.threads.unwrap_or(0) } else { 1 };
+    let threads = if rank == 0 { args.surroundings.threads.unwrap_or(0) } else { 1 };
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .start_handler(|_| single_thread())
         .build_global()?;
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
     let comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
-    let outcome = train(&comm, config, surroundings, progress);
+    let outcome = train(&comm, config, args, progress);
     let code = outcome.unwrap_or_else(|error| fail(rank, &error));
     drop(comm);
     Ok(code)
@@ -207,13 +198,7 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
 }
 
 #[cfg(not(feature = "mpi"))]
-fn parallel(
-    _: RunConfig,
-    _: Option<Launched>,
-    _: u32,
-    _: &Surroundings,
-    _: Progress,
-) -> Result<u8> {
+fn parallel(_: RunConfig, _: Option<Launched>, _: &TrainArgs, _: Progress) -> Result<u8> {
     Err(anyhow!(
         "this program was built without MPI; build it with the feature \"mpi\", or use --mode single"
     ))

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::outputs::{Finished, Outputs, OutputsState};
 use super::{Setting, device};
-use crate::cli::Surroundings;
+use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::dist::comm::agree;
 use crate::dist::ranks::to_stock_order;
@@ -31,10 +31,10 @@ const ATTENTION_ROWS: usize = 1_024;
 pub fn train(
     comm: &dyn Comm,
     config: RunConfig,
-    surroundings: &Surroundings,
+    args: &TrainArgs,
     progress: Progress,
 ) -> Result<Ending> {
-    let mut setting = Setting::new(comm, config, surroundings, progress)?;
+    let mut setting = Setting::new(comm, config, &args.surroundings, progress)?;
     let device = agree(comm, device(&setting.config.device))?;
     // What cannot be written is said before hours of work, and nothing is moved before the data are
     // known to be good.
@@ -62,7 +62,7 @@ pub fn train(
 
     let Setting { config, progress, notices, .. } = setting;
     let run_keys = RunKeys { config: &config, panels: [&train.digest, &eval.digest] };
-    let found = match surroundings.resume {
+    let found = match args.resume {
         true => find_checkpoint(comm, &run_keys, &progress)?,
         false => None,
     };
