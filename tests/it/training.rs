@@ -98,8 +98,11 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     let data = place.path("data");
     write_day_files(&data, &["AAPL", "MSFT"], "2018-01-02", "2018-06-29");
     let data = data.to_str().unwrap();
-    let flags = ["--data", data, "--stocks", "AAPL", "MSFT", "--episodes", "2", "--quiet"];
-    succeed(&mut place.program(&short(&flags)));
+    let mut flags = short(&["--data", data, "--stocks", "AAPL", "MSFT", "--episodes", "2"]);
+    // Enough gradient steps for a policy that trades.
+    flags.extend(["--set", "learner.learning_starts=64", "--batch-size", "32", "--quiet"]);
+    flags.extend(["--fee-bps", "0", "--slippage-bps", "0"]);
+    succeed(&mut place.program(&flags));
     let trained = place.text("results/portfolio_ep2.csv");
 
     succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
@@ -108,6 +111,7 @@ fn a_later_evaluation_reproduces_the_runs_own() {
         .map(|name| serde_json::from_str::<serde_json::Value>(&place.text(name)).unwrap());
     assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);
     assert_eq!(summaries[0]["benchmark"], summaries[1]["benchmark"]);
+    assert!(summaries[0]["eval"]["trades"].as_u64() > Some(0), "{}", summaries[0]);
     let [run, later] = summaries.map(|summary| summary["inference"].clone());
     for key in ["verdict", "p_value", "sharpe", "excess_sharpe", "deflated_sharpe", "timing"] {
         assert_eq!(run[key], later[key], "{key}");
