@@ -54,8 +54,8 @@ impl Summary {
     }
 }
 
-/// The evaluations of the run whose files stand in `folder`: none where it has no summary, unknown
-/// ones where that cannot be read, since they were made nevertheless.
+/// The evaluations of the run whose files stand in `folder`: none where it has no summary, an
+/// unknown one where that cannot be read, since some were made nevertheless.
 pub fn trials_of(folder: &Path) -> Vec<Trial> {
     let text = match fs::read(folder.join(Summary::NAME)) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Vec::new(),

@@ -141,14 +141,14 @@ impl Trial {
     }
 
     /// Whether both found the same, but for the rounding of a number that was written and read.
+    /// Evaluations without a Sharpe ratio, as of policies that never trade, cannot have been chosen
+    /// for their luck, and are as one.
     fn repeats(&self, other: &Trial) -> bool {
         let same = |one: Option<f64>, other: Option<f64>| match (one, other) {
             (Some(one), Some(other)) => (one - other).abs() <= 1e-12 * one.abs(),
             (one, other) => one.is_none() && other.is_none(),
         };
-        self.sharpe.is_some()
-            && same(self.sharpe, other.sharpe)
-            && same(self.timing_score, other.timing_score)
+        same(self.sharpe, other.sharpe) && same(self.timing_score, other.timing_score)
     }
 }
 
