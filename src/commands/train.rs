@@ -21,8 +21,9 @@ use crate::train::checkpoint::Checkpoints;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::keeper::{Keeper, RootPart, differences, read_root, read_stock};
-use crate::train::lockstep::{Ending, Interval, Snapshot, Trainer, Watcher};
+use crate::train::lockstep::{Ending, Interval, Trainer, Watcher};
 use crate::train::model::Model;
+use crate::train::snapshot::Snapshot;
 
 /// Rows over which attention is averaged at the end.
 const ATTENTION_ROWS: usize = 1_024;

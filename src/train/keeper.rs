@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoints, Manifest, Part, read_part, write_part};
-use super::lockstep::{RootState, Snapshot, StockState};
+use super::snapshot::{RootState, Snapshot, StockState};
 use crate::config::CheckpointConfig;
 use crate::dist::Comm;
 use crate::dist::comm::agree;

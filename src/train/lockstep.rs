@@ -8,22 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::buffer::Buffer;
 use super::dataset::Prepared;
+use super::snapshot::{At, RootState, Snapshot, StockState};
 use crate::config::{NetworkConfig, RunConfig};
-use crate::dist::ranks::{to_gathered_order, to_stock_order};
 use crate::dist::server::Server;
-use crate::dist::worker::{Lanes, Learned, Proposal, Worker, WorkerState};
+use crate::dist::worker::{Lanes, Learned, Proposal, Worker};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
-use crate::portfolio::desk::{Desk, DeskState};
+use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::{Limits, Reason};
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
-use crate::rl::optimizer::Adam;
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
 
@@ -62,45 +61,6 @@ struct Root {
     learned: Vec<Learned>,
 }
 
-/// Messages, reused from bar to bar. `mine` holds this rank's stocks, `gathered` all of them by
-/// rank, `by_stock` all in the order of the stocks.
-#[derive(Default)]
-struct Buffer {
-    per_stock: usize,
-    counts: Vec<usize>,
-    mine: Vec<f32>,
-    gathered: Vec<f32>,
-    by_stock: Vec<f32>,
-}
-
-impl Buffer {
-    fn new(per_stock: usize, ranks: Ranks, rank: usize) -> Buffer {
-        let all = if rank == 0 { per_stock * ranks.stocks } else { 0 };
-        Buffer {
-            per_stock,
-            counts: ranks.counts(per_stock),
-            mine: vec![0.0; ranks.owned(rank).len() * per_stock],
-            gathered: vec![0.0; all],
-            by_stock: vec![0.0; all],
-        }
-    }
-
-    fn gather(&mut self, comm: &dyn Comm, stamp: Stamp, order: &[usize]) -> Result<()> {
-        comm.gather(stamp, &self.mine, &self.counts, &mut self.gathered)?;
-        if comm.is_root() {
-            to_stock_order(&self.gathered, order, self.per_stock, &mut self.by_stock);
-        }
-        Ok(())
-    }
-
-    fn scatter(&mut self, comm: &dyn Comm, stamp: Stamp, order: &[usize]) -> Result<()> {
-        if comm.is_root() {
-            to_gathered_order(&self.by_stock, order, self.per_stock, &mut self.gathered);
-        }
-        Ok(comm.scatter(stamp, &self.gathered, &self.counts, &mut self.mine)?)
-    }
-}
-
 /// One rank's part of a training run.
 pub struct Trainer<'a> {
     comm: &'a dyn Comm,
@@ -122,46 +82,6 @@ pub struct Trainer<'a> {
     reward_sums: Vec<f64>,
     stop: &'a AtomicBool,
     at: At,
-}
-
-/// Where a run stands: between two bars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct At {
-    /// The episode that goes on, counted from 1.
-    pub episode: u32,
-    /// Steps of its segments that are done.
-    pub step: usize,
-    /// Bars since the last interval.
-    since: usize,
-    pub env_steps: u64,
-    pub gradient_steps: u64,
-}
-
-/// Rank 0's state of the loop.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct RootState {
-    at: At,
-    weights: Vec<f32>,
-    credit: UpdateCredit,
-    optimizer: Adam,
-    desk: DeskState,
-    learned: Vec<Learned>,
-}
-
-/// A worker's state, and its sum of rewards since the last interval.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct StockState {
-    worker: WorkerState,
-    reward_sum: f64,
-}
-
-/// All that a rank has to remember, taken after one and the same bar on all of them.
-pub struct Snapshot {
-    pub env_steps: u64,
-    /// On rank 0 only.
-    pub root: Option<RootState>,
-    /// This rank's stocks.
-    pub stocks: Vec<(usize, StockState)>,
 }
 
 /// What a training run does besides training.

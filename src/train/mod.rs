@@ -1,5 +1,6 @@
 //! Training: the data set, the lockstep loop, the evaluation.
 
+mod buffer;
 pub mod checkpoint;
 pub mod dataset;
 pub mod evaluation;
@@ -8,3 +9,4 @@ pub mod lockstep;
 pub mod model;
 pub mod parcel;
 pub mod policy_check;
+pub mod snapshot;
