@@ -8,7 +8,7 @@ use dqn_trader::cli::{Cli, Command, Surroundings, TrainArgs, one_line};
 use dqn_trader::commands;
 use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::dist::Comm;
-use dqn_trader::dist::launch::{Launched, launch, launched};
+use dqn_trader::dist::launch::{Launched, launched};
 use dqn_trader::dist::local::LocalComm;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::network::single_thread;
@@ -144,7 +144,7 @@ fn parallel(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
-    use dqn_trader::dist::mpi::MpiComm;
+    use dqn_trader::dist::{launch::launch, mpi::MpiComm};
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
         return Ok(launch(stocks, args.max_restarts)?);
