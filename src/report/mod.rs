@@ -24,7 +24,6 @@ pub mod tensorboard;
 
 mod format;
 mod luck;
-mod new_york;
 mod verdict;
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::eval::metrics::Course;
+use crate::market::calendar::iso_new_york;
 
 use super::folder::{ReportError, ResultsFolder};
-use super::new_york::NewYorkClock;
 
 /// Of the file of the evaluation after `episode`.
 pub fn name(episode: u32) -> String {
@@ -40,9 +40,8 @@ pub fn csv(course: &Course, benchmark_equity: &[f64]) -> String {
         let _ = write!(text, ",{symbol}_position,{symbol}_price");
     }
     text.push('\n');
-    let mut clock = NewYorkClock::new();
     for t in 0..bars {
-        clock.push_iso(&mut text, course.end_s[t]);
+        text.push_str(&iso_new_york(course.end_s[t]));
         push_number(&mut text, course.equity[t]);
         push_number(&mut text, course.cash[t]);
         push_number(&mut text, course.reward[t]);

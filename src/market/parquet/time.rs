@@ -9,7 +9,7 @@ use crate::market::error::MarketError;
 
 /// Times outside 1970 to 2199 are no bar's.
 const LAST_S: i64 = 7_258_118_400;
-const TODO: &str = "store full timestamps, as in 2020-01-02 09:30:00";
+const ADVICE: &str = "store full timestamps, as in 2020-01-02 09:30:00";
 
 /// Labels in UTC seconds, rounded to the nearest second (some programs write 09:34:59.999), and
 /// whether any of them had no zone. `columns` is one column, or a date and a time of day.
@@ -18,7 +18,7 @@ pub(super) fn labels(
     columns: &[String],
     file: &str,
 ) -> Result<(Vec<Option<i64>>, bool), MarketError> {
-    let wrong = |e: PolarsError| file_error(file, format!("time: {}", cause(&e)), TODO);
+    let wrong = |e: PolarsError| file_error(file, format!("time: {}", cause(&e)), ADVICE);
     let column = |name: &String| {
         frame.column(name).map(|c| c.as_materialized_series().clone()).map_err(wrong)
     };
@@ -37,7 +37,7 @@ pub(super) fn labels(
                 DataType::Int64 => epochs(&series, name, file)?,
                 _ => {
                     let what = format!("column {name:?} holds dates without a time of day");
-                    return Err(file_error(file, what, TODO));
+                    return Err(file_error(file, what, ADVICE));
                 }
             }
         }
@@ -46,7 +46,7 @@ pub(super) fn labels(
     let (labels, naive) = read.map_err(wrong)?;
     if labels.iter().all(Option::is_none) {
         let what = format!("no time in column {} can be read", columns.join(" and "));
-        return Err(file_error(file, what, TODO));
+        return Err(file_error(file, what, ADVICE));
     }
     Ok((labels, naive))
 }
@@ -96,7 +96,7 @@ fn epochs(series: &Series, name: &str, file: &str) -> Result<PolarsResult<Labels
         100_000_000_000_000_000.. => 1_000_000_000,
         _ => {
             let what = format!("column {name:?} holds integers that are no times since 1970");
-            return Err(file_error(file, what, TODO));
+            return Err(file_error(file, what, ADVICE));
         }
     };
     let read = |value: i64| in_range(seconds(value, per_s));
