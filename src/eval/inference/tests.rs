@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use rand::{Rng, SeedableRng};
 
 use super::fixture::course_of;
@@ -121,23 +119,16 @@ fn fields_have_names_that_explain_themselves_and_read_back() {
     assert_eq!(back.trials.own[0].episode, Some(3));
 }
 
-/// 252 days of 390 bars and 5 stocks.
+/// 252 days of 390 bars and 5 stocks: every other day is a placebo, and chance is not taken for more.
 #[test]
-fn a_year_of_minutes_takes_less_than_two_seconds() {
+fn a_year_of_minutes_at_random_is_no_evidence() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let cells = 252 * 390 * 5;
     let change: Vec<f64> = (0..cells).map(|_| rng.random_range(-0.001..0.001)).collect();
     let exposure: Vec<f64> =
         (0..cells).map(|_| 0.2 * f64::from(rng.random_range(-1..=1))).collect();
     let course = course_of(390, &exposure, &change, &[0.0; 252]);
-    // Other programs may hold the processor: one of a few tries must be quick.
-    let is_quick = |_| {
-        let started = Instant::now();
-        let found = Inference::of(&course, &course, &alone(&course), &mut rng);
-        let taken_s = started.elapsed().as_secs_f64();
-        println!("{taken_s:.2} s");
-        assert_eq!(found.timing.unwrap().placebos, 251);
-        taken_s < 2.0
-    };
-    assert!((0..5).any(is_quick));
+    let found = Inference::of(&course, &course, &alone(&course), &mut rng);
+    assert_eq!(found.timing.unwrap().placebos, 251);
+    assert_eq!(found.verdict, Verdict::NoEvidence);
 }
