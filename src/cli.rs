@@ -44,6 +44,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write the bars of a made-up market as day files
     Synth(SynthArgs),
+    /// Train on every planted market and compare with the best possible reward
+    Validate(ValidateArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.
@@ -125,7 +127,7 @@ pub struct TrainArgs {
     /// Step size of Adam [default: 0.0005]
     #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
     pub learning_rate: Option<f64>,
-    /// Give the network no stock but its own; features that relate it to its peers stay
+    /// Let a stock see nothing of the others: no attention, no features of its peers
     #[arg(long, alias = "no_attention", help_heading = "Learning")]
     pub no_attention: bool,
     /// Evaluate after every so many episodes; after the last one always [default: 10]
@@ -225,6 +227,34 @@ pub struct SynthArgs {
     pub quiet: bool,
 }
 
+#[derive(Args, Debug, Clone)]
+pub struct ValidateArgs {
+    /// Fewer seeds and shorter periods: minutes instead of a quarter of an hour
+    #[arg(long)]
+    pub quick: bool,
+    /// Switch off one part of the learner at a time, and show what each is worth
+    #[arg(long)]
+    pub ablate: bool,
+    /// Only these rows of the table
+    #[arg(long, num_args = 1.., value_name = "ROW")]
+    pub rows: Vec<String>,
+    /// Seeds per row [default: 5, with --quick 2]
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// Any setting of config.toml, such as learner.gamma=0.95; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder for validation.json
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub output: PathBuf,
+    /// Trainings at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Say nothing but errors and the closing table
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
 impl TrainArgs {
     /// Defaults, then the settings file, then `--set`, then the other flags; validated.
     pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
@@ -255,6 +285,7 @@ impl TrainArgs {
         set(&mut config.learner.replay_ratio, &self.replay_ratio);
         set(&mut config.learner.learning_rate, &self.learning_rate);
         config.network.attention &= !self.no_attention;
+        config.features.peers &= !self.no_attention;
         set(&mut config.evaluation.every_episodes, &self.eval_every);
         set(&mut config.checkpoint.every_s, &self.checkpoint_every);
         self.data.apply(&mut config);

@@ -4,6 +4,7 @@ pub mod evaluate;
 mod outputs;
 pub mod synth;
 pub mod train;
+pub mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;

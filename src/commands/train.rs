@@ -293,7 +293,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
 
 /// Every stock's mean attention to its peers, `[stock][stock]`, on rank 0; None where a stock does
 /// not look.
-fn attention(
+pub fn attention(
     comm: &dyn Comm,
     config: &RunConfig,
     train: &Prepared,

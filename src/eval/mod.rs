@@ -1,5 +1,6 @@
 //! What a policy is worth: the back-test over an evaluation period and its metrics.
 
+pub mod attribution;
 pub mod backtest;
 pub mod inference;
 pub mod metrics;

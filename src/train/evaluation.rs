@@ -13,8 +13,8 @@ use crate::dist::worker::propose;
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{Course, Metrics};
-use crate::interface::ActionSet;
-use crate::market::panel::Panel;
+use crate::interface::{ActionSet, PrivateState};
+use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::Limits;
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
@@ -78,28 +78,69 @@ pub fn evaluate(
     Ok(trader.map(|trader| trader.finish(config, eval)))
 }
 
+/// Lets a policy without a network trade the evaluation period, with the same capital, risk rules and
+/// costs. `policy` tells the direction (-1, 0 or 1) it wants for a stock, from what is known at a
+/// bar and its position.
+pub fn evaluate_rule(
+    config: &RunConfig,
+    eval: &Prepared,
+    policy: &mut dyn FnMut(&MarketView<'_>, usize, PrivateState) -> i8,
+) -> Course {
+    let mut account = Account::new(config, eval);
+    let rows = eval.note.rows.clone();
+    for t in rows.start..rows.end - 1 {
+        let view = eval.panel.view(t);
+        let privates = |stock| account.backtest.private_state(stock);
+        let wanted: Vec<(i8, f32)> = (0..config.stocks.len())
+            .map(|stock| (policy(&view, stock, privates(stock)), 1.0))
+            .collect();
+        account.trade(&eval.panel, t, wanted.into_iter());
+    }
+    account.backtest.into_course()
+}
+
+/// The account of an evaluation, and the desk that deals its capital.
+struct Account {
+    desk: Desk,
+    backtest: Backtest,
+}
+
+impl Account {
+    fn new(config: &RunConfig, eval: &Prepared) -> Account {
+        let first = eval.panel.view(eval.note.rows.start);
+        let limits = Limits::new(&config.portfolio, &eval.note.fit.relations.correlation);
+        let once = std::iter::once(first);
+        Account {
+            desk: Desk::new(once, config.stocks.len(), &config.portfolio, limits),
+            backtest: Backtest::start(&config.stocks, &first, &config.env),
+        }
+    }
+
+    /// Orders at the close of row `t`, fills at the next open. `wanted` gives each stock's
+    /// direction and conviction.
+    fn trade(&mut self, panel: &Panel, t: usize, wanted: impl Iterator<Item = (i8, f32)>) {
+        let view = panel.view(t);
+        self.backtest.order(&view, self.desk.decide(0, &view, wanted));
+        self.backtest.advance(&panel.view(t + 1));
+    }
+}
+
 /// What rank 0 decides with, and the account it keeps.
 struct Trader {
     network: QNetwork,
     return_std: Vec<f32>,
     actions: ActionSet,
-    desk: Desk,
-    backtest: Backtest,
+    account: Account,
     q: Vec<f32>,
 }
 
 impl Trader {
     fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Trader {
-        let first = eval.panel.view(eval.note.rows.start);
-        let fit = &eval.note.fit;
-        let limits = Limits::new(&config.portfolio, &fit.relations.correlation);
-        let (stocks, once) = (config.stocks.len(), std::iter::once(first));
         Trader {
             network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
-            return_std: fit.scaler.return_std.clone(),
+            return_std: eval.note.fit.scaler.return_std.clone(),
             actions: ActionSet::new(config.env.long_only),
-            desk: Desk::new(once, stocks, &config.portfolio, limits),
-            backtest: Backtest::start(&config.stocks, &first, &config.env),
+            account: Account::new(config, eval),
             q: Vec::new(),
         }
     }
@@ -110,11 +151,10 @@ impl Trader {
         let stocks = self.return_std.len() as i64;
         let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
         for (i, &t) in rows.iter().enumerate() {
-            let view = panel.view(t);
             let private: Vec<f32> = (0..)
                 .zip(&self.return_std)
                 .flat_map(|(stock, &std)| {
-                    private_features(&self.backtest.private_state(stock), std)
+                    private_features(&self.account.backtest.private_state(stock), std)
                 })
                 .collect();
             let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
@@ -124,13 +164,12 @@ impl Trader {
                 let proposal = propose(self.actions, q, argmax(q));
                 (proposal.direction, proposal.conviction)
             });
-            self.backtest.order(&view, self.desk.decide(0, &view, wanted));
-            self.backtest.advance(&panel.view(t + 1));
+            self.account.trade(panel, t, wanted);
         }
     }
 
     fn finish(self, config: &RunConfig, eval: &Prepared) -> Evaluated {
-        let course = self.backtest.into_course();
+        let course = self.account.backtest.into_course();
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&config.stocks, views, &config.env)
             .expect("a prepared panel has rows to trade");
