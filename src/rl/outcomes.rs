@@ -14,8 +14,8 @@ pub struct Outcomes {
     pub discounts: Vec<f32>,
     /// Which of the row's states an action leads to, `[row, action]`.
     pub state_of: Vec<u8>,
-    /// The states that a row's actions lead to, `[row, state]`; the first is that of a flat
-    /// account, whether or not an action leads to it.
+    /// The states that a row's actions may lead to, as many as there are actions: `[row, state]`.
+    /// The first is that of a flat account, whether or not an action leads to it.
     pub states: Vec<PrivateState>,
 }
 
@@ -39,7 +39,7 @@ impl Outcomes {
             self.rewards[at] = transition.reward;
             self.discounts[at] = transition.discount;
             self.state_of[at] = 1;
-            self.states.extend([PrivateState::default(), transition.private_end()]);
+            self.states_of(actions)[1] = transition.private_end();
         }
     }
 
@@ -60,11 +60,10 @@ impl Outcomes {
             let reward = |step: &TimeStep| step.reward_t / terms.return_std;
             let steps = (0..actions.len()).map(|a| step(transition, actions.action(a).direction()));
             if transition.bars == 1 {
-                let flat = self.states.len();
-                self.states.resize(flat + actions.len(), PrivateState::default());
+                self.states_of(actions);
                 for (at, step) in (first..).zip(steps) {
                     let state = state_by_position(actions, step.private_t.position);
-                    self.states[flat + state] = step.private_t;
+                    self.states[first + state] = step.private_t;
                     self.state_of[at] = state as u8;
                     self.rewards[at] = reward(&step) as f32;
                     self.discounts[at] = (terms.gamma * step.discount_t) as f32;
@@ -83,8 +82,15 @@ impl Outcomes {
                 self.discounts[at] = transition.discount * step.discount_t as f32;
                 self.state_of[at] = 1;
             }
-            self.states.extend([PrivateState::default(), transition.private_end()]);
+            self.states_of(actions)[1] = transition.private_end();
         }
+    }
+
+    /// Room for the states of one more row, flat ones.
+    fn states_of(&mut self, actions: ActionSet) -> &mut [PrivateState] {
+        let first = self.states.len();
+        self.states.resize(first + actions.len(), PrivateState::default());
+        &mut self.states[first..]
     }
 
     fn clear(&mut self, rows: usize, actions: ActionSet) {
@@ -168,7 +174,7 @@ mod tests {
         );
         near(&outcomes.discounts, &[0.125; 3]);
         assert_eq!(outcomes.state_of, [1, 1, 1]);
-        assert_eq!(outcomes.states, [held(0, 0), held(-1, 2)]);
+        assert_eq!(outcomes.states, [held(0, 0), held(-1, 2), held(0, 0)]);
     }
 
     /// Without a bar to trade in, every action leaves the account where it was.

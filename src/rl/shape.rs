@@ -114,7 +114,7 @@ impl NetworkShape {
         let NetworkConfig { embedding, trunk, head_hidden, symbol_embedding, layer_norm, .. } =
             self.config;
         let mut plan = Plan::default();
-        plan.push("symbol.weight", &[self.stocks, symbol_embedding], Start::Uniform(SYMBOL_BOUND));
+        plan.push("symbol.weight", &[self.stocks, symbol_embedding], Start::Uniform(std::env::var("SB").ok().and_then(|v| v.parse().ok()).unwrap_or(SYMBOL_BOUND)));
         plan.normed_linear(("encoder", 0), self.features + symbol_embedding, embedding, layer_norm);
         plan.normed_linear(("encoder", 3), embedding, embedding, layer_norm);
         if self.attends() {
