@@ -1,5 +1,7 @@
 //! Flags and subcommands, and how they become a [`RunConfig`].
 
+mod strategies;
+
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -7,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{BarLabel, ConfigError, Mode, RunConfig};
 use crate::market::Symbol;
+
+pub use strategies::*;
 
 /// Names the Azure container where neither a flag nor a settings file does.
 const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
@@ -44,6 +48,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write the bars of a made-up market as day files
     Synth(SynthArgs),
+    /// Plain trading strategies, without training
+    Strategies(StrategiesArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.

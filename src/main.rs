@@ -73,6 +73,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Some(Command::Synth(args)) => {
             Surroundings { cache: None, threads: None, quiet: args.quiet }
         }
+        Some(Command::Strategies(_)) => Surroundings { cache: None, threads: None, quiet: false },
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -87,6 +88,11 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     if let Some(Command::Synth(args)) = &cli.command {
         one_process(launched, "synth")?;
         commands::synth::synth(args, &progress)?;
+        return Ok(0);
+    }
+    if let Some(Command::Strategies(args)) = &cli.command {
+        one_process(launched, "strategies")?;
+        commands::strategies::strategies(args)?;
         return Ok(0);
     }
     let config = cli.train.resolve()?;
