@@ -1,5 +1,8 @@
 //! Flags and subcommands, and how they become a [`RunConfig`].
 
+mod strategies;
+mod validate;
+
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -7,6 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{BarLabel, ConfigError, Mode, RunConfig};
 use crate::market::Symbol;
+
+pub use strategies::*;
+pub use validate::*;
 
 /// Names the Azure container where neither a flag nor a settings file does.
 const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
@@ -46,6 +52,8 @@ pub enum Command {
     Synth(SynthArgs),
     /// Train on every planted market and compare with the best possible reward
     Validate(ValidateArgs),
+    /// Plain trading strategies, without training
+    Strategies(StrategiesArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.
@@ -118,13 +126,13 @@ pub struct TrainArgs {
     /// Segments of the training period that step side by side [default: 64]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     pub lanes: Option<usize>,
-    /// Sampled transitions per gradient step and stock [default: 256]
+    /// Sampled transitions per gradient step and stock [default: 128]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
     pub batch_size: Option<usize>,
     /// Sampled transitions per new one [default: 1]
     #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
     pub replay_ratio: Option<f64>,
-    /// Step size of Adam [default: 0.0005]
+    /// Step size of Adam at the start; it falls to 0 [default: 0.002]
     #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
     pub learning_rate: Option<f64>,
     /// Let a stock see nothing of the others: no attention, no features of its peers
@@ -223,34 +231,6 @@ pub struct SynthArgs {
     #[arg(long, alias = "bar_minutes", value_name = "N")]
     pub bar_minutes: Option<u32>,
     /// Say nothing but errors
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-#[derive(Args, Debug, Clone)]
-pub struct ValidateArgs {
-    /// Fewer seeds and shorter periods: minutes instead of a quarter of an hour
-    #[arg(long)]
-    pub quick: bool,
-    /// Switch off one part of the learner at a time, and show what each is worth
-    #[arg(long)]
-    pub ablate: bool,
-    /// Only these rows of the table
-    #[arg(long, num_args = 1.., value_name = "ROW")]
-    pub rows: Vec<String>,
-    /// Seeds per row [default: 5, with --quick 2]
-    #[arg(long, value_name = "N")]
-    pub seeds: Option<u64>,
-    /// Any setting of config.toml, such as learner.gamma=0.95; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Folder for validation.json
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    pub output: PathBuf,
-    /// Trainings at a time [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Say nothing but errors and the closing table
     #[arg(long, short)]
     pub quiet: bool,
 }

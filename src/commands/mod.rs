@@ -2,6 +2,7 @@
 
 pub mod evaluate;
 mod outputs;
+pub mod strategies;
 pub mod synth;
 pub mod train;
 pub mod validate;

@@ -284,10 +284,16 @@ mod tests {
             grown.step(1, &bars[0], &bars[1], 1);
             let mut set = env(10.0, 5.0);
             set.set(&grown.private_state(), 110.0);
-            let (a, b) = (grown.step(direction, &bars[1], &bars[2], 2), set.step(direction, &bars[1], &bars[2], 2));
+            let (a, b) = (
+                grown.step(direction, &bars[1], &bars[2], 2),
+                set.step(direction, &bars[1], &bars[2], 2),
+            );
             // The one that came about owes its entry's costs, 0.15 % of the position.
             assert!((a.time_step.reward_t - b.time_step.reward_t).abs() < 1e-4);
-            assert_eq!((a.held, a.time_step.private_t.bars_held), (b.held, b.time_step.private_t.bars_held));
+            assert_eq!(
+                (a.held, a.time_step.private_t.bars_held),
+                (b.held, b.time_step.private_t.bars_held)
+            );
             let unrealized = |step: &EnvStep| step.time_step.private_t.unrealized_return;
             assert!((unrealized(&a) - unrealized(&b)).abs() < 1e-6);
         }

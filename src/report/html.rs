@@ -161,7 +161,7 @@ impl Report<'_> {
     }
 
     fn relations(&self) -> String {
-        let Relationships { stocks, attention, correlation } = self.relationships;
+        let Relationships { stocks, attention, correlation, .. } = self.relationships;
         if stocks.len() < 2 {
             return String::new();
         }

@@ -124,6 +124,33 @@ impl Agent {
         Some(mean)
     }
 
+    /// How much each peer moves what is decided, in units of `return_std`: by how much, in the mean
+    /// over `rows`, the value of the last action less that of the first (of long less short)
+    /// changes for a flat account when the peer's features are put to their mean. None without
+    /// peers or attention.
+    pub fn influence(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
+        let market = self.market(panel, rows);
+        let private = self.private(rows.iter().map(|_| PrivateState::default()));
+        let difference = |market: &Tensor| {
+            let q = self.online.q_values(market, &self.slot_ids, &private);
+            q.select(1, -1) - q.select(1, 0)
+        };
+        if !self.online.shape().attends() {
+            return None;
+        }
+        Some(no_grad(|| {
+            let as_it_is = difference(&market);
+            let without = |slot: usize| {
+                let changed = market.copy();
+                // Features are scaled: 0 is the mean of the training period.
+                let _ = changed.select(1, slot as i64).fill_(0.0);
+                let moved = (difference(&changed) - &as_it_is).abs().mean(Kind::Float);
+                moved.double_value(&[]) as f32
+            };
+            (1..self.slots.len()).map(without).collect()
+        }))
+    }
+
     /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
     pub fn learn(
         &mut self,

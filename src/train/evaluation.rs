@@ -11,12 +11,11 @@ use crate::config::RunConfig;
 use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::propose;
 use crate::dist::{Comm, Ranks, Stamp, Tag};
-use crate::eval::backtest::{Backtest, buy_and_hold};
+use crate::eval::account::Account;
+use crate::eval::backtest::buy_and_hold;
 use crate::eval::metrics::{Course, Metrics};
-use crate::interface::{ActionSet, PrivateState};
-use crate::market::panel::{MarketView, Panel};
-use crate::portfolio::desk::Desk;
-use crate::portfolio::risk::Limits;
+use crate::interface::ActionSet;
+use crate::market::panel::Panel;
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
@@ -78,53 +77,6 @@ pub fn evaluate(
     Ok(trader.map(|trader| trader.finish(config, eval)))
 }
 
-/// Lets a policy without a network trade the evaluation period, with the same capital, risk rules and
-/// costs. `policy` tells the direction (-1, 0 or 1) it wants for a stock, from what is known at a
-/// bar and its position.
-pub fn evaluate_rule(
-    config: &RunConfig,
-    eval: &Prepared,
-    policy: &mut dyn FnMut(&MarketView<'_>, usize, PrivateState) -> i8,
-) -> Course {
-    let mut account = Account::new(config, eval);
-    let rows = eval.note.rows.clone();
-    for t in rows.start..rows.end - 1 {
-        let view = eval.panel.view(t);
-        let privates = |stock| account.backtest.private_state(stock);
-        let wanted: Vec<(i8, f32)> = (0..config.stocks.len())
-            .map(|stock| (policy(&view, stock, privates(stock)), 1.0))
-            .collect();
-        account.trade(&eval.panel, t, wanted.into_iter());
-    }
-    account.backtest.into_course()
-}
-
-/// The account of an evaluation, and the desk that deals its capital.
-struct Account {
-    desk: Desk,
-    backtest: Backtest,
-}
-
-impl Account {
-    fn new(config: &RunConfig, eval: &Prepared) -> Account {
-        let first = eval.panel.view(eval.note.rows.start);
-        let limits = Limits::new(&config.portfolio, &eval.note.fit.relations.correlation);
-        let once = std::iter::once(first);
-        Account {
-            desk: Desk::new(once, config.stocks.len(), &config.portfolio, limits),
-            backtest: Backtest::start(&config.stocks, &first, &config.env),
-        }
-    }
-
-    /// Orders at the close of row `t`, fills at the next open. `wanted` gives each stock's
-    /// direction and conviction.
-    fn trade(&mut self, panel: &Panel, t: usize, wanted: impl Iterator<Item = (i8, f32)>) {
-        let view = panel.view(t);
-        self.backtest.order(&view, self.desk.decide(0, &view, wanted));
-        self.backtest.advance(&panel.view(t + 1));
-    }
-}
-
 /// What rank 0 decides with, and the account it keeps.
 struct Trader {
     network: QNetwork,
@@ -140,7 +92,7 @@ impl Trader {
             network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
             return_std: eval.note.fit.scaler.return_std.clone(),
             actions: ActionSet::new(config.env.long_only),
-            account: Account::new(config, eval),
+            account: Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config)),
             q: Vec::new(),
         }
     }
@@ -153,9 +105,7 @@ impl Trader {
         for (i, &t) in rows.iter().enumerate() {
             let private: Vec<f32> = (0..)
                 .zip(&self.return_std)
-                .flat_map(|(stock, &std)| {
-                    private_features(&self.account.backtest.private_state(stock), std)
-                })
+                .flat_map(|(stock, &std)| private_features(&self.account.private_state(stock), std))
                 .collect();
             let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
             let context = contexts.select(1, i as i64);
@@ -169,7 +119,7 @@ impl Trader {
     }
 
     fn finish(self, config: &RunConfig, eval: &Prepared) -> Evaluated {
-        let course = self.account.backtest.into_course();
+        let course = self.account.into_course();
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&config.stocks, views, &config.env)
             .expect("a prepared panel has rows to trade");

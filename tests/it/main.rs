@@ -8,5 +8,6 @@ mod program;
 mod results;
 mod resume;
 mod store;
+mod strategies;
 mod synth;
 mod training;

@@ -27,7 +27,8 @@ pub enum Measured {
 pub enum Bar {
     /// At least this fraction of the oracle's reward.
     Fraction(f64),
-    /// No reward beyond noise: the interval of the fraction holds 0, or ends below 0.05.
+    /// Neither reward nor loss beyond noise: a mean fraction of at most [`Bar::NOISE`] either way,
+    /// or an interval that holds 0.
     Nothing,
     /// Turnover below a tenth of the random policy's, and the verdict is "no evidence".
     Calm,
@@ -35,7 +36,26 @@ pub enum Bar {
     EdgesFirst,
 }
 
+impl Bar {
+    pub const NOISE: f64 = 0.02;
+
+    pub fn words(self) -> String {
+        match self {
+            Bar::Fraction(least) => format!("at least {least:.2}"),
+            Bar::Nothing => "0, but for noise".into(),
+            Bar::Calm => "turnover under a tenth of random, no evidence".into(),
+            Bar::EdgesFirst => "the planted edges before all others".into(),
+        }
+    }
+}
+
 impl Row {
+    /// Whether the parts of the learner are tried on this row: one for each kind of edge, and the
+    /// market without one.
+    pub fn is_ablated(&self) -> bool {
+        ["momentum", "lead_lag", "pairs", "regimes", "random_walk"].contains(&self.name)
+    }
+
     /// Indices of the measured stocks of `stocks`.
     pub fn measured(&self, stocks: usize) -> Vec<usize> {
         match self.measured {

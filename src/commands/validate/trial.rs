@@ -10,20 +10,22 @@ use serde::Serialize;
 use tch::Device;
 
 use super::rows::Row;
-use crate::commands::train::attention;
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
 use crate::dist::worker::{Lanes, Worker};
 use crate::env::costs::Costs;
+use crate::eval::account::run_policy;
 use crate::eval::attribution::rewards_by_stock;
 use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
 use crate::eval::metrics::Course;
+use crate::eval::rules::rules_alone;
 use crate::market::load::{DataSource, LoadOptions};
 use crate::market::synthetic::{Oracle, SyntheticMarket, Terms};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::{DataPlan, Prepared};
-use crate::train::evaluation::{Evaluated, Policy, evaluate, evaluate_rule};
+use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::lockstep::{Interval, Trainer, Watcher};
+use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
 
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
@@ -38,16 +40,16 @@ pub struct Trial {
     pub trained_bps: f64,
     pub random_bps: f64,
     pub buy_and_hold_bps: f64,
-    /// The best of the plain rules, chosen by its result here.
-    pub best_rule: (String, f64),
+    /// The plain rules with their default parameters.
+    pub rules: Vec<(String, f64)>,
     /// Value traded per bar over equity.
     pub oracle_turnover: f64,
     pub trained_turnover: f64,
     pub random_turnover: f64,
     pub verdict: Verdict,
-    /// Place of the last of the planted edges in the relationships by attention, from 1; None where
-    /// no such edges are asked for.
-    pub last_true_edge: Option<usize>,
+    /// How many other edges stand before the last of the planted ones in `relationships.csv`; None
+    /// where no such edges are asked for.
+    pub edges_before_last: Option<usize>,
     pub env_steps: u64,
     pub gradient_steps: u64,
     pub train_s: f64,
@@ -55,9 +57,9 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Trained reward over the oracle's on the same bars.
-    pub fn fraction(&self) -> f64 {
-        self.trained_bps / self.oracle_bps
+    /// Trained reward over the oracle's on the same bars; None where the oracle earns nothing.
+    pub fn fraction(&self) -> Option<f64> {
+        (self.oracle_bps > 0.0).then(|| self.trained_bps / self.oracle_bps)
     }
 }
 
@@ -113,21 +115,17 @@ pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
     let policy = Policy { shape: &shape, weights: &weights };
     let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
     let evaluated = evaluate(&comm, config, &eval, policy, agents)?.context("rank 0 has it")?;
-    let last_true_edge = match row.edges.is_empty() {
+    let edges_before_last = match row.edges.is_empty() {
         true => None,
         false => {
-            let attention = attention(&comm, config, &train, trainer.workers())?;
-            Some(last_place(&attention, row.edges))
+            let view = PeerView::of(&comm, config, &train, trainer.workers())?;
+            Some(edges_before_last(&view.influence, row.edges))
         }
     };
-    let others = Others::of(&market, config, &eval);
-    let reward = |course: &Course| measured_bps(course, row, config);
-    let best_rule = others
-        .rules
-        .iter()
-        .map(|(name, course)| (name.clone(), reward(course)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap_or_else(|| ("none".into(), 0.0));
+    let others = Others::of(&market, config, &eval)?;
+    let capital = capital_of(&others.random);
+    let reward = |course: &Course| measured_bps(course, row, config, &capital);
+    let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
     let at = trainer.at();
     Ok(Trial {
         seed: config.seed,
@@ -136,12 +134,12 @@ pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
         trained_bps: reward(&evaluated.course),
         random_bps: reward(&others.random),
         buy_and_hold_bps: reward(&evaluated.benchmark),
-        best_rule,
+        rules: rules.collect(),
         oracle_turnover: turnover(&others.oracle),
         trained_turnover: turnover(&evaluated.course),
         random_turnover: turnover(&others.random),
         verdict: verdict(config, &evaluated),
-        last_true_edge,
+        edges_before_last,
         env_steps: at.env_steps,
         gradient_steps: at.gradient_steps,
         train_s,
@@ -158,7 +156,7 @@ struct Others {
 }
 
 impl Others {
-    fn of(market: &SyntheticMarket, config: &RunConfig, eval: &Prepared) -> Others {
+    fn of(market: &SyntheticMarket, config: &RunConfig, eval: &Prepared) -> Result<Others> {
         let terms = Terms {
             fee_bps: config.env.fee_bps,
             slippage_bps: config.env.slippage_bps,
@@ -171,14 +169,18 @@ impl Others {
         assert_eq!(oracles.len(), stocks, "a planted market has an oracle for every stock");
         let mut rng = stream(config.seed, Purpose::Exploration, stocks);
         let lowest = if config.env.long_only { 0 } else { -1 };
-        Others {
+        let (panel, rows, limits) = (&eval.panel, &eval.note.rows, eval.limits(config));
+        let rules = rules_alone(panel, rows, config, &limits)?;
+        Ok(Others {
             expected: oracles.iter().map(Oracle::per_bar).collect(),
-            oracle: evaluate_rule(config, eval, &mut |view, stock, private| {
+            oracle: run_policy(config, panel, rows, &limits, &mut |view, stock, private| {
                 oracles[stock].decide(view, private.position)
             }),
-            random: evaluate_rule(config, eval, &mut |_, _, _| rng.random_range(lowest..=1)),
-            rules: Vec::new(),
-        }
+            random: run_policy(config, panel, rows, &limits, &mut |_, _, _| {
+                rng.random_range(lowest..=1)
+            }),
+            rules: rules.into_iter().map(|rule| (rule.name, rule.course)).collect(),
+        })
     }
 
     /// Mean over the row's measured stocks.
@@ -188,13 +190,30 @@ impl Others {
     }
 }
 
-/// Mean per bar of what the measured stocks brought on their share of the capital, which is about
-/// an equal one: planted stocks are alike in risk.
-fn measured_bps(course: &Course, row: &Row, config: &RunConfig) -> f64 {
+/// Mean per bar of what the measured stocks brought, over the capital that they were allotted
+/// (`capital`, fractions of equity).
+fn measured_bps(course: &Course, row: &Row, config: &RunConfig, capital: &[f64]) -> f64 {
     let rewards = rewards_by_stock(course, &Costs::of(&config.env));
-    let measured = row.measured(rewards.len());
-    let sum: f64 = measured.iter().map(|&stock| rewards[stock]).sum();
-    1e4 * sum * rewards.len() as f64 / measured.len() as f64
+    let sum = |of: &[f64]| row.measured(of.len()).iter().map(|&stock| of[stock]).sum::<f64>();
+    1e4 * sum(&rewards) / sum(capital)
+}
+
+/// Mean position value over equity of each stock while it is held, by a policy that holds it often:
+/// the capital that it was allotted.
+fn capital_of(course: &Course) -> Vec<f64> {
+    let stocks = course.stocks.len();
+    let mean = |stock: usize| {
+        let (mut sum, mut bars) = (0.0, 0);
+        for (t, equity) in course.equity.iter().enumerate() {
+            let at = t * stocks + stock;
+            if course.position[at] != 0.0 {
+                sum += (course.position[at] * course.price[at] / equity).abs();
+                bars += 1;
+            }
+        }
+        sum / f64::from(bars.max(1))
+    };
+    (0..stocks).map(mean).collect()
 }
 
 fn turnover(course: &Course) -> f64 {
@@ -207,17 +226,17 @@ fn verdict(config: &RunConfig, evaluated: &Evaluated) -> Verdict {
     Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng).verdict
 }
 
-/// Place, from 1, of the least of `edges` (follower, leader) among all, by falling attention.
-fn last_place(attention: &[Vec<Option<f64>>], edges: &[(usize, usize)]) -> usize {
-    let weight = |&(i, j): &(usize, usize)| attention[i][j].unwrap_or(0.0);
+/// How many edges that are not of `edges` (follower, leader) have at least the influence of the
+/// least of these.
+fn edges_before_last(influence: &[Vec<Option<f64>>], edges: &[(usize, usize)]) -> usize {
+    let weight = |&(i, j): &(usize, usize)| influence[i][j].unwrap_or(0.0);
     let least = edges.iter().map(weight).fold(f64::INFINITY, f64::min);
-    let stocks = 0..attention.len();
-    let above = stocks
+    let stocks = 0..influence.len();
+    stocks
         .clone()
         .flat_map(|i| stocks.clone().map(move |j| (i, j)))
         .filter(|edge| edge.0 != edge.1 && !edges.contains(edge) && weight(edge) >= least)
-        .count();
-    above + edges.len()
+        .count()
 }
 
 #[cfg(test)]
@@ -225,14 +244,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_the_last_true_edge() {
-        let attention = vec![
+    fn edges_before_the_last_true_one() {
+        let influence = vec![
             vec![None, Some(0.4), Some(0.6)],
             vec![Some(0.9), None, Some(0.1)],
             vec![Some(0.5), Some(0.5), None],
         ];
-        assert_eq!(last_place(&attention, &[(1, 0)]), 1);
-        assert_eq!(last_place(&attention, &[(1, 0), (2, 0)]), 4, "0.6 and the other 0.5 are before it");
-        assert_eq!(last_place(&attention, &[(1, 2)]), 6);
+        assert_eq!(edges_before_last(&influence, &[(1, 0)]), 0);
+        assert_eq!(
+            edges_before_last(&influence, &[(1, 0), (2, 0)]),
+            2,
+            "0.6 and the other 0.5 are before it"
+        );
+        assert_eq!(edges_before_last(&influence, &[(1, 2)]), 5);
     }
 }
