@@ -126,7 +126,7 @@ pub struct TrainArgs {
     /// Segments of the training period that step side by side [default: 64]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     pub lanes: Option<usize>,
-    /// Sampled transitions per gradient step and stock [default: 128]
+    /// Sampled transitions per gradient step and stock [default: 64]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
     pub batch_size: Option<usize>,
     /// Sampled transitions per new one [default: 1]

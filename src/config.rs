@@ -347,7 +347,7 @@ impl Default for LearnerConfig {
             double: true,
             all_actions: true,
             relative_values: true,
-            batch_size: 128,
+            batch_size: 64,
             replay_ratio: 1.0,
             replay_capacity: 1 << 20,
             learning_starts: 2_048,

@@ -11,3 +11,4 @@ mod store;
 mod strategies;
 mod synth;
 mod training;
+mod validate;
