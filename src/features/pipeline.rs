@@ -19,7 +19,8 @@ use crate::config::FeatureConfig;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR, PanelData};
 
-/// The names of the features in order; the same for every stock, those of peers last. What they mean stands at
+/// The names of the features in order; the same for every stock, those of peers last. What they
+/// mean stands at
 /// [`own::names`] and [`peers::NAMES`].
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own::names(config);

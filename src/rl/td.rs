@@ -50,7 +50,8 @@ pub struct TdOutcome {
 /// With `relative`, the value of an end state is what it is worth more than an account that is flat
 /// at that time. What the flat one is worth depends on the market alone, which no action moves, so
 /// it is the same for all actions, and leaving it out changes no choice (an exogenous reward:
-/// Dietterich, Trimponias and Chen 2018, theorem 1). What is left is of the size of one bar's reward
+/// Dietterich, Trimponias and Chen 2018, theorem 1). What is left is of the size of one bar's
+/// reward
 /// and of the costs, where the whole is of that of 1 / (1 - gamma) bars.
 pub fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome) {
     let rows = batch.actions_tm1.len();

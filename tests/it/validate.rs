@@ -1,4 +1,5 @@
-//! `dqn-trader validate` on a small row: whether it compares rightly, not whether the learner is any
+//! `dqn-trader validate` on a small row: whether it compares rightly, not whether the learner is
+//! any
 //! good. That is for `validate --quick`, which scripts/test.sh runs.
 
 use serde_json::Value;
