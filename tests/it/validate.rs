@@ -29,7 +29,7 @@ fn validation(place: &Place) -> Value {
 #[test]
 fn a_row_is_trained_and_held_against_the_oracle() {
     let place = Place::new();
-    let args = [&SMALL[..], &["--seeds", "2"]].concat();
+    let args = [&SMALL[..], &["--seeds", "2", "--set", "learner.replay_ratio=8"]].concat();
     let done = run(&mut place.program(&args));
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     let validation = validation(&place);
