@@ -1,5 +1,8 @@
 //! Flags and subcommands, and how they become a [`RunConfig`].
 
+mod strategies;
+mod validate;
+
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -7,6 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{BarLabel, ConfigError, Mode, RunConfig};
 use crate::market::Symbol;
+
+pub use strategies::*;
+pub use validate::*;
 
 /// Names the Azure container where neither a flag nor a settings file does.
 const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
@@ -44,6 +50,10 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write the bars of a made-up market as day files
     Synth(SynthArgs),
+    /// Train on every planted market and compare with the best possible reward
+    Validate(ValidateArgs),
+    /// Plain trading strategies, without training
+    Strategies(StrategiesArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.
@@ -116,16 +126,16 @@ pub struct TrainArgs {
     /// Segments of the training period that step side by side [default: 64]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     pub lanes: Option<usize>,
-    /// Sampled transitions per gradient step and stock [default: 256]
+    /// Sampled transitions per gradient step and stock [default: 64]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
     pub batch_size: Option<usize>,
     /// Sampled transitions per new one [default: 1]
     #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
     pub replay_ratio: Option<f64>,
-    /// Step size of Adam [default: 0.0005]
+    /// Step size of Adam at the start; it falls to 0 [default: 0.002]
     #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
     pub learning_rate: Option<f64>,
-    /// Give the network no stock but its own; features that relate it to its peers stay
+    /// Let a stock see nothing of the others: no attention, no features of its peers
     #[arg(long, alias = "no_attention", help_heading = "Learning")]
     pub no_attention: bool,
     /// Evaluate after every so many episodes; after the last one always [default: 10]
@@ -255,6 +265,7 @@ impl TrainArgs {
         set(&mut config.learner.replay_ratio, &self.replay_ratio);
         set(&mut config.learner.learning_rate, &self.learning_rate);
         config.network.attention &= !self.no_attention;
+        config.features.peers &= !self.no_attention;
         set(&mut config.evaluation.every_episodes, &self.eval_every);
         set(&mut config.checkpoint.every_s, &self.checkpoint_every);
         self.data.apply(&mut config);

@@ -110,6 +110,8 @@ pub struct FeatureConfig {
     pub bollinger_width: f64,
     /// Volume z-score window, bars.
     pub volume_bars: u32,
+    /// Features that relate a stock to its peers.
+    pub peers: bool,
     /// Rolling window for correlation, beta and spread to peers, bars.
     pub relation_bars: u32,
     /// Scaled features are cut off at this many standard deviations.
@@ -170,6 +172,11 @@ pub struct LearnerConfig {
     pub n_step: usize,
     /// Double DQN. van Hasselt, Guez and Silver (2016), eq. 4.
     pub double: bool,
+    /// Learn from what every action would have brought, not only from the one that was taken:
+    /// prices do not react to us, so all of it is known a bar later.
+    pub all_actions: bool,
+    /// Learn values relative to holding nothing, which differ less and lead to the same choices.
+    pub relative_values: bool,
     /// Sampled transitions per gradient step and stock.
     pub batch_size: usize,
     /// Sampled transitions per new transition. Ape-X used about 0.8.
@@ -183,8 +190,14 @@ pub struct LearnerConfig {
     pub priority_alpha: f64,
     /// Importance-sampling exponent at the start; it reaches 1 at the end of the run.
     pub priority_beta: f64,
-    /// Adam. Kingma and Ba (2015), algorithm 1.
+    /// Step size of Adam (Kingma and Ba 2015, algorithm 1) at the start of the run; it falls
+    /// linearly.
     pub learning_rate: f64,
+    /// What is left of the step size at the end, as a fraction.
+    pub learning_rate_end: f64,
+    /// Every step takes this times the step size off each weight of a matrix. Loshchilov and
+    /// Hutter (2019), algorithm 2.
+    pub weight_decay: f64,
     pub adam_beta1: f64,
     pub adam_beta2: f64,
     pub adam_epsilon: f64,
@@ -288,6 +301,7 @@ impl Default for FeatureConfig {
             bollinger_bars: 20,
             bollinger_width: 2.0,
             volume_bars: 60,
+            peers: true,
             relation_bars: 120,
             clip_std: 5.0,
             warmup_bars: 480,
@@ -331,14 +345,18 @@ impl Default for LearnerConfig {
             gamma: 0.99,
             n_step: 3,
             double: true,
-            batch_size: 256,
+            all_actions: true,
+            relative_values: true,
+            batch_size: 64,
             replay_ratio: 1.0,
             replay_capacity: 1 << 20,
             learning_starts: 2_048,
             prioritized: true,
             priority_alpha: 0.6,
             priority_beta: 0.4,
-            learning_rate: 5e-4,
+            learning_rate: 2e-3,
+            learning_rate_end: 0.0,
+            weight_decay: 1.0,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,

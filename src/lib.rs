@@ -3,10 +3,11 @@
 //! Each layer imports only from the layers on its left:
 //!
 //! ```text
-//! market, config -> features -> env, rl -> portfolio -> dist, eval -> train -> report -> cli -> main
+//! market, config -> features -> env, rl, strategy -> portfolio -> dist, eval -> train -> report ->
+//! cli -> main
 //! ```
 //!
-//! `env` and `rl` know each other only through [`interface`]. The training loop is
+//! `env`, `rl` and `strategy` know each other only through [`interface`]. The training loop is
 //! [`train::lockstep`]; read that file first.
 
 pub mod cli;
@@ -21,4 +22,5 @@ pub mod market;
 pub mod portfolio;
 pub mod report;
 pub mod rl;
+pub mod strategy;
 pub mod train;

@@ -73,6 +73,10 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Some(Command::Synth(args)) => {
             Surroundings { cache: None, threads: None, quiet: args.quiet }
         }
+        Some(Command::Validate(args)) => {
+            Surroundings { cache: None, threads: args.threads, quiet: args.quiet }
+        }
+        Some(Command::Strategies(_)) => Surroundings { cache: None, threads: None, quiet: false },
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -87,6 +91,16 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     if let Some(Command::Synth(args)) = &cli.command {
         one_process(launched, "synth")?;
         commands::synth::synth(args, &progress)?;
+        return Ok(0);
+    }
+    if let Some(Command::Validate(args)) = &cli.command {
+        one_process(launched, "validate")?;
+        compute_with(surroundings.threads)?;
+        return Ok(u8::from(!commands::validate::validate(args, &progress)?));
+    }
+    if let Some(Command::Strategies(args)) = &cli.command {
+        one_process(launched, "strategies")?;
+        commands::strategies::strategies(args)?;
         return Ok(0);
     }
     let config = cli.train.resolve()?;

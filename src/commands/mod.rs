@@ -2,8 +2,10 @@
 
 pub mod evaluate;
 mod outputs;
+pub mod strategies;
 pub mod synth;
 pub mod train;
+pub mod validate;
 
 use std::io::Write;
 use std::path::PathBuf;

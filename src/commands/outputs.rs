@@ -25,6 +25,7 @@ use crate::train::dataset::Prepared;
 use crate::train::evaluation::Evaluated;
 use crate::train::lockstep::Interval;
 use crate::train::model::Model;
+use crate::train::peer_view::PeerView;
 use crate::train::policy_check;
 
 /// Wall time, with and without the evaluations.
@@ -242,8 +243,10 @@ impl Outputs {
         policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
-            attention: finished.attention.clone(),
+            influence: finished.peer_view.influence.clone(),
+            attention: finished.peer_view.attention.clone(),
             correlation: model.fit.relations.correlation.clone(),
+            lead_lag: model.fit.relations.lead_lag.clone(),
         };
         let relationships_path = relationships.write(folder)?;
         let summary = Summary {
@@ -298,7 +301,6 @@ pub struct Finished<'a> {
     pub model: &'a Model,
     pub run: RunSummary,
     pub latest: Option<&'a Evaluated>,
-    /// `[stock][peer]`
-    pub attention: Vec<Vec<Option<f64>>>,
+    pub peer_view: PeerView,
     pub eval: &'a Prepared,
 }

@@ -10,23 +10,19 @@ use super::outputs::{Finished, Outputs, OutputsState};
 use super::{Setting, device};
 use crate::cli::TrainArgs;
 use crate::config::RunConfig;
+use crate::dist::Comm;
 use crate::dist::comm::agree;
-use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::{Lanes, Worker};
-use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::report::Progress;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::RunSummary;
 use crate::train::checkpoint::Checkpoints;
-use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::keeper::{Keeper, RootPart, differences, read_root, read_stock};
 use crate::train::lockstep::{Ending, Interval, Trainer, Watcher};
 use crate::train::model::Model;
+use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
-
-/// Rows over which attention is averaged at the end.
-const ATTENTION_ROWS: usize = 1_024;
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
 pub fn train(
@@ -116,7 +112,7 @@ pub fn train(
         }
     }
     watch.keeper.finish()?;
-    let attention = attention(comm, &config, &train, trainer.workers())?;
+    let peer_view = PeerView::of(comm, &config, &train, trainer.workers())?;
     progress.finish();
     let Some(mut outputs) = watch.outputs else { return Ok(ending) };
     let model = Model {
@@ -140,7 +136,7 @@ pub fn train(
         model: &model,
         run,
         latest: latest.as_ref(),
-        attention,
+        peer_view,
         eval: &eval,
     })?;
     Ok(ending)
@@ -289,42 +285,4 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     Ok(stop)
-}
-
-/// Every stock's mean attention to its peers, `[stock][stock]`, on rank 0; None where a stock does
-/// not look.
-fn attention(
-    comm: &dyn Comm,
-    config: &RunConfig,
-    train: &Prepared,
-    workers: &mut [Worker],
-) -> Result<Vec<Vec<Option<f64>>>> {
-    let stocks = config.stocks.len();
-    let peers = &train.note.fit.peers;
-    let mut matrix = vec![vec![None; stocks]; stocks];
-    let per_stock = peers.first().map_or(0, Vec::len);
-    if per_stock == 0 || !config.network.attention {
-        return Ok(matrix);
-    }
-    let rows = train.note.rows.clone();
-    let stride = rows.len().div_ceil(ATTENTION_ROWS);
-    let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
-    let mut mine = Vec::new();
-    for worker in workers {
-        mine.extend(worker.agent().attention(&train.panel, &sampled).unwrap_or_default());
-    }
-    let ranks = Ranks { stocks, size: comm.size() };
-    let all = if comm.is_root() { stocks * per_stock } else { 0 };
-    let (mut gathered, mut by_stock) = (vec![0.0; all], vec![0.0; all]);
-    let stamp = Stamp { tag: Tag::Attention, time: 0 };
-    comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut gathered)?;
-    if comm.is_root() {
-        to_stock_order(&gathered, &ranks.gathered_order(), per_stock, &mut by_stock);
-        for (stock, weights) in by_stock.chunks_exact(per_stock).enumerate() {
-            for (&peer, &weight) in peers[stock].iter().zip(weights) {
-                matrix[stock][peer] = Some(f64::from(weight));
-            }
-        }
-    }
-    Ok(matrix)
 }

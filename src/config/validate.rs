@@ -116,6 +116,15 @@ impl RunConfig {
         check("learner.replay_capacity", slots, "must be below 2^32")?;
         let positive = |value: f64| value.is_finite() && value > 0.0;
         check("--learning-rate", positive(learner.learning_rate), "must be above 0")?;
+        let end = learner.learning_rate_end;
+        check("learner.learning_rate_end", (0.0..=1.0).contains(&end), "must be from 0 to 1")?;
+        let shrink = learner.weight_decay;
+        let usable = shrink >= 0.0 && shrink * learner.learning_rate < 1.0;
+        check(
+            "learner.weight_decay",
+            usable,
+            "must be 0 or above, below 1 over the learning rate",
+        )?;
         let decay = |value: f64| (0.0..1.0).contains(&value);
         check("learner.adam_beta1", decay(learner.adam_beta1), "must be from 0 to below 1")?;
         check("learner.adam_beta2", decay(learner.adam_beta2), "must be from 0 to below 1")?;

@@ -4,6 +4,7 @@
 use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clip_by_global_norm};
 use crate::rl::parameters::Layout;
+use crate::rl::schedule::linear;
 
 pub struct Server {
     layout: Layout,
@@ -12,6 +13,9 @@ pub struct Server {
     /// Mean gradient, reused.
     mean: Vec<f32>,
     max_grad_norm: f64,
+    /// At the start and at the end of the run.
+    learning_rates: [f64; 2],
+    weight_decay: f64,
 }
 
 impl Server {
@@ -19,7 +23,6 @@ impl Server {
     pub fn new(layout: Layout, weights: Vec<f32>, config: &LearnerConfig) -> Server {
         assert_eq!(layout.len(), weights.len());
         let adam = AdamConfig {
-            learning_rate: config.learning_rate,
             beta1: config.adam_beta1,
             beta2: config.adam_beta2,
             epsilon: config.adam_epsilon,
@@ -30,6 +33,8 @@ impl Server {
             mean: vec![0.0; weights.len()],
             weights,
             max_grad_norm: config.max_grad_norm,
+            learning_rates: [1.0, config.learning_rate_end].map(|part| part * config.learning_rate),
+            weight_decay: config.weight_decay,
         }
     }
 
@@ -47,11 +52,12 @@ impl Server {
         self.adam = optimizer;
     }
 
-    /// One step along the mean of the stocks' gradients. They are added in the order of the stocks,
-    /// whoever sent them and whenever they came, so the sum is the same bit for bit however many
-    /// ranks there are.
+    /// One step along the mean of the stocks' gradients, `progress` of the run being done. They are
+    /// added in the order of the stocks, whoever sent them and whenever they came, so the sum is
+    /// the same bit for bit however many ranks there are.
     pub fn apply<'a>(
         &mut self,
+        progress: f64,
         gradients: impl ExactSizeIterator<Item = &'a [f32]>,
     ) -> Result<(), NonFiniteGradient> {
         let scale = 1.0 / gradients.len() as f32;
@@ -64,8 +70,23 @@ impl Server {
         }
         self.mean.iter_mut().for_each(|g| *g *= scale);
         clip_by_global_norm(&mut self.mean, self.max_grad_norm, &self.layout)?;
-        self.adam.step(&mut self.weights, &self.mean);
+        let [first, last] = self.learning_rates;
+        let learning_rate = linear(first, last, progress);
+        self.decay((learning_rate * self.weight_decay) as f32);
+        self.adam.step(learning_rate, &mut self.weights, &self.mean);
         Ok(())
+    }
+
+    /// Takes `fraction` off every weight of a matrix; biases and norms stay. Decoupled from Adam as
+    /// Loshchilov and Hutter (2019) have it.
+    fn decay(&mut self, fraction: f32) {
+        if fraction == 0.0 {
+            return;
+        }
+        for matrix in self.layout.parameters().iter().filter(|p| p.shape.len() >= 2) {
+            let weights = &mut self.weights[matrix.offset..matrix.offset + matrix.len];
+            weights.iter_mut().for_each(|weight| *weight -= fraction * *weight);
+        }
     }
 }
 
@@ -73,19 +94,36 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn server() -> Server {
+    fn server(weight_decay: f64) -> Server {
         let mut layout = Layout::default();
-        layout.push("trunk.weight", &[2]);
+        layout.push("trunk.weight", &[1, 2]);
         layout.push("trunk.bias", &[1]);
-        let config = LearnerConfig { learning_rate: 0.1, ..LearnerConfig::default() };
+        let config = LearnerConfig {
+            learning_rate: 0.1,
+            learning_rate_end: 0.5,
+            weight_decay,
+            ..LearnerConfig::default()
+        };
         Server::new(layout, vec![1.0, -2.0, 0.5], &config)
+    }
+
+    /// Halfway the step size is 0.075: weights lose 0.075 * 0.2 of themselves, the bias nothing,
+    /// and then all take Adam's first step.
+    #[test]
+    fn the_step_size_falls_and_weights_decay_with_it() {
+        let mut server = server(0.2);
+        server.apply(0.5, [[0.3f32, -0.1, 1.0]].iter().map(|g| &g[..])).unwrap();
+        let expected = [0.985 - 0.075, -1.97 + 0.075, 0.5 - 0.075];
+        for (weight, expected) in server.weights().iter().zip(expected) {
+            assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
+        }
     }
 
     #[test]
     fn the_first_adam_step_moves_every_weight_by_the_learning_rate_against_its_gradient() {
-        let mut server = server();
+        let mut server = server(0.0);
         let gradients = [[0.3f32, -0.1, 0.0], [0.1, -0.3, 0.0]];
-        server.apply(gradients.iter().map(|g| &g[..])).unwrap();
+        server.apply(0.0, gradients.iter().map(|g| &g[..])).unwrap();
         for (weight, expected) in server.weights().iter().zip([0.9, -1.9, 0.5]) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
         }
@@ -93,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_gradient_that_is_not_finite_names_its_parameter_and_changes_nothing() {
-        let mut server = server();
+        let mut server = server(0.0);
         let before = server.weights().to_vec();
         let gradients = [[0.0f32, 0.0, 0.0], [0.0, 0.0, f32::NAN]];
-        let error = server.apply(gradients.iter().map(|g| &g[..])).unwrap_err();
+        let error = server.apply(0.0, gradients.iter().map(|g| &g[..])).unwrap_err();
         assert_eq!(error.parameter, "trunk.bias");
         assert_eq!(server.weights(), before);
     }

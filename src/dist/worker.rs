@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::config::RunConfig;
+use crate::env::costs::Costs;
 use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
 use crate::rl::agent::{Agent, AgentState};
 use crate::rl::n_step::{Decision, NStep};
 use crate::rl::network::NetworkShape;
+use crate::rl::outcomes::{Outcomes, Terms};
 use crate::rl::replay::{Replay, Sample};
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
@@ -110,7 +112,16 @@ pub struct Worker {
     rows: Vec<u32>,
     q: Vec<f32>,
     sample: Sample,
+    /// None: learn from the action taken alone.
+    hindsight: Option<Hindsight>,
+    outcomes: Outcomes,
     outcome: TdOutcome,
+}
+
+/// An account in which the actions that were not taken are tried out.
+struct Hindsight {
+    env: TradingEnv,
+    terms: Terms,
 }
 
 impl Worker {
@@ -152,6 +163,15 @@ impl Worker {
             rows: Vec::new(),
             q: Vec::new(),
             sample: Sample::default(),
+            hindsight: learner.all_actions.then(|| Hindsight {
+                env: TradingEnv::new(&config.env),
+                terms: Terms {
+                    gamma: learner.gamma,
+                    return_std: f64::from(return_std),
+                    cost: Costs::of(&config.env).of_turning_over_once(),
+                },
+            }),
+            outcomes: Outcomes::default(),
             outcome: TdOutcome::default(),
         }
     }
@@ -217,9 +237,26 @@ impl Worker {
     /// Samples a minibatch and leaves its gradient in `gradient`.
     pub fn learn(&mut self, beta: f64, gradient: &mut [f32]) -> Learned {
         self.replay.sample(self.batch_size, beta, &mut self.sampling, &mut self.sample);
-        self.agent.learn(&self.panel, &self.sample, &mut self.outcome, gradient);
+        self.look_back();
+        let (sample, outcomes) = (&self.sample, &self.outcomes);
+        self.agent.learn(&self.panel, sample, outcomes, &mut self.outcome, gradient);
         self.replay.update_priorities(&self.sample.slots, &self.outcome.td_errors);
         Learned { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
+    }
+
+    /// What the actions of the sampled transitions led to.
+    fn look_back(&mut self) {
+        let (transitions, actions) = (&self.sample.transitions, self.actions);
+        let Some(Hindsight { env, terms }) = &mut self.hindsight else {
+            return self.outcomes.as_recorded(transitions, actions);
+        };
+        let (panel, stock) = (&self.panel, self.stock);
+        self.outcomes.of_all_actions(transitions, actions, *terms, |transition, direction| {
+            let t = transition.t as usize;
+            let (now, next) = (panel.view(t).bar(stock), panel.view(t + 1).bar(stock));
+            env.set(&transition.private_t(), now.close);
+            env.step(direction, &now, &next, t + 1).time_step
+        });
     }
 
     pub fn state(&self) -> WorkerState {

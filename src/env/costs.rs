@@ -27,6 +27,11 @@ impl Costs {
         price * (1.0 + shares_delta.signum() * self.slippage_bps * BPS)
     }
 
+    /// What it costs to trade all of an account once, as a fraction of it.
+    pub fn of_turning_over_once(&self) -> f64 {
+        (self.fee_bps + self.slippage_bps) * BPS
+    }
+
     /// For a trade worth `traded_value`, which is not negative.
     pub fn fee(&self, traded_value: f64) -> f64 {
         traded_value * self.fee_bps * BPS
@@ -43,5 +48,6 @@ mod tests {
         assert!((costs.fill_price(100.0, 3.0) - 100.05).abs() < 1e-12);
         assert!((costs.fill_price(100.0, -3.0) - 99.95).abs() < 1e-12);
         assert!((costs.fee(20_010.0) - 20.01).abs() < 1e-12);
+        assert!((costs.of_turning_over_once() - 0.001_5).abs() < 1e-15);
     }
 }

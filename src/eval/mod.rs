@@ -1,5 +1,8 @@
 //! What a policy is worth: the back-test over an evaluation period and its metrics.
 
+pub mod account;
+pub mod attribution;
 pub mod backtest;
 pub mod inference;
 pub mod metrics;
+pub mod rules;

@@ -3,7 +3,9 @@
 //! Each is a struct that takes one value at a time and gives None until it is defined; the
 //! functions over whole series run the same structs.
 
-use super::rolling::{Moments, Window};
+use std::collections::VecDeque;
+
+use super::rolling::{Extremes, Moments, Window};
 
 /// Exponential moving average with weight 2 / (period + 1), started at the mean of the first
 /// `period` values.
@@ -174,6 +176,78 @@ impl Bollinger {
     }
 }
 
+/// Rate of change: per cent by which a value is above the one `period` values ago.
+#[derive(Clone, Debug)]
+pub struct Roc {
+    period: usize,
+    past: VecDeque<f64>,
+}
+
+impl Roc {
+    pub fn new(period: usize) -> Roc {
+        assert!(period > 0, "a change is over at least one value");
+        Roc { period, past: VecDeque::with_capacity(period + 1) }
+    }
+
+    pub fn update(&mut self, value: f64) -> Option<f64> {
+        self.past.push_back(value);
+        if self.past.len() <= self.period {
+            return None;
+        }
+        let before = self.past.pop_front()?;
+        Some(if before == 0.0 { 0.0 } else { (value / before - 1.0) * 100.0 })
+    }
+}
+
+/// The highest and the lowest of the last values (TA-Lib's MAX and MIN).
+#[derive(Clone, Debug)]
+pub struct Range(Window<Extremes>);
+
+impl Range {
+    pub fn new(period: usize) -> Range {
+        Range(Window::new(period))
+    }
+
+    pub fn update(&mut self, value: f64) -> Option<Extremes> {
+        self.0.update(value)
+    }
+}
+
+/// Average true range with Wilder's smoothing, in units of the price. Wilder (1978). As in TA-Lib
+/// the first bar has no true range, and one over a single bar is not smoothed.
+#[derive(Clone, Debug)]
+pub struct Atr {
+    period: usize,
+    last_close: Option<f64>,
+    seen: usize,
+    /// The sum of the ranges while fewer than `period` were seen, then their smoothed mean.
+    state: f64,
+}
+
+impl Atr {
+    pub fn new(period: usize) -> Atr {
+        assert!(period > 0, "an average is over at least one range");
+        Atr { period, last_close: None, seen: 0, state: 0.0 }
+    }
+
+    pub fn update(&mut self, high: f64, low: f64, close: f64) -> Option<f64> {
+        let before = self.last_close.replace(close)?;
+        let range = (high - low).max((before - high).abs()).max((before - low).abs());
+        let period = self.period as f64;
+        if self.seen >= self.period {
+            self.state = (self.state * (period - 1.0) + range) / period;
+            return Some(self.state);
+        }
+        self.seen += 1;
+        self.state += range;
+        if self.seen < self.period {
+            return None;
+        }
+        self.state /= period;
+        Some(self.state)
+    }
+}
+
 fn each<T>(values: &[f64], mut update: impl FnMut(f64) -> Option<T>) -> Vec<Option<T>> {
     values.iter().map(|&value| update(value)).collect()
 }
@@ -278,6 +352,27 @@ mod tests {
         assert_close("sma_10", sma(&close, 10), &close);
         assert_close("ema_10", ema(&close, 10), &close);
         assert_close("std_20", rolling_std(&close, 20), &close);
+    }
+
+    #[test]
+    fn changes_and_ranges_are_talibs() {
+        let close = close();
+        let hundred = vec![100.0; close.len()];
+        let mut roc = Roc::new(10);
+        assert_close("roc_10", each(&close, |value| roc.update(value)), &hundred);
+        let mut range = Range::new(15);
+        let range = each(&close, |value| range.update(value));
+        let part = |f: fn(Extremes) -> f64| range.iter().map(|r| r.map(f)).collect();
+        assert_close("highest_15", part(|r| r.highest()), &close);
+        assert_close("lowest_15", part(|r| r.lowest()), &close);
+        let (high, low) = (golden("high"), golden("low"));
+        for (name, period) in [("atr_14", 14), ("atr_1", 1)] {
+            let mut atr = Atr::new(period);
+            let found = (0..close.len())
+                .map(|t| atr.update(high[t].unwrap(), low[t].unwrap(), close[t]))
+                .collect();
+            assert_close(name, found, &close);
+        }
     }
 
     /// What TA-Lib says of prices that never move, only rise or only fall, as printed by it.

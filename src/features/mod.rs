@@ -10,4 +10,4 @@ pub mod rolling;
 pub mod scaler;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

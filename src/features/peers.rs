@@ -14,17 +14,10 @@ use super::rolling::{Moments, Window};
 /// - `peers_correlation`: of the own return with `peers_return_1` over `relation_bars`; 0 where one
 ///   did not move.
 /// - `spread`: z-score over `relation_bars` of the log of the own price over the nearest peer's.
-/// - `leader_return`: the nearest peer's return over 1 bar.
 ///
 /// They are 0, not undefined, without peers, and for peers whose bars begin later than the stock's.
-pub const NAMES: [&str; 6] = [
-    "peers_return_1",
-    "peers_return_5",
-    "residual_return",
-    "peers_correlation",
-    "spread",
-    "leader_return",
-];
+pub const NAMES: [&str; 5] =
+    ["peers_return_1", "peers_return_5", "residual_return", "peers_correlation", "spread"];
 
 /// A deviation of the log price ratio up to this is rounding.
 const LEAST_SPREAD_STD: f64 = 1e-9;
@@ -80,10 +73,9 @@ impl<'a> PeerFeatures<'a> {
         let ratio = self.log_close[self.stock][row] - self.log_close[nearest][row];
         let spread = if ratio.is_nan() { None } else { self.spread.update(ratio) };
         let spread = spread.map(|window| window.z_score(ratio, LEAST_SPREAD_STD));
-        let leader = self.log_return(nearest, 1);
 
         let settled = self.rows.len() > self.relation_bars;
-        let values = [mean_1, self.mean_return(5), residual, correlation, spread, leader];
+        let values = [mean_1, self.mean_return(5), residual, correlation, spread];
         for (slot, value) in out.iter_mut().zip(values) {
             *slot = or_nan(value.or(settled.then_some(0.0)));
         }
@@ -114,7 +106,7 @@ mod tests {
 
     const NAN: f64 = f64::NAN;
 
-    fn assert_near(found: &[f32], expected: [f64; 6]) {
+    fn assert_near(found: &[f32], expected: [f64; 5]) {
         for ((found, expected), name) in found.iter().zip(expected).zip(NAMES) {
             let near = (f64::from(*found) - expected).abs() < 1e-6;
             let same = near || (found.is_nan() && expected.is_nan());
@@ -131,19 +123,19 @@ mod tests {
             vec![NAN, 0.50, 0.50, 0.52, 0.52],
         ];
         let mut features = PeerFeatures::new(&log_close, 0, &[1, 2], 2);
-        let mut out = [0.0; 6];
+        let mut out = [0.0; 5];
         features.update(0, &mut out);
-        assert_near(&out, [NAN; 6]);
+        assert_near(&out, [NAN; 5]);
         features.update(1, &mut out);
         // Spread 0, then -0.01: the later of two is one deviation below the mean.
-        assert_near(&out, [0.02, NAN, NAN, NAN, -1.0, 0.02]);
+        assert_near(&out, [0.02, NAN, NAN, NAN, -1.0]);
         features.update(3, &mut out);
         // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: slope 0.01 /
         // -0.015. Five bars have not passed, but the stock's windows are full.
-        assert_near(&out, [0.005, 0.0, 0.02 + 0.005 / 1.5, -1.0, 1.0, -0.01]);
+        assert_near(&out, [0.005, 0.0, 0.02 + 0.005 / 1.5, -1.0, 1.0]);
         features.update(4, &mut out);
         // Own 0.02, -0.01; peers' 0.005, 0.01: slope -6.
-        assert_near(&out, [0.01, 0.0, -0.01 + 0.06, -1.0, -1.0, 0.02]);
+        assert_near(&out, [0.01, 0.0, -0.01 + 0.06, -1.0, -1.0]);
     }
 
     #[test]
@@ -151,13 +143,12 @@ mod tests {
         let peer: Vec<f64> = (0..20).map(|t| f64::from(t * t)).collect();
         let log_close = [vec![1.0; 20], peer];
         let mut features = PeerFeatures::new(&log_close, 0, &[1], 3);
-        let mut out = [0.0; 6];
+        let mut out = [0.0; 5];
         for row in [0, 2, 3, 5, 7, 11, 13] {
             features.update(row, &mut out);
         }
         // From row 2 to 13, and from 11 to 13; the stock itself did not move.
         assert_eq!(out[..4], [48.0, 165.0, 0.0, 0.0]);
-        assert_eq!(out[5], 48.0);
     }
 
     #[test]

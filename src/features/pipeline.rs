@@ -19,11 +19,14 @@ use crate::config::FeatureConfig;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR, PanelData};
 
-/// The names of the features in order; the same for every stock. What they mean stands at
+/// The names of the features in order; the same for every stock, those of peers last. What they
+/// mean stands at
 /// [`own::names`] and [`peers::NAMES`].
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own::names(config);
-    names.extend(peers::NAMES.map(String::from));
+    if config.peers {
+        names.extend(peers::NAMES.map(String::from));
+    }
     names
 }
 
@@ -51,11 +54,13 @@ pub fn raw_features(
         let bars = config.relation_bars as usize;
         let mut related = PeerFeatures::new(&log_close, stock, &peers[stock], bars);
         let mut latest = vec![f32::NAN; width];
-        let (own_part, peer_part) = latest.split_at_mut(width - peers::NAMES.len());
+        let (own_part, peer_part) = latest.split_at_mut(own::names(config).len());
         for (row, (slot, &bar)) in lane.into_iter().zip(&grid.bar_index[stock]).enumerate() {
             if bar != NO_BAR {
                 own.update(&series[stock].bar(bar as usize), own_part);
-                related.update(row, peer_part);
+                if !peer_part.is_empty() {
+                    related.update(row, peer_part);
+                }
             }
             let (own_slot, peer_slot) = slot.split_at_mut(own_part.len());
             own_slot.copy_from_slice(own_part);

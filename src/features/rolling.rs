@@ -73,6 +73,43 @@ impl Summary for Moments {
     }
 }
 
+/// The highest and the lowest value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Extremes {
+    highest: f64,
+    lowest: f64,
+}
+
+impl Extremes {
+    pub fn highest(&self) -> f64 {
+        self.highest
+    }
+
+    pub fn lowest(&self) -> f64 {
+        self.lowest
+    }
+}
+
+/// Of no values.
+impl Default for Extremes {
+    fn default() -> Extremes {
+        Extremes { highest: f64::NEG_INFINITY, lowest: f64::INFINITY }
+    }
+}
+
+impl Summary for Extremes {
+    type Value = f64;
+
+    fn push(&mut self, value: f64) {
+        self.highest = self.highest.max(value);
+        self.lowest = self.lowest.min(value);
+    }
+
+    fn join(self, other: Extremes) -> Extremes {
+        Extremes { highest: self.highest.max(other.highest), lowest: self.lowest.min(other.lowest) }
+    }
+}
+
 /// The moments of pairs (x, y), joined like [`Moments`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PairMoments {

@@ -183,5 +183,7 @@ fn relationships(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>) -> Relationships {
             correlation[j][i] = value;
         }
     }
-    Relationships { stocks, attention, correlation }
+    let influence = attention.clone();
+    let lead_lag = correlation.clone();
+    Relationships { stocks, influence, attention, correlation, lead_lag }
 }

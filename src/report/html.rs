@@ -161,7 +161,7 @@ impl Report<'_> {
     }
 
     fn relations(&self) -> String {
-        let Relationships { stocks, attention, correlation } = self.relationships;
+        let Relationships { stocks, attention, correlation, .. } = self.relationships;
         if stocks.len() < 2 {
             return String::new();
         }
@@ -323,7 +323,7 @@ mod tests {
         assert!(page.contains("made up &amp; say &lt;nothing&gt;."));
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)"));
         assert!(page.contains("<th scope=\"row\">Sharpe ratio</th><td>–</td>"));
-        assert!(page.contains("learning_rate = 0.0005"), "the whole configuration is there");
+        assert!(page.contains("learning_rate = 0.002"), "the whole configuration is there");
         assert_eq!(page.matches("<svg ").count(), 4);
         let places: Vec<&str> = page.split("http").skip(1).map(|rest| &rest[..12]).collect();
         assert!(places.iter().all(|place| *place == "://www.w3.or"), "{places:?}");

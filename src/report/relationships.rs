@@ -1,4 +1,4 @@
-//! `relationships.csv`: which stocks the network looks at, beside which move together.
+//! `relationships.csv`: which stocks move the decisions for which, beside which move together.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -7,15 +7,19 @@ use crate::market::Symbol;
 
 use super::folder::{ReportError, ResultsFolder};
 
-/// The learned graph and the measured one.
+/// The learned graph and the measured one, all `[stock][peer]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relationships {
     pub stocks: Vec<Symbol>,
-    /// `[stock][peer]`: attention weight averaged over time and heads; None where the stock does
-    /// not see the peer.
+    /// By how much the peer moves what is decided for the stock: a return per bar; None where the
+    /// stock does not see the peer.
+    pub influence: Vec<Vec<Option<f64>>>,
+    /// Attention weight averaged over time and heads; None where the stock does not see the peer.
     pub attention: Vec<Vec<Option<f64>>>,
-    /// `[stock][peer]`: correlation of bar returns; None where too few common bars.
+    /// Correlation of bar returns; None where too few common bars.
     pub correlation: Vec<Vec<Option<f64>>>,
+    /// Correlation of the stock's return with the peer's of the bar before; None likewise.
+    pub lead_lag: Vec<Vec<Option<f64>>>,
 }
 
 impl Relationships {
@@ -25,23 +29,38 @@ impl Relationships {
         folder.write_whole(Relationships::NAME, self.csv().as_bytes())
     }
 
-    /// One row per ordered pair of different stocks: in the order of the stocks, then by falling
-    /// attention, then in the order of the peers. Undefined values are empty.
+    /// One row per ordered pair of different stocks, by falling influence, then in the order of the
+    /// stocks and of the peers. Undefined values are empty, and last.
     pub fn csv(&self) -> String {
-        let mut text = String::from("stock,peer,attention,correlation\n");
-        for (i, stock) in self.stocks.iter().enumerate() {
-            let weight = |j: usize| self.attention[i][j].unwrap_or(f64::NEG_INFINITY);
-            let mut peers: Vec<usize> = (0..self.stocks.len()).filter(|&j| j != i).collect();
-            peers.sort_by(|&a, &b| weight(b).total_cmp(&weight(a)));
-            for j in peers {
-                let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
-                let attention = cell(self.attention[i][j]);
-                let correlation = cell(self.correlation[i][j]);
-                // Writing to a String does not fail.
-                let _ = writeln!(text, "{stock},{},{attention},{correlation}", self.stocks[j]);
-            }
+        let mut text = String::from("stock,peer,influence_bps,attention,correlation,lead_lag\n");
+        for (i, j) in self.ranked() {
+            let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{}",
+                self.stocks[i],
+                self.stocks[j],
+                cell(self.influence[i][j].map(|influence| 1e4 * influence)),
+                cell(self.attention[i][j]),
+                cell(self.correlation[i][j]),
+                cell(self.lead_lag[i][j]),
+            );
         }
         text
+    }
+
+    /// All pairs (stock, peer) in the order of the file.
+    pub fn ranked(&self) -> Vec<(usize, usize)> {
+        let stocks = self.stocks.len();
+        let mut pairs: Vec<(usize, usize)> = (0..stocks)
+            .flat_map(|i| (0..stocks).map(move |j| (i, j)))
+            .filter(|(i, j)| i != j)
+            .collect();
+        let influence =
+            |&(i, j): &(usize, usize)| self.influence[i][j].unwrap_or(f64::NEG_INFINITY);
+        pairs.sort_by(|a, b| influence(b).total_cmp(&influence(a)));
+        pairs
     }
 }
 
@@ -50,25 +69,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_fall_by_attention_and_undefined_is_empty_and_last() {
+    fn rows_fall_by_influence_and_undefined_is_empty_and_last() {
         let stocks = ["C", "A", "B"].map(|symbol| symbol.parse().unwrap()).to_vec();
         let relationships = Relationships {
             stocks,
+            influence: vec![
+                vec![None, Some(0.000_1), Some(0.000_2)],
+                vec![None, None, Some(0.000_4)],
+                vec![Some(0.000_2), Some(0.0), None],
+            ],
             attention: vec![
-                vec![Some(0.5), Some(0.1), Some(0.4)],
-                vec![None, Some(0.75), Some(0.25)],
-                vec![Some(0.25), Some(0.25), Some(0.5)],
+                vec![None, Some(0.25), Some(0.75)],
+                vec![None, None, Some(1.0)],
+                vec![Some(0.5), Some(0.5), None],
             ],
             correlation: vec![
-                vec![Some(1.0), Some(-0.2), None],
-                vec![Some(-0.2), Some(1.0), Some(0.3)],
-                vec![None, Some(0.3), Some(1.0)],
+                vec![Some(1.0), Some(-0.5), Some(0.125)],
+                vec![Some(-0.5), Some(1.0), None],
+                vec![Some(0.125), None, Some(1.0)],
             ],
+            lead_lag: vec![vec![Some(0.25); 3], vec![None; 3], vec![Some(-0.25); 3]],
         };
-        let expected = "stock,peer,attention,correlation\n\
-            C,B,0.4,\nC,A,0.1,-0.2\n\
-            A,B,0.25,0.3\nA,C,,-0.2\n\
-            B,C,0.25,\nB,A,0.25,0.3\n";
+        let expected = "stock,peer,influence_bps,attention,correlation,lead_lag\n\
+                        A,B,4,1,,\n\
+                        C,B,2,0.75,0.125,0.25\n\
+                        B,C,2,0.5,0.125,-0.25\n\
+                        C,A,1,0.25,-0.5,0.25\n\
+                        B,A,0,0.5,,-0.25\n\
+                        A,C,,,-0.5,\n";
         assert_eq!(relationships.csv(), expected);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::network::{NetworkShape, QNetwork};
+use super::outcomes::Outcomes;
 use super::replay::Sample;
 use super::td::{TdBatch, TdOutcome, td_outcome};
 use crate::config::LearnerConfig;
@@ -48,6 +49,8 @@ pub struct Agent {
     slot_ids: Tensor,
     return_std: f32,
     double: bool,
+    all_actions: bool,
+    relative: bool,
     target_every: u64,
     target_tau: f64,
     gradient_steps: u64,
@@ -79,6 +82,8 @@ impl Agent {
             slot_ids: Tensor::from_slice(&ids).to_device(device),
             return_std,
             double: config.double,
+            all_actions: config.all_actions,
+            relative: config.relative_values,
             target_every: config.target_every,
             target_tau: config.target_tau,
             gradient_steps: 0,
@@ -119,55 +124,86 @@ impl Agent {
         Some(mean)
     }
 
+    /// How much each peer moves what is decided, in units of `return_std`: by how much, in the mean
+    /// over `rows`, the value of the last action less that of the first (of long less short)
+    /// changes for a flat account when the peer's features are put to their mean. None without
+    /// peers or attention.
+    pub fn influence(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
+        let market = self.market(panel, rows);
+        let private = self.private(rows.iter().map(|_| PrivateState::default()));
+        let difference = |market: &Tensor| {
+            let q = self.online.q_values(market, &self.slot_ids, &private);
+            q.select(1, -1) - q.select(1, 0)
+        };
+        if !self.online.shape().attends() {
+            return None;
+        }
+        Some(no_grad(|| {
+            let as_it_is = difference(&market);
+            let without = |slot: usize| {
+                let changed = market.copy();
+                // Features are scaled: 0 is the mean of the training period.
+                let _ = changed.select(1, slot as i64).fill_(0.0);
+                let moved = (difference(&changed) - &as_it_is).abs().mean(Kind::Float);
+                moved.double_value(&[]) as f32
+            };
+            (1..self.slots.len()).map(without).collect()
+        }))
+    }
+
     /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
     pub fn learn(
         &mut self,
         panel: &Panel,
         sample: &Sample,
+        outcomes: &Outcomes,
         outcome: &mut TdOutcome,
         gradient: &mut [f32],
     ) {
         let transitions = &sample.transitions;
-        self.rows.clear();
-        self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
-        let rows = std::mem::take(&mut self.rows);
-        let market_t = self.market(panel, &rows);
-        let private_t = self.private(transitions.iter().map(|x| x.private_end()));
-        self.rows = rows;
-
+        let market_t = self.market_at(panel, transitions.iter().map(|x| x.t_end() as u32));
+        let private_t = self.private(outcomes.states.iter().copied());
         let mut q_t_target = Vec::new();
-        let values = no_grad(|| self.target.q_values(&market_t, &self.slot_ids, &private_t));
-        copy_out(&values, &mut q_t_target);
         let mut q_t_selector = Vec::new();
-        if self.double {
-            let values = no_grad(|| self.online.q_values(&market_t, &self.slot_ids, &private_t));
-            copy_out(&values, &mut q_t_selector);
-        }
+        no_grad(|| {
+            copy_out(&self.values_of_states(&self.target, &market_t, &private_t), &mut q_t_target);
+            if self.double {
+                let values = self.values_of_states(&self.online, &market_t, &private_t);
+                copy_out(&values, &mut q_t_selector);
+            }
+        });
 
-        self.rows.clear();
-        self.rows.extend(transitions.iter().map(|x| x.t));
-        let rows = std::mem::take(&mut self.rows);
-        let market_tm1 = self.market(panel, &rows);
-        self.rows = rows;
+        let market_tm1 = self.market_at(panel, transitions.iter().map(|x| x.t));
         let private_tm1 = self.private(transitions.iter().map(|x| x.private_t()));
         let values = self.online.q_values(&market_tm1, &self.slot_ids, &private_tm1);
         let mut q_tm1 = Vec::new();
         copy_out(&values.detach(), &mut q_tm1);
 
         let actions: Vec<u8> = transitions.iter().map(|x| x.action).collect();
-        let rewards: Vec<f32> = transitions.iter().map(|x| x.reward).collect();
-        let discounts: Vec<f32> = transitions.iter().map(|x| x.discount).collect();
         let batch = TdBatch {
             q_tm1: &q_tm1,
             actions_tm1: &actions,
-            rewards_t: &rewards,
-            discounts_t: &discounts,
+            all_actions: self.all_actions,
+            rewards_t: &outcomes.rewards,
+            discounts_t: &outcomes.discounts,
+            state_of: &outcomes.state_of,
             q_t_selector: if self.double { &q_t_selector } else { &q_t_target },
             q_t_value: &q_t_target,
+            relative: self.relative,
             weights: &sample.weights,
         };
         td_outcome(&batch, HUBER_DELTA, outcome);
         self.online.gradient_through(&values, &outcome.grad_q, gradient);
+    }
+
+    /// Values of all actions in the states that each row may lead to, `[row * state, action]`: the
+    /// market is the same for a row's states, so its part of the network is computed once.
+    fn values_of_states(&self, network: &QNetwork, market: &Tensor, private: &Tensor) -> Tensor {
+        let context = network.context(market, &self.slot_ids);
+        let (rows, width) = (context.size()[0], context.size()[1]);
+        let states = private.size()[0] / rows;
+        let repeated = context.unsqueeze(1).expand([rows, states, width], false);
+        network.heads(&repeated.reshape([-1, width]), private)
     }
 
     /// Takes over the server's weights after a gradient step, and moves the target network when
@@ -201,6 +237,16 @@ impl Agent {
         self.target.load(&state.target_weights);
         self.target_weights = state.target_weights;
         self.gradient_steps = state.gradient_steps;
+    }
+
+    /// As [`Agent::market`], of these rows.
+    fn market_at(&mut self, panel: &Panel, rows: impl Iterator<Item = u32>) -> Tensor {
+        self.rows.clear();
+        self.rows.extend(rows);
+        let rows = std::mem::take(&mut self.rows);
+        let market = self.market(panel, &rows);
+        self.rows = rows;
+        market
     }
 
     /// `[row, slot, feature]`

@@ -5,6 +5,7 @@ mod layers;
 pub mod n_step;
 pub mod network;
 pub mod optimizer;
+pub mod outcomes;
 pub mod parameters;
 mod pickle;
 pub mod policy;

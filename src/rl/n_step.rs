@@ -26,6 +26,8 @@ struct Pending {
     /// Product of the discounts so far: the weight of the next reward, or of the value at the end.
     discount: f64,
     rewards: usize,
+    /// Position after the second reward; before it after the first.
+    position_next: i8,
 }
 
 /// The last decisions of one lane that still wait for rewards: fewer than n between two steps.
@@ -60,8 +62,17 @@ impl NStep {
             decision.t,
             self.last.0
         );
-        self.pending.push_back(Pending { decision, reward: 0.0, discount: 1.0, rewards: 0 });
+        self.pending.push_back(Pending {
+            decision,
+            reward: 0.0,
+            discount: 1.0,
+            rewards: 0,
+            position_next: 0,
+        });
         for pending in &mut self.pending {
+            if pending.rewards < 2 {
+                pending.position_next = step.private_t.position;
+            }
             pending.reward += pending.discount * step.reward_t;
             pending.discount *= self.gamma * step.discount_t;
             pending.rewards += 1;
@@ -83,9 +94,12 @@ impl NStep {
     }
 
     fn emit_oldest(&mut self, emit: &mut impl FnMut(Transition)) {
-        if let Some(Pending { decision, reward, discount, .. }) = self.pending.pop_front() {
+        if let Some(oldest) = self.pending.pop_front() {
+            let Pending { decision, reward, discount, position_next, .. } = oldest;
             let start = (decision.t, decision.private_t);
-            emit(Transition::new(start, decision.action_t, self.lane, reward, discount, self.last));
+            let transition =
+                Transition::new(start, decision.action_t, self.lane, reward, discount, self.last);
+            emit(transition.with_next(position_next));
         }
     }
 }
@@ -131,6 +145,20 @@ mod tests {
             ]
         );
         n_step.truncate(|_| panic!("nothing is left"));
+    }
+
+    /// Held after rows 1, 2, 3: long, short, flat.
+    #[test]
+    fn a_transition_knows_the_position_of_its_second_bar() {
+        let mut n_step = NStep::new(0, 3, 0.5);
+        let mut next = Vec::new();
+        for (t, position) in [1, -1, 0].into_iter().enumerate() {
+            let private_t = PrivateState { position, ..private(t + 1) };
+            let step = TimeStep { private_t, ..step(t + 1, 1.0, 1.0) };
+            n_step.push(decision(t), &step, |tr| next.push(tr.position_next));
+        }
+        n_step.truncate(|tr| next.push(tr.position_next));
+        assert_eq!(next, [-1, 0, 0]);
     }
 
     #[test]

@@ -68,7 +68,6 @@ fn first_non_finite(gradient: &[f32], layout: &Layout) -> NonFiniteGradient {
 /// Kingma and Ba (2015), algorithm 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamConfig {
-    pub learning_rate: f64,
     pub beta1: f64,
     pub beta2: f64,
     /// Added to the root of the second moment.
@@ -93,11 +92,11 @@ impl Adam {
     }
 
     /// One step against a finite `gradient`, in one pass: moments, bias correction and parameters.
-    pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32]) {
+    pub fn step(&mut self, learning_rate: f64, parameters: &mut [f32], gradient: &[f32]) {
         assert_eq!(parameters.len(), self.m.len());
         assert_eq!(gradient.len(), self.m.len());
         self.steps += 1;
-        let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.config;
+        let AdamConfig { beta1, beta2, epsilon } = self.config;
         let correction1 = 1.0 - beta1.powf(self.steps as f64);
         let correction2 = 1.0 - beta2.powf(self.steps as f64);
         let step_size = (learning_rate / correction1) as f32;
@@ -118,8 +117,8 @@ impl Adam {
 mod tests {
     use super::*;
 
-    const CONFIG: AdamConfig =
-        AdamConfig { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    const RATE: f64 = 0.01;
+    const CONFIG: AdamConfig = AdamConfig { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
     fn layout() -> Layout {
         let mut layout = Layout::default();
@@ -149,7 +148,7 @@ mod tests {
         let mut parameters = [0.5f32, -1.0, 2.0, 0.0];
         let mut adam = Adam::new(4, CONFIG);
         for (i, gradient) in gradients.iter().enumerate() {
-            adam.step(&mut parameters, gradient);
+            adam.step(RATE, &mut parameters, gradient);
             for (_, expected) in golden.iter().filter(|(step, _)| *step == i + 1) {
                 for (value, expected) in parameters.iter().zip(expected) {
                     assert!((f64::from(*value) - expected).abs() < 1e-6, "step {}", i + 1);
@@ -164,12 +163,12 @@ mod tests {
         let gradient: Vec<f32> = (0..100).map(|i| (i as f32).sin()).collect();
         let mut parameters = vec![1.0f32; 100];
         let mut adam = Adam::new(100, CONFIG);
-        (0..5).for_each(|_| adam.step(&mut parameters, &gradient));
+        (0..5).for_each(|_| adam.step(RATE, &mut parameters, &gradient));
         let saved = serde_json::to_string(&adam).unwrap();
         let mut restored: Adam = serde_json::from_str(&saved).unwrap();
         let mut copy = parameters.clone();
-        adam.step(&mut parameters, &gradient);
-        restored.step(&mut copy, &gradient);
+        adam.step(RATE, &mut parameters, &gradient);
+        restored.step(RATE, &mut copy, &gradient);
         assert_eq!((parameters, adam), (copy, restored));
     }
 

@@ -3,8 +3,10 @@
 use super::parameters::Layout;
 use crate::config::NetworkConfig;
 
-/// Symbol embeddings start this close to zero: stocks are alike until learning tells them apart.
-const SYMBOL_BOUND: f32 = 0.1;
+/// Symbol embeddings start up to this far from zero, as large as a scaled feature is: attention has
+/// to tell stocks apart before it can look at the right one. With 0.1 a follower finds its leader
+/// many times later (docs/learning.md).
+const SYMBOL_BOUND: f32 = 1.0;
 /// The last layers start this much smaller than the others, so that no action is preferred before
 /// learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement learning?",
 /// section 3.2.

@@ -1,23 +1,29 @@
 //! Temporal-difference targets, loss and its gradient with respect to the Q-values. Pure: values
 //! in, values out.
 
-/// A minibatch of n-step transitions and the Q-values at their ends. Matrices are `[batch,
-/// actions]`, row-major; the other slices hold one entry per row.
+/// A minibatch of n-step transitions and the values of the states they may lead to. Matrices are
+/// row-major; the other slices hold one entry per row.
 #[derive(Clone, Copy, Debug)]
 pub struct TdBatch<'a> {
-    /// Online values where the action was taken.
+    /// Online values of the decisions, `[batch, actions]`.
     pub q_tm1: &'a [f32],
     /// Index of the action taken, a column of `q_tm1`.
     pub actions_tm1: &'a [u8],
-    /// n-step rewards.
+    /// Learn every action's value; else that of the action taken alone.
+    pub all_actions: bool,
+    /// n-step rewards, `[batch, actions]`; those that are not learned are not read.
     pub rewards_t: &'a [f32],
-    /// gamma^n, or 0 after a termination.
+    /// gamma^n, or 0 after a termination, `[batch, actions]`.
     pub discounts_t: &'a [f32],
-    /// Values that choose the action at the end: the online network's, or `q_t_value` again for
-    /// plain DQN.
+    /// Which of its row's states an action leads to, `[batch, actions]`.
+    pub state_of: &'a [u8],
+    /// Values that choose the action at the end, `[batch, states, actions]`: the online network's,
+    /// or `q_t_value` again for plain DQN. The first state of a row is that of a flat account.
     pub q_t_selector: &'a [f32],
-    /// Target network's values, of which the chosen one is bootstrapped from.
+    /// Target network's values, of which the chosen one is bootstrapped from, likewise.
     pub q_t_value: &'a [f32],
+    /// Bootstrap from what a state is worth more than the flat one. See [`td_outcome`].
+    pub relative: bool,
     /// Importance weights.
     pub weights: &'a [f32],
 }
@@ -29,52 +35,82 @@ pub struct TdOutcome {
     pub loss: f64,
     /// Mean over rows of the value of the action taken.
     pub mean_q: f64,
-    /// target - q, per row.
+    /// Per row |target - q|, the mean over the actions learned: the surprise.
     pub td_errors: Vec<f32>,
     /// d loss / d q, `[batch, actions]`.
     pub grad_q: Vec<f32>,
 }
 
 /// Double Q-learning (van Hasselt, Guez and Silver 2016, eq. 4) with n-step returns: target =
-/// reward + discount * q_value[argmax q_selector], and loss = mean_i weight_i * huber(target_i -
-/// q_i). The target is a constant to the gradient. The weight multiplies the finished loss (Schaul
-/// et al. 2016, section 3.4), not the error. Of equal values the first action is chosen. `outcome`
-/// is overwritten.
+/// reward + discount * value of the end state, value = q_value[argmax q_selector], and loss =
+/// mean_i weight_i * mean_a huber(target_ia - q_ia) over the actions learned. The target is a
+/// constant to the gradient. The weight multiplies the finished loss (Schaul et al. 2016, section
+/// 3.4), not the error. Of equal values the first action is chosen. `outcome` is overwritten.
+///
+/// With `relative`, the value of an end state is what it is worth more than an account that is flat
+/// at that time. What the flat one is worth depends on the market alone, which no action moves, so
+/// it is the same for all actions, and leaving it out changes no choice (an exogenous reward:
+/// Dietterich, Trimponias and Chen 2018, theorem 1). What is left is of the size of one bar's
+/// reward
+/// and of the costs, where the whole is of that of 1 / (1 - gamma) bars.
 pub fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome) {
     let rows = batch.actions_tm1.len();
-    assert!(rows > 0 && batch.q_tm1.len() % rows == 0, "q_tm1 is [batch, actions]");
+    assert!(rows > 0 && batch.q_tm1.len().is_multiple_of(rows), "q_tm1 is [batch, actions]");
     assert!(huber_delta > 0.0);
     let actions = batch.q_tm1.len() / rows;
-    for matrix in [batch.q_t_selector, batch.q_t_value] {
+    for matrix in [batch.rewards_t, batch.discounts_t] {
         assert_eq!(matrix.len(), batch.q_tm1.len());
     }
-    for column in [batch.rewards_t, batch.discounts_t, batch.weights] {
-        assert_eq!(column.len(), rows);
-    }
+    assert_eq!(batch.state_of.len(), batch.q_tm1.len());
+    assert_eq!(batch.q_t_selector.len(), batch.q_t_value.len());
+    assert!(batch.q_t_value.len().is_multiple_of(batch.q_tm1.len()), "[batch, states, actions]");
+    assert_eq!(batch.weights.len(), rows);
 
     let (mut loss, mut sum_q) = (0.0, 0.0);
     outcome.td_errors.clear();
     outcome.grad_q.clear();
     outcome.grad_q.resize(rows * actions, 0.0);
     for row in 0..rows {
-        let matrix_row = row * actions..(row + 1) * actions;
-        let action = usize::from(batch.actions_tm1[row]);
-        assert!(action < actions, "action {action} of {actions}");
-        let best = argmax(&batch.q_t_selector[matrix_row.clone()]);
-        let bootstrap = f64::from(batch.q_t_value[matrix_row.start + best]);
-        let target =
-            f64::from(batch.rewards_t[row]) + f64::from(batch.discounts_t[row]) * bootstrap;
-        let q = f64::from(batch.q_tm1[matrix_row.start + action]);
-        let td_error = target - q;
-        let share = f64::from(batch.weights[row]) / rows as f64;
-        loss += share * huber(td_error, huber_delta);
-        sum_q += q;
-        outcome.td_errors.push(td_error as f32);
-        outcome.grad_q[matrix_row.start + action] =
-            (-share * td_error.clamp(-huber_delta, huber_delta)) as f32;
+        let taken = usize::from(batch.actions_tm1[row]);
+        assert!(taken < actions, "action {taken} of {actions}");
+        let learned = if batch.all_actions { 0..actions } else { taken..taken + 1 };
+        let share = f64::from(batch.weights[row]) / (rows * learned.len()) as f64;
+        let mut surprise = 0.0;
+        for action in learned.clone() {
+            let at = row * actions + action;
+            let td_error = batch.target(row, at) - f64::from(batch.q_tm1[at]);
+            loss += share * huber(td_error, huber_delta);
+            surprise += td_error.abs();
+            outcome.grad_q[at] = (-share * td_error.clamp(-huber_delta, huber_delta)) as f32;
+        }
+        sum_q += f64::from(batch.q_tm1[row * actions + taken]);
+        outcome.td_errors.push((surprise / learned.len() as f64) as f32);
     }
     outcome.loss = loss;
     outcome.mean_q = sum_q / rows as f64;
+}
+
+impl TdBatch<'_> {
+    /// `at` is the place of row and action in a `[batch, actions]` matrix.
+    fn target(&self, row: usize, at: usize) -> f64 {
+        let discount = f64::from(self.discounts_t[at]);
+        let state = usize::from(self.state_of[at]);
+        let mut bootstrap = self.state_value(row, state);
+        if self.relative {
+            bootstrap -= self.state_value(row, 0);
+        }
+        f64::from(self.rewards_t[at]) + discount * bootstrap
+    }
+
+    fn state_value(&self, row: usize, state: usize) -> f64 {
+        let rows = self.actions_tm1.len();
+        let actions = self.q_tm1.len() / rows;
+        let states = self.q_t_value.len() / self.q_tm1.len();
+        assert!(state < states, "state {state} of {states}");
+        let first = (row * states + state) * actions;
+        let best = argmax(&self.q_t_selector[first..first + actions]);
+        f64::from(self.q_t_value[first + best])
+    }
 }
 
 /// Quadratic within `delta` of 0, linear beyond, of slope `delta`. Huber (1964).
@@ -101,13 +137,25 @@ mod tests {
 
     use super::*;
 
+    /// Two states per row, of which the action taken leads to the second.
     const THREE_ROWS: TdBatch<'static> = TdBatch {
         q_tm1: &[0.5, 1.0, -1.0, 2.0, 0.0, 0.25, 1.0, 1.0, 1.0],
         actions_tm1: &[1, 0, 2],
-        rewards_t: &[0.5, -1.0, 3.0],
-        discounts_t: &[0.5, 0.25, 0.0],
-        q_t_selector: &[3.0, 1.0, 2.0, 0.0, 7.0, 7.0, 1.0, 2.0, 3.0],
-        q_t_value: &[2.0, 9.0, 4.0, 5.0, -4.0, 8.0, 50.0, 60.0, 70.0],
+        all_actions: false,
+        rewards_t: &[9.0, 0.5, 9.0, -1.0, 9.0, 9.0, 9.0, 9.0, 3.0],
+        discounts_t: &[9.0, 0.5, 9.0, 0.25, 9.0, 9.0, 9.0, 9.0, 0.0],
+        state_of: &[0, 1, 0, 1, 0, 0, 0, 0, 1],
+        q_t_selector: &[
+            0.0, 2.0, 1.0, 3.0, 1.0, 2.0, // row 1: flat, then as taken
+            1.0, 0.0, 0.0, 0.0, 7.0, 7.0, //
+            0.0, 0.0, 0.0, 1.0, 2.0, 3.0,
+        ],
+        q_t_value: &[
+            5.0, 1.0, 6.0, 2.0, 9.0, 4.0, //
+            8.0, 0.0, 0.0, 5.0, -4.0, 8.0, //
+            40.0, 0.0, 0.0, 50.0, 60.0, 70.0,
+        ],
+        relative: false,
         weights: &[1.0, 0.5, 0.25],
     };
 
@@ -120,7 +168,7 @@ mod tests {
     fn double_dqn_by_hand() {
         let mut outcome = TdOutcome::default();
         td_outcome(&THREE_ROWS, 1.0, &mut outcome);
-        assert_eq!(outcome.td_errors, [0.5, -4.0, 2.0]);
+        assert_eq!(outcome.td_errors, [0.5, 4.0, 2.0]);
         assert!((outcome.loss - 0.75).abs() < 1e-15);
         assert!((outcome.mean_q - 4.0 / 3.0).abs() < 1e-15);
         let third = 1.0 / 3.0;
@@ -136,7 +184,39 @@ mod tests {
         let plain = TdBatch { q_t_selector: THREE_ROWS.q_t_value, ..THREE_ROWS };
         let mut outcome = TdOutcome { td_errors: vec![9.0; 99], ..TdOutcome::default() };
         td_outcome(&plain, 1.0, &mut outcome);
-        assert_eq!(outcome.td_errors, [0.5 + 4.5 - 1.0, -1.0 + 2.0 - 2.0, 2.0]);
+        assert_eq!(outcome.td_errors, [0.5 + 4.5 - 1.0, 1.0, 2.0]);
+    }
+
+    /// Row 1: flat is worth 1 by action 1, so the end is worth 1 more: target 0.5 + 0.5 * 1 = 1.
+    /// Row 2: flat is worth 8, the end 12 less: target -1 - 3 = -4. Row 3 ends without a value.
+    #[test]
+    fn relative_values_are_against_the_flat_state() {
+        let relative = TdBatch { relative: true, ..THREE_ROWS };
+        let mut outcome = TdOutcome::default();
+        td_outcome(&relative, 1.0, &mut outcome);
+        assert_eq!(outcome.td_errors, [0.0, 6.0, 2.0]);
+    }
+
+    /// One row. Action 0 leads to the flat state, worth 2: 1 + 0.5 * 2; action 1 to the other,
+    /// worth 6: -1 + 0.5 * 6. Errors 2 - 1 and 2 - 0, each with half the row's weight.
+    #[test]
+    fn every_action_is_learned_from_its_own_outcome() {
+        let batch = TdBatch {
+            q_tm1: &[1.0, 0.0],
+            actions_tm1: &[1],
+            all_actions: true,
+            rewards_t: &[1.0, -1.0],
+            discounts_t: &[0.5, 0.5],
+            state_of: &[0, 1],
+            q_t_selector: &[1.0, 2.0, 3.0, 0.0],
+            q_t_value: &[7.0, 2.0, 6.0, 9.0],
+            relative: false,
+            weights: &[1.0],
+        };
+        let mut outcome = TdOutcome::default();
+        td_outcome(&batch, 10.0, &mut outcome);
+        assert_eq!((outcome.loss, outcome.mean_q), (0.5 * 0.5 + 0.5 * 2.0, 0.0));
+        assert_eq!((&outcome.td_errors[..], &outcome.grad_q[..]), (&[1.5][..], &[-0.5, -1.0][..]));
     }
 
     /// Twice the weight is twice the loss and twice the gradient; weights on the error would give
@@ -162,8 +242,10 @@ mod tests {
             (0..n).map(|_| scale * (2.0 * rng.random::<f32>() - 1.0)).collect()
         };
         let mut q_tm1 = draw(rows * actions, 2.0);
-        let (q_t_selector, q_t_value) = (draw(rows * actions, 2.0), draw(rows * actions, 2.0));
-        let (rewards_t, discounts_t) = (draw(rows, 3.0), vec![0.97; rows]);
+        let states = 2 * rows * actions;
+        let (q_t_selector, q_t_value) = (draw(states, 2.0), draw(states, 2.0));
+        let (rewards_t, discounts_t) = (draw(rows * actions, 3.0), vec![0.97; rows * actions]);
+        let state_of: Vec<u8> = (0..rows * actions).map(|at| (at % 2) as u8).collect();
         let weights: Vec<f32> = draw(rows, 1.0).iter().map(|w| w.abs()).collect();
         let actions_tm1: Vec<u8> = (0..rows).map(|row| (row % actions) as u8).collect();
         let loss_of = |q_tm1: &[f32]| {
@@ -171,8 +253,11 @@ mod tests {
             let batch = TdBatch {
                 q_tm1,
                 actions_tm1: &actions_tm1,
+                all_actions: true,
                 rewards_t: &rewards_t,
                 discounts_t: &discounts_t,
+                state_of: &state_of,
+                relative: true,
                 q_t_selector: &q_t_selector,
                 q_t_value: &q_t_value,
                 weights: &weights,

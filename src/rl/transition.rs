@@ -27,7 +27,9 @@ pub struct Transition {
     pub bars: u8,
     /// Index in the action set of what was really held, after arbitration.
     pub action: u8,
-    _reserved: [u8; 2],
+    /// Position from two bars after t on; that at `t_end` where it is earlier.
+    pub position_next: i8,
+    _reserved: u8,
 }
 
 const _: () = assert!(std::mem::size_of::<Transition>() == 32);
@@ -54,8 +56,14 @@ impl Transition {
             position_end: private_end.position,
             bars: u8::try_from(t_end - t).expect("n-step returns span fewer than 256 bars"),
             action: u8::try_from(action).expect("there are fewer than 256 actions"),
-            _reserved: [0; 2],
+            position_next: private_end.position,
+            _reserved: 0,
         }
+    }
+
+    /// With the position that was held after the second of several bars.
+    pub fn with_next(self, position_next: i8) -> Transition {
+        Transition { position_next, ..self }
     }
 
     pub fn t_end(&self) -> usize {

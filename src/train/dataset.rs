@@ -24,6 +24,7 @@ use crate::market::load::{
 };
 use crate::market::panel::{Grid, Panel, align};
 use crate::market::{BarSeries, Period, Symbol};
+use crate::portfolio::risk::Limits;
 
 /// Part of every digest; raised when the same bars would give another panel.
 const PANEL_VERSION: u32 = 1;
@@ -61,6 +62,13 @@ pub struct Prepared {
     pub from_cache: bool,
     /// Of all that the panel depends on.
     pub digest: String,
+}
+
+impl Prepared {
+    /// The portfolio's limits, with the near-identical stocks of the training period.
+    pub fn limits(&self, config: &RunConfig) -> Limits {
+        Limits::new(&config.portfolio, &self.note.fit.relations.correlation)
+    }
 }
 
 /// Tells how reading goes on: symbol, days done, days in all. Called on rank 0 only.

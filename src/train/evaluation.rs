@@ -11,12 +11,11 @@ use crate::config::RunConfig;
 use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::propose;
 use crate::dist::{Comm, Ranks, Stamp, Tag};
-use crate::eval::backtest::{Backtest, buy_and_hold};
+use crate::eval::account::Account;
+use crate::eval::backtest::buy_and_hold;
 use crate::eval::metrics::{Course, Metrics};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
-use crate::portfolio::desk::Desk;
-use crate::portfolio::risk::Limits;
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
@@ -83,23 +82,17 @@ struct Trader {
     network: QNetwork,
     return_std: Vec<f32>,
     actions: ActionSet,
-    desk: Desk,
-    backtest: Backtest,
+    account: Account,
     q: Vec<f32>,
 }
 
 impl Trader {
     fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Trader {
-        let first = eval.panel.view(eval.note.rows.start);
-        let fit = &eval.note.fit;
-        let limits = Limits::new(&config.portfolio, &fit.relations.correlation);
-        let (stocks, once) = (config.stocks.len(), std::iter::once(first));
         Trader {
             network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
-            return_std: fit.scaler.return_std.clone(),
+            return_std: eval.note.fit.scaler.return_std.clone(),
             actions: ActionSet::new(config.env.long_only),
-            desk: Desk::new(once, stocks, &config.portfolio, limits),
-            backtest: Backtest::start(&config.stocks, &first, &config.env),
+            account: Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config)),
             q: Vec::new(),
         }
     }
@@ -110,12 +103,9 @@ impl Trader {
         let stocks = self.return_std.len() as i64;
         let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
         for (i, &t) in rows.iter().enumerate() {
-            let view = panel.view(t);
             let private: Vec<f32> = (0..)
                 .zip(&self.return_std)
-                .flat_map(|(stock, &std)| {
-                    private_features(&self.backtest.private_state(stock), std)
-                })
+                .flat_map(|(stock, &std)| private_features(&self.account.private_state(stock), std))
                 .collect();
             let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
             let context = contexts.select(1, i as i64);
@@ -124,13 +114,12 @@ impl Trader {
                 let proposal = propose(self.actions, q, argmax(q));
                 (proposal.direction, proposal.conviction)
             });
-            self.backtest.order(&view, self.desk.decide(0, &view, wanted));
-            self.backtest.advance(&panel.view(t + 1));
+            self.account.trade(panel, t, wanted);
         }
     }
 
     fn finish(self, config: &RunConfig, eval: &Prepared) -> Evaluated {
-        let course = self.backtest.into_course();
+        let course = self.account.into_course();
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&config.stocks, views, &config.env)
             .expect("a prepared panel has rows to trade");

@@ -332,7 +332,8 @@ impl<'a> Trainer<'a> {
     /// One gradient step: workers sample and push gradients, the server applies them, workers pull.
     fn learn(&mut self) -> Result<()> {
         let parameters = self.weights.len();
-        let beta = linear(self.config.learner.priority_beta, 1.0, self.progress());
+        let progress = self.progress();
+        let beta = linear(self.config.learner.priority_beta, 1.0, progress);
         let per_stock = self.gradients.per_stock;
         each(&mut self.workers, &mut self.gradients.mine, per_stock, |worker, message| {
             let (gradient, said) = message.split_at_mut(parameters);
@@ -343,7 +344,7 @@ impl<'a> Trainer<'a> {
         self.gradients.gather(self.comm, Stamp { tag: Tag::Gradients, time }, &self.order)?;
         if let Some(root) = &mut self.root {
             let messages = self.gradients.by_stock.chunks_exact(per_stock);
-            root.server.apply(messages.clone().map(|message| &message[..parameters]))?;
+            root.server.apply(progress, messages.clone().map(|message| &message[..parameters]))?;
             root.learned.extend(messages.map(|message| Learned {
                 loss: message[parameters],
                 mean_q: message[parameters + 1],

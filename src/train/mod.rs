@@ -8,5 +8,6 @@ pub mod keeper;
 pub mod lockstep;
 pub mod model;
 pub mod parcel;
+pub mod peer_view;
 pub mod policy_check;
 pub mod snapshot;

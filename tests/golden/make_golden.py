@@ -29,7 +29,15 @@ def prices(rng):
     return np.concatenate([walk, flat, rising, falling, cents, still]).round(6)
 
 
-def write_indicators(close):
+def ranges(rng, close):
+    """Highs and lows around the closes; on a fifth of the bars the price stood still."""
+    before = np.concatenate([close[:1], close[:-1]])
+    still = rng.random(len(close)) < 0.2
+    above, below = (np.where(still, 0.0, rng.exponential(0.1, len(close))) for _ in range(2))
+    return (np.maximum(close, before) + above).round(6), (np.minimum(close, before) - below).round(6)
+
+
+def write_indicators(close, high, low):
     macd, signal, histogram = talib.MACD(close, 12, 26, 9)
     macd_short, signal_short, histogram_short = talib.MACD(close, 3, 7, 4)
     upper, middle, lower = talib.BBANDS(close, 20, 2.0, 2.0)
@@ -49,6 +57,13 @@ def write_indicators(close):
         "sma_10": talib.SMA(close, 10),
         "ema_10": talib.EMA(close, 10),
         "std_20": talib.STDDEV(close, 20, 1.0),
+        "roc_10": talib.ROC(close, 10),
+        "highest_15": talib.MAX(close, 15),
+        "lowest_15": talib.MIN(close, 15),
+        "high": high,
+        "low": low,
+        "atr_14": talib.ATR(high, low, close, 14),
+        "atr_1": talib.ATR(high, low, close, 1),
     }
     with open(HERE / "indicators.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -95,5 +110,7 @@ def write_metrics(rng):
 
 if __name__ == "__main__":
     generator = np.random.default_rng(20180102)
-    write_indicators(prices(generator))
+    closes = prices(generator)
+    # A stream of its own, so that the returns of the metrics stay what they are.
+    write_indicators(closes, *ranges(np.random.default_rng(20180103), closes))
     write_metrics(generator)

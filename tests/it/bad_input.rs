@@ -164,6 +164,7 @@ fn an_error_that_one_rank_meets_ends_them_all() {
     let mut args = short(&["--mode", "parallel", "--quiet", "--stocks", "AAPL", "MSFT"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
     args.extend(["--episodes", "2", "--learning-rate", "1e10"]);
+    args.extend(["--set", "learner.weight_decay=0"]);
     refused(&mut place.mpirun(3, &args), &["diverged", "learning rate"]);
 }
 

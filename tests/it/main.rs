@@ -8,5 +8,7 @@ mod program;
 mod results;
 mod resume;
 mod store;
+mod strategies;
 mod synth;
 mod training;
+mod validate;

@@ -103,10 +103,10 @@ fn every_file_is_there_and_says_what_it_should() {
     let relationships = place.text("results/relationships.csv");
     let rows: Vec<Vec<&str>> =
         relationships.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(rows[0], ["stock", "peer", "attention", "correlation"]);
+    assert_eq!(rows[0], ["stock", "peer", "influence_bps", "attention", "correlation", "lead_lag"]);
     assert_eq!(rows.len(), 1 + 3 * 2);
     let of_aapl: f64 =
-        rows.iter().filter(|row| row[0] == "AAPL").map(|row| row[2].parse::<f64>().unwrap()).sum();
+        rows.iter().filter(|row| row[0] == "AAPL").map(|row| row[3].parse::<f64>().unwrap()).sum();
     assert!((of_aapl - 1.0).abs() < 1e-5, "attention of AAPL to its peers sums to {of_aapl}");
 }
 

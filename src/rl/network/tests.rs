@@ -350,7 +350,7 @@ fn initial_weights_have_their_layers_bounds() {
         ("encoder.0.weight", 0.171_499),
         ("attention.key.weight", 0.125),
         ("advantage.2.weight", 0.001_25),
-        ("symbol.weight", 0.1),
+        ("symbol.weight", 1.0),
     ] {
         let largest = largest(name);
         assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest}");

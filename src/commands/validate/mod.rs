@@ -1,0 +1,199 @@
+//! Does the learner find what is there, and nothing where nothing is? It is trained on every
+//! planted
+//! market and held against the best possible reward.
+
+mod ablation;
+mod outcome;
+mod rows;
+mod table;
+mod trial;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::say;
+use crate::cli::ValidateArgs;
+use crate::config::{ConfigError, RunConfig};
+use crate::market::Symbol;
+use crate::report::Progress;
+use crate::report::folder::ResultsFolder;
+use crate::rl::network::single_thread;
+use ablation::{Ablated, PARTS};
+use outcome::Outcome;
+use rows::{ROWS, Row};
+use trial::Trial;
+
+/// Written below `--output`.
+const FILE: &str = "validation.json";
+/// Seeds per row, in full and with `--quick`.
+const SEEDS: [u64; 2] = [5, 2];
+/// Length of the planted bars.
+const BAR_MINUTES: u32 = 30;
+
+#[derive(Serialize)]
+struct Validation<'a> {
+    /// All bars were reached.
+    reached: bool,
+    rows: &'a [Outcome],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ablation: Vec<Ablated>,
+    cores: usize,
+    wall_s: f64,
+}
+
+/// Returns whether every bar was reached.
+pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<bool> {
+    let start = Instant::now();
+    let chosen = chosen(&args.rows)?;
+    ResultsFolder::check(&args.output)?;
+    let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
+    let outcomes = outcomes(&chosen, &[], seeds, args, progress)?;
+    let mut ablation = Vec::new();
+    if args.ablate {
+        let compared: Vec<&Row> = chosen.into_iter().filter(|row| row.is_ablated()).collect();
+        for part in &PARTS {
+            progress.line(&format!("without {}", part.name));
+            let without = self::outcomes(&compared, part.set, seeds, args, progress)?;
+            ablation.push(Ablated::of(part, &without));
+        }
+    }
+    let reached = outcomes.iter().all(|outcome| outcome.reached);
+    let wall_s = start.elapsed().as_secs_f64();
+    let cores = rayon::current_num_threads();
+    let mut text = table::rows(&outcomes);
+    if !ablation.is_empty() {
+        text += &table::ablation(&outcomes, &ablation);
+    }
+    let validation = Validation { reached, rows: &outcomes, ablation, cores, wall_s };
+    let json = serde_json::to_string_pretty(&validation)?;
+    let folder = ResultsFolder::create(&args.output)?;
+    let path = folder.write_whole(FILE, json.as_bytes())?;
+    say(&format!("{text}\n{}", table::closing(&outcomes, seeds, cores, wall_s, &path)));
+    Ok(reached)
+}
+
+/// The rows that are asked for; all where none is named.
+fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(ROWS.iter().collect());
+    }
+    let named = |name: &String| {
+        ROWS.iter().find(|row| row.name == name).ok_or_else(|| {
+            let all: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+            let what = format!("there is no row {name:?}");
+            anyhow!(ConfigError::new("--rows", what, format!("use one of: {}", all.join(", "))))
+        })
+    };
+    names.iter().map(named).collect()
+}
+
+/// Trains and evaluates every row with every seed, as many at a time as there are cores, each on a
+/// thread of its own.
+fn outcomes(
+    rows: &[&Row],
+    without: &[&str],
+    seeds: u64,
+    args: &ValidateArgs,
+    progress: &Progress,
+) -> Result<Vec<Outcome>> {
+    let mut jobs = VecDeque::new();
+    let mut settings = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let asked = args.set.iter().map(String::as_str);
+        let set: Vec<&str> = row.set.iter().chain(without).copied().chain(asked).collect();
+        for seed in 1..=seeds {
+            jobs.push_back((index, config(row, seed, &set, args.quick)?));
+        }
+        settings.push(set.into_iter().map(String::from).collect());
+    }
+    // The longest first, so that none is left over at the end for one core alone.
+    jobs.make_contiguous().sort_by_key(|(index, _)| std::cmp::Reverse(rows[*index].stocks));
+    let count = jobs.len();
+    let cache = tempfile::tempdir().context("a folder for the panels")?;
+    let (jobs, done) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| -> Result<()> {
+        let work = || work(rows, &jobs, &done, cache.path(), (count, progress));
+        let threads = (0..rayon::current_num_threads()).map(|_| scope.spawn(work));
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_| anyhow!("a training of the validation panicked"))?
+        })
+    })?;
+    let mut done = done.into_inner().map_err(|_| anyhow!("a training panicked"))?;
+    done.sort_by_key(|(index, trial): &(usize, Trial)| (*index, trial.seed));
+    let of = |(index, settings): (usize, Vec<String>)| {
+        let trials = done.iter().filter(|(i, _)| *i == index).map(|(_, trial)| trial.clone());
+        Outcome::of(rows[index], settings, trials.collect())
+    };
+    Ok(settings.into_iter().enumerate().map(of).collect())
+}
+
+/// Takes jobs until none is left.
+fn work(
+    rows: &[&Row],
+    jobs: &Mutex<VecDeque<(usize, RunConfig)>>,
+    done: &Mutex<Vec<(usize, Trial)>>,
+    cache: &Path,
+    (count, progress): (usize, &Progress),
+) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    let pool = pool.start_handler(|_| single_thread()).build()?;
+    let poisoned = || anyhow!("another training panicked");
+    loop {
+        let Some((index, config)) = jobs.lock().map_err(|_| poisoned())?.pop_front() else {
+            return Ok(());
+        };
+        let row = rows[index];
+        let trial = pool.install(|| trial::run(row, &config, cache));
+        let trial = trial.with_context(|| format!("{}, seed {}", row.name, config.seed))?;
+        let mut done = done.lock().map_err(|_| poisoned())?;
+        progress.line(&format!(
+            "{:>3} of {count}  {}, seed {}: {:.2} bps per bar, oracle {:.2} ({:.0} s)",
+            done.len() + 1,
+            row.name,
+            trial.seed,
+            trial.trained_bps,
+            trial.oracle_bps,
+            trial.all_s
+        ));
+        done.push((index, trial));
+    }
+}
+
+/// The settings of one training: the defaults, but for one pass over a long past, because it is
+/// the learner that is tried out and not its patience.
+fn config(row: &Row, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
+    let stocks: Result<Vec<Symbol>, _> =
+        (0..row.stocks).map(|i| format!("{}", STOCKS[i]).parse()).collect();
+    let first = |year| NaiveDate::from_ymd_opt(year, 1, 1).context("a year of the calendar");
+    let [learn_from, learn_to, trade_to] =
+        if quick { [1993, 2005, 2009] } else { [1990, 2005, 2013] };
+    let last_before = |year| anyhow::Ok(first(year)?.pred_opt().context("a day before")?);
+    let mut config = RunConfig {
+        stocks: stocks.map_err(|e| anyhow!("{e}"))?,
+        seed,
+        start_date: first(learn_from)?,
+        end_date: last_before(learn_to)?,
+        eval_start: first(learn_to)?,
+        eval_end: last_before(trade_to)?,
+        episodes: 1,
+        ..RunConfig::default()
+    };
+    // The defaults' prices were drawn while they were chosen; these were not looked at.
+    config.data.source = Some(format!("synthetic:{}:{}", row.market, 2_000 + seed));
+    config.data.bar_minutes = Some(BAR_MINUTES);
+    for assignment in set {
+        config = config.with(assignment)?;
+    }
+    config.validate()?;
+    Ok(config)
+}
+
+/// Names for as many stocks as a row may have.
+const STOCKS: [&str; 10] = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III", "JJJ"];

@@ -1,0 +1,210 @@
+//! What the trainings of one row say together. Pure.
+
+use serde::Serialize;
+
+use super::rows::{Bar, Row};
+use super::trial::Trial;
+use crate::eval::inference::Verdict;
+
+/// A mean over seeds with its 95 % interval, which is None for a single seed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    pub mean: f64,
+    pub interval: Option<[f64; 2]>,
+}
+
+impl Estimate {
+    /// By Student's t; None where a value is undefined.
+    pub fn of(values: &[f64]) -> Option<Estimate> {
+        if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+            return None;
+        }
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let interval = (values.len() > 1).then(|| {
+            let half = t_quantile(values.len() - 1) * (squares / (n - 1.0) / n).sqrt();
+            [mean - half, mean + half]
+        });
+        Some(Estimate { mean, interval })
+    }
+}
+
+/// The 97.5 % quantile of Student's t distribution with so many degrees of freedom: to 10 from the
+/// table, beyond by Fisher and Cornish's expansion (Abramowitz and Stegun 26.7.5), right to 0.002.
+fn t_quantile(freedom: usize) -> f64 {
+    const TABLE: [f64; 10] =
+        [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    const Z: f64 = 1.959_964;
+    match TABLE.get(freedom - 1) {
+        Some(&quantile) => quantile,
+        None => {
+            let freedom = freedom as f64;
+            let first = (Z.powi(3) + Z) / 4.0;
+            let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
+            Z + first / freedom + second / freedom.powi(2)
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub row: &'static str,
+    pub market: &'static str,
+    pub stocks: usize,
+    /// Besides the defaults.
+    pub settings: Vec<String>,
+    /// What had to hold, in words.
+    pub bar: String,
+    pub reached: bool,
+    /// Means over seeds of what the trials' fields of the same names say.
+    pub oracle_expected_bps: f64,
+    pub oracle_bps: f64,
+    pub trained_bps: f64,
+    pub random_bps: f64,
+    pub flat_bps: f64,
+    pub buy_and_hold_bps: f64,
+    /// The rule that is best in the mean.
+    pub best_rule: String,
+    pub best_rule_bps: f64,
+    /// Of the oracle's reward on the same bars; None where the oracle earns nothing.
+    pub fraction: Option<Estimate>,
+    pub trained_turnover: f64,
+    pub random_turnover: f64,
+    pub trials: Vec<Trial>,
+}
+
+impl Outcome {
+    pub fn of(row: &Row, settings: Vec<String>, trials: Vec<Trial>) -> Outcome {
+        let mean =
+            |of: fn(&Trial) -> f64| trials.iter().map(of).sum::<f64>() / trials.len().max(1) as f64;
+        let (best_rule, best_rule_bps) = best_rule(&trials);
+        let fractions: Vec<f64> = trials.iter().filter_map(Trial::fraction).collect();
+        let fraction = Estimate::of(&fractions).filter(|_| fractions.len() == trials.len());
+        Outcome {
+            row: row.name,
+            market: row.market,
+            stocks: row.stocks,
+            settings,
+            bar: row.bar.words(),
+            reached: !trials.is_empty() && reached(row.bar, fraction, &trials),
+            oracle_expected_bps: mean(|trial| trial.oracle_expected_bps),
+            oracle_bps: mean(|trial| trial.oracle_bps),
+            trained_bps: mean(|trial| trial.trained_bps),
+            random_bps: mean(|trial| trial.random_bps),
+            flat_bps: 0.0,
+            buy_and_hold_bps: mean(|trial| trial.buy_and_hold_bps),
+            best_rule,
+            best_rule_bps,
+            fraction,
+            trained_turnover: mean(|trial| trial.trained_turnover),
+            random_turnover: mean(|trial| trial.random_turnover),
+            trials,
+        }
+    }
+}
+
+/// The rule with the largest mean reward over the trials.
+fn best_rule(trials: &[Trial]) -> (String, f64) {
+    let Some(first) = trials.first() else { return ("none".into(), 0.0) };
+    let mean = |rule: usize| {
+        trials.iter().map(|trial| trial.rules[rule].1).sum::<f64>() / trials.len() as f64
+    };
+    let means = (0..first.rules.len()).map(|rule| (first.rules[rule].0.clone(), mean(rule)));
+    means.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_else(|| ("none".into(), 0.0))
+}
+
+fn reached(bar: Bar, fraction: Option<Estimate>, trials: &[Trial]) -> bool {
+    match bar {
+        Bar::Fraction(least) => fraction.is_some_and(|fraction| fraction.mean >= least),
+        Bar::Nothing => fraction.is_some_and(|Estimate { mean, interval }| {
+            mean.abs() <= Bar::NOISE
+                || interval.is_some_and(|[low, high]| low <= 0.0 && high >= 0.0)
+        }),
+        Bar::Calm => {
+            let total = |of: fn(&Trial) -> f64| trials.iter().map(of).sum::<f64>();
+            let calm = total(|t| t.trained_turnover) < 0.1 * total(|t| t.random_turnover);
+            calm && trials.iter().all(|trial| trial.verdict == Verdict::NoEvidence)
+        }
+        Bar::EdgesFirst => trials.iter().all(|trial| trial.edges_before_last == Some(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::ROWS;
+    use super::*;
+
+    fn trial(trained_bps: f64) -> Trial {
+        Trial {
+            seed: 1,
+            oracle_expected_bps: 11.0,
+            oracle_bps: 10.0,
+            trained_bps,
+            random_bps: -2.0,
+            buy_and_hold_bps: 0.5,
+            rules: vec![("RSI".into(), 1.0), ("Momentum".into(), trained_bps / 2.0)],
+            oracle_turnover: 0.5,
+            trained_turnover: 0.08,
+            random_turnover: 0.9,
+            verdict: Verdict::NoEvidence,
+            edges_before_last: Some(0),
+            env_steps: 100,
+            gradient_steps: 10,
+            train_s: 1.0,
+            all_s: 2.0,
+        }
+    }
+
+    /// 0.8, 0.9 and 1.0: a mean of 0.9 with a standard error of 0.1 / sqrt(3).
+    #[test]
+    fn a_mean_has_students_interval() {
+        let Estimate { mean, interval } = Estimate::of(&[0.8, 0.9, 1.0]).unwrap();
+        assert!((mean - 0.9).abs() < 1e-12);
+        let [low, high] = interval.unwrap();
+        assert!(
+            (high - mean - 4.303 * 0.057_735).abs() < 1e-4
+                && (mean - low - (high - mean)).abs() < 1e-12
+        );
+        assert_eq!(Estimate::of(&[0.5]).unwrap(), Estimate { mean: 0.5, interval: None });
+        assert_eq!(Estimate::of(&[0.5, f64::INFINITY]), None);
+    }
+
+    /// Quantiles of scipy.stats.t.ppf(0.975, df).
+    #[test]
+    fn quantiles_of_t() {
+        for (freedom, expected) in [(1, 12.706), (4, 2.776), (11, 2.201), (30, 2.042), (200, 1.972)]
+        {
+            assert!((t_quantile(freedom) - expected).abs() < 2e-3, "{freedom}");
+        }
+    }
+
+    #[test]
+    fn each_bar_can_be_reached_and_missed() {
+        let row = |name: &str| ROWS.iter().find(|row| row.name == name).unwrap();
+        let of = |name: &str, trials: Vec<Trial>| Outcome::of(row(name), Vec::new(), trials);
+        assert!(of("momentum", vec![trial(8.8), trial(9.4)]).reached);
+        assert!(!of("momentum", vec![trial(8.8), trial(9.0)]).reached);
+        assert!(of("lead_lag_no_attention", vec![trial(-0.1), trial(0.2)]).reached);
+        assert!(!of("lead_lag_no_attention", vec![trial(1.0), trial(1.1)]).reached);
+        assert!(!of("lead_lag_no_attention", vec![trial(-1.0), trial(-1.1)]).reached);
+        assert!(of("random_walk", vec![trial(0.0)]).reached);
+        assert!(!of("random_walk", vec![Trial { trained_turnover: 0.1, ..trial(0.0) }]).reached);
+        assert!(
+            !of("random_walk", vec![Trial { verdict: Verdict::Evidence, ..trial(0.0) }]).reached
+        );
+        assert!(of("relationships", vec![trial(9.0)]).reached);
+        let late = Trial { edges_before_last: Some(1), ..trial(9.0) };
+        assert!(!of("relationships", vec![trial(9.0), late]).reached);
+        assert!(!of("momentum", Vec::new()).reached);
+    }
+
+    #[test]
+    fn the_best_rule_is_best_in_the_mean() {
+        let outcome = Outcome::of(&ROWS[0], Vec::new(), vec![trial(1.0), trial(9.0)]);
+        assert_eq!((outcome.best_rule.as_str(), outcome.best_rule_bps), ("Momentum", 2.5));
+        let nothing = Trial { oracle_bps: 0.0, ..trial(0.0) };
+        assert_eq!(Outcome::of(&ROWS[0], Vec::new(), vec![nothing]).fraction, None);
+    }
+}

@@ -1,0 +1,261 @@
+//! One training on a planted market, and how it compares with what could have been earned there.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use rand::Rng;
+use serde::Serialize;
+use tch::Device;
+
+use super::rows::Row;
+use crate::config::RunConfig;
+use crate::dist::local::LocalComm;
+use crate::dist::worker::{Lanes, Worker};
+use crate::env::costs::Costs;
+use crate::eval::account::run_policy;
+use crate::eval::attribution::rewards_by_stock;
+use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
+use crate::eval::metrics::Course;
+use crate::eval::rules::rules_alone;
+use crate::market::load::{DataSource, LoadOptions};
+use crate::market::synthetic::{Oracle, SyntheticMarket, Terms};
+use crate::rl::rng::{Purpose, stream};
+use crate::train::dataset::{DataPlan, Prepared};
+use crate::train::evaluation::{Evaluated, Policy, evaluate};
+use crate::train::lockstep::{Interval, Trainer, Watcher};
+use crate::train::peer_view::PeerView;
+use crate::train::snapshot::Snapshot;
+
+/// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
+/// the capital, in basis points and after costs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trial {
+    pub seed: u64,
+    /// What the best policy may expect.
+    pub oracle_expected_bps: f64,
+    /// What it got on the same bars.
+    pub oracle_bps: f64,
+    pub trained_bps: f64,
+    pub random_bps: f64,
+    pub buy_and_hold_bps: f64,
+    /// The plain rules with their default parameters.
+    pub rules: Vec<(String, f64)>,
+    /// Value traded per bar over equity.
+    pub oracle_turnover: f64,
+    pub trained_turnover: f64,
+    pub random_turnover: f64,
+    pub verdict: Verdict,
+    /// How many other edges stand before the last of the planted ones in `relationships.csv`; None
+    /// where no such edges are asked for.
+    pub edges_before_last: Option<usize>,
+    pub env_steps: u64,
+    pub gradient_steps: u64,
+    pub train_s: f64,
+    pub all_s: f64,
+}
+
+impl Trial {
+    /// Trained reward over the oracle's on the same bars; None where the oracle earns nothing.
+    pub fn fraction(&self) -> Option<f64> {
+        (self.oracle_bps > 0.0).then(|| self.trained_bps / self.oracle_bps)
+    }
+}
+
+struct Nothing;
+
+impl Watcher for Nothing {
+    fn wants_checkpoint(&mut self) -> bool {
+        false
+    }
+
+    fn checkpoint(&mut self, _: Snapshot) -> Result<()> {
+        Ok(())
+    }
+
+    fn interval(&mut self, _: Option<Interval>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Trains with `config`, which names the market and both periods, and evaluates. `cache` holds the
+/// panels.
+pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
+    let start = Instant::now();
+    let comm = LocalComm;
+    let name = config.data.source.as_deref().context("a validation names its market")?;
+    let market = SyntheticMarket::parse(name.trim_start_matches("synthetic:"))?;
+    let source = DataSource::Synthetic(market.clone());
+    let plan = DataPlan {
+        comm: &comm,
+        config,
+        source: &source,
+        options: LoadOptions {
+            bar_minutes: config.data.bar_minutes,
+            bar_label: config.data.bar_label,
+            extended_hours: config.data.extended_hours,
+            strict: config.data.strict,
+            cache_dir: None,
+        },
+        cache,
+    };
+    let train = plan.train(&mut |_, _, _| {})?;
+    let eval = plan.eval(&train.note.fit, train.note.bar_minutes, &mut |_, _, _| {})?;
+    let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
+        .context("the training period has no two bars to trade")?;
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, &stop);
+    let train_start = Instant::now();
+    for _ in 0..config.episodes {
+        trainer.episode(&mut Nothing)?;
+    }
+    let train_s = train_start.elapsed().as_secs_f64();
+    let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
+    let policy = Policy { shape: &shape, weights: &weights };
+    let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
+    let evaluated = evaluate(&comm, config, &eval, policy, agents)?.context("rank 0 has it")?;
+    let edges_before_last = match row.edges.is_empty() {
+        true => None,
+        false => {
+            let view = PeerView::of(&comm, config, &train, trainer.workers())?;
+            Some(edges_before_last(&view.influence, row.edges))
+        }
+    };
+    let others = Others::of(&market, config, &eval)?;
+    let capital = capital_of(&others.random);
+    let reward = |course: &Course| measured_bps(course, row, config, &capital);
+    let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
+    let at = trainer.at();
+    Ok(Trial {
+        seed: config.seed,
+        oracle_expected_bps: 1e4 * others.oracle_expected(row),
+        oracle_bps: reward(&others.oracle),
+        trained_bps: reward(&evaluated.course),
+        random_bps: reward(&others.random),
+        buy_and_hold_bps: reward(&evaluated.benchmark),
+        rules: rules.collect(),
+        oracle_turnover: turnover(&others.oracle),
+        trained_turnover: turnover(&evaluated.course),
+        random_turnover: turnover(&others.random),
+        verdict: verdict(config, &evaluated),
+        edges_before_last,
+        env_steps: at.env_steps,
+        gradient_steps: at.gradient_steps,
+        train_s,
+        all_s: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// What others make of the same bars, at the same costs and with the same capital.
+struct Others {
+    expected: Vec<f64>,
+    oracle: Course,
+    random: Course,
+    rules: Vec<(String, Course)>,
+}
+
+impl Others {
+    fn of(market: &SyntheticMarket, config: &RunConfig, eval: &Prepared) -> Result<Others> {
+        let terms = Terms {
+            fee_bps: config.env.fee_bps,
+            slippage_bps: config.env.slippage_bps,
+            long_only: config.env.long_only,
+        };
+        let stocks = config.stocks.len();
+        let minutes = eval.note.bar_minutes;
+        let oracle = |stock| market.oracle(stocks, stock, minutes, terms);
+        let mut oracles: Vec<Oracle> = (0..stocks).filter_map(oracle).collect();
+        assert_eq!(oracles.len(), stocks, "a planted market has an oracle for every stock");
+        let mut rng = stream(config.seed, Purpose::Exploration, stocks);
+        let lowest = if config.env.long_only { 0 } else { -1 };
+        let (panel, rows, limits) = (&eval.panel, &eval.note.rows, eval.limits(config));
+        let rules = rules_alone(panel, rows, config, &limits)?;
+        Ok(Others {
+            expected: oracles.iter().map(Oracle::per_bar).collect(),
+            oracle: run_policy(config, panel, rows, &limits, &mut |view, stock, private| {
+                oracles[stock].decide(view, private.position)
+            }),
+            random: run_policy(config, panel, rows, &limits, &mut |_, _, _| {
+                rng.random_range(lowest..=1)
+            }),
+            rules: rules.into_iter().map(|rule| (rule.name, rule.course)).collect(),
+        })
+    }
+
+    /// Mean over the row's measured stocks.
+    fn oracle_expected(&self, row: &Row) -> f64 {
+        let measured = row.measured(self.expected.len());
+        measured.iter().map(|&stock| self.expected[stock]).sum::<f64>() / measured.len() as f64
+    }
+}
+
+/// Mean per bar of what the measured stocks brought, over the capital that they were allotted
+/// (`capital`, fractions of equity).
+fn measured_bps(course: &Course, row: &Row, config: &RunConfig, capital: &[f64]) -> f64 {
+    let rewards = rewards_by_stock(course, &Costs::of(&config.env));
+    let sum = |of: &[f64]| row.measured(of.len()).iter().map(|&stock| of[stock]).sum::<f64>();
+    1e4 * sum(&rewards) / sum(capital)
+}
+
+/// Mean position value over equity of each stock while it is held, by a policy that holds it often:
+/// the capital that it was allotted.
+fn capital_of(course: &Course) -> Vec<f64> {
+    let stocks = course.stocks.len();
+    let mean = |stock: usize| {
+        let (mut sum, mut bars) = (0.0, 0);
+        for (t, equity) in course.equity.iter().enumerate() {
+            let at = t * stocks + stock;
+            if course.position[at] != 0.0 {
+                sum += (course.position[at] * course.price[at] / equity).abs();
+                bars += 1;
+            }
+        }
+        sum / f64::from(bars.max(1))
+    };
+    (0..stocks).map(mean).collect()
+}
+
+fn turnover(course: &Course) -> f64 {
+    course.turnover.iter().sum::<f64>() / (course.turnover.len() - 1).max(1) as f64
+}
+
+fn verdict(config: &RunConfig, evaluated: &Evaluated) -> Verdict {
+    let trials = Trials { own: vec![Seen::of(None, &evaluated.course)], earlier: Vec::new() };
+    let mut rng = stream(config.seed, Purpose::Inference, 0);
+    Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng).verdict
+}
+
+/// How many edges that are not of `edges` (follower, leader) have at least the influence of the
+/// least of these.
+fn edges_before_last(influence: &[Vec<Option<f64>>], edges: &[(usize, usize)]) -> usize {
+    let weight = |&(i, j): &(usize, usize)| influence[i][j].unwrap_or(0.0);
+    let least = edges.iter().map(weight).fold(f64::INFINITY, f64::min);
+    let stocks = 0..influence.len();
+    stocks
+        .clone()
+        .flat_map(|i| stocks.clone().map(move |j| (i, j)))
+        .filter(|edge| edge.0 != edge.1 && !edges.contains(edge) && weight(edge) >= least)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_before_the_last_true_one() {
+        let influence = vec![
+            vec![None, Some(0.4), Some(0.6)],
+            vec![Some(0.9), None, Some(0.1)],
+            vec![Some(0.5), Some(0.5), None],
+        ];
+        assert_eq!(edges_before_last(&influence, &[(1, 0)]), 0);
+        assert_eq!(
+            edges_before_last(&influence, &[(1, 0), (2, 0)]),
+            2,
+            "0.6 and the other 0.5 are before it"
+        );
+        assert_eq!(edges_before_last(&influence, &[(1, 2)]), 5);
+    }
+}

@@ -1,0 +1,66 @@
+//! The account of an evaluation, and the desk that deals its capital.
+
+use std::ops::Range;
+
+use super::backtest::Backtest;
+use super::metrics::Course;
+use crate::config::RunConfig;
+use crate::interface::PrivateState;
+use crate::market::panel::{MarketView, Panel};
+use crate::portfolio::desk::Desk;
+use crate::portfolio::risk::Limits;
+
+pub struct Account {
+    desk: Desk,
+    backtest: Backtest,
+}
+
+impl Account {
+    /// All cash at the first of `rows`.
+    pub fn new(config: &RunConfig, panel: &Panel, rows: &Range<usize>, limits: &Limits) -> Account {
+        let first = panel.view(rows.start);
+        let once = std::iter::once(first);
+        let stocks = config.stocks.len();
+        Account {
+            desk: Desk::new(once, stocks, &config.portfolio, limits.clone()),
+            backtest: Backtest::start(&config.stocks, &first, &config.env),
+        }
+    }
+
+    /// Orders at the close of row `t`, fills at the next open. `wanted` gives each stock's
+    /// direction and conviction.
+    pub fn trade(&mut self, panel: &Panel, t: usize, wanted: impl Iterator<Item = (i8, f32)>) {
+        let view = panel.view(t);
+        self.backtest.order(&view, self.desk.decide(0, &view, wanted));
+        self.backtest.advance(&panel.view(t + 1));
+    }
+
+    /// What each stock's agent may know of its position at the close of the present bar.
+    pub fn private_state(&self, stock: usize) -> PrivateState {
+        self.backtest.private_state(stock)
+    }
+
+    pub fn into_course(self) -> Course {
+        self.backtest.into_course()
+    }
+}
+
+/// Lets a policy trade `rows` of a panel with the agent's capital, limits and costs. It tells the
+/// direction (-1, 0 or 1) it wants for a stock, from what is known at a bar and its position.
+pub fn run_policy(
+    config: &RunConfig,
+    panel: &Panel,
+    rows: &Range<usize>,
+    limits: &Limits,
+    policy: &mut dyn FnMut(&MarketView<'_>, usize, PrivateState) -> i8,
+) -> Course {
+    let mut account = Account::new(config, panel, rows, limits);
+    for t in rows.start..rows.end - 1 {
+        let view = panel.view(t);
+        let wanted: Vec<(i8, f32)> = (0..config.stocks.len())
+            .map(|stock| (policy(&view, stock, account.private_state(stock)), 1.0))
+            .collect();
+        account.trade(panel, t, wanted.into_iter());
+    }
+    account.into_course()
+}

@@ -1,0 +1,165 @@
+//! What a plain strategy earns alone, with the agent's capital, limits and costs.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::backtest::Backtest;
+use super::metrics::{Course, Metrics};
+use crate::config::RunConfig;
+use crate::market::panel::Panel;
+use crate::portfolio::desk::Desk;
+use crate::portfolio::risk::Limits;
+use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
+
+/// The rules that every trained agent is held against, by their names in the registry.
+pub const RULES: [&str; 5] = ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mean Reversion"];
+
+/// A strategy's own account.
+#[derive(Clone, Debug)]
+pub struct Alone {
+    pub name: String,
+    pub course: Course,
+    pub metrics: Metrics,
+}
+
+/// Each of [`RULES`] with its default parameters over the same rows, in their order.
+pub fn rules_alone(
+    panel: &Panel,
+    rows: &Range<usize>,
+    config: &RunConfig,
+    limits: &Limits,
+) -> Result<Vec<Alone>, StrategyError> {
+    let registry = Registry::standard();
+    let alone = |name: &&str| {
+        let kind = registry.find(name)?;
+        let mut strategy = kind.build_default(config.stocks.len())?;
+        let course = trade(strategy.as_mut(), panel, rows, config, limits)?;
+        Ok(Alone { name: kind.name.to_string(), metrics: Metrics::of(&course), course })
+    };
+    RULES.par_iter().map(alone).collect()
+}
+
+/// Lets `strategy` trade `rows` of a panel as an agent does: whole positions, in the capital that
+/// the desk allots, within its limits. It has seen the rows before them.
+pub fn trade(
+    strategy: &mut dyn Strategy,
+    panel: &Panel,
+    rows: &Range<usize>,
+    config: &RunConfig,
+    limits: &Limits,
+) -> Result<Course, StrategyError> {
+    assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
+    let stocks = config.stocks.len();
+    let cancel = Cancel::new();
+    let (mut bars, mut decisions) = (PanelBars::default(), vec![Decision::NONE; stocks]);
+    for row in 0..rows.start {
+        strategy.decide(&bars.at(&panel.view(row), stocks), &cancel, &mut decisions)?;
+    }
+    let first = panel.view(rows.start);
+    let mut desk = Desk::new(std::iter::once(first), stocks, &config.portfolio, limits.clone());
+    let mut backtest = Backtest::start(&config.stocks, &first, &config.env);
+    let least = if config.env.long_only { 0 } else { -1 };
+    for row in rows.start..rows.end - 1 {
+        let view = panel.view(row);
+        strategy.decide(&bars.at(&view, stocks), &cancel, &mut decisions)?;
+        let wanted = decisions
+            .iter()
+            .map(|decision| (decision.direction().max(least), decision.confidence as f32));
+        backtest.order(&view, desk.decide(0, &view, wanted));
+        backtest.advance(&panel.view(row + 1));
+    }
+    Ok(backtest.into_course())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::backtest::buy_and_hold;
+    use crate::market::panel::PanelData;
+    use crate::market::synthetic::SyntheticMarket;
+    use crate::market::{Period, Symbol};
+
+    const STOCKS: usize = 2;
+
+    /// A few months of half-hour bars of a made-up market.
+    fn panel(market: &str) -> (tempfile::TempDir, Panel, RunConfig) {
+        let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
+        let market = SyntheticMarket::parse(market).unwrap();
+        let (start, end) = ("2018-01-02".parse().unwrap(), "2018-12-31".parse().unwrap());
+        let period = Period { start, end };
+        let series = stocks.iter().map(|symbol| market.bars(&stocks, symbol, &period, 30));
+        let series: Vec<_> = series.collect();
+        let rows = series[0].len();
+        let column = |of: fn(&crate::market::BarSeries) -> &Vec<f64>| {
+            (0..rows * STOCKS).map(|i| of(&series[i % STOCKS])[i / STOCKS]).collect()
+        };
+        let data = PanelData {
+            stocks: stocks.clone(),
+            feature_names: vec!["nothing".into()],
+            end_s: series[0].end_s.clone(),
+            open: column(|s| &s.open),
+            high: column(|s| &s.high),
+            low: column(|s| &s.low),
+            close: column(|s| &s.close),
+            volume: column(|s| &s.volume),
+            tradable: vec![true; rows * STOCKS],
+            features: vec![0.0; rows * STOCKS],
+            note: String::new(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("panel.arrow");
+        Panel::write(&path, &data).unwrap();
+        let config = RunConfig { stocks, ..RunConfig::default() };
+        (folder, Panel::open(&path).unwrap(), config)
+    }
+
+    fn limits(config: &RunConfig) -> Limits {
+        Limits::new(&config.portfolio, &[vec![None; STOCKS], vec![None; STOCKS]])
+    }
+
+    fn reward(market: &str, name: &str) -> f64 {
+        let (_folder, panel, config) = panel(market);
+        let rows = 300..panel.rows();
+        let alone = rules_alone(&panel, &rows, &config, &limits(&config)).unwrap();
+        alone.iter().find(|alone| alone.name == name).unwrap().metrics.total_reward
+    }
+
+    #[test]
+    fn each_planted_edge_pays_the_rule_that_looks_for_it() {
+        assert!(reward("momentum", "Momentum") > 0.1);
+        assert!(reward("momentum", "Mean Reversion") < 0.0);
+        assert!(reward("mean_reversion", "Mean Reversion") > 0.1);
+        assert!(reward("mean_reversion", "Momentum") < 0.0);
+    }
+
+    #[test]
+    fn what_comes_after_changes_nothing_before() {
+        let (_folder, panel, config) = panel("regimes");
+        let limits = limits(&config);
+        let whole = rules_alone(&panel, &(300..900), &config, &limits).unwrap();
+        let part = rules_alone(&panel, &(300..700), &config, &limits).unwrap();
+        for (whole, part) in whole.iter().zip(&part) {
+            assert!(part.metrics.trades > 0, "{} trades", part.name);
+            assert_eq!(part.course.equity[..], whole.course.equity[..400], "{}", part.name);
+        }
+    }
+
+    /// Held in equal shares without being resized, as the benchmark does.
+    #[test]
+    fn buy_and_hold_is_the_benchmark() {
+        let (_folder, panel, mut config) = panel("random_walk");
+        config.env.rebalance_band = f64::INFINITY;
+        // Equal shares need no past: with room for no more than half each, none is dealt otherwise.
+        config.portfolio.name_limit = Some(0.5);
+        let mut hold = Registry::standard().find("hold").unwrap().build_default(STOCKS).unwrap();
+        let rows = 300..600;
+        let ours = trade(hold.as_mut(), &panel, &rows, &config, &limits(&config)).unwrap();
+        let views = rows.map(|row| panel.view(row));
+        let theirs = buy_and_hold(&config.stocks, views, &config.env).unwrap();
+        for (ours, theirs) in ours.equity.iter().zip(&theirs.equity) {
+            assert!((ours / theirs - 1.0).abs() < 1e-9, "{ours} {theirs}");
+        }
+        assert!(ours.equity[299] != ours.equity[0]);
+    }
+}

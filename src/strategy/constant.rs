@@ -1,0 +1,26 @@
+//! Strategies that always want the same: the ones that every other has to beat.
+
+use super::{Decision, Kind, Rule};
+use crate::market::Bar;
+
+#[derive(Clone, Debug)]
+struct Constant(f64);
+
+impl Rule for Constant {
+    fn update(&mut self, _bar: &Bar) -> Decision {
+        Decision::new(self.0, 1.0)
+    }
+}
+
+pub fn buy_and_hold() -> Kind {
+    let description = "long in every stock from its first bar on";
+    Kind::per_stock("Buy and Hold", description, vec![], |_| Constant(1.0)).also(&[
+        "hold",
+        "benchmark",
+        "buy & hold",
+    ])
+}
+
+pub fn flat() -> Kind {
+    Kind::per_stock("Flat", "no position, ever", vec![], |_| Constant(0.0)).also(&["cash", "none"])
+}

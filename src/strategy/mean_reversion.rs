@@ -1,0 +1,83 @@
+//! Bets that a price far from its recent mean comes back to it.
+
+use super::bollinger_bands::rareness;
+use super::{Decision, Kind, Parameter, Parameters, Rule};
+use crate::features::rolling::{Moments, Window};
+use crate::market::Bar;
+
+/// A deviation of log prices up to this is rounding, not movement.
+const LEAST_STD: f64 = 1e-9;
+
+/// Long once the z-score of the log close over the window is below -`threshold`, short once it is
+/// above `threshold`, flat again once its magnitude is at most `exit_threshold`.
+#[derive(Clone, Debug)]
+struct MeanReversionRule {
+    window: Window<Moments>,
+    gate: Gate,
+}
+
+/// A position against a z-score, with one threshold for going in and a lower one for coming out.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    enter: f64,
+    exit: f64,
+    target: f64,
+}
+
+pub fn kind() -> Kind {
+    let mut parameters =
+        vec![Parameter::whole("period", 20, 2..=100_000, "bars", "window of the z-score")];
+    parameters.extend(Gate::parameters());
+    let description =
+        "long when the close is far below its mean, short when far above, until near it";
+    Kind::per_stock("Mean Reversion", description, parameters, rule)
+        .also(&["reversion", "mr"])
+        .check(Gate::check)
+}
+
+fn rule(parameters: &Parameters) -> MeanReversionRule {
+    MeanReversionRule {
+        window: Window::new(parameters.whole("period")),
+        gate: Gate::of(parameters),
+    }
+}
+
+impl Rule for MeanReversionRule {
+    fn update(&mut self, bar: &Bar) -> Decision {
+        let log = bar.close.ln();
+        match self.window.update(log) {
+            Some(moments) => self.gate.against(moments.z_score(log, LEAST_STD)),
+            None => Decision::NONE,
+        }
+    }
+}
+
+impl Gate {
+    pub fn parameters() -> [Parameter; 2] {
+        let unit = "standard deviations";
+        [
+            Parameter::real("threshold", 2.0, 0.1..=10.0, unit, "a position is entered beyond it"),
+            Parameter::real("exit_threshold", 0.5, 0.0..=10.0, unit, "and left within this one"),
+        ]
+    }
+
+    pub fn check(parameters: &Parameters) -> Result<(), (&'static str, &'static str)> {
+        let ordered = parameters.real("exit_threshold") < parameters.real("threshold");
+        if ordered { Ok(()) } else { Err(("exit_threshold", "must be below threshold")) }
+    }
+
+    pub fn of(parameters: &Parameters) -> Gate {
+        let (enter, exit) = (parameters.real("threshold"), parameters.real("exit_threshold"));
+        Gate { enter, exit, target: 0.0 }
+    }
+
+    pub fn against(&mut self, z: f64) -> Decision {
+        if z.abs() > self.enter {
+            self.target = -z.signum();
+        } else if z * self.target >= -self.exit && self.target != 0.0 {
+            // Within the inner threshold, or past the mean in one leap.
+            self.target = 0.0;
+        }
+        Decision::new(self.target, rareness(z))
+    }
+}

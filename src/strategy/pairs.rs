@@ -1,0 +1,69 @@
+//! Bets that the spread between two stocks closes.
+
+use super::mean_reversion::Gate;
+use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
+use crate::features::rolling::{Moments, Window};
+
+/// A deviation of the spread up to this is rounding, not movement.
+const LEAST_STD: f64 = 1e-9;
+
+/// Stocks two by two in their order, the first with the second, the third with the fourth; one that
+/// is left over is not traded. The spread of a pair is ln(first) - `hedge_ratio` ln(second); its
+/// z-score over the window decides as in Mean Reversion, and the second stock is held in the
+/// opposite direction. Gatev, Goetzmann and Rouwenhorst (2006).
+struct Pairs {
+    /// One per pair.
+    spreads: Vec<(Window<Moments>, Gate)>,
+    hedge_ratio: f64,
+}
+
+pub fn kind() -> Kind {
+    let mut parameters =
+        vec![Parameter::whole("period", 120, 2..=100_000, "bars", "window of the z-score")];
+    parameters.extend(Gate::parameters());
+    parameters.push(Parameter::real(
+        "hedge_ratio",
+        1.0,
+        0.1..=10.0,
+        "ratio",
+        "value of second per first",
+    ));
+    let description =
+        "stocks two by two: long the cheap one, short the dear one, until their spread closes";
+    Kind::new("Pairs", description, parameters, |parameters, stocks| {
+        if stocks < 2 {
+            return Err(StrategyError::Failed {
+                strategy: "Pairs".into(),
+                what: "one stock is no pair".into(),
+                todo: "name two stocks or more".into(),
+            });
+        }
+        let window = Window::new(parameters.whole("period"));
+        let spreads = vec![(window, Gate::of(parameters)); stocks / 2];
+        Ok(Box::new(Pairs { spreads, hedge_ratio: parameters.real("hedge_ratio") }))
+    })
+    .also(&["pair", "pairs trading", "spread"])
+    .check(Gate::check)
+}
+
+impl Strategy for Pairs {
+    fn decide(
+        &mut self,
+        now: &BarsAt<'_>,
+        _cancel: &Cancel,
+        decisions: &mut [Decision],
+    ) -> Result<(), StrategyError> {
+        // The larger of the two positions is a whole one.
+        let (first, second) = (1.0 / self.hedge_ratio.max(1.0), self.hedge_ratio.min(1.0));
+        let pairs = now.bars().chunks_exact(2).zip(decisions.chunks_exact_mut(2));
+        for ((window, gate), (bars, decisions)) in self.spreads.iter_mut().zip(pairs) {
+            let [Some(one), Some(other)] = bars else { continue };
+            let spread = one.close.ln() - self.hedge_ratio * other.close.ln();
+            let Some(moments) = window.update(spread) else { continue };
+            let Decision { target, confidence } = gate.against(moments.z_score(spread, LEAST_STD));
+            decisions[0] = Decision::new(first * target, confidence);
+            decisions[1] = Decision::new(-second * target, confidence);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Strategies by name.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{Given, Parameter, Parameters, PerStock, Rule, Strategy, StrategyError};
+use super::{bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
+
+/// Jaro-Winkler similarity from which a name counts as nearly the one asked for.
+const NEAR: f64 = 0.75;
+
+type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
+type Build = dyn Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError> + Send + Sync;
+
+/// A parameter whose value does not go with that of another: its name, and the rule it breaks.
+pub type Clash = (&'static str, &'static str);
+
+/// A kind of strategy: what it is called, what can be set, and how to make one.
+#[derive(Clone)]
+pub struct Kind {
+    pub name: Cow<'static, str>,
+    /// Other names, beside the spellings of `name`.
+    pub aliases: Vec<Cow<'static, str>>,
+    pub description: Cow<'static, str>,
+    pub parameters: Vec<Parameter>,
+    check: Arc<Check>,
+    build: Arc<Build>,
+}
+
+impl Kind {
+    /// `build` makes one for so many stocks that has seen no bar yet.
+    pub fn new<B>(
+        name: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
+        parameters: Vec<Parameter>,
+        build: B,
+    ) -> Kind
+    where
+        B: Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError>,
+        B: Send + Sync + 'static,
+    {
+        Kind {
+            name: name.into(),
+            aliases: Vec::new(),
+            description: description.into(),
+            parameters,
+            check: Arc::new(|_| Ok(())),
+            build: Arc::new(build),
+        }
+    }
+
+    /// One that looks at each stock by itself.
+    pub fn per_stock<R: Rule + Clone + 'static>(
+        name: &'static str,
+        description: &'static str,
+        parameters: Vec<Parameter>,
+        rule: fn(&Parameters) -> R,
+    ) -> Kind {
+        Kind::new(name, description, parameters, move |parameters, stocks| {
+            Ok(Box::new(PerStock::new(rule(parameters), stocks)))
+        })
+    }
+
+    pub fn also(mut self, aliases: &[&'static str]) -> Kind {
+        self.aliases.extend(aliases.iter().map(|&alias| Cow::Borrowed(alias)));
+        self
+    }
+
+    /// A rule about several parameters at once.
+    pub fn check(
+        mut self,
+        check: impl Fn(&Parameters) -> Result<(), Clash> + Send + Sync + 'static,
+    ) -> Kind {
+        self.check = Arc::new(check);
+        self
+    }
+
+    /// Parameters as given, completed and checked.
+    pub fn resolve(&self, given: &Given) -> Result<Parameters, StrategyError> {
+        let parameters = Parameters::resolve(&self.name, &self.parameters, given)?;
+        (self.check)(&parameters).map_err(|(parameter, rule)| {
+            let value = parameters.iter().find(|(name, _)| *name == parameter);
+            let value = value.map_or(String::new(), |(_, number)| format!("{number} "));
+            StrategyError::Parameter {
+                strategy: self.name.to_string(),
+                parameter: parameter.into(),
+                what: format!("{value}does not fit: it {rule}"),
+                todo: "change one of the two".into(),
+            }
+        })?;
+        Ok(parameters)
+    }
+
+    /// One for `stocks` stocks that has seen no bar yet.
+    pub fn build(
+        &self,
+        parameters: &Parameters,
+        stocks: usize,
+    ) -> Result<Box<dyn Strategy>, StrategyError> {
+        (self.build)(parameters, stocks)
+    }
+
+    /// One with default parameters.
+    pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
+        self.build(&self.resolve(&Given::new())?, stocks)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.name).chain(self.aliases.iter().map(|alias| &**alias))
+    }
+}
+
+/// All kinds of strategies there are.
+#[derive(Clone)]
+pub struct Registry {
+    kinds: Vec<Kind>,
+}
+
+impl Registry {
+    /// Those of this program.
+    pub fn standard() -> Registry {
+        let kinds = [
+            rsi::kind(),
+            macd::kind(),
+            bollinger_bands::kind(),
+            momentum::kind(),
+            mean_reversion::kind(),
+            pairs::kind(),
+            constant::buy_and_hold(),
+            constant::flat(),
+        ];
+        Registry { kinds: kinds.into() }
+    }
+
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// Adds a kind; none of its names may be taken.
+    pub fn register(&mut self, kind: Kind) -> Result<(), StrategyError> {
+        for name in kind.names() {
+            let taken = self
+                .kinds
+                .iter()
+                .find(|known| known.names().any(|known| plain(known) == plain(name)));
+            if plain(name).is_empty() || taken.is_some() {
+                let what = match taken {
+                    Some(known) => format!("the name is that of {}", known.name),
+                    None => "a name has letters or digits".into(),
+                };
+                let todo = "choose another name".into();
+                return Err(StrategyError::Name { name: name.into(), what, todo });
+            }
+        }
+        self.kinds.push(kind);
+        Ok(())
+    }
+
+    /// By name or alias; case, spaces, hyphens and underscores do not matter, nor does "strategy"
+    /// at its end.
+    pub fn find(&self, name: &str) -> Result<&Kind, StrategyError> {
+        let asked = plain(name);
+        let called = |asked: &str| {
+            self.kinds.iter().find(|kind| kind.names().any(|known| plain(known) == asked))
+        };
+        let shorter = || called(asked.strip_suffix("strategy")?);
+        called(&asked).or_else(shorter).ok_or_else(|| {
+            let names = self.kinds.iter().flat_map(Kind::names);
+            let meant =
+                nearest(name, names).map_or(String::new(), |near| format!("did you mean {near}? "));
+            let all: Vec<&str> = self.kinds.iter().map(|kind| &*kind.name).collect();
+            let todo = format!("{meant}there are {}", all.join(", "));
+            StrategyError::Name { name: name.into(), what: "is unknown".into(), todo }
+        })
+    }
+}
+
+/// Letters and digits only, in lower case.
+pub(super) fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// The name that is most like the one asked for, if one is.
+pub(super) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let asked = plain(asked);
+    let similarity = |name: &str| strsim::jaro_winkler(&asked, &plain(name));
+    let scored = names.map(|name| (similarity(name), name));
+    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0));
+    best.filter(|(similarity, _)| *similarity >= NEAR).map(|(_, name)| name)
+}

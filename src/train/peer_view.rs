@@ -1,0 +1,71 @@
+//! What a trained network makes of a stock's peers: the learned graph of relations.
+
+use anyhow::Result;
+
+use super::dataset::Prepared;
+use crate::config::RunConfig;
+use crate::dist::ranks::to_stock_order;
+use crate::dist::worker::Worker;
+use crate::dist::{Comm, Ranks, Stamp, Tag};
+
+/// Rows over which the means are taken.
+const ROWS: usize = 1_024;
+
+/// Both `[stock][peer]`, None where the stock does not see the peer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PeerView {
+    /// Attention weight, mean over heads and time.
+    pub attention: Vec<Vec<Option<f64>>>,
+    /// By how much the peer moves the value of being long over being short, a return per bar: see
+    /// [`crate::rl::agent::Agent::influence`].
+    pub influence: Vec<Vec<Option<f64>>>,
+}
+
+impl PeerView {
+    /// On rank 0; empty on the others. `workers` are this rank's, with the trained weights.
+    pub fn of(
+        comm: &dyn Comm,
+        config: &RunConfig,
+        train: &Prepared,
+        workers: &mut [Worker],
+    ) -> Result<PeerView> {
+        let stocks = config.stocks.len();
+        let fit = &train.note.fit;
+        let nothing = vec![vec![None; stocks]; stocks];
+        let mut view = PeerView { attention: nothing.clone(), influence: nothing };
+        let per_stock = fit.peers.first().map_or(0, Vec::len);
+        if per_stock == 0 || !config.network.attention {
+            return Ok(view);
+        }
+        let rows = train.note.rows.clone();
+        let stride = rows.len().div_ceil(ROWS);
+        let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
+        let mut mine = Vec::new();
+        for worker in workers {
+            let agent = worker.agent();
+            mine.extend(agent.attention(&train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.influence(&train.panel, &sampled).unwrap_or_default());
+        }
+        let ranks = Ranks { stocks, size: comm.size() };
+        let width = 2 * per_stock;
+        let all = if comm.is_root() { stocks * width } else { 0 };
+        let (mut gathered, mut by_stock) = (vec![0.0; all], vec![0.0; all]);
+        let stamp = Stamp { tag: Tag::Attention, time: 0 };
+        comm.gather(stamp, &mine, &ranks.counts(width), &mut gathered)?;
+        if !comm.is_root() {
+            return Ok(PeerView::default());
+        }
+        to_stock_order(&gathered, &ranks.gathered_order(), width, &mut by_stock);
+        for (stock, numbers) in by_stock.chunks_exact(width).enumerate() {
+            let return_std = f64::from(fit.scaler.return_std[stock]);
+            let (attention, influence) = numbers.split_at(per_stock);
+            for (&peer, (&weight, &moved)) in
+                fit.peers[stock].iter().zip(attention.iter().zip(influence))
+            {
+                view.attention[stock][peer] = Some(f64::from(weight));
+                view.influence[stock][peer] = Some(f64::from(moved) * return_std);
+            }
+        }
+        Ok(view)
+    }
+}

@@ -1,0 +1,102 @@
+//! `dqn-trader validate` on a small row: whether it compares rightly, not whether the learner is
+//! any
+//! good. That is for `validate --quick`, which scripts/test.sh runs.
+
+use serde_json::Value;
+
+use crate::program::{Place, run};
+
+/// A year to learn from and half a year to trade, with a small network.
+const SMALL: [&str; 12] = [
+    "validate",
+    "--rows",
+    "leaked",
+    "--set",
+    "start_date=2004-01-01",
+    "--set",
+    "eval_end=2005-06-30",
+    "--set",
+    "features.warmup_bars=300",
+    "--set",
+    "learner.lanes=8",
+    "--quiet",
+];
+
+fn validation(place: &Place) -> Value {
+    serde_json::from_str(&place.text("results/validation.json")).unwrap()
+}
+
+#[test]
+fn a_row_is_trained_and_held_against_the_oracle() {
+    let place = Place::new();
+    let args = [&SMALL[..], &["--seeds", "2", "--set", "learner.replay_ratio=8"]].concat();
+    let done = run(&mut place.program(&args));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let validation = validation(&place);
+    let row = &validation["rows"][0];
+    let trials = row["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 2);
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value}"));
+    let fractions: Vec<f64> = trials
+        .iter()
+        .map(|trial| number(&trial["trained_bps"]) / number(&trial["oracle_bps"]))
+        .collect();
+    let mean = (fractions[0] + fractions[1]) / 2.0;
+    assert!((number(&row["fraction"]["mean"]) - mean).abs() < 1e-9);
+    let half = 12.706 * (fractions[0] - fractions[1]).abs() / 2.0;
+    assert!((number(&row["fraction"]["interval"][1]) - mean - half).abs() < 1e-9);
+    // The secret is easy to hear; how much of it a year teaches is not what is tested.
+    assert!(mean > 0.5, "{said}");
+    assert!(number(&row["random_bps"]) < 0.0, "at random only costs are earned");
+    // Half a year's mean of 45.9, whose standard error is about 1.2.
+    assert!((number(&row["oracle_bps"]) - number(&row["oracle_expected_bps"])).abs() < 5.0);
+    let reached = mean >= 0.95;
+    assert_eq!(done.status.code(), Some(if reached { 0 } else { 1 }), "{said}");
+    assert_eq!(validation["reached"], reached);
+    assert!(
+        said.contains(if reached { "every bar was reached" } else { "MISSED: leaked" }),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_learner_that_learns_nothing_misses_the_bar() {
+    let place = Place::new();
+    let args = [&SMALL[..], &["--seeds", "1", "--set", "learner.replay_ratio=0"]].concat();
+    let done = run(&mut place.program(&args));
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("MISSED: leaked"));
+    assert_eq!(validation(&place)["reached"], false);
+}
+
+#[test]
+fn without_a_part_the_rows_are_trained_again() {
+    let place = Place::new();
+    let mut args = SMALL.to_vec();
+    args[2] = "momentum";
+    args.extend(["--seeds", "1", "--ablate"]);
+    let done = run(&mut place.program(&args));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let validation = validation(&place);
+    let parts = validation["ablation"].as_array().unwrap();
+    assert!(parts.len() >= 7);
+    for part in parts {
+        assert!(part["rows"][0]["fraction"]["mean"].is_number(), "{part}");
+        assert!(said.contains(part["without"].as_str().unwrap()), "{said}");
+    }
+    let of = |name: &str| {
+        let part = parts.iter().find(|part| part["without"] == name).unwrap();
+        part["rows"][0]["fraction"]["mean"].as_f64().unwrap()
+    };
+    assert_ne!(of("double"), of("n-step"), "each is switched off by itself");
+}
+
+#[test]
+fn an_unknown_row_is_one_line() {
+    let place = Place::new();
+    let done = run(&mut place.program(&["validate", "--rows", "moon"]));
+    assert_eq!(done.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("--rows") && said.contains("momentum"), "{said}");
+}
