@@ -18,6 +18,7 @@ pub struct Machine {
     /// For the reader; processors of one kind compute the same.
     pub cpu: String,
     /// For the reader: MPI carries numbers and computes none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub mpi: String,
     /// In what the other kinds of machines differed on which a resumed run was computed before.
     #[serde(skip_serializing_if = "Vec::is_empty")]

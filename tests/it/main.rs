@@ -3,10 +3,12 @@
 
 mod azure;
 mod bad_input;
+mod lost_ranks;
 mod oracle;
 mod program;
 mod results;
 mod resume;
 mod store;
+mod surroundings;
 mod synth;
 mod training;
