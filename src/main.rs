@@ -146,7 +146,8 @@ fn parallel(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
-    use dqn_trader::dist::{Ranks, heartbeat::Patience, launch::launch, mpi::MpiComm};
+    use dqn_trader::dist::heartbeat::{Patience, start::Start};
+    use dqn_trader::dist::{Ranks, launch::launch, mpi::MpiComm};
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
         return Ok(launch(stocks, args.max_restarts)?);
@@ -173,11 +174,13 @@ fn parallel(
         .start_handler(|_| single_thread())
         .build_global()?;
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
+    let patience = Patience::of(&config.ranks);
+    let start = patience.map(|patience| Start::expect(rank, patience));
     let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
-    if let Some(patience) = Patience::of(&config.ranks) {
+    if let Some((patience, start)) = patience.zip(start) {
         let ranks = Ranks { stocks, size };
-        let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
-        if let Some(warning) = comm.watch(patience, names) {
+        let names: Vec<String> = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
+        if let Some(warning) = comm.watch(patience, &names, &start) {
             progress.line(&warning);
         }
     }

@@ -8,6 +8,7 @@
 //! a wide one.
 
 pub mod connect;
+pub mod start;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -16,10 +17,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGKILL, SIGTERM};
+use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
 
-use super::launch::kill;
 use crate::config::RanksConfig;
 
 /// Between two looks at the connections: short against the second that launchers leave to the ranks
@@ -31,6 +31,9 @@ const LAUNCHER_KILLS: std::ops::Range<Duration> =
     Duration::from_millis(500)..Duration::from_millis(2_500);
 /// Workers other than the first leave it so much time to speak of rank 0.
 const SECOND_SPEAKER: Duration = Duration::from_secs(2);
+/// Exit code of a job that was ended because a rank died or hangs. Not one of those that are final
+/// for [`super::launch::launch`].
+pub const EXIT_LOST: i32 = 3;
 /// After which a process whose job could not be ended ends itself.
 const LAST_RESORT: Duration = Duration::from_secs(2);
 /// What a rank says: one of these, then its moves.
@@ -401,9 +404,12 @@ fn end_job(post: &Post, peers: &mut [Peer], line: Option<String>) -> ! {
     let end = post.end;
     std::thread::spawn(move || end());
     std::thread::sleep(LAST_RESORT);
-    // Not exit: what a library does at the end of a process may wait for the thread that hangs.
-    kill(std::process::id() as i32, SIGKILL);
-    unreachable!("no process outlives this signal")
+    end_process()
+}
+
+/// At once: what libraries do at the end of a process may wait for the thread that hangs.
+fn end_process() -> ! {
+    low_level::exit(EXIT_LOST)
 }
 
 #[cfg(test)]

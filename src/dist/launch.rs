@@ -124,7 +124,7 @@ fn caught_signals() -> std::io::Result<Signals> {
 
 unsafe extern "C" {
     /// kill(2). Sound for any arguments.
-    pub(super) safe fn kill(pid: i32, signal: i32) -> i32;
+    safe fn kill(pid: i32, signal: i32) -> i32;
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use tempfile::NamedTempFile;
 
 use super::comm::{self, Comm, CommError, OnMessage, Stamp};
 use super::heartbeat::connect::{self, Invitation};
-use super::heartbeat::{PULSE, Patience, Peer, Post, Watch};
+use super::heartbeat::start::Start;
+use super::heartbeat::{EXIT_LOST, PULSE, Patience, Peer, Post, Watch};
 
 /// Messages of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
@@ -27,15 +28,11 @@ const PIECE_BYTES: usize = 64 << 20;
 
 /// Between two looks for what a rank waits for.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Others that are about to come are waited for without a pause.
 const NO_PAUSE: Duration = Duration::from_micros(100);
 /// Pauses are so small a part of the time waited already.
 const PATIENCE_PART: u32 = 16;
-
-/// Of a job that was ended because a rank died or hangs. Not one of those that are final for
-/// [`super::launch::launch`].
-const EXIT_LOST: i32 = 3;
 
 pub struct MpiComm {
     world: SimpleCommunicator,
@@ -96,7 +93,7 @@ impl MpiComm {
 
     /// From now on a rank that dies or hangs ends the job, with a line by one of `names`. Returns
     /// on rank 0 a line about the ranks that cannot be watched, should there be any.
-    pub fn watch(&mut self, patience: Patience, names: Vec<String>) -> Option<String> {
+    pub fn watch(&mut self, patience: Patience, names: &[String], start: &Start) -> Option<String> {
         let is_one_machine = self.node.size() == self.world.size();
         let opened = self.is_root().then(|| connect::open(is_one_machine));
         let invitation = opened.as_ref().and_then(|opened| opened.as_ref().ok());
@@ -108,9 +105,11 @@ impl MpiComm {
             (Some(Ok((listener, _))), Some(invitation)) => {
                 let all_tried = AtomicBool::new(false);
                 let workers = self.size - 1;
+                let missing = |rank: usize| start.wait_for(&names[rank]);
                 std::thread::scope(|scope| {
-                    let accepting =
-                        scope.spawn(|| connect::accept(listener, invitation, workers, &all_tried));
+                    let accepting = scope.spawn(|| {
+                        connect::accept(listener, invitation, workers, &all_tried, missing)
+                    });
                     let failures = self.gather_bytes(b"");
                     all_tried.store(true, Ordering::Relaxed);
                     (accepting.join().unwrap_or_default(), failures)
@@ -122,7 +121,7 @@ impl MpiComm {
             },
             _ => (Vec::new(), self.gather_bytes(b"no port could be opened")),
         };
-        self.start_watch(patience, &names, peers, failures)
+        self.start_watch(patience, names, peers, failures)
     }
 
     fn start_watch(

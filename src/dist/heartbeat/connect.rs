@@ -46,15 +46,19 @@ pub fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
     Ok((listener, Invitation { token, port, addresses, host: host.trim().into() }))
 }
 
-/// On rank 0: the ranks that came, until `expected` did or all have tried.
+/// On rank 0: the ranks that came, until `expected` did or all have tried. `on_missing` is told the
+/// first that has not come yet.
 pub fn accept(
     listener: &TcpListener,
     invitation: &Invitation,
     expected: usize,
     all_tried: &AtomicBool,
+    mut on_missing: impl FnMut(usize),
 ) -> Vec<Peer> {
-    let mut peers = Vec::new();
+    let mut peers: Vec<Peer> = Vec::new();
     while peers.len() < expected && !all_tried.load(Ordering::Relaxed) {
+        let first_missing = (1..=expected).find(|&rank| peers.iter().all(|p| p.rank != rank));
+        first_missing.into_iter().for_each(&mut on_missing);
         match listener.accept() {
             Ok((stream, _)) => peers.extend(greet(stream, invitation, expected)),
             Err(_) => std::thread::sleep(PAUSE),
@@ -135,6 +139,8 @@ fn own_addresses(table: &str) -> Vec<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
     #[test]
@@ -151,8 +157,13 @@ mod tests {
         let (listener, invitation) = open(false).unwrap();
         let (tried, knows) = (AtomicBool::new(false), invitation.clone());
         let guess = Invitation { token: [7; TOKEN_BYTES], ..invitation.clone() };
+        let missing = AtomicUsize::new(0);
         let peers = std::thread::scope(|scope| {
-            let accepting = scope.spawn(|| accept(&listener, &invitation, 2, &tried));
+            let accepting = scope.spawn(|| {
+                accept(&listener, &invitation, 2, &tried, |rank| {
+                    missing.store(rank, Ordering::Relaxed);
+                })
+            });
             assert!(join(&guess, 1).is_err());
             let peer = join(&knows, 2).unwrap();
             assert!(join(&knows, 3).is_err(), "there is no such rank");
@@ -161,5 +172,6 @@ mod tests {
             accepting.join().unwrap()
         });
         assert_eq!(peers.iter().map(|peer| peer.rank).collect::<Vec<_>>(), [2]);
+        assert_eq!(missing.into_inner(), 1);
     }
 }
