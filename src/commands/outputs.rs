@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -219,12 +219,13 @@ impl Outputs {
         let Finished { config, model, eval, latest, .. } = finished;
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
-        model.write(&model_path)?;
+        model.write(&model_path).map_err(unwritten)?;
         let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
         let policy_path = folder.path("policy.pt");
-        policy::export(&network, &policy_path)?;
+        policy::export(&network, &policy_path).map_err(unwritten)?;
         let check = folder.path("policy_check.json");
-        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
+        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)
+            .map_err(unwritten)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
             attention: finished.attention.clone(),
@@ -272,6 +273,11 @@ impl Outputs {
         let mut rng = stream(config.seed, Purpose::Inference, 0);
         Inference::of(&last.course, &last.benchmark, &trials, &mut rng)
     }
+}
+
+/// Of the files that are not this layer's own.
+fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow!("{:#}; make room there, then go on with --resume", error.into())
 }
 
 /// A run that has come to its end, or was stopped.

@@ -95,9 +95,12 @@ fn a_full_disk_is_one_line_and_the_run_goes_on_from_its_last_checkpoint() {
     assert!(line.contains("cannot append") && line.contains("--resume"), "{line}");
 
     // At the end.
-    let limit = size(&place.path("whole/trained_model.pth")) - 50_000;
-    let line = refused(&run(&mut limited(&place, limit, &rare)));
-    assert!(line.contains("full/") && line.contains(".p"), "{line}");
+    let model = size(&place.path("whole/trained_model.pth"));
+    for (limit, file) in [(model - 50_000, "trained_model.pth"), (model + 50_000, "policy.pt")] {
+        let line = refused(&run(&mut limited(&place, limit, &rare)));
+        assert!(line.contains(&format!("full/{file}: File too large")), "{line}");
+        assert!(line.contains("--resume"), "{line}");
+    }
 
     succeed(&mut place.program(&resume));
     assert_same(&place, "whole", "full");

@@ -52,7 +52,7 @@ impl Drop for Start {
 
 fn told(awaited: &str, limit: Duration) -> String {
     format!(
-        "error: {awaited} has not come up in {:.0} s ({TIMES_SILENT} times three quarters of \
+        "error: {awaited} has not come up in {:.0} s (6 times \
          ranks.timeout_s): it hangs, or its machine cannot be reached; the job ends",
         limit.as_secs_f64()
     )
