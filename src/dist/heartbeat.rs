@@ -1,5 +1,5 @@
-//! Ends the job when a rank dies or hangs. Every rank has a thread that is beside its work; those of
-//! the workers and that of rank 0 say a word to each other over TCP several times a second, and
+//! Ends the job when a rank dies or hangs. Every rank has a thread that is beside its work; those
+//! of the workers and that of rank 0 say a word to each other over TCP several times a second, and
 //! each says how many exchanges its main thread has begun and ended.
 //!
 //! A connection that closes without a word is a death. Silence is a process that is stopped, or a
@@ -8,10 +8,9 @@
 //! a wide one.
 
 pub mod connect;
+pub mod peer;
 pub mod start;
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -19,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
+
+use peer::{ALIVE, LEAVING, Peer};
 
 use crate::config::RanksConfig;
 
@@ -36,10 +37,6 @@ const SECOND_SPEAKER: Duration = Duration::from_secs(2);
 pub const EXIT_LOST: i32 = 3;
 /// After which a process whose job could not be ended ends itself.
 const LAST_RESORT: Duration = Duration::from_secs(2);
-/// What a rank says: one of these, then its moves.
-const ALIVE: u8 = b'.';
-const LEAVING: u8 = b'!';
-const WORD_BYTES: usize = 9;
 
 /// Of this process.
 pub static PULSE: Pulse = Pulse::new();
@@ -178,83 +175,6 @@ fn told(name: &str, trouble: Trouble) -> String {
     format!("error: {name} {what}; the job ends, --resume goes on from the last checkpoint")
 }
 
-/// The connection to another rank's watch.
-pub struct Peer {
-    rank: usize,
-    stream: TcpStream,
-    received: Vec<u8>,
-    heard: Instant,
-    moves: u64,
-    moved: Instant,
-    is_gone: bool,
-    /// It said that it goes.
-    left: Option<Instant>,
-}
-
-impl Peer {
-    pub fn new(rank: usize, stream: TcpStream) -> io::Result<Peer> {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        let now = Instant::now();
-        Ok(Peer {
-            rank,
-            stream,
-            received: Vec::new(),
-            heard: now,
-            moves: 0,
-            moved: now,
-            is_gone: false,
-            left: None,
-        })
-    }
-
-    fn listen(&mut self, now: Instant) {
-        let mut bytes = [0; 64 * WORD_BYTES];
-        loop {
-            match self.stream.read(&mut bytes) {
-                Ok(0) => self.is_gone = true,
-                Ok(count) => {
-                    self.received.extend(&bytes[..count]);
-                    continue;
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => self.is_gone = true,
-            }
-            break;
-        }
-        let words = self.received.len() / WORD_BYTES * WORD_BYTES;
-        for word in self.received.drain(..words).collect::<Vec<u8>>().chunks_exact(WORD_BYTES) {
-            self.heard = now;
-            let moves = u64::from_le_bytes(word[1..].try_into().expect("eight bytes of a word"));
-            if moves != self.moves {
-                (self.moves, self.moved) = (moves, now);
-            }
-            if word[0] == LEAVING && self.left.is_none() {
-                self.left = Some(now);
-            }
-        }
-    }
-
-    /// What cannot be said now is said again in the next round, and whoever is gone will be found
-    /// gone by listening.
-    fn say(&mut self, kind: u8, moves: u64) {
-        let mut word = [kind; WORD_BYTES];
-        word[1..].copy_from_slice(&moves.to_le_bytes());
-        let _ = self.stream.write(&word);
-    }
-
-    fn seen(&self, now: Instant) -> Seen {
-        Seen {
-            rank: self.rank,
-            is_gone: self.is_gone,
-            silent_for: now - self.heard,
-            moves: self.moves,
-            unmoved_for: now - self.moved,
-        }
-    }
-}
-
 /// What a watch has to know.
 #[derive(Clone)]
 pub struct Post {
@@ -277,11 +197,11 @@ pub struct Watch {
 
 impl Watch {
     /// Rank 0 has the workers for `peers`, each of them rank 0.
-    pub fn start(post: Post, peers: Vec<Peer>) -> io::Result<Watch> {
+    pub fn start(post: Post, peers: Vec<Peer>) -> Watch {
         let pulse = post.pulse;
         pulse.is_watched.store(true, Ordering::Relaxed);
-        let own = Own::new()?;
-        Ok(Watch { pulse, thread: Some(std::thread::spawn(move || watch(&post, own, peers))) })
+        let own = Own::new();
+        Watch { pulse, thread: Some(std::thread::spawn(move || watch(&post, own, peers))) }
     }
 }
 
@@ -349,11 +269,12 @@ struct Own {
 }
 
 impl Own {
-    fn new() -> io::Result<Own> {
+    fn new() -> Own {
         let now = Instant::now();
         let terminate = Arc::new(AtomicBool::new(false));
-        flag::register(SIGTERM, terminate.clone())?;
-        Ok(Own { round: now, moves: 0, moved: now, terminate, stopping: None })
+        // Without it, this rank may be ended before it has named another.
+        let _ = flag::register(SIGTERM, terminate.clone());
+        Own { round: now, moves: 0, moved: now, terminate, stopping: None }
     }
 
     fn look(&mut self, post: &Post, now: Instant) {

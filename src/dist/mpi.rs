@@ -1,7 +1,8 @@
 //! [`Comm`] over MPI. Only the main thread calls it (`MPI_THREAD_FUNNELED`).
 
+mod copy;
+
 use std::cell::RefCell;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,12 +14,11 @@ use mpi::environment::{Universe, initialize_with_threading};
 use mpi::point_to_point::{Destination, Source};
 use mpi::topology::{Color, Communicator, SimpleCommunicator};
 
-use tempfile::NamedTempFile;
-
 use super::comm::{self, Comm, CommError, OnMessage, Stamp};
 use super::heartbeat::connect::{self, Invitation};
+use super::heartbeat::peer::Peer;
 use super::heartbeat::start::Start;
-use super::heartbeat::{EXIT_LOST, PULSE, Patience, Peer, Post, Watch};
+use super::heartbeat::{EXIT_LOST, PULSE, Patience, Post, Watch};
 
 /// Messages of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
@@ -140,7 +140,7 @@ impl MpiComm {
                 say: |line| eprintln!("{line}"),
                 end: || SimpleCommunicator::world().abort(EXIT_LOST),
             };
-            self.watch = Watch::start(post, peers).ok();
+            self.watch = Some(Watch::start(post, peers));
         }
         let (rank, failure) =
             failures.iter().enumerate().rfind(|(_, failure)| !failure.is_empty())?;
@@ -368,71 +368,15 @@ impl Comm for MpiComm {
         let mut node = [self.leaders.as_ref().map_or(0, |leaders| leaders.rank())];
         self.node.process_at_rank(0).broadcast_into(&mut node[..]);
         let here = match (self.pretended_nodes, node[0]) {
-            (true, node) if node > 0 => beside(path, node),
+            (true, node) if node > 0 => copy::beside(path, node),
             _ => path.to_path_buf(),
         };
         let copied = match &self.leaders {
-            Some(leaders) if leaders.size() > 1 => copy_between_nodes(leaders, path, &here),
+            Some(leaders) if leaders.size() > 1 => copy::between_nodes(leaders, path, &here),
             _ => Ok(()),
         };
         let todo = "free space there, or name another folder with --cache";
         comm::agree(self, copied.map_err(|e| format!("{}: {e}; {todo}", here.display())))?;
         Ok(here)
     }
-}
-
-/// Where a pretended machine keeps its copy.
-fn beside(path: &Path, node: i32) -> PathBuf {
-    let name = path.file_name().unwrap_or_default();
-    path.with_file_name(format!("node-{node}")).join(name)
-}
-
-/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece
-/// by piece. Every leader goes through all pieces, also after an error of its own, so that none
-/// waits for another.
-fn copy_between_nodes(
-    leaders: &SimpleCommunicator,
-    path: &Path,
-    here: &Path,
-) -> std::io::Result<()> {
-    let root = leaders.process_at_rank(0);
-    let is_root = leaders.rank() == 0;
-    let mut source = is_root.then(|| std::fs::File::open(path)).transpose();
-    let mut sink = (!is_root).then(|| temporary_beside(here)).transpose();
-    let mut len = match &source {
-        Ok(Some(file)) => file.metadata().map_or(0, |data| data.len()),
-        _ => 0,
-    };
-    root.broadcast_into(&mut len);
-    let mut piece = Vec::new();
-    let mut at = 0;
-    while at < len {
-        piece.resize((len - at).min(PIECE_BYTES as u64) as usize, 0);
-        if let Ok(Some(file)) = &mut source
-            && let Err(error) = file.read_exact(&mut piece)
-        {
-            source = Err(error);
-        }
-        root.broadcast_into(&mut piece[..]);
-        PULSE.work();
-        if let Ok(Some(file)) = &mut sink
-            && let Err(error) = file.write_all(&piece)
-        {
-            sink = Err(error);
-        }
-        at += piece.len() as u64;
-    }
-    let mut whole = source.is_ok() && len > 0;
-    root.broadcast_into(&mut whole);
-    source?;
-    match sink? {
-        Some(file) if whole => file.persist(here).map(drop).map_err(|e| e.error),
-        _ => Ok(()),
-    }
-}
-
-fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    NamedTempFile::new_in(folder)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Peer;
+use super::peer::Peer;
 
 /// For one address; a machine that is there answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(1);
