@@ -35,7 +35,7 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
         Exit code 0: done; 2: something in the flags, the data or the surroundings has to be mended; \
-        130: stopped by Ctrl-C."
+        3: a rank died or hung; 130: stopped by Ctrl-C."
 )]
 pub struct Cli {
     #[command(subcommand)]

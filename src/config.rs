@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::machine::Machine;
 use crate::market::{Period, Symbol};
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
@@ -71,6 +72,10 @@ pub struct RunConfig {
     pub portfolio: PortfolioConfig,
     pub evaluation: EvaluationConfig,
     pub checkpoint: CheckpointConfig,
+    pub ranks: RanksConfig,
+    /// Where the run that saved this file computed; no setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -245,6 +250,17 @@ pub struct EvaluationConfig {
     pub every_episodes: u32,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RanksConfig {
+    /// A rank that dies, is stopped or cannot be reached any more ends the job within so many
+    /// seconds; 0: it is waited for.
+    pub timeout_s: f64,
+    /// A rank that lives and is at one piece of work for so many seconds is taken for hung; 0:
+    /// never. Reading a day of bars is such a piece, and so is making a panel.
+    pub stuck_s: f64,
+}
+
 fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).expect("a date written in the source")
 }
@@ -271,6 +287,8 @@ impl Default for RunConfig {
             portfolio: PortfolioConfig::default(),
             evaluation: EvaluationConfig::default(),
             checkpoint: CheckpointConfig::default(),
+            ranks: RanksConfig::default(),
+            machine: None,
         }
     }
 }
@@ -384,6 +402,12 @@ impl Default for PortfolioConfig {
 impl Default for CheckpointConfig {
     fn default() -> CheckpointConfig {
         CheckpointConfig { every_s: 300.0, keep: 3 }
+    }
+}
+
+impl Default for RanksConfig {
+    fn default() -> RanksConfig {
+        RanksConfig { timeout_s: 10.0, stuck_s: 3_600.0 }
     }
 }
 

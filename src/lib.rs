@@ -18,6 +18,7 @@ pub mod env;
 pub mod eval;
 pub mod features;
 pub mod interface;
+pub mod machine;
 pub mod market;
 pub mod portfolio;
 pub mod report;

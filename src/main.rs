@@ -68,6 +68,8 @@ fn parse(rank: usize) -> Result<Cli> {
 }
 
 fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
+    // A file that may grow no more is an error of the write, not the end of the process.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let surroundings = match &cli.command {
         Some(Command::Evaluate(args)) => args.surroundings.clone(),
         Some(Command::Synth(args)) => {
@@ -158,7 +160,8 @@ fn parallel(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
-    use dqn_trader::dist::{launch::launch, mpi::MpiComm};
+    use dqn_trader::dist::heartbeat::{Patience, start::Start};
+    use dqn_trader::dist::{Ranks, launch::launch, mpi::MpiComm};
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
         return Ok(launch(stocks, args.max_restarts)?);
@@ -185,7 +188,16 @@ fn parallel(
         .start_handler(|_| single_thread())
         .build_global()?;
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
-    let comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
+    let patience = Patience::of(&config.ranks);
+    let start = patience.map(|patience| Start::expect(rank, patience));
+    let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
+    if let Some((patience, start)) = patience.zip(start) {
+        let ranks = Ranks { stocks, size };
+        let names: Vec<String> = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
+        if let Some(warning) = comm.watch(patience, &names, &start) {
+            progress.line(&warning);
+        }
+    }
     let outcome = train(&comm, config, args, progress);
     let code = outcome.unwrap_or_else(|error| fail(rank, &error));
     drop(comm);

@@ -12,7 +12,7 @@ use crate::interface::ActionSet;
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::{trials_before, trials_of};
-use crate::report::{Progress, portfolio_csv, table};
+use crate::report::{FolderLock, Progress, portfolio_csv, table};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
 use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
@@ -29,7 +29,7 @@ pub fn evaluate(
     let comm = LocalComm;
     let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;
     let device = device(&config.device)?;
-    ResultsFolder::check(&config.output)?;
+    let _lock = FolderLock::take(&config.output)?;
     let mut setting = Setting::new(&comm, config, surroundings, progress)?;
     let bar_minutes = setting
         .config
@@ -42,7 +42,7 @@ pub fn evaluate(
         };
         plan.eval(&model.fit, bar_minutes, &mut on_days)
     })?;
-    let Setting { config, progress, .. } = setting;
+    let Setting { config, progress, notices, .. } = setting;
     let agent = |stock: usize| {
         let return_std = model.fit.scaler.return_std[stock];
         Agent::new(stock, &model.shape, &model.weights, return_std, &config.learner, device)
@@ -73,6 +73,7 @@ pub fn evaluate(
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
     say(&table::closing(ours, theirs, &inference, &[portfolio, summary]));
+    notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
 }
 

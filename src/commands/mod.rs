@@ -15,8 +15,9 @@ use tch::Device;
 
 use crate::cli::{Surroundings, cache_folder};
 use crate::config::{BarLabel, RunConfig};
-use crate::dist::Comm;
 use crate::dist::comm::agree;
+use crate::dist::{Comm, Ranks};
+use crate::machine::{Machine, warning};
 use crate::market::Symbol;
 use crate::market::load::{DataSource, LoadOptions, LoadReport};
 use crate::market::source;
@@ -51,6 +52,11 @@ impl<'a> Setting<'a> {
         let name = String::from_utf8(name)?;
         let source = agree(comm, source::open(&name, &config.data.container))?;
         let mut notices = Vec::new();
+        let here = Machine::here(&comm.library());
+        let these = "The run that these settings are from";
+        notices.extend(warning(these, config.machine.as_ref(), &here));
+        notices.extend(unlike_ranks(comm, &config, &here)?);
+        config.machine = Some(here);
         if name.starts_with(source::SYNTHETIC) {
             notices.push(format!(
                 "These are the MADE-UP prices of {name}; name your own with --data."
@@ -103,6 +109,20 @@ impl Setting<'_> {
             data.bar_label = first.bar_label;
         }
     }
+}
+
+/// On rank 0: a line about the first rank that computes on another kind of machine than it does.
+fn unlike_ranks(comm: &dyn Comm, config: &RunConfig, here: &Machine) -> Result<Option<String>> {
+    let ranks = Ranks { stocks: config.stocks.len(), size: comm.size() };
+    for (rank, bytes) in comm.gather_bytes(&serde_json::to_vec(here)?).iter().enumerate() {
+        let there: Machine = serde_json::from_slice(bytes)?;
+        let name = ranks.name(rank, &config.stocks);
+        let computing = format!("The machine of {name}");
+        if let Some(line) = warning(&computing, Some(&there), here) {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
 }
 
 fn overlaps(config: &RunConfig) -> bool {

@@ -17,7 +17,7 @@ use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before};
 use crate::report::tensorboard::EventWriter;
-use crate::report::{portfolio_csv, table};
+use crate::report::{ReportError, portfolio_csv, table};
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
@@ -116,8 +116,6 @@ pub struct Outputs {
     /// Every evaluation so far.
     trials: Vec<Trial>,
     clock: Clock,
-    /// The first file that could not be written: training goes on, and the end says so.
-    failed: Option<anyhow::Error>,
 }
 
 impl Outputs {
@@ -133,7 +131,6 @@ impl Outputs {
             evaluations: Vec::new(),
             trials: Vec::new(),
             clock: Clock::start(ClockState::default()),
-            failed: None,
         })
     }
 
@@ -150,19 +147,18 @@ impl Outputs {
             evaluations: state.evaluations,
             trials: state.trials,
             clock: Clock::start(state.clock),
-            failed: None,
         })
     }
 
-    pub fn state(&self) -> Result<OutputsState> {
-        Ok(OutputsState {
-            metrics_bytes: self.metrics.bytes()?,
+    pub fn state(&self) -> OutputsState {
+        OutputsState {
+            metrics_bytes: self.metrics.bytes(),
             events_name: self.events.name(),
-            events_bytes: self.events.bytes()?,
+            events_bytes: self.events.bytes(),
             evaluations: self.evaluations.clone(),
             trials: self.trials.clone(),
             clock: self.clock.state(),
-        })
+        }
     }
 
     /// A sentence for the user when an earlier run's files were moved.
@@ -178,8 +174,9 @@ impl Outputs {
         &mut self.clock
     }
 
-    /// Writes the line of an interval, and returns it.
-    pub fn interval(&mut self, interval: Interval) -> &MetricsLine {
+    /// Writes the line of an interval, and returns it. A file that cannot be written ends the run:
+    /// what it has learned is in the last checkpoint, and hours without a record are in none.
+    pub fn interval(&mut self, interval: Interval) -> Result<&MetricsLine, ReportError> {
         let line = self.clock.line(interval);
         let scalars = [
             ("train/reward", Some(line.reward)),
@@ -188,29 +185,17 @@ impl Outputs {
             ("train/epsilon", Some(line.epsilon)),
             ("train/env_steps_per_s", Some(line.env_steps_per_s)),
         ];
-        let mut outcome = self.metrics.append(&line);
+        self.metrics.append(&line)?;
         for (tag, value) in scalars {
-            if let (Some(value), true) = (value, outcome.is_ok()) {
-                outcome = self.events.scalar(tag, line.env_steps, value);
+            if let Some(value) = value {
+                self.events.scalar(tag, line.env_steps, value)?;
             }
         }
-        self.remember(outcome.map_err(Into::into));
         self.lines.push(line);
-        &self.lines[self.lines.len() - 1]
+        Ok(&self.lines[self.lines.len() - 1])
     }
 
-    pub fn evaluation(&mut self, episode: u32, env_steps: u64, evaluated: &Evaluated) {
-        let outcome = self.write_evaluation(episode, env_steps, evaluated);
-        self.remember(outcome);
-    }
-
-    fn remember(&mut self, outcome: Result<()>) {
-        if let (Err(error), None) = (outcome, &self.failed) {
-            self.failed = Some(error);
-        }
-    }
-
-    fn write_evaluation(
+    pub fn evaluation(
         &mut self,
         episode: u32,
         env_steps: u64,
@@ -231,16 +216,17 @@ impl Outputs {
     }
 
     /// The model and what is said of the whole run.
-    pub fn finish(&mut self, finished: &Finished<'_>) -> Result<()> {
+    pub fn finish(&self, finished: &Finished<'_>) -> Result<()> {
         let Finished { config, model, eval, latest, .. } = finished;
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
-        model.write(&model_path)?;
+        model.write(&model_path).map_err(unwritten)?;
         let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
         let policy_path = folder.path("policy.pt");
-        policy::export(&network, &policy_path)?;
+        policy::export(&network, &policy_path).map_err(unwritten)?;
         let check = folder.path("policy_check.json");
-        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)?;
+        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)
+            .map_err(unwritten)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
             influence: finished.peer_view.influence.clone(),
@@ -281,10 +267,7 @@ impl Outputs {
             let place = config.output.display();
             say(&format!("stopped before the first evaluation; results in {place}\n"));
         }
-        match self.failed.take() {
-            Some(error) => Err(anyhow!("{error:#}; the other results are whole")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Whether the last evaluation is more than luck, given all that were made.
@@ -293,6 +276,11 @@ impl Outputs {
         let mut rng = stream(config.seed, Purpose::Inference, 0);
         Inference::of(&last.course, &last.benchmark, &trials, &mut rng)
     }
+}
+
+/// Of the files that are not this layer's own.
+fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow!("{:#}; make room there, then go on with --resume", error.into())
 }
 
 /// A run that has come to its end, or was stopped.

@@ -12,10 +12,12 @@ use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::dist::Comm;
 use crate::dist::comm::agree;
+use crate::dist::heartbeat::PULSE;
 use crate::dist::worker::{Lanes, Worker};
-use crate::report::Progress;
+use crate::machine::warning;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::RunSummary;
+use crate::report::{FolderLock, Progress};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::keeper::{Keeper, RootPart, differences, read_root, read_stock};
@@ -35,11 +37,11 @@ pub fn train(
     let device = agree(comm, device(&setting.config.device))?;
     // What cannot be written is said before hours of work, and nothing is moved before the data are
     // known to be good.
-    let writable = match comm.is_root() {
-        true => ResultsFolder::check(&setting.config.output),
-        false => Ok(()),
+    let locked = match comm.is_root() {
+        true => FolderLock::take(&setting.config.output).map(Some),
+        false => Ok(None),
     };
-    agree(comm, writable)?;
+    let _lock = agree(comm, locked)?;
     let train = setting.with_plan(|plan, progress| {
         plan.train(&mut |symbol, done, total| progress.data(symbol.as_str(), done, total))
     })?;
@@ -57,12 +59,15 @@ pub fn train(
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
         .context("the training period has no two bars to trade")?;
 
-    let Setting { config, progress, notices, .. } = setting;
-    let run_keys = RunKeys { config: &config, panels: [&train.digest, &eval.digest] };
+    let Setting { mut config, progress, mut notices, .. } = setting;
+    let panels = [train.digest.as_str(), &eval.digest];
     let found = match args.resume {
-        true => find_checkpoint(comm, &run_keys, &progress)?,
+        true => find_checkpoint(comm, &RunKeys { config: &config, panels }, &progress)?,
         false => None,
     };
+    if found.is_some() {
+        notices.extend(continue_machine(&mut config, &progress));
+    }
     let stop = stop_on_signals()?;
     let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop);
     let outputs = match &found {
@@ -86,7 +91,8 @@ pub fn train(
     let per_episode = (config.stocks.len() * lanes.count * lanes.steps) as u64;
     progress.training_start(per_episode * u64::from(config.episodes));
 
-    let keeper = Keeper::new(comm, &config.output, run_keys.settings()?, &config.checkpoint);
+    let settings = RunKeys { config: &config, panels }.settings()?;
+    let keeper = Keeper::new(comm, &config.output, settings, &config.checkpoint);
     let mut watch = Watch { progress: &progress, outputs, keeper };
     let mut latest = None;
     let mut ending = Ending::EpisodeDone;
@@ -104,7 +110,7 @@ pub fn train(
             let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
             let evaluated = evaluate(comm, &config, &eval, policy, agents)?;
             if let (Some(outputs), Some(evaluated)) = (&mut watch.outputs, evaluated) {
-                outputs.evaluation(episode, trainer.at().env_steps, &evaluated);
+                outputs.evaluation(episode, trainer.at().env_steps, &evaluated)?;
                 progress.line(&told(episode, &evaluated));
                 latest = Some(evaluated);
             }
@@ -114,7 +120,7 @@ pub fn train(
     watch.keeper.finish()?;
     let peer_view = PeerView::of(comm, &config, &train, trainer.workers())?;
     progress.finish();
-    let Some(mut outputs) = watch.outputs else { return Ok(ending) };
+    let Some(outputs) = watch.outputs else { return Ok(ending) };
     let model = Model {
         shape: trainer.shape().clone(),
         weights: trainer.weights().to_vec(),
@@ -158,6 +164,8 @@ impl RunKeys<'_> {
             mode: standard.mode,
             output: standard.output,
             checkpoint: standard.checkpoint,
+            ranks: standard.ranks,
+            machine: None,
             ..self.config.clone()
         };
         let mut table = toml::Table::try_from(&config)?;
@@ -207,6 +215,18 @@ fn usable_checkpoint(keys: &RunKeys<'_>, progress: &Progress) -> Result<String> 
     Ok(folder.to_string_lossy().into_owned())
 }
 
+/// Has `config.machine` tell on which kinds of machines the run was computed before this one.
+/// Returns a line for the user where there were others.
+fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<String> {
+    let text = std::fs::read_to_string(config.output.join("config.toml")).ok()?;
+    let before = toml::from_str::<RunConfig>(&text).ok()?.machine?;
+    let here = config.machine.as_mut()?;
+    let line = warning("The run that is resumed", Some(&before), here);
+    here.follow(&before);
+    progress.line(line.as_deref()?);
+    line
+}
+
 /// Every rank reads its part of a checkpoint. Returns rank 0's outputs as they were then.
 fn restore(
     comm: &dyn Comm,
@@ -253,13 +273,13 @@ impl Watcher for Watch<'_> {
     }
 
     fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
-        let state = self.outputs.as_ref().map(Outputs::state).transpose()?;
+        let state = self.outputs.as_ref().map(Outputs::state);
         self.keeper.begin(snapshot, state)
     }
 
     fn interval(&mut self, interval: Option<Interval>) -> Result<()> {
         if let (Some(outputs), Some(interval)) = (&mut self.outputs, interval) {
-            self.progress.training(outputs.interval(interval));
+            self.progress.training(outputs.interval(interval)?);
         }
         self.keeper.look()
     }
@@ -284,5 +304,6 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
         signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
+    PULSE.heed(stop.clone());
     Ok(stop)
 }

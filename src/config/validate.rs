@@ -49,6 +49,9 @@ impl RunConfig {
         check("--episodes", self.episodes >= 1, "must be at least 1")?;
         check("--checkpoint-every", self.checkpoint.every_s >= 0.0, "must be 0 or above")?;
         check("checkpoint.keep", self.checkpoint.keep >= 1, "must be at least 1")?;
+        let timeout = self.ranks.timeout_s;
+        check("ranks.timeout_s", timeout == 0.0 || timeout >= 1.0, "must be 0, or 1 and above")?;
+        check("ranks.stuck_s", self.ranks.stuck_s >= 0.0, "must be 0 or above")?;
         check("--eval-every", self.evaluation.every_episodes >= 1, "must be at least 1")?;
         let device = self.device == "cpu"
             || self.device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());

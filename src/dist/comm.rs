@@ -77,6 +77,9 @@ pub trait Comm {
 
     fn size(&self) -> usize;
 
+    /// Name and version of what carries the messages; empty where none are.
+    fn library(&self) -> String;
+
     fn is_root(&self) -> bool {
         self.rank() == 0
     }

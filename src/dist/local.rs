@@ -15,6 +15,10 @@ impl Comm for LocalComm {
         1
     }
 
+    fn library(&self) -> String {
+        String::new()
+    }
+
     fn gather(
         &self,
         _stamp: Stamp,

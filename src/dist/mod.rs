@@ -1,6 +1,7 @@
 //! Ranks: what they say to each other and who does what.
 
 pub mod comm;
+pub mod heartbeat;
 pub mod launch;
 pub mod local;
 #[cfg(feature = "mpi")]

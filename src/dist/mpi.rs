@@ -1,9 +1,11 @@
 //! [`Comm`] over MPI. Only the main thread calls it (`MPI_THREAD_FUNNELED`).
 
+mod copy;
+
 use std::cell::RefCell;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::collective::{CommunicatorCollectives, Root};
@@ -12,9 +14,11 @@ use mpi::environment::{Universe, initialize_with_threading};
 use mpi::point_to_point::{Destination, Source};
 use mpi::topology::{Color, Communicator, SimpleCommunicator};
 
-use tempfile::NamedTempFile;
-
 use super::comm::{self, Comm, CommError, OnMessage, Stamp};
+use super::heartbeat::connect::{self, Invitation};
+use super::heartbeat::peer::Peer;
+use super::heartbeat::start::Start;
+use super::heartbeat::{EXIT_LOST, PULSE, Patience, Post, Watch};
 
 /// Messages of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
@@ -22,8 +26,13 @@ const WORK_DONE: i32 = 2;
 /// MPI counts are 32-bit, so long messages go in pieces of this many bytes.
 const PIECE_BYTES: usize = 64 << 20;
 
-/// Between two looks for what a rank waits for outside the loop.
-const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks for what a rank waits for.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// Others that are about to come are waited for without a pause.
+const NO_PAUSE: Duration = Duration::from_micros(100);
+/// Pauses are so small a part of the time waited already.
+const PATIENCE_PART: u32 = 16;
 
 pub struct MpiComm {
     world: SimpleCommunicator,
@@ -38,8 +47,10 @@ pub struct MpiComm {
     /// Messages with their stamps, reused.
     mine: RefCell<Vec<f32>>,
     all: RefCell<Vec<f32>>,
-    /// Dropped last: finalizes MPI.
+    /// Finalizes MPI when it is dropped.
     _universe: Universe,
+    /// Dropped last: others may hang until all have finalized.
+    watch: Option<Watch>,
 }
 
 impl MpiComm {
@@ -76,24 +87,88 @@ impl MpiComm {
             mine: RefCell::default(),
             all: RefCell::default(),
             _universe: universe,
+            watch: None,
         })
+    }
+
+    /// From now on a rank that dies or hangs ends the job, with a line by one of `names`. Returns
+    /// on rank 0 a line about the ranks that cannot be watched, should there be any.
+    pub fn watch(&mut self, patience: Patience, names: &[String], start: &Start) -> Option<String> {
+        let is_one_machine = self.node.size() == self.world.size();
+        let opened = self.is_root().then(|| connect::open(is_one_machine));
+        let invitation = opened.as_ref().and_then(|opened| opened.as_ref().ok());
+        let invitation = invitation.and_then(|(_, invitation)| serde_json::to_vec(invitation).ok());
+        let mut bytes = invitation.unwrap_or_default();
+        self.broadcast_bytes(&mut bytes);
+        let invitation: Option<Invitation> = serde_json::from_slice(&bytes).ok();
+        let (peers, failures) = match (&opened, &invitation) {
+            (Some(Ok((listener, _))), Some(invitation)) => {
+                let all_tried = AtomicBool::new(false);
+                let workers = self.size - 1;
+                let missing = |rank: usize| start.wait_for(&names[rank]);
+                std::thread::scope(|scope| {
+                    let accepting = scope.spawn(|| {
+                        connect::accept(listener, invitation, workers, &all_tried, missing)
+                    });
+                    let failures = self.gather_bytes(b"");
+                    all_tried.store(true, Ordering::Relaxed);
+                    (accepting.join().unwrap_or_default(), failures)
+                })
+            }
+            (None, Some(invitation)) => match connect::join(invitation, self.rank) {
+                Ok(peer) => (vec![peer], self.gather_bytes(b"")),
+                Err(e) => (Vec::new(), self.gather_bytes(e.to_string().as_bytes())),
+            },
+            _ => (Vec::new(), self.gather_bytes(b"no port could be opened")),
+        };
+        self.start_watch(patience, names, peers, failures)
+    }
+
+    fn start_watch(
+        &mut self,
+        patience: Patience,
+        names: &[String],
+        peers: Vec<Peer>,
+        failures: Vec<Vec<u8>>,
+    ) -> Option<String> {
+        if !peers.is_empty() {
+            let post = Post {
+                rank: self.rank,
+                names: names.to_vec(),
+                patience,
+                pulse: &PULSE,
+                say: |line| eprintln!("{line}"),
+                end: || SimpleCommunicator::world().abort(EXIT_LOST),
+            };
+            self.watch = Some(Watch::start(post, peers));
+        }
+        let (rank, failure) =
+            failures.iter().enumerate().rfind(|(_, failure)| !failure.is_empty())?;
+        Some(format!(
+            "{} has no connection to rank 0 ({}): should it hang, nobody will notice; \
+             let the machines reach each other's TCP ports",
+            names[rank],
+            String::from_utf8_lossy(failure)
+        ))
     }
 
     /// Ends every rank at once. For failures that the other ranks cannot know of.
     pub fn abort_all(code: i32) -> ! {
+        PULSE.leave();
         SimpleCommunicator::world().abort(code)
     }
 
-    /// Waits, without keeping a core busy, until all ranks have come here. For the calls outside
-    /// the loop, before which a rank may be at work for minutes.
+    /// Waits until all ranks have come here, without keeping a core busy: one may be at work for
+    /// minutes. Libraries of MPI wait in circles.
     fn meet(&self) {
-        let mut pause = Duration::from_micros(50);
+        PULSE.wait();
+        let since = Instant::now();
         let mut request = self.world.immediate_barrier();
         while let Err(pending) = request.test() {
             request = pending;
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause_after(since.elapsed());
         }
+        PULSE.work();
     }
 
     fn broadcast_in(communicator: &SimpleCommunicator, bytes: &mut Vec<u8>) {
@@ -104,6 +179,14 @@ impl MpiComm {
         for piece in bytes.chunks_mut(PIECE_BYTES) {
             root.broadcast_into(piece);
         }
+    }
+}
+
+fn pause_after(waited: Duration) {
+    if waited < NO_PAUSE {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep((waited / PATIENCE_PART).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
     }
 }
 
@@ -132,6 +215,12 @@ impl Comm for MpiComm {
         self.size
     }
 
+    fn library(&self) -> String {
+        let told = mpi::environment::library_version().unwrap_or_default();
+        // Open MPI says more, about who built it when.
+        told.trim_end_matches('\0').split([',', '\n']).next().unwrap_or_default().into()
+    }
+
     fn gather(
         &self,
         stamp: Stamp,
@@ -144,6 +233,7 @@ impl Comm for MpiComm {
         message.clear();
         message.extend_from_slice(&stamp.to_floats());
         message.extend_from_slice(mine);
+        self.meet();
         let root = self.world.process_at_rank(0);
         if !self.is_root() {
             root.gather_varcount_into(&message[..]);
@@ -175,6 +265,7 @@ impl Comm for MpiComm {
         assert_eq!(mine.len(), counts[self.rank]);
         let mut message = self.mine.borrow_mut();
         message.resize(mine.len() + Stamp::LEN, 0.0);
+        self.meet();
         let root = self.world.process_at_rank(0);
         if self.is_root() {
             assert_eq!(all.len(), counts.iter().sum::<usize>());
@@ -204,6 +295,7 @@ impl Comm for MpiComm {
         message.clear();
         message.extend_from_slice(&stamp.to_floats());
         message.extend_from_slice(values);
+        self.meet();
         self.world.process_at_rank(0).broadcast_into(&mut message[..]);
         let (head, body) = message.split_at(Stamp::LEN);
         stamp.check(head, 0)?;
@@ -246,20 +338,24 @@ impl Comm for MpiComm {
     ) {
         let root = self.world.process_at_rank(0);
         if !self.is_root() {
-            work(&mut |bytes| root.send_with_tag(bytes, WORK));
+            work(&mut |bytes| {
+                root.send_with_tag(bytes, WORK);
+                PULSE.work();
+            });
             root.send_with_tag(&[0u8][..], WORK_DONE);
             return;
         }
         work(&mut |bytes| on_message(0, bytes.to_vec()));
         let mut working = self.size - 1;
-        let mut pause = Duration::from_micros(50);
+        let mut since = Instant::now();
         while working > 0 {
             if self.world.any_process().immediate_probe().is_none() {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                PULSE.wait();
+                pause_after(since.elapsed());
                 continue;
             }
-            pause = Duration::from_micros(50);
+            PULSE.work();
+            since = Instant::now();
             let (bytes, status) = self.world.any_process().receive_vec::<u8>();
             match status.tag() {
                 WORK => on_message(status.source_rank() as usize, bytes),
@@ -272,70 +368,15 @@ impl Comm for MpiComm {
         let mut node = [self.leaders.as_ref().map_or(0, |leaders| leaders.rank())];
         self.node.process_at_rank(0).broadcast_into(&mut node[..]);
         let here = match (self.pretended_nodes, node[0]) {
-            (true, node) if node > 0 => beside(path, node),
+            (true, node) if node > 0 => copy::beside(path, node),
             _ => path.to_path_buf(),
         };
         let copied = match &self.leaders {
-            Some(leaders) if leaders.size() > 1 => copy_between_nodes(leaders, path, &here),
+            Some(leaders) if leaders.size() > 1 => copy::between_nodes(leaders, path, &here),
             _ => Ok(()),
         };
         let todo = "free space there, or name another folder with --cache";
         comm::agree(self, copied.map_err(|e| format!("{}: {e}; {todo}", here.display())))?;
         Ok(here)
     }
-}
-
-/// Where a pretended machine keeps its copy.
-fn beside(path: &Path, node: i32) -> PathBuf {
-    let name = path.file_name().unwrap_or_default();
-    path.with_file_name(format!("node-{node}")).join(name)
-}
-
-/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece
-/// by piece. Every leader goes through all pieces, also after an error of its own, so that none
-/// waits for another.
-fn copy_between_nodes(
-    leaders: &SimpleCommunicator,
-    path: &Path,
-    here: &Path,
-) -> std::io::Result<()> {
-    let root = leaders.process_at_rank(0);
-    let is_root = leaders.rank() == 0;
-    let mut source = is_root.then(|| std::fs::File::open(path)).transpose();
-    let mut sink = (!is_root).then(|| temporary_beside(here)).transpose();
-    let mut len = match &source {
-        Ok(Some(file)) => file.metadata().map_or(0, |data| data.len()),
-        _ => 0,
-    };
-    root.broadcast_into(&mut len);
-    let mut piece = Vec::new();
-    let mut at = 0;
-    while at < len {
-        piece.resize((len - at).min(PIECE_BYTES as u64) as usize, 0);
-        if let Ok(Some(file)) = &mut source
-            && let Err(error) = file.read_exact(&mut piece)
-        {
-            source = Err(error);
-        }
-        root.broadcast_into(&mut piece[..]);
-        if let Ok(Some(file)) = &mut sink
-            && let Err(error) = file.write_all(&piece)
-        {
-            sink = Err(error);
-        }
-        at += piece.len() as u64;
-    }
-    let mut whole = source.is_ok() && len > 0;
-    root.broadcast_into(&mut whole);
-    source?;
-    match sink? {
-        Some(file) if whole => file.persist(here).map(drop).map_err(|e| e.error),
-        _ => Ok(()),
-    }
-}
-
-fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    NamedTempFile::new_in(folder)
 }

@@ -1,5 +1,10 @@
 //! Which rank works for which stocks.
 
+use crate::market::Symbol;
+
+/// Stocks of a rank that are named before "and so many more".
+const NAMED_STOCKS: usize = 4;
+
 /// `stocks` dealt round robin to the worker ranks. With one rank, rank 0 does everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranks {
@@ -20,6 +25,18 @@ impl Ranks {
             return Vec::new();
         }
         (rank - workers.start..self.stocks).step_by(workers.len()).collect()
+    }
+
+    /// What a rank is called when something is to be said of it.
+    pub fn name(&self, rank: usize, symbols: &[Symbol]) -> String {
+        let owned = self.owned(rank);
+        let named: Vec<&str> =
+            owned.iter().take(NAMED_STOCKS).map(|&stock| symbols[stock].as_str()).collect();
+        match owned.len() - named.len() {
+            _ if rank == 0 => "rank 0 (the parameter server)".into(),
+            0 => format!("rank {rank} ({})", named.join(", ")),
+            more => format!("rank {rank} ({} and {more} more)", named.join(", ")),
+        }
     }
 
     /// Elements that each rank sends when every stock has `per_stock`.
@@ -74,6 +91,16 @@ mod tests {
             assert!(ranks.owned(ranks.owner(stock)).contains(&stock));
         }
         assert_eq!(Ranks { stocks: 3, size: 1 }.owned(0), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_rank_is_named_by_its_stocks() {
+        let symbols: Vec<Symbol> =
+            ["A", "B", "C", "D", "E", "F"].map(|s| s.parse().unwrap()).into();
+        let names = |size: usize, rank| Ranks { stocks: 6, size }.name(rank, &symbols);
+        assert_eq!(names(4, 0), "rank 0 (the parameter server)");
+        assert_eq!(names(4, 2), "rank 2 (B, E)");
+        assert_eq!(names(2, 1), "rank 1 (A, B, C, D and 2 more)");
     }
 
     #[test]

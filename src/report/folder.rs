@@ -23,7 +23,11 @@ impl ReportError {
                 "allow writing there or choose another folder with --output"
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "make room there or choose another folder with --output"
+                "make room there (training then goes on with --resume) \
+                 or choose another folder with --output"
+            }
+            io::ErrorKind::FileTooLarge => {
+                "raise the limit on the size of files (ulimit -f), then go on with --resume"
             }
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 "a file stands where the folder should be: move it or choose another with --output"
@@ -73,18 +77,6 @@ impl ResultsFolder {
     pub fn open(output: &Path) -> Result<ResultsFolder, ReportError> {
         ResultsFolder::make(output)?;
         Ok(ResultsFolder { path: output.to_path_buf(), moved: None })
-    }
-
-    /// Tries whether the folder can be made and written, and leaves all as it was: to be called
-    /// before hours of work.
-    pub fn check(output: &Path) -> Result<(), ReportError> {
-        let is_new = !output.exists();
-        ResultsFolder::make(output)?;
-        if is_new {
-            // Should somebody else have put something there by now, it stays.
-            let _ = fs::remove_dir(output);
-        }
-        Ok(())
     }
 
     fn make(output: &Path) -> Result<(), ReportError> {

@@ -36,6 +36,8 @@ pub struct MetricsLine {
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
+    /// Of whole lines.
+    bytes: u64,
 }
 
 impl MetricsLog {
@@ -44,7 +46,7 @@ impl MetricsLog {
     pub fn create(folder: &ResultsFolder) -> Result<MetricsLog, ReportError> {
         let path = folder.path(MetricsLog::NAME);
         match File::create(&path) {
-            Ok(file) => Ok(MetricsLog { path, file }),
+            Ok(file) => Ok(MetricsLog { path, file, bytes: 0 }),
             Err(cause) => Err(ReportError::new(path, "cannot make", cause)),
         }
     }
@@ -64,22 +66,32 @@ impl MetricsLog {
             Ok((file, lines?))
         };
         match reopened() {
-            Ok((file, lines)) => Ok((MetricsLog { path, file }, lines)),
+            Ok((file, lines)) => Ok((MetricsLog { path, file, bytes }, lines)),
             Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
         }
     }
 
     /// Its length.
-    pub fn bytes(&self) -> Result<u64, ReportError> {
-        let data = self.file.metadata();
-        data.map(|data| data.len()).map_err(|e| ReportError::new(&self.path, "cannot measure", e))
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub fn append(&mut self, line: &MetricsLine) -> Result<(), ReportError> {
-        let written = serde_json::to_string(line)
-            .map_err(io::Error::from)
-            .and_then(|text| self.file.write_all(format!("{text}\n").as_bytes()));
-        written.map_err(|cause| ReportError::new(&self.path, "cannot append", cause))
+        let written = serde_json::to_string(line).map_err(io::Error::from).and_then(|mut text| {
+            text.push('\n');
+            self.file.write_all(text.as_bytes())?;
+            Ok(text.len() as u64)
+        });
+        match written {
+            Ok(bytes) => self.bytes += bytes,
+            Err(cause) => {
+                // A full disk takes the beginning of a line. Should it stay, a run that goes on
+                // cuts it off.
+                let _ = self.file.set_len(self.bytes);
+                return Err(ReportError::new(&self.path, "cannot append", cause));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,11 +8,13 @@
 //!               |- summary        summary.json
 //!               |- relationships  relationships.csv
 //!               `- html           report.html, with the figures of `plot`
+//! FolderLock                     one run at a time
 //! Progress (standard error)      table (standard output)
 //! ```
 
 pub mod folder;
 pub mod html;
+pub mod lock;
 pub mod metrics_log;
 pub mod plot;
 pub mod portfolio_csv;
@@ -30,6 +32,7 @@ mod verdict;
 mod example;
 
 pub use folder::{ReportError, ResultsFolder};
+pub use lock::FolderLock;
 pub use metrics_log::{MetricsLine, MetricsLog};
 pub use progress::{Progress, Verbosity};
 pub use relationships::Relationships;

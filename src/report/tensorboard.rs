@@ -18,6 +18,8 @@ use super::folder::{ReportError, ResultsFolder};
 pub struct EventWriter {
     path: PathBuf,
     file: File,
+    /// Of whole events.
+    bytes: u64,
 }
 
 impl EventWriter {
@@ -26,7 +28,7 @@ impl EventWriter {
         let path = folder.path(&format!("events.out.tfevents.{}.{}", now_s as u64, host_name()));
         match File::create(&path) {
             Ok(file) => {
-                let mut writer = EventWriter { path, file };
+                let mut writer = EventWriter { path, file, bytes: 0 };
                 writer.write(&version_event(now_s))?;
                 Ok(writer)
             }
@@ -46,7 +48,7 @@ impl EventWriter {
             Ok(file)
         });
         match file {
-            Ok(file) => Ok(EventWriter { path, file }),
+            Ok(file) => Ok(EventWriter { path, file, bytes }),
             Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
         }
     }
@@ -57,9 +59,8 @@ impl EventWriter {
     }
 
     /// Its length.
-    pub fn bytes(&self) -> Result<u64, ReportError> {
-        let data = self.file.metadata();
-        data.map(|data| data.len()).map_err(|e| ReportError::new(&self.path, "cannot measure", e))
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub fn path(&self) -> &Path {
@@ -72,9 +73,13 @@ impl EventWriter {
     }
 
     fn write(&mut self, event: &[u8]) -> Result<(), ReportError> {
-        self.file
-            .write_all(&record(event))
-            .map_err(|cause| ReportError::new(&self.path, "cannot append", cause))
+        let record = record(event);
+        if let Err(cause) = self.file.write_all(&record) {
+            let _ = self.file.set_len(self.bytes);
+            return Err(ReportError::new(&self.path, "cannot append", cause));
+        }
+        self.bytes += record.len() as u64;
+        Ok(())
     }
 }
 

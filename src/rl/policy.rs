@@ -9,7 +9,7 @@
 //! with `market` `[batch, stocks, features]` f32, scaled as in training, `stock` `[batch]` int64,
 //! `private` `[batch, privates]` f32 and the result `[batch, actions]`, for any batch.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,20 +20,35 @@ use thiserror::Error;
 use super::network::QNetwork;
 use super::state_dict::write_whole;
 
+/// More than a module takes besides its numbers.
+const MODULE_BYTES: usize = 256 << 10;
+
 #[derive(Debug, Error)]
 pub enum PolicyError {
     #[error("{}: the policy cannot be traced: {source}", path.display())]
     Trace { path: PathBuf, source: TchError },
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: io::Error },
 }
 
 /// Writes `network` as TorchScript, whole or not at all. The peers of each stock are part of it.
 pub fn export(network: &QNetwork, path: &Path) -> Result<(), PolicyError> {
     let module =
         trace(network).map_err(|source| PolicyError::Trace { path: path.into(), source })?;
-    write_whole(path, |beside| module.save(beside).map_err(io::Error::other))
-        .map_err(|source| PolicyError::Io { path: path.into(), source })
+    let bytes = 4 * network.shape().layout().len() + 8 * network.shape().slot_table().len();
+    write_whole(path, |beside| {
+        try_room(beside, bytes + MODULE_BYTES)?;
+        module.save(beside).map_err(io::Error::other)
+    })
+    .map_err(|cause| PolicyError::Io { path: path.into(), cause })
+}
+
+/// Tries whether there is room for a file of so many bytes: libtorch ends the process where a disk
+/// fills up under its own file.
+fn try_room(path: &Path, bytes: usize) -> io::Result<()> {
+    fs::write(path, vec![0; bytes])?;
+    File::open(path)?.sync_all()?;
+    fs::remove_file(path)
 }
 
 fn trace(network: &QNetwork) -> Result<CModule, TchError> {
@@ -123,7 +138,7 @@ pub fn write_check(
     };
     let text = serde_json::to_vec(&check).map_err(io::Error::from);
     text.and_then(|text| write_whole(path, |beside| fs::write(beside, &text)))
-        .map_err(|source| PolicyError::Io { path: path.into(), source })
+        .map_err(|cause| PolicyError::Io { path: path.into(), cause })
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ const MAX_ELEMENTS: usize = 1 << 28;
 
 #[derive(Debug, Error)]
 pub enum StateDictError {
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: io::Error },
     #[error("{}: not a state dict of float32 or float64 tensors: {what}", path.display())]
     Format { path: PathBuf, what: String },
     #[error("{}: weights of another network: {what}", path.display())]
@@ -50,14 +50,13 @@ pub struct NamedTensor {
 pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
     let written = encode(tensors)
         .and_then(|bytes| write_whole(path, |beside| File::create(beside)?.write_all(&bytes)));
-    written.map_err(|source| StateDictError::Io { path: path.into(), source })
+    written.map_err(|cause| StateDictError::Io { path: path.into(), cause })
 }
 
 /// Reads a state dict in the order of its names. float64 is rounded to float32. Refuses tensors
 /// that are not contiguous, other element types, and all that a dict of tensors does not need.
 pub fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
-    let bytes =
-        fs::read(path).map_err(|source| StateDictError::Io { path: path.into(), source })?;
+    let bytes = fs::read(path).map_err(|cause| StateDictError::Io { path: path.into(), cause })?;
     decode(&bytes).map_err(|what| StateDictError::Format { path: path.into(), what })
 }
 

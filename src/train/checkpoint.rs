@@ -17,7 +17,7 @@ const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    #[error("{}: {cause}; make room there or choose another folder with --output", path.display())]
+    #[error("{}: {cause}; make room there, then go on with --resume", path.display())]
     Io { path: PathBuf, cause: io::Error },
     #[error("{}: {what}; delete this folder to go on from the checkpoint before it", path.display())]
     Damaged { path: PathBuf, what: String },
@@ -89,6 +89,12 @@ impl Checkpoints {
             whole += usize::from(is_committed);
         }
         Ok(())
+    }
+
+    /// Removes what was written of a checkpoint that cannot be finished: it may fill the disk.
+    pub fn discard(&self, env_steps: u64) {
+        // The run ends with an error already; what stays is passed over and removed later.
+        let _ = fs::remove_dir_all(self.folder(env_steps));
     }
 
     /// The newest checkpoint that is whole. `passed_over` is told of every newer one that is not.

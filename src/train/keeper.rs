@@ -85,7 +85,8 @@ impl<'a> Keeper<'a> {
         if self.is_writing() {
             self.finish()?;
         }
-        self.last = Instant::now();
+        let began = Instant::now();
+        self.last = began;
         let env_steps = snapshot.env_steps;
         let folder = self.checkpoints.folder(env_steps);
         let write = move || -> Result<Vec<Part>, String> {
@@ -98,6 +99,8 @@ impl<'a> Keeper<'a> {
                 let part = write_part(&folder, ROOT, &RootPart { state, outputs });
                 parts.push(part.map_err(|e| e.to_string())?);
             }
+            let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+            tracing::info!(env_steps, bytes, seconds = began.elapsed().as_secs_f64(), "written");
             Ok(parts)
         };
         self.pending = Some(Pending { env_steps, thread: std::thread::spawn(write) });
@@ -132,6 +135,9 @@ impl<'a> Keeper<'a> {
         let gathered = self.comm.gather_bytes(&serde_json::to_vec(&said)?);
         let outcome =
             if self.comm.is_root() { self.commit(env_steps, &gathered) } else { Ok(true) };
+        if outcome.is_err() {
+            self.checkpoints.discard(env_steps);
+        }
         let committed = agree(self.comm, outcome.map_err(|e| format!("{e:#}")))?;
         let mut committed = vec![u8::from(committed)];
         self.comm.broadcast_bytes(&mut committed);

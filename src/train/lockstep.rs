@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -183,7 +184,12 @@ impl<'a> Trainer<'a> {
                 self.interval(watcher)?;
             }
             if next != GO_ON {
-                watcher.checkpoint(self.snapshot())?;
+                let since = Instant::now();
+                let snapshot = self.snapshot();
+                let env_steps = snapshot.env_steps;
+                watcher.checkpoint(snapshot)?;
+                let seconds = since.elapsed().as_secs_f64();
+                tracing::info!(env_steps, seconds, "the loop was held for a checkpoint");
             }
             if next == STOP {
                 // What it brought so far is told; the checkpoint is from before that.

@@ -47,6 +47,7 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "network.trunk=1000000000"], &["network.trunk", "8192"]),
         (&["--set", "env.initial_cash=1e308"], &["env.initial_cash"]),
         (&["--set", "portfolio.identical_correlation=nan"], &["identical_correlation"]),
+        (&["--set", "ranks.timeout_s=0.5"], &["ranks.timeout_s", "1 and above"]),
         (&["--config", "nowhere.toml"], &["nowhere.toml"]),
         (&["--data", "synthetic:moon"], &["moon", "sample"]),
         (&["--data", "nowhere"], &["nowhere"]),

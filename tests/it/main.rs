@@ -3,12 +3,14 @@
 
 mod azure;
 mod bad_input;
+mod lost_ranks;
 mod oracle;
 mod program;
 mod results;
 mod resume;
 mod store;
 mod strategies;
+mod surroundings;
 mod synth;
 mod training;
 mod validate;

@@ -7,7 +7,7 @@ use crate::program::{Place, run, short, succeed};
 
 const STOCKS: [&str; 3] = ["AAPL", "MSFT", "GOOGL"];
 
-fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
     args.extend(["--checkpoint-every", "0", "--stocks"]);
@@ -16,7 +16,7 @@ fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     args
 }
 
-fn assert_same(place: &Place, whole: &str, resumed: &str) {
+pub fn assert_same(place: &Place, whole: &str, resumed: &str) {
     for file in [
         "trained_model.pth",
         "policy.pt",
@@ -41,7 +41,7 @@ fn assert_same(place: &Place, whole: &str, resumed: &str) {
 
 /// Waits until a checkpoint beyond `env_steps` is whole; returns how far it is. None where the run
 /// has ended before.
-fn wait_for_checkpoint(
+pub fn wait_for_checkpoint(
     place: &Place,
     output: &str,
     env_steps: u64,
@@ -65,7 +65,7 @@ fn wait_for_checkpoint(
     }
 }
 
-fn spawn(mut command: Command) -> Child {
+pub fn spawn(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -90,7 +90,7 @@ fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
         kills += 1;
         if round == 1 || round == 2 {
             // A rank, not the launcher: mpirun ends the others.
-            kill_one_rank(child.id(), round);
+            signal_rank("KILL", child.id(), round);
         } else {
             child.kill().unwrap();
         }
@@ -101,13 +101,18 @@ fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
     assert_same(&place, "whole", "resumed");
 }
 
-/// SIGKILL to the `index`-th child process of `launcher`.
-fn kill_one_rank(launcher: u32, index: usize) {
-    let output = run(Command::new("pgrep").args(["-P", &launcher.to_string()]));
+/// The child processes of `parent`: the ranks, in their order, if it is `mpirun`.
+pub fn children(parent: u32) -> Vec<u32> {
+    let output = run(Command::new("pgrep").args(["-P", &parent.to_string()]));
     let text = String::from_utf8(output.stdout).unwrap();
-    let ranks: Vec<&str> = text.lines().collect();
-    let rank = ranks[index.min(ranks.len() - 1)];
-    run(Command::new("kill").args(["-KILL", rank]));
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// A signal to the rank `rank` of `mpirun`, or to its last one.
+pub fn signal_rank(signal: &str, mpirun: u32, rank: usize) {
+    let ranks = children(mpirun);
+    let process = ranks[rank.min(ranks.len() - 1)].to_string();
+    run(Command::new("kill").args([&format!("-{signal}"), &process]));
 }
 
 #[test]
@@ -153,19 +158,26 @@ fn a_run_that_is_told_to_stop_can_be_resumed() {
 }
 
 #[test]
-fn a_run_that_started_its_own_ranks_starts_them_again_when_one_dies() {
+fn a_run_that_started_its_own_ranks_starts_them_again_when_one_dies_or_hangs() {
     let place = Place::new();
     succeed(&mut place.program(&args(&["--output", "whole"])));
-    let parallel = args(&["--output", "resumed", "--mode", "parallel"]);
-    let mut command = place.program(&parallel);
+    let timeout = ["--set", "ranks.timeout_s=4", "--output", "resumed", "--mode", "parallel"];
+    let mut command = place.program(&args(&timeout));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for_checkpoint(&place, "resumed", 0, &mut child).unwrap();
-    let mpirun = run(Command::new("pgrep").args(["-P", &child.id().to_string()]));
-    let mpirun: u32 = String::from_utf8(mpirun.stdout).unwrap().trim().parse().unwrap();
-    kill_one_rank(mpirun, 2);
+    let first = wait_for_checkpoint(&place, "resumed", 0, &mut child).unwrap();
+    let mpirun = |child: &Child| children(child.id())[0];
+    let killed = mpirun(&child);
+    signal_rank("KILL", killed, 2);
+    while children(child.id()).first().is_none_or(|&launcher| launcher == killed) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wait_for_checkpoint(&place, "resumed", first + 1_000, &mut child).unwrap();
+    signal_rank("STOP", mpirun(&child), 3);
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("a rank died") && stderr.contains("1 of 3"), "{stderr}");
+    for told in ["rank 2 (MSFT) died", "1 of 3", "rank 3 (GOOGL) has given no sign", "2 of 3"] {
+        assert!(stderr.contains(told), "{told:?} is missing in: {stderr}");
+    }
     assert_same(&place, "whole", "resumed");
 }

@@ -2,13 +2,17 @@
 
 use crate::program::{Place, run, short, succeed, write_day_files};
 
-const COMPARED: [&str; 5] = [
-    "trained_model.pth",
-    "policy.pt",
-    "portfolio_ep2.csv",
-    "relationships.csv",
-    "policy_check.json",
-];
+const COMPARED: [&str; 4] =
+    ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json"];
+
+/// Every evaluation's file.
+fn portfolios(place: &Place, output: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(place.path(output)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("portfolio_ep")).collect();
+    names.sort();
+    names
+}
 
 /// Reward and loss of every interval, as they stand in the file.
 fn rewards_and_losses(place: &Place, output: &str) -> Vec<(String, String)> {
@@ -21,7 +25,9 @@ fn rewards_and_losses(place: &Place, output: &str) -> Vec<(String, String)> {
 }
 
 fn assert_same(place: &Place, one: &str, other: &str) {
-    for file in COMPARED {
+    let evaluations = portfolios(place, one);
+    assert!(!evaluations.is_empty() && evaluations == portfolios(place, other));
+    for file in COMPARED.into_iter().chain(evaluations.iter().map(String::as_str)) {
         let same = place.read(&format!("{one}/{file}")) == place.read(&format!("{other}/{file}"));
         assert!(same, "{file} differs between {one} and {other}");
     }
@@ -36,11 +42,14 @@ fn assert_same(place: &Place, one: &str, other: &str) {
 
 #[test]
 fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
-    for stocks in [&["AAPL"][..], &["AAPL", "MSFT", "GOOGL"]] {
+    const STOCKS: [&str; 5] = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
+    for (stocks, ranks) in [(1, &[2][..]), (2, &[2, 3]), (5, &[2, 3, 6, 3])] {
         let place = Place::new();
-        let mut args = short(&["--episodes", "2", "--quiet", "--lanes", "6", "--stocks"]);
-        args.extend(stocks);
+        let mut args = short(&["--episodes", "2", "--eval-every", "1", "--quiet", "--lanes", "6"]);
+        args.push("--stocks");
+        args.extend(&STOCKS[..stocks]);
         args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
+        args.extend(["--set", "network.embedding=16", "--set", "network.trunk=32"]);
         let single = |output: &str, threads: &str| {
             let mut args = args.clone();
             args.extend(["--mode", "single", "--threads", threads, "--output", output]);
@@ -48,14 +57,17 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
         };
         single("one", "1");
         single("two", "2");
+        single("again", "2");
         assert_same(&place, "one", "two");
+        assert_same(&place, "one", "again");
+        assert_eq!(portfolios(&place, "one"), ["portfolio_ep1.csv", "portfolio_ep2.csv"]);
         let learned = rewards_and_losses(&place, "one").iter().any(|(_, loss)| loss != "null");
         assert!(learned, "no gradient step was made, so equal weights say nothing");
-        for ranks in 2..=stocks.len() + 1 {
-            let output = format!("ranks{ranks}");
+        for (run, ranks) in (0..).zip(ranks) {
+            let output = format!("ranks{ranks}-{run}");
             let mut args = args.clone();
             args.extend(["--mode", "parallel", "--output", &output]);
-            succeed(&mut place.mpirun(ranks, &args));
+            succeed(&mut place.mpirun(*ranks, &args));
             assert_same(&place, "one", &output);
         }
     }

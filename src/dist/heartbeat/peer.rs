@@ -1,0 +1,89 @@
+//! The connection to another rank's watch, and the words on it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use super::Seen;
+
+/// What a rank says: one of these, then its moves.
+pub const ALIVE: u8 = b'.';
+pub const LEAVING: u8 = b'!';
+const WORD_BYTES: usize = 9;
+
+/// Another rank's watch.
+pub struct Peer {
+    pub(super) rank: usize,
+    stream: TcpStream,
+    received: Vec<u8>,
+    pub(super) heard: Instant,
+    pub(super) moves: u64,
+    pub(super) moved: Instant,
+    pub(super) is_gone: bool,
+    /// It said that it goes.
+    pub(super) left: Option<Instant>,
+}
+
+impl Peer {
+    pub fn new(rank: usize, stream: TcpStream) -> io::Result<Peer> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let now = Instant::now();
+        Ok(Peer {
+            rank,
+            stream,
+            received: Vec::new(),
+            heard: now,
+            moves: 0,
+            moved: now,
+            is_gone: false,
+            left: None,
+        })
+    }
+
+    pub(super) fn listen(&mut self, now: Instant) {
+        let mut bytes = [0; 64 * WORD_BYTES];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => self.is_gone = true,
+                Ok(count) => {
+                    self.received.extend(&bytes[..count]);
+                    continue;
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => self.is_gone = true,
+            }
+            break;
+        }
+        let words = self.received.len() / WORD_BYTES * WORD_BYTES;
+        for word in self.received.drain(..words).collect::<Vec<u8>>().chunks_exact(WORD_BYTES) {
+            self.heard = now;
+            let moves = u64::from_le_bytes(word[1..].try_into().expect("eight bytes of a word"));
+            if moves != self.moves {
+                (self.moves, self.moved) = (moves, now);
+            }
+            if word[0] == LEAVING && self.left.is_none() {
+                self.left = Some(now);
+            }
+        }
+    }
+
+    /// What cannot be said now is said again in the next round, and whoever is gone will be found
+    /// gone by listening.
+    pub(super) fn say(&mut self, kind: u8, moves: u64) {
+        let mut word = [kind; WORD_BYTES];
+        word[1..].copy_from_slice(&moves.to_le_bytes());
+        let _ = self.stream.write(&word);
+    }
+
+    pub(super) fn seen(&self, now: Instant) -> Seen {
+        Seen {
+            rank: self.rank,
+            is_gone: self.is_gone,
+            silent_for: now - self.heard,
+            moves: self.moves,
+            unmoved_for: now - self.moved,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Until the ranks can watch each other, each waits for all others only so long.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Patience, ROUND, SECOND_SPEAKER, end_process};
+
+/// To load libtorch on hundreds of machines takes more than a sign of life.
+const TIMES_SILENT: u32 = 8;
+
+/// Ends this process, and with it the job, unless it is dropped in time.
+pub struct Start {
+    is_over: Arc<AtomicBool>,
+    awaited: Arc<Mutex<String>>,
+}
+
+impl Start {
+    pub fn expect(rank: usize, patience: Patience) -> Start {
+        let limit = patience.silent.saturating_mul(TIMES_SILENT);
+        // One rank speaks; a second one if the first is the one that hangs.
+        let limit = limit.saturating_add(SECOND_SPEAKER * rank.min(2) as u32);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let awaited = Arc::new(Mutex::new("one of the ranks".to_string()));
+        let start = Start { is_over: is_over.clone(), awaited: awaited.clone() };
+        std::thread::spawn(move || {
+            let since = Instant::now();
+            while since.elapsed() < limit {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::sleep(ROUND);
+            }
+            let awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("{}", told(&awaited, limit));
+            end_process();
+        });
+        start
+    }
+
+    /// What is to be said to be missing.
+    pub fn wait_for(&self, rank: &str) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = rank.into();
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn told(awaited: &str, limit: Duration) -> String {
+    format!(
+        "error: {awaited} has not come up in {:.0} s (6 times \
+         ranks.timeout_s): it hangs, or its machine cannot be reached; the job ends",
+        limit.as_secs_f64()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_who_is_missing_and_the_setting() {
+        let line = told("rank 3 (META)", Duration::from_secs(60));
+        assert!(line.starts_with("error: rank 3 (META) has not come up in 60 s"), "{line}");
+        assert!(line.contains("ranks.timeout_s"), "{line}");
+    }
+}

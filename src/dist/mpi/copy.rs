@@ -1,0 +1,67 @@
+//! A file of rank 0's machine on all others.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use mpi::collective::Root;
+use mpi::topology::{Communicator, SimpleCommunicator};
+use tempfile::NamedTempFile;
+
+use super::PIECE_BYTES;
+use crate::dist::heartbeat::PULSE;
+
+/// Where a pretended machine keeps its copy.
+pub fn beside(path: &Path, node: i32) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    path.with_file_name(format!("node-{node}")).join(name)
+}
+
+/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece
+/// by piece. Every leader goes through all pieces, also after an error of its own, so that none
+/// waits for another.
+pub fn between_nodes(
+    leaders: &SimpleCommunicator,
+    path: &Path,
+    here: &Path,
+) -> std::io::Result<()> {
+    let root = leaders.process_at_rank(0);
+    let is_root = leaders.rank() == 0;
+    let mut source = is_root.then(|| std::fs::File::open(path)).transpose();
+    let mut sink = (!is_root).then(|| temporary_beside(here)).transpose();
+    let mut len = match &source {
+        Ok(Some(file)) => file.metadata().map_or(0, |data| data.len()),
+        _ => 0,
+    };
+    root.broadcast_into(&mut len);
+    let mut piece = Vec::new();
+    let mut at = 0;
+    while at < len {
+        piece.resize((len - at).min(PIECE_BYTES as u64) as usize, 0);
+        if let Ok(Some(file)) = &mut source
+            && let Err(error) = file.read_exact(&mut piece)
+        {
+            source = Err(error);
+        }
+        root.broadcast_into(&mut piece[..]);
+        PULSE.work();
+        if let Ok(Some(file)) = &mut sink
+            && let Err(error) = file.write_all(&piece)
+        {
+            sink = Err(error);
+        }
+        at += piece.len() as u64;
+    }
+    let mut whole = source.is_ok() && len > 0;
+    root.broadcast_into(&mut whole);
+    source?;
+    match sink? {
+        Some(file) if whole => file.persist(here).map(drop).map_err(|e| e.error),
+        _ => Ok(()),
+    }
+}
+
+fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    NamedTempFile::new_in(folder)
+}

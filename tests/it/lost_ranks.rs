@@ -1,0 +1,79 @@
+//! A rank that dies or hangs ends the job soon, with a line that names it, and leaves nothing
+//! behind.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{Place, run, short};
+use crate::resume::{args, children, signal_rank, spawn, wait_for_checkpoint};
+
+const TIMEOUT_S: u64 = 4;
+/// For the launcher, on a machine that has other things to do.
+const MARGIN: Duration = Duration::from_secs(6);
+
+/// Waits for the end, which must come in time. Returns standard error.
+fn ends_in_time(child: Child) -> (Option<i32>, String) {
+    let since = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let limit = Duration::from_secs(TIMEOUT_S) + MARGIN;
+    assert!(since.elapsed() < limit, "{:?}: {stderr}", since.elapsed());
+    (output.status.code(), stderr)
+}
+
+/// Gone, or only waiting to be counted among the dead.
+fn is_over(process: u32) -> bool {
+    let about = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    about.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
+    let place = Place::new();
+    let timeout = format!("ranks.timeout_s={TIMEOUT_S}");
+    let mut flags = args(&["--episodes", "100000", "--eval-every", "100000", "--resume"]);
+    flags.extend(["--mode", "parallel", "--output", "lost", "--set", &timeout]);
+    let mut env_steps = 0;
+    for (signal, rank, line) in [
+        ("STOP", 2, "rank 2 (MSFT) has given no sign of life"),
+        ("STOP", 0, "rank 0 (the parameter server) has given no sign of life"),
+        ("KILL", 1, "rank 1 (AAPL) died"),
+        ("KILL", 0, "rank 0 (the parameter server) died"),
+    ] {
+        let mut command = place.mpirun(4, &flags);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // That there is a newer one shows that the last one was gone on from.
+        let newest = wait_for_checkpoint(&place, "lost", env_steps, &mut child);
+        env_steps = newest.expect("a run this long does not end by itself");
+        let ranks = children(child.id());
+        signal_rank(signal, child.id(), rank);
+        let (code, stderr) = ends_in_time(child);
+        assert!(code.is_some_and(|code| code != 0), "{code:?}: {stderr}");
+        let errors: Vec<&str> = stderr.lines().filter(|at| at.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{signal} to rank {rank}: {stderr}");
+        assert!(errors[0].contains(line) && errors[0].contains("--resume"), "{stderr}");
+        let since = Instant::now();
+        while !ranks.iter().all(|&process| is_over(process)) {
+            assert!(since.elapsed() < MARGIN, "a rank outlives its job");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let mut child = spawn(place.mpirun(2, &flags));
+    assert!(wait_for_checkpoint(&place, "lost", env_steps, &mut child).is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What a rank does besides the loop is watched, too: here one reads bars for longer than it may.
+#[test]
+fn a_rank_that_works_for_ever_is_named() {
+    let place = Place::new();
+    let mut flags = short(&["--mode", "parallel", "--quiet", "--stocks", "AAPL", "MSFT"]);
+    flags.extend(["--bar-minutes", "1", "--start_date", "2016-01-04"]);
+    let output = run(&mut place.mpirun(2, &[&flags[..], &["--set", "ranks.stuck_s=0.2"]].concat()));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("error: rank ") && stderr.contains("ranks.stuck_s"), "{stderr}");
+    assert!(!place.path("results/config.toml").exists());
+}
