@@ -10,3 +10,6 @@ pub mod model;
 pub mod parcel;
 pub mod policy_check;
 pub mod snapshot;
+
+#[cfg(test)]
+mod causality;
