@@ -15,7 +15,6 @@ use crate::dist::comm::agree;
 use crate::dist::heartbeat::PULSE;
 use crate::dist::worker::{Lanes, Worker};
 use crate::machine::warning;
-use crate::report::folder::ResultsFolder;
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
 use crate::train::checkpoint::Checkpoints;

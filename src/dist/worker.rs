@@ -10,6 +10,7 @@ use tch::Device;
 
 use crate::config::RunConfig;
 use crate::env::costs::Costs;
+use crate::env::portfolio::Portfolio;
 use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
@@ -182,6 +183,16 @@ impl Worker {
 
     pub fn agent(&mut self) -> &mut Agent {
         &mut self.agent
+    }
+
+    /// Values of all actions at the last proposal, `[lane, action]`.
+    pub fn q(&self) -> &[f32] {
+        &self.q
+    }
+
+    /// A lane's account as the last step left it.
+    pub fn account(&self, lane: usize) -> &Portfolio {
+        self.lanes[lane].env.portfolio()
     }
 
     /// Every lane back to the start of its segment, with a fresh account.

@@ -27,12 +27,22 @@ impl Account {
         }
     }
 
-    /// Orders at the close of row `t`, fills at the next open. `wanted` gives each stock's
-    /// direction and conviction.
-    pub fn trade(&mut self, panel: &Panel, t: usize, wanted: impl Iterator<Item = (i8, f32)>) {
-        let view = panel.view(t);
-        self.backtest.order(&view, self.desk.decide(0, &view, wanted));
-        self.backtest.advance(&panel.view(t + 1));
+    /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
+    pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
+        self.backtest.order(view, self.desk.decide(0, view, wanted));
+    }
+
+    /// Goes to the next bar, at whose open the orders are filled.
+    pub fn advance(&mut self, next: &MarketView<'_>) {
+        self.backtest.advance(next);
+    }
+
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    pub fn backtest(&self) -> &Backtest {
+        &self.backtest
     }
 
     /// What each stock's agent may know of its position at the close of the present bar.
@@ -60,7 +70,8 @@ pub fn run_policy(
         let wanted: Vec<(i8, f32)> = (0..config.stocks.len())
             .map(|stock| (policy(&view, stock, account.private_state(stock)), 1.0))
             .collect();
-        account.trade(panel, t, wanted.into_iter());
+        account.order(&view, wanted.into_iter());
+        account.advance(&panel.view(t + 1));
     }
     account.into_course()
 }

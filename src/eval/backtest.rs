@@ -102,6 +102,11 @@ impl Backtest {
         self.record(next, reward, turnover, trades);
     }
 
+    /// Shares to be traded at the next open, `[stock]`.
+    pub fn pending(&self) -> &[f64] {
+        &self.pending
+    }
+
     /// What each stock's agent may know of its position at the close of the present bar.
     pub fn private_state(&self, stock: usize) -> PrivateState {
         self.portfolio.private_state(stock)

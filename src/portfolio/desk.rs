@@ -76,6 +76,11 @@ impl Desk {
         &self.orders
     }
 
+    /// What was decided last, `[stock]`.
+    pub fn orders(&self) -> &[Order] {
+        &self.orders
+    }
+
     /// How many orders were changed so far, by reason.
     pub fn changed(&self) -> &BTreeMap<Reason, u64> {
         &self.changed

@@ -12,10 +12,11 @@ use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::propose;
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::eval::account::Account;
-use crate::eval::backtest::buy_and_hold;
+use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{Course, Metrics};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
+use crate::portfolio::desk::Desk;
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
@@ -40,6 +41,18 @@ pub struct Policy<'a> {
     pub weights: &'a [f32],
 }
 
+/// What was decided at the close of a bar.
+pub struct Decided<'a> {
+    /// UTC seconds.
+    pub end_s: i64,
+    /// Values of all actions, `[stock, action]`.
+    pub q: &'a [f32],
+    /// With its orders and allocations.
+    pub desk: &'a Desk,
+    /// With what is to be traded at the next open.
+    pub backtest: &'a Backtest,
+}
+
 /// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks,
 /// with the policy's weights. Some on rank 0.
 pub fn evaluate(
@@ -47,7 +60,19 @@ pub fn evaluate(
     config: &RunConfig,
     eval: &Prepared,
     policy: Policy<'_>,
+    agents: Vec<&mut Agent>,
+) -> Result<Option<Evaluated>> {
+    evaluate_watched(comm, config, eval, policy, agents, &mut |_| {})
+}
+
+/// As [`evaluate`]; tells `watch` on rank 0 what is decided at every bar.
+pub fn evaluate_watched(
+    comm: &dyn Comm,
+    config: &RunConfig,
+    eval: &Prepared,
+    policy: Policy<'_>,
     mut agents: Vec<&mut Agent>,
+    watch: &mut dyn FnMut(&Decided<'_>),
 ) -> Result<Option<Evaluated>> {
     let ranks = Ranks { stocks: config.stocks.len(), size: comm.size() };
     let order = ranks.gathered_order();
@@ -71,7 +96,7 @@ pub fn evaluate(
         if let Some(trader) = &mut trader {
             let mut contexts = vec![0.0; all];
             to_stock_order(&gathered, &order, per_stock, &mut contexts);
-            trader.trade(&eval.panel, chunk, &contexts);
+            trader.trade(&eval.panel, chunk, &contexts, watch);
         }
     }
     Ok(trader.map(|trader| trader.finish(config, eval)))
@@ -99,7 +124,13 @@ impl Trader {
 
     /// Decides at each of `rows`, which follow one another. `contexts` `[stock, row, 2 *
     /// embedding]`.
-    fn trade(&mut self, panel: &Panel, rows: &[usize], contexts: &[f32]) {
+    fn trade(
+        &mut self,
+        panel: &Panel,
+        rows: &[usize],
+        contexts: &[f32],
+        watch: &mut dyn FnMut(&Decided<'_>),
+    ) {
         let stocks = self.return_std.len() as i64;
         let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
         for (i, &t) in rows.iter().enumerate() {
@@ -114,7 +145,10 @@ impl Trader {
                 let proposal = propose(self.actions, q, argmax(q));
                 (proposal.direction, proposal.conviction)
             });
-            self.account.trade(panel, t, wanted);
+            self.account.order(&panel.view(t), wanted);
+            let (desk, backtest) = (self.account.desk(), self.account.backtest());
+            watch(&Decided { end_s: panel.view(t).end_s(), q: &self.q, desk, backtest });
+            self.account.advance(&panel.view(t + 1));
         }
     }
 

@@ -95,6 +95,9 @@ pub trait Watcher {
 
     /// On every rank, at the end of an interval; with what it brought on rank 0.
     fn interval(&mut self, interval: Option<Interval>) -> Result<()>;
+
+    /// On every rank, after each bar: this rank's workers as the bar left them.
+    fn bar(&mut self, _workers: &[Worker]) {}
 }
 
 /// The first element of a stock's orders is what comes after this bar, one of these; then direction
@@ -178,6 +181,7 @@ impl<'a> Trainer<'a> {
             for _ in 0..self.credit.steps_due(self.plan.count) {
                 self.learn()?;
             }
+            watcher.bar(&self.workers);
             self.at.step += 1;
             self.at.since += 1;
             if self.at.since == interval || self.at.step == self.plan.steps {

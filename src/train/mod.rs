@@ -11,3 +11,6 @@ pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;
 pub mod snapshot;
+
+#[cfg(test)]
+mod causality;

@@ -3,6 +3,7 @@
 
 mod azure;
 mod bad_input;
+mod causality;
 mod lost_ranks;
 mod oracle;
 mod program;

@@ -21,8 +21,8 @@ use super::say;
 use crate::cli::ValidateArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
-use crate::report::Progress;
 use crate::report::folder::ResultsFolder;
+use crate::report::{FolderLock, Progress};
 use crate::rl::network::single_thread;
 use ablation::{Ablated, PARTS};
 use outcome::Outcome;
@@ -51,7 +51,7 @@ struct Validation<'a> {
 pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<bool> {
     let start = Instant::now();
     let chosen = chosen(&args.rows)?;
-    ResultsFolder::check(&args.output)?;
+    let _lock = FolderLock::take(&args.output)?;
     let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
     let outcomes = outcomes(&chosen, &[], seeds, args, progress)?;
     let mut ablation = Vec::new();
@@ -72,7 +72,7 @@ pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<bool> {
     }
     let validation = Validation { reached, rows: &outcomes, ablation, cores, wall_s };
     let json = serde_json::to_string_pretty(&validation)?;
-    let folder = ResultsFolder::create(&args.output)?;
+    let folder = ResultsFolder::open(&args.output)?;
     let path = folder.write_whole(FILE, json.as_bytes())?;
     say(&format!("{text}\n{}", table::closing(&outcomes, seeds, cores, wall_s, &path)));
     Ok(reached)

@@ -1,0 +1,378 @@
+//! Loading, training and evaluating as a run does, with everything noted that it computes.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use tch::Device;
+
+use super::trace::{GIVEN, Trace};
+use super::world::Case;
+use crate::config::{BarLabel, RunConfig};
+use crate::dist::comm::{CommError, OnMessage};
+use crate::dist::local::LocalComm;
+use crate::dist::worker::{Lanes, Worker};
+use crate::dist::{Comm, Stamp, Tag};
+use crate::env::costs::Costs;
+use crate::eval::metrics::Course;
+use crate::market::BarSeries;
+use crate::market::load::{DataSource, LoadOptions};
+use crate::market::panel::Panel;
+use crate::market::store::LocalStore;
+use crate::rl::agent::Agent;
+use crate::train::dataset::{DataPlan, Fit, Prepared};
+use crate::train::evaluation::{Policy, evaluate_watched};
+use crate::train::lockstep::{Interval, Trainer, Watcher, network_shape};
+use crate::train::snapshot::Snapshot;
+
+/// A market in a folder of its own, with a cache of its own.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn of(case: &Case, market: &[BarSeries]) -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        case.store(market, folder.path());
+        Folder(folder)
+    }
+
+    /// What training is given.
+    pub fn training(&self, case: &Case) -> Prepared {
+        self.prepared(&case.config, |plan| plan.train(&mut |_, _, _| {}))
+    }
+
+    /// The training period with a fit that is given.
+    pub fn training_fitted(&self, case: &Case, train: &Prepared) -> Prepared {
+        let mut config = settled(&case.config, train);
+        (config.eval_start, config.eval_end) = (config.start_date, config.end_date);
+        self.fitted(&config, train)
+    }
+
+    /// What an evaluation is given.
+    pub fn evaluation(&self, case: &Case, train: &Prepared) -> Prepared {
+        self.fitted(&settled(&case.config, train), train)
+    }
+
+    fn fitted(&self, config: &RunConfig, train: &Prepared) -> Prepared {
+        let (fit, minutes): (&Fit, u32) = (&train.note.fit, train.note.bar_minutes);
+        self.prepared(config, |plan| plan.eval(fit, minutes, &mut |_, _, _| {}))
+    }
+
+    fn prepared(
+        &self,
+        config: &RunConfig,
+        work: impl FnOnce(&DataPlan<'_>) -> Result<Prepared>,
+    ) -> Prepared {
+        let source = DataSource::Store(Arc::new(LocalStore::open(self.0.path()).unwrap()));
+        let label = match (config.data.bar_label, config.data.extended_hours) {
+            // Ragged bars of extended hours do not tell.
+            (BarLabel::Auto, true) => BarLabel::Start,
+            (label, _) => label,
+        };
+        let options = LoadOptions {
+            bar_minutes: config.data.bar_minutes,
+            bar_label: label,
+            extended_hours: config.data.extended_hours,
+            strict: false,
+            cache_dir: None,
+        };
+        let cache = self.cache();
+        let (comm, source) = (&LocalComm, &source);
+        work(&DataPlan { comm, config, source, options, cache: &cache }).unwrap()
+    }
+
+    /// The bytes of a panel.
+    pub fn panel_file(&self, prepared: &Prepared) -> Vec<u8> {
+        std::fs::read(self.cache().join(format!("panels/{}.arrow", prepared.digest))).unwrap()
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.0.path().join("cache")
+    }
+}
+
+/// As a run settles length and label of bars from its training period.
+fn settled(config: &RunConfig, train: &Prepared) -> RunConfig {
+    let mut config = config.clone();
+    config.data.bar_minutes = Some(train.note.bar_minutes);
+    config.data.bar_label = train.note.reports[0].bar_label;
+    config
+}
+
+/// Calendar, bars, tradability and features, row by row.
+pub fn note_panel(prepared: &Prepared, trace: &mut Trace) {
+    let panel = &prepared.panel;
+    for row in 0..panel.rows() {
+        let view = panel.view(row);
+        let bars = (0..panel.stocks().len()).map(|stock| view.bar(stock));
+        let bars: Vec<_> = bars
+            .map(|bar| ([bar.open, bar.high, bar.low, bar.close, bar.volume], bar.tradable))
+            .collect();
+        trace.note(view.end_s(), "the bars", &bars);
+        trace.note(view.end_s(), "the features", view.all_features());
+    }
+    let rows = &prepared.note.rows;
+    trace.note(panel.view(rows.start).end_s(), "the first row", &rows.start);
+    trace.note(GIVEN, "the fit", &prepared.note.fit);
+}
+
+/// Trains one episode, or until `last_step` of it.
+pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option<usize>) -> Trace {
+    let trace = RefCell::new(Trace::default());
+    // What a step decides is known with the last lane's bar, the latest of all.
+    let row = |step: usize| data.panel.view(plan.row(plan.count - 1, step)).end_s();
+    let times: Vec<i64> = (0..=plan.steps).map(row).collect();
+    let comm = Overheard { trace: &trace, times: &times, proposals: Cell::new(0) };
+    let stop = AtomicBool::new(false);
+    let mut trainer = Trainer::new(&comm, config, data, plan, Device::Cpu, &stop);
+    let mut onlooker = Onlooker {
+        trace: &trace,
+        times: &times,
+        config,
+        panel: &data.panel,
+        plan,
+        step: 0,
+        last_step: last_step.unwrap_or(plan.steps),
+        accounts: vec![vec![(0.0, config.env.initial_cash); plan.count]; config.stocks.len()],
+        stop: &stop,
+    };
+    trainer.episode(&mut onlooker).unwrap();
+    let weights = trainer.weights().to_vec();
+    drop(trainer);
+    trace.borrow_mut().note(*times.last().unwrap(), "the weights at the end", &weights);
+    trace.into_inner()
+}
+
+/// One process whose messages are noted: proposals, orders, gradients, weights.
+struct Overheard<'a> {
+    trace: &'a RefCell<Trace>,
+    /// Bar ends of the last lane, by step.
+    times: &'a [i64],
+    /// Steps that have begun.
+    proposals: Cell<usize>,
+}
+
+impl Overheard<'_> {
+    fn hear(&self, stamp: Stamp, values: &[f32]) {
+        if stamp.tag == Tag::Proposals {
+            self.proposals.set(self.proposals.get() + 1);
+        }
+        let decided = matches!(stamp.tag, Tag::Proposals | Tag::Orders);
+        let step = self.proposals.get() - usize::from(decided);
+        let what = format!("the message {:?}", stamp.tag);
+        self.trace.borrow_mut().note(self.times[step], &what, values);
+    }
+}
+
+impl Comm for Overheard<'_> {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn gather(
+        &self,
+        stamp: Stamp,
+        mine: &[f32],
+        counts: &[usize],
+        all: &mut [f32],
+    ) -> Result<(), CommError> {
+        self.hear(stamp, mine);
+        LocalComm.gather(stamp, mine, counts, all)
+    }
+
+    fn scatter(
+        &self,
+        stamp: Stamp,
+        all: &[f32],
+        counts: &[usize],
+        mine: &mut [f32],
+    ) -> Result<(), CommError> {
+        self.hear(stamp, all);
+        LocalComm.scatter(stamp, all, counts, mine)
+    }
+
+    fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
+        self.hear(stamp, values);
+        LocalComm.broadcast(stamp, values)
+    }
+
+    fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {
+        LocalComm.broadcast_bytes(bytes);
+    }
+
+    fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
+        LocalComm.gather_bytes(mine)
+    }
+
+    fn stream_to_root(
+        &self,
+        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
+        on_message: &mut OnMessage<'_>,
+    ) {
+        LocalComm.stream_to_root(work, on_message);
+    }
+
+    fn share_file(&self, path: &Path) -> Result<PathBuf, CommError> {
+        LocalComm.share_file(path)
+    }
+}
+
+/// Notes Q-values, accounts and the whole state after every bar.
+struct Onlooker<'a> {
+    trace: &'a RefCell<Trace>,
+    times: &'a [i64],
+    config: &'a RunConfig,
+    panel: &'a Panel,
+    plan: Lanes,
+    step: usize,
+    last_step: usize,
+    /// Shares and cash, `[stock][lane]`.
+    accounts: Vec<Vec<(f64, f64)>>,
+    stop: &'a AtomicBool,
+}
+
+impl Onlooker<'_> {
+    /// Notes what was traded, and checks that it was at the next bar's open.
+    fn trade(&mut self, worker: &Worker, lane: usize) {
+        let (stock, account) = (worker.stock(), worker.account(lane));
+        let bar = self.panel.view(self.plan.row(lane, self.step + 1)).bar(stock);
+        let (shares, cash) = (account.shares(0), account.cash());
+        let (shares_before, cash_before) =
+            std::mem::replace(&mut self.accounts[stock][lane], (shares, cash));
+        // After ruin the account starts afresh.
+        if shares == 0.0 && cash == self.config.env.initial_cash {
+            return;
+        }
+        let traded = shares - shares_before;
+        let paid = paid(&self.config.env, traded, bar.open);
+        assert!(near(cash_before - cash, paid, cash_before), "{traded} shares at {}", bar.open);
+        if bar.tradable && lane + 1 == self.plan.count {
+            let what = format!("the size of the trade in stock {stock}");
+            self.trace.borrow_mut().note_open(self.times[self.step], &what, &traded);
+        }
+    }
+}
+
+/// What so many shares cost at an open, with slippage and fee.
+fn paid(config: &crate::config::EnvConfig, shares: f64, open: f64) -> f64 {
+    if shares == 0.0 {
+        return 0.0;
+    }
+    let Costs { fee_bps, slippage_bps } = Costs::of(config);
+    let price = open * (1.0 + shares.signum() * slippage_bps / 1e4);
+    shares * price + shares.abs() * price * fee_bps / 1e4
+}
+
+fn near(a: f64, b: f64, scale: f64) -> bool {
+    (a - b).abs() <= 1e-9 * (a.abs() + b.abs() + scale.abs())
+}
+
+impl Watcher for Onlooker<'_> {
+    fn wants_checkpoint(&mut self) -> bool {
+        true
+    }
+
+    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
+        // Taken after the bar, which `step` counts already, and with the one that filled the
+        // orders; but the desk was last busy when it decided.
+        let (decided_s, known_s) = (self.times[self.step - 1], self.times[self.step]);
+        let mut trace = self.trace.borrow_mut();
+        let root = snapshot.root.as_ref().unwrap();
+        trace.note(known_s, "the weights", &root.weights);
+        trace.note(known_s, "the optimizer", &root.optimizer);
+        trace.note(decided_s, "the allocation", &root.desk);
+        trace.note(known_s, "the state of the loop", &(root.at, &root.credit, &root.learned));
+        for (stock, state) in &snapshot.stocks {
+            let what = format!("accounts, rewards and replay of stock {stock}");
+            trace.note(known_s, &what, state);
+        }
+        Ok(())
+    }
+
+    fn interval(&mut self, _: Option<Interval>) -> Result<()> {
+        Ok(())
+    }
+
+    fn bar(&mut self, workers: &[Worker]) {
+        for worker in workers {
+            let what = format!("the Q-values of stock {}", worker.stock());
+            self.trace.borrow_mut().note(self.times[self.step], &what, worker.q());
+            (0..self.plan.count).for_each(|lane| self.trade(worker, lane));
+        }
+        self.step += 1;
+        if self.step >= self.last_step {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Lets a policy of these weights trade the evaluation.
+pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: &[f32]) -> Trace {
+    let shape = network_shape(config, train);
+    let agent = |stock: usize| {
+        let return_std = data.note.fit.scaler.return_std[stock];
+        Agent::new(stock, &shape, weights, return_std, &config.learner, Device::Cpu)
+    };
+    let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
+    let policy = Policy { shape: &shape, weights };
+    let mut trace = Trace::default();
+    let agents = agents.iter_mut().collect();
+    let evaluated = evaluate_watched(&LocalComm, config, data, policy, agents, &mut |decided| {
+        let at = decided.end_s;
+        trace.note(at, "the Q-values", decided.q);
+        trace.note(at, "the allocation", &decided.desk.state());
+        let orders = decided.desk.orders().iter();
+        let orders: Vec<_> = orders.map(|o| (o.direction, o.weight, o.reason)).collect();
+        trace.note(at, "the orders", &orders);
+        trace.note(at, "the shares ordered", decided.backtest.pending());
+    });
+    let evaluated = evaluated.unwrap().unwrap();
+    note_course(&evaluated.course, "the portfolio", data, &mut trace);
+    note_course(&evaluated.benchmark, "the benchmark", data, &mut trace);
+    check_fills(config, &evaluated.course);
+    trace
+}
+
+fn note_course(course: &Course, what: &str, data: &Prepared, trace: &mut Trace) {
+    let stocks = course.stocks.len();
+    for (row, &end_s) in course.end_s.iter().enumerate() {
+        let cells = row * stocks..(row + 1) * stocks;
+        let account = [course.equity[row], course.cash[row], course.reward[row]];
+        let more = (course.turnover[row], course.trades[row], course.drawdown[row]);
+        let prices = (&course.price[cells.clone()], &course.open[cells.clone()]);
+        trace.note(end_s, what, &(account, more, &course.position[cells.clone()], prices));
+        if row == 0 {
+            continue;
+        }
+        let view = data.panel.view(data.note.rows.start + row);
+        for cell in cells.filter(|cell| view.bar(cell % stocks).tradable) {
+            let traded = course.position[cell] - course.position[cell - stocks];
+            let what = format!("the size of the trade of {what} in stock {}", cell % stocks);
+            trace.note_open(course.end_s[row - 1], &what, &traded);
+        }
+    }
+}
+
+/// Whatever was traded was paid for at the open of the bar after the decision.
+fn check_fills(config: &RunConfig, course: &Course) {
+    let stocks = course.stocks.len();
+    for row in 1..course.end_s.len() {
+        let cell = |stock: usize| row * stocks + stock;
+        let traded =
+            |stock: usize| course.position[cell(stock)] - course.position[cell(stock) - stocks];
+        let trades = (0..stocks).filter(|&stock| traded(stock) != 0.0).count();
+        // Closed out after ruin.
+        if trades as u32 != course.trades[row] {
+            continue;
+        }
+        let cost = |stock: usize| paid(&config.env, traded(stock), course.open[cell(stock)]);
+        let (before, after) = (course.cash[row - 1], course.cash[row]);
+        let paid: f64 = (0..stocks).map(cost).sum();
+        assert!(near(before - after, paid, course.equity[0]), "row {row}: not filled at the open");
+    }
+}
