@@ -17,6 +17,10 @@ pub enum StrategyError {
     #[error("{strategy}: {what}; {todo}")]
     Failed { strategy: String, what: String, todo: String },
 
+    /// A file of strategies that cannot be used.
+    #[error("{path}: {what}; {todo}")]
+    File { path: String, what: String, todo: String },
+
     /// It was told to stop.
     #[error("stopped before the last bar")]
     Cancelled,

@@ -13,7 +13,7 @@ type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
 type Build = dyn Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError> + Send + Sync;
 
 /// A parameter whose value does not go with that of another: its name, and the rule it breaks.
-pub type Clash = (&'static str, &'static str);
+pub type Clash = (Cow<'static, str>, Cow<'static, str>);
 
 /// A kind of strategy: what it is called, what can be set, and how to make one.
 #[derive(Clone)]
@@ -80,12 +80,20 @@ impl Kind {
         let parameters = Parameters::resolve(&self.name, &self.parameters, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {
             let value = parameters.iter().find(|(name, _)| *name == parameter);
-            let value = value.map_or(String::new(), |(_, number)| format!("{number} "));
-            StrategyError::Parameter {
-                strategy: self.name.to_string(),
-                parameter: parameter.into(),
-                what: format!("{value}does not fit: it {rule}"),
-                todo: "change one of the two".into(),
+            let strategy = self.name.to_string();
+            match value {
+                Some((name, number)) => StrategyError::Parameter {
+                    strategy,
+                    parameter: name.into(),
+                    what: format!("{number} does not fit: it {rule}"),
+                    todo: "change one of the two".into(),
+                },
+                // Of a rule that is written in a file.
+                None => StrategyError::Failed {
+                    strategy,
+                    what: format!("{parameter}: {rule}"),
+                    todo: "see docs/strategies.md".into(),
+                },
             }
         })?;
         Ok(parameters)
@@ -103,6 +111,25 @@ impl Kind {
     /// One with default parameters.
     pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
         self.build(&self.resolve(&Given::new())?, stocks)
+    }
+
+    /// The same under another name, with these defaults.
+    pub(super) fn renamed(
+        &self,
+        name: &str,
+        description: Option<&str>,
+        defaults: &Parameters,
+    ) -> Kind {
+        let mut kind = Kind { name: name.to_string().into(), aliases: Vec::new(), ..self.clone() };
+        if let Some(description) = description {
+            kind.description = description.to_string().into();
+        }
+        for (parameter, default) in defaults.iter() {
+            for known in kind.parameters.iter_mut().filter(|known| known.name == parameter) {
+                known.default = default;
+            }
+        }
+        kind
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
