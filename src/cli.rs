@@ -154,6 +154,15 @@ pub struct TrainArgs {
 
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {
+    #[command(flatten)]
+    pub bars: BarArgs,
+    /// Evaluate on days that were trained on
+    #[arg(long, alias = "allow_overlap", help_heading = "Data")]
+    pub allow_overlap: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct BarArgs {
     /// Where bars come from: azure, a folder, or synthetic:MARKET[:SEED], with a market that synth
     /// --help lists [default: azure where a connection string is set, else synthetic:sample]
     #[arg(long, value_name = "SOURCE", help_heading = "Data")]
@@ -173,9 +182,6 @@ pub struct DataArgs {
     /// Take a bad row for an error instead of leaving it out
     #[arg(long, help_heading = "Data")]
     pub strict: bool,
-    /// Evaluate on days that were trained on
-    #[arg(long, alias = "allow_overlap", help_heading = "Data")]
-    pub allow_overlap: bool,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -290,6 +296,13 @@ impl EvaluateArgs {
 
 impl DataArgs {
     fn apply(&self, config: &mut RunConfig) {
+        self.bars.apply(config);
+        config.data.allow_overlap |= self.allow_overlap;
+    }
+}
+
+impl BarArgs {
+    fn apply(&self, config: &mut RunConfig) {
         let data = &mut config.data;
         if self.data.is_some() {
             data.source.clone_from(&self.data);
@@ -301,7 +314,6 @@ impl DataArgs {
         set(&mut data.bar_label, &self.bar_label);
         data.extended_hours |= self.extended_hours;
         data.strict |= self.strict;
-        data.allow_overlap |= self.allow_overlap;
     }
 }
 

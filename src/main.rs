@@ -92,7 +92,8 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         one_process(launched, "strategies")?;
-        commands::strategies::strategies(args)?;
+        compute_with(surroundings.threads)?;
+        commands::strategies::strategies(args, &surroundings, progress)?;
         return Ok(0);
     }
     let config = cli.train.resolve()?;

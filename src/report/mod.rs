@@ -8,7 +8,7 @@
 //!               |- summary        summary.json
 //!               |- relationships  relationships.csv
 //!               `- html           report.html, with the figures of `plot`
-//! Progress (standard error)      table (standard output)
+//! Progress (standard error)      table, strategies (standard output)
 //! ```
 
 pub mod folder;
@@ -18,6 +18,7 @@ pub mod plot;
 pub mod portfolio_csv;
 pub mod progress;
 pub mod relationships;
+pub mod strategies;
 pub mod summary;
 pub mod table;
 pub mod tensorboard;

@@ -90,7 +90,7 @@ impl RunnerConfig {
 
 impl EnsembleConfig {
     /// One per strategy.
-    pub(super) fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
+    pub fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
         let wrong = |what: String, todo: &str| Err(RunnerError::new("weights", what, todo));
         let Some(weights) = &self.weights else { return Ok(vec![1.0; strategies]) };
         if weights.len() != strategies {

@@ -4,6 +4,7 @@
 
 mod config;
 mod history;
+pub mod optimize;
 mod results;
 mod work;
 
@@ -24,11 +25,11 @@ pub use results::{
 };
 pub use work::positions_course;
 
-use crate::eval::metrics::Course;
 use crate::market::MarketData;
-use crate::strategy::{Cancel, Given, Parameters, Registry, Signals, Strategy, StrategyError};
+use crate::strategy::ensemble::EnsembleMethod;
+use crate::strategy::{Cancel, Given, Parameters, Registry, Strategy, StrategyError};
 use history::History;
-use work::{Work, combined};
+use work::{Succeeded, Work, combined};
 
 /// A strategy to run: by its name in the registry, or one that was made by the caller.
 pub enum Choice {
@@ -118,22 +119,20 @@ impl StrategyRunner {
         let started = Instant::now();
         let total = strategies.len();
         let runs = strategies.into_iter().map(|choice| self.run_one(choice, data, parameters));
-        let finished = join_all(runs).await;
-        let busy: f64 = finished.iter().map(|one| one.result.execution_time).sum();
+        let results: Vec<StrategyResult> = join_all(runs).await;
+        let busy: f64 = results.iter().map(|result| result.execution_time).sum();
         let method = ensemble.method.unwrap_or(self.config.ensemble_method);
-        let parts = finished.iter().zip(&weights).filter_map(|(one, weight)| {
-            Some((one.result.signals.as_ref()?, one.course.as_ref()?, *weight))
-        });
-        let members: Vec<(Arc<Signals>, Arc<Course>, f64)> = parts
-            .map(|(signals, course, weight)| (signals.clone(), course.clone(), weight))
-            .collect();
+        let one = |(result, &weight): (&StrategyResult, &f64)| {
+            let (signals, course) = (result.signals.clone()?, result.course.clone()?);
+            Some(Succeeded { name: result.strategy_name.clone(), signals, course, weight })
+        };
+        let members: Vec<Succeeded> = results.iter().zip(&weights).filter_map(one).collect();
         let ensemble_result = match self.config.enable_ensemble && !members.is_empty() {
             true => Some(self.ensemble(method, members, ensemble.window_bars, data).await),
             false => None,
         };
         let wall = started.elapsed().as_secs_f64();
         let slots = self.config.max_concurrent_strategies.min(total) as f64;
-        let results: Vec<StrategyResult> = finished.into_iter().map(|one| one.result).collect();
         let successful = results.iter().filter(|result| result.success).count();
         let stats = ExecutionStats {
             total_strategies: total,
@@ -160,7 +159,7 @@ impl StrategyRunner {
         parameters: &Given,
     ) -> StrategyResult {
         let given = ParametersByStrategy::from([(name.to_string(), parameters.clone())]);
-        self.run_one(name.into(), data, &given).await.result
+        self.run_one(name.into(), data, &given).await
     }
 
     pub async fn run_rsi_strategy(&self, data: &Arc<MarketData>, given: &Given) -> StrategyResult {
@@ -211,7 +210,7 @@ impl StrategyRunner {
         choice: Choice,
         data: &Arc<MarketData>,
         parameters: &ParametersByStrategy,
-    ) -> Finished {
+    ) -> StrategyResult {
         let prepared = self.prepare(choice, data.stocks().len(), parameters);
         let (name, used, strategy) = match prepared {
             Ok(prepared) => prepared,
@@ -240,6 +239,7 @@ impl StrategyRunner {
                     success: true,
                     strategy_name: name,
                     signals: Some(Arc::new(done.signals)),
+                    course: Some(Arc::new(done.course)),
                     performance_metrics: Some(done.metrics),
                     metadata: work::metadata(data),
                     execution_time: seconds,
@@ -248,7 +248,7 @@ impl StrategyRunner {
                     error: None,
                 };
                 self.told(&result);
-                return Finished { result, course: Some(Arc::new(done.course)) };
+                return result;
             }
             Ok(Ok(Ok(Err(error)))) => error.to_string(),
             Ok(Ok(Err(panic))) => format!("panicked: {panic}"),
@@ -285,11 +285,12 @@ impl StrategyRunner {
         Ok((name, Some(used), strategy))
     }
 
-    fn failed(&self, name: String, used: Value, error: String, seconds: f64) -> Finished {
+    fn failed(&self, name: String, used: Value, error: String, seconds: f64) -> StrategyResult {
         let result = StrategyResult {
             success: false,
             strategy_name: name,
             signals: None,
+            course: None,
             performance_metrics: None,
             metadata: Value::Null,
             execution_time: seconds,
@@ -298,7 +299,7 @@ impl StrategyRunner {
             error: Some(error),
         };
         self.told(&result);
-        Finished { result, course: None }
+        result
     }
 
     fn told(&self, result: &StrategyResult) {
@@ -320,8 +321,8 @@ impl StrategyRunner {
 
     async fn ensemble(
         &self,
-        method: crate::strategy::ensemble::EnsembleMethod,
-        members: Vec<(Arc<Signals>, Arc<Course>, f64)>,
+        method: EnsembleMethod,
+        members: Vec<Succeeded>,
         window_bars: usize,
         data: &Arc<MarketData>,
     ) -> EnsembleResult {
@@ -329,12 +330,6 @@ impl StrategyRunner {
         let work = move || combined(method, &members, window_bars, &data, &env);
         tokio::task::spawn_blocking(work).await.expect("combining decisions does not fail")
     }
-}
-
-/// A result, and the account behind it.
-struct Finished {
-    result: StrategyResult,
-    course: Option<Arc<Course>>,
 }
 
 /// Whoever stops waiting, for a timeout or because the whole call was dropped, stops the work.

@@ -32,6 +32,9 @@ pub struct StrategyResult {
     /// Decisions at every row. Not in the JSON: they are a table of their own, `signals.csv`.
     #[serde(skip)]
     pub signals: Option<Arc<Signals>>,
+    /// The account behind the metrics, bar by bar.
+    #[serde(skip)]
+    pub course: Option<Arc<Course>>,
     pub performance_metrics: Option<PerformanceMetrics>,
     /// What it was run over: stocks, bars, first and last bar.
     pub metadata: Value,
@@ -75,6 +78,8 @@ pub struct EnsembleResult {
     pub success: bool,
     #[serde(skip)]
     pub combined_signals: Arc<Signals>,
+    #[serde(skip)]
+    pub course: Arc<Course>,
     pub performance_metrics: PerformanceMetrics,
     pub ensemble_config: EnsembleUsed,
     pub timestamp: String,
@@ -83,7 +88,9 @@ pub struct EnsembleResult {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnsembleUsed {
     pub method: EnsembleMethod,
-    /// Of the members, in the order of the strategies; of the last row, where they change.
+    /// The members, in the order given.
+    pub strategies: Vec<String>,
+    /// Theirs; of the last row, where they change.
     pub weights: Vec<f64>,
     pub num_strategies: usize,
 }

@@ -69,20 +69,28 @@ pub fn positions_course(
     Ok(backtest.into_course())
 }
 
+/// A strategy that may be part of an ensemble.
+pub(super) struct Succeeded {
+    pub name: String,
+    pub signals: Arc<Signals>,
+    pub course: Arc<Course>,
+    pub weight: f64,
+}
+
 /// The ensemble of members with their accounts and weights.
 pub(super) fn combined(
     method: EnsembleMethod,
-    members: &[(Arc<Signals>, Arc<Course>, f64)],
+    succeeded: &[Succeeded],
     window_bars: usize,
     data: &MarketData,
     env: &EnvConfig,
 ) -> EnsembleResult {
-    let members: Vec<Member<'_>> = members
+    let members: Vec<Member<'_>> = succeeded
         .iter()
-        .map(|(signals, course, weight)| Member {
-            signals,
-            weight: *weight,
-            rewards: &course.reward,
+        .map(|one| Member {
+            signals: &one.signals,
+            weight: one.weight,
+            rewards: &one.course.reward,
         })
         .collect();
     let weights = weights(method, &members, window_bars);
@@ -95,10 +103,12 @@ pub(super) fn combined(
         performance_metrics: PerformanceMetrics::of(&course, &Costs::of(env)),
         ensemble_config: EnsembleUsed {
             method,
+            strategies: succeeded.iter().map(|one| one.name.clone()).collect(),
             weights: weights.at(data.rows() - 1).to_vec(),
             num_strategies: members.len(),
         },
         combined_signals: Arc::new(signals),
+        course: Arc::new(course),
         timestamp: super::now(),
     }
 }

@@ -99,6 +99,12 @@ impl Kind {
         Ok(parameters)
     }
 
+    /// By its name, which is forgiven its spelling.
+    pub fn parameter(&self, name: &str) -> Result<&Parameter, StrategyError> {
+        let found = self.parameters.iter().find(|known| plain(&known.name) == plain(name));
+        found.ok_or_else(|| Parameters::unknown(&self.name, name, &self.parameters))
+    }
+
     /// One for `stocks` stocks that has seen no bar yet.
     pub fn build(
         &self,
@@ -172,8 +178,8 @@ impl Registry {
                 .find(|known| known.names().any(|known| plain(known) == plain(name)));
             if plain(name).is_empty() || taken.is_some() {
                 let what = match taken {
-                    Some(known) => format!("the name is that of {}", known.name),
-                    None => "a name has letters or digits".into(),
+                    Some(known) => format!("has the name of {}", known.name),
+                    None => "has neither letters nor digits".into(),
                 };
                 let todo = "choose another name".into();
                 return Err(StrategyError::Name { name: name.into(), what, todo });

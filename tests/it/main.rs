@@ -9,5 +9,6 @@ mod results;
 mod resume;
 mod store;
 mod strategies;
+mod strategy_runner;
 mod synth;
 mod training;
