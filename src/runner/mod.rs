@@ -27,7 +27,7 @@ pub use work::positions_course;
 
 use crate::market::MarketData;
 use crate::strategy::ensemble::EnsembleMethod;
-use crate::strategy::{Cancel, Given, Parameters, Registry, Strategy, StrategyError};
+use crate::strategy::{Cancel, Given, Registry, Strategy, StrategyError};
 use history::History;
 use work::{Succeeded, Work, combined};
 
@@ -211,12 +211,11 @@ impl StrategyRunner {
         data: &Arc<MarketData>,
         parameters: &ParametersByStrategy,
     ) -> StrategyResult {
-        let prepared = self.prepare(choice, data.stocks().len(), parameters);
-        let (name, used, strategy) = match prepared {
+        let stocks = data.stocks().len();
+        let Prepared { name, used, strategy } = match self.prepare(choice, stocks, parameters) {
             Ok(prepared) => prepared,
             Err((name, error)) => return self.failed(name, Value::Null, error.to_string(), 0.0),
         };
-        let used = used.map_or(Value::Null, |used| json!(used));
         let _slot = self.slots.acquire().await.expect("the slots are never closed");
         let cancel = CancelOnDrop(Cancel::new());
         let work = Work {
@@ -261,15 +260,17 @@ impl StrategyRunner {
         self.failed(name, used, failure, seconds)
     }
 
-    #[allow(clippy::type_complexity)]
+    /// A strategy that is ready to work, or the name of one that cannot be made, and why.
     fn prepare(
         &self,
         choice: Choice,
         stocks: usize,
         parameters: &ParametersByStrategy,
-    ) -> Result<(String, Option<Parameters>, Box<dyn Strategy>), (String, StrategyError)> {
+    ) -> Result<Prepared, (String, StrategyError)> {
         let named = match choice {
-            Choice::Instance { name, strategy } => return Ok((name, None, strategy)),
+            Choice::Instance { name, strategy } => {
+                return Ok(Prepared { name, used: Value::Null, strategy });
+            }
             Choice::Named(named) => named,
         };
         let kind = self.registry.find(&named).map_err(|error| (named, error))?;
@@ -279,10 +280,10 @@ impl StrategyRunner {
         let given = given.map(|(_, given)| given.clone()).unwrap_or_default();
         let made = kind.resolve(&given).and_then(|used| {
             let strategy = kind.build(&used, stocks)?;
-            Ok((used, strategy))
+            Ok((json!(used), strategy))
         });
         let (used, strategy) = made.map_err(|error| (name.clone(), error))?;
-        Ok((name, Some(used), strategy))
+        Ok(Prepared { name, used, strategy })
     }
 
     fn failed(&self, name: String, used: Value, error: String, seconds: f64) -> StrategyResult {
@@ -330,6 +331,13 @@ impl StrategyRunner {
         let work = move || combined(method, &members, window_bars, &data, &env);
         tokio::task::spawn_blocking(work).await.expect("combining decisions does not fail")
     }
+}
+
+struct Prepared {
+    name: String,
+    /// Its parameters; null where the caller made it.
+    used: Value,
+    strategy: Box<dyn Strategy>,
 }
 
 /// Whoever stops waiting, for a timeout or because the whole call was dropped, stops the work.

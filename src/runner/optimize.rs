@@ -7,16 +7,20 @@
 //! fold 3 |           chosen            | traded|
 //! ```
 //!
-//! In each fold the set with the highest Sharpe ratio after costs over all rows before it is chosen,
+//! In each fold the set with the highest Sharpe ratio after costs over all rows before it is
+//! chosen,
 //! and trades the next stretch. The stretches together are one account, the walk-forward: what
-//! choosing in this way would have earned. Beside it stands the set that looks best on all rows, with
+//! choosing in this way would have earned. Beside it stands the set that looks best on all rows,
+//! with
 //! its Sharpe ratio deflated by the number of sets that were tried.
 
-use rand::Rng;
+mod space;
+
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
-use serde_json::Value;
+
+pub use space::{MOST_SETS, Range, Search};
 
 use super::RunnerError;
 use super::results::PerformanceMetrics;
@@ -27,29 +31,7 @@ use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::metrics::{Course, of_daily_returns};
 use crate::market::MarketData;
-use crate::strategy::{Cancel, Given, Kind, Number, Parameters, Signals, StrategyError};
-
-/// Sets that one search tries, at most.
-pub const MOST_SETS: usize = 100_000;
-
-/// Values of one parameter that are tried.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Range {
-    /// These.
-    Values(Vec<Value>),
-    /// From low to high, both included, in steps; None: of 1 for whole numbers, and any value in a
-    /// random search over others.
-    Span { low: f64, high: f64, step: Option<f64> },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Search {
-    /// Every combination
-    Grid,
-    /// So many combinations, drawn uniformly
-    Random,
-}
+use crate::strategy::{Cancel, Kind, Parameters, Signals, StrategyError};
 
 /// What is searched, and how it is judged.
 #[derive(Clone, Debug)]
@@ -156,86 +138,6 @@ impl Optimization {
         })
     }
 
-    /// All combinations, or so many of them, and how many were left out because parameters clash.
-    fn sets(
-        &self,
-        kind: &Kind,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(Vec<Parameters>, usize), RunnerError> {
-        let combinations = match self.search {
-            Search::Grid => self.grid(kind)?,
-            Search::Random => self.draw(kind, rng)?,
-        };
-        let count = combinations.len();
-        let mut sets: Vec<Parameters> = Vec::new();
-        let mut last = None;
-        for given in combinations {
-            match kind.resolve(&given) {
-                Ok(set) => sets.push(set),
-                Err(error) => last = Some(error),
-            }
-        }
-        match (sets.is_empty(), last) {
-            (true, error) => {
-                let why = error.map_or("there is no combination".into(), |e| e.to_string());
-                Err(RunnerError::new("--range", why, "change the ranges"))
-            }
-            (false, _) => Ok((sets.clone(), count - sets.len())),
-        }
-    }
-
-    fn grid(&self, kind: &Kind) -> Result<Vec<Given>, RunnerError> {
-        let mut all = vec![Given::new()];
-        for (name, range) in &self.ranges {
-            let values = range.values(name, kind)?;
-            if all.len() * values.len() > MOST_SETS {
-                let what = format!("more than {MOST_SETS} combinations");
-                return Err(RunnerError::new(
-                    "--range",
-                    what,
-                    "take larger steps, or --search random",
-                ));
-            }
-            all = all
-                .iter()
-                .flat_map(|given| {
-                    values.iter().map(|value| {
-                        let mut given = given.clone();
-                        given.insert(name.clone(), value.clone());
-                        given
-                    })
-                })
-                .collect();
-        }
-        Ok(all)
-    }
-
-    fn draw(&self, kind: &Kind, rng: &mut ChaCha8Rng) -> Result<Vec<Given>, RunnerError> {
-        if !(1..=MOST_SETS).contains(&self.trials) {
-            let what = format!("{} is out of range", self.trials);
-            return Err(RunnerError::new("--trials", what, format!("take 1 to {MOST_SETS}")));
-        }
-        let mut all = Vec::new();
-        for _ in 0..self.trials {
-            let mut given = Given::new();
-            for (name, range) in &self.ranges {
-                let value = match range {
-                    Range::Span { low, high, step: None } if !is_whole(name, kind)? => {
-                        in_order(name, *low, *high)?;
-                        rng.random_range(*low..=*high).into()
-                    }
-                    _ => {
-                        let values = range.values(name, kind)?;
-                        values[rng.random_range(0..values.len())].clone()
-                    }
-                };
-                given.insert(name.clone(), value);
-            }
-            all.push(given);
-        }
-        Ok(all)
-    }
-
     fn try_set(
         &self,
         kind: &Kind,
@@ -334,49 +236,6 @@ impl Optimization {
     }
 }
 
-impl Range {
-    fn values(&self, name: &str, kind: &Kind) -> Result<Vec<Value>, RunnerError> {
-        let wrong = |what: String, todo: &str| Err(RunnerError::new("--range", what, todo));
-        let whole = is_whole(name, kind)?;
-        match self {
-            Range::Values(values) => Ok(values.clone()),
-            Range::Span { step: None, .. } if !whole => {
-                wrong(format!("{name}: a grid needs steps"), "write LOW:HIGH:STEP")
-            }
-            Range::Span { low, high, step } => {
-                in_order(name, *low, *high)?;
-                let step = step.unwrap_or(1.0);
-                let count = ((high - low) / step + 1e-9).floor();
-                if step.is_nan() || step <= 0.0 || count >= MOST_SETS as f64 {
-                    return wrong(
-                        format!("{name}: a step of {step} will not do"),
-                        "take a larger one",
-                    );
-                }
-                // Decimals such as 0.1 are meant, not their sums' rounding.
-                let at = |i: usize| ((low + step * i as f64) * 1e9).round() / 1e9;
-                Ok((0..=count as usize).map(|i| at(i).into()).collect())
-            }
-        }
-    }
-}
-
-fn in_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
-    if low <= high && (high - low).is_finite() {
-        return Ok(());
-    }
-    let what = format!("{name}: {low} to {high} is no range");
-    Err(RunnerError::new("--range", what, "write LOW:HIGH"))
-}
-
-/// Whether a parameter takes whole numbers; an error that names it where there is none.
-fn is_whole(name: &str, kind: &Kind) -> Result<bool, RunnerError> {
-    match kind.parameter(name) {
-        Ok(parameter) => Ok(matches!(parameter.default, Number::Whole(_))),
-        Err(error) => Err(RunnerError::new("--range", error.to_string(), "name a parameter of it")),
-    }
-}
-
 /// The first rows of the stretches; as many rows come before the first as are in each.
 fn fold_starts(rows: usize, folds: usize) -> Result<Vec<usize>, RunnerError> {
     if folds == 0 || rows / (folds + 1) < 2 {
@@ -416,97 +275,4 @@ fn sharpe_of(course: &Course, rows: std::ops::Range<usize>) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::features::fixtures::random_market;
-    use crate::strategy::Registry;
-    use rand::SeedableRng;
-
-    fn kind() -> Kind {
-        Registry::standard().find("macd").unwrap().clone()
-    }
-
-    fn span(low: f64, high: f64, step: Option<f64>) -> Range {
-        Range::Span { low, high, step }
-    }
-
-    fn search(search: Search, ranges: Vec<(&str, Range)>) -> Optimization {
-        let ranges = ranges.into_iter().map(|(name, range)| (name.to_string(), range)).collect();
-        Optimization { ranges, search, trials: 30, folds: 3, env: EnvConfig::default() }
-    }
-
-    fn rng() -> ChaCha8Rng {
-        ChaCha8Rng::seed_from_u64(3)
-    }
-
-    #[test]
-    fn a_grid_has_every_combination_that_does_not_clash() {
-        let values = Range::Values(vec![4.into(), 30.into()]);
-        let of = search(
-            Search::Grid,
-            vec![("fast-period", values), ("slow_period", span(10.0, 20.0, Some(5.0)))],
-        );
-        let (sets, left_out) = of.sets(&kind(), &mut rng()).unwrap();
-        let slow: Vec<usize> = sets.iter().map(|set| set.whole("slow_period")).collect();
-        assert_eq!((slow, left_out), (vec![10, 15, 20], 3));
-        let tenths =
-            span(0.1, 0.3, Some(0.1)).values("threshold", Registry::standard().find("mr").unwrap());
-        assert_eq!(tenths.unwrap(), [Value::from(0.1), 0.2.into(), 0.3.into()]);
-        let drawn = search(Search::Random, vec![("slow_period", span(13.0, 15.0, None))]);
-        let (sets, _) = drawn.sets(&kind(), &mut rng()).unwrap();
-        assert_eq!(sets.len(), 30);
-        assert!((13..=15).all(|slow| sets.iter().any(|set| set.whole("slow_period") == slow)));
-    }
-
-    #[test]
-    fn what_cannot_be_searched_is_said() {
-        let error = |ranges| {
-            let of = search(Search::Grid, ranges);
-            of.sets(&kind(), &mut rng()).unwrap_err().to_string()
-        };
-        assert!(
-            error(vec![("fsat_period", span(1.0, 2.0, None))])
-                .contains("did you mean fast_period?")
-        );
-        assert!(error(vec![("fast_period", span(3.0, 2.0, None))]).contains("3 to 2 is no range"));
-        assert!(error(vec![("fast_period", span(0.0, 1.0, None))]).contains("from 2 to 100000"));
-        let wide = || span(2.0, 2_000.0, None);
-        assert!(error(vec![("fast_period", wide()), ("slow_period", wide())]).contains("100000"));
-        assert!(fold_starts(100, 0).is_err() && fold_starts(7, 3).is_err());
-        assert_eq!(fold_starts(100, 3).unwrap(), [25, 50, 75]);
-        assert_eq!(best([None, Some(1.0), Some(2.0), Some(2.0), None].into_iter()), 2);
-    }
-
-    /// The choice of a fold is the best of its past, and later bars do not change it.
-    #[test]
-    fn a_fold_is_chosen_by_what_came_before_it() {
-        let market = random_market(9, 1, 1_200, 13, 0.0);
-        let data = MarketData::new(market.clone()).unwrap();
-        let of = search(Search::Grid, vec![("fast_period", span(3.0, 9.0, None))]);
-        let found = of.run(&kind(), &data, &mut rng(), &|_, _| ()).unwrap();
-        assert_eq!((found.sets.len(), found.folds.len()), (7, 3));
-        for (fold, start) in found.folds.iter().zip([300, 600, 900]) {
-            let mut known = market.clone();
-            for column in [&mut known[0].open, &mut known[0].close] {
-                column[start..].iter_mut().for_each(|price| *price *= 2.0);
-            }
-            let known = MarketData::new(known).unwrap();
-            let sharpe = |set: &TriedSet| {
-                let course = of.course(&kind(), &set.parameters, &known).unwrap();
-                sharpe_of(&course, 0..start).unwrap()
-            };
-            let sharpes: Vec<f64> = found.sets.iter().map(sharpe).collect();
-            let highest = sharpes.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            assert_eq!(fold.in_sample_sharpe, Some(highest));
-            let chosen = found.sets.iter().position(|set| set.parameters == fold.chosen);
-            assert_eq!(sharpes[chosen.unwrap()], highest);
-        }
-        let walked = &found.walk_forward.performance_metrics;
-        let product: f64 = found.folds.iter().map(|fold| 1.0 + fold.out_of_sample_return).product();
-        // Between the stretches lies one bar each, whose return is of neither.
-        assert!((product - 1.0 - walked.total_return).abs() < 0.02, "{product} {walked:?}");
-        assert_eq!(found.best_in_hindsight.inference.trials.own.len(), 7);
-        let deflated = &found.best_in_hindsight.inference;
-        assert!(deflated.deflated_sharpe < deflated.probabilistic_sharpe);
-    }
-}
+mod tests;

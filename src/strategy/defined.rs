@@ -276,7 +276,7 @@ fn parameter(strategy: &str, name: &str, value: &Value) -> Result<Parameter, Str
         None => Some(Number::Real(real_end)),
     };
     let default = number(&definition.default).ok_or_else(|| wrong("its default is no number"))?;
-    let low = end(&definition.low, 1, -1e9).ok_or_else(|| wrong("low is no such number"))?;
+    let low = end(&definition.low, 0, -1e9).ok_or_else(|| wrong("low is no such number"))?;
     let high =
         end(&definition.high, 100_000, 1e9).ok_or_else(|| wrong("high is no such number"))?;
     if !(low <= default && default <= high) {

@@ -55,7 +55,8 @@ impl Decision {
     /// If one is not a number.
     pub fn new(target: f64, confidence: f64) -> Decision {
         assert!(!target.is_nan() && !confidence.is_nan(), "a decision is made of numbers");
-        Decision { target: target.clamp(-1.0, 1.0), confidence: confidence.clamp(0.0, 1.0) }
+        // Adding zero turns -0 into 0.
+        Decision { target: target.clamp(-1.0, 1.0) + 0.0, confidence: confidence.clamp(0.0, 1.0) }
     }
 
     /// -1, 0 or 1.
