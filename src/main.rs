@@ -73,7 +73,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Some(Command::Synth(args)) => {
             Surroundings { cache: None, threads: None, quiet: args.quiet }
         }
-        Some(Command::Strategies(_)) => Surroundings { cache: None, threads: None, quiet: false },
+        Some(Command::Strategies(args)) => args.surroundings(),
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);

@@ -168,6 +168,9 @@ fn a_search_shows_both_samples() {
     let random = [&on_market(&search)[..], &["--search", "random", "--trials", "6"]].concat();
     let text = |threads| said(&place, &[&random[..], &["--threads", threads]].concat());
     assert_eq!(text("1"), text("2"));
+    let quiet = [&["strategies"][..], &random, &["--quiet"]].concat();
+    let output = run(&mut place.program(&quiet));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]
