@@ -29,7 +29,8 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         dqn-trader --mode single --data bars/ --stocks AAPL SPY     day files below bars/stocks_intraday/\n  \
         ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n  \
         dqn-trader evaluate --model results --eval_start 2020-07-01\n  \
-        dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n\n\
+        dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n  \
+        dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n\n\
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
         Exit code 0: done; 2: something in the flags, the data or the surroundings has to be mended; \
