@@ -31,7 +31,8 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         dqn-trader --mode single --data bars/ --stocks AAPL SPY     day files below bars/stocks_intraday/\n  \
         ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n  \
         dqn-trader evaluate --model results --eval_start 2020-07-01\n  \
-        dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n\n\
+        dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n  \
+        dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n\n\
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
         Exit code 0: done; 2: something in the flags, the data or the surroundings has to be mended; \
@@ -158,6 +159,15 @@ pub struct TrainArgs {
 
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {
+    #[command(flatten)]
+    pub bars: BarArgs,
+    /// Evaluate on days that were trained on
+    #[arg(long, alias = "allow_overlap", help_heading = "Data")]
+    pub allow_overlap: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct BarArgs {
     /// Where bars come from: azure, a folder, or synthetic:MARKET[:SEED], with a market that synth
     /// --help lists [default: azure where a connection string is set, else synthetic:sample]
     #[arg(long, value_name = "SOURCE", help_heading = "Data")]
@@ -177,9 +187,6 @@ pub struct DataArgs {
     /// Take a bad row for an error instead of leaving it out
     #[arg(long, help_heading = "Data")]
     pub strict: bool,
-    /// Evaluate on days that were trained on
-    #[arg(long, alias = "allow_overlap", help_heading = "Data")]
-    pub allow_overlap: bool,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -295,6 +302,13 @@ impl EvaluateArgs {
 
 impl DataArgs {
     fn apply(&self, config: &mut RunConfig) {
+        self.bars.apply(config);
+        config.data.allow_overlap |= self.allow_overlap;
+    }
+}
+
+impl BarArgs {
+    fn apply(&self, config: &mut RunConfig) {
         let data = &mut config.data;
         if self.data.is_some() {
             data.source.clone_from(&self.data);
@@ -306,7 +320,6 @@ impl DataArgs {
         set(&mut data.bar_label, &self.bar_label);
         data.extended_hours |= self.extended_hours;
         data.strict |= self.strict;
-        data.allow_overlap |= self.allow_overlap;
     }
 }
 

@@ -3,8 +3,8 @@
 //! Each layer imports only from the layers on its left:
 //!
 //! ```text
-//! market, config -> features -> env, rl, strategy -> portfolio -> dist, eval -> train -> report ->
-//! cli -> main
+//! market, config -> features -> env, rl, strategy -> portfolio -> dist, eval -> runner, train ->
+//! report -> cli -> main
 //! ```
 //!
 //! `env`, `rl` and `strategy` know each other only through [`interface`]. The training loop is
@@ -23,5 +23,6 @@ pub mod market;
 pub mod portfolio;
 pub mod report;
 pub mod rl;
+pub mod runner;
 pub mod strategy;
 pub mod train;

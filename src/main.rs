@@ -78,7 +78,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Some(Command::Validate(args)) => {
             Surroundings { cache: None, threads: args.threads, quiet: args.quiet }
         }
-        Some(Command::Strategies(_)) => Surroundings { cache: None, threads: None, quiet: false },
+        Some(Command::Strategies(args)) => args.surroundings(),
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -102,7 +102,8 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         one_process(launched, "strategies")?;
-        commands::strategies::strategies(args)?;
+        compute_with(surroundings.threads)?;
+        commands::strategies::strategies(args, &surroundings, progress)?;
         return Ok(0);
     }
     let config = cli.train.resolve()?;

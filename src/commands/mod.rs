@@ -78,18 +78,11 @@ impl<'a> Setting<'a> {
         &mut self,
         work: impl FnOnce(&DataPlan<'_>, &Progress) -> Result<Prepared>,
     ) -> Result<Prepared> {
-        let data = &self.config.data;
         let plan = DataPlan {
             comm: self.comm,
             config: &self.config,
             source: &self.source,
-            options: LoadOptions {
-                bar_minutes: data.bar_minutes,
-                bar_label: data.bar_label,
-                extended_hours: data.extended_hours,
-                strict: data.strict,
-                cache_dir: Some(self.cache.clone()),
-            },
+            options: self.load_options(),
             cache: &self.cache,
         };
         let prepared = work(&plan, &self.progress)?;
@@ -99,6 +92,17 @@ impl<'a> Setting<'a> {
 }
 
 impl Setting<'_> {
+    fn load_options(&self) -> LoadOptions {
+        let data = &self.config.data;
+        LoadOptions {
+            bar_minutes: data.bar_minutes,
+            bar_label: data.bar_label,
+            extended_hours: data.extended_hours,
+            strict: data.strict,
+            cache_dir: Some(self.cache.clone()),
+        }
+    }
+
     /// A label convention that was found in the training period holds from then on: a short
     /// evaluation may not show it.
     fn keep_bar_label(&mut self, train: &Prepared) {
@@ -129,10 +133,17 @@ fn overlaps(config: &RunConfig) -> bool {
     config.eval_start <= config.end_date && config.start_date <= config.eval_end
 }
 
-/// What was found in the data, stated always; stocks of which the same is to be said share a line.
 fn tell(prepared: &Prepared, progress: &Progress) {
+    tell_reports(&prepared.note.reports, progress);
+    if prepared.from_cache {
+        progress.line("the panel of these bars was in the cache; nothing was read");
+    }
+}
+
+/// What was found in the data, stated always; stocks of which the same is to be said share a line.
+fn tell_reports(reports: &[LoadReport], progress: &Progress) {
     let mut sentences: Vec<(String, Vec<&Symbol>)> = Vec::new();
-    for report in &prepared.note.reports {
+    for report in reports {
         for sentence in std::iter::once(found(report)).chain(report.notes.iter().cloned()) {
             match sentences.iter_mut().find(|(said, _)| *said == sentence) {
                 Some((_, symbols)) => symbols.push(&report.symbol),
@@ -147,9 +158,6 @@ fn tell(prepared: &Prepared, progress: &Progress) {
             more => format!(" and {more} more"),
         };
         progress.line(&format!("{}{more}: {sentence}", named.join(", ")));
-    }
-    if prepared.from_cache {
-        progress.line("the panel of these bars was in the cache; nothing was read");
     }
 }
 

@@ -7,8 +7,37 @@ use crate::env::costs::Costs;
 use crate::env::portfolio::Portfolio;
 use crate::interface::PrivateState;
 use crate::market::Symbol;
-use crate::market::panel::MarketView;
+use crate::market::data::MarketRow;
+use crate::market::panel::{MarketView, PanelBar};
 use crate::portfolio::risk::Order;
+
+/// What an account has to know of the market at one time.
+pub trait MarketNow {
+    /// Bar end, UTC seconds.
+    fn end_s(&self) -> i64;
+
+    fn bar(&self, stock: usize) -> PanelBar;
+}
+
+impl MarketNow for MarketView<'_> {
+    fn end_s(&self) -> i64 {
+        MarketView::end_s(self)
+    }
+
+    fn bar(&self, stock: usize) -> PanelBar {
+        MarketView::bar(self, stock)
+    }
+}
+
+impl MarketNow for MarketRow<'_> {
+    fn end_s(&self) -> i64 {
+        MarketRow::end_s(self)
+    }
+
+    fn bar(&self, stock: usize) -> PanelBar {
+        MarketRow::bar(self, stock)
+    }
+}
 
 pub struct Backtest {
     portfolio: Portfolio,
@@ -24,7 +53,7 @@ pub struct Backtest {
 
 impl Backtest {
     /// All cash at the close of `view`, the first entry of the course.
-    pub fn start(stocks: &[Symbol], view: &MarketView<'_>, config: &EnvConfig) -> Backtest {
+    pub fn start(stocks: &[Symbol], view: &impl MarketNow, config: &EnvConfig) -> Backtest {
         let mut backtest = Backtest {
             portfolio: Portfolio::new(stocks.len(), config.initial_cash),
             costs: Costs::of(config),
@@ -55,7 +84,7 @@ impl Backtest {
     /// Sizes what is traded at the next open, from what is known at the close of `view`. A position
     /// is entered, left or turned when its direction changes; one that is kept is resized only when
     /// it has drifted out of its band.
-    pub fn order(&mut self, view: &MarketView<'_>, orders: &[Order]) {
+    pub fn order(&mut self, view: &impl MarketNow, orders: &[Order]) {
         let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
@@ -79,7 +108,7 @@ impl Backtest {
 
     /// Goes to the next bar: fills at its open, marks at its close. A stock without a bar keeps its
     /// position.
-    pub fn advance(&mut self, next: &MarketView<'_>) {
+    pub fn advance(&mut self, next: &impl MarketNow) {
         let equity_before = self.portfolio.equity();
         let (mut traded, mut trades) = (0.0, 0);
         for stock in 0..self.pending.len() {
@@ -116,14 +145,14 @@ impl Backtest {
         self.course
     }
 
-    fn mark(&mut self, view: &MarketView<'_>) {
+    fn mark(&mut self, view: &impl MarketNow) {
         for (stock, close) in self.closes.iter_mut().enumerate() {
             *close = view.bar(stock).close;
         }
         self.portfolio.mark(&self.closes);
     }
 
-    fn record(&mut self, view: &MarketView<'_>, reward: f64, turnover: f64, trades: u32) {
+    fn record(&mut self, view: &impl MarketNow, reward: f64, turnover: f64, trades: u32) {
         let equity = self.portfolio.equity();
         self.peak = self.peak.max(equity);
         let course = &mut self.course;
@@ -146,9 +175,9 @@ impl Backtest {
 
 /// Equal-weight buy-and-hold over the same bars and at the same costs: the benchmark of every
 /// result.
-pub fn buy_and_hold<'a>(
+pub fn buy_and_hold<M: MarketNow>(
     stocks: &[Symbol],
-    mut views: impl Iterator<Item = MarketView<'a>>,
+    mut views: impl Iterator<Item = M>,
     config: &EnvConfig,
 ) -> Option<Course> {
     let first = views.next()?;

@@ -6,3 +6,4 @@ pub mod backtest;
 pub mod inference;
 pub mod metrics;
 pub mod rules;
+pub mod trades;

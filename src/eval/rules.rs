@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::backtest::Backtest;
+use super::account::Account;
 use super::metrics::{Course, Metrics};
 use crate::config::RunConfig;
 use crate::market::panel::Panel;
-use crate::portfolio::desk::Desk;
 use crate::portfolio::risk::Limits;
 use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
 
@@ -56,9 +55,7 @@ pub fn trade(
     for row in 0..rows.start {
         strategy.decide(&bars.at(&panel.view(row), stocks), &cancel, &mut decisions)?;
     }
-    let first = panel.view(rows.start);
-    let mut desk = Desk::new(std::iter::once(first), stocks, &config.portfolio, limits.clone());
-    let mut backtest = Backtest::start(&config.stocks, &first, &config.env);
+    let mut account = Account::new(config, panel, rows, limits);
     let least = if config.env.long_only { 0 } else { -1 };
     for row in rows.start..rows.end - 1 {
         let view = panel.view(row);
@@ -66,10 +63,10 @@ pub fn trade(
         let wanted = decisions
             .iter()
             .map(|decision| (decision.direction().max(least), decision.confidence as f32));
-        backtest.order(&view, desk.decide(0, &view, wanted));
-        backtest.advance(&panel.view(row + 1));
+        account.order(&view, wanted);
+        account.advance(&panel.view(row + 1));
     }
-    Ok(backtest.into_course())
+    Ok(account.into_course())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod bar;
 pub mod calendar;
 pub mod clean;
+pub mod data;
 pub mod error;
 pub mod load;
 pub mod panel;
@@ -12,4 +13,5 @@ pub mod store;
 pub mod synthetic;
 
 pub use bar::{Bar, BarSeries, Period, Symbol};
+pub use data::MarketData;
 pub use error::MarketError;

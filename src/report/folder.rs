@@ -39,7 +39,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 9] = [
+const OWN_FILES: [&str; 12] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -49,6 +49,9 @@ const OWN_FILES: [&str; 9] = [
     "policy.pt",
     "policy_check.json",
     "portfolio.csv",
+    "strategies.json",
+    "signals.csv",
+    "optimization.json",
 ];
 /// Folders that belong to a run: what it can be resumed from, and what its model did in later
 /// evaluations.

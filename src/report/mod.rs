@@ -9,7 +9,7 @@
 //!               |- relationships  relationships.csv
 //!               `- html           report.html, with the figures of `plot`
 //! FolderLock                     one run at a time
-//! Progress (standard error)      table (standard output)
+//! Progress (standard error)      table, strategies (standard output)
 //! ```
 
 pub mod folder;
@@ -20,6 +20,7 @@ pub mod plot;
 pub mod portfolio_csv;
 pub mod progress;
 pub mod relationships;
+pub mod strategies;
 pub mod summary;
 pub mod table;
 pub mod tensorboard;

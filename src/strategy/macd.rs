@@ -21,7 +21,11 @@ pub fn kind() -> Kind {
         .also(&["moving average convergence divergence"])
         .check(|parameters| {
             let ordered = parameters.whole("fast_period") < parameters.whole("slow_period");
-            if ordered { Ok(()) } else { Err(("fast_period", "must be below slow_period")) }
+            if ordered {
+                Ok(())
+            } else {
+                Err(("fast_period".into(), "must be below slow_period".into()))
+            }
         })
 }
 

@@ -1,6 +1,7 @@
 //! Bets that a price far from its recent mean comes back to it.
 
 use super::bollinger_bands::rareness;
+use super::registry::Clash;
 use super::{Decision, Kind, Parameter, Parameters, Rule};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
@@ -61,9 +62,13 @@ impl Gate {
         ]
     }
 
-    pub fn check(parameters: &Parameters) -> Result<(), (&'static str, &'static str)> {
+    pub fn check(parameters: &Parameters) -> Result<(), Clash> {
         let ordered = parameters.real("exit_threshold") < parameters.real("threshold");
-        if ordered { Ok(()) } else { Err(("exit_threshold", "must be below threshold")) }
+        if ordered {
+            Ok(())
+        } else {
+            Err(("exit_threshold".into(), "must be below threshold".into()))
+        }
     }
 
     pub fn of(parameters: &Parameters) -> Gate {

@@ -9,7 +9,11 @@ mod bars;
 mod bollinger_bands;
 mod cancel;
 mod constant;
+mod defined;
+pub mod ensemble;
 mod error;
+mod expression;
+mod indicator;
 mod macd;
 mod mean_reversion;
 mod momentum;
@@ -18,13 +22,16 @@ mod parameter;
 mod per_stock;
 mod registry;
 mod rsi;
+mod signals;
 
 pub use bars::{BarsAt, PanelBars};
 pub use cancel::Cancel;
+pub use defined::StrategyFile;
 pub use error::StrategyError;
 pub use parameter::{Given, Number, Parameter, Parameters};
 pub use per_stock::{PerStock, Rule};
 pub use registry::{Kind, Registry};
+pub use signals::Signals;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +55,8 @@ impl Decision {
     /// If one is not a number.
     pub fn new(target: f64, confidence: f64) -> Decision {
         assert!(!target.is_nan() && !confidence.is_nan(), "a decision is made of numbers");
-        Decision { target: target.clamp(-1.0, 1.0), confidence: confidence.clamp(0.0, 1.0) }
+        // Adding zero turns -0 into 0.
+        Decision { target: target.clamp(-1.0, 1.0) + 0.0, confidence: confidence.clamp(0.0, 1.0) }
     }
 
     /// -1, 0 or 1.

@@ -141,7 +141,7 @@ impl Parameters {
         let mut named: Vec<&str> = Vec::new();
         for (name, value) in given {
             let Some(parameter) = known.iter().find(|one| plain(&one.name) == plain(name)) else {
-                return Err(wrong(name, "is unknown".into(), has(name, known)));
+                return Err(Parameters::unknown(strategy, name, known));
             };
             if named.contains(&&*parameter.name) {
                 let todo = format!("name {} once", parameter.name);
@@ -155,6 +155,15 @@ impl Parameters {
             values.insert(parameter.name.to_string(), number);
         }
         Ok(Parameters(values))
+    }
+
+    pub(super) fn unknown(strategy: &str, name: &str, known: &[Parameter]) -> StrategyError {
+        StrategyError::Parameter {
+            strategy: strategy.into(),
+            parameter: name.into(),
+            what: "is unknown".into(),
+            todo: has(name, known),
+        }
     }
 
     /// # Panics

@@ -13,7 +13,7 @@ type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
 type Build = dyn Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError> + Send + Sync;
 
 /// A parameter whose value does not go with that of another: its name, and the rule it breaks.
-pub type Clash = (&'static str, &'static str);
+pub type Clash = (Cow<'static, str>, Cow<'static, str>);
 
 /// A kind of strategy: what it is called, what can be set, and how to make one.
 #[derive(Clone)]
@@ -80,15 +80,29 @@ impl Kind {
         let parameters = Parameters::resolve(&self.name, &self.parameters, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {
             let value = parameters.iter().find(|(name, _)| *name == parameter);
-            let value = value.map_or(String::new(), |(_, number)| format!("{number} "));
-            StrategyError::Parameter {
-                strategy: self.name.to_string(),
-                parameter: parameter.into(),
-                what: format!("{value}does not fit: it {rule}"),
-                todo: "change one of the two".into(),
+            let strategy = self.name.to_string();
+            match value {
+                Some((name, number)) => StrategyError::Parameter {
+                    strategy,
+                    parameter: name.into(),
+                    what: format!("{number} does not fit: it {rule}"),
+                    todo: "change one of the two".into(),
+                },
+                // Of a rule that is written in a file.
+                None => StrategyError::Failed {
+                    strategy,
+                    what: format!("{parameter}: {rule}"),
+                    todo: "see docs/strategies.md".into(),
+                },
             }
         })?;
         Ok(parameters)
+    }
+
+    /// By its name, which is forgiven its spelling.
+    pub fn parameter(&self, name: &str) -> Result<&Parameter, StrategyError> {
+        let found = self.parameters.iter().find(|known| plain(&known.name) == plain(name));
+        found.ok_or_else(|| Parameters::unknown(&self.name, name, &self.parameters))
     }
 
     /// One for `stocks` stocks that has seen no bar yet.
@@ -103,6 +117,25 @@ impl Kind {
     /// One with default parameters.
     pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
         self.build(&self.resolve(&Given::new())?, stocks)
+    }
+
+    /// The same under another name, with these defaults.
+    pub(super) fn renamed(
+        &self,
+        name: &str,
+        description: Option<&str>,
+        defaults: &Parameters,
+    ) -> Kind {
+        let mut kind = Kind { name: name.to_string().into(), aliases: Vec::new(), ..self.clone() };
+        if let Some(description) = description {
+            kind.description = description.to_string().into();
+        }
+        for (parameter, default) in defaults.iter() {
+            for known in kind.parameters.iter_mut().filter(|known| known.name == parameter) {
+                known.default = default;
+            }
+        }
+        kind
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -145,8 +178,8 @@ impl Registry {
                 .find(|known| known.names().any(|known| plain(known) == plain(name)));
             if plain(name).is_empty() || taken.is_some() {
                 let what = match taken {
-                    Some(known) => format!("the name is that of {}", known.name),
-                    None => "a name has letters or digits".into(),
+                    Some(known) => format!("has the name of {}", known.name),
+                    None => "has neither letters nor digits".into(),
                 };
                 let todo = "choose another name".into();
                 return Err(StrategyError::Name { name: name.into(), what, todo });

@@ -25,7 +25,11 @@ pub fn kind() -> Kind {
         .also(&["relative strength", "relative strength index"])
         .check(|parameters| {
             let ordered = parameters.real("oversold") < parameters.real("overbought");
-            if ordered { Ok(()) } else { Err(("oversold", "must be below overbought")) }
+            if ordered {
+                Ok(())
+            } else {
+                Err(("oversold".into(), "must be below overbought".into()))
+            }
         })
 }
 

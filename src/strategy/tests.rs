@@ -5,7 +5,7 @@ use crate::market::panel::NO_BAR;
 use crate::market::{Bar, BarSeries};
 
 /// The rows of several stocks' series.
-fn rows(series: &[BarSeries]) -> Vec<(i64, Vec<Option<Bar>>)> {
+pub(super) fn rows(series: &[BarSeries]) -> Vec<(i64, Vec<Option<Bar>>)> {
     let grid = grid_of(series);
     let bar = |(series, index): (&BarSeries, &Vec<u32>), t: usize| {
         (index[t] != NO_BAR).then(|| series.bar(index[t] as usize))
@@ -15,7 +15,10 @@ fn rows(series: &[BarSeries]) -> Vec<(i64, Vec<Option<Bar>>)> {
 }
 
 /// Decisions after every row, `[time][stock]`.
-fn decide(strategy: &mut dyn Strategy, rows: &[(i64, Vec<Option<Bar>>)]) -> Vec<Vec<Decision>> {
+pub(super) fn decide(
+    strategy: &mut dyn Strategy,
+    rows: &[(i64, Vec<Option<Bar>>)],
+) -> Vec<Vec<Decision>> {
     let stocks = rows.first().map_or(0, |(_, bars)| bars.len());
     let mut decisions = vec![Decision::NONE; stocks];
     let cancel = Cancel::new();

@@ -341,7 +341,8 @@ fn lead_days(bar_minutes: u32, warmup_bars: u32) -> u64 {
     sessions * 7 / 5 + 7
 }
 
-fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
+/// The length of all stocks' bars, which must be one.
+pub fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
     let first = reports.first().context("no stock was read")?;
     for report in reports {
         if report.bar_minutes != first.bar_minutes {

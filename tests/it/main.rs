@@ -11,6 +11,7 @@ mod results;
 mod resume;
 mod store;
 mod strategies;
+mod strategy_runner;
 mod surroundings;
 mod synth;
 mod training;

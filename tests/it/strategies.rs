@@ -30,3 +30,173 @@ fn the_list_names_every_strategy_with_its_parameters() {
     assert_eq!((&period["name"], &period["default"]), (&"period".into(), &14.into()));
     assert_eq!(period["unit"], "bars");
 }
+
+/// Two months of half-hour bars of a made-up market.
+const MARKET: [&str; 11] = [
+    "--data",
+    "synthetic:pairs",
+    "--stocks",
+    "AAA",
+    "BBB",
+    "--bar-minutes",
+    "30",
+    "--start_date",
+    "2019-01-02",
+    "--end_date",
+    "2019-02-28",
+];
+
+fn on_market<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [args, &MARKET].concat()
+}
+
+#[test]
+fn a_run_is_a_table_two_files_and_json() {
+    let place = Place::new();
+    let strategies = ["run", "--strategies", "RSI", "MACD", "Bollinger Bands", "pairs"];
+    let weights = ["--ensemble", "weighted", "--weights", "0.4", "0.4", "0.1", "0.1"];
+    let args = [&on_market(&strategies)[..], &weights, &["--output", "out"]].concat();
+    let table = said(&place, &args);
+    for part in ["Bollinger Bands  ", "\nPairs ", "\nensemble ", "\nbuy-and-hold ", "4 of 4"] {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+    let json: Value = serde_json::from_str(&place.text("out/strategies.json")).unwrap();
+    assert_eq!(json["execution_stats"]["successful_strategies"], 4);
+    assert_eq!(json["ensemble_result"]["ensemble_config"]["strategies"][3], "Pairs");
+    assert_eq!(json["individual_results"]["MACD"]["inference"]["trials"]["count"], 5);
+    assert_eq!(json["data"]["bar_minutes"], 30);
+    let csv = place.text("out/signals.csv");
+    let mut lines = csv.lines();
+    let head = lines.next().unwrap();
+    assert!(head.starts_with("timestamp,stock,close,RSI,RSI confidence,MACD,"), "{head}");
+    let days = 40;
+    assert_eq!(lines.count(), days * 13 * 2);
+    // The same figures again, and the earlier files are kept.
+    let again: Value =
+        serde_json::from_str(&said(&place, &[&args[..], &["--format", "json"]].concat())).unwrap();
+    let metrics = |json: &Value| json["individual_results"]["RSI"]["performance_metrics"].clone();
+    assert_eq!(metrics(&again), metrics(&json));
+    assert_eq!(again["ensemble_result"]["inference"], json["ensemble_result"]["inference"]);
+    assert!(place.path("out/earlier/1/signals.csv").exists());
+    assert_eq!(place.text("out/signals.csv"), csv);
+}
+
+/// What a stream decides on each bar is what a run decided on the whole.
+#[test]
+fn a_stream_decides_as_a_run_does() {
+    let place = Place::new();
+    let mine = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/strategies.toml");
+    let names = ["--strategies", "RSI", "Pairs", "Against the z-score"];
+    let voting = ["--ensemble", "voting", "--params", mine];
+    let run_args = [&["run"][..], &names, &voting, &["--output", "out"]].concat();
+    said(&place, &on_market(&run_args));
+    let (text, mut input) = (place.text("out/signals.csv"), String::new());
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    for pair in rows.chunks(2) {
+        let price = |row: &[&str]| {
+            let close: f64 = row[2].parse().unwrap();
+            serde_json::json!({ "open": close, "high": close, "low": close, "close": close })
+        };
+        let bars = serde_json::json!({ "AAA": price(&pair[0]), "BBB": price(&pair[1]) });
+        input += &format!("{}\n", serde_json::json!({ "timestamp": pair[0][0], "bars": bars }));
+    }
+    let stream =
+        [&["strategies", "stream", "--stocks", "AAA", "BBB"][..], &names, &voting].concat();
+    let output = fed(&place, &stream, &input);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(answers.lines().count(), rows.len());
+    let mut held = 0;
+    for (answer, row) in answers.lines().zip(&rows) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        assert_eq!((&answer["timestamp"], &answer["stock"]), (&row[0].into(), &row[1].into()));
+        for (i, name) in ["RSI", "Pairs", "Against the z-score", "ensemble"].iter().enumerate() {
+            let decision = &answer["decisions"][name];
+            let number = |cell: &str| cell.parse::<f64>().unwrap();
+            assert_eq!(decision["target"].as_f64().unwrap(), number(row[3 + 2 * i]), "{answer}");
+            assert_eq!(decision["confidence"].as_f64().unwrap(), number(row[4 + 2 * i]));
+            held += usize::from(number(row[3 + 2 * i]) != 0.0);
+        }
+    }
+    assert!(held > 1_000, "{held}");
+}
+
+/// The program with `input` on its standard input.
+fn fed(place: &Place, args: &[&str], input: &str) -> std::process::Output {
+    let path = place.path("input");
+    std::fs::write(&path, input).unwrap();
+    run(place.program(args).stdin(std::fs::File::open(path).unwrap()))
+}
+
+#[test]
+fn a_bad_line_of_a_stream_is_named() {
+    let place = Place::new();
+    let stream = ["strategies", "stream", "--strategies", "rsi", "--stocks", "AAA"];
+    let good = r#"{"timestamp": 60, "stock": "AAA", "open": 1, "high": 1, "low": 1, "close": 1}"#;
+    for (bad, part) in [
+        ("{", "line 2: "),
+        (good, "does not end after the one before"),
+        (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be read"),
+        (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
+        (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "do not enclose"),
+        (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
+        (r#"{"timestamp": 120, "stock": "AAA"}"#, "give either"),
+    ] {
+        let output = fed(&place, &stream, &format!("{good}\n{bad}\n"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{bad}");
+        assert!(stderr.starts_with("error: line 2: ") && stderr.contains(part), "{bad}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+}
+
+#[test]
+fn a_search_shows_both_samples() {
+    let place = Place::new();
+    let ranges = ["--range", "period=5:20:5", "--range", "std_dev=1.5,2"];
+    let search =
+        [&["optimize", "--strategy", "bollinger"][..], &ranges, &["--folds", "2"]].concat();
+    let table = said(&place, &[&on_market(&search)[..], &["--output", "out"]].concat());
+    for part in ["8 sets of parameters", "out of sample, walking forward", "to the best of 8"] {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+    let json: Value = serde_json::from_str(&place.text("out/optimization.json")).unwrap();
+    assert_eq!(json["sets"].as_array().unwrap().len(), 8);
+    assert_eq!(json["folds"].as_array().unwrap().len(), 2);
+    assert!(json["best_in_hindsight"]["inference"]["deflated_sharpe"].is_f64());
+    let random = [&on_market(&search)[..], &["--search", "random", "--trials", "6"]].concat();
+    let text = |threads| said(&place, &[&random[..], &["--threads", threads]].concat());
+    assert_eq!(text("1"), text("2"));
+    let quiet = [&["strategies"][..], &random, &["--quiet"]].concat();
+    let output = run(&mut place.program(&quiet));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn mistakes_are_one_line() {
+    let place = Place::new();
+    place_file(&place, "bad.toml", "[parameters.RSI]\nperiod = 0");
+    for (args, part) in [
+        (&["run", "--strategies", "RSJ"][..], "did you mean RSI?"),
+        (&["run", "--strategies", "RSI", "--weights", "1", "2"], "2 are given for 1 strategies"),
+        (&["run", "--params", "bad.toml"], "parameter period: 0 is out of range"),
+        (&["run", "--params", "none.toml"], "none.toml"),
+        (&["run", "--max-concurrent", "0"], "max_concurrent_strategies: 0 is out of range"),
+        (&["run", "--strategy-timeout", "0"], "strategy_timeout"),
+        (&["run", "--start_date", "2019-02-01", "--end_date", "2019-01-01"], "--end_date"),
+        (&["run", "--stocks", "AAA", "AAA"], "AAA is given twice"),
+        (&["optimize", "--strategy", "RSI", "--range", "perod=3"], "did you mean period?"),
+        (&["optimize", "--strategy", "RSI", "--range", "period"], "write NAME=LOW:HIGH"),
+    ] {
+        let output = run(&mut place.program(&[&["strategies"], args].concat()));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(part), "{args:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    }
+}
+
+fn place_file(place: &Place, name: &str, text: &str) {
+    std::fs::write(place.path(name), text).unwrap();
+}

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::cli::{Format, ListArgs};
 use crate::commands::say;
-use crate::strategy::{Kind, Registry};
+use crate::strategy::Kind;
 
 pub fn list(args: &ListArgs) -> Result<()> {
-    let registry = Registry::standard();
+    let (registry, _) = super::registry(args.params.as_deref())?;
     let text = match args.format {
         Format::Table => table(registry.kinds()),
         Format::Json => {

@@ -1,0 +1,177 @@
+//! Strategies side by side.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::{bars, bars::Market, registry};
+use crate::cli::{Format, RunArgs, Surroundings};
+use crate::commands::say;
+use crate::env::costs::Costs;
+use crate::eval::backtest::buy_and_hold;
+use crate::eval::inference::{Inference, Trial, Trials};
+use crate::eval::metrics::Course;
+use crate::eval::rules::RULES;
+use crate::report::strategies::{Row, signals_csv, table};
+use crate::report::{FolderLock, Progress, ResultsFolder};
+use crate::rl::rng::{Purpose, stream};
+use crate::runner::{
+    EnsembleConfig, PerformanceMetrics, RunResults, RunnerConfig, StrategyResult, StrategyRunner,
+};
+
+/// The name of the ensemble among the strategies.
+const ENSEMBLE: &str = "ensemble";
+
+pub fn run(args: &RunArgs, surroundings: &Surroundings, progress: Progress) -> Result<()> {
+    let (registry, parameters) = registry(args.params.as_deref())?;
+    let mut names: Vec<String> = args.strategies.clone();
+    if names.is_empty() {
+        names = RULES.map(String::from).into();
+    }
+    for name in &names {
+        registry.find(name)?;
+    }
+    let ensemble = EnsembleConfig {
+        method: Some(args.ensemble),
+        weights: (!args.weights.is_empty()).then(|| args.weights.clone()),
+        window_bars: args.window_bars,
+    };
+    ensemble.weights_for(names.len())?;
+    let _lock = args.output.as_deref().map(FolderLock::take).transpose()?;
+    // Said before any data are read.
+    let mut config = RunnerConfig {
+        max_concurrent_strategies: args.max_concurrent,
+        strategy_timeout: args.strategy_timeout,
+        enable_ensemble: !args.no_ensemble,
+        ensemble_method: args.ensemble,
+        ..RunnerConfig::default()
+    };
+    config.validate()?;
+    let market = bars::read(&args.market, surroundings, progress)?;
+    config.env = market.env.clone();
+    let (progress, told) = (Arc::clone(&market.progress), Arc::clone(&market.progress));
+    let runner = StrategyRunner::new(config)?
+        .with_registry(registry)
+        .on_done(move |result| told.line(&ended(result)));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build()?;
+    let strategies = names.into_iter().map(Into::into).collect();
+    let results = runtime.block_on(runner.run_strategies_parallel(
+        strategies,
+        &market.data,
+        &parameters,
+        &ensemble,
+    ))?;
+    // A strategy that did not stop in time is not waited for.
+    runtime.shutdown_background();
+    progress.finish();
+    finish(args, &market, &results)
+}
+
+/// Judges, writes and prints.
+fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
+    if !results.success {
+        let why = results.individual_results.iter().find_map(|(_, result)| result.error.clone());
+        return Err(anyhow!("no strategy succeeded: {}", why.unwrap_or_default()));
+    }
+    let data = &market.data;
+    let rows = (0..data.rows()).map(|t| data.row(t));
+    let benchmark = buy_and_hold(data.stocks(), rows, &market.env)
+        .ok_or_else(|| anyhow!("there are no bars to trade"))?;
+    let mut courses: Vec<(String, &Course)> = Vec::new();
+    for (name, result) in results.individual_results.iter() {
+        courses.extend(result.course.as_ref().map(|course| (name.to_string(), course.as_ref())));
+    }
+    if let Some(ensemble) = &results.ensemble_result {
+        courses.push((ENSEMBLE.into(), &ensemble.course));
+    }
+    let judged = judge(&courses, &benchmark, args.seed);
+    let mut table_rows = Vec::new();
+    for (name, result) in results.individual_results.iter() {
+        let metrics = result.performance_metrics.clone().ok_or(result.error.clone());
+        table_rows.push(row(name, metrics, &judged));
+    }
+    if let Some(ensemble) = &results.ensemble_result {
+        table_rows.push(row(ENSEMBLE, Ok(ensemble.performance_metrics.clone()), &judged));
+    }
+    let held = PerformanceMetrics::of(&benchmark, &Costs::of(&market.env));
+    table_rows.push(row("buy-and-hold", Ok(held.clone()), &judged));
+    let json = in_json(results, market, &judged, &held)?;
+    let mut written = Vec::new();
+    if let Some(output) = &args.output {
+        let folder = ResultsFolder::create(output)?;
+        let text = serde_json::to_string_pretty(&json)?;
+        written.push(folder.write_whole("strategies.json", text.as_bytes())?);
+        let mut signals = Vec::new();
+        for (name, result) in results.individual_results.iter() {
+            signals.extend(result.signals.as_deref().map(|signals| (name, signals)));
+        }
+        if let Some(ensemble) = &results.ensemble_result {
+            signals.push((ENSEMBLE, &ensemble.combined_signals));
+        }
+        written.push(folder.fill_whole("signals.csv", |path| signals_csv(path, data, &signals))?);
+    }
+    say(&match args.format {
+        Format::Table => table(&table_rows, &results.execution_stats, &written),
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&json)?),
+    });
+    Ok(())
+}
+
+/// Every strategy that was run counts as a trial: whoever reads the table picks the best.
+fn judge(courses: &[(String, &Course)], benchmark: &Course, seed: u64) -> Vec<(String, Inference)> {
+    let own: Vec<Trial> = courses.iter().map(|(_, course)| Trial::of(None, course)).collect();
+    let one = |(i, (name, course)): (usize, &(String, &Course))| {
+        // The one that is judged comes last.
+        let mut own = own.clone();
+        own[i..].rotate_left(1);
+        let trials = Trials { own, earlier: Vec::new() };
+        let mut rng = stream(seed, Purpose::Inference, i);
+        (name.clone(), Inference::of(course, benchmark, &trials, &mut rng))
+    };
+    courses.par_iter().enumerate().map(one).collect()
+}
+
+fn row(
+    name: &str,
+    outcome: Result<PerformanceMetrics, Option<String>>,
+    judged: &[(String, Inference)],
+) -> Row {
+    let inference = judged.iter().find(|(judged, _)| judged == name);
+    Row {
+        name: name.into(),
+        outcome: outcome.map_err(Option::unwrap_or_default),
+        inference: inference.map(|(_, inference)| inference.clone()),
+    }
+}
+
+/// The results with what was judged, and what they were found on.
+fn in_json(
+    results: &RunResults,
+    market: &Market,
+    judged: &[(String, Inference)],
+    held: &PerformanceMetrics,
+) -> Result<Value> {
+    let mut json = serde_json::to_value(results)?;
+    for (name, inference) in judged {
+        let place = match name.as_str() {
+            ENSEMBLE => &mut json["ensemble_result"],
+            name => &mut json["individual_results"][name],
+        };
+        place["inference"] = serde_json::to_value(inference)?;
+    }
+    json["benchmark"] = json!({ "name": "buy-and-hold", "performance_metrics": held });
+    json["data"] = market.described.clone();
+    json["notices"] = json!(market.notices);
+    Ok(json)
+}
+
+fn ended(result: &StrategyResult) -> String {
+    let name = &result.strategy_name;
+    match &result.error {
+        Some(error) => format!("{name}: failed, {error}"),
+        None => format!("{name}: done in {:.2} s", result.execution_time),
+    }
+}

@@ -1,0 +1,204 @@
+//! Decisions on bars as they come.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, ErrorKind, Write};
+
+use anyhow::{Context, Result, anyhow, bail};
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::registry;
+use crate::cli::StreamArgs;
+use crate::market::{Bar, Symbol};
+use crate::runner::EnsembleConfig;
+use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
+use crate::strategy::{BarsAt, Cancel, Decision, Given, Signals, Strategy};
+
+/// One line of input: a stock's bar, or the bars of several stocks that end together.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    /// When the bar ends: text with an offset as in 2020-01-02T10:00:00-05:00, or UTC seconds.
+    timestamp: Value,
+    stock: Option<Symbol>,
+    open: Option<f64>,
+    high: Option<f64>,
+    low: Option<f64>,
+    close: Option<f64>,
+    volume: Option<f64>,
+    bars: Option<BTreeMap<Symbol, Prices>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prices {
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    #[serde(default)]
+    volume: f64,
+}
+
+/// One line of output, for each bar.
+#[derive(Serialize)]
+struct Decided<'a> {
+    timestamp: &'a Value,
+    stock: &'a Symbol,
+    decisions: BTreeMap<&'a str, Decision>,
+}
+
+/// Reads to the end of `input`. Every bar is answered before the next is read.
+pub fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) -> Result<()> {
+    let mut desk = Desk::new(args)?;
+    for (i, line) in input.lines().enumerate() {
+        let line = line.with_context(|| format!("standard input, line {}", i + 1))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answers = desk.answer(&line).map_err(|e| anyhow!("line {}: {e:#}", i + 1))?;
+        let sent = output.write_all(answers.as_bytes()).and_then(|()| output.flush());
+        match sent {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(error).context("standard output"),
+        }
+    }
+    Ok(())
+}
+
+struct Desk {
+    stocks: Vec<Symbol>,
+    strategies: Vec<(String, Box<dyn Strategy>)>,
+    /// `[strategy][stock]`
+    decisions: Vec<Vec<Decision>>,
+    ensemble: Option<(EnsembleMethod, Vec<f64>)>,
+    last_end_s: Vec<i64>,
+    cancel: Cancel,
+}
+
+impl Desk {
+    fn new(args: &StreamArgs) -> Result<Desk> {
+        let (registry, parameters) = registry(args.params.as_deref())?;
+        let stocks = args.stocks.len();
+        for (i, symbol) in args.stocks.iter().enumerate() {
+            if args.stocks[..i].contains(symbol) {
+                bail!("--stocks: {symbol} is given twice; name every symbol once");
+            }
+        }
+        let mut strategies: Vec<(String, Box<dyn Strategy>)> = Vec::new();
+        for asked in &args.strategies {
+            let kind = registry.find(asked)?;
+            if strategies.iter().any(|(name, _)| *name == kind.name) {
+                bail!("--strategies: {} is given twice; name every strategy once", kind.name);
+            }
+            let is_this = |name: &str| registry.find(name).is_ok_and(|k| k.name == kind.name);
+            let given = parameters.iter().find(|(name, _)| is_this(name));
+            let given = given.map_or_else(Given::new, |(_, given)| given.clone());
+            strategies.push((kind.name.to_string(), kind.build(&kind.resolve(&given)?, stocks)?));
+        }
+        let given = (!args.weights.is_empty()).then(|| args.weights.clone());
+        let weighed = EnsembleConfig { weights: given, ..EnsembleConfig::default() };
+        let weights = weighed.weights_for(strategies.len())?;
+        let past = [EnsembleMethod::InverseVariance, EnsembleMethod::Performance];
+        if args.ensemble.is_some_and(|method| past.contains(&method)) {
+            bail!(
+                "--ensemble: weights by variance or performance need the accounts of a back-test; \
+                 use weighted, voting or average"
+            );
+        }
+        Ok(Desk {
+            decisions: vec![vec![Decision::NONE; stocks]; strategies.len()],
+            ensemble: args.ensemble.map(|method| (method, weights)),
+            last_end_s: vec![i64::MIN; stocks],
+            stocks: args.stocks.clone(),
+            strategies,
+            cancel: Cancel::new(),
+        })
+    }
+
+    /// The lines that answer one line.
+    fn answer(&mut self, text: &str) -> Result<String> {
+        let line: Line = serde_json::from_str(text)
+            .map_err(|e| anyhow!("{e}; see dqn-trader strategies stream --help"))?;
+        let end_s = end_of(&line.timestamp)?;
+        let mut bars: Vec<Option<Bar>> = vec![None; self.stocks.len()];
+        for (symbol, prices) in line.prices()? {
+            let stock = self.stocks.iter().position(|known| *known == symbol);
+            let stock = stock.ok_or_else(|| anyhow!("{symbol} is not among --stocks; name it"))?;
+            bars[stock] = Some(sound(&symbol, end_s, prices)?);
+            if end_s <= self.last_end_s[stock] {
+                bail!("{symbol}: the bar does not end after the one before; sort bars by time");
+            }
+            self.last_end_s[stock] = end_s;
+        }
+        let now = BarsAt::new(end_s, &bars);
+        for ((_, strategy), decisions) in self.strategies.iter_mut().zip(&mut self.decisions) {
+            strategy.decide(&now, &self.cancel, decisions)?;
+        }
+        let together = self.together();
+        let mut answers = String::new();
+        for stock in (0..bars.len()).filter(|&stock| bars[stock].is_some()) {
+            let named = self.strategies.iter().zip(&self.decisions);
+            let mut decisions: BTreeMap<&str, Decision> =
+                named.map(|((name, _), decided)| (name.as_str(), decided[stock])).collect();
+            if let Some(together) = &together {
+                decisions.insert("ensemble", together.at(0)[stock]);
+            }
+            let (timestamp, stock) = (&line.timestamp, &self.stocks[stock]);
+            answers += &serde_json::to_string(&Decided { timestamp, stock, decisions })?;
+            answers.push('\n');
+        }
+        Ok(answers)
+    }
+
+    fn together(&self) -> Option<Signals> {
+        let (method, given) = self.ensemble.as_ref()?;
+        let stocks = self.stocks.len();
+        let now: Vec<Signals> =
+            self.decisions.iter().map(|decided| Signals::new(stocks, decided.clone())).collect();
+        let member = |(signals, &weight)| Member { signals, weight, rewards: &[] };
+        let members: Vec<Member<'_>> = now.iter().zip(given).map(member).collect();
+        Some(combine(*method, &members, &weights(*method, &members, 0)))
+    }
+}
+
+impl Line {
+    fn prices(&self) -> Result<Vec<(Symbol, Prices)>> {
+        let Line { stock, open, high, low, close, volume, bars, .. } = self;
+        match (stock, bars, open.zip(*high).zip(low.zip(*close))) {
+            (None, Some(bars), None) => {
+                Ok(bars.iter().map(|(symbol, prices)| (symbol.clone(), *prices)).collect())
+            }
+            (Some(stock), None, Some(((open, high), (low, close)))) => {
+                let volume = volume.unwrap_or(0.0);
+                Ok(vec![(stock.clone(), Prices { open, high, low, close, volume })])
+            }
+            _ => bail!(
+                "give either stock, open, high, low and close, or bars with these for each stock"
+            ),
+        }
+    }
+}
+
+fn end_of(timestamp: &Value) -> Result<i64> {
+    let text = timestamp.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    text.map(|time| time.timestamp()).or_else(|| timestamp.as_i64()).ok_or_else(|| {
+        anyhow!(
+            "timestamp {timestamp} cannot be read; write the bar's end as \
+             2020-01-02T10:00:00-05:00, or in UTC seconds"
+        )
+    })
+}
+
+fn sound(symbol: &Symbol, end_s: i64, prices: Prices) -> Result<Bar> {
+    let Prices { open, high, low, close, volume } = prices;
+    if ![open, high, low, close].iter().all(|price| price.is_finite() && *price > 0.0) {
+        bail!("{symbol}: a price is not a positive number; leave the bar out");
+    }
+    if high < open.max(close) || low > open.min(close) {
+        bail!("{symbol}: high and low do not enclose open and close; leave the bar out");
+    }
+    Ok(Bar { end_s, open, high, low, close, volume })
+}

@@ -1,0 +1,115 @@
+//! The trades of a course: from entering a position to leaving it. Pure.
+
+use super::metrics::Course;
+use crate::env::costs::Costs;
+
+/// One position of one stock, from the fill that opened it to the one that closed or turned it;
+/// resizing in between is part of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoundTrip {
+    /// Index into the course's stocks.
+    pub stock: usize,
+    /// Rows of the fills; `left` is None where it is still held at the end.
+    pub entered: usize,
+    pub left: Option<usize>,
+    /// -1 or 1.
+    pub direction: i8,
+    /// After the costs of both fills, or of the first only while it is held; currency.
+    pub profit: f64,
+}
+
+/// In the order in which they were left; those still held come last. `costs` are those of the
+/// course. An account that was closed out had a fill more than this knows of.
+pub fn round_trips(course: &Course, costs: &Costs) -> Vec<RoundTrip> {
+    let stocks = course.stocks.len();
+    let mut done = Vec::new();
+    let mut held: Vec<Option<RoundTrip>> = vec![None; stocks];
+    for t in 1..course.end_s.len() {
+        for (stock, trip) in held.iter_mut().enumerate() {
+            let (i, before) = (t * stocks + stock, (t - 1) * stocks + stock);
+            let (was, is) = (course.position[before], course.position[i]);
+            let (open, close) = (course.open[i], course.price[i]);
+            if let Some(trip) = trip {
+                trip.profit += was * (open - course.price[before]);
+            }
+            let turned = was * is <= 0.0 && was != is;
+            if turned && let Some(mut left) = trip.take() {
+                left.profit -= cost_of(-was, open, costs);
+                done.push(RoundTrip { left: Some(t), ..left });
+            }
+            if turned && is != 0.0 {
+                let direction = if is > 0.0 { 1 } else { -1 };
+                let profit = -cost_of(is, open, costs);
+                *trip = Some(RoundTrip { stock, entered: t, left: None, direction, profit });
+            } else if let Some(trip) = trip {
+                trip.profit -= cost_of(is - was, open, costs);
+            }
+            if let Some(trip) = trip {
+                trip.profit += is * (close - open);
+            }
+        }
+    }
+    done.extend(held.into_iter().flatten());
+    done
+}
+
+/// What a fill of so many shares costs beside their value at the open.
+fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
+    if shares == 0.0 {
+        return 0.0;
+    }
+    let price = costs.fill_price(open, shares);
+    shares * (price - open) + costs.fee(shares.abs() * price)
+}
+
+/// The fraction of trades that were left with a profit; None where none was left.
+pub fn win_rate(trips: &[RoundTrip]) -> Option<f64> {
+    let left = || trips.iter().filter(|trip| trip.left.is_some());
+    let won = left().filter(|trip| trip.profit > 0.0).count();
+    (left().count() > 0).then(|| won as f64 / left().count() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course(positions: &[f64], opens: &[f64], closes: &[f64]) -> Course {
+        let zeros = vec![0.0; positions.len()];
+        Course {
+            stocks: vec!["A".parse().unwrap()],
+            end_s: (0..positions.len() as i64).collect(),
+            equity: zeros.clone(),
+            cash: zeros.clone(),
+            reward: zeros.clone(),
+            turnover: zeros.clone(),
+            trades: vec![0; positions.len()],
+            drawdown: zeros,
+            position: positions.to_vec(),
+            price: closes.to_vec(),
+            open: opens.to_vec(),
+        }
+    }
+
+    /// Two bought at 10, one more at 12, all three turned at 11 into one sold short, bought back at
+    /// 13. Fees of 1 %: 0.20 + 0.12 + 0.33; 0.11 + 0.13.
+    #[test]
+    fn a_trade_lasts_until_the_position_is_left_or_turned() {
+        let course = course(
+            &[0.0, 2.0, 3.0, -1.0, 0.0, 5.0],
+            &[10.0, 10.0, 12.0, 11.0, 13.0, 13.0],
+            &[10.0, 11.0, 11.5, 12.0, 13.0, 14.0],
+        );
+        let costs = Costs { fee_bps: 100.0, slippage_bps: 0.0 };
+        let trips = round_trips(&course, &costs);
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found}");
+        assert_eq!(trips.len(), 3);
+        assert_eq!((trips[0].entered, trips[0].left, trips[0].direction), (1, Some(3), 1));
+        near(trips[0].profit, 3.0 * 11.0 - 2.0 * 10.0 - 12.0 - 0.65);
+        assert_eq!((trips[1].entered, trips[1].left, trips[1].direction), (3, Some(4), -1));
+        near(trips[1].profit, 11.0 - 13.0 - 0.24);
+        assert_eq!((trips[2].entered, trips[2].left), (5, None));
+        near(trips[2].profit, 5.0 - 0.65);
+        assert_eq!(win_rate(&trips), Some(0.5));
+        assert_eq!(win_rate(&trips[2..]), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! What strategies without training came to: the table on standard output, and `signals.csv`.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::format::{count, percent, ratio, signed_percent};
+use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
+use crate::market::MarketData;
+use crate::market::calendar::iso_new_york;
+use crate::runner::optimize::Optimized;
+use crate::runner::{ExecutionStats, PerformanceMetrics};
+use crate::strategy::{Parameters, Signals};
+
+/// One strategy.
+pub struct Row {
+    pub name: String,
+    /// Or why it failed.
+    pub outcome: Result<PerformanceMetrics, String>,
+    /// None for the benchmark.
+    pub inference: Option<Inference>,
+}
+
+const COLUMNS: [&str; 8] =
+    ["", "return", "Sharpe", "interval", "max drawdown", "win rate", "fills", "p"];
+
+/// Aligned; an undefined value is `-`, a strategy that failed says why.
+pub fn table<P: AsRef<Path>>(rows: &[Row], stats: &ExecutionStats, written: &[P]) -> String {
+    let cells: Vec<[String; COLUMNS.len()]> =
+        std::iter::once(COLUMNS.map(String::from)).chain(rows.iter().map(cells)).collect();
+    let width: [usize; COLUMNS.len()] =
+        std::array::from_fn(|i| cells.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    let mut text = String::new();
+    for (i, row) in cells.iter().enumerate() {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{:<1$}", row[0], width[0]);
+        match i.checked_sub(1).and_then(|i| rows[i].outcome.as_ref().err()) {
+            Some(error) => text += &format!("  failed: {error}"),
+            None => {
+                for (cell, width) in row.iter().zip(width).skip(1) {
+                    let _ = write!(text, "  {cell:>width$}");
+                }
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    let _ = writeln!(
+        text,
+        "\ninterval: of the Sharpe ratio, {:.0}%; p: evidence of an edge needs {THRESHOLD}, with \
+         all of these counted as trials\n{} of {} strategies succeeded in {:.2} s, parallel \
+         efficiency {}",
+        100.0 * CONFIDENCE,
+        stats.successful_strategies,
+        stats.total_strategies,
+        stats.execution_time,
+        percent(stats.parallel_efficiency),
+    );
+    if !written.is_empty() {
+        text += "\nwritten:\n";
+    }
+    for path in written {
+        let _ = writeln!(text, "  {}", path.as_ref().display());
+    }
+    text
+}
+
+fn cells(row: &Row) -> [String; COLUMNS.len()] {
+    let mut cells = std::array::from_fn(|_| String::new());
+    cells[0].clone_from(&row.name);
+    let Ok(metrics) = &row.outcome else { return cells };
+    let or_dash = |value: Option<f64>, show: fn(f64) -> String| value.map_or("-".into(), show);
+    let ends = row.inference.as_ref().and_then(|i| i.sharpe.low.zip(i.sharpe.high));
+    let interval = ends.map(|(low, high)| format!("{} to {}", ratio(low), ratio(high)));
+    cells[1] = signed_percent(metrics.total_return);
+    cells[2] = or_dash(metrics.sharpe_ratio, ratio);
+    cells[3] = interval.unwrap_or_else(|| "-".into());
+    cells[4] = percent(metrics.max_drawdown);
+    cells[5] = or_dash(metrics.win_rate, percent);
+    cells[6] = count(metrics.trades);
+    cells[7] = or_dash(row.inference.as_ref().and_then(|i| i.p_value), |p| format!("{p:.3}"));
+    cells
+}
+
+/// One row per bar and stock: the targets of every strategy and how sure it was. A cell is empty
+/// before the stock's first bar.
+pub fn signals_csv(path: &Path, data: &MarketData, all: &[(&str, &Signals)]) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    write!(file, "timestamp,stock,close")?;
+    for (name, _) in all {
+        write!(file, ",{},{}", quoted(name), quoted(&format!("{name} confidence")))?;
+    }
+    writeln!(file)?;
+    for t in 0..data.rows() {
+        let row = data.row(t);
+        let time = iso_new_york(row.end_s());
+        for (stock, symbol) in data.stocks().iter().enumerate() {
+            let close = row.bar(stock).close;
+            let close = if close.is_nan() { String::new() } else { close.to_string() };
+            write!(file, "{time},{symbol},{close}")?;
+            for (_, signals) in all {
+                let decision = signals.at(t)[stock];
+                // Adding zero turns -0 into 0.
+                write!(file, ",{},{}", decision.target + 0.0, decision.confidence + 0.0)?;
+            }
+            writeln!(file)?;
+        }
+    }
+    file.flush()
+}
+
+/// A name of the user's may hold anything.
+fn quoted(name: &str) -> String {
+    if name.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.into()
+    }
+}
+
+/// What a search came to: a line per stretch, then the walk-forward beside what looks best
+/// afterwards.
+pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
+    let or_dash = |value: Option<f64>| value.map_or("-".into(), ratio);
+    let head = ["from", "to", "Sharpe before", "Sharpe", "return", "chosen before"];
+    let mut cells = vec![head.map(String::from)];
+    for fold in &found.folds {
+        let day = |end_s| iso_new_york(end_s)[..10].to_string();
+        cells.push([
+            day(fold.first_end_s),
+            day(fold.last_end_s),
+            or_dash(fold.in_sample_sharpe),
+            or_dash(fold.out_of_sample_sharpe),
+            signed_percent(fold.out_of_sample_return),
+            in_words(&fold.chosen),
+        ]);
+    }
+    let width: [usize; 6] =
+        std::array::from_fn(|i| cells.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    let sets = count(found.sets.len() as u64);
+    let mut text = format!("{}: {sets} sets of parameters", found.strategy);
+    if found.left_out > 0 {
+        text += &format!(", {} left out because parameters clash", count(found.left_out as u64));
+    }
+    text += "\n\n";
+    for row in &cells {
+        for (i, (cell, width)) in row.iter().zip(width).take(5).enumerate() {
+            // Writing to a String does not fail.
+            let _ = match i {
+                0 | 1 => write!(text, "{cell:<width$}  "),
+                _ => write!(text, "{cell:>width$}  "),
+            };
+        }
+        let _ = writeln!(text, "{}", row[5]);
+    }
+    let (walked, best) = (&found.walk_forward, &found.best_in_hindsight);
+    let chance = |value: Option<f64>| value.map_or("-".into(), percent);
+    let interval = |i: &Inference| match i.sharpe.low.zip(i.sharpe.high) {
+        Some((low, high)) => format!("{} to {}", ratio(low), ratio(high)),
+        None => "-".into(),
+    };
+    let _ = writeln!(
+        text,
+        "\nout of sample, walking forward: Sharpe ratio {} ({}), return {}, {}",
+        or_dash(walked.performance_metrics.sharpe_ratio),
+        interval(&walked.inference),
+        signed_percent(walked.performance_metrics.total_return),
+        walked.inference.verdict.words(),
+    );
+    let _ = writeln!(
+        text,
+        "in sample, best of all sets:    Sharpe ratio {} ({}), return {}, with {}\n\
+         probability that its true Sharpe ratio is above 0: {}, above what luck gives to the best \
+         of {sets}: {}",
+        or_dash(best.performance_metrics.sharpe_ratio),
+        interval(&best.inference),
+        signed_percent(best.performance_metrics.total_return),
+        in_words(&found.best.parameters),
+        chance(best.inference.probabilistic_sharpe),
+        chance(best.inference.deflated_sharpe),
+    );
+    if !written.is_empty() {
+        text += "\nwritten:\n";
+    }
+    for path in written {
+        let _ = writeln!(text, "  {}", path.as_ref().display());
+    }
+    text
+}
+
+fn in_words(parameters: &Parameters) -> String {
+    let one = |(name, number)| format!("{name} {number}");
+    parameters.iter().map(one).collect::<Vec<String>>().join(", ")
+}

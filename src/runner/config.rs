@@ -1,0 +1,108 @@
+//! How strategies are run, and combined.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::config::EnvConfig;
+use crate::strategy::ensemble::EnsembleMethod;
+
+/// Of the whole runner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunnerConfig {
+    /// Strategies that work at the same time, at most.
+    pub max_concurrent_strategies: usize,
+    /// Seconds for each strategy, from when it begins to work; above 0.
+    pub strategy_timeout: f64,
+    /// Combine those that succeeded.
+    pub enable_ensemble: bool,
+    /// Where a call does not say otherwise.
+    pub ensemble_method: EnsembleMethod,
+    /// One log record (level info) per strategy.
+    pub log_performance: bool,
+    /// Costs and cash of the accounts that the strategies are judged by.
+    pub env: EnvConfig,
+}
+
+impl Default for RunnerConfig {
+    fn default() -> RunnerConfig {
+        RunnerConfig {
+            max_concurrent_strategies: 5,
+            strategy_timeout: 30.0,
+            enable_ensemble: true,
+            ensemble_method: EnsembleMethod::Weighted,
+            log_performance: true,
+            env: EnvConfig::default(),
+        }
+    }
+}
+
+/// Of one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnsembleConfig {
+    /// None: as the runner's.
+    pub method: Option<EnsembleMethod>,
+    /// For the weighted method, one per strategy in the order given; equal ones where none are
+    /// given. Those of strategies that failed are shared out among the others.
+    pub weights: Option<Vec<f64>>,
+    /// Bars over which weights by variance or performance look back.
+    pub window_bars: usize,
+}
+
+impl Default for EnsembleConfig {
+    fn default() -> EnsembleConfig {
+        EnsembleConfig { method: None, weights: None, window_bars: 1_000 }
+    }
+}
+
+/// A setting with which nothing can be run.
+#[derive(Debug, Error, Clone, PartialEq)]
+#[error("{field}: {what}; {todo}")]
+pub struct RunnerError {
+    pub field: String,
+    pub what: String,
+    pub todo: String,
+}
+
+impl RunnerError {
+    pub fn new(field: &str, what: impl Into<String>, todo: impl Into<String>) -> RunnerError {
+        RunnerError { field: field.into(), what: what.into(), todo: todo.into() }
+    }
+}
+
+impl RunnerConfig {
+    pub fn validate(&self) -> Result<(), RunnerError> {
+        let slots = self.max_concurrent_strategies;
+        if !(1..=1_024).contains(&slots) {
+            let what = format!("{slots} is out of range");
+            return Err(RunnerError::new("max_concurrent_strategies", what, "take 1 to 1024"));
+        }
+        let seconds = self.strategy_timeout;
+        // Also false for what is not a number.
+        if !(seconds > 0.0 && seconds <= 1e9) {
+            let what = format!("{seconds} s is out of range");
+            return Err(RunnerError::new("strategy_timeout", what, "take a number above 0"));
+        }
+        Ok(())
+    }
+}
+
+impl EnsembleConfig {
+    /// One per strategy.
+    pub fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
+        let wrong = |what: String, todo: &str| Err(RunnerError::new("weights", what, todo));
+        let Some(weights) = &self.weights else { return Ok(vec![1.0; strategies]) };
+        if weights.len() != strategies {
+            let what = format!("{} are given for {strategies} strategies", weights.len());
+            return wrong(what, "give one for each");
+        }
+        if let Some(bad) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
+            return wrong(format!("{bad} is out of range"), "give numbers of 0 or above");
+        }
+        if weights.iter().sum::<f64>() <= 0.0 {
+            return wrong("all are 0".into(), "give at least one above 0");
+        }
+        Ok(weights.clone())
+    }
+}

@@ -1,0 +1,363 @@
+//! Many strategies at once over the same bars: in parallel, each within its time, each judged by
+//! the back-test, and those that succeeded combined. Asynchronous at the surface; the work is done
+//! on tokio's blocking threads.
+
+mod config;
+mod history;
+pub mod optimize;
+mod results;
+mod work;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+pub use config::{EnsembleConfig, RunnerConfig, RunnerError};
+pub use history::{HistoryEntry, StrategyPerformance};
+pub use results::{
+    EnsembleResult, EnsembleUsed, ExecutionStats, IndividualResults, PerformanceMetrics,
+    RunResults, StrategyResult,
+};
+pub use work::positions_course;
+
+use crate::market::MarketData;
+use crate::strategy::ensemble::EnsembleMethod;
+use crate::strategy::{Cancel, Given, Registry, Strategy, StrategyError};
+use history::History;
+use work::{Succeeded, Work, combined};
+
+/// A strategy to run: by its name in the registry, or one that was made by the caller.
+pub enum Choice {
+    Named(String),
+    /// It has seen no bar yet; it is used up.
+    Instance {
+        name: String,
+        strategy: Box<dyn Strategy>,
+    },
+}
+
+impl From<&str> for Choice {
+    fn from(name: &str) -> Choice {
+        Choice::Named(name.into())
+    }
+}
+
+impl From<String> for Choice {
+    fn from(name: String) -> Choice {
+        Choice::Named(name)
+    }
+}
+
+impl<S: Strategy + 'static> From<(&str, S)> for Choice {
+    fn from((name, strategy): (&str, S)) -> Choice {
+        Choice::Instance { name: name.into(), strategy: Box::new(strategy) }
+    }
+}
+
+/// Parameters by the names of strategies, which are forgiven their spelling.
+pub type ParametersByStrategy = BTreeMap<String, Given>;
+
+/// Called for each strategy that has come to its end, on the thread of the caller's runtime.
+type OnDone = dyn Fn(&StrategyResult) + Send + Sync;
+
+/// Runs strategies. May be shared; its limit of strategies at once is one for all calls.
+pub struct StrategyRunner {
+    config: RunnerConfig,
+    registry: Registry,
+    slots: Semaphore,
+    history: History,
+    on_done: Option<Box<OnDone>>,
+}
+
+impl StrategyRunner {
+    pub fn new(config: RunnerConfig) -> Result<StrategyRunner, RunnerError> {
+        config.validate()?;
+        Ok(StrategyRunner {
+            slots: Semaphore::new(config.max_concurrent_strategies),
+            config,
+            registry: Registry::standard(),
+            history: History::default(),
+            on_done: None,
+        })
+    }
+
+    /// With these strategies instead of the program's own.
+    pub fn with_registry(mut self, registry: Registry) -> StrategyRunner {
+        self.registry = registry;
+        self
+    }
+
+    pub fn on_done(
+        mut self,
+        on_done: impl Fn(&StrategyResult) + Send + Sync + 'static,
+    ) -> StrategyRunner {
+        self.on_done = Some(Box::new(on_done));
+        self
+    }
+
+    /// Runs `strategies` side by side and combines those that succeeded. One that panics, errs, is
+    /// unknown or runs over its time is one failed entry of the results.
+    ///
+    /// # Errors
+    /// Where nothing can be run at all: no strategy, or an ensemble that does not go with them.
+    pub async fn run_strategies_parallel(
+        &self,
+        strategies: Vec<Choice>,
+        data: &Arc<MarketData>,
+        parameters: &ParametersByStrategy,
+        ensemble: &EnsembleConfig,
+    ) -> Result<RunResults, RunnerError> {
+        let weights = ensemble.weights_for(strategies.len())?;
+        if strategies.is_empty() {
+            return Err(RunnerError::new("strategies", "none is given", "name at least one"));
+        }
+        let started = Instant::now();
+        let total = strategies.len();
+        let runs = strategies.into_iter().map(|choice| self.run_one(choice, data, parameters));
+        let results: Vec<StrategyResult> = join_all(runs).await;
+        let busy: f64 = results.iter().map(|result| result.execution_time).sum();
+        let method = ensemble.method.unwrap_or(self.config.ensemble_method);
+        let one = |(result, &weight): (&StrategyResult, &f64)| {
+            let (signals, course) = (result.signals.clone()?, result.course.clone()?);
+            Some(Succeeded { name: result.strategy_name.clone(), signals, course, weight })
+        };
+        let members: Vec<Succeeded> = results.iter().zip(&weights).filter_map(one).collect();
+        let ensemble_result = match self.config.enable_ensemble && !members.is_empty() {
+            true => Some(self.ensemble(method, members, ensemble.window_bars, data).await),
+            false => None,
+        };
+        let wall = started.elapsed().as_secs_f64();
+        let slots = self.config.max_concurrent_strategies.min(total) as f64;
+        let successful = results.iter().filter(|result| result.success).count();
+        let stats = ExecutionStats {
+            total_strategies: total,
+            successful_strategies: successful,
+            failed_strategies: total - successful,
+            execution_time: wall,
+            parallel_efficiency: if wall > 0.0 { busy / (wall * slots) } else { 1.0 },
+        };
+        self.history.record(&results, &stats);
+        Ok(RunResults {
+            success: successful > 0,
+            individual_results: IndividualResults::new(results),
+            ensemble_result,
+            execution_stats: stats,
+            timestamp: now(),
+        })
+    }
+
+    /// The strategy of that name alone, for use with `join!`.
+    pub async fn run_strategy(
+        &self,
+        name: &str,
+        data: &Arc<MarketData>,
+        parameters: &Given,
+    ) -> StrategyResult {
+        let given = ParametersByStrategy::from([(name.to_string(), parameters.clone())]);
+        self.run_one(name.into(), data, &given).await
+    }
+
+    pub async fn run_rsi_strategy(&self, data: &Arc<MarketData>, given: &Given) -> StrategyResult {
+        self.run_strategy("RSI", data, given).await
+    }
+
+    pub async fn run_macd_strategy(&self, data: &Arc<MarketData>, given: &Given) -> StrategyResult {
+        self.run_strategy("MACD", data, given).await
+    }
+
+    pub async fn run_bollinger_bands_strategy(
+        &self,
+        data: &Arc<MarketData>,
+        given: &Given,
+    ) -> StrategyResult {
+        self.run_strategy("Bollinger Bands", data, given).await
+    }
+
+    pub async fn run_momentum_strategy(
+        &self,
+        data: &Arc<MarketData>,
+        given: &Given,
+    ) -> StrategyResult {
+        self.run_strategy("Momentum", data, given).await
+    }
+
+    pub async fn run_mean_reversion_strategy(
+        &self,
+        data: &Arc<MarketData>,
+        given: &Given,
+    ) -> StrategyResult {
+        self.run_strategy("Mean Reversion", data, given).await
+    }
+
+    /// One entry per call of [`StrategyRunner::run_strategies_parallel`], oldest first.
+    pub fn get_execution_history(&self) -> Vec<HistoryEntry> {
+        self.history.entries()
+    }
+
+    /// What is known of each strategy from all calls, by name.
+    pub fn get_strategy_performance(&self) -> BTreeMap<String, StrategyPerformance> {
+        self.history.performance()
+    }
+
+    /// Waits for a slot, works on another thread, and gives up when the time is over.
+    async fn run_one(
+        &self,
+        choice: Choice,
+        data: &Arc<MarketData>,
+        parameters: &ParametersByStrategy,
+    ) -> StrategyResult {
+        let stocks = data.stocks().len();
+        let Prepared { name, used, strategy } = match self.prepare(choice, stocks, parameters) {
+            Ok(prepared) => prepared,
+            Err((name, error)) => return self.failed(name, Value::Null, error.to_string(), 0.0),
+        };
+        let _slot = self.slots.acquire().await.expect("the slots are never closed");
+        let cancel = CancelOnDrop(Cancel::new());
+        let work = Work {
+            strategy,
+            data: Arc::clone(data),
+            env: self.config.env.clone(),
+            cancel: cancel.0.clone(),
+        };
+        let started = Instant::now();
+        let thread = tokio::task::spawn_blocking(move || {
+            // What is caught is dropped, so that nothing half-changed is seen again.
+            catch_unwind(AssertUnwindSafe(|| work.run())).map_err(|panic| words_of(panic.as_ref()))
+        });
+        let limit = Duration::from_secs_f64(self.config.strategy_timeout);
+        let outcome = tokio::time::timeout(limit, thread).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let failure = match outcome {
+            Ok(Ok(Ok(Ok(done)))) => {
+                let result = StrategyResult {
+                    success: true,
+                    strategy_name: name,
+                    signals: Some(Arc::new(done.signals)),
+                    course: Some(Arc::new(done.course)),
+                    performance_metrics: Some(done.metrics),
+                    metadata: work::metadata(data),
+                    execution_time: seconds,
+                    parameters_used: used,
+                    timestamp: now(),
+                    error: None,
+                };
+                self.told(&result);
+                return result;
+            }
+            Ok(Ok(Ok(Err(error)))) => error.to_string(),
+            Ok(Ok(Err(panic))) => format!("panicked: {panic}"),
+            Ok(Err(error)) => format!("its thread was lost: {error}"),
+            Err(_) => format!(
+                "timed out after {} s and was told to stop; raise strategy_timeout",
+                self.config.strategy_timeout
+            ),
+        };
+        self.failed(name, used, failure, seconds)
+    }
+
+    /// A strategy that is ready to work, or the name of one that cannot be made, and why.
+    fn prepare(
+        &self,
+        choice: Choice,
+        stocks: usize,
+        parameters: &ParametersByStrategy,
+    ) -> Result<Prepared, (String, StrategyError)> {
+        let named = match choice {
+            Choice::Instance { name, strategy } => {
+                return Ok(Prepared { name, used: Value::Null, strategy });
+            }
+            Choice::Named(named) => named,
+        };
+        let kind = self.registry.find(&named).map_err(|error| (named, error))?;
+        let name = kind.name.to_string();
+        let is_this = |asked: &str| self.registry.find(asked).is_ok_and(|k| k.name == kind.name);
+        let given = parameters.iter().find(|(asked, _)| is_this(asked));
+        let given = given.map(|(_, given)| given.clone()).unwrap_or_default();
+        let made = kind.resolve(&given).and_then(|used| {
+            let strategy = kind.build(&used, stocks)?;
+            Ok((json!(used), strategy))
+        });
+        let (used, strategy) = made.map_err(|error| (name.clone(), error))?;
+        Ok(Prepared { name, used, strategy })
+    }
+
+    fn failed(&self, name: String, used: Value, error: String, seconds: f64) -> StrategyResult {
+        let result = StrategyResult {
+            success: false,
+            strategy_name: name,
+            signals: None,
+            course: None,
+            performance_metrics: None,
+            metadata: Value::Null,
+            execution_time: seconds,
+            parameters_used: used,
+            timestamp: now(),
+            error: Some(error),
+        };
+        self.told(&result);
+        result
+    }
+
+    fn told(&self, result: &StrategyResult) {
+        if self.config.log_performance {
+            let sharpe = result.performance_metrics.as_ref().and_then(|m| m.sharpe_ratio);
+            tracing::info!(
+                strategy = result.strategy_name,
+                success = result.success,
+                seconds = result.execution_time,
+                sharpe,
+                error = result.error,
+                "strategy has run"
+            );
+        }
+        if let Some(on_done) = &self.on_done {
+            on_done(result);
+        }
+    }
+
+    async fn ensemble(
+        &self,
+        method: EnsembleMethod,
+        members: Vec<Succeeded>,
+        window_bars: usize,
+        data: &Arc<MarketData>,
+    ) -> EnsembleResult {
+        let (data, env) = (Arc::clone(data), self.config.env.clone());
+        let work = move || combined(method, &members, window_bars, &data, &env);
+        tokio::task::spawn_blocking(work).await.expect("combining decisions does not fail")
+    }
+}
+
+struct Prepared {
+    name: String,
+    /// Its parameters; null where the caller made it.
+    used: Value,
+    strategy: Box<dyn Strategy>,
+}
+
+/// Whoever stops waiting, for a timeout or because the whole call was dropped, stops the work.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".into())
+}
+
+fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests;

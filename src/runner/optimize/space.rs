@@ -1,0 +1,157 @@
+//! Which sets of parameters are tried.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Optimization;
+use crate::runner::RunnerError;
+use crate::strategy::{Given, Kind, Number, Parameters};
+
+/// Sets that one search tries, at most.
+pub const MOST_SETS: usize = 100_000;
+
+/// Values of one parameter that are tried.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Range {
+    /// These.
+    Values(Vec<Value>),
+    /// From low to high, both included, in steps; None: of 1 for whole numbers, and any value in a
+    /// random search over others.
+    Span { low: f64, high: f64, step: Option<f64> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Search {
+    /// Every combination
+    Grid,
+    /// So many combinations, drawn uniformly
+    Random,
+}
+
+impl Optimization {
+    /// All combinations, or so many of them, and how many were left out because parameters clash.
+    pub(super) fn sets(
+        &self,
+        kind: &Kind,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(Vec<Parameters>, usize), RunnerError> {
+        let combinations = match self.search {
+            Search::Grid => self.grid(kind)?,
+            Search::Random => self.draw(kind, rng)?,
+        };
+        let count = combinations.len();
+        let mut sets: Vec<Parameters> = Vec::new();
+        let mut last = None;
+        for given in combinations {
+            match kind.resolve(&given) {
+                Ok(set) => sets.push(set),
+                Err(error) => last = Some(error),
+            }
+        }
+        match (sets.is_empty(), last) {
+            (true, error) => {
+                let why = error.map_or("there is no combination".into(), |e| e.to_string());
+                Err(RunnerError::new("--range", why, "change the ranges"))
+            }
+            (false, _) => Ok((sets.clone(), count - sets.len())),
+        }
+    }
+
+    fn grid(&self, kind: &Kind) -> Result<Vec<Given>, RunnerError> {
+        let mut all = vec![Given::new()];
+        for (name, range) in &self.ranges {
+            let values = range.values(name, kind)?;
+            if all.len() * values.len() > MOST_SETS {
+                let what = format!("more than {MOST_SETS} combinations");
+                return Err(RunnerError::new(
+                    "--range",
+                    what,
+                    "take larger steps, or --search random",
+                ));
+            }
+            all = all
+                .iter()
+                .flat_map(|given| {
+                    values.iter().map(|value| {
+                        let mut given = given.clone();
+                        given.insert(name.clone(), value.clone());
+                        given
+                    })
+                })
+                .collect();
+        }
+        Ok(all)
+    }
+
+    fn draw(&self, kind: &Kind, rng: &mut ChaCha8Rng) -> Result<Vec<Given>, RunnerError> {
+        if !(1..=MOST_SETS).contains(&self.trials) {
+            let what = format!("{} is out of range", self.trials);
+            return Err(RunnerError::new("--trials", what, format!("take 1 to {MOST_SETS}")));
+        }
+        let mut all = Vec::new();
+        for _ in 0..self.trials {
+            let mut given = Given::new();
+            for (name, range) in &self.ranges {
+                let value = match range {
+                    Range::Span { low, high, step: None } if !is_whole(name, kind)? => {
+                        in_order(name, *low, *high)?;
+                        rng.random_range(*low..=*high).into()
+                    }
+                    _ => {
+                        let values = range.values(name, kind)?;
+                        values[rng.random_range(0..values.len())].clone()
+                    }
+                };
+                given.insert(name.clone(), value);
+            }
+            all.push(given);
+        }
+        Ok(all)
+    }
+}
+
+impl Range {
+    pub(super) fn values(&self, name: &str, kind: &Kind) -> Result<Vec<Value>, RunnerError> {
+        let wrong = |what: String, todo: &str| Err(RunnerError::new("--range", what, todo));
+        let whole = is_whole(name, kind)?;
+        match self {
+            Range::Values(values) => Ok(values.clone()),
+            Range::Span { step: None, .. } if !whole => {
+                wrong(format!("{name}: a grid needs steps"), "write LOW:HIGH:STEP")
+            }
+            Range::Span { low, high, step } => {
+                in_order(name, *low, *high)?;
+                let step = step.unwrap_or(1.0);
+                let count = ((high - low) / step + 1e-9).floor();
+                if step.is_nan() || step <= 0.0 || count >= MOST_SETS as f64 {
+                    return wrong(
+                        format!("{name}: a step of {step} will not do"),
+                        "take a larger one",
+                    );
+                }
+                // Decimals such as 0.1 are meant, not their sums' rounding.
+                let at = |i: usize| ((low + step * i as f64) * 1e9).round() / 1e9;
+                Ok((0..=count as usize).map(|i| at(i).into()).collect())
+            }
+        }
+    }
+}
+
+fn in_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
+    if low <= high && (high - low).is_finite() {
+        return Ok(());
+    }
+    let what = format!("{name}: {low} to {high} is no range");
+    Err(RunnerError::new("--range", what, "write LOW:HIGH"))
+}
+
+/// Whether a parameter takes whole numbers; an error that names it where there is none.
+fn is_whole(name: &str, kind: &Kind) -> Result<bool, RunnerError> {
+    match kind.parameter(name) {
+        Ok(parameter) => Ok(matches!(parameter.default, Number::Whole(_))),
+        Err(error) => Err(RunnerError::new("--range", error.to_string(), "name a parameter of it")),
+    }
+}

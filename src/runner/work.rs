@@ -1,0 +1,124 @@
+//! What is done on a worker thread: decide at every row, then trade it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::results::{EnsembleResult, EnsembleUsed, PerformanceMetrics};
+use crate::config::EnvConfig;
+use crate::env::costs::Costs;
+use crate::eval::backtest::Backtest;
+use crate::eval::metrics::Course;
+use crate::market::MarketData;
+use crate::portfolio::risk::Order;
+use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
+use crate::strategy::{Cancel, Decision, Signals, Strategy, StrategyError};
+
+/// One strategy over one market.
+pub(super) struct Work {
+    pub strategy: Box<dyn Strategy>,
+    pub data: Arc<MarketData>,
+    pub env: EnvConfig,
+    pub cancel: Cancel,
+}
+
+pub(super) struct Done {
+    pub signals: Signals,
+    pub metrics: PerformanceMetrics,
+    pub course: Course,
+}
+
+impl Work {
+    pub fn run(mut self) -> Result<Done, StrategyError> {
+        let signals = Signals::of(self.strategy.as_mut(), &self.data, &self.cancel)?;
+        let rows = 0..self.data.rows();
+        let course = positions_course(&signals, &self.data, rows, &self.env, &self.cancel)?;
+        let metrics = PerformanceMetrics::of(&course, &Costs::of(&self.env));
+        Ok(Done { signals, metrics, course })
+    }
+}
+
+/// An account that holds what the signals of `rows` ask for: each stock with an equal share of the
+/// equity, as large a part of it as the target says, filled at the next bar's open at the costs of
+/// `env`. A position that is kept is resized when it is out of its band.
+pub fn positions_course(
+    signals: &Signals,
+    data: &MarketData,
+    rows: Range<usize>,
+    env: &EnvConfig,
+    cancel: &Cancel,
+) -> Result<Course, StrategyError> {
+    assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
+    let share = 1.0 / data.stocks().len() as f64;
+    let least = if env.long_only { 0.0 } else { -1.0 };
+    let order = |decision: &Decision| {
+        let target = decision.target.max(least);
+        let direction = i8::from(target > 0.0) - i8::from(target < 0.0);
+        Order { direction, weight: target.abs() * share, reason: None }
+    };
+    let mut backtest = Backtest::start(data.stocks(), &data.row(rows.start), env);
+    let mut orders = Vec::with_capacity(data.stocks().len());
+    for t in rows.start..rows.end - 1 {
+        cancel.check()?;
+        orders.clear();
+        orders.extend(signals.at(t).iter().map(order));
+        backtest.order(&data.row(t), &orders);
+        backtest.advance(&data.row(t + 1));
+    }
+    Ok(backtest.into_course())
+}
+
+/// A strategy that may be part of an ensemble.
+pub(super) struct Succeeded {
+    pub name: String,
+    pub signals: Arc<Signals>,
+    pub course: Arc<Course>,
+    pub weight: f64,
+}
+
+/// The ensemble of members with their accounts and weights.
+pub(super) fn combined(
+    method: EnsembleMethod,
+    succeeded: &[Succeeded],
+    window_bars: usize,
+    data: &MarketData,
+    env: &EnvConfig,
+) -> EnsembleResult {
+    let members: Vec<Member<'_>> = succeeded
+        .iter()
+        .map(|one| Member {
+            signals: &one.signals,
+            weight: one.weight,
+            rewards: &one.course.reward,
+        })
+        .collect();
+    let weights = weights(method, &members, window_bars);
+    let signals = combine(method, &members, &weights);
+    let rows = 0..data.rows();
+    let course = positions_course(&signals, data, rows, env, &Cancel::new())
+        .expect("nobody else has this token");
+    EnsembleResult {
+        success: true,
+        performance_metrics: PerformanceMetrics::of(&course, &Costs::of(env)),
+        ensemble_config: EnsembleUsed {
+            method,
+            strategies: succeeded.iter().map(|one| one.name.clone()).collect(),
+            weights: weights.at(data.rows() - 1).to_vec(),
+            num_strategies: members.len(),
+        },
+        combined_signals: Arc::new(signals),
+        course: Arc::new(course),
+        timestamp: super::now(),
+    }
+}
+
+pub(super) fn metadata(data: &MarketData) -> Value {
+    let end_s = data.end_s();
+    json!({
+        "stocks": data.stocks(),
+        "bars": data.rows(),
+        "first_bar_end_s": end_s.first(),
+        "last_bar_end_s": end_s.last(),
+    })
+}

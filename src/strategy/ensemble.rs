@@ -1,0 +1,266 @@
+//! Several strategies as one. Pure: what members decided and earned up to a row decides that row.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Signals};
+use crate::features::rolling::{Moments, Summary, Window};
+
+/// Bars of earnings after which weights by variance or performance mean something; equal ones
+/// before.
+const LEAST_BARS: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum EnsembleMethod {
+    /// The mean of the members' targets by weights given, equal ones where none are given
+    Weighted,
+    /// Long or short as most of the members are; flat on a tie
+    Voting,
+    /// The plain mean of the members' targets
+    Average,
+    /// Weights by 1 / variance of what each member earned in the bars before
+    InverseVariance,
+    /// Weights by the Sharpe ratio of what each member earned in the bars before; those that lost
+    /// get nothing, and where all did, nothing is held
+    Performance,
+}
+
+/// One strategy of an ensemble.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    pub signals: &'a Signals,
+    /// As given; only its ratio to the others' counts.
+    pub weight: f64,
+    /// What it earned in each row by itself, after costs; row t's is known at the end of row t.
+    pub rewards: &'a [f64],
+}
+
+/// The weights of an ensemble, one per member, from what is known at the end of each row.
+pub fn weights(method: EnsembleMethod, members: &[Member<'_>], window_bars: usize) -> Weights {
+    let count = members.len();
+    let equal = vec![1.0 / count as f64; count];
+    match method {
+        EnsembleMethod::Voting | EnsembleMethod::Average => Weights::Fixed(equal),
+        EnsembleMethod::Weighted => {
+            let given = members.iter().map(|member| member.weight).collect();
+            Weights::Fixed(normalised(given).unwrap_or(equal))
+        }
+        EnsembleMethod::InverseVariance | EnsembleMethod::Performance => {
+            let rows = members.iter().map(|member| member.rewards.len()).min().unwrap_or(0);
+            let window = window_bars.max(LEAST_BARS);
+            let mut past: Vec<Past> = vec![Past::new(window); count];
+            let mut all = Vec::with_capacity(rows * count);
+            for t in 0..rows {
+                for (past, member) in past.iter_mut().zip(members) {
+                    past.push(member.rewards[t]);
+                }
+                all.extend(match method {
+                    _ if t + 1 < LEAST_BARS => equal.clone(),
+                    EnsembleMethod::InverseVariance => {
+                        let scores = past.iter().map(Past::inverse_variance).collect();
+                        normalised(scores).unwrap_or_else(|| equal.clone())
+                    }
+                    _ => {
+                        let scores = past.iter().map(|past| past.sharpe().max(0.0)).collect();
+                        normalised(scores).unwrap_or_else(|| vec![0.0; count])
+                    }
+                });
+            }
+            Weights::ByRow(all, count)
+        }
+    }
+}
+
+/// Weights of the members of an ensemble.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Weights {
+    Fixed(Vec<f64>),
+    /// `[time, member]`, and the number of members.
+    ByRow(Vec<f64>, usize),
+}
+
+impl Weights {
+    pub fn at(&self, t: usize) -> &[f64] {
+        match self {
+            Weights::Fixed(weights) => weights,
+            Weights::ByRow(weights, count) => &weights[t * count..][..*count],
+        }
+    }
+}
+
+/// The signals of the ensemble.
+///
+/// # Panics
+/// If there is no member, or members are of different markets.
+pub fn combine(method: EnsembleMethod, members: &[Member<'_>], weights: &Weights) -> Signals {
+    let first = members.first().expect("an ensemble has a member").signals;
+    let (rows, stocks) = (first.rows(), first.stocks());
+    for member in members {
+        let same = member.signals.rows() == rows && member.signals.stocks() == stocks;
+        assert!(same, "members are of one market");
+    }
+    let mut decisions = Vec::with_capacity(rows * stocks);
+    for t in 0..rows {
+        let weights = weights.at(t);
+        decisions.extend((0..stocks).map(|stock| {
+            let of_members = members.iter().map(|member| member.signals.at(t)[stock]);
+            match method {
+                EnsembleMethod::Voting => vote(of_members),
+                _ => mean(of_members.zip(weights)),
+            }
+        }));
+    }
+    Signals::new(stocks, decisions)
+}
+
+/// The whole position of the majority; confidence is by how much of all votes it is ahead.
+fn vote(decisions: impl Iterator<Item = Decision>) -> Decision {
+    let (mut balance, mut votes) = (0, 0);
+    for decision in decisions {
+        balance += i32::from(decision.direction());
+        votes += 1;
+    }
+    Decision::new(f64::from(balance.signum()), f64::from(balance.abs()) / f64::from(votes))
+}
+
+fn mean<'a>(decisions: impl Iterator<Item = (Decision, &'a f64)>) -> Decision {
+    let (mut target, mut confidence) = (0.0, 0.0);
+    for (decision, weight) in decisions {
+        target += weight * decision.target;
+        confidence += weight * decision.confidence;
+    }
+    Decision::new(target, confidence)
+}
+
+/// None where all are zero.
+fn normalised(mut scores: Vec<f64>) -> Option<Vec<f64>> {
+    let total: f64 = scores.iter().sum();
+    scores.iter_mut().for_each(|score| *score /= total);
+    (total > 0.0 && total.is_finite()).then_some(scores)
+}
+
+/// The last so many rewards; all there are while they are fewer.
+#[derive(Clone, Debug)]
+struct Past {
+    window: Window<Moments>,
+    so_far: Moments,
+    now: Moments,
+}
+
+impl Past {
+    fn new(window_bars: usize) -> Past {
+        let (so_far, now) = (Moments::default(), Moments::default());
+        Past { window: Window::new(window_bars), so_far, now }
+    }
+
+    fn push(&mut self, reward: f64) {
+        let full = self.window.update(reward);
+        self.now = full.unwrap_or_else(|| {
+            self.so_far.push(reward);
+            self.so_far
+        });
+    }
+
+    /// One that never earned or lost anything takes no part.
+    fn inverse_variance(&self) -> f64 {
+        let variance = self.now.variance();
+        if variance > LEAST_VARIANCE { 1.0 / variance } else { 0.0 }
+    }
+
+    fn sharpe(&self) -> f64 {
+        let variance = self.now.variance();
+        if variance > LEAST_VARIANCE { self.now.mean() / variance.sqrt() } else { 0.0 }
+    }
+}
+
+/// Of a bar's reward: below it is rounding.
+const LEAST_VARIANCE: f64 = 1e-18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::fixtures::Noise;
+
+    fn signals(targets: &[f64]) -> Signals {
+        Signals::new(1, targets.iter().map(|&target| Decision::new(target, 0.5)).collect())
+    }
+
+    fn targets(method: EnsembleMethod, members: &[Member<'_>], window: usize) -> Vec<f64> {
+        let signals = combine(method, members, &weights(method, members, window));
+        (0..signals.rows()).map(|t| signals.at(t)[0].target).collect()
+    }
+
+    #[test]
+    fn weights_are_normalised_votes_tie_and_averages_are_plain() {
+        let all =
+            [signals(&[1.0, -1.0, 1.0]), signals(&[1.0, 1.0, 0.0]), signals(&[-1.0, 0.0, 0.0])];
+        let member = |(signals, weight)| Member { signals, weight, rewards: &[] };
+        let members: Vec<Member> = all.iter().zip([2.0, 1.0, 1.0]).map(member).collect();
+        assert_eq!(targets(EnsembleMethod::Weighted, &members, 0), [0.5, -0.25, 0.5]);
+        assert_eq!(targets(EnsembleMethod::Voting, &members, 0), [1.0, 0.0, 1.0]);
+        let thirds = targets(EnsembleMethod::Average, &members, 0);
+        for (found, expected) in thirds.iter().zip([1.0 / 3.0, 0.0, 1.0 / 3.0]) {
+            assert!((found - expected).abs() < 1e-15, "{thirds:?}");
+        }
+        // One of the three failed.
+        assert_eq!(targets(EnsembleMethod::Weighted, &members[1..], 0), [0.0, 0.5, 0.0]);
+        let none: Vec<Member> = all.iter().zip([0.0; 3]).map(member).collect();
+        assert_eq!(weights(EnsembleMethod::Weighted, &none, 0).at(0), [1.0 / 3.0; 3]);
+        let votes = combine(EnsembleMethod::Voting, &members, &Weights::Fixed(vec![]));
+        assert_eq!(votes.at(0)[0].confidence, 1.0 / 3.0);
+    }
+
+    /// Rewards of 1 and -1 have variance 1, of 2 and -2 variance 4; of 3 and -1 mean 1, variance 4.
+    #[test]
+    fn past_earnings_weigh_the_members() {
+        let rows = 40;
+        let all = [signals(&vec![1.0; rows]), signals(&vec![-1.0; rows])];
+        let swing = |up: f64, down: f64| -> Vec<f64> {
+            (0..rows).map(|t| if t % 2 == 0 { up } else { down }).collect()
+        };
+        let (calm, wild, good, bad) =
+            (swing(1.0, -1.0), swing(2.0, -2.0), swing(3.0, -1.0), swing(1.0, -2.0));
+        let of = |one: &[f64], other: &[f64], method| {
+            let members = [
+                Member { signals: &all[0], weight: 1.0, rewards: one },
+                Member { signals: &all[1], weight: 1.0, rewards: other },
+            ];
+            weights(method, &members, 20).at(rows - 1).to_vec()
+        };
+        let near = |found: Vec<f64>, expected: [f64; 2]| {
+            assert!((found[0] - expected[0]).abs() < 1e-12, "{found:?}");
+            assert!((found[1] - expected[1]).abs() < 1e-12, "{found:?}");
+        };
+        near(of(&calm, &wild, EnsembleMethod::InverseVariance), [0.8, 0.2]);
+        near(of(&good, &bad, EnsembleMethod::Performance), [1.0, 0.0]);
+        near(of(&bad, &bad, EnsembleMethod::Performance), [0.0, 0.0]);
+        near(of(&vec![0.0; rows], &wild, EnsembleMethod::InverseVariance), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn weights_know_the_past_only() {
+        let mut noise = Noise::new(11);
+        let rows = 300;
+        let rewards: Vec<Vec<f64>> =
+            (0..3).map(|_| (0..rows).map(|_| 1e-3 * noise.normal()).collect()).collect();
+        let mut other = rewards.clone();
+        other.iter_mut().for_each(|one| one[150..].iter_mut().for_each(|r| *r = 5.0 - *r));
+        let flat = signals(&vec![0.5; rows]);
+        for method in [EnsembleMethod::InverseVariance, EnsembleMethod::Performance] {
+            let of = |rewards: &[Vec<f64>]| {
+                let member = |rewards| Member { signals: &flat, weight: 1.0, rewards };
+                let members: Vec<Member> = rewards.iter().map(|one| member(&one[..])).collect();
+                weights(method, &members, 50)
+            };
+            let (one, two) = (of(&rewards), of(&other));
+            for t in 0..150 {
+                assert_eq!(one.at(t), two.at(t), "{method:?} at {t}");
+                let total: f64 = one.at(t).iter().sum();
+                assert!((total - 1.0).abs() < 1e-12 || total == 0.0);
+            }
+            assert!(one.at(150) != two.at(150));
+            assert_eq!(one.at(5), [1.0 / 3.0; 3]);
+        }
+    }
+}

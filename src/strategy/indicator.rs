@@ -1,0 +1,169 @@
+//! Indicators by name, for rules that are written in a file.
+
+use std::collections::VecDeque;
+
+use super::{Number, Parameter, Parameters};
+use crate::features::indicators::{Atr, Bollinger, Ema, Macd, Range, Roc, RollingStd, Rsi, Sma};
+use crate::features::rolling::{Moments, Window};
+use crate::market::Bar;
+
+/// A deviation up to this is rounding, not movement.
+const LEAST_STD: f64 = 1e-9;
+
+/// One kind of indicator.
+pub struct IndicatorKind {
+    pub name: &'static str,
+    pub parameters: Vec<Parameter>,
+    /// What is put after its name for each of its values; the first one is called by the name
+    /// alone.
+    pub outputs: &'static [&'static str],
+    state: fn(&Parameters) -> State,
+}
+
+/// Which number of a bar goes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Open,
+    High,
+    Low,
+    Close,
+    Volume,
+}
+
+/// An indicator at work on one stock.
+#[derive(Clone, Debug)]
+pub struct Indicator {
+    state: State,
+    source: Source,
+    /// Values of earlier bars, where an older one is asked for.
+    past: VecDeque<[f64; 3]>,
+    ago: usize,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Sma(Sma),
+    Ema(Ema),
+    Std(RollingStd),
+    Rsi(Rsi),
+    Macd(Macd),
+    Bollinger(Bollinger),
+    Roc(Roc),
+    ZScore(Window<Moments>),
+    Highest(Range),
+    Lowest(Range),
+    Atr(Atr),
+    /// The number itself.
+    Value,
+}
+
+/// All there are; each has `ago` beside its own parameters.
+pub fn kinds() -> Vec<IndicatorKind> {
+    let bars = |name, default, description| {
+        Parameter::whole(name, default, 1..=100_000, "bars", description)
+    };
+    let two = |default| Parameter::whole("period", default, 2..=100_000, "bars", "window");
+    let width = Parameter::real("std_dev", 2.0, 0.1..=10.0, "standard deviations", "width");
+    let fast = bars("fast_period", 12, "span of the fast average");
+    let slow = bars("slow_period", 26, "span of the slow average");
+    let signal = bars("signal_period", 9, "span of the signal line");
+    let one = |name, parameters, outputs, state| IndicatorKind { name, parameters, outputs, state };
+    let plain: &'static [&'static str] = &[""];
+    let mut kinds = vec![
+        one("sma", vec![bars("period", 20, "window")], plain, |p| {
+            State::Sma(Sma::new(p.whole("period")))
+        }),
+        one("ema", vec![bars("period", 20, "span")], plain, |p| {
+            State::Ema(Ema::new(p.whole("period")))
+        }),
+        one("std", vec![two(20)], plain, |p| State::Std(RollingStd::new(p.whole("period")))),
+        one("rsi", vec![two(14)], plain, |p| State::Rsi(Rsi::new(p.whole("period")))),
+        one("macd", vec![fast, slow, signal], &["", "_signal", "_histogram"], |p| {
+            let spans = ["fast_period", "slow_period", "signal_period"].map(|name| p.whole(name));
+            State::Macd(Macd::new(spans[0], spans[1], spans[2]))
+        }),
+        one("bollinger", vec![two(20), width], &["", "_upper", "_lower"], |p| {
+            State::Bollinger(Bollinger::new(p.whole("period"), p.real("std_dev")))
+        }),
+        one("roc", vec![bars("period", 10, "time")], plain, |p| {
+            State::Roc(Roc::new(p.whole("period")))
+        }),
+        one("z_score", vec![two(20)], plain, |p| State::ZScore(Window::new(p.whole("period")))),
+        one("highest", vec![bars("period", 20, "window")], plain, |p| {
+            State::Highest(Range::new(p.whole("period")))
+        }),
+        one("lowest", vec![bars("period", 20, "window")], plain, |p| {
+            State::Lowest(Range::new(p.whole("period")))
+        }),
+        one("atr", vec![bars("period", 14, "window")], plain, |p| {
+            State::Atr(Atr::new(p.whole("period")))
+        }),
+        one("value", vec![], plain, |_| State::Value),
+    ];
+    for kind in &mut kinds {
+        let ago = Parameter::whole("ago", 0, 0..=100_000, "bars", "take the value of so long ago");
+        kind.parameters.push(ago);
+    }
+    kinds
+}
+
+impl IndicatorKind {
+    pub fn build(&self, parameters: &Parameters, source: Source) -> Indicator {
+        let state = (self.state)(parameters);
+        let ago = parameters.whole("ago");
+        Indicator { state, source, past: VecDeque::with_capacity(ago + 1), ago }
+    }
+}
+
+impl Indicator {
+    /// Takes in the next bar and puts what the indicator is worth, as many numbers as its kind has
+    /// outputs, into `out`. False while it is not defined.
+    pub fn update(&mut self, bar: &Bar, out: &mut [f64]) -> bool {
+        let value = match self.source {
+            Source::Open => bar.open,
+            Source::High => bar.high,
+            Source::Low => bar.low,
+            Source::Close => bar.close,
+            Source::Volume => bar.volume,
+        };
+        let Some(now) = self.state.update(value, bar) else { return false };
+        self.past.push_back(now);
+        if self.past.len() <= self.ago {
+            return false;
+        }
+        let then = self.past.pop_front().unwrap_or(now);
+        out.copy_from_slice(&then[..out.len()]);
+        true
+    }
+}
+
+impl State {
+    fn update(&mut self, value: f64, bar: &Bar) -> Option<[f64; 3]> {
+        let alone = |value: Option<f64>| value.map(|value| [value, 0.0, 0.0]);
+        match self {
+            State::Sma(state) => alone(state.update(value)),
+            State::Ema(state) => alone(state.update(value)),
+            State::Std(state) => alone(state.update(value)),
+            State::Rsi(state) => alone(state.update(value)),
+            State::Macd(state) => state.update(value).map(|v| [v.macd, v.signal, v.histogram]),
+            State::Bollinger(state) => state.update(value).map(|v| [v.middle, v.upper, v.lower]),
+            State::Roc(state) => alone(state.update(value)),
+            State::ZScore(state) => {
+                alone(state.update(value).map(|moments| moments.z_score(value, LEAST_STD)))
+            }
+            State::Highest(state) => alone(state.update(value).map(|range| range.highest())),
+            State::Lowest(state) => alone(state.update(value).map(|range| range.lowest())),
+            State::Atr(state) => alone(state.update(bar.high, bar.low, bar.close)),
+            State::Value => alone(Some(value)),
+        }
+    }
+}
+
+/// The value as it is given to an indicator that takes whole numbers or others.
+pub fn as_json(number: Number) -> serde_json::Value {
+    match number {
+        Number::Whole(value) => value.into(),
+        Number::Real(value) => value.into(),
+    }
+}

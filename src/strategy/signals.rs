@@ -1,0 +1,58 @@
+//! What a strategy decided over a whole stretch of market.
+
+use super::{BarsAt, Cancel, Decision, Strategy, StrategyError};
+use crate::market::{Bar, MarketData};
+
+/// The decisions at the end of every row of a [`MarketData`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signals {
+    stocks: usize,
+    /// `[time, stock]`
+    decisions: Vec<Decision>,
+}
+
+impl Signals {
+    /// # Panics
+    /// If they do not fill whole rows.
+    pub fn new(stocks: usize, decisions: Vec<Decision>) -> Signals {
+        assert!(
+            stocks > 0 && decisions.len().is_multiple_of(stocks),
+            "decisions are [time, stock]"
+        );
+        Signals { stocks, decisions }
+    }
+
+    /// Of a strategy that has seen no bar yet, row by row. Ends soon after `cancel`.
+    pub fn of(
+        strategy: &mut dyn Strategy,
+        data: &MarketData,
+        cancel: &Cancel,
+    ) -> Result<Signals, StrategyError> {
+        let stocks = data.stocks().len();
+        let mut decisions = Vec::with_capacity(data.rows() * stocks);
+        let mut latest = vec![Decision::NONE; stocks];
+        let mut bars: Vec<Option<Bar>> = Vec::with_capacity(stocks);
+        for t in 0..data.rows() {
+            cancel.check()?;
+            let row = data.row(t);
+            bars.clear();
+            bars.extend((0..stocks).map(|stock| row.fresh(stock)));
+            strategy.decide(&BarsAt::new(row.end_s(), &bars), cancel, &mut latest)?;
+            decisions.extend_from_slice(&latest);
+        }
+        Ok(Signals { stocks, decisions })
+    }
+
+    pub fn stocks(&self) -> usize {
+        self.stocks
+    }
+
+    pub fn rows(&self) -> usize {
+        self.decisions.len() / self.stocks
+    }
+
+    /// Of all stocks at the end of row `t`.
+    pub fn at(&self, t: usize) -> &[Decision] {
+        &self.decisions[t * self.stocks..][..self.stocks]
+    }
+}
