@@ -174,6 +174,10 @@ impl Comm for Overheard<'_> {
         1
     }
 
+    fn library(&self) -> String {
+        LocalComm.library()
+    }
+
     fn gather(
         &self,
         stamp: Stamp,
