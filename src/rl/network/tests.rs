@@ -40,7 +40,7 @@ fn noise(len: usize, bound: f32, seed: u64) -> Vec<f32> {
 
 /// Weights among which none is zero or one, so that each of them matters.
 fn weights(shape: &NetworkShape) -> Vec<f32> {
-    noise(shape.layout().len(), 0.6, 1)
+    noise(shape.layout().len(), 0.6, 3)
 }
 
 /// A batch for one stock, as tensors and as numbers.
