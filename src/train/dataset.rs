@@ -24,7 +24,7 @@ use crate::market::load::{
 };
 use crate::market::panel::{Grid, Panel, align};
 use crate::market::{BarSeries, Period, Symbol};
-use crate::portfolio::risk::Limits;
+use crate::portfolio::limits::Limits;
 
 /// Part of every digest; raised when the same bars would give another panel.
 const PANEL_VERSION: u32 = 1;
@@ -67,7 +67,8 @@ pub struct Prepared {
 impl Prepared {
     /// The portfolio's limits, with the near-identical stocks of the training period.
     pub fn limits(&self, config: &RunConfig) -> Limits {
-        Limits::new(&config.portfolio, &self.note.fit.relations.correlation)
+        let correlation = &self.note.fit.relations.correlation;
+        Limits::new(&config.portfolio, &config.stocks, correlation)
     }
 }
 
