@@ -119,6 +119,10 @@ pub struct FeatureConfig {
     pub peers: bool,
     /// Rolling window for correlation, beta and spread to peers, bars.
     pub relation_bars: u32,
+    /// Bars over which the closest pairs are tested for cointegration, block after block.
+    pub arbitrage_bars: u32,
+    /// In at most this share of the blocks is any pair that walks at random held to belong together.
+    pub arbitrage_level: f64,
     /// Scaled features are cut off at this many standard deviations.
     pub clip_std: f32,
     /// Bars read ahead of a period so that indicators have settled when it begins.
@@ -335,6 +339,8 @@ impl Default for FeatureConfig {
             volume_bars: 60,
             peers: true,
             relation_bars: 120,
+            arbitrage_bars: 480,
+            arbitrage_level: 0.01,
             clip_std: 5.0,
             warmup_bars: 480,
         }

@@ -128,6 +128,13 @@ impl RunConfig {
         check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
         let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
         check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        check("features.arbitrage_bars", features.arbitrage_bars >= 30, "must be at least 30")?;
+        let level = features.arbitrage_level;
+        check(
+            "features.arbitrage_level",
+            (1e-6..=0.5).contains(&level),
+            "must be 0.000001 to 0.5",
+        )?;
         check("features.clip_std", features.clip_std > 0.0, "must be above 0")
     }
 

@@ -1,12 +1,12 @@
 //! Bars to scaled features.
 //!
 //! ```text
-//! bars of a stock --> own::OwnFeatures ---+
-//!                                         +--> raw_features --> Scaler::fit --> panel_data
-//! closes of peers --> peers::PeerFeatures +                    (training rows)
+//! bars of a stock ---> own::OwnFeatures ---+
+//! closes of peers ---> peers::PeerFeatures +--> raw_features --> Scaler::fit --> panel_data
+//! closest pairs -----> watch_pairs --------+                    (training rows)
 //! ```
 //!
-//! Both producers take in one bar at a time. `OwnFeatures` is never given a later one;
+//! All producers take in one bar at a time. `OwnFeatures` is never given a later one;
 //! `PeerFeatures` holds its peers' closes of all times and reads those up to the present, which a
 //! test checks for the whole pipeline bit for bit.
 
@@ -14,18 +14,20 @@ use rayon::prelude::*;
 
 use super::own::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
+use super::relations::opportunity::{self, Course, Opportunity, watch_pairs};
 pub use super::scaler::Scaler;
 use crate::config::FeatureConfig;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR, PanelData};
 
 /// The names of the features in order; the same for every stock, those of peers last. What they
-/// mean stands at
-/// [`own::names`] and [`peers::NAMES`].
+/// mean stands at [`own::names`] and [`peers::NAMES`]; `arbitrage` is how dear the stock is beside
+/// its nearest peer, in deviations, while the two are known to belong together, else 0.
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own::names(config);
     if config.peers {
         names.extend(peers::NAMES.map(String::from));
+        names.push("arbitrage".into());
     }
     names
 }
@@ -44,6 +46,8 @@ pub fn raw_features(
     assert_eq!(stocks, peers.len(), "one list of peers per stock");
     let width = feature_names(config).len();
     let log_close = carried_log_closes(series, grid);
+    let courses =
+        if config.peers { watch_pairs(&log_close, grid, peers, config) } else { Vec::new() };
     let mut raw = vec![0.0; times * stocks * width];
     let mut lanes: Vec<Vec<&mut [f32]>> = (0..stocks).map(|_| Vec::with_capacity(times)).collect();
     for (i, slot) in raw.chunks_exact_mut(width).enumerate() {
@@ -55,11 +59,13 @@ pub fn raw_features(
         let mut related = PeerFeatures::new(&log_close, stock, &peers[stock], bars);
         let mut latest = vec![f32::NAN; width];
         let (own_part, peer_part) = latest.split_at_mut(own::names(config).len());
+        let dearness = dearness(&courses, stock, &peers[stock]);
         for (row, (slot, &bar)) in lane.into_iter().zip(&grid.bar_index[stock]).enumerate() {
             if bar != NO_BAR {
                 own.update(&series[stock].bar(bar as usize), own_part);
-                if !peer_part.is_empty() {
+                if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
                     related.update(row, peer_part);
+                    *arbitrage = dearness(row);
                 }
             }
             let (own_slot, peer_slot) = slot.split_at_mut(own_part.len());
@@ -68,6 +74,38 @@ pub fn raw_features(
         }
     });
     raw
+}
+
+/// How dear a stock is beside its nearest peer at a row, as the pair's course has it.
+fn dearness<'a>(
+    courses: &'a [Course],
+    stock: usize,
+    peers: &[usize],
+) -> impl Fn(usize) -> f32 + 'a {
+    let nearest = peers.first().copied();
+    let course = courses.iter().find(|course| {
+        nearest
+            .is_some_and(|peer| (course.first, course.second) == (stock.min(peer), stock.max(peer)))
+    });
+    move |row| {
+        let Some(course) = course else { return 0.0 };
+        // Adding zero turns -0 into 0.
+        0.0 + if course.first == stock { course.z_score[row] } else { -course.z_score[row] }
+    }
+}
+
+/// When cointegrated pairs went out of line, in the order of time; none without features of peers.
+pub fn opportunities(
+    series: &[BarSeries],
+    grid: &Grid,
+    peers: &[Vec<usize>],
+    config: &FeatureConfig,
+) -> Vec<Opportunity> {
+    if !config.peers {
+        return Vec::new();
+    }
+    let log_close = carried_log_closes(series, grid);
+    opportunity::opportunities(watch_pairs(&log_close, grid, peers, config))
 }
 
 /// `[stock][time]`: log of the last close known; NaN before the first bar.
@@ -177,6 +215,8 @@ mod tests {
             rsi_bars: 4,
             volume_bars: 6,
             relation_bars: 10,
+            arbitrage_bars: 30,
+            arbitrage_level: 0.5,
             ..FeatureConfig::default()
         }
     }
@@ -247,10 +287,54 @@ mod tests {
             assert_eq!(value.is_nan(), name.starts_with("volatility_"), "{name}");
         }
         assert!((239..700).all(|t| row(t).iter().all(|value| value.is_finite())));
-        for (i, name) in names.iter().enumerate() {
+        // These walks do not belong together.
+        let moving = names.iter().enumerate().filter(|(_, name)| *name != "arbitrage");
+        for (i, name) in moving {
             let distinct = (239..699).filter(|&t| row(t)[i] != row(t + 1)[i]).count();
             assert!(distinct > 50, "{name} hardly changes");
         }
+    }
+
+    /// Two stocks that share a walk, and one that has nothing to do with them.
+    #[test]
+    fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
+        let mut noise = Noise::new(5);
+        let symbol = |i: usize| format!("S{i}").parse().unwrap();
+        let mut series: Vec<BarSeries> = (0..3).map(|i| BarSeries::new(symbol(i))).collect();
+        let (mut common, mut alone) = (4.0, 4.0);
+        for t in 0..600 {
+            common += 1e-3 * noise.normal();
+            alone += 1e-3 * noise.normal();
+            let logs = [common + 5e-4 * noise.normal(), common + 5e-4 * noise.normal(), alone];
+            for (series, log) in series.iter_mut().zip(logs) {
+                let price = f64::exp(log);
+                let (open, high, low, close) = (price, price, price, price);
+                let end_s = 60 * t;
+                series.push(Bar { end_s, open, high, low, close, volume: 1.0 });
+            }
+        }
+        let grid = grid_of(&series);
+        let config = FeatureConfig { arbitrage_bars: 200, arbitrage_level: 0.02, ..small() };
+        let peers = [vec![1, 2], vec![0, 2], vec![0, 1]];
+        let raw = raw_features(&series, &grid, &peers, &config);
+        let names = feature_names(&config);
+        let arbitrage =
+            |t: usize, stock: usize| raw[(t * 3 + stock) * names.len() + names.len() - 1];
+        assert_eq!(names.last().unwrap(), "arbitrage");
+        for t in 0..600 {
+            assert_eq!(arbitrage(t, 0) != 0.0, t >= 200, "row {t}");
+            assert_eq!(arbitrage(t, 0), -arbitrage(t, 1), "row {t}");
+            assert_eq!(arbitrage(t, 2), 0.0, "row {t}");
+        }
+        let found = opportunities(&series, &grid, &peers, &config);
+        assert!(!found.is_empty() && found.is_sorted_by_key(|found| found.end_s));
+        for found in &found {
+            assert_eq!((found.stock, found.peer), (0, 1));
+            let row = (found.end_s / 60) as usize;
+            assert_eq!(arbitrage(row, 0), found.z_score as f32);
+        }
+        let without = FeatureConfig { peers: false, ..config };
+        assert!(opportunities(&series, &grid, &peers, &without).is_empty());
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "portfolio.drawdown_limit=-0.1"], &["drawdown_limit", "inf"]),
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"IBM\"]]"], &["portfolio.pairs", "IBM"]),
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"aapl\"]]"], &["portfolio.pairs", "itself"]),
+        (&["--set", "features.arbitrage_bars=10"], &["features.arbitrage_bars", "30"]),
         (&["--set", "ranks.timeout_s=0.5"], &["ranks.timeout_s", "1 and above"]),
         (&["--config", "nowhere.toml"], &["nowhere.toml"]),
         (&["--data", "synthetic:moon"], &["moon", "sample"]),

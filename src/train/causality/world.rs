@@ -192,6 +192,8 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         bollinger_bars: 5,
         volume_bars: 6,
         relation_bars: 10,
+        arbitrage_bars: 30,
+        arbitrage_level: 0.5,
         warmup_bars: 20,
         ..FeatureConfig::default()
     };
