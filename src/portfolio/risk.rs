@@ -43,10 +43,11 @@ pub enum Reason {
 /// Turns wishes into orders, `[stock]`.
 ///
 /// - Directions are only ever set to flat and weights only ever reduced.
-/// - Afterwards every limit holds to the last bit: sums are exact ([`exact`]), and no rule undoes an
-///   earlier one's work. That makes it idempotent, too.
-/// - Nothing depends on the order of the stocks: exact sums do not, and equal convictions are told
-///   apart by symbol.
+/// - Afterwards every limit holds, but for what rounding does to shares that make a whole: one part
+///   in 10^12. No rule undoes an earlier one's work.
+/// - Orders that were arbitrated are not changed again.
+/// - Nothing depends on the order of the stocks: sums are exact ([`exact`]), and equal convictions
+///   are told apart by symbol.
 pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
     assert_eq!(wishes.len(), limits.stocks(), "a wish for every stock");
     orders.clear();
@@ -112,7 +113,7 @@ fn separate_twins(wishes: &[Wish], limits: &Limits, orders: &mut [Order]) {
 fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
     let held = Sides::of(cluster, orders);
     let net = held.net();
-    if net.abs() <= exact(limit) {
+    if !exceeds(net.abs(), limit) {
         return;
     }
     let side = net.signum() as i8;
@@ -130,7 +131,7 @@ fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
 fn limit_gross(limit: f64, orders: &mut [Order]) {
     let gross = |orders: &[Order]| orders.iter().map(|order| exact(order.weight)).sum::<i128>();
     let held = gross(orders);
-    if held > exact(limit) {
+    if exceeds(held, limit) {
         let fraction = ratio(held - exact(limit), held);
         cut(orders, fraction, Reason::GrossLimit, |_, _| 1.0, |now| gross(now) <= exact(limit));
     }
@@ -141,7 +142,7 @@ fn limit_gross(limit: f64, orders: &mut [Order]) {
 fn limit_net(limits: &Limits, orders: &mut [Order]) {
     let net = |orders: &[Order]| orders.iter().map(signed).sum::<i128>();
     let held = net(orders);
-    if held.abs() <= exact(limits.net) {
+    if !exceeds(held.abs(), limits.net) {
         return;
     }
     let side = held.signum() as i8;
@@ -228,6 +229,14 @@ impl Sides {
 
 fn signed(order: &Order) -> i128 {
     i128::from(order.direction) * exact(order.weight)
+}
+
+/// Shares that were dealt to add up to a limit add up to a hair more when they are rounded; that is
+/// no reason to change orders. What is cut is cut to the limit itself.
+const ROUNDING: f64 = 1e-12;
+
+fn exceeds(held: i128, limit: f64) -> bool {
+    held > exact(limit * (1.0 + ROUNDING))
 }
 
 /// A weight in units of 2^-80, in which sums are exact and so do not depend on the order of their

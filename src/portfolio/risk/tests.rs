@@ -65,6 +65,16 @@ fn ties_go_by_symbol_and_who_gave_way_does_not_count() {
     assert_eq!([0, 1, 2].map(|stock| orders[stock].direction), [1, 0, 1]);
 }
 
+/// A tenth, ten times, is a hair more than one.
+#[test]
+fn shares_that_make_a_whole_are_within_a_limit_of_one() {
+    let dealt = [wish(1, 0.1, 0.1 + f64::EPSILON / 8.0); 10];
+    assert!(dealt.iter().map(|wish| exact(wish.capital)).sum::<i128>() > exact(1.0));
+    assert!(decide(&dealt, &limits(10)).iter().all(|order| order.reason.is_none()));
+    let more = [wish(1, 0.1, 0.1 + 1e-11); 10];
+    assert!(decide(&more, &limits(10)).iter().all(|o| o.reason == Some(Reason::GrossLimit)));
+}
+
 #[test]
 fn name_gross_and_net_limits_hold_and_say_so() {
     let orders = decide(&[wish(1, 0.1, 0.9), wish(-1, 0.2, 0.9)], &limits(2));
@@ -196,7 +206,7 @@ fn assert_within_limits(case: &Case, orders: &[Order]) {
     let limits = case.limits();
     let position = |i: usize| f64::from(orders[i].direction) * orders[i].weight;
     let count = orders.len();
-    let within = |value: f64, limit: f64| value <= limit * (1.0 + 1e-12) + 1e-15;
+    let within = |value: f64, limit: f64| value <= limit * (1.0 + 2.0 * ROUNDING) + 1e-15;
     let sum = |of: &dyn Fn(usize) -> f64| (0..count).map(of).sum::<f64>();
     assert!(within(sum(&|i| position(i).abs()), case.config.gross_limit), "gross: {orders:?}");
     assert!(within(sum(&position).abs(), case.config.net_limit), "net: {orders:?}");
@@ -249,7 +259,10 @@ fn assert_no_more_risk(case: &Case, orders: &[Order]) {
     for (group, limit) in groups.chain([(&everything, limits.net)]) {
         let net = |of: &dyn Fn(usize) -> f64| group.iter().map(|&i| of(i)).sum::<f64>().abs();
         let (before, after) = (net(&wished), net(&position));
-        assert!(after <= before.max(limit) * (1.0 + 1e-12) + 1e-15, "{before} became {after}");
+        assert!(
+            after <= before.max(limit) * (1.0 + 2.0 * ROUNDING) + 1e-15,
+            "{before} became {after}"
+        );
     }
 }
 
