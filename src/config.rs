@@ -121,7 +121,8 @@ pub struct FeatureConfig {
     pub relation_bars: u32,
     /// Bars over which the closest pairs are tested for cointegration, block after block.
     pub arbitrage_bars: u32,
-    /// In at most this share of the blocks is any pair that walks at random held to belong together.
+    /// In at most this share of the blocks is any pair that walks at random held to belong
+    /// together.
     pub arbitrage_level: f64,
     /// Scaled features are cut off at this many standard deviations.
     pub clip_std: f32,

@@ -27,7 +27,8 @@ fn log_closes(series: &[BarSeries]) -> Vec<Vec<f64>> {
     series.iter().map(|s| s.close.iter().map(|close| close.ln()).collect()).collect()
 }
 
-/// Three couples and two stocks that walk at random: the couples are each other's nearest peers, are
+/// Three couples and two stocks that walk at random: the couples are each other's nearest peers,
+/// are
 /// believed in every block, and are out of line a few times in each; the others are not believed.
 #[test]
 fn the_planted_pairs_are_found_and_no_others() {
@@ -68,7 +69,8 @@ fn the_planted_pairs_are_found_and_no_others() {
 
 /// Eight stocks that walk at random, with GARCH volatility and a U-shape in the session, over 28
 /// years: about 190 blocks of 480 bars per market. At a level of 10 % (of which there is more to
-/// count than of 1 %), in at most about a tenth of the blocks is a pair believed; the standard error
+/// count than of 1 %), in at most about a tenth of the blocks is a pair believed; the standard
+/// error
 /// of the share is 0.012.
 #[test]
 fn on_random_walks_false_alarms_stay_at_their_rate() {
@@ -89,6 +91,7 @@ fn on_random_walks_false_alarms_stay_at_their_rate() {
         }
     }
     let share = alarms as f64 / blocks as f64;
+    println!("false alarms in {alarms} of {blocks} blocks");
     assert!(blocks > 500 && share < 0.1 + 3.0 * 0.012, "{alarms} of {blocks}");
     // One-sided in the hedge ratio, and pairs are not independent: less, but not nothing.
     assert!(share > 0.01, "{alarms} of {blocks}");
