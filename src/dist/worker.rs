@@ -23,25 +23,28 @@ use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
 use crate::rl::td::{TdOutcome, argmax};
 
-/// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it
-/// thinks that is than holding nothing, in bar standard deviations.
+/// What a worker says for one lane: the position it wants (-1, 0 or 1), how much better it thinks
+/// that is than holding nothing, in bar standard deviations, and what the last bar brought to the
+/// portfolio, as a fraction of equity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Proposal {
     pub direction: i8,
     pub conviction: f32,
+    pub gain: f32,
 }
 
 impl Proposal {
     /// Elements of a message.
-    pub const LEN: usize = 2;
+    pub const LEN: usize = 3;
 
     pub fn write(self, message: &mut [f32]) {
         message[0] = f32::from(self.direction);
         message[1] = self.conviction;
+        message[2] = self.gain;
     }
 
     pub fn read(message: &[f32]) -> Proposal {
-        Proposal { direction: message[0] as i8, conviction: message[1] }
+        Proposal { direction: message[0] as i8, conviction: message[1], gain: message[2] }
     }
 }
 
@@ -85,6 +88,8 @@ struct Lane {
     env: TradingEnv,
     n_step: NStep,
     epsilon: f64,
+    /// Capital times reward of the last bar.
+    gain: f32,
 }
 
 /// What a worker has to remember to go on as if nothing had happened.
@@ -147,6 +152,7 @@ impl Worker {
                 learner.epsilon,
                 learner.epsilon_alpha,
             ),
+            gain: 0.0,
         };
         let alpha = if learner.prioritized { learner.priority_alpha } else { 0.0 };
         Worker {
@@ -199,6 +205,7 @@ impl Worker {
     pub fn reset(&mut self) {
         for lane in &mut self.lanes {
             lane.env.reset();
+            lane.gain = 0.0;
         }
     }
 
@@ -217,7 +224,7 @@ impl Worker {
             if self.explore.random::<f64>() < lane.epsilon {
                 choice = self.explore.random_range(0..q.len());
             }
-            propose(self.actions, q, choice).write(out);
+            Proposal { gain: lane.gain, ..propose(self.actions, q, choice) }.write(out);
         }
     }
 
@@ -234,7 +241,9 @@ impl Worker {
             let private_t = lane.env.private_state();
             let step = lane.env.step(order[0] as i8, &now, &next, t + 1);
             let TimeStep { reward_t, .. } = step.time_step;
-            portfolio_reward += f64::from(order[1]) * reward_t;
+            let gain = f64::from(order[1]) * reward_t;
+            lane.gain = gain as f32;
+            portfolio_reward += gain;
             let decision = Decision { t, private_t, action_t: self.actions.index(step.held) };
             let learned = TimeStep { reward_t: reward_t / self.return_std, ..step.time_step };
             lane.n_step.push(decision, &learned, |transition| self.replay.push(transition));
@@ -304,7 +313,8 @@ impl Worker {
 /// The proposal that stands for a choice of action.
 pub fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
     let flat = q[actions.index(0)];
-    Proposal { direction: actions.action(choice).direction(), conviction: q[choice] - flat }
+    let direction = actions.action(choice).direction();
+    Proposal { direction, conviction: q[choice] - flat, gain: 0.0 }
 }
 
 #[cfg(test)]
@@ -333,6 +343,6 @@ mod tests {
         assert_eq!(proposal.direction, 1);
         assert!((proposal.conviction - 0.8).abs() < 1e-6);
         let flat = propose(ActionSet::new(true), &[0.3, 0.1], 0);
-        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0 });
+        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0, gain: 0.0 });
     }
 }

@@ -8,7 +8,7 @@ use crate::config::RunConfig;
 use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
-use crate::portfolio::risk::Limits;
+use crate::portfolio::limits::Limits;
 
 pub struct Account {
     desk: Desk,
@@ -29,7 +29,8 @@ impl Account {
 
     /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
-        self.backtest.order(view, self.desk.decide(0, view, wanted));
+        let gain = self.backtest.last_reward();
+        self.backtest.order(view, self.desk.decide(0, view, gain, wanted));
     }
 
     /// Goes to the next bar, at whose open the orders are filled.

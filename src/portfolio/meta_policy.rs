@@ -44,12 +44,12 @@ impl EqualRisk {
             stocks,
             sessions_kept: config.risk_sessions,
             name_limit,
-            gross_limit: config.gross_limit,
+            gross_limit: config.capital(),
             past: VecDeque::new(),
             today: vec![Session::default(); stocks],
             date: None,
             last_close: vec![f64::NAN; stocks],
-            capital: capped(&vec![1.0; stocks], name_limit, config.gross_limit),
+            capital: capped(&vec![1.0; stocks], name_limit, config.capital()),
         }
     }
 

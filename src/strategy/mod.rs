@@ -5,6 +5,7 @@
 //! [`Registry`] knows them by name, with their parameters. This layer trades nothing: what a
 //! decision earns is the back-test's to say.
 
+mod arbitrage;
 mod bars;
 mod bollinger_bands;
 mod cancel;

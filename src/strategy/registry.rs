@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Given, Parameter, Parameters, PerStock, Rule, Strategy, StrategyError};
-use super::{bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
+use super::{arbitrage, bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
 
 /// Jaro-Winkler similarity from which a name counts as nearly the one asked for.
 const NEAR: f64 = 0.75;
@@ -159,6 +159,7 @@ impl Registry {
             momentum::kind(),
             mean_reversion::kind(),
             pairs::kind(),
+            arbitrage::kind(),
             constant::buy_and_hold(),
             constant::flat(),
         ];

@@ -21,7 +21,7 @@ use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
-use crate::portfolio::risk::{Limits, Reason};
+use crate::portfolio::risk::Reason;
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
@@ -135,7 +135,7 @@ impl<'a> Trainer<'a> {
                 (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
                 stocks,
                 &config.portfolio,
-                Limits::new(&config.portfolio, &train.note.fit.relations.correlation),
+                train.limits(config),
             ),
             learned: Vec::new(),
         });
@@ -308,11 +308,12 @@ impl<'a> Trainer<'a> {
             let (wanted, orders) = (&self.proposals, &mut self.orders);
             for lane in 0..self.plan.count {
                 let view = self.panel.view(self.plan.row(lane, step));
-                let proposals = wanted.by_stock.chunks_exact(wanted.per_stock).map(|stock| {
-                    let proposal = Proposal::read(&stock[lane * Proposal::LEN..]);
-                    (proposal.direction, proposal.conviction)
-                });
-                let decided = root.desk.decide(lane, &view, proposals);
+                let messages = wanted.by_stock.chunks_exact(wanted.per_stock);
+                let proposals =
+                    messages.map(|stock| Proposal::read(&stock[lane * Proposal::LEN..]));
+                let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
+                let wishes = proposals.map(|proposal| (proposal.direction, proposal.conviction));
+                let decided = root.desk.decide(lane, &view, gain, wishes);
                 let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
                 for (message, order) in messages.zip(decided) {
                     message[0] = next;
