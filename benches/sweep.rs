@@ -4,6 +4,7 @@
 //! ```text
 //! sweep prepare WORK     bars and sets, for both programs
 //! sweep run WORK OUT     the sweep, its time, and what it found
+//! sweep profile          what each part costs, of the sweep and of the plain way
 //! ```
 
 use std::path::Path;
@@ -11,12 +12,15 @@ use std::time::Instant;
 
 use dqn_trader::config::EnvConfig;
 use dqn_trader::env::costs::Costs;
+use dqn_trader::eval::inference::Trial;
+use dqn_trader::eval::metrics::Metrics;
+use dqn_trader::eval::tape::{Scratch, Tape};
 use dqn_trader::market::calendar::new_york_date;
 use dqn_trader::market::synthetic::SyntheticMarket;
 use dqn_trader::market::{BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::optimize::{Optimization, Plan, Range, Search, Share, Tried};
 use dqn_trader::runner::positions_course;
-use dqn_trader::strategy::{Cancel, Kind, Registry, Signals};
+use dqn_trader::strategy::{Cancel, Kind, Registry, Signals, Targets};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -31,6 +35,7 @@ fn main() {
     match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["prepare", work] => prepare(Path::new(work)),
         ["run", work, out] => run(Path::new(work), Path::new(out)),
+        ["profile"] => profile(),
         _ => println!("see benches/sweep.sh"),
     }
 }
@@ -125,6 +130,47 @@ fn run(work: &Path, out: &Path) {
         "orders": detailed(&plan).map(orders).collect::<serde_json::Map<_, _>>(),
     });
     write(out, json.to_string().as_bytes());
+}
+
+/// Nanoseconds per bar on one thread, of a set in the middle of the plan.
+fn profile() {
+    let data = MarketData::new(vec![bars()]).expect("sound bars");
+    let (sweep, kind) = sweep();
+    let plan = plan(&sweep, &kind, &data);
+    let (set, cancel) = (&plan.sets[plan.sets.len() / 2], Cancel::new());
+    let strategy = || kind.build(set, 1).expect("a strategy");
+    let readings = || kind.readings(set, &data, &cancel).expect("stages").expect("readings");
+    let decided = || Signals::of(strategy().as_mut(), &data, &cancel).expect("signals");
+    let signals = decided();
+    let follow = || positions_course(&signals, &data, 0..BARS, &sweep.env, &cancel);
+    let course = follow().expect("a course");
+    println!("the plain way");
+    part("decisions, bar by bar", &mut || drop(decided()));
+    part("account, bar by bar", &mut || drop(follow()));
+    part("metrics", &mut || drop(Metrics::of(&course)));
+    part("trial (Sharpe ratio, timing)", &mut || drop(Trial::of(None, &course)));
+    println!("the sweep, once");
+    part("market", &mut || drop(Tape::new(&data, &sweep.env)));
+    part("readings, per window", &mut || drop(readings()));
+    println!("the sweep, per set");
+    let (tape, readings) = (Tape::new(&data, &sweep.env), readings());
+    let (targets, mut scratch) = (readings.targets(set), Scratch::default());
+    part("targets from readings", &mut || drop(readings.targets(set)));
+    part("targets without them", &mut || {
+        drop(Targets::of(strategy().as_mut(), &data, &cancel));
+    });
+    part("account and figures", &mut || drop(tape.trade(&targets, &[BARS / 2], &mut scratch)));
+}
+
+/// The fastest of several.
+fn part(name: &str, work: &mut dyn FnMut()) {
+    let time = |work: &mut dyn FnMut()| {
+        let started = Instant::now();
+        work();
+        started.elapsed().as_secs_f64()
+    };
+    let fastest = (0..7).map(|_| time(work)).fold(f64::INFINITY, f64::min);
+    println!("  {name:<30} {:>6.1} ns per bar", fastest * 1e9 / BARS as f64);
 }
 
 /// Rows, shares (sold below 0) and prices of the orders of one set, from the course of its account.

@@ -13,6 +13,7 @@ use super::{agreed, bars, on_root, registry};
 use crate::cli::{Format, RunArgs, Surroundings};
 use crate::commands::say;
 use crate::dist::Comm;
+use crate::dist::heartbeat::PULSE;
 use crate::env::costs::Costs;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
@@ -158,6 +159,8 @@ impl Told {
     }
 
     fn ended(&self, result: &StrategyResult) {
+        // A rank whose watch sees it move is not taken for hung.
+        PULSE.work();
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.progress.line(&ended(result));
         self.progress.strategies(done, self.total);
