@@ -54,7 +54,8 @@ fn bars() -> BarSeries {
     bars
 }
 
-/// Long or out of the market: vectorbt lends no cash to cover what turning from short to long costs.
+/// Long or out of the market: vectorbt lends no cash to cover what turning from short to long
+/// costs.
 fn sweep() -> (Optimization, Kind) {
     let span = |low: f64, high: f64, step: f64| Range::Span { low, high, step: Some(step) };
     let ranges = vec![

@@ -121,7 +121,8 @@ impl Optimization {
         Ok(Plan { sets, left_out, starts })
     }
 
-    /// What all sets came to, however many ranks tried them. `rng` is as [`Optimization::plan`] left
+    /// What all sets came to, however many ranks tried them. `rng` is as [`Optimization::plan`]
+    /// left
     /// it.
     ///
     /// # Panics

@@ -4,7 +4,8 @@ use super::{Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::indicators::{Roc, Sma};
 use crate::market::Bar;
 
-/// The change over `period` bars, and the efficiency ratio of Kaufman (1995): its magnitude over the
+/// The change over `period` bars, and the efficiency ratio of Kaufman (1995): its magnitude over
+/// the
 /// sum of the bars' changes.
 #[derive(Clone, Debug)]
 struct Changes {
