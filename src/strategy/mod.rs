@@ -24,6 +24,8 @@ mod per_stock;
 mod registry;
 mod rsi;
 mod signals;
+mod staged;
+mod targets;
 
 pub use bars::{BarsAt, PanelBars};
 pub use cancel::Cancel;
@@ -33,6 +35,8 @@ pub use parameter::{Given, Number, Parameter, Parameters};
 pub use per_stock::{PerStock, Rule};
 pub use registry::{Kind, Registry};
 pub use signals::Signals;
+pub use staged::{Gauge, Judge, Readings, Staged};
+pub use targets::{Change, Targets};
 
 use serde::{Deserialize, Serialize};
 
