@@ -1,6 +1,7 @@
 //! Everything that decides a run, as plain data: built once from flags and a file, validated once,
 //! saved beside the results as `config.toml`.
 
+mod meta_policy;
 mod validate;
 
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use meta_policy::MetaPolicyConfig;
 
 use crate::machine::Machine;
 use crate::market::{Period, Symbol};
@@ -232,6 +235,7 @@ pub struct PortfolioConfig {
     pub risk_sessions: usize,
     /// Stocks whose past correlation is above this may not be held in opposite directions.
     pub identical_correlation: f64,
+    pub meta_policy: MetaPolicyConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -395,6 +399,7 @@ impl Default for PortfolioConfig {
             name_limit: None,
             risk_sessions: 20,
             identical_correlation: 0.98,
+            meta_policy: MetaPolicyConfig::default(),
         }
     }
 }

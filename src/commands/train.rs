@@ -68,7 +68,7 @@ pub fn train(
         notices.extend(continue_machine(&mut config, &progress));
     }
     let stop = stop_on_signals()?;
-    let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop);
+    let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop)?;
     let outputs = match &found {
         Some(folder) => restore(comm, &config, &mut trainer, folder)?,
         None => {

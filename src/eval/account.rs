@@ -8,6 +8,7 @@ use crate::config::RunConfig;
 use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
+use crate::portfolio::meta_policy::{MetaPolicy, Wanted};
 use crate::portfolio::risk::Limits;
 
 pub struct Account {
@@ -27,9 +28,14 @@ impl Account {
         }
     }
 
+    /// The same, traded by whom a meta-policy allots the stocks to.
+    pub fn with(self, meta: Option<MetaPolicy>) -> Account {
+        Account { desk: self.desk.with(meta), ..self }
+    }
+
     /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
-        self.backtest.order(view, self.desk.decide(0, view, wanted));
+        self.backtest.order(view, self.desk.decide(0, view, wanted.map(Wanted::plain)));
     }
 
     /// Goes to the next bar, at whose open the orders are filled.

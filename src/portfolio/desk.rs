@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::meta_policy::EqualRisk;
+use super::meta_policy::{Book, EqualRisk, MetaPolicy, Wanted};
 use super::risk::{Limits, Order, Reason, Wish, arbitrate};
 use crate::config::PortfolioConfig;
 use crate::market::panel::MarketView;
@@ -14,12 +14,17 @@ use crate::market::panel::MarketView;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeskState {
     allocations: Vec<EqualRisk>,
+    books: Vec<Book>,
     changed: BTreeMap<Reason, u64>,
 }
 
 pub struct Desk {
     start: Vec<EqualRisk>,
     allocations: Vec<EqualRisk>,
+    /// None: every stock is traded as its DQN wants.
+    meta: Option<MetaPolicy>,
+    /// One per account, or none.
+    books: Vec<Book>,
     limits: Limits,
     wishes: Vec<Wish>,
     orders: Vec<Order>,
@@ -39,6 +44,8 @@ impl Desk {
         Desk {
             allocations: start.clone(),
             start,
+            meta: None,
+            books: Vec::new(),
             limits,
             wishes: Vec::new(),
             orders: Vec::new(),
@@ -46,30 +53,53 @@ impl Desk {
         }
     }
 
+    /// The same, with a meta-policy that says who trades.
+    pub fn with(mut self, meta: Option<MetaPolicy>) -> Desk {
+        self.books = match &meta {
+            Some(meta) => vec![meta.book(); self.start.len()],
+            None => Vec::new(),
+        };
+        self.meta = meta;
+        self
+    }
+
     /// Every account back to its start.
     pub fn reset(&mut self) {
         self.allocations.clone_from(&self.start);
+        if let Some(meta) = &self.meta {
+            self.books.fill(meta.book());
+        }
     }
 
-    /// Orders of one account at the close of `view`, `[stock]`. `wanted` gives each stock's
-    /// direction and conviction.
+    /// Orders of one account at the close of `view`, `[stock]`. `wanted` gives what the DQN of each
+    /// stock wants.
     pub fn decide(
         &mut self,
         account: usize,
         view: &MarketView<'_>,
-        wanted: impl Iterator<Item = (i8, f32)>,
+        wanted: impl Iterator<Item = Wanted>,
     ) -> &[Order] {
         let allocation = &mut self.allocations[account];
         allocation.observe(view);
+        let mut chosen = match (&self.meta, self.books.get_mut(account)) {
+            (Some(meta), Some(book)) => Some((meta, book)),
+            _ => None,
+        };
+        if let Some((meta, book)) = &mut chosen {
+            meta.observe(book, view, allocation);
+        }
         self.wishes.clear();
-        self.wishes.extend(
-            wanted.zip(allocation.capital()).map(|((direction, conviction), &capital)| Wish {
-                direction,
-                conviction,
-                capital,
-            }),
-        );
+        for (stock, (wanted, &capital)) in wanted.zip(allocation.capital()).enumerate() {
+            let (direction, conviction) = match &mut chosen {
+                Some((meta, book)) => meta.choose(book, view, stock, wanted),
+                None => (wanted.direction, wanted.conviction),
+            };
+            self.wishes.push(Wish { direction, conviction, capital });
+        }
         arbitrate(&self.wishes, &self.limits, &mut self.orders);
+        if let Some((meta, book)) = &mut chosen {
+            meta.approve(book, &self.orders);
+        }
         for reason in self.orders.iter().filter_map(|order| order.reason) {
             *self.changed.entry(reason).or_default() += 1;
         }
@@ -81,19 +111,35 @@ impl Desk {
         &self.orders
     }
 
+    /// What was proposed last, `[stock]`.
+    pub fn wishes(&self) -> &[Wish] {
+        &self.wishes
+    }
+
+    /// Who trades by how much, where a meta-policy says so, and what it remembers of an account.
+    pub fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
+        self.meta.as_ref().zip(self.books.get(account))
+    }
+
     /// How many orders were changed so far, by reason.
     pub fn changed(&self) -> &BTreeMap<Reason, u64> {
         &self.changed
     }
 
     pub fn state(&self) -> DeskState {
-        DeskState { allocations: self.allocations.clone(), changed: self.changed.clone() }
+        DeskState {
+            allocations: self.allocations.clone(),
+            books: self.books.clone(),
+            changed: self.changed.clone(),
+        }
     }
 
     /// Goes back to a state of the same run.
     pub fn restore(&mut self, state: DeskState) {
         assert_eq!(self.allocations.len(), state.allocations.len(), "accounts of another run");
+        assert_eq!(self.books.len(), state.books.len(), "books of another run");
         self.allocations = state.allocations;
+        self.books = state.books;
         self.changed = state.changed;
     }
 }

@@ -21,6 +21,7 @@ use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
+use crate::portfolio::meta_policy::{MetaPolicy, Wanted, rule_names};
 use crate::portfolio::risk::{Limits, Reason};
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
@@ -110,6 +111,7 @@ const ORDER_LEN: usize = 2;
 const LEARNED_LEN: usize = 2;
 
 impl<'a> Trainer<'a> {
+    /// Errors: a strategy of the meta-policy is unknown. The same on every rank.
     pub fn new(
         comm: &'a dyn Comm,
         config: &'a RunConfig,
@@ -117,8 +119,9 @@ impl<'a> Trainer<'a> {
         plan: Lanes,
         device: Device,
         stop: &'a AtomicBool,
-    ) -> Trainer<'a> {
+    ) -> Result<Trainer<'a>> {
         let stocks = config.stocks.len();
+        rule_names(&config.portfolio.meta_policy, stocks)?;
         let shape = network_shape(config, train);
         let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
         let ranks = Ranks { stocks, size: comm.size() };
@@ -129,18 +132,16 @@ impl<'a> Trainer<'a> {
             Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device)
         };
         let workers: Vec<Worker> = ranks.owned(rank).into_iter().map(worker).collect();
-        let root = comm.is_root().then(|| Root {
-            server: Server::new(shape.layout(), weights.clone(), &config.learner),
-            desk: Desk::new(
-                (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
-                stocks,
-                &config.portfolio,
-                Limits::new(&config.portfolio, &train.note.fit.relations.correlation),
-            ),
-            learned: Vec::new(),
-        });
+        let root = match comm.is_root() {
+            true => Some(Root {
+                server: Server::new(shape.layout(), weights.clone(), &config.learner),
+                desk: desk(config, train, plan)?,
+                learned: Vec::new(),
+            }),
+            false => None,
+        };
         let buffer = |per_stock| Buffer::new(per_stock, ranks, rank);
-        Trainer {
+        Ok(Trainer {
             comm,
             config,
             panel: train.panel.clone(),
@@ -164,7 +165,7 @@ impl<'a> Trainer<'a> {
             weights,
             stop,
             at: At { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
-        }
+        })
     }
 
     /// What is left of the present pass over the training period, in lockstep.
@@ -309,8 +310,9 @@ impl<'a> Trainer<'a> {
             for lane in 0..self.plan.count {
                 let view = self.panel.view(self.plan.row(lane, step));
                 let proposals = wanted.by_stock.chunks_exact(wanted.per_stock).map(|stock| {
-                    let proposal = Proposal::read(&stock[lane * Proposal::LEN..]);
-                    (proposal.direction, proposal.conviction)
+                    let Proposal { direction, conviction, greedy } =
+                        Proposal::read(&stock[lane * Proposal::LEN..]);
+                    Wanted { direction, conviction, greedy }
                 });
                 let decided = root.desk.decide(lane, &view, proposals);
                 let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
@@ -407,6 +409,18 @@ impl<'a> Trainer<'a> {
             reward: total(0) / (bars * self.plan.count) as f64,
         }))
     }
+}
+
+/// The desk of all lanes.
+fn desk(config: &RunConfig, train: &Prepared, plan: Lanes) -> Result<Desk> {
+    let correlation = &train.note.fit.relations.correlation;
+    let desk = Desk::new(
+        (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
+        config.stocks.len(),
+        &config.portfolio,
+        Limits::new(&config.portfolio, correlation),
+    );
+    Ok(desk.with(MetaPolicy::of(config, &train.panel, correlation)?))
 }
 
 /// The peers that the network is shown: none without attention. Features that relate stocks keep

@@ -105,7 +105,7 @@ pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
     let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
         .context("the training period has no two bars to trade")?;
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, &stop);
+    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, &stop)?;
     let train_start = Instant::now();
     for _ in 0..config.episodes {
         trainer.episode(&mut Nothing)?;

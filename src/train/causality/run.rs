@@ -125,7 +125,7 @@ pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option
     let times: Vec<i64> = (0..=plan.steps).map(row).collect();
     let comm = Overheard { trace: &trace, times: &times, proposals: Cell::new(0) };
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(&comm, config, data, plan, Device::Cpu, &stop);
+    let mut trainer = Trainer::new(&comm, config, data, plan, Device::Cpu, &stop).unwrap();
     let mut onlooker = Onlooker {
         trace: &trace,
         times: &times,

@@ -1,5 +1,4 @@
-//! Who trades with how much. Every stock is traded by the shared DQN; capital is dealt so that
-//! every stock carries the same risk, under a cap.
+//! Capital: dealt so that every stock carries the same risk, under a cap.
 
 use std::collections::VecDeque;
 
@@ -35,6 +34,8 @@ pub struct EqualRisk {
     date: Option<chrono::NaiveDate>,
     last_close: Vec<f64>,
     capital: Vec<f64>,
+    /// Of the return over a bar, from the past sessions; 0 where it is unknown.
+    bar_std: Vec<f64>,
 }
 
 impl EqualRisk {
@@ -50,6 +51,7 @@ impl EqualRisk {
             date: None,
             last_close: vec![f64::NAN; stocks],
             capital: capped(&vec![1.0; stocks], name_limit, config.gross_limit),
+            bar_std: vec![0.0; stocks],
         }
     }
 
@@ -106,12 +108,19 @@ impl EqualRisk {
         &self.capital
     }
 
+    /// Standard deviation of a stock's return over a bar in the past sessions; None where it is
+    /// unknown, or where the stock did not trade.
+    pub fn bar_std(&self, stock: usize) -> Option<f64> {
+        Some(self.bar_std[stock]).filter(|&std| std > LEAST_STD)
+    }
+
     fn allocate(&mut self) {
         let mut inverse = Vec::with_capacity(self.stocks);
         for stock in 0..self.stocks {
             let squares: f64 = self.past.iter().map(|session| session[stock].squares).sum();
             let bars: u32 = self.past.iter().map(|session| session[stock].bars).sum();
             let std = (squares / f64::from(bars.max(1))).sqrt();
+            self.bar_std[stock] = std;
             inverse.push(if std > LEAST_STD { 1.0 / std } else { 0.0 });
         }
         self.capital = capped(&inverse, self.name_limit, self.gross_limit);
