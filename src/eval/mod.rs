@@ -6,4 +6,5 @@ pub mod backtest;
 pub mod inference;
 pub mod metrics;
 pub mod rules;
+pub mod together;
 pub mod trades;

@@ -10,6 +10,7 @@ const STOCKS: [&str; 3] = ["AAPL", "MSFT", "GOOGL"];
 pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
+    args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
     args.extend(["--checkpoint-every", "0", "--stocks"]);
     args.extend(STOCKS);
     args.extend(more);
@@ -23,6 +24,7 @@ pub fn assert_same(place: &Place, whole: &str, resumed: &str) {
         "portfolio_ep6.csv",
         "portfolio_ep12.csv",
         "relationships.csv",
+        "allocations.csv",
     ] {
         let same =
             place.read(&format!("{whole}/{file}")) == place.read(&format!("{resumed}/{file}"));

@@ -2,8 +2,8 @@
 
 use crate::program::{Place, run, short, succeed, write_day_files};
 
-const COMPARED: [&str; 4] =
-    ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json"];
+const COMPARED: [&str; 5] =
+    ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json", "allocations.csv"];
 
 /// Every evaluation's file.
 fn portfolios(place: &Place, output: &str) -> Vec<String> {
@@ -50,6 +50,9 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
         args.extend(&STOCKS[..stocks]);
         args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
         args.extend(["--set", "network.embedding=16", "--set", "network.trunk=32"]);
+        if stocks == 2 {
+            args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
+        }
         let single = |output: &str, threads: &str| {
             let mut args = args.clone();
             args.extend(["--mode", "single", "--threads", threads, "--output", output]);

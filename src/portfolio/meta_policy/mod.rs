@@ -3,10 +3,12 @@
 //!
 //! Prices do not react to us, so what each expert would have earned in a stock is known at every
 //! close, whoever traded it: [`Notional`] keeps that account. After every period the profits move
-//! the weights of [`FixedShare`], which hold until the next. What the experts want, weighted, is a
-//! position between -1 and 1; the stock is held in the nearest direction.
+//! the weights of [`FixedShare`], which hold until the next, and the expert with the largest weight
+//! trades the stock: all of it, because an account is in a stock or out of it. A mean of several
+//! would be rounded to nothing where two good ones differ.
 
 mod advice;
+mod co_moves;
 mod equal_risk;
 pub mod fixed_share;
 mod notional;
@@ -30,9 +32,9 @@ pub const DQN: &str = "DQN";
 
 /// Profits beyond so many standard deviations of a period count as much.
 const MOST_DEVIATIONS: f64 = 3.0;
-/// A direction is kept while the weighted wish is within this of it. One half would turn with every
-/// small change of the weights where the experts are about evenly divided.
-const KEEP_WITHIN: f64 = 0.6;
+/// Another expert takes over when its weight is more than this times that of the present one: it
+/// costs a turn, and of two that are about as good each would lead every other day.
+const TAKE_OVER: f64 = 2.0;
 
 /// What the DQN wants of a stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +62,8 @@ pub struct Book {
     accounts: Vec<Notional>,
     /// Signed fractions of equity that were approved last, `[stock]`.
     approved: Vec<f64>,
-    /// -1, 0 or 1: proposed last, `[stock]`.
-    proposed: Vec<i8>,
+    /// The expert that trades, `[stock]`.
+    leaders: Vec<usize>,
     /// Of the present period.
     bars: usize,
     date: Option<chrono::NaiveDate>,
@@ -95,7 +97,7 @@ impl MetaPolicy {
         let rules = names.len();
         names.push(DQN.into());
         let mut prior = vec![(1.0 - meta.dqn_prior) / rules as f64; rules];
-        prior.push(meta.dqn_prior);
+        prior.push(if rules == 0 { 1.0 } else { meta.dqn_prior });
         let known = |row: &Vec<Option<f64>>| row.iter().map(|c| c.unwrap_or(0.0)).collect();
         Ok(Some(MetaPolicy {
             belief: Belief { prior, share_rates: meta.share_rates.clone() },
@@ -119,7 +121,7 @@ impl MetaPolicy {
             shares: vec![FixedShare::new(&self.belief); stocks],
             accounts: vec![Notional::default(); stocks * self.names.len()],
             approved: vec![0.0; stocks],
-            proposed: vec![0; stocks],
+            leaders: vec![largest(&self.belief.prior); stocks],
             bars: 0,
             date: None,
         }
@@ -177,11 +179,16 @@ impl MetaPolicy {
                 1.0 + self.config.learning_rate * counted
             }));
             share.update(&growth, &self.belief);
+            let (weights, leader) = (share.weights(), &mut book.leaders[stock]);
+            let first = largest(weights);
+            if weights[first] > TAKE_OVER * weights[*leader] {
+                *leader = first;
+            }
         }
     }
 
-    /// The direction in which `stock` is to be held from the next open on, and how much the experts
-    /// agree in it.
+    /// The direction in which `stock` is to be held from the next open on, and the conviction: that
+    /// of the DQN where it trades, else the weight of the rule that does.
     pub fn choose(
         &self,
         book: &mut Book,
@@ -191,17 +198,14 @@ impl MetaPolicy {
     ) -> (i8, f32) {
         let experts = self.names.len();
         let said = self.advice.at(view, stock);
-        let weights = book.shares[stock].weights();
+        let wanted = said.iter().copied().chain([dqn.greedy]);
         let accounts = &mut book.accounts[stock * experts..(stock + 1) * experts];
-        let mut wish = weights[experts - 1] * f64::from(dqn.direction);
-        for ((account, weight), &direction) in accounts.iter_mut().zip(weights).zip(said) {
-            account.want(direction);
-            wish += weight * f64::from(direction);
+        accounts.iter_mut().zip(wanted).for_each(|(account, direction)| account.want(direction));
+        let leader = book.leaders[stock];
+        match said.get(leader) {
+            Some(&direction) => (direction, book.shares[stock].weights()[leader] as f32),
+            None => (dqn.direction, dqn.conviction),
         }
-        accounts[experts - 1].want(dqn.greedy);
-        let direction = nearest(wish, book.proposed[stock]);
-        book.proposed[stock] = direction;
-        (direction, (wish * f64::from(direction)) as f32)
     }
 
     /// What became of the proposals, `[stock]`.
@@ -218,32 +222,22 @@ impl Book {
         self.shares[stock].weights()
     }
 
-    /// -1, 0 or 1: what each expert wants of a stock, `[expert]`.
-    pub fn wanted(&self, stock: usize) -> impl Iterator<Item = i8> {
-        let experts = self.accounts.len() / self.shares.len();
-        self.accounts[stock * experts..][..experts].iter().map(Notional::wanted)
+    /// The expert that trades a stock.
+    pub fn leader(&self, stock: usize) -> usize {
+        self.leaders[stock]
     }
 }
 
-/// The direction nearest to a position between -1 and 1, or the present one while it is near
-/// enough.
-fn nearest(wish: f64, present: i8) -> i8 {
-    if (wish - f64::from(present)).abs() <= KEEP_WITHIN {
-        return present;
+/// Where the largest weight stands; the first of equal ones.
+fn largest(weights: &[f64]) -> usize {
+    let mut found = 0;
+    for (at, weight) in weights.iter().enumerate() {
+        if *weight > weights[found] {
+            found = at;
+        }
     }
-    i8::from(wish > 0.5) - i8::from(wish < -0.5)
+    found
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_direction_is_the_nearest_and_is_not_left_for_little() {
-        let of =
-            |present: i8| [-1.0, -0.55, -0.3, 0.0, 0.45, 0.55, 0.65].map(|w| nearest(w, present));
-        assert_eq!(of(0), [-1, 0, 0, 0, 0, 0, 1]);
-        assert_eq!(of(1), [-1, -1, 0, 0, 1, 1, 1]);
-        assert_eq!(of(-1), [-1, -1, 0, 0, 0, 1, 1]);
-    }
-}
+mod tests;

@@ -47,10 +47,6 @@ impl Notional {
         self.wanted = direction;
     }
 
-    pub fn wanted(&self) -> i8 {
-        self.wanted
-    }
-
     /// -1, 0 or 1: over the bar that closed last.
     pub fn held(&self) -> i8 {
         self.held
@@ -92,7 +88,7 @@ mod tests {
         account.want(-1);
         account.close(103.0, &bar(104.03, 105.06), 1e-3);
         account.charge(0.0004);
-        assert_eq!((account.held(), account.wanted()), (-1, -1));
+        assert_eq!(account.held(), -1);
         assert!((account.settle(0.5) - (-0.002 - 0.0004 - 0.001)).abs() < 1e-12);
         // No further fall, no further charge.
         account.close(105.06, &bar(105.06, 105.06), 1e-3);
