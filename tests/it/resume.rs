@@ -11,6 +11,8 @@ pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
     args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
+    // So that rules trade from the beginning.
+    args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);
     args.extend(["--checkpoint-every", "0", "--stocks"]);
     args.extend(STOCKS);
     args.extend(more);

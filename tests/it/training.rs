@@ -52,6 +52,8 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
         args.extend(["--set", "network.embedding=16", "--set", "network.trunk=32"]);
         if stocks == 2 {
             args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
+            // So that rules trade from the beginning.
+            args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);
         }
         let single = |output: &str, threads: &str| {
             let mut args = args.clone();
@@ -66,6 +68,9 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
         assert_eq!(portfolios(&place, "one"), ["portfolio_ep1.csv", "portfolio_ep2.csv"]);
         let learned = rewards_and_losses(&place, "one").iter().any(|(_, loss)| loss != "null");
         assert!(learned, "no gradient step was made, so equal weights say nothing");
+        if stocks == 2 {
+            assert_weights_move(&place.text("one/allocations.csv"));
+        }
         for (run, ranks) in (0..).zip(ranks) {
             let output = format!("ranks{ranks}-{run}");
             let mut args = args.clone();
@@ -74,6 +79,23 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
             assert_same(&place, "one", &output);
         }
     }
+}
+
+/// Weights in a row sum to 1, and are others at the end than in the beginning.
+fn assert_weights_move(allocations: &str) {
+    let mut lines = allocations.lines();
+    let head: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let is_weight = |at: usize| head[at].ends_with("_weight");
+    let weights = |line: &str| -> Vec<f64> {
+        let cells = line.split(',').enumerate().filter(|(at, _)| is_weight(*at));
+        cells.map(|(_, cell)| cell.parse().unwrap()).collect()
+    };
+    let rows: Vec<Vec<f64>> = lines.map(weights).collect();
+    assert_eq!(rows[0].len(), 9, "eight rules and the DQN: {head:?}");
+    for row in &rows {
+        assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{row:?}");
+    }
+    assert_ne!(rows.first(), rows.last());
 }
 
 /// Every two ranks play a machine of their own, so the panel goes over MPI to the second and third.
