@@ -15,9 +15,6 @@ FLAGS=(
   --bar-minutes 5
   --episodes 4
   --eval-every 2
-  # So short a run learns more from many small steps and near rewards.
-  --batch-size 64
-  --set learner.gamma=0.9
   --output "$OUTPUT"
 )
 

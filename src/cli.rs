@@ -32,10 +32,11 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n  \
         dqn-trader evaluate --model results --eval_start 2020-07-01\n  \
         dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n  \
-        dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n\n\
+        dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n  \
+        dqn-trader validate --quick                                 what it learns where the best is known\n\n\
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
-        Exit code 0: done; 2: something in the flags, the data or the surroundings has to be mended; \
+        Exit code 0: done; 1: validate missed a bar; 2: something in the flags, the data or the surroundings has to be mended; \
         3: a rank died or hung; 130: stopped by Ctrl-C."
 )]
 pub struct Cli {

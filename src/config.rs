@@ -122,6 +122,11 @@ pub struct FeatureConfig {
     pub peers: bool,
     /// Rolling window for correlation, beta and spread to peers, bars.
     pub relation_bars: u32,
+    /// Bars over which the closest pairs are tested for cointegration, block after block.
+    pub arbitrage_bars: u32,
+    /// In at most this share of the blocks is any pair that walks at random held to belong
+    /// together.
+    pub arbitrage_level: f64,
     /// Scaled features are cut off at this many standard deviations.
     pub clip_std: f32,
     /// Bars read ahead of a period so that indicators have settled when it begins.
@@ -225,16 +230,30 @@ pub struct LearnerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PortfolioConfig {
-    /// Sum of absolute positions over equity.
+    /// Sum of absolute positions over equity; inf: off, and all of the equity is dealt.
     pub gross_limit: f64,
-    /// Absolute sum of signed positions over equity.
+    /// Absolute sum of signed positions over equity; inf: off.
     pub net_limit: f64,
-    /// Absolute position of one stock over equity; None: twice an equal share of the gross limit.
+    /// Absolute position of one stock over equity; None: twice an equal share of the gross limit;
+    /// inf: off.
     pub name_limit: Option<f64>,
+    /// Absolute sum of the signed positions of a cluster over equity; None: as for one stock; inf:
+    /// off. A cluster are two or more stocks that move together.
+    pub cluster_limit: Option<f64>,
+    /// Stocks whose past correlation is above this are in one cluster, and so are those that a
+    /// chain of such stocks connects.
+    pub cluster_correlation: f64,
     /// Past sessions from which risk per stock is estimated.
     pub risk_sessions: usize,
-    /// Stocks whose past correlation is above this may not be held in opposite directions.
+    /// Stocks whose past correlation is above this may not be held in opposite directions; 1 and
+    /// above: off.
     pub identical_correlation: f64,
+    /// Couples of stocks that may be, however alike they are.
+    pub pairs: Vec<[Symbol; 2]>,
+    /// An account that falls by more than this fraction below its peak goes flat; inf: off.
+    pub drawdown_limit: f64,
+    /// For the rest of the session and so many sessions more; then it starts with a fresh peak.
+    pub drawdown_pause_sessions: u32,
     pub meta_policy: MetaPolicyConfig,
 }
 
@@ -325,6 +344,8 @@ impl Default for FeatureConfig {
             volume_bars: 60,
             peers: true,
             relation_bars: 120,
+            arbitrage_bars: 480,
+            arbitrage_level: 0.01,
             clip_std: 5.0,
             warmup_bars: 480,
         }
@@ -378,7 +399,7 @@ impl Default for LearnerConfig {
             priority_beta: 0.4,
             learning_rate: 2e-3,
             learning_rate_end: 0.0,
-            weight_decay: 1.0,
+            weight_decay: 2.0,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
@@ -397,8 +418,13 @@ impl Default for PortfolioConfig {
             gross_limit: 1.0,
             net_limit: 1.0,
             name_limit: None,
+            cluster_limit: None,
+            cluster_correlation: 0.9,
             risk_sessions: 20,
             identical_correlation: 0.98,
+            pairs: Vec::new(),
+            drawdown_limit: f64::INFINITY,
+            drawdown_pause_sessions: 5,
             meta_policy: MetaPolicyConfig::default(),
         }
     }
@@ -438,10 +464,15 @@ impl FeatureConfig {
 }
 
 impl PortfolioConfig {
-    /// The largest absolute position of one of `stocks` stocks over equity.
+    /// How much capital is dealt, over equity.
+    pub fn capital(&self) -> f64 {
+        if self.gross_limit.is_finite() { self.gross_limit } else { 1.0 }
+    }
+
+    /// The most capital that one of `stocks` stocks is dealt, over equity.
     pub fn name_limit_of(&self, stocks: usize) -> f64 {
-        let twice_equal = 2.0 * self.gross_limit / stocks.max(1) as f64;
-        self.name_limit.unwrap_or(twice_equal).min(self.gross_limit)
+        let twice_equal = 2.0 * self.capital() / stocks.max(1) as f64;
+        self.name_limit.unwrap_or(twice_equal).min(self.capital())
     }
 }
 

@@ -20,6 +20,7 @@ pub mod features;
 pub mod interface;
 pub mod machine;
 pub mod market;
+pub mod normal;
 pub mod portfolio;
 pub mod report;
 pub mod rl;

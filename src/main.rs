@@ -4,12 +4,18 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use dqn_trader::cli::{Cli, Command, Surroundings, TrainArgs, one_line};
+use dqn_trader::cli::{Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line};
 use dqn_trader::commands;
+#[cfg(feature = "mpi")]
+use dqn_trader::config::RanksConfig;
 use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::dist::Comm;
+#[cfg(feature = "mpi")]
+use dqn_trader::dist::heartbeat::{Patience, start::Start};
 use dqn_trader::dist::launch::{Launched, launched};
 use dqn_trader::dist::local::LocalComm;
+#[cfg(feature = "mpi")]
+use dqn_trader::dist::mpi::MpiComm;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::network::single_thread;
 use dqn_trader::train::lockstep::Ending;
@@ -101,10 +107,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         return Ok(u8::from(!commands::validate::validate(args, &progress)?));
     }
     if let Some(Command::Strategies(args)) = &cli.command {
-        one_process(launched, "strategies")?;
-        compute_with(surroundings.threads)?;
-        commands::strategies::strategies(args, &surroundings, progress)?;
-        return Ok(0);
+        return strategies(args, launched, &surroundings, progress);
     }
     let config = cli.train.resolve()?;
     match config.mode {
@@ -133,6 +136,29 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
     })
 }
 
+/// Over the ranks that were started, if there are several and the command is one for them.
+fn strategies(
+    args: &StrategiesArgs,
+    launched: Option<Launched>,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<u8> {
+    use commands::strategies::strategies;
+    match launched {
+        Some(launched) if launched.size > 1 && args.over_ranks() => {
+            over_ranks(launched, surroundings.threads, |comm| {
+                strategies(comm, args, surroundings, progress)
+            })
+        }
+        _ => {
+            one_process(launched, "this command")?;
+            compute_with(surroundings.threads)?;
+            strategies(&LocalComm, args, surroundings, progress)?;
+            Ok(0)
+        }
+    }
+}
+
 fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
     match launched {
         Some(Launched { size, .. }) if size > 1 => Err(anyhow!(
@@ -145,13 +171,64 @@ fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
 /// As many threads as asked for or as there are cores, each with one libtorch thread: results do
 /// not depend on it.
 fn compute_with(threads: Option<usize>) -> Result<()> {
-    install_panic_line(None);
+    compute_on(None, threads.unwrap_or(0))
+}
+
+fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
+    install_panic_line(rank);
     single_thread();
     rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.unwrap_or(0))
+        .num_threads(threads)
         .start_handler(|_| single_thread())
         .build_global()?;
     Ok(())
+}
+
+/// Work that every rank has a part of. Without a number of `threads`, the ranks of a machine share
+/// its cores.
+#[cfg(feature = "mpi")]
+fn over_ranks(
+    Launched { rank, size }: Launched,
+    threads: Option<usize>,
+    work: impl FnOnce(&dyn Comm) -> Result<()>,
+) -> Result<u8> {
+    let names = (0..size).map(|rank| format!("rank {rank}")).collect();
+    let (comm, warning) = started(rank, &RanksConfig::default(), names)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    compute_on(Some(rank), threads.unwrap_or((cores / comm.ranks_here()).max(1)))?;
+    if let Some(warning) = warning {
+        eprintln!("{warning}");
+    }
+    let outcome = work(&comm).map(|()| 0);
+    let code = outcome.unwrap_or_else(|error| fail(rank, &error));
+    drop(comm);
+    Ok(code)
+}
+
+#[cfg(not(feature = "mpi"))]
+fn over_ranks(
+    _: Launched,
+    _: Option<usize>,
+    _: impl FnOnce(&dyn Comm) -> Result<()>,
+) -> Result<u8> {
+    without_mpi()
+}
+
+/// Starts MPI and the watch over the other ranks, where there is to be one. A warning is for rank 0
+/// to say.
+#[cfg(feature = "mpi")]
+fn started(
+    rank: usize,
+    config: &RanksConfig,
+    names: Vec<String>,
+) -> Result<(MpiComm, Option<String>)> {
+    let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
+    let patience = Patience::of(config);
+    let start = patience.map(|patience| Start::expect(rank, patience));
+    let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
+    let watched = patience.zip(start);
+    let warning = watched.and_then(|(patience, start)| comm.watch(patience, &names, &start));
+    Ok((comm, warning))
 }
 
 #[cfg(feature = "mpi")]
@@ -161,8 +238,7 @@ fn parallel(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
-    use dqn_trader::dist::heartbeat::{Patience, start::Start};
-    use dqn_trader::dist::{Ranks, launch::launch, mpi::MpiComm};
+    use dqn_trader::dist::{Ranks, launch::launch};
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
         return Ok(launch(stocks, args.max_restarts)?);
@@ -180,24 +256,14 @@ fn parallel(
             stocks + 1
         ));
     }
-    install_panic_line(Some(rank));
-    single_thread();
     // Rank 0 builds features while the others wait; a worker rank computes on one thread.
     let threads = if rank == 0 { args.surroundings.threads.unwrap_or(0) } else { 1 };
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .start_handler(|_| single_thread())
-        .build_global()?;
-    let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
-    let patience = Patience::of(&config.ranks);
-    let start = patience.map(|patience| Start::expect(rank, patience));
-    let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
-    if let Some((patience, start)) = patience.zip(start) {
-        let ranks = Ranks { stocks, size };
-        let names: Vec<String> = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
-        if let Some(warning) = comm.watch(patience, &names, &start) {
-            progress.line(&warning);
-        }
+    compute_on(Some(rank), threads)?;
+    let ranks = Ranks { stocks, size };
+    let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
+    let (comm, warning) = started(rank, &config.ranks, names)?;
+    if let Some(warning) = warning {
+        progress.line(&warning);
     }
     let outcome = train(&comm, config, args, progress);
     let code = outcome.unwrap_or_else(|error| fail(rank, &error));
@@ -209,7 +275,7 @@ fn parallel(
 /// wait for this one's messages for ever.
 #[cfg(feature = "mpi")]
 fn fail(rank: usize, error: &anyhow::Error) -> u8 {
-    use dqn_trader::dist::{comm::is_shared, mpi::MpiComm};
+    use dqn_trader::dist::comm::is_shared;
     let shared = is_shared(error);
     if rank != 0 && !shared {
         // Rank 0 may be about to say the same, and to end this one.
@@ -226,6 +292,11 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
 
 #[cfg(not(feature = "mpi"))]
 fn parallel(_: RunConfig, _: Option<Launched>, _: &TrainArgs, _: Progress) -> Result<u8> {
+    without_mpi()
+}
+
+#[cfg(not(feature = "mpi"))]
+fn without_mpi() -> Result<u8> {
     Err(anyhow!(
         "this program was built without MPI; build it with the feature \"mpi\", or use --mode single"
     ))
@@ -249,7 +320,7 @@ fn install_panic_line(rank: Option<usize>) {
         );
         #[cfg(feature = "mpi")]
         if rank.is_some() {
-            dqn_trader::dist::mpi::MpiComm::abort_all(101);
+            MpiComm::abort_all(101);
         }
     }));
 }

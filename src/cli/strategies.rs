@@ -171,6 +171,11 @@ pub struct OptimizeArgs {
 }
 
 impl StrategiesArgs {
+    /// Whether the work is one that several ranks can share.
+    pub fn over_ranks(&self) -> bool {
+        matches!(self.command, StrategiesCommand::Run(_) | StrategiesCommand::Optimize(_))
+    }
+
     pub fn surroundings(&self) -> Surroundings {
         match &self.command {
             StrategiesCommand::List(_) | StrategiesCommand::Stream(_) => {

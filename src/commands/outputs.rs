@@ -174,6 +174,17 @@ impl Outputs {
         &mut self.clock
     }
 
+    /// Writes the arbitrage opportunities of a period, `train` or `eval`.
+    pub fn opportunities(
+        &mut self,
+        period: &'static str,
+        data: &Prepared,
+    ) -> Result<(), ReportError> {
+        let stocks = data.panel.stocks();
+        let mut found = data.note.opportunities.iter();
+        found.try_for_each(|found| self.metrics.append_opportunity(period, stocks, found))
+    }
+
     /// Writes the line of an interval, and returns it. A file that cannot be written ends the run:
     /// what it has learned is in the last checkpoint, and hours without a record are in none.
     pub fn interval(&mut self, interval: Interval) -> Result<&MetricsLine, ReportError> {

@@ -72,7 +72,13 @@ pub fn train(
     let outputs = match &found {
         Some(folder) => restore(comm, &config, &mut trainer, folder)?,
         None => {
-            let opened = if comm.is_root() { Outputs::open(&config).map(Some) } else { Ok(None) };
+            let open = || -> Result<Outputs> {
+                let mut outputs = Outputs::open(&config)?;
+                outputs.opportunities("train", &train)?;
+                outputs.opportunities("eval", &eval)?;
+                Ok(outputs)
+            };
+            let opened = if comm.is_root() { open().map(Some) } else { Ok(None) };
             agree(comm, opened.map_err(|e| format!("{e:#}")))?
         }
     };

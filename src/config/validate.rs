@@ -71,15 +71,41 @@ impl RunConfig {
         let margin = self.env.maintenance_margin;
         check("env.maintenance_margin", (0.0..1.0).contains(&margin), "must be from 0 to below 1")?;
         let portfolio = &self.portfolio;
-        let limit = |value: f64| value.is_finite() && value > 0.0;
-        check("portfolio.gross_limit", limit(portfolio.gross_limit), "must be above 0")?;
-        check("portfolio.net_limit", limit(portfolio.net_limit), "must be above 0")?;
-        check("portfolio.name_limit", portfolio.name_limit.is_none_or(limit), "must be above 0")?;
-        let correlation = portfolio.identical_correlation;
-        check("portfolio.identical_correlation", !correlation.is_nan(), "must be a number")?;
+        self.validate_limits()?;
         check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
         self.validate_meta_policy()?;
         self.validate_features()
+    }
+
+    fn validate_limits(&self) -> Result<(), ConfigError> {
+        let portfolio = &self.portfolio;
+        // Infinity switches a limit off.
+        let limit = |field: &str, value: f64| {
+            check(field, value >= 1e-6, "must be 0.000001 or above; inf is no limit")
+        };
+        limit("portfolio.gross_limit", portfolio.gross_limit)?;
+        limit("portfolio.net_limit", portfolio.net_limit)?;
+        limit("portfolio.name_limit", portfolio.name_limit.unwrap_or(1.0))?;
+        limit("portfolio.cluster_limit", portfolio.cluster_limit.unwrap_or(1.0))?;
+        limit("portfolio.drawdown_limit", portfolio.drawdown_limit)?;
+        let correlations = [
+            ("portfolio.cluster_correlation", portfolio.cluster_correlation),
+            ("portfolio.identical_correlation", portfolio.identical_correlation),
+        ];
+        for (field, value) in correlations {
+            check(field, !value.is_nan(), "must be a number")?;
+        }
+        for pair in &portfolio.pairs {
+            let stranger = pair.iter().find(|symbol| !self.stocks.contains(symbol));
+            let what = match stranger {
+                Some(symbol) => format!("{symbol} is not among the stocks"),
+                None if pair[0] == pair[1] => format!("{} is paired with itself", pair[0]),
+                None => continue,
+            };
+            let todo = "name two of --stocks per pair, as in [[\"AAPL\", \"MSFT\"]]";
+            return Err(ConfigError::new("portfolio.pairs", what, todo));
+        }
+        Ok(())
     }
 
     fn validate_meta_policy(&self) -> Result<(), ConfigError> {
@@ -137,6 +163,13 @@ impl RunConfig {
         check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
         let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
         check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        check("features.arbitrage_bars", features.arbitrage_bars >= 30, "must be at least 30")?;
+        let level = features.arbitrage_level;
+        check(
+            "features.arbitrage_level",
+            (1e-6..=0.5).contains(&level),
+            "must be 0.000001 to 0.5",
+        )?;
         check("features.clip_std", features.clip_std > 0.0, "must be above 0")
     }
 

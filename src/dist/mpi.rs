@@ -152,6 +152,11 @@ impl MpiComm {
         ))
     }
 
+    /// Ranks that share this one's machine, itself included.
+    pub fn ranks_here(&self) -> usize {
+        self.node.size() as usize
+    }
+
     /// Ends every rank at once. For failures that the other ranks cannot know of.
     pub fn abort_all(code: i32) -> ! {
         PULSE.leave();

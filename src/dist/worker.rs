@@ -24,27 +24,34 @@ use crate::rl::schedule::exploration_epsilon;
 use crate::rl::td::{TdOutcome, argmax};
 
 /// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it
-/// thinks that is than holding nothing, in bar standard deviations; and what it would want without
-/// exploring.
+/// thinks that is than holding nothing, in bar standard deviations; what it would want without
+/// exploring; and what the last bar brought to the portfolio, as a fraction of equity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Proposal {
     pub direction: i8,
     pub conviction: f32,
     pub greedy: i8,
+    pub gain: f32,
 }
 
 impl Proposal {
     /// Elements of a message.
-    pub const LEN: usize = 3;
+    pub const LEN: usize = 4;
 
     pub fn write(self, message: &mut [f32]) {
         message[0] = f32::from(self.direction);
         message[1] = self.conviction;
         message[2] = f32::from(self.greedy);
+        message[3] = self.gain;
     }
 
     pub fn read(message: &[f32]) -> Proposal {
-        Proposal { direction: message[0] as i8, conviction: message[1], greedy: message[2] as i8 }
+        Proposal {
+            direction: message[0] as i8,
+            conviction: message[1],
+            greedy: message[2] as i8,
+            gain: message[3],
+        }
     }
 }
 
@@ -88,6 +95,8 @@ struct Lane {
     env: TradingEnv,
     n_step: NStep,
     epsilon: f64,
+    /// Capital times reward of the last bar.
+    gain: f32,
 }
 
 /// What a worker has to remember to go on as if nothing had happened.
@@ -150,6 +159,7 @@ impl Worker {
                 learner.epsilon,
                 learner.epsilon_alpha,
             ),
+            gain: 0.0,
         };
         let alpha = if learner.prioritized { learner.priority_alpha } else { 0.0 };
         Worker {
@@ -202,6 +212,7 @@ impl Worker {
     pub fn reset(&mut self) {
         for lane in &mut self.lanes {
             lane.env.reset();
+            lane.gain = 0.0;
         }
     }
 
@@ -220,7 +231,7 @@ impl Worker {
             if self.explore.random::<f64>() < lane.epsilon {
                 choice = self.explore.random_range(0..q.len());
             }
-            propose(self.actions, q, choice).write(out);
+            Proposal { gain: lane.gain, ..propose(self.actions, q, choice) }.write(out);
         }
     }
 
@@ -237,7 +248,9 @@ impl Worker {
             let private_t = lane.env.private_state();
             let step = lane.env.step(order[0] as i8, &now, &next, t + 1);
             let TimeStep { reward_t, .. } = step.time_step;
-            portfolio_reward += f64::from(order[1]) * reward_t;
+            let gain = f64::from(order[1]) * reward_t;
+            lane.gain = gain as f32;
+            portfolio_reward += gain;
             let decision = Decision { t, private_t, action_t: self.actions.index(step.held) };
             let learned = TimeStep { reward_t: reward_t / self.return_std, ..step.time_step };
             lane.n_step.push(decision, &learned, |transition| self.replay.push(transition));
@@ -311,6 +324,7 @@ pub fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
         direction: actions.action(choice).direction(),
         conviction: q[choice] - flat,
         greedy: actions.action(argmax(q)).direction(),
+        gain: 0.0,
     }
 }
 
@@ -340,7 +354,7 @@ mod tests {
         assert_eq!((proposal.direction, proposal.greedy), (1, 1));
         assert!((proposal.conviction - 0.8).abs() < 1e-6);
         let flat = propose(ActionSet::new(true), &[0.3, 0.1], 0);
-        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0, greedy: 0 });
+        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0, greedy: 0, gain: 0.0 });
         let exploring = propose(ActionSet::new(false), &q, 0);
         assert_eq!((exploring.direction, exploring.greedy), (-1, 1));
     }

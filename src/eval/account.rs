@@ -8,8 +8,8 @@ use crate::config::RunConfig;
 use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
+use crate::portfolio::limits::Limits;
 use crate::portfolio::meta_policy::{MetaPolicy, Wanted};
-use crate::portfolio::risk::Limits;
 
 pub struct Account {
     desk: Desk,
@@ -35,7 +35,9 @@ impl Account {
 
     /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
-        self.backtest.order(view, self.desk.decide(0, view, wanted.map(Wanted::plain)));
+        let gain = self.backtest.last_reward();
+        let orders = self.desk.decide(0, view, gain, wanted.map(Wanted::plain));
+        self.backtest.order(view, orders);
     }
 
     /// Goes to the next bar, at whose open the orders are filled.

@@ -131,6 +131,11 @@ impl Backtest {
         self.record(next, reward, turnover, trades);
     }
 
+    /// Return of equity over the present bar.
+    pub fn last_reward(&self) -> f64 {
+        self.course.reward.last().copied().unwrap_or(0.0)
+    }
+
     /// Shares to be traded at the next open, `[stock]`.
     pub fn pending(&self) -> &[f64] {
         &self.pending

@@ -1,14 +1,14 @@
 //! Performance metrics, equal to empyrical's. Pure: values in, values out.
 
-use chrono::{DateTime, NaiveDate};
-use chrono_tz::America::New_York;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
+use crate::market::calendar::NewYorkClock;
 
 /// The course of a portfolio through an evaluation, one entry per bar. The first entry is the
 /// start: nothing traded yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Course {
     pub stocks: Vec<Symbol>,
     /// Bar ends, UTC seconds.
@@ -123,6 +123,19 @@ fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
     (deepest, value)
 }
 
+/// Simple returns from `initial` to the first of `closes` and from each to the next. After equity has
+/// fallen to 0 or below nothing is earned or lost.
+pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut before = initial;
+    let day_return = |equity: f64| {
+        let ruined = before <= 0.0;
+        let change = equity / before - 1.0;
+        before = if ruined { before } else { equity };
+        if ruined { 0.0 } else { change }
+    };
+    closes.map(day_return).collect()
+}
+
 impl Course {
     /// Simple returns from the last equity of one New York day to that of the next, the first from
     /// the initial equity. Days are those of the entries after the first. After equity has fallen
@@ -130,21 +143,15 @@ impl Course {
     pub fn daily_returns(&self) -> Vec<f64> {
         let Some(&initial) = self.equity.first() else { return Vec::new() };
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
+        let mut clock = NewYorkClock::new();
         for (&end_s, &equity) in self.end_s.iter().zip(&self.equity).skip(1) {
-            let date = new_york_date(end_s);
+            let (date, _) = clock.at(end_s);
             match closes.last_mut() {
                 Some(last) if last.0 == date => last.1 = equity,
                 _ => closes.push((date, equity)),
             }
         }
-        let mut before = initial;
-        let day_return = |(_, equity): (NaiveDate, f64)| {
-            let ruined = before <= 0.0;
-            let change = equity / before - 1.0;
-            before = if ruined { before } else { equity };
-            if ruined { 0.0 } else { change }
-        };
-        closes.into_iter().map(day_return).collect()
+        returns_between(initial, closes.into_iter().map(|(_, equity)| equity))
     }
 
     /// Mean over the bars after the first of gross position value over equity, bars without equity
@@ -181,11 +188,6 @@ impl Course {
         assert_eq!(self.price.len(), bars * self.stocks.len(), "price is [time, stock]");
         assert_eq!(self.open.len(), bars * self.stocks.len(), "open is [time, stock]");
     }
-}
-
-fn new_york_date(end_s: i64) -> NaiveDate {
-    let utc = DateTime::from_timestamp(end_s, 0).expect("a bar's time lies in the calendar");
-    utc.with_timezone(&New_York).date_naive()
 }
 
 impl Metrics {

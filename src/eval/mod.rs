@@ -6,5 +6,6 @@ pub mod backtest;
 pub mod inference;
 pub mod metrics;
 pub mod rules;
+pub mod tape;
 pub mod together;
 pub mod trades;

@@ -8,7 +8,7 @@ use super::account::Account;
 use super::metrics::{Course, Metrics};
 use crate::config::RunConfig;
 use crate::market::panel::Panel;
-use crate::portfolio::risk::Limits;
+use crate::portfolio::limits::Limits;
 use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
 
 /// The rules that every trained agent is held against, by their names in the registry.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn limits(config: &RunConfig) -> Limits {
-        Limits::new(&config.portfolio, &[vec![None; STOCKS], vec![None; STOCKS]])
+        Limits::new(&config.portfolio, &config.stocks, &[vec![None; STOCKS], vec![None; STOCKS]])
     }
 
     fn reward(market: &str, name: &str) -> f64 {

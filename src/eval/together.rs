@@ -6,8 +6,8 @@ use super::account::Account;
 use super::metrics::Course;
 use crate::config::RunConfig;
 use crate::market::panel::Panel;
+use crate::portfolio::limits::Limits;
 use crate::portfolio::meta_policy::MetaPolicy;
-use crate::portfolio::risk::Limits;
 use crate::strategy::StrategyError;
 
 /// The rules of the meta-policy over `rows`, with an agent's capital, limits and costs, beside a
@@ -81,7 +81,7 @@ mod tests {
     fn found(market: &str) -> [f64; 3] {
         let (_folder, panel, config) = panel(market);
         let correlation = vec![vec![None; STOCKS]; STOCKS];
-        let limits = Limits::new(&config.portfolio, &correlation);
+        let limits = Limits::new(&config.portfolio, &config.stocks, &correlation);
         let rows = 600..panel.rows();
         let together = rules_together(&panel, &rows, &config, &limits, &correlation).unwrap();
         let alone = rules_alone(&panel, &rows, &config, &limits).unwrap();

@@ -1,12 +1,12 @@
 //! Bars to scaled features.
 //!
 //! ```text
-//! bars of a stock --> own::OwnFeatures ---+
-//!                                         +--> raw_features --> Scaler::fit --> panel_data
-//! closes of peers --> peers::PeerFeatures +                    (training rows)
+//! bars of a stock ---> own::OwnFeatures ---+
+//! closes of peers ---> peers::PeerFeatures +--> raw_features --> Scaler::fit --> panel_data
+//! closest pairs -----> watch_pairs --------+                    (training rows)
 //! ```
 //!
-//! Both producers take in one bar at a time. `OwnFeatures` is never given a later one;
+//! All producers take in one bar at a time. `OwnFeatures` is never given a later one;
 //! `PeerFeatures` holds its peers' closes of all times and reads those up to the present, which a
 //! test checks for the whole pipeline bit for bit.
 
@@ -14,18 +14,20 @@ use rayon::prelude::*;
 
 use super::own::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
+use super::relations::opportunity::{self, Course, Opportunity, watch_pairs};
 pub use super::scaler::Scaler;
 use crate::config::FeatureConfig;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR, PanelData};
 
 /// The names of the features in order; the same for every stock, those of peers last. What they
-/// mean stands at
-/// [`own::names`] and [`peers::NAMES`].
+/// mean stands at [`own::names`] and [`peers::NAMES`]; `arbitrage` is how dear the stock is beside
+/// its nearest peer, in deviations, while the two are known to belong together, else 0.
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own::names(config);
     if config.peers {
         names.extend(peers::NAMES.map(String::from));
+        names.push("arbitrage".into());
     }
     names
 }
@@ -44,6 +46,8 @@ pub fn raw_features(
     assert_eq!(stocks, peers.len(), "one list of peers per stock");
     let width = feature_names(config).len();
     let log_close = carried_log_closes(series, grid);
+    let courses =
+        if config.peers { watch_pairs(&log_close, grid, peers, config) } else { Vec::new() };
     let mut raw = vec![0.0; times * stocks * width];
     let mut lanes: Vec<Vec<&mut [f32]>> = (0..stocks).map(|_| Vec::with_capacity(times)).collect();
     for (i, slot) in raw.chunks_exact_mut(width).enumerate() {
@@ -55,11 +59,13 @@ pub fn raw_features(
         let mut related = PeerFeatures::new(&log_close, stock, &peers[stock], bars);
         let mut latest = vec![f32::NAN; width];
         let (own_part, peer_part) = latest.split_at_mut(own::names(config).len());
+        let dearness = dearness(&courses, stock, &peers[stock]);
         for (row, (slot, &bar)) in lane.into_iter().zip(&grid.bar_index[stock]).enumerate() {
             if bar != NO_BAR {
                 own.update(&series[stock].bar(bar as usize), own_part);
-                if !peer_part.is_empty() {
+                if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
                     related.update(row, peer_part);
+                    *arbitrage = dearness(row);
                 }
             }
             let (own_slot, peer_slot) = slot.split_at_mut(own_part.len());
@@ -68,6 +74,38 @@ pub fn raw_features(
         }
     });
     raw
+}
+
+/// How dear a stock is beside its nearest peer at a row, as the pair's course has it.
+fn dearness<'a>(
+    courses: &'a [Course],
+    stock: usize,
+    peers: &[usize],
+) -> impl Fn(usize) -> f32 + 'a {
+    let nearest = peers.first().copied();
+    let course = courses.iter().find(|course| {
+        nearest
+            .is_some_and(|peer| (course.first, course.second) == (stock.min(peer), stock.max(peer)))
+    });
+    move |row| {
+        let Some(course) = course else { return 0.0 };
+        // Adding zero turns -0 into 0.
+        0.0 + if course.first == stock { course.z_score[row] } else { -course.z_score[row] }
+    }
+}
+
+/// When cointegrated pairs went out of line, in the order of time; none without features of peers.
+pub fn opportunities(
+    series: &[BarSeries],
+    grid: &Grid,
+    peers: &[Vec<usize>],
+    config: &FeatureConfig,
+) -> Vec<Opportunity> {
+    if !config.peers {
+        return Vec::new();
+    }
+    let log_close = carried_log_closes(series, grid);
+    opportunity::opportunities(watch_pairs(&log_close, grid, peers, config))
 }
 
 /// `[stock][time]`: log of the last close known; NaN before the first bar.
@@ -160,181 +198,4 @@ fn write_bars(data: &mut PanelData, stock: usize, series: &BarSeries, index: &[u
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::features::fixtures::{Noise, grid_of, random_market};
-    use crate::features::relations::Relations;
-    use crate::market::Bar;
-
-    fn small() -> FeatureConfig {
-        FeatureConfig {
-            return_bars: vec![1, 2, 5],
-            volatility_bars: vec![3, 12],
-            macd_fast_bars: 3,
-            macd_slow_bars: 6,
-            macd_signal_bars: 3,
-            bollinger_bars: 5,
-            rsi_bars: 4,
-            volume_bars: 6,
-            relation_bars: 10,
-            ..FeatureConfig::default()
-        }
-    }
-
-    fn ring_of_peers(stocks: usize, count: usize) -> Vec<Vec<usize>> {
-        (0..stocks).map(|i| (1..=count).map(|k| (i + k) % stocks).collect()).collect()
-    }
-
-    /// The same market up to `until_s`; after it other prices, bars dropped and bars added.
-    fn other_future(series: &[BarSeries], until_s: i64, noise: &mut Noise) -> Vec<BarSeries> {
-        let mut other = Vec::new();
-        for series in series {
-            let mut changed = BarSeries::new(series.symbol.clone());
-            for mut bar in series.bars() {
-                if bar.end_s > until_s {
-                    if noise.uniform() < 0.3 {
-                        continue;
-                    }
-                    let factor = (0.3 * noise.normal()).exp();
-                    (bar.open, bar.close) = (bar.open * factor, bar.close / factor);
-                    (bar.high, bar.low) = (bar.open.max(bar.close), bar.open.min(bar.close));
-                    bar.volume *= factor;
-                    if noise.uniform() < 0.3 {
-                        changed.push(Bar { end_s: bar.end_s - 7, ..bar });
-                    }
-                }
-                changed.push(bar);
-            }
-            other.push(changed);
-        }
-        other
-    }
-
-    #[test]
-    fn nothing_after_a_row_changes_it() {
-        let mut noise = Noise::new(11);
-        for seed in 0..20 {
-            let (stocks, bars) = (4, 300);
-            let per_day = if seed % 2 == 0 { 6 } else { 39 };
-            let series = random_market(seed, stocks, bars, per_day, 0.15);
-            let grid = grid_of(&series);
-            let peers = ring_of_peers(stocks, seed as usize % 4);
-            let raw = raw_features(&series, &grid, &peers, &small());
-            let t = (noise.uniform() * grid.end_s.len() as f64) as usize;
-            let other = other_future(&series, grid.end_s[t], &mut noise);
-            let other_grid = grid_of(&other);
-            let other_raw = raw_features(&other, &other_grid, &peers, &small());
-            let known = (t + 1) * stocks * feature_names(&small()).len();
-            let bits = |raw: &[f32]| raw[..known].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&raw), bits(&other_raw), "seed {seed}, row {t}");
-            assert!(t + 1 == grid.end_s.len() || raw.len() != other_raw.len() || raw != other_raw);
-        }
-    }
-
-    /// Hourly bars, seven a day, with the default windows: everything is defined once the longest
-    /// window is full.
-    #[test]
-    fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
-        let config = FeatureConfig::default();
-        let series = random_market(2, 3, 700, 7, 0.0);
-        let grid = grid_of(&series);
-        let peers = Relations::measure(&series, &grid, 0..700).nearest_peers(2);
-        let raw = raw_features(&series, &grid, &peers, &config);
-        let names = feature_names(&config);
-        let row = |t: usize| &raw[t * 3 * names.len()..(t + 1) * 3 * names.len()];
-        for (i, value) in row(238).iter().enumerate() {
-            let name = &names[i % names.len()];
-            assert_eq!(value.is_nan(), name.starts_with("volatility_"), "{name}");
-        }
-        assert!((239..700).all(|t| row(t).iter().all(|value| value.is_finite())));
-        for (i, name) in names.iter().enumerate() {
-            let distinct = (239..699).filter(|&t| row(t)[i] != row(t + 1)[i]).count();
-            assert!(distinct > 50, "{name} hardly changes");
-        }
-    }
-
-    #[test]
-    fn rows_without_a_bar_repeat_the_last() {
-        let series = random_market(4, 2, 200, 39, 0.3);
-        let grid = grid_of(&series);
-        let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &small());
-        let width = feature_names(&small()).len();
-        let slot = |t: usize, stock: usize| -> Vec<u32> {
-            raw[(t * 2 + stock) * width..][..width].iter().map(|x| x.to_bits()).collect()
-        };
-        let mut repeated = 0;
-        for t in 1..grid.end_s.len() {
-            for stock in 0..2 {
-                let same = slot(t, stock) == slot(t - 1, stock);
-                assert_eq!(same, grid.bar_index[stock][t] == NO_BAR, "row {t}, stock {stock}");
-                repeated += usize::from(same);
-            }
-        }
-        assert!(repeated > 50);
-    }
-
-    #[test]
-    fn a_panel_is_scaled_clipped_and_carried_forward() {
-        let config = FeatureConfig { clip_std: 2.0, ..small() };
-        let mut series = random_market(7, 2, 400, 39, 0.2);
-        // The second stock is listed later.
-        let first = series[1].bar(60);
-        let late: Vec<Bar> = series[1].bars().skip(60).collect();
-        series[1] = BarSeries::new(series[1].symbol.clone());
-        late.into_iter().for_each(|bar| series[1].push(bar));
-        let grid = grid_of(&series);
-        let times = grid.end_s.len();
-        let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
-        let scaler = Scaler::fit(&raw, &series, &grid, 0..200);
-        let address = raw.as_ptr();
-        let data = panel_data(&series, &grid, raw.clone(), &scaler, &config, "note".into());
-        let again = panel_data(&series, &grid, raw, &scaler, &config, "note".into());
-        assert_eq!(again.features.as_ptr(), address, "scaled in place");
-        assert_eq!(data.features, again.features);
-        assert_eq!((data.end_s.len(), data.note.as_str()), (times, "note"));
-
-        let width = data.feature_names.len();
-        let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
-        let mut clipped = 0;
-        for (i, (&scaled, &raw)) in data.features.iter().zip(&raw).enumerate() {
-            let column = i % (2 * width);
-            let expected = (raw - scaler.mean[column]) / scaler.std[column];
-            clipped += usize::from(expected.abs() > 2.0);
-            assert_eq!(scaled, if raw.is_nan() { 0.0 } else { expected.clamp(-2.0, 2.0) });
-        }
-        assert!(clipped > 100);
-        let mut close = [f64::NAN; 2];
-        for (t, stock) in (0..times).flat_map(|t| [(t, 0), (t, 1)]) {
-            let i = t * 2 + stock;
-            let defined = raw[i * width..(i + 1) * width].iter().all(|x| x.is_finite());
-            let bar = grid.bar_index[stock][t];
-            assert_eq!(data.tradable[i], bar != NO_BAR && defined);
-            let found = [data.open[i], data.high[i], data.low[i], data.close[i], data.volume[i]];
-            if bar == NO_BAR {
-                let carried = [close[stock]; 4];
-                assert_eq!(
-                    found[..4].iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
-                    carried.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
-                );
-                assert_eq!(found[4], 0.0);
-            } else {
-                let bar = series[stock].bar(bar as usize);
-                assert_eq!(found, [bar.open, bar.high, bar.low, bar.close, bar.volume]);
-                close[stock] = bar.close;
-            }
-        }
-        let start = grid.end_s.iter().position(|&end_s| end_s == first.end_s).unwrap();
-        assert!(start > 0 && data.close[(start - 1) * 2 + 1].is_nan());
-        assert!(data.tradable.iter().filter(|&&tradable| tradable).count() > times);
-    }
-
-    #[test]
-    fn an_empty_market_has_no_features() {
-        let grid = grid_of(&[]);
-        assert!(raw_features(&[], &grid, &[], &small()).is_empty());
-        let scaler = Scaler::fit(&[], &[], &grid, 0..0);
-        assert!(
-            panel_data(&[], &grid, Vec::new(), &scaler, &small(), String::new()).end_s.is_empty()
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,12 @@
 //! Relations between stocks: who moves with whom, and who moves first.
+//!
+//! [`Relations`] are measured once, over the training period. What goes on from bar to bar is in
+//! [`stream`]; which pairs belong together and are out of line in [`opportunity`], judged by the
+//! test in [`cointegration`].
+
+pub mod cointegration;
+pub mod opportunity;
+pub mod stream;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

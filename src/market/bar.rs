@@ -21,7 +21,7 @@ pub struct Bar {
 }
 
 /// The bars of one stock as columns of equal length, `end_s` strictly increasing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BarSeries {
     pub symbol: Symbol,
     pub end_s: Vec<i64>,

@@ -60,6 +60,36 @@ pub fn time_of_day_s(utc_s: i64) -> i64 {
     i64::from(chrono::Timelike::num_seconds_from_midnight(&new_york_local(utc_s).time()))
 }
 
+/// The date and time of day of many times, which mostly come in order: days are looked up once.
+#[derive(Clone, Debug)]
+pub struct NewYorkClock {
+    /// UTC seconds of a day on which clocks are not set; empty before the first.
+    day: std::ops::Range<i64>,
+    date: NaiveDate,
+}
+
+impl NewYorkClock {
+    #[expect(clippy::new_without_default, reason = "a clock that shows no time yet is no default")]
+    pub fn new() -> NewYorkClock {
+        NewYorkClock { day: 0..0, date: NaiveDate::MIN }
+    }
+
+    /// [`new_york_date`] and [`time_of_day_s`].
+    pub fn at(&mut self, utc_s: i64) -> (NaiveDate, i64) {
+        if self.day.contains(&utc_s) {
+            return (self.date, utc_s - self.day.start);
+        }
+        let (date, tod_s) = (new_york_date(utc_s), time_of_day_s(utc_s));
+        let first = utc_s - tod_s;
+        let last = first + 86_399;
+        let is_plain = [(first, 0), (last, 86_399)]
+            .iter()
+            .all(|&(at, tod_s)| (new_york_date(at), time_of_day_s(at)) == (date, tod_s));
+        (self.day, self.date) = (if is_plain { first..last + 1 } else { 0..0 }, date);
+        (date, tod_s)
+    }
+}
+
 /// `2020-01-02T09:31:00-05:00`
 pub fn iso_new_york(utc_s: i64) -> String {
     utc(utc_s).with_timezone(&New_York).to_rfc3339()

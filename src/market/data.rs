@@ -76,6 +76,18 @@ impl MarketData {
         &self.end_s
     }
 
+    /// The bars that the stock has.
+    pub fn series(&self, stock: usize) -> &BarSeries {
+        &self.series[stock]
+    }
+
+    /// The row of each of them.
+    pub fn rows_of(&self, stock: usize) -> Vec<u32> {
+        let last = &self.last[stock];
+        let is_fresh = |t: &usize| last[*t] != NO_BAR && (*t == 0 || last[*t] != last[*t - 1]);
+        (0..self.rows()).filter(is_fresh).map(|t| t as u32).collect()
+    }
+
     /// # Panics
     /// If there is no such row.
     pub fn row(&self, t: usize) -> MarketRow<'_> {
@@ -140,6 +152,7 @@ mod tests {
         assert_eq!(closes(1)[1..], [2.0, 2.0]);
         assert!(data.row(1).fresh(0).is_none() && !data.row(1).bar(0).tradable);
         assert_eq!(data.row(2).fresh(0).map(|bar| bar.close), Some(3.0));
+        assert_eq!((data.rows_of(0), data.rows_of(1)), (vec![0, 2], vec![1]));
     }
 
     #[test]

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::drawdown::DrawdownStop;
+use super::limits::Limits;
 use super::meta_policy::{Book, EqualRisk, MetaPolicy, Wanted};
-use super::risk::{Limits, Order, Reason, Wish, arbitrate};
+use super::risk::{Order, Reason, Wish, arbitrate, stop};
 use crate::config::PortfolioConfig;
+use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
 
 /// What a desk has to remember to go on as if nothing had happened.
@@ -15,16 +18,19 @@ use crate::market::panel::MarketView;
 pub struct DeskState {
     allocations: Vec<EqualRisk>,
     books: Vec<Book>,
+    stops: Vec<DrawdownStop>,
     changed: BTreeMap<Reason, u64>,
 }
 
 pub struct Desk {
+    config: PortfolioConfig,
     start: Vec<EqualRisk>,
     allocations: Vec<EqualRisk>,
     /// None: every stock is traded as its DQN wants.
     meta: Option<MetaPolicy>,
     /// One per account, or none.
     books: Vec<Book>,
+    stops: Vec<DrawdownStop>,
     limits: Limits,
     wishes: Vec<Wish>,
     orders: Vec<Order>,
@@ -42,7 +48,9 @@ impl Desk {
     ) -> Desk {
         let start: Vec<_> = views.map(|view| EqualRisk::warmed_up(&view, stocks, config)).collect();
         Desk {
+            config: config.clone(),
             allocations: start.clone(),
+            stops: vec![DrawdownStop::default(); start.len()],
             start,
             meta: None,
             books: Vec::new(),
@@ -66,17 +74,19 @@ impl Desk {
     /// Every account back to its start.
     pub fn reset(&mut self) {
         self.allocations.clone_from(&self.start);
+        self.stops.fill(DrawdownStop::default());
         if let Some(meta) = &self.meta {
             self.books.fill(meta.book());
         }
     }
 
-    /// Orders of one account at the close of `view`, `[stock]`. `wanted` gives what the DQN of each
-    /// stock wants.
+    /// Orders of one account at the close of `view`, `[stock]`. `gain` is what the bar brought: the
+    /// return of the account's equity. `wanted` gives what the DQN of each stock wants.
     pub fn decide(
         &mut self,
         account: usize,
         view: &MarketView<'_>,
+        gain: f64,
         wanted: impl Iterator<Item = Wanted>,
     ) -> &[Order] {
         let allocation = &mut self.allocations[account];
@@ -97,6 +107,10 @@ impl Desk {
             self.wishes.push(Wish { direction, conviction, capital });
         }
         arbitrate(&self.wishes, &self.limits, &mut self.orders);
+        let date = new_york_date(view.end_s());
+        if self.stops[account].observe(gain, date, &self.config) {
+            stop(&mut self.orders);
+        }
         if let Some((meta, book)) = &mut chosen {
             meta.approve(book, &self.orders);
         }
@@ -130,6 +144,7 @@ impl Desk {
         DeskState {
             allocations: self.allocations.clone(),
             books: self.books.clone(),
+            stops: self.stops.clone(),
             changed: self.changed.clone(),
         }
     }
@@ -140,6 +155,7 @@ impl Desk {
         assert_eq!(self.books.len(), state.books.len(), "books of another run");
         self.allocations = state.allocations;
         self.books = state.books;
+        self.stops = state.stops;
         self.changed = state.changed;
     }
 }

@@ -1,6 +1,9 @@
 //! Allocation of strategies and capital, and arbitration of orders.
 
 pub mod allocation;
+mod cluster;
 pub mod desk;
+mod drawdown;
+pub mod limits;
 pub mod meta_policy;
 pub mod risk;

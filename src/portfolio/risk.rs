@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::PortfolioConfig;
+use super::limits::Limits;
 
 /// What a worker wants for its stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,141 +25,230 @@ pub struct Order {
     pub reason: Option<Reason>,
 }
 
-/// Why an order was changed.
+/// Why an order was changed; the last rule's, where several changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Another worker holds a near-identical stock in the opposite direction with more conviction.
     OppositeTwin,
     NameLimit,
+    /// A group of stocks that move together is limited as a whole.
+    ClusterLimit,
     GrossLimit,
     NetLimit,
+    /// The account has lost too much and waits.
+    DrawdownStop,
 }
 
-/// The limits of a portfolio.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    pub gross: f64,
-    pub net: f64,
-    pub name: f64,
-    /// Near-identical stocks, each pair once.
-    pub twins: Vec<(usize, usize)>,
-}
-
-impl Limits {
-    /// `correlation[i][j]` as measured over the training period.
-    pub fn new(config: &PortfolioConfig, correlation: &[Vec<Option<f64>>]) -> Limits {
-        let stocks = correlation.len();
-        let mut twins = Vec::new();
-        for (i, row) in correlation.iter().enumerate() {
-            for (j, value) in row.iter().enumerate().skip(i + 1) {
-                if value.is_some_and(|c| c > config.identical_correlation) {
-                    twins.push((i, j));
-                }
-            }
-        }
-        Limits {
-            gross: config.gross_limit,
-            net: config.net_limit,
-            name: config.name_limit_of(stocks),
-            twins,
-        }
-    }
-}
-
-/// Turns wishes into orders, `[stock]`. Directions are only ever set to flat, weights only ever
-/// reduced. The outcome does not depend on the order in which the limits' pairs are listed: of two
-/// opposite twins the one with less conviction gives way, the later stock on a tie.
+/// Turns wishes into orders, `[stock]`.
+///
+/// - Directions are only ever set to flat and weights only ever reduced.
+/// - Afterwards every limit holds, but for what rounding does to shares that make a whole: one part
+///   in 10^12. No rule undoes an earlier one's work.
+/// - Orders that were arbitrated are not changed again.
+/// - Nothing depends on the order of the stocks: sums are exact ([`exact`]), and equal convictions
+///   are told apart by symbol.
 pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
+    assert_eq!(wishes.len(), limits.stocks(), "a wish for every stock");
     orders.clear();
     orders.extend(wishes.iter().map(|wish| Order {
         direction: wish.direction,
         weight: if wish.direction == 0 { 0.0 } else { wish.capital },
         reason: None,
     }));
-    for &(i, j) in &limits.twins {
-        if wishes[i].direction * wishes[j].direction < 0 {
-            let loser = if wishes[j].conviction > wishes[i].conviction { i } else { j };
-            orders[loser] = Order { direction: 0, weight: 0.0, reason: Some(Reason::OppositeTwin) };
-        }
-    }
+    separate_twins(wishes, limits, orders);
     for order in orders.iter_mut().filter(|order| order.weight > limits.name) {
         order.weight = limits.name;
         order.reason = Some(Reason::NameLimit);
     }
-    let gross: f64 = orders.iter().map(|order| order.weight).sum();
-    if gross > limits.gross {
-        scale(orders, limits.gross / gross, Reason::GrossLimit, |_| true);
+    if limits.cluster.is_finite() {
+        for cluster in limits.clusters.iter().filter(|cluster| cluster.len() > 1) {
+            limit_cluster(cluster, limits.cluster, orders);
+        }
     }
-    let net: f64 = orders.iter().map(|order| f64::from(order.direction) * order.weight).sum();
-    if net.abs() > limits.net {
-        // Only the side that is too heavy shrinks, so that the correction never adds risk.
-        let side = net.signum() as i8;
-        let heavy: f64 =
-            orders.iter().filter(|o| o.direction == side).map(|order| order.weight).sum();
-        let factor = (heavy - (net.abs() - limits.net)) / heavy;
-        scale(orders, factor, Reason::NetLimit, |order| order.direction == side);
+    limit_gross(limits.gross, orders);
+    limit_net(limits, orders);
+}
+
+/// Nothing may be held.
+pub fn stop(orders: &mut [Order]) {
+    for order in orders.iter_mut().filter(|order| order.direction != 0) {
+        *order = flat(Reason::DrawdownStop);
     }
 }
 
-fn scale(orders: &mut [Order], factor: f64, reason: Reason, of: impl Fn(&Order) -> bool) {
-    for order in orders.iter_mut().filter(|order| of(order) && order.weight > 0.0) {
-        order.weight *= factor;
-        order.reason = Some(reason);
+fn flat(reason: Reason) -> Order {
+    Order { direction: 0, weight: 0.0, reason: Some(reason) }
+}
+
+/// The most convinced goes first; who then finds a twin on the other side stays flat.
+fn separate_twins(wishes: &[Wish], limits: &Limits, orders: &mut [Order]) {
+    if limits.twins.iter().all(|&(i, j)| orders[i].direction * orders[j].direction >= 0) {
+        return;
     }
+    let conviction = |stock: usize| {
+        let conviction = wishes[stock].conviction;
+        if conviction.is_nan() { f32::NEG_INFINITY } else { conviction }
+    };
+    let mut queue: Vec<usize> = limits.twins.iter().flat_map(|&(i, j)| [i, j]).collect();
+    queue.sort_by(|&i, &j| {
+        let by_symbol = limits.rank[i].cmp(&limits.rank[j]);
+        conviction(j).total_cmp(&conviction(i)).then(by_symbol)
+    });
+    queue.dedup();
+    for (place, &stock) in queue.iter().enumerate() {
+        let opposed = limits.twins.iter().any(|&(i, j)| {
+            let other = if i == stock { j } else { i };
+            (i == stock || j == stock)
+                && orders[i].direction * orders[j].direction < 0
+                && queue[..place].contains(&other)
+        });
+        if opposed {
+            orders[stock] = flat(Reason::OppositeTwin);
+        }
+    }
+}
+
+/// The side that is too heavy shrinks.
+fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
+    let held = Sides::of(cluster, orders);
+    let net = held.net();
+    if !exceeds(net.abs(), limit) {
+        return;
+    }
+    let side = net.signum() as i8;
+    let fraction = ratio(net.abs() - exact(limit), held.on(side));
+    cut(
+        orders,
+        fraction,
+        Reason::ClusterLimit,
+        |stock, order| f64::from(order.direction == side && cluster.contains(&stock)),
+        |orders| Sides::of(cluster, orders).net().abs() <= exact(limit),
+    );
+}
+
+/// All shrink alike.
+fn limit_gross(limit: f64, orders: &mut [Order]) {
+    let gross = |orders: &[Order]| orders.iter().map(|order| exact(order.weight)).sum::<i128>();
+    let held = gross(orders);
+    if exceeds(held, limit) {
+        let fraction = ratio(held - exact(limit), held);
+        cut(orders, fraction, Reason::GrossLimit, |_, _| 1.0, |now| gross(now) <= exact(limit));
+    }
+}
+
+/// The clusters that are net on the side that is too heavy give up in proportion to their own net
+/// positions, none more than that: so no cluster becomes heavier on the other side.
+fn limit_net(limits: &Limits, orders: &mut [Order]) {
+    let net = |orders: &[Order]| orders.iter().map(signed).sum::<i128>();
+    let held = net(orders);
+    if !exceeds(held.abs(), limits.net) {
+        return;
+    }
+    let side = held.signum() as i8;
+    let mut parts = vec![0.0; orders.len()];
+    let mut heavy = 0;
+    for cluster in &limits.clusters {
+        let sides = Sides::of(cluster, orders);
+        let excess = sides.net() * i128::from(side);
+        if excess > 0 {
+            heavy += excess;
+            let part = ratio(excess, sides.on(side));
+            cluster.iter().for_each(|&stock| parts[stock] = part);
+        }
+    }
+    cut(
+        orders,
+        ratio(held.abs() - exact(limits.net), heavy),
+        Reason::NetLimit,
+        |stock, order| if order.direction == side { parts[stock] } else { 0.0 },
+        |orders| net(orders).abs() <= exact(limits.net),
+    );
+}
+
+/// Takes `part(stock, order) * fraction` off every weight, and then a hair more at a time until the
+/// limit holds to the last bit.
+fn cut(
+    orders: &mut [Order],
+    mut fraction: f64,
+    reason: Reason,
+    part: impl Fn(usize, &Order) -> f64,
+    holds: impl Fn(&[Order]) -> bool,
+) {
+    let before: Vec<f64> = orders.iter().map(|order| order.weight).collect();
+    let mut hair = f64::EPSILON;
+    loop {
+        for ((stock, order), &before) in orders.iter_mut().enumerate().zip(&before) {
+            let part = part(stock, order);
+            if part > 0.0 && before > 0.0 {
+                order.weight = before * (1.0 - part * fraction).max(0.0);
+                order.reason = Some(reason);
+            }
+        }
+        if holds(orders) {
+            return;
+        }
+        // A limit below the rounding of the weights: an empty book keeps every limit.
+        if hair > 1.0 {
+            orders.iter_mut().filter(|order| order.direction != 0).for_each(|o| *o = flat(reason));
+            return;
+        }
+        fraction += hair;
+        hair *= 2.0;
+    }
+}
+
+/// What a group of stocks holds long and short.
+#[derive(Default)]
+struct Sides {
+    long: i128,
+    short: i128,
+}
+
+impl Sides {
+    fn of(stocks: &[usize], orders: &[Order]) -> Sides {
+        let mut sides = Sides::default();
+        for order in stocks.iter().map(|&stock| &orders[stock]) {
+            match order.direction {
+                1 => sides.long += exact(order.weight),
+                -1 => sides.short += exact(order.weight),
+                _ => {}
+            }
+        }
+        sides
+    }
+
+    fn net(&self) -> i128 {
+        self.long - self.short
+    }
+
+    fn on(&self, side: i8) -> i128 {
+        if side > 0 { self.long } else { self.short }
+    }
+}
+
+fn signed(order: &Order) -> i128 {
+    i128::from(order.direction) * exact(order.weight)
+}
+
+/// Shares that were dealt to add up to a limit add up to a hair more when they are rounded; that is
+/// no reason to change orders. What is cut is cut to the limit itself.
+const ROUNDING: f64 = 1e-12;
+
+fn exceeds(held: i128, limit: f64) -> bool {
+    held > exact(limit * (1.0 + ROUNDING))
+}
+
+/// A weight in units of 2^-80, in which sums are exact and so do not depend on the order of their
+/// terms. Digits of weights below 2^-27 get lost, always the same ones. Without bound (inf) it is
+/// larger than any sum.
+pub(super) fn exact(weight: f64) -> i128 {
+    if weight.is_infinite() { i128::MAX } else { (weight * 2_f64.powi(80)) as i128 }
+}
+
+fn ratio(part: i128, whole: i128) -> f64 {
+    part as f64 / whole as f64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wish(direction: i8, conviction: f32, capital: f64) -> Wish {
-        Wish { direction, conviction, capital }
-    }
-
-    fn limits() -> Limits {
-        Limits { gross: 1.0, net: 1.0, name: 0.5, twins: vec![] }
-    }
-
-    fn decide(wishes: &[Wish], limits: &Limits) -> Vec<Order> {
-        let mut orders = Vec::new();
-        arbitrate(wishes, limits, &mut orders);
-        orders
-    }
-
-    #[test]
-    fn wishes_within_the_limits_pass_unchanged() {
-        let orders = decide(&[wish(1, 0.1, 0.4), wish(-1, 0.2, 0.3), wish(0, 0.0, 0.3)], &limits());
-        let plain: Vec<_> = orders.iter().map(|o| (o.direction, o.weight, o.reason)).collect();
-        assert_eq!(plain, [(1, 0.4, None), (-1, 0.3, None), (0, 0.0, None)]);
-    }
-
-    #[test]
-    fn of_two_opposite_twins_the_less_convinced_gives_way() {
-        let limits = Limits { twins: vec![(0, 2)], ..limits() };
-        let orders = decide(&[wish(1, 0.1, 0.2), wish(1, 0.0, 0.2), wish(-1, 0.3, 0.2)], &limits);
-        assert_eq!(orders[0].direction, 0);
-        assert_eq!(orders[0].reason, Some(Reason::OppositeTwin));
-        assert_eq!((orders[1].direction, orders[2].direction), (1, -1));
-        let same_side = decide(&[wish(1, 0.1, 0.2), wish(0, 0.0, 0.2), wish(1, 0.3, 0.2)], &limits);
-        assert!(same_side.iter().all(|order| order.reason.is_none()));
-    }
-
-    #[test]
-    fn name_gross_and_net_limits_hold_and_say_so() {
-        let orders = decide(&[wish(1, 0.1, 0.9), wish(-1, 0.2, 0.9)], &limits());
-        assert!(orders.iter().all(|o| o.weight == 0.5 && o.reason == Some(Reason::NameLimit)));
-        let gross = Limits { gross: 0.5, ..limits() };
-        let orders = decide(&[wish(1, 0.1, 0.5), wish(-1, 0.2, 0.5)], &gross);
-        assert!(orders.iter().all(|o| o.weight == 0.25 && o.reason == Some(Reason::GrossLimit)));
-        // Long 0.8, short 0.1: net 0.7 is 0.4 too much, which the long side gives up by half.
-        let net = Limits { net: 0.3, ..limits() };
-        let orders = decide(&[wish(1, 0.1, 0.4), wish(1, 0.1, 0.4), wish(-1, 0.2, 0.1)], &net);
-        let weights: Vec<f64> = orders.iter().map(|o| o.weight).collect();
-        for (weight, expected) in weights.iter().zip([0.2, 0.2, 0.1]) {
-            assert!((weight - expected).abs() < 1e-12, "{weights:?}");
-        }
-        assert_eq!(orders[2].reason, None);
-        assert_eq!(orders[0].reason, Some(Reason::NetLimit));
-    }
-}
+mod tests;

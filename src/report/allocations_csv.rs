@@ -53,8 +53,8 @@ mod tests {
     use crate::config::{PortfolioConfig, RunConfig};
     use crate::market::panel::{Panel, PanelData};
     use crate::portfolio::desk::Desk;
+    use crate::portfolio::limits::Limits;
     use crate::portfolio::meta_policy::{MetaPolicy, Wanted};
-    use crate::portfolio::risk::Limits;
 
     /// Two stocks whose prices stand still, three bars on each of two days.
     fn panel(folder: &std::path::Path) -> Panel {
@@ -90,7 +90,7 @@ mod tests {
         config.portfolio.meta_policy.strategies = vec!["buy and hold".into(), "flat".into()];
         let portfolio = PortfolioConfig { name_limit: Some(0.5), ..PortfolioConfig::default() };
         let correlation = vec![vec![None, Some(0.99)], vec![Some(0.99), None]];
-        let limits = Limits::new(&portfolio, &correlation);
+        let limits = Limits::new(&portfolio, &stocks, &correlation);
         let meta = MetaPolicy::of(&config, &panel, &correlation).unwrap();
         let first = std::iter::once(panel.view(0));
         let mut desk = Desk::new(first, 2, &portfolio, limits).with(meta);
@@ -99,7 +99,7 @@ mod tests {
         let wanted = [[1, 0], [1, 0], [1, -1], [1, -1], [0, 0], [0, 0]];
         for (row, wanted) in wanted.into_iter().enumerate() {
             let view = panel.view(row);
-            desk.decide(0, &view, wanted.into_iter().map(|d| Wanted::plain((d, 0.5))));
+            desk.decide(0, &view, 0.0, wanted.into_iter().map(|d| Wanted::plain((d, 0.5))));
             allocations.note(view.end_s(), &desk);
         }
         let expected = "\

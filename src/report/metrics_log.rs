@@ -1,5 +1,6 @@
-//! `metrics.jsonl`: one JSON object per line and interval, as `pandas.read_json(path, lines=True)`
-//! reads it.
+//! `metrics.jsonl`: one JSON object per line, as `pandas.read_json(path, lines=True)` reads it.
+//! Most
+//! tell of an interval of training; those with an `event` tell of the market.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,6 +9,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::folder::{ReportError, ResultsFolder};
+use crate::features::relations::opportunity::Opportunity;
+use crate::market::Symbol;
+use crate::market::calendar::iso_new_york;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +33,28 @@ pub struct MetricsLine {
     /// its capital.
     pub reward: f64,
 }
+
+/// A line of its own kind, told apart by its first field.
+#[derive(Debug, Serialize)]
+struct EventLine<'a> {
+    event: &'static str,
+    /// `train` or `eval`.
+    period: &'static str,
+    /// End of the bar, ISO 8601 with New York's offset.
+    timestamp: String,
+    stock: &'a Symbol,
+    peer: &'a Symbol,
+    z_score: f64,
+    hedge_ratio: f64,
+    p_value: f64,
+    half_life_bars: Option<f64>,
+    correlation: Option<f64>,
+    stock_leads: Option<f64>,
+    peer_leads: Option<f64>,
+}
+
+/// How a line that tells of an event begins.
+const EVENT: &str = "{\"event\":";
 
 /// Appends lines; each reaches the operating system in one write, so a killed run leaves whole
 /// lines.
@@ -62,7 +88,8 @@ impl MetricsLog {
             file.set_len(bytes)?;
             let mut text = String::new();
             file.read_to_string(&mut text)?;
-            let lines: Result<Vec<_>, _> = text.lines().map(serde_json::from_str).collect();
+            let intervals = text.lines().filter(|line| !line.starts_with(EVENT));
+            let lines: Result<Vec<_>, _> = intervals.map(serde_json::from_str).collect();
             Ok((file, lines?))
         };
         match reopened() {
@@ -77,6 +104,33 @@ impl MetricsLog {
     }
 
     pub fn append(&mut self, line: &MetricsLine) -> Result<(), ReportError> {
+        self.write(line)
+    }
+
+    /// An arbitrage opportunity of a period, `train` or `eval`, of these stocks.
+    pub fn append_opportunity(
+        &mut self,
+        period: &'static str,
+        stocks: &[Symbol],
+        found: &Opportunity,
+    ) -> Result<(), ReportError> {
+        self.write(&EventLine {
+            event: "arbitrage",
+            period,
+            timestamp: iso_new_york(found.end_s),
+            stock: &stocks[found.stock],
+            peer: &stocks[found.peer],
+            z_score: found.z_score,
+            hedge_ratio: found.hedge_ratio,
+            p_value: found.p_value,
+            half_life_bars: found.half_life_bars,
+            correlation: found.correlation,
+            stock_leads: found.stock_leads,
+            peer_leads: found.peer_leads,
+        })
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), ReportError> {
         let written = serde_json::to_string(line).map_err(io::Error::from).and_then(|mut text| {
             text.push('\n');
             self.file.write_all(text.as_bytes())?;
@@ -126,5 +180,48 @@ mod tests {
         assert_eq!(text, format!("{expected}{}", expected.replacen("null", "0.1", 1)));
         let back: MetricsLine = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(back, first);
+    }
+
+    #[test]
+    fn events_stand_between_intervals_and_are_passed_over_by_a_run_that_goes_on() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = ResultsFolder::create(place.path()).unwrap();
+        let mut log = MetricsLog::create(&folder).unwrap();
+        let stocks: Vec<Symbol> = ["B", "A"].map(|name| name.parse().unwrap()).into();
+        let found = Opportunity {
+            end_s: 1_577_975_460,
+            stock: 0,
+            peer: 1,
+            z_score: -2.5,
+            hedge_ratio: 1.25,
+            p_value: 0.001,
+            half_life_bars: Some(3.5),
+            correlation: None,
+            stock_leads: Some(0.25),
+            peer_leads: Some(-0.5),
+        };
+        let line = MetricsLine {
+            episode: 1,
+            env_steps: 64,
+            gradient_steps: 0,
+            env_steps_per_s: 10.0,
+            loss: None,
+            mean_q: None,
+            epsilon: 0.4,
+            reward: 0.0,
+        };
+        log.append_opportunity("train", &stocks, &found).unwrap();
+        log.append(&line).unwrap();
+        let bytes = log.bytes();
+        log.append_opportunity("eval", &stocks, &found).unwrap();
+        let text = std::fs::read_to_string(folder.path("metrics.jsonl")).unwrap();
+        let expected = "{\"event\":\"arbitrage\",\"period\":\"train\",\
+            \"timestamp\":\"2020-01-02T09:31:00-05:00\",\"stock\":\"B\",\"peer\":\"A\",\
+            \"z_score\":-2.5,\"hedge_ratio\":1.25,\"p_value\":0.001,\"half_life_bars\":3.5,\
+            \"correlation\":null,\"stock_leads\":0.25,\"peer_leads\":-0.5}";
+        assert_eq!(text.lines().next(), Some(expected));
+        assert_eq!(text.lines().count(), 3);
+        let (again, lines) = MetricsLog::reopen(&folder, bytes).unwrap();
+        assert_eq!((again.bytes(), lines), (bytes, vec![line]));
     }
 }

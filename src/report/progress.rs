@@ -18,6 +18,8 @@ pub enum Verbosity {
     Normal,
 }
 
+/// Between two updates of a time that runs.
+const TICK: Duration = Duration::from_millis(200);
 /// Plain lines within a phase come at most this often, the first of an episode somewhat sooner.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const EPISODE_LINE_EVERY: Duration = Duration::from_secs(5);
@@ -66,6 +68,13 @@ impl Progress {
             Face::Silent => {}
             Face::Bars(bars) => bars.training(Instant::now(), line),
             Face::Lines(lines) => lines.training(Instant::now(), line),
+        }
+    }
+
+    /// `done` of `total` strategies have come to their end. Plain lines say so by themselves.
+    pub fn strategies(&self, done: usize, total: usize) {
+        if let Face::Bars(bars) = &mut *self.face() {
+            bars.strategies(done, total);
         }
     }
 
@@ -128,11 +137,13 @@ struct Bars {
     all: MultiProgress,
     data: BTreeMap<String, ProgressBar>,
     training: Option<(ProgressBar, Pace)>,
+    strategies: Option<ProgressBar>,
 }
 
 impl Bars {
     fn new() -> Bars {
-        Bars { all: MultiProgress::new(), data: BTreeMap::new(), training: None }
+        let (data, training, strategies) = (BTreeMap::new(), None, None);
+        Bars { all: MultiProgress::new(), data, training, strategies }
     }
 
     fn data(&mut self, symbol: &str, done: usize, total: usize) {
@@ -156,6 +167,18 @@ impl Bars {
         self.training = Some((bar, Pace::new(total_env_steps)));
     }
 
+    fn strategies(&mut self, done: usize, total: usize) {
+        let all = &self.all;
+        let bar = self.strategies.get_or_insert_with(|| {
+            let style = style("{prefix} {bar:28} {pos}/{len}  {elapsed}");
+            let bar = all.add(ProgressBar::new(0).with_style(style).with_prefix("strategies"));
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    }
+
     fn training(&mut self, now: Instant, line: &MetricsLine) {
         if let Some((bar, pace)) = &mut self.training {
             bar.set_prefix(format!("episode {}", line.episode));
@@ -174,6 +197,9 @@ impl Bars {
             bar.finish_and_clear();
         }
         if let Some((bar, _)) = self.training.take() {
+            bar.finish_and_clear();
+        }
+        if let Some(bar) = self.strategies.take() {
             bar.finish_and_clear();
         }
     }

@@ -91,6 +91,9 @@ impl Head {
 pub(super) struct Attention {
     heads: i64,
     width: i64,
+    /// Added to the scores, `[peers, heads]`: peers come nearest first, and how much that counts is
+    /// the same for all stocks, so that every stock helps to learn it.
+    nearness: Tensor,
     query: Linear,
     key: Linear,
     value: Linear,
@@ -102,6 +105,7 @@ impl Attention {
         Attention {
             heads,
             width,
+            nearness: leaves(&format!("{name}.nearness")),
             query: Linear::new(leaves, &format!("{name}.query")),
             key: Linear::without_bias(leaves, &format!("{name}.key")),
             value: Linear::without_bias(leaves, &format!("{name}.value")),
@@ -119,7 +123,7 @@ impl Attention {
         let keys = self.key.forward(peers).reshape([-1, count, self.heads, per_head]);
         // One query per row: a broadcast product beats many tiny matrix products.
         let scores = (query * keys).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-        scores.softmax(1, Kind::Float)
+        (scores + &self.nearness).softmax(1, Kind::Float)
     }
 
     /// The peers' values in the mixture that the own embedding asks for: `own` `[batch, width]`,

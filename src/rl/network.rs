@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use super::layers::{Attention, Head, NormedLinear};
 use super::parameters::{Layout, Parameter};
 pub use super::shape::NetworkShape;
-use super::shape::Start;
+use super::shape::{PER_PEER, Start};
 
 /// Runs libtorch's operations on the calling thread alone: then results do not depend on the
 /// number of cores, and ranks or worker threads that share a machine do not fight over it.
@@ -58,9 +58,10 @@ impl QNetwork {
         let plan = shape.plan();
         let mut weights = Vec::with_capacity(plan.layout.len());
         for (parameter, start) in plan.layout.parameters().iter().zip(&plan.starts) {
-            weights.extend((0..parameter.len).map(|_| match *start {
+            weights.extend((0..parameter.len).map(|i| match *start {
                 Start::Uniform(bound) => bound * (2.0 * rng.random::<f32>() - 1.0),
                 Start::Constant(value) => value,
+                Start::Falling(width) => -PER_PEER * (i / width) as f32,
             }));
         }
         weights

@@ -7,6 +7,9 @@ use crate::config::NetworkConfig;
 /// to tell stocks apart before it can look at the right one. With 0.1 a follower finds its leader
 /// many times later (docs/learning.md).
 const SYMBOL_BOUND: f32 = 1.0;
+/// Attention starts out on the nearest peer more than on the next, by this much in its scores: of 8
+/// peers the nearest gets 0.4. A leader among equals would be heard too faintly to be noticed.
+pub(super) const PER_PEER: f32 = 0.5;
 /// The last layers start this much smaller than the others, so that no action is preferred before
 /// learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement learning?",
 /// section 3.2.
@@ -33,6 +36,8 @@ pub(super) enum Start {
     /// Uniform between minus and plus this.
     Uniform(f32),
     Constant(f32),
+    /// Rows of this many elements, each row lower than the one before by [`PER_PEER`], from 0 on.
+    Falling(usize),
 }
 
 /// Parameters as they are named, sized and begun.
@@ -120,6 +125,8 @@ impl NetworkShape {
         plan.normed_linear(("encoder", 0), self.features + symbol_embedding, embedding, layer_norm);
         plan.normed_linear(("encoder", 3), embedding, embedding, layer_norm);
         if self.attends() {
+            let (peers, heads) = (self.slots() - 1, self.config.heads);
+            plan.push("attention.nearness", &[peers, heads], Start::Falling(heads));
             plan.linear("attention.query", embedding, embedding);
             plan.linear_without_bias("attention.key", embedding, embedding);
             plan.linear_without_bias("attention.value", embedding, embedding);

@@ -1,11 +1,15 @@
 //! What a runner remembers of its calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use super::results::{ExecutionStats, PerformanceMetrics, StrategyResult};
+
+/// Calls that are remembered, and strategies of which a tally is kept: after that the oldest call
+/// is forgotten, and the strategy that has not run for longest. A runner may serve for years.
+pub const HISTORY_LIMIT: usize = 1_000;
 
 /// Of one call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,9 +39,18 @@ pub struct StrategyPerformance {
 
 #[derive(Default)]
 struct Tally {
-    seconds: Vec<f64>,
-    sharpes: Vec<f64>,
+    seconds: Mean,
+    sharpes: Mean,
+    /// Count of strategies that had run before its last time.
+    last_run: u64,
     performance: StrategyPerformance,
+}
+
+/// Of numbers as they come.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
 }
 
 #[derive(Default)]
@@ -45,43 +58,35 @@ pub(super) struct History(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    entries: Vec<HistoryEntry>,
+    entries: VecDeque<HistoryEntry>,
     by_strategy: BTreeMap<String, Tally>,
+    runs: u64,
 }
 
 impl History {
     pub fn record(&self, results: &[StrategyResult], stats: &ExecutionStats) {
         let mut kept = self.kept();
-        kept.entries.push(HistoryEntry {
+        kept.entries.push_back(HistoryEntry {
             strategies: results.iter().map(|result| result.strategy_name.clone()).collect(),
             success_rate: stats.successful_strategies as f64 / stats.total_strategies as f64,
             execution_stats: stats.clone(),
             timestamp: super::now(),
         });
+        if kept.entries.len() > HISTORY_LIMIT {
+            kept.entries.pop_front();
+        }
         for result in results {
+            kept.runs += 1;
+            let last_run = kept.runs;
             let tally = kept.by_strategy.entry(result.strategy_name.clone()).or_default();
-            if result.execution_time > 0.0 {
-                tally.seconds.push(result.execution_time);
-            }
-            let metrics = result.performance_metrics.as_ref();
-            tally.sharpes.extend(metrics.and_then(|metrics| metrics.sharpe_ratio));
-            let performance = &mut tally.performance;
-            performance.executions += 1;
-            performance.successes += usize::from(result.success);
-            performance.success_rate = performance.successes as f64 / performance.executions as f64;
-            performance.average_execution_time = mean(&tally.seconds).unwrap_or(0.0);
-            performance.average_sharpe_ratio = mean(&tally.sharpes);
-            if let Some(metrics) = metrics {
-                performance.last_metrics = Some(metrics.clone());
-            }
-            if result.error.is_some() {
-                performance.last_error.clone_from(&result.error);
-            }
+            tally.last_run = last_run;
+            tally.add(result);
+            kept.forget();
         }
     }
 
     pub fn entries(&self) -> Vec<HistoryEntry> {
-        self.kept().entries.clone()
+        self.kept().entries.iter().cloned().collect()
     }
 
     pub fn performance(&self) -> BTreeMap<String, StrategyPerformance> {
@@ -96,6 +101,97 @@ impl History {
     }
 }
 
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+impl Kept {
+    /// The strategy that has not run for longest, if there are too many.
+    fn forget(&mut self) {
+        if self.by_strategy.len() > HISTORY_LIMIT {
+            let oldest = self.by_strategy.iter().min_by_key(|(_, tally)| tally.last_run);
+            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+                self.by_strategy.remove(&name);
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, result: &StrategyResult) {
+        if result.execution_time > 0.0 {
+            self.seconds.add(result.execution_time);
+        }
+        let metrics = result.performance_metrics.as_ref();
+        if let Some(sharpe) = metrics.and_then(|metrics| metrics.sharpe_ratio) {
+            self.sharpes.add(sharpe);
+        }
+        let performance = &mut self.performance;
+        performance.executions += 1;
+        performance.successes += usize::from(result.success);
+        performance.success_rate = performance.successes as f64 / performance.executions as f64;
+        performance.average_execution_time = self.seconds.value().unwrap_or(0.0);
+        performance.average_sharpe_ratio = self.sharpes.value();
+        if let Some(metrics) = metrics {
+            performance.last_metrics = Some(metrics.clone());
+        }
+        if result.error.is_some() {
+            performance.last_error.clone_from(&result.error);
+        }
+    }
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn result(name: &str, execution_time: f64) -> StrategyResult {
+        StrategyResult {
+            success: false,
+            strategy_name: name.into(),
+            signals: None,
+            course: None,
+            performance_metrics: None,
+            metadata: Value::Null,
+            execution_time,
+            parameters_used: Value::Null,
+            timestamp: String::new(),
+            error: Some(format!("error of {name}")),
+        }
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_and_means_go_on() {
+        let history = History::default();
+        let calls = HISTORY_LIMIT + 7;
+        for call in 0..calls {
+            let stats = ExecutionStats {
+                total_strategies: 2,
+                successful_strategies: 0,
+                failed_strategies: 2,
+                execution_time: call as f64,
+                parallel_efficiency: 1.0,
+            };
+            let once = format!("strategy {call}");
+            history.record(&[result("often", call as f64), result(&once, 1.0)], &stats);
+        }
+        let entries = history.entries();
+        assert_eq!(entries.len(), HISTORY_LIMIT);
+        assert_eq!(entries[0].execution_stats.execution_time, 7.0);
+        let performance = history.performance();
+        assert_eq!(performance.len(), HISTORY_LIMIT);
+        // One place is that of the one that runs often.
+        assert!(!performance.contains_key("strategy 7") && performance.contains_key("strategy 8"));
+        assert_eq!(performance["often"].executions, calls);
+        // Of 1 to 1,006: a time of 0 is that of one that never began.
+        assert_eq!(performance["often"].average_execution_time, 1_007.0 / 2.0);
+    }
 }

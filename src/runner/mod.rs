@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 pub use config::{EnsembleConfig, RunnerConfig, RunnerError};
-pub use history::{HistoryEntry, StrategyPerformance};
+pub use history::{HISTORY_LIMIT, HistoryEntry, StrategyPerformance};
 pub use results::{
     EnsembleResult, EnsembleUsed, ExecutionStats, IndividualResults, PerformanceMetrics,
     RunResults, StrategyResult,
@@ -57,6 +57,13 @@ impl<S: Strategy + 'static> From<(&str, S)> for Choice {
     fn from((name, strategy): (&str, S)) -> Choice {
         Choice::Instance { name: name.into(), strategy: Box::new(strategy) }
     }
+}
+
+/// When a call began, and how many strategies could work at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Execution {
+    pub started: Instant,
+    pub slots: usize,
 }
 
 /// Parameters by the names of strategies, which are forgiven their spelling.
@@ -112,14 +119,41 @@ impl StrategyRunner {
         parameters: &ParametersByStrategy,
         ensemble: &EnsembleConfig,
     ) -> Result<RunResults, RunnerError> {
-        let weights = ensemble.weights_for(strategies.len())?;
-        if strategies.is_empty() {
+        ensemble.weights_for(strategies.len())?;
+        let started = Instant::now();
+        let slots = self.config.max_concurrent_strategies.min(strategies.len());
+        let results = self.run_each(strategies, data, parameters).await;
+        self.combine(results, data, ensemble, Execution { started, slots }).await
+    }
+
+    /// Runs `strategies` side by side, each for itself.
+    pub async fn run_each(
+        &self,
+        strategies: Vec<Choice>,
+        data: &Arc<MarketData>,
+        parameters: &ParametersByStrategy,
+    ) -> Vec<StrategyResult> {
+        let runs = strategies.into_iter().map(|choice| self.run_one(choice, data, parameters));
+        join_all(runs).await
+    }
+
+    /// What [`StrategyRunner::run_each`] found, perhaps in several processes, in the order of the
+    /// strategies, with the ensemble of those that succeeded.
+    ///
+    /// # Errors
+    /// Where there is no strategy, or the ensemble does not go with them.
+    pub async fn combine(
+        &self,
+        results: Vec<StrategyResult>,
+        data: &Arc<MarketData>,
+        ensemble: &EnsembleConfig,
+        execution: Execution,
+    ) -> Result<RunResults, RunnerError> {
+        let weights = ensemble.weights_for(results.len())?;
+        if results.is_empty() {
             return Err(RunnerError::new("strategies", "none is given", "name at least one"));
         }
-        let started = Instant::now();
-        let total = strategies.len();
-        let runs = strategies.into_iter().map(|choice| self.run_one(choice, data, parameters));
-        let results: Vec<StrategyResult> = join_all(runs).await;
+        let total = results.len();
         let busy: f64 = results.iter().map(|result| result.execution_time).sum();
         let method = ensemble.method.unwrap_or(self.config.ensemble_method);
         let one = |(result, &weight): (&StrategyResult, &f64)| {
@@ -131,8 +165,8 @@ impl StrategyRunner {
             true => Some(self.ensemble(method, members, ensemble.window_bars, data).await),
             false => None,
         };
-        let wall = started.elapsed().as_secs_f64();
-        let slots = self.config.max_concurrent_strategies.min(total) as f64;
+        let wall = execution.started.elapsed().as_secs_f64();
+        let slots = execution.slots as f64;
         let successful = results.iter().filter(|result| result.success).count();
         let stats = ExecutionStats {
             total_strategies: total,
@@ -194,12 +228,14 @@ impl StrategyRunner {
         self.run_strategy("Mean Reversion", data, given).await
     }
 
-    /// One entry per call of [`StrategyRunner::run_strategies_parallel`], oldest first.
+    /// One entry per call of [`StrategyRunner::run_strategies_parallel`], oldest first; the last
+    /// [`HISTORY_LIMIT`] calls.
     pub fn get_execution_history(&self) -> Vec<HistoryEntry> {
         self.history.entries()
     }
 
-    /// What is known of each strategy from all calls, by name.
+    /// What is known of each strategy from all calls, by name; of the [`HISTORY_LIMIT`] names that
+    /// ran last.
     pub fn get_strategy_performance(&self) -> BTreeMap<String, StrategyPerformance> {
         self.history.performance()
     }

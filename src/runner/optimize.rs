@@ -8,19 +8,18 @@
 //! ```
 //!
 //! In each fold the set with the highest Sharpe ratio after costs over all rows before it is
-//! chosen,
-//! and trades the next stretch. The stretches together are one account, the walk-forward: what
-//! choosing in this way would have earned. Beside it stands the set that looks best on all rows,
-//! with
-//! its Sharpe ratio deflated by the number of sets that were tried.
+//! chosen, and trades the next stretch. The stretches together are one account, the walk-forward:
+//! what choosing in this way would have earned. Beside it stands the set that looks best on all
+//! rows, with its Sharpe ratio deflated by the number of sets that were tried.
 
 mod space;
+mod sweep;
 
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::Serialize;
 
 pub use space::{MOST_SETS, Range, Search};
+pub use sweep::{Share, Tried};
 
 use super::RunnerError;
 use super::results::PerformanceMetrics;
@@ -87,15 +86,18 @@ pub struct Judged {
     pub inference: Inference,
 }
 
-/// What is known of a set after its back-test.
-struct Tried {
-    set: TriedSet,
-    trial: Trial,
-    /// Sharpe ratio up to the start of each fold.
-    before: Vec<Option<f64>>,
+/// What is to be tried, the same on every rank.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub sets: Vec<Parameters>,
+    /// Combinations that the strategy's own rules forbid.
+    pub left_out: usize,
+    /// Where each fold starts.
+    starts: Vec<usize>,
 }
 
 impl Optimization {
+    /// [`Optimization::plan`], all sets tried, [`Optimization::judged`].
     pub fn run(
         &self,
         kind: &Kind,
@@ -103,59 +105,68 @@ impl Optimization {
         rng: &mut ChaCha8Rng,
         on_tried: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Optimized, RunnerError> {
-        let failed = |error: StrategyError| RunnerError::new("--strategy", error.to_string(), "");
+        let plan = self.plan(kind, data, rng)?;
+        let tried = self.try_share(kind, data, &plan, Share::ALL, on_tried)?;
+        self.judged(kind, data, plan, tried, rng)
+    }
+
+    pub fn plan(
+        &self,
+        kind: &Kind,
+        data: &MarketData,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Plan, RunnerError> {
         let starts = fold_starts(data.rows(), self.folds)?;
         let (sets, left_out) = self.sets(kind, rng)?;
-        let done = std::sync::atomic::AtomicUsize::new(0);
-        let one = |set: &Parameters| {
-            let tried = self.try_set(kind, set, data, &starts);
-            on_tried(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, sets.len());
-            tried
-        };
-        let tried: Vec<Tried> =
-            sets.par_iter().map(one).collect::<Result<_, _>>().map_err(failed)?;
-        let chosen: Vec<usize> =
-            (0..starts.len()).map(|fold| best(tried.iter().map(|one| one.before[fold]))).collect();
+        Ok(Plan { sets, left_out, starts })
+    }
+
+    /// What all sets came to, however many ranks tried them. `rng` is as [`Optimization::plan`]
+    /// left
+    /// it.
+    ///
+    /// # Panics
+    /// If not every set was tried once.
+    pub fn judged(
+        &self,
+        kind: &Kind,
+        data: &MarketData,
+        plan: Plan,
+        mut tried: Vec<Tried>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Optimized, RunnerError> {
+        let Plan { sets, left_out, starts } = plan;
+        tried.sort_by_key(|one| one.set);
+        assert!(tried.iter().map(|one| one.set).eq(0..sets.len()), "every set is tried once");
+        let chosen: Vec<usize> = (0..starts.len())
+            .map(|fold| best(tried.iter().map(|one| one.outcome.before[fold])))
+            .collect();
         let walked = self.walk(kind, &sets, &chosen, data, &starts).map_err(failed)?;
-        let best = best(tried.iter().map(|one| one.set.sharpe_ratio));
+        let best = best(tried.iter().map(|one| one.outcome.trial.sharpe));
         let hindsight = self.course(kind, &sets[best], data).map_err(failed)?;
-        let folds = self.folds(&tried, &chosen, &walked, data, &starts);
+        let folds = folds(&sets, &tried, &chosen, &walked, data, &starts);
         // What is judged comes last among its trials.
-        let mut own: Vec<Trial> = tried.iter().map(|one| one.trial.clone()).collect();
+        let mut own: Vec<Trial> = tried.iter().map(|one| one.outcome.trial.clone()).collect();
         own[best..].rotate_left(1);
         let best_in_hindsight = self.judge(&hindsight, 0, own, data, rng);
         let alone = vec![Trial::of(None, &walked)];
         let walk_forward = self.judge(&walked, starts[0], alone, data, rng);
+        let in_full = |(parameters, one): (Parameters, &Tried)| TriedSet {
+            parameters,
+            sharpe_ratio: one.outcome.trial.sharpe,
+            total_return: one.outcome.total_return,
+            trades: one.outcome.trades,
+        };
+        let sets: Vec<TriedSet> = sets.into_iter().zip(&tried).map(in_full).collect();
         Ok(Optimized {
             strategy: kind.name.to_string(),
             search: self.search,
             left_out,
             folds,
             walk_forward,
-            best: tried[best].set.clone(),
+            best: sets[best].clone(),
             best_in_hindsight,
-            sets: tried.into_iter().map(|one| one.set).collect(),
-        })
-    }
-
-    fn try_set(
-        &self,
-        kind: &Kind,
-        set: &Parameters,
-        data: &MarketData,
-        starts: &[usize],
-    ) -> Result<Tried, StrategyError> {
-        let course = self.course(kind, set, data)?;
-        let metrics = PerformanceMetrics::of(&course, &Costs::of(&self.env));
-        Ok(Tried {
-            set: TriedSet {
-                parameters: set.clone(),
-                sharpe_ratio: metrics.sharpe_ratio,
-                total_return: metrics.total_return,
-                trades: metrics.trades,
-            },
-            trial: Trial::of(None, &course),
-            before: starts.iter().map(|&start| sharpe_of(&course, 0..start)).collect(),
+            sets,
         })
     }
 
@@ -194,30 +205,6 @@ impl Optimization {
         positions_course(&signals, data, starts[0]..data.rows(), &self.env, &cancel)
     }
 
-    fn folds(
-        &self,
-        tried: &[Tried],
-        chosen: &[usize],
-        walked: &Course,
-        data: &MarketData,
-        starts: &[usize],
-    ) -> Vec<Fold> {
-        let one = |(fold, &set): (usize, &usize)| {
-            let until = starts.get(fold + 1).copied().unwrap_or(data.rows());
-            // The walk-forward's first row is that of the first stretch.
-            let rows = starts[fold] - starts[0]..until - starts[0];
-            Fold {
-                first_end_s: data.end_s()[starts[fold]],
-                last_end_s: data.end_s()[until - 1],
-                chosen: tried[set].set.parameters.clone(),
-                in_sample_sharpe: tried[set].before[fold],
-                out_of_sample_sharpe: sharpe_of(walked, rows.clone()),
-                out_of_sample_return: walked.equity[rows.end - 1] / walked.equity[rows.start] - 1.0,
-            }
-        };
-        chosen.iter().enumerate().map(one).collect()
-    }
-
     fn judge(
         &self,
         course: &Course,
@@ -234,6 +221,34 @@ impl Optimization {
             inference: Inference::of(course, &benchmark, &trials, rng),
         }
     }
+}
+
+fn folds(
+    sets: &[Parameters],
+    tried: &[Tried],
+    chosen: &[usize],
+    walked: &Course,
+    data: &MarketData,
+    starts: &[usize],
+) -> Vec<Fold> {
+    let one = |(fold, &set): (usize, &usize)| {
+        let until = starts.get(fold + 1).copied().unwrap_or(data.rows());
+        // The walk-forward's first row is that of the first stretch.
+        let rows = starts[fold] - starts[0]..until - starts[0];
+        Fold {
+            first_end_s: data.end_s()[starts[fold]],
+            last_end_s: data.end_s()[until - 1],
+            chosen: sets[set].clone(),
+            in_sample_sharpe: tried[set].outcome.before[fold],
+            out_of_sample_sharpe: sharpe_of(walked, rows.clone()),
+            out_of_sample_return: walked.equity[rows.end - 1] / walked.equity[rows.start] - 1.0,
+        }
+    };
+    chosen.iter().enumerate().map(one).collect()
+}
+
+fn failed(error: StrategyError) -> RunnerError {
+    RunnerError::new("--strategy", error.to_string(), "")
 }
 
 /// The first rows of the stretches; as many rows come before the first as are in each.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::env::costs::Costs;
@@ -25,7 +25,7 @@ pub struct RunResults {
 }
 
 /// Of one strategy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StrategyResult {
     pub success: bool,
     pub strategy_name: String,
@@ -44,12 +44,12 @@ pub struct StrategyResult {
     pub parameters_used: Value,
     pub timestamp: String,
     /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// From the positions that the signals asked for, after costs. An undefined value is None.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerformanceMetrics {
     /// Last equity over first, less 1.
     pub total_return: f64,
@@ -134,6 +134,33 @@ impl IndividualResults {
 impl Serialize for IndividualResults {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
+    }
+}
+
+/// As it goes from one rank to another: the JSON, then the decisions and the account, whose numbers
+/// keep their bits.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    json: String,
+    signals: Option<Signals>,
+    course: Option<Course>,
+}
+
+impl StrategyResult {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let json = serde_json::to_string(self).expect("names and numbers");
+        let signals = self.signals.as_deref().cloned();
+        let course = self.course.as_deref().cloned();
+        postcard::to_stdvec(&Wire { json, signals, course }).expect("memory takes what is written")
+    }
+
+    /// None where the bytes are not those of a result.
+    pub fn from_bytes(bytes: &[u8]) -> Option<StrategyResult> {
+        let Wire { json, signals, course } = postcard::from_bytes(bytes).ok()?;
+        let mut result: StrategyResult = serde_json::from_str(&json).ok()?;
+        result.signals = signals.map(Arc::new);
+        result.course = course.map(Arc::new);
+        Some(result)
     }
 }
 

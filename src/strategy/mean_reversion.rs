@@ -2,22 +2,19 @@
 
 use super::bollinger_bands::rareness;
 use super::registry::Clash;
-use super::{Decision, Kind, Parameter, Parameters, Rule};
+use super::{Decision, Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
 
 /// A deviation of log prices up to this is rounding, not movement.
 const LEAST_STD: f64 = 1e-9;
 
-/// Long once the z-score of the log close over the window is below -`threshold`, short once it is
-/// above `threshold`, flat again once its magnitude is at most `exit_threshold`.
+/// The z-score of the log close over the window.
 #[derive(Clone, Debug)]
-struct MeanReversionRule {
-    window: Window<Moments>,
-    gate: Gate,
-}
+struct ZScore(Window<Moments>);
 
-/// A position against a z-score, with one threshold for going in and a lower one for coming out.
+/// Long once a z-score is below -`threshold`, short once it is above `threshold`, flat again once
+/// its magnitude is at most `exit_threshold`.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     enter: f64,
@@ -31,25 +28,21 @@ pub fn kind() -> Kind {
     parameters.extend(Gate::parameters());
     let description =
         "long when the close is far below its mean, short when far above, until near it";
-    Kind::per_stock("Mean Reversion", description, parameters, rule)
+    Kind::staged("Mean Reversion", description, parameters, &["period"], z_score, Gate::of)
         .also(&["reversion", "mr"])
         .check(Gate::check)
 }
 
-fn rule(parameters: &Parameters) -> MeanReversionRule {
-    MeanReversionRule {
-        window: Window::new(parameters.whole("period")),
-        gate: Gate::of(parameters),
-    }
+fn z_score(parameters: &Parameters) -> ZScore {
+    ZScore(Window::new(parameters.whole("period")))
 }
 
-impl Rule for MeanReversionRule {
-    fn update(&mut self, bar: &Bar) -> Decision {
+impl Gauge for ZScore {
+    type Reading = f64;
+
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
         let log = bar.close.ln();
-        match self.window.update(log) {
-            Some(moments) => self.gate.against(moments.z_score(log, LEAST_STD)),
-            None => Decision::NONE,
-        }
+        self.0.update(log).map(|moments| moments.z_score(log, LEAST_STD))
     }
 }
 
@@ -77,12 +70,22 @@ impl Gate {
     }
 
     pub fn against(&mut self, z: f64) -> Decision {
+        Decision::new(self.target(z), self.confidence(z))
+    }
+}
+
+impl Judge<f64> for Gate {
+    fn target(&mut self, z: f64) -> f64 {
         if z.abs() > self.enter {
             self.target = -z.signum();
         } else if z * self.target >= -self.exit && self.target != 0.0 {
             // Within the inner threshold, or past the mean in one leap.
             self.target = 0.0;
         }
-        Decision::new(self.target, rareness(z))
+        self.target
+    }
+
+    fn confidence(&self, z: f64) -> f64 {
+        rareness(z)
     }
 }

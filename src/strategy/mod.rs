@@ -5,6 +5,7 @@
 //! [`Registry`] knows them by name, with their parameters. This layer trades nothing: what a
 //! decision earns is the back-test's to say.
 
+mod arbitrage;
 mod bars;
 mod bollinger_bands;
 mod cancel;
@@ -23,6 +24,8 @@ mod per_stock;
 mod registry;
 mod rsi;
 mod signals;
+mod staged;
+mod targets;
 
 pub use bars::{BarsAt, PanelBars};
 pub use cancel::Cancel;
@@ -32,6 +35,8 @@ pub use parameter::{Given, Number, Parameter, Parameters};
 pub use per_stock::{PerStock, Rule};
 pub use registry::{Kind, Registry};
 pub use signals::Signals;
+pub use staged::{Gauge, Judge, Readings, Staged};
+pub use targets::{Change, Targets};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,21 +1,34 @@
 //! What has risen goes on rising.
 
-use super::{Decision, Kind, Parameter, Parameters, Rule};
+use super::{Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::indicators::{Roc, Sma};
 use crate::market::Bar;
 
-/// Long while the close is more than `threshold` per cent above that of `period` bars ago, short
-/// while it is as much below, else flat. Jegadeesh and Titman (1993) across stocks; Moskowitz, Ooi
-/// and Pedersen (2012) along time. Confidence is the efficiency ratio of Kaufman (1995): the change
-/// over `period` bars over the sum of the bars' changes.
+/// The change over `period` bars, and the efficiency ratio of Kaufman (1995): its magnitude over
+/// the
+/// sum of the bars' changes.
 #[derive(Clone, Debug)]
-struct MomentumRule {
+struct Changes {
     period: f64,
-    threshold: f64,
     change: Roc,
     /// Of the magnitudes of one-bar changes of the close.
     steps: Sma,
     last_close: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trend {
+    /// Per cent; 0 where no bar's close differed from the one before.
+    change: f64,
+    efficiency: f64,
+}
+
+/// Long while the close is more than `threshold` per cent above that of `period` bars ago, short
+/// while it is as much below, else flat. Jegadeesh and Titman (1993) across stocks; Moskowitz, Ooi
+/// and Pedersen (2012) along time. Confidence is the efficiency ratio.
+#[derive(Clone, Debug)]
+struct Follow {
+    threshold: f64,
 }
 
 pub fn kind() -> Kind {
@@ -24,31 +37,47 @@ pub fn kind() -> Kind {
         Parameter::real("threshold", 0.0, 0.0..=100.0, "%", "smaller changes are no trend"),
     ];
     let description = "long after a rise over the period, short after a fall";
-    Kind::per_stock("Momentum", description, parameters, rule).also(&["mom", "trend"])
+    Kind::staged("Momentum", description, parameters, &["period"], changes, follow)
+        .also(&["mom", "trend"])
 }
 
-fn rule(parameters: &Parameters) -> MomentumRule {
+fn changes(parameters: &Parameters) -> Changes {
     let period = parameters.whole("period");
-    MomentumRule {
+    Changes {
         period: period as f64,
-        threshold: parameters.real("threshold"),
         change: Roc::new(period),
         steps: Sma::new(period),
         last_close: None,
     }
 }
 
-impl Rule for MomentumRule {
-    fn update(&mut self, bar: &Bar) -> Decision {
+fn follow(parameters: &Parameters) -> Follow {
+    Follow { threshold: parameters.real("threshold") }
+}
+
+impl Gauge for Changes {
+    type Reading = Trend;
+
+    fn update(&mut self, bar: &Bar) -> Option<Trend> {
         let step = self.last_close.replace(bar.close).map(|last| (bar.close - last).abs());
         let steps = step.and_then(|step| self.steps.update(step));
         let (Some(change), Some(step)) = (self.change.update(bar.close), steps) else {
-            return Decision::NONE;
+            return None;
         };
-        if step == 0.0 || change.abs() <= self.threshold {
-            return Decision::NONE;
+        if step == 0.0 {
+            return Some(Trend { change: 0.0, efficiency: 0.0 });
         }
         let moved = bar.close - bar.close / (1.0 + change / 100.0);
-        Decision::new(change.signum(), moved.abs() / (step * self.period))
+        Some(Trend { change, efficiency: moved.abs() / (step * self.period) })
+    }
+}
+
+impl Judge<Trend> for Follow {
+    fn target(&mut self, trend: Trend) -> f64 {
+        if trend.change.abs() <= self.threshold { 0.0 } else { trend.change.signum() }
+    }
+
+    fn confidence(&self, trend: Trend) -> f64 {
+        if trend.change.abs() <= self.threshold { 0.0 } else { trend.efficiency }
     }
 }

@@ -3,8 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Given, Parameter, Parameters, PerStock, Rule, Strategy, StrategyError};
-use super::{bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
+use crate::market::MarketData;
+
+use super::staged::{Stages, Two};
+use super::{
+    Cancel, Gauge, Given, Judge, Parameter, Parameters, PerStock, Readings, Rule, Staged, Strategy,
+    StrategyError,
+};
+use super::{arbitrage, bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
 
 /// Jaro-Winkler similarity from which a name counts as nearly the one asked for.
 const NEAR: f64 = 0.75;
@@ -25,6 +31,7 @@ pub struct Kind {
     pub parameters: Vec<Parameter>,
     check: Arc<Check>,
     build: Arc<Build>,
+    stages: Option<Arc<dyn Stages>>,
 }
 
 impl Kind {
@@ -46,6 +53,7 @@ impl Kind {
             parameters,
             check: Arc::new(|_| Ok(())),
             build: Arc::new(build),
+            stages: None,
         }
     }
 
@@ -59,6 +67,28 @@ impl Kind {
         Kind::new(name, description, parameters, move |parameters, stocks| {
             Ok(Box::new(PerStock::new(rule(parameters), stocks)))
         })
+    }
+
+    /// One that looks at each stock by itself, and measures before it judges. What it measures
+    /// depends on the parameters `measured_by` only.
+    pub fn staged<G, J>(
+        name: &'static str,
+        description: &'static str,
+        parameters: Vec<Parameter>,
+        measured_by: &'static [&'static str],
+        gauge: fn(&Parameters) -> G,
+        judge: fn(&Parameters) -> J,
+    ) -> Kind
+    where
+        G: Gauge + Clone + 'static,
+        J: Judge<G::Reading> + Clone + 'static,
+    {
+        let build = move |parameters: &Parameters, stocks| {
+            let rule = Staged { gauge: gauge(parameters), judge: judge(parameters) };
+            Ok(Box::new(PerStock::new(rule, stocks)) as Box<dyn Strategy>)
+        };
+        let stages = Arc::new(Two { measured_by, gauge, judge });
+        Kind { stages: Some(stages), ..Kind::new(name, description, parameters, build) }
     }
 
     pub fn also(mut self, aliases: &[&'static str]) -> Kind {
@@ -114,6 +144,23 @@ impl Kind {
         (self.build)(parameters, stocks)
     }
 
+    /// The parameters that decide what is measured, where that is a stage of its own: sets with
+    /// the same can share [`Kind::readings`].
+    pub fn measured_by(&self, parameters: &Parameters) -> Option<Vec<u64>> {
+        let names = self.stages.as_ref()?.measured_by();
+        Some(names.iter().map(|name| parameters.real(name).to_bits()).collect())
+    }
+
+    /// What it measures of a whole market with these parameters, where that is a stage of its own.
+    pub fn readings(
+        &self,
+        parameters: &Parameters,
+        data: &MarketData,
+        cancel: &Cancel,
+    ) -> Option<Result<Box<dyn Readings>, StrategyError>> {
+        Some(self.stages.as_ref()?.read(parameters, data, cancel))
+    }
+
     /// One with default parameters.
     pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
         self.build(&self.resolve(&Given::new())?, stocks)
@@ -159,6 +206,7 @@ impl Registry {
             momentum::kind(),
             mean_reversion::kind(),
             pairs::kind(),
+            arbitrage::kind(),
             constant::buy_and_hold(),
             constant::flat(),
         ];

@@ -1,14 +1,16 @@
 //! Buys what has fallen too fast and sells what has risen too fast.
 
-use super::{Decision, Kind, Parameter, Parameters, Rule};
+use super::{Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::indicators::Rsi;
 use crate::market::Bar;
+
+#[derive(Clone, Debug)]
+struct Index(Rsi);
 
 /// Long once the index is below `oversold`, short once it is above `overbought`; in between it
 /// holds what it has. Wilder (1978). Confidence is the index's distance from its middle over 50.
 #[derive(Clone, Debug)]
-struct RsiRule {
-    index: Rsi,
+struct Thresholds {
     overbought: f64,
     oversold: f64,
     target: f64,
@@ -21,7 +23,7 @@ pub fn kind() -> Kind {
         Parameter::real("oversold", 30.0, 0.0..=100.0, "points", "long below it"),
     ];
     let description = "long once the relative strength index is oversold, short once overbought";
-    Kind::per_stock("RSI", description, parameters, rule)
+    Kind::staged("RSI", description, parameters, &["period"], index, thresholds)
         .also(&["relative strength", "relative strength index"])
         .check(|parameters| {
             let ordered = parameters.real("oversold") < parameters.real("overbought");
@@ -33,23 +35,37 @@ pub fn kind() -> Kind {
         })
 }
 
-fn rule(parameters: &Parameters) -> RsiRule {
-    RsiRule {
-        index: Rsi::new(parameters.whole("period")),
+fn index(parameters: &Parameters) -> Index {
+    Index(Rsi::new(parameters.whole("period")))
+}
+
+fn thresholds(parameters: &Parameters) -> Thresholds {
+    Thresholds {
         overbought: parameters.real("overbought"),
         oversold: parameters.real("oversold"),
         target: 0.0,
     }
 }
 
-impl Rule for RsiRule {
-    fn update(&mut self, bar: &Bar) -> Decision {
-        let Some(index) = self.index.update(bar.close) else { return Decision::NONE };
+impl Gauge for Index {
+    type Reading = f64;
+
+    fn update(&mut self, bar: &Bar) -> Option<f64> {
+        self.0.update(bar.close)
+    }
+}
+
+impl Judge<f64> for Thresholds {
+    fn target(&mut self, index: f64) -> f64 {
         if index < self.oversold {
             self.target = 1.0;
         } else if index > self.overbought {
             self.target = -1.0;
         }
-        Decision::new(self.target, (index - 50.0).abs() / 50.0)
+        self.target
+    }
+
+    fn confidence(&self, index: f64) -> f64 {
+        (index - 50.0).abs() / 50.0
     }
 }

@@ -1,10 +1,12 @@
 //! What a strategy decided over a whole stretch of market.
 
+use serde::{Deserialize, Serialize};
+
 use super::{BarsAt, Cancel, Decision, Strategy, StrategyError};
 use crate::market::{Bar, MarketData};
 
 /// The decisions at the end of every row of a [`MarketData`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signals {
     stocks: usize,
     /// `[time, stock]`
@@ -30,16 +32,7 @@ impl Signals {
     ) -> Result<Signals, StrategyError> {
         let stocks = data.stocks().len();
         let mut decisions = Vec::with_capacity(data.rows() * stocks);
-        let mut latest = vec![Decision::NONE; stocks];
-        let mut bars: Vec<Option<Bar>> = Vec::with_capacity(stocks);
-        for t in 0..data.rows() {
-            cancel.check()?;
-            let row = data.row(t);
-            bars.clear();
-            bars.extend((0..stocks).map(|stock| row.fresh(stock)));
-            strategy.decide(&BarsAt::new(row.end_s(), &bars), cancel, &mut latest)?;
-            decisions.extend_from_slice(&latest);
-        }
+        each_row(strategy, data, cancel, &mut |_, latest| decisions.extend_from_slice(latest))?;
         Ok(Signals { stocks, decisions })
     }
 
@@ -55,4 +48,25 @@ impl Signals {
     pub fn at(&self, t: usize) -> &[Decision] {
         &self.decisions[t * self.stocks..][..self.stocks]
     }
+}
+
+/// Hands each row's number and decisions to `take`.
+pub(super) fn each_row(
+    strategy: &mut dyn Strategy,
+    data: &MarketData,
+    cancel: &Cancel,
+    take: &mut dyn FnMut(usize, &[Decision]),
+) -> Result<(), StrategyError> {
+    let stocks = data.stocks().len();
+    let mut latest = vec![Decision::NONE; stocks];
+    let mut bars: Vec<Option<Bar>> = Vec::with_capacity(stocks);
+    for t in 0..data.rows() {
+        cancel.check()?;
+        let row = data.row(t);
+        bars.clear();
+        bars.extend((0..stocks).map(|stock| row.fresh(stock)));
+        strategy.decide(&BarsAt::new(row.end_s(), &bars), cancel, &mut latest)?;
+        take(t, &latest);
+    }
+    Ok(())
 }

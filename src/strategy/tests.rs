@@ -50,13 +50,14 @@ fn targets(name: &str, parameters: &str, closes: &[f64]) -> Vec<f64> {
 }
 
 /// Parameters small enough that a short series has many decisions.
-const QUICK: [(&str, &str); 8] = [
+const QUICK: [(&str, &str); 9] = [
     ("RSI", r#"{"period": 3, "overbought": 60, "oversold": 40}"#),
     ("MACD", r#"{"fast_period": 3, "slow_period": 7, "signal_period": 4}"#),
     ("Bollinger Bands", r#"{"period": 8, "std_dev": 1.2}"#),
     ("Momentum", r#"{"period": 5, "threshold": 0.05}"#),
     ("Mean Reversion", r#"{"period": 9, "threshold": 1.1}"#),
     ("Pairs", r#"{"period": 15, "threshold": 1.3, "hedge_ratio": 0.8}"#),
+    ("Arbitrage", r#"{"period": 30, "level": 1, "threshold": 0.8}"#),
     ("Buy and Hold", "{}"),
     ("Flat", "{}"),
 ];
@@ -65,6 +66,7 @@ const QUICK: [(&str, &str); 8] = [
 fn one_bar_at_a_time_is_the_whole_series_bit_for_bit() {
     let registry = Registry::standard();
     assert_eq!(registry.kinds().len(), QUICK.len(), "every kind is tested here");
+    let mut sides = std::collections::BTreeSet::new();
     for seed in 0..8 {
         let rows = rows(&random_market(seed, 5, 250, 13, 0.15));
         let (mut other, cut) = (rows.clone(), 60 + 20 * seed as usize);
@@ -95,10 +97,19 @@ fn one_bar_at_a_time_is_the_whole_series_bit_for_bit() {
             assert!(
                 all.iter().all(|d| d.target.abs() <= 1.0 && (0.0..=1.0).contains(&d.confidence))
             );
-            let constant = matches!(name, "Buy and Hold" | "Flat");
-            assert!(constant || all.iter().any(|d| d.direction() == 1), "{name} is never long");
-            assert!(constant || all.iter().any(|d| d.direction() == -1), "{name} is never short");
+            sides.extend(all.iter().map(|d| (name, seed, d.direction())));
         }
+    }
+    for (name, _) in QUICK {
+        let seeds = |side: i8| (0..8).filter(|&seed| sides.contains(&(name, seed, side))).count();
+        let least = match name {
+            "Buy and Hold" | "Flat" => continue,
+            // Among walks, seldom two pass for a pair.
+            "Arbitrage" => 4,
+            _ => 8,
+        };
+        assert!(seeds(1) >= least, "{name} is hardly ever long");
+        assert!(seeds(-1) >= least, "{name} is hardly ever short");
     }
 }
 

@@ -16,18 +16,19 @@ use super::parcel::Parcel;
 use crate::config::{FeatureConfig, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
-use crate::features::pipeline::{Scaler, feature_names, panel_data, raw_features};
+use crate::features::pipeline::{Scaler, feature_names, opportunities, panel_data, raw_features};
 use crate::features::relations::Relations;
+use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
 use crate::market::load::{
     DataSource, LoadOptions, LoadProgress, LoadReport, fingerprint, load_bars,
 };
 use crate::market::panel::{Grid, Panel, align};
 use crate::market::{BarSeries, Period, Symbol};
-use crate::portfolio::risk::Limits;
+use crate::portfolio::limits::Limits;
 
 /// Part of every digest; raised when the same bars would give another panel.
-const PANEL_VERSION: u32 = 1;
+const PANEL_VERSION: u32 = 2;
 /// The oldest panels go when the cache holds more than this.
 const CACHE_BYTES: u64 = 4 << 30;
 /// Minutes of a regular session.
@@ -51,6 +52,8 @@ pub struct PanelNote {
     /// Rows of the period itself; those before are for the indicators to settle.
     pub rows: Range<usize>,
     pub fit: Fit,
+    /// Of the period itself, in the order of time.
+    pub opportunities: Vec<Opportunity>,
 }
 
 /// A panel and what is known of it.
@@ -67,7 +70,8 @@ pub struct Prepared {
 impl Prepared {
     /// The portfolio's limits, with the near-identical stocks of the training period.
     pub fn limits(&self, config: &RunConfig) -> Limits {
-        Limits::new(&config.portfolio, &self.note.fit.relations.correlation)
+        let correlation = &self.note.fit.relations.correlation;
+        Limits::new(&config.portfolio, &config.stocks, correlation)
     }
 }
 
@@ -256,7 +260,10 @@ impl DataPlan<'_> {
             None => Scaler::fit(&raw, &series, &grid, rows.clone()),
         };
         let fit = Fit { scaler, relations, peers };
-        let mut note = PanelNote { reports, bar_minutes, rows, fit };
+        let since = grid.end_s.get(rows.start).copied().unwrap_or(i64::MAX);
+        let mut opportunities = opportunities(&series, &grid, &fit.peers, features);
+        opportunities.retain(|found| found.end_s >= since);
+        let mut note = PanelNote { reports, bar_minutes, rows, fit, opportunities };
         let mut data = panel_data(&series, &grid, raw, &note.fit.scaler, features, String::new());
         drop(series);
         note.rows = settled_rows(&data.tradable, note.rows, self.config.stocks.len())

@@ -22,7 +22,7 @@ use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{MetaPolicy, Wanted, rule_names};
-use crate::portfolio::risk::{Limits, Reason};
+use crate::portfolio::risk::Reason;
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
@@ -309,12 +309,14 @@ impl<'a> Trainer<'a> {
             let (wanted, orders) = (&self.proposals, &mut self.orders);
             for lane in 0..self.plan.count {
                 let view = self.panel.view(self.plan.row(lane, step));
-                let proposals = wanted.by_stock.chunks_exact(wanted.per_stock).map(|stock| {
-                    let Proposal { direction, conviction, greedy } =
-                        Proposal::read(&stock[lane * Proposal::LEN..]);
+                let messages = wanted.by_stock.chunks_exact(wanted.per_stock);
+                let proposals =
+                    messages.map(|stock| Proposal::read(&stock[lane * Proposal::LEN..]));
+                let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
+                let wanted = proposals.map(|Proposal { direction, conviction, greedy, .. }| {
                     Wanted { direction, conviction, greedy }
                 });
-                let decided = root.desk.decide(lane, &view, proposals);
+                let decided = root.desk.decide(lane, &view, gain, wanted);
                 let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
                 for (message, order) in messages.zip(decided) {
                     message[0] = next;
@@ -418,7 +420,7 @@ fn desk(config: &RunConfig, train: &Prepared, plan: Lanes) -> Result<Desk> {
         (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
         config.stocks.len(),
         &config.portfolio,
-        Limits::new(&config.portfolio, correlation),
+        train.limits(config),
     );
     Ok(desk.with(MetaPolicy::of(config, &train.panel, correlation)?))
 }

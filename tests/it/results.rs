@@ -89,7 +89,8 @@ fn every_file_is_there_and_says_what_it_should() {
     let lines: Vec<serde_json::Value> = place
         .text("results/metrics.jsonl")
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|line| line["event"].is_null())
         .collect();
     let last = lines.last().unwrap();
     assert_eq!(last["episode"], 3);
@@ -159,9 +160,35 @@ fn pytorch_opens_the_model_and_gets_the_same_q_values() {
 fn tensorboard_reads_the_events() {
     let place = trained();
     let said = python(&place, "check_events.py", "results");
-    let lines = place.text("results/metrics.jsonl").lines().count();
+    let text = place.text("results/metrics.jsonl");
+    let lines = text.lines().filter(|line| !line.contains("\"event\"")).count();
     assert!(said.contains(&format!("\"train/reward\": [{lines},")), "{said}");
     assert!(said.contains("\"eval/return\": [2,"), "{said}");
+}
+
+#[test]
+fn arbitrage_opportunities_are_events_that_pandas_reads() {
+    let place = Place::new();
+    let mut args = short(&["--data", "synthetic:pairs", "--stocks", "AAA", "BBB", "--quiet"]);
+    args.extend(["--episodes", "1", "--set", "features.arbitrage_bars=200"]);
+    succeed(&mut place.program(&args));
+    let text = place.text("results/metrics.jsonl");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (events, intervals): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| line["event"].is_string());
+    for line in &intervals {
+        assert!(line["reward"].is_number(), "{line}");
+    }
+    let count = |period: &str| events.iter().filter(|line| line["period"] == period).count();
+    assert!(count("train") >= 3 && count("eval") >= 3, "{text}");
+    for line in &events {
+        assert_eq!((&line["stock"], &line["peer"]), (&"AAA".into(), &"BBB".into()));
+        assert!(line["z_score"].as_f64().is_some_and(|z| z.abs() >= 2.0), "{line}");
+        assert!(line["p_value"].as_f64().is_some_and(|p| p <= 0.01), "{line}");
+    }
+    let said = python(&place, "check_metrics.py", "results");
+    assert_eq!(said.trim(), format!("{} intervals, {} events", intervals.len(), events.len()));
 }
 
 #[test]

@@ -10,6 +10,8 @@ const STOCKS: [&str; 3] = ["AAPL", "MSFT", "GOOGL"];
 pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
+    // Accounts that wait are part of a checkpoint.
+    args.extend(["--set", "portfolio.drawdown_limit=0.01"]);
     args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
     // So that rules trade from the beginning.
     args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);

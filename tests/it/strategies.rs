@@ -173,6 +173,94 @@ fn a_search_shows_both_samples() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
+/// What a run over so many ranks leaves in `folder`, and what it says on standard output.
+fn over_ranks(place: &Place, ranks: usize, args: &[&str], folder: &str) -> String {
+    let args = [&["strategies"][..], args, &["--quiet", "--output", folder]].concat();
+    let output = match ranks {
+        1 => run(&mut place.program(&args)),
+        ranks => run(&mut place.mpirun(ranks, &args)),
+    };
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{ranks} ranks: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_search_over_ranks_is_that_of_one_process() {
+    let place = Place::new();
+    let ranges = ["--range", "period=3:9:2", "oversold=20,35", "overbought=60,75"];
+    let search = [&["optimize", "--strategy", "RSI"][..], &ranges, &["--format", "json"]].concat();
+    let search = on_market(&search);
+    let said = over_ranks(&place, 1, &search, "one");
+    assert!(said.contains("deflated_sharpe"), "{said}");
+    for ranks in [2, 3] {
+        let folder = format!("ranks{ranks}");
+        assert_eq!(over_ranks(&place, ranks, &search, &folder), said);
+        let file = |folder: &str| place.read(&format!("{folder}/optimization.json"));
+        assert!(file(&folder) == file("one"), "{ranks} ranks");
+    }
+}
+
+/// Clock times are all that may differ.
+fn without_times(json: &Value) -> Value {
+    match json {
+        Value::Object(fields) => {
+            let of_time = ["timestamp", "execution_time", "parallel_efficiency"];
+            let others = fields.iter().filter(|(name, _)| !of_time.contains(&name.as_str()));
+            others.map(|(name, value)| (name.clone(), without_times(value))).collect()
+        }
+        Value::Array(values) => values.iter().map(without_times).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn strategies_over_ranks_are_those_of_one_process() {
+    let place = Place::new();
+    place_file(&place, "mine.toml", "[parameters.RSI]\nperiod = 5\n");
+    let names = ["run", "--strategies", "RSI", "MACD", "pairs", "hold", "--params", "mine.toml"];
+    let all =
+        on_market(&[&names[..], &["--ensemble", "performance", "--window-bars", "100"]].concat());
+    over_ranks(&place, 1, &all, "one");
+    let json = |folder: &str| -> Value {
+        serde_json::from_str(&place.text(&format!("{folder}/strategies.json"))).unwrap()
+    };
+    assert_eq!(json("one")["individual_results"]["RSI"]["parameters_used"]["period"], 5);
+    for ranks in [2, 3] {
+        let folder = format!("ranks{ranks}");
+        over_ranks(&place, ranks, &all, &folder);
+        assert_eq!(without_times(&json(&folder)), without_times(&json("one")), "{ranks} ranks");
+        let signals = |folder: &str| place.read(&format!("{folder}/signals.csv"));
+        assert!(signals(&folder) == signals("one"), "{ranks} ranks");
+    }
+    // A pair of one stock fails, on a rank that is not the first; more ranks than strategies.
+    let alone = ["run", "--strategies", "RSI", "pairs", "--data", "synthetic:sample", "--stocks"];
+    let period = ["AAA", "--bar-minutes", "30", "--end_date", "2018-02-28"];
+    let alone = [&alone[..], &period].concat();
+    over_ranks(&place, 3, &alone, "alone");
+    let results = &json("alone")["individual_results"];
+    assert_eq!(results["Pairs"]["success"], false);
+    assert!(results["Pairs"]["error"].as_str().unwrap().contains("one stock is no pair"));
+    assert_eq!(results["RSI"]["success"], true);
+}
+
+#[test]
+fn a_mistake_under_mpirun_is_one_line() {
+    let place = Place::new();
+    for (args, part) in [
+        (&["optimize", "--strategy", "RSI", "--range", "period=1"][..], "from 2 to 100000"),
+        (&["run", "--data", "nowhere"], "nowhere"),
+        (&["list"], "one process, but 2 were started"),
+    ] {
+        let output = run(&mut place.mpirun(2, &[&["strategies"], args].concat()));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        let errors = stderr.lines().filter(|line| line.starts_with("error: "));
+        let errors: Vec<&str> = errors.collect();
+        assert!(errors.len() == 1 && errors[0].contains(part), "{args:?}: {stderr}");
+    }
+}
+
 #[test]
 fn mistakes_are_one_line() {
     let place = Place::new();

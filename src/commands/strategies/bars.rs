@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
+use super::agreed;
 use crate::cli::{MarketArgs, Surroundings};
 use crate::commands::{Setting, tell_reports};
-use crate::config::EnvConfig;
-use crate::dist::local::LocalComm;
-use crate::market::MarketData;
-use crate::market::load::load_bars;
+use crate::config::{EnvConfig, RunConfig};
+use crate::dist::Comm;
+use crate::market::load::{DataSource, LoadOptions, LoadReport, load_bars};
+use crate::market::{BarSeries, MarketData, Symbol};
 use crate::report::Progress;
 use crate::train::dataset::common_bar_minutes;
 
-/// What is the same for all strategies of a command.
+/// What is the same for all strategies of a command, on every rank.
 pub struct Market {
     pub data: Arc<MarketData>,
     pub env: EnvConfig,
@@ -25,30 +26,74 @@ pub struct Market {
     pub progress: Arc<Progress>,
 }
 
-pub fn read(args: &MarketArgs, surroundings: &Surroundings, progress: Progress) -> Result<Market> {
-    let comm = LocalComm;
-    let setting = Setting::new(&comm, args.resolve()?, surroundings, progress)?;
+/// Each rank reads its share of the stocks; then all have all bars.
+pub fn read(
+    comm: &dyn Comm,
+    args: &MarketArgs,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<Market> {
+    let config = agreed(comm, args.resolve().map_err(Into::into))?;
+    let setting = Setting::new(comm, config, surroundings, progress)?;
     let Setting { config, progress, notices, source, .. } = &setting;
-    let (period, options) = (config.train_period(), setting.load_options());
-    let one = |symbol| {
-        load_bars(source, &config.stocks, symbol, &period, &options, &mut |at| {
-            progress.data(symbol.as_str(), at.days_done, at.days_total);
-        })
+    let mine: Vec<usize> = (comm.rank()..config.stocks.len()).step_by(comm.size()).collect();
+    let options = setting.load_options();
+    let one = |&stock: &usize| {
+        load(config, source, &options, &config.stocks[stock], progress).map(|read| (stock, read))
     };
-    let loaded: Vec<_> = config.stocks.par_iter().map(one).collect::<Result<_, _>>()?;
-    let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+    let loaded: Result<Vec<Read>> = mine.par_iter().map(one).collect();
+    let loaded = shared(comm, agreed(comm, loaded)?)?;
+    let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().map(|(_, read)| read).unzip();
     tell_reports(&reports, progress);
-    let bar_minutes = common_bar_minutes(&reports)?;
+    let bar_minutes = agreed(comm, common_bar_minutes(&reports))?;
     let described = serde_json::json!({
         "source": config.data.source,
-        "period": period,
+        "period": config.train_period(),
         "stocks": config.stocks,
         "bar_minutes": bar_minutes,
         "fee_bps": config.env.fee_bps,
         "slippage_bps": config.env.slippage_bps,
         "long_only": config.env.long_only,
     });
-    let data = Arc::new(MarketData::new(series)?);
+    let data = Arc::new(agreed(comm, MarketData::new(series).map_err(Into::into))?);
     let (env, notices) = (config.env.clone(), notices.clone());
     Ok(Market { data, env, notices, described, progress: Arc::new(setting.progress) })
+}
+
+/// Number of a stock, and what was read of it.
+type Read = (usize, (BarSeries, LoadReport));
+
+fn load(
+    config: &RunConfig,
+    source: &DataSource,
+    options: &LoadOptions,
+    symbol: &Symbol,
+    progress: &Progress,
+) -> Result<(BarSeries, LoadReport)> {
+    let period = config.train_period();
+    Ok(load_bars(source, &config.stocks, symbol, &period, options, &mut |at| {
+        progress.data(symbol.as_str(), at.days_done, at.days_total);
+    })?)
+}
+
+/// What each rank read, on all of them, in the order of the stocks.
+fn shared(comm: &dyn Comm, mine: Vec<Read>) -> Result<Vec<Read>> {
+    if comm.size() == 1 {
+        return Ok(mine);
+    }
+    let (mut parts, mut torn) = (Vec::new(), None);
+    let packed: Vec<Vec<u8>> = mine.iter().map(postcard::to_stdvec).collect::<Result<_, _>>()?;
+    comm.stream_to_root(
+        &mut |send| packed.iter().for_each(|bytes| send(bytes)),
+        &mut |rank, bytes| match postcard::from_bytes::<Read>(&bytes) {
+            Ok(read) => parts.push(read),
+            Err(_) => torn = Some(rank),
+        },
+    );
+    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a torn message")));
+    agreed(comm, whole)?;
+    parts.sort_by_key(|(stock, _)| *stock);
+    let mut bytes = postcard::to_stdvec(&parts)?;
+    comm.broadcast_bytes(&mut bytes);
+    Ok(postcard::from_bytes(&bytes)?)
 }

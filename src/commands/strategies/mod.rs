@@ -1,4 +1,7 @@
 //! `dqn-trader strategies`: strategies without training.
+//!
+//! Over several ranks, each reads its share of the stocks and works on its share of the strategies
+//! or sets of parameters; rank 0 puts the results together, which are the same for any number.
 
 mod bars;
 mod list;
@@ -11,24 +14,27 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::{StrategiesArgs, StrategiesCommand, Surroundings};
+use crate::dist::Comm;
+use crate::dist::comm::agree;
 use crate::report::Progress;
 use crate::runner::ParametersByStrategy;
 use crate::strategy::{Registry, StrategyFile};
 
 pub fn strategies(
+    comm: &dyn Comm,
     args: &StrategiesArgs,
     surroundings: &Surroundings,
     progress: Progress,
 ) -> Result<()> {
     match &args.command {
         StrategiesCommand::List(args) => list::list(args),
-        StrategiesCommand::Run(args) => run::run(args, surroundings, progress),
+        StrategiesCommand::Run(args) => run::run(comm, args, surroundings, progress),
         StrategiesCommand::Stream(args) => {
             // Whoever closed the pipe does not want the rest.
             let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
             stream::stream(args, input, output)
         }
-        StrategiesCommand::Optimize(args) => optimize::optimize(args, surroundings, progress),
+        StrategiesCommand::Optimize(args) => optimize::optimize(comm, args, surroundings, progress),
     }
 }
 
@@ -43,4 +49,14 @@ fn registry(params: Option<&Path>) -> Result<(Registry, ParametersByStrategy)> {
         registry.find(name)?.resolve(given)?;
     }
     Ok((registry, file.parameters))
+}
+
+/// What only rank 0 does; the others wait whether it succeeds.
+fn on_root<T>(comm: &dyn Comm, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    agreed(comm, if comm.is_root() { work().map(Some) } else { Ok(None) })
+}
+
+/// All ranks fail when one does, with all that it says.
+fn agreed<T>(comm: &dyn Comm, mine: Result<T>) -> Result<T> {
+    Ok(agree(comm, mine.map_err(|error| format!("{error:#}")))?)
 }

@@ -1,24 +1,65 @@
 //! A search over parameters.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use super::{bars, registry};
+use super::bars::Market;
+use super::{agreed, bars, on_root, registry};
 use crate::cli::{Format, OptimizeArgs, Surroundings};
 use crate::commands::say;
+use crate::dist::Comm;
+use crate::dist::heartbeat::PULSE;
 use crate::report::strategies::optimized;
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
-use crate::runner::optimize::{Optimization, Range};
+use crate::runner::optimize::{Optimization, Optimized, Range, Share, Tried};
+use crate::strategy::Kind;
 
 /// How often progress is told during a search.
 const TOLD: usize = 10;
 
 pub fn optimize(
+    comm: &dyn Comm,
     args: &OptimizeArgs,
     surroundings: &Surroundings,
     progress: Progress,
 ) -> Result<()> {
+    let (kind, ranges) = agreed(comm, asked(args))?;
+    let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
+    let _lock = on_root(comm, lock)?;
+    let market = bars::read(comm, &args.market, surroundings, progress)?;
+    let search = Optimization {
+        ranges,
+        search: args.search,
+        trials: args.trials,
+        folds: args.folds,
+        env: market.env.clone(),
+    };
+    let mut rng = stream(args.seed, Purpose::Inference, 0);
+    let (progress, data) = (&market.progress, &market.data);
+    let plan = agreed(comm, search.plan(&kind, data, &mut rng).map_err(Into::into))?;
+    let all = plan.sets.len();
+    let share = Share { rank: comm.rank(), ranks: comm.size() };
+    let mine = search.try_share(&kind, data, &plan, share, &|done, total| {
+        // A rank whose watch sees it move is not taken for hung.
+        PULSE.work();
+        if done.is_multiple_of(total.div_ceil(TOLD)) || done == total {
+            // The other ranks are about as far.
+            let done = done * all / total;
+            progress.line(&format!("{}: {done} of {all} sets tried", kind.name));
+        }
+    });
+    let tried = gathered(comm, agreed(comm, mine.map_err(Into::into))?)?;
+    on_root(comm, || {
+        let found = search.judged(&kind, data, plan, tried, &mut rng)?;
+        progress.finish();
+        finish(args, &market, &found)
+    })?;
+    Ok(())
+}
+
+/// The strategy, and what is to be tried of it.
+fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
     let (registry, _) = registry(args.params.as_deref())?;
     let kind = registry.find(&args.strategy)?;
     let ranges = args.range.iter().map(|text| range(text)).collect::<Result<Vec<_>>>()?;
@@ -28,24 +69,23 @@ pub fn optimize(
             return Err(anyhow!("--range: {name} is given twice; name every parameter once"));
         }
     }
-    let _lock = args.output.as_deref().map(FolderLock::take).transpose()?;
-    let market = bars::read(&args.market, surroundings, progress)?;
-    let search = Optimization {
-        ranges,
-        search: args.search,
-        trials: args.trials,
-        folds: args.folds,
-        env: market.env.clone(),
-    };
-    let mut rng = stream(args.seed, Purpose::Inference, 0);
-    let progress = &market.progress;
-    let found = search.run(kind, &market.data, &mut rng, &|done, total| {
-        if done.is_multiple_of(total.div_ceil(TOLD)) || done == total {
-            progress.line(&format!("{}: {done} of {total} sets tried", kind.name));
-        }
-    })?;
-    progress.finish();
-    let mut json = serde_json::to_value(&found)?;
+    Ok((kind.clone(), ranges))
+}
+
+/// On rank 0: what all ranks tried.
+fn gathered(comm: &dyn Comm, mine: Vec<Tried>) -> Result<Vec<Tried>> {
+    if comm.size() == 1 {
+        return Ok(mine);
+    }
+    let parts = comm.gather_bytes(&postcard::to_stdvec(&mine)?);
+    let read = |bytes: &Vec<u8>| postcard::from_bytes::<Vec<Tried>>(bytes);
+    let all = parts.iter().map(read).collect::<Result<Vec<_>, _>>();
+    Ok(agreed(comm, all.context("a rank sent a torn message"))?.concat())
+}
+
+/// Writes and prints.
+fn finish(args: &OptimizeArgs, market: &Market, found: &Optimized) -> Result<()> {
+    let mut json = serde_json::to_value(found)?;
     json["data"] = market.described.clone();
     json["notices"] = serde_json::json!(market.notices);
     let text = serde_json::to_string_pretty(&json)? + "\n";
@@ -55,7 +95,7 @@ pub fn optimize(
         written.push(folder.write_whole("optimization.json", text.as_bytes())?);
     }
     say(&match args.format {
-        Format::Table => optimized(&found, &written),
+        Format::Table => optimized(found, &written),
         Format::Json => text,
     });
     Ok(())

@@ -1,14 +1,19 @@
 //! Strategies side by side.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::{bars, bars::Market, registry};
+use super::bars::Market;
+use super::{agreed, bars, on_root, registry};
 use crate::cli::{Format, RunArgs, Surroundings};
 use crate::commands::say;
+use crate::dist::Comm;
+use crate::dist::heartbeat::PULSE;
 use crate::env::costs::Costs;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
@@ -18,13 +23,59 @@ use crate::report::strategies::{Row, signals_csv, table};
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
 use crate::runner::{
-    EnsembleConfig, PerformanceMetrics, RunResults, RunnerConfig, StrategyResult, StrategyRunner,
+    EnsembleConfig, Execution, ParametersByStrategy, PerformanceMetrics, RunResults, RunnerConfig,
+    StrategyResult, StrategyRunner,
 };
+use crate::strategy::Registry;
 
 /// The name of the ensemble among the strategies.
 const ENSEMBLE: &str = "ensemble";
 
-pub fn run(args: &RunArgs, surroundings: &Surroundings, progress: Progress) -> Result<()> {
+pub fn run(
+    comm: &dyn Comm,
+    args: &RunArgs,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<()> {
+    let Asked { registry, parameters, names, ensemble, mut config } = agreed(comm, asked(args))?;
+    let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
+    let _lock = on_root(comm, lock)?;
+    let market = bars::read(comm, &args.market, surroundings, progress)?;
+    config.env = market.env.clone();
+    let slots = slots(&config, names.len(), comm.size());
+    let told = Told::new(&market.progress, names.len());
+    let told_by_runner = Arc::clone(&told);
+    let runner = StrategyRunner::new(config)?
+        .with_registry(registry)
+        .on_done(move |result| told_by_runner.ended(result));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build()?;
+    let execution = Execution { started: Instant::now(), slots };
+    let mine = share(names.len(), comm.rank(), comm.size());
+    let strategies = mine.map(|i| names[i].as_str().into()).collect();
+    let mine = runtime.block_on(runner.run_each(strategies, &market.data, &parameters));
+    let all = gathered(comm, mine, names.len(), &told)?;
+    on_root(comm, || {
+        let data = &market.data;
+        let results = runtime.block_on(runner.combine(all, data, &ensemble, execution))?;
+        market.progress.finish();
+        finish(args, &market, &results)
+    })?;
+    // A strategy that did not stop in time is not waited for.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// What is known, and checked, before any data are read.
+struct Asked {
+    registry: Registry,
+    parameters: ParametersByStrategy,
+    names: Vec<String>,
+    ensemble: EnsembleConfig,
+    config: RunnerConfig,
+}
+
+fn asked(args: &RunArgs) -> Result<Asked> {
     let (registry, parameters) = registry(args.params.as_deref())?;
     let mut names: Vec<String> = args.strategies.clone();
     if names.is_empty() {
@@ -39,9 +90,7 @@ pub fn run(args: &RunArgs, surroundings: &Surroundings, progress: Progress) -> R
         window_bars: args.window_bars,
     };
     ensemble.weights_for(names.len())?;
-    let _lock = args.output.as_deref().map(FolderLock::take).transpose()?;
-    // Said before any data are read.
-    let mut config = RunnerConfig {
+    let config = RunnerConfig {
         max_concurrent_strategies: args.max_concurrent,
         strategy_timeout: args.strategy_timeout,
         enable_ensemble: !args.no_ensemble,
@@ -49,25 +98,73 @@ pub fn run(args: &RunArgs, surroundings: &Surroundings, progress: Progress) -> R
         ..RunnerConfig::default()
     };
     config.validate()?;
-    let market = bars::read(&args.market, surroundings, progress)?;
-    config.env = market.env.clone();
-    let (progress, told) = (Arc::clone(&market.progress), Arc::clone(&market.progress));
-    let runner = StrategyRunner::new(config)?
-        .with_registry(registry)
-        .on_done(move |result| told.line(&ended(result)));
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(1).enable_time().build()?;
-    let strategies = names.into_iter().map(Into::into).collect();
-    let results = runtime.block_on(runner.run_strategies_parallel(
-        strategies,
-        &market.data,
-        &parameters,
-        &ensemble,
-    ))?;
-    // A strategy that did not stop in time is not waited for.
-    runtime.shutdown_background();
-    progress.finish();
-    finish(args, &market, &results)
+    Ok(Asked { registry, parameters, names, ensemble, config })
+}
+
+/// The strategies of one of so many ranks, dealt round robin.
+fn share(strategies: usize, rank: usize, ranks: usize) -> impl Iterator<Item = usize> {
+    (rank..strategies).step_by(ranks)
+}
+
+/// Strategies that can work at the same time on all ranks together.
+fn slots(config: &RunnerConfig, strategies: usize, ranks: usize) -> usize {
+    let of = |rank| share(strategies, rank, ranks).count().min(config.max_concurrent_strategies);
+    (0..ranks).map(of).sum()
+}
+
+/// On rank 0: the results of all ranks, in the order of the strategies.
+fn gathered(
+    comm: &dyn Comm,
+    mine: Vec<StrategyResult>,
+    strategies: usize,
+    told: &Told,
+) -> Result<Vec<StrategyResult>> {
+    if comm.size() == 1 {
+        return Ok(mine);
+    }
+    let mut by_rank: Vec<Vec<StrategyResult>> = vec![Vec::new(); comm.size()];
+    let (mut kept, mut torn) = (Some(mine), None);
+    comm.stream_to_root(
+        &mut |send| {
+            // Rank 0 has its own.
+            let sent = kept.take_if(|_| !comm.is_root()).unwrap_or_default();
+            sent.iter().for_each(|result| send(&result.to_bytes()));
+        },
+        &mut |rank, bytes| match StrategyResult::from_bytes(&bytes) {
+            Some(result) => {
+                told.ended(&result);
+                by_rank[rank].push(result);
+            }
+            None => torn = Some(rank),
+        },
+    );
+    by_rank[0] = kept.unwrap_or_default();
+    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a torn message")));
+    agreed(comm, whole)?;
+    let mut by_rank: Vec<_> = by_rank.into_iter().map(Vec::into_iter).collect();
+    Ok((0..strategies).filter_map(|i| by_rank[i % comm.size()].next()).collect())
+}
+
+/// Shows how far the strategies are.
+struct Told {
+    progress: Arc<Progress>,
+    done: AtomicUsize,
+    total: usize,
+}
+
+impl Told {
+    fn new(progress: &Arc<Progress>, total: usize) -> Arc<Told> {
+        progress.strategies(0, total);
+        Arc::new(Told { progress: Arc::clone(progress), done: AtomicUsize::new(0), total })
+    }
+
+    fn ended(&self, result: &StrategyResult) {
+        // A rank whose watch sees it move is not taken for hung.
+        PULSE.work();
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.progress.line(&ended(result));
+        self.progress.strategies(done, self.total);
+    }
 }
 
 /// Judges, writes and prints.

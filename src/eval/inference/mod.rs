@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::metrics::{Course, DAYS_PER_YEAR, of_daily_returns};
 use sharpe::Moments;
 use timing::Days;
-pub use timing::TimingTest;
+pub use timing::{Held, TimeTable, TimingScratch, TimingTest};
 
 /// Nothing is said about fewer days.
 pub const MIN_DAYS: usize = 20;

@@ -1,6 +1,8 @@
 //! The Sharpe ratio of one track record, and how sure one may be that it is above what luck gives.
 //! Per day throughout, not annualised. Pure: values in, values out.
 
+use crate::normal::normal_cdf;
+
 /// Central moments of a series that is not constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
@@ -70,22 +72,6 @@ pub fn luckiest(trials: usize, variance: f64) -> f64 {
 }
 
 const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
-
-/// Marsaglia (2004), "Evaluating the normal distribution", Journal of Statistical Software 11(4),
-/// section 1: 1/2 + density(z) (z + z^3/3 + z^5/(3 5) + ...). To 1e-15, absolutely.
-pub fn normal_cdf(z: f64) -> f64 {
-    if z.abs() > 9.0 {
-        return if z > 0.0 { 1.0 } else { 0.0 };
-    }
-    let (mut term, mut sum, mut odd) = (z, z, 1.0);
-    while term.abs() > f64::EPSILON * sum.abs() * 0.1 {
-        odd += 2.0;
-        term *= z * z / odd;
-        sum += term;
-    }
-    let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    (0.5 + density * sum).clamp(0.0, 1.0)
-}
 
 /// By bisection of [`normal_cdf`]; meant for tails of 1e-9 and more, and for few calls.
 fn normal_quantile(probability: f64) -> f64 {

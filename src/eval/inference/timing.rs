@@ -15,6 +15,8 @@
 //! positions; without that such a test is wrong even in large samples: Chung & Romano (2013),
 //! "Exact and asymptotically robust permutation tests", Annals of Statistics 41(2), section 3.
 
+mod table;
+
 use chrono::NaiveDate;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use super::MIN_DAYS;
 use super::sharpe::Moments;
 use crate::eval::metrics::Course;
-use crate::market::calendar::{new_york_date, time_of_day_s};
+use crate::market::calendar::NewYorkClock;
+pub use table::{Held, TimeTable, TimingScratch};
 
 /// Placebos beyond this number are left out at random.
 const MAX_PLACEBOS: usize = 999;
@@ -82,10 +85,7 @@ impl Days {
     pub(super) fn of(course: &Course) -> Days {
         let stocks = course.stocks.len();
         let bars = 1..course.end_s.len();
-        let times: Vec<i64> = course.end_s.iter().map(|&end_s| time_of_day_s(end_s)).collect();
-        let mut slots = times[bars.start.min(times.len())..].to_vec();
-        slots.sort_unstable();
-        slots.dedup();
+        let (times, slots) = times_of_day(&course.end_s);
         let width = slots.len() * stocks;
         let mut days = Days { width, exposure: vec![], change: vec![], cost: vec![] };
         let mut sums = vec![0.0; stocks];
@@ -93,14 +93,14 @@ impl Days {
         let mut date: Option<NaiveDate> = None;
         let mut next_slot = slots.len();
         for t in bars {
-            let today = new_york_date(course.end_s[t]);
+            let (today, tod_s) = times[t];
             if date != Some(today) {
                 days.carry(&held, slots.len() - next_slot);
                 next_slot = 0;
                 date = Some(today);
                 days.cost.push(0.0);
             }
-            let slot = slots.partition_point(|&slot| slot < times[t]);
+            let slot = slots.partition_point(|&slot| slot < tod_s);
             days.carry(&held, slot - next_slot);
             next_slot = slot + 1;
             for stock in 0..stocks {
@@ -154,6 +154,16 @@ impl Days {
             dot(exposure, &self.change[day * width..(day + 1) * width])
         })
     }
+}
+
+/// Dates and times of day, and the different times of day of all bars after the first.
+fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
+    let mut clock = NewYorkClock::new();
+    let times: Vec<(NaiveDate, i64)> = end_s.iter().map(|&end_s| clock.at(end_s)).collect();
+    let mut slots: Vec<i64> = times.iter().skip(1).map(|&(_, tod_s)| tod_s).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    (times, slots)
 }
 
 /// Mean over standard error.

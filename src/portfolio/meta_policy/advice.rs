@@ -5,6 +5,9 @@ use crate::config::MetaPolicyConfig;
 use crate::market::panel::{MarketView, Panel};
 use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
 
+/// Strategies that need two stocks.
+const OF_SEVERAL: [&str; 2] = ["Pairs", "Arbitrage"];
+
 /// The directions of some rules at every row of a panel. A reader comes with a view and gets what
 /// was said at its row, from the bars up to it.
 pub struct Advice {
@@ -64,7 +67,7 @@ pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String
                 todo: "name every strategy once".into(),
             });
         }
-        if stocks > 1 || kind.name != "Pairs" {
+        if stocks > 1 || !OF_SEVERAL.contains(&&*kind.name) {
             names.push(kind.name.to_string());
         }
     }

@@ -47,13 +47,13 @@ impl EqualRisk {
             stocks,
             sessions_kept: config.risk_sessions,
             name_limit,
-            gross_limit: config.gross_limit,
+            gross_limit: config.capital(),
             co_moves: CoMoves::new(stocks, config.risk_sessions),
             past: VecDeque::new(),
             today: vec![Session::default(); stocks],
             date: None,
             last_close: vec![f64::NAN; stocks],
-            capital: capped(&vec![1.0; stocks], name_limit, config.gross_limit),
+            capital: capped(&vec![1.0; stocks], name_limit, config.capital()),
             bar_std: vec![0.0; stocks],
         }
     }

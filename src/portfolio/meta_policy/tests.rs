@@ -122,7 +122,8 @@ fn strategies_are_known_and_named_once() {
         of(&["macd", "pairs", "bollinger"], 2).unwrap(),
         ["MACD", "Pairs", "Bollinger Bands"]
     );
-    assert_eq!(of(&["macd", "pairs"], 1).unwrap(), ["MACD"]);
+    assert_eq!(of(&["macd", "pairs", "arbitrage"], 1).unwrap(), ["MACD"]);
+    assert_eq!(of(&["arbitrage"], 2).unwrap(), ["Arbitrage"]);
     assert!(of(&["momentun"], 2).unwrap_err().contains("did you mean Momentum?"));
     assert!(of(&["rsi", "RSI"], 2).unwrap_err().contains("stands twice"));
 }

@@ -40,7 +40,7 @@ fn noise(len: usize, bound: f32, seed: u64) -> Vec<f32> {
 
 /// Weights among which none is zero or one, so that each of them matters.
 fn weights(shape: &NetworkShape) -> Vec<f32> {
-    noise(shape.layout().len(), 0.6, 1)
+    noise(shape.layout().len(), 0.6, 3)
 }
 
 /// A batch for one stock, as tensors and as numbers.
@@ -139,6 +139,7 @@ impl Reference<'_> {
     fn attention(&self, own: &[f64], peers: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
         let heads = self.shape.config.heads;
         let per_head = own.len() / heads;
+        let nearness = self.parameter("attention.nearness").expect("a score per peer and head");
         let query = self.linear("attention.query", own);
         let keys: Vec<_> = peers.iter().map(|p| self.linear("attention.key", p)).collect();
         let values: Vec<_> = peers.iter().map(|p| self.linear("attention.value", p)).collect();
@@ -146,11 +147,11 @@ impl Reference<'_> {
         let mut mean = vec![0.0; peers.len()];
         for head in 0..heads {
             let part = head * per_head..(head + 1) * per_head;
-            let score = |key: &Vec<f64>| {
+            let score = |(peer, key): (usize, &Vec<f64>)| {
                 let dot: f64 = part.clone().map(|i| query[i] * key[i]).sum();
-                (dot / (per_head as f64).sqrt()).exp()
+                (dot / (per_head as f64).sqrt() + nearness[peer * heads + head]).exp()
             };
-            let scores: Vec<f64> = keys.iter().map(score).collect();
+            let scores: Vec<f64> = keys.iter().enumerate().map(score).collect();
             let total: f64 = scores.iter().sum();
             for (peer, score) in scores.iter().enumerate() {
                 mean[peer] += score / total / heads as f64;
@@ -356,8 +357,8 @@ fn initial_weights_have_their_layers_bounds() {
         assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest}");
     }
     assert_eq!((largest("advantage.2.bias"), largest("trunk.1.weight")), (0.0, 1.0));
-    // Symbols 40, encoder 6,656, attention 16,512, trunk 17,792, value 8,321, advantage 8,451.
-    assert_eq!(layout.len(), 57_772);
+    // Symbols 40, encoder 6,656, attention 16,528, trunk 17,792, value 8,321, advantage 8,451.
+    assert_eq!(layout.len(), 57_788);
     assert_eq!(weights, QNetwork::initial(&shape, &mut ChaCha8Rng::seed_from_u64(1)));
 }
 

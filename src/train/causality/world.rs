@@ -193,6 +193,8 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         bollinger_bars: 5,
         volume_bars: 6,
         relation_bars: 10,
+        arbitrage_bars: 30,
+        arbitrage_level: 0.5,
         warmup_bars: 20,
         ..FeatureConfig::default()
     };
@@ -231,6 +233,9 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         net_limit: if either() { 0.5 } else { 1.0 },
         risk_sessions: 2,
         identical_correlation: if either() { 0.3 } else { 0.98 },
+        cluster_correlation: if either() { 0.2 } else { 0.9 },
+        drawdown_limit: if either() { 0.003 } else { f64::INFINITY },
+        drawdown_pause_sessions: if either() { 0 } else { 1 },
         ..PortfolioConfig::default()
     };
     let seed = rng.random_range(0..1 << 32);

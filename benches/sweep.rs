@@ -1,0 +1,197 @@
+//! A sweep of 1,000 sets of parameters of RSI over 200,000 one-minute bars with costs, on 2 cores;
+//! benches/sweep.sh runs it beside vectorbt.
+//!
+//! ```text
+//! sweep prepare WORK     bars and sets, for both programs
+//! sweep run WORK OUT     the sweep, its time, and what it found
+//! sweep profile          what each part costs, of the sweep and of the plain way
+//! ```
+
+use std::path::Path;
+use std::time::Instant;
+
+use dqn_trader::config::EnvConfig;
+use dqn_trader::env::costs::Costs;
+use dqn_trader::eval::inference::Trial;
+use dqn_trader::eval::metrics::Metrics;
+use dqn_trader::eval::tape::{Scratch, Tape};
+use dqn_trader::market::calendar::new_york_date;
+use dqn_trader::market::synthetic::SyntheticMarket;
+use dqn_trader::market::{BarSeries, MarketData, Period, Symbol};
+use dqn_trader::runner::optimize::{Optimization, Plan, Range, Search, Share, Tried};
+use dqn_trader::runner::positions_course;
+use dqn_trader::strategy::{Cancel, Kind, Registry, Signals, Targets};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+const BARS: usize = 200_000;
+const THREADS: usize = 2;
+/// Sets of which every trade is written.
+const DETAILED: usize = 20;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["prepare", work] => prepare(Path::new(work)),
+        ["run", work, out] => run(Path::new(work), Path::new(out)),
+        ["profile"] => profile(),
+        _ => println!("see benches/sweep.sh"),
+    }
+}
+
+/// Every bar opens where the one before it closed: vectorbt lends no cash, as would be needed where
+/// the price has risen between the order and its fill.
+fn bars() -> BarSeries {
+    let symbol: Symbol = "AAPL".parse().expect("a symbol");
+    let market = SyntheticMarket::parse("random_walk").expect("a market");
+    let (start, end) = ("2018-01-02".parse(), "2020-06-30".parse());
+    let period = Period { start: start.expect("a date"), end: end.expect("a date") };
+    let all = market.bars(std::slice::from_ref(&symbol), &symbol, &period, 1);
+    let mut bars = BarSeries::new(symbol);
+    all.bars().take(BARS).for_each(|bar| bars.push(bar));
+    assert_eq!(bars.len(), BARS, "the period is long enough");
+    bars
+}
+
+/// Long or out of the market: vectorbt lends no cash to cover what turning from short to long
+/// costs.
+fn sweep() -> (Optimization, Kind) {
+    let span = |low: f64, high: f64, step: f64| Range::Span { low, high, step: Some(step) };
+    let ranges = vec![
+        ("period".into(), span(5.0, 50.0, 5.0)),
+        ("oversold".into(), span(20.0, 38.0, 2.0)),
+        ("overbought".into(), span(62.0, 80.0, 2.0)),
+    ];
+    let env = EnvConfig { long_only: true, ..EnvConfig::default() };
+    let sweep = Optimization { ranges, search: Search::Grid, trials: 1, folds: 1, env };
+    (sweep, Registry::standard().find("RSI").expect("a known strategy").clone())
+}
+
+fn plan(sweep: &Optimization, kind: &Kind, data: &MarketData) -> Plan {
+    sweep.plan(kind, data, &mut ChaCha8Rng::seed_from_u64(1)).expect("a plan")
+}
+
+/// Spread over all sets.
+fn detailed(plan: &Plan) -> impl Iterator<Item = usize> {
+    (0..plan.sets.len()).step_by(plan.sets.len() / DETAILED)
+}
+
+fn prepare(work: &Path) {
+    let bars = bars();
+    let end_s: Vec<f64> = bars.end_s.iter().map(|&end_s| end_s as f64).collect();
+    let numbers = [&end_s, &bars.open, &bars.close].into_iter().flatten();
+    let bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
+    let days: Vec<_> = bars.end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
+    let is_last = |t: &usize| days.get(*t) != Some(&days[*t - 1]);
+    let data = MarketData::new(vec![bars]).expect("sound bars");
+    let (sweep, kind) = sweep();
+    let plan = plan(&sweep, &kind, &data);
+    let names = ["period", "oversold", "overbought"];
+    let values = plan.sets.iter().map(|set| names.map(|name| set.real(name)));
+    let json = json!({
+        "sets": values.collect::<Vec<_>>(),
+        "detailed": detailed(&plan).collect::<Vec<_>>(),
+        "day_ends": (1..=BARS).filter(is_last).collect::<Vec<_>>(),
+        "cash": sweep.env.initial_cash,
+        "fee": sweep.env.fee_bps * 1e-4,
+        "slippage": sweep.env.slippage_bps * 1e-4,
+    });
+    write(&work.join("bars.f64"), &bytes);
+    write(&work.join("plan.json"), json.to_string().as_bytes());
+}
+
+fn run(work: &Path, out: &Path) {
+    rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global().expect("one pool");
+    let plan_file = work.join("plan.json");
+    assert!(plan_file.exists(), "{}: run prepare first", plan_file.display());
+    let data = MarketData::new(vec![bars()]).expect("sound bars");
+    let (sweep, kind) = sweep();
+    let plan = plan(&sweep, &kind, &data);
+    let started = Instant::now();
+    let tried = sweep.try_share(&kind, &data, &plan, Share::ALL, &|_, _| ()).expect("a sweep");
+    let seconds = started.elapsed().as_secs_f64();
+    let name = format!("dqn-trader {}", env!("CARGO_PKG_VERSION"));
+    println!("{name}: {seconds:.2} s");
+    let one = |Tried { set, outcome }: &Tried| {
+        json!({
+            "set": set,
+            "total_return": outcome.total_return,
+            "trades": outcome.trades,
+            "sharpe": outcome.trial.sharpe,
+        })
+    };
+    let mut by_set = tried.clone();
+    by_set.sort_by_key(|tried| tried.set);
+    let orders = |set: usize| (set.to_string(), orders(&sweep, &kind, &plan, set, &data));
+    let json = json!({
+        "name": name,
+        "seconds": seconds,
+        "sets": by_set.iter().map(one).collect::<Vec<_>>(),
+        "orders": detailed(&plan).map(orders).collect::<serde_json::Map<_, _>>(),
+    });
+    write(out, json.to_string().as_bytes());
+}
+
+/// Nanoseconds per bar on one thread, of a set in the middle of the plan.
+fn profile() {
+    let data = MarketData::new(vec![bars()]).expect("sound bars");
+    let (sweep, kind) = sweep();
+    let plan = plan(&sweep, &kind, &data);
+    let (set, cancel) = (&plan.sets[plan.sets.len() / 2], Cancel::new());
+    let strategy = || kind.build(set, 1).expect("a strategy");
+    let readings = || kind.readings(set, &data, &cancel).expect("stages").expect("readings");
+    let decided = || Signals::of(strategy().as_mut(), &data, &cancel).expect("signals");
+    let signals = decided();
+    let follow = || positions_course(&signals, &data, 0..BARS, &sweep.env, &cancel);
+    let course = follow().expect("a course");
+    println!("the plain way");
+    part("decisions, bar by bar", &mut || drop(decided()));
+    part("account, bar by bar", &mut || drop(follow()));
+    part("metrics", &mut || drop(Metrics::of(&course)));
+    part("trial (Sharpe ratio, timing)", &mut || drop(Trial::of(None, &course)));
+    println!("the sweep, once");
+    part("market", &mut || drop(Tape::new(&data, &sweep.env)));
+    part("readings, per window", &mut || drop(readings()));
+    println!("the sweep, per set");
+    let (tape, readings) = (Tape::new(&data, &sweep.env), readings());
+    let (targets, mut scratch) = (readings.targets(set), Scratch::default());
+    part("targets from readings", &mut || drop(readings.targets(set)));
+    part("targets without them", &mut || {
+        drop(Targets::of(strategy().as_mut(), &data, &cancel));
+    });
+    part("account and figures", &mut || drop(tape.trade(&targets, &[BARS / 2], &mut scratch)));
+}
+
+/// The fastest of several.
+fn part(name: &str, work: &mut dyn FnMut()) {
+    let time = |work: &mut dyn FnMut()| {
+        let started = Instant::now();
+        work();
+        started.elapsed().as_secs_f64()
+    };
+    let fastest = (0..7).map(|_| time(work)).fold(f64::INFINITY, f64::min);
+    println!("  {name:<30} {:>6.1} ns per bar", fastest * 1e9 / BARS as f64);
+}
+
+/// Rows, shares (sold below 0) and prices of the orders of one set, from the course of its account.
+fn orders(sweep: &Optimization, kind: &Kind, plan: &Plan, set: usize, data: &MarketData) -> Value {
+    let cancel = Cancel::new();
+    let mut strategy = kind.build(&plan.sets[set], 1).expect("a strategy");
+    let signals = Signals::of(strategy.as_mut(), data, &cancel).expect("signals");
+    let rows = 0..data.rows();
+    let course = positions_course(&signals, data, rows, &sweep.env, &cancel).expect("a course");
+    let costs = Costs::of(&sweep.env);
+    let (mut rows, mut shares, mut prices) = (Vec::new(), Vec::new(), Vec::new());
+    for t in (1..course.position.len()).filter(|&t| course.trades[t] > 0) {
+        let traded = course.position[t] - course.position[t - 1];
+        rows.push(t);
+        shares.push(traded);
+        prices.push(costs.fill_price(course.open[t], traded));
+    }
+    json!([rows, shares, prices])
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}

@@ -1,0 +1,262 @@
+//! The back-test of [`super::backtest`] for many accounts over the same market, as a search needs
+//! it: the same figures to the last bit, without the course of each.
+//!
+//! What depends on the market alone is made once. Between two changes of what is wanted, rows are
+//! taken a block at a time: equity follows from the shares that are held, and only a position out
+//! of
+//! its band or an account near ruin needs a closer look.
+
+use std::ops::Range;
+
+use super::inference::{Held, TimeTable, TimingScratch, Trial};
+use super::metrics::{of_daily_returns, returns_between};
+use crate::config::EnvConfig;
+use crate::env::costs::Costs;
+use crate::market::MarketData;
+use crate::strategy::Targets;
+
+/// Rows that are looked at together, at most: they fit a processor's nearest memory.
+const BLOCK: usize = 512;
+
+/// A market as accounts read it.
+pub struct Tape {
+    rows: usize,
+    stocks: Vec<Column>,
+    times: TimeTable,
+    costs: Costs,
+    env: EnvConfig,
+}
+
+/// One stock, `[time]`; NaN before its first bar.
+struct Column {
+    open: Vec<f64>,
+    close: Vec<f64>,
+    tradable: Vec<bool>,
+    /// What a share will cost with fee and slippage if it opens where it closed.
+    full_price: Vec<f64>,
+}
+
+/// What is said of an account. As of a course, to the last bit.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Outcome {
+    /// Last equity over first, less 1.
+    pub total_return: f64,
+    /// Fills.
+    pub trades: u64,
+    pub trial: Trial,
+    /// The Sharpe ratio up to each of the rows that were asked for.
+    pub before: Vec<Option<f64>>,
+}
+
+/// Reused from one account to the next of the same market.
+#[derive(Default)]
+pub struct Scratch {
+    equity: Vec<f64>,
+    held: Vec<Vec<Held>>,
+    account: Vec<Position>,
+    /// Of the positions together, and of their magnitudes, over a block.
+    value: Vec<f64>,
+    gross: Vec<f64>,
+    timing: TimingScratch,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Position {
+    shares: f64,
+    /// -1, 0 or 1.
+    wanted: i8,
+    /// Of the equity.
+    weight: f64,
+}
+
+/// An account that fell to its margin, or whose figures left the range of numbers.
+struct Ruined;
+
+impl Position {
+    fn is_kept(&self) -> bool {
+        self.wanted == i8::from(self.shares > 0.0) - i8::from(self.shares < 0.0)
+    }
+
+    fn target(&self, equity: f64, full_price: f64) -> f64 {
+        let shares = self.weight * equity.max(0.0) / full_price;
+        f64::from(self.wanted) * shares
+    }
+
+    fn is_out(&self, equity: f64, full_price: f64, band: f64) -> bool {
+        let target = self.target(equity, full_price);
+        (self.shares - target).abs() > band * target.abs()
+    }
+
+    /// Shares to trade at the next open, or 0. The same as [`super::backtest::Backtest::order`].
+    fn due(&self, equity: f64, full_price: f64, band: f64) -> f64 {
+        let traded = !self.is_kept() || self.is_out(equity, full_price, band);
+        if traded { self.target(equity, full_price) - self.shares } else { 0.0 }
+    }
+}
+
+impl Scratch {
+    fn begin(&mut self, rows: usize, stocks: usize, cash: f64) {
+        self.equity.clear();
+        self.equity.resize(rows, 0.0);
+        self.equity[0] = cash;
+        self.held.resize(stocks, Vec::new());
+        self.held.iter_mut().for_each(Vec::clear);
+        self.account.clear();
+        self.account.resize(stocks, Position::default());
+        self.value.resize(BLOCK, 0.0);
+        self.gross.resize(BLOCK, 0.0);
+    }
+}
+
+impl Tape {
+    pub fn new(data: &MarketData, env: &EnvConfig) -> Tape {
+        let costs = Costs::of(env);
+        let column = |stock: usize| {
+            let bars = || (0..data.rows()).map(move |t| data.row(t).bar(stock));
+            let price = |close: f64| costs.fill_price(close, 1.0);
+            Column {
+                open: bars().map(|bar| bar.open).collect(),
+                close: bars().map(|bar| bar.close).collect(),
+                tradable: bars().map(|bar| bar.tradable).collect(),
+                full_price: bars()
+                    .map(|bar| price(bar.close) + costs.fee(price(bar.close)))
+                    .collect(),
+            }
+        };
+        let stocks: Vec<Column> = (0..data.stocks().len()).map(column).collect();
+        let or_none = |price: &f64| if price.is_nan() { 0.0 } else { *price };
+        let or_none = |prices: &[f64]| prices.iter().map(or_none).collect::<Vec<f64>>();
+        let prices: Vec<_> =
+            stocks.iter().map(|stock| (or_none(&stock.open), or_none(&stock.close))).collect();
+        let times = TimeTable::of(data.end_s(), &prices);
+        Tape { rows: data.rows(), stocks, times, costs, env: env.clone() }
+    }
+
+    /// The account that follows `targets` as [`crate::runner::positions_course`] has it, with its
+    /// Sharpe ratio up to each of `starts`. None for one that was ruined: its course has to be
+    /// looked at bar by bar.
+    pub fn trade(
+        &self,
+        targets: &Targets,
+        starts: &[usize],
+        scratch: &mut Scratch,
+    ) -> Option<Outcome> {
+        assert_eq!(targets.stocks(), self.stocks.len());
+        self.follow(targets, scratch).ok()?;
+        let equity = &scratch.equity;
+        let sharpe = |rows: usize| {
+            let ends = self.times.day_ends();
+            let whole = ends.partition_point(|&end| end <= rows);
+            // A day of which only a part is there closes with the last row there is.
+            let part = (whole < ends.len() && rows > 1 && ends[..whole].last() != Some(&rows))
+                .then_some(rows);
+            let closes = ends[..whole].iter().copied().chain(part).map(|end| equity[end - 1]);
+            of_daily_returns(&returns_between(equity[0], closes)).sharpe
+        };
+        Some(Outcome {
+            total_return: equity[self.rows - 1] / equity[0] - 1.0,
+            trades: scratch.held.iter().map(|held| held.len() as u64).sum(),
+            trial: Trial {
+                episode: None,
+                sharpe: sharpe(self.rows),
+                timing_score: self.times.score(equity, &scratch.held, &mut scratch.timing),
+            },
+            before: starts.iter().map(|&start| sharpe(start)).collect(),
+        })
+    }
+
+    /// Fills `equity` and `held`.
+    fn follow(&self, targets: &Targets, scratch: &mut Scratch) -> Result<(), Ruined> {
+        scratch.begin(self.rows, self.stocks.len(), self.env.initial_cash);
+        let mut cash = self.env.initial_cash;
+        let share = 1.0 / self.stocks.len() as f64;
+        let least = if self.env.long_only { 0.0 } else { -1.0 };
+        let (mut changes, mut t) = (targets.changes().iter().peekable(), 0);
+        while t < self.rows - 1 {
+            while let Some(change) = changes.next_if(|change| change.row as usize <= t) {
+                let target = change.target.max(least);
+                let position = &mut scratch.account[change.stock as usize];
+                position.wanted = i8::from(target > 0.0) - i8::from(target < 0.0);
+                position.weight = target.abs() * share;
+            }
+            let next = changes.peek().map_or(self.rows, |change| change.row as usize);
+            let until = next.min(self.rows - 1).min(t + BLOCK);
+            if scratch.account.iter().all(Position::is_kept) {
+                t += self.rest(scratch, cash, t..until)?;
+            }
+            if t < until {
+                self.step(scratch, &mut cash, t)?;
+                t += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through `rows` as long as nothing is ordered at their ends, and says how many that
+    /// were.
+    fn rest(&self, scratch: &mut Scratch, cash: f64, rows: Range<usize>) -> Result<usize, Ruined> {
+        let Scratch { equity, account, value, gross, .. } = scratch;
+        let count = rows.len();
+        let (value, gross) = (&mut value[..count], &mut gross[..count]);
+        value.fill(0.0);
+        gross.fill(0.0);
+        let invested = || account.iter().zip(&self.stocks).filter(|(one, _)| one.shares != 0.0);
+        for (position, column) in invested() {
+            let closes = &column.close[rows.start + 1..=rows.end];
+            for ((value, gross), close) in value.iter_mut().zip(&mut *gross).zip(closes) {
+                let worth = position.shares * close;
+                *value += worth;
+                *gross += worth.abs();
+            }
+        }
+        let margin = self.env.maintenance_margin;
+        let mut sound = true;
+        let after = &mut equity[rows.start + 1..=rows.end];
+        for ((equity, value), gross) in after.iter_mut().zip(&*value).zip(&*gross) {
+            *equity = cash + value;
+            sound &= (*equity > margin * gross) & (*equity < f64::INFINITY);
+        }
+        if !sound {
+            return Err(Ruined);
+        }
+        let band = self.env.rebalance_band;
+        let mut quiet = count;
+        // A band without an end is never left.
+        for (position, column) in invested().filter(|_| band < f64::INFINITY) {
+            let known = equity[rows.start..rows.end].iter().zip(&column.full_price[rows.clone()]);
+            let is_out = |(equity, price): (&f64, &f64)| position.is_out(*equity, *price, band);
+            if known.clone().fold(false, |any, row| any | is_out(row)) {
+                quiet = quiet.min(known.clone().position(is_out).unwrap_or(count));
+            }
+        }
+        Ok(quiet)
+    }
+
+    /// Orders at the end of row `t`, filled at the next open. The same as
+    /// [`super::backtest::Backtest`].
+    fn step(&self, scratch: &mut Scratch, cash: &mut f64, t: usize) -> Result<(), Ruined> {
+        let Scratch { equity, account, held, .. } = scratch;
+        let (mut value, mut gross) = (0.0, 0.0);
+        for (stock, (position, column)) in account.iter_mut().zip(&self.stocks).enumerate() {
+            let mut shares = 0.0;
+            // One that has not had its first bar yet cannot be sized.
+            if !column.close[t].is_nan() {
+                shares = position.due(equity[t], column.full_price[t], self.env.rebalance_band);
+            }
+            if shares != 0.0 && column.tradable[t + 1] {
+                let price = self.costs.fill_price(column.open[t + 1], shares);
+                *cash -= shares * price + self.costs.fee(shares.abs() * price);
+                position.shares += shares;
+                held[stock].push(Held { from: t + 1, shares: position.shares });
+            }
+            if position.shares != 0.0 {
+                let worth = position.shares * column.close[t + 1];
+                value += worth;
+                gross += worth.abs();
+            }
+        }
+        equity[t + 1] = *cash + value;
+        let sound = equity[t + 1] > self.env.maintenance_margin * gross;
+        if sound && equity[t + 1] < f64::INFINITY { Ok(()) } else { Err(Ruined) }
+    }
+}

@@ -1,0 +1,219 @@
+use super::*;
+use crate::features::fixtures::{Noise, grid_of, random_market};
+use crate::features::relations::Relations;
+use crate::market::Bar;
+
+fn small() -> FeatureConfig {
+    FeatureConfig {
+        return_bars: vec![1, 2, 5],
+        volatility_bars: vec![3, 12],
+        macd_fast_bars: 3,
+        macd_slow_bars: 6,
+        macd_signal_bars: 3,
+        bollinger_bars: 5,
+        rsi_bars: 4,
+        volume_bars: 6,
+        relation_bars: 10,
+        arbitrage_bars: 30,
+        arbitrage_level: 0.5,
+        ..FeatureConfig::default()
+    }
+}
+
+fn ring_of_peers(stocks: usize, count: usize) -> Vec<Vec<usize>> {
+    (0..stocks).map(|i| (1..=count).map(|k| (i + k) % stocks).collect()).collect()
+}
+
+/// The same market up to `until_s`; after it other prices, bars dropped and bars added.
+fn other_future(series: &[BarSeries], until_s: i64, noise: &mut Noise) -> Vec<BarSeries> {
+    let mut other = Vec::new();
+    for series in series {
+        let mut changed = BarSeries::new(series.symbol.clone());
+        for mut bar in series.bars() {
+            if bar.end_s > until_s {
+                if noise.uniform() < 0.3 {
+                    continue;
+                }
+                let factor = (0.3 * noise.normal()).exp();
+                (bar.open, bar.close) = (bar.open * factor, bar.close / factor);
+                (bar.high, bar.low) = (bar.open.max(bar.close), bar.open.min(bar.close));
+                bar.volume *= factor;
+                if noise.uniform() < 0.3 {
+                    changed.push(Bar { end_s: bar.end_s - 7, ..bar });
+                }
+            }
+            changed.push(bar);
+        }
+        other.push(changed);
+    }
+    other
+}
+
+#[test]
+fn nothing_after_a_row_changes_it() {
+    let mut noise = Noise::new(11);
+    for seed in 0..20 {
+        let (stocks, bars) = (4, 300);
+        let per_day = if seed % 2 == 0 { 6 } else { 39 };
+        let series = random_market(seed, stocks, bars, per_day, 0.15);
+        let grid = grid_of(&series);
+        let peers = ring_of_peers(stocks, seed as usize % 4);
+        let raw = raw_features(&series, &grid, &peers, &small());
+        let t = (noise.uniform() * grid.end_s.len() as f64) as usize;
+        let other = other_future(&series, grid.end_s[t], &mut noise);
+        let other_grid = grid_of(&other);
+        let other_raw = raw_features(&other, &other_grid, &peers, &small());
+        let known = (t + 1) * stocks * feature_names(&small()).len();
+        let bits = |raw: &[f32]| raw[..known].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&raw), bits(&other_raw), "seed {seed}, row {t}");
+        assert!(t + 1 == grid.end_s.len() || raw.len() != other_raw.len() || raw != other_raw);
+    }
+}
+
+/// Hourly bars, seven a day, with the default windows: everything is defined once the longest
+/// window is full.
+#[test]
+fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
+    let config = FeatureConfig::default();
+    let series = random_market(2, 3, 700, 7, 0.0);
+    let grid = grid_of(&series);
+    let peers = Relations::measure(&series, &grid, 0..700).nearest_peers(2);
+    let raw = raw_features(&series, &grid, &peers, &config);
+    let names = feature_names(&config);
+    let row = |t: usize| &raw[t * 3 * names.len()..(t + 1) * 3 * names.len()];
+    for (i, value) in row(238).iter().enumerate() {
+        let name = &names[i % names.len()];
+        assert_eq!(value.is_nan(), name.starts_with("volatility_"), "{name}");
+    }
+    assert!((239..700).all(|t| row(t).iter().all(|value| value.is_finite())));
+    // These walks do not belong together.
+    let moving = names.iter().enumerate().filter(|(_, name)| *name != "arbitrage");
+    for (i, name) in moving {
+        let distinct = (239..699).filter(|&t| row(t)[i] != row(t + 1)[i]).count();
+        assert!(distinct > 50, "{name} hardly changes");
+    }
+}
+
+/// Two stocks that share a walk, and one that has nothing to do with them.
+#[test]
+fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
+    let mut noise = Noise::new(5);
+    let symbol = |i: usize| format!("S{i}").parse().unwrap();
+    let mut series: Vec<BarSeries> = (0..3).map(|i| BarSeries::new(symbol(i))).collect();
+    let (mut common, mut alone) = (4.0, 4.0);
+    for t in 0..600 {
+        common += 1e-3 * noise.normal();
+        alone += 1e-3 * noise.normal();
+        let logs = [common + 5e-4 * noise.normal(), common + 5e-4 * noise.normal(), alone];
+        for (series, log) in series.iter_mut().zip(logs) {
+            let price = f64::exp(log);
+            let (open, high, low, close) = (price, price, price, price);
+            let end_s = 60 * t;
+            series.push(Bar { end_s, open, high, low, close, volume: 1.0 });
+        }
+    }
+    let grid = grid_of(&series);
+    let config = FeatureConfig { arbitrage_bars: 200, arbitrage_level: 0.02, ..small() };
+    let peers = [vec![1, 2], vec![0, 2], vec![0, 1]];
+    let raw = raw_features(&series, &grid, &peers, &config);
+    let names = feature_names(&config);
+    let arbitrage = |t: usize, stock: usize| raw[(t * 3 + stock) * names.len() + names.len() - 1];
+    assert_eq!(names.last().unwrap(), "arbitrage");
+    for t in 0..600 {
+        assert_eq!(arbitrage(t, 0) != 0.0, t >= 200, "row {t}");
+        assert_eq!(arbitrage(t, 0), -arbitrage(t, 1), "row {t}");
+        assert_eq!(arbitrage(t, 2), 0.0, "row {t}");
+    }
+    let found = opportunities(&series, &grid, &peers, &config);
+    assert!(!found.is_empty() && found.is_sorted_by_key(|found| found.end_s));
+    for found in &found {
+        assert_eq!((found.stock, found.peer), (0, 1));
+        let row = (found.end_s / 60) as usize;
+        assert_eq!(arbitrage(row, 0), found.z_score as f32);
+    }
+    let without = FeatureConfig { peers: false, ..config };
+    assert!(opportunities(&series, &grid, &peers, &without).is_empty());
+}
+
+#[test]
+fn rows_without_a_bar_repeat_the_last() {
+    let series = random_market(4, 2, 200, 39, 0.3);
+    let grid = grid_of(&series);
+    let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &small());
+    let width = feature_names(&small()).len();
+    let slot = |t: usize, stock: usize| -> Vec<u32> {
+        raw[(t * 2 + stock) * width..][..width].iter().map(|x| x.to_bits()).collect()
+    };
+    let mut repeated = 0;
+    for t in 1..grid.end_s.len() {
+        for stock in 0..2 {
+            let same = slot(t, stock) == slot(t - 1, stock);
+            assert_eq!(same, grid.bar_index[stock][t] == NO_BAR, "row {t}, stock {stock}");
+            repeated += usize::from(same);
+        }
+    }
+    assert!(repeated > 50);
+}
+
+#[test]
+fn a_panel_is_scaled_clipped_and_carried_forward() {
+    let config = FeatureConfig { clip_std: 2.0, ..small() };
+    let mut series = random_market(7, 2, 400, 39, 0.2);
+    // The second stock is listed later.
+    let first = series[1].bar(60);
+    let late: Vec<Bar> = series[1].bars().skip(60).collect();
+    series[1] = BarSeries::new(series[1].symbol.clone());
+    late.into_iter().for_each(|bar| series[1].push(bar));
+    let grid = grid_of(&series);
+    let times = grid.end_s.len();
+    let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
+    let scaler = Scaler::fit(&raw, &series, &grid, 0..200);
+    let address = raw.as_ptr();
+    let data = panel_data(&series, &grid, raw.clone(), &scaler, &config, "note".into());
+    let again = panel_data(&series, &grid, raw, &scaler, &config, "note".into());
+    assert_eq!(again.features.as_ptr(), address, "scaled in place");
+    assert_eq!(data.features, again.features);
+    assert_eq!((data.end_s.len(), data.note.as_str()), (times, "note"));
+
+    let width = data.feature_names.len();
+    let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
+    let mut clipped = 0;
+    for (i, (&scaled, &raw)) in data.features.iter().zip(&raw).enumerate() {
+        let column = i % (2 * width);
+        let expected = (raw - scaler.mean[column]) / scaler.std[column];
+        clipped += usize::from(expected.abs() > 2.0);
+        assert_eq!(scaled, if raw.is_nan() { 0.0 } else { expected.clamp(-2.0, 2.0) });
+    }
+    assert!(clipped > 100);
+    let mut close = [f64::NAN; 2];
+    for (t, stock) in (0..times).flat_map(|t| [(t, 0), (t, 1)]) {
+        let i = t * 2 + stock;
+        let defined = raw[i * width..(i + 1) * width].iter().all(|x| x.is_finite());
+        let bar = grid.bar_index[stock][t];
+        assert_eq!(data.tradable[i], bar != NO_BAR && defined);
+        let found = [data.open[i], data.high[i], data.low[i], data.close[i], data.volume[i]];
+        if bar == NO_BAR {
+            let carried = [close[stock]; 4];
+            assert_eq!(
+                found[..4].iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+                carried.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            );
+            assert_eq!(found[4], 0.0);
+        } else {
+            let bar = series[stock].bar(bar as usize);
+            assert_eq!(found, [bar.open, bar.high, bar.low, bar.close, bar.volume]);
+            close[stock] = bar.close;
+        }
+    }
+    let start = grid.end_s.iter().position(|&end_s| end_s == first.end_s).unwrap();
+    assert!(start > 0 && data.close[(start - 1) * 2 + 1].is_nan());
+    assert!(data.tradable.iter().filter(|&&tradable| tradable).count() > times);
+}
+
+#[test]
+fn an_empty_market_has_no_features() {
+    let grid = grid_of(&[]);
+    assert!(raw_features(&[], &grid, &[], &small()).is_empty());
+    let scaler = Scaler::fit(&[], &[], &grid, 0..0);
+    assert!(panel_data(&[], &grid, Vec::new(), &scaler, &small(), String::new()).end_s.is_empty());
+}

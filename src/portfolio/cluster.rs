@@ -1,0 +1,33 @@
+//! Groups of stocks that move together.
+
+/// Single linkage: stocks that a chain of `related` couples connects are in one group. Every one of
+/// `stocks` is in a group; groups and their members are in the order of the stocks.
+pub fn clusters(stocks: usize, related: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
+    // The label of a group is its first stock.
+    let mut label: Vec<usize> = (0..stocks).collect();
+    for (i, j) in related {
+        let (kept, gone) = (label[i].min(label[j]), label[i].max(label[j]));
+        label.iter_mut().filter(|label| **label == gone).for_each(|label| *label = kept);
+    }
+    let members = |first: usize| (0..stocks).filter(|&i| label[i] == first).collect();
+    (0..stocks).filter(|&first| label[first] == first).map(members).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_one_group_whatever_the_order_of_its_links() {
+        let expected = [vec![0, 2, 3, 5], vec![1, 4], vec![6]];
+        for links in [
+            [(0, 5), (3, 5), (2, 3), (1, 4)],
+            [(2, 3), (1, 4), (3, 5), (0, 5)],
+            [(1, 4), (0, 5), (2, 3), (5, 3)],
+        ] {
+            assert_eq!(clusters(7, links.into_iter()), expected);
+        }
+        assert_eq!(clusters(2, std::iter::empty()), [vec![0], vec![1]]);
+        assert!(clusters(0, std::iter::empty()).is_empty());
+    }
+}

@@ -1,0 +1,286 @@
+//! Trying sets of parameters. All figures are those of each set's own course and metrics, to the
+//! last bit; what sets have in common is done once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Optimization, Plan, RunnerError, failed, sharpe_of};
+use crate::eval::inference::Trial;
+use crate::eval::metrics::Metrics;
+use crate::eval::tape::{Outcome, Scratch, Tape};
+use crate::market::MarketData;
+use crate::strategy::{Cancel, Kind, Parameters, Readings, StrategyError, Targets};
+
+/// One set of the plan after its back-test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Its place in the plan.
+    pub set: usize,
+    pub outcome: Outcome,
+}
+
+/// Which part of a plan: that of one rank. All parts together are the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub rank: usize,
+    pub ranks: usize,
+}
+
+impl Share {
+    pub const ALL: Share = Share { rank: 0, ranks: 1 };
+}
+
+/// What the sets share.
+struct Sweep<'a> {
+    of: &'a Optimization,
+    kind: &'a Kind,
+    data: &'a MarketData,
+    plan: &'a Plan,
+    tape: Tape,
+    /// Those that no thread works with.
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+impl Optimization {
+    /// `on_tried` is told how many of how many of the share are done, from any thread.
+    pub fn try_share(
+        &self,
+        kind: &Kind,
+        data: &MarketData,
+        plan: &Plan,
+        share: Share,
+        on_tried: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Vec<Tried>, RunnerError> {
+        let groups = share_of(groups(kind, &plan.sets), share);
+        let total = groups.iter().map(Vec::len).sum();
+        let tape = Tape::new(data, &self.env);
+        let sweep = Sweep { of: self, kind, data, plan, tape, scratches: Mutex::default() };
+        let done = AtomicUsize::new(0);
+        let try_set = |set: usize, readings: Option<&dyn Readings>| {
+            let outcome = sweep.try_set(&plan.sets[set], readings)?;
+            on_tried(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            Ok(Tried { set, outcome })
+        };
+        let try_group = |group: &Vec<usize>| {
+            let readings = kind.readings(&plan.sets[group[0]], data, &Cancel::new()).transpose()?;
+            let one = |&set: &usize| try_set(set, readings.as_deref());
+            group.par_iter().map(one).collect::<Result<Vec<Tried>, StrategyError>>()
+        };
+        let tried: Result<Vec<Vec<Tried>>, _> = groups.par_iter().map(try_group).collect();
+        Ok(tried.map_err(failed)?.concat())
+    }
+}
+
+impl Sweep<'_> {
+    fn try_set(
+        &self,
+        set: &Parameters,
+        readings: Option<&dyn Readings>,
+    ) -> Result<Outcome, StrategyError> {
+        let targets = match readings {
+            Some(readings) => readings.targets(set),
+            None => {
+                let mut strategy = self.kind.build(set, self.data.stocks().len())?;
+                Targets::of(strategy.as_mut(), self.data, &Cancel::new())?
+            }
+        };
+        let mut scratch = self.scratches().pop().unwrap_or_default();
+        let outcome = self.tape.trade(&targets, &self.plan.starts, &mut scratch);
+        self.scratches().push(scratch);
+        outcome.map_or_else(|| self.of.at_length(self.kind, set, self.data, self.plan), Ok)
+    }
+
+    /// Nothing in them is ever read before it is written.
+    fn scratches(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Optimization {
+    /// By the course of the account, bar by bar: what [`Tape`] is an abbreviation of.
+    pub(super) fn at_length(
+        &self,
+        kind: &Kind,
+        set: &Parameters,
+        data: &MarketData,
+        plan: &Plan,
+    ) -> Result<Outcome, StrategyError> {
+        let course = self.course(kind, set, data)?;
+        let metrics = Metrics::of(&course);
+        Ok(Outcome {
+            total_return: metrics.portfolio_return,
+            trades: metrics.trades,
+            trial: Trial::of(None, &course),
+            before: plan.starts.iter().map(|&start| sharpe_of(&course, 0..start)).collect(),
+        })
+    }
+}
+
+/// Sets that measure the same, in the order of the first of each; one by one where measuring is no
+/// stage of its own.
+fn groups(kind: &Kind, sets: &[Parameters]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
+    for (i, set) in sets.iter().enumerate() {
+        let group = match kind.measured_by(set) {
+            Some(measured_by) => *known.entry(measured_by).or_insert(groups.len()),
+            None => groups.len(),
+        };
+        if group == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[group].push(i);
+    }
+    groups
+}
+
+/// An equal number of sets for each rank; a group that lies across is cut.
+fn share_of(groups: Vec<Vec<usize>>, Share { rank, ranks }: Share) -> Vec<Vec<usize>> {
+    assert!(rank < ranks, "rank {rank} of {ranks}");
+    let count: usize = groups.iter().map(Vec::len).sum();
+    let mine = count * rank / ranks..count * (rank + 1) / ranks;
+    let mut at = 0;
+    let cut = |group: Vec<usize>| {
+        let start = at;
+        at += group.len();
+        let cut = mine.start.clamp(start, at) - start..mine.end.clamp(start, at) - start;
+        group[cut].to_vec()
+    };
+    groups.into_iter().map(cut).filter(|group| !group.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EnvConfig;
+    use crate::features::fixtures::random_market;
+    use crate::market::BarSeries;
+    use crate::runner::optimize::{Range, Search};
+    use crate::strategy::Registry;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    /// Of every standard kind, a few sets that trade a lot.
+    const SEARCHES: [(&str, &[(&str, &[f64])]); 8] = [
+        ("RSI", &[("period", &[2.0, 5.0]), ("oversold", &[20.0, 40.0]), ("overbought", &[60.0])]),
+        ("MACD", &[("fast_period", &[3.0, 5.0]), ("slow_period", &[8.0])]),
+        ("Bollinger Bands", &[("period", &[5.0, 9.0]), ("std_dev", &[1.0, 1.6])]),
+        ("Momentum", &[("period", &[1.0, 7.0]), ("threshold", &[0.0, 0.1])]),
+        ("Mean Reversion", &[("period", &[6.0]), ("threshold", &[0.8, 1.4])]),
+        ("Pairs", &[("period", &[12.0]), ("threshold", &[1.0]), ("hedge_ratio", &[0.7, 1.3])]),
+        ("Buy and Hold", &[]),
+        ("Flat", &[]),
+    ];
+
+    fn plan_of(
+        kind: &Kind,
+        ranges: &[(&str, &[f64])],
+        env: &EnvConfig,
+        data: &MarketData,
+    ) -> (Optimization, Plan) {
+        let range = |values: &[f64]| Range::Values(values.iter().map(|&v| v.into()).collect());
+        let ranges = ranges.iter().map(|&(name, values)| (name.to_string(), range(values)));
+        let ranges = ranges.collect();
+        let env = env.clone();
+        let of = Optimization { ranges, search: Search::Grid, trials: 1, folds: 3, env };
+        let plan = of.plan(kind, data, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        (of, plan)
+    }
+
+    /// Bits, because NaN is not equal to itself and 0 is to -0.
+    fn bits(outcome: &Outcome) -> Vec<Option<u64>> {
+        let Outcome { total_return, trades, trial, before } = outcome;
+        let figures = [Some(*total_return), trial.sharpe, trial.timing_score];
+        let figures = figures.into_iter().chain(before.iter().copied());
+        figures.map(|figure| figure.map(f64::to_bits)).chain([Some(*trades)]).collect()
+    }
+
+    /// Counts sets that were ruined, and checks the figures of all.
+    fn check(market: Vec<BarSeries>, env: &EnvConfig) -> usize {
+        let data = MarketData::new(market).unwrap();
+        let mut ruined = 0;
+        for (name, ranges) in SEARCHES {
+            let registry = Registry::standard();
+            let kind = registry.find(name).unwrap();
+            if name == "Pairs" && data.stocks().len() < 2 {
+                continue;
+            }
+            let (of, plan) = plan_of(kind, ranges, env, &data);
+            let tried = of.try_share(kind, &data, &plan, Share::ALL, &|_, _| ()).unwrap();
+            assert_eq!(tried.len(), plan.sets.len());
+            for one in &tried {
+                let set = &plan.sets[one.set];
+                let expected = of.at_length(kind, set, &data, &plan).unwrap();
+                assert_eq!(bits(&one.outcome), bits(&expected), "{name} {set:?} {env:?}");
+                assert!(name == "Flat" || expected.trades > 0, "{name} {set:?} {env:?}");
+                let mut strategy = kind.build(set, data.stocks().len()).unwrap();
+                let targets = Targets::of(strategy.as_mut(), &data, &Cancel::new()).unwrap();
+                if let Some(readings) = kind.readings(set, &data, &Cancel::new()) {
+                    assert_eq!(readings.unwrap().targets(set), targets, "{name} {set:?}");
+                }
+                let tape = Tape::new(&data, env);
+                let abbreviated = tape.trade(&targets, &[], &mut Scratch::default());
+                ruined += usize::from(abbreviated.is_none());
+            }
+        }
+        ruined
+    }
+
+    #[test]
+    fn figures_are_those_of_the_course_to_the_last_bit() {
+        let plain = EnvConfig::default();
+        let long = EnvConfig { long_only: true, fee_bps: 7.0, ..plain.clone() };
+        let loose = EnvConfig { rebalance_band: f64::INFINITY, slippage_bps: 0.0, ..plain.clone() };
+        let tight = EnvConfig { rebalance_band: 1e-3, ..plain.clone() };
+        let mut ruined = 0;
+        for seed in 0..6 {
+            // Days with gaps, stocks that begin late, days of different lengths.
+            for (stocks, missing) in [(1, 0.0), (1, 0.2), (3, 0.15)] {
+                let market = random_market(seed, stocks, 620, 13, missing);
+                for env in [&plain, &long, &loose, &tight] {
+                    ruined += check(market.clone(), env);
+                }
+            }
+        }
+        assert_eq!(ruined, 0);
+    }
+
+    /// A price that rises tenfold within a few bars ruins whoever is short.
+    #[test]
+    fn a_ruined_account_is_looked_at_bar_by_bar() {
+        let mut market = random_market(4, 1, 620, 13, 0.0);
+        let BarSeries { open, high, low, close, .. } = &mut market[0];
+        for column in [open, high, low, close] {
+            for (i, price) in column.iter_mut().enumerate() {
+                *price *= 1.0 + (i / 40 % 2) as f64 * 9.0;
+            }
+        }
+        assert!(check(market, &EnvConfig::default()) > 0);
+    }
+
+    #[test]
+    fn shares_together_are_the_plan() {
+        let data = MarketData::new(random_market(2, 1, 620, 13, 0.0)).unwrap();
+        let registry = Registry::standard();
+        for (name, ranges) in SEARCHES {
+            if name == "Pairs" {
+                continue;
+            }
+            let kind = registry.find(name).unwrap();
+            let (of, plan) = plan_of(kind, ranges, &EnvConfig::default(), &data);
+            let whole = of.try_share(kind, &data, &plan, Share::ALL, &|_, _| ()).unwrap();
+            let part = |rank| {
+                let share = Share { rank, ranks: 3 };
+                of.try_share(kind, &data, &plan, share, &|_, _| ()).unwrap()
+            };
+            assert_eq!((0..3).flat_map(part).collect::<Vec<Tried>>(), whole, "{name}");
+        }
+        let groups = vec![vec![0, 2, 4], vec![1, 3]];
+        let part = |rank| share_of(groups.clone(), Share { rank, ranks: 2 });
+        assert_eq!((part(0), part(1)), (vec![vec![0, 2]], vec![vec![4], vec![1, 3]]));
+    }
+}

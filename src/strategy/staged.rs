@@ -1,0 +1,134 @@
+//! Rules in two stages: what is measured of the bars, and what is wanted for it. Sets of parameters
+//! that measure the same share the first stage: a search makes it once for all of them.
+
+use super::{Cancel, Change, Decision, Parameters, Rule, StrategyError, Targets};
+use crate::market::{Bar, MarketData};
+
+/// Between two looks at the token that ends the work, bars.
+const LOOK_EVERY: usize = 4_096;
+
+/// The first stage. Constant work per bar.
+pub trait Gauge: Send {
+    type Reading: Copy + Send + Sync + 'static;
+
+    /// Takes in the stock's next bar. None while it cannot tell yet; once it could, it always can.
+    fn update(&mut self, bar: &Bar) -> Option<Self::Reading>;
+}
+
+/// The second stage. It sees readings only.
+pub trait Judge<R>: Send {
+    /// What to hold after this reading, from -1 to 1.
+    fn target(&mut self, reading: R) -> f64;
+
+    /// How sure it is of that, from 0 to 1.
+    fn confidence(&self, reading: R) -> f64;
+}
+
+/// Both together: a rule like any other. It wants nothing until its gauge can tell.
+#[derive(Clone, Debug)]
+pub struct Staged<G, J> {
+    pub gauge: G,
+    pub judge: J,
+}
+
+impl<G: Gauge, J: Judge<G::Reading>> Rule for Staged<G, J> {
+    fn update(&mut self, bar: &Bar) -> Decision {
+        let Some(reading) = self.gauge.update(bar) else { return Decision::NONE };
+        let target = self.judge.target(reading);
+        Decision::new(target, self.judge.confidence(reading))
+    }
+}
+
+/// What was measured of a whole market.
+pub trait Readings: Send + Sync {
+    /// What a rule with these parameters wants of it. Those that the readings depend on must be
+    /// the ones that they were made with.
+    fn targets(&self, parameters: &Parameters) -> Targets;
+}
+
+/// A kind's two stages.
+pub(super) trait Stages: Send + Sync {
+    /// The parameters that readings depend on.
+    fn measured_by(&self) -> &'static [&'static str];
+
+    fn read(
+        &self,
+        parameters: &Parameters,
+        data: &MarketData,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Readings>, StrategyError>;
+}
+
+/// See [`super::Kind::staged`].
+pub(super) struct Two<G, J> {
+    pub measured_by: &'static [&'static str],
+    pub gauge: fn(&Parameters) -> G,
+    pub judge: fn(&Parameters) -> J,
+}
+
+impl<G: Gauge + 'static, J: Judge<G::Reading> + 'static> Stages for Two<G, J> {
+    fn measured_by(&self) -> &'static [&'static str] {
+        self.measured_by
+    }
+
+    fn read(
+        &self,
+        parameters: &Parameters,
+        data: &MarketData,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Readings>, StrategyError> {
+        let mut stocks = Vec::with_capacity(data.stocks().len());
+        for stock in 0..data.stocks().len() {
+            let mut gauge = (self.gauge)(parameters);
+            let series = data.series(stock);
+            let (mut first, mut readings) = (0, Vec::with_capacity(series.len()));
+            for (i, bar) in series.bars().enumerate() {
+                if i.is_multiple_of(LOOK_EVERY) {
+                    cancel.check()?;
+                }
+                match gauge.update(&bar) {
+                    Some(reading) => readings.push(reading),
+                    None => {
+                        assert!(readings.is_empty(), "a gauge that could tell always can");
+                        first = i + 1;
+                    }
+                }
+            }
+            stocks.push(Read { rows: data.rows_of(stock), first, readings });
+        }
+        Ok(Box::new(AllRead { judge: self.judge, stocks }))
+    }
+}
+
+struct AllRead<R, J> {
+    judge: fn(&Parameters) -> J,
+    stocks: Vec<Read<R>>,
+}
+
+struct Read<R> {
+    /// The row of each of the stock's bars.
+    rows: Vec<u32>,
+    /// The first bar that has a reading; all later ones have.
+    first: usize,
+    readings: Vec<R>,
+}
+
+impl<R: Copy + Send + Sync, J: Judge<R>> Readings for AllRead<R, J> {
+    fn targets(&self, parameters: &Parameters) -> Targets {
+        let mut changes = Vec::new();
+        for (stock, read) in self.stocks.iter().enumerate() {
+            let mut judge = (self.judge)(parameters);
+            let rows = &read.rows[read.first..];
+            let mut last = Decision::NONE.target;
+            for (&row, &reading) in rows.iter().zip(&read.readings) {
+                let target = judge.target(reading);
+                if target != last {
+                    last = target;
+                    let target = Decision::new(target, 0.0).target;
+                    changes.push(Change { row, stock: stock as u32, target });
+                }
+            }
+        }
+        Targets::new(self.stocks.len(), changes)
+    }
+}
