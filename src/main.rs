@@ -104,7 +104,8 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     if let Some(Command::Validate(args)) = &cli.command {
         one_process(launched, "validate")?;
         compute_with(surroundings.threads)?;
-        return Ok(u8::from(!commands::validate::validate(args, &progress)?));
+        let reached = commands::validate::validate(args, &progress)?;
+        return Ok(reached.map_or(EXIT_STOPPED, |reached| u8::from(!reached)));
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         return strategies(args, launched, &surroundings, progress);

@@ -301,7 +301,7 @@ fn told(episode: u32, evaluated: &Evaluated) -> String {
 
 /// Set by the first Ctrl-C, SIGTERM or SIGUSR1 (which launchers hand on to the ranks); a second of
 /// the former two ends the program at once.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGUSR1, stop.clone())?;

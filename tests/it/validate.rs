@@ -2,6 +2,9 @@
 //! any
 //! good. That is for `validate --quick`, which scripts/test.sh runs.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::program::{Place, run};
@@ -92,6 +95,26 @@ fn without_a_part_the_rows_are_trained_again() {
 }
 
 #[test]
+fn a_stopped_validation_leaves_nothing_behind() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("tmp")).unwrap();
+    let mut command = place.program(&["validate", "--rows", "momentum"]);
+    command.env("TMPDIR", place.path("tmp")).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let pid = child.id().to_string();
+    // In the middle of its work: it has made a folder for its panels.
+    while std::fs::read_dir(place.path("tmp")).unwrap().next().is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "it works for longer than that");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!place.path("results/validation.json").exists());
+    assert!(std::fs::read_dir(place.path("tmp")).unwrap().next().is_none(), "no panels are left");
+}
+
+#[test]
 fn an_unknown_row_is_one_line() {
     let place = Place::new();
     let done = run(&mut place.program(&["validate", "--rows", "moon"]));
@@ -99,4 +122,21 @@ fn an_unknown_row_is_one_line() {
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("--rows") && said.contains("momentum"), "{said}");
+}
+
+#[test]
+fn what_a_row_decides_cannot_be_set_and_no_seed_is_no_validation() {
+    let place = Place::new();
+    for (args, named) in [
+        (["--set", "stocks=[\"A\"]"], "stocks"),
+        (["--set", "data.source=synthetic:sample"], "data.source"),
+        (["--seeds", "0"], "--seeds"),
+    ] {
+        let done =
+            run(&mut place.program(&[&["validate", "--rows", "leaked"], &args[..]].concat()));
+        assert_eq!(done.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(said.lines().count() == 1 && said.contains(named), "{said}");
+    }
+    assert!(!place.path("results").exists(), "nothing is written");
 }

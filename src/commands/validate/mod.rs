@@ -11,6 +11,7 @@ mod trial;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
@@ -18,6 +19,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::say;
+use super::train::stop_on_signals;
 use crate::cli::ValidateArgs;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
@@ -47,19 +49,28 @@ struct Validation<'a> {
     wall_s: f64,
 }
 
-/// Returns whether every bar was reached.
-pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<bool> {
+/// Settings that a row decides.
+const OF_A_ROW: [&str; 4] = ["stocks", "seed", "data.source", "mode"];
+
+/// Returns whether every bar was reached; None where the user stopped it.
+pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>> {
     let start = Instant::now();
     let chosen = chosen(&args.rows)?;
     let _lock = FolderLock::take(&args.output)?;
     let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
-    let outcomes = outcomes(&chosen, &[], seeds, args, progress)?;
+    check_settings(&args.set)?;
+    let stop = stop_on_signals()?;
+    let run =
+        |rows: &[&Row], without: &[&str]| outcomes(rows, without, seeds, args, progress, &stop);
+    let Some(outcomes) = run(&chosen, &[])? else { return Ok(stopped(progress)) };
     let mut ablation = Vec::new();
     if args.ablate {
-        let compared: Vec<&Row> = chosen.into_iter().filter(|row| row.is_ablated()).collect();
+        let named = !args.rows.is_empty();
+        let compared: Vec<&Row> =
+            chosen.into_iter().filter(|row| named || row.is_ablated()).collect();
         for part in &PARTS {
             progress.line(&format!("without {}", part.name));
-            let without = self::outcomes(&compared, part.set, seeds, args, progress)?;
+            let Some(without) = run(&compared, part.set)? else { return Ok(stopped(progress)) };
             ablation.push(Ablated::of(part, &without));
         }
     }
@@ -75,7 +86,24 @@ pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<bool> {
     let folder = ResultsFolder::open(&args.output)?;
     let path = folder.write_whole(FILE, json.as_bytes())?;
     say(&format!("{text}\n{}", table::closing(&outcomes, seeds, cores, wall_s, &path)));
-    Ok(reached)
+    Ok(Some(reached))
+}
+
+fn stopped(progress: &Progress) -> Option<bool> {
+    progress.line("stopped as asked; nothing was written");
+    None
+}
+
+/// The rows are what they are called, whatever else is tried on them.
+fn check_settings(set: &[String]) -> Result<()> {
+    let key = |assignment: &str| assignment.split('=').next().unwrap_or("").trim().to_string();
+    match set.iter().map(|assignment| key(assignment)).find(|key| OF_A_ROW.contains(&&**key)) {
+        None => Ok(()),
+        Some(key) => {
+            let what = format!("{key} is decided by each row");
+            Err(anyhow!(ConfigError::new("--set", what, "leave it out; --rows chooses rows")))
+        }
+    }
 }
 
 /// The rows that are asked for; all where none is named.
@@ -101,7 +129,8 @@ fn outcomes(
     seeds: u64,
     args: &ValidateArgs,
     progress: &Progress,
-) -> Result<Vec<Outcome>> {
+    stop: &AtomicBool,
+) -> Result<Option<Vec<Outcome>>> {
     let mut jobs = VecDeque::new();
     let mut settings = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -118,29 +147,37 @@ fn outcomes(
     let cache = tempfile::tempdir().context("a folder for the panels")?;
     let (jobs, done) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     std::thread::scope(|scope| -> Result<()> {
-        let work = || work(rows, &jobs, &done, cache.path(), (count, progress));
+        let work = || {
+            let worked = work(rows, &jobs, &done, cache.path(), (count, progress), stop);
+            // What one cannot do, the others need not finish.
+            worked.inspect_err(|_| stop.store(true, Ordering::Relaxed))
+        };
         let threads = (0..rayon::current_num_threads()).map(|_| scope.spawn(work));
         let threads: Vec<_> = threads.collect();
         threads.into_iter().try_for_each(|thread| {
             thread.join().map_err(|_| anyhow!("a training of the validation panicked"))?
         })
     })?;
+    if stop.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     let mut done = done.into_inner().map_err(|_| anyhow!("a training panicked"))?;
     done.sort_by_key(|(index, trial): &(usize, Trial)| (*index, trial.seed));
     let of = |(index, settings): (usize, Vec<String>)| {
         let trials = done.iter().filter(|(i, _)| *i == index).map(|(_, trial)| trial.clone());
         Outcome::of(rows[index], settings, trials.collect())
     };
-    Ok(settings.into_iter().enumerate().map(of).collect())
+    Ok(Some(settings.into_iter().enumerate().map(of).collect()))
 }
 
-/// Takes jobs until none is left.
+/// Takes jobs until none is left, or all are to stop.
 fn work(
     rows: &[&Row],
     jobs: &Mutex<VecDeque<(usize, RunConfig)>>,
     done: &Mutex<Vec<(usize, Trial)>>,
     cache: &Path,
     (count, progress): (usize, &Progress),
+    stop: &AtomicBool,
 ) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
     let pool = pool.start_handler(|_| single_thread()).build()?;
@@ -150,8 +187,9 @@ fn work(
             return Ok(());
         };
         let row = rows[index];
-        let trial = pool.install(|| trial::run(row, &config, cache));
+        let trial = pool.install(|| trial::run(row, &config, cache, stop));
         let trial = trial.with_context(|| format!("{}, seed {}", row.name, config.seed))?;
+        let Some(trial) = trial else { return Ok(()) };
         let mut done = done.lock().map_err(|_| poisoned())?;
         progress.line(&format!(
             "{:>3} of {count}  {}, seed {}: {:.2} bps per bar, oracle {:.2} ({:.0} s)",

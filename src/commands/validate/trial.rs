@@ -1,7 +1,7 @@
 //! One training on a planted market, and how it compares with what could have been earned there.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ use crate::market::synthetic::{Oracle, SyntheticMarket, Terms};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::{DataPlan, Prepared};
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
-use crate::train::lockstep::{Interval, Trainer, Watcher};
+use crate::train::lockstep::{Ending, Interval, Trainer, Watcher};
 use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
 
@@ -80,8 +80,16 @@ impl Watcher for Nothing {
 }
 
 /// Trains with `config`, which names the market and both periods, and evaluates. `cache` holds the
-/// panels.
-pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
+/// panels. None where `stop` was set meanwhile.
+pub fn run(
+    row: &Row,
+    config: &RunConfig,
+    cache: &Path,
+    stop: &AtomicBool,
+) -> Result<Option<Trial>> {
+    if stop.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     let start = Instant::now();
     let comm = LocalComm;
     let name = config.data.source.as_deref().context("a validation names its market")?;
@@ -104,11 +112,12 @@ pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
     let eval = plan.eval(&train.note.fit, train.note.bar_minutes, &mut |_, _, _| {})?;
     let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
         .context("the training period has no two bars to trade")?;
-    let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, &stop);
+    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, stop);
     let train_start = Instant::now();
     for _ in 0..config.episodes {
-        trainer.episode(&mut Nothing)?;
+        if trainer.episode(&mut Nothing)? == Ending::Stopped {
+            return Ok(None);
+        }
     }
     let train_s = train_start.elapsed().as_secs_f64();
     let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
@@ -127,7 +136,7 @@ pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
     let reward = |course: &Course| measured_bps(course, row, config, &capital);
     let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
     let at = trainer.at();
-    Ok(Trial {
+    Ok(Some(Trial {
         seed: config.seed,
         oracle_expected_bps: 1e4 * others.oracle_expected(row),
         oracle_bps: reward(&others.oracle),
@@ -144,7 +153,7 @@ pub fn run(row: &Row, config: &RunConfig, cache: &Path) -> Result<Trial> {
         gradient_steps: at.gradient_steps,
         train_s,
         all_s: start.elapsed().as_secs_f64(),
-    })
+    }))
 }
 
 /// What others make of the same bars, at the same costs and with the same capital.
