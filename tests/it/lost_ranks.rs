@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::program::{Place, run, short};
-use crate::resume::{args, children, signal_rank, spawn, wait_for_checkpoint};
+use crate::resume::{args, children, newest_checkpoint, signal_rank, spawn, wait_for_checkpoint};
 
 const TIMEOUT_S: u64 = 4;
 /// For the launcher, on a machine that has other things to do.
@@ -45,19 +45,23 @@ fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
         let mut child = command.spawn().unwrap();
         // That there is a newer one shows that the last one was gone on from.
         let newest = wait_for_checkpoint(&place, "lost", env_steps, &mut child);
-        env_steps = newest.expect("a run this long does not end by itself");
+        newest.expect("a run this long does not end by itself");
         let ranks = children(child.id());
         signal_rank(signal, child.id(), rank);
         let (code, stderr) = ends_in_time(child);
         assert!(code.is_some_and(|code| code != 0), "{code:?}: {stderr}");
         let errors: Vec<&str> = stderr.lines().filter(|at| at.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "{signal} to rank {rank}: {stderr}");
-        assert!(errors[0].contains(line) && errors[0].contains("--resume"), "{stderr}");
+        // On a machine with no time to spare two ranks may say it, but nothing else.
+        let is_right = |error: &&str| error.contains(line) && error.contains("--resume");
+        let all = !errors.is_empty() && errors.iter().all(is_right);
+        assert!(all, "{signal} to rank {rank}: {stderr}");
         let since = Instant::now();
         while !ranks.iter().all(|&process| is_over(process)) {
             assert!(since.elapsed() < MARGIN, "a rank outlives its job");
             std::thread::sleep(Duration::from_millis(20));
         }
+        // The lost rank's job may have come further since it was looked at.
+        env_steps = newest_checkpoint(&place, "lost").unwrap();
     }
     let mut child = spawn(place.mpirun(2, &flags));
     assert!(wait_for_checkpoint(&place, "lost", env_steps, &mut child).is_some());
