@@ -1,6 +1,7 @@
 //! Everything that decides a run, as plain data: built once from flags and a file, validated once,
 //! saved beside the results as `config.toml`.
 
+mod meta_policy;
 mod validate;
 
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use meta_policy::MetaPolicyConfig;
 
 use crate::machine::Machine;
 use crate::market::{Period, Symbol};
@@ -251,6 +254,7 @@ pub struct PortfolioConfig {
     pub drawdown_limit: f64,
     /// For the rest of the session and so many sessions more; then it starts with a fresh peak.
     pub drawdown_pause_sessions: u32,
+    pub meta_policy: MetaPolicyConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -421,6 +425,7 @@ impl Default for PortfolioConfig {
             pairs: Vec::new(),
             drawdown_limit: f64::INFINITY,
             drawdown_pause_sessions: 5,
+            meta_policy: MetaPolicyConfig::default(),
         }
     }
 }

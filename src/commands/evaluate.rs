@@ -12,7 +12,7 @@ use crate::interface::ActionSet;
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::{trials_before, trials_of};
-use crate::report::{FolderLock, Progress, portfolio_csv, table};
+use crate::report::{FolderLock, Progress, allocations_csv, portfolio_csv, table};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
 use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
@@ -48,7 +48,8 @@ pub fn evaluate(
         Agent::new(stock, &model.shape, &model.weights, return_std, &config.learner, device)
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-    let policy = Policy { shape: &model.shape, weights: &model.weights };
+    let standing = model.standing.as_ref();
+    let policy = Policy { shape: &model.shape, weights: &model.weights, standing };
     let evaluated = run_evaluation(&comm, &config, &eval, policy, agents.iter_mut().collect())?
         .context("rank 0 has the outcome")?;
     progress.finish();
@@ -56,6 +57,7 @@ pub fn evaluate(
     let benchmark = &evaluated.benchmark.equity;
     let csv = portfolio_csv::csv(&evaluated.course, benchmark);
     let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
+    let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
     // The model was chosen by what its run saw; an evaluation that only repeats that is no new one.
     let own = vec![Trial::of(None, &evaluated.course)];
     let seen = [trials_of(&args.model), trials_before(&args.model), trials_before(&config.output)];
@@ -72,7 +74,7 @@ pub fn evaluate(
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    say(&table::closing(ours, theirs, &inference, &[portfolio, summary]));
+    say(&table::closing(ours, theirs, &inference, &[portfolio, allocations, summary]));
     notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
 }

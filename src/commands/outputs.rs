@@ -17,7 +17,7 @@ use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before};
 use crate::report::tensorboard::EventWriter;
-use crate::report::{ReportError, portfolio_csv, table};
+use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
@@ -215,6 +215,7 @@ impl Outputs {
         let benchmark = &evaluated.benchmark.equity;
         let name = portfolio_csv::name(episode);
         portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
+        allocations_csv::write(&self.folder, &evaluated.course.stocks, &evaluated.allocations)?;
         self.evaluations.push(name);
         self.trials.push(Trial::of(Some(episode), &evaluated.course));
         let metrics = &evaluated.metrics;
@@ -258,6 +259,7 @@ impl Outputs {
         written.extend([model_path, policy_path, check, relationships_path, summary_path]);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
+            written.push(folder.path(allocations_csv::NAME));
             let report = Report {
                 config,
                 run: &summary.run,

@@ -68,7 +68,7 @@ pub fn train(
         notices.extend(continue_machine(&mut config, &progress));
     }
     let stop = stop_on_signals()?;
-    let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop);
+    let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop)?;
     let outputs = match &found {
         Some(folder) => restore(comm, &config, &mut trainer, folder)?,
         None => {
@@ -111,7 +111,8 @@ pub fn train(
         if episode % config.evaluation.every_episodes == 0 || episode == config.episodes {
             watch.pause();
             let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
-            let policy = Policy { shape: &shape, weights: &weights };
+            let standing = trainer.standing().cloned();
+            let policy = Policy { shape: &shape, weights: &weights, standing: standing.as_ref() };
             let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
             let evaluated = evaluate(comm, &config, &eval, policy, agents)?;
             if let (Some(outputs), Some(evaluated)) = (&mut watch.outputs, evaluated) {
@@ -130,6 +131,7 @@ pub fn train(
         shape: trainer.shape().clone(),
         weights: trainer.weights().to_vec(),
         fit: train.note.fit.clone(),
+        standing: trainer.standing().cloned(),
     };
     let at = trainer.at();
     let run = RunSummary {

@@ -73,6 +73,7 @@ impl RunConfig {
         let portfolio = &self.portfolio;
         self.validate_limits()?;
         check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
+        self.validate_meta_policy()?;
         self.validate_features()
     }
 
@@ -105,6 +106,40 @@ impl RunConfig {
             return Err(ConfigError::new("portfolio.pairs", what, todo));
         }
         Ok(())
+    }
+
+    fn validate_meta_policy(&self) -> Result<(), ConfigError> {
+        let meta = &self.portfolio.meta_policy;
+        let inside = |value: f64| value > 0.0 && value < 1.0;
+        check(
+            "portfolio.meta_policy.strategies",
+            !meta.strategies.is_empty(),
+            "must name at least one; portfolio.meta_policy.enabled=false leaves the DQN alone",
+        )?;
+        let period = meta.period_bars != Some(0);
+        check("portfolio.meta_policy.period_bars", period, "must be at least 1")?;
+        let prior = inside(meta.dqn_prior);
+        check("portfolio.meta_policy.dqn_prior", prior, "must be above 0 and below 1")?;
+        // Three deviations against an expert must not take its whole bet.
+        let rate = meta.learning_rate > 0.0 && meta.learning_rate <= 0.3;
+        check("portfolio.meta_policy.learning_rate", rate, "must be above 0, at most 0.3")?;
+        let rates = !meta.share_rates.is_empty() && meta.share_rates.iter().all(|&r| inside(r));
+        check(
+            "portfolio.meta_policy.share_rates",
+            rates,
+            "must be one or more numbers above 0 and below 1",
+        )?;
+        let aversion = |value: f64| (0.0..=1_000.0).contains(&value);
+        check(
+            "portfolio.meta_policy.drawdown_aversion",
+            aversion(meta.drawdown_aversion),
+            "must be from 0 to 1000",
+        )?;
+        check(
+            "portfolio.meta_policy.exposure_aversion",
+            aversion(meta.exposure_aversion),
+            "must be from 0 to 1000",
+        )
     }
 
     fn validate_features(&self) -> Result<(), ConfigError> {

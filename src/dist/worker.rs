@@ -23,28 +23,35 @@ use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
 use crate::rl::td::{TdOutcome, argmax};
 
-/// What a worker says for one lane: the position it wants (-1, 0 or 1), how much better it thinks
-/// that is than holding nothing, in bar standard deviations, and what the last bar brought to the
-/// portfolio, as a fraction of equity.
+/// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it
+/// thinks that is than holding nothing, in bar standard deviations; what it would want without
+/// exploring; and what the last bar brought to the portfolio, as a fraction of equity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Proposal {
     pub direction: i8,
     pub conviction: f32,
+    pub greedy: i8,
     pub gain: f32,
 }
 
 impl Proposal {
     /// Elements of a message.
-    pub const LEN: usize = 3;
+    pub const LEN: usize = 4;
 
     pub fn write(self, message: &mut [f32]) {
         message[0] = f32::from(self.direction);
         message[1] = self.conviction;
-        message[2] = self.gain;
+        message[2] = f32::from(self.greedy);
+        message[3] = self.gain;
     }
 
     pub fn read(message: &[f32]) -> Proposal {
-        Proposal { direction: message[0] as i8, conviction: message[1], gain: message[2] }
+        Proposal {
+            direction: message[0] as i8,
+            conviction: message[1],
+            greedy: message[2] as i8,
+            gain: message[3],
+        }
     }
 }
 
@@ -313,8 +320,12 @@ impl Worker {
 /// The proposal that stands for a choice of action.
 pub fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
     let flat = q[actions.index(0)];
-    let direction = actions.action(choice).direction();
-    Proposal { direction, conviction: q[choice] - flat, gain: 0.0 }
+    Proposal {
+        direction: actions.action(choice).direction(),
+        conviction: q[choice] - flat,
+        greedy: actions.action(argmax(q)).direction(),
+        gain: 0.0,
+    }
 }
 
 #[cfg(test)]
@@ -340,9 +351,11 @@ mod tests {
     fn conviction_is_measured_against_holding_nothing() {
         let q = [0.5, 0.2, 1.0];
         let proposal = propose(ActionSet::new(false), &q, argmax(&q));
-        assert_eq!(proposal.direction, 1);
+        assert_eq!((proposal.direction, proposal.greedy), (1, 1));
         assert!((proposal.conviction - 0.8).abs() < 1e-6);
         let flat = propose(ActionSet::new(true), &[0.3, 0.1], 0);
-        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0, gain: 0.0 });
+        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0, greedy: 0, gain: 0.0 });
+        let exploring = propose(ActionSet::new(false), &q, 0);
+        assert_eq!((exploring.direction, exploring.greedy), (-1, 1));
     }
 }

@@ -9,6 +9,7 @@ use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::limits::Limits;
+use crate::portfolio::meta_policy::{MetaPolicy, Standing, Wanted};
 
 pub struct Account {
     desk: Desk,
@@ -27,10 +28,17 @@ impl Account {
         }
     }
 
+    /// The same, traded by whom a meta-policy allots the stocks to. `standing`: of its rules at the
+    /// beginning, where something is known of them.
+    pub fn with(self, meta: Option<MetaPolicy>, standing: Option<&Standing>) -> Account {
+        Account { desk: self.desk.with(meta, standing.map_or(&[], std::slice::from_ref)), ..self }
+    }
+
     /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
         let gain = self.backtest.last_reward();
-        self.backtest.order(view, self.desk.decide(0, view, gain, wanted));
+        let orders = self.desk.decide(0, view, gain, wanted.map(Wanted::plain));
+        self.backtest.order(view, orders);
     }
 
     /// Goes to the next bar, at whose open the orders are filled.

@@ -7,11 +7,20 @@ use crate::env::costs::Costs;
 /// equity a bar before: `[stock]`. Their sum is the mean of [`Course::reward`], as long as nothing
 /// was closed out.
 pub fn rewards_by_stock(course: &Course, costs: &Costs) -> Vec<f64> {
-    let stocks = course.stocks.len();
-    let mut sums = vec![0.0; stocks];
+    let mut sums = vec![0.0; course.stocks.len()];
     let bars = course.equity.len().saturating_sub(1);
-    for t in 1..=bars {
-        for (stock, sum) in sums.iter_mut().enumerate() {
+    for rewards in rewards_by_bar(course, costs).chunks_exact(sums.len().max(1)) {
+        sums.iter_mut().zip(rewards).for_each(|(sum, reward)| *sum += reward);
+    }
+    sums.iter().map(|sum| sum / bars.max(1) as f64).collect()
+}
+
+/// The same bar by bar, `[bar, stock]`; the first bar's are 0.
+pub fn rewards_by_bar(course: &Course, costs: &Costs) -> Vec<f64> {
+    let stocks = course.stocks.len();
+    let mut rewards = vec![0.0; course.equity.len() * stocks];
+    for (t, rewards) in rewards.chunks_exact_mut(stocks.max(1)).enumerate().skip(1) {
+        for (stock, reward) in rewards.iter_mut().enumerate() {
             let (before, at) = ((t - 1) * stocks + stock, t * stocks + stock);
             let (held, holds) = (course.position[before], course.position[at]);
             let shares = holds - held;
@@ -19,10 +28,10 @@ pub fn rewards_by_stock(course: &Course, costs: &Costs) -> Vec<f64> {
             let over_night = held * (course.open[at] - course.price[before]);
             let over_the_bar = holds * (course.price[at] - course.open[at]);
             let paid = shares * (fill - course.open[at]) + costs.fee((shares * fill).abs());
-            *sum += (over_night + over_the_bar - paid) / course.equity[t - 1];
+            *reward = (over_night + over_the_bar - paid) / course.equity[t - 1];
         }
     }
-    sums.iter().map(|sum| sum / bars.max(1) as f64).collect()
+    rewards
 }
 
 #[cfg(test)]

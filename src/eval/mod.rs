@@ -7,4 +7,5 @@ pub mod inference;
 pub mod metrics;
 pub mod rules;
 pub mod tape;
+pub mod together;
 pub mod trades;

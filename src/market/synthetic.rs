@@ -193,6 +193,19 @@ impl SyntheticMarket {
         sample::bars(self.seed, market, symbol, period)
     }
 
+    /// Which of its two regimes each bar of [`SyntheticMarket::bars`] is made in, 0 or 1; None in
+    /// markets without regimes.
+    pub fn regimes(
+        &self,
+        market: &[Symbol],
+        symbol: &Symbol,
+        period: &Period,
+        native_minutes: u32,
+    ) -> Option<Vec<usize>> {
+        let has = self.kind == Kind::Regimes;
+        has.then(|| planted::regimes(self, market, symbol, period, native_minutes))
+    }
+
     /// Everything that the bars of `market` depend on, dates and length aside: name, seed, the
     /// generator's version and parameters (as a digest), and the stocks in their order. Equal text
     /// means equal bars.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
 use super::limits::Limits;
-use super::meta_policy::EqualRisk;
+use super::meta_policy::{Book, EqualRisk, MetaPolicy, Standing, Wanted};
 use super::risk::{Order, Reason, Wish, arbitrate, stop};
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
@@ -17,6 +17,7 @@ use crate::market::panel::MarketView;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeskState {
     allocations: Vec<EqualRisk>,
+    books: Vec<Book>,
     stops: Vec<DrawdownStop>,
     changed: BTreeMap<Reason, u64>,
 }
@@ -25,6 +26,11 @@ pub struct Desk {
     config: PortfolioConfig,
     start: Vec<EqualRisk>,
     allocations: Vec<EqualRisk>,
+    /// None: every stock is traded as its DQN wants.
+    meta: Option<MetaPolicy>,
+    /// One per account, or none.
+    start_books: Vec<Book>,
+    books: Vec<Book>,
     stops: Vec<DrawdownStop>,
     limits: Limits,
     wishes: Vec<Wish>,
@@ -47,6 +53,9 @@ impl Desk {
             allocations: start.clone(),
             stops: vec![DrawdownStop::default(); start.len()],
             start,
+            meta: None,
+            start_books: Vec::new(),
+            books: Vec::new(),
             limits,
             wishes: Vec::new(),
             orders: Vec::new(),
@@ -54,35 +63,58 @@ impl Desk {
         }
     }
 
+    /// The same, with a meta-policy that says who trades. `standings`: of its rules, as every
+    /// account begins; empty where nothing is known of them.
+    pub fn with(mut self, meta: Option<MetaPolicy>, standings: &[Standing]) -> Desk {
+        if let Some(meta) = &meta {
+            let accounts = 0..self.start.len();
+            self.start_books = accounts.map(|i| meta.book(standings.get(i))).collect();
+        }
+        self.books.clone_from(&self.start_books);
+        self.meta = meta;
+        self
+    }
+
     /// Every account back to its start.
     pub fn reset(&mut self) {
         self.allocations.clone_from(&self.start);
         self.stops.fill(DrawdownStop::default());
+        self.books.clone_from(&self.start_books);
     }
 
     /// Orders of one account at the close of `view`, `[stock]`. `gain` is what the bar brought: the
-    /// return of the account's equity. `wanted` gives each stock's direction and conviction.
+    /// return of the account's equity. `wanted` gives what the DQN of each stock wants.
     pub fn decide(
         &mut self,
         account: usize,
         view: &MarketView<'_>,
         gain: f64,
-        wanted: impl Iterator<Item = (i8, f32)>,
+        wanted: impl Iterator<Item = Wanted>,
     ) -> &[Order] {
         let allocation = &mut self.allocations[account];
         allocation.observe(view);
+        let mut chosen = match (&self.meta, self.books.get_mut(account)) {
+            (Some(meta), Some(book)) => Some((meta, book)),
+            _ => None,
+        };
+        if let Some((meta, book)) = &mut chosen {
+            meta.observe(book, view, allocation);
+        }
         self.wishes.clear();
-        self.wishes.extend(
-            wanted.zip(allocation.capital()).map(|((direction, conviction), &capital)| Wish {
-                direction,
-                conviction,
-                capital,
-            }),
-        );
+        for (stock, (wanted, &capital)) in wanted.zip(allocation.capital()).enumerate() {
+            let (direction, conviction) = match &mut chosen {
+                Some((meta, book)) => meta.choose(book, view, stock, wanted),
+                None => (wanted.direction, wanted.conviction),
+            };
+            self.wishes.push(Wish { direction, conviction, capital });
+        }
         arbitrate(&self.wishes, &self.limits, &mut self.orders);
         let date = new_york_date(view.end_s());
         if self.stops[account].observe(gain, date, &self.config) {
             stop(&mut self.orders);
+        }
+        if let Some((meta, book)) = &mut chosen {
+            meta.approve(book, &self.orders);
         }
         for reason in self.orders.iter().filter_map(|order| order.reason) {
             *self.changed.entry(reason).or_default() += 1;
@@ -95,6 +127,16 @@ impl Desk {
         &self.orders
     }
 
+    /// What was proposed last, `[stock]`.
+    pub fn wishes(&self) -> &[Wish] {
+        &self.wishes
+    }
+
+    /// Who trades by how much, where a meta-policy says so, and what it remembers of an account.
+    pub fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
+        self.meta.as_ref().zip(self.books.get(account))
+    }
+
     /// How many orders were changed so far, by reason.
     pub fn changed(&self) -> &BTreeMap<Reason, u64> {
         &self.changed
@@ -103,6 +145,7 @@ impl Desk {
     pub fn state(&self) -> DeskState {
         DeskState {
             allocations: self.allocations.clone(),
+            books: self.books.clone(),
             stops: self.stops.clone(),
             changed: self.changed.clone(),
         }
@@ -111,7 +154,9 @@ impl Desk {
     /// Goes back to a state of the same run.
     pub fn restore(&mut self, state: DeskState) {
         assert_eq!(self.allocations.len(), state.allocations.len(), "accounts of another run");
+        assert_eq!(self.books.len(), state.books.len(), "books of another run");
         self.allocations = state.allocations;
+        self.books = state.books;
         self.stops = state.stops;
         self.changed = state.changed;
     }

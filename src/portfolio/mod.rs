@@ -1,5 +1,6 @@
 //! Allocation of strategies and capital, and arbitration of orders.
 
+pub mod allocation;
 mod cluster;
 pub mod desk;
 mod drawdown;

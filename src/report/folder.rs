@@ -39,10 +39,11 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 12] = [
+const OWN_FILES: [&str; 13] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
+    "allocations.csv",
     "relationships.csv",
     "report.html",
     "trained_model.pth",

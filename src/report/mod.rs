@@ -5,6 +5,7 @@
 //! ResultsFolder -- MetricsLog     metrics.jsonl, one line per interval
 //!               |- EventWriter    TensorBoard events
 //!               |- portfolio_csv  portfolio_ep{episode}.csv
+//!               |- allocations_csv  allocations.csv
 //!               |- summary        summary.json
 //!               |- relationships  relationships.csv
 //!               `- html           report.html, with the figures of `plot`
@@ -12,6 +13,7 @@
 //! Progress (standard error)      table, strategies (standard output)
 //! ```
 
+pub mod allocations_csv;
 pub mod folder;
 pub mod html;
 pub mod lock;

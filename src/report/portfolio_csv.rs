@@ -59,7 +59,7 @@ pub fn csv(course: &Course, benchmark_equity: &[f64]) -> String {
 
 /// A comma and the number; nothing after the comma where it is not finite, as before a stock's
 /// first bar.
-fn push_number(text: &mut String, value: f64) {
+pub(super) fn push_number(text: &mut String, value: f64) {
     text.push(',');
     if value.is_finite() {
         // Adding zero turns -0 into 0. Writing to a String does not fail.

@@ -94,6 +94,16 @@ impl StrategyFile {
         })
     }
 
+    /// The strategies of a table that stands elsewhere, each as under `[strategies]`; `place` is
+    /// what an error calls it.
+    pub fn of(strategies: &toml::Table, place: &str) -> Result<StrategyFile, StrategyError> {
+        let strategies = strategies.clone().try_into().map_err(|e: toml::de::Error| {
+            let what = e.message().to_string();
+            StrategyError::File { path: place.into(), what, todo: "see docs/strategies.md".into() }
+        })?;
+        Ok(StrategyFile { strategies, parameters: BTreeMap::new() })
+    }
+
     /// Adds the file's strategies to a registry. Those of a kind may name one of the same file.
     pub fn register(&self, registry: &mut Registry) -> Result<(), StrategyError> {
         let mut left: Vec<(&String, &Definition)> = self.strategies.iter().collect();

@@ -9,14 +9,17 @@ use super::dataset::Prepared;
 use super::lockstep::side_by_side;
 use crate::config::RunConfig;
 use crate::dist::ranks::to_stock_order;
-use crate::dist::worker::propose;
+use crate::dist::worker::{Proposal, propose};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
+use crate::env::trading_env::TradingEnv;
 use crate::eval::account::Account;
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{Course, Metrics};
-use crate::interface::ActionSet;
+use crate::interface::{ActionSet, PrivateState};
 use crate::market::panel::Panel;
+use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
+use crate::portfolio::meta_policy::{MetaPolicy, Standing, rule_names};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
@@ -29,6 +32,7 @@ const CHUNK_BARS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Evaluated {
     pub course: Course,
+    pub allocations: Allocations,
     pub metrics: Metrics,
     pub benchmark: Course,
     pub benchmark_metrics: Metrics,
@@ -39,6 +43,8 @@ pub struct Evaluated {
 pub struct Policy<'a> {
     pub shape: &'a NetworkShape,
     pub weights: &'a [f32],
+    /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
+    pub standing: Option<&'a Standing>,
 }
 
 /// What was decided at the close of a bar.
@@ -78,7 +84,12 @@ pub fn evaluate_watched(
     let order = ranks.gathered_order();
     let width = 2 * config.network.embedding;
     let rows = eval.note.rows.clone();
-    let mut trader = comm.is_root().then(|| Trader::new(config, eval, policy));
+    // The same on every rank, before rank 0 does more.
+    rule_names(&config.portfolio.meta_policy, ranks.stocks)?;
+    let mut trader = match comm.is_root() {
+        true => Some(Trader::new(config, eval, policy)?),
+        false => None,
+    };
     // The last bar is one to be filled at, not to decide at.
     let decisions: Vec<usize> = (rows.start..rows.end - 1).collect();
     for chunk in decisions.chunks(CHUNK_BARS) {
@@ -108,17 +119,40 @@ struct Trader {
     return_std: Vec<f32>,
     actions: ActionSet,
     account: Account,
+    /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
+    alone: Option<Vec<TradingEnv>>,
+    allocations: Allocations,
     q: Vec<f32>,
+    proposals: Vec<Proposal>,
 }
 
 impl Trader {
-    fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Trader {
-        Trader {
+    fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
+        let correlation = &eval.note.fit.relations.correlation;
+        let meta = MetaPolicy::of(config, &eval.panel, correlation)?;
+        let stocks = config.stocks.len();
+        let alone = meta.is_some().then(|| vec![TradingEnv::new(&config.env); stocks]);
+        let account = Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config));
+        let standing = policy.standing.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
+        let account = account.with(meta, standing);
+        Ok(Trader {
             network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
             return_std: eval.note.fit.scaler.return_std.clone(),
             actions: ActionSet::new(config.env.long_only),
-            account: Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config)),
+            allocations: Allocations::new(account.desk(), stocks),
+            account,
+            alone,
             q: Vec::new(),
+            proposals: Vec::new(),
+        })
+    }
+
+    /// What the DQN of a stock knows of its position: that of the account, or of its own where
+    /// others trade for the account, too.
+    fn private_state(&self, stock: usize) -> PrivateState {
+        match &self.alone {
+            Some(accounts) => accounts[stock].private_state(),
+            None => self.account.private_state(stock),
         }
     }
 
@@ -136,19 +170,25 @@ impl Trader {
         for (i, &t) in rows.iter().enumerate() {
             let private: Vec<f32> = (0..)
                 .zip(&self.return_std)
-                .flat_map(|(stock, &std)| private_features(&self.account.private_state(stock), std))
+                .flat_map(|(stock, &std)| private_features(&self.private_state(stock), std))
                 .collect();
             let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
             let context = contexts.select(1, i as i64);
             copy_out(&no_grad(|| self.network.heads(&context, &private)), &mut self.q);
-            let wanted = self.q.chunks_exact(self.actions.len()).map(|q| {
-                let proposal = propose(self.actions, q, argmax(q));
-                (proposal.direction, proposal.conviction)
-            });
-            self.account.order(&panel.view(t), wanted);
+            let choices = self.q.chunks_exact(self.actions.len());
+            self.proposals.clear();
+            self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
+            let wanted = self.proposals.iter().map(|said| (said.direction, said.conviction));
+            let (view, next) = (panel.view(t), panel.view(t + 1));
+            self.account.order(&view, wanted);
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
-            watch(&Decided { end_s: panel.view(t).end_s(), q: &self.q, desk, backtest });
-            self.account.advance(&panel.view(t + 1));
+            self.allocations.note(view.end_s(), desk);
+            watch(&Decided { end_s: view.end_s(), q: &self.q, desk, backtest });
+            for (stock, alone) in self.alone.iter_mut().flatten().enumerate() {
+                let direction = self.proposals[stock].direction;
+                alone.step(direction, &view.bar(stock), &next.bar(stock), t + 1);
+            }
+            self.account.advance(&next);
         }
     }
 
@@ -160,6 +200,7 @@ impl Trader {
         Evaluated {
             metrics: Metrics::of(&course),
             benchmark_metrics: Metrics::of(&benchmark),
+            allocations: self.allocations,
             course,
             benchmark,
         }

@@ -21,6 +21,7 @@ use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
+use crate::portfolio::meta_policy::{MetaPolicy, Standing, Wanted, rule_names};
 use crate::portfolio::risk::Reason;
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
@@ -59,6 +60,8 @@ pub enum Ending {
 struct Root {
     server: Server,
     desk: Desk,
+    /// Of the meta-policy's rules at the end of the training period.
+    standing: Option<Standing>,
     learned: Vec<Learned>,
 }
 
@@ -110,6 +113,7 @@ const ORDER_LEN: usize = 2;
 const LEARNED_LEN: usize = 2;
 
 impl<'a> Trainer<'a> {
+    /// Errors: a strategy of the meta-policy is unknown. The same on every rank.
     pub fn new(
         comm: &'a dyn Comm,
         config: &'a RunConfig,
@@ -117,8 +121,9 @@ impl<'a> Trainer<'a> {
         plan: Lanes,
         device: Device,
         stop: &'a AtomicBool,
-    ) -> Trainer<'a> {
+    ) -> Result<Trainer<'a>> {
         let stocks = config.stocks.len();
+        rule_names(&config.portfolio.meta_policy, stocks)?;
         let shape = network_shape(config, train);
         let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
         let ranks = Ranks { stocks, size: comm.size() };
@@ -129,18 +134,16 @@ impl<'a> Trainer<'a> {
             Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device)
         };
         let workers: Vec<Worker> = ranks.owned(rank).into_iter().map(worker).collect();
-        let root = comm.is_root().then(|| Root {
-            server: Server::new(shape.layout(), weights.clone(), &config.learner),
-            desk: Desk::new(
-                (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
-                stocks,
-                &config.portfolio,
-                train.limits(config),
-            ),
-            learned: Vec::new(),
-        });
+        let root = match comm.is_root() {
+            true => {
+                let server = Server::new(shape.layout(), weights.clone(), &config.learner);
+                let (desk, standing) = desk(config, train, plan)?;
+                Some(Root { server, desk, standing, learned: Vec::new() })
+            }
+            false => None,
+        };
         let buffer = |per_stock| Buffer::new(per_stock, ranks, rank);
-        Trainer {
+        Ok(Trainer {
             comm,
             config,
             panel: train.panel.clone(),
@@ -164,7 +167,7 @@ impl<'a> Trainer<'a> {
             weights,
             stop,
             at: At { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
-        }
+        })
     }
 
     /// What is left of the present pass over the training period, in lockstep.
@@ -267,6 +270,11 @@ impl<'a> Trainer<'a> {
         &self.weights
     }
 
+    /// Of the meta-policy's rules at the end of the training period; known on rank 0.
+    pub fn standing(&self) -> Option<&Standing> {
+        self.root.as_ref().and_then(|root| root.standing.as_ref())
+    }
+
     /// How many orders the risk rules changed so far, by reason; known on rank 0.
     pub fn orders_changed(&self) -> BTreeMap<Reason, u64> {
         self.root.as_ref().map(|root| root.desk.changed().clone()).unwrap_or_default()
@@ -312,8 +320,10 @@ impl<'a> Trainer<'a> {
                 let proposals =
                     messages.map(|stock| Proposal::read(&stock[lane * Proposal::LEN..]));
                 let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
-                let wishes = proposals.map(|proposal| (proposal.direction, proposal.conviction));
-                let decided = root.desk.decide(lane, &view, gain, wishes);
+                let wanted = proposals.map(|Proposal { direction, conviction, greedy, .. }| {
+                    Wanted { direction, conviction, greedy }
+                });
+                let decided = root.desk.decide(lane, &view, gain, wanted);
                 let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
                 for (message, order) in messages.zip(decided) {
                     message[0] = next;
@@ -408,6 +418,26 @@ impl<'a> Trainer<'a> {
             reward: total(0) / (bars * self.plan.count) as f64,
         }))
     }
+}
+
+/// The desk of all lanes, and how the rules of its meta-policy stand after the last.
+fn desk(config: &RunConfig, train: &Prepared, plan: Lanes) -> Result<(Desk, Option<Standing>)> {
+    let meta = MetaPolicy::of(config, &train.panel, &train.note.fit.relations.correlation)?;
+    let lanes = (0..plan.count).map(|lane| plan.row(lane, 0));
+    let starts: Vec<usize> = lanes.chain([train.note.rows.end]).collect();
+    let standings = match &meta {
+        Some(meta) => {
+            meta.standings(&train.panel, train.note.rows.start, &starts, &config.portfolio)
+        }
+        None => Vec::new(),
+    };
+    let desk = Desk::new(
+        (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
+        config.stocks.len(),
+        &config.portfolio,
+        train.limits(config),
+    );
+    Ok((desk.with(meta, &standings), standings.last().cloned()))
 }
 
 /// The peers that the network is shown: none without attention. Features that relate stocks keep

@@ -8,6 +8,7 @@ use super::dataset::Fit;
 use super::lockstep::network_peers;
 use crate::features::pipeline::Scaler;
 use crate::features::relations::Relations;
+use crate::portfolio::meta_policy::Standing;
 use crate::rl::network::NetworkShape;
 use crate::rl::state_dict::{self, NamedTensor};
 
@@ -18,17 +19,21 @@ const RETURN_STD: &str = "scaler.return_std";
 const CORRELATION: &str = "relations.correlation";
 const LEAD_LAG: &str = "relations.lead_lag";
 const PEERS: &str = "relations.peers";
+const STANDING: &str = "meta_policy.standing";
 
 pub struct Model {
     pub shape: NetworkShape,
     pub weights: Vec<f32>,
     pub fit: Fit,
+    /// Of the meta-policy's rules at the end of the training period, where there was one.
+    pub standing: Option<Standing>,
 }
 
 impl Model {
     /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
     /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `relations.*` `[stock,
-    /// stock]`, NaN where undefined.
+    /// stock]`, NaN where undefined; with a meta-policy `meta_policy.standing` `[stock, share rate,
+    /// rule]`.
     pub fn write(&self, path: &Path) -> Result<()> {
         let stocks = self.shape.stocks as i64;
         let features = self.shape.features as i64;
@@ -48,6 +53,10 @@ impl Model {
         let peers: Vec<f32> = self.fit.peers.iter().flatten().map(|&peer| peer as f32).collect();
         let count = self.fit.peers.first().map_or(0, Vec::len) as i64;
         tensors.push(named(PEERS, &[stocks, count], peers));
+        if let Some(standing) = &self.standing {
+            let shape = standing.shape().map(|length| length as i64);
+            tensors.push(named(STANDING, &shape, standing.numbers().to_vec()));
+        }
         Ok(state_dict::write(path, &tensors)?)
     }
 
@@ -106,7 +115,11 @@ impl Model {
             },
             peers,
         };
-        Ok(Model { shape, weights, fit })
+        let standing = tensors.iter().find(|tensor| tensor.name == STANDING).and_then(|found| {
+            let shape: [i64; 3] = found.shape.as_slice().try_into().ok()?;
+            Standing::from_parts(shape.map(|length| length as usize), found.data.clone())
+        });
+        Ok(Model { shape, weights, fit, standing })
     }
 }
 

@@ -36,6 +36,7 @@ fn every_file_is_there_and_says_what_it_should() {
         "metrics.jsonl",
         "portfolio_ep2.csv",
         "portfolio_ep3.csv",
+        "allocations.csv",
         "summary.json",
         "relationships.csv",
         "report.html",

@@ -12,6 +12,9 @@ pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
     // Accounts that wait are part of a checkpoint.
     args.extend(["--set", "portfolio.drawdown_limit=0.01"]);
+    args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
+    // So that rules trade from the beginning.
+    args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);
     args.extend(["--checkpoint-every", "0", "--stocks"]);
     args.extend(STOCKS);
     args.extend(more);
@@ -25,6 +28,7 @@ pub fn assert_same(place: &Place, whole: &str, resumed: &str) {
         "portfolio_ep6.csv",
         "portfolio_ep12.csv",
         "relationships.csv",
+        "allocations.csv",
     ] {
         let same =
             place.read(&format!("{whole}/{file}")) == place.read(&format!("{resumed}/{file}"));

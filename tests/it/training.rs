@@ -2,8 +2,8 @@
 
 use crate::program::{Place, run, short, succeed, write_day_files};
 
-const COMPARED: [&str; 4] =
-    ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json"];
+const COMPARED: [&str; 5] =
+    ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json", "allocations.csv"];
 
 /// Every evaluation's file.
 fn portfolios(place: &Place, output: &str) -> Vec<String> {
@@ -56,6 +56,9 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
             args.extend(["--set", "portfolio.drawdown_limit=0.01"]);
             args.extend(["--set", "portfolio.cluster_correlation=0", "--set"]);
             args.push("portfolio.cluster_limit=0.5");
+            args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
+            // So that rules trade from the beginning.
+            args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);
         }
         let single = |output: &str, threads: &str| {
             let mut args = args.clone();
@@ -77,6 +80,7 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
                 let count = summary["run"]["orders_changed"][reason].as_u64();
                 assert!(count.is_some_and(|count| count > 0), "{reason}: {summary}");
             }
+            assert_weights_move(&place.text("one/allocations.csv"));
         }
         for (run, ranks) in (0..).zip(ranks) {
             let output = format!("ranks{ranks}-{run}");
@@ -86,6 +90,23 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
             assert_same(&place, "one", &output);
         }
     }
+}
+
+/// Weights in a row sum to 1, and are others at the end than in the beginning.
+fn assert_weights_move(allocations: &str) {
+    let mut lines = allocations.lines();
+    let head: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let is_weight = |at: usize| head[at].ends_with("_weight");
+    let weights = |line: &str| -> Vec<f64> {
+        let cells = line.split(',').enumerate().filter(|(at, _)| is_weight(*at));
+        cells.map(|(_, cell)| cell.parse().unwrap()).collect()
+    };
+    let rows: Vec<Vec<f64>> = lines.map(weights).collect();
+    assert_eq!(rows[0].len(), 9, "eight rules and the DQN: {head:?}");
+    for row in &rows {
+        assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{row:?}");
+    }
+    assert_ne!(rows.first(), rows.last());
 }
 
 /// Every two ranks play a machine of their own, so the panel goes over MPI to the second and third.

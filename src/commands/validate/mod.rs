@@ -3,6 +3,7 @@
 //! market and held against the best possible reward.
 
 mod ablation;
+mod meta;
 mod outcome;
 mod rows;
 mod table;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::meta::Experts;
 use super::rows::{Bar, Row};
 use super::trial::Trial;
 use crate::eval::inference::Verdict;
@@ -129,6 +130,36 @@ fn reached(bar: Bar, fraction: Option<Estimate>, trials: &[Trial]) -> bool {
             calm && trials.iter().all(|trial| trial.verdict == Verdict::NoEvidence)
         }
         Bar::EdgesFirst => trials.iter().all(|trial| trial.edges_before_last == Some(0)),
+        Bar::BestPerRegime(_) | Bar::BestExpert(_) | Bar::OnlyCosts => {
+            reached_together(bar, trials)
+        }
+    }
+}
+
+/// The bars of the meta-policy, by means over the trials.
+fn reached_together(bar: Bar, trials: &[Trial]) -> bool {
+    let experts: Vec<&Experts> = trials.iter().filter_map(|t| t.experts.as_ref()).collect();
+    if experts.len() < trials.len() || experts.is_empty() {
+        return false;
+    }
+    let count = trials.len() as f64;
+    let trained = trials.iter().map(|trial| trial.trained_bps).sum::<f64>() / count;
+    match bar {
+        Bar::BestPerRegime(least) => {
+            let best = experts.iter().map(|e| e.best_per_regime_bps).sum::<f64>() / count;
+            trained >= least * best && trained > Experts::best_mean(&experts, false)
+        }
+        Bar::BestExpert(least) => trained >= least * Experts::best_mean(&experts, true),
+        _ => {
+            let before: Vec<f64> = trials
+                .iter()
+                .zip(&experts)
+                .map(|(trial, experts)| trial.trained_bps + experts.paid_bps)
+                .collect();
+            Estimate::of(&before).is_some_and(|Estimate { mean, interval }| {
+                mean >= 0.0 || interval.is_some_and(|[_, high]| high >= 0.0)
+            })
+        }
     }
 }
 
@@ -151,6 +182,7 @@ mod tests {
             random_turnover: 0.9,
             verdict: Verdict::NoEvidence,
             edges_before_last: Some(0),
+            experts: None,
             env_steps: 100,
             gradient_steps: 10,
             train_s: 1.0,
@@ -199,6 +231,28 @@ mod tests {
         let late = Trial { edges_before_last: Some(1), ..trial(9.0) };
         assert!(!of("relationships", vec![trial(9.0), late]).reached);
         assert!(!of("momentum", Vec::new()).reached);
+    }
+
+    /// Momentum alone 2, the DQN alone 4, 4.5 with the regimes known.
+    #[test]
+    fn the_meta_policy_is_held_against_its_experts() {
+        let of = |name: &str, trained_bps: f64, [rule, dqn, paid_bps]: [f64; 3]| {
+            let alone = vec![("Momentum".into(), rule), ("DQN".into(), dqn)];
+            let experts = Experts { alone, best_per_regime_bps: 4.5, paid_bps };
+            let trial = Trial { experts: Some(experts), ..trial(trained_bps) };
+            let row = ROWS.iter().find(|row| row.name == name).unwrap();
+            Outcome::of(row, Vec::new(), vec![trial]).reached
+        };
+        assert!(of("meta_regimes", 4.1, [2.0, 4.2, 0.5]));
+        assert!(!of("meta_regimes", 4.0, [2.0, 4.2, 0.5]), "less than 0.9 of 4.5");
+        assert!(!of("meta_regimes", 4.1, [4.2, 4.0, 0.5]), "less than the rule");
+        assert!(of("meta_single_best", 3.9, [2.0, 4.0, 0.5]));
+        assert!(!of("meta_single_best", 3.7, [2.0, 4.0, 0.5]));
+        assert!(!of("meta_single_best", 3.7, [4.0, 2.0, 0.5]));
+        assert!(of("meta_random_walk", -0.3, [0.0, 0.0, 0.4]));
+        assert!(!of("meta_random_walk", -0.5, [0.0, 0.0, 0.4]));
+        let row = ROWS.iter().find(|row| row.name == "meta_regimes").unwrap();
+        assert!(!Outcome::of(row, Vec::new(), vec![trial(9.0)]).reached);
     }
 
     #[test]

@@ -34,6 +34,13 @@ pub enum Bar {
     Calm,
     /// The planted edges are before all others.
     EdgesFirst,
+    /// The meta-policy: at least this fraction of the best expert per regime known in hindsight,
+    /// and more than every rule alone.
+    BestPerRegime(f64),
+    /// The meta-policy: at least this fraction of the best expert's reward.
+    BestExpert(f64),
+    /// The meta-policy: without its costs it loses nothing beyond noise.
+    OnlyCosts,
 }
 
 impl Bar {
@@ -45,6 +52,11 @@ impl Bar {
             Bar::Nothing => "0, but for noise".into(),
             Bar::Calm => "turnover under a tenth of random, no evidence".into(),
             Bar::EdgesFirst => "the planted edges before all others".into(),
+            Bar::BestPerRegime(least) => {
+                format!("{least:.2} of the best expert per regime, above every rule")
+            }
+            Bar::BestExpert(least) => format!("{least:.2} of the best expert"),
+            Bar::OnlyCosts => "no loss, but for costs and noise".into(),
         }
     }
 }
@@ -75,7 +87,9 @@ const PLAIN: Row = Row {
     edges: &[],
 };
 
-pub const ROWS: [Row; 10] = [
+const META: &[&str] = &["portfolio.meta_policy.enabled=true"];
+
+pub const ROWS: [Row; 13] = [
     Row { name: "leaked", market: "leaked", bar: Bar::Fraction(0.95), ..PLAIN },
     Row { name: "momentum", market: "momentum", ..PLAIN },
     Row { name: "mean_reversion", market: "mean_reversion", ..PLAIN },
@@ -105,6 +119,27 @@ pub const ROWS: [Row; 10] = [
         measured: Measured::Followers(3),
         bar: Bar::EdgesFirst,
         edges: &[(1, 0), (3, 2), (5, 4)],
+        ..PLAIN
+    },
+    Row {
+        name: "meta_regimes",
+        market: "regimes",
+        set: META,
+        bar: Bar::BestPerRegime(0.9),
+        ..PLAIN
+    },
+    Row {
+        name: "meta_single_best",
+        market: "momentum",
+        set: META,
+        bar: Bar::BestExpert(0.95),
+        ..PLAIN
+    },
+    Row {
+        name: "meta_random_walk",
+        market: "random_walk",
+        set: META,
+        bar: Bar::OnlyCosts,
         ..PLAIN
     },
 ];

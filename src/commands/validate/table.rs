@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::ablation::{Ablated, AblatedRow};
+use super::meta::Experts;
 use super::outcome::{Estimate, Outcome};
 use crate::eval::inference::Verdict;
 
@@ -42,6 +43,20 @@ pub fn rows(outcomes: &[Outcome]) -> String {
 /// What a row was judged by, where it is not in the table.
 fn found(outcome: &Outcome) -> String {
     let trials = outcome.trials.len();
+    let experts: Vec<&Experts> =
+        outcome.trials.iter().filter_map(|trial| trial.experts.as_ref()).collect();
+    if !experts.is_empty() {
+        let mean =
+            |of: fn(&Experts) -> f64| experts.iter().map(|e| of(e)).sum::<f64>() / trials as f64;
+        return format!(
+            ": {:.2}, hindsight {:.2}, best rule {:.2}, DQN {:.2}, paid {:.2}",
+            outcome.trained_bps,
+            mean(|experts| experts.best_per_regime_bps),
+            Experts::best_mean(&experts, false),
+            mean(|experts| experts.alone.last().map_or(f64::NAN, |dqn| dqn.1)),
+            mean(|experts| experts.paid_bps),
+        );
+    }
     if outcome.fraction.is_none() {
         let calm = outcome.trials.iter().filter(|t| t.verdict == Verdict::NoEvidence).count();
         let turnover = outcome.trained_turnover / outcome.random_turnover;

@@ -9,6 +9,7 @@ use rand::Rng;
 use serde::Serialize;
 use tch::Device;
 
+use super::meta::Experts;
 use super::rows::Row;
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
@@ -50,6 +51,9 @@ pub struct Trial {
     /// How many other edges stand before the last of the planted ones in `relationships.csv`; None
     /// where no such edges are asked for.
     pub edges_before_last: Option<usize>,
+    /// None where the DQN alone traded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<Experts>,
     pub env_steps: u64,
     pub gradient_steps: u64,
     pub train_s: f64,
@@ -112,7 +116,7 @@ pub fn run(
     let eval = plan.eval(&train.note.fit, train.note.bar_minutes, &mut |_, _, _| {})?;
     let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
         .context("the training period has no two bars to trade")?;
-    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, stop);
+    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, stop)?;
     let train_start = Instant::now();
     for _ in 0..config.episodes {
         if trainer.episode(&mut Nothing)? == Ending::Stopped {
@@ -121,9 +125,18 @@ pub fn run(
     }
     let train_s = train_start.elapsed().as_secs_f64();
     let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
-    let policy = Policy { shape: &shape, weights: &weights };
+    let standing = trainer.standing().cloned();
+    let policy = Policy { shape: &shape, weights: &weights, standing: standing.as_ref() };
     let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
     let evaluated = evaluate(&comm, config, &eval, policy, agents)?.context("rank 0 has it")?;
+    let dqn_alone = match config.portfolio.meta_policy.enabled {
+        true => {
+            let alone = config.with("portfolio.meta_policy.enabled=false")?;
+            let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
+            evaluate(&comm, &alone, &eval, policy, agents)?
+        }
+        false => None,
+    };
     let edges_before_last = match row.edges.is_empty() {
         true => None,
         false => {
@@ -133,6 +146,8 @@ pub fn run(
     };
     let others = Others::of(&market, config, &eval)?;
     let capital = capital_of(&others.random);
+    let courses = dqn_alone.as_ref().map(|alone| [&alone.course, &evaluated.course]);
+    let experts = courses.map(|of| Experts::of(&market, row, config, &eval, of, &capital));
     let reward = |course: &Course| measured_bps(course, row, config, &capital);
     let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
     let at = trainer.at();
@@ -149,6 +164,7 @@ pub fn run(
         random_turnover: turnover(&others.random),
         verdict: verdict(config, &evaluated),
         edges_before_last,
+        experts: experts.transpose()?,
         env_steps: at.env_steps,
         gradient_steps: at.gradient_steps,
         train_s,

@@ -108,6 +108,33 @@ pub fn bars(
     series
 }
 
+/// Which of the two regimes each bar of [`bars`] is made in, 0 or 1, in their order.
+pub fn regimes(
+    made: &SyntheticMarket,
+    market: &[Symbol],
+    symbol: &Symbol,
+    period: &Period,
+    bar_minutes: u32,
+) -> Vec<usize> {
+    let place = market.iter().position(|s| s == symbol);
+    let place = place.unwrap_or_else(|| panic!("{symbol} is not in the market"));
+    let law = made.law(market.len(), place, bar_minutes).expect("a planted market has its law");
+    let mut returns = Returns::new(law, made, market, place, bar_minutes);
+    let bar_s = 60 * u64::from(bar_minutes);
+    let mut regimes = Vec::new();
+    for (date, session) in sessions(period).take_while(|(date, _)| *date <= period.end) {
+        let count = session.close_s.abs_diff(session.open_s).div_ceil(bar_s) as usize;
+        returns.begin(date, count);
+        for i in 0..count {
+            returns.step(i);
+            if period.contains(date) {
+                regimes.push(returns.regime);
+            }
+        }
+    }
+    regimes
+}
+
 /// Every session from the origin to the period's end or the epoch, and one more: the last bar may
 /// tell of the next.
 fn sessions(period: &Period) -> impl Iterator<Item = (NaiveDate, calendar::Session)> {

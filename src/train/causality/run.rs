@@ -21,6 +21,7 @@ use crate::market::BarSeries;
 use crate::market::load::{DataSource, LoadOptions};
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
+use crate::portfolio::meta_policy::MetaPolicy;
 use crate::rl::agent::Agent;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
@@ -125,7 +126,7 @@ pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option
     let times: Vec<i64> = (0..=plan.steps).map(row).collect();
     let comm = Overheard { trace: &trace, times: &times, proposals: Cell::new(0) };
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(&comm, config, data, plan, Device::Cpu, &stop);
+    let mut trainer = Trainer::new(&comm, config, data, plan, Device::Cpu, &stop).unwrap();
     let mut onlooker = Onlooker {
         trace: &trace,
         times: &times,
@@ -323,7 +324,12 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
         Agent::new(stock, &shape, weights, return_std, &config.learner, Device::Cpu)
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-    let policy = Policy { shape: &shape, weights };
+    let correlation = &train.note.fit.relations.correlation;
+    let rows = &train.note.rows;
+    let standing = MetaPolicy::of(config, &train.panel, correlation).unwrap().and_then(|meta| {
+        meta.standings(&train.panel, rows.start, &[rows.end], &config.portfolio).pop()
+    });
+    let policy = Policy { shape: &shape, weights, standing: standing.as_ref() };
     let mut trace = Trace::default();
     let agents = agents.iter_mut().collect();
     let evaluated = evaluate_watched(&LocalComm, config, data, policy, agents, &mut |decided| {

@@ -7,7 +7,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::{
-    EnvConfig, FeatureConfig, LearnerConfig, NetworkConfig, PortfolioConfig, RunConfig,
+    EnvConfig, FeatureConfig, LearnerConfig, MetaPolicyConfig, NetworkConfig, PortfolioConfig,
+    RunConfig,
 };
 use crate::market::calendar::{extended_session, new_york_date, session, usual_session};
 use crate::market::parquet::encode_day;
@@ -238,6 +239,14 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         ..PortfolioConfig::default()
     };
     let seed = rng.random_range(0..1 << 32);
+    let meta_policy = MetaPolicyConfig {
+        enabled: seed % 4 != 0,
+        period_bars: (seed % 3 != 0).then_some(5),
+        // So that rules, too, are followed.
+        dqn_prior: if seed % 2 == 0 { 0.5 } else { 0.05 },
+        ..MetaPolicyConfig::default()
+    };
+    let portfolio = PortfolioConfig { meta_policy, ..portfolio };
     RunConfig {
         seed,
         episodes: 2,

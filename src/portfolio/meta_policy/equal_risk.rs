@@ -1,10 +1,10 @@
-//! Who trades with how much. Every stock is traded by the shared DQN; capital is dealt so that
-//! every stock carries the same risk, under a cap.
+//! Capital: dealt so that every stock carries the same risk, under a cap.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::co_moves::{CoMoves, equal_contributions};
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
@@ -19,8 +19,8 @@ struct Session {
     bars: u32,
 }
 
-/// Capital by equal risk: proportional to 1 / volatility over the past sessions (Maillard, Roncalli
-/// and Teiletche 2010, for equal correlations), each at most `name_limit`, together at most
+/// Capital by equal risk: held long, every stock contributes the same to the variance of the whole
+/// (Maillard, Roncalli and Teiletche 2010), each at most `name_limit`, together at most
 /// `gross_limit`. Fed bar by bar, so that an allocation can only know the past. It changes at the
 /// first bar of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,12 +29,15 @@ pub struct EqualRisk {
     sessions_kept: usize,
     name_limit: f64,
     gross_limit: f64,
+    co_moves: CoMoves,
     /// Past sessions, `[session][stock]`.
     past: VecDeque<Vec<Session>>,
     today: Vec<Session>,
     date: Option<chrono::NaiveDate>,
     last_close: Vec<f64>,
     capital: Vec<f64>,
+    /// Of the return over a bar, from the past sessions; 0 where it is unknown.
+    bar_std: Vec<f64>,
 }
 
 impl EqualRisk {
@@ -45,11 +48,13 @@ impl EqualRisk {
             sessions_kept: config.risk_sessions,
             name_limit,
             gross_limit: config.capital(),
+            co_moves: CoMoves::new(stocks, config.risk_sessions),
             past: VecDeque::new(),
             today: vec![Session::default(); stocks],
             date: None,
             last_close: vec![f64::NAN; stocks],
             capital: capped(&vec![1.0; stocks], name_limit, config.capital()),
+            bar_std: vec![0.0; stocks],
         }
     }
 
@@ -87,18 +92,21 @@ impl EqualRisk {
             if self.past.len() > self.sessions_kept {
                 self.past.pop_front();
             }
+            self.co_moves.end_session();
             self.allocate();
         }
         self.date = Some(date);
         for stock in 0..self.stocks {
             let close = view.bar(stock).close;
             let change = close / self.last_close[stock] - 1.0;
+            self.co_moves.changes[stock] = if change.is_finite() { change } else { 0.0 };
             if change.is_finite() {
                 self.today[stock].squares += change * change;
                 self.today[stock].bars += 1;
             }
             self.last_close[stock] = close;
         }
+        self.co_moves.end_bar();
     }
 
     /// Fraction of equity that each stock may be traded with, `[stock]`.
@@ -106,15 +114,23 @@ impl EqualRisk {
         &self.capital
     }
 
+    /// Standard deviation of a stock's return over a bar in the past sessions; None where it is
+    /// unknown, or where the stock did not trade.
+    pub fn bar_std(&self, stock: usize) -> Option<f64> {
+        Some(self.bar_std[stock]).filter(|&std| std > LEAST_STD)
+    }
+
     fn allocate(&mut self) {
-        let mut inverse = Vec::with_capacity(self.stocks);
+        let parts = equal_contributions(&self.co_moves.correlation());
+        let mut scores = Vec::with_capacity(self.stocks);
         for stock in 0..self.stocks {
             let squares: f64 = self.past.iter().map(|session| session[stock].squares).sum();
             let bars: u32 = self.past.iter().map(|session| session[stock].bars).sum();
             let std = (squares / f64::from(bars.max(1))).sqrt();
-            inverse.push(if std > LEAST_STD { 1.0 / std } else { 0.0 });
+            self.bar_std[stock] = std;
+            scores.push(if std > LEAST_STD { parts[stock] / std } else { 0.0 });
         }
-        self.capital = capped(&inverse, self.name_limit, self.gross_limit);
+        self.capital = capped(&scores, self.name_limit, self.gross_limit);
     }
 }
 

@@ -1,0 +1,100 @@
+//! What the meta-policy is held against: each of its experts alone, and whoever was best in
+//! hindsight.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::rows::Row;
+use crate::config::RunConfig;
+use crate::env::costs::Costs;
+use crate::eval::attribution::rewards_by_bar;
+use crate::eval::metrics::Course;
+use crate::eval::rules::trade;
+use crate::market::synthetic::SyntheticMarket;
+use crate::portfolio::meta_policy::{DQN, registry, rule_names};
+use crate::train::dataset::Prepared;
+
+/// Basis points per bar of the measured stocks' share of the capital, after costs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Experts {
+    /// Each expert alone; the DQN is the last.
+    pub alone: Vec<(String, f64)>,
+    /// The best of them in each regime of the market, known in hindsight, changed at no cost; in a
+    /// market without regimes the best one.
+    pub best_per_regime_bps: f64,
+    /// What the meta-policy paid in costs; its reward is after these.
+    pub paid_bps: f64,
+}
+
+impl Experts {
+    /// `dqn` and `together` are the courses of the DQN alone and of the meta-policy.
+    pub fn of(
+        market: &SyntheticMarket,
+        row: &Row,
+        config: &RunConfig,
+        eval: &Prepared,
+        [dqn, together]: [&Course; 2],
+        capital: &[f64],
+    ) -> Result<Experts> {
+        let (stocks, costs) = (config.stocks.len(), Costs::of(&config.env));
+        let (rows, limits) = (&eval.note.rows, eval.limits(config));
+        let measured = row.measured(stocks);
+        let capital: f64 = measured.iter().map(|&stock| capital[stock]).sum();
+        let per_bar = 1e4 / capital / (rows.len() - 1) as f64;
+        let regimes = regimes(market, config, eval)?;
+        // Rewards of a course in each regime.
+        let by_regime = |course: &Course| {
+            let mut sums = [0.0; 2];
+            let rewards = rewards_by_bar(course, &costs);
+            for (bar, rewards) in rewards.chunks_exact(stocks).enumerate() {
+                for &stock in &measured {
+                    sums[regimes[stock][bar]] += per_bar * rewards[stock];
+                }
+            }
+            sums
+        };
+        let (mut alone, mut best) = (Vec::new(), [f64::NEG_INFINITY; 2]);
+        let mut add = |name: String, sums: [f64; 2]| {
+            best = [best[0].max(sums[0]), best[1].max(sums[1])];
+            alone.push((name, sums[0] + sums[1]));
+        };
+        let registry = registry(&config.portfolio.meta_policy)?;
+        for name in rule_names(&config.portfolio.meta_policy, stocks)? {
+            let mut rule = registry.find(&name)?.build_default(stocks)?;
+            let course = trade(rule.as_mut(), &eval.panel, rows, config, &limits)?;
+            add(name, by_regime(&course));
+        }
+        add(DQN.into(), by_regime(dqn));
+        let traded: f64 = together.turnover.iter().sum();
+        Ok(Experts {
+            alone,
+            best_per_regime_bps: best[0] + best[1],
+            paid_bps: per_bar * traded * costs.of_turning_over_once(),
+        })
+    }
+
+    /// The best expert of all bars, the DQN or not, by the means over several seeds.
+    pub fn best_mean(all: &[&Experts], with_dqn: bool) -> f64 {
+        let Some(first) = all.first() else { return f64::NEG_INFINITY };
+        let count = first.alone.len() - usize::from(!with_dqn);
+        let mean = |at: usize| {
+            all.iter().map(|experts| experts.alone[at].1).sum::<f64>() / all.len() as f64
+        };
+        (0..count).map(mean).fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// Of each stock at each bar of the evaluation, `[stock][bar]`.
+fn regimes(
+    market: &SyntheticMarket,
+    config: &RunConfig,
+    eval: &Prepared,
+) -> Result<Vec<Vec<usize>>> {
+    let (rows, minutes) = (eval.note.rows.len(), eval.note.bar_minutes);
+    let of = |symbol| {
+        let made = market.regimes(&config.stocks, symbol, &config.eval_period(), minutes);
+        let made = made.unwrap_or_else(|| vec![0; rows]);
+        (made.len() == rows).then_some(made).context("a planted market has all of its bars")
+    };
+    config.stocks.iter().map(of).collect()
+}

@@ -1,0 +1,73 @@
+//! Who traded what, as it was decided: the rows of `allocations.csv`.
+
+use super::desk::Desk;
+use super::meta_policy::DQN;
+use super::risk::Reason;
+
+/// What was decided for one stock at the close of one bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allocation {
+    /// Bar end, UTC seconds.
+    pub end_s: i64,
+    pub stock: usize,
+    /// Of each expert, in the order of [`Allocations::experts`]; sum 1.
+    pub weights: Vec<f64>,
+    /// Fraction of equity that the stock may be traded with.
+    pub capital: f64,
+    /// Signed fractions of equity.
+    pub proposed: f64,
+    pub approved: f64,
+    /// Why the two differ; None where they do not.
+    pub reason: Option<Reason>,
+}
+
+/// The decisions of an account, one per stock and bar; those that repeat the stock's last are left
+/// out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allocations {
+    pub experts: Vec<String>,
+    pub rows: Vec<Allocation>,
+    /// Where the last row of each stock stands.
+    last: Vec<Option<usize>>,
+}
+
+impl Allocations {
+    /// Of an account of `desk` that trades so many stocks.
+    pub fn new(desk: &Desk, stocks: usize) -> Allocations {
+        let experts = match desk.allotted(0) {
+            Some((meta, _)) => meta.names().to_vec(),
+            None => vec![DQN.into()],
+        };
+        Allocations { experts, rows: Vec::new(), last: vec![None; stocks] }
+    }
+
+    /// Takes down what `desk` decided last, for its only account.
+    pub fn note(&mut self, end_s: i64, desk: &Desk) {
+        for (stock, (wish, order)) in desk.wishes().iter().zip(desk.orders()).enumerate() {
+            let weights = match desk.allotted(0) {
+                Some((_, book)) => book.weights(stock),
+                None => &[1.0],
+            };
+            let proposed = f64::from(wish.direction) * wish.capital;
+            let approved = f64::from(order.direction) * order.weight;
+            let same = self.last[stock].is_some_and(|at| {
+                let last = &self.rows[at];
+                (last.capital, last.proposed, last.approved, last.reason)
+                    == (wish.capital, proposed, approved, order.reason)
+                    && last.weights == weights
+            });
+            if !same {
+                self.last[stock] = Some(self.rows.len());
+                self.rows.push(Allocation {
+                    end_s,
+                    stock,
+                    weights: weights.to_vec(),
+                    capital: wish.capital,
+                    proposed,
+                    approved,
+                    reason: order.reason,
+                });
+            }
+        }
+    }
+}

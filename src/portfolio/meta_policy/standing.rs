@@ -1,0 +1,92 @@
+//! What a stretch of the market says of the rules, before anyone trades there.
+
+use super::fixed_share::Belief;
+use super::{EqualRisk, MetaPolicy, Wanted};
+use crate::config::PortfolioConfig;
+use crate::market::panel::Panel;
+
+/// Weights of the rules, without the DQN: what it earns where it was trained says little of it,
+/// while rules were fitted to nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    stocks: usize,
+    rates: usize,
+    /// `[stock, share rate, rule]`; sum 1 for each stock. With the precision of a model's file.
+    joint: Vec<f32>,
+}
+
+impl Standing {
+    /// None where there are not so many numbers.
+    pub fn from_parts(shape: [usize; 3], joint: Vec<f32>) -> Option<Standing> {
+        let [stocks, rates, rules] = shape;
+        let all = joint.len() == stocks * rates * rules;
+        all.then_some(Standing { stocks, rates, joint })
+    }
+
+    /// `[stock, share rate, rule]`.
+    pub fn shape(&self) -> [usize; 3] {
+        let rules = self.joint.len() / (self.stocks * self.rates).max(1);
+        [self.stocks, self.rates, rules]
+    }
+
+    /// All of them, `[stock, share rate, rule]`.
+    pub fn numbers(&self) -> &[f32] {
+        &self.joint
+    }
+
+    /// `[share rate, rule]` of a stock.
+    pub(super) fn joint(&self, stock: usize) -> Vec<f64> {
+        let per_stock = self.joint.len() / self.stocks;
+        self.joint[stock * per_stock..][..per_stock].iter().map(|&x| f64::from(x)).collect()
+    }
+}
+
+impl MetaPolicy {
+    /// Whether `standing` is of as many rules and share rates.
+    pub fn fits(&self, standing: &Standing) -> bool {
+        let (stocks, rules) = (self.correlation.len(), self.names.len() - 1);
+        standing.shape() == [stocks, self.belief.share_rates.len(), rules]
+    }
+
+    /// How the rules stand before the row of each of `starts`, which rise, when they are watched
+    /// from the row `first` on.
+    pub fn standings(
+        &self,
+        panel: &Panel,
+        first: usize,
+        starts: &[usize],
+        config: &PortfolioConfig,
+    ) -> Vec<Standing> {
+        let (stocks, rules) = (self.correlation.len(), self.names.len() - 1);
+        let mut prior = self.belief.prior.clone();
+        if rules == 0 {
+            return vec![Standing { stocks, rates: 0, joint: Vec::new() }; starts.len()];
+        }
+        prior[rules] = 0.0;
+        let sum: f64 = prior.iter().sum();
+        prior.iter_mut().for_each(|weight| *weight /= sum);
+        let belief = Belief { prior, share_rates: self.belief.share_rates.clone() };
+        let mut book = self.begin(vec![super::FixedShare::new(&belief); stocks]);
+        let mut risk = EqualRisk::warmed_up(&panel.view(first), stocks, config);
+        let mut standings = Vec::with_capacity(starts.len());
+        let mut next = first;
+        for &start in starts {
+            for row in next..start {
+                let view = panel.view(row);
+                risk.observe(&view);
+                self.observe_under(&belief, &mut book, &view, &risk);
+                for stock in 0..stocks {
+                    self.choose(&mut book, &view, stock, Wanted::plain((0, 0.0)));
+                }
+            }
+            next = next.max(start);
+            let joint = book.shares.iter().flat_map(|share| {
+                let of_rate = share.joint().chunks_exact(rules + 1);
+                of_rate.flat_map(|row| row[..rules].iter().map(|&weight| weight as f32))
+            });
+            let rates = belief.share_rates.len();
+            standings.push(Standing { stocks, rates, joint: joint.collect() });
+        }
+        standings
+    }
+}

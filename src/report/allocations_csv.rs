@@ -1,0 +1,116 @@
+//! `allocations.csv`: who traded what in the last evaluation.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::folder::{ReportError, ResultsFolder};
+use super::portfolio_csv::push_number;
+use crate::market::Symbol;
+use crate::market::calendar::iso_new_york;
+use crate::portfolio::allocation::Allocations;
+
+pub const NAME: &str = "allocations.csv";
+
+pub fn write(
+    folder: &ResultsFolder,
+    stocks: &[Symbol],
+    allocations: &Allocations,
+) -> Result<PathBuf, ReportError> {
+    folder.write_whole(NAME, csv(stocks, allocations).as_bytes())
+}
+
+/// One row per stock and bar at which something changed.
+fn csv(stocks: &[Symbol], allocations: &Allocations) -> String {
+    let experts = allocations.experts.len();
+    let mut text = String::with_capacity((allocations.rows.len() + 1) * (100 + 20 * experts));
+    text.push_str("timestamp,stock");
+    for expert in &allocations.experts {
+        // Writing to a String does not fail.
+        let _ = write!(text, ",{}_weight", column(expert));
+    }
+    text.push_str(",capital,proposed,approved,reason\n");
+    for row in &allocations.rows {
+        let _ = write!(text, "{},{}", iso_new_york(row.end_s), stocks[row.stock]);
+        let numbers = [row.capital, row.proposed, row.approved];
+        row.weights.iter().chain(&numbers).for_each(|&number| push_number(&mut text, number));
+        let reason = row.reason.and_then(|reason| serde_json::to_value(reason).ok());
+        let reason = reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or_default();
+        let _ = writeln!(text, ",{reason}");
+    }
+    text
+}
+
+/// A strategy's name in small letters without spaces.
+fn column(expert: &str) -> String {
+    expert.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::config::{PortfolioConfig, RunConfig};
+    use crate::market::panel::{Panel, PanelData};
+    use crate::portfolio::desk::Desk;
+    use crate::portfolio::limits::Limits;
+    use crate::portfolio::meta_policy::{MetaPolicy, Wanted};
+
+    /// Two stocks whose prices stand still, three bars on each of two days.
+    fn panel(folder: &std::path::Path) -> Panel {
+        let start = DateTime::parse_from_rfc3339("2020-01-02T10:00:00-05:00").unwrap().timestamp();
+        let prices = vec![100.0; 12];
+        let data = PanelData {
+            stocks: ["A", "B"].map(|name| name.parse().unwrap()).to_vec(),
+            feature_names: vec!["nothing".into()],
+            end_s: (0..6).map(|i| start + 86_400 * (i / 3) + 1_800 * (i % 3)).collect(),
+            open: prices.clone(),
+            high: prices.clone(),
+            low: prices.clone(),
+            close: prices,
+            volume: vec![1.0; 12],
+            tradable: vec![true; 12],
+            features: vec![0.0; 12],
+            note: String::new(),
+        };
+        let path = folder.join("panel.arrow");
+        Panel::write(&path, &data).unwrap();
+        Panel::open(&path).unwrap()
+    }
+
+    /// B may not be held against A; the fourth bar begins a day after one on which no stock moved,
+    /// so that no capital is dealt.
+    #[test]
+    fn a_row_stands_where_something_changed() {
+        let place = tempfile::tempdir().unwrap();
+        let panel = panel(place.path());
+        let stocks: Vec<Symbol> = panel.stocks().to_vec();
+        let mut config = RunConfig { stocks: stocks.clone(), ..RunConfig::default() };
+        config.portfolio.meta_policy.enabled = true;
+        config.portfolio.meta_policy.strategies = vec!["buy and hold".into(), "flat".into()];
+        let portfolio = PortfolioConfig { name_limit: Some(0.5), ..PortfolioConfig::default() };
+        let correlation = vec![vec![None, Some(0.99)], vec![Some(0.99), None]];
+        let limits = Limits::new(&portfolio, &stocks, &correlation);
+        let meta = MetaPolicy::of(&config, &panel, &correlation).unwrap();
+        let first = std::iter::once(panel.view(0));
+        let mut desk = Desk::new(first, 2, &portfolio, limits).with(meta, &[]);
+        let mut allocations = Allocations::new(&desk, 2);
+        // The DQN has the largest weight, and nothing is earned that would change that.
+        let wanted = [[1, 0], [1, 0], [1, -1], [1, -1], [0, 0], [0, 0]];
+        for (row, wanted) in wanted.into_iter().enumerate() {
+            let view = panel.view(row);
+            desk.decide(0, &view, 0.0, wanted.into_iter().map(|d| Wanted::plain((d, 0.5))));
+            allocations.note(view.end_s(), &desk);
+        }
+        let expected = "\
+timestamp,stock,buy_and_hold_weight,flat_weight,dqn_weight,capital,proposed,approved,reason
+2020-01-02T10:00:00-05:00,A,0.25,0.25,0.5,0.5,0.5,0.5,
+2020-01-02T10:00:00-05:00,B,0.25,0.25,0.5,0.5,0,0,
+2020-01-02T11:00:00-05:00,B,0.25,0.25,0.5,0.5,-0.5,0,opposite_twin
+2020-01-03T10:00:00-05:00,A,0.25,0.25,0.5,0,0,0,
+2020-01-03T10:00:00-05:00,B,0.25,0.25,0.5,0,0,0,opposite_twin
+2020-01-03T10:30:00-05:00,B,0.25,0.25,0.5,0,0,0,
+";
+        assert_eq!(csv(&stocks, &allocations), expected);
+    }
+}
