@@ -9,7 +9,7 @@ use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::limits::Limits;
-use crate::portfolio::meta_policy::{MetaPolicy, Standing, Wanted};
+use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing, Wanted};
 
 pub struct Account {
     desk: Desk,
@@ -20,10 +20,9 @@ impl Account {
     /// All cash at the first of `rows`.
     pub fn new(config: &RunConfig, panel: &Panel, rows: &Range<usize>, limits: &Limits) -> Account {
         let first = panel.view(rows.start);
-        let once = std::iter::once(first);
-        let stocks = config.stocks.len();
+        let plan = CapitalPlan::of(panel, config.stocks.len(), &config.portfolio);
         Account {
-            desk: Desk::new(once, stocks, &config.portfolio, limits.clone()),
+            desk: Desk::new(1, plan, &config.portfolio, limits.clone()),
             backtest: Backtest::start(&config.stocks, &first, &config.env),
         }
     }

@@ -7,7 +7,7 @@ use super::metrics::Course;
 use crate::config::RunConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::limits::Limits;
-use crate::portfolio::meta_policy::MetaPolicy;
+use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy};
 use crate::strategy::StrategyError;
 
 /// The rules of the meta-policy over `rows`, with an agent's capital, limits and costs, beside a
@@ -27,8 +27,8 @@ pub fn rules_together(
     meta.enabled = true;
     meta.dqn_prior = 1.0 / (meta.strategies.len() + 1) as f64;
     let meta = MetaPolicy::of(&config, panel, correlation)?;
-    let stand =
-        |it: &MetaPolicy| it.standings(panel, watched_from, &[rows.start], &config.portfolio).pop();
+    let plan = CapitalPlan::of(panel, config.stocks.len(), &config.portfolio);
+    let stand = |it: &MetaPolicy| it.standings(panel, watched_from, &[rows.start], &plan).pop();
     let standing = meta.as_ref().and_then(stand);
     let account = Account::new(&config, panel, rows, limits);
     let mut account = account.with(meta, standing.as_ref());

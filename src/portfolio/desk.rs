@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
 use super::limits::Limits;
-use super::meta_policy::{Book, EqualRisk, MetaPolicy, Standing, Wanted};
+use super::meta_policy::{Book, CapitalPlan, MetaPolicy, Standing, Wanted};
 use super::risk::{Order, Reason, Wish, arbitrate, stop};
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
@@ -16,7 +16,6 @@ use crate::market::panel::MarketView;
 /// What a desk has to remember to go on as if nothing had happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeskState {
-    allocations: Vec<EqualRisk>,
     books: Vec<Book>,
     stops: Vec<DrawdownStop>,
     changed: BTreeMap<Reason, u64>,
@@ -24,8 +23,7 @@ pub struct DeskState {
 
 pub struct Desk {
     config: PortfolioConfig,
-    start: Vec<EqualRisk>,
-    allocations: Vec<EqualRisk>,
+    plan: CapitalPlan,
     /// None: every stock is traded as its DQN wants.
     meta: Option<MetaPolicy>,
     /// One per account, or none.
@@ -39,20 +37,17 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// `views`: the first bar at which each account decides. Allocations start from the sessions
-    /// before it.
-    pub fn new<'a>(
-        views: impl Iterator<Item = MarketView<'a>>,
-        stocks: usize,
+    /// For so many accounts that go through the panel of `plan`.
+    pub fn new(
+        accounts: usize,
+        plan: CapitalPlan,
         config: &PortfolioConfig,
         limits: Limits,
     ) -> Desk {
-        let start: Vec<_> = views.map(|view| EqualRisk::warmed_up(&view, stocks, config)).collect();
         Desk {
             config: config.clone(),
-            allocations: start.clone(),
-            stops: vec![DrawdownStop::default(); start.len()],
-            start,
+            stops: vec![DrawdownStop::default(); accounts],
+            plan,
             meta: None,
             start_books: Vec::new(),
             books: Vec::new(),
@@ -67,7 +62,7 @@ impl Desk {
     /// account begins; empty where nothing is known of them.
     pub fn with(mut self, meta: Option<MetaPolicy>, standings: &[Standing]) -> Desk {
         if let Some(meta) = &meta {
-            let accounts = 0..self.start.len();
+            let accounts = 0..self.stops.len();
             self.start_books = accounts.map(|i| meta.book(standings.get(i))).collect();
         }
         self.books.clone_from(&self.start_books);
@@ -77,7 +72,6 @@ impl Desk {
 
     /// Every account back to its start.
     pub fn reset(&mut self) {
-        self.allocations.clone_from(&self.start);
         self.stops.fill(DrawdownStop::default());
         self.books.clone_from(&self.start_books);
     }
@@ -91,17 +85,16 @@ impl Desk {
         gain: f64,
         wanted: impl Iterator<Item = Wanted>,
     ) -> &[Order] {
-        let allocation = &mut self.allocations[account];
-        allocation.observe(view);
+        let capital = self.plan.at(view);
         let mut chosen = match (&self.meta, self.books.get_mut(account)) {
             (Some(meta), Some(book)) => Some((meta, book)),
             _ => None,
         };
         if let Some((meta, book)) = &mut chosen {
-            meta.observe(book, view, allocation);
+            meta.observe(book, view, capital);
         }
         self.wishes.clear();
-        for (stock, (wanted, &capital)) in wanted.zip(allocation.capital()).enumerate() {
+        for (stock, (wanted, &capital)) in wanted.zip(capital.shares).enumerate() {
             let (direction, conviction) = match &mut chosen {
                 Some((meta, book)) => meta.choose(book, view, stock, wanted),
                 None => (wanted.direction, wanted.conviction),
@@ -144,7 +137,6 @@ impl Desk {
 
     pub fn state(&self) -> DeskState {
         DeskState {
-            allocations: self.allocations.clone(),
             books: self.books.clone(),
             stops: self.stops.clone(),
             changed: self.changed.clone(),
@@ -153,9 +145,8 @@ impl Desk {
 
     /// Goes back to a state of the same run.
     pub fn restore(&mut self, state: DeskState) {
-        assert_eq!(self.allocations.len(), state.allocations.len(), "accounts of another run");
+        assert_eq!(self.stops.len(), state.stops.len(), "accounts of another run");
         assert_eq!(self.books.len(), state.books.len(), "books of another run");
-        self.allocations = state.allocations;
         self.books = state.books;
         self.stops = state.stops;
         self.changed = state.changed;

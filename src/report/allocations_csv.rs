@@ -54,7 +54,7 @@ mod tests {
     use crate::market::panel::{Panel, PanelData};
     use crate::portfolio::desk::Desk;
     use crate::portfolio::limits::Limits;
-    use crate::portfolio::meta_policy::{MetaPolicy, Wanted};
+    use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Wanted};
 
     /// Two stocks whose prices stand still, three bars on each of two days.
     fn panel(folder: &std::path::Path) -> Panel {
@@ -92,8 +92,8 @@ mod tests {
         let correlation = vec![vec![None, Some(0.99)], vec![Some(0.99), None]];
         let limits = Limits::new(&portfolio, &stocks, &correlation);
         let meta = MetaPolicy::of(&config, &panel, &correlation).unwrap();
-        let first = std::iter::once(panel.view(0));
-        let mut desk = Desk::new(first, 2, &portfolio, limits).with(meta, &[]);
+        let plan = CapitalPlan::of(&panel, 2, &portfolio);
+        let mut desk = Desk::new(1, plan, &portfolio, limits).with(meta, &[]);
         let mut allocations = Allocations::new(&desk, 2);
         // The DQN has the largest weight, and nothing is earned that would change that.
         let wanted = [[1, 0], [1, 0], [1, -1], [1, -1], [0, 0], [0, 0]];

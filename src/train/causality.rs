@@ -54,12 +54,12 @@
 //! | `Worker::step` | filled at the close before; at the open after the next | paid at the open |
 //! | `TradingEnv::step` | order sized at the next close | size of the trade |
 //! | `Trainer::decide` | the desk sees the next bar | allocation |
-//! | `Trainer::new` | equal risk begins with the sessions at the period's end | allocation |
+//! | `CapitalPlan::of` | the allocation of the session after | orders |
 //! | `evaluate` | contexts of the next row; the next row's context | Q-values |
 //! | `Trader::trade` | unrealised return at the next close | Q-values |
 //! | `Trader::trade` | the desk sees the next bar | allocation |
 //! | `Trader::trade` | order sized at the next close | shares ordered |
-//! | `Trader::new` | equal risk begins with the sessions at the period's end | allocation |
+//! | `CapitalPlan::of` | the allocation of the session after | capital |
 //! | `Backtest::advance` | filled at the close before | paid at the open |
 //! | `buy_and_hold` | sized at the next close | size of the benchmark's trade |
 //!

@@ -21,7 +21,7 @@ use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
-use crate::portfolio::meta_policy::{MetaPolicy, Standing, Wanted, rule_names};
+use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing, Wanted, rule_names};
 use crate::portfolio::risk::Reason;
 use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
@@ -423,20 +423,14 @@ impl<'a> Trainer<'a> {
 /// The desk of all lanes, and how the rules of its meta-policy stand after the last.
 fn desk(config: &RunConfig, train: &Prepared, plan: Lanes) -> Result<(Desk, Option<Standing>)> {
     let meta = MetaPolicy::of(config, &train.panel, &train.note.fit.relations.correlation)?;
+    let capital = CapitalPlan::of(&train.panel, config.stocks.len(), &config.portfolio);
     let lanes = (0..plan.count).map(|lane| plan.row(lane, 0));
     let starts: Vec<usize> = lanes.chain([train.note.rows.end]).collect();
     let standings = match &meta {
-        Some(meta) => {
-            meta.standings(&train.panel, train.note.rows.start, &starts, &config.portfolio)
-        }
+        Some(meta) => meta.standings(&train.panel, train.note.rows.start, &starts, &capital),
         None => Vec::new(),
     };
-    let desk = Desk::new(
-        (0..plan.count).map(|lane| train.panel.view(plan.row(lane, 0))),
-        config.stocks.len(),
-        &config.portfolio,
-        train.limits(config),
-    );
+    let desk = Desk::new(plan.count, capital, &config.portfolio, train.limits(config));
     Ok((desk.with(meta, &standings), standings.last().cloned()))
 }
 

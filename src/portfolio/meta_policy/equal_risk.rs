@@ -83,10 +83,12 @@ impl EqualRisk {
         allocation
     }
 
-    /// Takes in the bar that has just closed.
-    pub fn observe(&mut self, view: &MarketView<'_>) {
+    /// Takes in the bar that has just closed. Returns whether a session began with it, and with that
+    /// another allocation.
+    pub fn observe(&mut self, view: &MarketView<'_>) -> bool {
         let date = new_york_date(view.end_s());
-        if self.date.is_some_and(|last| last != date) {
+        let is_new = self.date.is_some_and(|last| last != date);
+        if is_new {
             let session = std::mem::replace(&mut self.today, vec![Session::default(); self.stocks]);
             self.past.push_back(session);
             if self.past.len() > self.sessions_kept {
@@ -107,6 +109,7 @@ impl EqualRisk {
             self.last_close[stock] = close;
         }
         self.co_moves.end_bar();
+        is_new
     }
 
     /// Fraction of equity that each stock may be traded with, `[stock]`.

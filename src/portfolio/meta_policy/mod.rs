@@ -8,6 +8,7 @@
 //! would be rounded to nothing where two good ones differ.
 
 mod advice;
+mod capital;
 mod co_moves;
 mod equal_risk;
 pub mod fixed_share;
@@ -24,6 +25,7 @@ use crate::market::panel::{MarketView, Panel};
 use crate::strategy::StrategyError;
 use advice::Advice;
 pub use advice::{registry, rule_names};
+pub use capital::{Capital, CapitalPlan};
 pub use equal_risk::EqualRisk;
 use fixed_share::{Belief, FixedShare};
 use notional::Notional;
@@ -140,8 +142,8 @@ impl MetaPolicy {
         }
     }
 
-    /// Takes in the bar that has just closed. `risk` has done so before.
-    pub fn observe(&self, book: &mut Book, view: &MarketView<'_>, risk: &EqualRisk) {
+    /// Takes in the bar that has just closed, with the risks that hold from it on.
+    pub fn observe(&self, book: &mut Book, view: &MarketView<'_>, risk: Capital<'_>) {
         self.observe_under(&self.belief, book, view, risk);
     }
 
@@ -150,7 +152,7 @@ impl MetaPolicy {
         belief: &Belief,
         book: &mut Book,
         view: &MarketView<'_>,
-        risk: &EqualRisk,
+        risk: Capital<'_>,
     ) {
         let date = new_york_date(view.end_s());
         let is_over = match self.config.period_bars {
@@ -183,7 +185,7 @@ impl MetaPolicy {
     }
 
     /// The end of a period: the profits of it move the weights.
-    fn settle(&self, belief: &Belief, book: &mut Book, risk: &EqualRisk) {
+    fn settle(&self, belief: &Belief, book: &mut Book, risk: Capital<'_>) {
         let root = (book.bars as f64).sqrt();
         book.bars = 0;
         let accounts = book.accounts.chunks_exact_mut(self.names.len());

@@ -1,8 +1,7 @@
 //! What a stretch of the market says of the rules, before anyone trades there.
 
 use super::fixed_share::Belief;
-use super::{EqualRisk, MetaPolicy, Wanted};
-use crate::config::PortfolioConfig;
+use super::{CapitalPlan, MetaPolicy, Wanted};
 use crate::market::panel::Panel;
 
 /// Weights of the rules, without the DQN: what it earns where it was trained says little of it,
@@ -55,7 +54,7 @@ impl MetaPolicy {
         panel: &Panel,
         first: usize,
         starts: &[usize],
-        config: &PortfolioConfig,
+        plan: &CapitalPlan,
     ) -> Vec<Standing> {
         let (stocks, rules) = (self.correlation.len(), self.names.len() - 1);
         let mut prior = self.belief.prior.clone();
@@ -67,14 +66,12 @@ impl MetaPolicy {
         prior.iter_mut().for_each(|weight| *weight /= sum);
         let belief = Belief { prior, share_rates: self.belief.share_rates.clone() };
         let mut book = self.begin(vec![super::FixedShare::new(&belief); stocks]);
-        let mut risk = EqualRisk::warmed_up(&panel.view(first), stocks, config);
         let mut standings = Vec::with_capacity(starts.len());
         let mut next = first;
         for &start in starts {
             for row in next..start {
                 let view = panel.view(row);
-                risk.observe(&view);
-                self.observe_under(&belief, &mut book, &view, &risk);
+                self.observe_under(&belief, &mut book, &view, plan.at(&view));
                 for stock in 0..stocks {
                     self.choose(&mut book, &view, stock, Wanted::plain((0, 0.0)));
                 }

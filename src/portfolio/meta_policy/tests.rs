@@ -48,12 +48,11 @@ fn config() -> RunConfig {
 /// Runs through the panel and returns the weights after each bar, and who led.
 fn run(config: &RunConfig, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)> {
     let meta = MetaPolicy::of(config, panel, &[vec![None]]).unwrap().unwrap();
-    let mut risk = EqualRisk::new(1, &config.portfolio);
+    let plan = CapitalPlan::of(panel, 1, &config.portfolio);
     let mut book = meta.book(None);
     let step = |row: usize| {
         let view = panel.view(row);
-        risk.observe(&view);
-        meta.observe(&mut book, &view, &risk);
+        meta.observe(&mut book, &view, plan.at(&view));
         let (direction, _) = meta.choose(&mut book, &view, 0, Wanted::plain((dqn, 0.1)));
         (book.weights(0).to_vec(), book.leader(0), direction)
     };
@@ -121,7 +120,8 @@ fn rules_begin_as_the_past_left_them() {
     let panel = panel(place.path(), &closes);
     let config = config();
     let meta = MetaPolicy::of(&config, &panel, &[vec![None]]).unwrap().unwrap();
-    let standings = meta.standings(&panel, 0, &[0, 4, 17], &config.portfolio);
+    let plan = CapitalPlan::of(&panel, 1, &config.portfolio);
+    let standings = meta.standings(&panel, 0, &[0, 4, 17], &plan);
     assert!(standings.iter().all(|standing| meta.fits(standing)));
     assert_eq!(standings[0].numbers(), [0.5, 0.5]);
     assert_eq!(standings[1].numbers(), [0.5, 0.5]);

@@ -21,7 +21,7 @@ use crate::market::BarSeries;
 use crate::market::load::{DataSource, LoadOptions};
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
-use crate::portfolio::meta_policy::MetaPolicy;
+use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy};
 use crate::rl::agent::Agent;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
@@ -327,7 +327,8 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
     let correlation = &train.note.fit.relations.correlation;
     let rows = &train.note.rows;
     let standing = MetaPolicy::of(config, &train.panel, correlation).unwrap().and_then(|meta| {
-        meta.standings(&train.panel, rows.start, &[rows.end], &config.portfolio).pop()
+        let plan = CapitalPlan::of(&train.panel, config.stocks.len(), &config.portfolio);
+        meta.standings(&train.panel, rows.start, &[rows.end], &plan).pop()
     });
     let policy = Policy { shape: &shape, weights, standing: standing.as_ref() };
     let mut trace = Trace::default();
@@ -336,6 +337,9 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
         let at = decided.end_s;
         trace.note(at, "the Q-values", decided.q);
         trace.note(at, "the allocation", &decided.desk.state());
+        let wishes = decided.desk.wishes().iter();
+        let wishes: Vec<_> = wishes.map(|wish| (wish.direction, wish.capital)).collect();
+        trace.note(at, "what was wanted, and the capital for it", &wishes);
         let orders = decided.desk.orders().iter();
         let orders: Vec<_> = orders.map(|o| (o.direction, o.weight, o.reason)).collect();
         trace.note(at, "the orders", &orders);
