@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{BarLabel, ConfigError, Mode, RunConfig};
+use crate::config::{BarLabel, Compression, ConfigError, Mode, RunConfig, SyncMode};
 use crate::market::Symbol;
 
 pub use strategies::*;
@@ -140,6 +140,17 @@ pub struct TrainArgs {
     /// Let a stock see nothing of the others: no attention, no features of its peers
     #[arg(long, alias = "no_attention", help_heading = "Learning")]
     pub no_attention: bool,
+    /// How workers keep step: bar by bar together, with the same result however many processes, or
+    /// each at its own pace [default: lockstep]
+    #[arg(long, value_enum, help_heading = "Learning")]
+    pub sync: Option<SyncMode>,
+    /// Without lockstep: drop a gradient when more than so many others were used since its weights
+    /// were fetched [default: 8 per stock]
+    #[arg(long, alias = "max_staleness", value_name = "N", help_heading = "Learning")]
+    pub max_staleness: Option<u64>,
+    /// Without lockstep: how gradients are packed for slow networks [default: none]
+    #[arg(long, value_enum, help_heading = "Learning")]
+    pub compression: Option<Compression>,
     /// Evaluate after every so many episodes; after the last one always [default: 10]
     #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
     pub eval_every: Option<u32>,
@@ -274,6 +285,11 @@ impl TrainArgs {
         set(&mut config.learner.learning_rate, &self.learning_rate);
         config.network.attention &= !self.no_attention;
         config.features.peers &= !self.no_attention;
+        set(&mut config.sync, &self.sync);
+        set(&mut config.asynchronous.compression, &self.compression);
+        if self.max_staleness.is_some() {
+            config.asynchronous.max_staleness = self.max_staleness;
+        }
         set(&mut config.evaluation.every_episodes, &self.eval_every);
         set(&mut config.checkpoint.every_s, &self.checkpoint_every);
         self.data.apply(&mut config);

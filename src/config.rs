@@ -1,6 +1,7 @@
 //! Everything that decides a run, as plain data: built once from flags and a file, validated once,
 //! saved beside the results as `config.toml`.
 
+mod asynchronous;
 mod meta_policy;
 mod validate;
 
@@ -10,6 +11,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use meta_policy::MetaPolicyConfig;
 
 use crate::machine::Machine;
@@ -53,6 +55,7 @@ pub enum BarLabel {
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
     pub mode: Mode,
+    pub sync: SyncMode,
     pub stocks: Vec<Symbol>,
     /// Training period, first and last day included, dates in New York.
     pub start_date: NaiveDate,
@@ -72,6 +75,7 @@ pub struct RunConfig {
     pub env: EnvConfig,
     pub network: NetworkConfig,
     pub learner: LearnerConfig,
+    pub asynchronous: AsynchronousConfig,
     pub portfolio: PortfolioConfig,
     pub evaluation: EvaluationConfig,
     pub checkpoint: CheckpointConfig,
@@ -293,6 +297,7 @@ impl Default for RunConfig {
         let stocks = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
         RunConfig {
             mode: Mode::Single,
+            sync: SyncMode::Lockstep,
             stocks: stocks.iter().map(|s| s.parse().expect("a symbol in the source")).collect(),
             start_date: date(2018, 1, 1),
             end_date: date(2019, 12, 31),
@@ -307,6 +312,7 @@ impl Default for RunConfig {
             env: EnvConfig::default(),
             network: NetworkConfig::default(),
             learner: LearnerConfig::default(),
+            asynchronous: AsynchronousConfig::default(),
             portfolio: PortfolioConfig::default(),
             evaluation: EvaluationConfig::default(),
             checkpoint: CheckpointConfig::default(),

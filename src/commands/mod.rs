@@ -5,6 +5,7 @@ mod outputs;
 pub mod strategies;
 pub mod synth;
 pub mod train;
+mod training;
 pub mod validate;
 
 use std::io::Write;

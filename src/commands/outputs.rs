@@ -86,6 +86,7 @@ impl Clock {
             mean_q: interval.mean_q,
             epsilon: interval.epsilon,
             reward: interval.reward,
+            asynchronous: interval.asynchronous,
         }
     }
 

@@ -7,20 +7,22 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, anyhow};
 
 use super::outputs::{Finished, Outputs, OutputsState};
+use super::training::{Around, Training};
 use super::{Setting, device};
 use crate::cli::TrainArgs;
 use crate::config::RunConfig;
 use crate::dist::Comm;
 use crate::dist::comm::agree;
 use crate::dist::heartbeat::PULSE;
-use crate::dist::worker::{Lanes, Worker};
+use crate::dist::worker::Lanes;
 use crate::machine::warning;
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
+use crate::train::asynchronous::Done;
 use crate::train::checkpoint::Checkpoints;
-use crate::train::evaluation::{Evaluated, Policy, evaluate};
+use crate::train::evaluation::Evaluated;
 use crate::train::keeper::{Keeper, RootPart, differences, read_root, read_stock};
-use crate::train::lockstep::{Ending, Interval, Trainer, Watcher};
+use crate::train::lockstep::{Ending, Interval, Watcher};
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
@@ -68,9 +70,10 @@ pub fn train(
         notices.extend(continue_machine(&mut config, &progress));
     }
     let stop = stop_on_signals()?;
-    let mut trainer = Trainer::new(comm, &config, &train, lanes, device, &stop)?;
+    let panels_of = [&train, &eval];
+    let mut training = Training::new(comm, &config, panels_of, lanes, device, &stop)?;
     let outputs = match &found {
-        Some(folder) => restore(comm, &config, &mut trainer, folder)?,
+        Some(folder) => restore(comm, &config, &mut training, folder)?,
         None => {
             let open = || -> Result<Outputs> {
                 let mut outputs = Outputs::open(&config)?;
@@ -90,7 +93,7 @@ pub fn train(
         config.stocks.len(),
         lanes.count,
         lanes.steps,
-        trainer.weights().len(),
+        training.parameters(),
         config.episodes,
     ));
     let per_episode = (config.stocks.len() * lanes.count * lanes.steps) as u64;
@@ -99,60 +102,40 @@ pub fn train(
     let settings = RunKeys { config: &config, panels }.settings()?;
     let keeper = Keeper::new(comm, &config.output, settings, &config.checkpoint);
     let mut watch = Watch { progress: &progress, outputs, keeper };
-    let mut latest = None;
-    let mut ending = Ending::EpisodeDone;
-    while trainer.at().episode <= config.episodes {
-        let episode = trainer.at().episode;
-        ending = trainer.episode(&mut watch)?;
-        if ending == Ending::Stopped {
-            progress.line("stopped as asked; writing the model as it is");
-            break;
-        }
-        if episode % config.evaluation.every_episodes == 0 || episode == config.episodes {
-            watch.pause();
-            let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
-            let standing = trainer.standing().cloned();
-            let policy = Policy { shape: &shape, weights: &weights, standing: standing.as_ref() };
-            let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
-            let evaluated = evaluate(comm, &config, &eval, policy, agents)?;
-            if let (Some(outputs), Some(evaluated)) = (&mut watch.outputs, evaluated) {
-                outputs.evaluation(episode, trainer.at().env_steps, &evaluated)?;
-                progress.line(&told(episode, &evaluated));
-                latest = Some(evaluated);
-            }
-            watch.resume();
-        }
+    let mut trained = training.run(comm, &config, &eval, &mut watch)?;
+    if trained.ending == Ending::Stopped {
+        progress.line("stopped as asked; writing the model as it is");
     }
     watch.keeper.finish()?;
-    let peer_view = PeerView::of(comm, &config, &train, trainer.workers())?;
+    let peer_view = PeerView::of(comm, &config, &train, &mut trained.workers)?;
     progress.finish();
-    let Some(outputs) = watch.outputs else { return Ok(ending) };
+    let Some(outputs) = watch.outputs else { return Ok(trained.ending) };
     let model = Model {
-        shape: trainer.shape().clone(),
-        weights: trainer.weights().to_vec(),
+        shape: trained.shape,
+        weights: trained.weights,
         fit: train.note.fit.clone(),
-        standing: trainer.standing().cloned(),
+        standing: trained.rules,
     };
-    let at = trainer.at();
     let run = RunSummary {
         seed: config.seed,
         stocks: config.stocks.clone(),
-        env_steps: at.env_steps,
-        gradient_steps: at.gradient_steps,
+        env_steps: trained.env_steps,
+        env_steps_by_stock: trained.env_steps_by_stock,
+        gradient_steps: trained.gradient_steps,
         wall_s: outputs.clock().wall_s(),
-        env_steps_per_s: outputs.clock().mean_rate(at.env_steps),
-        orders_changed: trainer.orders_changed(),
+        env_steps_per_s: outputs.clock().mean_rate(trained.env_steps),
+        orders_changed: trained.orders_changed,
         notices: notices.clone(),
     };
     outputs.finish(&Finished {
         config: &config,
         model: &model,
         run,
-        latest: latest.as_ref(),
+        latest: trained.latest.as_ref().map(|(_, _, evaluated)| evaluated),
         peer_view,
         eval: &eval,
     })?;
-    Ok(ending)
+    Ok(trained.ending)
 }
 
 /// What must be equal for a checkpoint to be gone on from.
@@ -238,12 +221,12 @@ fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<Strin
 fn restore(
     comm: &dyn Comm,
     config: &RunConfig,
-    trainer: &mut Trainer<'_>,
+    training: &mut Training<'_>,
     folder: &Path,
 ) -> Result<Option<Outputs>> {
     let read = || -> Result<_> {
         let root: RootPart<OutputsState> = read_root(folder)?;
-        let own = trainer.stocks();
+        let own = training.stocks();
         let stocks: Result<Vec<_>> = own.iter().map(|&stock| read_stock(folder, stock)).collect();
         let outputs = match comm.is_root() {
             true => Some(Outputs::reopen(config, root.outputs)?),
@@ -252,7 +235,7 @@ fn restore(
         Ok((root.state, stocks?, outputs))
     };
     let (state, stocks, outputs) = agree(comm, read().map_err(|e| format!("{e:#}")))?;
-    trainer.restore(state, stocks);
+    training.restore(state, stocks)?;
     Ok(outputs)
 }
 
@@ -264,7 +247,7 @@ struct Watch<'a> {
     keeper: Keeper<'a>,
 }
 
-impl Watch<'_> {
+impl Around for Watch<'_> {
     fn pause(&mut self) {
         self.outputs.iter_mut().for_each(|outputs| outputs.clock_mut().pause());
     }
@@ -285,10 +268,29 @@ impl Watcher for Watch<'_> {
     }
 
     fn interval(&mut self, interval: Option<Interval>) -> Result<()> {
-        if let (Some(outputs), Some(interval)) = (&mut self.outputs, interval) {
-            self.progress.training(outputs.interval(interval)?);
+        if let Some(interval) = interval {
+            self.interval_told(interval)?;
         }
         self.keeper.look()
+    }
+
+    fn interval_told(&mut self, interval: Interval) -> Result<()> {
+        if let Some(outputs) = &mut self.outputs {
+            self.progress.training(outputs.interval(interval)?);
+        }
+        Ok(())
+    }
+
+    fn evaluated(&mut self, (episode, env_steps, evaluated): &Done) -> Result<()> {
+        if let Some(outputs) = &mut self.outputs {
+            outputs.evaluation(*episode, *env_steps, evaluated)?;
+            self.progress.line(&told(*episode, evaluated));
+        }
+        Ok(())
+    }
+
+    fn is_writing(&self) -> bool {
+        self.keeper.is_writing()
     }
 }
 

@@ -46,6 +46,8 @@ impl RunConfig {
                 "move one of the periods, or add --allow-overlap to see figures that say nothing about the future",
             ));
         }
+        let part = self.asynchronous.top_k;
+        check("asynchronous.top_k", part > 0.0 && part <= 1.0, "must be above 0, at most 1")?;
         check("--episodes", self.episodes >= 1, "must be at least 1")?;
         check("--checkpoint-every", self.checkpoint.every_s >= 0.0, "must be 0 or above")?;
         check("checkpoint.keep", self.checkpoint.keep >= 1, "must be at least 1")?;

@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use super::mailbox::{Line, Mailbox};
+
 /// What a message is about. Every exchange carries one, and ranks that disagree stop the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -120,6 +122,16 @@ pub trait Comm {
         work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
         on_message: &mut OnMessage<'_>,
     );
+
+    /// Rank 0's end of questions that are answered one by one; None where this is one process.
+    fn mailbox(&self) -> Option<&dyn Mailbox> {
+        None
+    }
+
+    /// The other ranks' end.
+    fn line(&self) -> Option<&dyn Line> {
+        None
+    }
 
     /// Copies a file that rank 0 wrote to the same path on every machine that does not share rank
     /// 0's memory. Returns the path under which this rank finds it.

@@ -1,6 +1,7 @@
 //! [`Comm`] over MPI. Only the main thread calls it (`MPI_THREAD_FUNNELED`).
 
 mod copy;
+mod mailbox;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::heartbeat::connect::{self, Invitation};
 use super::heartbeat::peer::Peer;
 use super::heartbeat::start::Start;
 use super::heartbeat::{EXIT_LOST, PULSE, Patience, Post, Watch};
+use super::mailbox::{Line, Mailbox};
 
 /// Messages of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
@@ -367,6 +369,14 @@ impl Comm for MpiComm {
                 _ => working -= 1,
             }
         }
+    }
+
+    fn mailbox(&self) -> Option<&dyn Mailbox> {
+        self.is_root().then_some(self)
+    }
+
+    fn line(&self) -> Option<&dyn Line> {
+        (!self.is_root()).then_some(self)
     }
 
     fn share_file(&self, path: &Path) -> Result<PathBuf, CommError> {

@@ -70,11 +70,28 @@ impl Server {
         }
         self.mean.iter_mut().for_each(|g| *g *= scale);
         clip_by_global_norm(&mut self.mean, self.max_grad_norm, &self.layout)?;
+        self.step(progress, 1.0);
+        Ok(())
+    }
+
+    /// A step along one stock's gradient, `part` as long as one along the mean of all.
+    pub fn apply_part(
+        &mut self,
+        progress: f64,
+        gradient: &[f32],
+        part: f64,
+    ) -> Result<(), NonFiniteGradient> {
+        self.mean.copy_from_slice(gradient);
+        clip_by_global_norm(&mut self.mean, self.max_grad_norm, &self.layout)?;
+        self.step(progress, part);
+        Ok(())
+    }
+
+    fn step(&mut self, progress: f64, part: f64) {
         let [first, last] = self.learning_rates;
-        let learning_rate = linear(first, last, progress);
+        let learning_rate = part * linear(first, last, progress);
         self.decay((learning_rate * self.weight_decay) as f32);
         self.adam.step(learning_rate, &mut self.weights, &self.mean);
-        Ok(())
     }
 
     /// Takes `fraction` off every weight of a matrix; biases and norms stay. Decoupled from Adam as
@@ -127,6 +144,18 @@ mod tests {
         for (weight, expected) in server.weights().iter().zip([0.9, -1.9, 0.5]) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
         }
+    }
+
+    /// A fifth of a step for one of five stocks.
+    #[test]
+    fn a_part_of_a_step_is_as_much_shorter() {
+        let mut server = server(0.2);
+        server.apply_part(0.5, &[0.3, -0.1, 1.0], 0.2).unwrap();
+        let expected = [0.997 - 0.015, -1.994 + 0.015, 0.5 - 0.015];
+        for (weight, expected) in server.weights().iter().zip(expected) {
+            assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
+        }
+        assert!(server.apply_part(0.5, &[0.0, f32::INFINITY, 0.0], 0.2).is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A made-up run for the tests of this layer: a random walk, traded at random.
 
+use std::collections::BTreeMap;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -60,6 +62,7 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
             seed: 1,
             stocks: symbols.clone(),
             env_steps: 1_965_600,
+            env_steps_by_stock: BTreeMap::new(),
             gradient_steps: 7_480,
             wall_s: 151.25,
             env_steps_per_s: 12_995.7,
@@ -164,6 +167,7 @@ fn learning(rng: &mut ChaCha8Rng, intervals: u64) -> Vec<MetricsLine> {
             mean_q: (i > 3).then_some(0.004 * progress.sqrt() + 2e-4 * noise),
             epsilon: 0.1,
             reward: 1e-5 * (2.0 * progress - 1.0 + 1.5 * noise),
+            asynchronous: None,
         }
     };
     (0..intervals).map(|i| line(i, rng.random_range(-1.0..1.0))).collect()

@@ -12,6 +12,7 @@ use super::folder::{ReportError, ResultsFolder};
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::Symbol;
 use crate::market::calendar::iso_new_york;
+use crate::train::lockstep::Pushes;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct MetricsLine {
     /// Mean over this interval's bars and lanes of the portfolio's return per bar, each stock's by
     /// its capital.
     pub reward: f64,
+    /// Of runs without lockstep.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub asynchronous: Option<Pushes>,
 }
 
 /// A line of its own kind, told apart by its first field.
@@ -167,6 +171,7 @@ mod tests {
             mean_q: None,
             epsilon: 0.4,
             reward: -0.25,
+            asynchronous: None,
         };
         let second = MetricsLine { loss: Some(0.1), mean_q: Some(f64::NAN), ..first.clone() };
         log.append(&first).unwrap();
@@ -209,6 +214,7 @@ mod tests {
             mean_q: None,
             epsilon: 0.4,
             reward: 0.0,
+            asynchronous: None,
         };
         log.append_opportunity("train", &stocks, &found).unwrap();
         log.append(&line).unwrap();

@@ -351,6 +351,7 @@ mod tests {
             mean_q: None,
             epsilon: 0.1,
             reward: -0.5,
+            asynchronous: None,
         }
     }
 

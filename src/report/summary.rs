@@ -20,6 +20,9 @@ pub struct RunSummary {
     pub seed: u64,
     pub stocks: Vec<Symbol>,
     pub env_steps: u64,
+    /// Of every stock, where each goes at its own pace; empty in lockstep.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_steps_by_stock: BTreeMap<Symbol, u64>,
     pub gradient_steps: u64,
     /// From the first environment step to the last evaluation's end.
     pub wall_s: f64,

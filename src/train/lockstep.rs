@@ -9,8 +9,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::asynchronous::Done;
 use super::buffer::Buffer;
 use super::dataset::Prepared;
 use super::snapshot::{At, RootState, Snapshot, StockState};
@@ -29,7 +31,7 @@ use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
 
 /// Lines of metrics per episode.
-const INTERVALS_PER_EPISODE: usize = 10;
+pub(super) const INTERVALS_PER_EPISODE: usize = 10;
 
 /// What happened since the last interval, on rank 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +48,21 @@ pub struct Interval {
     pub epsilon: f64,
     /// Mean over bars and lanes of the portfolio's return per bar: each stock's by its capital.
     pub reward: f64,
+    /// None in lockstep.
+    pub asynchronous: Option<Pushes>,
+}
+
+/// The gradients of an interval of an asynchronous run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pushes {
+    /// Gradients that were used between the fetching of a gradient's weights and its own coming;
+    /// mean, and most.
+    pub staleness: f64,
+    pub most_stale: u64,
+    /// Too old to be used.
+    pub rejected: u64,
+    /// Mean length of a gradient's message, bytes.
+    pub push_bytes: f64,
 }
 
 /// What ended a stretch of training.
@@ -98,6 +115,21 @@ pub trait Watcher {
 
     /// On every rank, at the end of an interval; with what it brought on rank 0.
     fn interval(&mut self, interval: Option<Interval>) -> Result<()>;
+
+    /// On rank 0 without lockstep: an interval ended, and nobody else knows.
+    fn interval_told(&mut self, interval: Interval) -> Result<()> {
+        self.interval(Some(interval))
+    }
+
+    /// On rank 0: an evaluation was made.
+    fn evaluated(&mut self, _done: &Done) -> Result<()> {
+        Ok(())
+    }
+
+    /// A checkpoint is being written, and all ranks have to meet before it counts; the same on all.
+    fn is_writing(&self) -> bool {
+        false
+    }
 
     /// On every rank, after each bar: this rank's workers as the bar left them.
     fn bar(&mut self, _workers: &[Worker]) {}
@@ -221,17 +253,18 @@ impl<'a> Trainer<'a> {
 
     fn snapshot(&self) -> Snapshot {
         let stocks = self.workers.iter().zip(&self.reward_sums).map(|(worker, &reward_sum)| {
-            (worker.stock(), StockState { worker: worker.state(), reward_sum })
+            (worker.stock(), StockState { worker: worker.state(), reward_sum, cursor: None })
         });
         Snapshot {
             env_steps: self.at.env_steps,
             root: self.root.as_ref().map(|root| RootState {
                 at: self.at,
                 weights: self.weights.clone(),
-                credit: self.credit.clone(),
+                credit: Some(self.credit.clone()),
                 optimizer: root.server.optimizer().clone(),
-                desk: root.desk.state(),
+                desk: Some(root.desk.state()),
                 learned: root.learned.clone(),
+                asynchronous: None,
             }),
             stocks: stocks.collect(),
         }
@@ -243,7 +276,10 @@ impl<'a> Trainer<'a> {
         assert_eq!(stocks.len(), self.workers.len(), "a state for every stock of this rank");
         assert_eq!(state.weights.len(), self.weights.len(), "weights of another network");
         self.at = state.at;
-        self.credit = state.credit;
+        let (Some(credit), Some(desk)) = (state.credit, state.desk) else {
+            unreachable!("settings of an asynchronous run are other settings")
+        };
+        self.credit = credit;
         self.weights = state.weights;
         let sums = self.reward_sums.iter_mut();
         for ((worker, sum), stock) in self.workers.iter_mut().zip(sums).zip(stocks) {
@@ -252,13 +288,18 @@ impl<'a> Trainer<'a> {
         }
         if let Some(root) = &mut self.root {
             root.server.restore(&self.weights, state.optimizer);
-            root.desk.restore(state.desk);
+            root.desk.restore(desk);
             root.learned = state.learned;
         }
     }
 
     pub fn workers(&mut self) -> &mut [Worker] {
         &mut self.workers
+    }
+
+    /// This rank's workers, with the shared weights.
+    pub fn into_workers(self) -> Vec<Worker> {
+        self.workers
     }
 
     pub fn shape(&self) -> &NetworkShape {
@@ -416,8 +457,20 @@ impl<'a> Trainer<'a> {
             mean_q: mean(|one| one.mean_q),
             epsilon: total(1) / self.ranks.stocks as f64,
             reward: total(0) / (bars * self.plan.count) as f64,
+            asynchronous: None,
         }))
     }
+}
+
+/// How the rules of the meta-policy stand after the training period; None where there is none.
+pub fn rules_after(config: &RunConfig, train: &Prepared) -> Result<Option<Standing>> {
+    let relations = &train.note.fit.relations;
+    let Some(meta) = MetaPolicy::of(config, &train.panel, &relations.correlation)? else {
+        return Ok(None);
+    };
+    let capital = CapitalPlan::of(&train.panel, config.stocks.len(), &config.portfolio);
+    let rows = &train.note.rows;
+    Ok(meta.standings(&train.panel, rows.start, &[rows.end], &capital).pop())
 }
 
 /// The desk of all lanes, and how the rules of its meta-policy stand after the last.

@@ -1,5 +1,6 @@
-//! Training: the data set, the lockstep loop, the evaluation.
+//! Training: the data set, the loops in lockstep and without, the evaluation.
 
+pub mod asynchronous;
 mod buffer;
 pub mod checkpoint;
 pub mod dataset;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::asynchronous;
 use crate::dist::worker::{Learned, WorkerState};
 use crate::portfolio::desk::DeskState;
 use crate::rl::optimizer::Adam;
@@ -25,10 +26,14 @@ pub struct At {
 pub struct RootState {
     pub(super) at: At,
     pub(super) weights: Vec<f32>,
-    pub(super) credit: UpdateCredit,
+    /// None where every worker keeps its own.
+    pub(super) credit: Option<UpdateCredit>,
     pub(super) optimizer: Adam,
-    pub(super) desk: DeskState,
+    /// None where there is none.
+    pub(super) desk: Option<DeskState>,
     pub(super) learned: Vec<Learned>,
+    /// None in lockstep.
+    pub(super) asynchronous: Option<asynchronous::Standing>,
 }
 
 /// A worker's state, and its sum of rewards since the last interval.
@@ -36,6 +41,8 @@ pub struct RootState {
 pub struct StockState {
     pub(super) worker: WorkerState,
     pub(super) reward_sum: f64,
+    /// None in lockstep.
+    pub(super) cursor: Option<asynchronous::Cursor>,
 }
 
 /// All that a rank has to remember, taken after one and the same bar on all of them.

@@ -150,11 +150,17 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     // Enough gradient steps for a policy that trades.
     flags.extend(["--set", "learner.learning_starts=64", "--batch-size", "32", "--quiet"]);
     flags.extend(["--fee-bps", "0", "--slippage-bps", "0"]);
+    // Rules begin with weights that only the model's file has by then.
+    flags.extend(["--set", "portfolio.meta_policy.enabled=true"]);
+    flags.extend(["--set", "portfolio.meta_policy.dqn_prior=0.2"]);
     succeed(&mut place.program(&flags));
     let trained = place.text("results/portfolio_ep2.csv");
 
     succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
     assert_eq!(place.text("results/evaluation/portfolio.csv"), trained);
+    let allocations = place.text("results/allocations.csv");
+    assert_eq!(place.text("results/evaluation/allocations.csv"), allocations);
+    assert_weights_move(&allocations);
     let summaries = ["results/summary.json", "results/evaluation/summary.json"]
         .map(|name| serde_json::from_str::<serde_json::Value>(&place.text(name)).unwrap());
     assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);

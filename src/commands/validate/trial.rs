@@ -11,6 +11,7 @@ use tch::Device;
 
 use super::meta::Experts;
 use super::rows::Row;
+use crate::commands::training::{Around, Training};
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
 use crate::dist::worker::{Lanes, Worker};
@@ -25,7 +26,7 @@ use crate::market::synthetic::{Oracle, SyntheticMarket, Terms};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::{DataPlan, Prepared};
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
-use crate::train::lockstep::{Ending, Interval, Trainer, Watcher};
+use crate::train::lockstep::{Ending, Interval, Watcher};
 use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
 
@@ -67,9 +68,21 @@ impl Trial {
     }
 }
 
-struct Nothing;
+/// Measures the time until the evaluation.
+struct Stopwatch {
+    start: Instant,
+    train_s: f64,
+}
 
-impl Watcher for Nothing {
+impl Around for Stopwatch {
+    fn pause(&mut self) {
+        self.train_s = self.start.elapsed().as_secs_f64();
+    }
+
+    fn resume(&mut self) {}
+}
+
+impl Watcher for Stopwatch {
     fn wants_checkpoint(&mut self) -> bool {
         false
     }
@@ -116,23 +129,20 @@ pub fn run(
     let eval = plan.eval(&train.note.fit, train.note.bar_minutes, &mut |_, _, _| {})?;
     let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
         .context("the training period has no two bars to trade")?;
-    let mut trainer = Trainer::new(&comm, config, &train, lanes, Device::Cpu, stop)?;
-    let train_start = Instant::now();
-    for _ in 0..config.episodes {
-        if trainer.episode(&mut Nothing)? == Ending::Stopped {
-            return Ok(None);
-        }
+    let panels = [&train, &eval];
+    let training = Training::new(&comm, config, panels, lanes, Device::Cpu, stop)?;
+    let mut watch = Stopwatch { start: Instant::now(), train_s: 0.0 };
+    let mut trained = training.run(&comm, config, &eval, &mut watch)?;
+    if trained.ending == Ending::Stopped {
+        return Ok(None);
     }
-    let train_s = train_start.elapsed().as_secs_f64();
-    let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
-    let standing = trainer.standing().cloned();
-    let policy = Policy { shape: &shape, weights: &weights, standing: standing.as_ref() };
-    let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
-    let evaluated = evaluate(&comm, config, &eval, policy, agents)?.context("rank 0 has it")?;
+    let (_, _, evaluated) = trained.latest.context("rank 0 has it")?;
     let dqn_alone = match config.portfolio.meta_policy.enabled {
         true => {
             let alone = config.with("portfolio.meta_policy.enabled=false")?;
-            let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
+            let policy =
+                Policy { shape: &trained.shape, weights: &trained.weights, standing: None };
+            let agents = trained.workers.iter_mut().map(Worker::agent).collect();
             evaluate(&comm, &alone, &eval, policy, agents)?
         }
         false => None,
@@ -140,7 +150,7 @@ pub fn run(
     let edges_before_last = match row.edges.is_empty() {
         true => None,
         false => {
-            let view = PeerView::of(&comm, config, &train, trainer.workers())?;
+            let view = PeerView::of(&comm, config, &train, &mut trained.workers)?;
             Some(edges_before_last(&view.influence, row.edges))
         }
     };
@@ -150,7 +160,6 @@ pub fn run(
     let experts = courses.map(|of| Experts::of(&market, row, config, &eval, of, &capital));
     let reward = |course: &Course| measured_bps(course, row, config, &capital);
     let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
-    let at = trainer.at();
     Ok(Some(Trial {
         seed: config.seed,
         oracle_expected_bps: 1e4 * others.oracle_expected(row),
@@ -165,9 +174,9 @@ pub fn run(
         verdict: verdict(config, &evaluated),
         edges_before_last,
         experts: experts.transpose()?,
-        env_steps: at.env_steps,
-        gradient_steps: at.gradient_steps,
-        train_s,
+        env_steps: trained.env_steps,
+        gradient_steps: trained.gradient_steps,
+        train_s: watch.train_s,
         all_s: start.elapsed().as_secs_f64(),
     }))
 }

@@ -21,11 +21,10 @@ use crate::market::BarSeries;
 use crate::market::load::{DataSource, LoadOptions};
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
-use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy};
 use crate::rl::agent::Agent;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
-use crate::train::lockstep::{Interval, Trainer, Watcher, network_shape};
+use crate::train::lockstep::{Interval, Trainer, Watcher, network_shape, rules_after};
 use crate::train::snapshot::Snapshot;
 
 /// A market in a folder of its own, with a cache of its own.
@@ -324,12 +323,7 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
         Agent::new(stock, &shape, weights, return_std, &config.learner, Device::Cpu)
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-    let correlation = &train.note.fit.relations.correlation;
-    let rows = &train.note.rows;
-    let standing = MetaPolicy::of(config, &train.panel, correlation).unwrap().and_then(|meta| {
-        let plan = CapitalPlan::of(&train.panel, config.stocks.len(), &config.portfolio);
-        meta.standings(&train.panel, rows.start, &[rows.end], &plan).pop()
-    });
+    let standing = rules_after(config, train).unwrap();
     let policy = Policy { shape: &shape, weights, standing: standing.as_ref() };
     let mut trace = Trace::default();
     let agents = agents.iter_mut().collect();

@@ -1,0 +1,216 @@
+//! A worker that waits for nobody but the server: it steps, learns, sends its gradient and goes on
+//! with the weights that come back.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::message::{self, Answer, Next, Push};
+use crate::config::RunConfig;
+use crate::dist::compress::{Compressor, bytes_to_floats};
+use crate::dist::mailbox::Line;
+use crate::dist::worker::{Lanes, Proposal, Worker};
+use crate::market::panel::Panel;
+use crate::portfolio::meta_policy::CapitalPlan;
+use crate::rl::schedule::{UpdateCredit, linear};
+use crate::train::snapshot::StockState;
+
+/// A worker that has learned nothing for so many bars lets the server know that it is there.
+const SILENT_BARS: u32 = 16;
+/// Gradients that were too old are made again, at most so many at a time.
+const MOST_OWED: u64 = 8;
+
+/// Where a stock's worker stands, beside what the worker itself knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Steps of the present pass over the training period.
+    step: usize,
+    credit: UpdateCredit,
+    /// Gradients that are due.
+    owed: u64,
+    /// Since the last message.
+    silent_bars: u32,
+    compressor: Compressor,
+}
+
+/// A stock's worker on its way.
+pub struct Lone {
+    pub worker: Worker,
+    cursor: Cursor,
+    /// Since the last message.
+    reward: f64,
+    /// Of the weights it has.
+    version: u64,
+    progress: f64,
+    gradient: Vec<f32>,
+    proposals: Vec<f32>,
+    orders: Vec<f32>,
+    message: Vec<u8>,
+}
+
+/// What all workers of a process share.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub config: &'a RunConfig,
+    pub panel: &'a Panel,
+    pub plan: Lanes,
+    pub capital: &'a CapitalPlan,
+    pub parameters: usize,
+    /// A stock whose every bar takes so many times as long: to try what a slow worker costs.
+    pub slow: Option<(usize, f64)>,
+}
+
+/// What a process does when the server asks all workers for something.
+pub trait Host {
+    /// Writes its stocks' parts of the checkpoint of so many steps.
+    fn checkpoint(&mut self, env_steps: u64, stocks: Vec<(usize, StockState)>) -> Result<()>;
+
+    /// Meets the other processes.
+    fn meet(&mut self) -> Result<()>;
+}
+
+impl Lone {
+    pub fn new(worker: Worker, around: &Surroundings<'_>) -> Lone {
+        let (learner, lanes) = (&around.config.learner, around.plan.count);
+        let sync = &around.config.asynchronous;
+        Lone {
+            worker,
+            cursor: Cursor {
+                step: 0,
+                credit: UpdateCredit::new(
+                    learner.replay_ratio,
+                    learner.batch_size,
+                    learner.learning_starts.max(lanes * learner.n_step),
+                ),
+                owed: 0,
+                silent_bars: 0,
+                compressor: Compressor::new(sync.compression, around.parameters, sync.top_k),
+            },
+            reward: 0.0,
+            version: 0,
+            progress: 0.0,
+            gradient: vec![0.0; around.parameters],
+            proposals: vec![0.0; lanes * Proposal::LEN],
+            orders: vec![0.0; 2 * lanes],
+            message: Vec::new(),
+        }
+    }
+
+    pub fn state(&self) -> StockState {
+        StockState {
+            worker: self.worker.state(),
+            reward_sum: self.reward,
+            cursor: Some(self.cursor.clone()),
+        }
+    }
+
+    /// Goes back to a state of the same run; `weights` are the server's after `version` steps.
+    pub fn restore(&mut self, weights: &[f32], version: u64, state: StockState) -> Result<()> {
+        self.worker.restore(weights, state.worker);
+        self.cursor = state.cursor.context("the checkpoint is of a run in lockstep")?;
+        (self.reward, self.version) = (state.reward_sum, version);
+        Ok(())
+    }
+
+    /// The worker, with the server's last weights.
+    pub fn finish(mut self, weights: &[f32]) -> Worker {
+        self.worker.pull(weights);
+        self.worker
+    }
+
+    /// One bar in every lane.
+    fn bar(&mut self, around: &Surroundings<'_>) {
+        let step = self.cursor.step;
+        if step == 0 {
+            self.worker.reset();
+        }
+        self.worker.propose(step, &mut self.proposals);
+        let wanted = self.proposals.chunks_exact(Proposal::LEN);
+        for (lane, (wanted, order)) in wanted.zip(self.orders.chunks_exact_mut(2)).enumerate() {
+            let view = around.panel.view(around.plan.row(lane, step));
+            let capital = around.capital.at(&view).shares[self.worker.stock()];
+            order[0] = f32::from(Proposal::read(wanted).direction);
+            order[1] = capital as f32;
+        }
+        self.reward += self.worker.step(step, &self.orders);
+        self.cursor.step = (step + 1) % around.plan.steps;
+        self.cursor.silent_bars += 1;
+        self.cursor.owed += self.cursor.credit.steps_due(around.plan.count);
+    }
+
+    /// One exchange with the server, with a gradient if `learns`.
+    fn exchange(
+        &mut self,
+        around: &Surroundings<'_>,
+        line: &dyn Line,
+        learns: bool,
+    ) -> Result<Next> {
+        let learned = learns.then(|| {
+            let beta = linear(around.config.learner.priority_beta, 1.0, self.progress);
+            self.worker.learn(beta, &mut self.gradient)
+        });
+        let push = Push {
+            stock: self.worker.stock() as u32,
+            env_steps: self.cursor.silent_bars * around.plan.count as u32,
+            reward: std::mem::take(&mut self.reward),
+            epsilon: self.worker.mean_epsilon(),
+            version: self.version,
+            learned,
+        };
+        self.cursor.silent_bars = 0;
+        message::write(&push, &mut self.message)?;
+        if learns {
+            self.cursor.compressor.pack(&mut self.gradient, &mut self.message);
+        }
+        let answer = line.ask(std::mem::take(&mut self.message))?;
+        let (answer, weights): (Answer, _) = message::read(&answer)?;
+        self.progress = answer.progress;
+        if learns {
+            // The gradient's room is free by now.
+            bytes_to_floats(weights, &mut self.gradient).context("weights of another network")?;
+            self.worker.pull(&self.gradient);
+            self.version = answer.version;
+            self.cursor.owed -= u64::from(answer.is_used);
+        }
+        Ok(answer.next)
+    }
+}
+
+/// Lets the stocks of a process step in turn until the server stops them.
+pub fn work(
+    lones: &mut [Lone],
+    around: &Surroundings<'_>,
+    line: &dyn Line,
+    host: &mut dyn Host,
+) -> Result<()> {
+    loop {
+        for at in 0..lones.len() {
+            let began = Instant::now();
+            lones[at].bar(around);
+            // As many as are due; one that was too old is made again after the next bar.
+            let mut attempts = lones[at].cursor.owed;
+            while attempts > 0 || lones[at].cursor.silent_bars >= SILENT_BARS {
+                let learns = attempts > 0;
+                attempts -= u64::from(learns);
+                match lones[at].exchange(around, line, learns)? {
+                    Next::GoOn => {}
+                    Next::Stop => return Ok(()),
+                    Next::Meet => host.meet()?,
+                    Next::Checkpoint(env_steps) => {
+                        let states = lones.iter().map(|lone| (lone.worker.stock(), lone.state()));
+                        host.checkpoint(env_steps, states.collect())?;
+                    }
+                }
+            }
+            let cursor = &mut lones[at].cursor;
+            cursor.owed = cursor.owed.min(MOST_OWED);
+            if let Some((stock, times)) = around.slow {
+                if stock == lones[at].worker.stock() {
+                    let more = began.elapsed().as_secs_f64() * (times - 1.0);
+                    std::thread::sleep(Duration::from_secs_f64(more));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Workers that do not wait for each other.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::{Place, run, succeed};
+use crate::resume::{newest_checkpoint, signal_rank, spawn, wait_for_checkpoint};
+
+/// A market in which a little training earns much.
+fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["--data", "synthetic:momentum", "--bar-minutes", "30", "--quiet"];
+    args.extend(["--start_date", "2012-01-03", "--end_date", "2015-12-31"]);
+    args.extend(["--eval_start", "2016-01-04", "--eval_end", "2016-12-30"]);
+    args.extend(["--set", "learner.learning_starts=64", "--sync", "async"]);
+    args.extend(["--stocks", "A", "B", "C"]);
+    args.extend(more);
+    args
+}
+
+fn json(place: &Place, name: &str) -> Value {
+    serde_json::from_str(&place.text(name)).unwrap()
+}
+
+/// The lines of training, each with what its gradients were like.
+fn intervals(place: &Place, output: &str) -> Vec<Value> {
+    let text = place.text(&format!("{output}/metrics.jsonl"));
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["event"].is_null()).collect()
+}
+
+fn sum(lines: &[Value], field: &str) -> f64 {
+    lines.iter().map(|line| line[field].as_f64().unwrap()).sum()
+}
+
+/// Mean of the DQN's log growth per bar of the evaluation, basis points.
+fn growth_bps(place: &Place, output: &str) -> f64 {
+    let eval = &json(place, &format!("{output}/summary.json"))["eval"];
+    1e4 * (1.0 + eval["portfolio_return"].as_f64().unwrap()).ln() / (252.0 * 13.0)
+}
+
+/// In threads and in ranks; the oracle earns some 21 bps a bar.
+#[test]
+fn it_learns_and_counts_its_steps() {
+    let place = Place::new();
+    let episodes = ["--episodes", "6", "--eval-every", "3", "--output"];
+    succeed(&mut place.program(&args(&[&episodes[..], &["threads"]].concat())));
+    let parallel = ["ranks", "--mode", "parallel", "--compression", "bf16"];
+    succeed(&mut place.mpirun(4, &args(&[&episodes[..], &parallel].concat())));
+    let mut bytes = Vec::new();
+    for output in ["threads", "ranks"] {
+        let bps = growth_bps(&place, output);
+        assert!(bps > 10.0, "{output}: {bps}");
+        let lines = intervals(&place, output);
+        let run = &json(&place, &format!("{output}/summary.json"))["run"];
+        let all = run["env_steps"].as_u64().unwrap();
+        let by_stock = run["env_steps_by_stock"].as_object().unwrap();
+        assert_eq!(by_stock.len(), 3);
+        assert_eq!(by_stock.values().map(|steps| steps.as_u64().unwrap()).sum::<u64>(), all);
+        assert_eq!(lines.last().unwrap()["env_steps"].as_u64(), Some(all));
+        let steps = run["gradient_steps"].as_f64().unwrap();
+        // One transition is sampled for each new one after the first of each stock.
+        let expected = (all as f64 - 3.0 * 3.0 * 64.0) / 64.0;
+        assert!((steps / expected - 1.0).abs() < 0.03, "{steps}, not {expected}");
+        assert!(sum(&lines, "staleness") > 0.0, "{output}");
+        // On a machine with no time to spare a worker may be left out for a while.
+        let rejected = sum(&lines, "rejected");
+        assert!(rejected < 0.1 * steps, "{output}: {rejected} of {steps}");
+        assert!(place.path(&format!("{output}/portfolio_ep3.csv")).exists());
+        bytes.push(lines.last().unwrap()["push_bytes"].as_f64().unwrap());
+    }
+    assert_eq!(bytes[0], 2.0 * bytes[1], "two bytes a number instead of four");
+}
+
+/// B's bars take four times as long; nobody waits for it.
+#[test]
+fn nobody_waits_for_the_slowest() {
+    let place = Place::new();
+    let flags = ["--episodes", "3", "--mode", "parallel"];
+    let mut command = place.mpirun(4, &args(&flags));
+    succeed(command.env("DQN_TRADER_SLOW_STOCK", "B:4"));
+    let run = &json(&place, "results/summary.json")["run"];
+    let steps = |stock: &str| run["env_steps_by_stock"][stock].as_f64().unwrap();
+    for stock in ["A", "C"] {
+        assert!(steps(stock) > 1.5 * steps("B"), "{}", run["env_steps_by_stock"]);
+    }
+}
+
+/// With no patience for old gradients, some are made again and none is lost in silence.
+#[test]
+fn gradients_that_are_too_old_are_left_out_and_counted() {
+    let place = Place::new();
+    let flags = ["--episodes", "1", "--mode", "parallel", "--max-staleness", "0"];
+    succeed(&mut place.mpirun(4, &args(&[&flags[..], &["--compression", "top-k"]].concat())));
+    let lines = intervals(&place, "results");
+    assert!(sum(&lines, "rejected") > 0.0);
+    // 8 bytes for each hundredth number, instead of 4 for all.
+    let whole = 4.0 * 5e4;
+    assert!(sum(&lines, "push_bytes") / (lines.len() as f64) < 0.03 * whole);
+}
+
+/// Stopped by the user with threads, killed with ranks, and gone on with another number of them.
+#[test]
+fn what_was_done_is_not_lost() {
+    let place = Place::new();
+    let flags = args(&["--episodes", "4", "--checkpoint-every", "0", "--resume"]);
+    let mut child = spawn(place.program(&flags));
+    wait_for_checkpoint(&place, "results", 0, &mut child).unwrap();
+    run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let stopped = newest_checkpoint(&place, "results").unwrap();
+
+    let parallel = [&flags[..], &["--mode", "parallel"]].concat();
+    let mut child = spawn(place.mpirun(3, &parallel));
+    wait_for_checkpoint(&place, "results", stopped, &mut child).unwrap();
+    signal_rank("KILL", child.id(), 2);
+    child.wait().unwrap();
+    let killed = newest_checkpoint(&place, "results").unwrap();
+    assert!(killed > stopped);
+
+    succeed(&mut place.mpirun(4, &parallel));
+    let lines = intervals(&place, "results");
+    let steps: Vec<u64> = lines.iter().map(|line| line["env_steps"].as_u64().unwrap()).collect();
+    assert!(steps.is_sorted_by(|a, b| a < b), "{steps:?}");
+    let run_steps = json(&place, "results/summary.json")["run"]["env_steps"].as_u64();
+    assert_eq!(run_steps, steps.last().copied());
+
+    let other = run(&mut place.program(&[&flags[..], &["--sync", "lockstep"]].concat()));
+    let stderr = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("sync: \"async\", now \"lockstep\""), "{stderr}");
+}
