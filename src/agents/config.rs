@@ -2,6 +2,7 @@
 //! which opens unchanged, and what this program adds to it.
 
 mod file;
+mod models;
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! `position/position.jsonl`: what an agent held after each of its trades. It only grows, a whole
-//! step (a day, or a bar) at a time; however the agent ends, what is there can be read, and the next
-//! run goes on from it.
+//! step (a day, or a bar) at a time; however the agent ends, what is there can be read, and the
+//! next run goes on from it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{AgentReport, Figures, Report};
+use super::{AgentReport, Ended, Figures, Report};
 use crate::eval::inference::CONFIDENCE;
 use crate::report::format::{count, percent, ratio, signed_percent};
 
@@ -27,8 +27,9 @@ pub fn table(report: &Report) -> String {
     for (i, row) in cells.iter().enumerate() {
         // Writing to a String does not fail.
         let _ = write!(text, "{:<2$}  {:<3$}", row[0], row[1], width[0], width[1]);
-        let trouble = i.checked_sub(1).and_then(|i| ranked.get(i)?.ended.trouble());
-        match trouble {
+        let ended = i.checked_sub(1).and_then(|i| ranked.get(i)).map(|agent| &agent.ended);
+        match ended.and_then(Ended::trouble) {
+            Some(why) if ended == Some(&Ended::Stopped) => text += &format!("  {why}"),
             Some(why) => text += &format!("  failed: {why}"),
             None => {
                 for (cell, width) in row.iter().zip(width).skip(2) {
@@ -125,7 +126,7 @@ fn row(name: &str, kind: &str, figures: Option<&Figures>) -> [String; COLUMNS.le
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::{Ended, Standing, tests};
+    use crate::agents::{Standing, tests};
     use crate::eval::inference::Estimate;
 
     #[test]

@@ -32,8 +32,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -50,6 +50,9 @@ pub use secret::Secret;
 pub use stamp::Stamp;
 pub use standing::{Figures, Standing, Tokens};
 pub use supervise::Ended;
+
+/// Between two looks whether an agent in this process is to end.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs the enabled models of the JSON configuration at `config`, or the one of that signature. One
 /// model is run in this process; several are run in processes of their own. With
@@ -167,22 +170,28 @@ impl Runner {
         let cancel = Cancel::new();
         let limit = Duration::from_secs_f64(config.timeout_s);
         // The process that started this one looks at the time, if there is one.
-        let watch = self.bars.is_none().then(|| Watch::start(limit, cancel.clone()));
+        let limit = if self.bars.is_none() { limit } else { Duration::MAX };
+        let _watch = Watch::start(limit, &self.stop, &cancel);
         let around = agent::Surroundings {
             bars: &bars,
             cache: &self.cache,
             cancel: &cancel,
             say: &self.say,
         };
-        let standing = agent::run(config, model, around).map_err(|error| {
-            let timed_out = watch.is_some() && cancel.is_cancelled();
-            let late = Ended::TimedOut(limit).trouble().filter(|_| timed_out);
-            late.map_or(error, |late| anyhow!("{}: {late}", model.signature))
-        })?;
+        let stopped = || self.stop.load(Ordering::Relaxed);
+        let (ended, standing) = match agent::run(config, model, around) {
+            Ok(standing) => (Ended::Done, Some(standing)),
+            Err(_) if stopped() => (Ended::Stopped, None),
+            Err(_) if cancel.is_cancelled() => {
+                let late = Ended::TimedOut(limit).trouble().unwrap_or_default();
+                return Err(anyhow!("{}: {late}", model.signature));
+            }
+            Err(error) => return Err(error),
+        };
+        let stopped = ended == Ended::Stopped;
         let benchmark = standing::benchmark(config, &bars, &config.init, &config.end)?;
-        let standing = Some(standing);
-        let agents = vec![AgentReport { model: model.clone(), ended: Ended::Done, standing }];
-        Ok(Report { agents, benchmark, stopped: false })
+        let agents = vec![AgentReport { model: model.clone(), ended, standing }];
+        Ok(Report { agents, benchmark, stopped })
     }
 
     /// Each in a process of its own.
@@ -252,17 +261,20 @@ fn this_program() -> io::Result<PathBuf> {
     Ok(if is_it { this } else { "dqn-trader".into() })
 }
 
-/// Cancels when the time is over, unless it is dropped before.
+/// Cancels when the time is over or the user says so, unless it is dropped before.
 struct Watch {
-    _over: std::sync::mpsc::Sender<()>,
+    _over: Sender<()>,
 }
 
 impl Watch {
-    fn start(limit: Duration, cancel: Cancel) -> Watch {
+    fn start(limit: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> Watch {
         let (over, end) = channel();
+        let (stop, cancel, since) = (Arc::clone(stop), cancel.clone(), Instant::now());
         std::thread::spawn(move || {
-            if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                cancel.cancel();
+            while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if stop.load(Ordering::Relaxed) || since.elapsed() > limit {
+                    cancel.cancel();
+                }
             }
         });
         Watch { _over: over }

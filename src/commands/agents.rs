@@ -29,7 +29,7 @@ pub fn agents(
     let mut runner = Runner::default();
     if is_child {
         end_with_parent();
-    } else if args.signature.is_none() {
+    } else {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&runner.stop))?;
         }

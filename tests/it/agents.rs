@@ -40,7 +40,8 @@ fn strategy(signature: &str, name: &str) -> Value {
 fn three() -> Value {
     json!([
         strategy("momentum", "Momentum"),
-        { "signature": "rsi", "kind": "strategy", "strategy": "RSI", "parameters": { "period": 5 } },
+        { "signature": "rsi", "kind": "strategy", "strategy": "RSI",
+          "parameters": { "period": 5 } },
         { "signature": "both", "kind": "ensemble", "strategies": ["Momentum", "RSI"],
           "method": "inverse_variance", "window_bars": 50 },
         { "signature": "off", "enabled": false, "basemodel": "m" },
@@ -113,7 +114,10 @@ fn agents_trade_side_by_side_and_stand_beside_each_other() {
         assert_eq!(metrics["trades"], trades.count());
         assert!(metrics["cost"].as_f64().unwrap() > 0.0 && metrics["sharpe"]["low"].is_f64());
     }
-    let log = lines(&place.text("out/rsi/log/2019-01-03/log.jsonl"));
+    let records = lines(&position(&place, "out", "rsi"));
+    let traded = records.iter().find(|record| record["this_action"]["action"] == "buy").unwrap();
+    let day = traded["date"].as_str().unwrap();
+    let log = lines(&place.text(&format!("out/rsi/log/{day}/log.jsonl")));
     assert_eq!(log[0]["signature"], "rsi");
     assert_eq!(log[0]["new_messages"][0]["role"], "assistant");
     // One agent in this process; each in a process of the program that is executed again.

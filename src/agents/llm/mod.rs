@@ -23,7 +23,7 @@ use super::standing::Tokens;
 use crate::market::Symbol;
 use crate::strategy::Cancel;
 use client::Client;
-use protocol::Usage;
+use protocol::{Answer, Usage};
 
 /// With which some models that were made for the seed system end a session in words.
 const FINISHED: &str = "<FINISH_SIGNAL>";
@@ -122,28 +122,11 @@ impl<'a> Session<'a> {
         desk.log(stamp, &messages)?;
         for turn in 0..self.config.session.max_steps {
             let answer = self.client.ask(&messages, &self.tools, turn)?;
-            let message = answer.message();
-            let mut logged = message.clone();
-            logged["usage"] = serde_json::to_value(answer.usage)?;
-            let mut new = vec![message];
-            for (i, call) in answer.calls.iter().enumerate() {
-                let told = match i < MAX_CALLS {
-                    true => trading.answer(call),
-                    false => {
-                        json!({ "error": format!("{MAX_CALLS} calls are as many as one answer may have") })
-                    }
-                };
-                new.push(call.reply(&told));
-            }
-            let is_over = trading.is_finished || answer.content.contains(FINISHED);
-            if answer.calls.is_empty() && !is_over {
-                let words = "Nothing was called. Call a tool; when you are done, call finish.";
-                new.push(json!({ "role": "user", "content": words }));
-            }
+            let mut new = carry_out(&answer, &mut trading);
             messages.extend_from_slice(&new);
-            new[0] = logged;
+            new[0]["usage"] = serde_json::to_value(answer.usage)?;
             desk.log(stamp, &new)?;
-            if is_over {
+            if trading.is_finished {
                 break;
             }
         }
@@ -155,8 +138,8 @@ impl<'a> Session<'a> {
         let names: Vec<&str> = stocks.iter().map(Symbol::as_str).collect();
         let span = if config.by_bar { "bar" } else { "day" };
         let content = format!(
-            "You manage an account of US stocks, to make it grow and not to lose it. You trade {}, in \
-             whole shares, with your own cash only: no short sales, no debt. You are asked before \
+            "You manage an account of US stocks, to make it grow and not to lose it. You trade {}, \
+             in whole shares, with your own cash only: no short sales, no debt. You are asked before \
              every {span} and know prices up to now. What you order is filled at the next open, in \
              the order in which you gave it, as far as cash reaches; every trade costs {} basis \
              points of fee and {} of slippage. Look at prices and positions with the tools, order \
@@ -189,6 +172,22 @@ impl<'a> Session<'a> {
         );
         json!({ "role": "user", "content": content })
     }
+}
+
+/// The answer and what its calls came to, as messages.
+fn carry_out(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
+    let mut new = vec![answer.message()];
+    for (i, call) in answer.calls.iter().enumerate() {
+        let too_many = || json!({ "error": format!("an answer may have {MAX_CALLS} calls") });
+        let told = if i < MAX_CALLS { trading.answer(call) } else { too_many() };
+        new.push(call.reply(&told));
+    }
+    trading.is_finished |= answer.content.contains(FINISHED);
+    if answer.calls.is_empty() && !trading.is_finished {
+        let words = "Nothing was called. Call a tool; when you are done, call finish.";
+        new.push(json!({ "role": "user", "content": words }));
+    }
+    new
 }
 
 /// What all sessions took, from an agent's logs: also those that were broken off.

@@ -80,7 +80,8 @@ impl Desk<'_> {
                 Ok(json!({ "finished": true }))
             }
             _ => Err(format!(
-                "there is no tool {name:?}; there are get_prices, get_positions, buy, sell and finish"
+                "there is no tool {name:?}; there are get_prices, get_positions, buy, sell and \
+                 finish"
             )),
         }
     }
@@ -143,12 +144,13 @@ impl Desk<'_> {
             let value = close.map(|close| round(shares as f64 * close));
             (symbol.to_string(), json!({ "shares": shares, "close": close, "value": value }))
         };
+        let orders = self.orders.iter().map(|order| order_json(order, self.stocks));
         json!({
             "as_of": iso_new_york(self.view.end_s()),
             "cash": round(self.ledger.cash()),
             "equity": round(self.ledger.equity(&self.view)),
             "positions": self.stocks.iter().enumerate().map(one).collect::<Map<_, _>>(),
-            "orders": self.orders.iter().map(|order| order_json(order, self.stocks)).collect::<Vec<_>>(),
+            "orders": orders.collect::<Vec<_>>(),
         })
     }
 
