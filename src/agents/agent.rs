@@ -189,7 +189,7 @@ impl Desk<'_> {
             last_date: last.clone(),
             figures: figures(config, self.bars, records)?,
             tokens,
-            benchmark: benchmark(config, self.bars, &stamp(first)?, &stamp(last)?)?,
+            benchmark: benchmark(config, self.bars, &stamp(first)?, &stamp(last)?, false)?,
             notices,
         })
     }

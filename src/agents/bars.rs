@@ -267,7 +267,7 @@ pub mod tests {
         let sessions = period.filter_map(crate::market::calendar::session);
         let ends = sessions.flat_map(|one| (1..=3).map(move |i| one.open_s + i * 7_800));
         let mut series = ["AAA", "BBB"].map(|name| BarSeries::new(name.parse().unwrap()));
-        let mut before = [100.0, 50.0];
+        let mut before = [100.0_f64, 50.0];
         for (end_s, row) in ends.zip(closes) {
             for ((one, &close), open) in series.iter_mut().zip(row).zip(&mut before) {
                 if !close.is_nan() {

@@ -168,9 +168,10 @@ impl Runner {
     fn one(&self, config: &AgentsConfig, model: &Model, path: &Path) -> Result<Report> {
         let bars = Bars::open(path)?;
         let cancel = Cancel::new();
+        let is_child = self.bars.is_some();
         let limit = Duration::from_secs_f64(config.timeout_s);
         // The process that started this one looks at the time, if there is one.
-        let limit = if self.bars.is_none() { limit } else { Duration::MAX };
+        let limit = if is_child { Duration::MAX } else { limit };
         let _watch = Watch::start(limit, &self.stop, &cancel);
         let around = agent::Surroundings {
             bars: &bars,
@@ -189,7 +190,8 @@ impl Runner {
             Err(error) => return Err(error),
         };
         let stopped = ended == Ended::Stopped;
-        let benchmark = standing::benchmark(config, &bars, &config.init, &config.end)?;
+        let (first, last) = (&config.init, &config.end);
+        let benchmark = standing::benchmark(config, &bars, first, last, !is_child)?;
         let agents = vec![AgentReport { model: model.clone(), ended, standing }];
         Ok(Report { agents, benchmark, stopped })
     }
@@ -214,7 +216,7 @@ impl Runner {
         let stop = || self.stop.load(Ordering::Relaxed);
         let ended = supervise(&names, &terms, &mut start, &stop, &self.say);
         let bars = Bars::open(bars)?;
-        let benchmark = standing::benchmark(config, &bars, &config.init, &config.end)?;
+        let benchmark = standing::benchmark(config, &bars, &config.init, &config.end, true)?;
         let report = |(model, ended): (&Model, Ended)| {
             let standing = (ended == Ended::Done).then(|| agent::read_standing(config, model));
             AgentReport { model: model.clone(), ended, standing: standing.flatten() }

@@ -32,7 +32,7 @@ pub struct Standing {
     /// Of a language model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    /// Over the same bars, at the same costs.
+    /// Buy-and-hold over the same bars, at the same costs, without intervals.
     pub benchmark: Figures,
     /// What a reader must know before believing a figure.
     pub notices: Vec<String>,
@@ -68,15 +68,20 @@ pub struct Tokens {
 }
 
 impl Figures {
-    fn of(course: &Course, trades: u64, cost: f64) -> Figures {
+    /// `interval`: with that of the Sharpe ratio, which takes longer than all the rest.
+    fn of(course: &Course, trades: u64, cost: f64, interval: bool) -> Figures {
         let metrics = Metrics::of(course);
         let returns = course.daily_returns();
+        let sharpe = match interval {
+            true => Estimate::of(&returns, &mut stream(SEED, Purpose::Inference, 0)),
+            false => Estimate { value: metrics.sharpe, ..Estimate::default() },
+        };
         let (first, last) = (course.equity.first(), course.equity.last());
         Figures {
             initial_equity: first.copied().unwrap_or_default(),
             final_equity: last.copied().unwrap_or_default(),
             total_return: metrics.portfolio_return,
-            sharpe: Estimate::of(&returns, &mut stream(SEED, Purpose::Inference, 0)),
+            sharpe,
             max_drawdown: metrics.max_drawdown,
             volatility: metrics.volatility,
             trades,
@@ -89,7 +94,7 @@ impl Figures {
 /// The account after `records`, which begin with the start.
 pub fn figures(config: &AgentsConfig, bars: &Bars, records: &[Record]) -> Result<Figures> {
     let (course, trades, cost) = course(config, bars, records)?;
-    Ok(Figures::of(&course, trades, cost))
+    Ok(Figures::of(&course, trades, cost, true))
 }
 
 /// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
@@ -98,6 +103,7 @@ pub fn benchmark(
     bars: &Bars,
     first: &Stamp,
     last: &Stamp,
+    interval: bool,
 ) -> Result<Figures> {
     let steps = bars.steps(config.by_bar, first, last);
     let rows = start_row(&steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
@@ -110,7 +116,7 @@ pub fn benchmark(
         cost += cost_of(Side::Buy, value + costs.fee(value), &costs);
     }
     let trades = course.trades.iter().map(|&trades| u64::from(trades)).sum();
-    Ok(Figures::of(&course, trades, cost))
+    Ok(Figures::of(&course, trades, cost, interval))
 }
 
 pub fn costs(config: &AgentsConfig) -> Costs {
@@ -243,7 +249,7 @@ mod tests {
         assert!((found.sharpe.value.unwrap() / sharpe - 1.0).abs() < 1e-9);
         // Half of the cash in each: bought at 100 and 50, the first at 90 in the end.
         let (first, last) = ("2020-01-02".parse().unwrap(), "2020-01-06".parse().unwrap());
-        let held = benchmark(&config, &bars, &first, &last).unwrap();
+        let held = benchmark(&config, &bars, &first, &last, false).unwrap();
         let each = 1.0001 * 1.0001;
         let worth = 5_000.0 / each * (0.9 + 1.0);
         assert!((held.final_equity - worth).abs() < 1e-6, "{}", held.final_equity);

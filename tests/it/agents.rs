@@ -233,7 +233,7 @@ fn a_trained_run_is_an_agent() {
     let period = ["--start_date", "2018-01-02", "--end_date", "2018-04-30"];
     let eval = ["--eval_start", "2018-05-01", "--eval_end", "2018-06-15"];
     let market = ["--data", "synthetic:momentum", "--stocks", "AAA", "BBB", "--bar-minutes", "30"];
-    let warmup = ["--set", "features.warmup_bars=300", "--episodes", "2", "--quiet"];
+    let warmup = ["--set", "features.warmup_bars=300", "--episodes", "6", "--quiet"];
     let trained = [&["--output", "trained"][..], &period, &eval, &market, &warmup].concat();
     crate::program::succeed(&mut place.program(&trained));
     let models = json!([
@@ -246,7 +246,7 @@ fn a_trained_run_is_an_agent() {
     configure(&place, models.clone(), more);
     let (table, _) = said(&mut agents(&place, &[]), 0);
     assert!(table.contains("dqn ") && !table.contains("trained on days"), "{table}");
-    let csv = String::from_utf8(place.read("trained/portfolio_ep2.csv")).unwrap();
+    let csv = String::from_utf8(place.read("trained/portfolio_ep6.csv")).unwrap();
     let head: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
     let column = |name: &str| head.iter().position(|known| *known == name).unwrap();
     let held: Vec<usize> = ["AAA", "BBB"].map(|s| column(&format!("{s}_position"))).into();

@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 pub struct Asked {
     pub body: Value,
     pub authorization: String,
-    /// How many came before it.
-    pub before: usize,
 }
 
 pub enum Reply {
@@ -61,7 +59,7 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked
     let asked = {
         let mut seen = seen.lock().unwrap();
         let body = serde_json::from_slice(&body).unwrap();
-        seen.push(Asked { body, authorization, before: seen.len() });
+        seen.push(Asked { body, authorization });
         seen.last().unwrap().clone()
     };
     let text = match answer(&asked) {
