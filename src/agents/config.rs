@@ -6,6 +6,7 @@ mod models;
 
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use reqwest::Url;
 
 use super::secret::Secret;
@@ -22,6 +23,8 @@ pub struct AgentsConfig {
     pub init: Stamp,
     /// The last day, or the last time at which a bar may begin.
     pub end: Stamp,
+    /// The first day of an account: that of `init`, or of an account that was begun before.
+    pub first_day: NaiveDate,
     /// A session and a record for every bar instead of every day.
     pub by_bar: bool,
     /// Those that are enabled, no signature twice.
@@ -39,7 +42,7 @@ pub struct AgentsConfig {
     pub container: String,
     /// Length of a bar; None: as the data has it.
     pub bar_minutes: Option<u32>,
-    /// Calendar days before `init` that are read too, for indicators to settle and as history.
+    /// Calendar days before the first one that are read too, for indicators to settle and as history.
     pub lead_days: u32,
     /// Fee per trade, basis points of its value.
     pub fee_bps: f64,
@@ -162,7 +165,7 @@ impl AgentsConfig {
     /// The days of which bars are read.
     pub fn period(&self) -> Period {
         let lead = chrono::Days::new(self.lead_days.into());
-        let start = self.init.date.checked_sub_days(lead).unwrap_or(self.init.date);
+        let start = self.first_day.checked_sub_days(lead).unwrap_or(self.first_day);
         Period { start, end: self.end.date }
     }
 

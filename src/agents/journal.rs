@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -119,6 +119,13 @@ impl Action {
     pub fn none() -> Action {
         Action { action: Act::NoTrade, symbol: String::new(), amount: 0 }
     }
+}
+
+/// When an agent's account was begun, if it was.
+pub fn begun(agent: &Path) -> Option<Stamp> {
+    let file = File::open(agent.join("position").join(FILE)).ok()?;
+    let first = BufReader::new(file).lines().next()?.ok()?;
+    serde_json::from_str::<Record>(&first).ok()?.date.parse().ok()
 }
 
 /// The file, open for more.

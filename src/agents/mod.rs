@@ -136,6 +136,9 @@ impl Runner {
         if let Some(signature) = only_signature {
             config.models = vec![config.model(signature)?.clone()];
         }
+        let begun = |model| journal::begun(&agent::folder(&config, model));
+        let first = config.models.iter().filter_map(begun).map(|stamp| stamp.date).min();
+        config.first_day = first.map_or(config.first_day, |first| first.min(config.first_day));
         if let (Some(bars), [model]) = (&self.bars, &config.models[..]) {
             return self.one(&config, model, bars);
         }

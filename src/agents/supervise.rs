@@ -16,6 +16,7 @@ const WIDTH: usize = 1_000;
 const LAST_LOOKS: usize = 16;
 /// How the last line of an agent that fails begins.
 const ERROR: &str = "error: ";
+const NO_MEMORY: &str = "memory allocation of ";
 
 /// How all agents are run.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +188,10 @@ impl Lines {
         if let Some(error) = line.strip_prefix(ERROR) {
             self.error = Some(error.to_string());
             return;
+        }
+        // As Rust says it, before more that helps nobody.
+        if line.starts_with(NO_MEMORY) {
+            self.error = Some(format!("{line}; raise max_memory_mb"));
         }
         self.last = Some(line.to_string());
         if self.told < LINES {

@@ -107,6 +107,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let standard = RunConfig::default();
     let config = AgentsConfig {
+        first_day: init.date,
         init,
         end,
         by_bar: hourly || init.time.is_some() || end.time.is_some(),

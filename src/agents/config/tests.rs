@@ -118,7 +118,7 @@ fn mistakes_are_found_before_anything_starts() {
         (with(&format!("{RSI}, {RSI}"), ""), "models[1].signature: rsi is given twice"),
         (with(r#"{ "name": "nobody", "kind": "strategy" }"#, ""), "signature: nobody has none"),
         (with(r#"{ "signature": " " }"#, ""), "models[0].signature: is missing"),
-        (model("").replace("one", "../x").replace(", }", "}"), "cannot name a folder"),
+        (model(r#""kind": "strategy""#).replace("one", "../x"), "cannot name a folder"),
         (model(r#""kind": "strategy""#), "one: strategy: is missing"),
         (model(r#""kind": "strategy", "strategy": "RSJ""#), "did you mean RSI?"),
         (

@@ -152,23 +152,42 @@ fn a_second_process_on_a_signature_is_refused() {
     child.wait().unwrap();
 }
 
-/// Nobody listens at the endpoint: that agent fails, the others do not, and the whole says so.
+/// Nobody listens at one endpoint, another never answers: these agents fail, the other does not,
+/// and the whole says so.
 #[test]
 fn an_agent_that_fails_is_a_line_of_the_table() {
-    let place = Place::new();
+    let (place, silent) = (Place::new(), Server::start(|_| Reply::Silence));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let model = json!({
-        "signature": "model", "basemodel": "m", "openai_base_url": format!("http://{closed}"),
-    });
-    configure(&place, json!([model, strategy("rsi", "RSI")]), json!({}));
+    let model = |signature: &str, url: String| json!({ "signature": signature, "basemodel": "m", "openai_base_url": url });
+    let models = json!([
+        model("closed", format!("http://{closed}")),
+        model("silent", silent.url()),
+        strategy("rsi", "RSI"),
+    ]);
+    configure(&place, models, json!({ "timeout_s": 5, "max_concurrent": 3 }));
     let (json, stderr) = said(&mut agents(&place, &["--format", "json"]), 1);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["agents"][0]["signature"], "rsi");
-    let error = json["agents"][1]["error"].as_str().unwrap();
-    for part in
-        ["model, 2019-01-03", "refused", "after 4 tries", "start again later", "exit code 2"]
-    {
-        assert!(error.contains(part), "{part:?} is missing in {error}");
+    let error = |i: usize| json["agents"][i]["error"].as_str().unwrap();
+    let parts = ["closed, 2019-01-03", "refused", "after 4 tries", "start again later", "code 2"];
+    for part in parts {
+        assert!(error(1).contains(part), "{part:?} is missing in {}", error(1));
     }
-    assert!(stderr.contains("model: failed: model, 2019-01-03"), "{stderr}");
+    assert_eq!(error(2), "timed out after 5 s and was ended; raise timeout_s");
+    assert!(stderr.contains("closed: failed: closed, 2019-01-03"), "{stderr}");
+    // An agent alone is as limited, in the process of the program.
+    let models = json!([model("silent", silent.url())]);
+    configure(&place, models, json!({ "timeout_s": 0.5 }));
+    let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
+    assert_eq!(stderr, "error: silent: timed out after 0.5 s and was ended; raise timeout_s\n");
+}
+
+/// Each agent of the program itself is under the limit, which libtorch has used up before.
+#[test]
+fn memory_is_limited_in_forks_too() {
+    let place = Place::new();
+    let models = json!([strategy("one", "RSI"), strategy("two", "MACD")]);
+    configure(&place, models, json!({ "max_memory_mb": 64, "bar_minutes": 1 }));
+    let (table, _) = said(&mut agents(&place, &[]), 1);
+    assert_eq!(table.matches("failed: memory allocation of ").count(), 2, "{table}");
 }
