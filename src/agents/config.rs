@@ -42,7 +42,8 @@ pub struct AgentsConfig {
     pub container: String,
     /// Length of a bar; None: as the data has it.
     pub bar_minutes: Option<u32>,
-    /// Calendar days before the first one that are read too, for indicators to settle and as history.
+    /// Calendar days before the first one that are read too, for indicators to settle and as
+    /// history.
     pub lead_days: u32,
     /// Fee per trade, basis points of its value.
     pub fee_bps: f64,

@@ -186,9 +186,14 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
                 assert_eq!(of("parts"), of("once"), "{signature}, {file}");
             }
         }
-        let (_, stderr) = said(&mut agents(&place, &[]), 0);
+        // Also where it is told to begin later: the account was begun before.
+        let mut later = agents(&place, &[]);
+        let (_, stderr) = said(later.env("INIT_DATE", "2019-01-10"), 0);
         assert!(stderr.contains("rsi: nothing to do after 2019-01-"), "{stderr}");
-        assert_eq!(position(&place, "parts", "rsi"), position(&place, "once", "rsi"));
+        for file in ["position/position.jsonl", "metrics.json"] {
+            let of = |out: &str| place.text(&format!("{out}/rsi/{file}"));
+            assert_eq!(of("parts"), of("once"), "{file}");
+        }
     }
 }
 

@@ -82,11 +82,15 @@ fn processes_of(part: &str, ancestor: u32) -> usize {
     found
 }
 
+/// A language model at that endpoint.
+fn llm(signature: &str, url: &str) -> Value {
+    json!({ "signature": signature, "basemodel": "m", "openai_base_url": url })
+}
+
 /// Language models that wait for an answer for ever, beside a strategy.
 fn waiting(place: &Place, server: &Server) {
     let url = server.url();
-    let model = |signature: &str| json!({ "signature": signature, "basemodel": "m", "openai_base_url": url });
-    let models = json!([model("one"), model("two"), strategy("rsi", "RSI")]);
+    let models = json!([llm("one", &url), llm("two", &url), strategy("rsi", "RSI")]);
     let more = json!({ "max_concurrent": 3, "agent_config": { "request_timeout_s": 600 } });
     configure(place, models, more);
 }
@@ -158,12 +162,8 @@ fn a_second_process_on_a_signature_is_refused() {
 fn an_agent_that_fails_is_a_line_of_the_table() {
     let (place, silent) = (Place::new(), Server::start(|_| Reply::Silence));
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let model = |signature: &str, url: String| json!({ "signature": signature, "basemodel": "m", "openai_base_url": url });
-    let models = json!([
-        model("closed", format!("http://{closed}")),
-        model("silent", silent.url()),
-        strategy("rsi", "RSI"),
-    ]);
+    let closed = llm("closed", &format!("http://{closed}"));
+    let models = json!([closed, llm("silent", &silent.url()), strategy("rsi", "RSI")]);
     configure(&place, models, json!({ "timeout_s": 5, "max_concurrent": 3 }));
     let (json, stderr) = said(&mut agents(&place, &["--format", "json"]), 1);
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -176,7 +176,7 @@ fn an_agent_that_fails_is_a_line_of_the_table() {
     assert_eq!(error(2), "timed out after 5 s and was ended; raise timeout_s");
     assert!(stderr.contains("closed: failed: closed, 2019-01-03"), "{stderr}");
     // An agent alone is as limited, in the process of the program.
-    let models = json!([model("silent", silent.url())]);
+    let models = json!([llm("silent", &silent.url())]);
     configure(&place, models, json!({ "timeout_s": 0.5 }));
     let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
     assert_eq!(stderr, "error: silent: timed out after 0.5 s and was ended; raise timeout_s\n");

@@ -65,9 +65,8 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked
     let text = match answer(&asked) {
         Reply::Http(status, headers, body) => {
             let length = body.len();
-            format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
-            )
+            let headers = format!("Content-Length: {length}\r\nConnection: close\r\n{headers}");
+            format!("HTTP/1.1 {status}\r\n{headers}\r\n{body}")
         }
         Reply::Cut(body) => {
             let (length, half) = (body.len(), &body[..body.len() / 2]);
