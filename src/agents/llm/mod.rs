@@ -140,10 +140,10 @@ impl<'a> Session<'a> {
         let content = format!(
             "You manage an account of US stocks, to make it grow and not to lose it. You trade {}, \
              in whole shares, with your own cash only: no short sales, no debt. You are asked \
-             before every {span} and know prices up to now. What you order is filled at the next open, in \
-             the order in which you gave it, as far as cash reaches; every trade costs {} basis \
-             points of fee and {} of slippage. Look at prices and positions with the tools, order \
-             with buy and sell, and call finish when you are done. You have {} answers.",
+             before every {span} and know prices up to now. What you order is filled at the next \
+             open, in the order in which you gave it, as far as cash reaches; every trade costs {} \
+             basis points of fee and {} of slippage. Look at prices and positions with the tools, \
+             order with buy and sell, and call finish when you are done. You have {} answers.",
             names.join(", "),
             config.fee_bps,
             config.slippage_bps,
