@@ -1,5 +1,6 @@
 //! Flags and subcommands, and how they become a [`RunConfig`].
 
+mod agents;
 mod strategies;
 mod validate;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{BarLabel, Compression, ConfigError, Mode, RunConfig, SyncMode};
 use crate::market::Symbol;
 
+pub use agents::*;
 pub use strategies::*;
 pub use validate::*;
 
@@ -33,10 +35,11 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         dqn-trader evaluate --model results --eval_start 2020-07-01\n  \
         dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n  \
         dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n  \
+        dqn-trader agents --config configs/default_config.json      agents side by side, a process each\n  \
         dqn-trader validate --quick                                 what it learns where the best is known\n\n\
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
-        Exit code 0: done; 1: validate missed a bar; 2: something in the flags, the data or the surroundings has to be mended; \
+        Exit code 0: done; 1: validate missed a bar, or an agent failed; 2: something in the flags, the data or the surroundings has to be mended; \
         3: a rank died or hung; 130: stopped by Ctrl-C."
 )]
 pub struct Cli {
@@ -56,6 +59,8 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Plain trading strategies, without training
     Strategies(StrategiesArgs),
+    /// Agents of a JSON configuration side by side: trained runs, strategies, language models
+    Agents(AgentsArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.

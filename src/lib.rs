@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! market, config -> features -> env, rl, strategy -> portfolio -> dist, eval -> runner, train ->
-//! report -> cli -> main
+//! report, agents -> cli -> main
 //! ```
 //!
 //! `env`, `rl` and `strategy` know each other only through [`interface`]. The training loop is
 //! [`train::lockstep`]; read that file first.
 
+pub mod agents;
 pub mod cli;
 pub mod commands;
 pub mod config;

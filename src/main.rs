@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use dqn_trader::cli::{Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line};
+use dqn_trader::cli::{
+    AgentsArgs, Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line,
+};
 use dqn_trader::commands;
 #[cfg(feature = "mpi")]
 use dqn_trader::config::RanksConfig;
@@ -20,6 +22,8 @@ use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::network::single_thread;
 use dqn_trader::train::lockstep::Ending;
 
+/// An agent failed, and others did not.
+const EXIT_FAILED: u8 = 1;
 /// Something that the user has to mend.
 const EXIT_WRONG: u8 = 2;
 const EXIT_STOPPED: u8 = 130;
@@ -85,6 +89,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
             Surroundings { cache: None, threads: args.threads, quiet: args.quiet }
         }
         Some(Command::Strategies(args)) => args.surroundings(),
+        Some(Command::Agents(args)) => args.surroundings.clone(),
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -106,6 +111,10 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         compute_with(surroundings.threads)?;
         let reached = commands::validate::validate(args, &progress)?;
         return Ok(reached.map_or(EXIT_STOPPED, |reached| u8::from(!reached)));
+    }
+    if let Some(Command::Agents(args)) = &cli.command {
+        one_process(launched, "agents")?;
+        return agents(args, &surroundings, progress);
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         return strategies(args, launched, &surroundings, progress);
@@ -158,6 +167,17 @@ fn strategies(
             Ok(0)
         }
     }
+}
+
+/// Without threads of its own beside the first: agents are forks of this process.
+fn agents(args: &AgentsArgs, surroundings: &Surroundings, progress: Progress) -> Result<u8> {
+    use commands::agents::Outcome;
+    install_panic_line(None);
+    Ok(match commands::agents::agents(args, surroundings, progress)? {
+        Outcome::Done => 0,
+        Outcome::Failed => EXIT_FAILED,
+        Outcome::Stopped => EXIT_STOPPED,
+    })
 }
 
 fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {

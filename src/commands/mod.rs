@@ -1,5 +1,6 @@
 //! What the program can be told to do, put together from the layers below.
 
+pub mod agents;
 pub mod evaluate;
 mod outputs;
 pub mod strategies;

@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 /// `0.1234` as `12.3%`.
-pub(super) fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}%", without_negative_zero(100.0 * fraction, 1))
 }
 
 /// `0.1234` as `+12.3%`.
-pub(super) fn signed_percent(fraction: f64) -> String {
+pub(crate) fn signed_percent(fraction: f64) -> String {
     let percent = without_negative_zero(100.0 * fraction, 1);
     if percent == 0.0 { "0.0%".into() } else { format!("{percent:+.1}%") }
 }
 
 /// Two decimals.
-pub(super) fn ratio(value: f64) -> String {
+pub(crate) fn ratio(value: f64) -> String {
     format!("{:.2}", without_negative_zero(value, 2))
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let groups: Vec<&str> = digits
         .as_bytes()
@@ -31,7 +31,7 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// Three significant digits, with an exponent outside 0.0001 to 100,000.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     let exponent = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     if !value.is_finite() || !(-4.0..5.0).contains(&exponent) {
         return format!("{value:.2e}");
@@ -40,7 +40,7 @@ pub(super) fn significant(value: f64) -> String {
 }
 
 /// The two largest units: `2 h 05 min`, `3 min 20 s`, `12 s`.
-pub(super) fn duration(span: Duration) -> String {
+pub(crate) fn duration(span: Duration) -> String {
     let seconds = span.as_secs_f64().round() as u64;
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -27,7 +27,7 @@ pub mod summary;
 pub mod table;
 pub mod tensorboard;
 
-mod format;
+pub(crate) mod format;
 mod luck;
 mod verdict;
 

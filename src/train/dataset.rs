@@ -331,7 +331,7 @@ fn load_one(
 }
 
 /// The digest's file can be used as it is. It then counts as used just now; see [`prune`].
-fn readable(path: &Path) -> bool {
+pub(crate) fn readable(path: &Path) -> bool {
     let Ok(file) = std::fs::File::open(path) else { return false };
     // A cache that can be read and not written serves all the same.
     let _ = file.set_modified(std::time::SystemTime::now());
@@ -402,7 +402,7 @@ fn settled_rows(tradable: &[bool], rows: Range<usize>, stocks: usize) -> Option<
 }
 
 /// Removes the panels that were not used for longest while the folder is too large; never `keep`.
-fn prune(folder: &Path, keep: &Path) {
+pub(crate) fn prune(folder: &Path, keep: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut files: Vec<_> = entries
         .flatten()

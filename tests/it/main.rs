@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one module per subject. They run the built program as a user
 //! would.
 
+mod agents;
 mod asynchronous;
 mod azure;
 mod bad_input;

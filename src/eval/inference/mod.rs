@@ -239,7 +239,8 @@ impl Inference {
 }
 
 impl Estimate {
-    fn of(returns: &[f64], rng: &mut ChaCha8Rng) -> Estimate {
+    /// Of daily returns.
+    pub fn of(returns: &[f64], rng: &mut ChaCha8Rng) -> Estimate {
         let value = of_daily_returns(returns).sharpe;
         let enough = value.is_some() && returns.len() >= MIN_DAYS;
         let block_days = bootstrap::block_length(returns).filter(|_| enough);

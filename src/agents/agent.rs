@@ -1,0 +1,196 @@
+//! One agent, from where its position file ends to the last day.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::bars::{Bars, Step};
+use super::config::{AgentsConfig, Model, ModelKind};
+use super::decide::{Setting, Wanted, orders, wanted};
+use super::journal::{Action, Journal, Positions, append_lines};
+use super::ledger::{Fill, Ledger, Order};
+use super::llm;
+use super::stamp::Stamp;
+use super::standing::{Standing, benchmark, costs, figures, not_among};
+use crate::report::{FolderLock, ResultsFolder};
+use crate::strategy::Cancel;
+
+const METRICS: &str = "metrics.json";
+
+/// What an agent needs beside its configuration.
+pub struct Surroundings<'a> {
+    pub bars: &'a Bars,
+    /// Folder for what can be made again.
+    pub cache: &'a Path,
+    /// Ends the work soon.
+    pub cancel: &'a Cancel,
+    /// Takes lines for the user.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// The agent's folder.
+pub fn folder(config: &AgentsConfig, model: &Model) -> PathBuf {
+    config.log_path.join(&model.signature)
+}
+
+/// Runs `model` to the end of the period, or on from where it was.
+///
+/// # Errors
+/// Where it cannot go on; what it did until then stands in its position file.
+pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Result<Standing> {
+    let folder = folder(config, model);
+    let _lock = FolderLock::take(&folder).map_err(|mut error| {
+        if error.cause.kind() == std::io::ErrorKind::ResourceBusy {
+            error.what = format!("another process runs the agent {}", model.signature);
+            error.todo = "wait for it, stop it, or give one of them another signature".into();
+        }
+        error
+    })?;
+    let Surroundings { bars, cache, cancel, say } = around;
+    if bars.stocks() != config.stocks {
+        bail!("the bars are of other stocks than the configuration's; start again without --bars");
+    }
+    let mut journal = Journal::open(&folder, say)?;
+    if journal.records().is_empty() {
+        let start = Positions::of(&config.stocks, |_| 0, config.initial_cash);
+        journal.append(&config.init.to_string(), vec![(None, start)])?;
+    }
+    let last = journal.last_date()?.context("a record was just written")?;
+    let since = journal.records()[0].date.parse::<Stamp>().map_err(|e| anyhow!("{e}"))?;
+    let steps = bars.steps(config.by_bar, &last, &config.end);
+    if steps.is_empty() {
+        say(&format!("{}: nothing to do after {last}", model.signature));
+    }
+    let kept = RefCell::new(Vec::from_iter(bars.notice()));
+    let notice = |line: &str| {
+        say(line);
+        kept.borrow_mut().push(line.to_string());
+    };
+    let now = &journal.records()[journal.records().len() - 1].positions;
+    let shares = now.by_stock(&config.stocks).map_err(not_among)?;
+    let ledger = Ledger::new(shares, now.cash, costs(config));
+    let mut desk = Desk { config, bars, folder: &folder, journal, ledger };
+    match &model.kind {
+        ModelKind::Llm(endpoint) => {
+            let mut session = llm::Session::new(config, model, endpoint, cancel, say)?;
+            steps.iter().try_for_each(|step| session.trade(&mut desk, step))?;
+        }
+        kind if !steps.is_empty() => {
+            let setting = Setting { config, bars, since, cache, cancel, say: &notice };
+            let wanted = wanted(kind, &setting)?.context("a kind that decides by itself")?;
+            steps.iter().try_for_each(|step| desk.follow(step, &wanted, cancel))?;
+        }
+        _ => {}
+    }
+    let standing = desk.standing(model, kept.into_inner())?;
+    let text = serde_json::to_string_pretty(&standing)? + "\n";
+    ResultsFolder::open(&folder)?.write_whole(METRICS, text.as_bytes())?;
+    Ok(standing)
+}
+
+/// What an agent that ran left; None where there is nothing that can be read.
+pub fn read_standing(config: &AgentsConfig, model: &Model) -> Option<Standing> {
+    let text = std::fs::read(folder(config, model).join(METRICS)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Where an agent's orders are carried out and written down.
+pub struct Desk<'a> {
+    pub config: &'a AgentsConfig,
+    pub bars: &'a Bars,
+    folder: &'a Path,
+    pub journal: Journal,
+    pub ledger: Ledger,
+}
+
+/// The trades of a step, with what was held after each.
+pub type Done = Vec<(Option<Action>, Positions)>;
+
+impl Desk<'_> {
+    /// Trades a step as `wanted` has it: decided at the close of each bar, filled at the open of
+    /// the next.
+    fn follow(&mut self, step: &Step, wanted: &Wanted, cancel: &Cancel) -> Result<()> {
+        let band = self.config.env().rebalance_band;
+        let (mut done, mut told) = (Done::new(), Vec::new());
+        // Before the first bar nothing can have been decided.
+        for t in step.rows.clone().filter(|&t| t > 0) {
+            cancel.check()?;
+            let view = self.bars.view(t - 1);
+            let weights = wanted.at(t - 1);
+            for order in orders(&self.ledger, &view, weights, band) {
+                if let Some(fill) = self.fill(&order, t, &mut done) {
+                    let weight = 100.0 * weights[fill.stock];
+                    told.push(format!("{}, to hold {weight:.1}% of equity", self.in_words(&fill)));
+                }
+            }
+        }
+        if !told.is_empty() {
+            let said = serde_json::json!({ "role": "assistant", "content": told.join("\n") });
+            self.log(&step.stamp, &[said])?;
+        }
+        self.close(&step.stamp, done)
+    }
+
+    /// At the open of row `t`, as far as cash and shares allow.
+    pub fn fill(&mut self, order: &Order, t: usize, done: &mut Done) -> Option<Fill> {
+        let fill = self.ledger.fill(order, &self.bars.view(t))?;
+        done.push((Some(Action::of(&fill, self.bars.stocks())), self.positions()));
+        Some(fill)
+    }
+
+    /// Writes a step down. One without trades is a record, too.
+    pub fn close(&mut self, stamp: &Stamp, mut done: Done) -> Result<()> {
+        if done.is_empty() {
+            done.push((Some(Action::none()), self.positions()));
+        }
+        self.journal.append(&stamp.to_string(), done)
+    }
+
+    pub fn in_words(&self, fill: &Fill) -> String {
+        let Action { action, symbol, amount } = Action::of(fill, self.bars.stocks());
+        let verb = match action {
+            super::journal::Act::Sell => "sold",
+            _ => "bought",
+        };
+        format!("{verb} {amount} {symbol} at {:.4}", fill.price)
+    }
+
+    /// A line of the log of a step.
+    pub fn log(&self, stamp: &Stamp, messages: &[serde_json::Value]) -> Result<()> {
+        let signature = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let line = serde_json::json!({ "signature": signature, "new_messages": messages });
+        let path = self.log_path(stamp);
+        append_lines(&path, format!("{line}\n").as_bytes())
+            .with_context(|| format!("{}: cannot be written", path.display()))
+    }
+
+    fn log_path(&self, stamp: &Stamp) -> PathBuf {
+        self.folder.join("log").join(stamp.to_string()).join("log.jsonl")
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::of(self.bars.stocks(), |stock| self.ledger.shares(stock), self.ledger.cash())
+    }
+
+    fn standing(&self, model: &Model, notices: Vec<String>) -> Result<Standing> {
+        let (config, records) = (self.config, self.journal.records());
+        let (first, last) = (&records[0].date, &records[records.len() - 1].date);
+        let stamp = |text: &str| text.parse::<Stamp>().map_err(|e| anyhow!("{e}"));
+        let tokens = match &model.kind {
+            ModelKind::Llm(_) => Some(llm::tokens_of(&self.folder.join("log"))?),
+            _ => None,
+        };
+        Ok(Standing {
+            signature: model.signature.clone(),
+            name: model.name.clone(),
+            kind: model.kind.word().into(),
+            first_date: first.clone(),
+            last_date: last.clone(),
+            figures: figures(config, self.bars, records)?,
+            tokens,
+            benchmark: benchmark(config, self.bars, &stamp(first)?, &stamp(last)?, false)?,
+            notices,
+        })
+    }
+}

@@ -1,0 +1,321 @@
+//! The bars of a run: read once, kept as a panel file, and mapped by every agent's process, so that
+//! the pages are one copy for all of them. What an agent sees of it is a [`MarketView`].
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use chrono::{NaiveTime, TimeDelta};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::config::AgentsConfig;
+use super::stamp::Stamp;
+use crate::config::BarLabel;
+use crate::market::calendar::{NewYorkClock, usual_session};
+use crate::market::load::{DataSource, LoadOptions, LoadReport, fingerprint, load_bars};
+use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
+use crate::market::{Bar, BarSeries, MarketData, Symbol, source};
+use crate::train::dataset::{common_bar_minutes, prune, readable};
+
+/// Part of every file's name; raised when the same bars would give another file.
+const VERSION: u32 = 1;
+
+/// Kept in the panel file.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    /// Full name.
+    source: String,
+    bar_minutes: u32,
+    reports: Vec<LoadReport>,
+}
+
+/// Where a run's bars lie. It may go from one process to another.
+#[derive(Serialize, Deserialize)]
+pub struct Prepared {
+    pub path: PathBuf,
+    /// Full name of the source.
+    pub source: String,
+    /// What was found in the data, now or when the file was made.
+    pub reports: Vec<LoadReport>,
+}
+
+/// All bars of a run, up to its last day.
+pub struct Bars {
+    panel: Panel,
+    source: String,
+    bar_minutes: u32,
+}
+
+/// Rows with one date in the position file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub stamp: Stamp,
+    pub rows: Range<usize>,
+}
+
+/// How the data of a run are read.
+pub fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
+    LoadOptions {
+        bar_minutes: config.bar_minutes,
+        bar_label: BarLabel::Auto,
+        extended_hours: false,
+        strict: false,
+        cache_dir: Some(cache.to_path_buf()),
+    }
+}
+
+/// Reads the bars, or finds them in the cache. `on_days` tells how far a stock is.
+pub fn prepare(
+    config: &AgentsConfig,
+    cache: &Path,
+    on_days: &(dyn Fn(&Symbol, usize, usize) + Sync),
+) -> Result<Prepared> {
+    let name = source::resolve(config.data.as_deref());
+    let source = source::open(&name, &config.container)?;
+    let options = load_options(config, cache);
+    let path = path(config, &source, &options, cache)?;
+    if !readable(&path) {
+        let one = |symbol: &Symbol| {
+            load_bars(&source, &config.stocks, symbol, &config.period(), &options, &mut |at| {
+                on_days(symbol, at.days_done, at.days_total);
+            })
+        };
+        let loaded = config.stocks.par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+        let bar_minutes = common_bar_minutes(&reports)?;
+        let note = Note { source: name.clone(), bar_minutes, reports };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{}: name another with --cache", folder.display()))?;
+        Panel::write(&path, &panel_data(&series, serde_json::to_string(&note)?))?;
+        prune(folder, &path);
+    }
+    let note = note_of(&Panel::open(&path)?, &path)?;
+    Ok(Prepared { path, source: name, reports: note.reports })
+}
+
+/// Named by all that the bars depend on.
+fn path(
+    config: &AgentsConfig,
+    source: &DataSource,
+    options: &LoadOptions,
+    cache: &Path,
+) -> Result<PathBuf> {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("agents {VERSION} {:?}", config.stocks));
+    for symbol in &config.stocks {
+        hasher.update(fingerprint(source, symbol, &config.period(), options)?);
+    }
+    let name: String =
+        hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    Ok(cache.join("panels").join(format!("bars-{name}.arrow")))
+}
+
+fn note_of(panel: &Panel, path: &Path) -> Result<Note> {
+    let foreign = || format!("{}: delete this file", path.display());
+    serde_json::from_str(panel.note()).with_context(foreign)
+}
+
+/// Bars side by side, without features: a panel has at least one, which nobody looks at.
+fn panel_data(series: &[BarSeries], note: String) -> PanelData {
+    let Grid { end_s, bar_index } = align(series);
+    let cells = end_s.len() * series.len();
+    let column = || Vec::with_capacity(cells);
+    let mut data = PanelData {
+        stocks: series.iter().map(|one| one.symbol.clone()).collect(),
+        feature_names: vec!["none".into()],
+        open: column(),
+        high: column(),
+        low: column(),
+        close: column(),
+        volume: column(),
+        tradable: Vec::with_capacity(cells),
+        features: vec![0.0; cells],
+        note,
+        end_s,
+    };
+    let mut last = vec![f64::NAN; series.len()];
+    for t in 0..data.end_s.len() {
+        for (stock, one) in series.iter().enumerate() {
+            let index = bar_index[stock][t];
+            let there = index != NO_BAR;
+            if there {
+                last[stock] = one.close[index as usize];
+            }
+            let close = last[stock];
+            let none = Bar { end_s: 0, open: close, high: close, low: close, close, volume: 0.0 };
+            let bar = if there { one.bar(index as usize) } else { none };
+            data.open.push(bar.open);
+            data.high.push(bar.high);
+            data.low.push(bar.low);
+            data.close.push(bar.close);
+            data.volume.push(bar.volume);
+            data.tradable.push(there);
+        }
+    }
+    data
+}
+
+impl Bars {
+    pub fn open(path: &Path) -> Result<Bars> {
+        let panel = Panel::open(path)?;
+        let note = note_of(&panel, path)?;
+        Ok(Bars { panel, source: note.source, bar_minutes: note.bar_minutes })
+    }
+
+    pub fn stocks(&self) -> &[Symbol] {
+        self.panel.stocks()
+    }
+
+    pub fn rows(&self) -> usize {
+        self.panel.rows()
+    }
+
+    pub fn bar_minutes(&self) -> u32 {
+        self.bar_minutes
+    }
+
+    /// What a reader must know before believing a figure.
+    pub fn notice(&self) -> Option<String> {
+        let source = Some(&self.source).filter(|name| name.starts_with(source::SYNTHETIC))?;
+        Some(format!("These are the MADE-UP prices of {source}; name your own in `data`."))
+    }
+
+    /// The market up to and including row `t`.
+    pub fn view(&self, t: usize) -> MarketView<'_> {
+        self.panel.view(t)
+    }
+
+    /// What comes after `last`, up to and including `end`, in the order of time.
+    pub fn steps(&self, by_bar: bool, last: &Stamp, end: &Stamp) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut clock = NewYorkClock::new();
+        for t in 0..self.rows() {
+            let stamp = self.stamp(t, by_bar, &mut clock);
+            let is_over = match by_bar {
+                true => stamp.last_moment() > end.last_moment(),
+                false => stamp.date > end.date,
+            };
+            let is_done = match by_bar {
+                true => stamp.last_moment() <= last.last_moment(),
+                false => stamp.date <= last.date,
+            };
+            if is_over {
+                break;
+            }
+            match steps.last_mut() {
+                Some(step) if step.stamp == stamp => step.rows.end = t + 1,
+                _ if is_done => {}
+                _ => steps.push(Step { stamp, rows: t..t + 1 }),
+            }
+        }
+        steps
+    }
+
+    /// The date of a row in the position file: its day, or when its bar begins.
+    fn stamp(&self, t: usize, by_bar: bool, clock: &mut NewYorkClock) -> Stamp {
+        let end_s = self.view(t).end_s();
+        // One that ends at midnight is of the day before.
+        let (date, _) = clock.at(end_s - 1);
+        if !by_bar {
+            return Stamp::of_day(date);
+        }
+        // The first bar of a day may be named from before trading begins.
+        let open_s = usual_session(date).open_s;
+        let start_s = end_s - i64::from(self.bar_minutes) * 60;
+        let start_s = if end_s > open_s { start_s.max(open_s) } else { start_s };
+        let (date, tod_s) = clock.at(start_s);
+        Stamp::of_time(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
+    }
+
+    /// The rows as series, for work that wants them whole.
+    pub fn market_data(&self) -> Result<MarketData> {
+        let stocks = self.stocks();
+        let mut series: Vec<BarSeries> =
+            stocks.iter().map(|symbol| BarSeries::new(symbol.clone())).collect();
+        for t in 0..self.rows() {
+            let view = self.view(t);
+            for (stock, one) in series.iter_mut().enumerate() {
+                let bar = view.bar(stock);
+                if bar.tradable {
+                    one.push(Bar {
+                        end_s: view.end_s(),
+                        open: bar.open,
+                        high: bar.high,
+                        low: bar.low,
+                        close: bar.close,
+                        volume: bar.volume,
+                    });
+                }
+            }
+        }
+        Ok(MarketData::new(series)?)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+
+    /// Two stocks, `days` sessions from 2020-01-02 on, three bars of 130 minutes each, at these
+    /// closes; an open is the close before, NaN no bar.
+    pub fn bars(closes: &[[f64; 2]]) -> Bars {
+        let period = "2020-01-02".parse::<NaiveDate>().unwrap().iter_days();
+        let sessions = period.filter_map(crate::market::calendar::session);
+        let ends = sessions.flat_map(|one| (1..=3).map(move |i| one.open_s + i * 7_800));
+        let mut series = ["AAA", "BBB"].map(|name| BarSeries::new(name.parse().unwrap()));
+        let mut before = [100.0_f64, 50.0];
+        for (end_s, row) in ends.zip(closes) {
+            for ((one, &close), open) in series.iter_mut().zip(row).zip(&mut before) {
+                if !close.is_nan() {
+                    let (high, low) = (open.max(close), open.min(close));
+                    one.push(Bar { end_s, open: *open, high, low, close, volume: 1.0 });
+                    *open = close;
+                }
+            }
+        }
+        let note = Note { source: "here".into(), bar_minutes: 130, reports: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.arrow");
+        Panel::write(&path, &panel_data(&series, serde_json::to_string(&note).unwrap())).unwrap();
+        Bars::open(&path).unwrap()
+    }
+
+    #[test]
+    fn steps_are_days_or_bars_after_the_last_one() {
+        let bars = bars(&[[101.0, 51.0]; 12]);
+        let stamp = |text: &str| text.parse::<Stamp>().unwrap();
+        let days = bars.steps(false, &stamp("2020-01-02"), &stamp("2020-01-06"));
+        let said: Vec<String> = days.iter().map(|step| step.stamp.to_string()).collect();
+        assert_eq!(said, ["2020-01-03", "2020-01-06"]);
+        assert_eq!([days[0].rows.clone(), days[1].rows.clone()], [3..6, 6..9]);
+        let from = stamp("2020-01-02 09:30:00");
+        let by_bar = bars.steps(true, &from, &stamp("2020-01-03 11:40:00"));
+        let said: Vec<String> = by_bar.iter().map(|step| step.stamp.to_string()).collect();
+        let afternoon = ["2020-01-02 11:40:00", "2020-01-02 13:50:00"];
+        assert_eq!(said[..2], afternoon);
+        assert_eq!(said[2..], ["2020-01-03 09:30:00", "2020-01-03 11:40:00"]);
+        // A whole day that is done, and one of which a part is.
+        let after_day = bars.steps(true, &stamp("2020-01-02"), &stamp("2020-01-03"));
+        assert_eq!(after_day.len(), 3);
+        let after_part = bars.steps(false, &stamp("2020-01-02 11:40:00"), &stamp("2020-01-03"));
+        assert_eq!(after_part.len(), 1);
+        assert_eq!(bars.steps(false, &stamp("2020-01-03"), &stamp("2020-01-03")), []);
+    }
+
+    #[test]
+    fn the_panel_is_the_series_and_back() {
+        let none = f64::NAN;
+        let bars = bars(&[[101.0, none], [none, 52.0], [103.0, 53.0]]);
+        assert!(bars.view(0).bar(1).close.is_nan() && !bars.view(0).bar(1).tradable);
+        let carried = bars.view(1).bar(0);
+        assert_eq!((carried.open, carried.close, carried.tradable), (101.0, 101.0, false));
+        let data = bars.market_data().unwrap();
+        assert_eq!(data.series(0).close, [101.0, 103.0]);
+        assert_eq!(data.series(1).open, [50.0, 52.0]);
+        assert_eq!((data.rows(), bars.bar_minutes()), (3, 130));
+    }
+}

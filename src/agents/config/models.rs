@@ -1,0 +1,213 @@
+//! The models of the file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Choice, Ensemble, LlmConfig, Model, ModelKind};
+use crate::agents::secret::Secret;
+use crate::config::ConfigError;
+use crate::runner::EnsembleConfig;
+use crate::strategy::ensemble::EnsembleMethod;
+use crate::strategy::{Given, Registry};
+
+/// Where a model without a `openai_base_url` is asked.
+const STANDARD_ENDPOINT: &str = "https://api.openai.com/v1";
+const KEY: &str = "OPENAI_API_KEY";
+/// The first that is set.
+const ENDPOINTS: [&str; 2] = ["OPENAI_API_BASE", "OPENAI_BASE_URL"];
+const WINDOW_BARS: usize = 1_000;
+
+/// A variable of the environment.
+pub(super) type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    name: Option<String>,
+    pub signature: Option<String>,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    #[serde(default)]
+    kind: Word,
+    basemodel: Option<String>,
+    openai_base_url: Option<String>,
+    openai_api_key: Option<Secret>,
+    results: Option<PathBuf>,
+    strategy: Option<String>,
+    parameters: Option<Given>,
+    strategies: Option<Vec<Listed>>,
+    method: Option<EnsembleMethod>,
+    weights: Option<Vec<f64>>,
+    window_bars: Option<usize>,
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Dqn,
+    Strategy,
+    Ensemble,
+    #[default]
+    Llm,
+}
+
+/// A member of an ensemble: its name, or with parameters.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Listed {
+    Name(String),
+    With {
+        strategy: String,
+        #[serde(default)]
+        parameters: Given,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The enabled ones. All of them are checked before any of them runs.
+pub(super) fn models(
+    entries: Vec<Entry>,
+    variable: &Variable<'_>,
+) -> Result<Vec<Model>, ConfigError> {
+    let mut models: Vec<Model> = Vec::new();
+    for (i, entry) in entries.into_iter().enumerate().filter(|(_, entry)| entry.enabled) {
+        let field = format!("models[{i}].signature");
+        let Some(signature) = entry.signature.clone().filter(|text| !text.trim().is_empty()) else {
+            let what = match &entry.name {
+                Some(name) => format!("{name} has none"),
+                None => "is missing".into(),
+            };
+            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+        };
+        let strange = |c: char| c.is_control() || c == '/' || c == '\\';
+        let dots = signature.chars().all(|c| c == '.');
+        if dots
+            || signature.starts_with('-')
+            || signature.len() > 200
+            || signature.contains(strange)
+        {
+            let what = format!("{signature:?} cannot name a folder");
+            return Err(ConfigError::new(&field, what, "leave out slashes and a leading hyphen"));
+        }
+        if models.iter().any(|other| other.signature == signature) {
+            let what = format!("{signature} is given twice");
+            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+        }
+        let name = entry.name.clone().unwrap_or_else(|| signature.clone());
+        let kind = kind(entry, variable).map_err(|(key, what, todo)| {
+            ConfigError::new(&format!("{signature}: {key}"), what, todo)
+        })?;
+        models.push(Model { name, signature, kind });
+    }
+    if models.is_empty() {
+        return Err(ConfigError::new("models", "none is enabled", "enable at least one"));
+    }
+    Ok(models)
+}
+
+/// Key, what is wrong with it, what to do.
+type Wrong = (&'static str, String, String);
+
+fn missing(key: &'static str, todo: &str) -> Wrong {
+    (key, "is missing".into(), todo.into())
+}
+
+fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
+    match entry.kind {
+        Word::Dqn => {
+            let todo = "name the results folder of a finished run";
+            let results = entry.results.ok_or_else(|| missing("results", todo))?;
+            if !results.join("config.toml").is_file() {
+                let what = format!("{} has no config.toml", results.display());
+                return Err(("results", what, todo.into()));
+            }
+            Ok(ModelKind::Dqn { results })
+        }
+        Word::Strategy => {
+            let todo = "name one that dqn-trader strategies list has";
+            let strategy = entry.strategy.ok_or_else(|| missing("strategy", todo))?;
+            let parameters = entry.parameters.unwrap_or_default();
+            Ok(ModelKind::Strategy(choice("strategy", strategy, parameters)?))
+        }
+        Word::Ensemble => {
+            let listed = entry.strategies.unwrap_or_default();
+            let mut members = Vec::new();
+            for one in listed {
+                let (strategy, parameters) = match one {
+                    Listed::Name(strategy) => (strategy, Given::new()),
+                    Listed::With { strategy, parameters } => (strategy, parameters),
+                };
+                members.push(choice("strategies", strategy, parameters)?);
+            }
+            if members.is_empty() {
+                return Err(missing("strategies", "name at least one"));
+            }
+            let config = EnsembleConfig { weights: entry.weights, ..EnsembleConfig::default() };
+            let weights = config
+                .weights_for(members.len())
+                .map_err(|error| ("weights", error.what, error.todo))?;
+            Ok(ModelKind::Ensemble(Ensemble {
+                members,
+                method: entry.method.unwrap_or(EnsembleMethod::Weighted),
+                weights,
+                window_bars: entry.window_bars.unwrap_or(WINDOW_BARS),
+            }))
+        }
+        Word::Llm => llm(entry, variable).map(ModelKind::Llm),
+    }
+}
+
+fn choice(key: &'static str, strategy: String, parameters: Given) -> Result<Choice, Wrong> {
+    let todo = || "see dqn-trader strategies list".to_string();
+    let registry = Registry::standard();
+    let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), todo()))?;
+    let used = known.resolve(&parameters);
+    used.map_err(|error| ("parameters", error.to_string(), todo()))?;
+    Ok(Choice { strategy, parameters })
+}
+
+fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
+    let todo = "name the model as its endpoint does, or give another kind";
+    let basemodel = entry.basemodel.filter(|name| !name.trim().is_empty());
+    let basemodel = basemodel.ok_or_else(|| missing("basemodel", todo))?;
+    let from_environment = || ENDPOINTS.iter().find_map(|name| real(variable(name)));
+    let address = real(entry.openai_base_url).or_else(from_environment);
+    let is_standard = address.is_none();
+    let address = address.unwrap_or_else(|| STANDARD_ENDPOINT.into());
+    let wrong = || {
+        let what = "is no address such as https://HOST/v1".to_string();
+        ("openai_base_url", what, "correct it, without a key in it".to_string())
+    };
+    let base_url = Url::parse(address.trim_end_matches('/')).map_err(|_| wrong())?;
+    let plain = base_url.username().is_empty() && base_url.password().is_none();
+    let is_web = matches!(base_url.scheme(), "http" | "https") && base_url.has_host();
+    if !is_web || !plain || base_url.query().is_some() {
+        return Err(wrong());
+    }
+    let given = real(entry.openai_api_key.map(|key| key.reveal().to_string()));
+    let api_key = given.or_else(|| variable(KEY)).as_deref().and_then(Secret::new);
+    if api_key.is_none() && is_standard {
+        return Err(missing("openai_api_key", &format!("add it, or set {KEY}")));
+    }
+    let sendable = |key: &Secret| key.reveal().bytes().all(|byte| byte.is_ascii_graphic());
+    if !api_key.as_ref().is_none_or(sendable) {
+        let what = "holds more than letters, digits and signs".to_string();
+        return Err(("openai_api_key", what, "copy it again".to_string()));
+    }
+    Ok(LlmConfig { basemodel, base_url, api_key })
+}
+
+/// None for nothing, and for the words that stand in for a value in the examples that go around.
+fn real(given: Option<String>) -> Option<String> {
+    let text = given?.trim().to_string();
+    let placeholder = text.starts_with("Optional") || text.contains("YOUR_");
+    (!text.is_empty() && !placeholder).then_some(text)
+}

@@ -1,0 +1,117 @@
+//! A trained run as an agent: it decides as `dqn-trader evaluate` lets it, with the capital and the
+//! limits of its run, from the day on which the account begins.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use tch::Device;
+
+use super::bars::load_options;
+use super::decide::{Setting, Wanted};
+use crate::config::{Mode, RunConfig};
+use crate::dist::local::LocalComm;
+use crate::features::pipeline::feature_names;
+use crate::interface::ActionSet;
+use crate::market::source;
+use crate::rl::agent::{Agent, PRIVATE_FEATURES};
+use crate::rl::network::{NetworkShape, single_thread};
+use crate::train::dataset::DataPlan;
+use crate::train::evaluation::{Decided, Policy, evaluate_watched};
+use crate::train::model::Model;
+
+/// What the run in `results` would hold at every bar. Its stocks are among the configuration's; of
+/// the others it holds nothing.
+pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
+    single_thread();
+    let (config, bars) = (setting.config, setting.bars);
+    let mut wanted = Wanted::nothing(config.stocks.len(), bars.rows());
+    let steps = bars.steps(config.by_bar, &setting.since, &config.end);
+    let Some(first) = steps.first() else { return Ok(wanted) };
+    let run = settings(results, setting, first.rows.start)?;
+    let place = places(&run, setting, results)?;
+    let model = Model::read(&results.join("trained_model.pth"), untrained_shape(&run))?;
+    let name = source::resolve(config.data.as_deref());
+    let source = source::open(&name, &config.container)?;
+    let options = load_options(config, setting.cache);
+    let comm = LocalComm;
+    let plan =
+        DataPlan { comm: &comm, config: &run, source: &source, options, cache: setting.cache };
+    let eval = plan.eval(&model.fit, bars.bar_minutes(), &mut |_, _, _| {})?;
+    let one = |stock: usize| {
+        let return_std = model.fit.scaler.return_std[stock];
+        Agent::new(stock, &model.shape, &model.weights, return_std, &run.learner, Device::Cpu)
+    };
+    let mut agents: Vec<Agent> = (0..run.stocks.len()).map(one).collect();
+    let rows: HashMap<i64, usize> = (0..bars.rows()).map(|t| (bars.view(t).end_s(), t)).collect();
+    let policy =
+        Policy { shape: &model.shape, weights: &model.weights, standing: model.standing.as_ref() };
+    let mut watch = |decided: &Decided<'_>| {
+        let Some(&t) = rows.get(&decided.end_s) else { return };
+        for (&stock, order) in place.iter().zip(decided.desk.orders()) {
+            let long = if order.direction > 0 { order.weight } else { 0.0 };
+            wanted.set(t, stock, long);
+        }
+    };
+    evaluate_watched(&comm, &run, &eval, policy, agents.iter_mut().collect(), &mut watch)?;
+    Ok(wanted)
+}
+
+/// The run's own, over the agents' period. `first` is the first row that is traded.
+fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunConfig> {
+    let path = results.join("config.toml");
+    let place = || format!("{}: name the folder of a finished run", path.display());
+    let text = std::fs::read_to_string(&path).with_context(place)?;
+    let mut run: RunConfig = toml::from_str(&text).with_context(place)?;
+    let minutes = setting.bars.bar_minutes();
+    if run.data.bar_minutes != Some(minutes) {
+        let trained = run.data.bar_minutes.unwrap_or_default();
+        bail!(
+            "{} was trained on bars of {trained} minutes, and these are of {minutes}; \
+             set bar_minutes to {trained}",
+            results.display()
+        );
+    }
+    // It decides at the bar before the first that is traded, as the other kinds do.
+    let before = setting.bars.view(first.saturating_sub(1)).end_s();
+    let start = crate::market::calendar::new_york_date(before);
+    let end = setting.config.end.date;
+    if start <= run.end_date && run.start_date <= end {
+        (setting.say)(&format!(
+            "{} was trained on days of this period ({} to {}): its figures say nothing about the \
+             future",
+            results.display(),
+            run.start_date,
+            run.end_date
+        ));
+    }
+    run.mode = Mode::Single;
+    run.data.allow_overlap = true;
+    (run.eval_start, run.eval_end) = (start, end);
+    run.validate()?;
+    Ok(run)
+}
+
+/// Where each stock of the run stands among the configuration's.
+fn places(run: &RunConfig, setting: &Setting<'_>, results: &Path) -> Result<Vec<usize>> {
+    let stocks = &setting.config.stocks;
+    let place = |symbol| stocks.iter().position(|known| known == symbol);
+    let one = |symbol| {
+        place(symbol).with_context(|| {
+            format!("{} was trained on {symbol}; add it to `stocks`", results.display())
+        })
+    };
+    run.stocks.iter().map(one).collect()
+}
+
+/// The network that the settings make, but for the peers, which the model file knows.
+fn untrained_shape(config: &RunConfig) -> NetworkShape {
+    NetworkShape {
+        stocks: config.stocks.len(),
+        features: feature_names(&config.features).len(),
+        privates: PRIVATE_FEATURES,
+        actions: ActionSet::new(config.env.long_only).len(),
+        config: config.network.clone(),
+        peers: Vec::new(),
+    }
+}

@@ -1,0 +1,183 @@
+//! The agents beside each other and beside buy-and-hold.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::{AgentReport, Ended, Figures, Report};
+use crate::eval::inference::CONFIDENCE;
+use crate::report::format::{count, percent, ratio, signed_percent};
+
+const COLUMNS: [&str; 8] =
+    ["", "kind", "return", "Sharpe", "interval", "max drawdown", "trades", "cost"];
+const BENCHMARK: &str = "buy-and-hold";
+
+/// The best return first, those that failed last; aligned, an undefined value is `-`.
+pub fn table(report: &Report) -> String {
+    let ranked = ranked(report);
+    let mut cells = vec![COLUMNS.map(String::from)];
+    for agent in &ranked {
+        let figures = agent.standing.as_ref().map(|standing| &standing.figures);
+        cells.push(row(&agent.model.signature, agent.model.kind.word(), figures));
+    }
+    cells.push(row(BENCHMARK, "", Some(&report.benchmark)));
+    let width: [usize; COLUMNS.len()] =
+        std::array::from_fn(|i| cells.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
+    let mut text = String::new();
+    for (i, row) in cells.iter().enumerate() {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{:<2$}  {:<3$}", row[0], row[1], width[0], width[1]);
+        let ended = i.checked_sub(1).and_then(|i| ranked.get(i)).map(|agent| &agent.ended);
+        match ended.and_then(Ended::trouble) {
+            Some(why) if ended == Some(&Ended::Stopped) => text += &format!("  {why}"),
+            Some(why) => text += &format!("  failed: {why}"),
+            None => {
+                for (cell, width) in row.iter().zip(width).skip(2) {
+                    let _ = write!(text, "  {cell:>width$}");
+                }
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    let confidence = 100.0 * CONFIDENCE;
+    let _ = writeln!(
+        text,
+        "\ninterval: of the Sharpe ratio, {confidence:.0}%, of one agent by itself: the best of \
+         several is also the luckiest\ncost: fees and slippage, in the currency of the prices"
+    );
+    for agent in &ranked {
+        let standing = agent.standing.as_ref();
+        if let Some((standing, tokens)) = standing.and_then(|one| Some((one, one.tokens?))) {
+            let _ = writeln!(
+                text,
+                "{}: {} requests, {} tokens in, {} out",
+                standing.signature,
+                count(tokens.requests),
+                count(tokens.prompt_tokens),
+                count(tokens.completion_tokens)
+            );
+        }
+    }
+    for notice in notices(report) {
+        let _ = writeln!(text, "\n{notice}");
+    }
+    text
+}
+
+/// The same for programs.
+pub fn in_json(report: &Report) -> Value {
+    let one = |agent: &&AgentReport| {
+        json!({
+            "signature": agent.model.signature,
+            "kind": agent.model.kind.word(),
+            "success": agent.ended.trouble().is_none(),
+            "error": agent.ended.trouble(),
+            "metrics": agent.standing,
+        })
+    };
+    json!({
+        "agents": ranked(report).iter().map(one).collect::<Vec<_>>(),
+        "benchmark": { "name": BENCHMARK, "metrics": report.benchmark },
+        "notices": notices(report),
+    })
+}
+
+/// An agent that stopped early, for want of days, stands among the others by its return.
+fn ranked(report: &Report) -> Vec<&AgentReport> {
+    let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
+    let earned = |agent: &AgentReport| {
+        let figures = agent.standing.as_ref().map(|standing| &standing.figures);
+        figures.map_or(f64::NEG_INFINITY, |figures| figures.total_return)
+    };
+    agents.sort_by(|one, other| earned(other).total_cmp(&earned(one)));
+    agents
+}
+
+/// Each once.
+fn notices(report: &Report) -> Vec<&str> {
+    let mut notices: Vec<&str> = Vec::new();
+    let standings = report.agents.iter().filter_map(|agent| agent.standing.as_ref());
+    for notice in standings.flat_map(|standing| &standing.notices) {
+        if !notices.contains(&notice.as_str()) {
+            notices.push(notice);
+        }
+    }
+    notices
+}
+
+fn row(name: &str, kind: &str, figures: Option<&Figures>) -> [String; COLUMNS.len()] {
+    let mut cells = std::array::from_fn(|_| String::new());
+    cells[0] = name.into();
+    cells[1] = kind.into();
+    let Some(figures) = figures else { return cells };
+    let sharpe = &figures.sharpe;
+    let interval = sharpe.low.zip(sharpe.high);
+    let interval = interval.map(|(low, high)| format!("{} to {}", ratio(low), ratio(high)));
+    cells[2] = signed_percent(figures.total_return);
+    cells[3] = sharpe.value.map_or("-".into(), ratio);
+    cells[4] = interval.unwrap_or_else(|| "-".into());
+    cells[5] = percent(figures.max_drawdown);
+    cells[6] = count(figures.trades);
+    cells[7] = ratio(figures.cost);
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::{Standing, tests};
+    use crate::eval::inference::Estimate;
+
+    #[test]
+    fn the_best_comes_first_and_what_failed_says_why() {
+        let figures = |total_return: f64, value| Figures {
+            initial_equity: 10_000.0,
+            final_equity: 10_000.0 * (1.0 + total_return),
+            total_return,
+            sharpe: Estimate { value, low: Some(-0.5), high: Some(2.0), block_days: None },
+            max_drawdown: -0.123,
+            volatility: None,
+            trades: 1_234,
+            cost: 56.789,
+            days: 250,
+        };
+        let agent = |signature: &str, ended: Ended, total_return: f64| {
+            let mut model = tests::config().models[0].clone();
+            model.signature = signature.into();
+            let standing = (ended == Ended::Done).then(|| Standing {
+                signature: signature.into(),
+                name: signature.into(),
+                kind: "strategy".into(),
+                first_date: "2020-01-02".into(),
+                last_date: "2020-12-31".into(),
+                figures: figures(total_return, Some(1.0)),
+                tokens: None,
+                benchmark: figures(0.0, None),
+                notices: vec!["These are MADE-UP.".into()],
+            });
+            AgentReport { model, ended, standing }
+        };
+        let failed = Ended::Failed("it broke (exit code 2)".into());
+        let agents = vec![
+            agent("second", Ended::Done, 0.05),
+            agent("third", failed, 0.0),
+            agent("first", Ended::Done, 0.1),
+        ];
+        let report = Report { agents, benchmark: figures(0.2, None), stopped: false };
+        #[rustfmt::skip]
+        let expected = "              \
+            kind      return  Sharpe       interval  max drawdown  trades   cost
+first         strategy  +10.0%    1.00  -0.50 to 2.00        -12.3%   1,234  56.79
+second        strategy   +5.0%    1.00  -0.50 to 2.00        -12.3%   1,234  56.79
+third         strategy  failed: it broke (exit code 2)
+buy-and-hold            +20.0%       -  -0.50 to 2.00        -12.3%   1,234  56.79
+";
+        let text = table(&report);
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("\nThese are MADE-UP.\n"), "{text}");
+        let json = in_json(&report);
+        assert_eq!(json["agents"][2]["error"], "it broke (exit code 2)");
+        assert_eq!(json["agents"][0]["metrics"]["total_return"], 0.1);
+    }
+}

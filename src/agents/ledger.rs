@@ -1,0 +1,286 @@
+//! An agent's account: whole shares and its own cash. It never owes anything, and what it trades at
+//! is not the caller's to say: an order carries the row at which it was given, and is filled at the
+//! open of a later one.
+
+use crate::env::costs::Costs;
+use crate::market::panel::MarketView;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Buy,
+    Sell,
+}
+
+/// To buy or sell so many shares, as it was decided at the close of row `t`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Order {
+    pub stock: usize,
+    pub side: Side,
+    pub shares: u64,
+    t: usize,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fill {
+    pub stock: usize,
+    pub side: Side,
+    /// May be fewer than were ordered: as cash and shares allow.
+    pub shares: u64,
+    /// Per share, slippage included.
+    pub price: f64,
+}
+
+/// Why an order makes no sense.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    NoPrice,
+    NotHeld { held: u64 },
+    NoCash { needed: f64, cash: f64 },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ledger {
+    shares: Vec<u64>,
+    cash: f64,
+    costs: Costs,
+}
+
+impl Order {
+    /// Decided with what `view` shows.
+    pub fn at(view: &MarketView<'_>, stock: usize, side: Side, shares: u64) -> Order {
+        Order { stock, side, shares, t: view.t() }
+    }
+}
+
+impl Ledger {
+    /// # Panics
+    /// If cash is negative or no number.
+    pub fn new(shares: Vec<u64>, cash: f64, costs: Costs) -> Ledger {
+        assert!(cash.is_finite() && cash >= 0.0, "an account has cash, not {cash}");
+        Ledger { shares, cash, costs }
+    }
+
+    pub fn shares(&self, stock: usize) -> u64 {
+        self.shares[stock]
+    }
+
+    pub fn cash(&self) -> f64 {
+        self.cash
+    }
+
+    /// Cash and shares at the closes of `view`. Shares of a stock that has no price yet count
+    /// nothing.
+    pub fn equity(&self, view: &MarketView<'_>) -> f64 {
+        let value = |(stock, &shares): (usize, &u64)| {
+            let close = view.bar(stock).close;
+            if shares == 0 || close.is_nan() { 0.0 } else { shares as f64 * close }
+        };
+        self.cash + self.shares.iter().enumerate().map(value).sum::<f64>()
+    }
+
+    /// What a share costs all in all, or brings, if it opens where it closed in `view`; None before
+    /// its first bar.
+    pub fn expected(&self, view: &MarketView<'_>, stock: usize, side: Side) -> Option<f64> {
+        let close = view.bar(stock).close;
+        (!close.is_nan()).then(|| self.per_share(side, close).1)
+    }
+
+    /// What would be in the account if `orders` were filled at the closes of `view`, or why the
+    /// last of them cannot be: for an answer before the fill, which may differ.
+    pub fn after(&self, view: &MarketView<'_>, orders: &[Order]) -> Result<Ledger, Refusal> {
+        let mut account = self.clone();
+        for order in orders {
+            let each = account.expected(view, order.stock, order.side).ok_or(Refusal::NoPrice)?;
+            let held = &mut account.shares[order.stock];
+            let total = order.shares as f64 * each;
+            match order.side {
+                Side::Sell if *held < order.shares => return Err(Refusal::NotHeld { held: *held }),
+                Side::Sell => {
+                    *held -= order.shares;
+                    account.cash += total;
+                }
+                Side::Buy if total > account.cash => {
+                    return Err(Refusal::NoCash { needed: total, cash: account.cash });
+                }
+                Side::Buy => {
+                    *held += order.shares;
+                    account.cash -= total;
+                }
+            }
+        }
+        Ok(account)
+    }
+
+    /// Fills at the open of `now`'s row as much of the order as cash and shares allow. None where
+    /// that is nothing, or the stock has no bar there.
+    ///
+    /// # Panics
+    /// If the order was decided in this row or a later one.
+    pub fn fill(&mut self, order: &Order, now: &MarketView<'_>) -> Option<Fill> {
+        let Order { stock, side, shares, t } = *order;
+        assert!(t < now.t(), "an order of row {t} cannot be filled in row {}", now.t());
+        let bar = now.bar(stock);
+        if !bar.tradable {
+            return None;
+        }
+        let (price, each) = self.per_share(side, bar.open);
+        let shares = match side {
+            Side::Buy => shares.min(affordable(self.cash, each)),
+            Side::Sell => shares.min(self.shares[stock]),
+        };
+        if shares == 0 {
+            return None;
+        }
+        let total = shares as f64 * each;
+        match side {
+            Side::Buy => {
+                self.shares[stock] += shares;
+                self.cash -= total;
+            }
+            Side::Sell => {
+                self.shares[stock] -= shares;
+                self.cash += total;
+            }
+        }
+        Some(Fill { stock, side, shares, price })
+    }
+
+    /// The price with slippage, and what changes hands with the fee, when the market is at `price`.
+    fn per_share(&self, side: Side, price: f64) -> (f64, f64) {
+        let sign = if side == Side::Buy { 1.0 } else { -1.0 };
+        let price = self.costs.fill_price(price, sign);
+        (price, price + sign * self.costs.fee(price))
+    }
+}
+
+/// Whole shares at `each` that `cash` pays for, with nothing owed for rounding.
+pub fn affordable(cash: f64, each: f64) -> u64 {
+    let mut shares = (cash / each).floor().max(0.0) as u64;
+    while shares > 0 && shares as f64 * each > cash {
+        shares -= 1;
+    }
+    shares
+}
+
+/// What a trade cost beside its value at the open, from what changed hands: `paid` (or received)
+/// for all of it.
+pub fn cost_of(side: Side, paid: f64, costs: &Costs) -> f64 {
+    let sign = if side == Side::Buy { 1.0 } else { -1.0 };
+    let per_unit = costs.fill_price(1.0, sign);
+    let per_unit = per_unit + sign * costs.fee(per_unit);
+    sign * (paid - paid / per_unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::bars::tests::bars;
+    use crate::features::fixtures::Noise;
+
+    const COSTS: Costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
+
+    /// 1,000 at an open of 100: a share costs 100 * 1.0005 * 1.001 = 100.15005, so 9 are bought
+    /// for 901.35045. Sold at an open of 110 they bring 110 * 0.9995 * 0.999 = 109.835055 each.
+    #[test]
+    fn a_round_trip_by_hand() {
+        let bars = bars(&[[100.0, 50.0], [110.0, 50.0], [120.0, 50.0]]);
+        let mut ledger = Ledger::new(vec![0, 0], 1_000.0, COSTS);
+        // Row 1 opens at 100, row 2 at 110.
+        let order = Order::at(&bars.view(0), 0, Side::Buy, 20);
+        let bought = ledger.fill(&order, &bars.view(1)).unwrap();
+        assert_eq!((bought.shares, bought.price), (9, 100.0 * 1.0005));
+        assert!((ledger.cash() - 98.649_55).abs() < 1e-9, "{}", ledger.cash());
+        assert!((ledger.equity(&bars.view(1)) - 98.649_55 - 990.0).abs() < 1e-9);
+        // Costs: 9 * (100.15005 - 100).
+        let cost = cost_of(Side::Buy, 901.350_45, &COSTS);
+        assert!((cost - 1.350_45).abs() < 1e-9, "{cost}");
+        let order = Order::at(&bars.view(1), 0, Side::Sell, 100);
+        let sold = ledger.fill(&order, &bars.view(2)).unwrap();
+        assert_eq!((sold.shares, ledger.shares(0)), (9, 0));
+        assert!((ledger.cash() - 98.649_55 - 988.515_495).abs() < 1e-9, "{}", ledger.cash());
+        let cost = cost_of(Side::Sell, 988.515_495, &COSTS);
+        assert!((cost - 9.0 * (110.0 - 109.835_055)).abs() < 1e-9, "{cost}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_before() {
+        let bars = bars(&[[100.0, f64::NAN], [100.0, f64::NAN]]);
+        let (view, ledger) = (bars.view(0), Ledger::new(vec![3, 0], 250.0, COSTS));
+        let buy = |stock, shares| Order::at(&view, stock, Side::Buy, shares);
+        let sell = |shares| Order::at(&view, 0, Side::Sell, shares);
+        assert!(ledger.after(&view, &[buy(0, 2)]).unwrap().cash() < 50.0);
+        let refused = ledger.after(&view, &[buy(0, 2), buy(0, 1)]).unwrap_err();
+        assert!(matches!(refused, Refusal::NoCash { cash, .. } if cash < 50.0), "{refused:?}");
+        assert_eq!(ledger.after(&view, &[sell(2), sell(2)]), Err(Refusal::NotHeld { held: 1 }));
+        assert_eq!(ledger.after(&view, &[buy(1, 1)]), Err(Refusal::NoPrice));
+        // What a sale brings can be spent.
+        assert_eq!(ledger.after(&view, &[sell(3), buy(0, 5)]).unwrap().shares(0), 5);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be filled in row 1")]
+    fn no_order_is_filled_at_a_price_it_may_have_seen() {
+        let bars = bars(&[[100.0, 50.0], [110.0, 50.0]]);
+        let order = Order::at(&bars.view(1), 0, Side::Buy, 1);
+        Ledger::new(vec![0, 0], 1_000.0, COSTS).fill(&order, &bars.view(1));
+    }
+
+    fn prices(noise: &mut Noise, rows: usize) -> Vec<[f64; 2]> {
+        let mut now = [100.0, 50.0];
+        let mut row = |_| {
+            now = now.map(|price: f64| (price * (0.05 * noise.normal()).exp()).clamp(0.01, 1e5));
+            now
+        };
+        (0..rows).map(&mut row).collect()
+    }
+
+    /// Whatever is ordered: nothing is owed, value changes hands at the row's own open, and what
+    /// happened up to a row does not depend on any bar after it.
+    #[test]
+    fn no_trade_uses_the_future_or_cash_that_is_not_there() {
+        let mut noise = Noise::new(5);
+        for case in 0..60 {
+            let rows = 30;
+            let closes = prices(&mut noise, rows);
+            let mut other = closes.clone();
+            let cut = 1 + case % (rows - 2);
+            for row in &mut other[cut + 1..] {
+                *row = row.map(|price| 7.0 * price);
+            }
+            let draws: Vec<f64> = (0..rows * 8).map(|_| noise.normal()).collect();
+            let (told, told_other) = (run(&closes, &draws), run(&other, &draws));
+            for t in 1..=cut {
+                assert_eq!(told[t - 1], told_other[t - 1], "case {case}, row {t}");
+            }
+        }
+    }
+
+    /// Cash and shares after each row of random orders.
+    fn run(closes: &[[f64; 2]], draws: &[f64]) -> Vec<(u64, u64, u64)> {
+        let bars = bars(closes);
+        let mut ledger = Ledger::new(vec![0, 0], 1_000.0, COSTS);
+        let mut told = Vec::new();
+        for t in 1..closes.len() {
+            for draw in draws[t * 8..(t + 1) * 8].chunks(2) {
+                let side = if draw[0] > 0.0 { Side::Buy } else { Side::Sell };
+                let stock = usize::from(draw[1] > 0.0);
+                let shares = (draw[0] * draw[1] * 40.0).abs() as u64;
+                let before = ledger.clone();
+                let order = Order::at(&bars.view(t - 1), stock, side, shares);
+                if let Some(fill) = ledger.fill(&order, &bars.view(t)) {
+                    assert!(fill.shares <= shares && fill.side == side);
+                    let sign = if side == Side::Buy { 1.0 } else { -1.0 };
+                    // The open of a row is the close of the row before.
+                    let open = closes[t - 1][stock];
+                    let expected = open * (1.0 + sign * 5e-4) * (1.0 + sign * 1e-3);
+                    let each = sign * (before.cash() - ledger.cash()) / fill.shares as f64;
+                    assert!((each / expected - 1.0).abs() < 1e-6, "{each} for {expected}");
+                }
+                assert!(ledger.cash() >= 0.0);
+            }
+            told.push((ledger.shares(0), ledger.shares(1), ledger.cash().to_bits()));
+        }
+        told
+    }
+}

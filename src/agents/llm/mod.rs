@@ -1,0 +1,211 @@
+//! A language model as an agent: before every day (or bar) it is asked, with tools, what to do with
+//! its account. Every session stands for itself: what the model is told follows from the position
+//! file and the bars, so that a run that was interrupted goes on as if it had not been.
+
+mod client;
+mod protocol;
+mod tools;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::agent::{Desk, Done};
+use super::bars::Step;
+use super::config::{AgentsConfig, LlmConfig, Model};
+use super::journal::Act;
+use super::ledger::Order;
+use super::stamp::Stamp;
+use super::standing::Tokens;
+use crate::market::Symbol;
+use crate::strategy::Cancel;
+use client::Client;
+use protocol::{Answer, Usage};
+
+/// With which some models that were made for the seed system end a session in words.
+const FINISHED: &str = "<FINISH_SIGNAL>";
+/// Calls in one answer that are carried out.
+const MAX_CALLS: usize = 64;
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+pub struct Session<'a> {
+    config: &'a AgentsConfig,
+    model: &'a Model,
+    client: Client,
+    tools: Value,
+    cancel: &'a Cancel,
+    say: &'a dyn Fn(&str),
+    /// When the user last heard how far it is.
+    told: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(
+        config: &'a AgentsConfig,
+        model: &'a Model,
+        endpoint: &LlmConfig,
+        cancel: &'a Cancel,
+        say: &'a dyn Fn(&str),
+    ) -> Result<Session<'a>> {
+        let client = Client::new(endpoint, &config.session, &model.signature, cancel)?;
+        let (tools, told) = (tools::described(), Instant::now());
+        Ok(Session { config, model, client, tools, cancel, say, told })
+    }
+
+    /// Asks before the first bar of `step`, and fills what was ordered at each stock's first open
+    /// in it.
+    pub fn trade(&mut self, desk: &mut Desk<'_>, step: &Step) -> Result<()> {
+        self.cancel.check()?;
+        // Before the first bar there is nothing to decide with.
+        let orders = match step.rows.start.checked_sub(1) {
+            Some(t) => self
+                .ask(desk, &step.stamp, t)
+                .with_context(|| format!("{}, {}", self.model.signature, step.stamp))?,
+            None => Vec::new(),
+        };
+        let (mut done, mut told) = (Done::new(), Vec::new());
+        let mut open = orders;
+        for t in step.rows.clone() {
+            let view = desk.bars.view(t);
+            let (now, later) =
+                open.into_iter().partition(|order: &Order| view.bar(order.stock).tradable);
+            open = later;
+            for order in Vec::from(now) {
+                let symbol = &desk.bars.stocks()[order.stock];
+                let asked = order.shares;
+                told.push(match desk.fill(&order, t, &mut done) {
+                    Some(fill) if fill.shares < asked => {
+                        format!(
+                            "{}, for {asked} cash or shares did not reach",
+                            desk.in_words(&fill)
+                        )
+                    }
+                    Some(fill) => desk.in_words(&fill),
+                    None => format!("an order of {asked} {symbol}: nothing was left for it"),
+                });
+            }
+        }
+        told.extend(open.iter().map(|order| {
+            format!(
+                "an order of {} {}: no bar to fill it",
+                order.shares,
+                desk.bars.stocks()[order.stock]
+            )
+        }));
+        if !told.is_empty() {
+            let fills = json!({ "role": "user", "content": told.join("\n") });
+            desk.log(&step.stamp, &[fills])?;
+        }
+        desk.close(&step.stamp, done)?;
+        if self.told.elapsed() > TOLD_EVERY {
+            (self.say)(&format!("{} is done", step.stamp));
+            self.told = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// What the model orders, knowing bars up to row `t`.
+    fn ask(&self, desk: &Desk<'_>, stamp: &Stamp, t: usize) -> Result<Vec<Order>> {
+        let mut trading = tools::Desk {
+            stocks: desk.bars.stocks(),
+            view: desk.bars.view(t),
+            ledger: &desk.ledger,
+            orders: Vec::new(),
+            by_bar: self.config.by_bar,
+            is_finished: false,
+        };
+        let mut messages =
+            vec![self.instructions(trading.stocks), self.opening(desk, stamp, &trading)];
+        desk.log(stamp, &messages)?;
+        for turn in 0..self.config.session.max_steps {
+            let answer = self.client.ask(&messages, &self.tools, turn)?;
+            let mut new = carry_out(&answer, &mut trading);
+            messages.extend_from_slice(&new);
+            new[0]["usage"] = serde_json::to_value(answer.usage)?;
+            desk.log(stamp, &new)?;
+            if trading.is_finished {
+                break;
+            }
+        }
+        Ok(trading.orders)
+    }
+
+    fn instructions(&self, stocks: &[Symbol]) -> Value {
+        let config = self.config;
+        let names: Vec<&str> = stocks.iter().map(Symbol::as_str).collect();
+        let span = if config.by_bar { "bar" } else { "day" };
+        let content = format!(
+            "You manage an account of US stocks, to make it grow and not to lose it. You trade {}, \
+             in whole shares, with your own cash only: no short sales, no debt. You are asked \
+             before every {span} and know prices up to now. What you order is filled at the next \
+             open, in the order in which you gave it, as far as cash reaches; every trade costs {} \
+             basis points of fee and {} of slippage. Look at prices and positions with the tools, \
+             order with buy and sell, and call finish when you are done. You have {} answers.",
+            names.join(", "),
+            config.fee_bps,
+            config.slippage_bps,
+            config.session.max_steps
+        );
+        json!({ "role": "system", "content": content })
+    }
+
+    fn opening(&self, desk: &Desk<'_>, stamp: &Stamp, trading: &tools::Desk<'_>) -> Value {
+        let records = desk.journal.records();
+        let last = records.last().map(|record| record.date.as_str()).unwrap_or_default();
+        let of_last = records.iter().rev().take_while(|record| record.date == last);
+        let mut trades: Vec<String> = of_last
+            .filter_map(|record| record.this_action.as_ref())
+            .filter(|action| action.action != Act::NoTrade)
+            .map(|action| {
+                let verb = if action.action == Act::Buy { "bought" } else { "sold" };
+                format!("{verb} {} {}", action.amount, action.symbol)
+            })
+            .collect();
+        trades.reverse();
+        let trades = if trades.is_empty() { "nothing".into() } else { trades.join(", ") };
+        let content = format!(
+            "Next is {stamp}. Your account: {}\nTraded on {last}: {trades}.",
+            trading.positions()
+        );
+        json!({ "role": "user", "content": content })
+    }
+}
+
+/// The answer and what its calls came to, as messages.
+fn carry_out(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
+    let mut new = vec![answer.message()];
+    for (i, call) in answer.calls.iter().enumerate() {
+        let too_many = || json!({ "error": format!("an answer may have {MAX_CALLS} calls") });
+        let told = if i < MAX_CALLS { trading.answer(call) } else { too_many() };
+        new.push(call.reply(&told));
+    }
+    trading.is_finished |= answer.content.contains(FINISHED);
+    if answer.calls.is_empty() && !trading.is_finished {
+        let words = "Nothing was called. Call a tool; when you are done, call finish.";
+        new.push(json!({ "role": "user", "content": words }));
+    }
+    new
+}
+
+/// What all sessions took, from an agent's logs: also those that were broken off.
+pub fn tokens_of(log: &Path) -> Result<Tokens> {
+    let mut tokens = Tokens::default();
+    let Ok(days) = fs::read_dir(log) else { return Ok(tokens) };
+    for day in days {
+        let Ok(text) = fs::read_to_string(day?.path().join("log.jsonl")) else { continue };
+        // A torn line is of a session that was killed.
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let messages = line["new_messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+            for usage in messages.iter().filter_map(|message| message.get("usage")) {
+                let usage: Usage = serde_json::from_value(usage.clone()).unwrap_or_default();
+                tokens.requests += 1;
+                tokens.prompt_tokens += usage.prompt_tokens;
+                tokens.completion_tokens += usage.completion_tokens;
+            }
+        }
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,200 @@
+//! The chat-completions protocol with tool calls, as far as it is spoken here. Read leniently:
+//! endpoints differ in what they leave out.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+
+/// An answer of the model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    pub content: String,
+    pub calls: Vec<Call>,
+    pub usage: Usage,
+}
+
+/// A tool that the model wants to be called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub id: String,
+    pub name: String,
+    /// Or what stands in their place.
+    pub arguments: Result<Value, String>,
+}
+
+/// As the endpoint counts; 0 where it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    #[serde(default, deserialize_with = "or_zero")]
+    pub prompt_tokens: u64,
+    #[serde(default, deserialize_with = "or_zero")]
+    pub completion_tokens: u64,
+}
+
+fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_u64().unwrap_or(0))
+}
+
+/// What came instead of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoAnswer {
+    /// The endpoint's word for it, and its code where it has one.
+    Refused { message: String, code: Option<u64> },
+    /// It is no answer at all, or not a whole one.
+    Broken(String),
+}
+
+impl Answer {
+    /// Of a response's body. `turn` makes ids for calls that have none.
+    pub fn read(body: &[u8], turn: u32) -> Result<Answer, NoAnswer> {
+        let broken = |what: &str| NoAnswer::Broken(what.into());
+        let body: Value =
+            serde_json::from_slice(body).map_err(|e| broken(&format!("it is no JSON ({e})")))?;
+        if let Some(refused) = refusal(&body) {
+            return Err(refused);
+        }
+        let message = &body["choices"][0]["message"];
+        if !message.is_object() {
+            return Err(broken("it has no choices[0].message"));
+        }
+        let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let call = |(i, call)| Call::read(call, turn, i);
+        let usage = serde_json::from_value(body["usage"].clone()).unwrap_or_default();
+        Ok(Answer {
+            content: text_of(&message["content"])
+                .or(text_of(&message["refusal"]))
+                .unwrap_or_default(),
+            calls: calls.iter().enumerate().map(call).collect(),
+            usage,
+        })
+    }
+
+    /// As a message of the conversation that goes on.
+    pub fn message(&self) -> Value {
+        let mut message = json!({ "role": "assistant", "content": self.content });
+        if !self.calls.is_empty() {
+            let call = |call: &Call| {
+                // Endpoints do not take back arguments that are no JSON; the reply says what they
+                // were.
+                let arguments = match &call.arguments {
+                    Ok(arguments) => arguments.to_string(),
+                    Err(_) => "{}".into(),
+                };
+                json!({
+                    "id": call.id,
+                    "type": "function",
+                    "function": { "name": call.name, "arguments": arguments },
+                })
+            };
+            message["tool_calls"] = self.calls.iter().map(call).collect();
+        }
+        message
+    }
+}
+
+impl Call {
+    fn read(call: &Value, turn: u32, i: usize) -> Call {
+        let function = &call["function"];
+        let arguments = match &function["arguments"] {
+            Value::String(text) if text.trim().is_empty() => Ok(json!({})),
+            Value::String(text) => {
+                serde_json::from_str(text).map_err(|e| format!("the arguments are no JSON ({e})"))
+            }
+            Value::Null => Ok(json!({})),
+            other => Ok(other.clone()),
+        };
+        let arguments = arguments.and_then(|value| match value {
+            Value::Object(_) => Ok(value),
+            Value::Null => Ok(json!({})),
+            _ => Err("the arguments are no JSON object".into()),
+        });
+        let id = call["id"].as_str().filter(|id| !id.is_empty());
+        Call {
+            id: id.map_or_else(|| format!("call_{turn}_{i}"), String::from),
+            name: function["name"].as_str().unwrap_or_default().into(),
+            arguments,
+        }
+    }
+
+    /// What a call came to, as a message.
+    pub fn reply(&self, content: &Value) -> Value {
+        json!({ "role": "tool", "tool_call_id": self.id, "content": content.to_string() })
+    }
+}
+
+/// `error`, as a body of its own or beside HTTP 200.
+pub fn refusal(body: &Value) -> Option<NoAnswer> {
+    let error = body.get("error").filter(|error| !error.is_null())?;
+    let message = error["message"].as_str().or(error.as_str()).unwrap_or("no reason given");
+    let code = &error["code"];
+    let number = code.as_u64().or_else(|| code.as_str()?.parse().ok());
+    let word = code.as_str().filter(|_| number.is_none()).map(|word| format!(" ({word})"));
+    let message = format!("{message}{}", word.unwrap_or_default());
+    Some(NoAnswer::Refused { message, code: number })
+}
+
+/// Text, or text in parts.
+fn text_of(content: &Value) -> Option<String> {
+    let parts = || {
+        let texts = content.as_array()?.iter().filter_map(|part| part["text"].as_str());
+        Some(texts.collect::<Vec<_>>().join(""))
+    };
+    content.as_str().map(String::from).or_else(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: Value) -> Result<Answer, NoAnswer> {
+        Answer::read(body.to_string().as_bytes(), 3)
+    }
+
+    #[test]
+    fn answers_are_read_in_all_their_spellings() {
+        let usual = read(json!({
+            "choices": [{ "message": { "role": "assistant", "content": null, "tool_calls": [
+                { "id": "a", "function": { "name": "buy", "arguments": "{\"symbol\": \"SPY\"}" } },
+                { "id": null, "function": { "name": "sell", "arguments": { "amount": 2 } } },
+                { "function": { "name": "buy", "arguments": "{\"symbol\"" } },
+                { "function": { "name": "finish" } },
+                { "function": { "name": "buy", "arguments": "[1]" } },
+                "nonsense",
+            ] } }],
+            "usage": { "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 },
+        }))
+        .unwrap();
+        assert_eq!(usual.usage, Usage { prompt_tokens: 7, completion_tokens: 5 });
+        let names: Vec<&str> = usual.calls.iter().map(|call| call.name.as_str()).collect();
+        assert_eq!(names, ["buy", "sell", "buy", "finish", "buy", ""]);
+        let ids: Vec<&str> = usual.calls.iter().map(|call| call.id.as_str()).collect();
+        assert_eq!(ids[..3], ["a", "call_3_1", "call_3_2"]);
+        assert_eq!(usual.calls[0].arguments, Ok(json!({ "symbol": "SPY" })));
+        assert_eq!(usual.calls[1].arguments, Ok(json!({ "amount": 2 })));
+        assert!(usual.calls[2].arguments.is_err() && usual.calls[4].arguments.is_err());
+        assert_eq!(usual.calls[3].arguments, Ok(json!({})));
+        // What goes back can be read again.
+        let calls = usual.message()["tool_calls"].as_array().unwrap().clone();
+        for call in &calls {
+            let arguments = call["function"]["arguments"].as_str().unwrap();
+            assert!(serde_json::from_str::<Value>(arguments).unwrap().is_object());
+        }
+        let parts = json!([{ "type": "text", "text": "one " }, { "type": "text", "text": "two" }]);
+        let plain = read(json!({ "choices": [{ "message": { "content": parts } }] })).unwrap();
+        assert_eq!((plain.content.as_str(), plain.calls.len()), ("one two", 0));
+        assert_eq!(plain.message(), json!({ "role": "assistant", "content": "one two" }));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_apart() {
+        for body in [json!({}), json!([]), json!({ "choices": [] }), json!({ "choices": [{}] })] {
+            assert!(matches!(read(body.clone()), Err(NoAnswer::Broken(_))), "{body}");
+        }
+        assert!(matches!(Answer::read(b"<html>", 0), Err(NoAnswer::Broken(_))));
+        let refused = |message: &str, code| NoAnswer::Refused { message: message.into(), code };
+        let error = |error: Value| read(json!({ "error": error })).unwrap_err();
+        assert_eq!(error(json!({ "message": "no", "code": 429 })), refused("no", Some(429)));
+        assert_eq!(error(json!("no")), refused("no", None));
+        let quota = json!({ "message": "no", "code": "insufficient_quota" });
+        assert_eq!(error(quota), refused("no (insufficient_quota)", None));
+    }
+}

@@ -1,0 +1,328 @@
+//! What a model can do: look at prices up to now and at its account, and order. A call that cannot
+//! be carried out is answered with the reason, so that the model can do better.
+
+use serde_json::{Map, Value, json};
+
+use super::protocol::Call;
+use crate::agents::ledger::{Ledger, Order, Refusal, Side};
+use crate::market::Symbol;
+use crate::market::calendar::{NewYorkClock, iso_new_york};
+use crate::market::panel::MarketView;
+
+/// Bars of one stock in one answer, at most.
+const MAX_BARS: u64 = 200;
+const STANDARD_BARS: u64 = 10;
+/// Orders of one session, at most.
+const MAX_ORDERS: usize = 200;
+
+/// A session's account: nothing is traded before it ends.
+pub struct Desk<'a> {
+    pub stocks: &'a [Symbol],
+    /// The last bar that is known.
+    pub view: MarketView<'a>,
+    pub ledger: &'a Ledger,
+    pub orders: Vec<Order>,
+    pub by_bar: bool,
+    pub is_finished: bool,
+}
+
+/// As the protocol describes tools.
+pub fn described() -> Value {
+    let symbol = json!({ "type": "string", "description": "as in AAPL" });
+    let amount = json!({ "type": "integer", "minimum": 1, "description": "whole shares" });
+    let order = json!({
+        "type": "object",
+        "properties": { "symbol": symbol, "amount": amount },
+        "required": ["symbol", "amount"],
+    });
+    let prices = json!({
+        "type": "object",
+        "properties": {
+            "symbol": { "type": "string", "description": "all stocks where it is left out" },
+            "count": { "type": "integer", "minimum": 1, "maximum": MAX_BARS },
+            "interval": { "type": "string", "enum": ["day", "bar"] },
+        },
+    });
+    let none = json!({ "type": "object", "properties": {} });
+    let tool = |name: &str, description: &str, parameters: &Value| {
+        json!({
+            "type": "function",
+            "function": { "name": name, "description": description, "parameters": parameters },
+        })
+    };
+    json!([
+        tool("get_prices", "The last prices up to now, oldest first", &prices),
+        tool("get_positions", "Cash, shares, their value, and what was ordered", &none),
+        tool("buy", "Order shares, to be bought at the next open", &order),
+        tool("sell", "Order shares that are held to be sold at the next open", &order),
+        tool("finish", "End this session", &none),
+    ])
+}
+
+impl Desk<'_> {
+    /// What a call comes to.
+    pub fn answer(&mut self, call: &Call) -> Value {
+        let told = match &call.arguments {
+            Ok(arguments) => self.call(&call.name, arguments),
+            Err(what) => Err(what.clone()),
+        };
+        told.unwrap_or_else(|what| json!({ "error": what }))
+    }
+
+    fn call(&mut self, name: &str, arguments: &Value) -> Result<Value, String> {
+        match name {
+            "get_prices" => self.prices(arguments),
+            "get_positions" => Ok(self.positions()),
+            "buy" => self.order(Side::Buy, arguments),
+            "sell" => self.order(Side::Sell, arguments),
+            "finish" => {
+                self.is_finished = true;
+                Ok(json!({ "finished": true }))
+            }
+            _ => Err(format!(
+                "there is no tool {name:?}; there are get_prices, get_positions, buy, sell and \
+                 finish"
+            )),
+        }
+    }
+
+    fn stock(&self, name: &Value) -> Result<usize, String> {
+        let name = name.as_str().ok_or("symbol is missing, or no text")?;
+        let found =
+            self.stocks.iter().position(|known| known.as_str().eq_ignore_ascii_case(name.trim()));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.stocks.iter().map(Symbol::as_str).collect();
+            format!("{name:?} is not traded here; there are {}", known.join(", "))
+        })
+    }
+
+    fn order(&mut self, side: Side, arguments: &Value) -> Result<Value, String> {
+        let stock = self.stock(&arguments["symbol"])?;
+        let shares = whole_number(&arguments["amount"])
+            .filter(|shares| (1..=1_000_000_000_000).contains(shares))
+            .ok_or("amount is not a whole number of shares above 0")?;
+        if self.orders.len() == MAX_ORDERS {
+            return Err(format!("{MAX_ORDERS} orders are as many as a session takes"));
+        }
+        self.orders.push(Order::at(&self.view, stock, side, shares));
+        match self.ledger.after(&self.view, &self.orders) {
+            Ok(after) => {
+                let each = self.ledger.expected(&self.view, stock, side);
+                Ok(json!({
+                    "accepted": order_json(&self.orders[self.orders.len() - 1], self.stocks),
+                    "expected_price": each.map(round),
+                    "expected_cash_after_all_orders": round(after.cash()),
+                    "note": "filled at the next open, whose price is not known yet",
+                }))
+            }
+            Err(refusal) => {
+                self.orders.pop();
+                Err(self.in_words(stock, &refusal))
+            }
+        }
+    }
+
+    fn in_words(&self, stock: usize, refusal: &Refusal) -> String {
+        let symbol = &self.stocks[stock];
+        match refusal {
+            Refusal::NoPrice => format!("{symbol} has no price yet"),
+            Refusal::NotHeld { held } => {
+                format!("{held} of {symbol} are left to sell; short sales are not allowed")
+            }
+            Refusal::NoCash { needed, cash } => format!(
+                "it would take about {:.2}, and after the other orders {cash:.2} of cash are left",
+                needed
+            ),
+        }
+    }
+
+    /// Of the account as it is; orders have not been filled.
+    pub fn positions(&self) -> Value {
+        let one = |(stock, symbol): (usize, &Symbol)| {
+            let (shares, close) = (self.ledger.shares(stock), self.view.bar(stock).close);
+            let close = (!close.is_nan()).then_some(close);
+            let value = close.map(|close| round(shares as f64 * close));
+            (symbol.to_string(), json!({ "shares": shares, "close": close, "value": value }))
+        };
+        let orders = self.orders.iter().map(|order| order_json(order, self.stocks));
+        json!({
+            "as_of": iso_new_york(self.view.end_s()),
+            "cash": round(self.ledger.cash()),
+            "equity": round(self.ledger.equity(&self.view)),
+            "positions": self.stocks.iter().enumerate().map(one).collect::<Map<_, _>>(),
+            "orders": orders.collect::<Vec<_>>(),
+        })
+    }
+
+    fn prices(&self, arguments: &Value) -> Result<Value, String> {
+        let stocks = match &arguments["symbol"] {
+            Value::Null => (0..self.stocks.len()).collect(),
+            name => vec![self.stock(name)?],
+        };
+        let count = match &arguments["count"] {
+            Value::Null => STANDARD_BARS,
+            count => {
+                whole_number(count).filter(|count| *count > 0).ok_or("count is not 1 or above")?
+            }
+        };
+        let count = count.min(MAX_BARS) as usize;
+        let by_bar = match arguments["interval"].as_str() {
+            None if arguments["interval"].is_null() => self.by_bar,
+            Some("bar") => true,
+            Some("day") => false,
+            _ => return Err("interval is neither \"day\" nor \"bar\"".into()),
+        };
+        let one = |stock: usize| {
+            let last = last_bars(&self.view, stock, count, by_bar);
+            (self.stocks[stock].to_string(), last.iter().map(Shown::json).collect())
+        };
+        Ok(Value::Object(stocks.into_iter().map(one).collect()))
+    }
+}
+
+/// A bar, or a day's bars together.
+struct Shown {
+    end_s: i64,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    volume: f64,
+}
+
+impl Shown {
+    fn json(&self) -> Value {
+        json!({
+            "until": iso_new_york(self.end_s), "open": self.open, "high": self.high,
+            "low": self.low, "close": self.close, "volume": self.volume,
+        })
+    }
+}
+
+/// The last `count` bars or days of a stock up to `view`, oldest first.
+fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) -> Vec<Shown> {
+    let mut clock = NewYorkClock::new();
+    let (mut found, mut day): (Vec<Shown>, _) = (Vec::new(), None);
+    for back in 0.. {
+        let Some(view) = view.back(back) else { break };
+        let bar = view.bar(stock);
+        if !bar.tradable {
+            continue;
+        }
+        let (date, _) = clock.at(view.end_s() - 1);
+        let is_full = found.len() == count;
+        match found.last_mut() {
+            // The same day's earlier bar.
+            Some(shown) if !by_bar && day == Some(date) => {
+                shown.open = bar.open;
+                shown.high = shown.high.max(bar.high);
+                shown.low = shown.low.min(bar.low);
+                shown.volume += bar.volume;
+            }
+            _ if is_full => break,
+            _ => {
+                day = Some(date);
+                let (end_s, close, volume) = (view.end_s(), bar.close, bar.volume);
+                let (open, high, low) = (bar.open, bar.high, bar.low);
+                found.push(Shown { end_s, open, high, low, close, volume });
+            }
+        }
+    }
+    found.reverse();
+    found
+}
+
+fn order_json(order: &Order, stocks: &[Symbol]) -> Value {
+    let action = if order.side == Side::Buy { "buy" } else { "sell" };
+    json!({ "action": action, "symbol": stocks[order.stock], "amount": order.shares })
+}
+
+/// 10, 10.0 and "10" are all meant as ten.
+fn whole_number(value: &Value) -> Option<u64> {
+    let text = || value.as_str()?.trim().parse::<f64>().ok();
+    let number = value.as_f64().or_else(text)?;
+    (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
+}
+
+/// Money to a hundredth of a cent, for people.
+fn round(money: f64) -> f64 {
+    (money * 1e4).round() / 1e4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::bars::tests::bars;
+    use crate::env::costs::Costs;
+
+    fn call(name: &str, arguments: Value) -> Call {
+        Call { id: "1".into(), name: name.into(), arguments: Ok(arguments) }
+    }
+
+    /// Three bars a day; the fourth row is the first of the second day.
+    #[test]
+    fn prices_end_now_and_days_are_put_together() {
+        let closes = [101.0, 103.0, 99.0, 104.0, 500.0].map(|close| [close, 50.0]);
+        let (bars, ledger) = (bars(&closes), Ledger::new(vec![0, 0], 1e4, FREE));
+        let mut desk = desk(&bars, 3, &ledger);
+        let days = desk.answer(&call("get_prices", json!({ "symbol": "aaa" })));
+        let days = days["AAA"].as_array().unwrap();
+        assert_eq!(days.len(), 2);
+        let first = json!({
+            "until": "2020-01-02T16:00:00-05:00", "open": 100.0, "high": 103.0, "low": 99.0,
+            "close": 99.0, "volume": 3.0,
+        });
+        assert_eq!((&days[0], &days[1]["close"]), (&first, &json!(104.0)));
+        let last = json!({ "count": 2, "interval": "bar" });
+        let last = desk.answer(&call("get_prices", last));
+        assert_eq!(last["AAA"][1]["close"], 104.0);
+        assert_eq!(last["AAA"][0]["until"], "2020-01-02T16:00:00-05:00");
+        assert_eq!(last["BBB"].as_array().unwrap().len(), 2);
+        assert!(!last.to_string().contains("500"));
+    }
+
+    const FREE: Costs = Costs { fee_bps: 0.0, slippage_bps: 0.0 };
+
+    fn desk<'a>(bars: &'a crate::agents::bars::Bars, t: usize, ledger: &'a Ledger) -> Desk<'a> {
+        let view = bars.view(t);
+        let orders = Vec::new();
+        Desk { stocks: bars.stocks(), view, ledger, orders, by_bar: false, is_finished: false }
+    }
+
+    #[test]
+    fn orders_are_taken_or_refused_with_a_reason() {
+        let (bars, ledger) = (bars(&[[100.0, 50.0]; 2]), Ledger::new(vec![4, 0], 1_000.0, FREE));
+        let mut desk = desk(&bars, 0, &ledger);
+        let bought = desk.answer(&call("buy", json!({ "symbol": "BBB", "amount": "15" })));
+        assert_eq!(bought["expected_cash_after_all_orders"], 250.0);
+        for (name, arguments, part) in [
+            (
+                "buy",
+                json!({ "symbol": "AAA", "amount": 3 }),
+                "300.00, and after the other orders 250",
+            ),
+            ("sell", json!({ "symbol": "AAA", "amount": 5 }), "4 of AAA are left to sell"),
+            ("sell", json!({ "symbol": "ZZZ", "amount": 5 }), "there are AAA, BBB"),
+            ("buy", json!({ "symbol": "AAA", "amount": 1.5 }), "whole number"),
+            ("buy", json!({ "symbol": "AAA", "amount": -1 }), "whole number"),
+            ("buy", json!({ "amount": 1 }), "symbol is missing"),
+            ("get_prices", json!({ "count": 0 }), "count"),
+            ("get_prices", json!({ "interval": "hour" }), "interval"),
+            ("short", json!({}), "there is no tool \"short\""),
+        ] {
+            let told = desk.answer(&call(name, arguments.clone()));
+            let error = told["error"].as_str().unwrap_or_default();
+            assert!(error.contains(part), "{name} {arguments}: {told}");
+        }
+        let sold = desk.answer(&call("sell", json!({ "symbol": "AAA", "amount": 4 })));
+        assert_eq!(sold["expected_cash_after_all_orders"], 650.0);
+        assert_eq!((desk.orders.len(), desk.is_finished), (2, false));
+        let held = desk.positions();
+        assert_eq!((&held["cash"], &held["equity"]), (&json!(1_000.0), &json!(1_400.0)));
+        assert_eq!(held["orders"][1]["action"], "sell");
+        desk.answer(&call("finish", json!({})));
+        assert!(desk.is_finished);
+        let malformed = Call { arguments: Err("no JSON".into()), ..call("buy", json!({})) };
+        assert_eq!(desk.answer(&malformed), json!({ "error": "no JSON" }));
+    }
+}

@@ -1,0 +1,302 @@
+//! Agents side by side: every enabled model of a JSON configuration trades the same bars, each in a
+//! process and a folder of its own.
+//!
+//! ```text
+//! run ── config ── bars (read once, mapped by all)
+//!         └─ supervise ── process ── agent ─┬─ decide ── strategy, ensemble, dqn
+//!                                           ├─ llm (an endpoint is asked)
+//!                                           └─ ledger ── journal ── standing
+//! ```
+//!
+//! An agent's decisions depend on bars up to a time and are filled at the open after it; its
+//! account never owes anything ([`ledger`]). Its position file ([`journal`]) is all that a run
+//! needs to go on.
+
+mod agent;
+mod bars;
+pub mod config;
+mod decide;
+mod dqn;
+mod journal;
+pub mod leaderboard;
+mod ledger;
+mod llm;
+mod process;
+mod secret;
+mod stamp;
+mod standing;
+mod supervise;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::market::Symbol;
+use crate::market::load::LoadReport;
+use crate::strategy::Cancel;
+use bars::{Bars, Prepared};
+use config::{AgentsConfig, Model};
+use process::Child;
+use supervise::{Terms, supervise};
+
+pub use process::end_with_parent;
+pub use secret::Secret;
+pub use stamp::Stamp;
+pub use standing::{Figures, Standing, Tokens};
+pub use supervise::Ended;
+
+/// Between two looks whether an agent in this process is to end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs the enabled models of the JSON configuration at `config`, or the one of that signature. One
+/// model is run in this process; several are run in processes of their own. With
+/// [`Runner`] more can be said.
+///
+/// # Errors
+/// Where nothing can be started, and where the only model fails. One of several that fails is one
+/// failed entry of the report.
+pub fn run(config: &Path, only_signature: Option<&str>) -> Result<Report> {
+    Runner::default().run(config, only_signature)
+}
+
+/// What runs agents.
+pub struct Runner {
+    /// Executed for every agent with `agents --config FILE --signature NAME` and more. None: this
+    /// process is forked, which it must have a single thread for; else `dqn-trader`, which is this
+    /// program or else in `PATH`.
+    pub program: Option<PathBuf>,
+    /// Folder for fetched files and panels.
+    pub cache: PathBuf,
+    /// The run's bars, where another process has prepared them.
+    pub bars: Option<PathBuf>,
+    /// Set to true, the agents are ended.
+    pub stop: Arc<AtomicBool>,
+    /// Takes lines for the user.
+    pub say: Box<Say>,
+    /// Takes how far the reading of a stock's days is.
+    pub on_days: Box<OnDays>,
+    /// Takes what was found in the data.
+    pub on_data: Box<OnData>,
+}
+
+type Say = dyn Fn(&str);
+type OnDays = dyn Fn(&Symbol, usize, usize) + Send + Sync;
+type OnData = dyn Fn(&str, &[LoadReport]);
+
+/// What became of the agents.
+pub struct Report {
+    /// In the order of the configuration.
+    pub agents: Vec<AgentReport>,
+    /// Buy-and-hold over the whole period.
+    pub benchmark: Figures,
+    /// Told to stop, so that some may not have come to their end.
+    pub stopped: bool,
+}
+
+pub struct AgentReport {
+    pub model: Model,
+    pub ended: Ended,
+    /// Of an agent that did what it should.
+    pub standing: Option<Standing>,
+}
+
+impl Report {
+    /// All agents did what they should.
+    pub fn is_success(&self) -> bool {
+        self.agents.iter().all(|agent| agent.ended == Ended::Done)
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Runner {
+        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home);
+        Runner {
+            program: None,
+            cache: cache.unwrap_or_else(std::env::temp_dir).join("dqn-trader"),
+            bars: None,
+            stop: Arc::default(),
+            say: Box::new(|line| eprintln!("{line}")),
+            on_days: Box::new(|_, _, _| {}),
+            on_data: Box::new(|_, _| {}),
+        }
+    }
+}
+
+impl Runner {
+    /// See [`run`].
+    pub fn run(&self, path: &Path, only_signature: Option<&str>) -> Result<Report> {
+        let mut config = AgentsConfig::read(path)?;
+        if let Some(signature) = only_signature {
+            config.models = vec![config.model(signature)?.clone()];
+        }
+        let begun = |model| journal::begun(&agent::folder(&config, model));
+        let first = config.models.iter().filter_map(begun).map(|stamp| stamp.date).min();
+        config.first_day = first.map_or(config.first_day, |first| first.min(config.first_day));
+        if let (Some(bars), [model]) = (&self.bars, &config.models[..]) {
+            return self.one(&config, model, bars);
+        }
+        config.notices.iter().for_each(|notice| (self.say)(notice));
+        let Prepared { path: bars, source, reports } = self.prepare(&config)?;
+        (self.on_data)(&source, &reports);
+        match &config.models[..] {
+            [model] => self.one(&config, model, &bars),
+            _ => self.several(path, &config, &bars),
+        }
+    }
+
+    /// Reads the bars: aside, so that no thread is left that would be in the way of forks.
+    fn prepare(&self, config: &AgentsConfig) -> Result<Prepared> {
+        let work = || bars::prepare(config, &self.cache, &self.on_days);
+        if config.models.len() == 1 || self.program.is_some() || !process::can_fork() {
+            return work();
+        }
+        let aside = process::aside(|| {
+            let found = work().map_err(|error| format!("{error:#}"));
+            serde_json::to_vec(&found).unwrap_or_default()
+        })?;
+        let said = aside.ok_or_else(|| anyhow!("reading the bars was ended from outside"))?;
+        let found: Result<Prepared, String> =
+            serde_json::from_slice(&said).context("reading the bars ended early")?;
+        found.map_err(|error| anyhow!(error))
+    }
+
+    /// In this process.
+    fn one(&self, config: &AgentsConfig, model: &Model, path: &Path) -> Result<Report> {
+        let bars = Bars::open(path)?;
+        let cancel = Cancel::new();
+        let is_child = self.bars.is_some();
+        let limit = Duration::from_secs_f64(config.timeout_s);
+        // The process that started this one looks at the time, if there is one.
+        let limit = if is_child { Duration::MAX } else { limit };
+        let _watch = Watch::start(limit, &self.stop, &cancel);
+        let around = agent::Surroundings {
+            bars: &bars,
+            cache: &self.cache,
+            cancel: &cancel,
+            say: &self.say,
+        };
+        let stopped = || self.stop.load(Ordering::Relaxed);
+        let (ended, standing) = match agent::run(config, model, around) {
+            Ok(standing) => (Ended::Done, Some(standing)),
+            Err(_) if stopped() => (Ended::Stopped, None),
+            Err(_) if cancel.is_cancelled() => {
+                let late = Ended::TimedOut(limit).trouble().unwrap_or_default();
+                return Err(anyhow!("{}: {late}", model.signature));
+            }
+            Err(error) => return Err(error),
+        };
+        let stopped = ended == Ended::Stopped;
+        let (first, last) = (&config.init, &config.end);
+        let benchmark = standing::benchmark(config, &bars, first, last, !is_child)?;
+        let agents = vec![AgentReport { model: model.clone(), ended, standing }];
+        Ok(Report { agents, benchmark, stopped })
+    }
+
+    /// Each in a process of its own.
+    fn several(&self, path: &Path, config: &AgentsConfig, bars: &Path) -> Result<Report> {
+        let names: Vec<&str> = config.models.iter().map(|m| m.signature.as_str()).collect();
+        let terms = Terms {
+            max_concurrent: config.max_concurrent,
+            timeout: Duration::from_secs_f64(config.timeout_s),
+            memory_bytes: config.max_memory_mb << 20,
+        };
+        let program = match &self.program {
+            Some(program) => Some(program.clone()),
+            None if process::can_fork() => None,
+            None => Some(this_program()?),
+        };
+        let mut start = |i: usize| match &program {
+            Some(program) => Child::execute(self.command(program, path, names[i], bars)),
+            None => Child::fork(|| self.forked(config, &config.models[i], bars)),
+        };
+        let stop = || self.stop.load(Ordering::Relaxed);
+        let ended = supervise(&names, &terms, &mut start, &stop, &self.say);
+        let bars = Bars::open(bars)?;
+        let benchmark = standing::benchmark(config, &bars, &config.init, &config.end, true)?;
+        let report = |(model, ended): (&Model, Ended)| {
+            let standing = (ended == Ended::Done).then(|| agent::read_standing(config, model));
+            AgentReport { model: model.clone(), ended, standing: standing.flatten() }
+        };
+        let agents = config.models.iter().zip(ended).map(report).collect();
+        Ok(Report { agents, benchmark, stopped: stop() })
+    }
+
+    /// The program again, for one agent.
+    fn command(&self, program: &Path, config: &Path, signature: &str, bars: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("agents").arg("--config").arg(config).args(["--signature", signature]);
+        command.arg("--bars").arg(bars).arg("--cache").arg(&self.cache).arg("--quiet");
+        command
+    }
+
+    /// The work of a fork, which says what its parent hands on.
+    fn forked(&self, config: &AgentsConfig, model: &Model, bars: &Path) -> u8 {
+        let told = || -> Result<()> {
+            let bars = Bars::open(bars)?;
+            let around = agent::Surroundings {
+                bars: &bars,
+                cache: &self.cache,
+                cancel: &Cancel::new(),
+                say: &|line| eprintln!("{line}"),
+            };
+            agent::run(config, model, around).map(drop)
+        };
+        match told() {
+            Ok(()) => 0,
+            Err(error) => {
+                let text = format!("{error:#}");
+                let line: Vec<&str> = text.split_whitespace().collect();
+                eprintln!("error: {}", line.join(" "));
+                2
+            }
+        }
+    }
+}
+
+fn this_program() -> io::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let is_it = this.file_stem().is_some_and(|name| name == "dqn-trader");
+    Ok(if is_it { this } else { "dqn-trader".into() })
+}
+
+/// Cancels when the time is over or the user says so, unless it is dropped before.
+struct Watch {
+    _over: Sender<()>,
+}
+
+impl Watch {
+    fn start(limit: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> Watch {
+        let (over, end) = channel();
+        let (stop, cancel, since) = (Arc::clone(stop), cancel.clone(), Instant::now());
+        std::thread::spawn(move || {
+            while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if stop.load(Ordering::Relaxed) || since.elapsed() > limit {
+                    cancel.cancel();
+                }
+            }
+        });
+        Watch { _over: over }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two stocks in the bars that tests make, one strategy.
+    pub fn config() -> AgentsConfig {
+        let text = r#"{
+            "date_range": { "init_date": "2020-01-02", "end_date": "2020-01-10" },
+            "stocks": ["AAA", "BBB"],
+            "models": [{ "signature": "one", "kind": "strategy", "strategy": "RSI" }]
+        }"#;
+        AgentsConfig::parse(text, &|_| None).unwrap()
+    }
+}

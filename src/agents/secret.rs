@@ -1,0 +1,61 @@
+//! A key that is used and never shown.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Has no `Serialize` and no `Display`, and its `Debug` is stars: it cannot get into a file or a
+/// message by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// None where `text` is blank.
+    pub fn new(text: &str) -> Option<Secret> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Secret(text.to_string()))
+    }
+
+    /// For the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// `text` of others, who may have put the key into it.
+    pub fn scrub(&self, text: &str) -> String {
+        text.replace(&self.0, "***")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// An error of this says nothing of what stood there.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Secret(text.trim().to_string())),
+            _ => Err(serde::de::Error::custom("a key is text")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_show() {
+        let secret: Secret = serde_json::from_str("\" sk-very-secret \"").unwrap();
+        assert_eq!(secret.reveal(), "sk-very-secret");
+        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)).matches("secret").count(), 0);
+        assert_eq!(secret.scrub("bad key sk-very-secret."), "bad key ***.");
+        let error = serde_json::from_str::<Secret>("[\"sk-very-secret\"]").unwrap_err();
+        assert!(!error.to_string().contains("sk-"), "{error}");
+        assert_eq!(Secret::new("  "), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! Dates as the configuration and the position file write them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+
+/// `2020-01-02`, or `2020-01-02 10:00:00`, on New York's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub date: NaiveDate,
+    pub time: Option<NaiveTime>,
+}
+
+impl Stamp {
+    pub fn of_day(date: NaiveDate) -> Stamp {
+        Stamp { date, time: None }
+    }
+
+    pub fn of_time(at: NaiveDateTime) -> Stamp {
+        Stamp { date: at.date(), time: Some(at.time()) }
+    }
+
+    /// The last moment that it names: a date names its whole day.
+    pub fn last_moment(&self) -> NaiveDateTime {
+        let end_of_day = NaiveTime::from_hms_opt(23, 59, 59).expect("a time in the source");
+        self.date.and_time(self.time.unwrap_or(end_of_day))
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.time {
+            Some(time) => write!(f, "{} {}", self.date, time.format("%H:%M:%S")),
+            None => write!(f, "{}", self.date),
+        }
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Stamp, String> {
+        let text = text.trim();
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Stamp::of_day);
+        let time = |_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").map(Stamp::of_time);
+        let stamp = day.or_else(time).map_err(|_| format!("{text:?} is no date"))?;
+        // Written as it is read: the position file's dates are compared and shown.
+        if stamp.to_string() == text { Ok(stamp) } else { Err(format!("{text:?} is no date")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read_and_come_back() {
+        for text in ["2020-01-02", "2020-01-02 10:00:00"] {
+            assert_eq!(text.parse::<Stamp>().unwrap().to_string(), text);
+        }
+        for text in ["2020-1-2", "2020-02-30", "2020-01-02 10:00", "2020-01-02T10:00:00", "", "x"] {
+            assert!(text.parse::<Stamp>().is_err(), "{text}");
+        }
+        let day: Stamp = "2020-01-02".parse().unwrap();
+        let evening: Stamp = "2020-01-02 20:00:00".parse().unwrap();
+        assert!(evening.last_moment() < day.last_moment());
+    }
+}

@@ -1,0 +1,36 @@
+//! Flags of `dqn-trader agents`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Format, Surroundings};
+
+#[derive(Args, Debug, Clone)]
+pub struct AgentsArgs {
+    /// JSON configuration; INIT_DATE and END_DATE in the environment override its dates [default:
+    /// configs/default_config.json]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The same, as a flag
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    pub config: Option<PathBuf>,
+    /// Run only the model of this signature, in this process
+    #[arg(long, value_name = "NAME")]
+    pub signature: Option<String>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Bars that another process has prepared, and which ends this one with itself
+    #[arg(long, value_name = "FILE", hide = true, requires = "signature")]
+    pub bars: Option<PathBuf>,
+    #[command(flatten)]
+    pub surroundings: Surroundings,
+}
+
+impl AgentsArgs {
+    pub fn path(&self) -> PathBuf {
+        let given = self.config.clone().or_else(|| self.file.clone());
+        given.unwrap_or_else(|| "configs/default_config.json".into())
+    }
+}

@@ -1,0 +1,73 @@
+//! Agents side by side.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{say, tell_reports};
+use crate::agents::{Report, Runner, end_with_parent, leaderboard};
+use crate::cli::{AgentsArgs, Format, Surroundings, cache_folder};
+use crate::report::Progress;
+
+/// What the whole came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// An agent, or several; the others are done.
+    Failed,
+    Stopped,
+}
+
+/// Runs the agents, and prints how they stand. Called with a single thread, agents can be forked.
+pub fn agents(
+    args: &AgentsArgs,
+    surroundings: &Surroundings,
+    progress: Progress,
+) -> Result<Outcome> {
+    let is_child = args.bars.is_some();
+    let mut runner = Runner::default();
+    if is_child {
+        end_with_parent();
+    } else {
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&runner.stop))?;
+        }
+    }
+    let progress = Arc::new(progress);
+    let of = || Arc::clone(&progress);
+    let (of_lines, of_days, of_data) = (of(), of(), of());
+    runner.bars.clone_from(&args.bars);
+    runner.cache = cache_folder(surroundings);
+    runner.say = Box::new(move |line| match is_child {
+        // To the process that started this one, which knows what to hand on.
+        true => eprintln!("{line}"),
+        false => of_lines.line(line),
+    });
+    runner.on_days =
+        Box::new(move |symbol, done, total| of_days.data(symbol.as_str(), done, total));
+    runner.on_data = Box::new(move |source, reports| {
+        of_data.line(&format!("data: {source}"));
+        tell_reports(reports, &of_data);
+    });
+    let report = runner.run(&args.path(), args.signature.as_deref())?;
+    progress.finish();
+    if !is_child {
+        tell(&report, args.format)?;
+    }
+    Ok(match (report.stopped, report.is_success()) {
+        (true, _) => Outcome::Stopped,
+        (false, true) => Outcome::Done,
+        (false, false) => Outcome::Failed,
+    })
+}
+
+fn tell(report: &Report, format: Format) -> Result<()> {
+    say(&match format {
+        Format::Table => leaderboard::table(report),
+        Format::Json => {
+            format!("{}\n", serde_json::to_string_pretty(&leaderboard::in_json(report))?)
+        }
+    });
+    Ok(())
+}
