@@ -1,0 +1,57 @@
+//! Capital and risk over a panel, worked out once for all accounts that go through it.
+
+use super::EqualRisk;
+use crate::config::PortfolioConfig;
+use crate::market::panel::{MarketView, Panel};
+
+/// What [`EqualRisk`] says at every row of a panel, each from the sessions before. It depends on
+/// the market alone, so accounts that go through it at different times read the same.
+pub struct CapitalPlan {
+    stocks: usize,
+    /// Where the allocation of each row stands.
+    of_row: Vec<u32>,
+    /// `[allocation, stock]`
+    capital: Vec<f64>,
+    /// `[allocation, stock]`; 0 where it is unknown.
+    bar_std: Vec<f64>,
+}
+
+/// What holds at a bar.
+#[derive(Clone, Copy, Debug)]
+pub struct Capital<'a> {
+    /// Fraction of equity that each stock may be traded with, `[stock]`.
+    pub shares: &'a [f64],
+    bar_std: &'a [f64],
+}
+
+impl CapitalPlan {
+    pub fn of(panel: &Panel, stocks: usize, config: &PortfolioConfig) -> CapitalPlan {
+        let mut risk = EqualRisk::new(stocks, config);
+        let (mut capital, mut bar_std) = (Vec::<f64>::new(), Vec::<f64>::new());
+        let of_row = (0..panel.rows()).map(|row| {
+            let is_new = risk.observe(&panel.view(row));
+            if is_new || row == 0 {
+                capital.extend(risk.capital());
+                bar_std.extend((0..stocks).map(|stock| risk.bar_std(stock).unwrap_or(0.0)));
+            }
+            (capital.len() / stocks - 1) as u32
+        });
+        let of_row = of_row.collect();
+        CapitalPlan { stocks, of_row, capital, bar_std }
+    }
+
+    /// At the close of the view's bar.
+    pub fn at(&self, view: &MarketView<'_>) -> Capital<'_> {
+        let from = self.of_row[view.t()] as usize * self.stocks;
+        let until = from + self.stocks;
+        Capital { shares: &self.capital[from..until], bar_std: &self.bar_std[from..until] }
+    }
+}
+
+impl Capital<'_> {
+    /// Standard deviation of a stock's return over a bar in the past sessions; None where it is
+    /// unknown, or where the stock did not trade.
+    pub fn bar_std(&self, stock: usize) -> Option<f64> {
+        Some(self.bar_std[stock]).filter(|&std| std > 0.0)
+    }
+}
