@@ -3,6 +3,7 @@
 mod buffer;
 pub mod checkpoint;
 pub mod dataset;
+pub mod dqn_strategy;
 pub mod evaluation;
 pub mod keeper;
 pub mod lockstep;
