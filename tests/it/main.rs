@@ -4,6 +4,8 @@
 mod azure;
 mod bad_input;
 mod causality;
+mod documentation;
+mod dqn;
 mod lost_ranks;
 mod oracle;
 mod program;
