@@ -1,6 +1,7 @@
 //! What the program can be told to do, put together from the layers below.
 
 pub mod evaluate;
+mod everyone;
 mod outputs;
 pub mod strategies;
 pub mod synth;
