@@ -109,7 +109,7 @@ pub fn everyone(market: &Market<'_>, traded: &Traded<'_>, rng: &mut ChaCha8Rng) 
 
     let mut courses: Vec<(&str, Role, Result<&Course, String>)> = Vec::new();
     for (kind, alone) in registry.kinds().iter().zip(&alone) {
-        let course = alone.as_ref().map(|alone| &alone.course).map_err(|e| e.to_string());
+        let course = alone.as_ref().map(|alone| &alone.course).map_err(reason);
         courses.push((&kind.name, Role::Strategy, course));
     }
     let named = ENSEMBLES.iter().zip(&ensembles);
@@ -224,6 +224,14 @@ fn alone(market: &Market<'_>, dealt: &Dealt, kind: &Kind) -> Result<Alone, Strat
     let signals = signals(market, kind.build_default(market.config.stocks.len())?.as_mut())?;
     let course = follow(market, dealt, &wanted(&signals));
     Ok(Alone { signals, course })
+}
+
+/// Without the name, which stands beside it.
+fn reason(error: &StrategyError) -> String {
+    match error {
+        StrategyError::Failed { what, todo, .. } => format!("{what}; {todo}"),
+        other => other.to_string(),
+    }
 }
 
 /// It has seen the rows before those that are traded.
