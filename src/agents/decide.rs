@@ -14,7 +14,8 @@ use crate::market::MarketData;
 use crate::market::panel::MarketView;
 use crate::runner::positions_course;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
-use crate::strategy::{Cancel, Registry, Signals};
+use crate::strategy::{Cancel, Registry, Signals, StrategyError};
+use crate::train::dqn_strategy;
 
 /// Fractions of equity to hold of each stock, 0 or above, decided at the close of each row.
 pub struct Wanted {
@@ -70,10 +71,17 @@ pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>>
     Ok(Some(Wanted::of(&signals)))
 }
 
+/// The standard strategies, and a trained run.
+pub fn registry() -> Result<Registry, StrategyError> {
+    let mut registry = Registry::standard();
+    registry.register(dqn_strategy::kind(None))?;
+    Ok(registry)
+}
+
 fn signals(choice: &Choice, data: &MarketData, cancel: &Cancel) -> Result<Signals> {
-    let registry = Registry::standard();
+    let registry = registry()?;
     let kind = registry.find(&choice.strategy)?;
-    let mut strategy = kind.build(&kind.resolve(&choice.parameters)?, data.stocks().len())?;
+    let mut strategy = kind.build_for(&kind.resolve(&choice.parameters)?, data.stocks())?;
     Ok(Signals::of(strategy.as_mut(), data, cancel)?)
 }
 

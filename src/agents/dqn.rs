@@ -11,14 +11,12 @@ use super::bars::load_options;
 use super::decide::{Setting, Wanted};
 use crate::config::{Mode, RunConfig};
 use crate::dist::local::LocalComm;
-use crate::features::pipeline::feature_names;
-use crate::interface::ActionSet;
 use crate::market::source;
-use crate::rl::agent::{Agent, PRIVATE_FEATURES};
-use crate::rl::network::{NetworkShape, single_thread};
+use crate::rl::agent::Agent;
+use crate::rl::network::single_thread;
 use crate::train::dataset::DataPlan;
 use crate::train::evaluation::{Decided, Policy, evaluate_watched};
-use crate::train::model::Model;
+use crate::train::model::{Model, untrained_shape};
 
 /// What the run in `results` would hold at every bar. Its stocks are among the configuration's; of
 /// the others it holds nothing.
@@ -102,16 +100,4 @@ fn places(run: &RunConfig, setting: &Setting<'_>, results: &Path) -> Result<Vec<
         })
     };
     run.stocks.iter().map(one).collect()
-}
-
-/// The network that the settings make, but for the peers, which the model file knows.
-fn untrained_shape(config: &RunConfig) -> NetworkShape {
-    NetworkShape {
-        stocks: config.stocks.len(),
-        features: feature_names(&config.features).len(),
-        privates: PRIVATE_FEATURES,
-        actions: ActionSet::new(config.env.long_only).len(),
-        config: config.network.clone(),
-        peers: Vec::new(),
-    }
 }

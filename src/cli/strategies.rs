@@ -42,6 +42,9 @@ pub struct ListArgs {
     /// TOML file with strategies of your own
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
+    /// Results folder of a finished run, for the strategy DQN
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -95,6 +98,9 @@ pub struct RunArgs {
     /// TOML file with parameters by strategy, and strategies of your own
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
+    /// Results folder of a finished run, for the strategy DQN
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// Strategies that work at the same time
     #[arg(long, alias = "max_concurrent_strategies", value_name = "N", default_value_t = 5)]
     pub max_concurrent: usize,
@@ -132,6 +138,9 @@ pub struct StreamArgs {
     /// TOML file with parameters by strategy, and strategies of your own
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
+    /// Results folder of a finished run, for the strategy DQN
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -156,6 +165,9 @@ pub struct OptimizeArgs {
     /// TOML file with strategies of your own
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
+    /// Results folder of a finished run, for the strategy DQN
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// Folder for optimization.json; an earlier one in it is moved to earlier/N [default: nothing
     /// is written]
     #[arg(long, value_name = "DIR")]

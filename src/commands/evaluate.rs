@@ -2,22 +2,18 @@
 
 use anyhow::{Context, Result};
 
-use super::{Setting, device, say};
+use super::{Setting, device, everyone, say};
 use crate::cli::{EvaluateArgs, Surroundings};
-use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
-use crate::features::pipeline::feature_names;
-use crate::interface::ActionSet;
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::{trials_before, trials_of};
 use crate::report::{FolderLock, Progress, allocations_csv, portfolio_csv, table};
-use crate::rl::agent::{Agent, PRIVATE_FEATURES};
-use crate::rl::network::NetworkShape;
+use crate::rl::agent::Agent;
 use crate::rl::rng::{Purpose, stream};
 use crate::train::evaluation::{Policy, evaluate as run_evaluation};
-use crate::train::model::Model;
+use crate::train::model::{Model, untrained_shape};
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
 pub fn evaluate(
@@ -64,29 +60,20 @@ pub fn evaluate(
     let trials = Trials { own, earlier: seen.concat() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
     let inference = Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng);
+    let everyone = everyone::beside(&config, &eval, &evaluated, &inference);
     let summary = serde_json::json!({
         "model": args.model,
         "period": { "start": config.eval_start, "end": config.eval_end },
         "eval": evaluated.metrics,
         "benchmark": evaluated.benchmark_metrics,
         "inference": inference,
+        "everyone": everyone,
     });
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
-    let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    say(&table::closing(ours, theirs, &inference, &[portfolio, allocations, summary]));
+    let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
+    let written = [portfolio, allocations, summary];
+    say(&table::closing(metrics, &inference, &everyone, &written));
     notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
-}
-
-/// The network that `config` makes, but for the peers, which the model file knows.
-fn untrained_shape(config: &RunConfig) -> NetworkShape {
-    NetworkShape {
-        stocks: config.stocks.len(),
-        features: feature_names(&config.features).len(),
-        privates: PRIVATE_FEATURES,
-        actions: ActionSet::new(config.env.long_only).len(),
-        config: config.network.clone(),
-        peers: Vec::new(),
-    }
 }

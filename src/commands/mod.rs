@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod evaluate;
+mod everyone;
 mod outputs;
 pub mod strategies;
 pub mod synth;

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::say;
+use super::{everyone, say};
 use crate::config::RunConfig;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::interface::ActionSet;
@@ -248,11 +248,19 @@ impl Outputs {
             lead_lag: model.fit.relations.lead_lag.clone(),
         };
         let relationships_path = relationships.write(folder)?;
+        let inference = latest.map(|evaluated| self.inference(config, evaluated));
+        let everyone = match (latest, &inference) {
+            (Some(evaluated), Some(inference)) => {
+                everyone::beside(config, eval, evaluated, inference)
+            }
+            _ => Vec::new(),
+        };
         let summary = Summary {
             run: finished.run.clone(),
             eval: latest.map(|evaluated| evaluated.metrics.clone()),
             benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
-            inference: latest.map(|evaluated| self.inference(config, evaluated)),
+            inference,
+            everyone,
         };
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
@@ -271,11 +279,12 @@ impl Outputs {
                 benchmark_equity: &evaluated.benchmark.equity,
                 lines: &self.lines,
                 relationships: &relationships,
+                everyone: &summary.everyone,
                 notices: &summary.run.notices,
             };
             written.push(report.write(folder)?);
-            let (ours, theirs) = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            say(&table::closing(ours, theirs, inference, &written));
+            let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
+            say(&table::closing(metrics, inference, &summary.everyone, &written));
             summary.run.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
         } else {
             let place = config.output.display();

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod attribution;
 pub mod backtest;
+pub mod everyone;
 pub mod inference;
 pub mod metrics;
 pub mod rules;

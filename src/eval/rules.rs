@@ -70,7 +70,7 @@ pub fn trade(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::eval::backtest::buy_and_hold;
     use crate::market::panel::PanelData;
@@ -80,7 +80,7 @@ mod tests {
     const STOCKS: usize = 2;
 
     /// A few months of half-hour bars of a made-up market.
-    fn panel(market: &str) -> (tempfile::TempDir, Panel, RunConfig) {
+    pub fn panel(market: &str) -> (tempfile::TempDir, Panel, RunConfig) {
         let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
         let market = SyntheticMarket::parse(market).unwrap();
         let (start, end) = ("2018-01-02".parse().unwrap(), "2018-12-31".parse().unwrap());
@@ -111,7 +111,7 @@ mod tests {
         (folder, Panel::open(&path).unwrap(), config)
     }
 
-    fn limits(config: &RunConfig) -> Limits {
+    pub fn limits(config: &RunConfig) -> Limits {
         Limits::new(&config.portfolio, &config.stocks, &[vec![None; STOCKS], vec![None; STOCKS]])
     }
 

@@ -62,6 +62,23 @@ fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
     shares * (price - open) + costs.fee(shares.abs() * price)
 }
 
+/// Fees and slippage of a course, each as a fraction of the equity a bar before, added: of what
+/// would have been earned without them, so much was paid. Nothing counts after equity has fallen to
+/// 0.
+pub fn costs_paid(course: &Course, costs: &Costs) -> f64 {
+    let stocks = course.stocks.len();
+    let mut paid = 0.0;
+    for t in (1..course.end_s.len()).filter(|&t| course.equity[t - 1] > 0.0) {
+        let (before, at) = ((t - 1) * stocks, t * stocks);
+        let of = |i: usize| {
+            let shares = course.position[at + i] - course.position[before + i];
+            cost_of(shares, course.open[at + i], costs)
+        };
+        paid += (0..stocks).map(of).sum::<f64>() / course.equity[t - 1];
+    }
+    paid
+}
+
 /// The fraction of trades that were left with a profit; None where none was left.
 pub fn win_rate(trips: &[RoundTrip]) -> Option<f64> {
     let left = || trips.iter().filter(|trip| trip.left.is_some());
@@ -111,5 +128,17 @@ mod tests {
         near(trips[2].profit, 5.0 - 0.65);
         assert_eq!(win_rate(&trips), Some(0.5));
         assert_eq!(win_rate(&trips[2..]), None);
+    }
+
+    /// The fees above, and 0.65 for the last five; equity was 10, 10, 20, 20, and nothing at last.
+    #[test]
+    fn costs_are_parts_of_the_equity_before() {
+        let opens = [10.0, 10.0, 12.0, 11.0, 13.0, 13.0];
+        let mut course = course(&[0.0, 2.0, 3.0, -1.0, 0.0, 5.0], &opens, &opens);
+        course.equity = vec![10.0, 10.0, 20.0, 20.0, 0.0, 0.0];
+        let costs = Costs { fee_bps: 100.0, slippage_bps: 0.0 };
+        let expected = 0.20 / 10.0 + 0.12 / 10.0 + 0.44 / 20.0 + 0.13 / 20.0;
+        let found = costs_paid(&course, &costs);
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
     }
 }

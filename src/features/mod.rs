@@ -8,6 +8,7 @@ pub mod pipeline;
 pub mod relations;
 pub mod rolling;
 pub mod scaler;
+pub mod stream;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

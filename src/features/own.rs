@@ -1,5 +1,7 @@
 //! Features of a stock from its own bars, one bar at a time.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::America::New_York;
 
@@ -40,14 +42,17 @@ const LEAST_VOLATILITY: f64 = 1e-6;
 const LEAST_VOLUME_STD: f64 = 1e-9;
 
 /// What is remembered of one stock's bars.
-pub struct OwnFeatures<'a> {
-    config: &'a FeatureConfig,
-    /// Of every bar so far.
-    log_close: Vec<f64>,
+pub struct OwnFeatures {
+    return_bars: Vec<usize>,
+    /// Of the last bars, as many as the longest return needs.
+    log_close: VecDeque<f64>,
+    closes_kept: usize,
     rsi: Rsi,
     macd: Macd,
     bollinger: Bollinger,
     volatility: Vec<Window<Moments>>,
+    /// The place of the longest of these windows.
+    longest: Option<usize>,
     volume: Window<Moments>,
     clock: NewYorkClock,
     /// New York's day of the last bar, since 1970.
@@ -55,13 +60,17 @@ pub struct OwnFeatures<'a> {
     gap: Option<f64>,
 }
 
-impl<'a> OwnFeatures<'a> {
-    pub fn new(config: &'a FeatureConfig) -> OwnFeatures<'a> {
+impl OwnFeatures {
+    pub fn new(config: &FeatureConfig) -> OwnFeatures {
         let bars = |bars: u32| bars as usize;
         let window = |&length: &u32| Window::new(bars(length));
+        let return_bars: Vec<usize> = config.return_bars.iter().map(|&k| bars(k)).collect();
+        let longest = config.volatility_bars.iter().enumerate().max_by_key(|&(_, bars)| bars);
         OwnFeatures {
-            config,
-            log_close: Vec::new(),
+            log_close: VecDeque::new(),
+            closes_kept: return_bars.iter().max().map_or(1, |bars| bars + 1),
+            return_bars,
+            longest: longest.map(|(place, _)| place),
             rsi: Rsi::new(bars(config.rsi_bars)),
             macd: Macd::new(
                 bars(config.macd_fast_bars),
@@ -85,20 +94,23 @@ impl<'a> OwnFeatures<'a> {
         let begins_session = self.day.replace(day) != Some(day);
         let log_close = bar.close.ln();
         let mut within_session = log_close - bar.open.ln();
-        if let Some(&before) = self.log_close.last() {
+        if let Some(&before) = self.log_close.back() {
             if begins_session {
                 self.gap = Some(bar.open.ln() - before);
             } else {
                 within_session = log_close - before;
             }
         }
-        self.log_close.push(log_close);
+        if self.log_close.len() == self.closes_kept {
+            self.log_close.pop_front();
+        }
+        self.log_close.push_back(log_close);
 
-        let (returns, rest) = out.split_at_mut(self.config.return_bars.len());
+        let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);
-        let (volatilities, others) = rest.split_at_mut(self.config.volatility_bars.len());
-        for (slot, &bars) in returns.iter_mut().zip(&self.config.return_bars) {
-            *slot = or_nan(log_return(&self.log_close, bars as usize));
+        let (volatilities, others) = rest.split_at_mut(self.volatility.len());
+        for (slot, &bars) in returns.iter_mut().zip(&self.return_bars) {
+            *slot = or_nan(log_return(&self.log_close, bars));
         }
         prices[0] = or_nan(self.rsi.update(bar.close).map(|rsi| rsi / 50.0 - 1.0));
         prices[1] = or_nan(self.macd.update(bar.close).map(|macd| macd.histogram / bar.close));
@@ -119,8 +131,7 @@ impl<'a> OwnFeatures<'a> {
             let level = |moments: Moments| moments.root_mean_square().max(LEAST_VOLATILITY).ln();
             *slot = or_nan(window.update(within_session).map(level));
         }
-        let bars = self.config.volatility_bars.iter().enumerate();
-        let Some((longest, _)) = bars.max_by_key(|&(_, bars)| bars) else { return };
+        let Some(longest) = self.longest else { return };
         let level = out[longest];
         for (i, slot) in out.iter_mut().enumerate() {
             if i != longest {
@@ -130,7 +141,7 @@ impl<'a> OwnFeatures<'a> {
     }
 }
 
-fn log_return(log_close: &[f64], bars: usize) -> Option<f64> {
+fn log_return(log_close: &VecDeque<f64>, bars: usize) -> Option<f64> {
     let now = log_close.len() - 1;
     Some(log_close[now] - log_close[now.checked_sub(bars)?])
 }

@@ -1,5 +1,7 @@
 //! Features of a stock from its peers' bars, one row of the grid at a time.
 
+use std::collections::VecDeque;
+
 use super::own::or_nan;
 use super::relations::RollingRelation;
 use super::rolling::{Moments, Window};
@@ -22,47 +24,53 @@ pub const NAMES: [&str; 5] =
 /// A deviation of the log price ratio up to this is rounding.
 const LEAST_SPREAD_STD: f64 = 1e-9;
 
+/// The longest return of peers, in the stock's own bars.
+const LONGEST: usize = 5;
+
 /// What is remembered of one stock and its peers.
-pub struct PeerFeatures<'a> {
-    /// `[stock][time]`: the last close known, NaN before the first.
-    log_close: &'a [Vec<f64>],
+pub struct PeerFeatures {
     stock: usize,
     /// Nearest first.
-    peers: &'a [usize],
+    peers: Vec<usize>,
     relation_bars: usize,
-    /// Grid rows in which the stock had a bar.
-    rows: Vec<usize>,
+    /// Log closes at the stock's last bars, the latest last: its own, then its peers' as known
+    /// then, NaN before a first one.
+    past: VecDeque<Vec<f64>>,
+    /// Bars that the stock has had.
+    bars: usize,
     together: RollingRelation,
     spread: Window<Moments>,
 }
 
-impl<'a> PeerFeatures<'a> {
-    pub fn new(
-        log_close: &'a [Vec<f64>],
-        stock: usize,
-        peers: &'a [usize],
-        relation_bars: usize,
-    ) -> PeerFeatures<'a> {
+impl PeerFeatures {
+    pub fn new(stock: usize, peers: &[usize], relation_bars: usize) -> PeerFeatures {
         PeerFeatures {
-            log_close,
             stock,
-            peers,
+            peers: peers.to_vec(),
             relation_bars,
-            rows: Vec::new(),
+            past: VecDeque::with_capacity(LONGEST + 1),
+            bars: 0,
             together: RollingRelation::new(relation_bars),
             spread: Window::new(relation_bars),
         }
     }
 
-    /// Takes in grid row `row`, in which the stock has a bar, and writes the features of [`NAMES`]:
-    /// NaN until the stock's own windows are filled.
-    pub fn update(&mut self, row: usize, out: &mut [f32]) {
+    /// Takes in a time at which the stock has a bar, and writes the features of [`NAMES`]: NaN
+    /// until the stock's own windows are filled. `log_close` tells the log of a stock's last close
+    /// known then, NaN before its first.
+    pub fn update(&mut self, log_close: impl Fn(usize) -> f64, out: &mut [f32]) {
         let Some(&nearest) = self.peers.first() else {
             out.fill(0.0);
             return;
         };
-        self.rows.push(row);
-        let own = self.log_return(self.stock, 1);
+        let full = self.past.len() > LONGEST;
+        let mut now = if full { self.past.pop_front() } else { None }.unwrap_or_default();
+        now.clear();
+        now.push(log_close(self.stock));
+        now.extend(self.peers.iter().map(|&peer| log_close(peer)));
+        self.past.push_back(now);
+        self.bars += 1;
+        let own = self.log_return(0, 1);
         let mean_1 = self.mean_return(1);
         let pair = own.zip(mean_1);
         let relation = pair.and_then(|(own, mean)| self.together.update(mean, own));
@@ -70,29 +78,29 @@ impl<'a> PeerFeatures<'a> {
             .zip(relation)
             .map(|((own, mean), relation)| own - relation.beta.unwrap_or(0.0) * mean);
         let correlation = relation.map(|relation| relation.correlation.unwrap_or(0.0));
-        let ratio = self.log_close[self.stock][row] - self.log_close[nearest][row];
+        let ratio = log_close(self.stock) - log_close(nearest);
         let spread = if ratio.is_nan() { None } else { self.spread.update(ratio) };
         let spread = spread.map(|window| window.z_score(ratio, LEAST_SPREAD_STD));
 
-        let settled = self.rows.len() > self.relation_bars;
-        let values = [mean_1, self.mean_return(5), residual, correlation, spread];
+        let settled = self.bars > self.relation_bars;
+        let values = [mean_1, self.mean_return(LONGEST), residual, correlation, spread];
         for (slot, value) in out.iter_mut().zip(values) {
             *slot = or_nan(value.or(settled.then_some(0.0)));
         }
     }
 
-    /// From `bars` of the stock's own bars ago to now; None before either close is known.
-    fn log_return(&self, of: usize, bars: usize) -> Option<f64> {
-        let last = self.rows.len() - 1;
-        let (then, now) = (self.rows[last.checked_sub(bars)?], self.rows[last]);
-        let change = self.log_close[of][now] - self.log_close[of][then];
+    /// From `bars` of the stock's own bars ago to now, of the stock itself (`place` 0) or of a
+    /// peer; None before either close is known.
+    fn log_return(&self, place: usize, bars: usize) -> Option<f64> {
+        let last = self.past.len() - 1;
+        let change = self.past[last][place] - self.past[last.checked_sub(bars)?][place];
         (!change.is_nan()).then_some(change)
     }
 
     /// Over the peers whose closes are known.
     fn mean_return(&self, bars: usize) -> Option<f64> {
         let (mut sum, mut count) = (0.0, 0);
-        for change in self.peers.iter().filter_map(|&peer| self.log_return(peer, bars)) {
+        for change in (1..=self.peers.len()).filter_map(|place| self.log_return(place, bars)) {
             sum += change;
             count += 1;
         }
@@ -122,18 +130,18 @@ mod tests {
             vec![0.0, 0.02, 0.03, 0.01, 0.03],
             vec![NAN, 0.50, 0.50, 0.52, 0.52],
         ];
-        let mut features = PeerFeatures::new(&log_close, 0, &[1, 2], 2);
+        let mut features = PeerFeatures::new(0, &[1, 2], 2);
         let mut out = [0.0; 5];
-        features.update(0, &mut out);
+        features.update(|of| log_close[of][0], &mut out);
         assert_near(&out, [NAN; 5]);
-        features.update(1, &mut out);
+        features.update(|of| log_close[of][1], &mut out);
         // Spread 0, then -0.01: the later of two is one deviation below the mean.
         assert_near(&out, [0.02, NAN, NAN, NAN, -1.0]);
-        features.update(3, &mut out);
+        features.update(|of| log_close[of][3], &mut out);
         // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: slope 0.01 /
         // -0.015. Five bars have not passed, but the stock's windows are full.
         assert_near(&out, [0.005, 0.0, 0.02 + 0.005 / 1.5, -1.0, 1.0]);
-        features.update(4, &mut out);
+        features.update(|of| log_close[of][4], &mut out);
         // Own 0.02, -0.01; peers' 0.005, 0.01: slope -6.
         assert_near(&out, [0.01, 0.0, -0.01 + 0.06, -1.0, -1.0]);
     }
@@ -142,10 +150,10 @@ mod tests {
     fn five_bars_are_five_of_the_stocks_own() {
         let peer: Vec<f64> = (0..20).map(|t| f64::from(t * t)).collect();
         let log_close = [vec![1.0; 20], peer];
-        let mut features = PeerFeatures::new(&log_close, 0, &[1], 3);
+        let mut features = PeerFeatures::new(0, &[1], 3);
         let mut out = [0.0; 5];
         for row in [0, 2, 3, 5, 7, 11, 13] {
-            features.update(row, &mut out);
+            features.update(|of| log_close[of][row], &mut out);
         }
         // From row 2 to 13, and from 11 to 13; the stock itself did not move.
         assert_eq!(out[..4], [48.0, 165.0, 0.0, 0.0]);
@@ -155,12 +163,12 @@ mod tests {
     fn without_peers_and_before_a_peer_begins_features_are_zero() {
         let log_close = [vec![0.1, 0.2, 0.3, 0.1], vec![NAN, NAN, NAN, NAN]];
         let mut out = [1.0; 6];
-        let mut alone = PeerFeatures::new(&log_close, 0, &[], 2);
-        alone.update(0, &mut out);
+        let mut alone = PeerFeatures::new(0, &[], 2);
+        alone.update(|of| log_close[of][0], &mut out);
         assert_eq!(out, [0.0; 6]);
-        let mut early = PeerFeatures::new(&log_close, 0, &[1], 2);
+        let mut early = PeerFeatures::new(0, &[1], 2);
         for row in 0..3 {
-            early.update(row, &mut out);
+            early.update(|of| log_close[of][row], &mut out);
             assert_eq!(out[0].is_nan(), row < 2);
         }
         assert_eq!(out, [0.0; 6]);

@@ -6,9 +6,10 @@
 //! closest pairs -----> watch_pairs --------+                    (training rows)
 //! ```
 //!
-//! All producers take in one bar at a time. `OwnFeatures` is never given a later one;
-//! `PeerFeatures` holds its peers' closes of all times and reads those up to the present, which a
-//! test checks for the whole pipeline bit for bit.
+//! All producers take in one bar at a time and are never given a later one, which a test checks for
+//! the whole pipeline bit for bit. [`super::stream`] has the same producers without a grid, for
+//! bars
+//! as they come.
 
 use rayon::prelude::*;
 
@@ -17,8 +18,8 @@ use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{self, Course, Opportunity, watch_pairs};
 pub use super::scaler::Scaler;
 use crate::config::FeatureConfig;
-use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR, PanelData};
+use crate::market::{Bar, BarSeries};
 
 /// The names of the features in order; the same for every stock, those of peers last. What they
 /// mean stands at [`own::names`] and [`peers::NAMES`]; `arbitrage` is how dear the stock is beside
@@ -54,26 +55,52 @@ pub fn raw_features(
         lanes[i % stocks].push(slot);
     }
     lanes.into_par_iter().enumerate().for_each(|(stock, lane)| {
-        let mut own = OwnFeatures::new(config);
-        let bars = config.relation_bars as usize;
-        let mut related = PeerFeatures::new(&log_close, stock, &peers[stock], bars);
-        let mut latest = vec![f32::NAN; width];
-        let (own_part, peer_part) = latest.split_at_mut(own::names(config).len());
+        let mut features = StockFeatures::new(stock, &peers[stock], config);
         let dearness = dearness(&courses, stock, &peers[stock]);
         for (row, (slot, &bar)) in lane.into_iter().zip(&grid.bar_index[stock]).enumerate() {
             if bar != NO_BAR {
-                own.update(&series[stock].bar(bar as usize), own_part);
-                if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
-                    related.update(row, peer_part);
-                    *arbitrage = dearness(row);
-                }
+                let bar = series[stock].bar(bar as usize);
+                features.update(&bar, |of| log_close[of][row], dearness(row));
             }
-            let (own_slot, peer_slot) = slot.split_at_mut(own_part.len());
-            own_slot.copy_from_slice(own_part);
-            peer_slot.copy_from_slice(peer_part);
+            slot.copy_from_slice(features.latest());
         }
     });
     raw
+}
+
+/// The unscaled features of one stock, bar by bar.
+pub(super) struct StockFeatures {
+    own: OwnFeatures,
+    related: PeerFeatures,
+    own_width: usize,
+    latest: Vec<f32>,
+}
+
+impl StockFeatures {
+    pub fn new(stock: usize, peers: &[usize], config: &FeatureConfig) -> StockFeatures {
+        StockFeatures {
+            own: OwnFeatures::new(config),
+            related: PeerFeatures::new(stock, peers, config.relation_bars as usize),
+            own_width: own::names(config).len(),
+            latest: vec![f32::NAN; feature_names(config).len()],
+        }
+    }
+
+    /// Takes in the stock's next bar. `log_close` tells the last close known of each stock;
+    /// `dearness` is how dear the stock is beside its nearest peer.
+    pub fn update(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
+        let (own_part, peer_part) = self.latest.split_at_mut(self.own_width);
+        self.own.update(bar, own_part);
+        if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
+            self.related.update(log_close, peer_part);
+            *arbitrage = dearness;
+        }
+    }
+
+    /// After the last bar; NaN where undefined.
+    pub fn latest(&self) -> &[f32] {
+        &self.latest
+    }
 }
 
 /// How dear a stock is beside its nearest peer at a row, as the pair's course has it.
@@ -87,11 +114,13 @@ fn dearness<'a>(
         nearest
             .is_some_and(|peer| (course.first, course.second) == (stock.min(peer), stock.max(peer)))
     });
-    move |row| {
-        let Some(course) = course else { return 0.0 };
-        // Adding zero turns -0 into 0.
-        0.0 + if course.first == stock { course.z_score[row] } else { -course.z_score[row] }
-    }
+    move |row| course.map_or(0.0, |course| signed(course.z_score[row], course.first == stock))
+}
+
+/// How dear a stock is, from how dear the first of its pair is.
+pub(super) fn signed(z_score: f32, is_first: bool) -> f32 {
+    // Adding zero turns -0 into 0.
+    0.0 + if is_first { z_score } else { -z_score }
 }
 
 /// When cointegrated pairs went out of line, in the order of time; none without features of peers.
@@ -147,16 +176,8 @@ pub fn panel_data(
         let (row, stock) = (i / stocks, i % stocks);
         let scale = stock * width..(stock + 1) * width;
         let (mean, std) = (&scaler.mean[scale.clone()], &scaler.std[scale]);
-        *tradable = grid.bar_index[stock][row] != NO_BAR;
-        for ((feature, mean), std) in features.iter_mut().zip(mean).zip(std) {
-            let scaled = (*feature - mean) / std;
-            *tradable &= feature.is_finite();
-            *feature = if feature.is_finite() {
-                scaled.clamp(-config.clip_std, config.clip_std)
-            } else {
-                0.0
-            };
-        }
+        let settled = scale_features(features, mean, std, config.clip_std);
+        *tradable = settled && grid.bar_index[stock][row] != NO_BAR;
     });
 
     let mut data = PanelData {
@@ -176,6 +197,22 @@ pub fn panel_data(
         write_bars(&mut data, stock, series, index);
     }
     data
+}
+
+/// Scales one stock's features in place, 0 where undefined. Returns whether all are defined.
+pub(super) fn scale_features(
+    features: &mut [f32],
+    mean: &[f32],
+    std: &[f32],
+    clip_std: f32,
+) -> bool {
+    let mut settled = true;
+    for ((feature, mean), std) in features.iter_mut().zip(mean).zip(std) {
+        let scaled = (*feature - mean) / std;
+        settled &= feature.is_finite();
+        *feature = if feature.is_finite() { scaled.clamp(-clip_std, clip_std) } else { 0.0 };
+    }
+    settled
 }
 
 /// The bars of one stock, its last close carried forward over rows without one.

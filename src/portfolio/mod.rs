@@ -3,7 +3,7 @@
 pub mod allocation;
 mod cluster;
 pub mod desk;
-mod drawdown;
+pub mod drawdown;
 pub mod limits;
 pub mod meta_policy;
 pub mod risk;

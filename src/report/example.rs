@@ -6,7 +6,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::RunConfig;
-use crate::eval::inference::{Inference, Trial, Trials};
+use crate::eval::everyone::{Contender, Role};
+use crate::eval::inference::{Estimate, Inference, Trial, Trials};
 use crate::eval::metrics::{Course, Metrics};
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
@@ -24,6 +25,7 @@ pub(super) struct ExampleRun {
     pub(super) benchmark_equity: Vec<f64>,
     pub(super) lines: Vec<MetricsLine>,
     pub(super) relationships: Relationships,
+    pub(super) everyone: Vec<Contender>,
 }
 
 impl ExampleRun {
@@ -38,6 +40,7 @@ impl ExampleRun {
             benchmark_equity: &self.benchmark_equity,
             lines: &self.lines,
             relationships: &self.relationships,
+            everyone: &self.everyone,
             notices,
         }
     }
@@ -76,6 +79,7 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         benchmark_equity,
         lines: learning(&mut rng, 240),
         relationships: relationships(&mut rng, symbols),
+        everyone: everyone(),
         config,
     }
 }
@@ -153,6 +157,38 @@ fn metrics(equity: &[f64], turnover: f64, trades: u64) -> Metrics {
         trades,
         exposure: 0.62,
     }
+}
+
+/// One of each sort, as wide as they get; the last never traded.
+fn everyone() -> Vec<Contender> {
+    let (value, low, high) = (Some(1.256), Some(-0.7), Some(3.1));
+    let sharpe = Estimate { value, low, high, block_days: Some(2.0) };
+    let wide = Metrics {
+        max_drawdown: -0.123,
+        portfolio_return: 0.123,
+        ..metrics(&[100.0, 110.0], 21.5, 12_345)
+    };
+    let contender = |name: &str, role| Contender {
+        name: name.into(),
+        role,
+        metrics: Some(wide.clone()),
+        costs: Some(0.123),
+        sharpe: Some(sharpe.clone()),
+        error: None,
+    };
+    let (metrics, costs, sharpe) = (None, None, None);
+    let error = Some("one stock is no pair".into());
+    let still = Metrics { sharpe: None, portfolio_return: 0.0, trades: 0, ..wide.clone() };
+    vec![
+        contender("RSI", Role::Strategy),
+        Contender { metrics, costs, sharpe, error, ..contender("Pairs", Role::Strategy) },
+        contender("inverse variance", Role::Ensemble),
+        Contender {
+            metrics: Some(still),
+            sharpe: Some(Estimate::default()),
+            ..contender("DQN", Role::Dqn)
+        },
+    ]
 }
 
 fn learning(rng: &mut ChaCha8Rng, intervals: u64) -> Vec<MetricsLine> {

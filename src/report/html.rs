@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::RunConfig;
+use crate::eval::everyone::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::{Course, Metrics};
 use crate::market::Symbol;
 
+use super::everyone;
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, duration, percent, ratio, signed_percent};
 use super::luck;
@@ -35,6 +37,8 @@ pub struct Report<'a> {
     /// Empty where nothing was trained, as when a finished model is evaluated.
     pub lines: &'a [MetricsLine],
     pub relationships: &'a Relationships,
+    /// All who might have traded the same bars.
+    pub everyone: &'a [Contender],
     /// What a reader must know before believing a figure, such as that the prices are made up.
     pub notices: &'a [String],
 }
@@ -53,6 +57,7 @@ impl Report<'_> {
             self.header(),
             self.figures(),
             luck::section(self.inference),
+            everyone::section(self.everyone),
             self.course(),
             self.learning(),
             self.relations(),

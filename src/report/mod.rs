@@ -27,6 +27,7 @@ pub mod summary;
 pub mod table;
 pub mod tensorboard;
 
+mod everyone;
 pub(crate) mod format;
 mod luck;
 mod verdict;
@@ -67,9 +68,9 @@ mod tests {
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
         let equity = plot::equity_svg(&example.course, &example.benchmark_equity);
         folder.write_whole("equity.svg", equity.as_bytes())?;
-        let ExampleRun { run, eval, benchmark, inference, .. } = example;
+        let ExampleRun { run, eval, benchmark, inference, everyone, .. } = example;
         let (eval, benchmark, inference) = (Some(eval), Some(benchmark), Some(inference));
-        Summary { run, eval, benchmark, inference }.write(&folder)?;
+        Summary { run, eval, benchmark, inference, everyone }.write(&folder)?;
         Ok(folder)
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::everyone::Contender;
 use crate::eval::inference::{Inference, Trial};
 use crate::eval::metrics::Metrics;
 use crate::market::Symbol;
@@ -44,6 +45,9 @@ pub struct Summary {
     pub benchmark: Option<Metrics>,
     /// Whether `eval` is more than luck.
     pub inference: Option<Inference>,
+    /// All who might have traded the same bars, the portfolio and buy-and-hold among them.
+    #[serde(default)]
+    pub everyone: Vec<Contender>,
 }
 
 impl Summary {
@@ -102,6 +106,7 @@ mod tests {
                 eval: Some(example.eval.clone()),
                 benchmark: None,
                 inference: Some(example.inference.clone()),
+                everyone: Vec::new(),
             };
             summary.write(&folder).unwrap();
         }
@@ -132,6 +137,7 @@ mod tests {
             eval: Some(Metrics { sharpe: None, ..example.eval }),
             benchmark: Some(example.benchmark.clone()),
             inference: Some(example.inference),
+            everyone: example.everyone[..2].to_vec(),
         };
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
@@ -153,8 +159,20 @@ mod tests {
         #[rustfmt::skip]
         let run = ["run", "seed", "stocks", "AAPL", "MSFT", "env_steps", "gradient_steps", "wall_s",
             "env_steps_per_s", "orders_changed", "gross_limit", "notices"];
+        let contender = ["name", "role", "metrics"];
+        let everyone = [
+            &["everyone"],
+            &contender[..],
+            &metrics,
+            &["costs", "sharpe"],
+            &estimate,
+            &contender,
+            &["costs", "sharpe", "error"],
+        ]
+        .concat();
         let expected: Vec<&str> =
-            [&run[..], &["eval"], &metrics, &["benchmark"], &metrics, &inference].concat();
+            [&run[..], &["eval"], &metrics, &["benchmark"], &metrics, &inference, &everyone]
+                .concat();
         assert_eq!(keys, expected);
         assert!(text.contains("\"sharpe\": null"), "{text}");
         let shown = format!("\"portfolio_return\": {},", example.benchmark.portfolio_return);

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::eval::everyone::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
 
+use super::everyone;
 use super::format::{count, percent, ratio, signed_percent};
 use super::luck;
 
@@ -22,11 +24,11 @@ const COLUMNS: [&str; 9] = [
 ];
 
 /// The agent beside buy-and-hold, aligned, at most 100 columns wide; an undefined value is `-`.
-/// Then the verdict, and the paths.
+/// Then the verdict, everyone on the same bars, and the paths.
 pub fn closing<P: AsRef<Path>>(
-    eval: &Metrics,
-    benchmark: &Metrics,
+    (eval, benchmark): (&Metrics, &Metrics),
     inference: &Inference,
+    everyone: &[Contender],
     written: &[P],
 ) -> String {
     let rows = [COLUMNS.map(String::from), row("agent", eval), row("buy-and-hold", benchmark)];
@@ -45,6 +47,10 @@ pub fn closing<P: AsRef<Path>>(
     }
     text.push('\n');
     text += &luck::lines(inference);
+    if !everyone.is_empty() {
+        text += "\nEveryone on the same bars\n";
+        text += &everyone::table(everyone);
+    }
     if !written.is_empty() {
         text.push_str("\nwritten:\n");
     }
@@ -109,8 +115,11 @@ written:
   results/summary.json
 ";
         let inference = example::run(1, 2).inference;
-        let text = closing(&agent, &held, &inference, &["results/summary.json"]);
+        let text = closing((&agent, &held), &inference, &[], &["results/summary.json"]);
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.len() <= 100));
+        let example = example::run(2, 400);
+        let text = closing((&agent, &held), &inference, &example.everyone, &[""; 0]);
+        assert!(text.contains("\n\nEveryone on the same bars\n") && text.contains("\nRSI "));
     }
 }

@@ -25,7 +25,7 @@ pub use results::{
 };
 pub use work::positions_course;
 
-use crate::market::MarketData;
+use crate::market::{MarketData, Symbol};
 use crate::strategy::ensemble::EnsembleMethod;
 use crate::strategy::{Cancel, Given, Registry, Strategy, StrategyError};
 use history::History;
@@ -247,7 +247,7 @@ impl StrategyRunner {
         data: &Arc<MarketData>,
         parameters: &ParametersByStrategy,
     ) -> StrategyResult {
-        let stocks = data.stocks().len();
+        let stocks = data.stocks();
         let Prepared { name, used, strategy } = match self.prepare(choice, stocks, parameters) {
             Ok(prepared) => prepared,
             Err((name, error)) => return self.failed(name, Value::Null, error.to_string(), 0.0),
@@ -300,7 +300,7 @@ impl StrategyRunner {
     fn prepare(
         &self,
         choice: Choice,
-        stocks: usize,
+        stocks: &[Symbol],
         parameters: &ParametersByStrategy,
     ) -> Result<Prepared, (String, StrategyError)> {
         let named = match choice {
@@ -315,7 +315,7 @@ impl StrategyRunner {
         let given = parameters.iter().find(|(asked, _)| is_this(asked));
         let given = given.map(|(_, given)| given.clone()).unwrap_or_default();
         let made = kind.resolve(&given).and_then(|used| {
-            let strategy = kind.build(&used, stocks)?;
+            let strategy = kind.build_for(&used, stocks)?;
             Ok((json!(used), strategy))
         });
         let (used, strategy) = made.map_err(|error| (name.clone(), error))?;

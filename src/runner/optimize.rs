@@ -177,7 +177,7 @@ impl Optimization {
         data: &MarketData,
     ) -> Result<Course, StrategyError> {
         let cancel = Cancel::new();
-        let mut strategy = kind.build(set, data.stocks().len())?;
+        let mut strategy = kind.build_for(set, data.stocks())?;
         let signals = Signals::of(strategy.as_mut(), data, &cancel)?;
         positions_course(&signals, data, 0..data.rows(), &self.env, &cancel)
     }
@@ -194,7 +194,7 @@ impl Optimization {
         let (cancel, stocks) = (Cancel::new(), data.stocks().len());
         let mut decisions = Vec::with_capacity(data.rows() * stocks);
         for (fold, &set) in chosen.iter().enumerate() {
-            let mut strategy = kind.build(&sets[set], stocks)?;
+            let mut strategy = kind.build_for(&sets[set], data.stocks())?;
             let signals = Signals::of(strategy.as_mut(), data, &cancel)?;
             let until = starts.get(fold + 1).copied().unwrap_or(data.rows());
             // Rows before the first stretch are not traded; any decisions will do.

@@ -249,7 +249,7 @@ impl IndicatorDefinition {
                 *value = as_json(number);
             }
         }
-        let resolved = Parameters::resolve(kind.name, &kind.parameters, &given);
+        let resolved = Parameters::resolve(kind.name, &kind.parameters, &[], &given);
         let resolved = resolved.map_err(|e| clash(format!("indicators.{name}"), e.to_string()))?;
         Ok(kind.build(&resolved, self.of))
     }

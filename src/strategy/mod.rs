@@ -31,7 +31,7 @@ pub use bars::{BarsAt, PanelBars};
 pub use cancel::Cancel;
 pub use defined::StrategyFile;
 pub use error::StrategyError;
-pub use parameter::{Given, Number, Parameter, Parameters};
+pub use parameter::{Given, Number, Parameter, Parameters, TextParameter};
 pub use per_stock::{PerStock, Rule};
 pub use registry::{Kind, Registry};
 pub use signals::Signals;

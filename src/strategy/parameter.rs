@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -34,9 +35,22 @@ pub struct Parameter {
     pub description: Cow<'static, str>,
 }
 
+/// A parameter that is no number, such as the name of a folder.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TextParameter {
+    pub name: Cow<'static, str>,
+    /// None: it has to be given.
+    pub default: Option<String>,
+    pub unit: Cow<'static, str>,
+    pub description: Cow<'static, str>,
+}
+
 /// A whole set of parameters of one kind, each within its range.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parameters(BTreeMap<String, Number>);
+pub struct Parameters {
+    numbers: BTreeMap<String, Number>,
+    texts: BTreeMap<String, String>,
+}
 
 impl Number {
     pub fn as_f64(self) -> f64 {
@@ -123,11 +137,28 @@ impl Parameter {
     }
 }
 
+impl TextParameter {
+    /// One that has to be given.
+    pub fn needed(
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+    ) -> TextParameter {
+        let (unit, description) = (unit.into(), description.into());
+        TextParameter { name: name.into(), default: None, unit, description }
+    }
+
+    pub fn with_default(self, default: impl Into<String>) -> TextParameter {
+        TextParameter { default: Some(default.into()), ..self }
+    }
+}
+
 impl Parameters {
     /// Those of `strategy`, as given, with defaults where nothing is given.
     pub fn resolve(
         strategy: &str,
         known: &[Parameter],
+        texts: &[TextParameter],
         given: &Given,
     ) -> Result<Parameters, StrategyError> {
         let wrong = |parameter: &str, what: String, todo: String| StrategyError::Parameter {
@@ -137,27 +168,55 @@ impl Parameters {
             todo,
         };
         let default = |one: &Parameter| (one.name.to_string(), one.default);
-        let mut values: BTreeMap<String, Number> = known.iter().map(default).collect();
+        let default_text = |one: &TextParameter| Some((one.name.to_string(), one.default.clone()?));
+        let mut parameters = Parameters {
+            numbers: known.iter().map(default).collect(),
+            texts: texts.iter().filter_map(default_text).collect(),
+        };
         let mut named: Vec<&str> = Vec::new();
         for (name, value) in given {
-            let Some(parameter) = known.iter().find(|one| plain(&one.name) == plain(name)) else {
-                return Err(Parameters::unknown(strategy, name, known));
+            let is_asked = |known: &str| plain(known) == plain(name);
+            let number = known.iter().find(|one| is_asked(&one.name));
+            let text = texts.iter().find(|one| is_asked(&one.name));
+            let Some(known_as) = number.map(|one| &*one.name).or(text.map(|one| &*one.name)) else {
+                let names = known.iter().map(|one| &*one.name);
+                let names = names.chain(texts.iter().map(|one| &*one.name));
+                return Err(Parameters::unknown(strategy, name, names));
             };
-            if named.contains(&&*parameter.name) {
-                let todo = format!("name {} once", parameter.name);
+            if named.contains(&known_as) {
+                let todo = format!("name {known_as} once");
                 return Err(wrong(name, "is given twice".into(), todo));
             }
-            named.push(&parameter.name);
-            let number = parameter.read(value).ok_or_else(|| {
-                let todo = format!("its default is {}", parameter.default);
-                wrong(&parameter.name, format!("{value} {}", cannot_be(parameter)), todo)
-            })?;
-            values.insert(parameter.name.to_string(), number);
+            named.push(known_as);
+            if let Some(parameter) = number {
+                let number = parameter.read(value).ok_or_else(|| {
+                    let todo = format!("its default is {}", parameter.default);
+                    wrong(known_as, format!("{value} {}", cannot_be(parameter)), todo)
+                })?;
+                parameters.numbers.insert(known_as.to_string(), number);
+            } else if let Some(parameter) = text {
+                let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| {
+                    let todo = format!("name the {}", parameter.description);
+                    wrong(known_as, format!("{value} is no text"), todo)
+                })?;
+                parameters.texts.insert(known_as.to_string(), text.to_string());
+            }
         }
-        Ok(Parameters(values))
+        let missing = texts.iter().find(|one| !parameters.texts.contains_key(&*one.name));
+        match missing {
+            Some(one) => {
+                let todo = format!("name the {}", one.description);
+                Err(wrong(&one.name, "is not given".into(), todo))
+            }
+            None => Ok(parameters),
+        }
     }
 
-    pub(super) fn unknown(strategy: &str, name: &str, known: &[Parameter]) -> StrategyError {
+    pub(super) fn unknown<'a>(
+        strategy: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> StrategyError {
         StrategyError::Parameter {
             strategy: strategy.into(),
             parameter: name.into(),
@@ -169,7 +228,7 @@ impl Parameters {
     /// # Panics
     /// If the kind has no such parameter, or it is no whole number.
     pub fn whole(&self, name: &str) -> usize {
-        match self.0.get(name) {
+        match self.numbers.get(name) {
             Some(Number::Whole(value)) => usize::try_from(*value).expect("a checked range"),
             other => panic!("{name} is {other:?}, not a whole number"),
         }
@@ -178,17 +237,32 @@ impl Parameters {
     /// # Panics
     /// If the kind has no such parameter.
     pub fn real(&self, name: &str) -> f64 {
-        self.0.get(name).unwrap_or_else(|| panic!("there is no parameter {name}")).as_f64()
+        let number = self.numbers.get(name);
+        number.unwrap_or_else(|| panic!("there is no parameter {name}")).as_f64()
     }
 
+    /// # Panics
+    /// If the kind has no such parameter.
+    pub fn text(&self, name: &str) -> &str {
+        self.texts.get(name).unwrap_or_else(|| panic!("there is no parameter {name}"))
+    }
+
+    /// The numbers.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Number)> {
-        self.0.iter().map(|(name, number)| (name.as_str(), *number))
+        self.numbers.iter().map(|(name, number)| (name.as_str(), *number))
+    }
+
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 }
 
 impl Serialize for Parameters {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
+        let mut map = serializer.serialize_map(Some(self.numbers.len() + self.texts.len()))?;
+        self.numbers.iter().try_for_each(|(name, number)| map.serialize_entry(name, number))?;
+        self.texts.iter().try_for_each(|(name, text)| map.serialize_entry(name, text))?;
+        map.end()
     }
 }
 
@@ -197,8 +271,8 @@ fn cannot_be(parameter: &Parameter) -> String {
 }
 
 /// What to do about a parameter that is unknown.
-fn has(name: &str, known: &[Parameter]) -> String {
-    let names: Vec<&str> = known.iter().map(|one| &*one.name).collect();
+fn has<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = known.collect();
     if names.is_empty() {
         return "it has none".into();
     }

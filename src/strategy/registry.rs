@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::market::MarketData;
+use crate::market::{MarketData, Symbol};
 
 use super::staged::{Stages, Two};
 use super::{
     Cancel, Gauge, Given, Judge, Parameter, Parameters, PerStock, Readings, Rule, Staged, Strategy,
-    StrategyError,
+    StrategyError, TextParameter,
 };
 use super::{arbitrage, bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
 
@@ -16,7 +16,16 @@ use super::{arbitrage, bollinger_bands, constant, macd, mean_reversion, momentum
 const NEAR: f64 = 0.75;
 
 type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
-type Build = dyn Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError> + Send + Sync;
+type Built = Result<Box<dyn Strategy>, StrategyError>;
+type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
+
+/// The stocks that a strategy decides on, in their order.
+#[derive(Clone, Copy)]
+enum Stocks<'a> {
+    /// So many, whatever they are called.
+    Count(usize),
+    Named(&'a [Symbol]),
+}
 
 /// A parameter whose value does not go with that of another: its name, and the rule it breaks.
 pub type Clash = (Cow<'static, str>, Cow<'static, str>);
@@ -29,6 +38,7 @@ pub struct Kind {
     pub aliases: Vec<Cow<'static, str>>,
     pub description: Cow<'static, str>,
     pub parameters: Vec<Parameter>,
+    pub texts: Vec<TextParameter>,
     check: Arc<Check>,
     build: Arc<Build>,
     stages: Option<Arc<dyn Stages>>,
@@ -46,15 +56,45 @@ impl Kind {
         B: Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError>,
         B: Send + Sync + 'static,
     {
+        let count = |stocks: Stocks<'_>| match stocks {
+            Stocks::Count(count) => count,
+            Stocks::Named(stocks) => stocks.len(),
+        };
         Kind {
             name: name.into(),
             aliases: Vec::new(),
             description: description.into(),
             parameters,
+            texts: Vec::new(),
             check: Arc::new(|_| Ok(())),
-            build: Arc::new(build),
+            build: Arc::new(move |parameters, stocks| build(parameters, count(stocks))),
             stages: None,
         }
+    }
+
+    /// One that has to know which stocks it decides on.
+    pub fn of_named_stocks<B>(
+        name: &'static str,
+        description: &'static str,
+        (parameters, texts): (Vec<Parameter>, Vec<TextParameter>),
+        build: B,
+    ) -> Kind
+    where
+        B: Fn(&Parameters, &[Symbol]) -> Result<Box<dyn Strategy>, StrategyError>,
+        B: Send + Sync + 'static,
+    {
+        let build = move |parameters: &Parameters, stocks: Stocks<'_>| match stocks {
+            Stocks::Named(stocks) => build(parameters, stocks),
+            Stocks::Count(_) => Err(StrategyError::Failed {
+                strategy: name.into(),
+                what: "it has to know which stocks it decides on".into(),
+                todo: "make it with Kind::build_for".into(),
+            }),
+        };
+        // Replaced at once.
+        let none = |_: &Parameters, _| Err(StrategyError::Cancelled);
+        let kind = Kind::new(name, description, parameters, none);
+        Kind { texts, build: Arc::new(build), ..kind }
     }
 
     /// One that looks at each stock by itself.
@@ -107,10 +147,18 @@ impl Kind {
 
     /// Parameters as given, completed and checked.
     pub fn resolve(&self, given: &Given) -> Result<Parameters, StrategyError> {
-        let parameters = Parameters::resolve(&self.name, &self.parameters, given)?;
+        let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {
             let value = parameters.iter().find(|(name, _)| *name == parameter);
             let strategy = self.name.to_string();
+            if let Some(text) = self.texts.iter().find(|text| text.name == parameter) {
+                return StrategyError::Parameter {
+                    strategy,
+                    parameter: parameter.into(),
+                    what: rule.into(),
+                    todo: format!("name the {}", text.description),
+                };
+            }
             match value {
                 Some((name, number)) => StrategyError::Parameter {
                     strategy,
@@ -132,7 +180,8 @@ impl Kind {
     /// By its name, which is forgiven its spelling.
     pub fn parameter(&self, name: &str) -> Result<&Parameter, StrategyError> {
         let found = self.parameters.iter().find(|known| plain(&known.name) == plain(name));
-        found.ok_or_else(|| Parameters::unknown(&self.name, name, &self.parameters))
+        let known = self.parameters.iter().map(|known| &*known.name);
+        found.ok_or_else(|| Parameters::unknown(&self.name, name, known))
     }
 
     /// One for `stocks` stocks that has seen no bar yet.
@@ -141,7 +190,16 @@ impl Kind {
         parameters: &Parameters,
         stocks: usize,
     ) -> Result<Box<dyn Strategy>, StrategyError> {
-        (self.build)(parameters, stocks)
+        (self.build)(parameters, Stocks::Count(stocks))
+    }
+
+    /// One for these stocks, in this order, that has seen no bar yet.
+    pub fn build_for(
+        &self,
+        parameters: &Parameters,
+        stocks: &[Symbol],
+    ) -> Result<Box<dyn Strategy>, StrategyError> {
+        (self.build)(parameters, Stocks::Named(stocks))
     }
 
     /// The parameters that decide what is measured, where that is a stage of its own: sets with
@@ -173,9 +231,21 @@ impl Kind {
         description: Option<&str>,
         defaults: &Parameters,
     ) -> Kind {
-        let mut kind = Kind { name: name.to_string().into(), aliases: Vec::new(), ..self.clone() };
+        let mut kind = self.with_defaults(defaults);
+        (kind.name, kind.aliases) = (name.to_string().into(), Vec::new());
         if let Some(description) = description {
             kind.description = description.to_string().into();
+        }
+        kind
+    }
+
+    /// The same with these defaults.
+    pub fn with_defaults(&self, defaults: &Parameters) -> Kind {
+        let mut kind = self.clone();
+        for (parameter, default) in defaults.texts() {
+            for known in kind.texts.iter_mut().filter(|known| known.name == parameter) {
+                known.default = Some(default.into());
+            }
         }
         for (parameter, default) in defaults.iter() {
             for known in kind.parameters.iter_mut().filter(|known| known.name == parameter) {

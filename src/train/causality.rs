@@ -36,7 +36,7 @@
 //! | --- | --- | --- |
 //! | `raw_features` | close, open or volume of the stock's next bar | features |
 //! | `raw_features` | whether the session's last bar has come; time to the next bar | features |
-//! | `PeerFeatures::log_return` | peers' closes of the next row | features |
+//! | `raw_features` | peers' closes of the next row | features |
 //! | `Scaler::fit` | fitted on the evaluation; on a day after training | features; the fit |
 //! | `Relations::measure` | measured on the evaluation; on a day after training | the fit |
 //! | `align` | each row has the stock's next bar | bars |

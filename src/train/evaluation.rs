@@ -32,6 +32,9 @@ const CHUNK_BARS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Evaluated {
     pub course: Course,
+    /// What the DQN wanted at each bar but the last, whoever traded: direction and conviction,
+    /// `[row, stock]`.
+    pub dqn: Vec<(i8, f32)>,
     pub allocations: Allocations,
     pub metrics: Metrics,
     pub benchmark: Course,
@@ -119,6 +122,7 @@ struct Trader {
     return_std: Vec<f32>,
     actions: ActionSet,
     account: Account,
+    dqn: Vec<(i8, f32)>,
     /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
     alone: Option<Vec<TradingEnv>>,
     allocations: Allocations,
@@ -142,6 +146,7 @@ impl Trader {
             allocations: Allocations::new(account.desk(), stocks),
             account,
             alone,
+            dqn: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
         })
@@ -179,6 +184,7 @@ impl Trader {
             self.proposals.clear();
             self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
             let wanted = self.proposals.iter().map(|said| (said.direction, said.conviction));
+            self.dqn.extend(wanted.clone());
             let (view, next) = (panel.view(t), panel.view(t + 1));
             self.account.order(&view, wanted);
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
@@ -200,6 +206,7 @@ impl Trader {
         Evaluated {
             metrics: Metrics::of(&course),
             benchmark_metrics: Metrics::of(&benchmark),
+            dqn: self.dqn,
             allocations: self.allocations,
             course,
             benchmark,

@@ -4,6 +4,7 @@ pub mod asynchronous;
 mod buffer;
 pub mod checkpoint;
 pub mod dataset;
+pub mod dqn_strategy;
 pub mod evaluation;
 pub mod keeper;
 pub mod lockstep;

@@ -6,9 +6,12 @@ use anyhow::{Context, Result, bail};
 
 use super::dataset::Fit;
 use super::lockstep::network_peers;
-use crate::features::pipeline::Scaler;
+use crate::config::RunConfig;
+use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;
+use crate::interface::ActionSet;
 use crate::portfolio::meta_policy::Standing;
+use crate::rl::agent::PRIVATE_FEATURES;
 use crate::rl::network::NetworkShape;
 use crate::rl::state_dict::{self, NamedTensor};
 
@@ -20,6 +23,18 @@ const CORRELATION: &str = "relations.correlation";
 const LEAD_LAG: &str = "relations.lead_lag";
 const PEERS: &str = "relations.peers";
 const STANDING: &str = "meta_policy.standing";
+
+/// The network that `config` makes, but for the peers, which a model file knows.
+pub fn untrained_shape(config: &RunConfig) -> NetworkShape {
+    NetworkShape {
+        stocks: config.stocks.len(),
+        features: feature_names(&config.features).len(),
+        privates: PRIVATE_FEATURES,
+        actions: ActionSet::new(config.env.long_only).len(),
+        config: config.network.clone(),
+        peers: Vec::new(),
+    }
+}
 
 pub struct Model {
     pub shape: NetworkShape,

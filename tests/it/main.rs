@@ -6,6 +6,8 @@ mod asynchronous;
 mod azure;
 mod bad_input;
 mod causality;
+mod documentation;
+mod dqn;
 mod lost_ranks;
 mod oracle;
 mod program;

@@ -145,3 +145,18 @@ pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str)
         }
     }
 }
+
+/// What `dqn-trader strategies` says on standard output, where it must succeed.
+pub fn said(place: &Place, args: &[&str]) -> String {
+    let output = run(&mut place.program(&[&["strategies"], args].concat()));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The program with `input` on its standard input.
+pub fn fed(place: &Place, args: &[&str], input: &str) -> std::process::Output {
+    let path = place.path("input");
+    std::fs::write(&path, input).unwrap();
+    run(place.program(args).stdin(std::fs::File::open(path).unwrap()))
+}

@@ -86,6 +86,16 @@ fn every_file_is_there_and_says_what_it_should() {
     assert_eq!(inference["trials"]["own"].as_array().unwrap().len(), 2);
     assert_eq!(inference["trials"]["own"][1]["episode"], 3);
 
+    let everyone = summary["everyone"].as_array().unwrap();
+    let roles = |role: &str| everyone.iter().filter(|one| one["role"] == role).count();
+    assert_eq!((roles("strategy"), roles("ensemble"), everyone.len()), (9, 5, 17));
+    for one in everyone {
+        assert_eq!(one["sharpe"]["low"].is_null(), one["metrics"]["sharpe"].is_null(), "{one}");
+        assert!(one["costs"].as_f64().is_some_and(|costs| costs >= 0.0), "{one}");
+    }
+    let page = place.text("results/report.html");
+    assert_eq!(page.matches("<th scope=\"row\">ensemble, ").count(), 5);
+
     let lines: Vec<serde_json::Value> = place
         .text("results/metrics.jsonl")
         .lines()

@@ -2,15 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Place, run};
-
-/// What the program says on standard output, where it must succeed.
-fn said(place: &Place, args: &[&str]) -> String {
-    let output = run(&mut place.program(&[&["strategies"], args].concat()));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {}\n{stderr}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
+use crate::program::{Place, fed, run, said};
 
 #[test]
 fn the_list_names_every_strategy_with_its_parameters() {
@@ -119,13 +111,6 @@ fn a_stream_decides_as_a_run_does() {
         }
     }
     assert!(held > 1_000, "{held}");
-}
-
-/// The program with `input` on its standard input.
-fn fed(place: &Place, args: &[&str], input: &str) -> std::process::Output {
-    let path = place.path("input");
-    std::fs::write(&path, input).unwrap();
-    run(place.program(args).stdin(std::fs::File::open(path).unwrap()))
 }
 
 #[test]

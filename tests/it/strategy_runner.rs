@@ -1,9 +1,27 @@
 //! The strategy runner as a library: what a program that uses it writes, one example per test.
+//!
+//! - strategies with parameters, side by side: [`several_strategies_with_their_parameters`];
+//! - what a result is made of: [`a_result_is_made_of_these_fields`];
+//! - functions for single strategies, joined: [`strategies_of_their_own_joined`];
+//! - configuration and defaults: [`the_configuration_and_its_defaults`];
+//! - bars read from a file, the Sharpe ratios printed: [`bars_from_a_csv_file`];
+//! - instances instead of names: [`instances_are_run_like_names`];
+//! - an ensemble with weights, its signals handed on to a portfolio or a back-test:
+//!   [`an_ensemble_with_weights`];
+//! - one strategy that fails, success rate, history, performance, efficiency:
+//!   [`failures_history_and_performance`]; all that fail: [`nothing_that_succeeds_is_no_success`];
+//! - a strategy of one's own in the registry: [`an_instance_and_a_registered_kind_of_ones_own`];
+//! - parameters checked before anything runs: [`parameters_are_checked_by_themselves`];
+//! - a log to debug by: [`what_ran_is_in_the_log`];
+//! - strategies from a file: [`strategies_from_a_file`].
+//!
+//! As commands they stand in `documentation.rs`; bars in real time, several processes and the
+//! search of parameters in `strategies.rs`.
 
 use std::sync::Arc;
 
 use dqn_trader::market::synthetic::SyntheticMarket;
-use dqn_trader::market::{Bar, MarketData, Period, Symbol};
+use dqn_trader::market::{Bar, BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::{
     Choice, EnsembleConfig, ParametersByStrategy, RunnerConfig, StrategyRunner, positions_course,
 };
@@ -11,7 +29,7 @@ use dqn_trader::strategy::ensemble::EnsembleMethod;
 use dqn_trader::strategy::{
     Cancel, Decision, Given, Kind, Parameter, PerStock, Registry, Rule, StrategyFile,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A quarter of half-hour bars of two made-up stocks.
 fn market_data() -> Arc<MarketData> {
@@ -199,4 +217,194 @@ fn strategies_from_a_file() {
     });
     assert_eq!(quick.parameters_used["period"], 7);
     assert!(dip.success, "{:?}", dip.error);
+}
+
+#[test]
+fn a_result_is_made_of_these_fields() {
+    let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
+    let (data, none) = (market_data(), ParametersByStrategy::new());
+    let ensemble = EnsembleConfig::default();
+    let strategies = choices(["RSI", "MACD"]);
+    let results =
+        wait(runner.run_strategies_parallel(strategies, &data, &none, &ensemble)).unwrap();
+    let json = serde_json::to_value(&results).unwrap();
+    let all = |json: &Value, keys: &[&str]| {
+        keys.iter().all(|key| !json[key].is_null()) || panic!("{keys:?} of {json}")
+    };
+    let metrics = ["total_return", "volatility", "sharpe_ratio", "max_drawdown", "win_rate"];
+    let rsi = &json["individual_results"]["RSI"];
+    assert!(all(rsi, &["success", "strategy_name", "performance_metrics", "metadata"]));
+    assert!(all(rsi, &["execution_time", "parameters_used", "timestamp"]));
+    assert!(all(&rsi["performance_metrics"], &metrics));
+    let together = &json["ensemble_result"];
+    assert!(all(together, &["success", "performance_metrics", "ensemble_config", "timestamp"]));
+    assert!(all(&together["performance_metrics"], &metrics));
+    assert!(all(&together["ensemble_config"], &["method", "weights", "num_strategies"]));
+    let stats = &json["execution_stats"];
+    assert!(all(stats, &["total_strategies", "successful_strategies", "failed_strategies"]));
+    assert!(all(stats, &["execution_time", "parallel_efficiency"]));
+    // Signals are tables, beside the JSON.
+    let signals = results.individual_results.get("RSI").unwrap().signals.clone().unwrap();
+    assert_eq!(signals.rows(), results.ensemble_result.unwrap().combined_signals.rows());
+}
+
+#[test]
+fn the_configuration_and_its_defaults() {
+    let written: RunnerConfig = serde_json::from_value(json!({
+        "max_concurrent_strategies": 5,
+        "strategy_timeout": 60,
+        "enable_ensemble": true,
+        "ensemble_method": "weighted",
+        "log_performance": true,
+    }))
+    .unwrap();
+    assert_eq!(RunnerConfig { strategy_timeout: 30.0, ..written.clone() }, RunnerConfig::default());
+    assert!(StrategyRunner::new(written).is_ok());
+    for method in ["voting", "average", "inverse_variance", "performance"] {
+        let config = json!({ "ensemble_method": method });
+        let config: RunnerConfig = serde_json::from_value(config).unwrap();
+        assert_eq!(json!(config.ensemble_method), method);
+    }
+    let without = RunnerConfig { enable_ensemble: false, ..RunnerConfig::default() };
+    let runner = StrategyRunner::new(without).unwrap();
+    let (data, none) = (market_data(), ParametersByStrategy::new());
+    let ensemble = EnsembleConfig::default();
+    let results =
+        wait(runner.run_strategies_parallel(choices(["RSI"]), &data, &none, &ensemble)).unwrap();
+    assert!(results.success && results.ensemble_result.is_none());
+}
+
+#[test]
+fn bars_from_a_csv_file() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("market_data.csv");
+    let mut text = String::from("timestamp,open,high,low,close,volume\n");
+    for bar in market_data().series(0).bars() {
+        let Bar { end_s, open, high, low, close, volume } = bar;
+        text += &format!("{end_s},{open},{high},{low},{close},{volume}\n");
+    }
+    std::fs::write(&path, text).unwrap();
+
+    let mut series = BarSeries::new("AAA".parse().unwrap());
+    for line in std::fs::read_to_string(&path).unwrap().lines().skip(1) {
+        let (time, prices) = line.split_once(',').unwrap();
+        let prices: Vec<f64> = prices.split(',').map(|price| price.parse().unwrap()).collect();
+        let [open, high, low, close, volume] = prices[..] else { panic!("{line}") };
+        series.push(Bar { end_s: time.parse().unwrap(), open, high, low, close, volume });
+    }
+    let data = Arc::new(MarketData::new(vec![series]).unwrap());
+    let parameters = ParametersByStrategy::from([
+        ("RSI".into(), given(json!({ "period": 14 }))),
+        ("MACD".into(), given(json!({ "fast_period": 12, "slow_period": 26 }))),
+        ("Bollinger Bands".into(), given(json!({ "period": 20 }))),
+    ]);
+    let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
+    let strategies = choices(["RSI", "MACD", "Bollinger Bands"]);
+    let ensemble = EnsembleConfig::default();
+    let results =
+        wait(runner.run_strategies_parallel(strategies, &data, &parameters, &ensemble)).unwrap();
+    let mut told = Vec::new();
+    for (name, result) in results.individual_results.iter().filter(|(_, one)| one.success) {
+        let sharpe = result.performance_metrics.as_ref().unwrap().sharpe_ratio.unwrap();
+        told.push(format!("{name}: Sharpe = {sharpe:.3}"));
+    }
+    assert_eq!(told.len(), 3);
+    assert!(told[1].starts_with("MACD: Sharpe = "), "{told:?}");
+    // As of the bars themselves, read back to the last bit.
+    let mut first = market_data().series(0).clone();
+    first.symbol = "AAA".parse().unwrap();
+    let first = Arc::new(MarketData::new(vec![first]).unwrap());
+    let again = wait(runner.run_rsi_strategy(&first, &Given::new()));
+    let rsi = results.individual_results.get("RSI").unwrap();
+    assert_eq!(again.performance_metrics, rsi.performance_metrics);
+}
+
+#[test]
+fn instances_are_run_like_names() {
+    let registry = Registry::standard();
+    let instance = |name: &str| Choice::Instance {
+        name: format!("my {name}"),
+        strategy: registry.find(name).unwrap().build_default(2).unwrap(),
+    };
+    let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
+    let (data, none) = (market_data(), ParametersByStrategy::new());
+    let strategies = vec![instance("RSI"), instance("MACD"), "RSI".into(), "MACD".into()];
+    let ensemble = EnsembleConfig::default();
+    let results =
+        wait(runner.run_strategies_parallel(strategies, &data, &none, &ensemble)).unwrap();
+    for name in ["RSI", "MACD"] {
+        let of = |name: &str| results.individual_results.get(name).unwrap().clone();
+        assert_eq!(of(name).signals, of(&format!("my {name}")).signals);
+        assert_eq!(of(name).performance_metrics, of(&format!("my {name}")).performance_metrics);
+    }
+}
+
+#[test]
+fn nothing_that_succeeds_is_no_success() {
+    let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
+    let (data, none) = (market_data(), ParametersByStrategy::new());
+    let ensemble = EnsembleConfig::default();
+    let strategies = choices(["NoSuch", "NorThis"]);
+    let results =
+        wait(runner.run_strategies_parallel(strategies, &data, &none, &ensemble)).unwrap();
+    assert!(!results.success && results.ensemble_result.is_none());
+    assert!(results.individual_results.iter().all(|(_, one)| one.error.is_some()));
+    let error = wait(runner.run_strategies_parallel(Vec::new(), &data, &none, &ensemble));
+    assert!(error.unwrap_err().to_string().contains("name at least one"));
+}
+
+#[test]
+fn parameters_are_checked_by_themselves() {
+    let registry = Registry::standard();
+    let kind = registry.find("RSI").unwrap();
+    let checked = |value| kind.resolve(&given(value)).map_err(|error| error.to_string());
+    assert_eq!(checked(json!({ "period": 7 })).unwrap().whole("period"), 7);
+    for (wrong, part) in [
+        (json!({ "period": 1 }), "from 2 to 100000"),
+        (json!({ "period": "fast" }), "whole number"),
+        (json!({ "treshold": 7 }), "is unknown"),
+        (json!({ "overbought": 20, "oversold": 30 }), "change one of the two"),
+    ] {
+        let error = checked(wrong).unwrap_err();
+        assert!(error.starts_with("RSI: parameter ") && error.contains(part), "{error}");
+    }
+}
+
+/// What is logged, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_ran_is_in_the_log() {
+    let of = |log_performance| {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let config = RunnerConfig { log_performance, ..RunnerConfig::default() };
+        let runner = StrategyRunner::new(config).unwrap();
+        let data = market_data();
+        tracing::subscriber::with_default(subscriber, || {
+            let here = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            here.unwrap().block_on(runner.run_rsi_strategy(&data, &Given::new()))
+        });
+        String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    };
+    let log = of(true);
+    assert!(log.contains("strategy=\"RSI\" success=true") && log.contains("sharpe="), "{log}");
+    assert!(!of(false).contains("strategy="));
 }

@@ -32,12 +32,14 @@ fn assert_same(place: &Place, one: &str, other: &str) {
         assert!(same, "{file} differs between {one} and {other}");
     }
     assert_eq!(rewards_and_losses(place, one), rewards_and_losses(place, other));
-    let inference = |output: &str| {
+    let said = |output: &str, key: &str| {
         let text = place.text(&format!("{output}/summary.json"));
-        serde_json::from_str::<serde_json::Value>(&text).unwrap()["inference"].clone()
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()[key].clone()
     };
-    assert!(inference(one)["days"].as_u64().is_some_and(|days| days > 0));
-    assert_eq!(inference(one), inference(other));
+    assert!(said(one, "inference")["days"].as_u64().is_some_and(|days| days > 0));
+    assert_eq!(said(one, "inference"), said(other, "inference"));
+    assert_eq!(said(one, "everyone").as_array().map(Vec::len), Some(17));
+    assert_eq!(said(one, "everyone"), said(other, "everyone"));
 }
 
 #[test]
@@ -165,6 +167,14 @@ fn a_later_evaluation_reproduces_the_runs_own() {
         .map(|name| serde_json::from_str::<serde_json::Value>(&place.text(name)).unwrap());
     assert_eq!(summaries[0]["eval"], summaries[1]["eval"]);
     assert_eq!(summaries[0]["benchmark"], summaries[1]["benchmark"]);
+    let everyone = summaries[0]["everyone"].as_array().unwrap();
+    assert_eq!(everyone, summaries[1]["everyone"].as_array().unwrap());
+    // Nobody but the DQN traded the portfolio.
+    let of = |role: &str| everyone.iter().find(|one| one["role"] == role).unwrap();
+    assert_eq!(of("dqn")["metrics"], summaries[0]["eval"]);
+    assert_eq!(of("portfolio")["metrics"], summaries[0]["eval"]);
+    assert_eq!(of("portfolio")["sharpe"], summaries[0]["inference"]["sharpe"]);
+    assert_eq!(of("buy_and_hold")["metrics"], summaries[0]["benchmark"]);
     assert!(summaries[0]["eval"]["trades"].as_u64() > Some(0), "{}", summaries[0]);
     let [run, later] = summaries.map(|summary| summary["inference"].clone());
     for key in ["verdict", "p_value", "sharpe", "excess_sharpe", "deflated_sharpe", "timing"] {

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Choice, Ensemble, LlmConfig, Model, ModelKind};
+use crate::agents::decide::registry;
 use crate::agents::secret::Secret;
 use crate::config::ConfigError;
 use crate::runner::EnsembleConfig;
+use crate::strategy::Given;
 use crate::strategy::ensemble::EnsembleMethod;
-use crate::strategy::{Given, Registry};
 
 /// Where a model without a `openai_base_url` is asked.
 const STANDARD_ENDPOINT: &str = "https://api.openai.com/v1";
@@ -167,7 +168,7 @@ fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
 
 fn choice(key: &'static str, strategy: String, parameters: Given) -> Result<Choice, Wrong> {
     let todo = || "see dqn-trader strategies list".to_string();
-    let registry = Registry::standard();
+    let registry = registry().map_err(|error| (key, error.to_string(), todo()))?;
     let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), todo()))?;
     let used = known.resolve(&parameters);
     used.map_err(|error| ("parameters", error.to_string(), todo()))?;

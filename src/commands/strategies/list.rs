@@ -10,7 +10,7 @@ use crate::commands::say;
 use crate::strategy::Kind;
 
 pub fn list(args: &ListArgs) -> Result<()> {
-    let (registry, _) = super::registry(args.params.as_deref())?;
+    let (registry, _) = super::registry(args.params.as_deref(), args.model.as_deref())?;
     let text = match args.format {
         Format::Table => table(registry.kinds()),
         Format::Json => {
@@ -22,35 +22,25 @@ pub fn list(args: &ListArgs) -> Result<()> {
     Ok(())
 }
 
+/// A parameter that is text has neither `low` nor `high`, and no `default` where it must be given.
 fn of_kind(kind: &Kind) -> serde_json::Value {
+    let numbers = kind.parameters.iter().map(|one| json!(one));
+    let parameters: Vec<_> = numbers.chain(kind.texts.iter().map(|one| json!(one))).collect();
     json!({
         "name": kind.name,
         "aliases": kind.aliases,
         "description": kind.description,
-        "parameters": kind.parameters,
+        "parameters": parameters,
     })
 }
 
 /// A line per strategy, below it one per parameter in aligned columns.
 fn table(kinds: &[Kind]) -> String {
-    let rows: Vec<[String; 5]> = kinds
-        .iter()
-        .flat_map(|kind| &kind.parameters)
-        .map(|one| {
-            let range = format!("{} to {}", one.low, one.high);
-            let unit = one.unit.to_string();
-            [
-                one.name.to_string(),
-                one.default.to_string(),
-                range,
-                unit,
-                one.description.to_string(),
-            ]
-        })
-        .collect();
+    let rows: Vec<Vec<[String; 5]>> = kinds.iter().map(rows_of).collect();
     let width = |column: usize| {
         let head = HEAD[column].chars().count();
-        rows.iter().map(|row| row[column].chars().count()).chain([head]).max().unwrap_or(0)
+        let widths = rows.iter().flatten().map(|row| row[column].chars().count());
+        widths.chain([head]).max().unwrap_or(0)
     };
     let widths: [usize; 4] = std::array::from_fn(width);
     let mut text = String::new();
@@ -64,14 +54,32 @@ fn table(kinds: &[Kind]) -> String {
         format!("{}\n", line.trim_end())
     };
     text += &line(HEAD);
-    let mut rows = rows.iter();
-    for kind in kinds {
+    for (kind, rows) in kinds.iter().zip(&rows) {
         let _ = write!(text, "\n{}: {}\n", kind.name, kind.description);
-        for row in rows.by_ref().take(kind.parameters.len()) {
+        for row in rows {
             text += &line(row.each_ref().map(String::as_str));
         }
     }
     text
+}
+
+/// The cells of a kind's parameters.
+fn rows_of(kind: &Kind) -> Vec<[String; 5]> {
+    let numbers = kind.parameters.iter().map(|one| {
+        let range = format!("{} to {}", one.low, one.high);
+        let (name, default) = (one.name.to_string(), one.default.to_string());
+        [name, default, range, one.unit.to_string(), one.description.to_string()]
+    });
+    let texts = kind.texts.iter().map(|one| {
+        let (name, unit) = (one.name.to_string(), one.unit.to_string());
+        // A default that is text may be long.
+        let (default, meaning) = match &one.default {
+            Some(default) => ("", format!("{}: {default}", one.description)),
+            None => ("needed", one.description.to_string()),
+        };
+        [name, default.into(), String::new(), unit, meaning]
+    });
+    numbers.chain(texts).collect()
 }
 
 const HEAD: [&str; 5] = ["parameter", "default", "range", "unit", "meaning"];

@@ -18,7 +18,8 @@ use crate::dist::Comm;
 use crate::dist::comm::agree;
 use crate::report::Progress;
 use crate::runner::ParametersByStrategy;
-use crate::strategy::{Registry, StrategyFile};
+use crate::strategy::{Given, Kind, Registry, StrategyFile};
+use crate::train::dqn_strategy;
 
 pub fn strategies(
     comm: &dyn Comm,
@@ -39,9 +40,13 @@ pub fn strategies(
 }
 
 /// The program's strategies and those of a file, with the file's parameters for any of them, all
-/// checked.
-fn registry(params: Option<&Path>) -> Result<(Registry, ParametersByStrategy)> {
+/// checked. `model` is the run of the strategy DQN where nothing else is said.
+fn registry(
+    params: Option<&Path>,
+    model: Option<&Path>,
+) -> Result<(Registry, ParametersByStrategy)> {
     let mut registry = Registry::standard();
+    registry.register(dqn_strategy::kind(model))?;
     let Some(path) = params else { return Ok((registry, ParametersByStrategy::new())) };
     let file = StrategyFile::read(path)?;
     file.register(&mut registry)?;
@@ -49,6 +54,13 @@ fn registry(params: Option<&Path>) -> Result<(Registry, ParametersByStrategy)> {
         registry.find(name)?.resolve(given)?;
     }
     Ok((registry, file.parameters))
+}
+
+/// The parameters of a kind, given under any of its names.
+fn given(registry: &Registry, parameters: &ParametersByStrategy, kind: &Kind) -> Given {
+    let is_this = |name: &str| registry.find(name).is_ok_and(|known| known.name == kind.name);
+    let given = parameters.iter().find(|(name, _)| is_this(name));
+    given.map_or_else(Given::new, |(_, given)| given.clone())
 }
 
 /// What only rank 0 does; the others wait whether it succeeds.

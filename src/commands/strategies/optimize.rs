@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use super::bars::Market;
-use super::{agreed, bars, on_root, registry};
+use super::{agreed, bars, given, on_root, registry};
 use crate::cli::{Format, OptimizeArgs, Surroundings};
 use crate::commands::say;
 use crate::dist::Comm;
@@ -60,8 +60,10 @@ pub fn optimize(
 
 /// The strategy, and what is to be tried of it.
 fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
-    let (registry, _) = registry(args.params.as_deref())?;
+    let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
     let kind = registry.find(&args.strategy)?;
+    // What is not searched is as the file has it.
+    let kind = kind.with_defaults(&kind.resolve(&given(&registry, &parameters, kind))?);
     let ranges = args.range.iter().map(|text| range(text)).collect::<Result<Vec<_>>>()?;
     for (i, (name, _)) in ranges.iter().enumerate() {
         kind.parameter(name)?;
@@ -69,7 +71,7 @@ fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
             return Err(anyhow!("--range: {name} is given twice; name every parameter once"));
         }
     }
-    Ok((kind.clone(), ranges))
+    Ok((kind, ranges))
 }
 
 /// On rank 0: what all ranks tried.

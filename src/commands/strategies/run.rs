@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::bars::Market;
-use super::{agreed, bars, on_root, registry};
+use super::{agreed, bars, given, on_root, registry};
 use crate::cli::{Format, RunArgs, Surroundings};
 use crate::commands::say;
 use crate::dist::Comm;
@@ -76,13 +76,14 @@ struct Asked {
 }
 
 fn asked(args: &RunArgs) -> Result<Asked> {
-    let (registry, parameters) = registry(args.params.as_deref())?;
+    let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
     let mut names: Vec<String> = args.strategies.clone();
     if names.is_empty() {
         names = RULES.map(String::from).into();
     }
     for name in &names {
-        registry.find(name)?;
+        let kind = registry.find(name)?;
+        kind.resolve(&given(&registry, &parameters, kind))?;
     }
     let ensemble = EnsembleConfig {
         method: Some(args.ensemble),

@@ -8,12 +8,12 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::registry;
+use super::{given, registry};
 use crate::cli::StreamArgs;
 use crate::market::{Bar, Symbol};
 use crate::runner::EnsembleConfig;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
-use crate::strategy::{BarsAt, Cancel, Decision, Given, Signals, Strategy};
+use crate::strategy::{BarsAt, Cancel, Decision, Signals, Strategy};
 
 /// One line of input: a stock's bar, or the bars of several stocks that end together.
 #[derive(Deserialize)]
@@ -80,7 +80,7 @@ struct Desk {
 
 impl Desk {
     fn new(args: &StreamArgs) -> Result<Desk> {
-        let (registry, parameters) = registry(args.params.as_deref())?;
+        let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
         let stocks = args.stocks.len();
         for (i, symbol) in args.stocks.iter().enumerate() {
             if args.stocks[..i].contains(symbol) {
@@ -93,13 +93,11 @@ impl Desk {
             if strategies.iter().any(|(name, _)| *name == kind.name) {
                 bail!("--strategies: {} is given twice; name every strategy once", kind.name);
             }
-            let is_this = |name: &str| registry.find(name).is_ok_and(|k| k.name == kind.name);
-            let given = parameters.iter().find(|(name, _)| is_this(name));
-            let given = given.map_or_else(Given::new, |(_, given)| given.clone());
-            strategies.push((kind.name.to_string(), kind.build(&kind.resolve(&given)?, stocks)?));
+            let used = kind.resolve(&given(&registry, &parameters, kind))?;
+            strategies.push((kind.name.to_string(), kind.build_for(&used, &args.stocks)?));
         }
-        let given = (!args.weights.is_empty()).then(|| args.weights.clone());
-        let weighed = EnsembleConfig { weights: given, ..EnsembleConfig::default() };
+        let weights = (!args.weights.is_empty()).then(|| args.weights.clone());
+        let weighed = EnsembleConfig { weights, ..EnsembleConfig::default() };
         let weights = weighed.weights_for(strategies.len())?;
         let past = [EnsembleMethod::InverseVariance, EnsembleMethod::Performance];
         if args.ensemble.is_some_and(|method| past.contains(&method)) {

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 /// A central interval of a statistic over resamples of `series`: blocks of a random, geometric
 /// length of mean `block`, from random places of the series bent to a ring. Politis & Romano
@@ -27,6 +28,52 @@ pub fn interval(
     }
     found.sort_unstable_by(f64::total_cmp);
     Some((quantile(&found, tail), quantile(&found, 1.0 - tail)))
+}
+
+/// Resamples whose draws are kept at a time.
+const DRAWN: usize = 128;
+
+/// [`interval`] of several series of one length, each with its own mean length of blocks, all from
+/// the same draws: these take most of the time, and what series have in common shows in all their
+/// intervals alike.
+pub fn intervals(
+    series: &[(&[f64], f64)],
+    statistic: impl Fn(&[f64]) -> Option<f64> + Sync,
+    tail: f64,
+    resamples: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Option<(f64, f64)>> {
+    let n = series.first().map_or(0, |(values, _)| values.len());
+    assert!(series.iter().all(|(values, _)| values.len() == n), "series of one length");
+    let mut found = vec![Vec::with_capacity(resamples); series.len()];
+    if n == 0 {
+        return vec![None; series.len()];
+    }
+    let mut draws: Vec<(f32, u32)> = Vec::new();
+    for first in (0..resamples).step_by(DRAWN) {
+        let count = DRAWN.min(resamples - first) * n;
+        draws.clear();
+        draws.extend((0..count).map(|_| (rng.random(), rng.random_range(0..n as u32))));
+        found.par_iter_mut().zip(series).for_each(|(found, (values, block))| {
+            let restart = (1.0 / block.max(1.0)) as f32;
+            let mut sample = vec![0.0; n];
+            for draws in draws.chunks_exact(n) {
+                let mut i = draws[0].1 as usize;
+                for (value, &(uniform, start)) in sample.iter_mut().zip(draws) {
+                    i = if uniform < restart { start as usize } else { i };
+                    *value = values[i];
+                    i = if i + 1 == n { 0 } else { i + 1 };
+                }
+                found.extend(statistic(&sample));
+            }
+        });
+    }
+    let ends = |found: &mut Vec<f64>| {
+        found.sort_unstable_by(f64::total_cmp);
+        let defined = found.len() * 10 > resamples * 9;
+        defined.then(|| (quantile(found, tail), quantile(found, 1.0 - tail)))
+    };
+    found.iter_mut().map(ends).collect()
 }
 
 /// Fills `sample` from `series`, both of one length above 0.
@@ -126,6 +173,28 @@ mod tests {
             assert!((low - case.low).abs() < tolerance, "{}: {low}, {}", case.name, case.low);
             assert!((high - case.high).abs() < tolerance, "{}: {high}, {}", case.name, case.high);
         }
+    }
+
+    #[test]
+    fn several_intervals_from_the_same_draws_are_those_of_arch() {
+        let golden = golden::read().series;
+        let sharpe = |sample: &[f64]| Moments::of(sample).map(|m| m.sharpe());
+        let days = golden[0].returns.len();
+        let cases: Vec<_> = golden.iter().filter(|case| case.returns.len() == days).collect();
+        assert!(!cases.is_empty());
+        let constant = vec![0.0; days];
+        let mut series: Vec<(&[f64], f64)> =
+            cases.iter().map(|case| (&case.returns[..], case.block_length)).collect();
+        series.push((&constant, 1.0));
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let found = intervals(&series, sharpe, 0.025, 20_000, &mut rng);
+        for (case, found) in cases.iter().zip(&found) {
+            let (low, high) = found.unwrap();
+            let tolerance = 0.03 * (case.high - case.low);
+            assert!((low - case.low).abs() < tolerance, "{}: {low}, {}", case.name, case.low);
+            assert!((high - case.high).abs() < tolerance, "{}: {high}, {}", case.name, case.high);
+        }
+        assert_eq!(found.last(), Some(&None));
     }
 
     /// Politis & Romano (1994), Lemma 1: the exact variance of a resampled mean.

@@ -250,11 +250,49 @@ impl Estimate {
         let (low, high) = interval.unzip();
         Estimate { value, low, high, block_days }
     }
+
+    /// Of several series of daily returns of the same days, from the same draws; undefined for an
+    /// empty one.
+    ///
+    /// # Panics
+    /// If their days differ, or a return is not finite.
+    pub fn of_each(series: &[Vec<f64>], rng: &mut ChaCha8Rng) -> Vec<Estimate> {
+        let without_interval = |returns: &Vec<f64>| {
+            let value = of_daily_returns(returns).sharpe;
+            let enough = value.is_some() && returns.len() >= MIN_DAYS;
+            let block_days = bootstrap::block_length(returns).filter(|_| enough);
+            Estimate { value, block_days, ..Estimate::default() }
+        };
+        let mut estimates: Vec<Estimate> = series.iter().map(without_interval).collect();
+        let drawn: Vec<(&[f64], f64)> = series
+            .iter()
+            .zip(&estimates)
+            .filter_map(|(returns, estimate)| Some((&returns[..], estimate.block_days?)))
+            .collect();
+        let intervals = bootstrap::intervals(&drawn, quick_sharpe, TAIL, RESAMPLES, rng);
+        let defined = estimates.iter_mut().filter(|estimate| estimate.block_days.is_some());
+        for (estimate, interval) in defined.zip(intervals) {
+            (estimate.low, estimate.high) = interval.unzip();
+        }
+        estimates
+    }
 }
 
 /// The same as [`of_daily_returns`]' in one pass without drawdowns, for thousands of resamples.
 fn annual_sharpe(returns: &[f64]) -> Option<f64> {
     Moments::of(returns).map(|moments| moments.sharpe() * DAYS_PER_YEAR.sqrt())
+}
+
+/// [`annual_sharpe`] without higher moments.
+fn quick_sharpe(returns: &[f64]) -> Option<f64> {
+    let (&first, days) = (returns.first()?, returns.len() as f64);
+    if returns.iter().all(|&value| value == first) {
+        return None;
+    }
+    let mean = returns.iter().sum::<f64>() / days;
+    let squares = returns.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+    let std = (squares / (days - 1.0)).sqrt();
+    (std > 0.0).then(|| mean / std * DAYS_PER_YEAR.sqrt())
 }
 
 #[cfg(test)]

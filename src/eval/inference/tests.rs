@@ -53,6 +53,26 @@ fn skill_luck_and_costs_are_told_apart() {
     assert!(found.excess_sharpe.value.is_some());
 }
 
+/// Two random streams: each end is within a few standard errors, all else is equal.
+#[test]
+fn several_estimates_at_once_are_those_of_each() {
+    let returns = [0.0, 0.005, 0.02].map(|cost| skilled(cost).daily_returns());
+    let series = [&returns[..], &[vec![0.01; 80], Vec::new()]].concat();
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let found = Estimate::of_each(&series, &mut rng);
+    assert_eq!(found[3], Estimate::default());
+    assert_eq!(found[4], Estimate::default());
+    for (one, returns) in found.iter().zip(&returns) {
+        let alone = Estimate::of(returns, &mut rng);
+        assert_eq!((one.value, one.block_days), (alone.value, alone.block_days));
+        let ends = |one: &Estimate| [one.low, one.high].map(Option::unwrap);
+        let [low, high] = ends(&alone);
+        for (end, other) in ends(one).iter().zip([low, high]) {
+            assert!((end - other).abs() < 0.06 * (high - low), "{one:?} {alone:?}");
+        }
+    }
+}
+
 #[test]
 fn the_same_stream_gives_the_same_figures() {
     let one = skilled(0.0);

@@ -68,9 +68,8 @@ pub fn watch_pairs(
     config: &FeatureConfig,
 ) -> Vec<Course> {
     let pairs = closest_pairs(peers);
-    let level = config.arbitrage_level / pairs.len() as f64;
     let watch = |&(first, second): &(usize, usize)| {
-        let mut watch = PairWatch::new(config.arbitrage_bars as usize, level);
+        let mut watch = PairWatch::of(config, pairs.len());
         let mut stream = PairStream::new(config.relation_bars as usize);
         let mut course = Course { first, second, z_score: Vec::new(), opportunities: Vec::new() };
         let mut z_score = 0.0;
@@ -111,7 +110,7 @@ pub fn opportunities(courses: Vec<Course>) -> Vec<Opportunity> {
 }
 
 /// One pair, bar by bar.
-struct PairWatch {
+pub(in crate::features) struct PairWatch {
     level: f64,
     /// Of the block that is being filled.
     first: Vec<f64>,
@@ -124,14 +123,19 @@ struct PairWatch {
 }
 
 impl PairWatch {
+    /// Of one of so many pairs.
+    pub fn of(config: &FeatureConfig, pairs: usize) -> PairWatch {
+        PairWatch::new(config.arbitrage_bars as usize, config.arbitrage_level / pairs as f64)
+    }
+
     fn new(bars: usize, level: f64) -> PairWatch {
         let empty = || Vec::with_capacity(bars);
         PairWatch { level, first: empty(), second: empty(), bars, verdict: None, side: 0.0 }
     }
 
     /// How far the pair is out of line by the last block's verdict, and whether it has just become
-    /// so.
-    fn update(&mut self, first: f64, second: f64) -> (f64, bool) {
+    /// so. Takes in the log closes of a bar that both have.
+    pub fn update(&mut self, first: f64, second: f64) -> (f64, bool) {
         let z = self.verdict.map_or(0.0, |verdict| verdict.z_score(first, second));
         let opened = z.abs() >= ENTER && z.signum() != self.side;
         if opened {

@@ -84,7 +84,7 @@ impl Sweep<'_> {
         let targets = match readings {
             Some(readings) => readings.targets(set),
             None => {
-                let mut strategy = self.kind.build(set, self.data.stocks().len())?;
+                let mut strategy = self.kind.build_for(set, self.data.stocks())?;
                 Targets::of(strategy.as_mut(), self.data, &Cancel::new())?
             }
         };

@@ -1,0 +1,183 @@
+//! Scaled features of bars as they come: what [`super::pipeline`] makes of a whole series, row by
+//! row, to the last bit. Work and memory per bar do not grow with the bars so far.
+
+use super::pipeline::{Scaler, StockFeatures, feature_names, scale_features, signed};
+use super::relations::opportunity::{PairWatch, closest_pairs};
+use crate::config::FeatureConfig;
+use crate::market::Bar;
+use crate::market::panel::PanelBar;
+
+/// A pair whose dearness is a feature.
+struct Watched {
+    first: usize,
+    second: usize,
+    watch: PairWatch,
+    /// How dear the first is beside the second, as of the last bar that both had.
+    z_score: f32,
+}
+
+/// The row of a panel that is the present.
+pub struct FeatureStream {
+    scaler: Scaler,
+    clip_std: f32,
+    stocks: Vec<StockFeatures>,
+    pairs: Vec<Watched>,
+    /// Of each stock, the place of its pair in `pairs`.
+    pair_of: Vec<Option<usize>>,
+    /// The last known, NaN before a first bar.
+    log_close: Vec<f64>,
+    bars: Vec<PanelBar>,
+    /// `[stock, feature]`, scaled.
+    features: Vec<f32>,
+}
+
+/// Of a stock that has had no bar yet.
+const NOTHING: PanelBar = PanelBar {
+    open: f64::NAN,
+    high: f64::NAN,
+    low: f64::NAN,
+    close: f64::NAN,
+    volume: 0.0,
+    tradable: false,
+};
+
+impl FeatureStream {
+    /// `peers[i]` are the peers of stock i, nearest first.
+    pub fn new(config: &FeatureConfig, scaler: Scaler, peers: &[Vec<usize>]) -> FeatureStream {
+        let width = feature_names(config).len();
+        assert_eq!(scaler.mean.len(), peers.len() * width, "a scaler of these stocks");
+        let pairs = if config.peers { closest_pairs(peers) } else { Vec::new() };
+        let watched = |&(first, second): &(usize, usize)| {
+            let watch = PairWatch::of(config, pairs.len());
+            Watched { first, second, watch, z_score: 0.0 }
+        };
+        let pair_of = |(stock, peers): (usize, &Vec<usize>)| {
+            let &peer = peers.first()?;
+            pairs.iter().position(|&pair| pair == (stock.min(peer), stock.max(peer)))
+        };
+        let of = |(stock, peers): (usize, &Vec<usize>)| StockFeatures::new(stock, peers, config);
+        FeatureStream {
+            clip_std: config.clip_std,
+            stocks: peers.iter().enumerate().map(of).collect(),
+            pairs: pairs.iter().map(watched).collect(),
+            pair_of: peers.iter().enumerate().map(pair_of).collect(),
+            log_close: vec![f64::NAN; peers.len()],
+            bars: vec![NOTHING; peers.len()],
+            features: vec![0.0; peers.len() * width],
+            scaler,
+        }
+    }
+
+    /// Takes in the bars that end together, one per stock, None where a stock has none.
+    pub fn update(&mut self, bars: &[Option<Bar>]) {
+        assert_eq!(bars.len(), self.stocks.len(), "one entry per stock");
+        for (stock, bar) in bars.iter().enumerate() {
+            if let Some(bar) = bar {
+                self.log_close[stock] = bar.close.ln();
+            }
+        }
+        for pair in &mut self.pairs {
+            if bars[pair.first].is_some() && bars[pair.second].is_some() {
+                let logs = (self.log_close[pair.first], self.log_close[pair.second]);
+                pair.z_score = pair.watch.update(logs.0, logs.1).0 as f32;
+            }
+        }
+        for (stock, bar) in bars.iter().enumerate() {
+            if let Some(bar) = bar {
+                let pair = self.pair_of[stock].map(|place| &self.pairs[place]);
+                let dear = pair.map_or(0.0, |pair| signed(pair.z_score, pair.first == stock));
+                self.stocks[stock].update(bar, |of| self.log_close[of], dear);
+            }
+            self.write(stock, bar.as_ref());
+        }
+    }
+
+    fn write(&mut self, stock: usize, bar: Option<&Bar>) {
+        let raw = self.stocks[stock].latest();
+        let slots = stock * raw.len()..(stock + 1) * raw.len();
+        let features = &mut self.features[slots.clone()];
+        features.copy_from_slice(raw);
+        let (mean, std) = (&self.scaler.mean[slots.clone()], &self.scaler.std[slots]);
+        let settled = scale_features(features, mean, std, self.clip_std);
+        self.bars[stock] = match bar {
+            Some(&Bar { open, high, low, close, volume, .. }) => {
+                PanelBar { open, high, low, close, volume, tradable: settled }
+            }
+            None => {
+                let close = self.bars[stock].close;
+                let (open, high, low) = (close, close, close);
+                PanelBar { open, high, low, close, volume: 0.0, tradable: false }
+            }
+        };
+    }
+
+    /// `[stock, feature]`
+    pub fn features(&self) -> &[f32] {
+        &self.features
+    }
+
+    /// `[stock]`
+    pub fn bars(&self) -> &[PanelBar] {
+        &self.bars
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::fixtures::{grid_of, random_market};
+    use crate::features::pipeline::{panel_data, raw_features};
+    use crate::market::panel::NO_BAR;
+
+    /// Every row, of markets with gaps, of which one stock begins late; with and without peers.
+    #[test]
+    fn one_bar_at_a_time_is_the_whole_panel_bit_for_bit() {
+        let small = FeatureConfig {
+            return_bars: vec![1, 7, 3],
+            volatility_bars: vec![12, 5],
+            relation_bars: 10,
+            volume_bars: 8,
+            arbitrage_bars: 30,
+            // Every pair that moves in one direction passes.
+            arbitrage_level: 10.0,
+            ..FeatureConfig::default()
+        };
+        let mut dear = 0;
+        for (seed, peers) in (0..).zip([0, 1, 3, 2]) {
+            let config = FeatureConfig { peers: seed != 3, ..small.clone() };
+            let mut series = random_market(seed, 4, 400, 13, 0.1);
+            let late = series[2].bars().skip(90).collect::<Vec<_>>();
+            series[2] = crate::market::BarSeries::new(series[2].symbol.clone());
+            late.into_iter().for_each(|bar| series[2].push(bar));
+            let grid = grid_of(&series);
+            let ring = |i: usize| (1..=peers).map(|k| (i + k) % 4).collect();
+            let peers: Vec<Vec<usize>> = (0..4).map(ring).collect();
+            let raw = raw_features(&series, &grid, &peers, &config);
+            let scaler = Scaler::fit(&raw, &series, &grid, 100..300);
+            let whole = panel_data(&series, &grid, raw, &scaler, &config, String::new());
+            let mut stream = FeatureStream::new(&config, scaler, &peers);
+            let width = whole.features.len() / grid.end_s.len();
+            for row in 0..grid.end_s.len() {
+                let bar = |stock: usize| match grid.bar_index[stock][row] {
+                    NO_BAR => None,
+                    bar => Some(series[stock].bar(bar as usize)),
+                };
+                stream.update(&(0..4).map(bar).collect::<Vec<_>>());
+                let expected = &whole.features[row * width..(row + 1) * width];
+                let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(stream.features()), bits(expected), "seed {seed}, row {row}");
+                for (stock, found) in stream.bars().iter().enumerate() {
+                    let i = row * 4 + stock;
+                    let numbers = |bar: [f64; 5]| bar.map(f64::to_bits);
+                    let PanelBar { open, high, low, close, volume, tradable } = *found;
+                    let w = &whole;
+                    let expected = [w.open[i], w.high[i], w.low[i], w.close[i], w.volume[i]];
+                    assert_eq!(numbers([open, high, low, close, volume]), numbers(expected));
+                    assert_eq!(tradable, w.tradable[i], "seed {seed}, row {row}, stock {stock}");
+                }
+                dear += stream.pairs.iter().filter(|pair| pair.z_score != 0.0).count();
+            }
+        }
+        assert!(dear > 100, "pairs were out of line at {dear} times");
+    }
+}

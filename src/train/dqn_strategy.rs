@@ -1,0 +1,251 @@
+//! A trained run as a strategy like any other: bars in, what its network would hold out.
+//!
+//! It decides as [`super::evaluation`] does, greedily and with the run's own settings, scaler,
+//! relations and network, but for the account that it sees: in every stock one of its own, all in
+//! it or out of it, as a lane of training has it. It begins flat at the first bar at which a
+//! stock's features are settled. With an account for all stocks, whose capital others share, the
+//! same network can see another entry price, and then decide otherwise.
+
+mod pace;
+
+use std::path::Path;
+
+use tch::{Device, Tensor, no_grad};
+
+use super::model::{Model, untrained_shape};
+use crate::config::RunConfig;
+use crate::dist::worker::propose;
+use crate::env::trading_env::TradingEnv;
+use crate::features::stream::FeatureStream;
+use crate::interface::ActionSet;
+use crate::market::panel::PanelBar;
+use crate::market::{Bar, Symbol};
+use crate::rl::agent::{PRIVATE_FEATURES, copy_out, private_features};
+use crate::rl::network::{QNetwork, single_thread};
+use crate::rl::td::argmax;
+use crate::strategy::{
+    BarsAt, Cancel, Decision, Kind, Parameter, Parameters, Strategy, StrategyError, TextParameter,
+};
+use pace::Pace;
+
+pub const NAME: &str = "DQN";
+
+/// Parameters.
+const MODEL: &str = "model";
+const FILE: &str = "file";
+const THRESHOLD: &str = "threshold";
+
+/// What a registry takes in. `model` is the run's folder where none is given with the parameters.
+pub fn kind(model: Option<&Path>) -> Kind {
+    let folder = TextParameter::needed(MODEL, "folder", "results folder of a finished run");
+    let folder = match model {
+        Some(model) => folder.with_default(model.to_string_lossy()),
+        None => folder,
+    };
+    let file =
+        TextParameter::needed(FILE, "file", "file in its folder").with_default("trained_model.pth");
+    let threshold = Parameter::real(
+        THRESHOLD,
+        0.0,
+        0.0..=100.0,
+        "bar deviations",
+        "least worth of a position over none",
+    );
+    let description = "what the network of a finished run would hold, alone in each stock";
+    let parameters = (vec![threshold], vec![folder, file]);
+    Kind::of_named_stocks(NAME, description, parameters, |parameters, stocks| {
+        Ok(Box::new(DqnStrategy::new(parameters, stocks)?))
+    })
+    .also(&["trained DQN", "agent"])
+    .check(|parameters| {
+        let settings = settings(Path::new(parameters.text(MODEL)));
+        settings.map(|_| ()).map_err(|what| (MODEL.into(), what.into()))
+    })
+}
+
+/// The settings of a run, or what is wrong with them.
+fn settings(folder: &Path) -> Result<RunConfig, String> {
+    let path = folder.join("config.toml");
+    let wrong = |what: String| format!("{}: {what}", path.display());
+    let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
+    let config: RunConfig = toml::from_str(&text).map_err(|e| wrong(e.message().to_string()))?;
+    config.validate().map_err(|e| wrong(e.to_string()))?;
+    if config.data.bar_minutes.is_none() {
+        return Err(wrong("it has no data.bar_minutes".into()));
+    }
+    Ok(config)
+}
+
+struct DqnStrategy {
+    /// Of each stock that is asked about, its place in the run.
+    place: Vec<usize>,
+    pace: Pace,
+    features: FeatureStream,
+    network: QNetwork,
+    /// `[stock, slot]`: a stock itself, then its peers.
+    slots: Vec<i64>,
+    slot_ids: Tensor,
+    return_std: Vec<f32>,
+    actions: ActionSet,
+    threshold: f32,
+    accounts: Vec<TradingEnv>,
+    /// What each account wants from the next open on; None before the first decision.
+    directions: Option<Vec<i8>>,
+    /// Bars of this time and of the time before, in the order of the run's stocks.
+    bars: Vec<Option<Bar>>,
+    before: Vec<PanelBar>,
+    rows: usize,
+    gathered: Vec<f32>,
+    q: Vec<f32>,
+}
+
+impl DqnStrategy {
+    fn new(parameters: &Parameters, stocks: &[Symbol]) -> Result<DqnStrategy, StrategyError> {
+        let folder = Path::new(parameters.text(MODEL));
+        let wrong = |what: String, todo: &str| StrategyError::Parameter {
+            strategy: NAME.into(),
+            parameter: MODEL.into(),
+            what,
+            todo: todo.into(),
+        };
+        let finished = "name the results folder of a finished run";
+        let config = settings(folder).map_err(|what| wrong(what, finished))?;
+        let place = places(&config.stocks, stocks).ok_or_else(|| {
+            let (its, asked) = (names(&config.stocks), names(stocks));
+            let what = format!("{} was trained on {its}, not on {asked}", folder.display());
+            wrong(what, &format!("use --stocks {its}"))
+        })?;
+        single_thread();
+        let path = folder.join(parameters.text(FILE));
+        let Model { shape, weights, fit, .. } = Model::read(&path, untrained_shape(&config))
+            .map_err(|error| wrong(format!("{error:#}"), finished))?;
+        let count = config.stocks.len();
+        let slots = shape.slot_table();
+        let minutes = config.data.bar_minutes.expect("checked with the settings");
+        Ok(DqnStrategy {
+            place,
+            pace: Pace::new(minutes, config.features.longest_window()),
+            return_std: fit.scaler.return_std.clone(),
+            features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
+            slot_ids: Tensor::from_slice(&slots).reshape([count as i64, -1]),
+            slots,
+            network: QNetwork::new(shape, &weights, Device::Cpu),
+            actions: ActionSet::new(config.env.long_only),
+            threshold: parameters.real(THRESHOLD) as f32,
+            accounts: vec![TradingEnv::new(&config.env); count],
+            directions: None,
+            bars: vec![None; count],
+            before: Vec::with_capacity(count),
+            rows: 0,
+            gathered: Vec::new(),
+            q: Vec::new(),
+        })
+    }
+
+    /// Takes in the bars, and carries out what was decided at those before. Says whether there is
+    /// anything to decide.
+    fn observe(&mut self) -> bool {
+        self.before.clear();
+        self.before.extend_from_slice(self.features.bars());
+        self.features.update(&self.bars);
+        self.rows += 1;
+        let bars = self.features.bars();
+        let Some(directions) = &self.directions else {
+            return bars.iter().any(|bar| bar.tradable);
+        };
+        let filled = self.accounts.iter_mut().zip(directions);
+        for ((account, &direction), (before, bar)) in filled.zip(self.before.iter().zip(bars)) {
+            account.step(direction, before, bar, self.rows);
+        }
+        true
+    }
+
+    /// Values of all actions, `[stock, action]`, into `q`.
+    fn value(&mut self) {
+        let stocks = self.accounts.len();
+        let features = self.features.features();
+        let width = features.len() / stocks;
+        self.gathered.clear();
+        for &slot in &self.slots {
+            self.gathered.extend_from_slice(&features[slot as usize * width..][..width]);
+        }
+        let private: Vec<f32> = self
+            .accounts
+            .iter()
+            .zip(&self.return_std)
+            .flat_map(|(account, &std)| private_features(&account.private_state(), std))
+            .collect();
+        let market = Tensor::from_slice(&self.gathered);
+        let market = market.reshape([stocks as i64, -1, width as i64]);
+        let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
+        let network = &self.network;
+        let q = no_grad(|| network.heads(&network.context(&market, &self.slot_ids), &private));
+        copy_out(&q, &mut self.q);
+    }
+}
+
+impl Strategy for DqnStrategy {
+    fn decide(
+        &mut self,
+        now: &BarsAt<'_>,
+        _cancel: &Cancel,
+        decisions: &mut [Decision],
+    ) -> Result<(), StrategyError> {
+        let failed = |what: String, todo: String| StrategyError::Failed {
+            strategy: NAME.into(),
+            what,
+            todo,
+        };
+        single_thread();
+        self.pace.check(now.end_s()).map_err(|(what, todo)| failed(what, todo))?;
+        for (&place, bar) in self.place.iter().zip(now.bars()) {
+            self.bars[place] = *bar;
+        }
+        if !self.observe() {
+            return Ok(());
+        }
+        self.value();
+        if self.q.iter().any(|q| q.is_nan()) {
+            let what = "its network gives values that are not numbers".into();
+            return Err(failed(what, "train it anew with a smaller --learning-rate".into()));
+        }
+        let decided: Vec<Decision> = self
+            .q
+            .chunks_exact(self.actions.len())
+            .map(|q| decision(self.actions, q, self.threshold))
+            .collect();
+        self.directions = Some(decided.iter().map(Decision::direction).collect());
+        for (decision, &place) in decisions.iter_mut().zip(&self.place) {
+            *decision = decided[place];
+        }
+        Ok(())
+    }
+}
+
+fn names(stocks: &[Symbol]) -> String {
+    stocks.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// The place of each of `asked` among `known`; None where they are not the same stocks.
+fn places(known: &[Symbol], asked: &[Symbol]) -> Option<Vec<usize>> {
+    let place = |symbol: &Symbol| known.iter().position(|one| one == symbol);
+    let places: Option<Vec<usize>> = asked.iter().map(place).collect();
+    places.filter(|_| known.len() == asked.len())
+}
+
+/// The best action, or none where it is not worth `threshold` more than holding nothing. Confidence
+/// is x / (1 + x), where x is how far the best value is ahead of the next, in standard deviations
+/// of a bar's return.
+fn decision(actions: ActionSet, q: &[f32], threshold: f32) -> Decision {
+    let best = argmax(q);
+    let proposal = propose(actions, q, best);
+    let others = q.iter().enumerate().filter(|(action, _)| *action != best);
+    let next = others.map(|(_, &value)| value).fold(f32::NEG_INFINITY, f32::max);
+    let lead = f64::from(q[best] - next);
+    let confidence = if lead.is_finite() { lead / (1.0 + lead) } else { 1.0 };
+    let direction = if proposal.conviction < threshold { 0 } else { proposal.direction };
+    Decision::new(f64::from(direction), confidence)
+}
+
+#[cfg(test)]
+mod tests;
