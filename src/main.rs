@@ -85,6 +85,13 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
             Surroundings { cache: None, threads: args.threads, quiet: args.quiet }
         }
         Some(Command::Strategies(args)) => args.surroundings(),
+        Some(Command::Fetch(args)) => {
+            Surroundings { cache: args.cache.clone(), threads: None, quiet: args.quiet }
+        }
+        Some(Command::Import(args)) => {
+            Surroundings { cache: None, threads: None, quiet: args.quiet }
+        }
+        Some(Command::Data(args)) => args.surroundings(),
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -106,6 +113,9 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         compute_with(surroundings.threads)?;
         let reached = commands::validate::validate(args, &progress)?;
         return Ok(reached.map_or(EXIT_STOPPED, |reached| u8::from(!reached)));
+    }
+    if let Some(code) = data(&cli.command, launched, &surroundings, &progress)? {
+        return Ok(code);
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         return strategies(args, launched, &surroundings, progress);
@@ -135,6 +145,32 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
         Ending::EpisodeDone => 0,
         Ending::Stopped => EXIT_STOPPED,
     })
+}
+
+/// What concerns stored bars alone; None where the command is another.
+fn data(
+    command: &Option<Command>,
+    launched: Option<Launched>,
+    surroundings: &Surroundings,
+    progress: &Progress,
+) -> Result<Option<u8>> {
+    match command {
+        Some(Command::Fetch(args)) => {
+            one_process(launched, "fetch")?;
+            commands::data::fetch(args, surroundings, progress)?;
+        }
+        Some(Command::Import(args)) => {
+            one_process(launched, "import")?;
+            commands::data::import(args, progress)?;
+        }
+        Some(Command::Data(args)) => {
+            one_process(launched, "this command")?;
+            let right = commands::data::data(args, surroundings, progress)?;
+            return Ok(Some(u8::from(!right)));
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(0))
 }
 
 /// Over the ranks that were started, if there are several and the command is one for them.

@@ -1,5 +1,6 @@
 //! What the program can be told to do, put together from the layers below.
 
+pub mod data;
 pub mod evaluate;
 mod outputs;
 pub mod strategies;
@@ -8,19 +9,21 @@ pub mod train;
 pub mod validate;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use tch::Device;
 
-use crate::cli::{Surroundings, cache_folder};
+use crate::cli::{CONTAINER, Surroundings, cache_folder};
 use crate::config::{BarLabel, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
 use crate::machine::{Machine, warning};
 use crate::market::Symbol;
 use crate::market::load::{DataSource, LoadOptions, LoadReport};
-use crate::market::source;
+use crate::market::source::{self, AZURE, SYNTHETIC};
+use crate::market::store::Store;
 use crate::report::Progress;
 use crate::train::dataset::{DataPlan, Prepared};
 
@@ -169,6 +172,27 @@ fn found(report: &LoadReport) -> String {
     let label = if report.bar_label == BarLabel::End { "end" } else { "start" };
     let days = report.day_files;
     format!("{bars} from {days} days; labels name a bar's {label} ({})", report.bar_label_reason)
+}
+
+/// A place to which files can be written; a folder is made where there is none.
+fn file_store(data: &str, container: &Option<String>) -> Result<Arc<dyn Store>> {
+    let folder = Path::new(data);
+    if data != AZURE && !data.starts_with(SYNTHETIC) && !folder.exists() {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| anyhow!("{}: {e}; name another folder with --data", folder.display()))?;
+    }
+    match source::open(data, &container_name(container))? {
+        DataSource::Store(store) => Ok(store),
+        DataSource::Synthetic(_) => {
+            Err(anyhow!("--data {data}: is no place for files; name a folder"))
+        }
+    }
+}
+
+/// Of the flag, else of the environment, else the usual one.
+fn container_name(flag: &Option<String>) -> String {
+    let of_environment = || std::env::var(CONTAINER).ok();
+    flag.clone().or_else(of_environment).unwrap_or_else(|| RunConfig::default().data.container)
 }
 
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.
