@@ -4,6 +4,7 @@
 mod azure;
 mod bad_input;
 mod causality;
+mod getdata;
 mod lost_ranks;
 mod oracle;
 mod program;

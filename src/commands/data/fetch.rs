@@ -1,8 +1,9 @@
 //! `dqn-trader fetch`
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
 use super::check_wish;
@@ -36,8 +37,14 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
     let store = file_store(&args.data, &args.container)?;
     let place = &sha256_hex(store.place().as_bytes())[..16];
     let aside = cache_folder(surroundings).join("fetch").join(place);
-    let _lock = FolderLock::take(&aside)
-        .with_context(|| format!("another fetch into {} may be running", store.place()))?;
+    let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
+        ErrorKind::ResourceBusy => anyhow!(
+            "{}: another fetch is writing there ({}); wait for it, or stop it",
+            store.place(),
+            error.cause
+        ),
+        _ => error.into(),
+    })?;
     let wish = Wish {
         series: Series {
             interval_minutes: args.interval.minutes(),

@@ -53,7 +53,7 @@ fn wrong(checked: &Checked) -> Vec<(&str, &str)> {
 #[test]
 fn a_whole_week_is_right() {
     let place = Place::new();
-    WEEK.map(|day| place.day(day, 100.0, &[]));
+    WEEK.iter().for_each(|day| place.day(day, 100.0, &[]));
     let checked = place.check(None, None);
     assert_eq!(wrong(&checked), []);
     assert!(!checked.is_wrong());
@@ -108,7 +108,7 @@ fn nothing_and_half_replaced_files_are_wrong() {
     let place = Place::new();
     let checked = place.check(None, None);
     assert_eq!((checked.day_files, checked.is_wrong(), checked.period), (0, true, None));
-    WEEK.map(|day| place.day(day, 100.0, &[]));
+    WEEK.iter().for_each(|day| place.day(day, 100.0, &[]));
     let mut origin = Origin::new(Kind::Import, 5, "2020-03-07T00:00:00Z".into());
     origin.write(place.store.as_ref(), &symbol()).unwrap();
     assert!(!place.check(None, None).is_wrong());

@@ -170,14 +170,14 @@ impl Fetcher<'_> {
             return Ok(Added::Done(Tally::default()));
         }
         let missing = self.probes_first(missing, &origin);
-        if is_new {
-            // Before the first day, lest a run that is stopped leaves days of unknown kind.
-            origin.write(store, symbol)?;
-        }
         let mut tally = Tally::default();
         for (i, &month) in missing.iter().enumerate() {
             let raw = self.service.month(&self.wish.series, symbol, month, self.tell)?;
             let days = self.whole_days(symbol, month, &raw)?;
+            if is_new && i == 0 {
+                // Before the first day, lest a run that is stopped leaves days of unknown kind.
+                origin.write(store, symbol)?;
+            }
             let files = match self.write_month(store, symbol, &days)? {
                 Written::Moved(ratio) if self.wish.series.adjusted => {
                     return Ok(Added::Moved(ratio));
@@ -186,8 +186,12 @@ impl Fetcher<'_> {
                 Written::Files(files) => files,
             };
             let bars = days.days.values().map(|day| day.0.len()).sum();
-            origin.months.insert(month, self.fetched(month, &days, bars));
-            origin.write(store, symbol)?;
+            let fetched = self.fetched(month, &days, bars);
+            // Not so of a month that was only looked at again.
+            if origin.months.get(&month).is_none_or(|has| has.through < fetched.through) {
+                origin.months.insert(month, fetched);
+                origin.write(store, symbol)?;
+            }
             tally.months += 1;
             tally.files += files;
             tally.bars += bars;

@@ -126,7 +126,8 @@ impl Fetcher<'_> {
                 worse.len()
             ),
             todo: format!(
-                "use the new range by itself (--data {}), or fetch into an empty place",
+                "use the new range by itself (--data {}), or delete that folder to keep what is \
+                 stored",
                 aside.display()
             ),
         }))
