@@ -1,9 +1,13 @@
 //! Months into day files, whatever the service answers.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::service::{Reply, Request, Server, bars, plain, says};
+use dqn_trader::market::alpha_vantage::{ApiKey, Manners, Refused, Series, Service};
+
+use super::service::{Reply, Request, Server, bars, plain, says, symbol};
 use super::{KEY, day_files, refused, with_key};
 use crate::program::{Place, succeed};
 
@@ -31,10 +35,13 @@ fn months(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
 }
 
 /// What an uninterrupted fetch leaves.
-fn undisturbed(place: &Place) -> std::collections::BTreeMap<String, Vec<u8>> {
-    let server = Server::start(plain);
-    succeed(&mut fetch(place, &server, "undisturbed", &["--quiet"]));
-    day_files(&place.path("undisturbed"))
+fn undisturbed() -> &'static BTreeMap<String, Vec<u8>> {
+    static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
+        let (place, server) = (Place::new(), Server::start(plain));
+        succeed(&mut fetch(&place, &server, "data", &["--quiet"]));
+        day_files(&place.path("data"))
+    });
+    &FILES
 }
 
 #[test]
@@ -94,7 +101,7 @@ fn a_limit_by_the_minute_is_waited_for_and_one_by_the_day_gone_on_with() {
     // February once more, to see whether its prices are still those; then what is missing.
     let said = succeed(&mut fetch(&place, &server, "data", &[]));
     assert_eq!(server.asked(), months(2..=4), "{said}");
-    assert!(day_files(&place.path("data")) == undisturbed(&place));
+    assert!(&day_files(&place.path("data")) == undisturbed());
 
     let server = Server::start(|_| says("Note", PER_MINUTE));
     let mut command = fetch(&place, &server, "never", &["--quiet"]);
@@ -122,7 +129,7 @@ fn slow_and_broken_answers_are_asked_for_again() {
     });
     succeed(&mut fetch(&place, &server, "data", &["--timeout-s", "0.5"]));
     assert_eq!(server.count(), 3 + 5 + 2 + 1);
-    assert!(day_files(&place.path("data")) == undisturbed(&place));
+    assert!(&day_files(&place.path("data")) == undisturbed());
 
     for (reply, tries, words) in [
         ("500 Internal Server Error", 5, ["asked 5 times", "the server failed (500)"]),
@@ -131,15 +138,31 @@ fn slow_and_broken_answers_are_asked_for_again() {
         ("403 Forbidden", 1, ["refuses the key", "ALPHAVANTAGE_API_KEY"]),
     ] {
         let server = Server::start(move |_| Reply::Status(reply));
-        refused(&mut fetch(&place, &server, "none", &["--quiet"]), &words);
+        let error = ask(&server.url());
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
         assert_eq!(server.count(), tries, "{reply}");
     }
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("http://{closed}/query");
-    let server = Server::start(plain);
-    let mut command = fetch(&place, &server, "none", &["--quiet", "--service", &url]);
-    refused(&mut command, &["asked 5 times", "Connection refused", "check the network"]);
-    assert!(day_files(&place.path("none")).is_empty());
+    let error = ask(&format!("http://{closed}/query"));
+    let words = ["asked 5 times", "Connection refused", "check the network"];
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+/// Why a month cannot be had at an address.
+fn ask(url: &str) -> String {
+    let millisecond = Duration::from_millis(1);
+    let manners = Manners {
+        requests_per_minute: 60_000,
+        first_pause: millisecond,
+        limit_pause: millisecond,
+        ..Manners::default()
+    };
+    let service = Service::new(url, ApiKey::new(KEY).unwrap(), manners).unwrap();
+    let series = Series { interval_minutes: 30, adjusted: true, extended_hours: false };
+    let month = "2020-01".parse().unwrap();
+    let error = service.month(&series, &symbol("AAA"), month, &|_| ()).unwrap_err();
+    assert!(matches!(error, Refused::All(_)));
+    error.to_string()
 }
 
 #[test]
@@ -185,7 +208,7 @@ fn a_killed_fetch_goes_on_where_it_stopped() {
     assert_eq!(day_files(&place.path("data")).len(), 40);
     succeed(&mut fetch(&place, &server, "data", &["--quiet"]));
     assert_eq!(server.asked(), months(2..=4));
-    assert!(day_files(&place.path("data")) == undisturbed(&place));
+    assert!(&day_files(&place.path("data")) == undisturbed());
 }
 
 #[test]
@@ -198,10 +221,7 @@ fn what_a_user_can_get_wrong_is_one_line() {
         (&["--interval", "2min"][..], &["--interval", "60min"][..]),
         (&["--stocks", "AAA", "aaa"], &["AAA is given twice"]),
         (&["--end_date", "2019-01-01"], &["--end_date", "ends before it begins"]),
-        (&["--start_date", "1990-01-01"], &["2000-01"]),
         (&["--data", "synthetic:sample"], &["no place for files"]),
-        (&["--service", "http://example.com/query"], &["unencrypted", "https://"]),
-        (&["--requests-per-minute", "0"], &["--requests-per-minute"]),
     ] {
         refused(&mut fetch(&place, &server, "data", more), words);
     }

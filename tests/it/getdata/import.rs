@@ -1,8 +1,11 @@
 //! Tables into day files.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use dqn_trader::market::calendar::iso_new_york;
+use dqn_trader::market::ingest::ImportOptions;
+use dqn_trader::market::store::LocalStore;
 
 use super::service::{Bar, bars};
 use super::{day_files, refused};
@@ -124,19 +127,23 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     std::fs::write(place.path("BBB.csv"), plain(&all)).unwrap();
     std::fs::write(place.path("bars.csv"), "no table at all\n").unwrap();
     std::fs::write(place.path("2020.csv"), plain(&all)).unwrap();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad_no_close.parquet");
+    std::fs::copy(fixture, place.path("AAA.parquet")).unwrap();
+    let store = LocalStore::open(&place.path("data")).unwrap();
+    let options = ImportOptions { symbol: None, strict: false, now: String::new(), tell: &|_| () };
     for (files, words) in [
         (&["AAA_split.csv"][..], &["AAA_split.csv", "0.250000 times", "another folder"][..]),
         (&["AAA_5min.csv"], &["bars of 5 min", "in bars of 30 min"]),
         (&["AAA_daily.csv"], &["no two bars of AAA on one day"]),
         (&["BBB.csv", "bars.csv"], &["bars.csv", "has no column"]),
         (&["2020.csv"], &["whose bars", "--symbol"]),
-        (&["nowhere.csv"], &["nowhere.csv"]),
+        (&["AAA.parquet"], &["AAA.parquet", "close"]),
     ] {
-        let args = [files, &["--data", "data", "--quiet"]].concat();
-        refused(&mut import(&place, &args), words);
+        let files: Vec<PathBuf> = files.iter().map(|name| place.path(name)).collect();
+        let error = dqn_trader::market::ingest::import(&store, &files, &options).unwrap_err();
+        let error = error.to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad_no_close.parquet");
-    let args = [fixture, "--symbol", "AAA", "--data", "data", "--quiet"];
-    refused(&mut import(&place, &args), &["bad_no_close.parquet", "close"]);
+    refused(&mut import(&place, &["nowhere.csv", "--data", "data"]), &["nowhere.csv"]);
     assert!(day_files(&place.path("data")) == before);
 }

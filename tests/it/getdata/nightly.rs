@@ -12,10 +12,10 @@ use crate::store::{azurite, new_container};
 
 const STOCKS: [&str; 2] = ["AAPL", "MSFT"];
 
-/// The built-in sample market by way of the service.
+/// A made-up market by way of the service.
 fn market() -> Server {
     let stocks: Vec<Symbol> = STOCKS.map(|name| name.parse().unwrap()).into();
-    let market = SyntheticMarket::parse("sample").unwrap();
+    let market = SyntheticMarket::parse("momentum").unwrap();
     Server::start(move |request| {
         let symbol: Symbol = request.symbol.parse().unwrap();
         let month: dqn_trader::market::YearMonth = request.month.parse().unwrap();
