@@ -19,10 +19,10 @@
 # where it stopped), 1 when the check finds something wrong, and then nothing is sent.
 #
 # The service has a day's bars some hours after 20:00 in New York, so run it from Tuesday to Saturday in the small hours.
-# With cron (crontab -e), which mails what a failing line says:
+# With cron (crontab -e), which mails what is said by a night that failed:
 #
 #     CRON_TZ=America/New_York
-#     30 2 * * 2-6  /path/to/dqn-trader/scripts/nightly.sh AAPL MSFT SPY >/path/to/nightly.log || cat /path/to/nightly.log
+#     30 2 * * 2-6  cd /path/to/dqn-trader && ./scripts/nightly.sh AAPL MSFT SPY >nightly.log 2>&1 || cat nightly.log
 #
 # With systemd, as ~/.config/systemd/user/bars.service and bars.timer (systemctl --user enable --now bars.timer):
 #
@@ -42,15 +42,15 @@ PROGRAM=${PROGRAM:-target/release/dqn-trader}
 DATA=${DATA:-bars}
 START=${START:-2018-01-01}
 END=${END:-$(TZ=America/New_York date +%F)}
-month_ago=$(date -d '35 days ago' +%F)
-[[ $month_ago > $START ]] || month_ago=$START
+check_from=$(date -d '35 days ago' +%F)
+[[ $check_from > $START ]] || check_from=$START
 read -ra fetch_flags <<<"${FETCH_FLAGS:-}"
 container=()
 [ -z "${CONTAINER:-}" ] || container=(--container "$CONTAINER")
 
 "$PROGRAM" fetch --stocks "$@" --data "$DATA" --start_date "$START" --end_date "$END" \
   --interval "${INTERVAL:-5min}" ${fetch_flags[@]+"${fetch_flags[@]}"}
-"$PROGRAM" data check --stocks "$@" --data "$DATA" --start_date "${CHECK_FROM:-$month_ago}"
+"$PROGRAM" data check --stocks "$@" --data "$DATA" --start_date "${CHECK_FROM:-$check_from}"
 if [ "${UPLOAD:-yes}" != no ]; then
   "$PROGRAM" data upload "$DATA" --stocks "$@" ${container[@]+"${container[@]}"}
 fi

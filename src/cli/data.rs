@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Format, Surroundings};
 use crate::market::Symbol;
+use crate::market::alpha_vantage::ADDRESS;
 
 /// Length of the bars that the service offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,7 +89,7 @@ pub struct FetchArgs {
     #[arg(long, short)]
     pub quiet: bool,
     /// Another address of the service, for tests
-    #[arg(long, value_name = "URL", hide = true, default_value = crate::market::alpha_vantage::ADDRESS)]
+    #[arg(long, value_name = "URL", hide = true, default_value = ADDRESS)]
     pub service: String,
     /// Seconds that an answer may take
     #[arg(long, value_name = "S", hide = true, default_value_t = 60.0)]

@@ -20,10 +20,10 @@ use crate::config::{BarLabel, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
 use crate::machine::{Machine, warning};
-use crate::market::Symbol;
 use crate::market::load::{DataSource, LoadOptions, LoadReport};
 use crate::market::source::{self, AZURE, SYNTHETIC};
 use crate::market::store::Store;
+use crate::market::{Period, Symbol};
 use crate::report::Progress;
 use crate::train::dataset::{DataPlan, Prepared};
 
@@ -187,6 +187,20 @@ fn file_store(data: &str, container: &Option<String>) -> Result<Arc<dyn Store>> 
             Err(anyhow!("--data {data}: is no place for files; name a folder"))
         }
     }
+}
+
+/// Every stock once, and a period that does not end before it begins.
+fn check_wish(stocks: &[Symbol], period: &Period) -> Result<()> {
+    let twice = stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol));
+    if let Some((_, twice)) = twice {
+        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
+    }
+    if period.end < period.start {
+        return Err(anyhow!(
+            "--end_date: the period {period} ends before it begins; swap its dates"
+        ));
+    }
+    Ok(())
 }
 
 /// Of the flag, else of the environment, else the usual one.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 
-use super::file_store;
+use super::{check_wish, file_store};
 use crate::cli::SynthArgs;
 use crate::config::{BarLabel, RunConfig};
 use crate::market::calendar::new_york_date;
@@ -60,16 +60,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
 }
 
 fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result<()> {
-    if let Some((_, twice)) =
-        stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol))
-    {
-        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
-    }
-    if period.end < period.start {
-        return Err(anyhow!(
-            "--end_date: the period {period} ends before it begins; swap its dates"
-        ));
-    }
+    check_wish(stocks, period)?;
     // A reader tells the length of bars from their distance within a day.
     if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
         return Err(anyhow!(

@@ -5,9 +5,9 @@
 //! and whatever quotes them never leave this file.
 
 mod answer;
+mod http;
 
 use std::cell::Cell;
-use std::error::Error;
 use std::fmt;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use super::month::YearMonth;
 use super::parquet::RawRows;
 use super::runtime::silent_runtime;
 use answer::{Answer, Limit, read};
+use http::{Fault, root_cause, whole_answer};
 
 /// Where the service is.
 pub const ADDRESS: &str = "https://www.alphavantage.co/query";
@@ -30,8 +31,8 @@ pub const KEY: &str = "ALPHAVANTAGE_API_KEY";
 /// What `cloudkeys.example` has in a key's place.
 const NO_KEY: &str = "your_alphavantage_key";
 
-/// The largest answer is a month of one-minute bars with extended hours: 4 MB.
-const ANSWER_BYTES: usize = 64 << 20;
+const NOT_LISTED: &str = "check the symbol; where the stock was not listed yet, or no longer, begin \
+                          later with --start_date or end earlier with --end_date";
 /// Requests for one month before the service is given up.
 const TRIES: u32 = 5;
 /// Pauses for one month before a limit is taken for that of the day.
@@ -241,12 +242,11 @@ impl Service {
             )),
             Answer::Error(text) => Refused::Stock(service(
                 format!("refuses {symbol} {month}: {}", said(&text)),
-                "check the symbol; if the stock was not listed yet, begin later with --start_date",
+                NOT_LISTED,
             )),
-            Answer::Empty => Refused::Stock(service(
-                format!("has no bars of {symbol} in {month}"),
-                "check the symbol; if the stock was not listed yet, begin later with --start_date",
-            )),
+            Answer::Empty => {
+                Refused::Stock(service(format!("has no bars of {symbol} in {month}"), NOT_LISTED))
+            }
             Answer::Rows(_) | Answer::Broken(_) => unreachable!("these are no refusals"),
         }
     }
@@ -315,41 +315,6 @@ impl fmt::Debug for Service {
         let host = self.address.host_str().unwrap_or_default();
         f.debug_struct("Service").field("host", &host).field("key", &self.key).finish()
     }
-}
-
-/// Why there was no answer.
-enum Fault {
-    /// Another request may succeed.
-    Passing(String),
-    Lasting(String),
-}
-
-async fn whole_answer(client: &Client, url: Url) -> Result<(StatusCode, Vec<u8>), Fault> {
-    let fault = |error: reqwest::Error| {
-        let what =
-            if error.is_timeout() { "no whole answer in time".into() } else { root_cause(&error) };
-        Fault::Passing(what)
-    };
-    let mut response = client.get(url).send().await.map_err(fault)?;
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(fault)? {
-        body.extend_from_slice(&part);
-        if body.len() > ANSWER_BYTES {
-            return Err(Fault::Lasting("the answer does not end".into()));
-        }
-    }
-    Ok((response.status(), body))
-}
-
-/// The innermost error, such as "Connection refused". Those around it repeat the address.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    // The outermost is reqwest's own, with the address.
-    let is_outermost = error.source().is_none();
-    if is_outermost { "the request failed".into() } else { cause.to_string() }
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@ use anyhow::{Result, anyhow};
 use chrono::{NaiveDate, Utc};
 use serde_json::json;
 
-use super::check_wish;
 use crate::cli::{CheckArgs, Format, Surroundings, cache_folder};
-use crate::commands::{container_name, say};
+use crate::commands::{check_wish, container_name, say};
 use crate::config::BarLabel;
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};

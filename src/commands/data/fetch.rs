@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
-use super::check_wish;
 use crate::cli::{Datatype, FetchArgs, Surroundings, cache_folder};
-use crate::commands::file_store;
+use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::market::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
 use crate::market::ingest::{Fetcher, Tally, Wish};
+use crate::market::source::{self, AZURE};
 use crate::market::store::{Store, sha256_hex};
 use crate::market::{MarketError, Period, Symbol};
 use crate::report::{FolderLock, Progress};
@@ -35,7 +35,12 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
     }
     let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
     let store = file_store(&args.data, &args.container)?;
-    let place = &sha256_hex(store.place().as_bytes())[..16];
+    // In full, so that folders of one name do not share it.
+    let place = match source::resolve(Some(&args.data)) {
+        name if name == AZURE => store.place(),
+        folder => folder,
+    };
+    let place = &sha256_hex(place.as_bytes())[..16];
     let aside = cache_folder(surroundings).join("fetch").join(place);
     let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
         ErrorKind::ResourceBusy => anyhow!(

@@ -4,13 +4,12 @@ mod check;
 mod fetch;
 mod upload;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 
 use super::file_store;
 use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, Surroundings};
 use crate::market::ingest::{self, ImportOptions};
-use crate::market::{Period, Symbol};
 use crate::report::Progress;
 
 pub use fetch::fetch;
@@ -46,19 +45,5 @@ pub fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
         sum.unchanged
     ));
     progress.finish();
-    Ok(())
-}
-
-/// Every stock once, and a period that does not end before it begins.
-fn check_wish(stocks: &[Symbol], period: &Period) -> Result<()> {
-    let twice = stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol));
-    if let Some((_, twice)) = twice {
-        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
-    }
-    if period.end < period.start {
-        return Err(anyhow!(
-            "--end_date: the period {period} ends before it begins; swap its dates"
-        ));
-    }
     Ok(())
 }

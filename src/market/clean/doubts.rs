@@ -124,7 +124,8 @@ fn without_summer_time(rows: &[Row], days: &[Day]) -> Option<String> {
     let off_s = (summer - winter).abs();
     (off_s == HOUR_S && summer < AFTERNOON_S).then(|| {
         format!(
-            "the first bar comes an hour {} in summer: times look like those of one offset all year",
+            "the first bar comes an hour {} in summer: times look like those of one offset all \
+             year",
             if summer > winter { "later" } else { "earlier" }
         )
     })

@@ -1,10 +1,11 @@
 //! The good bars of a day, compared and put together.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
+use crate::market::bar::{Period, Symbol};
 use crate::market::calendar;
 use crate::market::clean::value_fault;
 use crate::market::error::MarketError;
@@ -55,6 +56,18 @@ impl Days {
         cut
     }
 
+    /// The days of which the store has files.
+    pub fn stored(
+        &self,
+        store: &dyn Store,
+        symbol: &Symbol,
+    ) -> Result<BTreeSet<NaiveDate>, MarketError> {
+        let ends = self.days.first_key_value().zip(self.days.last_key_value());
+        let Some(((&start, _), (&end, _))) = ends else { return Ok(BTreeSet::new()) };
+        let files = store.list(symbol, &Period { start, end })?;
+        Ok(files.into_iter().map(|file| file.date).collect())
+    }
+
     fn leave_out(&mut self, why: String) {
         self.bad_rows += 1;
         self.first_bad.get_or_insert(why);
@@ -74,12 +87,6 @@ impl Days {
 }
 
 impl DayBars {
-    /// A stored day; None where there is none.
-    pub fn find(store: &dyn Store, key: &str) -> Result<Option<DayBars>, MarketError> {
-        let Some(bytes) = store.find(key)? else { return Ok(None) };
-        DayBars::decode(&bytes, key).map(Some)
-    }
-
     /// All good rows of a day file, whichever day they are of: files cut at UTC midnight hold two.
     pub fn decode(bytes: &[u8], key: &str) -> Result<DayBars, MarketError> {
         let cut = Days::of(&decode_day(bytes, key)?);

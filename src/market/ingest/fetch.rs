@@ -283,19 +283,18 @@ impl Fetcher<'_> {
     ) -> Result<Written, Refused> {
         let mut comparison = Comparison::default();
         let mut changed: Vec<(String, Vec<u8>)> = Vec::new();
+        let stored = days.stored(store, symbol)?;
         for (&date, new) in &days.days {
             let key = day_key(symbol, date);
-            let bars = match DayBars::find(store, &key)? {
-                None => new.clone(),
-                Some(stored) => {
-                    comparison.add(&stored, new);
-                    let both = stored.updated(new);
-                    if both == stored {
-                        continue;
-                    }
-                    both
+            let mut bars = new.clone();
+            if stored.contains(&date) {
+                let old = DayBars::decode(&store.get(&key)?, &key)?;
+                comparison.add(&old, new);
+                bars = old.updated(new);
+                if bars == old {
+                    continue;
                 }
-            };
+            }
             let bytes = bars.encode(&key)?;
             changed.push((key, bytes));
         }

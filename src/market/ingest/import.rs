@@ -203,18 +203,20 @@ fn fit(
         }
         _ => {}
     }
+    let stored = days.stored(store, symbol)?;
     let mut comparison = Comparison::default();
     let mut changed = Vec::new();
     for (&date, new) in &days.days {
         let key = day_key(symbol, date);
-        let Some(stored) = DayBars::find(store, &key)? else {
+        if !stored.contains(&date) {
             changed.push((key, new.clone()));
             continue;
-        };
-        comparison.add(&stored, new);
+        }
+        let old = DayBars::decode(&store.get(&key)?, &key)?;
+        comparison.add(&old, new);
         // What is stored stays as it is; new bars are added to it.
-        let both = new.updated(&stored);
-        if both != stored {
+        let both = new.updated(&old);
+        if both != old {
             changed.push((key, both));
         }
     }

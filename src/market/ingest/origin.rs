@@ -95,7 +95,8 @@ impl Origin {
             Some(Origin { rewriting: true, .. }) => Err(MarketError::NoData {
                 symbol: symbol.to_string(),
                 what: format!(
-                    "its files below {} are being replaced, and are of two kinds until that is done",
+                    "its files below {} are being replaced, and are of two kinds until that is \
+                     done",
                     store.place()
                 ),
                 todo: "run the fetch or upload that was stopped again".into(),

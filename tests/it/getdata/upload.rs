@@ -9,7 +9,7 @@ use dqn_trader::market::store::{AzureStore, LocalStore, Store, day_key};
 use super::refused;
 use super::service::{bars, period, symbol};
 use crate::program::{Place, succeed};
-use crate::store::{azurite, new_container};
+use crate::store::{azurite, block_on, new_container};
 
 /// Half-hour bars of January 2020 as day files, prices times `factor`.
 fn write(folder: &Path, name: &str, factor: f64) -> LocalStore {
@@ -53,14 +53,19 @@ fn is_same(here: &dyn Store, there: &dyn Store, name: &str) -> bool {
 #[test]
 fn only_what_is_missing_travels() {
     let place = Place::new();
-    let (_, container) = new_container();
+    let (client, container) = new_container();
     let here = write(&place.path("data"), "AAA", 1.0);
     write(&place.path("data"), "BBB", 1.0);
     let there = AzureStore::connect(&azurite(), &container).unwrap();
     // What a run that was stopped has sent already.
     let files = here.list(&symbol("AAA"), &period("2020-01-01", "2020-01-31")).unwrap();
-    for file in &files[..8] {
+    for file in &files[..6] {
         there.put(&file.key, &here.get(&file.key).unwrap()).unwrap();
+    }
+    // Written by another program, without a digest.
+    for file in &files[6..8] {
+        let bytes = here.get(&file.key).unwrap();
+        block_on(client.blob_client(&file.key).put_block_blob(bytes).into_future());
     }
     let said = succeed(&mut upload(&place, &container, &[]));
     assert!(said.contains("AAA: 13 files sent") && said.contains("8 there already"), "{said}");
