@@ -240,6 +240,11 @@ impl Service {
                 format!("refuses the key: {}", said(&text)),
                 "correct ALPHAVANTAGE_API_KEY in .cloudkeys/api_keys.env",
             )),
+            Answer::Unknown(text) => Refused::All(service(
+                format!("answers {symbol} {month} with a sentence: {}", said(&text)),
+                "what was fetched is kept; if it is about the key or the plan mend that, then run \
+                 the same command again and it goes on there",
+            )),
             Answer::Error(text) => Refused::Stock(service(
                 format!("refuses {symbol} {month}: {}", said(&text)),
                 NOT_LISTED,

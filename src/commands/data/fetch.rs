@@ -80,7 +80,7 @@ fn all(fetcher: &Fetcher, stocks: &[Symbol], progress: &Progress) -> Result<()> 
             Err(Refused::All(error)) => return Err(error.into()),
             Err(Refused::Stock(error)) => {
                 if stocks.len() > 1 {
-                    progress.line(&format!("{symbol}: not fetched"));
+                    progress.line(&format!("{symbol}: not fetched: {error}"));
                 }
                 refused.push(error);
             }

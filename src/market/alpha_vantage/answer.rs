@@ -2,8 +2,8 @@
 //!
 //! A series comes as JSON (`Meta Data` and `Time Series (5min)`) or as CSV. Everything else is a
 //! JSON object with one sentence in `Note`, `Information` or `Error Message`, and the same field has
-//! had several meanings over the years, so the words decide. What is not understood counts as a
-//! limit: that stops the fetching, and skips nothing.
+//! had several meanings over the years, so the words decide. What is not understood
+//! stops the fetching, as a limit does, and skips nothing.
 
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
@@ -25,6 +25,8 @@ pub(super) enum Answer {
     /// Not for this key.
     Premium(String),
     WrongKey(String),
+    /// A sentence that is not understood.
+    Unknown(String),
     /// This stock or this month cannot be had.
     Error(String),
     /// Cut short, or of something else.
@@ -35,7 +37,7 @@ pub(super) enum Answer {
 pub(super) enum Limit {
     /// By the second or the minute.
     Passing,
-    /// By the day, or unknown.
+    /// By the day.
     Lasting,
 }
 
@@ -121,8 +123,10 @@ fn sense(text: &str) -> Answer {
         Answer::Limit(Limit::Passing, text.into())
     } else if says(&["premium endpoint", "premium feature"]) && !says(&["rate limit", "per day"]) {
         Answer::Premium(text.into())
-    } else {
+    } else if says(&["limit", "per day"]) {
         Answer::Limit(Limit::Lasting, text.into())
+    } else {
+        Answer::Unknown(text.into())
     }
 }
 
@@ -200,7 +204,7 @@ mod tests {
             ("Information", &burst, limit(Limit::Passing, &burst)),
             ("Information", &premium, Answer::Premium(premium.clone())),
             ("Information", demo, Answer::WrongKey(demo.into())),
-            ("Information", "News.", limit(Limit::Lasting, "News.")),
+            ("Information", "News.", Answer::Unknown("News.".into())),
             ("Error Message", "Invalid API call.", Answer::Error("Invalid API call.".into())),
             (
                 "Error Message",

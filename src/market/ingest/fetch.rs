@@ -250,7 +250,7 @@ impl Fetcher<'_> {
         // What came may lag behind what was over when it was asked for.
         let through = match last.filter(|&last| since_s(last) >= LATE_S) {
             Some(last) => last,
-            None => settled.unwrap_or(NaiveDate::MIN),
+            None => settled.unwrap_or(month.period().start.pred_opt().unwrap_or_default()),
         };
         FetchedMonth { through, days: days.days.len(), bars, fetched: self.now() }
     }
@@ -288,7 +288,8 @@ impl Fetcher<'_> {
             let key = day_key(symbol, date);
             let mut bars = new.clone();
             if stored.contains(&date) {
-                let old = DayBars::decode(&store.get(&key)?, &key)?;
+                // A file that cannot be read is no good data.
+                let old = DayBars::decode(&store.get(&key)?, &key).unwrap_or_default();
                 comparison.add(&old, new);
                 bars = old.updated(new);
                 if bars == old {

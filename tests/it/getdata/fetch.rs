@@ -206,6 +206,9 @@ fn a_killed_fetch_goes_on_where_it_stopped() {
     child.wait().unwrap();
     assert_eq!(server.asked(), months(1..=3));
     assert_eq!(day_files(&place.path("data")).len(), 40);
+    // A file that was damaged meanwhile is no good data.
+    let day = place.path("data/stocks_intraday/AAA/2020/02/AAA_2020-02-05.parquet");
+    std::fs::write(day, b"PAR1").unwrap();
     succeed(&mut fetch(&place, &server, "data", &["--quiet"]));
     assert_eq!(server.asked(), months(2..=4));
     assert!(&day_files(&place.path("data")) == undisturbed());

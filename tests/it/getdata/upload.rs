@@ -6,8 +6,8 @@ use std::path::Path;
 use dqn_trader::market::ingest::{DayBars, Kind, Origin};
 use dqn_trader::market::store::{AzureStore, LocalStore, Store, day_key};
 
-use super::refused;
-use super::service::{bars, period, symbol};
+use super::service::{Server, bars, period, plain, symbol};
+use super::{refused, with_key};
 use crate::program::{Place, succeed};
 use crate::store::{azurite, block_on, new_container};
 
@@ -134,6 +134,33 @@ fn ranges_of_two_kinds_do_not_meet() {
     torn.write(&here, &symbol("AAA")).unwrap();
     refused(&mut upload(&place, &container, &["--quiet"]), &["AAA", "being replaced"]);
     assert_eq!(Origin::read(&there, &symbol("AAA")).unwrap(), Some(now));
+}
+
+#[test]
+fn a_fetch_into_azure_leaves_what_one_into_a_folder_does() {
+    let place = Place::new();
+    let (_, container) = new_container();
+    let server = Server::start(plain);
+    let url = server.url();
+    let fetch = |data, end| {
+        let mut args = vec!["fetch", "--data", data, "--service", &url, "--interval", "30min"];
+        args.extend(["--stocks", "AAA", "--start_date", "2020-01-01", "--end_date", end]);
+        args.extend(["--requests-per-minute", "60000", "--container", &container]);
+        let mut command = with_key(&place, &args);
+        command.env("AZURE_STORAGE_CONNECTION_STRING", azurite());
+        command
+    };
+    succeed(&mut fetch("azure", "2020-01-31"));
+    succeed(&mut fetch("azure", "2020-02-29"));
+    assert_eq!(server.asked(), ["AAA 2020-01", "AAA 2020-01", "AAA 2020-02"]);
+    succeed(&mut fetch("data", "2020-02-29"));
+    let here = LocalStore::open(&place.path("data")).unwrap();
+    let there = AzureStore::connect(&azurite(), &container).unwrap();
+    assert_eq!(here.list(&symbol("AAA"), &period("2020-01-01", "2020-03-01")).unwrap().len(), 40);
+    assert!(is_same(&here, &there, "AAA"));
+    // The same days, fetched at another time.
+    let said = succeed(&mut upload(&place, &container, &[]));
+    assert!(said.contains("AAA: 0 files sent") && said.contains("40 there already"), "{said}");
 }
 
 #[test]
