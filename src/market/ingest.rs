@@ -54,3 +54,33 @@ fn several_at_once<T: Sync>(
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_item_is_worked_on_once_and_the_first_error_ends_it() {
+        let items: Vec<usize> = (0..100).collect();
+        let done = Mutex::new(vec![0; 100]);
+        let count = |item: &usize| {
+            done.lock().unwrap()[*item] += 1;
+            Ok(())
+        };
+        for at_once in [1, 7, 1_000] {
+            several_at_once(&items, at_once, count).unwrap();
+        }
+        assert_eq!(*done.lock().unwrap(), vec![3; 100]);
+        several_at_once(&[], 3, |_: &usize| unreachable!()).unwrap();
+
+        let begun = AtomicUsize::new(0);
+        let fail = |item: &usize| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let (what, todo) = ("no".into(), "mend it".into());
+            let error = MarketError::File { file: item.to_string(), what, todo };
+            if *item < 5 { Ok(()) } else { Err(error) }
+        };
+        let error = several_at_once(&items, 1, fail).unwrap_err();
+        assert_eq!((error.to_string(), begun.into_inner()), ("5: no; mend it".into(), 6));
+    }
+}

@@ -1,9 +1,9 @@
 //! What the service's answers mean.
 //!
 //! A series comes as JSON (`Meta Data` and `Time Series (5min)`) or as CSV. Everything else is a
-//! JSON object with one sentence in `Note`, `Information` or `Error Message`, and the same field has
-//! had several meanings over the years, so the words decide. What is not understood
-//! stops the fetching, as a limit does, and skips nothing.
+//! JSON object with one sentence in `Note`, `Information` or `Error Message`, and the same field
+//! has had several meanings over the years, so the words decide. What is not understood stops the
+//! fetching, as a limit does, and skips nothing.
 
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};

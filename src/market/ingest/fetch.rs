@@ -2,8 +2,9 @@
 //!
 //! A month is written day by day and then noted in the stock's [`Origin`]; a run that is stopped
 //! goes on at the first month that is not. Adjusted prices are as of the day on which they are
-//! fetched. So before anything is added to them, bars that are stored are fetched once more; if they
-//! have moved, the whole range is fetched anew, into a folder aside, and replaced when that is whole.
+//! fetched. So before anything is added to them, bars that are stored are fetched once more; if
+//! they have moved, the whole range is fetched anew, into a folder aside, and replaced when that is
+//! whole.
 
 use std::path::Path;
 

@@ -5,8 +5,8 @@ use std::process::Command;
 use dqn_trader::market::Symbol;
 use dqn_trader::market::synthetic::SyntheticMarket;
 
-use super::service::{Bar, Reply, Server, bars, period, series};
-use super::{KEY, day_files, refused};
+use super::service::{Bar, Server, bars, period, series};
+use super::{KEY, day_files};
 use crate::program::{Place, run, short, succeed};
 use crate::store::{azurite, new_container};
 
@@ -104,10 +104,4 @@ fn what_is_wrong_is_not_sent() {
     assert_eq!((&stock["stock"], &stock["missing_bars"]), (&"AAPL".into(), &5.into()));
     assert_eq!(stock["origin"]["kind"]["adjusted"], true);
     assert_eq!(stock["incomplete_days"][0]["date"], "2018-03-07");
-
-    let limited = Server::start(|_| Reply::Status("403 Forbidden"));
-    let mut command = nightly(&place, &limited, "no-such-container");
-    refused(command.env("END", "2018-07-31"), &["refuses the key"]);
-    let nothing = run(&mut place.program(&["data", "check", "--data", "nowhere"]));
-    assert_eq!(nothing.status.code(), Some(2));
 }
