@@ -1,6 +1,7 @@
 //! Flags and subcommands, and how they become a [`RunConfig`].
 
 mod agents;
+mod data;
 mod strategies;
 mod validate;
 
@@ -13,11 +14,12 @@ use crate::config::{BarLabel, Compression, ConfigError, Mode, RunConfig, SyncMod
 use crate::market::Symbol;
 
 pub use agents::*;
+pub use data::*;
 pub use strategies::*;
 pub use validate::*;
 
 /// Names the Azure container where neither a flag nor a settings file does.
-const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
+pub const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
 
 /// Train trading agents by distributed deep Q-learning on intraday bars: one worker per stock,
 /// shared weights, cross-stock attention, in one process or over MPI ranks with the same result.
@@ -36,10 +38,12 @@ const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
         dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n  \
         dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n  \
         dqn-trader agents --config configs/default_config.json      agents side by side, a process each\n  \
-        dqn-trader validate --quick                                 what it learns where the best is known\n\n\
+        dqn-trader validate --quick                                 what it learns where the best is known\n  \
+        dqn-trader fetch --stocks AAPL SPY --data bars/             bars from Alpha Vantage, then: data check --data bars/\n\n\
         FILES\n  \
-        .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., read at the start where it exists\n\n\
-        Exit code 0: done; 1: validate missed a bar, or an agent failed; 2: something in the flags, the data or the surroundings has to be mended; \
+        .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., ALPHAVANTAGE_API_KEY=..., read at the start where it exists\n\n\
+        Exit code 0: done; 1: validate missed a bar, an agent failed, or data check found something wrong; \
+        2: something in the flags, the data or the surroundings has to be mended; \
         3: a rank died or hung; 130: stopped by Ctrl-C."
 )]
 pub struct Cli {
@@ -61,6 +65,12 @@ pub enum Command {
     Strategies(StrategiesArgs),
     /// Agents of a JSON configuration side by side: trained runs, strategies, language models
     Agents(AgentsArgs),
+    /// Download intraday bars from Alpha Vantage into day files
+    Fetch(FetchArgs),
+    /// Turn CSV or Parquet tables into day files
+    Import(ImportArgs),
+    /// Check stored bars, or send them to Azure
+    Data(DataCommandArgs),
 }
 
 /// What says nothing about the result: where the cache is, how much is said.

@@ -90,6 +90,13 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         }
         Some(Command::Strategies(args)) => args.surroundings(),
         Some(Command::Agents(args)) => args.surroundings.clone(),
+        Some(Command::Fetch(args)) => {
+            Surroundings { cache: args.cache.clone(), threads: None, quiet: args.quiet }
+        }
+        Some(Command::Import(args)) => {
+            Surroundings { cache: None, threads: None, quiet: args.quiet }
+        }
+        Some(Command::Data(args)) => args.surroundings(),
         None => cli.train.surroundings.clone(),
     };
     let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
@@ -115,6 +122,9 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     if let Some(Command::Agents(args)) = &cli.command {
         one_process(launched, "agents")?;
         return agents(args, &surroundings, progress);
+    }
+    if let Some(code) = data(&cli.command, launched, &surroundings, &progress)? {
+        return Ok(code);
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         return strategies(args, launched, &surroundings, progress);
@@ -144,6 +154,32 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
         Ending::EpisodeDone => 0,
         Ending::Stopped => EXIT_STOPPED,
     })
+}
+
+/// What concerns stored bars alone; None where the command is another.
+fn data(
+    command: &Option<Command>,
+    launched: Option<Launched>,
+    surroundings: &Surroundings,
+    progress: &Progress,
+) -> Result<Option<u8>> {
+    match command {
+        Some(Command::Fetch(args)) => {
+            one_process(launched, "fetch")?;
+            commands::data::fetch(args, surroundings, progress)?;
+        }
+        Some(Command::Import(args)) => {
+            one_process(launched, "import")?;
+            commands::data::import(args, progress)?;
+        }
+        Some(Command::Data(args)) => {
+            one_process(launched, "this command")?;
+            let right = commands::data::data(args, surroundings, progress)?;
+            return Ok(Some(u8::from(!right)));
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(0))
 }
 
 /// Over the ranks that were started, if there are several and the command is one for them.

@@ -1,6 +1,7 @@
 //! What the program can be told to do, put together from the layers below.
 
 pub mod agents;
+pub mod data;
 pub mod evaluate;
 mod everyone;
 mod outputs;
@@ -11,19 +12,21 @@ mod training;
 pub mod validate;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use tch::Device;
 
-use crate::cli::{Surroundings, cache_folder};
+use crate::cli::{CONTAINER, Surroundings, cache_folder};
 use crate::config::{BarLabel, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
 use crate::machine::{Machine, warning};
-use crate::market::Symbol;
 use crate::market::load::{DataSource, LoadOptions, LoadReport};
-use crate::market::source;
+use crate::market::source::{self, AZURE, SYNTHETIC};
+use crate::market::store::Store;
+use crate::market::{Period, Symbol};
 use crate::report::Progress;
 use crate::train::dataset::{DataPlan, Prepared};
 
@@ -172,6 +175,41 @@ fn found(report: &LoadReport) -> String {
     let label = if report.bar_label == BarLabel::End { "end" } else { "start" };
     let days = report.day_files;
     format!("{bars} from {days} days; labels name a bar's {label} ({})", report.bar_label_reason)
+}
+
+/// A place to which files can be written; a folder is made where there is none.
+fn file_store(data: &str, container: &Option<String>) -> Result<Arc<dyn Store>> {
+    let folder = Path::new(data);
+    if data != AZURE && !data.starts_with(SYNTHETIC) && !folder.exists() {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| anyhow!("{}: {e}; name another folder with --data", folder.display()))?;
+    }
+    match source::open(data, &container_name(container))? {
+        DataSource::Store(store) => Ok(store),
+        DataSource::Synthetic(_) => {
+            Err(anyhow!("--data {data}: is no place for files; name a folder"))
+        }
+    }
+}
+
+/// Every stock once, and a period that does not end before it begins.
+fn check_wish(stocks: &[Symbol], period: &Period) -> Result<()> {
+    let twice = stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol));
+    if let Some((_, twice)) = twice {
+        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
+    }
+    if period.end < period.start {
+        return Err(anyhow!(
+            "--end_date: the period {period} ends before it begins; swap its dates"
+        ));
+    }
+    Ok(())
+}
+
+/// Of the flag, else of the environment, else the usual one.
+fn container_name(flag: &Option<String>) -> String {
+    let of_environment = || std::env::var(CONTAINER).ok();
+    flag.clone().or_else(of_environment).unwrap_or_else(|| RunConfig::default().data.container)
 }
 
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.

@@ -1,15 +1,14 @@
 //! The bars of a made-up market as day files.
 
-use std::path::Path;
-
 use anyhow::{Result, anyhow};
 
+use super::{check_wish, file_store};
 use crate::cli::SynthArgs;
 use crate::config::{BarLabel, RunConfig};
 use crate::market::calendar::new_york_date;
 use crate::market::load::{DataSource, LoadOptions, load_bars};
 use crate::market::parquet::encode_day;
-use crate::market::source::{self, AZURE, SYNTHETIC};
+use crate::market::source::SYNTHETIC;
 use crate::market::store::{Store, day_key};
 use crate::market::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period, Symbol};
@@ -27,17 +26,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         end: args.end_date.unwrap_or(defaults.eval_end),
     };
     check(&stocks, &period, args.bar_minutes)?;
-    let container = args.container.clone();
-    let container = container.or_else(|| std::env::var("AZURE_STORAGE_CONTAINER").ok());
-    let container = container.unwrap_or(defaults.data.container);
-    let folder = Path::new(&args.data);
-    if args.data != AZURE && !folder.exists() {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| anyhow!("{}: {e}; name another folder with --data", folder.display()))?;
-    }
-    let DataSource::Store(store) = source::open(&args.data, &container)? else {
-        return Err(anyhow!("--data {}: is no place for files; name a folder", args.data));
-    };
+    let store = file_store(&args.data, &args.container)?;
     for symbol in &stocks {
         if let Some(file) = store.list(symbol, &period)?.first() {
             return Err(anyhow!(
@@ -71,16 +60,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
 }
 
 fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result<()> {
-    if let Some((_, twice)) =
-        stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol))
-    {
-        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
-    }
-    if period.end < period.start {
-        return Err(anyhow!(
-            "--end_date: the period {period} ends before it begins; swap its dates"
-        ));
-    }
+    check_wish(stocks, period)?;
     // A reader tells the length of bars from their distance within a day.
     if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
         return Err(anyhow!(

@@ -6,12 +6,17 @@
 //! ([`Convention`]).
 
 mod convention;
+mod doubts;
 mod session_bars;
 mod splits;
+
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
 pub use convention::Convention;
+pub use doubts::Doubt;
+pub use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol};
 use super::calendar;
@@ -37,15 +42,56 @@ struct Row {
     volume: f64,
 }
 
+/// What can be wrong with a row, in the words of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    NoTime,
+    OtherDay,
+    Duplicate,
+    OutOfOrder,
+    Values,
+    Overlap,
+}
+
+impl Fault {
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::NoTime => "no time",
+            Fault::OtherDay => "of another day",
+            Fault::Duplicate => "duplicate",
+            Fault::OutOfOrder => "out of order",
+            Fault::Values => "bad values",
+            Fault::Overlap => "overlapping",
+        }
+    }
+}
+
 /// Rows left out, and the first few of them in words; or an error at the first, if `strict`.
 struct BadRows {
     strict: bool,
     count: usize,
+    kinds: BTreeMap<Fault, usize>,
     named: Vec<String>,
 }
 
+/// What only an inspection asks for.
+pub struct Inspection {
+    pub convention: Convention,
+    pub bad_rows: BTreeMap<Fault, usize>,
+    /// Bars that reach from before the close into extended hours were left out.
+    pub straddling: bool,
+    pub splits: Vec<Split>,
+    pub doubts: Vec<Doubt>,
+}
+
 impl BadRows {
-    fn add(&mut self, place: &str, label_s: Option<i64>, why: &str) -> Result<(), MarketError> {
+    fn add(
+        &mut self,
+        place: &str,
+        label_s: Option<i64>,
+        kind: Fault,
+        why: &str,
+    ) -> Result<(), MarketError> {
         let at = label_s.map_or("a row without a time".to_string(), calendar::iso_new_york);
         if self.strict {
             return Err(MarketError::File {
@@ -55,6 +101,7 @@ impl BadRows {
             });
         }
         self.count += 1;
+        *self.kinds.entry(kind).or_default() += 1;
         if self.named.len() < NAMED {
             self.named.push(format!("{place}: {at}: {why}"));
         }
@@ -75,13 +122,15 @@ pub struct Cleaner {
     rows: Vec<Row>,
     bad: BadRows,
     naive: bool,
+    /// Some times came with a zone.
+    zoned: bool,
     day_files: usize,
 }
 
 impl Cleaner {
     pub fn new(symbol: Symbol, strict: bool) -> Cleaner {
-        let bad = BadRows { strict, count: 0, named: Vec::new() };
-        Cleaner { symbol, rows: Vec::new(), bad, naive: false, day_files: 0 }
+        let bad = BadRows { strict, count: 0, kinds: BTreeMap::new(), named: Vec::new() };
+        Cleaner { symbol, rows: Vec::new(), bad, naive: false, zoned: false, day_files: 0 }
     }
 
     /// Adds the rows of `file`, which is named for `date`.
@@ -92,11 +141,12 @@ impl Cleaner {
         raw: &RawRows,
     ) -> Result<(), MarketError> {
         self.naive |= raw.naive;
+        self.zoned |= !raw.naive;
         self.day_files += 1;
         self.rows.reserve(raw.len());
         for i in 0..raw.len() {
             let Some(label_s) = raw.label_s[i] else {
-                self.bad.add(file, None, "its time cannot be read")?;
+                self.bad.add(file, None, Fault::NoTime, "its time cannot be read")?;
                 continue;
             };
             let row = Row {
@@ -111,13 +161,19 @@ impl Cleaner {
             // time.
             let off_days = (calendar::new_york_date(label_s) - date).num_days().abs();
             let why = match self.rows.last() {
-                _ if off_days > 1 => Some("does not belong to the day of its file".to_string()),
-                Some(before) if label_s == before.label_s => Some("its time occurs twice".into()),
-                Some(before) if label_s < before.label_s => Some("its time goes back".into()),
-                _ => fault(&row),
+                _ if off_days > 1 => {
+                    Some((Fault::OtherDay, "does not belong to the day of its file".to_string()))
+                }
+                Some(before) if label_s == before.label_s => {
+                    Some((Fault::Duplicate, "its time occurs twice".into()))
+                }
+                Some(before) if label_s < before.label_s => {
+                    Some((Fault::OutOfOrder, "its time goes back".into()))
+                }
+                _ => fault(&row).map(|why| (Fault::Values, why)),
             };
             match why {
-                Some(why) => self.bad.add(file, Some(label_s), &why)?,
+                Some((kind, why)) => self.bad.add(file, Some(label_s), kind, &why)?,
                 None => self.rows.push(widened(row)),
             }
         }
@@ -143,6 +199,32 @@ impl Cleaner {
         options: &LoadOptions,
         known: Option<Convention>,
     ) -> Result<(BarSeries, LoadReport), MarketError> {
+        let Outcome { series, report, .. } = self.build(period, options, known)?;
+        Ok((series, report))
+    }
+
+    /// As [`Cleaner::finish`], with all that makes one doubt the data.
+    pub fn inspect(
+        mut self,
+        period: &Period,
+        options: &LoadOptions,
+    ) -> Result<(BarSeries, LoadReport, Inspection), MarketError> {
+        let Outcome { series, report, convention, straddling, days } =
+            self.build(period, options, None)?;
+        let mixed = self.naive && self.zoned;
+        let doubts = doubts::found(&self.rows, &days, &convention, mixed);
+        let splits = splits::suspected(&series);
+        let bad_rows = self.bad.kinds;
+        let inspection = Inspection { convention, bad_rows, straddling, splits, doubts };
+        Ok((series, report, inspection))
+    }
+
+    fn build(
+        &mut self,
+        period: &Period,
+        options: &LoadOptions,
+        known: Option<Convention>,
+    ) -> Result<Outcome, MarketError> {
         let mut notes = Vec::new();
         if self.naive {
             notes.push("times have no zone: read as America/New_York".to_string());
@@ -176,9 +258,9 @@ impl Cleaner {
             });
         }
         notes.extend(self.bad.note());
-        notes.extend(splits::suspected(&series));
+        notes.extend(splits::suspected(&series).iter().map(Split::to_string));
         let report = LoadReport {
-            symbol: self.symbol,
+            symbol: self.symbol.clone(),
             day_files: self.day_files,
             bars: series.len(),
             bad_rows: self.bad.count,
@@ -186,11 +268,26 @@ impl Cleaner {
             native_minutes: convention.native_minutes(),
             bar_minutes,
             bar_label: convention.label,
-            bar_label_reason: convention.reason,
+            bar_label_reason: convention.reason.clone(),
             notes,
         };
-        Ok((series, report))
+        let straddling = built.straddling > 0;
+        Ok(Outcome { series, report, convention, straddling, days })
     }
+}
+
+/// A clean series, and what was found on the way to it.
+struct Outcome {
+    series: BarSeries,
+    report: LoadReport,
+    convention: Convention,
+    straddling: bool,
+    days: Vec<session_bars::Day>,
+}
+
+/// What is wrong with a bar's open, high, low, close and volume.
+pub fn value_fault([open, high, low, close, volume]: [f64; 5]) -> Option<String> {
+    fault(&Row { label_s: 0, open, high, low, close, volume })
 }
 
 /// What is wrong with a row's numbers.

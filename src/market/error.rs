@@ -17,6 +17,10 @@ pub enum MarketError {
     #[error("{file}: {what}; {todo}")]
     File { file: String, what: String, todo: String },
 
+    /// What the data service answers, or does not. Never holds the key.
+    #[error("Alpha Vantage: {what}; {todo}")]
+    Service { what: String, todo: String },
+
     /// Nothing to work with for a symbol: unknown, or no bars in the period.
     #[error("{symbol}: {what}; {todo}")]
     NoData { symbol: String, what: String, todo: String },

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::bar::{BarSeries, Period, Symbol};
 use super::clean::{Cleaner, Convention};
 use super::error::MarketError;
+use super::ingest::Origin;
 use super::parquet::decode_day;
 use super::store::{DayFile, Store, fetch_days};
 use super::synthetic::SyntheticMarket;
@@ -127,6 +128,7 @@ pub fn load_bars(
             return cleaner.finish(period, options, Some(Convention::of_made_up_bars(minutes)));
         }
     };
+    Origin::check_whole(store.as_ref(), symbol)?;
     let files = list(store.as_ref(), symbol, period)?;
     let days_total = files.len();
     progress(LoadProgress { days_done: 0, days_total });

@@ -9,6 +9,7 @@
 //! * prices and volume as floats, integers or text, in any case, also as `1. open` ... `5. volume`.
 
 mod pages;
+mod table;
 mod time;
 
 use std::cell::Cell;
@@ -21,9 +22,10 @@ use polars::prelude::*;
 use super::bar::BarSeries;
 use super::calendar;
 use super::error::MarketError;
+pub use table::{Table, decode_csv, decode_table};
 
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawRows {
     /// The bar's label, UTC seconds; None where the file has no usable time.
     pub label_s: Vec<Option<i64>>,
@@ -44,6 +46,21 @@ impl RawRows {
 
     pub fn is_empty(&self) -> bool {
         self.label_s.is_empty()
+    }
+
+    /// Open, high, low, close and volume of a row.
+    pub fn values(&self, i: usize) -> [f64; 5] {
+        [self.open[i], self.high[i], self.low[i], self.close[i], self.volume[i]]
+    }
+
+    /// Adds a row with these values.
+    pub fn push(&mut self, label_s: Option<i64>, values: [f64; 5]) {
+        self.label_s.push(label_s);
+        let columns =
+            [&mut self.open, &mut self.high, &mut self.low, &mut self.close, &mut self.volume];
+        for (column, value) in columns.into_iter().zip(values) {
+            column.push(value);
+        }
     }
 }
 
@@ -80,30 +97,43 @@ fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
 pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, MarketError> {
     let length_s = 60 * i64::from(bar_minutes);
     let mut before_s = i64::MIN;
-    let start_us = |&end_s: &i64| {
+    let start_s = |&end_s: &i64| {
         let start_s = before_s.max(end_s - length_s);
         before_s = end_s;
-        calendar::new_york_local(start_s).and_utc().timestamp() * 1_000_000
+        start_s
     };
-    let label =
-        Int64Chunked::from_vec("timestamp".into(), series.end_s.iter().map(start_us).collect())
-            .into_datetime(TimeUnit::Microseconds, None)
-            .into_column();
-    let price = |name: &str, values: &[f64]| Column::new(name.into(), values);
-    let columns = vec![
-        label,
-        price("open", &series.open),
-        price("high", &series.high),
-        price("low", &series.low),
-        price("close", &series.close),
-        price("volume", &series.volume),
-    ];
+    let BarSeries { symbol, end_s, open, high, low, close, volume } = series;
+    let start_s = end_s.iter().map(start_s);
+    encode(symbol.as_str(), start_s, [open, high, low, close, volume])
+}
+
+/// As [`encode_day`], with labels as they are: whatever these name.
+///
+/// # Panics
+/// If a row has no time.
+pub fn encode_rows(rows: &RawRows, file: &str) -> Result<Vec<u8>, MarketError> {
+    let label_s = rows.label_s.iter().map(|label_s| label_s.expect("every row has a time"));
+    encode(file, label_s, [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume])
+}
+
+/// `label_s`: UTC seconds.
+fn encode(
+    file: &str,
+    label_s: impl Iterator<Item = i64>,
+    values: [&Vec<f64>; 5],
+) -> Result<Vec<u8>, MarketError> {
+    let local_us = |label_s| calendar::new_york_local(label_s).and_utc().timestamp() * 1_000_000;
+    let label = Int64Chunked::from_vec("timestamp".into(), label_s.map(local_us).collect())
+        .into_datetime(TimeUnit::Microseconds, None)
+        .into_column();
+    let mut columns = vec![label];
+    for (name, values) in NUMBER_NAMES.iter().zip(values) {
+        columns.push(Column::new((*name).into(), values));
+    }
     let mut bytes = Vec::new();
-    DataFrame::new(series.len(), columns)
+    DataFrame::new(values[0].len(), columns)
         .and_then(|mut frame| ParquetWriter::new(&mut bytes).set_parallel(false).finish(&mut frame))
-        .map_err(|e| {
-            file_error(series.symbol.as_str(), format!("cannot be written: {e}"), "report this")
-        })?;
+        .map_err(|e| file_error(file, format!("cannot be written: {e}"), "report this"))?;
     Ok(bytes)
 }
 
@@ -122,6 +152,16 @@ fn cause(error: &PolarsError) -> String {
 }
 
 fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
+    let (frame, plan) = read_frame(bytes, file, false)?;
+    rows_of(&frame, &plan, file)
+}
+
+/// The columns that matter, and what they mean; among them the symbols', where those are wanted.
+fn read_frame(
+    bytes: &[u8],
+    file: &str,
+    with_symbols: bool,
+) -> Result<(DataFrame, Plan), MarketError> {
     let damaged = |e: PolarsError| {
         let what = format!("is not a whole Parquet file ({} bytes): {}", bytes.len(), cause(&e));
         file_error(file, what, WRITE_ANEW)
@@ -132,15 +172,28 @@ fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     if row_count == 0 {
         return Err(file_error(file, "has no rows".into(), WRITE_ANEW));
     }
-    let plan = Plan::new(&schema, file)?;
+    let names: Vec<&str> = schema.iter_names().map(|name| name.as_str()).collect();
+    let mut plan = Plan::new(&names, file)?;
+    if !with_symbols {
+        plan.symbol = None;
+    }
+    plan.check_types(&schema, file)?;
     if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
         return Err(file_error(file, "is damaged: its page headers are wrong".into(), WRITE_ANEW));
     }
     let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
+    // A damaged page may come out shorter than its column should be.
+    if frame.columns().iter().any(|column| column.len() != row_count) {
+        return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
+    }
+    Ok((frame, plan))
+}
+
+fn rows_of(frame: &DataFrame, plan: &Plan, file: &str) -> Result<RawRows, MarketError> {
     let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW);
     let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
     let [open, high, low, close, volume] = &plan.numbers;
-    let (label_s, naive) = time::labels(&frame, &plan.time, file)?;
+    let (label_s, naive) = time::labels(frame, &plan.time, file)?;
     let rows = RawRows {
         label_s,
         naive,
@@ -150,9 +203,8 @@ fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
         close: number(close).map_err(text)?,
         volume: number(volume).map_err(text)?,
     };
-    // A damaged page may come out shorter than its column should be.
     let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
-    if rows.len() != row_count || columns.iter().any(|column| column.len() != row_count) {
+    if columns.iter().any(|column| column.len() != rows.len()) {
         return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
     }
     Ok(rows)
@@ -174,23 +226,24 @@ struct Plan {
     time: Vec<String>,
     /// open, high, low, close, volume
     numbers: [String; 5],
+    /// The stock's name, where a column holds it.
+    symbol: Option<String>,
 }
 
 /// A time column's names, best first. What pandas saves of a nameless index comes last: it may be a
 /// mere counter.
 const TIME_NAMES: [&str; 4] = ["timestamp", "datetime", "date_time", "ts"];
 const LAST_TIME_NAMES: [&str; 4] = ["time", "date", "__index_level_0__", "index"];
+const SYMBOL_NAMES: [&str; 4] = ["symbol", "ticker", "stock", "sym"];
 const NUMBER_NAMES: [&str; 5] = ["open", "high", "low", "close", "volume"];
 
 impl Plan {
-    fn new(schema: &ArrowSchema, file: &str) -> Result<Plan, MarketError> {
+    /// `names`: of the columns that the file has.
+    fn new(names: &[&str], file: &str) -> Result<Plan, MarketError> {
         let find = |wanted: &str| {
-            schema
-                .iter()
-                .find(|(name, _)| plain_name(name) == wanted)
-                .map(|(name, _)| name.to_string())
+            names.iter().find(|name| plain_name(name) == wanted).map(|name| name.to_string())
         };
-        let has = || schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+        let has = || names.join(", ");
         let numbers = NUMBER_NAMES.map(&find);
         let missing: Vec<&str> = NUMBER_NAMES
             .iter()
@@ -213,13 +266,12 @@ impl Plan {
                 let what = format!("has no time column (it has: {})", has());
                 file_error(file, what, "name it timestamp, datetime, date or time")
             })?;
-        let plan = Plan { time, numbers: numbers.map(Option::unwrap_or_default) };
-        plan.check_types(schema, file)?;
-        Ok(plan)
+        let symbol = one(&SYMBOL_NAMES).and_then(|mut names| names.pop());
+        Ok(Plan { time, numbers: numbers.map(Option::unwrap_or_default), symbol })
     }
 
     fn columns(&self) -> Vec<String> {
-        self.time.iter().chain(&self.numbers).cloned().collect()
+        self.time.iter().chain(&self.numbers).chain(&self.symbol).cloned().collect()
     }
 
     /// Types are checked before anything is read, since polars answers some of the others with a
@@ -246,6 +298,9 @@ impl Plan {
         let numeric = [T::Float64, T::Float32, T::Int64, T::Int32, T::UInt64, T::UInt32];
         for name in &self.numbers {
             check(name, &|t| numeric.contains(t), "store prices and volume as float64 or int64")?;
+        }
+        if let Some(name) = &self.symbol {
+            check(name, &|_| false, "store the stocks' names as text")?;
         }
         Ok(())
     }

@@ -37,14 +37,19 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
         return Ok(DataSource::Synthetic(SyntheticMarket::parse(market)?));
     }
     if name == AZURE {
-        let secret = connection_string().ok_or_else(|| MarketError::Input {
-            what: format!("--data azure: {CONNECTION_STRING} is not set"),
-            todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example) or name a folder with --data"
-                .into(),
-        })?;
-        return Ok(DataSource::Store(Arc::new(AzureStore::connect(&secret, container)?)));
+        return Ok(DataSource::Store(Arc::new(azure(container)?)));
     }
     Ok(DataSource::Store(Arc::new(LocalStore::open(Path::new(name))?)))
+}
+
+/// A container of the account whose connection string is in the environment.
+pub fn azure(container: &str) -> Result<AzureStore, MarketError> {
+    let secret = connection_string().ok_or_else(|| MarketError::Input {
+        what: format!("--data azure: {CONNECTION_STRING} is not set"),
+        todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example) or name a folder with --data"
+            .into(),
+    })?;
+    AzureStore::connect(&secret, container)
 }
 
 fn connection_string() -> Option<String> {

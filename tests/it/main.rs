@@ -8,6 +8,7 @@ mod bad_input;
 mod causality;
 mod documentation;
 mod dqn;
+mod getdata;
 mod lost_ranks;
 mod oracle;
 mod program;

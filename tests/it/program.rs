@@ -72,6 +72,7 @@ impl Place {
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("AZURE_STORAGE_CONNECTION_STRING")
             .env_remove("AZURE_STORAGE_CONTAINER")
+            .env_remove("ALPHAVANTAGE_API_KEY")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null());
     }

@@ -51,7 +51,7 @@ fn account_key(connection_string: &str) -> &str {
 
 /// Runs a request of the Azure crate itself. On this thread and unlogged, for the crate logs
 /// signatures, and one test reads the log.
-fn block_on<T>(future: impl Future<Output = azure_core::Result<T>>) -> T {
+pub fn block_on<T>(future: impl Future<Output = azure_core::Result<T>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let silence = tracing::subscriber::NoSubscriber::new();
     tracing::subscriber::with_default(silence, || runtime.block_on(future)).unwrap()
@@ -125,6 +125,8 @@ fn store_contract(store: &dyn Store) {
     assert_ne!(etag(), first);
     assert_eq!(store.get(&key("AAP", "2020-01-03")).unwrap(), b"ANOTHER STOCK");
 
+    assert_eq!(store.find(&key("AAP", "2020-01-03")).unwrap().unwrap(), b"ANOTHER STOCK");
+    assert_eq!(store.find(&key("AAPL", "2020-01-04")).unwrap(), None);
     let missing = store.get(&key("AAPL", "2020-01-04")).unwrap_err().to_string();
     assert!(missing.contains(&key("AAPL", "2020-01-04")), "{missing}");
     assert!(missing.contains("no such"), "{missing}");

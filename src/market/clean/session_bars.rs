@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::convention::Convention;
-use super::{BadRows, Row};
+use super::{BadRows, Fault, Row};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
@@ -63,6 +63,8 @@ pub(super) struct Built {
     pub series: BarSeries,
     /// Rows outside the hours kept.
     pub extended_rows: usize,
+    /// Of these, bars that begin before the close.
+    pub straddling: usize,
     pub notes: Vec<String>,
 }
 
@@ -110,7 +112,8 @@ pub(super) fn build(
                 continue;
             }
             if start_s < last_end_s {
-                bad.add(symbol.as_str(), Some(row.label_s), "overlaps the bar before it")?;
+                let why = "overlaps the bar before it";
+                bad.add(symbol.as_str(), Some(row.label_s), Fault::Overlap, why)?;
                 continue;
             }
             last_end_s = end_s;
@@ -118,7 +121,7 @@ pub(super) fn build(
         }
     }
     let notes = notes(&closed_days, outside, straddling);
-    Ok(Built { series: merged.series, extended_rows, notes })
+    Ok(Built { series: merged.series, extended_rows, straddling, notes })
 }
 
 fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<String> {

@@ -1,5 +1,10 @@
 //! Overnight jumps that look like splits nobody adjusted for.
 
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
 use crate::market::bar::BarSeries;
 use crate::market::calendar::new_york_date;
 
@@ -13,19 +18,39 @@ const LEAST_RATIO: f64 = 1.4;
 /// The price moves overnight as well: log distance allowed from a factor.
 const TOLERANCE: f64 = 0.04;
 
-/// One sentence for every close-to-open move between two days that is near a split's factor.
-pub(super) fn suspected(series: &BarSeries) -> Vec<String> {
+/// A move from one day's close to the next day's open that looks like a split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Split {
+    /// Of the open.
+    pub date: NaiveDate,
+    pub close: f64,
+    pub open: f64,
+    /// So many new shares ...
+    pub new: f64,
+    /// ... for so many old ones.
+    pub old: f64,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Split { date, close, open, new, old } = self;
+        write!(
+            f,
+            "{date}: opens at {open} after a close of {close}: looks like an unadjusted \
+             {new}:{old} split; adjust the prices before training on them"
+        )
+    }
+}
+
+/// Every close-to-open move between two days that is near a split's factor.
+pub(super) fn suspected(series: &BarSeries) -> Vec<Split> {
     let pairs = series.close.iter().zip(&series.open[1.min(series.len())..]);
     let moves = pairs.enumerate().filter_map(|(i, (&close, &open))| {
         let factor = split_factor(close, open)?;
         let date = new_york_date(series.end_s[i + 1]);
-        (new_york_date(series.end_s[i]) != date).then(|| {
-            let (new, old) = if open < close { (factor, 1.0) } else { (1.0, factor) };
-            format!(
-                "{date}: opens at {open} after a close of {close}: looks like an unadjusted \
-                 {new}:{old} split; adjust the prices before training on them"
-            )
-        })
+        let (new, old) = if open < close { (factor, 1.0) } else { (1.0, factor) };
+        let split = Split { date, close, open, new, old };
+        (new_york_date(series.end_s[i]) != date).then_some(split)
     });
     moves.collect()
 }
@@ -56,8 +81,9 @@ mod tests {
     #[test]
     fn a_split_is_named_with_its_date_and_factor() {
         // Apple on 2020-08-31: 499.24 to 127.58.
-        let notes =
+        let found =
             suspected(&series(&[(1_598_644_800, 504.05, 499.24), (1_598_882_400, 127.58, 126.0)]));
+        let notes: Vec<String> = found.iter().map(Split::to_string).collect();
         assert_eq!(notes.len(), 1);
         assert!(notes[0].starts_with("2020-08-31: opens at 127.58"), "{}", notes[0]);
         assert!(notes[0].contains("unadjusted 4:1 split"), "{}", notes[0]);
@@ -80,6 +106,6 @@ mod tests {
         assert!(suspected(&intraday).is_empty());
         assert!(suspected(&series(&[])).is_empty());
         let reverse = series(&[(1_598_644_800, 2.0, 2.0), (1_598_882_400, 20.2, 20.0)]);
-        assert!(suspected(&reverse)[0].contains("unadjusted 1:10 split"));
+        assert!(suspected(&reverse)[0].to_string().contains("unadjusted 1:10 split"));
     }
 }

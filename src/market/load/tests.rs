@@ -32,6 +32,10 @@ impl Store for MemoryStore {
         Ok(self.files[key].1.clone())
     }
 
+    fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
+        Ok(self.files.get(key).map(|(_, bytes)| bytes.clone()))
+    }
+
     fn put(&self, _: &str, _: &[u8]) -> Result<(), MarketError> {
         unreachable!("loading writes nothing")
     }

@@ -1,26 +1,26 @@
 //! Day files in an Azure Blob container, or in Azurite.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::sync::mpsc;
 
 use azure_core::error::ErrorKind;
-use azure_core::prelude::NextMarker;
+use azure_core::prelude::{Metadata, NextMarker};
 use azure_core::{RetryOptions, StatusCode};
 use azure_storage::CloudLocation;
 use azure_storage_blobs::container::operations::list_blobs::ListBlobsResponse;
 use azure_storage_blobs::prelude::{ClientBuilder, ContainerClient};
 use chrono::Datelike;
 use futures::StreamExt;
-use tokio::runtime::{Builder, Runtime};
-use tracing::subscriber::NoSubscriber;
+use tokio::runtime::Runtime;
 
 use super::connection::{Account, Secrets};
 use super::patience::{CONNECTING, Failure, Fault, Patience, RUNNING, patiently};
-use super::{DayFile, ROOT, Store, folder_symbol, key_date};
+use super::{DayFile, ROOT, Store, folder_symbol, key_date, sha256_hex};
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
+use crate::market::runtime::silent_runtime;
 
 /// Periods of up to so many calendar years are listed year by year, longer ones whole.
 const YEARS_LISTED_ONE_BY_ONE: i32 = 4;
@@ -28,6 +28,27 @@ const YEARS_LISTED_ONE_BY_ONE: i32 = 4;
 /// A blob up to this size is read by one request, and so is of one version. The crate's own parts
 /// of 16 MiB end in one below 4 MiB, for which it demands a CRC-64, which Azurite does not know.
 const ONE_REQUEST_BYTES: u64 = 1 << 32;
+
+/// The name under which a blob's metadata hold the SHA-256 of its content, in hex.
+const SHA256: &str = "sha256";
+
+/// What a listing is asked for.
+#[derive(Clone, Copy)]
+enum Listing {
+    /// The next folders.
+    Folders,
+    Blobs,
+    /// Blobs, with what was written to their metadata.
+    Metadata,
+}
+
+/// What is known of a blob's content without reading it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlobDigest {
+    pub size_bytes: u64,
+    /// Hex.
+    pub sha256: Option<String>,
+}
 
 /// Day files in an Azure Blob container. Requests run on a small tokio runtime of its own, and
 /// calls block until theirs is done.
@@ -56,7 +77,7 @@ impl AzureStore {
         let client = ClientBuilder::with_location(location, account.credentials)
             .retry(RetryOptions::none())
             .container_client(container);
-        let runtime = silent_runtime().map_err(|error| MarketError::Store {
+        let runtime = silent_runtime("azure").map_err(|error| MarketError::Store {
             place: "tokio runtime".into(),
             what: format!("cannot be started: {error}"),
             todo: "allow this process more threads".into(),
@@ -69,21 +90,23 @@ impl AzureStore {
             secrets: account.secrets,
             runtime: Some(runtime),
         };
-        store.page(CONNECTING, &format!("{ROOT}/"), true, None)?;
+        store.page(CONNECTING, &format!("{ROOT}/"), Listing::Folders, None)?;
         Ok(store)
     }
 
-    /// One page of the blobs whose names begin with `prefix`, with or without those in folders.
+    /// One page of what begins with `prefix`.
     fn page(
         &self,
         patience: Patience,
         prefix: &str,
-        by_folder: bool,
+        shape: Listing,
         marker: Option<NextMarker>,
     ) -> Result<ListBlobsResponse, MarketError> {
         let mut request = self.container.list_blobs().prefix(prefix.to_string());
-        if by_folder {
-            request = request.delimiter("/");
+        match shape {
+            Listing::Folders => request = request.delimiter("/"),
+            Listing::Blobs => {}
+            Listing::Metadata => request = request.include_metadata(true),
         }
         if let Some(marker) = marker {
             request = request.marker(marker);
@@ -99,15 +122,30 @@ impl AzureStore {
     }
 
     /// All pages of a listing.
-    fn pages(&self, prefix: &str, by_folder: bool) -> Result<Vec<ListBlobsResponse>, MarketError> {
+    fn pages(&self, prefix: &str, shape: Listing) -> Result<Vec<ListBlobsResponse>, MarketError> {
         let mut pages: Vec<ListBlobsResponse> = Vec::new();
         loop {
             let marker = pages.last().and_then(|page| page.next_marker.clone());
             if marker.is_none() && !pages.is_empty() {
                 return Ok(pages);
             }
-            pages.push(self.page(RUNNING, prefix, by_folder, marker)?);
+            pages.push(self.page(RUNNING, prefix, shape, marker)?);
         }
+    }
+
+    /// By key, every blob of a stock with the SHA-256 of its content, where the program that wrote
+    /// it left that with it, as [`Store::put`] does.
+    pub fn digests(&self, symbol: &Symbol) -> Result<HashMap<String, BlobDigest>, MarketError> {
+        let mut digests = HashMap::new();
+        for page in self.pages(&format!("{ROOT}/{symbol}/"), Listing::Metadata)? {
+            for blob in page.blobs.blobs() {
+                let metadata = blob.metadata.as_ref();
+                let sha256 = metadata.and_then(|metadata| metadata.get(SHA256)).cloned();
+                let size_bytes = blob.properties.content_length;
+                digests.insert(blob.name.clone(), BlobDigest { size_bytes, sha256 });
+            }
+        }
+        Ok(digests)
     }
 
     /// Runs a request on the runtime, several times if need be, and waits for it. Callers may be
@@ -128,6 +166,29 @@ impl AzureStore {
             let _ = reply.send(patiently(patience, request).await);
         });
         answer.recv().expect("a request to Azure panicked")
+    }
+
+    /// A blob's content.
+    fn read(&self, key: &str) -> Result<Vec<u8>, Failure> {
+        let blob = self.container.blob_client(key);
+        let content = self.run(RUNNING, move || {
+            let mut parts = blob.get().chunk_size(ONE_REQUEST_BYTES).into_stream();
+            async move {
+                let mut content = Vec::new();
+                while let Some(part) = parts.next().await {
+                    content.extend_from_slice(&part?.data.collect().await?);
+                }
+                Ok(content)
+            }
+        });
+        match content {
+            // The crate asks for a range of bytes, and an empty blob has none.
+            Err(Failure {
+                fault: Fault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
+                ..
+            }) => Ok(Vec::new()),
+            content => content,
+        }
     }
 
     /// The error that a user sees. `key`: the blob that it is about.
@@ -195,7 +256,7 @@ impl Store for AzureStore {
     fn list(&self, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError> {
         let mut files = Vec::new();
         for prefix in prefixes(symbol, period) {
-            for page in self.pages(&prefix, false)? {
+            for page in self.pages(&prefix, Listing::Blobs)? {
                 for blob in page.blobs.blobs() {
                     let date = key_date(symbol, &blob.name).filter(|d| period.contains(*d));
                     let Some(date) = date else { continue };
@@ -215,7 +276,7 @@ impl Store for AzureStore {
     fn symbols(&self) -> Result<Vec<Symbol>, MarketError> {
         let root = format!("{ROOT}/");
         let mut symbols = Vec::new();
-        for page in self.pages(&root, true)? {
+        for page in self.pages(&root, Listing::Folders)? {
             for folder in page.blobs.prefixes() {
                 let name = folder.name.strip_prefix(&root).and_then(|n| n.strip_suffix('/'));
                 symbols.extend(name.and_then(folder_symbol));
@@ -226,24 +287,15 @@ impl Store for AzureStore {
     }
 
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
-        let blob = self.container.blob_client(key);
-        let content = self.run(RUNNING, move || {
-            let mut parts = blob.get().chunk_size(ONE_REQUEST_BYTES).into_stream();
-            async move {
-                let mut content = Vec::new();
-                while let Some(part) = parts.next().await {
-                    content.extend_from_slice(&part?.data.collect().await?);
-                }
-                Ok(content)
-            }
-        });
-        match content {
-            Ok(bytes) => Ok(bytes),
-            // The crate asks for a range of bytes, and an empty blob has none.
+        self.read(key).map_err(|failure| self.error(failure, Some(key)))
+    }
+
+    fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
+        match self.read(key) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(Failure {
-                fault: Fault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
-                ..
-            }) => Ok(Vec::new()),
+                fault: Fault::Status { status: StatusCode::NotFound, code }, ..
+            }) if code != "ContainerNotFound" => Ok(None),
             Err(failure) => Err(self.error(failure, Some(key))),
         }
     }
@@ -251,8 +303,10 @@ impl Store for AzureStore {
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
         let blob = self.container.blob_client(key);
         let body = azure_core::Body::from(bytes.to_vec());
+        let mut metadata = Metadata::new();
+        metadata.insert(SHA256, sha256_hex(bytes));
         let done = self.run(RUNNING, move || {
-            let request = blob.put_block_blob(body.clone());
+            let request = blob.put_block_blob(body.clone()).metadata(metadata.clone());
             async move { request.await.map(|_| ()) }
         });
         done.map_err(|failure| self.error(failure, Some(key)))
@@ -276,17 +330,6 @@ impl Drop for AzureStore {
             runtime.shutdown_background();
         }
     }
-}
-
-/// A runtime on whose threads nothing is logged: the Azure crates and those below them log
-/// addresses and headers, and with them signatures.
-fn silent_runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("azure")
-        .on_thread_start(|| mem::forget(tracing::subscriber::set_default(NoSubscriber::new())))
-        .enable_all()
-        .build()
 }
 
 /// 3 to 63 lower-case letters, digits and single hyphens between them, as Azure demands.

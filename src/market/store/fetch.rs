@@ -204,6 +204,10 @@ mod tests {
             Ok(key.as_bytes().to_vec())
         }
 
+        fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
+            self.get(key).map(Some)
+        }
+
         fn put(&self, _: &str, _: &[u8]) -> Result<(), MarketError> {
             Ok(())
         }

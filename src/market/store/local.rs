@@ -129,6 +129,15 @@ impl Store for LocalStore {
         })
     }
 
+    fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
+        let path = self.path(key)?;
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("cannot be read", &path, error)),
+        }
+    }
+
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
         let path = self.path(key)?;
         write_whole(&path, bytes, true).map_err(|e| self.failed("cannot be written", &path, e))

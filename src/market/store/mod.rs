@@ -17,11 +17,12 @@ mod local;
 mod patience;
 
 use chrono::{Datelike, NaiveDate};
+use sha2::{Digest, Sha256};
 
 use super::bar::{Period, Symbol};
 use super::error::MarketError;
 
-pub use azure::AzureStore;
+pub use azure::{AzureStore, BlobDigest};
 pub use cache::BlobCache;
 pub use fetch::{DayStream, fetch_days};
 pub use local::LocalStore;
@@ -49,6 +50,8 @@ pub trait Store: Send + Sync {
     /// The symbols that the store has anything of, sorted.
     fn symbols(&self) -> Result<Vec<Symbol>, MarketError>;
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError>;
+    /// As [`Store::get`]; None where there is no such file.
+    fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError>;
     /// Writes whole or not at all.
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError>;
     /// Whether a `get` is costly enough for [`fetch_days`] to keep what it fetched on disk.
@@ -60,6 +63,16 @@ pub trait Store: Send + Sync {
 /// The key of one stock's day: `stocks_intraday/AAPL/2020/01/AAPL_2020-01-03.parquet`.
 pub fn day_key(symbol: &Symbol, date: NaiveDate) -> String {
     format!("{ROOT}/{symbol}/{:04}/{:02}/{symbol}_{date}.parquet", date.year(), date.month())
+}
+
+/// The key of what is known of how a stock's files came to be.
+pub fn origin_key(symbol: &Symbol) -> String {
+    format!("{ROOT}/{symbol}/origin.json")
+}
+
+/// SHA-256 in hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The day that `key` holds of `symbol`; None where it is not that stock's or not spelled as

@@ -48,6 +48,10 @@ impl Store for Remote {
         self.inner.get(key)
     }
 
+    fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
+        self.inner.find(key)
+    }
+
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
         self.inner.put(key, bytes)
     }

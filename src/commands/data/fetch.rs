@@ -1,0 +1,121 @@
+//! `dqn-trader fetch`
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use chrono::{Datelike, Utc};
+
+use crate::cli::{Datatype, FetchArgs, Surroundings, cache_folder};
+use crate::commands::{check_wish, file_store};
+use crate::config::RunConfig;
+use crate::market::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
+use crate::market::ingest::{Fetcher, Tally, Wish};
+use crate::market::source::{self, AZURE};
+use crate::market::store::{Store, sha256_hex};
+use crate::market::{MarketError, Period, Symbol};
+use crate::report::{FolderLock, Progress};
+
+/// The first year of which the service has intraday bars.
+const FIRST_YEAR: i32 = 2000;
+
+/// Fetches each stock's months; a stock that cannot be had does not keep the others from it.
+pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress) -> Result<()> {
+    let defaults = RunConfig::default();
+    let stocks = if args.stocks.is_empty() { defaults.stocks } else { args.stocks.clone() };
+    let period = Period {
+        start: args.start_date.unwrap_or(defaults.start_date),
+        end: args.end_date.unwrap_or(defaults.eval_end),
+    };
+    check_wish(&stocks, &period)?;
+    if period.start.year() < FIRST_YEAR || period.end.year() > 2_199 {
+        return Err(anyhow!(
+            "--start_date: Alpha Vantage has intraday bars from {FIRST_YEAR}-01 on"
+        ));
+    }
+    let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
+    let store = file_store(&args.data, &args.container)?;
+    // In full, so that folders of one name do not share it.
+    let place = match source::resolve(Some(&args.data)) {
+        name if name == AZURE => store.place(),
+        folder => folder,
+    };
+    let place = &sha256_hex(place.as_bytes())[..16];
+    let aside = cache_folder(surroundings).join("fetch").join(place);
+    let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
+        ErrorKind::ResourceBusy => anyhow!(
+            "{}: another fetch is writing there ({}); wait for it, or stop it",
+            store.place(),
+            error.cause
+        ),
+        _ => error.into(),
+    })?;
+    let wish = Wish {
+        series: Series {
+            interval_minutes: args.interval.minutes(),
+            adjusted: !args.raw,
+            extended_hours: args.extended_hours,
+        },
+        period,
+        rewrite: args.rewrite,
+    };
+    let fetcher = Fetcher {
+        service: &service,
+        store: store.as_ref(),
+        aside: &aside,
+        wish: &wish,
+        now_s: Utc::now().timestamp(),
+        tell: &|line| progress.line(line),
+    };
+    let result = all(&fetcher, &stocks, progress);
+    progress.finish();
+    result
+}
+
+fn all(fetcher: &Fetcher, stocks: &[Symbol], progress: &Progress) -> Result<()> {
+    let mut refused: Vec<MarketError> = Vec::new();
+    for symbol in stocks {
+        match fetcher.stock(symbol) {
+            Ok(tally) => progress.line(&format!("{symbol}: {}", told(&tally, fetcher.store))),
+            Err(Refused::All(error)) => return Err(error.into()),
+            Err(Refused::Stock(error)) => {
+                if stocks.len() > 1 {
+                    progress.line(&format!("{symbol}: not fetched: {error}"));
+                }
+                refused.push(error);
+            }
+        }
+    }
+    match refused.as_slice() {
+        [] => Ok(()),
+        [one] => Err(one.clone().into()),
+        all => {
+            let each: Vec<String> = all.iter().map(MarketError::to_string).collect();
+            Err(anyhow!("{} stocks could not be fetched: {}", all.len(), each.join(" | ")))
+        }
+    }
+}
+
+fn told(tally: &Tally, store: &dyn Store) -> String {
+    let Tally { months, files, bars, rewritten } = tally;
+    let place = store.place();
+    match (months, rewritten) {
+        (_, true) => format!("its range in {place} was replaced: {files} day files"),
+        (0, _) => format!("{place} has all of it"),
+        _ => format!("{months} months, {bars} bars fetched; {files} day files written to {place}"),
+    }
+}
+
+fn manners(args: &FetchArgs) -> Result<Manners> {
+    let seconds = |flag: &str, value: f64| {
+        Duration::try_from_secs_f64(value)
+            .map_err(|_| anyhow!("{flag} {value}: is no time; give seconds"))
+    };
+    Ok(Manners {
+        requests_per_minute: args.requests_per_minute,
+        form: if args.datatype == Datatype::Csv { Form::Csv } else { Form::Json },
+        timeout: seconds("--timeout-s", args.timeout_s)?,
+        first_pause: seconds("--retry-pause-s", args.retry_pause_s)?,
+        limit_pause: seconds("--limit-pause-s", args.limit_pause_s)?,
+    })
+}

@@ -1,0 +1,49 @@
+//! Getting bars into a store, and judging what is there.
+
+mod check;
+mod fetch;
+mod upload;
+
+use anyhow::Result;
+use chrono::{SecondsFormat, Utc};
+
+use super::file_store;
+use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, Surroundings};
+use crate::market::ingest::{self, ImportOptions};
+use crate::report::Progress;
+
+pub use fetch::fetch;
+
+/// Whether all is right: false where a check found something wrong.
+pub fn data(
+    args: &DataCommandArgs,
+    surroundings: &Surroundings,
+    progress: &Progress,
+) -> Result<bool> {
+    match &args.command {
+        DataCommand::Check(args) => check::check(args, surroundings, progress),
+        DataCommand::Upload(args) => upload::upload(args, progress).map(|()| true),
+    }
+}
+
+/// Tables of the user's into day files.
+pub fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
+    let store = file_store(&args.data, &args.container)?;
+    let options = ImportOptions {
+        symbol: args.symbol.clone(),
+        strict: args.strict,
+        now: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        tell: &|line| progress.line(line),
+    };
+    let sum = ingest::import(store.as_ref(), &args.files, &options)?;
+    progress.line(&format!(
+        "{}: {} bars imported, {} bad rows left out; {} day files written, {} as they were",
+        store.place(),
+        sum.rows,
+        sum.bad_rows,
+        sum.written,
+        sum.unchanged
+    ));
+    progress.finish();
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! `dqn-trader data upload`
+
+use anyhow::{Result, anyhow};
+
+use crate::cli::UploadArgs;
+use crate::commands::container_name;
+use crate::market::ingest::{UploadOptions, Uploaded, upload as send};
+use crate::market::source;
+use crate::market::store::{LocalStore, Store};
+use crate::report::Progress;
+
+/// Sends what the container lacks.
+pub fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
+    let from = LocalStore::open(&args.from)?;
+    let stocks = if args.stocks.is_empty() { from.symbols()? } else { args.stocks.clone() };
+    if stocks.is_empty() {
+        return Err(anyhow!(
+            "{}: has no day files; name the folder that holds stocks_intraday/",
+            from.place()
+        ));
+    }
+    let to = source::azure(&container_name(&args.container))?;
+    let options = UploadOptions {
+        at_once: args.at_once as usize,
+        replace: args.replace,
+        progress: &|symbol, done, total| progress.data(symbol.as_str(), done, total),
+    };
+    let mut kept = Vec::new();
+    for symbol in &stocks {
+        let done = send(&from, &to, symbol, &options)?;
+        let Uploaded { sent, same, .. } = done;
+        progress
+            .line(&format!("{symbol}: {sent} files sent to {}, {same} there already", to.place()));
+        kept.extend(done.kept);
+    }
+    progress.finish();
+    match kept.first() {
+        None => Ok(()),
+        Some(first) => Err(anyhow!(
+            "{} blobs hold more bars than the files and were kept (first {first}); \
+             send the files in their place with --replace",
+            kept.len()
+        )),
+    }
+}

@@ -1,0 +1,376 @@
+//! Alpha Vantage's intraday series, a month at a time.
+//!
+//! The service knows no error codes: a limit that is reached, a wrong key and an unknown stock all
+//! come with HTTP 200, as a sentence (see [`answer`]). The key travels in the address, so addresses
+//! and whatever quotes them never leave this file.
+
+mod answer;
+mod http;
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, StatusCode, Url, redirect};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+
+use super::bar::Symbol;
+use super::error::MarketError;
+use super::month::YearMonth;
+use super::parquet::RawRows;
+use super::runtime::silent_runtime;
+use answer::{Answer, Limit, read};
+use http::{Fault, root_cause, whole_answer};
+
+/// Where the service is.
+pub const ADDRESS: &str = "https://www.alphavantage.co/query";
+/// Holds the key.
+pub const KEY: &str = "ALPHAVANTAGE_API_KEY";
+/// What `cloudkeys.example` has in a key's place.
+const NO_KEY: &str = "your_alphavantage_key";
+
+const NOT_LISTED: &str = "check the symbol; where the stock was not listed yet, or no longer, \
+                          begin later with --start_date or end earlier with --end_date";
+/// Requests for one month before the service is given up.
+const TRIES: u32 = 5;
+/// Pauses for one month before a limit is taken for that of the day.
+const LIMIT_PAUSES: u32 = 3;
+
+/// The user's key. It shows nowhere.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// From the environment.
+    pub fn from_environment() -> Result<ApiKey, MarketError> {
+        let key = std::env::var(KEY).unwrap_or_default();
+        ApiKey::new(&key)
+    }
+
+    pub fn new(key: &str) -> Result<ApiKey, MarketError> {
+        let key = key.trim();
+        let wrong = |what: &str| MarketError::Input {
+            what: format!("{KEY} {what}"),
+            todo: "put your key (https://www.alphavantage.co/support/#api-key) into \
+                   .cloudkeys/api_keys.env (see cloudkeys.example)"
+                .into(),
+        };
+        if key.is_empty() || key == NO_KEY {
+            return Err(wrong("is not set"));
+        }
+        // Anything else would be spelled in another way in an address, and slip by `scrub`.
+        if !key.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(wrong("holds more than letters and digits"));
+        }
+        Ok(ApiKey(key.into()))
+    }
+
+    /// `text` on one line, of bounded length and without the key, which the service likes to quote.
+    fn scrub(&self, text: &str) -> String {
+        const CHARS: usize = 240;
+        let clean = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(&self.0, "***");
+        let clean: String = clean.chars().filter(|c| !c.is_control()).collect();
+        match clean.char_indices().nth(CHARS) {
+            Some((end, _)) => format!("{}...", &clean[..end]),
+            None => clean,
+        }
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(***)")
+    }
+}
+
+/// What kind of bars, the same for all stocks and months of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// 1, 5, 15, 30 or 60.
+    pub interval_minutes: u32,
+    /// For splits and dividends.
+    pub adjusted: bool,
+    /// 04:00 to 20:00 rather than 09:30 to 16:00.
+    pub extended_hours: bool,
+}
+
+/// The form in which series are asked for. Sentences always come as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Shows when it was cut short.
+    Json,
+    /// A quarter of the size.
+    Csv,
+}
+
+/// How the service is dealt with.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    pub requests_per_minute: u32,
+    pub form: Form,
+    /// Of one request, with all of its answer.
+    pub timeout: Duration,
+    /// After the first fault; doubles with each further one.
+    pub first_pause: Duration,
+    /// After an answer that a limit by the minute is reached.
+    pub limit_pause: Duration,
+}
+
+impl Default for Manners {
+    fn default() -> Manners {
+        Manners {
+            requests_per_minute: 5,
+            form: Form::Json,
+            timeout: Duration::from_secs(60),
+            first_pause: Duration::from_secs(1),
+            limit_pause: Duration::from_secs(61),
+        }
+    }
+}
+
+/// Why a month could not be had.
+#[derive(Debug, Error)]
+pub enum Refused {
+    /// Nor can any other now.
+    #[error(transparent)]
+    All(MarketError),
+    /// Those of other stocks may be had.
+    #[error(transparent)]
+    Stock(MarketError),
+}
+
+/// The store, the disk: nothing can go on.
+impl From<MarketError> for Refused {
+    fn from(error: MarketError) -> Refused {
+        Refused::All(error)
+    }
+}
+
+/// The service at one address, for one key.
+pub struct Service {
+    address: Url,
+    key: ApiKey,
+    manners: Manners,
+    client: Client,
+    runtime: Runtime,
+    /// When the last request began.
+    last: Cell<Option<Instant>>,
+}
+
+impl Service {
+    pub fn new(address: &str, key: ApiKey, manners: Manners) -> Result<Service, MarketError> {
+        let wrong = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
+        let address = Url::parse(address).map_err(|_| {
+            wrong("its address is none".into(), "write it as in https://www.alphavantage.co/query")
+        })?;
+        let host = address.host_str().unwrap_or_default();
+        let is_here = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
+        if address.scheme() != "https" && !(address.scheme() == "http" && is_here) {
+            let what = format!("{host} would get the key unencrypted");
+            return Err(wrong(what, "give an address that begins with https://"));
+        }
+        // A redirection would take the key to a place that nobody named.
+        let mut client = Client::builder()
+            .timeout(manners.timeout)
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("dqn-trader/", env!("CARGO_PKG_VERSION")));
+        if is_here {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| {
+            wrong(format!("no client: {}", root_cause(&error)), "mend the machine's certificates")
+        })?;
+        let runtime = silent_runtime("alpha-vantage").map_err(|error| {
+            wrong(format!("no runtime: {error}"), "allow this process more threads")
+        })?;
+        Ok(Service { address, key, manners, client, runtime, last: Cell::new(None) })
+    }
+
+    /// The bars of a stock's month, all of them, in any order and unchecked but for what they are
+    /// of. Waits for its turn, repeats what failed for reasons that pass, and says so by `tell`.
+    pub fn month(
+        &self,
+        series: &Series,
+        symbol: &Symbol,
+        month: YearMonth,
+        tell: &dyn Fn(&str),
+    ) -> Result<RawRows, Refused> {
+        let (mut faults, mut pauses) = (0, 0);
+        let what = format!("{symbol} {month}");
+        loop {
+            let fault = match self.ask(series, symbol, month) {
+                Ok(Answer::Rows(rows)) => return Ok(rows),
+                Ok(Answer::Limit(Limit::Passing, text)) if pauses < LIMIT_PAUSES => {
+                    pauses += 1;
+                    let wait_s = self.manners.limit_pause.as_secs_f64().ceil();
+                    let text = self.key.scrub(&text);
+                    tell(&format!("{what}: a limit is reached, waiting {wait_s} s: {text}"));
+                    std::thread::sleep(self.manners.limit_pause);
+                    continue;
+                }
+                Ok(Answer::Broken(fault)) | Err(Fault::Passing(fault)) => fault,
+                Ok(refusal) => return Err(self.refused(refusal, symbol, month)),
+                Err(Fault::Lasting(fault)) => return Err(self.gives_up(&what, &fault, faults + 1)),
+            };
+            faults += 1;
+            if faults >= TRIES {
+                return Err(self.gives_up(&what, &fault, faults));
+            }
+            std::thread::sleep(self.manners.first_pause * 2_u32.pow(faults - 1));
+        }
+    }
+
+    /// What the user is told about an answer that is no series.
+    fn refused(&self, answer: Answer, symbol: &Symbol, month: YearMonth) -> Refused {
+        let service = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
+        let said = |text: &str| self.key.scrub(text);
+        match answer {
+            Answer::Limit(_, text) => Refused::All(service(
+                format!("its limit is reached at {symbol} {month}: {}", said(&text)),
+                "what was fetched is kept; run the same command again later (a limit by the day: \
+                 tomorrow) and it goes on there",
+            )),
+            Answer::Premium(text) => Refused::All(service(
+                format!("refuses {symbol} {month} to this key: {}", said(&text)),
+                "use the key of a plan that includes intraday series",
+            )),
+            Answer::WrongKey(text) => Refused::All(service(
+                format!("refuses the key: {}", said(&text)),
+                "correct ALPHAVANTAGE_API_KEY in .cloudkeys/api_keys.env",
+            )),
+            Answer::Unknown(text) => Refused::All(service(
+                format!("answers {symbol} {month} with a sentence: {}", said(&text)),
+                "what was fetched is kept; if it is about the key or the plan mend that, then run \
+                 the same command again and it goes on there",
+            )),
+            Answer::Error(text) => Refused::Stock(service(
+                format!("refuses {symbol} {month}: {}", said(&text)),
+                NOT_LISTED,
+            )),
+            Answer::Empty => {
+                Refused::Stock(service(format!("has no bars of {symbol} in {month}"), NOT_LISTED))
+            }
+            Answer::Rows(_) | Answer::Broken(_) => unreachable!("these are no refusals"),
+        }
+    }
+
+    fn gives_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
+        let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
+        let fault = self.key.scrub(fault);
+        Refused::All(MarketError::Service {
+            what: format!("{what}: asked {times}: {fault}"),
+            todo: "what was fetched is kept; check the network, then run again to go on".into(),
+        })
+    }
+
+    /// One request, not before its time.
+    fn ask(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Result<Answer, Fault> {
+        let apart = Duration::from_secs(60) / self.manners.requests_per_minute.max(1);
+        if let Some(last) = self.last.get() {
+            std::thread::sleep(apart.saturating_sub(last.elapsed()));
+        }
+        self.last.set(Some(Instant::now()));
+        let (status, body) = self.get(self.url(series, symbol, month))?;
+        match status {
+            StatusCode::OK => Ok(read(&body, series, symbol, month)),
+            StatusCode::TOO_MANY_REQUESTS => {
+                Ok(Answer::Limit(Limit::Passing, "too many requests (429)".into()))
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Ok(Answer::WrongKey(format!("access denied ({})", status.as_u16())))
+            }
+            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+                Err(Fault::Passing(format!("the server failed ({})", status.as_u16())))
+            }
+            status => Err(Fault::Lasting(format!("answered {}", status.as_u16()))),
+        }
+    }
+
+    /// With the key in it.
+    fn url(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Url {
+        let mut url = self.address.clone();
+        url.query_pairs_mut()
+            .append_pair("function", "TIME_SERIES_INTRADAY")
+            .append_pair("symbol", symbol.as_str())
+            .append_pair("interval", &format!("{}min", series.interval_minutes))
+            .append_pair("month", &month.to_string())
+            .append_pair("outputsize", "full")
+            .append_pair("adjusted", if series.adjusted { "true" } else { "false" })
+            .append_pair("extended_hours", if series.extended_hours { "true" } else { "false" })
+            .append_pair("datatype", if self.manners.form == Form::Csv { "csv" } else { "json" })
+            .append_pair("apikey", &self.key.0);
+        url
+    }
+
+    /// Runs on the runtime's own threads, where nothing is logged.
+    fn get(&self, url: Url) -> Result<(StatusCode, Vec<u8>), Fault> {
+        let client = self.client.clone();
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            let _ = reply.send(whole_answer(&client, url).await);
+        });
+        answer.recv().expect("a request to Alpha Vantage panicked")
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.address.host_str().unwrap_or_default();
+        f.debug_struct("Service").field("host", &host).field("key", &self.key).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "ABCD1234EFGH5678";
+
+    #[test]
+    fn the_key_shows_nowhere() {
+        let key = ApiKey::new(&format!(" {SECRET}\n")).unwrap();
+        let text = format!("We have detected your API key as {SECRET}\nand more");
+        assert_eq!(key.scrub(&text), "We have detected your API key as *** and more");
+        assert!(key.scrub(&"x".repeat(1_000)).len() < 250);
+        let service = Service::new(ADDRESS, key, Manners::default()).unwrap();
+        let shown = format!("{service:?} {service:#?}");
+        assert!(shown.contains("www.alphavantage.co") && !shown.contains(SECRET), "{shown}");
+        for (wrong, says) in
+            [("", "is not set"), (NO_KEY, "is not set"), ("a&b=c", "more than letters and digits")]
+        {
+            let error = ApiKey::new(wrong).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("cloudkeys"), "{error}");
+            assert!(wrong.is_empty() || !error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_key_does_not_travel_in_the_open() {
+        let new = |address: &str| {
+            Service::new(address, ApiKey::new(SECRET).unwrap(), Manners::default()).map(|_| ())
+        };
+        assert!(new("http://127.0.0.1:1/query").is_ok());
+        for (address, says) in [
+            ("http://www.alphavantage.co/query", "unencrypted"),
+            ("ftp://127.0.0.1/query", "unencrypted"),
+            ("not an address", "its address is none"),
+        ] {
+            let error = new(address).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains(SECRET), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_request_says_what_is_wanted() {
+        let manners = Manners { form: Form::Csv, ..Manners::default() };
+        let service = Service::new(ADDRESS, ApiKey::new(SECRET).unwrap(), manners).unwrap();
+        let series = Series { interval_minutes: 5, adjusted: false, extended_hours: true };
+        let url = service.url(&series, &"BRK.B".parse().unwrap(), "2020-03".parse().unwrap());
+        let expected = "https://www.alphavantage.co/query?function=TIME_SERIES_INTRADAY&\
+                        symbol=BRK.B&interval=5min&month=2020-03&outputsize=full&adjusted=false&\
+                        extended_hours=true&datatype=csv&apikey=ABCD1234EFGH5678";
+        assert_eq!(url.as_str(), expected);
+    }
+}

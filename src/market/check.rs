@@ -1,0 +1,302 @@
+//! Whether stored bars are what they should be.
+
+mod coverage;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::bar::{Period, Symbol};
+use super::calendar::{extended_session, new_york_date, session};
+use super::clean::{Cleaner, Doubt, Inspection, Split};
+use super::error::MarketError;
+use super::ingest::Origin;
+use super::load::{LoadOptions, LoadReport};
+use super::parquet::decode_day;
+use super::store::{DayFile, Store, fetch_days};
+use crate::config::BarLabel;
+use coverage::Coverage;
+pub use coverage::ThinDay;
+
+/// Fetched side by side, and ahead of use.
+const FETCHES_AT_ONCE: usize = 16;
+const FETCH_AHEAD_BYTES: u64 = 32 << 20;
+/// Days, files or splits that a sentence names.
+const NAMED: usize = 3;
+
+/// What is to be checked, and how strictly.
+#[derive(Clone, Debug)]
+pub struct CheckOptions<'a> {
+    /// None: from the first day stored.
+    pub start: Option<NaiveDate>,
+    /// None: to the last day stored.
+    pub end: Option<NaiveDate>,
+    /// UTC seconds; no bars are missed of days that are not over.
+    pub now_s: i64,
+    /// A day with a smaller share of its bars is something wrong; below it, something to know.
+    pub least_coverage: f64,
+    pub cache: Option<&'a Path>,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The data should not be used as they are.
+    Wrong,
+    /// Good to know.
+    Note,
+}
+
+/// One thing found, in a sentence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    pub level: Level,
+    /// Such as `missing days` or `splits`.
+    pub about: String,
+    pub text: String,
+}
+
+/// What was found of one stock.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checked {
+    pub stock: Symbol,
+    /// Checked against the calendar; None where there is nothing.
+    pub period: Option<Period>,
+    pub day_files: usize,
+    /// Sessions of the period by the exchange's calendar.
+    pub sessions: usize,
+    pub missing_sessions: Vec<NaiveDate>,
+    /// In regular hours.
+    pub bars: usize,
+    pub bar_minutes: Option<u32>,
+    /// What labels name, and how that is known.
+    pub bar_label: Option<BarLabel>,
+    pub bar_label_reason: Option<String>,
+    /// Bars that the days with bars lack.
+    pub missing_bars: usize,
+    pub expected_bars: usize,
+    /// Days that lack any, in order.
+    pub incomplete_days: Vec<ThinDay>,
+    pub bad_rows: usize,
+    pub extended_hours_rows: usize,
+    pub splits: Vec<Split>,
+    /// How the files came to be, where that is known.
+    pub origin: Option<Origin>,
+    pub findings: Vec<Finding>,
+}
+
+impl Checked {
+    pub fn is_wrong(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Wrong)
+    }
+
+    fn add(&mut self, level: Level, about: &str, text: impl Into<String>) {
+        self.findings.push(Finding { level, about: about.into(), text: text.into() });
+    }
+}
+
+/// Reads all files of a stock and judges them. `progress`: `done` of `total` days.
+///
+/// # Errors
+/// Only where the store cannot be read; whatever is wrong with files is a finding.
+pub fn check(
+    store: &Arc<dyn Store>,
+    symbol: &Symbol,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Checked, MarketError> {
+    let asked = Period {
+        start: options.start.unwrap_or(NaiveDate::MIN),
+        end: options.end.unwrap_or(NaiveDate::MAX),
+    };
+    let files = store.list(symbol, &asked)?;
+    let mut found = Checked::of_nothing(symbol, files.len());
+    match Origin::read(store.as_ref(), symbol) {
+        Ok(origin) => found.origin = origin,
+        Err(error @ MarketError::File { .. }) => {
+            found.add(Level::Wrong, "origin", error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    if found.origin.as_ref().is_some_and(|origin| origin.rewriting) {
+        let text = "the files are being replaced and are of two kinds: run the fetch or upload \
+                    that was stopped again";
+        found.add(Level::Wrong, "origin", text);
+    }
+    let (Some(first), Some(last)) = (files.first(), files.last()) else {
+        found.add(Level::Wrong, "missing days", format!("{} has no day files", store.place()));
+        return Ok(found);
+    };
+    let start = options.start.unwrap_or(first.date);
+    let period = Period { start, end: options.end.unwrap_or(last.date) };
+    found.period = Some(period);
+    let cleaner = read(store, symbol, files, options, &mut found, progress)?;
+    let load = LoadOptions {
+        bar_minutes: None,
+        bar_label: BarLabel::Auto,
+        extended_hours: false,
+        strict: false,
+        cache_dir: None,
+    };
+    match cleaner.inspect(&period, &load) {
+        Err(error) => found.add(Level::Wrong, "bars", error.to_string()),
+        Ok((series, report, inspection)) => {
+            let is_over = |date: &NaiveDate| extended_session(*date).close_s <= options.now_s;
+            let coverage = Coverage::of(&series, &inspection, &period, is_over);
+            found.judge_coverage(&coverage, options.least_coverage);
+            let closed = closed_days(&series.end_s);
+            found.judge_rows(report, inspection, &closed);
+        }
+    }
+    Ok(found)
+}
+
+/// Hands every file that can be read to a cleaner.
+fn read(
+    store: &Arc<dyn Store>,
+    symbol: &Symbol,
+    files: Vec<DayFile>,
+    options: &CheckOptions,
+    found: &mut Checked,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Cleaner, MarketError> {
+    let mut cleaner = Cleaner::new(symbol.clone(), false);
+    let total = files.len();
+    let mut unreadable = Vec::new();
+    let days =
+        fetch_days(Arc::clone(store), files, options.cache, FETCHES_AT_ONCE, FETCH_AHEAD_BYTES);
+    for (done, day) in days.enumerate() {
+        let (file, bytes) = day?;
+        match decode_day(&bytes, &file.key) {
+            Ok(rows) => cleaner.add_day(&file.key, file.date, &rows)?,
+            Err(error) => unreadable.push(error.to_string()),
+        }
+        progress(done + 1, total);
+    }
+    if let Some(first) = unreadable.first() {
+        let text = format!("{} files cannot be read, first {first}", unreadable.len());
+        found.add(Level::Wrong, "files", text);
+    }
+    Ok(cleaner)
+}
+
+/// Days with bars on which the exchange was closed.
+fn closed_days(end_s: &[i64]) -> Vec<NaiveDate> {
+    let mut days: Vec<NaiveDate> = end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
+    days.dedup();
+    days.retain(|&date| session(date).is_none());
+    days
+}
+
+impl Checked {
+    fn of_nothing(symbol: &Symbol, day_files: usize) -> Checked {
+        Checked {
+            stock: symbol.clone(),
+            period: None,
+            day_files,
+            sessions: 0,
+            missing_sessions: Vec::new(),
+            bars: 0,
+            bar_minutes: None,
+            bar_label: None,
+            bar_label_reason: None,
+            missing_bars: 0,
+            expected_bars: 0,
+            incomplete_days: Vec::new(),
+            bad_rows: 0,
+            extended_hours_rows: 0,
+            splits: Vec::new(),
+            origin: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn judge_coverage(&mut self, coverage: &Coverage, least: f64) {
+        self.sessions = coverage.sessions;
+        self.missing_sessions.clone_from(&coverage.missing_sessions);
+        self.expected_bars = coverage.expected_bars;
+        self.missing_bars = coverage.incomplete.iter().map(|day| day.missing).sum();
+        self.incomplete_days.clone_from(&coverage.incomplete);
+        if !self.missing_sessions.is_empty() {
+            let text = format!(
+                "{} of {} trading days have no bars: {}",
+                self.missing_sessions.len(),
+                self.sessions,
+                named(&self.missing_sessions)
+            );
+            self.add(Level::Wrong, "missing days", text);
+        }
+        let is_thin = |day: &&ThinDay| day.coverage() < least;
+        let (thin, slight): (Vec<&ThinDay>, Vec<&ThinDay>) =
+            coverage.incomplete.iter().partition(|day| is_thin(day));
+        for (level, days) in [(Level::Wrong, thin), (Level::Note, slight)] {
+            if days.is_empty() {
+                continue;
+            }
+            let missing: usize = days.iter().map(|day| day.missing).sum();
+            let words: Vec<String> = days.iter().map(|day| day.to_string()).collect();
+            let text = format!("{} days lack {missing} bars in all: {}", days.len(), named(&words));
+            self.add(level, "missing bars", text);
+        }
+    }
+
+    fn judge_rows(&mut self, report: LoadReport, found: Inspection, closed: &[NaiveDate]) {
+        self.bars = report.bars;
+        self.bar_minutes = Some(report.native_minutes);
+        self.bar_label = Some(report.bar_label);
+        self.bad_rows = report.bad_rows;
+        self.extended_hours_rows = report.extended_rows;
+        self.splits.clone_from(&found.splits);
+        if !found.bad_rows.is_empty() {
+            let kinds: Vec<String> = found
+                .bad_rows
+                .iter()
+                .map(|(kind, count)| format!("{count} {}", kind.name()))
+                .collect();
+            let note = report.notes.iter().find(|note| note.contains(" left out: "));
+            let first = note.and_then(|note| note.split_once(" left out: ")).map_or("", |n| n.1);
+            self.add(Level::Wrong, "bad rows", format!("{}: {first}", kinds.join(", ")));
+        }
+        for split in &found.splits {
+            self.add(Level::Wrong, "splits", split.to_string());
+        }
+        for Doubt { about, text } in found.doubts {
+            self.add(Level::Wrong, about, text);
+        }
+        if !closed.is_empty() {
+            let text = format!(
+                "{} days with bars on which the exchange was closed: {}",
+                closed.len(),
+                named(closed)
+            );
+            self.add(Level::Wrong, "calendar", text);
+        }
+        if report.bar_label_reason.starts_with("cannot be told") {
+            let text = format!("what labels name {}", report.bar_label_reason);
+            self.add(Level::Note, "label", text);
+        }
+        self.bar_label_reason = Some(report.bar_label_reason);
+        if let Some(naive) = report.notes.iter().find(|note| note.starts_with("times have no zone"))
+        {
+            self.add(Level::Note, "time zone", naive.clone());
+        }
+        if found.straddling {
+            let text = "bars that reach from before the close into extended hours were left out";
+            self.add(Level::Note, "missing bars", text);
+        }
+    }
+}
+
+/// The first few.
+fn named<T: ToString>(all: &[T]) -> String {
+    let first: Vec<String> = all.iter().take(NAMED).map(T::to_string).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    first.join(", ") + &rest
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Which bars there should be by the exchange's calendar, and which there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use crate::market::bar::{BarSeries, Period};
+use crate::market::calendar::{Session, new_york_date, sessions_in};
+use crate::market::clean::Inspection;
+
+/// A day that lacks bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ThinDay {
+    pub date: NaiveDate,
+    pub missing: usize,
+    pub expected: usize,
+}
+
+impl ThinDay {
+    /// The share of its bars that it has.
+    pub fn coverage(&self) -> f64 {
+        1.0 - self.missing as f64 / self.expected as f64
+    }
+}
+
+impl fmt::Display for ThinDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has {} of {}", self.date, self.expected - self.missing, self.expected)
+    }
+}
+
+pub(super) struct Coverage {
+    pub sessions: usize,
+    pub missing_sessions: Vec<NaiveDate>,
+    /// Of the days with bars.
+    pub expected_bars: usize,
+    pub incomplete: Vec<ThinDay>,
+}
+
+impl Coverage {
+    /// Of the days of a period that are over.
+    pub fn of(
+        series: &BarSeries,
+        inspection: &Inspection,
+        period: &Period,
+        is_over: impl Fn(&NaiveDate) -> bool,
+    ) -> Coverage {
+        let mut has: BTreeMap<NaiveDate, BTreeSet<i64>> = BTreeMap::new();
+        for &end_s in &series.end_s {
+            has.entry(new_york_date(end_s)).or_default().insert(end_s);
+        }
+        let mut coverage = Coverage {
+            sessions: 0,
+            missing_sessions: Vec::new(),
+            expected_bars: 0,
+            incomplete: Vec::new(),
+        };
+        for (date, session) in sessions_in(period).filter(|(date, _)| is_over(date)) {
+            coverage.sessions += 1;
+            let Some(has) = has.get(&date) else {
+                coverage.missing_sessions.push(date);
+                continue;
+            };
+            let wanted = ends(session, inspection);
+            let missing = wanted.iter().filter(|end_s| !has.contains(end_s)).count();
+            let expected = wanted.len();
+            coverage.expected_bars += expected;
+            if missing > 0 {
+                coverage.incomplete.push(ThinDay { date, missing, expected });
+            }
+        }
+        coverage
+    }
+}
+
+/// When a session's bars end: at the points of the grid, and at the close.
+fn ends(session: Session, inspection: &Inspection) -> Vec<i64> {
+    let Session { open_s, close_s } = session;
+    let (step_s, phase_s) = (inspection.convention.native_s, inspection.convention.phase_s);
+    let first_s = open_s + if phase_s == 0 { step_s } else { phase_s };
+    let mut ends: Vec<i64> = (first_s..close_s).step_by(step_s as usize).collect();
+    // A bar that goes on after the close is not one of the session's.
+    let is_whole = (close_s - open_s - phase_s).rem_euclid(step_s) == 0;
+    if is_whole || !inspection.straddling {
+        ends.push(close_s);
+    }
+    ends
+}

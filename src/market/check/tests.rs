@@ -1,0 +1,118 @@
+use super::*;
+use crate::market::ingest::{DayBars, Kind};
+use crate::market::store::{LocalStore, day_key};
+
+/// 2020-03-02 to 2020-03-06, a week without a holiday, in New York's winter time.
+const WEEK: [&str; 5] = ["2020-03-02", "2020-03-03", "2020-03-04", "2020-03-05", "2020-03-06"];
+
+struct Place {
+    _dir: tempfile::TempDir,
+    store: Arc<dyn Store>,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalStore::open(dir.path()).unwrap());
+        Place { _dir: dir, store }
+    }
+
+    /// Five-minute bars from the open, without those of the numbers in `without`.
+    fn day(&self, day: &str, close: f64, without: &[i64]) {
+        let date: NaiveDate = day.parse().unwrap();
+        let open_s = session(date).map_or(0, |session| session.open_s);
+        let bars = (0..78).filter(|i| !without.contains(i));
+        let bar = [close, close + 1.0, close - 1.0, close, 10.0];
+        let bars = DayBars(bars.map(|i| (open_s + 300 * i, bar)).collect());
+        let key = day_key(&symbol(), date);
+        self.store.put(&key, &bars.encode(&key).unwrap()).unwrap();
+    }
+
+    fn check(&self, start: Option<&str>, end: Option<&str>) -> Checked {
+        let options = CheckOptions {
+            start: start.map(|day| day.parse().unwrap()),
+            end: end.map(|day| day.parse().unwrap()),
+            // 2020-03-07 00:00 UTC: Friday is over, not yet its extended hours.
+            now_s: 1_583_539_200,
+            least_coverage: 0.95,
+            cache: None,
+        };
+        check(&self.store, &symbol(), &options, &mut |_, _| ()).unwrap()
+    }
+}
+
+fn symbol() -> Symbol {
+    "AAA".parse().unwrap()
+}
+
+fn wrong(checked: &Checked) -> Vec<(&str, &str)> {
+    let findings = checked.findings.iter().filter(|finding| finding.level == Level::Wrong);
+    findings.map(|finding| (finding.about.as_str(), finding.text.as_str())).collect()
+}
+
+#[test]
+fn a_whole_week_is_right() {
+    let place = Place::new();
+    WEEK.iter().for_each(|day| place.day(day, 100.0, &[]));
+    let checked = place.check(None, None);
+    assert_eq!(wrong(&checked), []);
+    assert!(!checked.is_wrong());
+    assert_eq!((checked.sessions, checked.bars, checked.expected_bars), (4, 390, 312));
+    assert_eq!((checked.bar_minutes, checked.bar_label), (Some(5), Some(BarLabel::Start)));
+}
+
+#[test]
+fn gaps_are_counted_against_the_calendar() {
+    let place = Place::new();
+    place.day(WEEK[0], 100.0, &[]);
+    place.day(WEEK[1], 100.0, &[0, 77]);
+    place.day(WEEK[3], 100.0, &[10, 11, 12, 13, 14]);
+    let checked = place.check(Some("2020-02-28"), Some("2020-03-31"));
+    // Friday and what follows are not over yet; Saturday is no session.
+    assert_eq!(checked.sessions, 5);
+    let missing: Vec<String> = checked.missing_sessions.iter().map(|d| d.to_string()).collect();
+    assert_eq!(missing, ["2020-02-28", "2020-03-04"]);
+    assert_eq!((checked.missing_bars, checked.expected_bars), (7, 234));
+    let expected = [
+        ("missing days", "2 of 5 trading days have no bars: 2020-02-28, 2020-03-04"),
+        ("missing bars", "1 days lack 5 bars in all: 2020-03-05 has 73 of 78"),
+    ];
+    assert_eq!(wrong(&checked), expected);
+    let note = checked.findings.iter().find(|finding| finding.level == Level::Note).unwrap();
+    assert_eq!(note.text, "1 days lack 2 bars in all: 2020-03-03 has 76 of 78");
+}
+
+#[test]
+fn splits_bad_rows_and_damaged_files_are_wrong() {
+    let place = Place::new();
+    place.day(WEEK[0], 100.0, &[]);
+    place.day(WEEK[1], 100.0, &[]);
+    place.day(WEEK[2], 25.0, &[]);
+    // Monday's bars once more, as Thursday's.
+    let monday = place.store.get(&day_key(&symbol(), WEEK[0].parse().unwrap())).unwrap();
+    place.store.put(&day_key(&symbol(), WEEK[3].parse().unwrap()), &monday).unwrap();
+    let friday = day_key(&symbol(), WEEK[4].parse().unwrap());
+    place.store.put(&friday, b"PAR1").unwrap();
+    let checked = place.check(None, None);
+    let about: Vec<&str> = wrong(&checked).iter().map(|(about, _)| *about).collect();
+    assert_eq!(about, ["files", "missing days", "bad rows", "splits"]);
+    let texts: Vec<&str> = wrong(&checked).iter().map(|(_, text)| *text).collect();
+    assert!(texts[0].starts_with("1 files cannot be read, first ") && texts[0].contains(&friday));
+    assert!(texts[2].starts_with("78 of another day: "), "{}", texts[2]);
+    assert_eq!((checked.splits[0].new, checked.splits[0].old), (4.0, 1.0));
+    assert_eq!(checked.splits[0].date.to_string(), WEEK[2]);
+}
+
+#[test]
+fn nothing_and_half_replaced_files_are_wrong() {
+    let place = Place::new();
+    let checked = place.check(None, None);
+    assert_eq!((checked.day_files, checked.is_wrong(), checked.period), (0, true, None));
+    WEEK.iter().for_each(|day| place.day(day, 100.0, &[]));
+    let mut origin = Origin::new(Kind::Import, 5, "2020-03-07T00:00:00Z".into());
+    origin.write(place.store.as_ref(), &symbol()).unwrap();
+    assert!(!place.check(None, None).is_wrong());
+    origin.rewriting = true;
+    origin.write(place.store.as_ref(), &symbol()).unwrap();
+    assert_eq!(wrong(&place.check(None, None))[0].0, "origin");
+}

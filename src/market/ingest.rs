@@ -1,0 +1,86 @@
+//! How day files come to be: fetched from the service, imported from tables, uploaded to Azure.
+//!
+//! All of it keeps two rules. Good data is never replaced by worse: a day is put together from what
+//! is stored and what is new ([`DayBars::updated`]), or replaced as a whole by one with no fewer
+//! bars. And a stock's range is of one kind: prices adjusted at different times do not fit together
+//! (a split or a dividend between them moved all of the earlier ones), so what is new is compared
+//! with what is stored ([`Comparison`]), and what a range is of is written down beside it
+//! ([`Origin`]).
+
+mod day;
+mod fetch;
+mod import;
+mod origin;
+mod rewrite;
+mod upload;
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::error::MarketError;
+
+pub use day::{Basis, Comparison, DayBars, Days};
+pub use fetch::{Fetcher, Tally, Wish};
+pub use import::{ImportOptions, Imported, import};
+pub use origin::{FetchedMonth, Kind, Origin};
+pub use upload::{UploadOptions, Uploaded, upload};
+
+/// Does `work` for each item, several at a time. The first error ends it; what has been begun is
+/// finished.
+fn several_at_once<T: Sync>(
+    items: &[T],
+    at_once: usize,
+    work: impl Fn(&T) -> Result<(), MarketError> + Sync,
+) -> Result<(), MarketError> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(None);
+    let is_over = || failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    thread::scope(|scope| {
+        for _ in 0..at_once.clamp(1, items.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if is_over() {
+                        return;
+                    }
+                    if let Err(error) = work(item) {
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_item_is_worked_on_once_and_the_first_error_ends_it() {
+        let items: Vec<usize> = (0..100).collect();
+        let done = Mutex::new(vec![0; 100]);
+        let count = |item: &usize| {
+            done.lock().unwrap()[*item] += 1;
+            Ok(())
+        };
+        for at_once in [1, 7, 1_000] {
+            several_at_once(&items, at_once, count).unwrap();
+        }
+        assert_eq!(*done.lock().unwrap(), vec![3; 100]);
+        several_at_once(&[], 3, |_: &usize| unreachable!()).unwrap();
+
+        let begun = AtomicUsize::new(0);
+        let fail = |item: &usize| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let (what, todo) = ("no".into(), "mend it".into());
+            let error = MarketError::File { file: item.to_string(), what, todo };
+            if *item < 5 { Ok(()) } else { Err(error) }
+        };
+        let error = several_at_once(&items, 1, fail).unwrap_err();
+        assert_eq!((error.to_string(), begun.into_inner()), ("5: no; mend it".into(), 6));
+    }
+}

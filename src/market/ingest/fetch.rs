@@ -1,0 +1,328 @@
+//! A stock's months from the service into a store.
+//!
+//! A month is written day by day and then noted in the stock's [`Origin`]; a run that is stopped
+//! goes on at the first month that is not. Adjusted prices are as of the day on which they are
+//! fetched. So before anything is added to them, bars that are stored are fetched once more; if
+//! they have moved, the whole range is fetched anew, into a folder aside, and replaced when that is
+//! whole.
+
+use std::path::Path;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat};
+
+use super::day::{Basis, Comparison, DayBars, Days};
+use super::origin::{FetchedMonth, Kind, Origin};
+use super::several_at_once;
+use crate::market::alpha_vantage::{Refused, Series, Service};
+use crate::market::bar::{Period, Symbol};
+use crate::market::calendar::{extended_session, sessions_in};
+use crate::market::error::MarketError;
+use crate::market::month::YearMonth;
+use crate::market::parquet::RawRows;
+use crate::market::store::{DayFile, Store, day_key};
+
+/// Days without bars that a line names.
+const NAMED: usize = 3;
+/// The service may add to a day so long after 20:00.
+const UNSETTLED_S: i64 = 6 * 3600;
+/// A day without bars may still come so long after its session; then it is one without.
+const LATE_S: i64 = 4 * 86_400;
+/// A month with fewer stored days does not show by itself whether prices moved: the service may
+/// adjust some days late.
+const PROBED_DAYS: usize = 5;
+/// Files that are written side by side.
+pub(super) const PUTS_AT_ONCE: usize = 8;
+
+/// What is to be in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    pub series: Series,
+    /// Months that it touches are fetched whole, as far as they have passed.
+    pub period: Period,
+    /// Replace what is stored of the stock, whatever it is.
+    pub rewrite: bool,
+}
+
+/// What was done for a stock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub months: usize,
+    /// Files written; those that would not have changed are not.
+    pub files: usize,
+    pub bars: usize,
+    /// The whole range was replaced.
+    pub rewritten: bool,
+}
+
+/// Fetches stocks into a store.
+pub struct Fetcher<'a> {
+    pub service: &'a Service,
+    pub store: &'a dyn Store,
+    /// A folder for ranges that are to replace others, one below it for each stock.
+    pub aside: &'a Path,
+    pub wish: &'a Wish,
+    /// UTC seconds; a day is over at 20:00 in New York.
+    pub now_s: i64,
+    pub tell: &'a dyn Fn(&str),
+}
+
+/// How adding to a range ended.
+pub(super) enum Added {
+    Done(Tally),
+    /// What is stored is of another basis: the median of new to stored closes.
+    Moved(f64),
+}
+
+impl Fetcher<'_> {
+    /// Brings one stock up to the wish.
+    pub fn stock(&self, symbol: &Symbol) -> Result<Tally, Refused> {
+        let origin = Origin::read(self.store, symbol)?;
+        let stored = self.store.list(symbol, &ALWAYS)?;
+        let months = YearMonth::all_of(&self.wish.period);
+        let aside = self.aside.join(symbol.as_str());
+        let is_unfinished = origin.as_ref().is_some_and(|origin| origin.rewriting);
+        if self.wish.rewrite {
+            return self.rewrite(symbol, &months, &stored, &aside);
+        }
+        self.check_kind(symbol, origin.as_ref(), &stored)?;
+        if is_unfinished || self.is_begun(symbol, &aside) {
+            (self.tell)(&format!("{symbol}: goes on replacing its range"));
+            return self.rewrite(symbol, &months, &stored, &aside);
+        }
+        match self.add(self.store, symbol, &months)? {
+            Added::Done(tally) => Ok(tally),
+            Added::Moved(ratio) => {
+                (self.tell)(&format!(
+                    "{symbol}: stored prices have moved by a factor of {ratio:.6} (a split or a \
+                     dividend); its whole range is fetched anew"
+                ));
+                self.rewrite(symbol, &months, &stored, &aside)
+            }
+        }
+    }
+
+    /// What is stored must be of the kind that is wished for.
+    fn check_kind(
+        &self,
+        symbol: &Symbol,
+        origin: Option<&Origin>,
+        stored: &[DayFile],
+    ) -> Result<(), Refused> {
+        let place = self.store.place();
+        let what = match origin {
+            None if stored.is_empty() => return Ok(()),
+            Some(origin) if origin.is_of(&self.wish.series) => return Ok(()),
+            None => format!(
+                "{place} has {} day files that were not fetched by this program, adjusted or raw \
+                 is unknown",
+                stored.len()
+            ),
+            Some(origin) => format!("{place} has it {origin}; asked for is {}", self.kind()),
+        };
+        Err(Refused::Stock(MarketError::NoData {
+            symbol: symbol.to_string(),
+            what,
+            todo: "name another place with --data, ask for the same kind, or replace all of the \
+                   stock's files with --rewrite"
+                .into(),
+        }))
+    }
+
+    pub(super) fn kind(&self) -> Origin {
+        let Series { interval_minutes, adjusted, extended_hours } = self.wish.series;
+        let kind = Kind::AlphaVantage { adjusted, extended_hours };
+        Origin::new(kind, interval_minutes, self.now())
+    }
+
+    fn now(&self) -> String {
+        let now = DateTime::from_timestamp(self.now_s, 0).unwrap_or_default();
+        now.to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
+    /// The last session of a period that is over.
+    fn last_session(&self, period: &Period) -> Option<NaiveDate> {
+        let over = |date: &NaiveDate| extended_session(*date).close_s <= self.now_s;
+        sessions_in(period).map(|(date, _)| date).filter(over).last()
+    }
+
+    /// The last day that the store should have of a month.
+    fn last_wanted(&self, month: YearMonth) -> Option<NaiveDate> {
+        let (month, wish) = (month.period(), &self.wish.period);
+        let (start, end) = (month.start.max(wish.start), month.end.min(wish.end));
+        self.last_session(&Period { start, end })
+    }
+
+    /// Fetches the months that `store` lacks.
+    pub(super) fn add(
+        &self,
+        store: &dyn Store,
+        symbol: &Symbol,
+        months: &[YearMonth],
+    ) -> Result<Added, Refused> {
+        let known = Origin::read(store, symbol)?;
+        let is_new = known.is_none();
+        let mut origin = known.unwrap_or_else(|| self.kind());
+        let is_missing = |month: &YearMonth| {
+            let has = origin.months.get(month).map(|month| month.through);
+            self.last_wanted(*month).is_some_and(|last| has.is_none_or(|has| has < last))
+        };
+        let missing: Vec<YearMonth> = months.iter().copied().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(Added::Done(Tally::default()));
+        }
+        let missing = self.probes_first(missing, &origin);
+        let mut tally = Tally::default();
+        for (i, &month) in missing.iter().enumerate() {
+            let raw = self.service.month(&self.wish.series, symbol, month, self.tell)?;
+            let days = self.whole_days(symbol, month, &raw)?;
+            if is_new && i == 0 {
+                // Before the first day, lest a run that is stopped leaves days of unknown kind.
+                origin.write(store, symbol)?;
+            }
+            let files = match self.write_month(store, symbol, &days)? {
+                Written::Moved(ratio) if self.wish.series.adjusted => {
+                    return Ok(Added::Moved(ratio));
+                }
+                Written::Moved(ratio) => return Err(raw_has_moved(symbol, month, ratio)),
+                Written::Files(files) => files,
+            };
+            let bars = days.days.values().map(|day| day.0.len()).sum();
+            let fetched = self.fetched(month, &days, bars);
+            // Not so of a month that was only looked at again.
+            if origin.months.get(&month).is_none_or(|has| has.through < fetched.through) {
+                origin.months.insert(month, fetched);
+                origin.write(store, symbol)?;
+            }
+            tally.months += 1;
+            tally.files += files;
+            tally.bars += bars;
+            let (count, of) = (days.days.len(), missing.len());
+            let line = format!("{symbol} {month}: {count} days, {bars} bars ({} of {of})", i + 1);
+            (self.tell)(&(line + &self.blemishes(month, &days)));
+        }
+        Ok(Added::Done(tally))
+    }
+
+    /// Of adjusted prices, first months that have bars in the store, to see whether these still are
+    /// what they were.
+    fn probes_first(&self, missing: Vec<YearMonth>, origin: &Origin) -> Vec<YearMonth> {
+        let (Some((&newest, _)), true) =
+            (origin.months.last_key_value(), self.wish.series.adjusted)
+        else {
+            return missing;
+        };
+        let both = missing.iter().rev().find(|month| origin.months.contains_key(month));
+        let probe = both.copied().unwrap_or(newest);
+        let mut order = vec![probe];
+        if origin.months[&probe].days < PROBED_DAYS {
+            order.extend(origin.months.range(..probe).next_back().map(|(&month, _)| month));
+        }
+        let rest: Vec<YearMonth> = missing.into_iter().filter(|m| !order.contains(m)).collect();
+        order.extend(rest);
+        order
+    }
+
+    /// The days that are over; at least one.
+    fn whole_days(
+        &self,
+        symbol: &Symbol,
+        month: YearMonth,
+        raw: &RawRows,
+    ) -> Result<Days, Refused> {
+        let mut days = Days::of(raw);
+        days.days.retain(|date, _| extended_session(*date).close_s <= self.now_s);
+        if days.days.is_empty() {
+            return Err(Refused::Stock(MarketError::Service {
+                what: format!(
+                    "has no good bars of {symbol} in {month} ({} bad ones{})",
+                    days.bad_rows,
+                    days.first_bad.map(|bad| format!(", {bad}")).unwrap_or_default()
+                ),
+                todo: "run again later".into(),
+            }));
+        }
+        Ok(days)
+    }
+
+    fn fetched(&self, month: YearMonth, days: &Days, bars: usize) -> FetchedMonth {
+        let since_s = |date: NaiveDate| self.now_s - extended_session(date).close_s;
+        let settled = days.days.keys().rev().find(|date| since_s(**date) >= UNSETTLED_S).copied();
+        let last = self.last_session(&month.period());
+        // What came may lag behind what was over when it was asked for.
+        let through = match last.filter(|&last| since_s(last) >= LATE_S) {
+            Some(last) => last,
+            None => settled.unwrap_or(month.period().start.pred_opt().unwrap_or_default()),
+        };
+        FetchedMonth { through, days: days.days.len(), bars, fetched: self.now() }
+    }
+
+    /// What a reader of the line about a month should know: days without bars, bad rows.
+    fn blemishes(&self, month: YearMonth, days: &Days) -> String {
+        let period = month.period();
+        let last = self.last_session(&period).unwrap_or(period.end);
+        let sessions = sessions_in(&Period { end: last, ..period }).map(|(date, _)| date);
+        let without: Vec<NaiveDate> = sessions.filter(|d| !days.days.contains_key(d)).collect();
+        let mut text = String::new();
+        if !without.is_empty() {
+            let named: Vec<String> = without.iter().take(NAMED).map(|d| d.to_string()).collect();
+            let more = if without.len() > NAMED { ", ..." } else { "" };
+            let count = without.len();
+            text += &format!("; no bars on {count} trading days: {}{more}", named.join(", "));
+        }
+        if let (Some(first), count) = (&days.first_bad, days.bad_rows) {
+            text += &format!("; {count} bad rows left out, first {first}");
+        }
+        text
+    }
+
+    /// Adds days to those of a store, unless they are of another basis.
+    fn write_month(
+        &self,
+        store: &dyn Store,
+        symbol: &Symbol,
+        days: &Days,
+    ) -> Result<Written, Refused> {
+        let mut comparison = Comparison::default();
+        let mut changed: Vec<(String, Vec<u8>)> = Vec::new();
+        let stored = days.stored(store, symbol)?;
+        for (&date, new) in &days.days {
+            let key = day_key(symbol, date);
+            let mut bars = new.clone();
+            if stored.contains(&date) {
+                // A file that cannot be read is no good data.
+                let old = DayBars::decode(&store.get(&key)?, &key).unwrap_or_default();
+                comparison.add(&old, new);
+                bars = old.updated(new);
+                if bars == old {
+                    continue;
+                }
+            }
+            let bytes = bars.encode(&key)?;
+            changed.push((key, bytes));
+        }
+        if let Basis::Moved(ratio) = comparison.basis() {
+            return Ok(Written::Moved(ratio));
+        }
+        several_at_once(&changed, PUTS_AT_ONCE, |(key, bytes)| store.put(key, bytes))?;
+        Ok(Written::Files(changed.len()))
+    }
+}
+
+/// What became of a month.
+enum Written {
+    Files(usize),
+    Moved(f64),
+}
+
+/// All days.
+pub(super) const ALWAYS: Period = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
+
+fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> Refused {
+    Refused::Stock(MarketError::NoData {
+        symbol: symbol.to_string(),
+        what: format!(
+            "{month}: prices are {ratio:.6} times those stored, which raw ones never become"
+        ),
+        todo: "one of both is not raw: fetch it into an empty place and compare".into(),
+    })
+}

@@ -1,0 +1,259 @@
+//! Tables of the user's into day files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::day::{Basis, Comparison, DayBars, Days};
+use super::origin::{Kind, Origin};
+use crate::market::bar::Symbol;
+use crate::market::error::MarketError;
+use crate::market::parquet::{RawRows, Table, decode_table};
+use crate::market::store::{Store, day_key};
+
+/// With more files only those with bad rows have a line.
+const FILES_TOLD: usize = 20;
+
+pub struct ImportOptions<'a> {
+    /// Whose bars they are; None: as a column or the file's name says.
+    pub symbol: Option<Symbol>,
+    /// A bad row is an error.
+    pub strict: bool,
+    /// UTC, as it is written down.
+    pub now: String,
+    pub tell: &'a dyn Fn(&str),
+}
+
+/// What came of an import.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub rows: usize,
+    pub bad_rows: usize,
+    /// Day files written.
+    pub written: usize,
+    /// Day files that hold all of it already.
+    pub unchanged: usize,
+}
+
+/// Adds the bars of `files` to the store. Nothing is written before every file has been read once
+/// and found to fit what is stored.
+pub fn import(
+    store: &dyn Store,
+    files: &[PathBuf],
+    options: &ImportOptions,
+) -> Result<Imported, MarketError> {
+    for file in files {
+        for (symbol, days) in read(file, options)? {
+            fit(store, file, &symbol, &days)?;
+        }
+    }
+    let mut sum = Imported::default();
+    for file in files {
+        for (symbol, days) in read(file, options)? {
+            let (interval, changed) = fit(store, file, &symbol, &days)?;
+            let bars: usize = days.days.values().map(|day| day.0.len()).sum();
+            if Origin::read(store, &symbol)?.is_none() {
+                Origin::new(Kind::Import, interval, options.now.clone()).write(store, &symbol)?;
+            }
+            for (key, day) in &changed {
+                store.put(key, &day.encode(key)?)?;
+            }
+            sum.rows += bars;
+            sum.bad_rows += days.bad_rows;
+            sum.written += changed.len();
+            sum.unchanged += days.days.len() - changed.len();
+            if files.len() > FILES_TOLD && days.bad_rows == 0 {
+                continue;
+            }
+            let bad = days
+                .first_bad
+                .map(|first| format!("; {} bad rows left out, first {first}", days.bad_rows));
+            (options.tell)(&format!(
+                "{}: {bars} bars of {interval} min of {symbol}, {} day files written, {} as they \
+                 were{}",
+                file.display(),
+                changed.len(),
+                days.days.len() - changed.len(),
+                bad.unwrap_or_default()
+            ));
+        }
+    }
+    Ok(sum)
+}
+
+/// A file's good bars by stock and day.
+fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, MarketError> {
+    let file = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| MarketError::File {
+        file: file.clone(),
+        what: error.to_string(),
+        todo: "name a CSV or Parquet file that can be read".into(),
+    })?;
+    let table = decode_table(&bytes, &file)?;
+    if let (Some(line), true) = (table.ragged_line, options.strict) {
+        return Err(MarketError::File {
+            file,
+            what: format!("line {line} has not as many values as the header"),
+            todo: "mend the file, or import without --strict to leave such rows out".into(),
+        });
+    }
+    let mut all = BTreeMap::new();
+    for (symbol, rows) in by_symbol(table, path, options)? {
+        let days = Days::of(&rows);
+        let wrong = |what: String, todo: &str| MarketError::File {
+            file: file.clone(),
+            what,
+            todo: todo.into(),
+        };
+        if let (Some(first), true) = (&days.first_bad, options.strict) {
+            let todo = "mend the file, or import without --strict to leave such rows out";
+            return Err(wrong(format!("bad row of {symbol}: {first}"), todo));
+        }
+        if days.interval_minutes().is_none() {
+            let what = format!("has no two bars of {symbol} on one day");
+            return Err(wrong(what, "intraday bars of whole minutes are needed"));
+        }
+        all.insert(symbol, days);
+    }
+    Ok(all)
+}
+
+/// Rows by stock, as the flag, a column or the file's name says, in this order.
+fn by_symbol(
+    table: Table,
+    path: &Path,
+    options: &ImportOptions,
+) -> Result<BTreeMap<Symbol, RawRows>, MarketError> {
+    let Table { rows, symbols, .. } = table;
+    let wrong = |what: String, todo: &str| MarketError::File {
+        file: path.display().to_string(),
+        what,
+        todo: todo.into(),
+    };
+    let Some(names) = symbols else {
+        let symbol = match &options.symbol {
+            Some(symbol) => symbol.clone(),
+            None => named_by(path).ok_or_else(|| {
+                let what = "neither a column nor its name says whose bars it holds".into();
+                wrong(what, "say so with --symbol, or name it as in AAPL.csv")
+            })?,
+        };
+        return Ok([(symbol, rows)].into());
+    };
+    let mut all: BTreeMap<Symbol, RawRows> = BTreeMap::new();
+    let mut known: BTreeMap<String, Symbol> = BTreeMap::new();
+    for (i, name) in names.into_iter().enumerate() {
+        let name = name.unwrap_or_default();
+        let symbol = match known.get(&name) {
+            Some(symbol) => symbol.clone(),
+            None => {
+                let symbol: Symbol = name.parse().map_err(|_| {
+                    wrong(format!("row {}: {name:?} is no stock symbol", i + 1), "mend the column")
+                })?;
+                known.insert(name, symbol.clone());
+                symbol
+            }
+        };
+        if let Some(only) = options.symbol.as_ref().filter(|only| **only != symbol) {
+            let what = format!("holds bars of {symbol}, --symbol says {only}");
+            return Err(wrong(what, "leave --symbol out: a column says whose bars they are"));
+        }
+        all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
+    }
+    Ok(all)
+}
+
+/// The stock that a file's name tells of: `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`:
+/// the first part in capitals, or all of it.
+fn named_by(path: &Path) -> Option<Symbol> {
+    let stem = path.file_stem()?.to_str()?;
+    let parts: Vec<&str> = stem.split(['_', ' ']).collect();
+    let is_symbol = |part: &&&str| {
+        part.starts_with(|c: char| c.is_ascii_uppercase())
+            && !part.contains(|c: char| c.is_ascii_lowercase())
+    };
+    match parts.iter().find(is_symbol) {
+        Some(part) => part.parse().ok(),
+        None if parts.len() == 1 && stem.chars().all(|c| c.is_ascii_alphabetic()) => {
+            stem.parse().ok()
+        }
+        None => None,
+    }
+}
+
+/// The length of the new bars, and the days that change with them; or why they do not fit what is
+/// stored.
+fn fit(
+    store: &dyn Store,
+    path: &Path,
+    symbol: &Symbol,
+    days: &Days,
+) -> Result<(u32, Vec<(String, DayBars)>), MarketError> {
+    let interval = days.interval_minutes().unwrap_or(1);
+    let wrong = |what: String| MarketError::File {
+        file: path.display().to_string(),
+        what,
+        todo: "import it into another folder with --data".into(),
+    };
+    let place = store.place();
+    match Origin::read(store, symbol)? {
+        Some(origin) if origin.kind != Kind::Import => {
+            let what = format!("{place} has {symbol} from Alpha Vantage ({origin})");
+            return Err(wrong(what));
+        }
+        Some(origin) if origin.interval_minutes != interval => {
+            let has = origin.interval_minutes;
+            return Err(wrong(format!(
+                "bars of {interval} min, but {place} has {symbol} in bars of {has} min"
+            )));
+        }
+        _ => {}
+    }
+    let stored = days.stored(store, symbol)?;
+    let mut comparison = Comparison::default();
+    let mut changed = Vec::new();
+    for (&date, new) in &days.days {
+        let key = day_key(symbol, date);
+        if !stored.contains(&date) {
+            changed.push((key, new.clone()));
+            continue;
+        }
+        // A file that cannot be read is no good data.
+        let old = DayBars::decode(&store.get(&key)?, &key).unwrap_or_default();
+        comparison.add(&old, new);
+        // What is stored stays as it is; new bars are added to it.
+        let both = new.updated(&old);
+        if both != old {
+            changed.push((key, both));
+        }
+    }
+    match comparison.basis() {
+        Basis::Moved(ratio) => Err(wrong(format!(
+            "prices of {symbol} are {ratio:.6} times those stored in {place}: adjusted in another \
+             way, or of another stock"
+        ))),
+        Basis::Same | Basis::Unknown => Ok((interval, changed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_tell_of_stocks() {
+        for (name, symbol) in [
+            ("AAPL.csv", Some("AAPL")),
+            ("in/spy.csv", Some("SPY")),
+            ("AAPL_2020-01-03.parquet", Some("AAPL")),
+            ("intraday_5min_IBM.csv", Some("IBM")),
+            ("BRK.B_1min.csv", Some("BRK.B")),
+            ("2020_01.csv", None),
+            ("my_bars.csv", None),
+            ("bars-2020.csv", None),
+        ] {
+            let found = named_by(Path::new(name)).map(String::from);
+            assert_eq!(found.as_deref(), symbol, "{name}");
+        }
+    }
+}

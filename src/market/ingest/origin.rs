@@ -1,0 +1,165 @@
+//! How a stock's files came to be: `origin.json`, beside its years.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::market::alpha_vantage::Series;
+use crate::market::bar::Symbol;
+use crate::market::error::MarketError;
+use crate::market::month::YearMonth;
+use crate::market::store::{Store, origin_key};
+
+const VERSION: u32 = 1;
+
+/// What is known of a stock's range. Files that other programs wrote have none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    pub version: u32,
+    pub kind: Kind,
+    /// Length of a bar.
+    pub interval_minutes: u32,
+    /// When the range was begun, UTC. Two ranges with the same beginning fit together: all that was
+    /// added later was compared with what was there.
+    pub begun: String,
+    /// The files are being replaced, and some are of the old kind and some of the new.
+    pub rewriting: bool,
+    /// Months fetched.
+    pub months: BTreeMap<YearMonth, FetchedMonth>,
+}
+
+/// Where the bars are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum Kind {
+    AlphaVantage {
+        /// For splits and dividends, as of when they were fetched.
+        adjusted: bool,
+        extended_hours: bool,
+    },
+    /// From tables of the user's.
+    Import,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FetchedMonth {
+    /// The last day that is whole.
+    pub through: NaiveDate,
+    pub days: usize,
+    pub bars: usize,
+    /// UTC.
+    pub fetched: String,
+}
+
+impl Origin {
+    /// Of a range that begins now.
+    pub fn new(kind: Kind, interval_minutes: u32, begun: String) -> Origin {
+        let months = BTreeMap::new();
+        Origin { version: VERSION, kind, interval_minutes, begun, rewriting: false, months }
+    }
+
+    /// None where nothing is known.
+    pub fn read(store: &dyn Store, symbol: &Symbol) -> Result<Option<Origin>, MarketError> {
+        let key = origin_key(symbol);
+        let Some(bytes) = store.find(&key)? else { return Ok(None) };
+        let wrong = |what: String| MarketError::File {
+            file: format!("{}, {key}", store.place()),
+            what,
+            todo: format!(
+                "delete it; then fetch {symbol} with --rewrite to replace its files by ones of a \
+                 known kind"
+            ),
+        };
+        let origin: Origin = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        if origin.version != VERSION {
+            return Err(wrong(format!("has version {}, not {VERSION}", origin.version)));
+        }
+        Ok(Some(origin))
+    }
+
+    pub fn write(&self, store: &dyn Store, symbol: &Symbol) -> Result<(), MarketError> {
+        let key = origin_key(symbol);
+        let text = serde_json::to_vec_pretty(self).map_err(|error| MarketError::File {
+            file: key.clone(),
+            what: error.to_string(),
+            todo: "report this".into(),
+        })?;
+        store.put(&key, &text)
+    }
+
+    /// An error where a stock's files are of two kinds just now.
+    pub fn check_whole(store: &dyn Store, symbol: &Symbol) -> Result<(), MarketError> {
+        match Origin::read(store, symbol)? {
+            Some(Origin { rewriting: true, .. }) => Err(MarketError::NoData {
+                symbol: symbol.to_string(),
+                what: format!(
+                    "its files below {} are being replaced, and are of two kinds until that is \
+                     done",
+                    store.place()
+                ),
+                todo: "run the fetch or upload that was stopped again".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is of bars like these.
+    pub fn is_of(&self, series: &Series) -> bool {
+        let Series { interval_minutes, adjusted, extended_hours } = *series;
+        self.interval_minutes == interval_minutes
+            && self.kind == Kind::AlphaVantage { adjusted, extended_hours }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} min", self.kind, self.interval_minutes)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Import => f.write_str("imported"),
+            Kind::AlphaVantage { adjusted, extended_hours } => write!(
+                f,
+                "{}, {} hours",
+                if *adjusted { "adjusted" } else { "raw" },
+                if *extended_hours { "extended" } else { "regular" },
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::store::LocalStore;
+
+    #[test]
+    fn it_comes_back_as_it_was_and_a_wrong_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        let symbol: Symbol = "AAPL".parse().unwrap();
+        assert_eq!(Origin::read(&store, &symbol), Ok(None));
+        let kind = Kind::AlphaVantage { adjusted: true, extended_hours: false };
+        let mut origin = Origin::new(kind, 5, "2020-02-01T00:00:00Z".into());
+        let through = "2020-01-31".parse().unwrap();
+        let month = FetchedMonth { through, days: 21, bars: 1_638, fetched: origin.begun.clone() };
+        origin.months.insert("2020-01".parse().unwrap(), month);
+        origin.write(&store, &symbol).unwrap();
+        assert_eq!(Origin::read(&store, &symbol), Ok(Some(origin.clone())));
+        assert_eq!(origin.to_string(), "adjusted, regular hours, 5 min");
+        assert_eq!(Origin::check_whole(&store, &symbol), Ok(()));
+        origin.rewriting = true;
+        origin.write(&store, &symbol).unwrap();
+        let error = Origin::check_whole(&store, &symbol).unwrap_err().to_string();
+        assert!(error.starts_with("AAPL: ") && error.contains("being replaced"), "{error}");
+
+        store.put(&origin_key(&symbol), b"{}").unwrap();
+        let error = Origin::read(&store, &symbol).unwrap_err().to_string();
+        assert!(error.contains("AAPL/origin.json") && error.contains("--rewrite"), "{error}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A stock's whole range fetched anew and put into the place of what is stored.
+//!
+//! It is fetched into a folder aside, which may take days where requests are few; then the files
+//! are replaced in one go. In the store's [`Origin`] stands that this is going on, so that whoever
+//! meets files of two kinds knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use chrono::NaiveDate;
+
+use super::day::DayBars;
+use super::fetch::{ALWAYS, Added, Fetcher, PUTS_AT_ONCE, Tally, Wish};
+use super::origin::Origin;
+use super::several_at_once;
+use crate::market::alpha_vantage::Refused;
+use crate::market::bar::Symbol;
+use crate::market::error::MarketError;
+use crate::market::month::YearMonth;
+use crate::market::store::{DayFile, LocalStore, Store};
+
+impl Fetcher<'_> {
+    /// Whether there is a part of a range like the one that is wished for.
+    pub(super) fn is_begun(&self, symbol: &Symbol, aside: &Path) -> bool {
+        let origin = LocalStore::open(aside).ok().and_then(|s| Origin::read(&s, symbol).ok());
+        origin.flatten().is_some_and(|origin| origin.is_of(&self.wish.series))
+    }
+
+    /// Fetches the whole range aside, then puts it into the place of what is stored.
+    pub(super) fn rewrite(
+        &self,
+        symbol: &Symbol,
+        months: &[YearMonth],
+        stored: &[DayFile],
+        aside: &Path,
+    ) -> Result<Tally, Refused> {
+        let all: BTreeSet<YearMonth> =
+            months.iter().copied().chain(stored.iter().map(|f| YearMonth::of(f.date))).collect();
+        let all: Vec<YearMonth> = all.into_iter().collect();
+        if !self.is_begun(symbol, aside) {
+            clear(aside)?;
+        }
+        make(aside)?;
+        let whole = LocalStore::open(aside)?;
+        // Stored months may lie before and behind the period.
+        let mut period = self.wish.period;
+        for file in stored {
+            (period.start, period.end) = (period.start.min(file.date), period.end.max(file.date));
+        }
+        let wish = Wish { period, ..*self.wish };
+        let fetcher = Fetcher { wish: &wish, ..*self };
+        let mut tally = match fetcher.add(&whole, symbol, &all)? {
+            Added::Done(tally) => tally,
+            Added::Moved(_) => {
+                (self.tell)(&format!("{symbol}: prices moved meanwhile; it begins once more"));
+                clear(aside)?;
+                make(aside)?;
+                match fetcher.add(&whole, symbol, &all)? {
+                    Added::Done(tally) => tally,
+                    Added::Moved(_) => return Err(never_still(symbol)),
+                }
+            }
+        };
+        tally.files = self.replace(symbol, stored, &whole, aside)?;
+        tally.rewritten = true;
+        clear(aside)?;
+        Ok(tally)
+    }
+
+    /// Puts the files of `whole` into the store, if they are no worse than those that are there.
+    fn replace(
+        &self,
+        symbol: &Symbol,
+        stored: &[DayFile],
+        whole: &LocalStore,
+        aside: &Path,
+    ) -> Result<usize, Refused> {
+        let new = whole.list(symbol, &ALWAYS)?;
+        let mut origin = Origin::read(whole, symbol)?.unwrap_or_else(|| self.kind());
+        // A run that was stopped while it replaced them has judged already.
+        let is_judged = Origin::read(self.store, symbol)?
+            .is_some_and(|stored| stored.rewriting && stored.begun == origin.begun);
+        if !is_judged {
+            self.judge(symbol, stored, whole, &new, aside)?;
+        }
+        origin.rewriting = true;
+        origin.write(self.store, symbol)?;
+        several_at_once(&new, PUTS_AT_ONCE, |file| {
+            self.store.put(&file.key, &whole.get(&file.key)?)
+        })?;
+        origin.rewriting = false;
+        origin.write(self.store, symbol)?;
+        Ok(new.len())
+    }
+
+    fn judge(
+        &self,
+        symbol: &Symbol,
+        stored: &[DayFile],
+        whole: &LocalStore,
+        new: &[DayFile],
+        aside: &Path,
+    ) -> Result<(), Refused> {
+        let keys: BTreeMap<NaiveDate, &str> =
+            new.iter().map(|file| (file.date, file.key.as_str())).collect();
+        let mut worse = Vec::new();
+        for file in stored {
+            // A file that cannot be read is no good data.
+            let Ok(old) = DayBars::decode(&self.store.get(&file.key)?, &file.key) else { continue };
+            let has = match keys.get(&file.date) {
+                Some(key) => DayBars::decode(&whole.get(key)?, key)?.session_minutes(file.date),
+                None => 0,
+            };
+            let had = old.session_minutes(file.date);
+            if has < had {
+                worse.push(format!("{}: {has} minutes, stored {had}", file.date));
+            }
+        }
+        let Some(first) = worse.first() else { return Ok(()) };
+        Err(Refused::Stock(MarketError::NoData {
+            symbol: symbol.to_string(),
+            what: format!(
+                "fetched anew it has less than is stored on {} days (first {first}); nothing was \
+                 replaced",
+                worse.len()
+            ),
+            todo: format!(
+                "use the new range by itself (--data {}), or delete that folder to keep what is \
+                 stored",
+                aside.display()
+            ),
+        }))
+    }
+}
+
+fn make(folder: &Path) -> Result<(), MarketError> {
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))
+}
+
+fn clear(folder: &Path) -> Result<(), MarketError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(folder, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(folder: &Path, error: &std::io::Error) -> MarketError {
+    MarketError::Store {
+        place: folder.display().to_string(),
+        what: error.to_string(),
+        todo: "check the folder, or name another with --cache".into(),
+    }
+}
+
+fn never_still(symbol: &Symbol) -> Refused {
+    Refused::Stock(MarketError::Service {
+        what: format!("sends other prices of {symbol} each time"),
+        todo: "run again later".into(),
+    })
+}

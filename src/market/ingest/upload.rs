@@ -1,0 +1,201 @@
+//! A folder's day files to an Azure container.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::day::DayBars;
+use super::fetch::ALWAYS;
+use super::origin::Origin;
+use super::several_at_once;
+use crate::market::bar::Symbol;
+use crate::market::error::MarketError;
+use crate::market::store::{AzureStore, BlobDigest, DayFile, LocalStore, Store, sha256_hex};
+
+pub struct UploadOptions<'a> {
+    /// Files that travel side by side.
+    pub at_once: usize,
+    /// A blob gives way to a file with fewer bars.
+    pub replace: bool,
+    /// `done` of `total` files of a stock.
+    pub progress: &'a (dyn Fn(&Symbol, usize, usize) + Sync),
+}
+
+/// What was done for a stock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uploaded {
+    pub sent: usize,
+    /// Blobs with the file's content.
+    pub same: usize,
+    /// Blobs that hold more bars than the file, and were left alone.
+    pub kept: Vec<String>,
+}
+
+/// Sends what the container lacks of a stock. A run that was stopped is gone on with: contents are
+/// compared by their SHA-256, which lies with each blob.
+pub fn upload(
+    from: &LocalStore,
+    to: &AzureStore,
+    symbol: &Symbol,
+    options: &UploadOptions,
+) -> Result<Uploaded, MarketError> {
+    let files = from.list(symbol, &ALWAYS)?;
+    Origin::check_whole(from, symbol)?;
+    let (here, there) = (Origin::read(from, symbol)?, Origin::read(to, symbol)?);
+    let blobs = to.digests(symbol)?;
+    check_kinds(symbol, to, here.as_ref(), there.as_ref())?;
+    check_strangers(symbol, to, here.as_ref(), there.as_ref(), &files, &blobs)?;
+    let replaces = files.iter().any(|file| blobs.contains_key(&file.key));
+    let is_rewrite = replaces && begun(here.as_ref()) != begun(there.as_ref());
+    if is_rewrite && !options.replace {
+        check_losses(from, to, symbol, &files, &blobs, options.at_once)?;
+    }
+    if let (Some(origin), true) = (&here, is_rewrite) {
+        Origin { rewriting: true, ..origin.clone() }.write(to, symbol)?;
+    }
+    let sum = Mutex::new(Uploaded::default());
+    let done = AtomicUsize::new(0);
+    several_at_once(&files, options.at_once, |file| {
+        let fate = send(from, to, file, blobs.get(&file.key), options.replace || is_rewrite)?;
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        match fate {
+            Fate::Sent => sum.sent += 1,
+            Fate::Same => sum.same += 1,
+            Fate::Kept => sum.kept.push(file.key.clone()),
+        }
+        (options.progress)(symbol, done.fetch_add(1, Ordering::Relaxed) + 1, files.len());
+        Ok(())
+    })?;
+    if let Some(origin) = here
+        && Origin::read(to, symbol)?.as_ref() != Some(&origin)
+    {
+        origin.write(to, symbol)?;
+    }
+    let mut sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    sum.kept.sort();
+    Ok(sum)
+}
+
+enum Fate {
+    Sent,
+    Same,
+    Kept,
+}
+
+fn send(
+    from: &LocalStore,
+    to: &AzureStore,
+    file: &DayFile,
+    blob: Option<&BlobDigest>,
+    replace: bool,
+) -> Result<Fate, MarketError> {
+    let bytes = from.get(&file.key)?;
+    let content = match blob {
+        None => None,
+        Some(BlobDigest { sha256: Some(sha256), .. }) if *sha256 == sha256_hex(&bytes) => {
+            return Ok(Fate::Same);
+        }
+        // Whoever wrote this blob left no digest, or what is there is something else.
+        Some(_) => Some(to.get(&file.key)?),
+    };
+    if content.as_ref() == Some(&bytes) {
+        return Ok(Fate::Same);
+    }
+    let new = DayBars::decode(&bytes, &file.key)?;
+    // A blob that cannot be read is no good data.
+    let old = content.and_then(|content| DayBars::decode(&content, &file.key).ok());
+    if old.is_some_and(|old| old.0.len() > new.0.len()) && !replace {
+        return Ok(Fate::Kept);
+    }
+    to.put(&file.key, &bytes)?;
+    Ok(Fate::Sent)
+}
+
+/// When a range was begun. Two that were begun together fit together.
+fn begun(origin: Option<&Origin>) -> Option<&str> {
+    origin.map(|origin| origin.begun.as_str())
+}
+
+/// One symbol's range is of one kind.
+fn check_kinds(
+    symbol: &Symbol,
+    to: &AzureStore,
+    here: Option<&Origin>,
+    there: Option<&Origin>,
+) -> Result<(), MarketError> {
+    let (here, there) = match (here, there) {
+        (_, None) => return Ok(()),
+        (Some(here), Some(there))
+            if (here.kind, here.interval_minutes) == (there.kind, there.interval_minutes) =>
+        {
+            return Ok(());
+        }
+        (here, Some(there)) => (here.map_or("of unknown kind".into(), Origin::to_string), there),
+    };
+    Err(MarketError::NoData {
+        symbol: symbol.to_string(),
+        what: format!("the files are {here}, {} has it {there}", to.place()),
+        todo: "name another container with --container".into(),
+    })
+}
+
+/// Days that only the container has must fit those that are sent.
+fn check_strangers(
+    symbol: &Symbol,
+    to: &AzureStore,
+    here: Option<&Origin>,
+    there: Option<&Origin>,
+    files: &[DayFile],
+    blobs: &HashMap<String, BlobDigest>,
+) -> Result<(), MarketError> {
+    if here.is_none() || begun(here) == begun(there) {
+        return Ok(());
+    }
+    let is_day = |key: &&String| key.ends_with(".parquet");
+    let ours: HashSet<&str> = files.iter().map(|file| file.key.as_str()).collect();
+    let strangers = blobs.keys().filter(is_day).filter(|key| !ours.contains(key.as_str()));
+    let Some(first) = strangers.clone().min() else { return Ok(()) };
+    Err(MarketError::NoData {
+        symbol: symbol.to_string(),
+        what: format!(
+            "{} has {} days that the folder lacks (first {first}), fetched apart from it: prices \
+             adjusted at different times do not fit together",
+            to.place(),
+            strangers.count()
+        ),
+        todo: "fetch those days into the folder too, or name another container with --container"
+            .into(),
+    })
+}
+
+/// A range is replaced as a whole or not at all: not where a day would lose bars.
+fn check_losses(
+    from: &LocalStore,
+    to: &AzureStore,
+    symbol: &Symbol,
+    files: &[DayFile],
+    blobs: &HashMap<String, BlobDigest>,
+    at_once: usize,
+) -> Result<(), MarketError> {
+    let both: Vec<&DayFile> = files.iter().filter(|file| blobs.contains_key(&file.key)).collect();
+    several_at_once(&both, at_once, |file| {
+        // A blob that cannot be read is no good data.
+        let Ok(old) = DayBars::decode(&to.get(&file.key)?, &file.key) else { return Ok(()) };
+        let new = DayBars::decode(&from.get(&file.key)?, &file.key)?;
+        let (had, has) = (old.0.len(), new.0.len());
+        if has >= had {
+            return Ok(());
+        }
+        Err(MarketError::NoData {
+            symbol: symbol.to_string(),
+            what: format!(
+                "its range in {} was fetched apart from the folder's, and has {had} bars on {} to \
+                 the folder's {has}; nothing was replaced",
+                to.place(),
+                file.date
+            ),
+            todo: "replace it with --replace, or name another container with --container".into(),
+        })
+    })
+}

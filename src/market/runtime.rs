@@ -1,0 +1,17 @@
+//! The runtime under everything that talks to a network.
+
+use std::mem;
+
+use tokio::runtime::{Builder, Runtime};
+use tracing::subscriber::NoSubscriber;
+
+/// A runtime on whose threads nothing is logged: HTTP clients and what lies below them log
+/// addresses and headers, and with them signatures and keys.
+pub(super) fn silent_runtime(threads: &str) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name(threads)
+        .on_thread_start(|| mem::forget(tracing::subscriber::set_default(NoSubscriber::new())))
+        .enable_all()
+        .build()
+}

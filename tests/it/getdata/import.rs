@@ -1,0 +1,149 @@
+//! Tables into day files.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use dqn_trader::market::calendar::iso_new_york;
+use dqn_trader::market::ingest::ImportOptions;
+use dqn_trader::market::store::LocalStore;
+
+use super::service::{Bar, bars};
+use super::{day_files, refused};
+use crate::program::{Place, run, succeed};
+
+fn january() -> Vec<Bar> {
+    bars("AAA", "2020-01", 30)
+}
+
+/// Rows as a table, each by `row`, which gets date and time of day.
+fn table(header: &str, bars: &[Bar], row: impl Fn(&str, &str, &[f64; 5]) -> String) -> String {
+    let mut text = format!("{header}\n");
+    for (label_s, values) in bars {
+        let time = iso_new_york(*label_s);
+        writeln!(text, "{}", row(&time[..10], &time[11..19], values)).unwrap();
+    }
+    text
+}
+
+fn plain(bars: &[Bar]) -> String {
+    table("timestamp,open,high,low,close,volume", bars, |date, time, [o, h, l, c, v]| {
+        format!("{date} {time},{o},{h},{l},{c},{v}")
+    })
+}
+
+fn import(place: &Place, args: &[&str]) -> std::process::Command {
+    place.program(&[&["import"], args].concat())
+}
+
+#[test]
+fn every_spelling_becomes_the_same_day_files() {
+    let place = Place::new();
+    let all = january();
+    std::fs::write(place.path("AAA_2020-01.csv"), plain(&all)).unwrap();
+    let said = succeed(&mut import(&place, &["AAA_2020-01.csv", "--data", "plain"]));
+    assert!(said.contains("273 bars of 30 min of AAA, 21 day files written"), "{said}");
+    let expected = day_files(&place.path("plain"));
+    assert_eq!(expected.len(), 21);
+    assert!(expected.contains_key("stocks_intraday/AAA/2020/01/AAA_2020-01-31.parquet"));
+
+    // Newest first, in another order and other words, separated by semicolons.
+    let backwards: Vec<Bar> = all.iter().rev().copied().collect();
+    let odd = table(
+        "\"5. Volume\";Date;Time;\"1. open\";\"2. high\";\"3. low\";\"4. close\";note",
+        &backwards,
+        |date, time, [o, h, l, c, v]| format!("{v};{date};{time};{o};{h};{l};{c};\"x; y\""),
+    );
+    std::fs::write(place.path("odd.csv"), odd).unwrap();
+    succeed(&mut import(&place, &["odd.csv", "--symbol", "aaa", "--data", "odd", "--quiet"]));
+    assert!(day_files(&place.path("odd")) == expected);
+
+    // Two stocks in one table, times with their offset, a row that is bad.
+    let mut both =
+        table("ticker,datetime,open,high,low,close,volume", &all, |date, time, [o, h, l, c, v]| {
+            format!("AAA,{date}T{time}-05:00,{o},{h},{l},{c},{v}")
+        });
+    both += &table("", &all, |date, time, [o, h, l, c, v]| {
+        format!("BBB,{date}T{time}-05:00,{o},{h},{l},{c},{v}")
+    });
+    both += "BBB,2020-01-31T16:00:00-05:00,1,2,3,,5\n";
+    std::fs::write(place.path("both.csv"), both).unwrap();
+    let said = succeed(&mut import(&place, &["both.csv", "--data", "both"]));
+    assert!(said.contains("1 bad rows left out, first 2020-01-31T16:00:00-05:00"), "{said}");
+    let mut files = day_files(&place.path("both"));
+    assert_eq!(files.len(), 42);
+    files.retain(|name, _| name.contains("/AAA/"));
+    assert!(files == expected);
+    let strict = ["both.csv", "--data", "strict", "--strict"];
+    refused(&mut import(&place, &strict), &["both.csv", "bad row of BBB", "--strict"]);
+    assert!(day_files(&place.path("strict")).is_empty());
+
+    // What the program wrote it imports again, and what is there stays as it is.
+    let folder = place.path("plain/stocks_intraday/AAA/2020/01");
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_string_lossy().into_owned())
+        .collect();
+    let mut args: Vec<&str> = names.iter().map(String::as_str).collect();
+    args.extend(["--data", "again", "--quiet"]);
+    succeed(&mut import(&place, &args));
+    assert!(day_files(&place.path("again")) == expected);
+    let said = succeed(&mut import(&place, &["AAA_2020-01.csv", "--data", "again"]));
+    assert!(said.contains("0 day files written, 21 as they were"), "{said}");
+    let check = ["data", "check", "--data", "again", "--quiet"];
+    let output = run(&mut place.program(&check));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_day_that_comes_in_two_parts_becomes_whole() {
+    let place = Place::new();
+    let all = january();
+    // The day's files of a program that cuts them in the middle of the session.
+    std::fs::write(place.path("whole.csv"), plain(&all)).unwrap();
+    std::fs::write(place.path("first.csv"), plain(&all[..135])).unwrap();
+    std::fs::write(place.path("second.csv"), plain(&all[133..])).unwrap();
+    succeed(&mut import(&place, &["whole.csv", "--symbol", "AAA", "--data", "whole"]));
+    let parts = ["first.csv", "second.csv", "--symbol", "AAA", "--data", "parts"];
+    succeed(&mut import(&place, &parts));
+    assert!(day_files(&place.path("parts")) == day_files(&place.path("whole")));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_changes_nothing() {
+    let place = Place::new();
+    let all = january();
+    std::fs::write(place.path("AAA.csv"), plain(&all)).unwrap();
+    succeed(&mut import(&place, &["AAA.csv", "--data", "data", "--quiet"]));
+    let before = day_files(&place.path("data"));
+
+    let quarter: Vec<Bar> = all
+        .iter()
+        .map(|(s, [o, h, l, c, v])| (*s, [o / 4.0, h / 4.0, l / 4.0, c / 4.0, v * 4.0]))
+        .collect();
+    std::fs::write(place.path("AAA_split.csv"), plain(&quarter)).unwrap();
+    std::fs::write(place.path("AAA_5min.csv"), plain(&bars("AAA", "2020-01", 5))).unwrap();
+    let daily: Vec<Bar> = all.iter().step_by(13).copied().collect();
+    std::fs::write(place.path("AAA_daily.csv"), plain(&daily)).unwrap();
+    std::fs::write(place.path("BBB.csv"), plain(&all)).unwrap();
+    std::fs::write(place.path("bars.csv"), "no table at all\n").unwrap();
+    std::fs::write(place.path("2020.csv"), plain(&all)).unwrap();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad_no_close.parquet");
+    std::fs::copy(fixture, place.path("AAA.parquet")).unwrap();
+    let store = LocalStore::open(&place.path("data")).unwrap();
+    let options = ImportOptions { symbol: None, strict: false, now: String::new(), tell: &|_| () };
+    for (files, words) in [
+        (&["AAA_split.csv"][..], &["AAA_split.csv", "0.250000 times", "another folder"][..]),
+        (&["AAA_5min.csv"], &["bars of 5 min", "in bars of 30 min"]),
+        (&["AAA_daily.csv"], &["no two bars of AAA on one day"]),
+        (&["BBB.csv", "bars.csv"], &["bars.csv", "has no column"]),
+        (&["2020.csv"], &["whose bars", "--symbol"]),
+        (&["AAA.parquet"], &["AAA.parquet", "close"]),
+    ] {
+        let files: Vec<PathBuf> = files.iter().map(|name| place.path(name)).collect();
+        let error = dqn_trader::market::ingest::import(&store, &files, &options).unwrap_err();
+        let error = error.to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+    refused(&mut import(&place, &["nowhere.csv", "--data", "data"]), &["nowhere.csv"]);
+    assert!(day_files(&place.path("data")) == before);
+}

@@ -1,0 +1,185 @@
+//! A server in the place of Alpha Vantage.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use dqn_trader::market::calendar::{iso_new_york, sessions_in};
+use dqn_trader::market::{Period, Symbol, YearMonth};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub symbol: String,
+    pub month: String,
+    pub minutes: i64,
+    pub csv: bool,
+    pub line: String,
+    /// How many requests for the same stock and month came before.
+    pub before: usize,
+}
+
+pub enum Reply {
+    /// HTTP status 200 and a body.
+    Body(String),
+    Status(&'static str),
+    /// A body that ends before its announced length.
+    Cut(String),
+    /// The connection is held open without an answer.
+    Silence,
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+    /// How many of them [`Server::asked`] has told.
+    told: AtomicUsize,
+}
+
+impl Server {
+    /// Answers every request by `answer`, one connection each, until the test process ends.
+    pub fn start(answer: impl Fn(&Request) -> Reply + Send + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        thread::spawn(move || {
+            let mut unanswered = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = read(&stream);
+                let same = |other: &&Request| {
+                    (&other.symbol, &other.month) == (&request.symbol, &request.month)
+                };
+                request.before = seen.lock().unwrap().iter().filter(same).count();
+                seen.lock().unwrap().push(request.clone());
+                let (status, body, length) = match answer(&request) {
+                    Reply::Body(body) => ("200 OK", body.clone(), body.len()),
+                    Reply::Status(status) => (status, String::new(), 0),
+                    Reply::Cut(body) => ("200 OK", body[..body.len() / 2].into(), body.len()),
+                    Reply::Silence => {
+                        unanswered.push(stream);
+                        continue;
+                    }
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                );
+                // A client that gave up is no concern of the server's.
+                let _ = stream.write_all((head + &body).as_bytes());
+            }
+        });
+        Server { address, requests, told: AtomicUsize::new(0) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/query", self.address)
+    }
+
+    /// Months asked for since the last call, as `AAA 2020-01`.
+    pub fn asked(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let new = &requests[self.told.swap(requests.len(), Ordering::SeqCst)..];
+        new.iter().map(|request| format!("{} {}", request.symbol, request.month)).collect()
+    }
+
+    /// Requests so far.
+    pub fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    /// What the last request said.
+    pub fn last_line(&self) -> String {
+        self.requests.lock().unwrap().last().unwrap().line.clone()
+    }
+}
+
+fn read(stream: &TcpStream) -> Request {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let line = lines.next().unwrap_or_default();
+    lines.find(String::is_empty);
+    let field = |name: &str| {
+        let query = line.split(['?', ' ']).nth(2).unwrap_or_default();
+        let pair = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+        pair.unwrap_or_default().to_string()
+    };
+    Request {
+        symbol: field("symbol"),
+        month: field("month"),
+        minutes: field("interval").trim_end_matches("min").parse().unwrap_or(0),
+        csv: field("datatype") == "csv",
+        line: line.clone(),
+        before: 0,
+    }
+}
+
+/// A bar: its start in UTC seconds, then open, high, low, close and volume.
+pub type Bar = (i64, [f64; 5]);
+
+/// Bars of a month's regular sessions: prices depend on stock, day and time, and rise and fall by a
+/// few percent.
+pub fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
+    let month: YearMonth = month.parse().unwrap();
+    let start = 50.0 + f64::from(symbol.bytes().map(u32::from).sum::<u32>() % 97);
+    let mut bars = Vec::new();
+    for (date, session) in sessions_in(&month.period()) {
+        let day = (f64::from(chrono::Datelike::num_days_from_ce(&date)) * 0.7).sin();
+        for (i, label_s) in
+            (session.open_s..session.close_s).step_by(60 * minutes as usize).enumerate()
+        {
+            let open = start * (1.0 + 0.02 * day + 0.005 * (i as f64 * 0.9).sin());
+            let close = open * (1.0 + 0.001 * (i as f64).cos());
+            let (high, low) = (open.max(close) * 1.001, open.min(close) * 0.999);
+            bars.push((label_s, [open, high, low, close, 1_000.0 + i as f64]));
+        }
+    }
+    bars
+}
+
+/// As the service prints them, newest first.
+pub fn series(request: &Request, bars: &[Bar]) -> Reply {
+    let time = |label_s| iso_new_york(label_s)[..19].replace('T', " ");
+    if request.csv {
+        let row = |(label_s, [o, h, l, c, v]): &Bar| {
+            format!("{},{o:.4},{h:.4},{l:.4},{c:.4},{v:.0}\r\n", time(*label_s))
+        };
+        let rows: String = bars.iter().rev().map(row).collect();
+        return Reply::Body(format!("timestamp,open,high,low,close,volume\r\n{rows}"));
+    }
+    let row = |(label_s, [o, h, l, c, v]): &Bar| {
+        format!(
+            "\"{}\": {{\"1. open\": \"{o:.4}\", \"2. high\": \"{h:.4}\", \"3. low\": \"{l:.4}\", \
+             \"4. close\": \"{c:.4}\", \"5. volume\": \"{v:.0}\"}}",
+            time(*label_s)
+        )
+    };
+    let rows: Vec<String> = bars.iter().rev().map(row).collect();
+    let (symbol, minutes) = (&request.symbol, request.minutes);
+    Reply::Body(format!(
+        "{{\"Meta Data\": {{\"1. Information\": \"Intraday\", \"2. Symbol\": \"{symbol}\", \
+         \"3. Last Refreshed\": \"now\", \"4. Interval\": \"{minutes}min\", \
+         \"5. Output Size\": \"Full size\", \"6. Time Zone\": \"US/Eastern\"}}, \
+         \"Time Series ({minutes}min)\": {{{}}}}}",
+        rows.join(", ")
+    ))
+}
+
+/// What a service without faults answers.
+pub fn plain(request: &Request) -> Reply {
+    series(request, &bars(&request.symbol, &request.month, request.minutes))
+}
+
+/// A sentence in one of the service's fields.
+pub fn says(field: &str, text: &str) -> Reply {
+    Reply::Body(format!("{{\n    \"{field}\": \"{text}\"\n}}"))
+}
+
+pub fn period(start: &str, end: &str) -> Period {
+    Period { start: start.parse().unwrap(), end: end.parse().unwrap() }
+}
+
+pub fn symbol(text: &str) -> Symbol {
+    text.parse().unwrap()
+}

@@ -1,0 +1,176 @@
+//! A folder's day files to Azure: Azurite in its place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dqn_trader::market::ingest::{DayBars, Kind, Origin};
+use dqn_trader::market::store::{AzureStore, LocalStore, Store, day_key};
+
+use super::service::{Server, bars, period, plain, symbol};
+use super::{refused, with_key};
+use crate::program::{Place, succeed};
+use crate::store::{azurite, block_on, new_container};
+
+/// Half-hour bars of January 2020 as day files, prices times `factor`.
+fn write(folder: &Path, name: &str, factor: f64) -> LocalStore {
+    std::fs::create_dir_all(folder).unwrap();
+    let store = LocalStore::open(folder).unwrap();
+    let mut days: BTreeMap<_, DayBars> = BTreeMap::new();
+    for (label_s, mut bar) in bars(name, "2020-01", 30) {
+        bar[..4].iter_mut().for_each(|price| *price *= factor);
+        let date = dqn_trader::market::calendar::new_york_date(label_s);
+        days.entry(date).or_default().0.insert(label_s, bar);
+    }
+    for (date, day) in days {
+        let key = day_key(&symbol(name), date);
+        store.put(&key, &day.encode(&key).unwrap()).unwrap();
+    }
+    store
+}
+
+fn origin(begun: &str, adjusted: bool) -> Origin {
+    let kind = Kind::AlphaVantage { adjusted, extended_hours: false };
+    Origin::new(kind, 30, begun.into())
+}
+
+fn upload(place: &Place, container: &str, more: &[&str]) -> std::process::Command {
+    let args = [&["data", "upload", "data", "--container", container], more].concat();
+    let mut command = place.program(&args);
+    command.env("AZURE_STORAGE_CONNECTION_STRING", azurite());
+    command
+}
+
+/// Whether the container has the folder's files of a stock and no others.
+fn is_same(here: &dyn Store, there: &dyn Store, name: &str) -> bool {
+    let all = period("2000-01-01", "2100-01-01");
+    let content = |store: &dyn Store| -> BTreeMap<String, Vec<u8>> {
+        let files = store.list(&symbol(name), &all).unwrap();
+        files.into_iter().map(|f| (f.key.clone(), store.get(&f.key).unwrap())).collect()
+    };
+    content(here) == content(there)
+}
+
+#[test]
+fn only_what_is_missing_travels() {
+    let place = Place::new();
+    let (client, container) = new_container();
+    let here = write(&place.path("data"), "AAA", 1.0);
+    write(&place.path("data"), "BBB", 1.0);
+    let there = AzureStore::connect(&azurite(), &container).unwrap();
+    // What a run that was stopped has sent already.
+    let files = here.list(&symbol("AAA"), &period("2020-01-01", "2020-01-31")).unwrap();
+    for file in &files[..6] {
+        there.put(&file.key, &here.get(&file.key).unwrap()).unwrap();
+    }
+    // Written by another program, without a digest.
+    for file in &files[6..8] {
+        let bytes = here.get(&file.key).unwrap();
+        block_on(client.blob_client(&file.key).put_block_blob(bytes).into_future());
+    }
+    let said = succeed(&mut upload(&place, &container, &[]));
+    assert!(said.contains("AAA: 13 files sent") && said.contains("8 there already"), "{said}");
+    assert!(said.contains("BBB: 21 files sent"), "{said}");
+    assert!(is_same(&here, &there, "AAA") && is_same(&here, &there, "BBB"));
+    let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA"]));
+    assert!(said.contains("AAA: 0 files sent") && said.contains("21 there already"), "{said}");
+
+    // Of equal size and other content.
+    let key = &files[3].key;
+    let mut day = DayBars::decode(&here.get(key).unwrap(), key).unwrap();
+    *day.0.values_mut().next().unwrap() = [70.0, 71.0, 69.0, 70.5, 1.0];
+    here.put(key, &day.encode(key).unwrap()).unwrap();
+    let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA", "--at-once", "1"]));
+    assert!(said.contains("AAA: 1 files sent"), "{said}");
+    assert!(is_same(&here, &there, "AAA"));
+
+    // With fewer bars it is no better than what is there.
+    day.0.pop_first();
+    here.put(key, &day.encode(key).unwrap()).unwrap();
+    let line = refused(&mut upload(&place, &container, &["--quiet"]), &["1 blobs hold more bars"]);
+    assert!(line.contains(key.as_str()) && line.contains("--replace"), "{line}");
+    assert!(!is_same(&here, &there, "AAA"));
+    succeed(&mut upload(&place, &container, &["--quiet", "--replace"]));
+    assert!(is_same(&here, &there, "AAA"));
+}
+
+#[test]
+fn ranges_of_two_kinds_do_not_meet() {
+    let place = Place::new();
+    let (_, container) = new_container();
+    let here = write(&place.path("data"), "AAA", 1.0);
+    origin("2020-02-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
+    succeed(&mut upload(&place, &container, &["--quiet"]));
+    let there = AzureStore::connect(&azurite(), &container).unwrap();
+    assert_eq!(
+        Origin::read(&there, &symbol("AAA")).unwrap(),
+        Some(origin("2020-02-01T00:00:00Z", true))
+    );
+
+    // Fetched anew after a split: everything is replaced.
+    let here = write(&place.path("data"), "AAA", 0.5);
+    origin("2020-03-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
+    let said = succeed(&mut upload(&place, &container, &[]));
+    assert!(said.contains("AAA: 21 files sent"), "{said}");
+    assert!(is_same(&here, &there, "AAA"));
+    let now = Origin::read(&there, &symbol("AAA")).unwrap().unwrap();
+    assert_eq!(now, origin("2020-03-01T00:00:00Z", true));
+
+    // A day of an older range that the folder lacks would stand beside the new ones.
+    let key = day_key(&symbol("AAA"), "2020-01-06".parse().unwrap());
+    let path = place.path("data").join(&key);
+    let day = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    origin("2020-04-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
+    refused(
+        &mut upload(&place, &container, &["--quiet"]),
+        &["AAA", "1 days", &key, "fit together"],
+    );
+    std::fs::write(&path, day).unwrap();
+
+    origin("2020-04-01T00:00:00Z", false).write(&here, &symbol("AAA")).unwrap();
+    let words = ["AAA", "the files are raw", "has it adjusted", "--container"];
+    refused(&mut upload(&place, &container, &["--quiet"]), &words);
+    let torn = Origin { rewriting: true, ..origin("2020-03-01T00:00:00Z", true) };
+    torn.write(&here, &symbol("AAA")).unwrap();
+    refused(&mut upload(&place, &container, &["--quiet"]), &["AAA", "being replaced"]);
+    assert_eq!(Origin::read(&there, &symbol("AAA")).unwrap(), Some(now));
+}
+
+#[test]
+fn a_fetch_into_azure_leaves_what_one_into_a_folder_does() {
+    let place = Place::new();
+    let (_, container) = new_container();
+    let server = Server::start(plain);
+    let url = server.url();
+    let fetch = |data, end| {
+        let mut args = vec!["fetch", "--data", data, "--service", &url, "--interval", "30min"];
+        args.extend(["--stocks", "AAA", "--start_date", "2020-01-01", "--end_date", end]);
+        args.extend(["--requests-per-minute", "60000", "--container", &container]);
+        let mut command = with_key(&place, &args);
+        command.env("AZURE_STORAGE_CONNECTION_STRING", azurite());
+        command
+    };
+    succeed(&mut fetch("azure", "2020-01-31"));
+    succeed(&mut fetch("azure", "2020-02-29"));
+    assert_eq!(server.asked(), ["AAA 2020-01", "AAA 2020-01", "AAA 2020-02"]);
+    succeed(&mut fetch("data", "2020-02-29"));
+    let here = LocalStore::open(&place.path("data")).unwrap();
+    let there = AzureStore::connect(&azurite(), &container).unwrap();
+    assert_eq!(here.list(&symbol("AAA"), &period("2020-01-01", "2020-03-01")).unwrap().len(), 40);
+    assert!(is_same(&here, &there, "AAA"));
+    // The same days, fetched at another time.
+    let said = succeed(&mut upload(&place, &container, &[]));
+    assert!(said.contains("AAA: 0 files sent") && said.contains("40 there already"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_one_line() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("data")).unwrap();
+    refused(&mut upload(&place, "any", &["--quiet"]), &["data", "no day files"]);
+    write(&place.path("data"), "AAA", 1.0);
+    let mut keyless = upload(&place, "any", &["--quiet"]);
+    keyless.env_remove("AZURE_STORAGE_CONNECTION_STRING");
+    refused(&mut keyless, &["AZURE_STORAGE_CONNECTION_STRING"]);
+    refused(&mut upload(&place, "no-such-container", &["--quiet"]), &["no such container"]);
+}
