@@ -1,6 +1,8 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
 pub mod agent;
+mod direct;
+pub mod engine;
 mod layers;
 pub mod n_step;
 pub mod network;

@@ -17,7 +17,8 @@ use crate::eval::metrics::{Course, Metrics};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
-use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
+use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
+use crate::rl::engine::copy_out;
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
 
