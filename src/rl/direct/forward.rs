@@ -1,7 +1,7 @@
 //! From market features to Q-values.
 
 use super::product::{Left, Right, SLACK, Start, product};
-use super::rows::{add_scaled, dot, norm_row, relu, softmax};
+use super::rows::{add_scaled, dot, norm_row, relu, scale_to, softmax};
 use super::simd::{Level, Plain, Simd, by_level};
 use super::weights::{Sizes, Weights};
 
@@ -23,6 +23,8 @@ pub(super) struct MarketPass {
     pub asked: Vec<f32>,
     /// `[row, peer, head]`
     pub attention: Vec<f32>,
+    /// What a softmax needs besides.
+    pub of_heads: Vec<f32>,
     /// `[row, head, embedding]`: peers' embeddings in the mixture asked for. Values are linear, too.
     pub mixed: Vec<f32>,
     /// `[row, embedding]`
@@ -139,6 +141,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
     let attention = room(&mut pass.attention, rows * peers * heads);
     let mixed = room(&mut pass.mixed, rows * heads * width);
     let nearness = w.part(&place.nearness);
+    let of_heads = &mut room(&mut pass.of_heads, 2 * heads)[..2 * heads];
     for row in 0..rows {
         let embeddings = &pass.embeddings[row * used * width..][..used * width];
         let scores = &mut attention[row * peers * heads..][..peers * heads];
@@ -150,11 +153,11 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
                 scores[at] = unsafe { dot::<S>(asked, embedding) } + nearness[at];
             }
         }
-        softmax(scores, heads);
+        softmax(scores, of_heads);
         for head in 0..heads {
             let mixed = &mut mixed[(row * heads + head) * width..][..width];
-            mixed.fill(0.0);
-            for peer in 0..peers {
+            scale_to(scores[head], &embeddings[width..][..width], mixed);
+            for peer in 1..peers {
                 let embedding = &embeddings[(1 + peer) * width..][..width];
                 add_scaled(scores[peer * heads + head], embedding, mixed);
             }

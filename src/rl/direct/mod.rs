@@ -26,6 +26,9 @@ use weights::Weights;
 use super::engine::{Engine, Seen, Values, Which};
 use super::network::NetworkShape;
 
+/// Rows that go through the network together: what they leave behind fits the second cache.
+const CHUNK: usize = 64;
+
 /// Online and target network of one stock, and the memory that they compute in.
 pub struct Direct {
     level: Level,
@@ -33,14 +36,41 @@ pub struct Direct {
     slots: Vec<usize>,
     online: Weights,
     target: Weights,
-    market: MarketPass,
-    target_market: MarketPass,
-    accounts: AccountPass,
-    end_accounts: AccountPass,
+    /// The last [`Engine::forward`], chunk by chunk.
+    kept: Vec<Kept>,
+    /// A pass of which nothing but its values is kept.
+    passing: Kept,
     scratch: Scratch,
+    /// A chunk's share of the gradient.
+    share: Vec<f32>,
     /// The observations of the last [`Engine::forward`], with slack.
     market_tm1: Vec<f32>,
     private_tm1: Vec<f32>,
+}
+
+/// What a chunk's way back needs of its way forward.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    market: MarketPass,
+    accounts: AccountPass,
+}
+
+impl Kept {
+    /// Q-values of `rows` observations with `states` accounts each, added to `q`.
+    fn values(
+        &mut self,
+        (level, weights): (Level, &Weights),
+        (seen, states): (&[f32], usize),
+        private: &[f32],
+        q: &mut Vec<f32>,
+    ) {
+        let sizes = &weights.sizes;
+        let rows = seen.len() / (sizes.slots * sizes.features);
+        assert_eq!(private.len(), rows * states * sizes.privates, "private features");
+        market(level, weights, seen, rows, &mut self.market);
+        accounts(level, weights, &self.market.trunk, states, private, &mut self.accounts);
+        q.extend_from_slice(&self.accounts.q[..rows * states * sizes.actions]);
+    }
 }
 
 impl Direct {
@@ -53,20 +83,20 @@ impl Direct {
             slots: slots.to_vec(),
             target: online.clone(),
             online,
-            market: MarketPass::default(),
-            target_market: MarketPass::default(),
-            accounts: AccountPass::default(),
-            end_accounts: AccountPass::default(),
+            kept: Vec::new(),
+            passing: Kept::default(),
             scratch: Scratch::default(),
+            share: Vec::new(),
             market_tm1: Vec::new(),
             private_tm1: Vec::new(),
         }
     }
 
-    fn rows(&self, market: &[f32]) -> usize {
+    /// Numbers of an observation's market part.
+    fn cells(&self, market: &[f32]) -> usize {
         let cells = self.online.sizes.slots * self.online.sizes.features;
         assert!(market.len().is_multiple_of(cells), "market features");
-        market.len() / cells
+        cells
     }
 }
 
@@ -83,72 +113,84 @@ impl Engine for Direct {
     }
 
     fn q_values(&mut self, seen: &[f32], private: &[f32], q: &mut Vec<f32>) {
-        let rows = self.rows(seen);
-        assert_eq!(private.len(), rows * self.online.sizes.privates, "private features");
-        market(self.level, &self.online, seen, rows, &mut self.market);
-        let trunk = &self.market.trunk;
-        accounts(self.level, &self.online, trunk, 1, private, &mut self.accounts);
+        let cells = self.cells(seen);
+        let of_chunk = private.chunks(CHUNK * self.online.sizes.privates);
         q.clear();
-        q.extend_from_slice(&self.accounts.q[..rows * self.online.sizes.actions]);
+        for (seen, private) in seen.chunks(CHUNK * cells).zip(of_chunk) {
+            self.passing.values((self.level, &self.online), (seen, 1), private, q);
+        }
     }
 
     fn context(&mut self, seen: &[f32], out: &mut [f32]) {
-        let (rows, sizes) = (self.rows(seen), &self.online.sizes);
-        assert_eq!(out.len(), rows * 2 * sizes.embedding, "context");
-        market(self.level, &self.online, seen, rows, &mut self.market);
-        let contexts = self.market.context.chunks_exact(sizes.context);
-        for (out, context) in out.chunks_exact_mut(2 * sizes.embedding).zip(contexts) {
-            let (own, rest) = out.split_at_mut(sizes.context);
-            own.copy_from_slice(context);
-            rest.fill(0.0);
+        let (cells, sizes) = (self.cells(seen), &self.online.sizes);
+        let width = 2 * sizes.embedding;
+        assert_eq!(out.len(), seen.len() / cells * width, "context");
+        for (seen, out) in seen.chunks(CHUNK * cells).zip(out.chunks_mut(CHUNK * width)) {
+            let pass = &mut self.passing.market;
+            market(self.level, &self.online, seen, seen.len() / cells, pass);
+            let contexts = pass.context.chunks_exact(sizes.context);
+            for (out, context) in out.chunks_exact_mut(width).zip(contexts) {
+                let (own, rest) = out.split_at_mut(sizes.context);
+                own.copy_from_slice(context);
+                rest.fill(0.0);
+            }
         }
     }
 
     fn forward(&mut self, seen: &Seen<'_>, values: &mut Values) {
-        let (rows, level) = (self.rows(seen.market) / 2, self.level);
-        let [actions, trunk] = [self.online.sizes.actions, self.online.sizes.trunk];
-        let cells = seen.market.len() / 2;
-        // Both ends of the transitions at once, if both are asked for.
-        let online_rows = if seen.double { 2 * rows } else { rows };
-        market(level, &self.online, seen.market, online_rows, &mut self.market);
-        let sums = &self.market.trunk;
-        accounts(level, &self.online, sums, 1, seen.private_tm1, &mut self.accounts);
-        values.q_tm1.clear();
-        values.q_tm1.extend_from_slice(&self.accounts.q[..rows * actions]);
-
-        let (states, q_len) = (seen.states, rows * seen.states * actions);
-        if seen.double {
-            let ends = &sums[rows * trunk..];
-            accounts(level, &self.online, ends, states, seen.private_t, &mut self.end_accounts);
-            values.q_t_selector.clear();
-            values.q_t_selector.extend_from_slice(&self.end_accounts.q[..q_len]);
+        let (cells, privates) = (self.cells(seen.market), self.online.sizes.privates);
+        let (tm1, t) = seen.market.split_at(seen.market.len() / 2);
+        for of in [&mut values.q_tm1, &mut values.q_t_selector, &mut values.q_t_value] {
+            of.clear();
         }
-        market(level, &self.target, &seen.market[cells..], rows, &mut self.target_market);
-        let sums = &self.target_market.trunk;
-        accounts(level, &self.target, sums, states, seen.private_t, &mut self.end_accounts);
-        values.q_t_value.clear();
-        values.q_t_value.extend_from_slice(&self.end_accounts.q[..q_len]);
-
+        self.kept.resize_with((tm1.len() / cells).div_ceil(CHUNK), Kept::default);
+        let tm1_chunks = tm1.chunks(CHUNK * cells);
+        let tm1_chunks = tm1_chunks.zip(seen.private_tm1.chunks(CHUNK * privates));
+        let t_chunks = t.chunks(CHUNK * cells);
+        let t_chunks = t_chunks.zip(seen.private_t.chunks(CHUNK * seen.states * privates));
+        for ((kept, (tm1, private)), (t, private_t)) in
+            self.kept.iter_mut().zip(tm1_chunks).zip(t_chunks)
+        {
+            let online = (self.level, &self.online);
+            kept.values(online, (tm1, 1), private, &mut values.q_tm1);
+            let ends = (t, seen.states);
+            if seen.double {
+                self.passing.values(online, ends, private_t, &mut values.q_t_selector);
+            }
+            let target = (self.level, &self.target);
+            self.passing.values(target, ends, private_t, &mut values.q_t_value);
+        }
         let keep = |from: &[f32], to: &mut Vec<f32>| {
             to.clear();
             to.extend_from_slice(from);
             to.resize(from.len() + SLACK, 0.0);
         };
-        keep(&seen.market[..cells], &mut self.market_tm1);
+        keep(tm1, &mut self.market_tm1);
         keep(seen.private_tm1, &mut self.private_tm1);
     }
 
     fn backward(&mut self, grad_q: &[f32], gradient: &mut [f32]) {
-        let given = Given {
-            rows: grad_q.len() / self.online.sizes.actions,
-            market: &self.market_tm1,
-            private: &self.private_tm1,
-            slots: &self.slots,
-            market_pass: &self.market,
-            account_pass: &self.accounts,
-            grad_q,
-        };
-        backward(self.level, &self.online, &given, &mut self.scratch, gradient);
+        let sizes = &self.online.sizes;
+        let (cells, privates, actions) =
+            (sizes.slots * sizes.features, sizes.privates, sizes.actions);
+        self.share.resize(gradient.len(), 0.0);
+        for (i, (kept, grad_q)) in self.kept.iter().zip(grad_q.chunks(CHUNK * actions)).enumerate()
+        {
+            let given = Given {
+                rows: grad_q.len() / actions,
+                market: &self.market_tm1[i * CHUNK * cells..],
+                private: &self.private_tm1[i * CHUNK * privates..],
+                slots: &self.slots,
+                market_pass: &kept.market,
+                account_pass: &kept.accounts,
+                grad_q,
+            };
+            let to = if i == 0 { &mut *gradient } else { &mut self.share[..] };
+            backward(self.level, &self.online, &given, &mut self.scratch, to);
+            if i > 0 {
+                gradient.iter_mut().zip(&self.share).for_each(|(sum, share)| *sum += share);
+            }
+        }
     }
 }
 

@@ -73,17 +73,9 @@ pub(super) unsafe fn product_with<S: Simd>(
     assert!((m - 1) * left.row + (k - 1) * left.step < left.data.len());
     assert!((k - 1) * right.row + n.next_multiple_of(16) <= right.data.len());
     assert!((m - 1) * row + n <= result.len());
-    let bias = match start {
-        Start::Bias(bias) => {
-            assert!(bias.len() >= n);
-            for i in 0..m {
-                result[i * row..][..n].copy_from_slice(&bias[..n]);
-            }
-            true
-        }
-        Start::Result => true,
-        Start::Zero => false,
-    };
+    if let Start::Bias(bias) = start {
+        assert!(bias.len() >= n);
+    }
     let mut from = 0;
     while from < k {
         let depth = DEPTH.min(k - from);
@@ -101,7 +93,11 @@ pub(super) unsafe fn product_with<S: Simd>(
                 right_row: right.row,
                 result: unsafe { result.as_mut_ptr().add(column) },
                 result_row: row,
-                add: bias || from > 0,
+                start: match start {
+                    Start::Bias(bias) if from == 0 => Begun::At(bias[column..].as_ptr()),
+                    Start::Zero if from == 0 => Begun::Zero,
+                    _ => Begun::Result,
+                },
             };
             unsafe {
                 match vectors {
@@ -129,8 +125,16 @@ struct Part {
     right_row: usize,
     result: *mut f32,
     result_row: usize,
-    /// To what the result holds.
-    add: bool,
+    start: Begun,
+}
+
+/// As [`Start`], of some columns.
+#[derive(Clone, Copy)]
+enum Begun {
+    Zero,
+    /// The same for every row.
+    At(*const f32),
+    Result,
 }
 
 impl Part {
@@ -162,18 +166,20 @@ impl Part {
             let result = self.result.add(i * self.result_row);
             // Columns that are not there are neither read nor written in the result.
             let mut edge = [0.0f32; 64];
-            if self.add {
-                for r in 0..ROWS {
-                    let at = result.add(r * self.result_row);
-                    let from = if whole {
-                        at.cast_const()
-                    } else {
-                        std::ptr::copy_nonoverlapping(at, edge.as_mut_ptr(), self.columns);
-                        edge.as_ptr()
-                    };
-                    for v in 0..VECTORS {
-                        sums[r][v] = S::load(from.add(16 * v));
-                    }
+            for r in 0..ROWS {
+                let begun = match self.start {
+                    Begun::Zero => break,
+                    Begun::At(bias) => bias,
+                    Begun::Result => result.add(r * self.result_row).cast_const(),
+                };
+                let from = if whole {
+                    begun
+                } else {
+                    std::ptr::copy_nonoverlapping(begun, edge.as_mut_ptr(), self.columns);
+                    edge.as_ptr()
+                };
+                for v in 0..VECTORS {
+                    sums[r][v] = S::load(from.add(16 * v));
                 }
             }
             let mut left = self.left.add(i * self.left_row);

@@ -44,6 +44,15 @@ pub(super) fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// `y = a * x`
+#[inline(always)]
+pub(super) fn scale_to(a: f32, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = a * x;
+    }
+}
+
 /// Every column's sum over `rows` rows, which are `row` apart, in their order.
 #[inline(always)]
 pub(super) fn sum_columns(data: &[f32], row: usize, rows: usize, out: &mut [f32]) {
@@ -144,7 +153,8 @@ pub(super) fn exp(x: f32) -> f32 {
     // fractions.
     const ROUND: f32 = 12_582_912.0;
     let x = if x < -87.0 { -87.0 } else { x };
-    let k = x.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let k = shifted - ROUND;
     // ln 2 in two parts, the first of few bits, so that k times it is exact.
     let r = k.mul_add(-0.693_359_4, x);
     let r = k.mul_add(2.121_944_4e-4, r);
@@ -153,29 +163,33 @@ pub(super) fn exp(x: f32) -> f32 {
     for divisor in [720.0f32, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
         sum = r.mul_add(sum, 1.0 / divisor);
     }
-    sum * f32::from_bits(((k as i32 + 127) << 23) as u32)
+    // The last bits of the sum with `ROUND` are k itself.
+    sum * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
-/// Softmax over the rows of `scores` `[peers, heads]`, head by head, in place.
+/// Softmax over the rows of `scores` `[peers, heads]`, head by head, in place. `of_heads` is twice
+/// as long as there are heads.
 #[inline(always)]
-pub(super) fn softmax(scores: &mut [f32], heads: usize) {
-    for head in 0..heads {
-        let column = |i: usize| i * heads + head;
-        let peers = scores.len() / heads;
-        let mut largest = scores[head];
-        for i in 1..peers {
-            let score = scores[column(i)];
-            largest = if score > largest { score } else { largest };
+pub(super) fn softmax(scores: &mut [f32], of_heads: &mut [f32]) {
+    let (largest, total) = of_heads.split_at_mut(of_heads.len() / 2);
+    let heads = largest.len();
+    largest.copy_from_slice(&scores[..heads]);
+    for row in scores.chunks_exact(heads) {
+        for (largest, &score) in largest.iter_mut().zip(row) {
+            *largest = if score > *largest { score } else { *largest };
         }
-        let mut total = 0.0;
-        for i in 0..peers {
-            let weight = exp(scores[column(i)] - largest);
-            scores[column(i)] = weight;
-            total += weight;
-        }
-        for i in 0..peers {
-            scores[column(i)] /= total;
-        }
+    }
+    for row in scores.chunks_exact_mut(heads) {
+        row.iter_mut().zip(&*largest).for_each(|(score, largest)| *score -= largest);
+    }
+    // All in one go, as vectors.
+    scores.iter_mut().for_each(|score| *score = exp(*score));
+    total.fill(0.0);
+    for row in scores.chunks_exact(heads) {
+        total.iter_mut().zip(row).for_each(|(total, weight)| *total += weight);
+    }
+    for row in scores.chunks_exact_mut(heads) {
+        row.iter_mut().zip(&*total).for_each(|(weight, total)| *weight /= total);
     }
 }
 
@@ -199,7 +213,7 @@ mod tests {
     #[test]
     fn weights_sum_to_one_for_every_head() {
         let mut scores = vec![1.0, -200.0, 2.0, -200.0, 3.0, -200.0];
-        softmax(&mut scores, 2);
+        softmax(&mut scores, &mut [0.0; 4]);
         for (found, expected) in
             scores.iter().zip([0.090_031, 1.0 / 3.0, 0.244_728, 1.0 / 3.0, 0.665_241, 1.0 / 3.0])
         {

@@ -141,6 +141,18 @@ mod x86 {
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
 
+        #[inline(always)]
+        unsafe fn sum(v: __m512) -> f32 {
+            unsafe {
+                let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
+                let eight = _mm256_add_ps(_mm512_castps512_ps256(v), upper);
+                let upper = _mm256_extractf128_ps::<1>(eight);
+                let four = _mm_add_ps(_mm256_castps256_ps128(eight), upper);
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
+
         product_of!("avx512f,avx2,fma");
     }
 
