@@ -101,14 +101,16 @@ impl Replay {
     pub fn update_priorities(&mut self, slots: &[u32], td_errors: &[f32]) {
         assert_eq!(slots.len(), td_errors.len());
         let Some(tree) = &mut self.tree else { return };
-        for (&slot, &td_error) in slots.iter().zip(td_errors) {
-            assert!((slot as usize) < self.transitions.len(), "slot {slot} was never filled");
-            if td_error.is_finite() {
-                let priority = (f64::from(td_error).abs() + PRIORITY_EPSILON).powf(self.alpha);
-                self.max_priority = self.max_priority.max(priority);
-                tree.set(slot as usize, priority);
+        let filled = self.transitions.len();
+        tree.set_all(slots, |i| {
+            assert!((slots[i] as usize) < filled, "slot {} was never filled", slots[i]);
+            let priority = (f64::from(td_errors[i]).abs() + PRIORITY_EPSILON).powf(self.alpha);
+            if !td_errors[i].is_finite() {
+                return None;
             }
-        }
+            self.max_priority = self.max_priority.max(priority);
+            Some(priority)
+        });
     }
 }
 
