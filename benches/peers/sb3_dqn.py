@@ -70,6 +70,9 @@ def main():
         gradient_steps=1,
         buffer_size=100_000,
         target_update_interval=500,
+        # From the start: at first it would act at random, without its network.
+        exploration_initial_eps=0.1,
+        exploration_final_eps=0.1,
         policy_kwargs=policy_of(panel, inputs),
         **({"device": "cpu"} if args.library == "sb3" else {}),
     )
