@@ -78,27 +78,24 @@ impl SumTree {
     /// where rounding carried `prefix` up to the total. Panics when all priorities are 0 or
     /// `prefix` is negative.
     pub fn find(&self, prefix: f64) -> usize {
+        let mut found = [Descent::new(prefix)];
+        self.find_all(&mut found);
+        found[0].slot()
+    }
+
+    /// As [`SumTree::find`], of many at once: level by level, so that the memory of one is waited
+    /// for while others go on.
+    pub fn find_all(&self, descents: &mut [Descent]) {
         assert!(self.total > 0.0, "nothing can be drawn when all priorities are 0");
-        assert!(prefix >= 0.0, "a prefix sum cannot be {prefix}");
-        let (mut rest, mut node) = (prefix, 0);
-        for level in self.levels.iter().rev() {
-            let children = &level[node * FAN..][..FAN];
-            let mut found = FAN;
-            for (i, &sum) in children.iter().enumerate() {
-                if rest < sum {
-                    found = i;
-                    break;
+        for number in (0..self.levels.len()).rev() {
+            let below = number.checked_sub(1).map(|below| &self.levels[below]);
+            for descent in &mut *descents {
+                descent.step(&self.levels[number][descent.node * FAN..][..FAN]);
+                if let Some(below) = below {
+                    fetch_ahead(&below[descent.node * FAN..][..FAN]);
                 }
-                rest -= sum;
             }
-            if found == FAN {
-                // Sums are rounded: what is left over belongs to the last that has a share.
-                found = children.iter().rposition(|&sum| sum > 0.0).expect("a sum above 0");
-                rest = children[found];
-            }
-            node = node * FAN + found;
         }
-        node
     }
 
     fn grow(&mut self, slots: usize) {
@@ -111,6 +108,55 @@ impl SumTree {
         }
         self.total = sum(self.levels.last().expect("there is a level"));
     }
+}
+
+/// On the way from the total to a slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Descent {
+    /// What is left of the prefix sum within the node.
+    rest: f64,
+    node: usize,
+}
+
+impl Descent {
+    pub fn new(prefix: f64) -> Descent {
+        assert!(prefix >= 0.0, "a prefix sum cannot be {prefix}");
+        Descent { rest: prefix, node: 0 }
+    }
+
+    /// Where it came to.
+    pub fn slot(&self) -> usize {
+        self.node
+    }
+
+    /// Without branches: which child it will be cannot be foretold.
+    fn step(&mut self, children: &[f64]) {
+        let (mut sums, mut sum) = ([0.0; FAN], 0.0);
+        for (to, &child) in sums.iter_mut().zip(children) {
+            sum += child;
+            *to = sum;
+        }
+        let mut found: usize = sums.iter().map(|&sum| usize::from(sum <= self.rest)).sum();
+        self.rest -= if found > 0 { sums[found - 1] } else { 0.0 };
+        if found == FAN {
+            // Sums are rounded: what is left over belongs to the last that has a share.
+            found = children.iter().rposition(|&sum| sum > 0.0).expect("a sum above 0");
+            self.rest = children[found];
+        }
+        self.node = self.node * FAN + found;
+    }
+}
+
+/// Asks for the memory of what is read a little later.
+fn fetch_ahead(children: &[f64]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in children.chunks(8) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint about an address that may be read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = children;
 }
 
 /// In four partial sums, so that the order of addition is fixed and they are made side by side.
