@@ -19,3 +19,5 @@ pub mod state_dict;
 pub mod sum_tree;
 pub mod td;
 pub mod transition;
+mod wide;
+pub(crate) use wide::wide;
