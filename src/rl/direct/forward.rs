@@ -25,7 +25,8 @@ pub(super) struct MarketPass {
     pub attention: Vec<f32>,
     /// What a softmax needs besides.
     pub of_heads: Vec<f32>,
-    /// `[row, head, embedding]`: peers' embeddings in the mixture asked for. Values are linear, too.
+    /// `[row, head, embedding]`: peers' embeddings in the mixture asked for. Values are linear,
+    /// too.
     pub mixed: Vec<f32>,
     /// `[row, embedding]`
     pub values: Vec<f32>,

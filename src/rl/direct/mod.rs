@@ -38,8 +38,9 @@ pub struct Direct {
     target: Weights,
     /// The last [`Engine::forward`], chunk by chunk.
     kept: Vec<Kept>,
-    /// A pass of which nothing but its values is kept.
+    /// Passes of which nothing but their values is kept.
     passing: Kept,
+    target_passing: Kept,
     scratch: Scratch,
     /// A chunk's share of the gradient.
     share: Vec<f32>,
@@ -73,6 +74,17 @@ impl Kept {
     }
 }
 
+/// Both, on a second thread where there is one: workers are often not as many as threads would
+/// want, so that one has to wait for another's last.
+fn side_by_side(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    if rayon::current_num_threads() > 1 {
+        rayon::join(one, other);
+    } else {
+        one();
+        other();
+    }
+}
+
 impl Direct {
     pub fn new(shape: &NetworkShape, slots: &[usize], weights: &[f32]) -> Direct {
         let level = *Level::available().last().expect("there is always a plain one");
@@ -85,6 +97,7 @@ impl Direct {
             online,
             kept: Vec::new(),
             passing: Kept::default(),
+            target_passing: Kept::default(),
             scratch: Scratch::default(),
             share: Vec::new(),
             market_tm1: Vec::new(),
@@ -144,22 +157,30 @@ impl Engine for Direct {
             of.clear();
         }
         self.kept.resize_with((tm1.len() / cells).div_ceil(CHUNK), Kept::default);
-        let tm1_chunks = tm1.chunks(CHUNK * cells);
-        let tm1_chunks = tm1_chunks.zip(seen.private_tm1.chunks(CHUNK * privates));
-        let t_chunks = t.chunks(CHUNK * cells);
-        let t_chunks = t_chunks.zip(seen.private_t.chunks(CHUNK * seen.states * privates));
-        for ((kept, (tm1, private)), (t, private_t)) in
-            self.kept.iter_mut().zip(tm1_chunks).zip(t_chunks)
-        {
-            let online = (self.level, &self.online);
-            kept.values(online, (tm1, 1), private, &mut values.q_tm1);
-            let ends = (t, seen.states);
-            if seen.double {
-                self.passing.values(online, ends, private_t, &mut values.q_t_selector);
+        let online = (self.level, &self.online);
+        let target = (self.level, &self.target);
+        let starts = tm1.chunks(CHUNK * cells).zip(seen.private_tm1.chunks(CHUNK * privates));
+        let per_chunk = CHUNK * seen.states * privates;
+        let ends = t.chunks(CHUNK * cells).zip(seen.private_t.chunks(per_chunk));
+        let Values { q_tm1, q_t_selector, q_t_value } = values;
+        let (kept, passing, target_passing) =
+            (&mut self.kept, &mut self.passing, &mut self.target_passing);
+        let of_ends = |pass: &mut Kept, weights, q: &mut Vec<f32>| {
+            for (market, private) in ends.clone() {
+                pass.values(weights, (market, seen.states), private, q);
             }
-            let target = (self.level, &self.target);
-            self.passing.values(target, ends, private_t, &mut values.q_t_value);
-        }
+        };
+        side_by_side(
+            || {
+                for (kept, (market, private)) in kept.iter_mut().zip(starts) {
+                    kept.values(online, (market, 1), private, q_tm1);
+                }
+                if seen.double {
+                    of_ends(passing, online, q_t_selector);
+                }
+            },
+            || of_ends(target_passing, target, q_t_value),
+        );
         let keep = |from: &[f32], to: &mut Vec<f32>| {
             to.clear();
             to.extend_from_slice(from);

@@ -162,25 +162,18 @@ impl Part {
         unsafe {
             let zero = S::splat(0.0);
             let mut sums = [[zero; VECTORS]; ROWS];
-            let whole = self.columns == 16 * VECTORS;
+            let last = self.columns - 16 * (VECTORS - 1);
             let result = self.result.add(i * self.result_row);
-            // Columns that are not there are neither read nor written in the result.
-            let mut edge = [0.0f32; 64];
-            for r in 0..ROWS {
-                let begun = match self.start {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let from = match self.start {
                     Begun::Zero => break,
                     Begun::At(bias) => bias,
                     Begun::Result => result.add(r * self.result_row).cast_const(),
                 };
-                let from = if whole {
-                    begun
-                } else {
-                    std::ptr::copy_nonoverlapping(begun, edge.as_mut_ptr(), self.columns);
-                    edge.as_ptr()
-                };
-                for v in 0..VECTORS {
-                    sums[r][v] = S::load(from.add(16 * v));
+                for v in 0..VECTORS - 1 {
+                    sums[v] = S::load(from.add(16 * v));
                 }
+                sums[VECTORS - 1] = S::load_part(from.add(16 * (VECTORS - 1)), last);
             }
             let mut left = self.left.add(i * self.left_row);
             let mut right = self.right;
@@ -198,15 +191,12 @@ impl Part {
                 left = left.wrapping_add(self.left_step);
                 right = right.wrapping_add(self.right_row);
             }
-            for r in 0..ROWS {
-                let at = result.add(r * self.result_row);
-                let to = if whole { at } else { edge.as_mut_ptr() };
-                for v in 0..VECTORS {
-                    S::store(sums[r][v], to.add(16 * v));
+            for (r, sums) in sums.iter().enumerate() {
+                let to = result.add(r * self.result_row);
+                for v in 0..VECTORS - 1 {
+                    S::store(sums[v], to.add(16 * v));
                 }
-                if !whole {
-                    std::ptr::copy_nonoverlapping(edge.as_ptr(), at, self.columns);
-                }
+                S::store_part(sums[VECTORS - 1], to.add(16 * (VECTORS - 1)), last);
             }
         }
     }

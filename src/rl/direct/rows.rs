@@ -74,7 +74,8 @@ pub(super) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// `out = norm(x)`, then ReLU if `rectify`. Leaves in `x` what is needed on the way back: the values
+/// `out = norm(x)`, then ReLU if `rectify`. Leaves in `x` what is needed on the way back: the
+/// values
 /// before scale and shift. Returns one over the deviation.
 #[inline(always)]
 pub(super) unsafe fn norm_row<S: Simd>(

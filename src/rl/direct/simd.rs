@@ -15,6 +15,29 @@ pub(super) trait Simd: Copy {
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(at: *const f32) -> Self::V;
     unsafe fn store(v: Self::V, at: *mut f32);
+    /// The first `count` of sixteen; the others are neither read nor written.
+    #[inline(always)]
+    unsafe fn load_part(at: *const f32, count: usize) -> Self::V {
+        let mut x = [0.0f32; 16];
+        unsafe {
+            for (i, x) in x.iter_mut().enumerate().take(count) {
+                *x = *at.add(i);
+            }
+            Self::load(x.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(v: Self::V, at: *mut f32, count: usize) {
+        let mut x = [0.0f32; 16];
+        unsafe {
+            Self::store(v, x.as_mut_ptr());
+            for (i, x) in x.iter().enumerate().take(count) {
+                *at.add(i) = *x;
+            }
+        }
+    }
+
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
@@ -139,6 +162,16 @@ mod x86 {
         #[inline(always)]
         unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
             unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_part(at: *const f32, count: usize) -> __m512 {
+            unsafe { _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(v: __m512, at: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, v) }
         }
 
         #[inline(always)]
