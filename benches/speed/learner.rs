@@ -61,8 +61,10 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
             Transition::new((t, state(1)), rng.random_range(0..3), 0, 0.1, 0.97, end)
         };
         let transitions: Vec<Transition> = (0..batch).map(one).collect();
-        let weights = vec![1.0; batch];
-        samples.push(Sample { slots: vec![0; batch], transitions, weights });
+        let mut sample = Sample::default();
+        sample.transitions = transitions;
+        sample.weights = vec![1.0; batch];
+        samples.push(sample);
     }
     let (mut outcomes, mut outcome) = (Outcomes::default(), TdOutcome::default());
     let mut gradient = vec![0.0; weights.len()];

@@ -1,4 +1,5 @@
-//! This program's side of the rows of scripts/bench.sh; benches/compare.py calls it and prints the table.
+//! This program's side of the rows of scripts/bench.sh; benches/compare.py calls it and prints the
+//! table.
 //! Each command prints one line of JSON: `{"value": number}`, or several named numbers.
 //!
 //! ```text
