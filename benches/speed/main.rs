@@ -11,11 +11,13 @@
 //! speed panel CACHE DAYS [FLAG...]   seconds from day files to an open panel
 //! speed read DAYS [FLAG...]          seconds to read day files
 //! speed sync SECONDS                 under mpirun: microseconds of gradients in, parameters out
+//! speed parts                        microseconds of the parts of a training step, for the eye
 //! speed limits                       this machine's matrix rate and memory bandwidth
 //! ```
 
 mod learner;
 mod limits;
+mod parts;
 mod setup;
 mod training;
 
@@ -35,6 +37,7 @@ fn main() {
         ["read", days, flags @ ..] => setup::read(days, flags),
         ["sync", s] => limits::sync(seconds(s)),
         ["limits"] => Some(limits::limits()),
+        ["parts"] => return parts::parts(),
         _ => return println!("see scripts/bench.sh"),
     };
     if let Some(told) = told {

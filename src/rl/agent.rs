@@ -5,8 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::direct::Direct;
-use super::engine::{Engine, Seen, Torch, Values, Which, copy_out};
+use super::engine::{Engine, Seen, Torch, Values, Which, by_hand, copy_out};
 use super::network::{NetworkShape, QNetwork};
 use super::outcomes::Outcomes;
 use super::replay::Sample;
@@ -78,7 +77,7 @@ impl Agent {
         let mut slots = vec![stock];
         slots.extend(&shape.peers[stock]);
         let engine: Box<dyn Engine> = match device {
-            Device::Cpu => Box::new(Direct::new(shape, &slots, weights)),
+            Device::Cpu => by_hand(shape, &slots, weights),
             device => Box::new(Torch::new(shape, &slots, weights, device)),
         };
         Agent {

@@ -3,6 +3,7 @@
 
 use tch::{Device, Tensor, no_grad};
 
+use super::direct::Direct;
 use super::network::{NetworkShape, QNetwork};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,12 @@ pub trait Engine: Send {
     /// d loss / d parameters of the online network, over `gradient`: `grad_q` is d loss / d `q_tm1`
     /// of the last [`Engine::forward`].
     fn backward(&mut self, grad_q: &[f32], gradient: &mut [f32]);
+}
+
+/// Both networks with `weights`, computed by hand on the CPU. `slots`: the stock itself, then its
+/// peers.
+pub fn by_hand(shape: &NetworkShape, slots: &[usize], weights: &[f32]) -> Box<dyn Engine> {
+    Box::new(Direct::new(shape, slots, weights))
 }
 
 /// Both networks by libtorch.
