@@ -8,17 +8,7 @@ use dqn_trader::rl::network::single_thread;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-use super::setup::Stopwatch;
-
-/// The best of several, in seconds.
-fn fastest(mut work: impl FnMut()) -> f64 {
-    let mut time = || {
-        let start = Stopwatch::start();
-        work();
-        start.seconds()
-    };
-    (0..15).map(|_| time()).fold(f64::INFINITY, f64::min)
-}
+use super::setup::fastest;
 
 /// One core: fp32 products of square matrices by libtorch's library, and copies beyond the caches.
 pub fn limits() -> Value {

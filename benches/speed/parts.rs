@@ -12,7 +12,7 @@ use dqn_trader::rl::rng::{Purpose, stream};
 use dqn_trader::rl::transition::Transition;
 use rand::Rng;
 
-use super::setup::Stopwatch;
+use super::setup::fastest;
 
 const BATCH: usize = 64;
 
@@ -89,14 +89,6 @@ fn replay() {
     part("a new transition", || replay.push(transition(7)));
 }
 
-/// The fastest of several rounds, in microseconds.
-fn part(name: &str, mut work: impl FnMut()) {
-    const ROUNDS: usize = 200;
-    let mut round = || {
-        let since = Stopwatch::start();
-        (0..ROUNDS).for_each(|_| work());
-        since.seconds() / ROUNDS as f64 * 1e6
-    };
-    let fastest = (0..10).map(|_| round()).fold(f64::INFINITY, f64::min);
-    println!("{name:<30} {fastest:>8.2} us");
+fn part(name: &str, work: impl FnMut()) {
+    println!("{name:<30} {:>8.2} us", fastest(work) * 1e6);
 }
