@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::dist::ranks::{to_gathered_order, to_stock_order};
 use crate::dist::{Comm, Ranks, Stamp};
 
-/// Messages, reused from bar to bar: written whole before each exchange. `mine` holds this rank's stocks, `gathered` all of them by
+/// Messages, reused from bar to bar. `mine` holds this rank's stocks, `gathered` all of them by
 /// rank, `by_stock` all in the order of the stocks.
 pub(super) struct Buffer {
     pub(super) per_stock: usize,
@@ -29,11 +29,6 @@ impl Buffer {
     }
 
     pub(super) fn gather(&mut self, comm: &dyn Comm, stamp: Stamp, order: &[usize]) -> Result<()> {
-        if comm.size() == 1 {
-            // All stocks are this rank's, in order: nothing is copied.
-            std::mem::swap(&mut self.mine, &mut self.by_stock);
-            return Ok(());
-        }
         comm.gather(stamp, &self.mine, &self.counts, &mut self.gathered)?;
         if comm.is_root() {
             to_stock_order(&self.gathered, order, self.per_stock, &mut self.by_stock);
@@ -42,10 +37,6 @@ impl Buffer {
     }
 
     pub(super) fn scatter(&mut self, comm: &dyn Comm, stamp: Stamp, order: &[usize]) -> Result<()> {
-        if comm.size() == 1 {
-            std::mem::swap(&mut self.mine, &mut self.by_stock);
-            return Ok(());
-        }
         if comm.is_root() {
             to_gathered_order(&self.by_stock, order, self.per_stock, &mut self.gathered);
         }
