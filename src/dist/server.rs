@@ -5,6 +5,7 @@ use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clip_by_global_norm};
 use crate::rl::parameters::Layout;
 use crate::rl::schedule::linear;
+use crate::rl::wide;
 
 pub struct Server {
     layout: Layout,
@@ -64,9 +65,7 @@ impl Server {
         self.mean.fill(0.0);
         for gradient in gradients {
             assert_eq!(gradient.len(), self.mean.len());
-            for (sum, &g) in self.mean.iter_mut().zip(gradient) {
-                *sum += g;
-            }
+            add(gradient, &mut self.mean);
         }
         self.mean.iter_mut().for_each(|g| *g *= scale);
         clip_by_global_norm(&mut self.mean, self.max_grad_norm, &self.layout)?;
@@ -105,6 +104,12 @@ impl Server {
             weights.iter_mut().for_each(|weight| *weight -= fraction * *weight);
         }
     }
+}
+
+wide! {
+fn add(gradient: &[f32], sum: &mut [f32]) -> () {
+    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+}
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::engine::{Engine, Seen, Torch, Values, Which, by_hand, copy_out};
 use super::network::{NetworkShape, QNetwork};
 use super::outcomes::Outcomes;
 use super::replay::Sample;
@@ -41,12 +42,11 @@ pub struct AgentState {
 }
 
 pub struct Agent {
-    online: QNetwork,
-    target: QNetwork,
+    engine: Box<dyn Engine>,
+    shape: NetworkShape,
     device: Device,
     /// The stock itself, then its peers: panel columns that the network is given.
     slots: Vec<usize>,
-    slot_ids: Tensor,
     return_std: f32,
     double: bool,
     all_actions: bool,
@@ -55,8 +55,13 @@ pub struct Agent {
     target_tau: f64,
     gradient_steps: u64,
     target_weights: Vec<f32>,
+    /// Reused from step to step.
     features: Vec<f32>,
     rows: Vec<u32>,
+    private_tm1: Vec<f32>,
+    private_t: Vec<f32>,
+    actions: Vec<u8>,
+    values: Values,
 }
 
 impl Agent {
@@ -69,17 +74,17 @@ impl Agent {
         config: &LearnerConfig,
         device: Device,
     ) -> Agent {
-        let online = QNetwork::new(shape.clone(), weights, device);
-        let target = QNetwork::new(shape.clone(), weights, device);
         let mut slots = vec![stock];
         slots.extend(&shape.peers[stock]);
-        let ids: Vec<i64> = slots.iter().map(|&slot| slot as i64).collect();
+        let engine: Box<dyn Engine> = match device {
+            Device::Cpu => by_hand(shape, &slots, weights),
+            device => Box::new(Torch::new(shape, &slots, weights, device)),
+        };
         Agent {
-            online,
-            target,
+            engine,
+            shape: shape.clone(),
             device,
             slots,
-            slot_ids: Tensor::from_slice(&ids).to_device(device),
             return_std,
             double: config.double,
             all_actions: config.all_actions,
@@ -90,6 +95,10 @@ impl Agent {
             target_weights: weights.to_vec(),
             features: Vec::new(),
             rows: Vec::new(),
+            private_tm1: Vec::new(),
+            private_t: Vec::new(),
+            actions: Vec::new(),
+            values: Values::default(),
         }
     }
 
@@ -101,24 +110,22 @@ impl Agent {
         privates: impl Iterator<Item = PrivateState>,
         q: &mut Vec<f32>,
     ) {
-        let market = self.market(panel, rows);
-        let private = self.private(privates);
-        let values = no_grad(|| self.online.q_values(&market, &self.slot_ids, &private));
-        copy_out(&values, q);
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        tell(privates, self.return_std, &mut self.private_tm1);
+        self.engine.q_values(&self.features, &self.private_tm1, q);
     }
 
     /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its
     /// part that does not depend on the account.
     pub fn context(&mut self, panel: &Panel, rows: &[u32], out: &mut [f32]) {
-        let market = self.market(panel, rows);
-        let context = no_grad(|| self.online.context(&market, &self.slot_ids));
-        context.to_device(Device::Cpu).contiguous().copy_data(out, out.len());
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        self.engine.context(&self.features, out);
     }
 
     /// Mean attention to each peer over `rows`; None without peers or attention.
     pub fn attention(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        let market = self.market(panel, rows);
-        let weights = no_grad(|| self.online.attention_weights(&market, &self.slot_ids))?;
+        let (network, market, slots) = self.network(panel, rows);
+        let weights = no_grad(|| network.attention_weights(&market, &slots))?;
         let mut mean = Vec::new();
         copy_out(&weights.mean_dim(0, false, Kind::Float), &mut mean);
         Some(mean)
@@ -129,15 +136,17 @@ impl Agent {
     /// changes for a flat account when the peer's features are put to their mean. None without
     /// peers or attention.
     pub fn influence(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        let market = self.market(panel, rows);
-        let private = self.private(rows.iter().map(|_| PrivateState::default()));
-        let difference = |market: &Tensor| {
-            let q = self.online.q_values(market, &self.slot_ids, &private);
-            q.select(1, -1) - q.select(1, 0)
-        };
-        if !self.online.shape().attends() {
+        if !self.shape.attends() {
             return None;
         }
+        let (network, market, slots) = self.network(panel, rows);
+        tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
+        let private = Tensor::from_slice(&self.private_tm1).to_device(self.device);
+        let private = private.reshape([-1, PRIVATE_FEATURES as i64]);
+        let difference = |market: &Tensor| {
+            let q = network.q_values(market, &slots, &private);
+            q.select(1, -1) - q.select(1, 0)
+        };
         Some(no_grad(|| {
             let as_it_is = difference(&market);
             let without = |slot: usize| {
@@ -151,6 +160,16 @@ impl Agent {
         }))
     }
 
+    /// The online network in libtorch, with `rows` of its market and the slots' symbols.
+    fn network(&mut self, panel: &Panel, rows: &[u32]) -> (QNetwork, Tensor, Tensor) {
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        let network = QNetwork::new(self.shape.clone(), &self.engine.weights(), self.device);
+        let market = Tensor::from_slice(&self.features).to_device(self.device);
+        let ids: Vec<i64> = self.slots.iter().map(|&slot| slot as i64).collect();
+        let slots = Tensor::from_slice(&ids).to_device(self.device);
+        (network, market.reshape([rows.len() as i64, self.slots.len() as i64, -1]), slots)
+    }
+
     /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
     pub fn learn(
         &mut self,
@@ -161,55 +180,47 @@ impl Agent {
         gradient: &mut [f32],
     ) {
         let transitions = &sample.transitions;
-        let market_t = self.market_at(panel, transitions.iter().map(|x| x.t_end() as u32));
-        let private_t = self.private(outcomes.states.iter().copied());
-        let mut q_t_target = Vec::new();
-        let mut q_t_selector = Vec::new();
-        no_grad(|| {
-            copy_out(&self.values_of_states(&self.target, &market_t, &private_t), &mut q_t_target);
-            if self.double {
-                let values = self.values_of_states(&self.online, &market_t, &private_t);
-                copy_out(&values, &mut q_t_selector);
-            }
-        });
-
-        let market_tm1 = self.market_at(panel, transitions.iter().map(|x| x.t));
-        let private_tm1 = self.private(transitions.iter().map(|x| x.private_t()));
-        let values = self.online.q_values(&market_tm1, &self.slot_ids, &private_tm1);
-        let mut q_tm1 = Vec::new();
-        copy_out(&values.detach(), &mut q_tm1);
-
-        let actions: Vec<u8> = transitions.iter().map(|x| x.action).collect();
+        self.rows.clear();
+        self.rows.extend(transitions.iter().map(|x| x.t));
+        self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
+        panel.gather_features(&self.rows, &self.slots, &mut self.features);
+        tell(transitions.iter().map(|x| x.private_t()), self.return_std, &mut self.private_tm1);
+        // Of a row's states only the first few may be led to.
+        let room = outcomes.states.len() / transitions.len();
+        let states = outcomes.state_of.iter().map(|&s| usize::from(s) + 1).max().unwrap_or(1);
+        let ends = outcomes.states.chunks_exact(room).flat_map(|row| &row[..states]).copied();
+        tell(ends, self.return_std, &mut self.private_t);
+        let seen = Seen {
+            market: &self.features,
+            private_tm1: &self.private_tm1,
+            states,
+            private_t: &self.private_t,
+            double: self.double,
+        };
+        self.engine.forward(&seen, &mut self.values);
+        self.actions.clear();
+        self.actions.extend(transitions.iter().map(|x| x.action));
+        let Values { q_tm1, q_t_selector, q_t_value } = &self.values;
         let batch = TdBatch {
-            q_tm1: &q_tm1,
-            actions_tm1: &actions,
+            q_tm1,
+            actions_tm1: &self.actions,
             all_actions: self.all_actions,
             rewards_t: &outcomes.rewards,
             discounts_t: &outcomes.discounts,
             state_of: &outcomes.state_of,
-            q_t_selector: if self.double { &q_t_selector } else { &q_t_target },
-            q_t_value: &q_t_target,
+            q_t_selector: if self.double { q_t_selector } else { q_t_value },
+            q_t_value,
             relative: self.relative,
             weights: &sample.weights,
         };
         td_outcome(&batch, HUBER_DELTA, outcome);
-        self.online.gradient_through(&values, &outcome.grad_q, gradient);
-    }
-
-    /// Values of all actions in the states that each row may lead to, `[row * state, action]`: the
-    /// market is the same for a row's states, so its part of the network is computed once.
-    fn values_of_states(&self, network: &QNetwork, market: &Tensor, private: &Tensor) -> Tensor {
-        let context = network.context(market, &self.slot_ids);
-        let (rows, width) = (context.size()[0], context.size()[1]);
-        let states = private.size()[0] / rows;
-        let repeated = context.unsqueeze(1).expand([rows, states, width], false);
-        network.heads(&repeated.reshape([-1, width]), private)
+        self.engine.backward(&outcome.grad_q, gradient);
     }
 
     /// Takes over the server's weights after a gradient step, and moves the target network when
     /// that is due.
     pub fn pull(&mut self, weights: &[f32]) {
-        self.online.load(weights);
+        self.engine.load(Which::Online, weights);
         self.gradient_steps += 1;
         if self.target_every == 0 {
             let tau = self.target_tau as f32;
@@ -221,7 +232,7 @@ impl Agent {
         } else {
             return;
         }
-        self.target.load(&self.target_weights);
+        self.engine.load(Which::Target, &self.target_weights);
     }
 
     /// What [`Agent::restore`] needs besides the shared weights.
@@ -233,47 +244,17 @@ impl Agent {
     }
 
     pub fn restore(&mut self, weights: &[f32], state: AgentState) {
-        self.online.load(weights);
-        self.target.load(&state.target_weights);
+        self.engine.load(Which::Online, weights);
+        self.engine.load(Which::Target, &state.target_weights);
         self.target_weights = state.target_weights;
         self.gradient_steps = state.gradient_steps;
     }
-
-    /// As [`Agent::market`], of these rows.
-    fn market_at(&mut self, panel: &Panel, rows: impl Iterator<Item = u32>) -> Tensor {
-        self.rows.clear();
-        self.rows.extend(rows);
-        let rows = std::mem::take(&mut self.rows);
-        let market = self.market(panel, &rows);
-        self.rows = rows;
-        market
-    }
-
-    /// `[row, slot, feature]`
-    fn market(&mut self, panel: &Panel, rows: &[u32]) -> Tensor {
-        panel.gather_features(rows, &self.slots, &mut self.features);
-        let shape = [rows.len() as i64, self.slots.len() as i64, -1];
-        self.tensor(&self.features, &shape)
-    }
-
-    /// `[row, private]`
-    fn private(&self, states: impl Iterator<Item = PrivateState>) -> Tensor {
-        let values: Vec<f32> =
-            states.flat_map(|state| private_features(&state, self.return_std)).collect();
-        self.tensor(&values, &[-1, PRIVATE_FEATURES as i64])
-    }
-
-    fn tensor(&self, values: &[f32], shape: &[i64]) -> Tensor {
-        Tensor::from_slice(values).reshape(shape).to_device(self.device)
-    }
 }
 
-/// All elements in row-major order, in place of what `out` held.
-pub fn copy_out(tensor: &Tensor, out: &mut Vec<f32>) {
-    let tensor = tensor.to_device(Device::Cpu).contiguous();
-    let len = tensor.numel();
-    out.resize(len, 0.0);
-    tensor.copy_data(out, len);
+/// `[row, private]` into `out`.
+fn tell(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
+    out.clear();
+    states.for_each(|state| out.extend(private_features(&state, return_std)));
 }
 
 /// Initial weights of a run, the same on every rank.

@@ -1,6 +1,8 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
 pub mod agent;
+mod direct;
+pub mod engine;
 mod layers;
 pub mod n_step;
 pub mod network;
@@ -17,3 +19,5 @@ pub mod state_dict;
 pub mod sum_tree;
 pub mod td;
 pub mod transition;
+mod wide;
+pub(crate) use wide::wide;

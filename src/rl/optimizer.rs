@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::parameters::Layout;
+use super::wide::wide;
 
 /// A gradient with which nothing can be learned: training has diverged.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -41,6 +42,7 @@ pub fn clip_by_global_norm(
     Ok(norm)
 }
 
+wide! {
 /// In eight partial sums, so that the order of addition is fixed and vectors of any width can hold
 /// them.
 fn sum_of_squares(values: &[f32]) -> f64 {
@@ -53,6 +55,7 @@ fn sum_of_squares(values: &[f32]) -> f64 {
     }
     let square = |&value: &f32| f64::from(value) * f64::from(value);
     sums.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>()
+}
 }
 
 fn first_non_finite(gradient: &[f32], layout: &Layout) -> NonFiniteGradient {
@@ -99,18 +102,42 @@ impl Adam {
         let AdamConfig { beta1, beta2, epsilon } = self.config;
         let correction1 = 1.0 - beta1.powf(self.steps as f64);
         let correction2 = 1.0 - beta2.powf(self.steps as f64);
-        let step_size = (learning_rate / correction1) as f32;
-        let root_scale = (1.0 / correction2.sqrt()) as f32;
-        let (keep1, take1) = (beta1 as f32, (1.0 - beta1) as f32);
-        let (keep2, take2) = (beta2 as f32, (1.0 - beta2) as f32);
-        let epsilon = epsilon as f32;
-        let moments = self.m.iter_mut().zip(&mut self.v);
-        for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
-            *m = keep1 * *m + take1 * g;
-            *v = keep2 * *v + take2 * g * g;
-            *parameter -= step_size * *m / (v.sqrt() * root_scale + epsilon);
-        }
+        let factors = Factors {
+            step_size: (learning_rate / correction1) as f32,
+            root_scale: (1.0 / correction2.sqrt()) as f32,
+            keep: [beta1 as f32, beta2 as f32],
+            take: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+            epsilon: epsilon as f32,
+        };
+        update(&factors, parameters, gradient, &mut self.m, &mut self.v);
     }
+}
+
+/// What a step multiplies with, of the first and of the second moments.
+struct Factors {
+    step_size: f32,
+    root_scale: f32,
+    keep: [f32; 2],
+    take: [f32; 2],
+    epsilon: f32,
+}
+
+wide! {
+fn update(
+    factors: &Factors,
+    parameters: &mut [f32],
+    gradient: &[f32],
+    m: &mut [f32],
+    v: &mut [f32],
+) -> () {
+    let Factors { step_size, root_scale, keep, take, epsilon } = *factors;
+    let moments = m.iter_mut().zip(v);
+    for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+        *m = keep[0] * *m + take[0] * g;
+        *v = keep[1] * *v + take[1] * g * g;
+        *parameter -= step_size * *m / (v.sqrt() * root_scale + epsilon);
+    }
+}
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::sum_tree::SumTree;
+use super::sum_tree::{Descent, SumTree};
 use super::transition::Transition;
 
 /// Added to every |TD error|, so that no transition's probability becomes 0. OpenAI Baselines,
@@ -20,6 +20,8 @@ pub struct Sample {
     /// Importance weights, divided by their maximum over the batch. Schaul et al. (2016), section
     /// 3.4.
     pub weights: Vec<f32>,
+    /// Reused.
+    descents: Vec<Descent>,
 }
 
 /// A ring of transitions with a priority each. Schaul et al. (2016), proportional variant.
@@ -80,15 +82,23 @@ impl Replay {
         sample.slots.clear();
         sample.transitions.clear();
         sample.weights.clear();
-        for row in 0..batch {
-            let share = (row as f64 + rng.random::<f64>()) / batch as f64;
-            let slot = match &self.tree {
-                Some(tree) => tree.find(share * tree.total()),
-                None => ((share * self.len() as f64) as usize).min(self.len() - 1),
-            };
-            sample.slots.push(slot as u32);
-            sample.transitions.push(self.transitions[slot]);
+        let shares = (0..batch).map(|row| (row as f64 + rng.random::<f64>()) / batch as f64);
+        match &self.tree {
+            Some(tree) => {
+                sample.descents.clear();
+                let total = tree.total();
+                sample.descents.extend(shares.map(|share| Descent::new(share * total)));
+                tree.find_all(&mut sample.descents);
+                sample.slots.extend(sample.descents.iter().map(|found| found.slot() as u32));
+            }
+            None => {
+                let last = self.len() - 1;
+                let slot = |share: f64| ((share * self.len() as f64) as usize).min(last) as u32;
+                sample.slots.extend(shares.map(slot));
+            }
         }
+        let transitions = sample.slots.iter().map(|&slot| self.transitions[slot as usize]);
+        sample.transitions.extend(transitions);
         match &self.tree {
             Some(tree) => importance_weights(tree, &sample.slots, beta, &mut sample.weights),
             None => sample.weights.resize(batch, 1.0),
@@ -101,14 +111,16 @@ impl Replay {
     pub fn update_priorities(&mut self, slots: &[u32], td_errors: &[f32]) {
         assert_eq!(slots.len(), td_errors.len());
         let Some(tree) = &mut self.tree else { return };
-        for (&slot, &td_error) in slots.iter().zip(td_errors) {
-            assert!((slot as usize) < self.transitions.len(), "slot {slot} was never filled");
-            if td_error.is_finite() {
-                let priority = (f64::from(td_error).abs() + PRIORITY_EPSILON).powf(self.alpha);
-                self.max_priority = self.max_priority.max(priority);
-                tree.set(slot as usize, priority);
+        let filled = self.transitions.len();
+        tree.set_all(slots, |i| {
+            assert!((slots[i] as usize) < filled, "slot {} was never filled", slots[i]);
+            let priority = (f64::from(td_errors[i]).abs() + PRIORITY_EPSILON).powf(self.alpha);
+            if !td_errors[i].is_finite() {
+                return None;
             }
-        }
+            self.max_priority = self.max_priority.max(priority);
+            Some(priority)
+        });
     }
 }
 

@@ -3,52 +3,74 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A complete binary tree in one array: node 1 is the root, the children of node i are 2i and 2i +
-/// 1, and the leaves are the priorities by slot.
-///
-/// Every inner node is the sum of its two children as they are now, never its old value plus a
-/// difference, so a tree depends on its leaves alone and cannot drift, whatever happened to it
-/// before.
+/// Children of a node: their sums fill two lines of the cache, and a million priorities are five
+/// levels, where a binary tree has twenty.
+const FAN: usize = 16;
+
+/// A tree in which every inner node is the sum of its [`FAN`] children as they are now, never its
+/// old value plus a difference, so a tree depends on its priorities alone and cannot drift,
+/// whatever happened to it before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SumTree {
-    /// `2 * capacity` nodes; node 0 is unused.
-    nodes: Vec<f64>,
+    /// Priorities by slot first, then sums of 16, of 256 and so on. A level's length is a multiple
+    /// of [`FAN`], that of the last is FAN.
+    levels: Vec<Vec<f64>>,
+    total: f64,
 }
 
 impl Default for SumTree {
     fn default() -> SumTree {
-        SumTree { nodes: vec![0.0; 2] }
+        SumTree { levels: vec![vec![0.0; FAN]], total: 0.0 }
     }
 }
 
 impl SumTree {
-    /// Slots there is room for: a power of two. [`SumTree::set`] makes more.
+    /// Slots there is room for. [`SumTree::set`] makes more.
     pub fn capacity(&self) -> usize {
-        self.nodes.len() / 2
+        self.levels[0].len()
     }
 
     /// Sum of all priorities.
     pub fn total(&self) -> f64 {
-        self.nodes[1]
+        self.total
     }
 
     /// The priority of a slot; 0 where none was set.
     pub fn priority(&self, slot: usize) -> f64 {
-        if slot < self.capacity() { self.nodes[self.capacity() + slot] } else { 0.0 }
+        self.levels[0].get(slot).copied().unwrap_or(0.0)
     }
 
     /// Panics unless `priority` is finite and not negative.
     pub fn set(&mut self, slot: usize, priority: f64) {
-        assert!(priority.is_finite() && priority >= 0.0, "a priority cannot be {priority}");
-        if slot >= self.capacity() {
-            self.grow(slot + 1);
+        self.set_all(&[slot as u32], |_| Some(priority));
+    }
+
+    /// Sets every slot of `slots` to what `priority` says of its place there; None leaves it as it
+    /// is. Sums are then made anew, each once where slots that share it follow one another.
+    pub fn set_all(&mut self, slots: &[u32], mut priority: impl FnMut(usize) -> Option<f64>) {
+        for (i, &slot) in slots.iter().enumerate() {
+            let Some(priority) = priority(i) else { continue };
+            assert!(priority.is_finite() && priority >= 0.0, "a priority cannot be {priority}");
+            if slot as usize >= self.capacity() {
+                self.grow(slot as usize + 1);
+            }
+            self.levels[0][slot as usize] = priority;
         }
-        let mut node = self.capacity() + slot;
-        self.nodes[node] = priority;
-        while node > 1 {
-            node /= 2;
-            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+        let mut share = FAN;
+        for level in 1..self.levels.len() {
+            let (below, above) = self.levels.split_at_mut(level);
+            let (children, sums) = (&below[level - 1], &mut above[0]);
+            let mut done = usize::MAX;
+            for &slot in slots {
+                let node = slot as usize / share;
+                if node != done && node * FAN < children.len() {
+                    sums[node] = sum(&children[node * FAN..][..FAN]);
+                    done = node;
+                }
+            }
+            share *= FAN;
         }
+        self.total = sum(self.levels.last().expect("there is a level"));
     }
 
     /// The slot in whose share of `[0, total)` the number `prefix` falls: the first whose priority,
@@ -56,35 +78,96 @@ impl SumTree {
     /// where rounding carried `prefix` up to the total. Panics when all priorities are 0 or
     /// `prefix` is negative.
     pub fn find(&self, prefix: f64) -> usize {
-        assert!(self.total() > 0.0, "nothing can be drawn when all priorities are 0");
-        assert!(prefix >= 0.0, "a prefix sum cannot be {prefix}");
-        let mut rest = prefix;
-        let mut node = 1;
-        while node < self.capacity() {
-            let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
-            // The sum of this node is positive, so one child is. A left child of 0 fails the strict
-            // comparison; a right child of 0, which only a rounded `rest` could lead to, is ruled
-            // out by name.
-            if rest < left || right == 0.0 {
-                node *= 2;
-            } else {
-                rest -= left;
-                node = 2 * node + 1;
+        let mut found = [Descent::new(prefix)];
+        self.find_all(&mut found);
+        found[0].slot()
+    }
+
+    /// As [`SumTree::find`], of many at once: level by level, so that the memory of one is waited
+    /// for while others go on.
+    pub fn find_all(&self, descents: &mut [Descent]) {
+        assert!(self.total > 0.0, "nothing can be drawn when all priorities are 0");
+        for number in (0..self.levels.len()).rev() {
+            let below = number.checked_sub(1).map(|below| &self.levels[below]);
+            for descent in &mut *descents {
+                descent.step(&self.levels[number][descent.node * FAN..][..FAN]);
+                if let Some(below) = below {
+                    fetch_ahead(&below[descent.node * FAN..][..FAN]);
+                }
             }
         }
-        node - self.capacity()
     }
 
     fn grow(&mut self, slots: usize) {
-        let old = self.capacity();
-        let capacity = slots.next_power_of_two();
-        let mut nodes = vec![0.0; 2 * capacity];
-        nodes[capacity..capacity + old].copy_from_slice(&self.nodes[old..]);
-        for node in (1..capacity).rev() {
-            nodes[node] = nodes[2 * node] + nodes[2 * node + 1];
+        self.levels[0].resize(slots.next_power_of_two().max(FAN), 0.0);
+        self.levels.truncate(1);
+        while let Some(last) = self.levels.last().filter(|last| last.len() > FAN) {
+            let mut sums: Vec<f64> = last.chunks_exact(FAN).map(sum).collect();
+            sums.resize(sums.len().next_multiple_of(FAN), 0.0);
+            self.levels.push(sums);
         }
-        self.nodes = nodes;
+        self.total = sum(self.levels.last().expect("there is a level"));
     }
+}
+
+/// On the way from the total to a slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Descent {
+    /// What is left of the prefix sum within the node.
+    rest: f64,
+    node: usize,
+}
+
+impl Descent {
+    pub fn new(prefix: f64) -> Descent {
+        assert!(prefix >= 0.0, "a prefix sum cannot be {prefix}");
+        Descent { rest: prefix, node: 0 }
+    }
+
+    /// Where it came to.
+    pub fn slot(&self) -> usize {
+        self.node
+    }
+
+    /// Without branches: which child it will be cannot be foretold.
+    fn step(&mut self, children: &[f64]) {
+        let (mut sums, mut sum) = ([0.0; FAN], 0.0);
+        for (to, &child) in sums.iter_mut().zip(children) {
+            sum += child;
+            *to = sum;
+        }
+        let mut found: usize = sums.iter().map(|&sum| usize::from(sum <= self.rest)).sum();
+        self.rest -= if found > 0 { sums[found - 1] } else { 0.0 };
+        if found == FAN {
+            // Sums are rounded: what is left over belongs to the last that has a share.
+            found = children.iter().rposition(|&sum| sum > 0.0).expect("a sum above 0");
+            self.rest = children[found];
+        }
+        self.node = self.node * FAN + found;
+    }
+}
+
+/// Asks for the memory of what is read a little later.
+fn fetch_ahead(children: &[f64]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in children.chunks(8) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint about an address that may be read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = children;
+}
+
+/// In four partial sums, so that the order of addition is fixed and they are made side by side.
+fn sum(values: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    for four in values.as_chunks::<4>().0 {
+        for (sum, value) in sums.iter_mut().zip(four) {
+            *sum += value;
+        }
+    }
+    (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
 
 #[cfg(test)]
@@ -129,7 +212,7 @@ mod tests {
     #[test]
     fn each_slot_owns_its_share_of_the_total() {
         let tree = tree_of(&[1.0, 0.0, 2.0, 0.5, 0.0]);
-        assert_eq!(tree.capacity(), 8);
+        assert_eq!(tree.capacity(), 16);
         assert_eq!(tree.total(), 3.5);
         let shares = [(0.0, 0), (0.99, 0), (1.0, 2), (2.99, 2), (3.0, 3), (3.49, 3)];
         for (prefix, slot) in shares {
@@ -160,6 +243,24 @@ mod tests {
             }
         }
         assert_eq!(tree.capacity(), 256);
+    }
+
+    #[test]
+    fn many_set_at_once_are_as_if_set_one_by_one() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let (mut one_by_one, mut at_once) = (tree_of(&[1.0; 700]), tree_of(&[1.0; 700]));
+        for _ in 0..100 {
+            let slots: Vec<u32> = (0..20).map(|_| rng.random_range(0..1_500)).collect();
+            let new: Vec<Option<f64>> =
+                (0..20).map(|_| rng.random_bool(0.8).then(|| rng.random::<f64>())).collect();
+            at_once.set_all(&slots, |i| new[i]);
+            for (&slot, new) in slots.iter().zip(&new) {
+                if let &Some(new) = new {
+                    one_by_one.set(slot as usize, new);
+                }
+            }
+            assert_eq!(one_by_one, at_once);
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
 use crate::market::panel::PanelBar;
 use crate::market::{Bar, Symbol};
-use crate::rl::agent::{PRIVATE_FEATURES, copy_out, private_features};
+use crate::rl::agent::{PRIVATE_FEATURES, private_features};
+use crate::rl::engine::copy_out;
 use crate::rl::network::{QNetwork, single_thread};
 use crate::rl::td::argmax;
 use crate::strategy::{

@@ -20,7 +20,8 @@ use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{MetaPolicy, Standing, rule_names};
-use crate::rl::agent::{Agent, PRIVATE_FEATURES, copy_out, private_features};
+use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
+use crate::rl::engine::copy_out;
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::td::argmax;
 

@@ -1,0 +1,94 @@
+//! The parts of a training step, one by one.
+
+use std::hint::black_box;
+
+use dqn_trader::config::{LearnerConfig, NetworkConfig};
+use dqn_trader::interface::PrivateState;
+use dqn_trader::rl::engine::{Engine, Seen, Values, Which, by_hand};
+use dqn_trader::rl::network::NetworkShape;
+use dqn_trader::rl::optimizer::{Adam, AdamConfig, clip_by_global_norm};
+use dqn_trader::rl::replay::{Replay, Sample};
+use dqn_trader::rl::rng::{Purpose, stream};
+use dqn_trader::rl::transition::Transition;
+use rand::Rng;
+
+use super::setup::fastest;
+
+const BATCH: usize = 64;
+
+pub fn parts() {
+    network();
+    optimizer();
+    replay();
+}
+
+/// A default job's network: five stocks.
+fn shape() -> NetworkShape {
+    NetworkShape {
+        stocks: 5,
+        features: 21,
+        privates: 3,
+        actions: 3,
+        config: NetworkConfig::default(),
+        peers: (0..5).map(|i| (1..5).map(|k| (i + k) % 5).collect()).collect(),
+    }
+}
+
+fn noise(len: usize) -> Vec<f32> {
+    let mut rng = stream(1, Purpose::Weights, 0);
+    (0..len).map(|_| 0.2 * rng.random::<f32>() - 0.1).collect()
+}
+
+fn network() {
+    let shape = shape();
+    let weights = noise(shape.layout().len());
+    let mut engine = by_hand(&shape, &[0, 1, 2, 3, 4], &weights);
+    let market = noise(2 * BATCH * shape.slots() * shape.features);
+    let (private_tm1, private_t) = (noise(BATCH * 3), noise(BATCH * 2 * 3));
+    let seen = Seen {
+        market: &market,
+        private_tm1: &private_tm1,
+        states: 2,
+        private_t: &private_t,
+        double: true,
+    };
+    let (mut values, mut q) = (Values::default(), Vec::new());
+    let (grad_q, mut gradient) = (noise(BATCH * 3), vec![0.0; weights.len()]);
+    let half = &market[..market.len() / 2];
+    let mut act = |engine: &mut dyn Engine| engine.q_values(half, &private_tm1, &mut q);
+    part("act, 64 rows", || act(engine.as_mut()));
+    part("forward of a minibatch of 64", || engine.forward(&seen, &mut values));
+    part("backward of it", || engine.backward(&grad_q, &mut gradient));
+    part("weights taken over", || engine.load(Which::Online, black_box(&weights)));
+}
+
+fn optimizer() {
+    let layout = shape().layout();
+    let (mut weights, gradient) = (noise(layout.len()), noise(layout.len()));
+    let LearnerConfig { adam_beta1, adam_beta2, adam_epsilon, .. } = LearnerConfig::default();
+    let config = AdamConfig { beta1: adam_beta1, beta2: adam_beta2, epsilon: adam_epsilon };
+    let mut adam = Adam::new(layout.len(), config);
+    part("a step of Adam", || adam.step(1e-3, &mut weights, &gradient));
+    let mut clipped = gradient.clone();
+    part("clipping by norm", || {
+        clip_by_global_norm(&mut clipped, 10.0, &layout).expect("finite");
+    });
+}
+
+fn replay() {
+    const CAPACITY: usize = 1 << 20;
+    let (mut replay, flat) = (Replay::new(CAPACITY, 0.6), PrivateState::default());
+    let transition = |t: usize| Transition::new((t, flat), 0, 0, 0.0, 0.9, (t + 1, flat));
+    (0..CAPACITY).for_each(|t| replay.push(transition(t)));
+    let (mut rng, mut sample) = (stream(1, Purpose::Replay, 0), Sample::default());
+    let errors: Vec<f32> = (0..BATCH).map(|_| rng.random()).collect();
+    part("sample and update 64 of 2^20", || {
+        replay.sample(BATCH, 0.4, &mut rng, &mut sample);
+        replay.update_priorities(&sample.slots, &errors);
+    });
+    part("a new transition", || replay.push(transition(7)));
+}
+
+fn part(name: &str, work: impl FnMut()) {
+    println!("{name:<30} {:>8.2} us", fastest(work) * 1e6);
+}

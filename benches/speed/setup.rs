@@ -1,0 +1,199 @@
+//! Settings and panels of the measured work.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Parser;
+use dqn_trader::cli::{Cli, Surroundings, cache_folder};
+use dqn_trader::config::RunConfig;
+use dqn_trader::dist::local::LocalComm;
+use dqn_trader::market::load::{LoadOptions, load_bars};
+use dqn_trader::market::source;
+use dqn_trader::rl::network::NetworkShape;
+use dqn_trader::train::dataset::{DataPlan, Prepared};
+use dqn_trader::train::lockstep::network_shape;
+use serde_json::{Value, json};
+
+/// Seconds by the wall's clock; by what this thread had of a processor where `BENCH_CPU_TIME` is
+/// set, for a machine that others use as well.
+pub struct Stopwatch {
+    wall: Instant,
+    /// The processor's clock, and what it showed.
+    cpu: Option<(fn() -> f64, f64)>,
+}
+
+impl Stopwatch {
+    pub fn start() -> Stopwatch {
+        Stopwatch::with(thread_cpu_s)
+    }
+
+    /// Of all threads, those that ended as well.
+    pub fn of_all_threads() -> Stopwatch {
+        Stopwatch::with(process_cpu_s)
+    }
+
+    fn with(clock: fn() -> f64) -> Stopwatch {
+        let cpu = std::env::var_os("BENCH_CPU_TIME").map(|_| (clock, clock()));
+        Stopwatch { wall: Instant::now(), cpu }
+    }
+
+    pub fn seconds(&self) -> f64 {
+        match self.cpu {
+            Some((clock, since)) => clock() - since,
+            None => self.wall.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Seconds that `work` takes: the least mean of several stretches, each long beside the four
+/// milliseconds at which the processor's clock may stand still.
+pub fn fastest(mut work: impl FnMut()) -> f64 {
+    let mut stretch = || {
+        let (wall, watch) = (Instant::now(), Stopwatch::start());
+        let mut rounds = 0;
+        while wall.elapsed().as_secs_f64() < 0.4 {
+            work();
+            rounds += 1;
+        }
+        watch.seconds() / f64::from(rounds)
+    };
+    (0..5).map(|_| stretch()).fold(f64::INFINITY, f64::min)
+}
+
+fn process_cpu_s() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").expect("Linux tells");
+    // The name, in parentheses, may hold blanks. Fields 14 and 15 are hundredths of seconds.
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let ticks = |i: usize| fields[i].parse::<f64>().expect("ticks");
+    (ticks(12) + ticks(13)) * 0.01
+}
+
+fn thread_cpu_s() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+    let nanoseconds = text.split(' ').next().and_then(|n| n.parse::<u64>().ok());
+    nanoseconds.expect("a number first") as f64 * 1e-9
+}
+
+/// The settings that `flags` of the program make, and its threads.
+pub fn config(flags: &[&str]) -> (RunConfig, usize) {
+    let args = ["dqn-trader"].iter().chain(flags);
+    let args = Cli::try_parse_from(args).unwrap_or_else(|e| panic!("{e}")).train;
+    let config = args.resolve().unwrap_or_else(|e| panic!("{e}"));
+    (config, args.surroundings.threads.unwrap_or(1))
+}
+
+fn options(config: &RunConfig) -> LoadOptions {
+    LoadOptions {
+        bar_minutes: config.data.bar_minutes,
+        bar_label: config.data.bar_label,
+        extended_hours: config.data.extended_hours,
+        strict: config.data.strict,
+        cache_dir: None,
+    }
+}
+
+pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
+    let name = source::resolve(config.data.source.as_deref());
+    let source = source::open(&name, &config.data.container).expect("a source");
+    let options = options(config);
+    let plan = DataPlan { comm: &LocalComm, config, source: &source, options, cache };
+    plan.train(&mut |_, _, _| {}).expect("a panel")
+}
+
+/// Where the program keeps its panels.
+pub fn cache() -> PathBuf {
+    cache_folder(&Surroundings { cache: None, threads: None, quiet: true })
+}
+
+/// The panel as arrays that numpy reads, and what the peers' networks are to be like.
+pub fn prepare(work: &Path, flags: &[&str]) -> Option<Value> {
+    let (config, _) = config(flags);
+    let prepared = prepared(&config, &cache());
+    let (panel, rows) = (&prepared.panel, prepared.note.rows.clone());
+    let (stocks, features) = (config.stocks.len(), panel.feature_names().len());
+    let (mut values, mut closes) = (Vec::new(), Vec::new());
+    for row in rows.clone() {
+        let view = panel.view(row);
+        values.extend(view.all_features().iter().flat_map(|x| x.to_le_bytes()));
+        closes.extend((0..stocks).flat_map(|stock| view.bar(stock).close.to_le_bytes()));
+    }
+    write_npy(&work.join("features.npy"), "<f4", &[rows.len(), stocks, features], &values);
+    write_npy(&work.join("close.npy"), "<f8", &[rows.len(), stocks], &closes);
+    let attention = network_shape(&config, &prepared);
+    let spec = json!({
+        "features": features,
+        "peers_of_first": prepared.note.fit.peers[0],
+        "parameters": {
+            "attention": attention.layout().len(),
+            "plain": plain(&attention).layout().len(),
+        },
+    });
+    write(&work.join("spec.json"), spec.to_string().as_bytes());
+    Some(spec)
+}
+
+/// The network of the rows "plain network": without attention, for one stock.
+fn plain(shape: &NetworkShape) -> NetworkShape {
+    let (config, _) = config(&PLAIN);
+    NetworkShape { stocks: 1, peers: vec![vec![]], config: config.network, ..shape.clone() }
+}
+
+/// Flags that make it; benches/compare.py has the same.
+const PLAIN: [&str; 6] = [
+    "--set",
+    "network.attention=false",
+    "--set",
+    "network.embedding=96",
+    "--set",
+    "network.trunk=112",
+];
+
+pub fn panel(cache: &Path, days: &str, flags: &[&str]) -> Option<Value> {
+    let flags: Vec<&str> = flags.iter().copied().chain(["--data", days]).collect();
+    let (config, threads) = config(&flags);
+    pool(threads);
+    let start = Stopwatch::of_all_threads();
+    let prepared = prepared(&config, cache);
+    let seconds = start.seconds();
+    Some(json!({ "value": seconds, "rows": prepared.panel.rows() }))
+}
+
+pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
+    let (config, _) = config(flags);
+    let source = source::open(days, &config.data.container).expect("a folder of day files");
+    let (options, period) = (options(&config), config.train_period());
+    let start = Stopwatch::of_all_threads();
+    let mut bars = 0;
+    for symbol in &config.stocks {
+        let loaded = load_bars(&source, &config.stocks, symbol, &period, &options, &mut |_| ());
+        bars += loaded.expect("bars").0.len();
+    }
+    Some(json!({ "value": start.seconds(), "bars": bars }))
+}
+
+pub fn pool(threads: usize) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let pool = pool.start_handler(|_| dqn_trader::rl::network::single_thread());
+    pool.build_global().expect("one pool");
+    dqn_trader::rl::network::single_thread();
+}
+
+/// Format 1.0 of numpy's files.
+fn write_npy(path: &Path, kind: &str, shape: &[usize], values: &[u8]) {
+    let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    // Magic, version and length take 10 bytes; all together is a multiple of 64.
+    while (10 + head.len() + 1) % 64 != 0 {
+        head.push(' ');
+    }
+    head.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((head.len() as u16).to_le_bytes());
+    bytes.extend(head.as_bytes());
+    bytes.extend(values);
+    write(path, &bytes);
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# This program beside its peers (Stable-Baselines3, CleanRL's loop, sbx, cpprb, pandas with TA-Lib, pyarrow): one table of
+# medians and ratios, printed and written to docs/performance.md with the machine. About an hour; leave the machine alone.
+#
+#     ./scripts/bench.sh
+#     ./scripts/bench.sh --rows plain replay      # these only; printed, not written
+#     ./scripts/bench.sh --quick                  # one short repeat of each, to see that all works
+#
+# The peers come from PyPI into ~/.cache/dqn-trader (3 GB). None of them is part of the program or of its tests.
+# shellcheck source=scripts/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+# As the tests have it: the wheel with stubs for its CUDA libraries; see tests/python/stub_cuda.py.
+TORCH=(torch==2.11.0 nvidia-cuda-runtime==13.0.* nvidia-cuda-cupti==13.0.*)
+
+install_peers() { # FOLDER
+  [ ! -e "$1/complete" ] || return 0
+  say "making the peers' Python, once"
+  rm -rf "$1"
+  make_venv "$1"
+  local pip=("$1/bin/pip" install -q --disable-pip-version-check --resume-retries 20)
+  "${pip[@]}" --no-deps --only-binary=:all: "${TORCH[@]}"
+  "$1/bin/python" tests/python/stub_cuda.py "$(echo "$1"/lib/python3*/site-packages)"
+  # What asks for torch comes without what it asks for, or pip would fetch the CUDA libraries.
+  "${pip[@]}" -r benches/peers/speed-requirements.txt
+  "${pip[@]}" --no-deps -r benches/peers/speed-requirements-bare.txt
+  "$1/bin/python" -c 'import cpprb, pyarrow, sbx, stable_baselines3, talib, torch'
+  touch "$1/complete"
+}
+
+main() {
+  local peers speed
+  ./scripts/setup.sh
+  peers="$CACHE/speed-peers-$(cat benches/peers/speed-requirements*.txt scripts/bench.sh | sha256sum | cut -c 1-16)"
+  locked install_peers "$peers"
+  permit_mpirun
+  cargo build --quiet --release --locked
+  speed=$(cargo bench --quiet --locked --bench speed --no-run --message-format=json |
+    sed -n 's/.*"name":"speed".*"executable":"\([^"]*\)".*/\1/p')
+  [ -n "$speed" ] || die "cargo did not say where it put benches/speed"
+  "$peers/bin/python" benches/compare.py --speed "$speed" "$@"
+}
+
+main "$@"

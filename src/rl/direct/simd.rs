@@ -1,0 +1,287 @@
+//! Sixteen f32 at a time, on whatever the processor has.
+//!
+//! All implementations do the same operations in the same order and round each once, so that a
+//! result does not depend on the processor.
+
+use super::product::{Left, Right, Start, product_with};
+
+/// A set of instructions. Its functions may be called only where the processor has them.
+pub(super) trait Simd: Copy {
+    /// Sixteen numbers.
+    type V: Copy;
+    /// The most vectors that a row of a product's kernel has; more would not fit the registers.
+    const COLUMNS: usize;
+
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(at: *const f32) -> Self::V;
+    unsafe fn store(v: Self::V, at: *mut f32);
+    /// The first `count` of sixteen; the others are neither read nor written.
+    #[inline(always)]
+    unsafe fn load_part(at: *const f32, count: usize) -> Self::V {
+        let mut x = [0.0f32; 16];
+        unsafe {
+            for (i, x) in x.iter_mut().enumerate().take(count) {
+                *x = *at.add(i);
+            }
+            Self::load(x.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(v: Self::V, at: *mut f32, count: usize) {
+        let mut x = [0.0f32; 16];
+        unsafe {
+            Self::store(v, x.as_mut_ptr());
+            for (i, x) in x.iter().enumerate().take(count) {
+                *at.add(i) = *x;
+            }
+        }
+    }
+
+    /// `a * b + c`, rounded once.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// [`super::product::product`], compiled once and not into every place that calls it.
+    unsafe fn product(
+        sizes: (usize, usize, usize),
+        left: Left<'_>,
+        right: Right<'_>,
+        start: Start<'_>,
+        result: (&mut [f32], usize),
+    );
+
+    /// In pairs, the same ones everywhere.
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        let mut x = [0.0f32; 16];
+        unsafe { Self::store(v, x.as_mut_ptr()) };
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                x[i] += x[i + half];
+            }
+        }
+        x[0]
+    }
+}
+
+/// Any processor. Slow where it has no fused multiply-add of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Plain;
+
+impl Simd for Plain {
+    type V = [f32; 16];
+    const COLUMNS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> [f32; 16] {
+        [x; 16]
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> [f32; 16] {
+        unsafe { at.cast::<[f32; 16]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(v: [f32; 16], at: *mut f32) {
+        unsafe { at.cast::<[f32; 16]>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
+    }
+
+    #[inline(never)]
+    unsafe fn product(
+        sizes: (usize, usize, usize),
+        left: Left<'_>,
+        right: Right<'_>,
+        start: Start<'_>,
+        result: (&mut [f32], usize),
+    ) {
+        unsafe { product_with::<Plain>(sizes, left, right, start, result) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Left, Right, Simd, Start, product_with};
+
+    /// `Simd::product` with the instructions switched on.
+    macro_rules! product_of {
+        ($features:literal) => {
+            #[inline(always)]
+            unsafe fn product(
+                sizes: (usize, usize, usize),
+                left: Left<'_>,
+                right: Right<'_>,
+                start: Start<'_>,
+                result: (&mut [f32], usize),
+            ) {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                unsafe fn compiled<S: Simd>(
+                    sizes: (usize, usize, usize),
+                    left: Left<'_>,
+                    right: Right<'_>,
+                    start: Start<'_>,
+                    result: (&mut [f32], usize),
+                ) {
+                    unsafe { product_with::<S>(sizes, left, right, start, result) }
+                }
+                unsafe { compiled::<Self>(sizes, left, right, start, result) }
+            }
+        };
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct Avx512;
+
+    impl Simd for Avx512 {
+        type V = __m512;
+        const COLUMNS: usize = 4;
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> __m512 {
+            unsafe { _mm512_set1_ps(x) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(at: *const f32) -> __m512 {
+            unsafe { _mm512_loadu_ps(at) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(v: __m512, at: *mut f32) {
+            unsafe { _mm512_storeu_ps(at, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_part(at: *const f32, count: usize) -> __m512 {
+            unsafe { _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(v: __m512, at: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn sum(v: __m512) -> f32 {
+            unsafe {
+                let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
+                let eight = _mm256_add_ps(_mm512_castps512_ps256(v), upper);
+                let upper = _mm256_extractf128_ps::<1>(eight);
+                let four = _mm_add_ps(_mm256_castps256_ps128(eight), upper);
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
+
+        product_of!("avx512f,avx2,fma");
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct Avx2;
+
+    impl Simd for Avx2 {
+        type V = [__m256; 2];
+        const COLUMNS: usize = 1;
+
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> [__m256; 2] {
+            unsafe { [_mm256_set1_ps(x); 2] }
+        }
+
+        #[inline(always)]
+        unsafe fn load(at: *const f32) -> [__m256; 2] {
+            unsafe { [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))] }
+        }
+
+        #[inline(always)]
+        unsafe fn store(v: [__m256; 2], at: *mut f32) {
+            unsafe {
+                _mm256_storeu_ps(at, v[0]);
+                _mm256_storeu_ps(at.add(8), v[1]);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn fma(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+        }
+
+        product_of!("avx2,fma");
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Avx2, Avx512};
+
+/// The widest instructions that the processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// All that this processor has, the widest last.
+    pub fn available() -> Vec<Level> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let mut levels = vec![Level::Plain];
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                levels.push(Level::Avx2);
+                if is_x86_feature_detected!("avx512f") {
+                    levels.push(Level::Avx512);
+                }
+            }
+            levels
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        vec![Level::Plain]
+    }
+}
+
+/// `$name` for the instructions of a [`Level`], by way of `$body`, which is generic over them and
+/// inlined.
+macro_rules! by_level {
+    ($(#[$about:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
+        $(#[$about])*
+        $vis fn $name(level: Level, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                use crate::rl::direct::simd::{Avx2, Avx512};
+                #[target_feature(enable = "avx512f,avx2,fma")]
+                unsafe fn avx512($($arg: $type),*) {
+                    unsafe { $body::<Avx512>($($arg),*) }
+                }
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2($($arg: $type),*) {
+                    unsafe { $body::<Avx2>($($arg),*) }
+                }
+                match level {
+                    // SAFETY: a level is one that `Level::available` found.
+                    Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    Level::Plain => {}
+                }
+            }
+            // SAFETY: it needs nothing that a processor may lack.
+            unsafe { $body::<Plain>($($arg),*) }
+        }
+    };
+}
+pub(super) use by_level;

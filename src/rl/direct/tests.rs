@@ -1,0 +1,181 @@
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::Device;
+
+use super::*;
+use crate::config::NetworkConfig;
+use crate::rl::engine::Torch;
+use crate::rl::network::{QNetwork, single_thread};
+
+/// Every switch the other way in turn, widths that no vector divides, and the defaults.
+fn shapes() -> Vec<NetworkShape> {
+    let odd = NetworkConfig {
+        embedding: 18,
+        heads: 3,
+        symbol_embedding: 3,
+        trunk: 21,
+        head_hidden: 19,
+        ..NetworkConfig::default()
+    };
+    let ring = |peers: usize| (0..5).map(|i| (1..=peers).map(|k| (i + k) % 5).collect()).collect();
+    let shape = |config: NetworkConfig, peers: Vec<Vec<usize>>| NetworkShape {
+        stocks: 5,
+        features: 22,
+        privates: 3,
+        actions: 3,
+        config,
+        peers,
+    };
+    vec![
+        shape(NetworkConfig::default(), ring(4)),
+        shape(odd.clone(), ring(2)),
+        shape(NetworkConfig { attention: false, ..odd.clone() }, ring(2)),
+        shape(NetworkConfig { dueling: false, ..odd.clone() }, ring(1)),
+        shape(NetworkConfig { layer_norm: false, ..odd.clone() }, ring(3)),
+        shape(odd, ring(0)),
+    ]
+}
+
+fn noise(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
+    (0..len).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect()
+}
+
+struct Batch {
+    market: Vec<f32>,
+    private_tm1: Vec<f32>,
+    private_t: Vec<f32>,
+    grad_q: Vec<f32>,
+}
+
+const STATES: usize = 2;
+
+impl Batch {
+    fn new(shape: &NetworkShape, rows: usize, seed: u64) -> Batch {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Batch {
+            market: noise(&mut rng, 2 * rows * shape.slots() * shape.features, 2.0),
+            private_tm1: noise(&mut rng, rows * shape.privates, 1.0),
+            private_t: noise(&mut rng, rows * STATES * shape.privates, 1.0),
+            grad_q: noise(&mut rng, rows * shape.actions, 1.0),
+        }
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            market: &self.market,
+            private_tm1: &self.private_tm1,
+            states: STATES,
+            private_t: &self.private_t,
+            double: true,
+        }
+    }
+}
+
+/// Online and target weights among which none is zero or one.
+fn weights(shape: &NetworkShape) -> [Vec<f32>; 2] {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let len = shape.layout().len();
+    [0, 1].map(|_| {
+        let mut weights = QNetwork::initial(shape, &mut rng);
+        weights.iter_mut().for_each(|w| *w += 0.1 * (2.0 * rng.random::<f32>() - 1.0));
+        assert_eq!(weights.len(), len);
+        weights
+    })
+}
+
+fn slots(shape: &NetworkShape, stock: usize) -> Vec<usize> {
+    std::iter::once(stock).chain(shape.peers[stock].iter().copied()).collect()
+}
+
+fn trained(
+    engine: &mut dyn Engine,
+    target: &[f32],
+    batch: &Batch,
+    len: usize,
+) -> (Values, Vec<f32>) {
+    engine.load(Which::Target, target);
+    let (mut values, mut gradient) = (Values::default(), vec![f32::NAN; len]);
+    engine.forward(&batch.seen(), &mut values);
+    engine.backward(&batch.grad_q, &mut gradient);
+    (values, gradient)
+}
+
+/// To a part in a million of the largest: both sides round.
+#[track_caller]
+fn assert_close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!((f - e).abs() <= 1e-6 * (1.0 + 4.0 * largest), "{what} [{i}]: {f}, not {e}");
+    }
+}
+
+#[test]
+fn values_and_gradients_are_those_of_automatic_differentiation() {
+    single_thread();
+    for (number, shape) in shapes().iter().enumerate() {
+        let [online, target] = weights(shape);
+        let slots = slots(shape, 3);
+        for rows in [1, 7, CHUNK, 2 * CHUNK + 3] {
+            let batch = Batch::new(shape, rows, rows as u64);
+            let mut torch = Torch::new(shape, &slots, &online, Device::Cpu);
+            let mut direct = Direct::new(shape, &slots, &online);
+            let (expected, gradient) = trained(&mut torch, &target, &batch, online.len());
+            let (found, by_hand) = trained(&mut direct, &target, &batch, online.len());
+            assert_close(&found.q_tm1, &expected.q_tm1, "q");
+            assert_close(&found.q_t_selector, &expected.q_t_selector, "selector");
+            assert_close(&found.q_t_value, &expected.q_t_value, "target");
+            for (parameter, part) in shape.layout().split(&gradient) {
+                let found = &by_hand[parameter.offset..][..parameter.len];
+                assert_close(found, part, &format!("shape {number}, {}", parameter.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn acting_equals_learning_and_contexts_are_those_of_libtorch() {
+    single_thread();
+    for shape in &shapes() {
+        let [online, _] = weights(shape);
+        let slots = slots(shape, 1);
+        let batch = Batch::new(shape, 6, 5);
+        let mut direct = Direct::new(shape, &slots, &online);
+        let (values, _) = trained(&mut direct, &online, &batch, online.len());
+        let half = &batch.market[..batch.market.len() / 2];
+        let mut q = Vec::new();
+        direct.q_values(half, &batch.private_tm1, &mut q);
+        assert_eq!(q, values.q_tm1);
+        let mut torch = Torch::new(shape, &slots, &online, Device::Cpu);
+        let mut contexts = [(); 2].map(|_| vec![0.0; 6 * 2 * shape.config.embedding]);
+        direct.context(half, &mut contexts[0]);
+        torch.context(half, &mut contexts[1]);
+        assert_close(&contexts[0], &contexts[1], "context");
+        assert_eq!(direct.weights(), online);
+    }
+}
+
+/// A row's values do not depend on the others in the batch, and nothing on the instructions.
+#[test]
+fn a_row_alone_and_every_processor_give_the_same_bits() {
+    for shape in &shapes() {
+        let [online, target] = weights(shape);
+        let slots = slots(shape, 2);
+        let batch = Batch::new(shape, 9, 6);
+        let mut results = Vec::new();
+        for level in Level::available() {
+            let mut direct = Direct::new(shape, &slots, &online);
+            direct.level = level;
+            let (values, gradient) = trained(&mut direct, &target, &batch, online.len());
+            let cells = shape.slots() * shape.features;
+            for row in 0..9 {
+                let (seen, mut alone) = (&batch.market[row * cells..][..cells], Vec::new());
+                let private = &batch.private_tm1[row * shape.privates..][..shape.privates];
+                direct.q_values(seen, private, &mut alone);
+                assert_eq!(alone, values.q_tm1[row * 3..][..3]);
+            }
+            results.push((values.q_tm1, values.q_t_value, gradient));
+        }
+        assert!(results.iter().all(|result| *result == results[0]));
+    }
+}

@@ -1,0 +1,316 @@
+//! Parameters as the products want them: the flat buffer as it is, and some matrices turned round.
+
+use super::product::SLACK;
+use super::rows::Norm;
+use crate::rl::network::NetworkShape;
+use crate::rl::parameters::Layout;
+
+/// Sizes that all parts of a network share.
+#[derive(Clone, Debug)]
+pub(super) struct Sizes {
+    /// Slots of an observation, and how many of them the network looks at.
+    pub slots: usize,
+    pub used: usize,
+    pub features: usize,
+    pub symbol: usize,
+    pub embedding: usize,
+    pub heads: usize,
+    /// Columns of the trunk's weights that are from the context, and in all.
+    pub context: usize,
+    pub joined: usize,
+    pub privates: usize,
+    pub trunk: usize,
+    /// Hidden units of one head, and of all.
+    pub hidden: usize,
+    pub all_hidden: usize,
+    pub actions: usize,
+    pub attends: bool,
+    pub dueling: bool,
+}
+
+impl Sizes {
+    fn of(shape: &NetworkShape) -> Sizes {
+        let config = &shape.config;
+        let attends = shape.attends();
+        Sizes {
+            slots: shape.slots(),
+            used: if attends { shape.slots() } else { 1 },
+            features: shape.features,
+            symbol: config.symbol_embedding,
+            embedding: config.embedding,
+            heads: config.heads,
+            // What is gathered from nobody is zero.
+            context: config.embedding * if attends { 2 } else { 1 },
+            joined: 2 * config.embedding + shape.privates,
+            privates: shape.privates,
+            trunk: config.trunk,
+            hidden: config.head_hidden,
+            all_hidden: config.head_hidden * if config.dueling { 2 } else { 1 },
+            actions: shape.actions,
+            attends,
+            dueling: config.dueling,
+        }
+    }
+
+    pub fn per_head(&self) -> usize {
+        self.embedding / self.heads
+    }
+
+    pub fn peers(&self) -> usize {
+        self.used - 1
+    }
+}
+
+/// A parameter's place in the flat buffer.
+type Place = std::ops::Range<usize>;
+
+/// A linear layer and, where there is one, the norm behind it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NormedPlace {
+    pub weight: Place,
+    pub bias: Place,
+    pub norm: Option<(Place, Place)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct AttentionPlace {
+    pub nearness: Place,
+    pub query: Place,
+    pub query_bias: Place,
+    pub key: Place,
+    pub value: Place,
+    pub output: Place,
+    pub output_bias: Place,
+}
+
+/// Linear, ReLU, linear.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HeadPlace {
+    pub weight: Place,
+    pub bias: Place,
+    pub last: Place,
+    pub last_bias: Place,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    pub symbol: Place,
+    pub encoder: [NormedPlace; 2],
+    pub attention: AttentionPlace,
+    pub trunk: NormedPlace,
+    /// Value and advantage, or the only one.
+    pub heads: Vec<HeadPlace>,
+}
+
+impl Places {
+    fn of(layout: &Layout, dueling: bool) -> Places {
+        let found = |name: &str| {
+            let parameter = layout.parameters().iter().find(|p| p.name == name);
+            parameter.map(|p| p.offset..p.offset + p.len)
+        };
+        let place = |name: &str| found(name).unwrap_or_default();
+        let normed = |block: &str, index: usize| {
+            let norm = format!("{block}.{}", index + 1);
+            let norm = found(&format!("{norm}.weight")).zip(found(&format!("{norm}.bias")));
+            let weight = place(&format!("{block}.{index}.weight"));
+            NormedPlace { weight, bias: place(&format!("{block}.{index}.bias")), norm }
+        };
+        let head = |name: &&str| HeadPlace {
+            weight: place(&format!("{name}.0.weight")),
+            bias: place(&format!("{name}.0.bias")),
+            last: place(&format!("{name}.2.weight")),
+            last_bias: place(&format!("{name}.2.bias")),
+        };
+        let heads: &[&str] = if dueling { &["value", "advantage"] } else { &["q"] };
+        Places {
+            symbol: place("symbol.weight"),
+            encoder: [normed("encoder", 0), normed("encoder", 3)],
+            attention: AttentionPlace {
+                nearness: place("attention.nearness"),
+                query: place("attention.query.weight"),
+                query_bias: place("attention.query.bias"),
+                key: place("attention.key.weight"),
+                value: place("attention.value.weight"),
+                output: place("attention.output.weight"),
+                output_bias: place("attention.output.bias"),
+            },
+            trunk: normed("trunk", 0),
+            heads: heads.iter().map(head).collect(),
+        }
+    }
+}
+
+/// A network's parameters. `_t`: turned round, `[in, out]`.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    pub sizes: Sizes,
+    pub places: Places,
+    pub len: usize,
+    /// With slack at its end, as every matrix here has.
+    pub flat: Vec<f32>,
+    /// Of the features alone, `[features, embedding]`.
+    pub first_t: Vec<f32>,
+    /// What the symbols of the slots bring to the first layer, with its bias: `[used, embedding]`.
+    pub slot_bias: Vec<f32>,
+    pub second_t: Vec<f32>,
+    pub query_t: Vec<f32>,
+    pub key_t: Vec<f32>,
+    pub value_t: Vec<f32>,
+    pub output_t: Vec<f32>,
+    /// `[joined, trunk]`; the rows of private features are the last.
+    pub trunk_t: Vec<f32>,
+    /// First layers of the heads side by side, `[trunk, all_hidden]`.
+    pub heads_t: Vec<f32>,
+    pub heads_bias: Vec<f32>,
+    /// All last layers in one, `[all_hidden, actions]`: of a dueling head the advantages' mean is
+    /// taken off beforehand (Wang et al. 2016, eq. 9, is linear).
+    pub last_t: Vec<f32>,
+    pub last_bias: Vec<f32>,
+    /// `last_t` turned round.
+    pub last: Vec<f32>,
+}
+
+impl Weights {
+    pub fn new(shape: &NetworkShape) -> Weights {
+        let (sizes, layout) = (Sizes::of(shape), shape.layout());
+        let none = Vec::new;
+        Weights {
+            places: Places::of(&layout, sizes.dueling),
+            len: layout.len(),
+            flat: none(),
+            first_t: none(),
+            slot_bias: none(),
+            second_t: none(),
+            query_t: none(),
+            key_t: none(),
+            value_t: none(),
+            output_t: none(),
+            trunk_t: none(),
+            heads_t: none(),
+            heads_bias: none(),
+            last_t: none(),
+            last_bias: none(),
+            last: none(),
+            sizes,
+        }
+    }
+
+    /// Takes over all weights. `slots` are the symbols that the slots of an observation stand for.
+    pub fn load(&mut self, weights: &[f32], slots: &[usize]) {
+        assert_eq!(weights.len(), self.len, "weights of the network");
+        self.flat.clear();
+        self.flat.extend_from_slice(weights);
+        self.flat.resize(self.len + SLACK, 0.0);
+        let (sizes, places) = (self.sizes.clone(), self.places.clone());
+        let width = sizes.embedding;
+        let inputs = sizes.features + sizes.symbol;
+        let flat = |place: &Place| &weights[place.clone()];
+
+        let first = flat(&places.encoder[0].weight);
+        turn(first, (width, sizes.features), inputs, &mut self.first_t, width);
+        self.slot_bias.clear();
+        for &slot in &slots[..sizes.used] {
+            let symbol = &flat(&places.symbol)[slot * sizes.symbol..][..sizes.symbol];
+            for (row, &bias) in first.chunks_exact(inputs).zip(flat(&places.encoder[0].bias)) {
+                let of_symbol = row[sizes.features..].iter().zip(symbol);
+                self.slot_bias.push(of_symbol.fold(bias, |sum, (w, x)| w.mul_add(*x, sum)));
+            }
+        }
+        let square = |place: &Place, out: &mut Vec<f32>| {
+            turn(flat(place), (width, width), width, out, width);
+        };
+        square(&places.encoder[1].weight, &mut self.second_t);
+        if sizes.attends {
+            let attention = &places.attention;
+            square(&attention.query, &mut self.query_t);
+            square(&attention.key, &mut self.key_t);
+            square(&attention.value, &mut self.value_t);
+            square(&attention.output, &mut self.output_t);
+        }
+        let trunk = (sizes.trunk, sizes.joined);
+        turn(flat(&places.trunk.weight), trunk, sizes.joined, &mut self.trunk_t, sizes.trunk);
+        self.load_heads(weights);
+    }
+
+    fn load_heads(&mut self, weights: &[f32]) {
+        let Sizes { trunk, hidden, all_hidden, actions, .. } = self.sizes;
+        self.heads_t.resize(trunk * all_hidden + SLACK, 0.0);
+        self.heads_bias.clear();
+        for (i, head) in self.places.heads.iter().enumerate() {
+            let weight = &weights[head.weight.clone()];
+            turn_into(weight, (hidden, trunk), trunk, &mut self.heads_t[i * hidden..], all_hidden);
+            self.heads_bias.extend_from_slice(&weights[head.bias.clone()]);
+        }
+        self.last.clear();
+        self.last_bias.clear();
+        let of = |place: &Place| &weights[place.clone()];
+        match &self.places.heads[..] {
+            [value, advantage] => {
+                let (value, bias) = (of(&value.last), of(&value.last_bias)[0]);
+                let (rows, biases) = (of(&advantage.last), of(&advantage.last_bias));
+                let share = 1.0 / actions as f32;
+                let mean = |at: usize| rows.iter().skip(at).step_by(hidden).sum::<f32>() * share;
+                let means: Vec<f32> = (0..hidden).map(mean).collect();
+                for row in rows.chunks_exact(hidden) {
+                    self.last.extend_from_slice(value);
+                    self.last.extend(row.iter().zip(&means).map(|(w, mean)| w - mean));
+                }
+                let mean = biases.iter().sum::<f32>() * share;
+                self.last_bias.extend(biases.iter().map(|b| bias + b - mean));
+            }
+            heads => {
+                self.last.extend_from_slice(of(&heads[0].last));
+                self.last_bias.extend_from_slice(of(&heads[0].last_bias));
+            }
+        }
+        turn(&self.last, (actions, all_hidden), all_hidden, &mut self.last_t, actions);
+        self.last.resize(actions * all_hidden + SLACK, 0.0);
+    }
+
+    pub fn part(&self, place: &Place) -> &[f32] {
+        &self.flat[place.clone()]
+    }
+
+    /// A matrix to stand on the right of a product, from an element of it on.
+    pub fn right(&self, place: &Place, from: usize) -> &[f32] {
+        &self.flat[place.start + from..]
+    }
+
+    pub fn norm(&self, place: &NormedPlace) -> Norm<'_> {
+        let (scale, shift) = place.norm.as_ref()?;
+        Some((self.part(scale), self.part(shift)))
+    }
+}
+
+/// The `[rows, columns]` of a matrix whose rows are `row` long, turned round, with slack.
+fn turn(
+    matrix: &[f32],
+    (rows, columns): (usize, usize),
+    row: usize,
+    out: &mut Vec<f32>,
+    out_row: usize,
+) {
+    out.resize(columns * out_row + SLACK, 0.0);
+    turn_into(matrix, (rows, columns), row, out, out_row);
+}
+
+fn turn_into(
+    matrix: &[f32],
+    (rows, columns): (usize, usize),
+    row: usize,
+    out: &mut [f32],
+    out_row: usize,
+) {
+    // Sixteen rows at a time: as many lines of the cache are read, and one is written.
+    let mut first = 0;
+    while first < rows {
+        let count = 16.min(rows - first);
+        for column in 0..columns {
+            let to = &mut out[column * out_row + first..][..count];
+            for (i, to) in to.iter_mut().enumerate() {
+                *to = matrix[(first + i) * row + column];
+            }
+        }
+        first += count;
+    }
+}
