@@ -405,7 +405,7 @@ impl Default for LearnerConfig {
             priority_beta: 0.4,
             learning_rate: 2e-3,
             learning_rate_end: 0.0,
-            weight_decay: 2.0,
+            weight_decay: 3.0,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,

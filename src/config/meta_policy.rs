@@ -45,7 +45,7 @@ impl Default for MetaPolicyConfig {
             "Flat",
         ];
         MetaPolicyConfig {
-            enabled: false,
+            enabled: true,
             strategies: strategies.map(String::from).into(),
             define: toml::Table::new(),
             period_bars: None,

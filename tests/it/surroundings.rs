@@ -75,8 +75,9 @@ fn halfway(place: &Place, output: &str) -> u64 {
 #[test]
 fn a_full_disk_is_one_line_and_the_run_goes_on_from_its_last_checkpoint() {
     let place = Place::new();
-    succeed(&mut place.program(&args(&["--output", "whole"])));
-    let resume = args(&["--output", "full", "--resume"]);
+    // Long enough for the replay to outgrow the weights.
+    succeed(&mut place.program(&args(&["--episodes", "18", "--output", "whole"])));
+    let resume = args(&["--episodes", "18", "--output", "full", "--resume"]);
     let rare = [&resume[..], &["--checkpoint-every", "inf"]].concat();
 
     // While a checkpoint is written.

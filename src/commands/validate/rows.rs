@@ -46,6 +46,11 @@ pub enum Bar {
 impl Bar {
     pub const NOISE: f64 = 0.02;
 
+    /// Whether the meta-policy is held against its experts.
+    pub fn is_of_experts(self) -> bool {
+        matches!(self, Bar::BestPerRegime(_) | Bar::BestExpert(_) | Bar::OnlyCosts)
+    }
+
     pub fn words(self) -> String {
         match self {
             Bar::Fraction(least) => format!("at least {least:.2}"),
@@ -66,6 +71,12 @@ impl Row {
     /// market without one.
     pub fn is_ablated(&self) -> bool {
         ["momentum", "lead_lag", "pairs", "regimes", "random_walk"].contains(&self.name)
+    }
+
+    /// How many trainings, where so many are asked for: what has to hold beside the best in
+    /// hindsight is judged by twice as many.
+    pub fn seeds(&self, asked: u64) -> u64 {
+        if matches!(self.bar, Bar::BestPerRegime(_)) { 2 * asked } else { asked }
     }
 
     /// Indices of the measured stocks of `stocks`.

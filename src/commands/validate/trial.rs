@@ -52,7 +52,7 @@ pub struct Trial {
     /// How many other edges stand before the last of the planted ones in `relationships.csv`; None
     /// where no such edges are asked for.
     pub edges_before_last: Option<usize>,
-    /// None where the DQN alone traded.
+    /// None where that is not what the row is judged by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experts: Option<Experts>,
     pub env_steps: u64,
@@ -137,7 +137,7 @@ pub fn run(
         return Ok(None);
     }
     let (_, _, evaluated) = trained.latest.context("rank 0 has it")?;
-    let dqn_alone = match config.portfolio.meta_policy.enabled {
+    let dqn_alone = match row.bar.is_of_experts() {
         true => {
             let alone = config.with("portfolio.meta_policy.enabled=false")?;
             let policy =
