@@ -52,8 +52,9 @@ class Tools:
         text = self.call(["mpirun", "-n", count, *command], cores=2)
         return json.loads(next(line for line in text.splitlines() if line.startswith("{")))
 
-    def run(self, *flags, ranks=1, cores=2):
-        """A whole run of the program: environment steps per second, and memory of all its processes in MB."""
+    def run(self, *flags, ranks=1, cores=2, env=None):
+        """A whole run of the program: environment steps per second, those of every stock where each goes at its
+        own pace, and memory of all its processes in MB."""
         output = Path(tempfile.mkdtemp(dir=self.work))
         command = [self.program, "--quiet", "--output", output, *flags]
         if ranks > 1:
@@ -63,7 +64,7 @@ class Tools:
         command = [str(part) for part in command]
         if cores == 1:
             command = ["taskset", "-c", "0", *command]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
         memory = 0.0
         while process.poll() is None:
             memory = max(memory, memory_of(process.pid))
@@ -72,7 +73,9 @@ class Tools:
             sys.exit(f"error: {' '.join(command)}\n{process.stderr.read()[-2000:]}")
         summary = json.loads((output / "summary.json").read_text())["run"]
         shutil.rmtree(output)
-        return {"rate": summary["env_steps_per_s"], "memory_mb": memory}
+        seconds = summary["env_steps"] / summary["env_steps_per_s"]
+        rates = {stock: steps / seconds for stock, steps in summary.get("env_steps_by_stock", {}).items()}
+        return {"rate": summary["env_steps_per_s"], "rates": rates, "memory_mb": memory}
 
 
 def memory_of(pid):

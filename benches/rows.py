@@ -71,6 +71,13 @@ def short_run(*flags, **more):
     return lambda t: t.run(*DEFAULT, *MONTH, "--episodes", 1 if t.quick else 8, "--eval-every", 100, *flags, **more)["rate"]
 
 
+def beside(slow):
+    """Steps per second of one of two workers that go at their own pace, each on a core of its own."""
+    flags = ["--stocks", "AAPL", "MSFT", *MONTH, "--eval-every", 100, "--sync", "async"]
+    env = {"DQN_TRADER_SLOW_STOCK": f"AAPL:{slow}"}
+    return lambda t: t.run(*flags, "--episodes", 1 if t.quick else 8, ranks=3, env=env)["rates"]["MSFT"]
+
+
 def days(t):
     """Day files of two years, or of a month where it has to be quick; made once."""
     folder = t.work / "days"
@@ -153,6 +160,8 @@ ROWS = [
         "100 us, 1.5x raw MPI", lambda ours, r: ours <= 100 and r["raw MPI"] >= 1 / 1.5, higher=False),
     Row("ranks", "6 ranks on 2 cores beside one process with 2 threads", "steps/s",
         {"ours": short_run(ranks=6), "2 threads": short_run()}, "0.85", lambda _, r: r["2 threads"] >= 0.85),
+    Row("async", "without lockstep, 3 ranks on 2 cores: a worker's steps while the other takes three times as long, beside none slow",
+        "steps/s", {"ours": beside(3), "none slow": beside(1)}, "0.85", lambda _, r: r["none slow"] >= 0.85),
     Row("panel", "Parquet to feature panel, 5 stocks, 2 years of minutes, 1 core", "s",
         {"ours": panel, "pandas + TA-Lib": lambda t: t.peer("features_talib.py", days(t), *STOCKS)},
         "20x", lambda _, r: r["pandas + TA-Lib"] >= 20, higher=False),

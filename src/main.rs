@@ -20,7 +20,7 @@ use dqn_trader::dist::local::LocalComm;
 use dqn_trader::dist::mpi::MpiComm;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::network::single_thread;
-use dqn_trader::train::lockstep::Ending;
+use dqn_trader::train::watcher::Ending;
 
 /// An agent failed, and others did not.
 const EXIT_FAILED: u8 = 1;

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use dqn_trader::dist::local::LocalComm;
 use dqn_trader::dist::worker::{Lanes, Worker};
-use dqn_trader::train::lockstep::{Interval, Trainer, Watcher};
+use dqn_trader::train::lockstep::Trainer;
 use dqn_trader::train::snapshot::Snapshot;
+use dqn_trader::train::watcher::{Interval, Watcher};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tch::Device;

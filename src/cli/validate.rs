@@ -9,7 +9,8 @@ pub struct ValidateArgs {
     /// Fewer seeds and shorter periods
     #[arg(long)]
     pub quick: bool,
-    /// Switch off one part of the learner at a time, and show what each is worth on the rows named, or
+    /// Switch off one part of the learner at a time, and show what each is worth on the rows named,
+    /// or
     /// on one for each kind of edge
     #[arg(long)]
     pub ablate: bool,

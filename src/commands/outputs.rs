@@ -23,10 +23,10 @@ use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::Evaluated;
-use crate::train::lockstep::Interval;
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::policy_check;
+use crate::train::watcher::Interval;
 
 /// Wall time, with and without the evaluations.
 #[derive(Clone, Debug)]

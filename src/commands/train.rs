@@ -22,10 +22,10 @@ use crate::train::asynchronous::Done;
 use crate::train::checkpoint::Checkpoints;
 use crate::train::evaluation::Evaluated;
 use crate::train::keeper::{Keeper, RootPart, differences, read_root, read_stock};
-use crate::train::lockstep::{Ending, Interval, Watcher};
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
+use crate::train::watcher::{Ending, Interval, Watcher};
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
 pub fn train(

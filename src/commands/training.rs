@@ -16,8 +16,9 @@ use crate::rl::network::NetworkShape;
 use crate::train::asynchronous::{Asynchronous, Done, Evaluations};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Policy, evaluate};
-use crate::train::lockstep::{Ending, Trainer, Watcher, rules_after};
+use crate::train::lockstep::{Trainer, rules_after};
 use crate::train::snapshot::{RootState, StockState};
+use crate::train::watcher::{Ending, Watcher};
 
 /// Names a stock and how many times as long its bars take, as in `AAPL:3`: to try what a slow
 /// worker costs the others.

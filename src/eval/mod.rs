@@ -8,5 +8,6 @@ pub mod inference;
 pub mod metrics;
 pub mod rules;
 pub mod tape;
-pub mod together;
+#[cfg(test)]
+mod together;
 pub mod trades;

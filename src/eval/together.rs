@@ -1,4 +1,5 @@
-//! What the plain strategies earn together, where the meta-policy says who trades.
+//! What the plain strategies earn together, where the meta-policy says who trades: tests over years
+//! of made-up bars.
 
 use std::ops::Range;
 

@@ -12,7 +12,7 @@ use super::folder::{ReportError, ResultsFolder};
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::Symbol;
 use crate::market::calendar::iso_new_york;
-use crate::train::lockstep::Pushes;
+use crate::train::watcher::Pushes;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,13 +9,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::asynchronous::Done;
 use super::buffer::Buffer;
 use super::dataset::Prepared;
 use super::snapshot::{At, RootState, Snapshot, StockState};
+use super::watcher::{Ending, Interval, Watcher};
 use crate::config::{NetworkConfig, RunConfig};
 use crate::dist::server::Server;
 use crate::dist::worker::{Lanes, Learned, Proposal, Worker};
@@ -32,46 +31,6 @@ use crate::rl::schedule::{UpdateCredit, linear};
 
 /// Lines of metrics per episode.
 pub(super) const INTERVALS_PER_EPISODE: usize = 10;
-
-/// What happened since the last interval, on rank 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
-    /// Counted from 1.
-    pub episode: u32,
-    /// Bars stepped, over all stocks and lanes, since the start of the run.
-    pub env_steps: u64,
-    pub gradient_steps: u64,
-    /// Mean over gradient steps and stocks; None where none was made.
-    pub loss: Option<f64>,
-    pub mean_q: Option<f64>,
-    /// Mean over stocks and lanes.
-    pub epsilon: f64,
-    /// Mean over bars and lanes of the portfolio's return per bar: each stock's by its capital.
-    pub reward: f64,
-    /// None in lockstep.
-    pub asynchronous: Option<Pushes>,
-}
-
-/// The gradients of an interval of an asynchronous run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pushes {
-    /// Gradients that were used between the fetching of a gradient's weights and its own coming;
-    /// mean, and most.
-    pub staleness: f64,
-    pub most_stale: u64,
-    /// Too old to be used.
-    pub rejected: u64,
-    /// Mean length of a gradient's message, bytes.
-    pub push_bytes: f64,
-}
-
-/// What ended a stretch of training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    EpisodeDone,
-    /// The user asked to stop; every rank stopped after the same bar.
-    Stopped,
-}
 
 /// What rank 0 has besides: the parameter server and the desk.
 struct Root {
@@ -103,36 +62,6 @@ pub struct Trainer<'a> {
     reward_sums: Vec<f64>,
     stop: &'a AtomicBool,
     at: At,
-}
-
-/// What a training run does besides training.
-pub trait Watcher {
-    /// On rank 0: whether it is time for a checkpoint.
-    fn wants_checkpoint(&mut self) -> bool;
-
-    /// On every rank, after the same bar: a checkpoint was wanted.
-    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()>;
-
-    /// On every rank, at the end of an interval; with what it brought on rank 0.
-    fn interval(&mut self, interval: Option<Interval>) -> Result<()>;
-
-    /// On rank 0 without lockstep: an interval ended, and nobody else knows.
-    fn interval_told(&mut self, interval: Interval) -> Result<()> {
-        self.interval(Some(interval))
-    }
-
-    /// On rank 0: an evaluation was made.
-    fn evaluated(&mut self, _done: &Done) -> Result<()> {
-        Ok(())
-    }
-
-    /// A checkpoint is being written, and all ranks have to meet before it counts; the same on all.
-    fn is_writing(&self) -> bool {
-        false
-    }
-
-    /// On every rank, after each bar: this rank's workers as the bar left them.
-    fn bar(&mut self, _workers: &[Worker]) {}
 }
 
 /// The first element of a stock's orders is what comes after this bar, one of these; then direction

@@ -13,6 +13,7 @@ pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;
 pub mod snapshot;
+pub mod watcher;
 
 #[cfg(test)]
 mod causality;

@@ -26,9 +26,9 @@ use crate::market::synthetic::{Oracle, SyntheticMarket, Terms};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::{DataPlan, Prepared};
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
-use crate::train::lockstep::{Ending, Interval, Watcher};
 use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
+use crate::train::watcher::{Ending, Interval, Watcher};
 
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
 /// the capital, in basis points and after costs.

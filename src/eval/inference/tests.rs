@@ -139,7 +139,8 @@ fn fields_have_names_that_explain_themselves_and_read_back() {
     assert_eq!(back.trials.own[0].episode, Some(3));
 }
 
-/// 252 days of 390 bars and 5 stocks: every other day is a placebo, and chance is not taken for more.
+/// 252 days of 390 bars and 5 stocks: every other day is a placebo, and chance is not taken for
+/// more.
 #[test]
 fn a_year_of_minutes_at_random_is_no_evidence() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);

@@ -58,32 +58,8 @@ impl EqualRisk {
         }
     }
 
-    /// One that has seen the sessions before `view`, but not `view` itself.
-    pub fn warmed_up(view: &MarketView<'_>, stocks: usize, config: &PortfolioConfig) -> EqualRisk {
-        let mut allocation = EqualRisk::new(stocks, config);
-        let mut dates = 0;
-        let mut date = None;
-        let mut bars_back = 0;
-        while let Some(earlier) = view.back(bars_back + 1) {
-            let day = new_york_date(earlier.end_s());
-            if date != Some(day) {
-                date = Some(day);
-                dates += 1;
-                if dates > config.risk_sessions {
-                    break;
-                }
-            }
-            bars_back += 1;
-        }
-        for back in (1..=bars_back).rev() {
-            if let Some(earlier) = view.back(back) {
-                allocation.observe(&earlier);
-            }
-        }
-        allocation
-    }
-
-    /// Takes in the bar that has just closed. Returns whether a session began with it, and with that
+    /// Takes in the bar that has just closed. Returns whether a session began with it, and with
+    /// that
     /// another allocation.
     pub fn observe(&mut self, view: &MarketView<'_>) -> bool {
         let date = new_york_date(view.end_s());

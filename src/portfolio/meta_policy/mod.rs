@@ -26,7 +26,7 @@ use crate::strategy::StrategyError;
 use advice::Advice;
 pub use advice::{registry, rule_names};
 pub use capital::{Capital, CapitalPlan};
-pub use equal_risk::EqualRisk;
+use equal_risk::EqualRisk;
 use fixed_share::{Belief, FixedShare};
 use notional::Notional;
 pub use standing::Standing;

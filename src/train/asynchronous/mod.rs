@@ -19,8 +19,9 @@ use anyhow::{Context, Result, anyhow};
 use tch::Device;
 
 use super::dataset::Prepared;
-use super::lockstep::{Ending, Watcher, network_shape};
+use super::lockstep::network_shape;
 use super::snapshot::{RootState, Snapshot, StockState};
+use super::watcher::{Ending, Watcher};
 use crate::config::{PortfolioConfig, RunConfig};
 use crate::dist::mailbox::{SERVER_GONE, local};
 use crate::dist::server::Server;

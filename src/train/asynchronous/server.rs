@@ -14,8 +14,9 @@ use crate::dist::compress::{floats_to_bytes, unpack};
 use crate::dist::mailbox::Mailbox;
 use crate::dist::worker::Learned;
 use crate::train::evaluation::Evaluated;
-use crate::train::lockstep::{INTERVALS_PER_EPISODE, Interval, Pushes, Watcher};
+use crate::train::lockstep::INTERVALS_PER_EPISODE;
 use crate::train::snapshot::{At, RootState, Snapshot};
+use crate::train::watcher::{Interval, Pushes, Watcher};
 
 /// Between two looks at what else there is to do.
 const PATIENCE: Duration = Duration::from_millis(20);

@@ -24,8 +24,9 @@ use crate::market::store::LocalStore;
 use crate::rl::agent::Agent;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
-use crate::train::lockstep::{Interval, Trainer, Watcher, network_shape, rules_after};
+use crate::train::lockstep::{Trainer, network_shape, rules_after};
 use crate::train::snapshot::Snapshot;
+use crate::train::watcher::{Interval, Watcher};
 
 /// A market in a folder of its own, with a cache of its own.
 pub struct Folder(tempfile::TempDir);
