@@ -58,7 +58,8 @@ pub fn train(seconds: f64, flags: &[&str]) -> Option<Value> {
     let prepared = prepared(&config, &cache());
     let lanes = Lanes::cut(prepared.note.rows.clone(), config.learner.lanes).expect("lanes");
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(&LocalComm, &config, &prepared, lanes, Device::Cpu, &stop);
+    let mut trainer =
+        Trainer::new(&LocalComm, &config, &prepared, lanes, Device::Cpu, &stop).unwrap();
     let starts = match config.learner.replay_ratio {
         0.0 => 0,
         _ => config.learner.learning_starts.max(lanes.count * config.learner.n_step) / lanes.count,
