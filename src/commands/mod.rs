@@ -25,7 +25,7 @@ use crate::dist::{Comm, Ranks};
 use crate::machine::{Machine, warning};
 use crate::market::load::{DataSource, LoadOptions, LoadReport};
 use crate::market::source::{self, AZURE, SYNTHETIC};
-use crate::market::store::Store;
+use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
 use crate::train::dataset::{DataPlan, Prepared};
@@ -177,12 +177,10 @@ fn found(report: &LoadReport) -> String {
     format!("{bars} from {days} days; labels name a bar's {label} ({})", report.bar_label_reason)
 }
 
-/// A place to which files can be written; a folder is made where there is none.
+/// A place to which files can be written; a folder is made with the first of them.
 fn file_store(data: &str, container: &Option<String>) -> Result<Arc<dyn Store>> {
-    let folder = Path::new(data);
-    if data != AZURE && !data.starts_with(SYNTHETIC) && !folder.exists() {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| anyhow!("{}: {e}; name another folder with --data", folder.display()))?;
+    if data != AZURE && !data.starts_with(SYNTHETIC) {
+        return Ok(Arc::new(LocalStore::to_be(Path::new(data))?));
     }
     match source::open(data, &container_name(container))? {
         DataSource::Store(store) => Ok(store),

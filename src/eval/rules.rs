@@ -81,9 +81,14 @@ pub(super) mod tests {
 
     /// A few months of half-hour bars of a made-up market.
     pub fn panel(market: &str) -> (tempfile::TempDir, Panel, RunConfig) {
+        panel_of(market, ["2018-01-02", "2018-12-31"])
+    }
+
+    /// The same from one day to another.
+    pub fn panel_of(market: &str, days: [&str; 2]) -> (tempfile::TempDir, Panel, RunConfig) {
         let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
         let market = SyntheticMarket::parse(market).unwrap();
-        let (start, end) = ("2018-01-02".parse().unwrap(), "2018-12-31".parse().unwrap());
+        let [start, end] = days.map(|day| day.parse().unwrap());
         let period = Period { start, end };
         let series = stocks.iter().map(|symbol| market.bars(&stocks, symbol, &period, 30));
         let series: Vec<_> = series.collect();

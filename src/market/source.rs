@@ -37,7 +37,14 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
         return Ok(DataSource::Synthetic(SyntheticMarket::parse(market)?));
     }
     if name == AZURE {
-        return Ok(DataSource::Store(Arc::new(azure(container)?)));
+        let store = azure(container).map_err(|error| match error {
+            MarketError::Input { what, todo } => MarketError::Input {
+                what: format!("--data {AZURE}: {what}"),
+                todo: format!("{todo}, or name a folder with --data"),
+            },
+            other => other,
+        })?;
+        return Ok(DataSource::Store(Arc::new(store)));
     }
     Ok(DataSource::Store(Arc::new(LocalStore::open(Path::new(name))?)))
 }
@@ -45,9 +52,8 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
 /// A container of the account whose connection string is in the environment.
 pub fn azure(container: &str) -> Result<AzureStore, MarketError> {
     let secret = connection_string().ok_or_else(|| MarketError::Input {
-        what: format!("--data azure: {CONNECTION_STRING} is not set"),
-        todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example) or name a folder with --data"
-            .into(),
+        what: format!("{CONNECTION_STRING} is not set"),
+        todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
     })?;
     AzureStore::connect(&secret, container)
 }

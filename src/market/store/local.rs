@@ -22,13 +22,17 @@ pub struct LocalStore {
 impl LocalStore {
     /// Errors where `root` is no folder.
     pub fn open(root: &Path) -> Result<LocalStore, MarketError> {
-        if !root.is_dir() {
-            let what = if root.exists() { "is a file, not a folder" } else { "no such folder" };
-            return Err(MarketError::Store {
-                place: root.display().to_string(),
-                what: what.into(),
-                todo: format!("name the folder that holds {ROOT}/"),
-            });
+        match root.exists() {
+            true => LocalStore::to_be(root),
+            false => Err(unusable(root, "no such folder")),
+        }
+    }
+
+    /// One to write to: a folder that is not there yet is made with its first file. Errors where
+    /// `root` is a file.
+    pub fn to_be(root: &Path) -> Result<LocalStore, MarketError> {
+        if root.exists() && !root.is_dir() {
+            return Err(unusable(root, "is a file, not a folder"));
         }
         Ok(LocalStore { root: root.to_path_buf(), base: symbols_folder(root) })
     }
@@ -147,7 +151,10 @@ impl Store for LocalStore {
 /// The folder of the symbol folders, for a user who may have named it or the one above it.
 fn symbols_folder(root: &Path) -> PathBuf {
     let inner = root.join(ROOT);
-    let is_named_so = || root.canonicalize().is_ok_and(|path| path.ends_with(ROOT));
+    let is_named_so = || {
+        // One that is not there yet has no other name than this.
+        root.ends_with(ROOT) || root.canonicalize().is_ok_and(|path| path.ends_with(ROOT))
+    };
     if !inner.is_dir() && (is_named_so() || holds_symbols(root)) {
         root.to_path_buf()
     } else {
@@ -166,6 +173,14 @@ fn holds_symbols(folder: &Path) -> bool {
         .iter()
         .filter(|name| folder_symbol(name).is_some())
         .any(|name| names(&folder.join(name)).iter().any(is_year))
+}
+
+fn unusable(root: &Path, what: &str) -> MarketError {
+    MarketError::Store {
+        place: root.display().to_string(),
+        what: what.into(),
+        todo: format!("name the folder that holds {ROOT}/"),
+    }
 }
 
 /// ETag and size: a file changes its size or its modification time whenever it is written.
