@@ -31,12 +31,12 @@ pub fn sync(_: f64) -> Option<Value> {
     panic!("this build has no MPI")
 }
 
-/// Every worker rank's gradient to rank 0, and the parameters back: by this program's messages, and
-/// by the bare collectives with the same bytes. In turn, so that both meet the same machine.
+/// The sum of every worker rank's gradient to rank 0, and the parameters back: by this program's
+/// messages, and by the bare collectives with the same bytes, which do not add them up. In turn, so that both meet the same machine.
 #[cfg(feature = "mpi")]
 pub fn sync(seconds: f64) -> Option<Value> {
     use dqn_trader::dist::mpi::MpiComm;
-    use dqn_trader::dist::{Comm, Stamp, Tag};
+    use dqn_trader::dist::{Comm, Ranks, Stamp, Tag};
     use mpi::collective::{CommunicatorCollectives, Root};
     use mpi::datatype::PartitionMut;
     use mpi::topology::{Communicator, SimpleCommunicator};
@@ -46,12 +46,13 @@ pub fn sync(seconds: f64) -> Option<Value> {
     let comm = MpiComm::start(None).expect("MPI");
     let world = SimpleCommunicator::world();
     let (rank, size) = (comm.rank(), comm.size());
-    let counts: Vec<usize> = (0..size).map(|r| if r == 0 { 0 } else { PARAMETERS }).collect();
-    let mine = vec![rank as f32; counts[rank]];
-    let mut all = vec![0.0; if rank == 0 { PARAMETERS * (size - 1) } else { 0 }];
+    let ranks = Ranks { stocks: size - 1, size };
+    let counts = ranks.counts(PARAMETERS);
+    let mut mine = vec![rank as f32; counts[rank]];
+    let mut sum = vec![0.0; PARAMETERS];
     let mut parameters = vec![0.0; PARAMETERS];
     let mut ours = |time: i64| {
-        comm.gather(Stamp { tag: Tag::Gradients, time }, &mine, &counts, &mut all).expect("sent");
+        comm.sum(Stamp { tag: Tag::Gradients, time }, &mut mine, ranks, &mut sum).expect("sent");
         comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut parameters).expect("sent");
     };
     let bare_counts: Vec<i32> = counts.iter().map(|&count| count as i32).collect();

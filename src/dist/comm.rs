@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use super::mailbox::{Line, Mailbox};
+use super::ranks::Ranks;
 
 /// What a message is about. Every exchange carries one, and ranks that disagree stop the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +108,17 @@ pub trait Comm {
 
     /// Rank 0's values on every rank.
     fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError>;
+
+    /// The sum of one block of numbers per stock into `total` on rank 0, which is as long as a block
+    /// on every rank and left alone elsewhere. `mine` holds the blocks of this rank's stocks, and
+    /// is used up. The order of additions does not depend on the ranks: see [`super::tree`].
+    fn sum(
+        &self,
+        stamp: Stamp,
+        mine: &mut [f32],
+        ranks: Ranks,
+        total: &mut [f32],
+    ) -> Result<(), CommError>;
 
     /// Rank 0's bytes, of any length, on every rank.
     fn broadcast_bytes(&self, bytes: &mut Vec<u8>);

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::comm::{Comm, CommError, OnMessage, Stamp};
+use super::ranks::Ranks;
+use super::tree::{self, Node, Part};
 
 pub struct LocalComm;
 
@@ -42,6 +44,20 @@ impl Comm for LocalComm {
     }
 
     fn broadcast(&self, _stamp: Stamp, _values: &mut [f32]) -> Result<(), CommError> {
+        Ok(())
+    }
+
+    fn sum(
+        &self,
+        _stamp: Stamp,
+        mine: &mut [f32],
+        ranks: Ranks,
+        total: &mut [f32],
+    ) -> Result<(), CommError> {
+        let blocks = mine.chunks_exact_mut(total.len()).enumerate();
+        let parts = blocks.map(|(stock, values)| Part { node: Node::of(stock), values });
+        let sum = tree::merge(parts.collect(), ranks.stocks);
+        total.copy_from_slice(sum[0].values);
         Ok(())
     }
 

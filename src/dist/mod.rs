@@ -10,6 +10,7 @@ pub mod mailbox;
 pub mod mpi;
 pub mod ranks;
 pub mod server;
+pub mod tree;
 pub mod worker;
 
 pub use comm::{Comm, CommError, Stamp, Tag};

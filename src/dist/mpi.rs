@@ -1,19 +1,25 @@
 //! [`Comm`] over MPI. Only the main thread calls it (`MPI_THREAD_FUNNELED`).
 
+mod board;
 mod copy;
 mod mailbox;
+mod nodes;
+mod window;
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::collective::{CommunicatorCollectives, Root};
-use mpi::datatype::{Partition, PartitionMut};
+use mpi::datatype::PartitionMut;
 use mpi::environment::{Universe, initialize_with_threading};
 use mpi::point_to_point::{Destination, Source};
-use mpi::topology::{Color, Communicator, SimpleCommunicator};
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+use board::Board;
+use nodes::{Nodes, wait_for};
 
 use super::comm::{self, Comm, CommError, OnMessage, Stamp};
 use super::heartbeat::connect::{self, Invitation};
@@ -21,6 +27,8 @@ use super::heartbeat::peer::Peer;
 use super::heartbeat::start::Start;
 use super::heartbeat::{EXIT_LOST, PULSE, Patience, Post, Watch};
 use super::mailbox::{Line, Mailbox};
+use super::ranks::Ranks;
+use super::tree::{self, Node, Part};
 
 /// Messages of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
@@ -35,20 +43,22 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 const NO_PAUSE: Duration = Duration::from_micros(500);
 /// Pauses are so small a part of the time waited already.
 const PATIENCE_PART: u32 = 16;
+/// How long a rank waits with yields for the others of its node before it sleeps, where every rank
+/// has a core of its own. Where not, it sleeps at once, for others have use for the core.
+const AWAKE: Duration = Duration::from_micros(100);
 
 pub struct MpiComm {
     world: SimpleCommunicator,
-    /// The ranks that share this rank's memory.
-    node: SimpleCommunicator,
-    /// The first rank of every node; None on the other ranks.
-    leaders: Option<SimpleCommunicator>,
-    /// `node` is not what the hardware says; see [`MpiComm::start`].
+    nodes: Nodes,
+    /// The nodes are not what the hardware says; see [`MpiComm::start`].
     pretended_nodes: bool,
     rank: usize,
     size: usize,
-    /// Messages with their stamps, reused.
-    mine: RefCell<Vec<f32>>,
-    all: RefCell<Vec<f32>>,
+    awake: Duration,
+    /// None before the first exchange, and where this rank is alone on its node.
+    board: RefCell<Option<Board>>,
+    /// A message between nodes, with its stamp, reused.
+    message: RefCell<Vec<f32>>,
     /// Finalizes MPI when it is dropped.
     _universe: Universe,
     /// Dropped last: others may hang until all have finalized.
@@ -70,25 +80,19 @@ impl MpiComm {
         }
         wake_on_time();
         let world = universe.world();
-        let rank = world.rank();
-        let node = match ranks_per_node {
-            Some(count) => world
-                .split_by_color(Color::with_value(rank / count as i32))
-                .ok_or_else(|| broken("the ranks could not be split by node"))?,
-            None => world.split_shared(rank),
-        };
-        let color = if node.rank() == 0 { Color::with_value(0) } else { Color::undefined() };
-        let leaders = world.split_by_color(color);
-        let size = world.size() as usize;
+        let nodes = Nodes::of(&world, ranks_per_node)
+            .ok_or_else(|| broken("the ranks could not be split by machine"))?;
+        let sharing = world.split_shared(0).size() as usize;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(MpiComm {
-            rank: rank as usize,
-            size,
+            rank: world.rank() as usize,
+            size: world.size() as usize,
             world,
-            node,
-            leaders,
+            nodes,
             pretended_nodes: ranks_per_node.is_some(),
-            mine: RefCell::default(),
-            all: RefCell::default(),
+            awake: if sharing > cores { Duration::ZERO } else { AWAKE },
+            board: RefCell::default(),
+            message: RefCell::default(),
             _universe: universe,
             watch: None,
         })
@@ -97,7 +101,7 @@ impl MpiComm {
     /// From now on a rank that dies or hangs ends the job, with a line by one of `names`. Returns
     /// on rank 0 a line about the ranks that cannot be watched, should there be any.
     pub fn watch(&mut self, patience: Patience, names: &[String], start: &Start) -> Option<String> {
-        let is_one_machine = self.node.size() == self.world.size();
+        let is_one_machine = self.nodes.here().len() == self.size;
         let opened = self.is_root().then(|| connect::open(is_one_machine));
         let invitation = opened.as_ref().and_then(|opened| opened.as_ref().ok());
         let invitation = invitation.and_then(|(_, invitation)| serde_json::to_vec(invitation).ok());
@@ -157,7 +161,7 @@ impl MpiComm {
 
     /// Ranks that share this one's machine, itself included.
     pub fn ranks_here(&self) -> usize {
-        self.node.size() as usize
+        self.nodes.here().len()
     }
 
     /// Ends every rank at once. For failures that the other ranks cannot know of.
@@ -167,16 +171,94 @@ impl MpiComm {
     }
 
     /// Waits until all ranks have come here, without keeping a core busy: one may be at work for
-    /// minutes. Libraries of MPI wait in circles.
+    /// minutes.
     fn meet(&self) {
-        PULSE.wait();
-        let since = Instant::now();
-        let mut request = self.world.immediate_barrier();
-        while let Err(pending) = request.test() {
-            request = pending;
-            pause_after(since.elapsed());
+        wait_for(self.world.immediate_barrier());
+    }
+
+    /// The node's board with room for so many floats in every slot and in the notice; None where
+    /// this rank is alone. The node's ranks call it with the same numbers.
+    fn board(&self, slot: usize, notice: usize) -> Result<Option<Ref<'_, Board>>, CommError> {
+        if self.nodes.here().len() == 1 {
+            return Ok(None);
         }
-        PULSE.work();
+        let room = self.board.borrow().as_ref().map_or([0, 0], Board::room);
+        if room[0] < slot || room[1] < notice {
+            // The old one goes first: two may be more than there is room for.
+            self.board.replace(None);
+            let wanted = [room[0].max(slot), room[1].max(notice)];
+            let board = Board::new(&self.nodes.node, wanted[0], wanted[1], self.awake)?;
+            self.board.replace(Some(board));
+        }
+        Ok(Ref::filter_map(self.board.borrow(), Option::as_ref).ok())
+    }
+
+    fn leads(&self) -> bool {
+        self.nodes.leaders.is_some()
+    }
+
+    /// Fills a message with what this rank and the others of its node have for rank 0, each rank's
+    /// part at the place that `at` gives. For leaders.
+    fn collect(
+        &self,
+        stamp: Stamp,
+        board: Option<&Board>,
+        mine: &[f32],
+        counts: &[usize],
+        mut place: impl FnMut(usize, &[f32]),
+    ) -> Result<(), CommError> {
+        place(self.rank, mine);
+        let Some(board) = board else { return Ok(()) };
+        board.empty(|slots| {
+            for (&rank, slot) in self.nodes.here()[1..].iter().zip(slots) {
+                let (head, body) = slot.split_at(Stamp::LEN);
+                stamp.check(head, rank)?;
+                place(rank, &body[..counts[rank]]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds what the node's ranks have left of their stocks to what other nodes send, and sends on
+    /// what is left then; on rank 0 that is the sum. For leaders.
+    fn sum_between<'a>(
+        &self,
+        stamp: Stamp,
+        parts: Vec<Part<'a>>,
+        (stocks, block): (usize, usize),
+        total: &mut [f32],
+    ) -> Result<(), CommError> {
+        let mut parts = tree::merge(parts, stocks);
+        let mut arrived: Vec<Vec<f32>> = Vec::new();
+        if let Some(leaders) = self.nodes.between() {
+            let (own, count) = (self.nodes.own, self.nodes.ranks.len());
+            // Of nodes in a row every second one takes what the next one has, then every fourth.
+            let takes = |distance: &usize| own.is_multiple_of(2 * distance);
+            let distances = std::iter::successors(Some(1), |distance| Some(2 * distance));
+            let distances = distances.take_while(|&distance| distance < count);
+            for distance in distances.clone().take_while(takes) {
+                if own + distance < count {
+                    let mut message = Vec::new();
+                    nodes::receive(leaders, own + distance, &mut message);
+                    stamp.check(&message, self.nodes.ranks[own + distance][0])?;
+                    arrived.push(message);
+                }
+            }
+            let others = arrived.iter_mut().flat_map(|message| unpacked(message, block));
+            parts.extend(others);
+            parts.sort_by_key(|part| part.node.first);
+            parts = tree::merge(parts, stocks);
+            if let Some(distance) = distances.clone().find(|distance| !takes(distance)) {
+                let mut message = self.message.borrow_mut();
+                pack(stamp, &parts, &mut message);
+                nodes::send(leaders, own - distance, &message);
+            }
+        }
+        if self.is_root() {
+            let [sum] = &parts[..] else { unreachable!("rank 0 has the sum of all stocks") };
+            total.copy_from_slice(sum.values);
+        }
+        Ok(())
     }
 
     fn broadcast_in(communicator: &SimpleCommunicator, bytes: &mut Vec<u8>) {
@@ -209,20 +291,36 @@ fn pause_after(waited: Duration) {
     }
 }
 
-/// Counts and displacements in elements, each message led by its stamp.
-fn stamped(counts: &[usize]) -> (Vec<i32>, Vec<i32>) {
-    let counts: Vec<i32> = counts.iter().map(|&count| (count + Stamp::LEN) as i32).collect();
-    let starts = starts(&counts);
-    (counts, starts)
-}
-
 /// Where each of several messages begins when they stand one after the other.
-fn starts(counts: &[i32]) -> Vec<i32> {
-    let before = |at: &mut i32, &count: &i32| {
+fn starts(counts: &[usize]) -> Vec<usize> {
+    let before = |at: &mut usize, &count: &usize| {
         *at += count;
         Some(*at - count)
     };
     counts.iter().scan(0, before).collect()
+}
+
+/// Stamp, number of parts, their nodes, their values.
+fn pack(stamp: Stamp, parts: &[Part<'_>], message: &mut Vec<f32>) {
+    let bits = |number: usize| f32::from_bits(number as u32);
+    message.clear();
+    message.extend_from_slice(&stamp.to_floats());
+    message.push(bits(parts.len()));
+    for Part { node, .. } in parts {
+        message.extend([bits(node.first), bits(node.level as usize)]);
+    }
+    parts.iter().for_each(|part| message.extend_from_slice(part.values));
+}
+
+/// The parts of a message whose stamp was checked.
+fn unpacked(message: &mut [f32], block: usize) -> impl Iterator<Item = Part<'_>> {
+    let (count, rest) = message[Stamp::LEN..].split_at_mut(1);
+    let (nodes, values) = rest.split_at_mut(2 * count[0].to_bits() as usize);
+    let nodes = nodes.chunks_exact(2).map(|node| {
+        let [first, level] = [node[0], node[1]].map(f32::to_bits);
+        Node { first: first as usize, level }
+    });
+    nodes.zip(values.chunks_exact_mut(block)).map(|(node, values)| Part { node, values })
 }
 
 impl Comm for MpiComm {
@@ -248,28 +346,43 @@ impl Comm for MpiComm {
         all: &mut [f32],
     ) -> Result<(), CommError> {
         assert_eq!(mine.len(), counts[self.rank]);
-        let mut message = self.mine.borrow_mut();
-        message.clear();
-        message.extend_from_slice(&stamp.to_floats());
-        message.extend_from_slice(mine);
-        self.meet();
-        let root = self.world.process_at_rank(0);
+        let longest = counts.iter().max().map_or(0, |longest| longest + Stamp::LEN);
+        let board = self.board(longest, 0)?;
+        let board = board.as_deref();
+        if let (false, Some(board)) = (self.leads(), board) {
+            board.fill(|slot| {
+                slot[..Stamp::LEN].copy_from_slice(&stamp.to_floats());
+                slot[Stamp::LEN..][..mine.len()].copy_from_slice(mine);
+            });
+            return Ok(());
+        }
+        let mut message = self.message.borrow_mut();
         if !self.is_root() {
-            root.gather_varcount_into(&message[..]);
+            message.clear();
+            message.extend_from_slice(&stamp.to_floats());
+            self.collect(stamp, board, mine, counts, |_, part| message.extend_from_slice(part))?;
+            if let Some(leaders) = self.nodes.between() {
+                nodes::send(leaders, 0, &message);
+            }
             return Ok(());
         }
         assert_eq!(all.len(), counts.iter().sum::<usize>());
-        let (counts, starts) = stamped(counts);
-        let mut gathered = self.all.borrow_mut();
-        gathered.resize(all.len() + self.size * Stamp::LEN, 0.0);
-        let mut partition = PartitionMut::new(&mut gathered[..], &counts[..], &starts[..]);
-        root.gather_varcount_into_root(&message[..], &mut partition);
-        let mut at = 0;
-        for (rank, (&count, &start)) in counts.iter().zip(&starts).enumerate() {
-            let (head, body) = gathered[start as usize..][..count as usize].split_at(Stamp::LEN);
-            stamp.check(head, rank)?;
-            all[at..at + body.len()].copy_from_slice(body);
-            at += body.len();
+        let starts = starts(counts);
+        let mut place = |rank: usize, part: &[f32]| {
+            all[starts[rank]..][..part.len()].copy_from_slice(part);
+        };
+        self.collect(stamp, board, mine, counts, &mut place)?;
+        if let Some(leaders) = self.nodes.between() {
+            for (node, ranks) in self.nodes.ranks.iter().enumerate().skip(1) {
+                nodes::receive(leaders, node, &mut message);
+                let (head, mut rest) = message.split_at(Stamp::LEN);
+                stamp.check(head, ranks[0])?;
+                for &rank in ranks {
+                    let (part, after) = rest.split_at(counts[rank]);
+                    place(rank, part);
+                    rest = after;
+                }
+            }
         }
         Ok(())
     }
@@ -282,44 +395,113 @@ impl Comm for MpiComm {
         mine: &mut [f32],
     ) -> Result<(), CommError> {
         assert_eq!(mine.len(), counts[self.rank]);
-        let mut message = self.mine.borrow_mut();
-        message.resize(mine.len() + Stamp::LEN, 0.0);
-        self.meet();
-        let root = self.world.process_at_rank(0);
+        let here = self.nodes.here();
+        let length = |ranks: &[usize]| ranks.iter().map(|&rank| counts[rank]).sum::<usize>();
+        let board = self.board(0, Stamp::LEN + length(here))?;
+        let board = board.as_deref();
+        // Where this rank's part stands among those of its node.
+        let before = length(&here[..here.partition_point(|&rank| rank < self.rank)]);
+        let mut take = |message: &[f32]| {
+            stamp.check(&message[..Stamp::LEN], 0)?;
+            mine.copy_from_slice(&message[Stamp::LEN + before..][..counts[self.rank]]);
+            Ok(())
+        };
+        if let (false, Some(board)) = (self.leads(), board) {
+            return board.read(take);
+        }
+        let mut message = self.message.borrow_mut();
         if self.is_root() {
             assert_eq!(all.len(), counts.iter().sum::<usize>());
-            let (with_stamps, starts) = stamped(counts);
-            let mut dealt = self.all.borrow_mut();
-            dealt.clear();
-            let mut rest = all;
-            for &count in counts {
-                let (part, after) = rest.split_at(count);
-                dealt.extend_from_slice(&stamp.to_floats());
-                dealt.extend_from_slice(part);
-                rest = after;
+            let starts = starts(counts);
+            let deal = |ranks: &[usize], message: &mut Vec<f32>| {
+                message.clear();
+                message.extend_from_slice(&stamp.to_floats());
+                let part = |&rank: &usize| &all[starts[rank]..][..counts[rank]];
+                ranks.iter().map(part).for_each(|part| message.extend_from_slice(part));
+            };
+            if let Some(leaders) = self.nodes.between() {
+                for (node, ranks) in self.nodes.ranks.iter().enumerate().skip(1) {
+                    deal(ranks, &mut message);
+                    nodes::send(leaders, node, &message);
+                }
             }
-            let partition = Partition::new(&dealt[..], &with_stamps[..], &starts[..]);
-            root.scatter_varcount_into_root(&partition, &mut message[..]);
-        } else {
-            root.scatter_varcount_into(&mut message[..]);
+            deal(here, &mut message);
+        } else if let Some(leaders) = self.nodes.between() {
+            nodes::receive(leaders, 0, &mut message);
         }
-        let (head, body) = message.split_at(Stamp::LEN);
-        stamp.check(head, 0)?;
-        mine.copy_from_slice(body);
-        Ok(())
+        if let Some(board) = board {
+            board.put_up(|notice| notice[..message.len()].copy_from_slice(&message));
+        }
+        take(&message)
     }
 
     fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
-        let mut message = self.mine.borrow_mut();
-        message.clear();
-        message.extend_from_slice(&stamp.to_floats());
-        message.extend_from_slice(values);
-        self.meet();
-        self.world.process_at_rank(0).broadcast_into(&mut message[..]);
-        let (head, body) = message.split_at(Stamp::LEN);
-        stamp.check(head, 0)?;
-        values.copy_from_slice(body);
-        Ok(())
+        let board = self.board(0, Stamp::LEN + values.len())?;
+        let board = board.as_deref();
+        if let (false, Some(board)) = (self.leads(), board) {
+            return board.read(|notice| {
+                let (head, body) = notice.split_at(Stamp::LEN);
+                stamp.check(head, 0)?;
+                values.copy_from_slice(&body[..values.len()]);
+                Ok(())
+            });
+        }
+        let mut head = stamp.to_floats();
+        if let Some(leaders) = self.nodes.between() {
+            let mut message = self.message.borrow_mut();
+            message.clear();
+            message.extend_from_slice(&head);
+            message.extend_from_slice(values);
+            nodes::spread(leaders, &mut message);
+            head.copy_from_slice(&message[..Stamp::LEN]);
+            values.copy_from_slice(&message[Stamp::LEN..]);
+        }
+        if let Some(board) = board {
+            board.put_up(|notice| {
+                notice[..Stamp::LEN].copy_from_slice(&head);
+                notice[Stamp::LEN..][..values.len()].copy_from_slice(values);
+            });
+        }
+        stamp.check(&head, 0)
+    }
+
+    fn sum(
+        &self,
+        stamp: Stamp,
+        mine: &mut [f32],
+        ranks: Ranks,
+        total: &mut [f32],
+    ) -> Result<(), CommError> {
+        let (stocks, block) = (ranks.stocks, total.len());
+        let left_of = |rank: usize| tree::left_of(ranks.owned(rank), stocks);
+        // Of stocks in a row at most two nodes per level are left.
+        let most = 2 * (usize::BITS - stocks.leading_zeros()) as usize;
+        let longest = ranks.most_owned().min(most) * block + Stamp::LEN;
+        let board = self.board(longest, 0)?;
+        let own = ranks.owned(self.rank).zip(mine.chunks_exact_mut(block));
+        let own = own.map(|(stock, values)| Part { node: Node::of(stock), values });
+        let parts = tree::merge(own.collect(), stocks);
+        match board.as_deref() {
+            Some(board) if !self.leads() => {
+                board.fill(|slot| {
+                    slot[..Stamp::LEN].copy_from_slice(&stamp.to_floats());
+                    let places = slot[Stamp::LEN..].chunks_exact_mut(block);
+                    places.zip(&parts).for_each(|(place, part)| place.copy_from_slice(part.values));
+                });
+                Ok(())
+            }
+            Some(board) => board.empty(|slots| {
+                let mut parts = parts;
+                for (&rank, slot) in self.nodes.here()[1..].iter().zip(slots) {
+                    let (head, body) = slot.split_at_mut(Stamp::LEN);
+                    stamp.check(head, rank)?;
+                    let blocks = left_of(rank).into_iter().zip(body.chunks_exact_mut(block));
+                    parts.extend(blocks.map(|(node, values)| Part { node, values }));
+                }
+                self.sum_between(stamp, parts, (stocks, block), total)
+            }),
+            None => self.sum_between(stamp, parts, (stocks, block), total),
+        }
     }
 
     fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {
@@ -339,14 +521,15 @@ impl Comm for MpiComm {
             root.gather_varcount_into(&message[..]);
             return Vec::new();
         }
-        let mut counts = vec![0i32; self.size];
-        root.gather_into_root(&len, &mut counts[..]);
+        let mut lens = vec![0i32; self.size];
+        root.gather_into_root(&len, &mut lens[..]);
+        let counts: Vec<usize> = lens.iter().map(|&len| len as usize).collect();
         let starts = starts(&counts);
-        let mut all = vec![0u8; counts.iter().sum::<i32>() as usize];
-        let mut partition = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
+        let displacements: Vec<i32> = starts.iter().map(|&start| start as i32).collect();
+        let mut all = vec![0u8; counts.iter().sum()];
+        let mut partition = PartitionMut::new(&mut all[..], &lens[..], &displacements[..]);
         root.gather_varcount_into_root(&message[..], &mut partition);
-        let part =
-            |(&count, &start): (&i32, &i32)| all[start as usize..][1..count as usize].to_vec();
+        let part = |(&count, &start): (&usize, &usize)| all[start..][1..count].to_vec();
         counts.iter().zip(&starts).map(part).collect()
     }
 
@@ -392,15 +575,13 @@ impl Comm for MpiComm {
     }
 
     fn share_file(&self, path: &Path) -> Result<PathBuf, CommError> {
-        let mut node = [self.leaders.as_ref().map_or(0, |leaders| leaders.rank())];
-        self.node.process_at_rank(0).broadcast_into(&mut node[..]);
-        let here = match (self.pretended_nodes, node[0]) {
+        let here = match (self.pretended_nodes, self.nodes.own) {
             (true, node) if node > 0 => copy::beside(path, node),
             _ => path.to_path_buf(),
         };
-        let copied = match &self.leaders {
-            Some(leaders) if leaders.size() > 1 => copy::between_nodes(leaders, path, &here),
-            _ => Ok(()),
+        let copied = match self.nodes.between() {
+            Some(leaders) => copy::between_nodes(leaders, path, &here),
+            None => Ok(()),
         };
         let todo = "free space there, or name another folder with --cache";
         comm::agree(self, copied.map_err(|e| format!("{}: {e}; {todo}", here.display())))?;

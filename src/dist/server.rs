@@ -5,7 +5,6 @@ use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clip_by_global_norm};
 use crate::rl::parameters::Layout;
 use crate::rl::schedule::linear;
-use crate::rl::wide;
 
 pub struct Server {
     layout: Layout,
@@ -53,21 +52,17 @@ impl Server {
         self.adam = optimizer;
     }
 
-    /// One step along the mean of the stocks' gradients, `progress` of the run being done. They are
-    /// added in the order of the stocks, whoever sent them and whenever they came, so the sum is
-    /// the same bit for bit however many ranks there are.
-    pub fn apply<'a>(
+    /// One step along the mean of the gradients of so many stocks, of which `sum` is the sum;
+    /// `progress` of the run is done.
+    pub fn apply(
         &mut self,
         progress: f64,
-        gradients: impl ExactSizeIterator<Item = &'a [f32]>,
+        sum: &[f32],
+        stocks: usize,
     ) -> Result<(), NonFiniteGradient> {
-        let scale = 1.0 / gradients.len() as f32;
-        self.mean.fill(0.0);
-        for gradient in gradients {
-            assert_eq!(gradient.len(), self.mean.len());
-            add(gradient, &mut self.mean);
-        }
-        self.mean.iter_mut().for_each(|g| *g *= scale);
+        assert_eq!(sum.len(), self.mean.len());
+        let scale = 1.0 / stocks as f32;
+        self.mean.iter_mut().zip(sum).for_each(|(mean, sum)| *mean = sum * scale);
         clip_by_global_norm(&mut self.mean, self.max_grad_norm, &self.layout)?;
         self.step(progress, 1.0);
         Ok(())
@@ -106,12 +101,6 @@ impl Server {
     }
 }
 
-wide! {
-fn add(gradient: &[f32], sum: &mut [f32]) -> () {
-    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
-}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +123,7 @@ mod tests {
     #[test]
     fn the_step_size_falls_and_weights_decay_with_it() {
         let mut server = server(0.2);
-        server.apply(0.5, [[0.3f32, -0.1, 1.0]].iter().map(|g| &g[..])).unwrap();
+        server.apply(0.5, &[0.3, -0.1, 1.0], 1).unwrap();
         let expected = [0.985 - 0.075, -1.97 + 0.075, 0.5 - 0.075];
         for (weight, expected) in server.weights().iter().zip(expected) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
@@ -144,8 +133,7 @@ mod tests {
     #[test]
     fn the_first_adam_step_moves_every_weight_by_the_learning_rate_against_its_gradient() {
         let mut server = server(0.0);
-        let gradients = [[0.3f32, -0.1, 0.0], [0.1, -0.3, 0.0]];
-        server.apply(0.0, gradients.iter().map(|g| &g[..])).unwrap();
+        server.apply(0.0, &[0.4, -0.4, 0.0], 2).unwrap();
         for (weight, expected) in server.weights().iter().zip([0.9, -1.9, 0.5]) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
         }
@@ -167,8 +155,7 @@ mod tests {
     fn a_gradient_that_is_not_finite_names_its_parameter_and_changes_nothing() {
         let mut server = server(0.0);
         let before = server.weights().to_vec();
-        let gradients = [[0.0f32, 0.0, 0.0], [0.0, 0.0, f32::NAN]];
-        let error = server.apply(0.0, gradients.iter().map(|g| &g[..])).unwrap_err();
+        let error = server.apply(0.0, &[0.0, 0.0, f32::NAN], 2).unwrap_err();
         assert_eq!(error.parameter, "trunk.bias");
         assert_eq!(server.weights(), before);
     }

@@ -160,8 +160,8 @@ impl DataPlan<'_> {
     fn path(&self, load: &Period, trade: &Period, fit: Option<&Fit>) -> Result<PathBuf> {
         let stocks = &self.config.stocks;
         let owned = self.ranks().owned(self.comm.rank());
-        let one = |&stock: &usize| fingerprint(self.source, &stocks[stock], load, &self.options);
-        let mine: Result<Vec<String>, _> = owned.iter().map(one).collect();
+        let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &self.options);
+        let mine: Result<Vec<String>, _> = owned.map(one).collect();
         let mine = agree(self.comm, mine)?.join("\n");
         let gathered = self.comm.gather_bytes(mine.as_bytes());
         let digested = Digested {
@@ -173,26 +173,11 @@ impl DataPlan<'_> {
             risk_sessions: self.config.portfolio.risk_sessions,
             max_peers: self.config.network.max_peers,
             fit,
-            fingerprints: self.in_stock_order(&gathered),
+            fingerprints: lines(&gathered),
         };
         let digest = Sha256::digest(serde_json::to_vec(&digested)?);
         let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Ok(self.cache.join("panels").join(format!("{name}.arrow")))
-    }
-
-    /// Lines gathered by rank, one per stock, in the order of the stocks; empty on the other ranks.
-    fn in_stock_order(&self, gathered: &[Vec<u8>]) -> Vec<String> {
-        let lines: Vec<String> = gathered
-            .iter()
-            .flat_map(|part| {
-                String::from_utf8_lossy(part).lines().map(String::from).collect::<Vec<_>>()
-            })
-            .collect();
-        let mut by_stock = vec![String::new(); lines.len()];
-        for (line, stock) in lines.into_iter().zip(self.ranks().gathered_order()) {
-            by_stock[stock] = line;
-        }
-        by_stock
     }
 
     /// Every rank reads its stocks and sends them to rank 0, which returns them all; the others
@@ -203,7 +188,7 @@ impl DataPlan<'_> {
         on_days: &mut OnDays<'_>,
     ) -> Result<Vec<(BarSeries, LoadReport)>> {
         let stocks = &self.config.stocks;
-        let owned = self.ranks().owned(self.comm.rank());
+        let owned: Vec<usize> = self.ranks().owned(self.comm.rank()).collect();
         let mut arrived: Vec<Option<(BarSeries, LoadReport)>> = vec![None; stocks.len()];
         let mut failures: Vec<(usize, String)> = Vec::new();
         let data = (self.source, &stocks[..], &self.options);
@@ -285,6 +270,14 @@ impl DataPlan<'_> {
             self.config.features.longest_window()
         )
     }
+}
+
+/// Lines of all ranks, one per stock; none on the other ranks.
+fn lines(gathered: &[Vec<u8>]) -> Vec<String> {
+    let of_rank = |part: &Vec<u8>| {
+        String::from_utf8_lossy(part).lines().map(String::from).collect::<Vec<_>>()
+    };
+    gathered.iter().flat_map(of_rank).collect()
 }
 
 /// Reads a rank's stocks, a few at a time, and sends what comes.

@@ -8,7 +8,6 @@ use tch::{Device, Tensor, no_grad};
 use super::dataset::Prepared;
 use super::lockstep::side_by_side;
 use crate::config::RunConfig;
-use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::{Proposal, propose};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::env::trading_env::TradingEnv;
@@ -85,7 +84,6 @@ pub fn evaluate_watched(
     watch: &mut dyn FnMut(&Decided<'_>),
 ) -> Result<Option<Evaluated>> {
     let ranks = Ranks { stocks: config.stocks.len(), size: comm.size() };
-    let order = ranks.gathered_order();
     let width = 2 * config.network.embedding;
     let rows = eval.note.rows.clone();
     // The same on every rank, before rank 0 does more.
@@ -105,12 +103,10 @@ pub fn evaluate_watched(
             |(agent, out)| agent.context(&eval.panel, &chunk_rows, out),
         );
         let all = if comm.is_root() { ranks.stocks * per_stock } else { 0 };
-        let mut gathered = vec![0.0; all];
+        let mut contexts = vec![0.0; all];
         let stamp = Stamp { tag: Tag::Contexts, time: eval.panel.view(chunk[0]).end_s() };
-        comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut gathered)?;
+        comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut contexts)?;
         if let Some(trader) = &mut trader {
-            let mut contexts = vec![0.0; all];
-            to_stock_order(&gathered, &order, per_stock, &mut contexts);
             trader.trade(&eval.panel, chunk, &contexts, watch);
         }
     }

@@ -38,6 +38,7 @@ struct Root {
     desk: Desk,
     /// Of the meta-policy's rules at the end of the training period.
     standing: Option<Standing>,
+    /// Means over stocks, of every gradient step since the last interval.
     learned: Vec<Learned>,
 }
 
@@ -49,14 +50,15 @@ pub struct Trainer<'a> {
     shape: NetworkShape,
     plan: Lanes,
     ranks: Ranks,
-    order: Vec<usize>,
     workers: Vec<Worker>,
     root: Option<Root>,
     credit: UpdateCredit,
     weights: Vec<f32>,
     proposals: Buffer,
     orders: Buffer,
-    gradients: Buffer,
+    /// `[own stock, parameters and LEARNED_LEN]`, and the sum over all stocks on rank 0.
+    gradients: Vec<f32>,
+    gradient_sum: Vec<f32>,
     sums: Buffer,
     /// Sum of capital times reward since the last interval, per own stock.
     reward_sums: Vec<f64>,
@@ -70,7 +72,7 @@ const GO_ON: f32 = 0.0;
 const CHECKPOINT: f32 = 1.0;
 const STOP: f32 = 2.0;
 const ORDER_LEN: usize = 2;
-/// After a stock's gradient: loss and mean Q.
+/// After a gradient: loss and mean Q.
 const LEARNED_LEN: usize = 2;
 
 impl<'a> Trainer<'a> {
@@ -94,7 +96,7 @@ impl<'a> Trainer<'a> {
             let panel = train.panel.clone();
             Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device)
         };
-        let workers: Vec<Worker> = ranks.owned(rank).into_iter().map(worker).collect();
+        let workers: Vec<Worker> = ranks.owned(rank).map(worker).collect();
         let root = match comm.is_root() {
             true => {
                 let server = Server::new(shape.layout(), weights.clone(), &config.learner);
@@ -110,7 +112,6 @@ impl<'a> Trainer<'a> {
             panel: train.panel.clone(),
             plan,
             ranks,
-            order: ranks.gathered_order(),
             root,
             credit: UpdateCredit::new(
                 config.learner.replay_ratio,
@@ -120,7 +121,8 @@ impl<'a> Trainer<'a> {
             ),
             proposals: buffer(plan.count * Proposal::LEN),
             orders: buffer(1 + plan.count * ORDER_LEN),
-            gradients: buffer(weights.len() + LEARNED_LEN),
+            gradients: vec![0.0; workers.len() * (weights.len() + LEARNED_LEN)],
+            gradient_sum: vec![0.0; weights.len() + LEARNED_LEN],
             sums: buffer(2),
             reward_sums: vec![0.0; workers.len()],
             workers,
@@ -268,7 +270,7 @@ impl<'a> Trainer<'a> {
             worker.propose(step, message);
         });
         let stamp = Stamp { tag: Tag::Proposals, time: self.bar_time(step) };
-        self.proposals.gather(self.comm, stamp, &self.order)
+        self.proposals.gather(self.comm, stamp)
     }
 
     /// Rank 0 turns proposals into orders, lane by lane. Returns what comes after this bar.
@@ -286,7 +288,7 @@ impl<'a> Trainer<'a> {
             let (wanted, orders) = (&self.proposals, &mut self.orders);
             for lane in 0..self.plan.count {
                 let view = self.panel.view(self.plan.row(lane, step));
-                let messages = wanted.by_stock.chunks_exact(wanted.per_stock);
+                let messages = wanted.all.chunks_exact(wanted.per_stock);
                 let proposals =
                     messages.map(|stock| Proposal::read(&stock[lane * Proposal::LEN..]));
                 let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
@@ -294,7 +296,7 @@ impl<'a> Trainer<'a> {
                     Wanted { direction, conviction, greedy }
                 });
                 let decided = root.desk.decide(lane, &view, gain, wanted);
-                let messages = orders.by_stock.chunks_exact_mut(orders.per_stock);
+                let messages = orders.all.chunks_exact_mut(orders.per_stock);
                 for (message, order) in messages.zip(decided) {
                     message[0] = next;
                     let at = 1 + lane * ORDER_LEN;
@@ -304,7 +306,7 @@ impl<'a> Trainer<'a> {
             }
         }
         let stamp = Stamp { tag: Tag::Orders, time: self.bar_time(step) };
-        self.orders.scatter(self.comm, stamp, &self.order)?;
+        self.orders.scatter(self.comm, stamp)?;
         Ok(if self.comm.is_root() { next } else { self.orders.mine[0] })
     }
 
@@ -325,21 +327,20 @@ impl<'a> Trainer<'a> {
         let parameters = self.weights.len();
         let progress = self.progress();
         let beta = linear(self.config.learner.priority_beta, 1.0, progress);
-        let per_stock = self.gradients.per_stock;
-        each(&mut self.workers, &mut self.gradients.mine, per_stock, |worker, message| {
+        let per_stock = self.gradient_sum.len();
+        each(&mut self.workers, &mut self.gradients, per_stock, |worker, message| {
             let (gradient, said) = message.split_at_mut(parameters);
             let learned = worker.learn(beta, gradient);
             said.copy_from_slice(&[learned.loss, learned.mean_q]);
         });
         let time = self.at.gradient_steps as i64;
-        self.gradients.gather(self.comm, Stamp { tag: Tag::Gradients, time }, &self.order)?;
+        let (mine, sum) = (&mut self.gradients, &mut self.gradient_sum);
+        self.comm.sum(Stamp { tag: Tag::Gradients, time }, mine, self.ranks, sum)?;
         if let Some(root) = &mut self.root {
-            let messages = self.gradients.by_stock.chunks_exact(per_stock);
-            root.server.apply(progress, messages.clone().map(|message| &message[..parameters]))?;
-            root.learned.extend(messages.map(|message| Learned {
-                loss: message[parameters],
-                mean_q: message[parameters + 1],
-            }));
+            let (gradient, said) = sum.split_at(parameters);
+            root.server.apply(progress, gradient, self.ranks.stocks)?;
+            let mean = |sum: f32| sum / self.ranks.stocks as f32;
+            root.learned.push(Learned { loss: mean(said[0]), mean_q: mean(said[1]) });
             self.weights.copy_from_slice(root.server.weights());
         }
         self.comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut self.weights)?;
@@ -365,13 +366,13 @@ impl<'a> Trainer<'a> {
             message[1] = worker.mean_epsilon() as f32;
         }
         let stamp = Stamp { tag: Tag::Interval, time: self.at.env_steps as i64 };
-        self.sums.gather(self.comm, stamp, &self.order)?;
+        self.sums.gather(self.comm, stamp)?;
         let Some(root) = &mut self.root else { return watcher.interval(None) };
         if bars == 0 {
             return watcher.interval(None);
         }
         let total = |at: usize| -> f64 {
-            self.sums.by_stock.chunks_exact(2).map(|sums| f64::from(sums[at])).sum()
+            self.sums.all.chunks_exact(2).map(|sums| f64::from(sums[at])).sum()
         };
         let learned = std::mem::take(&mut root.learned);
         let mean = |of: fn(&Learned) -> f32| {

@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::config::RunConfig;
-use crate::dist::ranks::to_stock_order;
 use crate::dist::worker::Worker;
 use crate::dist::{Comm, Ranks, Stamp, Tag};
 
@@ -49,13 +48,12 @@ impl PeerView {
         let ranks = Ranks { stocks, size: comm.size() };
         let width = 2 * per_stock;
         let all = if comm.is_root() { stocks * width } else { 0 };
-        let (mut gathered, mut by_stock) = (vec![0.0; all], vec![0.0; all]);
+        let mut by_stock = vec![0.0; all];
         let stamp = Stamp { tag: Tag::Attention, time: 0 };
-        comm.gather(stamp, &mine, &ranks.counts(width), &mut gathered)?;
+        comm.gather(stamp, &mine, &ranks.counts(width), &mut by_stock)?;
         if !comm.is_root() {
             return Ok(PeerView::default());
         }
-        to_stock_order(&gathered, &ranks.gathered_order(), width, &mut by_stock);
         for (stock, numbers) in by_stock.chunks_exact(width).enumerate() {
             let return_std = f64::from(fit.scaler.return_std[stock]);
             let (attention, influence) = numbers.split_at(per_stock);

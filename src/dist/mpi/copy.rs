@@ -11,7 +11,7 @@ use super::PIECE_BYTES;
 use crate::dist::heartbeat::PULSE;
 
 /// Where a pretended machine keeps its copy.
-pub fn beside(path: &Path, node: i32) -> PathBuf {
+pub fn beside(path: &Path, node: usize) -> PathBuf {
     let name = path.file_name().unwrap_or_default();
     path.with_file_name(format!("node-{node}")).join(name)
 }

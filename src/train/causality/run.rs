@@ -14,7 +14,7 @@ use crate::config::{BarLabel, RunConfig};
 use crate::dist::comm::{CommError, OnMessage};
 use crate::dist::local::LocalComm;
 use crate::dist::worker::{Lanes, Worker};
-use crate::dist::{Comm, Stamp, Tag};
+use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::env::costs::Costs;
 use crate::eval::metrics::Course;
 use crate::market::BarSeries;
@@ -204,6 +204,17 @@ impl Comm for Overheard<'_> {
     fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
         self.hear(stamp, values);
         LocalComm.broadcast(stamp, values)
+    }
+
+    fn sum(
+        &self,
+        stamp: Stamp,
+        mine: &mut [f32],
+        ranks: Ranks,
+        total: &mut [f32],
+    ) -> Result<(), CommError> {
+        self.hear(stamp, mine);
+        LocalComm.sum(stamp, mine, ranks, total)
     }
 
     fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {

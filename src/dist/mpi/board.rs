@@ -1,0 +1,107 @@
+//! Exchanges between the ranks of a node through memory that they share: every rank has a slot that
+//! it fills for the first of them, the leader, and the leader has a notice that all read. An
+//! exchange costs one wake-up each way, where a collective of a library wakes ranks several times
+//! or keeps their cores busy.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+use super::window::Window;
+use crate::dist::comm::CommError;
+
+/// Slots filled; notices put up; slots emptied; notices read.
+const FILLED: usize = 0;
+const PUT_UP: usize = 1;
+const EMPTIED: usize = 2;
+const READ: usize = 3;
+const GATES: usize = 4;
+
+/// The notice is the first area, and the slots of the ranks after the leader follow.
+const NOTICE: usize = 0;
+
+pub struct Board {
+    window: Window,
+    /// This rank's number in its node.
+    rank: usize,
+    others: usize,
+    /// How long to wait with yields before going to sleep.
+    awake: Duration,
+    /// Slots filled by each rank, and notices put up, so far.
+    filled: Cell<u32>,
+    put_up: Cell<u32>,
+}
+
+impl Board {
+    /// All ranks of `node` together; room in floats.
+    pub fn new(
+        node: &SimpleCommunicator,
+        slot: usize,
+        notice: usize,
+        awake: Duration,
+    ) -> Result<Board, CommError> {
+        let others = node.size() as usize - 1;
+        let areas: Vec<usize> = [notice].into_iter().chain((0..others).map(|_| slot)).collect();
+        Ok(Board {
+            window: Window::new(node, GATES, &areas)?,
+            rank: node.rank() as usize,
+            others,
+            awake,
+            filled: Cell::new(0),
+            put_up: Cell::new(0),
+        })
+    }
+
+    /// Floats of a slot and of the notice.
+    pub fn room(&self) -> [usize; 2] {
+        [self.window.len(NOTICE + 1), self.window.len(NOTICE)]
+    }
+
+    fn wait(&self, gate: usize, target: u32) {
+        self.window.gate(gate).wait(target, self.awake);
+    }
+
+    fn by_all(&self, count: u32) -> u32 {
+        count.wrapping_mul(self.others as u32)
+    }
+
+    /// Fills this rank's slot. Not for the leader.
+    pub fn fill(&self, fill: impl FnOnce(&mut [f32])) {
+        self.wait(EMPTIED, self.filled.get());
+        // SAFETY: the leader has emptied it and looks again only after the gate below.
+        fill(unsafe { self.window.area(NOTICE + self.rank) });
+        self.filled.set(self.filled.get().wrapping_add(1));
+        self.window.gate(FILLED).add();
+    }
+
+    /// Waits for the slots of all others, in the order of their ranks. For the leader.
+    pub fn empty<T>(&self, empty: impl FnOnce(Vec<&mut [f32]>) -> T) -> T {
+        self.filled.set(self.filled.get().wrapping_add(1));
+        self.wait(FILLED, self.by_all(self.filled.get()));
+        // SAFETY: all have filled theirs and come back to them only after the gate below.
+        let slots = (1..=self.others).map(|rank| unsafe { self.window.area(NOTICE + rank) });
+        let made = empty(slots.collect());
+        self.window.gate(EMPTIED).add();
+        made
+    }
+
+    /// Puts up a notice for all others. For the leader.
+    pub fn put_up(&self, write: impl FnOnce(&mut [f32])) {
+        self.wait(READ, self.by_all(self.put_up.get()));
+        // SAFETY: all have read the last one and look again only after the gate below.
+        write(unsafe { self.window.area(NOTICE) });
+        self.put_up.set(self.put_up.get().wrapping_add(1));
+        self.window.gate(PUT_UP).add();
+    }
+
+    /// Waits for the leader's notice. Not for the leader.
+    pub fn read<T>(&self, read: impl FnOnce(&[f32]) -> T) -> T {
+        self.put_up.set(self.put_up.get().wrapping_add(1));
+        self.wait(PUT_UP, self.put_up.get());
+        // SAFETY: the leader writes again only after all have passed the gate below.
+        let made = read(unsafe { self.window.area(NOTICE) });
+        self.window.gate(READ).add();
+        made
+    }
+}

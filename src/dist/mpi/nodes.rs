@@ -1,0 +1,99 @@
+//! How ranks are spread over machines, and messages between the first ranks of each.
+
+use std::time::Instant;
+
+use mpi::collective::{CommunicatorCollectives, Root};
+use mpi::datatype::Equivalence;
+use mpi::point_to_point::{Destination, Source};
+use mpi::request::{Request, Scope, scope};
+use mpi::topology::{Color, Communicator, SimpleCommunicator};
+
+use super::pause_after;
+use crate::dist::heartbeat::PULSE;
+
+const MESSAGE: i32 = 5;
+
+/// Ranks that share memory are a node; the first of them leads it. Rank 0 leads the first.
+pub struct Nodes {
+    /// The ranks that share this rank's memory.
+    pub node: SimpleCommunicator,
+    /// The leaders of all nodes; None on the other ranks.
+    pub leaders: Option<SimpleCommunicator>,
+    /// Ranks of each node, ascending, in the order of their leaders.
+    pub ranks: Vec<Vec<usize>>,
+    /// The number of this rank's node.
+    pub own: usize,
+}
+
+impl Nodes {
+    /// None where the ranks could not be split.
+    pub fn of(world: &SimpleCommunicator, ranks_per_node: Option<usize>) -> Option<Nodes> {
+        let rank = world.rank();
+        let node = match ranks_per_node {
+            Some(count) => world.split_by_color(Color::with_value(rank / count as i32))?,
+            None => world.split_shared(rank),
+        };
+        let color = if node.rank() == 0 { Color::with_value(0) } else { Color::undefined() };
+        let leaders = world.split_by_color(color);
+        let mut own = [leaders.as_ref().map_or(0, |leaders| leaders.rank())];
+        node.process_at_rank(0).broadcast_into(&mut own[..]);
+        let mut node_of = vec![0; world.size() as usize];
+        world.all_gather_into(&own[..], &mut node_of[..]);
+        let of_node = |node: i32| {
+            let ranks = node_of.iter().enumerate().filter(move |&(_, &of)| of == node);
+            ranks.map(|(rank, _)| rank).collect()
+        };
+        let count = node_of.iter().max().map_or(0, |last| last + 1);
+        let ranks = (0..count).map(of_node).collect();
+        Some(Nodes { node, leaders, ranks, own: own[0] as usize })
+    }
+
+    /// This rank's node.
+    pub fn here(&self) -> &[usize] {
+        &self.ranks[self.own]
+    }
+
+    /// The leaders where there are several nodes and this rank leads one.
+    pub fn between(&self) -> Option<&SimpleCommunicator> {
+        self.leaders.as_ref().filter(|leaders| leaders.size() > 1)
+    }
+}
+
+/// Sends from one leader to another, without keeping a core busy until it is taken.
+pub fn send(leaders: &SimpleCommunicator, to: usize, message: &[f32]) {
+    let to = leaders.process_at_rank(to as i32);
+    scope(|s| wait_for(to.immediate_send_with_tag(s, message, MESSAGE)));
+}
+
+/// The next message of a leader, of whatever length, in place of what `message` holds.
+pub fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>) {
+    let from = leaders.process_at_rank(from as i32);
+    PULSE.wait();
+    let since = Instant::now();
+    let status = loop {
+        match from.immediate_probe_with_tag(MESSAGE) {
+            Some(status) => break status,
+            None => pause_after(since.elapsed()),
+        }
+    };
+    message.resize(status.count(f32::equivalent_datatype()) as usize, 0.0);
+    from.receive_into_with_tag(&mut message[..], MESSAGE);
+    PULSE.work();
+}
+
+/// The first leader's message on all.
+pub fn spread(leaders: &SimpleCommunicator, message: &mut [f32]) {
+    let root = leaders.process_at_rank(0);
+    scope(|s| wait_for(root.immediate_broadcast_into(s, message)));
+}
+
+/// Waits without keeping a core busy: libraries of MPI wait in circles.
+pub fn wait_for<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
+    PULSE.wait();
+    let since = Instant::now();
+    while let Err(pending) = request.test() {
+        request = pending;
+        pause_after(since.elapsed());
+    }
+    PULSE.work();
+}

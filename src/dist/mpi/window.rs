@@ -1,0 +1,185 @@
+//! Memory that the ranks of a node share, and counters in it that they wait for without keeping a
+//! core busy.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use mpi::ffi;
+use mpi::raw::AsRaw;
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+use super::super::comm::CommError;
+use crate::dist::heartbeat::PULSE;
+
+/// What a processor fetches together; twice, because some fetch two.
+const LINE_BYTES: usize = 128;
+/// A sleeper looks again after so long, whatever the kernel says.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// A counter that only grows (and wraps), in memory that processes share.
+pub struct Gate<'a> {
+    count: &'a AtomicU32,
+    /// The count that is waited for. All who wait at one time wait for the same.
+    wanted: &'a AtomicU32,
+}
+
+impl Gate<'_> {
+    const BYTES: usize = LINE_BYTES;
+
+    /// Counts one more, and wakes who waited for just that.
+    pub fn add(&self) {
+        // Both orders are sequential: either this sees what is wanted, or who wants it sees the
+        // count.
+        let count = self.count.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        if self.wanted.load(Ordering::SeqCst) == count {
+            wake_all(self.count);
+        }
+    }
+
+    /// Waits until `target` is counted: for `awake` with yields, then asleep.
+    pub fn wait(&self, target: u32, awake: Duration) {
+        let reached = |count: u32| count.wrapping_sub(target) as i32 >= 0;
+        if !reached(self.count.load(Ordering::SeqCst)) {
+            PULSE.wait();
+            self.wanted.store(target, Ordering::SeqCst);
+            let since = Instant::now();
+            loop {
+                let count = self.count.load(Ordering::SeqCst);
+                if reached(count) {
+                    break;
+                }
+                if since.elapsed() < awake {
+                    std::thread::yield_now();
+                } else {
+                    sleep_while(self.count, count);
+                }
+            }
+        }
+        PULSE.work();
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn sleep_while(counter: &AtomicU32, is: u32) {
+    let longest = libc::timespec {
+        tv_sec: LONGEST_SLEEP.as_secs() as libc::time_t,
+        tv_nsec: LONGEST_SLEEP.subsec_nanos() as libc::c_long,
+    };
+    // SAFETY: the kernel reads a counter and a time that outlive the call. Whatever it answers, the
+    // caller looks again.
+    unsafe {
+        libc::syscall(libc::SYS_futex, counter.as_ptr(), libc::FUTEX_WAIT, is, &longest);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn wake_all(counter: &AtomicU32) {
+    // SAFETY: nothing is read or written but the kernel's list of sleepers.
+    unsafe {
+        libc::syscall(libc::SYS_futex, counter.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sleep_while(_: &AtomicU32, _: u32) {
+    std::thread::sleep(Duration::from_micros(20).min(LONGEST_SLEEP));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wake_all(_: &AtomicU32) {}
+
+/// One piece of memory, the same for all ranks of a node: gates, then areas of floats.
+pub struct Window {
+    window: ffi::MPI_Win,
+    memory: *mut u8,
+    gates: usize,
+    /// Where each area begins, in floats, and the end of the last.
+    starts: Vec<usize>,
+}
+
+impl Window {
+    /// All ranks of `node` together. Gates begin at 0.
+    pub fn new(
+        node: &SimpleCommunicator,
+        gates: usize,
+        areas: &[usize],
+    ) -> Result<Window, CommError> {
+        const LINE: usize = LINE_BYTES / size_of::<f32>();
+        let mut starts = vec![0];
+        starts.extend(areas.iter().scan(0, |end, len| {
+            *end += len.next_multiple_of(LINE);
+            Some(*end)
+        }));
+        let bytes = gates * Gate::BYTES + starts[areas.len()] * size_of::<f32>();
+        let (window, memory) = allocate(node, bytes).ok_or_else(|| CommError::Mpi {
+            what: format!("no {} MB of memory that the ranks of a machine share", bytes >> 20),
+            todo: "make room in /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
+        })?;
+        let window = Window { window, memory, gates, starts };
+        if node.rank() == 0 {
+            for gate in (0..gates).map(|index| window.gate(index)) {
+                gate.count.store(0, Ordering::SeqCst);
+                gate.wanted.store(0, Ordering::SeqCst);
+            }
+        }
+        mpi::collective::CommunicatorCollectives::barrier(node);
+        Ok(window)
+    }
+
+    pub fn gate(&self, index: usize) -> Gate<'_> {
+        assert!(index < self.gates);
+        // SAFETY: inside the memory, aligned as its start is, and only ever used as atomics.
+        let at = |offset: usize| unsafe {
+            AtomicU32::from_ptr(self.memory.add(index * Gate::BYTES + offset).cast())
+        };
+        Gate { count: at(0), wanted: at(LINE_BYTES / 2) }
+    }
+
+    /// Length of an area, which may be more than was asked for.
+    pub fn len(&self, area: usize) -> usize {
+        self.starts[area + 1] - self.starts[area]
+    }
+
+    /// # Safety
+    /// The gates must see to it that nobody else reads or writes the area while this borrow lasts.
+    #[expect(clippy::mut_from_ref, reason = "the memory belongs to several processes")]
+    pub unsafe fn area(&self, area: usize) -> &mut [f32] {
+        let start = self.gates * Gate::BYTES + self.starts[area] * size_of::<f32>();
+        // SAFETY: inside the memory and aligned; any bits are a float.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.add(start).cast(), self.len(area)) }
+    }
+}
+
+impl Drop for Window {
+    /// Waits for the node's other ranks to do the same.
+    fn drop(&mut self) {
+        // SAFETY: it was made by `allocate`, and nothing borrows its memory any more.
+        unsafe {
+            ffi::MPI_Win_free(&mut self.window);
+        }
+    }
+}
+
+/// Memory at the node's first rank, and where this rank finds it.
+fn allocate(node: &SimpleCommunicator, bytes: usize) -> Option<(ffi::MPI_Win, *mut u8)> {
+    let own = if node.rank() == 0 { bytes } else { 0 };
+    let mut memory: *mut u8 = std::ptr::null_mut();
+    let (mut size, mut unit) = (0, 0);
+    let at = (&raw mut memory).cast::<c_void>();
+    // SAFETY: pointers to locals that outlive the calls; `at` is where MPI puts an address, which
+    // its C interface types as `void *`. An error is returned instead of ending the program.
+    unsafe {
+        let mut window = ffi::RSMPI_WIN_NULL;
+        let comm = node.as_raw();
+        ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN);
+        let info = ffi::RSMPI_INFO_NULL;
+        let failed =
+            ffi::MPI_Win_allocate_shared(own as ffi::MPI_Aint, 1, info, comm, at, &mut window);
+        ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_ARE_FATAL);
+        if failed != 0 || ffi::MPI_Win_shared_query(window, 0, &mut size, &mut unit, at) != 0 {
+            return None;
+        }
+        Some((window, memory))
+    }
+}
