@@ -1,0 +1,314 @@
+//! Messages of equal moments between all ranks: within a node through its board, between nodes
+//! by its leaders.
+
+use std::cell::{Ref, RefCell};
+use std::time::Duration;
+
+use mpi::topology::Communicator;
+
+use super::board::Board;
+use super::nodes::{self, Nodes};
+use super::starts;
+use crate::dist::comm::{CommError, Stamp};
+use crate::dist::ranks::Ranks;
+use crate::dist::tree::{self, Node, Part};
+
+pub struct Exchange {
+    nodes: Nodes,
+    rank: usize,
+    awake: Duration,
+    /// None before the first exchange, and where this rank is alone on its node.
+    board: RefCell<Option<Board>>,
+    /// A message between nodes, with its stamp, reused.
+    message: RefCell<Vec<f32>>,
+}
+
+impl Exchange {
+    /// A rank waits for `awake` with yields for others of its node, and then asleep.
+    pub fn new(nodes: Nodes, awake: Duration) -> Exchange {
+        let rank = nodes.here()[nodes.node.rank() as usize];
+        Exchange { nodes, rank, awake, board: RefCell::default(), message: RefCell::default() }
+    }
+
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    fn is_root(&self) -> bool {
+        self.rank == 0
+    }
+
+    pub fn gather(
+        &self,
+        stamp: Stamp,
+        mine: &[f32],
+        counts: &[usize],
+        all: &mut [f32],
+    ) -> Result<(), CommError> {
+        assert_eq!(mine.len(), counts[self.rank]);
+        let longest = counts.iter().max().map_or(0, |longest| longest + Stamp::LEN);
+        let board = self.board(longest, 0)?;
+        let board = board.as_deref();
+        if let (false, Some(board)) = (self.leads(), board) {
+            board.fill(|slot| {
+                slot[..Stamp::LEN].copy_from_slice(&stamp.to_floats());
+                slot[Stamp::LEN..][..mine.len()].copy_from_slice(mine);
+            });
+            return Ok(());
+        }
+        let mut message = self.message.borrow_mut();
+        if !self.is_root() {
+            message.clear();
+            message.extend_from_slice(&stamp.to_floats());
+            self.collect(stamp, board, mine, counts, |_, part| message.extend_from_slice(part))?;
+            if let Some(leaders) = self.nodes.between() {
+                nodes::send(leaders, 0, &message);
+            }
+            return Ok(());
+        }
+        assert_eq!(all.len(), counts.iter().sum::<usize>());
+        let starts = starts(counts);
+        let mut place = |rank: usize, part: &[f32]| {
+            all[starts[rank]..][..part.len()].copy_from_slice(part);
+        };
+        self.collect(stamp, board, mine, counts, &mut place)?;
+        if let Some(leaders) = self.nodes.between() {
+            for (node, ranks) in self.nodes.ranks.iter().enumerate().skip(1) {
+                nodes::receive(leaders, node, &mut message);
+                let (head, mut rest) = message.split_at(Stamp::LEN);
+                stamp.check(head, ranks[0])?;
+                for &rank in ranks {
+                    let (part, after) = rest.split_at(counts[rank]);
+                    place(rank, part);
+                    rest = after;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn scatter(
+        &self,
+        stamp: Stamp,
+        all: &[f32],
+        counts: &[usize],
+        mine: &mut [f32],
+    ) -> Result<(), CommError> {
+        assert_eq!(mine.len(), counts[self.rank]);
+        let here = self.nodes.here();
+        let length = |ranks: &[usize]| ranks.iter().map(|&rank| counts[rank]).sum::<usize>();
+        let board = self.board(0, Stamp::LEN + length(here))?;
+        let board = board.as_deref();
+        // Where this rank's part stands among those of its node.
+        let before = length(&here[..here.partition_point(|&rank| rank < self.rank)]);
+        let mut take = |message: &[f32]| {
+            stamp.check(&message[..Stamp::LEN], 0)?;
+            mine.copy_from_slice(&message[Stamp::LEN + before..][..counts[self.rank]]);
+            Ok(())
+        };
+        if let (false, Some(board)) = (self.leads(), board) {
+            return board.read(take);
+        }
+        let mut message = self.message.borrow_mut();
+        if self.is_root() {
+            assert_eq!(all.len(), counts.iter().sum::<usize>());
+            let starts = starts(counts);
+            let deal = |ranks: &[usize], message: &mut Vec<f32>| {
+                message.clear();
+                message.extend_from_slice(&stamp.to_floats());
+                let part = |&rank: &usize| &all[starts[rank]..][..counts[rank]];
+                ranks.iter().map(part).for_each(|part| message.extend_from_slice(part));
+            };
+            if let Some(leaders) = self.nodes.between() {
+                for (node, ranks) in self.nodes.ranks.iter().enumerate().skip(1) {
+                    deal(ranks, &mut message);
+                    nodes::send(leaders, node, &message);
+                }
+            }
+            deal(here, &mut message);
+        } else if let Some(leaders) = self.nodes.between() {
+            nodes::receive(leaders, 0, &mut message);
+        }
+        if let Some(board) = board {
+            board.put_up(|notice| notice[..message.len()].copy_from_slice(&message));
+        }
+        take(&message)
+    }
+
+    pub fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
+        let board = self.board(0, Stamp::LEN + values.len())?;
+        let board = board.as_deref();
+        if let (false, Some(board)) = (self.leads(), board) {
+            return board.read(|notice| {
+                let (head, body) = notice.split_at(Stamp::LEN);
+                stamp.check(head, 0)?;
+                values.copy_from_slice(&body[..values.len()]);
+                Ok(())
+            });
+        }
+        let mut head = stamp.to_floats();
+        if let Some(leaders) = self.nodes.between() {
+            let mut message = self.message.borrow_mut();
+            message.clear();
+            message.extend_from_slice(&head);
+            message.extend_from_slice(values);
+            nodes::spread(leaders, &mut message);
+            head.copy_from_slice(&message[..Stamp::LEN]);
+            values.copy_from_slice(&message[Stamp::LEN..]);
+        }
+        if let Some(board) = board {
+            board.put_up(|notice| {
+                notice[..Stamp::LEN].copy_from_slice(&head);
+                notice[Stamp::LEN..][..values.len()].copy_from_slice(values);
+            });
+        }
+        stamp.check(&head, 0)
+    }
+
+    pub fn sum(
+        &self,
+        stamp: Stamp,
+        mine: &mut [f32],
+        ranks: Ranks,
+        total: &mut [f32],
+    ) -> Result<(), CommError> {
+        let (stocks, block) = (ranks.stocks, total.len());
+        let left_of = |rank: usize| tree::left_of(ranks.owned(rank), stocks);
+        // Of stocks in a row at most two nodes per level are left.
+        let most = 2 * (usize::BITS - stocks.leading_zeros()) as usize;
+        let longest = ranks.most_owned().min(most) * block + Stamp::LEN;
+        let board = self.board(longest, 0)?;
+        let own = ranks.owned(self.rank).zip(mine.chunks_exact_mut(block));
+        let own = own.map(|(stock, values)| Part { node: Node::of(stock), values });
+        let parts = tree::merge(own.collect(), stocks);
+        match board.as_deref() {
+            Some(board) if !self.leads() => {
+                board.fill(|slot| {
+                    slot[..Stamp::LEN].copy_from_slice(&stamp.to_floats());
+                    let places = slot[Stamp::LEN..].chunks_exact_mut(block);
+                    places.zip(&parts).for_each(|(place, part)| place.copy_from_slice(part.values));
+                });
+                Ok(())
+            }
+            Some(board) => board.empty(|slots| {
+                let mut parts = parts;
+                for (&rank, slot) in self.nodes.here()[1..].iter().zip(slots) {
+                    let (head, body) = slot.split_at_mut(Stamp::LEN);
+                    stamp.check(head, rank)?;
+                    let blocks = left_of(rank).into_iter().zip(body.chunks_exact_mut(block));
+                    parts.extend(blocks.map(|(node, values)| Part { node, values }));
+                }
+                self.sum_between(stamp, parts, (stocks, block), total)
+            }),
+            None => self.sum_between(stamp, parts, (stocks, block), total),
+        }
+    }
+
+    /// The node's board with room for so many floats in every slot and in the notice; None where
+    /// this rank is alone. The node's ranks call it with the same numbers.
+    fn board(&self, slot: usize, notice: usize) -> Result<Option<Ref<'_, Board>>, CommError> {
+        if self.nodes.here().len() == 1 {
+            return Ok(None);
+        }
+        let room = self.board.borrow().as_ref().map_or([0, 0], Board::room);
+        if room[0] < slot || room[1] < notice {
+            // The old one goes first: two may be more than there is room for.
+            self.board.replace(None);
+            let wanted = [room[0].max(slot), room[1].max(notice)];
+            let board = Board::new(&self.nodes.node, wanted[0], wanted[1], self.awake)?;
+            self.board.replace(Some(board));
+        }
+        Ok(Ref::filter_map(self.board.borrow(), Option::as_ref).ok())
+    }
+
+    fn leads(&self) -> bool {
+        self.nodes.leaders.is_some()
+    }
+
+    /// Fills a message with what this rank and the others of its node have for rank 0, each rank's
+    /// part at the place that `at` gives. For leaders.
+    fn collect(
+        &self,
+        stamp: Stamp,
+        board: Option<&Board>,
+        mine: &[f32],
+        counts: &[usize],
+        mut place: impl FnMut(usize, &[f32]),
+    ) -> Result<(), CommError> {
+        place(self.rank, mine);
+        let Some(board) = board else { return Ok(()) };
+        board.empty(|slots| {
+            for (&rank, slot) in self.nodes.here()[1..].iter().zip(slots) {
+                let (head, body) = slot.split_at(Stamp::LEN);
+                stamp.check(head, rank)?;
+                place(rank, &body[..counts[rank]]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds what the node's ranks have left of their stocks to what other nodes send, and sends on
+    /// what is left then; on rank 0 that is the sum. For leaders.
+    fn sum_between<'a>(
+        &self,
+        stamp: Stamp,
+        parts: Vec<Part<'a>>,
+        (stocks, block): (usize, usize),
+        total: &mut [f32],
+    ) -> Result<(), CommError> {
+        let mut parts = tree::merge(parts, stocks);
+        let mut arrived: Vec<Vec<f32>> = Vec::new();
+        if let Some(leaders) = self.nodes.between() {
+            let (own, count) = (self.nodes.own, self.nodes.ranks.len());
+            // Of nodes in a row every second one takes what the next one has, then every fourth.
+            let takes = |distance: &usize| own.is_multiple_of(2 * distance);
+            let distances = std::iter::successors(Some(1), |distance| Some(2 * distance));
+            let distances = distances.take_while(|&distance| distance < count);
+            for distance in distances.clone().take_while(takes) {
+                if own + distance < count {
+                    let mut message = Vec::new();
+                    nodes::receive(leaders, own + distance, &mut message);
+                    stamp.check(&message, self.nodes.ranks[own + distance][0])?;
+                    arrived.push(message);
+                }
+            }
+            let others = arrived.iter_mut().flat_map(|message| unpacked(message, block));
+            parts.extend(others);
+            parts.sort_by_key(|part| part.node.first);
+            parts = tree::merge(parts, stocks);
+            if let Some(distance) = distances.clone().find(|distance| !takes(distance)) {
+                let mut message = self.message.borrow_mut();
+                pack(stamp, &parts, &mut message);
+                nodes::send(leaders, own - distance, &message);
+            }
+        }
+        if self.is_root() {
+            let [sum] = &parts[..] else { unreachable!("rank 0 has the sum of all stocks") };
+            total.copy_from_slice(sum.values);
+        }
+        Ok(())
+    }
+}
+
+/// Stamp, number of parts, their nodes, their values.
+fn pack(stamp: Stamp, parts: &[Part<'_>], message: &mut Vec<f32>) {
+    let bits = |number: usize| f32::from_bits(number as u32);
+    message.clear();
+    message.extend_from_slice(&stamp.to_floats());
+    message.push(bits(parts.len()));
+    for Part { node, .. } in parts {
+        message.extend([bits(node.first), bits(node.level as usize)]);
+    }
+    parts.iter().for_each(|part| message.extend_from_slice(part.values));
+}
+
+/// The parts of a message whose stamp was checked.
+fn unpacked(message: &mut [f32], block: usize) -> impl Iterator<Item = Part<'_>> {
+    let (count, rest) = message[Stamp::LEN..].split_at_mut(1);
+    let (nodes, values) = rest.split_at_mut(2 * count[0].to_bits() as usize);
+    let nodes = nodes.chunks_exact(2).map(|node| {
+        let [first, level] = [node[0], node[1]].map(f32::to_bits);
+        Node { first: first as usize, level }
+    });
+    nodes.zip(values.chunks_exact_mut(block)).map(|(node, values)| Part { node, values })
+}
