@@ -313,8 +313,9 @@ fn parallel(
             stocks + 1
         ));
     }
-    // Rank 0 builds features while the others wait; a worker rank computes on one thread.
-    let threads = if rank == 0 { args.surroundings.threads.unwrap_or(0) } else { 1 };
+    // Rank 0 builds features and decides while the others wait; there are as many of them as cores,
+    // unless the user says otherwise.
+    let threads = args.surroundings.threads.unwrap_or(if rank == 0 { 0 } else { 1 });
     compute_on(Some(rank), threads)?;
     let ranks = Ranks { stocks, size };
     let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();

@@ -46,7 +46,7 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
         Policy { shape: &model.shape, weights: &model.weights, standing: model.standing.as_ref() };
     let mut watch = |decided: &Decided<'_>| {
         let Some(&t) = rows.get(&decided.end_s) else { return };
-        for (&stock, order) in place.iter().zip(decided.desk.orders()) {
+        for (&stock, order) in place.iter().zip(decided.desk.orders(0)) {
             let long = if order.direction > 0 { order.weight } else { 0.0 };
             wanted.set(t, stock, long);
         }

@@ -36,8 +36,8 @@ impl Account {
     /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
         let gain = self.backtest.last_reward();
-        let orders = self.desk.decide(0, view, gain, wanted.map(Wanted::plain));
-        self.backtest.order(view, orders);
+        self.desk.decide(0, view, gain, wanted.map(Wanted::plain));
+        self.backtest.order(view, self.desk.orders(0));
     }
 
     /// Goes to the next bar, at whose open the orders are filled.

@@ -43,7 +43,7 @@ impl Allocations {
 
     /// Takes down what `desk` decided last, for its only account.
     pub fn note(&mut self, end_s: i64, desk: &Desk) {
-        for (stock, (wish, order)) in desk.wishes().iter().zip(desk.orders()).enumerate() {
+        for (stock, (wish, order)) in desk.wishes(0).iter().zip(desk.orders(0)).enumerate() {
             let weights = match desk.allotted(0) {
                 Some((_, book)) => book.weights(stock),
                 None => &[1.0],

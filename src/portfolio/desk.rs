@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
@@ -13,6 +14,9 @@ use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
 
+/// Accounts for which one thread decides in a row: each takes a microsecond or a few.
+const FEW_ACCOUNTS: usize = 16;
+
 /// What a desk has to remember to go on as if nothing had happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeskState {
@@ -22,15 +26,26 @@ pub struct DeskState {
 }
 
 pub struct Desk {
+    rules: Rules,
+    /// One per account, or none: as the accounts' begin.
+    start_books: Vec<Book>,
+    accounts: Vec<Account>,
+}
+
+/// What is the same for all accounts.
+struct Rules {
     config: PortfolioConfig,
     plan: CapitalPlan,
     /// None: every stock is traded as its DQN wants.
     meta: Option<MetaPolicy>,
-    /// One per account, or none.
-    start_books: Vec<Book>,
-    books: Vec<Book>,
-    stops: Vec<DrawdownStop>,
     limits: Limits,
+}
+
+/// What is known and was decided of one account.
+#[derive(Default)]
+struct Account {
+    book: Option<Book>,
+    stop: DrawdownStop,
     wishes: Vec<Wish>,
     orders: Vec<Order>,
     changed: BTreeMap<Reason, u64>,
@@ -45,16 +60,9 @@ impl Desk {
         limits: Limits,
     ) -> Desk {
         Desk {
-            config: config.clone(),
-            stops: vec![DrawdownStop::default(); accounts],
-            plan,
-            meta: None,
+            rules: Rules { config: config.clone(), plan, meta: None, limits },
             start_books: Vec::new(),
-            books: Vec::new(),
-            limits,
-            wishes: Vec::new(),
-            orders: Vec::new(),
-            changed: BTreeMap::new(),
+            accounts: std::iter::repeat_with(Account::default).take(accounts).collect(),
         }
     }
 
@@ -62,34 +70,107 @@ impl Desk {
     /// account begins; empty where nothing is known of them.
     pub fn with(mut self, meta: Option<MetaPolicy>, standings: &[Standing]) -> Desk {
         if let Some(meta) = &meta {
-            let accounts = 0..self.stops.len();
+            let accounts = 0..self.accounts.len();
             self.start_books = accounts.map(|i| meta.book(standings.get(i))).collect();
         }
-        self.books.clone_from(&self.start_books);
-        self.meta = meta;
+        self.rules.meta = meta;
+        self.reset();
         self
     }
 
     /// Every account back to its start.
     pub fn reset(&mut self) {
-        self.stops.fill(DrawdownStop::default());
-        self.books.clone_from(&self.start_books);
+        for (i, account) in self.accounts.iter_mut().enumerate() {
+            account.stop = DrawdownStop::default();
+            account.book = self.start_books.get(i).cloned();
+        }
     }
 
-    /// Orders of one account at the close of `view`, `[stock]`. `gain` is what the bar brought: the
-    /// return of the account's equity. `wanted` gives what the DQN of each stock wants.
+    /// Decides for one account at the close of `view`: see [`Desk::orders`]. `gain` is what the bar
+    /// brought: the return of the account's equity. `wanted` gives what the DQN of each stock wants.
     pub fn decide(
         &mut self,
         account: usize,
         view: &MarketView<'_>,
         gain: f64,
         wanted: impl Iterator<Item = Wanted>,
-    ) -> &[Order] {
-        let capital = self.plan.at(view);
-        let mut chosen = match (&self.meta, self.books.get_mut(account)) {
-            (Some(meta), Some(book)) => Some((meta, book)),
-            _ => None,
+    ) {
+        self.accounts[account].decide(&self.rules, view, gain, wanted);
+    }
+
+    /// Decides for all accounts, on as many threads as there are; `seen` tells for each what
+    /// [`Desk::decide`] asks for.
+    pub fn decide_all<'a, W: Iterator<Item = Wanted>>(
+        &mut self,
+        seen: impl Fn(usize) -> (MarketView<'a>, f64, W) + Sync,
+    ) {
+        let rules = &self.rules;
+        let one = |(i, account): (usize, &mut Account)| {
+            let (view, gain, wanted) = seen(i);
+            account.decide(rules, &view, gain, wanted);
         };
+        if rayon::current_num_threads() > 1 {
+            self.accounts.par_iter_mut().enumerate().with_min_len(FEW_ACCOUNTS).for_each(one);
+        } else {
+            self.accounts.iter_mut().enumerate().for_each(one);
+        }
+    }
+
+    /// What was decided last for an account, `[stock]`.
+    pub fn orders(&self, account: usize) -> &[Order] {
+        &self.accounts[account].orders
+    }
+
+    /// What was proposed last for an account, `[stock]`.
+    pub fn wishes(&self, account: usize) -> &[Wish] {
+        &self.accounts[account].wishes
+    }
+
+    /// Who trades by how much, where a meta-policy says so, and what it remembers of an account.
+    pub fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
+        self.rules.meta.as_ref().zip(self.accounts[account].book.as_ref())
+    }
+
+    /// How many orders were changed so far, by reason.
+    pub fn changed(&self) -> BTreeMap<Reason, u64> {
+        let mut all = BTreeMap::new();
+        for (&reason, count) in self.accounts.iter().flat_map(|account| &account.changed) {
+            *all.entry(reason).or_default() += count;
+        }
+        all
+    }
+
+    pub fn state(&self) -> DeskState {
+        DeskState {
+            books: self.accounts.iter().filter_map(|account| account.book.clone()).collect(),
+            stops: self.accounts.iter().map(|account| account.stop.clone()).collect(),
+            changed: self.changed(),
+        }
+    }
+
+    /// Goes back to a state of the same run.
+    pub fn restore(&mut self, state: DeskState) {
+        assert_eq!(self.accounts.len(), state.stops.len(), "accounts of another run");
+        assert_eq!(self.start_books.len(), state.books.len(), "books of another run");
+        let mut books = state.books.into_iter();
+        for (account, stop) in self.accounts.iter_mut().zip(state.stops) {
+            *account = Account { book: books.next(), stop, ..Account::default() };
+        }
+        // Only their sum is asked for.
+        self.accounts[0].changed = state.changed;
+    }
+}
+
+impl Account {
+    fn decide(
+        &mut self,
+        rules: &Rules,
+        view: &MarketView<'_>,
+        gain: f64,
+        wanted: impl Iterator<Item = Wanted>,
+    ) {
+        let capital = rules.plan.at(view);
+        let mut chosen = rules.meta.as_ref().zip(self.book.as_mut());
         if let Some((meta, book)) = &mut chosen {
             meta.observe(book, view, capital);
         }
@@ -101,9 +182,9 @@ impl Desk {
             };
             self.wishes.push(Wish { direction, conviction, capital });
         }
-        arbitrate(&self.wishes, &self.limits, &mut self.orders);
+        arbitrate(&self.wishes, &rules.limits, &mut self.orders);
         let date = new_york_date(view.end_s());
-        if self.stops[account].observe(gain, date, &self.config) {
+        if self.stop.observe(gain, date, &rules.config) {
             stop(&mut self.orders);
         }
         if let Some((meta, book)) = &mut chosen {
@@ -112,43 +193,5 @@ impl Desk {
         for reason in self.orders.iter().filter_map(|order| order.reason) {
             *self.changed.entry(reason).or_default() += 1;
         }
-        &self.orders
-    }
-
-    /// What was decided last, `[stock]`.
-    pub fn orders(&self) -> &[Order] {
-        &self.orders
-    }
-
-    /// What was proposed last, `[stock]`.
-    pub fn wishes(&self) -> &[Wish] {
-        &self.wishes
-    }
-
-    /// Who trades by how much, where a meta-policy says so, and what it remembers of an account.
-    pub fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
-        self.meta.as_ref().zip(self.books.get(account))
-    }
-
-    /// How many orders were changed so far, by reason.
-    pub fn changed(&self) -> &BTreeMap<Reason, u64> {
-        &self.changed
-    }
-
-    pub fn state(&self) -> DeskState {
-        DeskState {
-            books: self.books.clone(),
-            stops: self.stops.clone(),
-            changed: self.changed.clone(),
-        }
-    }
-
-    /// Goes back to a state of the same run.
-    pub fn restore(&mut self, state: DeskState) {
-        assert_eq!(self.stops.len(), state.stops.len(), "accounts of another run");
-        assert_eq!(self.books.len(), state.books.len(), "books of another run");
-        self.books = state.books;
-        self.stops = state.stops;
-        self.changed = state.changed;
     }
 }

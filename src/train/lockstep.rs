@@ -249,7 +249,7 @@ impl<'a> Trainer<'a> {
 
     /// How many orders the risk rules changed so far, by reason; known on rank 0.
     pub fn orders_changed(&self) -> BTreeMap<Reason, u64> {
-        self.root.as_ref().map(|root| root.desk.changed().clone()).unwrap_or_default()
+        self.root.as_ref().map(|root| root.desk.changed()).unwrap_or_default()
     }
 
     fn reset(&mut self) {
@@ -285,23 +285,24 @@ impl<'a> Trainer<'a> {
             }
         }
         if let Some(root) = &mut self.root {
-            let (wanted, orders) = (&self.proposals, &mut self.orders);
-            for lane in 0..self.plan.count {
-                let view = self.panel.view(self.plan.row(lane, step));
+            let (panel, plan, wanted) = (&self.panel, self.plan, &self.proposals);
+            root.desk.decide_all(|lane| {
                 let messages = wanted.all.chunks_exact(wanted.per_stock);
                 let proposals =
-                    messages.map(|stock| Proposal::read(&stock[lane * Proposal::LEN..]));
+                    messages.map(move |stock| Proposal::read(&stock[lane * Proposal::LEN..]));
                 let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
                 let wanted = proposals.map(|Proposal { direction, conviction, greedy, .. }| {
                     Wanted { direction, conviction, greedy }
                 });
-                let decided = root.desk.decide(lane, &view, gain, wanted);
-                let messages = orders.all.chunks_exact_mut(orders.per_stock);
-                for (message, order) in messages.zip(decided) {
-                    message[0] = next;
-                    let at = 1 + lane * ORDER_LEN;
-                    message[at] = f32::from(order.direction);
-                    message[at + 1] = order.weight as f32;
+                (panel.view(plan.row(lane, step)), gain, wanted)
+            });
+            let messages = self.orders.all.chunks_exact_mut(self.orders.per_stock);
+            for (stock, message) in messages.enumerate() {
+                message[0] = next;
+                for (lane, out) in message[1..].chunks_exact_mut(ORDER_LEN).enumerate() {
+                    let order = root.desk.orders(lane)[stock];
+                    out[0] = f32::from(order.direction);
+                    out[1] = order.weight as f32;
                 }
             }
         }

@@ -129,6 +129,28 @@ fn ranks_on_other_machines_get_the_panel_over_mpi() {
     }
 }
 
+/// Gradients are added by five machines' ranks, or by the threads of a few.
+#[test]
+fn many_ranks_on_many_machines_give_the_bytes_of_one_process() {
+    let stocks: Vec<String> = (0..13).map(|i| format!("S{i:02}")).collect();
+    let place = Place::new();
+    let mut args = short(&["--episodes", "1", "--quiet", "--batch-size", "16", "--stocks"]);
+    args.extend(stocks.iter().map(String::as_str));
+    args.extend(["--set", "learner.learning_starts=64", "--set", "network.embedding=16"]);
+    args.extend(["--set", "network.trunk=16", "--lanes", "2", "--output"]);
+    let with = |output: &'static str, more: &[&'static str]| [&args[..], &[output], more].concat();
+    succeed(&mut place.program(&with("one", &["--mode", "single"])));
+    let learned = rewards_and_losses(&place, "one").iter().any(|(_, loss)| loss != "null");
+    assert!(learned, "no gradient step was made, so equal weights say nothing");
+
+    let many = with("many", &["--mode", "parallel"]);
+    succeed(place.mpirun(14, &many).env("DQN_TRADER_RANKS_PER_NODE", "3"));
+    assert_same(&place, "one", "many");
+    let few = with("few", &["--mode", "parallel", "--threads", "2"]);
+    succeed(&mut place.mpirun(3, &few));
+    assert_same(&place, "one", "few");
+}
+
 #[test]
 fn outside_mpirun_parallel_mode_starts_its_own_ranks() {
     let place = Place::new();

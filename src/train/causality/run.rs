@@ -343,10 +343,10 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
         let at = decided.end_s;
         trace.note(at, "the Q-values", decided.q);
         trace.note(at, "the allocation", &decided.desk.state());
-        let wishes = decided.desk.wishes().iter();
+        let wishes = decided.desk.wishes(0).iter();
         let wishes: Vec<_> = wishes.map(|wish| (wish.direction, wish.capital)).collect();
         trace.note(at, "what was wanted, and the capital for it", &wishes);
-        let orders = decided.desk.orders().iter();
+        let orders = decided.desk.orders(0).iter();
         let orders: Vec<_> = orders.map(|o| (o.direction, o.weight, o.reason)).collect();
         trace.note(at, "the orders", &orders);
         trace.note(at, "the shares ordered", decided.backtest.pending());
