@@ -75,9 +75,10 @@ fn halfway(place: &Place, output: &str) -> u64 {
 #[test]
 fn a_full_disk_is_one_line_and_the_run_goes_on_from_its_last_checkpoint() {
     let place = Place::new();
-    // Long enough for the replay to outgrow the weights.
-    succeed(&mut place.program(&args(&["--episodes", "18", "--output", "whole"])));
-    let resume = args(&["--episodes", "18", "--output", "full", "--resume"]);
+    // Long enough for the replay to outgrow the weights well before the last checkpoint, which may be
+    // a while before the end where the disk is slow.
+    succeed(&mut place.program(&args(&["--episodes", "36", "--output", "whole"])));
+    let resume = args(&["--episodes", "36", "--output", "full", "--resume"]);
     let rare = [&resume[..], &["--checkpoint-every", "inf"]].concat();
 
     // While a checkpoint is written.
