@@ -243,12 +243,8 @@ fn a_disk_that_is_full_ends_an_agent_which_goes_on_later() {
     at("once");
     said(&mut agents(&place, &["--quiet"]), 0);
     at("parts");
-    let command = agents(&place, &["--quiet"]);
-    let mut limited = Command::new("bash");
-    limited.args(["-c", "ulimit -f 2; exec \"$0\" \"$@\""]);
-    limited.arg(command.get_program()).args(command.get_args());
-    limited.current_dir(place.path("")).env("XDG_CACHE_HOME", place.path("cache"));
-    let (_, stderr) = said(&mut limited, 2);
+    let args = ["agents", "--config", "agents.json", "--quiet"];
+    let (_, stderr) = said(&mut crate::surroundings::limited(&place, 2_048, &args), 2);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for part in ["error: ", "position.jsonl: cannot be written; make room there", "File too large"]
     {
