@@ -1,6 +1,7 @@
 //! One agent, from where its position file ends to the last day.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -8,12 +9,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::bars::{Bars, Step};
 use super::config::{AgentsConfig, Model, ModelKind};
 use super::decide::{Setting, Wanted, orders, wanted};
+use super::dqn;
 use super::journal::{Action, Journal, Positions, append_lines};
 use super::ledger::{Fill, Ledger, Order};
 use super::llm;
 use super::stamp::Stamp;
 use super::standing::{Standing, benchmark, costs, figures, not_among};
-use crate::report::{FolderLock, ResultsFolder};
+use crate::report::{FolderLock, ReportError, ResultsFolder};
 use crate::strategy::Cancel;
 
 const METRICS: &str = "metrics.json";
@@ -40,13 +42,7 @@ pub fn folder(config: &AgentsConfig, model: &Model) -> PathBuf {
 /// Where it cannot go on; what it did until then stands in its position file.
 pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Result<Standing> {
     let folder = folder(config, model);
-    let _lock = FolderLock::take(&folder).map_err(|mut error| {
-        if error.cause.kind() == std::io::ErrorKind::ResourceBusy {
-            error.what = format!("another process runs the agent {}", model.signature);
-            error.todo = "wait for it, stop it, or give one of them another signature".into();
-        }
-        error
-    })?;
+    let _lock = FolderLock::take(&folder).map_err(|error| in_place(error, model))?;
     let Surroundings { bars, cache, cancel, say } = around;
     if bars.stocks() != config.stocks {
         bail!("the bars are of other stocks than the configuration's; start again without --bars");
@@ -76,17 +72,37 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
             let mut session = llm::Session::new(config, model, endpoint, cancel, say)?;
             steps.iter().try_for_each(|step| session.trade(&mut desk, step))?;
         }
-        kind if !steps.is_empty() => {
-            let setting = Setting { config, bars, since, cache, cancel, say: &notice };
-            let wanted = wanted(kind, &setting)?.context("a kind that decides by itself")?;
-            steps.iter().try_for_each(|step| desk.follow(step, &wanted, cancel))?;
+        kind => {
+            let setting = Setting { config, bars, since, cache, cancel };
+            // Also where nothing is left to do: the figures are about all of the days.
+            dqn::seen(kind, &setting)?.iter().for_each(|line| notice(line));
+            if !steps.is_empty() {
+                let wanted = wanted(kind, &setting)?.context("a kind that decides by itself")?;
+                steps.iter().try_for_each(|step| desk.follow(step, &wanted, cancel))?;
+            }
         }
-        _ => {}
     }
     let standing = desk.standing(model, kept.into_inner())?;
     let text = serde_json::to_string_pretty(&standing)? + "\n";
-    ResultsFolder::open(&folder)?.write_whole(METRICS, text.as_bytes())?;
+    ResultsFolder::open(&folder)
+        .and_then(|folder| folder.write_whole(METRICS, text.as_bytes()))
+        .map_err(|error| in_place(error, model))?;
     Ok(standing)
+}
+
+/// With what a user of agents can do about it.
+fn in_place(mut error: ReportError, model: &Model) -> ReportError {
+    error.todo = match error.cause.kind() {
+        ErrorKind::ResourceBusy => {
+            error.what = format!("another process runs the agent {}", model.signature);
+            "wait for it, stop it, or give one of them another signature".into()
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room there, then start again: the agent goes on from where it was".into()
+        }
+        _ => "look at that folder, or name another as log_config.log_path".into(),
+    };
+    error
 }
 
 /// What an agent that ran left; None where there is nothing that can be read.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use chrono::{NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -230,12 +230,19 @@ impl Bars {
         Stamp::of_time(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
     }
 
-    /// The rows as series, for work that wants them whole.
-    pub fn market_data(&self) -> Result<MarketData> {
+    /// The first row of `date` or later; all rows where there is none.
+    pub fn first_row(&self, date: NaiveDate) -> usize {
+        let mut clock = NewYorkClock::new();
+        let is_there = |&t: &usize| clock.at(self.view(t).end_s() - 1).0 >= date;
+        (0..self.rows()).find(is_there).unwrap_or(self.rows())
+    }
+
+    /// The rows from `first` on as series, for work that wants them whole.
+    pub fn market_data(&self, first: usize) -> Result<MarketData> {
         let stocks = self.stocks();
         let mut series: Vec<BarSeries> =
             stocks.iter().map(|symbol| BarSeries::new(symbol.clone())).collect();
-        for t in 0..self.rows() {
+        for t in first..self.rows() {
             let view = self.view(t);
             for (stock, one) in series.iter_mut().enumerate() {
                 let bar = view.bar(stock);
@@ -258,7 +265,6 @@ impl Bars {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use chrono::NaiveDate;
 
     /// Two stocks, `days` sessions from 2020-01-02 on, three bars of 130 minutes each, at these
     /// closes; an open is the close before, NaN no bar.
@@ -313,9 +319,13 @@ pub mod tests {
         assert!(bars.view(0).bar(1).close.is_nan() && !bars.view(0).bar(1).tradable);
         let carried = bars.view(1).bar(0);
         assert_eq!((carried.open, carried.close, carried.tradable), (101.0, 101.0, false));
-        let data = bars.market_data().unwrap();
+        let data = bars.market_data(0).unwrap();
         assert_eq!(data.series(0).close, [101.0, 103.0]);
         assert_eq!(data.series(1).open, [50.0, 52.0]);
         assert_eq!((data.rows(), bars.bar_minutes()), (3, 130));
+        let later = bars.market_data(1).unwrap();
+        assert_eq!((later.rows(), &later.series(0).close[..]), (2, &[103.0][..]));
+        let row = |day: &str| bars.first_row(day.parse().unwrap());
+        assert_eq!([row("2019-12-31"), row("2020-01-02"), row("2020-01-03")], [0, 0, 3]);
     }
 }

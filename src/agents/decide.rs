@@ -32,7 +32,15 @@ pub struct Setting<'a> {
     pub since: Stamp,
     pub cache: &'a Path,
     pub cancel: &'a Cancel,
-    pub say: &'a dyn Fn(&str),
+}
+
+impl Setting<'_> {
+    /// The first row that counts: bars of before may be there for another agent, whose account was
+    /// begun earlier, and what this one decides is not to depend on company.
+    fn first_row(&self) -> usize {
+        let lead = chrono::Days::new(self.config.lead_days.into());
+        self.bars.first_row(self.since.date.checked_sub_days(lead).unwrap_or(self.since.date))
+    }
 }
 
 impl Wanted {
@@ -41,12 +49,14 @@ impl Wanted {
         Wanted { stocks, weights: vec![0.0; stocks * rows] }
     }
 
-    /// Every stock has an equal share of the equity; a short position is none.
-    fn of(signals: &Signals) -> Wanted {
+    /// Every stock has an equal share of the equity; a short position is none. The signals begin
+    /// at row `first`.
+    fn of(signals: &Signals, first: usize) -> Wanted {
         let stocks = signals.stocks();
         let share = 1.0 / stocks as f64;
         let of_row = |t| signals.at(t).iter().map(|decision| decision.target.max(0.0) * share);
-        Wanted { stocks, weights: (0..signals.rows()).flat_map(of_row).collect() }
+        let none = std::iter::repeat_n(0.0, stocks * first);
+        Wanted { stocks, weights: none.chain((0..signals.rows()).flat_map(of_row)).collect() }
     }
 
     pub fn at(&self, t: usize) -> &[f64] {
@@ -60,15 +70,15 @@ impl Wanted {
 
 /// None for a language model, which is asked session by session.
 pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>> {
+    let first = setting.first_row();
+    let data = || setting.bars.market_data(first);
     let signals = match kind {
         ModelKind::Llm(_) => return Ok(None),
         ModelKind::Dqn { results } => return dqn::wanted(results, setting).map(Some),
-        ModelKind::Strategy(choice) => {
-            signals(choice, &setting.bars.market_data()?, setting.cancel)?
-        }
-        ModelKind::Ensemble(ensemble) => together(ensemble, setting)?,
+        ModelKind::Strategy(choice) => signals(choice, &data()?, setting.cancel)?,
+        ModelKind::Ensemble(ensemble) => together(ensemble, &data()?, setting)?,
     };
-    Ok(Some(Wanted::of(&signals)))
+    Ok(Some(Wanted::of(&signals, first)))
 }
 
 /// The standard strategies, and a trained run.
@@ -85,16 +95,15 @@ fn signals(choice: &Choice, data: &MarketData, cancel: &Cancel) -> Result<Signal
     Ok(Signals::of(strategy.as_mut(), data, cancel)?)
 }
 
-fn together(ensemble: &Ensemble, setting: &Setting<'_>) -> Result<Signals> {
-    let (data, cancel) = (setting.bars.market_data()?, setting.cancel);
-    let env = setting.config.env();
+fn together(ensemble: &Ensemble, data: &MarketData, setting: &Setting<'_>) -> Result<Signals> {
+    let (env, cancel) = (setting.config.env(), setting.cancel);
     let by_past = [EnsembleMethod::InverseVariance, EnsembleMethod::Performance];
     let needs_rewards = by_past.contains(&ensemble.method);
     let mut all = Vec::new();
     for choice in &ensemble.members {
-        let signals = signals(choice, &data, cancel)?;
+        let signals = signals(choice, data, cancel)?;
         let rewards = match needs_rewards {
-            true => positions_course(&signals, &data, 0..data.rows(), &env, cancel)?.reward,
+            true => positions_course(&signals, data, 0..data.rows(), &env, cancel)?.reward,
             false => Vec::new(),
         };
         all.push((signals, rewards));

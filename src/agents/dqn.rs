@@ -2,19 +2,21 @@
 //! limits of its run, from the day on which the account begins.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tch::Device;
 
 use super::bars::load_options;
-use super::decide::{Setting, Wanted};
+use super::config::{Choice, ModelKind};
+use super::decide::{Setting, Wanted, registry};
 use crate::config::{Mode, RunConfig};
 use crate::dist::local::LocalComm;
 use crate::market::source;
 use crate::rl::agent::Agent;
 use crate::rl::network::single_thread;
 use crate::train::dataset::DataPlan;
+use crate::train::dqn_strategy;
 use crate::train::evaluation::{Decided, Policy, evaluate_watched};
 use crate::train::model::{Model, untrained_shape};
 
@@ -55,12 +57,55 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     Ok(wanted)
 }
 
-/// The run's own, over the agents' period. `first` is the first row that is traded.
-fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunConfig> {
+/// What a reader must know: runs that take part and were trained on days of the account's period.
+pub fn seen(kind: &ModelKind, setting: &Setting<'_>) -> Result<Vec<String>> {
+    let runs: Vec<PathBuf> = match kind {
+        ModelKind::Llm(_) => Vec::new(),
+        ModelKind::Dqn { results } => vec![results.clone()],
+        ModelKind::Strategy(choice) => run_of(choice)?.into_iter().collect(),
+        ModelKind::Ensemble(ensemble) => {
+            let runs = ensemble.members.iter().map(run_of).collect::<Result<Vec<_>>>()?;
+            runs.into_iter().flatten().collect()
+        }
+    };
+    let mut told = Vec::new();
+    for results in runs {
+        let run = read_run(&results)?;
+        let (start, end) = (setting.since.date, setting.config.end.date);
+        if start <= run.end_date && run.start_date <= end {
+            told.push(format!(
+                "{} was trained on days of this period ({} to {}): its figures say nothing about \
+                 the future",
+                results.display(),
+                run.start_date,
+                run.end_date
+            ));
+        }
+    }
+    Ok(told)
+}
+
+/// The results folder of the strategy that lets a trained run decide.
+fn run_of(choice: &Choice) -> Result<Option<PathBuf>> {
+    let registry = registry()?;
+    let kind = registry.find(&choice.strategy)?;
+    let is_trained = kind.name == dqn_strategy::NAME;
+    Ok(match is_trained {
+        true => Some(kind.resolve(&choice.parameters)?.text(dqn_strategy::MODEL).into()),
+        false => None,
+    })
+}
+
+fn read_run(results: &Path) -> Result<RunConfig> {
     let path = results.join("config.toml");
     let place = || format!("{}: name the folder of a finished run", path.display());
     let text = std::fs::read_to_string(&path).with_context(place)?;
-    let mut run: RunConfig = toml::from_str(&text).with_context(place)?;
+    toml::from_str(&text).with_context(place)
+}
+
+/// The run's own, over the agents' period. `first` is the first row that is traded.
+fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunConfig> {
+    let mut run = read_run(results)?;
     let minutes = setting.bars.bar_minutes();
     if run.data.bar_minutes != Some(minutes) {
         let trained = run.data.bar_minutes.unwrap_or_default();
@@ -72,20 +117,10 @@ fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunCo
     }
     // It decides at the bar before the first that is traded, as the other kinds do.
     let before = setting.bars.view(first.saturating_sub(1)).end_s();
-    let start = crate::market::calendar::new_york_date(before);
-    let end = setting.config.end.date;
-    if start <= run.end_date && run.start_date <= end {
-        (setting.say)(&format!(
-            "{} was trained on days of this period ({} to {}): its figures say nothing about the \
-             future",
-            results.display(),
-            run.start_date,
-            run.end_date
-        ));
-    }
     run.mode = Mode::Single;
     run.data.allow_overlap = true;
-    (run.eval_start, run.eval_end) = (start, end);
+    run.eval_start = crate::market::calendar::new_york_date(before);
+    run.eval_end = setting.config.end.date;
     run.validate()?;
     Ok(run)
 }

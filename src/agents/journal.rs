@@ -214,7 +214,8 @@ struct Kept {
 /// and the other lines of its step.
 fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     let ends_line = |len: usize| len == 0 || text.get(len - 1) == Some(&b'\n');
-    if let Some(len) = marked.filter(|&len| len <= text.len() && ends_line(len)) {
+    let is_end = |len: &usize| *len <= text.len() && ends_line(*len) && is_one_step(&text[*len..]);
+    if let Some(len) = marked.filter(is_end) {
         return Ok(Kept { len, records: records(&text[..len])? });
     }
     let len = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -248,18 +249,32 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     Ok(Kept { len, records })
 }
 
+/// Of several steps, another program has gone on with the file, which knows nothing of marks.
+fn is_one_step(text: &[u8]) -> bool {
+    let lines = text.split(|&byte| byte == b'\n');
+    let read = |line: &[u8]| serde_json::from_slice::<Record>(line).ok();
+    let mut dates: Vec<String> = lines.filter_map(read).map(|record| record.date).collect();
+    dates.dedup();
+    dates.len() <= 1
+}
+
 fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
 }
 
 fn records(text: &[u8]) -> Result<Vec<Record>> {
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !is_blank(line));
-    let mut records: Vec<Record> = Vec::new();
+    let (mut records, mut last): (Vec<Record>, Option<Stamp>) = (Vec::new(), None);
     for (i, line) in lines.enumerate() {
         let record: Record =
             serde_json::from_slice(line).with_context(|| format!("line {}", i + 1))?;
+        let stamp: Stamp =
+            record.date.parse().map_err(|what| anyhow::anyhow!("line {}: {what}", i + 1))?;
         if records.last().is_some_and(|last| record.id <= last.id) {
             bail!("line {}: id {} does not come after the one before", i + 1, record.id);
+        }
+        if last.replace(stamp).is_some_and(|last| stamp.last_moment() < last.last_moment()) {
+            bail!("line {}: {stamp} is before the date of the line before", i + 1);
         }
         records.push(record);
     }

@@ -20,7 +20,7 @@ pub fn table(report: &Report) -> String {
         let figures = agent.standing.as_ref().map(|standing| &standing.figures);
         cells.push(row(&agent.model.signature, agent.model.kind.word(), figures));
     }
-    cells.push(row(BENCHMARK, "", Some(&report.benchmark)));
+    cells.push(row(BENCHMARK, "", report.benchmark.as_ref()));
     let width: [usize; COLUMNS.len()] =
         std::array::from_fn(|i| cells.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
@@ -164,7 +164,7 @@ mod tests {
             agent("third", failed, 0.0),
             agent("first", Ended::Done, 0.1),
         ];
-        let report = Report { agents, benchmark: figures(0.2, None), stopped: false };
+        let report = Report { agents, benchmark: Some(figures(0.2, None)), stopped: false };
         #[rustfmt::skip]
         let expected = "              \
             kind      return  Sharpe       interval  max drawdown  trades   cost

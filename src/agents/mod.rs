@@ -45,7 +45,6 @@ use config::{AgentsConfig, Model};
 use process::Child;
 use supervise::{Terms, supervise};
 
-pub use process::end_with_parent;
 pub use secret::Secret;
 pub use stamp::Stamp;
 pub use standing::{Figures, Standing, Tokens};
@@ -93,8 +92,9 @@ type OnData = dyn Fn(&str, &[LoadReport]);
 pub struct Report {
     /// In the order of the configuration.
     pub agents: Vec<AgentReport>,
-    /// Buy-and-hold over the whole period.
-    pub benchmark: Figures,
+    /// Buy-and-hold over the whole period, from where the first account was begun. None where it
+    /// was stopped before there were bars.
+    pub benchmark: Option<Figures>,
     /// Told to stop, so that some may not have come to their end.
     pub stopped: bool,
 }
@@ -107,6 +107,17 @@ pub struct AgentReport {
 }
 
 impl Report {
+    /// Stopped before anything began.
+    fn stopped(config: &AgentsConfig) -> Report {
+        let one = |model: &Model| AgentReport {
+            model: model.clone(),
+            ended: Ended::Stopped,
+            standing: None,
+        };
+        let agents = config.models.iter().map(one).collect();
+        Report { agents, benchmark: None, stopped: true }
+    }
+
     /// All agents did what they should.
     pub fn is_success(&self) -> bool {
         self.agents.iter().all(|agent| agent.ended == Ended::Done)
@@ -143,7 +154,8 @@ impl Runner {
             return self.one(&config, model, bars);
         }
         config.notices.iter().for_each(|notice| (self.say)(notice));
-        let Prepared { path: bars, source, reports } = self.prepare(&config)?;
+        let Some(prepared) = self.prepare(&config)? else { return Ok(Report::stopped(&config)) };
+        let Prepared { path: bars, source, reports } = prepared;
         (self.on_data)(&source, &reports);
         match &config.models[..] {
             [model] => self.one(&config, model, &bars),
@@ -151,20 +163,29 @@ impl Runner {
         }
     }
 
-    /// Reads the bars: aside, so that no thread is left that would be in the way of forks.
-    fn prepare(&self, config: &AgentsConfig) -> Result<Prepared> {
+    /// Reads the bars: aside, so that it can be stopped, and so that no thread is left that would
+    /// be in the way of forks. None where it was stopped.
+    fn prepare(&self, config: &AgentsConfig) -> Result<Option<Prepared>> {
         let work = || bars::prepare(config, &self.cache, &self.on_days);
-        if config.models.len() == 1 || self.program.is_some() || !process::can_fork() {
-            return work();
+        if !process::can_fork() {
+            return work().map(Some);
         }
-        let aside = process::aside(|| {
+        let told = || {
             let found = work().map_err(|error| format!("{error:#}"));
             serde_json::to_vec(&found).unwrap_or_default()
-        })?;
+        };
+        let aside = process::aside(told, &|| self.is_stopped())?;
+        if self.is_stopped() {
+            return Ok(None);
+        }
         let said = aside.ok_or_else(|| anyhow!("reading the bars was ended from outside"))?;
         let found: Result<Prepared, String> =
             serde_json::from_slice(&said).context("reading the bars ended early")?;
-        found.map_err(|error| anyhow!(error))
+        found.map(Some).map_err(|error| anyhow!(error))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// In this process.
@@ -182,10 +203,9 @@ impl Runner {
             cancel: &cancel,
             say: &self.say,
         };
-        let stopped = || self.stop.load(Ordering::Relaxed);
         let (ended, standing) = match agent::run(config, model, around) {
             Ok(standing) => (Ended::Done, Some(standing)),
-            Err(_) if stopped() => (Ended::Stopped, None),
+            Err(_) if self.is_stopped() => (Ended::Stopped, None),
             Err(_) if cancel.is_cancelled() => {
                 let late = Ended::TimedOut(limit).trouble().unwrap_or_default();
                 return Err(anyhow!("{}: {late}", model.signature));
@@ -193,10 +213,9 @@ impl Runner {
             Err(error) => return Err(error),
         };
         let stopped = ended == Ended::Stopped;
-        let (first, last) = (&config.init, &config.end);
-        let benchmark = standing::benchmark(config, &bars, first, last, !is_child)?;
         let agents = vec![AgentReport { model: model.clone(), ended, standing }];
-        Ok(Report { agents, benchmark, stopped })
+        let benchmark = benchmark(config, &bars, &agents, !is_child)?;
+        Ok(Report { agents, benchmark: Some(benchmark), stopped })
     }
 
     /// Each in a process of its own.
@@ -216,16 +235,15 @@ impl Runner {
             Some(program) => Child::execute(self.command(program, path, names[i], bars)),
             None => Child::fork(|| self.forked(config, &config.models[i], bars)),
         };
-        let stop = || self.stop.load(Ordering::Relaxed);
+        let stop = || self.is_stopped();
         let ended = supervise(&names, &terms, &mut start, &stop, &self.say);
-        let bars = Bars::open(bars)?;
-        let benchmark = standing::benchmark(config, &bars, &config.init, &config.end, true)?;
         let report = |(model, ended): (&Model, Ended)| {
             let standing = (ended == Ended::Done).then(|| agent::read_standing(config, model));
             AgentReport { model: model.clone(), ended, standing: standing.flatten() }
         };
-        let agents = config.models.iter().zip(ended).map(report).collect();
-        Ok(Report { agents, benchmark, stopped: stop() })
+        let agents: Vec<_> = config.models.iter().zip(ended).map(report).collect();
+        let benchmark = benchmark(config, &Bars::open(bars)?, &agents, true)?;
+        Ok(Report { agents, benchmark: Some(benchmark), stopped: stop() })
     }
 
     /// The program again, for one agent.
@@ -258,6 +276,19 @@ impl Runner {
             }
         }
     }
+}
+
+/// Buy-and-hold over the days of the account that was begun first.
+fn benchmark(
+    config: &AgentsConfig,
+    bars: &Bars,
+    agents: &[AgentReport],
+    interval: bool,
+) -> Result<Figures> {
+    let standings = agents.iter().filter_map(|agent| agent.standing.as_ref());
+    let begun = standings.filter_map(|standing| standing.first_date.parse::<Stamp>().ok());
+    let first = begun.min_by_key(Stamp::last_moment).unwrap_or(config.init);
+    standing::benchmark(config, bars, &first, &config.end, interval)
 }
 
 fn this_program() -> io::Result<PathBuf> {

@@ -10,11 +10,14 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use libc::pid_t;
 
 /// What is kept of an agent's output at a time, and read of it at a look.
 const AT_ONCE: usize = 64 << 10;
+/// Between two looks at what a process aside has to say.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Exit code of a fork that panicked, as of any Rust program.
 const PANICKED: i32 = 101;
 
@@ -30,6 +33,9 @@ impl Child {
     pub fn execute(mut command: Command) -> io::Result<Child> {
         let (output, theirs) = pipe()?;
         let again = theirs.try_clone()?;
+        let parent = std::process::id();
+        // SAFETY: between fork and exec it makes two system calls and takes no memory.
+        unsafe { command.pre_exec(move || end_with(parent)) };
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::from(theirs))
@@ -45,13 +51,14 @@ impl Child {
         let (output, theirs) = pipe()?;
         // What waits to be written is not to be written twice.
         let _ = io::stdout().flush();
+        let parent = std::process::id();
         // SAFETY: there is one thread (see `can_fork`), so that no lock is held by one that is not
         // there in the child.
         match check(unsafe { libc::fork() })? {
             0 => {
                 drop(output);
                 in_the_child(theirs);
-                let code = run(work);
+                let code = end_with(parent).map_or(PANICKED, |()| run(work));
                 // SAFETY: ends this process, without destructors of libraries that the parent
                 // still needs and that take longer than many an agent.
                 unsafe { libc::_exit(code) }
@@ -122,10 +129,15 @@ pub fn can_fork() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
-/// Ends this process when the one that started it ends, however that ends.
-pub fn end_with_parent() {
+/// Lets this process end when its parent ends, however that ends. Err where it has ended already.
+fn end_with(parent: u32) -> io::Result<()> {
     // SAFETY: no memory is passed.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let now = unsafe {
+        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+        libc::getppid()
+    };
+    let is_there = u32::try_from(now) == Ok(parent);
+    if is_there { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// "exit code 2", "killed by signal 9".
@@ -164,7 +176,6 @@ fn in_the_child(output: OwnedFd) {
         libc::signal(libc::SIGINT, libc::SIG_DFL);
         libc::signal(libc::SIGTERM, libc::SIG_DFL);
     }
-    end_with_parent();
 }
 
 /// The exit code of `work`. A panic has said what there is to say.
@@ -177,11 +188,13 @@ fn run(work: impl FnOnce() -> u8) -> i32 {
 
 /// Does `work` in a fork, which is over afterwards with all threads that it started, and hands on
 /// what it says: for work that needs threads before other forks. It belongs to this process's
-/// group: a Ctrl-C ends it as well.
-pub fn aside(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
-    let (read, write) = pipe()?;
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::fcntl(read.as_raw_fd(), libc::F_SETFL, 0) })?;
+/// group: a Ctrl-C ends it as well. None where it was ended: by `stop`, or from outside.
+pub fn aside(
+    work: impl FnOnce() -> Vec<u8>,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<Option<Vec<u8>>> {
+    let (mut read, write) = pipe()?;
+    let parent = std::process::id();
     // SAFETY: as in `Child::fork`.
     match check(unsafe { libc::fork() })? {
         0 => {
@@ -191,23 +204,45 @@ pub fn aside(work: impl FnOnce() -> Vec<u8>) -> io::Result<Option<Vec<u8>>> {
                 libc::signal(libc::SIGINT, libc::SIG_DFL);
                 libc::signal(libc::SIGTERM, libc::SIG_DFL);
             }
-            end_with_parent();
             let mut write = ManuallyDrop::new(File::from(write));
-            let code = run(|| u8::from(write.write_all(&work()).is_err()));
+            let told = || run(|| u8::from(write.write_all(&work()).is_err()));
+            let code = end_with(parent).map_or(PANICKED, |()| told());
             // SAFETY: as in `Child::fork`.
             unsafe { libc::_exit(code) }
         }
         pid => {
             drop(write);
-            let mut said = Vec::new();
-            let read = (&read).read_to_end(&mut said);
+            let said = all_unless(&mut read, stop);
+            if !matches!(said, Ok(Some(_))) {
+                // SAFETY: no memory is passed; the process was not waited for.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
             let mut status = 0;
             // SAFETY: `status` outlives the call. Interrupted by a signal, it waits on.
             while unsafe { libc::waitpid(pid, &mut status, 0) } < 0
                 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
             {}
-            read?;
-            Ok((ExitStatus::from_raw(status).success()).then_some(said))
+            Ok(said?.filter(|_| ExitStatus::from_raw(status).success()))
+        }
+    }
+}
+
+/// What comes until its end; None where `stop` says so before.
+fn all_unless(from: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Option<Vec<u8>>> {
+    let (mut said, mut bytes) = (Vec::new(), vec![0; AT_ONCE]);
+    loop {
+        match from.read(&mut bytes) {
+            Ok(0) => return Ok(Some(said)),
+            Ok(count) => said.extend_from_slice(&bytes[..count]),
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+            {
+                if stop() {
+                    return Ok(None);
+                }
+                std::thread::sleep(PAUSE);
+            }
+            Err(e) => return Err(e),
         }
     }
 }

@@ -137,19 +137,7 @@ fn course(config: &AgentsConfig, bars: &Bars, records: &[Record]) -> Result<(Cou
     };
     let steps = bars.steps(config.by_bar, first, last);
     let stocks = bars.stocks();
-    let mut course = Course {
-        stocks: stocks.to_vec(),
-        end_s: Vec::new(),
-        equity: Vec::new(),
-        cash: Vec::new(),
-        reward: Vec::new(),
-        turnover: Vec::new(),
-        trades: Vec::new(),
-        drawdown: Vec::new(),
-        position: Vec::new(),
-        price: Vec::new(),
-        open: Vec::new(),
-    };
+    let mut course = Course::new(stocks.to_vec());
     let costs = costs(config);
     let (mut trades, mut cost, mut peak) = (0, 0.0, 0.0_f64);
     let mut next = 1;
@@ -181,12 +169,8 @@ fn course(config: &AgentsConfig, bars: &Bars, records: &[Record]) -> Result<(Cou
         let before = course.equity.last().copied();
         let mut equity = now.cash;
         for (stock, &shares) in held.iter().enumerate() {
-            let bar = view.bar(stock);
-            let or_none = |price: f64| if price.is_nan() { 0.0 } else { price };
-            equity += shares as f64 * or_none(bar.close);
-            course.position.push(shares as f64);
-            course.price.push(or_none(bar.close));
-            course.open.push(or_none(bar.open));
+            course.hold(shares as f64, &view.bar(stock));
+            equity += shares as f64 * course.price[course.price.len() - 1];
         }
         peak = peak.max(equity);
         let over = |value: f64| before.filter(|equity| *equity > 0.0).map_or(0.0, |b| value / b);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Format, Surroundings};
+use super::{ContainerArg, Destination, Format, Surroundings};
 use crate::market::Symbol;
 use crate::market::alpha_vantage::ADDRESS;
 
@@ -68,12 +68,8 @@ pub struct FetchArgs {
     /// Fetch all of a stock's months anew and replace its files, whatever they are
     #[arg(long)]
     pub rewrite: bool,
-    /// Folder, or azure, to which the day files are written; it is made where there is none
-    #[arg(long, value_name = "DIR")]
-    pub data: String,
-    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
+    #[command(flatten)]
+    pub into: Destination,
     /// As many as your key allows
     #[arg(long, alias = "requests_per_minute", value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
@@ -110,12 +106,8 @@ pub struct ImportArgs {
     /// Whose bars they are [default: as a column says, else the file's name]
     #[arg(long, value_name = "SYMBOL")]
     pub symbol: Option<Symbol>,
-    /// Folder, or azure, to which the day files are written; it is made where there is none
-    #[arg(long, value_name = "DIR")]
-    pub data: String,
-    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
+    #[command(flatten)]
+    pub into: Destination,
     /// Take a bad row for an error instead of leaving it out
     #[arg(long)]
     pub strict: bool,
@@ -153,9 +145,8 @@ pub struct CheckArgs {
     /// Folder with the day files, or azure [default: azure where a connection string is set]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
-    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
+    #[command(flatten)]
+    pub container: ContainerArg,
     /// Share of its bars that a day must have; fewer are wrong
     #[arg(long, alias = "min_coverage", value_name = "SHARE", default_value_t = 0.95)]
     pub min_coverage: f64,
@@ -178,9 +169,8 @@ pub struct UploadArgs {
     /// Stock symbols [default: all that are there]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
     pub stocks: Vec<Symbol>,
-    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
+    #[command(flatten)]
+    pub container: ContainerArg,
     /// Files that travel at a time
     #[arg(long, alias = "at_once", value_name = "N", default_value_t = 8)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{BarArgs, Surroundings, set, settings};
+use super::settings::{set, settings};
+use super::{BarArgs, Surroundings, TradingArgs};
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
 use crate::runner::optimize::Search;
@@ -62,15 +63,8 @@ pub struct MarketArgs {
     /// Last day [default: 2019-12-31]
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
     pub end_date: Option<NaiveDate>,
-    /// Fee per trade, basis points of its value [default: 1]
-    #[arg(long, visible_alias = "fee_bps", value_name = "BPS", help_heading = "Trading")]
-    pub fee_bps: Option<f64>,
-    /// Distance of a fill from the open, against the trader, basis points [default: 1]
-    #[arg(long, visible_alias = "slippage_bps", value_name = "BPS", help_heading = "Trading")]
-    pub slippage_bps: Option<f64>,
-    /// No short positions
-    #[arg(long, alias = "long_only", help_heading = "Trading")]
-    pub long_only: bool,
+    #[command(flatten)]
+    pub trading: TradingArgs,
     #[command(flatten)]
     pub bars: BarArgs,
 }
@@ -211,9 +205,7 @@ impl MarketArgs {
         // Nothing is evaluated later; the day after satisfies the rule that periods are apart.
         let after = config.end_date.checked_add_days(Days::new(1)).unwrap_or(config.end_date);
         (config.eval_start, config.eval_end) = (after, after);
-        set(&mut config.env.fee_bps, &self.fee_bps);
-        set(&mut config.env.slippage_bps, &self.slippage_bps);
-        config.env.long_only |= self.long_only;
+        self.trading.apply(&mut config);
         self.bars.apply(&mut config);
         config.validate()?;
         Ok(config)

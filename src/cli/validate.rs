@@ -10,8 +10,7 @@ pub struct ValidateArgs {
     #[arg(long)]
     pub quick: bool,
     /// Switch off one part of the learner at a time, and show what each is worth on the rows named,
-    /// or
-    /// on one for each kind of edge
+    /// or on one for each kind of edge
     #[arg(long)]
     pub ablate: bool,
     /// Only these rows of the table

@@ -6,7 +6,7 @@ use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{say, tell_reports};
-use crate::agents::{Report, Runner, end_with_parent, leaderboard};
+use crate::agents::{Report, Runner, leaderboard};
 use crate::cli::{AgentsArgs, Format, Surroundings, cache_folder};
 use crate::report::Progress;
 
@@ -27,9 +27,7 @@ pub fn agents(
 ) -> Result<Outcome> {
     let is_child = args.bars.is_some();
     let mut runner = Runner::default();
-    if is_child {
-        end_with_parent();
-    } else {
+    if !is_child {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&runner.stop))?;
         }

@@ -18,13 +18,13 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use tch::Device;
 
-use crate::cli::{CONTAINER, Surroundings, cache_folder};
+use crate::cli::{ContainerArg, Destination, Surroundings, cache_folder};
 use crate::config::{BarLabel, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
 use crate::machine::{Machine, warning};
 use crate::market::load::{DataSource, LoadOptions, LoadReport};
-use crate::market::source::{self, AZURE, SYNTHETIC};
+use crate::market::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
@@ -178,11 +178,12 @@ fn found(report: &LoadReport) -> String {
 }
 
 /// A place to which files can be written; a folder is made with the first of them.
-fn file_store(data: &str, container: &Option<String>) -> Result<Arc<dyn Store>> {
+fn file_store(into: &Destination) -> Result<Arc<dyn Store>> {
+    let data = into.data.as_str();
     if data != AZURE && !data.starts_with(SYNTHETIC) {
         return Ok(Arc::new(LocalStore::to_be(Path::new(data))?));
     }
-    match source::open(data, &container_name(container))? {
+    match source::open(data, &container_name(&into.container))? {
         DataSource::Store(store) => Ok(store),
         DataSource::Synthetic(_) => {
             Err(anyhow!("--data {data}: is no place for files; name a folder"))
@@ -205,9 +206,9 @@ fn check_wish(stocks: &[Symbol], period: &Period) -> Result<()> {
 }
 
 /// Of the flag, else of the environment, else the usual one.
-fn container_name(flag: &Option<String>) -> String {
+fn container_name(flag: &ContainerArg) -> String {
     let of_environment = || std::env::var(CONTAINER).ok();
-    flag.clone().or_else(of_environment).unwrap_or_else(|| RunConfig::default().data.container)
+    flag.name.clone().or_else(of_environment).unwrap_or_else(|| RunConfig::default().data.container)
 }
 
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.

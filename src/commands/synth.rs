@@ -26,7 +26,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         end: args.end_date.unwrap_or(defaults.eval_end),
     };
     check(&stocks, &period, args.bar_minutes)?;
-    let store = file_store(&args.data, &args.container)?;
+    let store = file_store(&args.into)?;
     for symbol in &stocks {
         if let Some(file) = store.list(symbol, &period)?.first() {
             return Err(anyhow!(

@@ -62,19 +62,7 @@ impl Backtest {
             pending: vec![0.0; stocks.len()],
             closes: vec![0.0; stocks.len()],
             peak: config.initial_cash,
-            course: Course {
-                stocks: stocks.to_vec(),
-                end_s: Vec::new(),
-                equity: Vec::new(),
-                cash: Vec::new(),
-                reward: Vec::new(),
-                turnover: Vec::new(),
-                trades: Vec::new(),
-                drawdown: Vec::new(),
-                position: Vec::new(),
-                price: Vec::new(),
-                open: Vec::new(),
-            },
+            course: Course::new(stocks.to_vec()),
         };
         backtest.mark(view);
         backtest.record(view, 0.0, 0.0, 0);
@@ -168,12 +156,8 @@ impl Backtest {
         course.turnover.push(turnover);
         course.trades.push(trades);
         course.drawdown.push(equity / self.peak - 1.0);
-        for (stock, &close) in self.closes.iter().enumerate() {
-            course.position.push(self.portfolio.shares(stock));
-            // A stock that has not had its first bar yet has no price, and is not held.
-            let or_none = |price: f64| if price.is_nan() { 0.0 } else { price };
-            course.price.push(or_none(close));
-            course.open.push(or_none(view.bar(stock).open));
+        for stock in 0..self.closes.len() {
+            course.hold(self.portfolio.shares(stock), &view.bar(stock));
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
 use crate::market::calendar::NewYorkClock;
+use crate::market::panel::PanelBar;
 
 /// The course of a portfolio through an evaluation, one entry per bar. The first entry is the
 /// start: nothing traded yet.
@@ -138,6 +139,32 @@ pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -
 }
 
 impl Course {
+    /// Nothing yet, of these stocks.
+    pub fn new(stocks: Vec<Symbol>) -> Course {
+        Course {
+            stocks,
+            end_s: Vec::new(),
+            equity: Vec::new(),
+            cash: Vec::new(),
+            reward: Vec::new(),
+            turnover: Vec::new(),
+            trades: Vec::new(),
+            drawdown: Vec::new(),
+            position: Vec::new(),
+            price: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Adds what is held of the next stock at a bar. One that has not had its first bar yet has no
+    /// price, and is not held.
+    pub fn hold(&mut self, shares: f64, bar: &PanelBar) {
+        let or_none = |price: f64| if price.is_nan() { 0.0 } else { price };
+        self.position.push(shares);
+        self.price.push(or_none(bar.close));
+        self.open.push(or_none(bar.open));
+    }
+
     /// Simple returns from the last equity of one New York day to that of the next, the first from
     /// the initial equity. Days are those of the entries after the first. After equity has fallen
     /// to 0 or below nothing is earned or lost.

@@ -10,6 +10,8 @@ use super::synthetic::SyntheticMarket;
 
 /// Holds the account key; read here and nowhere else, and never shown.
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
+/// Names the container where neither a flag nor a settings file does.
+pub const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
 /// Names the container of a connection string.
 pub const AZURE: &str = "azure";
 /// Begins the name of a made-up market.

@@ -86,19 +86,7 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
 
 fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<f64>) {
     let n = stocks.len();
-    let mut course = Course {
-        stocks,
-        end_s: Vec::new(),
-        equity: Vec::new(),
-        cash: Vec::new(),
-        reward: Vec::new(),
-        turnover: Vec::new(),
-        trades: Vec::new(),
-        drawdown: Vec::new(),
-        position: Vec::new(),
-        price: Vec::new(),
-        open: Vec::new(),
-    };
+    let mut course = Course::new(stocks);
     let mut benchmark = Vec::new();
     let mut price = vec![100.0; n];
     let mut position = vec![0.0; n];

@@ -274,17 +274,9 @@ fn best(sharpes: impl Iterator<Item = Option<f64>>) -> usize {
 /// Of some rows of a course.
 fn sharpe_of(course: &Course, rows: std::ops::Range<usize>) -> Option<f64> {
     let part = Course {
-        stocks: Vec::new(),
         end_s: course.end_s[rows.clone()].to_vec(),
         equity: course.equity[rows].to_vec(),
-        cash: Vec::new(),
-        reward: Vec::new(),
-        turnover: Vec::new(),
-        trades: Vec::new(),
-        drawdown: Vec::new(),
-        position: Vec::new(),
-        price: Vec::new(),
-        open: Vec::new(),
+        ..Course::new(Vec::new())
     };
     of_daily_returns(&part.daily_returns()).sharpe
 }

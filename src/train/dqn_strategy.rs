@@ -32,7 +32,7 @@ use pace::Pace;
 pub const NAME: &str = "DQN";
 
 /// Parameters.
-const MODEL: &str = "model";
+pub const MODEL: &str = "model";
 const FILE: &str = "file";
 const THRESHOLD: &str = "threshold";
 

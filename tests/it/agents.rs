@@ -1,15 +1,17 @@
 //! `dqn-trader agents`, and the library behind it.
 
+mod azure;
 mod isolation;
 mod language_models;
 mod server;
+mod trained;
 
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::program::{Place, run, write_day_files};
+use crate::program::{Place, run};
 
 /// Writes `agents.json`: these models over a month of half-hour bars of a made-up market, with
 /// `more` at the top.
@@ -186,10 +188,16 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
                 assert_eq!(of("parts"), of("once"), "{signature}, {file}");
             }
         }
-        // Also where it is told to begin later: the account was begun before.
-        let mut later = agents(&place, &[]);
-        let (_, stderr) = said(later.env("INIT_DATE", "2019-01-10"), 0);
+        // Also where it is told to begin later: the account was begun before, and so is what it
+        // stands beside.
+        let mut later = agents(&place, &["--format", "json"]);
+        let (json, stderr) = said(later.env("INIT_DATE", "2019-01-10"), 0);
         assert!(stderr.contains("rsi: nothing to do after 2019-01-"), "{stderr}");
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let held = &json["benchmark"]["metrics"];
+        for agent in json["agents"].as_array().unwrap() {
+            assert_eq!(agent["metrics"]["benchmark"]["final_equity"], held["final_equity"]);
+        }
         for file in ["position/position.jsonl", "metrics.json"] {
             let of = |out: &str| place.text(&format!("{out}/rsi/{file}"));
             assert_eq!(of("parts"), of("once"), "{file}");
@@ -197,90 +205,56 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
     }
 }
 
+/// An ensemble by performance looks back far: on bars that another agent needs, whose account was
+/// begun earlier, it must not.
 #[test]
-fn bars_come_from_a_folder_and_from_azure_alike() {
-    use dqn_trader::market::store::{AzureStore, LocalStore, Store};
-    use dqn_trader::market::{Period, Symbol};
+fn what_an_agent_decides_does_not_depend_on_company() {
     let place = Place::new();
-    let data = place.path("data");
-    write_day_files(&data, &["AAA", "BBB"], "2019-01-02", "2019-01-31");
-    let secret = crate::store::azurite();
-    let (_, container) = crate::store::new_container();
-    let azure = AzureStore::connect(&secret, &container).unwrap();
-    let local = LocalStore::open(&data).unwrap();
-    let period =
-        Period { start: "2019-01-02".parse().unwrap(), end: "2019-01-31".parse().unwrap() };
-    for symbol in ["AAA", "BBB"] {
-        for file in local.list(&symbol.parse::<Symbol>().unwrap(), &period).unwrap() {
-            azure.put(&file.key, &local.get(&file.key).unwrap()).unwrap();
-        }
-    }
-    let models = json!([strategy("momentum", "Momentum"), strategy("rsi", "RSI")]);
-    for (source, out) in [("data", "folder"), ("azure", "cloud")] {
-        let more = json!({
-            "data": source, "container": container, "log_config": { "log_path": out }
-        });
-        configure(&place, models.clone(), more);
-        let mut command = agents(&place, &[]);
-        let (table, stderr) = said(command.env("AZURE_STORAGE_CONNECTION_STRING", &secret), 0);
-        assert!(!table.contains("MADE-UP"), "{table}");
-        assert!(stderr.contains("bars of 30 min from 21 days"), "{stderr}");
-    }
-    for signature in ["momentum", "rsi"] {
-        assert_eq!(position(&place, "cloud", signature), position(&place, "folder", signature));
-    }
+    let all = json!(["Momentum", "RSI", "MACD", "Bollinger Bands"]);
+    let models = json!([
+        strategy("momentum", "Momentum"),
+        { "signature": "best", "kind": "ensemble", "strategies": all, "method": "performance" },
+    ]);
+    let at = |out: &str| {
+        configure(&place, models.clone(), json!({ "log_config": { "log_path": out } }));
+    };
+    let begun = |args: &[&str], first: &str, last: &str| {
+        let mut command = agents(&place, args);
+        said(command.env("INIT_DATE", first).env("END_DATE", last), 0);
+    };
+    at("alone");
+    begun(&["--signature", "best", "--quiet"], "2019-01-15", "2019-01-31");
+    at("company");
+    begun(&["--signature", "momentum", "--quiet"], "2018-11-01", "2019-01-10");
+    begun(&["--quiet"], "2019-01-15", "2019-01-31");
+    assert_eq!(position(&place, "company", "best"), position(&place, "alone", "best"));
+    let longer = lines(&position(&place, "company", "momentum"));
+    let ends = (&longer[0]["date"], &longer.last().unwrap()["date"]);
+    assert_eq!(ends, (&json!("2018-11-01"), &json!("2019-01-31")));
 }
 
-/// It holds what an evaluation of the same run over the same days holds, where that is long.
+/// Here files may not grow beyond two KiB.
 #[test]
-fn a_trained_run_is_an_agent() {
+fn a_disk_that_is_full_ends_an_agent_which_goes_on_later() {
     let place = Place::new();
-    let period = ["--start_date", "2018-01-02", "--end_date", "2018-04-30"];
-    let eval = ["--eval_start", "2018-05-01", "--eval_end", "2018-06-15"];
-    let market = ["--data", "synthetic:momentum", "--stocks", "AAA", "BBB", "--bar-minutes", "30"];
-    let warmup = ["--set", "features.warmup_bars=300", "--episodes", "6", "--quiet"];
-    let trained = [&["--output", "trained"][..], &period, &eval, &market, &warmup].concat();
-    crate::program::succeed(&mut place.program(&trained));
-    let models = json!([
-        { "signature": "dqn", "kind": "dqn", "results": "trained" }, strategy("rsi", "RSI"),
-    ]);
-    let more = json!({
-        "date_range": { "init_date": "2018-05-01", "end_date": "2018-06-15" },
-        "agent_config": { "initial_cash": 1_000_000.0 },
-    });
-    configure(&place, models.clone(), more);
-    let (table, _) = said(&mut agents(&place, &[]), 0);
-    assert!(table.contains("dqn ") && !table.contains("trained on days"), "{table}");
-    let csv = String::from_utf8(place.read("trained/portfolio_ep6.csv")).unwrap();
-    let head: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
-    let column = |name: &str| head.iter().position(|known| *known == name).unwrap();
-    let held: Vec<usize> = ["AAA", "BBB"].map(|s| column(&format!("{s}_position"))).into();
-    let records = lines(&position(&place, "out", "dqn"));
-    let mut long = 0;
-    for record in &records[1..] {
-        let day = record["date"].as_str().unwrap();
-        let is_last =
-            !records.iter().any(|r| r["date"] == day && r["id"].as_u64() > record["id"].as_u64());
-        let Some(row) = csv.lines().rfind(|line| line.starts_with(day)).filter(|_| is_last) else {
-            continue;
-        };
-        let row: Vec<&str> = row.split(',').collect();
-        for (&column, symbol) in held.iter().zip(["AAA", "BBB"]) {
-            let evaluated: f64 = row[column].parse().unwrap();
-            let ours = record["positions"][symbol].as_u64().unwrap();
-            assert_eq!(ours > 0, evaluated > 0.0, "{day}, {symbol}: {ours} and {evaluated}");
-            long += u32::from(ours > 0);
-        }
+    let models = json!([strategy("momentum", "Momentum")]);
+    let at =
+        |out: &str| configure(&place, models.clone(), json!({ "log_config": { "log_path": out } }));
+    at("once");
+    said(&mut agents(&place, &["--quiet"]), 0);
+    at("parts");
+    let args = ["agents", "--config", "agents.json", "--quiet"];
+    let (_, stderr) = said(&mut crate::surroundings::limited(&place, 2_048, &args), 2);
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in ["error: ", "position.jsonl: cannot be written; make room there", "File too large"]
+    {
+        assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }
-    assert!(long > 10, "{long}");
-    // Over days that it was trained on, that is said.
-    let more = json!({
-        "date_range": { "init_date": "2018-04-02", "end_date": "2018-04-30" },
-        "log_config": { "log_path": "seen" },
-    });
-    configure(&place, models, more);
-    let (table, _) = said(&mut agents(&place, &["--signature", "dqn"]), 0);
-    assert!(table.contains("was trained on days of this period (2018-01-02 to"), "{table}");
+    let whole = position(&place, "once", "momentum");
+    let part = position(&place, "parts", "momentum");
+    assert!(whole.starts_with(&part) && part.len() <= 2_048 && whole.len() > 2_048);
+    said(&mut agents(&place, &["--quiet"]), 0);
+    assert_eq!(position(&place, "parts", "momentum"), whole);
 }
 
 #[test]
@@ -300,6 +274,13 @@ fn mistakes_are_one_line_and_nothing_starts() {
         assert_eq!((stderr.lines().count(), stdout.as_str()), (1, ""), "{stderr}");
         assert!(!place.path("out").exists());
     }
+    std::fs::write(place.path("taken"), "a file").unwrap();
+    configure(&place, json!([rsi]), json!({ "log_config": { "log_path": "taken" } }));
+    let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
+    assert!(
+        stderr.contains("taken/rsi: ") && stderr.contains("as log_config.log_path"),
+        "{stderr}"
+    );
     let (_, stderr) = said(&mut place.program(&["agents"]), 2);
     assert!(stderr.contains("configs/default_config.json"), "{stderr}");
     configure(&place, json!([rsi]), json!({}));

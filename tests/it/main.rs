@@ -9,6 +9,7 @@ mod causality;
 mod documentation;
 mod dqn;
 mod getdata;
+mod http;
 mod lost_ranks;
 mod oracle;
 mod program;

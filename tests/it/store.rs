@@ -3,7 +3,7 @@
 //! Azure's side talks to Azurite, at the connection string in `DQN_TEST_AZURE_CONNECTION_STRING`.
 
 mod fetch;
-mod server;
+pub mod server;
 
 use std::io;
 use std::net::TcpListener;

@@ -43,7 +43,7 @@ fn a_folder_belongs_to_one_run_until_that_ends_in_any_way() {
 }
 
 /// The program under a limit on the size of any file, which stands for a disk without room.
-fn limited(place: &Place, bytes: u64, args: &[&str]) -> Command {
+pub fn limited(place: &Place, bytes: u64, args: &[&str]) -> Command {
     let program = place.program(args);
     let mut command = Command::new("bash");
     command.args(["-c", &format!("ulimit -c 0 -f {}; exec \"$0\" \"$@\"", bytes / 1_024)]);

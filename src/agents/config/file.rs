@@ -11,6 +11,7 @@ use super::{AgentsConfig, SessionConfig};
 use crate::agents::stamp::Stamp;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
+use crate::market::source::CONTAINER;
 
 const LEAD_DAYS: u32 = 120;
 const TIMEOUT_S: f64 = 86_400.0;
@@ -124,7 +125,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
         data: file.data,
         container: file
             .container
-            .or_else(|| variable("AZURE_STORAGE_CONTAINER"))
+            .or_else(|| variable(CONTAINER))
             .unwrap_or(standard.data.container),
         bar_minutes: file.bar_minutes,
         lead_days: file.lead_days.unwrap_or(LEAD_DAYS),

@@ -84,6 +84,22 @@ fn a_file_of_the_seed_system_is_gone_on_with() {
     assert_eq!(quiet(place.path()).records()[2].id, 2);
 }
 
+/// Another program went on with the file, which leaves no mark.
+#[test]
+fn what_was_added_elsewhere_is_no_torn_end() {
+    let place = tempfile::tempdir().unwrap();
+    filled(place.path());
+    let line = |date: &str, id: u64| {
+        let positions = serde_json::json!({ "AAPL": 10, "SPY": 2, "CASH": 8600.0 });
+        serde_json::json!({ "date": date, "id": id, "positions": positions }).to_string() + "\n"
+    };
+    let whole = text(place.path()) + &line("2020-01-07", 4) + &line("2020-01-08", 5);
+    let path = place.path().join("position/position.jsonl");
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(quiet(place.path()).last_date().unwrap().unwrap().to_string(), "2020-01-08");
+    assert_eq!(text(place.path()), whole);
+}
+
 /// Killed at any byte of a write, with or without the mark: what is left are whole steps.
 #[test]
 fn a_torn_end_is_cut_back_to_whole_steps() {
@@ -140,6 +156,12 @@ fn a_file_that_makes_no_sense_is_not_touched() {
             "whole shares",
         ),
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": -1}}", "CASH is -1"),
+        ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}", "line 1: \"x\" is no date"),
+        (
+            "{\"date\": \"2020-01-03\", \"id\": 0, \"positions\": {\"CASH\": 1}}\n\
+             {\"date\": \"2020-01-02\", \"id\": 1, \"positions\": {\"CASH\": 1}}",
+            "line 2: 2020-01-02 is before",
+        ),
     ] {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("position")).unwrap();

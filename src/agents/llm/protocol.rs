@@ -68,6 +68,20 @@ impl Answer {
         })
     }
 
+    /// With all text of the endpoint's as `change` has it.
+    pub fn map_text(mut self, change: &dyn Fn(&str) -> String) -> Answer {
+        self.content = change(&self.content);
+        for call in &mut self.calls {
+            call.id = change(&call.id);
+            call.name = change(&call.name);
+            call.arguments = match std::mem::replace(&mut call.arguments, Ok(Value::Null)) {
+                Ok(arguments) => Ok(mapped(arguments, change)),
+                Err(what) => Err(change(&what)),
+            };
+        }
+        self
+    }
+
     /// As a message of the conversation that goes on.
     pub fn message(&self) -> Value {
         let mut message = json!({ "role": "assistant", "content": self.content });
@@ -118,6 +132,18 @@ impl Call {
     /// What a call came to, as a message.
     pub fn reply(&self, content: &Value) -> Value {
         json!({ "role": "tool", "tool_call_id": self.id, "content": content.to_string() })
+    }
+}
+
+fn mapped(value: Value, change: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(change(&text)),
+        Value::Array(all) => all.into_iter().map(|one| mapped(one, change)).collect(),
+        Value::Object(fields) => {
+            let one = |(name, value): (String, Value)| (change(&name), mapped(value, change));
+            Value::Object(fields.into_iter().map(one).collect())
+        }
+        other => other,
     }
 }
 

@@ -34,9 +34,9 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
         ));
     }
     let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
-    let store = file_store(&args.data, &args.container)?;
+    let store = file_store(&args.into)?;
     // In full, so that folders of one name do not share it.
-    let place = match source::resolve(Some(&args.data)) {
+    let place = match source::resolve(Some(&args.into.data)) {
         name if name == AZURE => store.place(),
         folder => folder,
     };
@@ -48,7 +48,11 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
             store.place(),
             error.cause
         ),
-        _ => error.into(),
+        _ => anyhow!(
+            "{}: cannot be used: {}; look at that folder, or name another with --cache",
+            aside.display(),
+            error.cause
+        ),
     })?;
     let wish = Wish {
         series: Series {

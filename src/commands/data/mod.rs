@@ -28,7 +28,7 @@ pub fn data(
 
 /// Tables of the user's into day files.
 pub fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
-    let store = file_store(&args.data, &args.container)?;
+    let store = file_store(&args.into)?;
     let options = ImportOptions {
         symbol: args.symbol.clone(),
         strict: args.strict,

@@ -117,9 +117,13 @@ fn from_json(text: &str, series: &Series, symbol: &Symbol) -> Answer {
 /// names the limit by the day, so the order counts.
 fn sense(text: &str) -> Answer {
     let says = |words: &[&str]| mentions(text, words);
-    if says(&["demo purposes", "invalid or missing"]) {
+    if says(&["invalid api call"]) {
+        Answer::Error(text.into())
+    } else if says(&["demo purposes", "invalid or missing"]) {
         Answer::WrongKey(text.into())
-    } else if says(&["per second", "per minute", "call frequency", "sparingly", "burst pattern"]) {
+    } else if says(&["per second", "per minute", "call frequency", "call volume"])
+        || says(&["minute-level", "sparingly", "burst pattern"])
+    {
         Answer::Limit(Limit::Passing, text.into())
     } else if says(&["premium endpoint", "premium feature"]) && !says(&["rate limit", "per day"]) {
         Answer::Premium(text.into())
@@ -195,6 +199,19 @@ mod tests {
              key rate limit (25 requests per day), raise the per-second burst limit, and instantly \
              unlock all premium endpoints"
         );
+        let unspoken = format!(
+            "{thanks} Please visit https://www.alphavantage.co/premium/ if you would like to have \
+             a higher API call volume."
+        );
+        let paying = "Minute-level rate limit exceed. Please stay under the number of API requests \
+                      for your premium subscription plan.";
+        let crowd = "Burst pattern detected. Please consider spreading out your API requests more \
+                     evenly across a 1-minute window.";
+        let full = format!(
+            "{thanks} The outputsize=full parameter value is a premium feature for the \
+             TIME_SERIES_DAILY endpoint."
+        );
+        let call = "Invalid API call. Please retry or visit the documentation.";
         let premium = format!("{thanks} This is a premium endpoint. You may subscribe to ...");
         let demo = "The **demo** API key is for demo purposes only.";
         let cases = [
@@ -202,7 +219,12 @@ mod tests {
             ("Information", &per_day, limit(Limit::Lasting, &per_day)),
             ("Note", &per_day, limit(Limit::Lasting, &per_day)),
             ("Information", &burst, limit(Limit::Passing, &burst)),
+            ("Information", &unspoken, limit(Limit::Passing, &unspoken)),
+            ("Information", paying, limit(Limit::Passing, paying)),
+            ("Information", crowd, limit(Limit::Passing, crowd)),
             ("Information", &premium, Answer::Premium(premium.clone())),
+            ("Information", &full, Answer::Premium(full.clone())),
+            ("Information", call, Answer::Error(call.into())),
             ("Information", demo, Answer::WrongKey(demo.into())),
             ("Information", "News.", Answer::Unknown("News.".into())),
             ("Error Message", "Invalid API call.", Answer::Error("Invalid API call.".into())),

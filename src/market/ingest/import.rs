@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
+
 use super::day::{Basis, Comparison, DayBars, Days};
 use super::origin::{Kind, Origin};
 use crate::market::bar::Symbol;
@@ -36,15 +38,19 @@ pub struct Imported {
 }
 
 /// Adds the bars of `files` to the store. Nothing is written before every file has been read once
-/// and found to fit what is stored.
+/// and found to fit what is stored, and the files before it.
 pub fn import(
     store: &dyn Store,
     files: &[PathBuf],
     options: &ImportOptions,
 ) -> Result<Imported, MarketError> {
+    let mut together = Together::default();
     for file in files {
         for (symbol, days) in read(file, options)? {
             fit(store, file, &symbol, &days)?;
+            if files.len() > 1 {
+                together.add(file, symbol, days)?;
+            }
         }
     }
     let mut sum = Imported::default();
@@ -233,6 +239,53 @@ fn fit(
              way, or of another stock"
         ))),
         Basis::Same | Basis::Unknown => Ok((interval, changed)),
+    }
+}
+
+/// What the files of one import bring, by stock.
+#[derive(Default)]
+struct Together(BTreeMap<Symbol, Brought>);
+
+struct Brought {
+    /// The file that was first.
+    first: PathBuf,
+    interval: u32,
+    days: BTreeMap<NaiveDate, DayBars>,
+}
+
+impl Together {
+    fn add(&mut self, path: &Path, symbol: Symbol, days: Days) -> Result<(), MarketError> {
+        let interval = days.interval_minutes().unwrap_or(1);
+        let brought = self.0.entry(symbol.clone()).or_insert_with(|| Brought {
+            first: path.into(),
+            interval,
+            days: BTreeMap::new(),
+        });
+        let first = brought.first.display();
+        let wrong = |what: String| MarketError::File {
+            file: path.display().to_string(),
+            what,
+            todo: "import it by itself into another folder with --data".into(),
+        };
+        if brought.interval != interval {
+            let has = brought.interval;
+            return Err(wrong(format!(
+                "bars of {interval} min of {symbol}, but those of {first} are of {has} min"
+            )));
+        }
+        let mut comparison = Comparison::default();
+        for (date, new) in days.days {
+            let old = brought.days.entry(date).or_default();
+            comparison.add(old, &new);
+            *old = new.updated(old);
+        }
+        match comparison.basis() {
+            Basis::Moved(ratio) => Err(wrong(format!(
+                "prices of {symbol} are {ratio:.6} times those of the files before it (first \
+                 {first}): adjusted in another way, or of another stock"
+            ))),
+            Basis::Same | Basis::Unknown => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dqn_trader::agents::Ended;
@@ -95,7 +95,7 @@ fn waiting(place: &Place, server: &Server) {
     configure(place, models, more);
 }
 
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, holds: impl Fn() -> bool) {
     let since = Instant::now();
     while !holds() {
         assert!(since.elapsed() < PATIENCE, "{what}");
@@ -103,13 +103,13 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn start(place: &Place, args: &[&str]) -> Child {
-    agents(place, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+pub fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
 
 /// Processes whose working directory is the place.
@@ -125,7 +125,7 @@ fn ctrl_c_ends_all_agents_and_so_does_the_end_of_their_parent() {
     for (name, code) in [("-INT", Some(130)), ("-KILL", None)] {
         let (place, server) = (Place::new(), Server::start(|_| Reply::Silence));
         waiting(&place, &server);
-        let mut child = start(&place, &[]);
+        let mut child = start(agents(&place, &[]));
         until("both models are asked", || server.count() == 2);
         let done = place.path("out/rsi/metrics.json");
         until("the strategy is done", || done.exists());
@@ -141,11 +141,32 @@ fn ctrl_c_ends_all_agents_and_so_does_the_end_of_their_parent() {
     }
 }
 
+/// The store never answers; also one agent alone waits for it no longer than the user.
+#[test]
+fn ctrl_c_ends_the_reading_of_bars() {
+    for args in [&[][..], &["--signature", "rsi"]] {
+        let place = Place::new();
+        let server = crate::store::server::Server::start(|_, _| None);
+        let models = json!([strategy("rsi", "RSI"), strategy("macd", "MACD")]);
+        configure(&place, models, json!({ "data": "azure" }));
+        let mut command = agents(&place, args);
+        command.env("AZURE_STORAGE_CONNECTION_STRING", server.connection_string());
+        let mut child = start(command);
+        until("the store is asked", || server.count("") > 0);
+        signal(&child, "-INT");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
+        until("a process is left", || there(&place) == 0);
+        let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+        assert!(said.contains("rsi           strategy  stopped\n"), "{said}");
+        assert!(!place.path("out").exists());
+    }
+}
+
 #[test]
 fn a_second_process_on_a_signature_is_refused() {
     let (place, server) = (Place::new(), Server::start(|_| Reply::Silence));
     waiting(&place, &server);
-    let mut child = start(&place, &["--signature", "one"]);
+    let mut child = start(agents(&place, &["--signature", "one"]));
     until("the model is asked", || server.count() == 1);
     let (_, stderr) = said(&mut agents(&place, &["--signature", "one", "--quiet"]), 2);
     let holder = format!("process {} on ", child.id());

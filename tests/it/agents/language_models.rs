@@ -30,7 +30,7 @@ fn one_model(place: &Place, server: &Server, out: &str, session: Value) {
 }
 
 /// Looks, buys ten of each once and sells three on later days, then ends.
-fn trader(asked: &Asked) -> Reply {
+pub fn trader(asked: &Asked) -> Reply {
     match (asked.turn(), asked.day().as_str()) {
         (0, _) => calls(&[("get_prices", "{\"count\": 3}"), ("get_positions", "")]),
         (1, "2019-01-03") => calls(&[
@@ -103,6 +103,17 @@ fn a_key_is_written_nowhere() {
     assert!(told.contains("check openai_api_key"), "{told}");
     assert_eq!(server.count(), 1, "another try would not help");
     assert!(!stderr.contains(KEY) && !stdout.contains(KEY));
+    // Nor where a model says it.
+    let parrot = Server::start(|asked| match asked.turn() {
+        0 => calls(&[("buy", &format!("{{\"symbol\": \"{KEY}\", \"{KEY}\": [\"{KEY}\"]}}"))]),
+        1 => ok(json!({ "role": "assistant", "content": format!("Your key is {KEY}.") })),
+        _ => calls(&[(&format!("finish_{KEY}"), &format!("{KEY} is no JSON")), ("finish", "")]),
+    });
+    one_model(&place, &parrot, "said", json!({}));
+    let (stdout, stderr) = said(agents(&place, &[]).env("RUST_LOG", "trace"), 0);
+    assert!(!stderr.contains(KEY) && !stdout.contains(KEY));
+    let log = place.text("said/model/log/2019-01-03/log.jsonl");
+    assert!(log.contains("Your key is ***.") && log.contains("finish_***"), "{log}");
     std::fs::remove_file(place.path("agents.json")).unwrap();
     let grep = std::process::Command::new("grep").args(["-r", KEY]).arg(place.path("")).output();
     assert_eq!(grep.unwrap().stdout, b"", "the key stands in a file");

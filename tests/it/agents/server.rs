@@ -1,11 +1,11 @@
 //! A server that speaks the chat-completions protocol, and fails in chosen ways.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::{Value, json};
+
+use crate::http::{cut, response, serve};
 
 /// A question, as it came.
 #[derive(Clone, Debug)]
@@ -30,15 +30,18 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+    pub fn start(answer: impl Fn(&Asked) -> Reply + Send + 'static) -> Server {
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (seen, answer) = (Arc::clone(&asked), Arc::new(answer));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
-                thread::spawn(move || serve(stream.unwrap(), &seen, &*answer));
+        let seen = Arc::clone(&asked);
+        let address = serve(move |request| {
+            assert_eq!(request.line, "POST /v1/chat/completions HTTP/1.1");
+            let body = serde_json::from_slice(&request.body).unwrap();
+            let asked = Asked { body, authorization: request.authorization };
+            seen.lock().unwrap().push(asked.clone());
+            match answer(&asked) {
+                Reply::Http(status, headers, body) => Some(response(status, &headers, &body)),
+                Reply::Cut(body) => Some(cut(&body)),
+                Reply::Silence => None,
             }
         });
         Server { address, asked }
@@ -51,59 +54,6 @@ impl Server {
     pub fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
-}
-
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked) -> Reply) {
-    let Some((line, authorization, body)) = request(&stream) else { return };
-    assert_eq!(line, "POST /v1/chat/completions HTTP/1.1");
-    let asked = {
-        let mut seen = seen.lock().unwrap();
-        let body = serde_json::from_slice(&body).unwrap();
-        seen.push(Asked { body, authorization });
-        seen.last().unwrap().clone()
-    };
-    let text = match answer(&asked) {
-        Reply::Http(status, headers, body) => {
-            let length = body.len();
-            let headers = format!("Content-Length: {length}\r\nConnection: close\r\n{headers}");
-            format!("HTTP/1.1 {status}\r\n{headers}\r\n{body}")
-        }
-        Reply::Cut(body) => {
-            let (length, half) = (body.len(), &body[..body.len() / 2]);
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{half}")
-        }
-        Reply::Silence => {
-            // Until the other side is gone.
-            let _ = stream.read(&mut [0; 1]);
-            return;
-        }
-    };
-    // Whoever does not want to hear is no concern of the server's.
-    let _ = stream.write_all(text.as_bytes());
-}
-
-/// First line, authorization and body.
-fn request(stream: &TcpStream) -> Option<(String, String, Vec<u8>)> {
-    let mut reader = BufReader::new(stream);
-    let mut line = || {
-        let mut text = String::new();
-        reader.read_line(&mut text).ok().filter(|&read| read > 0)?;
-        Some((text.trim_end().to_string(), text.len()))
-    };
-    let (first, _) = line()?;
-    let (mut length, mut authorization) = (0, String::new());
-    loop {
-        let (header, _) = line()?;
-        let Some((name, value)) = header.split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().unwrap(),
-            "authorization" => authorization = value.trim().to_string(),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((first, authorization, body))
 }
 
 impl Asked {

@@ -218,6 +218,7 @@ fn a_killed_fetch_goes_on_where_it_stopped() {
 fn what_a_user_can_get_wrong_is_one_line() {
     let place = Place::new();
     let server = Server::start(plain);
+    std::fs::write(place.path("taken"), "a file").unwrap();
     let mut keyless = fetch(&place, &server, "data", &[]);
     refused(keyless.env_remove("ALPHAVANTAGE_API_KEY"), &["ALPHAVANTAGE_API_KEY", "cloudkeys"]);
     for (more, words) in [
@@ -225,6 +226,7 @@ fn what_a_user_can_get_wrong_is_one_line() {
         (&["--stocks", "AAA", "aaa"], &["AAA is given twice"]),
         (&["--end_date", "2019-01-01"], &["--end_date", "ends before it begins"]),
         (&["--data", "synthetic:sample"], &["no place for files"]),
+        (&["--cache", "taken"], &["taken/fetch/", "name another with --cache"]),
     ] {
         refused(&mut fetch(&place, &server, "data", more), words);
     }

@@ -145,5 +145,11 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
     refused(&mut import(&place, &["nowhere.csv", "--data", "data"]), &["nowhere.csv"]);
+    // Nor are files that do not fit each other.
+    for (second, word) in [("AAA_split.csv", "0.250000 times"), ("AAA_5min.csv", "bars of 5 min")] {
+        let args = ["BBB.csv", "AAA.csv", second, "--data", "new"];
+        refused(&mut import(&place, &args), &[second, word, "AAA.csv", "by itself"]);
+        assert!(!place.path("new").exists());
+    }
     assert!(day_files(&place.path("data")) == before);
 }

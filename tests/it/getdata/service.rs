@@ -1,13 +1,13 @@
 //! A server in the place of Alpha Vantage.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use dqn_trader::market::calendar::{iso_new_york, sessions_in};
 use dqn_trader::market::{Period, Symbol, YearMonth};
+
+use crate::http::{cut, response, serve};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,36 +39,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers every request by `answer`, one connection each, until the test process ends.
+    /// Answers every request by `answer`.
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = requests.clone();
-        thread::spawn(move || {
-            let mut unanswered = Vec::new();
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut request = read(&stream);
-                let same = |other: &&Request| {
-                    (&other.symbol, &other.month) == (&request.symbol, &request.month)
-                };
-                request.before = seen.lock().unwrap().iter().filter(same).count();
-                seen.lock().unwrap().push(request.clone());
-                let (status, body, length) = match answer(&request) {
-                    Reply::Body(body) => ("200 OK", body.clone(), body.len()),
-                    Reply::Status(status) => (status, String::new(), 0),
-                    Reply::Cut(body) => ("200 OK", body[..body.len() / 2].into(), body.len()),
-                    Reply::Silence => {
-                        unanswered.push(stream);
-                        continue;
-                    }
-                };
-                let head = format!(
-                    "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-                );
-                // A client that gave up is no concern of the server's.
-                let _ = stream.write_all((head + &body).as_bytes());
+        let seen = Arc::clone(&requests);
+        let address = serve(move |asked| {
+            let mut request = read(asked.line);
+            let same = |other: &&Request| {
+                (&other.symbol, &other.month) == (&request.symbol, &request.month)
+            };
+            request.before = seen.lock().unwrap().iter().filter(same).count();
+            seen.lock().unwrap().push(request.clone());
+            match answer(&request) {
+                Reply::Body(body) => Some(response("200 OK", "", &body)),
+                Reply::Status(status) => Some(response(status, "", "")),
+                Reply::Cut(body) => Some(cut(&body)),
+                Reply::Silence => None,
             }
         });
         Server { address, requests, told: AtomicUsize::new(0) }
@@ -96,10 +82,7 @@ impl Server {
     }
 }
 
-fn read(stream: &TcpStream) -> Request {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let line = lines.next().unwrap_or_default();
-    lines.find(String::is_empty);
+fn read(line: String) -> Request {
     let field = |name: &str| {
         let query = line.split(['?', ' ']).nth(2).unwrap_or_default();
         let pair = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
@@ -110,8 +93,8 @@ fn read(stream: &TcpStream) -> Request {
         month: field("month"),
         minutes: field("interval").trim_end_matches("min").parse().unwrap_or(0),
         csv: field("datatype") == "csv",
-        line: line.clone(),
         before: 0,
+        line,
     }
 }
 

@@ -1,9 +1,9 @@
 //! A server that speaks just enough of Azure's protocol to fail in chosen ways.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread;
+
+use crate::http::{response as plain, serve};
 
 /// Answers every request by `answer`, one connection each, until the test process ends.
 pub struct Server {
@@ -15,26 +15,15 @@ impl Server {
     /// `answer` gets the request line and how many requests for the same thing came before, and
     /// gives the whole response; None: the connection is held open without one.
     pub fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = requests.clone();
-        thread::spawn(move || {
-            let mut unanswered = Vec::new();
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let line = request_line(&stream);
-                let before = {
-                    let mut seen = seen.lock().unwrap();
-                    seen.push(line.clone());
-                    seen.iter().filter(|other| **other == line).count() - 1
-                };
-                match answer(&line, before) {
-                    // A client that gave up is no concern of the server's.
-                    Some(response) => drop(stream.write_all(response.as_bytes())),
-                    None => unanswered.push(stream),
-                }
-            }
+        let seen = Arc::clone(&requests);
+        let address = serve(move |request| {
+            let before = {
+                let mut seen = seen.lock().unwrap();
+                seen.push(request.line.clone());
+                seen.iter().filter(|other| **other == request.line).count() - 1
+            };
+            answer(&request.line, before)
         });
         Server { address, requests }
     }
@@ -54,22 +43,12 @@ pub fn connection_string(endpoint: &str) -> String {
     format!("AccountName=fake;AccountKey=bm90IGEga2V5;BlobEndpoint=http://{endpoint}")
 }
 
-fn request_line(stream: &TcpStream) -> String {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let first = lines.next().unwrap_or_default();
-    lines.find(String::is_empty);
-    first
-}
-
 const DATE: &str = "Thu, 01 Jul 2021 10:44:59 GMT";
 
 /// A response with the headers that Azure sends always.
 fn response(status: &str, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\nDate: {DATE}\r\n\
-         x-ms-request-id: 00000000-0000-0000-0000-000000000000\r\n{headers}\r\n{body}",
-        body.len()
-    )
+    let id = "00000000-0000-0000-0000-000000000000";
+    plain(status, &format!("Date: {DATE}\r\nx-ms-request-id: {id}\r\n{headers}"), body)
 }
 
 /// An error: `503 Service Unavailable`, `ServerBusy`.

@@ -1,0 +1,56 @@
+//! Flags of `dqn-trader evaluate`.
+
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use clap::Args;
+
+use super::settings::{read_config, set};
+use super::{DataArgs, Surroundings};
+use crate::config::{ConfigError, Mode, RunConfig};
+
+#[derive(Args, Debug, Clone)]
+pub struct EvaluateArgs {
+    /// Results folder of a finished run
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// First day [default: as in the run]
+    #[arg(long = "eval_start", alias = "eval-start", value_name = "DATE")]
+    pub eval_start: Option<NaiveDate>,
+    /// Last day [default: as in the run]
+    #[arg(long = "eval_end", alias = "eval-end", value_name = "DATE")]
+    pub eval_end: Option<NaiveDate>,
+    /// Folder for portfolio.csv and summary.json [default: evaluation, in the run's folder]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Where the network runs: cpu or cuda:N [default: as in the run]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    pub surroundings: Surroundings,
+}
+
+impl EvaluateArgs {
+    /// The run's own settings with what the flags change.
+    pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
+        let mut config = read_config(&self.model.join("config.toml"))?;
+        config.mode = Mode::Single;
+        set(&mut config.eval_start, &self.eval_start);
+        set(&mut config.eval_end, &self.eval_end);
+        config.output = self.output.clone().unwrap_or_else(|| self.model.join("evaluation"));
+        set(&mut config.device, &self.device);
+        if is_same_folder(&config.output, &self.model) {
+            let what = format!("{} is the folder of the run itself", self.model.display());
+            return Err(ConfigError::new("--output", what, "name another, or leave it out"));
+        }
+        self.data.apply(&mut config);
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}

@@ -1,0 +1,101 @@
+//! Flags that several commands have.
+
+use clap::Args;
+
+use super::settings::set;
+use crate::config::{BarLabel, RunConfig};
+
+#[derive(Args, Debug, Clone)]
+pub struct DataArgs {
+    #[command(flatten)]
+    pub bars: BarArgs,
+    /// Evaluate on days that were trained on
+    #[arg(long, alias = "allow_overlap", help_heading = "Data")]
+    pub allow_overlap: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct BarArgs {
+    /// Where bars come from: azure, a folder, or synthetic:MARKET[:SEED], with a market that synth
+    /// --help lists [default: azure where a connection string is set, else synthetic:sample]
+    #[arg(long, value_name = "SOURCE", help_heading = "Data")]
+    pub data: Option<String>,
+    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    pub container: Option<String>,
+    /// Length of a bar, minutes [default: as the data has it]
+    #[arg(long, alias = "bar_minutes", value_name = "N", help_heading = "Data")]
+    pub bar_minutes: Option<u32>,
+    /// Whether timestamps name a bar's start or end [default: auto]
+    #[arg(long, alias = "bar_label", value_enum, help_heading = "Data")]
+    pub bar_label: Option<BarLabel>,
+    /// Keep bars outside 09:30 to 16:00 New York time
+    #[arg(long, alias = "extended_hours", help_heading = "Data")]
+    pub extended_hours: bool,
+    /// Take a bad row for an error instead of leaving it out
+    #[arg(long, help_heading = "Data")]
+    pub strict: bool,
+}
+
+/// What trades cost, and which positions there may be.
+#[derive(Args, Debug, Clone)]
+pub struct TradingArgs {
+    /// Fee per trade, basis points of its value [default: 1]
+    #[arg(long, visible_alias = "fee_bps", value_name = "BPS", help_heading = "Trading")]
+    pub fee_bps: Option<f64>,
+    /// Distance of a fill from the open, against the trader, basis points [default: 1]
+    #[arg(long, visible_alias = "slippage_bps", value_name = "BPS", help_heading = "Trading")]
+    pub slippage_bps: Option<f64>,
+    /// No short positions
+    #[arg(long, alias = "long_only", help_heading = "Trading")]
+    pub long_only: bool,
+}
+
+/// Which container, where it is Azure.
+#[derive(Args, Debug, Clone)]
+pub struct ContainerArg {
+    /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
+    #[arg(id = "container", long = "container", value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// Where day files are written.
+#[derive(Args, Debug, Clone)]
+pub struct Destination {
+    /// Folder, or azure, to which the day files are written; it is made where there is none
+    #[arg(long, value_name = "DIR")]
+    pub data: String,
+    #[command(flatten)]
+    pub container: ContainerArg,
+}
+
+impl DataArgs {
+    pub(super) fn apply(&self, config: &mut RunConfig) {
+        self.bars.apply(config);
+        config.data.allow_overlap |= self.allow_overlap;
+    }
+}
+
+impl BarArgs {
+    pub(super) fn apply(&self, config: &mut RunConfig) {
+        let data = &mut config.data;
+        if self.data.is_some() {
+            data.source.clone_from(&self.data);
+        }
+        set(&mut data.container, &self.container);
+        if self.bar_minutes.is_some() {
+            data.bar_minutes = self.bar_minutes;
+        }
+        set(&mut data.bar_label, &self.bar_label);
+        data.extended_hours |= self.extended_hours;
+        data.strict |= self.strict;
+    }
+}
+
+impl TradingArgs {
+    pub(super) fn apply(&self, config: &mut RunConfig) {
+        set(&mut config.env.fee_bps, &self.fee_bps);
+        set(&mut config.env.slippage_bps, &self.slippage_bps);
+        config.env.long_only |= self.long_only;
+    }
+}

@@ -1,0 +1,205 @@
+//! Flags of a training run.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::Args;
+
+use super::settings::{read_config, set, settings};
+use super::{DataArgs, Surroundings, TradingArgs};
+use crate::config::{Compression, ConfigError, Mode, RunConfig, SyncMode};
+use crate::market::Symbol;
+
+#[derive(Args, Debug, Clone)]
+pub struct TrainArgs {
+    /// Training mode: one process, or MPI ranks (started by mpirun, or by the program itself)
+    /// [default: single]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// Stock symbols to train on [default: AAPL MSFT GOOGL AMZN META]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
+    pub stocks: Vec<Symbol>,
+    /// First day of training, YYYY-MM-DD [default: 2018-01-01]
+    #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
+    pub start_date: Option<NaiveDate>,
+    /// Last day of training [default: 2019-12-31]
+    #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
+    pub end_date: Option<NaiveDate>,
+    /// First day of evaluation [default: 2020-01-01]
+    #[arg(long = "eval_start", alias = "eval-start", value_name = "DATE")]
+    pub eval_start: Option<NaiveDate>,
+    /// Last day of evaluation [default: 2020-12-31]
+    #[arg(long = "eval_end", alias = "eval-end", value_name = "DATE")]
+    pub eval_end: Option<NaiveDate>,
+    /// Passes over the training period [default: 100]
+    #[arg(long, value_name = "N")]
+    pub episodes: Option<u32>,
+    /// Folder for the results; an earlier run in it is moved to earlier/N, not lost [default:
+    /// results]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Seed of every random stream [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Settings file, such as an earlier run's config.toml; flags override it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting of config.toml, such as learner.gamma=0.95; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where the networks run: cpu or cuda:N [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    #[command(flatten)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    pub trading: TradingArgs,
+
+    /// Segments of the training period that step side by side [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Learning")]
+    pub lanes: Option<usize>,
+    /// Sampled transitions per gradient step and stock [default: 64]
+    #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
+    pub batch_size: Option<usize>,
+    /// Sampled transitions per new one [default: 1]
+    #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
+    pub replay_ratio: Option<f64>,
+    /// Step size of Adam at the start; it falls to 0 [default: 0.002]
+    #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
+    pub learning_rate: Option<f64>,
+    /// Let a stock see nothing of the others: no attention, no features of its peers
+    #[arg(long, alias = "no_attention", help_heading = "Learning")]
+    pub no_attention: bool,
+    /// How workers keep step: bar by bar together, with the same result however many processes, or
+    /// each at its own pace [default: lockstep]
+    #[arg(long, value_enum, help_heading = "Learning")]
+    pub sync: Option<SyncMode>,
+    /// Without lockstep: drop a gradient when more than so many others were used since its weights
+    /// were fetched [default: 8 per stock]
+    #[arg(long, alias = "max_staleness", value_name = "N", help_heading = "Learning")]
+    pub max_staleness: Option<u64>,
+    /// Without lockstep: how gradients are packed for slow networks [default: none]
+    #[arg(long, value_enum, help_heading = "Learning")]
+    pub compression: Option<Compression>,
+    /// Evaluate after every so many episodes; after the last one always [default: 10]
+    #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
+    pub eval_every: Option<u32>,
+
+    /// Go on from the newest checkpoint in the results folder, or begin where there is none
+    #[arg(long, help_heading = "Surroundings")]
+    pub resume: bool,
+    /// Seconds between checkpoints; inf: only when told to stop [default: 300]
+    #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Surroundings")]
+    pub checkpoint_every: Option<f64>,
+    /// How often a parallel run that started its own ranks may start them again after a rank died
+    #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
+    #[arg(help_heading = "Surroundings")]
+    pub max_restarts: u32,
+    #[command(flatten)]
+    pub surroundings: Surroundings,
+}
+
+impl TrainArgs {
+    /// Defaults, then the settings file, then `--set`, then the other flags; validated.
+    pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => read_config(path)?,
+            None => settings("").unwrap_or_default(),
+        };
+        for assignment in &self.set {
+            config = config.with(assignment)?;
+        }
+        if !self.stocks.is_empty() {
+            config.stocks.clone_from(&self.stocks);
+        }
+        set(&mut config.mode, &self.mode);
+        set(&mut config.start_date, &self.start_date);
+        set(&mut config.end_date, &self.end_date);
+        set(&mut config.eval_start, &self.eval_start);
+        set(&mut config.eval_end, &self.eval_end);
+        set(&mut config.episodes, &self.episodes);
+        set(&mut config.output, &self.output);
+        set(&mut config.seed, &self.seed);
+        set(&mut config.device, &self.device);
+        self.trading.apply(&mut config);
+        set(&mut config.learner.lanes, &self.lanes);
+        set(&mut config.learner.batch_size, &self.batch_size);
+        set(&mut config.learner.replay_ratio, &self.replay_ratio);
+        set(&mut config.learner.learning_rate, &self.learning_rate);
+        config.network.attention &= !self.no_attention;
+        config.features.peers &= !self.no_attention;
+        set(&mut config.sync, &self.sync);
+        set(&mut config.asynchronous.compression, &self.compression);
+        if self.max_staleness.is_some() {
+            config.asynchronous.max_staleness = self.max_staleness;
+        }
+        set(&mut config.evaluation.every_episodes, &self.eval_every);
+        set(&mut config.checkpoint.every_s, &self.checkpoint_every);
+        self.data.apply(&mut config);
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn parse(flags: &[&str]) -> Result<RunConfig, ConfigError> {
+        let mut words = vec!["dqn-trader"];
+        words.extend(flags);
+        Cli::try_parse_from(words).unwrap().train.resolve()
+    }
+
+    #[test]
+    fn no_flags_give_the_documented_defaults() {
+        assert_eq!(parse(&[]).unwrap(), RunConfig::default());
+    }
+
+    #[test]
+    fn dates_are_spelled_with_underscores_or_hyphens() {
+        let underscores =
+            parse(&["--start_date", "2019-01-01", "--eval_start=2020-02-01"]).unwrap();
+        let hyphens = parse(&["--start-date", "2019-01-01", "--eval-start=2020-02-01"]).unwrap();
+        assert_eq!(underscores, hyphens);
+        assert_eq!(underscores.start_date.to_string(), "2019-01-01");
+    }
+
+    #[test]
+    fn stocks_are_a_list_and_any_setting_can_be_set() {
+        let flags = ["--stocks", "aapl", "SPY", "--set", "learner.gamma=0.9", "--long-only"];
+        let config = parse(&flags).unwrap();
+        let symbols: Vec<&str> = config.stocks.iter().map(Symbol::as_str).collect();
+        assert_eq!(symbols, ["AAPL", "SPY"]);
+        assert_eq!(config.learner.gamma, 0.9);
+        assert!(config.env.long_only);
+    }
+
+    #[test]
+    fn a_setting_that_is_not_one_names_itself() {
+        let error = parse(&["--set", "learner.gama=0.9"]).unwrap_err().to_string();
+        assert!(error.contains("gama"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_saved_configuration_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let config = parse(&["--seed", "7", "--fee-bps", "0.5", "--stocks", "IBM"]).unwrap();
+        std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+        let again = parse(&["--config", path.to_str().unwrap()]).unwrap();
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn evaluation_may_not_overlap_training_unless_told_so() {
+        let overlapping = ["--eval_start", "2019-06-01"];
+        let error = parse(&overlapping).unwrap_err().to_string();
+        assert!(error.contains("2019-06-01") && error.contains("--allow-overlap"), "{error}");
+        assert!(parse(&[&overlapping[..], &["--allow-overlap"]].concat()).is_ok());
+    }
+}

@@ -1,0 +1,77 @@
+//! Servers in the place of those that the program asks.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The first line.
+    pub line: String,
+    pub authorization: String,
+    pub body: Vec<u8>,
+}
+
+/// Answers requests by `answer`, one after the other and one for each connection, until the test
+/// process ends. It gives the whole response; None: the connection is held open without one.
+pub fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(Mutex::new(answer));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
+            thread::spawn(move || {
+                let Some(request) = read(&stream) else { return };
+                let response = answer.lock().unwrap()(request);
+                // A client that gave up is no concern of the server's.
+                let _ = match response {
+                    Some(response) => stream.write_all(response.as_bytes()),
+                    // Until the other side is gone.
+                    None => stream.read(&mut [0; 1]).map(drop),
+                };
+            });
+        }
+    });
+    address
+}
+
+/// `headers` end with a line break each.
+pub fn response(status: &str, headers: &str, body: &str) -> String {
+    announced(status, headers, body, body.len())
+}
+
+/// The first half of a body, whose whole length is announced.
+pub fn cut(body: &str) -> String {
+    announced("200 OK", "", &body[..body.len() / 2], body.len())
+}
+
+fn announced(status: &str, headers: &str, body: &str, length: usize) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}"
+    )
+}
+
+/// None where the other side went away before it had said all.
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut next = || {
+        let mut text = String::new();
+        reader.read_line(&mut text).ok().filter(|&read| read > 0)?;
+        Some(text.trim_end().to_string())
+    };
+    let line = next()?;
+    let (mut length, mut authorization) = (0, String::new());
+    while let Some((name, value)) = next()?.split_once(':') {
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().unwrap(),
+            "authorization" => authorization = value.trim().to_string(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { line, authorization, body })
+}
