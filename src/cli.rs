@@ -81,7 +81,7 @@ pub struct Surroundings {
     /// Folder for fetched files and feature panels [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR", help_heading = "Surroundings")]
     pub cache: Option<PathBuf>,
-    /// Threads of a single-mode run [default: one per core]
+    /// Threads of a rank [default: one per core; with several ranks, one for each worker]
     #[arg(long, value_name = "N", help_heading = "Surroundings")]
     pub threads: Option<usize>,
     /// Say nothing but errors and the closing table
