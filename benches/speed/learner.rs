@@ -107,10 +107,8 @@ pub fn replay(seconds: f64, capacity: usize) -> Option<Value> {
         replay.update_priorities(&sample.slots, &errors[rounds % 64 * BATCH..][..BATCH]);
         rounds += 1;
     }
-    let tree = 2 * capacity.next_power_of_two() * 8;
     Some(json!({
         "value": start.seconds() / rounds as f64 * 1e6,
         "bytes": size_of::<Transition>(),
-        "bytes_of_priorities": tree as f64 / capacity as f64,
     }))
 }
