@@ -226,5 +226,6 @@ fn a_gradient_that_was_not_used_leaves_its_worker_as_it_was() {
         lone.exchange(&run.around, &line, true).unwrap();
         lone.state().cursor.unwrap()
     };
-    assert_eq!(cursor(), cursor());
+    // Not printed: they are of a whole network.
+    assert!(cursor() == cursor(), "what it owes has changed");
 }
