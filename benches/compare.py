@@ -29,10 +29,11 @@ class Tools:
         self.seconds = 1 if args.quick else args.seconds
         self.program = ROOT / "target/release/dqn-trader"
 
-    def call(self, command, cores=1, **more):
-        """`cores` 1: pinned to one, so that no side gets help from threads it was not told of."""
+    def call(self, command, cores=1, wall=False, **more):
+        """`cores` 1: pinned to one, so that no side gets help from threads it was not told of; by the wall's clock
+        where `wall` says so, as everything that is on several is."""
         pinned = ["taskset", "-c", "0", *command] if cores == 1 else command
-        if cores != 1:
+        if wall or cores != 1:
             more["env"] = {key: value for key, value in os.environ.items() if key != "BENCH_CPU_TIME"}
         done = subprocess.run([str(part) for part in pinned], capture_output=True, text=True, **more)
         if done.returncode:
@@ -42,8 +43,8 @@ class Tools:
     def told(self, *args, **more):
         return json.loads(self.call(*args, **more).strip().splitlines()[-1])
 
-    def ours(self, *command, cores=1):
-        return self.told([self.args.speed, *command], cores)
+    def ours(self, *command, cores=1, wall=False):
+        return self.told([self.args.speed, *command], cores, wall)
 
     def peer(self, script, *options):
         return self.told([sys.executable, ROOT / "benches/peers" / script, *options])["value"]

@@ -43,8 +43,8 @@ def least(**floors):
     return lambda ours, ratio: all(ratio[side] >= floor for side, floor in floors.items())
 
 
-def train(*flags, threads=1):
-    return lambda t: t.ours("train", t.seconds, *flags, "--threads", threads, cores=threads)["value"]
+def train(*flags, threads=1, wall=False):
+    return lambda t: t.ours("train", t.seconds, *flags, "--threads", threads, cores=threads, wall=wall)["value"]
 
 
 def cleanrl(*options):
@@ -55,8 +55,8 @@ def sb3(*options):
     return lambda t: t.peer("sb3_dqn.py", t.work, "--seconds", t.seconds, *options)
 
 
-def learn(batch, key="value"):
-    return lambda t: t.ours("learn", t.seconds, *DEFAULT, "--batch-size", batch)[key]
+def learn(batch, key="value", wall=False):
+    return lambda t: t.ours("learn", t.seconds, *DEFAULT, "--batch-size", batch, wall=wall)[key]
 
 
 def matrix_rate(t):
@@ -140,7 +140,7 @@ ROWS = [
     Row("original", "the same beside the original system's loop (26 steps/s on such a machine)", "steps/s",
         {"ours": train(*DEFAULT), "original": lambda t: 26.0}, "1,000x", least(original=1000)),
     Row("two-cores", "the same on 2 cores over 1", "steps/s",
-        {"ours": train(*DEFAULT, threads=2), "1 core": train(*DEFAULT)}, "1.8x", lambda _, r: r["1 core"] >= 1.8),
+        {"ours": train(*DEFAULT, threads=2), "1 core": train(*DEFAULT, wall=True)}, "1.8x", lambda _, r: r["1 core"] >= 1.8),
     Row("arithmetic", "gradients with attention at default sizes, batch 64, beside matrix products", "GFLOP/s",
         {"ours": learn(64), "matrix rate": matrix_rate}, "0.60", lambda _, r: r["matrix rate"] >= 0.6),
     Row("arithmetic-1024", "the same, batch 1,024", "GFLOP/s",
@@ -153,10 +153,10 @@ ROWS = [
          "cpprb": lambda t: t.peer("cpprb_replay.py", "--seconds", t.seconds,
                                    "--capacity", 100_000 if t.quick else 1_000_000)},
         "8x", least(cpprb=8), higher=False),
-    Row("replay-bytes", "replay memory per transition (16 more for its priority)", "bytes",
+    Row("replay-bytes", "replay memory per transition (about 9 more for its priority)", "bytes",
         {"ours": lambda t: t.ours("replay", 0.1, 1 << 16)["bytes"]}, "32", lambda ours, _: ours <= 32, higher=False),
     Row("sync", "one synchronisation: 50,000 parameters, 3 ranks on 2 cores", "us",
-        {"ours": sync("value"), "raw MPI": sync("bare"), "a gradient": learn(64, "microseconds")},
+        {"ours": sync("value"), "raw MPI": sync("bare"), "a gradient": learn(64, "microseconds", wall=True)},
         "100 us, 1.5x raw MPI", lambda ours, r: ours <= 100 and r["raw MPI"] >= 1 / 1.5, higher=False),
     Row("ranks", "6 ranks on 2 cores beside one process with 2 threads", "steps/s",
         {"ours": short_run(ranks=6), "2 threads": short_run()}, "0.85", lambda _, r: r["2 threads"] >= 0.85),
@@ -169,11 +169,11 @@ ROWS = [
     Row("reading", "reading the day files alone, 1 core", "s",
         {"ours": lambda t: t.ours("read", days(t), *DEFAULT, *period_of(t))["value"],
          "pyarrow": lambda t: t.peer("features_talib.py", days(t), *STOCKS, "--read")}, "", higher=False),
-    Row("logging", "progress, files and checkpoints at their defaults, beside none of progress and checkpoints", "steps/s",
+    Row("logging", "files and checkpoints at their defaults, beside no checkpoints", "steps/s",
         {"ours": short_run(), "off": short_run("--checkpoint-every", "inf")}, "0.99", lambda _, r: r["off"] >= 0.99),
     Row("stocks", "time per stock and bar, 8 peers, 50 stocks beside fewer, 1 core", "ns",
         {"ours": grown(50), "20": grown(20), "10": grown(10), "5 (4 peers)": grown(5)},
-        "within 15 % of 10", lambda _, r: abs(r["10"] - 1) <= 0.15, higher=False),
+        "within 15 % of 10", lambda _, r: abs(1 / r["10"] - 1) <= 0.15, higher=False),
     Row("job", "the full default job on 2 cores, from 3 of its 100 episodes", "min",
         {"ours": whole_job}, "40 min", lambda ours, _: ours <= 40, higher=False),
     Row("memory", "its memory at most, all processes", "MB",

@@ -19,11 +19,12 @@ install_peers() { # FOLDER
   rm -rf "$1"
   make_venv "$1"
   local pip=("$1/bin/pip" install -q --disable-pip-version-check --resume-retries 20)
-  "${pip[@]}" --no-deps --only-binary=:all: "${TORCH[@]}"
-  "$1/bin/python" tests/python/stub_cuda.py "$(echo "$1"/lib/python3*/site-packages)"
-  # What asks for torch comes without what it asks for, or pip would fetch the CUDA libraries.
+  # torch, and what asks for it, come last and without what they ask for, or pip would fetch the CUDA libraries, or
+  # complain of their absence.
   "${pip[@]}" -r benches/peers/speed-requirements.txt
+  "${pip[@]}" --no-deps --only-binary=:all: "${TORCH[@]}"
   "${pip[@]}" --no-deps -r benches/peers/speed-requirements-bare.txt
+  "$1/bin/python" tests/python/stub_cuda.py "$(echo "$1"/lib/python3*/site-packages)"
   "$1/bin/python" -c 'import cpprb, pyarrow, sbx, stable_baselines3, talib, torch'
   touch "$1/complete"
 }

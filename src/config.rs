@@ -15,6 +15,7 @@ pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use meta_policy::MetaPolicyConfig;
 
 use crate::machine::Machine;
+use crate::market::load::LoadOptions;
 use crate::market::{Period, Symbol};
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
@@ -102,6 +103,19 @@ pub struct DataConfig {
     pub strict: bool,
     /// Evaluate on days that were trained on. Such figures say nothing about the future.
     pub allow_overlap: bool,
+}
+
+impl DataConfig {
+    /// `cache_dir` as in [`LoadOptions`].
+    pub fn load_options(&self, cache_dir: Option<PathBuf>) -> LoadOptions {
+        LoadOptions {
+            bar_minutes: self.bar_minutes,
+            bar_label: self.bar_label,
+            extended_hours: self.extended_hours,
+            strict: self.strict,
+            cache_dir,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

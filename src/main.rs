@@ -19,7 +19,7 @@ use dqn_trader::dist::local::LocalComm;
 #[cfg(feature = "mpi")]
 use dqn_trader::dist::mpi::MpiComm;
 use dqn_trader::report::{Progress, Verbosity};
-use dqn_trader::rl::network::single_thread;
+use dqn_trader::rl::network;
 use dqn_trader::train::watcher::Ending;
 
 /// An agent failed, and others did not.
@@ -233,11 +233,8 @@ fn compute_with(threads: Option<usize>) -> Result<()> {
 
 fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
     install_panic_line(rank);
-    single_thread();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .start_handler(|_| single_thread())
-        .build_global()?;
+    network::single_thread();
+    network::threads(threads).build_global()?;
     Ok(())
 }
 

@@ -32,12 +32,14 @@ fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
     (market as f64, heads as f64)
 }
 
-/// Of one minibatch: double DQN bootstraps from the states that every action may lead to, whose
-/// market part is one forward; backward is twice the forward.
+/// Of one minibatch of recorded transitions: double DQN bootstraps from the two states that each
+/// has
+/// room for, a flat account and the one that was led to, whose market part is one forward; backward
+/// is twice the forward.
 fn flop(shape: &NetworkShape, batch: usize, double: bool) -> f64 {
     let (market, heads) = multiply_adds(shape);
     let networks = if double { 2.0 } else { 1.0 };
-    let bootstrap = networks * (market + shape.actions as f64 * heads);
+    let bootstrap = networks * (market + 2.0 * heads);
     2.0 * batch as f64 * (bootstrap + 3.0 * (market + heads))
 }
 
@@ -106,10 +108,8 @@ pub fn replay(seconds: f64, capacity: usize) -> Option<Value> {
         replay.update_priorities(&sample.slots, &errors[rounds % 64 * BATCH..][..BATCH]);
         rounds += 1;
     }
-    let tree = 2 * capacity.next_power_of_two() * 8;
     Some(json!({
         "value": start.seconds() / rounds as f64 * 1e6,
         "bytes": size_of::<Transition>(),
-        "bytes_of_priorities": tree as f64 / capacity as f64,
     }))
 }

@@ -7,9 +7,9 @@ use clap::Parser;
 use dqn_trader::cli::{Cli, Surroundings, cache_folder};
 use dqn_trader::config::RunConfig;
 use dqn_trader::dist::local::LocalComm;
-use dqn_trader::market::load::{LoadOptions, load_bars};
+use dqn_trader::market::load::load_bars;
 use dqn_trader::market::source;
-use dqn_trader::rl::network::NetworkShape;
+use dqn_trader::rl::network::{self, NetworkShape};
 use dqn_trader::train::dataset::{DataPlan, Prepared};
 use dqn_trader::train::lockstep::network_shape;
 use serde_json::{Value, json};
@@ -82,20 +82,10 @@ pub fn config(flags: &[&str]) -> (RunConfig, usize) {
     (config, args.surroundings.threads.unwrap_or(1))
 }
 
-fn options(config: &RunConfig) -> LoadOptions {
-    LoadOptions {
-        bar_minutes: config.data.bar_minutes,
-        bar_label: config.data.bar_label,
-        extended_hours: config.data.extended_hours,
-        strict: config.data.strict,
-        cache_dir: None,
-    }
-}
-
 pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
     let name = source::resolve(config.data.source.as_deref());
     let source = source::open(&name, &config.data.container).expect("a source");
-    let options = options(config);
+    let options = config.data.load_options(None);
     let plan = DataPlan { comm: &LocalComm, config, source: &source, options, cache };
     plan.train(&mut |_, _, _| {}).expect("a panel")
 }
@@ -161,7 +151,7 @@ pub fn panel(cache: &Path, days: &str, flags: &[&str]) -> Option<Value> {
 pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
     let (config, _) = config(flags);
     let source = source::open(days, &config.data.container).expect("a folder of day files");
-    let (options, period) = (options(&config), config.train_period());
+    let (options, period) = (config.data.load_options(None), config.train_period());
     let start = Stopwatch::of_all_threads();
     let mut bars = 0;
     for symbol in &config.stocks {
@@ -172,10 +162,8 @@ pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
 }
 
 pub fn pool(threads: usize) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let pool = pool.start_handler(|_| dqn_trader::rl::network::single_thread());
-    pool.build_global().expect("one pool");
-    dqn_trader::rl::network::single_thread();
+    network::threads(threads).build_global().expect("one pool");
+    network::single_thread();
 }
 
 /// Format 1.0 of numpy's files.

@@ -1,11 +1,9 @@
 //! The training loop itself, as `--mode single` runs it, for so many seconds once it learns.
 
-use anyhow::Result;
 use dqn_trader::dist::local::LocalComm;
 use dqn_trader::dist::worker::{Lanes, Worker};
 use dqn_trader::train::lockstep::Trainer;
-use dqn_trader::train::snapshot::Snapshot;
-use dqn_trader::train::watcher::{Interval, Watcher};
+use dqn_trader::train::watcher::Watcher;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tch::Device;
@@ -26,18 +24,6 @@ struct Clock<'a> {
 }
 
 impl Watcher for Clock<'_> {
-    fn wants_checkpoint(&mut self) -> bool {
-        false
-    }
-
-    fn checkpoint(&mut self, _: Snapshot) -> Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: Option<Interval>) -> Result<()> {
-        Ok(())
-    }
-
     fn bar(&mut self, _: &[Worker]) {
         if self.stop.load(Ordering::Relaxed) {
             return;

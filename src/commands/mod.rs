@@ -23,7 +23,7 @@ use crate::config::{BarLabel, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
 use crate::machine::{Machine, warning};
-use crate::market::load::{DataSource, LoadOptions, LoadReport};
+use crate::market::load::{DataSource, LoadReport};
 use crate::market::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
@@ -88,7 +88,7 @@ impl<'a> Setting<'a> {
             comm: self.comm,
             config: &self.config,
             source: &self.source,
-            options: self.load_options(),
+            options: self.config.data.load_options(Some(self.cache.clone())),
             cache: &self.cache,
         };
         let prepared = work(&plan, &self.progress)?;
@@ -98,17 +98,6 @@ impl<'a> Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn load_options(&self) -> LoadOptions {
-        let data = &self.config.data;
-        LoadOptions {
-            bar_minutes: data.bar_minutes,
-            bar_label: data.bar_label,
-            extended_hours: data.extended_hours,
-            strict: data.strict,
-            cache_dir: Some(self.cache.clone()),
-        }
-    }
-
     /// A label convention that was found in the training period holds from then on: a short
     /// evaluation may not show it.
     fn keep_bar_label(&mut self, train: &Prepared) {

@@ -292,6 +292,10 @@ impl Watcher for Watch<'_> {
     fn is_writing(&self) -> bool {
         self.keeper.is_writing()
     }
+
+    fn settle(&mut self) -> Result<()> {
+        self.keeper.finish()
+    }
 }
 
 /// One line about an evaluation.

@@ -167,17 +167,19 @@ fn asynchronous<W: Watcher + Around>(
     watcher: &mut W,
 ) -> Result<Trained> {
     let ending = run.run(watcher, &mut evaluations)?;
-    let mut latest = evaluations.finish()?;
-    if let Some(done) = &latest {
+    if let Some(done) = evaluations.finish()? {
         watcher.evaluated(done)?;
     }
     let (shape, weights) = (run.shape().clone(), run.weights().to_vec());
-    let standing = run.standing();
-    let (env_steps, gradient_steps) = (standing.env_steps, standing.version);
-    let by_stock = config.stocks.iter().cloned().zip(standing.env_steps_of.iter().copied());
-    let env_steps_by_stock = by_stock.collect();
+    let (mut env_steps, mut gradient_steps, mut by_stock) = (0, 0, BTreeMap::new());
+    if let Some(standing) = run.standing() {
+        (env_steps, gradient_steps) = (standing.env_steps, standing.version);
+        let of = standing.env_steps_of.iter().copied();
+        by_stock = config.stocks.iter().cloned().zip(of).collect();
+    }
     let mut workers = run.into_workers();
     let rules = evaluations.rules().cloned();
+    let mut latest = evaluations.into_latest();
     if ending == Ending::EpisodeDone {
         watcher.pause();
         let policy = Policy { shape: &shape, weights: &weights, standing: rules.as_ref() };
@@ -197,7 +199,7 @@ fn asynchronous<W: Watcher + Around>(
         latest,
         rules,
         env_steps,
-        env_steps_by_stock,
+        env_steps_by_stock: by_stock,
         gradient_steps,
         orders_changed: BTreeMap::new(),
     })

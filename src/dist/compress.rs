@@ -14,6 +14,9 @@ pub struct Compressor {
     kept: usize,
     /// Not sent yet; empty where everything is.
     owed: Vec<f32>,
+    /// What was owed before the last gradient. Not kept: by then its answer is known.
+    #[serde(skip)]
+    owed_before: Vec<f32>,
 }
 
 impl Compressor {
@@ -24,11 +27,12 @@ impl Compressor {
             _ => len,
         };
         let owed = if kind == Compression::None { Vec::new() } else { vec![0.0; len] };
-        Compressor { kind, kept, owed }
+        Compressor { kind, kept, owed, owed_before: Vec::new() }
     }
 
     /// Appends `gradient` to a message. `gradient` is left with what was sent.
     pub fn pack(&mut self, gradient: &mut [f32], message: &mut Vec<u8>) {
+        self.owed_before.clone_from(&self.owed);
         match self.kind {
             Compression::None => floats_to_bytes(gradient, message),
             Compression::Bf16 => {
@@ -42,6 +46,11 @@ impl Compressor {
             }
             Compression::TopK => self.pack_largest(gradient, message),
         }
+    }
+
+    /// The last gradient was not used, and is made anew: what was owed before it is owed again.
+    pub fn take_back(&mut self) {
+        self.owed = std::mem::take(&mut self.owed_before);
     }
 
     fn pack_largest(&mut self, gradient: &mut [f32], message: &mut Vec<u8>) {
@@ -160,6 +169,30 @@ mod tests {
         assert_eq!(send([3.0, -5.0, 1.0, 4.0]), [0.0, -5.0, 0.0, 4.0]);
         assert_eq!(send([0.0, 0.5, 1.5, 0.5]), [3.0, 0.0, 2.5, 0.0]);
         assert_eq!(send([0.0; 4]), [0.0, 0.5, 0.0, 0.5]);
+    }
+
+    /// As if the gradient had not been: it is neither owed nor is what went with it lost.
+    #[test]
+    fn a_gradient_that_is_taken_back_leaves_no_trace() {
+        for kind in [Compression::None, Compression::Bf16, Compression::TopK] {
+            let mut compressor = Compressor::new(kind, 4, 0.5);
+            let mut send = |gradient: [f32; 4], is_used: bool| {
+                let (mut gradient, mut message) = (gradient, Vec::new());
+                compressor.pack(&mut gradient, &mut message);
+                if !is_used {
+                    compressor.take_back();
+                }
+                gradient
+            };
+            send([3.0, -5.0, 1.0, 4.0], true);
+            send([100.0, 0.001, 7.0, 0.0], false);
+            send([0.0, 0.001, 50.0, 9.0], false);
+            let expected = match kind {
+                Compression::TopK => [3.0, 0.0, 2.5, 0.0],
+                _ => [0.0, 0.5, 1.5, 0.5],
+            };
+            assert_eq!(send([0.0, 0.5, 1.5, 0.5], true), expected, "{kind:?}");
+        }
     }
 
     /// Whatever is sent, after many gradients the sum of what was received is that of what was

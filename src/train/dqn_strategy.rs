@@ -21,7 +21,7 @@ use crate::interface::ActionSet;
 use crate::market::panel::PanelBar;
 use crate::market::{Bar, Symbol};
 use crate::rl::agent::{PRIVATE_FEATURES, private_features};
-use crate::rl::engine::copy_out;
+use crate::rl::engine::{Engine, by_hand, copy_out};
 use crate::rl::network::{QNetwork, single_thread};
 use crate::rl::td::argmax;
 use crate::strategy::{
@@ -82,10 +82,11 @@ struct DqnStrategy {
     place: Vec<usize>,
     pace: Pace,
     features: FeatureStream,
+    /// Of each stock what the market's part of the network is computed with, and what it shows: the
+    /// stock itself, then its peers.
+    stocks: Vec<(Box<dyn Engine>, Vec<usize>)>,
+    /// For the rest of it.
     network: QNetwork,
-    /// `[stock, slot]`: a stock itself, then its peers.
-    slots: Vec<i64>,
-    slot_ids: Tensor,
     return_std: Vec<f32>,
     actions: ActionSet,
     threshold: f32,
@@ -97,6 +98,8 @@ struct DqnStrategy {
     before: Vec<PanelBar>,
     rows: usize,
     gathered: Vec<f32>,
+    /// `[stock, 2 * embedding]`.
+    contexts: Vec<f32>,
     q: Vec<f32>,
 }
 
@@ -121,15 +124,18 @@ impl DqnStrategy {
         let Model { shape, weights, fit, .. } = Model::read(&path, untrained_shape(&config))
             .map_err(|error| wrong(format!("{error:#}"), finished))?;
         let count = config.stocks.len();
-        let slots = shape.slot_table();
+        let stock = |stock: usize| {
+            let slots = [&[stock][..], &shape.peers[stock]].concat();
+            (by_hand(&shape, &slots, &weights), slots)
+        };
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         Ok(DqnStrategy {
             place,
             pace: Pace::new(minutes, config.features.longest_window()),
             return_std: fit.scaler.return_std.clone(),
             features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
-            slot_ids: Tensor::from_slice(&slots).reshape([count as i64, -1]),
-            slots,
+            stocks: (0..count).map(stock).collect(),
+            contexts: vec![0.0; count * 2 * config.network.embedding],
             network: QNetwork::new(shape, &weights, Device::Cpu),
             actions: ActionSet::new(config.env.long_only),
             threshold: parameters.real(THRESHOLD) as f32,
@@ -165,10 +171,14 @@ impl DqnStrategy {
     fn value(&mut self) {
         let stocks = self.accounts.len();
         let features = self.features.features();
-        let width = features.len() / stocks;
-        self.gathered.clear();
-        for &slot in &self.slots {
-            self.gathered.extend_from_slice(&features[slot as usize * width..][..width]);
+        let (width, context) = (features.len() / stocks, self.contexts.len() / stocks);
+        let contexts = self.contexts.chunks_exact_mut(context);
+        for ((engine, slots), context) in self.stocks.iter_mut().zip(contexts) {
+            self.gathered.clear();
+            for &slot in &*slots {
+                self.gathered.extend_from_slice(&features[slot * width..][..width]);
+            }
+            engine.context(&self.gathered, context);
         }
         let private: Vec<f32> = self
             .accounts
@@ -176,12 +186,9 @@ impl DqnStrategy {
             .zip(&self.return_std)
             .flat_map(|(account, &std)| private_features(&account.private_state(), std))
             .collect();
-        let market = Tensor::from_slice(&self.gathered);
-        let market = market.reshape([stocks as i64, -1, width as i64]);
+        let contexts = Tensor::from_slice(&self.contexts).reshape([stocks as i64, -1]);
         let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
-        let network = &self.network;
-        let q = no_grad(|| network.heads(&network.context(&market, &self.slot_ids), &private));
-        copy_out(&q, &mut self.q);
+        copy_out(&no_grad(|| self.network.heads(&contexts, &private)), &mut self.q);
     }
 }
 

@@ -47,16 +47,22 @@ pub enum Ending {
     Stopped,
 }
 
-/// What a training run does besides training.
+/// What a training run does besides training: nothing, where it is not said.
 pub trait Watcher {
     /// On rank 0: whether it is time for a checkpoint.
-    fn wants_checkpoint(&mut self) -> bool;
+    fn wants_checkpoint(&mut self) -> bool {
+        false
+    }
 
-    /// On every rank, after the same bar: a checkpoint was wanted.
-    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()>;
+    /// On every rank, after the same bar: a checkpoint was wanted, or the user wants no more.
+    fn checkpoint(&mut self, _snapshot: Snapshot) -> Result<()> {
+        Ok(())
+    }
 
     /// On every rank, at the end of an interval; with what it brought on rank 0.
-    fn interval(&mut self, interval: Option<Interval>) -> Result<()>;
+    fn interval(&mut self, _interval: Option<Interval>) -> Result<()> {
+        Ok(())
+    }
 
     /// On rank 0 without lockstep: an interval ended, and nobody else knows.
     fn interval_told(&mut self, interval: Interval) -> Result<()> {
@@ -71,6 +77,12 @@ pub trait Watcher {
     /// A checkpoint is being written, and all ranks have to meet before it counts; the same on all.
     fn is_writing(&self) -> bool {
         false
+    }
+
+    /// On every rank, when its workers have stopped for good without lockstep: what follows may
+    /// take long, and a checkpoint is to count before.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
     }
 
     /// On every rank, after each bar: this rank's workers as the bar left them.

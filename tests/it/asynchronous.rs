@@ -1,6 +1,7 @@
 //! Workers that do not wait for each other.
 
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -99,26 +100,59 @@ fn gradients_that_are_too_old_are_left_out_and_counted() {
     assert!(sum(&lines, "push_bytes") / (lines.len() as f64) < 0.03 * whole);
 }
 
+fn terminate(child: &Child) {
+    run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+}
+
+/// Waits until `is_there`, while the run goes on.
+fn wait_until(child: &mut Child, is_there: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_there() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended too early");
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing came in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The lines of training up to a checkpoint, as they were written. They tell of speeds, too, so
+/// that no two runs write the same.
+fn lines_until(place: &Place, env_steps: u64) -> Vec<String> {
+    let is_kept = |line: &&str| {
+        // Who is killed may leave half a line.
+        let line = serde_json::from_str::<Value>(line).unwrap_or_default();
+        line["env_steps"].as_u64().is_some_and(|steps| steps <= env_steps)
+    };
+    place.text("results/metrics.jsonl").lines().filter(is_kept).map(String::from).collect()
+}
+
+/// Of an episode of these tests, bars of all stocks; ten intervals.
+const EPISODE: u64 = 38_000;
+
 /// Stopped by the user with threads, killed with ranks, and gone on with another number of them.
 #[test]
 fn what_was_done_is_not_lost() {
     let place = Place::new();
     let flags = args(&["--episodes", "4", "--checkpoint-every", "0", "--resume"]);
     let mut child = spawn(place.program(&flags));
-    wait_for_checkpoint(&place, "results", 0, &mut child).unwrap();
-    run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    wait_for_checkpoint(&place, "results", EPISODE / 4, &mut child).unwrap();
+    terminate(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let stopped = newest_checkpoint(&place, "results").unwrap();
+    let before_stop = lines_until(&place, stopped);
+    assert!(before_stop.len() >= 2, "{before_stop:?}");
 
     let parallel = [&flags[..], &["--mode", "parallel"]].concat();
     let mut child = spawn(place.mpirun(3, &parallel));
-    wait_for_checkpoint(&place, "results", stopped, &mut child).unwrap();
+    wait_for_checkpoint(&place, "results", stopped + EPISODE / 4, &mut child).unwrap();
     signal_rank("KILL", child.id(), 2);
     child.wait().unwrap();
     let killed = newest_checkpoint(&place, "results").unwrap();
-    assert!(killed > stopped);
+    let before_kill = lines_until(&place, killed);
+    assert!(before_kill.len() > before_stop.len(), "{before_kill:?}");
+    assert!(before_kill.starts_with(&before_stop), "the run began anew");
 
     succeed(&mut place.mpirun(4, &parallel));
+    assert_eq!(lines_until(&place, killed), before_kill, "the run began anew");
     let lines = intervals(&place, "results");
     let steps: Vec<u64> = lines.iter().map(|line| line["env_steps"].as_u64().unwrap()).collect();
     assert!(steps.is_sorted_by(|a, b| a < b), "{steps:?}");
@@ -129,4 +163,39 @@ fn what_was_done_is_not_lost() {
     let stderr = String::from_utf8(other.stderr).unwrap();
     assert_eq!(other.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("sync: \"async\", now \"lockstep\""), "{stderr}");
+}
+
+/// Told to stop while a long evaluation goes on, then killed: the checkpoint counts already, and
+/// who goes on from it makes the evaluation.
+#[test]
+fn a_checkpoint_does_not_wait_for_an_evaluation() {
+    let place = Place::new();
+    let mut flags = args(&["--episodes", "3", "--eval-every", "1", "--resume"]);
+    flags.extend(["--checkpoint-every", "inf", "--set", "eval_end=2021-12-31"]);
+    let mut child = spawn(place.program(&flags));
+    let lines = || std::fs::read_to_string(place.path("results/metrics.jsonl")).unwrap_or_default();
+    wait_until(&mut child, || lines().lines().count() >= 10);
+    terminate(&child);
+    let at = wait_for_checkpoint(&place, "results", 0, &mut child);
+    let evaluation = place.path("results/portfolio_ep1.csv");
+    assert!(!evaluation.exists(), "the evaluation was waited for");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    succeed(&mut place.program(&flags));
+    assert!(evaluation.exists());
+    let steps = |line: &Value| line["env_steps"].as_u64();
+    let steps: Vec<_> = intervals(&place, "results").iter().map(steps).collect();
+    assert!(at.is_some() && steps.is_sorted_by(|a, b| a < b), "{at:?} {steps:?}");
+}
+
+#[test]
+fn a_stopped_run_keeps_what_it_evaluated() {
+    let place = Place::new();
+    let mut child = spawn(place.program(&args(&["--episodes", "100000", "--eval-every", "3"])));
+    wait_until(&mut child, || place.path("results/portfolio_ep3.csv").exists());
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let summary = json(&place, "results/summary.json");
+    assert!(summary["eval"]["portfolio_return"].is_f64(), "{}", summary["eval"]);
 }

@@ -62,6 +62,31 @@ fn a_row_is_trained_and_held_against_the_oracle() {
     );
 }
 
+/// Also on one core each of the four stocks has a thread, so that none waits for another.
+#[test]
+fn without_lockstep_a_row_is_trained_in_threads() {
+    let place = Place::new();
+    let set = ["--set", "learner.replay_ratio=8", "--set", "sync=async"];
+    let mut command = place.program(&[&SMALL[..], &set, &["--seeds", "1"]].concat());
+    command.args(["--threads", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let threads = format!("/proc/{}/task", child.id());
+    let mut most = 0;
+    let status = loop {
+        most = std::fs::read_dir(&threads).map_or(0, Iterator::count).max(most);
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    assert!(status.code().is_some_and(|code| code < 2), "{status}");
+    // Four to wait and four to work, beside those that it has in lockstep.
+    assert!(most >= 12, "{most} threads");
+    let mean = validation(&place)["rows"][0]["fraction"]["mean"].as_f64().unwrap_or(0.0);
+    // One seed has no interval, but a mean.
+    assert!(mean > 0.5, "{mean}");
+}
+
 #[test]
 fn a_learner_that_learns_nothing_misses_the_bar() {
     let place = Place::new();

@@ -37,7 +37,7 @@ pub fn read(
     let setting = Setting::new(comm, config, surroundings, progress)?;
     let Setting { config, progress, notices, source, .. } = &setting;
     let mine: Vec<usize> = (comm.rank()..config.stocks.len()).step_by(comm.size()).collect();
-    let options = setting.load_options();
+    let options = setting.config.data.load_options(Some(setting.cache.clone()));
     let one = |&stock: &usize| {
         load(config, source, &options, &config.stocks[stock], progress).map(|read| (stock, read))
     };

@@ -22,11 +22,11 @@ use serde::Serialize;
 use super::say;
 use super::train::stop_on_signals;
 use crate::cli::ValidateArgs;
-use crate::config::{ConfigError, RunConfig};
+use crate::config::{ConfigError, RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::{FolderLock, Progress};
-use crate::rl::network::single_thread;
+use crate::rl::network::threads;
 use ablation::{Ablated, PARTS};
 use outcome::Outcome;
 use rows::{ROWS, Row};
@@ -123,7 +123,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
 }
 
 /// Trains and evaluates every row with every seed, as many at a time as there are cores, each on a
-/// thread of its own.
+/// thread of its own; without lockstep on one for every stock.
 fn outcomes(
     rows: &[&Row],
     without: &[&str],
@@ -180,15 +180,18 @@ fn work(
     (count, progress): (usize, &Progress),
     stop: &AtomicBool,
 ) -> Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
-    let pool = pool.start_handler(|_| single_thread()).build()?;
     let poisoned = || anyhow!("another training panicked");
     loop {
         let Some((index, config)) = jobs.lock().map_err(|_| poisoned())?.pop_front() else {
             return Ok(());
         };
         let row = rows[index];
-        let trial = pool.install(|| trial::run(row, &config, cache, stop));
+        let pool = threads(match config.sync {
+            SyncMode::Lockstep => 1,
+            // What is tried out there is that workers do not wait for each other.
+            SyncMode::Async => row.stocks,
+        });
+        let trial = pool.build()?.install(|| trial::run(row, &config, cache, stop));
         let trial = trial.with_context(|| format!("{}, seed {}", row.name, config.seed))?;
         let Some(trial) = trial else { return Ok(()) };
         let mut done = done.lock().map_err(|_| poisoned())?;

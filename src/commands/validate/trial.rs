@@ -21,14 +21,13 @@ use crate::eval::attribution::rewards_by_stock;
 use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
 use crate::eval::metrics::Course;
 use crate::eval::rules::rules_alone;
-use crate::market::load::{DataSource, LoadOptions};
+use crate::market::load::DataSource;
 use crate::market::synthetic::{Oracle, SyntheticMarket, Terms};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::{DataPlan, Prepared};
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::peer_view::PeerView;
-use crate::train::snapshot::Snapshot;
-use crate::train::watcher::{Ending, Interval, Watcher};
+use crate::train::watcher::{Ending, Watcher};
 
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
 /// the capital, in basis points and after costs.
@@ -82,19 +81,7 @@ impl Around for Stopwatch {
     fn resume(&mut self) {}
 }
 
-impl Watcher for Stopwatch {
-    fn wants_checkpoint(&mut self) -> bool {
-        false
-    }
-
-    fn checkpoint(&mut self, _: Snapshot) -> Result<()> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: Option<Interval>) -> Result<()> {
-        Ok(())
-    }
-}
+impl Watcher for Stopwatch {}
 
 /// Trains with `config`, which names the market and both periods, and evaluates. `cache` holds the
 /// panels. None where `stop` was set meanwhile.
@@ -116,13 +103,7 @@ pub fn run(
         comm: &comm,
         config,
         source: &source,
-        options: LoadOptions {
-            bar_minutes: config.data.bar_minutes,
-            bar_label: config.data.bar_label,
-            extended_hours: config.data.extended_hours,
-            strict: config.data.strict,
-            cache_dir: None,
-        },
+        options: config.data.load_options(None),
         cache,
     };
     let train = plan.train(&mut |_, _, _| {})?;

@@ -5,14 +5,16 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow};
 use tch::Device;
 
-use super::server::{Done, Evaluator};
 use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::Agent;
-use crate::rl::network::NetworkShape;
+use crate::rl::network::{NetworkShape, threads};
 use crate::train::dataset::Prepared;
-use crate::train::evaluation::{Policy, evaluate};
+use crate::train::evaluation::{Evaluated, Policy, evaluate};
+
+/// An evaluation: after which episode, after how many steps, and what came of it.
+pub type Done = (u32, u64, Evaluated);
 
 /// Makes them one after the other.
 pub struct Evaluations {
@@ -22,6 +24,7 @@ pub struct Evaluations {
     rules: Option<Standing>,
     device: Device,
     running: Option<JoinHandle<Result<Done>>>,
+    latest: Option<Done>,
 }
 
 impl Evaluations {
@@ -40,6 +43,7 @@ impl Evaluations {
             rules,
             device,
             running: None,
+            latest: None,
         }
     }
 
@@ -48,22 +52,17 @@ impl Evaluations {
         self.rules.as_ref()
     }
 
-    /// Waits for the one that runs.
-    pub fn finish(&mut self) -> Result<Option<Done>> {
-        let join = |thread: JoinHandle<Result<Done>>| {
-            thread.join().map_err(|_| anyhow!("the evaluation broke off"))?
-        };
-        self.running.take().map(join).transpose()
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
-}
 
-impl Evaluator for Evaluations {
-    fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<Vec<Done>> {
-        let before = self.finish()?;
+    /// Begins with these weights, after so many episodes and steps. None may be running.
+    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) {
+        assert!(!self.is_running(), "one at a time");
         let (config, eval, device) = (self.config.clone(), self.eval.clone(), self.device);
         let (shape, rules) = (self.shape.clone(), self.rules.clone());
         let weights = weights.to_vec();
-        self.running = Some(std::thread::spawn(move || {
+        let work = move || -> Result<Done> {
             let agent = |stock: usize| {
                 let return_std = eval.note.fit.scaler.return_std[stock];
                 Agent::new(stock, &shape, &weights, return_std, &config.learner, device)
@@ -73,14 +72,28 @@ impl Evaluator for Evaluations {
             let policy = Policy { shape: &shape, weights: &weights, standing: rules.as_ref() };
             let evaluated = evaluate(&LocalComm, &config, &eval, policy, agents)?;
             Ok((episode, env_steps, evaluated.context("one process is rank 0")?))
-        }));
-        Ok(before.into_iter().collect())
+        };
+        // One thread: the others are the workers'.
+        self.running = Some(std::thread::spawn(|| threads(1).build()?.install(work)));
     }
 
-    fn done(&mut self) -> Result<Vec<Done>> {
+    /// The one that was running, if it is done by now.
+    pub fn done(&mut self) -> Result<Option<&Done>> {
         match &self.running {
-            Some(thread) if thread.is_finished() => Ok(self.finish()?.into_iter().collect()),
-            _ => Ok(Vec::new()),
+            Some(thread) if thread.is_finished() => self.finish(),
+            _ => Ok(None),
         }
+    }
+
+    /// Waits for the one that runs.
+    pub fn finish(&mut self) -> Result<Option<&Done>> {
+        let Some(thread) = self.running.take() else { return Ok(None) };
+        let done = thread.join().map_err(|_| anyhow!("the evaluation broke off"))??;
+        Ok(Some(self.latest.insert(done)))
+    }
+
+    /// The last that was made here.
+    pub fn into_latest(self) -> Option<Done> {
+        self.latest
     }
 }

@@ -5,15 +5,25 @@
 //! What needs all stocks at one bar is left to the evaluation: here a stock is traded by the DQN
 //! alone, with its capital. Runs are not repeatable; what a checkpoint holds is whole, but
 //! a resumed run is another one than it would have been.
+//!
+//! ```text
+//! server      rank 0: gradients in, weights out, and what all workers are told
+//! worker      a stock's worker on its way
+//! message     what the two say to each other
+//! threads     both in one process
+//! evaluator   evaluations beside a run that goes on
+//! ```
 
 mod evaluator;
 mod message;
 mod server;
+#[cfg(test)]
+mod tests;
+mod threads;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, anyhow};
 use tch::Device;
@@ -23,42 +33,28 @@ use super::lockstep::network_shape;
 use super::snapshot::{RootState, Snapshot, StockState};
 use super::watcher::{Ending, Watcher};
 use crate::config::{PortfolioConfig, RunConfig};
-use crate::dist::mailbox::{SERVER_GONE, local};
-use crate::dist::server::Server;
 use crate::dist::worker::{Lanes, Worker};
-use crate::dist::{Comm, CommError, Ranks, Stamp, Tag};
+use crate::dist::{Comm, Ranks, Stamp, Tag};
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::agent::initial_weights;
 use crate::rl::network::NetworkShape;
 use crate::rl::rng::{Purpose, stream};
-pub use evaluator::Evaluations;
-pub use server::Evaluator;
-use server::Means;
-pub use server::{Done, Standing};
+pub use evaluator::{Done, Evaluations};
+pub use server::Standing;
+use server::{Means, Root};
 pub use worker::Cursor;
 use worker::{Host, Lone, Surroundings};
-
-/// What hands over the parts of a checkpoint that threads of this process wrote.
-type Collected<'a> = dyn FnMut() -> Result<Vec<(usize, StockState)>> + 'a;
 
 /// One rank's part of an asynchronous run.
 pub struct Asynchronous<'a> {
     comm: &'a dyn Comm,
-    config: &'a RunConfig,
-    panel: Arc<Panel>,
     shape: NetworkShape,
-    plan: Lanes,
-    capital: Arc<CapitalPlan>,
+    around: Surroundings<'a>,
     lones: Vec<Lone>,
     /// On rank 0.
-    server: Option<Server>,
-    standing: Standing,
-    max_staleness: u64,
-    gradient: Vec<f32>,
+    root: Option<Root<'a>>,
     weights: Vec<f32>,
-    slow: Option<(usize, f64)>,
-    stop: &'a AtomicBool,
 }
 
 impl<'a> Asynchronous<'a> {
@@ -76,162 +72,65 @@ impl<'a> Asynchronous<'a> {
         let shape = network_shape(config, train);
         let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
         let capital = shared_plan(comm, &train.panel, stocks, &config.portfolio)?;
-        let around = Surroundings {
-            config,
-            panel: &train.panel,
-            plan,
-            capital: &capital,
-            parameters: weights.len(),
-            slow,
-        };
+        let panel = train.panel.clone();
+        let around = Surroundings { config, panel, plan, capital, slow };
         let lone = |stock: usize| {
             let return_std = train.note.fit.scaler.return_std[stock];
             let panel = train.panel.clone();
             let worker =
                 Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device);
-            Lone::new(worker, &around)
+            Lone::new(worker, weights.len(), &around)
         };
         let own = Ranks { stocks, size: comm.size() }.owned(comm.rank());
         let lones = own.into_iter().map(lone).collect();
-        let server = || Server::new(shape.layout(), weights.clone(), &config.learner);
-        Ok(Asynchronous {
-            comm,
-            config,
-            panel: train.panel.clone(),
-            plan,
-            lones,
-            server: comm.is_root().then(server),
-            standing: Standing::new(stocks),
-            max_staleness: config.asynchronous.max_staleness_of(stocks),
-            gradient: vec![0.0; weights.len()],
-            capital,
-            shape,
-            weights,
-            slow,
-            stop,
-        })
+        let root = || Root::new(config, plan, shape.layout(), weights.clone(), stop);
+        let root = comm.is_root().then(root);
+        Ok(Asynchronous { comm, shape, around, lones, root, weights })
     }
 
     /// Lets the workers go until all is done or the user wants no more; returns with every rank's
-    /// workers stopped. `evaluations` make those that come due meanwhile.
+    /// workers stopped, and with the last checkpoint whole. `evaluations` make those that come due
+    /// meanwhile.
     pub fn run(
         &mut self,
         watcher: &mut dyn Watcher,
-        evaluations: &mut dyn Evaluator,
+        evaluations: &mut Evaluations,
     ) -> Result<Ending> {
-        match (self.comm.size(), self.comm.mailbox(), self.comm.line()) {
-            (1, ..) => self.run_threads(watcher, evaluations)?,
-            (_, Some(mailbox), _) if self.comm.is_root() => self.serve(&mut Means {
-                mailbox,
-                watcher,
-                evaluator: evaluations,
-                collect: &mut || Ok(Vec::new()),
-            })?,
-            (_, _, Some(line)) => {
-                let mut lones = std::mem::take(&mut self.lones);
-                let mut host = RankHost { watcher };
-                worker::work(&mut lones, &self.surroundings(), line, &mut host)?;
-                self.lones = lones;
+        let (comm, around) = (self.comm, &self.around);
+        match (&mut self.root, comm.mailbox(), comm.line()) {
+            (Some(root), ..) if comm.size() == 1 => {
+                threads::run(root, &mut self.lones, around, watcher, evaluations)?;
+            }
+            (Some(root), Some(mailbox), _) => {
+                let collect = &mut || Ok(Vec::new());
+                root.serve(&mut Means { mailbox, watcher, evaluations, collect })?;
+            }
+            (None, _, Some(line)) => {
+                worker::work(&mut self.lones, around, line, &mut RankHost { watcher })?;
             }
             _ => return Err(anyhow!("this kind of communication has no mailbox")),
         }
-        let was_stopped = self.stop.load(Ordering::Relaxed) && self.comm.is_root();
-        let mut was_stopped = [f32::from(u8::from(was_stopped))];
-        let stamp = Stamp { tag: Tag::Interval, time: 0 };
-        self.comm.broadcast(stamp, &mut was_stopped)?;
-        if let Some(server) = &self.server {
-            self.weights.copy_from_slice(server.weights());
+        let is_stopped = self.root.as_ref().is_some_and(|root| root.ending() == Ending::Stopped);
+        let mut is_stopped = [f32::from(u8::from(is_stopped))];
+        comm.broadcast(Stamp { tag: Tag::Interval, time: 0 }, &mut is_stopped)?;
+        watcher.settle()?;
+        if let Some(root) = &self.root {
+            self.weights.copy_from_slice(root.weights());
         }
-        self.comm.broadcast(Stamp { tag: Tag::Parameters, time: 0 }, &mut self.weights)?;
-        Ok(if was_stopped == [0.0] { Ending::EpisodeDone } else { Ending::Stopped })
-    }
-
-    /// In one process: the server here, the workers in threads of their own.
-    fn run_threads(
-        &mut self,
-        watcher: &mut dyn Watcher,
-        evaluations: &mut dyn Evaluator,
-    ) -> Result<()> {
-        let threads = rayon::current_num_threads().clamp(1, self.lones.len());
-        let mut groups: Vec<Vec<Lone>> = (0..threads).map(|_| Vec::new()).collect();
-        for (i, lone) in std::mem::take(&mut self.lones).into_iter().enumerate() {
-            groups[i % threads].push(lone);
-        }
-        let (mailbox, lines) = local(threads);
-        let (states, written) = channel();
-        let panel = self.panel.clone();
-        let capital = self.capital.clone();
-        let around = Surroundings {
-            config: self.config,
-            panel: &panel,
-            plan: self.plan,
-            capital: &capital,
-            parameters: self.weights.len(),
-            slow: self.slow,
-        };
-        let served = std::thread::scope(|scope| {
-            let spawned: Vec<_> = groups
-                .iter_mut()
-                .zip(lines)
-                .map(|(group, line)| {
-                    let mut host = ThreadHost { states: states.clone() };
-                    // The line belongs to the thread: should that break off, the server hears it.
-                    scope.spawn(move || worker::work(group, &around, &line, &mut host))
-                })
-                .collect();
-            drop(states);
-            let served = self.serve(&mut Means {
-                mailbox: &mailbox,
-                watcher,
-                evaluator: evaluations,
-                collect: &mut || collect(&written, threads),
-            });
-            // Should it have failed, the workers hear it.
-            drop(mailbox);
-            let joined = spawned.into_iter().map(|thread| match thread.join() {
-                Ok(worked) => worked,
-                Err(_) => Err(anyhow!("a worker broke off")),
-            });
-            let is_cause = |error: &anyhow::Error| !matches!(error.downcast_ref(), Some(CommError::Shared(what)) if what == SERVER_GONE);
-            let causes: Vec<_> = joined.filter_map(Result::err).filter(is_cause).collect();
-            causes.into_iter().next().map_or(served, Err)
-        });
-        let mut lones: Vec<Lone> = groups.into_iter().flatten().collect();
-        lones.sort_by_key(|lone| lone.worker.stock());
-        self.lones = lones;
-        served
-    }
-
-    fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings {
-            config: self.config,
-            panel: &self.panel,
-            plan: self.plan,
-            capital: &self.capital,
-            parameters: self.weights.len(),
-            slow: self.slow,
-        }
-    }
-
-    fn env_steps_per_episode(&self) -> u64 {
-        (self.plan.steps * self.plan.count * self.config.stocks.len()) as u64
-    }
-
-    fn all_env_steps(&self) -> u64 {
-        self.env_steps_per_episode() * u64::from(self.config.episodes)
+        comm.broadcast(Stamp { tag: Tag::Parameters, time: 0 }, &mut self.weights)?;
+        Ok(if is_stopped == [0.0] { Ending::EpisodeDone } else { Ending::Stopped })
     }
 
     /// Goes back to a snapshot of the same run, taken with any number of ranks.
-    pub fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
-        let standing = root.asynchronous.context("the checkpoint is of a run in lockstep")?;
-        self.weights = root.weights;
+    pub fn restore(&mut self, state: RootState, stocks: Vec<StockState>) -> Result<()> {
+        let standing = state.asynchronous.context("the checkpoint is of a run in lockstep")?;
+        self.weights = state.weights;
         for (lone, state) in self.lones.iter_mut().zip(stocks) {
             lone.restore(&self.weights, standing.version, state)?;
         }
-        if let Some(server) = &mut self.server {
-            server.restore(&self.weights, root.optimizer);
+        if let Some(root) = &mut self.root {
+            root.restore(&self.weights, state.optimizer, standing);
         }
-        self.standing = standing;
         Ok(())
     }
 
@@ -240,9 +139,9 @@ impl<'a> Asynchronous<'a> {
         self.lones.iter().map(|lone| lone.worker.stock()).collect()
     }
 
-    /// Where the run stands; known on rank 0.
-    pub fn standing(&self) -> &Standing {
-        &self.standing
+    /// Where the run stands; on rank 0.
+    pub fn standing(&self) -> Option<&Standing> {
+        self.root.as_ref().map(Root::standing)
     }
 
     pub fn shape(&self) -> &NetworkShape {
@@ -288,32 +187,4 @@ impl Host for RankHost<'_> {
     fn meet(&mut self) -> Result<()> {
         self.watcher.interval(None)
     }
-}
-
-/// A thread's: the server's thread writes for all.
-struct ThreadHost {
-    states: Sender<Vec<(usize, StockState)>>,
-}
-
-impl Host for ThreadHost {
-    fn checkpoint(&mut self, _env_steps: u64, stocks: Vec<(usize, StockState)>) -> Result<()> {
-        self.states.send(stocks).map_err(|_| anyhow!(SERVER_GONE))
-    }
-
-    fn meet(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// The states that `threads` threads send, in the order of the stocks.
-fn collect(
-    written: &Receiver<Vec<(usize, StockState)>>,
-    threads: usize,
-) -> Result<Vec<(usize, StockState)>> {
-    let mut all = Vec::new();
-    for _ in 0..threads {
-        all.extend(written.recv().context("a worker broke off")?);
-    }
-    all.sort_by_key(|(stock, _)| *stock);
-    Ok(all)
 }

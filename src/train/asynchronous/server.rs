@@ -2,28 +2,31 @@
 //! happens.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::evaluator::Evaluations;
 use super::message::{self, Answer, Next, Push};
-use super::{Asynchronous, Collected};
+use crate::config::RunConfig;
 use crate::dist::compress::{floats_to_bytes, unpack};
 use crate::dist::mailbox::Mailbox;
-use crate::dist::worker::Learned;
-use crate::train::evaluation::Evaluated;
+use crate::dist::server::Server;
+use crate::dist::worker::{Lanes, Learned};
+use crate::rl::optimizer::Adam;
+use crate::rl::parameters::Layout;
 use crate::train::lockstep::INTERVALS_PER_EPISODE;
-use crate::train::snapshot::{At, RootState, Snapshot};
-use crate::train::watcher::{Interval, Pushes, Watcher};
+use crate::train::snapshot::{At, RootState, Snapshot, StockState};
+use crate::train::watcher::{Ending, Interval, Pushes, Watcher};
 
 /// Between two looks at what else there is to do.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What happened since the last interval; in a checkpoint, so that nothing is told twice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Since {
+struct Since {
     learned: Vec<Learned>,
     env_steps: u64,
     reward: f64,
@@ -45,18 +48,9 @@ pub struct Standing {
     epsilon: Vec<f64>,
     /// Bars of each stock.
     pub env_steps_of: Vec<u64>,
-}
-
-impl Standing {
-    pub fn new(stocks: usize) -> Standing {
-        Standing {
-            env_steps: 0,
-            version: 0,
-            since: Since::default(),
-            epsilon: vec![0.0; stocks],
-            env_steps_of: vec![0; stocks],
-        }
-    }
+    /// Episodes whose evaluations have come due and are not told of yet; the first may be under
+    /// way.
+    due: VecDeque<u32>,
 }
 
 /// What every worker is to be told, and how many have been.
@@ -65,46 +59,90 @@ struct Round {
     told: Vec<bool>,
 }
 
-/// Who evaluates while the workers go on.
-pub trait Evaluator {
-    /// Begins with these weights, after so many episodes and steps. One at a time: it waits for the
-    /// one before.
-    fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<Vec<Done>>;
-
-    /// What is done by now.
-    fn done(&mut self) -> Result<Vec<Done>>;
-}
-
-/// An evaluation: after which episode, after how many steps, and what came of it.
-pub type Done = (u32, u64, Evaluated);
-
 /// What the server does it with.
 pub struct Means<'a> {
     pub mailbox: &'a dyn Mailbox,
     pub watcher: &'a mut dyn Watcher,
-    pub evaluator: &'a mut dyn Evaluator,
+    pub evaluations: &'a mut Evaluations,
     /// Hands over what threads of this process wrote of their stocks for a checkpoint.
-    pub collect: &'a mut Collected<'a>,
+    pub collect: &'a mut dyn FnMut() -> Result<Vec<(usize, StockState)>>,
 }
 
-impl Asynchronous<'_> {
+/// Rank 0's part of a run.
+pub struct Root<'a> {
+    config: &'a RunConfig,
+    plan: Lanes,
+    server: Server,
+    standing: Standing,
+    max_staleness: u64,
+    /// Reused.
+    gradient: Vec<f32>,
+    stop: &'a AtomicBool,
+    /// What the run came to, once that is decided.
+    ending: Option<Ending>,
+}
+
+impl<'a> Root<'a> {
+    pub fn new(
+        config: &'a RunConfig,
+        plan: Lanes,
+        layout: Layout,
+        weights: Vec<f32>,
+        stop: &'a AtomicBool,
+    ) -> Root<'a> {
+        let stocks = config.stocks.len();
+        Root {
+            config,
+            plan,
+            gradient: vec![0.0; weights.len()],
+            server: Server::new(layout, weights, &config.learner),
+            standing: Standing {
+                env_steps: 0,
+                version: 0,
+                since: Since::default(),
+                epsilon: vec![0.0; stocks],
+                env_steps_of: vec![0; stocks],
+                due: VecDeque::new(),
+            },
+            max_staleness: config.asynchronous.max_staleness_of(stocks),
+            stop,
+            ending: None,
+        }
+    }
+
+    pub fn weights(&self) -> &[f32] {
+        self.server.weights()
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Of a run that has been served.
+    pub fn ending(&self) -> Ending {
+        self.ending.unwrap_or(Ending::EpisodeDone)
+    }
+
+    /// Goes back to a state of the same run.
+    pub fn restore(&mut self, weights: &[f32], optimizer: Adam, standing: Standing) {
+        self.server.restore(weights, optimizer);
+        self.standing = standing;
+    }
+
     /// Answers the workers until all have been told to stop.
-    pub(super) fn serve(&mut self, means: &mut Means<'_>) -> Result<()> {
+    pub fn serve(&mut self, means: &mut Means<'_>) -> Result<()> {
         let senders = means.mailbox.senders();
         let mut stopped = vec![false; senders];
         let mut rounds: VecDeque<Round> = VecDeque::new();
         let round = |next: Next| Round { next, told: vec![false; senders] };
-        let mut is_stopping = false;
         while stopped.iter().any(|stopped| !stopped) {
-            for done in means.evaluator.done()? {
-                means.watcher.evaluated(&done)?;
-            }
-            if !is_stopping && self.is_over() {
-                is_stopping = true;
-                if self.stop.load(Ordering::Relaxed) {
+            self.evaluate(means)?;
+            if self.ending.is_none() {
+                self.ending = self.decided();
+                if self.ending == Some(Ending::Stopped) {
                     rounds.push_back(round(Next::Checkpoint(self.standing.env_steps)));
                 }
-                rounds.push_back(round(Next::Stop));
+                rounds.extend(self.ending.map(|_| round(Next::Stop)));
             }
             if rounds.is_empty() && means.watcher.wants_checkpoint() {
                 rounds.push_back(round(Next::Checkpoint(self.standing.env_steps)));
@@ -126,21 +164,15 @@ impl Asynchronous<'_> {
                 _ => Next::GoOn,
             };
             stopped[sender] |= next == Next::Stop;
-            let answer =
-                Answer { next, version: self.standing.version, progress: self.progress(), is_used };
-            let mut bytes = Vec::new();
-            message::write(&answer, &mut bytes)?;
-            if push.learned.is_some() {
-                floats_to_bytes(self.server.as_ref().context("a server")?.weights(), &mut bytes);
-            }
-            means.mailbox.answer(sender, bytes);
+            let answer = self.answer(next, is_used, push.learned.is_some())?;
+            means.mailbox.answer(sender, answer);
             if rounds.front().is_some_and(|first| first.told.iter().all(|&told| told)) {
                 let done = rounds.pop_front().context("a round")?;
                 self.meet(done.next, means)?;
             }
             if self.standing.since.env_steps >= self.env_steps_per_interval() {
                 self.tell(means)?;
-                if means.watcher.is_writing() && !is_stopping {
+                if means.watcher.is_writing() && self.ending.is_none() {
                     rounds.push_back(round(Next::Meet));
                 }
             }
@@ -148,16 +180,39 @@ impl Asynchronous<'_> {
         if self.standing.since.env_steps > 0 {
             self.tell(means)?;
         }
-        Ok(())
+        self.evaluate_in_time(means)
     }
 
-    /// All its work is done, or the user wants no more.
-    fn is_over(&self) -> bool {
-        self.standing.env_steps >= self.all_env_steps() || self.stop.load(Ordering::Relaxed)
+    /// What ends the run now, if anything does: all its work is done, or the user wants no more.
+    /// Who says so after the last step is too late.
+    fn decided(&self) -> Option<Ending> {
+        if self.standing.env_steps >= self.all_env_steps() {
+            Some(Ending::EpisodeDone)
+        } else {
+            self.stop.load(Ordering::Relaxed).then_some(Ending::Stopped)
+        }
+    }
+
+    fn env_steps_per_episode(&self) -> u64 {
+        (self.plan.steps * self.plan.count * self.config.stocks.len()) as u64
+    }
+
+    fn env_steps_per_interval(&self) -> u64 {
+        self.env_steps_per_episode().div_ceil(INTERVALS_PER_EPISODE as u64)
+    }
+
+    fn all_env_steps(&self) -> u64 {
+        self.env_steps_per_episode() * u64::from(self.config.episodes)
     }
 
     fn progress(&self) -> f64 {
         (self.standing.env_steps as f64 / self.all_env_steps() as f64).min(1.0)
+    }
+
+    /// The episode in which the mean stock is, from 1.
+    fn episode(&self) -> u32 {
+        let done = self.standing.env_steps / self.env_steps_per_episode();
+        (done as u32 + 1).min(self.config.episodes)
     }
 
     /// Takes in what a worker says. Returns whether its gradient was used.
@@ -183,13 +238,21 @@ impl Asynchronous<'_> {
         since.learned.push(learned);
         let kind = self.config.asynchronous.compression;
         unpack(kind, gradient, &mut self.gradient).context("a gradient of another network")?;
-        let progress = self.progress();
         // A stock's gradient alone: of the step that all stocks' mean would make, its part.
         let part = 1.0 / self.config.stocks.len() as f64;
-        let server = self.server.as_mut().context("a server")?;
-        server.apply_part(progress, &self.gradient, part)?;
+        self.server.apply_part(self.progress(), &self.gradient, part)?;
         self.standing.version += 1;
         Ok(true)
+    }
+
+    fn answer(&self, next: Next, is_used: bool, wants_weights: bool) -> Result<Vec<u8>> {
+        let (version, progress) = (self.standing.version, self.progress());
+        let mut bytes = Vec::new();
+        message::write(&Answer { next, version, progress, is_used }, &mut bytes)?;
+        if wants_weights {
+            floats_to_bytes(self.weights(), &mut bytes);
+        }
+        Ok(bytes)
     }
 
     /// Every worker was told: rank 0's part of it.
@@ -197,7 +260,7 @@ impl Asynchronous<'_> {
         match next {
             Next::Checkpoint(env_steps) => {
                 let stocks = (means.collect)()?;
-                let root = Some(self.root_state()?);
+                let root = Some(self.state());
                 means.watcher.checkpoint(Snapshot { env_steps, root, stocks })
             }
             Next::Meet => means.watcher.interval(None),
@@ -205,34 +268,52 @@ impl Asynchronous<'_> {
         }
     }
 
-    fn root_state(&self) -> Result<RootState> {
-        let server = self.server.as_ref().context("a server")?;
-        let at = At {
-            episode: self.episode(),
-            step: 0,
-            since: 0,
-            env_steps: self.standing.env_steps,
-            gradient_steps: self.standing.version,
-        };
-        Ok(RootState {
-            at,
-            weights: server.weights().to_vec(),
+    fn state(&self) -> RootState {
+        RootState {
+            at: At {
+                episode: self.episode(),
+                step: 0,
+                since: 0,
+                env_steps: self.standing.env_steps,
+                gradient_steps: self.standing.version,
+            },
+            weights: self.weights().to_vec(),
             credit: None,
-            optimizer: server.optimizer().clone(),
+            optimizer: self.server.optimizer().clone(),
             desk: None,
             learned: Vec::new(),
             asynchronous: Some(self.standing.clone()),
-        })
+        }
     }
 
-    /// The episode in which the mean stock is, from 1.
-    fn episode(&self) -> u32 {
-        let done = self.standing.env_steps / self.env_steps_per_episode();
-        (done as u32 + 1).min(self.config.episodes)
+    /// Tells of the evaluation that is done by now, and begins the next that is due.
+    fn evaluate(&mut self, means: &mut Means<'_>) -> Result<()> {
+        if let Some(done) = means.evaluations.done()? {
+            self.standing.due.pop_front();
+            means.watcher.evaluated(done)?;
+        }
+        if !means.evaluations.is_running() && !self.is_stopping() {
+            if let Some(&episode) = self.standing.due.front() {
+                means.evaluations.begin(episode, self.standing.env_steps, self.weights());
+            }
+        }
+        Ok(())
     }
 
-    fn env_steps_per_interval(&self) -> u64 {
-        self.env_steps_per_episode().div_ceil(INTERVALS_PER_EPISODE as u64)
+    /// Waits until no evaluation waits for another, so that each has the weights of its episode.
+    fn evaluate_in_time(&mut self, means: &mut Means<'_>) -> Result<()> {
+        self.evaluate(means)?;
+        while self.standing.due.len() > 1 && !self.is_stopping() {
+            std::thread::sleep(PATIENCE);
+            self.evaluate(means)?;
+        }
+        Ok(())
+    }
+
+    /// The user wants no more: what takes long is left to when the run is gone on with.
+    fn is_stopping(&self) -> bool {
+        let wants_no_more = || self.stop.load(Ordering::Relaxed);
+        self.ending.map_or_else(wants_no_more, |ending| ending == Ending::Stopped)
     }
 
     /// Tells of an interval, and begins an evaluation where one has come due in it. That of the
@@ -245,11 +326,8 @@ impl Asynchronous<'_> {
         let due = |env_steps: u64| env_steps / self.env_steps_per_episode() / every;
         let env_steps = self.standing.env_steps;
         if due(env_steps) > due(began) && env_steps < self.all_env_steps() {
-            let episode = (due(env_steps) * every) as u32;
-            let weights = self.server.as_ref().context("a server")?.weights();
-            for done in means.evaluator.begin(episode, env_steps, weights)? {
-                means.watcher.evaluated(&done)?;
-            }
+            self.standing.due.push_back((due(env_steps) * every) as u32);
+            self.evaluate_in_time(means)?;
         }
         Ok(())
     }

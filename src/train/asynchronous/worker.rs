@@ -1,6 +1,7 @@
 //! A worker that waits for nobody but the server: it steps, learns, sends its gradient and goes on
 //! with the weights that come back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -50,13 +51,11 @@ pub struct Lone {
 }
 
 /// What all workers of a process share.
-#[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     pub config: &'a RunConfig,
-    pub panel: &'a Panel,
+    pub panel: Arc<Panel>,
     pub plan: Lanes,
-    pub capital: &'a CapitalPlan,
-    pub parameters: usize,
+    pub capital: Arc<CapitalPlan>,
     /// A stock whose every bar takes so many times as long: to try what a slow worker costs.
     pub slow: Option<(usize, f64)>,
 }
@@ -71,7 +70,8 @@ pub trait Host {
 }
 
 impl Lone {
-    pub fn new(worker: Worker, around: &Surroundings<'_>) -> Lone {
+    /// Of a network with so many parameters.
+    pub fn new(worker: Worker, parameters: usize, around: &Surroundings<'_>) -> Lone {
         let (learner, lanes) = (&around.config.learner, around.plan.count);
         let sync = &around.config.asynchronous;
         Lone {
@@ -85,12 +85,12 @@ impl Lone {
                 ),
                 owed: 0,
                 silent_bars: 0,
-                compressor: Compressor::new(sync.compression, around.parameters, sync.top_k),
+                compressor: Compressor::new(sync.compression, parameters, sync.top_k),
             },
             reward: 0.0,
             version: 0,
             progress: 0.0,
-            gradient: vec![0.0; around.parameters],
+            gradient: vec![0.0; parameters],
             proposals: vec![0.0; lanes * Proposal::LEN],
             orders: vec![0.0; 2 * lanes],
             message: Vec::new(),
@@ -120,7 +120,7 @@ impl Lone {
     }
 
     /// One bar in every lane.
-    fn bar(&mut self, around: &Surroundings<'_>) {
+    pub fn bar(&mut self, around: &Surroundings<'_>) {
         let step = self.cursor.step;
         if step == 0 {
             self.worker.reset();
@@ -140,7 +140,7 @@ impl Lone {
     }
 
     /// One exchange with the server, with a gradient if `learns`.
-    fn exchange(
+    pub fn exchange(
         &mut self,
         around: &Surroundings<'_>,
         line: &dyn Line,
@@ -171,7 +171,11 @@ impl Lone {
             bytes_to_floats(weights, &mut self.gradient).context("weights of another network")?;
             self.worker.pull(&self.gradient);
             self.version = answer.version;
-            self.cursor.owed -= u64::from(answer.is_used);
+            if answer.is_used {
+                self.cursor.owed -= 1;
+            } else {
+                self.cursor.compressor.take_back();
+            }
         }
         Ok(answer.next)
     }

@@ -26,7 +26,7 @@ use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
 use crate::train::lockstep::{Trainer, network_shape, rules_after};
 use crate::train::snapshot::Snapshot;
-use crate::train::watcher::{Interval, Watcher};
+use crate::train::watcher::Watcher;
 
 /// A market in a folder of its own, with a cache of its own.
 pub struct Folder(tempfile::TempDir);
@@ -307,10 +307,6 @@ impl Watcher for Onlooker<'_> {
             let what = format!("accounts, rewards and replay of stock {stock}");
             trace.note(known_s, &what, state);
         }
-        Ok(())
-    }
-
-    fn interval(&mut self, _: Option<Interval>) -> Result<()> {
         Ok(())
     }
 

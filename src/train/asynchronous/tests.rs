@@ -1,0 +1,231 @@
+//! What a run does around its end, with a watcher that decides when the user wants no more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tch::Device;
+
+use super::message::{self, Answer, Next, Push};
+use super::*;
+use crate::config::{Compression, FeatureConfig};
+use crate::dist::CommError;
+use crate::dist::compress::floats_to_bytes;
+use crate::dist::local::LocalComm;
+use crate::dist::mailbox::Line;
+use crate::market::load::DataSource;
+use crate::market::synthetic::SyntheticMarket;
+use crate::train::dataset::DataPlan;
+use crate::train::watcher::Interval;
+
+/// Three stocks for three months, and a month to evaluate.
+struct World {
+    config: RunConfig,
+    train: Prepared,
+    eval: Prepared,
+    plan: Lanes,
+    _cache: tempfile::TempDir,
+}
+
+fn world(episodes: u32) -> World {
+    let stocks = ["A", "B", "C"].map(|name| name.parse().unwrap()).into();
+    let day = |text: &str| text.parse().unwrap();
+    let mut config = RunConfig {
+        stocks,
+        start_date: day("2019-01-02"),
+        end_date: day("2019-03-29"),
+        eval_start: day("2019-04-01"),
+        eval_end: day("2019-04-30"),
+        episodes,
+        ..RunConfig::default()
+    };
+    config.data.bar_minutes = Some(30);
+    config.features = FeatureConfig {
+        return_bars: vec![1, 3],
+        volatility_bars: vec![10, 30],
+        relation_bars: 25,
+        arbitrage_bars: 60,
+        volume_bars: 20,
+        warmup_bars: 60,
+        ..FeatureConfig::default()
+    };
+    (config.learner.lanes, config.learner.batch_size) = (4, 16);
+    config.learner.learning_starts = 32;
+    config.learner.replay_capacity = 4_096;
+    config.portfolio.meta_policy.enabled = false;
+    config.evaluation.every_episodes = 1;
+    let cache = tempfile::tempdir().unwrap();
+    let data = DataPlan {
+        comm: &LocalComm,
+        config: &config,
+        source: &DataSource::Synthetic(SyntheticMarket::parse("momentum").unwrap()),
+        options: config.data.load_options(None),
+        cache: cache.path(),
+    };
+    let train = data.train(&mut |_, _, _| {}).unwrap();
+    let eval = data.eval(&train.note.fit, 30, &mut |_, _, _| {}).unwrap();
+    let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes).unwrap();
+    World { config, train, eval, plan, _cache: cache }
+}
+
+impl World {
+    fn run<'a>(&'a self, stop: &'a AtomicBool) -> (Asynchronous<'a>, Evaluations) {
+        let World { config, train, eval, plan, .. } = self;
+        let run =
+            Asynchronous::new(&LocalComm, config, train, *plan, Device::Cpu, stop, None).unwrap();
+        let evaluations = Evaluations::new(config, eval, run.shape(), None, Device::Cpu);
+        (run, evaluations)
+    }
+
+    fn env_steps_per_episode(&self) -> u64 {
+        (self.plan.steps * self.plan.count * self.config.stocks.len()) as u64
+    }
+}
+
+/// What a watcher is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Event {
+    /// After so many steps.
+    Interval(u64),
+    /// After so many episodes.
+    Evaluated(u32),
+    Checkpoint,
+    Settled,
+}
+use Event::{Checkpoint, Evaluated, Settled};
+
+struct Onlooker<'a> {
+    events: Vec<Event>,
+    snapshot: Option<Snapshot>,
+    stop: &'a AtomicBool,
+    /// Says after which event the user wants no more.
+    is_enough: &'a dyn Fn(Event) -> bool,
+}
+
+impl<'a> Onlooker<'a> {
+    fn new(stop: &'a AtomicBool, is_enough: &'a dyn Fn(Event) -> bool) -> Onlooker<'a> {
+        Onlooker { events: Vec::new(), snapshot: None, stop, is_enough }
+    }
+
+    fn note(&mut self, event: Event) -> Result<()> {
+        self.events.push(event);
+        self.stop.fetch_or((self.is_enough)(event), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn evaluations(&self) -> Vec<u32> {
+        let episode = |event: &Event| match event {
+            Evaluated(episode) => Some(*episode),
+            _ => None,
+        };
+        self.events.iter().filter_map(episode).collect()
+    }
+}
+
+impl Watcher for Onlooker<'_> {
+    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.snapshot = Some(snapshot);
+        self.note(Checkpoint)
+    }
+
+    fn interval(&mut self, interval: Option<Interval>) -> Result<()> {
+        interval.map_or(Ok(()), |interval| self.note(Event::Interval(interval.env_steps)))
+    }
+
+    fn evaluated(&mut self, done: &Done) -> Result<()> {
+        self.note(Evaluated(done.0))
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.note(Settled)
+    }
+}
+
+/// The evaluation after the first episode comes due in the interval after which the user wants no
+/// more: it is not begun, the checkpoint is whole before anything that takes long, and who goes on
+/// from it evaluates.
+#[test]
+fn an_evaluation_that_a_stop_leaves_out_is_made_when_it_is_gone_on_with() {
+    let world = world(2);
+    let episode = world.env_steps_per_episode();
+    let stop = AtomicBool::new(false);
+    let after_one = |event| matches!(event, Event::Interval(steps) if steps >= episode);
+    let mut watcher = Onlooker::new(&stop, &after_one);
+    let (mut run, mut evaluations) = world.run(&stop);
+    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::Stopped);
+    assert!(!evaluations.is_running());
+    assert!(watcher.evaluations().is_empty());
+    assert_eq!(watcher.events.iter().filter(|&&event| event == Checkpoint).count(), 1);
+    assert_eq!(watcher.events.last(), Some(&Settled));
+
+    let Snapshot { root, stocks, .. } = watcher.snapshot.unwrap();
+    let stop = AtomicBool::new(false);
+    let mut watcher = Onlooker::new(&stop, &|_| false);
+    let (mut run, mut evaluations) = world.run(&stop);
+    let stocks = stocks.into_iter().map(|(_, state)| state).collect();
+    run.restore(root.unwrap(), stocks).unwrap();
+    assert!(run.standing().unwrap().env_steps >= episode);
+    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::EpisodeDone);
+    if let Some(done) = evaluations.finish().unwrap() {
+        watcher.evaluated(done).unwrap();
+    }
+    assert_eq!(watcher.evaluations(), [1]);
+}
+
+#[test]
+fn a_stopped_run_has_the_last_evaluation_that_it_made() {
+    let world = world(100_000);
+    let stop = AtomicBool::new(false);
+    let mut watcher = Onlooker::new(&stop, &|event| event == Evaluated(1));
+    let (mut run, mut evaluations) = world.run(&stop);
+    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::Stopped);
+    assert!(evaluations.finish().unwrap().is_none());
+    assert_eq!(evaluations.into_latest().unwrap().0, 1);
+}
+
+#[test]
+fn who_wants_no_more_after_the_last_step_has_a_finished_run() {
+    let world = world(1);
+    let all = world.env_steps_per_episode();
+    let stop = AtomicBool::new(false);
+    let after_all = |event| matches!(event, Event::Interval(steps) if steps >= all);
+    let mut watcher = Onlooker::new(&stop, &after_all);
+    let (mut run, mut evaluations) = world.run(&stop);
+    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::EpisodeDone);
+    assert!(stop.load(Ordering::Relaxed));
+    assert!(!watcher.events.contains(&Checkpoint));
+}
+
+/// A server that uses no gradient.
+struct Refusing {
+    weights: Vec<f32>,
+}
+
+impl Line for Refusing {
+    fn ask(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CommError> {
+        let (push, _): (Push, _) = message::read(&bytes).unwrap();
+        assert!(push.learned.is_some());
+        let answer = Answer { next: Next::GoOn, version: 0, progress: 0.0, is_used: false };
+        let mut bytes = Vec::new();
+        message::write(&answer, &mut bytes).unwrap();
+        floats_to_bytes(&self.weights, &mut bytes);
+        Ok(bytes)
+    }
+}
+
+/// Else what was packed of it would be owed no more, and what was not would be owed twice.
+#[test]
+fn a_gradient_that_was_not_used_leaves_its_worker_as_it_was() {
+    let mut world = world(1);
+    world.config.asynchronous.compression = Compression::TopK;
+    let stop = AtomicBool::new(false);
+    let (mut run, _) = world.run(&stop);
+    let line = Refusing { weights: run.weights.clone() };
+    let lone = &mut run.lones[0];
+    (0..40).for_each(|_| lone.bar(&run.around));
+    // The first one says how many bars there were.
+    let mut cursor = || {
+        lone.exchange(&run.around, &line, true).unwrap();
+        lone.state().cursor.unwrap()
+    };
+    // Not printed: they are of a whole network.
+    assert!(cursor() == cursor(), "what it owes has changed");
+}
