@@ -172,10 +172,7 @@ pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
 }
 
 pub fn pool(threads: usize) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let pool = pool.start_handler(|_| dqn_trader::rl::network::single_thread());
-    pool.build_global().expect("one pool");
-    dqn_trader::rl::network::single_thread();
+    dqn_trader::rl::threads::start(threads).expect("one pool");
 }
 
 /// Format 1.0 of numpy's files.

@@ -11,6 +11,7 @@ use crate::dist::local::LocalComm;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::Agent;
 use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Policy, evaluate};
 
@@ -48,6 +49,11 @@ impl Evaluations {
         self.rules.as_ref()
     }
 
+    /// Networks with `weights`, as a policy is evaluated with.
+    pub fn networks(&self, weights: &[f32]) -> Networks {
+        Networks::new(&self.shape, weights, &self.config.learner, Some(self.device))
+    }
+
     /// Waits for the one that runs.
     pub fn finish(&mut self) -> Result<Option<Done>> {
         let join = |thread: JoinHandle<Result<Done>>| {
@@ -60,17 +66,22 @@ impl Evaluations {
 impl Evaluator for Evaluations {
     fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<Vec<Done>> {
         let before = self.finish()?;
-        let (config, eval, device) = (self.config.clone(), self.eval.clone(), self.device);
+        let (config, eval) = (self.config.clone(), self.eval.clone());
         let (shape, rules) = (self.shape.clone(), self.rules.clone());
-        let weights = weights.to_vec();
+        let (networks, weights) = (self.networks(weights), weights.to_vec());
         self.running = Some(std::thread::spawn(move || {
             let agent = |stock: usize| {
                 let return_std = eval.note.fit.scaler.return_std[stock];
-                Agent::new(stock, &shape, &weights, return_std, &config.learner, device)
+                Agent::new(stock, &shape, return_std, &config.learner)
             };
             let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
             let agents = agents.iter_mut().collect();
-            let policy = Policy { shape: &shape, weights: &weights, standing: rules.as_ref() };
+            let policy = Policy {
+                shape: &shape,
+                weights: &weights,
+                networks: &networks,
+                standing: rules.as_ref(),
+            };
             let evaluated = evaluate(&LocalComm, &config, &eval, policy, agents)?;
             Ok((episode, env_steps, evaluated.context("one process is rank 0")?))
         }));

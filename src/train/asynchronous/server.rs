@@ -217,6 +217,7 @@ impl Asynchronous<'_> {
         Ok(RootState {
             at,
             weights: server.weights().to_vec(),
+            networks: None,
             credit: None,
             optimizer: server.optimizer().clone(),
             desk: None,
