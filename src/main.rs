@@ -19,7 +19,7 @@ use dqn_trader::dist::local::LocalComm;
 #[cfg(feature = "mpi")]
 use dqn_trader::dist::mpi::MpiComm;
 use dqn_trader::report::{Progress, Verbosity};
-use dqn_trader::rl::network;
+use dqn_trader::rl::threads;
 use dqn_trader::train::watcher::Ending;
 
 /// An agent failed, and others did not.
@@ -233,9 +233,7 @@ fn compute_with(threads: Option<usize>) -> Result<()> {
 
 fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
     install_panic_line(rank);
-    network::single_thread();
-    network::threads(threads).build_global()?;
-    Ok(())
+    Ok(threads::start(threads)?)
 }
 
 /// Work that every rank has a part of. Without a number of `threads`, the ranks of a machine share

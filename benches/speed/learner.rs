@@ -3,6 +3,7 @@
 use dqn_trader::interface::{ActionSet, PrivateState};
 use dqn_trader::rl::agent::{Agent, initial_weights};
 use dqn_trader::rl::network::NetworkShape;
+use dqn_trader::rl::networks::Networks;
 use dqn_trader::rl::outcomes::Outcomes;
 use dqn_trader::rl::replay::{Replay, Sample};
 use dqn_trader::rl::rng::{Purpose, stream};
@@ -50,7 +51,8 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     let shape = network_shape(&config, &prepared);
     let weights = initial_weights(&shape, &mut stream(1, Purpose::Weights, 0));
     let std = prepared.note.fit.scaler.return_std[0];
-    let mut agent = Agent::new(0, &shape, &weights, std, &config.learner, Device::Cpu);
+    let networks = Networks::new(&shape, &weights, &config.learner, Some(Device::Cpu));
+    let mut agent = Agent::new(0, &shape, std, &config.learner);
     let (rows, batch) = (prepared.note.rows.clone(), config.learner.batch_size);
     let mut rng = stream(1, Purpose::Replay, 0);
     let state = |position: i8| PrivateState { position, bars_held: 3, unrealized_return: 0.001 };
@@ -73,7 +75,7 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     let actions = ActionSet::new(config.env.long_only);
     let mut once = |sample: &Sample| {
         outcomes.as_recorded(&sample.transitions, actions);
-        agent.learn(&prepared.panel, sample, &outcomes, &mut outcome, &mut gradient);
+        agent.learn(&networks, &prepared.panel, sample, &outcomes, &mut outcome, &mut gradient);
     };
     samples.iter().for_each(&mut once);
     let (start, mut rounds) = (Stopwatch::start(), 0);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use dqn_trader::config::{LearnerConfig, NetworkConfig};
 use dqn_trader::interface::PrivateState;
-use dqn_trader::rl::engine::{Engine, Seen, Values, Which, by_hand};
+use dqn_trader::rl::engine::{Seen, Values, Which, by_hand};
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::optimizer::{Adam, AdamConfig, clip_by_global_norm};
 use dqn_trader::rl::replay::{Replay, Sample};
@@ -42,7 +42,7 @@ fn noise(len: usize) -> Vec<f32> {
 fn network() {
     let shape = shape();
     let weights = noise(shape.layout().len());
-    let mut engine = by_hand(&shape, &[0, 1, 2, 3, 4], &weights);
+    let (mut engine, slots) = (by_hand(&shape, &weights), [0, 1, 2, 3, 4]);
     let market = noise(2 * BATCH * shape.slots() * shape.features);
     let (private_tm1, private_t) = (noise(BATCH * 3), noise(BATCH * 2 * 3));
     let seen = Seen {
@@ -52,13 +52,13 @@ fn network() {
         private_t: &private_t,
         double: true,
     };
-    let (mut values, mut q) = (Values::default(), Vec::new());
-    let (grad_q, mut gradient) = (noise(BATCH * 3), vec![0.0; weights.len()]);
+    let (mut q, grad_q, mut gradient) = (Vec::new(), noise(BATCH * 3), vec![0.0; weights.len()]);
     let half = &market[..market.len() / 2];
-    let mut act = |engine: &mut dyn Engine| engine.q_values(half, &private_tm1, &mut q);
-    part("act, 64 rows", || act(engine.as_mut()));
-    part("forward of a minibatch of 64", || engine.forward(&seen, &mut values));
-    part("backward of it", || engine.backward(&grad_q, &mut gradient));
+    part("act, 64 rows", || engine.q_values(&slots, half, &private_tm1, &mut q));
+    let mut on_values = |_: &Values, out: &mut Vec<f32>| out.clone_from(&grad_q);
+    part("a minibatch of 64, there and back", || {
+        engine.learn(&slots, &seen, &mut on_values, &mut gradient);
+    });
     part("weights taken over", || engine.load(Which::Online, black_box(&weights)));
 }
 
@@ -90,5 +90,5 @@ fn replay() {
 }
 
 fn part(name: &str, work: impl FnMut()) {
-    println!("{name:<30} {:>8.2} us", fastest(work) * 1e6);
+    println!("{name:<35} {:>8.2} us", fastest(work) * 1e6);
 }

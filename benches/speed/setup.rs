@@ -162,8 +162,7 @@ pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
 }
 
 pub fn pool(threads: usize) {
-    network::threads(threads).build_global().expect("one pool");
-    network::single_thread();
+    dqn_trader::rl::threads::start(threads).expect("one pool");
 }
 
 /// Format 1.0 of numpy's files.

@@ -15,6 +15,7 @@ use crate::dist::local::LocalComm;
 use crate::market::source;
 use crate::rl::agent::Agent;
 use crate::rl::network::single_thread;
+use crate::rl::networks::Networks;
 use crate::train::dataset::DataPlan;
 use crate::train::dqn_strategy;
 use crate::train::evaluation::{Decided, Policy, evaluate_watched};
@@ -40,12 +41,14 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     let eval = plan.eval(&model.fit, bars.bar_minutes(), &mut |_, _, _| {})?;
     let one = |stock: usize| {
         let return_std = model.fit.scaler.return_std[stock];
-        Agent::new(stock, &model.shape, &model.weights, return_std, &run.learner, Device::Cpu)
+        Agent::new(stock, &model.shape, return_std, &run.learner)
     };
     let mut agents: Vec<Agent> = (0..run.stocks.len()).map(one).collect();
     let rows: HashMap<i64, usize> = (0..bars.rows()).map(|t| (bars.view(t).end_s(), t)).collect();
-    let policy =
-        Policy { shape: &model.shape, weights: &model.weights, standing: model.standing.as_ref() };
+    let (shape, weights) = (&model.shape, &model.weights[..]);
+    let networks = Networks::new(shape, weights, &run.learner, Some(Device::Cpu));
+    let standing = model.standing.as_ref();
+    let policy = Policy { shape, weights, networks: &networks, standing };
     let mut watch = |decided: &Decided<'_>| {
         let Some(&t) = rows.get(&decided.end_s) else { return };
         for (&stock, order) in place.iter().zip(decided.desk.orders(0)) {

@@ -11,6 +11,7 @@ use crate::report::folder::ResultsFolder;
 use crate::report::summary::{trials_before, trials_of};
 use crate::report::{FolderLock, Progress, allocations_csv, portfolio_csv, table};
 use crate::rl::agent::Agent;
+use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
 use crate::train::evaluation::{Policy, evaluate as run_evaluation};
 use crate::train::model::{Model, untrained_shape};
@@ -41,11 +42,13 @@ pub fn evaluate(
     let Setting { config, progress, notices, .. } = setting;
     let agent = |stock: usize| {
         let return_std = model.fit.scaler.return_std[stock];
-        Agent::new(stock, &model.shape, &model.weights, return_std, &config.learner, device)
+        Agent::new(stock, &model.shape, return_std, &config.learner)
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
+    let (shape, weights) = (&model.shape, &model.weights[..]);
+    let networks = Networks::new(shape, weights, &config.learner, Some(device));
     let standing = model.standing.as_ref();
-    let policy = Policy { shape: &model.shape, weights: &model.weights, standing };
+    let policy = Policy { shape, weights, networks: &networks, standing };
     let evaluated = run_evaluation(&comm, &config, &eval, policy, agents.iter_mut().collect())?
         .context("rank 0 has the outcome")?;
     progress.finish();

@@ -13,6 +13,7 @@ use crate::market::Symbol;
 use crate::portfolio::meta_policy::Standing;
 use crate::portfolio::risk::Reason;
 use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
 use crate::train::asynchronous::{Asynchronous, Done, Evaluations};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Policy, evaluate};
@@ -34,8 +35,10 @@ pub struct Trained {
     pub ending: Ending,
     pub shape: NetworkShape,
     pub weights: Vec<f32>,
-    /// This rank's, with the last weights.
+    /// This rank's.
     pub workers: Vec<Worker>,
+    /// With the last weights.
+    pub networks: Networks,
     /// The last evaluation, on rank 0.
     pub latest: Option<Done>,
     /// Of the meta-policy at the end of the training period, on rank 0.
@@ -133,8 +136,9 @@ fn lockstep<W: Watcher + Around>(
             watcher.pause();
             let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
             let standing = trainer.standing().cloned();
-            let policy = Policy { shape: &shape, weights: &weights, standing: standing.as_ref() };
-            let agents = trainer.workers().iter_mut().map(Worker::agent).collect();
+            let (agents, networks) = trainer.agents();
+            let standing = standing.as_ref();
+            let policy = Policy { shape: &shape, weights: &weights, networks, standing };
             if let Some(evaluated) = evaluate(comm, config, eval, policy, agents)? {
                 let done = (episode, trainer.at().env_steps, evaluated);
                 watcher.evaluated(&done)?;
@@ -144,17 +148,21 @@ fn lockstep<W: Watcher + Around>(
         }
     }
     let at = trainer.at();
+    let (shape, weights) = (trainer.shape().clone(), trainer.weights().to_vec());
+    let (rules, orders_changed) = (trainer.standing().cloned(), trainer.orders_changed());
+    let (workers, networks) = trainer.into_workers();
     Ok(Trained {
         ending,
-        shape: trainer.shape().clone(),
-        weights: trainer.weights().to_vec(),
+        shape,
+        weights,
+        workers,
+        networks,
         latest,
-        rules: trainer.standing().cloned(),
+        rules,
         env_steps: at.env_steps,
         env_steps_by_stock: BTreeMap::new(),
         gradient_steps: at.gradient_steps,
-        orders_changed: trainer.orders_changed(),
-        workers: trainer.into_workers(),
+        orders_changed,
     })
 }
 
@@ -177,12 +185,13 @@ fn asynchronous<W: Watcher + Around>(
         let of = standing.env_steps_of.iter().copied();
         by_stock = config.stocks.iter().cloned().zip(of).collect();
     }
-    let mut workers = run.into_workers();
+    let (mut workers, networks) = (run.into_workers(), evaluations.networks(&weights));
     let rules = evaluations.rules().cloned();
     let mut latest = evaluations.into_latest();
     if ending == Ending::EpisodeDone {
         watcher.pause();
-        let policy = Policy { shape: &shape, weights: &weights, standing: rules.as_ref() };
+        let (networks, standing) = (&networks, rules.as_ref());
+        let policy = Policy { shape: &shape, weights: &weights, networks, standing };
         let agents = workers.iter_mut().map(Worker::agent).collect();
         if let Some(evaluated) = evaluate(comm, config, eval, policy, agents)? {
             let done = (config.episodes, env_steps, evaluated);
@@ -196,6 +205,7 @@ fn asynchronous<W: Watcher + Around>(
         shape,
         weights,
         workers,
+        networks,
         latest,
         rules,
         env_steps,

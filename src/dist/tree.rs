@@ -10,8 +10,7 @@
 //!   0  1  2  3   4
 //! ```
 
-use rayon::prelude::*;
-
+use crate::rl::threads::side_by_side;
 use crate::rl::wide;
 
 /// Stocks `first..first + 2^level`, as far as there are so many.
@@ -74,7 +73,7 @@ pub fn merge<'a>(mut parts: Vec<Part<'a>>, stocks: usize) -> Vec<Part<'a>> {
                 }
             }
         }
-        slices.into_par_iter().for_each(|mut of_all| add_up(&mut of_all, &additions, 0..SLICE));
+        side_by_side(slices, |mut of_all| add_up(&mut of_all, &additions, 0..SLICE));
     } else {
         let mut all: Vec<&mut [f32]> = parts.iter_mut().map(|part| &mut *part.values).collect();
         let len = all.first().map_or(0, |values| values.len());

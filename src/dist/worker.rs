@@ -1,12 +1,7 @@
-//! A worker: one stock, its lanes, its replay and its replica of the network. It knows neither the
+//! A worker: one stock, its lanes and its replay. The networks are lent to it; it knows neither the
 //! other workers nor how messages travel.
 
 use std::sync::Arc;
-
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use crate::config::RunConfig;
 use crate::env::costs::Costs;
@@ -14,14 +9,18 @@ use crate::env::portfolio::Portfolio;
 use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
-use crate::rl::agent::{Agent, AgentState};
+use crate::rl::agent::Agent;
 use crate::rl::n_step::{Decision, NStep};
 use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
 use crate::rl::outcomes::{Outcomes, Terms};
 use crate::rl::replay::{Replay, Sample};
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
 use crate::rl::td::{TdOutcome, argmax};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 /// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it
 /// thinks that is than holding nothing, in bar standard deviations; what it would want without
@@ -103,7 +102,6 @@ struct Lane {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct WorkerState {
     lanes: Vec<Lane>,
-    agent: AgentState,
     replay: Replay,
     explore: ChaCha8Rng,
     sampling: ChaCha8Rng,
@@ -144,9 +142,7 @@ impl Worker {
         shape: &NetworkShape,
         panel: Arc<Panel>,
         plan: Lanes,
-        weights: &[f32],
         return_std: f32,
-        device: Device,
     ) -> Worker {
         let learner = &config.learner;
         let actors = shape.stocks * plan.count;
@@ -167,7 +163,7 @@ impl Worker {
             panel,
             plan,
             lanes: (0..plan.count).map(lane).collect(),
-            agent: Agent::new(stock, shape, weights, return_std, learner, device),
+            agent: Agent::new(stock, shape, return_std, learner),
             replay: Replay::new(learner.replay_capacity, alpha),
             actions: ActionSet::new(config.env.long_only),
             return_std: f64::from(return_std),
@@ -218,11 +214,11 @@ impl Worker {
 
     /// What every lane wants at a step of its segment, knowing nothing after that bar;
     /// [`Proposal`]s into `message`.
-    pub fn propose(&mut self, step: usize, message: &mut [f32]) {
+    pub fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
         self.rows.clear();
         self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
         let privates = self.lanes.iter().map(|lane| lane.env.private_state());
-        self.agent.q_values(&self.panel, &self.rows, privates, &mut self.q);
+        self.agent.q_values(networks, &self.panel, &self.rows, privates, &mut self.q);
         let choices = self.q.chunks_exact(self.actions.len());
         for ((lane, q), out) in
             self.lanes.iter().zip(choices).zip(message.chunks_exact_mut(Proposal::LEN))
@@ -262,11 +258,12 @@ impl Worker {
     }
 
     /// Samples a minibatch and leaves its gradient in `gradient`.
-    pub fn learn(&mut self, beta: f64, gradient: &mut [f32]) -> Learned {
+    pub fn learn(&mut self, networks: &Networks, beta: f64, gradient: &mut [f32]) -> Learned {
         self.replay.sample(self.batch_size, beta, &mut self.sampling, &mut self.sample);
         self.look_back();
         let (sample, outcomes) = (&self.sample, &self.outcomes);
-        self.agent.learn(&self.panel, sample, outcomes, &mut self.outcome, gradient);
+        let outcome = &mut self.outcome;
+        self.agent.learn(networks, &self.panel, sample, outcomes, outcome, gradient);
         self.replay.update_priorities(&self.sample.slots, &self.outcome.td_errors);
         Learned { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
     }
@@ -289,26 +286,19 @@ impl Worker {
     pub fn state(&self) -> WorkerState {
         WorkerState {
             lanes: self.lanes.clone(),
-            agent: self.agent.state(),
             replay: self.replay.clone(),
             explore: self.explore.clone(),
             sampling: self.sampling.clone(),
         }
     }
 
-    /// Goes back to a state of the same run; `weights` are the server's at that time.
-    pub fn restore(&mut self, weights: &[f32], state: WorkerState) {
+    /// Goes back to a state of the same run.
+    pub fn restore(&mut self, state: WorkerState) {
         assert_eq!(self.lanes.len(), state.lanes.len(), "lanes of another run");
         self.lanes = state.lanes;
-        self.agent.restore(weights, state.agent);
         self.replay = state.replay;
         self.explore = state.explore;
         self.sampling = state.sampling;
-    }
-
-    /// Takes over the server's weights.
-    pub fn pull(&mut self, weights: &[f32]) {
-        self.agent.pull(weights);
     }
 
     /// Mean of the lanes' exploration rates.

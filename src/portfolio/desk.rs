@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
@@ -13,6 +12,7 @@ use super::risk::{Order, Reason, Wish, arbitrate, stop};
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
+use crate::rl::threads::side_by_side;
 
 /// Accounts for which one thread decides in a row: each takes a microsecond or a few.
 const FEW_ACCOUNTS: usize = 16;
@@ -105,15 +105,13 @@ impl Desk {
         seen: impl Fn(usize) -> (MarketView<'a>, f64, W) + Sync,
     ) {
         let rules = &self.rules;
-        let one = |(i, account): (usize, &mut Account)| {
-            let (view, gain, wanted) = seen(i);
-            account.decide(rules, &view, gain, wanted);
-        };
-        if rayon::current_num_threads() > 1 {
-            self.accounts.par_iter_mut().enumerate().with_min_len(FEW_ACCOUNTS).for_each(one);
-        } else {
-            self.accounts.iter_mut().enumerate().for_each(one);
-        }
+        let accounts = self.accounts.chunks_mut(FEW_ACCOUNTS).enumerate();
+        side_by_side(accounts.collect(), |(chunk, accounts)| {
+            for (i, account) in accounts.iter_mut().enumerate() {
+                let (view, gain, wanted) = seen(chunk * FEW_ACCOUNTS + i);
+                account.decide(rules, &view, gain, wanted);
+            }
+        });
     }
 
     /// What was decided last for an account, `[stock]`.

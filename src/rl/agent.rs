@@ -2,11 +2,11 @@
 //! change its weights.
 
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::engine::{Engine, Seen, Torch, Values, Which, by_hand, copy_out};
+use super::engine::{Seen, Values, copy_out};
 use super::network::{NetworkShape, QNetwork};
+use super::networks::Networks;
 use super::outcomes::Outcomes;
 use super::replay::Sample;
 use super::td::{TdBatch, TdOutcome, td_outcome};
@@ -34,77 +34,50 @@ pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_
     ]
 }
 
-/// What an agent keeps to itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AgentState {
-    target_weights: Vec<f32>,
-    gradient_steps: u64,
-}
-
 pub struct Agent {
-    engine: Box<dyn Engine>,
     shape: NetworkShape,
-    device: Device,
     /// The stock itself, then its peers: panel columns that the network is given.
     slots: Vec<usize>,
     return_std: f32,
     double: bool,
     all_actions: bool,
     relative: bool,
-    target_every: u64,
-    target_tau: f64,
-    gradient_steps: u64,
-    target_weights: Vec<f32>,
     /// Reused from step to step.
     features: Vec<f32>,
     rows: Vec<u32>,
     private_tm1: Vec<f32>,
     private_t: Vec<f32>,
     actions: Vec<u8>,
-    values: Values,
 }
 
 impl Agent {
-    /// An agent for `stock`, with the given weights in both networks.
     pub fn new(
         stock: usize,
         shape: &NetworkShape,
-        weights: &[f32],
         return_std: f32,
         config: &LearnerConfig,
-        device: Device,
     ) -> Agent {
         let mut slots = vec![stock];
         slots.extend(&shape.peers[stock]);
-        let engine: Box<dyn Engine> = match device {
-            Device::Cpu => by_hand(shape, &slots, weights),
-            device => Box::new(Torch::new(shape, &slots, weights, device)),
-        };
         Agent {
-            engine,
             shape: shape.clone(),
-            device,
             slots,
             return_std,
             double: config.double,
             all_actions: config.all_actions,
             relative: config.relative_values,
-            target_every: config.target_every,
-            target_tau: config.target_tau,
-            gradient_steps: 0,
-            target_weights: weights.to_vec(),
             features: Vec::new(),
             rows: Vec::new(),
             private_tm1: Vec::new(),
             private_t: Vec::new(),
             actions: Vec::new(),
-            values: Values::default(),
         }
     }
 
     /// Values of all actions, `[row, action]`, into `q`.
     pub fn q_values(
         &mut self,
+        networks: &Networks,
         panel: &Panel,
         rows: &[u32],
         privates: impl Iterator<Item = PrivateState>,
@@ -112,19 +85,20 @@ impl Agent {
     ) {
         panel.gather_features(rows, &self.slots, &mut self.features);
         tell(privates, self.return_std, &mut self.private_tm1);
-        self.engine.q_values(&self.features, &self.private_tm1, q);
+        networks.engine().q_values(&self.slots, &self.features, &self.private_tm1, q);
     }
 
     /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its
     /// part that does not depend on the account.
-    pub fn context(&mut self, panel: &Panel, rows: &[u32], out: &mut [f32]) {
+    pub fn context(&mut self, networks: &Networks, panel: &Panel, rows: &[u32], out: &mut [f32]) {
         panel.gather_features(rows, &self.slots, &mut self.features);
-        self.engine.context(&self.features, out);
+        networks.engine().context(&self.slots, &self.features, out);
     }
 
-    /// Mean attention to each peer over `rows`; None without peers or attention.
-    pub fn attention(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        let (network, market, slots) = self.network(panel, rows);
+    /// Mean attention of a network with `weights` to each peer over `rows`; None without peers or
+    /// attention.
+    pub fn attention(&mut self, weights: &[f32], panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
+        let (network, market, slots) = self.network(weights, panel, rows);
         let weights = no_grad(|| network.attention_weights(&market, &slots))?;
         let mut mean = Vec::new();
         copy_out(&weights.mean_dim(0, false, Kind::Float), &mut mean);
@@ -135,14 +109,13 @@ impl Agent {
     /// over `rows`, the value of the last action less that of the first (of long less short)
     /// changes for a flat account when the peer's features are put to their mean. None without
     /// peers or attention.
-    pub fn influence(&mut self, panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
+    pub fn influence(&mut self, weights: &[f32], panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
         if !self.shape.attends() {
             return None;
         }
-        let (network, market, slots) = self.network(panel, rows);
+        let (network, market, slots) = self.network(weights, panel, rows);
         tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
-        let private = Tensor::from_slice(&self.private_tm1).to_device(self.device);
-        let private = private.reshape([-1, PRIVATE_FEATURES as i64]);
+        let private = Tensor::from_slice(&self.private_tm1).reshape([-1, PRIVATE_FEATURES as i64]);
         let difference = |market: &Tensor| {
             let q = network.q_values(market, &slots, &private);
             q.select(1, -1) - q.select(1, 0)
@@ -160,19 +133,25 @@ impl Agent {
         }))
     }
 
-    /// The online network in libtorch, with `rows` of its market and the slots' symbols.
-    fn network(&mut self, panel: &Panel, rows: &[u32]) -> (QNetwork, Tensor, Tensor) {
+    /// A network with `weights` in libtorch, with `rows` of its market and the slots' symbols.
+    fn network(
+        &mut self,
+        weights: &[f32],
+        panel: &Panel,
+        rows: &[u32],
+    ) -> (QNetwork, Tensor, Tensor) {
         panel.gather_features(rows, &self.slots, &mut self.features);
-        let network = QNetwork::new(self.shape.clone(), &self.engine.weights(), self.device);
-        let market = Tensor::from_slice(&self.features).to_device(self.device);
+        let network = QNetwork::new(self.shape.clone(), weights, Device::Cpu);
+        let market = Tensor::from_slice(&self.features);
         let ids: Vec<i64> = self.slots.iter().map(|&slot| slot as i64).collect();
-        let slots = Tensor::from_slice(&ids).to_device(self.device);
-        (network, market.reshape([rows.len() as i64, self.slots.len() as i64, -1]), slots)
+        let market = market.reshape([rows.len() as i64, self.slots.len() as i64, -1]);
+        (network, market, Tensor::from_slice(&ids))
     }
 
     /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
     pub fn learn(
         &mut self,
+        networks: &Networks,
         panel: &Panel,
         sample: &Sample,
         outcomes: &Outcomes,
@@ -197,57 +176,26 @@ impl Agent {
             private_t: &self.private_t,
             double: self.double,
         };
-        self.engine.forward(&seen, &mut self.values);
         self.actions.clear();
         self.actions.extend(transitions.iter().map(|x| x.action));
-        let Values { q_tm1, q_t_selector, q_t_value } = &self.values;
-        let batch = TdBatch {
-            q_tm1,
-            actions_tm1: &self.actions,
-            all_actions: self.all_actions,
-            rewards_t: &outcomes.rewards,
-            discounts_t: &outcomes.discounts,
-            state_of: &outcomes.state_of,
-            q_t_selector: if self.double { q_t_selector } else { q_t_value },
-            q_t_value,
-            relative: self.relative,
-            weights: &sample.weights,
+        let mut on_values = |values: &Values, grad_q: &mut Vec<f32>| {
+            let Values { q_tm1, q_t_selector, q_t_value } = values;
+            let batch = TdBatch {
+                q_tm1,
+                actions_tm1: &self.actions,
+                all_actions: self.all_actions,
+                rewards_t: &outcomes.rewards,
+                discounts_t: &outcomes.discounts,
+                state_of: &outcomes.state_of,
+                q_t_selector: if self.double { q_t_selector } else { q_t_value },
+                q_t_value,
+                relative: self.relative,
+                weights: &sample.weights,
+            };
+            td_outcome(&batch, HUBER_DELTA, outcome);
+            grad_q.clone_from(&outcome.grad_q);
         };
-        td_outcome(&batch, HUBER_DELTA, outcome);
-        self.engine.backward(&outcome.grad_q, gradient);
-    }
-
-    /// Takes over the server's weights after a gradient step, and moves the target network when
-    /// that is due.
-    pub fn pull(&mut self, weights: &[f32]) {
-        self.engine.load(Which::Online, weights);
-        self.gradient_steps += 1;
-        if self.target_every == 0 {
-            let tau = self.target_tau as f32;
-            for (target, &online) in self.target_weights.iter_mut().zip(weights) {
-                *target += tau * (online - *target);
-            }
-        } else if self.gradient_steps.is_multiple_of(self.target_every) {
-            self.target_weights.copy_from_slice(weights);
-        } else {
-            return;
-        }
-        self.engine.load(Which::Target, &self.target_weights);
-    }
-
-    /// What [`Agent::restore`] needs besides the shared weights.
-    pub fn state(&self) -> AgentState {
-        AgentState {
-            target_weights: self.target_weights.clone(),
-            gradient_steps: self.gradient_steps,
-        }
-    }
-
-    pub fn restore(&mut self, weights: &[f32], state: AgentState) {
-        self.engine.load(Which::Online, weights);
-        self.engine.load(Which::Target, &state.target_weights);
-        self.target_weights = state.target_weights;
-        self.gradient_steps = state.gradient_steps;
+        networks.engine().learn(&self.slots, &seen, &mut on_values, gradient);
     }
 }
 

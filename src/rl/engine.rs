@@ -1,5 +1,7 @@
-//! What computes an agent's networks: by hand on the CPU ([`super::direct`]), by libtorch on other
+//! What computes the networks: by hand on the CPU ([`super::direct`]), by libtorch on other
 //! devices.
+
+use std::sync::{Mutex, MutexGuard};
 
 use tch::{Device, Tensor, no_grad};
 
@@ -32,57 +34,67 @@ pub struct Seen<'a> {
 pub struct Values {
     /// `[row, action]`
     pub q_tm1: Vec<f32>,
-    /// `[row, state, action]`; not changed unless asked for.
+    /// `[row, state, action]`; empty unless asked for.
     pub q_t_selector: Vec<f32>,
     pub q_t_value: Vec<f32>,
 }
 
-/// The online and the target network of one stock.
-pub trait Engine: Send {
+/// Is told the values of a minibatch, and puts d loss / d `q_tm1`, `[row, action]`, into the
+/// second.
+pub type OnValues<'a> = dyn FnMut(&Values, &mut Vec<f32>) + 'a;
+
+/// The online and the target network, for every stock. `slots`: the stock itself, then its peers.
+pub trait Engine: Send + Sync {
     fn load(&mut self, which: Which, weights: &[f32]);
 
-    /// Of the online network.
-    fn weights(&self) -> Vec<f32>;
-
     /// `market` `[row, slot, feature]`, `private` `[row, private]`, into `q` `[row, action]`.
-    fn q_values(&mut self, market: &[f32], private: &[f32], q: &mut Vec<f32>);
+    fn q_values(&self, slots: &[usize], market: &[f32], private: &[f32], q: &mut Vec<f32>);
 
     /// `market` `[row, slot, feature]` into `out` `[row, 2 * embedding]`.
-    fn context(&mut self, market: &[f32], out: &mut [f32]);
+    fn context(&self, slots: &[usize], market: &[f32], out: &mut [f32]);
 
-    fn forward(&mut self, seen: &Seen<'_>, values: &mut Values);
-
-    /// d loss / d parameters of the online network, over `gradient`: `grad_q` is d loss / d `q_tm1`
-    /// of the last [`Engine::forward`].
-    fn backward(&mut self, grad_q: &[f32], gradient: &mut [f32]);
+    /// d loss / d parameters of the online network, over `gradient`.
+    fn learn(
+        &self,
+        slots: &[usize],
+        seen: &Seen<'_>,
+        on_values: &mut OnValues<'_>,
+        gradient: &mut [f32],
+    );
 }
 
-/// Both networks with `weights`, computed by hand on the CPU. `slots`: the stock itself, then its
-/// peers.
-pub fn by_hand(shape: &NetworkShape, slots: &[usize], weights: &[f32]) -> Box<dyn Engine> {
-    Box::new(Direct::new(shape, slots, weights))
+/// Both networks with `weights`, computed by hand on the CPU.
+pub fn by_hand(shape: &NetworkShape, weights: &[f32]) -> Box<dyn Engine> {
+    Box::new(Direct::new(shape, weights))
 }
 
-/// Both networks by libtorch.
-pub struct Torch {
+/// Both networks by libtorch: one user at a time.
+pub struct Torch(Mutex<Pair>);
+
+struct Pair {
     online: QNetwork,
     target: QNetwork,
     device: Device,
-    slot_ids: Tensor,
-    /// The values of the last forward, with their graph.
-    values: Option<Tensor>,
 }
 
 impl Torch {
-    pub fn new(shape: &NetworkShape, slots: &[usize], weights: &[f32], device: Device) -> Torch {
-        let ids: Vec<i64> = slots.iter().map(|&slot| slot as i64).collect();
-        Torch {
+    pub fn new(shape: &NetworkShape, weights: &[f32], device: Device) -> Torch {
+        Torch(Mutex::new(Pair {
             online: QNetwork::new(shape.clone(), weights, device),
             target: QNetwork::new(shape.clone(), weights, device),
             device,
-            slot_ids: Tensor::from_slice(&ids).to_device(device),
-            values: None,
-        }
+        }))
+    }
+
+    fn pair(&self) -> MutexGuard<'_, Pair> {
+        self.0.lock().expect("another worker's network failed")
+    }
+}
+
+impl Pair {
+    fn slots(&self, slots: &[usize]) -> Tensor {
+        let ids: Vec<i64> = slots.iter().map(|&slot| slot as i64).collect();
+        Tensor::from_slice(&ids).to_device(self.device)
     }
 
     fn market(&self, values: &[f32]) -> Tensor {
@@ -97,62 +109,70 @@ impl Torch {
     fn tensor(&self, values: &[f32], shape: &[i64]) -> Tensor {
         Tensor::from_slice(values).reshape(shape).to_device(self.device)
     }
+}
 
-    /// Values of all actions in the states that each row may lead to, `[row * state, action]`: the
-    /// market is the same for a row's states, so its part of the network is computed once.
-    fn values_of_states(&self, network: &QNetwork, market: &Tensor, private: &Tensor) -> Tensor {
-        let context = network.context(market, &self.slot_ids);
-        let (rows, width) = (context.size()[0], context.size()[1]);
-        let states = private.size()[0] / rows;
-        let repeated = context.unsqueeze(1).expand([rows, states, width], false);
-        network.heads(&repeated.reshape([-1, width]), private)
-    }
+/// Values of all actions in the states that each row may lead to, `[row * state, action]`: the
+/// market is the same for a row's states, so its part of the network is computed once.
+fn values_of_states(
+    network: &QNetwork,
+    market: &Tensor,
+    slots: &Tensor,
+    private: &Tensor,
+) -> Tensor {
+    let context = network.context(market, slots);
+    let (rows, width) = (context.size()[0], context.size()[1]);
+    let states = private.size()[0] / rows;
+    let repeated = context.unsqueeze(1).expand([rows, states, width], false);
+    network.heads(&repeated.reshape([-1, width]), private)
 }
 
 impl Engine for Torch {
     fn load(&mut self, which: Which, weights: &[f32]) {
+        let mut pair = self.pair();
         match which {
-            Which::Online => self.online.load(weights),
-            Which::Target => self.target.load(weights),
+            Which::Online => pair.online.load(weights),
+            Which::Target => pair.target.load(weights),
         }
     }
 
-    fn weights(&self) -> Vec<f32> {
-        let mut weights = vec![0.0; self.online.layout().len()];
-        self.online.store(&mut weights);
-        weights
+    fn q_values(&self, slots: &[usize], market: &[f32], private: &[f32], q: &mut Vec<f32>) {
+        let pair = self.pair();
+        let (market, private, slots) =
+            (pair.market(market), pair.private(private), pair.slots(slots));
+        copy_out(&no_grad(|| pair.online.q_values(&market, &slots, &private)), q);
     }
 
-    fn q_values(&mut self, market: &[f32], private: &[f32], q: &mut Vec<f32>) {
-        let (market, private) = (self.market(market), self.private(private));
-        copy_out(&no_grad(|| self.online.q_values(&market, &self.slot_ids, &private)), q);
-    }
-
-    fn context(&mut self, market: &[f32], out: &mut [f32]) {
-        let market = self.market(market);
-        let context = no_grad(|| self.online.context(&market, &self.slot_ids));
+    fn context(&self, slots: &[usize], market: &[f32], out: &mut [f32]) {
+        let pair = self.pair();
+        let (market, slots) = (pair.market(market), pair.slots(slots));
+        let context = no_grad(|| pair.online.context(&market, &slots));
         context.to_device(Device::Cpu).contiguous().copy_data(out, out.len());
     }
 
-    fn forward(&mut self, seen: &Seen<'_>, values: &mut Values) {
+    fn learn(
+        &self,
+        slots: &[usize],
+        seen: &Seen<'_>,
+        on_values: &mut OnValues<'_>,
+        gradient: &mut [f32],
+    ) {
+        let pair = self.pair();
+        let (mut values, slots) = (Values::default(), pair.slots(slots));
         let (market_tm1, market_t) = seen.market.split_at(seen.market.len() / 2);
-        let (market_t, private_t) = (self.market(market_t), self.private(seen.private_t));
+        let (market_t, private_t) = (pair.market(market_t), pair.private(seen.private_t));
         no_grad(|| {
-            let of = |network| self.values_of_states(network, &market_t, &private_t);
-            copy_out(&of(&self.target), &mut values.q_t_value);
+            let of = |network| values_of_states(network, &market_t, &slots, &private_t);
+            copy_out(&of(&pair.target), &mut values.q_t_value);
             if seen.double {
-                copy_out(&of(&self.online), &mut values.q_t_selector);
+                copy_out(&of(&pair.online), &mut values.q_t_selector);
             }
         });
-        let (market, private) = (self.market(market_tm1), self.private(seen.private_tm1));
-        let q = self.online.q_values(&market, &self.slot_ids, &private);
+        let (market, private) = (pair.market(market_tm1), pair.private(seen.private_tm1));
+        let q = pair.online.q_values(&market, &slots, &private);
         copy_out(&q.detach(), &mut values.q_tm1);
-        self.values = Some(q);
-    }
-
-    fn backward(&mut self, grad_q: &[f32], gradient: &mut [f32]) {
-        let q = self.values.take().expect("a forward comes before");
-        self.online.gradient_through(&q, grad_q, gradient);
+        let mut grad_q = Vec::new();
+        on_values(&values, &mut grad_q);
+        pair.online.gradient_through(&q, &grad_q, gradient);
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::Once;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rayon::ThreadPoolBuilder;
 use tch::{Device, Kind, Tensor};
 
 use super::layers::{Attention, Head, NormedLinear};
@@ -26,11 +25,6 @@ pub fn single_thread() {
     static INTER_OP: Once = Once::new();
     INTER_OP.call_once(|| tch::set_num_interop_threads(1));
     tch::set_num_threads(1);
-}
-
-/// To make a pool of `count` threads with, each with libtorch to itself; 0: one per core.
-pub fn threads(count: usize) -> ThreadPoolBuilder {
-    ThreadPoolBuilder::new().num_threads(count).start_handler(|_| single_thread())
 }
 
 #[derive(Debug)]

@@ -82,9 +82,10 @@ struct DqnStrategy {
     place: Vec<usize>,
     pace: Pace,
     features: FeatureStream,
-    /// Of each stock what the market's part of the network is computed with, and what it shows: the
-    /// stock itself, then its peers.
-    stocks: Vec<(Box<dyn Engine>, Vec<usize>)>,
+    /// What each stock's part of the network shows: the stock itself, then its peers.
+    slots: Vec<Vec<usize>>,
+    /// For the market's part of the network.
+    engine: Box<dyn Engine>,
     /// For the rest of it.
     network: QNetwork,
     return_std: Vec<f32>,
@@ -124,17 +125,15 @@ impl DqnStrategy {
         let Model { shape, weights, fit, .. } = Model::read(&path, untrained_shape(&config))
             .map_err(|error| wrong(format!("{error:#}"), finished))?;
         let count = config.stocks.len();
-        let stock = |stock: usize| {
-            let slots = [&[stock][..], &shape.peers[stock]].concat();
-            (by_hand(&shape, &slots, &weights), slots)
-        };
+        let slots = |stock: usize| [&[stock][..], &shape.peers[stock]].concat();
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         Ok(DqnStrategy {
             place,
             pace: Pace::new(minutes, config.features.longest_window()),
             return_std: fit.scaler.return_std.clone(),
             features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
-            stocks: (0..count).map(stock).collect(),
+            slots: (0..count).map(slots).collect(),
+            engine: by_hand(&shape, &weights),
             contexts: vec![0.0; count * 2 * config.network.embedding],
             network: QNetwork::new(shape, &weights, Device::Cpu),
             actions: ActionSet::new(config.env.long_only),
@@ -173,12 +172,12 @@ impl DqnStrategy {
         let features = self.features.features();
         let (width, context) = (features.len() / stocks, self.contexts.len() / stocks);
         let contexts = self.contexts.chunks_exact_mut(context);
-        for ((engine, slots), context) in self.stocks.iter_mut().zip(contexts) {
+        for (slots, context) in self.slots.iter().zip(contexts) {
             self.gathered.clear();
-            for &slot in &*slots {
+            for &slot in slots {
                 self.gathered.extend_from_slice(&features[slot * width..][..width]);
             }
-            engine.context(&self.gathered, context);
+            self.engine.context(slots, &self.gathered, context);
         }
         let private: Vec<f32> = self
             .accounts

@@ -6,7 +6,6 @@ use anyhow::Result;
 use tch::{Device, Tensor, no_grad};
 
 use super::dataset::Prepared;
-use super::lockstep::side_by_side;
 use crate::config::RunConfig;
 use crate::dist::worker::{Proposal, propose};
 use crate::dist::{Comm, Ranks, Stamp, Tag};
@@ -22,7 +21,9 @@ use crate::portfolio::meta_policy::{MetaPolicy, Standing, rule_names};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
 use crate::rl::engine::copy_out;
 use crate::rl::network::{NetworkShape, QNetwork};
+use crate::rl::networks::Networks;
 use crate::rl::td::argmax;
+use crate::rl::threads::side_by_side;
 
 /// Bars whose market part of the network is computed in one go. What comes out for a bar depends on
 /// that bar only.
@@ -46,6 +47,8 @@ pub struct Evaluated {
 pub struct Policy<'a> {
     pub shape: &'a NetworkShape,
     pub weights: &'a [f32],
+    /// With these weights, for this rank's agents to compute with.
+    pub networks: &'a Networks,
     /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
     pub standing: Option<&'a Standing>,
 }
@@ -62,8 +65,8 @@ pub struct Decided<'a> {
     pub backtest: &'a Backtest,
 }
 
-/// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks,
-/// with the policy's weights. Some on rank 0.
+/// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks.
+/// Some on rank 0.
 pub fn evaluate(
     comm: &dyn Comm,
     config: &RunConfig,
@@ -100,7 +103,7 @@ pub fn evaluate_watched(
         let chunk_rows: Vec<u32> = chunk.iter().map(|&row| row as u32).collect();
         side_by_side(
             agents.iter_mut().zip(mine.chunks_exact_mut(per_stock)).collect(),
-            |(agent, out)| agent.context(&eval.panel, &chunk_rows, out),
+            |(agent, out)| agent.context(policy.networks, &eval.panel, &chunk_rows, out),
         );
         let all = if comm.is_root() { ranks.stocks * per_stock } else { 0 };
         let mut contexts = vec![0.0; all];

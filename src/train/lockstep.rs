@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use rayon::prelude::*;
 use tch::Device;
 
 use super::buffer::Buffer;
@@ -24,10 +23,12 @@ use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing, Wanted, rule_names};
 use crate::portfolio::risk::Reason;
-use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
+use crate::rl::agent::{Agent, PRIVATE_FEATURES, initial_weights};
 use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
+use crate::rl::threads::side_by_side;
 
 /// Lines of metrics per episode.
 pub(super) const INTERVALS_PER_EPISODE: usize = 10;
@@ -51,6 +52,7 @@ pub struct Trainer<'a> {
     plan: Lanes,
     ranks: Ranks,
     workers: Vec<Worker>,
+    networks: Networks,
     root: Option<Root>,
     credit: UpdateCredit,
     weights: Vec<f32>,
@@ -94,9 +96,10 @@ impl<'a> Trainer<'a> {
         let worker = |stock: usize| {
             let return_std = train.note.fit.scaler.return_std[stock];
             let panel = train.panel.clone();
-            Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device)
+            Worker::new(stock, config, &shape, panel, plan, return_std)
         };
         let workers: Vec<Worker> = ranks.owned(rank).map(worker).collect();
+        let device = (!workers.is_empty()).then_some(device);
         let root = match comm.is_root() {
             true => {
                 let server = Server::new(shape.layout(), weights.clone(), &config.learner);
@@ -126,6 +129,7 @@ impl<'a> Trainer<'a> {
             sums: buffer(2),
             reward_sums: vec![0.0; workers.len()],
             workers,
+            networks: Networks::new(&shape, &weights, &config.learner, device),
             shape,
             weights,
             stop,
@@ -143,8 +147,12 @@ impl<'a> Trainer<'a> {
             let step = self.at.step;
             self.propose(step)?;
             let next = self.decide(step, watcher)?;
-            self.step(step);
-            for _ in 0..self.credit.steps_due(self.plan.count) {
+            let due = self.credit.steps_due(self.plan.count);
+            self.step(step, due > 0);
+            for nth in 0..due {
+                if nth > 0 {
+                    self.gradients();
+                }
                 self.learn()?;
             }
             watcher.bar(&self.workers);
@@ -184,13 +192,17 @@ impl<'a> Trainer<'a> {
 
     fn snapshot(&self) -> Snapshot {
         let stocks = self.workers.iter().zip(&self.reward_sums).map(|(worker, &reward_sum)| {
-            (worker.stock(), StockState { worker: worker.state(), reward_sum, cursor: None })
+            (
+                worker.stock(),
+                StockState { worker: worker.state(), networks: None, reward_sum, cursor: None },
+            )
         });
         Snapshot {
             env_steps: self.at.env_steps,
             root: self.root.as_ref().map(|root| RootState {
                 at: self.at,
                 weights: self.weights.clone(),
+                networks: Some(self.networks.state()),
                 credit: Some(self.credit.clone()),
                 optimizer: root.server.optimizer().clone(),
                 desk: Some(root.desk.state()),
@@ -207,14 +219,16 @@ impl<'a> Trainer<'a> {
         assert_eq!(stocks.len(), self.workers.len(), "a state for every stock of this rank");
         assert_eq!(state.weights.len(), self.weights.len(), "weights of another network");
         self.at = state.at;
-        let (Some(credit), Some(desk)) = (state.credit, state.desk) else {
+        let (Some(credit), Some(networks), Some(desk)) = (state.credit, state.networks, state.desk)
+        else {
             unreachable!("settings of an asynchronous run are other settings")
         };
         self.credit = credit;
         self.weights = state.weights;
+        self.networks.restore(&self.weights, networks);
         let sums = self.reward_sums.iter_mut();
         for ((worker, sum), stock) in self.workers.iter_mut().zip(sums).zip(stocks) {
-            worker.restore(&self.weights, stock.worker);
+            worker.restore(stock.worker);
             *sum = stock.reward_sum;
         }
         if let Some(root) = &mut self.root {
@@ -224,13 +238,14 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    pub fn workers(&mut self) -> &mut [Worker] {
-        &mut self.workers
+    /// This rank's agents, and the networks that they share.
+    pub fn agents(&mut self) -> (Vec<&mut Agent>, &Networks) {
+        (self.workers.iter_mut().map(Worker::agent).collect(), &self.networks)
     }
 
-    /// This rank's workers, with the shared weights.
-    pub fn into_workers(self) -> Vec<Worker> {
-        self.workers
+    /// This rank's workers, and the networks that they shared.
+    pub fn into_workers(self) -> (Vec<Worker>, Networks) {
+        (self.workers, self.networks)
     }
 
     pub fn shape(&self) -> &NetworkShape {
@@ -265,9 +280,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn propose(&mut self, step: usize) -> Result<()> {
-        let per_stock = self.proposals.per_stock;
+        let (networks, per_stock) = (&self.networks, self.proposals.per_stock);
         each(&mut self.workers, &mut self.proposals.mine, per_stock, |worker, message| {
-            worker.propose(step, message);
+            worker.propose(networks, step, message);
         });
         let stamp = Stamp { tag: Tag::Proposals, time: self.bar_time(step) };
         self.proposals.gather(self.comm, stamp)
@@ -311,29 +326,44 @@ impl<'a> Trainer<'a> {
         Ok(if self.comm.is_root() { next } else { self.orders.mine[0] })
     }
 
-    /// Workers carry out their orders.
-    fn step(&mut self, step: usize) {
-        let lanes = self.plan.count;
+    /// Workers carry out their orders. Where a gradient step is due they go on to their gradients,
+    /// without waiting for one another.
+    fn step(&mut self, step: usize, learns: bool) {
+        self.at.env_steps += (self.plan.count * self.ranks.stocks) as u64;
+        let beta = learns.then(|| self.beta());
+        let (networks, parameters) = (&self.networks, self.weights.len());
         let orders = self.orders.mine.chunks_exact(self.orders.per_stock);
-        let sums = self.reward_sums.iter_mut();
+        let gradients = self.gradients.chunks_exact_mut(self.gradient_sum.len());
+        let own = self.workers.iter_mut().zip(&mut self.reward_sums);
         side_by_side(
-            self.workers.iter_mut().zip(orders).zip(sums).collect(),
-            |((worker, message), sum)| *sum += worker.step(step, &message[1..]),
+            own.zip(orders.zip(gradients)).collect(),
+            |((worker, sum), (orders, message))| {
+                *sum += worker.step(step, &orders[1..]);
+                if let Some(beta) = beta {
+                    push(worker, networks, beta, message.split_at_mut(parameters));
+                }
+            },
         );
-        self.at.env_steps += (lanes * self.ranks.stocks) as u64;
     }
 
-    /// One gradient step: workers sample and push gradients, the server applies them, workers pull.
+    /// Workers sample, and work out their gradients.
+    fn gradients(&mut self) {
+        let (beta, networks, parameters) = (self.beta(), &self.networks, self.weights.len());
+        let per_stock = self.gradient_sum.len();
+        each(&mut self.workers, &mut self.gradients, per_stock, |worker, message| {
+            push(worker, networks, beta, message.split_at_mut(parameters));
+        });
+    }
+
+    /// The exponent of the importance weights.
+    fn beta(&self) -> f64 {
+        linear(self.config.learner.priority_beta, 1.0, self.progress())
+    }
+
+    /// One gradient step: workers push their gradients, the server applies them, workers pull.
     fn learn(&mut self) -> Result<()> {
         let parameters = self.weights.len();
         let progress = self.progress();
-        let beta = linear(self.config.learner.priority_beta, 1.0, progress);
-        let per_stock = self.gradient_sum.len();
-        each(&mut self.workers, &mut self.gradients, per_stock, |worker, message| {
-            let (gradient, said) = message.split_at_mut(parameters);
-            let learned = worker.learn(beta, gradient);
-            said.copy_from_slice(&[learned.loss, learned.mean_q]);
-        });
         let time = self.at.gradient_steps as i64;
         let (mine, sum) = (&mut self.gradients, &mut self.gradient_sum);
         self.comm.sum(Stamp { tag: Tag::Gradients, time }, mine, self.ranks, sum)?;
@@ -345,8 +375,7 @@ impl<'a> Trainer<'a> {
             self.weights.copy_from_slice(root.server.weights());
         }
         self.comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut self.weights)?;
-        let weights = &self.weights;
-        side_by_side(self.workers.iter_mut().collect(), |worker| worker.pull(weights));
+        self.networks.pull(&self.weights);
         self.at.gradient_steps += 1;
         Ok(())
     }
@@ -436,14 +465,15 @@ pub fn network_shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
     }
 }
 
-/// Does `work` for all `tasks`, at the same time where there are threads for it. They share
-/// nothing, so the outcome is the same either way.
-pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
-    if tasks.len() > 1 && rayon::current_num_threads() > 1 {
-        tasks.into_par_iter().for_each(work);
-    } else {
-        tasks.into_iter().for_each(work);
-    }
+/// A worker's gradient into its message, with what was learned behind it.
+fn push(
+    worker: &mut Worker,
+    networks: &Networks,
+    beta: f64,
+    (gradient, said): (&mut [f32], &mut [f32]),
+) {
+    let learned = worker.learn(networks, beta, gradient);
+    said.copy_from_slice(&[learned.loss, learned.mean_q]);
 }
 
 /// Does `work` for every worker and its part of `messages`.

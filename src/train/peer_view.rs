@@ -21,11 +21,12 @@ pub struct PeerView {
 }
 
 impl PeerView {
-    /// On rank 0; empty on the others. `workers` are this rank's, with the trained weights.
+    /// On rank 0; empty on the others. Of a network with `weights`; `workers` are this rank's.
     pub fn of(
         comm: &dyn Comm,
         config: &RunConfig,
         train: &Prepared,
+        weights: &[f32],
         workers: &mut [Worker],
     ) -> Result<PeerView> {
         let stocks = config.stocks.len();
@@ -42,8 +43,8 @@ impl PeerView {
         let mut mine = Vec::new();
         for worker in workers {
             let agent = worker.agent();
-            mine.extend(agent.attention(&train.panel, &sampled).unwrap_or_default());
-            mine.extend(agent.influence(&train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.attention(weights, &train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.influence(weights, &train.panel, &sampled).unwrap_or_default());
         }
         let ranks = Ranks { stocks, size: comm.size() };
         let width = 2 * per_stock;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::asynchronous;
 use crate::dist::worker::{Learned, WorkerState};
 use crate::portfolio::desk::DeskState;
+use crate::rl::networks::NetworksState;
 use crate::rl::optimizer::Adam;
 use crate::rl::schedule::UpdateCredit;
 
@@ -26,6 +27,8 @@ pub struct At {
 pub struct RootState {
     pub(super) at: At,
     pub(super) weights: Vec<f32>,
+    /// None where every worker has its own.
+    pub(super) networks: Option<NetworksState>,
     /// None where every worker keeps its own.
     pub(super) credit: Option<UpdateCredit>,
     pub(super) optimizer: Adam,
@@ -40,6 +43,8 @@ pub struct RootState {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StockState {
     pub(super) worker: WorkerState,
+    /// None in lockstep.
+    pub(super) networks: Option<NetworksState>,
     pub(super) reward_sum: f64,
     /// None in lockstep.
     pub(super) cursor: Option<asynchronous::Cursor>,

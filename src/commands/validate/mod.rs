@@ -26,7 +26,7 @@ use crate::config::{ConfigError, RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::{FolderLock, Progress};
-use crate::rl::network::threads;
+use crate::rl::threads::pool;
 use ablation::{Ablated, PARTS};
 use outcome::Outcome;
 use rows::{ROWS, Row};
@@ -186,7 +186,7 @@ fn work(
             return Ok(());
         };
         let row = rows[index];
-        let pool = threads(match config.sync {
+        let pool = pool(match config.sync {
             SyncMode::Lockstep => 1,
             // What is tried out there is that workers do not wait for each other.
             SyncMode::Async => row.stocks,

@@ -121,8 +121,12 @@ pub fn run(
     let dqn_alone = match row.bar.is_of_experts() {
         true => {
             let alone = config.with("portfolio.meta_policy.enabled=false")?;
-            let policy =
-                Policy { shape: &trained.shape, weights: &trained.weights, standing: None };
+            let policy = Policy {
+                shape: &trained.shape,
+                weights: &trained.weights,
+                networks: &trained.networks,
+                standing: None,
+            };
             let agents = trained.workers.iter_mut().map(Worker::agent).collect();
             evaluate(&comm, &alone, &eval, policy, agents)?
         }
@@ -131,7 +135,7 @@ pub fn run(
     let edges_before_last = match row.edges.is_empty() {
         true => None,
         false => {
-            let view = PeerView::of(&comm, config, &train, &mut trained.workers)?;
+            let view = PeerView::of(&comm, config, &train, &trained.weights, &mut trained.workers)?;
             Some(edges_before_last(&view.influence, row.edges))
         }
     };

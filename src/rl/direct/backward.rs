@@ -54,7 +54,14 @@ unsafe fn backward_with<S: Simd>(
     gradient: &mut [f32],
 ) {
     assert_eq!(gradient.len(), w.len, "elements of the gradient");
-    gradient.fill(0.0);
+    let places = &w.places;
+    // The others are set as a whole.
+    for place in [&places.symbol, &places.encoder[0].weight, &places.attention.nearness] {
+        gradient[place.clone()].fill(0.0);
+    }
+    if !w.sizes.attends {
+        gradient[places.trunk.weight.clone()].fill(0.0);
+    }
     unsafe {
         heads::<S>(w, given, scratch, gradient);
         trunk::<S>(w, given, scratch, gradient);
@@ -90,7 +97,8 @@ unsafe fn heads<S: Simd>(
         let left = Left::columns(&pass.hidden, all_hidden);
         let right = Right { data: &*grad_q, row: actions };
         product::<S>((all_hidden, actions, rows), left, right, Start::Zero, (&mut *last, actions));
-        let (left, right) = (Left::rows(grad_q, actions), Right { data: &w.last, row: all_hidden });
+        let (left, right) =
+            (Left::rows(grad_q, actions), Right { data: &w.heads.last, row: all_hidden });
         let out = (&mut *grad_hidden, all_hidden);
         product::<S>((rows, all_hidden, actions), left, right, Start::Zero, out);
     }

@@ -59,8 +59,10 @@ pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 
 by_level! {
     /// `market` `[row, slot, feature]` of `rows` observations, through encoder, attention and the
-    /// trunk's weights.
-    pub(super) fn market(w: &Weights, market: &[f32], rows: usize, pass: &mut MarketPass) = market_with
+    /// trunk's weights. `slots`: the symbols of the slots.
+    pub(super) fn market(
+        w: &Weights, slots: &[usize], market: &[f32], rows: usize, pass: &mut MarketPass
+    ) = market_with
 }
 
 by_level! {
@@ -72,15 +74,21 @@ by_level! {
 }
 
 #[inline(always)]
-unsafe fn market_with<S: Simd>(w: &Weights, market: &[f32], rows: usize, pass: &mut MarketPass) {
+unsafe fn market_with<S: Simd>(
+    w: &Weights,
+    symbols: &[usize],
+    market: &[f32],
+    rows: usize,
+    pass: &mut MarketPass,
+) {
     let Sizes { slots, used, features, embedding: width, context, trunk, .. } = w.sizes;
     let places = &w.places;
     let cells = rows * used;
     let first = room(&mut pass.first, cells * width);
-    for slot in 0..used {
+    for (slot, &symbol) in symbols[..used].iter().enumerate() {
         let left = Left::rows(&market[slot * features..], slots * features);
         let right = Right { data: &w.first_t, row: width };
-        let bias = Start::Bias(&w.slot_bias[slot * width..][..width]);
+        let bias = Start::Bias(&w.symbol_bias[symbol * width..][..width]);
         let out = (&mut first[slot * width..], used * width);
         unsafe { product::<S>((rows, width, features), left, right, bias, out) };
     }
@@ -201,14 +209,15 @@ unsafe fn accounts_with<S: Simd>(
         inverse[i] = unsafe { norm_row::<S>(x, norm, true, &mut out[i * trunk..][..trunk]) };
     }
     let hidden = room(&mut pass.hidden, count * all_hidden);
-    let (left, right) = (Left::rows(out, trunk), Right { data: &w.heads_t, row: all_hidden });
-    let bias = Start::Bias(&w.heads_bias);
+    let (left, right) = (Left::rows(out, trunk), Right { data: &w.heads.first_t, row: all_hidden });
+    let bias = Start::Bias(&w.heads.bias);
     unsafe {
         product::<S>((count, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
     }
     hidden[..count * all_hidden].iter_mut().for_each(|y| *y = relu(*y));
     let q = room(&mut pass.q, count * actions);
-    let (left, right) = (Left::rows(hidden, all_hidden), Right { data: &w.last_t, row: actions });
-    let bias = Start::Bias(&w.last_bias);
+    let (left, right) =
+        (Left::rows(hidden, all_hidden), Right { data: &w.heads.last_t, row: actions });
+    let bias = Start::Bias(&w.heads.last_bias);
     unsafe { product::<S>((count, actions, all_hidden), left, right, bias, (q, actions)) };
 }

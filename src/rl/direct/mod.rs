@@ -6,6 +6,7 @@
 //! simd      sixteen numbers at a time, the same bits on every processor
 //! product   small matrix products
 //! rows      norms, softmax and sums
+//! turn      matrices turned round
 //! weights   parameters as the products want them
 //! forward, backward
 //! ```
@@ -15,7 +16,10 @@ mod forward;
 mod product;
 mod rows;
 mod simd;
+mod turn;
 mod weights;
+
+use std::cell::RefCell;
 
 use backward::{Given, Scratch, backward};
 use forward::{AccountPass, MarketPass, accounts, market};
@@ -23,30 +27,23 @@ use product::SLACK;
 use simd::Level;
 use weights::Weights;
 
-use super::engine::{Engine, Seen, Values, Which};
+use super::engine::{Engine, OnValues, Seen, Values, Which};
 use super::network::NetworkShape;
+use super::threads::side_by_side;
+use super::wide::wide;
 
-/// Rows that go through the network together: what they leave behind fits the second cache.
+/// The most rows that go through the network together: what they leave behind fits the second
+/// cache.
 const CHUNK: usize = 64;
+/// Workers are often not as many as threads would want, so that one has to wait for another's last.
+/// So a minibatch is halved; always, because a sum over rows depends on where it is cut.
+const PARTS: usize = 2;
 
-/// Online and target network of one stock, and the memory that they compute in.
+/// Online and target network.
 pub struct Direct {
     level: Level,
-    /// The stock itself, then its peers.
-    slots: Vec<usize>,
     online: Weights,
     target: Weights,
-    /// The last [`Engine::forward`], chunk by chunk.
-    kept: Vec<Kept>,
-    /// Passes of which nothing but their values is kept.
-    passing: Kept,
-    target_passing: Kept,
-    scratch: Scratch,
-    /// A chunk's share of the gradient.
-    share: Vec<f32>,
-    /// The observations of the last [`Engine::forward`], with slack.
-    market_tm1: Vec<f32>,
-    private_tm1: Vec<f32>,
 }
 
 /// What a chunk's way back needs of its way forward.
@@ -56,162 +53,250 @@ struct Kept {
     accounts: AccountPass,
 }
 
-impl Kept {
-    /// Q-values of `rows` observations with `states` accounts each, added to `q`.
+/// Memory that a thread computes in; what it holds means nothing to who takes it next.
+#[derive(Default)]
+struct Room {
+    /// Passes of which nothing but their values is kept.
+    passing: Kept,
+    scratch: Scratch,
+    /// A chunk's share of the gradient.
+    share: Vec<f32>,
+    /// Of a minibatch, chunk by chunk.
+    kept: Vec<Kept>,
+    /// Its observations, with slack.
+    market_tm1: Vec<f32>,
+    private_tm1: Vec<f32>,
+    values: Values,
+    grad_q: Vec<f32>,
+    /// The gradient of its second half.
+    other: Vec<f32>,
+}
+
+/// Lends `work` what this thread used last, which is still in its caches. A thread has more than
+/// one: while it waits for another it may take on other work.
+fn with_room<T>(work: impl FnOnce(&mut Room) -> T) -> T {
+    thread_local! {
+        static FREE: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
+    }
+    let mut room = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let out = work(&mut room);
+    FREE.with_borrow_mut(|free| free.push(room));
+    out
+}
+
+/// A network as one stock sees it.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    level: Level,
+    weights: &'a Weights,
+    /// The stock itself, then its peers.
+    slots: &'a [usize],
+}
+
+impl View<'_> {
+    /// Q-values of observations with `states` accounts each, into `q`.
     fn values(
-        &mut self,
-        (level, weights): (Level, &Weights),
+        self,
         (seen, states): (&[f32], usize),
         private: &[f32],
-        q: &mut Vec<f32>,
+        kept: &mut Kept,
+        q: &mut [f32],
     ) {
+        let View { level, weights, slots } = self;
         let sizes = &weights.sizes;
-        let rows = seen.len() / (sizes.slots * sizes.features);
+        let rows = seen.len() / sizes.cells();
         assert_eq!(private.len(), rows * states * sizes.privates, "private features");
-        market(level, weights, seen, rows, &mut self.market);
-        accounts(level, weights, &self.market.trunk, states, private, &mut self.accounts);
-        q.extend_from_slice(&self.accounts.q[..rows * states * sizes.actions]);
+        market(level, weights, slots, seen, rows, &mut kept.market);
+        accounts(level, weights, &kept.market.trunk, states, private, &mut kept.accounts);
+        q.copy_from_slice(&kept.accounts.q[..rows * states * sizes.actions]);
     }
 }
 
-/// Both, on a second thread where there is one: workers are often not as many as threads would
-/// want, so that one has to wait for another's last.
-fn side_by_side(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
-    if rayon::current_num_threads() > 1 {
-        rayon::join(one, other);
-    } else {
-        one();
-        other();
-    }
+/// Rows of a chunk, where there are so many.
+fn chunk_rows(rows: usize) -> usize {
+    rows.div_ceil(PARTS).clamp(1, CHUNK)
 }
 
 impl Direct {
-    pub fn new(shape: &NetworkShape, slots: &[usize], weights: &[f32]) -> Direct {
+    pub fn new(shape: &NetworkShape, weights: &[f32]) -> Direct {
         let level = *Level::available().last().expect("there is always a plain one");
         let mut online = Weights::new(shape);
-        online.load(weights, slots);
-        Direct {
-            level,
-            slots: slots.to_vec(),
-            target: online.clone(),
-            online,
-            kept: Vec::new(),
-            passing: Kept::default(),
-            target_passing: Kept::default(),
-            scratch: Scratch::default(),
-            share: Vec::new(),
-            market_tm1: Vec::new(),
-            private_tm1: Vec::new(),
-        }
+        online.load(level, weights);
+        Direct { level, target: online.clone(), online }
     }
 
-    /// Numbers of an observation's market part.
-    fn cells(&self, market: &[f32]) -> usize {
-        let cells = self.online.sizes.slots * self.online.sizes.features;
-        assert!(market.len().is_multiple_of(cells), "market features");
-        cells
+    fn view<'a>(&'a self, which: Which, slots: &'a [usize]) -> View<'a> {
+        let weights = match which {
+            Which::Online => &self.online,
+            Which::Target => &self.target,
+        };
+        View { level: self.level, weights, slots }
     }
+
+    /// Observations in their market part.
+    fn rows(&self, market: &[f32]) -> usize {
+        let cells = self.online.sizes.cells();
+        assert!(market.len().is_multiple_of(cells), "market features");
+        market.len() / cells
+    }
+
+    /// Values of a minibatch; leaves in `kept` what the way back needs.
+    fn forward(&self, slots: &[usize], seen: &Seen<'_>, kept: &mut Vec<Kept>, values: &mut Values) {
+        let sizes = &self.online.sizes;
+        let (tm1, t) = seen.market.split_at(seen.market.len() / 2);
+        let rows = self.rows(tm1);
+        let (chunk, states) = (chunk_rows(rows), seen.states);
+        values.q_tm1.resize(rows * sizes.actions, 0.0);
+        values.q_t_value.resize(rows * states * sizes.actions, 0.0);
+        values.q_t_selector.resize(if seen.double { values.q_t_value.len() } else { 0 }, 0.0);
+        kept.resize_with(rows.div_ceil(chunk), Kept::default);
+        let (online, target) = (self.view(Which::Online, slots), self.view(Which::Target, slots));
+        let of_ends = chunk * states * sizes.actions;
+        let mut selectors = values.q_t_selector.chunks_mut(of_ends);
+        let starts = tm1
+            .chunks(chunk * sizes.cells())
+            .zip(seen.private_tm1.chunks(chunk * sizes.privates))
+            .zip(kept.iter_mut().zip(values.q_tm1.chunks_mut(chunk * sizes.actions)));
+        let ends = t
+            .chunks(chunk * sizes.cells())
+            .zip(seen.private_t.chunks(chunk * states * sizes.privates))
+            .zip(values.q_t_value.chunks_mut(of_ends).map(|value| (value, selectors.next())));
+        side_by_side(starts.zip(ends).collect(), |(start, end)| {
+            let ((tm1, private_tm1), (kept, q_tm1)) = start;
+            let ((t, private_t), (value, selector)) = end;
+            online.values((tm1, 1), private_tm1, kept, q_tm1);
+            with_room(|room| {
+                if let Some(selector) = selector {
+                    online.values((t, states), private_t, &mut room.passing, selector);
+                }
+                target.values((t, states), private_t, &mut room.passing, value);
+            });
+        });
+    }
+
+    /// Adds up the gradients of chunks, of which the first begins with row `first`.
+    fn backward(
+        &self,
+        slots: &[usize],
+        batch: &Batch<'_>,
+        first: usize,
+        kept: &[Kept],
+        sum: &mut [f32],
+    ) {
+        let sizes = &self.online.sizes;
+        let rows = batch.grad_q.len() / sizes.actions;
+        let chunk = chunk_rows(rows);
+        with_room(|Room { scratch, share, .. }| {
+            for (i, kept) in kept.iter().enumerate() {
+                let from = first + i * chunk;
+                let count = chunk.min(rows - from);
+                let given = Given {
+                    rows: count,
+                    market: &batch.market_tm1[from * sizes.cells()..],
+                    private: &batch.private_tm1[from * sizes.privates..],
+                    slots,
+                    market_pass: &kept.market,
+                    account_pass: &kept.accounts,
+                    grad_q: &batch.grad_q[from * sizes.actions..][..count * sizes.actions],
+                };
+                if i == 0 {
+                    backward(self.level, &self.online, &given, scratch, sum);
+                } else {
+                    share.resize(sum.len(), 0.0);
+                    backward(self.level, &self.online, &given, scratch, share);
+                    add(share, sum);
+                }
+            }
+        });
+    }
+}
+
+/// What the way back is given besides what is kept.
+struct Batch<'a> {
+    market_tm1: &'a [f32],
+    private_tm1: &'a [f32],
+    /// `[row, action]`
+    grad_q: &'a [f32],
+}
+
+wide! {
+fn add(share: &[f32], sum: &mut [f32]) -> () {
+    sum.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
+}
 }
 
 impl Engine for Direct {
     fn load(&mut self, which: Which, weights: &[f32]) {
         match which {
-            Which::Online => self.online.load(weights, &self.slots),
-            Which::Target => self.target.load(weights, &self.slots),
+            Which::Online => self.online.load(self.level, weights),
+            Which::Target => self.target.load(self.level, weights),
         }
     }
 
-    fn weights(&self) -> Vec<f32> {
-        self.online.flat[..self.online.len].to_vec()
+    fn q_values(&self, slots: &[usize], seen: &[f32], private: &[f32], q: &mut Vec<f32>) {
+        let (sizes, view) = (&self.online.sizes, self.view(Which::Online, slots));
+        let rows = self.rows(seen);
+        let chunk = chunk_rows(rows);
+        q.resize(rows * sizes.actions, 0.0);
+        let private = private.chunks(chunk * sizes.privates);
+        let given = seen.chunks(chunk * sizes.cells()).zip(private);
+        let tasks = given.zip(q.chunks_mut(chunk * sizes.actions)).collect();
+        side_by_side(tasks, |((seen, private), q)| {
+            with_room(|room| view.values((seen, 1), private, &mut room.passing, q));
+        });
     }
 
-    fn q_values(&mut self, seen: &[f32], private: &[f32], q: &mut Vec<f32>) {
-        let cells = self.cells(seen);
-        let of_chunk = private.chunks(CHUNK * self.online.sizes.privates);
-        q.clear();
-        for (seen, private) in seen.chunks(CHUNK * cells).zip(of_chunk) {
-            self.passing.values((self.level, &self.online), (seen, 1), private, q);
-        }
-    }
-
-    fn context(&mut self, seen: &[f32], out: &mut [f32]) {
-        let (cells, sizes) = (self.cells(seen), &self.online.sizes);
-        let width = 2 * sizes.embedding;
-        assert_eq!(out.len(), seen.len() / cells * width, "context");
-        for (seen, out) in seen.chunks(CHUNK * cells).zip(out.chunks_mut(CHUNK * width)) {
-            let pass = &mut self.passing.market;
-            market(self.level, &self.online, seen, seen.len() / cells, pass);
-            let contexts = pass.context.chunks_exact(sizes.context);
-            for (out, context) in out.chunks_exact_mut(width).zip(contexts) {
-                let (own, rest) = out.split_at_mut(sizes.context);
-                own.copy_from_slice(context);
-                rest.fill(0.0);
-            }
-        }
-    }
-
-    fn forward(&mut self, seen: &Seen<'_>, values: &mut Values) {
-        let (cells, privates) = (self.cells(seen.market), self.online.sizes.privates);
-        let (tm1, t) = seen.market.split_at(seen.market.len() / 2);
-        for of in [&mut values.q_tm1, &mut values.q_t_selector, &mut values.q_t_value] {
-            of.clear();
-        }
-        self.kept.resize_with((tm1.len() / cells).div_ceil(CHUNK), Kept::default);
-        let online = (self.level, &self.online);
-        let target = (self.level, &self.target);
-        let starts = tm1.chunks(CHUNK * cells).zip(seen.private_tm1.chunks(CHUNK * privates));
-        let per_chunk = CHUNK * seen.states * privates;
-        let ends = t.chunks(CHUNK * cells).zip(seen.private_t.chunks(per_chunk));
-        let Values { q_tm1, q_t_selector, q_t_value } = values;
-        let (kept, passing, target_passing) =
-            (&mut self.kept, &mut self.passing, &mut self.target_passing);
-        let of_ends = |pass: &mut Kept, weights, q: &mut Vec<f32>| {
-            for (market, private) in ends.clone() {
-                pass.values(weights, (market, seen.states), private, q);
-            }
-        };
-        side_by_side(
-            || {
-                for (kept, (market, private)) in kept.iter_mut().zip(starts) {
-                    kept.values(online, (market, 1), private, q_tm1);
-                }
-                if seen.double {
-                    of_ends(passing, online, q_t_selector);
-                }
-            },
-            || of_ends(target_passing, target, q_t_value),
-        );
-        let keep = |from: &[f32], to: &mut Vec<f32>| {
-            to.clear();
-            to.extend_from_slice(from);
-            to.resize(from.len() + SLACK, 0.0);
-        };
-        keep(tm1, &mut self.market_tm1);
-        keep(seen.private_tm1, &mut self.private_tm1);
-    }
-
-    fn backward(&mut self, grad_q: &[f32], gradient: &mut [f32]) {
+    fn context(&self, slots: &[usize], seen: &[f32], out: &mut [f32]) {
         let sizes = &self.online.sizes;
-        let (cells, privates, actions) =
-            (sizes.slots * sizes.features, sizes.privates, sizes.actions);
-        self.share.resize(gradient.len(), 0.0);
-        for (i, (kept, grad_q)) in self.kept.iter().zip(grad_q.chunks(CHUNK * actions)).enumerate()
-        {
-            let given = Given {
-                rows: grad_q.len() / actions,
-                market: &self.market_tm1[i * CHUNK * cells..],
-                private: &self.private_tm1[i * CHUNK * privates..],
-                slots: &self.slots,
-                market_pass: &kept.market,
-                account_pass: &kept.accounts,
-                grad_q,
-            };
-            let to = if i == 0 { &mut *gradient } else { &mut self.share[..] };
-            backward(self.level, &self.online, &given, &mut self.scratch, to);
-            if i > 0 {
-                gradient.iter_mut().zip(&self.share).for_each(|(sum, share)| *sum += share);
+        let (rows, width) = (self.rows(seen), 2 * sizes.embedding);
+        assert_eq!(out.len(), rows * width, "context");
+        let chunk = chunk_rows(rows);
+        let given = seen.chunks(chunk * sizes.cells()).zip(out.chunks_mut(chunk * width));
+        with_room(|Room { passing: Kept { market: pass, .. }, .. }| {
+            for (seen, out) in given {
+                market(self.level, &self.online, slots, seen, self.rows(seen), pass);
+                let contexts = pass.context.chunks_exact(sizes.context);
+                for (out, context) in out.chunks_exact_mut(width).zip(contexts) {
+                    let (own, rest) = out.split_at_mut(sizes.context);
+                    own.copy_from_slice(context);
+                    rest.fill(0.0);
+                }
             }
-        }
+        });
+    }
+
+    fn learn(
+        &self,
+        slots: &[usize],
+        seen: &Seen<'_>,
+        on_values: &mut OnValues<'_>,
+        gradient: &mut [f32],
+    ) {
+        with_room(|room| {
+            let Room { kept, values, grad_q, market_tm1, private_tm1, other, .. } = room;
+            self.forward(slots, seen, kept, values);
+            on_values(values, grad_q);
+            let tm1 = &seen.market[..seen.market.len() / 2];
+            for (from, to) in [(tm1, &mut *market_tm1), (seen.private_tm1, &mut *private_tm1)] {
+                to.clear();
+                to.extend_from_slice(from);
+                to.resize(from.len() + SLACK, 0.0);
+            }
+            let batch = Batch { market_tm1, private_tm1, grad_q };
+            let (half, later) = kept.split_at(kept.len().div_ceil(PARTS));
+            let first = half.len() * chunk_rows(self.rows(tm1));
+            let mut tasks = vec![(0, half, &mut *gradient)];
+            if !later.is_empty() {
+                other.resize(tasks[0].2.len(), 0.0);
+                tasks.push((first, later, other));
+            }
+            side_by_side(tasks, |(first, kept, sum)| {
+                self.backward(slots, &batch, first, kept, sum);
+            });
+            if !later.is_empty() {
+                add(other, gradient);
+            }
+        });
     }
 }
 

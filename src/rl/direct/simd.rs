@@ -50,6 +50,20 @@ pub(super) trait Simd: Copy {
         result: (&mut [f32], usize),
     );
 
+    /// Element j of vector i becomes element i of vector j.
+    #[inline(always)]
+    unsafe fn turn(block: &mut [Self::V; 16]) {
+        let mut x = [[0.0f32; 16]; 16];
+        unsafe {
+            for (x, v) in x.iter_mut().zip(&*block) {
+                Self::store(*v, x.as_mut_ptr());
+            }
+            for (j, v) in block.iter_mut().enumerate() {
+                *v = Self::load(std::array::from_fn::<f32, 16, _>(|i| x[i][j]).as_ptr());
+            }
+        }
+    }
+
     /// In pairs, the same ones everywhere.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
@@ -186,7 +200,43 @@ mod x86 {
             }
         }
 
+        /// First within fours of rows, then the fours.
+        #[inline(always)]
+        unsafe fn turn(block: &mut [__m512; 16]) {
+            unsafe {
+                for i in [0, 4, 8, 12] {
+                    turn_four(&mut block[i..i + 4]);
+                }
+                for c in 0..4 {
+                    let [a, b, p, q] = [block[c], block[4 + c], block[8 + c], block[12 + c]];
+                    let first = _mm512_shuffle_f32x4::<0x88>(a, b);
+                    let second = _mm512_shuffle_f32x4::<0x88>(p, q);
+                    block[c] = _mm512_shuffle_f32x4::<0x88>(first, second);
+                    block[8 + c] = _mm512_shuffle_f32x4::<0xdd>(first, second);
+                    let first = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                    let second = _mm512_shuffle_f32x4::<0xdd>(p, q);
+                    block[4 + c] = _mm512_shuffle_f32x4::<0x88>(first, second);
+                    block[12 + c] = _mm512_shuffle_f32x4::<0xdd>(first, second);
+                }
+            }
+        }
+
         product_of!("avx512f,avx2,fma");
+    }
+
+    /// Vector c becomes columns c, 4 + c, 8 + c and 12 + c of four rows.
+    #[inline(always)]
+    unsafe fn turn_four(rows: &mut [__m512]) {
+        unsafe {
+            let low = _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1]));
+            let high = _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1]));
+            let next_low = _mm512_castps_pd(_mm512_unpacklo_ps(rows[2], rows[3]));
+            let next_high = _mm512_castps_pd(_mm512_unpackhi_ps(rows[2], rows[3]));
+            rows[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, next_low));
+            rows[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, next_low));
+            rows[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, next_high));
+            rows[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, next_high));
+        }
     }
 
     #[derive(Clone, Copy)]

@@ -90,13 +90,17 @@ fn slots(shape: &NetworkShape, stock: usize) -> Vec<usize> {
 fn trained(
     engine: &mut dyn Engine,
     target: &[f32],
+    slots: &[usize],
     batch: &Batch,
     len: usize,
 ) -> (Values, Vec<f32>) {
     engine.load(Which::Target, target);
     let (mut values, mut gradient) = (Values::default(), vec![f32::NAN; len]);
-    engine.forward(&batch.seen(), &mut values);
-    engine.backward(&batch.grad_q, &mut gradient);
+    let mut on_values = |said: &Values, grad_q: &mut Vec<f32>| {
+        values = said.clone();
+        grad_q.clone_from(&batch.grad_q);
+    };
+    engine.learn(slots, &batch.seen(), &mut on_values, &mut gradient);
     (values, gradient)
 }
 
@@ -118,10 +122,10 @@ fn values_and_gradients_are_those_of_automatic_differentiation() {
         let slots = slots(shape, 3);
         for rows in [1, 7, CHUNK, 2 * CHUNK + 3] {
             let batch = Batch::new(shape, rows, rows as u64);
-            let mut torch = Torch::new(shape, &slots, &online, Device::Cpu);
-            let mut direct = Direct::new(shape, &slots, &online);
-            let (expected, gradient) = trained(&mut torch, &target, &batch, online.len());
-            let (found, by_hand) = trained(&mut direct, &target, &batch, online.len());
+            let mut torch = Torch::new(shape, &online, Device::Cpu);
+            let mut direct = Direct::new(shape, &online);
+            let (expected, gradient) = trained(&mut torch, &target, &slots, &batch, online.len());
+            let (found, by_hand) = trained(&mut direct, &target, &slots, &batch, online.len());
             assert_close(&found.q_tm1, &expected.q_tm1, "q");
             assert_close(&found.q_t_selector, &expected.q_t_selector, "selector");
             assert_close(&found.q_t_value, &expected.q_t_value, "target");
@@ -140,18 +144,17 @@ fn acting_equals_learning_and_contexts_are_those_of_libtorch() {
         let [online, _] = weights(shape);
         let slots = slots(shape, 1);
         let batch = Batch::new(shape, 6, 5);
-        let mut direct = Direct::new(shape, &slots, &online);
-        let (values, _) = trained(&mut direct, &online, &batch, online.len());
+        let mut direct = Direct::new(shape, &online);
+        let (values, _) = trained(&mut direct, &online, &slots, &batch, online.len());
         let half = &batch.market[..batch.market.len() / 2];
         let mut q = Vec::new();
-        direct.q_values(half, &batch.private_tm1, &mut q);
+        direct.q_values(&slots, half, &batch.private_tm1, &mut q);
         assert_eq!(q, values.q_tm1);
-        let mut torch = Torch::new(shape, &slots, &online, Device::Cpu);
+        let torch = Torch::new(shape, &online, Device::Cpu);
         let mut contexts = [(); 2].map(|_| vec![0.0; 6 * 2 * shape.config.embedding]);
-        direct.context(half, &mut contexts[0]);
-        torch.context(half, &mut contexts[1]);
+        direct.context(&slots, half, &mut contexts[0]);
+        torch.context(&slots, half, &mut contexts[1]);
         assert_close(&contexts[0], &contexts[1], "context");
-        assert_eq!(direct.weights(), online);
     }
 }
 
@@ -164,18 +167,49 @@ fn a_row_alone_and_every_processor_give_the_same_bits() {
         let batch = Batch::new(shape, 9, 6);
         let mut results = Vec::new();
         for level in Level::available() {
-            let mut direct = Direct::new(shape, &slots, &online);
+            let mut direct = Direct::new(shape, &online);
             direct.level = level;
-            let (values, gradient) = trained(&mut direct, &target, &batch, online.len());
+            let (values, gradient) = trained(&mut direct, &target, &slots, &batch, online.len());
             let cells = shape.slots() * shape.features;
             for row in 0..9 {
                 let (seen, mut alone) = (&batch.market[row * cells..][..cells], Vec::new());
                 let private = &batch.private_tm1[row * shape.privates..][..shape.privates];
-                direct.q_values(seen, private, &mut alone);
+                direct.q_values(&slots, seen, private, &mut alone);
                 assert_eq!(alone, values.q_tm1[row * 3..][..3]);
             }
             results.push((values.q_tm1, values.q_t_value, gradient));
         }
         assert!(results.iter().all(|result| *result == results[0]));
+    }
+}
+
+/// Several stocks at once on several threads are what they are one after the other on one, in a
+/// minibatch of one row, one that is halved and one of many chunks.
+#[test]
+fn threads_change_no_bit() {
+    let shape = &shapes()[1];
+    let [online, target] = weights(shape);
+    let mut direct = Direct::new(shape, &online);
+    direct.load(Which::Target, &target);
+    for rows in [1, 9, 3 * CHUNK + 1] {
+        let batches: Vec<Batch> = (0..5).map(|stock| Batch::new(shape, rows, stock)).collect();
+        let learned = |threads: usize| {
+            let mut learned = vec![(Values::default(), vec![f32::NAN; online.len()]); 5];
+            let tasks: Vec<_> = learned.iter_mut().zip(&batches).enumerate().collect();
+            let learn = |(stock, (learned, batch)): (usize, (&mut (Values, Vec<f32>), &Batch))| {
+                let (values, gradient) = learned;
+                let mut on_values = |said: &Values, grad_q: &mut Vec<f32>| {
+                    *values = said.clone();
+                    grad_q.clone_from(&batch.grad_q);
+                };
+                direct.learn(&slots(shape, stock), &batch.seen(), &mut on_values, gradient);
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| side_by_side(tasks, learn));
+            learned.into_iter().map(|(v, g)| (v.q_tm1, v.q_t_selector, v.q_t_value, g)).collect()
+        };
+        let alone: Vec<_> = learned(1);
+        assert!(alone.iter().all(|(.., gradient)| gradient.iter().all(|g| g.is_finite())));
+        assert!(learned(3) == alone, "{rows} rows");
     }
 }

@@ -2,8 +2,11 @@
 
 use super::product::SLACK;
 use super::rows::Norm;
+use super::simd::Level;
+use super::turn::turn;
 use crate::rl::network::NetworkShape;
 use crate::rl::parameters::Layout;
+use crate::rl::threads::both;
 
 /// Sizes that all parts of a network share.
 #[derive(Clone, Debug)]
@@ -58,6 +61,11 @@ impl Sizes {
 
     pub fn peers(&self) -> usize {
         self.used - 1
+    }
+
+    /// Numbers of an observation's market part.
+    pub fn cells(&self) -> usize {
+        self.slots * self.features
     }
 }
 
@@ -140,7 +148,7 @@ impl Places {
     }
 }
 
-/// A network's parameters. `_t`: turned round, `[in, out]`.
+/// A network's parameters, the same for all stocks. `_t`: turned round, `[in, out]`.
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
     pub sizes: Sizes,
@@ -150,8 +158,8 @@ pub(super) struct Weights {
     pub flat: Vec<f32>,
     /// Of the features alone, `[features, embedding]`.
     pub first_t: Vec<f32>,
-    /// What the symbols of the slots bring to the first layer, with its bias: `[used, embedding]`.
-    pub slot_bias: Vec<f32>,
+    /// What the symbols bring to the first layer, with its bias: `[stock, embedding]`.
+    pub symbol_bias: Vec<f32>,
     pub second_t: Vec<f32>,
     pub query_t: Vec<f32>,
     pub key_t: Vec<f32>,
@@ -159,9 +167,15 @@ pub(super) struct Weights {
     pub output_t: Vec<f32>,
     /// `[joined, trunk]`; the rows of private features are the last.
     pub trunk_t: Vec<f32>,
-    /// First layers of the heads side by side, `[trunk, all_hidden]`.
-    pub heads_t: Vec<f32>,
-    pub heads_bias: Vec<f32>,
+    pub heads: Heads,
+}
+
+/// The heads side by side.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heads {
+    /// First layers, `[trunk, all_hidden]`.
+    pub first_t: Vec<f32>,
+    pub bias: Vec<f32>,
     /// All last layers in one, `[all_hidden, actions]`: of a dueling head the advantages' mean is
     /// taken off beforehand (Wang et al. 2016, eq. 9, is linear).
     pub last_t: Vec<f32>,
@@ -179,72 +193,93 @@ impl Weights {
             len: layout.len(),
             flat: none(),
             first_t: none(),
-            slot_bias: none(),
+            symbol_bias: none(),
             second_t: none(),
             query_t: none(),
             key_t: none(),
             value_t: none(),
             output_t: none(),
             trunk_t: none(),
-            heads_t: none(),
-            heads_bias: none(),
-            last_t: none(),
-            last_bias: none(),
-            last: none(),
+            heads: Heads::default(),
             sizes,
         }
     }
 
-    /// Takes over all weights. `slots` are the symbols that the slots of an observation stand for.
-    pub fn load(&mut self, weights: &[f32], slots: &[usize]) {
+    /// Takes over all weights, half of them by another thread where there is one.
+    pub fn load(&mut self, level: Level, weights: &[f32]) {
         assert_eq!(weights.len(), self.len, "weights of the network");
-        self.flat.clear();
-        self.flat.extend_from_slice(weights);
-        self.flat.resize(self.len + SLACK, 0.0);
-        let (sizes, places) = (self.sizes.clone(), self.places.clone());
+        let (sizes, places) = (&self.sizes, &self.places);
         let width = sizes.embedding;
-        let inputs = sizes.features + sizes.symbol;
-        let flat = |place: &Place| &weights[place.clone()];
-
-        let first = flat(&places.encoder[0].weight);
-        turn(first, (width, sizes.features), inputs, &mut self.first_t, width);
-        self.slot_bias.clear();
-        for &slot in &slots[..sizes.used] {
-            let symbol = &flat(&places.symbol)[slot * sizes.symbol..][..sizes.symbol];
-            for (row, &bias) in first.chunks_exact(inputs).zip(flat(&places.encoder[0].bias)) {
-                let of_symbol = row[sizes.features..].iter().zip(symbol);
-                self.slot_bias.push(of_symbol.fold(bias, |sum, (w, x)| w.mul_add(*x, sum)));
-            }
-        }
-        let square = |place: &Place, out: &mut Vec<f32>| {
-            turn(flat(place), (width, width), width, out, width);
-        };
-        square(&places.encoder[1].weight, &mut self.second_t);
-        if sizes.attends {
-            let attention = &places.attention;
-            square(&attention.query, &mut self.query_t);
-            square(&attention.key, &mut self.key_t);
-            square(&attention.value, &mut self.value_t);
-            square(&attention.output, &mut self.output_t);
-        }
-        let trunk = (sizes.trunk, sizes.joined);
-        turn(flat(&places.trunk.weight), trunk, sizes.joined, &mut self.trunk_t, sizes.trunk);
-        self.load_heads(weights);
+        let of = |place: &Place| &weights[place.clone()];
+        let turned =
+            |place: &Place, (rows, columns, row): (usize, usize, usize), out: &mut Vec<f32>| {
+                out.resize(columns * rows + SLACK, 0.0);
+                turn(level, of(place), (rows, columns, row), out, rows);
+            };
+        let square = |place: &Place, out: &mut Vec<f32>| turned(place, (width, width, width), out);
+        both(
+            || {
+                let inputs = sizes.features + sizes.symbol;
+                let first = &places.encoder[0];
+                turned(&first.weight, (width, sizes.features, inputs), &mut self.first_t);
+                let (weight, bias) = (of(&first.weight), of(&first.bias));
+                self.symbol_bias.clear();
+                for symbol in of(&places.symbol).chunks_exact(sizes.symbol) {
+                    for (row, &bias) in weight.chunks_exact(inputs).zip(bias) {
+                        let of_symbol = row[sizes.features..].iter().zip(symbol);
+                        let sum = of_symbol.fold(bias, |sum, (w, x)| w.mul_add(*x, sum));
+                        self.symbol_bias.push(sum);
+                    }
+                }
+                square(&places.encoder[1].weight, &mut self.second_t);
+                if sizes.attends {
+                    let attention = &places.attention;
+                    square(&attention.query, &mut self.query_t);
+                    square(&attention.key, &mut self.key_t);
+                    square(&attention.value, &mut self.value_t);
+                    square(&attention.output, &mut self.output_t);
+                }
+            },
+            || {
+                let trunk = (sizes.trunk, sizes.joined, sizes.joined);
+                turned(&places.trunk.weight, trunk, &mut self.trunk_t);
+                self.heads.load(level, (sizes, &places.heads), weights);
+                self.flat.clear();
+                self.flat.extend_from_slice(weights);
+                self.flat.resize(weights.len() + SLACK, 0.0);
+            },
+        );
     }
 
-    fn load_heads(&mut self, weights: &[f32]) {
-        let Sizes { trunk, hidden, all_hidden, actions, .. } = self.sizes;
-        self.heads_t.resize(trunk * all_hidden + SLACK, 0.0);
-        self.heads_bias.clear();
-        for (i, head) in self.places.heads.iter().enumerate() {
-            let weight = &weights[head.weight.clone()];
-            turn_into(weight, (hidden, trunk), trunk, &mut self.heads_t[i * hidden..], all_hidden);
-            self.heads_bias.extend_from_slice(&weights[head.bias.clone()]);
+    pub fn part(&self, place: &Place) -> &[f32] {
+        &self.flat[place.clone()]
+    }
+
+    /// A matrix to stand on the right of a product, from an element of it on.
+    pub fn right(&self, place: &Place, from: usize) -> &[f32] {
+        &self.flat[place.start + from..]
+    }
+
+    pub fn norm(&self, place: &NormedPlace) -> Norm<'_> {
+        let (scale, shift) = place.norm.as_ref()?;
+        Some((self.part(scale), self.part(shift)))
+    }
+}
+
+impl Heads {
+    fn load(&mut self, level: Level, (sizes, places): (&Sizes, &[HeadPlace]), weights: &[f32]) {
+        let Sizes { trunk, hidden, all_hidden, actions, .. } = *sizes;
+        let of = |place: &Place| &weights[place.clone()];
+        self.first_t.resize(trunk * all_hidden + SLACK, 0.0);
+        self.bias.clear();
+        for (i, head) in places.iter().enumerate() {
+            let out = &mut self.first_t[i * hidden..];
+            turn(level, of(&head.weight), (hidden, trunk, trunk), out, all_hidden);
+            self.bias.extend_from_slice(of(&head.bias));
         }
         self.last.clear();
         self.last_bias.clear();
-        let of = |place: &Place| &weights[place.clone()];
-        match &self.places.heads[..] {
+        match places {
             [value, advantage] => {
                 let (value, bias) = (of(&value.last), of(&value.last_bias)[0]);
                 let (rows, biases) = (of(&advantage.last), of(&advantage.last_bias));
@@ -263,54 +298,9 @@ impl Weights {
                 self.last_bias.extend_from_slice(of(&heads[0].last_bias));
             }
         }
-        turn(&self.last, (actions, all_hidden), all_hidden, &mut self.last_t, actions);
+        self.last_t.resize(actions * all_hidden + SLACK, 0.0);
+        let last = (actions, all_hidden, all_hidden);
+        turn(level, &self.last, last, &mut self.last_t, actions);
         self.last.resize(actions * all_hidden + SLACK, 0.0);
-    }
-
-    pub fn part(&self, place: &Place) -> &[f32] {
-        &self.flat[place.clone()]
-    }
-
-    /// A matrix to stand on the right of a product, from an element of it on.
-    pub fn right(&self, place: &Place, from: usize) -> &[f32] {
-        &self.flat[place.start + from..]
-    }
-
-    pub fn norm(&self, place: &NormedPlace) -> Norm<'_> {
-        let (scale, shift) = place.norm.as_ref()?;
-        Some((self.part(scale), self.part(shift)))
-    }
-}
-
-/// The `[rows, columns]` of a matrix whose rows are `row` long, turned round, with slack.
-fn turn(
-    matrix: &[f32],
-    (rows, columns): (usize, usize),
-    row: usize,
-    out: &mut Vec<f32>,
-    out_row: usize,
-) {
-    out.resize(columns * out_row + SLACK, 0.0);
-    turn_into(matrix, (rows, columns), row, out, out_row);
-}
-
-fn turn_into(
-    matrix: &[f32],
-    (rows, columns): (usize, usize),
-    row: usize,
-    out: &mut [f32],
-    out_row: usize,
-) {
-    // Sixteen rows at a time: as many lines of the cache are read, and one is written.
-    let mut first = 0;
-    while first < rows {
-        let count = 16.min(rows - first);
-        for column in 0..columns {
-            let to = &mut out[column * out_row + first..][..count];
-            for (i, to) in to.iter_mut().enumerate() {
-                *to = matrix[(first + i) * row + column];
-            }
-        }
-        first += count;
     }
 }

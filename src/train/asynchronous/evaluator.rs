@@ -9,7 +9,9 @@ use crate::config::RunConfig;
 use crate::dist::local::LocalComm;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::Agent;
-use crate::rl::network::{NetworkShape, threads};
+use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
+use crate::rl::threads::pool;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 
@@ -56,25 +58,35 @@ impl Evaluations {
         self.running.is_some()
     }
 
+    /// Networks with `weights`, as a policy is evaluated with.
+    pub fn networks(&self, weights: &[f32]) -> Networks {
+        Networks::new(&self.shape, weights, &self.config.learner, Some(self.device))
+    }
+
     /// Begins with these weights, after so many episodes and steps. None may be running.
     pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) {
         assert!(!self.is_running(), "one at a time");
-        let (config, eval, device) = (self.config.clone(), self.eval.clone(), self.device);
+        let (config, eval) = (self.config.clone(), self.eval.clone());
         let (shape, rules) = (self.shape.clone(), self.rules.clone());
-        let weights = weights.to_vec();
+        let (networks, weights) = (self.networks(weights), weights.to_vec());
         let work = move || -> Result<Done> {
             let agent = |stock: usize| {
                 let return_std = eval.note.fit.scaler.return_std[stock];
-                Agent::new(stock, &shape, &weights, return_std, &config.learner, device)
+                Agent::new(stock, &shape, return_std, &config.learner)
             };
             let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
             let agents = agents.iter_mut().collect();
-            let policy = Policy { shape: &shape, weights: &weights, standing: rules.as_ref() };
+            let policy = Policy {
+                shape: &shape,
+                weights: &weights,
+                networks: &networks,
+                standing: rules.as_ref(),
+            };
             let evaluated = evaluate(&LocalComm, &config, &eval, policy, agents)?;
             Ok((episode, env_steps, evaluated.context("one process is rank 0")?))
         };
         // One thread: the others are the workers'.
-        self.running = Some(std::thread::spawn(|| threads(1).build()?.install(work)));
+        self.running = Some(std::thread::spawn(|| pool(1).build()?.install(work)));
     }
 
     /// The one that was running, if it is done by now.

@@ -39,6 +39,7 @@ use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::agent::initial_weights;
 use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
 pub use evaluator::{Done, Evaluations};
 pub use server::Standing;
@@ -77,9 +78,9 @@ impl<'a> Asynchronous<'a> {
         let lone = |stock: usize| {
             let return_std = train.note.fit.scaler.return_std[stock];
             let panel = train.panel.clone();
-            let worker =
-                Worker::new(stock, config, &shape, panel, plan, &weights, return_std, device);
-            Lone::new(worker, weights.len(), &around)
+            let worker = Worker::new(stock, config, &shape, panel, plan, return_std);
+            let networks = Networks::new(&shape, &weights, &config.learner, Some(device));
+            Lone::new(worker, networks, weights.len(), &around)
         };
         let own = Ranks { stocks, size: comm.size() }.owned(comm.rank());
         let lones = own.into_iter().map(lone).collect();
@@ -152,10 +153,9 @@ impl<'a> Asynchronous<'a> {
         &self.weights
     }
 
-    /// This rank's workers, with the last weights.
+    /// This rank's workers.
     pub fn into_workers(self) -> Vec<Worker> {
-        let weights = self.weights;
-        self.lones.into_iter().map(|lone| lone.finish(&weights)).collect()
+        self.lones.into_iter().map(|lone| lone.worker).collect()
     }
 }
 

@@ -278,6 +278,7 @@ impl<'a> Root<'a> {
                 gradient_steps: self.standing.version,
             },
             weights: self.weights().to_vec(),
+            networks: None,
             credit: None,
             optimizer: self.server.optimizer().clone(),
             desk: None,

@@ -9,7 +9,7 @@ use super::server::{Means, Root};
 use super::worker::{self, Host, Lone, Surroundings};
 use crate::dist::CommError;
 use crate::dist::mailbox::{SERVER_GONE, local};
-use crate::rl::network::threads;
+use crate::rl::threads::pool;
 use crate::train::snapshot::StockState;
 use crate::train::watcher::Watcher;
 
@@ -33,7 +33,7 @@ pub fn run(
             .map(|((group, line), states)| {
                 let work = move || -> Result<()> {
                     // Its own: others' threads are busy with others' stocks.
-                    let pool = threads((all / count).max(1)).build()?;
+                    let pool = pool((all / count).max(1)).build()?;
                     // The line belongs to it: should the work break off, the server hears it.
                     pool.install(move || {
                         worker::work(group, around, &line, &mut ThreadHost { states })

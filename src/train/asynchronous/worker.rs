@@ -14,6 +14,7 @@ use crate::dist::mailbox::Line;
 use crate::dist::worker::{Lanes, Proposal, Worker};
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
+use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
 use crate::train::snapshot::StockState;
 
@@ -38,6 +39,8 @@ pub struct Cursor {
 /// A stock's worker on its way.
 pub struct Lone {
     pub worker: Worker,
+    /// With the weights as of its last gradient.
+    networks: Networks,
     cursor: Cursor,
     /// Since the last message.
     reward: f64,
@@ -70,12 +73,18 @@ pub trait Host {
 }
 
 impl Lone {
-    /// Of a network with so many parameters.
-    pub fn new(worker: Worker, parameters: usize, around: &Surroundings<'_>) -> Lone {
+    /// With networks of so many parameters.
+    pub fn new(
+        worker: Worker,
+        networks: Networks,
+        parameters: usize,
+        around: &Surroundings<'_>,
+    ) -> Lone {
         let (learner, lanes) = (&around.config.learner, around.plan.count);
         let sync = &around.config.asynchronous;
         Lone {
             worker,
+            networks,
             cursor: Cursor {
                 step: 0,
                 credit: UpdateCredit::new(
@@ -100,6 +109,7 @@ impl Lone {
     pub fn state(&self) -> StockState {
         StockState {
             worker: self.worker.state(),
+            networks: Some(self.networks.state()),
             reward_sum: self.reward,
             cursor: Some(self.cursor.clone()),
         }
@@ -107,16 +117,12 @@ impl Lone {
 
     /// Goes back to a state of the same run; `weights` are the server's after `version` steps.
     pub fn restore(&mut self, weights: &[f32], version: u64, state: StockState) -> Result<()> {
-        self.worker.restore(weights, state.worker);
-        self.cursor = state.cursor.context("the checkpoint is of a run in lockstep")?;
+        let lockstep = "the checkpoint is of a run in lockstep";
+        self.worker.restore(state.worker);
+        self.networks.restore(weights, state.networks.context(lockstep)?);
+        self.cursor = state.cursor.context(lockstep)?;
         (self.reward, self.version) = (state.reward_sum, version);
         Ok(())
-    }
-
-    /// The worker, with the server's last weights.
-    pub fn finish(mut self, weights: &[f32]) -> Worker {
-        self.worker.pull(weights);
-        self.worker
     }
 
     /// One bar in every lane.
@@ -125,7 +131,7 @@ impl Lone {
         if step == 0 {
             self.worker.reset();
         }
-        self.worker.propose(step, &mut self.proposals);
+        self.worker.propose(&self.networks, step, &mut self.proposals);
         let wanted = self.proposals.chunks_exact(Proposal::LEN);
         for (lane, (wanted, order)) in wanted.zip(self.orders.chunks_exact_mut(2)).enumerate() {
             let view = around.panel.view(around.plan.row(lane, step));
@@ -148,7 +154,7 @@ impl Lone {
     ) -> Result<Next> {
         let learned = learns.then(|| {
             let beta = linear(around.config.learner.priority_beta, 1.0, self.progress);
-            self.worker.learn(beta, &mut self.gradient)
+            self.worker.learn(&self.networks, beta, &mut self.gradient)
         });
         let push = Push {
             stock: self.worker.stock() as u32,
@@ -169,7 +175,7 @@ impl Lone {
         if learns {
             // The gradient's room is free by now.
             bytes_to_floats(weights, &mut self.gradient).context("weights of another network")?;
-            self.worker.pull(&self.gradient);
+            self.networks.pull(&self.gradient);
             self.version = answer.version;
             if answer.is_used {
                 self.cursor.owed -= 1;

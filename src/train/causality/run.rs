@@ -22,6 +22,7 @@ use crate::market::load::{DataSource, LoadOptions};
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
 use crate::rl::agent::Agent;
+use crate::rl::networks::Networks;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
 use crate::train::lockstep::{Trainer, network_shape, rules_after};
@@ -301,6 +302,7 @@ impl Watcher for Onlooker<'_> {
         let root = snapshot.root.as_ref().unwrap();
         trace.note(known_s, "the weights", &root.weights);
         trace.note(known_s, "the optimizer", &root.optimizer);
+        trace.note(known_s, "the target network", &root.networks);
         trace.note(decided_s, "the allocation", &root.desk);
         trace.note(known_s, "the state of the loop", &(root.at, &root.credit, &root.learned));
         for (stock, state) in &snapshot.stocks {
@@ -328,11 +330,13 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
     let shape = network_shape(config, train);
     let agent = |stock: usize| {
         let return_std = data.note.fit.scaler.return_std[stock];
-        Agent::new(stock, &shape, weights, return_std, &config.learner, Device::Cpu)
+        Agent::new(stock, &shape, return_std, &config.learner)
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
     let standing = rules_after(config, train).unwrap();
-    let policy = Policy { shape: &shape, weights, standing: standing.as_ref() };
+    let networks = Networks::new(&shape, weights, &config.learner, Some(Device::Cpu));
+    let (networks, standing) = (&networks, standing.as_ref());
+    let policy = Policy { shape: &shape, weights, networks, standing };
     let mut trace = Trace::default();
     let agents = agents.iter_mut().collect();
     let evaluated = evaluate_watched(&LocalComm, config, data, policy, agents, &mut |decided| {

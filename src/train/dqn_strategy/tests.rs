@@ -12,6 +12,7 @@ use crate::market::panel::{NO_BAR, Panel, align};
 use crate::market::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period};
 use crate::rl::agent::Agent;
+use crate::rl::networks::Networks;
 use crate::strategy::{Given, Registry};
 use crate::train::dataset::{Fit, PanelNote, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
@@ -125,10 +126,12 @@ fn it_decides_as_the_evaluation_does() {
     for (attention, long_only, rules) in cases {
         let world = world(attention, long_only, rules);
         let World { config, model, eval, .. } = &world;
-        let policy = Policy { shape: &model.shape, weights: &model.weights, standing: None };
+        let (shape, weights) = (&model.shape, &model.weights[..]);
+        let networks = &Networks::new(shape, weights, &config.learner, Some(Device::Cpu));
+        let policy = Policy { shape, weights, networks, standing: None };
         let agent = |stock: usize| {
             let std = model.fit.scaler.return_std[stock];
-            Agent::new(stock, &model.shape, &model.weights, std, &config.learner, Device::Cpu)
+            Agent::new(stock, &model.shape, std, &config.learner)
         };
         let mut agents: Vec<Agent> = (0..3).map(agent).collect();
         let mut expected: Vec<(i64, Vec<f32>)> = Vec::new();

@@ -1,0 +1,99 @@
+//! The online and the target network, one copy for all workers of a process. What differs from
+//! stock to stock is what they are shown.
+
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::engine::{Engine, Torch, Which, by_hand};
+use super::network::NetworkShape;
+use crate::config::LearnerConfig;
+
+/// What networks have to remember besides the shared weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworksState {
+    target_weights: Vec<f32>,
+    gradient_steps: u64,
+}
+
+pub struct Networks {
+    /// None where nothing is computed.
+    engine: Option<Box<dyn Engine>>,
+    target_every: u64,
+    target_tau: f64,
+    gradient_steps: u64,
+    target_weights: Vec<f32>,
+}
+
+impl Networks {
+    /// Both networks with `weights`, on the `device` on which they are to compute; with none they
+    /// only keep the target's weights.
+    pub fn new(
+        shape: &NetworkShape,
+        weights: &[f32],
+        config: &LearnerConfig,
+        device: Option<Device>,
+    ) -> Networks {
+        let engine = |device: Device| -> Box<dyn Engine> {
+            match device {
+                Device::Cpu => by_hand(shape, weights),
+                device => Box::new(Torch::new(shape, weights, device)),
+            }
+        };
+        Networks {
+            engine: device.map(engine),
+            target_every: config.target_every,
+            target_tau: config.target_tau,
+            gradient_steps: 0,
+            target_weights: weights.to_vec(),
+        }
+    }
+
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_deref().expect("who has stocks has networks that compute")
+    }
+
+    /// Takes over the server's weights after a gradient step, and moves the target network when
+    /// that is due.
+    pub fn pull(&mut self, weights: &[f32]) {
+        self.load(Which::Online, weights);
+        self.gradient_steps += 1;
+        if self.target_every == 0 {
+            let tau = self.target_tau as f32;
+            for (target, &online) in self.target_weights.iter_mut().zip(weights) {
+                *target += tau * (online - *target);
+            }
+        } else if self.gradient_steps.is_multiple_of(self.target_every) {
+            self.target_weights.copy_from_slice(weights);
+        } else {
+            return;
+        }
+        self.load_target();
+    }
+
+    /// What [`Networks::restore`] needs besides the shared weights.
+    pub fn state(&self) -> NetworksState {
+        NetworksState {
+            target_weights: self.target_weights.clone(),
+            gradient_steps: self.gradient_steps,
+        }
+    }
+
+    pub fn restore(&mut self, weights: &[f32], state: NetworksState) {
+        self.target_weights = state.target_weights;
+        self.gradient_steps = state.gradient_steps;
+        self.load(Which::Online, weights);
+        self.load_target();
+    }
+
+    fn load(&mut self, which: Which, weights: &[f32]) {
+        if let Some(engine) = &mut self.engine {
+            engine.load(which, weights);
+        }
+    }
+
+    fn load_target(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            engine.load(Which::Target, &self.target_weights);
+        }
+    }
+}
