@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::market::panel::{Grid, NO_BAR};
+use super::columns::Columns;
+use super::pipeline::{feature_names, panel_rows};
+use super::scaler::Scaler;
+use crate::config::FeatureConfig;
+use crate::market::panel::{Grid, NO_BAR, PanelData};
 use crate::market::{Bar, BarSeries};
 
 /// A seeded stream of random numbers.
@@ -66,6 +70,38 @@ pub fn random_market(
         }
     }
     series
+}
+
+/// `[time, stock, feature]`
+pub fn table_of(columns: &Columns, grid: &Grid) -> Vec<f32> {
+    let mut table = Vec::new();
+    columns.rows(grid, 0..grid.end_s.len(), &mut table);
+    table
+}
+
+/// All that a panel holds, from unscaled features.
+pub fn panel_of(
+    series: &[BarSeries],
+    grid: &Grid,
+    mut columns: Columns,
+    scaler: &Scaler,
+    config: &FeatureConfig,
+) -> PanelData {
+    columns.scale(scaler, config.clip_std);
+    let rows = panel_rows(series, grid, &columns, 0..grid.end_s.len());
+    PanelData {
+        stocks: series.iter().map(|series| series.symbol.clone()).collect(),
+        feature_names: feature_names(config),
+        end_s: rows.end_s,
+        open: rows.open,
+        high: rows.high,
+        low: rows.low,
+        close: rows.close,
+        volume: rows.volume,
+        tradable: rows.tradable,
+        features: rows.features,
+        note: "note".into(),
+    }
 }
 
 /// The grid of the union of all bar times.

@@ -1,6 +1,7 @@
 //! What a policy may know: indicators, relations between stocks, and the pipeline that turns bars
 //! into scaled features.
 
+pub mod columns;
 pub mod indicators;
 pub mod own;
 pub mod peers;

@@ -55,6 +55,8 @@ pub struct OwnFeatures {
     longest: Option<usize>,
     volume: Window<Moments>,
     clock: NewYorkClock,
+    /// `time_sin` and `time_cos` by minute of the day, as far as they were needed.
+    minutes: Vec<Option<(f32, f32)>>,
     /// New York's day of the last bar, since 1970.
     day: Option<i64>,
     gap: Option<f64>,
@@ -81,26 +83,26 @@ impl OwnFeatures {
             volatility: config.volatility_bars.iter().map(window).collect(),
             volume: window(&config.volume_bars),
             clock: NewYorkClock::default(),
+            minutes: vec![None; 24 * 60],
             day: None,
             gap: None,
         }
     }
 
-    /// Takes in the stock's next bar and writes its features, NaN where not yet defined. `out` is
-    /// as long as [`names`].
-    pub fn update(&mut self, bar: &Bar, out: &mut [f32]) {
+    /// Takes in the stock's next bar, with the log of its close, and writes its features, NaN where
+    /// not yet defined. `out` is as long as [`names`].
+    pub fn update(&mut self, bar: &Bar, log_close: f64, out: &mut [f32]) {
         let local_s = self.clock.local_s(bar.end_s);
         let day = local_s.div_euclid(86_400);
         let begins_session = self.day.replace(day) != Some(day);
-        let log_close = bar.close.ln();
-        let mut within_session = log_close - bar.open.ln();
-        if let Some(&before) = self.log_close.back() {
-            if begins_session {
-                self.gap = Some(bar.open.ln() - before);
-            } else {
-                within_session = log_close - before;
+        let within_session = match self.log_close.back() {
+            Some(&before) if !begins_session => log_close - before,
+            before => {
+                let log_open = bar.open.ln();
+                self.gap = before.map(|before| log_open - before).or(self.gap);
+                log_close - log_open
             }
-        }
+        };
         if self.log_close.len() == self.closes_kept {
             self.log_close.pop_front();
         }
@@ -122,8 +124,21 @@ impl OwnFeatures {
         let volume = bar.volume.ln_1p();
         let volume_z =
             self.volume.update(volume).map(|window| window.z_score(volume, LEAST_VOLUME_STD));
-        let (sin, cos) = (std::f64::consts::PI * session_fraction(local_s)).sin_cos();
-        others.copy_from_slice(&[or_nan(volume_z), or_nan(self.gap), sin as f32, cos as f32]);
+        let (sin, cos) = self.time_of_day(local_s);
+        others.copy_from_slice(&[or_nan(volume_z), or_nan(self.gap), sin, cos]);
+    }
+
+    /// `time_sin` and `time_cos`; those of whole minutes are kept.
+    fn time_of_day(&mut self, local_s: i64) -> (f32, f32) {
+        let (minute, second) = (local_s.rem_euclid(86_400) / 60, local_s % 60);
+        let computed = || {
+            let (sin, cos) = (std::f64::consts::PI * session_fraction(local_s)).sin_cos();
+            (sin as f32, cos as f32)
+        };
+        match self.minutes.get_mut(minute as usize) {
+            Some(kept) if second == 0 => *kept.get_or_insert_with(computed),
+            _ => computed(),
+        }
     }
 
     fn write_volatilities(&mut self, within_session: f64, out: &mut [f32]) {
@@ -212,7 +227,7 @@ mod tests {
         let mut one = |(i, &(open, close, volume)): (usize, &(f64, f64, f64))| {
             let (high, low) = (open.max(close), open.min(close));
             let bar = Bar { end_s: bar_end_s(i, 2, 195), open, high, low, close, volume };
-            own.update(&bar, &mut out);
+            own.update(&bar, close.ln(), &mut out);
             out.clone()
         };
         bars.iter().enumerate().map(&mut one).collect()

@@ -1,7 +1,5 @@
 //! Features of a stock from its peers' bars, one row of the grid at a time.
 
-use std::collections::VecDeque;
-
 use super::own::or_nan;
 use super::relations::RollingRelation;
 use super::rolling::{Moments, Window};
@@ -26,6 +24,8 @@ const LEAST_SPREAD_STD: f64 = 1e-9;
 
 /// The longest return of peers, in the stock's own bars.
 const LONGEST: usize = 5;
+/// Bars of which closes are kept.
+const KEPT: usize = LONGEST + 1;
 
 /// What is remembered of one stock and its peers.
 pub struct PeerFeatures {
@@ -33,9 +33,9 @@ pub struct PeerFeatures {
     /// Nearest first.
     peers: Vec<usize>,
     relation_bars: usize,
-    /// Log closes at the stock's last bars, the latest last: its own, then its peers' as known
-    /// then, NaN before a first one.
-    past: VecDeque<Vec<f64>>,
+    /// Log closes at the stock's last bars, bar n at n modulo `KEPT`: its own, then its peers' as
+    /// known then, NaN before a first one.
+    past: [Vec<f64>; KEPT],
     /// Bars that the stock has had.
     bars: usize,
     together: RollingRelation,
@@ -48,7 +48,7 @@ impl PeerFeatures {
             stock,
             peers: peers.to_vec(),
             relation_bars,
-            past: VecDeque::with_capacity(LONGEST + 1),
+            past: std::array::from_fn(|_| vec![f64::NAN; 1 + peers.len()]),
             bars: 0,
             together: RollingRelation::new(relation_bars),
             spread: Window::new(relation_bars),
@@ -63,15 +63,14 @@ impl PeerFeatures {
             out.fill(0.0);
             return;
         };
-        let full = self.past.len() > LONGEST;
-        let mut now = if full { self.past.pop_front() } else { None }.unwrap_or_default();
-        now.clear();
-        now.push(log_close(self.stock));
-        now.extend(self.peers.iter().map(|&peer| log_close(peer)));
-        self.past.push_back(now);
+        let (own, peers) = self.past[self.bars % KEPT].split_at_mut(1);
+        own[0] = log_close(self.stock);
+        for (slot, &peer) in peers.iter_mut().zip(&self.peers) {
+            *slot = log_close(peer);
+        }
         self.bars += 1;
-        let own = self.log_return(0, 1);
-        let mean_1 = self.mean_return(1);
+        let own = change(self.now()[0], self.ago(1)[0]);
+        let mean_1 = mean_change(&self.now()[1..], &self.ago(1)[1..]);
         let pair = own.zip(mean_1);
         let relation = pair.and_then(|(own, mean)| self.together.update(mean, own));
         let residual = pair
@@ -83,29 +82,38 @@ impl PeerFeatures {
         let spread = spread.map(|window| window.z_score(ratio, LEAST_SPREAD_STD));
 
         let settled = self.bars > self.relation_bars;
-        let values = [mean_1, self.mean_return(LONGEST), residual, correlation, spread];
+        let mean_longest = mean_change(&self.now()[1..], &self.ago(LONGEST)[1..]);
+        let values = [mean_1, mean_longest, residual, correlation, spread];
         for (slot, value) in out.iter_mut().zip(values) {
             *slot = or_nan(value.or(settled.then_some(0.0)));
         }
     }
 
-    /// From `bars` of the stock's own bars ago to now, of the stock itself (`place` 0) or of a
-    /// peer; None before either close is known.
-    fn log_return(&self, place: usize, bars: usize) -> Option<f64> {
-        let last = self.past.len() - 1;
-        let change = self.past[last][place] - self.past[last.checked_sub(bars)?][place];
-        (!change.is_nan()).then_some(change)
+    /// Log closes at the stock's last bar.
+    fn now(&self) -> &[f64] {
+        self.ago(0)
     }
 
-    /// Over the peers whose closes are known.
-    fn mean_return(&self, bars: usize) -> Option<f64> {
-        let (mut sum, mut count) = (0.0, 0);
-        for change in (1..=self.peers.len()).filter_map(|place| self.log_return(place, bars)) {
-            sum += change;
-            count += 1;
-        }
-        (count > 0).then(|| sum / f64::from(count))
+    /// Log closes so many of the stock's bars before; NaN before its first.
+    fn ago(&self, bars: usize) -> &[f64] {
+        &self.past[(self.bars + KEPT - 1 - bars) % KEPT]
     }
+}
+
+/// None before either close is known.
+fn change(now: f64, before: f64) -> Option<f64> {
+    let change = now - before;
+    (!change.is_nan()).then_some(change)
+}
+
+/// Over the peers whose closes are known.
+fn mean_change(now: &[f64], before: &[f64]) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0);
+    for change in now.iter().zip(before).filter_map(|(&now, &before)| change(now, before)) {
+        sum += change;
+        count += 1;
+    }
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 #[cfg(test)]

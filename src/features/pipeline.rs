@@ -2,23 +2,25 @@
 //!
 //! ```text
 //! bars of a stock ---> own::OwnFeatures ---+
-//! closes of peers ---> peers::PeerFeatures +--> raw_features --> Scaler::fit --> panel_data
-//! closest pairs -----> watch_pairs --------+                    (training rows)
+//! closes of peers ---> peers::PeerFeatures +--> raw_features --> Scaler::fit --> a panel's rows
+//! closest pairs -----> watch_pairs --------+    (columns)      (training rows)
 //! ```
 //!
 //! All producers take in one bar at a time and are never given a later one, which a test checks for
 //! the whole pipeline bit for bit. [`super::stream`] has the same producers without a grid, for
-//! bars
-//! as they come.
+//! bars as they come.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::columns::{Columns, StockColumns, scaled};
 use super::own::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
-use super::relations::opportunity::{self, Course, Opportunity, watch_pairs};
+use super::relations::opportunity::{Course, Opportunity, in_order, watch_pairs};
 pub use super::scaler::Scaler;
 use crate::config::FeatureConfig;
-use crate::market::panel::{Grid, NO_BAR, PanelData};
+use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
 
 /// The names of the features in order; the same for every stock, those of peers last. What they
@@ -33,43 +35,44 @@ pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     names
 }
 
-/// Unscaled features `[time, stock, feature]`: causal, NaN while a window is not filled or the
-/// stock has had no bar yet; where a stock has no bar at a time, its last ones carried forward.
-/// `peers[i]` are the peers of stock i, nearest first.
+/// Unscaled features: causal, NaN while a window is not filled. `peers[i]` are the peers of stock
+/// i, nearest first.
+///
+/// With them when cointegrated pairs went out of line, in the order of time; never without features
+/// of peers.
 pub fn raw_features(
     series: &[BarSeries],
     grid: &Grid,
     peers: &[Vec<usize>],
     config: &FeatureConfig,
-) -> Vec<f32> {
-    let (times, stocks) = (grid.end_s.len(), series.len());
-    assert_eq!(stocks, grid.bar_index.len(), "one series per stock of the grid");
-    assert_eq!(stocks, peers.len(), "one list of peers per stock");
+) -> (Columns, Vec<Opportunity>) {
+    assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
+    assert_eq!(series.len(), peers.len(), "one list of peers per stock");
     let width = feature_names(config).len();
     let log_close = carried_log_closes(series, grid);
     let courses =
         if config.peers { watch_pairs(&log_close, grid, peers, config) } else { Vec::new() };
-    let mut raw = vec![0.0; times * stocks * width];
-    let mut lanes: Vec<Vec<&mut [f32]>> = (0..stocks).map(|_| Vec::with_capacity(times)).collect();
-    for (i, slot) in raw.chunks_exact_mut(width).enumerate() {
-        lanes[i % stocks].push(slot);
-    }
-    lanes.into_par_iter().enumerate().for_each(|(stock, lane)| {
+    let of_stock = |(stock, series): (usize, &BarSeries)| {
         let mut features = StockFeatures::new(stock, &peers[stock], config);
+        let mut columns = StockColumns::new(width, series.len());
         let dearness = dearness(&courses, stock, &peers[stock]);
-        for (row, (slot, &bar)) in lane.into_iter().zip(&grid.bar_index[stock]).enumerate() {
+        for (row, &bar) in grid.bar_index[stock].iter().enumerate() {
             if bar != NO_BAR {
-                let bar = series[stock].bar(bar as usize);
+                let bar = series.bar(bar as usize);
                 features.update(&bar, |of| log_close[of][row], dearness(row));
+                columns.push(row, features.latest());
             }
-            slot.copy_from_slice(features.latest());
         }
-    });
-    raw
+        columns.finish();
+        columns
+    };
+    let columns = series.par_iter().enumerate().map(of_stock).collect();
+    (Columns::new(columns, width), in_order(courses))
 }
 
 /// The unscaled features of one stock, bar by bar.
 pub(super) struct StockFeatures {
+    stock: usize,
     own: OwnFeatures,
     related: PeerFeatures,
     own_width: usize,
@@ -79,6 +82,7 @@ pub(super) struct StockFeatures {
 impl StockFeatures {
     pub fn new(stock: usize, peers: &[usize], config: &FeatureConfig) -> StockFeatures {
         StockFeatures {
+            stock,
             own: OwnFeatures::new(config),
             related: PeerFeatures::new(stock, peers, config.relation_bars as usize),
             own_width: own::names(config).len(),
@@ -90,7 +94,7 @@ impl StockFeatures {
     /// `dearness` is how dear the stock is beside its nearest peer.
     pub fn update(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
         let (own_part, peer_part) = self.latest.split_at_mut(self.own_width);
-        self.own.update(bar, own_part);
+        self.own.update(bar, log_close(self.stock), own_part);
         if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
             self.related.update(log_close, peer_part);
             *arbitrage = dearness;
@@ -123,20 +127,6 @@ pub(super) fn signed(z_score: f32, is_first: bool) -> f32 {
     0.0 + if is_first { z_score } else { -z_score }
 }
 
-/// When cointegrated pairs went out of line, in the order of time; none without features of peers.
-pub fn opportunities(
-    series: &[BarSeries],
-    grid: &Grid,
-    peers: &[Vec<usize>],
-    config: &FeatureConfig,
-) -> Vec<Opportunity> {
-    if !config.peers {
-        return Vec::new();
-    }
-    let log_close = carried_log_closes(series, grid);
-    opportunity::opportunities(watch_pairs(&log_close, grid, peers, config))
-}
-
 /// `[stock][time]`: log of the last close known; NaN before the first bar.
 fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
     let carried = |(series, index): (&BarSeries, &Vec<u32>)| {
@@ -152,51 +142,50 @@ fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
     series.par_iter().zip(&grid.bar_index).map(carried).collect()
 }
 
-/// Everything a panel holds: the grid's bars, tradability (a bar, and every feature defined),
-/// features scaled and clipped (0 where undefined). `raw` is scaled in place.
-pub fn panel_data(
+/// What a panel holds of some rows of the grid, from scaled features.
+pub fn panel_rows(
     series: &[BarSeries],
     grid: &Grid,
-    mut raw: Vec<f32>,
-    scaler: &Scaler,
-    config: &FeatureConfig,
-    note: String,
-) -> PanelData {
-    let (times, stocks) = (grid.end_s.len(), series.len());
-    let feature_names = feature_names(config);
-    let width = feature_names.len();
-    assert_eq!(stocks, grid.bar_index.len(), "one series per stock of the grid");
-    assert_eq!(raw.len(), times * stocks * width, "raw is [time, stock, feature]");
-    assert_eq!(scaler.mean.len(), stocks * width, "the scaler is of these stocks and features");
-    assert_eq!(scaler.std.len(), stocks * width, "the scaler is of these stocks and features");
-
-    let mut tradable = vec![false; times * stocks];
-    let slots = raw.par_chunks_exact_mut(width).zip(tradable.par_iter_mut()).enumerate();
-    slots.with_min_len(1 << 12).for_each(|(i, (features, tradable))| {
-        let (row, stock) = (i / stocks, i % stocks);
-        let scale = stock * width..(stock + 1) * width;
-        let (mean, std) = (&scaler.mean[scale.clone()], &scaler.std[scale]);
-        let settled = scale_features(features, mean, std, config.clip_std);
-        *tradable = settled && grid.bar_index[stock][row] != NO_BAR;
-    });
-
-    let mut data = PanelData {
-        stocks: series.iter().map(|series| series.symbol.clone()).collect(),
-        feature_names,
-        end_s: grid.end_s.clone(),
-        open: vec![f64::NAN; times * stocks],
-        high: vec![f64::NAN; times * stocks],
-        low: vec![f64::NAN; times * stocks],
-        close: vec![f64::NAN; times * stocks],
-        volume: vec![0.0; times * stocks],
-        tradable,
-        features: raw,
-        note,
+    columns: &Columns,
+    rows: Range<usize>,
+) -> PanelRows {
+    assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
+    let cells = || Vec::with_capacity(rows.len() * series.len());
+    let mut out = PanelRows {
+        end_s: grid.end_s[rows.clone()].to_vec(),
+        open: cells(),
+        high: cells(),
+        low: cells(),
+        close: cells(),
+        volume: cells(),
+        tradable: Vec::with_capacity(rows.len() * series.len()),
+        features: Vec::new(),
     };
-    for (stock, (series, index)) in series.iter().zip(&grid.bar_index).enumerate() {
-        write_bars(&mut data, stock, series, index);
+    columns.rows(grid, rows.clone(), &mut out.features);
+    let carried: Vec<Vec<u32>> = columns
+        .stocks
+        .iter()
+        .zip(&grid.bar_index)
+        .map(|(columns, index)| columns.carried(index, rows.clone()))
+        .collect();
+    for row in rows.clone() {
+        for (stock, series) in series.iter().enumerate() {
+            let last = carried[stock][row - rows.start] as usize;
+            let close = series.close.get(last).copied().unwrap_or(f64::NAN);
+            let (mut open, mut high, mut low, mut volume) = (close, close, close, 0.0);
+            if grid.bar_index[stock][row] != NO_BAR {
+                (open, high, low) = (series.open[last], series.high[last], series.low[last]);
+                volume = series.volume[last];
+            }
+            out.open.push(open);
+            out.high.push(high);
+            out.low.push(low);
+            out.close.push(close);
+            out.volume.push(volume);
+            out.tradable.push(columns.tradable(grid, stock, row));
+        }
     }
-    data
+    out
 }
 
 /// Scales one stock's features in place, 0 where undefined. Returns whether all are defined.
@@ -208,30 +197,10 @@ pub(super) fn scale_features(
 ) -> bool {
     let mut settled = true;
     for ((feature, mean), std) in features.iter_mut().zip(mean).zip(std) {
-        let scaled = (*feature - mean) / std;
         settled &= feature.is_finite();
-        *feature = if feature.is_finite() { scaled.clamp(-clip_std, clip_std) } else { 0.0 };
+        *feature = scaled(*feature, *mean, *std, clip_std);
     }
     settled
-}
-
-/// The bars of one stock, its last close carried forward over rows without one.
-fn write_bars(data: &mut PanelData, stock: usize, series: &BarSeries, index: &[u32]) {
-    let stocks = data.stocks.len();
-    let mut last_close = f64::NAN;
-    for (row, &bar) in index.iter().enumerate() {
-        let slot = row * stocks + stock;
-        let (mut open, mut high, mut low) = (last_close, last_close, last_close);
-        if bar != NO_BAR {
-            let bar = series.bar(bar as usize);
-            (open, high, low, last_close) = (bar.open, bar.high, bar.low, bar.close);
-            data.volume[slot] = bar.volume;
-        }
-        data.open[slot] = open;
-        data.high[slot] = high;
-        data.low[slot] = low;
-        data.close[slot] = last_close;
-    }
 }
 
 #[cfg(test)]

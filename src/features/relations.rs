@@ -46,18 +46,26 @@ impl Relations {
             .zip(&grid.bar_index)
             .map(|(series, index)| row_returns(series, &index[rows.clone()]))
             .collect();
-        let matrix = |relate: &(dyn Fn(usize, usize) -> Option<f64> + Sync)| {
-            let stocks = 0..series.len();
-            let row = |i| stocks.clone().map(|j| relate(i, j)).collect();
-            stocks.clone().into_par_iter().map(row).collect()
-        };
+        let stocks = series.len();
         // Each pair once, in one order, so that the matrix is symmetric to the last bit.
-        let together = |i: usize, j: usize| correlate(&returns[i.min(j)], &returns[i.max(j)]);
-        let lead = |follower: usize, leader: usize| {
-            let (later, earlier) = (&returns[follower], &returns[leader]);
-            correlate(later.get(1..)?, &earlier[..earlier.len() - 1])
-        };
-        Relations { correlation: matrix(&together), lead_lag: matrix(&lead) }
+        let pairs: Vec<(usize, usize)> =
+            (0..stocks).flat_map(|i| (i..stocks).map(move |j| (i, j))).collect();
+        let together = |&(i, j): &(usize, usize)| (&returns[i][..], &returns[j][..]);
+        let mut correlation = vec![vec![None; stocks]; stocks];
+        let found = correlate_all(&pairs.iter().map(together).collect::<Vec<_>>());
+        for (&(i, j), found) in pairs.iter().zip(found) {
+            correlation[i][j] = found;
+            correlation[j][i] = found;
+        }
+        let later = |of: usize| returns[of].get(1..).unwrap_or_default();
+        let earlier = |of: usize| &returns[of][..returns[of].len().saturating_sub(1)];
+        let leads: Vec<_> = (0..stocks)
+            .flat_map(|follower| (0..stocks).map(move |leader| (follower, leader)))
+            .map(|(follower, leader)| (later(follower), earlier(leader)))
+            .collect();
+        let found = correlate_all(&leads);
+        let lead_lag = found.chunks(stocks.max(1)).map(<[_]>::to_vec).collect();
+        Relations { correlation, lead_lag }
     }
 
     /// For each stock its `count` nearest peers, nearest first, never itself: by the larger of
@@ -90,16 +98,29 @@ fn row_returns(series: &BarSeries, index: &[u32]) -> Vec<f64> {
     logs.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
-fn correlate(xs: &[f64], ys: &[f64]) -> Option<f64> {
-    let mut moments = PairMoments::default();
-    let mut pairs = 0;
-    for (&x, &y) in xs.iter().zip(ys) {
-        if !x.is_nan() && !y.is_nan() {
-            moments.push((x, y));
-            pairs += 1;
+/// Pairs of series that are gone through side by side: each sum waits for its last division, and
+/// those of others fill the time.
+const SIDE_BY_SIDE: usize = 4;
+
+/// The correlation of each pair of series, all of one length, where both have a value.
+fn correlate_all(pairs: &[(&[f64], &[f64])]) -> Vec<Option<f64>> {
+    let correlate = |pairs: &[(&[f64], &[f64])]| {
+        let of = |k: usize| pairs[k.min(pairs.len() - 1)];
+        let sides: [_; SIDE_BY_SIDE] = std::array::from_fn(of);
+        let mut moments = [PairMoments::default(); SIDE_BY_SIDE];
+        for row in 0..sides[0].0.len() {
+            for (moments, (xs, ys)) in moments.iter_mut().zip(&sides) {
+                let (x, y) = (xs[row], ys[row]);
+                if !x.is_nan() && !y.is_nan() {
+                    moments.push((x, y));
+                }
+            }
         }
-    }
-    if pairs < LEAST_PAIRS { None } else { correlation(&moments) }
+        let enough = |m: &&PairMoments| m.count() >= LEAST_PAIRS;
+        let found = moments.iter().map(|m| Some(m).filter(enough).and_then(correlation));
+        found.take(pairs.len()).collect::<Vec<_>>()
+    };
+    pairs.par_chunks(SIDE_BY_SIDE).flat_map_iter(correlate).collect()
 }
 
 fn correlation(moments: &PairMoments) -> Option<f64> {
@@ -117,6 +138,15 @@ pub struct Comovement {
     pub beta: Option<f64>,
 }
 
+impl Comovement {
+    /// Of pairs (x, y).
+    pub fn of(moments: &PairMoments) -> Comovement {
+        let variance = moments.variance_x();
+        let beta = (variance.sqrt() > LEAST_STD).then(|| moments.covariance() / variance);
+        Comovement { correlation: correlation(moments), beta }
+    }
+}
+
 /// Rolling correlation and beta of two streams of log returns; constant work per pair on average.
 #[derive(Clone, Debug)]
 pub struct RollingRelation(Window<PairMoments>);
@@ -128,10 +158,7 @@ impl RollingRelation {
 
     /// Of the last `bars` pairs, this one included; None before there are so many.
     pub fn update(&mut self, x: f64, y: f64) -> Option<Comovement> {
-        let moments = self.0.update((x, y))?;
-        let variance = moments.variance_x();
-        let beta = (variance.sqrt() > LEAST_STD).then(|| moments.covariance() / variance);
-        Some(Comovement { correlation: correlation(&moments), beta })
+        self.0.update((x, y)).map(|moments| Comovement::of(&moments))
     }
 }
 

@@ -122,6 +122,10 @@ pub struct PairMoments {
 }
 
 impl PairMoments {
+    pub fn count(&self) -> usize {
+        self.count as usize
+    }
+
     /// Population variance of x.
     pub fn variance_x(&self) -> f64 {
         self.xx / self.count
@@ -205,6 +209,30 @@ impl<S: Summary> Window<S> {
     }
 }
 
+/// What [`Window::update`] says of the last of `count` values, to the last bit, from nothing but
+/// the values: for a series that is known and a summary that is seldom asked for.
+pub fn last_window<S: Summary>(
+    length: usize,
+    count: usize,
+    value: impl Fn(usize) -> S::Value,
+) -> Option<S> {
+    if count < length {
+        return None;
+    }
+    let summary = |order: &mut dyn Iterator<Item = usize>| {
+        let mut summary = S::default();
+        order.for_each(|i| summary.push(value(i)));
+        summary
+    };
+    let filled = count % length;
+    if filled == 0 {
+        return Some(summary(&mut (count - length..count)));
+    }
+    let block = count - filled;
+    let older = summary(&mut (count - length..block).rev());
+    Some(older.join(summary(&mut (block..count))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +286,19 @@ mod tests {
         assert!((last.std() / std - 1.0).abs() < 1e-9, "{} against {std}", last.std());
         let plain_variance = plain_squares / 20.0 - (plain_sum / 20.0).powi(2);
         assert!((plain_variance - std * std).abs() > std * std, "the series is a hard one");
+    }
+
+    #[test]
+    fn the_last_window_is_that_of_the_stream_bit_for_bit() {
+        let mut noise = Noise::new(7);
+        let values: Vec<f64> = (0..50).map(|_| noise.normal()).collect();
+        for length in [1, 2, 7, 12] {
+            let mut window = Window::<Moments>::new(length);
+            for (t, &value) in values.iter().enumerate() {
+                let streamed = window.update(value);
+                assert_eq!(last_window(length, t + 1, |i| values[i]), streamed, "{length}, {t}");
+            }
+        }
     }
 
     #[test]

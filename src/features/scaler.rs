@@ -1,8 +1,12 @@
 //! Statistics of the training period by which features and rewards are scaled.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::columns::{Columns, StockColumns};
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR};
 
@@ -26,38 +30,22 @@ const TAIL: f64 = 0.005;
 const LEAST_RELATIVE_STD: f64 = 1e-6;
 
 impl Scaler {
-    /// From the rows `rows` only, those in which the stock has a bar. `raw` is `[time, stock,
-    /// feature]`; values that are not finite are left out. A feature that is constant there has
-    /// standard deviation 1, one that is nowhere defined mean 0 and standard deviation 1; so has
-    /// the return of a stock that never moves.
-    pub fn fit(
-        raw: &[f32],
-        series: &[BarSeries],
-        grid: &Grid,
-        rows: std::ops::Range<usize>,
-    ) -> Scaler {
-        let (times, stocks) = (grid.end_s.len(), series.len());
-        assert_eq!(stocks, grid.bar_index.len(), "one series per stock of the grid");
-        assert!(rows.end <= times, "rows lie in the grid");
-        let width = raw.len().checked_div(times * stocks).unwrap_or(0);
-        assert_eq!(raw.len(), times * stocks * width, "raw is [time, stock, feature]");
-        let per_stock: Vec<(Vec<(f32, f32)>, f32)> = (0..stocks)
-            .into_par_iter()
-            .map(|stock| {
-                let index = &grid.bar_index[stock];
-                let mut columns = vec![Vec::with_capacity(rows.len()); width];
-                for row in rows.clone().filter(|&row| index[row] != NO_BAR) {
-                    let first = (row * stocks + stock) * width;
-                    for (column, &value) in columns.iter_mut().zip(&raw[first..first + width]) {
-                        if value.is_finite() {
-                            column.push(value);
-                        }
-                    }
-                }
-                let scales = columns.iter_mut().map(|column| winsorised(column)).collect();
-                (scales, return_std(&series[stock], &index[rows.clone()]))
-            })
-            .collect();
+    /// From the rows `rows` only, those in which the stock has a bar; `raw` is not scaled yet.
+    /// Values that are not finite are left out. A feature that is constant there has standard
+    /// deviation 1, one that is nowhere defined mean 0 and standard deviation 1; so has the return
+    /// of a stock that never moves.
+    pub fn fit(raw: &Columns, series: &[BarSeries], grid: &Grid, rows: Range<usize>) -> Scaler {
+        assert_eq!(raw.stocks.len(), series.len(), "one series per stock");
+        assert_eq!(raw.stocks.len(), grid.bar_index.len(), "one series per stock of the grid");
+        assert!(rows.end <= grid.end_s.len(), "rows lie in the grid");
+        let of_stock = |(columns, (series, index)): (&StockColumns, (&BarSeries, &Vec<u32>))| {
+            let bars = own_bars(&index[rows.clone()]);
+            let scale = |column: &Vec<f32>| winsorised(&column[bars.clone()]);
+            let scales: Vec<(f32, f32)> = columns.values().par_iter().map(scale).collect();
+            (scales, return_std(&series.close[bars]))
+        };
+        let stocks = raw.stocks.par_iter().zip(series.par_iter().zip(&grid.bar_index));
+        let per_stock: Vec<(Vec<(f32, f32)>, f32)> = stocks.map(of_stock).collect();
         let scales = || per_stock.iter().flat_map(|(scales, _)| scales);
         Scaler {
             mean: scales().map(|scale| scale.0).collect(),
@@ -67,29 +55,106 @@ impl Scaler {
     }
 }
 
-/// Mean and population standard deviation of the winsorised values, which are put in another order.
-fn winsorised(values: &mut [f32]) -> (f32, f32) {
+/// The stock's bars among some rows, of which `index` has the bars.
+fn own_bars(index: &[u32]) -> Range<usize> {
+    let mut own = index.iter().filter(|&&bar| bar != NO_BAR).map(|&bar| bar as usize);
+    let Some(first) = own.next() else { return 0..0 };
+    first..own.next_back().unwrap_or(first) + 1
+}
+
+/// Mean and population standard deviation of the winsorised finite values.
+fn winsorised(values: &[f32]) -> (f32, f32) {
+    let values = finite(values);
     if values.is_empty() {
         return (0.0, 1.0);
     }
-    let tail = (values.len() as f64 * TAIL) as usize;
-    let opposite = values.len() - 1 - tail;
-    let low = *values.select_nth_unstable_by(tail, f32::total_cmp).1;
-    let high = *values.select_nth_unstable_by(opposite, f32::total_cmp).1;
+    let (low, high) = limits(&values);
+    // Sums of what lies between the limits lose no digits where they count from their middle.
+    let middle = (f64::from(low) + f64::from(high)) / 2.0;
     // A feature that is mostly one value is nothing but tails.
     let (low, high) = if low < high { (low, high) } else { (f32::MIN, f32::MAX) };
     let count = values.len() as f64;
-    let clamped = || values.iter().map(|value| f64::from(value.clamp(low, high)));
-    let mean = clamped().sum::<f64>() / count;
-    let std = (clamped().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let (sum, squares) = sums(&values, |value| f64::from(clamped(value, low, high)) - middle);
+    let (mean, apart) = (middle + sum / count, sum / count);
+    let std = (squares / count - apart * apart).max(0.0).sqrt();
     let constant = std <= LEAST_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
     (mean as f32, if constant { 1.0 } else { std as f32 })
 }
 
-/// Of the returns from bar to bar, both among `index`.
-fn return_std(series: &BarSeries, index: &[u32]) -> f32 {
-    let closes = index.iter().filter(|&&bar| bar != NO_BAR).map(|&bar| series.close[bar as usize]);
-    let closes: Vec<f64> = closes.collect();
+/// Nearly always all but the first few.
+fn finite(values: &[f32]) -> Cow<'_, [f32]> {
+    let first = values.iter().position(|value| value.is_finite()).unwrap_or(values.len());
+    let rest = &values[first..];
+    if rest.chunks(1 << 10).all(|part| part.iter().fold(true, |all, x| all & x.is_finite())) {
+        return Cow::Borrowed(rest);
+    }
+    rest.iter().copied().filter(|value| value.is_finite()).collect()
+}
+
+/// As [`f32::clamp`], in two instructions; no value is NaN.
+fn clamped(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
+}
+
+/// Of the terms and of their squares. Several sums side by side, since each waits for its last
+/// addition.
+fn sums(values: &[f32], term: impl Fn(f32) -> f64) -> (f64, f64) {
+    const LANES: usize = 8;
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
+    for chunk in chunks {
+        for i in 0..LANES {
+            let term = term(chunk[i]);
+            sums[i] += term;
+            squares[i] += term * term;
+        }
+    }
+    let (mut sum, mut square) = (sums.iter().sum::<f64>(), squares.iter().sum::<f64>());
+    for term in rest.iter().map(|&value| term(value)) {
+        sum += term;
+        square += term * term;
+    }
+    (sum, square)
+}
+
+/// The quantiles to which values beyond them are moved.
+fn limits(values: &[f32]) -> (f32, f32) {
+    let tail = (values.len() as f64 * TAIL) as usize;
+    let mut sample: Vec<f32> = values.iter().step_by(SAMPLED).copied().collect();
+    sample.sort_unstable_by(f32::total_cmp);
+    (ranked(values, tail, &sample), ranked(values, values.len() - 1 - tail, &sample))
+}
+
+/// One value of so many is sampled.
+const SAMPLED: usize = 64;
+
+/// The value that has `rank` others below it, looked for where a sorted sample says that it is,
+/// with a wide margin: so only few values have to be put in order. Floyd and Rivest (1975),
+/// "Expected time bounds for selection", Communications of the ACM 18.
+fn ranked(values: &[f32], rank: usize, sample: &[f32]) -> f32 {
+    let place = rank / SAMPLED;
+    let from_end = place.min(sample.len() - 1 - place);
+    let margin = 2 + 4 * from_end.isqrt();
+    let low = place.checked_sub(margin).map_or(f32::NEG_INFINITY, |at| sample[at]);
+    let high = sample.get(place + margin).copied().unwrap_or(f32::INFINITY);
+    let (mut below, mut near) = (0, Vec::new());
+    for part in values.chunks(16) {
+        let is_near = |value: &f32| (*value >= low) & (*value <= high);
+        below += part.iter().map(|value| usize::from(*value < low)).sum::<usize>();
+        if part.iter().fold(false, |any, value| any | is_near(value)) {
+            near.extend(part.iter().copied().filter(is_near));
+        }
+    }
+    if rank < below || rank >= below + near.len() {
+        // Values that come in long runs make a poor sample.
+        (below, near) = (0, values.to_vec());
+    }
+    *near.select_nth_unstable_by(rank - below, f32::total_cmp).1
+}
+
+/// Of the returns from bar to bar.
+fn return_std(closes: &[f64]) -> f32 {
     let returns = || closes.windows(2).map(|pair| pair[1] / pair[0] - 1.0);
     let count = closes.len().saturating_sub(1) as f64;
     let mean = returns().sum::<f64>() / count;
@@ -105,20 +170,45 @@ mod tests {
 
     #[test]
     fn winsorised_moments_by_hand() {
-        assert_eq!(winsorised(&mut []), (0.0, 1.0));
-        assert_eq!(winsorised(&mut [0.1; 9]), (0.1, 1.0));
-        assert_eq!(winsorised(&mut [3.0, 1.0]), (2.0, 1.0));
+        assert_eq!(winsorised(&[]), (0.0, 1.0));
+        assert_eq!(winsorised(&[f32::NAN, f32::INFINITY]), (0.0, 1.0));
+        assert_eq!(winsorised(&[0.1; 9]), (0.1, 1.0));
+        assert_eq!(winsorised(&[3.0, f32::NAN, 1.0]), (2.0, 1.0));
         // Too few values to have tails: mean 2, deviations 1 1 1 3.
-        assert_eq!(winsorised(&mut [1.0, 1.0, 1.0, 5.0]), (2.0, 3f32.sqrt()));
+        assert_eq!(winsorised(&[1.0, 1.0, 1.0, 5.0]), (2.0, 3f32.sqrt()));
         // Of 400 values two go on each side.
-        let mut values = [[-1.0, 1.0].repeat(199), vec![1e9, -1e9]].concat();
-        assert_eq!(winsorised(&mut values), (0.0, 1.0));
+        let values = [[-1.0, 1.0].repeat(199), vec![1e9, -1e9]].concat();
+        assert_eq!(winsorised(&values), (0.0, 1.0));
         // 999 zeros and a one keep the deviation of the whole.
-        let mut values = [vec![0.0; 999], vec![1.0]].concat();
-        let (mean, std) = winsorised(&mut values);
+        let values = [vec![0.0; 999], vec![1.0]].concat();
+        let (mean, std) = winsorised(&values);
         assert!((mean - 1e-3).abs() < 1e-9 && (std - 0.0316).abs() < 1e-4);
         // Deviations that an f32 cannot tell apart from rounding.
-        assert_eq!(winsorised(&mut [0.1, f32::from_bits(0.1f32.to_bits() + 1)]).1, 1.0);
+        assert_eq!(winsorised(&[0.1, f32::from_bits(0.1f32.to_bits() + 1)]).1, 1.0);
+    }
+
+    #[test]
+    fn limits_are_those_of_sorting() {
+        let mut noise = Noise::new(10);
+        for count in [1, 2, 199, 200, 201, 5_000] {
+            let cell = |i: usize| {
+                let value = noise.normal() as f32 * if i % 3 == 0 { 1e-3 } else { 1.0 };
+                if i % 7 == 3 { f32::NAN } else { value }
+            };
+            let cells: Vec<f32> = (0..count).map(cell).collect();
+            let mut values: Vec<f32> = cells.iter().copied().filter(|x| x.is_finite()).collect();
+            values.sort_by(f32::total_cmp);
+            let (tail, last) = (values.len() / 200, values.len() - 1);
+            let sorted = (values[tail], values[last - tail]);
+            assert_eq!(limits(&finite(&cells)), sorted, "{count} values");
+        }
+        assert_eq!(limits(&[0.0; 300]), (0.0, 0.0));
+        // What is sampled is lower than all others.
+        let value = |i: usize| (i % 1_000) as f32 - if i % 64 == 0 { 2e4 + i as f32 } else { 0.0 };
+        let misleading: Vec<f32> = (0..64_000).map(value).collect();
+        let mut sorted = misleading.clone();
+        sorted.sort_by(f32::total_cmp);
+        assert_eq!(limits(&misleading), (sorted[320], sorted[63_679]));
     }
 
     #[test]
@@ -126,33 +216,35 @@ mod tests {
         let series = random_market(8, 2, 300, 7, 0.3);
         let grid = grid_of(&series);
         let rows = 40..200;
-        let mut noise = Noise::new(9);
-        let times = grid.end_s.len();
-        let mut raw: Vec<f32> = (0..times * 2 * 3).map(|_| noise.normal() as f32).collect();
-        for row in 0..times {
-            for stock in 0..2 {
-                let first = (row * 2 + stock) * 3;
-                raw[first + 1] = f32::NAN;
-                if row % 2 == 0 {
-                    raw[first + 2] = f32::NAN;
+        let columns = |noise: &mut Noise, wild: bool| {
+            let stock = |stock: usize| {
+                let mut columns = StockColumns::new(3, 300);
+                for row in (0..grid.end_s.len()).filter(|&row| grid.bar_index[stock][row] != NO_BAR)
+                {
+                    let mut cell = || noise.normal() as f32;
+                    let cells = [cell(), f32::NAN, if row % 2 == 0 { f32::NAN } else { cell() }];
+                    columns
+                        .push(row, if wild && !rows.contains(&row) { &[1e9; 3] } else { &cells });
                 }
-            }
-        }
+                columns.finish();
+                columns
+            };
+            Columns::new((0..2).map(stock).collect(), 3)
+        };
+        let raw = columns(&mut Noise::new(9), false);
         let scaler = Scaler::fit(&raw, &series, &grid, rows.clone());
         assert_eq!((scaler.mean.len(), scaler.std.len(), scaler.return_std.len()), (6, 6, 2));
         for stock in 0..2 {
             assert_eq!((scaler.mean[stock * 3 + 1], scaler.std[stock * 3 + 1]), (0.0, 1.0));
             assert!((scaler.std[stock * 3] - 1.0).abs() < 0.3);
         }
-        let mut elsewhere = raw.clone();
+        let elsewhere = columns(&mut Noise::new(9), true);
+        assert_ne!(raw, elsewhere);
         let mut later = series.clone();
-        for row in 0..times {
+        for row in (0..grid.end_s.len()).filter(|row| !rows.contains(row)) {
             for stock in 0..2 {
                 let bar = grid.bar_index[stock][row];
-                if !rows.contains(&row) || bar == NO_BAR {
-                    elsewhere[(row * 2 + stock) * 3..][..3].fill(1e9);
-                }
-                if !rows.contains(&row) && bar != NO_BAR {
+                if bar != NO_BAR {
                     later[stock].close[bar as usize] = 1e-3;
                 }
             }
@@ -162,12 +254,12 @@ mod tests {
 
     #[test]
     fn returns_are_simple_and_from_bar_to_bar() {
-        let mut series = BarSeries::new("A".parse().unwrap());
-        series.close = vec![7.0, 100.0, 110.0, 99.0, 5.0];
+        assert_eq!(own_bars(&[NO_BAR, 1, NO_BAR, 2, 3, NO_BAR]), 1..4);
+        assert_eq!(own_bars(&[NO_BAR, 7]), 7..8);
+        assert_eq!(own_bars(&[NO_BAR]), 0..0);
         // Returns +10 % and -10 %.
-        assert!((return_std(&series, &[1, NO_BAR, 2, 3]) - 0.1).abs() < 1e-7);
-        assert_eq!(return_std(&series, &[1]), 1.0);
-        assert_eq!(return_std(&series, &[NO_BAR]), 1.0);
-        assert_eq!(return_std(&series, &[]), 1.0);
+        assert!((return_std(&[100.0, 110.0, 99.0]) - 0.1).abs() < 1e-7);
+        assert_eq!(return_std(&[100.0]), 1.0);
+        assert_eq!(return_std(&[]), 1.0);
     }
 }

@@ -125,8 +125,8 @@ impl FeatureStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::fixtures::{grid_of, random_market};
-    use crate::features::pipeline::{panel_data, raw_features};
+    use crate::features::fixtures::{grid_of, panel_of, random_market};
+    use crate::features::pipeline::raw_features;
     use crate::market::panel::NO_BAR;
 
     /// Every row, of markets with gaps, of which one stock begins late; with and without peers.
@@ -152,9 +152,9 @@ mod tests {
             let grid = grid_of(&series);
             let ring = |i: usize| (1..=peers).map(|k| (i + k) % 4).collect();
             let peers: Vec<Vec<usize>> = (0..4).map(ring).collect();
-            let raw = raw_features(&series, &grid, &peers, &config);
+            let (raw, _) = raw_features(&series, &grid, &peers, &config);
             let scaler = Scaler::fit(&raw, &series, &grid, 100..300);
-            let whole = panel_data(&series, &grid, raw, &scaler, &config, String::new());
+            let whole = panel_of(&series, &grid, raw, &scaler, &config);
             let mut stream = FeatureStream::new(&config, scaler, &peers);
             let width = whole.features.len() / grid.end_s.len();
             for row in 0..grid.end_s.len() {

@@ -19,7 +19,7 @@ pub use doubts::Doubt;
 pub use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol};
-use super::calendar;
+use super::calendar::{self, NewYorkClock};
 use super::error::MarketError;
 use super::load::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
@@ -125,12 +125,14 @@ pub struct Cleaner {
     /// Some times came with a zone.
     zoned: bool,
     day_files: usize,
+    clock: NewYorkClock,
 }
 
 impl Cleaner {
     pub fn new(symbol: Symbol, strict: bool) -> Cleaner {
         let bad = BadRows { strict, count: 0, kinds: BTreeMap::new(), named: Vec::new() };
-        Cleaner { symbol, rows: Vec::new(), bad, naive: false, zoned: false, day_files: 0 }
+        let (rows, clock) = (Vec::new(), NewYorkClock::new());
+        Cleaner { symbol, rows, bad, naive: false, zoned: false, day_files: 0, clock }
     }
 
     /// Adds the rows of `file`, which is named for `date`.
@@ -159,7 +161,8 @@ impl Cleaner {
             };
             // Files cut at UTC midnight hold hours of the day before; anything further is a wrong
             // time.
-            let off_days = (calendar::new_york_date(label_s) - date).num_days().abs();
+            let day = self.clock.at(label_s).0;
+            let off_days = if day == date { 0 } else { (day - date).num_days().abs() };
             let why = match self.rows.last() {
                 _ if off_days > 1 => {
                     Some((Fault::OtherDay, "does not belong to the day of its file".to_string()))

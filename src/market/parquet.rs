@@ -9,6 +9,7 @@
 //! * prices and volume as floats, integers or text, in any case, also as `1. open` ... `5. volume`.
 
 mod pages;
+mod plain;
 mod table;
 mod time;
 
@@ -152,6 +153,13 @@ fn cause(error: &PolarsError) -> String {
 }
 
 fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
+    if let Some(rows) = plain::rows(bytes) {
+        return Ok(rows);
+    }
+    decode_any(bytes, file)
+}
+
+fn decode_any(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     let (frame, plan) = read_frame(bytes, file, false)?;
     rows_of(&frame, &plan, file)
 }
@@ -216,7 +224,7 @@ fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &Plan) -> bool {
         let columns = plan.columns();
         let chunks = columns.iter().filter_map(|name| group.columns_under_root_iter(name));
         let mut ranges = chunks.flatten().map(|chunk| chunk.byte_range());
-        ranges.all(|range| pages::check(bytes, range, group.num_rows()).is_some())
+        ranges.all(|range| pages::of(bytes, range, group.num_rows()).is_some())
     })
 }
 

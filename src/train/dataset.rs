@@ -16,14 +16,14 @@ use super::parcel::Parcel;
 use crate::config::{FeatureConfig, RunConfig};
 use crate::dist::comm::agree;
 use crate::dist::{Comm, Ranks};
-use crate::features::pipeline::{Scaler, feature_names, opportunities, panel_data, raw_features};
+use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
 use crate::market::load::{
     DataSource, LoadOptions, LoadProgress, LoadReport, fingerprint, load_bars,
 };
-use crate::market::panel::{Grid, Panel, align};
+use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
 use crate::portfolio::limits::Limits;
 
@@ -192,21 +192,25 @@ impl DataPlan<'_> {
         let mut arrived: Vec<Option<(BarSeries, LoadReport)>> = vec![None; stocks.len()];
         let mut failures: Vec<(usize, String)> = Vec::new();
         let data = (self.source, &stocks[..], &self.options);
-        self.comm.stream_to_root(
-            &mut |send| {
-                load_own(&|stock, sender| load_one(data, stock, load, sender), &owned, send)
-            },
-            &mut |rank, bytes| match Parcel::from_bytes(&bytes) {
-                Some(Parcel::Progress { stock, days_done, days_total }) => {
-                    on_days(&stocks[stock], days_done, days_total);
-                }
-                Some(Parcel::Bars { stock, report, series }) => {
-                    arrived[stock] = Some((series, report));
-                }
-                Some(Parcel::Failure { stock, message }) => failures.push((stock, message)),
-                None => failures.push((usize::MAX, format!("rank {rank} sent a torn message"))),
-            },
-        );
+        let read = |stock, sender: &_| load_one(data, stock, load, sender);
+        let mut take = |rank: usize, parcel: Option<Parcel>| match parcel {
+            Some(Parcel::Progress { stock, days_done, days_total }) => {
+                on_days(&stocks[stock], days_done, days_total);
+            }
+            Some(Parcel::Bars { stock, report, series }) => {
+                arrived[stock] = Some((series, report));
+            }
+            Some(Parcel::Failure { stock, message }) => failures.push((stock, message)),
+            None => failures.push((usize::MAX, format!("rank {rank} sent a torn message"))),
+        };
+        if self.comm.size() == 1 {
+            load_own(&read, &owned, &mut |parcel| take(0, Some(parcel)));
+        } else {
+            self.comm.stream_to_root(
+                &mut |send| load_own(&read, &owned, &mut |parcel| send(&parcel.to_bytes())),
+                &mut |rank, bytes| take(rank, Parcel::from_bytes(&bytes)),
+            );
+        }
         if let Some((_, message)) = failures.into_iter().min() {
             return Err(anyhow!(message));
         }
@@ -239,26 +243,30 @@ impl DataPlan<'_> {
             }
         };
         let (relations, peers) = relations_and_peers;
-        let raw = raw_features(&series, &grid, &peers, features);
+        let (mut columns, mut opportunities) = raw_features(&series, &grid, &peers, features);
         let scaler = match fit {
             Some(fit) => fit.scaler.clone(),
-            None => Scaler::fit(&raw, &series, &grid, rows.clone()),
+            None => Scaler::fit(&columns, &series, &grid, rows.clone()),
         };
         let fit = Fit { scaler, relations, peers };
         let since = grid.end_s.get(rows.start).copied().unwrap_or(i64::MAX);
-        let mut opportunities = opportunities(&series, &grid, &fit.peers, features);
         opportunities.retain(|found| found.end_s >= since);
-        let mut note = PanelNote { reports, bar_minutes, rows, fit, opportunities };
-        let mut data = panel_data(&series, &grid, raw, &note.fit.scaler, features, String::new());
-        drop(series);
-        note.rows = settled_rows(&data.tradable, note.rows, self.config.stocks.len())
-            .ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
-        data.note = serde_json::to_string(&note)?;
-        assert_eq!(data.feature_names, feature_names(features));
+        columns.scale(&fit.scaler, features.clip_std);
+        let settled =
+            |row: usize| (0..series.len()).any(|stock| columns.tradable(&grid, stock, row));
+        let rows =
+            settled_rows(settled, rows).ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
+        let note = PanelNote { reports, bar_minutes, rows, fit, opportunities };
+        let about = PanelAbout {
+            stocks: self.config.stocks.clone(),
+            feature_names: feature_names(features),
+            rows: grid.end_s.len(),
+            note: serde_json::to_string(&note)?,
+        };
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)
             .map_err(|e| anyhow!("{}: {e}; name another folder with --cache", folder.display()))?;
-        Panel::write(path, &data)?;
+        Panel::write_parts(path, about, &|rows| panel_rows(&series, &grid, &columns, rows))?;
         prune(folder, path);
         Ok(())
     }
@@ -284,7 +292,7 @@ fn lines(gathered: &[Vec<u8>]) -> Vec<String> {
 fn load_own(
     load_one: &(dyn Fn(usize, &mpsc::SyncSender<Parcel>) -> Parcel + Sync),
     owned: &[usize],
-    send: &mut dyn FnMut(&[u8]),
+    send: &mut dyn FnMut(Parcel),
 ) {
     let threads = owned.len().min(std::thread::available_parallelism().map_or(1, usize::from));
     let next = AtomicUsize::new(0);
@@ -301,9 +309,7 @@ fn load_own(
             });
         }
         drop(sender);
-        for parcel in receiver {
-            send(&parcel.to_bytes());
-        }
+        receiver.into_iter().for_each(send);
     });
 }
 
@@ -388,9 +394,8 @@ fn round_to_stored(relations: &mut Relations) {
 
 /// `rows` without those at the beginning where no stock can be traded yet; None where fewer than
 /// three are left.
-fn settled_rows(tradable: &[bool], rows: Range<usize>, stocks: usize) -> Option<Range<usize>> {
-    let settled = |&row: &usize| tradable[row * stocks..][..stocks].contains(&true);
-    let start = rows.clone().find(settled)?;
+fn settled_rows(settled: impl Fn(usize) -> bool, rows: Range<usize>) -> Option<Range<usize>> {
+    let start = rows.clone().find(|&row| settled(row))?;
     Some(start..rows.end).filter(|rows| rows.len() >= 3)
 }
 
@@ -430,9 +435,8 @@ mod tests {
 
     #[test]
     fn rows_begin_where_the_first_stock_is_settled() {
-        let tradable = [false, false, false, true, true, true, false, true];
-        assert_eq!(settled_rows(&tradable, 0..4, 2), Some(1..4));
-        assert_eq!(settled_rows(&tradable, 2..4, 2), None);
-        assert_eq!(settled_rows(&[false; 8], 0..4, 2), None);
+        assert_eq!(settled_rows(|row| row >= 1, 0..4), Some(1..4));
+        assert_eq!(settled_rows(|row| row >= 1, 2..4), None);
+        assert_eq!(settled_rows(|_| false, 0..4), None);
     }
 }

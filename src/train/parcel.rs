@@ -39,9 +39,10 @@ impl Parcel {
         let mut bytes = serde_json::to_vec(&head).expect("plain data");
         bytes.push(b'\n');
         if let Parcel::Bars { series, .. } = self {
-            bytes.extend(series.end_s.iter().flat_map(|x| x.to_le_bytes()));
+            bytes.reserve(series.len() * 6 * 8);
+            extend(&mut bytes, &series.end_s, |x| x.to_le_bytes());
             for column in [&series.open, &series.high, &series.low, &series.close, &series.volume] {
-                bytes.extend(column.iter().flat_map(|x| x.to_le_bytes()));
+                extend(&mut bytes, column, |x| x.to_le_bytes());
             }
         }
         bytes
@@ -61,16 +62,13 @@ impl Parcel {
                 if body.len() != rows * 6 * 8 {
                     return None;
                 }
-                let word = |column: usize, i: usize| -> [u8; 8] {
-                    let at = (column * rows + i) * 8;
-                    body[at..at + 8].try_into().expect("eight bytes")
-                };
-                let floats = |column| -> Vec<f64> {
-                    (0..rows).map(|i| f64::from_le_bytes(word(column, i))).collect()
-                };
+                let (words, _) = body.as_chunks::<8>();
+                let column = |column: usize| words[column * rows..(column + 1) * rows].iter();
+                let floats =
+                    |i| -> Vec<f64> { column(i).map(|x| f64::from_le_bytes(*x)).collect() };
                 let series = BarSeries {
                     symbol,
-                    end_s: (0..rows).map(|i| i64::from_le_bytes(word(0, i))).collect(),
+                    end_s: column(0).map(|x| i64::from_le_bytes(*x)).collect(),
                     open: floats(1),
                     high: floats(2),
                     low: floats(3),
@@ -80,6 +78,15 @@ impl Parcel {
                 Parcel::Bars { stock, report, series }
             }
         })
+    }
+}
+
+fn extend<T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 8]) {
+    let start = bytes.len();
+    bytes.resize(start + values.len() * 8, 0);
+    let (words, _) = bytes[start..].as_chunks_mut::<8>();
+    for (slot, &value) in words.iter_mut().zip(values) {
+        *slot = word(value);
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::fixtures::{Noise, grid_of, random_market};
+use crate::features::fixtures::{Noise, grid_of, panel_of, random_market, table_of};
 use crate::features::relations::Relations;
 use crate::market::Bar;
 
@@ -58,11 +58,12 @@ fn nothing_after_a_row_changes_it() {
         let series = random_market(seed, stocks, bars, per_day, 0.15);
         let grid = grid_of(&series);
         let peers = ring_of_peers(stocks, seed as usize % 4);
-        let raw = raw_features(&series, &grid, &peers, &small());
+        let raw = table_of(&raw_features(&series, &grid, &peers, &small()).0, &grid);
         let t = (noise.uniform() * grid.end_s.len() as f64) as usize;
         let other = other_future(&series, grid.end_s[t], &mut noise);
         let other_grid = grid_of(&other);
-        let other_raw = raw_features(&other, &other_grid, &peers, &small());
+        let other_raw = raw_features(&other, &other_grid, &peers, &small()).0;
+        let other_raw = table_of(&other_raw, &other_grid);
         let known = (t + 1) * stocks * feature_names(&small()).len();
         let bits = |raw: &[f32]| raw[..known].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&raw), bits(&other_raw), "seed {seed}, row {t}");
@@ -78,7 +79,7 @@ fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
     let series = random_market(2, 3, 700, 7, 0.0);
     let grid = grid_of(&series);
     let peers = Relations::measure(&series, &grid, 0..700).nearest_peers(2);
-    let raw = raw_features(&series, &grid, &peers, &config);
+    let raw = table_of(&raw_features(&series, &grid, &peers, &config).0, &grid);
     let names = feature_names(&config);
     let row = |t: usize| &raw[t * 3 * names.len()..(t + 1) * 3 * names.len()];
     for (i, value) in row(238).iter().enumerate() {
@@ -115,7 +116,8 @@ fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
     let grid = grid_of(&series);
     let config = FeatureConfig { arbitrage_bars: 200, arbitrage_level: 0.02, ..small() };
     let peers = [vec![1, 2], vec![0, 2], vec![0, 1]];
-    let raw = raw_features(&series, &grid, &peers, &config);
+    let (raw, found) = raw_features(&series, &grid, &peers, &config);
+    let raw = table_of(&raw, &grid);
     let names = feature_names(&config);
     let arbitrage = |t: usize, stock: usize| raw[(t * 3 + stock) * names.len() + names.len() - 1];
     assert_eq!(names.last().unwrap(), "arbitrage");
@@ -124,7 +126,6 @@ fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
         assert_eq!(arbitrage(t, 0), -arbitrage(t, 1), "row {t}");
         assert_eq!(arbitrage(t, 2), 0.0, "row {t}");
     }
-    let found = opportunities(&series, &grid, &peers, &config);
     assert!(!found.is_empty() && found.is_sorted_by_key(|found| found.end_s));
     for found in &found {
         assert_eq!((found.stock, found.peer), (0, 1));
@@ -132,14 +133,14 @@ fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
         assert_eq!(arbitrage(row, 0), found.z_score as f32);
     }
     let without = FeatureConfig { peers: false, ..config };
-    assert!(opportunities(&series, &grid, &peers, &without).is_empty());
+    assert!(raw_features(&series, &grid, &peers, &without).1.is_empty());
 }
 
 #[test]
 fn rows_without_a_bar_repeat_the_last() {
     let series = random_market(4, 2, 200, 39, 0.3);
     let grid = grid_of(&series);
-    let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &small());
+    let raw = table_of(&raw_features(&series, &grid, &ring_of_peers(2, 1), &small()).0, &grid);
     let width = feature_names(&small()).len();
     let slot = |t: usize, stock: usize| -> Vec<u32> {
         raw[(t * 2 + stock) * width..][..width].iter().map(|x| x.to_bits()).collect()
@@ -166,17 +167,13 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
     late.into_iter().for_each(|bar| series[1].push(bar));
     let grid = grid_of(&series);
     let times = grid.end_s.len();
-    let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
+    let (raw, _) = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
     let scaler = Scaler::fit(&raw, &series, &grid, 0..200);
-    let address = raw.as_ptr();
-    let data = panel_data(&series, &grid, raw.clone(), &scaler, &config, "note".into());
-    let again = panel_data(&series, &grid, raw, &scaler, &config, "note".into());
-    assert_eq!(again.features.as_ptr(), address, "scaled in place");
-    assert_eq!(data.features, again.features);
+    let data = panel_of(&series, &grid, raw.clone(), &scaler, &config);
     assert_eq!((data.end_s.len(), data.note.as_str()), (times, "note"));
 
     let width = data.feature_names.len();
-    let raw = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
+    let raw = table_of(&raw, &grid);
     let mut clipped = 0;
     for (i, (&scaled, &raw)) in data.features.iter().zip(&raw).enumerate() {
         let column = i % (2 * width);
@@ -213,7 +210,8 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
 #[test]
 fn an_empty_market_has_no_features() {
     let grid = grid_of(&[]);
-    assert!(raw_features(&[], &grid, &[], &small()).is_empty());
-    let scaler = Scaler::fit(&[], &[], &grid, 0..0);
-    assert!(panel_data(&[], &grid, Vec::new(), &scaler, &small(), String::new()).end_s.is_empty());
+    let (columns, opportunities) = raw_features(&[], &grid, &[], &small());
+    assert!(columns.stocks.is_empty() && opportunities.is_empty());
+    let scaler = Scaler::fit(&columns, &[], &grid, 0..0);
+    assert!(panel_of(&[], &grid, columns, &scaler, &small()).end_s.is_empty());
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::cointegration::Cointegration;
-use super::stream::PairStream;
+use super::stream::PairNow;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR};
 
@@ -70,17 +70,19 @@ pub fn watch_pairs(
     let pairs = closest_pairs(peers);
     let watch = |&(first, second): &(usize, usize)| {
         let mut watch = PairWatch::of(config, pairs.len());
-        let mut stream = PairStream::new(config.relation_bars as usize);
-        let mut course = Course { first, second, z_score: Vec::new(), opportunities: Vec::new() };
+        let mut both = Vec::with_capacity(grid.end_s.len());
+        let z_scores = Vec::with_capacity(grid.end_s.len());
+        let mut course = Course { first, second, z_score: z_scores, opportunities: Vec::new() };
         let mut z_score = 0.0;
         for (row, &end_s) in grid.end_s.iter().enumerate() {
             if [first, second].iter().all(|&stock| grid.bar_index[stock][row] != NO_BAR) {
                 let logs = (log_close[first][row], log_close[second][row]);
-                let now = stream.update(logs.0, logs.1);
+                both.push(logs);
                 let verdict = watch.verdict;
                 let (z, opened) = watch.update(logs.0, logs.1);
                 z_score = z;
                 if let Some(verdict) = verdict.filter(|_| opened) {
+                    let now = PairNow::of(&both, config.relation_bars as usize);
                     course.opportunities.push(Opportunity {
                         end_s,
                         stock: first,
@@ -103,7 +105,7 @@ pub fn watch_pairs(
 }
 
 /// The opportunities of all closest pairs, in the order of time.
-pub fn opportunities(courses: Vec<Course>) -> Vec<Opportunity> {
+pub fn in_order(courses: Vec<Course>) -> Vec<Opportunity> {
     let mut all: Vec<_> = courses.into_iter().flat_map(|course| course.opportunities).collect();
     all.sort_by_key(|found| (found.end_s, found.stock, found.peer));
     all

@@ -1,7 +1,7 @@
-//! How two stocks stand to each other over the last bars, one bar at a time.
+//! How two stocks stand to each other over the last bars.
 
-use super::RollingRelation;
-use crate::features::rolling::{Moments, PairMoments, Window};
+use super::Comovement;
+use crate::features::rolling::{Moments, PairMoments, last_window};
 
 /// A deviation of the log price ratio up to this is rounding.
 const LEAST_STD: f64 = 1e-9;
@@ -23,49 +23,30 @@ pub struct PairNow {
     pub half_life_bars: Option<f64>,
 }
 
-/// Constant work per bar on average.
-#[derive(Clone, Debug)]
-pub struct PairStream {
-    last_logs: Option<(f64, f64)>,
-    last_returns: Option<(f64, f64)>,
-    together: RollingRelation,
-    first_leads: RollingRelation,
-    second_leads: RollingRelation,
-    spread: Window<Moments>,
-    /// The spread, and what it was one bar before.
-    reversion: Window<PairMoments>,
-}
-
-impl PairStream {
-    pub fn new(bars: usize) -> PairStream {
-        PairStream {
-            last_logs: None,
-            last_returns: None,
-            together: RollingRelation::new(bars),
-            first_leads: RollingRelation::new(bars),
-            second_leads: RollingRelation::new(bars),
-            spread: Window::new(bars),
-            reversion: Window::new(bars),
-        }
-    }
-
-    /// Takes in the log closes of a bar that both have. None before the windows are full.
-    pub fn update(&mut self, first: f64, second: f64) -> Option<PairNow> {
-        let ratio = first - second;
-        let moments = self.spread.update(ratio);
-        let (last_first, last_second) = self.last_logs.replace((first, second))?;
-        let reversion = self.reversion.update((last_first - last_second, ratio));
-        let returns = (first - last_first, second - last_second);
-        let together = self.together.update(returns.0, returns.1);
-        let (first_before, second_before) = self.last_returns.replace(returns)?;
-        let first_leads = self.first_leads.update(first_before, returns.1);
-        let second_leads = self.second_leads.update(second_before, returns.0);
+impl PairNow {
+    /// Of the log closes at the bars that both have so far: over the last `bars` of them. None
+    /// before the windows are full.
+    pub fn of(logs: &[(f64, f64)], bars: usize) -> Option<PairNow> {
+        let count = logs.len();
+        let ratio = |i: usize| logs[i].0 - logs[i].1;
+        let change = |i: usize| {
+            let ((first, second), before) = (logs[i + 1], logs[i]);
+            (first - before.0, second - before.1)
+        };
+        let relation = |count: usize, pair: &dyn Fn(usize) -> (f64, f64)| {
+            last_window(bars, count, pair).map(|moments| Comovement::of(&moments))
+        };
+        let leads = count.checked_sub(2)?;
+        let first_leads = relation(leads, &|i| (change(i).0, change(i + 1).1))?;
+        let second_leads = relation(leads, &|i| (change(i).1, change(i + 1).0))?;
+        let spread: Moments = last_window(bars, count, ratio)?;
+        let reversion = last_window(bars, count - 1, |i| (ratio(i), ratio(i + 1)))?;
         Some(PairNow {
-            correlation: together?.correlation,
-            first_leads: first_leads?.correlation,
-            second_leads: second_leads?.correlation,
-            spread_z: moments?.z_score(ratio, LEAST_STD),
-            half_life_bars: half_life_bars(&reversion?),
+            correlation: relation(count - 1, &change)?.correlation,
+            first_leads: first_leads.correlation,
+            second_leads: second_leads.correlation,
+            spread_z: spread.z_score(ratio(count - 1), LEAST_STD),
+            half_life_bars: half_life_bars(&reversion),
         })
     }
 }
@@ -92,18 +73,17 @@ mod tests {
     #[test]
     fn a_lead_shows_in_its_direction() {
         let mut noise = Noise::new(3);
-        let mut stream = PairStream::new(3_000);
         let (mut first, mut second, mut before) = (0.0, 0.0, 0.0);
-        let mut now = None;
-        for t in 0..3_002 {
+        let mut logs = Vec::new();
+        for _ in 0..3_002 {
             let step = 1e-3 * noise.normal();
             first += step;
             second += 0.5 * before + 1e-3 * noise.normal();
             before = step;
-            now = stream.update(first, second);
-            assert_eq!(now.is_some(), t >= 3_001, "bar {t}");
+            logs.push((first, second));
         }
-        let now = now.unwrap();
+        assert_eq!(PairNow::of(&logs[..3_001], 3_000), None);
+        let now = PairNow::of(&logs, 3_000).unwrap();
         // 0.5 / sqrt(0.25 + 1), give or take 1 / sqrt(3000).
         assert!((now.first_leads.unwrap() - 0.447).abs() < 0.06, "{now:?}");
         assert!(now.second_leads.unwrap().abs() < 0.06, "{now:?}");
@@ -114,17 +94,16 @@ mod tests {
     #[test]
     fn spread_and_half_life_are_those_of_the_window() {
         let mut noise = Noise::new(4);
-        let mut stream = PairStream::new(4_000);
+        let mut logs = Vec::new();
         let (mut walk, mut spread) = (0.0, 0.0);
         let mut spreads = Vec::new();
-        let mut now = None;
         for _ in 0..6_000 {
             walk += 1e-3 * noise.normal();
             spread = 0.8 * spread + 1e-3 * noise.normal();
             spreads.push(spread);
-            now = stream.update(walk + spread, walk);
+            logs.push((walk + spread, walk));
         }
-        let now = now.unwrap();
+        let now = PairNow::of(&logs, 4_000).unwrap();
         assert!((now.half_life_bars.unwrap() - 3.106).abs() < 0.3, "{now:?}");
         let window = &spreads[2_000..];
         let mean = window.iter().sum::<f64>() / 4_000.0;
@@ -134,11 +113,11 @@ mod tests {
 
     #[test]
     fn what_stands_still_or_runs_away_has_no_half_life() {
-        let mut still = PairStream::new(4);
-        let mut away = PairStream::new(4);
-        for t in 0..9_i32 {
-            let now = still.update(1.0, 2.0);
-            let gone = away.update(f64::from(1 << t), 0.0);
+        let bars = |log: &dyn Fn(i32) -> (f64, f64)| (0..9).map(log).collect::<Vec<_>>();
+        let still = bars(&|_| (1.0, 2.0));
+        let away = bars(&|t| (f64::from(1 << t), 0.0));
+        for t in 0..9 {
+            let (now, gone) = (PairNow::of(&still[..=t], 4), PairNow::of(&away[..=t], 4));
             if t < 5 {
                 assert_eq!((now, gone), (None, None));
                 continue;
@@ -147,8 +126,7 @@ mod tests {
             assert_eq!((now.half_life_bars, now.correlation, now.spread_z), (None, None, 0.0));
             assert_eq!(gone.half_life_bars, None);
         }
-        let mut swinging = PairStream::new(4);
-        let last = (0..9).map(|t| swinging.update(f64::from(t % 2), 0.0)).last();
-        assert_eq!(last.unwrap().unwrap().half_life_bars, Some(0.0));
+        let swinging = PairNow::of(&bars(&|t| (f64::from(t % 2), 0.0)), 4).unwrap();
+        assert_eq!(swinging.half_life_bars, Some(0.0));
     }
 }

@@ -91,8 +91,20 @@ impl Convention {
 /// The value that occurs most often; the smallest of several.
 fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
     let mut counts = BTreeMap::new();
+    // Nearly all are equal to the one before: these are counted without looking it up.
+    let (mut last, mut run) = (None, 0_usize);
     for value in values {
-        *counts.entry(value).or_insert(0_usize) += 1;
+        if last == Some(value) {
+            run += 1;
+            continue;
+        }
+        if let Some(last) = last.replace(value) {
+            *counts.entry(last).or_insert(0) += run;
+        }
+        run = 1;
+    }
+    if let Some(last) = last {
+        *counts.entry(last).or_insert(0) += run;
     }
     counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(value, _)| value)
 }

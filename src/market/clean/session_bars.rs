@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::convention::Convention;
 use super::{BadRows, Fault, Row};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
-use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
+use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
 /// The rows of one date in New York.
@@ -36,8 +36,9 @@ impl Day {
 /// Rows, ordered by time, cut at New York's midnights.
 pub(super) fn days(rows: &[Row]) -> Vec<Day> {
     let mut days: Vec<Day> = Vec::new();
+    let mut clock = NewYorkClock::new();
     for (i, row) in rows.iter().enumerate() {
-        let date = calendar::new_york_date(row.label_s);
+        let (date, _) = clock.at(row.label_s);
         match days.last_mut() {
             Some(day) if day.date == date => day.rows.end = i + 1,
             _ => days.push(Day {

@@ -57,6 +57,10 @@ pub(super) fn suspected(series: &BarSeries) -> Vec<Split> {
 
 /// The usual split that a move is near.
 fn split_factor(close: f64, open: f64) -> Option<f64> {
+    // Nearly every move; a logarithm for each would be most of the work of cleaning.
+    if (0.75..1.33).contains(&(close / open)) {
+        return None;
+    }
     let size = (close / open).ln().abs();
     let distance = |factor: f64| (size - factor.ln()).abs();
     let nearest = FACTORS.into_iter().min_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;

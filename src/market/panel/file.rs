@@ -23,7 +23,7 @@ use arrow2::types::NativeType;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
-use super::{MarketError, PanelData, Symbol};
+use super::{MarketError, PanelAbout, PanelRows, Symbol};
 
 const HEADER_KEY: &str = "dqn_trader_panel";
 /// Raised whenever the layout changes; a file of another version is not read.
@@ -191,8 +191,13 @@ fn damaged(path: &Path, what: impl std::fmt::Display) -> MarketError {
     }
 }
 
-pub(super) fn write(path: &Path, data: &PanelData) -> Result<(), MarketError> {
-    check_data(data);
+/// Makes the numbers of some rows.
+type Rows<'a> = dyn Fn(Range<usize>) -> PanelRows + 'a;
+
+pub(super) fn write(path: &Path, about: PanelAbout, rows: &Rows<'_>) -> Result<(), MarketError> {
+    assert!(!about.stocks.is_empty() && !about.feature_names.is_empty(), "an empty panel");
+    assert!(about.rows <= u32::MAX as usize, "rows are counted in 32 bits");
+    let panel_bytes = row_bytes(&about) * about.rows;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -203,7 +208,7 @@ pub(super) fn write(path: &Path, data: &PanelData) -> Result<(), MarketError> {
         todo: format!(
             "check that {} exists, is writable and has {} MB free",
             folder.display(),
-            (row_bytes(data) * data.end_s.len()).div_ceil(1 << 20).max(1)
+            panel_bytes.div_ceil(1 << 20).max(1)
         ),
     };
     let file = tempfile::Builder::new()
@@ -211,7 +216,7 @@ pub(super) fn write(path: &Path, data: &PanelData) -> Result<(), MarketError> {
         .permissions(std::fs::Permissions::from_mode(0o666)) // less the umask, as any other result
         .tempfile_in(folder)
         .map_err(failed)?;
-    write_batches(file.as_file(), data).map_err(|e| match e {
+    write_batches(file.as_file(), about, rows).map_err(|e| match e {
         arrow2::error::Error::Io(e) => failed(e),
         other => failed(std::io::Error::other(other)),
     })?;
@@ -221,14 +226,18 @@ pub(super) fn write(path: &Path, data: &PanelData) -> Result<(), MarketError> {
     Ok(())
 }
 
-fn write_batches(file: &File, data: &PanelData) -> Result<(), arrow2::error::Error> {
+fn write_batches(
+    file: &File,
+    about: PanelAbout,
+    rows: &Rows<'_>,
+) -> Result<(), arrow2::error::Error> {
     let header = Header {
         version: VERSION,
-        rows: data.end_s.len(),
-        batch_shift: (BATCH_BYTES / row_bytes(data)).clamp(1 << 6, 1 << 20).ilog2(),
-        stocks: data.stocks.clone(),
-        feature_names: data.feature_names.clone(),
-        note: data.note.clone(),
+        rows: about.rows,
+        batch_shift: (BATCH_BYTES / row_bytes(&about)).clamp(1 << 6, 1 << 20).ilog2(),
+        stocks: about.stocks,
+        feature_names: about.feature_names,
+        note: about.note,
     };
     let text = serde_json::to_string(&header)
         .map_err(|e| arrow2::error::Error::External("panel header".into(), Box::new(e)))?;
@@ -238,8 +247,14 @@ fn write_batches(file: &File, data: &PanelData) -> Result<(), arrow2::error::Err
     };
     let buffered = BufWriter::new(file);
     let mut writer = FileWriter::try_new(buffered, schema, None, WriteOptions::default())?;
+    let (stocks, mut before_s) = (header.stocks.len(), i64::MIN);
     for span in batch_spans(header.rows, header.batch_shift) {
-        writer.write(&chunk(data, span), None)?;
+        let part = rows(span.clone());
+        assert_eq!(part.end_s.len(), span.len(), "[time]");
+        check(&part, stocks, header.feature_names.len());
+        assert!(before_s < part.end_s[0], "bar times must increase");
+        before_s = part.end_s[span.len() - 1];
+        writer.write(&chunk(part, stocks, header.feature_names.len()), None)?;
     }
     writer.finish()?;
     writer.into_inner().flush()?;
@@ -252,26 +267,23 @@ fn batch_spans(rows: usize, batch_shift: u32) -> impl ExactSizeIterator<Item = R
     (0..rows.div_ceil(batch)).map(move |i| i * batch..rows.min((i + 1) * batch))
 }
 
-fn chunk(data: &PanelData, rows: Range<usize>) -> Chunk<Box<dyn Array>> {
-    let stocks = data.stocks.len();
-    let width = stocks * data.feature_names.len();
-    let cells = rows.start * stocks..rows.end * stocks;
-    let tradable: Vec<u8> = data.tradable[cells.clone()].iter().map(|&x| x.into()).collect();
+fn chunk(rows: PanelRows, stocks: usize, features: usize) -> Chunk<Box<dyn Array>> {
+    let tradable: Vec<u8> = rows.tradable.iter().map(|&x| x.into()).collect();
     Chunk::new(vec![
-        PrimitiveArray::from_slice(&data.end_s[rows.clone()]).boxed(),
-        list_array(&data.open[cells.clone()], stocks),
-        list_array(&data.high[cells.clone()], stocks),
-        list_array(&data.low[cells.clone()], stocks),
-        list_array(&data.close[cells.clone()], stocks),
-        list_array(&data.volume[cells], stocks),
-        list_array(&tradable, stocks),
-        list_array(&data.features[rows.start * width..rows.end * width], width),
+        PrimitiveArray::from_vec(rows.end_s).boxed(),
+        list_array(rows.open, stocks),
+        list_array(rows.high, stocks),
+        list_array(rows.low, stocks),
+        list_array(rows.close, stocks),
+        list_array(rows.volume, stocks),
+        list_array(tradable, stocks),
+        list_array(rows.features, stocks * features),
     ])
 }
 
-fn list_array<T: NativeType>(values: &[T], size: usize) -> Box<dyn Array> {
+fn list_array<T: NativeType>(values: Vec<T>, size: usize) -> Box<dyn Array> {
     let data_type = list_type(T::PRIMITIVE.into(), size);
-    FixedSizeListArray::new(data_type, PrimitiveArray::from_slice(values).boxed(), None).boxed()
+    FixedSizeListArray::new(data_type, PrimitiveArray::from_vec(values).boxed(), None).boxed()
 }
 
 fn list_type(item: DataType, size: usize) -> DataType {
@@ -293,22 +305,20 @@ fn fields(stocks: usize, features: usize) -> Vec<Field> {
 }
 
 /// Size of one time of the panel.
-fn row_bytes(data: &PanelData) -> usize {
-    8 + data.stocks.len() * (5 * 8 + 1 + 4 * data.feature_names.len())
+fn row_bytes(about: &PanelAbout) -> usize {
+    8 + about.stocks.len() * (5 * 8 + 1 + 4 * about.feature_names.len())
 }
 
-fn check_data(data: &PanelData) {
-    let rows = data.end_s.len();
-    let cells = rows * data.stocks.len();
-    assert!(!data.stocks.is_empty() && !data.feature_names.is_empty(), "an empty panel");
-    assert!(rows <= u32::MAX as usize, "rows are counted in 32 bits");
-    assert!(data.end_s.is_sorted_by(|a, b| a < b), "bar times must increase");
-    for column in [&data.open, &data.high, &data.low, &data.close, &data.volume] {
+fn check(rows: &PanelRows, stocks: usize, features: usize) {
+    let cells = rows.end_s.len() * stocks;
+    assert!(rows.end_s.is_sorted_by(|a, b| a < b), "bar times must increase");
+    for column in [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume] {
         assert_eq!(column.len(), cells, "[time, stock]");
     }
-    assert_eq!(data.tradable.len(), cells, "[time, stock]");
-    assert_eq!(data.features.len(), cells * data.feature_names.len(), "[time, stock, feature]");
-    assert!(data.features.iter().all(|x| x.is_finite()), "a feature is not finite");
+    assert_eq!(rows.tradable.len(), cells, "[time, stock]");
+    assert_eq!(rows.features.len(), cells * features, "[time, stock, feature]");
+    let finite = |part: &[f32]| part.iter().fold(true, |all, x| all & x.is_finite());
+    assert!(rows.features.chunks(1 << 10).all(finite), "a feature is not finite");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Page headers of a column, checked before polars decodes them: it believes their counts and
-//! reserves memory accordingly, and a reservation that fails ends the process instead of being an
-//! error.
+//! Pages of a column, their headers checked before anything is decoded: polars believes their
+//! counts and reserves memory accordingly, and a reservation that fails ends the process instead of
+//! being an error.
 //!
 //! Thrift's compact protocol and the PageHeader struct are those of the Apache Parquet format,
 //! `parquet.thrift`.
@@ -9,28 +9,75 @@ use std::ops::Range;
 
 /// A day's column is far smaller.
 const MAX_PAGE_BYTES: i64 = 256 << 20;
-const DICTIONARY_PAGE: i64 = 2;
 
-/// The pages in `range` hold `rows` values, and no header claims more values than that, or bytes
-/// beyond the range. None where that is not so.
-pub(super) fn check(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<()> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PageKind {
+    /// Of version 1.
+    Data,
+    Dictionary,
+    /// Of version 2, or an index.
+    Other,
+}
+
+/// A page as it lies in the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Page<'a> {
+    pub kind: PageKind,
+    pub values: usize,
+    /// Of data pages of version 1, by `parquet.thrift`.
+    pub encoding: i64,
+    pub uncompressed_bytes: usize,
+    pub bytes: &'a [u8],
+}
+
+/// The pages in `range`, which hold `rows` values, where no header claims more values than that, or
+/// bytes beyond the range. None where that is not so.
+pub(super) fn of(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<Vec<Page<'_>>> {
     let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
     let mut rest = bytes.get(range)?;
     let rows = i64::try_from(rows).ok()?;
-    let mut seen = 0;
+    let (mut seen, mut pages) = (0, Vec::new());
     while seen < rows {
         let mut reader = Reader { bytes: rest };
         let header = reader.page_header()?;
-        rest = reader.bytes.get(usize::try_from(header.compressed_bytes).ok()?..)?;
+        let compressed_bytes = usize::try_from(header.compressed_bytes).ok()?;
+        let page;
+        (page, rest) = reader.bytes.split_at_checked(compressed_bytes)?;
         let sizes_fit = (0..=MAX_PAGE_BYTES).contains(&header.uncompressed_bytes);
         if !sizes_fit || !(0..=rows).contains(&header.values) {
             return None;
         }
-        if header.kind != DICTIONARY_PAGE {
+        let kind = match header.kind {
+            0 => PageKind::Data,
+            2 => PageKind::Dictionary,
+            _ => PageKind::Other,
+        };
+        if kind != PageKind::Dictionary {
             seen += header.values;
         }
+        pages.push(Page {
+            kind,
+            values: header.values as usize,
+            encoding: header.encoding,
+            uncompressed_bytes: header.uncompressed_bytes as usize,
+            bytes: page,
+        });
     }
-    (seen == rows).then_some(())
+    (seen == rows).then_some(pages)
+}
+
+/// Seven bits a byte, the lowest first, from the front of `bytes`.
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 struct PageHeader {
@@ -38,6 +85,8 @@ struct PageHeader {
     uncompressed_bytes: i64,
     compressed_bytes: i64,
     values: i64,
+    /// Of data pages of version 1.
+    encoding: i64,
 }
 
 /// Reads Thrift's compact protocol from the front of `bytes`.
@@ -74,20 +123,23 @@ impl Reader<'_> {
             kind: kind?,
             uncompressed_bytes: uncompressed?,
             compressed_bytes: compressed?,
-            values: values?,
+            values: values?.0,
+            encoding: values?.1,
         })
     }
 
-    /// Field 1 of a struct, which is read to its end.
-    fn count(&mut self) -> Option<i64> {
-        let (mut id, mut count) = (0, None);
+    /// Fields 1 and 2 of a struct, which is read to its end: the count and, in data pages of
+    /// version 1, the encoding.
+    fn count(&mut self) -> Option<(i64, i64)> {
+        let (mut id, mut count, mut encoding) = (0, None, 0);
         while let Some(field_type) = self.field(&mut id)? {
             match id {
                 1 if INTEGERS.contains(&field_type) => count = Some(self.integer()?),
+                2 if INTEGERS.contains(&field_type) => encoding = self.integer()?,
                 _ => self.skip(field_type, MAX_DEPTH)?,
             }
         }
-        count
+        Some((count?, encoding))
     }
 
     /// The next field's type, Some(None) at the end of the struct; `id` becomes the field's.
@@ -105,10 +157,10 @@ impl Reader<'_> {
         match field_type {
             t if BOOLEANS.contains(&t) => Some(()),
             BYTE => self.take(1),
-            t if INTEGERS.contains(&t) => self.varint().map(|_| ()),
+            t if INTEGERS.contains(&t) => varint(&mut self.bytes).map(|_| ()),
             DOUBLE => self.take(8),
             BINARY => {
-                let length = self.varint()?;
+                let length = varint(&mut self.bytes)?;
                 self.take(usize::try_from(length).ok()?)
             }
             STRUCT => {
@@ -135,22 +187,9 @@ impl Reader<'_> {
         Some(first)
     }
 
-    /// Seven bits a byte, the lowest first.
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
     /// A varint in zigzag order: 0, -1, 1, -2, ...
     fn integer(&mut self) -> Option<i64> {
-        let value = self.varint()?;
+        let value = varint(&mut self.bytes)?;
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 }
@@ -172,16 +211,19 @@ mod tests {
     fn pages_must_add_up() {
         let two = [page(3, 5), page(2, 4)].concat();
         let range = 0..two.len() as u64;
-        assert_eq!(check(&two, range.clone(), 5), Some(()));
+        let found = of(&two, range.clone(), 5).unwrap();
+        let shape = |page: &Page| (page.kind, page.values, page.bytes.to_vec());
+        let expected = [(PageKind::Data, 3, vec![7; 5]), (PageKind::Data, 2, vec![7; 4])];
+        assert_eq!(found.iter().map(shape).collect::<Vec<_>>(), expected);
         for rows in [4, 6] {
-            assert_eq!(check(&two, range.clone(), rows), None, "{rows}");
+            assert_eq!(of(&two, range.clone(), rows), None, "{rows}");
         }
-        assert_eq!(check(&two, 0..range.end - 1, 5), None);
-        assert_eq!(check(&two, 0..range.end + 1, 5), None);
+        assert_eq!(of(&two, 0..range.end - 1, 5), None);
+        assert_eq!(of(&two, 0..range.end + 1, 5), None);
         // -1 in zigzag order.
         let mut negative = page(3, 5);
         negative[8] = 1;
-        assert_eq!(check(&negative, 0..negative.len() as u64, 3), None);
+        assert_eq!(of(&negative, 0..negative.len() as u64, 3), None);
     }
 
     #[test]

@@ -45,6 +45,31 @@ fn files_of_other_programs_are_read_as_they_write_them() {
     }
 }
 
+/// polars is the oracle of what is read past it.
+#[test]
+fn plain_files_are_read_as_polars_reads_them() {
+    let bits = |rows: &RawRows| {
+        let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
+        columns.map(|column| column.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+    };
+    let mut plain = Vec::new();
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(rows) = plain::rows(&fixture(&name)).filter(|_| name.ends_with(".parquet")) else {
+            continue;
+        };
+        let expected = decode_any(&fixture(&name), &name).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((&rows.label_s, rows.naive), (&expected.label_s, expected.naive), "{name}");
+        assert_eq!(bits(&rows), bits(&expected), "{name}");
+        plain.push(name);
+    }
+    // Zones, units, indices and every compression; of DuckDB's and of text none.
+    for (program, least) in [("pandas", 12), ("polars", 3)] {
+        let count = plain.iter().filter(|name| name.starts_with(program)).count();
+        assert!(count >= least, "{program}: {plain:?}");
+    }
+}
+
 #[test]
 fn unusable_files_are_refused_in_words() {
     let cases = [

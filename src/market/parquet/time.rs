@@ -25,14 +25,14 @@ pub(super) fn labels(
     let read = match columns {
         [date, time] => match (column(date)?, column(time)?) {
             // A column named `time` beside `date` may hold whole timestamps.
-            (_, time) if matches!(time.dtype(), DataType::Datetime(..)) => instants(&time),
-            (date, _) if matches!(date.dtype(), DataType::Datetime(..)) => instants(&date),
+            (_, time) if matches!(time.dtype(), DataType::Datetime(..)) => timestamps(&time),
+            (date, _) if matches!(date.dtype(), DataType::Datetime(..)) => timestamps(&date),
             (date, time) => date_and_time(&date, &time),
         },
         [name] => {
             let series = column(name)?;
             match series.dtype() {
-                DataType::Datetime(..) => instants(&series),
+                DataType::Datetime(..) => timestamps(&series),
                 DataType::String => texts(&series),
                 DataType::Int64 => epochs(&series, name, file)?,
                 _ => {
@@ -67,7 +67,7 @@ fn from_local_s(local_s: i64) -> Option<i64> {
     in_range(new_york_to_utc(local))
 }
 
-fn instants(series: &Series) -> PolarsResult<Labels> {
+fn timestamps(series: &Series) -> PolarsResult<Labels> {
     let column = series.datetime()?;
     let per_s = match column.time_unit() {
         TimeUnit::Nanoseconds => 1_000_000_000,
@@ -75,11 +75,31 @@ fn instants(series: &Series) -> PolarsResult<Labels> {
         TimeUnit::Milliseconds => 1_000,
     };
     let naive = column.time_zone().is_none();
-    let read = |value: i64| {
+    Ok((instants(column.physical().iter(), per_s, naive), naive))
+}
+
+/// UTC seconds of times in units of `per_s` to the second since 1970, by UTC or, where `naive`, by
+/// New York's clock.
+pub(super) fn instants(
+    values: impl Iterator<Item = Option<i64>>,
+    per_s: i64,
+    naive: bool,
+) -> Vec<Option<i64>> {
+    // Clocks are set by whole hours, at full ones: within an hour all times are as far from UTC.
+    let (mut hour_s, mut offset_s) = (i64::MIN, None);
+    let mut read = |value: i64| {
         let s = seconds(value, per_s);
-        if naive { from_local_s(s) } else { in_range(s) }
+        if !naive {
+            return in_range(s);
+        }
+        let this_hour_s = s - s.rem_euclid(3_600);
+        if hour_s != this_hour_s {
+            hour_s = this_hour_s;
+            offset_s = from_local_s(hour_s).map(|utc_s| utc_s - hour_s);
+        }
+        in_range(in_range(s)? + offset_s?)
     };
-    Ok((column.physical().iter().map(|v| v.and_then(read)).collect(), naive))
+    values.map(|value| value.and_then(&mut read)).collect()
 }
 
 /// Integers since 1970; the unit follows from their size: between 1973 and 5138 only one unit is

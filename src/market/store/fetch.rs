@@ -11,6 +11,8 @@ use crate::market::error::MarketError;
 
 /// Files asked for at once per thread that fetches: enough that no thread waits for the reader.
 const FILES_AHEAD_PER_THREAD: usize = 4;
+/// Files of a local folder that a thread reads at a time: waking it costs as much as reading one.
+const LOCAL_FILES_PER_JOB: usize = 16;
 
 /// The content of `files`, in their order. Up to `concurrency` files are fetched at a time, and as
 /// long as their listed sizes add up to at most `ahead_bytes` (a larger file is fetched alone).
@@ -26,18 +28,21 @@ pub fn fetch_days(
     ahead_bytes: u64,
 ) -> DayStream {
     assert!(concurrency > 0, "nothing can be fetched by no thread");
+    let files_per_job = if store.is_remote() { 1 } else { LOCAL_FILES_PER_JOB };
     let cache = cache.filter(|_| store.is_remote());
     let cache = cache.map(|folder| BlobCache::new(folder, &store.place()));
     let fetcher = Arc::new(Fetcher { store, cache, stopped: AtomicBool::new(false) });
     let (jobs, queue) = mpsc::channel();
     let queue = Arc::new(Mutex::new(queue));
-    for _ in 0..concurrency.min(files.len()) {
+    for _ in 0..concurrency.min(files.len().div_ceil(files_per_job)) {
         let (fetcher, queue) = (fetcher.clone(), queue.clone());
         thread::spawn(move || fetcher.serve(&queue));
     }
     let mut stream = DayStream {
         waiting: files.into(),
         ahead: VecDeque::new(),
+        ready: VecDeque::new(),
+        files_per_job,
         files_ahead: concurrency * FILES_AHEAD_PER_THREAD,
         ahead_bytes,
         jobs,
@@ -52,7 +57,10 @@ pub struct DayStream {
     /// Not asked for yet.
     waiting: VecDeque<DayFile>,
     /// Asked for: being fetched, or fetched and not yet taken.
-    ahead: VecDeque<(DayFile, mpsc::Receiver<Content>)>,
+    ahead: VecDeque<(Vec<DayFile>, mpsc::Receiver<Vec<Content>>)>,
+    /// Of the job that is being taken.
+    ready: VecDeque<(DayFile, Content)>,
+    files_per_job: usize,
     /// Bounds of `ahead`.
     files_ahead: usize,
     ahead_bytes: u64,
@@ -62,28 +70,38 @@ pub struct DayStream {
 
 type Content = Result<Vec<u8>, MarketError>;
 
-/// A file to fetch, and where its content goes.
+/// Files to fetch, and where their content goes.
 struct Job {
-    file: DayFile,
-    reply: mpsc::SyncSender<Content>,
+    files: Vec<DayFile>,
+    reply: mpsc::SyncSender<Vec<Content>>,
 }
 
 impl DayStream {
     /// Asks for as many files as the bounds allow, and for one in any case.
     fn fetch_ahead(&mut self) {
-        let mut bytes: u64 = self.ahead.iter().map(|(file, _)| file.size_bytes).sum();
-        while let Some(file) = self.waiting.front() {
-            let fits = self.ahead.len() < self.files_ahead
-                && bytes.saturating_add(file.size_bytes) <= self.ahead_bytes;
-            if !fits && !self.ahead.is_empty() {
+        let ahead = self.ahead.iter().flat_map(|(files, _)| files);
+        let (mut count, mut bytes) =
+            ahead.fold((0, 0_u64), |(n, bytes), file| (n + 1, bytes + file.size_bytes));
+        loop {
+            let mut files = Vec::new();
+            while let Some(file) = self.waiting.front()
+                && files.len() < self.files_per_job
+            {
+                bytes = bytes.saturating_add(file.size_bytes);
+                let fits = count < self.files_ahead && bytes <= self.ahead_bytes;
+                if !fits && count > 0 {
+                    break;
+                }
+                count += 1;
+                files.extend(self.waiting.pop_front());
+            }
+            if files.is_empty() {
                 return;
             }
-            bytes = bytes.saturating_add(file.size_bytes);
-            let Some(file) = self.waiting.pop_front() else { return };
             let (reply, content) = mpsc::sync_channel(1);
-            // A send fails only when every thread has panicked; taking the file then says so.
-            let _ = self.jobs.send(Job { file: file.clone(), reply });
-            self.ahead.push_back((file, content));
+            // A send fails only when every thread has panicked; taking the files then says so.
+            let _ = self.jobs.send(Job { files: files.clone(), reply });
+            self.ahead.push_back((files, content));
         }
     }
 
@@ -91,6 +109,7 @@ impl DayStream {
         self.fetcher.stopped.store(true, Ordering::Relaxed);
         self.waiting.clear();
         self.ahead.clear();
+        self.ready.clear();
     }
 }
 
@@ -98,13 +117,15 @@ impl Iterator for DayStream {
     type Item = Result<(DayFile, Vec<u8>), MarketError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (file, content) = self.ahead.pop_front()?;
-        let content = content.recv().expect("a thread that fetches panicked");
+        if self.ready.is_empty() {
+            let (files, contents) = self.ahead.pop_front()?;
+            let contents = contents.recv().expect("a thread that fetches panicked");
+            self.ready.extend(files.into_iter().zip(contents));
+            self.fetch_ahead();
+        }
+        let (file, content) = self.ready.pop_front()?;
         match content {
-            Ok(bytes) => {
-                self.fetch_ahead();
-                Some(Ok((file, bytes)))
-            }
+            Ok(bytes) => Some(Ok((file, bytes))),
             Err(error) => {
                 self.stop();
                 Some(Err(error))
@@ -133,11 +154,11 @@ impl Fetcher {
             // The lock is held while waiting, and only for that: one thread waits for the next
             // job, the others for the lock.
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Job { file, reply }) = job else { return };
-            if !self.stopped.load(Ordering::Relaxed) {
-                // Nobody takes the content of a stream that was dropped meanwhile.
-                let _ = reply.send(self.fetch(&file));
-            }
+            let Ok(Job { files, reply }) = job else { return };
+            let wanted = || !self.stopped.load(Ordering::Relaxed);
+            let contents = files.iter().take_while(|_| wanted()).map(|file| self.fetch(file));
+            // Nobody takes the content of a stream that was dropped meanwhile.
+            let _ = reply.send(contents.collect());
         }
     }
 
@@ -174,6 +195,7 @@ mod tests {
         gets: AtomicUsize,
         running: AtomicUsize,
         most_running: AtomicUsize,
+        is_remote: bool,
     }
 
     impl Store for Echo {
@@ -211,6 +233,16 @@ mod tests {
         fn put(&self, _: &str, _: &[u8]) -> Result<(), MarketError> {
             Ok(())
         }
+
+        fn is_remote(&self) -> bool {
+            self.is_remote
+        }
+    }
+
+    impl Echo {
+        fn remote() -> Arc<Echo> {
+            Arc::new(Echo { is_remote: true, ..Echo::default() })
+        }
     }
 
     fn files(keys: impl IntoIterator<Item = String>) -> Vec<DayFile> {
@@ -230,7 +262,7 @@ mod tests {
 
     #[test]
     fn files_come_in_order_and_several_at_once() {
-        let store = Arc::new(Echo::default());
+        let store = Echo::remote();
         let stream = fetch_days(store.clone(), numbered(40), None, 4, 1 << 20);
         let keys: Vec<_> = stream.map(|day| day.unwrap()).collect();
         assert_eq!(keys.len(), 40);
@@ -246,9 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn local_files_come_in_order_as_well() {
+        for count in [1, 16, 17, 100] {
+            let stream = fetch_days(Arc::new(Echo::default()), numbered(count), None, 4, 1 << 20);
+            let keys: Vec<_> = stream.map(|day| day.unwrap().0.key).collect();
+            assert_eq!(keys, (0..count).map(|i| format!("{i:03}")).collect::<Vec<_>>());
+        }
+        let keys = ["001", "bad", "003"].map(String::from);
+        let days: Vec<_> = fetch_days(Arc::new(Echo::default()), files(keys), None, 4, 9).collect();
+        assert_eq!(days.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
     fn no_more_is_fetched_ahead_than_the_bounds_allow() {
         for (ahead_bytes, expected) in [(9, 3), (1, 1), (1 << 20, 8)] {
-            let store = Arc::new(Echo::default());
+            let store = Echo::remote();
             let mut stream = fetch_days(store.clone(), numbered(30), None, 2, ahead_bytes);
             thread::sleep(Duration::from_millis(200));
             assert_eq!(store.gets.load(Ordering::SeqCst), expected, "{ahead_bytes} bytes");
@@ -261,7 +305,7 @@ mod tests {
 
     #[test]
     fn the_first_error_comes_in_its_place_and_ends_the_stream() {
-        let store = Arc::new(Echo::default());
+        let store = Echo::remote();
         let keys = ["001", "bad", "003", "004"].map(String::from);
         let days: Vec<_> = fetch_days(store, files(keys), None, 2, 1 << 20).collect();
         assert_eq!(days.len(), 2);
@@ -273,14 +317,14 @@ mod tests {
     fn a_file_that_changed_since_it_was_listed_is_an_error() {
         let mut listed = numbered(1);
         listed[0].size_bytes = 7;
-        let day = fetch_days(Arc::new(Echo::default()), listed, None, 1, 1 << 20).next().unwrap();
+        let day = fetch_days(Echo::remote(), listed, None, 1, 1 << 20).next().unwrap();
         let message = day.unwrap_err().to_string();
         assert!(message.starts_with("000: listed with 7 bytes, read 3; "), "{message}");
     }
 
     #[test]
     fn dropping_the_stream_ends_its_threads() {
-        let store = Arc::new(Echo::default());
+        let store = Echo::remote();
         let mut stream = fetch_days(store.clone(), numbered(200), None, 4, 1 << 20);
         stream.next().unwrap().unwrap();
         drop(stream);
@@ -296,7 +340,7 @@ mod tests {
 
     #[test]
     fn no_files_no_threads_no_days() {
-        let store = Arc::new(Echo::default());
+        let store = Echo::remote();
         assert!(fetch_days(store.clone(), Vec::new(), None, 4, 1).next().is_none());
         assert_eq!(store.gets.load(Ordering::SeqCst), 0);
     }

@@ -1,0 +1,206 @@
+//! Features of all stocks on their way from bars to a panel: a column per stock and feature, as
+//! long as the stock has bars. What is fitted goes through one column after the other, each of
+//! which a processor's cache holds; the panel's rows are put together last.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::scaler::Scaler;
+use crate::market::panel::{Grid, NO_BAR};
+
+/// Bars that are put into columns at a time.
+const TILE: usize = 64;
+/// Rows that are put together at a time: long stretches of columns, and few enough for the cache.
+const ROWS: usize = 256;
+
+/// The features of one stock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StockColumns {
+    /// `[feature][bar]`; NaN where undefined.
+    values: Vec<Vec<f32>>,
+    /// `[bar]`: its row in the grid.
+    rows: Vec<u32>,
+    /// `[bar]`: every feature is defined.
+    settled: Vec<bool>,
+    /// The last few bars, `[bar, feature]`.
+    tile: Vec<f32>,
+}
+
+impl StockColumns {
+    pub fn new(width: usize, bars: usize) -> StockColumns {
+        let values = vec![Vec::with_capacity(bars); width];
+        let (rows, settled) = (Vec::with_capacity(bars), Vec::with_capacity(bars));
+        StockColumns { values, rows, settled, tile: Vec::with_capacity(TILE * width) }
+    }
+
+    /// Adds the features of the stock's next bar, which lies at `row` of the grid.
+    pub fn push(&mut self, row: usize, features: &[f32]) {
+        assert_eq!(features.len(), self.values.len(), "one value per feature");
+        self.rows.push(row as u32);
+        self.settled.push(features.iter().all(|feature| feature.is_finite()));
+        self.tile.extend_from_slice(features);
+        if self.tile.len() == TILE * features.len() {
+            self.finish();
+        }
+    }
+
+    /// Puts away what was added last.
+    pub fn finish(&mut self) {
+        let width = self.values.len();
+        for (feature, column) in self.values.iter_mut().enumerate() {
+            column.extend(self.tile.iter().skip(feature).step_by(width));
+        }
+        self.tile.clear();
+    }
+
+    /// The last bar at each of some rows, as `index` has them; `NO_BAR` before the first.
+    pub fn carried(&self, index: &[u32], rows: Range<usize>) -> Vec<u32> {
+        let before = self.rows.partition_point(|&row| (row as usize) < rows.start);
+        let mut last = before.checked_sub(1).map_or(NO_BAR, |bar| bar as u32);
+        let carry = |&bar: &u32| {
+            last = if bar == NO_BAR { last } else { bar };
+            last
+        };
+        index[rows].iter().map(carry).collect()
+    }
+
+    /// `[feature][bar]`
+    pub fn values(&self) -> &[Vec<f32>] {
+        assert!(self.tile.is_empty(), "columns are finished before they are read");
+        &self.values
+    }
+}
+
+/// The features of all stocks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Columns {
+    pub stocks: Vec<StockColumns>,
+    width: usize,
+    /// What a stock has before its first bar.
+    nothing: f32,
+}
+
+impl Columns {
+    /// Unscaled.
+    pub fn new(stocks: Vec<StockColumns>, width: usize) -> Columns {
+        Columns { stocks, width, nothing: f32::NAN }
+    }
+
+    /// Whether a stock has a bar at a row, all of whose features are defined.
+    pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
+        let bar = grid.bar_index[stock][row];
+        bar != NO_BAR && self.stocks[stock].settled[bar as usize]
+    }
+
+    /// Scales and clips all values; 0 where undefined.
+    pub fn scale(&mut self, scaler: &Scaler, clip_std: f32) {
+        let cells = self.stocks.len() * self.width;
+        assert_eq!(scaler.mean.len(), cells, "the scaler is of these stocks and features");
+        assert_eq!(scaler.std.len(), cells, "the scaler is of these stocks and features");
+        let columns = self.stocks.par_iter_mut().flat_map(|stock| &mut stock.values);
+        let scales = scaler.mean.par_iter().zip(&scaler.std);
+        let columns: Vec<_> = columns.collect();
+        columns.into_par_iter().zip(scales).for_each(|(column, (&mean, &std))| {
+            for value in column {
+                *value = scaled(*value, mean, std, clip_std);
+            }
+        });
+        self.nothing = 0.0;
+    }
+
+    /// Replaces `out` by `[row, stock, feature]` of some rows of the grid; where a stock has no
+    /// bar, its last features carried forward.
+    pub fn rows(&self, grid: &Grid, rows: Range<usize>, out: &mut Vec<f32>) {
+        let (stocks, width) = (self.stocks.len(), self.width);
+        out.clear();
+        out.resize(rows.len() * stocks * width, self.nothing);
+        let tiles = out.par_chunks_mut((ROWS * stocks * width).max(1)).enumerate();
+        tiles.for_each(|(i, tile)| {
+            let first = rows.start + i * ROWS;
+            for (stock, columns) in self.stocks.iter().enumerate() {
+                let bars =
+                    columns.carried(&grid.bar_index[stock], first..rows.end.min(first + ROWS));
+                for (feature, column) in columns.values().iter().enumerate() {
+                    let slots = tile[stock * width + feature..].iter_mut().step_by(stocks * width);
+                    for (slot, &bar) in slots.zip(&bars) {
+                        if let Some(&value) = column.get(bar as usize) {
+                            *slot = value;
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// 0 where undefined.
+pub(super) fn scaled(value: f32, mean: f32, std: f32, clip_std: f32) -> f32 {
+    let scaled = (value - mean) / std;
+    let scaled = if scaled < -clip_std { -clip_std } else { scaled };
+    let scaled = if scaled > clip_std { clip_std } else { scaled };
+    if value.is_finite() { scaled } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two stocks with two features and, of 300 rows, bars in all but row 0 and every third, and in
+    /// the last hundred.
+    #[test]
+    fn rows_carry_the_last_bar_forward() {
+        let has_bar = |stock: usize, row: usize| match stock {
+            0 => row > 0 && row % 3 != 2,
+            _ => row >= 200,
+        };
+        let value = |stock: usize, row: usize, feature: usize| {
+            if feature == 1 && row == 150 {
+                f32::NAN
+            } else {
+                (row * 4 + stock * 2 + feature) as f32
+            }
+        };
+        let mut bar_index = vec![Vec::new(); 2];
+        let mut stocks = Vec::new();
+        for (stock, index) in bar_index.iter_mut().enumerate() {
+            let mut columns = StockColumns::new(2, 300);
+            let mut bars = 0;
+            for row in 0..300 {
+                index.push(if has_bar(stock, row) { bars } else { NO_BAR });
+                if has_bar(stock, row) {
+                    bars += 1;
+                    columns.push(row, &[value(stock, row, 0), value(stock, row, 1)]);
+                }
+            }
+            columns.finish();
+            stocks.push(columns);
+        }
+        let grid = Grid { end_s: (0..300).collect(), bar_index };
+        let mut columns = Columns::new(stocks, 2);
+        let mut found = Vec::new();
+        for rows in [0..300, 0..1, 149..152, 190..300, 7..7] {
+            columns.rows(&grid, rows.clone(), &mut found);
+            let mut expected = Vec::new();
+            for (row, stock) in rows.flat_map(|row| [(row, 0), (row, 1)]) {
+                let last = (0..=row).rev().find(|&row| has_bar(stock, row));
+                let cell = |feature| last.map_or(f32::NAN, |row| value(stock, row, feature));
+                expected.extend([cell(0), cell(1)].map(f32::to_bits));
+            }
+            assert_eq!(found.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), expected);
+        }
+        // A feature is undefined in row 150; there is no bar in row 149.
+        assert!(
+            [148, 149, 150, 151].map(|row| columns.tradable(&grid, 0, row))
+                == [true, false, false, true]
+        );
+
+        // Means 0 and 1, deviations 2 and 4, clipped at 100.
+        let (mean, std) = (vec![0.0, 1.0, 0.0, 1.0], vec![2.0, 4.0, 2.0, 4.0]);
+        columns.scale(&Scaler { mean, std, return_std: vec![1.0; 2] }, 100.0);
+        columns.rows(&grid, 0..300, &mut found);
+        assert_eq!(found[..4], [0.0; 4]);
+        assert_eq!(found[6 * 4..7 * 4], [12.0, 6.0, 0.0, 0.0]);
+        assert_eq!(found[150 * 4..151 * 4], [100.0, 0.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,307 @@
+//! Day files as most programs write them, decoded straight into rows: a timestamp and five numbers,
+//! without nulls, plain or by a dictionary. polars reads any file, but makes a decoder, a buffer
+//! and a table for each column of each day; this keeps one of each per thread. What is not as
+//! expected, or not sound, is left to polars, which has the last word on it.
+
+use std::cell::RefCell;
+use std::io::Cursor;
+
+use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
+use polars_parquet::parquet::metadata::{ColumnChunkMetadata, FileMetadata};
+use polars_parquet::parquet::read::read_metadata;
+use polars_parquet::parquet::schema::types::{
+    IntegerType, PhysicalType, PrimitiveLogicalType, PrimitiveType, TimeUnit,
+};
+
+use super::pages::{self, Page, PageKind};
+use super::{Plan, RawRows, time};
+
+/// The rows of a file that is as simple as this module wants it.
+pub(super) fn rows(bytes: &[u8]) -> Option<RawRows> {
+    thread_local!(static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new()));
+    let metadata = read_metadata(&mut Cursor::new(bytes)).ok()?;
+    DECODER.with_borrow_mut(|decoder| {
+        let rows = decoder.rows(bytes, &metadata);
+        if rows.is_none() {
+            // A page that broke off leaves the decompressor in its middle.
+            *decoder = Decoder::new();
+        }
+        rows
+    })
+}
+
+/// Eight bytes of a column.
+type Word = [u8; 8];
+
+/// What is kept from one column to the next.
+struct Decoder {
+    context: DecompressionContext,
+    page: Vec<u8>,
+    dictionary: Vec<Word>,
+}
+
+impl Decoder {
+    fn new() -> Decoder {
+        let (page, dictionary) = (Vec::new(), Vec::new());
+        Decoder { context: DecompressionContext::Unset, page, dictionary }
+    }
+
+    fn rows(&mut self, bytes: &[u8], metadata: &FileMetadata) -> Option<RawRows> {
+        let schema = &metadata.schema_descr;
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name()).collect();
+        if names.len() != schema.columns().len() {
+            return None;
+        }
+        let plan = Plan::new(&names, "").ok()?;
+        let [time] = &plan.time[..] else { return None };
+        let place = |name: &String| names.iter().position(|other| other == name);
+        let kind = |column: usize| &schema.columns()[column].descriptor.primitive_type;
+        let time_column = place(time)?;
+        let (per_s, naive) = timestamp(kind(time_column))?;
+        let mut stamps: Vec<i64> = Vec::with_capacity(metadata.num_rows);
+        self.column(bytes, metadata, time_column, i64::from_le_bytes, &mut stamps)?;
+        let mut columns: [Vec<f64>; 5] = Default::default();
+        for (name, values) in plan.numbers.iter().zip(&mut columns) {
+            let column = place(name)?;
+            values.reserve(metadata.num_rows);
+            match number(kind(column))? {
+                Number::Float => {
+                    self.column(bytes, metadata, column, f64::from_le_bytes, values)?;
+                }
+                Number::Integer => {
+                    let value = |word| i64::from_le_bytes(word) as f64;
+                    self.column(bytes, metadata, column, value, values)?;
+                }
+            }
+        }
+        let [open, high, low, close, volume] = columns;
+        let label_s = time::instants(stamps.into_iter().map(Some), per_s, naive);
+        // polars' way has the words for files without rows and without times.
+        let usable = label_s.iter().any(Option::is_some);
+        usable.then_some(RawRows { label_s, naive, open, high, low, close, volume })
+    }
+
+    /// Adds a column's values to `out`.
+    fn column<T>(
+        &mut self,
+        bytes: &[u8],
+        metadata: &FileMetadata,
+        column: usize,
+        value: impl Fn(Word) -> T,
+        out: &mut Vec<T>,
+    ) -> Option<()> {
+        let descriptor = &metadata.schema_descr.columns()[column].descriptor;
+        if descriptor.max_rep_level != 0 || descriptor.max_def_level > 1 {
+            return None;
+        }
+        let optional = descriptor.max_def_level == 1;
+        for group in &metadata.row_groups {
+            let chunk: &ColumnChunkMetadata = group.parquet_columns().get(column)?;
+            self.dictionary.clear();
+            for page in pages::of(bytes, chunk.byte_range(), group.num_rows())? {
+                let plain =
+                    inflated(&page, chunk.compression(), &mut self.page, &mut self.context)?;
+                match page.kind {
+                    PageKind::Dictionary => self.dictionary.extend(words(plain, page.values)?),
+                    PageKind::Data => {
+                        let values = if optional { defined(plain, page.values)? } else { plain };
+                        data(&page, values, &self.dictionary, &value, out)?;
+                    }
+                    PageKind::Other => return None,
+                }
+            }
+        }
+        (out.len() == metadata.num_rows).then_some(())
+    }
+}
+
+/// A page's bytes, in `buffer` where they are compressed.
+fn inflated<'a>(
+    page: &Page<'a>,
+    compression: Compression,
+    buffer: &'a mut Vec<u8>,
+    context: &mut DecompressionContext,
+) -> Option<&'a [u8]> {
+    if compression == Compression::Uncompressed {
+        return Some(page.bytes);
+    }
+    buffer.resize(page.uncompressed_bytes, 0);
+    decompress(compression, page.bytes, buffer, context).ok()?;
+    Some(buffer)
+}
+
+fn data<T>(
+    page: &Page,
+    values: &[u8],
+    dictionary: &[Word],
+    value: &impl Fn(Word) -> T,
+    out: &mut Vec<T>,
+) -> Option<()> {
+    /// Of `Encoding` in `parquet.thrift`.
+    const PLAIN: i64 = 0;
+    const PLAIN_DICTIONARY: i64 = 2;
+    const RLE_DICTIONARY: i64 = 8;
+    match page.encoding {
+        PLAIN => out.extend(words(values, page.values)?.map(value)),
+        PLAIN_DICTIONARY | RLE_DICTIONARY => {
+            let (&width, runs) = values.split_first()?;
+            let mut push = |index: u32, times: usize| {
+                let word = *dictionary.get(index as usize)?;
+                out.extend(std::iter::repeat_with(|| value(word)).take(times));
+                Some(())
+            };
+            hybrid(runs, width, page.values, &mut push)?;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Exactly `count` words.
+fn words(bytes: &[u8], count: usize) -> Option<impl Iterator<Item = Word> + '_> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    (rest.is_empty() && words.len() == count).then(|| words.iter().copied())
+}
+
+/// What follows the definition levels of a page, which must say that every value is there.
+fn defined(page: &[u8], values: usize) -> Option<&[u8]> {
+    let (length, rest) = page.split_first_chunk::<4>()?;
+    let (levels, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    hybrid(levels, 1, values, &mut |level, _| (level == 1).then_some(()))?;
+    Some(rest)
+}
+
+/// Goes through `count` numbers of `width` bits: runs of one number, and groups of eight packed
+/// bit by bit (Parquet's RLE/bit-packing hybrid). `push` is given each number and how often it
+/// comes, and may stop.
+fn hybrid(
+    mut bytes: &[u8],
+    width: u8,
+    count: usize,
+    push: &mut impl FnMut(u32, usize) -> Option<()>,
+) -> Option<()> {
+    let width = usize::from(width);
+    if width > 32 {
+        return None;
+    }
+    let mut left = count;
+    while left > 0 {
+        let head = usize::try_from(pages::varint(&mut bytes)?).ok()?;
+        if head & 1 == 0 {
+            let (number, rest) = bytes.split_at_checked(width.div_ceil(8))?;
+            let number = number.iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+            let times = (head >> 1).min(left);
+            if times == 0 {
+                return None;
+            }
+            push(number, times)?;
+            (left, bytes) = (left - times, rest);
+            continue;
+        }
+        let (packed, rest) = bytes.split_at_checked((head >> 1).checked_mul(width)?)?;
+        let held = (head >> 1).checked_mul(8)?.min(left);
+        if held == 0 {
+            return None;
+        }
+        unpack(packed, width, held, push)?;
+        (left, bytes) = (left - held, rest);
+    }
+    Some(())
+}
+
+/// The first `count` numbers of `width` bits, the lowest bits first.
+fn unpack(
+    packed: &[u8],
+    width: usize,
+    count: usize,
+    push: &mut impl FnMut(u32, usize) -> Option<()>,
+) -> Option<()> {
+    if width == 1 && packed[..count / 8].iter().all(|&byte| byte == 0xff) {
+        // Definition levels of a column without nulls.
+        let last = packed.get(count / 8).copied().unwrap_or(0);
+        push(1, count / 8 * 8)?;
+        return (0..count % 8).try_for_each(|bit| push(u32::from(last >> bit & 1), 1));
+    }
+    let (mut bits, mut held, mut bytes) = (0_u64, 0, packed.iter());
+    for _ in 0..count {
+        while held < width {
+            bits |= u64::from(*bytes.next()?) << held;
+            held += 8;
+        }
+        push((bits & ((1 << width) - 1)) as u32, 1)?;
+        bits >>= width;
+        held -= width;
+    }
+    Some(())
+}
+
+/// Ticks per second, and whether times have no zone.
+fn timestamp(column: &PrimitiveType) -> Option<(i64, bool)> {
+    let Some(PrimitiveLogicalType::Timestamp { unit, is_adjusted_to_utc }) = column.logical_type
+    else {
+        return None;
+    };
+    let per_s = match unit {
+        TimeUnit::Milliseconds => 1_000,
+        TimeUnit::Microseconds => 1_000_000,
+        TimeUnit::Nanoseconds => 1_000_000_000,
+    };
+    (column.physical_type == PhysicalType::Int64).then_some((per_s, !is_adjusted_to_utc))
+}
+
+enum Number {
+    Float,
+    Integer,
+}
+
+fn number(column: &PrimitiveType) -> Option<Number> {
+    let whole = PrimitiveLogicalType::Integer(IntegerType::Int64);
+    match (column.physical_type, column.logical_type) {
+        (PhysicalType::Double, None) => Some(Number::Float),
+        (PhysicalType::Int64, None) if column.converted_type.is_none() => Some(Number::Integer),
+        (PhysicalType::Int64, Some(kind)) if kind == whole => Some(Number::Integer),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(bytes: &[u8], width: u8, count: usize) -> Option<Vec<u32>> {
+        let mut numbers = Vec::new();
+        let mut push = |number: u32, times: usize| {
+            numbers.extend(std::iter::repeat_n(number, times));
+            Some(())
+        };
+        hybrid(bytes, width, count, &mut push)?;
+        Some(numbers)
+    }
+
+    /// The example of the format's description: 0 to 7 in three bits each.
+    #[test]
+    fn runs_and_packed_numbers_by_hand() {
+        let packed = [0b0000_0011, 0b1000_1000, 0b1100_0110, 0b1111_1010];
+        assert_eq!(numbers(&packed, 3, 8).unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(numbers(&packed, 3, 5).unwrap(), [0, 1, 2, 3, 4]);
+        assert_eq!(numbers(&packed[..3], 3, 8), None);
+        // Five times 258, then eight numbers of nine bits: 1 and seven of 0.
+        let runs = [10, 2, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(numbers(&runs, 9, 8).unwrap(), [258, 258, 258, 258, 258, 1, 0, 0]);
+        assert_eq!(numbers(&[24, 7], 0, 3), Some(vec![0; 3]));
+        assert_eq!(numbers(&[0, 7], 3, 3), None, "a run of nothing does not end");
+        assert_eq!(numbers(&[1], 3, 3), None, "nor does a group of none");
+        assert_eq!(numbers(&[10, 2], 33, 5), None);
+    }
+
+    #[test]
+    fn a_value_that_is_not_there_is_seen() {
+        // Ten levels: one run; two groups of eight; the same with a null.
+        let page = |levels: &[u8]| [&[levels.len() as u8, 0, 0, 0], levels, &[9; 3]].concat();
+        assert_eq!(defined(&page(&[20, 1]), 10), Some(&[9; 3][..]));
+        assert_eq!(defined(&page(&[5, 0xff, 0b011]), 10), Some(&[9; 3][..]));
+        for levels in [&[20, 0][..], &[5, 0xff, 0b001], &[5, 0xfe, 0b011], &[18, 1]] {
+            assert_eq!(defined(&page(levels), 10), None, "{levels:?}");
+        }
+    }
+}
