@@ -9,7 +9,7 @@ use dqn_trader::config::RunConfig;
 use dqn_trader::dist::local::LocalComm;
 use dqn_trader::market::load::load_bars;
 use dqn_trader::market::source;
-use dqn_trader::rl::network::{self, NetworkShape};
+use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::train::dataset::{DataPlan, Prepared};
 use dqn_trader::train::lockstep::network_shape;
 use serde_json::{Value, json};

@@ -42,8 +42,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 const NO_PAUSE: Duration = Duration::from_micros(500);
 /// Pauses are so small a part of the time waited already.
 const PATIENCE_PART: u32 = 16;
-/// How long a rank waits with yields for the others of its node before it sleeps, where every rank
-/// has a core of its own. Where not, it sleeps at once, for others have use for the core.
+/// How long a rank waits with yields for the others of its node before it sleeps. Most are woken in less,
+/// and to be woken from sleep takes longer where a core is idle.
 const AWAKE: Duration = Duration::from_micros(100);
 
 pub struct MpiComm {
@@ -76,14 +76,11 @@ impl MpiComm {
         let world = universe.world();
         let nodes = Nodes::of(&world, ranks_per_node)
             .ok_or_else(|| broken("the ranks could not be split by machine"))?;
-        let sharing = world.split_shared(0).size() as usize;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let awake = if sharing > cores { Duration::ZERO } else { AWAKE };
         Ok(MpiComm {
             rank: world.rank() as usize,
             size: world.size() as usize,
             world,
-            exchange: Exchange::new(nodes, awake),
+            exchange: Exchange::new(nodes, AWAKE),
             pretended_nodes: ranks_per_node.is_some(),
             _universe: universe,
             watch: None,
