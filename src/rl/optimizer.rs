@@ -37,9 +37,16 @@ pub fn clip_by_global_norm(
     }
     if norm > max_norm {
         let scale = (max_norm / norm) as f32;
-        gradient.iter_mut().for_each(|g| *g *= scale);
+        scaled(gradient, scale);
     }
     Ok(norm)
+}
+
+wide! {
+/// Multiplies all values by `by`.
+pub fn scaled(values: &mut [f32], by: f32) -> () {
+    values.iter_mut().for_each(|value| *value *= by);
+}
 }
 
 wide! {
@@ -113,6 +120,16 @@ impl Adam {
     }
 }
 
+/// A gradient whose square no f32 holds with all digits. It is far below any epsilon.
+const NO_GRADIENT: f32 = 1e-15;
+
+/// Moments of parameters that get no gradient any more fade until no f32 holds them with all
+/// digits; with such numbers processors are some hundred times slower.
+#[inline(always)]
+fn nothing_below(moment: f32) -> f32 {
+    if moment.abs() < f32::MIN_POSITIVE / f32::EPSILON { 0.0 } else { moment }
+}
+
 /// What a step multiplies with, of the first and of the second moments.
 struct Factors {
     step_size: f32,
@@ -133,8 +150,9 @@ fn update(
     let Factors { step_size, root_scale, keep, take, epsilon } = *factors;
     let moments = m.iter_mut().zip(v);
     for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
-        *m = keep[0] * *m + take[0] * g;
-        *v = keep[1] * *v + take[1] * g * g;
+        let g = if g.abs() < NO_GRADIENT { 0.0 } else { g };
+        *m = nothing_below(keep[0] * *m + take[0] * g);
+        *v = nothing_below(keep[1] * *v + take[1] * g * g);
         *parameter -= step_size * *m / (v.sqrt() * root_scale + epsilon);
     }
 }
@@ -152,6 +170,18 @@ mod tests {
         layout.push("encoder.weight", &[2, 5]);
         layout.push("encoder.bias", &[2]);
         layout
+    }
+
+    #[test]
+    fn moments_fade_to_nothing() {
+        let mut adam = Adam::new(2, CONFIG);
+        let mut parameters = [0.0, 0.0];
+        adam.step(RATE, &mut parameters, &[1.0, 1e-19]);
+        for _ in 0..2_000 {
+            adam.step(RATE, &mut parameters, &[0.0, 1e-19]);
+        }
+        assert_eq!((&adam.m[..], adam.v[1]), (&[0.0, 0.0][..], 0.0));
+        assert!(adam.v[0] > 1e-4 && parameters[1] == 0.0);
     }
 
     /// From torch.optim.Adam of PyTorch 2.11.0 in float64, parameters after steps 1, 2 and 6. An
