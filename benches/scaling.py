@@ -22,11 +22,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 CORES = 2
 LANES = 64
+PEERS = 2
 PERIOD = ["--start_date", "2019-11-01", "--end_date", "2019-12-31", "--eval_start", "2020-01-02", "--eval_end", "2020-01-10"]
 # Stocks and ranks.
 FITTED = [(12, ranks) for ranks in (1, 2, 3, 4, 5, 7, 9, 12)] + [(3, 1), (3, 3), (6, 1), (6, 4), (6, 7), (24, 1), (24, 3), (24, 6)]
 HELD_OUT = [(18, 1), (18, 4), (18, 10), (24, 12)]
-REPEATS = 3
+REPEATS = 2
 NAMES = ["fixed", "per_stock", "work", "per_rank"]
 
 
@@ -35,7 +36,9 @@ def measured(stocks, ranks):
     names = [f"S{i:02}" for i in range(stocks)]
     with tempfile.TemporaryDirectory() as work:
         command = [ROOT / "target/release/dqn-trader", "--quiet", "--output", work, "--stocks", *names, *PERIOD,
-                   "--lanes", LANES, "--episodes", max(2, 48 // stocks), "--eval-every", 1000]
+                   "--lanes", LANES, "--episodes", max(2, 30 // stocks), "--eval-every", 1000,
+                   # The same work for a stock whatever their number.
+                   "--set", f"network.max_peers={PEERS}"]
         if ranks == 1:
             command += ["--mode", "single", "--threads", 1]
         else:
@@ -51,10 +54,13 @@ def measured(stocks, ranks):
 
 
 def busiest(stocks, ranks):
-    if ranks == 1:
-        return stocks
-    workers = ranks - 1
-    return max(-(-stocks // workers), stocks / min(CORES, workers))
+    """Stocks of the busiest core where the kernel deals ranks to cores, the largest first, each to the idlest."""
+    workers = max(1, ranks - 1)
+    owned = [(worker + 1) * stocks // workers - worker * stocks // workers for worker in range(workers)]
+    cores = [0] * (CORES if ranks > 1 else 1)
+    for load in sorted(owned, reverse=True):
+        cores[cores.index(min(cores))] += load
+    return max(cores)
 
 
 def terms(stocks, ranks):
