@@ -9,7 +9,7 @@ use dqn_trader::rl::replay::{Replay, Sample};
 use dqn_trader::rl::rng::{Purpose, stream};
 use dqn_trader::rl::td::TdOutcome;
 use dqn_trader::rl::transition::Transition;
-use dqn_trader::train::lockstep::network_shape;
+use dqn_trader::train::outset::network_shape;
 use rand::Rng;
 use serde_json::{Value, json};
 use tch::Device;

@@ -11,7 +11,7 @@ use dqn_trader::market::load::load_bars;
 use dqn_trader::market::source;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::train::dataset::{DataPlan, Prepared};
-use dqn_trader::train::lockstep::network_shape;
+use dqn_trader::train::outset::network_shape;
 use serde_json::{Value, json};
 
 /// Seconds by the wall's clock; by what this thread had of a processor where `BENCH_CPU_TIME` is

@@ -17,7 +17,8 @@ use crate::rl::networks::Networks;
 use crate::train::asynchronous::{Asynchronous, Done, Evaluations};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Policy, evaluate};
-use crate::train::lockstep::{Trainer, rules_after};
+use crate::train::lockstep::Trainer;
+use crate::train::outset::rules_after;
 use crate::train::snapshot::{RootState, StockState};
 use crate::train::watcher::{Ending, Watcher};
 

@@ -79,7 +79,7 @@ use self::run::{Folder, evaluate, note_panel, train};
 use self::trace::Trace;
 use self::world::{Case, normal};
 use super::dataset::Prepared;
-use super::lockstep::network_shape;
+use super::outset::network_shape;
 use crate::config::NetworkConfig;
 use crate::dist::worker::Lanes;
 use crate::market::BarSeries;

@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod keeper;
 pub mod lockstep;
 pub mod model;
+pub mod outset;
 pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::dataset::Fit;
-use super::lockstep::network_peers;
+use super::outset::network_peers;
 use crate::config::RunConfig;
 use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;

@@ -29,7 +29,7 @@ use anyhow::{Context, Result, anyhow};
 use tch::Device;
 
 use super::dataset::Prepared;
-use super::lockstep::network_shape;
+use super::outset::network_shape;
 use super::snapshot::{RootState, Snapshot, StockState};
 use super::watcher::{Ending, Watcher};
 use crate::config::{PortfolioConfig, RunConfig};

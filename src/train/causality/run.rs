@@ -25,7 +25,8 @@ use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
-use crate::train::lockstep::{Trainer, network_shape, rules_after};
+use crate::train::lockstep::Trainer;
+use crate::train::outset::{network_shape, rules_after};
 use crate::train::snapshot::Snapshot;
 use crate::train::watcher::Watcher;
 
