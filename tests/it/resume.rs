@@ -116,7 +116,18 @@ fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
 pub fn children(parent: u32) -> Vec<u32> {
     let output = run(Command::new("pgrep").args(["-P", &parent.to_string()]));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.parse().unwrap()).collect()
+    let mut children: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    // Process numbers begin again at the lowest when they have reached the highest.
+    children.sort_by_key(|&child| rank_of(child));
+    children
+}
+
+/// As the launcher told the process; None for one that is no rank, or not yet.
+fn rank_of(process: u32) -> Option<usize> {
+    let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    let environment = String::from_utf8_lossy(&environment);
+    let mut ranks = environment.split('\0').filter_map(|at| at.strip_prefix("OMPI_COMM_WORLD_RANK="));
+    ranks.next()?.parse().ok()
 }
 
 /// A signal to the rank `rank` of `mpirun`, or to its last one.
@@ -175,14 +186,16 @@ fn a_run_that_started_its_own_ranks_starts_them_again_when_one_dies_or_hangs() {
     let timeout = ["--set", "ranks.timeout_s=4", "--output", "resumed", "--mode", "parallel"];
     let mut command = place.program(&args(&timeout));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let first = wait_for_checkpoint(&place, "resumed", 0, &mut child).unwrap();
+    wait_for_checkpoint(&place, "resumed", 0, &mut child).unwrap();
     let mpirun = |child: &Child| children(child.id())[0];
     let killed = mpirun(&child);
     signal_rank("KILL", killed, 2);
     while children(child.id()).first().is_none_or(|&launcher| launcher == killed) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    wait_for_checkpoint(&place, "resumed", first + 1_000, &mut child).unwrap();
+    // Newer than the last one of the ranks before: that the new ones are there and at work.
+    let newest = newest_checkpoint(&place, "resumed").unwrap();
+    wait_for_checkpoint(&place, "resumed", newest, &mut child).unwrap();
     signal_rank("STOP", mpirun(&child), 3);
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
