@@ -1,9 +1,14 @@
 //! Work shared out to threads.
 
-use rayon::prelude::*;
-use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 use super::network::single_thread;
+
+/// So long a thread without work goes on looking for some, with yields, before it sleeps.
+const AWAKE: Duration = Duration::from_micros(50);
 
 /// To make a pool of `count` threads with, each with one libtorch thread; 0: one per core.
 pub fn pool(count: usize) -> ThreadPoolBuilder {
@@ -26,20 +31,70 @@ pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
 /// nothing, so the outcome is the same either way.
 pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
     if tasks.len() > 1 && has_company() {
-        // One by one: who is done takes over what is left to others.
-        tasks.into_par_iter().with_max_len(1).for_each(work);
+        halved(tasks, &work);
     } else {
         tasks.into_iter().for_each(work);
     }
 }
 
+/// Until one is left: who is done takes over what is left to others.
+fn halved<T: Send>(mut tasks: Vec<T>, work: &(impl Fn(T) + Sync + Send)) {
+    if tasks.len() < 2 {
+        return tasks.into_iter().for_each(work);
+    }
+    let later = tasks.split_off(tasks.len() / 2);
+    both(|| halved(tasks, work), || halved(later, work));
+}
+
 /// Both, at the same time where this thread is one of several.
-pub fn both(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
-    if has_company() {
-        rayon::join(one, other);
-    } else {
+fn both(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    if !has_company() {
         one();
         other();
+        return;
+    }
+    call_company();
+    let is_done = AtomicBool::new(false);
+    let wait = || look_for_work(|| is_done.load(Ordering::Acquire));
+    rayon::join(
+        || {
+            one();
+            wait();
+        },
+        || {
+            other();
+            is_done.store(true, Ordering::Release);
+        },
+    );
+}
+
+/// Threads that look for work without being asked to.
+static LOOKING: AtomicUsize = AtomicUsize::new(0);
+
+/// Sees to it that the other threads are awake: they sleep as soon as there is nothing to do, and to
+/// wake one takes as long as a piece of work between two bars.
+fn call_company() {
+    if LOOKING.load(Ordering::Relaxed) + 1 < rayon::current_num_threads() {
+        rayon::spawn_broadcast(|thread| {
+            // The first one has its own work to do.
+            if thread.index() > 0 {
+                LOOKING.fetch_add(1, Ordering::Relaxed);
+                look_for_work(|| false);
+                LOOKING.fetch_sub(1, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// Takes over work of others until `is_done`, or until there was none for a while.
+fn look_for_work(is_done: impl Fn() -> bool) {
+    let mut since = Instant::now();
+    while !is_done() {
+        match rayon::yield_now() {
+            Some(Yield::Executed) => since = Instant::now(),
+            _ if since.elapsed() > AWAKE => return,
+            _ => std::thread::yield_now(),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use super::simd::Level;
 use super::turn::turn;
 use crate::rl::network::NetworkShape;
 use crate::rl::parameters::Layout;
-use crate::rl::threads::both;
 
 /// Sizes that all parts of a network share.
 #[derive(Clone, Debug)]
@@ -205,7 +204,7 @@ impl Weights {
         }
     }
 
-    /// Takes over all weights, half of them by another thread where there is one.
+    /// Takes over all weights.
     pub fn load(&mut self, level: Level, weights: &[f32]) {
         assert_eq!(weights.len(), self.len, "weights of the network");
         let (sizes, places) = (&self.sizes, &self.places);
@@ -217,38 +216,32 @@ impl Weights {
                 turn(level, of(place), (rows, columns, row), out, rows);
             };
         let square = |place: &Place, out: &mut Vec<f32>| turned(place, (width, width, width), out);
-        both(
-            || {
-                let inputs = sizes.features + sizes.symbol;
-                let first = &places.encoder[0];
-                turned(&first.weight, (width, sizes.features, inputs), &mut self.first_t);
-                let (weight, bias) = (of(&first.weight), of(&first.bias));
-                self.symbol_bias.clear();
-                for symbol in of(&places.symbol).chunks_exact(sizes.symbol) {
-                    for (row, &bias) in weight.chunks_exact(inputs).zip(bias) {
-                        let of_symbol = row[sizes.features..].iter().zip(symbol);
-                        let sum = of_symbol.fold(bias, |sum, (w, x)| w.mul_add(*x, sum));
-                        self.symbol_bias.push(sum);
-                    }
-                }
-                square(&places.encoder[1].weight, &mut self.second_t);
-                if sizes.attends {
-                    let attention = &places.attention;
-                    square(&attention.query, &mut self.query_t);
-                    square(&attention.key, &mut self.key_t);
-                    square(&attention.value, &mut self.value_t);
-                    square(&attention.output, &mut self.output_t);
-                }
-            },
-            || {
-                let trunk = (sizes.trunk, sizes.joined, sizes.joined);
-                turned(&places.trunk.weight, trunk, &mut self.trunk_t);
-                self.heads.load(level, (sizes, &places.heads), weights);
-                self.flat.clear();
-                self.flat.extend_from_slice(weights);
-                self.flat.resize(weights.len() + SLACK, 0.0);
-            },
-        );
+        let inputs = sizes.features + sizes.symbol;
+        let first = &places.encoder[0];
+        turned(&first.weight, (width, sizes.features, inputs), &mut self.first_t);
+        let (weight, bias) = (of(&first.weight), of(&first.bias));
+        self.symbol_bias.clear();
+        for symbol in of(&places.symbol).chunks_exact(sizes.symbol) {
+            for (row, &bias) in weight.chunks_exact(inputs).zip(bias) {
+                let of_symbol = row[sizes.features..].iter().zip(symbol);
+                let sum = of_symbol.fold(bias, |sum, (w, x)| w.mul_add(*x, sum));
+                self.symbol_bias.push(sum);
+            }
+        }
+        square(&places.encoder[1].weight, &mut self.second_t);
+        if sizes.attends {
+            let attention = &places.attention;
+            square(&attention.query, &mut self.query_t);
+            square(&attention.key, &mut self.key_t);
+            square(&attention.value, &mut self.value_t);
+            square(&attention.output, &mut self.output_t);
+        }
+        let trunk = (sizes.trunk, sizes.joined, sizes.joined);
+        turned(&places.trunk.weight, trunk, &mut self.trunk_t);
+        self.heads.load(level, (sizes, &places.heads), weights);
+        self.flat.clear();
+        self.flat.extend_from_slice(weights);
+        self.flat.resize(weights.len() + SLACK, 0.0);
     }
 
     pub fn part(&self, place: &Place) -> &[f32] {
