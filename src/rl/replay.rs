@@ -130,7 +130,8 @@ impl Replay {
 fn importance_weights(tree: &SumTree, slots: &[u32], beta: f64, weights: &mut Vec<f32>) {
     let priority = |&slot: &u32| tree.priority(slot as usize);
     let smallest = slots.iter().map(priority).fold(f64::INFINITY, f64::min);
-    weights.extend(slots.iter().map(|slot| (smallest / priority(slot)).powf(beta) as f32));
+    let weight = |slot| ((smallest / priority(slot)) as f32).powf(beta as f32);
+    weights.extend(slots.iter().map(weight));
 }
 
 #[cfg(test)]

@@ -84,13 +84,20 @@ impl SumTree {
     }
 
     /// As [`SumTree::find`], of many at once: level by level, so that the memory of one is waited
-    /// for while others go on.
+    /// for while others go on, and a node's sums once where descents that share it follow one
+    /// another.
     pub fn find_all(&self, descents: &mut [Descent]) {
         assert!(self.total > 0.0, "nothing can be drawn when all priorities are 0");
         for number in (0..self.levels.len()).rev() {
             let below = number.checked_sub(1).map(|below| &self.levels[below]);
+            let (mut sums, mut summed) = ([0.0; FAN], usize::MAX);
             for descent in &mut *descents {
-                descent.step(&self.levels[number][descent.node * FAN..][..FAN]);
+                let children = &self.levels[number][descent.node * FAN..][..FAN];
+                if descent.node != summed {
+                    summed = descent.node;
+                    sums = prefix_sums(children);
+                }
+                descent.step(children, &sums);
                 if let Some(below) = below {
                     fetch_ahead(&below[descent.node * FAN..][..FAN]);
                 }
@@ -129,13 +136,8 @@ impl Descent {
         self.node
     }
 
-    /// Without branches: which child it will be cannot be foretold.
-    fn step(&mut self, children: &[f64]) {
-        let (mut sums, mut sum) = ([0.0; FAN], 0.0);
-        for (to, &child) in sums.iter_mut().zip(children) {
-            sum += child;
-            *to = sum;
-        }
+    /// To one of a node's children. Without branches: which it will be cannot be foretold.
+    fn step(&mut self, children: &[f64], sums: &[f64; FAN]) {
         let mut found: usize = sums.iter().map(|&sum| usize::from(sum <= self.rest)).sum();
         self.rest -= if found > 0 { sums[found - 1] } else { 0.0 };
         if found == FAN {
@@ -145,6 +147,16 @@ impl Descent {
         }
         self.node = self.node * FAN + found;
     }
+}
+
+/// Of the children up to each, itself included.
+fn prefix_sums(children: &[f64]) -> [f64; FAN] {
+    let (mut sums, mut sum) = ([0.0; FAN], 0.0);
+    for (to, &child) in sums.iter_mut().zip(children) {
+        sum += child;
+        *to = sum;
+    }
+    sums
 }
 
 /// Asks for the memory of what is read a little later.
