@@ -6,7 +6,7 @@ use dqn_trader::config::{LearnerConfig, NetworkConfig};
 use dqn_trader::interface::PrivateState;
 use dqn_trader::rl::engine::{Seen, Values, Which, by_hand};
 use dqn_trader::rl::network::NetworkShape;
-use dqn_trader::rl::optimizer::{Adam, AdamConfig, clip_by_global_norm};
+use dqn_trader::rl::optimizer::{Adam, AdamConfig, clipped_scale};
 use dqn_trader::rl::replay::{Replay, Sample};
 use dqn_trader::rl::rng::{Purpose, stream};
 use dqn_trader::rl::transition::Transition;
@@ -68,10 +68,9 @@ fn optimizer() {
     let LearnerConfig { adam_beta1, adam_beta2, adam_epsilon, .. } = LearnerConfig::default();
     let config = AdamConfig { beta1: adam_beta1, beta2: adam_beta2, epsilon: adam_epsilon };
     let mut adam = Adam::new(layout.len(), config);
-    part("a step of Adam", || adam.step(1e-3, &mut weights, &gradient));
-    let mut clipped = gradient.clone();
-    part("clipping by norm", || {
-        clip_by_global_norm(&mut clipped, 10.0, &layout).expect("finite");
+    part("a step of Adam", || adam.step(1e-3, &mut weights, &gradient, 0.5));
+    part("a gradient's norm", || {
+        black_box(clipped_scale(&gradient, 0.2, 10.0, &layout).expect("finite"));
     });
 }
 

@@ -2,7 +2,7 @@
 //! It knows no market and needs no libtorch.
 
 use crate::config::LearnerConfig;
-use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clip_by_global_norm, scaled};
+use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clipped_scale};
 use crate::rl::parameters::Layout;
 use crate::rl::schedule::linear;
 use crate::rl::wide;
@@ -50,31 +50,40 @@ impl Server {
         self.adam = optimizer;
     }
 
-    /// One step along the mean of the gradients of so many stocks, of which `sum` is the sum and in
-    /// the place of which the mean comes, clipped; `progress` of the run is done.
+    /// One step along the mean of the gradients of so many stocks, of which `sum` is the sum,
+    /// clipped; `progress` of the run is done.
     pub fn apply(
         &mut self,
         progress: f64,
-        sum: &mut [f32],
+        sum: &[f32],
         stocks: usize,
     ) -> Result<(), NonFiniteGradient> {
-        scaled(sum, 1.0 / stocks as f32);
-        self.apply_part(progress, sum, 1.0)
+        self.step(progress, sum, 1.0 / stocks as f64, 1.0)
     }
 
-    /// A step along one stock's gradient, which is clipped, `part` as long as one along the mean of
-    /// all.
+    /// A step along one stock's gradient, clipped, `part` as long as one along the mean of all.
     pub fn apply_part(
         &mut self,
         progress: f64,
-        gradient: &mut [f32],
+        gradient: &[f32],
         part: f64,
     ) -> Result<(), NonFiniteGradient> {
-        clip_by_global_norm(gradient, self.max_grad_norm, &self.layout)?;
+        self.step(progress, gradient, 1.0, part)
+    }
+
+    /// A step `part` as long as others along `scale` times `gradient`, clipped.
+    fn step(
+        &mut self,
+        progress: f64,
+        gradient: &[f32],
+        scale: f64,
+        part: f64,
+    ) -> Result<(), NonFiniteGradient> {
+        let scale = clipped_scale(gradient, scale, self.max_grad_norm, &self.layout)?;
         let [first, last] = self.learning_rates;
         let learning_rate = part * linear(first, last, progress);
         self.decay((learning_rate * self.weight_decay) as f32);
-        self.adam.step(learning_rate, &mut self.weights, gradient);
+        self.adam.step(learning_rate, &mut self.weights, gradient, scale);
         Ok(())
     }
 
@@ -119,7 +128,7 @@ mod tests {
     #[test]
     fn the_step_size_falls_and_weights_decay_with_it() {
         let mut server = server(0.2);
-        server.apply(0.5, &mut [0.3, -0.1, 1.0], 1).unwrap();
+        server.apply(0.5, &[0.3, -0.1, 1.0], 1).unwrap();
         let expected = [0.985 - 0.075, -1.97 + 0.075, 0.5 - 0.075];
         for (weight, expected) in server.weights().iter().zip(expected) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
@@ -129,7 +138,7 @@ mod tests {
     #[test]
     fn the_first_adam_step_moves_every_weight_by_the_learning_rate_against_its_gradient() {
         let mut server = server(0.0);
-        server.apply(0.0, &mut [0.4, -0.4, 0.0], 2).unwrap();
+        server.apply(0.0, &[0.4, -0.4, 0.0], 2).unwrap();
         for (weight, expected) in server.weights().iter().zip([0.9, -1.9, 0.5]) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
         }
@@ -139,19 +148,19 @@ mod tests {
     #[test]
     fn a_part_of_a_step_is_as_much_shorter() {
         let mut server = server(0.2);
-        server.apply_part(0.5, &mut [0.3, -0.1, 1.0], 0.2).unwrap();
+        server.apply_part(0.5, &[0.3, -0.1, 1.0], 0.2).unwrap();
         let expected = [0.997 - 0.015, -1.994 + 0.015, 0.5 - 0.015];
         for (weight, expected) in server.weights().iter().zip(expected) {
             assert!((weight - expected).abs() < 1e-5, "{weight} {expected}");
         }
-        assert!(server.apply_part(0.5, &mut [0.0, f32::INFINITY, 0.0], 0.2).is_err());
+        assert!(server.apply_part(0.5, &[0.0, f32::INFINITY, 0.0], 0.2).is_err());
     }
 
     #[test]
     fn a_gradient_that_is_not_finite_names_its_parameter_and_changes_nothing() {
         let mut server = server(0.0);
         let before = server.weights().to_vec();
-        let error = server.apply(0.0, &mut [0.0, 0.0, f32::NAN], 2).unwrap_err();
+        let error = server.apply(0.0, &[0.0, 0.0, f32::NAN], 2).unwrap_err();
         assert_eq!(error.parameter, "trunk.bias");
         assert_eq!(server.weights(), before);
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::parameters::Layout;
+use super::threads::side_by_side;
 use super::wide::wide;
 
 /// A gradient with which nothing can be learned: training has diverged.
@@ -20,39 +21,40 @@ pub struct NonFiniteGradient {
     pub value: f32,
 }
 
-/// Scales `gradient`, laid out as `layout` says, down to a Euclidean norm of at most `max_norm`.
-/// Returns the norm it had before. Pascanu, Mikolov and Bengio (2013), algorithm 1. On an error the
-/// gradient is as it was.
-pub fn clip_by_global_norm(
-    gradient: &mut [f32],
+/// Elements that a thread takes at a time.
+const SLICE: usize = 1 << 14;
+
+/// What `gradient`, laid out as `layout` says, is to be multiplied with: `scale`, or less where its
+/// Euclidean norm would still be above `max_norm`. Pascanu, Mikolov and Bengio (2013), algorithm 1.
+pub fn clipped_scale(
+    gradient: &[f32],
+    scale: f64,
     max_norm: f64,
     layout: &Layout,
-) -> Result<f64, NonFiniteGradient> {
+) -> Result<f32, NonFiniteGradient> {
     assert_eq!(gradient.len(), layout.len());
     assert!(max_norm > 0.0, "a norm cannot be limited to {max_norm}");
     // Squares of f32 cannot overflow an f64, so the norm is finite just when every element is.
-    let norm = sum_of_squares(gradient).sqrt();
+    let norm = scale * sum_of_squares(gradient).sqrt();
     if !norm.is_finite() {
         return Err(first_non_finite(gradient, layout));
     }
-    if norm > max_norm {
-        let scale = (max_norm / norm) as f32;
-        scaled(gradient, scale);
-    }
-    Ok(norm)
+    Ok((scale * (max_norm / norm).min(1.0)) as f32)
 }
 
-wide! {
-/// Multiplies all values by `by`.
-pub fn scaled(values: &mut [f32], by: f32) -> () {
-    values.iter_mut().for_each(|value| *value *= by);
-}
+/// Slice by slice, so that the order of addition is fixed whatever the number of threads.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut sums = vec![0.0; values.len().div_ceil(SLICE)];
+    side_by_side(values.chunks(SLICE).zip(&mut sums).collect(), |(values, sum)| {
+        *sum = sum_of_slice(values);
+    });
+    sums.iter().sum()
 }
 
 wide! {
 /// In eight partial sums, so that the order of addition is fixed and vectors of any width can hold
 /// them.
-fn sum_of_squares(values: &[f32]) -> f64 {
+fn sum_of_slice(values: &[f32]) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
     let mut sums = [0.0f64; 8];
     for chunk in chunks {
@@ -101,8 +103,15 @@ impl Adam {
         Adam { config, m: vec![0.0; len], v: vec![0.0; len], steps: 0 }
     }
 
-    /// One step against a finite `gradient`, in one pass: moments, bias correction and parameters.
-    pub fn step(&mut self, learning_rate: f64, parameters: &mut [f32], gradient: &[f32]) {
+    /// One step against a finite gradient, which is `scale` times `gradient`, in one pass: moments,
+    /// bias correction and parameters.
+    pub fn step(
+        &mut self,
+        learning_rate: f64,
+        parameters: &mut [f32],
+        gradient: &[f32],
+        scale: f32,
+    ) {
         assert_eq!(parameters.len(), self.m.len());
         assert_eq!(gradient.len(), self.m.len());
         self.steps += 1;
@@ -115,8 +124,13 @@ impl Adam {
             keep: [beta1 as f32, beta2 as f32],
             take: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
             epsilon: epsilon as f32,
+            scale,
         };
-        update(&factors, parameters, gradient, &mut self.m, &mut self.v);
+        let moments = self.m.chunks_mut(SLICE).zip(self.v.chunks_mut(SLICE));
+        let slices = parameters.chunks_mut(SLICE).zip(gradient.chunks(SLICE)).zip(moments);
+        side_by_side(slices.collect(), |((parameters, gradient), (m, v))| {
+            update(&factors, parameters, gradient, m, v);
+        });
     }
 }
 
@@ -130,13 +144,14 @@ fn nothing_below(moment: f32) -> f32 {
     if moment.abs() < f32::MIN_POSITIVE / f32::EPSILON { 0.0 } else { moment }
 }
 
-/// What a step multiplies with, of the first and of the second moments.
+/// What a step multiplies with; pairs are of the first and of the second moments.
 struct Factors {
     step_size: f32,
     root_scale: f32,
     keep: [f32; 2],
     take: [f32; 2],
     epsilon: f32,
+    scale: f32,
 }
 
 wide! {
@@ -147,9 +162,10 @@ fn update(
     m: &mut [f32],
     v: &mut [f32],
 ) -> () {
-    let Factors { step_size, root_scale, keep, take, epsilon } = *factors;
+    let Factors { step_size, root_scale, keep, take, epsilon, scale } = *factors;
     let moments = m.iter_mut().zip(v);
     for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+        let g = scale * g;
         let g = if g.abs() < NO_GRADIENT { 0.0 } else { g };
         *m = nothing_below(keep[0] * *m + take[0] * g);
         *v = nothing_below(keep[1] * *v + take[1] * g * g);
@@ -176,9 +192,9 @@ mod tests {
     fn moments_fade_to_nothing() {
         let mut adam = Adam::new(2, CONFIG);
         let mut parameters = [0.0, 0.0];
-        adam.step(RATE, &mut parameters, &[1.0, 1e-19]);
+        adam.step(RATE, &mut parameters, &[1.0, 1e-19], 1.0);
         for _ in 0..2_000 {
-            adam.step(RATE, &mut parameters, &[0.0, 1e-19]);
+            adam.step(RATE, &mut parameters, &[0.0, 1e-19], 1.0);
         }
         assert_eq!((&adam.m[..], adam.v[1]), (&[0.0, 0.0][..], 0.0));
         assert!(adam.v[0] > 1e-4 && parameters[1] == 0.0);
@@ -205,7 +221,9 @@ mod tests {
         let mut parameters = [0.5f32, -1.0, 2.0, 0.0];
         let mut adam = Adam::new(4, CONFIG);
         for (i, gradient) in gradients.iter().enumerate() {
-            adam.step(RATE, &mut parameters, gradient);
+            // A power of two scales without rounding.
+            let scale = [1.0, 0.5, 4.0][i % 3];
+            adam.step(RATE, &mut parameters, &gradient.map(|g| g / scale), scale);
             for (_, expected) in golden.iter().filter(|(step, _)| *step == i + 1) {
                 for (value, expected) in parameters.iter().zip(expected) {
                     assert!((f64::from(*value) - expected).abs() < 1e-6, "step {}", i + 1);
@@ -220,33 +238,49 @@ mod tests {
         let gradient: Vec<f32> = (0..100).map(|i| (i as f32).sin()).collect();
         let mut parameters = vec![1.0f32; 100];
         let mut adam = Adam::new(100, CONFIG);
-        (0..5).for_each(|_| adam.step(RATE, &mut parameters, &gradient));
+        (0..5).for_each(|_| adam.step(RATE, &mut parameters, &gradient, 1.0));
         let saved = serde_json::to_string(&adam).unwrap();
         let mut restored: Adam = serde_json::from_str(&saved).unwrap();
         let mut copy = parameters.clone();
-        adam.step(RATE, &mut parameters, &gradient);
-        restored.step(RATE, &mut copy, &gradient);
+        adam.step(RATE, &mut parameters, &gradient, 1.0);
+        restored.step(RATE, &mut copy, &gradient, 1.0);
         assert_eq!((parameters, adam), (copy, restored));
     }
 
-    /// Twelve elements of 2 have a norm of sqrt(48) = 6.9282; scaled to 3.4641 each is 1.
+    /// Twelve elements of 2 have a norm of sqrt(48) = 6.9282: half of that is 3.4641.
     #[test]
     fn a_long_gradient_is_scaled_down_and_a_short_one_left_alone() {
-        let mut gradient = [2.0f32; 12];
-        let norm = clip_by_global_norm(&mut gradient, 12f64.sqrt(), &layout()).unwrap();
-        assert!((norm - 48f64.sqrt()).abs() < 1e-12);
-        assert!(gradient.iter().all(|g| (g - 1.0).abs() < 1e-6));
-        let before = gradient;
-        clip_by_global_norm(&mut gradient, 10.0, &layout()).unwrap();
-        assert_eq!(gradient, before);
+        let scale = |by, most| clipped_scale(&[2.0; 12], by, most, &layout()).unwrap();
+        assert!((scale(1.0, 12f64.sqrt()) - 0.5).abs() < 1e-7);
+        assert_eq!(scale(1.0, 10.0), 1.0);
+        assert_eq!(scale(0.25, 10.0), 0.25, "the mean of four");
+        assert!((scale(0.25, 3f64.sqrt() / 2.0) - 0.125).abs() < 1e-7, "of which half is too long");
+        assert_eq!(clipped_scale(&[0.0; 12], 0.25, 10.0, &layout()).unwrap(), 0.25);
     }
 
     #[test]
     fn the_largest_gradients_have_a_finite_norm() {
-        let mut gradient = [f32::MAX; 12];
-        let norm = clip_by_global_norm(&mut gradient, 10.0, &layout()).unwrap();
-        assert!((norm / (f64::from(f32::MAX) * 12f64.sqrt()) - 1.0).abs() < 1e-12);
-        assert!((sum_of_squares(&gradient).sqrt() - 10.0).abs() < 1e-5);
+        let gradient = [f32::MAX; 12];
+        let scale = clipped_scale(&gradient, 1.0, 10.0, &layout()).unwrap();
+        let norm = f64::from(scale) * f64::from(f32::MAX) * 12f64.sqrt();
+        assert!((norm / 10.0 - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let gradient: Vec<f32> = (0..4 * SLICE + 777).map(|i| (i as f32).sin()).collect();
+        let step = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut parameters = vec![1.0f32; gradient.len()];
+                let mut adam = Adam::new(gradient.len(), CONFIG);
+                (0..3).for_each(|_| adam.step(RATE, &mut parameters, &gradient, 0.3));
+                (sum_of_squares(&gradient).to_bits(), parameters, adam)
+            })
+        };
+        let squares: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum();
+        assert!((f64::from_bits(step(1).0) / squares - 1.0).abs() < 1e-12);
+        assert_eq!(step(1), step(3));
     }
 
     #[test]
@@ -255,10 +289,9 @@ mod tests {
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut gradient = [1.0f32; 12];
                 gradient[place] = value;
-                let error = clip_by_global_norm(&mut gradient, 1.0, &layout()).unwrap_err();
+                let error = clipped_scale(&gradient, 1.0, 1.0, &layout()).unwrap_err();
                 assert_eq!((error.parameter.as_str(), error.element), (parameter, element));
                 assert_eq!(error.value.to_bits(), value.to_bits());
-                assert_eq!(gradient[0], 1.0, "left as it was");
                 assert!(error.to_string().contains(parameter));
             }
         }

@@ -368,7 +368,7 @@ impl<'a> Trainer<'a> {
         let (mine, sum) = (&mut self.gradients, &mut self.gradient_sum);
         self.comm.sum(Stamp { tag: Tag::Gradients, time }, mine, self.ranks, sum)?;
         if let Some(root) = &mut self.root {
-            let (gradient, said) = sum.split_at_mut(parameters);
+            let (gradient, said) = sum.split_at(parameters);
             root.server.apply(progress, gradient, self.ranks.stocks)?;
             let mean = |sum: f32| sum / self.ranks.stocks as f32;
             root.learned.push(Learned { loss: mean(said[0]), mean_q: mean(said[1]) });

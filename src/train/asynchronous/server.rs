@@ -240,7 +240,7 @@ impl<'a> Root<'a> {
         unpack(kind, gradient, &mut self.gradient).context("a gradient of another network")?;
         // A stock's gradient alone: of the step that all stocks' mean would make, its part.
         let part = 1.0 / self.config.stocks.len() as f64;
-        self.server.apply_part(self.progress(), &mut self.gradient, part)?;
+        self.server.apply_part(self.progress(), &self.gradient, part)?;
         self.standing.version += 1;
         Ok(true)
     }
