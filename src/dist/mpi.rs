@@ -42,8 +42,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 const NO_PAUSE: Duration = Duration::from_micros(500);
 /// Pauses are so small a part of the time waited already.
 const PATIENCE_PART: u32 = 16;
-/// How long a rank waits with yields for the others of its node before it sleeps. Most are woken in less,
-/// and to be woken from sleep takes longer where a core is idle.
+/// How long a rank waits with yields for the others of its node before it sleeps, where there is a
+/// core for every worker: most are woken in less, and to be woken from sleep takes longer where a
+/// core is idle. Where cores are fewer none is, and yields are in the way of those at work.
 const AWAKE: Duration = Duration::from_micros(100);
 
 pub struct MpiComm {
@@ -76,11 +77,12 @@ impl MpiComm {
         let world = universe.world();
         let nodes = Nodes::of(&world, ranks_per_node)
             .ok_or_else(|| broken("the ranks could not be split by machine"))?;
+        let awake = if is_crowded(workers(nodes.here())) { Duration::ZERO } else { AWAKE };
         Ok(MpiComm {
             rank: world.rank() as usize,
             size: world.size() as usize,
             world,
-            exchange: Exchange::new(nodes, AWAKE),
+            exchange: Exchange::new(nodes, awake),
             pretended_nodes: ranks_per_node.is_some(),
             _universe: universe,
             watch: None,
@@ -153,6 +155,21 @@ impl MpiComm {
         self.exchange.nodes().here().len()
     }
 
+    /// Threads for this rank where nobody says how many; 0: one per core. Rank 0 builds features and
+    /// decides while the others wait. Workers share the cores of their machine; where there are too
+    /// few, a second thread of each lets the last two cores share the last worker's minibatch.
+    pub fn usual_threads(&self) -> usize {
+        let workers = workers(self.exchange.nodes().here());
+        if self.is_root() {
+            0
+        } else if is_crowded(workers) {
+            2
+        } else {
+            // Of those that the launcher leaves to this rank.
+            (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1)
+        }
+    }
+
     /// Ends every rank at once. For failures that the other ranks cannot know of.
     pub fn abort_all(code: i32) -> ! {
         PULSE.leave();
@@ -174,6 +191,19 @@ impl MpiComm {
             root.broadcast_into(piece);
         }
     }
+}
+
+/// Those of `ranks` that have stocks.
+fn workers(ranks: &[usize]) -> usize {
+    ranks.iter().filter(|&&rank| rank > 0).count()
+}
+
+/// Whether so many workers are more than this machine has cores, whichever of these the launcher
+/// leaves to each of them.
+fn is_crowded(workers: usize) -> bool {
+    // SAFETY: it takes a number and answers with one, below 0 where it has no answer.
+    let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(cores).is_ok_and(|cores| workers > cores)
 }
 
 /// Linux wakes a thread up to 50 us later than it asked for, to save power; that is as long as a

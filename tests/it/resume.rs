@@ -126,7 +126,8 @@ pub fn children(parent: u32) -> Vec<u32> {
 fn rank_of(process: u32) -> Option<usize> {
     let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
     let environment = String::from_utf8_lossy(&environment);
-    let mut ranks = environment.split('\0').filter_map(|at| at.strip_prefix("OMPI_COMM_WORLD_RANK="));
+    let mut ranks =
+        environment.split('\0').filter_map(|at| at.strip_prefix("OMPI_COMM_WORLD_RANK="));
     ranks.next()?.parse().ok()
 }
 
