@@ -21,6 +21,7 @@ pub mod features;
 pub mod interface;
 pub mod machine;
 pub mod market;
+pub mod memory;
 pub mod normal;
 pub mod portfolio;
 pub mod report;

@@ -18,9 +18,13 @@ use dqn_trader::dist::launch::{Launched, launched};
 use dqn_trader::dist::local::LocalComm;
 #[cfg(feature = "mpi")]
 use dqn_trader::dist::mpi::MpiComm;
+use dqn_trader::memory::LargePages;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::threads;
 use dqn_trader::train::watcher::Ending;
+
+#[global_allocator]
+static MEMORY: LargePages = LargePages;
 
 /// An agent failed, and others did not.
 const EXIT_FAILED: u8 = 1;
@@ -308,13 +312,10 @@ fn parallel(
             stocks + 1
         ));
     }
-    // Rank 0 builds features and decides while the others wait; there are as many of them as cores,
-    // unless the user says otherwise.
-    let threads = args.surroundings.threads.unwrap_or(if rank == 0 { 0 } else { 1 });
-    compute_on(Some(rank), threads)?;
     let ranks = Ranks { stocks, size };
     let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
     let (comm, warning) = started(rank, &config.ranks, names)?;
+    compute_on(Some(rank), args.surroundings.threads.unwrap_or_else(|| comm.usual_threads()))?;
     if let Some(warning) = warning {
         progress.line(&warning);
     }
