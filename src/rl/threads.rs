@@ -7,6 +7,8 @@ use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 use super::network::single_thread;
 
+/// To wake more threads than these one by one would take longer than what they are to do.
+const FEW: usize = 8;
 /// So long a thread without work goes on looking for some, with yields, before it sleeps.
 const AWAKE: Duration = Duration::from_micros(50);
 
@@ -72,9 +74,11 @@ fn both(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
 static LOOKING: AtomicUsize = AtomicUsize::new(0);
 
 /// Sees to it that the other threads are awake: they sleep as soon as there is nothing to do, and to
-/// wake one takes as long as a piece of work between two bars.
+/// wake one takes as long as a piece of work between two bars. Many are left to wake one another
+/// as work comes.
 fn call_company() {
-    if LOOKING.load(Ordering::Relaxed) + 1 < rayon::current_num_threads() {
+    let others = rayon::current_num_threads() - 1;
+    if others <= FEW && LOOKING.load(Ordering::Relaxed) < others {
         rayon::spawn_broadcast(|thread| {
             // The first one has its own work to do.
             if thread.index() > 0 {
