@@ -54,13 +54,12 @@ def measured(stocks, ranks):
 
 
 def busiest(stocks, ranks):
-    """Stocks of the busiest core where the kernel deals ranks to cores, the largest first, each to the idlest."""
+    """Stocks that the busiest core has to do. One process has one thread here, and as many workers as cores have one each; otherwise
+    workers have two by default, so that cores share the last stock's minibatch."""
     workers = max(1, ranks - 1)
-    owned = [(worker + 1) * stocks // workers - worker * stocks // workers for worker in range(workers)]
-    cores = [0] * (CORES if ranks > 1 else 1)
-    for load in sorted(owned, reverse=True):
-        cores[cores.index(min(cores))] += load
-    return max(cores)
+    if ranks == 1 or workers == CORES:
+        return -(-stocks // workers)
+    return -(-2 * stocks // CORES) / 2
 
 
 def terms(stocks, ranks):
