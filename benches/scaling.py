@@ -54,10 +54,10 @@ def measured(stocks, ranks):
 
 
 def busiest(stocks, ranks):
-    """Stocks that the busiest core has to do. One process has one thread here, and as many workers as cores have one each; otherwise
-    workers have two by default, so that cores share the last stock's minibatch."""
+    """Stocks that the busiest core has to do. One process has one thread here, and up to as many workers as cores have one each (Open MPI
+    binds a single one to a core); more workers have two by default, so that cores share the last stock's minibatch."""
     workers = max(1, ranks - 1)
-    if ranks == 1 or workers == CORES:
+    if workers <= CORES:
         return -(-stocks // workers)
     return -(-2 * stocks // CORES) / 2
 
