@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::scaler::Scaler;
 use crate::market::panel::{Grid, NO_BAR};
+use crate::rl::wide;
 
 /// Bars that are put into columns at a time.
 const TILE: usize = 64;
@@ -102,9 +103,7 @@ impl Columns {
         let scales = scaler.mean.par_iter().zip(&scaler.std);
         let columns: Vec<_> = columns.collect();
         columns.into_par_iter().zip(scales).for_each(|(column, (&mean, &std))| {
-            for value in column {
-                *value = scaled(*value, mean, std, clip_std);
-            }
+            scale(column, mean, std, clip_std);
         });
         self.nothing = 0.0;
     }
@@ -134,7 +133,16 @@ impl Columns {
     }
 }
 
+wide! {
+    fn scale(column: &mut [f32], mean: f32, std: f32, clip_std: f32) -> () {
+        for value in column {
+            *value = scaled(*value, mean, std, clip_std);
+        }
+    }
+}
+
 /// 0 where undefined.
+#[inline(always)]
 pub(super) fn scaled(value: f32, mean: f32, std: f32, clip_std: f32) -> f32 {
     let scaled = (value - mean) / std;
     let scaled = if scaled < -clip_std { -clip_std } else { scaled };
