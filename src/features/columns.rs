@@ -3,15 +3,15 @@
 //! which a processor's cache holds; the panel's rows are put together last.
 
 use std::ops::Range;
+use std::slice::ChunksExact;
 
 use rayon::prelude::*;
 
 use super::scaler::Scaler;
+use crate::machine::memory::zeros;
 use crate::market::panel::{Grid, NO_BAR};
 use crate::rl::wide;
 
-/// Bars that are put into columns at a time.
-const TILE: usize = 64;
 /// Rows that are put together at a time: long stretches of columns, and few enough for the cache.
 const ROWS: usize = 256;
 
@@ -19,40 +19,46 @@ const ROWS: usize = 256;
 #[derive(Clone, Debug, PartialEq)]
 pub struct StockColumns {
     /// `[feature][bar]`; NaN where undefined.
-    values: Vec<Vec<f32>>,
+    values: Vec<f32>,
     /// `[bar]`: its row in the grid.
     rows: Vec<u32>,
     /// `[bar]`: every feature is defined.
     settled: Vec<bool>,
-    /// The last few bars, `[bar, feature]`.
-    tile: Vec<f32>,
 }
 
 impl StockColumns {
-    pub fn new(width: usize, bars: usize) -> StockColumns {
-        let values = vec![Vec::with_capacity(bars); width];
-        let (rows, settled) = (Vec::with_capacity(bars), Vec::with_capacity(bars));
-        StockColumns { values, rows, settled, tile: Vec::with_capacity(TILE * width) }
+    /// Room for features of a stock, whose bars `index` has.
+    pub fn new(width: usize, index: &[u32]) -> StockColumns {
+        let rows = (0..).zip(index).filter(|&(_, &bar)| bar != NO_BAR);
+        let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
+        let values = zeros(width * rows.len().max(1));
+        StockColumns { values, settled: vec![false; rows.len()], rows }
     }
 
-    /// Adds the features of the stock's next bar, which lies at `row` of the grid.
-    pub fn push(&mut self, row: usize, features: &[f32]) {
-        assert_eq!(features.len(), self.values.len(), "one value per feature");
-        self.rows.push(row as u32);
-        self.settled.push(features.iter().all(|feature| feature.is_finite()));
-        self.tile.extend_from_slice(features);
-        if self.tile.len() == TILE * features.len() {
-            self.finish();
+    /// From `[bar, feature]`.
+    #[cfg(test)]
+    pub fn of(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
+        let mut columns = StockColumns::new(features[0].len(), index);
+        let (_, out) = columns.stretch(0..features.len());
+        for (feature, column) in out.into_iter().enumerate() {
+            column.iter_mut().zip(features).for_each(|(slot, row)| *slot = row[feature]);
         }
+        columns.settle();
+        columns
     }
 
-    /// Puts away what was added last.
-    pub fn finish(&mut self) {
-        let width = self.values.len();
-        for (feature, column) in self.values.iter_mut().enumerate() {
-            column.extend(self.tile.iter().skip(feature).step_by(width));
+    /// The rows of some bars, and a column for each of their features.
+    pub fn stretch(&mut self, bars: Range<usize>) -> (&[u32], Vec<&mut [f32]>) {
+        let columns = self.values.chunks_exact_mut(self.rows.len().max(1));
+        (&self.rows[bars.clone()], columns.map(|column| &mut column[bars.clone()]).collect())
+    }
+
+    /// When all columns are written.
+    pub fn settle(&mut self) {
+        self.settled.fill(true);
+        for column in self.values.chunks_exact(self.rows.len().max(1)) {
+            settle(&mut self.settled, column);
         }
-        self.tile.clear();
     }
 
     /// The last bar at each of some rows, as `index` has them; `NO_BAR` before the first.
@@ -67,9 +73,8 @@ impl StockColumns {
     }
 
     /// `[feature][bar]`
-    pub fn values(&self) -> &[Vec<f32>] {
-        assert!(self.tile.is_empty(), "columns are finished before they are read");
-        &self.values
+    pub fn values(&self) -> ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.rows.len().max(1))
     }
 }
 
@@ -99,11 +104,13 @@ impl Columns {
         let cells = self.stocks.len() * self.width;
         assert_eq!(scaler.mean.len(), cells, "the scaler is of these stocks and features");
         assert_eq!(scaler.std.len(), cells, "the scaler is of these stocks and features");
-        let columns = self.stocks.par_iter_mut().flat_map(|stock| &mut stock.values);
-        let scales = scaler.mean.par_iter().zip(&scaler.std);
-        let columns: Vec<_> = columns.collect();
-        columns.into_par_iter().zip(scales).for_each(|(column, (&mean, &std))| {
-            scale(column, mean, std, clip_std);
+        let scales = scaler.mean.par_chunks(self.width).zip(scaler.std.par_chunks(self.width));
+        self.stocks.par_iter_mut().zip(scales).for_each(|(stock, (mean, std))| {
+            let columns = stock.values.par_chunks_exact_mut(stock.rows.len().max(1));
+            let scales = mean.par_iter().zip(std);
+            columns.zip(scales).for_each(|(column, (&mean, &std))| {
+                scale(column, mean, std, clip_std);
+            });
         });
         self.nothing = 0.0;
     }
@@ -120,7 +127,7 @@ impl Columns {
             for (stock, columns) in self.stocks.iter().enumerate() {
                 let bars =
                     columns.carried(&grid.bar_index[stock], first..rows.end.min(first + ROWS));
-                for (feature, column) in columns.values().iter().enumerate() {
+                for (feature, column) in columns.values().enumerate() {
                     let slots = tile[stock * width + feature..].iter_mut().step_by(stocks * width);
                     for (slot, &bar) in slots.zip(&bars) {
                         if let Some(&value) = column.get(bar as usize) {
@@ -130,6 +137,15 @@ impl Columns {
                 }
             }
         });
+    }
+}
+
+wide! {
+    /// Takes away where a value is undefined.
+    fn settle(settled: &mut [bool], column: &[f32]) -> () {
+        for (settled, value) in settled.iter_mut().zip(column) {
+            *settled &= value.is_finite();
+        }
     }
 }
 
@@ -172,17 +188,15 @@ mod tests {
         let mut bar_index = vec![Vec::new(); 2];
         let mut stocks = Vec::new();
         for (stock, index) in bar_index.iter_mut().enumerate() {
-            let mut columns = StockColumns::new(2, 300);
-            let mut bars = 0;
+            let mut features = Vec::new();
             for row in 0..300 {
-                index.push(if has_bar(stock, row) { bars } else { NO_BAR });
-                if has_bar(stock, row) {
-                    bars += 1;
-                    columns.push(row, &[value(stock, row, 0), value(stock, row, 1)]);
+                let has_bar = has_bar(stock, row);
+                index.push(if has_bar { features.len() as u32 } else { NO_BAR });
+                if has_bar {
+                    features.push(vec![value(stock, row, 0), value(stock, row, 1)]);
                 }
             }
-            columns.finish();
-            stocks.push(columns);
+            stocks.push(StockColumns::of(index, &features));
         }
         let grid = Grid { end_s: (0..300).collect(), bar_index };
         let mut columns = Columns::new(stocks, 2);

@@ -6,16 +6,17 @@
 //! closest pairs -----> watch_pairs --------+    (columns)      (training rows)
 //! ```
 //!
-//! All producers take in one bar at a time and are never given a later one, which a test checks for
-//! the whole pipeline bit for bit. [`super::stream`] has the same producers without a grid, for
-//! bars as they come.
+//! All producers take in bars as they come, one or many at a time with the same outcome, and make
+//! nothing of a later one, which a test checks for the whole pipeline bit for bit.
+//! [`super::stream`] has the same producers without a grid, one bar at a time.
 
 use std::ops::Range;
+use std::{iter, mem, slice};
 
 use rayon::prelude::*;
 
 use super::columns::{Columns, StockColumns, scaled};
-use super::own::{self, OwnFeatures};
+use super::own::{self, Bars, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Course, Opportunity, in_order, watch_pairs};
 pub use super::scaler::Scaler;
@@ -54,25 +55,33 @@ pub fn raw_features(
         if config.peers { watch_pairs(&log_close, grid, peers, config) } else { Vec::new() };
     let of_stock = |(stock, series): (usize, &BarSeries)| {
         let mut features = StockFeatures::new(stock, &peers[stock], config);
-        let mut columns = StockColumns::new(width, series.len());
+        let mut columns = StockColumns::new(width, &grid.bar_index[stock]);
         let dearness = dearness(&courses, stock, &peers[stock]);
-        for (row, &bar) in grid.bar_index[stock].iter().enumerate() {
-            if bar != NO_BAR {
-                let bar = series.bar(bar as usize);
-                features.update(&bar, |of| log_close[of][row], dearness(row));
-                columns.push(row, features.latest());
-            }
+        for first in (0..series.len()).step_by(STRETCH) {
+            let bars = first..series.len().min(first + STRETCH);
+            let (rows, mut out) = columns.stretch(bars.clone());
+            let carried = |&of: &usize| -> Vec<f64> {
+                rows.iter().map(|&row| log_close[of][row as usize]).collect()
+            };
+            let logs: Vec<Vec<f64>> = features.sources.iter().map(carried).collect();
+            let logs: Vec<&[f64]> = logs.iter().map(Vec::as_slice).collect();
+            let dearness = |bar: usize| dearness(rows[bar] as usize);
+            features.update(Bars::of(series, bars, logs[0]), &logs, dearness, &mut out);
         }
-        columns.finish();
+        columns.settle();
         columns
     };
     let columns = series.par_iter().enumerate().map(of_stock).collect();
     (Columns::new(columns, width), in_order(courses))
 }
 
-/// The unscaled features of one stock, bar by bar.
+/// Bars of which features are made at a time: many windows long, and few enough for the cache.
+const STRETCH: usize = 1 << 15;
+
+/// The unscaled features of one stock, as its bars come.
 pub(super) struct StockFeatures {
-    stock: usize,
+    /// The stocks whose closes are needed: itself, then its peers.
+    sources: Vec<usize>,
     own: OwnFeatures,
     related: PeerFeatures,
     own_width: usize,
@@ -81,27 +90,47 @@ pub(super) struct StockFeatures {
 
 impl StockFeatures {
     pub fn new(stock: usize, peers: &[usize], config: &FeatureConfig) -> StockFeatures {
+        let peers = if config.peers { peers } else { &[] };
         StockFeatures {
-            stock,
+            sources: iter::once(stock).chain(peers.iter().copied()).collect(),
             own: OwnFeatures::new(config),
-            related: PeerFeatures::new(stock, peers, config.relation_bars as usize),
+            related: PeerFeatures::new(peers.len(), config.relation_bars as usize),
             own_width: own::names(config).len(),
             latest: vec![f32::NAN; feature_names(config).len()],
         }
     }
 
-    /// Takes in the stock's next bar. `log_close` tells the last close known of each stock;
-    /// `dearness` is how dear the stock is beside its nearest peer.
-    pub fn update(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
-        let (own_part, peer_part) = self.latest.split_at_mut(self.own_width);
-        self.own.update(bar, log_close(self.stock), own_part);
+    /// Takes in the stock's next bars and writes a column per feature. `log_close`: the last closes
+    /// known then, of all sources; `dearness`: how dear the stock is beside its nearest peer.
+    fn update(
+        &mut self,
+        bars: Bars<'_>,
+        log_close: &[&[f64]],
+        dearness: impl Fn(usize) -> f32,
+        out: &mut [&mut [f32]],
+    ) {
+        let (own_part, peer_part) = out.split_at_mut(self.own_width);
+        self.own.update(bars, own_part);
         if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
             self.related.update(log_close, peer_part);
-            *arbitrage = dearness;
+            for (bar, slot) in arbitrage.iter_mut().enumerate() {
+                *slot = dearness(bar);
+            }
         }
     }
 
-    /// After the last bar; NaN where undefined.
+    /// As [`StockFeatures::update`], of one bar. `log_close` tells the last close known of each
+    /// stock.
+    pub fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
+        let logs: Vec<f64> = self.sources.iter().map(|&of| log_close(of)).collect();
+        let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
+        let mut latest = mem::take(&mut self.latest);
+        let mut out: Vec<&mut [f32]> = latest.iter_mut().map(slice::from_mut).collect();
+        self.update(Bars::one(bar, &logs[0]), &columns, |_| dearness, &mut out);
+        self.latest = latest;
+    }
+
+    /// After the last bar that came alone; NaN where undefined.
     pub fn latest(&self) -> &[f32] {
         &self.latest
     }

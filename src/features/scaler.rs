@@ -41,8 +41,9 @@ impl Scaler {
         assert!(rows.end <= grid.end_s.len(), "rows lie in the grid");
         let of_stock = |(columns, (series, index)): (&StockColumns, (&BarSeries, &Vec<u32>))| {
             let bars = own_bars(&index[rows.clone()]);
-            let scale = |column: &Vec<f32>| winsorised(&column[bars.clone()]);
-            let scales: Vec<(f32, f32)> = columns.values().par_iter().map(scale).collect();
+            let scale = |column: &&[f32]| winsorised(&column[bars.clone()]);
+            let values: Vec<&[f32]> = columns.values().collect();
+            let scales: Vec<(f32, f32)> = values.par_iter().map(scale).collect();
             (scales, return_std(&series.close[bars]))
         };
         let stocks = raw.stocks.par_iter().zip(series.par_iter().zip(&grid.bar_index));
@@ -265,16 +266,14 @@ mod tests {
         let rows = 40..200;
         let columns = |noise: &mut Noise, wild: bool| {
             let stock = |stock: usize| {
-                let mut columns = StockColumns::new(3, 300);
-                for row in (0..grid.end_s.len()).filter(|&row| grid.bar_index[stock][row] != NO_BAR)
-                {
+                let index = &grid.bar_index[stock];
+                let bars = (0..index.len()).filter(|&row| index[row] != NO_BAR);
+                let features = bars.map(|row| {
                     let mut cell = || noise.normal() as f32;
                     let cells = [cell(), f32::NAN, if row % 2 == 0 { f32::NAN } else { cell() }];
-                    columns
-                        .push(row, if wild && !rows.contains(&row) { &[1e9; 3] } else { &cells });
-                }
-                columns.finish();
-                columns
+                    if wild && !rows.contains(&row) { vec![1e9; 3] } else { cells.to_vec() }
+                });
+                StockColumns::of(index, &features.collect::<Vec<_>>())
             };
             Columns::new((0..2).map(stock).collect(), 3)
         };
