@@ -12,8 +12,11 @@ use crate::machine::memory::zeros;
 use crate::market::panel::{Grid, NO_BAR};
 use crate::rl::wide;
 
-/// Rows that are put together at a time: long stretches of columns, and few enough for the cache.
-const ROWS: usize = 256;
+/// Rows that are put together at a time: few enough for the first cache, in which they are written
+/// column by column.
+const ROWS: usize = 32;
+/// Rows that a thread takes at a time.
+const PART: usize = 8 * ROWS;
 
 /// The features of one stock.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +65,7 @@ impl StockColumns {
     }
 
     /// The last bar at each of some rows, as `index` has them; `NO_BAR` before the first.
-    pub fn carried(&self, index: &[u32], rows: Range<usize>) -> Vec<u32> {
+    fn carried(&self, index: &[u32], rows: Range<usize>) -> Vec<u32> {
         let before = self.rows.partition_point(|&row| (row as usize) < rows.start);
         let mut last = before.checked_sub(1).map_or(NO_BAR, |bar| bar as u32);
         let carry = |&bar: &u32| {
@@ -70,6 +73,22 @@ impl StockColumns {
             last
         };
         index[rows].iter().map(carry).collect()
+    }
+
+    /// Writes the features of some bars, each `width` places after the one before.
+    fn write(&self, bars: &[u32], out: &mut [f32], width: usize) {
+        let one_by_one = bars[0] != NO_BAR && bars.array_windows().all(|[a, b]| a + 1 == *b);
+        for (feature, column) in self.values().enumerate() {
+            let slots = out[feature..].iter_mut().step_by(width);
+            if one_by_one {
+                let values = &column[bars[0] as usize..][..bars.len()];
+                slots.zip(values).for_each(|(slot, value)| *slot = *value);
+                continue;
+            }
+            for (slot, &bar) in slots.zip(bars) {
+                *slot = column.get(bar as usize).copied().unwrap_or(*slot);
+            }
+        }
     }
 
     /// `[feature][bar]`
@@ -96,7 +115,18 @@ impl Columns {
     /// Whether a stock has a bar at a row, all of whose features are defined.
     pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
         let bar = grid.bar_index[stock][row];
-        bar != NO_BAR && self.stocks[stock].settled[bar as usize]
+        bar != NO_BAR && self.settled(stock, bar as usize)
+    }
+
+    /// Whether all features of a bar are defined.
+    pub fn settled(&self, stock: usize, bar: usize) -> bool {
+        self.stocks[stock].settled[bar]
+    }
+
+    /// `[stock][row]`: the last bar at each of some rows; `NO_BAR` before the first.
+    pub fn carried(&self, grid: &Grid, rows: Range<usize>) -> Vec<Vec<u32>> {
+        let stocks = self.stocks.iter().zip(&grid.bar_index);
+        stocks.map(|(stock, index)| stock.carried(index, rows.clone())).collect()
     }
 
     /// Scales and clips all values; 0 where undefined.
@@ -115,25 +145,18 @@ impl Columns {
         self.nothing = 0.0;
     }
 
-    /// Replaces `out` by `[row, stock, feature]` of some rows of the grid; where a stock has no
-    /// bar, its last features carried forward.
-    pub fn rows(&self, grid: &Grid, rows: Range<usize>, out: &mut Vec<f32>) {
-        let (stocks, width) = (self.stocks.len(), self.width);
+    /// Replaces `out` by `[row, stock, feature]` of some rows, whose last bars `carried` has.
+    pub fn rows(&self, carried: &[Vec<u32>], out: &mut Vec<f32>) {
+        let (rows, width) = (carried.first().map_or(0, Vec::len), self.stocks.len() * self.width);
         out.clear();
-        out.resize(rows.len() * stocks * width, self.nothing);
-        let tiles = out.par_chunks_mut((ROWS * stocks * width).max(1)).enumerate();
-        tiles.for_each(|(i, tile)| {
-            let first = rows.start + i * ROWS;
-            for (stock, columns) in self.stocks.iter().enumerate() {
-                let bars =
-                    columns.carried(&grid.bar_index[stock], first..rows.end.min(first + ROWS));
-                for (feature, column) in columns.values().enumerate() {
-                    let slots = tile[stock * width + feature..].iter_mut().step_by(stocks * width);
-                    for (slot, &bar) in slots.zip(&bars) {
-                        if let Some(&value) = column.get(bar as usize) {
-                            *slot = value;
-                        }
-                    }
+        out.resize(rows * width, self.nothing);
+        let parts = out.par_chunks_mut((PART * width).max(1)).enumerate();
+        parts.for_each(|(part, out)| {
+            for (i, tile) in out.chunks_mut(ROWS * width).enumerate() {
+                let first = part * PART + i * ROWS;
+                for (stock, (columns, carried)) in self.stocks.iter().zip(carried).enumerate() {
+                    let bars = &carried[first..rows.min(first + ROWS)];
+                    columns.write(bars, &mut tile[stock * self.width..], width);
                 }
             }
         });
@@ -202,7 +225,7 @@ mod tests {
         let mut columns = Columns::new(stocks, 2);
         let mut found = Vec::new();
         for rows in [0..300, 0..1, 149..152, 190..300, 7..7] {
-            columns.rows(&grid, rows.clone(), &mut found);
+            columns.rows(&columns.carried(&grid, rows.clone()), &mut found);
             let mut expected = Vec::new();
             for (row, stock) in rows.flat_map(|row| [(row, 0), (row, 1)]) {
                 let last = (0..=row).rev().find(|&row| has_bar(stock, row));
@@ -220,7 +243,7 @@ mod tests {
         // Means 0 and 1, deviations 2 and 4, clipped at 100.
         let (mean, std) = (vec![0.0, 1.0, 0.0, 1.0], vec![2.0, 4.0, 2.0, 4.0]);
         columns.scale(&Scaler { mean, std, return_std: vec![1.0; 2] }, 100.0);
-        columns.rows(&grid, 0..300, &mut found);
+        columns.rows(&columns.carried(&grid, 0..300), &mut found);
         assert_eq!(found[..4], [0.0; 4]);
         assert_eq!(found[6 * 4..7 * 4], [12.0, 6.0, 0.0, 0.0]);
         assert_eq!(found[150 * 4..151 * 4], [100.0, 0.0, 0.0, 0.0]);

@@ -179,39 +179,35 @@ pub fn panel_rows(
     rows: Range<usize>,
 ) -> PanelRows {
     assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
-    let cells = || Vec::with_capacity(rows.len() * series.len());
+    let stocks = series.len();
+    let cells = || vec![f64::NAN; rows.len() * stocks];
     let mut out = PanelRows {
         end_s: grid.end_s[rows.clone()].to_vec(),
         open: cells(),
         high: cells(),
         low: cells(),
         close: cells(),
-        volume: cells(),
-        tradable: Vec::with_capacity(rows.len() * series.len()),
+        volume: vec![0.0; rows.len() * stocks],
+        tradable: vec![false; rows.len() * stocks],
         features: Vec::new(),
     };
-    columns.rows(grid, rows.clone(), &mut out.features);
-    let carried: Vec<Vec<u32>> = columns
-        .stocks
-        .iter()
-        .zip(&grid.bar_index)
-        .map(|(columns, index)| columns.carried(index, rows.clone()))
-        .collect();
-    for row in rows.clone() {
-        for (stock, series) in series.iter().enumerate() {
-            let last = carried[stock][row - rows.start] as usize;
-            let close = series.close.get(last).copied().unwrap_or(f64::NAN);
-            let (mut open, mut high, mut low, mut volume) = (close, close, close, 0.0);
-            if grid.bar_index[stock][row] != NO_BAR {
-                (open, high, low) = (series.open[last], series.high[last], series.low[last]);
-                volume = series.volume[last];
+    let carried = columns.carried(grid, rows.clone());
+    columns.rows(&carried, &mut out.features);
+    for (stock, (series, carried)) in series.iter().zip(&carried).enumerate() {
+        let index = &grid.bar_index[stock][rows.clone()];
+        for (row, (&bar, &last)) in index.iter().zip(carried).enumerate() {
+            let Some(&close) = series.close.get(last as usize) else { continue };
+            let (cell, bar) = (row * stocks + stock, bar as usize);
+            let has_bar = index[row] != NO_BAR;
+            let price = |column: &[f64]| if has_bar { column[bar] } else { close };
+            out.open[cell] = price(&series.open);
+            out.high[cell] = price(&series.high);
+            out.low[cell] = price(&series.low);
+            out.close[cell] = close;
+            if has_bar {
+                out.volume[cell] = series.volume[bar];
+                out.tradable[cell] = columns.settled(stock, bar);
             }
-            out.open.push(open);
-            out.high.push(high);
-            out.low.push(low);
-            out.close.push(close);
-            out.volume.push(volume);
-            out.tradable.push(columns.tradable(grid, stock, row));
         }
     }
     out
