@@ -1,7 +1,5 @@
 //! The facts about a machine and its libraries on which the last bits of a result depend.
 
-pub mod memory;
-
 use std::fs;
 
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,6 @@ use std::slice::ChunksExact;
 use rayon::prelude::*;
 
 use super::scaler::Scaler;
-use crate::machine::memory::zeros;
 use crate::market::panel::{Grid, NO_BAR};
 use crate::rl::wide;
 
@@ -34,7 +33,7 @@ impl StockColumns {
     pub fn new(width: usize, index: &[u32]) -> StockColumns {
         let rows = (0..).zip(index).filter(|&(_, &bar)| bar != NO_BAR);
         let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
-        let values = zeros(width * rows.len().max(1));
+        let values = vec![0.0; width * rows.len().max(1)];
         StockColumns { values, settled: vec![false; rows.len()], rows }
     }
 

@@ -1,8 +1,8 @@
 //! Features of a stock from its peers' bars, at the times of its own.
 
-use super::own::{History, write};
 use super::relations::Comovement;
 use super::rolling::{Moments, PairMoments, Window};
+use super::stretch::{History, write};
 use crate::rl::wide;
 
 /// The features that a stock has of its peers, in order. All returns are log returns between the

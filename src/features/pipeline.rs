@@ -16,10 +16,11 @@ use std::{iter, mem, slice};
 use rayon::prelude::*;
 
 use super::columns::{Columns, StockColumns, scaled};
-use super::own::{self, Bars, OwnFeatures};
+use super::own::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Course, Opportunity, in_order, watch_pairs};
 pub use super::scaler::Scaler;
+use super::stretch::Bars;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};

@@ -23,7 +23,6 @@ use super::calendar::{self, NewYorkClock};
 use super::error::MarketError;
 use super::load::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
-use crate::machine::memory;
 
 /// How far open or close may lie outside low to high, as a fraction of the price, before the row is
 /// bad. Adjusting for splits and dividends rounds each price by itself; a basis point is beyond any
@@ -161,7 +160,7 @@ impl Cleaner {
         self.naive |= raw.naive;
         self.zoned |= !raw.naive;
         if self.day_files == 0 {
-            memory::reserve(&mut self.rows, raw.len() * self.days_expected);
+            self.rows.reserve(raw.len() * self.days_expected);
         }
         self.day_files += 1;
         self.rows.reserve(raw.len());

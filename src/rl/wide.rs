@@ -4,7 +4,11 @@
 /// called as the processor at hand allows. Rust rounds every operation as it is written, so wider
 /// vectors change no bit. Generics stand in brackets after the name.
 macro_rules! wide {
-    ($(#[$about:meta])* $vis:vis fn $name:ident $([$($generic:tt)*])? ($($arg:ident: $type:ty),* $(,)?) -> $out:ty $body:block) => {
+    (
+        $(#[$about:meta])*
+        $vis:vis fn $name:ident $([$($generic:tt)*])? ($($arg:ident: $type:ty),* $(,)?) -> $out:ty
+        $body:block
+    ) => {
         $(#[$about])*
         $vis fn $name $(<$($generic)*>)? ($($arg: $type),*) -> $out {
             #[inline(always)]
