@@ -3,59 +3,68 @@
 //! which a processor's cache holds; the panel's rows are put together last.
 
 use std::ops::Range;
+use std::slice::ChunksExact;
 
 use rayon::prelude::*;
 
 use super::scaler::Scaler;
 use crate::market::panel::{Grid, NO_BAR};
+use crate::rl::wide;
 
-/// Bars that are put into columns at a time.
-const TILE: usize = 64;
-/// Rows that are put together at a time: long stretches of columns, and few enough for the cache.
-const ROWS: usize = 256;
+/// Rows that are put together at a time: few enough for the first cache, in which they are written
+/// column by column.
+const ROWS: usize = 32;
+/// Rows that a thread takes at a time.
+const PART: usize = 8 * ROWS;
 
 /// The features of one stock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StockColumns {
     /// `[feature][bar]`; NaN where undefined.
-    values: Vec<Vec<f32>>,
+    values: Vec<f32>,
     /// `[bar]`: its row in the grid.
     rows: Vec<u32>,
     /// `[bar]`: every feature is defined.
     settled: Vec<bool>,
-    /// The last few bars, `[bar, feature]`.
-    tile: Vec<f32>,
 }
 
 impl StockColumns {
-    pub fn new(width: usize, bars: usize) -> StockColumns {
-        let values = vec![Vec::with_capacity(bars); width];
-        let (rows, settled) = (Vec::with_capacity(bars), Vec::with_capacity(bars));
-        StockColumns { values, rows, settled, tile: Vec::with_capacity(TILE * width) }
+    /// Room for features of a stock, whose bars `index` has.
+    pub fn new(width: usize, index: &[u32]) -> StockColumns {
+        let rows = (0..).zip(index).filter(|&(_, &bar)| bar != NO_BAR);
+        let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
+        let values = vec![0.0; width * rows.len().max(1)];
+        StockColumns { values, settled: vec![false; rows.len()], rows }
     }
 
-    /// Adds the features of the stock's next bar, which lies at `row` of the grid.
-    pub fn push(&mut self, row: usize, features: &[f32]) {
-        assert_eq!(features.len(), self.values.len(), "one value per feature");
-        self.rows.push(row as u32);
-        self.settled.push(features.iter().all(|feature| feature.is_finite()));
-        self.tile.extend_from_slice(features);
-        if self.tile.len() == TILE * features.len() {
-            self.finish();
+    /// From `[bar, feature]`.
+    #[cfg(test)]
+    pub fn of(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
+        let mut columns = StockColumns::new(features[0].len(), index);
+        let (_, out) = columns.stretch(0..features.len());
+        for (feature, column) in out.into_iter().enumerate() {
+            column.iter_mut().zip(features).for_each(|(slot, row)| *slot = row[feature]);
         }
+        columns.settle();
+        columns
     }
 
-    /// Puts away what was added last.
-    pub fn finish(&mut self) {
-        let width = self.values.len();
-        for (feature, column) in self.values.iter_mut().enumerate() {
-            column.extend(self.tile.iter().skip(feature).step_by(width));
+    /// The rows of some bars, and a column for each of their features.
+    pub fn stretch(&mut self, bars: Range<usize>) -> (&[u32], Vec<&mut [f32]>) {
+        let columns = self.values.chunks_exact_mut(self.rows.len().max(1));
+        (&self.rows[bars.clone()], columns.map(|column| &mut column[bars.clone()]).collect())
+    }
+
+    /// When all columns are written.
+    pub fn settle(&mut self) {
+        self.settled.fill(true);
+        for column in self.values.chunks_exact(self.rows.len().max(1)) {
+            settle(&mut self.settled, column);
         }
-        self.tile.clear();
     }
 
     /// The last bar at each of some rows, as `index` has them; `NO_BAR` before the first.
-    pub fn carried(&self, index: &[u32], rows: Range<usize>) -> Vec<u32> {
+    fn carried(&self, index: &[u32], rows: Range<usize>) -> Vec<u32> {
         let before = self.rows.partition_point(|&row| (row as usize) < rows.start);
         let mut last = before.checked_sub(1).map_or(NO_BAR, |bar| bar as u32);
         let carry = |&bar: &u32| {
@@ -65,10 +74,25 @@ impl StockColumns {
         index[rows].iter().map(carry).collect()
     }
 
+    /// Writes the features of some bars, each `width` places after the one before.
+    fn write(&self, bars: &[u32], out: &mut [f32], width: usize) {
+        let one_by_one = bars[0] != NO_BAR && bars.array_windows().all(|[a, b]| a + 1 == *b);
+        for (feature, column) in self.values().enumerate() {
+            let slots = out[feature..].iter_mut().step_by(width);
+            if one_by_one {
+                let values = &column[bars[0] as usize..][..bars.len()];
+                slots.zip(values).for_each(|(slot, value)| *slot = *value);
+                continue;
+            }
+            for (slot, &bar) in slots.zip(bars) {
+                *slot = column.get(bar as usize).copied().unwrap_or(*slot);
+            }
+        }
+    }
+
     /// `[feature][bar]`
-    pub fn values(&self) -> &[Vec<f32>] {
-        assert!(self.tile.is_empty(), "columns are finished before they are read");
-        &self.values
+    pub fn values(&self) -> ChunksExact<'_, f32> {
+        self.values.chunks_exact(self.rows.len().max(1))
     }
 }
 
@@ -90,7 +114,18 @@ impl Columns {
     /// Whether a stock has a bar at a row, all of whose features are defined.
     pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
         let bar = grid.bar_index[stock][row];
-        bar != NO_BAR && self.stocks[stock].settled[bar as usize]
+        bar != NO_BAR && self.settled(stock, bar as usize)
+    }
+
+    /// Whether all features of a bar are defined.
+    pub fn settled(&self, stock: usize, bar: usize) -> bool {
+        self.stocks[stock].settled[bar]
+    }
+
+    /// `[stock][row]`: the last bar at each of some rows; `NO_BAR` before the first.
+    pub fn carried(&self, grid: &Grid, rows: Range<usize>) -> Vec<Vec<u32>> {
+        let stocks = self.stocks.iter().zip(&grid.bar_index);
+        stocks.map(|(stock, index)| stock.carried(index, rows.clone())).collect()
     }
 
     /// Scales and clips all values; 0 where undefined.
@@ -98,43 +133,57 @@ impl Columns {
         let cells = self.stocks.len() * self.width;
         assert_eq!(scaler.mean.len(), cells, "the scaler is of these stocks and features");
         assert_eq!(scaler.std.len(), cells, "the scaler is of these stocks and features");
-        let columns = self.stocks.par_iter_mut().flat_map(|stock| &mut stock.values);
-        let scales = scaler.mean.par_iter().zip(&scaler.std);
-        let columns: Vec<_> = columns.collect();
-        columns.into_par_iter().zip(scales).for_each(|(column, (&mean, &std))| {
-            for value in column {
-                *value = scaled(*value, mean, std, clip_std);
-            }
+        let scales = scaler.mean.par_chunks(self.width).zip(scaler.std.par_chunks(self.width));
+        self.stocks.par_iter_mut().zip(scales).for_each(|(stock, (mean, std))| {
+            let columns = stock.values.par_chunks_exact_mut(stock.rows.len().max(1));
+            let scales = mean.par_iter().zip(std);
+            columns.zip(scales).for_each(|(column, (&mean, &std))| {
+                scale(column, mean, std, clip_std);
+            });
         });
         self.nothing = 0.0;
     }
 
-    /// Replaces `out` by `[row, stock, feature]` of some rows of the grid; where a stock has no
-    /// bar, its last features carried forward.
-    pub fn rows(&self, grid: &Grid, rows: Range<usize>, out: &mut Vec<f32>) {
-        let (stocks, width) = (self.stocks.len(), self.width);
+    /// Replaces `out` by `[row, stock, feature]` of some rows, whose last bars `carried` has.
+    pub fn rows(&self, carried: &[Vec<u32>], out: &mut Vec<f32>) {
+        let (rows, width) = (carried.first().map_or(0, Vec::len), self.stocks.len() * self.width);
         out.clear();
-        out.resize(rows.len() * stocks * width, self.nothing);
-        let tiles = out.par_chunks_mut((ROWS * stocks * width).max(1)).enumerate();
-        tiles.for_each(|(i, tile)| {
-            let first = rows.start + i * ROWS;
-            for (stock, columns) in self.stocks.iter().enumerate() {
-                let bars =
-                    columns.carried(&grid.bar_index[stock], first..rows.end.min(first + ROWS));
-                for (feature, column) in columns.values().iter().enumerate() {
-                    let slots = tile[stock * width + feature..].iter_mut().step_by(stocks * width);
-                    for (slot, &bar) in slots.zip(&bars) {
-                        if let Some(&value) = column.get(bar as usize) {
-                            *slot = value;
-                        }
-                    }
+        out.resize(rows * width, self.nothing);
+        let parts = out.par_chunks_mut((PART * width).max(1)).enumerate();
+        parts.for_each(|(part, out)| {
+            for (i, tile) in out.chunks_mut(ROWS * width).enumerate() {
+                let first = part * PART + i * ROWS;
+                for (stock, (columns, carried)) in self.stocks.iter().zip(carried).enumerate() {
+                    let bars = &carried[first..rows.min(first + ROWS)];
+                    columns.write(bars, &mut tile[stock * self.width..], width);
                 }
             }
         });
     }
 }
 
+wide! {
+    /// Takes away where a value is undefined, which is seldom.
+    fn settle(settled: &mut [bool], column: &[f32]) -> () {
+        for (settled, values) in settled.chunks_mut(1 << 10).zip(column.chunks(1 << 10)) {
+            if !values.iter().fold(true, |all, value| all & value.is_finite()) {
+                let values = settled.iter_mut().zip(values);
+                values.for_each(|(settled, value)| *settled &= value.is_finite());
+            }
+        }
+    }
+}
+
+wide! {
+    fn scale(column: &mut [f32], mean: f32, std: f32, clip_std: f32) -> () {
+        for value in column {
+            *value = scaled(*value, mean, std, clip_std);
+        }
+    }
+}
+
 /// 0 where undefined.
+#[inline(always)]
 pub(super) fn scaled(value: f32, mean: f32, std: f32, clip_std: f32) -> f32 {
     let scaled = (value - mean) / std;
     let scaled = if scaled < -clip_std { -clip_std } else { scaled };
@@ -164,23 +213,21 @@ mod tests {
         let mut bar_index = vec![Vec::new(); 2];
         let mut stocks = Vec::new();
         for (stock, index) in bar_index.iter_mut().enumerate() {
-            let mut columns = StockColumns::new(2, 300);
-            let mut bars = 0;
+            let mut features = Vec::new();
             for row in 0..300 {
-                index.push(if has_bar(stock, row) { bars } else { NO_BAR });
-                if has_bar(stock, row) {
-                    bars += 1;
-                    columns.push(row, &[value(stock, row, 0), value(stock, row, 1)]);
+                let has_bar = has_bar(stock, row);
+                index.push(if has_bar { features.len() as u32 } else { NO_BAR });
+                if has_bar {
+                    features.push(vec![value(stock, row, 0), value(stock, row, 1)]);
                 }
             }
-            columns.finish();
-            stocks.push(columns);
+            stocks.push(StockColumns::of(index, &features));
         }
         let grid = Grid { end_s: (0..300).collect(), bar_index };
         let mut columns = Columns::new(stocks, 2);
         let mut found = Vec::new();
         for rows in [0..300, 0..1, 149..152, 190..300, 7..7] {
-            columns.rows(&grid, rows.clone(), &mut found);
+            columns.rows(&columns.carried(&grid, rows.clone()), &mut found);
             let mut expected = Vec::new();
             for (row, stock) in rows.flat_map(|row| [(row, 0), (row, 1)]) {
                 let last = (0..=row).rev().find(|&row| has_bar(stock, row));
@@ -198,7 +245,7 @@ mod tests {
         // Means 0 and 1, deviations 2 and 4, clipped at 100.
         let (mean, std) = (vec![0.0, 1.0, 0.0, 1.0], vec![2.0, 4.0, 2.0, 4.0]);
         columns.scale(&Scaler { mean, std, return_std: vec![1.0; 2] }, 100.0);
-        columns.rows(&grid, 0..300, &mut found);
+        columns.rows(&columns.carried(&grid, 0..300), &mut found);
         assert_eq!(found[..4], [0.0; 4]);
         assert_eq!(found[6 * 4..7 * 4], [12.0, 6.0, 0.0, 0.0]);
         assert_eq!(found[150 * 4..151 * 4], [100.0, 0.0, 0.0, 0.0]);

@@ -75,7 +75,7 @@ pub fn random_market(
 /// `[time, stock, feature]`
 pub fn table_of(columns: &Columns, grid: &Grid) -> Vec<f32> {
     let mut table = Vec::new();
-    columns.rows(grid, 0..grid.end_s.len(), &mut table);
+    columns.rows(&columns.carried(grid, 0..grid.end_s.len()), &mut table);
     table
 }
 

@@ -156,6 +156,15 @@ pub struct Bands {
     pub lower: f64,
 }
 
+impl Bands {
+    /// `width` in standard deviations.
+    #[inline(always)]
+    pub fn of(window: &Moments, width: f64) -> Bands {
+        let (middle, half) = (window.mean(), width * window.std());
+        Bands { upper: middle + half, middle, lower: middle - half }
+    }
+}
+
 /// Bollinger Bands with the population standard deviation. Bollinger (2001).
 #[derive(Clone, Debug)]
 pub struct Bollinger {
@@ -170,9 +179,7 @@ impl Bollinger {
     }
 
     pub fn update(&mut self, close: f64) -> Option<Bands> {
-        let window = self.window.update(close)?;
-        let (middle, half) = (window.mean(), self.width * window.std());
-        Some(Bands { upper: middle + half, middle, lower: middle - half })
+        self.window.update(close).map(|window| Bands::of(&window, self.width))
     }
 }
 

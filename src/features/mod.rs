@@ -10,6 +10,7 @@ pub mod relations;
 pub mod rolling;
 pub mod scaler;
 pub mod stream;
+mod stretch;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -1,14 +1,12 @@
-//! Features of a stock from its own bars, one bar at a time.
-
-use std::collections::VecDeque;
+//! Features of a stock from its own bars, as they come: one at a time, or many.
 
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::America::New_York;
 
-use super::indicators::{Bollinger, Macd, Rsi};
+use super::indicators::{Bands, Macd, Rsi};
 use super::rolling::{Moments, Window};
+use super::stretch::{Bars, History, write};
 use crate::config::FeatureConfig;
-use crate::market::Bar;
 
 /// The features that a stock has of its own, in order.
 ///
@@ -44,22 +42,16 @@ const LEAST_VOLUME_STD: f64 = 1e-9;
 /// What is remembered of one stock's bars.
 pub struct OwnFeatures {
     return_bars: Vec<usize>,
-    /// Of the last bars, as many as the longest return needs.
-    log_close: VecDeque<f64>,
-    closes_kept: usize,
+    log_close: History,
     rsi: Rsi,
     macd: Macd,
-    bollinger: Bollinger,
+    bollinger: Window<Moments>,
+    bollinger_width: f64,
     volatility: Vec<Window<Moments>>,
     /// The place of the longest of these windows.
     longest: Option<usize>,
     volume: Window<Moments>,
-    clock: NewYorkClock,
-    /// `time_sin` and `time_cos` by minute of the day, as far as they were needed.
-    minutes: Vec<Option<(f32, f32)>>,
-    /// New York's day of the last bar, since 1970.
-    day: Option<i64>,
-    gap: Option<f64>,
+    sessions: Sessions,
 }
 
 impl OwnFeatures {
@@ -69,8 +61,7 @@ impl OwnFeatures {
         let return_bars: Vec<usize> = config.return_bars.iter().map(|&k| bars(k)).collect();
         let longest = config.volatility_bars.iter().enumerate().max_by_key(|&(_, bars)| bars);
         OwnFeatures {
-            log_close: VecDeque::new(),
-            closes_kept: return_bars.iter().max().map_or(1, |bars| bars + 1),
+            log_close: History::new(return_bars.iter().copied().max().unwrap_or(0).max(1)),
             return_bars,
             longest: longest.map(|(place, _)| place),
             rsi: Rsi::new(bars(config.rsi_bars)),
@@ -79,53 +70,120 @@ impl OwnFeatures {
                 bars(config.macd_slow_bars),
                 bars(config.macd_signal_bars),
             ),
-            bollinger: Bollinger::new(bars(config.bollinger_bars), config.bollinger_width),
+            bollinger: window(&config.bollinger_bars),
+            bollinger_width: config.bollinger_width,
             volatility: config.volatility_bars.iter().map(window).collect(),
             volume: window(&config.volume_bars),
-            clock: NewYorkClock::default(),
-            minutes: vec![None; 24 * 60],
-            day: None,
-            gap: None,
+            sessions: Sessions::default(),
         }
     }
 
-    /// Takes in the stock's next bar, with the log of its close, and writes its features, NaN where
-    /// not yet defined. `out` is as long as [`names`].
-    pub fn update(&mut self, bar: &Bar, log_close: f64, out: &mut [f32]) {
-        let local_s = self.clock.local_s(bar.end_s);
-        let day = local_s.div_euclid(86_400);
-        let begins_session = self.day.replace(day) != Some(day);
-        let within_session = match self.log_close.back() {
-            Some(&before) if !begins_session => log_close - before,
-            before => {
-                let log_open = bar.open.ln();
-                self.gap = before.map(|before| log_open - before).or(self.gap);
-                log_close - log_open
-            }
-        };
-        if self.log_close.len() == self.closes_kept {
-            self.log_close.pop_front();
-        }
-        self.log_close.push_back(log_close);
-
+    /// Takes in the stock's next bars and writes their features, NaN where not yet defined: a
+    /// column for each of [`names`]. However bars are cut into stretches, features are the same to
+    /// the last bit.
+    pub fn update(&mut self, bars: Bars<'_>, out: &mut [&mut [f32]]) {
+        self.log_close.push(bars.log_close);
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);
         let (volatilities, others) = rest.split_at_mut(self.volatility.len());
-        for (slot, &bars) in returns.iter_mut().zip(&self.return_bars) {
-            *slot = or_nan(log_return(&self.log_close, bars));
+        let [volume, gap, sin, cos] = others else { panic!("a column for each name") };
+        for (out, &bars) in returns.iter_mut().zip(&self.return_bars) {
+            let pairs = self.log_close.now().iter().zip(self.log_close.ago(bars));
+            for (slot, (now, before)) in out.iter_mut().zip(pairs) {
+                *slot = (now - before) as f32;
+            }
         }
-        prices[0] = or_nan(self.rsi.update(bar.close).map(|rsi| rsi / 50.0 - 1.0));
-        prices[1] = or_nan(self.macd.update(bar.close).map(|macd| macd.histogram / bar.close));
-        prices[2] = or_nan(self.bollinger.update(bar.close).map(|bands| {
+        self.write_prices(bars.close, prices);
+        let within_session = self.sessions.update(bars, self.log_close.ago(1), [gap, sin, cos]);
+        self.write_volatilities(&within_session, volatilities);
+        let logs: Vec<f64> = bars.volume.iter().map(|volume| volume.ln_1p()).collect();
+        let mut column = within_session;
+        let z_score = |window: Moments, log| [window.z_score(log, LEAST_VOLUME_STD)];
+        self.volume.run(&logs, z_score, [&mut column]);
+        write(&column, volume);
+    }
+
+    fn write_prices(&mut self, closes: &[f64], out: &mut [&mut [f32]]) {
+        let [rsi, macd, bollinger] = out else { panic!("a column for each name") };
+        for (t, &close) in closes.iter().enumerate() {
+            rsi[t] = or_nan(self.rsi.update(close).map(|rsi| rsi / 50.0 - 1.0));
+            macd[t] = or_nan(self.macd.update(close).map(|macd| macd.histogram / close));
+        }
+        let width = self.bollinger_width;
+        let place = |window: Moments, close| {
+            let bands = Bands::of(&window, width);
             let half = bands.upper - bands.middle;
-            if half > 0.0 { (bar.close - bands.middle) / half } else { 0.0 }
-        }));
-        self.write_volatilities(within_session, volatilities);
-        let volume = bar.volume.ln_1p();
-        let volume_z =
-            self.volume.update(volume).map(|window| window.z_score(volume, LEAST_VOLUME_STD));
-        let (sin, cos) = self.time_of_day(local_s);
-        others.copy_from_slice(&[or_nan(volume_z), or_nan(self.gap), sin, cos]);
+            [if half > 0.0 { (close - bands.middle) / half } else { 0.0 }]
+        };
+        let mut column = vec![0.0; closes.len()];
+        self.bollinger.run(closes, place, [&mut column]);
+        write(&column, bollinger);
+    }
+
+    fn write_volatilities(&mut self, within_session: &[f64], out: &mut [&mut [f32]]) {
+        let mut column = vec![0.0; within_session.len()];
+        for (out, window) in out.iter_mut().zip(&mut self.volatility) {
+            let level = |moments: Moments, _| [moments.root_mean_square().max(LEAST_VOLATILITY)];
+            window.run(within_session, level, [&mut column]);
+            for (slot, level) in out.iter_mut().zip(&column) {
+                *slot = level.ln() as f32;
+            }
+        }
+        let Some(longest) = self.longest else { return };
+        let (before, rest) = out.split_at_mut(longest);
+        let Some((longest, after)) = rest.split_first_mut() else { return };
+        for out in before.iter_mut().chain(after) {
+            for (slot, level) in out.iter_mut().zip(longest.iter()) {
+                *slot -= level;
+            }
+        }
+    }
+}
+
+/// The days that bars lie in.
+struct Sessions {
+    clock: NewYorkClock,
+    /// `time_sin` and `time_cos` by minute of the day, as far as they were needed.
+    minutes: Vec<Option<(f32, f32)>>,
+    /// New York's day of the last bar, since 1970.
+    day: Option<i64>,
+    /// NaN before a second session.
+    gap: f64,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        let (clock, minutes) = (NewYorkClock::default(), vec![None; 24 * 60]);
+        Sessions { clock, minutes, day: None, gap: f64::NAN }
+    }
+}
+
+impl Sessions {
+    /// Writes `gap`, `time_sin` and `time_cos`, and returns each bar's log return within its
+    /// session: the first counts from its open. `before`: the log close before each bar.
+    fn update(
+        &mut self,
+        bars: Bars<'_>,
+        before: &[f64],
+        [gap, sin, cos]: [&mut [f32]; 3],
+    ) -> Vec<f64> {
+        let mut within_session = vec![0.0; before.len()];
+        for (t, within_session) in within_session.iter_mut().enumerate() {
+            let local_s = self.clock.local_s(bars.end_s[t]);
+            let day = local_s.div_euclid(86_400);
+            if self.day.replace(day) == Some(day) {
+                *within_session = bars.log_close[t] - before[t];
+            } else {
+                let log_open = bars.open[t].ln();
+                *within_session = bars.log_close[t] - log_open;
+                if !before[t].is_nan() {
+                    self.gap = log_open - before[t];
+                }
+            }
+            gap[t] = self.gap as f32;
+            (sin[t], cos[t]) = self.time_of_day(local_s);
+        }
+        within_session
     }
 
     /// `time_sin` and `time_cos`; those of whole minutes are kept.
@@ -140,28 +198,9 @@ impl OwnFeatures {
             _ => computed(),
         }
     }
-
-    fn write_volatilities(&mut self, within_session: f64, out: &mut [f32]) {
-        for (slot, window) in out.iter_mut().zip(&mut self.volatility) {
-            let level = |moments: Moments| moments.root_mean_square().max(LEAST_VOLATILITY).ln();
-            *slot = or_nan(window.update(within_session).map(level));
-        }
-        let Some(longest) = self.longest else { return };
-        let level = out[longest];
-        for (i, slot) in out.iter_mut().enumerate() {
-            if i != longest {
-                *slot -= level;
-            }
-        }
-    }
 }
 
-fn log_return(log_close: &VecDeque<f64>, bars: usize) -> Option<f64> {
-    let now = log_close.len() - 1;
-    Some(log_close[now] - log_close[now.checked_sub(bars)?])
-}
-
-pub(super) fn or_nan(value: Option<f64>) -> f32 {
+fn or_nan(value: Option<f64>) -> f32 {
     value.map_or(f32::NAN, |value| value as f32)
 }
 
@@ -202,6 +241,7 @@ impl NewYorkClock {
 mod tests {
     use super::*;
     use crate::features::fixtures::{FIRST_OPEN_S, bar_end_s};
+    use crate::market::Bar;
 
     /// Small windows, so that values can be worked out by hand.
     fn small() -> FeatureConfig {
@@ -227,7 +267,8 @@ mod tests {
         let mut one = |(i, &(open, close, volume)): (usize, &(f64, f64, f64))| {
             let (high, low) = (open.max(close), open.min(close));
             let bar = Bar { end_s: bar_end_s(i, 2, 195), open, high, low, close, volume };
-            own.update(&bar, close.ln(), &mut out);
+            let mut columns: Vec<&mut [f32]> = out.iter_mut().map(std::slice::from_mut).collect();
+            own.update(Bars::one(&bar, &close.ln()), &mut columns);
             out.clone()
         };
         bars.iter().enumerate().map(&mut one).collect()

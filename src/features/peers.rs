@@ -1,8 +1,9 @@
-//! Features of a stock from its peers' bars, one row of the grid at a time.
+//! Features of a stock from its peers' bars, at the times of its own.
 
-use super::own::or_nan;
-use super::relations::RollingRelation;
-use super::rolling::{Moments, Window};
+use super::relations::Comovement;
+use super::rolling::{Moments, PairMoments, Window};
+use super::stretch::{History, write};
+use crate::rl::wide;
 
 /// The features that a stock has of its peers, in order. All returns are log returns between the
 /// stock's own bars, with the peers' closes as known then: where a peer had no bar since, its
@@ -24,96 +25,86 @@ const LEAST_SPREAD_STD: f64 = 1e-9;
 
 /// The longest return of peers, in the stock's own bars.
 const LONGEST: usize = 5;
-/// Bars of which closes are kept.
-const KEPT: usize = LONGEST + 1;
 
 /// What is remembered of one stock and its peers.
 pub struct PeerFeatures {
-    stock: usize,
-    /// Nearest first.
-    peers: Vec<usize>,
     relation_bars: usize,
-    /// Log closes at the stock's last bars, bar n at n modulo `KEPT`: its own, then its peers' as
-    /// known then, NaN before a first one.
-    past: [Vec<f64>; KEPT],
+    /// Log closes at the stock's last bars: its own, then its peers' as known then, the nearest
+    /// first; NaN before a first one.
+    log_close: Vec<History>,
     /// Bars that the stock has had.
     bars: usize,
-    together: RollingRelation,
+    together: Window<PairMoments>,
     spread: Window<Moments>,
 }
 
 impl PeerFeatures {
-    pub fn new(stock: usize, peers: &[usize], relation_bars: usize) -> PeerFeatures {
+    pub fn new(peers: usize, relation_bars: usize) -> PeerFeatures {
         PeerFeatures {
-            stock,
-            peers: peers.to_vec(),
             relation_bars,
-            past: std::array::from_fn(|_| vec![f64::NAN; 1 + peers.len()]),
+            log_close: (0..1 + peers).map(|_| History::new(LONGEST)).collect(),
             bars: 0,
-            together: RollingRelation::new(relation_bars),
+            together: Window::new(relation_bars),
             spread: Window::new(relation_bars),
         }
     }
 
-    /// Takes in a time at which the stock has a bar, and writes the features of [`NAMES`]: NaN
-    /// until the stock's own windows are filled. `log_close` tells the log of a stock's last close
-    /// known then, NaN before its first.
-    pub fn update(&mut self, log_close: impl Fn(usize) -> f64, out: &mut [f32]) {
-        let Some(&nearest) = self.peers.first() else {
-            out.fill(0.0);
-            return;
+    /// Takes in times at which the stock has a bar, and writes the features of [`NAMES`]: NaN until
+    /// the stock's own windows are filled. `log_close`: the logs of the last closes known then, the
+    /// stock's own, then its peers', NaN before a first one.
+    pub fn update(&mut self, log_close: &[&[f64]], out: &mut [&mut [f32]]) {
+        assert_eq!(log_close.len(), self.log_close.len(), "of the stock and its peers");
+        for (past, log_close) in self.log_close.iter_mut().zip(log_close) {
+            past.push(log_close);
+        }
+        let Some((own, peers @ [nearest, ..])) = self.log_close.split_first() else {
+            return out.iter_mut().for_each(|out| out.fill(0.0));
         };
-        let (own, peers) = self.past[self.bars % KEPT].split_at_mut(1);
-        own[0] = log_close(self.stock);
-        for (slot, &peer) in peers.iter_mut().zip(&self.peers) {
-            *slot = log_close(peer);
+        let own_changes = own.now().iter().zip(own.ago(1)).map(|(now, before)| now - before);
+        let mean_1 = mean_changes(peers, 1);
+        let pairs: Vec<(f64, f64)> = mean_1.iter().copied().zip(own_changes).collect();
+        let [mut residual, mut correlation, mut spread] = [(); 3].map(|()| vec![0.0; pairs.len()]);
+        let relation = |moments: PairMoments, (mean, own)| {
+            let relation = Comovement::of(&moments);
+            let residual = own - relation.beta.unwrap_or(0.0) * mean;
+            [residual, relation.correlation.unwrap_or(0.0)]
+        };
+        let known = |(mean, own): &(f64, f64)| !(mean.is_nan() | own.is_nan());
+        self.together.run_known(&pairs, known, relation, [&mut residual, &mut correlation]);
+        let ratios = own.now().iter().zip(nearest.now());
+        let ratios: Vec<f64> = ratios.map(|(own, nearest)| own - nearest).collect();
+        let z_score = |window: Moments, ratio| [window.z_score(ratio, LEAST_SPREAD_STD)];
+        self.spread.run_known(&ratios, |ratio| !ratio.is_nan(), z_score, [&mut spread]);
+
+        let unsettled = self.relation_bars.saturating_sub(self.bars).min(pairs.len());
+        self.bars += pairs.len();
+        let columns = [mean_1, mean_changes(peers, LONGEST), residual, correlation, spread];
+        for (mut column, out) in columns.into_iter().zip(out) {
+            let settled = &mut column[unsettled..];
+            settled.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+            write(&column, out);
         }
-        self.bars += 1;
-        let own = change(self.now()[0], self.ago(1)[0]);
-        let mean_1 = mean_change(&self.now()[1..], &self.ago(1)[1..]);
-        let pair = own.zip(mean_1);
-        let relation = pair.and_then(|(own, mean)| self.together.update(mean, own));
-        let residual = pair
-            .zip(relation)
-            .map(|((own, mean), relation)| own - relation.beta.unwrap_or(0.0) * mean);
-        let correlation = relation.map(|relation| relation.correlation.unwrap_or(0.0));
-        let ratio = log_close(self.stock) - log_close(nearest);
-        let spread = if ratio.is_nan() { None } else { self.spread.update(ratio) };
-        let spread = spread.map(|window| window.z_score(ratio, LEAST_SPREAD_STD));
-
-        let settled = self.bars > self.relation_bars;
-        let mean_longest = mean_change(&self.now()[1..], &self.ago(LONGEST)[1..]);
-        let values = [mean_1, mean_longest, residual, correlation, spread];
-        for (slot, value) in out.iter_mut().zip(values) {
-            *slot = or_nan(value.or(settled.then_some(0.0)));
-        }
-    }
-
-    /// Log closes at the stock's last bar.
-    fn now(&self) -> &[f64] {
-        self.ago(0)
-    }
-
-    /// Log closes so many of the stock's bars before; NaN before its first.
-    fn ago(&self, bars: usize) -> &[f64] {
-        &self.past[(self.bars + KEPT - 1 - bars) % KEPT]
     }
 }
 
-/// None before either close is known.
-fn change(now: f64, before: f64) -> Option<f64> {
-    let change = now - before;
-    (!change.is_nan()).then_some(change)
-}
-
-/// Over the peers whose closes are known.
-fn mean_change(now: &[f64], before: &[f64]) -> Option<f64> {
-    let (mut sum, mut count) = (0.0, 0);
-    for change in now.iter().zip(before).filter_map(|(&now, &before)| change(now, before)) {
-        sum += change;
-        count += 1;
+wide! {
+    /// Over the peers whose closes were known so many bars before; NaN where there are none.
+    fn mean_changes(peers: &[History], bars: usize) -> Vec<f64> {
+        let times = peers[0].now().len();
+        let (mut sums, mut counts) = (vec![0.0; times], vec![0.0; times]);
+        for peer in peers {
+            let changes = peer.now().iter().zip(peer.ago(bars)).map(|(now, before)| now - before);
+            for ((sum, count), change) in sums.iter_mut().zip(&mut counts).zip(changes) {
+                let known = !change.is_nan();
+                *sum += if known { change } else { 0.0 };
+                *count += if known { 1.0 } else { 0.0 };
+            }
+        }
+        for (sum, count) in sums.iter_mut().zip(&counts) {
+            *sum = if *count > 0.0 { *sum / count } else { f64::NAN };
+        }
+        sums
     }
-    (count > 0).then(|| sum / f64::from(count))
 }
 
 #[cfg(test)]
@@ -121,6 +112,17 @@ mod tests {
     use super::*;
 
     const NAN: f64 = f64::NAN;
+
+    /// Log closes of the stock and its peers at one of its bars.
+    fn update(features: &mut PeerFeatures, logs: &[f64], out: &mut [f32]) {
+        let logs: Vec<&[f64]> = logs.iter().map(std::slice::from_ref).collect();
+        let mut columns: Vec<&mut [f32]> = out.iter_mut().map(std::slice::from_mut).collect();
+        features.update(&logs, &mut columns);
+    }
+
+    fn at<const N: usize>(log_close: &[Vec<f64>; N], row: usize) -> [f64; N] {
+        log_close.each_ref().map(|logs| logs[row])
+    }
 
     fn assert_near(found: &[f32], expected: [f64; 5]) {
         for ((found, expected), name) in found.iter().zip(expected).zip(NAMES) {
@@ -138,18 +140,18 @@ mod tests {
             vec![0.0, 0.02, 0.03, 0.01, 0.03],
             vec![NAN, 0.50, 0.50, 0.52, 0.52],
         ];
-        let mut features = PeerFeatures::new(0, &[1, 2], 2);
+        let mut features = PeerFeatures::new(2, 2);
         let mut out = [0.0; 5];
-        features.update(|of| log_close[of][0], &mut out);
+        update(&mut features, &at(&log_close, 0), &mut out);
         assert_near(&out, [NAN; 5]);
-        features.update(|of| log_close[of][1], &mut out);
+        update(&mut features, &at(&log_close, 1), &mut out);
         // Spread 0, then -0.01: the later of two is one deviation below the mean.
         assert_near(&out, [0.02, NAN, NAN, NAN, -1.0]);
-        features.update(|of| log_close[of][3], &mut out);
+        update(&mut features, &at(&log_close, 3), &mut out);
         // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: slope 0.01 /
         // -0.015. Five bars have not passed, but the stock's windows are full.
         assert_near(&out, [0.005, 0.0, 0.02 + 0.005 / 1.5, -1.0, 1.0]);
-        features.update(|of| log_close[of][4], &mut out);
+        update(&mut features, &at(&log_close, 4), &mut out);
         // Own 0.02, -0.01; peers' 0.005, 0.01: slope -6.
         assert_near(&out, [0.01, 0.0, -0.01 + 0.06, -1.0, -1.0]);
     }
@@ -158,10 +160,10 @@ mod tests {
     fn five_bars_are_five_of_the_stocks_own() {
         let peer: Vec<f64> = (0..20).map(|t| f64::from(t * t)).collect();
         let log_close = [vec![1.0; 20], peer];
-        let mut features = PeerFeatures::new(0, &[1], 3);
+        let mut features = PeerFeatures::new(1, 3);
         let mut out = [0.0; 5];
         for row in [0, 2, 3, 5, 7, 11, 13] {
-            features.update(|of| log_close[of][row], &mut out);
+            update(&mut features, &at(&log_close, row), &mut out);
         }
         // From row 2 to 13, and from 11 to 13; the stock itself did not move.
         assert_eq!(out[..4], [48.0, 165.0, 0.0, 0.0]);
@@ -170,15 +172,15 @@ mod tests {
     #[test]
     fn without_peers_and_before_a_peer_begins_features_are_zero() {
         let log_close = [vec![0.1, 0.2, 0.3, 0.1], vec![NAN, NAN, NAN, NAN]];
-        let mut out = [1.0; 6];
-        let mut alone = PeerFeatures::new(0, &[], 2);
-        alone.update(|of| log_close[of][0], &mut out);
-        assert_eq!(out, [0.0; 6]);
-        let mut early = PeerFeatures::new(0, &[1], 2);
+        let mut out = [1.0; 5];
+        let mut alone = PeerFeatures::new(0, 2);
+        update(&mut alone, &[log_close[0][0]], &mut out);
+        assert_eq!(out, [0.0; 5]);
+        let mut early = PeerFeatures::new(1, 2);
         for row in 0..3 {
-            early.update(|of| log_close[of][row], &mut out);
+            update(&mut early, &at(&log_close, row), &mut out);
             assert_eq!(out[0].is_nan(), row < 2);
         }
-        assert_eq!(out, [0.0; 6]);
+        assert_eq!(out, [0.0; 5]);
     }
 }

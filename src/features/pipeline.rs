@@ -6,11 +6,12 @@
 //! closest pairs -----> watch_pairs --------+    (columns)      (training rows)
 //! ```
 //!
-//! All producers take in one bar at a time and are never given a later one, which a test checks for
-//! the whole pipeline bit for bit. [`super::stream`] has the same producers without a grid, for
-//! bars as they come.
+//! All producers take in bars as they come, one or many at a time with the same outcome, and make
+//! nothing of a later one, which a test checks for the whole pipeline bit for bit.
+//! [`super::stream`] has the same producers without a grid, one bar at a time.
 
 use std::ops::Range;
+use std::{iter, mem, slice};
 
 use rayon::prelude::*;
 
@@ -19,6 +20,7 @@ use super::own::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Course, Opportunity, in_order, watch_pairs};
 pub use super::scaler::Scaler;
+use super::stretch::Bars;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
@@ -54,25 +56,33 @@ pub fn raw_features(
         if config.peers { watch_pairs(&log_close, grid, peers, config) } else { Vec::new() };
     let of_stock = |(stock, series): (usize, &BarSeries)| {
         let mut features = StockFeatures::new(stock, &peers[stock], config);
-        let mut columns = StockColumns::new(width, series.len());
+        let mut columns = StockColumns::new(width, &grid.bar_index[stock]);
         let dearness = dearness(&courses, stock, &peers[stock]);
-        for (row, &bar) in grid.bar_index[stock].iter().enumerate() {
-            if bar != NO_BAR {
-                let bar = series.bar(bar as usize);
-                features.update(&bar, |of| log_close[of][row], dearness(row));
-                columns.push(row, features.latest());
-            }
+        for first in (0..series.len()).step_by(STRETCH) {
+            let bars = first..series.len().min(first + STRETCH);
+            let (rows, mut out) = columns.stretch(bars.clone());
+            let carried = |&of: &usize| -> Vec<f64> {
+                rows.iter().map(|&row| log_close[of][row as usize]).collect()
+            };
+            let logs: Vec<Vec<f64>> = features.sources.iter().map(carried).collect();
+            let logs: Vec<&[f64]> = logs.iter().map(Vec::as_slice).collect();
+            let dearness = |bar: usize| dearness(rows[bar] as usize);
+            features.update(Bars::of(series, bars, logs[0]), &logs, dearness, &mut out);
         }
-        columns.finish();
+        columns.settle();
         columns
     };
     let columns = series.par_iter().enumerate().map(of_stock).collect();
     (Columns::new(columns, width), in_order(courses))
 }
 
-/// The unscaled features of one stock, bar by bar.
+/// Bars of which features are made at a time: many windows long, and few enough for the cache.
+const STRETCH: usize = 1 << 15;
+
+/// The unscaled features of one stock, as its bars come.
 pub(super) struct StockFeatures {
-    stock: usize,
+    /// The stocks whose closes are needed: itself, then its peers.
+    sources: Vec<usize>,
     own: OwnFeatures,
     related: PeerFeatures,
     own_width: usize,
@@ -81,27 +91,47 @@ pub(super) struct StockFeatures {
 
 impl StockFeatures {
     pub fn new(stock: usize, peers: &[usize], config: &FeatureConfig) -> StockFeatures {
+        let peers = if config.peers { peers } else { &[] };
         StockFeatures {
-            stock,
+            sources: iter::once(stock).chain(peers.iter().copied()).collect(),
             own: OwnFeatures::new(config),
-            related: PeerFeatures::new(stock, peers, config.relation_bars as usize),
+            related: PeerFeatures::new(peers.len(), config.relation_bars as usize),
             own_width: own::names(config).len(),
             latest: vec![f32::NAN; feature_names(config).len()],
         }
     }
 
-    /// Takes in the stock's next bar. `log_close` tells the last close known of each stock;
-    /// `dearness` is how dear the stock is beside its nearest peer.
-    pub fn update(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
-        let (own_part, peer_part) = self.latest.split_at_mut(self.own_width);
-        self.own.update(bar, log_close(self.stock), own_part);
+    /// Takes in the stock's next bars and writes a column per feature. `log_close`: the last closes
+    /// known then, of all sources; `dearness`: how dear the stock is beside its nearest peer.
+    fn update(
+        &mut self,
+        bars: Bars<'_>,
+        log_close: &[&[f64]],
+        dearness: impl Fn(usize) -> f32,
+        out: &mut [&mut [f32]],
+    ) {
+        let (own_part, peer_part) = out.split_at_mut(self.own_width);
+        self.own.update(bars, own_part);
         if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
             self.related.update(log_close, peer_part);
-            *arbitrage = dearness;
+            for (bar, slot) in arbitrage.iter_mut().enumerate() {
+                *slot = dearness(bar);
+            }
         }
     }
 
-    /// After the last bar; NaN where undefined.
+    /// As [`StockFeatures::update`], of one bar. `log_close` tells the last close known of each
+    /// stock.
+    pub fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
+        let logs: Vec<f64> = self.sources.iter().map(|&of| log_close(of)).collect();
+        let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
+        let mut latest = mem::take(&mut self.latest);
+        let mut out: Vec<&mut [f32]> = latest.iter_mut().map(slice::from_mut).collect();
+        self.update(Bars::one(bar, &logs[0]), &columns, |_| dearness, &mut out);
+        self.latest = latest;
+    }
+
+    /// After the last bar that came alone; NaN where undefined.
     pub fn latest(&self) -> &[f32] {
         &self.latest
     }
@@ -150,39 +180,35 @@ pub fn panel_rows(
     rows: Range<usize>,
 ) -> PanelRows {
     assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
-    let cells = || Vec::with_capacity(rows.len() * series.len());
+    let stocks = series.len();
+    let cells = || vec![f64::NAN; rows.len() * stocks];
     let mut out = PanelRows {
         end_s: grid.end_s[rows.clone()].to_vec(),
         open: cells(),
         high: cells(),
         low: cells(),
         close: cells(),
-        volume: cells(),
-        tradable: Vec::with_capacity(rows.len() * series.len()),
+        volume: vec![0.0; rows.len() * stocks],
+        tradable: vec![false; rows.len() * stocks],
         features: Vec::new(),
     };
-    columns.rows(grid, rows.clone(), &mut out.features);
-    let carried: Vec<Vec<u32>> = columns
-        .stocks
-        .iter()
-        .zip(&grid.bar_index)
-        .map(|(columns, index)| columns.carried(index, rows.clone()))
-        .collect();
-    for row in rows.clone() {
-        for (stock, series) in series.iter().enumerate() {
-            let last = carried[stock][row - rows.start] as usize;
-            let close = series.close.get(last).copied().unwrap_or(f64::NAN);
-            let (mut open, mut high, mut low, mut volume) = (close, close, close, 0.0);
-            if grid.bar_index[stock][row] != NO_BAR {
-                (open, high, low) = (series.open[last], series.high[last], series.low[last]);
-                volume = series.volume[last];
+    let carried = columns.carried(grid, rows.clone());
+    columns.rows(&carried, &mut out.features);
+    for (stock, (series, carried)) in series.iter().zip(&carried).enumerate() {
+        let index = &grid.bar_index[stock][rows.clone()];
+        for (row, (&bar, &last)) in index.iter().zip(carried).enumerate() {
+            let Some(&close) = series.close.get(last as usize) else { continue };
+            let (cell, bar) = (row * stocks + stock, bar as usize);
+            let has_bar = index[row] != NO_BAR;
+            let price = |column: &[f64]| if has_bar { column[bar] } else { close };
+            out.open[cell] = price(&series.open);
+            out.high[cell] = price(&series.high);
+            out.low[cell] = price(&series.low);
+            out.close[cell] = close;
+            if has_bar {
+                out.volume[cell] = series.volume[bar];
+                out.tradable[cell] = columns.settled(stock, bar);
             }
-            out.open.push(open);
-            out.high.push(high);
-            out.low.push(low);
-            out.close.push(close);
-            out.volume.push(volume);
-            out.tradable.push(columns.tradable(grid, stock, row));
         }
     }
     out

@@ -11,7 +11,7 @@ pub mod stream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::rolling::{PairMoments, Summary, Window};
+use super::rolling::{PairMoments, Summary};
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR};
 
@@ -123,6 +123,7 @@ fn correlate_all(pairs: &[(&[f64], &[f64])]) -> Vec<Option<f64>> {
     pairs.par_chunks(SIDE_BY_SIDE).flat_map_iter(correlate).collect()
 }
 
+#[inline(always)]
 fn correlation(moments: &PairMoments) -> Option<f64> {
     let (std_x, std_y) = (moments.variance_x().sqrt(), moments.variance_y().sqrt());
     let moves = std_x > LEAST_STD && std_y > LEAST_STD;
@@ -140,6 +141,7 @@ pub struct Comovement {
 
 impl Comovement {
     /// Of pairs (x, y).
+    #[inline(always)]
     pub fn of(moments: &PairMoments) -> Comovement {
         let variance = moments.variance_x();
         let beta = (variance.sqrt() > LEAST_STD).then(|| moments.covariance() / variance);
@@ -147,25 +149,11 @@ impl Comovement {
     }
 }
 
-/// Rolling correlation and beta of two streams of log returns; constant work per pair on average.
-#[derive(Clone, Debug)]
-pub struct RollingRelation(Window<PairMoments>);
-
-impl RollingRelation {
-    pub fn new(bars: usize) -> RollingRelation {
-        RollingRelation(Window::new(bars))
-    }
-
-    /// Of the last `bars` pairs, this one included; None before there are so many.
-    pub fn update(&mut self, x: f64, y: f64) -> Option<Comovement> {
-        self.0.update((x, y)).map(|moments| Comovement::of(&moments))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::features::fixtures::{Noise, grid_of, random_market};
+    use crate::features::rolling::Window;
     use crate::market::Bar;
 
     /// A series whose bars end at the given seconds with the given log closes.
@@ -279,9 +267,10 @@ mod tests {
                 (x, 2.0 * x + 1e-3 * noise.normal())
             })
             .collect();
-        let mut rolling = RollingRelation::new(60);
+        let mut rolling = Window::new(60);
         for t in 0..pairs.len() {
-            let Some(found) = rolling.update(pairs[t].0, pairs[t].1) else {
+            let Some(found) = rolling.update(pairs[t]).map(|moments| Comovement::of(&moments))
+            else {
                 assert!(t < 59);
                 continue;
             };
@@ -296,9 +285,10 @@ mod tests {
             let slope = expected * spread(&swapped) / spread(window);
             assert!((found.beta.unwrap() - slope).abs() < 1e-9);
         }
-        let mut still = RollingRelation::new(2);
-        still.update(0.0, 1e-3);
+        let mut still = Window::new(2);
+        still.update((0.0, 1e-3));
         let unmoved = Comovement { correlation: None, beta: None };
-        assert_eq!(still.update(0.0, -1e-3), Some(unmoved));
+        let found = still.update((0.0, -1e-3)).map(|moments| Comovement::of(&moments));
+        assert_eq!(found, Some(unmoved));
     }
 }

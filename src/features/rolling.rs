@@ -5,6 +5,10 @@
 //! part, as in the two-stack queue of Tangwongsan et al. (2015), "General incremental
 //! sliding-window aggregation".
 
+mod blocks;
+
+use blocks::Counted;
+
 /// A summary of some values that can take in one more and be joined with the summary of others.
 pub trait Summary: Copy + Default {
     type Value: Copy;
@@ -25,26 +29,31 @@ pub struct Moments {
 }
 
 impl Moments {
+    #[inline(always)]
     pub fn mean(&self) -> f64 {
         self.mean
     }
 
     /// Population variance; exactly 0 for equal values.
+    #[inline(always)]
     pub fn variance(&self) -> f64 {
         self.deviation / self.count
     }
 
     /// Population standard deviation.
+    #[inline(always)]
     pub fn std(&self) -> f64 {
         self.variance().sqrt()
     }
 
+    #[inline(always)]
     pub fn root_mean_square(&self) -> f64 {
         (self.variance() + self.mean * self.mean).sqrt()
     }
 
     /// Distance of `value` from the mean in standard deviations; 0 where these are at most
     /// `least_std`.
+    #[inline(always)]
     pub fn z_score(&self, value: f64, least_std: f64) -> f64 {
         let std = self.std();
         if std > least_std { (value - self.mean) / std } else { 0.0 }
@@ -54,6 +63,7 @@ impl Moments {
 impl Summary for Moments {
     type Value = f64;
 
+    #[inline(always)]
     fn push(&mut self, value: f64) {
         let before = value - self.mean;
         self.count += 1.0;
@@ -61,6 +71,7 @@ impl Summary for Moments {
         self.deviation += before * (value - self.mean);
     }
 
+    #[inline(always)]
     fn join(self, other: Moments) -> Moments {
         let count = self.count + other.count;
         let apart = other.mean - self.mean;
@@ -70,6 +81,18 @@ impl Summary for Moments {
             mean: self.mean + apart * share,
             deviation: self.deviation + other.deviation + apart * apart * self.count * share,
         }
+    }
+}
+
+impl Counted<2> for Moments {
+    #[inline(always)]
+    fn numbers(self) -> [f64; 2] {
+        [self.mean, self.deviation]
+    }
+
+    #[inline(always)]
+    fn counted(count: f64, [mean, deviation]: [f64; 2]) -> Moments {
+        Moments { count, mean, deviation }
     }
 }
 
@@ -100,11 +123,13 @@ impl Default for Extremes {
 impl Summary for Extremes {
     type Value = f64;
 
+    #[inline(always)]
     fn push(&mut self, value: f64) {
         self.highest = self.highest.max(value);
         self.lowest = self.lowest.min(value);
     }
 
+    #[inline(always)]
     fn join(self, other: Extremes) -> Extremes {
         Extremes { highest: self.highest.max(other.highest), lowest: self.lowest.min(other.lowest) }
     }
@@ -127,16 +152,19 @@ impl PairMoments {
     }
 
     /// Population variance of x.
+    #[inline(always)]
     pub fn variance_x(&self) -> f64 {
         self.xx / self.count
     }
 
     /// Population variance of y.
+    #[inline(always)]
     pub fn variance_y(&self) -> f64 {
         self.yy / self.count
     }
 
     /// Population covariance.
+    #[inline(always)]
     pub fn covariance(&self) -> f64 {
         self.xy / self.count
     }
@@ -145,6 +173,7 @@ impl PairMoments {
 impl Summary for PairMoments {
     type Value = (f64, f64);
 
+    #[inline(always)]
     fn push(&mut self, (x, y): (f64, f64)) {
         let (before_x, before_y) = (x - self.mean_x, y - self.mean_y);
         self.count += 1.0;
@@ -155,6 +184,7 @@ impl Summary for PairMoments {
         self.yy += before_y * (y - self.mean_y);
     }
 
+    #[inline(always)]
     fn join(self, other: PairMoments) -> PairMoments {
         let count = self.count + other.count;
         let (apart_x, apart_y) = (other.mean_x - self.mean_x, other.mean_y - self.mean_y);
@@ -168,6 +198,18 @@ impl Summary for PairMoments {
             xy: self.xy + other.xy + apart_x * apart_y * weight,
             yy: self.yy + other.yy + apart_y * apart_y * weight,
         }
+    }
+}
+
+impl Counted<5> for PairMoments {
+    #[inline(always)]
+    fn numbers(self) -> [f64; 5] {
+        [self.mean_x, self.mean_y, self.xx, self.xy, self.yy]
+    }
+
+    #[inline(always)]
+    fn counted(count: f64, [mean_x, mean_y, xx, xy, yy]: [f64; 5]) -> PairMoments {
+        PairMoments { count, mean_x, mean_y, xx, xy, yy }
     }
 }
 
@@ -286,6 +328,38 @@ mod tests {
         assert!((last.std() / std - 1.0).abs() < 1e-9, "{} against {std}", last.std());
         let plain_variance = plain_squares / 20.0 - (plain_sum / 20.0).powi(2);
         assert!((plain_variance - std * std).abs() > std * std, "the series is a hard one");
+    }
+
+    /// In stretches of all sizes, so that blocks are cut anywhere.
+    #[test]
+    fn many_values_at_once_are_as_one_by_one_bit_for_bit() {
+        let mut noise = Noise::new(8);
+        let values: Vec<(f64, f64)> = (0..3_000).map(|_| (noise.normal(), 5e3)).collect();
+        let values: Vec<(f64, f64)> =
+            values.iter().map(|&(x, level)| (level + x, x * noise.normal())).collect();
+        for length in [1, 2, 7, 30, 120] {
+            let (mut window, mut run) = (Window::<Moments>::new(length), Window::new(length));
+            let (mut pairs, mut run_pairs) =
+                (Window::<PairMoments>::new(length), Window::new(length));
+            let mut done = 0;
+            while done < values.len() {
+                let count = 1 + (noise.uniform().powi(4) * 3_000.0) as usize;
+                let here = &values[done..values.len().min(done + count)];
+                let firsts: Vec<f64> = here.iter().map(|pair| pair.0).collect();
+                let [mut z, mut beta, mut level] = [(); 3].map(|()| vec![0.0; here.len()]);
+                run.run(&firsts, |m: Moments, x| [m.z_score(x, 0.0)], [&mut z]);
+                let read = |m: PairMoments, (x, y)| [m.covariance() / m.variance_x(), x * y];
+                run_pairs.run(here, read, [&mut beta, &mut level]);
+                for (i, &pair) in here.iter().enumerate() {
+                    let one = window.update(pair.0).map_or(f64::NAN, |m| m.z_score(pair.0, 0.0));
+                    let two = pairs.update(pair).map_or([f64::NAN; 2], |m| read(m, pair));
+                    let found = [z[i], beta[i], level[i]].map(f64::to_bits);
+                    let expected = [one, two[0], two[1]].map(f64::to_bits);
+                    assert_eq!(found, expected, "length {length}, value {}", done + i);
+                }
+                done += here.len();
+            }
+        }
     }
 
     #[test]

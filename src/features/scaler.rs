@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::{Columns, StockColumns};
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR};
+use crate::rl::wide;
 
 /// Statistics of the training period by which features and rewards are scaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,8 +41,9 @@ impl Scaler {
         assert!(rows.end <= grid.end_s.len(), "rows lie in the grid");
         let of_stock = |(columns, (series, index)): (&StockColumns, (&BarSeries, &Vec<u32>))| {
             let bars = own_bars(&index[rows.clone()]);
-            let scale = |column: &Vec<f32>| winsorised(&column[bars.clone()]);
-            let scales: Vec<(f32, f32)> = columns.values().par_iter().map(scale).collect();
+            let scale = |column: &&[f32]| winsorised(&column[bars.clone()]);
+            let values: Vec<&[f32]> = columns.values().collect();
+            let scales: Vec<(f32, f32)> = values.par_iter().map(scale).collect();
             (scales, return_std(&series.close[bars]))
         };
         let stocks = raw.stocks.par_iter().zip(series.par_iter().zip(&grid.bar_index));
@@ -74,7 +76,7 @@ fn winsorised(values: &[f32]) -> (f32, f32) {
     // A feature that is mostly one value is nothing but tails.
     let (low, high) = if low < high { (low, high) } else { (f32::MIN, f32::MAX) };
     let count = values.len() as f64;
-    let (sum, squares) = sums(&values, |value| f64::from(clamped(value, low, high)) - middle);
+    let (sum, squares) = sums(&values, middle, low, high);
     let (mean, apart) = (middle + sum / count, sum / count);
     let std = (squares / count - apart * apart).max(0.0).sqrt();
     let constant = std <= LEAST_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
@@ -85,37 +87,59 @@ fn winsorised(values: &[f32]) -> (f32, f32) {
 fn finite(values: &[f32]) -> Cow<'_, [f32]> {
     let first = values.iter().position(|value| value.is_finite()).unwrap_or(values.len());
     let rest = &values[first..];
-    if rest.chunks(1 << 10).all(|part| part.iter().fold(true, |all, x| all & x.is_finite())) {
+    if all_finite(rest) {
         return Cow::Borrowed(rest);
     }
     rest.iter().copied().filter(|value| value.is_finite()).collect()
 }
 
+wide! {
+    fn all_finite(values: &[f32]) -> bool {
+        values.chunks(1 << 10).all(|part| part.iter().fold(true, |all, x| all & x.is_finite()))
+    }
+}
+
 /// As [`f32::clamp`], in two instructions; no value is NaN.
+#[inline(always)]
 fn clamped(value: f32, low: f32, high: f32) -> f32 {
     let value = if value < low { low } else { value };
     if value > high { high } else { value }
 }
 
-/// Of the terms and of their squares. Several sums side by side, since each waits for its last
-/// addition.
-fn sums(values: &[f32], term: impl Fn(f32) -> f64) -> (f64, f64) {
-    const LANES: usize = 8;
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
-    for chunk in chunks {
-        for i in 0..LANES {
-            let term = term(chunk[i]);
-            sums[i] += term;
-            squares[i] += term * term;
+wide! {
+    /// Of what the values, held within limits, lie above `middle`, and of its squares. Several sums
+    /// side by side, since each waits for its last addition; terms first, so that each loop becomes
+    /// one of vectors.
+    fn sums(values: &[f32], middle: f64, low: f32, high: f32) -> (f64, f64) {
+        const LANES: usize = 8;
+        const STRETCH: usize = 64 * LANES;
+        let term = |value: f32| f64::from(clamped(value, low, high)) - middle;
+        let (whole, rest) = values.split_at(values.len() / LANES * LANES);
+        let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        let mut terms = [0.0; STRETCH];
+        for stretch in whole.chunks(STRETCH) {
+            let terms = &mut terms[..stretch.len()];
+            for (slot, &value) in terms.iter_mut().zip(stretch) {
+                *slot = term(value);
+            }
+            for part in terms.as_chunks::<LANES>().0 {
+                for i in 0..LANES {
+                    sums[i] += part[i];
+                }
+            }
+            for part in terms.as_chunks::<LANES>().0 {
+                for i in 0..LANES {
+                    squares[i] += part[i] * part[i];
+                }
+            }
         }
+        let (mut sum, mut square) = (sums.iter().sum::<f64>(), squares.iter().sum::<f64>());
+        for term in rest.iter().map(|&value| term(value)) {
+            sum += term;
+            square += term * term;
+        }
+        (sum, square)
     }
-    let (mut sum, mut square) = (sums.iter().sum::<f64>(), squares.iter().sum::<f64>());
-    for term in rest.iter().map(|&value| term(value)) {
-        sum += term;
-        square += term * term;
-    }
-    (sum, square)
 }
 
 /// The quantiles to which values beyond them are moved.
@@ -127,7 +151,7 @@ fn limits(values: &[f32]) -> (f32, f32) {
 }
 
 /// One value of so many is sampled.
-const SAMPLED: usize = 64;
+const SAMPLED: usize = 128;
 
 /// The value that has `rank` others below it, looked for where a sorted sample says that it is,
 /// with a wide margin: so only few values have to be put in order. Floyd and Rivest (1975),
@@ -138,19 +162,43 @@ fn ranked(values: &[f32], rank: usize, sample: &[f32]) -> f32 {
     let margin = 2 + 4 * from_end.isqrt();
     let low = place.checked_sub(margin).map_or(f32::NEG_INFINITY, |at| sample[at]);
     let high = sample.get(place + margin).copied().unwrap_or(f32::INFINITY);
-    let (mut below, mut near) = (0, Vec::new());
-    for part in values.chunks(16) {
-        let is_near = |value: &f32| (*value >= low) & (*value <= high);
-        below += part.iter().map(|value| usize::from(*value < low)).sum::<usize>();
-        if part.iter().fold(false, |any, value| any | is_near(value)) {
-            near.extend(part.iter().copied().filter(is_near));
-        }
-    }
+    let mut near = Vec::new();
+    let mut below = sift(values, low, high, &mut near);
     if rank < below || rank >= below + near.len() {
         // Values that come in long runs make a poor sample.
         (below, near) = (0, values.to_vec());
     }
     *near.select_nth_unstable_by(rank - below, f32::total_cmp).1
+}
+
+wide! {
+    /// How many values are below `low`; those up to `high` are added to `near`.
+    fn sift(values: &[f32], low: f32, high: f32, near: &mut Vec<f32>) -> usize {
+        let mut below = 0;
+        for stretch in values.chunks(256) {
+            let (mut under, mut up_to) = (0_u32, 0_u32);
+            for &value in stretch {
+                under += u32::from(value < low);
+                up_to += u32::from(value <= high);
+            }
+            below += under as usize;
+            if under != up_to {
+                sift_near(stretch, low, high, near);
+            }
+        }
+        below
+    }
+}
+
+/// The values from `low` to `high`, of which there are few.
+#[inline(always)]
+fn sift_near(values: &[f32], low: f32, high: f32, near: &mut Vec<f32>) {
+    let is_near = |value: f32| (value >= low) & (value <= high);
+    for part in values.chunks(16) {
+        if part.iter().fold(false, |any, &value| any | is_near(value)) {
+            near.extend(part.iter().copied().filter(|&value| is_near(value)));
+        }
+    }
 }
 
 /// Of the returns from bar to bar.
@@ -218,16 +266,14 @@ mod tests {
         let rows = 40..200;
         let columns = |noise: &mut Noise, wild: bool| {
             let stock = |stock: usize| {
-                let mut columns = StockColumns::new(3, 300);
-                for row in (0..grid.end_s.len()).filter(|&row| grid.bar_index[stock][row] != NO_BAR)
-                {
+                let index = &grid.bar_index[stock];
+                let bars = (0..index.len()).filter(|&row| index[row] != NO_BAR);
+                let features = bars.map(|row| {
                     let mut cell = || noise.normal() as f32;
                     let cells = [cell(), f32::NAN, if row % 2 == 0 { f32::NAN } else { cell() }];
-                    columns
-                        .push(row, if wild && !rows.contains(&row) { &[1e9; 3] } else { &cells });
-                }
-                columns.finish();
-                columns
+                    if wild && !rows.contains(&row) { vec![1e9; 3] } else { cells.to_vec() }
+                });
+                StockColumns::of(index, &features.collect::<Vec<_>>())
             };
             Columns::new((0..2).map(stock).collect(), 3)
         };

@@ -86,7 +86,7 @@ impl FeatureStream {
             if let Some(bar) = bar {
                 let pair = self.pair_of[stock].map(|place| &self.pairs[place]);
                 let dear = pair.map_or(0.0, |pair| signed(pair.z_score, pair.first == stock));
-                self.stocks[stock].update(bar, |of| self.log_close[of], dear);
+                self.stocks[stock].update_one(bar, |of| self.log_close[of], dear);
             }
             self.write(stock, bar.as_ref());
         }

@@ -34,14 +34,20 @@ pub struct BarSeries {
 
 impl BarSeries {
     pub fn new(symbol: Symbol) -> BarSeries {
+        BarSeries::with_capacity(symbol, 0)
+    }
+
+    /// Without bars, and with room for so many.
+    pub fn with_capacity(symbol: Symbol, bars: usize) -> BarSeries {
+        let column = || Vec::with_capacity(bars);
         BarSeries {
             symbol,
-            end_s: Vec::new(),
-            open: Vec::new(),
-            high: Vec::new(),
-            low: Vec::new(),
-            close: Vec::new(),
-            volume: Vec::new(),
+            end_s: Vec::with_capacity(bars),
+            open: column(),
+            high: column(),
+            low: column(),
+            close: column(),
+            volume: column(),
         }
     }
 

@@ -125,14 +125,29 @@ pub struct Cleaner {
     /// Some times came with a zone.
     zoned: bool,
     day_files: usize,
+    /// Day files that are to come, as far as that is known.
+    days_expected: usize,
     clock: NewYorkClock,
 }
 
 impl Cleaner {
     pub fn new(symbol: Symbol, strict: bool) -> Cleaner {
         let bad = BadRows { strict, count: 0, kinds: BTreeMap::new(), named: Vec::new() };
-        let (rows, clock) = (Vec::new(), NewYorkClock::new());
-        Cleaner { symbol, rows, bad, naive: false, zoned: false, day_files: 0, clock }
+        Cleaner {
+            symbol,
+            rows: Vec::new(),
+            bad,
+            naive: false,
+            zoned: false,
+            day_files: 0,
+            days_expected: 0,
+            clock: NewYorkClock::new(),
+        }
+    }
+
+    /// Room is made for so many days like the first: rows need not be moved as they become more.
+    pub fn expect_days(&mut self, count: usize) {
+        self.days_expected = count;
     }
 
     /// Adds the rows of `file`, which is named for `date`.
@@ -144,6 +159,9 @@ impl Cleaner {
     ) -> Result<(), MarketError> {
         self.naive |= raw.naive;
         self.zoned |= !raw.naive;
+        if self.day_files == 0 {
+            self.rows.reserve(raw.len() * self.days_expected);
+        }
         self.day_files += 1;
         self.rows.reserve(raw.len());
         for i in 0..raw.len() {

@@ -131,6 +131,7 @@ pub fn load_bars(
     Origin::check_whole(store.as_ref(), symbol)?;
     let files = list(store.as_ref(), symbol, period)?;
     let days_total = files.len();
+    cleaner.expect_days(days_total);
     progress(LoadProgress { days_done: 0, days_total });
     let cache = options.cache_dir.as_deref();
     let days = fetch_days(Arc::clone(store), files, cache, FETCHES_AT_ONCE, FETCH_AHEAD_BYTES);

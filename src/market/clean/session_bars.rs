@@ -89,7 +89,9 @@ pub(super) fn build(
         let last = day.labels(rows).next_back().map(|label| rules.convention.interval(label));
         !day.closed && last.is_some_and(|(start, _)| start >= day.length_s())
     });
-    let mut merged = Merger { series: BarSeries::new(symbol.clone()) };
+    let bars = rows.len() * rules.convention.native_minutes() as usize / rules.bar_minutes as usize;
+    let series = BarSeries::with_capacity(symbol.clone(), bars + days.len());
+    let mut merged = Merger { series };
     let (mut extended_rows, mut outside, mut straddling) = (0, 0, 0);
     let mut closed_days = Vec::new();
     let mut last_end_s = i64::MIN;

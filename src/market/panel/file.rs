@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Write};
 use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -255,10 +257,21 @@ fn write_batches(
         assert!(before_s < part.end_s[0], "bar times must increase");
         before_s = part.end_s[span.len() - 1];
         writer.write(&chunk(part, stocks, header.feature_names.len()), None)?;
+        begin_to_store(file);
     }
     writer.finish()?;
     writer.into_inner().flush()?;
     Ok(())
+}
+
+/// What was written so far begins to go to the disk, while the next rows are made: less is left to
+/// wait for in the end. Only a hint, so that an error does not matter.
+fn begin_to_store(file: &File) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the descriptor is open, and the call touches no memory.
+    unsafe {
+        libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+    }
 }
 
 /// The rows of each record batch.

@@ -38,12 +38,14 @@ struct Decoder {
     context: DecompressionContext,
     page: Vec<u8>,
     dictionary: Vec<Word>,
+    /// The last file's columns and what they mean: nearly always those of the next one.
+    known: Option<(Vec<String>, Plan)>,
 }
 
 impl Decoder {
     fn new() -> Decoder {
         let (page, dictionary) = (Vec::new(), Vec::new());
-        Decoder { context: DecompressionContext::Unset, page, dictionary }
+        Decoder { context: DecompressionContext::Unset, page, dictionary, known: None }
     }
 
     fn rows(&mut self, bytes: &[u8], metadata: &FileMetadata) -> Option<RawRows> {
@@ -52,7 +54,10 @@ impl Decoder {
         if names.len() != schema.columns().len() {
             return None;
         }
-        let plan = Plan::new(&names, "").ok()?;
+        let (known, plan) = match self.known.take() {
+            Some((known, plan)) if known == names => (known, plan),
+            _ => (names.iter().map(|name| name.to_string()).collect(), Plan::new(&names, "").ok()?),
+        };
         let [time] = &plan.time[..] else { return None };
         let place = |name: &String| names.iter().position(|other| other == name);
         let kind = |column: usize| &schema.columns()[column].descriptor.primitive_type;
@@ -74,6 +79,7 @@ impl Decoder {
                 }
             }
         }
+        self.known = Some((known, plan));
         let [open, high, low, close, volume] = columns;
         let label_s = time::instants(stamps.into_iter().map(Some), per_s, naive);
         // polars' way has the words for files without rows and without times.
