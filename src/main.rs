@@ -18,13 +18,9 @@ use dqn_trader::dist::launch::{Launched, launched};
 use dqn_trader::dist::local::LocalComm;
 #[cfg(feature = "mpi")]
 use dqn_trader::dist::mpi::MpiComm;
-use dqn_trader::memory::LargePages;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::rl::threads;
 use dqn_trader::train::watcher::Ending;
-
-#[global_allocator]
-static MEMORY: LargePages = LargePages;
 
 /// An agent failed, and others did not.
 const EXIT_FAILED: u8 = 1;

@@ -23,11 +23,6 @@ mod training;
 
 use std::path::Path;
 
-use dqn_trader::memory::LargePages;
-
-#[global_allocator]
-static MEMORY: LargePages = LargePages;
-
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::sum_tree::{Descent, SumTree};
 use super::transition::Transition;
+use crate::memory::with_room;
 
 /// Added to every |TD error|, so that no transition's probability becomes 0. OpenAI Baselines,
 /// `deepq`.
 const PRIORITY_EPSILON: f64 = 1e-6;
+/// Transitions that there is room for at first.
+const FIRST_ROOM: usize = 1 << 10;
 
 /// A sampled minibatch, one entry per row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,6 +68,10 @@ impl Replay {
     pub fn push(&mut self, transition: Transition) {
         let slot = self.next_slot;
         if slot == self.transitions.len() {
+            if slot == self.transitions.capacity() {
+                let room = (2 * slot).clamp(FIRST_ROOM, FIRST_ROOM.max(self.capacity));
+                self.transitions = with_room(&self.transitions, room);
+            }
             self.transitions.push(transition);
         } else {
             self.transitions[slot] = transition;

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::with_room;
+
 /// Children of a node: their sums fill two lines of the cache, and a million priorities are five
 /// levels, where a binary tree has twenty.
 const FAN: usize = 16;
@@ -106,7 +108,9 @@ impl SumTree {
     }
 
     fn grow(&mut self, slots: usize) {
-        self.levels[0].resize(slots.next_power_of_two().max(FAN), 0.0);
+        let capacity = slots.next_power_of_two().max(FAN);
+        self.levels[0] = with_room(&self.levels[0], capacity);
+        self.levels[0].resize(capacity, 0.0);
         self.levels.truncate(1);
         while let Some(last) = self.levels.last().filter(|last| last.len() > FAN) {
             let mut sums: Vec<f64> = last.chunks_exact(FAN).map(sum).collect();
