@@ -133,5 +133,5 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
         assert!(one.error.as_ref().unwrap().starts_with("one stock is no pair; "));
         assert!(one.sharpe.is_none() && one.costs.is_none());
     }
-    assert_eq!(all.len(), 17);
+    assert_eq!(all.len(), 18);
 }
