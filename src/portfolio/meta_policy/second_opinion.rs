@@ -11,9 +11,11 @@ use crate::fixed_share::{Belief, FixedShare};
 use crate::market::panel::{MarketView, Panel};
 use crate::strategy::autoregression::{Echo, Forecast};
 
-/// Chance that from one bar to the next it begins anew who is right: what was so two years of
-/// half-hour bars ago counts for little.
-const SHARE_RATE: f64 = 1e-4;
+/// Chance that from one bar to the next it begins anew who is right.
+const SHARE_RATE: f64 = 1e-5;
+/// The mean is followed while it is believed more than this. Followed by as much as it is believed,
+/// it would trade in a random walk, where a few orders that lose are all that there is.
+const BELIEVED: f64 = 0.5;
 
 /// How the DQN values the positions that it may take, in standard deviations of a bar's return.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +114,7 @@ impl Hearing {
         let Some(Forecast { mean, std }) = forecast else { return 0.0 };
         let both = (own + mean) / 2.0;
         self.foretold = Some(Foretold { means: [own, both], std });
-        self.share.weights()[1] * (both - own)
+        if self.share.weights()[1] > BELIEVED { both - own } else { 0.0 }
     }
 }
 
@@ -168,7 +170,7 @@ mod tests {
         let own = VALUES.foretold(0.0);
         assert!((own - 0.004).abs() < 1e-9);
         let more = hearing.foretell(own, Some(Forecast { mean: -0.02, std: 0.02 }));
-        assert!((more - 0.25 * -0.012).abs() < 1e-9, "{more}");
+        assert_eq!(more, 0.0, "believed by a quarter");
         hearing.learn(Some(-0.028), &belief);
         let (alone, both) = (0.75 / (1.0 + 2.56_f64 / 3.0).powi(3), 0.25 / (4.0_f64 / 3.0).powi(3));
         let expected = (1.0 - SHARE_RATE) * both / (alone + both) + SHARE_RATE * 0.25;
@@ -177,6 +179,13 @@ mod tests {
         // Nothing was foretold of the next.
         hearing.learn(Some(-0.028), &belief);
         assert_eq!(hearing.share.weights()[1], found);
+        // A few such bars more, and it is followed.
+        for _ in 0..3 {
+            hearing.foretell(own, Some(Forecast { mean: -0.02, std: 0.02 }));
+            hearing.learn(Some(-0.028), &belief);
+        }
+        let more = hearing.foretell(own, Some(Forecast { mean: -0.02, std: 0.02 }));
+        assert!((more + 0.012).abs() < 1e-9, "{more}");
     }
 
     /// Without a forecast and from the same position the DQN has its way, to the last bit.

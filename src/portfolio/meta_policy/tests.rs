@@ -103,6 +103,7 @@ fn the_dqn_hears_a_second_opinion() {
     let panel = panel(place.path(), &closes);
     let mut config = config();
     config.portfolio.meta_policy.dqn_prior = 0.999;
+    config.portfolio.meta_policy.second_opinion = 0.1;
     let values = Values { short: Some(0.0), long: 0.0, held: 0, unit: 0.01 };
     let wanted = Wanted { values: Some(values), ..Wanted::plain((0, 0.0)) };
     let followed = |config: &RunConfig, second: bool| {
