@@ -18,9 +18,9 @@ pub struct MetaPolicyConfig {
     pub period_bars: Option<usize>,
     /// Weight of the DQN before anything is known; the rules have equal parts of the rest.
     pub dqn_prior: f64,
-    /// Chance, before anything is seen, that it is better to mean the DQN's forecast of the next bar
-    /// with that of the strategy Autoregression than to take it alone; 0: it is not asked. Learned
-    /// for each stock in an evaluation.
+    /// Chance, before anything is seen, that the DQN foretells the next bar better together with the
+    /// strategy Autoregression than alone; 0: that is not asked. Learned for each stock in an
+    /// evaluation.
     pub second_opinion: f64,
     /// What a profit counts for, per standard deviation of the stock's return over a period. The
     /// bet that an expert stands for grows by 1 + this times the profit in such deviations, which

@@ -1,9 +1,13 @@
 //! What the DQN wants, once another has been heard. Two that look at a market in different ways
 //! are right at different times: where the DQN knows the state of a market by one sign of it, a
-//! plain forecast from the latest bars may know it by another, and their mean is better than
-//! either (Bates and Granger 1969). Whether it is here is judged bar by bar, by Bayes' rule over
-//! how likely each made the return that came: whether the DQN alone or the mean of both. That tells
-//! sooner than profits would, in which a bar counts only where the two want different things.
+//! plain forecast from the latest bars may know it by another, and both together are better than
+//! either (Bates and Granger 1969). Whether it is so here is judged bar by bar, by Bayes' rule over
+//! how likely each made the return that came: the DQN alone, or the mean of both. That tells sooner
+//! than profits would, in which a bar counts only where the two want different things.
+//!
+//! The DQN's values also hold what a position is worth later, so that it seems to expect more of
+//! the next bar than it does. A mean with anything would then be better than it: so the DQN alone
+//! stands there with half and with nothing of what it seems to expect, too.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +17,12 @@ use crate::strategy::autoregression::{Echo, Forecast};
 
 /// Chance that from one bar to the next it begins anew who is right.
 const SHARE_RATE: f64 = 1e-5;
-/// The mean is followed while it is believed more than this. Followed by as much as it is believed,
+/// The other is followed while the mean is believed more than this. Followed by as much as it is
+/// believed,
 /// it would trade in a random walk, where a few orders that lose are all that there is.
 const BELIEVED: f64 = 0.5;
+/// Parts of what the DQN seems to expect by which it stands alone.
+const ALONE: [f64; 3] = [1.0, 0.5, 0.0];
 
 /// How the DQN values the positions that it may take, in standard deviations of a bar's return.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +47,7 @@ pub struct SecondOpinion {
 /// Of one account and stock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hearing {
-    /// Of the DQN alone, and of the mean.
+    /// Of the DQN alone, by each of [`ALONE`], and of the mean.
     share: FixedShare,
     foretold: Option<Foretold>,
 }
@@ -48,15 +55,15 @@ pub struct Hearing {
 /// Of the next bar.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Foretold {
-    /// By the DQN alone, and by the mean.
-    means: [f64; 2],
+    /// By the DQN alone, by each of [`ALONE`], and by the mean.
+    means: [f64; ALONE.len() + 1],
     std: f64,
 }
 
 impl SecondOpinion {
     /// `prior`: the chance, before anything is seen, that it is better with the second opinion.
     pub fn of(panel: &Panel, stocks: usize, prior: f64) -> SecondOpinion {
-        let belief = Belief { prior: vec![1.0 - prior, prior], share_rates: vec![SHARE_RATE] };
+        let belief = belief(prior);
         let mut echoes = vec![Echo::default(); stocks];
         let mut latest = vec![None; stocks];
         let mut forecasts = Vec::with_capacity(panel.rows() * stocks);
@@ -98,6 +105,12 @@ impl SecondOpinion {
     }
 }
 
+fn belief(second: f64) -> Belief {
+    let mut prior = vec![(1.0 - second) / ALONE.len() as f64; ALONE.len()];
+    prior.push(second);
+    Belief { prior, share_rates: vec![SHARE_RATE] }
+}
+
 impl Hearing {
     /// `found`: the return of the bar that closed.
     fn learn(&mut self, found: Option<f64>, belief: &Belief) {
@@ -108,13 +121,19 @@ impl Hearing {
         self.share.update(&likely, belief);
     }
 
-    /// Notes what is said of the next bar, and returns by how much more than `own`, what the DQN
-    /// expects of it, is expected in all.
+    /// Notes what is said of the next bar, and returns what is to be expected of it beside `own`,
+    /// what the DQN expects. Both are added, not averaged: two that know a state by different signs
+    /// add their log odds, and what the DQN's values say of later bars stays as it is.
     fn foretell(&mut self, own: f64, forecast: Option<Forecast>) -> f64 {
         let Some(Forecast { mean, std }) = forecast else { return 0.0 };
-        let both = (own + mean) / 2.0;
-        self.foretold = Some(Foretold { means: [own, both], std });
-        if self.share.weights()[1] > BELIEVED { both - own } else { 0.0 }
+        let [whole, half, none] = ALONE.map(|part| part * own);
+        self.foretold = Some(Foretold { means: [whole, half, none, (own + mean) / 2.0], std });
+        if self.believed() > BELIEVED { mean } else { 0.0 }
+    }
+
+    /// How likely it is that the mean foretells better.
+    fn believed(&self) -> f64 {
+        self.share.weights()[ALONE.len()]
     }
 }
 
@@ -157,35 +176,48 @@ mod tests {
     const VALUES: Values = Values { short: Some(-0.5), long: 0.3, held: 0, unit: 0.01 };
 
     fn hearing(prior: f64) -> (Hearing, Belief) {
-        let belief = Belief { prior: vec![1.0 - prior, prior], share_rates: vec![SHARE_RATE] };
+        let belief = belief(prior);
         (Hearing { share: FixedShare::new(&belief), foretold: None }, belief)
     }
 
     /// The DQN expects 0.4 deviations of 1 %, the forecast is -2 % with a deviation of 2 %: the
-    /// mean of both is -0.8 %. A return of -2.8 % is then 1.6 deviations off the one and 1 off the
-    /// other: (1 + 1/3)^-3 to (1 + 2.56/3)^-3.
+    /// mean of both is -0.8 %. A return of -2.8 % is then 1 deviation off it, and 1.6, 1.5 and 1.4
+    /// off all, half and nothing of the DQN's.
     #[test]
     fn who_is_right_is_learned_by_hand() {
         let (mut hearing, belief) = hearing(0.25);
         let own = VALUES.foretold(0.0);
         assert!((own - 0.004).abs() < 1e-9);
-        let more = hearing.foretell(own, Some(Forecast { mean: -0.02, std: 0.02 }));
-        assert_eq!(more, 0.0, "believed by a quarter");
+        let forecast = Some(Forecast { mean: -0.02, std: 0.02 });
+        assert_eq!(hearing.foretell(own, forecast), 0.0, "believed by a quarter");
         hearing.learn(Some(-0.028), &belief);
-        let (alone, both) = (0.75 / (1.0 + 2.56_f64 / 3.0).powi(3), 0.25 / (4.0_f64 / 3.0).powi(3));
-        let expected = (1.0 - SHARE_RATE) * both / (alone + both) + SHARE_RATE * 0.25;
-        let found = hearing.share.weights()[1];
+        let likely = |off: f64| 0.25 / (1.0 + off * off / 3.0).powi(3);
+        let bayes = likely(1.0) / (likely(1.0) + likely(1.6) + likely(1.5) + likely(1.4));
+        let expected = (1.0 - SHARE_RATE) * bayes + SHARE_RATE * 0.25;
+        let found = hearing.believed();
         assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
         // Nothing was foretold of the next.
         hearing.learn(Some(-0.028), &belief);
-        assert_eq!(hearing.share.weights()[1], found);
+        assert_eq!(hearing.believed(), found);
         // A few such bars more, and it is followed.
-        for _ in 0..3 {
-            hearing.foretell(own, Some(Forecast { mean: -0.02, std: 0.02 }));
+        for _ in 0..4 {
+            hearing.foretell(own, forecast);
             hearing.learn(Some(-0.028), &belief);
         }
-        let more = hearing.foretell(own, Some(Forecast { mean: -0.02, std: 0.02 }));
-        assert!((more + 0.012).abs() < 1e-9, "{more}");
+        assert_eq!(hearing.foretell(own, forecast), -0.02);
+    }
+
+    /// A DQN that values a position for later bars seems to expect 0.4 deviations of each. Where
+    /// nothing comes of it, half of that is nearer to the truth, but not because of the forecast.
+    #[test]
+    fn who_says_too_much_is_no_reason_to_hear_another() {
+        let (mut hearing, belief) = hearing(0.25);
+        for bar in 0..400 {
+            let small = if bar % 2 == 0 { 0.001 } else { -0.001 };
+            hearing.foretell(0.004, Some(Forecast { mean: small, std: 0.01 }));
+            hearing.learn(Some([0.01, 0.008, -0.01, -0.008][bar % 4]), &belief);
+        }
+        assert!(hearing.share.weights()[0] < 0.01 && hearing.believed() < 0.01);
     }
 
     /// Without a forecast and from the same position the DQN has its way, to the last bit.
