@@ -201,8 +201,8 @@ impl Trader {
         }
     }
 
-    /// What the DQN says to the desk: all of its values where it has accounts of its own, from which
-    /// they are seen.
+    /// What the DQN says to the desk: all of its values where it has accounts of its own, from
+    /// which they are seen.
     fn want(&mut self) {
         self.wanted.clear();
         let choices = self.q.chunks_exact(self.actions.len());

@@ -18,8 +18,7 @@ use crate::strategy::autoregression::{Echo, Forecast};
 /// Chance that from one bar to the next it begins anew who is right.
 const SHARE_RATE: f64 = 1e-5;
 /// The other is followed while the mean is believed more than this. Followed by as much as it is
-/// believed,
-/// it would trade in a random walk, where a few orders that lose are all that there is.
+/// believed, it would trade in a random walk, where a few orders that lose are all there is.
 const BELIEVED: f64 = 0.5;
 /// Parts of what the DQN seems to expect by which it stands alone.
 const ALONE: [f64; 3] = [1.0, 0.5, 0.0];
