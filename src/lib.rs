@@ -18,6 +18,7 @@ pub mod dist;
 pub mod env;
 pub mod eval;
 pub mod features;
+pub mod fixed_share;
 pub mod interface;
 pub mod machine;
 pub mod market;

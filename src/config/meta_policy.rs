@@ -18,6 +18,10 @@ pub struct MetaPolicyConfig {
     pub period_bars: Option<usize>,
     /// Weight of the DQN before anything is known; the rules have equal parts of the rest.
     pub dqn_prior: f64,
+    /// Chance, before anything is seen, that the DQN foretells the next bar better together with the
+    /// strategy Autoregression than alone; 0: that is not asked. Learned for each stock in an
+    /// evaluation.
+    pub second_opinion: f64,
     /// What a profit counts for, per standard deviation of the stock's return over a period. The
     /// bet that an expert stands for grows by 1 + this times the profit in such deviations, which
     /// is cut off at 3 either way.
@@ -50,6 +54,7 @@ impl Default for MetaPolicyConfig {
             define: toml::Table::new(),
             period_bars: None,
             dqn_prior: 0.5,
+            second_opinion: 0.01,
             learning_rate: 0.25,
             share_rates: vec![0.1, 0.03, 0.01, 0.003],
             drawdown_aversion: 0.1,

@@ -122,6 +122,8 @@ impl RunConfig {
         check("portfolio.meta_policy.period_bars", period, "must be at least 1")?;
         let prior = inside(meta.dqn_prior);
         check("portfolio.meta_policy.dqn_prior", prior, "must be above 0 and below 1")?;
+        let chance = (0.0..1.0).contains(&meta.second_opinion);
+        check("portfolio.meta_policy.second_opinion", chance, "must be from 0 to below 1")?;
         // Three deviations against an expert must not take its whole bet.
         let rate = meta.learning_rate > 0.0 && meta.learning_rate <= 0.3;
         check("portfolio.meta_policy.learning_rate", rate, "must be above 0, at most 0.3")?;

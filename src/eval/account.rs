@@ -35,8 +35,13 @@ impl Account {
 
     /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
+        self.order_for(view, wanted.map(Wanted::plain));
+    }
+
+    /// The same for a DQN that may tell more.
+    pub fn order_for(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = Wanted>) {
         let gain = self.backtest.last_reward();
-        self.desk.decide(0, view, gain, wanted.map(Wanted::plain));
+        self.desk.decide(0, view, gain, wanted);
         self.backtest.order(view, self.desk.orders(0));
     }
 

@@ -6,6 +6,7 @@
 //! decision earns is the back-test's to say.
 
 mod arbitrage;
+pub mod autoregression;
 mod bars;
 mod bollinger_bands;
 mod cancel;

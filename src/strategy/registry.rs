@@ -10,7 +10,10 @@ use super::{
     Cancel, Gauge, Given, Judge, Parameter, Parameters, PerStock, Readings, Rule, Staged, Strategy,
     StrategyError, TextParameter,
 };
-use super::{arbitrage, bollinger_bands, constant, macd, mean_reversion, momentum, pairs, rsi};
+use super::{
+    arbitrage, autoregression, bollinger_bands, constant, macd, mean_reversion, momentum, pairs,
+    rsi,
+};
 
 /// Jaro-Winkler similarity from which a name counts as nearly the one asked for.
 const NEAR: f64 = 0.75;
@@ -277,6 +280,7 @@ impl Registry {
             mean_reversion::kind(),
             pairs::kind(),
             arbitrage::kind(),
+            autoregression::kind(),
             constant::buy_and_hold(),
             constant::flat(),
         ];

@@ -50,7 +50,7 @@ fn targets(name: &str, parameters: &str, closes: &[f64]) -> Vec<f64> {
 }
 
 /// Parameters small enough that a short series has many decisions.
-const QUICK: [(&str, &str); 9] = [
+const QUICK: [(&str, &str); 10] = [
     ("RSI", r#"{"period": 3, "overbought": 60, "oversold": 40}"#),
     ("MACD", r#"{"fast_period": 3, "slow_period": 7, "signal_period": 4}"#),
     ("Bollinger Bands", r#"{"period": 8, "std_dev": 1.2}"#),
@@ -58,6 +58,7 @@ const QUICK: [(&str, &str); 9] = [
     ("Mean Reversion", r#"{"period": 9, "threshold": 1.1}"#),
     ("Pairs", r#"{"period": 15, "threshold": 1.3, "hedge_ratio": 0.8}"#),
     ("Arbitrage", r#"{"period": 30, "level": 1, "threshold": 0.8}"#),
+    ("Autoregression", r#"{"half_life": 5, "threshold": 0.02}"#),
     ("Buy and Hold", "{}"),
     ("Flat", "{}"),
 ];

@@ -17,7 +17,7 @@ use crate::interface::{ActionSet, PrivateState};
 use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
-use crate::portfolio::meta_policy::{MetaPolicy, Standing, rule_names};
+use crate::portfolio::meta_policy::{MetaPolicy, Standing, Values, Wanted, rule_names};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
 use crate::rl::engine::copy_out;
 use crate::rl::network::{NetworkShape, QNetwork};
@@ -128,12 +128,14 @@ struct Trader {
     allocations: Allocations,
     q: Vec<f32>,
     proposals: Vec<Proposal>,
+    wanted: Vec<Wanted>,
 }
 
 impl Trader {
     fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
         let correlation = &eval.note.fit.relations.correlation;
         let meta = MetaPolicy::of(config, &eval.panel, correlation)?;
+        let meta = meta.map(|meta| meta.with_second_opinion(&eval.panel));
         let stocks = config.stocks.len();
         let alone = meta.is_some().then(|| vec![TradingEnv::new(&config.env); stocks]);
         let account = Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config));
@@ -149,6 +151,7 @@ impl Trader {
             dqn: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
+            wanted: Vec::new(),
         })
     }
 
@@ -183,10 +186,10 @@ impl Trader {
             let choices = self.q.chunks_exact(self.actions.len());
             self.proposals.clear();
             self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
-            let wanted = self.proposals.iter().map(|said| (said.direction, said.conviction));
-            self.dqn.extend(wanted.clone());
+            self.dqn.extend(self.proposals.iter().map(|said| (said.direction, said.conviction)));
+            self.want();
             let (view, next) = (panel.view(t), panel.view(t + 1));
-            self.account.order(&view, wanted);
+            self.account.order_for(&view, self.wanted.iter().copied());
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
             self.allocations.note(view.end_s(), desk);
             watch(&Decided { end_s: view.end_s(), q: &self.q, desk, backtest });
@@ -195,6 +198,26 @@ impl Trader {
                 alone.step(direction, &view.bar(stock), &next.bar(stock), t + 1);
             }
             self.account.advance(&next);
+        }
+    }
+
+    /// What the DQN says to the desk: all of its values where it has accounts of its own, from
+    /// which they are seen.
+    fn want(&mut self) {
+        self.wanted.clear();
+        let choices = self.q.chunks_exact(self.actions.len());
+        for (stock, (said, q)) in self.proposals.iter().zip(choices).enumerate() {
+            let values = self.alone.as_ref().map(|accounts| {
+                let than_none =
+                    |direction: i8| q[self.actions.index(direction)] - q[self.actions.index(0)];
+                Values {
+                    short: (self.actions.len() == 3).then(|| than_none(-1)),
+                    long: than_none(1),
+                    held: accounts[stock].private_state().position,
+                    unit: f64::from(self.return_std[stock]),
+                }
+            });
+            self.wanted.push(Wanted { values, ..Wanted::plain((said.direction, said.conviction)) });
         }
     }
 

@@ -307,7 +307,7 @@ impl<'a> Trainer<'a> {
                     messages.map(move |stock| Proposal::read(&stock[lane * Proposal::LEN..]));
                 let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
                 let wanted = proposals.map(|Proposal { direction, conviction, greedy, .. }| {
-                    Wanted { direction, conviction, greedy }
+                    Wanted { direction, conviction, greedy, values: None }
                 });
                 (panel.view(plan.row(lane, step)), gain, wanted)
             });

@@ -88,7 +88,7 @@ fn every_file_is_there_and_says_what_it_should() {
 
     let everyone = summary["everyone"].as_array().unwrap();
     let roles = |role: &str| everyone.iter().filter(|one| one["role"] == role).count();
-    assert_eq!((roles("strategy"), roles("ensemble"), everyone.len()), (9, 5, 17));
+    assert_eq!((roles("strategy"), roles("ensemble"), everyone.len()), (10, 5, 18));
     for one in everyone {
         assert_eq!(one["sharpe"]["low"].is_null(), one["metrics"]["sharpe"].is_null(), "{one}");
         assert!(one["costs"].as_f64().is_some_and(|costs| costs >= 0.0), "{one}");

@@ -12,12 +12,13 @@ use crate::eval::metrics::Course;
 use crate::eval::rules::trade;
 use crate::market::synthetic::SyntheticMarket;
 use crate::portfolio::meta_policy::{DQN, registry, rule_names};
+use crate::strategy::autoregression;
 use crate::train::dataset::Prepared;
 
 /// Basis points per bar of the measured stocks' share of the capital, after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Experts {
-    /// Each expert alone; the DQN is the last.
+    /// Each expert alone, and who gives the DQN a second opinion; the DQN is the last.
     pub alone: Vec<(String, f64)>,
     /// The best of them in each regime of the market, known in hindsight, changed at no cost; in a
     /// market without regimes the best one.
@@ -58,8 +59,12 @@ impl Experts {
             best = [best[0].max(sums[0]), best[1].max(sums[1])];
             alone.push((name, sums[0] + sums[1]));
         };
-        let registry = registry(&config.portfolio.meta_policy)?;
-        for name in rule_names(&config.portfolio.meta_policy, stocks)? {
+        let meta = &config.portfolio.meta_policy;
+        let (registry, mut names) = (registry(meta)?, rule_names(meta, stocks)?);
+        if !names.iter().any(|name| name == autoregression::NAME) {
+            names.push(autoregression::NAME.into());
+        }
+        for name in names {
             let mut rule = registry.find(&name)?.build_default(stocks)?;
             let course = trade(rule.as_mut(), &eval.panel, rows, config, &limits)?;
             add(name, by_regime(&course));

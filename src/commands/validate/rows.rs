@@ -35,7 +35,7 @@ pub enum Bar {
     /// The planted edges are before all others.
     EdgesFirst,
     /// The meta-policy: at least this fraction of the best expert per regime known in hindsight,
-    /// and more than every rule alone.
+    /// and more than every expert alone.
     BestPerRegime(f64),
     /// The meta-policy: at least this fraction of the best expert's reward.
     BestExpert(f64),
@@ -58,7 +58,7 @@ impl Bar {
             Bar::Calm => "turnover under a tenth of random, no evidence".into(),
             Bar::EdgesFirst => "the planted edges before all others".into(),
             Bar::BestPerRegime(least) => {
-                format!("{least:.2} of the best expert per regime, above every rule")
+                format!("{least:.2} of the best expert per regime, above each")
             }
             Bar::BestExpert(least) => format!("{least:.2} of the best expert"),
             Bar::OnlyCosts => "no loss, but for costs and noise".into(),

@@ -49,8 +49,8 @@ fn everyone_is_there_once() {
     let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
     #[rustfmt::skip]
     assert_eq!(names, ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mean Reversion", "Pairs",
-        "Arbitrage", "Buy and Hold", "Flat", "weighted", "voting", "average", "inverse variance",
-        "performance", "DQN", "portfolio", "buy-and-hold"]);
+        "Arbitrage", "Autoregression", "Buy and Hold", "Flat", "weighted", "voting", "average",
+        "inverse variance", "performance", "DQN", "portfolio", "buy-and-hold"]);
     let of = |name: &str| all.iter().find(|one| one.name == name).unwrap();
     for name in ["Momentum", "DQN", "portfolio"] {
         assert_eq!(of(name).metrics, Some(Metrics::of(&portfolio)), "{name}");
@@ -133,5 +133,5 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
         assert!(one.error.as_ref().unwrap().starts_with("one stock is no pair; "));
         assert!(one.sharpe.is_none() && one.costs.is_none());
     }
-    assert_eq!(all.len(), 17);
+    assert_eq!(all.len(), 18);
 }

@@ -6,13 +6,15 @@
 //! the weights of [`FixedShare`], which hold until the next, and the expert with the largest weight
 //! trades the stock: all of it, because an account is in a stock or out of it. A mean of several
 //! would be rounded to nothing where two good ones differ.
+//!
+//! In an evaluation the DQN hears a [`SecondOpinion`] before it says what it wants.
 
 mod advice;
 mod capital;
 mod co_moves;
 mod equal_risk;
-pub mod fixed_share;
 mod notional;
+mod second_opinion;
 mod standing;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::risk::Order;
 use crate::config::{MetaPolicyConfig, RunConfig};
 use crate::env::costs::Costs;
+use crate::fixed_share::{Belief, FixedShare};
 use crate::market::calendar::new_york_date;
 use crate::market::panel::{MarketView, Panel};
 use crate::strategy::StrategyError;
@@ -27,8 +30,9 @@ use advice::Advice;
 pub use advice::{registry, rule_names};
 pub use capital::{Capital, CapitalPlan};
 use equal_risk::EqualRisk;
-use fixed_share::{Belief, FixedShare};
 use notional::Notional;
+pub use second_opinion::Values;
+use second_opinion::{Hearing, SecondOpinion};
 pub use standing::Standing;
 
 /// The expert beside the rules.
@@ -48,12 +52,14 @@ pub struct Wanted {
     pub conviction: f32,
     /// What it would do without exploring, by which it is judged.
     pub greedy: i8,
+    /// None in training, where it explores and what it knows changes.
+    pub values: Option<Values>,
 }
 
 impl Wanted {
     /// Of one that does not explore.
     pub fn plain((direction, conviction): (i8, f32)) -> Wanted {
-        Wanted { direction, conviction, greedy: direction }
+        Wanted { direction, conviction, greedy: direction, values: None }
     }
 }
 
@@ -68,6 +74,8 @@ pub struct Book {
     approved: Vec<f64>,
     /// The expert that trades, `[stock]`.
     leaders: Vec<usize>,
+    /// `[stock]`; empty where there is no second opinion.
+    hearings: Vec<Hearing>,
     /// Of the present period.
     bars: usize,
     date: Option<chrono::NaiveDate>,
@@ -79,6 +87,7 @@ pub struct MetaPolicy {
     belief: Belief,
     names: Vec<String>,
     advice: Advice,
+    second_opinion: Option<SecondOpinion>,
     /// Of trading all of an account once.
     cost: f64,
     /// 0 where it is unknown.
@@ -107,10 +116,18 @@ impl MetaPolicy {
             belief: Belief { prior, share_rates: meta.share_rates.clone() },
             names,
             advice: Advice::of(panel, stocks, meta, config.env.long_only)?,
+            second_opinion: None,
             cost: Costs::of(&config.env).of_turning_over_once(),
             correlation: correlation.iter().map(known).collect(),
             config: meta.clone(),
         }))
+    }
+
+    /// The same for an evaluation, in which the DQN is told by its values.
+    pub fn with_second_opinion(self, panel: &Panel) -> MetaPolicy {
+        let (stocks, prior) = (self.correlation.len(), self.config.second_opinion);
+        let second_opinion = (prior > 0.0).then(|| SecondOpinion::of(panel, stocks, prior));
+        MetaPolicy { second_opinion, ..self }
     }
 
     /// The experts, in the order of their weights.
@@ -132,7 +149,10 @@ impl MetaPolicy {
 
     fn begin(&self, shares: Vec<FixedShare>) -> Book {
         let stocks = shares.len();
+        let hearings = self.second_opinion.iter();
+        let hearings = hearings.flat_map(|opinion| vec![opinion.hearing(); stocks]);
         Book {
+            hearings: hearings.collect(),
             leaders: shares.iter().map(|share| largest(share.weights())).collect(),
             shares,
             accounts: vec![Notional::default(); stocks * self.names.len()],
@@ -223,8 +243,13 @@ impl MetaPolicy {
     ) -> (i8, f32) {
         let experts = self.names.len();
         let said = self.advice.at(view, stock);
-        let wanted = said.iter().copied().chain([dqn.greedy]);
         let accounts = &mut book.accounts[stock * experts..(stock + 1) * experts];
+        let mut dqn = dqn;
+        if let (Some(values), Some(opinion)) = (dqn.values, &self.second_opinion) {
+            let account = (&values, accounts[experts - 1].held(), self.cost);
+            dqn = Wanted::plain(opinion.hear(&mut book.hearings[stock], view, stock, account));
+        }
+        let wanted = said.iter().copied().chain([dqn.greedy]);
         accounts.iter_mut().zip(wanted).for_each(|(account, direction)| account.want(direction));
         let leader = book.leaders[stock];
         match said.get(leader) {

@@ -1,5 +1,8 @@
 //! The meta-policy on a market that is written down.
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
 use crate::config::PortfolioConfig;
 use crate::market::panel::PanelData;
@@ -82,6 +85,49 @@ fn weights_follow_the_profits_of_a_day() {
     assert!(found[BARS..2 * BARS].iter().all(|one| one.0 == found[BARS].0), "until the next day");
     let (weights, leader, direction) = &found[19];
     assert!(weights[0] > 0.6 && *leader == 0 && *direction == 1, "{weights:?}");
+}
+
+/// A DQN that has no opinion hears of a market that repeats half of every move, and trades by it;
+/// one that is not told of any keeps to what it said.
+#[test]
+fn the_dqn_hears_a_second_opinion() {
+    let place = tempfile::tempdir().unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (mut close, mut last) = (100.0, 0.0);
+    let mut next = || {
+        last = 0.5 * last + rng.random_range(-0.01..0.01);
+        close *= 1.0 + last;
+        close
+    };
+    let closes: Vec<f64> = (0..400).map(|_| next()).collect();
+    let panel = panel(place.path(), &closes);
+    let mut config = config();
+    config.portfolio.meta_policy.dqn_prior = 0.999;
+    config.portfolio.meta_policy.second_opinion = 0.1;
+    let values = Values { short: Some(0.0), long: 0.0, held: 0, unit: 0.01 };
+    let wanted = Wanted { values: Some(values), ..Wanted::plain((0, 0.0)) };
+    let followed = |config: &RunConfig, second: bool| {
+        let mut meta = MetaPolicy::of(config, &panel, &[vec![None]]).unwrap().unwrap();
+        if second {
+            meta = meta.with_second_opinion(&panel);
+        }
+        let plan = CapitalPlan::of(&panel, 1, &config.portfolio);
+        let mut book = meta.book(None);
+        let direction = |row: usize| {
+            let view = panel.view(row);
+            meta.observe(&mut book, &view, plan.at(&view));
+            meta.choose(&mut book, &view, 0, wanted).0
+        };
+        let said: Vec<i8> = (0..300).map(direction).collect();
+        assert!(book.leader(0) == 2, "the DQN leads");
+        let as_last = |row: &usize| f64::from(said[*row]) * (closes[*row] - closes[*row - 1]) > 0.0;
+        (100..300).filter(as_last).count()
+    };
+    let found = followed(&config, true);
+    assert!(found > 180, "{found} of 200 bars");
+    assert_eq!(followed(&config, false), 0);
+    config.portfolio.meta_policy.second_opinion = 0.0;
+    assert_eq!(followed(&config, true), 0);
 }
 
 /// Days up, then days down: hold leads, and then the DQN, which is short throughout.

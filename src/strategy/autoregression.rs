@@ -1,0 +1,201 @@
+//! Follows the last bar or bets against it, as bars have gone on or turned back of late.
+
+use super::{Decision, Kind, Parameter, Parameters, Rule};
+use crate::fixed_share::{Belief, FixedShare};
+use crate::market::Bar;
+
+pub const NAME: &str = "Autoregression";
+
+/// Parts of a return that the next bar may repeat; below 0 it takes them back. All equally likely
+/// at first.
+const ECHOES: [f64; 5] = [-0.6, -0.3, 0.0, 0.3, 0.6];
+/// Chances that the part changes from one bar to the next; which of them is right is learned.
+const SHARE_RATES: [f64; 4] = [0.1, 0.03, 0.01, 0.003];
+/// Bars after which a miss counts half in the volatility, unless it is set otherwise.
+const HALF_LIFE: u64 = 20;
+/// A hundredth of a basis point: less is one tick in a market that stands still.
+const LEAST_STD: f64 = 1e-6;
+
+/// What is foretold of the return of a stock's next bar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    pub mean: f64,
+    pub std: f64,
+}
+
+impl Forecast {
+    /// The likelihood of a return, relative to that of the mean itself: the density of Student's t
+    /// with five degrees of freedom, scaled to `std`. With the normal density one jump would
+    /// overrule weeks.
+    pub fn likelihood(&self, found: f64) -> f64 {
+        let deviations = (found - self.mean) / self.std;
+        (1.0 + deviations * deviations / 3.0).powi(-3)
+    }
+}
+
+/// An autoregression of first order whose coefficient changes by leaps: Bayes' rule over
+/// [`ECHOES`], with a share of all chances dealt anew at each bar (a hidden Markov chain as in
+/// Hamilton 1989, of which nothing is fitted).
+#[derive(Clone, Debug)]
+pub struct Echo {
+    belief: Belief,
+    share: FixedShare,
+    /// Weight of the latest miss in the variance, once there are enough.
+    latest: f64,
+    variance: f64,
+    returns: f64,
+    last_close: Option<f64>,
+    last_return: f64,
+    forecast: Option<Forecast>,
+}
+
+impl Default for Echo {
+    fn default() -> Echo {
+        Echo::new(HALF_LIFE as f64)
+    }
+}
+
+impl Echo {
+    /// `half_life`: bars after which a miss counts half in the volatility.
+    fn new(half_life: f64) -> Echo {
+        let prior = vec![1.0 / ECHOES.len() as f64; ECHOES.len()];
+        let belief = Belief { prior, share_rates: SHARE_RATES.into() };
+        Echo {
+            share: FixedShare::new(&belief),
+            belief,
+            latest: 1.0 - 0.5_f64.powf(1.0 / half_life),
+            variance: 0.0,
+            returns: 0.0,
+            last_close: None,
+            last_return: 0.0,
+            forecast: None,
+        }
+    }
+
+    /// Takes in the stock's next close. None while there is no return.
+    pub fn update(&mut self, close: f64) -> Option<Forecast> {
+        let found = close / self.last_close.replace(close)? - 1.0;
+        let mut miss = found;
+        if let Some(Forecast { mean, std }) = self.forecast {
+            miss -= mean;
+            let of = |echo| Forecast { mean: echo * self.last_return, std }.likelihood(found);
+            self.share.update(&ECHOES.map(of), &self.belief);
+        }
+        self.returns += 1.0;
+        self.variance += self.latest.max(1.0 / self.returns) * (miss * miss - self.variance);
+        self.last_return = found;
+        let echo: f64 = self.share.weights().iter().zip(ECHOES).map(|(w, echo)| w * echo).sum();
+        let std = self.variance.sqrt().max(LEAST_STD);
+        self.forecast = Some(Forecast { mean: echo * found, std });
+        self.forecast
+    }
+}
+
+/// Long once the next bar is expected above `threshold` standard deviations, short once below
+/// minus that; between the two it keeps what it has, because turning costs.
+#[derive(Clone, Debug)]
+struct Autoregression {
+    echo: Echo,
+    threshold: f64,
+    target: f64,
+}
+
+pub fn kind() -> Kind {
+    let deviations = "standard deviations";
+    let parameters = vec![
+        Parameter::whole("half_life", HALF_LIFE, 1..=100_000, "bars", "of the volatility"),
+        Parameter::real("threshold", 0.05, 0.0..=10.0, deviations, "less expected turns nothing"),
+    ];
+    let description = "with the last bar where bars have gone on of late, against it where not";
+    Kind::per_stock(NAME, description, parameters, |parameters: &Parameters| Autoregression {
+        echo: Echo::new(parameters.whole("half_life") as f64),
+        threshold: parameters.real("threshold"),
+        target: 0.0,
+    })
+    .also(&["AR", "echo"])
+}
+
+impl Rule for Autoregression {
+    fn update(&mut self, bar: &Bar) -> Decision {
+        let Some(Forecast { mean, std }) = self.echo.update(bar.close) else {
+            return Decision::NONE;
+        };
+        let expected = mean / std;
+        if expected.abs() > self.threshold {
+            self.target = expected.signum();
+        }
+        let size = expected.abs();
+        Decision::new(self.target, size / (1.0 + size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
+    }
+
+    /// Up 10 %, then 2 % more. Before the second return nothing is known: a mean of 0 and a
+    /// deviation of 0.1, so it misses the echoes' forecasts of -6, -3, 0, 3 and 6 % by 0.8, 0.5,
+    /// 0.2, -0.1 and -0.4 deviations. Of each rate its share is dealt evenly.
+    #[test]
+    fn two_returns_by_hand() {
+        let mut echo = Echo::new(20.0);
+        assert_eq!(echo.update(100.0), None);
+        let first = echo.update(110.0).unwrap();
+        near(first.mean, 0.0);
+        near(first.std, 0.1);
+        let second = echo.update(110.0 * 1.02).unwrap();
+        let likely =
+            [0.64_f64, 0.25, 0.04, 0.01, 0.16].map(|square| 1.0 / (1.0 + square / 3.0).powi(3));
+        let sum: f64 = likely.iter().sum();
+        let bayes: f64 = likely.iter().zip(ECHOES).map(|(l, e)| l / sum * e).sum();
+        // The even part of each share says nothing either way.
+        let kept = 1.0 - (0.1 + 0.03 + 0.01 + 0.003) / 4.0;
+        near(second.mean, kept * bayes * 0.02);
+        // The second of two misses weighs a half.
+        near(second.std, (0.5 * 0.01 + 0.5 * 0.0004_f64).sqrt());
+    }
+
+    #[test]
+    fn a_jump_says_little_more_than_a_large_move() {
+        let forecast = Forecast { mean: 0.01, std: 0.01 };
+        near(forecast.likelihood(0.01), 1.0);
+        near(forecast.likelihood(0.04), 1.0 / 64.0);
+        let other = Forecast { mean: 0.0, std: 0.01 };
+        let for_first = |found| forecast.likelihood(found) / other.likelihood(found);
+        assert!(for_first(0.03) > for_first(1.0) && for_first(1.0) > 1.0);
+    }
+
+    /// A stock that repeats half of every move, then one that takes half of it back.
+    #[test]
+    fn it_turns_with_the_market() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut rule = Autoregression { echo: Echo::default(), threshold: 0.05, target: 0.0 };
+        let mut bar = Bar { end_s: 0, open: 1.0, high: 1.0, low: 1.0, close: 100.0, volume: 1.0 };
+        assert_eq!(rule.update(&bar), Decision::NONE);
+        let (mut last, mut right) = (0.0, [0, 0]);
+        for i in 0..400 {
+            let phase = i / 200;
+            last = rng.random_range(-0.02..0.02) + [0.5, -0.5][phase] * last;
+            bar.close *= 1.0 + last;
+            let decision = rule.update(&bar);
+            if i % 200 >= 100 {
+                right[phase] += usize::from(decision.target == [1.0, -1.0][phase] * last.signum());
+            }
+        }
+        assert!(right[0] >= 80 && right[1] >= 80, "{right:?} of 100 each");
+    }
+
+    #[test]
+    fn a_market_that_stands_still_is_left_alone() {
+        let mut echo = Echo::default();
+        let last = (0..50).filter_map(|_| echo.update(100.0)).last().unwrap();
+        assert_eq!(last, Forecast { mean: 0.0, std: LEAST_STD });
+    }
+}
