@@ -10,7 +10,7 @@ use crate::memory::with_room;
 
 /// Added to every |TD error|, so that no transition's probability becomes 0. OpenAI Baselines,
 /// `deepq`.
-const PRIORITY_EPSILON: f64 = 1e-6;
+const PRIORITY_EPSILON: f32 = 1e-6;
 /// Transitions that there is room for at first.
 const FIRST_ROOM: usize = 1 << 10;
 
@@ -121,10 +121,11 @@ impl Replay {
         let filled = self.transitions.len();
         tree.set_all(slots, |i| {
             assert!((slots[i] as usize) < filled, "slot {} was never filled", slots[i]);
-            let priority = (f64::from(td_errors[i]).abs() + PRIORITY_EPSILON).powf(self.alpha);
             if !td_errors[i].is_finite() {
                 return None;
             }
+            let surprise = td_errors[i].abs() + PRIORITY_EPSILON;
+            let priority = f64::from(surprise.powf(self.alpha as f32));
             self.max_priority = self.max_priority.max(priority);
             Some(priority)
         });
@@ -199,12 +200,12 @@ mod tests {
         (0..3).for_each(|t| replay.push(transition(t)));
         assert_eq!(leaf(&replay, 2), 1.0);
         replay.update_priorities(&[0, 1], &[-8.999_999, 0.25]);
-        assert!((leaf(&replay, 0) - 3.0).abs() < 1e-7, "(|-9|)^0.5");
-        assert!((leaf(&replay, 1) - 0.500_001).abs() < 1e-9, "(0.25 + 1e-6)^0.5");
+        assert!((leaf(&replay, 0) - 3.0).abs() < 1e-6, "(|-9|)^0.5");
+        assert!((leaf(&replay, 1) - 0.500_001).abs() < 1e-7, "(0.25 + 1e-6)^0.5");
         replay.update_priorities(&[0], &[0.0]);
         replay.push(transition(3));
-        assert!((leaf(&replay, 3) - 3.0).abs() < 1e-7, "the largest so far, not the largest now");
-        assert!((leaf(&replay, 0) - 1e-3).abs() < 1e-12, "(0 + 1e-6)^0.5: rare, not impossible");
+        assert!((leaf(&replay, 3) - 3.0).abs() < 1e-6, "the largest so far, not the largest now");
+        assert!((leaf(&replay, 0) - 1e-3).abs() < 1e-9, "(0 + 1e-6)^0.5: rare, not impossible");
     }
 
     #[test]
