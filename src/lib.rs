@@ -30,3 +30,4 @@ pub mod rl;
 pub mod runner;
 pub mod strategy;
 pub mod train;
+mod wide;

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::rl::threads::side_by_side;
-use crate::rl::wide;
+use crate::wide::wide;
 
 /// Stocks `first..first + 2^level`, as far as there are so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

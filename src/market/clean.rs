@@ -116,6 +116,8 @@ impl BadRows {
     }
 }
 
+const MINUTES_PER_DAY: usize = 24 * 60;
+
 /// Takes the day files of one stock in order of date and makes one series of them.
 pub struct Cleaner {
     symbol: Symbol,
@@ -160,7 +162,8 @@ impl Cleaner {
         self.naive |= raw.naive;
         self.zoned |= !raw.naive;
         if self.day_files == 0 {
-            self.rows.reserve(raw.len() * self.days_expected);
+            // A file with more than a day has minutes says nothing of the others.
+            self.rows.reserve(raw.len().min(MINUTES_PER_DAY) * self.days_expected);
         }
         self.day_files += 1;
         self.rows.reserve(raw.len());

@@ -21,5 +21,3 @@ pub mod sum_tree;
 pub mod td;
 pub mod threads;
 pub mod transition;
-mod wide;
-pub(crate) use wide::wide;

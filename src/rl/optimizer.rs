@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::parameters::Layout;
 use super::threads::side_by_side;
-use super::wide::wide;
+use crate::wide::wide;
 
 /// A gradient with which nothing can be learned: training has diverged.
 #[derive(Clone, Debug, Error, PartialEq)]

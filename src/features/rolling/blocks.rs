@@ -6,7 +6,7 @@
 //! hold.
 
 use super::{Summary, Window};
-use crate::rl::wide;
+use crate::wide::wide;
 
 /// Blocks that are gone through side by side.
 const LANES: usize = 16;

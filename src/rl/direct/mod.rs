@@ -30,7 +30,7 @@ use weights::Weights;
 use super::engine::{Engine, OnValues, Seen, Values, Which};
 use super::network::NetworkShape;
 use super::threads::side_by_side;
-use super::wide::wide;
+use crate::wide::wide;
 
 /// The most rows that go through the network together: what they leave behind fits the second
 /// cache.
