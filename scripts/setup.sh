@@ -55,7 +55,9 @@ install_libtorch() {
 }
 
 link_libtorch() {
-  [ "$(readlink .libtorch || true)" = "$LIBTORCH_HOME" ] || ln -sfn "$LIBTORCH_HOME" .libtorch
+  [ "$(readlink .libtorch || true)" != "$LIBTORCH_HOME" ] || return 0
+  ln -sfn "$LIBTORCH_HOME" .libtorch
+  touch build.rs # binaries name the folder behind the link, and cargo does not see that it is another
 }
 
 main() {
