@@ -16,7 +16,7 @@ use dqn_trader::eval::inference::Trial;
 use dqn_trader::eval::metrics::Metrics;
 use dqn_trader::eval::tape::{Scratch, Tape};
 use dqn_trader::market::calendar::new_york_date;
-use dqn_trader::market::synthetic::SyntheticMarket;
+use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::optimize::{Optimization, Plan, Range, Search, Share, Tried};
 use dqn_trader::runner::positions_course;

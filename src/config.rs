@@ -2,6 +2,7 @@
 //! saved beside the results as `config.toml`.
 
 mod asynchronous;
+pub mod machine;
 mod meta_policy;
 mod validate;
 
@@ -14,8 +15,8 @@ use thiserror::Error;
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use meta_policy::MetaPolicyConfig;
 
-use crate::machine::Machine;
-use crate::market::load::LoadOptions;
+use machine::Machine;
+use crate::market::load::{BarLabel, LoadOptions};
 use crate::market::{Period, Symbol};
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
@@ -40,16 +41,6 @@ pub enum Mode {
     Single,
     /// One MPI rank for the parameter server, the others for the stocks.
     Parallel,
-}
-
-/// Whether a bar's timestamp names its start or its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum BarLabel {
-    /// Found from the first and last labels of the sessions.
-    Auto,
-    Start,
-    End,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,15 +11,15 @@ use dqn_trader::commands;
 #[cfg(feature = "mpi")]
 use dqn_trader::config::RanksConfig;
 use dqn_trader::config::{Mode, RunConfig};
-use dqn_trader::dist::Comm;
+use dqn_trader::comm::Comm;
 #[cfg(feature = "mpi")]
-use dqn_trader::dist::heartbeat::{Patience, start::Start};
-use dqn_trader::dist::launch::{Launched, launched};
-use dqn_trader::dist::local::LocalComm;
+use dqn_trader::comm::heartbeat::{Patience, start::Start};
+use dqn_trader::comm::launch::{Launched, launched};
+use dqn_trader::comm::local::LocalComm;
 #[cfg(feature = "mpi")]
-use dqn_trader::dist::mpi::MpiComm;
+use dqn_trader::comm::mpi::MpiComm;
 use dqn_trader::report::{Progress, Verbosity};
-use dqn_trader::rl::threads;
+use dqn_trader::compute::threads;
 use dqn_trader::train::watcher::Ending;
 
 /// An agent failed, and others did not.
@@ -290,7 +290,7 @@ fn parallel(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
-    use dqn_trader::dist::{Ranks, launch::launch};
+    use dqn_trader::comm::{Ranks, launch::launch};
     let stocks = config.stocks.len();
     let Some(Launched { rank, size }) = launched else {
         return Ok(launch(stocks, args.max_restarts)?);
@@ -325,7 +325,7 @@ fn parallel(
 /// wait for this one's messages for ever.
 #[cfg(feature = "mpi")]
 fn fail(rank: usize, error: &anyhow::Error) -> u8 {
-    use dqn_trader::dist::comm::is_shared;
+    use dqn_trader::comm::comm::is_shared;
     let shared = is_shared(error);
     if rank != 0 && !shared {
         // Rank 0 may be about to say the same, and to end this one.

@@ -35,8 +35,8 @@ pub fn sync(_: f64) -> Option<Value> {
 /// messages, and by the bare collectives with the same bytes, which do not add them up. In turn, so that both meet the same machine.
 #[cfg(feature = "mpi")]
 pub fn sync(seconds: f64) -> Option<Value> {
-    use dqn_trader::dist::mpi::MpiComm;
-    use dqn_trader::dist::{Comm, Ranks, Stamp, Tag};
+    use dqn_trader::comm::mpi::MpiComm;
+    use dqn_trader::comm::{Comm, Ranks, Stamp, Tag};
     use mpi::collective::{CommunicatorCollectives, Root};
     use mpi::datatype::PartitionMut;
     use mpi::topology::{Communicator, SimpleCommunicator};

@@ -6,9 +6,9 @@ use std::time::Instant;
 use clap::Parser;
 use dqn_trader::cli::{Cli, Surroundings, cache_folder};
 use dqn_trader::config::RunConfig;
-use dqn_trader::dist::local::LocalComm;
-use dqn_trader::market::load::load_bars;
-use dqn_trader::market::source;
+use dqn_trader::comm::local::LocalComm;
+use dqn_trader::source::load_bars;
+use dqn_trader::source;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::train::dataset::{DataPlan, Prepared};
 use dqn_trader::train::outset::network_shape;
@@ -162,7 +162,7 @@ pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
 }
 
 pub fn pool(threads: usize) {
-    dqn_trader::rl::threads::start(threads).expect("one pool");
+    dqn_trader::compute::threads::start(threads).expect("one pool");
 }
 
 /// Format 1.0 of numpy's files.

@@ -1,7 +1,7 @@
 //! The training loop itself, as `--mode single` runs it, for so many seconds once it learns.
 
-use dqn_trader::dist::local::LocalComm;
-use dqn_trader::dist::worker::{Lanes, Worker};
+use dqn_trader::comm::local::LocalComm;
+use dqn_trader::train::worker::{Lanes, Worker};
 use dqn_trader::train::lockstep::Trainer;
 use dqn_trader::train::watcher::Watcher;
 use serde_json::{Value, json};

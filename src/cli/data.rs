@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ContainerArg, Destination, Format, Surroundings};
 use crate::market::Symbol;
-use crate::market::alpha_vantage::ADDRESS;
+use crate::ingest::alpha_vantage::ADDRESS;
 
 /// Length of the bars that the service offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::one_line;
 use crate::config::{ConfigError, RunConfig};
-use crate::market::source::CONTAINER;
+use crate::source::CONTAINER;
 
 pub(super) fn read_config(path: &Path) -> Result<RunConfig, ConfigError> {
     let field = path.display().to_string();

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::settings::set;
-use crate::config::{BarLabel, RunConfig};
+use crate::config::RunConfig;
+use crate::market::load::BarLabel;
 
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {

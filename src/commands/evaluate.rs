@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::{Setting, device, everyone, say};
 use crate::cli::{EvaluateArgs, Surroundings};
-use crate::dist::local::LocalComm;
+use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;

@@ -4,13 +4,15 @@ use anyhow::{Result, anyhow};
 
 use super::{check_wish, file_store};
 use crate::cli::SynthArgs;
-use crate::config::{BarLabel, RunConfig};
+use crate::config::RunConfig;
+use crate::market::load::BarLabel;
 use crate::market::calendar::new_york_date;
-use crate::market::load::{DataSource, LoadOptions, load_bars};
+use crate::market::load::LoadOptions;
+use crate::source::{DataSource, load_bars};
 use crate::market::parquet::encode_day;
-use crate::market::source::SYNTHETIC;
+use crate::source::SYNTHETIC;
 use crate::market::store::{Store, day_key};
-use crate::market::synthetic::SyntheticMarket;
+use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period, Symbol};
 use crate::report::Progress;
 

@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow};
 use tch::Device;
 
 use crate::config::{RunConfig, SyncMode};
-use crate::dist::Comm;
-use crate::dist::worker::{Lanes, Worker};
+use crate::comm::Comm;
+use crate::train::worker::{Lanes, Worker};
 use crate::market::Symbol;
 use crate::portfolio::meta_policy::Standing;
 use crate::portfolio::risk::Reason;

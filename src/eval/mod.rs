@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod everyone;
 pub mod inference;
 pub mod metrics;
+pub mod oracle;
 pub mod rules;
 pub mod tape;
 #[cfg(test)]

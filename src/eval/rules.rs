@@ -74,7 +74,7 @@ pub(super) mod tests {
     use super::*;
     use crate::eval::backtest::buy_and_hold;
     use crate::market::panel::PanelData;
-    use crate::market::synthetic::SyntheticMarket;
+    use crate::synthetic::SyntheticMarket;
     use crate::market::{Period, Symbol};
 
     const STOCKS: usize = 2;

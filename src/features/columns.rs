@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::scaler::Scaler;
 use crate::market::panel::{Grid, NO_BAR};
-use crate::wide::wide;
+use crate::compute::simd_dispatch::wide;
 
 /// Rows that are put together at a time: few enough for the first cache, in which they are written
 /// column by column.

@@ -3,7 +3,7 @@
 use super::relations::Comovement;
 use super::rolling::{Moments, PairMoments, Window};
 use super::stretch::{History, write};
-use crate::wide::wide;
+use crate::compute::simd_dispatch::wide;
 
 /// The features that a stock has of its peers, in order. All returns are log returns between the
 /// stock's own bars, with the peers' closes as known then: where a peer had no bar since, its

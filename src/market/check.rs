@@ -12,11 +12,11 @@ use super::bar::{Period, Symbol};
 use super::calendar::{extended_session, new_york_date, session};
 use super::clean::{Cleaner, Doubt, Inspection, Split};
 use super::error::MarketError;
-use super::ingest::Origin;
+use super::store::origin::Origin;
 use super::load::{LoadOptions, LoadReport};
 use super::parquet::decode_day;
 use super::store::{DayFile, Store, fetch_days};
-use crate::config::BarLabel;
+use crate::market::load::BarLabel;
 use coverage::Coverage;
 pub use coverage::ThinDay;
 

@@ -1,4 +1,4 @@
-//! One stock's bars for a period, from wherever they are.
+//! One stock's bars for a period, from its day files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +8,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bar::{BarSeries, Period, Symbol};
-use super::clean::{Cleaner, Convention};
+use super::clean::Cleaner;
 use super::error::MarketError;
-use super::ingest::Origin;
 use super::parquet::decode_day;
+use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
-use super::synthetic::SyntheticMarket;
-use crate::config::BarLabel;
 
 /// Blobs that are fetched side by side for one stock; more than a few, because each opens a
 /// connection of its own.
@@ -22,11 +20,14 @@ const FETCHES_AT_ONCE: usize = 16;
 /// Fetched and not yet decoded, at most.
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
-/// Where bars come from.
-#[derive(Clone)]
-pub enum DataSource {
-    Store(Arc<dyn Store>),
-    Synthetic(SyntheticMarket),
+/// Whether a bar's timestamp names its start or its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum BarLabel {
+    /// Found from the first and last labels of the sessions.
+    Auto,
+    Start,
+    End,
 }
 
 /// How bars are to be read.
@@ -77,57 +78,50 @@ const SYMBOLS_NAMED: usize = 8;
 /// Jaro-Winkler similarity from which a symbol counts as nearly the one asked for.
 const NEAR: f64 = 0.7;
 
-/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
-/// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; of a
-/// synthetic market, in equal lists of stocks.
-pub fn fingerprint(
-    source: &DataSource,
+/// A digest of what the bars of `symbol` in `period` depend on: how they are read, and `origin`,
+/// which names what they are made from.
+pub fn digest(
     symbol: &Symbol,
     period: &Period,
     options: &LoadOptions,
-) -> Result<String, MarketError> {
+    origin: impl IntoIterator<Item = String>,
+) -> String {
     let LoadOptions { bar_minutes, bar_label, extended_hours, strict, cache_dir: _ } = options;
     let mut parts = vec![
         format!("loader {LOADER_VERSION}"),
         format!("{symbol} {period}"),
         format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
     ];
-    match source {
-        DataSource::Synthetic(market) => parts.push(market.fingerprint(&[])),
-        DataSource::Store(store) => parts.extend(
-            list(store.as_ref(), symbol, period)?
-                .into_iter()
-                .map(|file| format!("{} {} {}", file.key, file.etag, file.size_bytes)),
-        ),
-    }
+    parts.extend(origin);
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// All bars of `symbol` in `period`, clean, in the session hours, of one length. `market` is the
-/// whole list of stocks (a synthetic market plants relations between neighbours in it).
-pub fn load_bars(
-    source: &DataSource,
-    market: &[Symbol],
+/// [`digest`] over the names and ETags of the day files, without reading them.
+pub fn fingerprint_files(
+    store: &dyn Store,
+    symbol: &Symbol,
+    period: &Period,
+    options: &LoadOptions,
+) -> Result<String, MarketError> {
+    let files = list(store, symbol, period)?;
+    let named = files.into_iter().map(|f| format!("{} {} {}", f.key, f.etag, f.size_bytes));
+    Ok(digest(symbol, period, options, named))
+}
+
+/// All bars of `symbol` in `period`, clean, in the session hours, of one length.
+pub fn load_files(
+    store: &Arc<dyn Store>,
     symbol: &Symbol,
     period: &Period,
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(BarSeries, LoadReport), MarketError> {
     let mut cleaner = Cleaner::new(symbol.clone(), options.strict);
-    let store = match source {
-        DataSource::Store(store) => store,
-        DataSource::Synthetic(synthetic) => {
-            synthetic.check(market.len())?;
-            let minutes = synthetic.native_minutes(options.bar_minutes);
-            cleaner.add_bars(&synthetic.bars(market, symbol, period, minutes));
-            return cleaner.finish(period, options, Some(Convention::of_made_up_bars(minutes)));
-        }
-    };
     Origin::check_whole(store.as_ref(), symbol)?;
     let files = list(store.as_ref(), symbol, period)?;
     let days_total = files.len();
@@ -203,6 +197,3 @@ fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,5 +19,4 @@ mod shape;
 pub mod state_dict;
 pub mod sum_tree;
 pub mod td;
-pub mod threads;
 pub mod transition;

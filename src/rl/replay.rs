@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sum_tree::{Descent, SumTree};
 use super::transition::Transition;
-use crate::memory::with_room;
+use crate::compute::huge_pages::with_room;
 
 /// Added to every |TD error|, so that no transition's probability becomes 0. OpenAI Baselines,
 /// `deepq`.

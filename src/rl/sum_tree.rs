@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::memory::with_room;
+use crate::compute::huge_pages::with_room;
 
 /// Children of a node: their sums fill two lines of the cache, and a million priorities are five
 /// levels, where a binary tree has twenty.

@@ -137,7 +137,7 @@ impl Arbitrage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::synthetic::SyntheticMarket;
+    use crate::synthetic::SyntheticMarket;
     use crate::market::{Bar, BarSeries, Period, Symbol};
     use crate::strategy::tests::{decide, rows};
 

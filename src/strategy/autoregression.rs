@@ -1,7 +1,7 @@
 //! Follows the last bar or bets against it, as bars have gone on or turned back of late.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
-use crate::fixed_share::{Belief, FixedShare};
+use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::Bar;
 
 pub const NAME: &str = "Autoregression";

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::dist::{Comm, Ranks, Stamp};
+use crate::comm::{Comm, Ranks, Stamp};
 
 /// Messages, reused from bar to bar: `mine` holds this rank's stocks, and `all` those of all ranks
 /// in order, on rank 0.

@@ -14,15 +14,14 @@ use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
 use crate::config::{FeatureConfig, RunConfig};
-use crate::dist::comm::agree;
-use crate::dist::{Comm, Ranks};
+use crate::comm::comm::agree;
+use crate::comm::{Comm, Ranks};
 use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
-use crate::market::load::{
-    DataSource, LoadOptions, LoadProgress, LoadReport, fingerprint, load_bars,
-};
+use crate::market::load::{LoadOptions, LoadProgress, LoadReport};
+use crate::source::{DataSource, fingerprint, load_bars};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
 use crate::portfolio::limits::Limits;

@@ -14,7 +14,7 @@ use tch::{Device, Tensor, no_grad};
 
 use super::model::{Model, untrained_shape};
 use crate::config::RunConfig;
-use crate::dist::worker::propose;
+use crate::train::worker::propose;
 use crate::env::trading_env::TradingEnv;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{Checkpoints, Manifest, Part, read_part, write_part};
 use super::snapshot::{RootState, Snapshot, StockState};
 use crate::config::CheckpointConfig;
-use crate::dist::Comm;
-use crate::dist::comm::agree;
+use crate::comm::Comm;
+use crate::comm::comm::agree;
 
 /// The part of rank 0.
 const ROOT: &str = "root";

@@ -13,8 +13,10 @@ pub mod outset;
 pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;
+pub mod server;
 pub mod snapshot;
 pub mod watcher;
+pub mod worker;
 
 #[cfg(test)]
 mod causality;

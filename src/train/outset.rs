@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::config::{NetworkConfig, RunConfig};
-use crate::dist::worker::Lanes;
+use crate::train::worker::Lanes;
 use crate::interface::ActionSet;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing};

@@ -93,7 +93,7 @@ fn extend<T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BarLabel;
+    use crate::market::load::BarLabel;
     use crate::market::Bar;
 
     #[test]

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::config::RunConfig;
-use crate::dist::worker::Worker;
-use crate::dist::{Comm, Ranks, Stamp, Tag};
+use crate::train::worker::Worker;
+use crate::comm::{Comm, Ranks, Stamp, Tag};
 
 /// Rows over which the means are taken.
 const ROWS: usize = 1_024;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::asynchronous;
-use crate::dist::worker::{Learned, WorkerState};
+use crate::train::worker::{Learned, WorkerState};
 use crate::portfolio::desk::DeskState;
 use crate::rl::networks::NetworksState;
 use crate::rl::optimizer::Adam;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asynchronous::Done;
 use super::snapshot::Snapshot;
-use crate::dist::worker::Worker;
+use crate::train::worker::Worker;
 
 /// What happened since the last interval, on rank 0.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,8 @@
 use dqn_trader::config::EnvConfig;
 use dqn_trader::env::TradingEnv;
 use dqn_trader::market::panel::{NO_BAR, Panel, PanelData, align};
-use dqn_trader::market::synthetic::{Oracle, SyntheticMarket, Terms};
+use dqn_trader::eval::oracle::{Oracle, Terms};
+use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{BarSeries, Period, Symbol};
 use tempfile::TempDir;
 
@@ -78,7 +79,7 @@ fn trade(
         if !market.law(stocks, stock, bar_minutes).unwrap().has_edge() {
             continue;
         }
-        let mut oracle = market.oracle(stocks, stock, bar_minutes, terms).unwrap();
+        let mut oracle = Oracle::new(market, stocks, stock, bar_minutes, terms).unwrap();
         let mut env = TradingEnv::new(&config);
         for t in 100..panel.rows() - 1 {
             let (view, next) = (panel.view(t), panel.view(t + 1).bar(stock));
@@ -109,7 +110,7 @@ fn trade(
 fn value(market: &SyntheticMarket, stocks: usize, bar_minutes: u32, terms: Terms) -> f64 {
     let oracles = (0..stocks).filter_map(|stock| {
         let edge = market.law(stocks, stock, bar_minutes)?.has_edge();
-        market.oracle(stocks, stock, bar_minutes, terms).filter(|_| edge)
+        Oracle::new(market, stocks, stock, bar_minutes, terms).filter(|_| edge)
     });
     let oracles: Vec<Oracle> = oracles.collect();
     assert!(oracles.iter().all(|oracle| oracle.within() < 1e-7));

@@ -125,7 +125,7 @@ pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str)
     use dqn_trader::market::calendar::new_york_date;
     use dqn_trader::market::parquet::encode_day;
     use dqn_trader::market::store::{LocalStore, Store, day_key};
-    use dqn_trader::market::synthetic::SyntheticMarket;
+    use dqn_trader::synthetic::SyntheticMarket;
     use dqn_trader::market::{BarSeries, Period, Symbol};
 
     std::fs::create_dir_all(folder).unwrap();

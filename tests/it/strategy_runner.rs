@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use dqn_trader::market::synthetic::SyntheticMarket;
+use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{Bar, BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::{
     Choice, EnsembleConfig, ParametersByStrategy, RunnerConfig, StrategyRunner, positions_course,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use dqn_trader::config::BarLabel;
-use dqn_trader::market::load::{DataSource, LoadOptions, load_bars};
+use dqn_trader::market::load::LoadOptions;
+use dqn_trader::source::{DataSource, load_bars};
 use dqn_trader::market::store::LocalStore;
-use dqn_trader::market::synthetic::SyntheticMarket;
+use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{BarSeries, Period, Symbol};
 
 use crate::program::{Place, run, succeed};

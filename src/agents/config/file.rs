@@ -11,7 +11,7 @@ use super::{AgentsConfig, SessionConfig};
 use crate::agents::stamp::Stamp;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
-use crate::market::source::CONTAINER;
+use crate::source::CONTAINER;
 
 const LEAD_DAYS: u32 = 120;
 const TIMEOUT_S: f64 = 86_400.0;

@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::cli::{CheckArgs, Format, Surroundings, cache_folder};
 use crate::commands::{check_wish, container_name, say};
-use crate::config::BarLabel;
+use crate::market::load::BarLabel;
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
-use crate::market::load::DataSource;
-use crate::market::source;
+use crate::source::DataSource;
+use crate::source;
 use crate::report::Progress;
 
 /// Says what was found; whether all is right.

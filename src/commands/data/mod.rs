@@ -9,7 +9,7 @@ use chrono::{SecondsFormat, Utc};
 
 use super::file_store;
 use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, Surroundings};
-use crate::market::ingest::{self, ImportOptions};
+use crate::ingest::{self, ImportOptions};
 use crate::report::Progress;
 
 pub use fetch::fetch;

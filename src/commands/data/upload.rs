@@ -4,8 +4,8 @@ use anyhow::{Result, anyhow};
 
 use crate::cli::UploadArgs;
 use crate::commands::container_name;
-use crate::market::ingest::{UploadOptions, Uploaded, upload as send};
-use crate::market::source;
+use crate::ingest::{UploadOptions, Uploaded, upload as send};
+use crate::source;
 use crate::market::store::{LocalStore, Store};
 use crate::report::Progress;
 

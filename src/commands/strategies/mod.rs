@@ -14,8 +14,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::{StrategiesArgs, StrategiesCommand, Surroundings};
-use crate::dist::Comm;
-use crate::dist::comm::agree;
+use crate::comm::Comm;
+use crate::comm::comm::agree;
 use crate::report::Progress;
 use crate::runner::ParametersByStrategy;
 use crate::strategy::{Given, Kind, Registry, StrategyFile};

@@ -10,7 +10,7 @@ use crate::env::costs::Costs;
 use crate::eval::attribution::rewards_by_bar;
 use crate::eval::metrics::Course;
 use crate::eval::rules::trade;
-use crate::market::synthetic::SyntheticMarket;
+use crate::synthetic::SyntheticMarket;
 use crate::portfolio::meta_policy::{DQN, registry, rule_names};
 use crate::strategy::autoregression;
 use crate::train::dataset::Prepared;

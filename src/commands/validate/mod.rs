@@ -26,7 +26,7 @@ use crate::config::{ConfigError, RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::{FolderLock, Progress};
-use crate::rl::threads::pool;
+use crate::compute::threads::pool;
 use ablation::{Ablated, PARTS};
 use outcome::Outcome;
 use rows::{ROWS, Row};

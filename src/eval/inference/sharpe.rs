@@ -1,7 +1,7 @@
 //! The Sharpe ratio of one track record, and how sure one may be that it is above what luck gives.
 //! Per day throughout, not annualised. Pure: values in, values out.
 
-use crate::normal::normal_cdf;
+use crate::math::normal::normal_cdf;
 
 /// Central moments of a series that is not constant.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Whether two prices belong together: the test of Engle and Granger (1987), "Co-integration and
 //! error correction", Econometrica 55.
 
-use crate::normal::normal_cdf;
+use crate::math::normal::normal_cdf;
 
 /// Changes of the residual that the test's regression takes into account besides its level, so that
 /// short memory in the changes is not taken for reversion.

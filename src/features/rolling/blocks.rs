@@ -6,7 +6,7 @@
 //! hold.
 
 use super::{Summary, Window};
-use crate::wide::wide;
+use crate::compute::simd_dispatch::wide;
 
 /// Blocks that are gone through side by side.
 const LANES: usize = 16;

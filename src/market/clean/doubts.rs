@@ -133,7 +133,7 @@ fn without_summer_time(rows: &[Row], days: &[Day]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::BarLabel;
+    use crate::market::load::BarLabel;
     use crate::market::clean::Cleaner;
     use crate::market::load::LoadOptions;
     use crate::market::parquet::RawRows;

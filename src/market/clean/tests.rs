@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::BarLabel;
+use crate::market::load::BarLabel;
 use crate::market::bar::Bar;
 
 const MINUTE: i64 = 60;

@@ -14,6 +14,7 @@ mod cache;
 mod connection;
 mod fetch;
 mod local;
+pub mod origin;
 mod patience;
 
 use chrono::{Datelike, NaiveDate};

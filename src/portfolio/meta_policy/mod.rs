@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::risk::Order;
 use crate::config::{MetaPolicyConfig, RunConfig};
 use crate::env::costs::Costs;
-use crate::fixed_share::{Belief, FixedShare};
+use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::calendar::new_york_date;
 use crate::market::panel::{MarketView, Panel};
 use crate::strategy::StrategyError;

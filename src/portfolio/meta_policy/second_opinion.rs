@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fixed_share::{Belief, FixedShare};
+use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::panel::{MarketView, Panel};
 use crate::strategy::autoregression::{Echo, Forecast};
 

@@ -1,7 +1,7 @@
 //! What a stretch of the market says of the rules, before anyone trades there.
 
 use super::{CapitalPlan, MetaPolicy, Wanted};
-use crate::fixed_share::Belief;
+use crate::math::fixed_share::Belief;
 use crate::market::panel::Panel;
 
 /// Weights of the rules, without the DQN: what it earns where it was trained says little of it,

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, anyhow};
 use tch::Device;
 
 use crate::config::RunConfig;
-use crate::dist::local::LocalComm;
+use crate::comm::local::LocalComm;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::Agent;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
-use crate::rl::threads::pool;
+use crate::compute::threads::pool;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::dist::worker::Learned;
+use crate::train::worker::Learned;
 
 /// Of one stock, to the server; a packed gradient follows where something was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,6 +14,7 @@
 //! evaluator   evaluations beside a run that goes on
 //! ```
 
+pub mod compress;
 mod evaluator;
 mod message;
 mod server;
@@ -33,8 +34,8 @@ use super::outset::network_shape;
 use super::snapshot::{RootState, Snapshot, StockState};
 use super::watcher::{Ending, Watcher};
 use crate::config::{PortfolioConfig, RunConfig};
-use crate::dist::worker::{Lanes, Worker};
-use crate::dist::{Comm, Ranks, Stamp, Tag};
+use crate::train::worker::{Lanes, Worker};
+use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::agent::initial_weights;

@@ -7,12 +7,12 @@ use tch::Device;
 use super::message::{self, Answer, Next, Push};
 use super::*;
 use crate::config::{Compression, FeatureConfig};
-use crate::dist::CommError;
-use crate::dist::compress::floats_to_bytes;
-use crate::dist::local::LocalComm;
-use crate::dist::mailbox::Line;
-use crate::market::load::DataSource;
-use crate::market::synthetic::SyntheticMarket;
+use crate::comm::CommError;
+use crate::train::asynchronous::compress::floats_to_bytes;
+use crate::comm::local::LocalComm;
+use crate::comm::mailbox::Line;
+use crate::source::DataSource;
+use crate::synthetic::SyntheticMarket;
 use crate::train::dataset::DataPlan;
 use crate::train::watcher::Interval;
 

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, anyhow};
 use super::evaluator::Evaluations;
 use super::server::{Means, Root};
 use super::worker::{self, Host, Lone, Surroundings};
-use crate::dist::CommError;
-use crate::dist::mailbox::{SERVER_GONE, local};
-use crate::rl::threads::pool;
+use crate::comm::CommError;
+use crate::comm::mailbox::{SERVER_GONE, local};
+use crate::compute::threads::pool;
 use crate::train::snapshot::StockState;
 use crate::train::watcher::Watcher;
 

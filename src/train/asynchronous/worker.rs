@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{self, Answer, Next, Push};
 use crate::config::RunConfig;
-use crate::dist::compress::{Compressor, bytes_to_floats};
-use crate::dist::mailbox::Line;
-use crate::dist::worker::{Lanes, Proposal, Worker};
+use crate::train::asynchronous::compress::{Compressor, bytes_to_floats};
+use crate::comm::mailbox::Line;
+use crate::train::worker::{Lanes, Proposal, Worker};
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::networks::Networks;

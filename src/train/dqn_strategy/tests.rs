@@ -5,12 +5,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::config::FeatureConfig;
-use crate::dist::local::LocalComm;
+use crate::comm::local::LocalComm;
 use crate::features::fixtures::panel_of;
 use crate::features::pipeline::{Scaler, raw_features};
 use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
-use crate::market::synthetic::SyntheticMarket;
+use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period};
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;

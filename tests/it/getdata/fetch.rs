@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use dqn_trader::market::alpha_vantage::{ApiKey, Manners, Refused, Series, Service};
+use dqn_trader::ingest::alpha_vantage::{ApiKey, Manners, Refused, Series, Service};
 
 use super::service::{Reply, Request, Server, bars, plain, says, symbol};
 use super::{KEY, day_files, refused, with_key};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use dqn_trader::market::calendar::iso_new_york;
-use dqn_trader::market::ingest::ImportOptions;
+use dqn_trader::ingest::ImportOptions;
 use dqn_trader::market::store::LocalStore;
 
 use super::service::{Bar, bars};
@@ -140,7 +140,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         (&["AAA.parquet"], &["AAA.parquet", "close"]),
     ] {
         let files: Vec<PathBuf> = files.iter().map(|name| place.path(name)).collect();
-        let error = dqn_trader::market::ingest::import(&store, &files, &options).unwrap_err();
+        let error = dqn_trader::ingest::import(&store, &files, &options).unwrap_err();
         let error = error.to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }

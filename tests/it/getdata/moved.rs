@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dqn_trader::market::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
-use dqn_trader::market::ingest::{Fetcher, Origin, Tally, Wish};
+use dqn_trader::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
+use dqn_trader::ingest::{Fetcher, Origin, Tally, Wish};
 use dqn_trader::market::parquet::decode_day;
 use dqn_trader::market::store::{LocalStore, Store, day_key};
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use dqn_trader::market::Symbol;
-use dqn_trader::market::synthetic::SyntheticMarket;
+use dqn_trader::synthetic::SyntheticMarket;
 
 use super::service::{Bar, Server, bars, period, series};
 use super::{KEY, day_files};

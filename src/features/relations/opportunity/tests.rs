@@ -2,7 +2,7 @@ use super::*;
 use crate::features::fixtures::Noise;
 use crate::features::relations::Relations;
 use crate::market::panel::align;
-use crate::market::synthetic::SyntheticMarket;
+use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period, Symbol};
 
 #[test]

@@ -6,7 +6,6 @@ use std::fmt;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::market::alpha_vantage::Series;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
@@ -103,13 +102,6 @@ impl Origin {
             }),
             _ => Ok(()),
         }
-    }
-
-    /// Whether it is of bars like these.
-    pub fn is_of(&self, series: &Series) -> bool {
-        let Series { interval_minutes, adjusted, extended_hours } = *series;
-        self.interval_minutes == interval_minutes
-            && self.kind == Kind::AlphaVantage { adjusted, extended_hours }
     }
 }
 

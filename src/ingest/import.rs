@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use super::day::{Basis, Comparison, DayBars, Days};
-use super::origin::{Kind, Origin};
+use crate::market::store::origin::{Kind, Origin};
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::parquet::{RawRows, Table, decode_table};

@@ -5,7 +5,7 @@ use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clipped_scale};
 use crate::rl::parameters::Layout;
 use crate::rl::schedule::linear;
-use crate::wide::wide;
+use crate::compute::simd_dispatch::wide;
 
 pub struct Server {
     layout: Layout,

@@ -12,9 +12,9 @@ use chrono::NaiveDate;
 
 use super::day::DayBars;
 use super::fetch::{ALWAYS, Added, Fetcher, PUTS_AT_ONCE, Tally, Wish};
-use super::origin::Origin;
+use crate::market::store::origin::Origin;
 use super::several_at_once;
-use crate::market::alpha_vantage::Refused;
+use crate::ingest::alpha_vantage::Refused;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
@@ -24,7 +24,7 @@ impl Fetcher<'_> {
     /// Whether there is a part of a range like the one that is wished for.
     pub(super) fn is_begun(&self, symbol: &Symbol, aside: &Path) -> bool {
         let origin = LocalStore::open(aside).ok().and_then(|s| Origin::read(&s, symbol).ok());
-        origin.flatten().is_some_and(|origin| origin.is_of(&self.wish.series))
+        origin.flatten().is_some_and(|origin| self.wish.series.matches(&origin))
     }
 
     /// Fetches the whole range aside, then puts it into the place of what is stored.

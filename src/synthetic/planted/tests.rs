@@ -1,7 +1,7 @@
 //! Every market has what is planted in it, where it is planted, and nothing else.
 
 use super::*;
-use crate::market::synthetic::{Kind, Law};
+use crate::synthetic::{Kind, Law};
 
 fn symbols(count: usize) -> Vec<Symbol> {
     (0..count).map(|i| format!("S{i}").parse().unwrap()).collect()

@@ -1,12 +1,16 @@
-//! What `--data` means, and opening it.
+//! What `--data` means, opening it, and reading its bars.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::MarketError;
-use super::load::DataSource;
-use super::store::{AzureStore, LocalStore};
-use super::synthetic::SyntheticMarket;
+use crate::market::bar::{BarSeries, Period, Symbol};
+use crate::market::clean::{Cleaner, Convention};
+use crate::market::error::MarketError;
+use crate::market::load::{
+    LoadOptions, LoadProgress, LoadReport, digest, fingerprint_files, load_files,
+};
+use crate::market::store::{AzureStore, LocalStore, Store};
+use crate::synthetic::SyntheticMarket;
 
 /// Holds the account key; read here and nowhere else, and never shown.
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
@@ -16,6 +20,13 @@ pub const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
 pub const AZURE: &str = "azure";
 /// Begins the name of a made-up market.
 pub const SYNTHETIC: &str = "synthetic:";
+
+/// Where bars come from.
+#[derive(Clone)]
+pub enum DataSource {
+    Store(Arc<dyn Store>),
+    Synthetic(SyntheticMarket),
+}
 
 /// The full name of what is meant, as it is saved in `config.toml`: `azure`, `synthetic:MARKET` or
 /// a folder. Where nothing is said, Azure where its connection string is set, else the sample
@@ -63,3 +74,45 @@ pub fn azure(container: &str) -> Result<AzureStore, MarketError> {
 fn connection_string() -> Option<String> {
     std::env::var(CONNECTION_STRING).ok().filter(|value| !value.trim().is_empty())
 }
+
+/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
+/// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; of a
+/// synthetic market, in equal lists of stocks.
+pub fn fingerprint(
+    source: &DataSource,
+    symbol: &Symbol,
+    period: &Period,
+    options: &LoadOptions,
+) -> Result<String, MarketError> {
+    match source {
+        DataSource::Synthetic(market) => {
+            Ok(digest(symbol, period, options, [market.fingerprint(&[])]))
+        }
+        DataSource::Store(store) => fingerprint_files(store.as_ref(), symbol, period, options),
+    }
+}
+
+/// All bars of `symbol` in `period`, clean, in the session hours, of one length. `market` is the
+/// whole list of stocks (a synthetic market plants relations between neighbours in it).
+pub fn load_bars(
+    source: &DataSource,
+    market: &[Symbol],
+    symbol: &Symbol,
+    period: &Period,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<(BarSeries, LoadReport), MarketError> {
+    match source {
+        DataSource::Store(store) => load_files(store, symbol, period, options, progress),
+        DataSource::Synthetic(synthetic) => {
+            synthetic.check(market.len())?;
+            let mut cleaner = Cleaner::new(symbol.clone(), options.strict);
+            let minutes = synthetic.native_minutes(options.bar_minutes);
+            cleaner.add_bars(&synthetic.bars(market, symbol, period, minutes));
+            cleaner.finish(period, options, Some(Convention::of_made_up_bars(minutes)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::f64::consts::PI;
 
 use super::signal::{Regimes, Signal};
 use super::*;
-use crate::market::synthetic::law::Echo;
-use crate::market::synthetic::{Kind, SyntheticMarket};
+use crate::synthetic::law::Echo;
+use crate::synthetic::{Kind, SyntheticMarket};
 
 const FREE: Terms = Terms { fee_bps: 0.0, slippage_bps: 0.0, long_only: false };
 const USUAL: Terms = Terms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };
@@ -109,7 +109,7 @@ fn nothing_is_to_be_had_where_nothing_is_planted() {
         assert_eq!(Oracle::of(law(kind, stock), stock, USUAL).per_bar(), 0.0);
     }
     let sample = SyntheticMarket::parse("sample").unwrap();
-    assert!(sample.oracle(2, 0, 1, USUAL).is_none());
+    assert!(Oracle::new(&sample, 2, 0, 1, USUAL).is_none());
 }
 
 /// Bayes' rule written out: the chance of the first regime for the next bar.

@@ -6,8 +6,7 @@
 //! blur; so a planted market is made in the length of bar that is asked for (30 minutes where none
 //! is), with volatility in proportion to the root of that length.
 
-mod law;
-mod oracle;
+pub mod law;
 mod planted;
 mod process;
 mod sample;
@@ -15,11 +14,10 @@ mod stream;
 
 use std::fmt;
 
-use super::bar::{BarSeries, Period, Symbol};
-use super::error::MarketError;
+use crate::market::bar::{BarSeries, Period, Symbol};
+use crate::market::error::MarketError;
 
 pub use law::Law;
-pub use oracle::{Oracle, Terms};
 
 /// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]
@@ -222,18 +220,6 @@ impl SyntheticMarket {
     /// sample market, which no single law describes.
     pub fn law(&self, stocks: usize, stock: usize, bar_minutes: u32) -> Option<Law> {
         Law::of(self.kind, stocks, stock, bar_minutes)
-    }
-
-    /// The best policy for one of `stocks` stocks and its expected reward; None in the sample
-    /// market, where it is not known.
-    pub fn oracle(
-        &self,
-        stocks: usize,
-        stock: usize,
-        bar_minutes: u32,
-        terms: Terms,
-    ) -> Option<Oracle> {
-        self.law(stocks, stock, bar_minutes).map(|law| Oracle::of(law, stock, terms))
     }
 }
 

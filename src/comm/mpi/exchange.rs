@@ -9,9 +9,9 @@ use mpi::topology::Communicator;
 use super::board::Board;
 use super::nodes::{self, Nodes};
 use super::starts;
-use crate::dist::comm::{CommError, Stamp};
-use crate::dist::ranks::Ranks;
-use crate::dist::tree::{self, Node, Part};
+use crate::comm::comm::{CommError, Stamp};
+use crate::comm::ranks::Ranks;
+use crate::comm::tree::{self, Node, Part};
 
 pub struct Exchange {
     nodes: Nodes,

@@ -10,7 +10,7 @@ use mpi::raw::AsRaw;
 use mpi::topology::{Communicator, SimpleCommunicator};
 
 use super::super::comm::CommError;
-use crate::dist::heartbeat::PULSE;
+use crate::comm::heartbeat::PULSE;
 
 /// What a processor fetches together; twice, because some fetch two.
 const LINE_BYTES: usize = 128;

@@ -16,11 +16,12 @@ use reqwest::{Client, StatusCode, Url, redirect};
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
-use super::bar::Symbol;
-use super::error::MarketError;
-use super::month::YearMonth;
-use super::parquet::RawRows;
-use super::runtime::silent_runtime;
+use crate::market::bar::Symbol;
+use crate::market::error::MarketError;
+use crate::market::month::YearMonth;
+use crate::market::store::origin::{Kind, Origin};
+use crate::market::parquet::RawRows;
+use crate::market::runtime::silent_runtime;
 use answer::{Answer, Limit, read};
 use http::{Fault, root_cause, whole_answer};
 
@@ -94,6 +95,15 @@ pub struct Series {
     pub adjusted: bool,
     /// 04:00 to 20:00 rather than 09:30 to 16:00.
     pub extended_hours: bool,
+}
+
+impl Series {
+    /// Whether a range of stored files is of bars like these.
+    pub fn matches(&self, origin: &Origin) -> bool {
+        let Series { interval_minutes, adjusted, extended_hours } = *self;
+        origin.interval_minutes == interval_minutes
+            && origin.kind == Kind::AlphaVantage { adjusted, extended_hours }
+    }
 }
 
 /// The form in which series are asked for. Sentences always come as JSON.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
-use super::network::single_thread;
+use crate::rl::network::single_thread;
 
 /// To wake more threads than these one by one would take longer than what they are to do.
 const FEW: usize = 8;

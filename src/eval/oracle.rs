@@ -17,7 +17,7 @@ mod signal;
 #[cfg(test)]
 mod tests;
 
-use super::law::Law;
+use crate::synthetic::{SyntheticMarket, law::Law};
 use crate::market::panel::MarketView;
 use grid::{Solution, solve};
 use signal::Signal;
@@ -56,7 +56,20 @@ pub struct Oracle {
 const FILTER_BARS: usize = 1_000;
 
 impl Oracle {
-    pub(super) fn of(law: Law, stock: usize, terms: Terms) -> Oracle {
+    /// For one of `stocks` stocks of a market in bars of `bar_minutes`; None in the sample market,
+    /// where it is not known.
+    pub fn new(
+        market: &SyntheticMarket,
+        stocks: usize,
+        stock: usize,
+        bar_minutes: u32,
+        terms: Terms,
+    ) -> Option<Oracle> {
+        let law = market.law(stocks, stock, bar_minutes)?;
+        Some(Oracle::of(law, stock, terms))
+    }
+
+    fn of(law: Law, stock: usize, terms: Terms) -> Oracle {
         Oracle::with_resolution(law, stock, terms, 1.0)
     }
 

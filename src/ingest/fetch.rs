@@ -11,9 +11,9 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
 use super::day::{Basis, Comparison, DayBars, Days};
-use super::origin::{FetchedMonth, Kind, Origin};
+use crate::market::store::origin::{FetchedMonth, Kind, Origin};
 use super::several_at_once;
-use crate::market::alpha_vantage::{Refused, Series, Service};
+use crate::ingest::alpha_vantage::{Refused, Series, Service};
 use crate::market::bar::{Period, Symbol};
 use crate::market::calendar::{extended_session, sessions_in};
 use crate::market::error::MarketError;
@@ -111,7 +111,7 @@ impl Fetcher<'_> {
         let place = self.store.place();
         let what = match origin {
             None if stored.is_empty() => return Ok(()),
-            Some(origin) if origin.is_of(&self.wish.series) => return Ok(()),
+            Some(origin) if self.wish.series.matches(&origin) => return Ok(()),
             None => format!(
                 "{place} has {} day files that were not fetched by this program, adjusted or raw \
                  is unknown",

@@ -8,7 +8,7 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use tempfile::NamedTempFile;
 
 use super::PIECE_BYTES;
-use crate::dist::heartbeat::PULSE;
+use crate::comm::heartbeat::PULSE;
 
 /// Where a pretended machine keeps its copy.
 pub fn beside(path: &Path, node: usize) -> PathBuf {

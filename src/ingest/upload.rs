@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::day::DayBars;
 use super::fetch::ALWAYS;
-use super::origin::Origin;
+use crate::market::store::origin::Origin;
 use super::several_at_once;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;

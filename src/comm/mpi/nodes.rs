@@ -9,7 +9,7 @@ use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Color, Communicator, SimpleCommunicator};
 
 use super::pause_after;
-use crate::dist::heartbeat::PULSE;
+use crate::comm::heartbeat::PULSE;
 
 const MESSAGE: i32 = 5;
 

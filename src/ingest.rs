@@ -7,10 +7,10 @@
 //! with what is stored ([`Comparison`]), and what a range is of is written down beside it
 //! ([`Origin`]).
 
+pub mod alpha_vantage;
 mod day;
 mod fetch;
 mod import;
-mod origin;
 mod rewrite;
 mod upload;
 
@@ -19,12 +19,11 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::error::MarketError;
+use crate::market::error::MarketError;
 
 pub use day::{Basis, Comparison, DayBars, Days};
 pub use fetch::{Fetcher, Tally, Wish};
 pub use import::{ImportOptions, Imported, import};
-pub use origin::{FetchedMonth, Kind, Origin};
 pub use upload::{UploadOptions, Uploaded, upload};
 
 /// Does `work` for each item, several at a time. The first error ends it; what has been begun is

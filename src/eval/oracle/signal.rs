@@ -1,7 +1,7 @@
 //! What foretells returns: how it is observed, what it foretells, and how it goes on.
 
 use crate::market::panel::MarketView;
-use crate::market::synthetic::law::{Echo, LEAK, LEAK_SHARES, Law};
+use crate::synthetic::law::{Echo, LEAK, LEAK_SHARES, Law};
 
 /// The signal of a law. A state is `[x, log odds]`; the second is 0 but for regimes.
 #[derive(Clone, Copy, Debug, PartialEq)]

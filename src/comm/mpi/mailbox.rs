@@ -6,9 +6,9 @@ use mpi::point_to_point::{Destination, Source};
 use mpi::topology::Communicator;
 
 use super::{MpiComm, pause_after};
-use crate::dist::CommError;
-use crate::dist::heartbeat::PULSE;
-use crate::dist::mailbox::{Line, Mailbox};
+use crate::comm::CommError;
+use crate::comm::heartbeat::PULSE;
+use crate::comm::mailbox::{Line, Mailbox};
 
 const QUESTION: i32 = 3;
 const ANSWER: i32 = 4;
