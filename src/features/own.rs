@@ -13,8 +13,8 @@ use crate::config::FeatureConfig;
 /// - `return_{k}`: log return of the close over k bars.
 /// - `rsi`: RSI rescaled from 0..100 to -1..1.
 /// - `macd`: MACD histogram divided by the close.
-/// - `bollinger`: position within the bands, -1 at the lower, 0 in the middle, 1 at the upper (2 %b
-///   - 1); 0 if the bands have no width.
+/// - `bollinger`: position within the bands, 2 %b - 1: -1 at the lower, 0 in the middle, 1 at the
+///   upper band; 0 if the bands have no width.
 /// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps excluded.
 ///   All but the longest window are relative to the longest one (log ratio), so that only one
 ///   column carries the level.

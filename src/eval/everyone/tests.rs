@@ -9,7 +9,8 @@ fn estimate() -> Estimate {
     Estimate { value: Some(1.0), low: Some(0.5), high: Some(1.5), block_days: Some(2.0) }
 }
 
-/// Whole positions are traded as an agent's are, to the last bit; with a limit that stops accounts.
+/// Whole positions are traded as an agent's are, to the last bit, also with a limit that halts
+/// trading.
 #[test]
 fn rules_have_the_account_that_an_agent_would_have() {
     let (_folder, panel, mut config) = panel("regimes");
@@ -25,8 +26,8 @@ fn rules_have_the_account_that_an_agent_would_have() {
     }
 }
 
-/// A DQN that wants what a strategy does earns what that earns; one row per contender; what the
-/// portfolio did is told as it was handed in.
+/// A DQN that wants what a strategy wants earns the same; there is one row per contender, and the
+/// portfolio's figures are those passed in.
 #[test]
 fn everyone_is_there_once() {
     let (_folder, panel, config) = panel("momentum");
@@ -57,7 +58,7 @@ fn everyone_is_there_once() {
         assert_eq!(of(name).sharpe, Some(estimate()), "{name}");
     }
     assert_eq!(of("buy-and-hold").metrics, Some(Metrics::of(&held)));
-    // Equal weights are an average; a majority is not.
+    // Equal weights are an average; majority voting differs.
     assert_eq!(of("weighted").metrics, of("average").metrics);
     assert!(of("voting").metrics != of("average").metrics);
     assert!(of("performance").metrics != of("inverse variance").metrics);
@@ -67,7 +68,7 @@ fn everyone_is_there_once() {
     for one in all.iter().filter(|one| one.name != "Flat") {
         let (metrics, sharpe) = (one.metrics.as_ref().unwrap(), one.sharpe.as_ref().unwrap());
         assert_eq!(sharpe.low.is_some(), sharpe.value.is_some(), "{}", one.name);
-        // A fee and a slippage of one basis point each.
+        // Fee and slippage of one basis point each.
         let days = portfolio.daily_returns().len() as f64;
         let paid = metrics.turnover * days * 2e-4;
         let found = one.costs.unwrap();
@@ -79,7 +80,7 @@ fn everyone_is_there_once() {
     }
 }
 
-/// A mean of targets is traded as such: with half of the capital where half of it is wanted.
+/// A mean of targets is traded as a fraction of a position: half of it uses half of the capital.
 #[test]
 fn part_of_a_position_is_part_of_the_capital() {
     let (_folder, panel, config) = panel("random_walk");
@@ -94,7 +95,7 @@ fn part_of_a_position_is_part_of_the_capital() {
     }
 }
 
-/// What comes after a row changes no account before it, ensembles included.
+/// Later rows do not change any account before them, ensembles included.
 #[test]
 fn later_rows_change_nothing_before() {
     let (_folder, panel, config) = panel("regimes");
@@ -114,7 +115,7 @@ fn later_rows_change_nothing_before() {
     }
 }
 
-/// One stock is no pair: that row says so, and the others stand.
+/// One stock is not a pair: that row shows the error, and the others are unaffected.
 #[test]
 fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let (_folder, panel, config) = panel("momentum");

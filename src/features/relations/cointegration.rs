@@ -23,8 +23,7 @@ pub struct Cointegration {
     pub std: f64,
     /// t-statistic of the augmented Dickey-Fuller test on the residual, no constant, four lags.
     pub statistic: f64,
-    /// Probability of such a residual where both prices walk at random, whatever their steps have
-    /// in common.
+    /// p-value under two random walks, whose steps may be correlated.
     pub p_value: f64,
 }
 
@@ -98,8 +97,8 @@ fn dickey_fuller(values: &[f64]) -> Option<f64> {
     (error > 0.0).then(|| slopes[0] / error)
 }
 
-/// The lower triangle L of L L' = `matrix`, of which only the lower triangle is read; None where
-/// the terms are (nearly) multiples of each other.
+/// Cholesky factor L of L L' = `matrix`, of which only the lower triangle is read; None if the terms
+/// are (nearly) collinear.
 fn cholesky(matrix: [[f64; TERMS]; TERMS]) -> Option<[[f64; TERMS]; TERMS]> {
     let mut factor = [[0.0; TERMS]; TERMS];
     for i in 0..TERMS {

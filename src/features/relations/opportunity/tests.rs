@@ -27,9 +27,9 @@ fn log_closes(series: &[BarSeries]) -> Vec<Vec<f64>> {
     series.iter().map(|s| s.close.iter().map(|close| close.ln()).collect()).collect()
 }
 
-/// Three couples and two stocks that walk at random: the couples are each other's nearest peers,
-/// are believed in every block, and are out of line a few times in each; the others are not
-/// believed.
+/// Three planted pairs and two independent random walks. The stocks of a planted pair are each
+/// other's nearest peers, test as cointegrated in every block, and diverge a few times in each; the
+/// others do not test as cointegrated.
 #[test]
 fn the_planted_pairs_are_found_and_no_others() {
     let (series, grid) = market("pairs-3", 8, "2018-01-02", "2018-12-31");
@@ -67,10 +67,10 @@ fn the_planted_pairs_are_found_and_no_others() {
     }
 }
 
-/// Eight stocks that walk at random, with GARCH volatility and a U-shape in the session, over 28
-/// years: about 190 blocks of 480 bars per market. At a level of 10 % (of which there is more to
-/// count than of 1 %), in at most about a tenth of the blocks is a pair believed; the standard
-/// error of the share is 0.012.
+/// Eight random walks with GARCH volatility and U-shaped intraday volatility over 28 years: about
+/// 190 blocks of 480 bars per market. At a level of 10 % (which gives more events to count than
+/// 1 %), at most about a tenth of the blocks has a false positive; the standard error of the share
+/// is 0.012.
 #[test]
 fn on_random_walks_false_alarms_stay_at_their_rate() {
     let config = FeatureConfig { arbitrage_level: 0.1, ..FeatureConfig::default() };
