@@ -1,4 +1,4 @@
-//! One stock's bars for a period, from its day files.
+//! Loads one stock's bars for a period from its day files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,53 +14,52 @@ use super::parquet::decode_day;
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
 
-/// Blobs that are fetched side by side for one stock; more than a few, because each opens a
-/// connection of its own.
+/// Concurrent fetches per stock; more than a few, because each opens its own connection.
 const FETCHES_AT_ONCE: usize = 16;
-/// Fetched and not yet decoded, at most.
+/// Maximum bytes fetched but not yet decoded.
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
 /// Whether a bar's timestamp names its start or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum BarLabel {
-    /// Found from the first and last labels of the sessions.
+    /// Detected from the first and last labels of the sessions.
     Auto,
     Start,
     End,
 }
 
-/// How bars are to be read.
+/// How to read bars.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// None: as the data has it.
+    /// None: as stored.
     pub bar_minutes: Option<u32>,
     pub bar_label: BarLabel,
     pub extended_hours: bool,
     pub strict: bool,
-    /// Folder in which fetched blobs are kept by ETag; None: nothing is kept.
+    /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
     pub cache_dir: Option<PathBuf>,
 }
 
-/// What was found on the way: said to the user and kept beside the results.
+/// Findings while loading: shown to the user and saved with the results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
     pub symbol: Symbol,
     pub day_files: usize,
-    /// Bars kept, after sessions and resampling.
+    /// Number of bars kept, after session filtering and resampling.
     pub bars: usize,
-    /// Rows left out as bad; `notes` names the first few.
+    /// Rows rejected as bad; `notes` lists the first few.
     pub bad_rows: usize,
-    /// Rows outside trading hours that were left out.
+    /// Rows dropped because they lie outside trading hours.
     pub extended_rows: usize,
-    /// Length of a bar as stored, minutes.
+    /// Stored bar length, minutes.
     pub native_minutes: u32,
-    /// Length of a bar as returned, minutes.
+    /// Returned bar length, minutes.
     pub bar_minutes: u32,
-    /// Start or End, never Auto; and how it is known.
+    /// Start or End, never Auto.
     pub bar_label: BarLabel,
     pub bar_label_reason: String,
-    /// One sentence each: bad rows, suspected splits with their date, time zone assumed.
+    /// One sentence each: bad rows, suspected splits with their date, assumed time zone.
     pub notes: Vec<String>,
 }
 
@@ -71,15 +70,15 @@ pub struct LoadProgress {
     pub days_total: usize,
 }
 
-/// Part of every fingerprint: raised whenever the same files give other bars than before.
+/// Part of every fingerprint; to be raised whenever the same files give different bars than before.
 const LOADER_VERSION: u32 = 1;
-/// Symbols that an error message lists.
+/// Maximum number of symbols listed in an error message.
 const SYMBOLS_NAMED: usize = 8;
-/// Jaro-Winkler similarity from which a symbol counts as nearly the one asked for.
+/// Jaro-Winkler similarity from which a symbol counts as similar.
 const NEAR: f64 = 0.7;
 
-/// A digest of what the bars of `symbol` in `period` depend on: how they are read, and `origin`,
-/// which names what they are made from.
+/// SHA-256 over everything that the bars of `symbol` in `period` depend on: the options, and
+/// `origin`, which identifies their source.
 pub fn digest(
     symbol: &Symbol,
     period: &Period,
@@ -101,7 +100,7 @@ pub fn digest(
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// [`digest`] over the names and ETags of the day files, without reading them.
+/// [`digest`] over names, ETags and sizes of the day files, without reading them.
 pub fn fingerprint_files(
     store: &dyn Store,
     symbol: &Symbol,
@@ -113,7 +112,7 @@ pub fn fingerprint_files(
     Ok(digest(symbol, period, options, named))
 }
 
-/// All bars of `symbol` in `period`, clean, in the session hours, of one length.
+/// All bars of `symbol` in `period`: clean, within session hours, of one length.
 pub fn load_files(
     store: &Arc<dyn Store>,
     symbol: &Symbol,
@@ -149,7 +148,7 @@ fn list(store: &dyn Store, symbol: &Symbol, period: &Period) -> Result<Vec<DayFi
     if files.is_empty() { Err(nothing_there(store, symbol, period)) } else { Ok(files) }
 }
 
-/// Why there is no file: the symbol is unknown, or the period is empty.
+/// The error for no files: the symbol is unknown, or the period is empty.
 fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketError {
     let always = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
     let known = match store.symbols() {
@@ -176,7 +175,7 @@ fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketE
     MarketError::NoData { symbol: symbol.to_string(), what, todo }
 }
 
-/// Names near `symbol`, or the first of all names.
+/// Similar symbols, or else the first of all symbols.
 fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
     let similarity = |other: &Symbol| strsim::jaro_winkler(symbol.as_str(), other.as_str());
     let mut near: Vec<&Symbol> = known.iter().filter(|s| similarity(s) >= NEAR).collect();
