@@ -1,4 +1,4 @@
-//! Tables of the user's into day files.
+//! Imports the user's tables into day files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,32 +13,32 @@ use crate::market::error::MarketError;
 use crate::market::parquet::{RawRows, Table, decode_table};
 use crate::market::store::{Store, day_key};
 
-/// With more files only those with bad rows have a line.
+/// With more files than this, only those with bad rows are reported.
 const FILES_TOLD: usize = 20;
 
 pub struct ImportOptions<'a> {
-    /// Whose bars they are; None: as a column or the file's name says.
+    /// The stock of all bars; None: taken from a column or the file name.
     pub symbol: Option<Symbol>,
-    /// A bad row is an error.
+    /// Treat a bad row as an error.
     pub strict: bool,
-    /// UTC, as it is written down.
+    /// Current time, UTC, as text.
     pub now: String,
     pub tell: &'a dyn Fn(&str),
 }
 
-/// What came of an import.
+/// Result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     pub rows: usize,
     pub bad_rows: usize,
-    /// Day files written.
+    /// Number of day files written.
     pub written: usize,
-    /// Day files that hold all of it already.
+    /// Number of day files that already had all bars.
     pub unchanged: usize,
 }
 
-/// Adds the bars of `files` to the store. Nothing is written before every file has been read once
-/// and found to fit what is stored, and the files before it.
+/// Adds the bars of `files` to the store. Nothing is written until every file has been read once
+/// and is consistent with the store and with the files before it.
 pub fn import(
     store: &dyn Store,
     files: &[PathBuf],
@@ -87,7 +87,7 @@ pub fn import(
     Ok(sum)
 }
 
-/// A file's good bars by stock and day.
+/// A file's valid bars by stock and day.
 fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, MarketError> {
     let file = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| MarketError::File {
@@ -124,7 +124,7 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
     Ok(all)
 }
 
-/// Rows by stock, as the flag, a column or the file's name says, in this order.
+/// Rows by stock, according to the flag, a column or the file name, in this order.
 fn by_symbol(
     table: Table,
     path: &Path,
@@ -169,8 +169,8 @@ fn by_symbol(
     Ok(all)
 }
 
-/// The stock that a file's name tells of: `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`:
-/// the first part in capitals, or all of it.
+/// The symbol in a file name such as `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`: the
+/// first part in capitals, or the whole name.
 fn named_by(path: &Path) -> Option<Symbol> {
     let stem = path.file_stem()?.to_str()?;
     let parts: Vec<&str> = stem.split(['_', ' ']).collect();
@@ -187,8 +187,8 @@ fn named_by(path: &Path) -> Option<Symbol> {
     }
 }
 
-/// The length of the new bars, and the days that change with them; or why they do not fit what is
-/// stored.
+/// Bar length in minutes and the changed days, or an error if the bars are inconsistent with the
+/// stored ones.
 fn fit(
     store: &dyn Store,
     path: &Path,
@@ -224,10 +224,10 @@ fn fit(
             changed.push((key, new.clone()));
             continue;
         }
-        // A file that cannot be read is no good data.
+        // An unreadable file is not good data.
         let old = DayBars::decode(&store.get(&key)?, &key).unwrap_or_default();
         comparison.add(&old, new);
-        // What is stored stays as it is; new bars are added to it.
+        // Stored bars take precedence; new ones are added.
         let both = new.updated(&old);
         if both != old {
             changed.push((key, both));
@@ -242,12 +242,12 @@ fn fit(
     }
 }
 
-/// What the files of one import bring, by stock.
+/// Bars of all files of one import so far, by stock.
 #[derive(Default)]
 struct Together(BTreeMap<Symbol, Brought>);
 
 struct Brought {
-    /// The file that was first.
+    /// The first file with this stock.
     first: PathBuf,
     interval: u32,
     days: BTreeMap<NaiveDate, DayBars>,

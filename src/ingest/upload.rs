@@ -1,4 +1,4 @@
-//! A folder's day files to an Azure container.
+//! Uploads a folder's day files to an Azure container.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -14,26 +14,26 @@ use crate::market::error::MarketError;
 use crate::market::store::{AzureStore, BlobDigest, DayFile, LocalStore, Store, sha256_hex};
 
 pub struct UploadOptions<'a> {
-    /// Files that travel side by side.
+    /// Concurrent uploads.
     pub at_once: usize,
-    /// A blob gives way to a file with fewer bars.
+    /// Overwrite blobs even by files with fewer bars.
     pub replace: bool,
-    /// `done` of `total` files of a stock.
+    /// Called with the stock, the number of files done and the total.
     pub progress: &'a (dyn Fn(&Symbol, usize, usize) + Sync),
 }
 
-/// What was done for a stock.
+/// Work done for one stock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uploaded {
     pub sent: usize,
-    /// Blobs with the file's content.
+    /// Number of blobs that already had the file's content.
     pub same: usize,
-    /// Blobs that hold more bars than the file, and were left alone.
+    /// Blobs that have more bars than the file and were not overwritten.
     pub kept: Vec<String>,
 }
 
-/// Sends what the container lacks of a stock. A run that was stopped is gone on with: contents are
-/// compared by their SHA-256, which lies with each blob.
+/// Uploads the files of a stock that the container lacks. An interrupted run can be resumed:
+/// contents are compared by their SHA-256, which is stored with each blob.
 pub fn upload(
     from: &LocalStore,
     to: &AzureStore,
@@ -96,14 +96,14 @@ fn send(
         Some(BlobDigest { sha256: Some(sha256), .. }) if *sha256 == sha256_hex(&bytes) => {
             return Ok(Fate::Same);
         }
-        // Whoever wrote this blob left no digest, or what is there is something else.
+        // The writer of this blob stored no digest, or the content differs.
         Some(_) => Some(to.get(&file.key)?),
     };
     if content.as_ref() == Some(&bytes) {
         return Ok(Fate::Same);
     }
     let new = DayBars::decode(&bytes, &file.key)?;
-    // A blob that cannot be read is no good data.
+    // An unreadable blob is not good data.
     let old = content.and_then(|content| DayBars::decode(&content, &file.key).ok());
     if old.is_some_and(|old| old.0.len() > new.0.len()) && !replace {
         return Ok(Fate::Kept);
@@ -112,12 +112,12 @@ fn send(
     Ok(Fate::Sent)
 }
 
-/// When a range was begun. Two that were begun together fit together.
+/// When a stock's history was started, see [`Origin::begun`].
 fn begun(origin: Option<&Origin>) -> Option<&str> {
     origin.map(|origin| origin.begun.as_str())
 }
 
-/// One symbol's range is of one kind.
+/// Checks that folder and container have the same kind of bars.
 fn check_kinds(
     symbol: &Symbol,
     to: &AzureStore,
@@ -140,7 +140,7 @@ fn check_kinds(
     })
 }
 
-/// Days that only the container has must fit those that are sent.
+/// Checks that days which only the container has are consistent with the uploaded ones.
 fn check_strangers(
     symbol: &Symbol,
     to: &AzureStore,
@@ -169,7 +169,7 @@ fn check_strangers(
     })
 }
 
-/// A range is replaced as a whole or not at all: not where a day would lose bars.
+/// Checks before a stock's files are replaced as a whole that no day loses bars.
 fn check_losses(
     from: &LocalStore,
     to: &AzureStore,
@@ -180,7 +180,7 @@ fn check_losses(
 ) -> Result<(), MarketError> {
     let both: Vec<&DayFile> = files.iter().filter(|file| blobs.contains_key(&file.key)).collect();
     several_at_once(&both, at_once, |file| {
-        // A blob that cannot be read is no good data.
+        // An unreadable blob is not good data.
         let Ok(old) = DayBars::decode(&to.get(&file.key)?, &file.key) else { return Ok(()) };
         let new = DayBars::decode(&from.get(&file.key)?, &file.key)?;
         let (had, has) = (old.0.len(), new.0.len());

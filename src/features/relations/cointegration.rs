@@ -97,8 +97,8 @@ fn dickey_fuller(values: &[f64]) -> Option<f64> {
     (error > 0.0).then(|| slopes[0] / error)
 }
 
-/// Cholesky factor L of L L' = `matrix`, of which only the lower triangle is read; None if the terms
-/// are (nearly) collinear.
+/// Cholesky factor L of L L' = `matrix`, of which only the lower triangle is read; None if the
+/// terms are (nearly) collinear.
 fn cholesky(matrix: [[f64; TERMS]; TERMS]) -> Option<[[f64; TERMS]; TERMS]> {
     let mut factor = [[0.0; TERMS]; TERMS];
     for i in 0..TERMS {
