@@ -357,3 +357,26 @@ fn each_foreign_library_has_one_seam() {
     let found = outside_seams(&Crate::read(&source_root()));
     assert!(found.is_empty(), "outside their seams:\n{}", found.join("\n"));
 }
+
+/// What the checks are worth: a small crate with one of each fault.
+#[test]
+fn planted_faults_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("market/mod.rs", "mod bar;\nmod file;\npub use bar::Bar;\n"),
+        ("market/bar.rs", "use super::file::read;\n// use crate::eval::Hidden;\n"),
+        ("market/file.rs", "use super::{Bar, bar};\nuse crate::{env::Costs as Paid, math};\n"),
+        ("env.rs", "use crate::market::{self, Bar};\n#[cfg(test)]\nuse crate::train::Run;\n"),
+        ("eval.rs", "fn run() { let _ = \"crate::train::x\"; tch::no_grad(|| 1) }\n"),
+        ("math.rs", "#[cfg(test)]\nmod tests {\n    use crate::train::Run;\n}\n"),
+    ];
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let krate = Crate::read(folder.path());
+    assert_eq!(upward(&krate), ["market/file imports env"]);
+    assert_eq!(circles(&krate), [["env", "market", "market/bar", "market/file"]]);
+    assert_eq!(outside_seams(&krate), ["eval names tch"]);
+}
