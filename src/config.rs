@@ -16,7 +16,7 @@ pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use meta_policy::MetaPolicyConfig;
 
 use machine::Machine;
-use crate::market::load::{BarLabel, LoadOptions};
+use crate::market::options::{BarLabel, LoadOptions};
 use crate::market::{Period, Symbol};
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.

@@ -275,7 +275,7 @@ fn started(
     names: Vec<String>,
 ) -> Result<(MpiComm, Option<String>)> {
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
-    let patience = Patience::of(config);
+    let patience = Patience::from_seconds(config.timeout_s, config.stuck_s);
     let start = patience.map(|patience| Start::expect(rank, patience));
     let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
     let watched = patience.zip(start);

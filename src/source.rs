@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crate::market::bar::{BarSeries, Period, Symbol};
 use crate::market::clean::{Cleaner, Convention};
 use crate::market::error::MarketError;
-use crate::market::load::{
-    LoadOptions, LoadProgress, LoadReport, digest, fingerprint_files, load_files,
-};
+use crate::market::load::{digest, fingerprint_files, load_files};
+use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::store::{AzureStore, LocalStore, Store};
 use crate::synthetic::SyntheticMarket;
 

@@ -8,12 +8,14 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::bars::{Bars, Step};
 use super::config::{AgentsConfig, Model, ModelKind};
-use super::decide::{Setting, Wanted, orders, wanted};
+use super::decide::{orders, wanted};
+use super::desk::{Desk, Done};
 use super::dqn;
-use super::journal::{Action, Journal, Positions, append_lines};
-use super::ledger::{Fill, Ledger, Order};
+use super::journal::{Journal, Positions};
+use super::ledger::Ledger;
 use super::llm;
 use super::stamp::Stamp;
+use super::wanted::{Setting, Wanted};
 use super::standing::{Standing, benchmark, costs, figures, not_among};
 use crate::report::{FolderLock, ReportError, ResultsFolder};
 use crate::strategy::Cancel;
@@ -111,18 +113,6 @@ pub fn read_standing(config: &AgentsConfig, model: &Model) -> Option<Standing> {
     serde_json::from_slice(&text).ok()
 }
 
-/// Where an agent's orders are carried out and written down.
-pub struct Desk<'a> {
-    pub config: &'a AgentsConfig,
-    pub bars: &'a Bars,
-    folder: &'a Path,
-    pub journal: Journal,
-    pub ledger: Ledger,
-}
-
-/// The trades of a step, with what was held after each.
-pub type Done = Vec<(Option<Action>, Positions)>;
-
 impl Desk<'_> {
     /// Trades a step as `wanted` has it: decided at the close of each bar, filled at the open of
     /// the next.
@@ -146,47 +136,6 @@ impl Desk<'_> {
             self.log(&step.stamp, &[said])?;
         }
         self.close(&step.stamp, done)
-    }
-
-    /// At the open of row `t`, as far as cash and shares allow.
-    pub fn fill(&mut self, order: &Order, t: usize, done: &mut Done) -> Option<Fill> {
-        let fill = self.ledger.fill(order, &self.bars.view(t))?;
-        done.push((Some(Action::of(&fill, self.bars.stocks())), self.positions()));
-        Some(fill)
-    }
-
-    /// Writes a step down. One without trades is a record, too.
-    pub fn close(&mut self, stamp: &Stamp, mut done: Done) -> Result<()> {
-        if done.is_empty() {
-            done.push((Some(Action::none()), self.positions()));
-        }
-        self.journal.append(&stamp.to_string(), done)
-    }
-
-    pub fn in_words(&self, fill: &Fill) -> String {
-        let Action { action, symbol, amount } = Action::of(fill, self.bars.stocks());
-        let verb = match action {
-            super::journal::Act::Sell => "sold",
-            _ => "bought",
-        };
-        format!("{verb} {amount} {symbol} at {:.4}", fill.price)
-    }
-
-    /// A line of the log of a step.
-    pub fn log(&self, stamp: &Stamp, messages: &[serde_json::Value]) -> Result<()> {
-        let signature = self.folder.file_name().unwrap_or_default().to_string_lossy();
-        let line = serde_json::json!({ "signature": signature, "new_messages": messages });
-        let path = self.log_path(stamp);
-        append_lines(&path, format!("{line}\n").as_bytes())
-            .with_context(|| format!("{}: cannot be written", path.display()))
-    }
-
-    fn log_path(&self, stamp: &Stamp) -> PathBuf {
-        self.folder.join("log").join(stamp.to_string()).join("log.jsonl")
-    }
-
-    fn positions(&self) -> Positions {
-        Positions::of(self.bars.stocks(), |stock| self.ledger.shares(stock), self.ledger.cash())
     }
 
     fn standing(&self, model: &Model, notices: Vec<String>) -> Result<Standing> {

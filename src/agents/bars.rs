@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::config::AgentsConfig;
 use super::stamp::Stamp;
-use crate::market::load::BarLabel;
+use crate::market::options::BarLabel;
 use crate::market::calendar::{NewYorkClock, usual_session};
-use crate::market::load::{LoadOptions, LoadReport};
+use crate::market::options::{LoadOptions, LoadReport};
 use crate::source::{DataSource, fingerprint, load_bars};
 use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
 use crate::market::{Bar, BarSeries, MarketData, Symbol, source};

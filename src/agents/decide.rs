@@ -1,72 +1,18 @@
 //! What an agent without a language model wants to hold: its decisions at every bar, from the bars
 //! up to it.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::bars::Bars;
-use super::config::{AgentsConfig, Choice, Ensemble, ModelKind};
+use super::config::{Choice, Ensemble, ModelKind};
 use super::dqn;
 use super::ledger::{Ledger, Order, Side, affordable};
-use super::stamp::Stamp;
+use super::registry::registry;
+use super::wanted::{Setting, Wanted};
 use crate::market::MarketData;
 use crate::market::panel::MarketView;
 use crate::runner::positions_course;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
-use crate::strategy::{Cancel, Registry, Signals, StrategyError};
-use crate::train::dqn_strategy;
-
-/// Fractions of equity to hold of each stock, 0 or above, decided at the close of each row.
-pub struct Wanted {
-    stocks: usize,
-    /// `[time, stock]`
-    weights: Vec<f64>,
-}
-
-/// Everything that a decision may depend on beside the bars.
-pub struct Setting<'a> {
-    pub config: &'a AgentsConfig,
-    pub bars: &'a Bars,
-    /// When the account began.
-    pub since: Stamp,
-    pub cache: &'a Path,
-    pub cancel: &'a Cancel,
-}
-
-impl Setting<'_> {
-    /// The first row that counts: bars of before may be there for another agent, whose account was
-    /// begun earlier, and what this one decides is not to depend on company.
-    fn first_row(&self) -> usize {
-        let lead = chrono::Days::new(self.config.lead_days.into());
-        self.bars.first_row(self.since.date.checked_sub_days(lead).unwrap_or(self.since.date))
-    }
-}
-
-impl Wanted {
-    /// Nothing, in so many rows.
-    pub fn nothing(stocks: usize, rows: usize) -> Wanted {
-        Wanted { stocks, weights: vec![0.0; stocks * rows] }
-    }
-
-    /// Every stock has an equal share of the equity; a short position is none. The signals begin
-    /// at row `first`.
-    fn of(signals: &Signals, first: usize) -> Wanted {
-        let stocks = signals.stocks();
-        let share = 1.0 / stocks as f64;
-        let of_row = |t| signals.at(t).iter().map(|decision| decision.target.max(0.0) * share);
-        let none = std::iter::repeat_n(0.0, stocks * first);
-        Wanted { stocks, weights: none.chain((0..signals.rows()).flat_map(of_row)).collect() }
-    }
-
-    pub fn at(&self, t: usize) -> &[f64] {
-        &self.weights[t * self.stocks..][..self.stocks]
-    }
-
-    pub fn set(&mut self, t: usize, stock: usize, weight: f64) {
-        self.weights[t * self.stocks + stock] = weight;
-    }
-}
+use crate::strategy::{Cancel, Signals};
 
 /// None for a language model, which is asked session by session.
 pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>> {
@@ -79,13 +25,6 @@ pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>>
         ModelKind::Ensemble(ensemble) => together(ensemble, &data()?, setting)?,
     };
     Ok(Some(Wanted::of(&signals, first)))
-}
-
-/// The standard strategies, and a trained run.
-pub fn registry() -> Result<Registry, StrategyError> {
-    let mut registry = Registry::standard();
-    registry.register(dqn_strategy::kind(None))?;
-    Ok(registry)
 }
 
 fn signals(choice: &Choice, data: &MarketData, cancel: &Cancel) -> Result<Signals> {

@@ -9,7 +9,8 @@ use tch::Device;
 
 use super::bars::load_options;
 use super::config::{Choice, ModelKind};
-use super::decide::{Setting, Wanted, registry};
+use super::registry::registry;
+use super::wanted::{Setting, Wanted};
 use crate::config::{Mode, RunConfig};
 use crate::comm::local::LocalComm;
 use crate::source;

@@ -16,16 +16,19 @@ mod agent;
 mod bars;
 pub mod config;
 mod decide;
+mod desk;
 mod dqn;
 mod journal;
 pub mod leaderboard;
 mod ledger;
 mod llm;
 mod process;
+mod registry;
 mod secret;
 mod stamp;
 mod standing;
 mod supervise;
+mod wanted;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +41,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use crate::market::Symbol;
-use crate::market::load::LoadReport;
+use crate::market::options::LoadReport;
 use crate::strategy::Cancel;
 use bars::{Bars, Prepared};
 use config::{AgentsConfig, Model};

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::settings::set;
 use crate::config::RunConfig;
-use crate::market::load::BarLabel;
+use crate::market::options::BarLabel;
 
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {

@@ -1,8 +1,7 @@
 //! What ranks can do together. The training loop is written once against [`Comm`]; one process and
 //! many run the same calls in the same order.
 
-use thiserror::Error;
-
+use super::error::CommError;
 use super::mailbox::{Line, Mailbox};
 use super::ranks::Ranks;
 
@@ -54,20 +53,6 @@ impl Stamp {
             received: format!("message {} of time {time}", received[0]),
         })
     }
-}
-
-#[derive(Debug, Error, Clone, PartialEq)]
-pub enum CommError {
-    #[error(
-        "rank {rank} is out of step: it sent {received} where {expected} was due; \
-         this is a defect of the program, please report it with the run's config.toml"
-    )]
-    OutOfStep { rank: usize, expected: String, received: String },
-    /// An error that one rank met and all now know of.
-    #[error("{0}")]
-    Shared(String),
-    #[error("MPI: {what}; {todo}")]
-    Mpi { what: String, todo: String },
 }
 
 /// Called for every piece of work sent to rank 0: the sender's rank and its bytes.

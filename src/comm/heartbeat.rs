@@ -21,8 +21,6 @@ use signal_hook::{flag, low_level};
 
 use peer::{ALIVE, LEAVING, Peer};
 
-use crate::config::RanksConfig;
-
 /// Between two looks at the connections: short against the second that launchers leave to the ranks
 /// between telling them to stop and killing them.
 const ROUND: Duration = Duration::from_millis(100);
@@ -102,10 +100,9 @@ pub struct Patience {
 impl Patience {
     /// None where nothing is to be watched. Of the time in which the job has to end, a quarter is
     /// for ending it.
-    pub fn of(config: &RanksConfig) -> Option<Patience> {
-        let stuck = (config.stuck_s > 0.0).then(|| seconds(config.stuck_s));
-        (config.timeout_s > 0.0)
-            .then(|| Patience { silent: seconds(0.75 * config.timeout_s), stuck })
+    pub fn from_seconds(timeout_s: f64, stuck_s: f64) -> Option<Patience> {
+        let stuck = (stuck_s > 0.0).then(|| seconds(stuck_s));
+        (timeout_s > 0.0).then(|| Patience { silent: seconds(0.75 * timeout_s), stuck })
     }
 }
 

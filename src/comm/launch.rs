@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use super::comm::CommError;
+use super::error::CommError;
 
 /// What the launcher says of this process, before MPI is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

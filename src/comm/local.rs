@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::comm::{Comm, CommError, OnMessage, Stamp};
+use super::comm::{Comm, OnMessage, Stamp};
+use super::error::CommError;
 use super::ranks::Ranks;
 use super::tree::{self, Node, Part};
 

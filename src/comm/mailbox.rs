@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::CommError;
+use super::error::CommError;
 
 /// The server's end.
 pub trait Mailbox {

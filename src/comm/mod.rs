@@ -2,6 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "the trait that the room is named after")]
 pub mod comm;
+mod error;
 pub mod heartbeat;
 pub mod launch;
 pub mod local;
@@ -11,5 +12,6 @@ pub mod mpi;
 pub mod ranks;
 pub mod tree;
 
-pub use comm::{Comm, CommError, Stamp, Tag};
+pub use comm::{Comm, Stamp, Tag};
+pub use error::CommError;
 pub use ranks::Ranks;

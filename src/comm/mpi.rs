@@ -21,7 +21,8 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use exchange::Exchange;
 use nodes::{Nodes, wait_for};
 
-use super::comm::{self, Comm, CommError, OnMessage, Stamp};
+use super::comm::{self, Comm, OnMessage, Stamp};
+use super::error::CommError;
 use super::heartbeat::connect::{self, Invitation};
 use super::heartbeat::peer::Peer;
 use super::heartbeat::start::Start;

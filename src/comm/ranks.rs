@@ -1,8 +1,7 @@
 //! Which rank works for which stocks.
 
+use std::fmt::Display;
 use std::ops::Range;
-
-use crate::market::Symbol;
 
 /// Stocks of a rank that are named before "and so many more".
 const NAMED_STOCKS: usize = 4;
@@ -37,10 +36,10 @@ impl Ranks {
     }
 
     /// What a rank is called when something is to be said of it.
-    pub fn name(&self, rank: usize, symbols: &[Symbol]) -> String {
+    pub fn name(&self, rank: usize, symbols: &[impl Display]) -> String {
         let owned = self.owned(rank);
-        let named: Vec<&str> =
-            owned.clone().take(NAMED_STOCKS).map(|stock| symbols[stock].as_str()).collect();
+        let named = owned.clone().take(NAMED_STOCKS);
+        let named: Vec<String> = named.map(|stock| symbols[stock].to_string()).collect();
         match owned.len() - named.len() {
             _ if rank == 0 => "rank 0 (the parameter server)".into(),
             0 => format!("rank {rank} ({})", named.join(", ")),
@@ -76,8 +75,7 @@ mod tests {
 
     #[test]
     fn a_rank_is_named_by_its_stocks() {
-        let symbols: Vec<Symbol> =
-            ["A", "B", "C", "D", "E", "F"].map(|s| s.parse().unwrap()).into();
+        let symbols = ["A", "B", "C", "D", "E", "F"];
         let names = |size: usize, rank| Ranks { stocks: 6, size }.name(rank, &symbols);
         assert_eq!(names(4, 0), "rank 0 (the parameter server)");
         assert_eq!(names(4, 2), "rank 2 (C, D)");

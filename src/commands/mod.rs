@@ -20,11 +20,11 @@ use tch::Device;
 
 use crate::cli::{ContainerArg, Destination, Surroundings, cache_folder};
 use crate::config::RunConfig;
-use crate::market::load::BarLabel;
+use crate::market::options::BarLabel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::machine::{Machine, warning};
-use crate::market::load::LoadReport;
+use crate::market::options::LoadReport;
 use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::market::store::{LocalStore, Store};

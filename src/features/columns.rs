@@ -7,7 +7,6 @@ use std::slice::ChunksExact;
 
 use rayon::prelude::*;
 
-use super::scaler::Scaler;
 use crate::market::panel::{Grid, NO_BAR};
 use crate::compute::simd_dispatch::wide;
 
@@ -131,12 +130,18 @@ impl Columns {
         stocks.map(|(stock, index)| stock.carried(index, rows.clone())).collect()
     }
 
+<<<<<<< HEAD
     /// Standardises and clips all values in place; undefined values become 0.
     pub fn scale(&mut self, scaler: &Scaler, clip_std: f32) {
+=======
+    /// Subtracts `mean` and divides by `std`, both `[stock, feature]`, then clips to `clip_std`; 0
+    /// where undefined.
+    pub fn scale(&mut self, mean: &[f32], std: &[f32], clip_std: f32) {
+>>>>>>> a929cba8f2550d2a80f12e7ec3c13536cd686238
         let cells = self.stocks.len() * self.width;
-        assert_eq!(scaler.mean.len(), cells, "the scaler is of these stocks and features");
-        assert_eq!(scaler.std.len(), cells, "the scaler is of these stocks and features");
-        let scales = scaler.mean.par_chunks(self.width).zip(scaler.std.par_chunks(self.width));
+        assert_eq!(mean.len(), cells, "the scaler is of these stocks and features");
+        assert_eq!(std.len(), cells, "the scaler is of these stocks and features");
+        let scales = mean.par_chunks(self.width).zip(std.par_chunks(self.width));
         self.stocks.par_iter_mut().zip(scales).for_each(|(stock, (mean, std))| {
             let columns = stock.values.par_chunks_exact_mut(stock.rows.len().max(1));
             let scales = mean.par_iter().zip(std);
@@ -249,7 +254,7 @@ mod tests {
 
         // Means 0 and 1, standard deviations 2 and 4, clipped at 100.
         let (mean, std) = (vec![0.0, 1.0, 0.0, 1.0], vec![2.0, 4.0, 2.0, 4.0]);
-        columns.scale(&Scaler { mean, std, return_std: vec![1.0; 2] }, 100.0);
+        columns.scale(&mean, &std, 100.0);
         columns.rows(&columns.carried(&grid, 0..300), &mut found);
         assert_eq!(found[..4], [0.0; 4]);
         assert_eq!(found[6 * 4..7 * 4], [12.0, 6.0, 0.0, 0.0]);

@@ -87,7 +87,7 @@ pub fn panel_of(
     scaler: &Scaler,
     config: &FeatureConfig,
 ) -> PanelData {
-    columns.scale(scaler, config.clip_std);
+    columns.scale(&scaler.mean, &scaler.std, config.clip_std);
     let rows = panel_rows(series, grid, &columns, 0..grid.end_s.len());
     PanelData {
         stocks: series.iter().map(|series| series.symbol.clone()).collect(),

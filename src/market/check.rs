@@ -13,10 +13,10 @@ use super::calendar::{extended_session, new_york_date, session};
 use super::clean::{Cleaner, Doubt, Inspection, Split};
 use super::error::MarketError;
 use super::store::origin::Origin;
-use super::load::{LoadOptions, LoadReport};
+use super::options::{LoadOptions, LoadReport};
 use super::parquet::decode_day;
 use super::store::{DayFile, Store, fetch_days};
-use crate::market::load::BarLabel;
+use crate::market::options::BarLabel;
 use coverage::Coverage;
 pub use coverage::ThinDay;
 

@@ -5,6 +5,7 @@
 //! label, and whether it has bars after the close ([`Convention`]).
 
 mod convention;
+mod day;
 mod doubts;
 mod session_bars;
 mod splits;
@@ -20,7 +21,7 @@ pub use splits::Split;
 use super::bar::{BarSeries, Period, Symbol};
 use super::calendar::{self, NewYorkClock};
 use super::error::MarketError;
-use super::load::{LoadOptions, LoadReport};
+use super::options::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
 
 /// How far open or close may lie outside [low, high] before a row is bad, as a fraction of the
@@ -254,7 +255,7 @@ impl Cleaner {
         if self.naive {
             notes.push("times have no zone: read as America/New_York".to_string());
         }
-        let days = session_bars::days(&self.rows);
+        let days = day::days(&self.rows);
         let convention = match known {
             Some(convention) => convention,
             None => Convention::detect(&self.symbol, &self.rows, &days, options.bar_label)?,
@@ -307,7 +308,7 @@ struct Outcome {
     report: LoadReport,
     convention: Convention,
     straddling: bool,
-    days: Vec<session_bars::Day>,
+    days: Vec<day::Day>,
 }
 
 /// What is wrong with open, high, low, close and volume; None if nothing is.

@@ -1,15 +1,14 @@
 //! Loads one stock's bars for a period from its day files.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bar::{BarSeries, Period, Symbol};
 use super::clean::Cleaner;
 use super::error::MarketError;
+use super::options::{LoadOptions, LoadProgress, LoadReport};
 use super::parquet::decode_day;
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
@@ -18,57 +17,6 @@ use super::store::{DayFile, Store, fetch_days};
 const FETCHES_AT_ONCE: usize = 16;
 /// Maximum bytes fetched but not yet decoded.
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
-
-/// Whether a bar's timestamp names its start or its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum BarLabel {
-    /// Detected from the first and last labels of the sessions.
-    Auto,
-    Start,
-    End,
-}
-
-/// How to read bars.
-#[derive(Clone, Debug)]
-pub struct LoadOptions {
-    /// None: as stored.
-    pub bar_minutes: Option<u32>,
-    pub bar_label: BarLabel,
-    pub extended_hours: bool,
-    pub strict: bool,
-    /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
-    pub cache_dir: Option<PathBuf>,
-}
-
-/// Findings while loading: shown to the user and saved with the results.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoadReport {
-    pub symbol: Symbol,
-    pub day_files: usize,
-    /// Number of bars kept, after session filtering and resampling.
-    pub bars: usize,
-    /// Rows rejected as bad; `notes` lists the first few.
-    pub bad_rows: usize,
-    /// Rows dropped because they lie outside trading hours.
-    pub extended_rows: usize,
-    /// Stored bar length, minutes.
-    pub native_minutes: u32,
-    /// Returned bar length, minutes.
-    pub bar_minutes: u32,
-    /// Start or End, never Auto.
-    pub bar_label: BarLabel,
-    pub bar_label_reason: String,
-    /// One sentence each: bad rows, suspected splits with their date, assumed time zone.
-    pub notes: Vec<String>,
-}
-
-/// Progress of one stock's load.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadProgress {
-    pub days_done: usize,
-    pub days_total: usize,
-}
 
 /// Part of every fingerprint; to be raised whenever the same files give different bars than before.
 const LOADER_VERSION: u32 = 1;

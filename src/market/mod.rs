@@ -9,6 +9,7 @@ pub mod data;
 pub mod error;
 pub mod load;
 pub mod month;
+pub mod options;
 pub mod panel;
 pub mod parquet;
 pub(crate) mod runtime;

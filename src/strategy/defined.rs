@@ -23,7 +23,8 @@ use serde_json::Value;
 
 use super::expression::{Expression, FUNCTIONS, TermKind};
 use super::indicator::{Indicator, IndicatorKind, Source, as_json, kinds};
-use super::registry::{Clash, nearest};
+use super::kind::Clash;
+use super::names::nearest;
 use super::{
     Decision, Given, Kind, Number, Parameter, Parameters, PerStock, Registry, Rule, StrategyError,
 };

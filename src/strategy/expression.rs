@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use exmex::{BinOp, ExError, Express, FlatEx, MakeOperators, Operator};
 
-use super::registry::nearest;
+use super::names::nearest;
 
 /// One parsed expression over a fixed list of names.
 #[derive(Clone, Debug)]

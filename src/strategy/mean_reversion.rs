@@ -1,7 +1,7 @@
 //! Bets that a price far from its recent mean comes back to it.
 
 use super::bollinger_bands::rareness;
-use super::registry::Clash;
+use super::kind::Clash;
 use super::{Decision, Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;

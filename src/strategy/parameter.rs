@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::StrategyError;
-use super::registry::{nearest, plain};
+use super::names::{nearest, plain};
 
 /// Parameters as a user gives them, by name.
 pub type Given = BTreeMap<String, Value>;

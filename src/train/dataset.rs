@@ -20,7 +20,7 @@ use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features}
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
-use crate::market::load::{LoadOptions, LoadProgress, LoadReport};
+use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::source::{DataSource, fingerprint, load_bars};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
@@ -250,7 +250,7 @@ impl DataPlan<'_> {
         let fit = Fit { scaler, relations, peers };
         let since = grid.end_s.get(rows.start).copied().unwrap_or(i64::MAX);
         opportunities.retain(|found| found.end_s >= since);
-        columns.scale(&fit.scaler, features.clip_std);
+        columns.scale(&fit.scaler.mean, &fit.scaler.std, features.clip_std);
         let settled =
             |row: usize| (0..series.len()).any(|stock| columns.tradable(&grid, stock, row));
         let rows =

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::load::LoadReport;
+use crate::market::options::LoadReport;
 use crate::market::{BarSeries, Symbol};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +93,7 @@ fn extend<T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::load::BarLabel;
+    use crate::market::options::BarLabel;
     use crate::market::Bar;
 
     #[test]

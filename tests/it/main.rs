@@ -10,6 +10,7 @@ mod documentation;
 mod dqn;
 mod getdata;
 mod http;
+mod layers;
 mod lost_ranks;
 mod oracle;
 mod program;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dqn_trader::config::BarLabel;
-use dqn_trader::market::load::LoadOptions;
+use dqn_trader::market::options::LoadOptions;
 use dqn_trader::source::{DataSource, load_bars};
 use dqn_trader::market::store::LocalStore;
 use dqn_trader::synthetic::SyntheticMarket;

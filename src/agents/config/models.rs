@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Choice, Ensemble, LlmConfig, Model, ModelKind};
-use crate::agents::decide::registry;
+use crate::agents::registry::registry;
 use crate::agents::secret::Secret;
 use crate::config::ConfigError;
 use crate::runner::EnsembleConfig;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::agent::{Desk, Done};
+use super::desk::{Desk, Done};
 use super::bars::Step;
 use super::config::{AgentsConfig, LlmConfig, Model};
 use super::journal::Act;

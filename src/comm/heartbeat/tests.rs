@@ -48,7 +48,7 @@ fn a_line_names_the_rank_its_trouble_and_the_way_on() {
 
 #[test]
 fn a_quarter_of_the_time_is_for_ending_the_job() {
-    let of = |timeout_s, stuck_s| Patience::of(&RanksConfig { timeout_s, stuck_s });
+    let of = Patience::from_seconds;
     let silent = Duration::from_secs(6);
     assert_eq!(of(8.0, 0.0), Some(Patience { silent, stuck: None }));
     assert_eq!(of(8.0, f64::INFINITY), Some(Patience { silent, stuck: Some(Duration::MAX) }));

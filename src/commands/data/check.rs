@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::{CheckArgs, Format, Surroundings, cache_folder};
 use crate::commands::{check_wish, container_name, say};
-use crate::market::load::BarLabel;
+use crate::market::options::BarLabel;
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
 use crate::source::DataSource;

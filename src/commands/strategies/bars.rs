@@ -10,7 +10,7 @@ use crate::cli::{MarketArgs, Surroundings};
 use crate::commands::{Setting, tell_reports};
 use crate::config::{EnvConfig, RunConfig};
 use crate::comm::Comm;
-use crate::market::load::{LoadOptions, LoadReport};
+use crate::market::options::{LoadOptions, LoadReport};
 use crate::source::{DataSource, load_bars};
 use crate::market::{BarSeries, MarketData, Symbol};
 use crate::report::Progress;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Row;
-use super::session_bars::Day;
-use crate::market::load::BarLabel;
+use super::day::Day;
+use crate::market::options::BarLabel;
 use crate::market::bar::Symbol;
 use crate::market::calendar::{CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S};
 use crate::market::error::MarketError;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Row;
 use super::convention::Convention;
-use super::session_bars::Day;
+use super::day::Day;
 use crate::market::calendar::OPEN_TOD_S;
 
 const HOUR_S: i64 = 3_600;
@@ -133,9 +133,9 @@ fn without_summer_time(rows: &[Row], days: &[Day]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::market::load::BarLabel;
+    use crate::market::options::BarLabel;
     use crate::market::clean::Cleaner;
-    use crate::market::load::LoadOptions;
+    use crate::market::options::LoadOptions;
     use crate::market::parquet::RawRows;
     use crate::market::{Period, calendar};
 

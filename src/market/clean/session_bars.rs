@@ -5,11 +5,13 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::convention::Convention;
+use super::day::Day;
 use super::{BadRows, Fault, Row};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
+<<<<<<< HEAD
 /// The rows of one New York date.
 pub(super) struct Day {
     pub date: NaiveDate,
@@ -53,6 +55,9 @@ pub(super) fn days(rows: &[Row]) -> Vec<Day> {
 }
 
 /// Which bars to keep, and the output length.
+=======
+/// What to keep and in which length.
+>>>>>>> a929cba8f2550d2a80f12e7ec3c13536cd686238
 pub(super) struct Rules<'a> {
     pub convention: &'a Convention,
     pub period: &'a Period,

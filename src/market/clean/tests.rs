@@ -1,5 +1,5 @@
 use super::*;
-use crate::market::load::BarLabel;
+use crate::market::options::BarLabel;
 use crate::market::bar::Bar;
 
 const MINUTE: i64 = 60;

@@ -1,0 +1,11 @@
+//! The strategies that an agent may follow.
+
+use crate::strategy::{Registry, StrategyError};
+use crate::train::dqn_strategy;
+
+/// The standard strategies, and a trained run.
+pub fn registry() -> Result<Registry, StrategyError> {
+    let mut registry = Registry::standard();
+    registry.register(dqn_strategy::kind(None))?;
+    Ok(registry)
+}

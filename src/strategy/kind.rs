@@ -1,0 +1,258 @@
+//! A kind of strategy: its name, its parameters, and how to build one.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::names::plain;
+use super::staged::{Stages, Two};
+use super::{
+    Cancel, Gauge, Given, Judge, Parameter, Parameters, PerStock, Readings, Rule, Staged, Strategy,
+    StrategyError, TextParameter,
+};
+use crate::market::{MarketData, Symbol};
+
+type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
+type Built = Result<Box<dyn Strategy>, StrategyError>;
+type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
+
+/// The stocks that a strategy decides on, in their order.
+#[derive(Clone, Copy)]
+enum Stocks<'a> {
+    /// So many, whatever they are called.
+    Count(usize),
+    Named(&'a [Symbol]),
+}
+
+/// A parameter whose value does not go with that of another: its name, and the rule it breaks.
+pub type Clash = (Cow<'static, str>, Cow<'static, str>);
+
+/// A kind of strategy: what it is called, what can be set, and how to make one.
+#[derive(Clone)]
+pub struct Kind {
+    pub name: Cow<'static, str>,
+    /// Other names, beside the spellings of `name`.
+    pub aliases: Vec<Cow<'static, str>>,
+    pub description: Cow<'static, str>,
+    pub parameters: Vec<Parameter>,
+    pub texts: Vec<TextParameter>,
+    check: Arc<Check>,
+    build: Arc<Build>,
+    stages: Option<Arc<dyn Stages>>,
+}
+
+impl Kind {
+    /// `build` makes one for so many stocks that has seen no bar yet.
+    pub fn new<B>(
+        name: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
+        parameters: Vec<Parameter>,
+        build: B,
+    ) -> Kind
+    where
+        B: Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError>,
+        B: Send + Sync + 'static,
+    {
+        let count = |stocks: Stocks<'_>| match stocks {
+            Stocks::Count(count) => count,
+            Stocks::Named(stocks) => stocks.len(),
+        };
+        Kind {
+            name: name.into(),
+            aliases: Vec::new(),
+            description: description.into(),
+            parameters,
+            texts: Vec::new(),
+            check: Arc::new(|_| Ok(())),
+            build: Arc::new(move |parameters, stocks| build(parameters, count(stocks))),
+            stages: None,
+        }
+    }
+
+    /// One that has to know which stocks it decides on.
+    pub fn of_named_stocks<B>(
+        name: &'static str,
+        description: &'static str,
+        (parameters, texts): (Vec<Parameter>, Vec<TextParameter>),
+        build: B,
+    ) -> Kind
+    where
+        B: Fn(&Parameters, &[Symbol]) -> Result<Box<dyn Strategy>, StrategyError>,
+        B: Send + Sync + 'static,
+    {
+        let build = move |parameters: &Parameters, stocks: Stocks<'_>| match stocks {
+            Stocks::Named(stocks) => build(parameters, stocks),
+            Stocks::Count(_) => Err(StrategyError::Failed {
+                strategy: name.into(),
+                what: "it has to know which stocks it decides on".into(),
+                todo: "make it with Kind::build_for".into(),
+            }),
+        };
+        // Replaced at once.
+        let none = |_: &Parameters, _| Err(StrategyError::Cancelled);
+        let kind = Kind::new(name, description, parameters, none);
+        Kind { texts, build: Arc::new(build), ..kind }
+    }
+
+    /// One that looks at each stock by itself.
+    pub fn per_stock<R: Rule + Clone + 'static>(
+        name: &'static str,
+        description: &'static str,
+        parameters: Vec<Parameter>,
+        rule: fn(&Parameters) -> R,
+    ) -> Kind {
+        Kind::new(name, description, parameters, move |parameters, stocks| {
+            Ok(Box::new(PerStock::new(rule(parameters), stocks)))
+        })
+    }
+
+    /// One that looks at each stock by itself, and measures before it judges. What it measures
+    /// depends on the parameters `measured_by` only.
+    pub fn staged<G, J>(
+        name: &'static str,
+        description: &'static str,
+        parameters: Vec<Parameter>,
+        measured_by: &'static [&'static str],
+        gauge: fn(&Parameters) -> G,
+        judge: fn(&Parameters) -> J,
+    ) -> Kind
+    where
+        G: Gauge + Clone + 'static,
+        J: Judge<G::Reading> + Clone + 'static,
+    {
+        let build = move |parameters: &Parameters, stocks| {
+            let rule = Staged { gauge: gauge(parameters), judge: judge(parameters) };
+            Ok(Box::new(PerStock::new(rule, stocks)) as Box<dyn Strategy>)
+        };
+        let stages = Arc::new(Two { measured_by, gauge, judge });
+        Kind { stages: Some(stages), ..Kind::new(name, description, parameters, build) }
+    }
+
+    pub fn also(mut self, aliases: &[&'static str]) -> Kind {
+        self.aliases.extend(aliases.iter().map(|&alias| Cow::Borrowed(alias)));
+        self
+    }
+
+    /// A rule about several parameters at once.
+    pub fn check(
+        mut self,
+        check: impl Fn(&Parameters) -> Result<(), Clash> + Send + Sync + 'static,
+    ) -> Kind {
+        self.check = Arc::new(check);
+        self
+    }
+
+    /// Parameters as given, completed and checked.
+    pub fn resolve(&self, given: &Given) -> Result<Parameters, StrategyError> {
+        let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
+        (self.check)(&parameters).map_err(|(parameter, rule)| {
+            let value = parameters.iter().find(|(name, _)| *name == parameter);
+            let strategy = self.name.to_string();
+            if let Some(text) = self.texts.iter().find(|text| text.name == parameter) {
+                return StrategyError::Parameter {
+                    strategy,
+                    parameter: parameter.into(),
+                    what: rule.into(),
+                    todo: format!("name the {}", text.description),
+                };
+            }
+            match value {
+                Some((name, number)) => StrategyError::Parameter {
+                    strategy,
+                    parameter: name.into(),
+                    what: format!("{number} does not fit: it {rule}"),
+                    todo: "change one of the two".into(),
+                },
+                // Of a rule that is written in a file.
+                None => StrategyError::Failed {
+                    strategy,
+                    what: format!("{parameter}: {rule}"),
+                    todo: "see docs/strategies.md".into(),
+                },
+            }
+        })?;
+        Ok(parameters)
+    }
+
+    /// By its name, which is forgiven its spelling.
+    pub fn parameter(&self, name: &str) -> Result<&Parameter, StrategyError> {
+        let found = self.parameters.iter().find(|known| plain(&known.name) == plain(name));
+        let known = self.parameters.iter().map(|known| &*known.name);
+        found.ok_or_else(|| Parameters::unknown(&self.name, name, known))
+    }
+
+    /// One for `stocks` stocks that has seen no bar yet.
+    pub fn build(
+        &self,
+        parameters: &Parameters,
+        stocks: usize,
+    ) -> Result<Box<dyn Strategy>, StrategyError> {
+        (self.build)(parameters, Stocks::Count(stocks))
+    }
+
+    /// One for these stocks, in this order, that has seen no bar yet.
+    pub fn build_for(
+        &self,
+        parameters: &Parameters,
+        stocks: &[Symbol],
+    ) -> Result<Box<dyn Strategy>, StrategyError> {
+        (self.build)(parameters, Stocks::Named(stocks))
+    }
+
+    /// The parameters that decide what is measured, where that is a stage of its own: sets with
+    /// the same can share [`Kind::readings`].
+    pub fn measured_by(&self, parameters: &Parameters) -> Option<Vec<u64>> {
+        let names = self.stages.as_ref()?.measured_by();
+        Some(names.iter().map(|name| parameters.real(name).to_bits()).collect())
+    }
+
+    /// What it measures of a whole market with these parameters, where that is a stage of its own.
+    pub fn readings(
+        &self,
+        parameters: &Parameters,
+        data: &MarketData,
+        cancel: &Cancel,
+    ) -> Option<Result<Box<dyn Readings>, StrategyError>> {
+        Some(self.stages.as_ref()?.read(parameters, data, cancel))
+    }
+
+    /// One with default parameters.
+    pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
+        self.build(&self.resolve(&Given::new())?, stocks)
+    }
+
+    /// The same under another name, with these defaults.
+    pub(super) fn renamed(
+        &self,
+        name: &str,
+        description: Option<&str>,
+        defaults: &Parameters,
+    ) -> Kind {
+        let mut kind = self.with_defaults(defaults);
+        (kind.name, kind.aliases) = (name.to_string().into(), Vec::new());
+        if let Some(description) = description {
+            kind.description = description.to_string().into();
+        }
+        kind
+    }
+
+    /// The same with these defaults.
+    pub fn with_defaults(&self, defaults: &Parameters) -> Kind {
+        let mut kind = self.clone();
+        for (parameter, default) in defaults.texts() {
+            for known in kind.texts.iter_mut().filter(|known| known.name == parameter) {
+                known.default = Some(default.into());
+            }
+        }
+        for (parameter, default) in defaults.iter() {
+            for known in kind.parameters.iter_mut().filter(|known| known.name == parameter) {
+                known.default = default;
+            }
+        }
+        kind
+    }
+
+    /// `name`, then the aliases.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.name).chain(self.aliases.iter().map(|alias| &**alias))
+    }
+}
