@@ -130,14 +130,9 @@ impl Columns {
         stocks.map(|(stock, index)| stock.carried(index, rows.clone())).collect()
     }
 
-<<<<<<< HEAD
-    /// Standardises and clips all values in place; undefined values become 0.
-    pub fn scale(&mut self, scaler: &Scaler, clip_std: f32) {
-=======
-    /// Subtracts `mean` and divides by `std`, both `[stock, feature]`, then clips to `clip_std`; 0
-    /// where undefined.
+    /// Standardises all values in place with `mean` and `std`, both `[stock, feature]`, and clips
+    /// them to `clip_std` standard deviations; undefined values become 0.
     pub fn scale(&mut self, mean: &[f32], std: &[f32], clip_std: f32) {
->>>>>>> a929cba8f2550d2a80f12e7ec3c13536cd686238
         let cells = self.stocks.len() * self.width;
         assert_eq!(mean.len(), cells, "the scaler is of these stocks and features");
         assert_eq!(std.len(), cells, "the scaler is of these stocks and features");

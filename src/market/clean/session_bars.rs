@@ -11,53 +11,7 @@ use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
-<<<<<<< HEAD
-/// The rows of one New York date.
-pub(super) struct Day {
-    pub date: NaiveDate,
-    pub rows: Range<usize>,
-    /// Regular hours; the usual ones if the calendar has no session.
-    pub regular: Session,
-    /// Whether the calendar has no session on this date.
-    pub closed: bool,
-}
-
-impl Day {
-    /// Labels in seconds from the open.
-    pub fn labels<'a>(&self, rows: &'a [Row]) -> impl DoubleEndedIterator<Item = i64> + 'a {
-        let open_s = self.regular.open_s;
-        rows[self.rows.clone()].iter().map(move |row| row.label_s - open_s)
-    }
-
-    /// Length of the regular session, seconds.
-    pub fn length_s(&self) -> i64 {
-        self.regular.close_s - self.regular.open_s
-    }
-}
-
-/// Splits rows, ordered by time, at New York midnights.
-pub(super) fn days(rows: &[Row]) -> Vec<Day> {
-    let mut days: Vec<Day> = Vec::new();
-    let mut clock = NewYorkClock::new();
-    for (i, row) in rows.iter().enumerate() {
-        let (date, _) = clock.at(row.label_s);
-        match days.last_mut() {
-            Some(day) if day.date == date => day.rows.end = i + 1,
-            _ => days.push(Day {
-                date,
-                rows: i..i + 1,
-                regular: calendar::usual_session(date),
-                closed: calendar::session(date).is_none(),
-            }),
-        }
-    }
-    days
-}
-
 /// Which bars to keep, and the output length.
-=======
-/// What to keep and in which length.
->>>>>>> a929cba8f2550d2a80f12e7ec3c13536cd686238
 pub(super) struct Rules<'a> {
     pub convention: &'a Convention,
     pub period: &'a Period,
