@@ -88,10 +88,10 @@ pub struct Traded<'a> {
 
 /// Compares all of them: strategies in registry order, ensembles, DQN, portfolio, buy-and-hold.
 pub fn everyone(market: &Market<'_>, traded: &Traded<'_>, rng: &mut ChaCha8Rng) -> Vec<Contender> {
-    let dealt = Dealt::of(market);
+    let by_row = Dealt::of(market);
     let registry = Registry::standard();
     let alone: Vec<_> =
-        registry.kinds().par_iter().map(|kind| alone(market, &dealt, kind)).collect();
+        registry.kinds().par_iter().map(|kind| run_alone(market, &by_row, kind)).collect();
     let by_name = |name: &&str| registry.find(name).ok().map(|kind| &*kind.name);
     let rules: Vec<&str> = RULES.iter().filter_map(by_name).collect();
     let is_rule = |kind: &&Kind| rules.contains(&&*kind.name);
@@ -99,13 +99,13 @@ pub fn everyone(market: &Market<'_>, traded: &Traded<'_>, rng: &mut ChaCha8Rng) 
     let members: Vec<&Alone> = members.filter_map(|(_, alone)| alone.as_ref().ok()).collect();
     let ensembles: Vec<Course> = ENSEMBLES
         .par_iter()
-        .map(|(method, _)| together(market, &dealt, *method, &members))
+        .map(|(method, _)| run_ensemble(market, &by_row, *method, &members))
         .collect();
     let wanted = traded
         .dqn
         .iter()
         .map(|&(direction, conviction)| Wanted { target: f64::from(direction), conviction });
-    let dqn = follow(market, &dealt, &wanted.collect::<Vec<_>>());
+    let dqn = backtest(market, &by_row, &wanted.collect::<Vec<_>>());
 
     let mut courses: Vec<(&str, Role, Result<&Course, String>)> = Vec::new();
     for (kind, alone) in registry.kinds().iter().zip(&alone) {
@@ -133,8 +133,8 @@ fn contenders(
     let returns: Vec<Vec<f64>> = courses.iter().map(|(_, _, course)| returns(course)).collect();
     let mut estimates = Estimate::of_each(&returns, rng);
     // Equal returns must be reported with the same interval.
-    let told = traded.portfolio.daily_returns();
-    for (estimate, _) in estimates.iter_mut().zip(&returns).filter(|(_, one)| **one == told) {
+    let reported = traded.portfolio.daily_returns();
+    for (estimate, _) in estimates.iter_mut().zip(&returns).filter(|(_, one)| **one == reported) {
         estimate.clone_from(traded.sharpe);
     }
     let contender = |((name, role, course), sharpe): (_, Estimate)| {
@@ -185,11 +185,11 @@ impl From<&Decision> for Wanted {
 
 /// Back-tests the desired positions `wanted`, `[row, stock]`. Like [`super::account::Account`], but
 /// targets may be fractions of a position.
-fn follow(market: &Market<'_>, dealt: &Dealt, wanted: &[Wanted]) -> Course {
+fn backtest(market: &Market<'_>, by_row: &Dealt, wanted: &[Wanted]) -> Course {
     let Market { panel, rows, config, limits } = market;
     let stocks = config.stocks.len();
-    let asked = dealt.dates.len() * stocks;
-    assert_eq!(wanted.len(), asked, "what is wanted at every row but the last");
+    let cells = by_row.dates.len() * stocks;
+    assert_eq!(wanted.len(), cells, "what is wanted at every row but the last");
     let least = if config.env.long_only { 0.0 } else { -1.0 };
     let wish = |(wanted, capital): (&Wanted, &f64)| {
         let target = f64::max(wanted.target, least);
@@ -202,9 +202,9 @@ fn follow(market: &Market<'_>, dealt: &Dealt, wanted: &[Wanted]) -> Course {
     for (i, row) in (rows.start..rows.end - 1).enumerate() {
         let (view, now) = (panel.view(row), &wanted[i * stocks..][..stocks]);
         wishes.clear();
-        wishes.extend(now.iter().zip(dealt.plan.at(&view).shares).map(wish));
+        wishes.extend(now.iter().zip(by_row.plan.at(&view).shares).map(wish));
         arbitrate(&wishes, limits, &mut orders);
-        if drawdown.observe(backtest.last_reward(), dealt.dates[i], &config.portfolio) {
+        if drawdown.observe(backtest.last_reward(), by_row.dates[i], &config.portfolio) {
             stop(&mut orders);
         }
         backtest.order(&view, &orders);
@@ -219,9 +219,9 @@ struct Alone {
     course: Course,
 }
 
-fn alone(market: &Market<'_>, dealt: &Dealt, kind: &Kind) -> Result<Alone, StrategyError> {
+fn run_alone(market: &Market<'_>, by_row: &Dealt, kind: &Kind) -> Result<Alone, StrategyError> {
     let signals = signals(market, kind.build_default(market.config.stocks.len())?.as_mut())?;
-    let course = follow(market, dealt, &wanted(&signals));
+    let course = backtest(market, by_row, &wanted(&signals));
     Ok(Alone { signals, course })
 }
 
@@ -251,9 +251,9 @@ fn wanted(signals: &Signals) -> Vec<Wanted> {
     (0..signals.rows()).flat_map(|t| signals.at(t)).map(Wanted::from).collect()
 }
 
-fn together<'a>(
+fn run_ensemble<'a>(
     market: &Market<'_>,
-    dealt: &Dealt,
+    by_row: &Dealt,
     method: EnsembleMethod,
     members: &[&'a Alone],
 ) -> Course {
@@ -264,7 +264,7 @@ fn together<'a>(
     };
     let members: Vec<Member<'_>> = members.iter().map(member).collect();
     let signals = combine(method, &members, &weights(method, &members, WINDOW_BARS));
-    follow(market, dealt, &wanted(&signals))
+    backtest(market, by_row, &wanted(&signals))
 }
 
 #[cfg(test)]

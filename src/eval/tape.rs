@@ -81,14 +81,14 @@ impl Position {
         f64::from(self.wanted) * shares
     }
 
-    fn is_out(&self, equity: f64, full_price: f64, band: f64) -> bool {
+    fn is_outside_band(&self, equity: f64, full_price: f64, band: f64) -> bool {
         let target = self.target(equity, full_price);
         (self.shares - target).abs() > band * target.abs()
     }
 
     /// Shares to trade at the next open, or 0. The same as [`super::backtest::Backtest::order`].
-    fn due(&self, equity: f64, full_price: f64, band: f64) -> f64 {
-        let traded = !self.is_kept() || self.is_out(equity, full_price, band);
+    fn order_shares(&self, equity: f64, full_price: f64, band: f64) -> f64 {
+        let traded = !self.is_kept() || self.is_outside_band(equity, full_price, band);
         if traded { self.target(equity, full_price) - self.shares } else { 0.0 }
     }
 }
@@ -180,7 +180,7 @@ impl Tape {
             let next = changes.peek().map_or(self.rows, |change| change.row as usize);
             let until = next.min(self.rows - 1).min(t + BLOCK);
             if scratch.account.iter().all(Position::is_kept) {
-                t += self.rest(scratch, cash, t..until)?;
+                t += self.hold(scratch, cash, t..until)?;
             }
             if t < until {
                 self.step(scratch, &mut cash, t)?;
@@ -191,7 +191,7 @@ impl Tape {
     }
 
     /// Processes `rows` until the first that needs an order, and returns their number.
-    fn rest(&self, scratch: &mut Scratch, cash: f64, rows: Range<usize>) -> Result<usize, Ruined> {
+    fn hold(&self, scratch: &mut Scratch, cash: f64, rows: Range<usize>) -> Result<usize, Ruined> {
         let Scratch { equity, account, value, gross, .. } = scratch;
         let count = rows.len();
         let (value, gross) = (&mut value[..count], &mut gross[..count]);
@@ -221,7 +221,8 @@ impl Tape {
         // An infinite band is never left.
         for (position, column) in invested().filter(|_| band < f64::INFINITY) {
             let known = equity[rows.start..rows.end].iter().zip(&column.full_price[rows.clone()]);
-            let is_out = |(equity, price): (&f64, &f64)| position.is_out(*equity, *price, band);
+            let is_out =
+                |(equity, price): (&f64, &f64)| position.is_outside_band(*equity, *price, band);
             if known.clone().fold(false, |any, row| any | is_out(row)) {
                 quiet = quiet.min(known.clone().position(is_out).unwrap_or(count));
             }
@@ -238,7 +239,8 @@ impl Tape {
             let mut shares = 0.0;
             // A stock without a bar so far cannot be sized.
             if !column.close[t].is_nan() {
-                shares = position.due(equity[t], column.full_price[t], self.env.rebalance_band);
+                let band = self.env.rebalance_band;
+                shares = position.order_shares(equity[t], column.full_price[t], band);
             }
             if shares != 0.0 && column.tradable[t + 1] {
                 let price = self.costs.fill_price(column.open[t + 1], shares);

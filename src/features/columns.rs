@@ -103,13 +103,13 @@ pub struct Columns {
     pub stocks: Vec<StockColumns>,
     width: usize,
     /// Value of every feature before a stock's first bar: NaN unscaled, 0 scaled.
-    nothing: f32,
+    fill: f32,
 }
 
 impl Columns {
     /// From unscaled columns with `width` features each.
     pub fn new(stocks: Vec<StockColumns>, width: usize) -> Columns {
-        Columns { stocks, width, nothing: f32::NAN }
+        Columns { stocks, width, fill: f32::NAN }
     }
 
     /// Whether a stock has a bar at this row and all features of that bar are defined.
@@ -144,7 +144,7 @@ impl Columns {
                 scale(column, mean, std, clip_std);
             });
         });
-        self.nothing = 0.0;
+        self.fill = 0.0;
     }
 
     /// Replaces `out` with `[row, stock, feature]`. `carried` `[stock][row]` comes from
@@ -152,7 +152,7 @@ impl Columns {
     pub fn rows(&self, carried: &[Vec<u32>], out: &mut Vec<f32>) {
         let (rows, width) = (carried.first().map_or(0, Vec::len), self.stocks.len() * self.width);
         out.clear();
-        out.resize(rows * width, self.nothing);
+        out.resize(rows * width, self.fill);
         let parts = out.par_chunks_mut((PART * width).max(1)).enumerate();
         parts.for_each(|(part, out)| {
             for (i, tile) in out.chunks_mut(ROWS * width).enumerate() {

@@ -34,10 +34,10 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
 
 /// Floor of the root mean square return: a hundredth of a basis point. A single tick in an
 /// otherwise constant window gives more.
-const LEAST_VOLATILITY: f64 = 1e-6;
+const MIN_VOLATILITY: f64 = 1e-6;
 
 /// A standard deviation of ln(1 + volume) up to this is rounding error.
-const LEAST_VOLUME_STD: f64 = 1e-9;
+const MIN_VOLUME_STD: f64 = 1e-9;
 
 /// Streaming state of one stock's own features.
 pub struct OwnFeatures {
@@ -98,7 +98,7 @@ impl OwnFeatures {
         self.write_volatilities(&within_session, volatilities);
         let logs: Vec<f64> = bars.volume.iter().map(|volume| volume.ln_1p()).collect();
         let mut column = within_session;
-        let z_score = |window: Moments, log| [window.z_score(log, LEAST_VOLUME_STD)];
+        let z_score = |window: Moments, log| [window.z_score(log, MIN_VOLUME_STD)];
         self.volume.run(&logs, z_score, [&mut column]);
         write(&column, volume);
     }
@@ -123,7 +123,7 @@ impl OwnFeatures {
     fn write_volatilities(&mut self, within_session: &[f64], out: &mut [&mut [f32]]) {
         let mut column = vec![0.0; within_session.len()];
         for (out, window) in out.iter_mut().zip(&mut self.volatility) {
-            let level = |moments: Moments, _| [moments.root_mean_square().max(LEAST_VOLATILITY)];
+            let level = |moments: Moments, _| [moments.root_mean_square().max(MIN_VOLATILITY)];
             window.run(within_session, level, [&mut column]);
             for (slot, level) in out.iter_mut().zip(&column) {
                 *slot = level.ln() as f32;

@@ -21,7 +21,7 @@ pub const NAMES: [&str; 5] =
     ["peers_return_1", "peers_return_5", "residual_return", "peers_correlation", "spread"];
 
 /// A standard deviation of the log price ratio up to this is rounding error.
-const LEAST_SPREAD_STD: f64 = 1e-9;
+const MIN_SPREAD_STD: f64 = 1e-9;
 
 /// Longest peer return, in bars of the stock.
 const LONGEST: usize = 5;
@@ -73,7 +73,7 @@ impl PeerFeatures {
         self.together.run_known(&pairs, known, relation, [&mut residual, &mut correlation]);
         let ratios = own.now().iter().zip(nearest.now());
         let ratios: Vec<f64> = ratios.map(|(own, nearest)| own - nearest).collect();
-        let z_score = |window: Moments, ratio| [window.z_score(ratio, LEAST_SPREAD_STD)];
+        let z_score = |window: Moments, ratio| [window.z_score(ratio, MIN_SPREAD_STD)];
         self.spread.run_known(&ratios, |ratio| !ratio.is_nan(), z_score, [&mut spread]);
 
         let unsettled = self.relation_bars.saturating_sub(self.bars).min(pairs.len());

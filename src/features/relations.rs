@@ -26,10 +26,10 @@ pub struct Relations {
 }
 
 /// Minimum number of return pairs for a correlation.
-const LEAST_PAIRS: usize = 30;
+const MIN_PAIRS: usize = 30;
 
 /// A standard deviation of log returns up to this is rounding error, not movement.
-const LEAST_STD: f64 = 1e-9;
+const MIN_STD: f64 = 1e-9;
 
 /// Weight of lead-lag against simultaneous correlation when peers are chosen. A lead can be traded
 /// on and a simultaneous correlation cannot, so a lead of 0.1 ranks with a correlation of 0.5.
@@ -98,33 +98,33 @@ fn row_returns(series: &BarSeries, index: &[u32]) -> Vec<f64> {
 
 /// Pairs of series processed together: each running mean waits for its last division, and
 /// independent ones fill that latency.
-const SIDE_BY_SIDE: usize = 4;
+const LANES: usize = 4;
 
 /// Correlation of each pair of series, all of the same length, over rows where both are defined.
 fn correlate_all(pairs: &[(&[f64], &[f64])]) -> Vec<Option<f64>> {
     let correlate = |pairs: &[(&[f64], &[f64])]| {
         let of = |k: usize| pairs[k.min(pairs.len() - 1)];
-        let sides: [_; SIDE_BY_SIDE] = std::array::from_fn(of);
-        let mut moments = [PairMoments::default(); SIDE_BY_SIDE];
-        for row in 0..sides[0].0.len() {
-            for (moments, (xs, ys)) in moments.iter_mut().zip(&sides) {
+        let lanes: [_; LANES] = std::array::from_fn(of);
+        let mut moments = [PairMoments::default(); LANES];
+        for row in 0..lanes[0].0.len() {
+            for (moments, (xs, ys)) in moments.iter_mut().zip(&lanes) {
                 let (x, y) = (xs[row], ys[row]);
                 if !x.is_nan() && !y.is_nan() {
                     moments.push((x, y));
                 }
             }
         }
-        let enough = |m: &&PairMoments| m.count() >= LEAST_PAIRS;
+        let enough = |m: &&PairMoments| m.count() >= MIN_PAIRS;
         let found = moments.iter().map(|m| Some(m).filter(enough).and_then(correlation));
         found.take(pairs.len()).collect::<Vec<_>>()
     };
-    pairs.par_chunks(SIDE_BY_SIDE).flat_map_iter(correlate).collect()
+    pairs.par_chunks(LANES).flat_map_iter(correlate).collect()
 }
 
 #[inline(always)]
 fn correlation(moments: &PairMoments) -> Option<f64> {
     let (std_x, std_y) = (moments.variance_x().sqrt(), moments.variance_y().sqrt());
-    let moves = std_x > LEAST_STD && std_y > LEAST_STD;
+    let moves = std_x > MIN_STD && std_y > MIN_STD;
     moves.then(|| (moments.covariance() / (std_x * std_y)).clamp(-1.0, 1.0))
 }
 
@@ -142,7 +142,7 @@ impl Comovement {
     #[inline(always)]
     pub fn of(moments: &PairMoments) -> Comovement {
         let variance = moments.variance_x();
-        let beta = (variance.sqrt() > LEAST_STD).then(|| moments.covariance() / variance);
+        let beta = (variance.sqrt() > MIN_STD).then(|| moments.covariance() / variance);
         Comovement { correlation: correlation(moments), beta }
     }
 }

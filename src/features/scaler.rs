@@ -28,7 +28,7 @@ pub struct Scaler {
 const TAIL: f64 = 0.005;
 
 /// A standard deviation this small relative to the mean is f32 rounding error.
-const LEAST_RELATIVE_STD: f64 = 1e-6;
+const MIN_RELATIVE_STD: f64 = 1e-6;
 
 impl Scaler {
     /// Fits on the rows `rows` only, where the stock has a bar. `raw` is unscaled; values that are
@@ -80,7 +80,7 @@ fn winsorised(values: &[f32]) -> (f32, f32) {
     let (sum, squares) = sums(&values, middle, low, high);
     let (mean, apart) = (middle + sum / count, sum / count);
     let std = (squares / count - apart * apart).max(0.0).sqrt();
-    let constant = std <= LEAST_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
+    let constant = std <= MIN_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
     (mean as f32, if constant { 1.0 } else { std as f32 })
 }
 

@@ -32,7 +32,7 @@ pub struct FeatureStream {
 }
 
 /// Panel entry of a stock before its first bar.
-const NOTHING: PanelBar = PanelBar {
+const NO_BAR_YET: PanelBar = PanelBar {
     open: f64::NAN,
     high: f64::NAN,
     low: f64::NAN,
@@ -62,7 +62,7 @@ impl FeatureStream {
             pairs: pairs.iter().map(watched).collect(),
             pair_of: peers.iter().enumerate().map(pair_of).collect(),
             log_close: vec![f64::NAN; peers.len()],
-            bars: vec![NOTHING; peers.len()],
+            bars: vec![NO_BAR_YET; peers.len()],
             features: vec![0.0; peers.len() * width],
             scaler,
         }

@@ -223,11 +223,11 @@ impl Service {
                 }
                 Ok(Answer::Broken(fault)) | Err(Fault::Passing(fault)) => fault,
                 Ok(refusal) => return Err(self.refused(refusal, symbol, month)),
-                Err(Fault::Lasting(fault)) => return Err(self.gives_up(&what, &fault, faults + 1)),
+                Err(Fault::Lasting(fault)) => return Err(self.give_up(&what, &fault, faults + 1)),
             };
             faults += 1;
             if faults >= TRIES {
-                return Err(self.gives_up(&what, &fault, faults));
+                return Err(self.give_up(&what, &fault, faults));
             }
             std::thread::sleep(self.manners.first_pause * 2_u32.pow(faults - 1));
         }
@@ -267,7 +267,7 @@ impl Service {
         }
     }
 
-    fn gives_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
+    fn give_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
         let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
         let fault = self.key.scrub(fault);
         Refused::All(MarketError::Service {

@@ -22,9 +22,9 @@ use crate::market::parquet::RawRows;
 use crate::market::store::{DayFile, Store, day_key};
 
 /// Maximum number of days without bars listed in a line.
-const NAMED: usize = 3;
+const MAX_LISTED: usize = 3;
 /// The service may add bars to a day until this long after 20:00.
-const UNSETTLED_S: i64 = 6 * 3600;
+const SETTLING_S: i64 = 6 * 3600;
 /// A day without bars may still get some until this long after its session; later it counts as
 /// empty.
 const LATE_S: i64 = 4 * 86_400;
@@ -248,7 +248,7 @@ impl Fetcher<'_> {
 
     fn fetched(&self, month: YearMonth, days: &Days, bars: usize) -> FetchedMonth {
         let since_s = |date: NaiveDate| self.now_s - extended_session(date).close_s;
-        let settled = days.days.keys().rev().find(|date| since_s(**date) >= UNSETTLED_S).copied();
+        let settled = days.days.keys().rev().find(|date| since_s(**date) >= SETTLING_S).copied();
         let last = self.last_session(&month.period());
         // The response may lag behind the sessions that were over at the time of the request.
         let through = match last.filter(|&last| since_s(last) >= LATE_S) {
@@ -266,8 +266,9 @@ impl Fetcher<'_> {
         let without: Vec<NaiveDate> = sessions.filter(|d| !days.days.contains_key(d)).collect();
         let mut text = String::new();
         if !without.is_empty() {
-            let named: Vec<String> = without.iter().take(NAMED).map(|d| d.to_string()).collect();
-            let more = if without.len() > NAMED { ", ..." } else { "" };
+            let named: Vec<String> =
+                without.iter().take(MAX_LISTED).map(|d| d.to_string()).collect();
+            let more = if without.len() > MAX_LISTED { ", ..." } else { "" };
             let count = without.len();
             text += &format!("; no bars on {count} trading days: {}{more}", named.join(", "));
         }

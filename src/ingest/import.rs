@@ -14,7 +14,7 @@ use crate::market::parquet::{RawRows, Table, decode_table};
 use crate::market::store::{Store, day_key};
 
 /// With more files than this, only those with bad rows are reported.
-const FILES_TOLD: usize = 20;
+const FILES_REPORTED: usize = 20;
 
 pub struct ImportOptions<'a> {
     /// The stock of all bars; None: taken from a column or the file name.
@@ -68,7 +68,7 @@ pub fn import(
             sum.bad_rows += days.bad_rows;
             sum.written += changed.len();
             sum.unchanged += days.days.len() - changed.len();
-            if files.len() > FILES_TOLD && days.bad_rows == 0 {
+            if files.len() > FILES_REPORTED && days.bad_rows == 0 {
                 continue;
             }
             let bad = days

@@ -58,7 +58,7 @@ impl Fetcher<'_> {
                 make(aside)?;
                 match fetcher.add(&whole, symbol, &all)? {
                     Added::Done(tally) => tally,
-                    Added::Moved(_) => return Err(never_still(symbol)),
+                    Added::Moved(_) => return Err(keeps_changing(symbol)),
                 }
             }
         };
@@ -68,7 +68,7 @@ impl Fetcher<'_> {
         Ok(tally)
     }
 
-    /// Moves the files of `whole` into the store, unless they are worse than the stored ones.
+    /// Copies the files of `whole` into the store, unless they are worse than the stored ones.
     fn replace(
         &self,
         symbol: &Symbol,
@@ -153,7 +153,7 @@ fn failed(folder: &Path, error: &std::io::Error) -> MarketError {
     }
 }
 
-fn never_still(symbol: &Symbol) -> Refused {
+fn keeps_changing(symbol: &Symbol) -> Refused {
     Refused::Stock(MarketError::Service {
         what: format!("sends other prices of {symbol} each time"),
         todo: "run again later".into(),

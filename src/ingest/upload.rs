@@ -45,7 +45,7 @@ pub fn upload(
     let (here, there) = (Origin::read(from, symbol)?, Origin::read(to, symbol)?);
     let blobs = to.digests(symbol)?;
     check_kinds(symbol, to, here.as_ref(), there.as_ref())?;
-    check_strangers(symbol, to, here.as_ref(), there.as_ref(), &files, &blobs)?;
+    check_remote_only(symbol, to, here.as_ref(), there.as_ref(), &files, &blobs)?;
     let replaces = files.iter().any(|file| blobs.contains_key(&file.key));
     let is_rewrite = replaces && begun(here.as_ref()) != begun(there.as_ref());
     if is_rewrite && !options.replace {
@@ -141,7 +141,7 @@ fn check_kinds(
 }
 
 /// Checks that days which only the container has are consistent with the uploaded ones.
-fn check_strangers(
+fn check_remote_only(
     symbol: &Symbol,
     to: &AzureStore,
     here: Option<&Origin>,
@@ -154,15 +154,15 @@ fn check_strangers(
     }
     let is_day = |key: &&String| key.ends_with(".parquet");
     let ours: HashSet<&str> = files.iter().map(|file| file.key.as_str()).collect();
-    let strangers = blobs.keys().filter(is_day).filter(|key| !ours.contains(key.as_str()));
-    let Some(first) = strangers.clone().min() else { return Ok(()) };
+    let remote_only = blobs.keys().filter(is_day).filter(|key| !ours.contains(key.as_str()));
+    let Some(first) = remote_only.clone().min() else { return Ok(()) };
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
             "{} has {} days that the folder lacks (first {first}), fetched apart from it: prices \
              adjusted at different times do not fit together",
             to.place(),
-            strangers.count()
+            remote_only.count()
         ),
         todo: "fetch those days into the folder too, or name another container with --container"
             .into(),

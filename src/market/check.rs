@@ -24,7 +24,7 @@ pub use coverage::ThinDay;
 const FETCHES_AT_ONCE: usize = 16;
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 /// Maximum number of days, files or splits listed in a sentence.
-const NAMED: usize = 3;
+const MAX_LISTED: usize = 3;
 
 /// Scope and strictness of a check.
 #[derive(Clone, Debug)]
@@ -292,8 +292,8 @@ impl Checked {
 
 /// The first few, for a sentence.
 fn named<T: ToString>(all: &[T]) -> String {
-    let first: Vec<String> = all.iter().take(NAMED).map(T::to_string).collect();
-    let more = all.len().saturating_sub(NAMED);
+    let first: Vec<String> = all.iter().take(MAX_LISTED).map(T::to_string).collect();
+    let more = all.len().saturating_sub(MAX_LISTED);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     first.join(", ") + &rest
 }

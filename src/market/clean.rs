@@ -30,7 +30,7 @@ use super::parquet::RawRows;
 /// and close.
 const ROUNDING: f64 = 1e-4;
 /// Maximum number of bad rows listed in a note.
-const NAMED: usize = 3;
+const MAX_LISTED: usize = 3;
 
 /// A row that passed the checks; `label_s` is the stored time of the bar, UTC seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +103,7 @@ impl BadRows {
         }
         self.count += 1;
         *self.kinds.entry(kind).or_default() += 1;
-        if self.named.len() < NAMED {
+        if self.named.len() < MAX_LISTED {
             self.named.push(format!("{place}: {at}: {why}"));
         }
         Ok(())

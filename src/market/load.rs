@@ -21,7 +21,7 @@ const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 /// Part of every fingerprint; to be raised whenever the same files give different bars than before.
 const LOADER_VERSION: u32 = 1;
 /// Maximum number of symbols listed in an error message.
-const SYMBOLS_NAMED: usize = 8;
+const MAX_SYMBOLS_LISTED: usize = 8;
 /// Jaro-Winkler similarity from which a symbol counts as similar.
 const NEAR: f64 = 0.7;
 
@@ -129,7 +129,7 @@ fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
     let mut near: Vec<&Symbol> = known.iter().filter(|s| similarity(s) >= NEAR).collect();
     near.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(b)));
     let names = |symbols: &[&Symbol]| {
-        symbols.iter().take(SYMBOLS_NAMED).map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
+        symbols.iter().take(MAX_SYMBOLS_LISTED).map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
     };
     match (near.is_empty(), known.len()) {
         (_, 0) => "it has no stocks at all".into(),
@@ -139,7 +139,7 @@ fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
             format!(
                 "it has {count} stocks: {}{}",
                 names(&all),
-                if count > SYMBOLS_NAMED { ", ..." } else { "" }
+                if count > MAX_SYMBOLS_LISTED { ", ..." } else { "" }
             )
         }
     }

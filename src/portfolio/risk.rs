@@ -176,7 +176,7 @@ fn cut(
     holds: impl Fn(&[Order]) -> bool,
 ) {
     let before: Vec<f64> = orders.iter().map(|order| order.weight).collect();
-    let mut hair = f64::EPSILON;
+    let mut step = f64::EPSILON;
     loop {
         for ((stock, order), &before) in orders.iter_mut().enumerate().zip(&before) {
             let part = part(stock, order);
@@ -189,12 +189,12 @@ fn cut(
             return;
         }
         // A limit below the rounding of the weights: going flat satisfies every limit.
-        if hair > 1.0 {
+        if step > 1.0 {
             orders.iter_mut().filter(|order| order.direction != 0).for_each(|o| *o = flat(reason));
             return;
         }
-        fraction += hair;
-        hair *= 2.0;
+        fraction += step;
+        step *= 2.0;
     }
 }
 

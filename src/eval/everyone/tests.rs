@@ -17,10 +17,10 @@ fn rules_have_the_account_that_an_agent_would_have() {
     config.portfolio.drawdown_limit = 0.05;
     let (rows, limits) = (300..900, limits(&config));
     let market = Market { panel: &panel, rows: rows.clone(), config: &config, limits: &limits };
-    let dealt = Dealt::of(&market);
+    let by_row = Dealt::of(&market);
     let registry = Registry::standard();
     for theirs in rules_alone(&panel, &rows, &config, &limits).unwrap() {
-        let ours = alone(&market, &dealt, registry.find(&theirs.name).unwrap()).unwrap();
+        let ours = run_alone(&market, &by_row, registry.find(&theirs.name).unwrap()).unwrap();
         assert!(theirs.metrics.trades > 0, "{}", theirs.name);
         assert_eq!(ours.course, theirs.course, "{}", theirs.name);
     }
@@ -86,9 +86,9 @@ fn part_of_a_position_is_part_of_the_capital() {
     let (_folder, panel, config) = panel("random_walk");
     let (rows, limits) = (300..330, limits(&config));
     let market = Market { panel: &panel, rows, config: &config, limits: &limits };
-    let dealt = Dealt::of(&market);
-    let want = |target: f64| vec![Wanted { target, conviction: 1.0 }; dealt.dates.len() * 2];
-    let [half, whole] = [0.5, 1.0].map(|target| follow(&market, &dealt, &want(target)));
+    let by_row = Dealt::of(&market);
+    let want = |target: f64| vec![Wanted { target, conviction: 1.0 }; by_row.dates.len() * 2];
+    let [half, whole] = [0.5, 1.0].map(|target| backtest(&market, &by_row, &want(target)));
     for stock in 0..2 {
         let share = half.position[2 + stock] / whole.position[2 + stock];
         assert!((share - 0.5).abs() < 1e-12, "{share}");
@@ -102,12 +102,13 @@ fn later_rows_change_nothing_before() {
     let limits = limits(&config);
     let equity = |rows: Range<usize>| -> Vec<Vec<f64>> {
         let market = Market { panel: &panel, rows, config: &config, limits: &limits };
-        let dealt = Dealt::of(&market);
+        let by_row = Dealt::of(&market);
         let kinds = RULES.map(|name| Registry::standard().find(name).unwrap().clone());
-        let members = kinds.map(|kind| alone(&market, &dealt, &kind).unwrap());
+        let members = kinds.map(|kind| run_alone(&market, &by_row, &kind).unwrap());
         let members: Vec<&Alone> = members.iter().collect();
-        let of =
-            |(method, _): &(EnsembleMethod, &str)| together(&market, &dealt, *method, &members);
+        let of = |(method, _): &(EnsembleMethod, &str)| {
+            run_ensemble(&market, &by_row, *method, &members)
+        };
         ENSEMBLES.iter().map(|one| of(one).equity).collect()
     };
     for (whole, part) in equity(300..900).iter().zip(equity(300..600)) {
@@ -122,8 +123,8 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let one = RunConfig { stocks: config.stocks[..1].to_vec(), ..config };
     let limits = Limits::new(&one.portfolio, &one.stocks, &[vec![None]]);
     let market = Market { panel: &panel, rows: 300..500, config: &one, limits: &limits };
-    let dealt = Dealt::of(&market);
-    let course = follow(&market, &dealt, &[Wanted { target: 1.0, conviction: 1.0 }; 199]);
+    let by_row = Dealt::of(&market);
+    let course = backtest(&market, &by_row, &[Wanted { target: 1.0, conviction: 1.0 }; 199]);
     let (sharpe, dqn) = (estimate(), [(1, 1.0); 199]);
     let (portfolio, buy_and_hold) = (&course, &course);
     let traded = Traded { dqn: &dqn, portfolio, buy_and_hold, sharpe: &sharpe };

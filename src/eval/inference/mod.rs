@@ -172,7 +172,7 @@ impl Trials {
         let hurdle = |score: fn(&Trial) -> Option<f64>, by_luck: f64| {
             let scores: Vec<f64> = distinct.iter().filter_map(|trial| score(trial)).collect();
             let variance = Moments::of(&scores).map_or(0.0, |moments| moments.std.powi(2));
-            sharpe::luckiest(count, variance.min(by_luck))
+            sharpe::expected_maximum(count, variance.min(by_luck))
         };
         let year_over_days = DAYS_PER_YEAR / (days as f64 - 1.0).max(1.0);
         TrialsCounted {

@@ -60,7 +60,7 @@ pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
 /// & López de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management 40(5), eq.
 /// 1. Used as the hurdle of [`probabilistic`] it gives the deflated Sharpe ratio, eq. 2. 0 for one
 /// trial, since there is no selection.
-pub fn luckiest(trials: usize, variance: f64) -> f64 {
+pub fn expected_maximum(trials: usize, variance: f64) -> f64 {
     if trials < 2 {
         return 0.0;
     }
@@ -103,7 +103,7 @@ mod tests {
             near(moments.kurtosis, case.kurtosis);
             near(probabilistic(&case.returns, 0.0).unwrap(), case.probabilistic);
             for deflated in &case.deflated {
-                let hurdle = luckiest(deflated.trials, deflated.variance);
+                let hurdle = expected_maximum(deflated.trials, deflated.variance);
                 near(hurdle, deflated.hurdle);
                 near(probabilistic(&case.returns, hurdle).unwrap(), deflated.probability);
             }
@@ -118,7 +118,7 @@ mod tests {
     /// 0.1132 per day, deflated Sharpe ratio 0.9004.
     #[test]
     fn the_papers_example() {
-        let hurdle = luckiest(100, 0.5 / 250.0);
+        let hurdle = expected_maximum(100, 0.5 / 250.0);
         assert!((hurdle - 0.1132).abs() < 5e-5, "{hurdle}");
         let sharpe = 2.5 / 250f64.sqrt();
         let spread: f64 = 1.0 + 3.0 * sharpe + 9.0 / 4.0 * sharpe * sharpe;
@@ -131,7 +131,7 @@ mod tests {
         for returns in [&[][..], &[0.1], &[0.1; 30], &[0.0; 30]] {
             assert_eq!(probabilistic(returns, 0.0), None);
         }
-        assert_eq!((luckiest(0, 1.0), luckiest(1, 1.0)), (0.0, 0.0));
+        assert_eq!((expected_maximum(0, 1.0), expected_maximum(1, 1.0)), (0.0, 0.0));
         assert!(probabilistic(&[0.1, -0.1], 0.0).unwrap() == 0.5);
     }
 }

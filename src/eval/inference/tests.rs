@@ -108,7 +108,7 @@ fn hurdles_rise_with_the_trials_and_luck_bounds_their_variance() {
     let own = vec![trial(1.0, -0.5), trial(2.0, 0.5), trial(3.0, 0.0)];
     let counted = Trials { own: own.clone(), earlier: Vec::new() }.counted(251);
     assert_eq!((counted.count, counted.earlier, counted.own), (3, 0, own.clone()));
-    let three = sharpe::luckiest(3, 1.0);
+    let three = sharpe::expected_maximum(3, 1.0);
     near(three, 0.8528);
     near(counted.sharpe_hurdle, three);
     near(counted.timing_hurdle, 0.5 * three);
@@ -116,8 +116,8 @@ fn hurdles_rise_with_the_trials_and_luck_bounds_their_variance() {
     let learned = Trials { own: vec![trial(-30.0, -20.0), trial(1.0, 1.0)], earlier: own };
     let counted = learned.counted(251);
     assert_eq!((counted.count, counted.earlier), (5, 3));
-    near(counted.sharpe_hurdle, sharpe::luckiest(5, 252.0 / 250.0));
-    near(counted.timing_hurdle, sharpe::luckiest(5, 1.0));
+    near(counted.sharpe_hurdle, sharpe::expected_maximum(5, 252.0 / 250.0));
+    near(counted.timing_hurdle, sharpe::expected_maximum(5, 1.0));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use table::{Held, TimeTable, TimingScratch};
 /// If there are more placebos than this, a random sample is used.
 const MAX_PLACEBOS: usize = 999;
 /// A standard deviation of daily gains (fractions of equity) below this is rounding error.
-const NOTHING: f64 = 1e-12;
+const MIN_STD: f64 = 1e-12;
 
 /// Circular-shift test of positions against returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,7 +168,7 @@ fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
 /// Mean over standard error.
 fn score(gains: &[f64]) -> Option<f64> {
     let moments = Moments::of(gains)?;
-    (moments.std > NOTHING).then(|| moments.sharpe() * (moments.count as f64).sqrt())
+    (moments.std > MIN_STD).then(|| moments.sharpe() * (moments.count as f64).sqrt())
 }
 
 /// Position over the equity before the bar, and the relative price change from this open to the

@@ -20,7 +20,7 @@ pub struct Solution {
 const PRECISION: f64 = 1e-7;
 /// A few hundred sweeps are enough, unless costs are so high that a position is held for thousands
 /// of bars.
-const MOST_SWEEPS: usize = 5_000;
+const MAX_SWEEPS: usize = 5_000;
 
 impl Solution {
     pub fn future(&self, state: [f64; 2], action: i8) -> f64 {
@@ -45,7 +45,7 @@ pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> So
     let mut values = vec![[0.0; 3]; states.len()];
     let mut future = values.clone();
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-    for _ in 0..MOST_SWEEPS {
+    for _ in 0..MAX_SWEEPS {
         moves.expect(&values, &mut future);
         (low, high) = (f64::INFINITY, f64::NEG_INFINITY);
         for ((value, ahead), mean) in values.iter_mut().zip(&future).zip(&means) {

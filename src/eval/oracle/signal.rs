@@ -74,7 +74,7 @@ impl Signal {
                 // Denser around 0, where positions change: even spacing in the square root.
                 let roots = even((REACH * deviation).sqrt(), 80.0);
                 let returns = roots.into_iter().map(|root| root * root.abs()).collect();
-                [returns, even(regimes.most_odds(), 24.0)]
+                [returns, even(regimes.max_log_odds(), 24.0)]
             }
         }
     }
@@ -169,7 +169,7 @@ impl Regimes {
     }
 
     /// Log odds for the next bar if the current regime is certain.
-    fn most_odds(&self) -> f64 {
+    fn max_log_odds(&self) -> f64 {
         ((1.0 - self.change) / self.change).ln()
     }
 }

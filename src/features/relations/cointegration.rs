@@ -9,10 +9,10 @@ const LAGS: usize = 4;
 const TERMS: usize = LAGS + 1;
 
 /// Minimum number of bars for the test.
-pub const LEAST_BARS: usize = 30;
+pub const MIN_BARS: usize = 30;
 
 /// A standard deviation of log prices up to this is rounding error, not movement.
-const LEAST_STD: f64 = 1e-9;
+const MIN_STD: f64 = 1e-9;
 
 /// log(first) = level + hedge_ratio * log(second) + residual, fitted by least squares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,11 +28,11 @@ pub struct Cointegration {
 }
 
 impl Cointegration {
-    /// From log prices at the same times. None for fewer than [`LEAST_BARS`] bars, and if a price
+    /// From log prices at the same times. None for fewer than [`MIN_BARS`] bars, and if a price
     /// or the residual does not move or the test regression is singular.
     pub fn of(first: &[f64], second: &[f64]) -> Option<Cointegration> {
         assert_eq!(first.len(), second.len(), "prices at the same times");
-        if first.len() < LEAST_BARS {
+        if first.len() < MIN_BARS {
             return None;
         }
         let count = first.len() as f64;
@@ -44,7 +44,7 @@ impl Cointegration {
             variance += apart * apart / count;
             covariance += apart * (first - mean_first) / count;
         }
-        if variance.is_nan() || variance.sqrt() <= LEAST_STD {
+        if variance.is_nan() || variance.sqrt() <= MIN_STD {
             return None;
         }
         let hedge_ratio = covariance / variance;
@@ -52,7 +52,7 @@ impl Cointegration {
         let residual = |(first, second): (&f64, &f64)| first - level - hedge_ratio * second;
         let mut residuals: Vec<f64> = first.iter().zip(second).map(residual).collect();
         let std = (residuals.iter().map(|r| r * r).sum::<f64>() / count).sqrt();
-        if std.is_nan() || std <= LEAST_STD {
+        if std.is_nan() || std <= MIN_STD {
             return None;
         }
         residuals.iter_mut().for_each(|residual| *residual /= std);

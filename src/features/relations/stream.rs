@@ -4,7 +4,7 @@ use super::Comovement;
 use crate::features::rolling::{Moments, PairMoments, last_window};
 
 /// A standard deviation of the log price ratio up to this is rounding error.
-const LEAST_STD: f64 = 1e-9;
+const MIN_STD: f64 = 1e-9;
 
 /// Relations of two stocks over a window. None where a stock or the price ratio does not move.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,14 +44,14 @@ impl PairNow {
             correlation: relation(count - 1, &change)?.correlation,
             first_leads: first_leads.correlation,
             second_leads: second_leads.correlation,
-            spread_z: spread.z_score(ratio(count - 1), LEAST_STD),
+            spread_z: spread.z_score(ratio(count - 1), MIN_STD),
             half_life_bars: half_life_bars(&reversion),
         })
     }
 }
 
 fn half_life_bars(moments: &PairMoments) -> Option<f64> {
-    if moments.variance_x().sqrt() <= LEAST_STD {
+    if moments.variance_x().sqrt() <= MIN_STD {
         return None;
     }
     let kept = moments.covariance() / moments.variance_x();

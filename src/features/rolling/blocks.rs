@@ -46,7 +46,7 @@ impl<S: Summary> Window<S> {
             }
             let here = done..done + blocks * self.length;
             let parts = out.each_mut().map(|out| &mut out[here.clone()]);
-            side_by_side(&mut self.suffixes, &mut scratch, &values[here.clone()], &read, parts);
+            run_lanes(&mut self.suffixes, &mut scratch, &values[here.clone()], &read, parts);
             done = here.end;
         }
         self.run_singly(done..values.len(), values, &read, &mut out);
@@ -101,7 +101,7 @@ struct Scratch<V, const N: usize> {
 wide! {
     /// Processes whole blocks, at most [`LANES`]. `older` holds the suffixes of the block before
     /// them, and on return those of the last of them.
-    fn side_by_side[S: Counted<N>, R: Fn(S, S::Value) -> [f64; K], const N: usize, const K: usize](
+    fn run_lanes[S: Counted<N>, R: Fn(S, S::Value) -> [f64; K], const N: usize, const K: usize](
         older: &mut [S],
         scratch: &mut Scratch<S::Value, N>,
         values: &[S::Value],

@@ -15,7 +15,7 @@ const HOUR_S: i64 = 3_600;
 const NOON_S: i64 = 12 * HOUR_S - OPEN_TOD_S;
 const AFTERNOON_S: i64 = 14 * HOUR_S - OPEN_TOD_S;
 /// Minimum number of days to determine the usual time of the first bar.
-const LEAST_DAYS: usize = 3;
+const MIN_DAYS: usize = 3;
 
 /// An inconsistency and the evidence for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -104,7 +104,7 @@ fn marked_as_utc(rows: &[Row], days: &[Day]) -> Option<String> {
         ends.is_some_and(|(first, last)| first < -2 * HOUR_S && last <= NOON_S + HOUR_S)
     };
     let count = open.iter().filter(early).count();
-    (count >= LEAST_DAYS && 10 * count >= 9 * open.len()).then(|| {
+    (count >= MIN_DAYS && 10 * count >= 9 * open.len()).then(|| {
         "bars begin before 07:30 and none comes after 13:00: times look like New York's, marked as \
          UTC"
         .to_string()
@@ -118,7 +118,7 @@ fn without_summer_time(rows: &[Row], days: &[Day]) -> Option<String> {
     let first = |summer: bool| {
         let in_season = days.iter().filter(|day| !day.closed && is_summer(day) == summer);
         let usual = usual(in_season.filter_map(|day| day.labels(rows).next()));
-        usual.filter(|&(_, count)| count >= LEAST_DAYS).map(|(first, _)| first)
+        usual.filter(|&(_, count)| count >= MIN_DAYS).map(|(first, _)| first)
     };
     let (summer, winter) = (first(true)?, first(false)?);
     let off_s = (summer - winter).abs();

@@ -14,7 +14,7 @@ const FACTORS: [f64; 18] = [
     100.0,
 ];
 /// Smaller overnight moves are not suspected.
-const LEAST_RATIO: f64 = 1.4;
+const MIN_RATIO: f64 = 1.4;
 /// Maximum log distance from a split factor, since the price also moves overnight.
 const TOLERANCE: f64 = 0.04;
 
@@ -64,7 +64,7 @@ fn split_factor(close: f64, open: f64) -> Option<f64> {
     let size = (close / open).ln().abs();
     let distance = |factor: f64| (size - factor.ln()).abs();
     let nearest = FACTORS.into_iter().min_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
-    (size > LEAST_RATIO.ln() && distance(nearest) < TOLERANCE).then_some(nearest)
+    (size > MIN_RATIO.ln() && distance(nearest) < TOLERANCE).then_some(nearest)
 }
 
 #[cfg(test)]

@@ -77,8 +77,8 @@ impl CoMoves {
 }
 
 /// Maximum sweeps over the stocks; a few are enough unless stocks are nearly identical.
-const MOST_SWEEPS: usize = 200;
-const SETTLED: f64 = 1e-10;
+const MAX_SWEEPS: usize = 200;
+const TOLERANCE: f64 = 1e-10;
 
 /// Risk parity: standard deviations y to hold in each stock so that all contribute equally to the
 /// portfolio variance, i.e. y_i (C y)_i is equal for all i, up to a common factor. Cyclical
@@ -87,7 +87,7 @@ const SETTLED: f64 = 1e-10;
 pub fn equal_contributions(correlation: &[f64]) -> Vec<f64> {
     let n = correlation.len().isqrt();
     let mut held = vec![1.0; n];
-    for _ in 0..MOST_SWEEPS {
+    for _ in 0..MAX_SWEEPS {
         let mut moved = 0.0_f64;
         for i in 0..n {
             let row = &correlation[i * n..(i + 1) * n];
@@ -97,7 +97,7 @@ pub fn equal_contributions(correlation: &[f64]) -> Vec<f64> {
             moved = moved.max((next / held[i] - 1.0).abs());
             held[i] = next;
         }
-        if moved < SETTLED {
+        if moved < TOLERANCE {
             break;
         }
     }

@@ -10,7 +10,7 @@ use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
 
 /// A standard deviation per bar below this means that the stock did not trade.
-const LEAST_STD: f64 = 1e-7;
+const MIN_STD: f64 = 1e-7;
 
 /// Sums over one session, for one stock.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl EqualRisk {
     /// Standard deviation of a stock's one-bar return over past sessions; None if unknown or if the
     /// stock did not trade.
     pub fn bar_std(&self, stock: usize) -> Option<f64> {
-        Some(self.bar_std[stock]).filter(|&std| std > LEAST_STD)
+        Some(self.bar_std[stock]).filter(|&std| std > MIN_STD)
     }
 
     fn allocate(&mut self) {
@@ -106,7 +106,7 @@ impl EqualRisk {
             let bars: u32 = self.past.iter().map(|session| session[stock].bars).sum();
             let std = (squares / f64::from(bars.max(1))).sqrt();
             self.bar_std[stock] = std;
-            scores.push(if std > LEAST_STD { parts[stock] / std } else { 0.0 });
+            scores.push(if std > MIN_STD { parts[stock] / std } else { 0.0 });
         }
         self.capital = capped(&scores, self.name_limit, self.gross_limit);
     }

@@ -40,11 +40,11 @@ pub use standing::Standing;
 pub const DQN: &str = "DQN";
 
 /// Profits are clipped at this many standard deviations of a period.
-const MOST_DEVIATIONS: f64 = 3.0;
+const MAX_DEVIATIONS: f64 = 3.0;
 /// Another expert takes over once its weight exceeds this multiple of the current one's. Switching
 /// costs a trade, and two experts that are about equally good would otherwise take turns every
 /// other day.
-const TAKE_OVER: f64 = 2.0;
+const SWITCH_RATIO: f64 = 2.0;
 
 /// Desired position of the DQN in a stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -190,18 +190,18 @@ impl MetaPolicy {
         for (stock, accounts) in book.accounts.chunks_exact_mut(self.names.len()).enumerate() {
             let bar = view.bar(stock);
             let last_close = before.as_ref().map_or(f64::NAN, |view| view.bar(stock).close);
-            let beside = self.held_beside(&book.approved, stock);
+            let exposure = self.correlated_exposure(&book.approved, stock);
             let aversion = self.config.exposure_aversion * risk.bar_std(stock).unwrap_or(0.0);
             for account in accounts {
                 account.close(last_close, &bar, self.cost);
-                account.charge(aversion * (f64::from(account.held()) * beside).max(0.0));
+                account.charge(aversion * (f64::from(account.held()) * exposure).max(0.0));
             }
         }
     }
 
     /// Correlation-weighted position in the other stocks: between -1 and 1 if no more than the
     /// equity is held.
-    fn held_beside(&self, approved: &[f64], stock: usize) -> f64 {
+    fn correlated_exposure(&self, approved: &[f64], stock: usize) -> f64 {
         let row = self.correlation[stock].iter().zip(approved).enumerate();
         row.filter(|(other, _)| *other != stock).map(|(_, (c, held))| c * held).sum()
     }
@@ -222,13 +222,13 @@ impl MetaPolicy {
             };
             let deviations = worth.map(|worth| worth / (std * root));
             growth.extend(deviations.map(|deviations| {
-                let counted = deviations.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS);
+                let counted = deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS);
                 1.0 + self.config.learning_rate * counted
             }));
             share.update(&growth, belief);
             let (weights, leader) = (share.weights(), &mut book.leaders[stock]);
             let first = largest(weights);
-            if weights[first] > TAKE_OVER * weights[*leader] {
+            if weights[first] > SWITCH_RATIO * weights[*leader] {
                 *leader = first;
             }
         }

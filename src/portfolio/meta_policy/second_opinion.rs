@@ -15,13 +15,13 @@ use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::panel::{MarketView, Panel};
 use crate::strategy::autoregression::{Echo, Forecast};
 
-/// Probability per bar that the weights are redrawn from the prior (fixed share).
+/// Fixed-share rate: probability per bar that the best candidate is redrawn from the prior.
 const SHARE_RATE: f64 = 1e-5;
 /// The second forecast is used while the weight of the combination is above this. Using it in
 /// proportion to its weight would trade in a random walk, where the few orders are all losses.
-const BELIEVED: f64 = 0.5;
+const MIN_MEAN_WEIGHT: f64 = 0.5;
 /// Fractions of the DQN's apparent forecast that are candidates on their own.
-const ALONE: [f64; 3] = [1.0, 0.5, 0.0];
+const OWN_FRACTIONS: [f64; 3] = [1.0, 0.5, 0.0];
 
 /// The DQN's values of the possible positions, in standard deviations of a bar's return.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +46,7 @@ pub struct SecondOpinion {
 /// State for one account and stock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hearing {
-    /// Weights of the DQN's fractions in [`ALONE`] and of the combination.
+    /// Weights of the DQN's fractions in [`OWN_FRACTIONS`] and of the combination.
     share: FixedShare,
     foretold: Option<Foretold>,
 }
@@ -54,8 +54,8 @@ pub struct Hearing {
 /// Forecasts for the next bar.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Foretold {
-    /// Mean under each fraction in [`ALONE`] and under the combination.
-    means: [f64; ALONE.len() + 1],
+    /// Mean under each fraction in [`OWN_FRACTIONS`] and under the combination.
+    means: [f64; OWN_FRACTIONS.len() + 1],
     std: f64,
 }
 
@@ -105,7 +105,7 @@ impl SecondOpinion {
 }
 
 fn belief(second: f64) -> Belief {
-    let mut prior = vec![(1.0 - second) / ALONE.len() as f64; ALONE.len()];
+    let mut prior = vec![(1.0 - second) / OWN_FRACTIONS.len() as f64; OWN_FRACTIONS.len()];
     prior.push(second);
     Belief { prior, share_rates: vec![SHARE_RATE] }
 }
@@ -125,14 +125,14 @@ impl Hearing {
     /// add their log odds, and the DQN's values of later bars stay unchanged.
     fn foretell(&mut self, own: f64, forecast: Option<Forecast>) -> f64 {
         let Some(Forecast { mean, std }) = forecast else { return 0.0 };
-        let [whole, half, none] = ALONE.map(|part| part * own);
+        let [whole, half, none] = OWN_FRACTIONS.map(|part| part * own);
         self.foretold = Some(Foretold { means: [whole, half, none, (own + mean) / 2.0], std });
-        if self.believed() > BELIEVED { mean } else { 0.0 }
+        if self.believed() > MIN_MEAN_WEIGHT { mean } else { 0.0 }
     }
 
     /// Probability that the combination forecasts better.
     fn believed(&self) -> f64 {
-        self.share.weights()[ALONE.len()]
+        self.share.weights()[OWN_FRACTIONS.len()]
     }
 }
 

@@ -151,8 +151,8 @@ fn what_others_hold_already_counts_against_more_of_it() {
     let panel = panel(place.path(), &[100.0; 8]);
     let meta = MetaPolicy::of(&config(), &panel, &[vec![None]]).unwrap().unwrap();
     let meta = MetaPolicy { correlation: vec![vec![0.0, 0.5, -0.2]; 3], ..meta };
-    let beside = meta.held_beside(&[0.9, 0.4, 0.1], 0);
-    assert!((beside - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
+    let exposure = meta.correlated_exposure(&[0.9, 0.4, 0.1], 0);
+    assert!((exposure - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
 }
 
 /// Four days of a rise, of which the first has three bars of it and the others four: 1.5 and 2

@@ -128,7 +128,7 @@ impl TimeTable {
         exposure: &mut [f64],
     ) {
         let mut sum = 0.0;
-        for (shares, rows) in stretches(held, self.rows) {
+        for (shares, rows) in holding_periods(held, self.rows) {
             let market = self.cells[rows.clone()].iter().zip(&prices.open[rows.clone()]);
             let before = &equity[rows.start - 1..rows.end - 1];
             for (i, ((&cell, open), before)) in market.zip(before).enumerate() {
@@ -144,7 +144,7 @@ impl TimeTable {
 /// new shares from the open to the close.
 fn earn(prices: &Prices, held: &[Held], earned: &mut [f64]) {
     let mut was = 0.0;
-    for (shares, rows) in stretches(held, earned.len()) {
+    for (shares, rows) in holding_periods(held, earned.len()) {
         let first = rows.start;
         if was != 0.0 {
             earned[first] += was * prices.gap[first];
@@ -163,7 +163,7 @@ fn earn(prices: &Prices, held: &[Held], earned: &mut [f64]) {
 }
 
 /// Shares and the rows (after the first) at which they are held; starts with none.
-fn stretches(
+fn holding_periods(
     held: &[Held],
     rows: usize,
 ) -> impl Iterator<Item = (f64, std::ops::Range<usize>)> + '_ {
