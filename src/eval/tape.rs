@@ -201,33 +201,33 @@ impl Tape {
         for (position, column) in invested() {
             let closes = &column.close[rows.start + 1..=rows.end];
             for ((value, gross), close) in value.iter_mut().zip(&mut *gross).zip(closes) {
-                let worth = position.shares * close;
-                *value += worth;
-                *gross += worth.abs();
+                let position_value = position.shares * close;
+                *value += position_value;
+                *gross += position_value.abs();
             }
         }
         let margin = self.env.maintenance_margin;
-        let mut sound = true;
+        let mut is_solvent = true;
         let after = &mut equity[rows.start + 1..=rows.end];
         for ((equity, value), gross) in after.iter_mut().zip(&*value).zip(&*gross) {
             *equity = cash + value;
-            sound &= (*equity > margin * gross) & (*equity < f64::INFINITY);
+            is_solvent &= (*equity > margin * gross) & (*equity < f64::INFINITY);
         }
-        if !sound {
+        if !is_solvent {
             return Err(Ruined);
         }
         let band = self.env.rebalance_band;
-        let mut quiet = count;
+        let mut unchanged = count;
         // An infinite band is never left.
         for (position, column) in invested().filter(|_| band < f64::INFINITY) {
             let known = equity[rows.start..rows.end].iter().zip(&column.full_price[rows.clone()]);
             let is_out =
                 |(equity, price): (&f64, &f64)| position.is_outside_band(*equity, *price, band);
             if known.clone().fold(false, |any, row| any | is_out(row)) {
-                quiet = quiet.min(known.clone().position(is_out).unwrap_or(count));
+                unchanged = unchanged.min(known.clone().position(is_out).unwrap_or(count));
             }
         }
-        Ok(quiet)
+        Ok(unchanged)
     }
 
     /// Orders at the end of row `t`, filled at the next open. The same as
@@ -249,13 +249,13 @@ impl Tape {
                 held[stock].push(Held { from: t + 1, shares: position.shares });
             }
             if position.shares != 0.0 {
-                let worth = position.shares * column.close[t + 1];
-                value += worth;
-                gross += worth.abs();
+                let position_value = position.shares * column.close[t + 1];
+                value += position_value;
+                gross += position_value.abs();
             }
         }
         equity[t + 1] = *cash + value;
-        let sound = equity[t + 1] > self.env.maintenance_margin * gross;
-        if sound && equity[t + 1] < f64::INFINITY { Ok(()) } else { Err(Ruined) }
+        let is_solvent = equity[t + 1] > self.env.maintenance_margin * gross;
+        if is_solvent && equity[t + 1] < f64::INFINITY { Ok(()) } else { Err(Ruined) }
     }
 }

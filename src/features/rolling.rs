@@ -74,12 +74,12 @@ impl Summary for Moments {
     #[inline(always)]
     fn join(self, other: Moments) -> Moments {
         let count = self.count + other.count;
-        let apart = other.mean - self.mean;
+        let delta = other.mean - self.mean;
         let share = other.count / count;
         Moments {
             count,
-            mean: self.mean + apart * share,
-            deviation: self.deviation + other.deviation + apart * apart * self.count * share,
+            mean: self.mean + delta * share,
+            deviation: self.deviation + other.deviation + delta * delta * self.count * share,
         }
     }
 }
@@ -187,16 +187,16 @@ impl Summary for PairMoments {
     #[inline(always)]
     fn join(self, other: PairMoments) -> PairMoments {
         let count = self.count + other.count;
-        let (apart_x, apart_y) = (other.mean_x - self.mean_x, other.mean_y - self.mean_y);
+        let (delta_x, delta_y) = (other.mean_x - self.mean_x, other.mean_y - self.mean_y);
         let share = other.count / count;
         let weight = self.count * share;
         PairMoments {
             count,
-            mean_x: self.mean_x + apart_x * share,
-            mean_y: self.mean_y + apart_y * share,
-            xx: self.xx + other.xx + apart_x * apart_x * weight,
-            xy: self.xy + other.xy + apart_x * apart_y * weight,
-            yy: self.yy + other.yy + apart_y * apart_y * weight,
+            mean_x: self.mean_x + delta_x * share,
+            mean_y: self.mean_y + delta_y * share,
+            xx: self.xx + other.xx + delta_x * delta_x * weight,
+            xy: self.xy + other.xy + delta_x * delta_y * weight,
+            yy: self.yy + other.yy + delta_y * delta_y * weight,
         }
     }
 }

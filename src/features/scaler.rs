@@ -78,8 +78,8 @@ fn winsorised(values: &[f32]) -> (f32, f32) {
     let (low, high) = if low < high { (low, high) } else { (f32::MIN, f32::MAX) };
     let count = values.len() as f64;
     let (sum, squares) = sums(&values, middle, low, high);
-    let (mean, apart) = (middle + sum / count, sum / count);
-    let std = (squares / count - apart * apart).max(0.0).sqrt();
+    let (mean, offset) = (middle + sum / count, sum / count);
+    let std = (squares / count - offset * offset).max(0.0).sqrt();
     let constant = std <= MIN_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
     (mean as f32, if constant { 1.0 } else { std as f32 })
 }

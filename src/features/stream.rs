@@ -143,7 +143,7 @@ mod tests {
             arbitrage_level: 10.0,
             ..FeatureConfig::default()
         };
-        let mut dear = 0;
+        let mut diverged = 0;
         for (seed, peers) in (0..).zip([0, 1, 3, 2]) {
             let config = FeatureConfig { peers: seed != 3, ..small.clone() };
             let mut series = random_market(seed, 4, 400, 13, 0.1);
@@ -176,9 +176,9 @@ mod tests {
                     assert_eq!(numbers([open, high, low, close, volume]), numbers(expected));
                     assert_eq!(tradable, w.tradable[i], "seed {seed}, row {row}, stock {stock}");
                 }
-                dear += stream.pairs.iter().filter(|pair| pair.z_score != 0.0).count();
+                diverged += stream.pairs.iter().filter(|pair| pair.z_score != 0.0).count();
             }
         }
-        assert!(dear > 100, "pairs were out of line at {dear} times");
+        assert!(diverged > 100, "pairs were out of line at {diverged} times");
     }
 }

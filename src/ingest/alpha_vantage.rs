@@ -278,9 +278,9 @@ impl Service {
 
     /// One request, delayed to keep to the request rate.
     fn ask(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Result<Answer, Fault> {
-        let apart = Duration::from_secs(60) / self.manners.requests_per_minute.max(1);
+        let interval = Duration::from_secs(60) / self.manners.requests_per_minute.max(1);
         if let Some(last) = self.last.get() {
-            std::thread::sleep(apart.saturating_sub(last.elapsed()));
+            std::thread::sleep(interval.saturating_sub(last.elapsed()));
         }
         self.last.set(Some(Instant::now()));
         let (status, body) = self.get(self.url(series, symbol, month))?;

@@ -57,9 +57,9 @@ pub fn upload(
     let sum = Mutex::new(Uploaded::default());
     let done = AtomicUsize::new(0);
     several_at_once(&files, options.at_once, |file| {
-        let fate = send(from, to, file, blobs.get(&file.key), options.replace || is_rewrite)?;
+        let outcome = send(from, to, file, blobs.get(&file.key), options.replace || is_rewrite)?;
         let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-        match fate {
+        match outcome {
             Fate::Sent => sum.sent += 1,
             Fate::Same => sum.same += 1,
             Fate::Kept => sum.kept.push(file.key.clone()),

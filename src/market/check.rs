@@ -108,11 +108,11 @@ pub fn check(
     options: &CheckOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Checked, MarketError> {
-    let asked = Period {
+    let requested = Period {
         start: options.start.unwrap_or(NaiveDate::MIN),
         end: options.end.unwrap_or(NaiveDate::MAX),
     };
-    let files = store.list(symbol, &asked)?;
+    let files = store.list(symbol, &requested)?;
     let mut found = Checked::of_nothing(symbol, files.len());
     match Origin::read(store.as_ref(), symbol) {
         Ok(origin) => found.origin = origin,

@@ -6,8 +6,8 @@ pub fn clusters(stocks: usize, related: impl Iterator<Item = (usize, usize)>) ->
     // A cluster's label is its first stock.
     let mut label: Vec<usize> = (0..stocks).collect();
     for (i, j) in related {
-        let (kept, gone) = (label[i].min(label[j]), label[i].max(label[j]));
-        label.iter_mut().filter(|label| **label == gone).for_each(|label| *label = kept);
+        let (kept, dropped) = (label[i].min(label[j]), label[i].max(label[j]));
+        label.iter_mut().filter(|label| **label == dropped).for_each(|label| *label = kept);
     }
     let members = |first: usize| (0..stocks).filter(|&i| label[i] == first).collect();
     (0..stocks).filter(|&first| label[first] == first).map(members).collect()

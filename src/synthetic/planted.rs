@@ -242,13 +242,13 @@ impl Returns {
 
     /// Generates bar `i` of the session.
     fn step(&mut self, i: usize) -> Step {
-        let quiet =
+        let plain_step =
             |log_return, sigma| Step { log_return, sigma, activity: 1.0, leaked: None };
         match self.law {
-            Law::Noise { sigma } => quiet(log_return(0.0, sigma, self.own.normal()), sigma),
+            Law::Noise { sigma } => plain_step(log_return(0.0, sigma, self.own.normal()), sigma),
             Law::Leaked { sigma } => {
                 let log_return = log_return(0.0, sigma, self.own.normal());
-                Step { leaked: Some(LEAK * log_return / sigma), ..quiet(log_return, sigma) }
+                Step { leaked: Some(LEAK * log_return / sigma), ..plain_step(log_return, sigma) }
             }
             Law::Own(echo) => self.ar1(echo),
             Law::Regimes { echoes, change } => {
@@ -260,21 +260,21 @@ impl Returns {
             Law::Follower { gain, lead, sigma, .. } => {
                 let followed = log_return(gain * self.memory, sigma, self.own.normal());
                 self.memory = log_return(0.0, lead, self.other.normal()).exp_m1();
-                quiet(followed, sigma)
+                plain_step(followed, sigma)
             }
             Law::Spread { side, walk, memory, shock, .. } => {
                 let before = self.memory;
                 self.memory = memory * before + shock * self.other.normal();
                 let variance = walk * walk + shock * shock / 4.0;
                 let shared = walk * self.own.normal() - variance / 2.0;
-                quiet(shared + side * (self.memory - before) / 2.0, variance.sqrt())
+                plain_step(shared + side * (self.memory - before) / 2.0, variance.sqrt())
             }
             Law::Garch { sigma } => {
                 let variance = self.garch.share(i) * self.own.t6_variance();
                 let log_return = log_return(0.0, variance.sqrt(), self.own.normal());
                 self.garch.session_return += log_return;
                 let activity = variance.sqrt() / sigma;
-                Step { activity, ..quiet(log_return, variance.sqrt()) }
+                Step { activity, ..plain_step(log_return, variance.sqrt()) }
             }
         }
     }

@@ -58,8 +58,8 @@ impl Market {
                 let (mut open, mut close) = (last, last);
                 for stock in 0..STOCKS {
                     open[stock] *= 1.0 + gap[stock];
-                    let sure = drift + edge * signal[stock];
-                    close[stock] = open[stock] * (1.0 + within[stock] + sure);
+                    let expected = drift + edge * signal[stock];
+                    close[stock] = open[stock] * (1.0 + within[stock] + expected);
                     day += (gap[stock] + within[stock]) / STOCKS as f64;
                     if rng.random::<f64>() < 0.05 {
                         signal[stock] = -signal[stock];

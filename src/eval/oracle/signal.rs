@@ -152,8 +152,8 @@ impl Echo {
     /// Log density of the return `new` after `last`, up to a constant.
     fn log_density(&self, last: f64, new: f64) -> f64 {
         let Echo { phi, sigma } = *self;
-        let off = new.ln_1p() - (phi * last).ln_1p() + sigma * sigma / 2.0;
-        -sigma.ln() - off * off / (2.0 * sigma * sigma)
+        let residual = new.ln_1p() - (phi * last).ln_1p() + sigma * sigma / 2.0;
+        -sigma.ln() - residual * residual / (2.0 * sigma * sigma)
     }
 }
 

@@ -40,9 +40,9 @@ impl Cointegration {
         let (mean_first, mean_second) = (mean(first), mean(second));
         let (mut variance, mut covariance) = (0.0, 0.0);
         for (first, second) in first.iter().zip(second) {
-            let apart = second - mean_second;
-            variance += apart * apart / count;
-            covariance += apart * (first - mean_first) / count;
+            let centred = second - mean_second;
+            variance += centred * centred / count;
+            covariance += centred * (first - mean_first) / count;
         }
         if variance.is_nan() || variance.sqrt() <= MIN_STD {
             return None;

@@ -54,11 +54,11 @@ fn half_life_bars(moments: &PairMoments) -> Option<f64> {
     if moments.variance_x().sqrt() <= MIN_STD {
         return None;
     }
-    let kept = moments.covariance() / moments.variance_x();
-    match kept {
+    let coefficient = moments.covariance() / moments.variance_x();
+    match coefficient {
         // It alternates around its mean: half is gone before the next bar.
-        _ if kept <= 0.0 => Some(0.0),
-        _ if kept < 1.0 => Some(0.5_f64.ln() / kept.ln()),
+        _ if coefficient <= 0.0 => Some(0.0),
+        _ if coefficient < 1.0 => Some(0.5_f64.ln() / coefficient.ln()),
         _ => None,
     }
 }

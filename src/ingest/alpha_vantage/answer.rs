@@ -58,8 +58,8 @@ pub(super) fn read(body: &[u8], series: &Series, symbol: &Symbol, month: YearMon
 /// The service has been known to ignore request parameters that it does not recognise.
 fn of_month(rows: RawRows, month: YearMonth) -> Answer {
     let period = month.period();
-    let strange = rows.label_s.iter().flatten().find(|&&s| !period.contains(new_york_date(s)));
-    match strange {
+    let other_month = rows.label_s.iter().flatten().find(|&&s| !period.contains(new_york_date(s)));
+    match other_month {
         Some(&label_s) => {
             Answer::Broken(format!("asked for {month}, it sent bars of {}", new_york_date(label_s)))
         }

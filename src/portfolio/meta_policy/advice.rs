@@ -34,14 +34,14 @@ impl Advice {
         let cancel = Cancel::new();
         let mut bars = PanelBars::default();
         let mut decisions = vec![vec![Decision::NONE; stocks]; count];
-        for (row, said) in directions.chunks_exact_mut((stocks * count).max(1)).enumerate() {
+        for (row, out) in directions.chunks_exact_mut((stocks * count).max(1)).enumerate() {
             let now = bars.at(&panel.view(row), stocks);
             for (rule, decisions) in rules.iter_mut().zip(&mut decisions) {
                 rule.decide(&now, &cancel, decisions)?;
             }
-            for (stock, said) in said.chunks_exact_mut(count).enumerate() {
-                for (said, decisions) in said.iter_mut().zip(&decisions) {
-                    *said = decisions[stock].direction().max(least);
+            for (stock, out) in out.chunks_exact_mut(count).enumerate() {
+                for (out, decisions) in out.iter_mut().zip(&decisions) {
+                    *out = decisions[stock].direction().max(least);
                 }
             }
         }

@@ -214,13 +214,13 @@ impl MetaPolicy {
         let mut growth = Vec::with_capacity(self.names.len());
         for (stock, (accounts, share)) in accounts.zip(&mut book.shares).enumerate() {
             growth.clear();
-            let worth = accounts.iter_mut().map(|a| a.settle(self.config.drawdown_aversion));
+            let scores = accounts.iter_mut().map(|a| a.settle(self.config.drawdown_aversion));
             let Some(std) = risk.bar_std(stock) else {
                 // No volatility to scale profits by yet.
-                worth.for_each(drop);
+                scores.for_each(drop);
                 continue;
             };
-            let deviations = worth.map(|worth| worth / (std * root));
+            let deviations = scores.map(|score| score / (std * root));
             growth.extend(deviations.map(|deviations| {
                 let counted = deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS);
                 1.0 + self.config.learning_rate * counted
@@ -244,17 +244,17 @@ impl MetaPolicy {
         dqn: Wanted,
     ) -> (i8, f32) {
         let experts = self.names.len();
-        let said = self.advice.at(view, stock);
+        let directions = self.advice.at(view, stock);
         let accounts = &mut book.accounts[stock * experts..(stock + 1) * experts];
         let mut dqn = dqn;
         if let (Some(values), Some(opinion)) = (dqn.values, &self.second_opinion) {
             let account = (&values, accounts[experts - 1].held(), self.cost);
             dqn = Wanted::plain(opinion.hear(&mut book.hearings[stock], view, stock, account));
         }
-        let wanted = said.iter().copied().chain([dqn.greedy]);
+        let wanted = directions.iter().copied().chain([dqn.greedy]);
         accounts.iter_mut().zip(wanted).for_each(|(account, direction)| account.want(direction));
         let leader = book.leaders[stock];
-        match said.get(leader) {
+        match directions.get(leader) {
             Some(&direction) => (direction, book.shares[stock].weights()[leader] as f32),
             None => (dqn.direction, dqn.conviction),
         }

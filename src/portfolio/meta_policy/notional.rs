@@ -61,9 +61,9 @@ impl Notional {
     /// increase of the drawdown.
     pub fn settle(&mut self, aversion: f64) -> f64 {
         let depth = self.peak - self.wealth;
-        let worth = self.profit - self.charge - aversion * (depth - self.depth).max(0.0);
+        let score = self.profit - self.charge - aversion * (depth - self.depth).max(0.0);
         (self.depth, self.profit, self.charge) = (depth, 0.0, 0.0);
-        worth
+        score
     }
 }
 

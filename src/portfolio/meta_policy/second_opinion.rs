@@ -153,18 +153,18 @@ impl Values {
     fn choose(&self, more: f64, held: i8, cost: f64) -> (i8, f32) {
         let cost = cost / self.unit;
         let moved = |direction: i8, from: i8| f64::from((direction - from).abs());
-        let worth = |(direction, value): (i8, f32)| {
+        let value_of = |(direction, value): (i8, f32)| {
             let dearer = cost * (moved(direction, held) - moved(direction, self.held));
             f64::from(value) - dearer + f64::from(direction) * more
         };
         let none = (0, 0.0);
         let mut best = self.short.map_or(none, |short| (-1, short));
         for other in [none, (1, self.long)] {
-            if worth(other) > worth(best) {
+            if value_of(other) > value_of(best) {
                 best = other;
             }
         }
-        (best.0, (worth(best) - worth(none)) as f32)
+        (best.0, (value_of(best) - value_of(none)) as f32)
     }
 }
 
