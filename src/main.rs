@@ -7,10 +7,6 @@ use clap::Parser;
 use dqn_trader::cli::{
     AgentsArgs, Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line,
 };
-use dqn_trader::commands;
-#[cfg(feature = "mpi")]
-use dqn_trader::config::RanksConfig;
-use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::comm::Comm;
 #[cfg(feature = "mpi")]
 use dqn_trader::comm::heartbeat::{Patience, start::Start};
@@ -18,8 +14,12 @@ use dqn_trader::comm::launch::{Launched, launched};
 use dqn_trader::comm::local::LocalComm;
 #[cfg(feature = "mpi")]
 use dqn_trader::comm::mpi::MpiComm;
-use dqn_trader::report::{Progress, Verbosity};
+use dqn_trader::commands;
 use dqn_trader::compute::threads;
+#[cfg(feature = "mpi")]
+use dqn_trader::config::RanksConfig;
+use dqn_trader::config::{Mode, RunConfig};
+use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::train::watcher::Ending;
 
 /// An agent failed, and others did not.

@@ -6,8 +6,8 @@ use chrono::NaiveDate;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ContainerArg, Destination, Format, Surroundings};
-use crate::market::Symbol;
 use crate::ingest::alpha_vantage::ADDRESS;
+use crate::market::Symbol;
 
 /// Length of the bars that the service offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

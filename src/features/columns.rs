@@ -7,8 +7,8 @@ use std::slice::ChunksExact;
 
 use rayon::prelude::*;
 
-use crate::market::panel::{Grid, NO_BAR};
 use crate::compute::simd_dispatch::wide;
+use crate::market::panel::{Grid, NO_BAR};
 
 /// Rows per tile when panel rows are assembled. A tile is written column by column and has to fit
 /// into the first-level cache.

@@ -10,10 +10,10 @@ use super::drawdown::DrawdownStop;
 use super::limits::Limits;
 use super::meta_policy::{Book, CapitalPlan, MetaPolicy, Standing, Wanted};
 use super::risk::{Order, Reason, Wish, arbitrate, stop};
+use crate::compute::threads::side_by_side;
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
-use crate::compute::threads::side_by_side;
 
 /// Accounts per task: a decision takes a few microseconds.
 const FEW_ACCOUNTS: usize = 16;

@@ -11,10 +11,10 @@ use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
 use crate::ingest::{Fetcher, Tally, Wish};
-use crate::source::{self, AZURE};
 use crate::market::store::{Store, sha256_hex};
 use crate::market::{MarketError, Period, Symbol};
 use crate::report::{FolderLock, Progress};
+use crate::source::{self, AZURE};
 
 /// The first year of which the service has intraday bars.
 const FIRST_YEAR: i32 = 2000;

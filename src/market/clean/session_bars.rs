@@ -1,14 +1,12 @@
 //! Assigns bars to sessions, determines their ends, and resamples them.
 
-use std::ops::Range;
-
 use chrono::NaiveDate;
 
 use super::convention::Convention;
 use super::day::Day;
 use super::{BadRows, Fault, Row};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
-use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S, Session};
+use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
 /// Which bars to keep, and the output length.

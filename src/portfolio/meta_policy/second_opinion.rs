@@ -11,8 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::panel::{MarketView, Panel};
+use crate::math::fixed_share::{Belief, FixedShare};
 use crate::strategy::autoregression::{Echo, Forecast};
 
 /// Fixed-share rate: probability per bar that the best candidate is redrawn from the prior.

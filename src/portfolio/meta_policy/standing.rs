@@ -1,8 +1,8 @@
 //! Expert weights of the rules over past data, before any trading.
 
 use super::{CapitalPlan, MetaPolicy, Wanted};
-use crate::math::fixed_share::Belief;
 use crate::market::panel::Panel;
+use crate::math::fixed_share::Belief;
 
 /// Weights of the rules without the DQN: its profit on its own training data says little, while the
 /// rules were not fitted.
