@@ -34,9 +34,8 @@ fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
 }
 
 /// Of one minibatch of recorded transitions: double DQN bootstraps from the two states that each
-/// has
-/// room for, a flat account and the one that was led to, whose market part is one forward; backward
-/// is twice the forward.
+/// has room for, a flat account and the one that was led to, whose market part is one forward;
+/// backward is twice the forward.
 fn flop(shape: &NetworkShape, batch: usize, double: bool) -> f64 {
     let (market, heads) = multiply_adds(shape);
     let networks = if double { 2.0 } else { 1.0 };

@@ -184,8 +184,7 @@ impl From<&Decision> for Wanted {
 }
 
 /// The account of one who wants `wanted`, `[row, stock]`: as [`super::account::Account`] has it,
-/// but
-/// for targets of less than a whole position.
+/// but for targets of less than a whole position.
 fn follow(market: &Market<'_>, dealt: &Dealt, wanted: &[Wanted]) -> Course {
     let Market { panel, rows, config, limits } = market;
     let stocks = config.stocks.len();

@@ -125,8 +125,7 @@ fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
 }
 
 /// Simple returns from `initial` to the first of `closes` and from each to the next. After equity
-/// has
-/// fallen to 0 or below nothing is earned or lost.
+/// has fallen to 0 or below nothing is earned or lost.
 pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut before = initial;
     let day_return = |equity: f64| {

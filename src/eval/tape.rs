@@ -3,8 +3,7 @@
 //!
 //! What depends on the market alone is made once. Between two changes of what is wanted, rows are
 //! taken a block at a time: equity follows from the shares that are held, and only a position out
-//! of
-//! its band or an account near ruin needs a closer look.
+//! of its band or an account near ruin needs a closer look.
 
 use std::ops::Range;
 

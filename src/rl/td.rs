@@ -51,8 +51,7 @@ pub struct TdOutcome {
 /// at that time. What the flat one is worth depends on the market alone, which no action moves, so
 /// it is the same for all actions, and leaving it out changes no choice (an exogenous reward:
 /// Dietterich, Trimponias and Chen 2018, theorem 1). What is left is of the size of one bar's
-/// reward
-/// and of the costs, where the whole is of that of 1 / (1 - gamma) bars.
+/// reward and of the costs, where the whole is of that of 1 / (1 - gamma) bars.
 pub fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome) {
     let rows = batch.actions_tm1.len();
     assert!(rows > 0 && batch.q_tm1.len().is_multiple_of(rows), "q_tm1 is [batch, actions]");

@@ -122,8 +122,7 @@ impl Optimization {
     }
 
     /// What all sets came to, however many ranks tried them. `rng` is as [`Optimization::plan`]
-    /// left
-    /// it.
+    /// left it.
     ///
     /// # Panics
     /// If not every set was tried once.

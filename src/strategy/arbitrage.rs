@@ -8,10 +8,9 @@ use crate::features::relations::opportunity::judge;
 /// Bars are cut into blocks. After each, every two stocks are tested over it for cointegration, at
 /// `level` over the number of pairs (Bonferroni), so that among prices that walk at random in at
 /// most that share of the blocks anything is traded. Pairs that pass are traded over the next
-/// block,
-/// the surest first and every stock in one pair only: against the distance from what the block made
-/// of the two prices, as in Mean Reversion, hedged as it says. Vidyamurthy (2004), "Pairs trading",
-/// chapters 5 to 7.
+/// block, the surest first and every stock in one pair only: against the distance from what the
+/// block made of the two prices, as in Mean Reversion, hedged as it says. Vidyamurthy (2004),
+/// "Pairs trading", chapters 5 to 7.
 struct Arbitrage {
     period: usize,
     level: f64,

@@ -5,8 +5,7 @@ use crate::features::indicators::{Roc, Sma};
 use crate::market::Bar;
 
 /// The change over `period` bars, and the efficiency ratio of Kaufman (1995): its magnitude over
-/// the
-/// sum of the bars' changes.
+/// the sum of the bars' changes.
 #[derive(Clone, Debug)]
 struct Changes {
     period: f64,

@@ -1,6 +1,5 @@
 //! `dqn-trader validate` on a small row: whether it compares rightly, not whether the learner is
-//! any
-//! good. That is for `validate --quick`, which scripts/test.sh runs.
+//! any good. That is for `validate --quick`, which scripts/test.sh runs.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Does the learner find what is there, and nothing where nothing is? It is trained on every
-//! planted
-//! market and held against the best possible reward.
+//! planted market and held against the best possible reward.
 
 mod ablation;
 mod meta;

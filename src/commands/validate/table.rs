@@ -71,8 +71,7 @@ fn found(outcome: &Outcome) -> String {
 }
 
 /// One line per part: how much of the oracle's reward is left without it, and for the market
-/// without
-/// an edge the turnover over the random policy's.
+/// without an edge the turnover over the random policy's.
 pub fn ablation(outcomes: &[Outcome], ablation: &[Ablated]) -> String {
     let whole: Vec<AblatedRow> = outcomes.iter().map(AblatedRow::of).collect();
     let names: Vec<&str> =

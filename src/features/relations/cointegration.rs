@@ -24,8 +24,7 @@ pub struct Cointegration {
     /// Of the augmented Dickey-Fuller test on the residual, without a constant, with four lags.
     pub statistic: f64,
     /// Probability of such a residual where both prices walk at random, whatever their steps have
-    /// in
-    /// common.
+    /// in common.
     pub p_value: f64,
 }
 
@@ -99,8 +98,7 @@ fn dickey_fuller(values: &[f64]) -> Option<f64> {
 }
 
 /// The lower triangle L of L L' = `matrix`, of which only the lower triangle is read; None where
-/// the
-/// terms are (nearly) multiples of each other.
+/// the terms are (nearly) multiples of each other.
 fn cholesky(matrix: [[f64; TERMS]; TERMS]) -> Option<[[f64; TERMS]; TERMS]> {
     let mut factor = [[0.0; TERMS]; TERMS];
     for i in 0..TERMS {

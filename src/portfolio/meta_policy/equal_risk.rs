@@ -59,8 +59,7 @@ impl EqualRisk {
     }
 
     /// Takes in the bar that has just closed. Returns whether a session began with it, and with
-    /// that
-    /// another allocation.
+    /// that another allocation.
     pub fn observe(&mut self, view: &MarketView<'_>) -> bool {
         let date = new_york_date(view.end_s());
         let is_new = self.date.is_some_and(|last| last != date);

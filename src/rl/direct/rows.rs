@@ -75,8 +75,7 @@ pub(super) fn relu(x: f32) -> f32 {
 }
 
 /// `out = norm(x)`, then ReLU if `rectify`. Leaves in `x` what is needed on the way back: the
-/// values
-/// before scale and shift. Returns one over the deviation.
+/// values before scale and shift. Returns one over the deviation.
 #[inline(always)]
 pub(super) unsafe fn norm_row<S: Simd>(
     x: &mut [f32],

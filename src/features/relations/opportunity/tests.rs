@@ -28,8 +28,8 @@ fn log_closes(series: &[BarSeries]) -> Vec<Vec<f64>> {
 }
 
 /// Three couples and two stocks that walk at random: the couples are each other's nearest peers,
-/// are
-/// believed in every block, and are out of line a few times in each; the others are not believed.
+/// are believed in every block, and are out of line a few times in each; the others are not
+/// believed.
 #[test]
 fn the_planted_pairs_are_found_and_no_others() {
     let (series, grid) = market("pairs-3", 8, "2018-01-02", "2018-12-31");
@@ -70,8 +70,7 @@ fn the_planted_pairs_are_found_and_no_others() {
 /// Eight stocks that walk at random, with GARCH volatility and a U-shape in the session, over 28
 /// years: about 190 blocks of 480 bars per market. At a level of 10 % (of which there is more to
 /// count than of 1 %), in at most about a tenth of the blocks is a pair believed; the standard
-/// error
-/// of the share is 0.012.
+/// error of the share is 0.012.
 #[test]
 fn on_random_walks_false_alarms_stay_at_their_rate() {
     let config = FeatureConfig { arbitrage_level: 0.1, ..FeatureConfig::default() };
