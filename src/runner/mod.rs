@@ -1,6 +1,5 @@
-//! Runs many strategies over the same bars: in parallel, each with a time limit, each evaluated by
-//! the back-test, and combines the successful ones in an ensemble. The interface is asynchronous;
-//! the work runs on tokio's blocking threads.
+//! Runs many strategies over the same bars in parallel, with time limits, back-tests them, and
+//! combines the successful ones. Asynchronous; the work runs on tokio's blocking threads.
 
 mod config;
 mod history;
@@ -236,8 +235,7 @@ impl StrategyRunner {
         self.history.entries()
     }
 
-    /// Statistics of each strategy over all calls, by name; of the [`HISTORY_LIMIT`] names that ran
-    /// last.
+    /// Statistics over all calls, by name of strategy; of the last [`HISTORY_LIMIT`] names.
     pub fn get_strategy_performance(&self) -> BTreeMap<String, StrategyPerformance> {
         self.history.performance()
     }
@@ -265,8 +263,7 @@ impl StrategyRunner {
         let started = Instant::now();
         let thread = tokio::task::spawn_blocking(move || {
             // The caught work is dropped, so no inconsistent state is seen later.
-            catch_unwind(AssertUnwindSafe(|| work.run()))
-                .map_err(|panic| panic_message(panic.as_ref()))
+            catch_unwind(AssertUnwindSafe(|| work.run())).map_err(|panic| text_of(panic.as_ref()))
         });
         let limit = Duration::from_secs_f64(self.config.strategy_timeout);
         let outcome = tokio::time::timeout(limit, thread).await;
@@ -388,7 +385,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "no message".into())
