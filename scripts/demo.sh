@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, from nothing: sets up, then trains on the built-in sample market (made-up prices) with one parameter
-# server and five workers. Needs no cloud, no keys, and no network beyond the package registries.
+# The main use from a clean clone: sets up, then trains on the built-in sample market (synthetic prices) with one
+# parameter server and five workers. Needs no cloud, no keys, and no network beyond the package registries.
 #
 #     ./scripts/demo.sh
 # shellcheck source=scripts/lib.sh

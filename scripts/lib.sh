@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What the scripts share; each sources it first. Leaves the shell in the clone's root.
+# Shared by the scripts; each sources it first. Changes to the root of the clone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# rustup and a login shell put cargo on the path; a cron job or a container may have done neither.
+# In a cron job or a container, cargo may not be in PATH.
 command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
 
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/dqn-trader"
@@ -11,8 +11,8 @@ CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/dqn-trader"
 say() { printf '%s\n' "== $*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 2; }
 
-# Runs a command while no other copy of these scripts runs one, on this machine and for this user. The lock goes with
-# the process; the command does not inherit it.
+# Runs a command under a lock that all copies of these scripts share, per machine and user. The lock ends with the
+# process; the command does not inherit it.
 locked() {
   mkdir -p "$CACHE"
   (
@@ -39,7 +39,7 @@ install_packages() { # PACKAGE...: those of them that are missing, in one apt ca
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Prints the Python to make environments with. Debian keeps the part that fills one (ensurepip) in a package of its own.
+# Prints a Python that can create virtual environments. On Debian, ensurepip is in a separate package.
 find_python() {
   local python
   for python in python3 /usr/bin/python3; do
@@ -58,7 +58,7 @@ make_venv() { # FOLDER: with a pip that resumes a broken download
   "$1/bin/pip" install -q --disable-pip-version-check 'pip>=25.1'
 }
 
-# Open MPI asks for these two permissions: more ranks than cores, and ranks run by root (as in a container).
+# Open MPI requires two permissions: more ranks than cores, and ranks run by root (as in a container).
 permit_mpirun() {
   export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 }

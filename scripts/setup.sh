@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what building and running needs, and nothing twice: Open MPI, clang, libtorch, one release build.
+# Installs the dependencies of building and running, unless they exist: Open MPI, clang, libtorch; then builds a release.
 #
 #     ./scripts/setup.sh
 #
 # Packages go through apt (as root or with sudo); libtorch goes to ~/.cache/dqn-trader and is linked as .libtorch in
-# the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works by itself.
+# the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works on its own.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -30,16 +30,17 @@ check_rust() {
   fi
 }
 
-# libtorch comes out of the wheel of torch, since PyPI is the package registry that has it. Of the CUDA libraries it
-# needs just the two small ones that libtorch_cpu.so names; no GPU is needed to build or run.
+# libtorch is extracted from the wheel of torch, because PyPI is the package registry that has it. Of the CUDA libraries
+# it needs only the two small ones that libtorch_cpu.so links to; no GPU is needed to build or run.
 install_libtorch() {
   local work="$LIBTORCH_HOME.part" python_version
   [ ! -f "$LIBTORCH_HOME/build-version" ] || return 0
   say "fetching libtorch $TORCH_VERSION (530 MB, once)"
-  rm -rf "$work/venv" "$work/libtorch" # what a killed run left; its finished downloads are kept
+  rm -rf "$work/venv" "$work/libtorch" # left by a killed run; its finished downloads are kept
   mkdir -p "$work/wheels"
   make_venv "$work/venv"
-  # Any CPython's wheel has the same libtorch. This machine's own is preferred: the tests can use it from pip's cache.
+  # The wheels of all CPython versions contain the same libtorch. This machine's version is preferred, because the tests
+  # can reuse it from pip's cache.
   python_version=$("$work/venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   case $python_version in 3.1[0-4]) ;; *) python_version=3.12 ;; esac
   "$work/venv/bin/pip" download -q --disable-pip-version-check --resume-retries 20 --no-deps --only-binary=:all: \

@@ -1,6 +1,6 @@
-//! `position/position.jsonl`: what an agent held after each of its trades. It only grows, a whole
-//! step (a day, or a bar) at a time; however the agent ends, what is there can be read, and the
-//! next run goes on from it.
+//! `position/position.jsonl`: an agent's positions after each of its trades. The file only grows,
+//! by whole steps (a day or a bar). After a crash it is still readable, and the next run resumes
+//! from it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,8 +17,8 @@ use super::stamp::Stamp;
 use crate::market::Symbol;
 
 const FILE: &str = "position.jsonl";
-/// Length of the file after the last whole step, in figures: a step that was being written when
-/// the agent was killed is taken back.
+/// Stores the length of the file after the last complete step, in decimal digits: a step that was
+/// being written when the agent was killed is removed.
 const MARK: &str = ".whole";
 const MARK_WIDTH: usize = 20;
 const CASH: &str = "CASH";
@@ -28,7 +28,7 @@ const CASH: &str = "CASH";
 pub struct Record {
     pub date: String,
     pub id: u64,
-    /// None in the first.
+    /// None in the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub this_action: Option<Action>,
     pub positions: Positions,
@@ -94,7 +94,7 @@ impl Positions {
         Positions { shares: stocks.iter().enumerate().map(one).collect(), cash }
     }
 
-    /// By the index of each of `stocks`. Err names a stock that is held and not among them.
+    /// Shares by index in `stocks`. Errors: the name of a stock that is held but not among them.
     pub fn by_stock(&self, stocks: &[Symbol]) -> Result<Vec<u64>, String> {
         let held = |(_, shares): &&(String, u64)| *shares > 0;
         for (symbol, _) in self.shares.iter().filter(held) {
@@ -121,14 +121,14 @@ impl Action {
     }
 }
 
-/// When an agent's account was begun, if it was.
+/// When an agent's account was started; None if it was not.
 pub fn begun(agent: &Path) -> Option<Stamp> {
     let file = File::open(agent.join("position").join(FILE)).ok()?;
     let first = BufReader::new(file).lines().next()?.ok()?;
     serde_json::from_str::<Record>(&first).ok()?.date.parse().ok()
 }
 
-/// The file, open for more.
+/// The file, open for appending.
 pub struct Journal {
     path: PathBuf,
     file: File,
@@ -138,8 +138,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Of the agent whose folder is `agent`. A file that was left torn is repaired, and `say` told
-    /// so.
+    /// Opens the journal in the agent's folder. An incomplete step at the end is removed and
+    /// reported to `say`. Errors: the file cannot be read or written, or is invalid.
     pub fn open(agent: &Path, say: &dyn Fn(&str)) -> Result<Journal> {
         let folder = agent.join("position");
         let path = folder.join(FILE);
@@ -173,7 +173,7 @@ impl Journal {
         stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; mend it", self.path.display()))
     }
 
-    /// Adds the records of a step: actions, and what was held after each.
+    /// Appends the records of a step: actions, and the positions after each.
     pub fn append(&mut self, date: &str, done: Vec<(Option<Action>, Positions)>) -> Result<()> {
         let mut text = Vec::new();
         let first = self.records.last().map_or(0, |record| record.id + 1);
@@ -210,8 +210,8 @@ struct Kept {
     records: Vec<Record>,
 }
 
-/// What of `text` is whole: up to the mark where it ends a line; else, without the torn last line
-/// and the other lines of its step.
+/// The complete steps of `text`: up to the mark if that is the end of a line; else without an
+/// incomplete last line and the other lines of its step.
 fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     let ends_line = |len: usize| len == 0 || text.get(len - 1) == Some(&b'\n');
     let is_end = |len: &usize| *len <= text.len() && ends_line(*len) && is_one_step(&text[*len..]);
@@ -221,7 +221,7 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     let len = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let torn = &text[len..];
     let mut records = records(&text[..len])?;
-    // A line of which too little is left to tell may have been of the step before it.
+    // If too little is left of a line to read its date, it may belong to the previous step.
     let same_step = |record: &Record| {
         let start = format!("{{\"date\":\"{}\"", record.date).into_bytes();
         let spaced = format!("{{\"date\": \"{}\"", record.date).into_bytes();
@@ -234,7 +234,7 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
         return Ok(Kept { len, records });
     }
     let date = records.last().map(|record| record.date.clone()).unwrap_or_default();
-    // The first record is no step.
+    // The first record is not a step.
     while records.last().is_some_and(|last| last.date == date && last.this_action.is_some()) {
         records.pop();
     }
@@ -249,7 +249,8 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     Ok(Kept { len, records })
 }
 
-/// Of several steps, another program has gone on with the file, which knows nothing of marks.
+/// If there are several steps after the mark, another program has continued the file and knows no
+/// mark.
 fn is_one_step(text: &[u8]) -> bool {
     let lines = text.split(|&byte| byte == b'\n');
     let read = |line: &[u8]| serde_json::from_slice::<Record>(line).ok();
@@ -289,7 +290,7 @@ fn repaired(path: &Path, bytes: usize, last: Option<&Record>) -> String {
     format!("{}: a torn end of {bytes} bytes was cut off; the agent {from}", path.display())
 }
 
-/// Appends lines to a log, after a torn one was cut off.
+/// Appends lines to a log, after removing an incomplete last line.
 pub fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

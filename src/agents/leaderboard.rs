@@ -1,4 +1,4 @@
-//! The agents beside each other and beside buy-and-hold.
+//! The table of all agents and the benchmark.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ const COLUMNS: [&str; 8] =
     ["", "kind", "return", "Sharpe", "interval", "max drawdown", "trades", "cost"];
 const BENCHMARK: &str = "buy-and-hold";
 
-/// The best return first, those that failed last; aligned, an undefined value is `-`.
+/// Sorted by return, failed agents last; columns are aligned, an undefined value is `-`.
 pub fn table(report: &Report) -> String {
     let ranked = ranked(report);
     let mut cells = vec![COLUMNS.map(String::from)];
@@ -65,7 +65,7 @@ pub fn table(report: &Report) -> String {
     text
 }
 
-/// The same for programs.
+/// The leaderboard as JSON.
 pub fn in_json(report: &Report) -> Value {
     let one = |agent: &&AgentReport| {
         json!({
@@ -83,7 +83,7 @@ pub fn in_json(report: &Report) -> Value {
     })
 }
 
-/// An agent that stopped early, for want of days, stands among the others by its return.
+/// Sorted by return. An agent that stopped early is ranked by its return so far.
 fn ranked(report: &Report) -> Vec<&AgentReport> {
     let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
     let earned = |agent: &AgentReport| {
@@ -94,7 +94,7 @@ fn ranked(report: &Report) -> Vec<&AgentReport> {
     agents
 }
 
-/// Each once.
+/// All notices without duplicates.
 fn notices(report: &Report) -> Vec<&str> {
     let mut notices: Vec<&str> = Vec::new();
     let standings = report.agents.iter().filter_map(|agent| agent.standing.as_ref());

@@ -1,4 +1,4 @@
-//! What can go wrong between ranks.
+//! Errors of communication between ranks.
 
 use thiserror::Error;
 
@@ -9,7 +9,7 @@ pub enum CommError {
          this is a defect of the program, please report it with the run's config.toml"
     )]
     OutOfStep { rank: usize, expected: String, received: String },
-    /// An error that one rank met and all now know of.
+    /// An error of one rank that was shared with all.
     #[error("{0}")]
     Shared(String),
     #[error("MPI: {what}; {todo}")]

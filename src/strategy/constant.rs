@@ -1,4 +1,4 @@
-//! Strategies that always want the same: the ones that every other has to beat.
+//! Strategies with a constant target: the benchmarks.
 
 use super::{Decision, Kind, Rule};
 use crate::market::Bar;

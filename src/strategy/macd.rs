@@ -1,11 +1,11 @@
-//! Goes with the trend that two moving averages show.
+//! Follows the trend shown by two moving averages.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
 use crate::features::indicators::Macd;
 use crate::market::Bar;
 
 /// Long while the MACD is above its signal line, short while it is below. Appel (1979). Confidence
-/// is the distance of the two over the sum of their magnitudes.
+/// is their distance over the sum of their magnitudes.
 #[derive(Clone, Debug)]
 struct MacdRule(Macd);
 

@@ -1,4 +1,4 @@
-//! Bets that a price far from its recent mean comes back to it.
+//! Bets that a price far from its recent mean reverts to it.
 
 use super::bollinger_bands::rareness;
 use super::kind::Clash;
@@ -6,14 +6,14 @@ use super::{Decision, Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
 
-/// A deviation of log prices up to this is rounding, not movement.
+/// A standard deviation of log prices up to this is rounding error.
 const LEAST_STD: f64 = 1e-9;
 
 /// The z-score of the log close over the window.
 #[derive(Clone, Debug)]
 struct ZScore(Window<Moments>);
 
-/// Long once a z-score is below -`threshold`, short once it is above `threshold`, flat again once
+/// Long once the z-score is below -`threshold`, short once it is above `threshold`, flat again once
 /// its magnitude is at most `exit_threshold`.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
@@ -79,7 +79,7 @@ impl Judge<f64> for Gate {
         if z.abs() > self.enter {
             self.target = -z.signum();
         } else if z * self.target >= -self.exit && self.target != 0.0 {
-            // Within the inner threshold, or past the mean in one leap.
+            // Within the exit threshold, or beyond the mean after a jump.
             self.target = 0.0;
         }
         self.target

@@ -1,16 +1,16 @@
-//! Bets that the spread between two stocks closes.
+//! Pairs trading: bets that the spread between two stocks closes.
 
 use super::mean_reversion::Gate;
 use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
 use crate::features::rolling::{Moments, Window};
 
-/// A deviation of the spread up to this is rounding, not movement.
+/// A standard deviation of the spread up to this is rounding error.
 const LEAST_STD: f64 = 1e-9;
 
-/// Stocks two by two in their order, the first with the second, the third with the fourth; one that
-/// is left over is not traded. The spread of a pair is ln(first) - `hedge_ratio` ln(second); its
-/// z-score over the window decides as in Mean Reversion, and the second stock is held in the
-/// opposite direction. Gatev, Goetzmann and Rouwenhorst (2006).
+/// Pairs of consecutive stocks: the first with the second, the third with the fourth; an odd last
+/// one is not traded. The spread of a pair is ln(first) - `hedge_ratio` ln(second). Its z-score
+/// over the window decides as in Mean Reversion, and the second stock is held in the opposite
+/// direction. Gatev, Goetzmann and Rouwenhorst (2006).
 struct Pairs {
     /// One per pair.
     spreads: Vec<(Window<Moments>, Gate)>,
@@ -53,7 +53,7 @@ impl Strategy for Pairs {
         _cancel: &Cancel,
         decisions: &mut [Decision],
     ) -> Result<(), StrategyError> {
-        // The larger of the two positions is a whole one.
+        // The larger of the two positions is a full one.
         let (first, second) = (1.0 / self.hedge_ratio.max(1.0), self.hedge_ratio.min(1.0));
         let pairs = now.bars().chunks_exact(2).zip(decisions.chunks_exact_mut(2));
         for ((window, gate), (bars, decisions)) in self.spreads.iter_mut().zip(pairs) {

@@ -1,4 +1,4 @@
-//! Integration tests: one binary, one module per subject. They run the built program as a user
+//! Integration tests: one binary with one module per subject. They run the built program as a user
 //! would.
 
 mod agents;

@@ -1,4 +1,4 @@
-//! From the file's text to a checked configuration.
+//! Parses and checks the configuration file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ const LEAD_DAYS: u32 = 120;
 const TIMEOUT_S: f64 = 86_400.0;
 const MAX_MEMORY_MB: u64 = 4_096;
 
-/// Every key that is known; the others are told of and ignored.
+/// All known keys; others are reported and ignored.
 #[derive(Deserialize)]
 struct File {
     agent_type: Option<String>,
@@ -93,7 +93,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
     let file: File = serde_json::from_str(text).map_err(|e| {
         ConfigError::new("the file", e.to_string(), "correct it; docs/agents.md has every key")
     })?;
-    let mut notices = notices_of(&file);
+    let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;
     let end = date("end_date", "END_DATE", file.date_range.end_date, variable, &mut notices)?;
     if end.last_moment() < init.last_moment() {
@@ -140,7 +140,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
     Ok(config)
 }
 
-fn notices_of(file: &File) -> Vec<String> {
+fn notices_on_unknown_keys(file: &File) -> Vec<String> {
     let mut notices = Vec::new();
     let mut ignored: Vec<String> = file.rest.keys().cloned().collect();
     let sections =

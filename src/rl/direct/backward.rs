@@ -1,4 +1,4 @@
-//! From d loss / d Q-values back to all parameters.
+//! The backward pass: from d loss / d Q-values to the gradient of all parameters.
 
 use super::forward::{AccountPass, MarketPass, room};
 use super::product::{Left, Right, Start, product};
@@ -6,7 +6,7 @@ use super::rows::{Normed, add_scaled, dot, norm_row_back, sum_columns};
 use super::simd::{Level, Plain, Simd, by_level};
 use super::weights::{NormedPlace, Sizes, Weights};
 
-/// Gradients on the way; reused.
+/// Intermediate gradients; reused buffers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch {
     q: Vec<f32>,
@@ -22,11 +22,12 @@ pub(super) struct Scratch {
     embeddings: Vec<f32>,
     first: Vec<f32>,
     slots: Vec<f32>,
-    /// Of a norm's scale and shift, where it has none.
+    /// Sink for gradients of scale and shift if a layer has no norm.
     norm: Vec<f32>,
 }
 
-/// What was given forward: one account per row, of the first `rows` of the market pass.
+/// Inputs and results of the forward pass: one account per row, for the first `rows` of the market
+/// pass.
 pub(super) struct Given<'a> {
     pub rows: usize,
     /// `[row, slot, feature]` and `[row, private]`, both with slack.
@@ -41,7 +42,7 @@ pub(super) struct Given<'a> {
 }
 
 by_level! {
-    /// d loss / d parameters over `gradient`, in the order of the layout.
+    /// Overwrites `gradient` with d loss / d parameters, in the order of the layout.
     pub(super) fn backward(w: &Weights, given: &Given<'_>, scratch: &mut Scratch, gradient: &mut [f32])
         = backward_with
 }
@@ -55,7 +56,7 @@ unsafe fn backward_with<S: Simd>(
 ) {
     assert_eq!(gradient.len(), w.len, "elements of the gradient");
     let places = &w.places;
-    // The others are set as a whole.
+    // The other parts are overwritten completely.
     for place in [&places.symbol, &places.encoder[0].weight, &places.attention.nearness] {
         gradient[place.clone()].fill(0.0);
     }
@@ -78,7 +79,7 @@ unsafe fn backward_with<S: Simd>(
     }
 }
 
-/// Leaves d loss / d trunk's result in `scratch.trunk`.
+/// Leaves d loss / d trunk output in `scratch.trunk`.
 #[inline(always)]
 unsafe fn heads<S: Simd>(
     w: &Weights,
@@ -123,7 +124,7 @@ unsafe fn heads<S: Simd>(
     }
 }
 
-/// From the gradient of all last layers in one, `[all_hidden, actions]`, to those of each.
+/// Splits the gradient of the combined last layers, `[all_hidden, actions]`, into those of each.
 fn last_layers(w: &Weights, last: &[f32], grad_q: &[f32], gradient: &mut [f32]) {
     let Sizes { hidden, actions, .. } = w.sizes;
     let share = 1.0 / actions as f32;
@@ -154,8 +155,8 @@ fn last_layers(w: &Weights, last: &[f32], grad_q: &[f32], gradient: &mut [f32]) 
     }
 }
 
-/// From d loss / d a normed layer's result to d loss / d its sums, in `grad`; with the gradients of
-/// scale, shift and bias.
+/// Replaces d loss / d output of a normed layer in `grad` by d loss / d pre-activation, and writes
+/// the gradients of scale, shift and bias.
 #[inline(always)]
 unsafe fn norm_back<S: Simd>(
     w: &Weights,
@@ -193,9 +194,9 @@ unsafe fn trunk<S: Simd>(
 ) {
     let Sizes { trunk, context, joined, privates, .. } = w.sizes;
     let (rows, place, pass) = (given.rows, &w.places.trunk, given.account_pass);
-    let left_behind = (&pass.trunk[..], &pass.trunk_inverse[..], Some(&pass.trunk_out[..]));
+    let forward_results = (&pass.trunk[..], &pass.trunk_inverse[..], Some(&pass.trunk_out[..]));
     let grad = &mut scratch.trunk[..rows * trunk];
-    unsafe { norm_back::<S>(w, place, left_behind, grad, &mut scratch.norm, gradient) };
+    unsafe { norm_back::<S>(w, place, forward_results, grad, &mut scratch.norm, gradient) };
     let to = &mut gradient[place.weight.clone()];
     let grad_context = room(&mut scratch.context, rows * context);
     unsafe {
@@ -211,7 +212,8 @@ unsafe fn trunk<S: Simd>(
     }
 }
 
-/// Adds to `scratch.embeddings` what comes by way of attention; the peers' part is set.
+/// Adds the gradient through attention to the stock's own part of `scratch.embeddings` and
+/// overwrites the peers' part.
 #[inline(always)]
 unsafe fn attention<S: Simd>(
     w: &Weights,
@@ -273,7 +275,7 @@ unsafe fn attention<S: Simd>(
     }
 }
 
-/// From d loss / d mixtures to peers' embeddings and to what was asked.
+/// From d loss / d mixtures to the peers' embeddings and the `asked` vectors.
 #[inline(always)]
 unsafe fn scores<S: Simd>(
     w: &Weights,
@@ -333,10 +335,10 @@ unsafe fn encoder<S: Simd>(
     let ([first, second], pass) = (&w.places.encoder, given.market_pass);
     let cells = given.rows * used;
     let grad = &mut scratch.embeddings[..cells * width];
-    let left_behind = (&pass.second[..], &pass.second_inverse[..], None);
+    let forward_results = (&pass.second[..], &pass.second_inverse[..], None);
     let grad_first = room(&mut scratch.first, cells * width);
     unsafe {
-        norm_back::<S>(w, second, left_behind, grad, &mut scratch.norm, gradient);
+        norm_back::<S>(w, second, forward_results, grad, &mut scratch.norm, gradient);
         let (left, right) =
             (Left::columns(grad, width), Right { data: &pass.first_out, row: width });
         let out = (&mut gradient[second.weight.clone()], width);
@@ -344,10 +346,11 @@ unsafe fn encoder<S: Simd>(
         let (left, right) =
             (Left::rows(grad, width), Right { data: w.right(&second.weight, 0), row: width });
         product::<S>((cells, width, width), left, right, Start::Zero, (&mut *grad_first, width));
-        let left_behind = (&pass.first[..], &pass.first_inverse[..], Some(&pass.first_out[..]));
+        let forward_results = (&pass.first[..], &pass.first_inverse[..], Some(&pass.first_out[..]));
         let grad_first = &mut grad_first[..cells * width];
-        norm_back::<S>(w, first, left_behind, grad_first, &mut scratch.norm, gradient);
-        // Where all slots are used they follow one another; else the own one is of every row.
+        norm_back::<S>(w, first, forward_results, grad_first, &mut scratch.norm, gradient);
+        // If all slots are used, they are contiguous; else only the stock's own slot of every row
+        // is used.
         let left = Left::columns(grad_first, width);
         let right = Right { data: given.market, row: features * slots / used };
         let out = (&mut gradient[first.weight.clone()], features + symbol);

@@ -1,14 +1,14 @@
-//! From market features to Q-values.
+//! The forward pass: from market features to Q-values.
 
 use super::product::{Left, Right, SLACK, Start, product};
 use super::rows::{add_scaled, dot, norm_row, relu, scale_to, softmax};
 use super::simd::{Level, Plain, Simd, by_level};
 use super::weights::{Sizes, Weights};
 
-/// What the market part of the network leaves behind, for `rows` observations; reused.
+/// Intermediate results of the market part of the network for `rows` observations; reused buffers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MarketPass {
-    /// Rows `[row, slot]`: before scale and shift, and after ReLU.
+    /// `[row, slot, embedding]`: before scale and shift, and after ReLU.
     pub first: Vec<f32>,
     pub first_out: Vec<f32>,
     pub first_inverse: Vec<f32>,
@@ -18,25 +18,25 @@ pub(super) struct MarketPass {
     pub embeddings: Vec<f32>,
     /// `[row, embedding]`, scaled.
     pub query: Vec<f32>,
-    /// `[row, head, embedding]`: what a query is to an embedding. The keys themselves are not
-    /// needed: q (K e) = (q K) e, and there is one query for many peers.
+    /// `[row, head, embedding]`: the query multiplied by the key matrix. The keys themselves are
+    /// not needed: q (K e) = (q K) e, and there is one query for many peers.
     pub asked: Vec<f32>,
     /// `[row, peer, head]`
     pub attention: Vec<f32>,
-    /// What a softmax needs besides.
+    /// Buffer of the softmax.
     pub of_heads: Vec<f32>,
-    /// `[row, head, embedding]`: peers' embeddings in the mixture asked for. Values are linear,
-    /// too.
+    /// `[row, head, embedding]`: the attention-weighted mean of the peers' embeddings. The value
+    /// matrix is linear, so it is applied afterwards.
     pub mixed: Vec<f32>,
     /// `[row, embedding]`
     pub values: Vec<f32>,
     /// `[row, context]`
     pub context: Vec<f32>,
-    /// The trunk's sums without private features, `[row, trunk]`.
+    /// The trunk's pre-activations without private features, `[row, trunk]`.
     pub trunk: Vec<f32>,
 }
 
-/// What the part behind it leaves behind, for a number of accounts.
+/// Intermediate results of the account part of the network, for a number of accounts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AccountPass {
     /// Before scale and shift, and after ReLU: `[account, trunk]`.
@@ -49,7 +49,7 @@ pub(super) struct AccountPass {
     pub q: Vec<f32>,
 }
 
-/// Room for so many numbers, and slack.
+/// Resizes a buffer to at least `len` elements plus slack.
 pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len + SLACK {
         buffer.resize(len + SLACK, 0.0);
@@ -58,16 +58,16 @@ pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 by_level! {
-    /// `market` `[row, slot, feature]` of `rows` observations, through encoder, attention and the
-    /// trunk's weights. `slots`: the symbols of the slots.
+    /// The market part: `market`, `[row, slot, feature]`, of `rows` observations through encoder,
+    /// attention and the trunk's weights. `slots` are the symbols of the slots.
     pub(super) fn market(
         w: &Weights, slots: &[usize], market: &[f32], rows: usize, pass: &mut MarketPass
     ) = market_with
 }
 
 by_level! {
-    /// The rest of the way for `count` accounts: account i looks at row i / `per_row` of `trunk`.
-    /// `private` is `[account, private]`.
+    /// The account part for all accounts in `private`, `[account, private]`: account i uses row i /
+    /// `per_row` of `trunk`.
     pub(super) fn accounts(
         w: &Weights, trunk: &[f32], per_row: usize, private: &[f32], pass: &mut AccountPass
     ) = accounts_with
@@ -128,7 +128,7 @@ unsafe fn market_with<S: Simd>(
     unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
 }
 
-/// Vaswani et al. (2017), section 3.2, in another order; see [`MarketPass`].
+/// Vaswani et al. (2017), section 3.2, with the matrix products reordered; see [`MarketPass`].
 #[inline(always)]
 unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
     let Sizes { used, embedding: width, heads, context, .. } = w.sizes;

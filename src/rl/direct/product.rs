@@ -1,15 +1,14 @@
-//! Products of small matrices. An element of a result is summed in the order of the inner index, by
-//! itself: it depends neither on how many rows there are nor on which instructions are used.
+//! Products of small matrices. Each element of the result is summed separately, in the order of the
+//! inner index: it depends neither on the number of rows nor on the instruction set.
 
 use super::simd::Simd;
 
-/// Elements that a matrix on the right must have room for after its last one: vectors are loaded
-/// whole.
+/// Number of extra elements after a right-hand matrix: vectors are always loaded whole.
 pub(super) const SLACK: usize = 16;
-/// Inner indices that are worked off at once, so that what they touch stays in the nearest cache.
+/// Number of inner indices processed at a time, so that the data stays in the L1 cache.
 const DEPTH: usize = 128;
 
-/// Element (i, k) stands at `i * row + k * step`.
+/// Left-hand matrix; element (i, k) is at `i * row + k * step`.
 #[derive(Clone, Copy)]
 pub(super) struct Left<'a> {
     pub data: &'a [f32],
@@ -17,20 +16,20 @@ pub(super) struct Left<'a> {
     pub step: usize,
 }
 
-/// Element (k, j) stands at `k * row + j`.
+/// Right-hand matrix; element (k, j) is at `k * row + j`.
 #[derive(Clone, Copy)]
 pub(super) struct Right<'a> {
     pub data: &'a [f32],
     pub row: usize,
 }
 
-/// What the sums begin with.
+/// Initial value of the sums.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
     Zero,
     /// The same for every row.
     Bias(&'a [f32]),
-    /// What the result holds already.
+    /// The current content of the result.
     Result,
 }
 
@@ -39,14 +38,14 @@ impl<'a> Left<'a> {
         Left { data, row, step: 1 }
     }
 
-    /// Of the transposed of a matrix whose rows are `row` long.
+    /// The transpose of a matrix with row stride `row`.
     pub fn columns(data: &'a [f32], row: usize) -> Left<'a> {
         Left { data, row: 1, step: row }
     }
 }
 
-/// `result[i * row + j] = start + sum_k left(i, k) * right(k, j)`, of `m` rows, `n` columns and `k`
-/// inner indices.
+/// `result[i * row + j] = start + sum_k left(i, k) * right(k, j)`, with `m` rows, `n` columns and
+/// `k` inner indices.
 #[inline(always)]
 pub(super) unsafe fn product<S: Simd>(
     sizes: (usize, usize, usize),
@@ -113,7 +112,7 @@ pub(super) unsafe fn product_with<S: Simd>(
     }
 }
 
-/// Up to four vectors of columns.
+/// A part of a product, of up to four vectors of columns.
 struct Part {
     rows: usize,
     columns: usize,
@@ -128,7 +127,7 @@ struct Part {
     start: Begun,
 }
 
-/// As [`Start`], of some columns.
+/// [`Start`] for a range of columns.
 #[derive(Clone, Copy)]
 enum Begun {
     Zero,
@@ -232,8 +231,8 @@ mod tests {
         unsafe { product::<S>(case.sizes, case.left, case.right, case.start, (result, row)) }
     }
 
-    /// Every kernel and every edge, against sums in f64; the same bits at every level, and nothing
-    /// written beside the result.
+    /// All kernels and remainders, compared with sums in f64; bit-identical at every level, and
+    /// nothing is written outside the result.
     #[test]
     fn products_equal_sums_written_out_at_every_level() {
         for (m, n, k) in

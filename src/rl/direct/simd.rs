@@ -1,21 +1,22 @@
-//! Sixteen f32 at a time, on whatever the processor has.
+//! Vectors of sixteen f32 on the processor's instruction set.
 //!
-//! All implementations do the same operations in the same order and round each once, so that a
+//! All implementations perform the same operations in the same order and round each once, so a
 //! result does not depend on the processor.
 
 use super::product::{Left, Right, Start, product_with};
 
-/// A set of instructions. Its functions may be called only where the processor has them.
+/// An instruction set. Its functions may only be called if the processor supports it.
 pub(super) trait Simd: Copy {
-    /// Sixteen numbers.
+    /// A vector of sixteen numbers.
     type V: Copy;
-    /// The most vectors that a row of a product's kernel has; more would not fit the registers.
+    /// Maximum number of vectors per row in a kernel of the matrix product, limited by the number
+    /// of registers.
     const COLUMNS: usize;
 
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(at: *const f32) -> Self::V;
     unsafe fn store(v: Self::V, at: *mut f32);
-    /// The first `count` of sixteen; the others are neither read nor written.
+    /// The first `count` of sixteen elements; the others are neither read nor written.
     #[inline(always)]
     unsafe fn load_part(at: *const f32, count: usize) -> Self::V {
         let mut x = [0.0f32; 16];
@@ -41,7 +42,7 @@ pub(super) trait Simd: Copy {
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
-    /// [`super::product::product`], compiled once and not into every place that calls it.
+    /// [`super::product::product`], compiled once and not inlined at every call.
     unsafe fn product(
         sizes: (usize, usize, usize),
         left: Left<'_>,
@@ -50,7 +51,7 @@ pub(super) trait Simd: Copy {
         result: (&mut [f32], usize),
     );
 
-    /// Element j of vector i becomes element i of vector j.
+    /// Transposes 16 x 16 elements: element j of vector i becomes element i of vector j.
     #[inline(always)]
     unsafe fn turn(block: &mut [Self::V; 16]) {
         let mut x = [[0.0f32; 16]; 16];
@@ -64,7 +65,7 @@ pub(super) trait Simd: Copy {
         }
     }
 
-    /// In pairs, the same ones everywhere.
+    /// The sum of the elements, pairwise in the same order on all instruction sets.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         let mut x = [0.0f32; 16];
@@ -78,7 +79,7 @@ pub(super) trait Simd: Copy {
     }
 }
 
-/// Any processor. Slow where it has no fused multiply-add of its own.
+/// Any processor. Slow without a fused multiply-add instruction.
 #[derive(Clone, Copy)]
 pub(super) struct Plain;
 
@@ -124,7 +125,7 @@ mod x86 {
 
     use super::{Left, Right, Simd, Start, product_with};
 
-    /// `Simd::product` with the instructions switched on.
+    /// `Simd::product`, compiled with these features.
     macro_rules! product_of {
         ($features:literal) => {
             #[inline(always)]
@@ -200,7 +201,7 @@ mod x86 {
             }
         }
 
-        /// First within fours of rows, then the fours.
+        /// Transposes groups of four rows first, then the groups.
         #[inline(always)]
         unsafe fn turn(block: &mut [__m512; 16]) {
             unsafe {
@@ -276,7 +277,7 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
 
-/// The widest instructions that the processor has.
+/// An instruction set of the processor, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Plain,
@@ -287,7 +288,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// All that this processor has, the widest last.
+    /// All that this processor supports, the widest last.
     pub fn available() -> Vec<Level> {
         #[cfg(target_arch = "x86_64")]
         {
@@ -305,7 +306,7 @@ impl Level {
     }
 }
 
-/// `$name` for the instructions of a [`Level`], by way of `$body`, which is generic over them and
+/// Defines `$name` for all levels from `$body`, which is generic over the instruction set and
 /// inlined.
 macro_rules! by_level {
     ($(#[$about:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
@@ -323,13 +324,13 @@ macro_rules! by_level {
                     unsafe { $body::<Avx2>($($arg),*) }
                 }
                 match level {
-                    // SAFETY: a level is one that `Level::available` found.
+                    // SAFETY: levels come from `Level::available`.
                     Level::Avx512 => return unsafe { avx512($($arg),*) },
                     Level::Avx2 => return unsafe { avx2($($arg),*) },
                     Level::Plain => {}
                 }
             }
-            // SAFETY: it needs nothing that a processor may lack.
+            // SAFETY: any processor supports it.
             unsafe { $body::<Plain>($($arg),*) }
         }
     };

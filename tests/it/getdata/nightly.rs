@@ -12,7 +12,7 @@ use crate::store::{azurite, new_container};
 
 const STOCKS: [&str; 2] = ["AAPL", "MSFT"];
 
-/// A made-up market by way of the service.
+/// A synthetic market behind the service.
 fn market() -> Server {
     let stocks: Vec<Symbol> = STOCKS.map(|name| name.parse().unwrap()).into();
     let market = SyntheticMarket::parse("momentum").unwrap();
@@ -78,7 +78,7 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
 }
 
 #[test]
-fn what_is_wrong_is_not_sent() {
+fn bad_data_is_not_uploaded() {
     let place = Place::new();
     // One day lacks most of its bars.
     let server = Server::start(|request| {
