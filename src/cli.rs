@@ -45,7 +45,7 @@ pub use validate::*;
         FILES\n  \
         .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., ALPHAVANTAGE_API_KEY=..., read at the start where it exists\n\n\
         Exit code 0: done; 1: validate missed a bar, an agent failed, or data check found something wrong; \
-        2: something in the flags, the data or the surroundings has to be mended; \
+        2: something in the flags, the data or the global has to be mended; \
         3: a rank died or hung; 130: stopped by Ctrl-C."
 )]
 pub struct Cli {
@@ -77,15 +77,15 @@ pub enum Command {
 
 /// What says nothing about the result: where the cache is, how much is said.
 #[derive(Args, Debug, Clone)]
-pub struct Surroundings {
+pub struct GlobalArgs {
     /// Folder for fetched files and feature panels [default: ~/.cache/dqn-trader]
-    #[arg(long, value_name = "DIR", help_heading = "Surroundings")]
+    #[arg(long, value_name = "DIR", help_heading = "GlobalArgs")]
     pub cache: Option<PathBuf>,
     /// Threads of a rank [default: one per core; with several ranks, one for each worker]
-    #[arg(long, value_name = "N", help_heading = "Surroundings")]
+    #[arg(long, value_name = "N", help_heading = "GlobalArgs")]
     pub threads: Option<usize>,
     /// Say nothing but errors and the closing table
-    #[arg(long, short, help_heading = "Surroundings")]
+    #[arg(long, short, help_heading = "GlobalArgs")]
     pub quiet: bool,
 }
 
@@ -95,10 +95,10 @@ pub fn one_line(text: &str) -> String {
 }
 
 /// Standard folder for what can be made again.
-pub fn cache_folder(surroundings: &Surroundings) -> PathBuf {
+pub fn cache_folder(global: &GlobalArgs) -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let standard = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    surroundings
+    global
         .cache
         .clone()
         .unwrap_or_else(|| standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader"))

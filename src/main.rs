@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use dqn_trader::cli::{
-    AgentsArgs, Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line,
+    AgentsArgs, Cli, Command, StrategiesArgs, GlobalArgs, TrainArgs, one_line,
 };
 use dqn_trader::commands;
 #[cfg(feature = "mpi")]
@@ -80,32 +80,32 @@ fn parse(rank: usize) -> Result<Cli> {
 fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     // A file that may grow no more is an error of the write, not the end of the process.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
-    let surroundings = match &cli.command {
-        Some(Command::Evaluate(args)) => args.surroundings.clone(),
+    let global = match &cli.command {
+        Some(Command::Evaluate(args)) => args.global.clone(),
         Some(Command::Synth(args)) => {
-            Surroundings { cache: None, threads: None, quiet: args.quiet }
+            GlobalArgs { cache: None, threads: None, quiet: args.quiet }
         }
         Some(Command::Validate(args)) => {
-            Surroundings { cache: None, threads: args.threads, quiet: args.quiet }
+            GlobalArgs { cache: None, threads: args.threads, quiet: args.quiet }
         }
-        Some(Command::Strategies(args)) => args.surroundings(),
-        Some(Command::Agents(args)) => args.surroundings.clone(),
+        Some(Command::Strategies(args)) => args.global(),
+        Some(Command::Agents(args)) => args.global.clone(),
         Some(Command::Fetch(args)) => {
-            Surroundings { cache: args.cache.clone(), threads: None, quiet: args.quiet }
+            GlobalArgs { cache: args.cache.clone(), threads: None, quiet: args.quiet }
         }
         Some(Command::Import(args)) => {
-            Surroundings { cache: None, threads: None, quiet: args.quiet }
+            GlobalArgs { cache: None, threads: None, quiet: args.quiet }
         }
-        Some(Command::Data(args)) => args.surroundings(),
-        None => cli.train.surroundings.clone(),
+        Some(Command::Data(args)) => args.global(),
+        None => cli.train.global.clone(),
     };
-    let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
+    let quiet = global.quiet || launched.is_some_and(|launched| launched.rank != 0);
     let progress = Progress::new(if quiet { Verbosity::Quiet } else { Verbosity::Normal });
     log_beside(&progress);
     if let Some(Command::Evaluate(args)) = &cli.command {
         one_process(launched, "evaluate")?;
-        compute_with(surroundings.threads)?;
-        commands::evaluate::evaluate(args, &surroundings, progress)?;
+        compute_with(global.threads)?;
+        commands::evaluate::evaluate(args, &global, progress)?;
         return Ok(0);
     }
     if let Some(Command::Synth(args)) = &cli.command {
@@ -115,25 +115,25 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     }
     if let Some(Command::Validate(args)) = &cli.command {
         one_process(launched, "validate")?;
-        compute_with(surroundings.threads)?;
+        compute_with(global.threads)?;
         let reached = commands::validate::validate(args, &progress)?;
         return Ok(reached.map_or(EXIT_STOPPED, |reached| u8::from(!reached)));
     }
     if let Some(Command::Agents(args)) = &cli.command {
         one_process(launched, "agents")?;
-        return agents(args, &surroundings, progress);
+        return agents(args, &global, progress);
     }
-    if let Some(code) = data(&cli.command, launched, &surroundings, &progress)? {
+    if let Some(code) = data(&cli.command, launched, &global, &progress)? {
         return Ok(code);
     }
     if let Some(Command::Strategies(args)) = &cli.command {
-        return strategies(args, launched, &surroundings, progress);
+        return strategies(args, launched, &global, progress);
     }
     let config = cli.train.resolve()?;
     match config.mode {
         Mode::Single => {
             one_process(launched, "--mode single")?;
-            compute_with(surroundings.threads)?;
+            compute_with(global.threads)?;
             train(&LocalComm, config, &cli.train, progress)
         }
         Mode::Parallel => parallel(config, launched, &cli.train, progress),
@@ -160,13 +160,13 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
 fn data(
     command: &Option<Command>,
     launched: Option<Launched>,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: &Progress,
 ) -> Result<Option<u8>> {
     match command {
         Some(Command::Fetch(args)) => {
             one_process(launched, "fetch")?;
-            commands::data::fetch(args, surroundings, progress)?;
+            commands::data::fetch(args, global, progress)?;
         }
         Some(Command::Import(args)) => {
             one_process(launched, "import")?;
@@ -174,7 +174,7 @@ fn data(
         }
         Some(Command::Data(args)) => {
             one_process(launched, "this command")?;
-            let right = commands::data::data(args, surroundings, progress)?;
+            let right = commands::data::data(args, global, progress)?;
             return Ok(Some(u8::from(!right)));
         }
         _ => return Ok(None),
@@ -186,30 +186,30 @@ fn data(
 fn strategies(
     args: &StrategiesArgs,
     launched: Option<Launched>,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<u8> {
     use commands::strategies::strategies;
     match launched {
         Some(launched) if launched.size > 1 && args.over_ranks() => {
-            over_ranks(launched, surroundings.threads, |comm| {
-                strategies(comm, args, surroundings, progress)
+            over_ranks(launched, global.threads, |comm| {
+                strategies(comm, args, global, progress)
             })
         }
         _ => {
             one_process(launched, "this command")?;
-            compute_with(surroundings.threads)?;
-            strategies(&LocalComm, args, surroundings, progress)?;
+            compute_with(global.threads)?;
+            strategies(&LocalComm, args, global, progress)?;
             Ok(0)
         }
     }
 }
 
 /// Without threads of its own beside the first: agents are forks of this process.
-fn agents(args: &AgentsArgs, surroundings: &Surroundings, progress: Progress) -> Result<u8> {
+fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<u8> {
     use commands::agents::Outcome;
     install_panic_line(None);
-    Ok(match commands::agents::agents(args, surroundings, progress)? {
+    Ok(match commands::agents::agents(args, global, progress)? {
         Outcome::Done => 0,
         Outcome::Failed => EXIT_FAILED,
         Outcome::Stopped => EXIT_STOPPED,
@@ -311,7 +311,7 @@ fn parallel(
     let ranks = Ranks { stocks, size };
     let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
     let (comm, warning) = started(rank, &config.ranks, names)?;
-    compute_on(Some(rank), args.surroundings.threads.unwrap_or_else(|| comm.usual_threads()))?;
+    compute_on(Some(rank), args.global.threads.unwrap_or_else(|| comm.usual_threads()))?;
     if let Some(warning) = warning {
         progress.line(&warning);
     }

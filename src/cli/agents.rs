@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, Surroundings};
+use super::{Format, GlobalArgs};
 
 #[derive(Args, Debug, Clone)]
 pub struct AgentsArgs {
@@ -25,7 +25,7 @@ pub struct AgentsArgs {
     #[arg(long, value_name = "FILE", hide = true, requires = "signature")]
     pub bars: Option<PathBuf>,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl AgentsArgs {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ContainerArg, Destination, Format, Surroundings};
+use super::{ContainerArg, Destination, Format, GlobalArgs};
 use crate::market::Symbol;
 use crate::ingest::alpha_vantage::ADDRESS;
 
@@ -184,11 +184,11 @@ pub struct UploadArgs {
 }
 
 impl DataCommandArgs {
-    pub fn surroundings(&self) -> Surroundings {
+    pub fn global(&self) -> GlobalArgs {
         let (cache, quiet) = match &self.command {
             DataCommand::Check(args) => (args.cache.clone(), args.quiet),
             DataCommand::Upload(args) => (None, args.quiet),
         };
-        Surroundings { cache, threads: None, quiet }
+        GlobalArgs { cache, threads: None, quiet }
     }
 }

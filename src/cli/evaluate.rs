@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::Args;
 
 use super::settings::{read_config, set};
-use super::{DataArgs, Surroundings};
+use super::{DataArgs, GlobalArgs};
 use crate::config::{ConfigError, Mode, RunConfig};
 
 #[derive(Args, Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl EvaluateArgs {

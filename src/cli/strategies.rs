@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::settings::{set, settings};
-use super::{BarArgs, Surroundings, TradingArgs};
+use super::{BarArgs, GlobalArgs, TradingArgs};
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
 use crate::runner::optimize::Search;
@@ -112,7 +112,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 #[derive(Args, Debug, Clone)]
@@ -173,7 +173,7 @@ pub struct OptimizeArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl StrategiesArgs {
@@ -182,13 +182,13 @@ impl StrategiesArgs {
         matches!(self.command, StrategiesCommand::Run(_) | StrategiesCommand::Optimize(_))
     }
 
-    pub fn surroundings(&self) -> Surroundings {
+    pub fn global(&self) -> GlobalArgs {
         match &self.command {
             StrategiesCommand::List(_) | StrategiesCommand::Stream(_) => {
-                Surroundings { cache: None, threads: None, quiet: true }
+                GlobalArgs { cache: None, threads: None, quiet: true }
             }
-            StrategiesCommand::Optimize(args) => args.surroundings.clone(),
-            StrategiesCommand::Run(args) => args.surroundings.clone(),
+            StrategiesCommand::Optimize(args) => args.global.clone(),
+            StrategiesCommand::Run(args) => args.global.clone(),
         }
     }
 }

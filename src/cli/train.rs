@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use clap::Args;
 
 use super::settings::{read_config, set, settings};
-use super::{DataArgs, Surroundings, TradingArgs};
+use super::{DataArgs, GlobalArgs, TradingArgs};
 use crate::config::{Compression, ConfigError, Mode, RunConfig, SyncMode};
 use crate::market::Symbol;
 
@@ -86,17 +86,17 @@ pub struct TrainArgs {
     pub eval_every: Option<u32>,
 
     /// Go on from the newest checkpoint in the results folder, or begin where there is none
-    #[arg(long, help_heading = "Surroundings")]
+    #[arg(long, help_heading = "GlobalArgs")]
     pub resume: bool,
     /// Seconds between checkpoints; inf: only when told to stop [default: 300]
-    #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Surroundings")]
+    #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "GlobalArgs")]
     pub checkpoint_every: Option<f64>,
     /// How often a parallel run that started its own ranks may start them again after a rank died
     #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
-    #[arg(help_heading = "Surroundings")]
+    #[arg(help_heading = "GlobalArgs")]
     pub max_restarts: u32,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl TrainArgs {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::{Setting, device, everyone, say};
-use crate::cli::{EvaluateArgs, Surroundings};
+use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::market::Symbol;
@@ -19,7 +19,7 @@ use crate::train::model::{Model, untrained_shape};
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
 pub fn evaluate(
     args: &EvaluateArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<()> {
     let config = args.resolve()?;
@@ -27,7 +27,7 @@ pub fn evaluate(
     let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;
     let device = device(&config.device)?;
     let _lock = FolderLock::take(&config.output)?;
-    let mut setting = Setting::new(&comm, config, surroundings, progress)?;
+    let mut setting = Setting::new(&comm, config, global, progress)?;
     let bar_minutes = setting
         .config
         .data

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use tch::Device;
 
-use crate::cli::{ContainerArg, Destination, Surroundings, cache_folder};
+use crate::cli::{ContainerArg, Destination, GlobalArgs, cache_folder};
 use crate::config::RunConfig;
 use crate::market::options::BarLabel;
 use crate::comm::comm::agree;
@@ -51,7 +51,7 @@ impl<'a> Setting<'a> {
     pub fn new(
         comm: &'a dyn Comm,
         mut config: RunConfig,
-        surroundings: &Surroundings,
+        global: &GlobalArgs,
         progress: Progress,
     ) -> Result<Setting<'a>> {
         // Rank 0's environment decides, should another's differ.
@@ -78,7 +78,7 @@ impl<'a> Setting<'a> {
         progress.line(&format!("data: {name}"));
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
-        Ok(Setting { comm, config, progress, notices, source, cache: cache_folder(surroundings) })
+        Ok(Setting { comm, config, progress, notices, source, cache: cache_folder(global) })
     }
 
     /// Hands the data plan and the progress display to `work`.

@@ -34,7 +34,7 @@ pub fn train(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<Ending> {
-    let mut setting = Setting::new(comm, config, &args.surroundings, progress)?;
+    let mut setting = Setting::new(comm, config, &args.global, progress)?;
     let device = agree(comm, device(&setting.config.device))?;
     // What cannot be written is said before hours of work, and nothing is moved before the data are
     // known to be good.

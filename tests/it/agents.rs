@@ -244,7 +244,7 @@ fn a_disk_that_is_full_ends_an_agent_which_goes_on_later() {
     said(&mut agents(&place, &["--quiet"]), 0);
     at("parts");
     let args = ["agents", "--config", "agents.json", "--quiet"];
-    let (_, stderr) = said(&mut crate::surroundings::limited(&place, 2_048, &args), 2);
+    let (_, stderr) = said(&mut crate::machine::limited(&place, 2_048, &args), 2);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for part in ["error: ", "position.jsonl: cannot be written; make room there", "File too large"]
     {

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use chrono::{NaiveDate, Utc};
 use serde_json::json;
 
-use crate::cli::{CheckArgs, Format, Surroundings, cache_folder};
+use crate::cli::{CheckArgs, Format, GlobalArgs, cache_folder};
 use crate::commands::{check_wish, container_name, say};
 use crate::market::options::BarLabel;
 use crate::market::Period;
@@ -17,7 +17,7 @@ use crate::source;
 use crate::report::Progress;
 
 /// Says what was found; whether all is right.
-pub fn check(args: &CheckArgs, surroundings: &Surroundings, progress: &Progress) -> Result<bool> {
+pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
     let (start, end) = (args.start_date, args.end_date);
     let period =
         Period { start: start.unwrap_or(NaiveDate::MIN), end: end.unwrap_or(NaiveDate::MAX) };
@@ -36,7 +36,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings, progress: &Progress)
             store.place()
         ));
     }
-    let cache = cache_folder(surroundings);
+    let cache = cache_folder(global);
     let now_s = Utc::now().timestamp();
     let options =
         CheckOptions { start, end, now_s, least_coverage: args.min_coverage, cache: Some(&cache) };

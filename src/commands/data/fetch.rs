@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
-use crate::cli::{Datatype, FetchArgs, Surroundings, cache_folder};
+use crate::cli::{Datatype, FetchArgs, GlobalArgs, cache_folder};
 use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
@@ -20,7 +20,7 @@ use crate::report::{FolderLock, Progress};
 const FIRST_YEAR: i32 = 2000;
 
 /// Fetches each stock's months; a stock that cannot be had does not keep the others from it.
-pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress) -> Result<()> {
+pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Result<()> {
     let defaults = RunConfig::default();
     let stocks = if args.stocks.is_empty() { defaults.stocks } else { args.stocks.clone() };
     let period = Period {
@@ -41,7 +41,7 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
         folder => folder,
     };
     let place = &sha256_hex(place.as_bytes())[..16];
-    let aside = cache_folder(surroundings).join("fetch").join(place);
+    let aside = cache_folder(global).join("fetch").join(place);
     let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",

@@ -8,7 +8,7 @@ use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 
 use super::file_store;
-use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, Surroundings};
+use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, GlobalArgs};
 use crate::ingest::{self, ImportOptions};
 use crate::report::Progress;
 
@@ -17,11 +17,11 @@ pub use fetch::fetch;
 /// Whether all is right: false where a check found something wrong.
 pub fn data(
     args: &DataCommandArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: &Progress,
 ) -> Result<bool> {
     match &args.command {
-        DataCommand::Check(args) => check::check(args, surroundings, progress),
+        DataCommand::Check(args) => check::check(args, global, progress),
         DataCommand::Upload(args) => upload::upload(args, progress).map(|()| true),
     }
 }

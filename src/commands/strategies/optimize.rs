@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::bars::Market;
 use super::{agreed, bars, given, on_root, registry};
-use crate::cli::{Format, OptimizeArgs, Surroundings};
+use crate::cli::{Format, OptimizeArgs, GlobalArgs};
 use crate::commands::say;
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
@@ -21,13 +21,13 @@ const TOLD: usize = 10;
 pub fn optimize(
     comm: &dyn Comm,
     args: &OptimizeArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<()> {
     let (kind, ranges) = agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
-    let market = bars::read(comm, &args.market, surroundings, progress)?;
+    let market = bars::read(comm, &args.market, global, progress)?;
     let search = Optimization {
         ranges,
         search: args.search,

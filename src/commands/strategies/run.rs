@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::bars::Market;
 use super::{agreed, bars, given, on_root, registry};
-use crate::cli::{Format, RunArgs, Surroundings};
+use crate::cli::{Format, RunArgs, GlobalArgs};
 use crate::commands::say;
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
@@ -34,13 +34,13 @@ const ENSEMBLE: &str = "ensemble";
 pub fn run(
     comm: &dyn Comm,
     args: &RunArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<()> {
     let Asked { registry, parameters, names, ensemble, mut config } = agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
-    let market = bars::read(comm, &args.market, surroundings, progress)?;
+    let market = bars::read(comm, &args.market, global, progress)?;
     config.env = market.env.clone();
     let slots = slots(&config, names.len(), comm.size());
     let told = Told::new(&market.progress, names.len());
