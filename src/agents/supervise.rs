@@ -132,7 +132,7 @@ impl Running {
         match status {
             Some(status) => {
                 if let Some(more) = self.lines.untold() {
-                    say(&format!("{name}: and {more} lines more, which are not shown"));
+                    say(&format!("{name}: {more} more lines not shown"));
                 }
                 Some(self.verdict(status))
             }

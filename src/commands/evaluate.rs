@@ -32,7 +32,7 @@ pub fn evaluate(
         .config
         .data
         .bar_minutes
-        .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
+        .context("the run's config.toml has no data.bar_minutes; give it with --bar-minutes")?;
     let eval = setting.with_plan(|plan, progress| {
         let mut on_days = |symbol: &Symbol, done: usize, total: usize| {
             progress.data(symbol.as_str(), done, total)

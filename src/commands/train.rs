@@ -58,7 +58,7 @@ pub fn train(
     })?;
     let rows = train.note.rows.clone();
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
-        .context("the training period has no two bars to trade")?;
+        .context("the training period has fewer than two bars")?;
 
     let Setting { mut config, progress, mut notices, .. } = setting;
     let panels = [train.digest.as_str(), &eval.digest];
@@ -104,7 +104,7 @@ pub fn train(
     let mut watch = Watch { progress: &progress, outputs, keeper };
     let mut trained = training.run(comm, &config, &eval, &mut watch)?;
     if trained.ending == Ending::Stopped {
-        progress.line("stopped as asked; writing the model as it is");
+        progress.line("stopped; writing the current model");
     }
     watch.keeper.finish()?;
     let peer_view = PeerView::of(comm, &config, &train, &trained.weights, &mut trained.workers)?;
@@ -186,22 +186,22 @@ fn find_checkpoint(
 fn usable_checkpoint(keys: &RunKeys<'_>, progress: &Progress) -> Result<String> {
     let checkpoints = Checkpoints::of(&keys.config.output, keys.config.checkpoint.keep);
     let found = checkpoints.latest(|folder, what| {
-        progress.line(&format!("{}: {what}; passed over", folder.display()));
+        progress.line(&format!("{}: {what}; skipped", folder.display()));
     });
     let Some((folder, manifest)) = found else {
-        progress.line("--resume: there is no checkpoint yet, so this run starts at the beginning");
+        progress.line("--resume: no checkpoint found; starting from the beginning");
         return Ok(String::new());
     };
     let differing = differences(&manifest.settings, &keys.settings()?);
     if !differing.is_empty() {
         return Err(anyhow!(
-            "--resume: {} is of a run with other settings ({}); \
-             set them back, or leave out --resume to begin anew",
+            "--resume: {} belongs to a run with other settings ({}); \
+             restore them, or omit --resume to start over",
             folder.display(),
             differing.join("; ")
         ));
     }
-    progress.line(&format!("going on from the checkpoint at {} steps", manifest.env_steps));
+    progress.line(&format!("resuming from the checkpoint at {} steps", manifest.env_steps));
     Ok(folder.to_string_lossy().into_owned())
 }
 
@@ -211,7 +211,7 @@ fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<Strin
     let text = std::fs::read_to_string(config.output.join("config.toml")).ok()?;
     let before = toml::from_str::<RunConfig>(&text).ok()?.machine?;
     let here = config.machine.as_mut()?;
-    let line = warning("The run that is resumed", Some(&before), here);
+    let line = warning("The resumed run", Some(&before), here);
     here.follow(&before);
     progress.line(line.as_deref()?);
     line

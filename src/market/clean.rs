@@ -98,7 +98,7 @@ impl BadRows {
             return Err(MarketError::File {
                 file: place.into(),
                 what: format!("bad row: {at}: {why}"),
-                todo: "mend the file, or run without --strict to leave such rows out".into(),
+                todo: "fix the file, or run without --strict to skip such rows".into(),
             });
         }
         self.count += 1;

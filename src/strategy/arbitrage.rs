@@ -48,7 +48,7 @@ pub fn kind() -> Kind {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
                 what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                todo: "give at least two stocks".into(),
             });
         }
         Ok(Box::new(Arbitrage {

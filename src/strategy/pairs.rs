@@ -35,7 +35,7 @@ pub fn kind() -> Kind {
             return Err(StrategyError::Failed {
                 strategy: "Pairs".into(),
                 what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                todo: "give at least two stocks".into(),
             });
         }
         let window = Window::new(parameters.whole("period"));

@@ -113,7 +113,7 @@ impl DqnStrategy {
             what,
             todo: todo.into(),
         };
-        let finished = "name the results folder of a finished run";
+        let finished = "give the results folder of a finished run";
         let config = settings(folder).map_err(|what| wrong(what, finished))?;
         let place = places(&config.stocks, stocks).ok_or_else(|| {
             let (its, asked) = (names(&config.stocks), names(stocks));
@@ -214,7 +214,7 @@ impl Strategy for DqnStrategy {
         self.value();
         if self.q.iter().any(|q| q.is_nan()) {
             let what = "its network gives values that are not numbers".into();
-            return Err(failed(what, "train it anew with a smaller --learning-rate".into()));
+            return Err(failed(what, "train it again with a lower --learning-rate".into()));
         }
         let decided: Vec<Decision> = self
             .q

@@ -86,7 +86,7 @@ pub(super) fn models(
                 Some(name) => format!("{name} has none"),
                 None => "is missing".into(),
             };
-            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+            return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         };
         let strange = |c: char| c.is_control() || c == '/' || c == '\\';
         let dots = signature.chars().all(|c| c == '.');
@@ -96,11 +96,11 @@ pub(super) fn models(
             || signature.contains(strange)
         {
             let what = format!("{signature:?} cannot name a folder");
-            return Err(ConfigError::new(&field, what, "leave out slashes and a leading hyphen"));
+            return Err(ConfigError::new(&field, what, "avoid slashes and a leading hyphen"));
         }
         if models.iter().any(|other| other.signature == signature) {
             let what = format!("{signature} is given twice");
-            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+            return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         }
         let name = entry.name.clone().unwrap_or_else(|| signature.clone());
         let kind = kind(entry, variable).map_err(|(key, what, todo)| {
@@ -124,7 +124,7 @@ fn missing(key: &'static str, todo: &str) -> Wrong {
 fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
     match entry.kind {
         Word::Dqn => {
-            let todo = "name the results folder of a finished run";
+            let todo = "give the results folder of a finished run";
             let results = entry.results.ok_or_else(|| missing("results", todo))?;
             if !results.join("config.toml").is_file() {
                 let what = format!("{} has no config.toml", results.display());

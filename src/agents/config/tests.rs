@@ -138,7 +138,7 @@ fn mistakes_are_found_before_anything_starts() {
         (model(&format!(r#"{llm}"http://me:secret@host/""#)), "without a key in it"),
         (model(&format!(r#"{llm}"http://h/", "openai_api_key": "a b""#)), "copy it again"),
         (with(RSI, r#", "stocks": []"#), "stocks: is out of range; name at least one"),
-        (with(RSI, r#", "stocks": ["A", "A"]"#), "name every symbol once"),
+        (with(RSI, r#", "stocks": ["A", "A"]"#), "give each symbol once"),
         (with(RSI, r#", "timeout_s": 0"#), "timeout_s: is out of range"),
         (with(RSI, r#", "max_concurrent": 0"#), "max_concurrent: is out of range"),
         (with(RSI, r#", "agent_config": { "max_steps": 0 }"#), "max_steps: is out of range"),

@@ -139,8 +139,8 @@ fn what_was_repaired_is_said_and_gone_on_with() {
     let path = place.path().join("position/position.jsonl");
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
     let (mut journal, said) = opened(place.path());
-    assert!(said[0].contains("position.jsonl: a torn end of "), "{said:?}");
-    assert!(said[0].ends_with("goes on after 2020-01-03"), "{said:?}");
+    assert!(said[0].contains("position.jsonl: an incomplete last record of "), "{said:?}");
+    assert!(said[0].ends_with("resumes after 2020-01-03"), "{said:?}");
     let last = (Some(Action::none()), positions([10, 2], 8_600.0));
     journal.append("2020-01-06", vec![last]).unwrap();
     assert_eq!(text(place.path()), whole);

@@ -48,7 +48,7 @@ impl Answer {
     pub fn read(body: &[u8], turn: u32) -> Result<Answer, NoAnswer> {
         let broken = |what: &str| NoAnswer::Broken(what.into());
         let body: Value =
-            serde_json::from_slice(body).map_err(|e| broken(&format!("it is no JSON ({e})")))?;
+            serde_json::from_slice(body).map_err(|e| broken(&format!("it is not JSON ({e})")))?;
         if let Some(refused) = refusal(&body) {
             return Err(refused);
         }

@@ -23,16 +23,16 @@ pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Resu
         Period { start: start.unwrap_or(NaiveDate::MIN), end: end.unwrap_or(NaiveDate::MAX) };
     check_wish(&args.stocks, &period)?;
     if !(0.0..=1.0).contains(&args.min_coverage) {
-        return Err(anyhow!("--min-coverage: must be from 0 to 1"));
+        return Err(anyhow!("--min-coverage: must be a fraction from 0 to 1"));
     }
     let name = source::resolve(args.data.as_deref());
     let DataSource::Store(store) = source::open(&name, &container_name(&args.container))? else {
-        return Err(anyhow!("{name} has no files to check; name a folder with --data"));
+        return Err(anyhow!("{name} has no files to check; give a folder with --data"));
     };
     let stocks = if args.stocks.is_empty() { store.symbols()? } else { args.stocks.clone() };
     if stocks.is_empty() {
         return Err(anyhow!(
-            "{}: has no stocks at all; name another place with --data",
+            "{}: contains no stocks; give another location with --data",
             store.place()
         ));
     }

@@ -30,7 +30,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
     check_wish(&stocks, &period)?;
     if period.start.year() < FIRST_YEAR || period.end.year() > 2_199 {
         return Err(anyhow!(
-            "--start_date: Alpha Vantage has intraday bars from {FIRST_YEAR}-01 on"
+            "--start_date: Alpha Vantage has intraday bars since {FIRST_YEAR}-01"
         ));
     }
     let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
@@ -49,7 +49,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
             error.cause
         ),
         _ => anyhow!(
-            "{}: cannot be used: {}; look at that folder, or name another with --cache",
+            "{}: cannot be used: {}; check that folder, or choose another with --cache",
             aside.display(),
             error.cause
         ),
@@ -104,8 +104,8 @@ fn told(tally: &Tally, store: &dyn Store) -> String {
     let Tally { months, files, bars, rewritten } = tally;
     let place = store.place();
     match (months, rewritten) {
-        (_, true) => format!("its range in {place} was replaced: {files} day files"),
-        (0, _) => format!("{place} has all of it"),
+        (_, true) => format!("its files in {place} were replaced: {files} day files"),
+        (0, _) => format!("{place} is up to date"),
         _ => format!("{months} months, {bars} bars fetched; {files} day files written to {place}"),
     }
 }
@@ -113,7 +113,7 @@ fn told(tally: &Tally, store: &dyn Store) -> String {
 fn manners(args: &FetchArgs) -> Result<Manners> {
     let seconds = |flag: &str, value: f64| {
         Duration::try_from_secs_f64(value)
-            .map_err(|_| anyhow!("{flag} {value}: is no time; give seconds"))
+            .map_err(|_| anyhow!("{flag} {value}: must be a number of seconds"))
     };
     Ok(Manners {
         requests_per_minute: args.requests_per_minute,

@@ -37,7 +37,7 @@ pub fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
     };
     let sum = ingest::import(store.as_ref(), &args.files, &options)?;
     progress.line(&format!(
-        "{}: {} bars imported, {} bad rows left out; {} day files written, {} as they were",
+        "{}: {} bars imported, {} bad rows skipped; {} day files written, {} unchanged",
         store.place(),
         sum.rows,
         sum.bad_rows,

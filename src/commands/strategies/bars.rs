@@ -91,7 +91,7 @@ fn shared(comm: &dyn Comm, mine: Vec<Read>) -> Result<Vec<Read>> {
             Err(_) => torn = Some(rank),
         },
     );
-    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a torn message")));
+    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a damaged message")));
     agreed(comm, whole)?;
     parts.sort_by_key(|(stock, _)| *stock);
     let mut bytes = postcard::to_stdvec(&parts)?;

@@ -46,7 +46,7 @@ pub fn optimize(
         if done.is_multiple_of(total.div_ceil(TOLD)) || done == total {
             // The other ranks are about as far.
             let done = done * all / total;
-            progress.line(&format!("{}: {done} of {all} sets tried", kind.name));
+            progress.line(&format!("{}: {done} of {all} parameter sets tried", kind.name));
         }
     });
     let tried = gathered(comm, agreed(comm, mine.map_err(Into::into))?)?;
@@ -68,7 +68,7 @@ fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
     for (i, (name, _)) in ranges.iter().enumerate() {
         kind.parameter(name)?;
         if ranges[..i].iter().any(|(other, _)| other == name) {
-            return Err(anyhow!("--range: {name} is given twice; name every parameter once"));
+            return Err(anyhow!("--range: {name} is given twice; give each parameter once"));
         }
     }
     Ok((kind, ranges))
@@ -82,7 +82,7 @@ fn gathered(comm: &dyn Comm, mine: Vec<Tried>) -> Result<Vec<Tried>> {
     let parts = comm.gather_bytes(&postcard::to_stdvec(&mine)?);
     let read = |bytes: &Vec<u8>| postcard::from_bytes::<Vec<Tried>>(bytes);
     let all = parts.iter().map(read).collect::<Result<Vec<_>, _>>();
-    Ok(agreed(comm, all.context("a rank sent a torn message"))?.concat())
+    Ok(agreed(comm, all.context("a rank sent a damaged message"))?.concat())
 }
 
 /// Writes and prints.
@@ -107,7 +107,8 @@ fn finish(args: &OptimizeArgs, market: &Market, found: &Optimized) -> Result<()>
 fn range(text: &str) -> Result<(String, Range)> {
     let wrong = || {
         anyhow!(
-            "--range: {text:?} cannot be read; write NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C"
+            "--range: {text:?} cannot be parsed; \
+             write NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C"
         )
     };
     let (name, values) = text.split_once('=').ok_or_else(wrong)?;

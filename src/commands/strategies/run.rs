@@ -140,7 +140,7 @@ fn gathered(
         },
     );
     by_rank[0] = kept.unwrap_or_default();
-    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a torn message")));
+    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a damaged message")));
     agreed(comm, whole)?;
     let mut by_rank: Vec<_> = by_rank.into_iter().map(Vec::into_iter).collect();
     Ok((0..strategies).filter_map(|i| by_rank[i % comm.size()].next()).collect())

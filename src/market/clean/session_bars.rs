@@ -122,7 +122,7 @@ fn check_length(rules: &Rules) -> Result<(), MarketError> {
     } else if off_s != 0 {
         let anchor = if rules.extended_hours { "04:00" } else { "09:30" };
         format!(
-            "the data's bars of {native} minutes do not begin at {anchor}, where new ones would"
+            "the data's {native}-minute bars do not start at {anchor}, where the new ones would"
         )
     } else {
         return Ok(());

@@ -18,7 +18,7 @@ pub struct Table {
     pub rows: RawRows,
     /// Of every row, where the file has such a column; None where it has no value.
     pub symbols: Option<Vec<Option<String>>>,
-    /// The first line that has not as many values as the header, counted from 1. Such lines are
+    /// The first line that has fewer or more values than the header, counted from 1. Such lines are
     /// filled up, or what is too much is passed over.
     pub ragged_line: Option<usize>,
 }

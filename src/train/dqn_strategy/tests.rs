@@ -218,7 +218,7 @@ fn what_does_not_fit_is_one_clear_line() {
     let text = said(kind.resolve(&Given::new()).unwrap_err());
     assert_eq!(
         text,
-        "DQN: parameter model: is not given; name the results folder of a finished run"
+        "DQN: parameter model: is not given; give the results folder of a finished run"
     );
     let text = said(kind.resolve(&given(r#"{"model": "nowhere"}"#)).unwrap_err());
     assert!(text.contains("nowhere/config.toml: No such file") && text.contains("finished run"));
