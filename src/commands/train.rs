@@ -16,6 +16,7 @@ use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
 use crate::train::worker::Lanes;
 use crate::config::machine::warning;
+use crate::report::format::signed_percent;
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
 use crate::train::asynchronous::Done;
@@ -138,7 +139,7 @@ pub fn train(
     Ok(trained.ending)
 }
 
-/// What must be equal for a checkpoint to be gone on from.
+/// What must be equal for a run to resume from a checkpoint.
 struct RunKeys<'a> {
     config: &'a RunConfig,
     /// Digests of the training and the evaluation panel: the bars and what was made of them.
@@ -239,7 +240,7 @@ fn restore(
     Ok(outputs)
 }
 
-/// Progress, files and checkpoints, as training goes on.
+/// Progress, files and checkpoints during training.
 struct Watch<'a> {
     progress: &'a Progress,
     /// On rank 0 only.
@@ -301,9 +302,9 @@ impl Watcher for Watch<'_> {
 /// One line about an evaluation.
 fn told(episode: u32, evaluated: &Evaluated) -> String {
     format!(
-        "evaluation after episode {episode}: return {:+.2} %, buy-and-hold {:+.2} %",
-        100.0 * evaluated.metrics.portfolio_return,
-        100.0 * evaluated.benchmark_metrics.portfolio_return,
+        "evaluation after episode {episode}: return {}, benchmark {}",
+        signed_percent(evaluated.metrics.portfolio_return),
+        signed_percent(evaluated.benchmark_metrics.portfolio_return),
     )
 }
 

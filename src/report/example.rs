@@ -176,6 +176,7 @@ fn everyone() -> Vec<Contender> {
             sharpe: Some(Estimate::default()),
             ..contender("DQN", Role::Dqn)
         },
+        contender("buy-and-hold", Role::BuyAndHold),
     ]
 }
 

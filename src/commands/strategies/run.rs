@@ -195,7 +195,7 @@ fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
         table_rows.push(row(ENSEMBLE, Ok(ensemble.performance_metrics.clone()), &judged));
     }
     let held = PerformanceMetrics::of(&benchmark, &Costs::of(&market.env));
-    table_rows.push(row("buy-and-hold", Ok(held.clone()), &judged));
+    table_rows.push(row("benchmark", Ok(held.clone()), &judged));
     let json = in_json(results, market, &judged, &held)?;
     let mut written = Vec::new();
     if let Some(output) = &args.output {
