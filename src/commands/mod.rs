@@ -30,6 +30,7 @@ use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
+use crate::report::format::count;
 use crate::train::dataset::{DataPlan, Prepared};
 
 /// Stocks that are named before "and so many more".
@@ -159,7 +160,7 @@ fn tell_reports(reports: &[LoadReport], progress: &Progress) {
 }
 
 fn found(report: &LoadReport) -> String {
-    let bars = format!("{} bars of {} min", report.bars, report.bar_minutes);
+    let bars = format!("{} {}-minute bars", count(report.bars as u64), report.bar_minutes);
     if report.day_files == 0 {
         return bars;
     }

@@ -51,7 +51,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         let (series, report) = load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
         let days = write_days(store.as_ref(), &series, report.bar_minutes)?;
         progress.line(&format!(
-            "{symbol}: {} bars of {} min of {market} in {days} day files below {}",
+            "{symbol}: {} {}-minute bars of {market} in {days} day files below {}",
             report.bars,
             report.bar_minutes,
             store.place()

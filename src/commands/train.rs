@@ -16,7 +16,7 @@ use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
 use crate::train::worker::Lanes;
 use crate::config::machine::warning;
-use crate::report::format::signed_percent;
+use crate::report::format::{count, signed_percent};
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
 use crate::train::asynchronous::Done;
@@ -94,7 +94,7 @@ pub fn train(
         config.stocks.len(),
         lanes.count,
         lanes.steps,
-        training.parameters(),
+        count(training.parameters() as u64),
         config.episodes,
     ));
     let per_episode = (config.stocks.len() * lanes.count * lanes.steps) as u64;

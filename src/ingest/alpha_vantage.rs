@@ -32,8 +32,8 @@ pub const KEY: &str = "ALPHAVANTAGE_API_KEY";
 /// What `cloudkeys.example` has in a key's place.
 const NO_KEY: &str = "your_alphavantage_key";
 
-const NOT_LISTED: &str = "check the symbol (a class of shares is written as in BRK-B); where the \
-                          stock was not listed yet, or no longer, begin later with --start_date or end earlier with --end_date";
+const NOT_LISTED: &str = "check the symbol (share classes are written as in BRK-B); if the stock \
+                          was listed later or delisted earlier, adjust --start_date or --end_date";
 /// Requests for one month before the service is given up.
 const TRIES: u32 = 5;
 /// Pauses for one month before a limit is taken for that of the day.

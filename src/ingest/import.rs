@@ -236,8 +236,8 @@ fn fit(
     }
     match comparison.basis() {
         Basis::Moved(ratio) => Err(wrong(format!(
-            "prices of {symbol} are {ratio:.6} times those stored in {place}: adjusted in a different \
-             way, or of another stock"
+            "prices of {symbol} are {ratio:.6} times those stored in {place}: \
+             adjusted differently, or of another stock"
         ))),
         Basis::Same | Basis::Unknown => Ok((interval, changed)),
     }

@@ -195,7 +195,8 @@ fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
         table_rows.push(row(ENSEMBLE, Ok(ensemble.performance_metrics.clone()), &judged));
     }
     let held = PerformanceMetrics::of(&benchmark, &Costs::of(&market.env));
-    table_rows.push(row("benchmark", Ok(held.clone()), &judged));
+    // Not looked up among the judged: a strategy of the user may have this name.
+    table_rows.push(row("benchmark", Ok(held.clone()), &[]));
     let json = in_json(results, market, &judged, &held)?;
     let mut written = Vec::new();
     if let Some(output) = &args.output {
