@@ -17,9 +17,9 @@ use thiserror::Error;
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use meta_policy::MetaPolicyConfig;
 
-use machine::Machine;
 use crate::market::options::{BarLabel, LoadOptions};
 use crate::market::{Period, Symbol};
+use machine::Machine;
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
 #[derive(Debug, Error, Clone, PartialEq)]

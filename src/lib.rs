@@ -12,8 +12,8 @@
 
 pub mod agents;
 pub mod cli;
-pub mod commands;
 pub mod comm;
+pub mod commands;
 pub mod compute;
 pub mod config;
 pub mod env;

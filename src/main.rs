@@ -5,13 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use dqn_trader::cli::{
-    AgentsArgs, Cli, Command, StrategiesArgs, GlobalArgs, TrainArgs, one_line,
-    usage_error,
+    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, TrainArgs, one_line, usage_error,
 };
-use dqn_trader::commands;
-#[cfg(feature = "mpi")]
-use dqn_trader::config::RanksConfig;
-use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::comm::Comm;
 #[cfg(feature = "mpi")]
 use dqn_trader::comm::heartbeat::{Patience, start::Start};
@@ -19,8 +14,12 @@ use dqn_trader::comm::launch::{Launched, launched};
 use dqn_trader::comm::local::LocalComm;
 #[cfg(feature = "mpi")]
 use dqn_trader::comm::mpi::MpiComm;
-use dqn_trader::report::{Progress, Verbosity};
+use dqn_trader::commands;
 use dqn_trader::compute::threads;
+#[cfg(feature = "mpi")]
+use dqn_trader::config::RanksConfig;
+use dqn_trader::config::{Mode, RunConfig};
+use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::train::watcher::Ending;
 
 /// Some agents failed.
@@ -80,9 +79,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let global = match &cli.command {
         Some(Command::Evaluate(args)) => args.global.clone(),
-        Some(Command::Synth(args)) => {
-            GlobalArgs { cache: None, threads: None, quiet: args.quiet }
-        }
+        Some(Command::Synth(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
         Some(Command::Validate(args)) => {
             GlobalArgs { cache: None, threads: args.threads, quiet: args.quiet }
         }
@@ -91,9 +88,7 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
         Some(Command::Fetch(args)) => {
             GlobalArgs { cache: args.cache.clone(), threads: None, quiet: args.quiet }
         }
-        Some(Command::Import(args)) => {
-            GlobalArgs { cache: None, threads: None, quiet: args.quiet }
-        }
+        Some(Command::Import(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
         Some(Command::Data(args)) => args.global(),
         None => cli.train.global.clone(),
     };
@@ -190,9 +185,7 @@ fn strategies(
     use commands::strategies::strategies;
     match launched {
         Some(launched) if launched.size > 1 && args.over_ranks() => {
-            over_ranks(launched, global.threads, |comm| {
-                strategies(comm, args, global, progress)
-            })
+            over_ranks(launched, global.threads, |comm| strategies(comm, args, global, progress))
         }
         _ => {
             one_process(launched, "this command")?;

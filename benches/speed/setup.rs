@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use clap::Parser;
 use dqn_trader::cli::{Cli, GlobalArgs, cache_folder};
-use dqn_trader::config::RunConfig;
 use dqn_trader::comm::local::LocalComm;
-use dqn_trader::source::load_bars;
-use dqn_trader::source;
+use dqn_trader::config::RunConfig;
 use dqn_trader::rl::network::NetworkShape;
+use dqn_trader::source;
+use dqn_trader::source::load_bars;
 use dqn_trader::train::dataset::{DataPlan, Prepared};
 use dqn_trader::train::outset::network_shape;
 use serde_json::{Value, json};

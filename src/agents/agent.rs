@@ -15,8 +15,8 @@ use super::journal::{Journal, Positions};
 use super::ledger::Ledger;
 use super::llm;
 use super::stamp::Stamp;
-use super::wanted::{Setting, Wanted};
 use super::standing::{Standing, benchmark, costs, figures, not_among};
+use super::wanted::{Setting, Wanted};
 use crate::report::{FolderLock, ReportError, ResultsFolder};
 use crate::strategy::Cancel;
 

@@ -12,12 +12,12 @@ use sha2::{Digest, Sha256};
 
 use super::config::AgentsConfig;
 use super::stamp::Stamp;
-use crate::market::options::BarLabel;
 use crate::market::calendar::{NewYorkClock, usual_session};
+use crate::market::options::BarLabel;
 use crate::market::options::{LoadOptions, LoadReport};
-use crate::source::{DataSource, fingerprint, load_bars};
 use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
-use crate::market::{Bar, BarSeries, MarketData, Symbol, source};
+use crate::market::{Bar, BarSeries, MarketData, Symbol};
+use crate::source::{self, DataSource, fingerprint, load_bars};
 use crate::train::dataset::{common_bar_minutes, prune, readable};
 
 /// Part of every file's name; raised when the same bars would give another file.

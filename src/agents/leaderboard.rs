@@ -8,8 +8,7 @@ use super::{AgentReport, Ended, Figures, Report};
 use crate::eval::inference::CONFIDENCE;
 use crate::report::format::{count, percent, ratio, signed_percent, wrapped};
 
-const COLUMNS: [&str; 8] =
-    ["", "kind", "return", "Sharpe", "interval", "max DD", "trades", "cost"];
+const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD", "trades", "cost"];
 /// In JSON.
 const BENCHMARK: &str = "buy-and-hold";
 

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::numbers::between;
 use super::{ContainerArg, Destination, Format, GlobalArgs};
-use crate::market::Symbol;
 use crate::ingest::alpha_vantage::ADDRESS;
+use crate::market::Symbol;
 
 /// Bar lengths that Alpha Vantage offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -10,8 +10,8 @@
 //!   0  1  2  3   4
 //! ```
 
-use crate::compute::threads::side_by_side;
 use crate::compute::simd_dispatch::wide;
+use crate::compute::threads::side_by_side;
 
 /// Stocks `first..first + 2^level`, as far as there are so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,11 +20,7 @@ pub enum Outcome {
 }
 
 /// Runs the agents, and prints how they stand. Called with a single thread, agents can be forked.
-pub fn agents(
-    args: &AgentsArgs,
-    global: &GlobalArgs,
-    progress: Progress,
-) -> Result<Outcome> {
+pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<Outcome> {
     let is_child = args.bars.is_some();
     let mut runner = Runner::default();
     if !is_child {

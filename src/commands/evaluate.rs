@@ -17,11 +17,7 @@ use crate::train::evaluation::{Policy, evaluate as run_evaluation};
 use crate::train::model::{Model, untrained_shape};
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
-pub fn evaluate(
-    args: &EvaluateArgs,
-    global: &GlobalArgs,
-    progress: Progress,
-) -> Result<()> {
+pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let config = args.resolve()?;
     let comm = LocalComm;
     let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;

@@ -19,18 +19,18 @@ use anyhow::{Result, anyhow};
 use tch::Device;
 
 use crate::cli::{ContainerArg, Destination, GlobalArgs, cache_folder};
-use crate::config::RunConfig;
-use crate::market::options::BarLabel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
+use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
+use crate::market::options::BarLabel;
 use crate::market::options::LoadReport;
-use crate::source::DataSource;
-use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
 use crate::report::format::count;
+use crate::source::DataSource;
+use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::{DataPlan, Prepared};
 
 /// Stocks that are named before "and so many more".

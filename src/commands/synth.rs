@@ -5,16 +5,16 @@ use anyhow::{Result, anyhow};
 use super::{check_wish, file_store};
 use crate::cli::SynthArgs;
 use crate::config::RunConfig;
-use crate::market::options::BarLabel;
 use crate::market::calendar::new_york_date;
+use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
-use crate::source::{DataSource, load_bars};
 use crate::market::parquet::encode_day;
-use crate::source::SYNTHETIC;
 use crate::market::store::{Store, day_key};
-use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period, Symbol};
 use crate::report::Progress;
+use crate::source::SYNTHETIC;
+use crate::source::{DataSource, load_bars};
+use crate::synthetic::SyntheticMarket;
 
 /// Writes what training on `--data synthetic:MARKET` would read. Day files that are there already
 /// are left alone: they may be real ones.

@@ -10,11 +10,10 @@ use super::outputs::{Finished, Outputs, OutputsState};
 use super::training::{Around, Training};
 use super::{Setting, device};
 use crate::cli::TrainArgs;
-use crate::config::RunConfig;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
-use crate::train::worker::Lanes;
+use crate::config::RunConfig;
 use crate::config::machine::warning;
 use crate::report::format::{count, signed_percent};
 use crate::report::summary::RunSummary;
@@ -27,6 +26,7 @@ use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::snapshot::Snapshot;
 use crate::train::watcher::{Ending, Interval, Watcher};
+use crate::train::worker::Lanes;
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
 pub fn train(

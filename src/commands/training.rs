@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, anyhow};
 use tch::Device;
 
-use crate::config::{RunConfig, SyncMode};
 use crate::comm::Comm;
-use crate::train::worker::{Lanes, Worker};
+use crate::config::{RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::portfolio::meta_policy::Standing;
 use crate::portfolio::risk::Reason;
@@ -21,6 +20,7 @@ use crate::train::lockstep::Trainer;
 use crate::train::outset::rules_after;
 use crate::train::snapshot::{RootState, StockState};
 use crate::train::watcher::{Ending, Watcher};
+use crate::train::worker::{Lanes, Worker};
 
 /// Names a stock and how many times as long its bars take, as in `AAPL:3`: to try what a slow
 /// worker costs the others.

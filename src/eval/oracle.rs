@@ -17,8 +17,8 @@ mod signal;
 #[cfg(test)]
 mod tests;
 
-use crate::synthetic::{SyntheticMarket, law::Law};
 use crate::market::panel::MarketView;
+use crate::synthetic::{SyntheticMarket, law::Law};
 use grid::{Solution, solve};
 use signal::Signal;
 

@@ -74,8 +74,8 @@ pub(super) mod tests {
     use super::*;
     use crate::eval::backtest::buy_and_hold;
     use crate::market::panel::PanelData;
-    use crate::synthetic::SyntheticMarket;
     use crate::market::{Period, Symbol};
+    use crate::synthetic::SyntheticMarket;
 
     const STOCKS: usize = 2;
 

@@ -7,8 +7,8 @@ use std::slice::ChunksExact;
 
 use rayon::prelude::*;
 
-use crate::market::panel::{Grid, NO_BAR};
 use crate::compute::simd_dispatch::wide;
+use crate::market::panel::{Grid, NO_BAR};
 
 /// Rows that are put together at a time: few enough for the first cache, in which they are written
 /// column by column.

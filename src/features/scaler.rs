@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Columns, StockColumns};
+use crate::compute::simd_dispatch::wide;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR};
-use crate::compute::simd_dispatch::wide;
 
 /// Statistics of the training period by which features and rewards are scaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -19,9 +19,9 @@ use tokio::runtime::Runtime;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
-use crate::market::store::origin::{Kind, Origin};
 use crate::market::parquet::RawRows;
 use crate::market::runtime::silent_runtime;
+use crate::market::store::origin::{Kind, Origin};
 use answer::{Answer, Limit, read};
 use http::{Fault, root_cause, whole_answer};
 

@@ -11,7 +11,6 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
 use super::day::{Basis, Comparison, DayBars, Days};
-use crate::market::store::origin::{FetchedMonth, Kind, Origin};
 use super::several_at_once;
 use crate::ingest::alpha_vantage::{Refused, Series, Service};
 use crate::market::bar::{Period, Symbol};
@@ -19,6 +18,7 @@ use crate::market::calendar::{extended_session, sessions_in};
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
 use crate::market::parquet::RawRows;
+use crate::market::store::origin::{FetchedMonth, Kind, Origin};
 use crate::market::store::{DayFile, Store, day_key};
 
 /// Days without bars that a line names.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use super::day::{Basis, Comparison, DayBars, Days};
-use crate::market::store::origin::{Kind, Origin};
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::parquet::{RawRows, Table, decode_table};
+use crate::market::store::origin::{Kind, Origin};
 use crate::market::store::{Store, day_key};
 
 /// With more files only those with bad rows have a line.

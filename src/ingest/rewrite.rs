@@ -12,12 +12,12 @@ use chrono::NaiveDate;
 
 use super::day::DayBars;
 use super::fetch::{ALWAYS, Added, Fetcher, PUTS_AT_ONCE, Tally, Wish};
-use crate::market::store::origin::Origin;
 use super::several_at_once;
 use crate::ingest::alpha_vantage::Refused;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
+use crate::market::store::origin::Origin;
 use crate::market::store::{DayFile, LocalStore, Store};
 
 impl Fetcher<'_> {

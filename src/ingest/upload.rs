@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::day::DayBars;
 use super::fetch::ALWAYS;
-use crate::market::store::origin::Origin;
 use super::several_at_once;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
+use crate::market::store::origin::Origin;
 use crate::market::store::{AzureStore, BlobDigest, DayFile, LocalStore, Store, sha256_hex};
 
 pub struct UploadOptions<'a> {

@@ -187,7 +187,11 @@ fn read_frame(
     }
     plan.check_types(&schema, file)?;
     if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
-        return Err(file_error(file, "is damaged: its page headers are invalid".into(), WRITE_ANEW));
+        return Err(file_error(
+            file,
+            "is damaged: its page headers are invalid".into(),
+            WRITE_ANEW,
+        ));
     }
     let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
     // A damaged page may come out shorter than its column should be.

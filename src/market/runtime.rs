@@ -7,7 +7,7 @@ use tracing::subscriber::NoSubscriber;
 
 /// A runtime on whose threads nothing is logged: HTTP clients and what lies below them log
 /// addresses and headers, and with them signatures and keys.
-pub(super) fn silent_runtime(threads: &str) -> std::io::Result<Runtime> {
+pub(crate) fn silent_runtime(threads: &str) -> std::io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name(threads)

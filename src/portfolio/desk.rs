@@ -9,10 +9,10 @@ use super::drawdown::DrawdownStop;
 use super::limits::Limits;
 use super::meta_policy::{Book, CapitalPlan, MetaPolicy, Standing, Wanted};
 use super::risk::{Order, Reason, Wish, arbitrate, stop};
+use crate::compute::threads::side_by_side;
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
-use crate::compute::threads::side_by_side;
 
 /// Accounts for which one thread decides in a row: each takes a microsecond or a few.
 const FEW_ACCOUNTS: usize = 16;

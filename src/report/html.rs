@@ -100,7 +100,11 @@ impl Report<'_> {
             ("Sharpe ratio", |m| m.sharpe.map(ratio), "of daily returns, annualised by 252 days"),
             ("Sortino ratio", |m| m.sortino.map(ratio), "the same over downside deviation"),
             ("Calmar ratio", |m| m.calmar.map(ratio), "annual return over maximum drawdown"),
-            ("Maximum drawdown", |m| Some(percent(m.max_drawdown)), "largest fall below a previous peak"),
+            (
+                "Maximum drawdown",
+                |m| Some(percent(m.max_drawdown)),
+                "largest fall below a previous peak",
+            ),
             ("Volatility", |m| m.volatility.map(percent), "of daily returns, annualised"),
             ("Exposure", |m| Some(percent(m.exposure)), "mean gross exposure over equity"),
             ("Turnover per day", |m| Some(ratio(m.turnover)), "value traded over equity"),
@@ -137,10 +141,7 @@ impl Report<'_> {
             count(self.course.end_s.len() as u64)
         );
         let label = "Return and drawdown of the portfolio and of the benchmark";
-        format!(
-            "<h2>Equity and drawdown</h2>\n{}",
-            figure("plot", "", label, &svg, &caption)
-        )
+        format!("<h2>Equity and drawdown</h2>\n{}", figure("plot", "", label, &svg, &caption))
     }
 
     fn learning(&self) -> String {

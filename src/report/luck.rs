@@ -95,7 +95,11 @@ pub(super) fn section(inference: &Inference) -> String {
             percents(inference.deflated_sharpe),
             "the same for what luck gives the best of the trials (deflated Sharpe ratio)".into(),
         ),
-        ("p-value of the timing".into(), percents(timing.map(|timing| timing.p_value)), timing_meaning),
+        (
+            "p-value of the timing".into(),
+            percents(timing.map(|timing| timing.p_value)),
+            timing_meaning,
+        ),
         (
             "Trials".into(),
             count(inference.trials.count as u64),

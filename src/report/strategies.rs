@@ -22,8 +22,7 @@ pub struct Row {
     pub inference: Option<Inference>,
 }
 
-const COLUMNS: [&str; 8] =
-    ["", "return", "Sharpe", "interval", "max DD", "wins", "fills", "p"];
+const COLUMNS: [&str; 8] = ["", "return", "Sharpe", "interval", "max DD", "wins", "fills", "p"];
 
 /// Aligned, 80 columns wide with the built-in names; an undefined value is `-`, a strategy that
 /// failed says why.
@@ -146,7 +145,10 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
     let sets = count(found.sets.len() as u64);
     let mut text = format!("{}: {sets} parameter sets", found.strategy);
     if found.left_out > 0 {
-        text += &format!(", {} skipped because their parameters conflict", count(found.left_out as u64));
+        text += &format!(
+            ", {} skipped because their parameters conflict",
+            count(found.left_out as u64)
+        );
     }
     text += "\n\n";
     for row in &cells {

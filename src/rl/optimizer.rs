@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::parameters::Layout;
-use crate::compute::threads::side_by_side;
 use crate::compute::simd_dispatch::wide;
+use crate::compute::threads::side_by_side;
 
 /// A gradient with which nothing can be learned: training has diverged.
 #[derive(Clone, Debug, Error, PartialEq)]

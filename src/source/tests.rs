@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use super::*;
 use crate::market::bar::Bar;
 use crate::market::calendar;
+use crate::market::options::BarLabel;
 use crate::market::parquet::encode_day;
+use crate::market::store::DayFile;
 
 /// Day files in memory.
 #[derive(Default)]

@@ -1,8 +1,8 @@
 //! Follows the last bar or bets against it, as bars have gone on or turned back of late.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
-use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::Bar;
+use crate::math::fixed_share::{Belief, FixedShare};
 
 pub const NAME: &str = "Autoregression";
 

@@ -286,10 +286,11 @@ fn parameter(strategy: &str, name: &str, value: &Value) -> Result<Parameter, Str
         None if whole => Some(Number::Whole(whole_end)),
         None => Some(Number::Real(real_end)),
     };
-    let default = number(&definition.default).ok_or_else(|| wrong("its default is not a number"))?;
+    let default =
+        number(&definition.default).ok_or_else(|| wrong("its default is not a number"))?;
     let low = end(&definition.low, 0, -1e9).ok_or_else(|| wrong("low is not a number in range"))?;
-    let high =
-        end(&definition.high, 100_000, 1e9).ok_or_else(|| wrong("high is not a number in range"))?;
+    let high = end(&definition.high, 100_000, 1e9)
+        .ok_or_else(|| wrong("high is not a number in range"))?;
     if !(low <= default && default <= high) {
         return Err(wrong("its default is not between low and high"));
     }

@@ -1,8 +1,8 @@
 //! Strategies by name.
 
+use super::StrategyError;
 use super::kind::Kind;
 use super::names::{nearest, plain};
-use super::StrategyError;
 use super::{
     arbitrage, autoregression, bollinger_bands, constant, macd, mean_reversion, momentum, pairs,
     rsi,

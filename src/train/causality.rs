@@ -81,10 +81,10 @@ use self::world::{Case, normal};
 use super::dataset::Prepared;
 use super::outset::network_shape;
 use crate::config::NetworkConfig;
-use crate::train::worker::Lanes;
 use crate::market::BarSeries;
 use crate::market::calendar::{extended_session, new_york_date};
 use crate::market::panel::{Panel, PanelData};
+use crate::train::worker::Lanes;
 
 /// Cases of a run of the test.
 const CASES: u64 = 16;

@@ -14,7 +14,6 @@ use tch::{Device, Tensor, no_grad};
 
 use super::model::{Model, untrained_shape};
 use crate::config::RunConfig;
-use crate::train::worker::propose;
 use crate::env::trading_env::TradingEnv;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
@@ -27,6 +26,7 @@ use crate::rl::td::argmax;
 use crate::strategy::{
     BarsAt, Cancel, Decision, Kind, Parameter, Parameters, Strategy, StrategyError, TextParameter,
 };
+use crate::train::worker::propose;
 use pace::Pace;
 
 pub const NAME: &str = "DQN";

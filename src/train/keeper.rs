@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoints, Manifest, Part, read_part, write_part};
 use super::snapshot::{RootState, Snapshot, StockState};
-use crate::config::CheckpointConfig;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
+use crate::config::CheckpointConfig;
 
 /// The part of rank 0.
 const ROOT: &str = "root";

@@ -15,10 +15,9 @@ use super::dataset::Prepared;
 use super::outset::{desk, network_shape};
 use super::snapshot::{At, RootState, Snapshot, StockState};
 use super::watcher::{Ending, Interval, Watcher};
-use crate::config::RunConfig;
-use crate::train::server::Server;
-use crate::train::worker::{Lanes, Learned, Proposal, Worker};
 use crate::comm::{Comm, Ranks, Stamp, Tag};
+use crate::compute::threads::side_by_side;
+use crate::config::RunConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{Standing, Wanted, rule_names};
@@ -28,7 +27,8 @@ use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
-use crate::compute::threads::side_by_side;
+use crate::train::server::Server;
+use crate::train::worker::{Lanes, Learned, Proposal, Worker};
 
 /// Lines of metrics per episode.
 pub(super) const INTERVALS_PER_EPISODE: usize = 10;

@@ -5,12 +5,12 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::config::{NetworkConfig, RunConfig};
-use crate::train::worker::Lanes;
 use crate::interface::ActionSet;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing};
 use crate::rl::agent::PRIVATE_FEATURES;
 use crate::rl::network::NetworkShape;
+use crate::train::worker::Lanes;
 
 /// How the rules of the meta-policy stand after the training period; None where there is none.
 pub fn rules_after(config: &RunConfig, train: &Prepared) -> Result<Option<Standing>> {

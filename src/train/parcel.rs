@@ -93,8 +93,8 @@ fn extend<T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::options::BarLabel;
     use crate::market::Bar;
+    use crate::market::options::BarLabel;
 
     #[test]
     fn a_parcel_comes_out_as_it_went_in_and_a_torn_one_not_at_all() {

@@ -1,11 +1,11 @@
 //! The parameter server: the weights that all workers share, and how their gradients change them.
 //! It knows no market and needs no libtorch.
 
+use crate::compute::simd_dispatch::wide;
 use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clipped_scale};
 use crate::rl::parameters::Layout;
 use crate::rl::schedule::linear;
-use crate::compute::simd_dispatch::wide;
 
 pub struct Server {
     layout: Layout,

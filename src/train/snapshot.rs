@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::asynchronous;
-use crate::train::worker::{Learned, WorkerState};
 use crate::portfolio::desk::DeskState;
 use crate::rl::networks::NetworksState;
 use crate::rl::optimizer::Adam;
 use crate::rl::schedule::UpdateCredit;
+use crate::train::worker::{Learned, WorkerState};
 
 /// Where a run stands: between two bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use chrono::DateTime;
 use dqn_trader::market::calendar::{iso_new_york, new_york_date};
 use dqn_trader::market::parquet::encode_day;
 use dqn_trader::market::store::day_key;
-use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{BarSeries, Period, Symbol};
+use dqn_trader::synthetic::SyntheticMarket;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

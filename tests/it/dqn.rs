@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dqn_trader::config::BarLabel;
-use dqn_trader::market::options::LoadOptions;
-use dqn_trader::source::{DataSource, load_bars};
+use dqn_trader::market::options::{BarLabel, LoadOptions};
 use dqn_trader::market::store::LocalStore;
 use dqn_trader::market::{Bar, Period, Symbol};
+use dqn_trader::source::{DataSource, load_bars};
 use serde_json::{Value, json};
 
 use crate::program::{Place, fed, run, said, short, succeed, write_day_files};

@@ -3,10 +3,10 @@
 
 use dqn_trader::config::EnvConfig;
 use dqn_trader::env::TradingEnv;
-use dqn_trader::market::panel::{NO_BAR, Panel, PanelData, align};
 use dqn_trader::eval::oracle::{Oracle, Terms};
-use dqn_trader::synthetic::SyntheticMarket;
+use dqn_trader::market::panel::{NO_BAR, Panel, PanelData, align};
 use dqn_trader::market::{BarSeries, Period, Symbol};
+use dqn_trader::synthetic::SyntheticMarket;
 use tempfile::TempDir;
 
 const USUAL: Terms = Terms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };

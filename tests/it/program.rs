@@ -125,8 +125,8 @@ pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str)
     use dqn_trader::market::calendar::new_york_date;
     use dqn_trader::market::parquet::encode_day;
     use dqn_trader::market::store::{LocalStore, Store, day_key};
-    use dqn_trader::synthetic::SyntheticMarket;
     use dqn_trader::market::{BarSeries, Period, Symbol};
+    use dqn_trader::synthetic::SyntheticMarket;
 
     std::fs::create_dir_all(folder).unwrap();
     let store = LocalStore::open(folder).unwrap();

@@ -20,7 +20,6 @@
 
 use std::sync::Arc;
 
-use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{Bar, BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::{
     Choice, EnsembleConfig, ParametersByStrategy, RunnerConfig, StrategyRunner, positions_course,
@@ -29,6 +28,7 @@ use dqn_trader::strategy::ensemble::EnsembleMethod;
 use dqn_trader::strategy::{
     Cancel, Decision, Given, Kind, Parameter, PerStock, Registry, Rule, StrategyFile,
 };
+use dqn_trader::synthetic::SyntheticMarket;
 use serde_json::{Value, json};
 
 /// A quarter of half-hour bars of two made-up stocks.

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use dqn_trader::config::BarLabel;
-use dqn_trader::market::options::LoadOptions;
-use dqn_trader::source::{DataSource, load_bars};
+use dqn_trader::market::options::{BarLabel, LoadOptions};
 use dqn_trader::market::store::LocalStore;
-use dqn_trader::synthetic::SyntheticMarket;
 use dqn_trader::market::{BarSeries, Period, Symbol};
+use dqn_trader::source::{DataSource, load_bars};
+use dqn_trader::synthetic::SyntheticMarket;
 
 use crate::program::{Place, run, succeed};
 

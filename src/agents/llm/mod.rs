@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::desk::{Desk, Done};
 use super::bars::Step;
 use super::config::{AgentsConfig, LlmConfig, Model};
+use super::desk::{Desk, Done};
 use super::journal::Act;
 use super::ledger::Order;
 use super::stamp::Stamp;

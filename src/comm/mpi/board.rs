@@ -9,7 +9,7 @@ use std::time::Duration;
 use mpi::topology::{Communicator, SimpleCommunicator};
 
 use super::window::Window;
-use crate::comm::comm::CommError;
+use crate::comm::CommError;
 
 /// Slots filled; notices put up; slots emptied; notices read.
 const FILLED: usize = 0;

@@ -9,7 +9,8 @@ use mpi::topology::Communicator;
 use super::board::Board;
 use super::nodes::{self, Nodes};
 use super::starts;
-use crate::comm::comm::{CommError, Stamp};
+use crate::comm::CommError;
+use crate::comm::comm::Stamp;
 use crate::comm::ranks::Ranks;
 use crate::comm::tree::{self, Node, Part};
 

@@ -9,7 +9,7 @@ use mpi::ffi;
 use mpi::raw::AsRaw;
 use mpi::topology::{Communicator, SimpleCommunicator};
 
-use super::super::comm::CommError;
+use crate::comm::CommError;
 use crate::comm::heartbeat::PULSE;
 
 /// What a processor fetches together; twice, because some fetch two.

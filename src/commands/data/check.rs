@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::cli::{CheckArgs, Format, GlobalArgs, cache_folder};
 use crate::commands::{check_wish, container_name, say};
-use crate::market::options::BarLabel;
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
-use crate::source::DataSource;
-use crate::source;
+use crate::market::options::BarLabel;
 use crate::report::Progress;
+use crate::source;
+use crate::source::DataSource;
 
 /// Says what was found; whether all is right.
 pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {

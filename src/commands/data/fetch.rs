@@ -11,10 +11,10 @@ use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
 use crate::ingest::{Fetcher, Tally, Wish};
-use crate::source::{self, AZURE};
 use crate::market::store::{Store, sha256_hex};
 use crate::market::{MarketError, Period, Symbol};
 use crate::report::{FolderLock, Progress};
+use crate::source::{self, AZURE};
 
 /// The first year of which the service has intraday bars.
 const FIRST_YEAR: i32 = 2000;
@@ -29,9 +29,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
     };
     check_wish(&stocks, &period)?;
     if period.start.year() < FIRST_YEAR || period.end.year() > 2_199 {
-        return Err(anyhow!(
-            "--start_date: Alpha Vantage has intraday bars since {FIRST_YEAR}-01"
-        ));
+        return Err(anyhow!("--start_date: Alpha Vantage has intraday bars since {FIRST_YEAR}-01"));
     }
     let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
     let store = file_store(&args.into)?;

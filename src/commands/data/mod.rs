@@ -8,18 +8,14 @@ use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 
 use super::file_store;
-use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, GlobalArgs};
+use crate::cli::{DataCommand, DataCommandArgs, GlobalArgs, ImportArgs};
 use crate::ingest::{self, ImportOptions};
 use crate::report::Progress;
 
 pub use fetch::fetch;
 
 /// Whether all is right: false where a check found something wrong.
-pub fn data(
-    args: &DataCommandArgs,
-    global: &GlobalArgs,
-    progress: &Progress,
-) -> Result<bool> {
+pub fn data(args: &DataCommandArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
     match &args.command {
         DataCommand::Check(args) => check::check(args, global, progress),
         DataCommand::Upload(args) => upload::upload(args, progress).map(|()| true),

@@ -5,9 +5,9 @@ use anyhow::{Result, anyhow};
 use crate::cli::UploadArgs;
 use crate::commands::container_name;
 use crate::ingest::{UploadOptions, Uploaded, upload as send};
-use crate::source;
 use crate::market::store::{LocalStore, Store};
 use crate::report::Progress;
+use crate::source;
 
 /// Sends what the container lacks.
 pub fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {

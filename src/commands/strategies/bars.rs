@@ -6,14 +6,14 @@ use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
 use super::agreed;
-use crate::cli::{MarketArgs, GlobalArgs};
+use crate::cli::{GlobalArgs, MarketArgs};
+use crate::comm::Comm;
 use crate::commands::{Setting, tell_reports};
 use crate::config::{EnvConfig, RunConfig};
-use crate::comm::Comm;
 use crate::market::options::{LoadOptions, LoadReport};
-use crate::source::{DataSource, load_bars};
 use crate::market::{BarSeries, MarketData, Symbol};
 use crate::report::Progress;
+use crate::source::{DataSource, load_bars};
 use crate::train::dataset::common_bar_minutes;
 
 /// What is the same for all strategies of a command, on every rank.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::cli::{StrategiesArgs, StrategiesCommand, GlobalArgs};
+use crate::cli::{GlobalArgs, StrategiesArgs, StrategiesCommand};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::report::Progress;

@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use super::bars::Market;
 use super::{agreed, bars, given, on_root, registry};
-use crate::cli::{Format, OptimizeArgs, GlobalArgs};
-use crate::commands::say;
+use crate::cli::{Format, GlobalArgs, OptimizeArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
+use crate::commands::say;
 use crate::report::strategies::optimized;
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::bars::Market;
 use super::{agreed, bars, given, on_root, registry};
-use crate::cli::{Format, RunArgs, GlobalArgs};
-use crate::commands::say;
+use crate::cli::{Format, GlobalArgs, RunArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
+use crate::commands::say;
 use crate::env::costs::Costs;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
@@ -31,12 +31,7 @@ use crate::strategy::Registry;
 /// The name of the ensemble among the strategies.
 const ENSEMBLE: &str = "ensemble";
 
-pub fn run(
-    comm: &dyn Comm,
-    args: &RunArgs,
-    global: &GlobalArgs,
-    progress: Progress,
-) -> Result<()> {
+pub fn run(comm: &dyn Comm, args: &RunArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let Asked { registry, parameters, names, ensemble, mut config } = agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;

@@ -11,24 +11,24 @@ use tch::Device;
 
 use super::meta::Experts;
 use super::rows::Row;
+use crate::comm::local::LocalComm;
 use crate::commands::training::{Around, Training};
 use crate::config::RunConfig;
-use crate::comm::local::LocalComm;
-use crate::train::worker::{Lanes, Worker};
 use crate::env::costs::Costs;
 use crate::eval::account::run_policy;
 use crate::eval::attribution::rewards_by_stock;
 use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
 use crate::eval::metrics::Course;
-use crate::eval::rules::rules_alone;
-use crate::source::DataSource;
 use crate::eval::oracle::{Oracle, Terms};
-use crate::synthetic::SyntheticMarket;
+use crate::eval::rules::rules_alone;
 use crate::rl::rng::{Purpose, stream};
+use crate::source::DataSource;
+use crate::synthetic::SyntheticMarket;
 use crate::train::dataset::{DataPlan, Prepared};
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 use crate::train::peer_view::PeerView;
 use crate::train::watcher::{Ending, Watcher};
+use crate::train::worker::{Lanes, Worker};
 
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
 /// the capital, in basis points and after costs.

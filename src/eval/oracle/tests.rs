@@ -13,7 +13,7 @@ const USUAL: Terms = Terms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false }
 const BPS: f64 = 1e-4;
 
 fn law(kind: Kind, stock: usize) -> Law {
-    Law::of(kind, 2, stock, 30).unwrap()
+    SyntheticMarket { kind, seed: 1 }.law(2, stock, 30).unwrap()
 }
 
 fn value(kind: Kind, terms: Terms) -> f64 {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::ingest::{DayBars, Kind};
+use crate::ingest::DayBars;
+use crate::market::store::origin::Kind;
 use crate::market::store::{LocalStore, day_key};
 
 /// 2020-03-02 to 2020-03-06, a week without a holiday, in New York's winter time.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::Row;
 use super::day::Day;
-use crate::market::options::BarLabel;
 use crate::market::bar::Symbol;
 use crate::market::calendar::{CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S};
 use crate::market::error::MarketError;
+use crate::market::options::BarLabel;
 
 /// One kind of label outnumbers the other by so much before it counts as evidence.
 const DOMINANCE: usize = 4;

@@ -133,8 +133,8 @@ fn without_summer_time(rows: &[Row], days: &[Day]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::market::options::BarLabel;
     use crate::market::clean::Cleaner;
+    use crate::market::options::BarLabel;
     use crate::market::options::LoadOptions;
     use crate::market::parquet::RawRows;
     use crate::market::{Period, calendar};

@@ -1,14 +1,12 @@
 //! Which bars belong to a session, when each of them ends, and bars of another length.
 
-use std::ops::Range;
-
 use chrono::NaiveDate;
 
 use super::convention::Convention;
 use super::day::Day;
 use super::{BadRows, Fault, Row};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
-use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S, Session};
+use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
 /// What to keep and in which length.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::market::options::BarLabel;
 use crate::market::bar::Bar;
+use crate::market::options::BarLabel;
 
 const MINUTE: i64 = 60;
 

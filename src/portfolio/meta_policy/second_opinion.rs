@@ -11,8 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::panel::{MarketView, Panel};
+use crate::math::fixed_share::{Belief, FixedShare};
 use crate::strategy::autoregression::{Echo, Forecast};
 
 /// Chance that from one bar to the next it begins anew who is right.

@@ -1,8 +1,8 @@
 //! What a stretch of the market says of the rules, before anyone trades there.
 
 use super::{CapitalPlan, MetaPolicy, Wanted};
-use crate::math::fixed_share::Belief;
 use crate::market::panel::Panel;
+use crate::math::fixed_share::Belief;
 
 /// Weights of the rules, without the DQN: what it earns where it was trained says little of it,
 /// while rules were fitted to nothing.

@@ -29,8 +29,8 @@ use weights::Weights;
 
 use super::engine::{Engine, OnValues, Seen, Values, Which};
 use super::network::NetworkShape;
-use crate::compute::threads::side_by_side;
 use crate::compute::simd_dispatch::wide;
+use crate::compute::threads::side_by_side;
 
 /// The most rows that go through the network together: what they leave behind fits the second
 /// cache.

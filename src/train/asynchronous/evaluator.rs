@@ -5,13 +5,13 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow};
 use tch::Device;
 
-use crate::config::RunConfig;
 use crate::comm::local::LocalComm;
+use crate::compute::threads::pool;
+use crate::config::RunConfig;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::Agent;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
-use crate::compute::threads::pool;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Policy, evaluate};
 

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluator::Evaluations;
 use super::message::{self, Answer, Next, Push};
-use crate::config::RunConfig;
-use crate::train::asynchronous::compress::{floats_to_bytes, unpack};
 use crate::comm::mailbox::Mailbox;
-use crate::train::server::Server;
-use crate::train::worker::{Lanes, Learned};
+use crate::config::RunConfig;
 use crate::rl::optimizer::Adam;
 use crate::rl::parameters::Layout;
+use crate::train::asynchronous::compress::{floats_to_bytes, unpack};
 use crate::train::lockstep::INTERVALS_PER_EPISODE;
+use crate::train::server::Server;
 use crate::train::snapshot::{At, RootState, Snapshot, StockState};
 use crate::train::watcher::{Ending, Interval, Pushes, Watcher};
+use crate::train::worker::{Lanes, Learned};
 
 /// Between two looks at what else there is to do.
 const PATIENCE: Duration = Duration::from_millis(20);

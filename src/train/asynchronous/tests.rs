@@ -6,13 +6,13 @@ use tch::Device;
 
 use super::message::{self, Answer, Next, Push};
 use super::*;
-use crate::config::{Compression, FeatureConfig};
 use crate::comm::CommError;
-use crate::train::asynchronous::compress::floats_to_bytes;
 use crate::comm::local::LocalComm;
 use crate::comm::mailbox::Line;
+use crate::config::{Compression, FeatureConfig};
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;
+use crate::train::asynchronous::compress::floats_to_bytes;
 use crate::train::dataset::DataPlan;
 use crate::train::watcher::Interval;
 

@@ -8,15 +8,15 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::message::{self, Answer, Next, Push};
-use crate::config::RunConfig;
-use crate::train::asynchronous::compress::{Compressor, bytes_to_floats};
 use crate::comm::mailbox::Line;
-use crate::train::worker::{Lanes, Proposal, Worker};
+use crate::config::RunConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
+use crate::train::asynchronous::compress::{Compressor, bytes_to_floats};
 use crate::train::snapshot::StockState;
+use crate::train::worker::{Lanes, Proposal, Worker};
 
 /// A worker that has learned nothing for so many bars lets the server know that it is there.
 const SILENT_BARS: u32 = 16;

@@ -10,27 +10,28 @@ use tch::Device;
 
 use super::trace::{GIVEN, Trace};
 use super::world::Case;
-use crate::config::RunConfig;
-use crate::market::options::BarLabel;
-use crate::comm::comm::{CommError, OnMessage};
+use crate::comm::CommError;
+use crate::comm::comm::OnMessage;
 use crate::comm::local::LocalComm;
-use crate::train::worker::{Lanes, Worker};
 use crate::comm::{Comm, Ranks, Stamp, Tag};
+use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::metrics::Course;
 use crate::market::BarSeries;
+use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
-use crate::source::DataSource;
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
+use crate::source::DataSource;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
 use crate::train::lockstep::Trainer;
 use crate::train::outset::{network_shape, rules_after};
 use crate::train::snapshot::Snapshot;
 use crate::train::watcher::Watcher;
+use crate::train::worker::{Lanes, Worker};
 
 /// A market in a folder of its own, with a cache of its own.
 pub struct Folder(tempfile::TempDir);

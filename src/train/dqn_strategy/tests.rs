@@ -4,17 +4,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::config::FeatureConfig;
 use crate::comm::local::LocalComm;
+use crate::config::FeatureConfig;
 use crate::features::fixtures::panel_of;
 use crate::features::pipeline::{Scaler, raw_features};
 use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
-use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period};
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 use crate::strategy::{Given, Registry};
+use crate::synthetic::SyntheticMarket;
 use crate::train::dataset::{Fit, PanelNote, Prepared};
 use crate::train::evaluation::{Policy, evaluate_watched};
 

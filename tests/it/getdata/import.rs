@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use dqn_trader::market::calendar::iso_new_york;
 use dqn_trader::ingest::ImportOptions;
+use dqn_trader::market::calendar::iso_new_york;
 use dqn_trader::market::store::LocalStore;
 
 use super::service::{Bar, bars};

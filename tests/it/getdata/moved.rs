@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dqn_trader::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
-use dqn_trader::ingest::{Fetcher, Origin, Tally, Wish};
+use dqn_trader::ingest::{Fetcher, Tally, Wish};
 use dqn_trader::market::parquet::decode_day;
+use dqn_trader::market::store::origin::Origin;
 use dqn_trader::market::store::{LocalStore, Store, day_key};
 
 use super::service::{Bar, Reply, Request, Server, bars, period, says, series, symbol};

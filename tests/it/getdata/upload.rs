@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dqn_trader::ingest::{DayBars, Kind, Origin};
+use dqn_trader::ingest::DayBars;
+use dqn_trader::market::store::origin::{Kind, Origin};
 use dqn_trader::market::store::{AzureStore, LocalStore, Store, day_key};
 
 use super::service::{Server, bars, period, plain, symbol};

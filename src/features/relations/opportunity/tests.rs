@@ -2,8 +2,8 @@ use super::*;
 use crate::features::fixtures::Noise;
 use crate::features::relations::Relations;
 use crate::market::panel::align;
-use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period, Symbol};
+use crate::synthetic::SyntheticMarket;
 
 #[test]
 fn closest_pairs_are_named_once() {
