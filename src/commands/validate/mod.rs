@@ -1,6 +1,5 @@
-//! Does the learner find what is there, and nothing where nothing is? It is trained on every
-//! planted
-//! market and held against the best possible reward.
+//! Does the learner find an edge where there is one, and none where there is none? It is trained
+//! on every planted market and compared with the optimal reward.
 
 mod ablation;
 mod meta;
@@ -53,7 +52,7 @@ struct Validation<'a> {
 /// Settings that a row decides.
 const OF_A_ROW: [&str; 4] = ["stocks", "seed", "data.source", "mode"];
 
-/// Returns whether every bar was reached; None where the user stopped it.
+/// Returns whether every threshold was met; None if the user stopped it.
 pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>> {
     let start = Instant::now();
     let chosen = chosen(&args.rows)?;

@@ -66,7 +66,7 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
     args.extend(["--data", "azure", "--container", &container]);
     let mut train = place.program(&args);
     let said = succeed(train.env("AZURE_STORAGE_CONNECTION_STRING", azurite()));
-    assert!(said.contains("labels name a bar's start"), "{said}");
+    assert!(said.contains("timestamps mark a bar's start"), "{said}");
     let summary: serde_json::Value =
         serde_json::from_slice(&place.read("results/summary.json")).unwrap();
     assert_eq!(summary["run"]["stocks"], serde_json::json!(STOCKS));
@@ -91,7 +91,7 @@ fn what_is_wrong_is_not_sent() {
     let output = run(&mut nightly(&place, &server, "no-such-container"));
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("wrong  missing bars: 1 days lack 5 bars"), "{said}");
+    assert!(said.contains("problem  missing bars: 1 days lack 5 bars"), "{said}");
     assert!(said.contains("2018-03-07 has 8 of 13"), "{said}");
     assert_eq!(day_files(&place.path("bars")).len(), 250);
 
