@@ -74,13 +74,13 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
     fn try_from(mut map: BTreeMap<String, f64>) -> Result<Positions, String> {
         let cash = map.remove(CASH).ok_or("positions have no CASH")?;
         if !(cash.is_finite() && cash >= 0.0) {
-            return Err(format!("CASH is {cash}, which is no cash to trade with"));
+            return Err(format!("CASH is {cash}, which must be a number of at least 0"));
         }
         let whole = |(symbol, amount): (String, f64)| {
             if amount.fract() == 0.0 && (0.0..=9e15).contains(&amount) {
                 Ok((symbol, amount as u64))
             } else {
-                Err(format!("{amount} of {symbol} are no whole shares"))
+                Err(format!("{amount} shares of {symbol} are not a whole number"))
             }
         };
         Ok(Positions { shares: map.into_iter().map(whole).collect::<Result<_, _>>()?, cash })

@@ -124,7 +124,7 @@ mod tests {
         let expected = [
             "                    return  Sharpe       interval  max DD  turnover  costs",
             "RSI                 +12.3%    1.26  -0.70 to 3.10  -12.3%     21.50  12.3%",
-            "Pairs               one stock is no pair",
+            "Pairs               a pair needs two stocks",
         ];
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], expected);
@@ -142,7 +142,7 @@ mod tests {
         let text = section(&everyone);
         assert_eq!(text.matches("<th scope=\"row\">").count(), everyone.len());
         assert!(text.contains(">ensemble, inverse variance</th><td>+12.3%</td>"), "{text}");
-        assert!(text.contains("<td>−0.70 to 3.10</td>") && text.contains("one stock is no pair"));
+        assert!(text.contains("<td>−0.70 to 3.10</td>") && text.contains("a pair needs two stocks"));
         assert_eq!(section(&[]), "");
     }
 }

@@ -47,7 +47,7 @@ pub fn kind() -> Kind {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
-                what: "one stock is no pair".into(),
+                what: "a pair needs two stocks".into(),
                 todo: "give at least two stocks".into(),
             });
         }

@@ -81,7 +81,7 @@ fn agents_trade_side_by_side_and_stand_beside_each_other() {
     let place = Place::new();
     configure(&place, three(), json!({}));
     let (table, stderr) = said(&mut agents(&place, &[]), 0);
-    for part in ["momentum  ", "\nrsi ", "\nboth ", "ensemble", "\nbuy-and-hold ", "MADE-UP"] {
+    for part in ["momentum  ", "\nrsi ", "\nboth ", "ensemble", "\nbenchmark ", "MADE-UP"] {
         assert!(format!("\n{table}").contains(part), "{part} is missing in\n{table}");
     }
     assert!(!table.contains("off") && stderr.contains("both: done in "), "{stderr}");
@@ -180,7 +180,7 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
         assert!(position(&place, "once", "rsi").starts_with(&text));
         std::fs::write(&path, &text[..text.len() - 17]).unwrap();
         let (_, stderr) = said(&mut agents(&place, &[]), 0);
-        let torn = stderr.lines().find(|line| line.contains("a torn end of")).unwrap();
+        let torn = stderr.lines().find(|line| line.contains("an incomplete last record of")).unwrap();
         assert!(torn.starts_with("rsi: ") && torn.contains("position.jsonl"), "{torn}");
         for signature in ["momentum", "rsi", "both"] {
             for file in ["position/position.jsonl", "metrics.json"] {
@@ -285,7 +285,7 @@ fn mistakes_are_one_line_and_nothing_starts() {
     assert!(stderr.contains("configs/default_config.json"), "{stderr}");
     configure(&place, json!([rsi]), json!({}));
     let (_, stderr) = said(agents(&place, &["--quiet"]).env("INIT_DATE", "2019-02-30"), 2);
-    assert!(stderr.contains("INIT_DATE: \"2019-02-30\" is no date"), "{stderr}");
+    assert!(stderr.contains("INIT_DATE: \"2019-02-30\" is not a date"), "{stderr}");
 }
 
 /// The one in the clone, from where it is run.
@@ -297,6 +297,6 @@ fn the_default_configuration_runs() {
     std::fs::write(place.path("configs/default_config.json"), text).unwrap();
     let mut command = place.program(&["agents"]);
     let (table, _) = said(command.env("END_DATE", "2020-01-31").env_remove("INIT_DATE"), 0);
-    assert!(table.contains("together") && table.contains("buy-and-hold"), "{table}");
+    assert!(table.contains("together") && table.contains("benchmark"), "{table}");
     assert!(place.path("data/agent_data/rsi/metrics.json").exists());
 }

@@ -184,7 +184,7 @@ fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
     let is_standard = address.is_none();
     let address = address.unwrap_or_else(|| STANDARD_ENDPOINT.into());
     let wrong = || {
-        let what = "is no address such as https://HOST/v1".to_string();
+        let what = "is not a URL such as https://HOST/v1".to_string();
         ("openai_base_url", what, "correct it, without a key in it".to_string())
     };
     let base_url = Url::parse(address.trim_end_matches('/')).map_err(|_| wrong())?;

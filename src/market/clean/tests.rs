@@ -194,7 +194,7 @@ fn longer_bars_are_capped_at_the_close_and_stay_within_a_session() {
 #[test]
 fn lengths_that_cannot_be_made_are_refused() {
     let days = [("2020-07-01", regular("2020-07-01", OPEN, CLOSE - 5, 5))];
-    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is no multiple")] {
+    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is not a multiple")] {
         let error =
             clean(&days, &LoadOptions { bar_minutes: Some(minutes), ..options() }).unwrap_err();
         assert!(matches!(error, MarketError::Input { .. }));
@@ -259,11 +259,11 @@ fn bad_rows_are_left_out_counted_and_named() {
     assert_eq!((series.len(), report.bad_rows), (3, 8));
     assert_eq!(series.high[1], series.close[1]);
     let note = report.notes.iter().find(|n| n.starts_with("8 bad rows left out")).unwrap();
-    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is no number; ";
+    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is not a number; ";
     assert!(note.contains(first) && note.ends_with("; and more"), "{note}");
     let error = clean(&days, &LoadOptions { strict: true, ..options() }).unwrap_err();
     assert!(matches!(&error, MarketError::File { file, .. } if file == "X_2020-07-01"));
-    assert!(error.to_string().contains("09:35:00-04:00: high is no number"), "{error}");
+    assert!(error.to_string().contains("09:35:00-04:00: high is not a number"), "{error}");
 }
 
 #[test]

@@ -246,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::open(dir.path()).unwrap();
         for key in ["stocks_intraday/../secret", "/etc/passwd", "stocks_intraday/", "other/AAPL"] {
-            assert!(store.get(key).unwrap_err().to_string().contains("is no key"), "{key}");
+            assert!(store.get(key).unwrap_err().to_string().contains("is not the key"), "{key}");
             assert!(store.put(key, b"x").is_err(), "{key}");
         }
         assert!(!dir.path().join("secret").exists());

@@ -144,7 +144,7 @@ fn in_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
     if low <= high && (high - low).is_finite() {
         return Ok(());
     }
-    let what = format!("{name}: {low} to {high} is no range");
+    let what = format!("{name}: {low} to {high} is not a range");
     Err(RunnerError::new("--range", what, "write LOW:HIGH"))
 }
 

@@ -168,7 +168,7 @@ fn trouble_that_lasts_ends_the_agent_and_it_can_go_on() {
     });
     one_model(&place, &server, "out", json!({ "max_retries": 2 }));
     let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
-    for part in ["model, 2019-01-07: ", "HTTP 529: come back later, after 3 tries", "goes on from"]
+    for part in ["model, 2019-01-07: ", "HTTP 529: come back later, after 3 tries", "resumes from"]
     {
         assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }

@@ -58,7 +58,7 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
     let server = market();
     let (_, container) = new_container();
     let said = succeed(&mut nightly(&place, &server, &container));
-    assert!(said.contains("AAPL: 6 months") && said.contains("MSFT: 125 files sent"), "{said}");
+    assert!(said.contains("AAPL: 6 months") && said.contains("MSFT: 125 files uploaded"), "{said}");
     assert_eq!(server.count(), 12);
     assert!(!said.contains(KEY), "{said}");
 
@@ -74,7 +74,7 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
 
     // The next night there is nothing new.
     let said = succeed(&mut nightly(&place, &server, &container));
-    assert!(said.contains("MSFT: 0 files sent") && server.count() == 12, "{said}");
+    assert!(said.contains("MSFT: 0 files uploaded") && server.count() == 12, "{said}");
 }
 
 #[test]
