@@ -142,7 +142,9 @@ mod tests {
         let text = section(&everyone);
         assert_eq!(text.matches("<th scope=\"row\">").count(), everyone.len());
         assert!(text.contains(">ensemble, inverse variance</th><td>+12.3%</td>"), "{text}");
-        assert!(text.contains("<td>−0.70 to 3.10</td>") && text.contains("a pair needs two stocks"));
+        assert!(
+            text.contains("<td>−0.70 to 3.10</td>") && text.contains("a pair needs two stocks")
+        );
         assert_eq!(section(&[]), "");
     }
 }

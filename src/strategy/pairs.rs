@@ -29,7 +29,7 @@ pub fn kind() -> Kind {
         "value of second per first",
     ));
     let description =
-        "stocks two by two: long the cheap one, short the dear one, until their spread closes";
+        "pairs of stocks: long the cheap one, short the expensive one, until the spread closes";
     Kind::new("Pairs", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {

@@ -180,7 +180,8 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
         assert!(position(&place, "once", "rsi").starts_with(&text));
         std::fs::write(&path, &text[..text.len() - 17]).unwrap();
         let (_, stderr) = said(&mut agents(&place, &[]), 0);
-        let torn = stderr.lines().find(|line| line.contains("an incomplete last record of")).unwrap();
+        let torn =
+            stderr.lines().find(|line| line.contains("an incomplete last record of")).unwrap();
         assert!(torn.starts_with("rsi: ") && torn.contains("position.jsonl"), "{torn}");
         for signature in ["momentum", "rsi", "both"] {
             for file in ["position/position.jsonl", "metrics.json"] {

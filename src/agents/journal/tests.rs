@@ -156,7 +156,10 @@ fn a_file_that_makes_no_sense_is_not_touched() {
             "whole shares",
         ),
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": -1}}", "CASH is -1"),
-        ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}", "line 1: \"x\" is not a date"),
+        (
+            "{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}",
+            "line 1: \"x\" is not a date",
+        ),
         (
             "{\"date\": \"2020-01-03\", \"id\": 0, \"positions\": {\"CASH\": 1}}\n\
              {\"date\": \"2020-01-02\", \"id\": 1, \"positions\": {\"CASH\": 1}}",

@@ -105,7 +105,10 @@ fn a_limit_by_the_minute_is_waited_for_and_one_by_the_day_gone_on_with() {
 
     let server = Server::start(|_| says("Note", PER_MINUTE));
     let mut command = fetch(&place, &server, "never", &["--quiet"]);
-    refused(&mut command, &["AAA 2020-01", "5 calls per minute", "the same command again to continue"]);
+    refused(
+        &mut command,
+        &["AAA 2020-01", "5 calls per minute", "the same command again to continue"],
+    );
     assert_eq!(server.count(), 4, "three pauses");
     assert!(day_files(&place.path("never")).is_empty());
 }
