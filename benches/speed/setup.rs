@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
-use dqn_trader::cli::{Cli, Surroundings, cache_folder};
+use dqn_trader::cli::{Cli, GlobalArgs, cache_folder};
 use dqn_trader::comm::local::LocalComm;
 use dqn_trader::config::RunConfig;
 use dqn_trader::rl::network::NetworkShape;
@@ -79,7 +79,7 @@ pub fn config(flags: &[&str]) -> (RunConfig, usize) {
     let args = ["dqn-trader"].iter().chain(flags);
     let args = Cli::try_parse_from(args).unwrap_or_else(|e| panic!("{e}")).train;
     let config = args.resolve().unwrap_or_else(|e| panic!("{e}"));
-    (config, args.surroundings.threads.unwrap_or(1))
+    (config, args.global.threads.unwrap_or(1))
 }
 
 pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
@@ -92,7 +92,7 @@ pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
 
 /// The program's folder for panels.
 pub fn cache() -> PathBuf {
-    cache_folder(&Surroundings { cache: None, threads: None, quiet: true })
+    cache_folder(&GlobalArgs { cache: None, threads: None, quiet: true })
 }
 
 /// Writes the panel as numpy arrays, and the sizes of the peers' networks.

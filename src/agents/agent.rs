@@ -47,7 +47,7 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
     let _lock = FolderLock::take(&folder).map_err(|error| with_advice(error, model))?;
     let Surroundings { bars, cache, cancel, say } = around;
     if bars.stocks() != config.stocks {
-        bail!("the bars are of other stocks than the configuration's; start again without --bars");
+        bail!("the bars are not those of the configuration's stocks; start again without --bars");
     }
     let mut journal = Journal::open(&folder, say)?;
     if journal.records().is_empty() {
@@ -100,7 +100,7 @@ fn with_advice(mut error: ReportError, model: &Model) -> ReportError {
             "wait for it, stop it, or give one of them another signature".into()
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "make room there, then start again: the agent goes on from where it was".into()
+            "free some disk space, then start again: the agent resumes where it stopped".into()
         }
         _ => "look at that folder, or name another as log_config.log_path".into(),
     };

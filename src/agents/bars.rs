@@ -89,7 +89,7 @@ pub fn prepare(
         let note = Note { source: name.clone(), bar_minutes, reports };
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("{}: name another with --cache", folder.display()))?;
+            .with_context(|| format!("{}: choose another with --cache", folder.display()))?;
         Panel::write(&path, &panel_data(&series, serde_json::to_string(&note)?))?;
         prune(folder, &path);
     }

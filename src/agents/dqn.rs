@@ -114,7 +114,7 @@ fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunCo
     if run.data.bar_minutes != Some(minutes) {
         let trained = run.data.bar_minutes.unwrap_or_default();
         bail!(
-            "{} was trained on bars of {trained} minutes, and these are of {minutes}; \
+            "{} was trained on bars of {trained} minutes, and these bars are of {minutes}; \
              set bar_minutes to {trained}",
             results.display()
         );

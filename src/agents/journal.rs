@@ -74,13 +74,13 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
     fn try_from(mut map: BTreeMap<String, f64>) -> Result<Positions, String> {
         let cash = map.remove(CASH).ok_or("positions have no CASH")?;
         if !(cash.is_finite() && cash >= 0.0) {
-            return Err(format!("CASH is {cash}, which is no cash to trade with"));
+            return Err(format!("CASH is {cash}, which must be a number of at least 0"));
         }
         let whole = |(symbol, amount): (String, f64)| {
             if amount.fract() == 0.0 && (0.0..=9e15).contains(&amount) {
                 Ok((symbol, amount as u64))
             } else {
-                Err(format!("{amount} of {symbol} are no whole shares"))
+                Err(format!("{amount} shares of {symbol} are not a whole number"))
             }
         };
         Ok(Positions { shares: map.into_iter().map(whole).collect::<Result<_, _>>()?, cash })
@@ -152,7 +152,7 @@ impl Journal {
         let mark = open(&folder.join(MARK)).with_context(place)?;
         let text = fs::read(&path).with_context(place)?;
         let kept = whole_part(&text, marked(&mark))
-            .with_context(|| format!("{}: mend or remove it", path.display()))?;
+            .with_context(|| format!("{}: fix or remove it", path.display()))?;
         if kept.len < text.len() {
             file.set_len(kept.len as u64).with_context(place)?;
             say(&repaired(&path, text.len() - kept.len, kept.records.last()));
@@ -170,7 +170,7 @@ impl Journal {
     pub fn last_date(&self) -> Result<Option<Stamp>> {
         let Some(record) = self.records.last() else { return Ok(None) };
         let stamp = record.date.parse::<Stamp>();
-        stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; mend it", self.path.display()))
+        stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; fix it", self.path.display()))
     }
 
     /// Appends the records of a step: actions, and the positions after each.
@@ -195,7 +195,8 @@ impl Journal {
     }
 
     fn trouble(&self) -> String {
-        format!("{}: cannot be written; make room there, then go on", self.path.display())
+        let path = self.path.display();
+        format!("{path}: cannot be written; free some disk space, then start again")
     }
 }
 
@@ -272,7 +273,7 @@ fn records(text: &[u8]) -> Result<Vec<Record>> {
         let stamp: Stamp =
             record.date.parse().map_err(|what| anyhow::anyhow!("line {}: {what}", i + 1))?;
         if records.last().is_some_and(|last| record.id <= last.id) {
-            bail!("line {}: id {} does not come after the one before", i + 1, record.id);
+            bail!("line {}: id {} is not after the one before", i + 1, record.id);
         }
         if last.replace(stamp).is_some_and(|last| stamp.last_moment() < last.last_moment()) {
             bail!("line {}: {stamp} is before the date of the line before", i + 1);
@@ -284,10 +285,11 @@ fn records(text: &[u8]) -> Result<Vec<Record>> {
 
 fn repaired(path: &Path, bytes: usize, last: Option<&Record>) -> String {
     let from = match last {
-        Some(record) => format!("goes on after {}", record.date),
-        None => "begins anew".into(),
+        Some(record) => format!("resumes after {}", record.date),
+        None => "starts over".into(),
     };
-    format!("{}: a torn end of {bytes} bytes was cut off; the agent {from}", path.display())
+    let path = path.display();
+    format!("{path}: an incomplete last record of {bytes} bytes was removed; the agent {from}")
 }
 
 /// Appends lines to a log, after removing an incomplete last line.

@@ -181,7 +181,7 @@ impl Runner {
         if self.is_stopped() {
             return Ok(None);
         }
-        let said = aside.ok_or_else(|| anyhow!("reading the bars was ended from outside"))?;
+        let said = aside.ok_or_else(|| anyhow!("reading the bars was terminated"))?;
         let found: Result<Prepared, String> =
             serde_json::from_slice(&said).context("reading the bars ended early")?;
         found.map(Some).map_err(|error| anyhow!(error))

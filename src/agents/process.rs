@@ -144,7 +144,7 @@ fn end_with(parent: u32) -> io::Result<()> {
 /// As in "exit code 2" or "killed by signal 9".
 pub fn in_words(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(PANICKED), _) => "a defect of the program".into(),
+        (Some(PANICKED), _) => "a bug in the program".into(),
         (Some(code), _) => format!("exit code {code}"),
         (None, signal) => format!("killed by signal {}", signal.unwrap_or_default()),
     }

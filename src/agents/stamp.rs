@@ -44,9 +44,9 @@ impl FromStr for Stamp {
         let text = text.trim();
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Stamp::of_day);
         let time = |_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").map(Stamp::of_time);
-        let stamp = day.or_else(time).map_err(|_| format!("{text:?} is no date"))?;
+        let stamp = day.or_else(time).map_err(|_| format!("{text:?} is not a date"))?;
         // Only the canonical form is accepted: dates of the position file are compared as text.
-        if stamp.to_string() == text { Ok(stamp) } else { Err(format!("{text:?} is no date")) }
+        if stamp.to_string() == text { Ok(stamp) } else { Err(format!("{text:?} is not a date")) }
     }
 }
 

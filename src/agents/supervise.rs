@@ -132,7 +132,7 @@ impl Running {
         match status {
             Some(status) => {
                 if let Some(hidden_count) = self.lines.hidden_lines() {
-                    say(&format!("{name}: and {hidden_count} lines more, which are not shown"));
+                    say(&format!("{name}: {hidden_count} more lines not shown"));
                 }
                 Some(self.verdict(status))
             }

@@ -5,8 +5,8 @@ use thiserror::Error;
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum CommError {
     #[error(
-        "rank {rank} is out of step: it sent {received} where {expected} was due; \
-         this is a defect of the program, please report it with the run's config.toml"
+        "rank {rank} is out of sync: it sent {received} where {expected} was expected; \
+         this is a bug, please report it with the run's config.toml"
     )]
     OutOfStep { rank: usize, expected: String, received: String },
     /// An error of one rank that was shared with all.

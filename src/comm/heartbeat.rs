@@ -153,12 +153,12 @@ fn error_line(name: &str, trouble: Trouble) -> String {
     let what = match trouble {
         Trouble::Died => "died".to_string(),
         Trouble::Silent(time) => format!(
-            "has given no sign of life for {:.0} s (ranks.timeout_s): \
-             it is stopped, or its machine or the network to it is gone",
+            "sent no heartbeat for {:.0} s (ranks.timeout_s): \
+             it was stopped, or its machine or network is down",
             time.as_secs_f64()
         ),
         Trouble::Stuck(time) => format!(
-            "has been at work for {:.0} s without a message (ranks.stuck_s): it hangs",
+            "has worked for {:.0} s without a message (ranks.stuck_s): it hangs",
             time.as_secs_f64()
         ),
         Trouble::Deadlock(time) => format!(
@@ -166,7 +166,7 @@ fn error_line(name: &str, trouble: Trouble) -> String {
             time.as_secs_f64()
         ),
     };
-    format!("error: {name} {what}; the job ends, --resume goes on from the last checkpoint")
+    format!("error: {name} {what}; the job ends; --resume continues from the last checkpoint")
 }
 
 /// Parameters of a watch.

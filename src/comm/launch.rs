@@ -58,7 +58,7 @@ pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
             return Ok(u8::try_from(code).unwrap_or(1));
         }
         eprintln!(
-            "a rank died (exit code {code}); starting again from the last checkpoint, {} of {} times",
+            "a rank died (exit code {code}); restarting from the last checkpoint, {} of {}",
             restarts + 1,
             max_restarts
         );

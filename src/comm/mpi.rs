@@ -71,7 +71,7 @@ impl MpiComm {
             todo: "start the program with mpirun, or use --mode single".into(),
         };
         let (universe, threading) = initialize_with_threading(Threading::Funneled)
-            .ok_or_else(|| broken("it was started twice"))?;
+            .ok_or_else(|| broken("it was initialized twice"))?;
         if threading < Threading::Funneled {
             return Err(broken("this library has no MPI_THREAD_FUNNELED"));
         }

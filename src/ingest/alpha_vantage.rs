@@ -32,8 +32,8 @@ pub const KEY: &str = "ALPHAVANTAGE_API_KEY";
 /// Placeholder for the key in `cloudkeys.example`.
 const NO_KEY: &str = "your_alphavantage_key";
 
-const NOT_LISTED: &str = "check the symbol (a class of shares is written as in BRK-B); where the \
-                          stock was not listed yet, or no longer, begin later with --start_date or end earlier with --end_date";
+const NOT_LISTED: &str = "check the symbol (share classes are written as in BRK-B); if the stock \
+                          was listed later or delisted earlier, adjust --start_date or --end_date";
 /// Maximum requests for one month.
 const TRIES: u32 = 5;
 /// Maximum pauses for one month before a rate limit counts as the daily one.
@@ -173,7 +173,7 @@ impl Service {
     pub fn new(address: &str, key: ApiKey, manners: Manners) -> Result<Service, MarketError> {
         let wrong = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
         let address = Url::parse(address).map_err(|_| {
-            wrong("its address is none".into(), "write it as in https://www.alphavantage.co/query")
+            wrong("its URL is invalid".into(), "write it as in https://www.alphavantage.co/query")
         })?;
         let host = address.host_str().unwrap_or_default();
         let is_here = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
@@ -190,10 +190,11 @@ impl Service {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| {
-            wrong(format!("no client: {}", root_cause(&error)), "mend the machine's certificates")
+            let what = format!("the HTTP client cannot be created: {}", root_cause(&error));
+            wrong(what, "fix the machine's CA certificates")
         })?;
         let runtime = silent_runtime("alpha-vantage").map_err(|error| {
-            wrong(format!("no runtime: {error}"), "allow this process more threads")
+            wrong(format!("no runtime can be started: {error}"), "allow this process more threads")
         })?;
         Ok(Service { address, key, manners, client, runtime, last: Cell::new(None) })
     }
@@ -217,7 +218,7 @@ impl Service {
                     pauses += 1;
                     let wait_s = self.manners.limit_pause.as_secs_f64().ceil();
                     let text = self.key.scrub(&text);
-                    tell(&format!("{what}: a limit is reached, waiting {wait_s} s: {text}"));
+                    tell(&format!("{what}: rate limit reached, waiting {wait_s} s: {text}"));
                     std::thread::sleep(self.manners.limit_pause);
                     continue;
                 }
@@ -240,7 +241,7 @@ impl Service {
         match answer {
             Answer::Limit(_, text) => Refused::All(service(
                 format!("its limit is reached at {symbol} {month}: {}", said(&text)),
-                "what was fetched is kept; run the same command again later (a limit by the day: \
+                "fetched data are kept; run the same command again later (a daily limit: \
                  tomorrow) and it goes on there",
             )),
             Answer::Premium(text) => Refused::All(service(
@@ -253,8 +254,8 @@ impl Service {
             )),
             Answer::Unknown(text) => Refused::All(service(
                 format!("answers {symbol} {month} with a sentence: {}", said(&text)),
-                "what was fetched is kept; if it is about the key or the plan mend that, then run \
-                 the same command again and it goes on there",
+                "fetched data are kept; if the key or the plan is the cause, fix it, then run \
+                 the same command again to continue",
             )),
             Answer::Error(text) => Refused::Stock(service(
                 format!("refuses {symbol} {month}: {}", said(&text)),
@@ -268,11 +269,11 @@ impl Service {
     }
 
     fn give_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
-        let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
+        let times = if tries == 1 { "1 attempt".into() } else { format!("{tries} attempts") };
         let fault = self.key.scrub(fault);
         Refused::All(MarketError::Service {
-            what: format!("{what}: asked {times}: {fault}"),
-            todo: "what was fetched is kept; check the network, then run again to go on".into(),
+            what: format!("{what}: {fault} ({times})"),
+            todo: "fetched data are kept; check the network, then run again to continue".into(),
         })
     }
 
@@ -366,7 +367,7 @@ mod tests {
         for (address, says) in [
             ("http://www.alphavantage.co/query", "unencrypted"),
             ("ftp://127.0.0.1/query", "unencrypted"),
-            ("not an address", "its address is none"),
+            ("not an address", "its address is invalid"),
         ] {
             let error = new(address).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains(SECRET), "{error}");

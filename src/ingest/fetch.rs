@@ -87,7 +87,7 @@ impl Fetcher<'_> {
         }
         self.check_kind(symbol, origin.as_ref(), &stored)?;
         if is_unfinished || self.is_begun(symbol, &aside) {
-            (self.tell)(&format!("{symbol}: goes on replacing its range"));
+            (self.tell)(&format!("{symbol}: continues replacing its files"));
             return self.rewrite(symbol, &months, &stored, &aside);
         }
         match self.add(self.store, symbol, &months)? {
@@ -95,7 +95,7 @@ impl Fetcher<'_> {
             Added::Moved(ratio) => {
                 (self.tell)(&format!(
                     "{symbol}: stored prices have moved by a factor of {ratio:.6} (a split or a \
-                     dividend); its whole range is fetched anew"
+                     dividend); all of it is fetched again"
                 ));
                 self.rewrite(symbol, &months, &stored, &aside)
             }
@@ -114,17 +114,17 @@ impl Fetcher<'_> {
             None if stored.is_empty() => return Ok(()),
             Some(origin) if self.wish.series.matches(&origin) => return Ok(()),
             None => format!(
-                "{place} has {} day files that were not fetched by this program, adjusted or raw \
-                 is unknown",
+                "{place} has {} day files that this program did not fetch; whether they are \
+                 adjusted or raw is unknown",
                 stored.len()
             ),
-            Some(origin) => format!("{place} has it {origin}; asked for is {}", self.kind()),
+            Some(origin) => format!("{place} has bars that are {origin}, not {}", self.kind()),
         };
         Err(Refused::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what,
-            todo: "name another place with --data, ask for the same kind, or replace all of the \
-                   stock's files with --rewrite"
+            todo: "choose another folder with --data, request the same kind, or replace all files \
+                   of the stock with --rewrite"
                 .into(),
         }))
     }
@@ -324,8 +324,8 @@ fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> Refused {
     Refused::Stock(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
-            "{month}: prices are {ratio:.6} times those stored, which raw ones never become"
+            "{month}: prices are {ratio:.6} times those stored, which raw prices never are"
         ),
-        todo: "one of both is not raw: fetch it into an empty place and compare".into(),
+        todo: "one of the two is not raw: fetch it into an empty folder and compare".into(),
     })
 }

@@ -93,14 +93,14 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
     let bytes = fs::read(path).map_err(|error| MarketError::File {
         file: file.clone(),
         what: error.to_string(),
-        todo: "name a CSV or Parquet file that can be read".into(),
+        todo: "give a readable CSV or Parquet file".into(),
     })?;
     let table = decode_table(&bytes, &file)?;
     if let (Some(line), true) = (table.ragged_line, options.strict) {
         return Err(MarketError::File {
             file,
-            what: format!("line {line} has not as many values as the header"),
-            todo: "mend the file, or import without --strict to leave such rows out".into(),
+            what: format!("line {line} has fewer or more values than the header"),
+            todo: "fix the file, or import without --strict to skip such rows".into(),
         });
     }
     let mut all = BTreeMap::new();
@@ -112,7 +112,7 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
             todo: todo.into(),
         };
         if let (Some(first), true) = (&days.first_bad, options.strict) {
-            let todo = "mend the file, or import without --strict to leave such rows out";
+            let todo = "fix the file, or import without --strict to skip such rows";
             return Err(wrong(format!("bad row of {symbol}: {first}"), todo));
         }
         if days.interval_minutes().is_none() {
@@ -140,8 +140,8 @@ fn by_symbol(
         let symbol = match &options.symbol {
             Some(symbol) => symbol.clone(),
             None => named_by(path).ok_or_else(|| {
-                let what = "neither a column nor its name says whose bars it holds".into();
-                wrong(what, "say so with --symbol, or name it as in AAPL.csv")
+                let what = "neither a symbol column nor the file name gives the symbol".into();
+                wrong(what, "give it with --symbol, or name the file like AAPL.csv")
             })?,
         };
         return Ok([(symbol, rows)].into());
@@ -154,15 +154,16 @@ fn by_symbol(
             Some(symbol) => symbol.clone(),
             None => {
                 let symbol: Symbol = name.parse().map_err(|_| {
-                    wrong(format!("row {}: {name:?} is no stock symbol", i + 1), "mend the column")
+                    let what = format!("row {}: {name:?} is not a stock symbol", i + 1);
+                    wrong(what, "fix the column")
                 })?;
                 known.insert(name, symbol.clone());
                 symbol
             }
         };
         if let Some(only) = options.symbol.as_ref().filter(|only| **only != symbol) {
-            let what = format!("holds bars of {symbol}, --symbol says {only}");
-            return Err(wrong(what, "leave --symbol out: a column says whose bars they are"));
+            let what = format!("contains bars of {symbol}, but --symbol is {only}");
+            return Err(wrong(what, "omit --symbol: the file has a symbol column"));
         }
         all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
     }
@@ -235,8 +236,8 @@ fn fit(
     }
     match comparison.basis() {
         Basis::Moved(ratio) => Err(wrong(format!(
-            "prices of {symbol} are {ratio:.6} times those stored in {place}: adjusted in another \
-             way, or of another stock"
+            "prices of {symbol} are {ratio:.6} times those stored in {place}: \
+             adjusted differently, or of another stock"
         ))),
         Basis::Same | Basis::Unknown => Ok((interval, changed)),
     }

@@ -53,7 +53,7 @@ impl Fetcher<'_> {
         let mut tally = match fetcher.add(&whole, symbol, &all)? {
             Added::Done(tally) => tally,
             Added::Moved(_) => {
-                (self.tell)(&format!("{symbol}: prices moved meanwhile; it begins once more"));
+                (self.tell)(&format!("{symbol}: prices were adjusted meanwhile; starts over"));
                 clear(aside)?;
                 make(aside)?;
                 match fetcher.add(&whole, symbol, &all)? {
@@ -121,13 +121,13 @@ impl Fetcher<'_> {
         Err(Refused::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what: format!(
-                "fetched anew it has less than is stored on {} days (first {first}); nothing was \
-                 replaced",
+                "the new download has fewer bars than the stored files on {} days (first \
+                 {first}); nothing was replaced",
                 worse.len()
             ),
             todo: format!(
-                "use the new range by itself (--data {}), or delete that folder to keep what is \
-                 stored",
+                "use the new download from its own folder (--data {}), or delete that folder to \
+                 keep the stored files",
                 aside.display()
             ),
         }))

@@ -135,8 +135,8 @@ fn check_kinds(
     };
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
-        what: format!("the files are {here}, {} has it {there}", to.place()),
-        todo: "name another container with --container".into(),
+        what: format!("the files are {here}, those in {} are {there}", to.place()),
+        todo: "choose another container with --container".into(),
     })
 }
 
@@ -159,12 +159,12 @@ fn check_remote_only(
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
-            "{} has {} days that the folder lacks (first {first}), fetched apart from it: prices \
-             adjusted at different times do not fit together",
+            "{} has {} days that the folder lacks (first {first}), from another download: prices \
+             adjusted at different times are not comparable",
             to.place(),
             remote_only.count()
         ),
-        todo: "fetch those days into the folder too, or name another container with --container"
+        todo: "fetch those days into the folder too, or choose another container with --container"
             .into(),
     })
 }
@@ -190,12 +190,12 @@ fn check_losses(
         Err(MarketError::NoData {
             symbol: symbol.to_string(),
             what: format!(
-                "its range in {} was fetched apart from the folder's, and has {had} bars on {} to \
-                 the folder's {has}; nothing was replaced",
+                "its files in {} come from another download, and have {had} bars on {} where the \
+                 folder has {has}; nothing was replaced",
                 to.place(),
                 file.date
             ),
-            todo: "replace it with --replace, or name another container with --container".into(),
+            todo: "replace it with --replace, or choose another container with --container".into(),
         })
     })
 }

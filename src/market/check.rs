@@ -274,8 +274,8 @@ impl Checked {
             );
             self.add(Level::Wrong, "calendar", text);
         }
-        if report.bar_label_reason.starts_with("cannot be told") {
-            let text = format!("what labels name {}", report.bar_label_reason);
+        if report.bar_label_reason.starts_with("undetermined") {
+            let text = format!("start or end of a bar: {}", report.bar_label_reason);
             self.add(Level::Note, "label", text);
         }
         self.bar_label_reason = Some(report.bar_label_reason);

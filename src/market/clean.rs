@@ -98,7 +98,7 @@ impl BadRows {
             return Err(MarketError::File {
                 file: place.into(),
                 what: format!("bad row: {at}: {why}"),
-                todo: "mend the file, or run without --strict to leave such rows out".into(),
+                todo: "fix the file, or run without --strict to skip such rows".into(),
             });
         }
         self.count += 1;
@@ -321,14 +321,14 @@ fn fault(row: &Row) -> Option<String> {
     let prices = [("open", row.open), ("high", row.high), ("low", row.low), ("close", row.close)];
     for (name, price) in prices {
         if !price.is_finite() {
-            return Some(format!("{name} is no number"));
+            return Some(format!("{name} is not a number"));
         }
         if price <= 0.0 {
             return Some(format!("{name} is {price}"));
         }
     }
     if !row.volume.is_finite() {
-        return Some("volume is no number".into());
+        return Some("volume is not a number".into());
     }
     if row.volume < 0.0 {
         return Some(format!("volume is {}", row.volume));

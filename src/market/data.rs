@@ -34,7 +34,7 @@ impl MarketData {
                 todo: todo.into(),
             };
             if stocks[..i].contains(&one.symbol) {
-                return Err(wrong("comes twice", "give every stock's bars once"));
+                return Err(wrong("is given twice", "give each stock's bars once"));
             }
             if !one.end_s.is_sorted_by(|a, b| a < b) {
                 return Err(wrong("its bar times do not increase", "sort its bars by time"));
@@ -42,14 +42,14 @@ impl MarketData {
             let columns = [&one.open, &one.high, &one.low, &one.close];
             let sound = |price: &f64| price.is_finite() && *price > 0.0;
             if !columns.iter().all(|column| column.iter().all(sound)) {
-                return Err(wrong("a price is not a positive number", "leave out its bar"));
+                return Err(wrong("a price is not a positive number", "omit the bar"));
             }
         }
         let Grid { end_s, bar_index: mut last } = align(&series);
         if end_s.len() < 2 {
             return Err(MarketError::Input {
                 what: format!("{} bar times are too few to trade", end_s.len()),
-                todo: "take a longer period".into(),
+                todo: "use a longer period".into(),
             });
         }
         for index in &mut last {

@@ -89,7 +89,7 @@ fn list(store: &dyn Store, symbol: &Symbol, period: &Period) -> Result<Vec<DayFi
     if period.start > period.end {
         return Err(MarketError::Input {
             what: format!("the period {period} ends before it begins"),
-            todo: "swap its dates".into(),
+            todo: "swap the dates".into(),
         });
     }
     let files = store.list(symbol, period)?;

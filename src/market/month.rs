@@ -53,7 +53,7 @@ impl FromStr for YearMonth {
     fn from_str(text: &str) -> Result<YearMonth, MarketError> {
         let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d");
         first.map(|first| YearMonth { first }).map_err(|_| MarketError::Input {
-            what: format!("{text:?} is no month"),
+            what: format!("{text:?} is not a month"),
             todo: "write it as in 2020-01".into(),
         })
     }

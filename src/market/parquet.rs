@@ -138,7 +138,7 @@ fn encode(
     Ok(bytes)
 }
 
-const WRITE_ANEW: &str = "fetch or write this file anew, or delete it to go on without that day";
+const WRITE_ANEW: &str = "fetch or write this file again, or delete it to skip that day";
 /// Maximum length of a polars message that is passed on.
 const CAUSE_CHARS: usize = 160;
 
@@ -187,7 +187,11 @@ fn read_frame(
     }
     plan.check_types(&schema, file)?;
     if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
-        return Err(file_error(file, "is damaged: its page headers are wrong".into(), WRITE_ANEW));
+        return Err(file_error(
+            file,
+            "is damaged: its page headers are invalid".into(),
+            WRITE_ANEW,
+        ));
     }
     let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
     // A damaged page may yield fewer values than its column has.

@@ -97,7 +97,7 @@ impl MetricsLog {
         };
         match reopened() {
             Ok((file, lines)) => Ok((MetricsLog { path, file, bytes }, lines)),
-            Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
+            Err(cause) => Err(ReportError::new(path, "cannot continue", cause)),
         }
     }
 

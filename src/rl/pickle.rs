@@ -19,9 +19,9 @@ pub(super) enum PickleError {
     Truncated,
     #[error("pickle opcode {0:#04x} does not occur in state dicts of protocol 2")]
     Opcode(u8),
-    #[error("{0} does not belong into a dict of float32 or float64 tensors")]
+    #[error("{0} does not belong in a dict of float32 or float64 tensors")]
     Global(String),
-    #[error("the pickle has something else where {0} was expected")]
+    #[error("the pickle has something else where {0} is expected")]
     Expected(&'static str),
 }
 

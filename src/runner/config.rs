@@ -76,13 +76,13 @@ impl RunnerConfig {
         let slots = self.max_concurrent_strategies;
         if !(1..=1_024).contains(&slots) {
             let what = format!("{slots} is out of range");
-            return Err(RunnerError::new("max_concurrent_strategies", what, "take 1 to 1024"));
+            return Err(RunnerError::new("max_concurrent_strategies", what, "use 1 to 1024"));
         }
         let seconds = self.strategy_timeout;
         // Also false for NaN.
         if !(seconds > 0.0 && seconds <= 1e9) {
             let what = format!("{seconds} s is out of range");
-            return Err(RunnerError::new("strategy_timeout", what, "take a number above 0"));
+            return Err(RunnerError::new("strategy_timeout", what, "use a number above 0"));
         }
         Ok(())
     }

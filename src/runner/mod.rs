@@ -289,7 +289,7 @@ impl StrategyRunner {
             Ok(Ok(Err(panic))) => format!("panicked: {panic}"),
             Ok(Err(error)) => format!("its thread was lost: {error}"),
             Err(_) => format!(
-                "timed out after {} s and was told to stop; raise strategy_timeout",
+                "timed out after {} s; raise strategy_timeout",
                 self.config.strategy_timeout
             ),
         };

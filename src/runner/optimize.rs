@@ -257,7 +257,7 @@ fn failed(error: StrategyError) -> RunnerError {
 fn fold_starts(rows: usize, folds: usize) -> Result<Vec<usize>, RunnerError> {
     if folds == 0 || rows / (folds + 1) < 2 {
         let what = format!("{folds} folds of {rows} rows");
-        return Err(RunnerError::new("--folds", what, "take at least 1, and a longer period"));
+        return Err(RunnerError::new("--folds", what, "use at least 1, and a longer period"));
     }
     Ok((1..=folds).map(|fold| fold * rows / (folds + 1)).collect())
 }

@@ -36,18 +36,18 @@ pub fn kind() -> Kind {
             480,
             LEAST_BARS as u64..=100_000,
             "bars",
-            "block that is tested",
+            "length of a tested block",
         ),
-        Parameter::real("level", 0.01, 1e-6..=1.0, unit, "that walks at random pass in a block"),
+        Parameter::real("level", 0.01, 1e-6..=1.0, unit, "false positives per block"),
     ];
     parameters.extend(Gate::parameters());
-    let description = "pairs that a test finds to belong together: against their last distance";
+    let description = "cointegrated pairs: against the z-score of their residual";
     Kind::new("Arbitrage", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
-                what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                what: "a pair needs two stocks".into(),
+                todo: "give at least two stocks".into(),
             });
         }
         Ok(Box::new(Arbitrage {

@@ -105,9 +105,10 @@ pub fn kind() -> Kind {
     let deviations = "standard deviations";
     let parameters = vec![
         Parameter::whole("half_life", HALF_LIFE, 1..=100_000, "bars", "of the volatility"),
-        Parameter::real("threshold", 0.05, 0.0..=10.0, deviations, "less expected turns nothing"),
+        Parameter::real("threshold", 0.05, 0.0..=10.0, deviations, "minimum expected return"),
     ];
-    let description = "with the last bar where bars have gone on of late, against it where not";
+    let description =
+        "follows the last bar if returns have been autocorrelated of late, else bets against it";
     Kind::per_stock(NAME, description, parameters, |parameters: &Parameters| Autoregression {
         echo: Echo::new(parameters.whole("half_life") as f64),
         threshold: parameters.real("threshold"),

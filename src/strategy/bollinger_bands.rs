@@ -15,11 +15,17 @@ struct BollingerRule {
 
 pub fn kind() -> Kind {
     let parameters = vec![
-        Parameter::whole("period", 20, 2..=100_000, "bars", "window of mean and deviation"),
+        Parameter::whole(
+            "period",
+            20,
+            2..=100_000,
+            "bars",
+            "window of mean and standard deviation",
+        ),
         Parameter::real("std_dev", 2.0, 0.1..=10.0, "standard deviations", "width of the bands"),
     ];
     let description =
-        "long below the lower band, short above the upper one, until back at the middle";
+        "long below the lower band, short above the upper one, until at the middle band";
     Kind::per_stock("Bollinger Bands", description, parameters, rule).also(&[
         "bollinger",
         "bollinger band",

@@ -144,7 +144,7 @@ impl Definition {
         let Some(kind) = &self.kind else { return self.rule_kind(name) };
         if has_rule || !self.indicators.is_empty() {
             let what = "has both a kind and a rule".into();
-            return Err(wrong(what, "leave out kind, or long, short, exit, target and indicators"));
+            return Err(wrong(what, "omit kind, or omit long, short, exit, target and indicators"));
         }
         let base = registry.find(kind)?;
         let parameters = base.resolve(&self.parameters)?;
@@ -209,9 +209,9 @@ impl Definition {
         };
         let entries = rule.long.is_some() || rule.short.is_some();
         let what = match (entries, rule.target.is_some()) {
-            (false, false) => "it says neither long, short nor target",
-            (true, true) => "target stands for itself, without long and short",
-            (false, true) if rule.exit.is_some() => "target stands for itself, without exit",
+            (false, false) => "it has none of long, short and target",
+            (true, true) => "target cannot be combined with long and short",
+            (false, true) if rule.exit.is_some() => "target cannot be combined with exit",
             _ => return Ok(rule),
         };
         Err(clash("the rule".into(), what.into()))
@@ -287,10 +287,11 @@ fn parameter(strategy: &str, name: &str, value: &Value) -> Result<Parameter, Str
         None if whole => Some(Number::Whole(whole_end)),
         None => Some(Number::Real(real_end)),
     };
-    let default = number(&definition.default).ok_or_else(|| wrong("its default is no number"))?;
-    let low = end(&definition.low, 0, -1e9).ok_or_else(|| wrong("low is no such number"))?;
-    let high =
-        end(&definition.high, 100_000, 1e9).ok_or_else(|| wrong("high is no such number"))?;
+    let default =
+        number(&definition.default).ok_or_else(|| wrong("its default is not a number"))?;
+    let low = end(&definition.low, 0, -1e9).ok_or_else(|| wrong("low is not a number in range"))?;
+    let high = end(&definition.high, 100_000, 1e9)
+        .ok_or_else(|| wrong("high is not a number in range"))?;
     if !(low <= default && default <= high) {
         return Err(wrong("its default is not between low and high"));
     }

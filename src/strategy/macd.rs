@@ -15,8 +15,7 @@ pub fn kind() -> Kind {
         Parameter::whole("slow_period", 26, 2..=100_000, "bars", "span of the slow average"),
         Parameter::whole("signal_period", 9, 1..=100_000, "bars", "span of the signal line"),
     ];
-    let description =
-        "long while the difference of two averages is above its own average, else short";
+    let description = "long while the MACD line is above its signal line, short while it is below";
     Kind::per_stock("MACD", description, parameters, rule)
         .also(&["moving average convergence divergence"])
         .check(|parameters| {

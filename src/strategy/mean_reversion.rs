@@ -27,7 +27,7 @@ pub fn kind() -> Kind {
         vec![Parameter::whole("period", 20, 2..=100_000, "bars", "window of the z-score")];
     parameters.extend(Gate::parameters());
     let description =
-        "long when the close is far below its mean, short when far above, until near it";
+        "long when the close is far below its mean, short when far above, until it is back";
     Kind::staged("Mean Reversion", description, parameters, &["period"], z_score, Gate::of)
         .also(&["reversion", "mr"])
         .check(Gate::check)
@@ -50,8 +50,8 @@ impl Gate {
     pub fn parameters() -> [Parameter; 2] {
         let unit = "standard deviations";
         [
-            Parameter::real("threshold", 2.0, 0.1..=10.0, unit, "a position is entered beyond it"),
-            Parameter::real("exit_threshold", 0.5, 0.0..=10.0, unit, "and left within this one"),
+            Parameter::real("threshold", 2.0, 0.1..=10.0, unit, "entry beyond this z-score"),
+            Parameter::real("exit_threshold", 0.5, 0.0..=10.0, unit, "exit within this z-score"),
         ]
     }
 

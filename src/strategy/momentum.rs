@@ -32,8 +32,14 @@ struct Follow {
 
 pub fn kind() -> Kind {
     let parameters = vec![
-        Parameter::whole("period", 20, 1..=100_000, "bars", "time over which change is measured"),
-        Parameter::real("threshold", 0.0, 0.0..=100.0, "%", "smaller changes are no trend"),
+        Parameter::whole("period", 20, 1..=100_000, "bars", "lookback of the price change"),
+        Parameter::real(
+            "threshold",
+            0.0,
+            0.0..=100.0,
+            "%",
+            "smaller changes do not count as a trend",
+        ),
     ];
     let description = "long after a rise over the period, short after a fall";
     Kind::staged("Momentum", description, parameters, &["period"], changes, follow)

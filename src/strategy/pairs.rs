@@ -29,13 +29,13 @@ pub fn kind() -> Kind {
         "value of second per first",
     ));
     let description =
-        "stocks two by two: long the cheap one, short the dear one, until their spread closes";
+        "pairs of stocks: long the cheap one, short the expensive one, until the spread closes";
     Kind::new("Pairs", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Pairs".into(),
-                what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                what: "a pair needs two stocks".into(),
+                todo: "give at least two stocks".into(),
             });
         }
         let window = Window::new(parameters.whole("period"));

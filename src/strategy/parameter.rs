@@ -199,7 +199,7 @@ impl Parameters {
             } else if let Some(parameter) = text {
                 let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| {
                     let todo = format!("name the {}", parameter.description);
-                    wrong(known_as, format!("{value} is no text"), todo)
+                    wrong(known_as, format!("{value} is not text"), todo)
                 })?;
                 parameters.texts.insert(known_as.to_string(), text.to_string());
             }
@@ -208,7 +208,7 @@ impl Parameters {
         match missing {
             Some(one) => {
                 let todo = format!("name the {}", one.description);
-                Err(wrong(&one.name, "is not given".into(), todo))
+                Err(wrong(&one.name, "is missing".into(), todo))
             }
             None => Ok(parameters),
         }

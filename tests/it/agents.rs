@@ -81,7 +81,7 @@ fn agents_trade_in_parallel_and_are_ranked() {
     let place = Place::new();
     configure(&place, three(), json!({}));
     let (table, stderr) = said(&mut agents(&place, &[]), 0);
-    for part in ["momentum  ", "\nrsi ", "\nboth ", "ensemble", "\nbuy-and-hold ", "MADE-UP"] {
+    for part in ["momentum  ", "\nrsi ", "\nboth ", "ensemble", "\nbenchmark ", "MADE-UP"] {
         assert!(format!("\n{table}").contains(part), "{part} is missing in\n{table}");
     }
     assert!(!table.contains("off") && stderr.contains("both: done in "), "{stderr}");
@@ -181,7 +181,8 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         assert!(position(&place, "once", "rsi").starts_with(&text));
         std::fs::write(&path, &text[..text.len() - 17]).unwrap();
         let (_, stderr) = said(&mut agents(&place, &[]), 0);
-        let torn = stderr.lines().find(|line| line.contains("a torn end of")).unwrap();
+        let torn =
+            stderr.lines().find(|line| line.contains("an incomplete last record of")).unwrap();
         assert!(torn.starts_with("rsi: ") && torn.contains("position.jsonl"), "{torn}");
         for signature in ["momentum", "rsi", "both"] {
             for file in ["position/position.jsonl", "metrics.json"] {
@@ -244,7 +245,7 @@ fn a_full_disk_ends_an_agent_which_can_be_resumed() {
     said(&mut agents(&place, &["--quiet"]), 0);
     at("parts");
     let args = ["agents", "--config", "agents.json", "--quiet"];
-    let (_, stderr) = said(&mut crate::surroundings::limited(&place, 2_048, &args), 2);
+    let (_, stderr) = said(&mut crate::machine::limited(&place, 2_048, &args), 2);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for part in ["error: ", "position.jsonl: cannot be written; make room there", "File too large"]
     {
@@ -285,7 +286,7 @@ fn user_errors_are_one_line_and_nothing_starts() {
     assert!(stderr.contains("configs/default_config.json"), "{stderr}");
     configure(&place, json!([rsi]), json!({}));
     let (_, stderr) = said(agents(&place, &["--quiet"]).env("INIT_DATE", "2019-02-30"), 2);
-    assert!(stderr.contains("INIT_DATE: \"2019-02-30\" is no date"), "{stderr}");
+    assert!(stderr.contains("INIT_DATE: \"2019-02-30\" is not a date"), "{stderr}");
 }
 
 /// The default configuration of the clone, run from the clone.
@@ -297,6 +298,6 @@ fn the_default_configuration_runs() {
     std::fs::write(place.path("configs/default_config.json"), text).unwrap();
     let mut command = place.program(&["agents"]);
     let (table, _) = said(command.env("END_DATE", "2020-01-31").env_remove("INIT_DATE"), 0);
-    assert!(table.contains("together") && table.contains("buy-and-hold"), "{table}");
+    assert!(table.contains("together") && table.contains("benchmark"), "{table}");
     assert!(place.path("data/agent_data/rsi/metrics.json").exists());
 }

@@ -34,8 +34,8 @@ fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
     flags.extend(["--mode", "parallel", "--output", "lost", "--set", &timeout]);
     let mut env_steps = 0;
     for (signal, rank, line) in [
-        ("STOP", 2, "rank 2 (MSFT) has given no sign of life"),
-        ("STOP", 0, "rank 0 (the parameter server) has given no sign of life"),
+        ("STOP", 2, "rank 2 (MSFT) sent no heartbeat"),
+        ("STOP", 0, "rank 0 (the parameter server) sent no heartbeat"),
         ("KILL", 1, "rank 1 (AAPL) died"),
         ("KILL", 0, "rank 0 (the parameter server) died"),
     ] {

@@ -49,7 +49,7 @@ fn a_run_is_a_table_two_files_and_json() {
     let weights = ["--ensemble", "weighted", "--weights", "0.4", "0.4", "0.1", "0.1"];
     let args = [&on_market(&strategies)[..], &weights, &["--output", "out"]].concat();
     let table = said(&place, &args);
-    for part in ["Bollinger Bands  ", "\nPairs ", "\nensemble ", "\nbuy-and-hold ", "4 of 4"] {
+    for part in ["Bollinger Bands  ", "\nPairs ", "\nensemble ", "\nbenchmark ", "4 of 4"] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
     let json: Value = serde_json::from_str(&place.text("out/strategies.json")).unwrap();
@@ -121,7 +121,7 @@ fn a_bad_line_of_a_stream_is_named() {
     for (bad, part) in [
         ("{", "line 2: "),
         (good, "does not end after the one before"),
-        (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be read"),
+        (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
         (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
         (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "do not enclose"),
         (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
@@ -226,7 +226,7 @@ fn strategies_over_ranks_equal_one_process() {
     over_ranks(&place, 3, &alone, "alone");
     let results = &json("alone")["individual_results"];
     assert_eq!(results["Pairs"]["success"], false);
-    assert!(results["Pairs"]["error"].as_str().unwrap().contains("one stock is no pair"));
+    assert!(results["Pairs"]["error"].as_str().unwrap().contains("a pair needs two stocks"));
     assert_eq!(results["RSI"]["success"], true);
 }
 

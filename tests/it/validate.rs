@@ -56,7 +56,7 @@ fn a_row_is_trained_and_held_against_the_oracle() {
     assert_eq!(done.status.code(), Some(if reached { 0 } else { 1 }), "{said}");
     assert_eq!(validation["reached"], reached);
     assert!(
-        said.contains(if reached { "every bar was reached" } else { "MISSED: leaked" }),
+        said.contains(if reached { "every threshold was met" } else { "MISSED: leaked" }),
         "{said}"
     );
 }

@@ -91,7 +91,7 @@ impl Default for LogConfig {
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
     let file: File = serde_json::from_str(text).map_err(|e| {
-        ConfigError::new("the file", e.to_string(), "correct it; docs/agents.md has every key")
+        ConfigError::new("the file", e.to_string(), "fix it; docs/agents.md describes every key")
     })?;
     let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;
@@ -101,7 +101,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
         return Err(ConfigError::new(
             "date_range.end_date",
             what,
-            "give the last day after the first",
+            "the last day must not be before the first",
         ));
     }
     let hourly = file.agent_type.as_deref().is_some_and(|kind| kind.ends_with("_Hour"));
@@ -196,7 +196,7 @@ fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
     named.sort();
     named.dedup();
     check("stocks", !named.is_empty(), "name at least one")?;
-    check("stocks", named.len() == config.stocks.len(), "name every symbol once")?;
+    check("stocks", named.len() == config.stocks.len(), "give each symbol once")?;
     let cash = config.initial_cash;
     check("agent_config.initial_cash", (0.01..=1e15).contains(&cash), "take 0.01 to 1e15")?;
     let session = &config.session;
@@ -214,8 +214,8 @@ fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
     for (field, bps) in [("fee_bps", config.fee_bps), ("slippage_bps", config.slippage_bps)] {
         check(field, (0.0..1_000.0).contains(&bps), "take 0 to below 1000")?;
     }
-    check("max_concurrent", (1..=1_024).contains(&config.max_concurrent), "take 1 to 1024")?;
+    check("max_concurrent", (1..=1_024).contains(&config.max_concurrent), "use 1 to 1024")?;
     let seconds = config.timeout_s;
-    check("timeout_s", seconds > 0.0 && seconds <= 1e9, "take a number above 0")?;
+    check("timeout_s", seconds > 0.0 && seconds <= 1e9, "use a number above 0")?;
     check("max_memory_mb", (64..=1 << 30).contains(&config.max_memory_mb), "take 64 or more")
 }

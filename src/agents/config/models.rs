@@ -86,7 +86,7 @@ pub(super) fn models(
                 Some(name) => format!("{name} has none"),
                 None => "is missing".into(),
             };
-            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+            return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         };
         let is_forbidden = |c: char| c.is_control() || c == '/' || c == '\\';
         let is_dots = signature.chars().all(|c| c == '.');
@@ -96,11 +96,11 @@ pub(super) fn models(
             || signature.contains(is_forbidden)
         {
             let what = format!("{signature:?} cannot name a folder");
-            return Err(ConfigError::new(&field, what, "leave out slashes and a leading hyphen"));
+            return Err(ConfigError::new(&field, what, "avoid slashes and a leading hyphen"));
         }
         if models.iter().any(|other| other.signature == signature) {
             let what = format!("{signature} is given twice");
-            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+            return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         }
         let name = entry.name.clone().unwrap_or_else(|| signature.clone());
         let kind = kind(entry, variable).map_err(|(key, what, todo)| {
@@ -124,7 +124,7 @@ fn missing(key: &'static str, todo: &str) -> Wrong {
 fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
     match entry.kind {
         Word::Dqn => {
-            let todo = "name the results folder of a finished run";
+            let todo = "give the results folder of a finished run";
             let results = entry.results.ok_or_else(|| missing("results", todo))?;
             if !results.join("config.toml").is_file() {
                 let what = format!("{} has no config.toml", results.display());
@@ -184,7 +184,7 @@ fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
     let is_standard = address.is_none();
     let address = address.unwrap_or_else(|| STANDARD_ENDPOINT.into());
     let wrong = || {
-        let what = "is no address such as https://HOST/v1".to_string();
+        let what = "is not a URL such as https://HOST/v1".to_string();
         ("openai_base_url", what, "correct it, without a key in it".to_string())
     };
     let base_url = Url::parse(address.trim_end_matches('/')).map_err(|_| wrong())?;

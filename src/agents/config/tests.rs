@@ -93,7 +93,7 @@ fn the_environment_overrides_dates_and_says_so() {
     let both = [("INIT_DATE", "2020-01-02"), ("END_DATE", "2020-02-03")];
     assert!(parse_in(&none, &both).is_ok());
     let wrong = parse_in(&with(RSI, ""), &[("INIT_DATE", "soon")]).unwrap_err().to_string();
-    assert!(wrong.starts_with("INIT_DATE: \"soon\" is no date"), "{wrong}");
+    assert!(wrong.starts_with("INIT_DATE: \"soon\" is not a date"), "{wrong}");
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn errors_are_found_before_anything_starts() {
         (model(r#""kind": "dqn", "results": "no/where""#), "no/where has no config.toml"),
         (model(r#""kind": "rules""#), "unknown variant `rules`"),
         (model(r#""enabled": true"#), "one: basemodel: is missing"),
-        (model(&format!(r#"{llm}"ftp://host/""#)), "one: openai_base_url: is no address"),
+        (model(&format!(r#"{llm}"ftp://host/""#)), "one: openai_base_url: is not a URL"),
         (model(&format!(r#"{llm}"http://me:secret@host/""#)), "without a key in it"),
         (model(&format!(r#"{llm}"http://h/", "openai_api_key": "a b""#)), "copy it again"),
         (with(RSI, r#", "stocks": []"#), "stocks: is out of range; name at least one"),
-        (with(RSI, r#", "stocks": ["A", "A"]"#), "name every symbol once"),
+        (with(RSI, r#", "stocks": ["A", "A"]"#), "give each symbol once"),
         (with(RSI, r#", "timeout_s": 0"#), "timeout_s: is out of range"),
         (with(RSI, r#", "max_concurrent": 0"#), "max_concurrent: is out of range"),
         (with(RSI, r#", "agent_config": { "max_steps": 0 }"#), "max_steps: is out of range"),

@@ -140,8 +140,8 @@ fn a_repair_is_reported_and_the_file_continued() {
     let path = place.path().join("position/position.jsonl");
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
     let (mut journal, reported) = opened(place.path());
-    assert!(reported[0].contains("position.jsonl: a torn end of "), "{reported:?}");
-    assert!(reported[0].ends_with("goes on after 2020-01-03"), "{reported:?}");
+    assert!(reported[0].contains("position.jsonl: an incomplete last record of "), "{reported:?}");
+    assert!(reported[0].ends_with("resumes after 2020-01-03"), "{reported:?}");
     let last = (Some(Action::none()), positions([10, 2], 8_600.0));
     journal.append("2020-01-06", vec![last]).unwrap();
     assert_eq!(text(place.path()), whole);
@@ -157,7 +157,10 @@ fn an_invalid_file_is_not_changed() {
             "whole shares",
         ),
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": -1}}", "CASH is -1"),
-        ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}", "line 1: \"x\" is no date"),
+        (
+            "{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}",
+            "line 1: \"x\" is not a date",
+        ),
         (
             "{\"date\": \"2020-01-03\", \"id\": 0, \"positions\": {\"CASH\": 1}}\n\
              {\"date\": \"2020-01-02\", \"id\": 1, \"positions\": {\"CASH\": 1}}",

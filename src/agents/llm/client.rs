@@ -71,7 +71,7 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(Duration::from_secs_f64(config.request_timeout_s))
             .build()
-            .context("the HTTP client cannot be made")?;
+            .context("the HTTP client cannot be created")?;
         let sum: u32 = signature.bytes().map(u32::from).sum();
         Ok(Client {
             http,
@@ -116,12 +116,12 @@ impl Client {
             };
             if tries > self.config.max_retries {
                 let what = format!("{what}, after {tries} tries");
-                return Err(self.trouble(&what, "start again later: the agent goes on from there"));
+                return Err(self.trouble(&what, "start again later: the agent resumes from there"));
             }
             if wait.is_some_and(|wait| wait > LONGEST_WAIT) {
                 let seconds = wait.unwrap_or_default().as_secs();
                 let what = format!("{what}, and it asks to wait {seconds} s");
-                return Err(self.trouble(&what, "start again later: the agent goes on from there"));
+                return Err(self.trouble(&what, "start again later: the agent resumes from there"));
             }
             let pause = self.backoff(tries).max(wait.unwrap_or_default());
             self.unless_cancelled(tokio::time::sleep(pause)).await?;
@@ -188,7 +188,7 @@ impl Client {
         };
         match select(std::pin::pin!(work), std::pin::pin!(cancelled)).await {
             Either::Left((done, _)) => Ok(done),
-            Either::Right(_) => Err(anyhow!("stopped while the model was asked")),
+            Either::Right(_) => Err(anyhow!("stopped while waiting for the model")),
         }
     }
 }

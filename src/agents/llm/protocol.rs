@@ -48,7 +48,7 @@ impl Answer {
     pub fn read(body: &[u8], turn: u32) -> Result<Answer, NoAnswer> {
         let broken = |what: &str| NoAnswer::Broken(what.into());
         let body: Value =
-            serde_json::from_slice(body).map_err(|e| broken(&format!("it is no JSON ({e})")))?;
+            serde_json::from_slice(body).map_err(|e| broken(&format!("it is not JSON ({e})")))?;
         if let Some(refused) = refusal(&body) {
             return Err(refused);
         }
@@ -111,7 +111,7 @@ impl Call {
         let arguments = match &function["arguments"] {
             Value::String(text) if text.trim().is_empty() => Ok(json!({})),
             Value::String(text) => {
-                serde_json::from_str(text).map_err(|e| format!("the arguments are no JSON ({e})"))
+                serde_json::from_str(text).map_err(|e| format!("the arguments are not JSON ({e})"))
             }
             Value::Null => Ok(json!({})),
             other => Ok(other.clone()),
@@ -119,7 +119,7 @@ impl Call {
         let arguments = arguments.and_then(|value| match value {
             Value::Object(_) => Ok(value),
             Value::Null => Ok(json!({})),
-            _ => Err("the arguments are no JSON object".into()),
+            _ => Err("the arguments are not a JSON object".into()),
         });
         let id = call["id"].as_str().filter(|id| !id.is_empty());
         Call {

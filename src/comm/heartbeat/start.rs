@@ -53,7 +53,7 @@ impl Drop for Start {
 
 fn error_line(awaited: &str, limit: Duration) -> String {
     format!(
-        "error: {awaited} has not come up in {:.0} s (6 times \
+        "error: {awaited} did not start within {:.0} s (6 times \
          ranks.timeout_s): it hangs, or its machine cannot be reached; the job ends",
         limit.as_secs_f64()
     )
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_line_names_who_is_missing_and_the_setting() {
         let line = error_line("rank 3 (META)", Duration::from_secs(60));
-        assert!(line.starts_with("error: rank 3 (META) has not come up in 60 s"), "{line}");
+        assert!(line.starts_with("error: rank 3 (META) did not start within 60 s"), "{line}");
         assert!(line.contains("ranks.timeout_s"), "{line}");
     }
 }

@@ -41,7 +41,7 @@ fn endless_work_and_endless_waiting_are_trouble_in_the_end() {
 #[test]
 fn an_error_line_names_the_rank_its_trouble_and_the_remedy() {
     let line = error_line("rank 2 (MSFT)", Trouble::Silent(Duration::from_millis(7_600)));
-    assert!(line.starts_with("error: rank 2 (MSFT) has given no sign of life for 8 s"), "{line}");
+    assert!(line.starts_with("error: rank 2 (MSFT) sent no heartbeat for 8 s"), "{line}");
     assert!(line.contains("ranks.timeout_s") && line.contains("--resume"), "{line}");
     assert!(!line.contains('\n'), "{line}");
 }

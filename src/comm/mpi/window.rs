@@ -114,10 +114,10 @@ impl Window {
         let bytes = gates * Gate::BYTES + starts[areas.len()] * size_of::<f32>();
         let (window, memory) = allocate(node, bytes).ok_or_else(|| CommError::Mpi {
             what: format!(
-                "no {} KB of memory that the ranks of a machine share",
+                "cannot allocate {} KB of memory shared by the ranks of a machine",
                 bytes.div_ceil(1 << 10)
             ),
-            todo: "make room in /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
+            todo: "enlarge /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
         })?;
         let window = Window { window, memory, gates, starts };
         if node.rank() == 0 {

@@ -132,7 +132,7 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let failed: Vec<&Contender> = all.iter().filter(|one| one.metrics.is_none()).collect();
     assert!(failed.iter().any(|one| one.name == "Pairs") && failed.len() == 2, "{failed:?}");
     for one in failed {
-        assert!(one.error.as_ref().unwrap().starts_with("one stock is no pair; "));
+        assert!(one.error.as_ref().unwrap().starts_with("a pair needs two stocks; "));
         assert!(one.sharpe.is_none() && one.costs.is_none());
     }
     assert_eq!(all.len(), 18);

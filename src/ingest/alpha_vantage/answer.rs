@@ -90,7 +90,7 @@ fn from_csv(text: &str) -> Answer {
 fn from_json(text: &str, series: &Series, symbol: &Symbol) -> Answer {
     let fields: Map<String, Value> = match serde_json::from_str(text) {
         Ok(fields) => fields,
-        Err(error) => return Answer::Broken(format!("the answer is no whole JSON: {error}")),
+        Err(error) => return Answer::Broken(format!("the response is not complete JSON: {error}")),
     };
     let sentence = |name: &str| fields.get(name).and_then(Value::as_str);
     if let Some(text) = sentence("Error Message") {
@@ -157,7 +157,7 @@ fn bars(fields: &Map<String, Value>, wanted: &Series, symbol: &Symbol) -> Result
     let mut rows = RawRows { naive: true, ..RawRows::default() };
     for (time, bar) in bars {
         let local = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S")
-            .map_err(|_| format!("{time:?} is no time"))?;
+            .map_err(|_| format!("{time:?} is not a time"))?;
         let value = |field: &str| {
             let number = bar.get(field).and_then(|value| match value {
                 Value::String(text) => text.trim().parse().ok(),

@@ -61,14 +61,14 @@ impl Convention {
         let (label, reason) = match (wanted, found) {
             (BarLabel::Auto, Some(found)) => (found, evidence),
             (BarLabel::Auto, None) => {
-                (BarLabel::Start, format!("cannot be told ({evidence}); taken as the start"))
+                (BarLabel::Start, format!("undetermined ({evidence}); assumed to be the start"))
             }
             (wanted, Some(found)) if wanted != found => {
                 let flag = if wanted == BarLabel::Start { "start" } else { "end" };
-                notes.push(format!("--bar-label {flag} is obeyed, but {evidence}"));
-                (wanted, "as asked for by --bar-label, against the data".into())
+                notes.push(format!("--bar-label {flag} is used, but {evidence}"));
+                (wanted, "set by --bar-label, although the data suggest otherwise".into())
             }
-            (wanted, _) => (wanted, "as asked for by --bar-label".into()),
+            (wanted, _) => (wanted, "set by --bar-label".into()),
         };
         Ok(Convention { native_s, phase_s, label, reason, notes })
     }

@@ -116,11 +116,11 @@ fn check_length(rules: &Rules) -> Result<(), MarketError> {
     let problem = if wanted < native {
         format!("the data has bars of {native} minutes, from which shorter ones cannot be made")
     } else if wanted % native != 0 {
-        format!("{wanted} is no multiple of the data's {native} minutes")
+        format!("{wanted} is not a multiple of the data's {native} minutes")
     } else if off_s != 0 {
         let anchor = if rules.extended_hours { "04:00" } else { "09:30" };
         format!(
-            "the data's bars of {native} minutes do not begin at {anchor}, where new ones would"
+            "the data's {native}-minute bars do not start at {anchor}, where the new ones would"
         )
     } else {
         return Ok(());

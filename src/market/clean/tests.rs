@@ -108,7 +108,7 @@ fn labels_that_tell_nothing_are_starts_and_it_is_said() {
     let days = [("2020-03-06", regular("2020-03-06", 600, 900, 5))];
     let (series, report) = clean(&days, &options()).unwrap();
     assert_eq!(report.bar_label, BarLabel::Start);
-    assert!(report.bar_label_reason.starts_with("cannot be told"), "{}", report.bar_label_reason);
+    assert!(report.bar_label_reason.starts_with("undetermined"), "{}", report.bar_label_reason);
     assert_eq!(ends(&series)[0], "10:05");
 }
 
@@ -129,7 +129,7 @@ fn hourly_bars_from_full_hours_keep_the_opening_bar() {
     let broken = [("2018-07-02", day("2018-07-02", &labels))];
     assert_eq!(ends(&clean(&broken, &options()).unwrap().0), ["10:00", "11:00", "12:00", "13:00"]);
     let todo = clean(&by_start, &LoadOptions { bar_minutes: Some(120), ..options() }).unwrap_err();
-    assert!(todo.to_string().contains("do not begin at 09:30"), "{todo}");
+    assert!(todo.to_string().contains("do not start at 09:30"), "{todo}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn longer_bars_are_capped_at_the_close_and_stay_within_a_session() {
 #[test]
 fn lengths_that_cannot_be_made_are_refused() {
     let days = [("2020-07-01", regular("2020-07-01", OPEN, CLOSE - 5, 5))];
-    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is no multiple")] {
+    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is not a multiple")] {
         let error =
             clean(&days, &LoadOptions { bar_minutes: Some(minutes), ..options() }).unwrap_err();
         assert!(matches!(error, MarketError::Input { .. }));
@@ -259,11 +259,11 @@ fn bad_rows_are_left_out_counted_and_named() {
     assert_eq!((series.len(), report.bad_rows), (3, 8));
     assert_eq!(series.high[1], series.close[1]);
     let note = report.notes.iter().find(|n| n.starts_with("8 bad rows left out")).unwrap();
-    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is no number; ";
+    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is not a number; ";
     assert!(note.contains(first) && note.ends_with("; and more"), "{note}");
     let error = clean(&days, &LoadOptions { strict: true, ..options() }).unwrap_err();
     assert!(matches!(&error, MarketError::File { file, .. } if file == "X_2020-07-01"));
-    assert!(error.to_string().contains("09:35:00-04:00: high is no number"), "{error}");
+    assert!(error.to_string().contains("09:35:00-04:00: high is not a number"), "{error}");
 }
 
 #[test]

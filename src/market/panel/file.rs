@@ -189,7 +189,7 @@ fn damaged(path: &Path, what: impl std::fmt::Display) -> MarketError {
     MarketError::File {
         file: path.display().to_string(),
         what: format!("not a usable panel file ({what})"),
-        todo: "delete it; it is made anew from the bars".into(),
+        todo: "delete it; it will be rebuilt from the bars".into(),
     }
 }
 

@@ -78,7 +78,7 @@ fn unusable_files_are_refused_in_words() {
         ("bad_no_time.parquet", "has no time column"),
         ("bad_no_rows.parquet", "has no rows"),
         ("bad_dates_only.parquet", "holds dates without a time of day"),
-        ("bad_counter.parquet", "holds integers that are no times"),
+        ("bad_counter.parquet", "has integers that are not times"),
         ("bad_boolean.parquet", "column \"open\" is stored as"),
         ("bad_decimal.parquet", "column \"open\" is stored as"),
     ];

@@ -115,7 +115,7 @@ fn epochs(series: &Series, name: &str, file: &str) -> Result<PolarsResult<Labels
         100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
         100_000_000_000_000_000.. => 1_000_000_000,
         _ => {
-            let what = format!("column {name:?} holds integers that are no times since 1970");
+            let what = format!("column {name:?} has integers that are not times since 1970");
             return Err(file_error(file, what, ADVICE));
         }
     };

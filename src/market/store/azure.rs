@@ -342,7 +342,7 @@ fn check_container_name(name: &str) -> Result<(), MarketError> {
     }
     Err(MarketError::Store {
         place: format!("container {name:?}"),
-        what: "Azure allows no container of that name".into(),
+        what: "this is not a valid container name".into(),
         todo: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
     })
 }

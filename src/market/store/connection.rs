@@ -67,7 +67,7 @@ impl Account {
             return Err(malformed("SharedAccessSignature has no sig= part; was it cut short?"));
         }
         let credentials = StorageCredentials::sas_token(query)
-            .map_err(|_| malformed("SharedAccessSignature is no query string"))?;
+            .map_err(|_| malformed("SharedAccessSignature is not a query string"))?;
         let mut secrets = vec![query.to_string(), raw.to_string()];
         let mut url = endpoint.clone();
         url.set_query(Some(query));
@@ -123,14 +123,14 @@ impl<'a> Fields<'a> {
         }
         let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
         let address = format!("{protocol}://{account}.blob.{suffix}");
-        parse_endpoint(&address).map_err(|_| malformed("EndpointSuffix is no host name"))
+        parse_endpoint(&address).map_err(|_| malformed("EndpointSuffix is not a host name"))
     }
 }
 
 /// `https://ACCOUNT.blob.core.windows.net`, or `http://HOST:PORT/ACCOUNT` for Azurite.
 fn parse_endpoint(text: &str) -> Result<Url, MarketError> {
     let url = Url::parse(text.trim_end_matches('/'))
-        .map_err(|_| malformed("BlobEndpoint is no address such as https://HOST"))?;
+        .map_err(|_| malformed("BlobEndpoint is not a URL such as https://HOST"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(malformed("BlobEndpoint is not an http or https address"));
     }
@@ -157,7 +157,7 @@ fn malformed(what: impl Into<String>) -> MarketError {
     MarketError::Store {
         place: "Azure connection string".into(),
         what: what.into(),
-        todo: "copy it whole (Azure portal, Access keys), in quotes where a shell reads it, as in \
+        todo: "copy all of it (Azure portal, Access keys), quoted if a shell reads it, as in \
                DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
                EndpointSuffix=core.windows.net"
             .into(),
@@ -263,7 +263,7 @@ mod tests {
             ),
             (
                 format!("AccountName=shares;AccountKey={KEY};EndpointSuffix=a b"),
-                "EndpointSuffix is no host name",
+                "EndpointSuffix is not a host name",
             ),
         ];
         for (text, expected) in cases {

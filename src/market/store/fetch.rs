@@ -171,7 +171,7 @@ impl Fetcher {
             return Err(MarketError::File {
                 file: file.key.clone(),
                 what: format!("listed with {} bytes, read {}", file.size_bytes, bytes.len()),
-                todo: "something writes to it; run again when that is done".into(),
+                todo: "another program is writing to it; run again when it is done".into(),
             });
         }
         if let Some(cache) = &self.cache {

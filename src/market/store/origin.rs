@@ -94,11 +94,11 @@ impl Origin {
             Some(Origin { rewriting: true, .. }) => Err(MarketError::NoData {
                 symbol: symbol.to_string(),
                 what: format!(
-                    "its files below {} are being replaced, and are of two kinds until that is \
+                    "its files below {} are being replaced, and are incomplete until that is \
                      done",
                     store.place()
                 ),
-                todo: "run the fetch or upload that was stopped again".into(),
+                todo: "run the interrupted fetch or upload again".into(),
             }),
             _ => Ok(()),
         }

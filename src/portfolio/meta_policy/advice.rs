@@ -71,8 +71,8 @@ pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String
         if names.iter().any(|known| *known == kind.name) {
             return Err(StrategyError::Name {
                 name: name.clone(),
-                what: "stands twice in portfolio.meta_policy.strategies".into(),
-                todo: "name every strategy once".into(),
+                what: "is listed twice in portfolio.meta_policy.strategies".into(),
+                todo: "give each strategy once".into(),
             });
         }
         if stocks > 1 || !OF_SEVERAL.contains(&&*kind.name) {

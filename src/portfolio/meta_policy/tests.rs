@@ -212,5 +212,5 @@ fn strategies_are_known_and_named_once() {
     assert_eq!(of(&["macd", "pairs", "arbitrage"], 1).unwrap(), ["MACD"]);
     assert_eq!(of(&["arbitrage"], 2).unwrap(), ["Arbitrage"]);
     assert!(of(&["momentun"], 2).unwrap_err().contains("did you mean Momentum?"));
-    assert!(of(&["rsi", "RSI"], 2).unwrap_err().contains("stands twice"));
+    assert!(of(&["rsi", "RSI"], 2).unwrap_err().contains("is listed twice"));
 }

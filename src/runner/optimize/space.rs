@@ -71,7 +71,7 @@ impl Optimization {
                 return Err(RunnerError::new(
                     "--range",
                     what,
-                    "take larger steps, or --search random",
+                    "use larger steps, or --search random",
                 ));
             }
             all = all
@@ -91,7 +91,7 @@ impl Optimization {
     fn draw(&self, kind: &Kind, rng: &mut ChaCha8Rng) -> Result<Vec<Given>, RunnerError> {
         if !(1..=MOST_SETS).contains(&self.trials) {
             let what = format!("{} is out of range", self.trials);
-            return Err(RunnerError::new("--trials", what, format!("take 1 to {MOST_SETS}")));
+            return Err(RunnerError::new("--trials", what, format!("use 1 to {MOST_SETS}")));
         }
         let mut all = Vec::new();
         for _ in 0..self.trials {
@@ -146,7 +146,7 @@ fn check_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
     if low <= high && (high - low).is_finite() {
         return Ok(());
     }
-    let what = format!("{name}: {low} to {high} is no range");
+    let what = format!("{name}: {low} to {high} is not a range");
     Err(RunnerError::new("--range", what, "write LOW:HIGH"))
 }
 

@@ -50,7 +50,7 @@ fn an_invalid_search_is_an_error() {
     assert!(
         error(vec![("fsat_period", span(1.0, 2.0, None))]).contains("did you mean fast_period?")
     );
-    assert!(error(vec![("fast_period", span(3.0, 2.0, None))]).contains("3 to 2 is no range"));
+    assert!(error(vec![("fast_period", span(3.0, 2.0, None))]).contains("3 to 2 is not a range"));
     assert!(error(vec![("fast_period", span(0.0, 1.0, None))]).contains("from 2 to 100000"));
     let wide = || span(2.0, 2_000.0, None);
     assert!(error(vec![("fast_period", wide()), ("slow_period", wide())]).contains("100000"));

@@ -126,7 +126,7 @@ fn errors_in_a_file_are_found_when_it_is_read() {
         ),
         ("long = \"close\"", &["X: long: ", "write a condition"]),
         ("indicators.i = { kind = \"rsi\" }", &["neither long, short nor target"]),
-        ("target = \"1\"\nlong = \"close > 1\"", &["target stands for itself"]),
+        ("target = \"1\"\nlong = \"close > 1\"", &["target cannot be combined"]),
         (
             "long = \"i > 1\"\nindicators.i = { kind = \"rsj\" }",
             &["indicators.i.kind", "did you mean rsi?"],

@@ -43,7 +43,7 @@ fn bars_come_from_azure_as_from_a_folder_also_when_it_is_interrupted() {
     let calm = Server::start(trader);
     let (table, stderr) = said(&mut at(&calm, "data", "folder"), 0);
     assert!(!table.contains("MADE-UP"), "{table}");
-    assert!(stderr.contains("bars of 30 min from 21 days"), "{stderr}");
+    assert!(stderr.contains("30-minute bars from 21 days"), "{stderr}");
 
     let interruptions = Arc::new(AtomicUsize::new(0));
     let so_far = Arc::clone(&interruptions);

@@ -169,7 +169,7 @@ fn persistent_errors_end_the_agent_which_can_be_resumed() {
     });
     one_model(&place, &server, "out", json!({ "max_retries": 2 }));
     let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
-    for part in ["model, 2019-01-07: ", "HTTP 529: come back later, after 3 tries", "goes on from"]
+    for part in ["model, 2019-01-07: ", "HTTP 529: come back later, after 3 tries", "resumes from"]
     {
         assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }

@@ -68,7 +68,7 @@ fn months_become_day_files_and_a_second_run_asks_for_nothing() {
     assert_eq!(rows.open[0], format!("{open:.4}").parse::<f64>().unwrap());
 
     let said = succeed(&mut fetch(&place, &server, "json", &[]));
-    assert!(said.contains("has all of it") && server.asked().is_empty(), "{said}");
+    assert!(said.contains("is up to date") && server.asked().is_empty(), "{said}");
 
     succeed(&mut fetch(
         &place,
@@ -105,7 +105,10 @@ fn a_limit_per_minute_is_waited_for_and_after_one_per_day_a_later_run_resumes() 
 
     let server = Server::start(|_| says("Note", PER_MINUTE));
     let mut command = fetch(&place, &server, "never", &["--quiet"]);
-    refused(&mut command, &["AAA 2020-01", "5 calls per minute", "it goes on there"]);
+    refused(
+        &mut command,
+        &["AAA 2020-01", "5 calls per minute", "the same command again to continue"],
+    );
     assert_eq!(server.count(), 4, "three pauses");
     assert!(day_files(&place.path("never")).is_empty());
 }
@@ -132,9 +135,9 @@ fn slow_and_broken_responses_are_retried() {
     assert!(&day_files(&place.path("data")) == undisturbed());
 
     for (reply, tries, words) in [
-        ("500 Internal Server Error", 5, ["asked 5 times", "the server failed (500)"]),
-        ("404 Not Found", 1, ["asked once", "answered 404"]),
-        ("302 Found", 1, ["asked once", "answered 302"]),
+        ("500 Internal Server Error", 5, ["(5 attempts)", "the server failed (500)"]),
+        ("404 Not Found", 1, ["(1 attempt)", "answered 404"]),
+        ("302 Found", 1, ["(1 attempt)", "answered 302"]),
         ("403 Forbidden", 1, ["refuses the key", "ALPHAVANTAGE_API_KEY"]),
     ] {
         let server = Server::start(move |_| Reply::Status(reply));
@@ -144,7 +147,7 @@ fn slow_and_broken_responses_are_retried() {
     }
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = ask(&format!("http://{closed}/query"));
-    let words = ["asked 5 times", "Connection refused", "check the network"];
+    let words = ["(5 attempts)", "Connection refused", "check the network"];
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
@@ -225,7 +228,7 @@ fn user_errors_are_one_line() {
         (&["--interval", "2min"][..], &["--interval", "60min"][..]),
         (&["--stocks", "AAA", "aaa"], &["AAA is given twice"]),
         (&["--end_date", "2019-01-01"], &["--end_date", "ends before it begins"]),
-        (&["--data", "synthetic:sample"], &["no place for files"]),
+        (&["--data", "synthetic:sample"], &["files cannot be written there"]),
         (&["--cache", "taken"], &["taken/fetch/", "name another with --cache"]),
     ] {
         refused(&mut fetch(&place, &server, "data", more), words);

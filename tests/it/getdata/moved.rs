@@ -270,7 +270,7 @@ fn adjusted_and_raw_do_not_mix() {
     place.fetch("2020-01-31").unwrap();
     let before = day_files(&place.data());
     let error = message(place.fetch_as("2020-02-29", false, false));
-    assert!(error.contains("adjusted, regular hours, 30 min; asked for is raw"), "{error}");
+    assert!(error.contains("adjusted, regular hours, 30 min, not raw"), "{error}");
     assert!(error.contains("--rewrite") && day_files(&place.data()) == before);
     let tally = place.fetch_as("2020-02-29", false, true).unwrap();
     assert_eq!((tally.rewritten, tally.files), (true, 40));
@@ -283,7 +283,7 @@ fn adjusted_and_raw_do_not_mix() {
         other.store().put(&name, &bytes).unwrap();
     }
     let error = message(other.fetch("2020-02-29"));
-    assert!(error.contains("21 day files that were not fetched by this program"), "{error}");
+    assert!(error.contains("21 day files that this program did not fetch"), "{error}");
 }
 
 #[test]

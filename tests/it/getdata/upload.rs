@@ -69,11 +69,11 @@ fn only_missing_files_are_uploaded() {
         block_on(client.blob_client(&file.key).put_block_blob(bytes).into_future());
     }
     let said = succeed(&mut upload(&place, &container, &[]));
-    assert!(said.contains("AAA: 13 files sent") && said.contains("8 there already"), "{said}");
-    assert!(said.contains("BBB: 21 files sent"), "{said}");
+    assert!(said.contains("AAA: 13 files uploaded") && said.contains("8 already there"), "{said}");
+    assert!(said.contains("BBB: 21 files uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA") && is_same(&here, &there, "BBB"));
     let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA"]));
-    assert!(said.contains("AAA: 0 files sent") && said.contains("21 there already"), "{said}");
+    assert!(said.contains("AAA: 0 files uploaded") && said.contains("21 already there"), "{said}");
 
     // Same size, other content.
     let key = &files[3].key;
@@ -81,7 +81,7 @@ fn only_missing_files_are_uploaded() {
     *day.0.values_mut().next().unwrap() = [70.0, 71.0, 69.0, 70.5, 1.0];
     here.put(key, &day.encode(key).unwrap()).unwrap();
     let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA", "--at-once", "1"]));
-    assert!(said.contains("AAA: 1 files sent"), "{said}");
+    assert!(said.contains("AAA: 1 files uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA"));
 
     // A file with fewer bars does not replace the existing one.
@@ -111,7 +111,7 @@ fn inconsistent_ranges_are_not_mixed() {
     let here = write(&place.path("data"), "AAA", 0.5);
     origin("2020-03-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
     let said = succeed(&mut upload(&place, &container, &[]));
-    assert!(said.contains("AAA: 21 files sent"), "{said}");
+    assert!(said.contains("AAA: 21 files uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA"));
     let now = Origin::read(&there, &symbol("AAA")).unwrap().unwrap();
     assert_eq!(now, origin("2020-03-01T00:00:00Z", true));
@@ -161,7 +161,7 @@ fn a_fetch_into_azure_equals_one_into_a_folder() {
     assert!(is_same(&here, &there, "AAA"));
     // The same days, fetched at another time.
     let said = succeed(&mut upload(&place, &container, &[]));
-    assert!(said.contains("AAA: 0 files sent") && said.contains("40 there already"), "{said}");
+    assert!(said.contains("AAA: 0 files uploaded") && said.contains("40 already there"), "{said}");
 }
 
 #[test]

@@ -140,10 +140,10 @@ fn another_kind_of_machine_is_reported_and_accepted() {
     let difference = format!("(instruction_set: AVX1024, here {ours})");
     // The last case twice: figures computed on another machine stay so.
     for (flags, run) in [
-        (&again[..], "The run that these settings are from"),
-        (&evaluate, "The run that these settings are from"),
-        (&resumed, "The run that is resumed"),
-        (&resumed, "The run that is resumed"),
+        (&again[..], "The run with these settings"),
+        (&evaluate, "The run with these settings"),
+        (&resumed, "The resumed run"),
+        (&resumed, "The resumed run"),
     ] {
         let lines: Vec<String> = told(flags);
         assert_eq!(lines.len(), 1, "{lines:?}");
