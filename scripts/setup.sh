@@ -2,6 +2,7 @@
 # Installs what building and running needs, and nothing twice: Open MPI, clang, libtorch, one release build.
 #
 #     ./scripts/setup.sh
+#     ./scripts/setup.sh --no-build      # installs only
 #
 # Packages go through apt (as root or with sudo); libtorch goes to ~/.cache/dqn-trader and is linked as .libtorch in
 # the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works by itself.
@@ -67,6 +68,7 @@ main() {
   check_rust
   locked install_libtorch
   link_libtorch
+  [ "${1:-}" != --no-build ] || return 0
   [ -x target/release/dqn-trader ] || say "building (the first build takes 12 minutes on two cores, later ones seconds)"
   cargo build --release --locked
   say "ready after $(minutes_since "$start"): target/release/dqn-trader"
