@@ -6,6 +6,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # In a cron job or a container, cargo may not be in PATH.
 command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
 
+# rust-toolchain.toml names a version. Where rustup may not fetch it but has the same one as the default, under a name
+# such as stable, that one does.
+use_default_toolchain() {
+  local wanted toolchain
+  wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  if ! command -v rustup >/dev/null || cargo --version >/dev/null 2>&1; then return; fi
+  toolchain=$(rustup default 2>/dev/null | cut -d' ' -f1) || return 0
+  case $(rustc "+$toolchain" --version 2>/dev/null) in
+    "rustc $wanted "*) export RUSTUP_TOOLCHAIN=$toolchain ;;
+  esac
+}
+use_default_toolchain
+
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/dqn-trader"
 
 say() { printf '%s\n' "== $*"; }

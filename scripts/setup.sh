@@ -2,6 +2,7 @@
 # Installs the dependencies of building and running, unless they exist: Open MPI, clang, libtorch; then builds a release.
 #
 #     ./scripts/setup.sh
+#     ./scripts/setup.sh --no-build      # installs only
 #
 # Packages go through apt (as root or with sudo); libtorch goes to ~/.cache/dqn-trader and is linked as .libtorch in
 # the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works on its own.
@@ -68,6 +69,7 @@ main() {
   check_rust
   locked install_libtorch
   link_libtorch
+  [ "${1:-}" != --no-build ] || return 0
   [ -x target/release/dqn-trader ] || say "building (the first build takes 12 minutes on two cores, later ones seconds)"
   cargo build --release --locked
   say "ready after $(minutes_since "$start"): target/release/dqn-trader"

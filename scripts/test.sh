@@ -113,10 +113,6 @@ main() {
   scratch=$(mktemp -d)
   start_azurite
   permit_mpirun
-  if command -v shellcheck >/dev/null; then
-    shellcheck -x ./*.sh .ci/run scripts/*.sh tests/shell/*.sh
-    say "shellcheck finds nothing"
-  fi
   ./tests/shell/run_with_env_test.sh || status=$?
   cargo test --release --locked --no-fail-fast "$@" || status=$?
   stop_azurite

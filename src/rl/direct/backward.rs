@@ -63,6 +63,7 @@ unsafe fn backward_with<S: Simd>(
     if !w.sizes.attends {
         gradient[places.trunk.weight.clone()].fill(0.0);
     }
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         heads::<S>(w, given, scratch, gradient);
         trunk::<S>(w, given, scratch, gradient);
@@ -94,6 +95,7 @@ unsafe fn heads<S: Simd>(
     let last = room(&mut scratch.last, all_hidden * actions);
     let grad_hidden = room(&mut scratch.hidden, rows * all_hidden);
     let grad_trunk = room(&mut scratch.trunk, rows * trunk);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let left = Left::columns(&pass.hidden, all_hidden);
         let right = Right { data: &*grad_q, row: actions };
@@ -109,6 +111,7 @@ unsafe fn heads<S: Simd>(
     }
     last_layers(w, last, &given.grad_q[..rows * actions], gradient);
     for (i, head) in w.places.heads.iter().enumerate() {
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe {
             let left = Left::columns(&grad_hidden[i * hidden..], all_hidden);
             let right = Right { data: &pass.trunk_out, row: trunk };
@@ -175,6 +178,7 @@ unsafe fn norm_back<S: Simd>(
         let at = i * width..(i + 1) * width;
         let rectified = result.map(|result| &result[at.clone()]);
         let row = Normed { x: &x[at], inverse: inverse[i], rectified };
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { norm_row_back::<S>(&row, norm, grad, (&mut *scale, &mut *shift)) };
     }
     if let Some((to_scale, to_shift)) = &place.norm {
@@ -196,9 +200,11 @@ unsafe fn trunk<S: Simd>(
     let (rows, place, pass) = (given.rows, &w.places.trunk, given.account_pass);
     let forward_results = (&pass.trunk[..], &pass.trunk_inverse[..], Some(&pass.trunk_out[..]));
     let grad = &mut scratch.trunk[..rows * trunk];
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { norm_back::<S>(w, place, forward_results, grad, &mut scratch.norm, gradient) };
     let to = &mut gradient[place.weight.clone()];
     let grad_context = room(&mut scratch.context, rows * context);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let left = Left::columns(grad, trunk);
         let right = Right { data: &given.market_pass.context, row: context };
@@ -228,6 +234,7 @@ unsafe fn attention<S: Simd>(
     let grad_mixed = room(&mut scratch.mixed, rows * heads * width);
     let gathered = &scratch.context[width..];
     sum_columns(gathered, context, rows, &mut gradient[place.output_bias.clone()]);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let (left, right) =
             (Left::columns(gathered, context), Right { data: &pass.values, row: width });
@@ -298,6 +305,7 @@ unsafe fn scores<S: Simd>(
             let embedding = &embeddings[(1 + peer) * width..][..width];
             for head in 0..heads {
                 let mixed = &scratch.mixed[of_head(head)..][..width];
+                // SAFETY: the caller guarantees that the processor has S.
                 grads[peer * heads + head] = unsafe { dot::<S>(mixed, embedding) };
             }
         }
@@ -337,6 +345,7 @@ unsafe fn encoder<S: Simd>(
     let grad = &mut scratch.embeddings[..cells * width];
     let forward_results = (&pass.second[..], &pass.second_inverse[..], None);
     let grad_first = room(&mut scratch.first, cells * width);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         norm_back::<S>(w, second, forward_results, grad, &mut scratch.norm, gradient);
         let (left, right) =

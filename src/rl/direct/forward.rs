@@ -90,6 +90,7 @@ unsafe fn market_with<S: Simd>(
         let right = Right { data: &w.first_t, row: width };
         let bias = Start::Bias(&w.symbol_bias[symbol * width..][..width]);
         let out = (&mut first[slot * width..], used * width);
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { product::<S>((rows, width, features), left, right, bias, out) };
     }
     let out = room(&mut pass.first_out, cells * width);
@@ -97,6 +98,7 @@ unsafe fn market_with<S: Simd>(
     let norm = w.norm(&places.encoder[0]);
     for i in 0..cells {
         let (x, y) = (&mut first[i * width..][..width], &mut out[i * width..][..width]);
+        // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, true, y) };
     }
 
@@ -104,12 +106,14 @@ unsafe fn market_with<S: Simd>(
     let right = Right { data: &w.second_t, row: width };
     let bias = Start::Bias(w.part(&places.encoder[1].bias));
     let left = Left::rows(out, width);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((cells, width, width), left, right, bias, (second, width)) };
     let embeddings = room(&mut pass.embeddings, cells * width);
     let inverse = room(&mut pass.second_inverse, cells);
     let norm = w.norm(&places.encoder[1]);
     for i in 0..cells {
         let (x, y) = (&mut second[i * width..][..width], &mut embeddings[i * width..][..width]);
+        // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, false, y) };
     }
 
@@ -119,12 +123,14 @@ unsafe fn market_with<S: Simd>(
         joined[row * context..][..width].copy_from_slice(own);
     }
     if w.sizes.attends {
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { attend::<S>(w, rows, pass) };
     }
     let sums = room(&mut pass.trunk, rows * trunk);
     let (left, right) =
         (Left::rows(&pass.context, context), Right { data: &w.trunk_t, row: trunk });
     let bias = Start::Bias(w.part(&places.trunk.bias));
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
 }
 
@@ -138,6 +144,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
     let left = Left::rows(&pass.embeddings, used * width);
     let right = Right { data: &w.query_t, row: width };
     let bias = Start::Bias(w.part(&place.query_bias));
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, width, width), left, right, bias, (&mut *query, width)) };
     let scale = (per_head as f32).sqrt().recip();
     query[..rows * width].iter_mut().for_each(|q| *q *= scale);
@@ -145,6 +152,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
         let left = Left::rows(&query[head * per_head..], width);
         let right = Right { data: w.right(&place.key, head * per_head * width), row: width };
         let out = (&mut asked[head * width..], heads * width);
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { product::<S>((rows, width, per_head), left, right, Start::Zero, out) };
     }
     let attention = room(&mut pass.attention, rows * peers * heads);
@@ -159,6 +167,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
             for head in 0..heads {
                 let asked = &asked[(row * heads + head) * width..][..width];
                 let at = peer * heads + head;
+                // SAFETY: the caller guarantees that the processor has S.
                 scores[at] = unsafe { dot::<S>(asked, embedding) } + nearness[at];
             }
         }
@@ -177,11 +186,13 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
         let left = Left::rows(&mixed[head * width..], heads * width);
         let right = Right { data: &w.value_t[head * per_head..], row: width };
         let out = (&mut values[head * per_head..], width);
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { product::<S>((rows, per_head, width), left, right, Start::Zero, out) };
     }
     let (left, right) = (Left::rows(values, width), Right { data: &w.output_t, row: width });
     let bias = Start::Bias(w.part(&place.output_bias));
     let out = (&mut pass.context[width..], context);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, width, width), left, right, bias, out) };
 }
 
@@ -206,11 +217,13 @@ unsafe fn accounts_with<S: Simd>(
             let row = joined - privates + k;
             add_scaled(value, &w.trunk_t[row * trunk..][..trunk], x);
         }
+        // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, true, &mut out[i * trunk..][..trunk]) };
     }
     let hidden = room(&mut pass.hidden, count * all_hidden);
     let (left, right) = (Left::rows(out, trunk), Right { data: &w.heads.first_t, row: all_hidden });
     let bias = Start::Bias(&w.heads.bias);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         product::<S>((count, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
     }
@@ -219,5 +232,6 @@ unsafe fn accounts_with<S: Simd>(
     let (left, right) =
         (Left::rows(hidden, all_hidden), Right { data: &w.heads.last_t, row: actions });
     let bias = Start::Bias(&w.heads.last_bias);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((count, actions, all_hidden), left, right, bias, (q, actions)) };
 }

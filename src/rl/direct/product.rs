@@ -54,6 +54,7 @@ pub(super) unsafe fn product<S: Simd>(
     start: Start<'_>,
     result: (&mut [f32], usize),
 ) {
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { S::product(sizes, left, right, start, result) }
 }
 
@@ -85,11 +86,14 @@ pub(super) unsafe fn product_with<S: Simd>(
                 rows: m,
                 columns: (n - column).min(16 * vectors),
                 depth,
+                // SAFETY: inside `left`, by the assertions above.
                 left: unsafe { left.data.as_ptr().add(from * left.step) },
                 left_row: left.row,
                 left_step: left.step,
+                // SAFETY: inside `right`, by the assertions above.
                 right: unsafe { right.data.as_ptr().add(from * right.row + column) },
                 right_row: right.row,
+                // SAFETY: inside `result`, by the assertions above.
                 result: unsafe { result.as_mut_ptr().add(column) },
                 result_row: row,
                 start: match start {
@@ -98,6 +102,9 @@ pub(super) unsafe fn product_with<S: Simd>(
                     _ => Begun::Result,
                 },
             };
+            // SAFETY: the caller guarantees that the processor has S. `part` lies within the three
+            // slices, by the assertions above: its last column is the last of `n`, and of `right`
+            // whole vectors are read, up to the next multiple of 16.
             unsafe {
                 match vectors {
                     1 => part.run::<S, 8, 1>(),
@@ -137,9 +144,13 @@ enum Begun {
 }
 
 impl Part {
+    /// # Safety
+    /// The processor must have `S`, and the pointers must lead to `rows`, `columns` and `depth` as
+    /// they are: whole vectors of `right`, no more than `columns` of `result` and `start`.
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(&self) {
         let mut i = 0;
+        // SAFETY: as the caller guarantees; `i` and the rows of a block are below `rows`.
         unsafe {
             while i + ROWS <= self.rows {
                 self.block::<S, ROWS, VECTORS>(i);
@@ -156,8 +167,13 @@ impl Part {
     }
 
     /// Rows `i` to `i + ROWS`, with their sums in registers.
+    ///
+    /// # Safety
+    /// As for [`Part::run`]; `i + ROWS` must be at most `rows`.
     #[inline(always)]
     unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, i: usize) {
+        // SAFETY: as the caller guarantees; all vectors but the last are whole, and of that one
+        // `last` columns are loaded and stored.
         unsafe {
             let zero = S::splat(0.0);
             let mut sums = [[zero; VECTORS]; ROWS];
@@ -228,6 +244,7 @@ mod tests {
 
     #[inline(always)]
     unsafe fn run_with<S: Simd>(case: &Case<'_>, result: &mut [f32], row: usize) {
+        // SAFETY: as this function's caller guarantees.
         unsafe { product::<S>(case.sizes, case.left, case.right, case.start, (result, row)) }
     }
 

@@ -10,6 +10,8 @@ const EPSILON: f32 = 1e-5;
 pub(super) unsafe fn dot<S: Simd>(x: &[f32], y: &[f32]) -> f32 {
     assert_eq!(x.len(), y.len());
     let whole = x.len() / 16 * 16;
+    // SAFETY: the caller guarantees that the processor has S; `whole` keeps loads inside the
+    // slices.
     unsafe {
         let mut sums = S::splat(0.0);
         for i in (0..whole).step_by(16) {
@@ -26,6 +28,8 @@ pub(super) unsafe fn dot<S: Simd>(x: &[f32], y: &[f32]) -> f32 {
 #[inline(always)]
 pub(super) unsafe fn sum<S: Simd>(x: &[f32]) -> f32 {
     let whole = x.len() / 16 * 16;
+    // SAFETY: the caller guarantees that the processor has S; `whole` keeps loads inside the
+    // slices.
     unsafe {
         let (one, mut sums) = (S::splat(1.0), S::splat(0.0));
         for i in (0..whole).step_by(16) {
@@ -89,8 +93,10 @@ pub(super) unsafe fn norm_row<S: Simd>(
         Some((scale, shift)) => {
             assert!(scale.len() == x.len() && shift.len() == x.len());
             let part = 1.0 / x.len() as f32;
+            // SAFETY: the caller guarantees that the processor has S.
             let mean = unsafe { sum::<S>(x) } * part;
             x.iter_mut().for_each(|x| *x -= mean);
+            // SAFETY: the caller guarantees that the processor has S.
             let variance = unsafe { dot::<S>(x, x) } * part;
             inverse = 1.0 / (variance + EPSILON).sqrt();
             for i in 0..x.len() {
@@ -139,6 +145,7 @@ pub(super) unsafe fn norm_row_back<S: Simd>(
         grad[i] *= scale[i];
     }
     let part = 1.0 / len as f32;
+    // SAFETY: the caller guarantees that the processor has S.
     let (mean, along) = unsafe { (sum::<S>(grad) * part, dot::<S>(grad, row.x) * part) };
     for i in 0..len {
         grad[i] = row.inverse * (-row.x[i]).mul_add(along, grad[i] - mean);

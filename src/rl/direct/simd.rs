@@ -5,7 +5,11 @@
 
 use super::product::{Left, Right, Start, product_with};
 
-/// An instruction set. Its functions may only be called if the processor supports it.
+/// An instruction set.
+///
+/// # Safety
+/// Its functions may be called only if the processor supports it. A pointer is to sixteen numbers,
+/// or to `count` of them, at most 16; they need not be aligned.
 pub(super) trait Simd: Copy {
     /// A vector of sixteen numbers.
     type V: Copy;
@@ -20,6 +24,7 @@ pub(super) trait Simd: Copy {
     #[inline(always)]
     unsafe fn load_part(at: *const f32, count: usize) -> Self::V {
         let mut x = [0.0f32; 16];
+        // SAFETY: the caller guarantees `count` numbers at `at`; `x` has sixteen.
         unsafe {
             for (i, x) in x.iter_mut().enumerate().take(count) {
                 *x = *at.add(i);
@@ -31,6 +36,7 @@ pub(super) trait Simd: Copy {
     #[inline(always)]
     unsafe fn store_part(v: Self::V, at: *mut f32, count: usize) {
         let mut x = [0.0f32; 16];
+        // SAFETY: the caller guarantees room for `count` numbers at `at`; `x` has sixteen.
         unsafe {
             Self::store(v, x.as_mut_ptr());
             for (i, x) in x.iter().enumerate().take(count) {
@@ -55,6 +61,7 @@ pub(super) trait Simd: Copy {
     #[inline(always)]
     unsafe fn turn(block: &mut [Self::V; 16]) {
         let mut x = [[0.0f32; 16]; 16];
+        // SAFETY: every row of `x` has sixteen numbers, and so has the array made of a column.
         unsafe {
             for (x, v) in x.iter_mut().zip(&*block) {
                 Self::store(*v, x.as_mut_ptr());
@@ -69,6 +76,7 @@ pub(super) trait Simd: Copy {
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         let mut x = [0.0f32; 16];
+        // SAFETY: `x` has room for sixteen numbers.
         unsafe { Self::store(v, x.as_mut_ptr()) };
         for half in [8, 4, 2, 1] {
             for i in 0..half {
@@ -94,11 +102,13 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn load(at: *const f32) -> [f32; 16] {
+        // SAFETY: the caller guarantees sixteen numbers there.
         unsafe { at.cast::<[f32; 16]>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn store(v: [f32; 16], at: *mut f32) {
+        // SAFETY: the caller guarantees sixteen numbers there.
         unsafe { at.cast::<[f32; 16]>().write_unaligned(v) }
     }
 
@@ -115,6 +125,7 @@ impl Simd for Plain {
         start: Start<'_>,
         result: (&mut [f32], usize),
     ) {
+        // SAFETY: it needs nothing that a processor may lack.
         unsafe { product_with::<Plain>(sizes, left, right, start, result) }
     }
 }
@@ -145,8 +156,10 @@ mod x86 {
                     start: Start<'_>,
                     result: (&mut [f32], usize),
                 ) {
+                    // SAFETY: the caller guarantees that the processor has these instructions.
                     unsafe { product_with::<S>(sizes, left, right, start, result) }
                 }
+                // SAFETY: the caller guarantees that the processor has these instructions.
                 unsafe { compiled::<Self>(sizes, left, right, start, result) }
             }
         };
@@ -161,36 +174,46 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn splat(x: f32) -> __m512 {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { _mm512_set1_ps(x) }
         }
 
         #[inline(always)]
         unsafe fn load(at: *const f32) -> __m512 {
+            // SAFETY: the caller guarantees these instructions, and sixteen numbers at `at`.
             unsafe { _mm512_loadu_ps(at) }
         }
 
         #[inline(always)]
         unsafe fn store(v: __m512, at: *mut f32) {
+            // SAFETY: the caller guarantees these instructions, and room for sixteen numbers at
+            // `at`.
             unsafe { _mm512_storeu_ps(at, v) }
         }
 
         #[inline(always)]
         unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
 
         #[inline(always)]
         unsafe fn load_part(at: *const f32, count: usize) -> __m512 {
+            // SAFETY: the caller guarantees these instructions, and `count` numbers at `at`; no
+            // others are touched.
             unsafe { _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at) }
         }
 
         #[inline(always)]
         unsafe fn store_part(v: __m512, at: *mut f32, count: usize) {
+            // SAFETY: the caller guarantees these instructions, and room for `count` numbers at
+            // `at`.
             unsafe { _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, v) }
         }
 
         #[inline(always)]
         unsafe fn sum(v: __m512) -> f32 {
+            // SAFETY: the caller guarantees these instructions.
             unsafe {
                 let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
                 let eight = _mm256_add_ps(_mm512_castps512_ps256(v), upper);
@@ -204,6 +227,7 @@ mod x86 {
         /// Transposes groups of four rows first, then the groups.
         #[inline(always)]
         unsafe fn turn(block: &mut [__m512; 16]) {
+            // SAFETY: the caller guarantees these instructions.
             unsafe {
                 for i in [0, 4, 8, 12] {
                     turn_four(&mut block[i..i + 4]);
@@ -228,6 +252,7 @@ mod x86 {
     /// Vector c becomes columns c, 4 + c, 8 + c and 12 + c of four rows.
     #[inline(always)]
     unsafe fn turn_four(rows: &mut [__m512]) {
+        // SAFETY: the caller guarantees these instructions.
         unsafe {
             let low = _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1]));
             let high = _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1]));
@@ -249,16 +274,20 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn splat(x: f32) -> [__m256; 2] {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { [_mm256_set1_ps(x); 2] }
         }
 
         #[inline(always)]
         unsafe fn load(at: *const f32) -> [__m256; 2] {
+            // SAFETY: the caller guarantees these instructions, and sixteen numbers at `at`.
             unsafe { [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))] }
         }
 
         #[inline(always)]
         unsafe fn store(v: [__m256; 2], at: *mut f32) {
+            // SAFETY: the caller guarantees these instructions, and room for sixteen numbers at
+            // `at`.
             unsafe {
                 _mm256_storeu_ps(at, v[0]);
                 _mm256_storeu_ps(at.add(8), v[1]);
@@ -267,6 +296,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn fma(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
         }
 
@@ -317,15 +347,18 @@ macro_rules! by_level {
                 use crate::rl::direct::simd::{Avx2, Avx512};
                 #[target_feature(enable = "avx512f,avx2,fma")]
                 unsafe fn avx512($($arg: $type),*) {
+                    // SAFETY: the caller guarantees that the processor has these instructions.
                     unsafe { $body::<Avx512>($($arg),*) }
                 }
                 #[target_feature(enable = "avx2,fma")]
                 unsafe fn avx2($($arg: $type),*) {
+                    // SAFETY: the caller guarantees that the processor has these instructions.
                     unsafe { $body::<Avx2>($($arg),*) }
                 }
                 match level {
                     // SAFETY: levels come from `Level::available`.
                     Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: likewise.
                     Level::Avx2 => return unsafe { avx2($($arg),*) },
                     Level::Plain => {}
                 }

@@ -25,6 +25,8 @@ unsafe fn turn_with<S: Simd>(
     let (whole_rows, whole_columns) = (rows / 16 * 16, columns / 16 * 16);
     for first in (0..whole_rows).step_by(16) {
         for column in (0..whole_columns).step_by(16) {
+            // SAFETY: the caller guarantees that the processor has S. A block of 16 rows and 16
+            // columns lies within both matrices, by the assertions above.
             unsafe {
                 let from = matrix.as_ptr().add(first * row + column);
                 let mut block = [S::splat(0.0); 16];
