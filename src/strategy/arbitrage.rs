@@ -2,7 +2,7 @@
 
 use super::mean_reversion::Gate;
 use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
-use crate::features::relations::cointegration::{Cointegration, LEAST_BARS};
+use crate::features::relations::cointegration::{Cointegration, MIN_BARS};
 use crate::features::relations::opportunity::judge;
 
 /// Bars are grouped in blocks of `period`. After each block, all pairs are tested over it for
@@ -34,7 +34,7 @@ pub fn kind() -> Kind {
         Parameter::whole(
             "period",
             480,
-            LEAST_BARS as u64..=100_000,
+            MIN_BARS as u64..=100_000,
             "bars",
             "length of a tested block",
         ),
