@@ -82,8 +82,8 @@ impl TimeTable {
         &self.day_ends
     }
 
-    /// Timing score of an account, see [`super::Days`]. `held` `[stock]`: changes of the position
-    /// in time order. Equity must be above 0 throughout.
+    /// Timing score of an account, see [`super::TimingTest::score`]. `held` `[stock]`: changes of
+    /// the position in time order. Equity must be above 0 throughout.
     pub fn score(
         &self,
         equity: &[f64],
