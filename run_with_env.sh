@@ -142,5 +142,5 @@ done
 
 # The program is found without being installed, whether it is the command or mpirun's.
 PATH="$PATH:$here/target/release"
-command -v "$1" >/dev/null || die "$1 is not to be found; build dqn-trader with ./scripts/setup.sh"
+command -v "$1" >/dev/null || die "$1 was not found; build dqn-trader with ./scripts/setup.sh"
 exec "$@"

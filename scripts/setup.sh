@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what building and running needs, and nothing twice: Open MPI, clang, libtorch, one release build.
+# Installs what building and running need, each only once: Open MPI, clang, libtorch, one release build.
 #
 #     ./scripts/setup.sh
 #

@@ -59,7 +59,7 @@ install_azurite() {
 # The folder carries the digest of what it is made from, so that it is made again only when that changes.
 install_python() { # FOLDER
   [ ! -e "$1/complete" ] || { touch "$1" && return 0; }
-  say "making the tests' Python (530 MB to fetch, once)"
+  say "creating the tests' Python environment (530 MB download, once)"
   find "$CACHE" -maxdepth 1 -name 'test-python-*' -mtime +14 -exec rm -rf {} +
   rm -rf "$1"
   make_venv "$1"
@@ -115,7 +115,7 @@ main() {
   permit_mpirun
   if command -v shellcheck >/dev/null; then
     shellcheck -x ./*.sh .ci/run scripts/*.sh tests/shell/*.sh
-    say "shellcheck finds nothing"
+    say "shellcheck found no problems"
   fi
   ./tests/shell/run_with_env_test.sh || status=$?
   cargo test --release --locked --no-fail-fast "$@" || status=$?
@@ -126,8 +126,8 @@ main() {
     target/release/dqn-trader validate --quick --quiet --output "$scratch" || status=$?
     stop_azurite
   fi
-  [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite is stopped"
-  say "all tests passed, after $(minutes_since "$start"). Azurite is stopped, its files are gone"
+  [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite was stopped"
+  say "all tests passed, after $(minutes_since "$start"). Azurite was stopped and its files were removed"
 }
 
 main "$@"
