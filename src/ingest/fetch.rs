@@ -122,7 +122,7 @@ impl Fetcher<'_> {
         Err(Refused::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what,
-            todo: "name another place with --data, ask for the same kind, or replace all of the \
+            hint: "name another place with --data, ask for the same kind, or replace all of the \
                    stock's files with --rewrite"
                 .into(),
         }))
@@ -238,7 +238,7 @@ impl Fetcher<'_> {
                     days.bad_rows,
                     days.first_bad.map(|bad| format!(", {bad}")).unwrap_or_default()
                 ),
-                todo: "run again later".into(),
+                hint: "run again later".into(),
             }));
         }
         Ok(days)
@@ -323,6 +323,6 @@ fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> Refused {
         what: format!(
             "{month}: prices are {ratio:.6} times those stored, which raw ones never become"
         ),
-        todo: "one of both is not raw: fetch it into an empty place and compare".into(),
+        hint: "one of both is not raw: fetch it into an empty place and compare".into(),
     })
 }

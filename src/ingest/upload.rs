@@ -136,7 +136,7 @@ fn check_kinds(
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!("the files are {here}, {} has it {there}", to.place()),
-        todo: "name another container with --container".into(),
+        hint: "name another container with --container".into(),
     })
 }
 
@@ -164,7 +164,7 @@ fn check_strangers(
             to.place(),
             strangers.count()
         ),
-        todo: "fetch those days into the folder too, or name another container with --container"
+        hint: "fetch those days into the folder too, or name another container with --container"
             .into(),
     })
 }
@@ -195,7 +195,7 @@ fn check_losses(
                 to.place(),
                 file.date
             ),
-            todo: "replace it with --replace, or name another container with --container".into(),
+            hint: "replace it with --replace, or name another container with --container".into(),
         })
     })
 }

@@ -48,7 +48,7 @@ pub fn kind() -> Kind {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
                 what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                hint: "name two stocks or more".into(),
             });
         }
         Ok(Box::new(Arbitrage {

@@ -35,7 +35,7 @@ pub fn kind() -> Kind {
             return Err(StrategyError::Failed {
                 strategy: "Pairs".into(),
                 what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                hint: "name two stocks or more".into(),
             });
         }
         let window = Window::new(parameters.whole("period"));

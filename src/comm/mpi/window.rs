@@ -117,7 +117,7 @@ impl Window {
                 "no {} KB of memory that the ranks of a machine share",
                 bytes.div_ceil(1 << 10)
             ),
-            todo: "make room in /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
+            hint: "make room in /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
         })?;
         let window = Window { window, memory, gates, starts };
         if node.rank() == 0 {

@@ -73,7 +73,7 @@ pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String
             return Err(StrategyError::Name {
                 name: name.clone(),
                 what: "stands twice in portfolio.meta_policy.strategies".into(),
-                todo: "name every strategy once".into(),
+                hint: "name every strategy once".into(),
             });
         }
         if stocks > 1 || !OF_SEVERAL.contains(&&*kind.name) {
