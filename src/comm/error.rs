@@ -12,6 +12,6 @@ pub enum CommError {
     /// An error that one rank met and all now know of.
     #[error("{0}")]
     Shared(String),
-    #[error("MPI: {what}; {todo}")]
-    Mpi { what: String, todo: String },
+    #[error("MPI: {what}; {hint}")]
+    Mpi { what: String, hint: String },
 }

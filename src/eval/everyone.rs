@@ -229,7 +229,7 @@ fn alone(market: &Market<'_>, dealt: &Dealt, kind: &Kind) -> Result<Alone, Strat
 /// Without the name, which stands beside it.
 fn reason(error: &StrategyError) -> String {
     match error {
-        StrategyError::Failed { what, todo, .. } => format!("{what}; {todo}"),
+        StrategyError::Failed { what, hint, .. } => format!("{what}; {hint}"),
         other => other.to_string(),
     }
 }
