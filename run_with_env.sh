@@ -143,5 +143,5 @@ done
 
 # Finds the program without installation, as the command itself or as mpirun's.
 PATH="$PATH:$here/target/release"
-command -v "$1" >/dev/null || die "$1 is not to be found; build dqn-trader with ./scripts/setup.sh"
+command -v "$1" >/dev/null || die "$1 was not found; build dqn-trader with ./scripts/setup.sh"
 exec "$@"

@@ -16,7 +16,7 @@ TORCH=(torch==2.11.0 nvidia-cuda-runtime==13.0.* nvidia-cuda-cupti==13.0.*)
 
 install_peers() { # FOLDER
   [ ! -e "$1/complete" ] || return 0
-  say "making the peers' Python, once"
+  say "creating the peers' Python environment, once"
   rm -rf "$1"
   make_venv "$1"
   local pip=("$1/bin/pip" install -q --disable-pip-version-check --resume-retries 20)

@@ -25,7 +25,7 @@ main() {
   start=$SECONDS
   say "mpirun -n $RANKS target/release/dqn-trader ${FLAGS[*]}"
   mpirun -n "$RANKS" target/release/dqn-trader "${FLAGS[@]}" || die "the training run failed (exit code $?)"
-  say "trained and evaluated in $(minutes_since "$start") on made-up prices; the results lie in $OUTPUT:"
+  say "trained and evaluated in $(minutes_since "$start") on made-up prices; the results are in $OUTPUT:"
   find "$OUTPUT" -mindepth 1 -maxdepth 1 | LC_ALL=C sort | sed 's/^/   /'
 }
 

@@ -29,14 +29,14 @@ die() { printf 'error: %s\n' "$*" >&2; exit 2; }
 locked() {
   mkdir -p "$CACHE"
   (
-    flock -n 9 || { say "waiting for another run that is installing"; flock 9; }
+    flock -n 9 || { say "waiting for another installation to finish"; flock 9; }
     "$@" 9>&-
   ) 9>"$CACHE/lock"
 }
 
 install_packages() { # PACKAGE...: those of them that are missing, in one apt call
   local installed missing=() package root=()
-  command -v dpkg-query >/dev/null || die "not a Debian or Ubuntu system: install the like of these by hand: $*"
+  command -v dpkg-query >/dev/null || die "not a Debian or Ubuntu system: install the equivalents of these by hand: $*"
   installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
   for package in "$@"; do
     grep -qx "$package installed" <<<"$installed" || missing+=("$package")
@@ -62,7 +62,7 @@ find_python() {
     fi
   done
   install_packages python3 python3-venv >&2
-  /usr/bin/python3 -c 'import ensurepip, venv' || die "python3 cannot make a virtual environment"
+  /usr/bin/python3 -c 'import ensurepip, venv' || die "python3 cannot create a virtual environment"
   printf '%s\n' /usr/bin/python3
 }
 

@@ -38,7 +38,7 @@ die() { printf 'error: %s\n' "$*" >&2; exit 2; }
 
 [ $# -gt 0 ] || die "no stocks; usage: ./scripts/nightly.sh AAPL MSFT"
 PROGRAM=${PROGRAM:-target/release/dqn-trader}
-[ -x "$PROGRAM" ] || die "$PROGRAM is not there; build it with ./scripts/setup.sh"
+[ -x "$PROGRAM" ] || die "$PROGRAM is missing; build it with ./scripts/setup.sh"
 DATA=${DATA:-bars}
 START=${START:-2018-01-01}
 END=${END:-$(TZ=America/New_York date +%F)}

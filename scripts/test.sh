@@ -59,7 +59,7 @@ install_azurite() {
 # The folder name contains a digest of its inputs, so it is recreated only when they change.
 install_python() { # FOLDER
   [ ! -e "$1/complete" ] || { touch "$1" && return 0; }
-  say "making the tests' Python (530 MB to fetch, once)"
+  say "creating the tests' Python environment (530 MB download, once)"
   find "$CACHE" -maxdepth 1 -name 'test-python-*' -mtime +14 -exec rm -rf {} +
   rm -rf "$1"
   make_venv "$1"
@@ -122,8 +122,8 @@ main() {
     target/release/dqn-trader validate --quick --quiet --output "$scratch" || status=$?
     stop_azurite
   fi
-  [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite is stopped"
-  say "all tests passed, after $(minutes_since "$start"). Azurite is stopped, its files are gone"
+  [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite was stopped"
+  say "all tests passed, after $(minutes_since "$start"). Azurite was stopped and its files were removed"
 }
 
 main "$@"

@@ -119,3 +119,22 @@ pub fn cache_folder(global: &GlobalArgs) -> PathBuf {
         .clone()
         .unwrap_or_else(|| standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader"))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_every_flag_of_a_training_run() {
+        let readme = include_str!("../README.md");
+        let command = Cli::command();
+        let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
+        let names: Vec<&str> = flags.filter_map(|flag| flag.get_long()).collect();
+        assert!(names.len() > 30, "{names:?}");
+        for name in names.iter().filter(|name| !["help", "version"].contains(name)) {
+            assert!(readme.contains(&format!("`--{name}`")), "--{name} is not in the README");
+        }
+    }
+}

@@ -23,16 +23,16 @@ use machine::Machine;
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
 #[derive(Debug, Error, Clone, PartialEq)]
-#[error("{field}: {what}; {todo}")]
+#[error("{field}: {what}; {hint}")]
 pub struct ConfigError {
     pub field: String,
     pub what: String,
-    pub todo: String,
+    pub hint: String,
 }
 
 impl ConfigError {
-    pub fn new(field: &str, what: impl Into<String>, todo: impl Into<String>) -> ConfigError {
-        ConfigError { field: field.into(), what: what.into(), todo: todo.into() }
+    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError { field: field.into(), what: what.into(), hint: hint.into() }
     }
 }
 

@@ -75,8 +75,8 @@ mod tests {
         let begun = AtomicUsize::new(0);
         let fail = |item: &usize| {
             begun.fetch_add(1, Ordering::SeqCst);
-            let (what, todo) = ("no".into(), "mend it".into());
-            let error = MarketError::File { file: item.to_string(), what, todo };
+            let (what, hint) = ("no".into(), "mend it".into());
+            let error = MarketError::File { file: item.to_string(), what, hint };
             if *item < 5 { Ok(()) } else { Err(error) }
         };
         let error = several_at_once(&items, 1, fail).unwrap_err();

@@ -49,9 +49,9 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
     }
     if name == AZURE {
         let store = azure(container).map_err(|error| match error {
-            MarketError::Input { what, todo } => MarketError::Input {
+            MarketError::Input { what, hint } => MarketError::Input {
                 what: format!("--data {AZURE}: {what}"),
-                todo: format!("{todo}, or name a folder with --data"),
+                hint: format!("{hint}, or name a folder with --data"),
             },
             other => other,
         })?;
@@ -64,7 +64,7 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
 pub fn azure(container: &str) -> Result<AzureStore, MarketError> {
     let secret = connection_string().ok_or_else(|| MarketError::Input {
         what: format!("{CONNECTION_STRING} is not set"),
-        todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
+        hint: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
     })?;
     AzureStore::connect(&secret, container)
 }

@@ -135,14 +135,14 @@ impl SyntheticMarket {
         };
         let kind = Kind::parse(name).ok_or_else(|| MarketError::Input {
             what: format!("there is no synthetic market {name:?}"),
-            todo: format!(
+            hint: format!(
                 "use one of: {}; lead_lag-3 or pairs-3 plants the edge in three pairs only",
                 Self::names().join(", ")
             ),
         })?;
         let seed = seed.map_or(Ok(DEFAULT_SEED), str::parse).map_err(|_| MarketError::Input {
             what: format!("{text:?} does not end with a seed"),
-            todo: format!("use a whole number from 0 to {}, as in {name}:7", u64::MAX),
+            hint: format!("use a whole number from 0 to {}, as in {name}:7", u64::MAX),
         })?;
         Ok(SyntheticMarket { kind, seed })
     }
@@ -155,7 +155,7 @@ impl SyntheticMarket {
         }
         Err(MarketError::Input {
             what: format!("the market {} needs {needed} stocks, but {stocks} are given", self.kind),
-            todo: "give more with --stocks".into(),
+            hint: "give more with --stocks".into(),
         })
     }
 

@@ -137,8 +137,8 @@ impl AgentsConfig {
     /// defaults of the models. Errors name the file and the field.
     pub fn read(path: &Path) -> Result<AgentsConfig, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| {
-            let todo = "name a JSON file; configs/default_config.json is an example";
-            ConfigError::new(&path.display().to_string(), e.to_string(), todo)
+            let hint = "name a JSON file; configs/default_config.json is an example";
+            ConfigError::new(&path.display().to_string(), e.to_string(), hint)
         })?;
         AgentsConfig::parse(&text, &|name| std::env::var(name).ok()).map_err(|error| {
             let field = format!("{}: {}", path.display(), error.field);

@@ -12,6 +12,6 @@ pub enum CommError {
     /// An error of one rank that was shared with all.
     #[error("{0}")]
     Shared(String),
-    #[error("MPI: {what}; {todo}")]
-    Mpi { what: String, todo: String },
+    #[error("MPI: {what}; {hint}")]
+    Mpi { what: String, hint: String },
 }

@@ -73,7 +73,7 @@ pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
 const FINAL: [i32; 4] = [0, 2, 130, 143];
 
 fn broken(what: String) -> CommError {
-    CommError::Mpi { what, todo: "install Open MPI (openmpi-bin), or use --mode single".into() }
+    CommError::Mpi { what, hint: "install Open MPI (openmpi-bin), or use --mode single".into() }
 }
 
 type Signals = [(i32, Arc<AtomicBool>); 2];

@@ -68,7 +68,7 @@ impl MpiComm {
     pub fn start(ranks_per_node: Option<usize>) -> Result<MpiComm, CommError> {
         let broken = |what: &str| CommError::Mpi {
             what: what.into(),
-            todo: "start the program with mpirun, or use --mode single".into(),
+            hint: "start the program with mpirun, or use --mode single".into(),
         };
         let (universe, threading) = initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| broken("it was initialized twice"))?;
@@ -363,8 +363,8 @@ impl Comm for MpiComm {
             Some(leaders) => copy::between_nodes(leaders, path, &here),
             None => Ok(()),
         };
-        let todo = "free space there, or name another folder with --cache";
-        comm::agree(self, copied.map_err(|e| format!("{}: {e}; {todo}", here.display())))?;
+        let hint = "free space there, or name another folder with --cache";
+        comm::agree(self, copied.map_err(|e| format!("{}: {e}; {hint}", here.display())))?;
         Ok(here)
     }
 }

@@ -105,8 +105,8 @@ impl RunConfig {
                 None if pair[0] == pair[1] => format!("{} is paired with itself", pair[0]),
                 None => continue,
             };
-            let todo = "name two of --stocks per pair, as in [[\"AAPL\", \"MSFT\"]]";
-            return Err(ConfigError::new("portfolio.pairs", what, todo));
+            let hint = "name two of --stocks per pair, as in [[\"AAPL\", \"MSFT\"]]";
+            return Err(ConfigError::new("portfolio.pairs", what, hint));
         }
         Ok(())
     }

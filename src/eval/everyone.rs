@@ -228,7 +228,7 @@ fn run_alone(market: &Market<'_>, by_row: &Dealt, kind: &Kind) -> Result<Alone, 
 /// The reason without the strategy's name, which the table shows in its own column.
 fn reason(error: &StrategyError) -> String {
     match error {
-        StrategyError::Failed { what, todo, .. } => format!("{what}; {todo}"),
+        StrategyError::Failed { what, hint, .. } => format!("{what}; {hint}"),
         other => other.to_string(),
     }
 }

@@ -54,7 +54,7 @@ impl ApiKey {
         let key = key.trim();
         let wrong = |what: &str| MarketError::Input {
             what: format!("{KEY} {what}"),
-            todo: "put your key (https://www.alphavantage.co/support/#api-key) into \
+            hint: "put your key (https://www.alphavantage.co/support/#api-key) into \
                    .cloudkeys/api_keys.env (see cloudkeys.example)"
                 .into(),
         };
@@ -171,7 +171,7 @@ pub struct Service {
 
 impl Service {
     pub fn new(address: &str, key: ApiKey, manners: Manners) -> Result<Service, MarketError> {
-        let wrong = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
+        let wrong = |what: String, hint: &str| MarketError::Service { what, hint: hint.into() };
         let address = Url::parse(address).map_err(|_| {
             wrong("its URL is invalid".into(), "write it as in https://www.alphavantage.co/query")
         })?;
@@ -236,7 +236,7 @@ impl Service {
 
     /// The error for a response that is not a series.
     fn refused(&self, answer: Answer, symbol: &Symbol, month: YearMonth) -> Refused {
-        let service = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
+        let service = |what: String, hint: &str| MarketError::Service { what, hint: hint.into() };
         let said = |text: &str| self.key.scrub(text);
         match answer {
             Answer::Limit(_, text) => Refused::All(service(
@@ -273,7 +273,7 @@ impl Service {
         let fault = self.key.scrub(fault);
         Refused::All(MarketError::Service {
             what: format!("{what}: {fault} ({times})"),
-            todo: "fetched data are kept; check the network, then run again to continue".into(),
+            hint: "fetched data are kept; check the network, then run again to continue".into(),
         })
     }
 

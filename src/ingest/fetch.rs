@@ -123,7 +123,7 @@ impl Fetcher<'_> {
         Err(Refused::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what,
-            todo: "choose another folder with --data, request the same kind, or replace all files \
+            hint: "choose another folder with --data, request the same kind, or replace all files \
                    of the stock with --rewrite"
                 .into(),
         }))
@@ -240,7 +240,7 @@ impl Fetcher<'_> {
                     days.bad_rows,
                     days.first_bad.map(|bad| format!(", {bad}")).unwrap_or_default()
                 ),
-                todo: "run again later".into(),
+                hint: "run again later".into(),
             }));
         }
         Ok(days)
@@ -326,6 +326,6 @@ fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> Refused {
         what: format!(
             "{month}: prices are {ratio:.6} times those stored, which raw prices never are"
         ),
-        todo: "one of the two is not raw: fetch it into an empty folder and compare".into(),
+        hint: "one of the two is not raw: fetch it into an empty folder and compare".into(),
     })
 }

@@ -93,27 +93,27 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
     let bytes = fs::read(path).map_err(|error| MarketError::File {
         file: file.clone(),
         what: error.to_string(),
-        todo: "give a readable CSV or Parquet file".into(),
+        hint: "give a readable CSV or Parquet file".into(),
     })?;
     let table = decode_table(&bytes, &file)?;
     if let (Some(line), true) = (table.ragged_line, options.strict) {
         return Err(MarketError::File {
             file,
             what: format!("line {line} has fewer or more values than the header"),
-            todo: "fix the file, or import without --strict to skip such rows".into(),
+            hint: "fix the file, or import without --strict to skip such rows".into(),
         });
     }
     let mut all = BTreeMap::new();
     for (symbol, rows) in by_symbol(table, path, options)? {
         let days = Days::of(&rows);
-        let wrong = |what: String, todo: &str| MarketError::File {
+        let wrong = |what: String, hint: &str| MarketError::File {
             file: file.clone(),
             what,
-            todo: todo.into(),
+            hint: hint.into(),
         };
         if let (Some(first), true) = (&days.first_bad, options.strict) {
-            let todo = "fix the file, or import without --strict to skip such rows";
-            return Err(wrong(format!("bad row of {symbol}: {first}"), todo));
+            let hint = "fix the file, or import without --strict to skip such rows";
+            return Err(wrong(format!("bad row of {symbol}: {first}"), hint));
         }
         if days.interval_minutes().is_none() {
             let what = format!("has no two bars of {symbol} on one day");
@@ -131,10 +131,10 @@ fn by_symbol(
     options: &ImportOptions,
 ) -> Result<BTreeMap<Symbol, RawRows>, MarketError> {
     let Table { rows, symbols, .. } = table;
-    let wrong = |what: String, todo: &str| MarketError::File {
+    let wrong = |what: String, hint: &str| MarketError::File {
         file: path.display().to_string(),
         what,
-        todo: todo.into(),
+        hint: hint.into(),
     };
     let Some(names) = symbols else {
         let symbol = match &options.symbol {
@@ -200,7 +200,7 @@ fn fit(
     let wrong = |what: String| MarketError::File {
         file: path.display().to_string(),
         what,
-        todo: "import it into another folder with --data".into(),
+        hint: "import it into another folder with --data".into(),
     };
     let place = store.place();
     match Origin::read(store, symbol)? {
@@ -266,7 +266,7 @@ impl Together {
         let wrong = |what: String| MarketError::File {
             file: path.display().to_string(),
             what,
-            todo: "import it by itself into another folder with --data".into(),
+            hint: "import it by itself into another folder with --data".into(),
         };
         if brought.interval != interval {
             let has = brought.interval;

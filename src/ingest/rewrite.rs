@@ -125,7 +125,7 @@ impl Fetcher<'_> {
                  {first}); nothing was replaced",
                 worse.len()
             ),
-            todo: format!(
+            hint: format!(
                 "use the new download from its own folder (--data {}), or delete that folder to \
                  keep the stored files",
                 aside.display()
@@ -149,13 +149,13 @@ fn failed(folder: &Path, error: &std::io::Error) -> MarketError {
     MarketError::Store {
         place: folder.display().to_string(),
         what: error.to_string(),
-        todo: "check the folder, or name another with --cache".into(),
+        hint: "check the folder, or name another with --cache".into(),
     }
 }
 
 fn keeps_changing(symbol: &Symbol) -> Refused {
     Refused::Stock(MarketError::Service {
         what: format!("sends other prices of {symbol} each time"),
-        todo: "run again later".into(),
+        hint: "run again later".into(),
     })
 }

@@ -136,7 +136,7 @@ fn check_kinds(
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!("the files are {here}, those in {} are {there}", to.place()),
-        todo: "choose another container with --container".into(),
+        hint: "choose another container with --container".into(),
     })
 }
 
@@ -164,7 +164,7 @@ fn check_remote_only(
             to.place(),
             remote_only.count()
         ),
-        todo: "fetch those days into the folder too, or choose another container with --container"
+        hint: "fetch those days into the folder too, or choose another container with --container"
             .into(),
     })
 }
@@ -195,7 +195,7 @@ fn check_losses(
                 to.place(),
                 file.date
             ),
-            todo: "replace it with --replace, or choose another container with --container".into(),
+            hint: "replace it with --replace, or choose another container with --container".into(),
         })
     })
 }

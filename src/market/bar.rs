@@ -105,7 +105,7 @@ impl FromStr for Symbol {
         if symbol.is_empty() || symbol.len() > 16 || dots_only || !symbol.chars().all(allowed) {
             return Err(MarketError::Input {
                 what: format!("{text:?} is not a stock symbol"),
-                todo: "use 1 to 16 letters, digits, '.' and '-', as in AAPL or BRK.B".into(),
+                hint: "use 1 to 16 letters, digits, '.' and '-', as in AAPL or BRK.B".into(),
             });
         }
         Ok(Symbol(symbol))

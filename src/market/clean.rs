@@ -98,7 +98,7 @@ impl BadRows {
             return Err(MarketError::File {
                 file: place.into(),
                 what: format!("bad row: {at}: {why}"),
-                todo: "fix the file, or run without --strict to skip such rows".into(),
+                hint: "fix the file, or run without --strict to skip such rows".into(),
             });
         }
         self.count += 1;
@@ -280,7 +280,7 @@ impl Cleaner {
             return Err(MarketError::NoData {
                 symbol: self.symbol.to_string(),
                 what: format!("no bars in {hours} hours from {period} ({rows} rows read)"),
-                todo: "choose another period, or --extended-hours".into(),
+                hint: "choose another period, or --extended-hours".into(),
             });
         }
         notes.extend(self.bad.note());

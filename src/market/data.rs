@@ -28,10 +28,10 @@ impl MarketData {
     pub fn new(series: Vec<BarSeries>) -> Result<MarketData, MarketError> {
         let stocks: Vec<Symbol> = series.iter().map(|one| one.symbol.clone()).collect();
         for (i, one) in series.iter().enumerate() {
-            let wrong = |what: &str, todo: &str| MarketError::NoData {
+            let wrong = |what: &str, hint: &str| MarketError::NoData {
                 symbol: one.symbol.to_string(),
                 what: what.into(),
-                todo: todo.into(),
+                hint: hint.into(),
             };
             if stocks[..i].contains(&one.symbol) {
                 return Err(wrong("is given twice", "give each stock's bars once"));
@@ -49,7 +49,7 @@ impl MarketData {
         if end_s.len() < 2 {
             return Err(MarketError::Input {
                 what: format!("{} bar times are too few to trade", end_s.len()),
-                todo: "use a longer period".into(),
+                hint: "use a longer period".into(),
             });
         }
         for index in &mut last {

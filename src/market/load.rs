@@ -89,7 +89,7 @@ fn list(store: &dyn Store, symbol: &Symbol, period: &Period) -> Result<Vec<DayFi
     if period.start > period.end {
         return Err(MarketError::Input {
             what: format!("the period {period} ends before it begins"),
-            todo: "swap the dates".into(),
+            hint: "swap the dates".into(),
         });
     }
     let files = store.list(symbol, period)?;
@@ -104,7 +104,7 @@ fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketE
         Err(error) => return error,
     };
     let place = store.place();
-    let (what, todo) = if !known.contains(symbol) {
+    let (what, hint) = if !known.contains(symbol) {
         let what = format!("{place} has no day files of this stock");
         (what, format!("check --stocks and --data; {}", what_it_has(symbol, &known)))
     } else {
@@ -112,15 +112,15 @@ fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketE
             Ok(days) => days,
             Err(error) => return error,
         };
-        let todo = match (days.first(), days.last()) {
+        let hint = match (days.first(), days.last()) {
             (Some(first), Some(last)) => {
                 format!("it has {} days, {} to {}", days.len(), first.date, last.date)
             }
             _ => "it has no day files of this stock at all".into(),
         };
-        (format!("{place} has no day files from {period}"), todo)
+        (format!("{place} has no day files from {period}"), hint)
     };
-    MarketError::NoData { symbol: symbol.to_string(), what, todo }
+    MarketError::NoData { symbol: symbol.to_string(), what, hint }
 }
 
 /// Similar symbols, or else the first of all symbols.

@@ -54,7 +54,7 @@ impl FromStr for YearMonth {
         let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d");
         first.map(|first| YearMonth { first }).map_err(|_| MarketError::Input {
             what: format!("{text:?} is not a month"),
-            todo: "write it as in 2020-01".into(),
+            hint: "write it as in 2020-01".into(),
         })
     }
 }

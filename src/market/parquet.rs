@@ -142,8 +142,8 @@ const WRITE_ANEW: &str = "fetch or write this file again, or delete it to skip t
 /// Maximum length of a polars message that is passed on.
 const CAUSE_CHARS: usize = 160;
 
-fn file_error(file: &str, what: String, todo: &str) -> MarketError {
-    MarketError::File { file: file.into(), what, todo: todo.into() }
+fn file_error(file: &str, what: String, hint: &str) -> MarketError {
+    MarketError::File { file: file.into(), what, hint: hint.into() }
 }
 
 /// First line of a foreign message, truncated.
@@ -290,15 +290,15 @@ impl Plan {
     fn check_types(&self, schema: &ArrowSchema, file: &str) -> Result<(), MarketError> {
         use ArrowDataType as T;
         let text = [T::Utf8, T::LargeUtf8, T::Utf8View];
-        let check = |name: &String, usable: &dyn Fn(&T) -> bool, todo: &str| {
+        let check = |name: &String, usable: &dyn Fn(&T) -> bool, hint: &str| {
             let stored = schema.get(name).map(|field| field.dtype());
             match stored {
                 Some(dtype) if usable(dtype) || text.contains(dtype) => Ok(()),
                 Some(dtype) => {
                     let what = format!("column {name:?} is stored as {dtype:?}");
-                    Err(file_error(file, what, todo))
+                    Err(file_error(file, what, hint))
                 }
-                None => Err(file_error(file, format!("has no column {name:?}"), todo)),
+                None => Err(file_error(file, format!("has no column {name:?}"), hint)),
             }
         };
         let whole = [T::Int64, T::Date32];

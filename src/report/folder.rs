@@ -8,17 +8,17 @@ use thiserror::Error;
 
 /// A results file or folder that cannot be made, moved or written. Exit code 2.
 #[derive(Debug, Error)]
-#[error("{}: {what}: {cause}; {todo}", path.display())]
+#[error("{}: {what}: {cause}; {hint}", path.display())]
 pub struct ReportError {
     pub path: PathBuf,
     pub what: String,
     pub cause: io::Error,
-    pub todo: String,
+    pub hint: String,
 }
 
 impl ReportError {
     pub fn new(path: impl Into<PathBuf>, what: &str, cause: io::Error) -> ReportError {
-        let todo = match cause.kind() {
+        let hint = match cause.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "make it writable or choose another folder with --output"
             }
@@ -34,7 +34,7 @@ impl ReportError {
             }
             _ => "check that folder or choose another with --output",
         };
-        ReportError { path: path.into(), what: what.into(), cause, todo: todo.into() }
+        ReportError { path: path.into(), what: what.into(), cause, hint: hint.into() }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Progress on standard error: a live display on a terminal of at least 80 columns, else plain lines.
+//! Progress on standard error: a live display on a terminal, made for 80 columns, else plain
+//! lines.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};

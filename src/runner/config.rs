@@ -58,16 +58,16 @@ impl Default for EnsembleConfig {
 
 /// A setting that prevents any run.
 #[derive(Debug, Error, Clone, PartialEq)]
-#[error("{field}: {what}; {todo}")]
+#[error("{field}: {what}; {hint}")]
 pub struct RunnerError {
     pub field: String,
     pub what: String,
-    pub todo: String,
+    pub hint: String,
 }
 
 impl RunnerError {
-    pub fn new(field: &str, what: impl Into<String>, todo: impl Into<String>) -> RunnerError {
-        RunnerError { field: field.into(), what: what.into(), todo: todo.into() }
+    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> RunnerError {
+        RunnerError { field: field.into(), what: what.into(), hint: hint.into() }
     }
 }
 
@@ -91,7 +91,7 @@ impl RunnerConfig {
 impl EnsembleConfig {
     /// The weights, one per strategy. Errors: wrong number, out of range, or all 0.
     pub fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
-        let wrong = |what: String, todo: &str| Err(RunnerError::new("weights", what, todo));
+        let wrong = |what: String, hint: &str| Err(RunnerError::new("weights", what, hint));
         let Some(weights) = &self.weights else { return Ok(vec![1.0; strategies]) };
         if weights.len() != strategies {
             let what = format!("{} are given for {strategies} strategies", weights.len());

@@ -84,8 +84,8 @@ fn a_failure_is_one_entry_and_the_others_run() {
     let panics =
         Custom(|_: &Cancel| -> Result<(), StrategyError> { resume_unwind(Box::new("on purpose")) });
     let errs = Custom(|_: &Cancel| {
-        let (strategy, what, todo) = ("errs".into(), "gave up".into(), "never mind".into());
-        Err(StrategyError::Failed { strategy, what, todo })
+        let (strategy, what, hint) = ("errs".into(), "gave up".into(), "never mind".into());
+        Err(StrategyError::Failed { strategy, what, hint })
     });
     let sleeps = Custom(|cancel: &Cancel| {
         while !cancel.is_cancelled() {

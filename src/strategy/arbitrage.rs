@@ -47,7 +47,7 @@ pub fn kind() -> Kind {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
                 what: "a pair needs two stocks".into(),
-                todo: "give at least two stocks".into(),
+                hint: "give at least two stocks".into(),
             });
         }
         Ok(Box::new(Arbitrage {

@@ -86,7 +86,7 @@ impl StrategyFile {
         let wrong = |what: String| StrategyError::File {
             path: path.display().to_string(),
             what,
-            todo: "see docs/strategies.md".into(),
+            hint: "see docs/strategies.md".into(),
         };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         toml::from_str(&text).map_err(|e| {
@@ -100,7 +100,7 @@ impl StrategyFile {
     pub fn of(strategies: &toml::Table, place: &str) -> Result<StrategyFile, StrategyError> {
         let strategies = strategies.clone().try_into().map_err(|e: toml::de::Error| {
             let what = e.message().to_string();
-            StrategyError::File { path: place.into(), what, todo: "see docs/strategies.md".into() }
+            StrategyError::File { path: place.into(), what, hint: "see docs/strategies.md".into() }
         })?;
         Ok(StrategyFile { strategies, parameters: BTreeMap::new() })
     }
@@ -133,10 +133,10 @@ impl StrategyFile {
 
 impl Definition {
     fn kind(&self, name: &str, registry: &Registry) -> Result<Kind, StrategyError> {
-        let wrong = |what: String, todo: &str| StrategyError::Failed {
+        let wrong = |what: String, hint: &str| StrategyError::Failed {
             strategy: name.into(),
             what,
-            todo: todo.into(),
+            hint: hint.into(),
         };
         let has_rule = [&self.long, &self.short, &self.exit, &self.target, &self.confidence]
             .into_iter()
@@ -159,10 +159,10 @@ impl Definition {
         let (checked, strategy) = (Arc::clone(&definition), name.to_string());
         let build = move |parameters: &Parameters, stocks: usize| {
             let rule =
-                definition.rule(parameters).map_err(|(what, todo)| StrategyError::Failed {
+                definition.rule(parameters).map_err(|(what, hint)| StrategyError::Failed {
                     strategy: strategy.clone(),
                     what: what.into(),
-                    todo: todo.into(),
+                    hint: hint.into(),
                 })?;
             Ok(Box::new(PerStock::new(rule, stocks)) as Box<_>)
         };
@@ -263,7 +263,7 @@ fn parameter(strategy: &str, name: &str, value: &Value) -> Result<Parameter, Str
         strategy: strategy.into(),
         parameter: name.into(),
         what: what.into(),
-        todo: "write a number, or { default = .., low = .., high = .. }".into(),
+        hint: "write a number, or { default = .., low = .., high = .. }".into(),
     };
     let definition = match value {
         Value::Object(_) => {

@@ -84,7 +84,7 @@ impl Kind {
             Stocks::Count(_) => Err(StrategyError::Failed {
                 strategy: name.into(),
                 what: "it has to know which stocks it decides on".into(),
-                todo: "make it with Kind::build_for".into(),
+                hint: "make it with Kind::build_for".into(),
             }),
         };
         // Replaced below.
@@ -153,7 +153,7 @@ impl Kind {
                     strategy,
                     parameter: parameter.into(),
                     what: rule.into(),
-                    todo: format!("name the {}", text.description),
+                    hint: format!("name the {}", text.description),
                 };
             }
             match value {
@@ -161,13 +161,13 @@ impl Kind {
                     strategy,
                     parameter: name.into(),
                     what: format!("{number} does not fit: it {rule}"),
-                    todo: "change one of the two".into(),
+                    hint: "change one of the two".into(),
                 },
                 // A rule that is defined in a file.
                 None => StrategyError::Failed {
                     strategy,
                     what: format!("{parameter}: {rule}"),
-                    todo: "see docs/strategies.md".into(),
+                    hint: "see docs/strategies.md".into(),
                 },
             }
         })?;

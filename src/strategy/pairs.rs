@@ -35,7 +35,7 @@ pub fn kind() -> Kind {
             return Err(StrategyError::Failed {
                 strategy: "Pairs".into(),
                 what: "a pair needs two stocks".into(),
-                todo: "give at least two stocks".into(),
+                hint: "give at least two stocks".into(),
             });
         }
         let window = Window::new(parameters.whole("period"));

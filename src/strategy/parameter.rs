@@ -163,11 +163,11 @@ impl Parameters {
         texts: &[TextParameter],
         given: &Given,
     ) -> Result<Parameters, StrategyError> {
-        let wrong = |parameter: &str, what: String, todo: String| StrategyError::Parameter {
+        let wrong = |parameter: &str, what: String, hint: String| StrategyError::Parameter {
             strategy: strategy.into(),
             parameter: parameter.into(),
             what,
-            todo,
+            hint,
         };
         let default = |one: &Parameter| (one.name.to_string(), one.default);
         let default_text = |one: &TextParameter| Some((one.name.to_string(), one.default.clone()?));
@@ -186,20 +186,20 @@ impl Parameters {
                 return Err(Parameters::unknown(strategy, name, names));
             };
             if named.contains(&known_as) {
-                let todo = format!("name {known_as} once");
-                return Err(wrong(name, "is given twice".into(), todo));
+                let hint = format!("name {known_as} once");
+                return Err(wrong(name, "is given twice".into(), hint));
             }
             named.push(known_as);
             if let Some(parameter) = number {
                 let number = parameter.read(value).ok_or_else(|| {
-                    let todo = format!("its default is {}", parameter.default);
-                    wrong(known_as, format!("{value} {}", out_of_range(parameter)), todo)
+                    let hint = format!("its default is {}", parameter.default);
+                    wrong(known_as, format!("{value} {}", out_of_range(parameter)), hint)
                 })?;
                 parameters.numbers.insert(known_as.to_string(), number);
             } else if let Some(parameter) = text {
                 let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| {
-                    let todo = format!("name the {}", parameter.description);
-                    wrong(known_as, format!("{value} is not text"), todo)
+                    let hint = format!("name the {}", parameter.description);
+                    wrong(known_as, format!("{value} is not text"), hint)
                 })?;
                 parameters.texts.insert(known_as.to_string(), text.to_string());
             }
@@ -207,8 +207,8 @@ impl Parameters {
         let missing = texts.iter().find(|one| !parameters.texts.contains_key(&*one.name));
         match missing {
             Some(one) => {
-                let todo = format!("name the {}", one.description);
-                Err(wrong(&one.name, "is missing".into(), todo))
+                let hint = format!("name the {}", one.description);
+                Err(wrong(&one.name, "is missing".into(), hint))
             }
             None => Ok(parameters),
         }
@@ -223,7 +223,7 @@ impl Parameters {
             strategy: strategy.into(),
             parameter: name.into(),
             what: "is unknown".into(),
-            todo: advice_for_unknown(name, known),
+            hint: advice_for_unknown(name, known),
         }
     }
 

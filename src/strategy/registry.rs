@@ -48,8 +48,8 @@ impl Registry {
                     Some(known) => format!("has the name of {}", known.name),
                     None => "has neither letters nor digits".into(),
                 };
-                let todo = "choose another name".into();
-                return Err(StrategyError::Name { name: name.into(), what, todo });
+                let hint = "choose another name".into();
+                return Err(StrategyError::Name { name: name.into(), what, hint });
             }
         }
         self.kinds.push(kind);
@@ -69,8 +69,8 @@ impl Registry {
             let meant =
                 nearest(name, names).map_or(String::new(), |near| format!("did you mean {near}? "));
             let all: Vec<&str> = self.kinds.iter().map(|kind| &*kind.name).collect();
-            let todo = format!("{meant}there are {}", all.join(", "));
-            StrategyError::Name { name: name.into(), what: "is unknown".into(), todo }
+            let hint = format!("{meant}there are {}", all.join(", "));
+            StrategyError::Name { name: name.into(), what: "is unknown".into(), hint }
         })
     }
 }

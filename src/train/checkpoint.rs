@@ -19,7 +19,7 @@ const MANIFEST: &str = "manifest.json";
 pub enum CheckpointError {
     #[error("{}: {cause}; free some disk space, then continue with --resume", path.display())]
     Io { path: PathBuf, cause: io::Error },
-    #[error("{}: {what}; delete this folder to resume from the previous checkpoint", path.display())]
+    #[error("{}: {what}; delete this folder to resume from the one before", path.display())]
     Damaged { path: PathBuf, what: String },
 }
 

@@ -107,11 +107,11 @@ struct DqnStrategy {
 impl DqnStrategy {
     fn new(parameters: &Parameters, stocks: &[Symbol]) -> Result<DqnStrategy, StrategyError> {
         let folder = Path::new(parameters.text(MODEL));
-        let wrong = |what: String, todo: &str| StrategyError::Parameter {
+        let wrong = |what: String, hint: &str| StrategyError::Parameter {
             strategy: NAME.into(),
             parameter: MODEL.into(),
             what,
-            todo: todo.into(),
+            hint: hint.into(),
         };
         let finished = "give the results folder of a finished run";
         let config = settings(folder).map_err(|what| wrong(what, finished))?;
@@ -198,13 +198,13 @@ impl Strategy for DqnStrategy {
         _cancel: &Cancel,
         decisions: &mut [Decision],
     ) -> Result<(), StrategyError> {
-        let failed = |what: String, todo: String| StrategyError::Failed {
+        let failed = |what: String, hint: String| StrategyError::Failed {
             strategy: NAME.into(),
             what,
-            todo,
+            hint,
         };
         single_thread();
-        self.pace.check(now.end_s()).map_err(|(what, todo)| failed(what, todo))?;
+        self.pace.check(now.end_s()).map_err(|(what, hint)| failed(what, hint))?;
         for (&place, bar) in self.place.iter().zip(now.bars()) {
             self.bars[place] = *bar;
         }

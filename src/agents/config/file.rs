@@ -179,8 +179,8 @@ fn date(
         (Some(text), _) => (name.to_string(), text),
         (None, Some(text)) => (field, text),
         (None, None) => {
-            let todo = format!("add it, or set {name}");
-            return Err(ConfigError::new(&field, "is missing", todo));
+            let hint = format!("add it, or set {name}");
+            return Err(ConfigError::new(&field, "is missing", hint));
         }
     };
     text.parse().map_err(|what: String| {

@@ -103,8 +103,8 @@ pub(super) fn models(
             return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         }
         let name = entry.name.clone().unwrap_or_else(|| signature.clone());
-        let kind = kind(entry, variable).map_err(|(key, what, todo)| {
-            ConfigError::new(&format!("{signature}: {key}"), what, todo)
+        let kind = kind(entry, variable).map_err(|(key, what, hint)| {
+            ConfigError::new(&format!("{signature}: {key}"), what, hint)
         })?;
         models.push(Model { name, signature, kind });
     }
@@ -117,24 +117,24 @@ pub(super) fn models(
 /// A key, what is wrong with it, and what to do.
 type Wrong = (&'static str, String, String);
 
-fn missing(key: &'static str, todo: &str) -> Wrong {
-    (key, "is missing".into(), todo.into())
+fn missing(key: &'static str, hint: &str) -> Wrong {
+    (key, "is missing".into(), hint.into())
 }
 
 fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
     match entry.kind {
         Word::Dqn => {
-            let todo = "give the results folder of a finished run";
-            let results = entry.results.ok_or_else(|| missing("results", todo))?;
+            let hint = "give the results folder of a finished run";
+            let results = entry.results.ok_or_else(|| missing("results", hint))?;
             if !results.join("config.toml").is_file() {
                 let what = format!("{} has no config.toml", results.display());
-                return Err(("results", what, todo.into()));
+                return Err(("results", what, hint.into()));
             }
             Ok(ModelKind::Dqn { results })
         }
         Word::Strategy => {
-            let todo = "name one that dqn-trader strategies list has";
-            let strategy = entry.strategy.ok_or_else(|| missing("strategy", todo))?;
+            let hint = "name one that dqn-trader strategies list has";
+            let strategy = entry.strategy.ok_or_else(|| missing("strategy", hint))?;
             let parameters = entry.parameters.unwrap_or_default();
             Ok(ModelKind::Strategy(choice("strategy", strategy, parameters)?))
         }
@@ -154,7 +154,7 @@ fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
             let config = EnsembleConfig { weights: entry.weights, ..EnsembleConfig::default() };
             let weights = config
                 .weights_for(members.len())
-                .map_err(|error| ("weights", error.what, error.todo))?;
+                .map_err(|error| ("weights", error.what, error.hint))?;
             Ok(ModelKind::Ensemble(Ensemble {
                 members,
                 method: entry.method.unwrap_or(EnsembleMethod::Weighted),
@@ -167,18 +167,18 @@ fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
 }
 
 fn choice(key: &'static str, strategy: String, parameters: Given) -> Result<Choice, Wrong> {
-    let todo = || "see dqn-trader strategies list".to_string();
-    let registry = registry().map_err(|error| (key, error.to_string(), todo()))?;
-    let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), todo()))?;
+    let hint = || "see dqn-trader strategies list".to_string();
+    let registry = registry().map_err(|error| (key, error.to_string(), hint()))?;
+    let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), hint()))?;
     let used = known.resolve(&parameters);
-    used.map_err(|error| ("parameters", error.to_string(), todo()))?;
+    used.map_err(|error| ("parameters", error.to_string(), hint()))?;
     Ok(Choice { strategy, parameters })
 }
 
 fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
-    let todo = "name the model as its endpoint does, or give another kind";
+    let hint = "name the model as its endpoint does, or give another kind";
     let basemodel = entry.basemodel.filter(|name| !name.trim().is_empty());
-    let basemodel = basemodel.ok_or_else(|| missing("basemodel", todo))?;
+    let basemodel = basemodel.ok_or_else(|| missing("basemodel", hint))?;
     let from_environment = || ENDPOINTS.iter().find_map(|name| non_placeholder(variable(name)));
     let address = non_placeholder(entry.openai_base_url).or_else(from_environment);
     let is_standard = address.is_none();

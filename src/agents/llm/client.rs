@@ -51,8 +51,8 @@ pub struct Client {
 enum Fault {
     /// A retry may succeed. `wait` is the delay that the endpoint requests.
     Passing { what: String, wait: Option<Duration> },
-    /// A retry cannot succeed; `todo` says what to do.
-    Lasting { what: String, todo: &'static str },
+    /// A retry cannot succeed; `hint` says what to do.
+    Lasting { what: String, hint: &'static str },
 }
 
 impl Client {
@@ -111,7 +111,7 @@ impl Client {
             };
             tries += 1;
             let (what, wait) = match fault {
-                Fault::Lasting { what, todo } => return Err(self.trouble(&what, todo)),
+                Fault::Lasting { what, hint } => return Err(self.trouble(&what, hint)),
                 Fault::Passing { what, wait } => (what, wait),
             };
             if tries > self.config.max_retries {
@@ -176,8 +176,8 @@ impl Client {
         line.chars().take(WORDS).collect()
     }
 
-    fn trouble(&self, what: &str, todo: &str) -> anyhow::Error {
-        anyhow!("{}: {what}; {todo}", self.url)
+    fn trouble(&self, what: &str, hint: &str) -> anyhow::Error {
+        anyhow!("{}: {what}; {hint}", self.url)
     }
 
     async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T> {
@@ -199,14 +199,14 @@ fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> Fault {
     if passing && !what.contains(QUOTA_EXCEEDED) {
         return Fault::Passing { what, wait };
     }
-    let todo = match status.as_u16() {
+    let hint = match status.as_u16() {
         401 | 403 => "check openai_api_key",
         404 => "check basemodel and openai_base_url",
         300..=399 => "name the address that it points to in openai_base_url",
         402 | 429 => "see to the account",
         _ => "check basemodel, and that it knows tool calls",
     };
-    Fault::Lasting { what, todo }
+    Fault::Lasting { what, hint }
 }
 
 /// The complete body. Errors: it is too long, or the connection failed.
@@ -216,7 +216,7 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, Fault> {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_BYTES {
             let what = format!("an answer is longer than {} MiB", MAX_BYTES >> 20);
-            return Err(Fault::Lasting { what, todo: "check openai_base_url" });
+            return Err(Fault::Lasting { what, hint: "check openai_base_url" });
         }
     }
     Ok(bytes)

@@ -117,7 +117,7 @@ impl Window {
                 "cannot allocate {} KB of memory shared by the ranks of a machine",
                 bytes.div_ceil(1 << 10)
             ),
-            todo: "enlarge /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
+            hint: "enlarge /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
         })?;
         let window = Window { window, memory, gates, starts };
         if node.rank() == 0 {

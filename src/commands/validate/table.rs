@@ -106,7 +106,8 @@ pub fn closing(outcomes: &[Outcome], seeds: u64, cores: usize, wall_s: f64, path
     let minutes = wall_s / 60.0;
     let path = path.display();
     format!(
-        "{verdict} ({seeds} seeds each, {minutes:.1} minutes on {cores} threads)\n\nwritten:\n  {path}\n"
+        "{verdict} ({seeds} seeds each, {minutes:.1} minutes on {cores} threads)\n\n\
+         written:\n  {path}\n"
     )
 }
 

@@ -122,7 +122,7 @@ fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketEr
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what,
-        todo: "intraday bars of whole minutes are needed".into(),
+        hint: "intraday bars of whole minutes are needed".into(),
     })
 }
 

@@ -127,7 +127,7 @@ fn check_length(rules: &Rules) -> Result<(), MarketError> {
     };
     Err(MarketError::Input {
         what: format!("--bar-minutes {wanted}: {problem}"),
-        todo: format!("leave it out or use {native}"),
+        hint: format!("leave it out or use {native}"),
     })
 }
 

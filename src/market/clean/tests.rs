@@ -128,8 +128,8 @@ fn hourly_bars_from_full_hours_keep_the_opening_bar() {
         [("09:30", 5.0, 1.0), ("10:00", 5.0, 1.0), ("11:00", 5.0, 1.0), ("12:00", 5.0, 1.0)];
     let broken = [("2018-07-02", day("2018-07-02", &labels))];
     assert_eq!(ends(&clean(&broken, &options()).unwrap().0), ["10:00", "11:00", "12:00", "13:00"]);
-    let todo = clean(&by_start, &LoadOptions { bar_minutes: Some(120), ..options() }).unwrap_err();
-    assert!(todo.to_string().contains("do not start at 09:30"), "{todo}");
+    let hint = clean(&by_start, &LoadOptions { bar_minutes: Some(120), ..options() }).unwrap_err();
+    assert!(hint.to_string().contains("do not start at 09:30"), "{hint}");
 }
 
 #[test]

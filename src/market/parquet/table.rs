@@ -42,8 +42,8 @@ pub fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
 /// bars.
 pub fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        let todo = "name Parquet files, or CSV files in UTF-8";
-        return Err(file_error(file, "is neither Parquet nor text".into(), todo));
+        let hint = "name Parquet files, or CSV files in UTF-8";
+        return Err(file_error(file, "is neither Parquet nor text".into(), hint));
     };
     let text = text.trim_start_matches('\u{feff}');
     let header = text.lines().next().unwrap_or_default();

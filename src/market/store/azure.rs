@@ -81,7 +81,7 @@ impl AzureStore {
         let runtime = silent_runtime("azure").map_err(|error| MarketError::Store {
             place: "tokio runtime".into(),
             what: format!("cannot be started: {error}"),
-            todo: "allow this process more threads".into(),
+            hint: "allow this process more threads".into(),
         })?;
         let store = AzureStore {
             endpoint: account.endpoint.origin().ascii_serialization(),
@@ -195,7 +195,7 @@ impl AzureStore {
     /// The error shown to the user. `key`: the blob concerned.
     fn error(&self, failure: Failure, key: Option<&str>) -> MarketError {
         let Failure { fault, tries } = failure;
-        let (what, todo) = self.explain(&fault, tries);
+        let (what, hint) = self.explain(&fault, tries);
         match (&fault, key) {
             (Fault::Status { status: StatusCode::NotFound, code }, Some(key))
                 if code != "ContainerNotFound" =>
@@ -203,13 +203,13 @@ impl AzureStore {
                 MarketError::File {
                     file: key.into(),
                     what: format!("no such blob in {}", self.place()),
-                    todo: "check the container; the blob may have been deleted".into(),
+                    hint: "check the container; the blob may have been deleted".into(),
                 }
             }
             (_, Some(key)) => {
-                MarketError::Store { place: format!("{}, {key}", self.place()), what, todo }
+                MarketError::Store { place: format!("{}, {key}", self.place()), what, hint }
             }
-            (_, None) => MarketError::Store { place: self.place(), what, todo },
+            (_, None) => MarketError::Store { place: self.place(), what, hint },
         }
     }
 
@@ -343,7 +343,7 @@ fn check_container_name(name: &str) -> Result<(), MarketError> {
     Err(MarketError::Store {
         place: format!("container {name:?}"),
         what: "this is not a valid container name".into(),
-        todo: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
+        hint: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
     })
 }
 

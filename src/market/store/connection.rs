@@ -157,7 +157,7 @@ fn malformed(what: impl Into<String>) -> MarketError {
     MarketError::Store {
         place: "Azure connection string".into(),
         what: what.into(),
-        todo: "copy all of it (Azure portal, Access keys), quoted if a shell reads it, as in \
+        hint: "copy all of it (Azure portal, Access keys), quoted if a shell reads it, as in \
                DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
                EndpointSuffix=core.windows.net"
             .into(),

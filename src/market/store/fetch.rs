@@ -171,7 +171,7 @@ impl Fetcher {
             return Err(MarketError::File {
                 file: file.key.clone(),
                 what: format!("listed with {} bytes, read {}", file.size_bytes, bytes.len()),
-                todo: "another program is writing to it; run again when it is done".into(),
+                hint: "another program is writing to it; run again when it is done".into(),
             });
         }
         if let Some(cache) = &self.cache {
@@ -220,8 +220,8 @@ mod tests {
             thread::sleep(Duration::from_millis(wait_ms));
             self.running.fetch_sub(1, Ordering::SeqCst);
             if key == "bad" {
-                let (what, todo) = ("no such file".into(), "mend it".into());
-                return Err(MarketError::File { file: key.into(), what, todo });
+                let (what, hint) = ("no such file".into(), "mend it".into());
+                return Err(MarketError::File { file: key.into(), what, hint });
             }
             Ok(key.as_bytes().to_vec())
         }

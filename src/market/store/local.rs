@@ -46,7 +46,7 @@ impl LocalStore {
             _ => Err(MarketError::File {
                 file: key.into(),
                 what: "is not the key of a day file".into(),
-                todo: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
+                hint: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
             }),
         }
     }
@@ -75,7 +75,7 @@ impl LocalStore {
         MarketError::Store {
             place: path.display().to_string(),
             what: format!("{what}: {error}"),
-            todo: "check the folder, its permissions and the free space".into(),
+            hint: "check the folder, its permissions and the free space".into(),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Store for LocalStore {
             ErrorKind::NotFound => MarketError::File {
                 file: path.display().to_string(),
                 what: "no such file".into(),
-                todo: "check the data folder; the file may have been moved".into(),
+                hint: "check the data folder; the file may have been moved".into(),
             },
             _ => self.failed("cannot be read", &path, error),
         })
@@ -179,7 +179,7 @@ fn unusable(root: &Path, what: &str) -> MarketError {
     MarketError::Store {
         place: root.display().to_string(),
         what: what.into(),
-        todo: format!("give the folder that contains {ROOT}/"),
+        hint: format!("give the folder that contains {ROOT}/"),
     }
 }
 

@@ -66,7 +66,7 @@ impl Origin {
         let wrong = |what: String| MarketError::File {
             file: format!("{}, {key}", store.place()),
             what,
-            todo: format!(
+            hint: format!(
                 "delete it; then fetch {symbol} with --rewrite to replace its files by ones of a \
                  known kind"
             ),
@@ -83,7 +83,7 @@ impl Origin {
         let text = serde_json::to_vec_pretty(self).map_err(|error| MarketError::File {
             file: key.clone(),
             what: error.to_string(),
-            todo: "report this".into(),
+            hint: "report this".into(),
         })?;
         store.put(&key, &text)
     }
@@ -98,7 +98,7 @@ impl Origin {
                      done",
                     store.place()
                 ),
-                todo: "run the interrupted fetch or upload again".into(),
+                hint: "run the interrupted fetch or upload again".into(),
             }),
             _ => Ok(()),
         }

@@ -72,7 +72,7 @@ pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String
             return Err(StrategyError::Name {
                 name: name.clone(),
                 what: "is listed twice in portfolio.meta_policy.strategies".into(),
-                todo: "give each strategy once".into(),
+                hint: "give each strategy once".into(),
             });
         }
         if stocks > 1 || !OF_SEVERAL.contains(&&*kind.name) {

@@ -117,7 +117,7 @@ impl Optimization {
 
 impl Range {
     pub(super) fn values(&self, name: &str, kind: &Kind) -> Result<Vec<Value>, RunnerError> {
-        let wrong = |what: String, todo: &str| Err(RunnerError::new("--range", what, todo));
+        let wrong = |what: String, hint: &str| Err(RunnerError::new("--range", what, hint));
         let whole = is_whole(name, kind)?;
         match self {
             Range::Values(values) => Ok(values.clone()),
