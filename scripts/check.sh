@@ -41,10 +41,10 @@ main() {
   say "licences and sources of all dependencies are allowed by deny.toml"
 
   ./scripts/setup.sh --no-build
-  cargo clippy --release --locked --all-targets -- -D warnings
+  cargo clippy --release --locked --workspace --all-targets -- -D warnings
   cargo clippy --release --locked --no-default-features -- -D warnings
   say "clippy finds nothing"
-  RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
+  RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
   say "the documentation is complete"
   say "all checks passed, after $(minutes_since "$start")"
 }

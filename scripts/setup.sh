@@ -24,6 +24,7 @@ check_rust() {
   local wanted found
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
   command -v cargo >/dev/null || die "cargo is missing; install Rust $wanted or newer from https://rustup.rs"
+  rustc --version >/dev/null 2>&1 || die "the Rust that rust-toolchain.toml names is missing; run: rustup toolchain install"
   found=$(rustc --version | cut -d' ' -f2)
   if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
     die "Rust $found is too old, $wanted is needed; run: rustup update stable" \

@@ -231,23 +231,23 @@ mod tests {
         Day { order: [200.0, 0.0], open: [92.0, 51.0],
               filled: [(92.046, 18.4092), NONE],
               held: [400.0, -400.0], close: [94.0, 50.0],
-              cash: 81_512.3908, equity: 99_112.3908, bars_held: [3, 3] },
+              cash: 81_512.390_8, equity: 99_112.390_8, bars_held: [3, 3] },
         // A from 400 long to 100 short: 500 at 94.9525 for 47,476.25, fee 47.47625; cover half of B
         // at 48.024.
         Day { order: [-500.0, 200.0], open: [95.0, 48.0],
               filled: [(94.9525, 47.47625), (48.024, 9.6048)],
               held: [-100.0, -200.0], close: [96.0, 48.5],
-              cash: 119_326.75975, equity: 100_026.75975, bars_held: [1, 4] },
+              cash: 119_326.759_75, equity: 100_026.759_75, bars_held: [1, 4] },
         // A opens 24 above its close.
         Day { order: [0.0, 0.0], open: [120.0, 48.0],
               filled: [NONE, NONE],
               held: [-100.0, -200.0], close: [118.0, 47.0],
-              cash: 119_326.75975, equity: 98_126.75975, bars_held: [2, 5] },
+              cash: 119_326.759_75, equity: 98_126.759_75, bars_held: [2, 5] },
         // Close both: 11,805.90, fee 11.8059, and 9,404.70, fee 9.4047.
         Day { order: [100.0, 200.0], open: [118.0, 47.0],
               filled: [(118.059, 11.8059), (47.0235, 9.4047)],
               held: [0.0, 0.0], close: [119.0, 46.0],
-              cash: 98_094.94915, equity: 98_094.94915, bars_held: [0, 0] },
+              cash: 98_094.949_15, equity: 98_094.949_15, bars_held: [0, 0] },
     ];
 
     fn same(a: f64, b: f64) -> bool {
