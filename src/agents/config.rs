@@ -1,5 +1,5 @@
-//! The JSON configuration of a run of agents. The format is compatible with that of the seed
-//! system, with additional keys.
+//! The JSON configuration of a run of agents. The format is that of HKUDS/AI-Trader, with
+//! additional keys.
 
 mod file;
 mod models;

@@ -25,7 +25,7 @@ fn with(models: &str, more: &str) -> String {
 
 const RSI: &str = r#"{ "signature": "rsi", "kind": "strategy", "strategy": "RSI" }"#;
 
-/// The seed system's example file, with placeholders for address and key.
+/// The example file of HKUDS/AI-Trader, with placeholders for address and key.
 const SEED: &str = r#"{
   "agent_type": "BaseAgent",
   "market": "us",

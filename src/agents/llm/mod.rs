@@ -25,7 +25,7 @@ use crate::strategy::Cancel;
 use client::Client;
 use protocol::{Answer, Usage};
 
-/// Text with which models tuned for the seed system end a session.
+/// Text with which models tuned for HKUDS/AI-Trader end a session.
 const FINISHED: &str = "<FINISH_SIGNAL>";
 /// Maximum number of calls in one answer that are executed.
 const MAX_CALLS: usize = 64;

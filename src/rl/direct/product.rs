@@ -145,8 +145,8 @@ enum Begun {
 
 impl Part {
     /// # Safety
-    /// The processor must have `S`, and the pointers must lead to `rows`, `columns` and `depth` as
-    /// they are: whole vectors of `right`, no more than `columns` of `result` and `start`.
+    /// The processor must support `S`, and the pointers must be valid for `rows`, `columns` and
+    /// `depth`: whole vectors of `right`, no more than `columns` of `result` and `start`.
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(&self) {
         let mut i = 0;
