@@ -93,13 +93,3 @@ pub struct Surroundings {
 pub fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
-
-/// Standard folder for what can be made again.
-pub fn cache_folder(surroundings: &Surroundings) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let standard = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    surroundings
-        .cache
-        .clone()
-        .unwrap_or_else(|| standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader"))
-}

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use chrono::{NaiveDate, Utc};
 use serde_json::json;
 
-use crate::cli::{CheckArgs, Format, Surroundings, cache_folder};
+use crate::cli::{CheckArgs, Format, Surroundings};
 use crate::commands::{check_wish, container_name, say};
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
@@ -36,7 +36,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings, progress: &Progress)
             store.place()
         ));
     }
-    let cache = cache_folder(surroundings);
+    let cache = cache_folder(surroundings.cache.as_deref());
     let now_s = Utc::now().timestamp();
     let options =
         CheckOptions { start, end, now_s, least_coverage: args.min_coverage, cache: Some(&cache) };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
-use crate::cli::{Datatype, FetchArgs, Surroundings, cache_folder};
+use crate::cli::{Datatype, FetchArgs, Surroundings};
 use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
@@ -41,7 +41,7 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
         folder => folder,
     };
     let place = &sha256_hex(place.as_bytes())[..16];
-    let aside = cache_folder(surroundings).join("fetch").join(place);
+    let aside = cache_folder(surroundings.cache.as_deref()).join("fetch").join(place);
     let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",
