@@ -28,7 +28,8 @@ fn main() -> anyhow::Result<()> {
     let bars = stocks.iter().map(|symbol| market.bars(&stocks, symbol, &period, 30)).collect();
     let data = Arc::new(MarketData::new(bars)?);
     let mine = Choice::from(("mine", PerStock::new(AboveMean { mean: None }, 2)));
-    let (runner, none) = (StrategyRunner::new(RunnerConfig::default())?, ParametersByStrategy::new());
+    let (runner, none) =
+        (StrategyRunner::new(RunnerConfig::default())?, ParametersByStrategy::new());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
     for result in runtime.block_on(runner.run_each(vec![mine, "RSI".into()], &data, &none)) {
         let found = result.performance_metrics.ok_or_else(|| anyhow::anyhow!("it failed"))?;

@@ -19,7 +19,8 @@ impl Callbacks for Print {
 }
 
 fn settings() -> Result<RunConfig, ConfigError> {
-    let days = ["start_date=\"2017-01-03\"", "end_date=\"2018-12-31\"", "eval_start=\"2019-01-02\""];
+    let days =
+        ["start_date=\"2017-01-03\"", "end_date=\"2018-12-31\"", "eval_start=\"2019-01-02\""];
     let others = ["eval_end=\"2019-12-31\"", "stocks=[\"AAA\", \"BBB\"]", "episodes=2"];
     let learner = ["data.bar_minutes=30", "learner.lanes=8", "learner.learning_starts=256"];
     let all = [days, others, learner].concat();

@@ -99,11 +99,8 @@ fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunCo
     let before = setting.bars.view(first.saturating_sub(1)).end_s();
     (run.mode, run.device) = (Mode::Single, "cpu".into());
     // Read as all agents' bars are.
-    run.data = DataConfig {
-        bar_minutes: Some(minutes),
-        allow_overlap: true,
-        ..DataConfig::default()
-    };
+    run.data =
+        DataConfig { bar_minutes: Some(minutes), allow_overlap: true, ..DataConfig::default() };
     run.eval_start = crate::market::calendar::new_york_date(before);
     run.eval_end = setting.config.end.date;
     run.validate()?;

@@ -18,17 +18,17 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 
 use crate::cli::{ContainerArg, Destination, Surroundings};
-use crate::config::RunConfig;
-use crate::market::options::BarLabel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
+use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
+use crate::market::options::BarLabel;
 use crate::market::options::LoadReport;
-use crate::source::DataSource;
-use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
+use crate::source::DataSource;
+use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::Prepared;
 use crate::train::run::RunData;
 
@@ -78,7 +78,14 @@ impl<'a> Setting<'a> {
         progress.line(&format!("data: {name}"));
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
-        Ok(Setting { comm, config, progress, notices, source, cache: source::cache_folder(surroundings.cache.as_deref()) })
+        Ok(Setting {
+            comm,
+            config,
+            progress,
+            notices,
+            source,
+            cache: source::cache_folder(surroundings.cache.as_deref()),
+        })
     }
 
     fn data(&self) -> RunData<'_> {

@@ -2,14 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
-use clap::Parser;
-use crate::cli::{
-    AgentsArgs, Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line,
-};
-#[cfg(feature = "mpi")]
-use crate::config::RanksConfig;
-use crate::config::{Mode, RunConfig};
+use crate::cli::{AgentsArgs, Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line};
 use crate::comm::Comm;
 #[cfg(feature = "mpi")]
 use crate::comm::heartbeat::{Patience, start::Start};
@@ -17,9 +10,14 @@ use crate::comm::launch::{Launched, launched};
 use crate::comm::local::LocalComm;
 #[cfg(feature = "mpi")]
 use crate::comm::mpi::MpiComm;
-use crate::report::{Progress, Verbosity};
 use crate::compute::threads;
+#[cfg(feature = "mpi")]
+use crate::config::RanksConfig;
+use crate::config::{Mode, RunConfig};
+use crate::report::{Progress, Verbosity};
 use crate::train::callbacks::Ending;
+use anyhow::{Result, anyhow};
+use clap::Parser;
 
 /// An agent failed, and others did not.
 const EXIT_FAILED: u8 = 1;

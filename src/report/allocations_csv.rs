@@ -86,8 +86,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let panel = panel(place.path());
         let stocks: Vec<Symbol> = panel.stocks().to_vec();
-        let mut mandate =
-            Mandate::new(&stocks, &EnvConfig::default(), &PortfolioConfig::default());
+        let mut mandate = Mandate::new(&stocks, &EnvConfig::default(), &PortfolioConfig::default());
         mandate.portfolio.meta_policy.enabled = true;
         mandate.portfolio.meta_policy.strategies = vec!["buy and hold".into(), "flat".into()];
         let portfolio = PortfolioConfig { name_limit: Some(0.5), ..PortfolioConfig::default() };

@@ -13,19 +13,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::parcel::Parcel;
-use crate::config::FeatureConfig;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
+use crate::config::FeatureConfig;
 use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
-use crate::source::{DataSource, fingerprint, load_bars};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
 use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
+use crate::source::{DataSource, fingerprint, load_bars};
 
 /// Part of every digest; raised when the same bars would give another panel.
 const PANEL_VERSION: u32 = 2;

@@ -14,7 +14,6 @@ use tch::{Device, Tensor, no_grad};
 
 use super::model::{MODEL_FILE, Model};
 use super::trained::{SavedRun, saved_settings};
-use crate::train::worker::propose;
 use crate::env::trading_env::TradingEnv;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
@@ -27,6 +26,7 @@ use crate::rl::td::argmax;
 use crate::strategy::{
     BarsAt, Cancel, Decision, Kind, Parameter, Parameters, Strategy, StrategyError, TextParameter,
 };
+use crate::train::worker::propose;
 use pace::Pace;
 
 pub const NAME: &str = "DQN";
@@ -43,8 +43,7 @@ pub fn kind(model: Option<&Path>) -> Kind {
         Some(model) => folder.with_default(model.to_string_lossy()),
         None => folder,
     };
-    let file =
-        TextParameter::needed(FILE, "file", "file in its folder").with_default(MODEL_FILE);
+    let file = TextParameter::needed(FILE, "file", "file in its folder").with_default(MODEL_FILE);
     let threshold = Parameter::real(
         THRESHOLD,
         0.0,

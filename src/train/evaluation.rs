@@ -6,8 +6,8 @@ use anyhow::Result;
 use tch::{Device, Tensor, no_grad};
 
 use super::dataset::Prepared;
-use crate::train::worker::{Proposal, propose};
 use crate::comm::{Comm, Ranks, Stamp, Tag};
+use crate::compute::threads::side_by_side;
 use crate::env::trading_env::TradingEnv;
 use crate::eval::account::Account;
 use crate::eval::backtest::{Backtest, buy_and_hold};
@@ -23,7 +23,7 @@ use crate::rl::engine::copy_out;
 use crate::rl::network::{NetworkShape, QNetwork};
 use crate::rl::networks::Networks;
 use crate::rl::td::argmax;
-use crate::compute::threads::side_by_side;
+use crate::train::worker::{Proposal, propose};
 
 /// Bars whose market part of the network is computed in one go. What comes out for a bar depends on
 /// that bar only.

@@ -17,6 +17,7 @@ use super::setup::Setup;
 use super::snapshot::At;
 use super::worker::{Lanes, Learned, Proposal, Worker};
 use crate::comm::{Comm, Ranks, Stamp, Tag};
+use crate::compute::threads::side_by_side;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{Standing, Wanted, rule_names};
@@ -24,7 +25,6 @@ use crate::portfolio::risk::Reason;
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
-use crate::compute::threads::side_by_side;
 
 /// What rank 0 has besides: the parameter server and the desk.
 struct Root {

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::dataset::Prepared;
-use crate::train::worker::Worker;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::rl::network::NetworkShape;
+use crate::train::worker::Worker;
 
 /// Rows over which the means are taken.
 const ROWS: usize = 1_024;

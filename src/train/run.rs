@@ -172,11 +172,7 @@ fn prepare(
 }
 
 /// How the panels of a run are made.
-pub fn data_plan<'a>(
-    comm: &'a dyn Comm,
-    config: &'a RunConfig,
-    data: RunData<'a>,
-) -> DataPlan<'a> {
+pub fn data_plan<'a>(comm: &'a dyn Comm, config: &'a RunConfig, data: RunData<'a>) -> DataPlan<'a> {
     DataPlan {
         comm,
         stocks: &config.stocks,

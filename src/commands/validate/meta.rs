@@ -9,9 +9,9 @@ use crate::env::costs::Costs;
 use crate::eval::attribution::rewards_by_bar;
 use crate::eval::metrics::Course;
 use crate::eval::rules::trade;
-use crate::synthetic::SyntheticMarket;
 use crate::portfolio::meta_policy::{DQN, registry, rule_names};
 use crate::strategy::autoregression;
+use crate::synthetic::SyntheticMarket;
 use crate::train::run::Trained;
 
 /// Basis points per bar of the measured stocks' share of the capital, after costs.

@@ -208,7 +208,8 @@ impl<'a> Root<'a> {
             return Ok(false);
         }
         since.learned.push(learned);
-        unpack(self.compression, gradient, &mut self.gradient).context("a gradient of another network")?;
+        unpack(self.compression, gradient, &mut self.gradient)
+            .context("a gradient of another network")?;
         // A stock's gradient alone: of the step that all stocks' mean would make, its part.
         let part = 1.0 / self.stocks as f64;
         self.server.apply_part(self.progress(), &self.gradient, part)?;

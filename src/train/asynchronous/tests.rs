@@ -9,15 +9,16 @@ use super::*;
 use crate::comm::CommError;
 use crate::comm::local::LocalComm;
 use crate::comm::mailbox::Line;
-use crate::source::DataSource;
-use crate::synthetic::SyntheticMarket;
 use crate::config::{Compression, FeatureConfig, RunConfig};
 use crate::portfolio::mandate::Mandate;
 use crate::rl::network::NetworkShape;
+use crate::source::DataSource;
+use crate::synthetic::SyntheticMarket;
 use crate::train::callbacks::Interval;
 use crate::train::compress::floats_to_bytes;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::Evaluation;
+use crate::train::lockstep::Trainer;
 use crate::train::run::{RunData, data_plan};
 use crate::train::setup::network_shape;
 use crate::train::worker::Lanes;
@@ -74,9 +75,9 @@ fn world(episodes: u32) -> World {
 }
 
 impl World {
-    fn run<'a>(&'a self, stop: &'a AtomicBool) -> (Asynchronous<'a>, Evaluations) {
-        let World { config, mandate, shape, train, eval, plan, .. } = self;
-        let setup = Setup {
+    fn setup<'a>(&'a self, stop: &'a AtomicBool) -> Setup<'a> {
+        let World { config, mandate, shape, train, plan, .. } = self;
+        Setup {
             comm: &LocalComm,
             mandate,
             learner: &config.learner,
@@ -88,10 +89,13 @@ impl World {
             seed: config.seed,
             device: Device::Cpu,
             stop,
-        };
-        let run = Asynchronous::new(setup, &config.asynchronous).unwrap();
-        let evaluations = Evaluations::new(&setup, eval, None);
-        (run, evaluations)
+        }
+    }
+
+    fn run<'a>(&'a self, stop: &'a AtomicBool) -> (Asynchronous<'a>, Evaluations) {
+        let setup = self.setup(stop);
+        let run = Asynchronous::new(setup, &self.config.asynchronous).unwrap();
+        (run, Evaluations::new(&setup, &self.eval, None))
     }
 
     fn env_steps_per_episode(&self) -> u64 {
@@ -211,6 +215,31 @@ fn who_wants_no_more_after_the_last_step_has_a_finished_run() {
     assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::EpisodeDone);
     assert!(stop.load(Ordering::Relaxed));
     assert!(!callbacks.events.contains(&Checkpoint));
+}
+
+/// Both ways round, in one line, with what resumes it.
+#[test]
+fn a_checkpoint_of_the_other_mode_is_refused() {
+    let world = world(1);
+    // Both stop, with a checkpoint, as soon as they can.
+    let stop = AtomicBool::new(true);
+    let mut trainer = Trainer::new(world.setup(&stop)).unwrap();
+    let (mut run, mut evaluations) = world.run(&stop);
+    let mut callbacks = Onlooker::new(&stop, &|_| true);
+    assert_eq!(trainer.episode(&mut callbacks).unwrap(), Ending::Stopped);
+    let in_lockstep = callbacks.snapshot.take().unwrap();
+    assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
+    let asynchronous = callbacks.snapshot.take().unwrap();
+    let states = |snapshot: Snapshot| {
+        let stocks: Vec<StockState> = snapshot.stocks.into_iter().map(|(_, state)| state).collect();
+        (snapshot.root.unwrap(), stocks)
+    };
+    let (root, stocks) = states(in_lockstep);
+    let text = run.restore(root, stocks).unwrap_err().to_string();
+    assert_eq!(text, "the checkpoint is of a run in lockstep; resume it with --sync lockstep");
+    let (root, stocks) = states(asynchronous);
+    let text = trainer.restore(root, stocks).unwrap_err().to_string();
+    assert_eq!(text, "the checkpoint is of an asynchronous run; resume it with --sync async");
 }
 
 /// A server that uses no gradient.

@@ -10,29 +10,29 @@ use tch::Device;
 
 use super::trace::{GIVEN, Trace};
 use super::world::Case;
-use crate::config::RunConfig;
-use crate::market::options::BarLabel;
 use crate::comm::comm::{CommError, OnMessage};
 use crate::comm::local::LocalComm;
-use crate::train::worker::{Lanes, Worker};
 use crate::comm::{Comm, Ranks, Stamp, Tag};
+use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::metrics::Course;
 use crate::market::BarSeries;
+use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
-use crate::source::DataSource;
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
+use crate::portfolio::mandate::Mandate;
 use crate::rl::network::NetworkShape;
+use crate::source::DataSource;
+use crate::train::callbacks::Callbacks;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
 use crate::train::evaluation::Decided;
+use crate::train::lockstep::Trainer;
 use crate::train::model::Model;
 use crate::train::run::{RunData, data_plan};
-use crate::train::lockstep::Trainer;
-use crate::portfolio::mandate::Mandate;
-use crate::train::callbacks::Callbacks;
 use crate::train::setup::{Setup, network_shape};
 use crate::train::snapshot::{ModeState, Snapshot};
+use crate::train::worker::{Lanes, Worker};
 
 /// A market in a folder of its own, with a cache of its own.
 pub struct Folder(tempfile::TempDir);

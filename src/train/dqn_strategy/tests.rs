@@ -9,10 +9,10 @@ use crate::features::fixtures::panel_of;
 use crate::features::pipeline::{Scaler, raw_features};
 use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
-use crate::synthetic::SyntheticMarket;
 use crate::market::{BarSeries, Period};
 use crate::portfolio::mandate::Mandate;
 use crate::strategy::{Given, Registry};
+use crate::synthetic::SyntheticMarket;
 use crate::train::dataset::{Fit, PanelNote, Prepared};
 use crate::train::model::untrained_shape;
 
