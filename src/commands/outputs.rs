@@ -21,12 +21,12 @@ use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
 use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
+use crate::train::callbacks::Interval;
 use crate::train::dataset::Prepared;
-use crate::train::evaluation::Evaluated;
-use crate::train::model::Model;
+use crate::train::evaluation::{Evaluated, Evaluation};
 use crate::train::peer_view::PeerView;
 use crate::train::policy_check;
-use crate::train::watcher::Interval;
+use crate::train::run::Trained;
 
 /// Wall time, with and without the evaluations.
 #[derive(Clone, Debug)]
@@ -209,9 +209,7 @@ impl Outputs {
 
     pub fn evaluation(
         &mut self,
-        episode: u32,
-        env_steps: u64,
-        evaluated: &Evaluated,
+        &Evaluation { episode, env_steps, ref evaluated }: &Evaluation,
     ) -> Result<()> {
         let benchmark = &evaluated.benchmark.equity;
         let name = portfolio_csv::name(episode);
@@ -230,7 +228,8 @@ impl Outputs {
 
     /// The model and what is said of the whole run.
     pub fn finish(&self, finished: &Finished<'_>) -> Result<()> {
-        let Finished { config, model, eval, latest, .. } = finished;
+        let Trained { config, mandate, model, eval, latest, .. } = finished.trained;
+        let latest = latest.as_ref().map(|evaluation| &evaluation.evaluated);
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path).map_err(unwritten)?;
@@ -251,7 +250,7 @@ impl Outputs {
         let inference = latest.map(|evaluated| self.inference(config, evaluated));
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
-                everyone::beside(config, eval, evaluated, inference)
+                everyone::beside(mandate, config.seed, eval, evaluated, inference)
             }
             _ => Vec::new(),
         };
@@ -308,10 +307,7 @@ fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
 
 /// A run that has come to its end, or was stopped.
 pub struct Finished<'a> {
-    pub config: &'a RunConfig,
-    pub model: &'a Model,
+    pub trained: &'a Trained,
     pub run: RunSummary,
-    pub latest: Option<&'a Evaluated>,
     pub peer_view: PeerView,
-    pub eval: &'a Prepared,
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Raised when the parts of an older program cannot be read any more.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Error)]

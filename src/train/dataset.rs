@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::parcel::Parcel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
-use crate::config::{FeatureConfig, RunConfig};
+use crate::config::FeatureConfig;
 use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
@@ -24,6 +24,7 @@ use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
 use crate::portfolio::limits::Limits;
+use crate::portfolio::mandate::Mandate;
 use crate::source::{DataSource, fingerprint, load_bars};
 
 /// Part of every digest; raised when the same bars would give another panel.
@@ -68,9 +69,8 @@ pub struct Prepared {
 
 impl Prepared {
     /// The portfolio's limits, with the near-identical stocks of the training period.
-    pub fn limits(&self, config: &RunConfig) -> Limits {
-        let correlation = &self.note.fit.relations.correlation;
-        Limits::new(&config.portfolio, &config.stocks, correlation)
+    pub fn limits(&self, mandate: &Mandate) -> Limits {
+        mandate.limits(&self.note.fit.relations.correlation)
     }
 }
 
@@ -80,7 +80,12 @@ pub type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
 /// What all panels of a run have in common.
 pub struct DataPlan<'a> {
     pub comm: &'a dyn Comm,
-    pub config: &'a RunConfig,
+    pub stocks: &'a [Symbol],
+    pub features: &'a FeatureConfig,
+    /// Sessions ahead of a period from which risk per stock is estimated when it begins.
+    pub risk_sessions: usize,
+    /// Of each stock.
+    pub max_peers: usize,
     pub source: &'a DataSource,
     pub options: LoadOptions,
     pub cache: &'a Path,
@@ -101,15 +106,19 @@ struct Digested<'a> {
 
 impl DataPlan<'_> {
     /// The panel of the training period, and what is fitted on it.
-    pub fn train(&self, on_days: &mut OnDays<'_>) -> Result<Prepared> {
-        let period = self.config.train_period();
+    pub fn train(&self, period: Period, on_days: &mut OnDays<'_>) -> Result<Prepared> {
         self.panel(period, period, None, on_days).context("training data")
     }
 
     /// The panel of the evaluation period, with as many bars before it as the indicators need,
     /// scaled by `fit`. The same for a training run and for a later evaluation, bit for bit.
-    pub fn eval(&self, fit: &Fit, bar_minutes: u32, on_days: &mut OnDays<'_>) -> Result<Prepared> {
-        let trade = self.config.eval_period();
+    pub fn eval(
+        &self,
+        trade: Period,
+        fit: &Fit,
+        bar_minutes: u32,
+        on_days: &mut OnDays<'_>,
+    ) -> Result<Prepared> {
         let lead = lead_days(bar_minutes, self.warmup_bars(bar_minutes));
         let load = Period { start: trade.start - Days::new(lead), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
@@ -147,17 +156,17 @@ impl DataPlan<'_> {
     /// Bars ahead of a period after which indicators have settled and capital by equal risk is
     /// known.
     fn warmup_bars(&self, bar_minutes: u32) -> u32 {
-        let sessions = self.config.portfolio.risk_sessions as u32;
-        self.config.features.warmup_bars.max(sessions * bars_per_session(bar_minutes))
+        let sessions = self.risk_sessions as u32;
+        self.features.warmup_bars.max(sessions * bars_per_session(bar_minutes))
     }
 
     fn ranks(&self) -> Ranks {
-        Ranks { stocks: self.config.stocks.len(), size: self.comm.size() }
+        Ranks { stocks: self.stocks.len(), size: self.comm.size() }
     }
 
     /// Where the panel lies or will lie; meaningful on rank 0.
     fn path(&self, load: &Period, trade: &Period, fit: Option<&Fit>) -> Result<PathBuf> {
-        let stocks = &self.config.stocks;
+        let stocks = self.stocks;
         let owned = self.ranks().owned(self.comm.rank());
         let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &self.options);
         let mine: Result<Vec<String>, _> = owned.map(one).collect();
@@ -168,9 +177,9 @@ impl DataPlan<'_> {
             stocks,
             load: *load,
             trade: *trade,
-            features: &self.config.features,
-            risk_sessions: self.config.portfolio.risk_sessions,
-            max_peers: self.config.network.max_peers,
+            features: self.features,
+            risk_sessions: self.risk_sessions,
+            max_peers: self.max_peers,
             fit,
             fingerprints: lines(&gathered),
         };
@@ -186,11 +195,11 @@ impl DataPlan<'_> {
         load: &Period,
         on_days: &mut OnDays<'_>,
     ) -> Result<Vec<(BarSeries, LoadReport)>> {
-        let stocks = &self.config.stocks;
+        let stocks = self.stocks;
         let owned: Vec<usize> = self.ranks().owned(self.comm.rank()).collect();
         let mut arrived: Vec<Option<(BarSeries, LoadReport)>> = vec![None; stocks.len()];
         let mut failures: Vec<(usize, String)> = Vec::new();
-        let data = (self.source, &stocks[..], &self.options);
+        let data = (self.source, stocks, &self.options);
         let read = |stock, sender: &_| load_one(data, stock, load, sender);
         let mut take = |rank: usize, parcel: Option<Parcel>| match parcel {
             Some(Parcel::Progress { stock, days_done, days_total }) => {
@@ -231,13 +240,13 @@ impl DataPlan<'_> {
         }
         let grid = align(&series);
         let rows = rows_of(&grid, trade);
-        let features = &self.config.features;
+        let features = self.features;
         let relations_and_peers = match fit {
             Some(fit) => (fit.relations.clone(), fit.peers.clone()),
             None => {
                 let mut relations = Relations::measure(&series, &grid, rows.clone());
                 round_to_stored(&mut relations);
-                let peers = relations.nearest_peers(self.config.network.max_peers);
+                let peers = relations.nearest_peers(self.max_peers);
                 (relations, peers)
             }
         };
@@ -257,7 +266,7 @@ impl DataPlan<'_> {
             settled_rows(settled, rows).ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
         let note = PanelNote { reports, bar_minutes, rows, fit, opportunities };
         let about = PanelAbout {
-            stocks: self.config.stocks.clone(),
+            stocks: self.stocks.to_vec(),
             feature_names: feature_names(features),
             rows: grid.end_s.len(),
             note: serde_json::to_string(&note)?,
@@ -273,9 +282,9 @@ impl DataPlan<'_> {
 
     fn too_short(&self, trade: &Period, bars: usize) -> anyhow::Error {
         anyhow!(
-            "{trade}: {bars} bars are too few: the longest indicator has a warm-up of {} bars; \
-             use a longer period or shorter bars (--bar-minutes)",
-            self.config.features.longest_window()
+            "{trade}: {bars} bars are too few, the longest indicator needs {} to settle; \
+             take a longer period or shorter bars (--bar-minutes)",
+            self.features.longest_window()
         )
     }
 }

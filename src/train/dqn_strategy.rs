@@ -12,8 +12,8 @@ use std::path::Path;
 
 use tch::{Device, Tensor, no_grad};
 
-use super::model::{Model, untrained_shape};
-use crate::config::RunConfig;
+use super::model::{MODEL_FILE, Model};
+use super::trained::{SavedRun, saved_settings};
 use crate::env::trading_env::TradingEnv;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
@@ -43,8 +43,7 @@ pub fn kind(model: Option<&Path>) -> Kind {
         Some(model) => folder.with_default(model.to_string_lossy()),
         None => folder,
     };
-    let file = TextParameter::needed(FILE, "file", "model file in that folder")
-        .with_default("trained_model.pth");
+    let file = TextParameter::needed(FILE, "file", "file in its folder").with_default(MODEL_FILE);
     let threshold = Parameter::real(
         THRESHOLD,
         0.0,
@@ -59,22 +58,9 @@ pub fn kind(model: Option<&Path>) -> Kind {
     })
     .also(&["trained DQN", "agent"])
     .check(|parameters| {
-        let settings = settings(Path::new(parameters.text(MODEL)));
-        settings.map(|_| ()).map_err(|what| (MODEL.into(), what.into()))
+        let settings = saved_settings(Path::new(parameters.text(MODEL)));
+        settings.map(|_| ()).map_err(|e| (MODEL.into(), format!("{}: {}", e.field, e.what)))
     })
-}
-
-/// The settings of a run, or what is wrong with them.
-fn settings(folder: &Path) -> Result<RunConfig, String> {
-    let path = folder.join("config.toml");
-    let wrong = |what: String| format!("{}: {what}", path.display());
-    let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
-    let config: RunConfig = toml::from_str(&text).map_err(|e| wrong(e.message().to_string()))?;
-    config.validate().map_err(|e| wrong(e.to_string()))?;
-    if config.data.bar_minutes.is_none() {
-        return Err(wrong("it has no data.bar_minutes".into()));
-    }
-    Ok(config)
 }
 
 struct DqnStrategy {
@@ -114,7 +100,8 @@ impl DqnStrategy {
             hint: hint.into(),
         };
         let finished = "give the results folder of a finished run";
-        let config = settings(folder).map_err(|what| wrong(what, finished))?;
+        let config = saved_settings(folder)
+            .map_err(|e| wrong(format!("{}: {}", e.field, e.what), finished))?;
         let place = places(&config.stocks, stocks).ok_or_else(|| {
             let (its, asked) = (names(&config.stocks), names(stocks));
             let what = format!("{} was trained on {its}, not on {asked}", folder.display());
@@ -122,8 +109,9 @@ impl DqnStrategy {
         })?;
         single_thread();
         let path = folder.join(parameters.text(FILE));
-        let Model { shape, weights, fit, .. } = Model::read(&path, untrained_shape(&config))
+        let SavedRun { config, model } = SavedRun::with_settings(config, &path)
             .map_err(|error| wrong(format!("{error:#}"), finished))?;
+        let Model { shape, weights, fit, .. } = model;
         let count = config.stocks.len();
         let slots = |stock: usize| [&[stock][..], &shape.peers[stock]].concat();
         let minutes = config.data.bar_minutes.expect("checked with the settings");

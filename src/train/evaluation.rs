@@ -8,7 +8,6 @@ use tch::{Device, Tensor, no_grad};
 use super::dataset::Prepared;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::compute::threads::side_by_side;
-use crate::config::RunConfig;
 use crate::env::trading_env::TradingEnv;
 use crate::eval::account::Account;
 use crate::eval::backtest::{Backtest, buy_and_hold};
@@ -17,6 +16,7 @@ use crate::interface::{ActionSet, PrivateState};
 use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{MetaPolicy, Standing, Values, Wanted, rule_names};
 use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
 use crate::rl::engine::copy_out;
@@ -40,6 +40,16 @@ pub struct Evaluated {
     pub metrics: Metrics,
     pub benchmark: Course,
     pub benchmark_metrics: Metrics,
+}
+
+/// An evaluation of a run: when it was made, and what it found.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// After so many episodes.
+    pub episode: u32,
+    /// After so many steps.
+    pub env_steps: u64,
+    pub evaluated: Evaluated,
 }
 
 /// The policy that is evaluated; the same on every rank.
@@ -69,30 +79,30 @@ pub struct Decided<'a> {
 /// Some on rank 0.
 pub fn evaluate(
     comm: &dyn Comm,
-    config: &RunConfig,
+    mandate: &Mandate,
     eval: &Prepared,
     policy: Policy<'_>,
     agents: Vec<&mut Agent>,
 ) -> Result<Option<Evaluated>> {
-    evaluate_watched(comm, config, eval, policy, agents, &mut |_| {})
+    evaluate_watched(comm, mandate, eval, policy, agents, &mut |_| {})
 }
 
 /// As [`evaluate`]; tells `watch` on rank 0 what is decided at every bar.
 pub fn evaluate_watched(
     comm: &dyn Comm,
-    config: &RunConfig,
+    mandate: &Mandate,
     eval: &Prepared,
     policy: Policy<'_>,
     mut agents: Vec<&mut Agent>,
     watch: &mut dyn FnMut(&Decided<'_>),
 ) -> Result<Option<Evaluated>> {
-    let ranks = Ranks { stocks: config.stocks.len(), size: comm.size() };
-    let width = 2 * config.network.embedding;
+    let ranks = Ranks { stocks: mandate.stocks.len(), size: comm.size() };
+    let width = 2 * policy.shape.config.embedding;
     let rows = eval.note.rows.clone();
     // The same on every rank, before rank 0 does more.
-    rule_names(&config.portfolio.meta_policy, ranks.stocks)?;
+    rule_names(&mandate.portfolio.meta_policy, ranks.stocks)?;
     let mut trader = match comm.is_root() {
-        true => Some(Trader::new(config, eval, policy)?),
+        true => Some(Trader::new(mandate, eval, policy)?),
         false => None,
     };
     // The last bar is one to be filled at, not to decide at.
@@ -113,7 +123,7 @@ pub fn evaluate_watched(
             trader.trade(&eval.panel, chunk, &contexts, watch);
         }
     }
-    Ok(trader.map(|trader| trader.finish(config, eval)))
+    Ok(trader.map(|trader| trader.finish(mandate, eval)))
 }
 
 /// What rank 0 decides with, and the account it keeps.
@@ -132,19 +142,19 @@ struct Trader {
 }
 
 impl Trader {
-    fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
+    fn new(mandate: &Mandate, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
         let correlation = &eval.note.fit.relations.correlation;
-        let meta = MetaPolicy::of(config, &eval.panel, correlation)?;
+        let meta = MetaPolicy::of(mandate, &eval.panel, correlation)?;
         let meta = meta.map(|meta| meta.with_second_opinion(&eval.panel));
-        let stocks = config.stocks.len();
-        let alone = meta.is_some().then(|| vec![TradingEnv::new(&config.env); stocks]);
-        let account = Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config));
+        let stocks = mandate.stocks.len();
+        let alone = meta.is_some().then(|| vec![TradingEnv::new(&mandate.env); stocks]);
+        let account = Account::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
         let standing = policy.standing.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
         let account = account.with(meta, standing);
         Ok(Trader {
             network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
             return_std: eval.note.fit.scaler.return_std.clone(),
-            actions: ActionSet::new(config.env.long_only),
+            actions: ActionSet::new(mandate.env.long_only),
             allocations: Allocations::new(account.desk(), stocks),
             account,
             alone,
@@ -221,10 +231,10 @@ impl Trader {
         }
     }
 
-    fn finish(self, config: &RunConfig, eval: &Prepared) -> Evaluated {
+    fn finish(self, mandate: &Mandate, eval: &Prepared) -> Evaluated {
         let course = self.account.into_course();
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
-        let benchmark = buy_and_hold(&config.stocks, views, &config.env)
+        let benchmark = buy_and_hold(&mandate.stocks, views, &mandate.env)
             .expect("a prepared panel has rows to trade");
         Evaluated {
             metrics: Metrics::of(&course),

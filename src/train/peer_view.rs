@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
-use crate::config::RunConfig;
+use crate::rl::network::NetworkShape;
 use crate::train::worker::Worker;
 
 /// Rows over which the means are taken.
@@ -21,20 +21,21 @@ pub struct PeerView {
 }
 
 impl PeerView {
-    /// On rank 0; empty on the others. Of a network with `weights`; `workers` are this rank's.
+    /// On rank 0; empty on the others. Of a network of `shape` with `weights`; `workers` are this
+    /// rank's.
     pub fn of(
         comm: &dyn Comm,
-        config: &RunConfig,
         train: &Prepared,
+        shape: &NetworkShape,
         weights: &[f32],
         workers: &mut [Worker],
     ) -> Result<PeerView> {
-        let stocks = config.stocks.len();
+        let stocks = shape.stocks;
         let fit = &train.note.fit;
         let nothing = vec![vec![None; stocks]; stocks];
         let mut view = PeerView { attention: nothing.clone(), influence: nothing };
         let per_stock = fit.peers.first().map_or(0, Vec::len);
-        if per_stock == 0 || !config.network.attention {
+        if per_stock == 0 || !shape.config.attention {
             return Ok(view);
         }
         let rows = train.note.rows.clone();
