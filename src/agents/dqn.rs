@@ -28,14 +28,14 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     let steps = bars.steps(config.by_bar, &setting.since, &config.end);
     let Some(first) = steps.first() else { return Ok(wanted) };
     let run = settings(results, setting, first.rows.start)?;
-    let place = places(&run.stocks, setting, results)?;
+    let indices = stock_indices(&run.stocks, setting, results)?;
     let run = SavedRun::with_settings(run, &results.join(MODEL_FILE))?;
     let name = source::resolve(config.data.as_deref());
     let source = source::open(&name, &config.container)?;
     let rows: HashMap<i64, usize> = (0..bars.rows()).map(|t| (bars.view(t).end_s(), t)).collect();
     let mut watch = |decided: &Decided<'_>| {
         let Some(&t) = rows.get(&decided.end_s) else { return };
-        for (&stock, order) in index_of.iter().zip(decided.desk.orders(0)) {
+        for (&stock, order) in indices.iter().zip(decided.desk.orders(0)) {
             let long = if order.direction > 0 { order.weight } else { 0.0 };
             wanted.set(t, stock, long);
         }
@@ -107,9 +107,9 @@ fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunCo
     Ok(run)
 }
 
-/// Where each stock of the run stands among the configuration's.
-fn places(stocks: &[Symbol], setting: &Setting<'_>, results: &Path) -> Result<Vec<usize>> {
-    let place = |symbol| setting.config.stocks.iter().position(|known| known == symbol);
+/// The index of each stock of the run in the configuration.
+fn stock_indices(stocks: &[Symbol], setting: &Setting<'_>, results: &Path) -> Result<Vec<usize>> {
+    let index_of = |symbol| setting.config.stocks.iter().position(|known| known == symbol);
     let one = |symbol| {
         index_of(symbol).with_context(|| {
             format!("{} was trained on {symbol}; add it to `stocks`", results.display())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
 use super::{
-    AsynchronousConfig, CheckpointConfig, ConfigError, DataConfig, EnvConfig, EvaluationConfig,
+    AsynchronousConfig, CheckpointConfig, DataConfig, EnvConfig, EvaluationConfig,
     FeatureConfig, LearnerConfig, NetworkConfig, PortfolioConfig, RanksConfig, SyncMode,
 };
 use crate::market::{Period, Symbol};

@@ -37,7 +37,7 @@ pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Resu
             store.place()
         ));
     }
-    let cache = cache_folder(global.cache.as_deref());
+    let cache = source::cache_folder(global.cache.as_deref());
     let now_s = Utc::now().timestamp();
     let options =
         CheckOptions { start, end, now_s, least_coverage: args.min_coverage, cache: Some(&cache) };

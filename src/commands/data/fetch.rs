@@ -39,7 +39,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
         folder => folder,
     };
     let place = &sha256_hex(place.as_bytes())[..16];
-    let aside = cache_folder(global.cache.as_deref()).join("fetch").join(place);
+    let aside = source::cache_folder(global.cache.as_deref()).join("fetch").join(place);
     let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",
