@@ -15,6 +15,7 @@ use thiserror::Error;
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use meta_policy::MetaPolicyConfig;
 
+use crate::errors::Cause;
 use crate::market::options::{BarLabel, LoadOptions};
 use crate::market::{Period, Symbol};
 use machine::Machine;
@@ -26,11 +27,19 @@ pub struct ConfigError {
     pub field: String,
     pub what: String,
     pub hint: String,
+    /// What the file system or the reader of a file said; `what` has it in words.
+    #[source]
+    pub cause: Option<Cause>,
 }
 
 impl ConfigError {
     pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError { field: field.into(), what: what.into(), hint: hint.into() }
+        ConfigError { field: field.into(), what: what.into(), hint: hint.into(), cause: None }
+    }
+
+    /// Adds the cause that `what` already has in words.
+    pub fn caused_by(self, error: impl std::error::Error + Send + Sync + 'static) -> ConfigError {
+        ConfigError { cause: Some(Cause::new(error)), ..self }
     }
 }
 

@@ -19,6 +19,7 @@ use dqn_trader::compute::threads;
 #[cfg(feature = "mpi")]
 use dqn_trader::config::RanksConfig;
 use dqn_trader::config::{Mode, RunConfig};
+use dqn_trader::errors::message;
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::train::watcher::Ending;
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if rank == 0 {
-                eprintln!("error: {}", one_line(&format!("{error:#}")));
+                eprintln!("error: {}", one_line(&message(&error)));
             } else {
                 // The launcher ends all ranks when one fails; rank 0 has something to say first.
                 std::thread::sleep(std::time::Duration::from_millis(300));
@@ -332,7 +333,7 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
         std::thread::sleep(std::time::Duration::from_millis(300));
     }
     if rank == 0 || !shared {
-        eprintln!("error: {}", one_line(&format!("{error:#}")));
+        eprintln!("error: {}", one_line(&message(error)));
     }
     if !shared {
         MpiComm::abort_all(EXIT_WRONG.into());

@@ -94,7 +94,7 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
 
 /// With what a user of agents can do about it.
 fn in_place(mut error: ReportError, model: &Model) -> ReportError {
-    error.hint = match error.cause.kind() {
+    error.hint = match error.kind() {
         ErrorKind::ResourceBusy => {
             error.what = format!("another process runs the agent {}", model.signature);
             "wait for it, stop it, or give one of them another signature".into()

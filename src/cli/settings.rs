@@ -9,14 +9,12 @@ use crate::source::CONTAINER;
 pub(super) fn read_config(path: &Path) -> Result<RunConfig, ConfigError> {
     let field = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| {
-        ConfigError::new(
-            &field,
-            e.to_string(),
-            "name a config.toml or the folder of a finished run",
-        )
+        let hint = "name a config.toml or the folder of a finished run";
+        ConfigError::new(&field, e.to_string(), hint).caused_by(e)
     })?;
     settings(&text).map_err(|e| {
-        ConfigError::new(&field, one_line(&e.to_string()), "correct it, or start from a run's file")
+        let hint = "correct it, or start from a run's file";
+        ConfigError::new(&field, one_line(&e.to_string()), hint).caused_by(e)
     })
 }
 

@@ -15,6 +15,7 @@ use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
 use crate::config::RunConfig;
 use crate::config::machine::warning;
+use crate::errors::message;
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
 use crate::train::asynchronous::Done;
@@ -82,7 +83,7 @@ pub fn train(
                 Ok(outputs)
             };
             let opened = if comm.is_root() { open().map(Some) } else { Ok(None) };
-            agree(comm, opened.map_err(|e| format!("{e:#}")))?
+            agree(comm, opened.map_err(|e| message(&e)))?
         }
     };
     if let Some(notice) = outputs.as_ref().and_then(Outputs::notice) {
@@ -173,7 +174,7 @@ fn find_checkpoint(
     progress: &Progress,
 ) -> Result<Option<PathBuf>> {
     let found = match comm.is_root() {
-        true => usable_checkpoint(keys, progress).map_err(|e| format!("{e:#}")),
+        true => usable_checkpoint(keys, progress).map_err(|e| message(&e)),
         false => Ok(String::new()),
     };
     let mut name = agree(comm, found)?.into_bytes();
@@ -234,7 +235,7 @@ fn restore(
         };
         Ok((root.state, stocks?, outputs))
     };
-    let (state, stocks, outputs) = agree(comm, read().map_err(|e| format!("{e:#}")))?;
+    let (state, stocks, outputs) = agree(comm, read().map_err(|e| message(&e)))?;
     training.restore(state, stocks)?;
     Ok(outputs)
 }

@@ -25,6 +25,11 @@ use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
 
+/// Part of the digest of every panel in the cache, as the names are: raised when a formula, what it
+/// is applied to or the scaling changes under the same names. A test holds what the formulas make of
+/// known bars and fails where one changed.
+pub const FORMULAS: u32 = 1;
+
 /// The names of the features in order; the same for every stock, those of peers last. What they
 /// mean stands at [`own::names`] and [`peers::NAMES`]; `arbitrage` is how dear the stock is beside
 /// its nearest peer, in deviations, while the two are known to belong together, else 0.

@@ -99,6 +99,7 @@ impl BadRows {
                 file: place.into(),
                 what: format!("bad row: {at}: {why}"),
                 hint: "mend the file, or run without --strict to leave such rows out".into(),
+                cause: None,
             });
         }
         self.count += 1;

@@ -248,7 +248,7 @@ fn folds(
 }
 
 fn failed(error: StrategyError) -> RunnerError {
-    RunnerError::new("--strategy", error.to_string(), "")
+    RunnerError::new("--strategy", error.to_string(), "").caused_by(error)
 }
 
 /// The first rows of the stretches; as many rows come before the first as are in each.

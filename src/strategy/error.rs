@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::errors::Cause;
+
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum StrategyError {
     /// A name that the registry does not know, or that is taken.
@@ -19,7 +21,14 @@ pub enum StrategyError {
 
     /// A file of strategies that cannot be used.
     #[error("{path}: {what}; {hint}")]
-    File { path: String, what: String, hint: String },
+    File {
+        path: String,
+        what: String,
+        hint: String,
+        /// What the file system or the reader of TOML said; `what` has it in words.
+        #[source]
+        cause: Option<Cause>,
+    },
 
     /// It was told to stop.
     #[error("stopped before the last bar")]

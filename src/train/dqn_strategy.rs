@@ -15,6 +15,7 @@ use tch::{Device, Tensor, no_grad};
 use super::model::{Model, untrained_shape};
 use crate::config::RunConfig;
 use crate::env::trading_env::TradingEnv;
+use crate::errors::message;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
 use crate::market::panel::PanelBar;
@@ -123,7 +124,7 @@ impl DqnStrategy {
         single_thread();
         let path = folder.join(parameters.text(FILE));
         let Model { shape, weights, fit, .. } = Model::read(&path, untrained_shape(&config))
-            .map_err(|error| wrong(format!("{error:#}"), finished))?;
+            .map_err(|error| wrong(message(&error), finished))?;
         let count = config.stocks.len();
         let slots = |stock: usize| [&[stock][..], &shape.peers[stock]].concat();
         let minutes = config.data.bar_minutes.expect("checked with the settings");

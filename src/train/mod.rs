@@ -10,6 +10,7 @@ pub mod keeper;
 pub mod lockstep;
 pub mod model;
 pub mod outset;
+pub(crate) mod panel_cache;
 pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A room imports from rooms of lower layers only, and from none of its own.
 const LAYERS: [&[&str]; 14] = [
-    &["math", "compute", "interface"],
+    &["errors", "files", "math", "compute", "interface"],
     &["market", "comm"],
     &["synthetic", "ingest"],
     &["source"],

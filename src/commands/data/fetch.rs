@@ -42,7 +42,7 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
     };
     let place = &sha256_hex(place.as_bytes())[..16];
     let aside = cache_folder(surroundings).join("fetch").join(place);
-    let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
+    let _lock = FolderLock::take(&aside).map_err(|error| match error.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",
             store.place(),

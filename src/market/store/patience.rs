@@ -9,6 +9,8 @@ use azure_core::StatusCode;
 use azure_core::error::ErrorKind;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connection::Secrets;
+
 /// Patience with one request.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
@@ -28,22 +30,38 @@ pub(super) const RUNNING: Patience =
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a request came to nothing.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}, tried {tries} times")]
 pub(super) struct Failure {
     /// Of the last try.
     pub fault: Fault,
     pub tries: u32,
 }
 
-#[derive(Debug)]
+impl Failure {
+    /// Fit to be seen, whatever the HTTP client said.
+    pub fn scrubbed(mut self, secrets: &Secrets) -> Failure {
+        if let Fault::Io { cause } | Fault::Other { cause } = &mut self.fault {
+            *cause = secrets.scrub(cause);
+        }
+        self
+    }
+}
+
+/// Holds words and not the client's own errors, which repeat the address and its signature.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// The server said no. `code`: Azure's word for it.
+    #[error("HTTP status {status} ({code})")]
     Status { status: StatusCode, code: String },
     /// No whole answer in time.
+    #[error("no answer in time")]
     Timeout,
     /// No connection, or one that broke.
+    #[error("no connection: {cause}")]
     Io { cause: String },
     /// An answer that makes no sense.
+    #[error("not an answer of Azure: {cause}")]
     Other { cause: String },
 }
 
