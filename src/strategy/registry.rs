@@ -8,14 +8,14 @@ use super::{
     rsi,
 };
 
-/// All kinds of strategies there are.
+/// All known kinds of strategies.
 #[derive(Clone)]
 pub struct Registry {
     kinds: Vec<Kind>,
 }
 
 impl Registry {
-    /// Those of this program.
+    /// The built-in kinds.
     pub fn standard() -> Registry {
         let kinds = [
             rsi::kind(),
@@ -36,7 +36,7 @@ impl Registry {
         &self.kinds
     }
 
-    /// Adds a kind; none of its names may be taken.
+    /// Adds a kind. Errors: one of its names is taken or empty.
     pub fn register(&mut self, kind: Kind) -> Result<(), StrategyError> {
         for name in kind.names() {
             let taken = self
@@ -56,8 +56,8 @@ impl Registry {
         Ok(())
     }
 
-    /// By name or alias; case, spaces, hyphens and underscores do not matter, nor does "strategy"
-    /// at its end.
+    /// Finds a kind by name or alias; case, spaces, hyphens, underscores and the suffix "strategy"
+    /// are ignored. Errors: it is unknown.
     pub fn find(&self, name: &str) -> Result<&Kind, StrategyError> {
         let asked = plain(name);
         let called = |asked: &str| {

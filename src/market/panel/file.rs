@@ -207,7 +207,7 @@ fn damaged(path: &Path, cause: impl Into<Wrong>) -> MarketError {
     MarketError::File {
         file: path.display().to_string(),
         what: format!("not a usable panel file ({cause})"),
-        hint: "delete it; it is made anew from the bars".into(),
+        hint: "delete it; it will be rebuilt from the bars".into(),
         cause: Some(Cause::new(cause)),
     }
 }

@@ -47,7 +47,7 @@ impl LocalStore {
             Some(below) if !below.is_empty() && plain(below) => Ok(self.base.join(below)),
             _ => Err(MarketError::File {
                 file: key.into(),
-                what: "is no key of a day file".into(),
+                what: "is not the key of a day file".into(),
                 hint: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
                 cause: None,
             }),
@@ -78,7 +78,7 @@ impl LocalStore {
         MarketError::Store {
             place: path.display().to_string(),
             what: format!("{what}: {error}"),
-            hint: "check the folder, its permissions and the space left".into(),
+            hint: "check the folder, its permissions and the free space".into(),
             cause: Some(Cause::new(error)),
         }
     }
@@ -189,7 +189,7 @@ fn unusable(root: &Path, what: &str) -> MarketError {
     MarketError::Store {
         place: root.display().to_string(),
         what: what.into(),
-        hint: format!("name the folder that holds {ROOT}/"),
+        hint: format!("give the folder that contains {ROOT}/"),
         cause: None,
     }
 }
@@ -241,7 +241,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::open(dir.path()).unwrap();
         for key in ["stocks_intraday/../secret", "/etc/passwd", "stocks_intraday/", "other/AAPL"] {
-            assert!(store.get(key).unwrap_err().to_string().contains("is no key"), "{key}");
+            assert!(store.get(key).unwrap_err().to_string().contains("is not the key"), "{key}");
             assert!(store.put(key, b"x").is_err(), "{key}");
         }
         assert!(!dir.path().join("secret").exists());
