@@ -9,6 +9,7 @@ use tch::Device;
 
 use super::{everyone, say};
 use crate::config::RunConfig;
+use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::interface::ActionSet;
 use crate::report::folder::ResultsFolder;
@@ -302,7 +303,7 @@ impl Outputs {
 
 /// Of the files that are not this layer's own.
 fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    anyhow!("{:#}; free some disk space, then continue with --resume", error.into())
+    anyhow!("{}; free some disk space, then continue with --resume", message(&error.into()))
 }
 
 /// A run that has come to its end, or was stopped.

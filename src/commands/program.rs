@@ -16,6 +16,7 @@ use crate::compute::threads;
 #[cfg(feature = "mpi")]
 use crate::config::RanksConfig;
 use crate::config::{Mode, RunConfig};
+use crate::errors::message;
 use crate::report::{Progress, Verbosity};
 use crate::train::callbacks::Ending;
 use anyhow::{Result, anyhow};
@@ -37,7 +38,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if rank == 0 {
-                eprintln!("error: {}", one_line(&format!("{error:#}")));
+                eprintln!("error: {}", one_line(&message(&error)));
             } else {
                 // The launcher ends all ranks when one fails; rank 0 prints its error first.
                 std::thread::sleep(std::time::Duration::from_millis(300));
@@ -321,7 +322,7 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
         std::thread::sleep(std::time::Duration::from_millis(300));
     }
     if rank == 0 || !shared {
-        eprintln!("error: {}", one_line(&format!("{error:#}")));
+        eprintln!("error: {}", one_line(&message(error)));
     }
     if !shared {
         MpiComm::abort_all(EXIT_WRONG.into());
@@ -345,13 +346,13 @@ fn without_mpi() -> Result<u8> {
 /// A panic ends the program and all other ranks with one line instead of a backtrace.
 fn install_panic_line(rank: Option<usize>) {
     std::panic::set_hook(Box::new(move |panic| {
-        let message = panic
+        let text = panic
             .payload()
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.payload().downcast_ref::<&str>().copied())
             .unwrap_or("no message");
-        let first_line = message.lines().next().unwrap_or_default();
+        let first_line = text.lines().next().unwrap_or_default();
         let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
         let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
         eprintln!(

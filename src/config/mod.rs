@@ -19,6 +19,8 @@ mod validate;
 
 use thiserror::Error;
 
+use crate::errors::Cause;
+
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use data::DataConfig;
 pub use env::EnvConfig;
@@ -37,10 +39,18 @@ pub struct ConfigError {
     pub field: String,
     pub what: String,
     pub hint: String,
+    /// The error of the file system or of a parser; `what` says it in words.
+    #[source]
+    pub cause: Option<Cause>,
 }
 
 impl ConfigError {
     pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError { field: field.into(), what: what.into(), hint: hint.into() }
+        ConfigError { field: field.into(), what: what.into(), hint: hint.into(), cause: None }
+    }
+
+    /// Adds the cause that `what` already has in words.
+    pub fn caused_by(self, error: impl std::error::Error + Send + Sync + 'static) -> ConfigError {
+        ConfigError { cause: Some(Cause::new(error)), ..self }
     }
 }

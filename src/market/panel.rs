@@ -1,6 +1,7 @@
 //! The aligned panel `[time, stock, feature]` in a memory-mapped Arrow IPC file, and
 //! [`MarketView`], the only way in which a policy sees it.
 
+mod checksum;
 mod file;
 
 use std::ops::Range;
@@ -95,7 +96,7 @@ pub struct PanelRows {
     pub features: Vec<f32>,
 }
 
-/// A panel file, memory-mapped. Cheap to open; pages are shared by the processes of a machine.
+/// A panel file, memory-mapped; pages are shared by the processes of a machine.
 pub struct Panel {
     mapped: Mapped,
 }
@@ -141,10 +142,19 @@ impl Panel {
         file::write(path, about, rows)
     }
 
-    /// Maps a file that [`Panel::write`] wrote; one that is truncated or foreign is an error that
-    /// says to delete it.
+    /// Maps a file that [`Panel::write`] wrote, under the name that it was written to. Its checksum
+    /// is verified, so that this reads the whole file once. What happens to the file later, while
+    /// it is mapped, cannot be seen.
+    ///
+    /// Errors: the file is damaged, foreign or another panel's; the hint is to delete it.
     pub fn open(path: &Path) -> Result<Panel, MarketError> {
         Ok(Panel { mapped: Mapped::open(path)? })
+    }
+
+    /// As [`Panel::open`], without reading the file: for one that this process, or the one that
+    /// started it, verified or wrote just now.
+    pub fn open_verified(path: &Path) -> Result<Panel, MarketError> {
+        Ok(Panel { mapped: Mapped::open_verified(path)? })
     }
 
     /// Number of times.

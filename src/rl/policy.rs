@@ -18,29 +18,39 @@ use tch::{CModule, Device, IndexOp, Kind, TchError, Tensor};
 use thiserror::Error;
 
 use super::network::QNetwork;
-use super::state_dict::write_whole;
+use crate::errors::Cause;
+use crate::files::{Durability, write_whole};
 
 /// More than a module takes besides its numbers.
 const MODULE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Error)]
 pub enum PolicyError {
-    #[error("{}: the policy cannot be traced: {source}", path.display())]
-    Trace { path: PathBuf, source: TchError },
+    #[error("{}: the policy cannot be traced: {cause}", path.display())]
+    Trace {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
     #[error("{}: {cause}", path.display())]
-    Io { path: PathBuf, cause: io::Error },
+    Io {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
 }
 
 /// Writes `network` as TorchScript, whole or not at all. The peers of each stock are part of it.
 pub fn export(network: &QNetwork, path: &Path) -> Result<(), PolicyError> {
-    let module =
-        trace(network).map_err(|source| PolicyError::Trace { path: path.into(), source })?;
+    let module = trace(network)
+        .map_err(|e| PolicyError::Trace { path: path.into(), cause: Cause::new(e) })?;
     let bytes = 4 * network.shape().layout().len() + 8 * network.shape().slot_table().len();
-    write_whole(path, |beside| {
+    write_whole(path, Durability::Synced, |beside| {
         try_room(beside, bytes + MODULE_BYTES)?;
+        // libtorch names the archive by the file's stem, which is that of `path`.
         module.save(beside).map_err(io::Error::other)
     })
-    .map_err(|cause| PolicyError::Io { path: path.into(), cause })
+    .map_err(|e| PolicyError::Io { path: path.into(), cause: Cause::new(e) })
 }
 
 /// Tries whether there is room for a file of so many bytes: libtorch ends the process where a disk
@@ -48,7 +58,7 @@ pub fn export(network: &QNetwork, path: &Path) -> Result<(), PolicyError> {
 fn try_room(path: &Path, bytes: usize) -> io::Result<()> {
     fs::write(path, vec![0; bytes])?;
     File::open(path)?.sync_all()?;
-    fs::remove_file(path)
+    File::options().write(true).truncate(true).open(path).map(drop)
 }
 
 fn trace(network: &QNetwork) -> Result<CModule, TchError> {
@@ -137,8 +147,8 @@ pub fn write_check(
         q: Array::of(&Tensor::cat(&q, 0)),
     };
     let text = serde_json::to_vec(&check).map_err(io::Error::from);
-    text.and_then(|text| write_whole(path, |beside| fs::write(beside, &text)))
-        .map_err(|cause| PolicyError::Io { path: path.into(), cause })
+    text.and_then(|text| write_whole(path, Durability::Synced, |beside| fs::write(beside, &text)))
+        .map_err(|e| PolicyError::Io { path: path.into(), cause: Cause::new(e) })
 }
 
 #[cfg(test)]

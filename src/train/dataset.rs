@@ -10,13 +10,14 @@ use std::sync::{Arc, mpsc};
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::panel_cache::{file_name, prune, readable};
 use super::parcel::Parcel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::FeatureConfig;
-use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features};
+use crate::errors::message;
+use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
@@ -27,10 +28,9 @@ use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
 use crate::source::{DataSource, fingerprint, load_bars};
 
-/// Part of every digest; raised when the same bars would give another panel.
+/// Part of every digest; raised when the same bars and features would give another panel, or
+/// another note.
 const PANEL_VERSION: u32 = 2;
-/// The oldest panels go when the cache holds more than this.
-const CACHE_BYTES: u64 = 4 << 30;
 /// Minutes of a regular session.
 const SESSION_MINUTES: u32 = 390;
 
@@ -91,9 +91,13 @@ pub struct DataPlan<'a> {
     pub cache: &'a Path,
 }
 
-#[derive(Serialize)]
+/// All that a panel depends on.
+#[derive(Clone, Serialize)]
 struct Digested<'a> {
     version: u32,
+    formulas: u32,
+    /// A feature that is new in the program is no setting.
+    feature_names: Vec<String>,
     stocks: &'a [Symbol],
     load: Period,
     trade: Period,
@@ -101,7 +105,7 @@ struct Digested<'a> {
     risk_sessions: usize,
     max_peers: usize,
     fit: Option<&'a Fit>,
-    fingerprints: Vec<String>,
+    fingerprints: &'a [String],
 }
 
 impl DataPlan<'_> {
@@ -143,10 +147,12 @@ impl DataPlan<'_> {
                 true => bars.and_then(|bars| self.build(bars, &trade, fit, &path)),
                 false => Ok(()),
             };
-            agree(self.comm, built.map_err(|e| format!("{e:#}")))?;
+            agree(self.comm, built.map_err(|e| message(&e)))?;
         }
         let here = self.comm.share_file(&path)?;
-        let opened = agree(self.comm, Panel::open(&here))?;
+        // Rank 0 has just verified the file or written it; ranks beside it map the same pages, and
+        // those of other machines a copy that came over MPI.
+        let opened = agree(self.comm, Panel::open_verified(&here))?;
         let note = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -166,26 +172,41 @@ impl DataPlan<'_> {
 
     /// Where the panel lies or will lie; meaningful on rank 0.
     fn path(&self, load: &Period, trade: &Period, fit: Option<&Fit>) -> Result<PathBuf> {
+        let fingerprints = self.fingerprints(load)?;
+        let digested = self.digested(load, trade, fit, &fingerprints);
+        Ok(self.cache.join("panels").join(file_name(&digested)?))
+    }
+
+    /// Of the bars of all stocks, on rank 0; of none on the other ranks.
+    fn fingerprints(&self, load: &Period) -> Result<Vec<String>> {
         let stocks = self.stocks;
         let owned = self.ranks().owned(self.comm.rank());
         let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &self.options);
         let mine: Result<Vec<String>, _> = owned.map(one).collect();
         let mine = agree(self.comm, mine)?.join("\n");
-        let gathered = self.comm.gather_bytes(mine.as_bytes());
-        let digested = Digested {
+        Ok(lines(&self.comm.gather_bytes(mine.as_bytes())))
+    }
+
+    fn digested<'a>(
+        &'a self,
+        load: &Period,
+        trade: &Period,
+        fit: Option<&'a Fit>,
+        fingerprints: &'a [String],
+    ) -> Digested<'a> {
+        Digested {
             version: PANEL_VERSION,
-            stocks,
+            formulas: FORMULAS,
+            feature_names: feature_names(self.features),
+            stocks: self.stocks,
             load: *load,
             trade: *trade,
             features: self.features,
             risk_sessions: self.risk_sessions,
             max_peers: self.max_peers,
             fit,
-            fingerprints: lines(&gathered),
-        };
-        let digest = Sha256::digest(serde_json::to_vec(&digested)?);
-        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(self.cache.join("panels").join(format!("{name}.arrow")))
+            fingerprints,
+        }
     }
 
     /// Every rank reads its stocks and sends them to rank 0, which returns them all; the others
@@ -338,14 +359,6 @@ fn load_one(
     }
 }
 
-/// The digest's file can be used as it is. It then counts as used just now; see [`prune`].
-pub(crate) fn readable(path: &Path) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
-    // A cache that can be read and not written serves all the same.
-    let _ = file.set_modified(std::time::SystemTime::now());
-    Panel::open(path).is_ok()
-}
-
 fn bars_per_session(bar_minutes: u32) -> u32 {
     (SESSION_MINUTES / bar_minutes).max(1)
 }
@@ -408,44 +421,5 @@ fn settled_rows(settled: impl Fn(usize) -> bool, rows: Range<usize>) -> Option<R
     Some(start..rows.end).filter(|rows| rows.len() >= 3)
 }
 
-/// Removes the panels that were not used for longest while the folder is too large; never `keep`.
-pub(crate) fn prune(folder: &Path, keep: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut files: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let data = entry.metadata().ok().filter(|data| data.is_file())?;
-            Some((data.modified().ok()?, data.len(), entry.path()))
-        })
-        .collect();
-    files.sort();
-    let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
-    for (_, len, path) in files {
-        if total <= CACHE_BYTES {
-            return;
-        }
-        if path != keep && std::fs::remove_file(&path).is_ok() {
-            total -= len;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lead_holds_enough_bars_for_short_and_long_bars() {
-        // 480 one-minute bars are two sessions, hourly ones 80; a week has five.
-        assert_eq!(lead_days(1, 480), 5 * 7 / 5 + 7);
-        assert_eq!(lead_days(60, 480), 83 * 7 / 5 + 7);
-        assert!(lead_days(390, 480) >= 480 * 7 / 5);
-    }
-
-    #[test]
-    fn rows_begin_where_the_first_stock_is_settled() {
-        assert_eq!(settled_rows(|row| row >= 1, 0..4), Some(1..4));
-        assert_eq!(settled_rows(|row| row >= 1, 2..4), None);
-        assert_eq!(settled_rows(|_| false, 0..4), None);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use tch::{Device, Tensor, no_grad};
 use super::model::{MODEL_FILE, Model};
 use super::trained::{SavedRun, saved_settings};
 use crate::env::trading_env::TradingEnv;
+use crate::errors::message;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
 use crate::market::panel::PanelBar;
@@ -110,7 +111,7 @@ impl DqnStrategy {
         single_thread();
         let path = folder.join(parameters.text(FILE));
         let SavedRun { config, model } = SavedRun::with_settings(config, &path)
-            .map_err(|error| wrong(format!("{error:#}"), finished))?;
+            .map_err(|error| wrong(message(&error), finished))?;
         let Model { shape, weights, fit, .. } = model;
         let count = config.stocks.len();
         let slots = |stock: usize| [&[stock][..], &shape.peers[stock]].concat();

@@ -13,6 +13,7 @@ use super::snapshot::{RootState, Snapshot, StockState};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::CheckpointConfig;
+use crate::errors::message;
 
 /// The part of rank 0.
 const ROOT: &str = "root";
@@ -135,7 +136,7 @@ impl<'a> Keeper<'a> {
         if outcome.is_err() {
             self.checkpoints.discard(env_steps);
         }
-        let committed = agree(self.comm, outcome.map_err(|e| format!("{e:#}")))?;
+        let committed = agree(self.comm, outcome.map_err(|e| message(&e)))?;
         let mut committed = vec![u8::from(committed)];
         self.comm.broadcast_bytes(&mut committed);
         if committed == [0] && self.pending.is_none() {

@@ -27,6 +27,7 @@ pub mod keeper;
 pub mod lockstep;
 pub mod model;
 mod modes;
+pub(crate) mod panel_cache;
 pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;

@@ -14,6 +14,7 @@ use super::worker::Worker;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::CheckpointConfig;
+use crate::errors::message;
 use crate::market::{Period, Symbol};
 
 /// The folder of the newest whole checkpoint, the same on every rank; None where there is none yet.
@@ -29,7 +30,7 @@ pub(super) fn find_checkpoint(
 ) -> Result<Option<PathBuf>> {
     let checkpoints = Checkpoints::of(output, config.keep);
     let found = match comm.is_root() {
-        true => usable_checkpoint(&checkpoints, settings, callbacks).map_err(|e| format!("{e:#}")),
+        true => usable_checkpoint(&checkpoints, settings, callbacks).map_err(|e| message(&e)),
         false => Ok(String::new()),
     };
     let mut name = agree(comm, found)?.into_bytes();
@@ -77,7 +78,7 @@ pub(super) fn read_checkpoint(
         let stocks: Result<Vec<_>> = own.iter().map(|&stock| read_stock(folder, stock)).collect();
         Ok((root, stocks?))
     };
-    Ok(agree(comm, read().map_err(|e| format!("{e:#}")))?)
+    Ok(agree(comm, read().map_err(|e| message(&e)))?)
 }
 
 /// Callbacks of a run that keeps checkpoints, where there is a keeper: it is told what it needs,

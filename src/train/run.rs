@@ -20,6 +20,7 @@ use super::worker::{Lanes, Worker};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::RunConfig;
+use crate::errors::message;
 use crate::market::Symbol;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
@@ -123,7 +124,7 @@ pub fn run(
         parameters: shape.layout().len(),
         resumed: resumed.as_deref(),
     };
-    agree(comm, callbacks.on_training_start(&start).map_err(|e| format!("{e:#}")))?;
+    agree(comm, callbacks.on_training_start(&start).map_err(|e| message(&e)))?;
     let keeps = checkpointing != Checkpointing::Off;
     let keeper = keeps.then(|| Keeper::new(comm, &config.output, settings, &config.checkpoint));
     let mut kept = Kept { keeper, callbacks };

@@ -91,7 +91,8 @@ impl Default for LogConfig {
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
     let file: File = serde_json::from_str(text).map_err(|e| {
-        ConfigError::new("the file", e.to_string(), "fix it; docs/agents.md describes every key")
+        let hint = "fix it; docs/agents.md describes every key";
+        ConfigError::new("the file", e.to_string(), hint).caused_by(e)
     })?;
     let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;

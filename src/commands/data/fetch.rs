@@ -40,7 +40,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
     };
     let place = &sha256_hex(place.as_bytes())[..16];
     let aside = source::cache_folder(global.cache.as_deref()).join("fetch").join(place);
-    let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
+    let _lock = FolderLock::take(&aside).map_err(|error| match error.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",
             store.place(),

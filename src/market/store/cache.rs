@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sha2::{Digest, Sha256};
 
 use super::DayFile;
-use super::local::write_whole;
+use crate::files::{Durability, write_whole};
 
 /// Bytes of the digest that ends an entry.
 const DIGEST_BYTES: usize = 32;
@@ -49,7 +49,11 @@ impl BlobCache {
     pub fn put(&self, file: &DayFile, bytes: &[u8]) {
         let path = self.path(file);
         let entry = [bytes, self.digest(file, bytes).as_slice()].concat();
-        if let Err(error) = write_whole(&path, &entry, false)
+        // Its digest is verified when it is read, so that waiting for the disk gains nothing.
+        let written = fs::create_dir_all(path.parent().unwrap_or(&self.folder)).and_then(|()| {
+            write_whole(&path, Durability::Unsynced, |beside| fs::write(beside, &entry))
+        });
+        if let Err(error) = written
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!("{}: downloads cannot be cached: {error}", self.folder.display());

@@ -1,13 +1,15 @@
 //! Day files below a local folder.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use chrono::Datelike;
 
 use super::{DayFile, ROOT, Store, folder_symbol, key_date};
+use crate::errors::Cause;
+use crate::files::{Durability, write_whole};
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 
@@ -47,6 +49,7 @@ impl LocalStore {
                 file: key.into(),
                 what: "is not the key of a day file".into(),
                 hint: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
+                cause: None,
             }),
         }
     }
@@ -76,6 +79,7 @@ impl LocalStore {
             place: path.display().to_string(),
             what: format!("{what}: {error}"),
             hint: "check the folder, its permissions and the free space".into(),
+            cause: Some(Cause::new(error)),
         }
     }
 }
@@ -128,6 +132,7 @@ impl Store for LocalStore {
                 file: path.display().to_string(),
                 what: "no such file".into(),
                 hint: "check the data folder; the file may have been moved".into(),
+                cause: Some(Cause::new(error)),
             },
             _ => self.failed("cannot be read", &path, error),
         })
@@ -144,7 +149,12 @@ impl Store for LocalStore {
 
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
         let path = self.path(key)?;
-        write_whole(&path, bytes, true).map_err(|e| self.failed("cannot be written", &path, e))
+        let folder = path.parent().unwrap_or(&self.base);
+        fs::create_dir_all(folder)
+            .and_then(|()| {
+                write_whole(&path, Durability::Synced, |beside| fs::write(beside, bytes))
+            })
+            .map_err(|e| self.failed("cannot be written", &path, e))
     }
 }
 
@@ -180,6 +190,7 @@ fn unusable(root: &Path, what: &str) -> MarketError {
         place: root.display().to_string(),
         what: what.into(),
         hint: format!("give the folder that contains {ROOT}/"),
+        cause: None,
     }
 }
 
@@ -191,22 +202,6 @@ fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
         Err(before) => -(before.duration().as_nanos() as i128),
     };
     Ok((format!("{:x}-{modified_ns}", meta.len()), meta.len()))
-}
-
-/// Writes beside `path` and renames. `durable`: waits until the bytes are on the disk, so that not
-/// even a power cut leaves half a file under the name.
-pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> std::io::Result<()> {
-    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
-    // `File::create_new`, because tempfile's own way hides the file from other users.
-    let mut file =
-        tempfile::Builder::new().prefix(".part-").make_in(folder, |path| File::create_new(path))?;
-    file.write_all(bytes)?;
-    if durable {
-        file.as_file().sync_all()?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]
