@@ -2,6 +2,7 @@
 //! saved beside the results as `config.toml`.
 
 mod asynchronous;
+mod engine;
 pub mod machine;
 mod meta_policy;
 mod validate;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
+pub use engine::EngineKind;
 pub use meta_policy::MetaPolicyConfig;
 
 use crate::market::options::{BarLabel, LoadOptions};
@@ -181,6 +183,9 @@ pub struct NetworkConfig {
     /// Attend to at most this many peers, the nearest by the relationship graph of the training
     /// period.
     pub max_peers: usize,
+    /// Who computes it on the CPU.
+    #[serde(skip_serializing_if = "EngineKind::is_native")]
+    pub engine: EngineKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -388,6 +393,7 @@ impl Default for NetworkConfig {
             dueling: true,
             layer_norm: true,
             max_peers: 8,
+            engine: EngineKind::default(),
         }
     }
 }

@@ -225,8 +225,7 @@ fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
     }
 }
 
-/// As many threads as asked for or as there are cores, each with one libtorch thread: results do
-/// not depend on it.
+/// As many threads as asked for or as there are cores: results do not depend on it.
 fn compute_with(threads: Option<usize>) -> Result<()> {
     compute_on(None, threads.unwrap_or(0))
 }

@@ -1,12 +1,12 @@
 //! The training loop itself, as `--mode single` runs it, for so many seconds once it learns.
 
 use dqn_trader::comm::local::LocalComm;
+use dqn_trader::rl::device::Device;
 use dqn_trader::train::lockstep::Trainer;
 use dqn_trader::train::watcher::Watcher;
 use dqn_trader::train::worker::{Lanes, Worker};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tch::Device;
 
 use super::setup::{Stopwatch, cache, config, pool, prepared};
 

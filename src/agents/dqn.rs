@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tch::Device;
 
 use super::bars::load_options;
 use super::config::{Choice, ModelKind};
@@ -14,7 +13,7 @@ use super::wanted::{Setting, Wanted};
 use crate::comm::local::LocalComm;
 use crate::config::{Mode, RunConfig};
 use crate::rl::agent::Agent;
-use crate::rl::network::single_thread;
+use crate::rl::device::Device;
 use crate::rl::networks::Networks;
 use crate::source;
 use crate::train::dataset::DataPlan;
@@ -25,7 +24,6 @@ use crate::train::model::{Model, untrained_shape};
 /// What the run in `results` would hold at every bar. Its stocks are among the configuration's; of
 /// the others it holds nothing.
 pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
-    single_thread();
     let (config, bars) = (setting.config, setting.bars);
     let mut wanted = Wanted::nothing(config.stocks.len(), bars.rows());
     let steps = bars.steps(config.by_bar, &setting.since, &config.end);
@@ -47,7 +45,7 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     let mut agents: Vec<Agent> = (0..run.stocks.len()).map(one).collect();
     let rows: HashMap<i64, usize> = (0..bars.rows()).map(|t| (bars.view(t).end_s(), t)).collect();
     let (shape, weights) = (&model.shape, &model.weights[..]);
-    let networks = Networks::new(shape, weights, &run.learner, Some(Device::Cpu));
+    let networks = Networks::new(shape, weights, &run.learner, Some(Device::Cpu))?;
     let standing = model.standing.as_ref();
     let policy = Policy { shape, weights, networks: &networks, standing };
     let mut watch = |decided: &Decided<'_>| {

@@ -46,7 +46,7 @@ pub fn evaluate(
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
     let (shape, weights) = (&model.shape, &model.weights[..]);
-    let networks = Networks::new(shape, weights, &config.learner, Some(device));
+    let networks = Networks::new(shape, weights, &config.learner, Some(device))?;
     let standing = model.standing.as_ref();
     let policy = Policy { shape, weights, networks: &networks, standing };
     let evaluated = run_evaluation(&comm, &config, &eval, policy, agents.iter_mut().collect())?

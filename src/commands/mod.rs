@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use tch::Device;
 
 use crate::cli::{ContainerArg, Destination, Surroundings, cache_folder};
 use crate::comm::comm::agree;
@@ -28,6 +27,8 @@ use crate::market::options::LoadReport;
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
+use crate::rl::device::Device;
+use crate::rl::libtorch;
 use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::{DataPlan, Prepared};
@@ -211,8 +212,8 @@ fn say(text: &str) {
 fn device(name: &str) -> Result<Device> {
     let Some(index) = name.strip_prefix("cuda:") else { return Ok(Device::Cpu) };
     let index: usize = index.parse()?;
-    let found = tch::Cuda::device_count();
-    if i64::try_from(index)? >= found {
+    let found = libtorch::cuda_devices()?;
+    if index >= found {
         return Err(anyhow!(
             "--device {name}: this libtorch sees {found} CUDA devices; \
              use --device cpu, or build against a libtorch with CUDA on a machine with a GPU"

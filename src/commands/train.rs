@@ -107,7 +107,13 @@ pub fn train(
         progress.line("stopped as asked; writing the model as it is");
     }
     watch.keeper.finish()?;
-    let peer_view = PeerView::of(comm, &config, &train, &trained.weights, &mut trained.workers)?;
+    let peer_view = PeerView::of(
+        comm,
+        &config,
+        &train,
+        (&trained.shape, &trained.weights),
+        &mut trained.workers,
+    )?;
     progress.finish();
     let Some(outputs) = watch.outputs else { return Ok(trained.ending) };
     let model = Model {

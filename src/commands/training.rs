@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, anyhow};
-use tch::Device;
 
 use crate::comm::Comm;
 use crate::config::{RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::portfolio::meta_policy::Standing;
 use crate::portfolio::risk::Reason;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::train::asynchronous::{Asynchronous, Done, Evaluations};
@@ -186,7 +186,7 @@ fn asynchronous<W: Watcher + Around>(
         let of = standing.env_steps_of.iter().copied();
         by_stock = config.stocks.iter().cloned().zip(of).collect();
     }
-    let (mut workers, networks) = (run.into_workers(), evaluations.networks(&weights));
+    let (mut workers, networks) = (run.into_workers(), evaluations.networks(&weights)?);
     let rules = evaluations.rules().cloned();
     let mut latest = evaluations.into_latest();
     if ending == Ending::EpisodeDone {

@@ -5,23 +5,20 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
-use crate::rl::network::single_thread;
-
 /// To wake more threads than these one by one would take longer than what they are to do.
 const FEW: usize = 8;
 /// So long a thread without work goes on looking for some, with yields, before it sleeps.
 const AWAKE: Duration = Duration::from_micros(50);
 
-/// To make a pool of `count` threads with, each with one libtorch thread; 0: one per core.
+/// To make a pool of `count` threads with; 0: one per core.
 pub fn pool(count: usize) -> ThreadPoolBuilder {
-    ThreadPoolBuilder::new().num_threads(count).start_handler(|_| single_thread())
+    ThreadPoolBuilder::new().num_threads(count)
 }
 
-/// As many threads as asked for, or as there are cores for 0, each with one libtorch thread. The
-/// one that calls is one of them where there are several: work that it shares out begins at once,
-/// and nothing has to wake it when that is done.
+/// As many threads as asked for, or as there are cores for 0. The one that calls is one of them where
+/// there are several: work that it shares out begins at once, and nothing has to wake it when that
+/// is done.
 pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
-    single_thread();
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { cores() } else { threads };
     // An only one has to be free for what others hand over to it.

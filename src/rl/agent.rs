@@ -1,11 +1,8 @@
 //! A double-DQN agent for one stock: what it thinks of its choices, and how a minibatch would
 //! change its weights.
 
-use rand_chacha::ChaCha8Rng;
-use tch::{Device, Kind, Tensor, no_grad};
-
-use super::engine::{Seen, Values, copy_out};
-use super::network::{NetworkShape, QNetwork};
+use super::engine::{Engine, Seen, Values};
+use super::network::NetworkShape;
 use super::networks::Networks;
 use super::outcomes::Outcomes;
 use super::replay::Sample;
@@ -35,9 +32,9 @@ pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_
 }
 
 pub struct Agent {
-    shape: NetworkShape,
     /// The stock itself, then its peers: panel columns that the network is given.
     slots: Vec<usize>,
+    attends: bool,
     return_std: f32,
     double: bool,
     all_actions: bool,
@@ -57,11 +54,9 @@ impl Agent {
         return_std: f32,
         config: &LearnerConfig,
     ) -> Agent {
-        let mut slots = vec![stock];
-        slots.extend(&shape.peers[stock]);
         Agent {
-            shape: shape.clone(),
-            slots,
+            slots: shape.slots_of(stock),
+            attends: shape.attends(),
             return_std,
             double: config.double,
             all_actions: config.all_actions,
@@ -95,57 +90,62 @@ impl Agent {
         networks.engine().context(&self.slots, &self.features, out);
     }
 
-    /// Mean attention of a network with `weights` to each peer over `rows`; None without peers or
-    /// attention.
-    pub fn attention(&mut self, weights: &[f32], panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        let (network, market, slots) = self.network(weights, panel, rows);
-        let weights = no_grad(|| network.attention_weights(&market, &slots))?;
-        let mut mean = Vec::new();
-        copy_out(&weights.mean_dim(0, false, Kind::Float), &mut mean);
-        Some(mean)
+    /// The attention that this stock pays to each peer, as the mean over heads and `rows`; None
+    /// without peers or attention.
+    pub fn attention(
+        &mut self,
+        engine: &dyn Engine,
+        panel: &Panel,
+        rows: &[u32],
+    ) -> Option<Vec<f32>> {
+        if !self.attends {
+            return None;
+        }
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        let mut weights = Vec::new();
+        engine.attention(&self.slots, &self.features, &mut weights);
+        let mut mean = vec![0.0; self.slots.len() - 1];
+        for row in weights.chunks_exact(mean.len()) {
+            mean.iter_mut().zip(row).for_each(|(mean, &weight)| *mean += f64::from(weight));
+        }
+        Some(mean.iter().map(|sum| (sum / rows.len() as f64) as f32).collect())
     }
 
     /// How much each peer moves what is decided, in units of `return_std`: by how much, in the mean
     /// over `rows`, the value of the last action less that of the first (of long less short)
-    /// changes for a flat account when the peer's features are put to their mean. None without
+    /// changes for a flat account when the peer's features are set to their mean. None without
     /// peers or attention.
-    pub fn influence(&mut self, weights: &[f32], panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        if !self.shape.attends() {
-            return None;
-        }
-        let (network, market, slots) = self.network(weights, panel, rows);
-        tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
-        let private = Tensor::from_slice(&self.private_tm1).reshape([-1, PRIVATE_FEATURES as i64]);
-        let difference = |market: &Tensor| {
-            let q = network.q_values(market, &slots, &private);
-            q.select(1, -1) - q.select(1, 0)
-        };
-        Some(no_grad(|| {
-            let as_it_is = difference(&market);
-            let without = |slot: usize| {
-                let changed = market.copy();
-                // Features are scaled: 0 is the mean of the training period.
-                let _ = changed.select(1, slot as i64).fill_(0.0);
-                let moved = (difference(&changed) - &as_it_is).abs().mean(Kind::Float);
-                moved.double_value(&[]) as f32
-            };
-            (1..self.slots.len()).map(without).collect()
-        }))
-    }
-
-    /// A network with `weights` in libtorch, with `rows` of its market and the slots' symbols.
-    fn network(
+    pub fn influence(
         &mut self,
-        weights: &[f32],
+        engine: &dyn Engine,
         panel: &Panel,
         rows: &[u32],
-    ) -> (QNetwork, Tensor, Tensor) {
+    ) -> Option<Vec<f32>> {
+        if !self.attends {
+            return None;
+        }
         panel.gather_features(rows, &self.slots, &mut self.features);
-        let network = QNetwork::new(self.shape.clone(), weights, Device::Cpu);
-        let market = Tensor::from_slice(&self.features);
-        let ids: Vec<i64> = self.slots.iter().map(|&slot| slot as i64).collect();
-        let market = market.reshape([rows.len() as i64, self.slots.len() as i64, -1]);
-        (network, market, Tensor::from_slice(&ids))
+        tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
+        let mut q = Vec::new();
+        let mut differences = |features: &[f32]| -> Vec<f32> {
+            engine.q_values(&self.slots, features, &self.private_tm1, &mut q);
+            let actions = q.len() / rows.len();
+            q.chunks_exact(actions).map(|q| q[actions - 1] - q[0]).collect()
+        };
+        let as_it_is = differences(&self.features);
+        let (slots, features) = (self.slots.len(), self.features.len() / rows.len());
+        let width = features / slots;
+        let without = |slot: usize| {
+            let mut changed = self.features.clone();
+            // Features are scaled: 0 is the mean of the training period.
+            for row in changed.chunks_exact_mut(features) {
+                row[slot * width..][..width].fill(0.0);
+            }
+            let moved = differences(&changed);
+            let moved = moved.iter().zip(&as_it_is).map(|(x, y)| f64::from((x - y).abs()));
+            (moved.sum::<f64>() / rows.len() as f64) as f32
+        };
+        Some((1..slots).map(without).collect())
     }
 
     /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
@@ -203,9 +203,4 @@ impl Agent {
 fn tell(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
     out.clear();
     states.for_each(|state| out.extend(private_features(&state, return_std)));
-}
-
-/// Initial weights of a run, the same on every rank.
-pub fn initial_weights(shape: &NetworkShape, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    QNetwork::initial(shape, rng)
 }

@@ -2,9 +2,10 @@
 //! stock to stock is what they are shown.
 
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
-use super::engine::{Engine, Torch, Which, by_hand};
+use super::device::Device;
+use super::engine::{Engine, Which};
+use super::engines::{EngineError, engine};
 use super::network::NetworkShape;
 use crate::config::LearnerConfig;
 
@@ -27,25 +28,23 @@ pub struct Networks {
 impl Networks {
     /// Both networks with `weights`, on the `device` on which they are to compute; with none they
     /// only keep the target's weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::engines::engine`].
     pub fn new(
         shape: &NetworkShape,
         weights: &[f32],
         config: &LearnerConfig,
         device: Option<Device>,
-    ) -> Networks {
-        let engine = |device: Device| -> Box<dyn Engine> {
-            match device {
-                Device::Cpu => by_hand(shape, weights),
-                device => Box::new(Torch::new(shape, weights, device)),
-            }
-        };
-        Networks {
-            engine: device.map(engine),
+    ) -> Result<Networks, EngineError> {
+        Ok(Networks {
+            engine: device.map(|device| engine(shape, weights, device)).transpose()?,
             target_every: config.target_every,
             target_tau: config.target_tau,
             gradient_steps: 0,
             target_weights: weights.to_vec(),
-        }
+        })
     }
 
     pub fn engine(&self) -> &dyn Engine {

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use tch::Device;
 
 use super::buffer::Buffer;
 use super::dataset::Prepared;
@@ -22,7 +21,8 @@ use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{Standing, Wanted, rule_names};
 use crate::portfolio::risk::Reason;
-use crate::rl::agent::{Agent, initial_weights};
+use crate::rl::agent::Agent;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
@@ -90,7 +90,7 @@ impl<'a> Trainer<'a> {
         let stocks = config.stocks.len();
         rule_names(&config.portfolio.meta_policy, stocks)?;
         let shape = network_shape(config, train);
-        let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
+        let weights = shape.initial_weights(&mut stream(config.seed, Purpose::Weights, 0));
         let ranks = Ranks { stocks, size: comm.size() };
         let rank = comm.rank();
         let worker = |stock: usize| {
@@ -129,7 +129,7 @@ impl<'a> Trainer<'a> {
             sums: buffer(2),
             reward_sums: vec![0.0; workers.len()],
             workers,
-            networks: Networks::new(&shape, &weights, &config.learner, device),
+            networks: Networks::new(&shape, &weights, &config.learner, device)?,
             shape,
             weights,
             stop,

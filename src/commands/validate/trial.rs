@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rand::Rng;
 use serde::Serialize;
-use tch::Device;
 
 use super::meta::Experts;
 use super::rows::Row;
@@ -21,6 +20,7 @@ use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
 use crate::eval::metrics::Course;
 use crate::eval::oracle::{Oracle, Terms};
 use crate::eval::rules::rules_alone;
+use crate::rl::device::Device;
 use crate::rl::rng::{Purpose, stream};
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;
@@ -136,7 +136,13 @@ pub fn run(
     let edges_before_last = match row.edges.is_empty() {
         true => None,
         false => {
-            let view = PeerView::of(&comm, config, &train, &trained.weights, &mut trained.workers)?;
+            let view = PeerView::of(
+                &comm,
+                config,
+                &train,
+                (&trained.shape, &trained.weights),
+                &mut trained.workers,
+            )?;
             Some(edges_before_last(&view.influence, row.edges))
         }
     };

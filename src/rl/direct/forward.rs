@@ -66,6 +66,14 @@ by_level! {
 }
 
 by_level! {
+    /// The trunk's weights alone: `rows` contexts, a number of elements apart, into `sums`
+    /// `[row, trunk]`.
+    pub(super) fn trunk(
+        w: &Weights, contexts: (&[f32], usize), rows: usize, sums: &mut Vec<f32>
+    ) = trunk_with
+}
+
+by_level! {
     /// The rest of the way for `count` accounts: account i looks at row i / `per_row` of `trunk`.
     /// `private` is `[account, private]`.
     pub(super) fn accounts(
@@ -81,7 +89,7 @@ unsafe fn market_with<S: Simd>(
     rows: usize,
     pass: &mut MarketPass,
 ) {
-    let Sizes { slots, used, features, embedding: width, context, trunk, .. } = w.sizes;
+    let Sizes { slots, used, features, embedding: width, context, .. } = w.sizes;
     let places = &w.places;
     let cells = rows * used;
     let first = room(&mut pass.first, cells * width);
@@ -121,10 +129,20 @@ unsafe fn market_with<S: Simd>(
     if w.sizes.attends {
         unsafe { attend::<S>(w, rows, pass) };
     }
-    let sums = room(&mut pass.trunk, rows * trunk);
-    let (left, right) =
-        (Left::rows(&pass.context, context), Right { data: &w.trunk_t, row: trunk });
-    let bias = Start::Bias(w.part(&places.trunk.bias));
+    unsafe { trunk_with::<S>(w, (&pass.context, context), rows, &mut pass.trunk) };
+}
+
+#[inline(always)]
+unsafe fn trunk_with<S: Simd>(
+    w: &Weights,
+    (contexts, row): (&[f32], usize),
+    rows: usize,
+    sums: &mut Vec<f32>,
+) {
+    let Sizes { context, trunk, .. } = w.sizes;
+    let sums = room(sums, rows * trunk);
+    let (left, right) = (Left::rows(contexts, row), Right { data: &w.trunk_t, row: trunk });
+    let bias = Start::Bias(w.part(&w.places.trunk.bias));
     unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
 }
 

@@ -22,7 +22,7 @@ mod weights;
 use std::cell::RefCell;
 
 use backward::{Given, Scratch, backward};
-use forward::{AccountPass, MarketPass, accounts, market};
+use forward::{AccountPass, MarketPass, accounts, market, trunk};
 use product::SLACK;
 use simd::Level;
 use weights::Weights;
@@ -118,11 +118,16 @@ fn chunk_rows(rows: usize) -> usize {
 }
 
 impl Direct {
-    pub fn new(shape: &NetworkShape, weights: &[f32]) -> Direct {
+    /// Both networks with `weights`.
+    ///
+    /// # Errors
+    ///
+    /// The names of parameters that no layer here has.
+    pub fn new(shape: &NetworkShape, weights: &[f32]) -> Result<Direct, String> {
         let level = *Level::available().last().expect("there is always a plain one");
-        let mut online = Weights::new(shape);
+        let mut online = Weights::new(shape)?;
         online.load(level, weights);
-        Direct { level, target: online.clone(), online }
+        Ok(Direct { level, target: online.clone(), online })
     }
 
     fn view<'a>(&'a self, which: Which, slots: &'a [usize]) -> View<'a> {
@@ -261,6 +266,40 @@ impl Engine for Direct {
                     own.copy_from_slice(context);
                     rest.fill(0.0);
                 }
+            }
+        });
+    }
+
+    fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>) {
+        let sizes = &self.online.sizes;
+        let (width, actions) = (2 * sizes.embedding, sizes.actions);
+        assert!(contexts.len().is_multiple_of(width), "contexts");
+        let rows = contexts.len() / width;
+        assert_eq!(private.len(), rows * sizes.privates, "private features");
+        q.resize(rows * actions, 0.0);
+        let given = contexts.chunks(CHUNK * width).zip(private.chunks(CHUNK * sizes.privates));
+        with_room(|Room { passing: Kept { market: pass, accounts: rest }, .. }| {
+            for ((contexts, private), q) in given.zip(q.chunks_mut(CHUNK * actions)) {
+                let rows = contexts.len() / width;
+                trunk(self.level, &self.online, (contexts, width), rows, &mut pass.trunk);
+                accounts(self.level, &self.online, &pass.trunk, 1, private, rest);
+                q.copy_from_slice(&rest.q[..q.len()]);
+            }
+        });
+    }
+
+    fn attention(&self, slots: &[usize], seen: &[f32], out: &mut Vec<f32>) {
+        let sizes = &self.online.sizes;
+        assert!(sizes.attends, "a network without attention");
+        let share = 1.0 / sizes.heads as f32;
+        out.clear();
+        with_room(|Room { passing: Kept { market: pass, .. }, .. }| {
+            for seen in seen.chunks(CHUNK * sizes.cells()) {
+                let rows = self.rows(seen);
+                market(self.level, &self.online, slots, seen, rows, pass);
+                let weights = &pass.attention[..rows * sizes.peers() * sizes.heads];
+                let of_peers = weights.chunks_exact(sizes.heads);
+                out.extend(of_peers.map(|heads| share * heads.iter().sum::<f32>()));
             }
         });
     }

@@ -1,5 +1,7 @@
 //! Parameters as the products want them: the flat buffer as it is, and some matrices turned round.
 
+use std::cell::RefCell;
+
 use super::product::SLACK;
 use super::rows::Norm;
 use super::simd::Level;
@@ -110,8 +112,12 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn of(layout: &Layout, dueling: bool) -> Places {
+    /// Where each layer's parameters are; else the names of those that no layer has.
+    fn of(layout: &Layout, dueling: bool) -> Result<Places, String> {
+        let names = layout.parameters().iter().map(|p| p.name.as_str());
+        let unknown = RefCell::new(names.collect::<Vec<_>>());
         let found = |name: &str| {
+            unknown.borrow_mut().retain(|&other| other != name);
             let parameter = layout.parameters().iter().find(|p| p.name == name);
             parameter.map(|p| p.offset..p.offset + p.len)
         };
@@ -129,7 +135,7 @@ impl Places {
             last_bias: place(&format!("{name}.2.bias")),
         };
         let heads: &[&str] = if dueling { &["value", "advantage"] } else { &["q"] };
-        Places {
+        let places = Places {
             symbol: place("symbol.weight"),
             encoder: [normed("encoder", 0), normed("encoder", 3)],
             attention: AttentionPlace {
@@ -143,7 +149,9 @@ impl Places {
             },
             trunk: normed("trunk", 0),
             heads: heads.iter().map(head).collect(),
-        }
+        };
+        let unknown = unknown.into_inner();
+        if unknown.is_empty() { Ok(places) } else { Err(unknown.join(", ")) }
     }
 }
 
@@ -184,11 +192,11 @@ pub(super) struct Heads {
 }
 
 impl Weights {
-    pub fn new(shape: &NetworkShape) -> Weights {
+    pub fn new(shape: &NetworkShape) -> Result<Weights, String> {
         let (sizes, layout) = (Sizes::of(shape), shape.layout());
         let none = Vec::new;
-        Weights {
-            places: Places::of(&layout, sizes.dueling),
+        Ok(Weights {
+            places: Places::of(&layout, sizes.dueling)?,
             len: layout.len(),
             flat: none(),
             first_t: none(),
@@ -201,7 +209,7 @@ impl Weights {
             trunk_t: none(),
             heads: Heads::default(),
             sizes,
-        }
+        })
     }
 
     /// Takes over all weights.

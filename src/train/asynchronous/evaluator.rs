@@ -3,13 +3,13 @@
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
-use tch::Device;
 
 use crate::comm::local::LocalComm;
 use crate::compute::threads::pool;
 use crate::config::RunConfig;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::Agent;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::train::dataset::Prepared;
@@ -59,16 +59,16 @@ impl Evaluations {
     }
 
     /// Networks with `weights`, as a policy is evaluated with.
-    pub fn networks(&self, weights: &[f32]) -> Networks {
-        Networks::new(&self.shape, weights, &self.config.learner, Some(self.device))
+    pub fn networks(&self, weights: &[f32]) -> Result<Networks> {
+        Ok(Networks::new(&self.shape, weights, &self.config.learner, Some(self.device))?)
     }
 
     /// Begins with these weights, after so many episodes and steps. None may be running.
-    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) {
+    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<()> {
         assert!(!self.is_running(), "one at a time");
         let (config, eval) = (self.config.clone(), self.eval.clone());
         let (shape, rules) = (self.shape.clone(), self.rules.clone());
-        let (networks, weights) = (self.networks(weights), weights.to_vec());
+        let (networks, weights) = (self.networks(weights)?, weights.to_vec());
         let work = move || -> Result<Done> {
             let agent = |stock: usize| {
                 let return_std = eval.note.fit.scaler.return_std[stock];
@@ -87,6 +87,7 @@ impl Evaluations {
         };
         // One thread: the others are the workers'.
         self.running = Some(std::thread::spawn(|| pool(1).build()?.install(work)));
+        Ok(())
     }
 
     /// The one that was running, if it is done by now.

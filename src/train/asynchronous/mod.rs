@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, anyhow};
-use tch::Device;
 
 use super::dataset::Prepared;
 use super::outset::network_shape;
@@ -37,7 +36,7 @@ use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::config::{PortfolioConfig, RunConfig};
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
-use crate::rl::agent::initial_weights;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
@@ -72,19 +71,19 @@ impl<'a> Asynchronous<'a> {
     ) -> Result<Asynchronous<'a>> {
         let stocks = config.stocks.len();
         let shape = network_shape(config, train);
-        let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
+        let weights = shape.initial_weights(&mut stream(config.seed, Purpose::Weights, 0));
         let capital = shared_plan(comm, &train.panel, stocks, &config.portfolio)?;
         let panel = train.panel.clone();
         let around = Surroundings { config, panel, plan, capital, slow };
-        let lone = |stock: usize| {
+        let lone = |stock: usize| -> Result<Lone> {
             let return_std = train.note.fit.scaler.return_std[stock];
             let panel = train.panel.clone();
             let worker = Worker::new(stock, config, &shape, panel, plan, return_std);
-            let networks = Networks::new(&shape, &weights, &config.learner, Some(device));
-            Lone::new(worker, networks, weights.len(), &around)
+            let networks = Networks::new(&shape, &weights, &config.learner, Some(device))?;
+            Ok(Lone::new(worker, networks, weights.len(), &around))
         };
         let own = Ranks { stocks, size: comm.size() }.owned(comm.rank());
-        let lones = own.into_iter().map(lone).collect();
+        let lones = own.into_iter().map(lone).collect::<Result<Vec<_>>>()?;
         let root = || Root::new(config, plan, shape.layout(), weights.clone(), stop);
         let root = comm.is_root().then(root);
         Ok(Asynchronous { comm, shape, around, lones, root, weights })

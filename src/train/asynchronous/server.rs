@@ -295,7 +295,7 @@ impl<'a> Root<'a> {
         }
         if !means.evaluations.is_running() && !self.is_stopping() {
             if let Some(&episode) = self.standing.due.front() {
-                means.evaluations.begin(episode, self.standing.env_steps, self.weights());
+                means.evaluations.begin(episode, self.standing.env_steps, self.weights())?;
             }
         }
         Ok(())

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use tch::Device;
 
 use super::trace::{GIVEN, Trace};
 use super::world::Case;
@@ -23,6 +22,7 @@ use crate::market::options::LoadOptions;
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
 use crate::rl::agent::Agent;
+use crate::rl::device::Device;
 use crate::rl::networks::Networks;
 use crate::source::DataSource;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
@@ -338,7 +338,7 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
     };
     let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
     let standing = rules_after(config, train).unwrap();
-    let networks = Networks::new(&shape, weights, &config.learner, Some(Device::Cpu));
+    let networks = Networks::new(&shape, weights, &config.learner, Some(Device::Cpu)).unwrap();
     let (networks, standing) = (&networks, standing.as_ref());
     let policy = Policy { shape: &shape, weights, networks, standing };
     let mut trace = Trace::default();

@@ -82,7 +82,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> World {
     let eval = Prepared { panel, note, from_cache: false, digest: String::new() };
     let mut shape = untrained_shape(&config);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
-    let mut weights = QNetwork::initial(&shape, &mut ChaCha8Rng::seed_from_u64(3));
+    let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
     for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
         weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 100.0);
     }
@@ -128,7 +128,7 @@ fn it_decides_as_the_evaluation_does() {
         let world = world(attention, long_only, rules);
         let World { config, model, eval, .. } = &world;
         let (shape, weights) = (&model.shape, &model.weights[..]);
-        let networks = &Networks::new(shape, weights, &config.learner, Some(Device::Cpu));
+        let networks = &Networks::new(shape, weights, &config.learner, Some(Device::Cpu)).unwrap();
         let policy = Policy { shape, weights, networks, standing: None };
         let agent = |stock: usize| {
             let std = model.fit.scaler.return_std[stock];

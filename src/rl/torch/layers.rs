@@ -6,11 +6,11 @@ use tch::{Kind, Tensor};
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// The parameter tensors of a network by name.
-pub(super) type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
+pub type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
 
 /// `y = x W^T + b`, with `W` `[out, in]`.
 #[derive(Debug)]
-pub(super) struct Linear {
+pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
@@ -33,7 +33,7 @@ impl Linear {
 
 /// A linear layer with an optional layer normalization after it. Ba, Kiros and Hinton (2016).
 #[derive(Debug)]
-pub(super) struct NormedLinear {
+pub struct NormedLinear {
     linear: Linear,
     /// Scale and shift, `[out]`.
     norm: Option<(Tensor, Tensor)>,
@@ -64,7 +64,7 @@ impl NormedLinear {
 
 /// Linear, ReLU, linear.
 #[derive(Debug)]
-pub(super) struct Head {
+pub struct Head {
     hidden: Linear,
     output: Linear,
 }
@@ -88,7 +88,7 @@ impl Head {
 /// Keys and values have no bias: one on the keys shifts all scores of a query alike, which the
 /// softmax undoes, and one on the values is a constant that the output's bias already holds.
 #[derive(Debug)]
-pub(super) struct Attention {
+pub struct Attention {
     heads: i64,
     width: i64,
     /// Added to the scores, `[peers, heads]`: peers come nearest first, and how much that counts is

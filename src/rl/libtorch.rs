@@ -1,0 +1,84 @@
+//! libtorch, in a library of its own (`torch/`) that is opened when it is first needed: for
+//! `policy.pt`, for a CUDA device and for `network.engine=torch`. A process that needs it for none
+//! of these does not pay for it (decision 22).
+
+mod engine;
+mod library;
+#[path = "torch/table.rs"]
+mod table;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde_json::json;
+use thiserror::Error;
+
+pub use engine::Torch;
+pub use library::find;
+
+use super::network::NetworkShape;
+use library::table;
+use table::{Failure, In};
+
+/// libtorch is not to be had, or cannot do what it was asked for.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct TorchError(String);
+
+impl TorchError {
+    fn new(text: impl Into<String>) -> TorchError {
+        TorchError(text.into())
+    }
+}
+
+/// CUDA devices that libtorch sees.
+pub fn cuda_devices() -> Result<usize, TorchError> {
+    let (table, mut count) = (table()?, 0);
+    // SAFETY: as the table says.
+    attempt(|failure| unsafe { (table.cuda_devices)(&mut count, failure) })?;
+    Ok(count as usize)
+}
+
+/// Writes the policy of a network with `weights` as TorchScript: see [`super::policy`].
+pub fn write_policy(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), TorchError> {
+    let (table, shape) = (table()?, describe(shape));
+    let (shape, weights) = (In::new(shape.as_bytes()), In::new(weights));
+    let path = In::new(path.as_os_str().as_bytes());
+    // SAFETY: as the table says.
+    attempt(|failure| unsafe { (table.write_policy)(shape, weights, path, failure) })
+}
+
+/// Multiplies two matrices `[side, side]` of f32 on this thread, again and again: what the machine
+/// does at most.
+pub fn multiply(side: usize, times: usize) -> Result<(), TorchError> {
+    let table = table()?;
+    // SAFETY: as the table says.
+    attempt(|failure| unsafe { (table.multiply)(side as u64, times as u64, failure) })
+}
+
+/// A network as libtorch's library is told of it, in JSON: what decides it, and the parameters that
+/// follow.
+pub fn describe(shape: &NetworkShape) -> String {
+    let layout = shape.layout();
+    let parameters = layout
+        .parameters()
+        .iter()
+        .map(|p| json!({ "name": p.name, "shape": p.shape, "offset": p.offset, "len": p.len }));
+    json!({
+        "stocks": shape.stocks,
+        "features": shape.features,
+        "privates": shape.privates,
+        "actions": shape.actions,
+        "config": shape.config,
+        "peers": shape.peers,
+        "len": layout.len(),
+        "parameters": parameters.collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+/// Calls a function of the table.
+fn attempt(call: impl FnOnce(&mut Failure) -> bool) -> Result<(), TorchError> {
+    let mut failure = Failure::new();
+    if call(&mut failure) { Ok(()) } else { Err(TorchError::new(failure.text())) }
+}

@@ -1,0 +1,224 @@
+//! The functions in the table: pointers become slices, and what goes wrong becomes a text. No panic
+//! leaves this library.
+
+use std::any::Any;
+use std::ffi::{OsStr, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::path::Path;
+use std::sync::Once;
+
+use tch::{Cuda, Device, Kind, Tensor};
+
+use super::engine::{Minibatch, Pair, Values};
+use super::network::single_thread;
+use super::policy;
+use super::shape::Shape;
+use super::table::{self, Failure, Handle, In, LossCall, OnValues, Out, Table, VERSION};
+
+static TABLE: Table = Table {
+    version: VERSION,
+    cuda_devices,
+    create,
+    destroy,
+    load,
+    q_values,
+    context,
+    heads,
+    attention,
+    learn,
+    write_policy,
+    multiply,
+};
+
+/// The name is [`table::SYMBOL`].
+#[unsafe(no_mangle)]
+pub extern "C" fn dqn_trader_torch_table() -> *const Table {
+    &raw const TABLE
+}
+
+/// Why something could not be done, as a text.
+type Outcome = Result<(), String>;
+
+/// Does `work` on one thread; says what it failed of, a panic included.
+fn attempt(failure: &mut Failure, work: impl FnOnce() -> Outcome) -> bool {
+    // The program says what went wrong; the standard hook would say it a second time.
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| set_hook(Box::new(|_| {})));
+    let work = || {
+        single_thread();
+        work()
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    let outcome = outcome.unwrap_or_else(|panic| Err(text_of(&*panic)));
+    outcome.inspect_err(|text| failure.set(text)).is_ok()
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref().copied()).unwrap_or("no message").into()
+}
+
+/// # Safety
+///
+/// `create` made it, and nobody else uses it.
+unsafe fn pair<'a>(handle: Handle) -> &'a mut Pair {
+    // SAFETY: as above.
+    unsafe { &mut *handle.cast::<Pair>() }
+}
+
+fn shape_from(text: &[u8]) -> Result<Shape, String> {
+    let other = |error| format!("a network that this library does not know: {error}");
+    Shape::from_json(text).map_err(other)
+}
+
+unsafe extern "C" fn cuda_devices(count: &mut u64, failure: &mut Failure) -> bool {
+    attempt(failure, || {
+        *count = u64::try_from(Cuda::device_count()).unwrap_or(0);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn create(
+    shape: In<u8>,
+    weights: In<f32>,
+    device: i64,
+    handle: &mut Handle,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        let shape = shape_from(unsafe { shape.get() })?;
+        let device = usize::try_from(device).map_or(Device::Cpu, Device::Cuda);
+        let pair = Pair::new(&shape, unsafe { weights.get() }, device);
+        *handle = Box::into_raw(Box::new(pair)).cast::<c_void>();
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn destroy(handle: Handle) {
+    let free = || {
+        // SAFETY: `create` made it of a box, and it is not used after.
+        drop(unsafe { Box::from_raw(handle.cast::<Pair>()) });
+        Ok(())
+    };
+    attempt(&mut Failure::new(), free);
+}
+
+unsafe extern "C" fn load(
+    handle: Handle,
+    target: bool,
+    weights: In<f32>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        unsafe { pair(handle).load(target, weights.get()) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn q_values(
+    handle: Handle,
+    slots: In<i64>,
+    market: In<f32>,
+    private: In<f32>,
+    q: Out<f32>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        unsafe { pair(handle).q_values(slots.get(), market.get(), private.get(), q.get()) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn context(
+    handle: Handle,
+    slots: In<i64>,
+    market: In<f32>,
+    context: Out<f32>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        unsafe { pair(handle).context(slots.get(), market.get(), context.get()) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn heads(
+    handle: Handle,
+    contexts: In<f32>,
+    private: In<f32>,
+    q: Out<f32>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        unsafe { pair(handle).heads(contexts.get(), private.get(), q.get()) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn attention(
+    handle: Handle,
+    slots: In<i64>,
+    market: In<f32>,
+    weights: Out<f32>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        unsafe { pair(handle).attention(slots.get(), market.get(), weights.get()) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn learn(
+    handle: Handle,
+    minibatch: &table::Minibatch,
+    on_values: OnValues,
+    user: *mut c_void,
+    gradient: Out<f32>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        let minibatch = unsafe {
+            Minibatch {
+                slots: minibatch.slots.get(),
+                market: minibatch.market.get(),
+                private_tm1: minibatch.private_tm1.get(),
+                private_t: minibatch.private_t.get(),
+                double: minibatch.double,
+            }
+        };
+        let mut loss = |values: &Values, grad_q: &mut [f32]| {
+            let call = LossCall {
+                q_tm1: In::new(&values.q_tm1),
+                q_t_selector: In::new(&values.q_t_selector),
+                q_t_value: In::new(&values.q_t_value),
+                grad_q: Out::new(grad_q),
+            };
+            // SAFETY: `user` is what belongs to it.
+            let is_done = unsafe { on_values(user, &call) };
+            if is_done { Ok(()) } else { Err(String::from("the loss was not computed")) }
+        };
+        unsafe { pair(handle).learn(&minibatch, &mut loss, gradient.get()) }
+    })
+}
+
+unsafe extern "C" fn write_policy(
+    shape: In<u8>,
+    weights: In<f32>,
+    path: In<u8>,
+    failure: &mut Failure,
+) -> bool {
+    attempt(failure, || {
+        let (shape, weights) = unsafe { (shape_from(shape.get())?, weights.get()) };
+        let path = Path::new(OsStr::from_bytes(unsafe { path.get() }));
+        policy::write(shape, weights, path).map_err(|error| error.to_string())
+    })
+}
+
+unsafe extern "C" fn multiply(side: u64, times: u64, failure: &mut Failure) -> bool {
+    attempt(failure, || {
+        let ones = Tensor::ones([side as i64; 2], (Kind::Float, Device::Cpu));
+        (0..times).for_each(|_| drop(ones.matmul(&ones)));
+        Ok(())
+    })
+}

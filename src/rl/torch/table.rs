@@ -1,0 +1,179 @@
+//! What the program and its libtorch library say to each other, in C's terms. This file is compiled
+//! into both; whoever changes it changes [`VERSION`], and a library of another version is refused.
+//!
+//! Numbers are f32 in row-major order, with the shapes of `Engine` in `src/rl/engine.rs`. Memory is
+//! freed by the side that allocated it; neither keeps a pointer beyond a call. A function returns
+//! whether it succeeded, and says in [`Failure`] why not.
+
+use std::ffi::c_void;
+
+/// A digest of this file.
+pub const VERSION: u64 = digest(include_bytes!("table.rs"));
+
+/// The one function that the library exports; a [`TableOf`].
+pub const SYMBOL: &[u8] = b"dqn_trader_torch_table\0";
+
+pub type TableOf = extern "C" fn() -> *const Table;
+
+/// FNV-1a. Fowler, Noll and Vo.
+const fn digest(text: &[u8]) -> u64 {
+    let (mut hash, mut i) = (0xcbf2_9ce4_8422_2325_u64, 0);
+    while i < text.len() {
+        hash = (hash ^ text[i] as u64).wrapping_mul(0x0100_0000_01b3);
+        i += 1;
+    }
+    hash
+}
+
+/// Values to be read.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct In<T> {
+    data: *const T,
+    len: usize,
+}
+
+/// Values to be written.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Out<T> {
+    data: *mut T,
+    len: usize,
+}
+
+impl<T> In<T> {
+    pub fn new(values: &[T]) -> In<T> {
+        In { data: values.as_ptr(), len: values.len() }
+    }
+
+    /// # Safety
+    ///
+    /// It was made of values that are still there and are not written to.
+    pub unsafe fn get<'a>(self) -> &'a [T] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    }
+}
+
+impl<T> Out<T> {
+    pub fn new(values: &mut [T]) -> Out<T> {
+        Out { data: values.as_mut_ptr(), len: values.len() }
+    }
+
+    /// # Safety
+    ///
+    /// It was made of values that are still there and that nobody else uses.
+    pub unsafe fn get<'a>(self) -> &'a mut [T] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
+    }
+}
+
+/// Why a call failed: UTF-8, cut off where it is long.
+#[repr(C)]
+pub struct Failure {
+    text: [u8; 2_048],
+    len: usize,
+}
+
+impl Failure {
+    pub fn new() -> Failure {
+        Failure { text: [0; 2_048], len: 0 }
+    }
+
+    pub fn set(&mut self, text: &str) {
+        self.len = text.len().min(self.text.len());
+        self.text[..self.len].copy_from_slice(&text.as_bytes()[..self.len]);
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text[..self.len]).into_owned()
+    }
+}
+
+/// The online and the target network, one user at a time.
+pub type Handle = *mut c_void;
+
+/// A minibatch; see `Seen` in `src/rl/engine.rs`.
+#[repr(C)]
+pub struct Minibatch {
+    pub slots: In<i64>,
+    pub market: In<f32>,
+    pub private_tm1: In<f32>,
+    pub private_t: In<f32>,
+    pub double: bool,
+}
+
+/// Its values, the selector's empty unless asked for, and d loss / d `q_tm1` to be written.
+#[repr(C)]
+pub struct LossCall {
+    pub q_tm1: In<f32>,
+    pub q_t_selector: In<f32>,
+    pub q_t_value: In<f32>,
+    pub grad_q: Out<f32>,
+}
+
+/// What the program does with a minibatch's values; `user` is what it passed along.
+pub type OnValues = unsafe extern "C" fn(user: *mut c_void, call: &LossCall) -> bool;
+
+/// `shape` is JSON; see `shape.rs`. `slots`: a stock's own index, then its peers'.
+#[repr(C)]
+pub struct Table {
+    /// Stays first in every version.
+    pub version: u64,
+    /// CUDA devices that libtorch sees.
+    pub cuda_devices: unsafe extern "C" fn(count: &mut u64, &mut Failure) -> bool,
+    /// Both networks with `weights`. `device`: a CUDA device, or -1 for the CPU.
+    pub create: unsafe extern "C" fn(
+        shape: In<u8>,
+        weights: In<f32>,
+        device: i64,
+        handle: &mut Handle,
+        &mut Failure,
+    ) -> bool,
+    pub destroy: unsafe extern "C" fn(Handle),
+    /// Replaces the weights of the online or the target network.
+    pub load: unsafe extern "C" fn(Handle, target: bool, weights: In<f32>, &mut Failure) -> bool,
+    pub q_values: unsafe extern "C" fn(
+        Handle,
+        slots: In<i64>,
+        market: In<f32>,
+        private: In<f32>,
+        q: Out<f32>,
+        &mut Failure,
+    ) -> bool,
+    pub context: unsafe extern "C" fn(
+        Handle,
+        slots: In<i64>,
+        market: In<f32>,
+        context: Out<f32>,
+        &mut Failure,
+    ) -> bool,
+    pub heads: unsafe extern "C" fn(
+        Handle,
+        contexts: In<f32>,
+        private: In<f32>,
+        q: Out<f32>,
+        &mut Failure,
+    ) -> bool,
+    pub attention: unsafe extern "C" fn(
+        Handle,
+        slots: In<i64>,
+        market: In<f32>,
+        weights: Out<f32>,
+        &mut Failure,
+    ) -> bool,
+    pub learn: unsafe extern "C" fn(
+        Handle,
+        minibatch: &Minibatch,
+        on_values: OnValues,
+        user: *mut c_void,
+        gradient: Out<f32>,
+        &mut Failure,
+    ) -> bool,
+    /// Writes the policy as TorchScript to `path`, bytes as the system has them.
+    pub write_policy:
+        unsafe extern "C" fn(shape: In<u8>, weights: In<f32>, path: In<u8>, &mut Failure) -> bool,
+    /// Multiplies two f32 matrices `[side, side]` on this thread, `times` times.
+    pub multiply: unsafe extern "C" fn(side: u64, times: u64, &mut Failure) -> bool,
+}
