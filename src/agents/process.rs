@@ -1,8 +1,7 @@
 //! Processes of agents: started, limited, listened to, ended. The one place that knows libc.
 //!
 //! An agent's process is a fork of this one where that is safe, which it is as long as this one has
-//! a single thread; else the program is executed again. The two differ in cost only: libtorch takes
-//! a fifth of a second to start, which a fork does not repeat (decision 19).
+//! a single thread; else the program is executed again. The two differ in cost only (decision 19).
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -3,7 +3,10 @@
 //! of these does not pay for it (decision 22).
 
 mod engine;
+#[cfg(feature = "torch")]
 mod library;
+// The library uses the rest.
+#[allow(dead_code)]
 #[path = "torch/table.rs"]
 mod table;
 
@@ -14,10 +17,12 @@ use serde_json::json;
 use thiserror::Error;
 
 pub use engine::Torch;
-pub use library::find;
 
 use super::network::NetworkShape;
-use library::table;
+#[cfg(feature = "torch")]
+use library::functions;
+#[cfg(not(feature = "torch"))]
+use table::Table;
 use table::{Failure, In};
 
 /// libtorch is not to be had, or cannot do what it was asked for.
@@ -31,29 +36,44 @@ impl TorchError {
     }
 }
 
+/// Opens the library, unless it is open: what cannot be done with it is said before hours of work.
+///
+/// # Errors
+///
+/// Where it is missing or of another build, and in a build without it.
+pub fn open() -> Result<(), TorchError> {
+    functions().map(|_| ())
+}
+
 /// CUDA devices that libtorch sees.
 pub fn cuda_devices() -> Result<usize, TorchError> {
-    let (table, mut count) = (table()?, 0);
-    // SAFETY: as the table says.
-    attempt(|failure| unsafe { (table.cuda_devices)(&mut count, failure) })?;
+    let (table, mut count) = (functions()?, 0);
+    attempt(|failure| {
+        // SAFETY: as the table wants it.
+        unsafe { (table.cuda_devices)(&mut count, failure) }
+    })?;
     Ok(count as usize)
 }
 
 /// Writes the policy of a network with `weights` as TorchScript: see [`super::policy`].
 pub fn write_policy(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), TorchError> {
-    let (table, shape) = (table()?, describe(shape));
+    let (table, shape) = (functions()?, describe(shape));
     let (shape, weights) = (In::new(shape.as_bytes()), In::new(weights));
     let path = In::new(path.as_os_str().as_bytes());
-    // SAFETY: as the table says.
-    attempt(|failure| unsafe { (table.write_policy)(shape, weights, path, failure) })
+    attempt(|failure| {
+        // SAFETY: slices that outlive the call, as the table wants them.
+        unsafe { (table.write_policy)(shape, weights, path, failure) }
+    })
 }
 
 /// Multiplies two matrices `[side, side]` of f32 on this thread, again and again: what the machine
 /// does at most.
 pub fn multiply(side: usize, times: usize) -> Result<(), TorchError> {
-    let table = table()?;
-    // SAFETY: as the table says.
-    attempt(|failure| unsafe { (table.multiply)(side as u64, times as u64, failure) })
+    let table = functions()?;
+    attempt(|failure| {
+        // SAFETY: as the table wants it.
+        unsafe { (table.multiply)(side as u64, times as u64, failure) }
+    })
 }
 
 /// A network as libtorch's library is told of it, in JSON: what decides it, and the parameters that
@@ -68,7 +88,6 @@ pub fn describe(shape: &NetworkShape) -> String {
         "stocks": shape.stocks,
         "features": shape.features,
         "privates": shape.privates,
-        "actions": shape.actions,
         "config": shape.config,
         "peers": shape.peers,
         "len": layout.len(),
@@ -81,4 +100,11 @@ pub fn describe(shape: &NetworkShape) -> String {
 fn attempt(call: impl FnOnce(&mut Failure) -> bool) -> Result<(), TorchError> {
     let mut failure = Failure::new();
     if call(&mut failure) { Ok(()) } else { Err(TorchError::new(failure.text())) }
+}
+
+/// This build has none.
+#[cfg(not(feature = "torch"))]
+fn functions() -> Result<&'static Table, TorchError> {
+    let what = "this program was built without libtorch; build it with the feature \"torch\"";
+    Err(TorchError::new(what))
 }

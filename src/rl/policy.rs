@@ -35,9 +35,9 @@ pub struct PolicyError {
 ///
 /// # Errors
 ///
-/// Where the library is missing that writes them.
+/// Where the library that writes them is missing or of another build.
 pub fn can_export() -> Result<bool, TorchError> {
-    if cfg!(feature = "torch") { libtorch::find().map(|_| true) } else { Ok(false) }
+    if cfg!(feature = "torch") { libtorch::open().map(|()| true) } else { Ok(false) }
 }
 
 /// Writes a network with `weights` as TorchScript, whole or not at all. The peers of each stock are

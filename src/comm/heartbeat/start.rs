@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Patience, ROUND, SECOND_SPEAKER, end_process};
 
-/// To load libtorch on hundreds of machines takes more than a sign of life.
+/// To load the program on hundreds of machines takes longer than a sign of life.
 const TIMES_SILENT: u32 = 8;
 
 /// Ends this process, and with it the job, unless it is dropped in time.

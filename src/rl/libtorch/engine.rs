@@ -5,9 +5,8 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard};
 
-use super::library::table;
 use super::table::{Failure, Handle, In, LossCall, Minibatch, Out, Table};
-use super::{TorchError, attempt, describe};
+use super::{TorchError, attempt, describe, functions};
 use crate::rl::device::Device;
 use crate::rl::engine::{Engine, OnValues, Seen, Values, Which};
 use crate::rl::network::NetworkShape;
@@ -43,14 +42,16 @@ impl Torch {
     /// Where the library is missing or of another build, and where libtorch does not have the
     /// device or the memory.
     pub fn new(shape: &NetworkShape, weights: &[f32], device: Device) -> Result<Torch, TorchError> {
-        let (table, about, mut handle) = (table()?, describe(shape), std::ptr::null_mut());
+        let (table, about, mut handle) = (functions()?, describe(shape), std::ptr::null_mut());
         let device = match device {
             Device::Cpu => -1,
             Device::Cuda(index) => i64::try_from(index).unwrap_or(i64::MAX),
         };
         let (about, weights) = (In::new(about.as_bytes()), In::new(weights));
-        // SAFETY: as the table says.
-        attempt(|failure| unsafe { (table.create)(about, weights, device, &mut handle, failure) })?;
+        attempt(|failure| {
+            // SAFETY: slices that outlive the call, as the table wants them.
+            unsafe { (table.create)(about, weights, device, &mut handle, failure) }
+        })?;
         Ok(Torch { table, pair: Mutex::new(Pair { table, handle }), shape: shape.clone() })
     }
 
@@ -81,8 +82,10 @@ fn symbols(slots: &[usize]) -> Vec<i64> {
 impl Engine for Torch {
     fn load(&mut self, which: Which, weights: &[f32]) {
         let (target, weights) = (which == Which::Target, In::new(weights));
-        // SAFETY: as the table says; here and below.
-        self.call(|pair, failure| unsafe { (self.table.load)(pair, target, weights, failure) });
+        self.call(|pair, failure| {
+            // SAFETY: slices that outlive the call, as the table wants them; likewise below.
+            unsafe { (self.table.load)(pair, target, weights, failure) }
+        });
     }
 
     fn q_values(&self, slots: &[usize], market: &[f32], private: &[f32], q: &mut Vec<f32>) {
@@ -90,24 +93,27 @@ impl Engine for Torch {
         let slots = symbols(slots);
         let (slots, out) = (In::new(&slots), Out::new(q));
         let (market, private) = (In::new(market), In::new(private));
-        self.call(|pair, failure| unsafe {
-            (self.table.q_values)(pair, slots, market, private, out, failure)
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.q_values)(pair, slots, market, private, out, failure) }
         });
     }
 
     fn context(&self, slots: &[usize], market: &[f32], out: &mut [f32]) {
         let slots = symbols(slots);
         let (slots, market, out) = (In::new(&slots), In::new(market), Out::new(out));
-        self.call(|pair, failure| unsafe {
-            (self.table.context)(pair, slots, market, out, failure)
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.context)(pair, slots, market, out, failure) }
         });
     }
 
     fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>) {
         q.resize(self.rows(private) * self.shape.actions, 0.0);
         let (contexts, private, out) = (In::new(contexts), In::new(private), Out::new(q));
-        self.call(|pair, failure| unsafe {
-            (self.table.heads)(pair, contexts, private, out, failure)
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.heads)(pair, contexts, private, out, failure) }
         });
     }
 
@@ -116,8 +122,9 @@ impl Engine for Torch {
         out.resize(market.len() / cells * (slots.len() - 1), 0.0);
         let slots = symbols(slots);
         let (slots, market, out) = (In::new(&slots), In::new(market), Out::new(out));
-        self.call(|pair, failure| unsafe {
-            (self.table.attention)(pair, slots, market, out, failure)
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.attention)(pair, slots, market, out, failure) }
         });
     }
 
@@ -138,11 +145,13 @@ impl Engine for Torch {
         };
         let mut loss = Loss { on_values, panic: None };
         let (user, gradient) = ((&raw mut loss).cast::<c_void>(), Out::new(gradient));
+        let learn = |pair, failure: &mut Failure| {
+            // SAFETY: as in `load`, and `told` is what knows `user`.
+            unsafe { (self.table.learn)(pair, &minibatch, told, user, gradient, failure) }
+        };
         let outcome = {
             let pair = self.pair();
-            attempt(|failure| unsafe {
-                (self.table.learn)(pair.handle, &minibatch, told, user, gradient, failure)
-            })
+            attempt(|failure| learn(pair.handle, failure))
         };
         if let Some(panic) = loss.panic {
             resume_unwind(panic);

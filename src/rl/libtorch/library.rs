@@ -1,48 +1,23 @@
 //! Finds and opens the library, once per process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::TorchError;
-use super::table::Table;
+use super::table::{SYMBOL, Table, TableOf, VERSION};
 
 /// What to do where it is missing or of another build.
-#[cfg(feature = "torch")]
 const BUILD: &str = "build both with `cargo build --release`";
 
-/// The library's functions.
-#[cfg(not(feature = "torch"))]
-pub(super) fn table() -> Result<&'static Table, TorchError> {
-    find().map(|_| unreachable!("this build finds none"))
-}
-
-/// Where the library is.
-///
-/// # Errors
-///
-/// In a build without it.
-#[cfg(not(feature = "torch"))]
-pub fn find() -> Result<PathBuf, TorchError> {
-    Err(TorchError::new(
-        "this program was built without libtorch; build it with the feature \"torch\"",
-    ))
-}
-
 /// The library's functions. It stays open until the process ends.
-#[cfg(feature = "torch")]
-pub(super) fn table() -> Result<&'static Table, TorchError> {
-    use std::sync::OnceLock;
+pub(super) fn functions() -> Result<&'static Table, TorchError> {
     static TABLE: OnceLock<Result<&'static Table, TorchError>> = OnceLock::new();
     TABLE.get_or_init(|| open(&find()?)).clone()
 }
 
-/// Where the library is: as `DQN_TRADER_TORCH_LIBRARY` says, else beside the program or where cargo
-/// puts it, which is `deps` for tests. Of several the newest: cargo renews only one of them.
-///
-/// # Errors
-///
-/// Where it is not.
-#[cfg(feature = "torch")]
-pub fn find() -> Result<PathBuf, TorchError> {
+/// Where the library is: as `DQN_TRADER_TORCH_LIBRARY` says, else beside the program, else where
+/// cargo puts it for programs, tests and examples.
+fn find() -> Result<PathBuf, TorchError> {
     const NAME: &str = "libdqn_trader_torch.so";
     const VARIABLE: &str = "DQN_TRADER_TORCH_LIBRARY";
     if let Some(path) = std::env::var_os(VARIABLE).map(PathBuf::from) {
@@ -52,9 +27,8 @@ pub fn find() -> Result<PathBuf, TorchError> {
     let program = std::env::current_exe();
     let program = program.map_err(|error| TorchError::new(format!("the program: {error}")))?;
     let folder = program.parent().unwrap_or(&program);
-    let candidates = ["", "deps", ".."].map(|place| folder.join(place).join(NAME));
-    let changed = |path: &PathBuf| path.metadata().and_then(|about| about.modified()).ok();
-    candidates.into_iter().filter(|path| path.is_file()).max_by_key(changed).ok_or_else(|| {
+    let candidates = ["", "deps", "../deps"].map(|place| folder.join(place).join(NAME));
+    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         TorchError::new(format!(
             "{NAME}, with which the program uses libtorch, is not in {}; {BUILD}, or name it in \
              {VARIABLE}",
@@ -63,9 +37,7 @@ pub fn find() -> Result<PathBuf, TorchError> {
     })
 }
 
-#[cfg(feature = "torch")]
-fn open(path: &std::path::Path) -> Result<&'static Table, TorchError> {
-    use super::table::{SYMBOL, TableOf, VERSION};
+fn open(path: &Path) -> Result<&'static Table, TorchError> {
     let wrong = |what: String| TorchError::new(format!("{}: {what}", path.display()));
     // SAFETY: it is our own library; what libtorch does as it is loaded touches nothing of ours.
     let library = unsafe { libloading::Library::new(path) };

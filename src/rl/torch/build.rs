@@ -5,9 +5,6 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
-        return;
-    }
     let lib = std::env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default().join("lib");
     // The link is resolved, so that a moved clone still finds the library in the user's cache.
     let lib = lib.canonicalize().unwrap_or(lib);

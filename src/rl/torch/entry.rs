@@ -86,10 +86,11 @@ unsafe extern "C" fn create(
     handle: &mut Handle,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: the program's slices, for the time of this call; likewise below.
+    let (shape, weights) = unsafe { (shape.get(), weights.get()) };
     attempt(failure, || {
-        let shape = shape_from(unsafe { shape.get() })?;
         let device = usize::try_from(device).map_or(Device::Cpu, Device::Cuda);
-        let pair = Pair::new(&shape, unsafe { weights.get() }, device);
+        let pair = Pair::new(&shape_from(shape)?, weights, device);
         *handle = Box::into_raw(Box::new(pair)).cast::<c_void>();
         Ok(())
     })
@@ -110,8 +111,10 @@ unsafe extern "C" fn load(
     weights: In<f32>,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: as in `create`.
+    let (pair, weights) = unsafe { (pair(handle), weights.get()) };
     attempt(failure, || {
-        unsafe { pair(handle).load(target, weights.get()) };
+        pair.load(target, weights);
         Ok(())
     })
 }
@@ -124,8 +127,12 @@ unsafe extern "C" fn q_values(
     q: Out<f32>,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: as in `create`.
+    let (pair, slots) = unsafe { (pair(handle), slots.get()) };
+    // SAFETY: as in `create`.
+    let (market, private, q) = unsafe { (market.get(), private.get(), q.get()) };
     attempt(failure, || {
-        unsafe { pair(handle).q_values(slots.get(), market.get(), private.get(), q.get()) };
+        pair.q_values(slots, market, private, q);
         Ok(())
     })
 }
@@ -137,8 +144,12 @@ unsafe extern "C" fn context(
     context: Out<f32>,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: as in `create`.
+    let (pair, slots) = unsafe { (pair(handle), slots.get()) };
+    // SAFETY: as in `create`.
+    let (market, context) = unsafe { (market.get(), context.get()) };
     attempt(failure, || {
-        unsafe { pair(handle).context(slots.get(), market.get(), context.get()) };
+        pair.context(slots, market, context);
         Ok(())
     })
 }
@@ -150,8 +161,12 @@ unsafe extern "C" fn heads(
     q: Out<f32>,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: as in `create`.
+    let (pair, contexts) = unsafe { (pair(handle), contexts.get()) };
+    // SAFETY: as in `create`.
+    let (private, q) = unsafe { (private.get(), q.get()) };
     attempt(failure, || {
-        unsafe { pair(handle).heads(contexts.get(), private.get(), q.get()) };
+        pair.heads(contexts, private, q);
         Ok(())
     })
 }
@@ -163,8 +178,12 @@ unsafe extern "C" fn attention(
     weights: Out<f32>,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: as in `create`.
+    let (pair, slots) = unsafe { (pair(handle), slots.get()) };
+    // SAFETY: as in `create`.
+    let (market, weights) = unsafe { (market.get(), weights.get()) };
     attempt(failure, || {
-        unsafe { pair(handle).attention(slots.get(), market.get(), weights.get()) };
+        pair.attention(slots, market, weights);
         Ok(())
     })
 }
@@ -177,29 +196,30 @@ unsafe extern "C" fn learn(
     gradient: Out<f32>,
     failure: &mut Failure,
 ) -> bool {
-    attempt(failure, || {
-        let minibatch = unsafe {
-            Minibatch {
-                slots: minibatch.slots.get(),
-                market: minibatch.market.get(),
-                private_tm1: minibatch.private_tm1.get(),
-                private_t: minibatch.private_t.get(),
-                double: minibatch.double,
-            }
+    // SAFETY: as in `create`.
+    let (pair, gradient) = unsafe { (pair(handle), gradient.get()) };
+    // SAFETY: as in `create`.
+    let minibatch = unsafe {
+        Minibatch {
+            slots: minibatch.slots.get(),
+            market: minibatch.market.get(),
+            private_tm1: minibatch.private_tm1.get(),
+            private_t: minibatch.private_t.get(),
+            double: minibatch.double,
+        }
+    };
+    let mut loss = |values: &Values, grad_q: &mut [f32]| {
+        let call = LossCall {
+            q_tm1: In::new(&values.q_tm1),
+            q_t_selector: In::new(&values.q_t_selector),
+            q_t_value: In::new(&values.q_t_value),
+            grad_q: Out::new(grad_q),
         };
-        let mut loss = |values: &Values, grad_q: &mut [f32]| {
-            let call = LossCall {
-                q_tm1: In::new(&values.q_tm1),
-                q_t_selector: In::new(&values.q_t_selector),
-                q_t_value: In::new(&values.q_t_value),
-                grad_q: Out::new(grad_q),
-            };
-            // SAFETY: `user` is what belongs to it.
-            let is_done = unsafe { on_values(user, &call) };
-            if is_done { Ok(()) } else { Err(String::from("the loss was not computed")) }
-        };
-        unsafe { pair(handle).learn(&minibatch, &mut loss, gradient.get()) }
-    })
+        // SAFETY: `user` is what the program passed along with it.
+        let is_done = unsafe { on_values(user, &call) };
+        if is_done { Ok(()) } else { Err(String::from("the loss was not computed")) }
+    };
+    attempt(failure, || pair.learn(&minibatch, &mut loss, gradient))
 }
 
 unsafe extern "C" fn write_policy(
@@ -208,10 +228,11 @@ unsafe extern "C" fn write_policy(
     path: In<u8>,
     failure: &mut Failure,
 ) -> bool {
+    // SAFETY: as in `create`.
+    let (shape, weights, path) = unsafe { (shape.get(), weights.get(), path.get()) };
     attempt(failure, || {
-        let (shape, weights) = unsafe { (shape_from(shape.get())?, weights.get()) };
-        let path = Path::new(OsStr::from_bytes(unsafe { path.get() }));
-        policy::write(shape, weights, path).map_err(|error| error.to_string())
+        let path = Path::new(OsStr::from_bytes(path));
+        policy::write(shape_from(shape)?, weights, path).map_err(|error| error.to_string())
     })
 }
 

@@ -8,7 +8,6 @@ pub struct Shape {
     pub stocks: usize,
     pub features: usize,
     pub privates: usize,
-    pub actions: usize,
     pub config: Settings,
     /// Per stock the stocks that it may attend to; as many for each.
     pub peers: Vec<Vec<usize>>,

@@ -7,8 +7,8 @@
 
 use std::ffi::c_void;
 
-/// A digest of this file.
-pub const VERSION: u64 = digest(include_bytes!("table.rs"));
+/// A digest of this file and of the one that says how a network is described.
+pub const VERSION: u64 = digest(include_bytes!("table.rs")) ^ digest(include_bytes!("shape.rs"));
 
 /// The one function that the library exports; a [`TableOf`].
 pub const SYMBOL: &[u8] = b"dqn_trader_torch_table\0";
