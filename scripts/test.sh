@@ -118,13 +118,14 @@ main() {
     say "shellcheck finds nothing"
   fi
   ./tests/shell/run_with_env_test.sh || status=$?
-  cargo test --release --locked --no-fail-fast "$@" || status=$?
+  cargo test --release --locked --workspace --no-fail-fast "$@" || status=$?
   stop_azurite
   # Whether the learner finds what is planted: two minutes that a test run of chosen tests does without.
   if [ $# -eq 0 ]; then
     scratch=$(mktemp -d)
     target/release/dqn-trader validate --quick --quiet --output "$scratch" || status=$?
     stop_azurite
+    ./scripts/bare.sh || status=$?
   fi
   [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite is stopped"
   say "all tests passed, after $(minutes_since "$start"). Azurite is stopped, its files are gone"
