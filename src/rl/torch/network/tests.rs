@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 
 const STOCKS: usize = 3;
+const ACTIONS: usize = 3;
 
 /// Every switch the other way in turn, the attention over two peers or none.
 fn shapes() -> Vec<Shape> {
@@ -20,7 +21,7 @@ fn shapes() -> Vec<Shape> {
     };
     let shape = |config: NetworkConfig, peers: &[&[usize]]| {
         let peers = peers.iter().map(|p| p.to_vec()).collect();
-        let (stocks, features, privates, actions) = (STOCKS, 5, 2, 3);
+        let (stocks, features, privates, actions) = (STOCKS, 5, 2, ACTIONS);
         let shape = NetworkShape { stocks, features, privates, actions, config, peers };
         Shape::from_json(describe(&shape).as_bytes()).unwrap()
     };
@@ -229,7 +230,7 @@ fn gradient_equals_finite_differences() {
         let weights = weights(&shape);
         let network = QNetwork::new(shape.clone(), &weights, Device::Cpu);
         let batch = Batch::new(&shape, 1, 3, 20);
-        let grad_q = noise(3 * shape.actions, 1.0, 30);
+        let grad_q = noise(3 * ACTIONS, 1.0, 30);
         let mut gradient = vec![f32::NAN; weights.len()];
         network.gradient_through(&batch.q(&network), &grad_q, &mut gradient);
 
@@ -312,7 +313,7 @@ fn repeats_are_equal_bit_for_bit_on_any_thread() {
         let mut gradient = vec![0.0; weights.len()];
         for step in 0..5 {
             let batch = Batch::new(&shape, 1, 64, step);
-            let grad_q = noise(64 * shape.actions, 0.1, step);
+            let grad_q = noise(64 * ACTIONS, 0.1, step);
             network.gradient_through(&batch.q(&network), &grad_q, &mut gradient);
             weights.iter_mut().zip(&gradient).for_each(|(w, g)| *w -= 0.1 * g);
             network.load(&weights);
