@@ -5,9 +5,9 @@
 #     ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel
 #     mpirun -n 6 ./run_with_env.sh dqn-trader --mode parallel
 #
-# The file is looked for beside this script, then in the current folder. It is parsed, never executed, by the rules of
-# the dotenvy crate (0.15), with which the program reads the same file: a variable that is already set wins; quotes are
-# removed; ' #' begins a comment; \ and $NAME have their meaning except between single quotes. No value is printed.
+# The file is searched next to this script, then in the current folder. It is parsed, never executed, by the rules of the
+# dotenvy crate (0.15), with which the program reads the same file: variables that are already set take precedence; quotes
+# are removed; ' #' starts a comment; \ and $NAME are expanded except between single quotes. No value is printed.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -19,7 +19,7 @@ die() { # one line, though every rank of an MPI job comes by here
   exit 2
 }
 
-# Sets `found` to the value that $NAME stands for: of the environment, else of an earlier line, else nothing.
+# Sets `found` to the value of $NAME: from the environment, else from an earlier line, else empty.
 look_up() {
   local i
   found=
@@ -30,8 +30,8 @@ look_up() {
   done
 }
 
-# Sets `parsed` to the meaning of the text after NAME=. Fails where dotenvy does: an unknown escape, an open quote or
-# ${, anything but a comment after a space.
+# Sets `parsed` to the value of the text after NAME=. Fails like dotenvy: an unknown escape, an open quote or ${, or
+# anything but a comment after a space.
 parse_value() {
   local text=$1 state=plain quote='' name='' i c found
   parsed=
@@ -78,8 +78,9 @@ parse_value() {
   parsed+=$found
 }
 
-# Reads on from where a line of the file left off. Sets `state`: plain when the line is whole, comment when it ends at
-# the character `cut`, otherwise what is still open, so that the next line belongs to it. Knows nothing of values.
+# Scans a line of the file, continuing the state of the previous line. Sets `state`: plain if the line is complete, comment
+# if it ends at the character `cut`, otherwise the construct that is still open, so that the next line belongs to it. Does
+# not evaluate values.
 scan_line() {
   local text=$1 i c
   for ((i = 0; i < ${#text}; i++)); do
@@ -140,7 +141,7 @@ for i in "${!names[@]}"; do
   printenv -- "${names[i]}" >/dev/null || export "${names[i]}=${values[i]}"
 done
 
-# The program is found without being installed, whether it is the command or mpirun's.
+# Finds the program without installation, as the command itself or as mpirun's.
 PATH="$PATH:$here/target/release"
-command -v "$1" >/dev/null || die "$1 is not to be found; build dqn-trader with ./scripts/setup.sh"
+command -v "$1" >/dev/null || die "$1 was not found; build dqn-trader with ./scripts/setup.sh"
 exec "$@"

@@ -1,7 +1,7 @@
-"""Runs this program beside its peers, several times in turn, and prints one table of medians and ratios.
+"""Benchmarks this program against its peers in interleaved repeats, and prints a table of medians and ratios.
 
-Called by scripts/bench.sh with the paths it needs. What the rows are and what is equal on both sides stands in
-docs/performance.md; the table goes there between its two markers.
+Called by scripts/bench.sh with the paths it needs. docs/performance.md describes the rows and what is equal on both
+sides; the table is written there between its two markers.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Tools:
-    """How each side is called. Every call returns the numbers that it told."""
+    """Runs each side. Every call returns the numbers that the side printed."""
 
     def __init__(self, args, work):
         self.args, self.work, self.quick = args, work, args.quick
@@ -30,8 +30,8 @@ class Tools:
         self.program = ROOT / "target/release/dqn-trader"
 
     def call(self, command, cores=1, wall=False, **more):
-        """`cores` 1: pinned to one, so that no side gets help from threads it was not told of; by the wall's clock
-        where `wall` says so, as everything that is on several is."""
+        """`cores` 1: pinned to one core, so that no side gains from additional threads. Measures wall-clock time if `wall`
+        is set or there are several cores."""
         pinned = ["taskset", "-c", "0", *command] if cores == 1 else command
         if wall or cores != 1:
             more["env"] = {key: value for key, value in os.environ.items() if key != "BENCH_CPU_TIME"}
@@ -54,8 +54,8 @@ class Tools:
         return json.loads(next(line for line in text.splitlines() if line.startswith("{")))
 
     def run(self, *flags, ranks=1, cores=2, env=None):
-        """A whole run of the program: environment steps per second, those of every stock where each goes at its
-        own pace, and memory of all its processes in MB."""
+        """A whole run of the program: environment steps per second (per stock if asynchronous), and memory of all its
+        processes in MB."""
         output = Path(tempfile.mkdtemp(dir=self.work))
         command = [self.program, "--quiet", "--output", output, *flags]
         if ranks > 1:
@@ -80,7 +80,7 @@ class Tools:
 
 
 def memory_of(pid):
-    """Megabytes of a process and all below it; what several share counts once in all."""
+    """Megabytes of a process and its descendants; shared memory counts once."""
     total = 0.0
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -101,7 +101,7 @@ def number(value):
 
 
 def measure(row, tools, repeats):
-    """Medians by side. The sides take turns, so that all meet the same machine."""
+    """Medians by side. The sides are interleaved, so that all run under the same machine load."""
     values = {side: [] for side in row.sides}
     for _ in range(repeats):
         for side, work in row.sides.items():

@@ -1,4 +1,4 @@
-"""The rows of the table: what is run on each side. Flags are those of the program."""
+"""The rows of the table and the commands of each side. Flags are those of the program."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ def sets(**values):
     return [part for key, value in values.items() for part in ("--set", f"{key.replace('__', '.')}={value}")]
 
 
-# As the peers learn: plain DQN with one-step returns from uniform replay, of the action that was taken.
+# The algorithm of the peers: plain DQN with one-step returns from uniform replay, learning the action taken only.
 TEXTBOOK = sets(
     learner__double="false", learner__all_actions="false", learner__relative_values="false",
     learner__prioritized="false", learner__n_step=1, learner__learning_starts=1000,
@@ -32,14 +32,14 @@ class Row:
     # The first is "ours".
     sides: dict[str, Callable]
     target: str
-    # Given our value and the ratios by side: whether the target is met; None where there is none.
+    # Whether the target is met, from our value and the ratios by side; None if there is no target.
     reached: Callable = lambda ours, ratio: None
-    # More is better; else the ratio is the other's over ours.
+    # Higher is better; else the ratio is the peer's value over ours.
     higher: bool = True
 
 
 def least(**floors):
-    """Every named side is beaten by its factor."""
+    """Our value is better than every named side's by its factor."""
     return lambda ours, ratio: all(ratio[side] >= floor for side, floor in floors.items())
 
 
@@ -72,14 +72,14 @@ def short_run(*flags, **more):
 
 
 def beside(slow):
-    """Steps per second of one of two workers that go at their own pace, each on a core of its own."""
+    """Steps per second of one of two asynchronous workers, each on its own core."""
     flags = ["--stocks", "AAPL", "MSFT", *MONTH, "--eval-every", 100, "--sync", "async"]
     env = {"DQN_TRADER_SLOW_STOCK": f"AAPL:{slow}"}
     return lambda t: t.run(*flags, "--episodes", 1 if t.quick else 8, ranks=3, env=env)["rates"]["MSFT"]
 
 
 def days(t):
-    """Day files of two years, or of a month where it has to be quick; made once."""
+    """Day files of two years, or of a month if `quick`; made once."""
     folder = t.work / "days"
     if not folder.exists():
         period = period_of(t)
@@ -114,7 +114,7 @@ full_job = {}
 
 
 def whole_job(t):
-    """Minutes for all episodes; remembers the memory."""
+    """Minutes for all episodes; also records the memory."""
     period = MONTH if t.quick else []
     found = t.run(*DEFAULT, *period, "--episodes", 1 if t.quick else 3, "--eval-every", 100)
     full_job["memory"] = found["memory_mb"]
@@ -183,5 +183,5 @@ ROWS = [
 
 
 def prepare(t):
-    """The panel that the peers train on."""
+    """Writes the panel that the peers train on."""
     t.ours("prepare", t.work, *DEFAULT, *MONTH[:4], cores=2)

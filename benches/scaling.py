@@ -1,13 +1,13 @@
-"""Fits the cost model of docs/scaling.md to runs of this program at 1 to 12 ranks on one machine, and checks it against runs
-that it was not fitted to.
+"""Fits the cost model of docs/scaling.md to runs of this program with 1 to 12 ranks on one machine, and checks it on held-out
+runs.
 
-    python3 benches/scaling.py            # needs numpy, mpirun and a release build; about five minutes, on a free machine
+    python3 benches/scaling.py            # needs numpy, mpirun and a release build; about five minutes, on an idle machine
 
-Time of a bar of all stocks (all lanes, and the gradient step that is due), in microseconds:
+Time per bar of all stocks (all lanes, including the gradient step), in microseconds:
 
     fixed + per_stock * stocks + work * busiest + per_rank * ranks
 
-`busiest` is how many stocks' work the busiest core does one after the other.
+`busiest` is the number of stocks that the busiest core processes sequentially.
 """
 
 import json
@@ -32,12 +32,12 @@ NAMES = ["fixed", "per_stock", "work", "per_rank"]
 
 
 def measured(stocks, ranks):
-    """Microseconds per bar of all stocks: the median of a few runs."""
+    """Microseconds per bar of all stocks: the median of several runs."""
     names = [f"S{i:02}" for i in range(stocks)]
     with tempfile.TemporaryDirectory() as work:
         command = [ROOT / "target/release/dqn-trader", "--quiet", "--output", work, "--stocks", *names, *PERIOD,
                    "--lanes", LANES, "--episodes", max(2, 30 // stocks), "--eval-every", 1000,
-                   # The same work for a stock whatever their number.
+                   # The same work per stock for any number of stocks.
                    "--set", f"network.max_peers={PEERS}"]
         if ranks == 1:
             command += ["--mode", "single", "--threads", 1]
@@ -54,8 +54,8 @@ def measured(stocks, ranks):
 
 
 def busiest(stocks, ranks):
-    """Stocks that the busiest core has to do. One process has one thread here, and up to as many workers as cores have one each (Open MPI
-    binds a single one to a core); more workers have two by default, so that cores share the last stock's minibatch."""
+    """Number of stocks of the busiest core. A single process has one thread here, and up to one worker per core has one each (Open MPI
+    binds a single thread to a core); more workers have two by default, so that cores share the last stock's minibatch."""
     workers = max(1, ranks - 1)
     if workers <= CORES:
         return -(-stocks // workers)
@@ -72,7 +72,7 @@ def main():
     times = {point: measured(*point) for point in [*FITTED, *HELD_OUT]}
     rows = np.array([terms(*point) for point in FITTED])
     seen = np.array([times[point] for point in FITTED])
-    # Relative errors, so that small runs count as much as large ones.
+    # Relative errors, so that small runs have the same weight as large ones.
     found, *_ = np.linalg.lstsq(rows / seen[:, None], np.ones(len(seen)), rcond=None)
     print(", ".join(f"{name} {value:.0f} us" for name, value in zip(NAMES, found)))
     print("| stocks | ranks | measured us per bar | model | off by | |\n| --- | --- | --- | --- | --- | --- |")

@@ -1,10 +1,10 @@
-//! A sweep of 1,000 sets of parameters of RSI over 200,000 one-minute bars with costs, on 2 cores;
-//! benches/sweep.sh runs it beside vectorbt.
+//! A sweep of 1,000 parameter sets of RSI over 200,000 one-minute bars with costs, on 2 cores;
+//! benches/sweep.sh compares it with vectorbt.
 //!
 //! ```text
-//! sweep prepare WORK     bars and sets, for both programs
-//! sweep run WORK OUT     the sweep, its time, and what it found
-//! sweep profile          what each part costs, of the sweep and of the plain way
+//! sweep prepare WORK     bars and sets, for both programs sweep run WORK OUT     the sweep, its
+//! time, and its results sweep profile          the cost of each part of the sweep, and of full
+//! back-tests
 //! ```
 
 use std::path::Path;
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 const BARS: usize = 200_000;
 const THREADS: usize = 2;
-/// Sets of which every trade is written.
+/// Number of sets of which every trade is written.
 const DETAILED: usize = 20;
 
 fn main() {
@@ -40,8 +40,8 @@ fn main() {
     }
 }
 
-/// Every bar opens where the one before it closed: vectorbt lends no cash, as would be needed where
-/// the price has risen between the order and its fill.
+/// Every bar opens at the previous close: vectorbt lends no cash, which an order would need if the
+/// price rose before its fill.
 fn bars() -> BarSeries {
     let symbol: Symbol = "AAPL".parse().expect("a symbol");
     let market = SyntheticMarket::parse("random_walk").expect("a market");
@@ -54,8 +54,7 @@ fn bars() -> BarSeries {
     bars
 }
 
-/// Long or out of the market: vectorbt lends no cash to cover what turning from short to long
-/// costs.
+/// Long or flat: vectorbt lends no cash to cover the cost of a reversal from short to long.
 fn sweep() -> (Optimization, Kind) {
     let span = |low: f64, high: f64, step: f64| Range::Span { low, high, step: Some(step) };
     let ranges = vec![
@@ -72,7 +71,7 @@ fn plan(sweep: &Optimization, kind: &Kind, data: &MarketData) -> Plan {
     sweep.plan(kind, data, &mut ChaCha8Rng::seed_from_u64(1)).expect("a plan")
 }
 
-/// Spread over all sets.
+/// Sets whose trades are written, spread over the plan.
 fn detailed(plan: &Plan) -> impl Iterator<Item = usize> {
     (0..plan.sets.len()).step_by(plan.sets.len() / DETAILED)
 }
@@ -133,7 +132,7 @@ fn run(work: &Path, out: &Path) {
     write(out, json.to_string().as_bytes());
 }
 
-/// Nanoseconds per bar on one thread, of a set in the middle of the plan.
+/// Nanoseconds per bar on one thread, for a set in the middle of the plan.
 fn profile() {
     let data = MarketData::new(vec![bars()]).expect("sound bars");
     let (sweep, kind) = sweep();
@@ -163,7 +162,7 @@ fn profile() {
     part("account and figures", &mut || drop(tape.trade(&targets, &[BARS / 2], &mut scratch)));
 }
 
-/// The fastest of several.
+/// Prints the fastest of several times.
 fn part(name: &str, work: &mut dyn FnMut()) {
     let time = |work: &mut dyn FnMut()| {
         let started = Instant::now();
@@ -174,7 +173,7 @@ fn part(name: &str, work: &mut dyn FnMut()) {
     println!("  {name:<30} {:>6.1} ns per bar", fastest * 1e9 / BARS as f64);
 }
 
-/// Rows, shares (sold below 0) and prices of the orders of one set, from the course of its account.
+/// Rows, shares (negative if sold) and prices of the orders of one set, from its back-test.
 fn orders(sweep: &Optimization, kind: &Kind, plan: &Plan, set: usize, data: &MarketData) -> Value {
     let cancel = Cancel::new();
     let mut strategy = kind.build(&plan.sets[set], 1).expect("a strategy");

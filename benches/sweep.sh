@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# 1,000 sets of parameters of RSI over 200,000 one-minute bars with costs, on 2 cores: by dqn-trader, and by vectorbt
-# with each of its two engines. Three times in turn; prints the medians and their ratio, and fails where trades differ or
-# the ratio to the faster engine is below 5.
+# 1,000 parameter sets of RSI over 200,000 one-minute bars with costs, on 2 cores: by dqn-trader, and by vectorbt with each
+# of its two engines. Three interleaved repeats; prints the medians and their ratio, and fails if trades differ or the ratio
+# to the faster engine is below 5.
 #
-#     ./benches/sweep.sh            # from a clean clone, too: about 10 minutes, most of them installing and building
+#     ./benches/sweep.sh            # works from a clean clone: about 10 minutes, mostly installing and building
 #     RUNS=5 ./benches/sweep.sh
 #
 # vectorbt comes from PyPI (about 600 MB), with TA-Lib, into ~/.cache/dqn-trader. It is licensed under Apache 2.0 with the
-# Commons Clause, and is a peer to measure against only: nothing of it is in the program.
+# Commons Clause, and used only for comparison: no part of it is in the program.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/../scripts/lib.sh"
 
@@ -34,7 +34,7 @@ main() {
   ./scripts/setup.sh
   locked install_peer
   work=$(mktemp -d)
-  # shellcheck disable=SC2064 # the folder of now
+  # shellcheck disable=SC2064 # expanded now, on purpose
   trap "rm -rf '$work'" EXIT
   ours prepare "$work"
   for run in $(seq "$RUNS"); do

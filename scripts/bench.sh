@@ -1,26 +1,27 @@
 #!/usr/bin/env bash
-# This program beside its peers (Stable-Baselines3, CleanRL's loop, sbx, cpprb, pandas with TA-Lib, pyarrow): one table of
-# medians and ratios, printed and written to docs/performance.md with the machine. About an hour; leave the machine alone.
+# Benchmarks this program against its peers (Stable-Baselines3, CleanRL's loop, sbx, cpprb, pandas with TA-Lib,
+# pyarrow): one table of medians and ratios, printed and written to docs/performance.md with the machine. About an hour,
+# on an idle machine.
 #
 #     ./scripts/bench.sh
-#     ./scripts/bench.sh --rows plain replay      # these only; printed, not written
-#     ./scripts/bench.sh --quick                  # one short repeat of each, to see that all works
+#     ./scripts/bench.sh --rows plain replay      # only these; printed, not written
+#     ./scripts/bench.sh --quick                  # one short repeat of each, as a smoke test
 #
 # The peers come from PyPI into ~/.cache/dqn-trader (3 GB). None of them is part of the program or of its tests.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
-# As the tests have it: the wheel with stubs for its CUDA libraries; see tests/python/stub_cuda.py.
+# As in the tests: the wheel with stubs for its CUDA libraries; see tests/python/stub_cuda.py.
 TORCH=(torch==2.11.0 nvidia-cuda-runtime==13.0.* nvidia-cuda-cupti==13.0.*)
 
 install_peers() { # FOLDER
   [ ! -e "$1/complete" ] || return 0
-  say "making the peers' Python, once"
+  say "creating the peers' Python environment, once"
   rm -rf "$1"
   make_venv "$1"
   local pip=("$1/bin/pip" install -q --disable-pip-version-check --resume-retries 20)
-  # torch, and what asks for it, come last and without what they ask for, or pip would fetch the CUDA libraries, or
-  # complain of their absence.
+  # torch and its dependents come last and without their dependencies, or pip would fetch the CUDA libraries or report
+  # that they are missing.
   "${pip[@]}" -r benches/peers/speed-requirements.txt
   "${pip[@]}" --no-deps --only-binary=:all: "${TORCH[@]}"
   "${pip[@]}" --no-deps -r benches/peers/speed-requirements-bare.txt

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, from nothing: sets up, then trains on the built-in sample market (made-up prices) with one parameter
-# server and five workers. Needs no cloud, no keys, and no network beyond the package registries.
+# The main use from a clean clone: sets up, then trains on the built-in sample market (synthetic prices) with one
+# parameter server and five workers. Needs no cloud, no keys, and no network beyond the package registries.
 #
 #     ./scripts/demo.sh
 # shellcheck source=scripts/lib.sh
@@ -25,7 +25,7 @@ main() {
   start=$SECONDS
   say "mpirun -n $RANKS target/release/dqn-trader ${FLAGS[*]}"
   mpirun -n "$RANKS" target/release/dqn-trader "${FLAGS[@]}" || die "the training run failed (exit code $?)"
-  say "trained and evaluated in $(minutes_since "$start") on made-up prices; the results lie in $OUTPUT:"
+  say "trained and evaluated in $(minutes_since "$start") on made-up prices; the results are in $OUTPUT:"
   find "$OUTPUT" -mindepth 1 -maxdepth 1 | LC_ALL=C sort | sed 's/^/   /'
 }
 

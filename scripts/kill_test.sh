@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Proves that a kill loses nothing: trains once undisturbed, then again and again with SIGKILL at random moments to a
-# rank, to the server or to the launcher, resuming each time with another number of ranks, and compares the results byte by byte.
+# Tests that a kill loses nothing: trains once without interruption, then repeatedly with SIGKILL at random times to a
+# rank, the server or the launcher, resuming each time with another number of ranks, and compares the results byte by byte.
 #
-#     ./scripts/kill_test.sh [RUNS]          # default 20 runs, some ten seconds each
+#     ./scripts/kill_test.sh [RUNS]          # default 20 runs, about ten seconds each
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -19,10 +19,10 @@ FLAGS=(
 )
 scratch=''
 
-# Reward and loss of every interval; speeds are left out.
+# Reward and loss of every interval, without speeds.
 learned() { sed -E 's/"env_steps_per_s":[^,]*,//' "$1/metrics.jsonl"; }
 
-# One start, killed after a random time unless it ends before. Prints what was killed.
+# Starts a run and kills it after a random time unless it ends before. Prints what was killed.
 start_and_kill() { # OUTPUT
   local ranks=$((RANDOM % (${#STOCKS[@]} + 1) + 1)) pid victims victim
   if [ "$ranks" -eq 1 ]; then
@@ -39,7 +39,7 @@ start_and_kill() { # OUTPUT
     printf ' %s/%s' "$([ "$victim" = "$pid" ] && echo launcher || echo rank)" "$ranks"
   fi
   wait "$pid" 2>/dev/null || true
-  # Ranks whose launcher is gone end by themselves; the next start must not meet them.
+  # Ranks whose launcher was killed end by themselves; wait for that before the next start.
   while pgrep -f -- "--output $1 " >/dev/null || pgrep -f -- "--output $1\$" >/dev/null; do sleep 0.1; done
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The nightly case: fetches what is new from Alpha Vantage, checks it, and sends it to Azure.
+# The nightly update: fetches new bars from Alpha Vantage, checks them, and uploads them to Azure.
 #
 #     ./scripts/nightly.sh AAPL MSFT SPY
 #     DATA=/srv/bars INTERVAL=1min FETCH_FLAGS='--requests-per-minute 75' ./scripts/nightly.sh $(cat stocks.txt)
@@ -7,19 +7,19 @@
 # Keys come from the environment or from .cloudkeys/api_keys.env in the clone. Settings, as environment variables:
 #
 #     DATA         folder of the day files                              bars, in the clone
-#     START, END   first and last day to have                           2018-01-01, today in New York
+#     START, END   first and last day to fetch                          2018-01-01, today in New York
 #     INTERVAL     1min, 5min, 15min, 30min or 60min                    5min
 #     FETCH_FLAGS  more flags of dqn-trader fetch, such as --raw
 #     CHECK_FROM   first day to check                                   35 days ago, or START if that is later
-#     CONTAINER    Azure container                                      as the program has it
-#     UPLOAD       no: keep the bars to yourself                        yes
+#     CONTAINER    Azure container                                      the program's default
+#     UPLOAD       no: do not upload                                    yes
 #     PROGRAM      the program                                          target/release/dqn-trader, in the clone
 #
-# What fails ends it: exit code 2 when something has to be mended (a limit of the service too: the next night goes on
-# where it stopped), 1 when the check finds something wrong, and then nothing is sent.
+# Any failure ends it: exit code 2 for an error that needs action (or a limit of the service: the next night resumes where
+# it stopped), 1 if the check finds errors; then nothing is uploaded.
 #
-# The service has a day's bars some hours after 20:00 in New York, so run it from Tuesday to Saturday in the small hours.
-# With cron (crontab -e), which mails what is said by a night that failed:
+# The service has a day's bars some hours after 20:00 in New York, so run it from Tuesday to Saturday after midnight.
+# With cron (crontab -e), which mails the output of a failed night:
 #
 #     CRON_TZ=America/New_York
 #     30 2 * * 2-6  cd /path/to/dqn-trader && ./scripts/nightly.sh AAPL MSFT SPY >nightly.log 2>&1 || cat nightly.log
@@ -38,7 +38,7 @@ die() { printf 'error: %s\n' "$*" >&2; exit 2; }
 
 [ $# -gt 0 ] || die "no stocks; usage: ./scripts/nightly.sh AAPL MSFT"
 PROGRAM=${PROGRAM:-target/release/dqn-trader}
-[ -x "$PROGRAM" ] || die "$PROGRAM is not there; build it with ./scripts/setup.sh"
+[ -x "$PROGRAM" ] || die "$PROGRAM is missing; build it with ./scripts/setup.sh"
 DATA=${DATA:-bars}
 START=${START:-2018-01-01}
 END=${END:-$(TZ=America/New_York date +%F)}

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs what building and running needs, and nothing twice: Open MPI, clang, libtorch, one release build.
+# Installs the dependencies of building and running, unless they exist: Open MPI, clang, libtorch; then builds a release.
 #
 #     ./scripts/setup.sh
+#     ./scripts/setup.sh --no-build      # installs only
 #
 # Packages go through apt (as root or with sudo); libtorch goes to ~/.cache/dqn-trader and is linked as .libtorch in
-# the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works by itself.
+# the clone, where .cargo/config.toml points the build at it. Afterwards `cargo build --release` works on its own.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -23,6 +24,7 @@ check_rust() {
   local wanted found
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
   command -v cargo >/dev/null || die "cargo is missing; install Rust $wanted or newer from https://rustup.rs"
+  rustc --version >/dev/null 2>&1 || die "the Rust that rust-toolchain.toml names is missing; run: rustup toolchain install"
   found=$(rustc --version | cut -d' ' -f2)
   if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
     die "Rust $found is too old, $wanted is needed; run: rustup update stable" \
@@ -30,16 +32,17 @@ check_rust() {
   fi
 }
 
-# libtorch comes out of the wheel of torch, since PyPI is the package registry that has it. Of the CUDA libraries it
-# needs just the two small ones that libtorch_cpu.so names; no GPU is needed to build or run.
+# libtorch is extracted from the wheel of torch, because PyPI is the package registry that has it. Of the CUDA libraries
+# it needs only the two small ones that libtorch_cpu.so links to; no GPU is needed to build or run.
 install_libtorch() {
   local work="$LIBTORCH_HOME.part" python_version
   [ ! -f "$LIBTORCH_HOME/build-version" ] || return 0
   say "fetching libtorch $TORCH_VERSION (530 MB, once)"
-  rm -rf "$work/venv" "$work/libtorch" # what a killed run left; its finished downloads are kept
+  rm -rf "$work/venv" "$work/libtorch" # left by a killed run; its finished downloads are kept
   mkdir -p "$work/wheels"
   make_venv "$work/venv"
-  # Any CPython's wheel has the same libtorch. This machine's own is preferred: the tests can use it from pip's cache.
+  # The wheels of all CPython versions contain the same libtorch. This machine's version is preferred, because the tests
+  # can reuse it from pip's cache.
   python_version=$("$work/venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   case $python_version in 3.1[0-4]) ;; *) python_version=3.12 ;; esac
   "$work/venv/bin/pip" download -q --disable-pip-version-check --resume-retries 20 --no-deps --only-binary=:all: \
@@ -68,6 +71,7 @@ main() {
   check_rust
   locked install_libtorch
   link_libtorch
+  [ "${1:-}" != --no-build ] || return 0
   [ -x target/release/dqn-trader ] || say "building (the first build takes 12 minutes on two cores, later ones seconds)"
   cargo build --release --locked
   say "ready after $(minutes_since "$start"): target/release/dqn-trader"

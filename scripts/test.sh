@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The whole test suite: sets up, installs what only tests need, starts Azurite (Microsoft's Azure Storage emulator),
-# runs the shell tests and cargo's, and stops Azurite again.
+# The whole test suite: sets up, installs the dependencies of the tests, starts Azurite (Microsoft's Azure Storage
+# emulator), runs the shell tests and cargo's, and stops Azurite.
 #
 #     ./scripts/test.sh                      # arguments go to cargo test: ./scripts/test.sh --lib metrics
 #
-# The extras go to ~/.cache/dqn-trader: Azurite from npm (190 MB), a Python with PyTorch, pandas and TensorBoard (1.7 GB),
-# and Node from PyPI (230 MB) where this machine has no Node 18 or newer.
+# The dependencies go to ~/.cache/dqn-trader: Azurite from npm (190 MB), a Python with PyTorch, pandas and TensorBoard (1.7 GB),
+# and Node from PyPI (230 MB) if this machine has no Node 18 or newer.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -13,15 +13,15 @@ AZURITE_VERSION=3.35.0
 NODE_VERSION=22.20.0
 AZURITE_HOME="$CACHE/azurite-$AZURITE_VERSION"
 NODE_HOME="$CACHE/node-$NODE_VERSION"
-# The account that every emulator has; published by Microsoft, no secret.
+# The account of every emulator, published by Microsoft; not a secret.
 AZURITE_ACCOUNT=devstoreaccount1
 AZURITE_KEY=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==
 
 azurite_pid=''
 scratch=''
 
-# Debian's npm brings some 400 packages and Ubuntu 22.04's Node is too old for Azurite, so where there is no usable Node
-# it comes from PyPI, into the cache folder and without root.
+# Debian's npm installs some 400 packages and Ubuntu 22.04's Node is too old for Azurite, so if there is no usable Node it
+# is installed from PyPI into the cache folder, without root.
 find_node() {
   local major
   major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p') || major=0
@@ -53,13 +53,13 @@ install_azurite() {
   npm install --prefix "$AZURITE_HOME.part" --cache "$AZURITE_HOME.part/npm" --no-audit --no-fund \
     --no-update-notifier --loglevel=error --omit=dev "azurite@$AZURITE_VERSION" >/dev/null
   rm -rf "$AZURITE_HOME.part/npm"
-  mv "$AZURITE_HOME.part" "$AZURITE_HOME" # whole or not at all
+  mv "$AZURITE_HOME.part" "$AZURITE_HOME" # completely or not at all
 }
 
-# The folder carries the digest of what it is made from, so that it is made again only when that changes.
+# The folder name contains a digest of its inputs, so it is recreated only when they change.
 install_python() { # FOLDER
   [ ! -e "$1/complete" ] || { touch "$1" && return 0; }
-  say "making the tests' Python (530 MB to fetch, once)"
+  say "creating the tests' Python environment (530 MB download, once)"
   find "$CACHE" -maxdepth 1 -name 'test-python-*' -mtime +14 -exec rm -rf {} +
   rm -rf "$1"
   make_venv "$1"
@@ -70,7 +70,7 @@ install_python() { # FOLDER
   touch "$1/complete"
 }
 
-# On a port that the system picks. Should this script be killed outright, the kernel stops Azurite.
+# On a free port. If this script is killed, the kernel stops Azurite.
 start_azurite() {
   local log="$scratch/azurite.log" address=''
   mkdir "$scratch/azurite"
@@ -113,22 +113,18 @@ main() {
   scratch=$(mktemp -d)
   start_azurite
   permit_mpirun
-  if command -v shellcheck >/dev/null; then
-    shellcheck -x ./*.sh .ci/run scripts/*.sh tests/shell/*.sh
-    say "shellcheck finds nothing"
-  fi
   ./tests/shell/run_with_env_test.sh || status=$?
   cargo test --release --locked --workspace --no-fail-fast "$@" || status=$?
   stop_azurite
-  # Whether the learner finds what is planted: two minutes that a test run of chosen tests does without.
+  # Whether the learner finds planted edges: two minutes, skipped if only selected tests are run.
   if [ $# -eq 0 ]; then
     scratch=$(mktemp -d)
     target/release/dqn-trader validate --quick --quiet --output "$scratch" || status=$?
     stop_azurite
     ./scripts/bare.sh || status=$?
   fi
-  [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite is stopped"
-  say "all tests passed, after $(minutes_since "$start"). Azurite is stopped, its files are gone"
+  [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite was stopped"
+  say "all tests passed, after $(minutes_since "$start"). Azurite was stopped and its files were removed"
 }
 
 main "$@"

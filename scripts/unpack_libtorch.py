@@ -1,16 +1,16 @@
-"""Makes a libtorch folder from wheels: python3 unpack_libtorch.py WHEELS_FOLDER LIBTORCH_FOLDER."""
+"""Creates a libtorch folder from wheels: python3 unpack_libtorch.py WHEELS_FOLDER LIBTORCH_FOLDER."""
 
 import pathlib
 import shutil
 import sys
 import zipfile
 
-# libtorch_cpu.so and every library that it names as needed and that a plain Linux lacks.
+# libtorch_cpu.so and all libraries it links to that a plain Linux lacks.
 LIBRARIES = {"libtorch_cpu.so", "libc10.so", "libcudart.so.13", "libcupti.so.13"}
 
 
 def destination(member, home):
-    """Where a member of a wheel goes; None: it is a folder or not needed."""
+    """Destination of a member of a wheel; None if it is a folder or not needed."""
     folder, _, base = member.rpartition("/")
     if not base:
         return None
@@ -34,7 +34,7 @@ def main(wheels, home):
     missing = LIBRARIES - {path.name for path in (home / "lib").iterdir()}
     if missing:
         sys.exit(f"error: the wheels in {wheels} lack {', '.join(sorted(missing))}")
-    # The build links with -ltorch. In the wheel that library also asks for CUDA's; this one does not.
+    # The build links with -ltorch. The wheel's libtorch.so also depends on CUDA libraries; this link does not.
     (home / "lib" / "libtorch.so").symlink_to("libtorch_cpu.so")
 
 

@@ -3,16 +3,20 @@
 mod agents;
 mod data;
 mod evaluate;
+mod numbers;
 mod settings;
 mod shared;
 mod strategies;
 mod synth;
 mod train;
+mod usage;
 mod validate;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use numbers::at_least;
 
 pub use agents::*;
 pub use data::*;
@@ -21,10 +25,11 @@ pub use shared::*;
 pub use strategies::*;
 pub use synth::*;
 pub use train::*;
+pub use usage::usage_error;
 pub use validate::*;
 
-/// Train trading agents by distributed deep Q-learning on intraday bars: one worker per stock,
-/// shared weights, cross-stock attention, in one process or over MPI ranks with the same result.
+/// Train trading agents with distributed deep Q-learning on intraday bars: one worker per stock,
+/// shared weights and cross-stock attention, in one process or over MPI with identical results.
 #[derive(Parser, Debug)]
 #[command(
     name = "dqn-trader",
@@ -33,20 +38,30 @@ pub use validate::*;
     args_override_self = true,
     allow_negative_numbers = true,
     after_help = "EXAMPLES\n  \
-        dqn-trader --mode single                                    the built-in sample market, on this machine\n  \
-        dqn-trader --mode single --data bars/ --stocks AAPL SPY     day files below bars/stocks_intraday/\n  \
-        ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n  \
-        dqn-trader evaluate --model results --eval_start 2020-07-01\n  \
-        dqn-trader synth momentum:7 --data made-up/ --stocks AAA BBB\n  \
-        dqn-trader strategies run --data bars/ --stocks AAPL SPY    plain strategies, without training\n  \
-        dqn-trader agents --config configs/default_config.json      agents side by side, a process each\n  \
-        dqn-trader validate --quick                                 what it learns where the best is known\n  \
-        dqn-trader fetch --stocks AAPL SPY --data bars/             bars from Alpha Vantage, then: data check --data bars/\n\n\
+        # train on the built-in sample market, then on your own day files\n  \
+        dqn-trader --mode single\n  \
+        dqn-trader --mode single --data bars/ --stocks AAPL SPY\n  \
+        ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n\n  \
+        # evaluate a trained model on another period\n  \
+        dqn-trader evaluate --model results --eval_start 2020-07-01\n\n  \
+        # classical strategies, and several agents in one table\n  \
+        dqn-trader strategies run --data bars/ --stocks AAPL SPY\n  \
+        dqn-trader agents --config configs/default_config.json\n\n  \
+        # get bars from Alpha Vantage and check them; generate synthetic ones\n  \
+        dqn-trader fetch --stocks AAPL SPY --data bars/\n  \
+        dqn-trader data check --data bars/\n  \
+        dqn-trader synth momentum:7 --data synthetic/ --stocks AAA BBB\n\n  \
+        # does it learn, where the best possible policy is known?\n  \
+        dqn-trader validate --quick\n\n\
         FILES\n  \
-        .cloudkeys/api_keys.env   AZURE_STORAGE_CONNECTION_STRING=..., ALPHAVANTAGE_API_KEY=..., read at the start where it exists\n\n\
-        Exit code 0: done; 1: validate missed a bar, an agent failed, or data check found something wrong; \
-        2: something in the flags, the data or the surroundings has to be mended; \
-        3: a rank died or hung; 130: stopped by Ctrl-C."
+        .cloudkeys/api_keys.env  read at startup if it exists: \
+        AZURE_STORAGE_CONNECTION_STRING=..., ALPHAVANTAGE_API_KEY=...\n\n\
+        EXIT CODES\n  \
+        0    success\n  \
+        1    validate missed a threshold, an agent failed, or data check found a problem\n  \
+        2    a flag, the data or the environment must be fixed; one line says what\n  \
+        3    a rank died or hung\n  \
+        130  stopped with Ctrl-C"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -57,49 +72,69 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Let a trained model trade a period, greedily and without learning
+    /// Evaluate a trained model on a period, with its greedy policy
     Evaluate(EvaluateArgs),
-    /// Write the bars of a made-up market as day files
+    /// Generate a synthetic market and write its bars as day files
     Synth(SynthArgs),
-    /// Train on every planted market and compare with the best possible reward
+    /// Train on synthetic markets with a known optimum, and compare with it
     Validate(ValidateArgs),
-    /// Plain trading strategies, without training
+    /// Back-test, optimize and stream classical strategies, without training
     Strategies(StrategiesArgs),
-    /// Agents of a JSON configuration side by side: trained runs, strategies, language models
+    /// Run agents over the same bars: trained runs, strategies, language models
     Agents(AgentsArgs),
     /// Download intraday bars from Alpha Vantage into day files
     Fetch(FetchArgs),
-    /// Turn CSV or Parquet tables into day files
+    /// Convert CSV or Parquet tables into day files
     Import(ImportArgs),
-    /// Check stored bars, or send them to Azure
+    /// Check stored bars, or upload them to Azure
     Data(DataCommandArgs),
 }
 
-/// What says nothing about the result: where the cache is, how much is said.
+/// Options that do not change a result: the cache, threads and verbosity.
 #[derive(Args, Debug, Clone)]
-pub struct Surroundings {
-    /// Folder for fetched files and feature panels [default: ~/.cache/dqn-trader]
-    #[arg(long, value_name = "DIR", help_heading = "Surroundings")]
+pub struct GlobalArgs {
+    /// Folder for downloaded files and feature panels [default: ~/.cache/dqn-trader]
+    #[arg(long, value_name = "DIR", help_heading = "Global options")]
     pub cache: Option<PathBuf>,
-    /// Threads of a rank [default: one per core; with several ranks, one for each worker]
-    #[arg(long, value_name = "N", help_heading = "Surroundings")]
+    /// Threads per rank [default: one per core; with several ranks, one per worker]
+    #[arg(long, value_name = "N", help_heading = "Global options")]
+    #[arg(value_parser = at_least::<usize>(0))]
     pub threads: Option<usize>,
-    /// Say nothing but errors and the closing table
-    #[arg(long, short, help_heading = "Surroundings")]
+    /// Print only errors and the closing table
+    #[arg(long, short, help_heading = "Global options")]
     pub quiet: bool,
 }
 
-/// A message of several lines as one.
+/// Joins the lines of a message.
 pub fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Standard folder for what can be made again.
-pub fn cache_folder(surroundings: &Surroundings) -> PathBuf {
+/// The cache folder: `--cache`, else the user's standard one.
+pub fn cache_folder(global: &GlobalArgs) -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let standard = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    surroundings
+    global
         .cache
         .clone()
         .unwrap_or_else(|| standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_every_flag_of_a_training_run() {
+        let readme = include_str!("../README.md");
+        let command = Cli::command();
+        let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
+        let names: Vec<&str> = flags.filter_map(|flag| flag.get_long()).collect();
+        assert!(names.len() > 30, "{names:?}");
+        for name in names.iter().filter(|name| !["help", "version"].contains(name)) {
+            assert!(readme.contains(&format!("`--{name}`")), "--{name} is not in the README");
+        }
+    }
 }

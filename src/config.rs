@@ -5,6 +5,8 @@ mod asynchronous;
 mod engine;
 pub mod machine;
 mod meta_policy;
+mod suggest;
+mod text;
 mod validate;
 
 use std::path::PathBuf;
@@ -23,16 +25,16 @@ use machine::Machine;
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
 #[derive(Debug, Error, Clone, PartialEq)]
-#[error("{field}: {what}; {todo}")]
+#[error("{field}: {what}; {hint}")]
 pub struct ConfigError {
     pub field: String,
     pub what: String,
-    pub todo: String,
+    pub hint: String,
 }
 
 impl ConfigError {
-    pub fn new(field: &str, what: impl Into<String>, todo: impl Into<String>) -> ConfigError {
-        ConfigError { field: field.into(), what: what.into(), todo: todo.into() }
+    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError { field: field.into(), what: what.into(), hint: hint.into() }
     }
 }
 
@@ -500,42 +502,5 @@ impl RunConfig {
 
     pub fn eval_period(&self) -> Period {
         Period { start: self.eval_start, end: self.eval_end }
-    }
-}
-
-impl RunConfig {
-    /// With one setting changed, as in `learner.gamma=0.95`.
-    pub fn with(&self, assignment: &str) -> Result<RunConfig, ConfigError> {
-        let wrong = |what: String| {
-            ConfigError::new("--set", what, "write KEY=VALUE with a key of config.toml")
-        };
-        let (key, text) = assignment
-            .split_once('=')
-            .ok_or_else(|| wrong(format!("{assignment:?} has no '='")))?;
-        let (key, text) = (key.trim(), text.trim());
-        let parsed: Result<toml::Table, _> = toml::from_str(&format!("value = {text}"));
-        let value = match parsed {
-            Ok(mut table) => table.remove("value").unwrap_or_else(|| text.into()),
-            // A word without quotes is meant as text.
-            Err(_) => toml::Value::String(text.into()),
-        };
-        let unreadable = |e: String| {
-            let message: Vec<&str> = e.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-            wrong(format!("{key:?}: {}", message.join(" ")))
-        };
-        let mut root = toml::Table::try_from(self).map_err(|e| unreadable(e.to_string()))?;
-        let mut table = &mut root;
-        let mut parts = key.split('.').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                table.insert(part.to_string(), value);
-                break;
-            }
-            table = table
-                .get_mut(part)
-                .and_then(toml::Value::as_table_mut)
-                .ok_or_else(|| wrong(format!("there is no section {part:?}")))?;
-        }
-        root.try_into().map_err(|e: toml::de::Error| unreadable(e.message().to_string()))
     }
 }

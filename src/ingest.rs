@@ -1,11 +1,11 @@
-//! How day files come to be: fetched from the service, imported from tables, uploaded to Azure.
+//! Produces day files: fetches them from the data service, imports tables, uploads to Azure.
 //!
-//! All of it keeps two rules. Good data is never replaced by worse: a day is put together from what
-//! is stored and what is new ([`DayBars::updated`]), or replaced as a whole by one with no fewer
-//! bars. And a stock's range is of one kind: prices adjusted at different times do not fit together
-//! (a split or a dividend between them moved all of the earlier ones), so what is new is compared
-//! with what is stored ([`Comparison`]), and what a range is of is written down beside it
-//! ([`Origin`]).
+//! Two rules hold throughout. Good data is never replaced by worse: a day is merged from stored and
+//! new bars ([`DayBars::updated`]), or replaced as a whole by one with at least as many bars. And
+//! all files of a stock are of one kind: prices adjusted at different times are inconsistent (a
+//! split or dividend between them rescales all earlier prices), so new bars are compared with
+//! stored ones ([`Comparison`]), and the kind is recorded next to the files
+//! ([`Origin`](crate::market::store::origin::Origin)).
 
 pub mod alpha_vantage;
 mod day;
@@ -26,7 +26,7 @@ pub use fetch::{Fetcher, Tally, Wish};
 pub use import::{ImportOptions, Imported, import};
 pub use upload::{UploadOptions, Uploaded, upload};
 
-/// Does `work` for each item, several at a time. The first error ends it; what has been begun is
+/// Runs `work` for each item, several at a time. The first error stops it; items in progress are
 /// finished.
 fn several_at_once<T: Sync>(
     items: &[T],
@@ -75,8 +75,8 @@ mod tests {
         let begun = AtomicUsize::new(0);
         let fail = |item: &usize| {
             begun.fetch_add(1, Ordering::SeqCst);
-            let (what, todo) = ("no".into(), "mend it".into());
-            let error = MarketError::File { file: item.to_string(), what, todo };
+            let (what, hint) = ("no".into(), "mend it".into());
+            let error = MarketError::File { file: item.to_string(), what, hint };
             if *item < 5 { Ok(()) } else { Err(error) }
         };
         let error = several_at_once(&items, 1, fail).unwrap_err();

@@ -1,4 +1,4 @@
-//! The words in which an environment and an agent talk: [`Action`], [`PrivateState`], [`TimeStep`].
+//! The interface between environment and agent: [`Action`], [`PrivateState`], [`TimeStep`].
 
 use serde::{Deserialize, Serialize};
 
@@ -56,15 +56,15 @@ impl ActionSet {
         self.0[index]
     }
 
-    /// The network output that stands for a direction; every approved order must be one of the set.
+    /// Index of the network output for a direction. Panics if the set does not contain it.
     pub fn index(self, direction: i8) -> usize {
         let found = self.0.iter().position(|action| action.direction() == direction);
         found.unwrap_or_else(|| panic!("direction {direction} is not in the action set"))
     }
 }
 
-/// What an agent knows of its own account, besides the market: the same for a training lane and for
-/// a portfolio.
+/// The agent's own state, in addition to the market: the same for a training lane and for a
+/// portfolio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PrivateState {
     /// -1, 0 or 1.
@@ -75,12 +75,12 @@ pub struct PrivateState {
     pub unrealized_return: f32,
 }
 
-/// What one step of one account brought.
+/// The result of one step of one account.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeStep {
-    /// Panel row that is now the present.
+    /// Current panel row.
     pub t: usize,
-    /// Change of equity over its value one bar earlier, after costs.
+    /// Relative change of equity since the previous bar, after costs.
     pub reward_t: f64,
     /// 0 after ruin, else 1: the ends of sessions and segments are truncations, not terminations.
     pub discount_t: f64,

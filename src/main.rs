@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Parser;
 use dqn_trader::cli::{
-    AgentsArgs, Cli, Command, StrategiesArgs, Surroundings, TrainArgs, one_line,
+    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, TrainArgs, one_line, usage_error,
 };
 use dqn_trader::comm::Comm;
 #[cfg(feature = "mpi")]
@@ -22,9 +22,9 @@ use dqn_trader::config::{Mode, RunConfig};
 use dqn_trader::report::{Progress, Verbosity};
 use dqn_trader::train::watcher::Ending;
 
-/// An agent failed, and others did not.
+/// Some agents failed.
 const EXIT_FAILED: u8 = 1;
-/// Something that the user has to mend.
+/// Something that the user has to fix.
 const EXIT_WRONG: u8 = 2;
 const EXIT_STOPPED: u8 = 130;
 const KEYS: &str = ".cloudkeys/api_keys.env";
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             if rank == 0 {
                 eprintln!("error: {}", one_line(&format!("{error:#}")));
             } else {
-                // The launcher ends all ranks when one fails; rank 0 has something to say first.
+                // The launcher ends all ranks when one fails; rank 0 prints its error first.
                 std::thread::sleep(std::time::Duration::from_millis(300));
             }
             EXIT_WRONG
@@ -53,13 +53,13 @@ fn read_keys() -> Result<()> {
     match dotenvy::from_filename(KEYS) {
         Ok(_) => Ok(()),
         Err(dotenvy::Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(dotenvy::Error::Io(e)) => Err(anyhow!("{KEYS}: {e}; mend or remove it")),
+        Err(dotenvy::Error::Io(e)) => Err(anyhow!("{KEYS}: {e}; fix or remove it")),
         // The parser's message shows the line, and with it a key.
-        Err(_) => Err(anyhow!("{KEYS}: a line cannot be read; write NAME=value or NAME='value'")),
+        Err(_) => Err(anyhow!("{KEYS}: a line cannot be parsed; write NAME=value or NAME='value'")),
     }
 }
 
-/// Help and version are printed by rank 0; a wrong flag becomes one line.
+/// Rank 0 prints help and version; a wrong flag becomes one line.
 fn parse(rank: usize) -> Result<Cli> {
     Cli::try_parse().map_err(|error| {
         if !error.use_stderr() {
@@ -69,43 +69,36 @@ fn parse(rank: usize) -> Result<Cli> {
             }
             std::process::exit(0);
         }
-        let text = error.to_string();
-        let until_usage = text.split("\n\nUsage:").next().unwrap_or(&text);
-        let until_usage = until_usage.split("\n\nFor more").next().unwrap_or(until_usage);
-        let message = one_line(until_usage.trim_start_matches("error: "));
-        anyhow!("{message}; see dqn-trader --help")
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        anyhow!(usage_error(&error, &words))
     })
 }
 
 fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
-    // A file that may grow no more is an error of the write, not the end of the process.
+    // Exceeding the limit on file sizes is an error of the write, not the end of the process.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
-    let surroundings = match &cli.command {
-        Some(Command::Evaluate(args)) => args.surroundings.clone(),
-        Some(Command::Synth(args)) => {
-            Surroundings { cache: None, threads: None, quiet: args.quiet }
-        }
+    let global = match &cli.command {
+        Some(Command::Evaluate(args)) => args.global.clone(),
+        Some(Command::Synth(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
         Some(Command::Validate(args)) => {
-            Surroundings { cache: None, threads: args.threads, quiet: args.quiet }
+            GlobalArgs { cache: None, threads: args.threads, quiet: args.quiet }
         }
-        Some(Command::Strategies(args)) => args.surroundings(),
-        Some(Command::Agents(args)) => args.surroundings.clone(),
+        Some(Command::Strategies(args)) => args.global(),
+        Some(Command::Agents(args)) => args.global.clone(),
         Some(Command::Fetch(args)) => {
-            Surroundings { cache: args.cache.clone(), threads: None, quiet: args.quiet }
+            GlobalArgs { cache: args.cache.clone(), threads: None, quiet: args.quiet }
         }
-        Some(Command::Import(args)) => {
-            Surroundings { cache: None, threads: None, quiet: args.quiet }
-        }
-        Some(Command::Data(args)) => args.surroundings(),
-        None => cli.train.surroundings.clone(),
+        Some(Command::Import(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
+        Some(Command::Data(args)) => args.global(),
+        None => cli.train.global.clone(),
     };
-    let quiet = surroundings.quiet || launched.is_some_and(|launched| launched.rank != 0);
+    let quiet = global.quiet || launched.is_some_and(|launched| launched.rank != 0);
     let progress = Progress::new(if quiet { Verbosity::Quiet } else { Verbosity::Normal });
     log_beside(&progress);
     if let Some(Command::Evaluate(args)) = &cli.command {
         one_process(launched, "evaluate")?;
-        compute_with(surroundings.threads)?;
-        commands::evaluate::evaluate(args, &surroundings, progress)?;
+        compute_with(global.threads)?;
+        commands::evaluate::evaluate(args, &global, progress)?;
         return Ok(0);
     }
     if let Some(Command::Synth(args)) = &cli.command {
@@ -115,33 +108,33 @@ fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
     }
     if let Some(Command::Validate(args)) = &cli.command {
         one_process(launched, "validate")?;
-        compute_with(surroundings.threads)?;
+        compute_with(global.threads)?;
         let reached = commands::validate::validate(args, &progress)?;
         return Ok(reached.map_or(EXIT_STOPPED, |reached| u8::from(!reached)));
     }
     if let Some(Command::Agents(args)) = &cli.command {
         one_process(launched, "agents")?;
-        return agents(args, &surroundings, progress);
+        return agents(args, &global, progress);
     }
-    if let Some(code) = data(&cli.command, launched, &surroundings, &progress)? {
+    if let Some(code) = data(&cli.command, launched, &global, &progress)? {
         return Ok(code);
     }
     if let Some(Command::Strategies(args)) = &cli.command {
-        return strategies(args, launched, &surroundings, progress);
+        return strategies(args, launched, &global, progress);
     }
     let config = cli.train.resolve()?;
     match config.mode {
         Mode::Single => {
             one_process(launched, "--mode single")?;
-            compute_with(surroundings.threads)?;
+            compute_with(global.threads)?;
             train(&LocalComm, config, &cli.train, progress)
         }
         Mode::Parallel => parallel(config, launched, &cli.train, progress),
     }
 }
 
-/// Log records as RUST_LOG asks for them, warnings without it; the progress display steps aside for
-/// them.
+/// Log records at the level of RUST_LOG, warnings by default; the progress display is suspended
+/// while one is written.
 fn log_beside(progress: &Progress) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| "warn".into());
@@ -156,17 +149,17 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
     })
 }
 
-/// What concerns stored bars alone; None where the command is another.
+/// Runs the commands that concern stored bars alone; None if the command is another one.
 fn data(
     command: &Option<Command>,
     launched: Option<Launched>,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: &Progress,
 ) -> Result<Option<u8>> {
     match command {
         Some(Command::Fetch(args)) => {
             one_process(launched, "fetch")?;
-            commands::data::fetch(args, surroundings, progress)?;
+            commands::data::fetch(args, global, progress)?;
         }
         Some(Command::Import(args)) => {
             one_process(launched, "import")?;
@@ -174,7 +167,7 @@ fn data(
         }
         Some(Command::Data(args)) => {
             one_process(launched, "this command")?;
-            let right = commands::data::data(args, surroundings, progress)?;
+            let right = commands::data::data(args, global, progress)?;
             return Ok(Some(u8::from(!right)));
         }
         _ => return Ok(None),
@@ -182,34 +175,32 @@ fn data(
     Ok(Some(0))
 }
 
-/// Over the ranks that were started, if there are several and the command is one for them.
+/// Over MPI ranks, if several were started and the command can use them.
 fn strategies(
     args: &StrategiesArgs,
     launched: Option<Launched>,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<u8> {
     use commands::strategies::strategies;
     match launched {
         Some(launched) if launched.size > 1 && args.over_ranks() => {
-            over_ranks(launched, surroundings.threads, |comm| {
-                strategies(comm, args, surroundings, progress)
-            })
+            over_ranks(launched, global.threads, |comm| strategies(comm, args, global, progress))
         }
         _ => {
             one_process(launched, "this command")?;
-            compute_with(surroundings.threads)?;
-            strategies(&LocalComm, args, surroundings, progress)?;
+            compute_with(global.threads)?;
+            strategies(&LocalComm, args, global, progress)?;
             Ok(0)
         }
     }
 }
 
-/// Without threads of its own beside the first: agents are forks of this process.
-fn agents(args: &AgentsArgs, surroundings: &Surroundings, progress: Progress) -> Result<u8> {
+/// Single-threaded: agents are forks of this process.
+fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<u8> {
     use commands::agents::Outcome;
     install_panic_line(None);
-    Ok(match commands::agents::agents(args, surroundings, progress)? {
+    Ok(match commands::agents::agents(args, global, progress)? {
         Outcome::Done => 0,
         Outcome::Failed => EXIT_FAILED,
         Outcome::Stopped => EXIT_STOPPED,
@@ -219,13 +210,14 @@ fn agents(args: &AgentsArgs, surroundings: &Surroundings, progress: Progress) ->
 fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
     match launched {
         Some(Launched { size, .. }) if size > 1 => Err(anyhow!(
-            "{what} is one process, but {size} were started; drop mpirun, or use --mode parallel"
+            "{what} runs in one process, but mpirun started {size}; \
+             run it without mpirun, or use --mode parallel"
         )),
         _ => Ok(()),
     }
 }
 
-/// As many threads as asked for or as there are cores: results do not depend on it.
+/// Starts `threads` threads, or one per core; results do not depend on their number.
 fn compute_with(threads: Option<usize>) -> Result<()> {
     compute_on(None, threads.unwrap_or(0))
 }
@@ -235,8 +227,7 @@ fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
     Ok(threads::start(threads)?)
 }
 
-/// Work that every rank has a part of. Without a number of `threads`, the ranks of a machine share
-/// its cores.
+/// Runs work that is shared among the ranks. By default, the ranks of a machine share its cores.
 #[cfg(feature = "mpi")]
 fn over_ranks(
     Launched { rank, size }: Launched,
@@ -265,8 +256,7 @@ fn over_ranks(
     without_mpi()
 }
 
-/// Starts MPI and the watch over the other ranks, where there is to be one. A warning is for rank 0
-/// to say.
+/// Starts MPI, and the heartbeat of the ranks if the settings want one. Rank 0 prints the warning.
 #[cfg(feature = "mpi")]
 fn started(
     rank: usize,
@@ -303,14 +293,14 @@ fn parallel(
     }
     if size > stocks + 1 {
         return Err(anyhow!(
-            "{size} ranks for {stocks} stocks leave some without work; use mpirun -n {} or fewer",
+            "{size} ranks are too many for {stocks} stocks; use mpirun -n {} or fewer",
             stocks + 1
         ));
     }
     let ranks = Ranks { stocks, size };
     let names = (0..size).map(|rank| ranks.name(rank, &config.stocks)).collect();
     let (comm, warning) = started(rank, &config.ranks, names)?;
-    compute_on(Some(rank), args.surroundings.threads.unwrap_or_else(|| comm.usual_threads()))?;
+    compute_on(Some(rank), args.global.threads.unwrap_or_else(|| comm.usual_threads()))?;
     if let Some(warning) = warning {
         progress.line(&warning);
     }
@@ -320,14 +310,14 @@ fn parallel(
     Ok(code)
 }
 
-/// Rank 0 says what went wrong. Where the other ranks cannot know of it, they are ended: they would
-/// wait for this one's messages for ever.
+/// Rank 0 prints the error. Other ranks that cannot know of it are aborted: they would wait for
+/// this rank's messages forever.
 #[cfg(feature = "mpi")]
 fn fail(rank: usize, error: &anyhow::Error) -> u8 {
     use dqn_trader::comm::comm::is_shared;
     let shared = is_shared(error);
     if rank != 0 && !shared {
-        // Rank 0 may be about to say the same, and to end this one.
+        // Rank 0 may be about to print the same error, and to end this rank.
         std::thread::sleep(std::time::Duration::from_millis(300));
     }
     if rank == 0 || !shared {
@@ -347,11 +337,12 @@ fn parallel(_: RunConfig, _: Option<Launched>, _: &TrainArgs, _: Progress) -> Re
 #[cfg(not(feature = "mpi"))]
 fn without_mpi() -> Result<u8> {
     Err(anyhow!(
-        "this program was built without MPI; build it with the feature \"mpi\", or use --mode single"
+        "this program was built without MPI; build it with the feature \"mpi\", \
+         or use --mode single"
     ))
 }
 
-/// A defect of the program ends it, and all other ranks, with one line instead of a backtrace.
+/// A panic ends the program and all other ranks with one line instead of a backtrace.
 fn install_panic_line(rank: Option<usize>) {
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic
@@ -364,7 +355,7 @@ fn install_panic_line(rank: Option<usize>) {
         let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
         let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
         eprintln!(
-            "error: {at}{first_line} ({}); this is a defect of the program, please report it",
+            "error: {at}{first_line} ({}); this is a bug, please report it",
             place.unwrap_or_default()
         );
         #[cfg(feature = "mpi")]

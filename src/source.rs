@@ -1,4 +1,4 @@
-//! What `--data` means, opening it, and reading its bars.
+//! Resolves, opens and reads the data source named by `--data`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,29 +11,28 @@ use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::store::{AzureStore, LocalStore, Store};
 use crate::synthetic::SyntheticMarket;
 
-/// Holds the account key; read here and nowhere else, and never shown.
+/// Environment variable with the account key; read only here, and never shown.
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
-/// Names the container where neither a flag nor a settings file does.
+/// Environment variable with the container, used if neither a flag nor a settings file names one.
 pub const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
-/// Names the container of a connection string.
+/// Name of the Azure source, whose connection string is in the environment.
 pub const AZURE: &str = "azure";
-/// Begins the name of a made-up market.
+/// Prefix of the name of a synthetic market.
 pub const SYNTHETIC: &str = "synthetic:";
 
-/// Where bars come from.
+/// A source of bars.
 #[derive(Clone)]
 pub enum DataSource {
     Store(Arc<dyn Store>),
     Synthetic(SyntheticMarket),
 }
 
-/// The full name of what is meant, as it is saved in `config.toml`: `azure`, `synthetic:MARKET` or
-/// a folder. Where nothing is said, Azure where its connection string is set, else the sample
-/// market.
+/// The full name of a source as saved in `config.toml`: `azure`, `synthetic:MARKET` or a folder.
+/// Without a name it is Azure if the connection string is set, else the sample market.
 pub fn resolve(asked: Option<&str>) -> String {
     match asked {
         Some(name) if name == AZURE || name.starts_with(SYNTHETIC) => name.into(),
-        // Whole, so that a saved configuration means the same folder wherever it is read.
+        // Absolute, so that a saved configuration means the same folder wherever it is read.
         Some(folder) => {
             let whole = Path::new(folder).canonicalize();
             whole.map_or(folder.into(), |path| path.to_string_lossy().into_owned())
@@ -50,9 +49,9 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
     }
     if name == AZURE {
         let store = azure(container).map_err(|error| match error {
-            MarketError::Input { what, todo } => MarketError::Input {
+            MarketError::Input { what, hint } => MarketError::Input {
                 what: format!("--data {AZURE}: {what}"),
-                todo: format!("{todo}, or name a folder with --data"),
+                hint: format!("{hint}, or name a folder with --data"),
             },
             other => other,
         })?;
@@ -65,7 +64,7 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
 pub fn azure(container: &str) -> Result<AzureStore, MarketError> {
     let secret = connection_string().ok_or_else(|| MarketError::Input {
         what: format!("{CONNECTION_STRING} is not set"),
-        todo: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
+        hint: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
     })?;
     AzureStore::connect(&secret, container)
 }
@@ -74,9 +73,9 @@ fn connection_string() -> Option<String> {
     std::env::var(CONNECTION_STRING).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// A digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
-/// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; of a
-/// synthetic market, in equal lists of stocks.
+/// Digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
+/// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; for
+/// a synthetic market, given equal lists of stocks.
 pub fn fingerprint(
     source: &DataSource,
     symbol: &Symbol,
@@ -91,8 +90,8 @@ pub fn fingerprint(
     }
 }
 
-/// All bars of `symbol` in `period`, clean, in the session hours, of one length. `market` is the
-/// whole list of stocks (a synthetic market plants relations between neighbours in it).
+/// All bars of `symbol` in `period`: clean, within session hours, of one length. `market` is the
+/// whole list of stocks, since a synthetic market plants relations between neighbours.
 pub fn load_bars(
     source: &DataSource,
     market: &[Symbol],

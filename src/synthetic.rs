@@ -1,10 +1,10 @@
-//! Made-up markets with known properties: the planted ones, whose best possible reward is known
-//! ([`SyntheticMarket::oracle`]), and the sample market that the program falls back to.
+//! Synthetic markets with known properties: planted markets, whose optimal expected reward is known
+//! (`eval::oracle`), and the default sample market.
 //!
-//! The sample market has bars of one minute, which are put together to longer ones as any other
-//! minutes are. What is planted is a relation between one bar and the next, which that would
-//! blur; so a planted market is made in the length of bar that is asked for (30 minutes where none
-//! is), with volatility in proportion to the root of that length.
+//! The sample market has one-minute bars, which are resampled like any other minutes. A planted
+//! relation holds between one bar and the next and would be blurred by resampling, so planted
+//! markets are generated at the requested bar length (30 minutes by default), with volatility
+//! proportional to its square root.
 
 pub mod law;
 mod planted;
@@ -26,38 +26,38 @@ pub struct SyntheticMarket {
     pub seed: u64,
 }
 
-/// What is planted. [`Law`] says how.
+/// The planted relation; [`Law`] defines its return process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The default market: factor model, GARCH, U-shape, weak lead-lag and regimes.
+    /// The default market: factor model, GARCH, U-shaped volatility, weak lead-lag and regimes.
     Sample,
-    /// Of every two stocks, the second follows the first a bar later.
+    /// In each pair of stocks, the second follows the first one bar later.
     LeadLag(Couples),
-    /// Returns are partly taken back a bar later.
+    /// Returns are partly reversed one bar later.
     MeanReversion,
-    /// Returns are partly repeated a bar later.
+    /// Returns are partly repeated one bar later.
     Momentum,
-    /// Momentum in calm times, mean reversion in wild ones, as a hidden Markov chain has it.
+    /// Momentum in calm and mean reversion in volatile regimes of a hidden Markov chain.
     Regimes,
-    /// Every two stocks share a random walk, and their spread reverts.
+    /// The stocks of each pair share a random walk, and their spread reverts to its mean.
     Pairs(Couples),
-    /// Nothing: GARCH volatility and an intraday U-shape.
+    /// No relation: GARCH volatility and an intraday U-shape.
     RandomWalk,
-    /// A bar's volume tells the next bar's return.
+    /// A bar's volume reveals the next bar's return.
     Leaked,
 }
 
-/// How many couples of neighbours, from the beginning of the list of stocks, are planted. None: all
-/// that there are. Stocks beyond them walk at random.
+/// Number of planted pairs of neighbours, from the beginning of the list of stocks; None: all. The
+/// remaining stocks are random walks.
 pub type Couples = Option<usize>;
 
-/// The seed of a market that is named without one.
+/// Seed of a market named without one.
 const DEFAULT_SEED: u64 = 1;
-/// Length of a planted market's bars where none is asked for, minutes.
+/// Default bar length of a planted market, minutes.
 const PLANTED_MINUTES: u32 = 30;
 
 impl Kind {
-    /// All of them, with all couples.
+    /// All kinds, with all pairs planted.
     pub const ALL: [Kind; 8] = [
         Kind::Sample,
         Kind::LeadLag(None),
@@ -69,7 +69,7 @@ impl Kind {
         Kind::Leaked,
     ];
 
-    /// Without the number of couples.
+    /// The name without the number of pairs.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Sample => "sample",
@@ -83,7 +83,7 @@ impl Kind {
         }
     }
 
-    /// `momentum`, `lead_lag`, `lead_lag-3`.
+    /// Parses `momentum`, `lead_lag`, `lead_lag-3`.
     fn parse(text: &str) -> Option<Kind> {
         let (name, couples) = match text.split_once('-') {
             Some((name, couples)) => (name, Some(couples.parse().ok().filter(|&n| n > 0)?)),
@@ -114,7 +114,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// `momentum:7`
+/// `momentum:7`.
 impl fmt::Display for SyntheticMarket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.seed)
@@ -122,12 +122,12 @@ impl fmt::Display for SyntheticMarket {
 }
 
 impl SyntheticMarket {
-    /// The names of the markets there are.
+    /// Names of all synthetic markets.
     pub fn names() -> [&'static str; Kind::ALL.len()] {
         Kind::ALL.map(Kind::name)
     }
 
-    /// `sample`, `sample:7`, `lead_lag-3:7`.
+    /// Parses `sample`, `sample:7`, `lead_lag-3:7`.
     pub fn parse(text: &str) -> Result<SyntheticMarket, MarketError> {
         let (name, seed) = match text.split_once(':') {
             Some((name, seed)) => (name, Some(seed)),
@@ -135,32 +135,31 @@ impl SyntheticMarket {
         };
         let kind = Kind::parse(name).ok_or_else(|| MarketError::Input {
             what: format!("there is no synthetic market {name:?}"),
-            todo: format!(
-                "use one of: {}; lead_lag-3 or pairs-3 plants in three couples of stocks only",
+            hint: format!(
+                "use one of: {}; lead_lag-3 or pairs-3 plants the edge in three pairs only",
                 Self::names().join(", ")
             ),
         })?;
         let seed = seed.map_or(Ok(DEFAULT_SEED), str::parse).map_err(|_| MarketError::Input {
-            what: format!("{text:?} does not end in a seed"),
-            todo: format!("use a whole number from 0 to {}, as in {name}:7", u64::MAX),
+            what: format!("{text:?} does not end with a seed"),
+            hint: format!("use a whole number from 0 to {}, as in {name}:7", u64::MAX),
         })?;
         Ok(SyntheticMarket { kind, seed })
     }
 
-    /// Whether what is planted fits into so many stocks.
+    /// Errors if the market needs more stocks than these.
     pub fn check(&self, stocks: usize) -> Result<(), MarketError> {
         let needed = self.kind.couples().map_or(1, |couples| 2 * couples.unwrap_or(1));
         if stocks >= needed {
             return Ok(());
         }
         Err(MarketError::Input {
-            what: format!("the market {} needs {needed} stocks, {stocks} named", self.kind),
-            todo: "name more with --stocks".into(),
+            what: format!("the market {} needs {needed} stocks, but {stocks} are given", self.kind),
+            hint: "give more with --stocks".into(),
         })
     }
 
-    /// Length of the bars that [`SyntheticMarket::bars`] makes where `wanted` is asked for,
-    /// minutes.
+    /// Bar length in minutes that [`SyntheticMarket::bars`] generates if `wanted` is requested.
     pub fn native_minutes(&self, wanted: Option<u32>) -> u32 {
         match self.kind {
             Kind::Sample => 1,
@@ -169,14 +168,13 @@ impl SyntheticMarket {
     }
 
     /// Bars (regular hours) of `symbol`, one of `market`, over the period, `native_minutes` long
-    /// (as [`SyntheticMarket::native_minutes`] has it); where a session is no multiple of that, its
-    /// last bar is shorter. Each stock can be made alone, and what it gets does not depend on the
-    /// period's bounds: a day's bars are the same whichever period they are asked for in. Planted
-    /// markets begin with 1990.
+    /// (see [`SyntheticMarket::native_minutes`]). If a session is not a multiple of that, its last
+    /// bar is shorter. Each stock can be generated alone, and a day's bars do not depend on the
+    /// period. Planted markets begin in 1990.
     ///
     /// # Panics
-    /// Where `symbol` is not in `market`, or the sample market is asked for other bars than its
-    /// own.
+    /// If `symbol` is not in `market`, or the sample market is asked for bars other than one
+    /// minute.
     pub fn bars(
         &self,
         market: &[Symbol],
@@ -191,8 +189,8 @@ impl SyntheticMarket {
         sample::bars(self.seed, market, symbol, period)
     }
 
-    /// Which of its two regimes each bar of [`SyntheticMarket::bars`] is made in, 0 or 1; None in
-    /// markets without regimes.
+    /// `[bar]`: the regime, 0 or 1, of each bar of [`SyntheticMarket::bars`]; None for markets
+    /// without regimes.
     pub fn regimes(
         &self,
         market: &[Symbol],
@@ -204,9 +202,9 @@ impl SyntheticMarket {
         has.then(|| planted::regimes(self, market, symbol, period, native_minutes))
     }
 
-    /// Everything that the bars of `market` depend on, dates and length aside: name, seed, the
-    /// generator's version and parameters (as a digest), and the stocks in their order. Equal text
-    /// means equal bars.
+    /// Everything the bars of `market` depend on except dates and length: name, seed, the
+    /// generator's version and parameters (as a digest), and the stocks in order. Equal text means
+    /// equal bars.
     pub fn fingerprint(&self, market: &[Symbol]) -> String {
         let stocks: Vec<&str> = market.iter().map(Symbol::as_str).collect();
         let digest = match self.kind {
@@ -216,8 +214,8 @@ impl SyntheticMarket {
         format!("synthetic:{self} {digest} {}", stocks.join(","))
     }
 
-    /// How the returns of one of `stocks` stocks come about in bars of `bar_minutes`; None in the
-    /// sample market, which no single law describes.
+    /// Return process of one of `stocks` stocks in bars of `bar_minutes`; None for the sample
+    /// market, which no single process describes.
     pub fn law(&self, stocks: usize, stock: usize, bar_minutes: u32) -> Option<Law> {
         Law::of(self.kind, stocks, stock, bar_minutes)
     }

@@ -1,4 +1,4 @@
-"""The loop of CleanRL's dqn.py (vwxyzjn/cleanrl) over our panel: environment steps per second."""
+"""The loop of CleanRL's dqn.py (vwxyzjn/cleanrl) on our panel: environment steps per second."""
 
 import argparse
 import random

@@ -13,7 +13,7 @@ args = parser.parse_args()
 
 BATCH = 256
 rng = np.random.default_rng(1)
-# As much payload as ours has: 32 bytes.
+# The same payload as ours: 32 bytes.
 buffer = PrioritizedReplayBuffer(args.capacity, {"row": {"shape": 8, "dtype": np.float32}}, alpha=0.6)
 for _ in range(args.capacity // 10_000):
     buffer.add(row=rng.random((10_000, 8), dtype=np.float32), priorities=rng.random(10_000))

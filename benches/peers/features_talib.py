@@ -1,9 +1,9 @@
-"""Day files to a scaled feature panel with pyarrow, pandas and TA-Lib: seconds.
+"""Seconds from day files to a scaled feature panel with pyarrow, pandas and TA-Lib.
 
     features_talib.py DAYS STOCK...             reads and computes
     features_talib.py DAYS STOCK... --read      reads only
 
-Our features but `arbitrage` (a rolling test for cointegration), which would cost pandas far more than all others.
+Our features except `arbitrage` (a rolling cointegration test), which would take pandas far longer than all others.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def own(frame):
 
 
 def related(log, stock, peers):
-    """Over the peers' mean return, and the spread to the nearest one."""
+    """Features relative to the peers' mean return, and the spread to the nearest peer."""
     steps = log.diff()
     mean = steps[peers].mean(axis=1)
     rolling = steps[stock].rolling(120)

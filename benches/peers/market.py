@@ -1,5 +1,5 @@
-"""What the peers of scripts/bench.sh share: the panel that `speed prepare` wrote, an environment over it, and the
-networks, sized like ours."""
+"""Shared by the peers of scripts/bench.sh: the panel written by `speed prepare`, an environment on it, and network
+sizes equal to ours."""
 
 import json
 import os
@@ -24,12 +24,12 @@ class Panel:
 
 
 class TradingEnv(gym.Env):
-    """One stock: go short, flat or long. Observes its own features (`slots` 1), or those of its peers besides, then
-    position, unrealised return and bars held. Simpler than our account: no cash, no ruin, no order that is void."""
+    """One stock: short, flat or long. Observes its own features (`slots` 1), or also those of its peers, followed by
+    position, unrealised return and bars held. Simpler than our account: no cash, no ruin, no void orders."""
 
     def __init__(self, panel, slots):
         self.columns = ([0, *panel.spec["peers_of_first"]])[:slots]
-        # One array in memory: gathering a row is then one copy.
+        # A contiguous array, so that gathering a row is one copy.
         self.market = np.ascontiguousarray(panel.features[:, self.columns, :]).reshape(len(panel.close), -1)
         close = panel.close[:, 0]
         self.returns = (close[1:] / close[:-1] - 1).astype(np.float32)
@@ -61,7 +61,7 @@ class TradingEnv(gym.Env):
 
 
 def hidden_width(inputs, actions, parameters):
-    """Width of two equal hidden layers with about so many parameters in all."""
+    """Width of two equal hidden layers with about `parameters` parameters in total."""
     width = 1
     while inputs * width + width * width + actions * width + 2 * width + actions < parameters:
         width += 1
@@ -69,12 +69,12 @@ def hidden_width(inputs, actions, parameters):
 
 
 def now():
-    """Seconds; of CPU time where BENCH_CPU_TIME is set, for a machine that others use as well."""
+    """Seconds; CPU time if BENCH_CPU_TIME is set, for a shared machine."""
     return time.process_time() if "BENCH_CPU_TIME" in os.environ else time.perf_counter()
 
 
 class Clock:
-    """Counts steps once `warmup` of them are done; `done` says when `seconds` are over."""
+    """Counts steps after `warmup` steps; `done` is true after `seconds`."""
 
     def __init__(self, seconds, warmup):
         self.seconds, self.warmup = seconds, warmup
@@ -94,7 +94,7 @@ class Clock:
 
 
 def one_thread(threads=1):
-    """Before numpy, torch or JAX are imported by the caller; harmless where they were."""
+    """To be called before numpy, torch or JAX are imported; has no effect afterwards."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 

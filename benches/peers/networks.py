@@ -6,13 +6,13 @@ from torch import nn
 
 
 def plain(panel, inputs):
-    """Two hidden layers, as many parameters as our network without attention."""
+    """Two hidden layers with as many parameters as our network without attention."""
     width = hidden_width(inputs, 3, panel.spec["parameters"]["plain"])
     return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3))
 
 
 class Attention(nn.Module):
-    """Encoder, attention over peers and trunk of src/rl/network.rs, at its default sizes: what stands before the heads."""
+    """Encoder, attention over peers and trunk of src/rl/network.rs at their default sizes, without the heads."""
 
     WIDTH, HEADS, SYMBOL, TRUNK = 64, 4, 8, 128
 

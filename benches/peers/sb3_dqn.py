@@ -1,4 +1,4 @@
-"""DQN of Stable-Baselines3, or of sbx (JAX, jitted), over our panel: environment steps per second."""
+"""DQN of Stable-Baselines3 or sbx (JAX, jitted) on our panel: environment steps per second."""
 
 import argparse
 
@@ -51,7 +51,7 @@ def policy_of(panel, inputs):
         def forward(self, x):
             return self.body(x)
 
-    # SB3 has no dueling head: one hidden layer of as many parameters as ours has in two.
+    # SB3 has no dueling head: one hidden layer with as many parameters as our two heads.
     return {"features_extractor_class": Extractor, "net_arch": [128]}
 
 
@@ -70,7 +70,7 @@ def main():
         gradient_steps=1,
         buffer_size=100_000,
         target_update_interval=500,
-        # From the start: at first it would act at random, without its network.
+        # Constant, because at epsilon 1 it would act without its network.
         exploration_initial_eps=0.1,
         exploration_final_eps=0.1,
         policy_kwargs=policy_of(panel, inputs),

@@ -1,10 +1,10 @@
-"""The sweep of benches/sweep.rs by vectorbt, and what the two have to say of each other.
+"""The sweep of benches/sweep.rs by vectorbt, and the comparison of both results.
 
     vectorbt_rsi.py run WORK OUT [--engine ENGINE] [--columns N] [--order C|F]
     vectorbt_rsi.py compare OURS... -- PEERS...
 
-`run` gives vectorbt its best way: the RSI by TA-Lib once per window, signals of many sets side by side, one call of
-`Portfolio.from_signals` for as many columns as fit memory, and two processes, one per core. Imports, reading and
+`run` uses vectorbt in the fastest way: the RSI by TA-Lib once per window, the signals of many sets as columns, one call of
+`Portfolio.from_signals` for as many columns as fit in memory, and two processes, one per core. Imports, reading and
 compilation (a warm-up in each process) are not timed.
 """
 
@@ -22,7 +22,7 @@ YEAR = 252
 
 
 class Market:
-    """What `sweep prepare` wrote."""
+    """The data written by `sweep prepare`."""
 
     def __init__(self, work):
         columns = np.fromfile(work / "bars.f64", dtype="<f8").reshape(3, -1)
@@ -35,7 +35,7 @@ class Market:
 
 
 def chunk(numbers):
-    """Signals, portfolio and figures of some sets; all that is timed happens here."""
+    """Signals, portfolio and figures of some sets; exactly this is timed."""
     import talib
     import vectorbt as vbt
 
@@ -61,7 +61,7 @@ def chunk(numbers):
         slippage=market.slippage,
         init_cash=market.cash,
         freq="1min",
-        # More than any set here needs; an order record is 56 bytes.
+        # An upper bound for all sets; an order record is 56 bytes.
         max_orders=rows * len(numbers) // 10,
         engine=args.engine,
     )
@@ -79,7 +79,7 @@ def chunk(numbers):
 
 
 def orders_of(portfolio, numbers, detailed):
-    """Row, shares (sold below 0) and price of each order of the sets that are compared one by one."""
+    """Row, shares (negative if sold) and price of each order of the sets whose trades are compared."""
     found = {}
     for column, number in enumerate(numbers):
         if number in detailed:
@@ -98,7 +98,7 @@ def begin(work, args):
 def warm(_):
     chunk([0, len(STATE[0].sets) - 1])
     INDEX.clear()
-    # Long enough for the other process to take one, too.
+    # Long enough for the other process to get a task, too.
     time.sleep(1)
 
 

@@ -1,4 +1,4 @@
-//! Gradients and replay alone.
+//! Times of gradients and of replay alone.
 
 use dqn_trader::interface::{ActionSet, PrivateState};
 use dqn_trader::rl::agent::Agent;
@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use super::setup::{Stopwatch, cache, config, pool, prepared};
 
-/// Multiply-adds of one forward pass as the network is written down: every matrix product for every
-/// slot, every peer's key and value, and nothing besides. What an implementation saves by
-/// reordering counts as speed.
+/// Multiply-adds of one forward pass as the network is defined: every matrix product for every
+/// slot, and every peer's key and value. Operations that an implementation saves by reordering
+/// count as speed.
 fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
     let config = &shape.config;
     let (width, trunk, hidden) = (config.embedding, config.trunk, config.head_hidden);
@@ -33,10 +33,9 @@ fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
     (market as f64, heads as f64)
 }
 
-/// Of one minibatch of recorded transitions: double DQN bootstraps from the two states that each
-/// has
-/// room for, a flat account and the one that was led to, whose market part is one forward; backward
-/// is twice the forward.
+/// FLOP of a minibatch of recorded transitions: double DQN bootstraps from the two states of each
+/// transition, the flat one and the end state, which share the forward pass of the market part; the
+/// backward pass counts as two forward passes.
 fn flop(shape: &NetworkShape, batch: usize, double: bool) -> f64 {
     let (market, heads) = multiply_adds(shape);
     let networks = if double { 2.0 } else { 1.0 };

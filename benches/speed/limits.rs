@@ -1,4 +1,4 @@
-//! What this machine can do at most, measured beside the rest.
+//! Limits of this machine.
 
 use std::hint::black_box;
 #[cfg(feature = "mpi")]
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::setup::fastest;
 
-/// One core: fp32 products of square matrices by libtorch's library, and copies beyond the caches.
+/// On one core: fp32 products of square matrices by libtorch, and copies beyond the caches.
 pub fn limits() -> Value {
     const SIDE: usize = 1_024;
     // Many at a time, beside the one matrix that they share.
@@ -29,8 +29,9 @@ pub fn sync(_: f64) -> Option<Value> {
     panic!("this build has no MPI")
 }
 
-/// The sum of every worker rank's gradient to rank 0, and the parameters back: by this program's
-/// messages, and by the bare collectives with the same bytes, which do not add them up. In turn, so that both meet the same machine.
+/// The sum of every worker rank's gradient on rank 0, and the broadcast of the parameters: by this
+/// program, and by bare collectives with the same bytes, which do not add. Interleaved, so that
+/// both run under the same machine load.
 #[cfg(feature = "mpi")]
 pub fn sync(seconds: f64) -> Option<Value> {
     use dqn_trader::comm::mpi::MpiComm;

@@ -1,6 +1,5 @@
-//! This program's side of the rows of scripts/bench.sh; benches/compare.py calls it and prints the
-//! table.
-//! Each command prints one line of JSON: `{"value": number}`, or several named numbers.
+//! This program's side of the rows of scripts/bench.sh; called by benches/compare.py, which prints
+//! the table. Each command prints one line of JSON: `{"value": number}`, or several named numbers.
 //!
 //! ```text
 //! speed prepare WORK [FLAG...]       panel and sizes of the networks, for the peers
@@ -11,7 +10,7 @@
 //! speed panel CACHE DAYS [FLAG...]   seconds from day files to an open panel
 //! speed read DAYS [FLAG...]          seconds to read day files
 //! speed sync SECONDS                 under mpirun: microseconds of gradients in, parameters out
-//! speed parts                        microseconds of the parts of a training step, for the eye
+//! speed parts                        microseconds of the parts of a training step, for reading
 //! speed limits                       this machine's matrix rate and memory bandwidth
 //! ```
 

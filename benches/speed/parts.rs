@@ -1,4 +1,4 @@
-//! The parts of a training step, one by one.
+//! Times of the parts of a training step.
 
 use std::hint::black_box;
 
@@ -23,7 +23,7 @@ pub fn parts() {
     replay();
 }
 
-/// A default job's network: five stocks.
+/// The network of a default job: five stocks.
 fn shape() -> NetworkShape {
     NetworkShape {
         stocks: 5,

@@ -1,10 +1,10 @@
-//! Settings and panels of the measured work.
+//! Settings and panels of the benchmarks.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
-use dqn_trader::cli::{Cli, Surroundings, cache_folder};
+use dqn_trader::cli::{Cli, GlobalArgs, cache_folder};
 use dqn_trader::comm::local::LocalComm;
 use dqn_trader::config::RunConfig;
 use dqn_trader::rl::network::NetworkShape;
@@ -14,11 +14,11 @@ use dqn_trader::train::dataset::{DataPlan, Prepared};
 use dqn_trader::train::outset::network_shape;
 use serde_json::{Value, json};
 
-/// Seconds by the wall's clock; by what this thread had of a processor where `BENCH_CPU_TIME` is
-/// set, for a machine that others use as well.
+/// Measures wall-clock seconds; CPU seconds of this thread if `BENCH_CPU_TIME` is set, for a shared
+/// machine.
 pub struct Stopwatch {
     wall: Instant,
-    /// The processor's clock, and what it showed.
+    /// The CPU clock and its value at the start.
     cpu: Option<(fn() -> f64, f64)>,
 }
 
@@ -27,7 +27,7 @@ impl Stopwatch {
         Stopwatch::with(thread_cpu_s)
     }
 
-    /// Of all threads, those that ended as well.
+    /// Measures all threads, including those that have ended.
     pub fn of_all_threads() -> Stopwatch {
         Stopwatch::with(process_cpu_s)
     }
@@ -45,8 +45,8 @@ impl Stopwatch {
     }
 }
 
-/// Seconds that `work` takes: the least mean of several stretches, each long beside the four
-/// milliseconds at which the processor's clock may stand still.
+/// Seconds that `work` takes: the lowest mean of several periods, each long compared with the clock
+/// resolution of four milliseconds.
 pub fn fastest(mut work: impl FnMut()) -> f64 {
     let mut stretch = || {
         let (wall, watch) = (Instant::now(), Stopwatch::start());
@@ -62,7 +62,7 @@ pub fn fastest(mut work: impl FnMut()) -> f64 {
 
 fn process_cpu_s() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").expect("Linux tells");
-    // The name, in parentheses, may hold blanks. Fields 14 and 15 are hundredths of seconds.
+    // The name, in parentheses, may contain spaces. Fields 14 and 15 are in hundredths of a second.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split(' ').collect();
     let ticks = |i: usize| fields[i].parse::<f64>().expect("ticks");
     (ticks(12) + ticks(13)) * 0.01
@@ -74,12 +74,12 @@ fn thread_cpu_s() -> f64 {
     nanoseconds.expect("a number first") as f64 * 1e-9
 }
 
-/// The settings that `flags` of the program make, and its threads.
+/// The settings from the program's `flags`, and the number of threads.
 pub fn config(flags: &[&str]) -> (RunConfig, usize) {
     let args = ["dqn-trader"].iter().chain(flags);
     let args = Cli::try_parse_from(args).unwrap_or_else(|e| panic!("{e}")).train;
     let config = args.resolve().unwrap_or_else(|e| panic!("{e}"));
-    (config, args.surroundings.threads.unwrap_or(1))
+    (config, args.global.threads.unwrap_or(1))
 }
 
 pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
@@ -90,12 +90,12 @@ pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
     plan.train(&mut |_, _, _| {}).expect("a panel")
 }
 
-/// Where the program keeps its panels.
+/// The program's folder for panels.
 pub fn cache() -> PathBuf {
-    cache_folder(&Surroundings { cache: None, threads: None, quiet: true })
+    cache_folder(&GlobalArgs { cache: None, threads: None, quiet: true })
 }
 
-/// The panel as arrays that numpy reads, and what the peers' networks are to be like.
+/// Writes the panel as numpy arrays, and the sizes of the peers' networks.
 pub fn prepare(work: &Path, flags: &[&str]) -> Option<Value> {
     let (config, _) = config(flags);
     let prepared = prepared(&config, &cache());
@@ -128,7 +128,7 @@ fn plain(shape: &NetworkShape) -> NetworkShape {
     NetworkShape { stocks: 1, peers: vec![vec![]], config: config.network, ..shape.clone() }
 }
 
-/// Flags that make it; benches/compare.py has the same.
+/// Flags of that network; benches/compare.py has the same.
 const PLAIN: [&str; 6] = [
     "--set",
     "network.attention=false",
@@ -169,7 +169,7 @@ pub fn pool(threads: usize) {
 fn write_npy(path: &Path, kind: &str, shape: &[usize], values: &[u8]) {
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-    // Magic, version and length take 10 bytes; all together is a multiple of 64.
+    // Magic, version and length take 10 bytes; the header's total length is a multiple of 64.
     while (10 + head.len() + 1) % 64 != 0 {
         head.push(' ');
     }

@@ -1,4 +1,4 @@
-//! The training loop itself, as `--mode single` runs it, for so many seconds once it learns.
+//! The training loop as `--mode single` runs it, for a given time after learning has started.
 
 use dqn_trader::comm::local::LocalComm;
 use dqn_trader::rl::device::Device;
@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::setup::{Stopwatch, cache, config, pool, prepared};
 
-/// Bars stepped before the clock starts, once learning has started.
+/// Bars between the start of learning and the start of the clock.
 const WARM_BARS: u64 = 50;
 
 struct Clock<'a> {
     stop: &'a AtomicBool,
     seconds: f64,
-    /// Bars before the clock starts.
+    /// Remaining bars before the clock starts.
     warmup: u64,
     bars: u64,
     start: Stopwatch,
@@ -70,7 +70,7 @@ pub fn train(seconds: f64, flags: &[&str]) -> Option<Value> {
     }))
 }
 
-/// Proposals, orders, accounts and replay, but no gradient.
+/// Proposals, orders, accounts and replay, without gradients.
 pub fn act(seconds: f64, flags: &[&str]) -> Option<Value> {
     let flags: Vec<&str> = flags.iter().copied().chain(["--replay-ratio", "0"]).collect();
     train(seconds, &flags)

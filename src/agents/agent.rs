@@ -1,4 +1,4 @@
-//! One agent, from where its position file ends to the last day.
+//! Runs one agent from the end of its position file to the last day.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -22,14 +22,14 @@ use crate::strategy::Cancel;
 
 const METRICS: &str = "metrics.json";
 
-/// What an agent needs beside its configuration.
+/// What an agent needs besides its configuration.
 pub struct Surroundings<'a> {
     pub bars: &'a Bars,
-    /// Folder for what can be made again.
+    /// Folder for files that can be made again.
     pub cache: &'a Path,
-    /// Ends the work soon.
+    /// Cancels the work.
     pub cancel: &'a Cancel,
-    /// Takes lines for the user.
+    /// Receives lines for the user.
     pub say: &'a dyn Fn(&str),
 }
 
@@ -38,16 +38,16 @@ pub fn folder(config: &AgentsConfig, model: &Model) -> PathBuf {
     config.log_path.join(&model.signature)
 }
 
-/// Runs `model` to the end of the period, or on from where it was.
+/// Runs `model` to the end of the period, from the start or from where an earlier run ended.
 ///
 /// # Errors
-/// Where it cannot go on; what it did until then stands in its position file.
+/// If it fails; the position file keeps all complete steps.
 pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Result<Standing> {
     let folder = folder(config, model);
-    let _lock = FolderLock::take(&folder).map_err(|error| in_place(error, model))?;
+    let _lock = FolderLock::take(&folder).map_err(|error| with_advice(error, model))?;
     let Surroundings { bars, cache, cancel, say } = around;
     if bars.stocks() != config.stocks {
-        bail!("the bars are of other stocks than the configuration's; start again without --bars");
+        bail!("the bars are not those of the configuration's stocks; start again without --bars");
     }
     let mut journal = Journal::open(&folder, say)?;
     if journal.records().is_empty() {
@@ -76,7 +76,7 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
         }
         kind => {
             let setting = Setting { config, bars, since, cache, cancel };
-            // Also where nothing is left to do: the figures are about all of the days.
+            // Also if no step is left: the figures cover all days.
             dqn::seen(kind, &setting)?.iter().for_each(|line| notice(line));
             if !steps.is_empty() {
                 let wanted = wanted(kind, &setting)?.context("a kind that decides by itself")?;
@@ -88,38 +88,38 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
     let text = serde_json::to_string_pretty(&standing)? + "\n";
     ResultsFolder::open(&folder)
         .and_then(|folder| folder.write_whole(METRICS, text.as_bytes()))
-        .map_err(|error| in_place(error, model))?;
+        .map_err(|error| with_advice(error, model))?;
     Ok(standing)
 }
 
-/// With what a user of agents can do about it.
-fn in_place(mut error: ReportError, model: &Model) -> ReportError {
-    error.todo = match error.cause.kind() {
+/// Adds advice for a user of agents.
+fn with_advice(mut error: ReportError, model: &Model) -> ReportError {
+    error.hint = match error.cause.kind() {
         ErrorKind::ResourceBusy => {
             error.what = format!("another process runs the agent {}", model.signature);
             "wait for it, stop it, or give one of them another signature".into()
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "make room there, then start again: the agent goes on from where it was".into()
+            "free some disk space, then start again: the agent resumes where it stopped".into()
         }
         _ => "look at that folder, or name another as log_config.log_path".into(),
     };
     error
 }
 
-/// What an agent that ran left; None where there is nothing that can be read.
+/// The result of an agent that has run; None if there is none that can be read.
 pub fn read_standing(config: &AgentsConfig, model: &Model) -> Option<Standing> {
     let text = std::fs::read(folder(config, model).join(METRICS)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 impl Desk<'_> {
-    /// Trades a step as `wanted` has it: decided at the close of each bar, filled at the open of
+    /// Trades a step according to `wanted`: decided at the close of each bar, filled at the open of
     /// the next.
     fn follow(&mut self, step: &Step, wanted: &Wanted, cancel: &Cancel) -> Result<()> {
         let band = self.config.env().rebalance_band;
         let (mut done, mut told) = (Done::new(), Vec::new());
-        // Before the first bar nothing can have been decided.
+        // Before the first bar there is no decision.
         for t in step.rows.clone().filter(|&t| t > 0) {
             cancel.check()?;
             let view = self.bars.view(t - 1);

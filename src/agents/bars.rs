@@ -1,5 +1,5 @@
-//! The bars of a run: read once, kept as a panel file, and mapped by every agent's process, so that
-//! the pages are one copy for all of them. What an agent sees of it is a [`MarketView`].
+//! The bars of a run: loaded once, stored as a panel file, and mapped into memory by every agent's
+//! process, so that all share the same pages. An agent accesses them through a [`MarketView`].
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use crate::market::{Bar, BarSeries, MarketData, Symbol};
 use crate::source::{self, DataSource, fingerprint, load_bars};
 use crate::train::dataset::{common_bar_minutes, prune, readable};
 
-/// Part of every file's name; raised when the same bars would give another file.
+/// Part of every file's name; to be raised when the same bars would produce a different file.
 const VERSION: u32 = 1;
 
-/// Kept in the panel file.
+/// Metadata in the panel file.
 #[derive(Serialize, Deserialize)]
 struct Note {
     /// Full name.
@@ -32,13 +32,13 @@ struct Note {
     reports: Vec<LoadReport>,
 }
 
-/// Where a run's bars lie. It may go from one process to another.
+/// The location of a run's bars, for use by other processes.
 #[derive(Serialize, Deserialize)]
 pub struct Prepared {
     pub path: PathBuf,
     /// Full name of the source.
     pub source: String,
-    /// What was found in the data, now or when the file was made.
+    /// Findings in the data, from now or from when the file was written.
     pub reports: Vec<LoadReport>,
 }
 
@@ -49,14 +49,14 @@ pub struct Bars {
     bar_minutes: u32,
 }
 
-/// Rows with one date in the position file.
+/// Consecutive rows with the same date in the position file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub stamp: Stamp,
     pub rows: Range<usize>,
 }
 
-/// How the data of a run are read.
+/// Options for loading the data of a run.
 pub fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
     LoadOptions {
         bar_minutes: config.bar_minutes,
@@ -67,7 +67,7 @@ pub fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
     }
 }
 
-/// Reads the bars, or finds them in the cache. `on_days` tells how far a stock is.
+/// Loads the bars, or finds them in the cache. `on_days` receives each stock's progress.
 pub fn prepare(
     config: &AgentsConfig,
     cache: &Path,
@@ -89,7 +89,7 @@ pub fn prepare(
         let note = Note { source: name.clone(), bar_minutes, reports };
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("{}: name another with --cache", folder.display()))?;
+            .with_context(|| format!("{}: choose another with --cache", folder.display()))?;
         Panel::write(&path, &panel_data(&series, serde_json::to_string(&note)?))?;
         prune(folder, &path);
     }
@@ -97,7 +97,7 @@ pub fn prepare(
     Ok(Prepared { path, source: name, reports: note.reports })
 }
 
-/// Named by all that the bars depend on.
+/// The path contains a hash of everything that the bars depend on.
 fn path(
     config: &AgentsConfig,
     source: &DataSource,
@@ -119,7 +119,7 @@ fn note_of(panel: &Panel, path: &Path) -> Result<Note> {
     serde_json::from_str(panel.note()).with_context(foreign)
 }
 
-/// Bars side by side, without features: a panel has at least one, which nobody looks at.
+/// The series as a panel without features: a panel has at least one, so there is one of zeros.
 fn panel_data(series: &[BarSeries], note: String) -> PanelData {
     let Grid { end_s, bar_index } = align(series);
     let cells = end_s.len() * series.len();
@@ -141,19 +141,19 @@ fn panel_data(series: &[BarSeries], note: String) -> PanelData {
     for t in 0..data.end_s.len() {
         for (stock, one) in series.iter().enumerate() {
             let index = bar_index[stock][t];
-            let there = index != NO_BAR;
-            if there {
+            let has_bar = index != NO_BAR;
+            if has_bar {
                 last[stock] = one.close[index as usize];
             }
             let close = last[stock];
             let none = Bar { end_s: 0, open: close, high: close, low: close, close, volume: 0.0 };
-            let bar = if there { one.bar(index as usize) } else { none };
+            let bar = if has_bar { one.bar(index as usize) } else { none };
             data.open.push(bar.open);
             data.high.push(bar.high);
             data.low.push(bar.low);
             data.close.push(bar.close);
             data.volume.push(bar.volume);
-            data.tradable.push(there);
+            data.tradable.push(has_bar);
         }
     }
     data
@@ -178,7 +178,7 @@ impl Bars {
         self.bar_minutes
     }
 
-    /// What a reader must know before believing a figure.
+    /// A warning about made-up prices.
     pub fn notice(&self) -> Option<String> {
         let source = Some(&self.source).filter(|name| name.starts_with(source::SYNTHETIC))?;
         Some(format!("These are the MADE-UP prices of {source}; name your own in `data`."))
@@ -189,7 +189,7 @@ impl Bars {
         self.panel.view(t)
     }
 
-    /// What comes after `last`, up to and including `end`, in the order of time.
+    /// The steps after `last`, up to and including `end`, in time order.
     pub fn steps(&self, by_bar: bool, last: &Stamp, end: &Stamp) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let mut clock = NewYorkClock::new();
@@ -215,15 +215,15 @@ impl Bars {
         steps
     }
 
-    /// The date of a row in the position file: its day, or when its bar begins.
+    /// The date of a row in the position file: its day, or the start of its bar.
     fn stamp(&self, t: usize, by_bar: bool, clock: &mut NewYorkClock) -> Stamp {
         let end_s = self.view(t).end_s();
-        // One that ends at midnight is of the day before.
+        // A bar that ends at midnight belongs to the previous day.
         let (date, _) = clock.at(end_s - 1);
         if !by_bar {
             return Stamp::of_day(date);
         }
-        // The first bar of a day may be named from before trading begins.
+        // The first bar of a day may nominally start before the session opens.
         let open_s = usual_session(date).open_s;
         let start_s = end_s - i64::from(self.bar_minutes) * 60;
         let start_s = if end_s > open_s { start_s.max(open_s) } else { start_s };
@@ -231,14 +231,14 @@ impl Bars {
         Stamp::of_time(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
     }
 
-    /// The first row of `date` or later; all rows where there is none.
+    /// The first row of `date` or later; the number of rows if there is none.
     pub fn first_row(&self, date: NaiveDate) -> usize {
         let mut clock = NewYorkClock::new();
         let is_there = |&t: &usize| clock.at(self.view(t).end_s() - 1).0 >= date;
         (0..self.rows()).find(is_there).unwrap_or(self.rows())
     }
 
-    /// The rows from `first` on as series, for work that wants them whole.
+    /// The rows from `first` on as series, for computations over whole series.
     pub fn market_data(&self, first: usize) -> Result<MarketData> {
         let stocks = self.stocks();
         let mut series: Vec<BarSeries> =
@@ -267,8 +267,8 @@ impl Bars {
 pub mod tests {
     use super::*;
 
-    /// Two stocks, `days` sessions from 2020-01-02 on, three bars of 130 minutes each, at these
-    /// closes; an open is the close before, NaN no bar.
+    /// Two stocks, sessions from 2020-01-02 on, three bars of 130 minutes each, with these closes.
+    /// An open is the previous close; NaN means no bar.
     pub fn bars(closes: &[[f64; 2]]) -> Bars {
         let period = "2020-01-02".parse::<NaiveDate>().unwrap().iter_days();
         let sessions = period.filter_map(crate::market::calendar::session);
@@ -296,16 +296,16 @@ pub mod tests {
         let bars = bars(&[[101.0, 51.0]; 12]);
         let stamp = |text: &str| text.parse::<Stamp>().unwrap();
         let days = bars.steps(false, &stamp("2020-01-02"), &stamp("2020-01-06"));
-        let said: Vec<String> = days.iter().map(|step| step.stamp.to_string()).collect();
-        assert_eq!(said, ["2020-01-03", "2020-01-06"]);
+        let dates: Vec<String> = days.iter().map(|step| step.stamp.to_string()).collect();
+        assert_eq!(dates, ["2020-01-03", "2020-01-06"]);
         assert_eq!([days[0].rows.clone(), days[1].rows.clone()], [3..6, 6..9]);
         let from = stamp("2020-01-02 09:30:00");
         let by_bar = bars.steps(true, &from, &stamp("2020-01-03 11:40:00"));
-        let said: Vec<String> = by_bar.iter().map(|step| step.stamp.to_string()).collect();
+        let dates: Vec<String> = by_bar.iter().map(|step| step.stamp.to_string()).collect();
         let afternoon = ["2020-01-02 11:40:00", "2020-01-02 13:50:00"];
-        assert_eq!(said[..2], afternoon);
-        assert_eq!(said[2..], ["2020-01-03 09:30:00", "2020-01-03 11:40:00"]);
-        // A whole day that is done, and one of which a part is.
+        assert_eq!(dates[..2], afternoon);
+        assert_eq!(dates[2..], ["2020-01-03 09:30:00", "2020-01-03 11:40:00"]);
+        // After a complete day, and after part of a day.
         let after_day = bars.steps(true, &stamp("2020-01-02"), &stamp("2020-01-03"));
         assert_eq!(after_day.len(), 3);
         let after_part = bars.steps(false, &stamp("2020-01-02 11:40:00"), &stamp("2020-01-03"));
@@ -314,7 +314,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_panel_is_the_series_and_back() {
+    fn a_panel_converts_to_the_series_and_back() {
         let none = f64::NAN;
         let bars = bars(&[[101.0, none], [none, 52.0], [103.0, 53.0]]);
         assert!(bars.view(0).bar(1).close.is_nan() && !bars.view(0).bar(1).tradable);

@@ -1,5 +1,5 @@
-//! The JSON configuration of a run of agents: the file of the system that this one takes after,
-//! which opens unchanged, and what this program adds to it.
+//! The JSON configuration of a run of agents. The format is that of HKUDS/AI-Trader, with
+//! additional keys.
 
 mod file;
 mod models;
@@ -16,46 +16,47 @@ use crate::market::{Period, Symbol};
 use crate::strategy::Given;
 use crate::strategy::ensemble::EnsembleMethod;
 
-/// Everything that decides a run, checked as far as that goes without data.
+/// All settings of a run, checked as far as possible without data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentsConfig {
-    /// When the accounts begin, all cash. Trading begins with what comes after.
+    /// Start of the accounts, all in cash. Trading starts with the next day or bar.
     pub init: Stamp,
-    /// The last day, or the last time at which a bar may begin.
+    /// The last day, or the last start time of a bar.
     pub end: Stamp,
-    /// The first day of an account: that of `init`, or of an account that was begun before.
+    /// The first day of an account: that of `init`, or of an account that was started in an earlier
+    /// run.
     pub first_day: NaiveDate,
-    /// A session and a record for every bar instead of every day.
+    /// A session and a record per bar instead of per day.
     pub by_bar: bool,
-    /// Those that are enabled, no signature twice.
+    /// The enabled models; signatures are unique.
     pub models: Vec<Model>,
-    /// Of the language models' sessions.
+    /// Sessions of the language models.
     pub session: SessionConfig,
-    /// Cash of every agent at the start, in the currency of the prices.
+    /// Initial cash of every agent, in the currency of the prices.
     pub initial_cash: f64,
-    /// Each agent's files are below, in a folder of its signature.
+    /// Each agent's files are in the subfolder of its signature.
     pub log_path: PathBuf,
     pub stocks: Vec<Symbol>,
-    /// As `--data`.
+    /// The data source, as for `--data`.
     pub data: Option<String>,
     /// Azure Blob container.
     pub container: String,
-    /// Length of a bar; None: as the data has it.
+    /// Bar length, minutes; None: that of the data.
     pub bar_minutes: Option<u32>,
-    /// Calendar days before the first one that are read too, for indicators to settle and as
-    /// history.
+    /// Calendar days before the first day that are also loaded, for the warm-up of indicators and
+    /// as history.
     pub lead_days: u32,
     /// Fee per trade, basis points of its value.
     pub fee_bps: f64,
     /// Distance of a fill from the open, against the trader, basis points.
     pub slippage_bps: f64,
-    /// Agents that run at the same time, at most.
+    /// Maximum number of agents that run at the same time.
     pub max_concurrent: usize,
-    /// Seconds for each agent.
+    /// Time limit per agent, seconds.
     pub timeout_s: f64,
-    /// Memory for each agent that runs as a process of its own, MiB.
+    /// Memory limit per agent that runs in its own process, MiB.
     pub max_memory_mb: u64,
-    /// What a user should know of how the file was read.
+    /// Remarks for the user on how the file was interpreted.
     pub notices: Vec<String>,
 }
 
@@ -63,14 +64,14 @@ pub struct AgentsConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     pub name: String,
-    /// Names the agent's folder.
+    /// Name of the agent's folder.
     pub signature: String,
     pub kind: ModelKind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelKind {
-    /// A trained run, by its results folder.
+    /// A trained run; `results` is its results folder.
     Dqn {
         results: PathBuf,
     },
@@ -92,34 +93,34 @@ pub struct Ensemble {
     pub method: EnsembleMethod,
     /// One per member.
     pub weights: Vec<f64>,
-    /// Bars over which weights by variance or performance look back.
+    /// Window of the weights by variance or performance, in bars.
     pub window_bars: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlmConfig {
-    /// As the endpoint calls it.
+    /// The endpoint's name of the model.
     pub basemodel: String,
-    /// Of the endpoint, without `/chat/completions`.
+    /// URL of the endpoint, without `/chat/completions`.
     pub base_url: Url,
-    /// None where the endpoint wants none.
+    /// None if the endpoint requires none.
     pub api_key: Option<Secret>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionConfig {
-    /// Answers of the model in one session, at most.
+    /// Maximum number of answers of the model per session.
     pub max_steps: u32,
-    /// How often a request that failed is sent again.
+    /// Number of retries of a failed request.
     pub max_retries: u32,
-    /// Before the first repetition, seconds; it doubles with each further one.
+    /// Delay before the first retry, seconds; it doubles with each further one.
     pub base_delay_s: f64,
-    /// For one answer, seconds.
+    /// Time limit of one answer, seconds.
     pub request_timeout_s: f64,
 }
 
 impl ModelKind {
-    /// As the configuration spells it.
+    /// The value of `kind` in the configuration.
     pub fn word(&self) -> &'static str {
         match self {
             ModelKind::Dqn { .. } => "dqn",
@@ -132,12 +133,12 @@ impl ModelKind {
 
 impl AgentsConfig {
     /// Reads and checks `path`. Dates in the environment (`INIT_DATE`, `END_DATE`) override the
-    /// file's; a key and an endpoint (`OPENAI_API_KEY`, `OPENAI_API_BASE`) fill in for models
-    /// without.
+    /// file's; key and endpoint in the environment (`OPENAI_API_KEY`, `OPENAI_API_BASE`) are the
+    /// defaults of the models. Errors name the file and the field.
     pub fn read(path: &Path) -> Result<AgentsConfig, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| {
-            let todo = "name a JSON file; configs/default_config.json is an example";
-            ConfigError::new(&path.display().to_string(), e.to_string(), todo)
+            let hint = "name a JSON file; configs/default_config.json is an example";
+            ConfigError::new(&path.display().to_string(), e.to_string(), hint)
         })?;
         AgentsConfig::parse(&text, &|name| std::env::var(name).ok()).map_err(|error| {
             let field = format!("{}: {}", path.display(), error.field);
@@ -145,7 +146,7 @@ impl AgentsConfig {
         })
     }
 
-    /// Of the file's `text`, in an environment of these variables.
+    /// Parses the file's `text`, with the given lookup of environment variables.
     pub fn parse(
         text: &str,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -153,7 +154,7 @@ impl AgentsConfig {
         file::parse(text, variable)
     }
 
-    /// The enabled model of that signature.
+    /// The enabled model with that signature.
     pub fn model(&self, signature: &str) -> Result<&Model, ConfigError> {
         let found = self.models.iter().find(|model| model.signature == signature);
         found.ok_or_else(|| {
@@ -163,14 +164,14 @@ impl AgentsConfig {
         })
     }
 
-    /// The days of which bars are read.
+    /// The days of which bars are loaded.
     pub fn period(&self) -> Period {
         let lead = chrono::Days::new(self.lead_days.into());
         let start = self.first_day.checked_sub_days(lead).unwrap_or(self.first_day);
         Period { start, end: self.end.date }
     }
 
-    /// The terms on which accounts trade: own cash only, nothing sold that is not held.
+    /// Account terms: long only, no borrowed cash.
     pub fn env(&self) -> EnvConfig {
         EnvConfig {
             fee_bps: self.fee_bps,

@@ -1,5 +1,4 @@
-//! What an agent without a language model wants to hold: its decisions at every bar, from the bars
-//! up to it.
+//! The target positions of an agent without a language model: at every bar, from the bars up to it.
 
 use anyhow::Result;
 
@@ -14,7 +13,7 @@ use crate::runner::positions_course;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
 use crate::strategy::{Cancel, Signals};
 
-/// None for a language model, which is asked session by session.
+/// The targets of an agent; None for a language model, which is asked session by session.
 pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>> {
     let first = setting.first_row();
     let data = || setting.bars.market_data(first);
@@ -22,7 +21,7 @@ pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>>
         ModelKind::Llm(_) => return Ok(None),
         ModelKind::Dqn { results } => return dqn::wanted(results, setting).map(Some),
         ModelKind::Strategy(choice) => signals(choice, &data()?, setting.cancel)?,
-        ModelKind::Ensemble(ensemble) => together(ensemble, &data()?, setting)?,
+        ModelKind::Ensemble(ensemble) => ensemble_signals(ensemble, &data()?, setting)?,
     };
     Ok(Some(Wanted::of(&signals, first)))
 }
@@ -34,7 +33,11 @@ fn signals(choice: &Choice, data: &MarketData, cancel: &Cancel) -> Result<Signal
     Ok(Signals::of(strategy.as_mut(), data, cancel)?)
 }
 
-fn together(ensemble: &Ensemble, data: &MarketData, setting: &Setting<'_>) -> Result<Signals> {
+fn ensemble_signals(
+    ensemble: &Ensemble,
+    data: &MarketData,
+    setting: &Setting<'_>,
+) -> Result<Signals> {
     let (env, cancel) = (setting.config.env(), setting.cancel);
     let by_past = [EnsembleMethod::InverseVariance, EnsembleMethod::Performance];
     let needs_rewards = by_past.contains(&ensemble.method);
@@ -55,23 +58,23 @@ fn together(ensemble: &Ensemble, data: &MarketData, setting: &Setting<'_>) -> Re
     Ok(combine(ensemble.method, &members, &weights))
 }
 
-/// What is to be traded at the next open so that the account holds `weights`, from what is known at
-/// the close of `view`: sales first, whose proceeds the purchases may need. A position that is kept
-/// is resized only when it is out of its `band`.
+/// Orders for the next open after which the account holds `weights`, from what is known at the
+/// close of `view`. Sell orders come first, because buy orders may need their proceeds. A position
+/// that is kept is resized only outside its rebalance `band`.
 pub fn orders(ledger: &Ledger, view: &MarketView<'_>, weights: &[f64], band: f64) -> Vec<Order> {
     let equity = ledger.equity(view);
     let (mut sales, mut purchases) = (Vec::new(), Vec::new());
     for (stock, weight) in weights.iter().enumerate() {
         let Some(each) = ledger.expected(view, stock, Side::Buy) else { continue };
         let (held, target) = (ledger.shares(stock), affordable(weight * equity, each));
-        let off = held.abs_diff(target);
+        let difference = held.abs_diff(target);
         let is_kept = (held > 0) == (target > 0);
-        if off == 0 || (is_kept && off as f64 <= band * target as f64) {
+        if difference == 0 || (is_kept && difference as f64 <= band * target as f64) {
             continue;
         }
         let side = if target > held { Side::Buy } else { Side::Sell };
         let list = if side == Side::Buy { &mut purchases } else { &mut sales };
-        list.push(Order::at(view, stock, side, off));
+        list.push(Order::at(view, stock, side, difference));
     }
     sales.append(&mut purchases);
     sales
@@ -90,19 +93,19 @@ mod tests {
     fn orders_are_whole_shares_of_equity_sales_first() {
         let bars = bars(&[[100.0, 50.0], [100.0, 50.0]]);
         let view = bars.view(0);
-        let told = |ledger: &Ledger, weights: &[f64]| -> Vec<(usize, Side, u64)> {
+        let order_list = |ledger: &Ledger, weights: &[f64]| -> Vec<(usize, Side, u64)> {
             let orders = orders(ledger, &view, weights, 0.25);
             orders.iter().map(|order| (order.stock, order.side, order.shares)).collect()
         };
         let cash = Ledger::new(vec![0, 0], 10_000.0, FREE);
         let half = [(0, Side::Buy, 50), (1, Side::Buy, 100)];
-        assert_eq!(told(&cash, &[0.5, 0.504]), half);
+        assert_eq!(order_list(&cash, &[0.5, 0.504]), half);
         let held = Ledger::new(vec![50, 100], 0.0, FREE);
-        assert_eq!(told(&held, &[0.5, 0.5]), []);
-        // 60 wanted: within a quarter of it; 80 wanted: out of it.
-        assert_eq!(told(&held, &[0.6, 0.4]), []);
+        assert_eq!(order_list(&held, &[0.5, 0.5]), []);
+        // A target of 60 is within a quarter of the position, 80 is not.
+        assert_eq!(order_list(&held, &[0.6, 0.4]), []);
         let moved = [(1, Side::Sell, 60), (0, Side::Buy, 30)];
-        assert_eq!(told(&held, &[0.8, 0.2]), moved);
-        assert_eq!(told(&held, &[0.0, 0.5]), [(0, Side::Sell, 50)]);
+        assert_eq!(order_list(&held, &[0.8, 0.2]), moved);
+        assert_eq!(order_list(&held, &[0.0, 0.5]), [(0, Side::Sell, 50)]);
     }
 }

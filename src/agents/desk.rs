@@ -1,4 +1,4 @@
-//! Where an agent's orders are filled and recorded.
+//! Fills and records an agent's orders.
 
 use std::path::{Path, PathBuf};
 
@@ -10,28 +10,28 @@ use super::journal::{Act, Action, Journal, Positions, append_lines};
 use super::ledger::{Fill, Ledger, Order};
 use super::stamp::Stamp;
 
-/// Where an agent's orders are carried out and written down.
+/// Executes and records an agent's orders.
 pub struct Desk<'a> {
     pub config: &'a AgentsConfig,
     pub bars: &'a Bars,
-    /// Of the agent: journal, log and figures.
+    /// The agent's folder, with journal, log and figures.
     pub folder: &'a Path,
     pub journal: Journal,
     pub ledger: Ledger,
 }
 
-/// The trades of a step, with what was held after each.
+/// The trades of a step, with the positions after each.
 pub type Done = Vec<(Option<Action>, Positions)>;
 
 impl Desk<'_> {
-    /// At the open of row `t`, as far as cash and shares allow.
+    /// Fills an order at the open of row `t`, as far as cash and shares allow.
     pub fn fill(&mut self, order: &Order, t: usize, done: &mut Done) -> Option<Fill> {
         let fill = self.ledger.fill(order, &self.bars.view(t))?;
         done.push((Some(Action::of(&fill, self.bars.stocks())), self.positions()));
         Some(fill)
     }
 
-    /// Writes a step down. One without trades is a record, too.
+    /// Records a step. A step without trades has a record, too.
     pub fn close(&mut self, stamp: &Stamp, mut done: Done) -> Result<()> {
         if done.is_empty() {
             done.push((Some(Action::none()), self.positions()));
@@ -48,7 +48,7 @@ impl Desk<'_> {
         format!("{verb} {amount} {symbol} at {:.4}", fill.price)
     }
 
-    /// A line of the log of a step.
+    /// Appends messages to the log of a step.
     pub fn log(&self, stamp: &Stamp, messages: &[serde_json::Value]) -> Result<()> {
         let signature = self.folder.file_name().unwrap_or_default().to_string_lossy();
         let line = serde_json::json!({ "signature": signature, "new_messages": messages });

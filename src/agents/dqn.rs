@@ -1,5 +1,5 @@
-//! A trained run as an agent: it decides as `dqn-trader evaluate` lets it, with the capital and the
-//! limits of its run, from the day on which the account begins.
+//! A trained run as an agent: it decides as in `dqn-trader evaluate`, with the capital and the
+//! limits of its run, from the start of the account on.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,15 @@ use crate::train::dqn_strategy;
 use crate::train::evaluation::{Decided, Policy, evaluate_watched};
 use crate::train::model::{Model, untrained_shape};
 
-/// What the run in `results` would hold at every bar. Its stocks are among the configuration's; of
-/// the others it holds nothing.
+/// The target weights of the run in `results` at every bar. Its stocks must be among the
+/// configuration's; the others get weight 0.
 pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     let (config, bars) = (setting.config, setting.bars);
     let mut wanted = Wanted::nothing(config.stocks.len(), bars.rows());
     let steps = bars.steps(config.by_bar, &setting.since, &config.end);
     let Some(first) = steps.first() else { return Ok(wanted) };
     let run = settings(results, setting, first.rows.start)?;
-    let place = places(&run, setting, results)?;
+    let index_of = stock_indices(&run, setting, results)?;
     let model = Model::read(&results.join("trained_model.pth"), untrained_shape(&run))?;
     let name = source::resolve(config.data.as_deref());
     let source = source::open(&name, &config.container)?;
@@ -50,7 +50,7 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     let policy = Policy { shape, weights, networks: &networks, standing };
     let mut watch = |decided: &Decided<'_>| {
         let Some(&t) = rows.get(&decided.end_s) else { return };
-        for (&stock, order) in place.iter().zip(decided.desk.orders(0)) {
+        for (&stock, order) in index_of.iter().zip(decided.desk.orders(0)) {
             let long = if order.direction > 0 { order.weight } else { 0.0 };
             wanted.set(t, stock, long);
         }
@@ -59,7 +59,7 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     Ok(wanted)
 }
 
-/// What a reader must know: runs that take part and were trained on days of the account's period.
+/// Warnings about trained runs that take part and whose training days overlap the account's period.
 pub fn seen(kind: &ModelKind, setting: &Setting<'_>) -> Result<Vec<String>> {
     let runs: Vec<PathBuf> = match kind {
         ModelKind::Llm(_) => Vec::new(),
@@ -70,12 +70,12 @@ pub fn seen(kind: &ModelKind, setting: &Setting<'_>) -> Result<Vec<String>> {
             runs.into_iter().flatten().collect()
         }
     };
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     for results in runs {
         let run = read_run(&results)?;
         let (start, end) = (setting.since.date, setting.config.end.date);
         if start <= run.end_date && run.start_date <= end {
-            told.push(format!(
+            warnings.push(format!(
                 "{} was trained on days of this period ({} to {}): its figures say nothing about \
                  the future",
                 results.display(),
@@ -84,10 +84,10 @@ pub fn seen(kind: &ModelKind, setting: &Setting<'_>) -> Result<Vec<String>> {
             ));
         }
     }
-    Ok(told)
+    Ok(warnings)
 }
 
-/// The results folder of the strategy that lets a trained run decide.
+/// The results folder of a strategy that is a trained run; None for other strategies.
 fn run_of(choice: &Choice) -> Result<Option<PathBuf>> {
     let registry = registry()?;
     let kind = registry.find(&choice.strategy)?;
@@ -105,19 +105,19 @@ fn read_run(results: &Path) -> Result<RunConfig> {
     toml::from_str(&text).with_context(place)
 }
 
-/// The run's own, over the agents' period. `first` is the first row that is traded.
+/// The run's own settings, over the agents' period. `first` is the first row that is traded.
 fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunConfig> {
     let mut run = read_run(results)?;
     let minutes = setting.bars.bar_minutes();
     if run.data.bar_minutes != Some(minutes) {
         let trained = run.data.bar_minutes.unwrap_or_default();
         bail!(
-            "{} was trained on bars of {trained} minutes, and these are of {minutes}; \
+            "{} was trained on bars of {trained} minutes, and these bars are of {minutes}; \
              set bar_minutes to {trained}",
             results.display()
         );
     }
-    // It decides at the bar before the first that is traded, as the other kinds do.
+    // The run decides at the bar before the first that is traded, like the other kinds.
     let before = setting.bars.view(first.saturating_sub(1)).end_s();
     run.mode = Mode::Single;
     run.data.allow_overlap = true;
@@ -127,12 +127,12 @@ fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunCo
     Ok(run)
 }
 
-/// Where each stock of the run stands among the configuration's.
-fn places(run: &RunConfig, setting: &Setting<'_>, results: &Path) -> Result<Vec<usize>> {
+/// The index of each stock of the run in the configuration.
+fn stock_indices(run: &RunConfig, setting: &Setting<'_>, results: &Path) -> Result<Vec<usize>> {
     let stocks = &setting.config.stocks;
-    let place = |symbol| stocks.iter().position(|known| known == symbol);
+    let index_of = |symbol| stocks.iter().position(|known| known == symbol);
     let one = |symbol| {
-        place(symbol).with_context(|| {
+        index_of(symbol).with_context(|| {
             format!("{} was trained on {symbol}; add it to `stocks`", results.display())
         })
     };

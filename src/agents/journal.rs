@@ -1,6 +1,6 @@
-//! `position/position.jsonl`: what an agent held after each of its trades. It only grows, a whole
-//! step (a day, or a bar) at a time; however the agent ends, what is there can be read, and the
-//! next run goes on from it.
+//! `position/position.jsonl`: an agent's positions after each of its trades. The file only grows,
+//! by whole steps (a day or a bar). After a crash it is still readable, and the next run resumes
+//! from it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,8 +17,8 @@ use super::stamp::Stamp;
 use crate::market::Symbol;
 
 const FILE: &str = "position.jsonl";
-/// Length of the file after the last whole step, in figures: a step that was being written when
-/// the agent was killed is taken back.
+/// Stores the length of the file after the last complete step, in decimal digits: a step that was
+/// being written when the agent was killed is removed.
 const MARK: &str = ".whole";
 const MARK_WIDTH: usize = 20;
 const CASH: &str = "CASH";
@@ -28,7 +28,7 @@ const CASH: &str = "CASH";
 pub struct Record {
     pub date: String,
     pub id: u64,
-    /// None in the first.
+    /// None in the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub this_action: Option<Action>,
     pub positions: Positions,
@@ -74,13 +74,13 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
     fn try_from(mut map: BTreeMap<String, f64>) -> Result<Positions, String> {
         let cash = map.remove(CASH).ok_or("positions have no CASH")?;
         if !(cash.is_finite() && cash >= 0.0) {
-            return Err(format!("CASH is {cash}, which is no cash to trade with"));
+            return Err(format!("CASH is {cash}, which must be a number of at least 0"));
         }
         let whole = |(symbol, amount): (String, f64)| {
             if amount.fract() == 0.0 && (0.0..=9e15).contains(&amount) {
                 Ok((symbol, amount as u64))
             } else {
-                Err(format!("{amount} of {symbol} are no whole shares"))
+                Err(format!("{amount} shares of {symbol} are not a whole number"))
             }
         };
         Ok(Positions { shares: map.into_iter().map(whole).collect::<Result<_, _>>()?, cash })
@@ -94,7 +94,7 @@ impl Positions {
         Positions { shares: stocks.iter().enumerate().map(one).collect(), cash }
     }
 
-    /// By the index of each of `stocks`. Err names a stock that is held and not among them.
+    /// Shares by index in `stocks`. Errors: the name of a stock that is held but not among them.
     pub fn by_stock(&self, stocks: &[Symbol]) -> Result<Vec<u64>, String> {
         let held = |(_, shares): &&(String, u64)| *shares > 0;
         for (symbol, _) in self.shares.iter().filter(held) {
@@ -121,14 +121,14 @@ impl Action {
     }
 }
 
-/// When an agent's account was begun, if it was.
+/// When an agent's account was started; None if it was not.
 pub fn begun(agent: &Path) -> Option<Stamp> {
     let file = File::open(agent.join("position").join(FILE)).ok()?;
     let first = BufReader::new(file).lines().next()?.ok()?;
     serde_json::from_str::<Record>(&first).ok()?.date.parse().ok()
 }
 
-/// The file, open for more.
+/// The file, open for appending.
 pub struct Journal {
     path: PathBuf,
     file: File,
@@ -138,8 +138,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Of the agent whose folder is `agent`. A file that was left torn is repaired, and `say` told
-    /// so.
+    /// Opens the journal in the agent's folder. An incomplete step at the end is removed and
+    /// reported to `say`. Errors: the file cannot be read or written, or is invalid.
     pub fn open(agent: &Path, say: &dyn Fn(&str)) -> Result<Journal> {
         let folder = agent.join("position");
         let path = folder.join(FILE);
@@ -152,7 +152,7 @@ impl Journal {
         let mark = open(&folder.join(MARK)).with_context(place)?;
         let text = fs::read(&path).with_context(place)?;
         let kept = whole_part(&text, marked(&mark))
-            .with_context(|| format!("{}: mend or remove it", path.display()))?;
+            .with_context(|| format!("{}: fix or remove it", path.display()))?;
         if kept.len < text.len() {
             file.set_len(kept.len as u64).with_context(place)?;
             say(&repaired(&path, text.len() - kept.len, kept.records.last()));
@@ -170,10 +170,10 @@ impl Journal {
     pub fn last_date(&self) -> Result<Option<Stamp>> {
         let Some(record) = self.records.last() else { return Ok(None) };
         let stamp = record.date.parse::<Stamp>();
-        stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; mend it", self.path.display()))
+        stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; fix it", self.path.display()))
     }
 
-    /// Adds the records of a step: actions, and what was held after each.
+    /// Appends the records of a step: actions, and the positions after each.
     pub fn append(&mut self, date: &str, done: Vec<(Option<Action>, Positions)>) -> Result<()> {
         let mut text = Vec::new();
         let first = self.records.last().map_or(0, |record| record.id + 1);
@@ -195,7 +195,8 @@ impl Journal {
     }
 
     fn trouble(&self) -> String {
-        format!("{}: cannot be written; make room there, then go on", self.path.display())
+        let path = self.path.display();
+        format!("{path}: cannot be written; free some disk space, then start again")
     }
 }
 
@@ -210,8 +211,8 @@ struct Kept {
     records: Vec<Record>,
 }
 
-/// What of `text` is whole: up to the mark where it ends a line; else, without the torn last line
-/// and the other lines of its step.
+/// The complete steps of `text`: up to the mark if that is the end of a line; else without an
+/// incomplete last line and the other lines of its step.
 fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     let ends_line = |len: usize| len == 0 || text.get(len - 1) == Some(&b'\n');
     let is_end = |len: &usize| *len <= text.len() && ends_line(*len) && is_one_step(&text[*len..]);
@@ -221,7 +222,7 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     let len = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let torn = &text[len..];
     let mut records = records(&text[..len])?;
-    // A line of which too little is left to tell may have been of the step before it.
+    // If too little is left of a line to read its date, it may belong to the previous step.
     let same_step = |record: &Record| {
         let start = format!("{{\"date\":\"{}\"", record.date).into_bytes();
         let spaced = format!("{{\"date\": \"{}\"", record.date).into_bytes();
@@ -234,7 +235,7 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
         return Ok(Kept { len, records });
     }
     let date = records.last().map(|record| record.date.clone()).unwrap_or_default();
-    // The first record is no step.
+    // The first record is not a step.
     while records.last().is_some_and(|last| last.date == date && last.this_action.is_some()) {
         records.pop();
     }
@@ -249,7 +250,8 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
     Ok(Kept { len, records })
 }
 
-/// Of several steps, another program has gone on with the file, which knows nothing of marks.
+/// If there are several steps after the mark, another program has continued the file and knows no
+/// mark.
 fn is_one_step(text: &[u8]) -> bool {
     let lines = text.split(|&byte| byte == b'\n');
     let read = |line: &[u8]| serde_json::from_slice::<Record>(line).ok();
@@ -271,7 +273,7 @@ fn records(text: &[u8]) -> Result<Vec<Record>> {
         let stamp: Stamp =
             record.date.parse().map_err(|what| anyhow::anyhow!("line {}: {what}", i + 1))?;
         if records.last().is_some_and(|last| record.id <= last.id) {
-            bail!("line {}: id {} does not come after the one before", i + 1, record.id);
+            bail!("line {}: id {} is not after the one before", i + 1, record.id);
         }
         if last.replace(stamp).is_some_and(|last| stamp.last_moment() < last.last_moment()) {
             bail!("line {}: {stamp} is before the date of the line before", i + 1);
@@ -283,13 +285,14 @@ fn records(text: &[u8]) -> Result<Vec<Record>> {
 
 fn repaired(path: &Path, bytes: usize, last: Option<&Record>) -> String {
     let from = match last {
-        Some(record) => format!("goes on after {}", record.date),
-        None => "begins anew".into(),
+        Some(record) => format!("resumes after {}", record.date),
+        None => "starts over".into(),
     };
-    format!("{}: a torn end of {bytes} bytes was cut off; the agent {from}", path.display())
+    let path = path.display();
+    format!("{path}: an incomplete last record of {bytes} bytes was removed; the agent {from}")
 }
 
-/// Appends lines to a log, after a torn one was cut off.
+/// Appends lines to a log, after removing an incomplete last line.
 pub fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

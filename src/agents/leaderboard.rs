@@ -1,4 +1,4 @@
-//! The agents beside each other and beside buy-and-hold.
+//! The table of all agents and the benchmark.
 
 use std::fmt::Write;
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::{AgentReport, Ended, Figures, Report};
 use crate::eval::inference::CONFIDENCE;
-use crate::report::format::{count, percent, ratio, signed_percent};
+use crate::report::format::{count, percent, ratio, signed_percent, wrapped};
 
-const COLUMNS: [&str; 8] =
-    ["", "kind", "return", "Sharpe", "interval", "max drawdown", "trades", "cost"];
+const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD", "trades", "cost"];
+/// In JSON.
 const BENCHMARK: &str = "buy-and-hold";
 
-/// The best return first, those that failed last; aligned, an undefined value is `-`.
+/// Sorted by return, failed agents last; columns are aligned, an undefined value is `-`.
 pub fn table(report: &Report) -> String {
     let ranked = ranked(report);
     let mut cells = vec![COLUMNS.map(String::from)];
@@ -20,7 +20,7 @@ pub fn table(report: &Report) -> String {
         let figures = agent.standing.as_ref().map(|standing| &standing.figures);
         cells.push(row(&agent.model.signature, agent.model.kind.word(), figures));
     }
-    cells.push(row(BENCHMARK, "", report.benchmark.as_ref()));
+    cells.push(row("benchmark", "", report.benchmark.as_ref()));
     let width: [usize; COLUMNS.len()] =
         std::array::from_fn(|i| cells.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
@@ -40,18 +40,19 @@ pub fn table(report: &Report) -> String {
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    let confidence = 100.0 * CONFIDENCE;
-    let _ = writeln!(
-        text,
-        "\ninterval: of the Sharpe ratio, {confidence:.0}%, of one agent by itself: the best of \
-         several is also the luckiest\ncost: fees and slippage, in the currency of the prices"
+    let explained = format!(
+        "interval: {:.0}%, of the Sharpe ratio of one agent by itself: the best of several is \
+         also the luckiest; max DD: maximum drawdown; cost: fees and slippage, in the currency of \
+         the prices; benchmark: buy and hold, equal parts of all stocks.",
+        100.0 * CONFIDENCE
     );
+    let _ = writeln!(text, "\n{}", wrapped(&explained, 80));
     for agent in &ranked {
         let standing = agent.standing.as_ref();
         if let Some((standing, tokens)) = standing.and_then(|one| Some((one, one.tokens?))) {
             let _ = writeln!(
                 text,
-                "{}: {} requests, {} tokens in, {} out",
+                "{}: {} requests, {} prompt tokens, {} completion tokens",
                 standing.signature,
                 count(tokens.requests),
                 count(tokens.prompt_tokens),
@@ -65,7 +66,7 @@ pub fn table(report: &Report) -> String {
     text
 }
 
-/// The same for programs.
+/// The leaderboard as JSON.
 pub fn in_json(report: &Report) -> Value {
     let one = |agent: &&AgentReport| {
         json!({
@@ -83,7 +84,7 @@ pub fn in_json(report: &Report) -> Value {
     })
 }
 
-/// An agent that stopped early, for want of days, stands among the others by its return.
+/// Sorted by return. An agent that stopped early is ranked by its return so far.
 fn ranked(report: &Report) -> Vec<&AgentReport> {
     let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
     let earned = |agent: &AgentReport| {
@@ -94,7 +95,7 @@ fn ranked(report: &Report) -> Vec<&AgentReport> {
     agents
 }
 
-/// Each once.
+/// All notices without duplicates.
 fn notices(report: &Report) -> Vec<&str> {
     let mut notices: Vec<&str> = Vec::new();
     let standings = report.agents.iter().filter_map(|agent| agent.standing.as_ref());
@@ -166,12 +167,12 @@ mod tests {
         ];
         let report = Report { agents, benchmark: Some(figures(0.2, None)), stopped: false };
         #[rustfmt::skip]
-        let expected = "              \
-            kind      return  Sharpe       interval  max drawdown  trades   cost
-first         strategy  +10.0%    1.00  -0.50 to 2.00        -12.3%   1,234  56.79
-second        strategy   +5.0%    1.00  -0.50 to 2.00        -12.3%   1,234  56.79
-third         strategy  failed: it broke (exit code 2)
-buy-and-hold            +20.0%       -  -0.50 to 2.00        -12.3%   1,234  56.79
+        let expected = "           \
+            kind      return  Sharpe       interval  max DD  trades   cost
+first      strategy  +10.0%    1.00  -0.50 to 2.00  -12.3%   1,234  56.79
+second     strategy   +5.0%    1.00  -0.50 to 2.00  -12.3%   1,234  56.79
+third      strategy  failed: it broke (exit code 2)
+benchmark            +20.0%       -  -0.50 to 2.00  -12.3%   1,234  56.79
 ";
         let text = table(&report);
         assert!(text.starts_with(expected), "{text}");

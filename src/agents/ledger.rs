@@ -1,6 +1,6 @@
-//! An agent's account: whole shares and its own cash. It never owes anything, and what it trades at
-//! is not the caller's to say: an order carries the row at which it was given, and is filled at the
-//! open of a later one.
+//! An agent's account of whole shares and cash. It never goes into debt, and callers cannot choose
+//! fill prices: an order carries the row at which it was decided, and is filled at the open of a
+//! later row.
 
 use crate::env::costs::Costs;
 use crate::market::panel::MarketView;
@@ -11,7 +11,7 @@ pub enum Side {
     Sell,
 }
 
-/// To buy or sell so many shares, as it was decided at the close of row `t`.
+/// An order to buy or sell `shares`, decided at the close of row `t`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Order {
     pub stock: usize,
@@ -20,18 +20,18 @@ pub struct Order {
     t: usize,
 }
 
-/// What became of an order.
+/// The result of an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
     pub stock: usize,
     pub side: Side,
-    /// May be fewer than were ordered: as cash and shares allow.
+    /// May be fewer than ordered, limited by cash and shares.
     pub shares: u64,
-    /// Per share, slippage included.
+    /// Per share, including slippage.
     pub price: f64,
 }
 
-/// Why an order makes no sense.
+/// Why an order is rejected.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
     NoPrice,
@@ -47,7 +47,7 @@ pub struct Ledger {
 }
 
 impl Order {
-    /// Decided with what `view` shows.
+    /// An order that is decided on the data of `view`.
     pub fn at(view: &MarketView<'_>, stock: usize, side: Side, shares: u64) -> Order {
         Order { stock, side, shares, t: view.t() }
     }
@@ -55,7 +55,7 @@ impl Order {
 
 impl Ledger {
     /// # Panics
-    /// If cash is negative or no number.
+    /// If cash is negative or not finite.
     pub fn new(shares: Vec<u64>, cash: f64, costs: Costs) -> Ledger {
         assert!(cash.is_finite() && cash >= 0.0, "an account has cash, not {cash}");
         Ledger { shares, cash, costs }
@@ -69,8 +69,8 @@ impl Ledger {
         self.cash
     }
 
-    /// Cash and shares at the closes of `view`. Shares of a stock that has no price yet count
-    /// nothing.
+    /// Cash plus the value of the shares at the closes of `view`. A stock without a price has value
+    /// 0.
     pub fn equity(&self, view: &MarketView<'_>) -> f64 {
         let value = |(stock, &shares): (usize, &u64)| {
             let close = view.bar(stock).close;
@@ -79,15 +79,15 @@ impl Ledger {
         self.cash + self.shares.iter().enumerate().map(value).sum::<f64>()
     }
 
-    /// What a share costs all in all, or brings, if it opens where it closed in `view`; None before
-    /// its first bar.
+    /// Expected cost (or proceeds) per share, including slippage and fee, if the next open equals
+    /// the close in `view`; None before the stock's first bar.
     pub fn expected(&self, view: &MarketView<'_>, stock: usize, side: Side) -> Option<f64> {
         let close = view.bar(stock).close;
         (!close.is_nan()).then(|| self.per_share(side, close).1)
     }
 
-    /// What would be in the account if `orders` were filled at the closes of `view`, or why the
-    /// last of them cannot be: for an answer before the fill, which may differ.
+    /// The expected account if `orders` were filled at the closes of `view`, or the reason why the
+    /// last of them cannot be. The actual fills may differ.
     pub fn after(&self, view: &MarketView<'_>, orders: &[Order]) -> Result<Ledger, Refusal> {
         let mut account = self.clone();
         for order in orders {
@@ -112,8 +112,8 @@ impl Ledger {
         Ok(account)
     }
 
-    /// Fills at the open of `now`'s row as much of the order as cash and shares allow. None where
-    /// that is nothing, or the stock has no bar there.
+    /// Fills the order at the open of `now`'s row, as far as cash and shares allow. None if that is
+    /// nothing, or if the stock has no bar in that row.
     ///
     /// # Panics
     /// If the order was decided in this row or a later one.
@@ -146,7 +146,8 @@ impl Ledger {
         Some(Fill { stock, side, shares, price })
     }
 
-    /// The price with slippage, and what changes hands with the fee, when the market is at `price`.
+    /// The price with slippage, and the cash flow per share with the fee, at a market price of
+    /// `price`.
     fn per_share(&self, side: Side, price: f64) -> (f64, f64) {
         let sign = if side == Side::Buy { 1.0 } else { -1.0 };
         let price = self.costs.fill_price(price, sign);
@@ -154,7 +155,7 @@ impl Ledger {
     }
 }
 
-/// Whole shares at `each` that `cash` pays for, with nothing owed for rounding.
+/// Whole shares at `each` that `cash` pays for, without a debt by rounding.
 pub fn affordable(cash: f64, each: f64) -> u64 {
     let mut shares = (cash / each).floor().max(0.0) as u64;
     while shares > 0 && shares as f64 * each > cash {
@@ -163,8 +164,7 @@ pub fn affordable(cash: f64, each: f64) -> u64 {
     shares
 }
 
-/// What a trade cost beside its value at the open, from what changed hands: `paid` (or received)
-/// for all of it.
+/// Costs of a trade relative to its value at the open, from the cash flow `paid` (or received).
 pub fn cost_of(side: Side, paid: f64, costs: &Costs) -> f64 {
     let sign = if side == Side::Buy { 1.0 } else { -1.0 };
     let per_unit = costs.fill_price(1.0, sign);
@@ -180,8 +180,9 @@ mod tests {
 
     const COSTS: Costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
 
-    /// 1,000 at an open of 100: a share costs 100 * 1.0005 * 1.001 = 100.15005, so 9 are bought
-    /// for 901.35045. Sold at an open of 110 they bring 110 * 0.9995 * 0.999 = 109.835055 each.
+    /// 1,000 of cash at an open of 100: a share costs 100 * 1.0005 * 1.001 = 100.15005, so 9 are
+    /// bought for 901.35045. Sold at an open of 110 they yield 110 * 0.9995 * 0.999 = 109.835055
+    /// each.
     #[test]
     fn a_round_trip_by_hand() {
         let bars = bars(&[[100.0, 50.0], [110.0, 50.0], [120.0, 50.0]]);
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_said_before() {
+    fn impossible_orders_are_rejected_in_advance() {
         let bars = bars(&[[100.0, f64::NAN], [100.0, f64::NAN]]);
         let (view, ledger) = (bars.view(0), Ledger::new(vec![3, 0], 250.0, COSTS));
         let buy = |stock, shares| Order::at(&view, stock, Side::Buy, shares);
@@ -214,7 +215,7 @@ mod tests {
         assert!(matches!(refused, Refusal::NoCash { cash, .. } if cash < 50.0), "{refused:?}");
         assert_eq!(ledger.after(&view, &[sell(2), sell(2)]), Err(Refusal::NotHeld { held: 1 }));
         assert_eq!(ledger.after(&view, &[buy(1, 1)]), Err(Refusal::NoPrice));
-        // What a sale brings can be spent.
+        // The proceeds of a sell order can be spent.
         assert_eq!(ledger.after(&view, &[sell(3), buy(0, 5)]).unwrap().shares(0), 5);
     }
 
@@ -235,8 +236,8 @@ mod tests {
         (0..rows).map(&mut row).collect()
     }
 
-    /// Whatever is ordered: nothing is owed, value changes hands at the row's own open, and what
-    /// happened up to a row does not depend on any bar after it.
+    /// For random orders: there is no debt, fills are at the row's open, and the account up to a
+    /// row does not depend on later bars.
     #[test]
     fn no_trade_uses_the_future_or_cash_that_is_not_there() {
         let mut noise = Noise::new(5);
@@ -249,18 +250,18 @@ mod tests {
                 *row = row.map(|price| 7.0 * price);
             }
             let draws: Vec<f64> = (0..rows * 8).map(|_| noise.normal()).collect();
-            let (told, told_other) = (run(&closes, &draws), run(&other, &draws));
+            let (accounts, other_accounts) = (run(&closes, &draws), run(&other, &draws));
             for t in 1..=cut {
-                assert_eq!(told[t - 1], told_other[t - 1], "case {case}, row {t}");
+                assert_eq!(accounts[t - 1], other_accounts[t - 1], "case {case}, row {t}");
             }
         }
     }
 
-    /// Cash and shares after each row of random orders.
+    /// Shares and cash after each row of random orders.
     fn run(closes: &[[f64; 2]], draws: &[f64]) -> Vec<(u64, u64, u64)> {
         let bars = bars(closes);
         let mut ledger = Ledger::new(vec![0, 0], 1_000.0, COSTS);
-        let mut told = Vec::new();
+        let mut accounts = Vec::new();
         for t in 1..closes.len() {
             for draw in draws[t * 8..(t + 1) * 8].chunks(2) {
                 let side = if draw[0] > 0.0 { Side::Buy } else { Side::Sell };
@@ -279,8 +280,8 @@ mod tests {
                 }
                 assert!(ledger.cash() >= 0.0);
             }
-            told.push((ledger.shares(0), ledger.shares(1), ledger.cash().to_bits()));
+            accounts.push((ledger.shares(0), ledger.shares(1), ledger.cash().to_bits()));
         }
-        told
+        accounts
     }
 }

@@ -1,5 +1,5 @@
-//! Agents side by side: every enabled model of a JSON configuration trades the same bars, each in a
-//! process and a folder of its own.
+//! Parallel agents: every enabled model of a JSON configuration trades the same bars, each in its
+//! own process and folder.
 //!
 //! ```text
 //! run ── config ── bars (read once, mapped by all)
@@ -8,9 +8,9 @@
 //!                                           └─ ledger ── journal ── standing
 //! ```
 //!
-//! An agent's decisions depend on bars up to a time and are filled at the open after it; its
-//! account never owes anything ([`ledger`]). Its position file ([`journal`]) is all that a run
-//! needs to go on.
+//! An agent's decisions depend on bars up to a time and are filled at the next open; its account
+//! never goes into debt ([`ledger`]). Its position file ([`journal`]) is all that a run needs to
+//! resume.
 
 mod agent;
 mod bars;
@@ -53,37 +53,37 @@ pub use stamp::Stamp;
 pub use standing::{Figures, Standing, Tokens};
 pub use supervise::Ended;
 
-/// Between two looks whether an agent in this process is to end.
-const LOOK: Duration = Duration::from_millis(50);
+/// Polling interval for the end of an agent in this process.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Runs the enabled models of the JSON configuration at `config`, or the one of that signature. One
-/// model is run in this process; several are run in processes of their own. With
-/// [`Runner`] more can be said.
+/// Runs the enabled models of the JSON configuration at `config`, or only the one with that
+/// signature. A single model runs in this process; several run in processes of their own.
+/// [`Runner`] has more options.
 ///
 /// # Errors
-/// Where nothing can be started, and where the only model fails. One of several that fails is one
-/// failed entry of the report.
+/// If nothing can be started, or if the only model fails. One of several that fails is a failed
+/// entry of the report.
 pub fn run(config: &Path, only_signature: Option<&str>) -> Result<Report> {
     Runner::default().run(config, only_signature)
 }
 
-/// What runs agents.
+/// Options for running agents.
 pub struct Runner {
-    /// Executed for every agent with `agents --config FILE --signature NAME` and more. None: this
-    /// process is forked, which it must have a single thread for; else `dqn-trader`, which is this
-    /// program or else in `PATH`.
+    /// The program that is executed for every agent, with `agents --config FILE --signature NAME`
+    /// and further arguments. None: this process is forked if it has a single thread; else
+    /// `dqn-trader` is executed, which is this program or one in `PATH`.
     pub program: Option<PathBuf>,
     /// Folder for fetched files and panels.
     pub cache: PathBuf,
-    /// The run's bars, where another process has prepared them.
+    /// Panel file of the run's bars, if another process has prepared them.
     pub bars: Option<PathBuf>,
-    /// Set to true, the agents are ended.
+    /// Set to true to end the agents.
     pub stop: Arc<AtomicBool>,
-    /// Takes lines for the user.
+    /// Receives lines for the user.
     pub say: Box<Say>,
-    /// Takes how far the reading of a stock's days is.
+    /// Receives each stock's progress of loading: days done and total.
     pub on_days: Box<OnDays>,
-    /// Takes what was found in the data.
+    /// Receives the findings in the data.
     pub on_data: Box<OnData>,
 }
 
@@ -91,26 +91,26 @@ type Say = dyn Fn(&str);
 type OnDays = dyn Fn(&Symbol, usize, usize) + Send + Sync;
 type OnData = dyn Fn(&str, &[LoadReport]);
 
-/// What became of the agents.
+/// The results of a run.
 pub struct Report {
     /// In the order of the configuration.
     pub agents: Vec<AgentReport>,
-    /// Buy-and-hold over the whole period, from where the first account was begun. None where it
+    /// Buy-and-hold over the whole period, from the start of the earliest account. None if the run
     /// was stopped before there were bars.
     pub benchmark: Option<Figures>,
-    /// Told to stop, so that some may not have come to their end.
+    /// The run was stopped, so some agents may not have finished.
     pub stopped: bool,
 }
 
 pub struct AgentReport {
     pub model: Model,
     pub ended: Ended,
-    /// Of an agent that did what it should.
+    /// None for an agent that did not succeed.
     pub standing: Option<Standing>,
 }
 
 impl Report {
-    /// Stopped before anything began.
+    /// The report of a run that was stopped before any agent started.
     fn stopped(config: &AgentsConfig) -> Report {
         let one = |model: &Model| AgentReport {
             model: model.clone(),
@@ -121,7 +121,7 @@ impl Report {
         Report { agents, benchmark: None, stopped: true }
     }
 
-    /// All agents did what they should.
+    /// Whether all agents succeeded.
     pub fn is_success(&self) -> bool {
         self.agents.iter().all(|agent| agent.ended == Ended::Done)
     }
@@ -166,8 +166,8 @@ impl Runner {
         }
     }
 
-    /// Reads the bars: aside, so that it can be stopped, and so that no thread is left that would
-    /// be in the way of forks. None where it was stopped.
+    /// Loads the bars, in a fork, so that it can be stopped and leaves no thread behind that would
+    /// prevent later forks. None if it was stopped.
     fn prepare(&self, config: &AgentsConfig) -> Result<Option<Prepared>> {
         let work = || bars::prepare(config, &self.cache, &self.on_days);
         if !process::can_fork() {
@@ -181,7 +181,7 @@ impl Runner {
         if self.is_stopped() {
             return Ok(None);
         }
-        let said = aside.ok_or_else(|| anyhow!("reading the bars was ended from outside"))?;
+        let said = aside.ok_or_else(|| anyhow!("reading the bars was terminated"))?;
         let found: Result<Prepared, String> =
             serde_json::from_slice(&said).context("reading the bars ended early")?;
         found.map(Some).map_err(|error| anyhow!(error))
@@ -191,13 +191,13 @@ impl Runner {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// In this process.
+    /// Runs a single model in this process.
     fn one(&self, config: &AgentsConfig, model: &Model, path: &Path) -> Result<Report> {
         let bars = Bars::open(path)?;
         let cancel = Cancel::new();
         let is_child = self.bars.is_some();
         let limit = Duration::from_secs_f64(config.timeout_s);
-        // The process that started this one looks at the time, if there is one.
+        // A parent process enforces the time limit itself.
         let limit = if is_child { Duration::MAX } else { limit };
         let _watch = Watch::start(limit, &self.stop, &cancel);
         let around = agent::Surroundings {
@@ -221,7 +221,7 @@ impl Runner {
         Ok(Report { agents, benchmark: Some(benchmark), stopped })
     }
 
-    /// Each in a process of its own.
+    /// Runs each model in its own process.
     fn several(&self, path: &Path, config: &AgentsConfig, bars: &Path) -> Result<Report> {
         let names: Vec<&str> = config.models.iter().map(|m| m.signature.as_str()).collect();
         let terms = Terms {
@@ -249,7 +249,7 @@ impl Runner {
         Ok(Report { agents, benchmark: Some(benchmark), stopped: stop() })
     }
 
-    /// The program again, for one agent.
+    /// The command that executes the program for one agent.
     fn command(&self, program: &Path, config: &Path, signature: &str, bars: &Path) -> Command {
         let mut command = Command::new(program);
         command.arg("agents").arg("--config").arg(config).args(["--signature", signature]);
@@ -257,7 +257,7 @@ impl Runner {
         command
     }
 
-    /// The work of a fork, which says what its parent hands on.
+    /// The work of a fork, whose output the parent forwards.
     fn forked(&self, config: &AgentsConfig, model: &Model, bars: &Path) -> u8 {
         let told = || -> Result<()> {
             let bars = Bars::open(bars)?;
@@ -281,7 +281,7 @@ impl Runner {
     }
 }
 
-/// Buy-and-hold over the days of the account that was begun first.
+/// Buy-and-hold over the days of the earliest account.
 fn benchmark(
     config: &AgentsConfig,
     bars: &Bars,
@@ -300,7 +300,7 @@ fn this_program() -> io::Result<PathBuf> {
     Ok(if is_it { this } else { "dqn-trader".into() })
 }
 
-/// Cancels when the time is over or the user says so, unless it is dropped before.
+/// Cancels at the time limit or when `stop` is set, unless it is dropped before.
 struct Watch {
     _over: Sender<()>,
 }
@@ -310,7 +310,7 @@ impl Watch {
         let (over, end) = channel();
         let (stop, cancel, since) = (Arc::clone(stop), cancel.clone(), Instant::now());
         std::thread::spawn(move || {
-            while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            while end.recv_timeout(POLL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 if stop.load(Ordering::Relaxed) || since.elapsed() > limit {
                     cancel.cancel();
                 }
@@ -324,7 +324,7 @@ impl Watch {
 mod tests {
     use super::*;
 
-    /// Two stocks in the bars that tests make, one strategy.
+    /// Two stocks of the test bars, one strategy.
     pub fn config() -> AgentsConfig {
         let text = r#"{
             "date_range": { "init_date": "2020-01-02", "end_date": "2020-01-10" },

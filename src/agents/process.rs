@@ -1,7 +1,7 @@
-//! Processes of agents: started, limited, listened to, ended. The one place that knows libc.
+//! Processes of agents: start, limits, output, end. The only user of libc's process functions.
 //!
-//! An agent's process is a fork of this one where that is safe, which it is as long as this one has
-//! a single thread; else the program is executed again. The two differ in cost only (decision 19).
+//! An agent's process is a fork of this one if that is safe, which requires a single thread; else
+//! the program is executed again. The two differ only in cost (decision 19).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use libc::pid_t;
 
-/// What is kept of an agent's output at a time, and read of it at a look.
+/// Capacity of the output pipe's reads, bytes.
 const AT_ONCE: usize = 64 << 10;
-/// Between two looks at what a process aside has to say.
+/// Polling interval.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Exit code of a fork that panicked, as of any Rust program.
 const PANICKED: i32 = 101;
 
-/// A process that was started here. Dropped before its end, it is killed.
+/// A child process. Killed if it is dropped before its end.
 pub struct Child {
     pid: pid_t,
     output: File,
@@ -28,69 +28,69 @@ pub struct Child {
 }
 
 impl Child {
-    /// Runs `command`, its output to be had here.
+    /// Runs `command` and captures its output.
     pub fn execute(mut command: Command) -> io::Result<Child> {
         let (output, theirs) = pipe()?;
         let again = theirs.try_clone()?;
         let parent = std::process::id();
-        // SAFETY: between fork and exec it makes two system calls and takes no memory.
+        // SAFETY: between fork and exec it makes two system calls and allocates no memory.
         unsafe { command.pre_exec(move || end_with(parent)) };
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::from(theirs))
             .stderr(Stdio::from(again))
-            // Out of the terminal's reach: the children are ended here.
+            // In its own process group: the terminal's signals do not reach it, and this process
+            // ends it.
             .process_group(0)
             .spawn()?;
         Ok(Child { pid: child.id() as pid_t, output, status: None })
     }
 
-    /// Runs `work` in a fork of this process, whose exit code it gives.
+    /// Runs `work` in a fork of this process; its result is the exit code.
     pub fn fork(work: impl FnOnce() -> u8) -> io::Result<Child> {
         let (output, theirs) = pipe()?;
-        // What waits to be written is not to be written twice.
+        // Buffered output must not be written twice.
         let _ = io::stdout().flush();
         let parent = std::process::id();
-        // SAFETY: there is one thread (see `can_fork`), so that no lock is held by one that is not
-        // there in the child.
+        // SAFETY: this process has a single thread (see `can_fork`), so no lock is held by a thread
+        // that does not exist in the child.
         match check(unsafe { libc::fork() })? {
             0 => {
                 drop(output);
                 in_the_child(theirs);
                 let code = end_with(parent).map_or(PANICKED, |()| run(work));
-                // SAFETY: ends this process, without destructors of libraries that the parent
-                // still needs and that take longer than many an agent.
+                // SAFETY: ends this process without the destructors of libraries, which the parent
+                // still uses and which may take longer than the agent.
                 unsafe { libc::_exit(code) }
             }
             pid => {
-                // Both do it, so that it is done whoever is first.
-                // SAFETY: no memory is passed.
+                // Done in parent and child, so that it is in effect whichever runs first.
                 unsafe { libc::setpgid(pid, pid) };
                 Ok(Child { pid, output, status: None })
             }
         }
     }
 
-    /// At most so much private writable memory, and the first to go where the machine has none
-    /// left. Mapped files are not counted, so that a large panel is no burden.
+    /// Limits private writable memory to `bytes`, and makes the child the OOM killer's preferred
+    /// victim. Mapped files do not count, so a large panel is free.
     pub fn limit_memory(&self, bytes: u64) {
         let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-        // SAFETY: `limit` outlives the call, and the old one is not asked for. A process that has
-        // ended already needs no limit.
+        // SAFETY: `limit` outlives the call, and the old limit is not requested. A failure means
+        // that the process has ended.
         unsafe { libc::prlimit(self.pid, libc::RLIMIT_DATA, &limit, std::ptr::null_mut()) };
         let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.pid), "500");
     }
 
-    /// What it has said since the last look; never more than fits, so that one that says too much
-    /// waits.
-    pub fn said(&mut self) -> Vec<u8> {
+    /// Its output since the last call, at most one buffer; the pipe blocks a child that writes too
+    /// much.
+    pub fn read_output(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; AT_ONCE];
         let read = self.output.read(&mut bytes).unwrap_or(0);
         bytes.truncate(read);
         bytes
     }
 
-    /// How it ended; None while it runs.
+    /// Its exit status; None while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             let mut status = 0;
@@ -103,10 +103,11 @@ impl Child {
         self.status
     }
 
-    /// Ends it and what it started.
+    /// Kills it and its process group.
     pub fn kill(&mut self) {
         if self.ended().is_none() {
-            // SAFETY: no memory is passed; the process was not waited for, so the number is its.
+            // SAFETY: no memory is passed; the process has not been waited for, so its id is still
+            // valid.
             unsafe { libc::kill(-self.pid, libc::SIGKILL) };
             let mut status = 0;
             // SAFETY: `status` outlives the call.
@@ -123,35 +124,35 @@ impl Drop for Child {
     }
 }
 
-/// Whether this process has one thread, and may be forked.
+/// Whether this process has a single thread, so that it can be forked.
 pub fn can_fork() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
-/// Lets this process end when its parent ends, however that ends. Err where it has ended already.
+/// Makes the kernel kill this process when its parent ends. Errors: the parent has already ended.
 fn end_with(parent: u32) -> io::Result<()> {
     // SAFETY: no memory is passed.
     let now = unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
         libc::getppid()
     };
-    let is_there = u32::try_from(now) == Ok(parent);
-    if is_there { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    let is_alive = u32::try_from(now) == Ok(parent);
+    if is_alive { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
-/// "exit code 2", "killed by signal 9".
+/// As in "exit code 2" or "killed by signal 9".
 pub fn in_words(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(PANICKED), _) => "a defect of the program".into(),
+        (Some(PANICKED), _) => "a bug in the program".into(),
         (Some(code), _) => format!("exit code {code}"),
         (None, signal) => format!("killed by signal {}", signal.unwrap_or_default()),
     }
 }
 
-/// Its reading end does not block; neither is inherited by what others execute.
+/// A pipe whose read end does not block; neither end is inherited by executed programs.
 fn pipe() -> io::Result<(File, OwnedFd)> {
     let mut ends = [0; 2];
-    // SAFETY: the array has room for both ends, which nobody else owns.
+    // SAFETY: the array has room for both ends, which have no other owner.
     let (read, write) = unsafe {
         check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
         (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
@@ -161,7 +162,8 @@ fn pipe() -> io::Result<(File, OwnedFd)> {
     Ok((File::from(read), write))
 }
 
-/// A process group of its own, its output into the pipe, signals as they come to a new program.
+/// Moves a fork to its own process group, its output to the pipe, and its signals to their
+/// defaults.
 fn in_the_child(output: OwnedFd) {
     let null = File::open("/dev/null").ok();
     // SAFETY: no memory is passed but the name of a device.
@@ -177,7 +179,7 @@ fn in_the_child(output: OwnedFd) {
     }
 }
 
-/// The exit code of `work`. A panic has said what there is to say.
+/// The exit code of `work`. A panic has already been reported.
 fn run(work: impl FnOnce() -> u8) -> i32 {
     let work = std::panic::AssertUnwindSafe(work);
     let code = std::panic::catch_unwind(work).map_or(PANICKED, i32::from);
@@ -185,9 +187,9 @@ fn run(work: impl FnOnce() -> u8) -> i32 {
     code
 }
 
-/// Does `work` in a fork, which is over afterwards with all threads that it started, and hands on
-/// what it says: for work that needs threads before other forks. It belongs to this process's
-/// group: a Ctrl-C ends it as well. None where it was ended: by `stop`, or from outside.
+/// Runs `work` in a fork, which ends with all its threads, and returns its result: for work that
+/// needs threads before other forks. The fork stays in this process group, so Ctrl-C ends it too.
+/// None if it was ended by `stop` or from outside.
 pub fn aside(
     work: impl FnOnce() -> Vec<u8>,
     stop: &dyn Fn() -> bool,
@@ -204,35 +206,35 @@ pub fn aside(
                 libc::signal(libc::SIGTERM, libc::SIG_DFL);
             }
             let mut write = ManuallyDrop::new(File::from(write));
-            let told = || run(|| u8::from(write.write_all(&work()).is_err()));
-            let code = end_with(parent).map_or(PANICKED, |()| told());
+            let write_result = || run(|| u8::from(write.write_all(&work()).is_err()));
+            let code = end_with(parent).map_or(PANICKED, |()| write_result());
             // SAFETY: as in `Child::fork`.
             unsafe { libc::_exit(code) }
         }
         pid => {
             drop(write);
-            let said = all_unless(&mut read, stop);
-            if !matches!(said, Ok(Some(_))) {
-                // SAFETY: no memory is passed; the process was not waited for.
+            let result_bytes = read_unless(&mut read, stop);
+            if !matches!(result_bytes, Ok(Some(_))) {
+                // SAFETY: no memory is passed; the process has not been waited for.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
             }
             let mut status = 0;
-            // SAFETY: `status` outlives the call. Interrupted by a signal, it waits on.
+            // SAFETY: `status` outlives the call. The wait is repeated after a signal.
             while unsafe { libc::waitpid(pid, &mut status, 0) } < 0
                 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
             {}
-            Ok(said?.filter(|_| ExitStatus::from_raw(status).success()))
+            Ok(result_bytes?.filter(|_| ExitStatus::from_raw(status).success()))
         }
     }
 }
 
-/// What comes until its end; None where `stop` says so before.
-fn all_unless(from: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Option<Vec<u8>>> {
-    let (mut said, mut bytes) = (Vec::new(), vec![0; AT_ONCE]);
+/// Everything up to the end of the file; None if `stop` returns true first.
+fn read_unless(from: &mut File, stop: &dyn Fn() -> bool) -> io::Result<Option<Vec<u8>>> {
+    let (mut result_bytes, mut bytes) = (Vec::new(), vec![0; AT_ONCE]);
     loop {
         match from.read(&mut bytes) {
-            Ok(0) => return Ok(Some(said)),
-            Ok(count) => said.extend_from_slice(&bytes[..count]),
+            Ok(0) => return Ok(Some(result_bytes)),
+            Ok(count) => result_bytes.extend_from_slice(&bytes[..count]),
             Err(e)
                 if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
             {

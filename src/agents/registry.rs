@@ -3,7 +3,7 @@
 use crate::strategy::{Registry, StrategyError};
 use crate::train::dqn_strategy;
 
-/// The standard strategies, and a trained run.
+/// The built-in strategies, and that of a trained run.
 pub fn registry() -> Result<Registry, StrategyError> {
     let mut registry = Registry::standard();
     registry.register(dqn_strategy::kind(None))?;

@@ -1,28 +1,28 @@
-//! A key that is used and never shown.
+//! A key that is never shown.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Has no `Serialize` and no `Display`, and its `Debug` is stars: it cannot get into a file or a
+/// Has no `Serialize` and no `Display`, and its `Debug` is redacted: it cannot get into a file or a
 /// message by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// None where `text` is blank.
+    /// None if `text` is blank.
     pub fn new(text: &str) -> Option<Secret> {
         let text = text.trim();
         (!text.is_empty()).then(|| Secret(text.to_string()))
     }
 
-    /// For the one place that sends it.
+    /// The key itself, for sending it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// `text` of others, who may have put the key into it.
+    /// Removes the key from `text`, which may come from an endpoint that repeats it.
     pub fn scrub(&self, text: &str) -> String {
         text.replace(&self.0, "***")
     }
@@ -34,7 +34,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An error of this says nothing of what stood there.
+/// Its errors do not contain the value.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
         match Value::deserialize(deserializer)? {

@@ -1,11 +1,11 @@
-//! Dates as the configuration and the position file write them.
+//! Dates in the format of the configuration and the position file.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-/// `2020-01-02`, or `2020-01-02 10:00:00`, on New York's clock.
+/// `2020-01-02` or `2020-01-02 10:00:00`, New York time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub date: NaiveDate,
@@ -21,7 +21,7 @@ impl Stamp {
         Stamp { date: at.date(), time: Some(at.time()) }
     }
 
-    /// The last moment that it names: a date names its whole day.
+    /// The last second that it covers: a date covers its whole day.
     pub fn last_moment(&self) -> NaiveDateTime {
         let end_of_day = NaiveTime::from_hms_opt(23, 59, 59).expect("a time in the source");
         self.date.and_time(self.time.unwrap_or(end_of_day))
@@ -44,9 +44,9 @@ impl FromStr for Stamp {
         let text = text.trim();
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Stamp::of_day);
         let time = |_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").map(Stamp::of_time);
-        let stamp = day.or_else(time).map_err(|_| format!("{text:?} is no date"))?;
-        // Written as it is read: the position file's dates are compared and shown.
-        if stamp.to_string() == text { Ok(stamp) } else { Err(format!("{text:?} is no date")) }
+        let stamp = day.or_else(time).map_err(|_| format!("{text:?} is not a date"))?;
+        // Only the canonical form is accepted: dates of the position file are compared as text.
+        if stamp.to_string() == text { Ok(stamp) } else { Err(format!("{text:?} is not a date")) }
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_are_read_and_come_back() {
+    fn both_forms_are_parsed_and_formatted() {
         for text in ["2020-01-02", "2020-01-02 10:00:00"] {
             assert_eq!(text.parse::<Stamp>().unwrap().to_string(), text);
         }

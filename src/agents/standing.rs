@@ -1,5 +1,5 @@
-//! What an agent has come to, from its position file and the bars alone: the same however often the
-//! run was interrupted.
+//! The result of an agent, computed from its position file and the bars alone, so that it does not
+//! depend on interruptions of the run.
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,10 @@ use crate::eval::inference::Estimate;
 use crate::eval::metrics::{Course, Metrics};
 use crate::rl::rng::{Purpose, stream};
 
-/// Of the intervals' resampling.
+/// Seed of the bootstrap.
 const SEED: u64 = 1;
 
-/// `metrics.json`
+/// Content of `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     pub signature: String,
@@ -29,37 +29,37 @@ pub struct Standing {
     pub last_date: String,
     #[serde(flatten)]
     pub figures: Figures,
-    /// Of a language model.
+    /// Language models only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    /// Buy-and-hold over the same bars, at the same costs, without intervals.
+    /// Buy-and-hold over the same bars with the same costs, without intervals.
     pub benchmark: Figures,
-    /// What a reader must know before believing a figure.
+    /// Warnings about the figures.
     pub notices: Vec<String>,
 }
 
 /// An undefined value is None (null in JSON).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Cash and the value of what is held, in the currency of the prices.
+    /// Cash plus the value of the positions, in the currency of the prices.
     pub initial_equity: f64,
     pub final_equity: f64,
     pub total_return: f64,
     /// Annualised, from daily returns, with its interval.
     pub sharpe: Estimate,
-    /// At most 0; at the ends of days.
+    /// At most 0; from daily values.
     pub max_drawdown: f64,
     /// Annualised.
     pub volatility: Option<f64>,
-    /// Purchases and sales.
+    /// Number of fills.
     pub trades: u64,
     /// Fees and slippage, in the currency of the prices.
     pub cost: f64,
-    /// Daily returns that this is about.
+    /// Number of daily returns.
     pub days: usize,
 }
 
-/// As the endpoint counted them, over all sessions.
+/// Token counts of the endpoint over all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     pub requests: u64,
@@ -68,7 +68,8 @@ pub struct Tokens {
 }
 
 impl Figures {
-    /// `interval`: with that of the Sharpe ratio, which takes longer than all the rest.
+    /// `interval`: whether to compute that of the Sharpe ratio, which takes longer than everything
+    /// else.
     fn of(course: &Course, trades: u64, cost: f64, interval: bool) -> Figures {
         let metrics = Metrics::of(course);
         let returns = course.daily_returns();
@@ -91,7 +92,7 @@ impl Figures {
     }
 }
 
-/// The account after `records`, which begin with the start.
+/// The figures of the account described by `records`, including the initial one.
 pub fn figures(config: &AgentsConfig, bars: &Bars, records: &[Record]) -> Result<Figures> {
     let (course, trades, cost) = course(config, bars, records)?;
     Ok(Figures::of(&course, trades, cost, true))
@@ -123,12 +124,12 @@ pub fn costs(config: &AgentsConfig) -> Costs {
     Costs { fee_bps: config.fee_bps, slippage_bps: config.slippage_bps }
 }
 
-/// The row at whose close the account begins: the last one before there is anything to trade.
+/// The row at whose close the account starts: the last one before the first step.
 fn start_row(steps: &[Step]) -> usize {
     steps.first().map_or(0, |step| step.rows.start.saturating_sub(1))
 }
 
-/// One entry per step, trades and what they cost.
+/// The account with one entry per step, the number of trades and their cost.
 fn course(config: &AgentsConfig, bars: &Bars, records: &[Record]) -> Result<(Course, u64, f64)> {
     let dates = records.iter().map(|record| record.date.parse());
     let dates = dates.collect::<Result<Vec<Stamp>, String>>().map_err(|e| anyhow!("{e}"))?;
@@ -173,19 +174,20 @@ fn course(config: &AgentsConfig, bars: &Bars, records: &[Record]) -> Result<(Cou
             equity += shares as f64 * course.price[course.price.len() - 1];
         }
         peak = peak.max(equity);
-        let over = |value: f64| before.filter(|equity| *equity > 0.0).map_or(0.0, |b| value / b);
+        let relative =
+            |value: f64| before.filter(|equity| *equity > 0.0).map_or(0.0, |b| value / b);
         course.end_s.push(view.end_s());
         course.equity.push(equity);
         course.cash.push(now.cash);
-        course.reward.push(before.map_or(0.0, |before| over(equity - before)));
-        course.turnover.push(over(traded));
+        course.reward.push(before.map_or(0.0, |before| relative(equity - before)));
+        course.turnover.push(relative(traded));
         course.trades.push(fills);
         course.drawdown.push(equity / peak - 1.0);
     }
     Ok((course, trades, cost))
 }
 
-/// A stock that is held, and that the configuration does not name.
+/// The error for a stock that is held but is not in the configuration.
 pub fn not_among(symbol: String) -> anyhow::Error {
     anyhow!("the position file holds {symbol}, which is not among the stocks; add it to `stocks`")
 }
@@ -231,7 +233,7 @@ mod tests {
         let std = (returns[0] - returns[1]).abs() / 2f64.sqrt();
         let sharpe = mean / std * 252f64.sqrt();
         assert!((found.sharpe.value.unwrap() / sharpe - 1.0).abs() < 1e-9);
-        // Half of the cash in each: bought at 100 and 50, the first at 90 in the end.
+        // Half of the cash in each stock: bought at 100 and 50, the first at 90 at the end.
         let (first, last) = ("2020-01-02".parse().unwrap(), "2020-01-06".parse().unwrap());
         let held = benchmark(&config, &bars, &first, &last, false).unwrap();
         let each = 1.0001 * 1.0001;

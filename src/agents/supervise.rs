@@ -1,4 +1,4 @@
-//! Agents side by side: so many at once, each within its time, none in the way of another.
+//! Runs agents in parallel processes, with limits on number, time and memory.
 
 use std::io;
 use std::process::ExitStatus;
@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 
 use super::process::{Child, in_words};
 
-/// Between two looks at the agents.
+/// Polling interval.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Lines of an agent that are handed on; it may say more, which is counted.
+/// Maximum number of forwarded lines per agent; further lines are only counted.
 const LINES: usize = 40;
-/// Of a line.
+/// Maximum length of a line, bytes.
 const WIDTH: usize = 1_000;
-/// Looks at what an agent that ended has left to read.
-const LAST_LOOKS: usize = 16;
-/// How the last line of an agent that fails begins.
+/// Maximum number of reads of the output that remains after an agent has ended.
+const LAST_READS: usize = 16;
+/// Prefix of the last line of an agent that fails.
 const ERROR: &str = "error: ";
 const NO_MEMORY: &str = "memory allocation of ";
 
-/// How all agents are run.
+/// Limits on the agents.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// At the same time, at most.
+    /// Maximum number of agents that run at the same time.
     pub max_concurrent: usize,
-    /// For each.
+    /// Time limit per agent.
     pub timeout: Duration,
-    /// For each.
+    /// Memory limit per agent.
     pub memory_bytes: u64,
 }
 
@@ -33,15 +33,15 @@ pub struct Terms {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     Done,
-    /// Why, in one line.
+    /// The reason, in one line.
     Failed(String),
     TimedOut(Duration),
-    /// With all others, by the user.
+    /// By the user, with all others.
     Stopped,
 }
 
 impl Ended {
-    /// None for one that did what it should.
+    /// Why the agent failed; None if it succeeded.
     pub fn trouble(&self) -> Option<String> {
         match self {
             Ended::Done => None,
@@ -55,8 +55,8 @@ impl Ended {
     }
 }
 
-/// Starts an agent for each of `names` and waits for all. `stop` is looked at all the while; `say`
-/// gets each agent's lines with its name.
+/// Starts an agent for each of `names` and waits for all. Polls `stop` meanwhile; `say` receives
+/// each agent's lines with its name.
 pub fn supervise(
     names: &[&str],
     terms: &Terms,
@@ -69,7 +69,7 @@ pub fn supervise(
     let mut next = 0;
     loop {
         if stop() {
-            // Dropped, they are killed.
+            // Dropping them kills them.
             running.clear();
             return ended.into_iter().map(|one| one.unwrap_or(Ended::Stopped)).collect();
         }
@@ -117,22 +117,22 @@ impl Running {
         Running { agent, child, since: Instant::now(), lines: Lines::default() }
     }
 
-    /// Hands on what it said. Some when it has ended, or was.
+    /// Forwards the agent's output. Some if it has ended or was ended.
     fn look(&mut self, name: &str, timeout: Duration, say: &dyn Fn(&str)) -> Option<Ended> {
         let status = self.child.ended();
-        // Looked at after its end, so that its last words are there.
-        let looks = if status.is_some() { LAST_LOOKS } else { 1 };
-        for _ in 0..looks {
-            let said = self.child.said();
-            if said.is_empty() {
+        // Read after the end, so that no output is lost.
+        let reads = if status.is_some() { LAST_READS } else { 1 };
+        for _ in 0..reads {
+            let output = self.child.read_output();
+            if output.is_empty() {
                 break;
             }
-            self.lines.take(&said, &mut |line| say(&format!("{name}: {line}")));
+            self.lines.take(&output, &mut |line| say(&format!("{name}: {line}")));
         }
         match status {
             Some(status) => {
-                if let Some(more) = self.lines.untold() {
-                    say(&format!("{name}: and {more} lines more, which are not shown"));
+                if let Some(hidden_count) = self.lines.hidden_lines() {
+                    say(&format!("{name}: {hidden_count} more lines not shown"));
                 }
                 Some(self.verdict(status))
             }
@@ -156,13 +156,13 @@ impl Running {
     }
 }
 
-/// What an agent says, cut to what a reader can bear.
+/// An agent's output, cut to a readable length.
 #[derive(Default)]
 struct Lines {
-    /// Of a line that has not ended yet.
+    /// An incomplete line.
     begun: Vec<u8>,
-    told: usize,
-    more: usize,
+    shown_count: usize,
+    hidden_count: usize,
     error: Option<String>,
     last: Option<String>,
 }
@@ -184,29 +184,29 @@ impl Lines {
         if line.is_empty() {
             return;
         }
-        // What is said of its end is said once.
+        // The error is reported once, with the exit code.
         if let Some(error) = line.strip_prefix(ERROR) {
             self.error = Some(error.to_string());
             return;
         }
-        // As Rust says it, before more that helps nobody.
+        // Rust's message about a failed allocation; the lines after it do not help the user.
         if line.starts_with(NO_MEMORY) {
             self.error = Some(format!("{line}; raise max_memory_mb"));
         }
         self.last = Some(line.to_string());
-        if self.told < LINES {
-            self.told += 1;
+        if self.shown_count < LINES {
+            self.shown_count += 1;
             say(line);
         } else {
-            self.more += 1;
+            self.hidden_count += 1;
         }
     }
 
-    fn untold(&self) -> Option<usize> {
-        (self.more > 0).then_some(self.more)
+    fn hidden_lines(&self) -> Option<usize> {
+        (self.hidden_count > 0).then_some(self.hidden_count)
     }
 
-    /// Its own word for what went wrong, else the last thing that it said.
+    /// The agent's own error line, or else its last line.
     fn last_error(&mut self) -> Option<String> {
         let begun = std::mem::take(&mut self.begun);
         let begun = String::from_utf8_lossy(&begun).trim().to_string();
@@ -222,19 +222,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_handed_on_whole_and_not_without_end() {
-        let (mut lines, mut said) = (Lines::default(), Vec::new());
+    fn lines_are_forwarded_whole_and_limited_in_number() {
+        let (mut lines, mut forwarded) = (Lines::default(), Vec::new());
         for bytes in [&b"one\ntw"[..], b"o\n\nerror: it ", b"broke\n"] {
-            lines.take(bytes, &mut |line| said.push(line.to_string()));
+            lines.take(bytes, &mut |line| forwarded.push(line.to_string()));
         }
-        assert_eq!(said, ["one", "two"]);
+        assert_eq!(forwarded, ["one", "two"]);
         lines.take(&vec![b'x'; 3 * WIDTH], &mut |_| panic!("no line yet"));
-        lines.take(b"\n", &mut |line| said.push(line.to_string()));
-        assert_eq!(said[2].len(), WIDTH);
+        lines.take(b"\n", &mut |line| forwarded.push(line.to_string()));
+        assert_eq!(forwarded[2].len(), WIDTH);
         for _ in 0..100 {
-            lines.take(b"y\n", &mut |line| said.push(line.to_string()));
+            lines.take(b"y\n", &mut |line| forwarded.push(line.to_string()));
         }
-        assert_eq!((said.len(), lines.untold()), (LINES, Some(100 + 3 - LINES)));
+        assert_eq!((forwarded.len(), lines.hidden_lines()), (LINES, Some(100 + 3 - LINES)));
         assert_eq!(lines.last_error().as_deref(), Some("it broke"));
         lines.take(b"memory is out", &mut |_| {});
         assert_eq!(lines.last_error().as_deref(), Some("memory is out"));

@@ -1,4 +1,4 @@
-//! What an agent wants to hold, and what that may depend on.
+//! The target weights of an agent, and the inputs of its decisions.
 
 use std::path::Path;
 
@@ -7,26 +7,26 @@ use super::config::AgentsConfig;
 use super::stamp::Stamp;
 use crate::strategy::{Cancel, Signals};
 
-/// Fractions of equity to hold of each stock, 0 or above, decided at the close of each row.
+/// Target weights as fractions of equity per stock, 0 or above, decided at the close of each row.
 pub struct Wanted {
     stocks: usize,
-    /// `[time, stock]`
+    /// `[row, stock]`
     weights: Vec<f64>,
 }
 
-/// Everything that a decision may depend on beside the bars.
+/// Everything that a decision may depend on besides the bars.
 pub struct Setting<'a> {
     pub config: &'a AgentsConfig,
     pub bars: &'a Bars,
-    /// When the account began.
+    /// Start of the account.
     pub since: Stamp,
     pub cache: &'a Path,
     pub cancel: &'a Cancel,
 }
 
 impl Setting<'_> {
-    /// The first row that counts: bars of before may be there for another agent, whose account was
-    /// begun earlier, and what this one decides is not to depend on company.
+    /// The first row that is used. Earlier bars may have been loaded for another agent whose
+    /// account started earlier, and this agent's decisions must not depend on other agents.
     pub fn first_row(&self) -> usize {
         let lead = chrono::Days::new(self.config.lead_days.into());
         self.bars.first_row(self.since.date.checked_sub_days(lead).unwrap_or(self.since.date))
@@ -34,13 +34,13 @@ impl Setting<'_> {
 }
 
 impl Wanted {
-    /// Nothing, in so many rows.
+    /// All weights 0.
     pub fn nothing(stocks: usize, rows: usize) -> Wanted {
         Wanted { stocks, weights: vec![0.0; stocks * rows] }
     }
 
-    /// Every stock has an equal share of the equity; a short position is none. The signals begin
-    /// at row `first`.
+    /// Every stock has an equal share of the equity; a short position becomes flat. The signals
+    /// start at row `first`.
     pub fn of(signals: &Signals, first: usize) -> Wanted {
         let stocks = signals.stocks();
         let share = 1.0 / stocks as f64;

@@ -4,28 +4,28 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, Surroundings};
+use super::{Format, GlobalArgs};
 
 #[derive(Args, Debug, Clone)]
 pub struct AgentsArgs {
-    /// JSON configuration; INIT_DATE and END_DATE in the environment override its dates [default:
-    /// configs/default_config.json]
+    /// JSON configuration; the environment variables INIT_DATE and END_DATE override its dates
+    /// [default: configs/default_config.json]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The same, as a flag
+    /// The same file, as a flag
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pub config: Option<PathBuf>,
-    /// Run only the model of this signature, in this process
+    /// Run only the model with this signature, in this process
     #[arg(long, value_name = "NAME")]
     pub signature: Option<String>,
-    /// How results are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Bars that another process has prepared, and which ends this one with itself
+    /// Bars prepared by the parent process; this process ends with its parent
     #[arg(long, value_name = "FILE", hide = true, requires = "signature")]
     pub bars: Option<PathBuf>,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl AgentsArgs {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ContainerArg, Destination, Format, Surroundings};
+use super::numbers::between;
+use super::{ContainerArg, Destination, Format, GlobalArgs};
 use crate::ingest::alpha_vantage::ADDRESS;
 use crate::market::Symbol;
 
-/// Length of the bars that the service offers.
+/// Bar lengths that Alpha Vantage offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Interval {
     #[value(name = "1min")]
@@ -36,10 +37,10 @@ impl Interval {
     }
 }
 
-/// The form in which the service is asked for series.
+/// The format in which series are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Datatype {
-    /// An answer that was cut short is always noticed
+    /// A truncated response is always detected
     Json,
     /// A quarter of the size
     Csv,
@@ -59,41 +60,40 @@ pub struct FetchArgs {
     /// Length of a bar
     #[arg(long, value_enum, default_value = "5min")]
     pub interval: Interval,
-    /// 04:00 to 20:00 New York time instead of 09:30 to 16:00
+    /// Fetch 04:00 to 20:00 New York time instead of 09:30 to 16:00
     #[arg(long, alias = "extended_hours")]
     pub extended_hours: bool,
-    /// Prices as traded; without it they are adjusted for splits and dividends
+    /// Fetch prices as traded, not adjusted for splits and dividends
     #[arg(long)]
     pub raw: bool,
-    /// Fetch all of a stock's months anew and replace its files, whatever they are
+    /// Fetch every month again and replace the existing files
     #[arg(long)]
     pub rewrite: bool,
     #[command(flatten)]
     pub into: Destination,
-    /// As many as your key allows
+    /// Requests per minute; as many as your key allows
     #[arg(long, alias = "requests_per_minute", value_name = "N", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(value_parser = between::<u32>(1, 60_000))]
     pub requests_per_minute: u32,
-    /// The form in which series come
+    /// Format of the responses
     #[arg(long, value_enum, default_value = "json")]
     pub datatype: Datatype,
-    /// Folder in which a range that is to replace another is put together [default:
-    /// ~/.cache/dqn-trader]
+    /// Folder for partial downloads [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
-    /// Another address of the service, for tests
+    /// Base URL of the service, for tests
     #[arg(long, value_name = "URL", hide = true, default_value = ADDRESS)]
     pub service: String,
-    /// Seconds that an answer may take
+    /// Timeout of a request, seconds
     #[arg(long, value_name = "S", hide = true, default_value_t = 60.0)]
     pub timeout_s: f64,
-    /// Seconds after the first fault; they double with each further one
+    /// Pause before the first retry, seconds; doubles with each further one
     #[arg(long, value_name = "S", hide = true, default_value_t = 1.0)]
     pub retry_pause_s: f64,
-    /// Seconds to wait when a limit by the minute is reached
+    /// Pause when the limit per minute is reached, seconds
     #[arg(long, value_name = "S", hide = true, default_value_t = 61.0)]
     pub limit_pause_s: f64,
 }
@@ -103,15 +103,15 @@ pub struct ImportArgs {
     /// CSV or Parquet files
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Whose bars they are [default: as a column says, else the file's name]
+    /// Symbol of the bars [default: the symbol column, else the file's name]
     #[arg(long, value_name = "SYMBOL")]
     pub symbol: Option<Symbol>,
     #[command(flatten)]
     pub into: Destination,
-    /// Take a bad row for an error instead of leaving it out
+    /// Treat a bad row as an error instead of skipping it
     #[arg(long)]
     pub strict: bool,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -124,71 +124,71 @@ pub struct DataCommandArgs {
 
 #[derive(Subcommand, Debug)]
 pub enum DataCommand {
-    /// Judge stored bars: gaps, bad bars, splits, labels, time zones; exit code 1 if something is
-    /// wrong
+    /// Check stored bars for gaps, bad bars, splits, labels and time zones; exit code 1 if there
+    /// is a problem
     Check(CheckArgs),
-    /// Send a folder's day files to an Azure container
+    /// Upload a folder's day files to an Azure container
     Upload(UploadArgs),
 }
 
 #[derive(Args, Debug, Clone)]
 pub struct CheckArgs {
-    /// Stock symbols [default: all that are stored]
+    /// Stock symbols [default: all stored ones]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
     pub stocks: Vec<Symbol>,
-    /// First day, YYYY-MM-DD [default: the first that is stored]
+    /// First day, YYYY-MM-DD [default: the first stored day]
     #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
     pub start_date: Option<NaiveDate>,
-    /// Last day [default: the last that is stored]
+    /// Last day [default: the last stored day]
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
     pub end_date: Option<NaiveDate>,
-    /// Folder with the day files, or azure [default: azure where a connection string is set]
+    /// Folder with the day files, or azure [default: azure if a connection string is set]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
     #[command(flatten)]
     pub container: ContainerArg,
-    /// Share of its bars that a day must have; fewer are wrong
+    /// Fraction of its bars that a day must have; less is a problem
     #[arg(long, alias = "min_coverage", value_name = "SHARE", default_value_t = 0.95)]
     pub min_coverage: f64,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Folder for fetched files [default: ~/.cache/dqn-trader]
+    /// Folder for downloaded files [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Say nothing but errors and what was found
+    /// Print only errors and the findings
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 #[derive(Args, Debug, Clone)]
 pub struct UploadArgs {
-    /// The folder that holds stocks_intraday
+    /// Folder that contains stocks_intraday
     #[arg(value_name = "DIR")]
     pub from: PathBuf,
-    /// Stock symbols [default: all that are there]
+    /// Stock symbols [default: all in the folder]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
     pub stocks: Vec<Symbol>,
     #[command(flatten)]
     pub container: ContainerArg,
-    /// Files that travel at a time
+    /// Concurrent uploads
     #[arg(long, alias = "at_once", value_name = "N", default_value_t = 8)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(value_parser = between::<u32>(1, 64))]
     pub at_once: u32,
-    /// Replace blobs by files with fewer bars, too
+    /// Replace a blob even if the file has fewer bars
     #[arg(long)]
     pub replace: bool,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 impl DataCommandArgs {
-    pub fn surroundings(&self) -> Surroundings {
+    pub fn global(&self) -> GlobalArgs {
         let (cache, quiet) = match &self.command {
             DataCommand::Check(args) => (args.cache.clone(), args.quiet),
             DataCommand::Upload(args) => (None, args.quiet),
         };
-        Surroundings { cache, threads: None, quiet }
+        GlobalArgs { cache, threads: None, quiet }
     }
 }

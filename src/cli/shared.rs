@@ -1,7 +1,8 @@
-//! Flags that several commands have.
+//! Flags shared by several commands.
 
 use clap::Args;
 
+use super::numbers::between;
 use super::settings::set;
 use crate::config::RunConfig;
 use crate::market::options::BarLabel;
@@ -10,41 +11,42 @@ use crate::market::options::BarLabel;
 pub struct DataArgs {
     #[command(flatten)]
     pub bars: BarArgs,
-    /// Evaluate on days that were trained on
+    /// Allow evaluation on days that were trained on
     #[arg(long, alias = "allow_overlap", help_heading = "Data")]
     pub allow_overlap: bool,
 }
 
 #[derive(Args, Debug, Clone)]
 pub struct BarArgs {
-    /// Where bars come from: azure, a folder, or synthetic:MARKET[:SEED], with a market that synth
-    /// --help lists [default: azure where a connection string is set, else synthetic:sample]
+    /// Source of the bars: azure, a folder, or synthetic:MARKET[:SEED] (see synth --help) [default:
+    /// azure if a connection string is set, else synthetic:sample]
     #[arg(long, value_name = "SOURCE", help_heading = "Data")]
     pub data: Option<String>,
     /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub container: Option<String>,
-    /// Length of a bar, minutes [default: as the data has it]
+    /// Length of a bar, minutes [default: that of the data]
     #[arg(long, alias = "bar_minutes", value_name = "N", help_heading = "Data")]
+    #[arg(value_parser = between::<u32>(1, 390))]
     pub bar_minutes: Option<u32>,
-    /// Whether timestamps name a bar's start or end [default: auto]
+    /// Whether timestamps mark a bar's start or its end [default: auto]
     #[arg(long, alias = "bar_label", value_enum, help_heading = "Data")]
     pub bar_label: Option<BarLabel>,
     /// Keep bars outside 09:30 to 16:00 New York time
     #[arg(long, alias = "extended_hours", help_heading = "Data")]
     pub extended_hours: bool,
-    /// Take a bad row for an error instead of leaving it out
+    /// Treat a bad row as an error instead of skipping it
     #[arg(long, help_heading = "Data")]
     pub strict: bool,
 }
 
-/// What trades cost, and which positions there may be.
+/// Trading costs, and which positions are allowed.
 #[derive(Args, Debug, Clone)]
 pub struct TradingArgs {
-    /// Fee per trade, basis points of its value [default: 1]
+    /// Fee, basis points of the traded value [default: 1]
     #[arg(long, visible_alias = "fee_bps", value_name = "BPS", help_heading = "Trading")]
     pub fee_bps: Option<f64>,
-    /// Distance of a fill from the open, against the trader, basis points [default: 1]
+    /// Slippage of each fill against the open, basis points [default: 1]
     #[arg(long, visible_alias = "slippage_bps", value_name = "BPS", help_heading = "Trading")]
     pub slippage_bps: Option<f64>,
     /// No short positions
@@ -52,7 +54,7 @@ pub struct TradingArgs {
     pub long_only: bool,
 }
 
-/// Which container, where it is Azure.
+/// The container, for Azure.
 #[derive(Args, Debug, Clone)]
 pub struct ContainerArg {
     /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
@@ -63,7 +65,7 @@ pub struct ContainerArg {
 /// Where day files are written.
 #[derive(Args, Debug, Clone)]
 pub struct Destination {
-    /// Folder, or azure, to which the day files are written; it is made where there is none
+    /// Destination of the day files: a folder, created if missing, or azure
     #[arg(long, value_name = "DIR")]
     pub data: String,
     #[command(flatten)]

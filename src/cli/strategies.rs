@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::numbers::{at_least, between};
 use super::settings::{set, settings};
-use super::{BarArgs, Surroundings, TradingArgs};
+use super::{BarArgs, GlobalArgs, TradingArgs};
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
 use crate::runner::optimize::Search;
@@ -20,38 +21,38 @@ pub struct StrategiesArgs {
 
 #[derive(Subcommand, Debug)]
 pub enum StrategiesCommand {
-    /// Name the strategies there are, and what can be set
+    /// List the strategies and their parameters
     List(ListArgs),
-    /// Run strategies side by side over the same bars, and combine them
+    /// Back-test strategies over the same bars, and combine them in an ensemble
     Run(RunArgs),
-    /// Decide on bars as they come: JSON lines on standard input, decisions as JSON lines out
-    Stream(StreamArgs),
-    /// Search a strategy's parameters, judged on bars that the search did not see
+    /// Search a strategy's parameters, with walk-forward out-of-sample results
     Optimize(OptimizeArgs),
+    /// Read bars from standard input as JSON lines, and write decisions as JSON lines
+    Stream(StreamArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// For reading
     Table,
-    /// For programs
+    /// For scripts
     Json,
 }
 
 #[derive(Args, Debug, Clone)]
 pub struct ListArgs {
-    /// TOML file with strategies of your own
+    /// TOML file with your own strategies
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
-    /// Results folder of a finished run, for the strategy DQN
+    /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
 
-/// Which bars, at which costs.
+/// The bars and the costs.
 #[derive(Args, Debug, Clone)]
 pub struct MarketArgs {
     /// Stock symbols [default: AAPL MSFT GOOGL AMZN META]
@@ -71,138 +72,141 @@ pub struct MarketArgs {
 
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// Strategies by name, as strategies list has them; spelling is forgiven [default: RSI MACD
-    /// "Bollinger Bands" Momentum "Mean Reversion"]
+    /// Strategies by name (see strategies list); case, spaces and hyphens do not matter [default:
+    /// RSI MACD "Bollinger Bands" Momentum "Mean Reversion"]
     #[arg(long, num_args = 1.., value_name = "NAME")]
     pub strategies: Vec<String>,
     #[command(flatten)]
     pub market: MarketArgs,
-    /// How those that succeeded are combined
+    /// How the strategies are combined
     #[arg(long, value_enum, value_name = "METHOD", default_value = "weighted")]
     pub ensemble: EnsembleMethod,
-    /// Combine nothing
+    /// Do not combine them
     #[arg(long, alias = "no_ensemble", conflicts_with_all = ["ensemble", "weights"])]
     pub no_ensemble: bool,
-    /// One per strategy in the order given, for the weighted ensemble [default: equal]
+    /// One weight per strategy, in the order of --strategies, for the weighted ensemble [default:
+    /// equal]
     #[arg(long, num_args = 1.., value_name = "WEIGHT")]
     pub weights: Vec<f64>,
-    /// Bars over which weights by variance or performance look back
+    /// Lookback of weights by variance or performance, bars
     #[arg(long, alias = "window_bars", value_name = "N", default_value_t = 1_000)]
+    #[arg(value_parser = at_least::<usize>(1))]
     pub window_bars: usize,
-    /// TOML file with parameters by strategy, and strategies of your own
+    /// TOML file with parameters by strategy, and your own strategies
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
-    /// Results folder of a finished run, for the strategy DQN
+    /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Strategies that work at the same time
+    /// Strategies that run concurrently
     #[arg(long, alias = "max_concurrent_strategies", value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = between::<usize>(1, 1_024))]
     pub max_concurrent: usize,
-    /// Seconds that each strategy may take
+    /// Time limit of each strategy, seconds
     #[arg(long, alias = "strategy_timeout", value_name = "S", default_value_t = 30.0)]
     pub strategy_timeout: f64,
-    /// Folder for strategies.json and signals.csv; an earlier run in it is moved to earlier/N
-    /// [default: nothing is written]
+    /// Folder for strategies.json and signals.csv; an earlier run in it moves to earlier/N
+    /// [default: no files]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// How results are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Seed of the intervals' resampling
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Seed of the bootstrap
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least::<u64>(0))]
     pub seed: u64,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 #[derive(Args, Debug, Clone)]
 pub struct StreamArgs {
-    /// Strategies by name, as strategies list has them
+    /// Strategies by name (see strategies list)
     #[arg(long, num_args = 1.., required = true, value_name = "NAME")]
     pub strategies: Vec<String>,
-    /// Stocks of which bars will come; their order is that of a pair
+    /// Stocks of the bars to come; their order decides which is first in a pair
     #[arg(long, num_args = 1.., required = true, value_delimiter = ',', value_name = "SYMBOL")]
     pub stocks: Vec<Symbol>,
-    /// Also say what they decide together: weighted, voting or average
+    /// Also write their combined decision: weighted, voting or average
     #[arg(long, value_enum, value_name = "METHOD")]
     pub ensemble: Option<EnsembleMethod>,
-    /// One per strategy in the order given, for the weighted ensemble [default: equal]
+    /// One weight per strategy, in the order of --strategies, for the weighted ensemble [default:
+    /// equal]
     #[arg(long, num_args = 1.., value_name = "WEIGHT", requires = "ensemble")]
     pub weights: Vec<f64>,
-    /// TOML file with parameters by strategy, and strategies of your own
+    /// TOML file with parameters by strategy, and your own strategies
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
-    /// Results folder of a finished run, for the strategy DQN
+    /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
 }
 
 #[derive(Args, Debug, Clone)]
 pub struct OptimizeArgs {
-    /// A strategy, as strategies list has it
+    /// Strategy by name (see strategies list)
     #[arg(long, value_name = "NAME")]
     pub strategy: String,
-    /// Values of a parameter: NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C; may be repeated
+    /// Values to try for a parameter: NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C; repeatable
     #[arg(long, required = true, num_args = 1.., value_name = "RANGE")]
     pub range: Vec<String>,
-    /// How combinations are found
+    /// How parameter sets are chosen
     #[arg(long, value_enum, default_value = "grid")]
     pub search: Search,
-    /// Combinations of a random search
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    /// Parameter sets of a random search
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least::<usize>(1))]
     pub trials: usize,
-    /// Stretches of the period, each traded by the set that was best before it
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// Walk-forward folds: each trades the parameters that were best before it
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least::<usize>(1))]
     pub folds: usize,
     #[command(flatten)]
     pub market: MarketArgs,
-    /// TOML file with strategies of your own
+    /// TOML file with your own strategies
     #[arg(long, value_name = "FILE")]
     pub params: Option<PathBuf>,
-    /// Results folder of a finished run, for the strategy DQN
+    /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Folder for optimization.json; an earlier one in it is moved to earlier/N [default: nothing
-    /// is written]
+    /// Folder for optimization.json; an earlier one in it moves to earlier/N [default: no file]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// How results are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Seed of a random search, and of the intervals' resampling
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Seed of a random search and of the bootstrap
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least::<u64>(0))]
     pub seed: u64,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl StrategiesArgs {
-    /// Whether the work is one that several ranks can share.
+    /// Whether several ranks can share the work.
     pub fn over_ranks(&self) -> bool {
         matches!(self.command, StrategiesCommand::Run(_) | StrategiesCommand::Optimize(_))
     }
 
-    pub fn surroundings(&self) -> Surroundings {
+    pub fn global(&self) -> GlobalArgs {
         match &self.command {
             StrategiesCommand::List(_) | StrategiesCommand::Stream(_) => {
-                Surroundings { cache: None, threads: None, quiet: true }
+                GlobalArgs { cache: None, threads: None, quiet: true }
             }
-            StrategiesCommand::Optimize(args) => args.surroundings.clone(),
-            StrategiesCommand::Run(args) => args.surroundings.clone(),
+            StrategiesCommand::Optimize(args) => args.global.clone(),
+            StrategiesCommand::Run(args) => args.global.clone(),
         }
     }
 }
 
 impl MarketArgs {
-    /// As settings of a run whose training period is the one that is asked for; validated.
+    /// As the settings of a run with this training period; validated.
     pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
-        let mut config = settings("").unwrap_or_default();
+        let mut config = settings("", "defaults").unwrap_or_default();
         if !self.stocks.is_empty() {
             config.stocks.clone_from(&self.stocks);
         }
         set(&mut config.start_date, &self.start_date);
         set(&mut config.end_date, &self.end_date);
-        // Nothing is evaluated later; the day after satisfies the rule that periods are apart.
+        // Nothing is evaluated; the day after satisfies the rule that the periods do not overlap.
         let after = config.end_date.checked_add_days(Days::new(1)).unwrap_or(config.end_date);
         (config.eval_start, config.eval_end) = (after, after);
         self.trading.apply(&mut config);

@@ -4,18 +4,20 @@ use chrono::NaiveDate;
 use clap::Args;
 
 use super::Destination;
+use super::numbers::between;
 use crate::market::Symbol;
 
 #[derive(Args, Debug, Clone)]
 pub struct SynthArgs {
     /// sample, lead_lag, mean_reversion, momentum, regimes, pairs, random_walk or leaked, with a
-    /// seed as in momentum:7 [default seed: 1]; lead_lag-3 and pairs-3 plant in the first three
-    /// couples of stocks only
+    /// seed as in momentum:7 [default seed: 1]; lead_lag-3 and pairs-3 plant the edge in the first
+    /// three pairs of stocks only
     #[arg(value_name = "MARKET")]
     pub market: String,
     #[command(flatten)]
     pub into: Destination,
-    /// Symbols, which decide who follows whom by their order [default: AAPL MSFT GOOGL AMZN META]
+    /// Stock symbols; their order decides which stock leads which [default: AAPL MSFT GOOGL AMZN
+    /// META]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
     pub stocks: Vec<Symbol>,
     /// First day, YYYY-MM-DD [default: 2018-01-01]
@@ -25,9 +27,9 @@ pub struct SynthArgs {
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
     pub end_date: Option<NaiveDate>,
     /// Length of a bar, minutes [default: 1 for sample, else 30]
-    #[arg(long, alias = "bar_minutes", value_name = "N")]
+    #[arg(long, alias = "bar_minutes", value_name = "N", value_parser = between::<u32>(1, 195))]
     pub bar_minutes: Option<u32>,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::Args;
 
+use super::numbers::{at_least, between};
 use super::settings::{read_config, set, settings};
-use super::{DataArgs, Surroundings, TradingArgs};
+use super::{DataArgs, GlobalArgs, TradingArgs};
 use crate::config::{Compression, ConfigError, Mode, RunConfig, SyncMode};
 use crate::market::Symbol;
 
 #[derive(Args, Debug, Clone)]
 pub struct TrainArgs {
-    /// Training mode: one process, or MPI ranks (started by mpirun, or by the program itself)
-    /// [default: single]
+    /// One process, or MPI ranks (started by mpirun, or by the program itself) [default: single]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
     /// Stock symbols to train on [default: AAPL MSFT GOOGL AMZN META]
@@ -32,22 +32,21 @@ pub struct TrainArgs {
     #[arg(long = "eval_end", alias = "eval-end", value_name = "DATE")]
     pub eval_end: Option<NaiveDate>,
     /// Passes over the training period [default: 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least::<u32>(1))]
     pub episodes: Option<u32>,
-    /// Folder for the results; an earlier run in it is moved to earlier/N, not lost [default:
-    /// results]
+    /// Folder for the results; an earlier run in it moves to earlier/N [default: results]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Seed of every random stream [default: 1]
-    #[arg(long, value_name = "N")]
+    /// Seed of all random numbers [default: 1]
+    #[arg(long, value_name = "N", value_parser = at_least::<u64>(0))]
     pub seed: Option<u64>,
-    /// Settings file, such as an earlier run's config.toml; flags override it
-    #[arg(long, value_name = "FILE")]
+    /// Settings of an earlier run: its folder or its config.toml; flags override them
+    #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// Any setting of config.toml, such as learner.gamma=0.95; may be repeated
+    /// Any setting of config.toml, such as learner.gamma=0.95; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Where the networks run: cpu or cuda:N [default: cpu]
+    /// Device of the networks: cpu or cuda:N [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     #[command(flatten)]
@@ -55,48 +54,52 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub trading: TradingArgs,
 
-    /// Segments of the training period that step side by side [default: 64]
+    /// Segments of the training period that are stepped in parallel [default: 64]
     #[arg(long, value_name = "N", help_heading = "Learning")]
+    #[arg(value_parser = between::<usize>(1, 65_536))]
     pub lanes: Option<usize>,
     /// Sampled transitions per gradient step and stock [default: 64]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
+    #[arg(value_parser = at_least::<usize>(1))]
     pub batch_size: Option<usize>,
-    /// Sampled transitions per new one [default: 1]
+    /// Sampled transitions per new transition [default: 1]
     #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
     pub replay_ratio: Option<f64>,
-    /// Step size of Adam at the start; it falls to 0 [default: 0.002]
+    /// Initial learning rate of Adam; it decays linearly to 0 [default: 0.002]
     #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
     pub learning_rate: Option<f64>,
-    /// Let a stock see nothing of the others: no attention, no features of its peers
+    /// Each stock sees only itself: no attention, no features of its peers
     #[arg(long, alias = "no_attention", help_heading = "Learning")]
     pub no_attention: bool,
-    /// How workers keep step: bar by bar together, with the same result however many processes, or
-    /// each at its own pace [default: lockstep]
+    /// How workers synchronize: in lockstep bar by bar, with the same result for any number of
+    /// processes, or asynchronously, each at its own pace [default: lockstep]
     #[arg(long, value_enum, help_heading = "Learning")]
     pub sync: Option<SyncMode>,
-    /// Without lockstep: drop a gradient when more than so many others were used since its weights
-    /// were fetched [default: 8 per stock]
+    /// With --sync async: drop a gradient whose weights are more than N updates old [default: 8 per
+    /// stock]
     #[arg(long, alias = "max_staleness", value_name = "N", help_heading = "Learning")]
+    #[arg(value_parser = at_least::<u64>(0))]
     pub max_staleness: Option<u64>,
-    /// Without lockstep: how gradients are packed for slow networks [default: none]
+    /// With --sync async: compression of gradients, for slow networks [default: none]
     #[arg(long, value_enum, help_heading = "Learning")]
     pub compression: Option<Compression>,
-    /// Evaluate after every so many episodes; after the last one always [default: 10]
+    /// Episodes between evaluations; the last episode is always evaluated [default: 10]
     #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
+    #[arg(value_parser = at_least::<u32>(1))]
     pub eval_every: Option<u32>,
 
-    /// Go on from the newest checkpoint in the results folder, or begin where there is none
-    #[arg(long, help_heading = "Surroundings")]
+    /// Resume from the newest checkpoint in the results folder, or start if there is none
+    #[arg(long, help_heading = "Checkpoints")]
     pub resume: bool,
-    /// Seconds between checkpoints; inf: only when told to stop [default: 300]
-    #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Surroundings")]
+    /// Seconds between checkpoints; inf: only when the run is stopped [default: 300]
+    #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Checkpoints")]
     pub checkpoint_every: Option<f64>,
-    /// How often a parallel run that started its own ranks may start them again after a rank died
+    /// How many times a parallel run that started its own ranks restarts them after one has died
     #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
-    #[arg(help_heading = "Surroundings")]
+    #[arg(help_heading = "Checkpoints", value_parser = at_least::<u32>(0))]
     pub max_restarts: u32,
     #[command(flatten)]
-    pub surroundings: Surroundings,
+    pub global: GlobalArgs,
 }
 
 impl TrainArgs {
@@ -104,7 +107,7 @@ impl TrainArgs {
     pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
         let mut config = match &self.config {
             Some(path) => read_config(path)?,
-            None => settings("").unwrap_or_default(),
+            None => settings("", "defaults").unwrap_or_default(),
         };
         for assignment in &self.set {
             config = config.with(assignment)?;
@@ -181,7 +184,7 @@ mod tests {
     #[test]
     fn a_setting_that_is_not_one_names_itself() {
         let error = parse(&["--set", "learner.gama=0.9"]).unwrap_err().to_string();
-        assert!(error.contains("gama"), "{error}");
+        assert!(error.contains("did you mean learner.gamma?"), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
 
@@ -191,12 +194,14 @@ mod tests {
         let path = folder.path().join("config.toml");
         let config = parse(&["--seed", "7", "--fee-bps", "0.5", "--stocks", "IBM"]).unwrap();
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        let again = parse(&["--config", path.to_str().unwrap()]).unwrap();
-        assert_eq!(again, config);
+        for given in [path.as_path(), folder.path()] {
+            let again = parse(&["--config", given.to_str().unwrap()]).unwrap();
+            assert_eq!(again, config);
+        }
     }
 
     #[test]
-    fn evaluation_may_not_overlap_training_unless_told_so() {
+    fn evaluation_may_not_overlap_training_unless_allowed() {
         let overlapping = ["--eval_start", "2019-06-01"];
         let error = parse(&overlapping).unwrap_err().to_string();
         assert!(error.contains("2019-06-01") && error.contains("--allow-overlap"), "{error}");

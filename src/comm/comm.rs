@@ -1,11 +1,11 @@
-//! What ranks can do together. The training loop is written once against [`Comm`]; one process and
-//! many run the same calls in the same order.
+//! Communication between ranks. The training loop is written once against [`Comm`]: one process and
+//! many make the same calls in the same order.
 
 use super::error::CommError;
 use super::mailbox::{Line, Mailbox};
 use super::ranks::Ranks;
 
-/// What a message is about. Every exchange carries one, and ranks that disagree stop the run.
+/// The kind of a message. Every collective call carries one; a mismatch between ranks is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Tag {
@@ -18,16 +18,16 @@ pub enum Tag {
     Attention,
 }
 
-/// What an exchange is about and which moment it belongs to.
+/// The header of a collective call: its kind and its point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub tag: Tag,
-    /// Bar time of the sender's first lane (UTC seconds), or a count of gradient steps.
+    /// Bar time of the sender's first lane (UTC seconds), or a number of gradient steps.
     pub time: i64,
 }
 
 impl Stamp {
-    /// Elements that a stamp takes at the head of a message.
+    /// Length of an encoded stamp in `f32` elements.
     pub const LEN: usize = 3;
 
     pub fn to_floats(self) -> [f32; Stamp::LEN] {
@@ -39,7 +39,7 @@ impl Stamp {
         ]
     }
 
-    /// Compares a received head with what this rank expects from `rank`.
+    /// Checks the header received from `rank` against this stamp. Errors: they differ.
     pub fn check(self, head: &[f32], rank: usize) -> Result<(), CommError> {
         let expected = self.to_floats().map(f32::to_bits);
         let received = [head[0].to_bits(), head[1].to_bits(), head[2].to_bits()];
@@ -55,25 +55,26 @@ impl Stamp {
     }
 }
 
-/// Called for every piece of work sent to rank 0: the sender's rank and its bytes.
+/// Called on rank 0 with the sender's rank and its message.
 pub type OnMessage<'a> = dyn FnMut(usize, Vec<u8>) + 'a;
 
-/// Rank 0 and the others. Lengths are agreed beforehand; all ranks make the same calls in the same
-/// order.
+/// Collective communication between rank 0 and the workers. All ranks make the same calls in the
+/// same order, with buffer lengths that they all know.
 pub trait Comm {
     fn rank(&self) -> usize;
 
     fn size(&self) -> usize;
 
-    /// Name and version of what carries the messages; empty where none are.
+    /// Name and version of the message-passing library; empty in a single process.
     fn library(&self) -> String;
 
     fn is_root(&self) -> bool {
         self.rank() == 0
     }
 
-    /// Every rank's `mine` one after the other in rank order into `all` on rank 0, which must be as
-    /// long as all `counts` together; `all` is left alone elsewhere. `mine.len() == counts[rank]`.
+    /// Concatenates every rank's `mine` in rank order into `all` on rank 0. There `all.len()` must
+    /// equal the sum of `counts`; on other ranks `all` is not touched. `mine.len() ==
+    /// counts[rank]`.
     fn gather(
         &self,
         stamp: Stamp,
@@ -82,7 +83,8 @@ pub trait Comm {
         all: &mut [f32],
     ) -> Result<(), CommError>;
 
-    /// The reverse of [`Comm::gather`]: `all` on rank 0 is dealt out.
+    /// The reverse of [`Comm::gather`]: splits `all` on rank 0 into `counts[rank]` elements for
+    /// each rank.
     fn scatter(
         &self,
         stamp: Stamp,
@@ -91,12 +93,12 @@ pub trait Comm {
         mine: &mut [f32],
     ) -> Result<(), CommError>;
 
-    /// Rank 0's values on every rank.
+    /// Copies rank 0's `values` to every rank. `values.len()` is the same on all ranks.
     fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError>;
 
-    /// The sum of one block of numbers per stock into `total` on rank 0, which is as long as a block
-    /// on every rank and left alone elsewhere. `mine` holds the blocks of this rank's stocks, and
-    /// is used up. The order of additions does not depend on the ranks: see [`super::tree`].
+    /// Sums one block per stock over all stocks into `total` on rank 0. `mine` is `[owned stock,
+    /// block]` and is overwritten; `total` is `[block]` on every rank, but only rank 0's is
+    /// written. The order of additions does not depend on the number of ranks: see [`super::tree`].
     fn sum(
         &self,
         stamp: Stamp,
@@ -105,36 +107,36 @@ pub trait Comm {
         total: &mut [f32],
     ) -> Result<(), CommError>;
 
-    /// Rank 0's bytes, of any length, on every rank.
+    /// Copies rank 0's bytes, of any length, to every rank.
     fn broadcast_bytes(&self, bytes: &mut Vec<u8>);
 
-    /// Each rank's bytes on rank 0 in rank order; empty elsewhere.
+    /// Each rank's bytes in rank order on rank 0; empty elsewhere.
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>>;
 
-    /// Each rank does `work`, which may send any number of messages to rank 0; they are handed to
-    /// `on_message` there as they come. Returns when every rank's work is done. `on_message` is
-    /// called on rank 0 only.
+    /// Runs `work` on each rank. It may send any number of messages to rank 0, where `on_message`
+    /// receives them as they arrive. Returns when every rank's work is done. `on_message` is called
+    /// on rank 0 only.
     fn stream_to_root(
         &self,
         work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
         on_message: &mut OnMessage<'_>,
     );
 
-    /// Rank 0's end of questions that are answered one by one; None where this is one process.
+    /// Rank 0's end of the request channel; None on workers and in a single process.
     fn mailbox(&self) -> Option<&dyn Mailbox> {
         None
     }
 
-    /// The other ranks' end.
+    /// A worker's end of the request channel; None on rank 0 and in a single process.
     fn line(&self) -> Option<&dyn Line> {
         None
     }
 
-    /// Copies a file that rank 0 wrote to the same path on every machine that does not share rank
-    /// 0's memory. Returns the path under which this rank finds it.
+    /// Copies a file that rank 0 wrote to every node that does not share rank 0's memory. Returns
+    /// the path under which this rank finds it. Errors: reading or writing failed on any node.
     fn share_file(&self, path: &std::path::Path) -> Result<std::path::PathBuf, CommError>;
 
-    /// All ranks fail when one does, with the first failing rank's error.
+    /// Turns an error of any rank into an error on all ranks: that of the lowest failing rank.
     fn agree<T, E: std::fmt::Display>(&self, mine: Result<T, E>) -> Result<T, CommError>
     where
         Self: Sized,
@@ -143,7 +145,7 @@ pub trait Comm {
     }
 }
 
-/// See [`Comm::agree`]; this form works on a trait object.
+/// [`Comm::agree`] for a trait object.
 pub fn agree<T, E: std::fmt::Display>(
     comm: &(impl Comm + ?Sized),
     mine: Result<T, E>,
@@ -158,7 +160,8 @@ pub fn agree<T, E: std::fmt::Display>(
     }
 }
 
-/// Whether every rank has this error, as after [`agree`]; of any other the rest may know nothing.
+/// Whether every rank has this error, as after [`agree`]. Of any other error, the other ranks may
+/// not know.
 pub fn is_shared(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CommError::Shared(_)))
 }

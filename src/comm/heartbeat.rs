@@ -1,11 +1,10 @@
-//! Ends the job when a rank dies or hangs. Every rank has a thread that is beside its work; those
-//! of the workers and that of rank 0 say a word to each other over TCP several times a second, and
-//! each says how many exchanges its main thread has begun and ended.
+//! Ends the job when a rank dies or hangs. A thread of every worker and one of rank 0 exchange
+//! heartbeats over TCP several times a second. A heartbeat carries the number of communication
+//! calls that the main thread has started and finished.
 //!
-//! A connection that closes without a word is a death. Silence is a process that is stopped, or a
-//! machine or network that is gone: a slow rank's thread still speaks. A main thread that goes
-//! round in circles can only be told from one at long work by the time it takes, so that limit is
-//! a wide one.
+//! A connection that closes without a farewell is a death. A missing heartbeat means a stopped
+//! process, or a lost machine or network: a slow rank still sends heartbeats. A main thread in an
+//! endless loop can only be told from a long computation by its duration, so that limit is wide.
 
 pub mod connect;
 pub mod peer;
@@ -21,31 +20,30 @@ use signal_hook::{flag, low_level};
 
 use peer::{ALIVE, LEAVING, Peer};
 
-/// Between two looks at the connections: short against the second that launchers leave to the ranks
-/// between telling them to stop and killing them.
+/// Heartbeat interval. Short compared with the second that launchers leave between SIGTERM and
+/// SIGKILL.
 const ROUND: Duration = Duration::from_millis(100);
-/// Launchers kill the ranks about a second after they told them to stop: deaths in this time are no
-/// news.
+/// Launchers kill the ranks about a second after SIGTERM. Deaths in this window are not reported.
 const LAUNCHER_KILLS: std::ops::Range<Duration> =
     Duration::from_millis(500)..Duration::from_millis(2_500);
-/// Workers other than the first leave it so much time to speak of rank 0.
+/// Workers other than the first wait this long before they report rank 0, so that only one does.
 const SECOND_SPEAKER: Duration = Duration::from_secs(2);
-/// Exit code of a job that was ended because a rank died or hangs. Not one of those that are final
-/// for [`super::launch::launch`].
+/// Exit code of a job that ended because a rank died or hangs. [`super::launch::launch`] restarts
+/// after it.
 pub const EXIT_LOST: i32 = 3;
-/// After which a process whose job could not be ended ends itself.
+/// A process that could not end the job exits by itself after this time.
 const LAST_RESORT: Duration = Duration::from_secs(2);
 
-/// Of this process.
+/// The pulse of this process.
 pub static PULSE: Pulse = Pulse::new();
 
-/// What the main thread lets its watch know.
+/// State of the main thread, shared with its watch.
 pub struct Pulse {
-    /// Exchanges begun and ended: odd while this rank waits for others.
+    /// Communication calls started and finished: odd while this rank waits for others.
     moves: AtomicU64,
     is_watched: AtomicBool,
     leaving: AtomicBool,
-    /// The others were told.
+    /// The other ranks have been notified.
     left: AtomicBool,
     stop: OnceLock<Arc<AtomicBool>>,
 }
@@ -62,24 +60,24 @@ impl Pulse {
         }
     }
 
-    /// From now on this rank waits for others.
+    /// Marks this rank as waiting for others.
     pub fn wait(&self) {
         self.moves.fetch_or(1, Ordering::Relaxed);
     }
 
-    /// From now on it is at work, or at the next piece of it.
+    /// Marks this rank as working, or as having started the next piece of work.
     pub fn work(&self) {
         self.moves.store((self.moves.load(Ordering::Relaxed) | 1) + 1, Ordering::Relaxed);
     }
 
-    /// The flag by which this rank is told to stop.
+    /// Sets the flag that requests this rank to stop.
     pub fn heed(&self, stop: Arc<AtomicBool>) {
-        // A second run in the same process would keep the first one's flag; there is none.
+        // Fails for a second run in the same process, which does not occur.
         let _ = self.stop.set(stop);
     }
 
-    /// This rank goes, and has said why if there is a reason: the others are told, so that they do
-    /// not take it for dead. Returns when they were, or at once where there is no watch.
+    /// Announces that this rank exits, so that the others do not take it for dead. Returns once
+    /// they have been notified; at once if there is no watch.
     pub fn leave(&self) {
         let is_watched = self.is_watched.load(Ordering::Relaxed);
         let since = Instant::now();
@@ -90,7 +88,7 @@ impl Pulse {
     }
 }
 
-/// How long a rank may be silent, and how long at work without an exchange; None: for ever.
+/// Limits on silence and on work without communication; None: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     pub silent: Duration,
@@ -98,8 +96,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// None where nothing is to be watched. Of the time in which the job has to end, a quarter is
-    /// for ending it.
+    /// None if the watch is switched off. A quarter of `timeout_s` is kept for ending the job.
     pub fn from_seconds(timeout_s: f64, stuck_s: f64) -> Option<Patience> {
         let stuck = (stuck_s > 0.0).then(|| seconds(stuck_s));
         (timeout_s > 0.0).then(|| Patience { silent: seconds(0.75 * timeout_s), stuck })
@@ -110,14 +107,14 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
-/// Another rank, as it looks from here.
+/// State of a rank as another rank sees it.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     rank: usize,
     is_gone: bool,
     silent_for: Duration,
     moves: u64,
-    /// Since its moves changed.
+    /// Time since `moves` last changed.
     unmoved_for: Duration,
 }
 
@@ -125,13 +122,13 @@ struct Seen {
 enum Trouble {
     Died,
     Silent(Duration),
-    /// At work for so long.
+    /// Working for this long without communication.
     Stuck(Duration),
-    /// It waits, and so do all others.
+    /// All ranks wait for each other.
     Deadlock(Duration),
 }
 
-/// The first rank that has to end the job, and why.
+/// The first rank that has to end the job, and the reason.
 fn trouble(seen: &[Seen], patience: Patience) -> Option<(usize, Trouble)> {
     let died = seen.iter().find(|one| one.is_gone).map(|one| (one.rank, Trouble::Died));
     let silent = || {
@@ -152,16 +149,16 @@ fn trouble(seen: &[Seen], patience: Patience) -> Option<(usize, Trouble)> {
     died.or_else(silent).or_else(stuck)
 }
 
-fn told(name: &str, trouble: Trouble) -> String {
+fn error_line(name: &str, trouble: Trouble) -> String {
     let what = match trouble {
         Trouble::Died => "died".to_string(),
         Trouble::Silent(time) => format!(
-            "has given no sign of life for {:.0} s (ranks.timeout_s): \
-             it is stopped, or its machine or the network to it is gone",
+            "sent no heartbeat for {:.0} s (ranks.timeout_s): \
+             it was stopped, or its machine or network is down",
             time.as_secs_f64()
         ),
         Trouble::Stuck(time) => format!(
-            "has been at work for {:.0} s without a message (ranks.stuck_s): it hangs",
+            "has worked for {:.0} s without a message (ranks.stuck_s): it hangs",
             time.as_secs_f64()
         ),
         Trouble::Deadlock(time) => format!(
@@ -169,14 +166,14 @@ fn told(name: &str, trouble: Trouble) -> String {
             time.as_secs_f64()
         ),
     };
-    format!("error: {name} {what}; the job ends, --resume goes on from the last checkpoint")
+    format!("error: {name} {what}; the job ends; --resume continues from the last checkpoint")
 }
 
-/// What a watch has to know.
+/// Parameters of a watch.
 #[derive(Clone)]
 pub struct Post {
     pub rank: usize,
-    /// What every rank is called.
+    /// Display name of every rank.
     pub names: Vec<String>,
     pub patience: Patience,
     pub pulse: &'static Pulse,
@@ -186,14 +183,14 @@ pub struct Post {
     pub end: fn(),
 }
 
-/// Watches until it is dropped.
+/// Runs until it is dropped.
 pub struct Watch {
     pulse: &'static Pulse,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// Rank 0 has the workers for `peers`, each of them rank 0.
+    /// `peers` are the workers on rank 0, and rank 0 on a worker.
     pub fn start(post: Post, peers: Vec<Peer>) -> Watch {
         let pulse = post.pulse;
         pulse.is_watched.store(true, Ordering::Relaxed);
@@ -206,7 +203,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.pulse.leave();
         if let Some(thread) = self.thread.take() {
-            // Should it have panicked, its hook has said so and ended the job.
+            // If it panicked, the panic hook has reported it and ended the job.
             let _ = thread.join();
         }
     }
@@ -216,8 +213,8 @@ fn watch(post: &Post, mut own: Own, mut peers: Vec<Peer>) {
     loop {
         let now = Instant::now();
         if now - own.round > post.patience.silent / 2 {
-            // This process was itself stopped, or had no share of its machine: what the others said
-            // in the meantime may not have come yet.
+            // This process was stopped or starved of CPU: heartbeats that the others sent meanwhile
+            // may not have been read yet.
             peers.iter_mut().for_each(|peer| (peer.heard, peer.moved) = (now, now));
         }
         own.look(post, now);
@@ -229,7 +226,7 @@ fn watch(post: &Post, mut own: Own, mut peers: Vec<Peer>) {
             post.pulse.left.store(true, Ordering::Relaxed);
             return;
         }
-        // One that left is done, or has ended the job; then this rank is done soon, too.
+        // A rank that left has finished or has ended the job, so this rank should soon finish too.
         if peers.iter().any(|peer| peer.left.is_some_and(|at| now - at > post.patience.silent)) {
             end_job(post, &mut peers, None);
         }
@@ -240,28 +237,28 @@ fn watch(post: &Post, mut own: Own, mut peers: Vec<Peer>) {
         }
         let patience = match post.rank {
             0 => post.patience,
-            // Rank 0 judges by what all ranks do.
+            // Only rank 0 sees all ranks and can judge who is stuck.
             _ => Patience { stuck: None, ..post.patience },
         };
         if let Some((rank, what)) = trouble(&seen, patience) {
             let is_news = what != Trouble::Died || !own.is_being_killed(now);
-            let line = is_news.then(|| told(&post.names[rank], what));
+            let line = is_news.then(|| error_line(&post.names[rank], what));
             end_job(post, &mut peers, line);
         }
         std::thread::sleep(ROUND);
     }
 }
 
-/// This rank, as its own watch sees it.
+/// State of this rank.
 struct Own {
-    /// The last round.
+    /// Time of the last round.
     round: Instant,
     moves: u64,
     moved: Instant,
-    /// A launcher that lost a rank sends the others this signal at once; it must not end this one
-    /// before it has named that rank.
+    /// SIGTERM has arrived. A launcher that lost a rank sends it to the others at once; it must not
+    /// end this rank before the lost one is reported.
     terminate: Arc<AtomicBool>,
-    /// Told to stop since then.
+    /// When this rank was first requested to stop.
     stopping: Option<Instant>,
 }
 
@@ -269,7 +266,7 @@ impl Own {
     fn new() -> Own {
         let now = Instant::now();
         let terminate = Arc::new(AtomicBool::new(false));
-        // Without it, this rank may be ended before it has named another.
+        // If this fails, this rank may end before it has reported the lost one.
         let _ = flag::register(SIGTERM, terminate.clone());
         Own { round: now, moves: 0, moved: now, terminate, stopping: None }
     }
@@ -289,7 +286,8 @@ impl Own {
         }
         let is_over = self.stopping.is_some_and(|since| now - since > 3 * ROUND);
         if terminate && stop.is_none() && is_over {
-            // Before the loop nobody else heeds the signal. Should this fail, a second one comes.
+            // Before the training loop, nothing else handles the signal. If this fails, launchers
+            // send another.
             let _ = low_level::emulate_default_handler(SIGTERM);
         }
     }
@@ -309,7 +307,7 @@ impl Own {
     }
 }
 
-/// Says the line, tells the others that it is said, and ends all ranks; should that fail, this one.
+/// Prints the line, sends farewells and ends all ranks; if that fails, only this process.
 fn end_job(post: &Post, peers: &mut [Peer], line: Option<String>) -> ! {
     if post.rank > 1 && line.is_some() {
         std::thread::sleep(SECOND_SPEAKER);
@@ -325,7 +323,7 @@ fn end_job(post: &Post, peers: &mut [Peer], line: Option<String>) -> ! {
     end_process()
 }
 
-/// At once: what libraries do at the end of a process may wait for the thread that hangs.
+/// Exits without exit handlers, which may wait for the thread that hangs.
 fn end_process() -> ! {
     low_level::exit(EXIT_LOST)
 }

@@ -1,4 +1,4 @@
-//! Starting ranks: whether a launcher already did, and doing it ourselves where none did.
+//! Launching ranks: detects a launcher, and starts `mpirun` if there is none.
 
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -11,22 +11,22 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::error::CommError;
 
-/// What the launcher says of this process, before MPI is up.
+/// Rank and size according to the launcher, before MPI is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launched {
     pub rank: usize,
     pub size: usize,
 }
 
-/// Names under which launchers (Open MPI's; Slurm's and others' PMI; Slurm's PMIx, which leaves the
-/// count to Slurm) tell a process its rank and how many there are.
+/// Environment variables of rank and size (Open MPI; PMI of Slurm and others; Slurm's PMIx, which
+/// leaves the size to Slurm).
 const LAUNCHERS: [(&str, &str); 3] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
     ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
 ];
 
-/// None where the program was started by hand.
+/// None if the program was not started by a launcher.
 pub fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
     let number = |name: &str| variable(name)?.parse().ok();
     LAUNCHERS
@@ -34,31 +34,31 @@ pub fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
         .find_map(|(rank, size)| Some(Launched { rank: number(rank)?, size: number(size)? }))
 }
 
-/// Settings under which Open MPI starts more ranks than there are cores, as root too.
+/// Settings that let Open MPI start more ranks than cores, and run as root.
 const OPEN_MPI: [(&str, &str); 3] = [
     ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
     ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
 ];
 
-/// Between two looks at a running `mpirun`.
+/// Polling interval for a running `mpirun`.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs this program again under `mpirun` with one rank per stock and one for the server, with the
-/// same arguments; when a rank died, once more from the last checkpoint, at most `max_restarts`
-/// times. Returns its exit code, or that of a signal that came. The first one becomes a SIGUSR1,
-/// which `mpirun` hands to the ranks as it is: they stop and take the time they need to write their
-/// results. A second one has `mpirun` end them.
+/// Runs this program under `mpirun` with the same arguments, with one rank per stock and one for
+/// the server. After a rank died, restarts from the last checkpoint at most `max_restarts` times.
+/// Returns the exit code of `mpirun`, or 128 + n after signal n. The first signal is forwarded as
+/// SIGUSR1, which `mpirun` passes on unchanged: the ranks stop and write their results without a
+/// time limit. A second signal makes `mpirun` end them.
 pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
     let signals = caught_signals().map_err(|e| broken(e.to_string()))?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     for restarts in 0.. {
-        let (code, was_told) = run_once(stocks, &arguments, &signals)?;
-        if was_told || FINAL.contains(&code) || restarts == max_restarts {
+        let (code, was_stopped) = run_once(stocks, &arguments, &signals)?;
+        if was_stopped || FINAL.contains(&code) || restarts == max_restarts {
             return Ok(u8::try_from(code).unwrap_or(1));
         }
         eprintln!(
-            "a rank died (exit code {code}); starting again from the last checkpoint, {} of {} times",
+            "a rank died (exit code {code}); restarting from the last checkpoint, {} of {}",
             restarts + 1,
             max_restarts
         );
@@ -69,16 +69,16 @@ pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
     unreachable!("the last restart returns")
 }
 
-/// Done, something that the user has to mend, stopped by a signal.
+/// Exit codes without a restart: success, a user error, stopped by SIGINT or SIGTERM.
 const FINAL: [i32; 4] = [0, 2, 130, 143];
 
 fn broken(what: String) -> CommError {
-    CommError::Mpi { what, todo: "install Open MPI (openmpi-bin), or use --mode single".into() }
+    CommError::Mpi { what, hint: "install Open MPI (openmpi-bin), or use --mode single".into() }
 }
 
 type Signals = [(i32, Arc<AtomicBool>); 2];
 
-/// The exit code of one `mpirun`, and whether it was told to stop.
+/// The exit code of one `mpirun`, and whether it was requested to stop.
 fn run_once(
     stocks: usize,
     arguments: &[OsString],
@@ -90,7 +90,8 @@ fn run_once(
         .arg(program)
         .args(arguments)
         .envs(OPEN_MPI)
-        // Out of the terminal's reach: it would hear of a Ctrl-C twice, and end the ranks at once.
+        // In its own process group: with the terminal's Ctrl-C it would get the signal twice and
+        // end the ranks at once.
         .process_group(0)
         .stdin(Stdio::null())
         .spawn()
@@ -99,7 +100,7 @@ fn run_once(
     loop {
         if let Some(status) = mpirun.try_wait().map_err(|e| broken(e.to_string()))? {
             let code = caught.or_else(|| status.code());
-            // Killed by a signal: as a shell would say it.
+            // Killed by a signal: the exit code that a shell reports.
             let code = code.unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
             return Ok((code, caught.is_some()));
         }
@@ -113,7 +114,7 @@ fn run_once(
     }
 }
 
-/// What sets a flag from now on, instead of ending this process.
+/// Signals that set a flag from now on, instead of ending this process.
 fn caught_signals() -> std::io::Result<Signals> {
     let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
     for (signal, came) in &signals {

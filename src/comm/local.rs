@@ -1,4 +1,4 @@
-//! One process that is rank 0 and all workers at once.
+//! [`Comm`] in a single process, which is rank 0 and all workers at once.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Questions and answers between workers that do not wait for each other and a server that
-//! answers whoever comes. Beside [`super::Comm`], whose exchanges are made by all ranks together.
+//! Requests and replies between a server and workers that do not wait for each other, as opposed to
+//! [`super::Comm`], whose calls are collective.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -8,40 +8,40 @@ use super::error::CommError;
 
 /// The server's end.
 pub trait Mailbox {
-    /// How many may ask.
+    /// Number of clients.
     fn senders(&self) -> usize;
 
-    /// The next question and who asks; None where none comes for about `patience`. No bytes: the
-    /// sender is gone for good.
+    /// The next request and its sender; None if none arrives within about `patience`. An empty
+    /// request means that the sender has disconnected.
     fn next(&self, patience: Duration) -> Option<(usize, Vec<u8>)>;
 
-    /// `sender` has asked and waits.
+    /// Replies to `sender`, which is waiting for it.
     fn answer(&self, sender: usize, bytes: Vec<u8>);
 }
 
 /// A worker's end.
 pub trait Line {
-    /// Asks the server and waits for the answer. Errors: the server is gone.
+    /// Sends a request and waits for the reply. Errors: the server is gone.
     fn ask(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CommError>;
 }
 
-/// What a worker says when nobody answers: not what went wrong, but what comes of it.
+/// A worker's error when the server is gone. It names no cause: the server reports that itself.
 pub const SERVER_GONE: &str = "the parameter server broke off";
 
-/// Between threads of one process.
+/// A mailbox between threads of one process.
 pub struct LocalMailbox {
     questions: Receiver<(usize, Vec<u8>)>,
     answers: Vec<Sender<Vec<u8>>>,
 }
 
-/// Hangs up when it is dropped.
+/// A client of [`LocalMailbox`]. Disconnects when it is dropped.
 pub struct LocalLine {
     sender: usize,
     questions: Sender<(usize, Vec<u8>)>,
     answers: Receiver<Vec<u8>>,
 }
 
-/// A mailbox in this process, and a line to it for each of so many threads.
+/// A mailbox in this process and `senders` clients of it.
 pub fn local(senders: usize) -> (LocalMailbox, Vec<LocalLine>) {
     let (questions, received) = channel();
     let (mut answers, mut lines) = (Vec::new(), Vec::new());
@@ -63,7 +63,7 @@ impl Mailbox for LocalMailbox {
             Ok(question) => Some(question),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
-                // Nobody is left to ask; whoever waits for that must not wait in circles.
+                // All clients are gone: sleep, so that a caller's loop does not spin.
                 std::thread::sleep(patience);
                 None
             }
@@ -71,7 +71,7 @@ impl Mailbox for LocalMailbox {
     }
 
     fn answer(&self, sender: usize, bytes: Vec<u8>) {
-        // A thread that broke off is found where it is joined.
+        // A client that panicked is reported where its thread is joined.
         let _ = self.answers[sender].send(bytes);
     }
 }
@@ -86,7 +86,7 @@ impl Line for LocalLine {
 
 impl Drop for LocalLine {
     fn drop(&mut self) {
-        // Where the server is gone, it does not mind.
+        // If the server is gone, there is nobody to notify.
         let _ = self.questions.send((self.sender, Vec::new()));
     }
 }
@@ -96,37 +96,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everyone_gets_the_answer_to_their_own_question() {
+    fn each_client_gets_the_reply_to_its_own_request() {
         let (mailbox, lines) = local(3);
         let ask = |line: &LocalLine| {
-            let said = (0..50u8).map(|i| line.ask(vec![line.sender as u8, i]).unwrap());
-            said.collect::<Vec<_>>()
+            let results = (0..50u8).map(|i| line.ask(vec![line.sender as u8, i]).unwrap());
+            results.collect::<Vec<_>>()
         };
-        let said: Vec<Vec<Vec<u8>>> = std::thread::scope(|scope| {
-            let asking: Vec<_> =
+        let results: Vec<Vec<Vec<u8>>> = std::thread::scope(|scope| {
+            let handles: Vec<_> =
                 lines.into_iter().map(|line| scope.spawn(move || ask(&line))).collect();
-            let mut asked = 0;
+            let mut received_count = 0;
             while let Some((sender, question)) = mailbox.next(Duration::from_secs(5)) {
-                asked += 1;
-                // Each hangs up when it has asked all.
+                received_count += 1;
+                // A client disconnects after its last request.
                 if let [who, what] = question[..] {
                     assert_eq!(usize::from(who), sender);
                     mailbox.answer(sender, vec![who + 100, what]);
                 }
-                if asked == 150 + 3 {
+                if received_count == 150 + 3 {
                     break;
                 }
             }
-            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+            handles.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        for (sender, said) in said.iter().enumerate() {
+        for (sender, results) in results.iter().enumerate() {
             let expected: Vec<_> = (0..50u8).map(|i| vec![sender as u8 + 100, i]).collect();
-            assert_eq!(*said, expected);
+            assert_eq!(*results, expected);
         }
     }
 
     #[test]
-    fn a_server_that_is_gone_is_an_error_and_nobody_asking_is_none() {
+    fn a_lost_server_is_an_error_and_no_request_is_none() {
         let (mailbox, lines) = local(1);
         assert!(mailbox.next(Duration::from_millis(1)).is_none());
         drop(mailbox);

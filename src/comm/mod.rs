@@ -1,4 +1,5 @@
-//! Ranks and what they send each other. Knows nothing of learning or of markets.
+//! Communication between ranks: the [`Comm`] trait, its implementations (one process, MPI), the
+//! launcher and the heartbeat. Knows nothing of learning or of markets.
 
 #[expect(clippy::module_inception, reason = "the trait that the room is named after")]
 pub mod comm;

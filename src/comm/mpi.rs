@@ -30,51 +30,52 @@ use super::heartbeat::{EXIT_LOST, PULSE, Patience, Post, Watch};
 use super::mailbox::{Line, Mailbox};
 use super::ranks::Ranks;
 
-/// Messages of [`Comm::stream_to_root`].
+/// Message tags of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
 const WORK_DONE: i32 = 2;
-/// MPI counts are 32-bit, so long messages go in pieces of this many bytes.
+/// MPI counts are 32-bit, so long messages are sent in chunks of this size.
 const PIECE_BYTES: usize = 64 << 20;
 
-/// Between two looks for what a rank waits for.
+/// Limits of the pause between two polls.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// Others that are about to come are waited for without a pause, but not in their way.
+/// For this long, a waiting rank yields instead of sleeping: most messages arrive sooner.
 const NO_PAUSE: Duration = Duration::from_micros(500);
-/// Pauses are so small a part of the time waited already.
+/// A pause is this fraction (1 / n) of the time waited so far.
 const PATIENCE_PART: u32 = 16;
-/// How long a rank waits with yields for the others of its node before it sleeps, where there is a
-/// core for every worker: most are woken in less, and to be woken from sleep takes longer where a
-/// core is idle. Where cores are fewer none is, and yields are in the way of those at work.
+/// How long a rank yields before it sleeps while it waits for other ranks of its node, if there is
+/// a core for every worker. Most waits are shorter, and waking up takes longer on an idle core.
+/// With fewer cores than workers no core is idle, and yielding would slow down the working ranks.
 const AWAKE: Duration = Duration::from_micros(100);
 
 pub struct MpiComm {
     world: SimpleCommunicator,
     exchange: Exchange,
-    /// The nodes are not what the hardware says; see [`MpiComm::start`].
+    /// The nodes are simulated: see [`MpiComm::start`].
     pretended_nodes: bool,
     rank: usize,
     size: usize,
     /// Finalizes MPI when it is dropped.
     _universe: Universe,
-    /// Dropped last: others may hang until all have finalized.
+    /// Dropped last, because a rank may hang until all ranks have finalized.
     watch: Option<Watch>,
 }
 
 impl MpiComm {
-    /// Starts MPI. `ranks_per_node` treats every so many ranks as a machine of their own, to try on
-    /// one machine what happens between several.
+    /// Initializes MPI. `ranks_per_node` simulates nodes of that many ranks, to test communication
+    /// between nodes on one machine. Errors: MPI was initialized before, lacks
+    /// `MPI_THREAD_FUNNELED`, or cannot split the ranks by node.
     pub fn start(ranks_per_node: Option<usize>) -> Result<MpiComm, CommError> {
         let broken = |what: &str| CommError::Mpi {
             what: what.into(),
-            todo: "start the program with mpirun, or use --mode single".into(),
+            hint: "start the program with mpirun, or use --mode single".into(),
         };
         let (universe, threading) = initialize_with_threading(Threading::Funneled)
-            .ok_or_else(|| broken("it was started twice"))?;
+            .ok_or_else(|| broken("it was initialized twice"))?;
         if threading < Threading::Funneled {
             return Err(broken("this library has no MPI_THREAD_FUNNELED"));
         }
-        wake_on_time();
+        set_timer_slack();
         let world = universe.world();
         let nodes = Nodes::of(&world, ranks_per_node)
             .ok_or_else(|| broken("the ranks could not be split by machine"))?;
@@ -90,8 +91,9 @@ impl MpiComm {
         })
     }
 
-    /// From now on a rank that dies or hangs ends the job, with a line by one of `names`. Returns
-    /// on rank 0 a line about the ranks that cannot be watched, should there be any.
+    /// Starts the heartbeat: from now on the job ends when a rank dies or hangs, with an error line
+    /// that calls it by its entry in `names`. Returns on rank 0 a warning if some ranks cannot be
+    /// watched.
     pub fn watch(&mut self, patience: Patience, names: &[String], start: &Start) -> Option<String> {
         let is_one_machine = self.exchange.nodes().here().len() == self.size;
         let opened = self.is_root().then(|| connect::open(is_one_machine));
@@ -151,14 +153,15 @@ impl MpiComm {
         ))
     }
 
-    /// Ranks that share this one's machine, itself included.
+    /// Number of ranks on this rank's node, including itself.
     pub fn ranks_here(&self) -> usize {
         self.exchange.nodes().here().len()
     }
 
-    /// Threads for this rank where nobody says how many; 0: one per core. Rank 0 builds features and
-    /// decides while the others wait. Workers share the cores of their machine; where there are too
-    /// few, a second thread of each lets the last two cores share the last worker's minibatch.
+    /// Default number of threads of this rank; 0: one per core. Rank 0 computes features and
+    /// decides while the workers wait, so it gets all cores. Workers share the cores of their node;
+    /// with fewer cores than workers each gets a second thread, so that the last two cores can
+    /// share the last worker's minibatch.
     pub fn usual_threads(&self) -> usize {
         let workers = workers(self.exchange.nodes().here());
         if self.is_root() {
@@ -166,19 +169,18 @@ impl MpiComm {
         } else if is_crowded(workers) {
             2
         } else {
-            // Of those that the launcher leaves to this rank.
+            // Of the cores that the launcher assigned to this rank.
             (std::thread::available_parallelism().map_or(1, usize::from) / workers).max(1)
         }
     }
 
-    /// Ends every rank at once. For failures that the other ranks cannot know of.
+    /// Ends all ranks at once. For failures that the other ranks cannot know of.
     pub fn abort_all(code: i32) -> ! {
         PULSE.leave();
         SimpleCommunicator::world().abort(code)
     }
 
-    /// Waits until all ranks have come here, without keeping a core busy: one may be at work for
-    /// minutes.
+    /// A barrier that sleeps while it waits: other ranks may work for minutes.
     fn meet(&self) {
         wait_for(self.world.immediate_barrier());
     }
@@ -194,25 +196,24 @@ impl MpiComm {
     }
 }
 
-/// Those of `ranks` that have stocks.
+/// Number of workers among `ranks`.
 fn workers(ranks: &[usize]) -> usize {
     ranks.iter().filter(|&&rank| rank > 0).count()
 }
 
-/// Whether so many workers are more than this machine has cores, whichever of these the launcher
-/// leaves to each of them.
+/// Whether there are more workers than online cores of this machine, regardless of CPU affinity.
 fn is_crowded(workers: usize) -> bool {
-    // SAFETY: it takes a number and answers with one, below 0 where it has no answer.
+    // SAFETY: takes and returns a number; below 0 if it is unknown.
     let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
     usize::try_from(cores).is_ok_and(|cores| workers > cores)
 }
 
-/// Linux wakes a thread up to 50 us later than it asked for, to save power; that is as long as a
-/// whole exchange may take.
-fn wake_on_time() {
+/// Sets this thread's timer slack. By default Linux may wake a thread 50 us late to save power,
+/// which is as long as a whole collective call.
+fn set_timer_slack() {
     #[cfg(target_os = "linux")]
-    // SAFETY: it takes a number of nanoseconds and changes nothing but this thread's wake-ups. Where
-    // it fails, threads wake later.
+    // SAFETY: takes nanoseconds and changes only this thread's timers. If it fails, wake-ups are
+    // later.
     unsafe {
         libc::prctl(libc::PR_SET_TIMERSLACK, 1_000 as libc::c_ulong);
     }
@@ -226,7 +227,7 @@ fn pause_after(waited: Duration) {
     }
 }
 
-/// Where each of several messages begins when they stand one after the other.
+/// Offset of each message in their concatenation.
 fn starts(counts: &[usize]) -> Vec<usize> {
     let before = |at: &mut usize, &count: &usize| {
         *at += count;
@@ -245,9 +246,9 @@ impl Comm for MpiComm {
     }
 
     fn library(&self) -> String {
-        let told = mpi::environment::library_version().unwrap_or_default();
-        // Open MPI says more, about who built it when.
-        told.trim_end_matches('\0').split([',', '\n']).next().unwrap_or_default().into()
+        let version = mpi::environment::library_version().unwrap_or_default();
+        // Open MPI appends who built it and when.
+        version.trim_end_matches('\0').split([',', '\n']).next().unwrap_or_default().into()
     }
 
     fn gather(
@@ -292,8 +293,7 @@ impl Comm for MpiComm {
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
         self.meet();
         let root = self.world.process_at_rank(0);
-        // Never empty: Rust's pointer to no bytes is the address that Open MPI keeps for
-        // MPI_IN_PLACE.
+        // Never empty: Rust's dangling pointer to an empty slice equals Open MPI's MPI_IN_PLACE.
         let message = [&[0u8], mine].concat();
         let len = message.len() as i32;
         if !self.is_root() {
@@ -363,8 +363,8 @@ impl Comm for MpiComm {
             Some(leaders) => copy::between_nodes(leaders, path, &here),
             None => Ok(()),
         };
-        let todo = "free space there, or name another folder with --cache";
-        comm::agree(self, copied.map_err(|e| format!("{}: {e}; {todo}", here.display())))?;
+        let hint = "free space there, or name another folder with --cache";
+        comm::agree(self, copied.map_err(|e| format!("{}: {e}; {hint}", here.display())))?;
         Ok(here)
     }
 }

@@ -1,13 +1,13 @@
-//! Which rank works for which stocks.
+//! Assignment of stocks to ranks.
 
 use std::fmt::Display;
 use std::ops::Range;
 
-/// Stocks of a rank that are named before "and so many more".
+/// Number of stocks that a rank's name lists before "and n more".
 const NAMED_STOCKS: usize = 4;
 
-/// `stocks` dealt to the worker ranks in order, to each as many in a row, give or take one. With one
-/// rank, rank 0 does everything.
+/// Contiguous assignment of `stocks` to the worker ranks, in equal shares up to one stock. With
+/// `size == 1`, rank 0 owns all stocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranks {
     pub stocks: usize,
@@ -15,12 +15,12 @@ pub struct Ranks {
 }
 
 impl Ranks {
-    /// Worker ranks, in order.
+    /// Worker ranks in order.
     fn workers(&self) -> Range<usize> {
         if self.size == 1 { 0..1 } else { 1..self.size }
     }
 
-    /// The stocks of a rank.
+    /// The stocks that `rank` owns; empty for the server.
     pub fn owned(&self, rank: usize) -> Range<usize> {
         let workers = self.workers();
         if !workers.contains(&rank) {
@@ -30,12 +30,12 @@ impl Ranks {
         first(rank - workers.start)..first(rank - workers.start + 1)
     }
 
-    /// The most stocks that a rank has.
+    /// The largest number of stocks that a rank owns.
     pub fn most_owned(&self) -> usize {
         self.stocks.div_ceil(self.workers().len())
     }
 
-    /// What a rank is called when something is to be said of it.
+    /// The name of a rank in messages.
     pub fn name(&self, rank: usize, symbols: &[impl Display]) -> String {
         let owned = self.owned(rank);
         let named = owned.clone().take(NAMED_STOCKS);
@@ -47,7 +47,7 @@ impl Ranks {
         }
     }
 
-    /// Elements that each rank sends when every stock has `per_stock`.
+    /// Number of elements that each rank sends for `per_stock` elements per stock.
     pub fn counts(&self, per_stock: usize) -> Vec<usize> {
         (0..self.size).map(|rank| self.owned(rank).len() * per_stock).collect()
     }
@@ -58,15 +58,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stocks_are_dealt_in_rows_to_the_ranks_after_the_server() {
+    fn stocks_are_assigned_contiguously_to_worker_ranks() {
         let ranks = Ranks { stocks: 5, size: 3 };
         assert_eq!([0, 1, 2].map(|rank| ranks.owned(rank)), [0..0, 0..2, 2..5]);
         assert_eq!((ranks.counts(2), ranks.most_owned()), (vec![0, 4, 6], 3));
         assert_eq!(Ranks { stocks: 3, size: 1 }.owned(0), 0..3);
         for size in 2..9 {
             let ranks = Ranks { stocks: 8, size };
-            let dealt: Vec<usize> = (0..size).flat_map(|rank| ranks.owned(rank)).collect();
-            assert_eq!(dealt, (0..8).collect::<Vec<_>>());
+            let assigned: Vec<usize> = (0..size).flat_map(|rank| ranks.owned(rank)).collect();
+            assert_eq!(assigned, (0..8).collect::<Vec<_>>());
             assert!(
                 (1..size).all(|rank| (1..=ranks.most_owned()).contains(&ranks.owned(rank).len()))
             );

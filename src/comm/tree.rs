@@ -1,10 +1,9 @@
-//! A sum over stocks with an order of additions that depends on the stocks alone: a binary tree
-//! over their numbers. Whoever holds some of them can add what belongs together and pass on the
-//! rest, so the sum is the same bit for bit however many ranks there are and however they are
-//! arranged.
+//! A sum over stocks whose order of additions depends on the stocks alone: a binary tree over stock
+//! indices. A rank adds the siblings that it holds and passes on the remaining nodes, so the sum is
+//! bit-identical for any number of ranks and any assignment of stocks to ranks.
 //!
 //! ```text
-//!         0..8                 five stocks: 4 stands for 4..8, because there are no others
+//!         0..8                 five stocks: leaf 4 is also node 4..8, which has no other leaf
 //!     0..4      4..8
 //!   0..2  2..4   |
 //!   0  1  2  3   4
@@ -13,7 +12,7 @@
 use crate::compute::simd_dispatch::wide;
 use crate::compute::threads::side_by_side;
 
-/// Stocks `first..first + 2^level`, as far as there are so many.
+/// Node of the tree: the stocks `first..first + 2^level` that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
     pub first: usize,
@@ -21,7 +20,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The node of one stock.
+    /// The leaf of one stock.
     pub fn of(stock: usize) -> Node {
         Node { first: stock, level: 0 }
     }
@@ -30,7 +29,7 @@ impl Node {
         1 << self.level
     }
 
-    /// The highest node that holds the same of so many stocks: an only child is its parent.
+    /// The highest ancestor that covers the same stocks: an only child is raised to its parent.
     fn raised(mut self, stocks: usize) -> Node {
         while self.first + self.width() >= stocks
             && self.first != 0
@@ -41,7 +40,7 @@ impl Node {
         self
     }
 
-    /// The parent of this node and the one to its right.
+    /// The parent of this node and `right`; None if they are not siblings.
     fn with(self, right: Node) -> Option<Node> {
         let is_left = self.first.is_multiple_of(2 * self.width());
         let are_siblings = self.level == right.level && right.first == self.first + self.width();
@@ -49,18 +48,18 @@ impl Node {
     }
 }
 
-/// Sums of one node.
+/// The sum of a node's stocks.
 pub struct Part<'a> {
     pub node: Node,
     pub values: &'a mut [f32],
 }
 
-/// Elements that are summed over all parts before the next: they stay in the first cache.
+/// Elements that are summed over all parts at a time, to stay in the L1 cache.
 const SLICE: usize = 2_048;
 
-/// Adds what belongs together, in place, on as many threads as there are. `parts` by ascending
-/// stocks, of `stocks` in all; returned are those whose siblings are elsewhere, only one where all
-/// stocks are there.
+/// Adds siblings in place, in parallel over the thread pool. `parts` must be sorted by stock, out
+/// of `stocks` in all. Returns the parts whose siblings are elsewhere; a single one if `parts`
+/// cover all stocks.
 pub fn merge<'a>(mut parts: Vec<Part<'a>>, stocks: usize) -> Vec<Part<'a>> {
     let (left, additions) = plan(parts.iter().map(|part| part.node), stocks);
     if rayon::current_num_threads() > 1 && !additions.is_empty() {
@@ -89,13 +88,13 @@ pub fn merge<'a>(mut parts: Vec<Part<'a>>, stocks: usize) -> Vec<Part<'a>> {
     kept.collect()
 }
 
-/// The nodes that are left of the sums of `owned` stocks, of `stocks` in all.
+/// The nodes that [`merge`] leaves of the `owned` stocks, out of `stocks` in all.
 pub fn left_of(owned: impl Iterator<Item = usize>, stocks: usize) -> Vec<Node> {
     plan(owned.map(Node::of), stocks).0.into_iter().map(|(node, _)| node).collect()
 }
 
-/// Which nodes are left, each with the number of the part that holds its sum, and which part is
-/// added to which, in order.
+/// The remaining nodes, each with the index of the part that holds its sum, and the additions
+/// (`to`, `from`) in order.
 fn plan(
     nodes: impl Iterator<Item = Node>,
     stocks: usize,
@@ -133,7 +132,7 @@ fn add(values: &[f32], sum: &mut [f32]) -> () {
 mod tests {
     use super::*;
 
-    /// Numbers whose sum depends on the order of additions.
+    /// Values whose sum depends on the order of additions.
     fn values(stock: usize, len: usize) -> Vec<f32> {
         (0..len)
             .map(|i| ((stock * 31 + i * 7 + 1) as f32).sin() * 10f32.powi(stock as i32 % 5))
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_sibling_here_is_left() {
+    fn nodes_without_a_sibling_remain() {
         let node = |first, level| Node { first, level };
         assert_eq!(left_of(2..7, 16), [node(2, 1), node(4, 1), node(6, 0)]);
         assert_eq!(left_of(2..7, 7), [node(2, 1), node(4, 2)]);
@@ -170,7 +169,7 @@ mod tests {
         }
     }
 
-    /// However stocks are dealt to ranks and ranks to each other, in whatever arrangement.
+    /// For contiguous and round-robin assignments of stocks to ranks.
     #[test]
     fn the_sum_does_not_depend_on_who_holds_what() {
         const LEN: usize = SLICE + 5;
@@ -179,20 +178,24 @@ mod tests {
             let mut all: Vec<Vec<f32>> = owned.iter().map(|&stock| values(stock, LEN)).collect();
             let whole = merge(parts(&mut all, &owned), stocks)[0].values.to_vec();
             for ranks in 1..=stocks {
-                for in_turn in [false, true] {
-                    let of =
-                        |stock: usize| if in_turn { stock % ranks } else { stock * ranks / stocks };
+                for round_robin in [false, true] {
+                    let of = |stock: usize| {
+                        if round_robin { stock % ranks } else { stock * ranks / stocks }
+                    };
                     let mut blocks: Vec<Vec<f32>> = owned.iter().map(|&s| values(s, LEN)).collect();
                     let mut held: Vec<Vec<Part<'_>>> = (0..ranks).map(|_| Vec::new()).collect();
                     for part in parts(&mut blocks, &owned) {
                         held[of(part.node.first)].push(part);
                     }
-                    let mut together: Vec<Part<'_>> =
+                    let mut merged: Vec<Part<'_>> =
                         held.into_iter().flat_map(|parts| merge(parts, stocks)).collect();
-                    together.sort_by_key(|part| part.node.first);
-                    let sum = merge(together, stocks);
+                    merged.sort_by_key(|part| part.node.first);
+                    let sum = merge(merged, stocks);
                     assert_eq!(sum.len(), 1, "{stocks} stocks, {ranks} ranks");
-                    assert_eq!(sum[0].values, whole, "{stocks} stocks, {ranks} ranks, {in_turn}");
+                    assert_eq!(
+                        sum[0].values, whole,
+                        "{stocks} stocks, {ranks} ranks, {round_robin}"
+                    );
                 }
             }
         }

@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{say, tell_reports};
 use crate::agents::{Report, Runner, leaderboard};
-use crate::cli::{AgentsArgs, Format, Surroundings, cache_folder};
+use crate::cli::{AgentsArgs, Format, GlobalArgs, cache_folder};
 use crate::report::Progress;
 
 /// What the whole came to.
@@ -20,11 +20,7 @@ pub enum Outcome {
 }
 
 /// Runs the agents, and prints how they stand. Called with a single thread, agents can be forked.
-pub fn agents(
-    args: &AgentsArgs,
-    surroundings: &Surroundings,
-    progress: Progress,
-) -> Result<Outcome> {
+pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<Outcome> {
     let is_child = args.bars.is_some();
     let mut runner = Runner::default();
     if !is_child {
@@ -36,7 +32,7 @@ pub fn agents(
     let of = || Arc::clone(&progress);
     let (of_lines, of_days, of_data) = (of(), of(), of());
     runner.bars.clone_from(&args.bars);
-    runner.cache = cache_folder(surroundings);
+    runner.cache = cache_folder(global);
     runner.say = Box::new(move |line| match is_child {
         // To the process that started this one, which knows what to hand on.
         true => eprintln!("{line}"),

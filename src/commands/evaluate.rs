@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::{Setting, device, everyone, say};
-use crate::cli::{EvaluateArgs, Surroundings};
+use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::market::Symbol;
@@ -17,22 +17,18 @@ use crate::train::evaluation::{Policy, evaluate as run_evaluation};
 use crate::train::model::{Model, untrained_shape};
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
-pub fn evaluate(
-    args: &EvaluateArgs,
-    surroundings: &Surroundings,
-    progress: Progress,
-) -> Result<()> {
+pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let config = args.resolve()?;
     let comm = LocalComm;
     let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;
     let device = device(&config.device)?;
     let _lock = FolderLock::take(&config.output)?;
-    let mut setting = Setting::new(&comm, config, surroundings, progress)?;
+    let mut setting = Setting::new(&comm, config, global, progress)?;
     let bar_minutes = setting
         .config
         .data
         .bar_minutes
-        .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
+        .context("the run's config.toml has no data.bar_minutes; give it with --bar-minutes")?;
     let eval = setting.with_plan(|plan, progress| {
         let mut on_days = |symbol: &Symbol, done: usize, total: usize| {
             progress.data(symbol.as_str(), done, total)

@@ -28,6 +28,6 @@ pub fn beside(
     };
     let mut rng = stream(config.seed, Purpose::Inference, 1);
     let all = everyone(&market, &traded, &mut rng);
-    tracing::info!(milliseconds = started.elapsed().as_millis() as u64, "everyone has traded");
+    tracing::info!(milliseconds = started.elapsed().as_millis() as u64, "all strategies compared");
     all
 }

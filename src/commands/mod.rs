@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use crate::cli::{ContainerArg, Destination, Surroundings, cache_folder};
+use crate::cli::{ContainerArg, Destination, GlobalArgs, cache_folder};
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::RunConfig;
@@ -27,6 +27,7 @@ use crate::market::options::LoadReport;
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
+use crate::report::format::count;
 use crate::rl::device::Device;
 use crate::rl::libtorch;
 use crate::source::DataSource;
@@ -52,7 +53,7 @@ impl<'a> Setting<'a> {
     pub fn new(
         comm: &'a dyn Comm,
         mut config: RunConfig,
-        surroundings: &Surroundings,
+        global: &GlobalArgs,
         progress: Progress,
     ) -> Result<Setting<'a>> {
         // Rank 0's environment decides, should another's differ.
@@ -62,7 +63,7 @@ impl<'a> Setting<'a> {
         let source = agree(comm, source::open(&name, &config.data.container))?;
         let mut notices = Vec::new();
         let here = Machine::here(&comm.library());
-        let these = "The run that these settings are from";
+        let these = "The run with these settings";
         notices.extend(warning(these, config.machine.as_ref(), &here));
         notices.extend(unlike_ranks(comm, &config, &here)?);
         config.machine = Some(here);
@@ -79,7 +80,7 @@ impl<'a> Setting<'a> {
         progress.line(&format!("data: {name}"));
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
-        Ok(Setting { comm, config, progress, notices, source, cache: cache_folder(surroundings) })
+        Ok(Setting { comm, config, progress, notices, source, cache: cache_folder(global) })
     }
 
     /// Hands the data plan and the progress display to `work`.
@@ -119,8 +120,8 @@ fn unlike_ranks(comm: &dyn Comm, config: &RunConfig, here: &Machine) -> Result<O
     for (rank, bytes) in comm.gather_bytes(&serde_json::to_vec(here)?).iter().enumerate() {
         let there: Machine = serde_json::from_slice(bytes)?;
         let name = ranks.name(rank, &config.stocks);
-        let computing = format!("The machine of {name}");
-        if let Some(line) = warning(&computing, Some(&there), here) {
+        let part = format!("The part of {name}");
+        if let Some(line) = warning(&part, Some(&there), here) {
             return Ok(Some(line));
         }
     }
@@ -134,7 +135,7 @@ fn overlaps(config: &RunConfig) -> bool {
 fn tell(prepared: &Prepared, progress: &Progress) {
     tell_reports(&prepared.note.reports, progress);
     if prepared.from_cache {
-        progress.line("the panel of these bars was in the cache; nothing was read");
+        progress.line("bars and features were read from the cached panel");
     }
 }
 
@@ -160,13 +161,13 @@ fn tell_reports(reports: &[LoadReport], progress: &Progress) {
 }
 
 fn found(report: &LoadReport) -> String {
-    let bars = format!("{} bars of {} min", report.bars, report.bar_minutes);
+    let bars = format!("{} {}-minute bars", count(report.bars as u64), report.bar_minutes);
     if report.day_files == 0 {
         return bars;
     }
     let label = if report.bar_label == BarLabel::End { "end" } else { "start" };
-    let days = report.day_files;
-    format!("{bars} from {days} days; labels name a bar's {label} ({})", report.bar_label_reason)
+    let (days, reason) = (report.day_files, &report.bar_label_reason);
+    format!("{bars} from {days} days; timestamps mark a bar's {label} ({reason})")
 }
 
 /// A place to which files can be written; a folder is made with the first of them.
@@ -178,7 +179,7 @@ fn file_store(into: &Destination) -> Result<Arc<dyn Store>> {
     match source::open(data, &container_name(&into.container))? {
         DataSource::Store(store) => Ok(store),
         DataSource::Synthetic(_) => {
-            Err(anyhow!("--data {data}: is no place for files; name a folder"))
+            Err(anyhow!("--data {data}: files cannot be written there; give a folder"))
         }
     }
 }
@@ -187,11 +188,11 @@ fn file_store(into: &Destination) -> Result<Arc<dyn Store>> {
 fn check_wish(stocks: &[Symbol], period: &Period) -> Result<()> {
     let twice = stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol));
     if let Some((_, twice)) = twice {
-        return Err(anyhow!("--stocks: {twice} is given twice; name every symbol once"));
+        return Err(anyhow!("--stocks: {twice} is given twice; give each symbol once"));
     }
     if period.end < period.start {
         return Err(anyhow!(
-            "--end_date: the period {period} ends before it begins; swap its dates"
+            "--end_date: the period {period} ends before it begins; swap the dates"
         ));
     }
     Ok(())

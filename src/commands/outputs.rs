@@ -284,7 +284,7 @@ impl Outputs {
             summary.run.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
         } else {
             let place = config.output.display();
-            say(&format!("stopped before the first evaluation; results in {place}\n"));
+            say(&format!("stopped before the first evaluation; results are in {place}\n"));
         }
         Ok(())
     }
@@ -313,7 +313,7 @@ impl Outputs {
 
 /// Of the files that are not this layer's own.
 fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    anyhow!("{:#}; make room there, then go on with --resume", error.into())
+    anyhow!("{:#}; free some disk space, then continue with --resume", error.into())
 }
 
 /// A run that has come to its end, or was stopped.

@@ -33,7 +33,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         if let Some(file) = store.list(symbol, &period)?.first() {
             return Err(anyhow!(
                 "{} has day files of {symbol} already (first {}), which may be real; \
-                 name another folder with --data",
+                 choose another folder with --data",
                 store.place(),
                 file.date
             ));
@@ -51,7 +51,7 @@ pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         let (series, report) = load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
         let days = write_days(store.as_ref(), &series, report.bar_minutes)?;
         progress.line(&format!(
-            "{symbol}: {} bars of {} min of {market} in {days} day files below {}",
+            "{symbol}: {} {}-minute bars of {market} in {days} day files below {}",
             report.bars,
             report.bar_minutes,
             store.place()
@@ -66,7 +66,7 @@ fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result
     // A reader tells the length of bars from their distance within a day.
     if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
         return Err(anyhow!(
-            "--bar-minutes: must be from 1 to 195, so that a day has two bars or more"
+            "--bar-minutes: must be from 1 to 195, so that a day has at least two bars"
         ));
     }
     Ok(())

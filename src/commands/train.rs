@@ -15,6 +15,7 @@ use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
 use crate::config::RunConfig;
 use crate::config::machine::warning;
+use crate::report::format::{count, signed_percent};
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
 use crate::train::asynchronous::Done;
@@ -34,7 +35,7 @@ pub fn train(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<Ending> {
-    let mut setting = Setting::new(comm, config, &args.surroundings, progress)?;
+    let mut setting = Setting::new(comm, config, &args.global, progress)?;
     let device = agree(comm, device(&setting.config.device))?;
     // What cannot be written is said before hours of work, and nothing is moved before the data are
     // known to be good.
@@ -58,7 +59,7 @@ pub fn train(
     })?;
     let rows = train.note.rows.clone();
     let lanes = Lanes::cut(rows, setting.config.learner.lanes)
-        .context("the training period has no two bars to trade")?;
+        .context("the training period has fewer than two bars")?;
 
     let Setting { mut config, progress, mut notices, .. } = setting;
     let panels = [train.digest.as_str(), &eval.digest];
@@ -93,7 +94,7 @@ pub fn train(
         config.stocks.len(),
         lanes.count,
         lanes.steps,
-        training.parameters(),
+        count(training.parameters() as u64),
         config.episodes,
     ));
     let per_episode = (config.stocks.len() * lanes.count * lanes.steps) as u64;
@@ -104,7 +105,7 @@ pub fn train(
     let mut watch = Watch { progress: &progress, outputs, keeper };
     let mut trained = training.run(comm, &config, &eval, &mut watch)?;
     if trained.ending == Ending::Stopped {
-        progress.line("stopped as asked; writing the model as it is");
+        progress.line("stopped; writing the current model");
     }
     watch.keeper.finish()?;
     let peer_view = PeerView::of(
@@ -144,7 +145,7 @@ pub fn train(
     Ok(trained.ending)
 }
 
-/// What must be equal for a checkpoint to be gone on from.
+/// What must be equal for a run to resume from a checkpoint.
 struct RunKeys<'a> {
     config: &'a RunConfig,
     /// Digests of the training and the evaluation panel: the bars and what was made of them.
@@ -192,22 +193,22 @@ fn find_checkpoint(
 fn usable_checkpoint(keys: &RunKeys<'_>, progress: &Progress) -> Result<String> {
     let checkpoints = Checkpoints::of(&keys.config.output, keys.config.checkpoint.keep);
     let found = checkpoints.latest(|folder, what| {
-        progress.line(&format!("{}: {what}; passed over", folder.display()));
+        progress.line(&format!("{}: {what}; skipped", folder.display()));
     });
     let Some((folder, manifest)) = found else {
-        progress.line("--resume: there is no checkpoint yet, so this run starts at the beginning");
+        progress.line("--resume: no checkpoint found; starting from the beginning");
         return Ok(String::new());
     };
     let differing = differences(&manifest.settings, &keys.settings()?);
     if !differing.is_empty() {
         return Err(anyhow!(
-            "--resume: {} is of a run with other settings ({}); \
-             set them back, or leave out --resume to begin anew",
+            "--resume: {} belongs to a run with other settings ({}); \
+             restore them, or omit --resume to start over",
             folder.display(),
             differing.join("; ")
         ));
     }
-    progress.line(&format!("going on from the checkpoint at {} steps", manifest.env_steps));
+    progress.line(&format!("resuming from the checkpoint at {} steps", manifest.env_steps));
     Ok(folder.to_string_lossy().into_owned())
 }
 
@@ -217,7 +218,7 @@ fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<Strin
     let text = std::fs::read_to_string(config.output.join("config.toml")).ok()?;
     let before = toml::from_str::<RunConfig>(&text).ok()?.machine?;
     let here = config.machine.as_mut()?;
-    let line = warning("The run that is resumed", Some(&before), here);
+    let line = warning("The resumed run", Some(&before), here);
     here.follow(&before);
     progress.line(line.as_deref()?);
     line
@@ -245,7 +246,7 @@ fn restore(
     Ok(outputs)
 }
 
-/// Progress, files and checkpoints, as training goes on.
+/// Progress, files and checkpoints during training.
 struct Watch<'a> {
     progress: &'a Progress,
     /// On rank 0 only.
@@ -307,9 +308,9 @@ impl Watcher for Watch<'_> {
 /// One line about an evaluation.
 fn told(episode: u32, evaluated: &Evaluated) -> String {
     format!(
-        "evaluation after episode {episode}: return {:+.2} %, buy-and-hold {:+.2} %",
-        100.0 * evaluated.metrics.portfolio_return,
-        100.0 * evaluated.benchmark_metrics.portfolio_return,
+        "evaluation after episode {episode}: return {}, benchmark {}",
+        signed_percent(evaluated.metrics.portfolio_return),
+        signed_percent(evaluated.benchmark_metrics.portfolio_return),
     )
 }
 

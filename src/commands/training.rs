@@ -219,7 +219,7 @@ fn asynchronous<W: Watcher + Around>(
 fn slow_stock(config: &RunConfig) -> Result<Option<(usize, f64)>> {
     let Ok(text) = std::env::var(SLOW) else { return Ok(None) };
     let wrong =
-        || anyhow!("{SLOW}={text}: give a stock of the run and a number above 1, as AAPL:3");
+        || anyhow!("{SLOW}={text}: give a stock of the run and a number above 1, as in AAPL:3");
     let (symbol, times) = text.split_once(':').ok_or_else(wrong)?;
     let stock = config.stocks.iter().position(|stock| stock.as_str() == symbol);
     let times: f64 = times.parse().map_err(|_| wrong())?;

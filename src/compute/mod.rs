@@ -1,4 +1,4 @@
-//! How the processor is used: threads, vectors, pages of memory.
+//! Use of the processor: threads, SIMD, huge pages.
 
 pub mod huge_pages;
 pub(crate) mod simd_dispatch;

@@ -1,8 +1,8 @@
-//! Loops over long buffers, compiled for the vectors of several processors.
+//! Run-time dispatch of loops to the processor's vector instructions.
 
-/// Defines a function whose body is compiled for AVX-512, for AVX2 and for any processor, and
-/// called as the processor at hand allows. Rust rounds every operation as it is written, so wider
-/// vectors change no bit. Generics stand in brackets after the name.
+/// Defines a function whose body is compiled for AVX-512, for AVX2 and for the baseline, and which
+/// calls the widest that the processor supports. Rust does not reorder floating-point operations,
+/// so the width changes no bit. Generic parameters are in brackets after the function's name.
 macro_rules! wide {
     (
         $(#[$about:meta])*

@@ -1,60 +1,61 @@
-//! Work shared out to threads.
+//! Parallel execution on a thread pool.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
-/// To wake more threads than these one by one would take longer than what they are to do.
+use crate::rl::network::single_thread;
+
+/// Up to this many threads are woken at once; waking more would take longer than the work itself.
 const FEW: usize = 8;
-/// So long a thread without work goes on looking for some, with yields, before it sleeps.
+/// How long an idle thread yields in search of work before it sleeps.
 const AWAKE: Duration = Duration::from_micros(50);
 
-/// To make a pool of `count` threads with; 0: one per core.
+/// Builder of a pool of `count` threads (0: one per core).
 pub fn pool(count: usize) -> ThreadPoolBuilder {
     ThreadPoolBuilder::new().num_threads(count)
 }
 
-/// As many threads as asked for, or as there are cores for 0. The one that calls is one of them where
-/// there are several: work that it shares out begins at once, and nothing has to wake it when that
-/// is done.
+/// Starts the global pool of `threads` threads (0: one per core). With several threads the calling thread is one of them, so work that it splits starts at once,
+/// and it need not be woken at the end. Errors: the pool exists already.
 pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { cores() } else { threads };
-    // An only one has to be free for what others hand over to it.
+    // A single pool thread must stay free for work that other threads hand to it.
     let pool = if threads > 1 { pool(threads).use_current_thread() } else { pool(threads) };
     pool.build_global()
 }
 
-/// Does `work` for all `tasks`, at the same time where this thread is one of several. They share
-/// nothing, so the outcome is the same either way.
+/// Runs `work` on all `tasks`, in parallel if this thread belongs to a pool of several. The tasks
+/// must be independent, so the result is the same either way.
 pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
-    if tasks.len() > 1 && has_company() {
-        halved(tasks, &work);
+    if tasks.len() > 1 && has_other_threads() {
+        split_in_halves(tasks, &work);
     } else {
         tasks.into_iter().for_each(work);
     }
 }
 
-/// Until one is left: who is done takes over what is left to others.
-fn halved<T: Send>(mut tasks: Vec<T>, work: &(impl Fn(T) + Sync + Send)) {
+/// Splits the tasks in halves recursively; an idle thread steals a half.
+fn split_in_halves<T: Send>(mut tasks: Vec<T>, work: &(impl Fn(T) + Sync + Send)) {
     if tasks.len() < 2 {
         return tasks.into_iter().for_each(work);
     }
     let later = tasks.split_off(tasks.len() / 2);
-    both(|| halved(tasks, work), || halved(later, work));
+    both(|| split_in_halves(tasks, work), || split_in_halves(later, work));
 }
 
-/// Both, at the same time where this thread is one of several.
+/// Runs both, in parallel if this thread belongs to a pool of several.
 fn both(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
-    if !has_company() {
+    if !has_other_threads() {
         one();
         other();
         return;
     }
-    call_company();
+    wake_other_threads();
     let is_done = AtomicBool::new(false);
-    let wait = || look_for_work(|| is_done.load(Ordering::Acquire));
+    let wait = || steal_work(|| is_done.load(Ordering::Acquire));
     rayon::join(
         || {
             one();
@@ -67,28 +68,27 @@ fn both(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
     );
 }
 
-/// Threads that look for work without being asked to.
-static LOOKING: AtomicUsize = AtomicUsize::new(0);
+/// Threads that poll for work.
+static STEALING: AtomicUsize = AtomicUsize::new(0);
 
-/// Sees to it that the other threads are awake: they sleep as soon as there is nothing to do, and to
-/// wake one takes as long as a piece of work between two bars. Many are left to wake one another
-/// as work comes.
-fn call_company() {
+/// Wakes the other threads. They sleep as soon as they are idle, and waking one takes as long as
+/// the work of a bar. In a large pool the threads wake one another as work arrives.
+fn wake_other_threads() {
     let others = rayon::current_num_threads() - 1;
-    if others <= FEW && LOOKING.load(Ordering::Relaxed) < others {
+    if others <= FEW && STEALING.load(Ordering::Relaxed) < others {
         rayon::spawn_broadcast(|thread| {
-            // The first one has its own work to do.
+            // Thread 0 has its own work.
             if thread.index() > 0 {
-                LOOKING.fetch_add(1, Ordering::Relaxed);
-                look_for_work(|| false);
-                LOOKING.fetch_sub(1, Ordering::Relaxed);
+                STEALING.fetch_add(1, Ordering::Relaxed);
+                steal_work(|| false);
+                STEALING.fetch_sub(1, Ordering::Relaxed);
             }
         });
     }
 }
 
-/// Takes over work of others until `is_done`, or until there was none for a while.
-fn look_for_work(is_done: impl Fn() -> bool) {
+/// Steals work until `is_done`, or until there has been none for [`AWAKE`].
+fn steal_work(is_done: impl Fn() -> bool) {
     let mut since = Instant::now();
     while !is_done() {
         match rayon::yield_now() {
@@ -99,8 +99,9 @@ fn look_for_work(is_done: impl Fn() -> bool) {
     }
 }
 
-/// A thread that is none of the pool's would have to wait for it, where others may be at work.
-fn has_company() -> bool {
+/// Whether this thread belongs to a pool with other threads. A thread outside the pool would have
+/// to wait for it while the pool may be busy.
+fn has_other_threads() -> bool {
     rayon::current_num_threads() > 1 && rayon::current_thread_index().is_some()
 }
 
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_task_is_done_once_with_and_without_company() {
+    fn every_task_runs_once_with_any_number_of_threads() {
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (sum, pairs) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -69,8 +69,8 @@ pub fn warning(run: &str, other: Option<&Machine>, here: &Machine) -> Option<Str
     let differing = other?.differences(here);
     (!differing.is_empty()).then(|| {
         format!(
-            "{run} is of another kind of machine ({}): \
-             results cannot be expected to equal its own bit for bit.",
+            "{run} was computed on a different kind of machine ({}): \
+             results may not match bit for bit.",
             differing.join("; ")
         )
     })
@@ -124,7 +124,7 @@ mod tests {
         let other = Machine { instruction_set: "AVX1024".into(), ..here.clone() };
         let line = warning("results/config.toml", Some(&other), &here).unwrap();
         let difference = format!("instruction_set: AVX1024, here {}", here.instruction_set);
-        assert!(line.starts_with("results/config.toml is of another kind"), "{line}");
+        assert!(line.starts_with("results/config.toml was computed on a different kind"), "{line}");
         assert!(line.contains(&difference) && line.contains("bit for bit"), "{line}");
         // Resumed here, and then once more.
         let mut resumed = here.clone();

@@ -14,20 +14,21 @@ impl RunConfig {
 
     fn validate_run(&self) -> Result<(), ConfigError> {
         if self.stocks.is_empty() {
-            return Err(ConfigError::new("--stocks", "none is given", "name at least one symbol"));
+            return Err(ConfigError::new("--stocks", "no symbol is given", "give at least one"));
         }
         let mut sorted = self.stocks.clone();
         sorted.sort();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             let what = format!("{} is given twice", pair[0]);
-            return Err(ConfigError::new("--stocks", what, "name every symbol once"));
+            return Err(ConfigError::new("--stocks", what, "give each symbol once"));
         }
         for (period, flags) in
             [(self.train_period(), "--end_date"), (self.eval_period(), "--eval_end")]
         {
             if period.end < period.start {
                 let what = format!("{} is before {}", period.end, period.start);
-                return Err(ConfigError::new(flags, what, "give the last day after the first"));
+                let hint = "the last day must not be before the first";
+                return Err(ConfigError::new(flags, what, hint));
             }
         }
         // Stock markets are younger, and the calendar's rules are those of today.
@@ -43,7 +44,7 @@ impl RunConfig {
                     self.eval_period(),
                     self.train_period()
                 ),
-                "move one of the periods, or add --allow-overlap to see figures that say nothing about the future",
+                "move one of the periods, or add --allow-overlap: the results then are in-sample",
             ));
         }
         let part = self.asynchronous.top_k;
@@ -119,8 +120,8 @@ impl RunConfig {
                 None if pair[0] == pair[1] => format!("{} is paired with itself", pair[0]),
                 None => continue,
             };
-            let todo = "name two of --stocks per pair, as in [[\"AAPL\", \"MSFT\"]]";
-            return Err(ConfigError::new("portfolio.pairs", what, todo));
+            let hint = "name two of --stocks per pair, as in [[\"AAPL\", \"MSFT\"]]";
+            return Err(ConfigError::new("portfolio.pairs", what, hint));
         }
         Ok(())
     }

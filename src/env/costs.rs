@@ -1,4 +1,4 @@
-//! What a trade costs. Pure.
+//! Costs of a trade. Pure functions.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,13 @@ use crate::config::EnvConfig;
 
 const BPS: f64 = 1e-4;
 
-/// A fee in proportion to the traded value, and a fill that is worse than the open. Borrowing
-/// shares and cash is free.
+/// A fee proportional to the traded value, and slippage against the open. Borrowing shares and cash
+/// is free.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// Basis points of the traded value.
     pub fee_bps: f64,
-    /// Distance of a fill from the open, against the trader, basis points.
+    /// Distance of the fill price from the open, against the trader, basis points.
     pub slippage_bps: f64,
 }
 
@@ -21,18 +21,18 @@ impl Costs {
         Costs { fee_bps: config.fee_bps, slippage_bps: config.slippage_bps }
     }
 
-    /// Price per share of a market order that arrives when the price is `price`: above it for a
-    /// purchase, below it for a sale.
+    /// Fill price per share of a market order when the market is at `price`: above it for a buy
+    /// order, below it for a sell order.
     pub fn fill_price(&self, price: f64, shares_delta: f64) -> f64 {
         price * (1.0 + shares_delta.signum() * self.slippage_bps * BPS)
     }
 
-    /// What it costs to trade all of an account once, as a fraction of it.
+    /// Cost of trading the whole account once, as a fraction of its value.
     pub fn of_turning_over_once(&self) -> f64 {
         (self.fee_bps + self.slippage_bps) * BPS
     }
 
-    /// For a trade worth `traded_value`, which is not negative.
+    /// The fee of a trade worth `traded_value`, which must not be negative.
     pub fn fee(&self, traded_value: f64) -> f64 {
         traded_value * self.fee_bps * BPS
     }

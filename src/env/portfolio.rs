@@ -1,20 +1,20 @@
-//! An account of cash and shares: fills, marks, ruin.
+//! An account of cash and shares: fills, mark-to-market, margin close-out.
 
 use serde::{Deserialize, Serialize};
 
 use super::costs::Costs;
 use crate::interface::PrivateState;
 
-/// What one fill did.
+/// The result of one fill.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
-    /// Bought if positive, sold if negative.
+    /// Positive if bought, negative if sold.
     pub shares: f64,
-    /// Per share, slippage included.
+    /// Per share, including slippage.
     pub price: f64,
     /// |shares| * price.
     pub value: f64,
-    /// Paid besides.
+    /// Paid on top of the price.
     pub fee: f64,
 }
 
@@ -23,9 +23,9 @@ pub struct Fill {
 struct Holding {
     /// Negative when short.
     shares: f64,
-    /// Mean price per share at which the position was built, slippage included, fees not.
+    /// Mean fill price per share of the position, including slippage, without fees.
     entry_price: f64,
-    /// Marks since entry; saturates.
+    /// Number of marks since entry; saturates.
     bars_held: u16,
     /// Last marked price; NaN before the first mark.
     mark: f64,
@@ -36,12 +36,12 @@ impl Holding {
         Holding { mark, ..Holding::default() }
     }
 
-    /// A stock that is not held is worth nothing, even where it has no price yet.
+    /// A stock that is not held has value 0, even before its first price.
     fn value(&self) -> f64 {
         if self.shares == 0.0 { 0.0 } else { self.shares * self.mark }
     }
 
-    /// Adding to a position averages its entry price, taking from it does not; a flip is a new
+    /// Adding to a position averages its entry price, reducing it does not; a reversal starts a new
     /// position.
     fn trade(&mut self, shares_delta: f64, price: f64) {
         let before = self.shares;
@@ -59,10 +59,10 @@ impl Holding {
     }
 }
 
-/// Cash and positions in K stocks, fractional shares allowed, long or short, in the currency of the
+/// Cash and positions in K stocks, long or short, with fractional shares, in the currency of the
 /// prices.
 ///
-/// Equity is never stored: it is always computed as cash plus the sum of shares times marked price.
+/// Equity is never stored: it is computed as cash plus the sum of shares times marked price.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Portfolio {
     cash: f64,
@@ -74,14 +74,14 @@ impl Portfolio {
         Portfolio { cash, holdings: vec![Holding::flat(f64::NAN); stocks] }
     }
 
-    /// Nothing but `cash` again.
+    /// Resets the account to `cash` without positions.
     pub fn reset(&mut self, cash: f64) {
         self.cash = cash;
         self.holdings.fill(Holding::flat(f64::NAN));
     }
 
-    /// An account that is worth `equity` at a price of `mark` for its only stock, and is all in it
-    /// as `private` has it.
+    /// Sets an account of one stock to `equity` at a price of `mark`, with all of the equity in the
+    /// position that `private` describes.
     pub fn set_all_in(&mut self, private: &PrivateState, equity: f64, mark: f64) {
         assert_eq!(self.holdings.len(), 1, "all in one stock");
         let direction = f64::from(private.position);
@@ -91,7 +91,7 @@ impl Portfolio {
             return;
         }
         let shares = direction * equity / mark;
-        // Backwards from what `private_state` says.
+        // The inverse of `private_state`.
         let entry_price = mark / (1.0 + direction * f64::from(private.unrealized_return));
         self.cash = equity - shares * mark;
         self.holdings[0] = Holding { shares, entry_price, bars_held: private.bars_held, mark };
@@ -101,7 +101,7 @@ impl Portfolio {
         self.cash
     }
 
-    /// Negative when short.
+    /// Shares held; negative when short.
     pub fn shares(&self, stock: usize) -> f64 {
         self.holdings[stock].shares
     }
@@ -112,12 +112,12 @@ impl Portfolio {
         i8::from(shares > 0.0) - i8::from(shares < 0.0)
     }
 
-    /// The price at which the stock's shares are valued: that of the last [`Portfolio::mark`].
+    /// The price at which the stock is valued: that of the last [`Portfolio::mark`].
     pub fn marked_price(&self, stock: usize) -> f64 {
         self.holdings[stock].mark
     }
 
-    /// Cash and the value of all positions at the last marks.
+    /// Cash plus the value of all positions at the last marks.
     pub fn equity(&self) -> f64 {
         self.cash + self.holdings.iter().map(Holding::value).sum::<f64>()
     }
@@ -127,8 +127,11 @@ impl Portfolio {
         self.holdings.iter().map(|holding| holding.value().abs()).sum()
     }
 
-    /// Trades at `open_price` with costs. Panics unless `shares_delta` is finite and not 0, and the
-    /// price is positive. Until the next mark, equity values the stock at its last one.
+    /// Trades `shares_delta` shares at `open_price` with costs. Until the next mark, equity values
+    /// the stock at its last one.
+    ///
+    /// # Panics
+    /// If `shares_delta` is not finite or is 0, or the price is not positive.
     pub fn fill(
         &mut self,
         stock: usize,
@@ -146,8 +149,8 @@ impl Portfolio {
         Fill { shares: shares_delta, price, value, fee }
     }
 
-    /// The end of a bar: values every stock at its close, `[stock]`, and counts the bar towards the
-    /// positions held. A stock that is not held may have no price (NaN).
+    /// Marks every stock to its close, `[stock]`, at the end of a bar, and counts the bar for open
+    /// positions. A stock that is not held may have no price (NaN).
     pub fn mark(&mut self, closes: &[f64]) {
         assert_eq!(closes.len(), self.holdings.len());
         for (stock, (holding, &close)) in self.holdings.iter_mut().zip(closes).enumerate() {
@@ -160,8 +163,8 @@ impl Portfolio {
     }
 
     /// After a mark: closes all positions at the marks, with costs, if equity is at most
-    /// `maintenance_margin` times the positions' gross value. Says whether it was ruined; what is
-    /// left then, perhaps less than nothing, is cash.
+    /// `maintenance_margin` times the gross position value. Returns whether it did; the remaining
+    /// cash may be negative.
     pub fn close_out_if_ruined(&mut self, maintenance_margin: f64, costs: &Costs) -> bool {
         let ruined = self.equity() <= maintenance_margin * self.gross_value();
         if ruined {
@@ -175,7 +178,7 @@ impl Portfolio {
         ruined
     }
 
-    /// What a policy may know of its position, as of the last mark.
+    /// The agent's own state for one stock, as of the last mark.
     pub fn private_state(&self, stock: usize) -> PrivateState {
         let position = self.direction(stock);
         if position == 0 {
@@ -194,9 +197,9 @@ mod tests {
     const COSTS: Costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
     const FREE: Costs = Costs { fee_bps: 0.0, slippage_bps: 0.0 };
 
-    /// One day of a ledger of two stocks, A and B.
+    /// One day of a hand-kept ledger of two stocks, A and B.
     struct Day {
-        /// Shares bought (+) or sold (-) at the opens; 0 is no order.
+        /// Shares bought (+) or sold (-) at the open; 0 is no order.
         order: [f64; 2],
         open: [f64; 2],
         /// Price and fee of each fill.
@@ -210,41 +213,41 @@ mod tests {
 
     const NONE: (f64, f64) = (0.0, 0.0);
 
-    /// Kept in exact decimals: fee 10 bps, slippage 5 bps, 100,000.00 of cash at the start.
+    /// In exact decimals: fee 10 bps, slippage 5 bps, 100,000.00 of cash at the start.
     #[rustfmt::skip]
     const LEDGER: [Day; 6] = [
-        // Buy 200 A at 100.05 for 20,010.00 and 20.01; go short 400 B at 49.975 for 19,990.00 less
-        // 19.99.
+        // Buy 200 A at 100.05 for 20,010.00, fee 20.01; sell short 400 B at 49.975 for 19,990.00,
+        // fee 19.99.
         Day { order: [200.0, -400.0], open: [100.0, 50.0],
               filled: [(100.05, 20.01), (49.975, 19.99)],
               held: [200.0, -400.0], close: [101.0, 49.5],
               cash: 99_940.0, equity: 100_340.0, bars_held: [1, 1] },
-        // A opens 11 lower than it closed; nothing is traded: 99,940 + 200 * 92 - 400 * 51.
+        // A opens 11 below its close; no trade: 99,940 + 200 * 92 - 400 * 51.
         Day { order: [0.0, 0.0], open: [90.0, 50.0],
               filled: [NONE, NONE],
               held: [200.0, -400.0], close: [92.0, 51.0],
               cash: 99_940.0, equity: 97_940.0, bars_held: [2, 2] },
-        // Buy 200 A more at 92.046 for 18,409.20 and 18.4092.
+        // Buy 200 more A at 92.046 for 18,409.20, fee 18.4092.
         Day { order: [200.0, 0.0], open: [92.0, 51.0],
               filled: [(92.046, 18.4092), NONE],
               held: [400.0, -400.0], close: [94.0, 50.0],
-              cash: 81_512.3908, equity: 99_112.3908, bars_held: [3, 3] },
-        // From 400 A long to 100 short: 500 at 94.9525 for 47,476.25 less 47.47625; cover half of B
+              cash: 81_512.390_8, equity: 99_112.390_8, bars_held: [3, 3] },
+        // A from 400 long to 100 short: 500 at 94.9525 for 47,476.25, fee 47.47625; cover half of B
         // at 48.024.
         Day { order: [-500.0, 200.0], open: [95.0, 48.0],
               filled: [(94.9525, 47.47625), (48.024, 9.6048)],
               held: [-100.0, -200.0], close: [96.0, 48.5],
-              cash: 119_326.75975, equity: 100_026.75975, bars_held: [1, 4] },
-        // A opens 24 higher than it closed.
+              cash: 119_326.759_75, equity: 100_026.759_75, bars_held: [1, 4] },
+        // A opens 24 above its close.
         Day { order: [0.0, 0.0], open: [120.0, 48.0],
               filled: [NONE, NONE],
               held: [-100.0, -200.0], close: [118.0, 47.0],
-              cash: 119_326.75975, equity: 98_126.75975, bars_held: [2, 5] },
-        // Close both: 11,805.90 and 11.8059, 9,404.70 and 9.4047.
+              cash: 119_326.759_75, equity: 98_126.759_75, bars_held: [2, 5] },
+        // Close both: 11,805.90, fee 11.8059, and 9,404.70, fee 9.4047.
         Day { order: [100.0, 200.0], open: [118.0, 47.0],
               filled: [(118.059, 11.8059), (47.0235, 9.4047)],
               held: [0.0, 0.0], close: [119.0, 46.0],
-              cash: 98_094.94915, equity: 98_094.94915, bars_held: [0, 0] },
+              cash: 98_094.949_15, equity: 98_094.949_15, bars_held: [0, 0] },
     ];
 
     fn same(a: f64, b: f64) -> bool {
@@ -276,8 +279,8 @@ mod tests {
         }
     }
 
-    /// The entry prices of the ledger: A's two purchases average (100.05 + 92.046) / 2 = 96.048,
-    /// the flip starts at 94.9525; B stays at 49.975 when half of it is covered.
+    /// Entry prices of the ledger: A's two buys average (100.05 + 92.046) / 2 = 96.048, the
+    /// reversal starts at 94.9525; B stays at 49.975 when half of it is covered.
     #[test]
     fn the_unrealized_return_is_against_the_entry_price() {
         let mut portfolio = Portfolio::new(2, 100_000.0);
@@ -309,8 +312,8 @@ mod tests {
         assert_eq!(portfolio.private_state(1), PrivateState::default());
     }
 
-    /// Short 10 at 100 with 1,000 of cash: at p, equity is 2,000 - 10 p. With a margin of 5 % the
-    /// line is at 2,000 = 10.5 p, p = 190.48.
+    /// Short 10 at 100 with 1,000 of cash: at price p, equity is 2,000 - 10 p. With a margin of 5 %
+    /// the limit is 2,000 = 10.5 p, p = 190.48.
     #[test]
     fn a_short_is_closed_out_at_its_maintenance_margin() {
         let mut portfolio = Portfolio::new(2, 1_000.0);
@@ -321,7 +324,7 @@ mod tests {
         portfolio.mark(&[7.0, 191.0]);
         assert!(portfolio.close_out_if_ruined(0.05, &COSTS));
         assert_eq!(portfolio.direction(1), 0);
-        // 10 shares bought at 191.0955 with a fee of 1.910955.
+        // 10 shares bought at 191.0955, fee 1.910955.
         assert!(same(portfolio.cash(), 2_000.0 - 1_910.955 - 1.910955));
         assert_eq!(portfolio.equity(), portfolio.cash());
         assert!(!portfolio.close_out_if_ruined(0.05, &COSTS), "cash alone is not ruin");
@@ -339,9 +342,9 @@ mod tests {
         assert_eq!((portfolio.cash(), portfolio.equity()), (500.0, 500.0));
     }
 
-    /// 1,000 short at 80 after an entry at 100: 12.5 shares, 20 % ahead.
+    /// 1,000 short at 80 after an entry at 100: 12.5 shares, an unrealized return of 20 %.
     #[test]
-    fn an_account_can_be_put_into_a_state() {
+    fn an_account_can_be_set_to_a_state() {
         let private = PrivateState { position: -1, bars_held: 7, unrealized_return: 0.2 };
         let mut portfolio = Portfolio::new(1, 5.0);
         portfolio.set_all_in(&private, 1_000.0, 80.0);
@@ -364,7 +367,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "stock 0 is held and marked at NaN")]
-    fn a_position_is_never_without_a_price() {
+    fn a_position_must_have_a_price() {
         let mut portfolio = Portfolio::new(1, 1_000.0);
         portfolio.fill(0, 1.0, 100.0, &FREE);
         portfolio.mark(&[f64::NAN]);

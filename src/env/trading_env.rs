@@ -1,4 +1,5 @@
-//! The account of one stock in one lane of training: an order decided at t is filled at t+1's open.
+//! The environment of one stock in one training lane: an order decided at t is filled at t+1's
+//! open.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,16 +9,16 @@ use crate::config::EnvConfig;
 use crate::interface::{PrivateState, TimeStep};
 use crate::market::panel::PanelBar;
 
-/// What one step brought, and what was really held in it.
+/// The result of one step, with the position actually held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EnvStep {
     pub time_step: TimeStep,
-    /// -1, 0 or 1: the position from t+1's open on. Differs from the order where that could not be
+    /// -1, 0 or 1: the position from t+1's open on. Differs from the order if that could not be
     /// filled.
     pub held: i8,
 }
 
-/// An account that is all in one stock, or out of it. Prices do not react to it.
+/// An account that is fully invested in one stock, or flat. Its orders have no market impact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TradingEnv {
     /// Of one stock.
@@ -39,12 +40,13 @@ impl TradingEnv {
         }
     }
 
-    /// Flat, with the initial cash.
+    /// Resets to flat, with the initial cash.
     pub fn reset(&mut self) {
         self.portfolio.reset(self.initial_cash);
     }
 
-    /// The initial cash, put into the position that `private` tells of, at a close of `close`.
+    /// Sets the account to the initial cash in the position that `private` describes, at a close of
+    /// `close`.
     pub fn set(&mut self, private: &PrivateState, close: f64) {
         self.portfolio.set_all_in(private, self.initial_cash, close);
     }
@@ -53,17 +55,18 @@ impl TradingEnv {
         &self.portfolio
     }
 
-    /// At the close that the account was last marked at.
+    /// The state at the close of the last mark.
     pub fn private_state(&self) -> PrivateState {
         self.portfolio.private_state(0)
     }
 
-    /// From row t, whose bar is `now`, to row `t_next`, whose bar is `next`, wanting to hold
-    /// `direction` (-1, 0 or 1) from `next`'s open on. The order is sized at `now`'s close, filled
-    /// at `next`'s open with costs, void where the stock cannot be traded in `next`, and the
-    /// account marked at `next`'s close. After ruin it starts afresh.
+    /// Steps from row t, whose bar is `now`, to row `t_next`, whose bar is `next`, with a target
+    /// position of `direction` (-1, 0 or 1) from `next`'s open on. The order is sized at `now`'s
+    /// close and filled at `next`'s open with costs; it is void if the stock is not tradable in
+    /// `next`. The account is then marked at `next`'s close. After ruin it is reset.
     ///
-    /// Panics if a position is held and `now` is not the bar it was last marked at.
+    /// # Panics
+    /// If a position is held and `now` is not the bar of the last mark.
     pub fn step(
         &mut self,
         direction: i8,
@@ -88,9 +91,9 @@ impl TradingEnv {
         EnvStep { time_step: TimeStep { t: t_next, reward_t, discount_t, private_t }, held }
     }
 
-    /// Shares to buy (+) or sell (-), from what is known at t alone: all of the equity at `now`'s
-    /// close. 0 when the position has that direction already and is within its band, or when the
-    /// stock never had a price.
+    /// Shares to buy (+) or sell (-), from what is known at t: the whole equity at `now`'s close. 0
+    /// if the position already has that direction and is within its band, or before the stock's
+    /// first price.
     fn order(&self, direction: i8, now: &PanelBar) -> f64 {
         assert!((-1..=1).contains(&direction), "a direction is -1, 0 or 1, not {direction}");
         let (present, shares) = (self.portfolio.direction(0), self.portfolio.shares(0));
@@ -114,7 +117,7 @@ mod tests {
         PanelBar { open, high, low, close, volume: 1_000.0, tradable: true }
     }
 
-    /// A stock without a bar: its last close carried forward.
+    /// A row without a bar: the last close carried forward.
     fn no_bar(close: f64) -> PanelBar {
         PanelBar { volume: 0.0, tradable: false, ..bar(close, close) }
     }
@@ -138,10 +141,10 @@ mod tests {
         (a - b).abs() < 1e-12
     }
 
-    /// 100 shares by the close of 100, bought at 102 * 1.0005 = 102.051 with a fee of 10.2051,
-    /// worth 104 each: 10,000 - 10,205.10 - 10.2051 + 10,400 = 10,184.6949. Held to 105:
-    /// 10,284.6949. Sold at 106 * 0.9995 = 105.947 with a fee of 10.5947: -215.3051 + 10,594.70 -
-    /// 10.5947 = 10,368.8002.
+    /// Buy 100 shares (equity over the close of 100) at 102 * 1.0005 = 102.051, fee 10.2051; at a
+    /// close of 104: 10,000 - 10,205.10 - 10.2051 + 10,400 = 10,184.6949. At a close of 105:
+    /// 10,284.6949. Sell at 106 * 0.9995 = 105.947, fee 10.5947: -215.3051 + 10,594.70 - 10.5947 =
+    /// 10,368.8002.
     #[test]
     fn a_round_trip_by_hand() {
         let mut env = env(10.0, 5.0);
@@ -165,8 +168,8 @@ mod tests {
         assert!((env.portfolio().cash() - 10_368.800_2).abs() < 1e-8);
     }
 
-    /// Long 100 at 100; at the close of 110 worth 11,000, so the flip sells 100 + 100 at the next
-    /// open of 108: 21,600 of cash, short 100 at 105 is 11,100.
+    /// Long 100 shares at 100; at a close of 110 worth 11,000, so the reversal sells 100 + 100 at
+    /// the next open of 108: cash 21,600, and 11,100 with 100 short at 105.
     #[test]
     fn a_flip_is_sized_by_equity_and_starts_a_new_position() {
         let mut env = env(0.0, 0.0);
@@ -180,9 +183,9 @@ mod tests {
         assert!((f64::from(private.unrealized_return) - 3.0 / 108.0).abs() < 1e-8);
     }
 
-    /// Short 100 at 100; at a close of 110 equity is 9,000 and the position worth 11,000, 22 % over
-    /// what it should be: kept. At 115 it is 11,500 against 8,500: resized to 8,500 / 115 shares at
-    /// the next open.
+    /// Short 100 shares at 100; at a close of 110 equity is 9,000 and the position 11,000, 22 % too
+    /// large: kept. At 115 it is 11,500 against 8,500: resized to 8,500 / 115 shares at the next
+    /// open.
     #[test]
     fn a_position_that_drifts_out_of_its_band_is_resized() {
         let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };
@@ -197,8 +200,8 @@ mod tests {
         assert_eq!(env.private_state().bars_held, 4);
     }
 
-    /// An order for 100 shares fills at an open of 150: 5,000 of debt, and the loss of the gap is
-    /// not the buyer's.
+    /// An order for 100 shares is filled at an open of 150: a debt of 5,000, but the overnight gap
+    /// is not the buyer's loss.
     #[test]
     fn a_gap_before_the_fill_earns_nothing() {
         let mut env = env(0.0, 0.0);
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn before_its_first_bar_a_stock_costs_nothing_and_cannot_be_ordered() {
+    fn before_its_first_bar_a_stock_cannot_be_traded() {
         let mut env = env(10.0, 5.0);
         let nothing = no_bar(f64::NAN);
         for next in [nothing, bar(50.0, 51.0)] {
@@ -234,11 +237,11 @@ mod tests {
         assert_eq!(env.step(1, &bar(50.0, 51.0), &bar(51.0, 51.0), 2).held, 1);
     }
 
-    /// Short 100 at 100; at 195 equity is 20,000 - 19,500 = 500, under 5 % of 19,500. Closed out at
-    /// 195 * 1.0005 with a fee of 19.50975 on 19,509.75: 470.74 are left of 10,000 (the entry had
-    /// no costs in it: open = close, 0 bps).
+    /// Short 100 shares at 100; at 195 equity is 20,000 - 19,500 = 500, below 5 % of 19,500. Closed
+    /// out at 195 * 1.0005, fee 19.50975 on 19,509.75: 470.74 of 10,000 are left (the entry was
+    /// free of costs: open = close, 0 bps).
     #[test]
-    fn a_short_squeeze_ends_in_ruin_and_a_fresh_account() {
+    fn a_short_squeeze_ends_in_ruin_and_a_reset() {
         let mut env = env(0.0, 0.0);
         env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
         env.costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
@@ -251,8 +254,8 @@ mod tests {
         assert_eq!((after.time_step.reward_t, after.time_step.discount_t), (0.0, 1.0));
     }
 
-    /// Covered at an open beyond twice the entry, what is left is debt: -20 % of the equity, and
-    /// ruin without a position.
+    /// Covered at an open above twice the entry price: the remainder is a debt of 20 % of the
+    /// equity, which is ruin without a position.
     #[test]
     fn a_gap_through_the_margin_loses_more_than_everything() {
         let mut env = env(0.0, 0.0);
@@ -263,9 +266,9 @@ mod tests {
         assert_eq!(env.portfolio().equity(), 10_000.0);
     }
 
-    /// Whatever the next bar is, the same shares change hands.
+    /// The number of shares does not depend on the next bar.
     #[test]
-    fn an_order_knows_nothing_of_the_bar_that_fills_it() {
+    fn an_order_does_not_depend_on_the_bar_that_fills_it() {
         let now = bar(99.0, 80.0);
         for next in [bar(40.0, 41.0), bar(80.0, 80.0), bar(90.0, 300.0), bar(1.0, 0.5)] {
             let mut env = env(10.0, 5.0);
@@ -274,21 +277,21 @@ mod tests {
         }
     }
 
-    /// Whatever is done from a state that was set is as from the one that came about: long since
-    /// 100, at 110, all of the equity in it.
+    /// A state that was set behaves like the same state reached by trading: long since 100, at 110,
+    /// fully invested.
     #[test]
-    fn a_state_that_is_set_goes_on_like_the_one_that_came_about() {
+    fn a_state_that_was_set_behaves_like_one_reached_by_trading() {
         let bars = [bar(100.0, 100.0), bar(100.0, 110.0), bar(108.0, 105.0)];
         for direction in [-1, 0, 1] {
-            let mut grown = env(10.0, 5.0);
-            grown.step(1, &bars[0], &bars[1], 1);
+            let mut traded = env(10.0, 5.0);
+            traded.step(1, &bars[0], &bars[1], 1);
             let mut set = env(10.0, 5.0);
-            set.set(&grown.private_state(), 110.0);
+            set.set(&traded.private_state(), 110.0);
             let (a, b) = (
-                grown.step(direction, &bars[1], &bars[2], 2),
+                traded.step(direction, &bars[1], &bars[2], 2),
                 set.step(direction, &bars[1], &bars[2], 2),
             );
-            // The one that came about owes its entry's costs, 0.15 % of the position.
+            // The one reached by trading has paid entry costs, 0.15 % of the position.
             assert!((a.time_step.reward_t - b.time_step.reward_t).abs() < 1e-4);
             assert_eq!(
                 (a.held, a.time_step.private_t.bars_held),

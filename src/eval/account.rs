@@ -1,4 +1,4 @@
-//! The account of an evaluation, and the desk that deals its capital.
+//! One account during an evaluation, and the desk that allocates its capital.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// All cash at the first of `rows`.
+    /// Starts in cash at the first of `rows`.
     pub fn new(config: &RunConfig, panel: &Panel, rows: &Range<usize>, limits: &Limits) -> Account {
         let first = panel.view(rows.start);
         let plan = CapitalPlan::of(panel, config.stocks.len(), &config.portfolio);
@@ -27,25 +27,25 @@ impl Account {
         }
     }
 
-    /// The same, traded by whom a meta-policy allots the stocks to. `standing`: of its rules at the
-    /// beginning, where something is known of them.
+    /// Lets a meta-policy decide who trades each stock. `standing`: its initial expert weights, if
+    /// known.
     pub fn with(self, meta: Option<MetaPolicy>, standing: Option<&Standing>) -> Account {
         Account { desk: self.desk.with(meta, standing.map_or(&[], std::slice::from_ref)), ..self }
     }
 
-    /// Orders at the close of `view`. `wanted` gives each stock's direction and conviction.
+    /// Places orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
         self.order_for(view, wanted.map(Wanted::plain));
     }
 
-    /// The same for a DQN that may tell more.
+    /// Like [`Account::order`], for a DQN that may report more than that.
     pub fn order_for(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = Wanted>) {
         let gain = self.backtest.last_reward();
         self.desk.decide(0, view, gain, wanted);
         self.backtest.order(view, self.desk.orders(0));
     }
 
-    /// Goes to the next bar, at whose open the orders are filled.
+    /// Moves to the next bar: orders are filled at its open.
     pub fn advance(&mut self, next: &MarketView<'_>) {
         self.backtest.advance(next);
     }
@@ -58,7 +58,8 @@ impl Account {
         &self.backtest
     }
 
-    /// What each stock's agent may know of its position at the close of the present bar.
+    /// The part of the observation of a stock's agent that describes its position, at the close of
+    /// the current bar.
     pub fn private_state(&self, stock: usize) -> PrivateState {
         self.backtest.private_state(stock)
     }
@@ -68,8 +69,8 @@ impl Account {
     }
 }
 
-/// Lets a policy trade `rows` of a panel with the agent's capital, limits and costs. It tells the
-/// direction (-1, 0 or 1) it wants for a stock, from what is known at a bar and its position.
+/// Back-tests a policy over `rows` of a panel with the agent's capital, limits and costs. The
+/// policy maps (view, stock, position) to the desired direction: -1, 0 or 1.
 pub fn run_policy(
     config: &RunConfig,
     panel: &Panel,

@@ -1,11 +1,11 @@
-//! Which stock brought how much of a portfolio's reward. Pure.
+//! Attribution of a portfolio's reward to its stocks. Pure functions.
 
 use super::metrics::Course;
 use crate::env::costs::Costs;
 
-/// Mean over bars of what each stock brought, after its costs, as a fraction of the portfolio's
-/// equity a bar before: `[stock]`. Their sum is the mean of [`Course::reward`], as long as nothing
-/// was closed out.
+/// `[stock]`: mean over bars of each stock's profit after costs, as a fraction of the portfolio's
+/// equity one bar earlier. They add up to the mean of [`Course::reward`] unless the account was
+/// liquidated.
 pub fn rewards_by_stock(course: &Course, costs: &Costs) -> Vec<f64> {
     let mut sums = vec![0.0; course.stocks.len()];
     let bars = course.equity.len().saturating_sub(1);
@@ -15,7 +15,7 @@ pub fn rewards_by_stock(course: &Course, costs: &Costs) -> Vec<f64> {
     sums.iter().map(|sum| sum / bars.max(1) as f64).collect()
 }
 
-/// The same bar by bar, `[bar, stock]`; the first bar's are 0.
+/// The same per bar, `[bar, stock]`; 0 in the first bar.
 pub fn rewards_by_bar(course: &Course, costs: &Costs) -> Vec<f64> {
     let stocks = course.stocks.len();
     let mut rewards = vec![0.0; course.equity.len() * stocks];
@@ -38,9 +38,9 @@ pub fn rewards_by_bar(course: &Course, costs: &Costs) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// Two stocks, 1,000 of cash, fee 10 bps, slippage 5 bps. Buy 2 of A at an open of 100: 100.05
+    /// Two stocks, 1,000 in cash, fee 10 bps, slippage 5 bps. Buy 2 of A at an open of 100: 100.05
     /// each, fee 0.2001; it closes at 110: 19.6999. Sell 4 of B at an open of 50: 49.975 each, fee
-    /// 0.1999; it closes at 49: 3.7001. Then A opens at 90 and is kept to 95: -30 on 1,023.4.
+    /// 0.1999; it closes at 49: 3.7001. Then A opens at 90 and is held to 95: -30 on 1,023.4.
     #[test]
     fn the_stocks_rewards_make_the_portfolios() {
         let costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };

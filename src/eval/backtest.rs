@@ -1,5 +1,5 @@
-//! One account with shared cash through a stretch of market: orders at a bar's close, fills at the
-//! next bar's open.
+//! Back-test of one account with shared cash: orders at a bar's close, fills at the next bar's
+//! open.
 
 use super::metrics::Course;
 use crate::config::EnvConfig;
@@ -11,7 +11,7 @@ use crate::market::data::MarketRow;
 use crate::market::panel::{MarketView, PanelBar};
 use crate::portfolio::risk::Order;
 
-/// What an account has to know of the market at one time.
+/// The market at one time, as an account needs it.
 pub trait MarketNow {
     /// Bar end, UTC seconds.
     fn end_s(&self) -> i64;
@@ -52,7 +52,7 @@ pub struct Backtest {
 }
 
 impl Backtest {
-    /// All cash at the close of `view`, the first entry of the course.
+    /// Starts in cash at the close of `view`, the first entry of the record.
     pub fn start(stocks: &[Symbol], view: &impl MarketNow, config: &EnvConfig) -> Backtest {
         let mut backtest = Backtest {
             portfolio: Portfolio::new(stocks.len(), config.initial_cash),
@@ -69,21 +69,21 @@ impl Backtest {
         backtest
     }
 
-    /// Sizes what is traded at the next open, from what is known at the close of `view`. A position
-    /// is entered, left or turned when its direction changes; one that is kept is resized only when
-    /// it has drifted out of its band.
+    /// Sizes the orders for the next open from what is known at the close of `view`. A position is
+    /// opened, closed or reversed when its direction changes; one with an unchanged direction is
+    /// resized only if it has left its rebalance band.
     pub fn order(&mut self, view: &impl MarketNow, orders: &[Order]) {
         let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
             let bar = view.bar(stock);
             self.pending[stock] = 0.0;
-            // One that has not had its first bar yet.
+            // No bar so far.
             if bar.close.is_nan() {
                 continue;
             }
-            // What a share will cost with fee and slippage if it opens where it closed, so that the
-            // costs are paid out of the allotted capital, too.
+            // Price per share including fee and slippage, if the next open equals this close: the
+            // costs are paid out of the allocated capital, too.
             let price = self.costs.fill_price(bar.close, 1.0);
             let shares = order.weight * equity / (price + self.costs.fee(price));
             let target = f64::from(order.direction) * shares;
@@ -94,8 +94,8 @@ impl Backtest {
         }
     }
 
-    /// Goes to the next bar: fills at its open, marks at its close. A stock without a bar keeps its
-    /// position.
+    /// Moves to the next bar: fills at its open, marks to market at its close. A stock without a
+    /// bar keeps its position.
     pub fn advance(&mut self, next: &impl MarketNow) {
         let equity_before = self.portfolio.equity();
         let (mut traded, mut trades) = (0.0, 0);
@@ -119,7 +119,7 @@ impl Backtest {
         self.record(next, reward, turnover, trades);
     }
 
-    /// Return of equity over the present bar.
+    /// Simple return of equity over the current bar.
     pub fn last_reward(&self) -> f64 {
         self.course.reward.last().copied().unwrap_or(0.0)
     }
@@ -129,7 +129,8 @@ impl Backtest {
         &self.pending
     }
 
-    /// What each stock's agent may know of its position at the close of the present bar.
+    /// The part of the observation of a stock's agent that describes its position, at the close of
+    /// the current bar.
     pub fn private_state(&self, stock: usize) -> PrivateState {
         self.portfolio.private_state(stock)
     }
@@ -162,16 +163,16 @@ impl Backtest {
     }
 }
 
-/// Equal-weight buy-and-hold over the same bars and at the same costs: the benchmark of every
-/// result.
+/// Equal-weight buy-and-hold over the same bars at the same costs: the benchmark of every result.
+/// None without bars.
 pub fn buy_and_hold<M: MarketNow>(
     stocks: &[Symbol],
     mut views: impl Iterator<Item = M>,
     config: &EnvConfig,
 ) -> Option<Course> {
     let first = views.next()?;
-    // Bought for an equal share of the initial cash, also when a stock comes later: never on
-    // borrowed cash.
+    // Each stock is bought for an equal share of the initial cash, even if its first bar comes
+    // later, so cash is never borrowed.
     let share = config.initial_cash / stocks.len() as f64;
     let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
     let mut backtest = Backtest::start(stocks, &first, &never_resized);
@@ -191,8 +192,8 @@ mod tests {
     use super::*;
     use crate::market::panel::{Panel, PanelData};
 
-    /// Two stocks at these closes, which are their opens, too; NaN: no bar, or, after the first,
-    /// the last close carried on.
+    /// Two stocks with opens equal to these closes. NaN: no bar; after the first bar the last close
+    /// is carried forward.
     fn panel(closes: &[[f64; 2]]) -> (tempfile::TempDir, Panel) {
         let mut last = [f64::NAN; 2];
         let (mut prices, mut tradable) = (Vec::new(), Vec::new());
@@ -237,7 +238,7 @@ mod tests {
         }
     }
 
-    /// 500 of A at 100 double before B, listed late, can be bought for the other 500.
+    /// 500 of A, bought at 100, doubles before B has its first bar and is bought for the other 500.
     #[test]
     fn the_benchmark_buys_a_stock_that_comes_late_without_borrowing() {
         let none = f64::NAN;
@@ -251,7 +252,7 @@ mod tests {
         assert_balanced(&course);
     }
 
-    /// As in a training lane: decided without a bar, filled at the next.
+    /// As in training: ordered at a row without a bar, filled at the next bar.
     #[test]
     fn an_order_given_in_a_gap_is_filled_at_the_next_bar() {
         let rows = [[100.0, 10.0], [f64::NAN, 10.0], [100.0, 10.0], [f64::NAN, 10.0]];
@@ -259,7 +260,7 @@ mod tests {
         let mut backtest = Backtest::start(&symbols(), &panel.view(0), &free());
         let order = |direction| Order { direction, weight: 0.5, reason: None };
         for t in 0..3 {
-            // A is wanted from the gap at row 1 on and given up at row 2, whose next bar is
+            // A is wanted from row 1, where it has no bar, and dropped at row 2, whose next bar is
             // missing.
             let wanted = order(i8::from(t == 1));
             backtest.order(&panel.view(t), &[wanted, order(0)]);

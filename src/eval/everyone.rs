@@ -1,6 +1,6 @@
-//! All who might have traded an evaluation, side by side: every strategy of the registry alone,
-//! ensembles of the rules, the DQN, the portfolio as it was traded, buy-and-hold. The same bars,
-//! costs, capital and limits for all but the last, which is bought once.
+//! Comparison of everything that could have traded an evaluation: every strategy of the registry
+//! alone, ensembles of the rules, the DQN, the portfolio as it was traded, and buy-and-hold. All
+//! use the same bars, costs, capital and limits, except that buy-and-hold only buys once.
 
 use std::ops::Range;
 
@@ -27,10 +27,10 @@ use crate::strategy::{
     Cancel, Decision, Kind, PanelBars, Registry, Signals, Strategy, StrategyError,
 };
 
-/// Bars over which weights by variance or performance look back.
+/// Look-back in bars of weights by variance or performance.
 const WINDOW_BARS: usize = 1_000;
 
-/// How strategies are combined, and what that is called.
+/// Ensemble methods and their names in the table.
 const ENSEMBLES: [(EnsembleMethod, &str); 5] = [
     (EnsembleMethod::Weighted, "weighted"),
     (EnsembleMethod::Voting, "voting"),
@@ -42,9 +42,9 @@ const ENSEMBLES: [(EnsembleMethod, &str); 5] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Of the registry, with default parameters.
+    /// A strategy of the registry with default parameters.
     Strategy,
-    /// Of [`RULES`].
+    /// An ensemble of [`RULES`].
     Ensemble,
     Dqn,
     /// As it was traded.
@@ -52,46 +52,46 @@ pub enum Role {
     BuyAndHold,
 }
 
-/// One of them, and what came of it.
+/// One row of the comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contender {
     pub name: String,
     pub role: Role,
-    /// None where it failed.
+    /// None if the strategy failed.
     pub metrics: Option<Metrics>,
-    /// Fees and slippage, each as a fraction of the equity a bar before, added.
+    /// Fees and slippage, each as a fraction of the equity one bar earlier, summed.
     pub costs: Option<f64>,
     pub sharpe: Option<Estimate>,
-    /// Why it failed, as a pair of one stock does.
+    /// Why it failed, for example a pair strategy with one stock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What all trade on.
+/// The market and settings that all rows share.
 pub struct Market<'a> {
     pub panel: &'a Panel,
-    /// Decided at all but the last.
+    /// Rows of the panel; decisions are made at all but the last.
     pub rows: Range<usize>,
     pub config: &'a RunConfig,
     pub limits: &'a Limits,
 }
 
-/// What was traded already.
+/// Results that exist already.
 pub struct Traded<'a> {
-    /// What the DQN wanted, direction and conviction, `[row, stock]`.
+    /// Direction and conviction of the DQN, `[row, stock]`.
     pub dqn: &'a [(i8, f32)],
     pub portfolio: &'a Course,
     pub buy_and_hold: &'a Course,
-    /// Of the portfolio, as it is told elsewhere.
+    /// The portfolio's Sharpe ratio as reported elsewhere.
     pub sharpe: &'a Estimate,
 }
 
-/// In the order of the registry, then as above.
+/// Compares all of them: strategies in registry order, ensembles, DQN, portfolio, buy-and-hold.
 pub fn everyone(market: &Market<'_>, traded: &Traded<'_>, rng: &mut ChaCha8Rng) -> Vec<Contender> {
-    let dealt = Dealt::of(market);
+    let by_row = Dealt::of(market);
     let registry = Registry::standard();
     let alone: Vec<_> =
-        registry.kinds().par_iter().map(|kind| alone(market, &dealt, kind)).collect();
+        registry.kinds().par_iter().map(|kind| run_alone(market, &by_row, kind)).collect();
     let by_name = |name: &&str| registry.find(name).ok().map(|kind| &*kind.name);
     let rules: Vec<&str> = RULES.iter().filter_map(by_name).collect();
     let is_rule = |kind: &&Kind| rules.contains(&&*kind.name);
@@ -99,13 +99,13 @@ pub fn everyone(market: &Market<'_>, traded: &Traded<'_>, rng: &mut ChaCha8Rng) 
     let members: Vec<&Alone> = members.filter_map(|(_, alone)| alone.as_ref().ok()).collect();
     let ensembles: Vec<Course> = ENSEMBLES
         .par_iter()
-        .map(|(method, _)| together(market, &dealt, *method, &members))
+        .map(|(method, _)| run_ensemble(market, &by_row, *method, &members))
         .collect();
     let wanted = traded
         .dqn
         .iter()
         .map(|&(direction, conviction)| Wanted { target: f64::from(direction), conviction });
-    let dqn = follow(market, &dealt, &wanted.collect::<Vec<_>>());
+    let dqn = backtest(market, &by_row, &wanted.collect::<Vec<_>>());
 
     let mut courses: Vec<(&str, Role, Result<&Course, String>)> = Vec::new();
     for (kind, alone) in registry.kinds().iter().zip(&alone) {
@@ -132,9 +132,9 @@ fn contenders(
     };
     let returns: Vec<Vec<f64>> = courses.iter().map(|(_, _, course)| returns(course)).collect();
     let mut estimates = Estimate::of_each(&returns, rng);
-    // The same returns are said to have the same interval.
-    let told = traded.portfolio.daily_returns();
-    for (estimate, _) in estimates.iter_mut().zip(&returns).filter(|(_, one)| **one == told) {
+    // Equal returns must be reported with the same interval.
+    let reported = traded.portfolio.daily_returns();
+    for (estimate, _) in estimates.iter_mut().zip(&returns).filter(|(_, one)| **one == reported) {
         estimate.clone_from(traded.sharpe);
     }
     let contender = |((name, role, course), sharpe): (_, Estimate)| {
@@ -151,10 +151,10 @@ fn contenders(
     courses.into_iter().zip(estimates).map(contender).collect()
 }
 
-/// What depends on the market alone, and so is the same for all accounts.
+/// Data that depends on the market only and is the same for all accounts.
 struct Dealt {
     plan: CapitalPlan,
-    /// Of every row that is decided at.
+    /// New York date of every row with a decision.
     dates: Vec<NaiveDate>,
 }
 
@@ -169,10 +169,10 @@ impl Dealt {
     }
 }
 
-/// What is wanted of a stock.
+/// Desired position in one stock.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
-    /// From -1 to 1, a fraction of the capital that the stock may be traded with.
+    /// From -1 to 1, as a fraction of the stock's capital.
     target: f64,
     conviction: f32,
 }
@@ -183,14 +183,13 @@ impl From<&Decision> for Wanted {
     }
 }
 
-/// The account of one who wants `wanted`, `[row, stock]`: as [`super::account::Account`] has it,
-/// but
-/// for targets of less than a whole position.
-fn follow(market: &Market<'_>, dealt: &Dealt, wanted: &[Wanted]) -> Course {
+/// Back-tests the desired positions `wanted`, `[row, stock]`. Like [`super::account::Account`], but
+/// targets may be fractions of a position.
+fn backtest(market: &Market<'_>, by_row: &Dealt, wanted: &[Wanted]) -> Course {
     let Market { panel, rows, config, limits } = market;
     let stocks = config.stocks.len();
-    let asked = dealt.dates.len() * stocks;
-    assert_eq!(wanted.len(), asked, "what is wanted at every row but the last");
+    let cells = by_row.dates.len() * stocks;
+    assert_eq!(wanted.len(), cells, "what is wanted at every row but the last");
     let least = if config.env.long_only { 0.0 } else { -1.0 };
     let wish = |(wanted, capital): (&Wanted, &f64)| {
         let target = f64::max(wanted.target, least);
@@ -203,9 +202,9 @@ fn follow(market: &Market<'_>, dealt: &Dealt, wanted: &[Wanted]) -> Course {
     for (i, row) in (rows.start..rows.end - 1).enumerate() {
         let (view, now) = (panel.view(row), &wanted[i * stocks..][..stocks]);
         wishes.clear();
-        wishes.extend(now.iter().zip(dealt.plan.at(&view).shares).map(wish));
+        wishes.extend(now.iter().zip(by_row.plan.at(&view).shares).map(wish));
         arbitrate(&wishes, limits, &mut orders);
-        if drawdown.observe(backtest.last_reward(), dealt.dates[i], &config.portfolio) {
+        if drawdown.observe(backtest.last_reward(), by_row.dates[i], &config.portfolio) {
             stop(&mut orders);
         }
         backtest.order(&view, &orders);
@@ -214,27 +213,27 @@ fn follow(market: &Market<'_>, dealt: &Dealt, wanted: &[Wanted]) -> Course {
     backtest.into_course()
 }
 
-/// A strategy's decisions, and its account.
+/// A strategy's decisions and their back-test.
 struct Alone {
     signals: Signals,
     course: Course,
 }
 
-fn alone(market: &Market<'_>, dealt: &Dealt, kind: &Kind) -> Result<Alone, StrategyError> {
+fn run_alone(market: &Market<'_>, by_row: &Dealt, kind: &Kind) -> Result<Alone, StrategyError> {
     let signals = signals(market, kind.build_default(market.config.stocks.len())?.as_mut())?;
-    let course = follow(market, dealt, &wanted(&signals));
+    let course = backtest(market, by_row, &wanted(&signals));
     Ok(Alone { signals, course })
 }
 
-/// Without the name, which stands beside it.
+/// The reason without the strategy's name, which the table shows in its own column.
 fn reason(error: &StrategyError) -> String {
     match error {
-        StrategyError::Failed { what, todo, .. } => format!("{what}; {todo}"),
+        StrategyError::Failed { what, hint, .. } => format!("{what}; {hint}"),
         other => other.to_string(),
     }
 }
 
-/// It has seen the rows before those that are traded.
+/// A strategy's decisions over the traded rows, after it has seen the rows before them.
 fn signals(market: &Market<'_>, strategy: &mut dyn Strategy) -> Result<Signals, StrategyError> {
     let (stocks, cancel) = (market.config.stocks.len(), Cancel::new());
     let (mut bars, mut latest) = (PanelBars::default(), vec![Decision::NONE; stocks]);
@@ -252,9 +251,9 @@ fn wanted(signals: &Signals) -> Vec<Wanted> {
     (0..signals.rows()).flat_map(|t| signals.at(t)).map(Wanted::from).collect()
 }
 
-fn together<'a>(
+fn run_ensemble<'a>(
     market: &Market<'_>,
-    dealt: &Dealt,
+    by_row: &Dealt,
     method: EnsembleMethod,
     members: &[&'a Alone],
 ) -> Course {
@@ -265,7 +264,7 @@ fn together<'a>(
     };
     let members: Vec<Member<'_>> = members.iter().map(member).collect();
     let signals = combine(method, &members, &weights(method, &members, WINDOW_BARS));
-    follow(market, dealt, &wanted(&signals))
+    backtest(market, by_row, &wanted(&signals))
 }
 
 #[cfg(test)]

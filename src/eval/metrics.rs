@@ -1,4 +1,4 @@
-//! Performance metrics, equal to empyrical's. Pure: values in, values out.
+//! Performance metrics that match empyrical. Pure functions.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -7,66 +7,66 @@ use crate::market::Symbol;
 use crate::market::calendar::NewYorkClock;
 use crate::market::panel::PanelBar;
 
-/// The course of a portfolio through an evaluation, one entry per bar. The first entry is the
-/// start: nothing traded yet.
+/// Record of a back-test, one entry per bar: equity curve, fills and positions. The first entry is
+/// the start, before any trade.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Course {
     pub stocks: Vec<Symbol>,
     /// Bar ends, UTC seconds.
     pub end_s: Vec<i64>,
-    /// cash + sum of position x price.
+    /// cash + sum of position x price, currency.
     pub equity: Vec<f64>,
     pub cash: Vec<f64>,
     /// Simple return of equity over the bar; 0 in the first entry.
     pub reward: Vec<f64>,
-    /// Value traded at this bar's open over the equity one bar earlier.
+    /// Value traded at this bar's open, over the equity one bar earlier.
     pub turnover: Vec<f64>,
-    /// Fills at this bar's open.
+    /// Number of fills at this bar's open.
     pub trades: Vec<u32>,
-    /// Equity over its running maximum, less 1; at most 0.
+    /// Equity over its running maximum, minus 1; at most 0.
     pub drawdown: Vec<f64>,
     /// Shares held after this bar's open, `[time, stock]`.
     pub position: Vec<f64>,
-    /// Price they are marked at (this bar's close), `[time, stock]`.
+    /// Price they are marked at, this bar's close, `[time, stock]`.
     pub price: Vec<f64>,
     /// Price at this bar's open, before slippage, `[time, stock]`.
     pub open: Vec<f64>,
 }
 
-/// What is said of a course. An undefined value is None (null in JSON), never 0 or infinity.
+/// Performance metrics of a back-test. Undefined values are None (null in JSON), never 0 or
+/// infinity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Sum of the bars' rewards.
     pub total_reward: f64,
-    /// Last equity over first, less 1.
+    /// Last equity over first, minus 1.
     pub portfolio_return: f64,
-    /// Annualised by sqrt(252) from daily returns, ddof 1, risk-free rate 0.
+    /// Sharpe ratio of daily returns, annualised by sqrt(252), ddof 1, risk-free rate 0.
     pub sharpe: Option<f64>,
-    /// The same with the downside deviation below 0 over all days in place of the standard
-    /// deviation.
+    /// Sortino ratio: like `sharpe`, with the downside deviation below 0 over all days.
     pub sortino: Option<f64>,
     /// Compound annual return over the depth of `max_drawdown`.
     pub calmar: Option<f64>,
-    /// At most 0; from the initial equity on, at the ends of days. [`Course::drawdown`] is per bar
-    /// and can be deeper.
+    /// At most 0; from the initial equity on, at daily closes. [`Course::drawdown`] is per bar and
+    /// can be deeper.
     pub max_drawdown: f64,
     /// Annualised standard deviation of daily returns.
     pub volatility: Option<f64>,
-    /// Value traded over equity, summed, per trading day.
+    /// Value traded over equity, summed and divided by the number of trading days.
     pub turnover: f64,
     pub trades: u64,
-    /// Mean over bars of gross position value over equity.
+    /// Gross exposure: mean over bars of gross position value over equity.
     pub exposure: f64,
 }
 
-/// What is said of daily returns alone.
+/// Metrics that need daily returns only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DailyMetrics {
-    /// Mean over standard deviation; None where all returns are equal.
+    /// Mean over standard deviation; None if all returns are equal.
     pub sharpe: Option<f64>,
     /// Mean over downside deviation; None without a loss.
     pub sortino: Option<f64>,
-    /// None without a drawdown and where equity ended below 0.
+    /// None without a drawdown, or if equity ended below 0.
     pub calmar: Option<f64>,
     /// At most 0; 0 without returns.
     pub max_drawdown: f64,
@@ -75,9 +75,9 @@ pub struct DailyMetrics {
 
 pub const DAYS_PER_YEAR: f64 = 252.0;
 
-/// Of simple daily returns, as empyrical has them, annualised with 252 days and risk-free rate 0.
-/// With fewer than two days everything but `max_drawdown` is None (empyrical gives a Calmar ratio
-/// for one day, which says nothing).
+/// Metrics of simple daily returns as in empyrical, annualised with 252 days, risk-free rate 0.
+/// With fewer than two days everything but `max_drawdown` is None (empyrical returns a meaningless
+/// Calmar ratio for one day).
 ///
 /// # Panics
 /// If a return is not finite.
@@ -90,7 +90,7 @@ pub fn of_daily_returns(returns: &[f64]) -> DailyMetrics {
     }
     let days = returns.len() as f64;
     let mean = returns.iter().sum::<f64>() / days;
-    // The deviation of equal values is 0, though their mean may be rounded.
+    // The deviation of equal values is 0, even if their mean is rounded.
     let equal = returns.iter().all(|&r| r == returns[0]);
     let squares = returns.iter().map(|r| (r - mean).powi(2)).sum::<f64>();
     let std = if equal { 0.0 } else { (squares / (days - 1.0)).sqrt() };
@@ -106,14 +106,13 @@ pub fn of_daily_returns(returns: &[f64]) -> DailyMetrics {
     }
 }
 
-/// None where it is undefined or beyond the range of an f64.
+/// None if undefined or beyond the range of an f64.
 fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
     let ratio = numerator / denominator;
     (denominator > 0.0 && ratio.is_finite()).then_some(ratio)
 }
 
-/// The lowest value relative to the highest before it, less 1, of one unit that earned `returns`;
-/// and its final value.
+/// Maximum drawdown (at most 0) and final value of one unit that earns `returns`.
 fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
     let (mut value, mut peak, mut deepest) = (1.0, 1.0, 0.0);
     for r in returns {
@@ -124,9 +123,8 @@ fn deepest_drawdown(returns: &[f64]) -> (f64, f64) {
     (deepest, value)
 }
 
-/// Simple returns from `initial` to the first of `closes` and from each to the next. After equity
-/// has
-/// fallen to 0 or below nothing is earned or lost.
+/// Simple returns from `initial` to the first of `closes` and from each to the next; 0 once equity
+/// has fallen to 0 or below.
 pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut before = initial;
     let day_return = |equity: f64| {
@@ -139,7 +137,7 @@ pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -
 }
 
 impl Course {
-    /// Nothing yet, of these stocks.
+    /// An empty record.
     pub fn new(stocks: Vec<Symbol>) -> Course {
         Course {
             stocks,
@@ -156,8 +154,8 @@ impl Course {
         }
     }
 
-    /// Adds what is held of the next stock at a bar. One that has not had its first bar yet has no
-    /// price, and is not held.
+    /// Appends the position in the next stock at a bar. A stock without a bar so far has price 0
+    /// and no position.
     pub fn hold(&mut self, shares: f64, bar: &PanelBar) {
         let or_none = |price: f64| if price.is_nan() { 0.0 } else { price };
         self.position.push(shares);
@@ -165,9 +163,9 @@ impl Course {
         self.open.push(or_none(bar.open));
     }
 
-    /// Simple returns from the last equity of one New York day to that of the next, the first from
-    /// the initial equity. Days are those of the entries after the first. After equity has fallen
-    /// to 0 or below nothing is earned or lost.
+    /// Simple returns between the last equities of consecutive New York dates, the first from the
+    /// initial equity; 0 once equity has fallen to 0 or below. Dates are those of the entries after
+    /// the first.
     pub fn daily_returns(&self) -> Vec<f64> {
         let Some(&initial) = self.equity.first() else { return Vec::new() };
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
@@ -182,15 +180,15 @@ impl Course {
         returns_between(initial, closes.into_iter().map(|(_, equity)| equity))
     }
 
-    /// Mean over the bars after the first of gross position value over equity, bars without equity
-    /// left out.
+    /// Mean over the bars after the first of gross position value over equity; bars without equity
+    /// are skipped.
     fn exposure(&self) -> f64 {
         let stocks = self.stocks.len();
         let (mut sum, mut bars) = (0.0, 0);
         for t in (1..self.equity.len()).filter(|&t| self.equity[t] > 0.0) {
             let row = t * stocks..(t + 1) * stocks;
             let marked = self.position[row.clone()].iter().zip(&self.price[row]);
-            // A stock that has had no bar yet has no price; none of it can be held.
+            // A stock without a bar so far has no price and cannot be held.
             let held = marked.filter(|(position, _)| **position != 0.0);
             sum += held.map(|(position, price)| (position * price).abs()).sum::<f64>()
                 / self.equity[t];
@@ -286,8 +284,9 @@ mod tests {
         }
     }
 
-    /// Two stocks; bars end at 15:30 and 16:00 in New York on 2020-03-06 and, after the clocks
-    /// changed, on 2020-03-09; the last at 21:30 that evening, which is the next day in UTC.
+    /// Two stocks. Bars end at 15:30 and 16:00 in New York on 2020-03-06 and, after the change to
+    /// daylight saving time, on 2020-03-09; the last one at 21:30 that evening, which is the next
+    /// date in UTC.
     fn course(equity: [f64; 5]) -> Course {
         let mut reward = vec![0.0];
         reward.extend(equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0));

@@ -1,4 +1,4 @@
-//! What a policy is worth: the back-test over an evaluation period and its metrics.
+//! Back-tests over an evaluation period, performance metrics and statistical inference.
 
 pub mod account;
 pub mod attribution;

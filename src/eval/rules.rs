@@ -1,4 +1,4 @@
-//! What a plain strategy earns alone, with the agent's capital, limits and costs.
+//! Back-tests of single strategies with the agent's capital, limits and costs.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use crate::market::panel::Panel;
 use crate::portfolio::limits::Limits;
 use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
 
-/// The rules that every trained agent is held against, by their names in the registry.
+/// Rules that every trained agent is compared with, by their names in the registry.
 pub const RULES: [&str; 5] = ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mean Reversion"];
 
-/// A strategy's own account.
+/// Back-test of one strategy.
 #[derive(Clone, Debug)]
 pub struct Alone {
     pub name: String,
@@ -22,7 +22,7 @@ pub struct Alone {
     pub metrics: Metrics,
 }
 
-/// Each of [`RULES`] with its default parameters over the same rows, in their order.
+/// Back-tests each of [`RULES`] with default parameters over the same rows, in their order.
 pub fn rules_alone(
     panel: &Panel,
     rows: &Range<usize>,
@@ -39,8 +39,8 @@ pub fn rules_alone(
     RULES.par_iter().map(alone).collect()
 }
 
-/// Lets `strategy` trade `rows` of a panel as an agent does: whole positions, in the capital that
-/// the desk allots, within its limits. It has seen the rows before them.
+/// Back-tests `strategy` over `rows` of a panel like an agent: whole positions, the capital that
+/// the desk allocates, the same limits. It sees the earlier rows first as warm-up.
 pub fn trade(
     strategy: &mut dyn Strategy,
     panel: &Panel,
@@ -79,12 +79,12 @@ pub(super) mod tests {
 
     const STOCKS: usize = 2;
 
-    /// A few months of half-hour bars of a made-up market.
+    /// A few months of half-hour bars of a synthetic market.
     pub fn panel(market: &str) -> (tempfile::TempDir, Panel, RunConfig) {
         panel_of(market, ["2018-01-02", "2018-12-31"])
     }
 
-    /// The same from one day to another.
+    /// The same over the period `days`.
     pub fn panel_of(market: &str, days: [&str; 2]) -> (tempfile::TempDir, Panel, RunConfig) {
         let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
         let market = SyntheticMarket::parse(market).unwrap();
@@ -147,12 +147,13 @@ pub(super) mod tests {
         }
     }
 
-    /// Held in equal shares without being resized, as the benchmark does.
+    /// Equal shares without resizing, as in the benchmark.
     #[test]
     fn buy_and_hold_is_the_benchmark() {
         let (_folder, panel, mut config) = panel("random_walk");
         config.env.rebalance_band = f64::INFINITY;
-        // Equal shares need no past: with room for no more than half each, none is dealt otherwise.
+        // A name limit of half each makes the capital plan equal shares, whatever the past
+        // volatility.
         config.portfolio.name_limit = Some(0.5);
         let mut hold = Registry::standard().find("hold").unwrap().build_default(STOCKS).unwrap();
         let rows = 300..600;

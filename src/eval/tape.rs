@@ -1,10 +1,9 @@
-//! The back-test of [`super::backtest`] for many accounts over the same market, as a search needs
-//! it: the same figures to the last bit, without the course of each.
+//! The back-test of [`super::backtest`] for many accounts over the same market, as parameter search
+//! needs it: the same figures to the last bit, without a record of each.
 //!
-//! What depends on the market alone is made once. Between two changes of what is wanted, rows are
-//! taken a block at a time: equity follows from the shares that are held, and only a position out
-//! of
-//! its band or an account near ruin needs a closer look.
+//! What depends on the market only is computed once. Between two changes of the targets, rows are
+//! processed in blocks: equity follows from the shares held, and only a position outside its band
+//! or an account near its margin needs a step of its own.
 
 use std::ops::Range;
 
@@ -15,10 +14,10 @@ use crate::env::costs::Costs;
 use crate::market::MarketData;
 use crate::strategy::Targets;
 
-/// Rows that are looked at together, at most: they fit a processor's nearest memory.
+/// Maximum rows per block, chosen to fit the first-level cache.
 const BLOCK: usize = 512;
 
-/// A market as accounts read it.
+/// Market data laid out for back-tests.
 pub struct Tape {
     rows: usize,
     stocks: Vec<Column>,
@@ -32,29 +31,29 @@ struct Column {
     open: Vec<f64>,
     close: Vec<f64>,
     tradable: Vec<bool>,
-    /// What a share will cost with fee and slippage if it opens where it closed.
+    /// Price per share including fee and slippage, if the next open equals this close.
     full_price: Vec<f64>,
 }
 
-/// What is said of an account. As of a course, to the last bit.
+/// Result of a back-test, equal to that of the full record to the last bit.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
-    /// Last equity over first, less 1.
+    /// Last equity over first, minus 1.
     pub total_return: f64,
-    /// Fills.
+    /// Number of fills.
     pub trades: u64,
     pub trial: Trial,
-    /// The Sharpe ratio up to each of the rows that were asked for.
+    /// Sharpe ratio up to each of the requested rows.
     pub before: Vec<Option<f64>>,
 }
 
-/// Reused from one account to the next of the same market.
+/// Buffers to be reused for the next account of the same market.
 #[derive(Default)]
 pub struct Scratch {
     equity: Vec<f64>,
     held: Vec<Vec<Held>>,
     account: Vec<Position>,
-    /// Of the positions together, and of their magnitudes, over a block.
+    /// Net (`value`) and gross value of the positions over a block.
     value: Vec<f64>,
     gross: Vec<f64>,
     timing: TimingScratch,
@@ -65,11 +64,11 @@ struct Position {
     shares: f64,
     /// -1, 0 or 1.
     wanted: i8,
-    /// Of the equity.
+    /// Fraction of equity.
     weight: f64,
 }
 
-/// An account that fell to its margin, or whose figures left the range of numbers.
+/// The account fell to its maintenance margin, or its figures left the range of numbers.
 struct Ruined;
 
 impl Position {
@@ -82,14 +81,14 @@ impl Position {
         f64::from(self.wanted) * shares
     }
 
-    fn is_out(&self, equity: f64, full_price: f64, band: f64) -> bool {
+    fn is_outside_band(&self, equity: f64, full_price: f64, band: f64) -> bool {
         let target = self.target(equity, full_price);
         (self.shares - target).abs() > band * target.abs()
     }
 
     /// Shares to trade at the next open, or 0. The same as [`super::backtest::Backtest::order`].
-    fn due(&self, equity: f64, full_price: f64, band: f64) -> f64 {
-        let traded = !self.is_kept() || self.is_out(equity, full_price, band);
+    fn order_shares(&self, equity: f64, full_price: f64, band: f64) -> f64 {
+        let traded = !self.is_kept() || self.is_outside_band(equity, full_price, band);
         if traded { self.target(equity, full_price) - self.shares } else { 0.0 }
     }
 }
@@ -132,9 +131,8 @@ impl Tape {
         Tape { rows: data.rows(), stocks, times, costs, env: env.clone() }
     }
 
-    /// The account that follows `targets` as [`crate::runner::positions_course`] has it, with its
-    /// Sharpe ratio up to each of `starts`. None for one that was ruined: its course has to be
-    /// looked at bar by bar.
+    /// Back-tests `targets` as [`crate::runner::positions_course`] does, with the Sharpe ratio up
+    /// to each of `starts`. None if the account was ruined: it has to be back-tested bar by bar.
     pub fn trade(
         &self,
         targets: &Targets,
@@ -147,7 +145,7 @@ impl Tape {
         let sharpe = |rows: usize| {
             let ends = self.times.day_ends();
             let whole = ends.partition_point(|&end| end <= rows);
-            // A day of which only a part is there closes with the last row there is.
+            // The last day closes with the last row, even if it is incomplete.
             let part = (whole < ends.len() && rows > 1 && ends[..whole].last() != Some(&rows))
                 .then_some(rows);
             let closes = ends[..whole].iter().copied().chain(part).map(|end| equity[end - 1]);
@@ -182,7 +180,7 @@ impl Tape {
             let next = changes.peek().map_or(self.rows, |change| change.row as usize);
             let until = next.min(self.rows - 1).min(t + BLOCK);
             if scratch.account.iter().all(Position::is_kept) {
-                t += self.rest(scratch, cash, t..until)?;
+                t += self.hold(scratch, cash, t..until)?;
             }
             if t < until {
                 self.step(scratch, &mut cash, t)?;
@@ -192,9 +190,8 @@ impl Tape {
         Ok(())
     }
 
-    /// Goes through `rows` as long as nothing is ordered at their ends, and says how many that
-    /// were.
-    fn rest(&self, scratch: &mut Scratch, cash: f64, rows: Range<usize>) -> Result<usize, Ruined> {
+    /// Processes `rows` until the first that needs an order, and returns their number.
+    fn hold(&self, scratch: &mut Scratch, cash: f64, rows: Range<usize>) -> Result<usize, Ruined> {
         let Scratch { equity, account, value, gross, .. } = scratch;
         let count = rows.len();
         let (value, gross) = (&mut value[..count], &mut gross[..count]);
@@ -204,32 +201,33 @@ impl Tape {
         for (position, column) in invested() {
             let closes = &column.close[rows.start + 1..=rows.end];
             for ((value, gross), close) in value.iter_mut().zip(&mut *gross).zip(closes) {
-                let worth = position.shares * close;
-                *value += worth;
-                *gross += worth.abs();
+                let position_value = position.shares * close;
+                *value += position_value;
+                *gross += position_value.abs();
             }
         }
         let margin = self.env.maintenance_margin;
-        let mut sound = true;
+        let mut is_solvent = true;
         let after = &mut equity[rows.start + 1..=rows.end];
         for ((equity, value), gross) in after.iter_mut().zip(&*value).zip(&*gross) {
             *equity = cash + value;
-            sound &= (*equity > margin * gross) & (*equity < f64::INFINITY);
+            is_solvent &= (*equity > margin * gross) & (*equity < f64::INFINITY);
         }
-        if !sound {
+        if !is_solvent {
             return Err(Ruined);
         }
         let band = self.env.rebalance_band;
-        let mut quiet = count;
-        // A band without an end is never left.
+        let mut unchanged = count;
+        // An infinite band is never left.
         for (position, column) in invested().filter(|_| band < f64::INFINITY) {
             let known = equity[rows.start..rows.end].iter().zip(&column.full_price[rows.clone()]);
-            let is_out = |(equity, price): (&f64, &f64)| position.is_out(*equity, *price, band);
+            let is_out =
+                |(equity, price): (&f64, &f64)| position.is_outside_band(*equity, *price, band);
             if known.clone().fold(false, |any, row| any | is_out(row)) {
-                quiet = quiet.min(known.clone().position(is_out).unwrap_or(count));
+                unchanged = unchanged.min(known.clone().position(is_out).unwrap_or(count));
             }
         }
-        Ok(quiet)
+        Ok(unchanged)
     }
 
     /// Orders at the end of row `t`, filled at the next open. The same as
@@ -239,9 +237,10 @@ impl Tape {
         let (mut value, mut gross) = (0.0, 0.0);
         for (stock, (position, column)) in account.iter_mut().zip(&self.stocks).enumerate() {
             let mut shares = 0.0;
-            // One that has not had its first bar yet cannot be sized.
+            // A stock without a bar so far cannot be sized.
             if !column.close[t].is_nan() {
-                shares = position.due(equity[t], column.full_price[t], self.env.rebalance_band);
+                let band = self.env.rebalance_band;
+                shares = position.order_shares(equity[t], column.full_price[t], band);
             }
             if shares != 0.0 && column.tradable[t + 1] {
                 let price = self.costs.fill_price(column.open[t + 1], shares);
@@ -250,13 +249,13 @@ impl Tape {
                 held[stock].push(Held { from: t + 1, shares: position.shares });
             }
             if position.shares != 0.0 {
-                let worth = position.shares * column.close[t + 1];
-                value += worth;
-                gross += worth.abs();
+                let position_value = position.shares * column.close[t + 1];
+                value += position_value;
+                gross += position_value.abs();
             }
         }
         equity[t + 1] = *cash + value;
-        let sound = equity[t + 1] > self.env.maintenance_margin * gross;
-        if sound && equity[t + 1] < f64::INFINITY { Ok(()) } else { Err(Ruined) }
+        let is_solvent = equity[t + 1] > self.env.maintenance_margin * gross;
+        if is_solvent && equity[t + 1] < f64::INFINITY { Ok(()) } else { Err(Ruined) }
     }
 }

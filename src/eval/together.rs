@@ -1,5 +1,4 @@
-//! What the plain strategies earn together, where the meta-policy says who trades: tests over years
-//! of made-up bars.
+//! Back-tests of the rules under the meta-policy, over years of synthetic bars.
 
 use std::ops::Range;
 
@@ -14,9 +13,9 @@ use crate::portfolio::limits::Limits;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy};
 use crate::strategy::StrategyError;
 
-/// The rules of the meta-policy over `rows`, with an agent's capital, limits and costs, beside a
-/// DQN that never wants anything. They are watched from the row `watched_from` on, before or where
-/// `rows` begin.
+/// The rules of the meta-policy over `rows`, with an agent's capital, limits and costs, next to a
+/// DQN that always stays flat. The expert weights start from row `watched_from`, at or before
+/// `rows`.
 fn rules_together(
     panel: &Panel,
     watched_from: usize,
@@ -44,7 +43,7 @@ fn rules_together(
     Ok(account.into_course())
 }
 
-/// Mean reward per bar of the rules together and of the best alone, and the costs paid.
+/// Mean reward per bar of the rules together and of the best one alone, and the costs paid.
 fn found(market: &str) -> [f64; 3] {
     let (_folder, panel, config) = panel_of(market, ["2012-01-03", "2016-12-30"]);
     let correlation = vec![vec![None; 2]; 2];
@@ -58,8 +57,8 @@ fn found(market: &str) -> [f64; 3] {
     [mean(&together.reward), rewards.fold(f64::NEG_INFINITY, f64::max), paid]
 }
 
-/// Two rules earn about 6 basis points a bar; to know them from those that lose takes weeks,
-/// and to be sure of it longer.
+/// Two rules earn about 6 basis points a bar; telling them from those that lose takes weeks, and
+/// being sure takes longer.
 #[test]
 fn the_rules_that_earn_come_to_trade() {
     let [together, best, _] = found("momentum");
@@ -67,8 +66,8 @@ fn the_rules_that_earn_come_to_trade() {
     assert!(together > 0.65 * best && together < best, "{together} of {best}");
 }
 
-/// The deviation of the mean over 16,000 bars of 44 bps is 0.35 bps for one stock that is
-/// always held, and these are held seldom.
+/// The standard error of the mean over 16,000 bars of 44 bps is 0.35 bps for one stock that is
+/// always held, and these positions are held rarely.
 #[test]
 fn where_nothing_can_be_earned_only_costs_are_lost() {
     let [together, _, paid] = found("random_walk");

@@ -1,25 +1,25 @@
-//! The trades of a course: from entering a position to leaving it. Pure.
+//! Round trips of a back-test: from opening a position to closing it. Pure functions.
 
 use super::metrics::Course;
 use crate::env::costs::Costs;
 
-/// One position of one stock, from the fill that opened it to the one that closed or turned it;
+/// One position in one stock, from the fill that opened it to the one that closed or reversed it;
 /// resizing in between is part of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RoundTrip {
-    /// Index into the course's stocks.
+    /// Index into the record's stocks.
     pub stock: usize,
-    /// Rows of the fills; `left` is None where it is still held at the end.
+    /// Rows of the fills; `left` is None if the position is still open at the end.
     pub entered: usize,
     pub left: Option<usize>,
     /// -1 or 1.
     pub direction: i8,
-    /// After the costs of both fills, or of the first only while it is held; currency.
+    /// Profit after the costs of all fills so far; currency.
     pub profit: f64,
 }
 
-/// In the order in which they were left; those still held come last. `costs` are those of the
-/// course. An account that was closed out had a fill more than this knows of.
+/// Round trips in the order of their exits, open ones last. `costs` are those of the back-test. The
+/// fill of a liquidation is not included.
 pub fn round_trips(course: &Course, costs: &Costs) -> Vec<RoundTrip> {
     let stocks = course.stocks.len();
     let mut done = Vec::new();
@@ -53,7 +53,7 @@ pub fn round_trips(course: &Course, costs: &Costs) -> Vec<RoundTrip> {
     done
 }
 
-/// What a fill of so many shares costs beside their value at the open.
+/// Cost of a fill beyond the value of `shares` at the open.
 fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
     if shares == 0.0 {
         return 0.0;
@@ -62,9 +62,8 @@ fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
     shares * (price - open) + costs.fee(shares.abs() * price)
 }
 
-/// Fees and slippage of a course, each as a fraction of the equity a bar before, added: of what
-/// would have been earned without them, so much was paid. Nothing counts after equity has fallen to
-/// 0.
+/// Fees and slippage, each as a fraction of the equity one bar earlier, summed: the part of the
+/// return before costs that was paid. Bars after equity has fallen to 0 do not count.
 pub fn costs_paid(course: &Course, costs: &Costs) -> f64 {
     let stocks = course.stocks.len();
     let mut paid = 0.0;
@@ -79,7 +78,7 @@ pub fn costs_paid(course: &Course, costs: &Costs) -> f64 {
     paid
 }
 
-/// The fraction of trades that were left with a profit; None where none was left.
+/// Fraction of closed round trips with a profit; None if none was closed.
 pub fn win_rate(trips: &[RoundTrip]) -> Option<f64> {
     let left = || trips.iter().filter(|trip| trip.left.is_some());
     let won = left().filter(|trip| trip.profit > 0.0).count();
@@ -107,8 +106,8 @@ mod tests {
         }
     }
 
-    /// Two bought at 10, one more at 12, all three turned at 11 into one sold short, bought back at
-    /// 13. Fees of 1 %: 0.20 + 0.12 + 0.33; 0.11 + 0.13.
+    /// Two bought at 10, one more at 12; all three reversed at 11 into one sold short, bought back
+    /// at 13. Fees of 1 %: 0.20 + 0.12 + 0.33; 0.11 + 0.13.
     #[test]
     fn a_trade_lasts_until_the_position_is_left_or_turned() {
         let course = course(
@@ -130,7 +129,7 @@ mod tests {
         assert_eq!(win_rate(&trips[2..]), None);
     }
 
-    /// The fees above, and 0.65 for the last five; equity was 10, 10, 20, 20, and nothing at last.
+    /// The fees above, and 0.65 for the last five; equity was 10, 10, 20, 20, and finally nothing.
     #[test]
     fn costs_are_parts_of_the_equity_before() {
         let opens = [10.0, 10.0, 12.0, 11.0, 13.0, 13.0];

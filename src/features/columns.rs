@@ -1,6 +1,6 @@
-//! Features of all stocks on their way from bars to a panel: a column per stock and feature, as
-//! long as the stock has bars. What is fitted goes through one column after the other, each of
-//! which a processor's cache holds; the panel's rows are put together last.
+//! Features of all stocks between bars and panel. Values are stored column by column, one column
+//! per stock and feature and one value per bar of the stock, because fitting reads one column at a
+//! time and a column fits into the cache. Panel rows are assembled last.
 
 use std::ops::Range;
 use std::slice::ChunksExact;
@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use crate::compute::simd_dispatch::wide;
 use crate::market::panel::{Grid, NO_BAR};
 
-/// Rows that are put together at a time: few enough for the first cache, in which they are written
-/// column by column.
+/// Rows per tile when panel rows are assembled. A tile is written column by column and has to fit
+/// into the first-level cache.
 const ROWS: usize = 32;
-/// Rows that a thread takes at a time.
+/// Rows per parallel task.
 const PART: usize = 8 * ROWS;
 
 /// The features of one stock.
@@ -28,7 +28,8 @@ pub struct StockColumns {
 }
 
 impl StockColumns {
-    /// Room for features of a stock, whose bars `index` has.
+    /// Allocates `width` features for each bar of a stock. `index` `[row]`: the stock's bar at each
+    /// grid row.
     pub fn new(width: usize, index: &[u32]) -> StockColumns {
         let rows = (0..).zip(index).filter(|&(_, &bar)| bar != NO_BAR);
         let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
@@ -36,7 +37,7 @@ impl StockColumns {
         StockColumns { values, settled: vec![false; rows.len()], rows }
     }
 
-    /// From `[bar, feature]`.
+    /// From `[bar, feature]`; for tests.
     #[cfg(test)]
     pub fn of(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
         let mut columns = StockColumns::new(features[0].len(), index);
@@ -48,13 +49,13 @@ impl StockColumns {
         columns
     }
 
-    /// The rows of some bars, and a column for each of their features.
+    /// Grid rows of the given bars, and the same bars of each feature column, to be written.
     pub fn stretch(&mut self, bars: Range<usize>) -> (&[u32], Vec<&mut [f32]>) {
         let columns = self.values.chunks_exact_mut(self.rows.len().max(1));
         (&self.rows[bars.clone()], columns.map(|column| &mut column[bars.clone()]).collect())
     }
 
-    /// When all columns are written.
+    /// Records which bars have all features defined. Call it once all columns are written.
     pub fn settle(&mut self) {
         self.settled.fill(true);
         for column in self.values.chunks_exact(self.rows.len().max(1)) {
@@ -62,7 +63,7 @@ impl StockColumns {
         }
     }
 
-    /// The last bar at each of some rows, as `index` has them; `NO_BAR` before the first.
+    /// The last bar at or before each of the given rows; `NO_BAR` before the first bar.
     fn carried(&self, index: &[u32], rows: Range<usize>) -> Vec<u32> {
         let before = self.rows.partition_point(|&row| (row as usize) < rows.start);
         let mut last = before.checked_sub(1).map_or(NO_BAR, |bar| bar as u32);
@@ -73,7 +74,8 @@ impl StockColumns {
         index[rows].iter().map(carry).collect()
     }
 
-    /// Writes the features of some bars, each `width` places after the one before.
+    /// Writes the features of the given bars, one bar every `width` values of `out`. A `NO_BAR`
+    /// leaves the value in `out` as it is.
     fn write(&self, bars: &[u32], out: &mut [f32], width: usize) {
         let one_by_one = bars[0] != NO_BAR && bars.array_windows().all(|[a, b]| a + 1 == *b);
         for (feature, column) in self.values().enumerate() {
@@ -89,7 +91,7 @@ impl StockColumns {
         }
     }
 
-    /// `[feature][bar]`
+    /// `[feature][bar]`.
     pub fn values(&self) -> ChunksExact<'_, f32> {
         self.values.chunks_exact(self.rows.len().max(1))
     }
@@ -100,17 +102,17 @@ impl StockColumns {
 pub struct Columns {
     pub stocks: Vec<StockColumns>,
     width: usize,
-    /// What a stock has before its first bar.
-    nothing: f32,
+    /// Value of every feature before a stock's first bar: NaN unscaled, 0 scaled.
+    fill: f32,
 }
 
 impl Columns {
-    /// Unscaled.
+    /// From unscaled columns with `width` features each.
     pub fn new(stocks: Vec<StockColumns>, width: usize) -> Columns {
-        Columns { stocks, width, nothing: f32::NAN }
+        Columns { stocks, width, fill: f32::NAN }
     }
 
-    /// Whether a stock has a bar at a row, all of whose features are defined.
+    /// Whether a stock has a bar at this row and all features of that bar are defined.
     pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
         let bar = grid.bar_index[stock][row];
         bar != NO_BAR && self.settled(stock, bar as usize)
@@ -121,14 +123,15 @@ impl Columns {
         self.stocks[stock].settled[bar]
     }
 
-    /// `[stock][row]`: the last bar at each of some rows; `NO_BAR` before the first.
+    /// `[stock][row]`: the last bar at or before each of the given rows; `NO_BAR` before the first
+    /// bar.
     pub fn carried(&self, grid: &Grid, rows: Range<usize>) -> Vec<Vec<u32>> {
         let stocks = self.stocks.iter().zip(&grid.bar_index);
         stocks.map(|(stock, index)| stock.carried(index, rows.clone())).collect()
     }
 
-    /// Subtracts `mean` and divides by `std`, both `[stock, feature]`, then clips to `clip_std`; 0
-    /// where undefined.
+    /// Standardises all values in place with `mean` and `std`, both `[stock, feature]`, and clips
+    /// them to `clip_std` standard deviations; undefined values become 0.
     pub fn scale(&mut self, mean: &[f32], std: &[f32], clip_std: f32) {
         let cells = self.stocks.len() * self.width;
         assert_eq!(mean.len(), cells, "the scaler is of these stocks and features");
@@ -141,14 +144,15 @@ impl Columns {
                 scale(column, mean, std, clip_std);
             });
         });
-        self.nothing = 0.0;
+        self.fill = 0.0;
     }
 
-    /// Replaces `out` by `[row, stock, feature]` of some rows, whose last bars `carried` has.
+    /// Replaces `out` with `[row, stock, feature]`. `carried` `[stock][row]` comes from
+    /// [`Columns::carried`].
     pub fn rows(&self, carried: &[Vec<u32>], out: &mut Vec<f32>) {
         let (rows, width) = (carried.first().map_or(0, Vec::len), self.stocks.len() * self.width);
         out.clear();
-        out.resize(rows * width, self.nothing);
+        out.resize(rows * width, self.fill);
         let parts = out.par_chunks_mut((PART * width).max(1)).enumerate();
         parts.for_each(|(part, out)| {
             for (i, tile) in out.chunks_mut(ROWS * width).enumerate() {
@@ -163,7 +167,8 @@ impl Columns {
 }
 
 wide! {
-    /// Takes away where a value is undefined, which is seldom.
+    /// Clears `settled` where the column is undefined. Undefined values are rare, so chunks are
+    /// checked first.
     fn settle(settled: &mut [bool], column: &[f32]) -> () {
         for (settled, values) in settled.chunks_mut(1 << 10).zip(column.chunks(1 << 10)) {
             if !values.iter().fold(true, |all, value| all & value.is_finite()) {
@@ -182,7 +187,7 @@ wide! {
     }
 }
 
-/// 0 where undefined.
+/// Standardised and clipped value; 0 where undefined.
 #[inline(always)]
 pub(super) fn scaled(value: f32, mean: f32, std: f32, clip_std: f32) -> f32 {
     let scaled = (value - mean) / std;
@@ -195,8 +200,8 @@ pub(super) fn scaled(value: f32, mean: f32, std: f32, clip_std: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Two stocks with two features and, of 300 rows, bars in all but row 0 and every third, and in
-    /// the last hundred.
+    /// Two stocks with two features over 300 rows. The first has no bar in row 0 and in every third
+    /// row; the second has bars in the last hundred only.
     #[test]
     fn rows_carry_the_last_bar_forward() {
         let has_bar = |stock: usize, row: usize| match stock {
@@ -236,13 +241,13 @@ mod tests {
             }
             assert_eq!(found.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), expected);
         }
-        // A feature is undefined in row 150; there is no bar in row 149.
+        // A feature is undefined in row 150, and row 149 has no bar.
         assert!(
             [148, 149, 150, 151].map(|row| columns.tradable(&grid, 0, row))
                 == [true, false, false, true]
         );
 
-        // Means 0 and 1, deviations 2 and 4, clipped at 100.
+        // Means 0 and 1, standard deviations 2 and 4, clipped at 100.
         let (mean, std) = (vec![0.0, 1.0, 0.0, 1.0], vec![2.0, 4.0, 2.0, 4.0]);
         columns.scale(&mean, &std, 100.0);
         columns.rows(&columns.carried(&grid, 0..300), &mut found);

@@ -1,4 +1,4 @@
-//! Random markets for the tests of this layer.
+//! Random markets for the tests of this module.
 
 use std::collections::BTreeSet;
 
@@ -25,17 +25,17 @@ impl Noise {
         self.0.random()
     }
 
-    /// Standard normal, by Box and Muller.
+    /// Standard normal (Box-Muller).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 }
 
-/// 2020-03-02, a Monday, 09:30 in New York; daylight saving begins on the Sunday after.
+/// 2020-03-02, a Monday, 09:30 in New York. Daylight saving time begins on the following Sunday.
 pub const FIRST_OPEN_S: i64 = 1_583_159_400;
 
-/// The end of bar `i` of sessions of `per_day` bars of `minutes` each, on every day of the week.
+/// End of bar `i`, UTC seconds, with `per_day` bars of `minutes` each on every day of the week.
 pub fn bar_end_s(i: usize, per_day: usize, minutes: i64) -> i64 {
     let (day, bar) = ((i / per_day) as i64, (i % per_day) as i64);
     let daylight_saving = if day >= 6 { 3_600 } else { 0 };
@@ -72,14 +72,14 @@ pub fn random_market(
     series
 }
 
-/// `[time, stock, feature]`
+/// `[time, stock, feature]`.
 pub fn table_of(columns: &Columns, grid: &Grid) -> Vec<f32> {
     let mut table = Vec::new();
     columns.rows(&columns.carried(grid, 0..grid.end_s.len()), &mut table);
     table
 }
 
-/// All that a panel holds, from unscaled features.
+/// A whole panel from unscaled features.
 pub fn panel_of(
     series: &[BarSeries],
     grid: &Grid,
@@ -104,7 +104,7 @@ pub fn panel_of(
     }
 }
 
-/// The grid of the union of all bar times.
+/// Grid over the union of all bar times.
 pub fn grid_of(series: &[BarSeries]) -> Grid {
     let times: BTreeSet<i64> = series.iter().flat_map(|s| s.end_s.iter().copied()).collect();
     let index =

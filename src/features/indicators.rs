@@ -1,20 +1,20 @@
-//! Technical indicators, equal to TA-Lib's (0.8.1, default compatibility, no unstable period).
+//! Technical indicators that match TA-Lib 0.8.1 (default compatibility, no unstable period).
 //!
-//! Each is a struct that takes one value at a time and gives None until it is defined; the
+//! Each is a struct that takes one value at a time and returns None until it is defined. The
 //! functions over whole series run the same structs.
 
 use std::collections::VecDeque;
 
 use super::rolling::{Extremes, Moments, Window};
 
-/// Exponential moving average with weight 2 / (period + 1), started at the mean of the first
+/// Exponential moving average with weight 2 / (period + 1), seeded with the mean of the first
 /// `period` values.
 #[derive(Clone, Debug)]
 pub struct Ema {
     period: usize,
     weight: f64,
     seen: usize,
-    /// The sum of the values while fewer than `period` were seen, then the average.
+    /// Sum of the values until `period` were seen, the average from then on.
     state: f64,
 }
 
@@ -67,15 +67,15 @@ impl RollingStd {
     }
 }
 
-/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib it is 0
-/// where the price never moved.
+/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib, 0 if
+/// the price has never moved.
 #[derive(Clone, Debug)]
 pub struct Rsi {
     period: usize,
     previous: Option<f64>,
     changes: usize,
-    /// Sums of rises and falls while fewer than `period` changes were seen, then their smoothed
-    /// means.
+    /// Sums of gains and losses until `period` changes were seen, their smoothed means from then
+    /// on.
     gain: f64,
     loss: f64,
 }
@@ -106,23 +106,23 @@ impl Rsi {
     }
 }
 
-/// Moving average convergence/divergence, in units of the price.
+/// Moving average convergence/divergence, in price units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MacdValue {
-    /// Fast average less slow average.
+    /// Fast average minus slow average.
     pub macd: f64,
-    /// Exponential average of `macd`.
+    /// Exponential moving average of `macd`.
     pub signal: f64,
-    /// `macd` less `signal`.
+    /// `macd` minus `signal`.
     pub histogram: f64,
 }
 
-/// MACD. Appel (1979). As in TA-Lib both averages begin at the same value, the slow period's last:
-/// the fast one is started at the mean of the `fast` values up to there, and a fast period longer
-/// than the slow one changes places with it.
+/// MACD. Appel (1979). As in TA-Lib, both averages start at the same bar, the last of the first
+/// slow period: the fast average is seeded with the mean of the last `fast` values up to that bar.
+/// Periods are swapped if the fast one is longer.
 #[derive(Clone, Debug)]
 pub struct Macd {
-    /// Values that the fast average still leaves out.
+    /// Values still to be skipped before the fast average starts.
     skip: usize,
     fast: Ema,
     slow: Ema,
@@ -148,7 +148,7 @@ impl Macd {
     }
 }
 
-/// Bands around a simple moving average, in units of the price.
+/// Bollinger Bands, in price units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bands {
     pub upper: f64,
@@ -157,7 +157,7 @@ pub struct Bands {
 }
 
 impl Bands {
-    /// `width` in standard deviations.
+    /// Bands at `width` standard deviations around the mean.
     #[inline(always)]
     pub fn of(window: &Moments, width: f64) -> Bands {
         let (middle, half) = (window.mean(), width * window.std());
@@ -173,7 +173,7 @@ pub struct Bollinger {
 }
 
 impl Bollinger {
-    /// `width` in standard deviations.
+    /// `width` is in standard deviations.
     pub fn new(period: usize, width: f64) -> Bollinger {
         Bollinger { width, window: Window::new(period) }
     }
@@ -183,7 +183,7 @@ impl Bollinger {
     }
 }
 
-/// Rate of change: per cent by which a value is above the one `period` values ago.
+/// Rate of change in per cent against the value `period` values ago.
 #[derive(Clone, Debug)]
 pub struct Roc {
     period: usize,
@@ -206,7 +206,7 @@ impl Roc {
     }
 }
 
-/// The highest and the lowest of the last values (TA-Lib's MAX and MIN).
+/// Rolling maximum and minimum (TA-Lib's MAX and MIN).
 #[derive(Clone, Debug)]
 pub struct Range(Window<Extremes>);
 
@@ -220,14 +220,14 @@ impl Range {
     }
 }
 
-/// Average true range with Wilder's smoothing, in units of the price. Wilder (1978). As in TA-Lib
-/// the first bar has no true range, and one over a single bar is not smoothed.
+/// Average true range with Wilder's smoothing, in price units. Wilder (1978). As in TA-Lib, the
+/// first bar has no true range; a period of 1 is not smoothed.
 #[derive(Clone, Debug)]
 pub struct Atr {
     period: usize,
     last_close: Option<f64>,
     seen: usize,
-    /// The sum of the ranges while fewer than `period` were seen, then their smoothed mean.
+    /// Sum of the true ranges until `period` were seen, their smoothed mean from then on.
     state: f64,
 }
 
@@ -301,7 +301,7 @@ mod tests {
 
     const GOLDEN: &str = include_str!("../../tests/golden/indicators.csv");
 
-    /// One column of the golden file; None where TA-Lib gives NaN.
+    /// One column of the golden file; None where TA-Lib returns NaN.
     fn golden(name: &str) -> Vec<Option<f64>> {
         let mut lines = GOLDEN.lines();
         let column = lines.next().unwrap().split(',').position(|head| head == name).unwrap();
@@ -313,7 +313,7 @@ mod tests {
         golden("close").into_iter().map(Option::unwrap).collect()
     }
 
-    /// Equal to 1e-9 of `scale`, and defined on the same rows.
+    /// Asserts equality within 1e-9 of `scale`, and None on the same rows.
     fn assert_close(name: &str, found: Vec<Option<f64>>, scale: &[f64]) {
         let expected = golden(name);
         assert_eq!(found.len(), expected.len());
@@ -333,7 +333,7 @@ mod tests {
         assert_close("rsi_2", rsi(&close(), 2), &hundred);
     }
 
-    /// MACD is a difference of prices, so its error is held against the price.
+    /// MACD is a difference of prices, so its error is measured relative to the price.
     #[test]
     fn macd_is_talibs() {
         let close = close();
@@ -382,7 +382,7 @@ mod tests {
         }
     }
 
-    /// What TA-Lib says of prices that never move, only rise or only fall, as printed by it.
+    /// Expected values are TA-Lib's output for prices that never move, only rise or only fall.
     #[test]
     fn flat_and_monotone_prices() {
         let flat = [5.1; 60];
@@ -399,7 +399,8 @@ mod tests {
         assert_eq!(rsi(&falling, 14)[59], Some(0.0));
     }
 
-    /// By hand: changes +1 +1 0 -1 over two; means (1, 0), (0.5, 0), (0.25, 0.5).
+    /// By hand, period 2, changes +1 +1 0 -1: smoothed (gain, loss) of (1, 0), (0.5, 0), (0.25,
+    /// 0.5).
     #[test]
     fn wilders_smoothing_by_hand() {
         let found = rsi(&[1.0, 2.0, 3.0, 3.0, 2.0], 2);

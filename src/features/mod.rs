@@ -1,5 +1,5 @@
-//! What a policy may know: indicators, relations between stocks, and the pipeline that turns bars
-//! into scaled features.
+//! Observations: indicators, relations between stocks, and the pipeline from bars to scaled
+//! features.
 
 pub mod columns;
 pub mod indicators;

@@ -1,4 +1,4 @@
-//! Features of a stock from its own bars, as they come: one at a time, or many.
+//! Features computed from a stock's own bars, streaming or in batches.
 
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::America::New_York;
@@ -8,20 +8,20 @@ use super::rolling::{Moments, Window};
 use super::stretch::{Bars, History, write};
 use crate::config::FeatureConfig;
 
-/// The features that a stock has of its own, in order.
+/// Names of the features computed from a stock's own bars, in column order.
 ///
 /// - `return_{k}`: log return of the close over k bars.
-/// - `rsi`: RSI moved to -1 (only falls) ... 1 (only rises).
-/// - `macd`: MACD histogram over the close.
-/// - `bollinger`: place in the bands, -1 at the lower, 0 in the middle, 1 at the upper (2 %b - 1);
-///   0 where they have no width.
-/// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps left out;
-///   for all but the longest window less the value of the longest, so that the level is told once
-///   and the others tell its change.
-/// - `volume`: z-score of ln(1 + volume) among the last bars; 0 where volume did not change.
-/// - `gap`: log of the session's first open over the close before, kept through the session.
-/// - `time_sin`, `time_cos`: of pi times the fraction of the regular session that has passed: the
-///   cosine falls from 1 to -1, the sine is 0 at both ends.
+/// - `rsi`: RSI rescaled from 0..100 to -1..1.
+/// - `macd`: MACD histogram divided by the close.
+/// - `bollinger`: position within the bands, 2 %b - 1: -1 at the lower, 0 in the middle, 1 at the
+///   upper band; 0 if the bands have no width.
+/// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps excluded.
+///   All but the longest window are relative to the longest one (log ratio), so that only one
+///   column carries the level.
+/// - `volume`: z-score of ln(1 + volume) over the window; 0 if volume was constant.
+/// - `gap`: log of the session's first open over the previous close, constant within the session.
+/// - `time_sin`, `time_cos`: sine and cosine of pi times the elapsed fraction of the regular
+///   session. The cosine falls from 1 to -1; the sine is 0 at both ends.
 pub fn names(config: &FeatureConfig) -> Vec<String> {
     let returns = config.return_bars.iter().map(|bars| format!("return_{bars}"));
     let volatilities = config.volatility_bars.iter().map(|bars| format!("volatility_{bars}"));
@@ -32,14 +32,14 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     names
 }
 
-/// Root mean square returns below a hundredth of a basis point count as that: one tick in a still
-/// window is more.
-const LEAST_VOLATILITY: f64 = 1e-6;
+/// Floor of the root mean square return: a hundredth of a basis point. A single tick in an
+/// otherwise constant window gives more.
+const MIN_VOLATILITY: f64 = 1e-6;
 
-/// A deviation of ln(1 + volume) up to this is rounding.
-const LEAST_VOLUME_STD: f64 = 1e-9;
+/// A standard deviation of ln(1 + volume) up to this is rounding error.
+const MIN_VOLUME_STD: f64 = 1e-9;
 
-/// What is remembered of one stock's bars.
+/// Streaming state of one stock's own features.
 pub struct OwnFeatures {
     return_bars: Vec<usize>,
     log_close: History,
@@ -48,7 +48,7 @@ pub struct OwnFeatures {
     bollinger: Window<Moments>,
     bollinger_width: f64,
     volatility: Vec<Window<Moments>>,
-    /// The place of the longest of these windows.
+    /// Index of the longest window in `volatility`.
     longest: Option<usize>,
     volume: Window<Moments>,
     sessions: Sessions,
@@ -78,9 +78,9 @@ impl OwnFeatures {
         }
     }
 
-    /// Takes in the stock's next bars and writes their features, NaN where not yet defined: a
-    /// column for each of [`names`]. However bars are cut into stretches, features are the same to
-    /// the last bit.
+    /// Takes in the stock's next bars and writes one column per feature of [`names`]; NaN until a
+    /// window is full. The result does not depend, to the last bit, on how bars are split into
+    /// batches.
     pub fn update(&mut self, bars: Bars<'_>, out: &mut [&mut [f32]]) {
         self.log_close.push(bars.log_close);
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
@@ -98,7 +98,7 @@ impl OwnFeatures {
         self.write_volatilities(&within_session, volatilities);
         let logs: Vec<f64> = bars.volume.iter().map(|volume| volume.ln_1p()).collect();
         let mut column = within_session;
-        let z_score = |window: Moments, log| [window.z_score(log, LEAST_VOLUME_STD)];
+        let z_score = |window: Moments, log| [window.z_score(log, MIN_VOLUME_STD)];
         self.volume.run(&logs, z_score, [&mut column]);
         write(&column, volume);
     }
@@ -123,7 +123,7 @@ impl OwnFeatures {
     fn write_volatilities(&mut self, within_session: &[f64], out: &mut [&mut [f32]]) {
         let mut column = vec![0.0; within_session.len()];
         for (out, window) in out.iter_mut().zip(&mut self.volatility) {
-            let level = |moments: Moments, _| [moments.root_mean_square().max(LEAST_VOLATILITY)];
+            let level = |moments: Moments, _| [moments.root_mean_square().max(MIN_VOLATILITY)];
             window.run(within_session, level, [&mut column]);
             for (slot, level) in out.iter_mut().zip(&column) {
                 *slot = level.ln() as f32;
@@ -140,14 +140,14 @@ impl OwnFeatures {
     }
 }
 
-/// The days that bars lie in.
+/// Session state: opening gap and time of day.
 struct Sessions {
     clock: NewYorkClock,
-    /// `time_sin` and `time_cos` by minute of the day, as far as they were needed.
+    /// `time_sin` and `time_cos` by minute of the day, computed on first use.
     minutes: Vec<Option<(f32, f32)>>,
-    /// New York's day of the last bar, since 1970.
+    /// New York date of the last bar, days since 1970.
     day: Option<i64>,
-    /// NaN before a second session.
+    /// NaN before the second session.
     gap: f64,
 }
 
@@ -159,8 +159,8 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Writes `gap`, `time_sin` and `time_cos`, and returns each bar's log return within its
-    /// session: the first counts from its open. `before`: the log close before each bar.
+    /// Writes `gap`, `time_sin` and `time_cos`. Returns each bar's log return within its session; a
+    /// session's first bar counts from its open. `before`: log close of the previous bar.
     fn update(
         &mut self,
         bars: Bars<'_>,
@@ -186,7 +186,7 @@ impl Sessions {
         within_session
     }
 
-    /// `time_sin` and `time_cos`; those of whole minutes are kept.
+    /// `time_sin` and `time_cos`; values at whole minutes are cached.
     fn time_of_day(&mut self, local_s: i64) -> (f32, f32) {
         let (minute, second) = (local_s.rem_euclid(86_400) / 60, local_s % 60);
         let computed = || {
@@ -204,24 +204,24 @@ fn or_nan(value: Option<f64>) -> f32 {
     value.map_or(f32::NAN, |value| value as f32)
 }
 
-/// The part of the regular session, 09:30 to 16:00, that has passed; 0 before and 1 after it. An
-/// early close does not stretch it.
+/// Elapsed fraction of the regular session, 09:30 to 16:00; 0 before and 1 after it. Early closes
+/// are not rescaled.
 fn session_fraction(local_s: i64) -> f64 {
     const OPEN_S: i64 = 9 * 3_600 + 30 * 60;
     const LENGTH_S: i64 = 6 * 3_600 + 30 * 60;
     ((local_s.rem_euclid(86_400) - OPEN_S) as f64 / LENGTH_S as f64).clamp(0.0, 1.0)
 }
 
-/// New York wall-clock time. Asks the time zone data once per UTC hour: its offset changes on whole
-/// UTC hours only.
+/// New York wall-clock time. Looks up the time zone once per UTC hour, since the offset only
+/// changes at whole UTC hours.
 #[derive(Default)]
 struct NewYorkClock {
-    /// UTC hour since 1970, and the offset then in seconds.
+    /// UTC hour since 1970 and its offset in seconds.
     known: Option<(i64, i64)>,
 }
 
 impl NewYorkClock {
-    /// Seconds since 1970 on New York's clock.
+    /// Seconds since 1970 in New York local time.
     fn local_s(&mut self, utc_s: i64) -> i64 {
         let hour = utc_s.div_euclid(3_600);
         if let Some((known, offset_s)) = self.known
@@ -243,7 +243,7 @@ mod tests {
     use crate::features::fixtures::{FIRST_OPEN_S, bar_end_s};
     use crate::market::Bar;
 
-    /// Small windows, so that values can be worked out by hand.
+    /// Small windows, so that expected values can be computed by hand.
     fn small() -> FeatureConfig {
         FeatureConfig {
             return_bars: vec![1, 3],
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Sessions of two bars; prices and volumes as (open, close, volume).
+    /// Features of sessions of two bars, given as (open, close, volume).
     fn features(bars: &[(f64, f64, f64)]) -> Vec<Vec<f32>> {
         let config = small();
         let mut own = OwnFeatures::new(&config);
@@ -304,19 +304,20 @@ mod tests {
         assert_near(&column("return_1", &table), &[NAN, step(1), step(2), 0.0, step(4)]);
         let three = [NAN, NAN, NAN, ln(105.0 / 101.0), ln(103.0 / 100.0)];
         assert_near(&column("return_3", &table), &three);
-        // Changes -1 +5 0 -2: means (2.5, 0.5), (1.25, 0.25), (0.625, 1.125).
+        // Changes -1 +5 0 -2: smoothed (gain, loss) of (2.5, 0.5), (1.25, 0.25), (0.625, 1.125).
         let rsi = [NAN, NAN, 5.0 / 3.0 - 1.0, 5.0 / 3.0 - 1.0, 2.0 * 0.625 / 1.75 - 1.0];
         assert_near(&column("rsi", &table), &rsi);
-        // Of two values the later is one deviation from the mean: half of a band of width 2.
+        // In a window of two values the later one is one standard deviation from the mean: half of
+        // a band of width 2.
         assert_near(&column("bollinger", &table), &[NAN, -0.5, 0.5, 0.0, -0.5]);
-        // Slow 102, 103.5, 103.25; fast 102.5, 104.1667, 103.3889; macd 0.5, 0.6667, 0.1389; signal
-        // 0.5833, 0.2870.
+        // Slow average 102, 103.5, 103.25; fast 102.5, 104.1667, 103.3889; MACD 0.5, 0.6667,
+        // 0.1389; signal 0.5833, 0.2870.
         let macd = [NAN, NAN, NAN, (2.0 / 3.0 - 7.0 / 12.0) / 105.0, -4.0 / 27.0 / 103.0];
         assert_near(&column("macd", &table), &macd);
         assert_near(&column("volume", &table), &[NAN, 1.0, 0.0, -1.0, 0.0]);
         let (second, third) = (ln(104.0 / 100.0), ln(103.0 / 105.0));
         assert_near(&column("gap", &table), &[NAN, NAN, second, second, third]);
-        // The first bar of a session counts from its open.
+        // A session's first bar counts from its open.
         let within = [ln(1.01), step(1), ln(105.0 / 104.0), 0.0, 0.0f64];
         let level = |bars: &[f64]| {
             let square: f64 = bars.iter().map(|r| r * r).sum::<f64>() / bars.len() as f64;
@@ -336,7 +337,7 @@ mod tests {
         let mut clock = NewYorkClock::default();
         let time = |local_s: i64| (local_s.rem_euclid(86_400) / 3_600, local_s % 3_600 / 60);
         assert_eq!(time(clock.local_s(FIRST_OPEN_S)), (9, 30));
-        // Sunday 2020-03-08: 06:59:59 UTC is 01:59:59, one second later 03:00.
+        // Sunday 2020-03-08: 06:59:59 UTC is 01:59:59 in New York, one second later it is 03:00.
         assert_eq!(time(clock.local_s(1_583_650_799)), (1, 59));
         assert_eq!(time(clock.local_s(1_583_650_800)), (3, 0));
         assert_eq!(session_fraction(clock.local_s(bar_end_s(2 * 8, 2, 195))), 0.5);

@@ -1,38 +1,38 @@
-//! Features of a stock from its peers' bars, at the times of its own.
+//! Features computed from a stock's peers, sampled at the stock's own bars.
 
 use super::relations::Comovement;
 use super::rolling::{Moments, PairMoments, Window};
 use super::stretch::{History, write};
 use crate::compute::simd_dispatch::wide;
 
-/// The features that a stock has of its peers, in order. All returns are log returns between the
-/// stock's own bars, with the peers' closes as known then: where a peer had no bar since, its
-/// return is 0.
+/// Names of the features computed from peers, in column order. Returns are log returns between the
+/// stock's own bars; a peer's close is its last known one, so a peer without a new bar has return
+/// 0.
 ///
 /// - `peers_return_1`, `peers_return_5`: mean over the peers, over 1 and 5 of the stock's bars.
-/// - `residual_return`: own return less beta times `peers_return_1`, beta over `relation_bars`; 0
-///   beta where the peers did not move.
-/// - `peers_correlation`: of the own return with `peers_return_1` over `relation_bars`; 0 where one
-///   did not move.
-/// - `spread`: z-score over `relation_bars` of the log of the own price over the nearest peer's.
+/// - `residual_return`: own return minus beta times `peers_return_1`, beta over `relation_bars`;
+///   beta is 0 if the peers did not move.
+/// - `peers_correlation`: correlation of own return and `peers_return_1` over `relation_bars`; 0 if
+///   either did not move.
+/// - `spread`: z-score over `relation_bars` of the log price ratio to the nearest peer.
 ///
-/// They are 0, not undefined, without peers, and for peers whose bars begin later than the stock's.
+/// All are 0, not undefined, for a stock without peers and before a peer's first bar.
 pub const NAMES: [&str; 5] =
     ["peers_return_1", "peers_return_5", "residual_return", "peers_correlation", "spread"];
 
-/// A deviation of the log price ratio up to this is rounding.
-const LEAST_SPREAD_STD: f64 = 1e-9;
+/// A standard deviation of the log price ratio up to this is rounding error.
+const MIN_SPREAD_STD: f64 = 1e-9;
 
-/// The longest return of peers, in the stock's own bars.
+/// Longest peer return, in bars of the stock.
 const LONGEST: usize = 5;
 
-/// What is remembered of one stock and its peers.
+/// Streaming state of one stock's peer features.
 pub struct PeerFeatures {
     relation_bars: usize,
-    /// Log closes at the stock's last bars: its own, then its peers' as known then, the nearest
-    /// first; NaN before a first one.
+    /// Log closes at the stock's last bars: its own, then its peers' last known ones, nearest peer
+    /// first. NaN before a first bar.
     log_close: Vec<History>,
-    /// Bars that the stock has had.
+    /// Number of bars of the stock so far.
     bars: usize,
     together: Window<PairMoments>,
     spread: Window<Moments>,
@@ -49,9 +49,9 @@ impl PeerFeatures {
         }
     }
 
-    /// Takes in times at which the stock has a bar, and writes the features of [`NAMES`]: NaN until
-    /// the stock's own windows are filled. `log_close`: the logs of the last closes known then, the
-    /// stock's own, then its peers', NaN before a first one.
+    /// Takes in the next bars of the stock and writes the features of [`NAMES`]; NaN until the
+    /// stock's own windows are full. `log_close` `[source][bar]`: last known log closes, the
+    /// stock's own first, then its peers'; NaN before a first bar.
     pub fn update(&mut self, log_close: &[&[f64]], out: &mut [&mut [f32]]) {
         assert_eq!(log_close.len(), self.log_close.len(), "of the stock and its peers");
         for (past, log_close) in self.log_close.iter_mut().zip(log_close) {
@@ -73,7 +73,7 @@ impl PeerFeatures {
         self.together.run_known(&pairs, known, relation, [&mut residual, &mut correlation]);
         let ratios = own.now().iter().zip(nearest.now());
         let ratios: Vec<f64> = ratios.map(|(own, nearest)| own - nearest).collect();
-        let z_score = |window: Moments, ratio| [window.z_score(ratio, LEAST_SPREAD_STD)];
+        let z_score = |window: Moments, ratio| [window.z_score(ratio, MIN_SPREAD_STD)];
         self.spread.run_known(&ratios, |ratio| !ratio.is_nan(), z_score, [&mut spread]);
 
         let unsettled = self.relation_bars.saturating_sub(self.bars).min(pairs.len());
@@ -88,7 +88,7 @@ impl PeerFeatures {
 }
 
 wide! {
-    /// Over the peers whose closes were known so many bars before; NaN where there are none.
+    /// Mean log return over `bars` bars of the peers whose closes were known then; NaN if none was.
     fn mean_changes(peers: &[History], bars: usize) -> Vec<f64> {
         let times = peers[0].now().len();
         let (mut sums, mut counts) = (vec![0.0; times], vec![0.0; times]);
@@ -113,7 +113,7 @@ mod tests {
 
     const NAN: f64 = f64::NAN;
 
-    /// Log closes of the stock and its peers at one of its bars.
+    /// Feeds one bar; `logs` are the log closes of the stock and its peers.
     fn update(features: &mut PeerFeatures, logs: &[f64], out: &mut [f32]) {
         let logs: Vec<&[f64]> = logs.iter().map(std::slice::from_ref).collect();
         let mut columns: Vec<&mut [f32]> = out.iter_mut().map(std::slice::from_mut).collect();
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Stock 0 has no bar in row 2; peer 2 begins in row 1.
+    /// Stock 0 has no bar in row 2; peer 2 has its first bar in row 1.
     #[test]
     fn every_feature_by_hand() {
         let log_close = [
@@ -145,14 +145,14 @@ mod tests {
         update(&mut features, &at(&log_close, 0), &mut out);
         assert_near(&out, [NAN; 5]);
         update(&mut features, &at(&log_close, 1), &mut out);
-        // Spread 0, then -0.01: the later of two is one deviation below the mean.
+        // Spread 0, then -0.01: the later of two values is one standard deviation below the mean.
         assert_near(&out, [0.02, NAN, NAN, NAN, -1.0]);
         update(&mut features, &at(&log_close, 3), &mut out);
-        // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: slope 0.01 /
-        // -0.015. Five bars have not passed, but the stock's windows are full.
+        // Own returns 0.01, 0.02; peers' 0.02, then the mean of -0.01 and 0.02: beta 0.01 / -0.015.
+        // Fewer than five bars so far, but the stock's windows are full.
         assert_near(&out, [0.005, 0.0, 0.02 + 0.005 / 1.5, -1.0, 1.0]);
         update(&mut features, &at(&log_close, 4), &mut out);
-        // Own 0.02, -0.01; peers' 0.005, 0.01: slope -6.
+        // Own returns 0.02, -0.01; peers' 0.005, 0.01: beta -6.
         assert_near(&out, [0.01, 0.0, -0.01 + 0.06, -1.0, -1.0]);
     }
 
@@ -165,7 +165,7 @@ mod tests {
         for row in [0, 2, 3, 5, 7, 11, 13] {
             update(&mut features, &at(&log_close, row), &mut out);
         }
-        // From row 2 to 13, and from 11 to 13; the stock itself did not move.
+        // From row 2 to 13 and from 11 to 13; the stock itself did not move.
         assert_eq!(out[..4], [48.0, 165.0, 0.0, 0.0]);
     }
 

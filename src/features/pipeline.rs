@@ -1,4 +1,4 @@
-//! Bars to scaled features.
+//! From bars to scaled features.
 //!
 //! ```text
 //! bars of a stock ---> own::OwnFeatures ---+
@@ -6,9 +6,9 @@
 //! closest pairs -----> watch_pairs --------+    (columns)      (training rows)
 //! ```
 //!
-//! All producers take in bars as they come, one or many at a time with the same outcome, and make
-//! nothing of a later one, which a test checks for the whole pipeline bit for bit.
-//! [`super::stream`] has the same producers without a grid, one bar at a time.
+//! All stages take bars in time order, one or many at a time with the same result, and none uses a
+//! later bar; a test checks this bit for bit over the whole pipeline. [`super::stream`] runs the
+//! same stages without a grid, one bar at a time.
 
 use std::ops::Range;
 use std::{iter, mem, slice};
@@ -25,9 +25,9 @@ use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
 
-/// The names of the features in order; the same for every stock, those of peers last. What they
-/// mean stands at [`own::names`] and [`peers::NAMES`]; `arbitrage` is how dear the stock is beside
-/// its nearest peer, in deviations, while the two are known to belong together, else 0.
+/// Feature names in column order, the same for every stock, peer features last. [`own::names`] and
+/// [`peers::NAMES`] define them. `arbitrage` is the z-score of the stock's spread to its nearest
+/// peer while the pair tests as cointegrated, else 0; positive means that the stock is rich.
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own::names(config);
     if config.peers {
@@ -37,11 +37,11 @@ pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     names
 }
 
-/// Unscaled features: causal, NaN while a window is not filled. `peers[i]` are the peers of stock
-/// i, nearest first.
+/// Unscaled, causal features; NaN until a window is full. `peers[i]` are the peers of stock i,
+/// nearest first.
 ///
-/// With them when cointegrated pairs went out of line, in the order of time; never without features
-/// of peers.
+/// Also returns when cointegrated pairs diverged, in time order; empty if peer features are
+/// switched off.
 pub fn raw_features(
     series: &[BarSeries],
     grid: &Grid,
@@ -57,7 +57,7 @@ pub fn raw_features(
     let of_stock = |(stock, series): (usize, &BarSeries)| {
         let mut features = StockFeatures::new(stock, &peers[stock], config);
         let mut columns = StockColumns::new(width, &grid.bar_index[stock]);
-        let dearness = dearness(&courses, stock, &peers[stock]);
+        let pair_z = pair_z(&courses, stock, &peers[stock]);
         for first in (0..series.len()).step_by(STRETCH) {
             let bars = first..series.len().min(first + STRETCH);
             let (rows, mut out) = columns.stretch(bars.clone());
@@ -66,8 +66,8 @@ pub fn raw_features(
             };
             let logs: Vec<Vec<f64>> = features.sources.iter().map(carried).collect();
             let logs: Vec<&[f64]> = logs.iter().map(Vec::as_slice).collect();
-            let dearness = |bar: usize| dearness(rows[bar] as usize);
-            features.update(Bars::of(series, bars, logs[0]), &logs, dearness, &mut out);
+            let pair_z = |bar: usize| pair_z(rows[bar] as usize);
+            features.update(Bars::of(series, bars, logs[0]), &logs, pair_z, &mut out);
         }
         columns.settle();
         columns
@@ -76,12 +76,12 @@ pub fn raw_features(
     (Columns::new(columns, width), in_order(courses))
 }
 
-/// Bars of which features are made at a time: many windows long, and few enough for the cache.
+/// Bars per batch: much longer than a window, and small enough for the cache.
 const STRETCH: usize = 1 << 15;
 
-/// The unscaled features of one stock, as its bars come.
+/// Streaming unscaled features of one stock.
 pub(super) struct StockFeatures {
-    /// The stocks whose closes are needed: itself, then its peers.
+    /// The stocks whose closes are needed: the stock itself, then its peers.
     sources: Vec<usize>,
     own: OwnFeatures,
     related: PeerFeatures,
@@ -101,13 +101,14 @@ impl StockFeatures {
         }
     }
 
-    /// Takes in the stock's next bars and writes a column per feature. `log_close`: the last closes
-    /// known then, of all sources; `dearness`: how dear the stock is beside its nearest peer.
+    /// Takes in the stock's next bars and writes one column per feature. `log_close`
+    /// `[source][bar]`: last known log closes. `pair_z(bar)`: z-score of the spread to the nearest
+    /// peer.
     fn update(
         &mut self,
         bars: Bars<'_>,
         log_close: &[&[f64]],
-        dearness: impl Fn(usize) -> f32,
+        pair_z: impl Fn(usize) -> f32,
         out: &mut [&mut [f32]],
     ) {
         let (own_part, peer_part) = out.split_at_mut(self.own_width);
@@ -115,34 +116,31 @@ impl StockFeatures {
         if let Some((arbitrage, peer_part)) = peer_part.split_last_mut() {
             self.related.update(log_close, peer_part);
             for (bar, slot) in arbitrage.iter_mut().enumerate() {
-                *slot = dearness(bar);
+                *slot = pair_z(bar);
             }
         }
     }
 
-    /// As [`StockFeatures::update`], of one bar. `log_close` tells the last close known of each
-    /// stock.
-    pub fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, dearness: f32) {
+    /// Like [`StockFeatures::update`], for one bar. `log_close(stock)` returns the last known log
+    /// close.
+    pub fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, pair_z: f32) {
         let logs: Vec<f64> = self.sources.iter().map(|&of| log_close(of)).collect();
         let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
         let mut latest = mem::take(&mut self.latest);
         let mut out: Vec<&mut [f32]> = latest.iter_mut().map(slice::from_mut).collect();
-        self.update(Bars::one(bar, &logs[0]), &columns, |_| dearness, &mut out);
+        self.update(Bars::one(bar, &logs[0]), &columns, |_| pair_z, &mut out);
         self.latest = latest;
     }
 
-    /// After the last bar that came alone; NaN where undefined.
+    /// Features of the last bar given to [`StockFeatures::update_one`]; NaN where undefined.
     pub fn latest(&self) -> &[f32] {
         &self.latest
     }
 }
 
-/// How dear a stock is beside its nearest peer at a row, as the pair's course has it.
-fn dearness<'a>(
-    courses: &'a [Course],
-    stock: usize,
-    peers: &[usize],
-) -> impl Fn(usize) -> f32 + 'a {
+/// By row: z-score of the spread between a stock and its nearest peer, positive if the stock is
+/// rich.
+fn pair_z<'a>(courses: &'a [Course], stock: usize, peers: &[usize]) -> impl Fn(usize) -> f32 + 'a {
     let nearest = peers.first().copied();
     let course = courses.iter().find(|course| {
         nearest
@@ -151,13 +149,13 @@ fn dearness<'a>(
     move |row| course.map_or(0.0, |course| signed(course.z_score[row], course.first == stock))
 }
 
-/// How dear a stock is, from how dear the first of its pair is.
+/// z-score from the stock's point of view; `z_score` is from that of the pair's first stock.
 pub(super) fn signed(z_score: f32, is_first: bool) -> f32 {
     // Adding zero turns -0 into 0.
     0.0 + if is_first { z_score } else { -z_score }
 }
 
-/// `[stock][time]`: log of the last close known; NaN before the first bar.
+/// `[stock][time]`: last known log close; NaN before the first bar.
 fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
     let carried = |(series, index): (&BarSeries, &Vec<u32>)| {
         let mut last = f64::NAN;
@@ -172,7 +170,7 @@ fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
     series.par_iter().zip(&grid.bar_index).map(carried).collect()
 }
 
-/// What a panel holds of some rows of the grid, from scaled features.
+/// Panel rows from scaled features, for the given rows of the grid.
 pub fn panel_rows(
     series: &[BarSeries],
     grid: &Grid,
@@ -214,7 +212,7 @@ pub fn panel_rows(
     out
 }
 
-/// Scales one stock's features in place, 0 where undefined. Returns whether all are defined.
+/// Scales one stock's features in place, undefined ones to 0. Returns whether all were defined.
 pub(super) fn scale_features(
     features: &mut [f32],
     mean: &[f32],

@@ -1,8 +1,8 @@
-//! Relations between stocks: who moves with whom, and who moves first.
+//! Relations between stocks: correlation and lead-lag.
 //!
-//! [`Relations`] are measured once, over the training period. What goes on from bar to bar is in
-//! [`stream`]; which pairs belong together and are out of line in [`opportunity`], judged by the
-//! test in [`cointegration`].
+//! [`Relations`] are measured once, over the training period. [`stream`] measures a pair over its
+//! last bars; [`opportunity`] watches for cointegrated pairs that diverge, using the test in
+//! [`cointegration`].
 
 pub mod cointegration;
 pub mod opportunity;
@@ -18,27 +18,27 @@ use crate::market::panel::{Grid, NO_BAR};
 /// Relations measured over one period, usually the training period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Relations {
-    /// Correlation of simultaneous bar returns, `[stock][stock]`; None where too few common bars.
+    /// Correlation of simultaneous bar returns, `[stock][stock]`; None if too few bars in common.
     pub correlation: Vec<Vec<Option<f64>>>,
-    /// `[follower][leader]`: correlation of the follower's return with the leader's of the bar
-    /// before.
+    /// `[follower][leader]`: correlation of the follower's return with the leader's previous
+    /// return.
     pub lead_lag: Vec<Vec<Option<f64>>>,
 }
 
-/// Fewer pairs of returns than this say nothing.
-const LEAST_PAIRS: usize = 30;
+/// Minimum number of return pairs for a correlation.
+const MIN_PAIRS: usize = 30;
 
-/// A standard deviation of log returns up to this is rounding, not movement.
-const LEAST_STD: f64 = 1e-9;
+/// A standard deviation of log returns up to this is rounding error, not movement.
+const MIN_STD: f64 = 1e-9;
 
-/// How many times more a lead counts than moving together when peers are chosen: a lead of 0.1 can
-/// be traded on and ranks with a simultaneous correlation of 0.5, which cannot.
+/// Weight of lead-lag against simultaneous correlation when peers are chosen. A lead can be traded
+/// on and a simultaneous correlation cannot, so a lead of 0.1 ranks with a correlation of 0.5.
 const LEAD_WEIGHT: f64 = 5.0;
 
 impl Relations {
-    /// Over the grid rows `rows`, from log returns of the close between consecutive grid rows in
-    /// which a stock has bars, both rows within `rows`. None for fewer than 30 pairs of returns and
-    /// where one of the two never moves.
+    /// Measures over the grid rows `rows`, from log returns of the close between consecutive rows
+    /// in both of which a stock has a bar. None for fewer than 30 pairs of returns, or if one stock
+    /// never moves.
     pub fn measure(series: &[BarSeries], grid: &Grid, rows: std::ops::Range<usize>) -> Relations {
         assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
         let returns: Vec<Vec<f64>> = series
@@ -47,7 +47,7 @@ impl Relations {
             .map(|(series, index)| row_returns(series, &index[rows.clone()]))
             .collect();
         let stocks = series.len();
-        // Each pair once, in one order, so that the matrix is symmetric to the last bit.
+        // Each pair is computed once, so that the matrix is symmetric to the last bit.
         let pairs: Vec<(usize, usize)> =
             (0..stocks).flat_map(|i| (i..stocks).map(move |j| (i, j))).collect();
         let together = |&(i, j): &(usize, usize)| (&returns[i][..], &returns[j][..]);
@@ -68,10 +68,9 @@ impl Relations {
         Relations { correlation, lead_lag }
     }
 
-    /// For each stock its `count` nearest peers, nearest first, never itself: by the larger of
-    /// |correlation| and a multiple of |lead_lag| that makes a significant lead count. Ties go to
-    /// the lower index, an unknown relation counts as none. Every stock gets the same number,
-    /// min(count, stocks - 1).
+    /// The `count` nearest peers of each stock, nearest first, itself excluded. Distance is by the
+    /// larger of |correlation| and the weighted |lead_lag|; None counts as 0. Ties go to the lower
+    /// index. Every stock gets min(count, stocks - 1) peers.
     pub fn nearest_peers(&self, count: usize) -> Vec<Vec<usize>> {
         let stocks = self.correlation.len();
         let closeness = |i: usize, j: usize| {
@@ -88,8 +87,7 @@ impl Relations {
     }
 }
 
-/// Log return of the close from each row to the next but the first; NaN where either row has no
-/// bar.
+/// Log return of the close from each row to the next; NaN if either row has no bar.
 fn row_returns(series: &BarSeries, index: &[u32]) -> Vec<f64> {
     let log_close = |&bar: &u32| {
         if bar == NO_BAR { f64::NAN } else { series.close[bar as usize].ln() }
@@ -98,53 +96,53 @@ fn row_returns(series: &BarSeries, index: &[u32]) -> Vec<f64> {
     logs.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
-/// Pairs of series that are gone through side by side: each sum waits for its last division, and
-/// those of others fill the time.
-const SIDE_BY_SIDE: usize = 4;
+/// Pairs of series processed together: each running mean waits for its last division, and
+/// independent ones fill that latency.
+const LANES: usize = 4;
 
-/// The correlation of each pair of series, all of one length, where both have a value.
+/// Correlation of each pair of series, all of the same length, over rows where both are defined.
 fn correlate_all(pairs: &[(&[f64], &[f64])]) -> Vec<Option<f64>> {
     let correlate = |pairs: &[(&[f64], &[f64])]| {
         let of = |k: usize| pairs[k.min(pairs.len() - 1)];
-        let sides: [_; SIDE_BY_SIDE] = std::array::from_fn(of);
-        let mut moments = [PairMoments::default(); SIDE_BY_SIDE];
-        for row in 0..sides[0].0.len() {
-            for (moments, (xs, ys)) in moments.iter_mut().zip(&sides) {
+        let lanes: [_; LANES] = std::array::from_fn(of);
+        let mut moments = [PairMoments::default(); LANES];
+        for row in 0..lanes[0].0.len() {
+            for (moments, (xs, ys)) in moments.iter_mut().zip(&lanes) {
                 let (x, y) = (xs[row], ys[row]);
                 if !x.is_nan() && !y.is_nan() {
                     moments.push((x, y));
                 }
             }
         }
-        let enough = |m: &&PairMoments| m.count() >= LEAST_PAIRS;
+        let enough = |m: &&PairMoments| m.count() >= MIN_PAIRS;
         let found = moments.iter().map(|m| Some(m).filter(enough).and_then(correlation));
         found.take(pairs.len()).collect::<Vec<_>>()
     };
-    pairs.par_chunks(SIDE_BY_SIDE).flat_map_iter(correlate).collect()
+    pairs.par_chunks(LANES).flat_map_iter(correlate).collect()
 }
 
 #[inline(always)]
 fn correlation(moments: &PairMoments) -> Option<f64> {
     let (std_x, std_y) = (moments.variance_x().sqrt(), moments.variance_y().sqrt());
-    let moves = std_x > LEAST_STD && std_y > LEAST_STD;
+    let moves = std_x > MIN_STD && std_y > MIN_STD;
     moves.then(|| (moments.covariance() / (std_x * std_y)).clamp(-1.0, 1.0))
 }
 
-/// How one return went with another over a window.
+/// Correlation and regression slope of two returns over a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comovement {
-    /// None where one of the two did not move.
+    /// None if either did not move.
     pub correlation: Option<f64>,
-    /// Slope of y on x; None where x did not move.
+    /// Slope of y on x; None if x did not move.
     pub beta: Option<f64>,
 }
 
 impl Comovement {
-    /// Of pairs (x, y).
+    /// From the moments of pairs (x, y).
     #[inline(always)]
     pub fn of(moments: &PairMoments) -> Comovement {
         let variance = moments.variance_x();
-        let beta = (variance.sqrt() > LEAST_STD).then(|| moments.covariance() / variance);
+        let beta = (variance.sqrt() > MIN_STD).then(|| moments.covariance() / variance);
         Comovement { correlation: correlation(moments), beta }
     }
 }
@@ -156,7 +154,7 @@ mod tests {
     use crate::features::rolling::Window;
     use crate::market::Bar;
 
-    /// A series whose bars end at the given seconds with the given log closes.
+    /// A series with bars that end at the given seconds with the given log closes.
     fn series(name: &str, logs: &[(i64, f64)]) -> BarSeries {
         let mut series = BarSeries::new(name.parse().unwrap());
         for &(end_s, log) in logs {
@@ -239,7 +237,7 @@ mod tests {
         let market = [series("A", &walk(&returns)), series("B", &walk(&[0.0; 40]))];
         let grid = grid_of(&market);
         let correlation = |rows| Relations::measure(&market, &grid, rows).correlation;
-        // 31 rows have 30 returns.
+        // 31 rows give 30 returns.
         assert!(correlation(0..31)[0][0].is_some());
         assert_eq!(correlation(0..30)[0][0], None);
         assert_eq!(correlation(0..40)[0][1], None);

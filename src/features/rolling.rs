@@ -1,15 +1,16 @@
-//! Statistics over the last so many values, without drift.
+//! Rolling window statistics without drift.
 //!
-//! Sums that add what enters and subtract what leaves lose digits on long series. [`Window`] never
-//! subtracts: it joins a summary of the newer part of the window with a stored summary of the older
-//! part, as in the two-stack queue of Tangwongsan et al. (2015), "General incremental
+//! Sums that add each new value and subtract each old one lose digits on long series. [`Window`]
+//! never subtracts: it joins a summary of the newer part of the window with a stored summary of the
+//! older part, like the two-stack queue of Tangwongsan et al. (2015), "General incremental
 //! sliding-window aggregation".
 
 mod blocks;
 
 use blocks::Counted;
 
-/// A summary of some values that can take in one more and be joined with the summary of others.
+/// A summary of values to which one more can be added, and which can be joined with another
+/// summary.
 pub trait Summary: Copy + Default {
     type Value: Copy;
 
@@ -19,7 +20,7 @@ pub trait Summary: Copy + Default {
     fn join(self, other: Self) -> Self;
 }
 
-/// Count, mean and sum of squared deviations. Welford (1962); joined as in Chan et al. (1979),
+/// Count, mean and sum of squared deviations. Welford (1962); joined by Chan et al. (1979),
 /// equations 1.5.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
@@ -51,8 +52,7 @@ impl Moments {
         (self.variance() + self.mean * self.mean).sqrt()
     }
 
-    /// Distance of `value` from the mean in standard deviations; 0 where these are at most
-    /// `least_std`.
+    /// z-score of `value`; 0 if the standard deviation is at most `least_std`.
     #[inline(always)]
     pub fn z_score(&self, value: f64, least_std: f64) -> f64 {
         let std = self.std();
@@ -74,12 +74,12 @@ impl Summary for Moments {
     #[inline(always)]
     fn join(self, other: Moments) -> Moments {
         let count = self.count + other.count;
-        let apart = other.mean - self.mean;
+        let delta = other.mean - self.mean;
         let share = other.count / count;
         Moments {
             count,
-            mean: self.mean + apart * share,
-            deviation: self.deviation + other.deviation + apart * apart * self.count * share,
+            mean: self.mean + delta * share,
+            deviation: self.deviation + other.deviation + delta * delta * self.count * share,
         }
     }
 }
@@ -96,7 +96,7 @@ impl Counted<2> for Moments {
     }
 }
 
-/// The highest and the lowest value.
+/// Maximum and minimum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extremes {
     highest: f64,
@@ -113,7 +113,7 @@ impl Extremes {
     }
 }
 
-/// Of no values.
+/// The extremes of no values.
 impl Default for Extremes {
     fn default() -> Extremes {
         Extremes { highest: f64::NEG_INFINITY, lowest: f64::INFINITY }
@@ -135,7 +135,7 @@ impl Summary for Extremes {
     }
 }
 
-/// The moments of pairs (x, y), joined like [`Moments`].
+/// Moments of pairs (x, y), joined like [`Moments`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PairMoments {
     count: f64,
@@ -187,16 +187,16 @@ impl Summary for PairMoments {
     #[inline(always)]
     fn join(self, other: PairMoments) -> PairMoments {
         let count = self.count + other.count;
-        let (apart_x, apart_y) = (other.mean_x - self.mean_x, other.mean_y - self.mean_y);
+        let (delta_x, delta_y) = (other.mean_x - self.mean_x, other.mean_y - self.mean_y);
         let share = other.count / count;
         let weight = self.count * share;
         PairMoments {
             count,
-            mean_x: self.mean_x + apart_x * share,
-            mean_y: self.mean_y + apart_y * share,
-            xx: self.xx + other.xx + apart_x * apart_x * weight,
-            xy: self.xy + other.xy + apart_x * apart_y * weight,
-            yy: self.yy + other.yy + apart_y * apart_y * weight,
+            mean_x: self.mean_x + delta_x * share,
+            mean_y: self.mean_y + delta_y * share,
+            xx: self.xx + other.xx + delta_x * delta_x * weight,
+            xy: self.xy + other.xy + delta_x * delta_y * weight,
+            yy: self.yy + other.yy + delta_y * delta_y * weight,
         }
     }
 }
@@ -213,15 +213,16 @@ impl Counted<5> for PairMoments {
     }
 }
 
-/// The last `length` values, summarised. Constant work per value on average: values are cut into
-/// blocks of `length`, and a block's suffixes are summarised once, when it is full.
+/// Summary of the last `length` values. Work per value is constant on average: values are cut into
+/// blocks of `length`, and the suffixes of a block are summarised once, when it is full.
 #[derive(Clone, Debug)]
 pub struct Window<S: Summary> {
     length: usize,
-    /// The values of the block that is being filled, and their summary.
+    /// Values of the current block, and their summary in `prefix`.
     block: Vec<S::Value>,
     prefix: S,
-    /// `suffixes[i]`: the previous block from its value i on. Empty during the first block.
+    /// `suffixes[i]`: summary of the previous block from value i to its end. Empty during the first
+    /// block.
     suffixes: Vec<S>,
 }
 
@@ -232,7 +233,8 @@ impl<S: Summary> Window<S> {
         Window { length, block, prefix: S::default(), suffixes: Vec::new() }
     }
 
-    /// The summary of the last `length` values, this one included; None before there are so many.
+    /// Summary of the last `length` values including this one; None until there are `length`
+    /// values.
     pub fn update(&mut self, value: S::Value) -> Option<S> {
         self.block.push(value);
         self.prefix.push(value);
@@ -251,8 +253,8 @@ impl<S: Summary> Window<S> {
     }
 }
 
-/// What [`Window::update`] says of the last of `count` values, to the last bit, from nothing but
-/// the values: for a series that is known and a summary that is seldom asked for.
+/// What [`Window::update`] returns for the last of `count` values, equal to the last bit, computed
+/// from the values alone. Use it if the series is stored and a summary is rarely needed.
 pub fn last_window<S: Summary>(
     length: usize,
     count: usize,
@@ -306,7 +308,7 @@ mod tests {
     }
 
     /// Prices near 500 that move by thousandths, after a spike to five million: plain rolling sums
-    /// lose them.
+    /// lose these moves.
     #[test]
     fn nothing_drifts_on_long_series_of_tiny_moves() {
         let mut noise = Noise::new(5);
@@ -330,7 +332,7 @@ mod tests {
         assert!((plain_variance - std * std).abs() > std * std, "the series is a hard one");
     }
 
-    /// In stretches of all sizes, so that blocks are cut anywhere.
+    /// Batches of all sizes, so that they split blocks at every position.
     #[test]
     fn many_values_at_once_are_as_one_by_one_bit_for_bit() {
         let mut noise = Noise::new(8);

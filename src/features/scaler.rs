@@ -1,4 +1,4 @@
-//! Statistics of the training period by which features and rewards are scaled.
+//! Statistics of the training period that scale features and rewards.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,30 +11,30 @@ use crate::compute::simd_dispatch::wide;
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR};
 
-/// Statistics of the training period by which features and rewards are scaled.
+/// Statistics of the training period that scale features and rewards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaler {
     /// `[stock, feature]`, row-major.
     pub mean: Vec<f32>,
     /// `[stock, feature]`, never 0.
     pub std: Vec<f32>,
-    /// `[stock]`: standard deviation of the one-bar simple return of the close; the unit of
-    /// rewards.
+    /// `[stock]`: standard deviation of the one-bar simple return of the close; rewards are in
+    /// units of it.
     pub return_std: Vec<f32>,
 }
 
-/// Values beyond these quantiles, one on each side, are moved to them before means and deviations
-/// are taken (winsorising): one wild bar must not shrink all others.
+/// Tail probability on each side beyond which values are winsorised before mean and standard
+/// deviation are taken, so that one outlier does not shrink all other values.
 const TAIL: f64 = 0.005;
 
-/// A deviation this small beside the mean is the rounding of an f32.
-const LEAST_RELATIVE_STD: f64 = 1e-6;
+/// A standard deviation this small relative to the mean is f32 rounding error.
+const MIN_RELATIVE_STD: f64 = 1e-6;
 
 impl Scaler {
-    /// From the rows `rows` only, those in which the stock has a bar; `raw` is not scaled yet.
-    /// Values that are not finite are left out. A feature that is constant there has standard
-    /// deviation 1, one that is nowhere defined mean 0 and standard deviation 1; so has the return
-    /// of a stock that never moves.
+    /// Fits on the rows `rows` only, where the stock has a bar. `raw` is unscaled; values that are
+    /// not finite are skipped. A constant feature gets standard deviation 1, one that is nowhere
+    /// defined mean 0 and standard deviation 1, and a stock that never moves return standard
+    /// deviation 1.
     pub fn fit(raw: &Columns, series: &[BarSeries], grid: &Grid, rows: Range<usize>) -> Scaler {
         assert_eq!(raw.stocks.len(), series.len(), "one series per stock");
         assert_eq!(raw.stocks.len(), grid.bar_index.len(), "one series per stock of the grid");
@@ -57,33 +57,34 @@ impl Scaler {
     }
 }
 
-/// The stock's bars among some rows, of which `index` has the bars.
+/// The stock's bars among some rows; `index` holds the bar of each row.
 fn own_bars(index: &[u32]) -> Range<usize> {
     let mut own = index.iter().filter(|&&bar| bar != NO_BAR).map(|&bar| bar as usize);
     let Some(first) = own.next() else { return 0..0 };
     first..own.next_back().unwrap_or(first) + 1
 }
 
-/// Mean and population standard deviation of the winsorised finite values.
+/// Mean and population standard deviation of the winsorised finite values; (0, 1) if there are
+/// none.
 fn winsorised(values: &[f32]) -> (f32, f32) {
     let values = finite(values);
     if values.is_empty() {
         return (0.0, 1.0);
     }
     let (low, high) = limits(&values);
-    // Sums of what lies between the limits lose no digits where they count from their middle.
+    // Sums relative to the middle between the limits lose no digits.
     let middle = (f64::from(low) + f64::from(high)) / 2.0;
-    // A feature that is mostly one value is nothing but tails.
+    // A feature that is mostly one value has only tails: no winsorising.
     let (low, high) = if low < high { (low, high) } else { (f32::MIN, f32::MAX) };
     let count = values.len() as f64;
     let (sum, squares) = sums(&values, middle, low, high);
-    let (mean, apart) = (middle + sum / count, sum / count);
-    let std = (squares / count - apart * apart).max(0.0).sqrt();
-    let constant = std <= LEAST_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
+    let (mean, offset) = (middle + sum / count, sum / count);
+    let std = (squares / count - offset * offset).max(0.0).sqrt();
+    let constant = std <= MIN_RELATIVE_STD * mean.abs() || (std as f32) <= f32::MIN_POSITIVE;
     (mean as f32, if constant { 1.0 } else { std as f32 })
 }
 
-/// Nearly always all but the first few.
+/// The finite values. Usually only the first few are not finite, so the rest is borrowed.
 fn finite(values: &[f32]) -> Cow<'_, [f32]> {
     let first = values.iter().position(|value| value.is_finite()).unwrap_or(values.len());
     let rest = &values[first..];
@@ -99,7 +100,7 @@ wide! {
     }
 }
 
-/// As [`f32::clamp`], in two instructions; no value is NaN.
+/// Like [`f32::clamp`], in two instructions; no value is NaN.
 #[inline(always)]
 fn clamped(value: f32, low: f32, high: f32) -> f32 {
     let value = if value < low { low } else { value };
@@ -107,9 +108,8 @@ fn clamped(value: f32, low: f32, high: f32) -> f32 {
 }
 
 wide! {
-    /// Of what the values, held within limits, lie above `middle`, and of its squares. Several sums
-    /// side by side, since each waits for its last addition; terms first, so that each loop becomes
-    /// one of vectors.
+    /// Sum and sum of squares of the clamped values minus `middle`. Several accumulators hide the
+    /// latency of addition; terms are stored first so that each loop vectorises.
     fn sums(values: &[f32], middle: f64, low: f32, high: f32) -> (f64, f64) {
         const LANES: usize = 8;
         const STRETCH: usize = 64 * LANES;
@@ -142,7 +142,7 @@ wide! {
     }
 }
 
-/// The quantiles to which values beyond them are moved.
+/// Quantiles at which values are winsorised.
 fn limits(values: &[f32]) -> (f32, f32) {
     let tail = (values.len() as f64 * TAIL) as usize;
     let mut sample: Vec<f32> = values.iter().step_by(SAMPLED).copied().collect();
@@ -150,12 +150,12 @@ fn limits(values: &[f32]) -> (f32, f32) {
     (ranked(values, tail, &sample), ranked(values, values.len() - 1 - tail, &sample))
 }
 
-/// One value of so many is sampled.
+/// One value in this many is sampled.
 const SAMPLED: usize = 128;
 
-/// The value that has `rank` others below it, looked for where a sorted sample says that it is,
-/// with a wide margin: so only few values have to be put in order. Floyd and Rivest (1975),
-/// "Expected time bounds for selection", Communications of the ACM 18.
+/// The value of rank `rank`. A sorted sample gives an interval that contains it, with a wide
+/// margin, so only few values have to be ordered. Floyd and Rivest (1975), "Expected time bounds
+/// for selection", Communications of the ACM 18.
 fn ranked(values: &[f32], rank: usize, sample: &[f32]) -> f32 {
     let place = rank / SAMPLED;
     let from_end = place.min(sample.len() - 1 - place);
@@ -165,14 +165,14 @@ fn ranked(values: &[f32], rank: usize, sample: &[f32]) -> f32 {
     let mut near = Vec::new();
     let mut below = sift(values, low, high, &mut near);
     if rank < below || rank >= below + near.len() {
-        // Values that come in long runs make a poor sample.
+        // The sample was not representative, as for values in long runs.
         (below, near) = (0, values.to_vec());
     }
     *near.select_nth_unstable_by(rank - below, f32::total_cmp).1
 }
 
 wide! {
-    /// How many values are below `low`; those up to `high` are added to `near`.
+    /// Counts the values below `low` and appends those from `low` to `high` to `near`.
     fn sift(values: &[f32], low: f32, high: f32, near: &mut Vec<f32>) -> usize {
         let mut below = 0;
         for stretch in values.chunks(256) {
@@ -190,7 +190,7 @@ wide! {
     }
 }
 
-/// The values from `low` to `high`, of which there are few.
+/// Appends the values from `low` to `high`, of which there are few.
 #[inline(always)]
 fn sift_near(values: &[f32], low: f32, high: f32, near: &mut Vec<f32>) {
     let is_near = |value: f32| (value >= low) & (value <= high);
@@ -201,7 +201,7 @@ fn sift_near(values: &[f32], low: f32, high: f32, near: &mut Vec<f32>) {
     }
 }
 
-/// Of the returns from bar to bar.
+/// Standard deviation of one-bar simple returns; 1 if the price never moves.
 fn return_std(closes: &[f64]) -> f32 {
     let returns = || closes.windows(2).map(|pair| pair[1] / pair[0] - 1.0);
     let count = closes.len().saturating_sub(1) as f64;
@@ -222,16 +222,16 @@ mod tests {
         assert_eq!(winsorised(&[f32::NAN, f32::INFINITY]), (0.0, 1.0));
         assert_eq!(winsorised(&[0.1; 9]), (0.1, 1.0));
         assert_eq!(winsorised(&[3.0, f32::NAN, 1.0]), (2.0, 1.0));
-        // Too few values to have tails: mean 2, deviations 1 1 1 3.
+        // Too few values for tails: mean 2, deviations 1 1 1 3.
         assert_eq!(winsorised(&[1.0, 1.0, 1.0, 5.0]), (2.0, 3f32.sqrt()));
-        // Of 400 values two go on each side.
+        // Of 400 values, two on each side are winsorised.
         let values = [[-1.0, 1.0].repeat(199), vec![1e9, -1e9]].concat();
         assert_eq!(winsorised(&values), (0.0, 1.0));
-        // 999 zeros and a one keep the deviation of the whole.
+        // 999 zeros and a one keep the plain standard deviation.
         let values = [vec![0.0; 999], vec![1.0]].concat();
         let (mean, std) = winsorised(&values);
         assert!((mean - 1e-3).abs() < 1e-9 && (std - 0.0316).abs() < 1e-4);
-        // Deviations that an f32 cannot tell apart from rounding.
+        // Deviations at the level of f32 rounding.
         assert_eq!(winsorised(&[0.1, f32::from_bits(0.1f32.to_bits() + 1)]).1, 1.0);
     }
 
@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(limits(&finite(&cells)), sorted, "{count} values");
         }
         assert_eq!(limits(&[0.0; 300]), (0.0, 0.0));
-        // What is sampled is lower than all others.
+        // All sampled values are lower than the others.
         let value = |i: usize| (i % 1_000) as f32 - if i % 64 == 0 { 2e4 + i as f32 } else { 0.0 };
         let misleading: Vec<f32> = (0..64_000).map(value).collect();
         let mut sorted = misleading.clone();

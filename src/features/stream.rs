@@ -1,5 +1,5 @@
-//! Scaled features of bars as they come: what [`super::pipeline`] makes of a whole series, row by
-//! row, to the last bit. Work and memory per bar do not grow with the bars so far.
+//! Streaming scaled features: what [`super::pipeline`] computes for a whole series, row by row,
+//! equal to the last bit. Work and memory per bar are constant.
 
 use super::pipeline::{Scaler, StockFeatures, feature_names, scale_features, signed};
 use super::relations::opportunity::{PairWatch, closest_pairs};
@@ -7,32 +7,32 @@ use crate::config::FeatureConfig;
 use crate::market::Bar;
 use crate::market::panel::PanelBar;
 
-/// A pair whose dearness is a feature.
+/// A watched pair, whose z-score is a feature.
 struct Watched {
     first: usize,
     second: usize,
     watch: PairWatch,
-    /// How dear the first is beside the second, as of the last bar that both had.
+    /// z-score of the spread of `first` over `second` at the last bar that both had.
     z_score: f32,
 }
 
-/// The row of a panel that is the present.
+/// The current row of a panel.
 pub struct FeatureStream {
     scaler: Scaler,
     clip_std: f32,
     stocks: Vec<StockFeatures>,
     pairs: Vec<Watched>,
-    /// Of each stock, the place of its pair in `pairs`.
+    /// `[stock]`: index of its pair in `pairs`.
     pair_of: Vec<Option<usize>>,
-    /// The last known, NaN before a first bar.
+    /// `[stock]`: last known log close; NaN before the first bar.
     log_close: Vec<f64>,
     bars: Vec<PanelBar>,
     /// `[stock, feature]`, scaled.
     features: Vec<f32>,
 }
 
-/// Of a stock that has had no bar yet.
-const NOTHING: PanelBar = PanelBar {
+/// Panel entry of a stock before its first bar.
+const NO_BAR_YET: PanelBar = PanelBar {
     open: f64::NAN,
     high: f64::NAN,
     low: f64::NAN,
@@ -62,13 +62,13 @@ impl FeatureStream {
             pairs: pairs.iter().map(watched).collect(),
             pair_of: peers.iter().enumerate().map(pair_of).collect(),
             log_close: vec![f64::NAN; peers.len()],
-            bars: vec![NOTHING; peers.len()],
+            bars: vec![NO_BAR_YET; peers.len()],
             features: vec![0.0; peers.len() * width],
             scaler,
         }
     }
 
-    /// Takes in the bars that end together, one per stock, None where a stock has none.
+    /// Takes in the bars of one time, one entry per stock; None where a stock has no bar.
     pub fn update(&mut self, bars: &[Option<Bar>]) {
         assert_eq!(bars.len(), self.stocks.len(), "one entry per stock");
         for (stock, bar) in bars.iter().enumerate() {
@@ -85,8 +85,8 @@ impl FeatureStream {
         for (stock, bar) in bars.iter().enumerate() {
             if let Some(bar) = bar {
                 let pair = self.pair_of[stock].map(|place| &self.pairs[place]);
-                let dear = pair.map_or(0.0, |pair| signed(pair.z_score, pair.first == stock));
-                self.stocks[stock].update_one(bar, |of| self.log_close[of], dear);
+                let pair_z = pair.map_or(0.0, |pair| signed(pair.z_score, pair.first == stock));
+                self.stocks[stock].update_one(bar, |stock| self.log_close[stock], pair_z);
             }
             self.write(stock, bar.as_ref());
         }
@@ -111,12 +111,12 @@ impl FeatureStream {
         };
     }
 
-    /// `[stock, feature]`
+    /// `[stock, feature]`, scaled.
     pub fn features(&self) -> &[f32] {
         &self.features
     }
 
-    /// `[stock]`
+    /// `[stock]`.
     pub fn bars(&self) -> &[PanelBar] {
         &self.bars
     }
@@ -129,7 +129,8 @@ mod tests {
     use crate::features::pipeline::raw_features;
     use crate::market::panel::NO_BAR;
 
-    /// Every row, of markets with gaps, of which one stock begins late; with and without peers.
+    /// Compares every row, for markets with gaps and a stock that starts late, with and without
+    /// peers.
     #[test]
     fn one_bar_at_a_time_is_the_whole_panel_bit_for_bit() {
         let small = FeatureConfig {
@@ -138,11 +139,11 @@ mod tests {
             relation_bars: 10,
             volume_bars: 8,
             arbitrage_bars: 30,
-            // Every pair that moves in one direction passes.
+            // Every pair with a positive hedge ratio passes.
             arbitrage_level: 10.0,
             ..FeatureConfig::default()
         };
-        let mut dear = 0;
+        let mut diverged = 0;
         for (seed, peers) in (0..).zip([0, 1, 3, 2]) {
             let config = FeatureConfig { peers: seed != 3, ..small.clone() };
             let mut series = random_market(seed, 4, 400, 13, 0.1);
@@ -175,9 +176,9 @@ mod tests {
                     assert_eq!(numbers([open, high, low, close, volume]), numbers(expected));
                     assert_eq!(tradable, w.tradable[i], "seed {seed}, row {row}, stock {stock}");
                 }
-                dear += stream.pairs.iter().filter(|pair| pair.z_score != 0.0).count();
+                diverged += stream.pairs.iter().filter(|pair| pair.z_score != 0.0).count();
             }
         }
-        assert!(dear > 100, "pairs were out of line at {dear} times");
+        assert!(diverged > 100, "pairs were out of line at {diverged} times");
     }
 }

@@ -1,22 +1,22 @@
-//! Stretches of bars on their way to features: as many as there are, or the one that is new.
+//! Batches of consecutive bars as input of features: a whole series, or one new bar.
 
 use std::ops::Range;
 
 use crate::market::{Bar, BarSeries};
 
-/// Bars of one stock that come one after the other, as columns of one length.
+/// Consecutive bars of one stock, as columns of equal length.
 #[derive(Clone, Copy)]
 pub struct Bars<'a> {
     pub end_s: &'a [i64],
     pub open: &'a [f64],
     pub close: &'a [f64],
     pub volume: &'a [f64],
-    /// Of `close`.
+    /// Log of `close`.
     pub log_close: &'a [f64],
 }
 
 impl<'a> Bars<'a> {
-    /// Some of a series.
+    /// Part of a series.
     pub fn of(series: &'a BarSeries, bars: Range<usize>, log_close: &'a [f64]) -> Bars<'a> {
         Bars {
             end_s: &series.end_s[bars.clone()],
@@ -39,10 +39,10 @@ impl<'a> Bars<'a> {
     }
 }
 
-/// The values of a column that came last, and some of those before them.
+/// The last batch of a column, and the values before it up to a maximum lag.
 pub struct History {
     kept: usize,
-    /// So many as are kept, NaN before the first, and those that came last.
+    /// `kept` values before the batch, NaN before the first value, then the batch.
     values: Vec<f64>,
 }
 
@@ -56,18 +56,18 @@ impl History {
         self.values.extend_from_slice(values);
     }
 
-    /// Those that came last.
+    /// The last batch.
     pub fn now(&self) -> &[f64] {
         self.ago(0)
     }
 
-    /// For each of them the value so many places before, at most as many as are kept.
+    /// The last batch lagged by `places` values, at most `kept`.
     pub fn ago(&self, places: usize) -> &[f64] {
         &self.values[self.kept - places..self.values.len() - places]
     }
 }
 
-/// In the panel's precision.
+/// Converts to the panel's precision.
 pub fn write(column: &[f64], out: &mut [f32]) {
     for (slot, &value) in out.iter_mut().zip(column) {
         *slot = value as f32;

@@ -1,8 +1,8 @@
-//! Alpha Vantage's intraday series, a month at a time.
+//! Alpha Vantage's intraday series, one month per request.
 //!
-//! The service knows no error codes: a limit that is reached, a wrong key and an unknown stock all
-//! come with HTTP 200, as a sentence (see [`answer`]). The key travels in the address, so addresses
-//! and whatever quotes them never leave this file.
+//! The service has no error codes: a rate limit, a wrong key and an unknown stock all come as a
+//! sentence with HTTP 200 (see [`answer`]). The key is part of the URL, so URLs and anything that
+//! quotes them never leave this file.
 
 mod answer;
 mod http;
@@ -25,21 +25,21 @@ use crate::market::store::origin::{Kind, Origin};
 use answer::{Answer, Limit, read};
 use http::{Fault, root_cause, whole_answer};
 
-/// Where the service is.
+/// URL of the service.
 pub const ADDRESS: &str = "https://www.alphavantage.co/query";
-/// Holds the key.
+/// Environment variable with the key.
 pub const KEY: &str = "ALPHAVANTAGE_API_KEY";
-/// What `cloudkeys.example` has in a key's place.
+/// Placeholder for the key in `cloudkeys.example`.
 const NO_KEY: &str = "your_alphavantage_key";
 
-const NOT_LISTED: &str = "check the symbol (a class of shares is written as in BRK-B); where the \
-                          stock was not listed yet, or no longer, begin later with --start_date or end earlier with --end_date";
-/// Requests for one month before the service is given up.
+const NOT_LISTED: &str = "check the symbol (share classes are written as in BRK-B); if the stock \
+                          was listed later or delisted earlier, adjust --start_date or --end_date";
+/// Maximum requests for one month.
 const TRIES: u32 = 5;
-/// Pauses for one month before a limit is taken for that of the day.
+/// Maximum pauses for one month before a rate limit counts as the daily one.
 const LIMIT_PAUSES: u32 = 3;
 
-/// The user's key. It shows nowhere.
+/// The user's key. It is never shown.
 #[derive(Clone)]
 pub struct ApiKey(String);
 
@@ -54,14 +54,14 @@ impl ApiKey {
         let key = key.trim();
         let wrong = |what: &str| MarketError::Input {
             what: format!("{KEY} {what}"),
-            todo: "put your key (https://www.alphavantage.co/support/#api-key) into \
+            hint: "put your key (https://www.alphavantage.co/support/#api-key) into \
                    .cloudkeys/api_keys.env (see cloudkeys.example)"
                 .into(),
         };
         if key.is_empty() || key == NO_KEY {
             return Err(wrong("is not set"));
         }
-        // Anything else would be spelled in another way in an address, and slip by `scrub`.
+        // Any other character would be escaped in a URL and so escape `scrub`.
         if !key.chars().all(|c| c.is_ascii_alphanumeric()) {
             return Err(wrong("holds more than letters and digits"));
         }
@@ -86,19 +86,19 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// What kind of bars, the same for all stocks and months of a store.
+/// The kind of bars, the same for all stocks and months of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Series {
     /// 1, 5, 15, 30 or 60.
     pub interval_minutes: u32,
-    /// For splits and dividends.
+    /// Adjusted for splits and dividends.
     pub adjusted: bool,
     /// 04:00 to 20:00 rather than 09:30 to 16:00.
     pub extended_hours: bool,
 }
 
 impl Series {
-    /// Whether a range of stored files is of bars like these.
+    /// Whether stored files are of this kind.
     pub fn matches(&self, origin: &Origin) -> bool {
         let Series { interval_minutes, adjusted, extended_hours } = *self;
         origin.interval_minutes == interval_minutes
@@ -106,25 +106,25 @@ impl Series {
     }
 }
 
-/// The form in which series are asked for. Sentences always come as JSON.
+/// Requested data format. Error sentences always come as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Shows when it was cut short.
+    /// Truncation is detectable.
     Json,
     /// A quarter of the size.
     Csv,
 }
 
-/// How the service is dealt with.
+/// Request rate, timeouts and pauses.
 #[derive(Clone, Debug)]
 pub struct Manners {
     pub requests_per_minute: u32,
     pub form: Form,
-    /// Of one request, with all of its answer.
+    /// Timeout of one request including its whole response.
     pub timeout: Duration,
-    /// After the first fault; doubles with each further one.
+    /// Pause after the first failure; doubles with each further one.
     pub first_pause: Duration,
-    /// After an answer that a limit by the minute is reached.
+    /// Pause after a per-minute rate limit.
     pub limit_pause: Duration,
 }
 
@@ -140,40 +140,40 @@ impl Default for Manners {
     }
 }
 
-/// Why a month could not be had.
+/// Why a month could not be fetched.
 #[derive(Debug, Error)]
 pub enum Refused {
-    /// Nor can any other now.
+    /// No other month can be fetched now, either.
     #[error(transparent)]
     All(MarketError),
-    /// Those of other stocks may be had.
+    /// Months of other stocks may still be available.
     #[error(transparent)]
     Stock(MarketError),
 }
 
-/// The store, the disk: nothing can go on.
+/// An error of the store or the disk stops everything.
 impl From<MarketError> for Refused {
     fn from(error: MarketError) -> Refused {
         Refused::All(error)
     }
 }
 
-/// The service at one address, for one key.
+/// The service at one URL, with one key.
 pub struct Service {
     address: Url,
     key: ApiKey,
     manners: Manners,
     client: Client,
     runtime: Runtime,
-    /// When the last request began.
+    /// Start of the last request.
     last: Cell<Option<Instant>>,
 }
 
 impl Service {
     pub fn new(address: &str, key: ApiKey, manners: Manners) -> Result<Service, MarketError> {
-        let wrong = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
+        let wrong = |what: String, hint: &str| MarketError::Service { what, hint: hint.into() };
         let address = Url::parse(address).map_err(|_| {
-            wrong("its address is none".into(), "write it as in https://www.alphavantage.co/query")
+            wrong("its URL is invalid".into(), "write it as in https://www.alphavantage.co/query")
         })?;
         let host = address.host_str().unwrap_or_default();
         let is_here = matches!(host, "127.0.0.1" | "localhost" | "[::1]");
@@ -181,7 +181,7 @@ impl Service {
             let what = format!("{host} would get the key unencrypted");
             return Err(wrong(what, "give an address that begins with https://"));
         }
-        // A redirection would take the key to a place that nobody named.
+        // A redirect would take the key to an unknown host.
         let mut client = Client::builder()
             .timeout(manners.timeout)
             .redirect(redirect::Policy::none())
@@ -190,16 +190,18 @@ impl Service {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| {
-            wrong(format!("no client: {}", root_cause(&error)), "mend the machine's certificates")
+            let what = format!("the HTTP client cannot be created: {}", root_cause(&error));
+            wrong(what, "fix the machine's CA certificates")
         })?;
         let runtime = silent_runtime("alpha-vantage").map_err(|error| {
-            wrong(format!("no runtime: {error}"), "allow this process more threads")
+            wrong(format!("no runtime can be started: {error}"), "allow this process more threads")
         })?;
         Ok(Service { address, key, manners, client, runtime, last: Cell::new(None) })
     }
 
-    /// The bars of a stock's month, all of them, in any order and unchecked but for what they are
-    /// of. Waits for its turn, repeats what failed for reasons that pass, and says so by `tell`.
+    /// All bars of a stock's month, in any order; only their symbol, interval and month are
+    /// checked. Keeps to the request rate, retries transient failures, and reports pauses through
+    /// `tell`.
     pub fn month(
         &self,
         series: &Series,
@@ -216,30 +218,30 @@ impl Service {
                     pauses += 1;
                     let wait_s = self.manners.limit_pause.as_secs_f64().ceil();
                     let text = self.key.scrub(&text);
-                    tell(&format!("{what}: a limit is reached, waiting {wait_s} s: {text}"));
+                    tell(&format!("{what}: rate limit reached, waiting {wait_s} s: {text}"));
                     std::thread::sleep(self.manners.limit_pause);
                     continue;
                 }
                 Ok(Answer::Broken(fault)) | Err(Fault::Passing(fault)) => fault,
                 Ok(refusal) => return Err(self.refused(refusal, symbol, month)),
-                Err(Fault::Lasting(fault)) => return Err(self.gives_up(&what, &fault, faults + 1)),
+                Err(Fault::Lasting(fault)) => return Err(self.give_up(&what, &fault, faults + 1)),
             };
             faults += 1;
             if faults >= TRIES {
-                return Err(self.gives_up(&what, &fault, faults));
+                return Err(self.give_up(&what, &fault, faults));
             }
             std::thread::sleep(self.manners.first_pause * 2_u32.pow(faults - 1));
         }
     }
 
-    /// What the user is told about an answer that is no series.
+    /// The error for a response that is not a series.
     fn refused(&self, answer: Answer, symbol: &Symbol, month: YearMonth) -> Refused {
-        let service = |what: String, todo: &str| MarketError::Service { what, todo: todo.into() };
+        let service = |what: String, hint: &str| MarketError::Service { what, hint: hint.into() };
         let said = |text: &str| self.key.scrub(text);
         match answer {
             Answer::Limit(_, text) => Refused::All(service(
                 format!("its limit is reached at {symbol} {month}: {}", said(&text)),
-                "what was fetched is kept; run the same command again later (a limit by the day: \
+                "fetched data are kept; run the same command again later (a daily limit: \
                  tomorrow) and it goes on there",
             )),
             Answer::Premium(text) => Refused::All(service(
@@ -252,8 +254,8 @@ impl Service {
             )),
             Answer::Unknown(text) => Refused::All(service(
                 format!("answers {symbol} {month} with a sentence: {}", said(&text)),
-                "what was fetched is kept; if it is about the key or the plan mend that, then run \
-                 the same command again and it goes on there",
+                "fetched data are kept; if the key or the plan is the cause, fix it, then run \
+                 the same command again to continue",
             )),
             Answer::Error(text) => Refused::Stock(service(
                 format!("refuses {symbol} {month}: {}", said(&text)),
@@ -266,20 +268,20 @@ impl Service {
         }
     }
 
-    fn gives_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
-        let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
+    fn give_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
+        let times = if tries == 1 { "1 attempt".into() } else { format!("{tries} attempts") };
         let fault = self.key.scrub(fault);
         Refused::All(MarketError::Service {
-            what: format!("{what}: asked {times}: {fault}"),
-            todo: "what was fetched is kept; check the network, then run again to go on".into(),
+            what: format!("{what}: {fault} ({times})"),
+            hint: "fetched data are kept; check the network, then run again to continue".into(),
         })
     }
 
-    /// One request, not before its time.
+    /// One request, delayed to keep to the request rate.
     fn ask(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Result<Answer, Fault> {
-        let apart = Duration::from_secs(60) / self.manners.requests_per_minute.max(1);
+        let interval = Duration::from_secs(60) / self.manners.requests_per_minute.max(1);
         if let Some(last) = self.last.get() {
-            std::thread::sleep(apart.saturating_sub(last.elapsed()));
+            std::thread::sleep(interval.saturating_sub(last.elapsed()));
         }
         self.last.set(Some(Instant::now()));
         let (status, body) = self.get(self.url(series, symbol, month))?;
@@ -298,7 +300,7 @@ impl Service {
         }
     }
 
-    /// With the key in it.
+    /// URL of a request, including the key.
     fn url(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Url {
         let mut url = self.address.clone();
         url.query_pairs_mut()
@@ -314,7 +316,7 @@ impl Service {
         url
     }
 
-    /// Runs on the runtime's own threads, where nothing is logged.
+    /// Runs on the runtime's own threads, which do not log.
     fn get(&self, url: Url) -> Result<(StatusCode, Vec<u8>), Fault> {
         let client = self.client.clone();
         let (reply, answer) = mpsc::sync_channel(1);
@@ -365,7 +367,7 @@ mod tests {
         for (address, says) in [
             ("http://www.alphavantage.co/query", "unencrypted"),
             ("ftp://127.0.0.1/query", "unencrypted"),
-            ("not an address", "its address is none"),
+            ("not an address", "its address is invalid"),
         ] {
             let error = new(address).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains(SECRET), "{error}");

@@ -1,4 +1,4 @@
-//! The good bars of a day, compared and put together.
+//! The valid bars of a day: comparison and merging.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,27 +12,27 @@ use crate::market::error::MarketError;
 use crate::market::parquet::{RawRows, decode_day, encode_rows};
 use crate::market::store::Store;
 
-/// Prices come with four decimals; a change of the last one is rounding.
+/// Prices have four decimals; a change in the last one is rounding.
 const ROUNDING: f64 = 1.5e-4;
-/// Files with 32-bit floats hold seven digits.
+/// Files with 32-bit floats have seven digits.
 const RELATIVE_ROUNDING: f64 = 1e-6;
 
-/// One day's bars that passed the checks: open, high, low, close and volume by label, UTC seconds.
+/// One day's valid bars: open, high, low, close and volume by label, UTC seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DayBars(pub BTreeMap<i64, [f64; 5]>);
 
-/// Rows cut into days of New York.
+/// Rows by New York date.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Days {
     pub days: BTreeMap<NaiveDate, DayBars>,
-    /// Rows that were left out.
+    /// Number of rejected rows.
     pub bad_rows: usize,
-    /// The first of them, in words.
+    /// Description of the first of them.
     pub first_bad: Option<String>,
 }
 
 impl Days {
-    /// Rows in any order. Of several with the same time the first is kept.
+    /// From rows in any order. Of several with the same time, the first is kept.
     pub fn of(raw: &RawRows) -> Days {
         let mut cut = Days::default();
         for i in 0..raw.len() {
@@ -56,7 +56,7 @@ impl Days {
         cut
     }
 
-    /// The days of which the store has files.
+    /// The dates for which the store has files.
     pub fn stored(
         &self,
         store: &dyn Store,
@@ -73,7 +73,7 @@ impl Days {
         self.first_bad.get_or_insert(why);
     }
 
-    /// The usual distance of two bars of a day, minutes; None where there are no two on any day.
+    /// The most frequent distance between two bars of a day, minutes; None if no day has two bars.
     pub fn interval_minutes(&self) -> Option<u32> {
         let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
         for day in self.days.values() {
@@ -87,7 +87,7 @@ impl Days {
 }
 
 impl DayBars {
-    /// All good rows of a day file, whichever day they are of: files cut at UTC midnight hold two.
+    /// All valid rows of a day file, of any date: files cut at UTC midnight contain two.
     pub fn decode(bytes: &[u8], key: &str) -> Result<DayBars, MarketError> {
         let cut = Days::of(&decode_day(bytes, key)?);
         Ok(DayBars(cut.days.into_values().flat_map(|day| day.0).collect()))
@@ -101,15 +101,14 @@ impl DayBars {
         encode_rows(&rows, key)
     }
 
-    /// Everything of both; where they name the same time, what is newer.
+    /// The union of both; where both have a bar, the newer one.
     pub fn updated(&self, newer: &DayBars) -> DayBars {
         let mut bars = self.0.clone();
         bars.extend(&newer.0);
         DayBars(bars)
     }
 
-    /// Minutes of the regular session that the bars may cover, whether labels name their start or
-    /// their end.
+    /// Minutes of the regular session covered by the bars, whether labels name their start or end.
     pub fn session_minutes(&self, date: NaiveDate) -> u32 {
         let session = calendar::usual_session(date);
         let one = Days { days: [(date, self.clone())].into(), ..Days::default() };
@@ -120,27 +119,27 @@ impl DayBars {
     }
 }
 
-/// How new prices stand to stored ones.
+/// Relation of new prices to stored ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Basis {
-    /// They have no bar in common.
+    /// No bar in common.
     Unknown,
     Same,
-    /// On some day most of them differ: there was a split or a dividend, or one side is raw. The
-    /// median of new to stored closes.
+    /// On some day most of them differ: there was a split or a dividend, or one side is unadjusted.
+    /// The median of new over stored closes.
     Moved(f64),
 }
 
-/// Collects the days that new and stored bars have in common.
+/// Compares the days that new and stored bars have in common.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
     common_bars: usize,
-    /// Of the first day that moved.
+    /// Median price ratio of the first day that moved.
     moved: Option<f64>,
 }
 
 impl Comparison {
-    /// A few corrected bars are no other basis; most of a day's are.
+    /// Adds one day. A few corrected bars do not change the basis; most of a day's bars do.
     pub fn add(&mut self, stored: &DayBars, new: &DayBars) {
         let (mut ratios, mut differing) = (Vec::new(), 0);
         for (label_s, old) in &stored.0 {
@@ -174,7 +173,7 @@ mod tests {
         [close, close + 1.0, close - 1.0, close, 10.0]
     }
 
-    /// Bars of five minutes from 09:30 EST on 2020-01-02.
+    /// Five-minute bars from 09:30 EST on 2020-01-02.
     fn day(closes: &[f64]) -> DayBars {
         let labels = (0..).map(|i| 1_577_975_400 + 300 * i);
         DayBars(labels.zip(closes.iter().map(|&close| bar(close))).collect())

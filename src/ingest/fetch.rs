@@ -1,10 +1,10 @@
-//! A stock's months from the service into a store.
+//! Fetches a stock's months from the service into a store.
 //!
-//! A month is written day by day and then noted in the stock's [`Origin`]; a run that is stopped
-//! goes on at the first month that is not. Adjusted prices are as of the day on which they are
-//! fetched. So before anything is added to them, bars that are stored are fetched once more; if
-//! they have moved, the whole range is fetched anew, into a folder aside, and replaced when that is
-//! whole.
+//! A month is written day by day and then recorded in the stock's [`Origin`]; an interrupted run
+//! resumes at the first month that is not recorded. Adjusted prices are as of the day on which they
+//! are fetched. So before anything is added to them, some stored bars are fetched again; if they
+//! have moved, all months are fetched again into a separate folder and replace the stored files
+//! once they are complete.
 
 use std::path::Path;
 
@@ -21,36 +21,37 @@ use crate::market::parquet::RawRows;
 use crate::market::store::origin::{FetchedMonth, Kind, Origin};
 use crate::market::store::{DayFile, Store, day_key};
 
-/// Days without bars that a line names.
-const NAMED: usize = 3;
-/// The service may add to a day so long after 20:00.
-const UNSETTLED_S: i64 = 6 * 3600;
-/// A day without bars may still come so long after its session; then it is one without.
+/// Maximum number of days without bars listed in a line.
+const MAX_LISTED: usize = 3;
+/// The service may add bars to a day until this long after 20:00.
+const SETTLING_S: i64 = 6 * 3600;
+/// A day without bars may still get some until this long after its session; later it counts as
+/// empty.
 const LATE_S: i64 = 4 * 86_400;
-/// A month with fewer stored days does not show by itself whether prices moved: the service may
-/// adjust some days late.
+/// A month with fewer stored days does not suffice to detect moved prices: the service may adjust
+/// some days late.
 const PROBED_DAYS: usize = 5;
-/// Files that are written side by side.
+/// Concurrent writes of files.
 pub(super) const PUTS_AT_ONCE: usize = 8;
 
-/// What is to be in the store.
+/// The desired content of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
     pub series: Series,
-    /// Months that it touches are fetched whole, as far as they have passed.
+    /// Months that overlap the period are fetched whole, up to the last session.
     pub period: Period,
-    /// Replace what is stored of the stock, whatever it is.
+    /// Replace everything stored for the stock, whatever it is.
     pub rewrite: bool,
 }
 
-/// What was done for a stock.
+/// Work done for one stock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub months: usize,
-    /// Files written; those that would not have changed are not.
+    /// Number of files written; unchanged ones are not rewritten.
     pub files: usize,
     pub bars: usize,
-    /// The whole range was replaced.
+    /// All files of the stock were replaced.
     pub rewritten: bool,
 }
 
@@ -58,23 +59,23 @@ pub struct Tally {
 pub struct Fetcher<'a> {
     pub service: &'a Service,
     pub store: &'a dyn Store,
-    /// A folder for ranges that are to replace others, one below it for each stock.
+    /// Staging folder for replacements, with one subfolder per stock.
     pub aside: &'a Path,
     pub wish: &'a Wish,
-    /// UTC seconds; a day is over at 20:00 in New York.
+    /// Current time, UTC seconds; a day is over at 20:00 in New York.
     pub now_s: i64,
     pub tell: &'a dyn Fn(&str),
 }
 
-/// How adding to a range ended.
+/// Result of adding months.
 pub(super) enum Added {
     Done(Tally),
-    /// What is stored is of another basis: the median of new to stored closes.
+    /// Stored prices are on another basis: the median of new over stored closes.
     Moved(f64),
 }
 
 impl Fetcher<'_> {
-    /// Brings one stock up to the wish.
+    /// Brings one stock to the desired state.
     pub fn stock(&self, symbol: &Symbol) -> Result<Tally, Refused> {
         let origin = Origin::read(self.store, symbol)?;
         let stored = self.store.list(symbol, &ALWAYS)?;
@@ -86,7 +87,7 @@ impl Fetcher<'_> {
         }
         self.check_kind(symbol, origin.as_ref(), &stored)?;
         if is_unfinished || self.is_begun(symbol, &aside) {
-            (self.tell)(&format!("{symbol}: goes on replacing its range"));
+            (self.tell)(&format!("{symbol}: continues replacing its files"));
             return self.rewrite(symbol, &months, &stored, &aside);
         }
         match self.add(self.store, symbol, &months)? {
@@ -94,14 +95,14 @@ impl Fetcher<'_> {
             Added::Moved(ratio) => {
                 (self.tell)(&format!(
                     "{symbol}: stored prices have moved by a factor of {ratio:.6} (a split or a \
-                     dividend); its whole range is fetched anew"
+                     dividend); all of it is fetched again"
                 ));
                 self.rewrite(symbol, &months, &stored, &aside)
             }
         }
     }
 
-    /// What is stored must be of the kind that is wished for.
+    /// Checks that the stored files are of the requested kind.
     fn check_kind(
         &self,
         symbol: &Symbol,
@@ -113,17 +114,17 @@ impl Fetcher<'_> {
             None if stored.is_empty() => return Ok(()),
             Some(origin) if self.wish.series.matches(&origin) => return Ok(()),
             None => format!(
-                "{place} has {} day files that were not fetched by this program, adjusted or raw \
-                 is unknown",
+                "{place} has {} day files that this program did not fetch; whether they are \
+                 adjusted or raw is unknown",
                 stored.len()
             ),
-            Some(origin) => format!("{place} has it {origin}; asked for is {}", self.kind()),
+            Some(origin) => format!("{place} has bars that are {origin}, not {}", self.kind()),
         };
         Err(Refused::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what,
-            todo: "name another place with --data, ask for the same kind, or replace all of the \
-                   stock's files with --rewrite"
+            hint: "choose another folder with --data, request the same kind, or replace all files \
+                   of the stock with --rewrite"
                 .into(),
         }))
     }
@@ -139,13 +140,13 @@ impl Fetcher<'_> {
         now.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
-    /// The last session of a period that is over.
+    /// The last completed session of a period.
     fn last_session(&self, period: &Period) -> Option<NaiveDate> {
         let over = |date: &NaiveDate| extended_session(*date).close_s <= self.now_s;
         sessions_in(period).map(|(date, _)| date).filter(over).last()
     }
 
-    /// The last day that the store should have of a month.
+    /// The last day of a month that the store should have.
     fn last_wanted(&self, month: YearMonth) -> Option<NaiveDate> {
         let (month, wish) = (month.period(), &self.wish.period);
         let (start, end) = (month.start.max(wish.start), month.end.min(wish.end));
@@ -176,7 +177,8 @@ impl Fetcher<'_> {
             let raw = self.service.month(&self.wish.series, symbol, month, self.tell)?;
             let days = self.whole_days(symbol, month, &raw)?;
             if is_new && i == 0 {
-                // Before the first day, lest a run that is stopped leaves days of unknown kind.
+                // Before the first day, so that an interrupted run never leaves days of unknown
+                // kind.
                 origin.write(store, symbol)?;
             }
             let files = match self.write_month(store, symbol, &days)? {
@@ -188,7 +190,7 @@ impl Fetcher<'_> {
             };
             let bars = days.days.values().map(|day| day.0.len()).sum();
             let fetched = self.fetched(month, &days, bars);
-            // Not so of a month that was only looked at again.
+            // Not for a month that was only probed.
             if origin.months.get(&month).is_none_or(|has| has.through < fetched.through) {
                 origin.months.insert(month, fetched);
                 origin.write(store, symbol)?;
@@ -203,8 +205,8 @@ impl Fetcher<'_> {
         Ok(Added::Done(tally))
     }
 
-    /// Of adjusted prices, first months that have bars in the store, to see whether these still are
-    /// what they were.
+    /// With adjusted prices, puts months first that have stored bars, to detect whether these have
+    /// moved.
     fn probes_first(&self, missing: Vec<YearMonth>, origin: &Origin) -> Vec<YearMonth> {
         let (Some((&newest, _)), true) =
             (origin.months.last_key_value(), self.wish.series.adjusted)
@@ -222,7 +224,7 @@ impl Fetcher<'_> {
         order
     }
 
-    /// The days that are over; at least one.
+    /// The completed days; at least one.
     fn whole_days(
         &self,
         symbol: &Symbol,
@@ -238,7 +240,7 @@ impl Fetcher<'_> {
                     days.bad_rows,
                     days.first_bad.map(|bad| format!(", {bad}")).unwrap_or_default()
                 ),
-                todo: "run again later".into(),
+                hint: "run again later".into(),
             }));
         }
         Ok(days)
@@ -246,9 +248,9 @@ impl Fetcher<'_> {
 
     fn fetched(&self, month: YearMonth, days: &Days, bars: usize) -> FetchedMonth {
         let since_s = |date: NaiveDate| self.now_s - extended_session(date).close_s;
-        let settled = days.days.keys().rev().find(|date| since_s(**date) >= UNSETTLED_S).copied();
+        let settled = days.days.keys().rev().find(|date| since_s(**date) >= SETTLING_S).copied();
         let last = self.last_session(&month.period());
-        // What came may lag behind what was over when it was asked for.
+        // The response may lag behind the sessions that were over at the time of the request.
         let through = match last.filter(|&last| since_s(last) >= LATE_S) {
             Some(last) => last,
             None => settled.unwrap_or(month.period().start.pred_opt().unwrap_or_default()),
@@ -256,7 +258,7 @@ impl Fetcher<'_> {
         FetchedMonth { through, days: days.days.len(), bars, fetched: self.now() }
     }
 
-    /// What a reader of the line about a month should know: days without bars, bad rows.
+    /// Problems of a month for the progress line: days without bars, bad rows.
     fn blemishes(&self, month: YearMonth, days: &Days) -> String {
         let period = month.period();
         let last = self.last_session(&period).unwrap_or(period.end);
@@ -264,8 +266,9 @@ impl Fetcher<'_> {
         let without: Vec<NaiveDate> = sessions.filter(|d| !days.days.contains_key(d)).collect();
         let mut text = String::new();
         if !without.is_empty() {
-            let named: Vec<String> = without.iter().take(NAMED).map(|d| d.to_string()).collect();
-            let more = if without.len() > NAMED { ", ..." } else { "" };
+            let named: Vec<String> =
+                without.iter().take(MAX_LISTED).map(|d| d.to_string()).collect();
+            let more = if without.len() > MAX_LISTED { ", ..." } else { "" };
             let count = without.len();
             text += &format!("; no bars on {count} trading days: {}{more}", named.join(", "));
         }
@@ -275,7 +278,7 @@ impl Fetcher<'_> {
         text
     }
 
-    /// Adds days to those of a store, unless they are of another basis.
+    /// Merges days into those of a store, unless they are on another basis.
     fn write_month(
         &self,
         store: &dyn Store,
@@ -289,7 +292,7 @@ impl Fetcher<'_> {
             let key = day_key(symbol, date);
             let mut bars = new.clone();
             if stored.contains(&date) {
-                // A file that cannot be read is no good data.
+                // An unreadable file is not good data.
                 let old = DayBars::decode(&store.get(&key)?, &key).unwrap_or_default();
                 comparison.add(&old, new);
                 bars = old.updated(new);
@@ -308,21 +311,21 @@ impl Fetcher<'_> {
     }
 }
 
-/// What became of a month.
+/// Result of writing a month.
 enum Written {
     Files(usize),
     Moved(f64),
 }
 
-/// All days.
+/// All dates.
 pub(super) const ALWAYS: Period = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
 
 fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> Refused {
     Refused::Stock(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
-            "{month}: prices are {ratio:.6} times those stored, which raw ones never become"
+            "{month}: prices are {ratio:.6} times those stored, which raw prices never are"
         ),
-        todo: "one of both is not raw: fetch it into an empty place and compare".into(),
+        hint: "one of the two is not raw: fetch it into an empty folder and compare".into(),
     })
 }

@@ -1,4 +1,4 @@
-//! Tables of the user's into day files.
+//! Imports the user's tables into day files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,32 +13,32 @@ use crate::market::parquet::{RawRows, Table, decode_table};
 use crate::market::store::origin::{Kind, Origin};
 use crate::market::store::{Store, day_key};
 
-/// With more files only those with bad rows have a line.
-const FILES_TOLD: usize = 20;
+/// With more files than this, only those with bad rows are reported.
+const FILES_REPORTED: usize = 20;
 
 pub struct ImportOptions<'a> {
-    /// Whose bars they are; None: as a column or the file's name says.
+    /// The stock of all bars; None: taken from a column or the file name.
     pub symbol: Option<Symbol>,
-    /// A bad row is an error.
+    /// Treat a bad row as an error.
     pub strict: bool,
-    /// UTC, as it is written down.
+    /// Current time, UTC, as text.
     pub now: String,
     pub tell: &'a dyn Fn(&str),
 }
 
-/// What came of an import.
+/// Result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     pub rows: usize,
     pub bad_rows: usize,
-    /// Day files written.
+    /// Number of day files written.
     pub written: usize,
-    /// Day files that hold all of it already.
+    /// Number of day files that already had all bars.
     pub unchanged: usize,
 }
 
-/// Adds the bars of `files` to the store. Nothing is written before every file has been read once
-/// and found to fit what is stored, and the files before it.
+/// Adds the bars of `files` to the store. Nothing is written until every file has been read once
+/// and is consistent with the store and with the files before it.
 pub fn import(
     store: &dyn Store,
     files: &[PathBuf],
@@ -68,7 +68,7 @@ pub fn import(
             sum.bad_rows += days.bad_rows;
             sum.written += changed.len();
             sum.unchanged += days.days.len() - changed.len();
-            if files.len() > FILES_TOLD && days.bad_rows == 0 {
+            if files.len() > FILES_REPORTED && days.bad_rows == 0 {
                 continue;
             }
             let bad = days
@@ -87,33 +87,33 @@ pub fn import(
     Ok(sum)
 }
 
-/// A file's good bars by stock and day.
+/// A file's valid bars by stock and day.
 fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, MarketError> {
     let file = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| MarketError::File {
         file: file.clone(),
         what: error.to_string(),
-        todo: "name a CSV or Parquet file that can be read".into(),
+        hint: "give a readable CSV or Parquet file".into(),
     })?;
     let table = decode_table(&bytes, &file)?;
     if let (Some(line), true) = (table.ragged_line, options.strict) {
         return Err(MarketError::File {
             file,
-            what: format!("line {line} has not as many values as the header"),
-            todo: "mend the file, or import without --strict to leave such rows out".into(),
+            what: format!("line {line} has fewer or more values than the header"),
+            hint: "fix the file, or import without --strict to skip such rows".into(),
         });
     }
     let mut all = BTreeMap::new();
     for (symbol, rows) in by_symbol(table, path, options)? {
         let days = Days::of(&rows);
-        let wrong = |what: String, todo: &str| MarketError::File {
+        let wrong = |what: String, hint: &str| MarketError::File {
             file: file.clone(),
             what,
-            todo: todo.into(),
+            hint: hint.into(),
         };
         if let (Some(first), true) = (&days.first_bad, options.strict) {
-            let todo = "mend the file, or import without --strict to leave such rows out";
-            return Err(wrong(format!("bad row of {symbol}: {first}"), todo));
+            let hint = "fix the file, or import without --strict to skip such rows";
+            return Err(wrong(format!("bad row of {symbol}: {first}"), hint));
         }
         if days.interval_minutes().is_none() {
             let what = format!("has no two bars of {symbol} on one day");
@@ -124,24 +124,24 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
     Ok(all)
 }
 
-/// Rows by stock, as the flag, a column or the file's name says, in this order.
+/// Rows by stock, according to the flag, a column or the file name, in this order.
 fn by_symbol(
     table: Table,
     path: &Path,
     options: &ImportOptions,
 ) -> Result<BTreeMap<Symbol, RawRows>, MarketError> {
     let Table { rows, symbols, .. } = table;
-    let wrong = |what: String, todo: &str| MarketError::File {
+    let wrong = |what: String, hint: &str| MarketError::File {
         file: path.display().to_string(),
         what,
-        todo: todo.into(),
+        hint: hint.into(),
     };
     let Some(names) = symbols else {
         let symbol = match &options.symbol {
             Some(symbol) => symbol.clone(),
             None => named_by(path).ok_or_else(|| {
-                let what = "neither a column nor its name says whose bars it holds".into();
-                wrong(what, "say so with --symbol, or name it as in AAPL.csv")
+                let what = "neither a symbol column nor the file name gives the symbol".into();
+                wrong(what, "give it with --symbol, or name the file like AAPL.csv")
             })?,
         };
         return Ok([(symbol, rows)].into());
@@ -154,23 +154,24 @@ fn by_symbol(
             Some(symbol) => symbol.clone(),
             None => {
                 let symbol: Symbol = name.parse().map_err(|_| {
-                    wrong(format!("row {}: {name:?} is no stock symbol", i + 1), "mend the column")
+                    let what = format!("row {}: {name:?} is not a stock symbol", i + 1);
+                    wrong(what, "fix the column")
                 })?;
                 known.insert(name, symbol.clone());
                 symbol
             }
         };
         if let Some(only) = options.symbol.as_ref().filter(|only| **only != symbol) {
-            let what = format!("holds bars of {symbol}, --symbol says {only}");
-            return Err(wrong(what, "leave --symbol out: a column says whose bars they are"));
+            let what = format!("contains bars of {symbol}, but --symbol is {only}");
+            return Err(wrong(what, "omit --symbol: the file has a symbol column"));
         }
         all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
     }
     Ok(all)
 }
 
-/// The stock that a file's name tells of: `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`:
-/// the first part in capitals, or all of it.
+/// The symbol in a file name such as `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`: the
+/// first part in capitals, or the whole name.
 fn named_by(path: &Path) -> Option<Symbol> {
     let stem = path.file_stem()?.to_str()?;
     let parts: Vec<&str> = stem.split(['_', ' ']).collect();
@@ -187,8 +188,8 @@ fn named_by(path: &Path) -> Option<Symbol> {
     }
 }
 
-/// The length of the new bars, and the days that change with them; or why they do not fit what is
-/// stored.
+/// Bar length in minutes and the changed days, or an error if the bars are inconsistent with the
+/// stored ones.
 fn fit(
     store: &dyn Store,
     path: &Path,
@@ -199,7 +200,7 @@ fn fit(
     let wrong = |what: String| MarketError::File {
         file: path.display().to_string(),
         what,
-        todo: "import it into another folder with --data".into(),
+        hint: "import it into another folder with --data".into(),
     };
     let place = store.place();
     match Origin::read(store, symbol)? {
@@ -224,10 +225,10 @@ fn fit(
             changed.push((key, new.clone()));
             continue;
         }
-        // A file that cannot be read is no good data.
+        // An unreadable file is not good data.
         let old = DayBars::decode(&store.get(&key)?, &key).unwrap_or_default();
         comparison.add(&old, new);
-        // What is stored stays as it is; new bars are added to it.
+        // Stored bars take precedence; new ones are added.
         let both = new.updated(&old);
         if both != old {
             changed.push((key, both));
@@ -235,19 +236,19 @@ fn fit(
     }
     match comparison.basis() {
         Basis::Moved(ratio) => Err(wrong(format!(
-            "prices of {symbol} are {ratio:.6} times those stored in {place}: adjusted in another \
-             way, or of another stock"
+            "prices of {symbol} are {ratio:.6} times those stored in {place}: \
+             adjusted differently, or of another stock"
         ))),
         Basis::Same | Basis::Unknown => Ok((interval, changed)),
     }
 }
 
-/// What the files of one import bring, by stock.
+/// Bars of all files of one import so far, by stock.
 #[derive(Default)]
 struct Together(BTreeMap<Symbol, Brought>);
 
 struct Brought {
-    /// The file that was first.
+    /// The first file with this stock.
     first: PathBuf,
     interval: u32,
     days: BTreeMap<NaiveDate, DayBars>,
@@ -265,7 +266,7 @@ impl Together {
         let wrong = |what: String| MarketError::File {
             file: path.display().to_string(),
             what,
-            todo: "import it by itself into another folder with --data".into(),
+            hint: "import it by itself into another folder with --data".into(),
         };
         if brought.interval != interval {
             let has = brought.interval;

@@ -1,8 +1,8 @@
-//! A stock's whole range fetched anew and put into the place of what is stored.
+//! Fetches all months of a stock again and replaces the stored files.
 //!
-//! It is fetched into a folder aside, which may take days where requests are few; then the files
-//! are replaced in one go. In the store's [`Origin`] stands that this is going on, so that whoever
-//! meets files of two kinds knows.
+//! They are fetched into a staging folder, which may take days if requests are limited; then the
+//! files are replaced in one pass. The store's [`Origin`] records that this is in progress, so that
+//! readers notice a mixture of old and new files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,13 +21,13 @@ use crate::market::store::origin::Origin;
 use crate::market::store::{DayFile, LocalStore, Store};
 
 impl Fetcher<'_> {
-    /// Whether there is a part of a range like the one that is wished for.
+    /// Whether the staging folder has part of a series of the requested kind.
     pub(super) fn is_begun(&self, symbol: &Symbol, aside: &Path) -> bool {
         let origin = LocalStore::open(aside).ok().and_then(|s| Origin::read(&s, symbol).ok());
         origin.flatten().is_some_and(|origin| self.wish.series.matches(&origin))
     }
 
-    /// Fetches the whole range aside, then puts it into the place of what is stored.
+    /// Fetches all months into the staging folder, then replaces the stored files.
     pub(super) fn rewrite(
         &self,
         symbol: &Symbol,
@@ -43,7 +43,7 @@ impl Fetcher<'_> {
         }
         make(aside)?;
         let whole = LocalStore::open(aside)?;
-        // Stored months may lie before and behind the period.
+        // Stored months may lie outside the period on either side.
         let mut period = self.wish.period;
         for file in stored {
             (period.start, period.end) = (period.start.min(file.date), period.end.max(file.date));
@@ -53,12 +53,12 @@ impl Fetcher<'_> {
         let mut tally = match fetcher.add(&whole, symbol, &all)? {
             Added::Done(tally) => tally,
             Added::Moved(_) => {
-                (self.tell)(&format!("{symbol}: prices moved meanwhile; it begins once more"));
+                (self.tell)(&format!("{symbol}: prices were adjusted meanwhile; starts over"));
                 clear(aside)?;
                 make(aside)?;
                 match fetcher.add(&whole, symbol, &all)? {
                     Added::Done(tally) => tally,
-                    Added::Moved(_) => return Err(never_still(symbol)),
+                    Added::Moved(_) => return Err(keeps_changing(symbol)),
                 }
             }
         };
@@ -68,7 +68,7 @@ impl Fetcher<'_> {
         Ok(tally)
     }
 
-    /// Puts the files of `whole` into the store, if they are no worse than those that are there.
+    /// Copies the files of `whole` into the store, unless they are worse than the stored ones.
     fn replace(
         &self,
         symbol: &Symbol,
@@ -78,7 +78,7 @@ impl Fetcher<'_> {
     ) -> Result<usize, Refused> {
         let new = whole.list(symbol, &ALWAYS)?;
         let mut origin = Origin::read(whole, symbol)?.unwrap_or_else(|| self.kind());
-        // A run that was stopped while it replaced them has judged already.
+        // A run that was interrupted while replacing has passed this check already.
         let is_judged = Origin::read(self.store, symbol)?
             .is_some_and(|stored| stored.rewriting && stored.begun == origin.begun);
         if !is_judged {
@@ -106,7 +106,7 @@ impl Fetcher<'_> {
             new.iter().map(|file| (file.date, file.key.as_str())).collect();
         let mut worse = Vec::new();
         for file in stored {
-            // A file that cannot be read is no good data.
+            // An unreadable file is not good data.
             let Ok(old) = DayBars::decode(&self.store.get(&file.key)?, &file.key) else { continue };
             let has = match keys.get(&file.date) {
                 Some(key) => DayBars::decode(&whole.get(key)?, key)?.session_minutes(file.date),
@@ -121,13 +121,13 @@ impl Fetcher<'_> {
         Err(Refused::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what: format!(
-                "fetched anew it has less than is stored on {} days (first {first}); nothing was \
-                 replaced",
+                "the new download has fewer bars than the stored files on {} days (first \
+                 {first}); nothing was replaced",
                 worse.len()
             ),
-            todo: format!(
-                "use the new range by itself (--data {}), or delete that folder to keep what is \
-                 stored",
+            hint: format!(
+                "use the new download from its own folder (--data {}), or delete that folder to \
+                 keep the stored files",
                 aside.display()
             ),
         }))
@@ -149,13 +149,13 @@ fn failed(folder: &Path, error: &std::io::Error) -> MarketError {
     MarketError::Store {
         place: folder.display().to_string(),
         what: error.to_string(),
-        todo: "check the folder, or name another with --cache".into(),
+        hint: "check the folder, or name another with --cache".into(),
     }
 }
 
-fn never_still(symbol: &Symbol) -> Refused {
+fn keeps_changing(symbol: &Symbol) -> Refused {
     Refused::Stock(MarketError::Service {
         what: format!("sends other prices of {symbol} each time"),
-        todo: "run again later".into(),
+        hint: "run again later".into(),
     })
 }

@@ -1,4 +1,4 @@
-//! A folder's day files to an Azure container.
+//! Uploads a folder's day files to an Azure container.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -14,26 +14,26 @@ use crate::market::store::origin::Origin;
 use crate::market::store::{AzureStore, BlobDigest, DayFile, LocalStore, Store, sha256_hex};
 
 pub struct UploadOptions<'a> {
-    /// Files that travel side by side.
+    /// Concurrent uploads.
     pub at_once: usize,
-    /// A blob gives way to a file with fewer bars.
+    /// Overwrite blobs even by files with fewer bars.
     pub replace: bool,
-    /// `done` of `total` files of a stock.
+    /// Called with the stock, the number of files done and the total.
     pub progress: &'a (dyn Fn(&Symbol, usize, usize) + Sync),
 }
 
-/// What was done for a stock.
+/// Work done for one stock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uploaded {
     pub sent: usize,
-    /// Blobs with the file's content.
+    /// Number of blobs that already had the file's content.
     pub same: usize,
-    /// Blobs that hold more bars than the file, and were left alone.
+    /// Blobs that have more bars than the file and were not overwritten.
     pub kept: Vec<String>,
 }
 
-/// Sends what the container lacks of a stock. A run that was stopped is gone on with: contents are
-/// compared by their SHA-256, which lies with each blob.
+/// Uploads the files of a stock that the container lacks. An interrupted run can be resumed:
+/// contents are compared by their SHA-256, which is stored with each blob.
 pub fn upload(
     from: &LocalStore,
     to: &AzureStore,
@@ -45,7 +45,7 @@ pub fn upload(
     let (here, there) = (Origin::read(from, symbol)?, Origin::read(to, symbol)?);
     let blobs = to.digests(symbol)?;
     check_kinds(symbol, to, here.as_ref(), there.as_ref())?;
-    check_strangers(symbol, to, here.as_ref(), there.as_ref(), &files, &blobs)?;
+    check_remote_only(symbol, to, here.as_ref(), there.as_ref(), &files, &blobs)?;
     let replaces = files.iter().any(|file| blobs.contains_key(&file.key));
     let is_rewrite = replaces && begun(here.as_ref()) != begun(there.as_ref());
     if is_rewrite && !options.replace {
@@ -57,9 +57,9 @@ pub fn upload(
     let sum = Mutex::new(Uploaded::default());
     let done = AtomicUsize::new(0);
     several_at_once(&files, options.at_once, |file| {
-        let fate = send(from, to, file, blobs.get(&file.key), options.replace || is_rewrite)?;
+        let outcome = send(from, to, file, blobs.get(&file.key), options.replace || is_rewrite)?;
         let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-        match fate {
+        match outcome {
             Fate::Sent => sum.sent += 1,
             Fate::Same => sum.same += 1,
             Fate::Kept => sum.kept.push(file.key.clone()),
@@ -96,14 +96,14 @@ fn send(
         Some(BlobDigest { sha256: Some(sha256), .. }) if *sha256 == sha256_hex(&bytes) => {
             return Ok(Fate::Same);
         }
-        // Whoever wrote this blob left no digest, or what is there is something else.
+        // The writer of this blob stored no digest, or the content differs.
         Some(_) => Some(to.get(&file.key)?),
     };
     if content.as_ref() == Some(&bytes) {
         return Ok(Fate::Same);
     }
     let new = DayBars::decode(&bytes, &file.key)?;
-    // A blob that cannot be read is no good data.
+    // An unreadable blob is not good data.
     let old = content.and_then(|content| DayBars::decode(&content, &file.key).ok());
     if old.is_some_and(|old| old.0.len() > new.0.len()) && !replace {
         return Ok(Fate::Kept);
@@ -112,12 +112,12 @@ fn send(
     Ok(Fate::Sent)
 }
 
-/// When a range was begun. Two that were begun together fit together.
+/// When a stock's history was started, see [`Origin::begun`].
 fn begun(origin: Option<&Origin>) -> Option<&str> {
     origin.map(|origin| origin.begun.as_str())
 }
 
-/// One symbol's range is of one kind.
+/// Checks that folder and container have the same kind of bars.
 fn check_kinds(
     symbol: &Symbol,
     to: &AzureStore,
@@ -135,13 +135,13 @@ fn check_kinds(
     };
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
-        what: format!("the files are {here}, {} has it {there}", to.place()),
-        todo: "name another container with --container".into(),
+        what: format!("the files are {here}, those in {} are {there}", to.place()),
+        hint: "choose another container with --container".into(),
     })
 }
 
-/// Days that only the container has must fit those that are sent.
-fn check_strangers(
+/// Checks that days which only the container has are consistent with the uploaded ones.
+fn check_remote_only(
     symbol: &Symbol,
     to: &AzureStore,
     here: Option<&Origin>,
@@ -154,22 +154,22 @@ fn check_strangers(
     }
     let is_day = |key: &&String| key.ends_with(".parquet");
     let ours: HashSet<&str> = files.iter().map(|file| file.key.as_str()).collect();
-    let strangers = blobs.keys().filter(is_day).filter(|key| !ours.contains(key.as_str()));
-    let Some(first) = strangers.clone().min() else { return Ok(()) };
+    let remote_only = blobs.keys().filter(is_day).filter(|key| !ours.contains(key.as_str()));
+    let Some(first) = remote_only.clone().min() else { return Ok(()) };
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
-            "{} has {} days that the folder lacks (first {first}), fetched apart from it: prices \
-             adjusted at different times do not fit together",
+            "{} has {} days that the folder lacks (first {first}), from another download: prices \
+             adjusted at different times are not comparable",
             to.place(),
-            strangers.count()
+            remote_only.count()
         ),
-        todo: "fetch those days into the folder too, or name another container with --container"
+        hint: "fetch those days into the folder too, or choose another container with --container"
             .into(),
     })
 }
 
-/// A range is replaced as a whole or not at all: not where a day would lose bars.
+/// Checks before a stock's files are replaced as a whole that no day loses bars.
 fn check_losses(
     from: &LocalStore,
     to: &AzureStore,
@@ -180,7 +180,7 @@ fn check_losses(
 ) -> Result<(), MarketError> {
     let both: Vec<&DayFile> = files.iter().filter(|file| blobs.contains_key(&file.key)).collect();
     several_at_once(&both, at_once, |file| {
-        // A blob that cannot be read is no good data.
+        // An unreadable blob is not good data.
         let Ok(old) = DayBars::decode(&to.get(&file.key)?, &file.key) else { return Ok(()) };
         let new = DayBars::decode(&from.get(&file.key)?, &file.key)?;
         let (had, has) = (old.0.len(), new.0.len());
@@ -190,12 +190,12 @@ fn check_losses(
         Err(MarketError::NoData {
             symbol: symbol.to_string(),
             what: format!(
-                "its range in {} was fetched apart from the folder's, and has {had} bars on {} to \
-                 the folder's {has}; nothing was replaced",
+                "its files in {} come from another download, and have {had} bars on {} where the \
+                 folder has {has}; nothing was replaced",
                 to.place(),
                 file.date
             ),
-            todo: "replace it with --replace, or name another container with --container".into(),
+            hint: "replace it with --replace, or choose another container with --container".into(),
         })
     })
 }

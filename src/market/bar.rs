@@ -11,7 +11,7 @@ use super::error::MarketError;
 /// One bar of one stock. Prices in the currency of the listing, volume in shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bar {
-    /// When the bar ends, UTC seconds since 1970: the moment from which it may be known.
+    /// End of the bar, UTC seconds since 1970; the bar is known from then on.
     pub end_s: i64,
     pub open: f64,
     pub high: f64,
@@ -37,7 +37,7 @@ impl BarSeries {
         BarSeries::with_capacity(symbol, 0)
     }
 
-    /// Without bars, and with room for so many.
+    /// An empty series with capacity for `bars` bars.
     pub fn with_capacity(symbol: Symbol, bars: usize) -> BarSeries {
         let column = || Vec::with_capacity(bars);
         BarSeries {
@@ -84,7 +84,7 @@ impl BarSeries {
     }
 }
 
-/// A ticker: 1 to 16 of `A-Z 0-9 . -`, upper case, as it stands in blob names.
+/// A ticker: 1 to 16 of `A-Z 0-9 . -`, upper case, as in blob names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Symbol(String);
@@ -104,8 +104,8 @@ impl FromStr for Symbol {
         let dots_only = symbol.chars().all(|c| c == '.');
         if symbol.is_empty() || symbol.len() > 16 || dots_only || !symbol.chars().all(allowed) {
             return Err(MarketError::Input {
-                what: format!("{text:?} is no stock symbol"),
-                todo: "use 1 to 16 letters, digits, '.' and '-', as in AAPL or BRK.B".into(),
+                what: format!("{text:?} is not a stock symbol"),
+                hint: "use 1 to 16 letters, digits, '.' and '-', as in AAPL or BRK.B".into(),
             });
         }
         Ok(Symbol(symbol))
@@ -132,7 +132,7 @@ impl fmt::Display for Symbol {
     }
 }
 
-/// Days from `start` to `end`, both included, as dates in New York.
+/// Days from `start` to `end`, both inclusive, as New York dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Period {
     pub start: NaiveDate,

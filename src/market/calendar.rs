@@ -1,7 +1,7 @@
 //! Exchange sessions in America/New_York.
 //!
-//! Holidays follow NYSE Rule 7.2 and the exchange's published closures; the rules hold for 1990 to
-//! 2100. Data decides which days exist; the calendar says when a day's session begins and ends.
+//! Holidays follow NYSE Rule 7.2 and the exchange's published closures; the rules cover 1990 to
+//! 2100. The data decides which days exist; the calendar gives each day's session hours.
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Weekday};
 use chrono_tz::America::New_York;
@@ -12,11 +12,11 @@ use super::bar::Period;
 pub const OPEN_TOD_S: i64 = 9 * 3600 + 30 * 60;
 pub const CLOSE_TOD_S: i64 = 16 * 3600;
 const HALF_DAY_CLOSE_TOD_S: i64 = 13 * 3600;
-/// Extended hours, as the US consolidated tape runs them.
+/// Extended hours of the US consolidated tape.
 pub const EXTENDED_OPEN_TOD_S: i64 = 4 * 3600;
 pub const EXTENDED_CLOSE_TOD_S: i64 = 20 * 3600;
 
-/// A trading session, UTC seconds since 1970: `open_s` included, `close_s` excluded.
+/// A trading session, UTC seconds since 1970: `open_s` inclusive, `close_s` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     pub open_s: i64,
@@ -28,8 +28,8 @@ pub fn session(date: NaiveDate) -> Option<Session> {
     (!is_weekend(date) && !is_holiday(date)).then(|| usual_session(date))
 }
 
-/// Regular hours as they would be if the exchange opened: for bars of a day that the calendar calls
-/// closed, since data may come from other venues.
+/// Regular hours if the exchange were open: used for bars on days that the calendar has as closed,
+/// since data may come from other venues.
 pub fn usual_session(date: NaiveDate) -> Session {
     let close = if is_half_day(date) { HALF_DAY_CLOSE_TOD_S } else { CLOSE_TOD_S };
     Session { open_s: at(date, OPEN_TOD_S), close_s: at(date, close) }
@@ -50,20 +50,21 @@ pub fn sessions_in(period: &Period) -> impl Iterator<Item = (NaiveDate, Session)
         .filter_map(|date| session(date).map(|session| (date, session)))
 }
 
-/// The date in New York. Panics beyond chrono's range (a quarter of a million years).
+/// The New York date. Panics outside chrono's range (a quarter of a million years).
 pub fn new_york_date(utc_s: i64) -> NaiveDate {
     new_york_local(utc_s).date()
 }
 
-/// Seconds after New York's midnight as a clock on the wall shows them.
+/// New York wall-clock time in seconds after midnight.
 pub fn time_of_day_s(utc_s: i64) -> i64 {
     i64::from(chrono::Timelike::num_seconds_from_midnight(&new_york_local(utc_s).time()))
 }
 
-/// The date and time of day of many times, which mostly come in order: days are looked up once.
+/// New York date and time of day for many times, mostly in ascending order: the time zone is looked
+/// up once per day.
 #[derive(Clone, Debug)]
 pub struct NewYorkClock {
-    /// UTC seconds of a day on which clocks are not set; empty before the first.
+    /// UTC seconds of a day without a clock change; empty before the first call.
     day: std::ops::Range<i64>,
     date: NaiveDate,
 }
@@ -95,9 +96,9 @@ pub fn iso_new_york(utc_s: i64) -> String {
     utc(utc_s).with_timezone(&New_York).to_rfc3339()
 }
 
-/// UTC seconds of a New York wall-clock time. An hour that occurs twice (clocks set back) means the
-/// first; a time that does not exist (clocks set forward) is read as if they had not been, so 02:30
-/// is 03:30. Both lie on Sunday nights.
+/// UTC seconds of a New York wall-clock time. A time that occurs twice (end of daylight saving)
+/// means the first; one that does not exist (start of daylight saving) is read with the offset
+/// before the change, so 02:30 is 03:30. Both occur on Sunday nights.
 pub fn new_york_to_utc(local: NaiveDateTime) -> i64 {
     match New_York.from_local_datetime(&local) {
         LocalResult::Single(time) => time.timestamp(),
@@ -115,7 +116,7 @@ fn utc(utc_s: i64) -> DateTime<chrono::Utc> {
     DateTime::from_timestamp(utc_s, 0).expect("bar times lie in chrono's range")
 }
 
-/// What a clock on the wall in New York shows.
+/// New York wall-clock time.
 pub fn new_york_local(utc_s: i64) -> NaiveDateTime {
     utc(utc_s).with_timezone(&New_York).naive_local()
 }
@@ -129,8 +130,7 @@ fn is_weekend(date: NaiveDate) -> bool {
     matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
 }
 
-/// Days on which the exchange stayed shut outside the rules: mourning, 11 September 2001, hurricane
-/// Sandy.
+/// Unscheduled full-day closures: days of mourning, 11 September 2001, hurricane Sandy.
 const SPECIAL_CLOSURES: [(i32, u32, u32); 11] = [
     (1994, 4, 27),
     (2001, 9, 11),
@@ -158,12 +158,12 @@ fn is_holiday(date: NaiveDate) -> bool {
     let (year, month, day) = ymd(date);
     let weekday = date.weekday();
     let nth = (day - 1) / 7 + 1;
-    // Saturday's holiday is kept on Friday, Sunday's on Monday.
+    // A holiday on Saturday is observed on Friday, one on Sunday on Monday.
     let observed = |m: u32, d: u32| {
         month == m
             && (day == d || (day + 1 == d && weekday == Fri) || (day == d + 1 && weekday == Mon))
     };
-    // A New Year's Day on a Saturday would fall into the old year's books and is not kept.
+    // New Year's Day on a Saturday is not observed, since the Friday belongs to the old year.
     let new_year = month == 1 && (day == 1 || (day == 2 && weekday == Mon));
     new_year
         || (year >= 1998 && month == 1 && weekday == Mon && nth == 3)
@@ -179,7 +179,7 @@ fn is_holiday(date: NaiveDate) -> bool {
 }
 
 /// A trading day that closes at 13:00. Rules since 1993; earlier early closes (at 14:00) are not
-/// kept here.
+/// covered.
 fn is_half_day(date: NaiveDate) -> bool {
     use Weekday::{Fri, Mon, Thu, Tue, Wed};
     let (year, month, day) = ymd(date);
@@ -189,7 +189,8 @@ fn is_half_day(date: NaiveDate) -> bool {
     }
     let after_thanksgiving = month == 11 && weekday == Fri && (23..=29).contains(&day);
     let christmas_eve = month == 12 && day == 24;
-    // Of a Thursday 4 July the day after was short up to 2012, the day before since.
+    // If 4 July is a Thursday, the early close was on the day after until 2012 and on the day
+    // before since.
     let before_independence = year >= 1995
         && (month, day) == (7, 3)
         && (matches!(weekday, Mon | Tue | Thu) || (weekday == Wed && year >= 2013));
@@ -202,8 +203,8 @@ fn is_half_day(date: NaiveDate) -> bool {
         || SPECIAL_HALF_DAYS.contains(&(year, month, day))
 }
 
-/// Easter Sunday of a Gregorian year: the anonymous algorithm (Meeus, Astronomical Algorithms,
-/// 1991, chapter 8).
+/// Easter Sunday in the Gregorian calendar: the anonymous algorithm (Meeus, Astronomical
+/// Algorithms, 1991, chapter 8).
 fn easter(year: i32) -> NaiveDate {
     let (a, b, c) = (year % 19, year / 100, year % 100);
     let (d, e) = (b / 4, b % 4);
@@ -249,7 +250,7 @@ mod tests {
             .collect()
     }
 
-    /// As the exchange published them.
+    /// As published by the exchange.
     #[test]
     fn holidays_and_half_days_are_those_of_the_exchange() {
         let cases: [(i32, &[&str], &[&str], usize); 6] = [
@@ -324,8 +325,8 @@ mod tests {
         assert_eq!(winter, Session { open_s: 1_577_975_400, close_s: 1_577_998_800 });
         let summer = session(date("2020-07-01")).unwrap();
         assert_eq!(summer, Session { open_s: 1_593_610_200, close_s: 1_593_633_600 });
-        // Clocks went forward on Sunday 2020-03-08 and back on Sunday 2020-11-01: the opens of
-        // Friday and Monday lie an hour less and an hour more than three days apart.
+        // Daylight saving time began on Sunday 2020-03-08 and ended on Sunday 2020-11-01: from
+        // Friday's to Monday's open it is three days less an hour and three days plus an hour.
         let open = |text| session(date(text)).unwrap().open_s;
         assert_eq!(open("2020-03-09") - open("2020-03-06"), 3 * 86_400 - 3_600);
         assert_eq!(open("2020-11-02") - open("2020-10-30"), 3 * 86_400 + 3_600);
@@ -336,14 +337,14 @@ mod tests {
         assert_eq!(iso_new_york(1_577_975_460), "2020-01-02T09:31:00-05:00");
         assert_eq!(iso_new_york(1_593_610_260), "2020-07-01T09:31:00-04:00");
         assert_eq!(time_of_day_s(1_593_610_260), 9 * 3600 + 31 * 60);
-        // 02:00 UTC is still the evening before in New York.
+        // 02:00 UTC is the previous evening in New York.
         assert_eq!(new_york_date(1_577_930_400), date("2020-01-01"));
     }
 
     #[test]
     fn clock_changes_have_a_stated_reading() {
         let read = |text: &str| new_york_to_utc(text.parse().unwrap());
-        // 2020-11-01 01:30 occurs at 05:30 UTC (EDT) and 06:30 UTC (EST): the first is meant.
+        // 2020-11-01 01:30 occurs at 05:30 UTC (EDT) and at 06:30 UTC (EST): the first is taken.
         assert_eq!(read("2020-11-01T01:30:00"), 1_604_208_600);
         // 2020-03-08 02:30 does not exist: 03:30 EDT is 07:30 UTC.
         assert_eq!(read("2020-03-08T02:30:00"), 1_583_652_600);

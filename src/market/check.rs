@@ -1,4 +1,4 @@
-//! Whether stored bars are what they should be.
+//! Quality checks of stored bars.
 
 mod coverage;
 
@@ -20,37 +20,37 @@ use crate::market::options::BarLabel;
 use coverage::Coverage;
 pub use coverage::ThinDay;
 
-/// Fetched side by side, and ahead of use.
+/// Concurrent fetches, and bytes fetched ahead of use.
 const FETCHES_AT_ONCE: usize = 16;
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
-/// Days, files or splits that a sentence names.
-const NAMED: usize = 3;
+/// Maximum number of days, files or splits listed in a sentence.
+const MAX_LISTED: usize = 3;
 
-/// What is to be checked, and how strictly.
+/// Scope and strictness of a check.
 #[derive(Clone, Debug)]
 pub struct CheckOptions<'a> {
     /// None: from the first day stored.
     pub start: Option<NaiveDate>,
     /// None: to the last day stored.
     pub end: Option<NaiveDate>,
-    /// UTC seconds; no bars are missed of days that are not over.
+    /// Current time, UTC seconds; bars of days that are not over do not count as missing.
     pub now_s: i64,
-    /// A day with a smaller share of its bars is something wrong; below it, something to know.
+    /// Minimum fraction of a day's bars: below it a finding is `Wrong`, above it a `Note`.
     pub least_coverage: f64,
     pub cache: Option<&'a Path>,
 }
 
-/// How grave a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// The data should not be used as they are.
+    /// The data should not be used as it is.
     Wrong,
-    /// Good to know.
+    /// For information.
     Note,
 }
 
-/// One thing found, in a sentence.
+/// One finding, in a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     pub level: Level,
@@ -59,31 +59,31 @@ pub struct Finding {
     pub text: String,
 }
 
-/// What was found of one stock.
+/// Findings about one stock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Checked {
     pub stock: Symbol,
-    /// Checked against the calendar; None where there is nothing.
+    /// Period compared with the calendar; None without files.
     pub period: Option<Period>,
     pub day_files: usize,
-    /// Sessions of the period by the exchange's calendar.
+    /// Number of exchange sessions in the period.
     pub sessions: usize,
     pub missing_sessions: Vec<NaiveDate>,
-    /// In regular hours.
+    /// Number of bars in regular hours.
     pub bars: usize,
     pub bar_minutes: Option<u32>,
-    /// What labels name, and how that is known.
+    /// Whether labels name a bar's start or end, and how that is known.
     pub bar_label: Option<BarLabel>,
     pub bar_label_reason: Option<String>,
-    /// Bars that the days with bars lack.
+    /// Missing bars on days that have bars.
     pub missing_bars: usize,
     pub expected_bars: usize,
-    /// Days that lack any, in order.
+    /// Days with missing bars, in order.
     pub incomplete_days: Vec<ThinDay>,
     pub bad_rows: usize,
     pub extended_hours_rows: usize,
     pub splits: Vec<Split>,
-    /// How the files came to be, where that is known.
+    /// How the files were made, if known.
     pub origin: Option<Origin>,
     pub findings: Vec<Finding>,
 }
@@ -98,21 +98,21 @@ impl Checked {
     }
 }
 
-/// Reads all files of a stock and judges them. `progress`: `done` of `total` days.
+/// Reads and checks all files of a stock. `progress(done, total)` counts days.
 ///
 /// # Errors
-/// Only where the store cannot be read; whatever is wrong with files is a finding.
+/// Only if the store cannot be read; any problem with files is a finding.
 pub fn check(
     store: &Arc<dyn Store>,
     symbol: &Symbol,
     options: &CheckOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Checked, MarketError> {
-    let asked = Period {
+    let requested = Period {
         start: options.start.unwrap_or(NaiveDate::MIN),
         end: options.end.unwrap_or(NaiveDate::MAX),
     };
-    let files = store.list(symbol, &asked)?;
+    let files = store.list(symbol, &requested)?;
     let mut found = Checked::of_nothing(symbol, files.len());
     match Origin::read(store.as_ref(), symbol) {
         Ok(origin) => found.origin = origin,
@@ -154,7 +154,7 @@ pub fn check(
     Ok(found)
 }
 
-/// Hands every file that can be read to a cleaner.
+/// Feeds every readable file to a cleaner.
 fn read(
     store: &Arc<dyn Store>,
     symbol: &Symbol,
@@ -183,7 +183,7 @@ fn read(
     Ok(cleaner)
 }
 
-/// Days with bars on which the exchange was closed.
+/// Dates with bars on which the exchange was closed.
 fn closed_days(end_s: &[i64]) -> Vec<NaiveDate> {
     let mut days: Vec<NaiveDate> = end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
     days.dedup();
@@ -274,8 +274,8 @@ impl Checked {
             );
             self.add(Level::Wrong, "calendar", text);
         }
-        if report.bar_label_reason.starts_with("cannot be told") {
-            let text = format!("what labels name {}", report.bar_label_reason);
+        if report.bar_label_reason.starts_with("undetermined") {
+            let text = format!("start or end of a bar: {}", report.bar_label_reason);
             self.add(Level::Note, "label", text);
         }
         self.bar_label_reason = Some(report.bar_label_reason);
@@ -290,10 +290,10 @@ impl Checked {
     }
 }
 
-/// The first few.
+/// The first few, for a sentence.
 fn named<T: ToString>(all: &[T]) -> String {
-    let first: Vec<String> = all.iter().take(NAMED).map(T::to_string).collect();
-    let more = all.len().saturating_sub(NAMED);
+    let first: Vec<String> = all.iter().take(MAX_LISTED).map(T::to_string).collect();
+    let more = all.len().saturating_sub(MAX_LISTED);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     first.join(", ") + &rest
 }

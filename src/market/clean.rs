@@ -1,9 +1,8 @@
 //! From decoded rows to a clean [`BarSeries`]: bad rows, label convention, sessions, resampling,
 //! suspected splits.
 //!
-//! What is kept or computed for a bar does not depend on later bars, except through the conventions
-//! of the whole symbol: bar length, label, and whether it has bars after the close
-//! ([`Convention`]).
+//! No bar depends on later bars, except through the conventions of the whole symbol: bar length,
+//! label, and whether it has bars after the close ([`Convention`]).
 
 mod convention;
 mod day;
@@ -25,14 +24,15 @@ use super::error::MarketError;
 use super::options::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
 
-/// How far open or close may lie outside low to high, as a fraction of the price, before the row is
-/// bad. Adjusting for splits and dividends rounds each price by itself; a basis point is beyond any
-/// rounding and below any fill's slippage. Within it, high and low are widened to hold both.
+/// How far open or close may lie outside [low, high] before a row is bad, as a fraction of the
+/// price. Adjustment for splits and dividends rounds each price separately; a basis point exceeds
+/// any rounding and is below typical slippage. Within it, high and low are widened to include open
+/// and close.
 const ROUNDING: f64 = 1e-4;
-/// Bad rows that the notes name.
-const NAMED: usize = 3;
+/// Maximum number of bad rows listed in a note.
+const MAX_LISTED: usize = 3;
 
-/// A row that passed the checks; `label_s` is the bar's time as stored, UTC seconds.
+/// A row that passed the checks; `label_s` is the stored time of the bar, UTC seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Row {
     label_s: i64,
@@ -43,7 +43,7 @@ struct Row {
     volume: f64,
 }
 
-/// What can be wrong with a row, in the words of a table.
+/// What is wrong with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     NoTime,
@@ -67,7 +67,7 @@ impl Fault {
     }
 }
 
-/// Rows left out, and the first few of them in words; or an error at the first, if `strict`.
+/// Rejected rows, and a description of the first few; with `strict`, the first one is an error.
 struct BadRows {
     strict: bool,
     count: usize,
@@ -75,11 +75,11 @@ struct BadRows {
     named: Vec<String>,
 }
 
-/// What only an inspection asks for.
+/// Results that only an inspection needs.
 pub struct Inspection {
     pub convention: Convention,
     pub bad_rows: BTreeMap<Fault, usize>,
-    /// Bars that reach from before the close into extended hours were left out.
+    /// Bars that begin before the close and end in extended hours were dropped.
     pub straddling: bool,
     pub splits: Vec<Split>,
     pub doubts: Vec<Doubt>,
@@ -98,12 +98,12 @@ impl BadRows {
             return Err(MarketError::File {
                 file: place.into(),
                 what: format!("bad row: {at}: {why}"),
-                todo: "mend the file, or run without --strict to leave such rows out".into(),
+                hint: "fix the file, or run without --strict to skip such rows".into(),
             });
         }
         self.count += 1;
         *self.kinds.entry(kind).or_default() += 1;
-        if self.named.len() < NAMED {
+        if self.named.len() < MAX_LISTED {
             self.named.push(format!("{place}: {at}: {why}"));
         }
         Ok(())
@@ -119,16 +119,16 @@ impl BadRows {
 
 const MINUTES_PER_DAY: usize = 24 * 60;
 
-/// Takes the day files of one stock in order of date and makes one series of them.
+/// Turns the day files of one stock, in date order, into one series.
 pub struct Cleaner {
     symbol: Symbol,
     rows: Vec<Row>,
     bad: BadRows,
     naive: bool,
-    /// Some times came with a zone.
+    /// Some times had a zone.
     zoned: bool,
     day_files: usize,
-    /// Day files that are to come, as far as that is known.
+    /// Number of day files to come, if known.
     days_expected: usize,
     clock: NewYorkClock,
 }
@@ -148,12 +148,13 @@ impl Cleaner {
         }
     }
 
-    /// Room is made for so many days like the first: rows need not be moved as they become more.
+    /// Sets the number of day files to come. Memory is reserved for as many days like the first, so
+    /// that rows do not have to be moved.
     pub fn expect_days(&mut self, count: usize) {
         self.days_expected = count;
     }
 
-    /// Adds the rows of `file`, which is named for `date`.
+    /// Adds the rows of `file`, the day file of `date`.
     pub fn add_day(
         &mut self,
         file: &str,
@@ -163,7 +164,7 @@ impl Cleaner {
         self.naive |= raw.naive;
         self.zoned |= !raw.naive;
         if self.day_files == 0 {
-            // A file with more than a day has minutes says nothing of the others.
+            // A file with more rows than a day has minutes does not predict the others' size.
             self.rows.reserve(raw.len().min(MINUTES_PER_DAY) * self.days_expected);
         }
         self.day_files += 1;
@@ -181,8 +182,8 @@ impl Cleaner {
                 close: raw.close[i],
                 volume: raw.volume[i],
             };
-            // Files cut at UTC midnight hold hours of the day before; anything further is a wrong
-            // time.
+            // Files cut at UTC midnight contain hours of the previous day; anything further off is
+            // a wrong time.
             let day = self.clock.at(label_s).0;
             let off_days = if day == date { 0 } else { (day - date).num_days().abs() };
             let why = match self.rows.last() {
@@ -205,7 +206,7 @@ impl Cleaner {
         Ok(())
     }
 
-    /// Adds bars whose `end_s` is exact, as the program's own markets make them.
+    /// Adds bars with exact `end_s`, as synthetic markets generate them.
     pub fn add_bars(&mut self, bars: &BarSeries) {
         self.rows.extend(bars.bars().map(|bar| Row {
             label_s: bar.end_s,
@@ -217,7 +218,7 @@ impl Cleaner {
         }));
     }
 
-    /// The series and what was found. `known` is the convention where it need not be detected.
+    /// The clean series and its report. `known` is the convention if it need not be detected.
     pub fn finish(
         mut self,
         period: &Period,
@@ -228,7 +229,7 @@ impl Cleaner {
         Ok((series, report))
     }
 
-    /// As [`Cleaner::finish`], with all that makes one doubt the data.
+    /// Like [`Cleaner::finish`], with all findings about the data.
     pub fn inspect(
         mut self,
         period: &Period,
@@ -279,7 +280,7 @@ impl Cleaner {
             return Err(MarketError::NoData {
                 symbol: self.symbol.to_string(),
                 what: format!("no bars in {hours} hours from {period} ({rows} rows read)"),
-                todo: "choose another period, or --extended-hours".into(),
+                hint: "choose another period, or --extended-hours".into(),
             });
         }
         notes.extend(self.bad.note());
@@ -301,7 +302,7 @@ impl Cleaner {
     }
 }
 
-/// A clean series, and what was found on the way to it.
+/// A clean series and what was found while cleaning.
 struct Outcome {
     series: BarSeries,
     report: LoadReport,
@@ -310,24 +311,24 @@ struct Outcome {
     days: Vec<day::Day>,
 }
 
-/// What is wrong with a bar's open, high, low, close and volume.
+/// What is wrong with open, high, low, close and volume; None if nothing is.
 pub fn value_fault([open, high, low, close, volume]: [f64; 5]) -> Option<String> {
     fault(&Row { label_s: 0, open, high, low, close, volume })
 }
 
-/// What is wrong with a row's numbers.
+/// What is wrong with a row's numbers; None if nothing is.
 fn fault(row: &Row) -> Option<String> {
     let prices = [("open", row.open), ("high", row.high), ("low", row.low), ("close", row.close)];
     for (name, price) in prices {
         if !price.is_finite() {
-            return Some(format!("{name} is no number"));
+            return Some(format!("{name} is not a number"));
         }
         if price <= 0.0 {
             return Some(format!("{name} is {price}"));
         }
     }
     if !row.volume.is_finite() {
-        return Some("volume is no number".into());
+        return Some("volume is not a number".into());
     }
     if row.volume < 0.0 {
         return Some(format!("volume is {}", row.volume));
@@ -343,7 +344,7 @@ fn fault(row: &Row) -> Option<String> {
     None
 }
 
-/// High and low hold open and close exactly.
+/// Widens high and low to include open and close.
 fn widened(row: Row) -> Row {
     let high = row.high.max(row.open).max(row.close);
     let low = row.low.min(row.open).min(row.close);

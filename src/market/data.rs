@@ -1,4 +1,4 @@
-//! Bars of several stocks side by side, in memory: what strategies are run over without a panel.
+//! Aligned bars of several stocks in memory, for running strategies without a panel.
 
 use super::bar::{Bar, BarSeries, Symbol};
 use super::error::MarketError;
@@ -14,7 +14,7 @@ pub struct MarketData {
     last: Vec<Vec<u32>>,
 }
 
-/// The market at the end of one bar. It reaches no other row.
+/// The market at one bar time. It gives no access to other rows.
 #[derive(Clone, Copy, Debug)]
 pub struct MarketRow<'a> {
     data: &'a MarketData,
@@ -23,18 +23,18 @@ pub struct MarketRow<'a> {
 
 impl MarketData {
     /// # Errors
-    /// Where a stock comes twice, bar times do not increase, a price is not a positive number, or
-    /// there are no two bar times.
+    /// If a stock occurs twice, bar times do not increase, a price is not a positive number, or
+    /// there are fewer than two bar times.
     pub fn new(series: Vec<BarSeries>) -> Result<MarketData, MarketError> {
         let stocks: Vec<Symbol> = series.iter().map(|one| one.symbol.clone()).collect();
         for (i, one) in series.iter().enumerate() {
-            let wrong = |what: &str, todo: &str| MarketError::NoData {
+            let wrong = |what: &str, hint: &str| MarketError::NoData {
                 symbol: one.symbol.to_string(),
                 what: what.into(),
-                todo: todo.into(),
+                hint: hint.into(),
             };
             if stocks[..i].contains(&one.symbol) {
-                return Err(wrong("comes twice", "give every stock's bars once"));
+                return Err(wrong("is given twice", "give each stock's bars once"));
             }
             if !one.end_s.is_sorted_by(|a, b| a < b) {
                 return Err(wrong("its bar times do not increase", "sort its bars by time"));
@@ -42,14 +42,14 @@ impl MarketData {
             let columns = [&one.open, &one.high, &one.low, &one.close];
             let sound = |price: &f64| price.is_finite() && *price > 0.0;
             if !columns.iter().all(|column| column.iter().all(sound)) {
-                return Err(wrong("a price is not a positive number", "leave out its bar"));
+                return Err(wrong("a price is not a positive number", "omit the bar"));
             }
         }
         let Grid { end_s, bar_index: mut last } = align(&series);
         if end_s.len() < 2 {
             return Err(MarketError::Input {
                 what: format!("{} bar times are too few to trade", end_s.len()),
-                todo: "take a longer period".into(),
+                hint: "use a longer period".into(),
             });
         }
         for index in &mut last {
@@ -76,12 +76,12 @@ impl MarketData {
         &self.end_s
     }
 
-    /// The bars that the stock has.
+    /// The stock's own bars.
     pub fn series(&self, stock: usize) -> &BarSeries {
         &self.series[stock]
     }
 
-    /// The row of each of them.
+    /// `[bar]`: row of each of the stock's bars.
     pub fn rows_of(&self, stock: usize) -> Vec<u32> {
         let last = &self.last[stock];
         let is_fresh = |t: &usize| last[*t] != NO_BAR && (*t == 0 || last[*t] != last[*t - 1]);
@@ -112,8 +112,8 @@ impl MarketRow<'_> {
         (bar.end_s == self.end_s()).then_some(bar)
     }
 
-    /// As a panel has it: where the stock has no bar, its last close carried on; NaN before its
-    /// first bar.
+    /// Like a panel's bar: without a bar the last close is carried forward; NaN before the first
+    /// bar.
     pub fn bar(&self, stock: usize) -> PanelBar {
         if let Some(Bar { open, high, low, close, volume, .. }) = self.fresh(stock) {
             return PanelBar { open, high, low, close, volume, tradable: true };

@@ -6,22 +6,22 @@ use thiserror::Error;
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum MarketError {
     /// A value given by the user, such as a symbol or a market's name.
-    #[error("{what}; {todo}")]
-    Input { what: String, todo: String },
+    #[error("{what}; {hint}")]
+    Input { what: String, hint: String },
 
     /// A store that cannot be reached, opened or written. `place` never holds a secret.
-    #[error("{place}: {what}; {todo}")]
-    Store { place: String, what: String, todo: String },
+    #[error("{place}: {what}; {hint}")]
+    Store { place: String, what: String, hint: String },
 
     /// A day file that is truncated, foreign or lacks a column. `file` is the path or blob name.
-    #[error("{file}: {what}; {todo}")]
-    File { file: String, what: String, todo: String },
+    #[error("{file}: {what}; {hint}")]
+    File { file: String, what: String, hint: String },
 
     /// What the data service answers, or does not. Never holds the key.
-    #[error("Alpha Vantage: {what}; {todo}")]
-    Service { what: String, todo: String },
+    #[error("Alpha Vantage: {what}; {hint}")]
+    Service { what: String, hint: String },
 
     /// Nothing to work with for a symbol: unknown, or no bars in the period.
-    #[error("{symbol}: {what}; {todo}")]
-    NoData { symbol: String, what: String, todo: String },
+    #[error("{symbol}: {what}; {hint}")]
+    NoData { symbol: String, what: String, hint: String },
 }

@@ -1,4 +1,4 @@
-//! One stock's bars for a period, from its day files.
+//! Loads one stock's bars for a period from its day files.
 
 use std::sync::Arc;
 
@@ -13,21 +13,20 @@ use super::parquet::decode_day;
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
 
-/// Blobs that are fetched side by side for one stock; more than a few, because each opens a
-/// connection of its own.
+/// Concurrent fetches per stock; more than a few, because each opens its own connection.
 const FETCHES_AT_ONCE: usize = 16;
-/// Fetched and not yet decoded, at most.
+/// Maximum bytes fetched but not yet decoded.
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
-/// Part of every fingerprint: raised whenever the same files give other bars than before.
+/// Part of every fingerprint; to be raised whenever the same files give different bars than before.
 const LOADER_VERSION: u32 = 1;
-/// Symbols that an error message lists.
-const SYMBOLS_NAMED: usize = 8;
-/// Jaro-Winkler similarity from which a symbol counts as nearly the one asked for.
+/// Maximum number of symbols listed in an error message.
+const MAX_SYMBOLS_LISTED: usize = 8;
+/// Jaro-Winkler similarity from which a symbol counts as similar.
 const NEAR: f64 = 0.7;
 
-/// A digest of what the bars of `symbol` in `period` depend on: how they are read, and `origin`,
-/// which names what they are made from.
+/// SHA-256 over everything that the bars of `symbol` in `period` depend on: the options, and
+/// `origin`, which identifies their source.
 pub fn digest(
     symbol: &Symbol,
     period: &Period,
@@ -49,7 +48,7 @@ pub fn digest(
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// [`digest`] over the names and ETags of the day files, without reading them.
+/// [`digest`] over names, ETags and sizes of the day files, without reading them.
 pub fn fingerprint_files(
     store: &dyn Store,
     symbol: &Symbol,
@@ -61,7 +60,7 @@ pub fn fingerprint_files(
     Ok(digest(symbol, period, options, named))
 }
 
-/// All bars of `symbol` in `period`, clean, in the session hours, of one length.
+/// All bars of `symbol` in `period`: clean, within session hours, of one length.
 pub fn load_files(
     store: &Arc<dyn Store>,
     symbol: &Symbol,
@@ -90,14 +89,14 @@ fn list(store: &dyn Store, symbol: &Symbol, period: &Period) -> Result<Vec<DayFi
     if period.start > period.end {
         return Err(MarketError::Input {
             what: format!("the period {period} ends before it begins"),
-            todo: "swap its dates".into(),
+            hint: "swap the dates".into(),
         });
     }
     let files = store.list(symbol, period)?;
     if files.is_empty() { Err(nothing_there(store, symbol, period)) } else { Ok(files) }
 }
 
-/// Why there is no file: the symbol is unknown, or the period is empty.
+/// The error for no files: the symbol is unknown, or the period is empty.
 fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketError {
     let always = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
     let known = match store.symbols() {
@@ -105,7 +104,7 @@ fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketE
         Err(error) => return error,
     };
     let place = store.place();
-    let (what, todo) = if !known.contains(symbol) {
+    let (what, hint) = if !known.contains(symbol) {
         let what = format!("{place} has no day files of this stock");
         (what, format!("check --stocks and --data; {}", what_it_has(symbol, &known)))
     } else {
@@ -113,24 +112,24 @@ fn nothing_there(store: &dyn Store, symbol: &Symbol, period: &Period) -> MarketE
             Ok(days) => days,
             Err(error) => return error,
         };
-        let todo = match (days.first(), days.last()) {
+        let hint = match (days.first(), days.last()) {
             (Some(first), Some(last)) => {
                 format!("it has {} days, {} to {}", days.len(), first.date, last.date)
             }
             _ => "it has no day files of this stock at all".into(),
         };
-        (format!("{place} has no day files from {period}"), todo)
+        (format!("{place} has no day files from {period}"), hint)
     };
-    MarketError::NoData { symbol: symbol.to_string(), what, todo }
+    MarketError::NoData { symbol: symbol.to_string(), what, hint }
 }
 
-/// Names near `symbol`, or the first of all names.
+/// Similar symbols, or else the first of all symbols.
 fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
     let similarity = |other: &Symbol| strsim::jaro_winkler(symbol.as_str(), other.as_str());
     let mut near: Vec<&Symbol> = known.iter().filter(|s| similarity(s) >= NEAR).collect();
     near.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)).then(a.cmp(b)));
     let names = |symbols: &[&Symbol]| {
-        symbols.iter().take(SYMBOLS_NAMED).map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
+        symbols.iter().take(MAX_SYMBOLS_LISTED).map(|s| s.as_str()).collect::<Vec<_>>().join(", ")
     };
     match (near.is_empty(), known.len()) {
         (_, 0) => "it has no stocks at all".into(),
@@ -140,7 +139,7 @@ fn what_it_has(symbol: &Symbol, known: &[Symbol]) -> String {
             format!(
                 "it has {count} stocks: {}{}",
                 names(&all),
-                if count > SYMBOLS_NAMED { ", ..." } else { "" }
+                if count > MAX_SYMBOLS_LISTED { ", ..." } else { "" }
             )
         }
     }

@@ -1,4 +1,5 @@
-//! What the market did: bars, where they are kept, how files become bars, and the aligned panel.
+//! Market data: bars, the exchange calendar, stores of day files, decoding and cleaning, quality
+//! checks, and the aligned panel.
 
 pub mod bar;
 pub mod calendar;

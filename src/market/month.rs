@@ -1,4 +1,4 @@
-//! Calendar months, by which the data service hands out its series.
+//! Calendar months, the unit in which the data service returns its series.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,18 +17,18 @@ pub struct YearMonth {
 }
 
 impl YearMonth {
-    /// The month that a day lies in.
+    /// The month of a date.
     pub fn of(date: NaiveDate) -> YearMonth {
         YearMonth { first: date.with_day(1).unwrap_or(date) }
     }
 
-    /// Its days, whether there is trading on them or not.
+    /// All calendar days of the month.
     pub fn period(self) -> Period {
         let next = self.first.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
         Period { start: self.first, end: next.pred_opt().unwrap_or(self.first) }
     }
 
-    /// All months that a period touches, in order.
+    /// All months that overlap a period, in order.
     pub fn all_of(period: &Period) -> Vec<YearMonth> {
         let mut months = Vec::new();
         let mut month = YearMonth::of(period.start);
@@ -53,8 +53,8 @@ impl FromStr for YearMonth {
     fn from_str(text: &str) -> Result<YearMonth, MarketError> {
         let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d");
         first.map(|first| YearMonth { first }).map_err(|_| MarketError::Input {
-            what: format!("{text:?} is no month"),
-            todo: "write it as in 2020-01".into(),
+            what: format!("{text:?} is not a month"),
+            hint: "write it as in 2020-01".into(),
         })
     }
 }

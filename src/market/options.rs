@@ -1,4 +1,4 @@
-//! How bars are to be read, and what was found on the way.
+//! Options of loading bars, and the report about them.
 
 use std::path::PathBuf;
 
@@ -10,43 +10,43 @@ use super::bar::Symbol;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum BarLabel {
-    /// Found from the first and last labels of the sessions.
+    /// Detected from the first and last labels of the sessions.
     Auto,
     Start,
     End,
 }
 
-/// How bars are to be read.
+/// How to read bars.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// None: as the data has it.
+    /// None: as stored.
     pub bar_minutes: Option<u32>,
     pub bar_label: BarLabel,
     pub extended_hours: bool,
     pub strict: bool,
-    /// Folder in which fetched blobs are kept by ETag; None: nothing is kept.
+    /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
     pub cache_dir: Option<PathBuf>,
 }
 
-/// What was found on the way: said to the user and kept beside the results.
+/// Findings while loading: shown to the user and saved with the results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
     pub symbol: Symbol,
     pub day_files: usize,
-    /// Bars kept, after sessions and resampling.
+    /// Number of bars kept, after session filtering and resampling.
     pub bars: usize,
-    /// Rows left out as bad; `notes` names the first few.
+    /// Rows rejected as bad; `notes` lists the first few.
     pub bad_rows: usize,
-    /// Rows outside trading hours that were left out.
+    /// Rows dropped because they lie outside trading hours.
     pub extended_rows: usize,
-    /// Length of a bar as stored, minutes.
+    /// Stored bar length, minutes.
     pub native_minutes: u32,
-    /// Length of a bar as returned, minutes.
+    /// Returned bar length, minutes.
     pub bar_minutes: u32,
-    /// Start or End, never Auto; and how it is known.
+    /// Start or End, never Auto.
     pub bar_label: BarLabel,
     pub bar_label_reason: String,
-    /// One sentence each: bad rows, suspected splits with their date, time zone assumed.
+    /// One sentence each: bad rows, suspected splits with their date, assumed time zone.
     pub notes: Vec<String>,
 }
 

@@ -1,12 +1,12 @@
-//! Day files: bytes to rows of bars and back.
+//! Day files: Parquet bytes to rows of bars and back.
 //!
-//! Files come from other programs, so what pandas, pyarrow, polars and DuckDB write is read as they
-//! write it:
+//! Files come from other programs, so what pandas, pyarrow, polars and DuckDB write is accepted:
 //!
-//! * time as a timestamp (ns, us, ms; with a zone or without), as ISO text, as a date and a time of
+//! - time as a timestamp (ns, us, ms; with or without a zone), as ISO text, as a date and a time of
 //!   day in two columns, or as integer seconds, milli-, micro- or nanoseconds since 1970. A time
 //!   without a zone is America/New_York;
-//! * prices and volume as floats, integers or text, in any case, also as `1. open` ... `5. volume`.
+//! - prices and volume as floats, integers or text, with names in any case, also as `1. open` ...
+//!   `5. volume`.
 
 mod pages;
 mod plain;
@@ -28,11 +28,11 @@ pub use table::{Table, decode_csv, decode_table};
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawRows {
-    /// The bar's label, UTC seconds; None where the file has no usable time.
+    /// The bar's label, UTC seconds; None if the file has no usable time.
     pub label_s: Vec<Option<i64>>,
     /// Some times had no zone and were read as New York time.
     pub naive: bool,
-    /// NaN where the file has a null or no number.
+    /// NaN for nulls and text that is not a number.
     pub open: Vec<f64>,
     pub high: Vec<f64>,
     pub low: Vec<f64>,
@@ -54,7 +54,7 @@ impl RawRows {
         [self.open[i], self.high[i], self.low[i], self.close[i], self.volume[i]]
     }
 
-    /// Adds a row with these values.
+    /// Appends a row.
     pub fn push(&mut self, label_s: Option<i64>, values: [f64; 5]) {
         self.label_s.push(label_s);
         let columns =
@@ -65,16 +65,16 @@ impl RawRows {
     }
 }
 
-/// Rows of one day file. `file` is the path or blob name for messages. Whatever the bytes are, the
-/// answer is rows or a [`MarketError::File`].
+/// Rows of one day file. `file` is the path or blob name for messages. Returns rows or a
+/// [`MarketError::File`] for any bytes; never panics.
 pub fn decode_day(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     without_panic(|| decode(bytes, file)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })
 }
 
-/// What `decode` returns, or None if it panics, as polars does over some damaged files. Such a
-/// panic prints nothing.
+/// The result of `decode`, or None if it panics, as polars does on some damaged files. Such a panic
+/// is not printed.
 fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();
@@ -92,9 +92,9 @@ fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// A day file as the program itself writes them: `timestamp` (microseconds, New York time without a
-/// zone, the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd.
-/// `bar_minutes` is the length of every bar, but for a session's last one, which may be shorter.
+/// A day file in the program's own format: `timestamp` (microseconds, New York time without a zone,
+/// the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd.
+/// `bar_minutes` is the length of every bar except a session's last one, which may be shorter.
 pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, MarketError> {
     let length_s = 60 * i64::from(bar_minutes);
     let mut before_s = i64::MIN;
@@ -108,7 +108,7 @@ pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, Marke
     encode(symbol.as_str(), start_s, [open, high, low, close, volume])
 }
 
-/// As [`encode_day`], with labels as they are: whatever these name.
+/// Like [`encode_day`], with the labels as given.
 ///
 /// # Panics
 /// If a row has no time.
@@ -138,15 +138,15 @@ fn encode(
     Ok(bytes)
 }
 
-const WRITE_ANEW: &str = "fetch or write this file anew, or delete it to go on without that day";
-/// How much of a polars message is passed on.
+const WRITE_ANEW: &str = "fetch or write this file again, or delete it to skip that day";
+/// Maximum length of a polars message that is passed on.
 const CAUSE_CHARS: usize = 160;
 
-fn file_error(file: &str, what: String, todo: &str) -> MarketError {
-    MarketError::File { file: file.into(), what, todo: todo.into() }
+fn file_error(file: &str, what: String, hint: &str) -> MarketError {
+    MarketError::File { file: file.into(), what, hint: hint.into() }
 }
 
-/// First line of a foreign message, cut short.
+/// First line of a foreign message, truncated.
 fn cause(error: &PolarsError) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().chars().take(CAUSE_CHARS).collect()
@@ -164,7 +164,7 @@ fn decode_any(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
     rows_of(&frame, &plan, file)
 }
 
-/// The columns that matter, and what they mean; among them the symbols', where those are wanted.
+/// The required columns and their meaning, including the symbol column if wanted.
 fn read_frame(
     bytes: &[u8],
     file: &str,
@@ -187,10 +187,14 @@ fn read_frame(
     }
     plan.check_types(&schema, file)?;
     if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
-        return Err(file_error(file, "is damaged: its page headers are wrong".into(), WRITE_ANEW));
+        return Err(file_error(
+            file,
+            "is damaged: its page headers are invalid".into(),
+            WRITE_ANEW,
+        ));
     }
     let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
-    // A damaged page may come out shorter than its column should be.
+    // A damaged page may yield fewer values than its column has.
     if frame.columns().iter().any(|column| column.len() != row_count) {
         return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
     }
@@ -218,7 +222,7 @@ fn rows_of(frame: &DataFrame, plan: &Plan, file: &str) -> Result<RawRows, Market
     Ok(rows)
 }
 
-/// Every page of the columns that will be read says of itself what can be true.
+/// Whether the page headers of all columns to be read are plausible.
 fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &Plan) -> bool {
     metadata.row_groups.iter().all(|group| {
         let columns = plan.columns();
@@ -232,21 +236,21 @@ fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &Plan) -> bool {
 struct Plan {
     /// One column, or date and time of day.
     time: Vec<String>,
-    /// open, high, low, close, volume
+    /// open, high, low, close, volume.
     numbers: [String; 5],
-    /// The stock's name, where a column holds it.
+    /// Column with the stock's name, if any.
     symbol: Option<String>,
 }
 
-/// A time column's names, best first. What pandas saves of a nameless index comes last: it may be a
-/// mere counter.
+/// Names of a time column, best first. The column that pandas saves for an unnamed index comes
+/// last, since it may be a mere counter.
 const TIME_NAMES: [&str; 4] = ["timestamp", "datetime", "date_time", "ts"];
 const LAST_TIME_NAMES: [&str; 4] = ["time", "date", "__index_level_0__", "index"];
 const SYMBOL_NAMES: [&str; 4] = ["symbol", "ticker", "stock", "sym"];
 const NUMBER_NAMES: [&str; 5] = ["open", "high", "low", "close", "volume"];
 
 impl Plan {
-    /// `names`: of the columns that the file has.
+    /// `names`: the columns of the file.
     fn new(names: &[&str], file: &str) -> Result<Plan, MarketError> {
         let find = |wanted: &str| {
             names.iter().find(|name| plain_name(name) == wanted).map(|name| name.to_string())
@@ -282,20 +286,19 @@ impl Plan {
         self.time.iter().chain(&self.numbers).chain(&self.symbol).cloned().collect()
     }
 
-    /// Types are checked before anything is read, since polars answers some of the others with a
-    /// panic.
+    /// Types are checked before reading, since polars panics on some others.
     fn check_types(&self, schema: &ArrowSchema, file: &str) -> Result<(), MarketError> {
         use ArrowDataType as T;
         let text = [T::Utf8, T::LargeUtf8, T::Utf8View];
-        let check = |name: &String, usable: &dyn Fn(&T) -> bool, todo: &str| {
+        let check = |name: &String, usable: &dyn Fn(&T) -> bool, hint: &str| {
             let stored = schema.get(name).map(|field| field.dtype());
             match stored {
                 Some(dtype) if usable(dtype) || text.contains(dtype) => Ok(()),
                 Some(dtype) => {
                     let what = format!("column {name:?} is stored as {dtype:?}");
-                    Err(file_error(file, what, todo))
+                    Err(file_error(file, what, hint))
                 }
-                None => Err(file_error(file, format!("has no column {name:?}"), todo)),
+                None => Err(file_error(file, format!("has no column {name:?}"), hint)),
             }
         };
         let whole = [T::Int64, T::Date32];
@@ -314,7 +317,7 @@ impl Plan {
     }
 }
 
-/// `4. Close` is `close`.
+/// `4. Close` becomes `close`.
 fn plain_name(name: &str) -> String {
     let lower = name.trim().to_lowercase();
     match lower.split_once(". ") {
@@ -323,7 +326,7 @@ fn plain_name(name: &str) -> String {
     }
 }
 
-/// A column's values; NaN for nulls and for text that is no number.
+/// A column's values; NaN for nulls and text that is not a number.
 fn numbers(series: &Series) -> PolarsResult<Vec<f64>> {
     if series.dtype() == &DataType::String {
         let value =

@@ -1,12 +1,12 @@
-//! The runtime under everything that talks to a network.
+//! The async runtime for network access.
 
 use std::mem;
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::subscriber::NoSubscriber;
 
-/// A runtime on whose threads nothing is logged: HTTP clients and what lies below them log
-/// addresses and headers, and with them signatures and keys.
+/// A tokio runtime whose threads do not log: HTTP clients and the layers below log addresses and
+/// headers, and with them signatures and keys.
 pub(crate) fn silent_runtime(threads: &str) -> std::io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,32 +1,33 @@
-//! Whom to follow: weights over experts that come and go. Pure.
+//! Fixed-share weights over experts. Pure functions.
 //!
-//! Every expert is a bet whose factor of growth becomes known after each round, and the weights
-//! are how an account is dealt among them; its factor of growth is the weighted mean. The loss is
-//! minus the logarithm of growth, for which the learning rate of theory is 1 and the weights are
-//! Bayes' rule (Vovk 1999; Cesa-Bianchi and Lugosi 2006, chapter 9). After each round a share of
-//! every weight is dealt anew, so that an expert that was bad for long can be back within a few
-//! rounds (Herbster and Warmuth 1998; as a portfolio Singer 1997).
+//! Each expert has a growth factor that becomes known after each round. The weights are a portfolio
+//! over the experts, whose growth is their weighted mean. The loss is minus the log growth, for
+//! which the theoretical learning rate is 1 and the update is Bayes' rule (Vovk 1999; Cesa-Bianchi
+//! and Lugosi 2006, chapter 9). After each round a share of every weight is redistributed, so that
+//! an expert that did badly for long can recover within a few rounds (Herbster and Warmuth 1998; as
+//! a portfolio Singer 1997).
 //!
-//! How large a share depends on how often the best expert changes, which nobody knows. So several
-//! rates work side by side, and their weights too follow Bayes' rule.
+//! The right share depends on how often the best expert changes, which is unknown. So several rates
+//! run in parallel, and their weights follow Bayes' rule as well.
 
 use serde::{Deserialize, Serialize};
 
-/// What is believed before the first round.
+/// Prior over experts and switching rates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Belief {
-    /// Weight of each expert, all positive, sum 1. What is shared is dealt in proportion.
+    /// Prior weight of each expert, all positive, sum 1. Shares are redistributed in proportion to
+    /// it.
     pub prior: Vec<f64>,
-    /// Chances that the best expert changes from one round to the next, each between 0 and 1, all
-    /// equally likely.
+    /// Probabilities per round that the best expert changes, each between 0 and 1, with equal prior
+    /// weights.
     pub share_rates: Vec<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FixedShare {
-    /// Of a share rate and an expert together, `[rate, expert]`; sum 1.
+    /// Joint weights, `[rate, expert]`; sum 1.
     joint: Vec<f64>,
-    /// Of an expert, `[expert]`; sum 1.
+    /// Marginal weights, `[expert]`; sum 1.
     weights: Vec<f64>,
 }
 
@@ -38,13 +39,13 @@ impl FixedShare {
         FixedShare { joint: joint.repeat(rates), weights: belief.prior.clone() }
     }
 
-    /// Of a share rate and an expert together, `[rate, expert]`; sum 1.
+    /// Joint weights of share rate and expert, `[rate, expert]`; sum 1.
     pub fn joint(&self) -> &[f64] {
         &self.joint
     }
 
-    /// One that begins with `joint` `[rate, expert]` of experts that are there already, and one
-    /// more after them, of which nothing is known but its part of the belief.
+    /// Starts with the `joint` weights `[rate, expert]` of known experts, and appends one expert
+    /// with its prior weight.
     pub fn joined_by_one(joint: &[f64], belief: &Belief) -> FixedShare {
         let experts = belief.prior.len();
         let newcomer = belief.prior[experts - 1];
@@ -59,13 +60,13 @@ impl FixedShare {
         FixedShare { weights: (0..experts).map(of).collect(), joint: joined }
     }
 
-    /// Of each expert in the coming round.
+    /// `[expert]`: weights for the coming round.
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }
 
-    /// The end of a round: `growth` is the factor, above 0, by which a bet on each expert grew.
-    /// Returns that of the whole.
+    /// Ends a round. `growth` `[expert]`: growth factor of each expert, above 0. Returns the growth
+    /// factor of the weighted portfolio.
     pub fn update(&mut self, growth: &[f64], belief: &Belief) -> f64 {
         let experts = self.weights.len();
         assert_eq!(growth.len(), experts, "a growth for every expert");
@@ -90,16 +91,18 @@ impl FixedShare {
 }
 
 impl Belief {
-    /// By how much the logarithm of the growth over `rounds` rounds can fall short of that of any
-    /// sequence of experts with so many switches, whatever the growths are: with G rates, p the
-    /// least prior weight, and the best of the rates a,
+    /// Regret bound: how much the log growth over `rounds` rounds can fall short of that of any
+    /// sequence of experts with this many switches, for arbitrary growth factors. With G rates,
+    /// smallest prior weight p, and the best of the rates a:
     ///
-    ///   ln G + ln 1/p + switches ln 1/(a p) + (rounds - 1 - switches) ln 1/(1 - a)
+    /// ```text
+    /// ln G + ln 1/p + switches ln 1/(a p) + (rounds - 1 - switches) ln 1/(1 - a)
+    /// ```
     ///
     /// (Herbster and Warmuth 1998 for a loss with learning rate 1; Cesa-Bianchi and Lugosi 2006,
-    /// theorem 5.2; ln G is the price of not knowing a.) The weights are those of a mixture of all
-    /// sequences of experts, in which this one has at least the logarithm above as its share, and
-    /// a sum of positive parts is no less than each.
+    /// theorem 5.2; ln G is the price of not knowing a.) The weights are those of a mixture over
+    /// all sequences of experts, in which this sequence has at least the weight whose logarithm is
+    /// above, and a sum of positive terms is at least as large as each.
     pub fn regret_bound(&self, rounds: usize, switches: usize) -> f64 {
         assert!(switches < rounds.max(1), "{switches} switches in {rounds} rounds");
         let least = self.prior.iter().copied().fold(f64::INFINITY, f64::min);
@@ -130,9 +133,9 @@ mod tests {
         }
     }
 
-    /// One rate of a fifth and priors of 1/2, 1/4, 1/4. Growths of 2, 1 and 1: the whole grows by
-    /// 3/2; by Bayes' rule 2/3, 1/6, 1/6; four fifths of that and a fifth of the prior is 19/30,
-    /// 11/60, 11/60. Then 1, 2, 1/2: 19/30 + 22/60 + 5.5/60 = 65.5/60, so 38, 22, 5.5 over 65.5.
+    /// One rate of 1/5 and priors 1/2, 1/4, 1/4. Growth 2, 1, 1: the portfolio grows by 3/2; Bayes'
+    /// rule gives 2/3, 1/6, 1/6; four fifths of that and a fifth of the prior is 19/30, 11/60,
+    /// 11/60. Then 1, 2, 1/2: 19/30 + 22/60 + 5.5/60 = 65.5/60, so 38, 22, 5.5 over 65.5.
     #[test]
     fn weights_by_hand() {
         let belief = Belief { prior: vec![0.5, 0.25, 0.25], share_rates: vec![0.2] };
@@ -145,9 +148,9 @@ mod tests {
         near(share.weights(), &[shared(38.0, 0.5), shared(22.0, 0.25), shared(5.5, 0.25)]);
     }
 
-    /// Two rates, 0 and 1/2, and two experts of which the first doubles, then the second. After
-    /// the first round: 2/3 and 1/3 without sharing, 7/12 and 5/12 with; the rates are as likely as
-    /// before. After the second round the wholes have grown by 4/3 and by 17/12, which is 16 to 17.
+    /// Two rates, 0 and 1/2, and two experts; first one doubles, then the other. After the first
+    /// round: 2/3 and 1/3 without sharing, 7/12 and 5/12 with; the rates keep their weights. After
+    /// the second round the portfolios have grown by 4/3 and by 17/12, which is 16 to 17.
     #[test]
     fn rates_by_hand() {
         let belief = belief(2, &[0.0, 0.5]);
@@ -161,7 +164,7 @@ mod tests {
         near(&[share.weights().iter().sum()], &[1.0]);
     }
 
-    /// Rates of 1/4 and 3/4, whose rules have 3 to 1 and 1 to 1; a newcomer of one half.
+    /// Rates of 1/4 and 3/4 with expert weights of 3 to 1 and 1 to 1; a new expert with prior 1/2.
     #[test]
     fn a_newcomer_takes_its_part_of_every_rate() {
         let belief = Belief { prior: vec![0.25, 0.25, 0.5], share_rates: vec![0.1, 0.2] };
@@ -171,11 +174,10 @@ mod tests {
         near(&joined.weights, &[4.5 / 16.0, 3.5 / 16.0, 0.5]);
     }
 
-    /// Largest logarithm of growth of any sequence of experts with at most so many switches,
-    /// `[switches]`.
+    /// Largest log growth of any sequence of experts with at most this many switches, `[switches]`.
     fn best_in_hindsight(growths: &[Vec<f64>], most: usize) -> Vec<f64> {
         let experts = growths[0].len();
-        // `[switches][expert]` of the best sequence that ends with the expert.
+        // `[switches][expert]`: the best sequence that ends with the expert.
         let mut best = vec![vec![f64::NEG_INFINITY; experts]; most + 1];
         best[0] = growths[0].iter().map(|growth| growth.ln()).collect();
         for growth in &growths[1..] {
@@ -199,8 +201,8 @@ mod tests {
         .collect()
     }
 
-    /// Runs through rounds that `draw` makes from the weights of the moment, and returns for each
-    /// number of switches what was lost to the best sequence in hindsight, beside its bound.
+    /// Runs rounds that `draw` makes from the current weights. Returns for each number of switches
+    /// the regret to the best sequence in hindsight, and its bound.
     fn regrets(
         belief: &Belief,
         rounds: usize,
@@ -221,9 +223,9 @@ mod tests {
         best.iter().enumerate().map(of).collect()
     }
 
-    /// Growths from a quarter to seven quarters, as the meta-policy's are: by chance, with experts
-    /// that are good in turn, and by an adversary that punishes whoever has the most weight and
-    /// rewards whoever has the least.
+    /// Growth factors from 1/4 to 7/4, as in the meta-policy: random, with experts that take turns,
+    /// and chosen by an adversary that punishes the expert with the most weight and rewards the one
+    /// with the least.
     #[test]
     fn no_sequence_in_hindsight_is_better_by_more_than_the_bound() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
@@ -265,11 +267,11 @@ mod tests {
                 closest = closest.min(bound - regret);
             }
         }
-        // A bound that is far off would hold for weights that learn nothing.
+        // A loose bound would also hold for weights that learn nothing.
         assert!(closest < 5.0, "{closest}");
     }
 
-    /// The bound is out of reach for those who never learn, and for those who never forget.
+    /// The bound is violated by weights that never learn, and by weights that never forget.
     #[test]
     fn the_bound_says_something() {
         let experts_in_turn = |round: usize| match round / 100 % 2 {

@@ -1,4 +1,4 @@
-//! Pure functions: values in, values out.
+//! Pure mathematical functions.
 
 pub mod fixed_share;
 pub mod normal;

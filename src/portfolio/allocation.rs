@@ -1,38 +1,38 @@
-//! Who traded what, as it was decided: the rows of `allocations.csv`.
+//! Record of trading decisions: the rows of `allocations.csv`.
 
 use super::desk::Desk;
 use super::meta_policy::DQN;
 use super::risk::Reason;
 
-/// What was decided for one stock at the close of one bar.
+/// The decision for one stock at the close of one bar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allocation {
     /// Bar end, UTC seconds.
     pub end_s: i64,
     pub stock: usize,
-    /// Of each expert, in the order of [`Allocations::experts`]; sum 1.
+    /// Weight of each expert, in the order of [`Allocations::experts`]; they add up to 1.
     pub weights: Vec<f64>,
-    /// Fraction of equity that the stock may be traded with.
+    /// Fraction of equity allocated to the stock.
     pub capital: f64,
-    /// Signed fractions of equity.
+    /// Proposed and approved positions, signed fractions of equity.
     pub proposed: f64,
     pub approved: f64,
-    /// Why the two differ; None where they do not.
+    /// Why the two differ; None if they do not.
     pub reason: Option<Reason>,
 }
 
-/// The decisions of an account, one per stock and bar; those that repeat the stock's last are left
-/// out.
+/// The decisions of one account, one per stock and bar; a decision equal to the stock's previous
+/// one is left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allocations {
     pub experts: Vec<String>,
     pub rows: Vec<Allocation>,
-    /// Where the last row of each stock stands.
+    /// `[stock]`: index of its last row.
     last: Vec<Option<usize>>,
 }
 
 impl Allocations {
-    /// Of an account of `desk` that trades so many stocks.
+    /// For an account of `desk` that trades this many stocks.
     pub fn new(desk: &Desk, stocks: usize) -> Allocations {
         let experts = match desk.allotted(0) {
             Some((meta, _)) => meta.names().to_vec(),
@@ -41,7 +41,7 @@ impl Allocations {
         Allocations { experts, rows: Vec::new(), last: vec![None; stocks] }
     }
 
-    /// Takes down what `desk` decided last, for its only account.
+    /// Records the last decision of `desk` for its only account.
     pub fn note(&mut self, end_s: i64, desk: &Desk) {
         for (stock, (wish, order)) in desk.wishes(0).iter().zip(desk.orders(0)).enumerate() {
             let weights = match desk.allotted(0) {

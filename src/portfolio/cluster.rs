@@ -1,13 +1,13 @@
-//! Groups of stocks that move together.
+//! Clusters of stocks that move together.
 
-/// Single linkage: stocks that a chain of `related` couples connects are in one group. Every one of
-/// `stocks` is in a group; groups and their members are in the order of the stocks.
+/// Single linkage: two stocks are in the same cluster if a chain of `related` pairs connects them.
+/// Every one of `stocks` is in a cluster; clusters and their members are in stock order.
 pub fn clusters(stocks: usize, related: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
-    // The label of a group is its first stock.
+    // A cluster's label is its first stock.
     let mut label: Vec<usize> = (0..stocks).collect();
     for (i, j) in related {
-        let (kept, gone) = (label[i].min(label[j]), label[i].max(label[j]));
-        label.iter_mut().filter(|label| **label == gone).for_each(|label| *label = kept);
+        let (kept, dropped) = (label[i].min(label[j]), label[i].max(label[j]));
+        label.iter_mut().filter(|label| **label == dropped).for_each(|label| *label = kept);
     }
     let members = |first: usize| (0..stocks).filter(|&i| label[i] == first).collect();
     (0..stocks).filter(|&first| label[first] == first).map(members).collect()

@@ -1,5 +1,6 @@
-//! The trading desk on rank 0: meta-policy and arbitration for one or more accounts that go through
-//! the market at different times (the lanes of training, or the one account of an evaluation).
+//! The trading desk on rank 0: meta-policy and order arbitration for one or more accounts that are
+//! at different times of the market (the lanes of training, or the single account of an
+//! evaluation).
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,10 @@ use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
 
-/// Accounts for which one thread decides in a row: each takes a microsecond or a few.
+/// Accounts per task: a decision takes a few microseconds.
 const FEW_ACCOUNTS: usize = 16;
 
-/// What a desk has to remember to go on as if nothing had happened.
+/// State of a desk in a snapshot, from which a run resumes bit for bit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeskState {
     books: Vec<Book>,
@@ -27,12 +28,12 @@ pub struct DeskState {
 
 pub struct Desk {
     rules: Rules,
-    /// One per account, or none: as the accounts' begin.
+    /// Initial book of each account; empty without a meta-policy.
     start_books: Vec<Book>,
     accounts: Vec<Account>,
 }
 
-/// What is the same for all accounts.
+/// Settings shared by all accounts.
 struct Rules {
     config: PortfolioConfig,
     plan: CapitalPlan,
@@ -41,7 +42,7 @@ struct Rules {
     limits: Limits,
 }
 
-/// What is known and was decided of one account.
+/// State and last decisions of one account.
 #[derive(Default)]
 struct Account {
     book: Option<Book>,
@@ -52,7 +53,7 @@ struct Account {
 }
 
 impl Desk {
-    /// For so many accounts that go through the panel of `plan`.
+    /// For this many accounts on the panel of `plan`.
     pub fn new(
         accounts: usize,
         plan: CapitalPlan,
@@ -66,8 +67,8 @@ impl Desk {
         }
     }
 
-    /// The same, with a meta-policy that says who trades. `standings`: of its rules, as every
-    /// account begins; empty where nothing is known of them.
+    /// Adds a meta-policy that decides who trades. `standings`: the initial expert weights of each
+    /// account; empty if none are known.
     pub fn with(mut self, meta: Option<MetaPolicy>, standings: &[Standing]) -> Desk {
         if let Some(meta) = &meta {
             let accounts = 0..self.accounts.len();
@@ -78,7 +79,7 @@ impl Desk {
         self
     }
 
-    /// Every account back to its start.
+    /// Resets every account to its start.
     pub fn reset(&mut self) {
         for (i, account) in self.accounts.iter_mut().enumerate() {
             account.stop = DrawdownStop::default();
@@ -86,8 +87,9 @@ impl Desk {
         }
     }
 
-    /// Decides for one account at the close of `view`: see [`Desk::orders`]. `gain` is what the bar
-    /// brought: the return of the account's equity. `wanted` gives what the DQN of each stock wants.
+    /// Decides for one account at the close of `view`; the result is in [`Desk::orders`]. `gain` is
+    /// the simple return of the account's equity over the bar. `wanted` gives the desired position
+    /// of each stock's DQN.
     pub fn decide(
         &mut self,
         account: usize,
@@ -98,8 +100,8 @@ impl Desk {
         self.accounts[account].decide(&self.rules, view, gain, wanted);
     }
 
-    /// Decides for all accounts, on as many threads as there are; `seen` tells for each what
-    /// [`Desk::decide`] asks for.
+    /// Decides for all accounts on all threads. `seen(account)` returns the arguments of
+    /// [`Desk::decide`].
     pub fn decide_all<'a, W: Iterator<Item = Wanted>>(
         &mut self,
         seen: impl Fn(usize) -> (MarketView<'a>, f64, W) + Sync,
@@ -114,22 +116,22 @@ impl Desk {
         });
     }
 
-    /// What was decided last for an account, `[stock]`.
+    /// The last orders of an account, `[stock]`.
     pub fn orders(&self, account: usize) -> &[Order] {
         &self.accounts[account].orders
     }
 
-    /// What was proposed last for an account, `[stock]`.
+    /// The last proposals for an account, `[stock]`.
     pub fn wishes(&self, account: usize) -> &[Wish] {
         &self.accounts[account].wishes
     }
 
-    /// Who trades by how much, where a meta-policy says so, and what it remembers of an account.
+    /// The meta-policy, if there is one, and its book of an account.
     pub fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
         self.rules.meta.as_ref().zip(self.accounts[account].book.as_ref())
     }
 
-    /// How many orders were changed so far, by reason.
+    /// Number of changed orders so far, by reason.
     pub fn changed(&self) -> BTreeMap<Reason, u64> {
         let mut all = BTreeMap::new();
         for (&reason, count) in self.accounts.iter().flat_map(|account| &account.changed) {
@@ -146,7 +148,7 @@ impl Desk {
         }
     }
 
-    /// Goes back to a state of the same run.
+    /// Restores a state of the same run.
     pub fn restore(&mut self, state: DeskState) {
         assert_eq!(self.accounts.len(), state.stops.len(), "accounts of another run");
         assert_eq!(self.start_books.len(), state.books.len(), "books of another run");
@@ -154,7 +156,7 @@ impl Desk {
         for (account, stop) in self.accounts.iter_mut().zip(state.stops) {
             *account = Account { book: books.next(), stop, ..Account::default() };
         }
-        // Only their sum is asked for.
+        // Only the sum over accounts is ever read.
         self.accounts[0].changed = state.changed;
     }
 }

@@ -1,21 +1,21 @@
-//! The stop of an account that has lost too much.
+//! The drawdown stop.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::config::PortfolioConfig;
 
-/// An account whose equity at the close of a bar is more than `portfolio.drawdown_limit` below its
-/// peak goes flat at the next open. It stays flat for the rest of that session and for
-/// `portfolio.drawdown_pause_sessions` sessions more, and begins again with the first bar of the
-/// session after them, with a fresh peak: what was lost before is then no longer counted.
+/// Halts an account whose equity at the close of a bar is more than `portfolio.drawdown_limit`
+/// below its peak: it goes flat at the next open. It stays flat for the rest of that session and
+/// for `portfolio.drawdown_pause_sessions` more sessions. It resumes with the first bar of the
+/// session after them and with a new peak, so earlier losses no longer count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrawdownStop {
-    /// Over that of the start, or of the last new start.
+    /// Relative to the equity at the start or at the last restart.
     equity: f64,
     peak: f64,
     date: Option<NaiveDate>,
-    /// Sessions that are still to begin before the account trades again; None while it trades.
+    /// Sessions that have yet to begin before trading resumes; None while trading.
     waiting: Option<u32>,
 }
 
@@ -26,8 +26,8 @@ impl Default for DrawdownStop {
 }
 
 impl DrawdownStop {
-    /// Takes in what the bar that has just closed, of a session of that date, brought: the simple
-    /// return of the account's equity. Returns whether the account has to be flat.
+    /// Takes in the bar that has just closed, in the session of `date`; `gain` is the simple return
+    /// of the account's equity over it. Returns whether the account has to be flat.
     pub fn observe(&mut self, gain: f64, date: NaiveDate, config: &PortfolioConfig) -> bool {
         let begins = self.date.is_some_and(|last| last != date);
         self.date = Some(date);
@@ -57,7 +57,7 @@ mod tests {
         NaiveDate::from_ymd_opt(2020, 3, day).unwrap()
     }
 
-    /// Up to 1.1, down to 0.99, just at a limit of 10 %, and then beyond it.
+    /// Up to 1.1, down to 0.99, which is just at a limit of 10 %, and then beyond it.
     #[test]
     fn an_account_stops_beyond_the_limit_and_starts_again_after_its_sessions() {
         let config = PortfolioConfig {
@@ -70,12 +70,12 @@ mod tests {
         assert!(!observe(0.1, 2));
         assert!(!observe(-0.0999, 2));
         assert!(observe(-0.001, 2));
-        // Whatever comes, the rest of this session and two more are over before it trades again.
+        // Whatever happens, the rest of this session and two more pass before it trades again.
         assert!(observe(0.5, 2));
         assert!(observe(0.0, 3) && observe(0.0, 3));
         assert!(observe(0.0, 4));
         assert!(!observe(0.0, 5));
-        // Counted from the new start.
+        // The drawdown counts from the restart.
         assert!(!observe(-0.09, 5));
         assert!(observe(-0.02, 6));
     }

@@ -1,27 +1,27 @@
-//! What a portfolio may hold at most.
+//! Portfolio limits.
 
 use super::cluster::clusters;
 use crate::config::PortfolioConfig;
 use crate::market::Symbol;
 
-/// The limits of a portfolio. A limit that is off is infinite.
+/// Limits in fractions of equity; infinite if switched off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     pub gross: f64,
     pub net: f64,
     pub name: f64,
-    /// On the absolute sum of signed positions of a cluster of two stocks or more.
+    /// Limit on the absolute net position of a cluster of two or more stocks.
     pub cluster: f64,
-    /// Near-identical stocks that are no named pair, each couple once.
+    /// Near-identical stocks that are not a configured pair, each pair once.
     pub twins: Vec<(usize, usize)>,
-    /// Stocks that move together. Every stock is in one, most of them alone.
+    /// Stocks that move together. Every stock is in one cluster, most of them alone.
     pub clusters: Vec<Vec<usize>>,
-    /// The stock's place in the order of the symbols.
+    /// `[stock]`: rank of its symbol in alphabetical order.
     pub rank: Vec<usize>,
 }
 
 impl Limits {
-    /// `correlation[i][j]` as measured over the training period.
+    /// `correlation[i][j]` is that of the training period.
     pub fn new(
         config: &PortfolioConfig,
         stocks: &[Symbol],
@@ -88,7 +88,7 @@ mod tests {
         let mut config = PortfolioConfig::default();
         let limits = Limits::new(&config, &stocks, &correlation);
         assert_eq!(limits.twins, [(0, 1)]);
-        // C and D are together only by way of A.
+        // C and D are connected only through A.
         assert_eq!(limits.clusters, [vec![0, 1, 2], vec![3]]);
         assert_eq!(limits.rank, [2, 0, 3, 1]);
         assert_eq!((limits.name, limits.cluster), (0.5, 0.5));

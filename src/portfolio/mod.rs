@@ -1,4 +1,4 @@
-//! Allocation of strategies and capital, and arbitration of orders.
+//! Selection of strategies, capital allocation and order arbitration.
 
 pub mod allocation;
 mod cluster;

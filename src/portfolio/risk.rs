@@ -1,53 +1,53 @@
-//! Arbitration: what the workers want, against the limits of the portfolio.
+//! Order arbitration: proposals of the workers against the limits of the portfolio.
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
 
-/// What a worker wants for its stock.
+/// A worker's proposal for its stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wish {
     /// -1, 0 or 1.
     pub direction: i8,
-    /// How much better than holding nothing the worker thinks it is.
+    /// The worker's estimate of the value over staying flat.
     pub conviction: f32,
-    /// Fraction of equity that the meta-policy allots to the stock; never negative.
+    /// Fraction of equity that the meta-policy allocates to the stock; never negative.
     pub capital: f64,
 }
 
-/// What is done.
+/// The approved order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Order {
     pub direction: i8,
     /// Fraction of equity to hold in that direction.
     pub weight: f64,
-    /// Why it differs from the wish; None where it does not.
+    /// Why it differs from the proposal; None if it does not.
     pub reason: Option<Reason>,
 }
 
-/// Why an order was changed; the last rule's, where several changed it.
+/// Why an order was changed; the last rule if several changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Another worker holds a near-identical stock in the opposite direction with more conviction.
     OppositeTwin,
     NameLimit,
-    /// A group of stocks that move together is limited as a whole.
+    /// Limit on the net position of a cluster of stocks that move together.
     ClusterLimit,
     GrossLimit,
     NetLimit,
-    /// The account has lost too much and waits.
+    /// The account is halted after a drawdown.
     DrawdownStop,
 }
 
-/// Turns wishes into orders, `[stock]`.
+/// Turns proposals into orders, `[stock]`.
 ///
-/// - Directions are only ever set to flat and weights only ever reduced.
-/// - Afterwards every limit holds, but for what rounding does to shares that make a whole: one part
-///   in 10^12. No rule undoes an earlier one's work.
-/// - Orders that were arbitrated are not changed again.
-/// - Nothing depends on the order of the stocks: sums are exact ([`exact`]), and equal convictions
-///   are told apart by symbol.
+/// - Directions are only ever set to flat, and weights only ever reduced.
+/// - Afterwards every limit holds, up to rounding of one part in 10^12. No rule undoes an earlier
+///   one.
+/// - Arbitrating the resulting orders again does not change them.
+/// - The result does not depend on the order of the stocks: sums are exact ([`exact`]), and ties of
+///   conviction go by symbol.
 pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
     assert_eq!(wishes.len(), limits.stocks(), "a wish for every stock");
     orders.clear();
@@ -70,7 +70,7 @@ pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
     limit_net(limits, orders);
 }
 
-/// Nothing may be held.
+/// Sets every order to flat.
 pub fn stop(orders: &mut [Order]) {
     for order in orders.iter_mut().filter(|order| order.direction != 0) {
         *order = flat(Reason::DrawdownStop);
@@ -81,7 +81,7 @@ fn flat(reason: Reason) -> Order {
     Order { direction: 0, weight: 0.0, reason: Some(reason) }
 }
 
-/// The most convinced goes first; who then finds a twin on the other side stays flat.
+/// In order of conviction: a stock stays flat if a twin before it has the opposite direction.
 fn separate_twins(wishes: &[Wish], limits: &Limits, orders: &mut [Order]) {
     if limits.twins.iter().all(|&(i, j)| orders[i].direction * orders[j].direction >= 0) {
         return;
@@ -109,7 +109,7 @@ fn separate_twins(wishes: &[Wish], limits: &Limits, orders: &mut [Order]) {
     }
 }
 
-/// The side that is too heavy shrinks.
+/// Reduces the larger side of a cluster.
 fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
     let held = Sides::of(cluster, orders);
     let net = held.net();
@@ -127,7 +127,7 @@ fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
     );
 }
 
-/// All shrink alike.
+/// Reduces all orders in proportion.
 fn limit_gross(limit: f64, orders: &mut [Order]) {
     let gross = |orders: &[Order]| orders.iter().map(|order| exact(order.weight)).sum::<i128>();
     let held = gross(orders);
@@ -137,8 +137,8 @@ fn limit_gross(limit: f64, orders: &mut [Order]) {
     }
 }
 
-/// The clusters that are net on the side that is too heavy give up in proportion to their own net
-/// positions, none more than that: so no cluster becomes heavier on the other side.
+/// Clusters that are net on the larger side are reduced in proportion to their net positions, and
+/// by no more than that, so that no cluster changes sides.
 fn limit_net(limits: &Limits, orders: &mut [Order]) {
     let net = |orders: &[Order]| orders.iter().map(signed).sum::<i128>();
     let held = net(orders);
@@ -166,7 +166,7 @@ fn limit_net(limits: &Limits, orders: &mut [Order]) {
     );
 }
 
-/// Takes `part(stock, order) * fraction` off every weight, and then a hair more at a time until the
+/// Reduces every weight by `part(stock, order) * fraction`, then in tiny further steps until the
 /// limit holds to the last bit.
 fn cut(
     orders: &mut [Order],
@@ -176,7 +176,7 @@ fn cut(
     holds: impl Fn(&[Order]) -> bool,
 ) {
     let before: Vec<f64> = orders.iter().map(|order| order.weight).collect();
-    let mut hair = f64::EPSILON;
+    let mut step = f64::EPSILON;
     loop {
         for ((stock, order), &before) in orders.iter_mut().enumerate().zip(&before) {
             let part = part(stock, order);
@@ -188,17 +188,17 @@ fn cut(
         if holds(orders) {
             return;
         }
-        // A limit below the rounding of the weights: an empty book keeps every limit.
-        if hair > 1.0 {
+        // A limit below the rounding of the weights: going flat satisfies every limit.
+        if step > 1.0 {
             orders.iter_mut().filter(|order| order.direction != 0).for_each(|o| *o = flat(reason));
             return;
         }
-        fraction += hair;
-        hair *= 2.0;
+        fraction += step;
+        step *= 2.0;
     }
 }
 
-/// What a group of stocks holds long and short.
+/// Long and short positions of a group of stocks.
 #[derive(Default)]
 struct Sides {
     long: i128,
@@ -231,17 +231,16 @@ fn signed(order: &Order) -> i128 {
     i128::from(order.direction) * exact(order.weight)
 }
 
-/// Shares that were dealt to add up to a limit add up to a hair more when they are rounded; that is
-/// no reason to change orders. What is cut is cut to the limit itself.
+/// Shares that were allocated to add up to a limit may exceed it by rounding, which is no reason to
+/// change orders. Orders that are reduced are reduced to the limit itself.
 const ROUNDING: f64 = 1e-12;
 
 fn exceeds(held: i128, limit: f64) -> bool {
     held > exact(limit * (1.0 + ROUNDING))
 }
 
-/// A weight in units of 2^-80, in which sums are exact and so do not depend on the order of their
-/// terms. Digits of weights below 2^-27 get lost, always the same ones. Without bound (inf) it is
-/// larger than any sum.
+/// A weight in units of 2^-80, in which sums are exact and therefore independent of order. Weights
+/// below 2^-27 lose digits, always the same ones. An infinite weight is larger than any sum.
 pub(super) fn exact(weight: f64) -> i128 {
     if weight.is_infinite() { i128::MAX } else { (weight * 2_f64.powi(80)) as i128 }
 }

@@ -1,25 +1,28 @@
-//! All who might have traded the evaluation, in the closing table and in the report.
+//! All strategies on the bars of the evaluation, in the closing table and in the report.
 
 use std::fmt::Write;
 
 use crate::eval::everyone::{Contender, Role};
 use crate::eval::inference::CONFIDENCE;
 
-use super::format::{count, percent, ratio, signed_percent};
+use super::format::{count, percent, ratio, signed_percent, wrapped};
 
 const COLUMNS: [&str; 8] =
-    ["", "return", "Sharpe", "interval", "max drawdown", "turnover/day", "costs", "trades"];
+    ["", "return", "Sharpe", "interval", "max DD", "turnover", "costs", "trades"];
+/// In the terminal, where 80 columns have no room for the last one.
+const SHOWN: usize = COLUMNS.len() - 1;
 
-/// What the last columns mean, and who is treated differently.
-const EXPLAINED: &str = "costs: fees and slippage as parts of the equity, added. All trade the \
-                         capital that the desk deals them, within its limits; buy-and-hold buys \
-                         equal parts once.";
+/// What the columns mean, and who is treated differently.
+const EXPLAINED: &str = "turnover: value traded per day over equity; costs: fees and slippage as \
+                         fractions of equity, summed. All rows but the benchmark trade the \
+                         capital that the desk allocates, within its limits; the benchmark buys \
+                         equal parts of all stocks once and holds them.";
 
-/// Aligned, at most 100 columns wide; an undefined value is `-`, one who failed says why.
+/// Aligned, at most 80 columns wide; an undefined value is `-`, one that failed says why.
 pub(super) fn table(everyone: &[Contender]) -> String {
     let rows: Vec<[String; COLUMNS.len()]> =
         std::iter::once(COLUMNS.map(String::from)).chain(everyone.iter().map(cells)).collect();
-    let width: [usize; COLUMNS.len()] =
+    let width: [usize; SHOWN] =
         std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
     let mut text = String::new();
     let mut before = None;
@@ -42,7 +45,8 @@ pub(super) fn table(everyone: &[Contender]) -> String {
         }
         text.push('\n');
     }
-    text + &format!("\ninterval: {}, of the Sharpe ratio; {}\n", level(), broken(EXPLAINED))
+    let explained = format!("interval: {}, of the Sharpe ratio; {EXPLAINED}", level());
+    text + &format!("\n{}\n", wrapped(&explained, 80))
 }
 
 /// The report's section.
@@ -52,8 +56,9 @@ pub(super) fn section(everyone: &[Contender]) -> String {
     }
     let mut head: String = COLUMNS.iter().map(|name| format!("<th>{name}</th>")).collect();
     head = head.replace("interval", &format!("{} interval", level()));
+    head = head.replace("max DD", "max drawdown");
     let mut text = format!(
-        "<h2>Everyone on the same bars</h2>\n<div class=\"wide\"><table>\n\
+        "<h2>All strategies on the same bars</h2>\n<div class=\"wide\"><table>\n\
          <thead><tr>{head}</tr></thead>\n<tbody>\n"
     );
     for one in everyone {
@@ -63,10 +68,10 @@ pub(super) fn section(everyone: &[Contender]) -> String {
             Some(error) => format!("<td class=\"explained\" colspan=\"7\">{error}</td>"),
             None => values.iter().map(|value| format!("<td>{}</td>", minus(value))).collect(),
         };
-        let _ = writeln!(text, "<tr><th scope=\"row\">{ensemble}{}</th>{shown}</tr>", one.name);
+        let _ = writeln!(text, "<tr><th scope=\"row\">{ensemble}{}</th>{shown}</tr>", name(one));
     }
     text + &format!(
-        "</tbody>\n</table></div>\n<p class=\"explained\">Ensembles are of the first \
+        "</tbody>\n</table></div>\n<p class=\"explained\">Ensembles: of the first \
                      five; {EXPLAINED}</p>\n"
     )
 }
@@ -74,8 +79,8 @@ pub(super) fn section(everyone: &[Contender]) -> String {
 fn cells(one: &Contender) -> [String; COLUMNS.len()] {
     let mut cells = std::array::from_fn(|_| String::new());
     cells[0] = match one.role {
-        Role::Ensemble => format!("  {}", one.name),
-        _ => one.name.clone(),
+        Role::Ensemble => format!("  {}", name(one)),
+        _ => name(one).into(),
     };
     let (Some(metrics), Some(sharpe), Some(costs)) = (&one.metrics, &one.sharpe, one.costs) else {
         return cells;
@@ -92,6 +97,11 @@ fn cells(one: &Contender) -> [String; COLUMNS.len()] {
     cells
 }
 
+/// The benchmark is called so, lest it be taken for the strategy Buy and Hold.
+fn name(one: &Contender) -> &str {
+    if one.role == Role::BuyAndHold { "benchmark" } else { &one.name }
+}
+
 fn level() -> String {
     format!("{:.0}%", 100.0 * CONFIDENCE)
 }
@@ -99,24 +109,6 @@ fn level() -> String {
 /// A minus sign for the eye.
 fn minus(value: &str) -> String {
     if value == "-" { "–".into() } else { value.replace('-', "−") }
-}
-
-/// In lines that fit below the table.
-fn broken(text: &str) -> String {
-    let mut lines = String::new();
-    // What stands before it on the first line.
-    let mut length = 36;
-    for word in text.split(' ') {
-        if length + word.len() > 99 {
-            lines.push('\n');
-            length = 0;
-        } else if !lines.is_empty() {
-            lines.push(' ');
-        }
-        lines += word;
-        length += word.len() + 1;
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -130,17 +122,18 @@ mod tests {
         let text = table(&everyone);
         #[rustfmt::skip]
         let expected = [
-            "                    return  Sharpe       interval  max drawdown  turnover/day  costs  trades",
-            "RSI                 +12.3%    1.26  -0.70 to 3.10        -12.3%         21.50  12.3%  12,345",
-            "Pairs               one stock is no pair",
+            "                    return  Sharpe       interval  max DD  turnover  costs",
+            "RSI                 +12.3%    1.26  -0.70 to 3.10  -12.3%     21.50  12.3%",
+            "Pairs               a pair needs two stocks",
         ];
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], expected);
         assert_eq!(lines[3], "ensembles of the first five");
         assert!(lines[4].starts_with("  inverse variance"), "{text}");
         assert_eq!(lines[5].split_whitespace().collect::<Vec<_>>()[1..4], ["0.0%", "-", "-"]);
-        assert!(text.contains("\ninterval: 95%, of the Sharpe ratio; costs: "), "{text}");
-        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        assert_eq!(lines[6].split_whitespace().next(), Some("benchmark"));
+        assert!(text.contains("\ninterval: 95%, of the Sharpe ratio; turnover: "), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]
@@ -149,7 +142,9 @@ mod tests {
         let text = section(&everyone);
         assert_eq!(text.matches("<th scope=\"row\">").count(), everyone.len());
         assert!(text.contains(">ensemble, inverse variance</th><td>+12.3%</td>"), "{text}");
-        assert!(text.contains("<td>−0.70 to 3.10</td>") && text.contains("one stock is no pair"));
+        assert!(
+            text.contains("<td>−0.70 to 3.10</td>") && text.contains("a pair needs two stocks")
+        );
         assert_eq!(section(&[]), "");
     }
 }

@@ -165,7 +165,7 @@ fn everyone() -> Vec<Contender> {
         error: None,
     };
     let (metrics, costs, sharpe) = (None, None, None);
-    let error = Some("one stock is no pair".into());
+    let error = Some("a pair needs two stocks".into());
     let still = Metrics { sharpe: None, portfolio_return: 0.0, trades: 0, ..wide.clone() };
     vec![
         contender("RSI", Role::Strategy),
@@ -176,6 +176,7 @@ fn everyone() -> Vec<Contender> {
             sharpe: Some(Estimate::default()),
             ..contender("DQN", Role::Dqn)
         },
+        contender("buy-and-hold", Role::BuyAndHold),
     ]
 }
 

@@ -8,33 +8,33 @@ use thiserror::Error;
 
 /// A results file or folder that cannot be made, moved or written. Exit code 2.
 #[derive(Debug, Error)]
-#[error("{}: {what}: {cause}; {todo}", path.display())]
+#[error("{}: {what}: {cause}; {hint}", path.display())]
 pub struct ReportError {
     pub path: PathBuf,
     pub what: String,
     pub cause: io::Error,
-    pub todo: String,
+    pub hint: String,
 }
 
 impl ReportError {
     pub fn new(path: impl Into<PathBuf>, what: &str, cause: io::Error) -> ReportError {
-        let todo = match cause.kind() {
+        let hint = match cause.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                "allow writing there or choose another folder with --output"
+                "make it writable or choose another folder with --output"
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "make room there (training then goes on with --resume) \
+                "free some disk space (--resume then continues training) \
                  or choose another folder with --output"
             }
             io::ErrorKind::FileTooLarge => {
-                "raise the limit on the size of files (ulimit -f), then go on with --resume"
+                "raise the limit on file sizes (ulimit -f), then continue with --resume"
             }
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                "a file stands where the folder should be: move it or choose another with --output"
+                "there is a file of that name: move it or choose another folder with --output"
             }
-            _ => "look at that folder or choose another with --output",
+            _ => "check that folder or choose another with --output",
         };
-        ReportError { path: path.into(), what: what.into(), cause, todo: todo.into() }
+        ReportError { path: path.into(), what: what.into(), cause, hint: hint.into() }
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
         for output in [file.clone(), file.join("below")] {
             let message = ResultsFolder::create(&output).unwrap_err().to_string();
             assert!(message.starts_with(&output.display().to_string()), "{message}");
-            assert!(message.contains("a file stands where the folder should be"), "{message}");
+            assert!(message.contains("there is a file of that name"), "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers and text for reading.
 
 use std::time::Duration;
 
@@ -16,6 +16,11 @@ pub(crate) fn signed_percent(fraction: f64) -> String {
 /// Two decimals.
 pub(crate) fn ratio(value: f64) -> String {
     format!("{:.2}", without_negative_zero(value, 2))
+}
+
+/// A return of `0.0001234` as `+1.23 bps`.
+pub(crate) fn basis_points(fraction: f64) -> String {
+    format!("{:+.2} bps", without_negative_zero(1e4 * fraction, 2))
 }
 
 /// `1234567` as `1,234,567`.
@@ -50,6 +55,29 @@ pub(crate) fn duration(span: Duration) -> String {
     }
 }
 
+/// Up to two units without spaces, for a line that is short of room: `2h05m`, `3m20s`, `12s`.
+pub(crate) fn short_duration(span: Duration) -> String {
+    duration(span).replace(" min", "m").replace(' ', "")
+}
+
+/// `text` in lines of at most `width` characters, where no word is longer.
+pub(crate) fn wrapped(text: &str, width: usize) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let needed = word.chars().count();
+        if length > 0 && length + 1 + needed > width {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines += word;
+        length += needed;
+    }
+    lines
+}
+
 /// Zero where `value` would be shown as -0 with so many decimals.
 fn without_negative_zero(value: f64, decimals: i32) -> f64 {
     if (value * 10_f64.powi(decimals)).abs() < 0.5 { 0.0 } else { value }
@@ -65,11 +93,16 @@ mod tests {
         let signed = [signed_percent(0.5), signed_percent(-0.0126), signed_percent(-0.0001)];
         assert_eq!(signed, ["+50.0%", "-1.3%", "0.0%"]);
         assert_eq!([ratio(-1.236), ratio(-0.001)], ["-1.24", "0.00"]);
+        let bps = [basis_points(1.77e-5), basis_points(-0.01), basis_points(-1e-9)];
+        assert_eq!(bps, ["+0.18 bps", "-100.00 bps", "+0.00 bps"]);
         assert_eq!([count(0), count(999), count(1_234_567)], ["0", "999", "1,234,567"]);
         let numbers = [12_345.6, -0.001234, 1.5e-6, 2.0e7, 0.0].map(significant);
         assert_eq!(numbers, ["12346", "-0.00123", "1.50e-6", "2.00e7", "0.00"]);
         let spans = [0.4, 59.4, 200.0, 7_530.0, 180_000.0];
         let said = spans.map(|s| duration(Duration::from_secs_f64(s)));
         assert_eq!(said, ["0 s", "59 s", "3 min 20 s", "2 h 05 min", "2 d 02 h"]);
+        let short = spans.map(|s| short_duration(Duration::from_secs_f64(s)));
+        assert_eq!(short, ["0s", "59s", "3m20s", "2h05m", "2d02h"]);
+        assert_eq!(wrapped("one two three  four", 9), "one two\nthree\nfour");
     }
 }

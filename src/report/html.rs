@@ -28,16 +28,16 @@ const MAX_MAPPED: usize = 60;
 pub struct Report<'a> {
     pub config: &'a RunConfig,
     pub run: &'a RunSummary,
-    /// The last evaluation and buy-and-hold over the same bars.
+    /// The last evaluation, and the benchmark over the same bars.
     pub eval: &'a Metrics,
     pub benchmark: &'a Metrics,
     pub inference: &'a Inference,
     pub course: &'a Course,
     pub benchmark_equity: &'a [f64],
-    /// Empty where nothing was trained, as when a finished model is evaluated.
+    /// Empty if nothing was trained, as when a finished model is evaluated.
     pub lines: &'a [MetricsLine],
     pub relationships: &'a Relationships,
-    /// All who might have traded the same bars.
+    /// All strategies on the same bars.
     pub everyone: &'a [Contender],
     /// What a reader must know before believing a figure, such as that the prices are made up.
     pub notices: &'a [String],
@@ -95,25 +95,29 @@ impl Report<'_> {
             (
                 "Return",
                 |m| Some(signed_percent(m.portfolio_return)),
-                "last equity over first, after costs",
+                "final over initial equity, less 1, after costs",
             ),
-            ("Sharpe ratio", |m| m.sharpe.map(ratio), "daily returns, a year of 252 days"),
-            ("Sortino ratio", |m| m.sortino.map(ratio), "as Sharpe, over downside deviation"),
+            ("Sharpe ratio", |m| m.sharpe.map(ratio), "of daily returns, annualised by 252 days"),
+            ("Sortino ratio", |m| m.sortino.map(ratio), "the same over downside deviation"),
             ("Calmar ratio", |m| m.calmar.map(ratio), "annual return over maximum drawdown"),
-            ("Maximum drawdown", |m| Some(percent(m.max_drawdown)), "largest loss from a peak"),
+            (
+                "Maximum drawdown",
+                |m| Some(percent(m.max_drawdown)),
+                "largest fall below a previous peak",
+            ),
             ("Volatility", |m| m.volatility.map(percent), "of daily returns, annualised"),
-            ("Exposure", |m| Some(percent(m.exposure)), "mean gross position over equity"),
+            ("Exposure", |m| Some(percent(m.exposure)), "mean gross exposure over equity"),
             ("Turnover per day", |m| Some(ratio(m.turnover)), "value traded over equity"),
             ("Trades", |m| Some(count(m.trades)), "fills"),
             (
                 "Sum of rewards",
                 |m| Some(format!("{:.4}", m.total_reward)),
-                "simple returns of the bars, added",
+                "sum of the simple returns per bar",
             ),
         ];
         let mut text = String::from(
-            "<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>Agent</th>\
-             <th>Buy-and-hold</th><th></th></tr></thead>\n<tbody>\n",
+            "<h2>Results</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>Portfolio</th>\
+             <th>Benchmark</th><th></th></tr></thead>\n<tbody>\n",
         );
         for (name, value, meaning) in rows {
             let cell = |metrics| value(metrics).map_or("–".into(), |shown| minus(&shown));
@@ -132,15 +136,12 @@ impl Report<'_> {
     fn course(&self) -> String {
         let svg = equity_svg(self.course, self.benchmark_equity);
         let caption = format!(
-            "{} bars. Buy-and-hold puts the same cash into the same stocks in equal parts at the \
-             first bar, pays the same costs and never trades again.",
+            "{} bars. The benchmark buys and holds: it invests the same cash in the same stocks in \
+             equal parts at the first bar, at the same costs, and never trades again.",
             count(self.course.end_s.len() as u64)
         );
-        let label = "Return and drawdown of the agent and of buy-and-hold";
-        format!(
-            "<h2>The evaluation, bar by bar</h2>\n{}",
-            figure("plot", "", label, &svg, &caption)
-        )
+        let label = "Return and drawdown of the portfolio and of the benchmark";
+        format!("<h2>Equity and drawdown</h2>\n{}", figure("plot", "", label, &svg, &caption))
     }
 
     fn learning(&self) -> String {
@@ -150,7 +151,7 @@ impl Report<'_> {
         let run = self.run;
         let wall = duration(Duration::try_from_secs_f64(run.wall_s).unwrap_or_default());
         let mut caption = format!(
-            "Over environment steps. {} steps and {} gradient steps in {wall}: {} steps a second.",
+            "By environment step. {} steps and {} gradient steps in {wall}: {} steps per second.",
             count(run.env_steps),
             count(run.gradient_steps),
             count(run.env_steps_per_s.round() as u64),
@@ -158,7 +159,7 @@ impl Report<'_> {
         let window = smoothing(self.lines.len());
         if window > 1 {
             caption +=
-                &format!(" Strong: mean of the last {window} intervals; faint: each interval.");
+                &format!(" Bold: mean of the last {window} intervals; faint: each interval.");
         }
         let svg = learning_svg(self.lines);
         let label = "Reward, loss and mean Q-value over environment steps";
@@ -176,7 +177,7 @@ impl Report<'_> {
             heat_map_svg(&stocks[..shown], &rows)
         };
         let rest = if shown < stocks.len() {
-            format!("<p>The first {shown} stocks; all are in relationships.csv.</p>\n")
+            format!("<p>The first {shown} stocks; relationships.csv has all.</p>\n")
         } else {
             String::new()
         };
@@ -186,14 +187,14 @@ impl Report<'_> {
                 "Attention",
                 "Attention of each stock to each peer",
                 &map(attention),
-                "How much the row's stock looks at the column's, averaged over time.",
+                "Weight that the row's stock gives to the column's, averaged over time.",
             ),
             figure(
                 "",
                 "Correlation",
                 "Correlation of the returns of each pair of stocks",
                 &map(&without_diagonal(correlation)),
-                "Of simultaneous bar returns in training; the other hue is negative.",
+                "Of bar returns over the training period; negative values have the other hue.",
             ),
         ];
         let maps = maps.concat();
@@ -203,7 +204,7 @@ impl Report<'_> {
     fn settings(&self) -> String {
         let config = self.config;
         let learner = &config.learner;
-        let found = "Azure where a connection string was set, else the sample market";
+        let found = "Azure if a connection string was set, else the sample market";
         let data = config.data.source.as_deref().unwrap_or(found);
         let rows = [
             ("Stocks", names(&config.stocks)),

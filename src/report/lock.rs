@@ -91,7 +91,7 @@ fn held(output: &Path, path: &Path) -> ReportError {
         path: output.into(),
         what: "another run is writing there".into(),
         cause: io::Error::new(ErrorKind::ResourceBusy, holder),
-        todo: "wait for it, stop it, or choose another folder with --output".into(),
+        hint: "wait for it, stop it, or choose another folder with --output".into(),
     }
 }
 

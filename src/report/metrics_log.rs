@@ -1,6 +1,5 @@
 //! `metrics.jsonl`: one JSON object per line, as `pandas.read_json(path, lines=True)` reads it.
-//! Most
-//! tell of an interval of training; those with an `event` tell of the market.
+//! Most tell of an interval of training; those with an `event` tell of the market.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -98,7 +97,7 @@ impl MetricsLog {
         };
         match reopened() {
             Ok((file, lines)) => Ok((MetricsLog { path, file, bytes }, lines)),
-            Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
+            Err(cause) => Err(ReportError::new(path, "cannot continue", cause)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the program says on standard error while it runs: a live display on a terminal, else plain
+//! Progress on standard error: a live display on a terminal, made for 80 columns, else plain
 //! lines.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::format::{count, duration, significant};
+use super::format::{basis_points, count, short_duration, significant};
 use super::metrics_log::MetricsLine;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub enum Verbosity {
     Normal,
 }
 
-/// Between two updates of a time that runs.
+/// Between two updates of the elapsed time.
 const TICK: Duration = Duration::from_millis(200);
-/// Plain lines within a phase come at most this often, the first of an episode somewhat sooner.
+/// Plain lines within a phase come at most this often, the first of an episode somewhat earlier.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const EPISODE_LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// May be shared among threads. Call [`Progress::finish`] before an error is printed; dropping does
+/// Can be shared among threads. Call [`Progress::finish`] before an error is printed; dropping does
 /// it too.
 pub struct Progress(Mutex<Face>);
 
@@ -71,14 +71,14 @@ impl Progress {
         }
     }
 
-    /// `done` of `total` strategies have come to their end. Plain lines say so by themselves.
+    /// `done` of `total` strategies have finished. Plain lines report that by themselves.
     pub fn strategies(&self, done: usize, total: usize) {
         if let Face::Bars(bars) = &mut *self.face() {
             bars.strategies(done, total);
         }
     }
 
-    /// A notice or the start of a phase, in one line.
+    /// Prints a notice or the start of a phase, in one line.
     pub fn line(&self, text: &str) {
         match &mut *self.face() {
             Face::Silent => {}
@@ -87,14 +87,14 @@ impl Progress {
         }
     }
 
-    /// Clears the display, so that what follows on the terminal stands alone.
+    /// Clears the display, before something else is printed.
     pub fn finish(&self) {
         if let Face::Bars(bars) = &mut *self.face() {
             bars.clear();
         }
     }
 
-    /// Standard error for log records: the display steps aside while one is written.
+    /// Standard error for log records: the display is suspended while one is written.
     pub fn log_writer(&self) -> LogWriter {
         match &*self.face() {
             Face::Bars(bars) => LogWriter(Some(bars.all.clone())),
@@ -102,8 +102,7 @@ impl Progress {
         }
     }
 
-    /// A thread that panicked while it showed progress leaves nothing behind that others must not
-    /// see.
+    /// A thread that panicked while it showed progress leaves no inconsistent state.
     fn face(&self) -> MutexGuard<'_, Face> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,7 +131,7 @@ impl Write for LogWriter {
     }
 }
 
-/// One bar per symbol while its data come in, then one for the training.
+/// One bar per symbol while its data are read, then one for the training.
 struct Bars {
     all: MultiProgress,
     data: BTreeMap<String, ProgressBar>,
@@ -160,7 +159,7 @@ impl Bars {
 
     fn training_start(&mut self, total_env_steps: u64) {
         self.clear();
-        let style = style("{prefix} {bar:28} {percent:>3}%  {wide_msg}");
+        let style = style("{prefix} {bar:12} {percent:>3}%  {wide_msg}");
         let bar = ProgressBar::new(total_env_steps).with_style(style).with_prefix("training");
         let bar = self.all.add(bar);
         bar.tick();
@@ -183,7 +182,7 @@ impl Bars {
         if let Some((bar, pace)) = &mut self.training {
             bar.set_prefix(format!("episode {}", line.episode));
             bar.set_position(line.env_steps);
-            bar.set_message(describe(line, pace.time_left(now, line)));
+            bar.set_message(figures(line, pace.time_left(now, line)));
         }
     }
 
@@ -210,7 +209,7 @@ fn style(template: &str) -> ProgressStyle {
     style.progress_chars("=> ")
 }
 
-/// Plain lines at a sane rate.
+/// Plain lines, at a limited rate.
 struct Lines {
     out: Box<dyn Write + Send>,
     said: Option<Instant>,
@@ -235,7 +234,7 @@ impl Lines {
             let whole = self.data.values().filter(|(done, total)| done >= total).count();
             let symbols = self.data.len();
             self.say(&format!(
-                "data: {symbol} {done}/{total} days; {whole} of {symbols} symbols read"
+                "data: {symbol} {done} of {total} days; {whole} of {symbols} symbols complete"
             ));
             self.said = Some(now);
         }
@@ -245,7 +244,7 @@ impl Lines {
         if !self.data.is_empty() {
             let days: usize = self.data.values().map(|(done, _)| done).sum();
             let symbols = self.data.len();
-            self.say(&format!("data: {} days of {symbols} symbols read", count(days as u64)));
+            self.say(&format!("data: read {} days of {symbols} symbols", count(days as u64)));
         }
         self.say(&format!("training: {} steps", count(total_env_steps)));
         self.pace = Pace::new(total_env_steps);
@@ -256,7 +255,10 @@ impl Lines {
         let left = self.pace.time_left(now, line);
         let wait = if line.episode == self.episode { LINE_EVERY } else { EPISODE_LINE_EVERY };
         if self.is_due(now, wait) {
-            self.say(&format!("episode {}: {}", line.episode, describe(line, left)));
+            let steps = count(line.env_steps);
+            let percent = 100 * line.env_steps / self.pace.total_env_steps.max(1);
+            let figures = figures(line, left);
+            self.say(&format!("episode {}: {steps} steps ({percent}%), {figures}", line.episode));
             self.said = Some(now);
             self.episode = line.episode;
         }
@@ -273,20 +275,23 @@ impl Lines {
     }
 }
 
-fn describe(line: &MetricsLine, left: Option<Duration>) -> String {
-    let mut text = format!(
-        "{} steps, {} steps/s, reward {}",
-        count(line.env_steps),
-        count(line.env_steps_per_s.round() as u64),
-        significant(line.reward),
-    );
+/// What a reader looks for first comes first: a narrow terminal cuts off the end.
+fn figures(line: &MetricsLine, left: Option<Duration>) -> String {
+    let mut text = left.map_or(String::new(), |left| format!("{} left, ", short_duration(left)));
+    text += &format!("reward {}", basis_points(line.reward));
     if let Some(loss) = line.loss {
         text += &format!(", loss {}", significant(loss));
     }
-    if let Some(left) = left {
-        text += &format!(", {} left", duration(left));
+    text + &format!(", {}/s", short_count(line.env_steps_per_s))
+}
+
+/// `114790` as `115k`.
+fn short_count(value: f64) -> String {
+    match value {
+        ..1e4 => count(value.round() as u64),
+        1e4..1e7 => format!("{:.0}k", value / 1e3),
+        _ => format!("{:.0}M", value / 1e6),
     }
-    text
 }
 
 /// How far the training is: the time left at the mean speed since its first interval, evaluations
@@ -350,13 +355,13 @@ mod tests {
             loss: (env_steps > 1_000).then_some(0.01),
             mean_q: None,
             epsilon: 0.1,
-            reward: -0.5,
+            reward: -0.005,
             asynchronous: None,
         }
     }
 
     #[test]
-    fn lines_keep_a_sane_rate() {
+    fn lines_keep_a_limited_rate() {
         let out = Shared::default();
         let mut lines = Lines::new(Box::new(out.clone()));
         let start = Instant::now();
@@ -368,16 +373,16 @@ mod tests {
         lines.training(second(6), &at(1, 3_000));
         // 2,000 steps in 2 s since the first interval; 97,000 to go.
         let expected =
-            "episode 1: 3,000 steps, 1,000 steps/s, reward -0.500, loss 0.0100, 1 min 37 s left\n";
+            "episode 1: 3,000 steps (3%), 1m37s left, reward -50.00 bps, loss 0.0100, 1,000/s\n";
         assert_eq!(out.take(), expected);
         lines.training(second(12), &at(1, 5_000));
         assert_eq!(out.take(), "", "within 10 s in the same episode");
         lines.training(second(12), &at(2, 6_000));
-        assert!(out.take().starts_with("episode 2: 6,000 steps"));
+        assert!(out.take().starts_with("episode 2: 6,000 steps (6%), "));
         lines.training(second(21), &at(2, 7_000));
         assert_eq!(out.take(), "");
         lines.training(second(22), &at(2, 8_000));
-        assert!(out.take().starts_with("episode 2: 8,000 steps"));
+        assert!(out.take().starts_with("episode 2: 8,000 steps (8%), "));
     }
 
     #[test]
@@ -392,10 +397,23 @@ mod tests {
         lines.data(start + LINE_EVERY, "MSFT", 504, 504);
         lines.training_start(start, 10);
         let expected = "reading market data\n\
-            data: MSFT 2/504 days; 1 of 2 symbols read\n\
-            data: 1,008 days of 2 symbols read\n\
+            data: MSFT 2 of 504 days; 1 of 2 symbols complete\n\
+            data: read 1,008 days of 2 symbols\n\
             training: 10 steps\n";
         assert_eq!(out.take(), expected);
+    }
+
+    #[test]
+    fn the_figures_of_a_long_run_fit_beside_the_bar() {
+        // 80 columns less "episode 100", the bar and the percentage.
+        let room = 80 - 11 - 1 - 12 - 1 - 4 - 2;
+        let line = MetricsLine { reward: -1.234e-4, loss: Some(1.234e-7), ..at(100, 1) };
+        for (rate, shown) in [(9_876.0, "9,876/s"), (114_790.0, "115k/s"), (2.5e7, "25M/s")] {
+            let line = MetricsLine { env_steps_per_s: rate, ..line.clone() };
+            let text = figures(&line, Some(Duration::from_secs(7_530)));
+            assert!(text.starts_with("2h05m left, reward -1.23 bps, loss 1.23e-7, "), "{text}");
+            assert!(text.ends_with(shown) && text.len() <= room, "{text}");
+        }
     }
 
     #[test]

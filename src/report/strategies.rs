@@ -1,11 +1,11 @@
-//! What strategies without training came to: the table on standard output, and `signals.csv`.
+//! Results of strategies without training: the table on standard output, and `signals.csv`.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::format::{count, percent, ratio, signed_percent};
+use super::format::{count, percent, ratio, signed_percent, wrapped};
 use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
 use crate::market::MarketData;
 use crate::market::calendar::iso_new_york;
@@ -22,10 +22,10 @@ pub struct Row {
     pub inference: Option<Inference>,
 }
 
-const COLUMNS: [&str; 8] =
-    ["", "return", "Sharpe", "interval", "max drawdown", "win rate", "fills", "p"];
+const COLUMNS: [&str; 8] = ["", "return", "Sharpe", "interval", "max DD", "wins", "fills", "p"];
 
-/// Aligned; an undefined value is `-`, a strategy that failed says why.
+/// Aligned, 80 columns wide with the built-in names; an undefined value is `-`, a strategy that
+/// failed says why.
 pub fn table<P: AsRef<Path>>(rows: &[Row], stats: &ExecutionStats, written: &[P]) -> String {
     let cells: Vec<[String; COLUMNS.len()]> =
         std::iter::once(COLUMNS.map(String::from)).chain(rows.iter().map(cells)).collect();
@@ -46,12 +46,16 @@ pub fn table<P: AsRef<Path>>(rows: &[Row], stats: &ExecutionStats, written: &[P]
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
+    let explained = format!(
+        "interval: {:.0}%, of the Sharpe ratio; max DD: maximum drawdown; wins: share of closed \
+         trades with a profit; p: evidence of an edge needs at most {THRESHOLD}, with all rows \
+         counted as trials; benchmark: buy and hold, equal parts of all stocks.",
+        100.0 * CONFIDENCE,
+    );
     let _ = writeln!(
         text,
-        "\ninterval: of the Sharpe ratio, {:.0}%; p: evidence of an edge needs {THRESHOLD}, with \
-         all of these counted as trials\n{} of {} strategies succeeded in {:.2} s, parallel \
-         efficiency {}",
-        100.0 * CONFIDENCE,
+        "\n{}\n\n{} of {} strategies succeeded in {:.2} s (parallel efficiency {})",
+        wrapped(&explained, 80),
         stats.successful_strategies,
         stats.total_strategies,
         stats.execution_time,
@@ -83,7 +87,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
     cells
 }
 
-/// One row per bar and stock: the targets of every strategy and how sure it was. A cell is empty
+/// One row per bar and stock: the target and the confidence of every strategy. A cell is empty
 /// before the stock's first bar.
 pub fn signals_csv(path: &Path, data: &MarketData, all: &[(&str, &Signals)]) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
@@ -110,7 +114,7 @@ pub fn signals_csv(path: &Path, data: &MarketData, all: &[(&str, &Signals)]) -> 
     file.flush()
 }
 
-/// A name of the user's may hold anything.
+/// A user-defined name may contain anything.
 fn quoted(name: &str) -> String {
     if name.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", name.replace('"', "\"\""))
@@ -119,11 +123,11 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// What a search came to: a line per stretch, then the walk-forward beside what looks best
-/// afterwards.
+/// The result of a search: a line per fold, then the walk-forward result and the best set in
+/// hindsight.
 pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
     let or_dash = |value: Option<f64>| value.map_or("-".into(), ratio);
-    let head = ["from", "to", "Sharpe before", "Sharpe", "return", "chosen before"];
+    let head = ["from", "to", "Sharpe before", "Sharpe", "return", "parameters"];
     let mut cells = vec![head.map(String::from)];
     for fold in &found.folds {
         let day = |end_s| iso_new_york(end_s)[..10].to_string();
@@ -139,9 +143,12 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
     let width: [usize; 6] =
         std::array::from_fn(|i| cells.iter().map(|row| row[i].len()).max().unwrap_or(0));
     let sets = count(found.sets.len() as u64);
-    let mut text = format!("{}: {sets} sets of parameters", found.strategy);
+    let mut text = format!("{}: {sets} parameter sets", found.strategy);
     if found.left_out > 0 {
-        text += &format!(", {} left out because parameters clash", count(found.left_out as u64));
+        text += &format!(
+            ", {} skipped because their parameters conflict",
+            count(found.left_out as u64)
+        );
     }
     text += "\n\n";
     for row in &cells {
@@ -154,31 +161,42 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
         }
         let _ = writeln!(text, "{}", row[5]);
     }
+    text += &format!(
+        "\n{}\n\n",
+        wrapped(
+            "Sharpe before: of the parameters, on the bars before the fold, by which they were \
+             chosen; Sharpe and return: in the fold.",
+            80
+        )
+    );
     let (walked, best) = (&found.walk_forward, &found.best_in_hindsight);
-    let chance = |value: Option<f64>| value.map_or("-".into(), percent);
-    let interval = |i: &Inference| match i.sharpe.low.zip(i.sharpe.high) {
-        Some((low, high)) => format!("{} to {}", ratio(low), ratio(high)),
-        None => "-".into(),
+    let figures = |performance: &PerformanceMetrics, inference: &Inference| {
+        let interval = match inference.sharpe.low.zip(inference.sharpe.high) {
+            Some((low, high)) => format!("{} to {}", ratio(low), ratio(high)),
+            None => "-".into(),
+        };
+        let sharpe = or_dash(performance.sharpe_ratio);
+        format!("return {}, Sharpe {sharpe} ({interval})", signed_percent(performance.total_return))
     };
+    let chance = |value: Option<f64>| value.map_or("-".into(), percent);
     let _ = writeln!(
         text,
-        "\nout of sample, walking forward: Sharpe ratio {} ({}), return {}, {}",
-        or_dash(walked.performance_metrics.sharpe_ratio),
-        interval(&walked.inference),
-        signed_percent(walked.performance_metrics.total_return),
+        "walk-forward, out of sample: {}\n  {}",
+        figures(&walked.performance_metrics, &walked.inference),
         walked.inference.verdict.words(),
+    );
+    let doubt = format!(
+        "probability that its true Sharpe ratio is above 0: {}; above what luck gives the best of \
+         {sets} sets: {}",
+        chance(best.inference.probabilistic_sharpe),
+        chance(best.inference.deflated_sharpe),
     );
     let _ = writeln!(
         text,
-        "in sample, best of all sets:    Sharpe ratio {} ({}), return {}, with {}\n\
-         probability that its true Sharpe ratio is above 0: {}, above what luck gives to the best \
-         of {sets}: {}",
-        or_dash(best.performance_metrics.sharpe_ratio),
-        interval(&best.inference),
-        signed_percent(best.performance_metrics.total_return),
+        "best in hindsight, in sample: {}\n  {}\n  {}",
+        figures(&best.performance_metrics, &best.inference),
         in_words(&found.best.parameters),
-        chance(best.inference.probabilistic_sharpe),
-        chance(best.inference.deflated_sharpe),
+        wrapped(&doubt, 78).replace('\n', "\n  "),
     );
     if !written.is_empty() {
         text += "\nwritten:\n";

@@ -1,4 +1,4 @@
-//! What the program says on standard output when it is done: the figures, then where the files are.
+//! The end of the program's output: the figures, the verdict and the paths of the files.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,30 +8,26 @@ use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
 
 use super::everyone;
-use super::format::{count, percent, ratio, signed_percent};
+use super::format::{count, percent, ratio, signed_percent, wrapped};
 use super::luck;
 
-const COLUMNS: [&str; 9] = [
-    "",
-    "return",
-    "Sharpe",
-    "Sortino",
-    "max drawdown",
-    "volatility",
-    "turnover/day",
-    "trades",
-    "exposure",
-];
+const COLUMNS: [&str; 9] =
+    ["", "return", "Sharpe", "Sortino", "max DD", "vol", "turnover", "trades", "exposure"];
 
-/// The agent beside buy-and-hold, aligned, at most 100 columns wide; an undefined value is `-`.
-/// Then the verdict, everyone on the same bars, and the paths.
+/// What the rows and columns mean.
+const EXPLAINED: &str = "portfolio: what the desk traded, after costs; benchmark: buy and hold, \
+                         equal parts of all stocks; max DD: maximum drawdown; vol: annualised \
+                         volatility; turnover: value traded per day over equity.";
+
+/// The portfolio and the benchmark, aligned, at most 80 columns wide; an undefined value is `-`.
+/// Then the verdict, the comparison on the same bars, and the paths.
 pub fn closing<P: AsRef<Path>>(
     (eval, benchmark): (&Metrics, &Metrics),
     inference: &Inference,
     everyone: &[Contender],
     written: &[P],
 ) -> String {
-    let rows = [COLUMNS.map(String::from), row("agent", eval), row("buy-and-hold", benchmark)];
+    let rows = [COLUMNS.map(String::from), row("portfolio", eval), row("benchmark", benchmark)];
     let mut width = [0; COLUMNS.len()];
     for (column, width) in width.iter_mut().enumerate() {
         *width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
@@ -45,10 +41,10 @@ pub fn closing<P: AsRef<Path>>(
         }
         text.push('\n');
     }
-    text.push('\n');
+    text += &format!("\n{}\n\n", wrapped(EXPLAINED, 80));
     text += &luck::lines(inference);
     if !everyone.is_empty() {
-        text += "\nEveryone on the same bars\n";
+        text += "\nAll strategies on the same bars\n";
         text += &everyone::table(everyone);
     }
     if !written.is_empty() {
@@ -102,13 +98,17 @@ mod tests {
             trades: 5,
             ..agent.clone()
         };
-        #[rustfmt::skip]
-        let expected = "              \
-            return  Sharpe  Sortino  max drawdown  volatility  turnover/day   trades  exposure
-agent         +10.5%    1.26   -12.00         -8.2%       15.2%          2.31  123,456     85.0%
-buy-and-hold   -2.0%       -        -         -8.2%           -          2.31        5     85.0%
+        let expected = "           \
+           return  Sharpe  Sortino  max DD    vol  turnover   trades  exposure
+portfolio  +10.5%    1.26   -12.00   -8.2%  15.2%      2.31  123,456     85.0%
+benchmark   -2.0%       -        -   -8.2%      -      2.31        5     85.0%
 
-Sharpe ratio with 95% interval: agent undefined, over buy-and-hold undefined
+portfolio: what the desk traded, after costs; benchmark: buy and hold, equal
+parts of all stocks; max DD: maximum drawdown; vol: annualised volatility;
+turnover: value traded per day over equity.
+
+Sharpe ratio: undefined
+information ratio over the benchmark: undefined
 verdict: no evidence of an edge
 
 written:
@@ -117,9 +117,9 @@ written:
         let inference = example::run(1, 2).inference;
         let text = closing((&agent, &held), &inference, &[], &["results/summary.json"]);
         assert_eq!(text, expected);
-        assert!(text.lines().all(|line| line.len() <= 100));
         let example = example::run(2, 400);
         let text = closing((&agent, &held), &inference, &example.everyone, &[""; 0]);
-        assert!(text.contains("\n\nEveryone on the same bars\n") && text.contains("\nRSI "));
+        assert!(text.contains("\n\nAll strategies on the same bars\n") && text.contains("\nRSI "));
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

@@ -49,7 +49,7 @@ impl EventWriter {
         });
         match file {
             Ok(file) => Ok(EventWriter { path, file, bytes }),
-            Err(cause) => Err(ReportError::new(path, "cannot go on with", cause)),
+            Err(cause) => Err(ReportError::new(path, "cannot continue", cause)),
         }
     }
 

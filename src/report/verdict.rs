@@ -36,8 +36,8 @@ pub(super) fn verdict(
         Judged::Worse => "Worse than doing nothing",
     };
     let mut text = format!(
-        "From {period}, after costs, the agent returned {ours} and holding the same stocks in \
-         equal parts {theirs}: {ending}. Its largest loss from a peak was {} against {}",
+        "From {period}, after costs, the portfolio returned {ours} and the benchmark (buy and \
+         hold, in equal parts) {theirs}: {ending}. Its maximum drawdown was {} against {}",
         percent(-eval.max_drawdown),
         percent(-benchmark.max_drawdown),
     );
@@ -47,7 +47,7 @@ pub(super) fn verdict(
     text += &match eval.trades {
         0 => ". It never traded.".to_string(),
         trades => format!(
-            ". It made {} {} and had {} of its equity in the market on average.",
+            ". It made {} {}, and its average exposure was {} of its equity.",
             count(trades),
             if trades == 1 { "trade" } else { "trades" },
             percent(eval.exposure),
@@ -83,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_found_and_by_how_much() {
+    fn the_text_compares_the_portfolio_with_the_benchmark() {
         let won = between(0.123, 0.081);
         assert_eq!(won.headline, "No evidence of an edge");
-        let expected = "From 2020-01-01 to 2020-12-31, after costs, the agent returned +12.3% \
-            and holding the same stocks in equal parts +8.1%: 4.2 percentage points more. Its \
-            largest loss from a peak was 8.0% against 10.0%, its Sharpe ratio 1.00 against 0.50. \
-            It made 1 trade and had 50.0% of its equity in the market on average. Of fewer than \
-            20 days nothing can be said about skill.";
+        let expected = "From 2020-01-01 to 2020-12-31, after costs, the portfolio returned +12.3% \
+            and the benchmark (buy and hold, in equal parts) +8.1%: 4.2 percentage points more. \
+            Its maximum drawdown was 8.0% against 10.0%, its Sharpe ratio 1.00 against 0.50. It \
+            made 1 trade, and its average exposure was 50.0% of its equity. Fewer than 20 days \
+            are too few to tell skill from luck.";
         assert_eq!(won.text, expected);
         let lost = between(-0.02, -0.01);
         assert!(lost.text.contains("-2.0%") && lost.text.contains("1.0 percentage points less"));

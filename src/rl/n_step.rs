@@ -1,4 +1,4 @@
-//! Single steps of one lane gathered into n-step transitions. Sutton (1988); Hessel et al. (2018),
+//! Builds n-step transitions from the single steps of a lane. Sutton (1988); Hessel et al. (2018),
 //! section 3.
 
 use std::collections::VecDeque;
@@ -8,29 +8,30 @@ use serde::{Deserialize, Serialize};
 use super::transition::Transition;
 use crate::interface::{PrivateState, TimeStep};
 
-/// What was decided at a row, and in which state.
+/// The decision at a row, and the state in which it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     pub t: usize,
     pub private_t: PrivateState,
-    /// Index in the action set of what was really held.
+    /// Index in the action set of the position actually held.
     pub action_t: usize,
 }
 
-/// A decision whose n rewards are still being gathered.
+/// A decision that still lacks some of its n rewards.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Pending {
     decision: Decision,
     /// Discounted sum of the rewards so far.
     reward: f64,
-    /// Product of the discounts so far: the weight of the next reward, or of the value at the end.
+    /// Product of the discounts so far: the weight of the next reward, or of the bootstrapped
+    /// value.
     discount: f64,
     rewards: usize,
-    /// Position after the second reward; before it after the first.
+    /// Position after the second reward; until then, after the first.
     position_next: i8,
 }
 
-/// The last decisions of one lane that still wait for rewards: fewer than n between two steps.
+/// The pending decisions of a lane: fewer than n between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NStep {
     lane: usize,
@@ -39,7 +40,7 @@ pub struct NStep {
     gamma: f64,
     /// Oldest first.
     pending: VecDeque<Pending>,
-    /// Row and private state that the last step led to.
+    /// Row and private state after the last step.
     last: (usize, PrivateState),
 }
 
@@ -51,10 +52,10 @@ impl NStep {
         NStep { lane, n, gamma, pending, last: (0, PrivateState::default()) }
     }
 
-    /// Takes a decision and the step that followed it, its reward in the unit in which transitions
-    /// are kept. Emits the transition that now has n rewards, if one has; after ruin (`discount_t`
-    /// 0) all that were pending, none of them bootstrapped. Decisions of a lane follow row upon
-    /// row; after [`NStep::truncate`] or ruin anywhere.
+    /// Adds a decision and the step that followed it, with the reward in the unit of the
+    /// transitions. Emits the transition that has reached n rewards, if any; after ruin
+    /// (`discount_t` 0) all pending ones, without bootstrapping. Decisions of a lane must be on
+    /// consecutive rows, except after [`NStep::truncate`] or ruin.
     pub fn push(&mut self, decision: Decision, step: &TimeStep, mut emit: impl FnMut(Transition)) {
         assert!(
             self.pending.is_empty() || decision.t == self.last.0,
@@ -85,8 +86,8 @@ impl NStep {
         }
     }
 
-    /// At the end of a segment: emits what is pending, with fewer than n rewards, bootstrapped at
-    /// the last state.
+    /// Ends a segment: emits the pending transitions, which have fewer than n rewards, bootstrapped
+    /// at the last state.
     pub fn truncate(&mut self, mut emit: impl FnMut(Transition)) {
         while !self.pending.is_empty() {
             self.emit_oldest(&mut emit);
@@ -149,7 +150,7 @@ mod tests {
 
     /// Held after rows 1, 2, 3: long, short, flat.
     #[test]
-    fn a_transition_knows_the_position_of_its_second_bar() {
+    fn a_transition_has_the_position_of_its_second_bar() {
         let mut n_step = NStep::new(0, 3, 0.5);
         let mut next = Vec::new();
         for (t, position) in [1, -1, 0].into_iter().enumerate() {
@@ -162,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn ruin_ends_all_that_is_pending_and_starts_afresh() {
+    fn ruin_ends_all_pending_decisions() {
         let mut n_step = NStep::new(0, 3, 0.5);
         let mut emitted = Vec::new();
         n_step.push(decision(0), &step(1, 1.0, 1.0), |tr| emitted.push(tr));
         n_step.push(decision(1), &step(2, -2.0, 0.0), |tr| emitted.push(tr));
-        let said: Vec<_> = emitted.iter().map(|tr| (tr.t, tr.reward, tr.discount)).collect();
-        assert_eq!(said, [(0, 0.0, 0.0), (1, -2.0, 0.0)]);
+        let returns: Vec<_> = emitted.iter().map(|tr| (tr.t, tr.reward, tr.discount)).collect();
+        assert_eq!(returns, [(0, 0.0, 0.0), (1, -2.0, 0.0)]);
         emitted.clear();
         n_step.push(decision(2), &step(3, 5.0, 1.0), |tr| emitted.push(tr));
         assert!(emitted.is_empty());
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!((emitted[0].t, emitted[0].reward, emitted[0].discount), (2, 5.0, 0.5));
     }
 
-    /// Every decision's transition, read off the whole history at once.
+    /// Every decision's transition, computed from the whole history.
     fn naive(history: &[(f64, f64)], n: usize, gamma: f64) -> Vec<(usize, f64, f64, usize)> {
         (0..history.len())
             .map(|t| {

@@ -1,4 +1,4 @@
-//! What a Q-network is made of: names, sizes and first values of its parameters.
+//! Parameters of a Q-network: names, shapes and initial values.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -6,44 +6,45 @@ use rand_chacha::ChaCha8Rng;
 use super::parameters::Layout;
 use crate::config::NetworkConfig;
 
-/// Symbol embeddings start up to this far from zero, as large as a scaled feature is: attention has
-/// to tell stocks apart before it can look at the right one. With 0.1 a follower finds its leader
-/// many times later (docs/learning.md).
+/// Bound of the initial symbol embeddings, the scale of scaled features: attention must distinguish
+/// stocks before it can select the right one. With 0.1 a follower takes many times longer to find
+/// its leader (docs/learning.md).
 const SYMBOL_BOUND: f32 = 1.0;
-/// Attention starts out on the nearest peer more than on the next, by this much in its scores: of 8
-/// peers the nearest gets 0.4. A leader among equals would be heard too faintly to be noticed.
+/// Initial attention decreases with a peer's rank by this much in its scores: of 8 peers the
+/// nearest gets a weight of 0.4. With equal weights the signal of a leader would be too weak to be
+/// learned from.
 const PER_PEER: f32 = 0.5;
-/// The last layers start this much smaller than the others, so that no action is preferred before
-/// learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement learning?",
-/// section 3.2.
+/// The last layers are initialised this much smaller than the others, so that no action is
+/// preferred before learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement
+/// learning?", section 3.2.
 const LAST_LAYER_GAIN: f32 = 0.01;
 
-/// What decides a network's parameters.
+/// Everything that determines a network's parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkShape {
-    /// Symbols with an embedding of their own.
+    /// Number of symbols, each with its own embedding.
     pub stocks: usize,
     /// Market features per stock and bar.
     pub features: usize,
     /// Private features.
     pub privates: usize,
-    /// Q-values.
+    /// Number of Q-values.
     pub actions: usize,
     pub config: NetworkConfig,
-    /// Per stock the stocks that it may attend to, nearest first; as many for each, or none.
+    /// Per stock, the stocks that it may attend to, nearest first; the same number for each.
     pub peers: Vec<Vec<usize>>,
 }
 
-/// How a parameter begins.
+/// Initial value of a parameter.
 enum Start {
-    /// Uniform between minus and plus this.
+    /// Uniform on [-bound, bound].
     Uniform(f32),
     Constant(f32),
-    /// Rows of this many elements, each row lower than the one before by [`PER_PEER`], from 0 on.
+    /// Rows of this many elements, each row lower than the previous by [`PER_PEER`], starting at 0.
     Falling(usize),
 }
 
-/// Parameters as they are named, sized and begun.
+/// Names, shapes and initial values of all parameters.
 #[derive(Default)]
 struct Plan {
     layout: Layout,
@@ -57,8 +58,8 @@ impl Plan {
         self.starts.push(start);
     }
 
-    /// PyTorch's default for `nn.Linear`: Kaiming uniform with a = sqrt(5), which is a uniform
-    /// distribution up to 1 / sqrt(inputs) for weights and biases. He et al. (2015), eq. 10.
+    /// PyTorch's default for `nn.Linear`: Kaiming uniform with a = sqrt(5), i.e. uniform on [-b, b]
+    /// with b = 1 / sqrt(inputs), for weights and biases. He et al. (2015), eq. 10.
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize) {
         let bound = (inputs as f32).sqrt().recip();
         self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
@@ -70,8 +71,8 @@ impl Plan {
         self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
     }
 
-    /// The names of PyTorch's `nn.Sequential`, in which an `nn.Identity` holds the place of a
-    /// layer norm that is switched off.
+    /// Names as in PyTorch's `nn.Sequential`, where an `nn.Identity` replaces a layer norm that is
+    /// switched off.
     fn normed_linear(
         &mut self,
         (block, index): (&str, usize),
@@ -96,12 +97,12 @@ impl Plan {
 }
 
 impl NetworkShape {
-    /// A stock and its peers.
+    /// Number of observed stocks: the stock itself and its peers.
     pub fn slots(&self) -> usize {
         1 + self.peers.first().map_or(0, Vec::len)
     }
 
-    /// Whether there is attention, and anybody to attend to.
+    /// Whether attention is switched on and there are peers.
     pub fn attends(&self) -> bool {
         self.config.attention && self.slots() > 1
     }
@@ -117,7 +118,7 @@ impl NetworkShape {
         slots.map(|slot| slot as i64).collect()
     }
 
-    /// Names, shapes and places of all parameters.
+    /// Names, shapes and offsets of all parameters.
     pub fn layout(&self) -> Layout {
         self.plan().layout
     }

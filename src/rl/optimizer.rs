@@ -1,4 +1,4 @@
-//! Adam over one flat buffer, and gradient clipping by global norm.
+//! Adam on a flat buffer, and gradient clipping by global norm.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -7,7 +7,7 @@ use super::parameters::Layout;
 use crate::compute::simd_dispatch::wide;
 use crate::compute::threads::side_by_side;
 
-/// A gradient with which nothing can be learned: training has diverged.
+/// The error of a gradient that is not finite: training has diverged.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error(
     "the gradient of {parameter}, element {element}, is {value}: training diverged; \
@@ -21,11 +21,12 @@ pub struct NonFiniteGradient {
     pub value: f32,
 }
 
-/// Elements that a thread takes at a time.
+/// Number of elements per task.
 const SLICE: usize = 1 << 14;
 
-/// What `gradient`, laid out as `layout` says, is to be multiplied with: `scale`, or less where its
-/// Euclidean norm would still be above `max_norm`. Pascanu, Mikolov and Bengio (2013), algorithm 1.
+/// The factor for `gradient`: `scale`, or less if its Euclidean norm would exceed `max_norm`.
+/// Pascanu, Mikolov and Bengio (2013), algorithm 1. Errors: the gradient is not finite; the
+/// parameter is named from `layout`.
 pub fn clipped_scale(
     gradient: &[f32],
     scale: f64,
@@ -34,7 +35,7 @@ pub fn clipped_scale(
 ) -> Result<f32, NonFiniteGradient> {
     assert_eq!(gradient.len(), layout.len());
     assert!(max_norm > 0.0, "a norm cannot be limited to {max_norm}");
-    // Squares of f32 cannot overflow an f64, so the norm is finite just when every element is.
+    // Squares of f32 cannot overflow an f64, so the norm is finite if and only if every element is.
     let norm = scale * sum_of_squares(gradient).sqrt();
     if !norm.is_finite() {
         return Err(first_non_finite(gradient, layout));
@@ -42,7 +43,7 @@ pub fn clipped_scale(
     Ok((scale * (max_norm / norm).min(1.0)) as f32)
 }
 
-/// Slice by slice, so that the order of addition is fixed whatever the number of threads.
+/// Sums by slices, so that the order of addition does not depend on the number of threads.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let mut sums = vec![0.0; values.len().div_ceil(SLICE)];
     side_by_side(values.chunks(SLICE).zip(&mut sums).collect(), |(values, sum)| {
@@ -52,8 +53,8 @@ fn sum_of_squares(values: &[f32]) -> f64 {
 }
 
 wide! {
-/// In eight partial sums, so that the order of addition is fixed and vectors of any width can hold
-/// them.
+/// In eight partial sums, so that the order of addition is fixed and vectors of any width can be
+/// used.
 fn sum_of_slice(values: &[f32]) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
     let mut sums = [0.0f64; 8];
@@ -82,18 +83,18 @@ fn first_non_finite(gradient: &[f32], layout: &Layout) -> NonFiniteGradient {
 pub struct AdamConfig {
     pub beta1: f64,
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
 }
 
-/// State of the optimizer: plain data, as a checkpoint keeps it.
+/// State of the optimizer, which checkpoints store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adam {
     pub config: AdamConfig,
     /// First and second moments, in the order of the flat buffer.
     pub m: Vec<f32>,
     pub v: Vec<f32>,
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u64,
 }
 
@@ -103,8 +104,8 @@ impl Adam {
         Adam { config, m: vec![0.0; len], v: vec![0.0; len], steps: 0 }
     }
 
-    /// One step against a finite gradient, which is `scale` times `gradient`, in one pass: moments,
-    /// bias correction and parameters.
+    /// One step with the finite gradient `scale * gradient`, in a single pass: moments, bias
+    /// correction and parameters.
     pub fn step(
         &mut self,
         learning_rate: f64,
@@ -134,17 +135,17 @@ impl Adam {
     }
 }
 
-/// A gradient whose square no f32 holds with all digits. It is far below any epsilon.
-const NO_GRADIENT: f32 = 1e-15;
+/// A gradient below this is set to 0: its square would be subnormal. It is far below any epsilon.
+const NEGLIGIBLE_GRADIENT: f32 = 1e-15;
 
-/// Moments of parameters that get no gradient any more fade until no f32 holds them with all
-/// digits; with such numbers processors are some hundred times slower.
+/// Flushes subnormal numbers to 0: the moments of parameters without a gradient decay to them, and
+/// processors compute with them some hundred times more slowly.
 #[inline(always)]
-fn nothing_below(moment: f32) -> f32 {
+fn flush_subnormal(moment: f32) -> f32 {
     if moment.abs() < f32::MIN_POSITIVE / f32::EPSILON { 0.0 } else { moment }
 }
 
-/// What a step multiplies with; pairs are of the first and of the second moments.
+/// Factors of a step; pairs are for the first and the second moments.
 struct Factors {
     step_size: f32,
     root_scale: f32,
@@ -166,9 +167,9 @@ fn update(
     let moments = m.iter_mut().zip(v);
     for ((parameter, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
         let g = scale * g;
-        let g = if g.abs() < NO_GRADIENT { 0.0 } else { g };
-        *m = nothing_below(keep[0] * *m + take[0] * g);
-        *v = nothing_below(keep[1] * *v + take[1] * g * g);
+        let g = if g.abs() < NEGLIGIBLE_GRADIENT { 0.0 } else { g };
+        *m = flush_subnormal(keep[0] * *m + take[0] * g);
+        *v = flush_subnormal(keep[1] * *v + take[1] * g * g);
         *parameter -= step_size * *m / (v.sqrt() * root_scale + epsilon);
     }
 }
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_fade_to_nothing() {
+    fn moments_decay_to_zero() {
         let mut adam = Adam::new(2, CONFIG);
         let mut parameters = [0.0, 0.0];
         adam.step(RATE, &mut parameters, &[1.0, 1e-19], 1.0);
@@ -200,8 +201,8 @@ mod tests {
         assert!(adam.v[0] > 1e-4 && parameters[1] == 0.0);
     }
 
-    /// From torch.optim.Adam of PyTorch 2.11.0 in float64, parameters after steps 1, 2 and 6. An
-    /// implementation without the bias correction, or with epsilon under the root, is off by more
+    /// From torch.optim.Adam of PyTorch 2.11.0 in float64: parameters after steps 1, 2 and 6.
+    /// Without the bias correction, or with epsilon under the root, the result would differ by more
     /// than 1e-4.
     #[test]
     fn adam_takes_pytorchs_steps() {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_optimizer_goes_on_bit_for_bit() {
+    fn a_restored_optimizer_resumes_bit_for_bit() {
         let gradient: Vec<f32> = (0..100).map(|i| (i as f32).sin()).collect();
         let mut parameters = vec![1.0f32; 100];
         let mut adam = Adam::new(100, CONFIG);
@@ -247,9 +248,9 @@ mod tests {
         assert_eq!((parameters, adam), (copy, restored));
     }
 
-    /// Twelve elements of 2 have a norm of sqrt(48) = 6.9282: half of that is 3.4641.
+    /// Twelve elements of 2 have a norm of sqrt(48) = 6.9282, of which half is 3.4641.
     #[test]
-    fn a_long_gradient_is_scaled_down_and_a_short_one_left_alone() {
+    fn a_long_gradient_is_scaled_down_and_a_short_one_is_not() {
         let scale = |by, most| clipped_scale(&[2.0; 12], by, most, &layout()).unwrap();
         assert!((scale(1.0, 12f64.sqrt()) - 0.5).abs() < 1e-7);
         assert_eq!(scale(1.0, 10.0), 1.0);

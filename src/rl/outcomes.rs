@@ -1,6 +1,5 @@
-//! What the actions of sampled transitions led to: the one taken, as it was recorded, or all of
-//! them. Prices do not react to us, so what another position would have earned is known as well as
-//! what ours did.
+//! Outcomes of sampled transitions: of the recorded action only, or of all actions. Prices do not
+//! react to our orders, so the reward of any other position is known as well.
 
 use super::transition::Transition;
 use crate::interface::{ActionSet, PrivateState, TimeStep};
@@ -10,28 +9,28 @@ use crate::interface::{ActionSet, PrivateState, TimeStep};
 pub struct Outcomes {
     /// n-step rewards, `[row, action]`, in units of the stock's `return_std`.
     pub rewards: Vec<f32>,
-    /// Discounts of what follows, `[row, action]`.
+    /// Discounts of the bootstrapped value, `[row, action]`.
     pub discounts: Vec<f32>,
-    /// Which of the row's states an action leads to, `[row, action]`.
+    /// Index of the row's state that an action leads to, `[row, action]`.
     pub state_of: Vec<u8>,
-    /// The states that a row's actions may lead to, as many as there are actions: `[row, state]`.
-    /// The first is that of a flat account, whether or not an action leads to it.
+    /// States that a row's actions may lead to, as many as there are actions: `[row, state]`. The
+    /// first is that of a flat account, even if no action leads to it.
     pub states: Vec<PrivateState>,
 }
 
-/// How a step of hindsight is valued.
+/// Terms for counterfactual rewards.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// Discount per bar.
     pub gamma: f64,
-    /// Rewards are in units of this.
+    /// Unit of the rewards.
     pub return_std: f64,
-    /// Of trading all of the account once, as a fraction of it.
+    /// Cost of trading the whole account once, as a fraction of its value.
     pub cost: f64,
 }
 
 impl Outcomes {
-    /// The outcome of the action taken; nothing is said of the others.
+    /// The recorded outcome of the action taken; entries of other actions are 0.
     pub fn as_recorded(&mut self, transitions: &[Transition], actions: ActionSet) {
         self.clear(transitions.len(), actions);
         for (row, transition) in transitions.iter().enumerate() {
@@ -43,10 +42,10 @@ impl Outcomes {
         }
     }
 
-    /// The outcome of every action. `step` tells what the first bar brings to an account in a
-    /// transition's state that wants to hold a direction. Where a transition spans several bars,
-    /// the positions of its later ones are as they were: then the actions differ by the first
-    /// bar's reward, and by what it costs to go from their position to that of the second.
+    /// The outcomes of all actions. `step` returns the first bar's step of an account in the
+    /// transition's state with a given target direction. In a transition of several bars the later
+    /// positions are those recorded: actions differ by the first bar's reward and by the cost of
+    /// moving from their position to that of the second bar.
     pub fn of_all_actions(
         &mut self,
         transitions: &[Transition],
@@ -86,7 +85,7 @@ impl Outcomes {
         }
     }
 
-    /// Room for the states of one more row, flat ones.
+    /// Appends the states of one more row, all flat.
     fn states_of(&mut self, actions: ActionSet) -> &mut [PrivateState] {
         let first = self.states.len();
         self.states.resize(first + actions.len(), PrivateState::default());
@@ -125,7 +124,7 @@ mod tests {
         PrivateState { position, bars_held, unrealized_return: 0.125 * f32::from(position) }
     }
 
-    /// A bar of +1 % from an account that is long, without costs but for `cost` per unit traded.
+    /// A bar of +1 % from a long account, with a cost of `cost` per unit traded.
     fn up(transition: &Transition, direction: i8) -> TimeStep {
         let traded = f64::from((direction - transition.position_t).abs());
         let bars_held = if direction == transition.position_t { 5 } else { 1 };
@@ -159,10 +158,10 @@ mod tests {
         assert_eq!(outcomes.states, [held(0, 0), held(1, 5)]);
     }
 
-    /// Three bars: long, then short. To have been short at once would have cost two units in the
-    /// first bar and none in the second.
+    /// Three bars: long, then short. Going short at once would have cost two units in the first bar
+    /// and none in the second.
     #[test]
-    fn over_several_bars_only_the_first_and_the_way_to_the_second_differ() {
+    fn over_several_bars_only_the_first_and_the_trade_after_it_differ() {
         let end = (3, held(-1, 2));
         let taken = Transition::new((0, held(1, 4)), 2, 0, 0.3, 0.125, end).with_next(-1);
         let mut outcomes = Outcomes::default();
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(outcomes.states, [held(0, 0), held(-1, 2), held(0, 0)]);
     }
 
-    /// Without a bar to trade in, every action leaves the account where it was.
+    /// Without a tradable bar every action leaves the account unchanged.
     #[test]
     fn a_void_order_leads_to_the_state_that_was_kept() {
         let short = Transition::new((0, held(-1, 4)), 0, 0, 0.0, 0.5, (1, held(-1, 5)));
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_recorded_is_told_of_the_action_taken() {
+    fn a_recorded_outcome_is_that_of_the_action_taken() {
         let taken = Transition::new((0, held(0, 0)), 1, 0, 0.5, 0.25, (2, held(1, 1)));
         let mut outcomes = Outcomes::default();
         outcomes.as_recorded(&[taken], ActionSet::new(true));

@@ -1,4 +1,4 @@
-//! Names, shapes and places of a network's parameters in one flat buffer.
+//! Names, shapes and offsets of a network's parameters in a flat buffer.
 
 /// One parameter tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -6,7 +6,7 @@ pub struct Parameter {
     /// As in a PyTorch state dict: `encoder.0.weight`.
     pub name: String,
     pub shape: Vec<i64>,
-    /// First element in the flat buffer.
+    /// Index of the first element in the flat buffer.
     pub offset: usize,
     pub len: usize,
 }
@@ -42,7 +42,7 @@ impl Layout {
         self.parameters.iter().map(|p| (p, &flat[p.offset..p.offset + p.len]))
     }
 
-    /// Elements of the flat buffer.
+    /// Number of elements of the flat buffer.
     pub fn len(&self) -> usize {
         self.len
     }

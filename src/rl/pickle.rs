@@ -1,16 +1,16 @@
-//! Pickles of state dicts, read without executing anything.
+//! Reads pickles of state dicts without executing anything.
 //!
-//! A pickle is a program for a stack machine. Of its opcodes only those are known that protocol 2
-//! needs for a dict of tensors, and of the functions that it may call only those that build such
-//! a dict; all else is refused. Values are kept in flat tables, so that no nesting, however deep,
-//! recurses. Opcodes: CPython's `Lib/pickletools.py`; tensors: PyTorch's `torch/_utils.py`.
+//! A pickle is a program for a stack machine. Only those opcodes of protocol 2 are known that a
+//! dict of tensors needs, and only those functions may be called that build such a dict; everything
+//! else is rejected. Values are kept in flat tables, so that deep nesting does not recurse.
+//! Opcodes: CPython's `Lib/pickletools.py`; tensors: PyTorch's `torch/_utils.py`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use thiserror::Error;
 
-/// As many as libtorch takes (`at::dim_bitset_size`).
+/// The limit of libtorch (`at::dim_bitset_size`).
 const MAX_AXES: usize = 64;
 
 #[derive(Debug, Error, PartialEq)]
@@ -19,9 +19,9 @@ pub(super) enum PickleError {
     Truncated,
     #[error("pickle opcode {0:#04x} does not occur in state dicts of protocol 2")]
     Opcode(u8),
-    #[error("{0} does not belong into a dict of float32 or float64 tensors")]
+    #[error("{0} does not belong in a dict of float32 or float64 tensors")]
     Global(String),
-    #[error("the pickle has something else where {0} was expected")]
+    #[error("the pickle has something else where {0} is expected")]
     Expected(&'static str),
 }
 
@@ -64,7 +64,7 @@ pub(super) fn read(pickle: &[u8]) -> Result<Vec<(Rc<str>, Rc<StoredTensor>)>, Pi
     machine.dicts[dict].iter().map(entry).collect()
 }
 
-/// What a pickle may name.
+/// The globals that a pickle may name.
 #[derive(Clone, Copy, Debug)]
 enum Global {
     OrderedDict,
@@ -105,7 +105,7 @@ enum Value {
 struct Machine<'a> {
     rest: &'a [u8],
     stack: Vec<Value>,
-    /// Heights of the stack at which a mark was set.
+    /// Heights of the stack at its marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     tuples: Vec<Vec<Value>>,
@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
                 let items = self.pop_to_mark()?;
                 self.set_items(items)?;
             }
-            // Attributes of a dict, of which `nn.Module.state_dict` sets `_metadata`: not needed.
+            // Attributes of a dict are ignored: `nn.Module.state_dict` sets `_metadata`.
             b'b' => {
                 self.pop()?;
                 self.top_dict()?;
@@ -260,7 +260,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The height of the stack below its top `count` values, which lie above the last mark.
+    /// The height of the stack below its top `count` values, which must be above the last mark.
     fn floor_of(&self, count: usize) -> Result<usize, PickleError> {
         let mark = self.marks.last().copied().unwrap_or(0);
         let floor = self.stack.len().checked_sub(count).filter(|&floor| floor >= mark);
@@ -303,7 +303,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// `("storage", kind, key, device, elements)`; the device is where the tensor was, not here.
+    /// `("storage", kind, key, device, elements)`; the device is that of the saved tensor and is
+    /// ignored.
     fn storage(&mut self) -> Result<Storage, PickleError> {
         match self.pop_tuple()?.as_slice() {
             [
@@ -338,7 +339,8 @@ impl<'a> Machine<'a> {
         };
         match (function, arguments.as_slice()) {
             (Global::OrderedDict, []) => self.push_dict(),
-            // storage, offset, shape, strides, requires_grad, hooks and since 2.0 maybe metadata
+            // storage, offset, shape, strides, requires_grad, hooks and, since 2.0, optional
+            // metadata
             (
                 Global::RebuildTensor,
                 [

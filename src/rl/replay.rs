@@ -8,11 +8,10 @@ use super::sum_tree::{Descent, SumTree};
 use super::transition::Transition;
 use crate::compute::huge_pages::with_room;
 
-/// Added to every |TD error|, so that no transition's probability becomes 0. OpenAI Baselines,
-/// `deepq`.
+/// Added to every |TD error|, so that no transition has probability 0. OpenAI Baselines, `deepq`.
 const PRIORITY_EPSILON: f32 = 1e-6;
-/// Transitions that there is room for at first.
-const FIRST_ROOM: usize = 1 << 10;
+/// Initial capacity, in transitions.
+const INITIAL_CAPACITY: usize = 1 << 10;
 
 /// A sampled minibatch, one entry per row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,26 +22,26 @@ pub struct Sample {
     /// Importance weights, divided by their maximum over the batch. Schaul et al. (2016), section
     /// 3.4.
     pub weights: Vec<f32>,
-    /// Reused.
+    /// Reused buffer.
     descents: Vec<Descent>,
 }
 
-/// A ring of transitions with a priority each. Schaul et al. (2016), proportional variant.
+/// A ring buffer of transitions with priorities. Schaul et al. (2016), proportional variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     capacity: usize,
     alpha: f64,
     transitions: Vec<Transition>,
-    /// Where the next transition goes.
+    /// Slot of the next transition.
     next_slot: usize,
-    /// p^alpha of every slot; None when all are alike (alpha 0).
+    /// p^alpha of every slot; None if all are equal (alpha 0).
     tree: Option<SumTree>,
     /// The largest p^alpha so far.
     max_priority: f64,
 }
 
 impl Replay {
-    /// `alpha` 0 is uniform replay. Memory grows with use up to `capacity` transitions.
+    /// `alpha` 0 is uniform replay. Memory grows as needed up to `capacity` transitions.
     pub fn new(capacity: usize, alpha: f64) -> Replay {
         assert!(capacity > 0 && u32::try_from(capacity).is_ok(), "slots are numbered by u32");
         assert!((0.0..=1.0).contains(&alpha), "alpha is between 0 and 1, not {alpha}");
@@ -64,12 +63,12 @@ impl Replay {
         self.len() == 0
     }
 
-    /// With the largest priority so far; over the oldest when full.
+    /// Adds a transition with the largest priority so far; overwrites the oldest when full.
     pub fn push(&mut self, transition: Transition) {
         let slot = self.next_slot;
         if slot == self.transitions.len() {
             if slot == self.transitions.capacity() {
-                let room = (2 * slot).clamp(FIRST_ROOM, FIRST_ROOM.max(self.capacity));
+                let room = (2 * slot).clamp(INITIAL_CAPACITY, INITIAL_CAPACITY.max(self.capacity));
                 self.transitions = with_room(&self.transitions, room);
             }
             self.transitions.push(transition);
@@ -83,7 +82,8 @@ impl Replay {
     }
 
     /// Stratified proportional sampling of `batch` transitions into `sample` (reused): row i is
-    /// drawn from the i-th of `batch` equal shares of the priorities' sum. Panics when empty.
+    /// drawn from the i-th of `batch` equal shares of the sum of priorities. Panics if the replay
+    /// is empty.
     pub fn sample(&self, batch: usize, beta: f64, rng: &mut ChaCha8Rng, sample: &mut Sample) {
         assert!(!self.is_empty(), "nothing was stored yet");
         sample.slots.clear();
@@ -112,9 +112,9 @@ impl Replay {
         }
     }
 
-    /// |TD error| + epsilon, to the power alpha, per sampled slot; a slot sampled twice takes its
-    /// last value. An error that is not finite changes nothing here: the gradient it came with
-    /// stops the run.
+    /// Sets the priority of each sampled slot to (|TD error| + epsilon)^alpha; a slot sampled twice
+    /// takes its last value. An error that is not finite is ignored here: its gradient stops the
+    /// run.
     pub fn update_priorities(&mut self, slots: &[u32], td_errors: &[f32]) {
         assert_eq!(slots.len(), td_errors.len());
         let Some(tree) = &mut self.tree else { return };
@@ -124,8 +124,8 @@ impl Replay {
             if !td_errors[i].is_finite() {
                 return None;
             }
-            let surprise = td_errors[i].abs() + PRIORITY_EPSILON;
-            let priority = f64::from(surprise.powf(self.alpha as f32));
+            let abs_error = td_errors[i].abs() + PRIORITY_EPSILON;
+            let priority = f64::from(abs_error.powf(self.alpha as f32));
             self.max_priority = self.max_priority.max(priority);
             Some(priority)
         });
@@ -133,8 +133,7 @@ impl Replay {
 }
 
 /// w_i = (N P(i))^-beta / max_j w_j. Schaul et al. (2016), section 3.4, with the maximum over the
-/// batch. N and the priorities' sum stand in every w and cancel: what is left is (p_min /
-/// p_i)^beta.
+/// batch. N and the sum of priorities occur in every w and cancel, which leaves (p_min / p_i)^beta.
 fn importance_weights(tree: &SumTree, slots: &[u32], beta: f64, weights: &mut Vec<f32>) {
     let priority = |&slot: &u32| tree.priority(slot as usize);
     let smallest = slots.iter().map(priority).fold(f64::INFINITY, f64::min);
@@ -154,7 +153,7 @@ mod tests {
         Transition::new((t, flat), 0, 0, t as f64, 1.0, (t + 1, flat))
     }
 
-    /// A replay of one transition per entry, with these |TD errors|.
+    /// A replay with one transition per entry and these |TD errors|.
     fn replay_of(td_errors: &[f32], alpha: f64) -> Replay {
         let mut replay = Replay::new(td_errors.len(), alpha);
         (0..td_errors.len()).for_each(|t| replay.push(transition(t)));
@@ -219,7 +218,7 @@ mod tests {
         assert!((leaf(&replay, 1) - 3.0).abs() < 2e-6);
     }
 
-    /// Priorities 1, 4 and 16 of a sum of 21 and beta 0.5: (3 * 1/21)^-0.5 = 2.6458, (3 *
+    /// Priorities 1, 4 and 16 with a sum of 21 and beta 0.5: (3 * 1/21)^-0.5 = 2.6458, (3 *
     /// 4/21)^-0.5 = 1.3229, (3 * 16/21)^-0.5 = 0.6614; divided by the largest, 1, 0.5 and 0.25.
     #[test]
     fn weights_are_those_of_the_paper() {
@@ -252,7 +251,7 @@ mod tests {
         // Batches of one are independent draws: chi-square with 7 degrees of freedom, 24.3 at 0.1
         // %.
         assert!(chi_square(&counts(&replay, 1, 80_000, 6), expected) < 24.3);
-        // Strata can only lie closer.
+        // Stratification can only reduce the deviation.
         assert!(chi_square(&counts(&replay, 64, 1_250, 7), expected) < 24.3);
         let inverted = |slot: usize| expected(7 - slot);
         assert!(chi_square(&counts(&replay, 1, 80_000, 6), inverted) > 1_000.0);

@@ -1,10 +1,10 @@
-//! Random streams. One seed; a counter-based stream for every purpose and stock, so that no draw of
-//! one depends on how often another drew.
+//! Random streams. A single seed with a counter-based stream for every purpose and stock, so that
+//! the draws of one stream do not depend on the number of draws of another.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream is for.
+/// The purpose of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {

@@ -1,9 +1,9 @@
-//! Schedules: exploration ladder, importance exponent, how many gradient steps are due.
+//! Schedules: exploration ladder, importance exponent, number of gradient steps.
 
 use serde::{Deserialize, Serialize};
 
-/// Exploration of actor i of N: epsilon^(1 + alpha * i / (N - 1)). Horgan et al. (2018), section
-/// 4.1. A single actor explores with `epsilon` itself.
+/// Exploration rate of actor i of N: epsilon^(1 + alpha * i / (N - 1)). Horgan et al. (2018),
+/// section 4.1. A single actor explores with `epsilon` itself.
 pub fn exploration_epsilon(actor: usize, actors: usize, epsilon: f64, alpha: f64) -> f64 {
     assert!(actor < actors, "actor {actor} of {actors}");
     if actors == 1 {
@@ -12,32 +12,33 @@ pub fn exploration_epsilon(actor: usize, actors: usize, epsilon: f64, alpha: f64
     epsilon.powf(1.0 + alpha * actor as f64 / (actors - 1) as f64)
 }
 
-/// From `from` at fraction 0 to `to` at fraction 1, exactly there and beyond.
+/// Linear interpolation from `from` at fraction 0 to `to` at fraction 1; exact at both ends and
+/// constant beyond.
 pub fn linear(from: f64, to: f64, fraction: f64) -> f64 {
     let fraction = fraction.clamp(0.0, 1.0);
     from * (1.0 - fraction) + to * fraction
 }
 
-/// Keeps count of the gradient steps that are due. Transitions up to `learning_starts` earn none;
-/// every later one earns `replay_ratio` sampled rows, and `batch_size` rows are one step. Whole
-/// numbers only: after any number of transitions, however they were grouped, the steps given out
-/// are floor((seen - learning_starts) * ratio / batch).
+/// Counts the gradient steps that are due. The first `learning_starts` transitions add none; every
+/// later one adds `replay_ratio` sampled rows, and a step consumes `batch_size` rows. Integer
+/// arithmetic only: after any number of transitions, in any grouping, the number of steps is
+/// floor((seen - learning_starts) * ratio / batch).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateCredit {
-    /// Millionths of a row that a transition earns.
+    /// Credit per transition, in millionths of a row.
     earned_per_transition: u64,
-    /// Millionths of a row that a step costs.
+    /// Cost of a step, in millionths of a row.
     cost_per_step: u64,
-    /// Transitions still to come before the first one that earns.
+    /// Remaining transitions before the first one that adds credit.
     until_start: u64,
-    /// Millionths of a row earned and not spent.
+    /// Unspent credit, in millionths of a row.
     credit: u64,
 }
 
 const MILLION: u64 = 1_000_000;
 
 impl UpdateCredit {
-    /// `replay_ratio` is taken to the nearest millionth.
+    /// `replay_ratio` is rounded to the nearest millionth.
     pub fn new(replay_ratio: f64, batch_size: usize, learning_starts: usize) -> UpdateCredit {
         assert!((0.0..1e6).contains(&replay_ratio), "a replay ratio cannot be {replay_ratio}");
         assert!(batch_size > 0);
@@ -49,7 +50,7 @@ impl UpdateCredit {
         }
     }
 
-    /// Gradient steps that are due now that `new` more transitions were stored.
+    /// Number of gradient steps due after `new` more transitions.
     pub fn steps_due(&mut self, new: usize) -> u64 {
         let waited = self.until_start.min(new as u64);
         self.until_start -= waited;
@@ -92,9 +93,10 @@ mod tests {
         assert_eq!(due, [0, 0, 0, 0, 1, 0, 1, 4]);
     }
 
-    /// 0.1 has no finite binary expansion; a million additions of it would not add up.
+    /// 0.1 has no finite binary expansion: the rounding errors of a million additions would
+    /// accumulate.
     #[test]
-    fn a_long_run_owes_nothing_to_rounding() {
+    fn a_long_run_accumulates_no_rounding_error() {
         let mut singly = UpdateCredit::new(0.1, 32, 500);
         let mut grouped = singly.clone();
         let one_by_one: u64 = (0..1_000_500).map(|_| singly.steps_due(1)).sum();

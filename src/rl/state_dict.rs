@@ -23,9 +23,10 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use super::parameters::Layout;
 use super::pickle::{self, ElementKind, StoredTensor};
 
-/// As `torch.save` aligns, so that a reader may map the elements.
+/// The alignment of `torch.save`, so that a reader may map the elements into memory.
 const ALIGNMENT_BYTES: u16 = 64;
-/// No file of ours comes near; a crafted one must not exhaust memory by naming its data often.
+/// Far above any file of ours; a malicious file must not exhaust memory by referring to its data
+/// repeatedly.
 const MAX_ELEMENTS: usize = 1 << 28;
 
 #[derive(Debug, Error)]
@@ -46,15 +47,15 @@ pub struct NamedTensor {
     pub data: Vec<f32>,
 }
 
-/// Writes a state dict, whole or not at all. Equal tensors give equal bytes.
+/// Writes a state dict, completely or not at all. Equal tensors give equal bytes.
 pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
     let written = encode(tensors)
         .and_then(|bytes| write_whole(path, |beside| File::create(beside)?.write_all(&bytes)));
     written.map_err(|cause| StateDictError::Io { path: path.into(), cause })
 }
 
-/// Reads a state dict in the order of its names. float64 is rounded to float32. Refuses tensors
-/// that are not contiguous, other element types, and all that a dict of tensors does not need.
+/// Reads a state dict in the order of its entries. float64 is rounded to float32. Errors: tensors
+/// that are not contiguous, other element types, and anything that a dict of tensors does not need.
 pub fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
     let bytes = fs::read(path).map_err(|cause| StateDictError::Io { path: path.into(), cause })?;
     decode(&bytes).map_err(|what| StateDictError::Format { path: path.into(), what })
@@ -70,7 +71,8 @@ pub fn write_weights(path: &Path, layout: &Layout, weights: &[f32]) -> Result<()
     write(path, &named.collect::<Vec<_>>())
 }
 
-/// Reads the weights of a network, in the order of its layout, whatever their order in the file.
+/// Reads the weights of a network in the order of its layout, regardless of their order in the
+/// file. Errors: names or shapes differ from the layout.
 pub fn read_weights(path: &Path, layout: &Layout) -> Result<Vec<f32>, StateDictError> {
     let tensors = read(path)?;
     let mismatch = |what: String| StateDictError::Mismatch { path: path.into(), what };
@@ -92,7 +94,7 @@ pub fn read_weights(path: &Path, layout: &Layout) -> Result<Vec<f32>, StateDictE
     }
 }
 
-/// Has `write` make a file in a folder beside `path`, then moves it there.
+/// Calls `write` with a path in a temporary folder next to `path`, then moves the file to `path`.
 pub(super) fn write_whole(
     path: &Path,
     write: impl FnOnce(&Path) -> io::Result<()>,
@@ -207,7 +209,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
     Ok(tensors)
 }
 
-/// An archive of which no more may be read than it is long: entries do not overlap.
+/// An archive that limits the bytes read to its own length: entries must not overlap.
 struct Archive<'a> {
     zip: ZipArchive<Cursor<&'a [u8]>>,
     root: String,
@@ -228,7 +230,7 @@ impl Archive<'_> {
         self.zip.index_for_name(&format!("{}/{name}", self.root)).is_some()
     }
 
-    /// The content of an entry, its checksum verified.
+    /// The content of an entry, with its checksum verified.
     fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{name}: {error}");
         let found = self.zip.by_name(&format!("{}/{name}", self.root));
@@ -244,7 +246,7 @@ impl Archive<'_> {
     }
 }
 
-/// The elements of a contiguous tensor in its storage's bytes; takes their number from `room`.
+/// The elements of a contiguous tensor in its storage's bytes; subtracts their number from `room`.
 fn elements(tensor: &StoredTensor, bytes: &[u8], room: &mut usize) -> Result<Vec<f32>, String> {
     let size = |&size: &i64| usize::try_from(size).map_err(|_| "a size is negative");
     let shape = tensor.shape.iter().map(size).collect::<Result<Vec<_>, _>>()?;
@@ -260,7 +262,7 @@ fn elements(tensor: &StoredTensor, bytes: &[u8], room: &mut usize) -> Result<Vec
     }
     let strides = contiguous_strides(&tensor.shape);
     let axes = shape.iter().zip(strides.iter().zip(&tensor.strides));
-    // The stride along an axis of length 1 is never used.
+    // The stride of an axis of length 1 is never used.
     if !axes.into_iter().all(|(&size, (wanted, found))| size == 1 || found == wanted) {
         return Err("it is not contiguous; save it with .contiguous()".into());
     }

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::compute::huge_pages::with_room;
 
-/// Children of a node: their sums fill two lines of the cache, and a million priorities are five
-/// levels, where a binary tree has twenty.
+/// Children per node: their sums fill two cache lines, and a million priorities need five levels,
+/// where a binary tree needs twenty.
 const FAN: usize = 16;
 
-/// A tree in which every inner node is the sum of its [`FAN`] children as they are now, never its
-/// old value plus a difference, so a tree depends on its priorities alone and cannot drift,
-/// whatever happened to it before.
+/// Every inner node is recomputed as the sum of its [`FAN`] children, never adjusted by a
+/// difference, so the tree depends on the current priorities alone and cannot drift.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SumTree {
     /// Priorities by slot first, then sums of 16, of 256 and so on. A level's length is a multiple
@@ -27,7 +26,7 @@ impl Default for SumTree {
 }
 
 impl SumTree {
-    /// Slots there is room for. [`SumTree::set`] makes more.
+    /// Number of allocated slots. [`SumTree::set`] allocates more.
     pub fn capacity(&self) -> usize {
         self.levels[0].len()
     }
@@ -37,18 +36,19 @@ impl SumTree {
         self.total
     }
 
-    /// The priority of a slot; 0 where none was set.
+    /// The priority of a slot; 0 if none was set.
     pub fn priority(&self, slot: usize) -> f64 {
         self.levels[0].get(slot).copied().unwrap_or(0.0)
     }
 
-    /// Panics unless `priority` is finite and not negative.
+    /// Sets the priority of a slot. Panics unless `priority` is finite and not negative.
     pub fn set(&mut self, slot: usize, priority: f64) {
         self.set_all(&[slot as u32], |_| Some(priority));
     }
 
-    /// Sets every slot of `slots` to what `priority` says of its place there; None leaves it as it
-    /// is. Sums are then made anew, each once where slots that share it follow one another.
+    /// Sets every slot in `slots` to the result of `priority` for its index there; None leaves it
+    /// unchanged. The sums are then recomputed; consecutive slots under the same node share one
+    /// update.
     pub fn set_all(&mut self, slots: &[u32], mut priority: impl FnMut(usize) -> Option<f64>) {
         for (i, &slot) in slots.iter().enumerate() {
             let Some(priority) = priority(i) else { continue };
@@ -75,19 +75,17 @@ impl SumTree {
         self.total = sum(self.levels.last().expect("there is a level"));
     }
 
-    /// The slot in whose share of `[0, total)` the number `prefix` falls: the first whose priority,
-    /// added to all before it, exceeds `prefix`. A slot of priority 0 is never found, not even
-    /// where rounding carried `prefix` up to the total. Panics when all priorities are 0 or
-    /// `prefix` is negative.
+    /// The slot whose share of `[0, total)` contains `prefix`: the first at which the cumulative
+    /// sum of priorities exceeds `prefix`. A slot of priority 0 is never found, even if rounding
+    /// makes `prefix` equal to the total. Panics if all priorities are 0 or `prefix` is negative.
     pub fn find(&self, prefix: f64) -> usize {
         let mut found = [Descent::new(prefix)];
         self.find_all(&mut found);
         found[0].slot()
     }
 
-    /// As [`SumTree::find`], of many at once: level by level, so that the memory of one is waited
-    /// for while others go on, and a node's sums once where descents that share it follow one
-    /// another.
+    /// [`SumTree::find`] for many descents: level by level, so that memory latency overlaps, and
+    /// consecutive descents through the same node share its prefix sums.
     pub fn find_all(&self, descents: &mut [Descent]) {
         assert!(self.total > 0.0, "nothing can be drawn when all priorities are 0");
         for number in (0..self.levels.len()).rev() {
@@ -101,7 +99,7 @@ impl SumTree {
                 }
                 descent.step(children, &sums);
                 if let Some(below) = below {
-                    fetch_ahead(&below[descent.node * FAN..][..FAN]);
+                    prefetch(&below[descent.node * FAN..][..FAN]);
                 }
             }
         }
@@ -121,10 +119,10 @@ impl SumTree {
     }
 }
 
-/// On the way from the total to a slot.
+/// A descent from the root to a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Descent {
-    /// What is left of the prefix sum within the node.
+    /// The rest of the prefix sum within the node.
     rest: f64,
     node: usize,
 }
@@ -135,17 +133,17 @@ impl Descent {
         Descent { rest: prefix, node: 0 }
     }
 
-    /// Where it came to.
+    /// The slot that was found.
     pub fn slot(&self) -> usize {
         self.node
     }
 
-    /// To one of a node's children. Without branches: which it will be cannot be foretold.
+    /// Descends to one of the node's children. Branch-free, because the choice is unpredictable.
     fn step(&mut self, children: &[f64], sums: &[f64; FAN]) {
         let mut found: usize = sums.iter().map(|&sum| usize::from(sum <= self.rest)).sum();
         self.rest -= if found > 0 { sums[found - 1] } else { 0.0 };
         if found == FAN {
-            // Sums are rounded: what is left over belongs to the last that has a share.
+            // Sums are rounded: the excess belongs to the last child with a share.
             found = children.iter().rposition(|&sum| sum > 0.0).expect("a sum above 0");
             self.rest = children[found];
         }
@@ -153,7 +151,7 @@ impl Descent {
     }
 }
 
-/// Of the children up to each, itself included.
+/// Inclusive prefix sums of the children.
 fn prefix_sums(children: &[f64]) -> [f64; FAN] {
     let (mut sums, mut sum) = ([0.0; FAN], 0.0);
     for (to, &child) in sums.iter_mut().zip(children) {
@@ -163,19 +161,20 @@ fn prefix_sums(children: &[f64]) -> [f64; FAN] {
     sums
 }
 
-/// Asks for the memory of what is read a little later.
-fn fetch_ahead(children: &[f64]) {
+/// Prefetches memory that is read soon.
+fn prefetch(children: &[f64]) {
     #[cfg(target_arch = "x86_64")]
     for line in children.chunks(8) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint about an address that may be read.
+        // SAFETY: a hint with a readable address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = children;
 }
 
-/// In four partial sums, so that the order of addition is fixed and they are made side by side.
+/// In four partial sums, so that the order of addition is fixed and the sums are computed in
+/// parallel.
 fn sum(values: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     for four in values.as_chunks::<4>().0 {
@@ -193,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    /// Says the same by adding up from the left.
+    /// An oracle that adds from the left.
     #[derive(Default)]
     struct NaiveSumTree(Vec<f64>);
 
@@ -238,7 +237,7 @@ mod tests {
         assert_eq!(tree.priority(4_000), 0.0);
     }
 
-    /// Whole numbers below 2^53 add without rounding, so tree and oracle must agree exactly.
+    /// Integers below 2^53 are added without rounding, so tree and oracle must agree exactly.
     #[test]
     fn agrees_with_the_naive_tree_through_random_operations() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -304,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Sums nudged by differences would be off after a million changes over sixteen orders of
+    /// Sums adjusted by differences would drift over a million changes across sixteen orders of
     /// magnitude.
     #[test]
     fn a_long_run_leaves_no_drift() {

@@ -1,41 +1,41 @@
-//! Temporal-difference targets, loss and its gradient with respect to the Q-values. Pure: values
-//! in, values out.
+//! Temporal-difference targets, loss and its gradient with respect to the Q-values. Pure functions.
 
 /// A minibatch of n-step transitions and the values of the states they may lead to. Matrices are
 /// row-major; the other slices hold one entry per row.
 #[derive(Clone, Copy, Debug)]
 pub struct TdBatch<'a> {
-    /// Online values of the decisions, `[batch, actions]`.
+    /// Online values at the decisions, `[batch, actions]`.
     pub q_tm1: &'a [f32],
     /// Index of the action taken, a column of `q_tm1`.
     pub actions_tm1: &'a [u8],
-    /// Learn every action's value; else that of the action taken alone.
+    /// Learn the values of all actions; else only that of the action taken.
     pub all_actions: bool,
-    /// n-step rewards, `[batch, actions]`; those that are not learned are not read.
+    /// n-step rewards, `[batch, actions]`; entries of actions that are not learned are not read.
     pub rewards_t: &'a [f32],
     /// gamma^n, or 0 after a termination, `[batch, actions]`.
     pub discounts_t: &'a [f32],
-    /// Which of its row's states an action leads to, `[batch, actions]`.
+    /// Index of the row's state that an action leads to, `[batch, actions]`.
     pub state_of: &'a [u8],
-    /// Values that choose the action at the end, `[batch, states, actions]`: the online network's,
-    /// or `q_t_value` again for plain DQN. The first state of a row is that of a flat account.
+    /// Values that select the action in the end state, `[batch, states, actions]`: the online
+    /// network's, or `q_t_value` again for plain DQN. The first state of a row is that of a flat
+    /// account.
     pub q_t_selector: &'a [f32],
-    /// Target network's values, of which the chosen one is bootstrapped from, likewise.
+    /// The target network's values, used for bootstrapping, with the same shape.
     pub q_t_value: &'a [f32],
-    /// Bootstrap from what a state is worth more than the flat one. See [`td_outcome`].
+    /// Bootstrap from a state's advantage over the flat state. See [`td_outcome`].
     pub relative: bool,
     /// Importance weights.
     pub weights: &'a [f32],
 }
 
-/// What a minibatch says. `batch` rows, `actions` columns, row-major.
+/// Loss and gradient of a minibatch with `batch` rows and `actions` columns, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TdOutcome {
     /// Weighted mean Huber loss.
     pub loss: f64,
     /// Mean over rows of the value of the action taken.
     pub mean_q: f64,
-    /// Per row |target - q|, the mean over the actions learned: the surprise.
+    /// Per row, the mean of |target - q| over the learned actions.
     pub td_errors: Vec<f32>,
     /// d loss / d q, `[batch, actions]`.
     pub grad_q: Vec<f32>,
@@ -43,16 +43,15 @@ pub struct TdOutcome {
 
 /// Double Q-learning (van Hasselt, Guez and Silver 2016, eq. 4) with n-step returns: target =
 /// reward + discount * value of the end state, value = q_value[argmax q_selector], and loss =
-/// mean_i weight_i * mean_a huber(target_ia - q_ia) over the actions learned. The target is a
-/// constant to the gradient. The weight multiplies the finished loss (Schaul et al. 2016, section
-/// 3.4), not the error. Of equal values the first action is chosen. `outcome` is overwritten.
+/// mean_i weight_i * mean_a huber(target_ia - q_ia) over the learned actions. No gradient flows
+/// through the target. The weight multiplies the loss (Schaul et al. 2016, section 3.4), not the TD
+/// error. Ties select the first action. `outcome` is overwritten.
 ///
-/// With `relative`, the value of an end state is what it is worth more than an account that is flat
-/// at that time. What the flat one is worth depends on the market alone, which no action moves, so
-/// it is the same for all actions, and leaving it out changes no choice (an exogenous reward:
-/// Dietterich, Trimponias and Chen 2018, theorem 1). What is left is of the size of one bar's
-/// reward
-/// and of the costs, where the whole is of that of 1 / (1 - gamma) bars.
+/// With `relative`, the value of an end state is its advantage over a flat account at the same
+/// time. The value of the flat state depends on the market alone, which no action affects, so it is
+/// the same for all actions, and subtracting it changes no choice (an exogenous reward: Dietterich,
+/// Trimponias and Chen 2018, theorem 1). The remainder has the scale of one bar's reward and of the
+/// costs, while the full value has that of 1 / (1 - gamma) bars.
 pub fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome) {
     let rows = batch.actions_tm1.len();
     assert!(rows > 0 && batch.q_tm1.len().is_multiple_of(rows), "q_tm1 is [batch, actions]");
@@ -75,23 +74,23 @@ pub fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome
         assert!(taken < actions, "action {taken} of {actions}");
         let learned = if batch.all_actions { 0..actions } else { taken..taken + 1 };
         let share = f64::from(batch.weights[row]) / (rows * learned.len()) as f64;
-        let mut surprise = 0.0;
+        let mut abs_errors = 0.0;
         for action in learned.clone() {
             let at = row * actions + action;
             let td_error = batch.target(row, at) - f64::from(batch.q_tm1[at]);
             loss += share * huber(td_error, huber_delta);
-            surprise += td_error.abs();
+            abs_errors += td_error.abs();
             outcome.grad_q[at] = (-share * td_error.clamp(-huber_delta, huber_delta)) as f32;
         }
         sum_q += f64::from(batch.q_tm1[row * actions + taken]);
-        outcome.td_errors.push((surprise / learned.len() as f64) as f32);
+        outcome.td_errors.push((abs_errors / learned.len() as f64) as f32);
     }
     outcome.loss = loss;
     outcome.mean_q = sum_q / rows as f64;
 }
 
 impl TdBatch<'_> {
-    /// `at` is the place of row and action in a `[batch, actions]` matrix.
+    /// `at` is the index of row and action in a `[batch, actions]` matrix.
     fn target(&self, row: usize, at: usize) -> f64 {
         let discount = f64::from(self.discounts_t[at]);
         let state = usize::from(self.state_of[at]);
@@ -113,13 +112,13 @@ impl TdBatch<'_> {
     }
 }
 
-/// Quadratic within `delta` of 0, linear beyond, of slope `delta`. Huber (1964).
+/// Quadratic for |error| up to `delta`, linear with slope `delta` beyond. Huber (1964).
 fn huber(error: f64, delta: f64) -> f64 {
     let size = error.abs();
     if size <= delta { 0.5 * size * size } else { delta * (size - 0.5 * delta) }
 }
 
-/// The first of the largest.
+/// Index of the first maximum.
 pub fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, &value) in values.iter().enumerate() {
@@ -137,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// Two states per row, of which the action taken leads to the second.
+    /// Two states per row; the action taken leads to the second.
     const THREE_ROWS: TdBatch<'static> = TdBatch {
         q_tm1: &[0.5, 1.0, -1.0, 2.0, 0.0, 0.25, 1.0, 1.0, 1.0],
         actions_tm1: &[1, 0, 2],
@@ -159,11 +158,11 @@ mod tests {
         weights: &[1.0, 0.5, 0.25],
     };
 
-    /// Row 1: the selector likes action 0, worth 2: target 0.5 + 0.5 * 2 = 1.5, q 1, error 0.5,
-    /// huber 0.125, weight 1. Row 2: the tie goes to action 1, worth -4: target -1 - 1 = -2, q 2,
-    /// error -4, huber 4 - 0.5 = 3.5, weight 0.5. Row 3: terminated, so the 70 does not count:
-    /// target 3, q 1, error 2, huber 1.5, weight 0.25. loss = (0.125 + 1.75 + 0.375) / 3 = 0.75;
-    /// gradients -0.5/3, +0.5/3, -0.25/3.
+    /// Row 1: the selector prefers action 0 with value 2: target 0.5 + 0.5 * 2 = 1.5, q 1, error
+    /// 0.5, huber 0.125, weight 1. Row 2: the tie selects action 1 with value -4: target -1 - 1 =
+    /// -2, q 2, error -4, huber 4 - 0.5 = 3.5, weight 0.5. Row 3: terminated, so the 70 does not
+    /// count: target 3, q 1, error 2, huber 1.5, weight 0.25. loss = (0.125 + 1.75 + 0.375) / 3 =
+    /// 0.75; gradients -0.5/3, +0.5/3, -0.25/3.
     #[test]
     fn double_dqn_by_hand() {
         let mut outcome = TdOutcome::default();
@@ -178,7 +177,8 @@ mod tests {
         }
     }
 
-    /// The target's own choice: action 1, worth 9, in row 1; action 2, worth 8, in row 2.
+    /// The target network's own choice: action 1 with value 9 in row 1; action 2 with value 8 in
+    /// row 2.
     #[test]
     fn plain_dqn_lets_the_target_network_choose() {
         let plain = TdBatch { q_t_selector: THREE_ROWS.q_t_value, ..THREE_ROWS };
@@ -187,8 +187,9 @@ mod tests {
         assert_eq!(outcome.td_errors, [0.5 + 4.5 - 1.0, 1.0, 2.0]);
     }
 
-    /// Row 1: flat is worth 1 by action 1, so the end is worth 1 more: target 0.5 + 0.5 * 1 = 1.
-    /// Row 2: flat is worth 8, the end 12 less: target -1 - 3 = -4. Row 3 ends without a value.
+    /// Row 1: the flat state has value 1 by action 1, the end state 1 more: target 0.5 + 0.5 * 1 =
+    /// 1. Row 2: the flat state has value 8, the end state 12 less: target -1 - 3 = -4. Row 3 ends
+    /// without a value.
     #[test]
     fn relative_values_are_against_the_flat_state() {
         let relative = TdBatch { relative: true, ..THREE_ROWS };
@@ -197,8 +198,9 @@ mod tests {
         assert_eq!(outcome.td_errors, [0.0, 6.0, 2.0]);
     }
 
-    /// One row. Action 0 leads to the flat state, worth 2: 1 + 0.5 * 2; action 1 to the other,
-    /// worth 6: -1 + 0.5 * 6. Errors 2 - 1 and 2 - 0, each with half the row's weight.
+    /// One row. Action 0 leads to the flat state with value 2: 1 + 0.5 * 2; action 1 to the other
+    /// with value 6: -1 + 0.5
+    /// * 6. Errors 2 - 1 and 2 - 0, each with half the row's weight.
     #[test]
     fn every_action_is_learned_from_its_own_outcome() {
         let batch = TdBatch {
@@ -219,8 +221,8 @@ mod tests {
         assert_eq!((&outcome.td_errors[..], &outcome.grad_q[..]), (&[1.5][..], &[-0.5, -1.0][..]));
     }
 
-    /// Twice the weight is twice the loss and twice the gradient; weights on the error would give
-    /// four times.
+    /// Doubling the weight doubles loss and gradient; a weight on the error would quadruple the
+    /// loss.
     #[test]
     fn the_weight_multiplies_the_finished_loss() {
         let doubled = TdBatch { weights: &[2.0, 1.0, 0.5], ..THREE_ROWS };

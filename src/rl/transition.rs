@@ -1,17 +1,18 @@
-//! One experience, in 32 bytes: row indices instead of observations, because prices do not depend
-//! on actions.
+//! A transition in 32 bytes: row indices instead of observations, because prices do not depend on
+//! actions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::interface::PrivateState;
 
-/// From row `t` with an action to row `t_end` at most n bars later. Plain data of fixed layout.
+/// From row `t` with an action to row `t_end`, at most n bars later. Plain data with a fixed
+/// layout.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[repr(C)]
 pub struct Transition {
     /// Panel row of the decision.
     pub t: u32,
-    /// Sum of the discounted rewards of the bars after t up to `t_end`, in units of the stock's
+    /// Discounted sum of the rewards of the bars after t up to `t_end`, in units of the stock's
     /// `return_std`.
     pub reward: f32,
     /// Discount of the value at `t_end`: gamma^bars, or 0 after ruin.
@@ -23,11 +24,11 @@ pub struct Transition {
     pub lane: u16,
     pub position_t: i8,
     pub position_end: i8,
-    /// Rows from t to t_end.
+    /// Number of rows from t to t_end.
     pub bars: u8,
-    /// Index in the action set of what was really held, after arbitration.
+    /// Index in the action set of the position actually held, after arbitration.
     pub action: u8,
-    /// Position from two bars after t on; that at `t_end` where it is earlier.
+    /// Position from two bars after t on; for a single bar, that at `t_end`.
     pub position_next: i8,
     _reserved: u8,
 }
@@ -61,7 +62,7 @@ impl Transition {
         }
     }
 
-    /// With the position that was held after the second of several bars.
+    /// Sets the position held after the second of several bars.
     pub fn with_next(self, position_next: i8) -> Transition {
         Transition { position_next, ..self }
     }
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_back_what_was_put_in() {
+    fn fields_round_trip() {
         let start = PrivateState { position: -1, bars_held: 40_000, unrealized_return: -0.25 };
         let end = PrivateState { position: 1, bars_held: 3, unrealized_return: 0.5 };
         let tr = Transition::new((70_000, start), 2, 65_535, -1.5, 0.75, (70_255, end));

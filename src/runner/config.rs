@@ -1,4 +1,4 @@
-//! How strategies are run, and combined.
+//! Settings for running and combining strategies.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -6,21 +6,21 @@ use thiserror::Error;
 use crate::config::EnvConfig;
 use crate::strategy::ensemble::EnsembleMethod;
 
-/// Of the whole runner.
+/// Settings of a runner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunnerConfig {
-    /// Strategies that work at the same time, at most.
+    /// Maximum number of strategies that run at the same time.
     pub max_concurrent_strategies: usize,
-    /// Seconds for each strategy, from when it begins to work; above 0.
+    /// Time limit of each strategy from its start, seconds; above 0.
     pub strategy_timeout: f64,
-    /// Combine those that succeeded.
+    /// Combine the successful strategies.
     pub enable_ensemble: bool,
-    /// Where a call does not say otherwise.
+    /// Default of [`EnsembleConfig::method`].
     pub ensemble_method: EnsembleMethod,
     /// One log record (level info) per strategy.
     pub log_performance: bool,
-    /// Costs and cash of the accounts that the strategies are judged by.
+    /// Costs and initial cash of the back-tests.
     pub env: EnvConfig,
 }
 
@@ -37,16 +37,16 @@ impl Default for RunnerConfig {
     }
 }
 
-/// Of one call.
+/// The ensemble of one call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnsembleConfig {
-    /// None: as the runner's.
+    /// None: the runner's method.
     pub method: Option<EnsembleMethod>,
-    /// For the weighted method, one per strategy in the order given; equal ones where none are
-    /// given. Those of strategies that failed are shared out among the others.
+    /// Weights of the weighted method, one per strategy in the order given; None: equal. The
+    /// weights of failed strategies are redistributed among the others.
     pub weights: Option<Vec<f64>>,
-    /// Bars over which weights by variance or performance look back.
+    /// Window of the weights by variance or performance, in bars.
     pub window_bars: usize,
 }
 
@@ -56,18 +56,18 @@ impl Default for EnsembleConfig {
     }
 }
 
-/// A setting with which nothing can be run.
+/// A setting that prevents any run.
 #[derive(Debug, Error, Clone, PartialEq)]
-#[error("{field}: {what}; {todo}")]
+#[error("{field}: {what}; {hint}")]
 pub struct RunnerError {
     pub field: String,
     pub what: String,
-    pub todo: String,
+    pub hint: String,
 }
 
 impl RunnerError {
-    pub fn new(field: &str, what: impl Into<String>, todo: impl Into<String>) -> RunnerError {
-        RunnerError { field: field.into(), what: what.into(), todo: todo.into() }
+    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> RunnerError {
+        RunnerError { field: field.into(), what: what.into(), hint: hint.into() }
     }
 }
 
@@ -76,22 +76,22 @@ impl RunnerConfig {
         let slots = self.max_concurrent_strategies;
         if !(1..=1_024).contains(&slots) {
             let what = format!("{slots} is out of range");
-            return Err(RunnerError::new("max_concurrent_strategies", what, "take 1 to 1024"));
+            return Err(RunnerError::new("max_concurrent_strategies", what, "use 1 to 1024"));
         }
         let seconds = self.strategy_timeout;
-        // Also false for what is not a number.
+        // Also false for NaN.
         if !(seconds > 0.0 && seconds <= 1e9) {
             let what = format!("{seconds} s is out of range");
-            return Err(RunnerError::new("strategy_timeout", what, "take a number above 0"));
+            return Err(RunnerError::new("strategy_timeout", what, "use a number above 0"));
         }
         Ok(())
     }
 }
 
 impl EnsembleConfig {
-    /// One per strategy.
+    /// The weights, one per strategy. Errors: wrong number, out of range, or all 0.
     pub fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
-        let wrong = |what: String, todo: &str| Err(RunnerError::new("weights", what, todo));
+        let wrong = |what: String, hint: &str| Err(RunnerError::new("weights", what, hint));
         let Some(weights) = &self.weights else { return Ok(vec![1.0; strategies]) };
         if weights.len() != strategies {
             let what = format!("{} are given for {strategies} strategies", weights.len());

@@ -1,4 +1,4 @@
-//! What a runner remembers of its calls.
+//! Statistics of past calls of a runner.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,32 +7,32 @@ use serde::Serialize;
 
 use super::results::{ExecutionStats, PerformanceMetrics, StrategyResult};
 
-/// Calls that are remembered, and strategies of which a tally is kept: after that the oldest call
-/// is forgotten, and the strategy that has not run for longest. A runner may serve for years.
+/// Maximum number of remembered calls, and of strategies with statistics. Beyond it the oldest call
+/// is dropped, and the strategy that was run least recently. A runner may serve for years.
 pub const HISTORY_LIMIT: usize = 1_000;
 
-/// Of one call.
+/// One call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HistoryEntry {
     /// In the order given.
     pub strategies: Vec<String>,
-    /// Those that succeeded over all.
+    /// Successful strategies over all.
     pub success_rate: f64,
     pub execution_stats: ExecutionStats,
     pub timestamp: String,
 }
 
-/// Of one strategy over all calls.
+/// One strategy over all calls.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct StrategyPerformance {
     pub executions: usize,
     pub successes: usize,
     pub success_rate: f64,
-    /// Seconds, of those that began to work.
+    /// Seconds; mean over the runs that started.
     pub average_execution_time: f64,
     /// Mean over the calls in which it is defined.
     pub average_sharpe_ratio: Option<f64>,
-    /// Of the last call in which it succeeded.
+    /// Of the last successful call.
     pub last_metrics: Option<PerformanceMetrics>,
     pub last_error: Option<String>,
 }
@@ -41,12 +41,12 @@ pub struct StrategyPerformance {
 struct Tally {
     seconds: Mean,
     sharpes: Mean,
-    /// Count of strategies that had run before its last time.
+    /// Value of `runs` at its last run.
     last_run: u64,
     performance: StrategyPerformance,
 }
 
-/// Of numbers as they come.
+/// A running mean.
 #[derive(Default)]
 struct Mean {
     sum: f64,
@@ -81,7 +81,7 @@ impl History {
             let tally = kept.by_strategy.entry(result.strategy_name.clone()).or_default();
             tally.last_run = last_run;
             tally.add(result);
-            kept.forget();
+            kept.drop_oldest();
         }
     }
 
@@ -95,15 +95,15 @@ impl History {
         kept.by_strategy.iter().map(one).collect()
     }
 
-    /// Nothing that is kept is ever half-written.
+    /// Every update is complete before the lock is released, so a poisoned lock is safe to use.
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
-    /// The strategy that has not run for longest, if there are too many.
-    fn forget(&mut self) {
+    /// Drops the least recently run strategy if there are too many.
+    fn drop_oldest(&mut self) {
         if self.by_strategy.len() > HISTORY_LIMIT {
             let oldest = self.by_strategy.iter().min_by_key(|(_, tally)| tally.last_run);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_forgotten_and_means_go_on() {
+    fn the_oldest_is_dropped_and_means_continue() {
         let history = History::default();
         let calls = HISTORY_LIMIT + 7;
         for call in 0..calls {
@@ -188,10 +188,10 @@ mod tests {
         assert_eq!(entries[0].execution_stats.execution_time, 7.0);
         let performance = history.performance();
         assert_eq!(performance.len(), HISTORY_LIMIT);
-        // One place is that of the one that runs often.
+        // One entry belongs to the strategy that runs often.
         assert!(!performance.contains_key("strategy 7") && performance.contains_key("strategy 8"));
         assert_eq!(performance["often"].executions, calls);
-        // Of 1 to 1,006: a time of 0 is that of one that never began.
+        // Mean of 1 to 1,006: a time of 0 means that the run never started.
         assert_eq!(performance["often"].average_execution_time, 1_007.0 / 2.0);
     }
 }

@@ -1,6 +1,5 @@
-//! Many strategies at once over the same bars: in parallel, each within its time, each judged by
-//! the back-test, and those that succeeded combined. Asynchronous at the surface; the work is done
-//! on tokio's blocking threads.
+//! Runs many strategies over the same bars in parallel, with time limits, back-tests them, and
+//! combines the successful ones. Asynchronous; the work runs on tokio's blocking threads.
 
 mod config;
 mod history;
@@ -31,10 +30,10 @@ use crate::strategy::{Cancel, Given, Registry, Strategy, StrategyError};
 use history::History;
 use work::{Succeeded, Work, combined};
 
-/// A strategy to run: by its name in the registry, or one that was made by the caller.
+/// A strategy to run: its name in the registry, or an instance made by the caller.
 pub enum Choice {
     Named(String),
-    /// It has seen no bar yet; it is used up.
+    /// Must not have seen a bar yet. Consumed by the run.
     Instance {
         name: String,
         strategy: Box<dyn Strategy>,
@@ -59,20 +58,21 @@ impl<S: Strategy + 'static> From<(&str, S)> for Choice {
     }
 }
 
-/// When a call began, and how many strategies could work at once.
+/// When a call started, and how many strategies could run at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Execution {
     pub started: Instant,
     pub slots: usize,
 }
 
-/// Parameters by the names of strategies, which are forgiven their spelling.
+/// Parameters by strategy name; case and punctuation of the name are ignored.
 pub type ParametersByStrategy = BTreeMap<String, Given>;
 
-/// Called for each strategy that has come to its end, on the thread of the caller's runtime.
+/// Called for each finished strategy, on the thread of the caller's runtime.
 type OnDone = dyn Fn(&StrategyResult) + Send + Sync;
 
-/// Runs strategies. May be shared; its limit of strategies at once is one for all calls.
+/// Runs strategies. May be shared; its limit of concurrent strategies applies to all calls
+/// together.
 pub struct StrategyRunner {
     config: RunnerConfig,
     registry: Registry,
@@ -93,7 +93,7 @@ impl StrategyRunner {
         })
     }
 
-    /// With these strategies instead of the program's own.
+    /// Uses these strategies instead of the built-in ones.
     pub fn with_registry(mut self, registry: Registry) -> StrategyRunner {
         self.registry = registry;
         self
@@ -107,11 +107,12 @@ impl StrategyRunner {
         self
     }
 
-    /// Runs `strategies` side by side and combines those that succeeded. One that panics, errs, is
-    /// unknown or runs over its time is one failed entry of the results.
+    /// Runs `strategies` in parallel and combines the successful ones. A strategy that panics,
+    /// fails, is unknown or exceeds its time limit becomes a failed entry of the results.
     ///
     /// # Errors
-    /// Where nothing can be run at all: no strategy, or an ensemble that does not go with them.
+    /// If nothing can be run: there is no strategy, or the ensemble's weights do not match the
+    /// strategies.
     pub async fn run_strategies_parallel(
         &self,
         strategies: Vec<Choice>,
@@ -126,7 +127,7 @@ impl StrategyRunner {
         self.combine(results, data, ensemble, Execution { started, slots }).await
     }
 
-    /// Runs `strategies` side by side, each for itself.
+    /// Runs `strategies` in parallel, without an ensemble.
     pub async fn run_each(
         &self,
         strategies: Vec<Choice>,
@@ -137,11 +138,11 @@ impl StrategyRunner {
         join_all(runs).await
     }
 
-    /// What [`StrategyRunner::run_each`] found, perhaps in several processes, in the order of the
-    /// strategies, with the ensemble of those that succeeded.
+    /// Combines the results of [`StrategyRunner::run_each`], possibly from several processes, which
+    /// must be in the order of the strategies, and adds the ensemble of the successful ones.
     ///
     /// # Errors
-    /// Where there is no strategy, or the ensemble does not go with them.
+    /// If there is no strategy, or the ensemble's weights do not match the strategies.
     pub async fn combine(
         &self,
         results: Vec<StrategyResult>,
@@ -185,7 +186,7 @@ impl StrategyRunner {
         })
     }
 
-    /// The strategy of that name alone, for use with `join!`.
+    /// Runs a single strategy, for use with `join!`.
     pub async fn run_strategy(
         &self,
         name: &str,
@@ -234,13 +235,12 @@ impl StrategyRunner {
         self.history.entries()
     }
 
-    /// What is known of each strategy from all calls, by name; of the [`HISTORY_LIMIT`] names that
-    /// ran last.
+    /// Statistics over all calls, by name of strategy; of the last [`HISTORY_LIMIT`] names.
     pub fn get_strategy_performance(&self) -> BTreeMap<String, StrategyPerformance> {
         self.history.performance()
     }
 
-    /// Waits for a slot, works on another thread, and gives up when the time is over.
+    /// Waits for a slot, runs on another thread, and returns a failure after the time limit.
     async fn run_one(
         &self,
         choice: Choice,
@@ -262,8 +262,8 @@ impl StrategyRunner {
         };
         let started = Instant::now();
         let thread = tokio::task::spawn_blocking(move || {
-            // What is caught is dropped, so that nothing half-changed is seen again.
-            catch_unwind(AssertUnwindSafe(|| work.run())).map_err(|panic| words_of(panic.as_ref()))
+            // The caught work is dropped, so no inconsistent state is seen later.
+            catch_unwind(AssertUnwindSafe(|| work.run())).map_err(|panic| text_of(panic.as_ref()))
         });
         let limit = Duration::from_secs_f64(self.config.strategy_timeout);
         let outcome = tokio::time::timeout(limit, thread).await;
@@ -282,21 +282,21 @@ impl StrategyRunner {
                     timestamp: now(),
                     error: None,
                 };
-                self.told(&result);
+                self.report(&result);
                 return result;
             }
             Ok(Ok(Ok(Err(error)))) => error.to_string(),
             Ok(Ok(Err(panic))) => format!("panicked: {panic}"),
             Ok(Err(error)) => format!("its thread was lost: {error}"),
             Err(_) => format!(
-                "timed out after {} s and was told to stop; raise strategy_timeout",
+                "timed out after {} s; raise strategy_timeout",
                 self.config.strategy_timeout
             ),
         };
         self.failed(name, used, failure, seconds)
     }
 
-    /// A strategy that is ready to work, or the name of one that cannot be made, and why.
+    /// A strategy that is ready to run, or the name of one that cannot be made and the reason.
     fn prepare(
         &self,
         choice: Choice,
@@ -335,11 +335,11 @@ impl StrategyRunner {
             timestamp: now(),
             error: Some(error),
         };
-        self.told(&result);
+        self.report(&result);
         result
     }
 
-    fn told(&self, result: &StrategyResult) {
+    fn report(&self, result: &StrategyResult) {
         if self.config.log_performance {
             let sharpe = result.performance_metrics.as_ref().and_then(|m| m.sharpe_ratio);
             tracing::info!(
@@ -371,12 +371,12 @@ impl StrategyRunner {
 
 struct Prepared {
     name: String,
-    /// Its parameters; null where the caller made it.
+    /// Its parameters; null if the caller made the strategy.
     used: Value,
     strategy: Box<dyn Strategy>,
 }
 
-/// Whoever stops waiting, for a timeout or because the whole call was dropped, stops the work.
+/// Cancels the work when its future is dropped: after a timeout, or with the whole call.
 struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {
@@ -385,7 +385,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "no message".into())

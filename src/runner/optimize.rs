@@ -1,4 +1,4 @@
-//! Search over a strategy's parameters, judged on bars that the search did not see.
+//! Optimises a strategy's parameters, and evaluates them on bars that the search has not seen.
 //!
 //! ```text
 //! rows   |----- 0 -----|-- 1 --|-- 2 --|-- 3 --|
@@ -7,10 +7,10 @@
 //! fold 3 |           chosen            | traded|
 //! ```
 //!
-//! In each fold the set with the highest Sharpe ratio after costs over all rows before it is
-//! chosen, and trades the next stretch. The stretches together are one account, the walk-forward:
-//! what choosing in this way would have earned. Beside it stands the set that looks best on all
-//! rows, with its Sharpe ratio deflated by the number of sets that were tried.
+//! In each fold the parameter set with the highest Sharpe ratio, after costs, over all earlier rows
+//! is chosen, and trades the fold's rows. The folds together form one account, the walk-forward:
+//! what this selection would have earned out of sample. The results also contain the set that is
+//! best over all rows, with its Sharpe ratio deflated by the number of sets that were tried.
 
 mod space;
 mod sweep;
@@ -32,19 +32,19 @@ use crate::eval::metrics::{Course, of_daily_returns};
 use crate::market::MarketData;
 use crate::strategy::{Cancel, Kind, Parameters, Signals, StrategyError};
 
-/// What is searched, and how it is judged.
+/// The search space and the evaluation.
 #[derive(Clone, Debug)]
 pub struct Optimization {
     pub ranges: Vec<(String, Range)>,
     pub search: Search,
-    /// Of a random search.
+    /// Number of draws of a random search.
     pub trials: usize,
-    /// Stretches that are traded by what was chosen before them.
+    /// Number of folds, each traded with the set that was chosen before it.
     pub folds: usize,
     pub env: EnvConfig,
 }
 
-/// One set of parameters over all rows.
+/// One parameter set over all rows.
 #[derive(Clone, Debug, Serialize)]
 pub struct TriedSet {
     pub parameters: Parameters,
@@ -55,11 +55,11 @@ pub struct TriedSet {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Fold {
-    /// Bar ends of the first and last rows that were traded, UTC seconds.
+    /// End of the first and last traded bars, UTC seconds.
     pub first_end_s: i64,
     pub last_end_s: i64,
     pub chosen: Parameters,
-    /// Over the rows before.
+    /// Over the rows before the fold.
     pub in_sample_sharpe: Option<f64>,
     pub out_of_sample_sharpe: Option<f64>,
     pub out_of_sample_return: f64,
@@ -69,11 +69,11 @@ pub struct Fold {
 pub struct Optimized {
     pub strategy: String,
     pub search: Search,
-    /// Combinations that the strategy's own rules forbid.
+    /// Number of combinations that violate the strategy's rules.
     pub left_out: usize,
     pub folds: Vec<Fold>,
     pub walk_forward: Judged,
-    /// Best on all rows, and so known only afterwards.
+    /// The best over all rows, which is known only in hindsight.
     pub best: TriedSet,
     /// Its `deflated_sharpe` counts every set as a trial.
     pub best_in_hindsight: Judged,
@@ -86,18 +86,19 @@ pub struct Judged {
     pub inference: Inference,
 }
 
-/// What is to be tried, the same on every rank.
+/// The sets to try, the same on every rank.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub sets: Vec<Parameters>,
-    /// Combinations that the strategy's own rules forbid.
+    /// Number of combinations that violate the strategy's rules.
     pub left_out: usize,
-    /// Where each fold starts.
+    /// First row of each fold.
     starts: Vec<usize>,
 }
 
 impl Optimization {
-    /// [`Optimization::plan`], all sets tried, [`Optimization::judged`].
+    /// Runs [`Optimization::plan`], tries all sets, and evaluates them with
+    /// [`Optimization::judged`].
     pub fn run(
         &self,
         kind: &Kind,
@@ -121,12 +122,11 @@ impl Optimization {
         Ok(Plan { sets, left_out, starts })
     }
 
-    /// What all sets came to, however many ranks tried them. `rng` is as [`Optimization::plan`]
-    /// left
-    /// it.
+    /// Evaluates the tried sets, from any number of ranks. `rng` must be in the state in which
+    /// [`Optimization::plan`] left it.
     ///
     /// # Panics
-    /// If not every set was tried once.
+    /// If not every set was tried exactly once.
     pub fn judged(
         &self,
         kind: &Kind,
@@ -141,23 +141,23 @@ impl Optimization {
         let chosen: Vec<usize> = (0..starts.len())
             .map(|fold| best(tried.iter().map(|one| one.outcome.before[fold])))
             .collect();
-        let walked = self.walk(kind, &sets, &chosen, data, &starts).map_err(failed)?;
+        let walk_forward_course = self.walk(kind, &sets, &chosen, data, &starts).map_err(failed)?;
         let best = best(tried.iter().map(|one| one.outcome.trial.sharpe));
         let hindsight = self.course(kind, &sets[best], data).map_err(failed)?;
-        let folds = folds(&sets, &tried, &chosen, &walked, data, &starts);
-        // What is judged comes last among its trials.
+        let folds = folds(&sets, &tried, &chosen, &walk_forward_course, data, &starts);
+        // The selected set comes last among its trials.
         let mut own: Vec<Trial> = tried.iter().map(|one| one.outcome.trial.clone()).collect();
         own[best..].rotate_left(1);
         let best_in_hindsight = self.judge(&hindsight, 0, own, data, rng);
-        let alone = vec![Trial::of(None, &walked)];
-        let walk_forward = self.judge(&walked, starts[0], alone, data, rng);
-        let in_full = |(parameters, one): (Parameters, &Tried)| TriedSet {
+        let single_trial = vec![Trial::of(None, &walk_forward_course)];
+        let walk_forward = self.judge(&walk_forward_course, starts[0], single_trial, data, rng);
+        let with_outcome = |(parameters, one): (Parameters, &Tried)| TriedSet {
             parameters,
             sharpe_ratio: one.outcome.trial.sharpe,
             total_return: one.outcome.total_return,
             trades: one.outcome.trades,
         };
-        let sets: Vec<TriedSet> = sets.into_iter().zip(&tried).map(in_full).collect();
+        let sets: Vec<TriedSet> = sets.into_iter().zip(&tried).map(with_outcome).collect();
         Ok(Optimized {
             strategy: kind.name.to_string(),
             search: self.search,
@@ -182,7 +182,7 @@ impl Optimization {
         positions_course(&signals, data, 0..data.rows(), &self.env, &cancel)
     }
 
-    /// One account through all stretches, each by the set that was chosen before it.
+    /// A single account through all folds, each traded with the set that was chosen for it.
     fn walk(
         &self,
         kind: &Kind,
@@ -197,7 +197,7 @@ impl Optimization {
             let mut strategy = kind.build_for(&sets[set], data.stocks())?;
             let signals = Signals::of(strategy.as_mut(), data, &cancel)?;
             let until = starts.get(fold + 1).copied().unwrap_or(data.rows());
-            // Rows before the first stretch are not traded; any decisions will do.
+            // Rows before the first fold are not traded; their decisions do not matter.
             let from = if fold == 0 { 0 } else { starts[fold] };
             (from..until).for_each(|t| decisions.extend_from_slice(signals.at(t)));
         }
@@ -227,21 +227,23 @@ fn folds(
     sets: &[Parameters],
     tried: &[Tried],
     chosen: &[usize],
-    walked: &Course,
+    walk_forward_course: &Course,
     data: &MarketData,
     starts: &[usize],
 ) -> Vec<Fold> {
     let one = |(fold, &set): (usize, &usize)| {
         let until = starts.get(fold + 1).copied().unwrap_or(data.rows());
-        // The walk-forward's first row is that of the first stretch.
+        // The walk-forward starts at the first row of the first fold.
         let rows = starts[fold] - starts[0]..until - starts[0];
         Fold {
             first_end_s: data.end_s()[starts[fold]],
             last_end_s: data.end_s()[until - 1],
             chosen: sets[set].clone(),
             in_sample_sharpe: tried[set].outcome.before[fold],
-            out_of_sample_sharpe: sharpe_of(walked, rows.clone()),
-            out_of_sample_return: walked.equity[rows.end - 1] / walked.equity[rows.start] - 1.0,
+            out_of_sample_sharpe: sharpe_of(walk_forward_course, rows.clone()),
+            out_of_sample_return: walk_forward_course.equity[rows.end - 1]
+                / walk_forward_course.equity[rows.start]
+                - 1.0,
         }
     };
     chosen.iter().enumerate().map(one).collect()
@@ -251,16 +253,16 @@ fn failed(error: StrategyError) -> RunnerError {
     RunnerError::new("--strategy", error.to_string(), "")
 }
 
-/// The first rows of the stretches; as many rows come before the first as are in each.
+/// The first row of each fold. The rows before the first fold are as many as in a fold.
 fn fold_starts(rows: usize, folds: usize) -> Result<Vec<usize>, RunnerError> {
     if folds == 0 || rows / (folds + 1) < 2 {
         let what = format!("{folds} folds of {rows} rows");
-        return Err(RunnerError::new("--folds", what, "take at least 1, and a longer period"));
+        return Err(RunnerError::new("--folds", what, "use at least 1, and a longer period"));
     }
     Ok((1..=folds).map(|fold| fold * rows / (folds + 1)).collect())
 }
 
-/// The first of the highest; a ratio that is not defined is below all.
+/// Index of the first of the highest; an undefined ratio is below all others.
 fn best(sharpes: impl Iterator<Item = Option<f64>>) -> usize {
     let mut found = (0, f64::NEG_INFINITY);
     for (i, sharpe) in sharpes.enumerate() {
@@ -271,7 +273,7 @@ fn best(sharpes: impl Iterator<Item = Option<f64>>) -> usize {
     found.0
 }
 
-/// Of some rows of a course.
+/// The Sharpe ratio over a range of rows.
 fn sharpe_of(course: &Course, rows: std::ops::Range<usize>) -> Option<f64> {
     let part = Course {
         end_s: course.end_s[rows.clone()].to_vec(),

@@ -1,4 +1,4 @@
-//! What a run found, under the names that its JSON has.
+//! The results of a run. Field names are those of its JSON.
 
 use std::sync::Arc;
 
@@ -11,36 +11,36 @@ use crate::eval::trades::{round_trips, win_rate};
 use crate::strategy::Signals;
 use crate::strategy::ensemble::EnsembleMethod;
 
-/// Of one call of the runner.
+/// One call of the runner.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunResults {
     /// At least one strategy succeeded.
     pub success: bool,
     pub individual_results: IndividualResults,
-    /// None where ensembles are off or nothing succeeded.
+    /// None if ensembles are off or no strategy succeeded.
     pub ensemble_result: Option<EnsembleResult>,
     pub execution_stats: ExecutionStats,
     /// UTC, ISO 8601.
     pub timestamp: String,
 }
 
-/// Of one strategy.
+/// One strategy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StrategyResult {
     pub success: bool,
     pub strategy_name: String,
-    /// Decisions at every row. Not in the JSON: they are a table of their own, `signals.csv`.
+    /// Decisions at every row. Not in the JSON: they have their own table, `signals.csv`.
     #[serde(skip)]
     pub signals: Option<Arc<Signals>>,
-    /// The account behind the metrics, bar by bar.
+    /// The back-test behind the metrics, bar by bar.
     #[serde(skip)]
     pub course: Option<Arc<Course>>,
     pub performance_metrics: Option<PerformanceMetrics>,
-    /// What it was run over: stocks, bars, first and last bar.
+    /// What it was run on: stocks, bars, first and last bar.
     pub metadata: Value,
-    /// Seconds on its thread; 0 for one that never began.
+    /// Seconds on its thread; 0 if it never started.
     pub execution_time: f64,
-    /// All of them, with defaults; null for a strategy that the caller made.
+    /// All parameters, with defaults; null for a strategy that the caller made.
     pub parameters_used: Value,
     pub timestamp: String,
     /// Why it failed.
@@ -48,31 +48,31 @@ pub struct StrategyResult {
     pub error: Option<String>,
 }
 
-/// From the positions that the signals asked for, after costs. An undefined value is None.
+/// Metrics of the signals' positions, after costs. An undefined value is None.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerformanceMetrics {
-    /// Last equity over first, less 1.
+    /// Last equity over first, minus 1.
     pub total_return: f64,
-    /// Annualised, as the ratios.
+    /// Annualised, like the ratios below.
     pub volatility: Option<f64>,
     pub sharpe_ratio: Option<f64>,
     /// At most 0.
     pub max_drawdown: f64,
-    /// Of the trades that were left again, the fraction with a profit.
+    /// Fraction of closed trades with a profit.
     pub win_rate: Option<f64>,
     pub sortino_ratio: Option<f64>,
     pub calmar_ratio: Option<f64>,
-    /// Sum of the bars' rewards.
+    /// Sum of the rewards per bar.
     pub total_reward: f64,
-    /// Value traded over equity, per trading day.
+    /// Traded value over equity, per trading day.
     pub turnover: f64,
-    /// Fills.
+    /// Number of fills.
     pub trades: u64,
     /// Mean over bars of gross position value over equity.
     pub exposure: f64,
 }
 
-/// Of those that succeeded, together.
+/// The ensemble of the successful strategies.
 #[derive(Clone, Debug, Serialize)]
 pub struct EnsembleResult {
     pub success: bool,
@@ -90,7 +90,7 @@ pub struct EnsembleUsed {
     pub method: EnsembleMethod,
     /// The members, in the order given.
     pub strategies: Vec<String>,
-    /// Theirs; of the last row, where they change.
+    /// Their weights; those of the last row if they vary.
     pub weights: Vec<f64>,
     pub num_strategies: usize,
 }
@@ -100,13 +100,14 @@ pub struct ExecutionStats {
     pub total_strategies: usize,
     pub successful_strategies: usize,
     pub failed_strategies: usize,
-    /// Seconds, of the whole call.
+    /// Seconds; the whole call.
     pub execution_time: f64,
-    /// Busy time over wall time times slots; slots are the strategies that could work at once.
+    /// Busy time over (wall time * slots); slots are the strategies that could run at the same
+    /// time.
     pub parallel_efficiency: f64,
 }
 
-/// Results by name, in the order of the strategies; a name that comes again gets a number.
+/// Results by name, in the order of the strategies; a repeated name gets a number.
 #[derive(Clone, Debug)]
 pub struct IndividualResults(Vec<(String, StrategyResult)>);
 
@@ -137,8 +138,8 @@ impl Serialize for IndividualResults {
     }
 }
 
-/// As it goes from one rank to another: the JSON, then the decisions and the account, whose numbers
-/// keep their bits.
+/// Encoding for messages between ranks: the JSON, then decisions and back-test in binary, which
+/// keeps the bits of their numbers.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     json: String,
@@ -154,7 +155,7 @@ impl StrategyResult {
         postcard::to_stdvec(&Wire { json, signals, course }).expect("memory takes what is written")
     }
 
-    /// None where the bytes are not those of a result.
+    /// None if the bytes are not those of a result.
     pub fn from_bytes(bytes: &[u8]) -> Option<StrategyResult> {
         let Wire { json, signals, course } = postcard::from_bytes(bytes).ok()?;
         let mut result: StrategyResult = serde_json::from_str(&json).ok()?;

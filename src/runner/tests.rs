@@ -24,14 +24,14 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     runtime.worker_threads(1).enable_time().build().unwrap().block_on(future)
 }
 
-/// Of these strategies, without parameters.
+/// Runs these strategies without parameters.
 fn run(runner: &StrategyRunner, strategies: Vec<Choice>) -> RunResults {
     let (data, none) = (market(), ParametersByStrategy::new());
     let ensemble = EnsembleConfig::default();
     wait(runner.run_strategies_parallel(strategies, &data, &none, &ensemble)).unwrap()
 }
 
-/// Calls `work` at every bar.
+/// Calls the closure at every bar.
 struct Custom<F>(F);
 
 impl<F: FnMut(&Cancel) -> Result<(), StrategyError> + Send> Strategy for Custom<F> {
@@ -57,18 +57,21 @@ fn metrics_are_those_of_the_account_that_follows_the_signals() {
     assert_eq!(signals.rows(), data.rows());
     let course = positions_course(signals, &data, 0..data.rows(), &env, &Cancel::new()).unwrap();
     let metrics = Metrics::of(&course);
-    let said = rsi.performance_metrics.as_ref().unwrap();
-    assert_eq!((said.total_return, said.trades), (metrics.portfolio_return, metrics.trades));
-    assert_eq!(said.sharpe_ratio, metrics.sharpe);
-    assert!(said.trades > 10, "{}", said.trades);
-    // Every cent that was earned or lost belongs to a trade.
+    let reported = rsi.performance_metrics.as_ref().unwrap();
+    assert_eq!(
+        (reported.total_return, reported.trades),
+        (metrics.portfolio_return, metrics.trades)
+    );
+    assert_eq!(reported.sharpe_ratio, metrics.sharpe);
+    assert!(reported.trades > 10, "{}", reported.trades);
+    // All profits and losses belong to a trade.
     let trips = round_trips(&course, &Costs::of(&env));
     let earned: f64 = trips.iter().map(|trip| trip.profit).sum();
     let account = course.equity[data.rows() - 1] - course.equity[0];
     assert!((earned - account).abs() < 1e-6 * course.equity[0], "{earned} {account}");
-    assert!(said.win_rate.is_some_and(|rate| rate > 0.0 && rate < 1.0));
+    assert!(reported.win_rate.is_some_and(|rate| rate > 0.0 && rate < 1.0));
     assert_eq!(rsi.parameters_used["period"], 14);
-    // Held until the end, so no trade was left; and nothing held, nothing earned.
+    // Held until the end, so no trade was closed; without positions nothing is earned.
     let of = |name| found.individual_results.get(name).unwrap().performance_metrics.clone();
     assert_eq!(of("Buy and Hold").unwrap().win_rate, None);
     let flat = of("Flat").unwrap();
@@ -76,13 +79,13 @@ fn metrics_are_those_of_the_account_that_follows_the_signals() {
 }
 
 #[test]
-fn a_failure_is_one_entry_and_the_others_go_on() {
+fn a_failure_is_one_entry_and_the_others_run() {
     let short = RunnerConfig { strategy_timeout: 1.0, ..RunnerConfig::default() };
     let panics =
         Custom(|_: &Cancel| -> Result<(), StrategyError> { resume_unwind(Box::new("on purpose")) });
     let errs = Custom(|_: &Cancel| {
-        let (strategy, what, todo) = ("errs".into(), "gave up".into(), "never mind".into());
-        Err(StrategyError::Failed { strategy, what, todo })
+        let (strategy, what, hint) = ("errs".into(), "gave up".into(), "never mind".into());
+        Err(StrategyError::Failed { strategy, what, hint })
     });
     let sleeps = Custom(|cancel: &Cancel| {
         while !cancel.is_cancelled() {
@@ -117,7 +120,7 @@ fn a_failure_is_one_entry_and_the_others_go_on() {
     let stats = &found.execution_stats;
     assert_eq!((stats.total_strategies, stats.successful_strategies), (6, 2));
     assert_eq!(stats.failed_strategies, 4);
-    // The ensemble is of the two that succeeded: 3 : 1.
+    // The ensemble consists of the two successful ones: 3 : 1.
     let combined = found.ensemble_result.as_ref().unwrap();
     assert_eq!(combined.ensemble_config.weights, [0.75, 0.25]);
     let of = |name: &str| found.individual_results.get(name).unwrap().signals.clone().unwrap();
@@ -143,16 +146,16 @@ fn ticks_of(thread: &str) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Within its work on a single bar: between bars the runner itself looks.
+/// Cancelled within a single bar: between bars the runner itself checks.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_strategy_that_ran_over_its_time_stops_using_a_core() {
+fn a_timed_out_strategy_stops_using_a_core() {
     let thread = Arc::new(Mutex::new(String::new()));
     let stopped = Arc::new(AtomicBool::new(false));
-    let (told, ended) = (Arc::clone(&thread), Arc::clone(&stopped));
+    let (thread_id, ended) = (Arc::clone(&thread), Arc::clone(&stopped));
     let endless = Custom(move |cancel: &Cancel| {
         let own = std::fs::read_link("/proc/thread-self").unwrap();
-        *told.lock().unwrap() = own.file_name().unwrap().to_string_lossy().into_owned();
+        *thread_id.lock().unwrap() = own.file_name().unwrap().to_string_lossy().into_owned();
         while !cancel.is_cancelled() {
             std::hint::spin_loop();
         }
@@ -207,7 +210,7 @@ fn no_more_work_at_a_time_than_allowed() {
 }
 
 #[test]
-fn what_cannot_be_run_at_all_is_an_error() {
+fn an_invalid_configuration_is_an_error() {
     let wrong = |config: RunnerConfig| StrategyRunner::new(config).err().unwrap().to_string();
     let none_at_once = RunnerConfig { max_concurrent_strategies: 0, ..RunnerConfig::default() };
     assert!(wrong(none_at_once).contains("max_concurrent_strategies: 0 is out of range"));

@@ -1,4 +1,4 @@
-//! What is done on a worker thread: decide at every row, then trade it.
+//! The work on a blocking thread: a strategy's decisions at every row, and their back-test.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,9 +39,9 @@ impl Work {
     }
 }
 
-/// An account that holds what the signals of `rows` ask for: each stock with an equal share of the
-/// equity, as large a part of it as the target says, filled at the next bar's open at the costs of
-/// `env`. A position that is kept is resized when it is out of its band.
+/// The account that holds the positions of the signals in `rows`. Every stock has an equal share of
+/// the equity, scaled by its target. Orders are filled at the next bar's open at the costs of
+/// `env`. A position that is kept is resized when it leaves its rebalance band. Errors: cancelled.
 pub fn positions_course(
     signals: &Signals,
     data: &MarketData,
@@ -69,7 +69,7 @@ pub fn positions_course(
     Ok(backtest.into_course())
 }
 
-/// A strategy that may be part of an ensemble.
+/// A member candidate of an ensemble.
 pub(super) struct Succeeded {
     pub name: String,
     pub signals: Arc<Signals>,
@@ -77,7 +77,7 @@ pub(super) struct Succeeded {
     pub weight: f64,
 }
 
-/// The ensemble of members with their accounts and weights.
+/// The ensemble of the successful strategies, with its back-test and weights.
 pub(super) fn combined(
     method: EnsembleMethod,
     succeeded: &[Succeeded],

@@ -199,8 +199,8 @@ fn a_planted_market_has_its_bars_in_the_length_asked_for() {
         let options = LoadOptions { bar_minutes: minutes, ..options() };
         load_bars(&source, &stocks, &stocks[0], period, &options, &mut |_| ())
     };
-    // Thirteen half hours; hours of which the last is half of one, on a half day of 210 minutes,
-    // too.
+    // 13 half hours; 7 hours of which the last is half an hour; likewise on a half day of 210
+    // minutes.
     for (minutes, period, bars) in
         [(None, &day, 13), (Some(30), &day, 13), (Some(60), &day, 7), (Some(60), &half, 4)]
     {

@@ -1,24 +1,23 @@
-//! Bets on pairs that a test finds to belong together.
+//! Statistical arbitrage: trades pairs that a test finds to be cointegrated.
 
 use super::mean_reversion::Gate;
 use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
-use crate::features::relations::cointegration::{Cointegration, LEAST_BARS};
+use crate::features::relations::cointegration::{Cointegration, MIN_BARS};
 use crate::features::relations::opportunity::judge;
 
-/// Bars are cut into blocks. After each, every two stocks are tested over it for cointegration, at
-/// `level` over the number of pairs (Bonferroni), so that among prices that walk at random in at
-/// most that share of the blocks anything is traded. Pairs that pass are traded over the next
-/// block,
-/// the surest first and every stock in one pair only: against the distance from what the block made
-/// of the two prices, as in Mean Reversion, hedged as it says. Vidyamurthy (2004), "Pairs trading",
-/// chapters 5 to 7.
+/// Bars are grouped in blocks of `period`. After each block, all pairs are tested over it for
+/// cointegration, at `level` over the number of pairs (Bonferroni): among random walks, at most
+/// that share of the blocks leads to a trade. Pairs that pass are traded over the next block, the
+/// most significant first and each stock in one pair only. They are traded against the residual of
+/// the block's regression, with its hedge ratio, as in Mean Reversion. Vidyamurthy (2004), "Pairs
+/// trading", chapters 5 to 7.
 struct Arbitrage {
     period: usize,
     level: f64,
     gate: Gate,
-    /// `[stock]`: the last log close known, NaN before the first.
+    /// `[stock]`: the last log close, NaN before the first.
     last: Vec<f64>,
-    /// `[stock][bar]` of the block that is being filled.
+    /// `[stock][bar]` of the current block.
     block: Vec<Vec<f64>>,
     trades: Vec<Trade>,
 }
@@ -35,20 +34,20 @@ pub fn kind() -> Kind {
         Parameter::whole(
             "period",
             480,
-            LEAST_BARS as u64..=100_000,
+            MIN_BARS as u64..=100_000,
             "bars",
-            "block that is tested",
+            "length of a tested block",
         ),
-        Parameter::real("level", 0.01, 1e-6..=1.0, unit, "that walks at random pass in a block"),
+        Parameter::real("level", 0.01, 1e-6..=1.0, unit, "false positives per block"),
     ];
     parameters.extend(Gate::parameters());
-    let description = "pairs that a test finds to belong together: against their last distance";
+    let description = "cointegrated pairs: against the z-score of their residual";
     Kind::new("Arbitrage", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
-                what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                what: "a pair needs two stocks".into(),
+                hint: "give at least two stocks".into(),
             });
         }
         Ok(Box::new(Arbitrage {
@@ -90,7 +89,7 @@ impl Strategy for Arbitrage {
             }
             let z = trade.relation.z_score(self.last[first], self.last[second]);
             let Decision { target, confidence } = trade.gate.against(z);
-            // The larger of the two positions is a whole one.
+            // The larger of the two positions is a full one.
             let hedge = trade.relation.hedge_ratio;
             decisions[first] = Decision::new(target / hedge.max(1.0), confidence);
             decisions[second] = Decision::new(-target * hedge.min(1.0), confidence);
@@ -107,7 +106,7 @@ impl Strategy for Arbitrage {
 }
 
 impl Arbitrage {
-    /// Chooses the pairs of the next block. One that is traded already goes on.
+    /// Chooses the pairs of the next block. A pair that is already traded keeps its position.
     fn test(&mut self, cancel: &Cancel) -> Result<(), StrategyError> {
         let stocks = self.block.len();
         let level = self.level / (stocks * (stocks - 1) / 2) as f64;
@@ -121,12 +120,12 @@ impl Arbitrage {
         }
         // The sort is stable, so ties stay in the order of the stocks.
         found.sort_by(|one, other| one.1.statistic.total_cmp(&other.1.statistic));
-        let before = std::mem::take(&mut self.trades);
+        let previous = std::mem::take(&mut self.trades);
         for (pair, relation) in found {
             if self.trades.iter().any(|trade| trade.pair.iter().any(|stock| pair.contains(stock))) {
                 continue;
             }
-            let same = before.iter().find(|trade| trade.pair == pair);
+            let same = previous.iter().find(|trade| trade.pair == pair);
             let gate = same.map_or(&self.gate, |trade| &trade.gate).clone();
             self.trades.push(Trade { pair, relation, gate });
         }
@@ -156,27 +155,27 @@ mod tests {
         decided.iter().map(|row| row.iter().map(|decision| decision.target).collect()).collect()
     }
 
-    /// The last two of six stocks walk at random.
+    /// The last two of six stocks are random walks.
     #[test]
-    fn planted_couples_are_traded_against_each_other_and_others_are_not() {
+    fn planted_pairs_are_traded_and_random_walks_are_not() {
         let targets = targets("pairs-2", 6);
         assert!(targets[..480].iter().flatten().all(|target| *target == 0.0));
-        let judged = &targets[480..];
-        for couple in [[0, 1], [2, 3]] {
-            let held = judged.iter().filter(|row| row[couple[0]] != 0.0).count();
-            assert!(held * 20 > judged.len(), "{couple:?} is traded in {held} bars");
-            for row in judged {
-                let [one, other] = couple.map(|stock| row[stock]);
+        let traded_rows = &targets[480..];
+        for planted_pair in [[0, 1], [2, 3]] {
+            let held = traded_rows.iter().filter(|row| row[planted_pair[0]] != 0.0).count();
+            assert!(held * 20 > traded_rows.len(), "{planted_pair:?} is traded in {held} bars");
+            for row in traded_rows {
+                let [one, other] = planted_pair.map(|stock| row[stock]);
                 assert!(one * other < 0.0 || one == 0.0 && other == 0.0, "{one} and {other}");
                 assert!(one == 0.0 || one.abs().max(other.abs()) == 1.0);
             }
         }
-        assert!(judged.iter().all(|row| row[4] == 0.0 && row[5] == 0.0));
+        assert!(traded_rows.iter().all(|row| row[4] == 0.0 && row[5] == 0.0));
     }
 
-    /// One pair whose spread leaves: it is given up with the block in which it does not come back.
+    /// A pair whose spread diverges is dropped after the block in which it does not revert.
     #[test]
-    fn a_pair_that_parts_is_given_up() {
+    fn a_pair_that_diverges_is_dropped() {
         let symbols: Vec<Symbol> = ["A", "B"].map(|name| name.parse().unwrap()).into();
         let mut series: Vec<BarSeries> = symbols.into_iter().map(BarSeries::new).collect();
         let market = SyntheticMarket::parse("pairs").unwrap();
@@ -185,8 +184,9 @@ mod tests {
         for series in &mut series {
             let bars = market.bars(&stocks, &series.symbol, &Period { start, end }, 30);
             for (i, bar) in bars.bars().enumerate() {
-                let gone = if series.symbol == stocks[0] { i.saturating_sub(960) } else { 0 };
-                let close = bar.close * (0.01 * gone as f64).exp();
+                let diverged_bars =
+                    if series.symbol == stocks[0] { i.saturating_sub(960) } else { 0 };
+                let close = bar.close * (0.01 * diverged_bars as f64).exp();
                 series.push(Bar { open: close, high: close, low: close, close, ..bar });
             }
         }

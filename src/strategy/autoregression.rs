@@ -1,4 +1,4 @@
-//! Follows the last bar or bets against it, as bars have gone on or turned back of late.
+//! Follows the last bar or bets against it, depending on the recent autocorrelation of returns.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
 use crate::market::Bar;
@@ -6,17 +6,18 @@ use crate::math::fixed_share::{Belief, FixedShare};
 
 pub const NAME: &str = "Autoregression";
 
-/// Parts of a return that the next bar may repeat; below 0 it takes them back. All equally likely
-/// at first.
+/// Candidate AR(1) coefficients: the part of a return that the next bar repeats, or reverses if
+/// below 0. The prior is uniform.
 const ECHOES: [f64; 5] = [-0.6, -0.3, 0.0, 0.3, 0.6];
-/// Chances that the part changes from one bar to the next; which of them is right is learned.
+/// Candidate probabilities that the coefficient changes from one bar to the next; the right one is
+/// learned.
 const SHARE_RATES: [f64; 4] = [0.1, 0.03, 0.01, 0.003];
-/// Bars after which a miss counts half in the volatility, unless it is set otherwise.
+/// Default half-life of the volatility estimate, in bars.
 const HALF_LIFE: u64 = 20;
-/// A hundredth of a basis point: less is one tick in a market that stands still.
+/// A floor of the volatility: a hundredth of a basis point, below one tick of a flat market.
 const LEAST_STD: f64 = 1e-6;
 
-/// What is foretold of the return of a stock's next bar.
+/// Forecast of a stock's next return.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forecast {
     pub mean: f64,
@@ -24,23 +25,23 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// The likelihood of a return, relative to that of the mean itself: the density of Student's t
-    /// with five degrees of freedom, scaled to `std`. With the normal density one jump would
-    /// overrule weeks.
+    /// The likelihood of a return relative to that of the mean: Student's t density with five
+    /// degrees of freedom, scaled to `std`. Under the normal density one jump would outweigh weeks
+    /// of data.
     pub fn likelihood(&self, found: f64) -> f64 {
         let deviations = (found - self.mean) / self.std;
         (1.0 + deviations * deviations / 3.0).powi(-3)
     }
 }
 
-/// An autoregression of first order whose coefficient changes by leaps: Bayes' rule over
-/// [`ECHOES`], with a share of all chances dealt anew at each bar (a hidden Markov chain as in
-/// Hamilton 1989, of which nothing is fitted).
+/// An AR(1) process whose coefficient switches: Bayes' rule over [`ECHOES`], with part of the
+/// probability redistributed at each bar (a hidden Markov model as in Hamilton 1989, but with no
+/// fitted parameters).
 #[derive(Clone, Debug)]
 pub struct Echo {
     belief: Belief,
     share: FixedShare,
-    /// Weight of the latest miss in the variance, once there are enough.
+    /// Minimum weight of the latest squared error in the variance.
     latest: f64,
     variance: f64,
     returns: f64,
@@ -56,7 +57,7 @@ impl Default for Echo {
 }
 
 impl Echo {
-    /// `half_life`: bars after which a miss counts half in the volatility.
+    /// `half_life` of the volatility estimate, in bars.
     fn new(half_life: f64) -> Echo {
         let prior = vec![1.0 / ECHOES.len() as f64; ECHOES.len()];
         let belief = Belief { prior, share_rates: SHARE_RATES.into() };
@@ -72,7 +73,7 @@ impl Echo {
         }
     }
 
-    /// Takes in the stock's next close. None while there is no return.
+    /// Processes the stock's next close. None before the first return.
     pub fn update(&mut self, close: f64) -> Option<Forecast> {
         let found = close / self.last_close.replace(close)? - 1.0;
         let mut miss = found;
@@ -91,8 +92,8 @@ impl Echo {
     }
 }
 
-/// Long once the next bar is expected above `threshold` standard deviations, short once below
-/// minus that; between the two it keeps what it has, because turning costs.
+/// Long once the next return is expected above `threshold` standard deviations, short once below
+/// -`threshold`; in between the position is kept, because a change has costs.
 #[derive(Clone, Debug)]
 struct Autoregression {
     echo: Echo,
@@ -104,9 +105,10 @@ pub fn kind() -> Kind {
     let deviations = "standard deviations";
     let parameters = vec![
         Parameter::whole("half_life", HALF_LIFE, 1..=100_000, "bars", "of the volatility"),
-        Parameter::real("threshold", 0.05, 0.0..=10.0, deviations, "less expected turns nothing"),
+        Parameter::real("threshold", 0.05, 0.0..=10.0, deviations, "minimum expected return"),
     ];
-    let description = "with the last bar where bars have gone on of late, against it where not";
+    let description =
+        "follows the last bar if returns have been autocorrelated of late, else bets against it";
     Kind::per_stock(NAME, description, parameters, |parameters: &Parameters| Autoregression {
         echo: Echo::new(parameters.whole("half_life") as f64),
         threshold: parameters.real("threshold"),
@@ -140,9 +142,9 @@ mod tests {
         assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
     }
 
-    /// Up 10 %, then 2 % more. Before the second return nothing is known: a mean of 0 and a
-    /// deviation of 0.1, so it misses the echoes' forecasts of -6, -3, 0, 3 and 6 % by 0.8, 0.5,
-    /// 0.2, -0.1 and -0.4 deviations. Of each rate its share is dealt evenly.
+    /// Up 10 %, then 2 % more. Before the second return the forecast has mean 0 and deviation 0.1,
+    /// so the coefficients' forecasts of -6, -3, 0, 3 and 6 % are off by 0.8, 0.5, 0.2, -0.1 and
+    /// -0.4 deviations. The share of each rate is redistributed evenly.
     #[test]
     fn two_returns_by_hand() {
         let mut echo = Echo::new(20.0);
@@ -155,15 +157,15 @@ mod tests {
             [0.64_f64, 0.25, 0.04, 0.01, 0.16].map(|square| 1.0 / (1.0 + square / 3.0).powi(3));
         let sum: f64 = likely.iter().sum();
         let bayes: f64 = likely.iter().zip(ECHOES).map(|(l, e)| l / sum * e).sum();
-        // The even part of each share says nothing either way.
+        // The redistributed part is symmetric and adds nothing to the mean.
         let kept = 1.0 - (0.1 + 0.03 + 0.01 + 0.003) / 4.0;
         near(second.mean, kept * bayes * 0.02);
-        // The second of two misses weighs a half.
+        // The second of two errors has weight 1/2.
         near(second.std, (0.5 * 0.01 + 0.5 * 0.0004_f64).sqrt());
     }
 
     #[test]
-    fn a_jump_says_little_more_than_a_large_move() {
+    fn a_jump_is_little_more_evidence_than_a_large_move() {
         let forecast = Forecast { mean: 0.01, std: 0.01 };
         near(forecast.likelihood(0.01), 1.0);
         near(forecast.likelihood(0.04), 1.0 / 64.0);
@@ -172,9 +174,9 @@ mod tests {
         assert!(for_first(0.03) > for_first(1.0) && for_first(1.0) > 1.0);
     }
 
-    /// A stock that repeats half of every move, then one that takes half of it back.
+    /// A stock that repeats half of every move, then one that reverses half of it.
     #[test]
-    fn it_turns_with_the_market() {
+    fn the_position_follows_the_sign_of_the_autocorrelation() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let mut rule = Autoregression { echo: Echo::default(), threshold: 0.05, target: 0.0 };
         let mut bar = Bar { end_s: 0, open: 1.0, high: 1.0, low: 1.0, close: 100.0, volume: 1.0 };
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_market_that_stands_still_is_left_alone() {
+    fn a_flat_market_is_not_traded() {
         let mut echo = Echo::default();
         let last = (0..50).filter_map(|_| echo.update(100.0)).last().unwrap();
         assert_eq!(last, Forecast { mean: 0.0, std: LEAST_STD });

@@ -1,10 +1,10 @@
-//! What a strategy sees.
+//! The input of a strategy.
 
 use crate::market::Bar;
 use crate::market::panel::MarketView;
 
-/// The bars of all stocks that ended at one time. It holds nothing else, neither earlier bars nor
-/// later ones: a strategy remembers what it needs.
+/// The bars of all stocks that ended at one time. It holds neither earlier nor later bars: a
+/// strategy stores what it needs.
 #[derive(Clone, Copy, Debug)]
 pub struct BarsAt<'a> {
     end_s: i64,
@@ -12,17 +12,17 @@ pub struct BarsAt<'a> {
 }
 
 impl<'a> BarsAt<'a> {
-    /// `bars`, one per stock, None where a stock has no bar at this time.
+    /// `bars`, one per stock; None if a stock has no bar at this time.
     ///
     /// # Panics
     /// If a bar ended at another time.
     pub fn new(end_s: i64, bars: &'a [Option<Bar>]) -> BarsAt<'a> {
-        let together = bars.iter().flatten().all(|bar| bar.end_s == end_s);
-        assert!(together, "the bars of one time end at that time");
+        let all_end_now = bars.iter().flatten().all(|bar| bar.end_s == end_s);
+        assert!(all_end_now, "the bars of one time end at that time");
         BarsAt { end_s, bars }
     }
 
-    /// When the bars ended, UTC seconds since 1970.
+    /// End of the bars, UTC seconds since 1970.
     pub fn end_s(&self) -> i64 {
         self.end_s
     }
@@ -33,21 +33,21 @@ impl<'a> BarsAt<'a> {
     }
 }
 
-/// Rows of a panel as strategies take them in.
+/// Converts rows of a panel to [`BarsAt`]. The buffer is reused.
 #[derive(Clone, Debug, Default)]
 pub struct PanelBars(Vec<Option<Bar>>);
 
 impl PanelBars {
-    /// The first `stocks` stocks of the present row. A panel carries the last close on where a
-    /// stock has no bar, and says that such a row is not tradable, as it does of the bars before
-    /// features are settled. Those have volume or moved.
+    /// The first `stocks` stocks of the current row. If a stock has no bar, a panel repeats the
+    /// last close and marks the row as not tradable. It also marks the bars before the features'
+    /// warm-up ends, but those have volume or a price range.
     pub fn at(&mut self, view: &MarketView<'_>, stocks: usize) -> BarsAt<'_> {
         let end_s = view.end_s();
         self.0.clear();
         self.0.extend((0..stocks).map(|stock| {
             let bar = view.bar(stock);
-            let there = bar.tradable || bar.volume > 0.0 || bar.high > bar.low;
-            there.then_some(Bar {
+            let has_bar = bar.tradable || bar.volume > 0.0 || bar.high > bar.low;
+            has_bar.then_some(Bar {
                 end_s,
                 open: bar.open,
                 high: bar.high,

@@ -1,11 +1,11 @@
-//! Bets on a return to the middle of the bands.
+//! Bets on a return to the middle of the Bollinger bands.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
 use crate::features::indicators::Bollinger;
 use crate::market::Bar;
 
 /// Long once the close is below the lower band, short once it is above the upper one, flat again
-/// once it has come back to the middle. Bollinger (2001).
+/// once it is back at the middle. Bollinger (2001).
 #[derive(Clone, Debug)]
 struct BollingerRule {
     bands: Bollinger,
@@ -15,11 +15,17 @@ struct BollingerRule {
 
 pub fn kind() -> Kind {
     let parameters = vec![
-        Parameter::whole("period", 20, 2..=100_000, "bars", "window of mean and deviation"),
+        Parameter::whole(
+            "period",
+            20,
+            2..=100_000,
+            "bars",
+            "window of mean and standard deviation",
+        ),
         Parameter::real("std_dev", 2.0, 0.1..=10.0, "standard deviations", "width of the bands"),
     ];
     let description =
-        "long below the lower band, short above the upper one, until back at the middle";
+        "long below the lower band, short above the upper one, until at the middle band";
     Kind::per_stock("Bollinger Bands", description, parameters, rule).also(&[
         "bollinger",
         "bollinger band",
@@ -37,22 +43,22 @@ fn rule(parameters: &Parameters) -> BollingerRule {
 impl Rule for BollingerRule {
     fn update(&mut self, bar: &Bar) -> Decision {
         let Some(bands) = self.bands.update(bar.close) else { return Decision::NONE };
-        let off = bar.close - bands.middle;
+        let distance = bar.close - bands.middle;
         if bar.close < bands.lower {
             self.target = 1.0;
         } else if bar.close > bands.upper {
             self.target = -1.0;
-        } else if off * self.target >= 0.0 {
+        } else if distance * self.target >= 0.0 {
             self.target = 0.0;
         }
         let half = bands.upper - bands.middle;
-        let deviations = if half > 0.0 { off / half * self.std_dev } else { 0.0 };
+        let deviations = if half > 0.0 { distance / half * self.std_dev } else { 0.0 };
         Decision::new(self.target, rareness(deviations))
     }
 }
 
-/// How unlikely a value so many standard deviations off to one side is, whatever the distribution:
-/// 1 less the bound of Cantelli (1928).
+/// How unlikely a value this many standard deviations to one side is, for any distribution: 1 minus
+/// the bound of Cantelli (1928).
 pub(super) fn rareness(deviations: f64) -> f64 {
     1.0 - 1.0 / (1.0 + deviations * deviations)
 }

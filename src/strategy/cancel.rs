@@ -1,12 +1,12 @@
-//! Telling work on another thread to stop.
+//! Cancellation of work on another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::StrategyError;
 
-/// A thread cannot be stopped from outside: work stops by itself once it sees that its token was
-/// cancelled. Clones are the same token.
+/// A cancellation token. A thread cannot be stopped from outside: work checks its token and stops
+/// by itself. Clones share the same token.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -19,12 +19,12 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Costs no more than reading a variable.
+    /// Costs one relaxed atomic load.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// For `?` in a long loop.
+    /// For `?` in a long loop. Errors: the token is cancelled.
     pub fn check(&self) -> Result<(), StrategyError> {
         if self.is_cancelled() { Err(StrategyError::Cancelled) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! Strategies that always want the same: the ones that every other has to beat.
+//! Strategies with a constant target: the benchmarks.
 
 use super::{Decision, Kind, Rule};
 use crate::market::Bar;
@@ -13,7 +13,7 @@ impl Rule for Constant {
 }
 
 pub fn buy_and_hold() -> Kind {
-    let description = "long in every stock from its first bar on";
+    let description = "long in every stock from its first bar";
     Kind::per_stock("Buy and Hold", description, vec![], |_| Constant(1.0)).also(&[
         "hold",
         "benchmark",

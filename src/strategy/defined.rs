@@ -30,12 +30,12 @@ use super::{
 };
 use crate::market::Bar;
 
-/// A file of strategies, and parameters of others.
+/// A file of strategies, and of parameters for other strategies.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StrategyFile {
     strategies: BTreeMap<String, Definition>,
-    /// By the strategies' names, for a run to use.
+    /// Parameters for a run, by the names of strategies.
     pub parameters: BTreeMap<String, Given>,
 }
 
@@ -59,7 +59,7 @@ struct IndicatorDefinition {
     kind: String,
     #[serde(default = "close")]
     of: Source,
-    /// A number, or the name of a parameter of the strategy.
+    /// Values are numbers or names of the strategy's parameters.
     #[serde(flatten)]
     settings: Given,
 }
@@ -68,7 +68,7 @@ fn close() -> Source {
     Source::Close
 }
 
-/// Of a parameter with more to it than its default.
+/// A parameter with more than a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ParameterDefinition {
@@ -86,7 +86,7 @@ impl StrategyFile {
         let wrong = |what: String| StrategyError::File {
             path: path.display().to_string(),
             what,
-            todo: "see docs/strategies.md".into(),
+            hint: "see docs/strategies.md".into(),
         };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         toml::from_str(&text).map_err(|e| {
@@ -95,17 +95,18 @@ impl StrategyFile {
         })
     }
 
-    /// The strategies of a table that stands elsewhere, each as under `[strategies]`; `place` is
-    /// what an error calls it.
+    /// Strategies from a table in another file, each as under `[strategies]`; `place` names the
+    /// table in errors.
     pub fn of(strategies: &toml::Table, place: &str) -> Result<StrategyFile, StrategyError> {
         let strategies = strategies.clone().try_into().map_err(|e: toml::de::Error| {
             let what = e.message().to_string();
-            StrategyError::File { path: place.into(), what, todo: "see docs/strategies.md".into() }
+            StrategyError::File { path: place.into(), what, hint: "see docs/strategies.md".into() }
         })?;
         Ok(StrategyFile { strategies, parameters: BTreeMap::new() })
     }
 
-    /// Adds the file's strategies to a registry. Those of a kind may name one of the same file.
+    /// Adds the file's strategies to a registry. One strategy may be the `kind` of another in the
+    /// same file. Errors: a definition is invalid or its name is taken.
     pub fn register(&self, registry: &mut Registry) -> Result<(), StrategyError> {
         let mut left: Vec<(&String, &Definition)> = self.strategies.iter().collect();
         while !left.is_empty() {
@@ -132,10 +133,10 @@ impl StrategyFile {
 
 impl Definition {
     fn kind(&self, name: &str, registry: &Registry) -> Result<Kind, StrategyError> {
-        let wrong = |what: String, todo: &str| StrategyError::Failed {
+        let wrong = |what: String, hint: &str| StrategyError::Failed {
             strategy: name.into(),
             what,
-            todo: todo.into(),
+            hint: hint.into(),
         };
         let has_rule = [&self.long, &self.short, &self.exit, &self.target, &self.confidence]
             .into_iter()
@@ -143,7 +144,7 @@ impl Definition {
         let Some(kind) = &self.kind else { return self.rule_kind(name) };
         if has_rule || !self.indicators.is_empty() {
             let what = "has both a kind and a rule".into();
-            return Err(wrong(what, "leave out kind, or long, short, exit, target and indicators"));
+            return Err(wrong(what, "omit kind, or omit long, short, exit, target and indicators"));
         }
         let base = registry.find(kind)?;
         let parameters = base.resolve(&self.parameters)?;
@@ -158,16 +159,16 @@ impl Definition {
         let (checked, strategy) = (Arc::clone(&definition), name.to_string());
         let build = move |parameters: &Parameters, stocks: usize| {
             let rule =
-                definition.rule(parameters).map_err(|(what, todo)| StrategyError::Failed {
+                definition.rule(parameters).map_err(|(what, hint)| StrategyError::Failed {
                     strategy: strategy.clone(),
                     what: what.into(),
-                    todo: todo.into(),
+                    hint: hint.into(),
                 })?;
             Ok(Box::new(PerStock::new(rule, stocks)) as Box<_>)
         };
         let kind = Kind::new(name.to_string(), description, parameters, build)
             .check(move |parameters| checked.rule(parameters).map(|_| ()));
-        // With its defaults a strategy must be sound.
+        // A strategy must be valid with its defaults.
         kind.resolve(&Given::new())?;
         Ok(kind)
     }
@@ -208,9 +209,9 @@ impl Definition {
         };
         let entries = rule.long.is_some() || rule.short.is_some();
         let what = match (entries, rule.target.is_some()) {
-            (false, false) => "it says neither long, short nor target",
-            (true, true) => "target stands for itself, without long and short",
-            (false, true) if rule.exit.is_some() => "target stands for itself, without exit",
+            (false, false) => "it has none of long, short and target",
+            (true, true) => "target cannot be combined with long and short",
+            (false, true) if rule.exit.is_some() => "target cannot be combined with exit",
             _ => return Ok(rule),
         };
         Err(clash("the rule".into(), what.into()))
@@ -256,13 +257,13 @@ impl IndicatorDefinition {
     }
 }
 
-/// A default alone, or a table that says more.
+/// A parameter from a plain default or from a table.
 fn parameter(strategy: &str, name: &str, value: &Value) -> Result<Parameter, StrategyError> {
     let wrong = |what: &str| StrategyError::Parameter {
         strategy: strategy.into(),
         parameter: name.into(),
         what: what.into(),
-        todo: "write a number, or { default = .., low = .., high = .. }".into(),
+        hint: "write a number, or { default = .., low = .., high = .. }".into(),
     };
     let definition = match value {
         Value::Object(_) => {
@@ -286,10 +287,11 @@ fn parameter(strategy: &str, name: &str, value: &Value) -> Result<Parameter, Str
         None if whole => Some(Number::Whole(whole_end)),
         None => Some(Number::Real(real_end)),
     };
-    let default = number(&definition.default).ok_or_else(|| wrong("its default is no number"))?;
-    let low = end(&definition.low, 0, -1e9).ok_or_else(|| wrong("low is no such number"))?;
-    let high =
-        end(&definition.high, 100_000, 1e9).ok_or_else(|| wrong("high is no such number"))?;
+    let default =
+        number(&definition.default).ok_or_else(|| wrong("its default is not a number"))?;
+    let low = end(&definition.low, 0, -1e9).ok_or_else(|| wrong("low is not a number in range"))?;
+    let high = end(&definition.high, 100_000, 1e9)
+        .ok_or_else(|| wrong("high is not a number in range"))?;
     if !(low <= default && default <= high) {
         return Err(wrong("its default is not between low and high"));
     }
@@ -305,11 +307,11 @@ struct DefinedRule {
     exit: Option<Expression>,
     target: Option<Expression>,
     confidence: Option<Expression>,
-    /// With how many values each has.
+    /// Each with its number of outputs.
     indicators: Vec<(Indicator, usize)>,
     /// The values of all names: bar, position, parameters, indicators.
     values: Vec<f64>,
-    /// Values before the indicators' first.
+    /// Number of values before those of the indicators.
     fixed: usize,
     parameters: Vec<f64>,
     position: f64,
@@ -320,19 +322,19 @@ impl Rule for DefinedRule {
         let of_bar = [bar.open, bar.high, bar.low, bar.close, bar.volume, self.position];
         self.values[..of_bar.len()].copy_from_slice(&of_bar);
         self.values[of_bar.len()..self.fixed].copy_from_slice(&self.parameters);
-        let (mut from, mut settled) = (self.fixed, true);
+        let (mut from, mut is_warm) = (self.fixed, true);
         for (indicator, outputs) in &mut self.indicators {
-            settled &= indicator.update(bar, &mut self.values[from..from + *outputs]);
+            is_warm &= indicator.update(bar, &mut self.values[from..from + *outputs]);
             from += *outputs;
         }
-        if !settled {
+        if !is_warm {
             return Decision::NONE;
         }
         let target = match &self.target {
             Some(target) => target.number(&self.values),
             None => self.direction(),
         };
-        // What is not a number is no opinion.
+        // NaN means no opinion.
         let usual = if target == 0.0 { 0.0 } else { 1.0 };
         let confidence = self.confidence.as_ref().map_or(usual, |one| one.number(&self.values));
         if target.is_nan() || confidence.is_nan() {
@@ -346,8 +348,8 @@ impl Rule for DefinedRule {
 }
 
 impl DefinedRule {
-    /// Both at once are flat. Neither: what is held stays until `exit` holds, where there is one,
-    /// else it ends.
+    /// Both at once: flat. Neither: the position is kept until `exit` holds; without `exit` it is
+    /// closed.
     fn direction(&self) -> f64 {
         let holds = |one: &Option<Expression>| one.as_ref().map(|one| one.holds(&self.values));
         match (holds(&self.long).unwrap_or(false), holds(&self.short).unwrap_or(false)) {

@@ -1,12 +1,13 @@
-//! Several strategies as one. Pure: what members decided and earned up to a row decides that row.
+//! Ensembles of strategies. Pure functions: a row's decision depends on what the members decided
+//! and earned up to that row.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Signals};
 use crate::features::rolling::{Moments, Summary, Window};
 
-/// Bars of earnings after which weights by variance or performance mean something; equal ones
-/// before.
+/// Weights by variance or performance are estimated from at least this many bars; before, they are
+/// equal.
 const LEAST_BARS: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -26,17 +27,18 @@ pub enum EnsembleMethod {
     Performance,
 }
 
-/// One strategy of an ensemble.
+/// A member of an ensemble.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     pub signals: &'a Signals,
-    /// As given; only its ratio to the others' counts.
+    /// As configured; only the ratio to the other weights matters.
     pub weight: f64,
-    /// What it earned in each row by itself, after costs; row t's is known at the end of row t.
+    /// The member's reward in each row by itself, after costs; that of row t is known at the end of
+    /// row t.
     pub rewards: &'a [f64],
 }
 
-/// The weights of an ensemble, one per member, from what is known at the end of each row.
+/// The weights of the members, from what is known at the end of each row.
 pub fn weights(method: EnsembleMethod, members: &[Member<'_>], window_bars: usize) -> Weights {
     let count = members.len();
     let equal = vec![1.0 / count as f64; count];
@@ -76,7 +78,7 @@ pub fn weights(method: EnsembleMethod, members: &[Member<'_>], window_bars: usiz
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weights {
     Fixed(Vec<f64>),
-    /// `[time, member]`, and the number of members.
+    /// `[row, member]`, and the number of members.
     ByRow(Vec<f64>, usize),
 }
 
@@ -89,10 +91,10 @@ impl Weights {
     }
 }
 
-/// The signals of the ensemble.
+/// The combined signals.
 ///
 /// # Panics
-/// If there is no member, or members are of different markets.
+/// If there is no member, or the members are of different markets.
 pub fn combine(method: EnsembleMethod, members: &[Member<'_>], weights: &Weights) -> Signals {
     let first = members.first().expect("an ensemble has a member").signals;
     let (rows, stocks) = (first.rows(), first.stocks());
@@ -114,7 +116,8 @@ pub fn combine(method: EnsembleMethod, members: &[Member<'_>], weights: &Weights
     Signals::new(stocks, decisions)
 }
 
-/// The whole position of the majority; confidence is by how much of all votes it is ahead.
+/// A full position in the direction of the majority; confidence is the margin over the number of
+/// votes.
 fn vote(decisions: impl Iterator<Item = Decision>) -> Decision {
     let (mut balance, mut votes) = (0, 0);
     for decision in decisions {
@@ -133,14 +136,14 @@ fn mean<'a>(decisions: impl Iterator<Item = (Decision, &'a f64)>) -> Decision {
     Decision::new(target, confidence)
 }
 
-/// None where all are zero.
+/// The scores over their sum; None if the sum is not positive or not finite.
 fn normalised(mut scores: Vec<f64>) -> Option<Vec<f64>> {
     let total: f64 = scores.iter().sum();
     scores.iter_mut().for_each(|score| *score /= total);
     (total > 0.0 && total.is_finite()).then_some(scores)
 }
 
-/// The last so many rewards; all there are while they are fewer.
+/// Moments of the last `window` rewards; of all rewards while there are fewer.
 #[derive(Clone, Debug)]
 struct Past {
     window: Window<Moments>,
@@ -162,7 +165,7 @@ impl Past {
         });
     }
 
-    /// One that never earned or lost anything takes no part.
+    /// 0 for a member that has earned and lost nothing.
     fn inverse_variance(&self) -> f64 {
         let variance = self.now.variance();
         if variance > LEAST_VARIANCE { 1.0 / variance } else { 0.0 }
@@ -174,7 +177,7 @@ impl Past {
     }
 }
 
-/// Of a bar's reward: below it is rounding.
+/// A variance of a bar's reward up to this is rounding error.
 const LEAST_VARIANCE: f64 = 1e-18;
 
 #[cfg(test)]
@@ -203,7 +206,7 @@ mod tests {
         for (found, expected) in thirds.iter().zip([1.0 / 3.0, 0.0, 1.0 / 3.0]) {
             assert!((found - expected).abs() < 1e-15, "{thirds:?}");
         }
-        // One of the three failed.
+        // One of the three members failed.
         assert_eq!(targets(EnsembleMethod::Weighted, &members[1..], 0), [0.0, 0.5, 0.0]);
         let none: Vec<Member> = all.iter().zip([0.0; 3]).map(member).collect();
         assert_eq!(weights(EnsembleMethod::Weighted, &none, 0).at(0), [1.0 / 3.0; 3]);
@@ -211,9 +214,10 @@ mod tests {
         assert_eq!(votes.at(0)[0].confidence, 1.0 / 3.0);
     }
 
-    /// Rewards of 1 and -1 have variance 1, of 2 and -2 variance 4; of 3 and -1 mean 1, variance 4.
+    /// Rewards of 1 and -1 have variance 1; 2 and -2 have variance 4; 3 and -1 have mean 1 and
+    /// variance 4.
     #[test]
-    fn past_earnings_weigh_the_members() {
+    fn weights_follow_past_rewards() {
         let rows = 40;
         let all = [signals(&vec![1.0; rows]), signals(&vec![-1.0; rows])];
         let swing = |up: f64, down: f64| -> Vec<f64> {
@@ -239,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_know_the_past_only() {
+    fn weights_depend_on_the_past_only() {
         let mut noise = Noise::new(11);
         let rows = 300;
         let rewards: Vec<Vec<f64>> =

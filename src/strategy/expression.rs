@@ -1,6 +1,6 @@
-//! A rule's conditions: arithmetic, comparisons and logic over named numbers, without loops,
-//! variables of their own or any reach outside. The grammar is exmex's with operators of our own,
-//! bound as in Rust; see docs/decisions/0009.
+//! Conditions of rules: arithmetic, comparisons and logic over named numbers, without loops, local
+//! variables or side effects. The grammar is exmex's with our own operators, whose precedence is
+//! Rust's; see docs/decisions/0009.
 
 use std::str::FromStr;
 
@@ -8,11 +8,11 @@ use exmex::{BinOp, ExError, Express, FlatEx, MakeOperators, Operator};
 
 use super::names::nearest;
 
-/// One parsed expression over a fixed list of names.
+/// A parsed expression over a fixed list of names.
 #[derive(Clone, Debug)]
 pub struct Expression {
     tree: FlatEx<Term, Operators>,
-    /// For each variable of the tree, its place in the list of names.
+    /// For each variable of the tree, its index in the list of names.
     places: Vec<usize>,
     kind: TermKind,
 }
@@ -24,13 +24,13 @@ pub enum TermKind {
     Number,
 }
 
-/// What a part of an expression is worth. What it is, number or condition, depends on the operators
-/// alone, so that a trial with any numbers finds every mistake.
+/// The value of a subexpression. Its type, number or condition, depends on the operators alone, so
+/// a trial with arbitrary numbers finds every type error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Term {
     Number(f64),
     Truth(bool),
-    /// An operator was given what it cannot work on.
+    /// An operand of the wrong type.
     Wrong(&'static str),
 }
 
@@ -50,8 +50,8 @@ impl FromStr for Term {
 
 impl Expression {
     /// # Errors
-    /// In words, without the place: an unknown name, a number where a condition belongs, a text
-    /// that cannot be read.
+    /// A message without the position: an unknown name, a number in place of a condition, or a
+    /// syntax error.
     pub fn parse(text: &str, names: &[String], kind: TermKind) -> Result<Expression, String> {
         let unreadable = |error: ExError| format!("{text:?} cannot be read: {error}");
         let tree = FlatEx::<Term, Operators>::parse(text).map_err(unreadable)?;
@@ -77,13 +77,13 @@ impl Expression {
         Ok(Expression { tree, places, kind })
     }
 
-    /// Of a condition. `values` are those of the names.
+    /// The value of a condition; `values` in the order of the names.
     pub fn holds(&self, values: &[f64]) -> bool {
         assert_eq!(self.kind, TermKind::Condition, "a condition holds or does not");
         self.value(values) == Term::Truth(true)
     }
 
-    /// Of a number; NaN where it is not defined, as that of 0 / 0.
+    /// The value of a number; NaN if it is undefined, such as 0 / 0.
     pub fn number(&self, values: &[f64]) -> f64 {
         assert_eq!(self.kind, TermKind::Number, "a condition has no number");
         match self.value(values) {
@@ -101,7 +101,7 @@ impl Expression {
 const NUMBERS: &str = "numbers are added, compared and so on, not conditions";
 const CONDITIONS: &str = "&&, || and ! join conditions, not numbers; write x < y, or (x < y)";
 
-/// Function names, which no indicator may have.
+/// Function names, which must not be used for indicators.
 pub const FUNCTIONS: [&str; 4] = ["abs", "sqrt", "ln", "exp"];
 
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ fn not(a: Term) -> Term {
     }
 }
 
-/// Not marked as commutative: sums are then folded from left to right, as written.
+/// Not marked as commutative, so that sums are evaluated from left to right as written.
 fn binary(prio: i64, apply: fn(Term, Term) -> Term) -> BinOp<Term> {
     BinOp { apply, prio, is_commutative: false }
 }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_found_before_anything_runs() {
+    fn errors_are_found_by_the_parser() {
         let wrong = |text: &str, kind| Expression::parse(text, &names(), kind).unwrap_err();
         for (text, part) in [
             ("x < minimun", "did you mean minimum?"),

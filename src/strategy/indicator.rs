@@ -1,4 +1,4 @@
-//! Indicators by name, for rules that are written in a file.
+//! Indicators by name, for rules that are defined in a file.
 
 use std::collections::VecDeque;
 
@@ -7,20 +7,19 @@ use crate::features::indicators::{Atr, Bollinger, Ema, Macd, Range, Roc, Rolling
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
 
-/// A deviation up to this is rounding, not movement.
+/// A standard deviation up to this is rounding error.
 const LEAST_STD: f64 = 1e-9;
 
-/// One kind of indicator.
+/// A kind of indicator.
 pub struct IndicatorKind {
     pub name: &'static str,
     pub parameters: Vec<Parameter>,
-    /// What is put after its name for each of its values; the first one is called by the name
-    /// alone.
+    /// Suffix of each output's name; the first output has no suffix.
     pub outputs: &'static [&'static str],
     state: fn(&Parameters) -> State,
 }
 
-/// Which number of a bar goes in.
+/// The column of a bar that is the indicator's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -31,12 +30,12 @@ pub enum Source {
     Volume,
 }
 
-/// An indicator at work on one stock.
+/// The state of an indicator on one stock.
 #[derive(Clone, Debug)]
 pub struct Indicator {
     state: State,
     source: Source,
-    /// Values of earlier bars, where an older one is asked for.
+    /// Values of the last `ago` bars.
     past: VecDeque<[f64; 3]>,
     ago: usize,
 }
@@ -54,11 +53,11 @@ enum State {
     Highest(Range),
     Lowest(Range),
     Atr(Atr),
-    /// The number itself.
+    /// The input itself.
     Value,
 }
 
-/// All there are; each has `ago` beside its own parameters.
+/// All kinds of indicators; each has the parameter `ago` in addition to its own.
 pub fn kinds() -> Vec<IndicatorKind> {
     let bars = |name, default, description| {
         Parameter::whole(name, default, 1..=100_000, "bars", description)
@@ -117,8 +116,8 @@ impl IndicatorKind {
 }
 
 impl Indicator {
-    /// Takes in the next bar and puts what the indicator is worth, as many numbers as its kind has
-    /// outputs, into `out`. False while it is not defined.
+    /// Processes the next bar and writes the value of `ago` bars before to `out`, one number per
+    /// output of its kind. False while it is not defined.
     pub fn update(&mut self, bar: &Bar, out: &mut [f64]) -> bool {
         let value = match self.source {
             Source::Open => bar.open,
@@ -140,27 +139,27 @@ impl Indicator {
 
 impl State {
     fn update(&mut self, value: f64, bar: &Bar) -> Option<[f64; 3]> {
-        let alone = |value: Option<f64>| value.map(|value| [value, 0.0, 0.0]);
+        let single = |value: Option<f64>| value.map(|value| [value, 0.0, 0.0]);
         match self {
-            State::Sma(state) => alone(state.update(value)),
-            State::Ema(state) => alone(state.update(value)),
-            State::Std(state) => alone(state.update(value)),
-            State::Rsi(state) => alone(state.update(value)),
+            State::Sma(state) => single(state.update(value)),
+            State::Ema(state) => single(state.update(value)),
+            State::Std(state) => single(state.update(value)),
+            State::Rsi(state) => single(state.update(value)),
             State::Macd(state) => state.update(value).map(|v| [v.macd, v.signal, v.histogram]),
             State::Bollinger(state) => state.update(value).map(|v| [v.middle, v.upper, v.lower]),
-            State::Roc(state) => alone(state.update(value)),
+            State::Roc(state) => single(state.update(value)),
             State::ZScore(state) => {
-                alone(state.update(value).map(|moments| moments.z_score(value, LEAST_STD)))
+                single(state.update(value).map(|moments| moments.z_score(value, LEAST_STD)))
             }
-            State::Highest(state) => alone(state.update(value).map(|range| range.highest())),
-            State::Lowest(state) => alone(state.update(value).map(|range| range.lowest())),
-            State::Atr(state) => alone(state.update(bar.high, bar.low, bar.close)),
-            State::Value => alone(Some(value)),
+            State::Highest(state) => single(state.update(value).map(|range| range.highest())),
+            State::Lowest(state) => single(state.update(value).map(|range| range.lowest())),
+            State::Atr(state) => single(state.update(bar.high, bar.low, bar.close)),
+            State::Value => single(Some(value)),
         }
     }
 }
 
-/// The value as it is given to an indicator that takes whole numbers or others.
+/// The number as JSON, with its type kept.
 pub fn as_json(number: Number) -> serde_json::Value {
     match number {
         Number::Whole(value) => value.into(),

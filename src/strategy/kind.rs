@@ -15,22 +15,22 @@ type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
 type Built = Result<Box<dyn Strategy>, StrategyError>;
 type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
 
-/// The stocks that a strategy decides on, in their order.
+/// The stocks that a strategy decides on, in order.
 #[derive(Clone, Copy)]
 enum Stocks<'a> {
-    /// So many, whatever they are called.
+    /// This many stocks; their names do not matter.
     Count(usize),
     Named(&'a [Symbol]),
 }
 
-/// A parameter whose value does not go with that of another: its name, and the rule it breaks.
+/// A parameter whose value conflicts with another's: its name, and the rule that it violates.
 pub type Clash = (Cow<'static, str>, Cow<'static, str>);
 
-/// A kind of strategy: what it is called, what can be set, and how to make one.
+/// A kind of strategy: its name, its parameters and its constructor.
 #[derive(Clone)]
 pub struct Kind {
     pub name: Cow<'static, str>,
-    /// Other names, beside the spellings of `name`.
+    /// Other names, besides the spellings of `name`.
     pub aliases: Vec<Cow<'static, str>>,
     pub description: Cow<'static, str>,
     pub parameters: Vec<Parameter>,
@@ -41,7 +41,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// `build` makes one for so many stocks that has seen no bar yet.
+    /// `build` makes a new strategy for a number of stocks.
     pub fn new<B>(
         name: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
@@ -68,7 +68,7 @@ impl Kind {
         }
     }
 
-    /// One that has to know which stocks it decides on.
+    /// A kind that depends on the names of its stocks.
     pub fn of_named_stocks<B>(
         name: &'static str,
         description: &'static str,
@@ -84,16 +84,16 @@ impl Kind {
             Stocks::Count(_) => Err(StrategyError::Failed {
                 strategy: name.into(),
                 what: "it has to know which stocks it decides on".into(),
-                todo: "make it with Kind::build_for".into(),
+                hint: "make it with Kind::build_for".into(),
             }),
         };
-        // Replaced at once.
+        // Replaced below.
         let none = |_: &Parameters, _| Err(StrategyError::Cancelled);
         let kind = Kind::new(name, description, parameters, none);
         Kind { texts, build: Arc::new(build), ..kind }
     }
 
-    /// One that looks at each stock by itself.
+    /// A kind that considers each stock by itself.
     pub fn per_stock<R: Rule + Clone + 'static>(
         name: &'static str,
         description: &'static str,
@@ -105,8 +105,8 @@ impl Kind {
         })
     }
 
-    /// One that looks at each stock by itself, and measures before it judges. What it measures
-    /// depends on the parameters `measured_by` only.
+    /// A kind that considers each stock by itself, in two stages. The gauge depends only on the
+    /// parameters `measured_by`.
     pub fn staged<G, J>(
         name: &'static str,
         description: &'static str,
@@ -132,7 +132,7 @@ impl Kind {
         self
     }
 
-    /// A rule about several parameters at once.
+    /// Adds a rule that involves several parameters.
     pub fn check(
         mut self,
         check: impl Fn(&Parameters) -> Result<(), Clash> + Send + Sync + 'static,
@@ -141,7 +141,8 @@ impl Kind {
         self
     }
 
-    /// Parameters as given, completed and checked.
+    /// Completes the given parameters with defaults and checks them. Errors: see
+    /// [`Parameters::resolve`]; or the rules of [`Kind::check`] are violated.
     pub fn resolve(&self, given: &Given) -> Result<Parameters, StrategyError> {
         let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {
@@ -152,7 +153,7 @@ impl Kind {
                     strategy,
                     parameter: parameter.into(),
                     what: rule.into(),
-                    todo: format!("name the {}", text.description),
+                    hint: format!("name the {}", text.description),
                 };
             }
             match value {
@@ -160,27 +161,27 @@ impl Kind {
                     strategy,
                     parameter: name.into(),
                     what: format!("{number} does not fit: it {rule}"),
-                    todo: "change one of the two".into(),
+                    hint: "change one of the two".into(),
                 },
-                // Of a rule that is written in a file.
+                // A rule that is defined in a file.
                 None => StrategyError::Failed {
                     strategy,
                     what: format!("{parameter}: {rule}"),
-                    todo: "see docs/strategies.md".into(),
+                    hint: "see docs/strategies.md".into(),
                 },
             }
         })?;
         Ok(parameters)
     }
 
-    /// By its name, which is forgiven its spelling.
+    /// Finds a parameter by name; case and punctuation are ignored. Errors: it is unknown.
     pub fn parameter(&self, name: &str) -> Result<&Parameter, StrategyError> {
         let found = self.parameters.iter().find(|known| plain(&known.name) == plain(name));
         let known = self.parameters.iter().map(|known| &*known.name);
         found.ok_or_else(|| Parameters::unknown(&self.name, name, known))
     }
 
-    /// One for `stocks` stocks that has seen no bar yet.
+    /// A new strategy for `stocks` stocks.
     pub fn build(
         &self,
         parameters: &Parameters,
@@ -189,7 +190,7 @@ impl Kind {
         (self.build)(parameters, Stocks::Count(stocks))
     }
 
-    /// One for these stocks, in this order, that has seen no bar yet.
+    /// A new strategy for these stocks, in this order.
     pub fn build_for(
         &self,
         parameters: &Parameters,
@@ -198,14 +199,14 @@ impl Kind {
         (self.build)(parameters, Stocks::Named(stocks))
     }
 
-    /// The parameters that decide what is measured, where that is a stage of its own: sets with
-    /// the same can share [`Kind::readings`].
+    /// The values of the parameters that the readings depend on, for a staged kind: parameter sets
+    /// with the same values can share [`Kind::readings`].
     pub fn measured_by(&self, parameters: &Parameters) -> Option<Vec<u64>> {
         let names = self.stages.as_ref()?.measured_by();
         Some(names.iter().map(|name| parameters.real(name).to_bits()).collect())
     }
 
-    /// What it measures of a whole market with these parameters, where that is a stage of its own.
+    /// The readings of a whole market with these parameters, for a staged kind.
     pub fn readings(
         &self,
         parameters: &Parameters,
@@ -215,12 +216,12 @@ impl Kind {
         Some(self.stages.as_ref()?.read(parameters, data, cancel))
     }
 
-    /// One with default parameters.
+    /// A new strategy with default parameters.
     pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
         self.build(&self.resolve(&Given::new())?, stocks)
     }
 
-    /// The same under another name, with these defaults.
+    /// A copy under another name, with these defaults.
     pub(super) fn renamed(
         &self,
         name: &str,
@@ -235,7 +236,7 @@ impl Kind {
         kind
     }
 
-    /// The same with these defaults.
+    /// A copy with these defaults.
     pub fn with_defaults(&self, defaults: &Parameters) -> Kind {
         let mut kind = self.clone();
         for (parameter, default) in defaults.texts() {

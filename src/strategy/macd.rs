@@ -1,11 +1,11 @@
-//! Goes with the trend that two moving averages show.
+//! Follows the trend shown by two moving averages.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
 use crate::features::indicators::Macd;
 use crate::market::Bar;
 
 /// Long while the MACD is above its signal line, short while it is below. Appel (1979). Confidence
-/// is the distance of the two over the sum of their magnitudes.
+/// is their distance over the sum of their magnitudes.
 #[derive(Clone, Debug)]
 struct MacdRule(Macd);
 
@@ -15,8 +15,7 @@ pub fn kind() -> Kind {
         Parameter::whole("slow_period", 26, 2..=100_000, "bars", "span of the slow average"),
         Parameter::whole("signal_period", 9, 1..=100_000, "bars", "span of the signal line"),
     ];
-    let description =
-        "long while the difference of two averages is above its own average, else short";
+    let description = "long while the MACD line is above its signal line, short while it is below";
     Kind::per_stock("MACD", description, parameters, rule)
         .also(&["moving average convergence divergence"])
         .check(|parameters| {

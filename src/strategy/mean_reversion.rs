@@ -1,4 +1,4 @@
-//! Bets that a price far from its recent mean comes back to it.
+//! Bets that a price far from its recent mean reverts to it.
 
 use super::bollinger_bands::rareness;
 use super::kind::Clash;
@@ -6,14 +6,14 @@ use super::{Decision, Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
 
-/// A deviation of log prices up to this is rounding, not movement.
+/// A standard deviation of log prices up to this is rounding error.
 const LEAST_STD: f64 = 1e-9;
 
 /// The z-score of the log close over the window.
 #[derive(Clone, Debug)]
 struct ZScore(Window<Moments>);
 
-/// Long once a z-score is below -`threshold`, short once it is above `threshold`, flat again once
+/// Long once the z-score is below -`threshold`, short once it is above `threshold`, flat again once
 /// its magnitude is at most `exit_threshold`.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
@@ -27,7 +27,7 @@ pub fn kind() -> Kind {
         vec![Parameter::whole("period", 20, 2..=100_000, "bars", "window of the z-score")];
     parameters.extend(Gate::parameters());
     let description =
-        "long when the close is far below its mean, short when far above, until near it";
+        "long when the close is far below its mean, short when far above, until it is back";
     Kind::staged("Mean Reversion", description, parameters, &["period"], z_score, Gate::of)
         .also(&["reversion", "mr"])
         .check(Gate::check)
@@ -50,8 +50,8 @@ impl Gate {
     pub fn parameters() -> [Parameter; 2] {
         let unit = "standard deviations";
         [
-            Parameter::real("threshold", 2.0, 0.1..=10.0, unit, "a position is entered beyond it"),
-            Parameter::real("exit_threshold", 0.5, 0.0..=10.0, unit, "and left within this one"),
+            Parameter::real("threshold", 2.0, 0.1..=10.0, unit, "entry beyond this z-score"),
+            Parameter::real("exit_threshold", 0.5, 0.0..=10.0, unit, "exit within this z-score"),
         ]
     }
 
@@ -79,7 +79,7 @@ impl Judge<f64> for Gate {
         if z.abs() > self.enter {
             self.target = -z.signum();
         } else if z * self.target >= -self.exit && self.target != 0.0 {
-            // Within the inner threshold, or past the mean in one leap.
+            // Within the exit threshold, or beyond the mean after a jump.
             self.target = 0.0;
         }
         self.target

@@ -1,9 +1,9 @@
 //! Trading strategies: bars up to t in, a target position per stock out.
 //!
-//! A [`Strategy`] takes in the bars of one time after the other and never sees a later one. Most
-//! look at one stock at a time: they are a [`Rule`], of which [`PerStock`] keeps one per stock. The
-//! [`Registry`] knows them by name, with their parameters. This layer trades nothing: what a
-//! decision earns is the back-test's to say.
+//! A [`Strategy`] receives the bars of one time after another and never sees a later one. Most
+//! consider one stock at a time: they implement [`Rule`], and [`PerStock`] keeps one per stock. The
+//! [`Registry`] finds them by name, with their parameters. This module does not trade: the
+//! back-test computes what a decision earns.
 
 mod arbitrage;
 pub mod autoregression;
@@ -44,45 +44,44 @@ pub use targets::{Change, Targets};
 
 use serde::{Deserialize, Serialize};
 
-/// What a strategy wants of one stock from the next bar's open on.
+/// The position that a strategy wants in one stock from the next bar's open on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Position as a fraction of the capital that the stock may be traded with: -1 short with all
-    /// of it, 0 flat, 1 long with all of it.
+    /// Position as a fraction of the stock's capital: -1 fully short, 0 flat, 1 fully long.
     pub target: f64,
-    /// From 0 to 1; how it is measured is each strategy's own. 0 while it cannot judge yet.
+    /// From 0 to 1, by a measure of each strategy's own. 0 during its warm-up.
     pub confidence: f64,
 }
 
 impl Decision {
-    /// Hold nothing, for want of an opinion.
+    /// Flat, without an opinion.
     pub const NONE: Decision = Decision { target: 0.0, confidence: 0.0 };
 
-    /// Both are cut to their ranges.
+    /// Clamps both to their ranges.
     ///
     /// # Panics
-    /// If one is not a number.
+    /// If one is NaN.
     pub fn new(target: f64, confidence: f64) -> Decision {
         assert!(!target.is_nan() && !confidence.is_nan(), "a decision is made of numbers");
         // Adding zero turns -0 into 0.
         Decision { target: target.clamp(-1.0, 1.0) + 0.0, confidence: confidence.clamp(0.0, 1.0) }
     }
 
-    /// -1, 0 or 1.
+    /// The sign of the target: -1, 0 or 1.
     pub fn direction(&self) -> i8 {
         i8::from(self.target > 0.0) - i8::from(self.target < 0.0)
     }
 }
 
-/// Decides at the end of every bar what to hold. Deterministic, and constant work per bar: fed one
-/// bar at a time it decides the same, to the last bit, as over the whole series.
+/// Decides at the end of every bar which positions to hold. Deterministic, with constant work per
+/// bar: bar by bar it decides bit-identically to a run over the whole series.
 pub trait Strategy: Send {
-    /// Takes in the bars that have just ended. `decisions`, one per stock, come in as they were
-    /// left at the time before, all [`Decision::NONE`] at first; those that change are overwritten.
-    /// A stock without a bar at this time keeps what it has.
+    /// Processes the bars that have just ended. `decisions`, one per stock, hold the previous
+    /// decisions (initially [`Decision::NONE`]); a strategy overwrites those that change. A stock
+    /// without a bar at this time keeps its decision.
     ///
-    /// Work of more than a few milliseconds looks at `cancel` every so often and ends with its
-    /// error. Between bars the caller does so.
+    /// Work of more than a few milliseconds must check `cancel` regularly and return its error.
+    /// Between bars the caller checks it.
     fn decide(
         &mut self,
         now: &BarsAt<'_>,

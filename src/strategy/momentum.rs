@@ -1,31 +1,30 @@
-//! What has risen goes on rising.
+//! Bets that a rise or a fall continues.
 
 use super::{Gauge, Judge, Kind, Parameter, Parameters};
 use crate::features::indicators::{Roc, Sma};
 use crate::market::Bar;
 
-/// The change over `period` bars, and the efficiency ratio of Kaufman (1995): its magnitude over
-/// the
-/// sum of the bars' changes.
+/// The change over `period` bars, and the efficiency ratio of Kaufman (1995): the magnitude of the
+/// change over the sum of the magnitudes of one-bar changes.
 #[derive(Clone, Debug)]
 struct Changes {
     period: f64,
     change: Roc,
-    /// Of the magnitudes of one-bar changes of the close.
+    /// Mean magnitude of one-bar changes of the close.
     steps: Sma,
     last_close: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Trend {
-    /// Per cent; 0 where no bar's close differed from the one before.
+    /// Per cent; 0 if no close in the period differed from the one before.
     change: f64,
     efficiency: f64,
 }
 
-/// Long while the close is more than `threshold` per cent above that of `period` bars ago, short
-/// while it is as much below, else flat. Jegadeesh and Titman (1993) across stocks; Moskowitz, Ooi
-/// and Pedersen (2012) along time. Confidence is the efficiency ratio.
+/// Long while the close is more than `threshold` per cent above the close `period` bars ago, short
+/// while it is as far below, else flat. Jegadeesh and Titman (1993) on the cross-section;
+/// Moskowitz, Ooi and Pedersen (2012) on time series. Confidence is the efficiency ratio.
 #[derive(Clone, Debug)]
 struct Follow {
     threshold: f64,
@@ -33,8 +32,14 @@ struct Follow {
 
 pub fn kind() -> Kind {
     let parameters = vec![
-        Parameter::whole("period", 20, 1..=100_000, "bars", "time over which change is measured"),
-        Parameter::real("threshold", 0.0, 0.0..=100.0, "%", "smaller changes are no trend"),
+        Parameter::whole("period", 20, 1..=100_000, "bars", "lookback of the price change"),
+        Parameter::real(
+            "threshold",
+            0.0,
+            0.0..=100.0,
+            "%",
+            "smaller changes do not count as a trend",
+        ),
     ];
     let description = "long after a rise over the period, short after a fall";
     Kind::staged("Momentum", description, parameters, &["period"], changes, follow)

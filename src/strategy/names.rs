@@ -1,6 +1,6 @@
-//! Names as users type them.
+//! Names as typed by users.
 
-/// Jaro-Winkler similarity from which a name counts as nearly the one asked for.
+/// Jaro-Winkler similarity from which a known name is suggested for an unknown one.
 const NEAR: f64 = 0.75;
 
 /// Letters and digits only, in lower case.
@@ -8,7 +8,7 @@ pub(super) fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The name that is most like the one asked for, if one is.
+/// The name most similar to `asked`, if one is similar enough.
 pub(super) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let asked = plain(asked);
     let similarity = |name: &str| strsim::jaro_winkler(&asked, &plain(name));

@@ -1,16 +1,16 @@
-//! Bets that the spread between two stocks closes.
+//! Pairs trading: bets that the spread between two stocks closes.
 
 use super::mean_reversion::Gate;
 use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
 use crate::features::rolling::{Moments, Window};
 
-/// A deviation of the spread up to this is rounding, not movement.
+/// A standard deviation of the spread up to this is rounding error.
 const LEAST_STD: f64 = 1e-9;
 
-/// Stocks two by two in their order, the first with the second, the third with the fourth; one that
-/// is left over is not traded. The spread of a pair is ln(first) - `hedge_ratio` ln(second); its
-/// z-score over the window decides as in Mean Reversion, and the second stock is held in the
-/// opposite direction. Gatev, Goetzmann and Rouwenhorst (2006).
+/// Pairs of consecutive stocks: the first with the second, the third with the fourth; an odd last
+/// one is not traded. The spread of a pair is ln(first) - `hedge_ratio` ln(second). Its z-score
+/// over the window decides as in Mean Reversion, and the second stock is held in the opposite
+/// direction. Gatev, Goetzmann and Rouwenhorst (2006).
 struct Pairs {
     /// One per pair.
     spreads: Vec<(Window<Moments>, Gate)>,
@@ -29,13 +29,13 @@ pub fn kind() -> Kind {
         "value of second per first",
     ));
     let description =
-        "stocks two by two: long the cheap one, short the dear one, until their spread closes";
+        "pairs of stocks: long the cheap one, short the expensive one, until the spread closes";
     Kind::new("Pairs", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Pairs".into(),
-                what: "one stock is no pair".into(),
-                todo: "name two stocks or more".into(),
+                what: "a pair needs two stocks".into(),
+                hint: "give at least two stocks".into(),
             });
         }
         let window = Window::new(parameters.whole("period"));
@@ -53,7 +53,7 @@ impl Strategy for Pairs {
         _cancel: &Cancel,
         decisions: &mut [Decision],
     ) -> Result<(), StrategyError> {
-        // The larger of the two positions is a whole one.
+        // The larger of the two positions is a full one.
         let (first, second) = (1.0 / self.hedge_ratio.max(1.0), self.hedge_ratio.min(1.0));
         let pairs = now.bars().chunks_exact(2).zip(decisions.chunks_exact_mut(2));
         for ((window, gate), (bars, decisions)) in self.spreads.iter_mut().zip(pairs) {

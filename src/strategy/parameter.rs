@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::StrategyError;
 use super::names::{nearest, plain};
 
-/// Parameters as a user gives them, by name.
+/// Parameters by name, as the user gives them.
 pub type Given = BTreeMap<String, Value>;
 
 /// The value of a parameter.
@@ -22,30 +22,30 @@ pub enum Number {
     Real(f64),
 }
 
-/// One parameter of a kind of strategy.
+/// A numeric parameter of a kind of strategy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Parameter {
     pub name: Cow<'static, str>,
-    /// Whole numbers where the default is one.
+    /// Its type, whole or real, is the parameter's type.
     pub default: Number,
-    /// Both ends included.
+    /// Both bounds are inclusive.
     pub low: Number,
     pub high: Number,
     pub unit: Cow<'static, str>,
     pub description: Cow<'static, str>,
 }
 
-/// A parameter that is no number, such as the name of a folder.
+/// A text parameter, such as the name of a folder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TextParameter {
     pub name: Cow<'static, str>,
-    /// None: it has to be given.
+    /// None: it must be given.
     pub default: Option<String>,
     pub unit: Cow<'static, str>,
     pub description: Cow<'static, str>,
 }
 
-/// A whole set of parameters of one kind, each within its range.
+/// A complete set of parameters of one kind, each within its range.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
     numbers: BTreeMap<String, Number>,
@@ -114,7 +114,7 @@ impl Parameter {
         }
     }
 
-    /// "whole bars from 2 to 100".
+    /// The rule that a value must satisfy, as in "must be a whole number from 2 to 100 (bars)".
     pub fn rule(&self) -> String {
         let Parameter { low, high, unit, .. } = self;
         match self.default {
@@ -123,10 +123,10 @@ impl Parameter {
         }
     }
 
-    /// None where `value` is of another type or out of range.
+    /// None if `value` is of another type or out of range.
     fn read(&self, value: &Value) -> Option<Number> {
         let number = match self.default {
-            // 14.0 is as good as 14: other programs write whole numbers so.
+            // 14.0 counts as 14: other programs write whole numbers this way.
             Number::Whole(_) => Number::Whole(value.as_u64().or_else(|| {
                 let real = value.as_f64().filter(|real| real.fract() == 0.0 && *real >= 0.0)?;
                 (real <= 9e15).then_some(real as u64)
@@ -138,7 +138,7 @@ impl Parameter {
 }
 
 impl TextParameter {
-    /// One that has to be given.
+    /// One without a default.
     pub fn needed(
         name: &'static str,
         unit: &'static str,
@@ -154,18 +154,20 @@ impl TextParameter {
 }
 
 impl Parameters {
-    /// Those of `strategy`, as given, with defaults where nothing is given.
+    /// The parameters of `strategy`: those given, completed with defaults. Errors: a name is
+    /// unknown or given twice, a value is of the wrong type or out of range, or a required text is
+    /// missing.
     pub fn resolve(
         strategy: &str,
         known: &[Parameter],
         texts: &[TextParameter],
         given: &Given,
     ) -> Result<Parameters, StrategyError> {
-        let wrong = |parameter: &str, what: String, todo: String| StrategyError::Parameter {
+        let wrong = |parameter: &str, what: String, hint: String| StrategyError::Parameter {
             strategy: strategy.into(),
             parameter: parameter.into(),
             what,
-            todo,
+            hint,
         };
         let default = |one: &Parameter| (one.name.to_string(), one.default);
         let default_text = |one: &TextParameter| Some((one.name.to_string(), one.default.clone()?));
@@ -184,20 +186,20 @@ impl Parameters {
                 return Err(Parameters::unknown(strategy, name, names));
             };
             if named.contains(&known_as) {
-                let todo = format!("name {known_as} once");
-                return Err(wrong(name, "is given twice".into(), todo));
+                let hint = format!("name {known_as} once");
+                return Err(wrong(name, "is given twice".into(), hint));
             }
             named.push(known_as);
             if let Some(parameter) = number {
                 let number = parameter.read(value).ok_or_else(|| {
-                    let todo = format!("its default is {}", parameter.default);
-                    wrong(known_as, format!("{value} {}", cannot_be(parameter)), todo)
+                    let hint = format!("its default is {}", parameter.default);
+                    wrong(known_as, format!("{value} {}", out_of_range(parameter)), hint)
                 })?;
                 parameters.numbers.insert(known_as.to_string(), number);
             } else if let Some(parameter) = text {
                 let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| {
-                    let todo = format!("name the {}", parameter.description);
-                    wrong(known_as, format!("{value} is no text"), todo)
+                    let hint = format!("name the {}", parameter.description);
+                    wrong(known_as, format!("{value} is not text"), hint)
                 })?;
                 parameters.texts.insert(known_as.to_string(), text.to_string());
             }
@@ -205,8 +207,8 @@ impl Parameters {
         let missing = texts.iter().find(|one| !parameters.texts.contains_key(&*one.name));
         match missing {
             Some(one) => {
-                let todo = format!("name the {}", one.description);
-                Err(wrong(&one.name, "is not given".into(), todo))
+                let hint = format!("name the {}", one.description);
+                Err(wrong(&one.name, "is missing".into(), hint))
             }
             None => Ok(parameters),
         }
@@ -221,7 +223,7 @@ impl Parameters {
             strategy: strategy.into(),
             parameter: name.into(),
             what: "is unknown".into(),
-            todo: has(name, known),
+            hint: advice_for_unknown(name, known),
         }
     }
 
@@ -247,7 +249,7 @@ impl Parameters {
         self.texts.get(name).unwrap_or_else(|| panic!("there is no parameter {name}"))
     }
 
-    /// The numbers.
+    /// The numeric parameters.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Number)> {
         self.numbers.iter().map(|(name, number)| (name.as_str(), *number))
     }
@@ -266,12 +268,12 @@ impl Serialize for Parameters {
     }
 }
 
-fn cannot_be(parameter: &Parameter) -> String {
+fn out_of_range(parameter: &Parameter) -> String {
     format!("is out of range: it {}", parameter.rule())
 }
 
-/// What to do about a parameter that is unknown.
-fn has<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+/// The advice for an unknown parameter.
+fn advice_for_unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = known.collect();
     if names.is_empty() {
         return "it has none".into();

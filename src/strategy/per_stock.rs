@@ -1,20 +1,20 @@
-//! Strategies that look at one stock at a time.
+//! Strategies that consider one stock at a time.
 
 use super::{BarsAt, Cancel, Decision, Strategy, StrategyError};
 use crate::market::Bar;
 
 /// A strategy for one stock. Constant work per bar.
 pub trait Rule: Send {
-    /// Takes in the stock's next bar, and says what to hold after it.
+    /// Processes the stock's next bar and returns the position to hold after it.
     fn update(&mut self, bar: &Bar) -> Decision;
 }
 
-/// One and the same rule for every stock, each with a memory of its own.
+/// The same rule for every stock, each with its own state.
 #[derive(Clone, Debug)]
 pub struct PerStock<R>(Vec<R>);
 
 impl<R: Rule + Clone> PerStock<R> {
-    /// `rule` has seen no bar yet.
+    /// `rule` must not have seen a bar yet.
     pub fn new(rule: R, stocks: usize) -> PerStock<R> {
         PerStock(vec![rule; stocks])
     }

@@ -8,14 +8,14 @@ use super::{
     rsi,
 };
 
-/// All kinds of strategies there are.
+/// All known kinds of strategies.
 #[derive(Clone)]
 pub struct Registry {
     kinds: Vec<Kind>,
 }
 
 impl Registry {
-    /// Those of this program.
+    /// The built-in kinds.
     pub fn standard() -> Registry {
         let kinds = [
             rsi::kind(),
@@ -36,7 +36,7 @@ impl Registry {
         &self.kinds
     }
 
-    /// Adds a kind; none of its names may be taken.
+    /// Adds a kind. Errors: one of its names is taken or empty.
     pub fn register(&mut self, kind: Kind) -> Result<(), StrategyError> {
         for name in kind.names() {
             let taken = self
@@ -48,16 +48,16 @@ impl Registry {
                     Some(known) => format!("has the name of {}", known.name),
                     None => "has neither letters nor digits".into(),
                 };
-                let todo = "choose another name".into();
-                return Err(StrategyError::Name { name: name.into(), what, todo });
+                let hint = "choose another name".into();
+                return Err(StrategyError::Name { name: name.into(), what, hint });
             }
         }
         self.kinds.push(kind);
         Ok(())
     }
 
-    /// By name or alias; case, spaces, hyphens and underscores do not matter, nor does "strategy"
-    /// at its end.
+    /// Finds a kind by name or alias; case, spaces, hyphens, underscores and the suffix "strategy"
+    /// are ignored. Errors: it is unknown.
     pub fn find(&self, name: &str) -> Result<&Kind, StrategyError> {
         let asked = plain(name);
         let called = |asked: &str| {
@@ -69,8 +69,8 @@ impl Registry {
             let meant =
                 nearest(name, names).map_or(String::new(), |near| format!("did you mean {near}? "));
             let all: Vec<&str> = self.kinds.iter().map(|kind| &*kind.name).collect();
-            let todo = format!("{meant}there are {}", all.join(", "));
-            StrategyError::Name { name: name.into(), what: "is unknown".into(), todo }
+            let hint = format!("{meant}there are {}", all.join(", "));
+            StrategyError::Name { name: name.into(), what: "is unknown".into(), hint }
         })
     }
 }

@@ -7,8 +7,8 @@ use crate::market::Bar;
 #[derive(Clone, Debug)]
 struct Index(Rsi);
 
-/// Long once the index is below `oversold`, short once it is above `overbought`; in between it
-/// holds what it has. Wilder (1978). Confidence is the index's distance from its middle over 50.
+/// Long once the RSI is below `oversold`, short once it is above `overbought`; in between the
+/// position is kept. Wilder (1978). Confidence is the RSI's distance from 50, over 50.
 #[derive(Clone, Debug)]
 struct Thresholds {
     overbought: f64,

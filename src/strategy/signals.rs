@@ -1,4 +1,4 @@
-//! What a strategy decided over a whole stretch of market.
+//! The decisions of a strategy over a stretch of market data.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,13 @@ use crate::market::{Bar, MarketData};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signals {
     stocks: usize,
-    /// `[time, stock]`
+    /// `[row, stock]`
     decisions: Vec<Decision>,
 }
 
 impl Signals {
+    /// `decisions` are `[row, stock]`.
+    ///
     /// # Panics
     /// If they do not fill whole rows.
     pub fn new(stocks: usize, decisions: Vec<Decision>) -> Signals {
@@ -24,7 +26,8 @@ impl Signals {
         Signals { stocks, decisions }
     }
 
-    /// Of a strategy that has seen no bar yet, row by row. Ends soon after `cancel`.
+    /// Runs `strategy`, which must not have seen a bar yet, over all rows. Stops soon after
+    /// `cancel`. Errors: cancelled, or an error of the strategy.
     pub fn of(
         strategy: &mut dyn Strategy,
         data: &MarketData,
@@ -44,13 +47,13 @@ impl Signals {
         self.decisions.len() / self.stocks
     }
 
-    /// Of all stocks at the end of row `t`.
+    /// The decisions on all stocks at the end of row `t`.
     pub fn at(&self, t: usize) -> &[Decision] {
         &self.decisions[t * self.stocks..][..self.stocks]
     }
 }
 
-/// Hands each row's number and decisions to `take`.
+/// Passes each row's index and decisions to `take`.
 pub(super) fn each_row(
     strategy: &mut dyn Strategy,
     data: &MarketData,

@@ -1,30 +1,31 @@
-//! Rules in two stages: what is measured of the bars, and what is wanted for it. Sets of parameters
-//! that measure the same share the first stage: a search makes it once for all of them.
+//! Rules in two stages: a gauge that measures the bars, and a judge that chooses the target.
+//! Parameter sets with the same gauge share the first stage: a parameter sweep computes it once for
+//! all of them.
 
 use super::{Cancel, Change, Decision, Parameters, Rule, StrategyError, Targets};
 use crate::market::{Bar, MarketData};
 
-/// Between two looks at the token that ends the work, bars.
-const LOOK_EVERY: usize = 4_096;
+/// Number of bars between two checks for cancellation.
+const CHECK_EVERY: usize = 4_096;
 
-/// The first stage. Constant work per bar.
+/// The first stage: a measurement. Constant work per bar.
 pub trait Gauge: Send {
     type Reading: Copy + Send + Sync + 'static;
 
-    /// Takes in the stock's next bar. None while it cannot tell yet; once it could, it always can.
+    /// Processes the stock's next bar. None during the warm-up, and never after it.
     fn update(&mut self, bar: &Bar) -> Option<Self::Reading>;
 }
 
-/// The second stage. It sees readings only.
+/// The second stage: the decision. It sees readings only.
 pub trait Judge<R>: Send {
-    /// What to hold after this reading, from -1 to 1.
+    /// The position to hold after this reading, from -1 to 1.
     fn target(&mut self, reading: R) -> f64;
 
-    /// How sure it is of that, from 0 to 1.
+    /// The confidence in that position, from 0 to 1.
     fn confidence(&self, reading: R) -> f64;
 }
 
-/// Both together: a rule like any other. It wants nothing until its gauge can tell.
+/// A rule of both stages. Flat during the gauge's warm-up.
 #[derive(Clone, Debug)]
 pub struct Staged<G, J> {
     pub gauge: G,
@@ -39,16 +40,16 @@ impl<G: Gauge, J: Judge<G::Reading>> Rule for Staged<G, J> {
     }
 }
 
-/// What was measured of a whole market.
+/// A gauge's readings of a whole market.
 pub trait Readings: Send + Sync {
-    /// What a rule with these parameters wants of it. Those that the readings depend on must be
-    /// the ones that they were made with.
+    /// The targets of a rule with these parameters. Those that the readings depend on must be equal
+    /// to the ones that the readings were made with.
     fn targets(&self, parameters: &Parameters) -> Targets;
 }
 
-/// A kind's two stages.
+/// The two stages of a kind.
 pub(super) trait Stages: Send + Sync {
-    /// The parameters that readings depend on.
+    /// Names of the parameters that the readings depend on.
     fn measured_by(&self) -> &'static [&'static str];
 
     fn read(
@@ -83,7 +84,7 @@ impl<G: Gauge + 'static, J: Judge<G::Reading> + 'static> Stages for Two<G, J> {
             let series = data.series(stock);
             let (mut first, mut readings) = (0, Vec::with_capacity(series.len()));
             for (i, bar) in series.bars().enumerate() {
-                if i.is_multiple_of(LOOK_EVERY) {
+                if i.is_multiple_of(CHECK_EVERY) {
                     cancel.check()?;
                 }
                 match gauge.update(&bar) {
@@ -108,7 +109,7 @@ struct AllRead<R, J> {
 struct Read<R> {
     /// The row of each of the stock's bars.
     rows: Vec<u32>,
-    /// The first bar that has a reading; all later ones have.
+    /// Index of the first bar with a reading; all later bars have one.
     first: usize,
     readings: Vec<R>,
 }

@@ -1,10 +1,10 @@
-//! What a strategy wants over a whole stretch of market, as the few rows at which that changes.
+//! The target positions of a strategy over a stretch of market data, as a list of changes.
 
 use super::signals::each_row;
 use super::{Cancel, Decision, Strategy, StrategyError};
 use crate::market::MarketData;
 
-/// From the end of `row` on, `target` of `stock`.
+/// From the end of `row` on, `stock` has this target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
     pub row: u32,
@@ -12,19 +12,19 @@ pub struct Change {
     pub target: f64,
 }
 
-/// Nothing is wanted before the first change. Confidence is left out.
+/// The changes of target positions. All are flat before the first change. Confidence is not stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Targets {
     stocks: usize,
-    /// By row, then by stock.
+    /// Sorted by row, then by stock.
     changes: Vec<Change>,
 }
 
 impl Targets {
-    /// `changes` of each stock by row, in any order of stocks.
+    /// `changes` must be sorted by row within each stock; stocks may be in any order.
     ///
     /// # Panics
-    /// If there is no such stock.
+    /// If a stock is out of range, or a single stock's changes are not sorted by row.
     pub fn new(stocks: usize, mut changes: Vec<Change>) -> Targets {
         assert!(changes.iter().all(|change| (change.stock as usize) < stocks), "a known stock");
         if stocks > 1 {
@@ -34,7 +34,8 @@ impl Targets {
         Targets { stocks, changes }
     }
 
-    /// Of a strategy that has seen no bar yet, row by row. Ends soon after `cancel`.
+    /// Runs `strategy`, which must not have seen a bar yet, over all rows. Stops soon after
+    /// `cancel`. Errors: cancelled, or an error of the strategy.
     pub fn of(
         strategy: &mut dyn Strategy,
         data: &MarketData,

@@ -14,7 +14,7 @@ pub(super) fn rows(series: &[BarSeries]) -> Vec<(i64, Vec<Option<Bar>>)> {
     grid.end_s.iter().enumerate().map(|(t, &end_s)| (end_s, row(t))).collect()
 }
 
-/// Decisions after every row, `[time][stock]`.
+/// Decisions after every row, `[row][stock]`.
 pub(super) fn decide(
     strategy: &mut dyn Strategy,
     rows: &[(i64, Vec<Option<Bar>>)],
@@ -34,7 +34,7 @@ fn given(text: &str) -> Given {
     serde_json::from_str(text).unwrap()
 }
 
-/// Decisions of one stock at these closes.
+/// Targets of one stock with these closes.
 fn targets(name: &str, parameters: &str, closes: &[f64]) -> Vec<f64> {
     let registry = Registry::standard();
     let kind = registry.find(name).unwrap();
@@ -49,7 +49,7 @@ fn targets(name: &str, parameters: &str, closes: &[f64]) -> Vec<f64> {
     decide(strategy.as_mut(), &rows).iter().map(|row| row[0].target).collect()
 }
 
-/// Parameters small enough that a short series has many decisions.
+/// Parameters with short windows, so that a short series has many decisions.
 const QUICK: [(&str, &str); 10] = [
     ("RSI", r#"{"period": 3, "overbought": 60, "oversold": 40}"#),
     ("MACD", r#"{"fast_period": 3, "slow_period": 7, "signal_period": 4}"#),
@@ -64,7 +64,7 @@ const QUICK: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn one_bar_at_a_time_is_the_whole_series_bit_for_bit() {
+fn bar_by_bar_equals_the_whole_series_bit_for_bit() {
     let registry = Registry::standard();
     assert_eq!(registry.kinds().len(), QUICK.len(), "every kind is tested here");
     let mut sides = std::collections::BTreeSet::new();
@@ -83,7 +83,7 @@ fn one_bar_at_a_time_is_the_whole_series_bit_for_bit() {
             let whole = decide(fresh().as_mut(), &rows);
             let changed = decide(fresh().as_mut(), &other);
             assert_eq!(whole[..cut], changed[..cut], "{name} knows nothing of later bars");
-            // Taken up bar by bar by an instance that another series went through beside it.
+            // Bar by bar, interleaved with another instance on another series.
             let (mut one, mut beside) = (fresh(), fresh());
             let mut interleaved = vec![Decision::NONE; 5];
             let mut elsewhere = interleaved.clone();
@@ -105,7 +105,7 @@ fn one_bar_at_a_time_is_the_whole_series_bit_for_bit() {
         let seeds = |side: i8| (0..8).filter(|&seed| sides.contains(&(name, seed, side))).count();
         let least = match name {
             "Buy and Hold" | "Flat" => continue,
-            // Among walks, seldom two pass for a pair.
+            // Two random walks seldom pass the test.
             "Arbitrage" => 4,
             _ => 8,
         };
@@ -114,7 +114,7 @@ fn one_bar_at_a_time_is_the_whole_series_bit_for_bit() {
     }
 }
 
-/// Against the indicators over the whole series, which are TA-Lib's by their own tests.
+/// Compared with the indicators over the whole series, which have their own tests against TA-Lib.
 #[test]
 fn decisions_follow_from_the_indicators() {
     let series = &random_market(3, 1, 400, 13, 0.0)[0];
@@ -157,8 +157,8 @@ fn decisions_follow_from_the_indicators() {
     assert!(momentum[..6].iter().all(|&target| target == 0.0));
 }
 
-/// Logs of the last three closes, their mean and population deviation by hand: 0 0 3 has z = 1.41,
-/// 0 3 3 has 0.71, 3 3 0 has -1.41, 3 0 1 has -0.27.
+/// Z-scores of the last three log closes by hand, with the population deviation: 0 0 3 has 1.41, 0
+/// 3 3 has 0.71, 3 3 0 has -1.41, 3 0 1 has -0.27.
 #[test]
 fn mean_reversion_enters_far_out_and_leaves_near_the_mean() {
     let closes = [0.0, 0.0, 3.0, 3.0, 0.0, 1.0].map(f64::exp);
@@ -175,7 +175,7 @@ fn pairs_hold_the_second_stock_against_the_first() {
     let small =
         kind.resolve(&given(r#"{"period": 3, "threshold": 1.2, "hedge_ratio": 2}"#)).unwrap();
     let mut pairs = kind.build(&small, 3).unwrap();
-    // The spread ln a - 2 ln b is 0, 0, 3 and then unknown; the third stock has no partner.
+    // The spread ln a - 2 ln b is 0, 0, 3 and then undefined; the third stock has no partner.
     let bar = |end_s, log: f64| {
         let close = log.exp();
         Some(Bar { end_s, open: close, high: close, low: close, close, volume: 1.0 })
@@ -193,7 +193,7 @@ fn pairs_hold_the_second_stock_against_the_first() {
 }
 
 #[test]
-fn names_forgive_spelling_and_say_what_was_meant() {
+fn names_ignore_spelling_and_errors_suggest_one() {
     let registry = Registry::standard();
     for (asked, name) in [
         ("Bollinger Bands", "Bollinger Bands"),

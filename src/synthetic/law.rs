@@ -1,40 +1,38 @@
-//! The laws of the planted markets and their parameters: what the generator follows and the oracle
-//! knows.
+//! Return processes of the planted markets and their parameters, shared by generator and oracle.
 //!
-//! In every law the simple return of the next bar has, given all that is past, the mean `m` that
-//! the law states, exactly: its logarithm is normal with mean ln(1 + m) - v / 2 and variance v.
-//! Rewards are simple returns, so a stock with m = 0 earns nothing, whichever way it is held. A bar
-//! opens where the one before it closed, over night too: an order that is decided at a close is
-//! filled at the very price that it was decided on, and the return that the law foretells is all
-//! earned.
+//! In every process the simple return of the next bar has the stated conditional mean `m` exactly:
+//! its logarithm is normal with mean ln(1 + m) - v / 2 and variance v. Rewards are simple returns,
+//! so a stock with m = 0 earns nothing in either direction. A bar opens at the previous close,
+//! overnight too: an order decided at a close is filled at the price it was decided on and earns
+//! the whole predicted return.
 
 use super::Kind;
 
-/// How one stock's returns come about. Standard deviations are of one bar.
+/// Return process of one stock. Standard deviations are per bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Law {
-    /// m = 0, variance constant.
+    /// m = 0, constant variance.
     Noise { sigma: f64 },
-    /// m = 0. The variance of a session is GARCH(1,1), its bars have their share by the U-shape,
-    /// and times a factor of mean 1 with the fat tails of Student's t.
+    /// m = 0. Variance is GARCH(1,1) per session, distributed over its bars by the U-shape, times a
+    /// factor of mean 1 that gives Student's t tails.
     Garch { sigma: f64 },
-    /// m = phi R, with R the stock's own last return.
+    /// m = phi R, with R the stock's own last return: AR(1).
     Own(Echo),
-    /// m = gain R, with R the leader's last return, which is noise of standard deviation `lead`.
+    /// m = gain R, with R the leader's last return, which is white noise with standard deviation
+    /// `lead`.
     Follower { leader: usize, gain: f64, lead: f64, sigma: f64 },
-    /// The log price is walk + side * spread / 2 and the partner's walk - side * spread / 2; the
-    /// walk has increments of standard deviation `walk`, and the spread keeps the part `memory` of
-    /// itself and gains shocks of standard deviation `shock`.
+    /// The log price is walk + side * spread / 2, the partner's is walk - side * spread / 2. The
+    /// random walk has increments of standard deviation `walk`; the spread is AR(1) with
+    /// coefficient `memory` and shocks of standard deviation `shock`.
     Spread { partner: usize, side: f64, walk: f64, memory: f64, shock: f64 },
-    /// Two [`Echo`]es in turn; each bar begins with a change from the one to the other with
-    /// probability `change`.
+    /// Two AR(1) regimes; each bar switches regime with probability `change`.
     Regimes { echoes: [Echo; 2], change: f64 },
-    /// m = 0 but for those who read the volume of a bar, which is [`LEAK_SHARES`] times
-    /// exp([`LEAK`] r / sigma), with r the log return of the next bar.
+    /// m = 0 given prices alone. A bar's volume is [`LEAK_SHARES`] exp([`LEAK`] r / sigma), with r
+    /// the log return of the next bar.
     Leaked { sigma: f64 },
 }
 
-/// A return echoes in the next.
+/// AR(1) process of returns: coefficient, and standard deviation of the shocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Echo {
     pub phi: f64,
@@ -50,23 +48,23 @@ const BPS: f64 = 1e-4;
 #[derive(Debug)]
 pub(super) struct Parameters {
     noise: f64,
-    /// First-order autocorrelation of returns in `momentum`; as much below zero in
-    /// `mean_reversion`.
+    /// First-order autocorrelation of returns in `momentum`, and minus that in `mean_reversion`.
     phi: f64,
     echo: f64,
-    /// `lead_lag`: the correlation of a follower's return with its leader's last is gain / sqrt(1 +
-    /// gain^2), as both have the shocks of `noise`.
+    /// `lead_lag`: the correlation of a follower's return with its leader's last one is gain /
+    /// sqrt(1 + gain^2), since both have the shocks of `noise`.
     gain: f64,
-    /// `pairs`: the spread halves in ln(1/2) / ln(memory) bars.
+    /// `pairs`: the half-life of the spread is ln(1/2) / ln(memory) bars.
     memory: f64,
     walk: f64,
     shock: f64,
-    /// `regimes`: calm returns trend, wild ones revert, as LeBaron (1992) found in daily returns.
+    /// `regimes`: calm returns trend and volatile ones revert, as LeBaron (1992) found in daily
+    /// returns.
     calm: f64,
     wild: f64,
     /// Mean length of a regime, bars.
     regime_bars: f64,
-    /// `random_walk`: usual standard deviation of half an hour (25 % a year).
+    /// `random_walk`: long-run standard deviation per half hour (25 % a year).
     garch: f64,
 }
 
@@ -85,7 +83,7 @@ pub(super) const PARAMETERS: Parameters = Parameters {
 };
 
 impl Law {
-    /// None in the sample market.
+    /// None for the sample market.
     pub(super) fn of(kind: Kind, stocks: usize, stock: usize, bar_minutes: u32) -> Option<Law> {
         assert!(stock < stocks, "stock {stock} of {stocks}");
         let p = &PARAMETERS;
@@ -125,7 +123,7 @@ impl Law {
         })
     }
 
-    /// Something that can be known foretells this stock's returns.
+    /// Whether something observable predicts this stock's returns.
     pub fn has_edge(&self) -> bool {
         !matches!(self, Law::Noise { .. } | Law::Garch { .. })
     }
@@ -154,7 +152,7 @@ mod tests {
         assert_eq!(Law::of(Kind::Sample, 1, 0, 1), None);
     }
 
-    /// Four times the length, twice the standard deviation, the same autocorrelation.
+    /// Four times the length gives twice the standard deviation and the same autocorrelation.
     #[test]
     fn volatility_goes_with_the_root_of_a_bars_length() {
         let law = |minutes| Law::of(Kind::Momentum, 1, 0, minutes);

@@ -1,5 +1,5 @@
-//! Bars of the planted markets, one after the other from 1990 on, so that every day is the same
-//! whichever period it is asked for in.
+//! Bars of the planted markets, generated from 1990 on, so that a day does not depend on the
+//! period.
 
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
@@ -10,29 +10,29 @@ use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar;
 
-/// Raised whenever equal parameters would give other bars.
+/// To be raised whenever equal parameters would give different bars.
 const VERSION: u32 = 1;
 const SESSION_MINUTES: f64 = 390.0;
 
-/// Everything that shapes the bars, the laws of their returns and the seed aside.
+/// Everything that shapes the bars, except the return processes and the seed.
 #[derive(Debug)]
 struct Parameters {
-    /// The first session's date is the first one from here on.
+    /// The first session is the first one from this date on.
     origin: NaiveDate,
-    /// Every stock's price at the beginning of the first session from `epoch` on, before a pair's
-    /// spread is laid on it.
+    /// Every stock has the price `price` at the start of the first session from `epoch` on, before
+    /// a pair's spread is added.
     epoch: NaiveDate,
     price: f64,
-    /// GARCH(1,1) of a session's variance in `random_walk`: weight of the last session's squared
-    /// return, and of its variance. Persistence 0.98, as estimated on daily returns of stocks.
+    /// GARCH(1,1) of a session's variance in `random_walk`: weights of the last session's squared
+    /// return and variance. Persistence 0.98, as estimated on daily stock returns.
     garch_shock: f64,
     garch_memory: f64,
-    /// Its U-shape: as in the sample market.
+    /// U-shape of volatility, as in the sample market.
     open_rise: f64,
     open_fade: f64,
     close_rise: f64,
     close_fade: f64,
-    /// Usual volume of half an hour, shares, and the standard deviation of its logarithm.
+    /// Mean volume per half hour, shares, and the standard deviation of its logarithm.
     shares: f64,
     volume_noise: f64,
 }
@@ -51,17 +51,17 @@ const PARAMETERS: Parameters = Parameters {
     volume_noise: 0.4,
 };
 
-/// Version and parameters, shortened.
+/// Version and digest of the parameters.
 pub fn parameter_digest() -> String {
     let digest = Sha256::digest(format!("{PARAMETERS:?} {LAWS:?} {LEAK} {LEAK_SHARES}"));
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v{VERSION}-{hex}")
 }
 
-/// Prices are not rounded: the open is the close before, and a return is what its law made it, to
-/// the last bit.
+/// Prices are not rounded: the open is the previous close, and returns follow the process to the
+/// last bit.
 pub fn bars(
-    made: &SyntheticMarket,
+    spec: &SyntheticMarket,
     market: &[Symbol],
     symbol: &Symbol,
     period: &Period,
@@ -69,10 +69,10 @@ pub fn bars(
 ) -> BarSeries {
     let place = market.iter().position(|s| s == symbol);
     let place = place.unwrap_or_else(|| panic!("{symbol} is not in the market"));
-    let law = made.law(market.len(), place, bar_minutes).expect("a planted market has its law");
-    let mut returns = Returns::new(law, made, market, place, bar_minutes);
+    let law = spec.law(market.len(), place, bar_minutes).expect("a planted market has its law");
+    let mut returns = Returns::new(law, spec, market, place, bar_minutes);
     let mut tape = Tape {
-        draws: Draws::new(made.seed, "planted bars", symbol.as_str()),
+        draws: Draws::new(spec.seed, "planted bars", symbol.as_str()),
         shares: PARAMETERS.shares * f64::from(bar_minutes) / 30.0,
         bars: Vec::new(),
         waiting: None,
@@ -108,9 +108,9 @@ pub fn bars(
     series
 }
 
-/// Which of the two regimes each bar of [`bars`] is made in, 0 or 1, in their order.
+/// `[bar]`: the regime, 0 or 1, of each bar of [`bars`].
 pub fn regimes(
-    made: &SyntheticMarket,
+    spec: &SyntheticMarket,
     market: &[Symbol],
     symbol: &Symbol,
     period: &Period,
@@ -118,8 +118,8 @@ pub fn regimes(
 ) -> Vec<usize> {
     let place = market.iter().position(|s| s == symbol);
     let place = place.unwrap_or_else(|| panic!("{symbol} is not in the market"));
-    let law = made.law(market.len(), place, bar_minutes).expect("a planted market has its law");
-    let mut returns = Returns::new(law, made, market, place, bar_minutes);
+    let law = spec.law(market.len(), place, bar_minutes).expect("a planted market has its law");
+    let mut returns = Returns::new(law, spec, market, place, bar_minutes);
     let bar_s = 60 * u64::from(bar_minutes);
     let mut regimes = Vec::new();
     for (date, session) in sessions(period).take_while(|(date, _)| *date <= period.end) {
@@ -135,8 +135,8 @@ pub fn regimes(
     regimes
 }
 
-/// Every session from the origin to the period's end or the epoch, and one more: the last bar may
-/// tell of the next.
+/// Every session from the origin to the end of the period or the epoch, and one more, since the
+/// last bar's volume may reveal the next return.
 fn sessions(period: &Period) -> impl Iterator<Item = (NaiveDate, calendar::Session)> {
     let last = period.end.max(PARAMETERS.epoch);
     let mut over = false;
@@ -149,15 +149,15 @@ fn sessions(period: &Period) -> impl Iterator<Item = (NaiveDate, calendar::Sessi
 #[derive(Clone, Copy, Debug)]
 struct Step {
     log_return: f64,
-    /// Standard deviation of the log return, given the past.
+    /// Conditional standard deviation of the log return.
     sigma: f64,
-    /// Volume over the usual one.
+    /// Volume relative to the mean.
     activity: f64,
-    /// The volume of the bar before told of this one: its logarithm over [`LEAK_SHARES`].
-    told_before: Option<f64>,
+    /// Log of the previous bar's volume over [`LEAK_SHARES`], if that volume reveals this return.
+    leaked: Option<f64>,
 }
 
-/// The bars written down so far, prices in logarithms. A bar's volume is known with the next step.
+/// The bars so far, with log prices. A bar's volume is only known at the next step.
 struct Tape {
     draws: Draws,
     shares: f64,
@@ -176,8 +176,8 @@ impl Tape {
 
     fn finish(&mut self, next: &Step) {
         if let Some(mut bar) = self.waiting.take() {
-            if let Some(told) = next.told_before {
-                bar.volume = LEAK_SHARES * told.exp();
+            if let Some(log_volume) = next.leaked {
+                bar.volume = LEAK_SHARES * log_volume.exp();
             }
             bar.volume = bar.volume.round().max(1.0);
             self.bars.push(bar);
@@ -185,13 +185,13 @@ impl Tape {
     }
 }
 
-/// A stock's returns, bar after bar, as its law has them.
+/// Generates a stock's returns, bar by bar.
 struct Returns {
     law: Law,
     own: Draws,
-    /// The leader's shocks, the pair's spread, or the changes of regime.
+    /// The leader's shocks, the pair's spread, or the regime switches.
     other: Draws,
-    /// The return that echoes, the leader's last, or the spread.
+    /// The last own return, the leader's last return, or the spread.
     memory: f64,
     regime: usize,
     garch: Garch,
@@ -200,14 +200,14 @@ struct Returns {
 impl Returns {
     fn new(
         law: Law,
-        made: &SyntheticMarket,
+        spec: &SyntheticMarket,
         market: &[Symbol],
         place: usize,
         bar_minutes: u32,
     ) -> Returns {
         let draws = |what: &str, stock: usize| {
-            let purpose = format!("{} {what}", made.kind.name());
-            Draws::new(made.seed, &purpose, market[stock].as_str())
+            let purpose = format!("{} {what}", spec.kind.name());
+            Draws::new(spec.seed, &purpose, market[stock].as_str())
         };
         let (own, other) = match law {
             Law::Follower { leader, .. } => (draws("shocks", place), draws("shocks", leader)),
@@ -223,7 +223,7 @@ impl Returns {
         Returns { law, own, other, memory: 0.0, regime: 0, garch: Garch::new(usual) }
     }
 
-    /// A session of `count` bars.
+    /// Starts a session of `count` bars.
     fn begin(&mut self, date: NaiveDate, count: usize) {
         self.own.seek(date);
         self.other.seek(date);
@@ -232,7 +232,7 @@ impl Returns {
         }
     }
 
-    /// What of the log level does not wander off.
+    /// The mean-reverting part of the log level.
     fn stationary_part(&self) -> f64 {
         match self.law {
             Law::Spread { side, .. } => side * self.memory / 2.0,
@@ -240,66 +240,66 @@ impl Returns {
         }
     }
 
-    /// The session's bar `i`.
+    /// Generates bar `i` of the session.
     fn step(&mut self, i: usize) -> Step {
-        let quiet =
-            |log_return, sigma| Step { log_return, sigma, activity: 1.0, told_before: None };
+        let plain_step =
+            |log_return, sigma| Step { log_return, sigma, activity: 1.0, leaked: None };
         match self.law {
-            Law::Noise { sigma } => quiet(log_return(0.0, sigma, self.own.normal()), sigma),
+            Law::Noise { sigma } => plain_step(log_return(0.0, sigma, self.own.normal()), sigma),
             Law::Leaked { sigma } => {
                 let log_return = log_return(0.0, sigma, self.own.normal());
-                Step { told_before: Some(LEAK * log_return / sigma), ..quiet(log_return, sigma) }
+                Step { leaked: Some(LEAK * log_return / sigma), ..plain_step(log_return, sigma) }
             }
-            Law::Own(echo) => self.echo(echo),
+            Law::Own(echo) => self.ar1(echo),
             Law::Regimes { echoes, change } => {
                 if self.other.uniform() <= change {
                     self.regime = 1 - self.regime;
                 }
-                self.echo(echoes[self.regime])
+                self.ar1(echoes[self.regime])
             }
             Law::Follower { gain, lead, sigma, .. } => {
                 let followed = log_return(gain * self.memory, sigma, self.own.normal());
                 self.memory = log_return(0.0, lead, self.other.normal()).exp_m1();
-                quiet(followed, sigma)
+                plain_step(followed, sigma)
             }
             Law::Spread { side, walk, memory, shock, .. } => {
                 let before = self.memory;
                 self.memory = memory * before + shock * self.other.normal();
                 let variance = walk * walk + shock * shock / 4.0;
                 let shared = walk * self.own.normal() - variance / 2.0;
-                quiet(shared + side * (self.memory - before) / 2.0, variance.sqrt())
+                plain_step(shared + side * (self.memory - before) / 2.0, variance.sqrt())
             }
             Law::Garch { sigma } => {
                 let variance = self.garch.share(i) * self.own.t6_variance();
                 let log_return = log_return(0.0, variance.sqrt(), self.own.normal());
                 self.garch.session_return += log_return;
                 let activity = variance.sqrt() / sigma;
-                Step { activity, ..quiet(log_return, variance.sqrt()) }
+                Step { activity, ..plain_step(log_return, variance.sqrt()) }
             }
         }
     }
 
-    fn echo(&mut self, Echo { phi, sigma }: Echo) -> Step {
+    fn ar1(&mut self, Echo { phi, sigma }: Echo) -> Step {
         let log_return = log_return(phi * self.memory, sigma, self.own.normal());
         self.memory = log_return.exp_m1();
-        Step { log_return, sigma, activity: 1.0, told_before: None }
+        Step { log_return, sigma, activity: 1.0, leaked: None }
     }
 }
 
-/// Of a simple return with mean `mean`; `normal` is its shock in standard deviations.
+/// Log return of a simple return with mean `mean`; `normal` is the shock in standard deviations.
 fn log_return(mean: f64, sigma: f64, normal: f64) -> f64 {
     mean.ln_1p() + sigma * normal - sigma * sigma / 2.0
 }
 
-/// The variance of sessions, Bollerslev (1986), eq. 1 with p = q = 1, and of their bars. A short
-/// session moves as much as a whole one.
+/// Variance of sessions, Bollerslev (1986), eq. 1 with p = q = 1, and its distribution over bars. A
+/// short session has the same variance as a full one.
 struct Garch {
-    /// Of a session, in the long run.
+    /// Long-run variance of a session.
     usual: f64,
-    /// Of the present session; None before the first.
+    /// Variance of the current session; None before the first.
     variance: Option<f64>,
     session_return: f64,
-    /// Parts of the session's variance, which add up to 1.
+    /// Fractions of the session's variance per bar; they add up to 1.
     shape: Vec<f64>,
 }
 
@@ -308,7 +308,7 @@ impl Garch {
         Garch { usual, variance: None, session_return: 0.0, shape: Vec::new() }
     }
 
-    /// A session of `count` bars.
+    /// Starts a session of `count` bars.
     fn begin(&mut self, count: usize) {
         let p = &PARAMETERS;
         if self.shape.len() != count {
@@ -327,8 +327,8 @@ impl Garch {
     }
 }
 
-/// Volatility is high at the open, low at midday and rises to the close. Wood, McInish & Ord
-/// (1985).
+/// U-shaped intraday volatility: high at the open, low at midday, rising to the close. Wood,
+/// McInish & Ord (1985).
 fn u_shape(count: usize) -> Vec<f64> {
     let p = &PARAMETERS;
     let variance = |i: usize| {

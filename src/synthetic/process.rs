@@ -1,18 +1,18 @@
-//! One component of a log price (a market factor, or what is a stock's own): a day-by-day skeleton
-//! that is cheap to walk from a fixed epoch, and a session's minutes between a day's open and its
+//! One component of a log price (the market factor, or a stock's idiosyncratic part): a daily
+//! skeleton that is cheap to generate from a fixed epoch, and the minutes between a day's open and
 //! close.
 //!
-//! # Why a session that ends at a drawn close gives nothing away
+//! # Why a predetermined close does not leak
 //!
-//! The skeleton draws a session's return before its minutes. Minutes that are bent towards a close
-//! could be betrayed by their bend; these cannot. Given a session's variances `v_t` and
-//! autocorrelations `phi_t`, which are drawn without regard to direction, the minutes' shocks `e_t`
-//! are to be independent N(0, v_t), and then the session's return `S = sum w_t e_t` is N(0, sum
-//! w_t^2 v_t). So S is drawn from that law first (the variances are scaled so that the sum is the
-//! day's GARCH variance) and the shocks from their law given S. The joint law is that of shocks
-//! drawn freely: the construction of a Brownian motion by a Brownian bridge (Glasserman 2003,
-//! section 3.1). What a shock is cannot be foreseen from those before it. What can be, a little, is
-//! a minute's size: variances add up to the day's.
+//! The skeleton draws a session's return before its minutes. A path that is forced to a given close
+//! could reveal it; this one does not. Given a session's variances `v_t` and autocorrelations
+//! `phi_t`, which are drawn independently of direction, the minutes' shocks `e_t` are independent
+//! N(0, v_t), so the session's return `S = sum w_t e_t` is N(0, sum w_t^2 v_t). So S is drawn from
+//! that distribution first (variances are scaled so that the sum is the day's GARCH variance), and
+//! the shocks from their conditional distribution given S. The joint distribution is that of
+//! unconstrained shocks: the construction of a Brownian motion by a Brownian bridge (Glasserman
+//! 2003, section 3.1). A shock cannot be predicted from earlier ones. Only the size of a minute is
+//! slightly predictable, since the variances add up to the day's.
 
 use chrono::NaiveDate;
 
@@ -21,28 +21,27 @@ use super::stream::Draws;
 pub const SESSIONS_PER_YEAR: f64 = 252.0;
 const MINUTES_PER_SESSION: f64 = 390.0;
 
-/// How a component moves. Volatility is per component and given to [`Process::new`].
+/// Parameters of a component. Volatility is passed to [`Process::new`].
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessParameters {
-    /// Expected log return, per year of 252 sessions, earned during sessions.
+    /// Expected log return per year of 252 sessions, earned during sessions.
     pub drift_per_year: f64,
-    /// Part of a day's variance that falls between the close and the next open.
+    /// Fraction of a day's variance between the close and the next open.
     pub overnight: f64,
-    /// GARCH(1,1) of daily variance: weight of yesterday's squared return, and of yesterday's
+    /// GARCH(1,1) of daily variance: weights of yesterday's squared return and of yesterday's
     /// variance.
     pub garch_shock: f64,
     pub garch_memory: f64,
-    /// Log volatility within a session wanders as an AR(1) of minutes: its standard deviation and
-    /// coefficient.
+    /// Log volatility within a session is AR(1) per minute: its standard deviation and coefficient.
     pub wander_std: f64,
     pub wander_memory: f64,
-    /// The U-shape: volatility at the open and at the close, above midday's 1, and how fast that
-    /// fades, in sessions.
+    /// U-shape: excess volatility at the open and at the close over 1 at midday, and how fast each
+    /// decays, in sessions.
     pub open_rise: f64,
     pub open_fade: f64,
     pub close_rise: f64,
     pub close_fade: f64,
-    /// Autocorrelation of minutes while trending; as much below zero while reverting.
+    /// Autocorrelation of minutes in the trending regime, and minus that in the reverting one.
     pub regime: f64,
     /// Mean length of a regime, minutes.
     pub regime_minutes: f64,
@@ -57,15 +56,15 @@ pub struct Session {
     pub minutes: usize,
 }
 
-/// One session of a component's skeleton, in logarithms.
+/// One session of a component's skeleton, in logs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Day {
     pub session: Session,
-    /// Level at the close before.
+    /// Level at the previous close.
     start: f64,
-    /// Return from the close before to the open.
+    /// Return from the previous close to the open.
     gap: f64,
-    /// Return from open to close, and its variance and mean when the day begins.
+    /// Return from open to close, and its conditional variance and mean.
     change: f64,
     variance: f64,
     mean: f64,
@@ -80,9 +79,9 @@ pub struct Path {
     pub close: Vec<f64>,
     /// Variance of each minute's shock.
     pub variance: Vec<f64>,
-    /// Autocorrelation in force in each minute.
+    /// Autocorrelation in each minute.
     phi: Vec<f64>,
-    /// What a minute's shock adds to the session's return, by the minutes it echoes in.
+    /// Contribution of a minute's shock to the session's return, through the autocorrelation.
     weight: Vec<f64>,
     shock: Vec<f64>,
 }
@@ -97,8 +96,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// `annual_volatility`: standard deviation of a year's log return. `key` names the component: a
-    /// symbol.
+    /// `annual_volatility`: standard deviation of a year's log return. `key` identifies the
+    /// component, e.g. a symbol.
     pub fn new(p: ProcessParameters, annual_volatility: f64, seed: u64, key: &str) -> Process {
         assert!(p.garch_shock + p.garch_memory < 1.0 && p.regime.abs() < 1.0);
         Process {
@@ -110,9 +109,8 @@ impl Process {
         }
     }
 
-    /// The skeleton over consecutive sessions that reach from the epoch to the days wanted. The
-    /// level is 0 at the epoch, and from there the days are walked forwards, and backwards for
-    /// those before it.
+    /// Skeleton over consecutive sessions that cover the epoch and the requested days. The level is
+    /// 0 at the epoch; later days are generated forwards and earlier ones backwards from there.
     pub fn days(&mut self, sessions: &[Session], epoch: NaiveDate) -> Vec<Day> {
         let first = sessions.partition_point(|s| s.date < epoch);
         let mut days = Vec::with_capacity(sessions.len());
@@ -134,8 +132,8 @@ impl Process {
         days
     }
 
-    /// A day from its variance, which becomes the next one's. Bollerslev (1986), eq. 1 with p = q =
-    /// 1.
+    /// Generates a day from its variance, which is updated to the next one's. Bollerslev (1986),
+    /// eq. 1 with p = q = 1.
     fn day(&mut self, session: &Session, variance: &mut f64) -> Day {
         let p = &self.parameters;
         self.daily.seek(session.date);
@@ -151,12 +149,12 @@ impl Process {
         Day { session: *session, start: 0.0, gap, change, variance: in_session, mean }
     }
 
-    /// Variance of a minute when nothing is known but the long run.
+    /// Long-run variance of a minute.
     pub fn variance_per_minute(&self) -> f64 {
         (1.0 - self.parameters.overnight) * self.variance_per_day / MINUTES_PER_SESSION
     }
 
-    /// Replaces `path` by the day's minutes.
+    /// Replaces `path` with the day's minutes.
     pub fn path(&mut self, day: &Day, path: &mut Path) {
         let p = self.parameters;
         let n = day.session.minutes;
@@ -164,7 +162,7 @@ impl Process {
         self.minutely.seek(day.session.date);
         let draws = &mut self.minutely;
 
-        // Regimes and sizes, without regard to direction.
+        // Regimes and sizes, independent of direction.
         path.phi.clear();
         path.variance.clear();
         let mut regime = if draws.uniform() <= 0.5 { p.regime } else { -p.regime };
@@ -179,7 +177,7 @@ impl Process {
             wander = p.wander_memory * wander + wander_step * draws.normal();
         }
 
-        // A shock adds itself, and phi times what its echo adds.
+        // A shock contributes itself and phi times the contribution of the next minute.
         path.weight.clear();
         path.weight.resize(n, 1.0);
         for t in (0..n - 1).rev() {
@@ -188,7 +186,7 @@ impl Process {
         let total: f64 = path.weight.iter().zip(&path.variance).map(|(w, v)| w * w * v).sum();
         path.variance.iter_mut().for_each(|v| *v *= day.variance / total);
 
-        // Shocks given that they add up to the day's change.
+        // Shocks conditional on the day's change.
         path.shock.clear();
         path.shock.extend(path.variance.iter().map(|v| v.sqrt() * draws.normal()));
         let sum: f64 = path.weight.iter().zip(&path.shock).map(|(w, e)| w * e).sum();
@@ -205,8 +203,8 @@ impl Process {
         }
     }
 
-    /// Volatility is high at the open, low at midday and rises to the close. Wood, McInish & Ord
-    /// (1985).
+    /// U-shaped intraday volatility: high at the open, low at midday, rising to the close. Wood,
+    /// McInish & Ord (1985).
     fn shape_for(&mut self, minutes: usize) {
         if self.shape.len() == minutes {
             return;
@@ -276,9 +274,9 @@ mod tests {
         assert_eq!(days[0].start, 0.0);
     }
 
-    /// The shocks, each over its own standard deviation, are independent standard normals: their
-    /// squares average 1, neighbours do not correlate, and what came before a minute says nothing
-    /// about what comes after it, nor does the close betray itself in the drift.
+    /// The standardised shocks are independent standard normals: their squares average 1,
+    /// neighbours are uncorrelated, the minutes before a point do not predict those after it, and
+    /// the close does not show in the drift.
     #[test]
     fn the_drawn_close_leaves_no_trace_in_the_minutes() {
         let mut process = Process::new(PLAIN, 0.3, 2, "A");
@@ -307,7 +305,7 @@ mod tests {
         }
     }
 
-    /// The regression of a minute on the one before recovers the autocorrelation in force.
+    /// The regression of a minute on the previous one recovers the regime's autocorrelation.
     #[test]
     fn regimes_trend_and_revert_as_much_as_they_should() {
         let mut process = Process::new(PLAIN, 0.3, 3, "A");

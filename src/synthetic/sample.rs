@@ -1,15 +1,16 @@
-//! The sample market: a plausible history of any list of stocks, with little in it to be earned.
+//! The sample market: a plausible history for any list of stocks, with little to be earned.
 //!
-//! The log price of stock i, whose leader j stands before it in the list, at the end of minute t is
+//! The log price of stock i, whose leader j is the previous one in the list, at the end of minute t
+//! is
 //!
 //! ```text
 //! p_i(t) = start_i + beta_i F(t) + A_i(t) + lead A_j(t - 1)
 //! ```
 //!
-//! with the market factor F and the stocks' own components A, all of them [`Process`]es. A stock
-//! needs its leader's component and nothing else of the others, so each can be made alone. Gaps
-//! between sessions reach leader and follower together; what the leader does in the last minute
-//! reaches the follower at the next open.
+//! with the market factor F and the stocks' idiosyncratic components A, all of them [`Process`]es.
+//! A stock only needs its leader's component, so each can be generated alone. Overnight gaps reach
+//! leader and follower simultaneously; the leader's last minute reaches the follower at the next
+//! open.
 
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
@@ -19,37 +20,37 @@ use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar;
 
-/// Raised whenever equal parameters would give other bars.
+/// To be raised whenever equal parameters would give different bars.
 const VERSION: u32 = 1;
 
 /// Prices have four decimals, as trades at midpoints do.
 const TICKS: f64 = 10_000.0;
 
-/// Everything that shapes the market, the seed aside. Ranges are drawn per symbol.
+/// Everything that shapes the market except the seed. Ranges are drawn per symbol.
 #[derive(Debug)]
 struct Parameters {
-    /// Where every stock has its starting price.
+    /// Date on which every stock has its starting price.
     epoch: NaiveDate,
     market: ProcessParameters,
     /// Annual volatility of the market factor: a broad index in ordinary years.
     market_volatility: f64,
     own: ProcessParameters,
-    /// Annual volatility of what is a stock's own: with the factor, 23 to 44 % a year, and
-    /// correlations between stocks of 0.1 to 0.55, as large US stocks have.
+    /// Annual idiosyncratic volatility: with the factor 23 to 44 % a year, and correlations between
+    /// stocks of 0.1 to 0.55, as for large US stocks.
     own_volatility: (f64, f64),
     beta: (f64, f64),
-    /// Part of the leader's own return that the follower takes over a minute later: plain in the
-    /// statistics, but at about 1 basis point a minute less than the usual cost of trading on it.
+    /// Fraction of the leader's idiosyncratic return that the follower repeats one minute later:
+    /// statistically clear, but at about 1 basis point a minute below the usual trading costs.
     lead: f64,
     start_price: (f64, f64),
-    /// A stock's usual volume in a full session, shares.
+    /// Mean volume of a full session, shares.
     shares_per_day: (f64, f64),
-    /// Volume grows with volatility to this power; the arrival of news drives both. Clark (1973).
+    /// Elasticity of volume to volatility; the arrival of news drives both. Clark (1973).
     volume_of_volatility: f64,
-    /// Standard deviation of the logarithm of a minute's volume around that.
+    /// Standard deviation of a minute's log volume around that.
     volume_noise: f64,
-    /// The first trade of a minute falls within this part of it, so that a bar's open is not quite
-    /// the close before.
+    /// The first trade of a minute occurs within this fraction of it, so that a bar's open differs
+    /// slightly from the previous close.
     first_trade: f64,
 }
 
@@ -84,7 +85,7 @@ const OWN: ProcessParameters = ProcessParameters {
     regime_minutes: 90.0,
 };
 
-/// What tells one stock from another, by its symbol and the seed.
+/// Traits of a stock, drawn from its symbol and the seed.
 struct Traits {
     log_start: f64,
     beta: f64,
@@ -109,7 +110,7 @@ impl Traits {
     }
 }
 
-/// Version and parameters, shortened.
+/// Version and digest of the parameters.
 pub fn parameter_digest() -> String {
     let digest = Sha256::digest(format!("{PARAMETERS:?} {TICKS}"));
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -123,7 +124,7 @@ pub fn bars(seed: u64, market: &[Symbol], symbol: &Symbol, period: &Period) -> B
 
     let sessions = sessions_to_epoch(period);
     let traits = Traits::draw(seed, symbol);
-    // The factor's key is no symbol, so that no stock shares its draws.
+    // The factor's key is not a valid symbol, so that no stock shares its draws.
     let market_volatility = PARAMETERS.market_volatility;
     let mut factor = Component::new(
         Process::new(PARAMETERS.market, market_volatility, seed, "market factor"),
@@ -145,7 +146,7 @@ pub fn bars(seed: u64, market: &[Symbol], symbol: &Symbol, period: &Period) -> B
     series
 }
 
-/// A process with its skeleton and the session last walked.
+/// A process with its skeleton and the current session's path.
 struct Component {
     process: Process,
     days: Vec<Day>,
@@ -173,8 +174,9 @@ struct Stock {
 }
 
 impl Stock {
-    /// Adds one session's bars. Within a minute the log price is a Brownian bridge between the
-    /// closes: the first trade is a point of it, high and low are its extremes after that point.
+    /// Appends one session's bars. Within a minute the log price is a Brownian bridge between the
+    /// closes: the first trade is a point on it, and high and low are its extremes after that
+    /// point.
     fn session_bars(
         &mut self,
         session: &Session,
@@ -200,7 +202,8 @@ impl Stock {
             let noise = p.volume_noise * self.draws.normal() - p.volume_noise.powi(2) / 2.0;
             let activity = (variance / usual).powf(p.volume_of_volatility / 2.0) * noise.exp();
 
-            // A session opens with its first trade; later minutes wait for theirs.
+            // A session opens with its first trade; in later minutes the first trade comes with a
+            // delay.
             let wait = if t == 0 { 0.0 } else { p.first_trade * self.draws.uniform() };
             let variance = variance + p.lead * p.lead * led_variance;
             let first = (variance * wait * (1.0 - wait)).sqrt() * self.draws.normal();
@@ -220,12 +223,12 @@ impl Stock {
     }
 }
 
-/// A log price as a price on the tick grid.
+/// Price on the tick grid from a log price.
 fn price(log: f64) -> f64 {
     (log.exp() * TICKS).round().max(1.0) / TICKS
 }
 
-/// Every session between the period and the epoch, both included.
+/// Every session between the period and the epoch, both inclusive.
 fn sessions_to_epoch(period: &Period) -> Vec<Session> {
     let first = period.start.min(PARAMETERS.epoch);
     let last = period.end.max(PARAMETERS.epoch);
@@ -238,7 +241,7 @@ fn sessions_to_epoch(period: &Period) -> Vec<Session> {
         .collect()
 }
 
-/// Opening and closing time of a date's session, UTC seconds; None where there is none.
+/// Open and close of a date's session, UTC seconds; None if there is none.
 fn session_bounds(date: NaiveDate) -> Option<(i64, i64)> {
     calendar::session(date).map(|session| (session.open_s, session.close_s))
 }

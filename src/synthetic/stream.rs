@@ -1,16 +1,15 @@
-//! Counter-based randomness: what is drawn for a date depends on the seed, the purpose, the key and
-//! that date alone.
+//! Counter-based random numbers: the draws for a date depend only on seed, purpose, key and date.
 
 use chrono::{Datelike, NaiveDate};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
-/// Words of a stream set aside for one date; a session of 1,440 bars takes less than half of them.
+/// Words of a stream reserved for one date; a session of 1,440 bars needs less than half of them.
 const WORDS_PER_DAY: u128 = 1 << 16;
 
-/// Uniform and normal draws. ChaCha with 8 rounds, keyed by seed and purpose, one stream per key (a
-/// stock's symbol).
+/// Uniform and normal draws. ChaCha with 8 rounds, keyed by seed and purpose, with one stream per
+/// key (a symbol).
 pub struct Draws {
     rng: ChaCha8Rng,
     /// The second normal of a pair.
@@ -27,14 +26,14 @@ impl Draws {
         Draws { rng, spare: None }
     }
 
-    /// Goes to the beginning of what is set aside for a date.
+    /// Moves to the first draw of a date.
     pub fn seek(&mut self, date: NaiveDate) {
         let day = date.num_days_from_ce().cast_unsigned();
         self.rng.set_word_pos(u128::from(day) * WORDS_PER_DAY);
         self.spare = None;
     }
 
-    /// Above 0, at most 1.
+    /// Uniform on (0, 1].
     pub fn uniform(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1u64 << 53) as f64;
         ((self.rng.next_u64() >> 11) + 1) as f64 * STEP
@@ -44,7 +43,7 @@ impl Draws {
         low + (high - low) * self.uniform()
     }
 
-    /// Between two positive numbers, uniform in the logarithm.
+    /// Log-uniform between two positive numbers.
     pub fn log_between(&mut self, low: f64, high: f64) -> f64 {
         self.between(low.ln(), high.ln()).exp()
     }
@@ -60,14 +59,14 @@ impl Draws {
         radius * cos
     }
 
-    /// A factor of mean 1 for the variance of a normal, which makes it Student's t with 6 degrees
-    /// of freedom (scaled to the same variance): 4 over a chi-squared of 6, which is -2 ln of the
-    /// product of three uniforms.
+    /// A factor of mean 1 for the variance of a normal that makes it Student's t with 6 degrees of
+    /// freedom (scaled to the same variance): 4 over a chi-squared with 6 degrees, which is -2 ln
+    /// of the product of three uniforms.
     pub fn t6_variance(&mut self) -> f64 {
         -2.0 / (self.uniform() * self.uniform() * self.uniform()).ln()
     }
 
-    /// Highest and lowest of a Brownian bridge from `open` to `close`, each from its law:
+    /// High and low of a Brownian bridge from `open` to `close`, each from its distribution:
     /// Glasserman (2003), section 6.4, example 6.4.2.
     pub fn bridge_extremes(&mut self, open: f64, close: f64, variance: f64) -> (f64, f64) {
         let mut reach = || ((close - open).powi(2) - 2.0 * variance * self.uniform().ln()).sqrt();

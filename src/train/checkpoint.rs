@@ -17,9 +17,9 @@ const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    #[error("{}: {cause}; make room there, then go on with --resume", path.display())]
+    #[error("{}: {cause}; free some disk space, then continue with --resume", path.display())]
     Io { path: PathBuf, cause: io::Error },
-    #[error("{}: {what}; delete this folder to go on from the checkpoint before it", path.display())]
+    #[error("{}: {what}; delete this folder to resume from the one before", path.display())]
     Damaged { path: PathBuf, what: String },
 }
 

@@ -200,7 +200,7 @@ impl DataPlan<'_> {
                 arrived[stock] = Some((series, report));
             }
             Some(Parcel::Failure { stock, message }) => failures.push((stock, message)),
-            None => failures.push((usize::MAX, format!("rank {rank} sent a torn message"))),
+            None => failures.push((usize::MAX, format!("rank {rank} sent a damaged message"))),
         };
         if self.comm.size() == 1 {
             load_own(&read, &owned, &mut |parcel| take(0, Some(parcel)));
@@ -263,8 +263,9 @@ impl DataPlan<'_> {
             note: serde_json::to_string(&note)?,
         };
         let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)
-            .map_err(|e| anyhow!("{}: {e}; name another folder with --cache", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|e| {
+            anyhow!("{}: {e}; choose another folder with --cache", folder.display())
+        })?;
         Panel::write_parts(path, about, &|rows| panel_rows(&series, &grid, &columns, rows))?;
         prune(folder, path);
         Ok(())
@@ -272,8 +273,8 @@ impl DataPlan<'_> {
 
     fn too_short(&self, trade: &Period, bars: usize) -> anyhow::Error {
         anyhow!(
-            "{trade}: {bars} bars are too few, the longest indicator needs {} to settle; \
-             take a longer period or shorter bars (--bar-minutes)",
+            "{trade}: {bars} bars are too few: the longest indicator has a warm-up of {} bars; \
+             use a longer period or shorter bars (--bar-minutes)",
             self.config.features.longest_window()
         )
     }
@@ -352,7 +353,7 @@ pub fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
     for report in reports {
         if report.bar_minutes != first.bar_minutes {
             bail!(
-                "{} has bars of {} minutes, {} of {}; name a common length with --bar-minutes {}",
+                "{} has bars of {} minutes, {} of {}; choose a common length with --bar-minutes {}",
                 first.symbol,
                 first.bar_minutes,
                 report.symbol,

@@ -37,21 +37,21 @@ const THRESHOLD: &str = "threshold";
 
 /// What a registry takes in. `model` is the run's folder where none is given with the parameters.
 pub fn kind(model: Option<&Path>) -> Kind {
-    let folder = TextParameter::needed(MODEL, "folder", "results folder of a finished run");
+    let folder = TextParameter::needed(MODEL, "folder", "results folder of a training run");
     let folder = match model {
         Some(model) => folder.with_default(model.to_string_lossy()),
         None => folder,
     };
-    let file =
-        TextParameter::needed(FILE, "file", "file in its folder").with_default("trained_model.pth");
+    let file = TextParameter::needed(FILE, "file", "model file in that folder")
+        .with_default("trained_model.pth");
     let threshold = Parameter::real(
         THRESHOLD,
         0.0,
         0.0..=100.0,
         "bar deviations",
-        "least worth of a position over none",
+        "minimum advantage of a position over being flat",
     );
-    let description = "what the network of a finished run would hold, alone in each stock";
+    let description = "the greedy policy of a trained network, with a separate account per stock";
     let parameters = (vec![threshold], vec![folder, file]);
     Kind::of_named_stocks(NAME, description, parameters, |parameters, stocks| {
         Ok(Box::new(DqnStrategy::new(parameters, stocks)?))
@@ -105,13 +105,13 @@ struct DqnStrategy {
 impl DqnStrategy {
     fn new(parameters: &Parameters, stocks: &[Symbol]) -> Result<DqnStrategy, StrategyError> {
         let folder = Path::new(parameters.text(MODEL));
-        let wrong = |what: String, todo: &str| StrategyError::Parameter {
+        let wrong = |what: String, hint: &str| StrategyError::Parameter {
             strategy: NAME.into(),
             parameter: MODEL.into(),
             what,
-            todo: todo.into(),
+            hint: hint.into(),
         };
-        let finished = "name the results folder of a finished run";
+        let finished = "give the results folder of a finished run";
         let config = settings(folder).map_err(|what| wrong(what, finished))?;
         let place = places(&config.stocks, stocks).ok_or_else(|| {
             let (its, asked) = (names(&config.stocks), names(stocks));
@@ -192,12 +192,12 @@ impl Strategy for DqnStrategy {
         _cancel: &Cancel,
         decisions: &mut [Decision],
     ) -> Result<(), StrategyError> {
-        let failed = |what: String, todo: String| StrategyError::Failed {
+        let failed = |what: String, hint: String| StrategyError::Failed {
             strategy: NAME.into(),
             what,
-            todo,
+            hint,
         };
-        self.pace.check(now.end_s()).map_err(|(what, todo)| failed(what, todo))?;
+        self.pace.check(now.end_s()).map_err(|(what, hint)| failed(what, hint))?;
         for (&place, bar) in self.place.iter().zip(now.bars()) {
             self.bars[place] = *bar;
         }
@@ -207,7 +207,7 @@ impl Strategy for DqnStrategy {
         self.value();
         if self.q.iter().any(|q| q.is_nan()) {
             let what = "its network gives values that are not numbers".into();
-            return Err(failed(what, "train it anew with a smaller --learning-rate".into()));
+            return Err(failed(what, "train it again with a lower --learning-rate".into()));
         }
         let decided: Vec<Decision> = self
             .q

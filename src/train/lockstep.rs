@@ -167,7 +167,7 @@ impl<'a> Trainer<'a> {
                 let env_steps = snapshot.env_steps;
                 watcher.checkpoint(snapshot)?;
                 let seconds = since.elapsed().as_secs_f64();
-                tracing::info!(env_steps, seconds, "the loop was held for a checkpoint");
+                tracing::info!(env_steps, seconds, "training paused for a checkpoint");
             }
             if next == STOP {
                 // What it brought so far is told; the checkpoint is from before that.

@@ -82,7 +82,7 @@ impl Model {
         let find = |name: &str| -> Result<&NamedTensor> {
             tensors.iter().find(|tensor| tensor.name == name).with_context(|| {
                 format!(
-                    "{}: it has no tensor {name:?}; name the folder of a finished run",
+                    "{}: it has no tensor {name:?}; give the folder of a finished run",
                     path.display()
                 )
             })
@@ -91,8 +91,8 @@ impl Model {
             let tensor = find(name)?;
             if tensor.shape != shape {
                 bail!(
-                    "{}: tensor {name:?} has shape {:?} where config.toml makes it {shape:?}; \
-                     the two files are not of one run",
+                    "{}: tensor {name:?} has shape {:?} but config.toml requires {shape:?}; \
+                     the two files are not from the same run",
                     path.display(),
                     tensor.shape
                 );
@@ -108,7 +108,7 @@ impl Model {
             .map(|i| peers_of(i).iter().map(|&peer| peer as usize).collect())
             .collect();
         if peers.iter().flatten().any(|&peer| peer >= shape.stocks) {
-            bail!("{}: {PEERS:?} names stocks that are not there", path.display());
+            bail!("{}: {PEERS:?} contains stocks that are not in the run", path.display());
         }
         shape.peers = network_peers(&shape.config, &peers);
         let layout = shape.layout();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes cointegration.json, which the Rust tests of `features::relations::cointegration` are held to.
+"""Writes cointegration.json, the reference values of the Rust tests of `features::relations::cointegration`.
 
     python3 -m venv venv
     venv/bin/pip install statsmodels==0.14.6 numpy==2.4.6

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes indicators.csv (TA-Lib) and metrics.json (empyrical), which the Rust tests are held to.
+"""Writes indicators.csv (TA-Lib) and metrics.json (empyrical), the reference values of the Rust tests.
 
     python3 -m venv venv
     venv/bin/pip install TA-Lib==0.8.2 empyrical-reloaded==0.7.1 numpy==2.4.6
@@ -30,7 +30,7 @@ def prices(rng):
 
 
 def ranges(rng, close):
-    """Highs and lows around the closes; on a fifth of the bars the price stood still."""
+    """Highs and lows around the closes; on a fifth of the bars the price does not change."""
     before = np.concatenate([close[:1], close[:-1]])
     still = rng.random(len(close)) < 0.2
     above, below = (np.where(still, 0.0, rng.exponential(0.1, len(close))) for _ in range(2))
@@ -111,6 +111,6 @@ def write_metrics(rng):
 if __name__ == "__main__":
     generator = np.random.default_rng(20180102)
     closes = prices(generator)
-    # A stream of its own, so that the returns of the metrics stay what they are.
+    # A separate random stream, so that the returns of the metrics do not change.
     write_indicators(closes, *ranges(np.random.default_rng(20180103), closes))
     write_metrics(generator)

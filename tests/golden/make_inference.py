@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes inference.json, which the Rust tests of `eval::inference` are held to: block lengths and
+"""Writes inference.json, the reference values of the Rust tests of `eval::inference`: block lengths and
 bootstrap intervals by arch, distributions by scipy, the shift test by numpy.roll.
 
     python3 -m venv venv
@@ -74,7 +74,7 @@ def series(name, returns):
 
 
 def timing(rng, days, bars, stocks):
-    """Positions (over equity) that know a little of the changes they stand under."""
+    """Positions (over equity) that are slightly correlated with the next changes."""
     change = rng.standard_t(4, (days, bars, stocks)) * 0.004
     exposure = np.sign(change + rng.normal(0.001, 0.03, change.shape)) / stocks
     cost = rng.uniform(0, 2e-4, days)

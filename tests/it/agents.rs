@@ -1,4 +1,4 @@
-//! `dqn-trader agents`, and the library behind it.
+//! `dqn-trader agents`, and the library function behind it.
 
 mod azure;
 mod isolation;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::program::{Place, run};
 
-/// Writes `agents.json`: these models over a month of half-hour bars of a made-up market, with
-/// `more` at the top.
+/// Writes `agents.json`: these models over a month of half-hour bars of a synthetic market, with
+/// `more` top-level keys.
 fn configure(place: &Place, models: Value, more: Value) {
     let mut config = json!({
         "agent_type": "BaseAgent",
@@ -50,7 +50,7 @@ fn three() -> Value {
     ])
 }
 
-/// The program, as it is without a key or an endpoint in the environment.
+/// The program without a key or an endpoint in the environment.
 fn agents(place: &Place, args: &[&str]) -> Command {
     let mut command = place.program(&[&["agents", "--config", "agents.json"], args].concat());
     for name in ["OPENAI_API_KEY", "OPENAI_API_BASE", "OPENAI_BASE_URL", "INIT_DATE", "END_DATE"] {
@@ -60,7 +60,7 @@ fn agents(place: &Place, args: &[&str]) -> Command {
     command
 }
 
-/// What it says on standard output and on standard error, where it must end with `code`.
+/// Standard output and standard error of a command that must end with `code`.
 fn said(command: &mut Command, code: i32) -> (String, String) {
     let output = run(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -77,11 +77,11 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn agents_trade_side_by_side_and_stand_beside_each_other() {
+fn agents_trade_in_parallel_and_are_ranked() {
     let place = Place::new();
     configure(&place, three(), json!({}));
     let (table, stderr) = said(&mut agents(&place, &[]), 0);
-    for part in ["momentum  ", "\nrsi ", "\nboth ", "ensemble", "\nbuy-and-hold ", "MADE-UP"] {
+    for part in ["momentum  ", "\nrsi ", "\nboth ", "ensemble", "\nbenchmark ", "MADE-UP"] {
         assert!(format!("\n{table}").contains(part), "{part} is missing in\n{table}");
     }
     assert!(!table.contains("off") && stderr.contains("both: done in "), "{stderr}");
@@ -122,7 +122,7 @@ fn agents_trade_side_by_side_and_stand_beside_each_other() {
     let log = lines(&place.text(&format!("out/rsi/log/{day}/log.jsonl")));
     assert_eq!(log[0]["signature"], "rsi");
     assert_eq!(log[0]["new_messages"][0]["role"], "assistant");
-    // One agent in this process; each in a process of the program that is executed again.
+    // A single agent in this process; several agents in processes that execute the program again.
     configure(&place, three(), json!({ "log_config": { "log_path": "alone" } }));
     let (alone, _) = said(&mut agents(&place, &["--signature", "both", "--format", "json"]), 0);
     let alone: Value = serde_json::from_str(&alone).unwrap();
@@ -141,7 +141,7 @@ fn agents_trade_side_by_side_and_stand_beside_each_other() {
     }
 }
 
-/// By the library, with `program` for every agent.
+/// Through the library, with `program` for every agent.
 fn executed(place: &Place, program: &Path) -> dqn_trader::agents::Report {
     let runner = dqn_trader::agents::Runner {
         program: Some(program.into()),
@@ -152,10 +152,11 @@ fn executed(place: &Place, program: &Path) -> dqn_trader::agents::Report {
     runner.run(&place.path("agents.json"), None).unwrap()
 }
 
-/// Stopped on a day, killed with a torn line, and told to go on to a later day: the same bytes as
-/// in one go. In between there are no bars at all of the days to come, so nothing depends on them.
+/// Stopped on one day, killed with an incomplete line, and resumed up to a later day: the same
+/// bytes as without interruption. In between the bars of the later days do not exist, so nothing
+/// depends on them.
 #[test]
-fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
+fn a_resumed_run_equals_an_uninterrupted_one() {
     for by_bar in [false, true] {
         let place = Place::new();
         let dates = match by_bar {
@@ -180,7 +181,8 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
         assert!(position(&place, "once", "rsi").starts_with(&text));
         std::fs::write(&path, &text[..text.len() - 17]).unwrap();
         let (_, stderr) = said(&mut agents(&place, &[]), 0);
-        let torn = stderr.lines().find(|line| line.contains("a torn end of")).unwrap();
+        let torn =
+            stderr.lines().find(|line| line.contains("an incomplete last record of")).unwrap();
         assert!(torn.starts_with("rsi: ") && torn.contains("position.jsonl"), "{torn}");
         for signature in ["momentum", "rsi", "both"] {
             for file in ["position/position.jsonl", "metrics.json"] {
@@ -188,8 +190,7 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
                 assert_eq!(of("parts"), of("once"), "{signature}, {file}");
             }
         }
-        // Also where it is told to begin later: the account was begun before, and so is what it
-        // stands beside.
+        // Also with a later start: account and benchmark keep the original start.
         let mut later = agents(&place, &["--format", "json"]);
         let (json, stderr) = said(later.env("INIT_DATE", "2019-01-10"), 0);
         assert!(stderr.contains("rsi: nothing to do after 2019-01-"), "{stderr}");
@@ -205,10 +206,10 @@ fn a_run_that_goes_on_ends_as_one_that_was_never_interrupted() {
     }
 }
 
-/// An ensemble by performance looks back far: on bars that another agent needs, whose account was
-/// begun earlier, it must not.
+/// An ensemble by performance has a long window. It must not use bars that were loaded for another
+/// agent whose account started earlier.
 #[test]
-fn what_an_agent_decides_does_not_depend_on_company() {
+fn an_agents_decisions_do_not_depend_on_other_agents() {
     let place = Place::new();
     let all = json!(["Momentum", "RSI", "MACD", "Bollinger Bands"]);
     let models = json!([
@@ -233,9 +234,9 @@ fn what_an_agent_decides_does_not_depend_on_company() {
     assert_eq!(ends, (&json!("2018-11-01"), &json!("2019-01-31")));
 }
 
-/// Here files may not grow beyond two KiB.
+/// Files may not grow beyond two KiB.
 #[test]
-fn a_disk_that_is_full_ends_an_agent_which_goes_on_later() {
+fn a_full_disk_ends_an_agent_which_can_be_resumed() {
     let place = Place::new();
     let models = json!([strategy("momentum", "Momentum")]);
     let at =
@@ -244,7 +245,7 @@ fn a_disk_that_is_full_ends_an_agent_which_goes_on_later() {
     said(&mut agents(&place, &["--quiet"]), 0);
     at("parts");
     let args = ["agents", "--config", "agents.json", "--quiet"];
-    let (_, stderr) = said(&mut crate::surroundings::limited(&place, 2_048, &args), 2);
+    let (_, stderr) = said(&mut crate::machine::limited(&place, 2_048, &args), 2);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for part in ["error: ", "position.jsonl: cannot be written; make room there", "File too large"]
     {
@@ -258,7 +259,7 @@ fn a_disk_that_is_full_ends_an_agent_which_goes_on_later() {
 }
 
 #[test]
-fn mistakes_are_one_line_and_nothing_starts() {
+fn user_errors_are_one_line_and_nothing_starts() {
     let place = Place::new();
     let rsi = strategy("rsi", "RSI");
     for (models, more, args, part) in [
@@ -285,10 +286,10 @@ fn mistakes_are_one_line_and_nothing_starts() {
     assert!(stderr.contains("configs/default_config.json"), "{stderr}");
     configure(&place, json!([rsi]), json!({}));
     let (_, stderr) = said(agents(&place, &["--quiet"]).env("INIT_DATE", "2019-02-30"), 2);
-    assert!(stderr.contains("INIT_DATE: \"2019-02-30\" is no date"), "{stderr}");
+    assert!(stderr.contains("INIT_DATE: \"2019-02-30\" is not a date"), "{stderr}");
 }
 
-/// The one in the clone, from where it is run.
+/// The default configuration of the clone, run from the clone.
 #[test]
 fn the_default_configuration_runs() {
     let text = include_str!("../../configs/default_config.json");
@@ -297,6 +298,6 @@ fn the_default_configuration_runs() {
     std::fs::write(place.path("configs/default_config.json"), text).unwrap();
     let mut command = place.program(&["agents"]);
     let (table, _) = said(command.env("END_DATE", "2020-01-31").env_remove("INIT_DATE"), 0);
-    assert!(table.contains("together") && table.contains("buy-and-hold"), "{table}");
+    assert!(table.contains("together") && table.contains("benchmark"), "{table}");
     assert!(place.path("data/agent_data/rsi/metrics.json").exists());
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::program::{Place, run, succeed};
 use crate::resume::{newest_checkpoint, signal_rank, spawn, wait_for_checkpoint};
 
-/// A market in which a little training earns much.
+/// A market on which little training already earns much.
 fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["--data", "synthetic:momentum", "--bar-minutes", "30", "--quiet"];
     args.extend(["--start_date", "2012-01-03", "--end_date", "2015-12-31"]);
@@ -23,7 +23,7 @@ fn json(place: &Place, name: &str) -> Value {
     serde_json::from_str(&place.text(name)).unwrap()
 }
 
-/// The lines of training, each with what its gradients were like.
+/// The training lines of the log, each with statistics of its gradients.
 fn intervals(place: &Place, output: &str) -> Vec<Value> {
     let text = place.text(&format!("{output}/metrics.jsonl"));
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -34,13 +34,13 @@ fn sum(lines: &[Value], field: &str) -> f64 {
     lines.iter().map(|line| line[field].as_f64().unwrap()).sum()
 }
 
-/// Mean of the DQN's log growth per bar of the evaluation, basis points.
+/// Mean log growth per bar of the DQN in the evaluation, basis points.
 fn growth_bps(place: &Place, output: &str) -> f64 {
     let eval = &json(place, &format!("{output}/summary.json"))["eval"];
     1e4 * (1.0 + eval["portfolio_return"].as_f64().unwrap()).ln() / (252.0 * 13.0)
 }
 
-/// In threads and in ranks; the oracle earns some 21 bps a bar.
+/// With threads and with ranks; the oracle earns about 21 bps per bar.
 #[test]
 fn it_learns_and_counts_its_steps() {
     let place = Place::new();
@@ -60,11 +60,11 @@ fn it_learns_and_counts_its_steps() {
         assert_eq!(by_stock.values().map(|steps| steps.as_u64().unwrap()).sum::<u64>(), all);
         assert_eq!(lines.last().unwrap()["env_steps"].as_u64(), Some(all));
         let steps = run["gradient_steps"].as_f64().unwrap();
-        // One transition is sampled for each new one after the first of each stock.
+        // One sampled transition per new one after the first of each stock.
         let expected = (all as f64 - 3.0 * 3.0 * 64.0) / 64.0;
         assert!((steps / expected - 1.0).abs() < 0.03, "{steps}, not {expected}");
         assert!(sum(&lines, "staleness") > 0.0, "{output}");
-        // On a machine with no time to spare a worker may be left out for a while.
+        // On a busy machine a worker may fall behind for a while.
         let rejected = sum(&lines, "rejected");
         assert!(rejected < 0.1 * steps, "{output}: {rejected} of {steps}");
         assert!(place.path(&format!("{output}/portfolio_ep3.csv")).exists());
@@ -73,7 +73,7 @@ fn it_learns_and_counts_its_steps() {
     assert_eq!(bytes[0], 2.0 * bytes[1], "two bytes a number instead of four");
 }
 
-/// B's bars take four times as long; nobody waits for it.
+/// B's bars take four times as long; no worker waits for it.
 #[test]
 fn nobody_waits_for_the_slowest() {
     let place = Place::new();
@@ -87,15 +87,15 @@ fn nobody_waits_for_the_slowest() {
     }
 }
 
-/// With no patience for old gradients, some are made again and none is lost in silence.
+/// With a low limit on staleness some gradients are recomputed, and all are counted.
 #[test]
-fn gradients_that_are_too_old_are_left_out_and_counted() {
+fn stale_gradients_are_rejected_and_counted() {
     let place = Place::new();
     let flags = ["--episodes", "1", "--mode", "parallel", "--max-staleness", "0"];
     succeed(&mut place.mpirun(4, &args(&[&flags[..], &["--compression", "top-k"]].concat())));
     let lines = intervals(&place, "results");
     assert!(sum(&lines, "rejected") > 0.0);
-    // 8 bytes for each hundredth number, instead of 4 for all.
+    // 8 bytes for every hundredth element, instead of 4 for each.
     let whole = 4.0 * 5e4;
     assert!(sum(&lines, "push_bytes") / (lines.len() as f64) < 0.03 * whole);
 }
@@ -104,7 +104,7 @@ fn terminate(child: &Child) {
     run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
 }
 
-/// Waits until `is_there`, while the run goes on.
+/// Waits until `is_there` while the run is in progress.
 fn wait_until(child: &mut Child, is_there: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_there() {
@@ -114,23 +114,23 @@ fn wait_until(child: &mut Child, is_there: impl Fn() -> bool) {
     }
 }
 
-/// The lines of training up to a checkpoint, as they were written. They tell of speeds, too, so
-/// that no two runs write the same.
+/// The training lines up to a checkpoint, as written. They contain speeds, so no two runs write the
+/// same.
 fn lines_until(place: &Place, env_steps: u64) -> Vec<String> {
     let is_kept = |line: &&str| {
-        // Who is killed may leave half a line.
+        // A killed run may leave an incomplete line.
         let line = serde_json::from_str::<Value>(line).unwrap_or_default();
         line["env_steps"].as_u64().is_some_and(|steps| steps <= env_steps)
     };
     place.text("results/metrics.jsonl").lines().filter(is_kept).map(String::from).collect()
 }
 
-/// Of an episode of these tests, bars of all stocks; ten intervals.
+/// Bars of all stocks in an episode of these tests; ten intervals.
 const EPISODE: u64 = 38_000;
 
-/// Stopped by the user with threads, killed with ranks, and gone on with another number of them.
+/// Stopped by the user with threads, killed with ranks, and resumed with another number of ranks.
 #[test]
-fn what_was_done_is_not_lost() {
+fn finished_work_is_not_lost() {
     let place = Place::new();
     let flags = args(&["--episodes", "4", "--checkpoint-every", "0", "--resume"]);
     let mut child = spawn(place.program(&flags));
@@ -165,8 +165,8 @@ fn what_was_done_is_not_lost() {
     assert!(stderr.contains("sync: \"async\", now \"lockstep\""), "{stderr}");
 }
 
-/// Told to stop while a long evaluation goes on, then killed: the checkpoint counts already, and
-/// who goes on from it makes the evaluation.
+/// Stopped during a long evaluation, then killed: the checkpoint is already valid, and a resumed
+/// run repeats the evaluation.
 #[test]
 fn a_checkpoint_does_not_wait_for_an_evaluation() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Training from Azure Blob Storage: Azurite in its place.
+//! Training from Azure Blob Storage, for which Azurite stands in.
 
 use dqn_trader::market::store::{AzureStore, LocalStore, Store};
 use dqn_trader::market::{Period, Symbol};
@@ -37,7 +37,7 @@ fn a_run_from_azure_equals_a_run_from_a_folder_and_keeps_the_key_to_itself() {
     succeed(&mut place.program(&args("data", "folder")));
     let container_flag = ["--container", &container];
     let from_azure = [&args("azure", "azure")[..], &container_flag].concat();
-    // The key comes from the file, as a user keeps it.
+    // The key comes from the key file, as for a user.
     std::fs::create_dir(place.path(".cloudkeys")).unwrap();
     let keys = format!("# keys\nAZURE_STORAGE_CONNECTION_STRING={secret}\n");
     std::fs::write(place.path(".cloudkeys/api_keys.env"), keys).unwrap();

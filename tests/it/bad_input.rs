@@ -1,11 +1,11 @@
-//! What a user can get wrong: one line that says what, where and what to do; exit code 2; nothing
+//! User errors: one line that says what is wrong, where, and what to do; exit code 2; nothing is
 //! written.
 
 use std::process::Command;
 
 use crate::program::{Place, run, short, write_day_files};
 
-/// Runs and returns the one line of the error, which must name all of `words`.
+/// Runs and returns the error line, which must contain all of `words`.
 fn refused(command: &mut Command, words: &[&str]) -> String {
     let output = run(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -118,7 +118,7 @@ fn data_that_cannot_be_used_are_named_before_anything_is_written() {
 }
 
 #[test]
-fn a_results_folder_that_cannot_be_written_is_said_before_the_work() {
+fn an_unwritable_results_folder_is_reported_before_the_work() {
     let place = Place::new();
     std::fs::write(place.path("taken"), "a file").unwrap();
     let args = short(&["--stocks", "AAPL", "--output", "taken", "--quiet"]);
@@ -142,7 +142,7 @@ fn a_model_of_another_run_is_refused() {
 }
 
 #[test]
-fn ranks_that_do_not_fit_are_refused_by_rank_0_alone() {
+fn an_invalid_number_of_ranks_is_rejected_by_rank_0_alone() {
     let place = Place::new();
     let parallel = |more: &[&'static str]| {
         let mut args = short(&["--mode", "parallel", "--quiet"]);
@@ -163,9 +163,9 @@ fn ranks_that_do_not_fit_are_refused_by_rank_0_alone() {
     assert!(!place.path("results").join("config.toml").exists());
 }
 
-/// Rank 0 alone meets this error, while the others wait for its weights.
+/// Only rank 0 has this error, while the others wait for its weights.
 #[test]
-fn an_error_that_one_rank_meets_ends_them_all() {
+fn an_error_of_one_rank_ends_all() {
     let place = Place::new();
     let mut args = short(&["--mode", "parallel", "--quiet", "--stocks", "AAPL", "MSFT"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);

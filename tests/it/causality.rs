@@ -1,5 +1,4 @@
-//! No glimpse of the future, from outside: two evaluations on folders that differ only after a
-//! moment t.
+//! No look-ahead, tested from outside: two evaluations on folders that differ only after a time t.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +17,7 @@ use crate::program::{Place, succeed};
 
 const STOCKS: [&str; 2] = ["AAPL", "MSFT"];
 const MOMENTS: usize = 4;
-/// With a learning rate that makes a policy of strong and changing opinions.
+/// The learning rate produces a policy with large and changing Q-values.
 const FLAGS: [&str; 29] = [
     "--stocks",
     "AAPL",
@@ -51,7 +50,7 @@ const FLAGS: [&str; 29] = [
     "network.embedding=16",
 ];
 
-/// One-minute bars of a made-up market, some missing, a day of the second stock as well.
+/// One-minute bars of a synthetic market; some are missing, and a whole day of the second stock.
 fn bars(market: &str) -> Vec<BarSeries> {
     let market = SyntheticMarket::parse(market).unwrap();
     let stocks = STOCKS.map(|stock| stock.parse::<Symbol>().unwrap());
@@ -60,7 +59,7 @@ fn bars(market: &str) -> Vec<BarSeries> {
     let with_gaps = |(stock, symbol): (usize, &Symbol)| {
         let mut kept = BarSeries::new(symbol.clone());
         for bar in market.bars(&stocks, symbol, &period, 1).bars() {
-            // Of thirty-minute bars some lack a part and some are missing.
+            // Some half-hour bars are incomplete and some are missing.
             let (minute, half_hour) = (bar.end_s / 60, (bar.end_s - 1) / 1_800);
             let part = (minute * 7 + stock as i64) % 11 == 0;
             let whole = (half_hour * 5 + stock as i64) % 17 == 0;
@@ -90,9 +89,9 @@ fn store(market: &[BarSeries], folder: &Path) {
     }
 }
 
-/// Bars of `past` up to t, then those of `future`, which go on from the same price: a jump would
-/// ruin whoever is short.
-fn parted(past: &[BarSeries], future: &[BarSeries], t_s: i64) -> Vec<BarSeries> {
+/// Bars of `past` up to t, then those of `future`, scaled to continue at the same price: a jump
+/// would ruin a short position.
+fn joined_at(past: &[BarSeries], future: &[BarSeries], t_s: i64) -> Vec<BarSeries> {
     let join = |(past, future): (&BarSeries, &BarSeries)| {
         let (mut joined, mut scale) = (BarSeries::new(past.symbol.clone()), 1.0);
         for (bar, mut other) in past.bars().zip(future.bars()) {
@@ -112,7 +111,7 @@ fn parted(past: &[BarSeries], future: &[BarSeries], t_s: i64) -> Vec<BarSeries> 
     past.iter().zip(future).map(join).collect()
 }
 
-/// Some bars' ends in March, other ones in every run; `DQN_TEST_SEED` repeats them.
+/// Ends of some bars in March, different in every run; `DQN_TEST_SEED` reproduces them.
 fn moments(market: &[BarSeries]) -> Vec<i64> {
     let seed = match std::env::var("DQN_TEST_SEED") {
         Ok(seed) => seed.parse().expect("DQN_TEST_SEED is a whole number"),
@@ -127,7 +126,7 @@ fn moments(market: &[BarSeries]) -> Vec<i64> {
     (0..MOMENTS).map(|_| ends[rng.random_range(from..until)]).collect()
 }
 
-/// Lines of the bars up to t, and the first after it.
+/// The lines of bars up to t, and the first line after it.
 fn cut(portfolio: &str, t_s: i64) -> (Vec<&str>, &str) {
     let end_s = |line: &str| {
         let time = DateTime::parse_from_rfc3339(line.split(',').next().unwrap());
@@ -161,14 +160,13 @@ fn evaluations_on_folders_that_differ_after_t_agree_up_to_t() {
     assert!(held.len() > 30, "a policy that hardly trades proves little");
     for (i, t_s) in moments(&past).into_iter().enumerate() {
         let data = format!("theirs{i}");
-        store(&parted(&past, &future, t_s), &place.path(&data));
+        store(&joined_at(&past, &future, t_s), &place.path(&data));
         let theirs = evaluate(&data);
         let ((known, next), (known_there, next_there)) = (cut(&ours, t_s), cut(&theirs, t_s));
         let t = iso_new_york(t_s);
         assert!(known.len() >= 10, "hardly anything is compared up to {t}");
         assert!(known == known_there, "what comes after {t} changed what was before");
-        // Bars are missing at the same times in both, so the same orders are filled, at other
-        // prices.
+        // The same bars are missing in both, so the same orders are filled, at other prices.
         assert_ne!(next, next_there, "the other future is the same after {t}");
         assert_eq!(positions(next), positions(next_there), "ordered at {t}");
     }

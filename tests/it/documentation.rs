@@ -1,13 +1,13 @@
-//! What the documentation shows, run.
+//! Runs the commands of the documentation.
 
 use crate::program::{Place, run, write_day_files};
 
-/// What a stream is fed with.
+/// Input of a stream.
 const BAR: &str =
     r#"{"timestamp": 60, "stock": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1}"#;
 
-/// The commands that docs/strategies.md and the README show, as they stand there but for the folder
-/// of bars and the days.
+/// The commands of docs/strategies.md and the README, with only the folder of bars and the days
+/// replaced.
 #[test]
 fn the_commands_of_the_documentation() {
     let place = Place::new();
@@ -19,7 +19,7 @@ fn the_commands_of_the_documentation() {
             let command = line.strip_prefix("target/release/").unwrap_or(line);
             let Some(command) = command.strip_prefix("dqn-trader strategies ") else { continue };
             if command.contains("--model") {
-                // A trained run is needed: tests/it/dqn.rs.
+                // Needs a trained run: tests/it/dqn.rs.
                 continue;
             }
             told += 1;
@@ -34,7 +34,7 @@ fn the_commands_of_the_documentation() {
                 _ => word,
             }));
             if args[1] == "optimize" {
-                // Where no period is named it is longer than these bars.
+                // Without a period the default is longer than these bars.
                 args.extend(["--stocks", "AAPL", "SPY", "--bar-minutes", "30"].map(String::from));
             }
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -51,7 +51,7 @@ fn the_commands_of_the_documentation() {
     assert!(told >= 5, "{told} commands were found");
 }
 
-/// As a shell takes a line apart: quotes hold words together.
+/// Splits a line like a shell: quotes group words.
 fn words(line: &str) -> Vec<String> {
     let in_quotes = line.split('"').enumerate();
     let part = |(i, part): (usize, &str)| match i % 2 {

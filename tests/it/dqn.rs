@@ -1,4 +1,4 @@
-//! The trained DQN as a strategy like any other.
+//! The trained DQN as a strategy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use crate::program::{Place, fed, run, said, short, succeed, write_day_files};
 
-/// The days that there are bars of; nothing comes before them, so that everyone who decides on them
-/// has seen the same.
+/// The days with bars; there are none before them, so that all that decide on them have seen the
+/// same bars.
 const FIRST: &str = "2018-01-02";
 const LAST: &str = "2018-06-29";
 
-/// A run of two stocks in `results`, of bars in `data`. A position that is kept is never resized:
-/// then an account for all stocks shows each of them what one of its own would.
+/// A run of two stocks in `results`, on bars in `data`. Positions that are kept are never resized,
+/// so that an account of all stocks shows the same positions as one account per stock.
 fn trained() -> Place {
     let place = Place::new();
     write_day_files(&place.path("data"), &["AAPL", "MSFT"], FIRST, LAST);
@@ -25,13 +25,13 @@ fn trained() -> Place {
     // Enough gradient steps for a policy that trades.
     flags.extend(["--set", "learner.learning_starts=64", "--batch-size", "32", "--quiet"]);
     flags.extend(["--fee-bps", "0", "--slippage-bps", "0", "--set", "env.rebalance_band=inf"]);
-    // Nobody else trades its portfolio.
+    // The DQN alone trades the portfolio.
     flags.extend(["--set", "portfolio.meta_policy.enabled=false"]);
     succeed(&mut place.program(&flags));
     place
 }
 
-/// Its bars, in an order that is not the run's.
+/// Its bars, with the stocks in another order than in the run.
 const BARS: [&str; 11] = [
     "--data",
     "data",
@@ -46,7 +46,7 @@ const BARS: [&str; 11] = [
     LAST,
 ];
 
-/// A column of a CSV file by timestamp, and by stock where it has rows of several.
+/// A column of a CSV file by timestamp and, in a file of several stocks, by stock.
 fn column(text: &str, name: &str) -> BTreeMap<(String, String), f64> {
     let mut lines = text.lines();
     let head: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -61,9 +61,9 @@ fn column(text: &str, name: &str) -> BTreeMap<(String, String), f64> {
 }
 
 /// Every position that `evaluate` held after a bar's open is the one that the strategy wanted at
-/// the bar before.
+/// the previous bar.
 #[test]
-fn it_holds_what_an_evaluation_holds() {
+fn it_holds_the_positions_of_an_evaluation() {
     let place = trained();
     let period = ["--eval_start", FIRST, "--eval_end", LAST, "--allow-overlap"];
     let evaluate = ["evaluate", "--model", "results", "--output", "whole", "--quiet"];
@@ -88,25 +88,25 @@ fn it_holds_what_an_evaluation_holds() {
             turns += usize::from(wanted != last);
             last = wanted;
         }
-        // Before its features are settled it holds nothing.
+        // During the warm-up of its features it holds nothing.
         let early = targets.iter().filter(|((time, of), _)| of == stock && time < times[0]);
         assert!(early.clone().count() > 100 && early.into_iter().all(|(_, target)| *target == 0.0));
     }
     assert!(turns > 20, "a policy that hardly trades says little: {turns} turns");
 
-    // Over ranks the same.
+    // The same over ranks.
     let mut over = place.mpirun(2, &[&["strategies"], &asked[..], &["--quiet"]].concat());
     succeed(&mut over);
     assert_eq!(place.text("out/signals.csv"), signals);
     stream_is(&place, &signals);
 }
 
-/// What a stream is fed with.
+/// Input of a stream.
 fn line(end_s: i64, bars: &serde_json::Map<String, Value>) -> String {
     format!("{}\n", json!({ "timestamp": end_s, "bars": bars }))
 }
 
-/// Fed with the same bars one by one, it decides the same.
+/// A stream of the same bars, one by one, leads to the same decisions.
 fn stream_is(place: &Place, signals: &str) {
     let stocks: Vec<Symbol> = ["MSFT", "AAPL"].map(|name| name.parse().unwrap()).into();
     let (targets, confidences) = (column(signals, "DQN"), column(signals, "DQN confidence"));
@@ -147,7 +147,7 @@ fn stream_is(place: &Place, signals: &str) {
         }
     }
 
-    // Half of the bars of a time cannot be decided on.
+    // The DQN cannot decide on a part of the stocks' bars.
     let (end_s, bars) = together.first_key_value().unwrap();
     let half = |stock: &str| {
         line(*end_s, &[(stock.to_string(), bars[stock].clone())].into_iter().collect())
@@ -210,7 +210,7 @@ fn it_is_listed_searched_defined_in_files_and_part_of_ensembles() {
 }
 
 #[test]
-fn what_cannot_be_used_is_one_line() {
+fn user_errors_are_one_line() {
     let place = trained();
     let dqn = ["run", "--strategies", "DQN", "--data", "data", "--end_date", LAST];
     let with = |more: &[&'static str]| [&dqn[..], more].concat();

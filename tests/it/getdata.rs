@@ -1,6 +1,6 @@
-//! From nothing to bars that a run can train on: fetch, import, check, upload.
+//! From nothing to bars for training: fetch, import, check, upload.
 //!
-//! The data service is a server of the test's own, in the shapes that the real one documents.
+//! The data service is a test server with responses in the documented format of the real one.
 
 mod fetch;
 mod import;
@@ -14,7 +14,7 @@ use std::path::Path;
 
 use crate::program::Place;
 
-/// A key as the service hands them out.
+/// A key in the format of the service.
 const KEY: &str = "ABCD1234EFGH5678";
 
 /// Day files below a folder, by path.
@@ -35,7 +35,7 @@ fn day_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// The one line of a command that must be refused with exit code 2, which holds all of `words`.
+/// The error line of a command that must fail with exit code 2; it must contain all of `words`.
 fn refused(command: &mut std::process::Command, words: &[&str]) -> String {
     let output = crate::program::run(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -49,7 +49,7 @@ fn refused(command: &mut std::process::Command, words: &[&str]) -> String {
     errors[0].to_string()
 }
 
-/// The program with a key and what follows.
+/// The program with a key and arguments.
 fn with_key(place: &Place, args: &[&str]) -> std::process::Command {
     let mut command = place.program(args);
     command.env("ALPHAVANTAGE_API_KEY", KEY);

@@ -1,11 +1,11 @@
-//! Servers in the place of those that the program asks.
+//! A minimal HTTP server for tests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The first line.
@@ -14,8 +14,8 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Answers requests by `answer`, one after the other and one for each connection, until the test
-/// process ends. It gives the whole response; None: the connection is held open without one.
+/// Answers requests by `answer`, sequentially and one per connection, until the test process ends.
+/// It returns the whole response; None: the connection stays open without one.
 pub fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -26,10 +26,10 @@ pub fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> Soc
             thread::spawn(move || {
                 let Some(request) = read(&stream) else { return };
                 let response = answer.lock().unwrap()(request);
-                // A client that gave up is no concern of the server's.
+                // A client that gave up is not an error of the server.
                 let _ = match response {
                     Some(response) => stream.write_all(response.as_bytes()),
-                    // Until the other side is gone.
+                    // Until the client closes the connection.
                     None => stream.read(&mut [0; 1]).map(drop),
                 };
             });
@@ -38,12 +38,12 @@ pub fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> Soc
     address
 }
 
-/// `headers` end with a line break each.
+/// Each of the `headers` ends with a line break.
 pub fn response(status: &str, headers: &str, body: &str) -> String {
     announced(status, headers, body, body.len())
 }
 
-/// The first half of a body, whose whole length is announced.
+/// The first half of a body whose full length is announced.
 pub fn cut(body: &str) -> String {
     announced("200 OK", "", &body[..body.len() / 2], body.len())
 }
@@ -54,7 +54,7 @@ fn announced(status: &str, headers: &str, body: &str, length: usize) -> String {
     )
 }
 
-/// None where the other side went away before it had said all.
+/// None if the client disconnected before the request was complete.
 fn read(stream: &TcpStream) -> Option<Request> {
     let mut reader = BufReader::new(stream);
     let mut next = || {

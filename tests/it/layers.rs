@@ -1,11 +1,12 @@
-//! The structure of the code, read from its own imports: rooms import downward only, no two modules
-//! import each other in a circle, and each foreign library has one seam.
+//! The structure of the code, checked on its own imports: rooms import downward only, no two
+//! modules import each other in a circle, and each foreign library has a single seam.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom up. A room imports from rooms of lower layers only, and from none of its own.
+/// Layers from the bottom up. A room imports only from rooms of lower layers, and from none of its
+/// own layer.
 const LAYERS: [&[&str]; 14] = [
     &["math", "compute", "interface"],
     &["market", "comm"],
@@ -23,7 +24,7 @@ const LAYERS: [&[&str]; 14] = [
     &["commands"],
 ];
 
-/// A foreign library, and the only places that may name it.
+/// A foreign library, and the only modules that may name it.
 const SEAMS: [(&str, &[&str]); 7] = [
     ("tch", &["rl/torch"]),
     ("libloading", &["rl/libtorch/library"]),
@@ -37,13 +38,13 @@ const SEAMS: [(&str, &[&str]); 7] = [
 /// A module's path from the root of the crate: `["market", "panel"]`.
 type Module = Vec<String>;
 
-/// What one file says, without comments, texts and tests.
+/// A source file without comments, string contents and tests.
 struct Source {
     module: Module,
     code: String,
-    /// Paths as they stand in the code, groups expanded.
+    /// All paths in the code, with groups expanded.
     paths: Vec<Vec<String>>,
-    /// Names that `use` brings into the module, with their paths.
+    /// Names that `use` imports into the module, with their paths.
     imports: BTreeMap<String, Vec<String>>,
 }
 
@@ -106,7 +107,7 @@ impl Crate {
         Some(at)
     }
 
-    /// Which modules each module imports from.
+    /// The modules that each module imports from.
     fn imports(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
         let of = |source: &Source| {
             let defined = source.paths.iter().filter_map(|p| self.definition(&source.module, p));
@@ -145,8 +146,8 @@ impl Source {
     }
 }
 
-/// Reads the path that begins with token `i`, after `prefix`; a group in braces only where `groups`
-/// says so. Returns the token behind it.
+/// Reads the path that starts at token `i`, after `prefix`; a group in braces only if `groups` is
+/// set. Returns the index of the token after it.
 fn expand(
     tokens: &[String],
     mut i: usize,
@@ -213,7 +214,7 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
-/// Without comments and the contents of texts.
+/// The code without comments and string contents.
 fn stripped(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -236,7 +237,7 @@ fn stripped(text: &str) -> String {
     out
 }
 
-/// Up to the tests at a file's foot, and without imports that are for tests alone.
+/// The code before the tests at the file's end, without imports for tests only.
 fn without_tests(code: &str) -> String {
     let end = code.find("#[cfg(test)]\nmod tests {").unwrap_or(code.len());
     let mut out = String::new();
@@ -296,8 +297,8 @@ fn upward(krate: &Crate) -> Vec<String> {
     found
 }
 
-/// Groups of modules that can all be reached from one another. That a module uses what the one it
-/// lies in defines is no circle.
+/// Groups of modules that can all be reached from one another. A module that uses its parent's
+/// definitions is not a circle.
 fn circles(krate: &Crate) -> Vec<Vec<String>> {
     let mut reached: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
     let imports = krate.imports();
@@ -324,7 +325,7 @@ fn circles(krate: &Crate) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-/// Places that name a foreign library outside its seam.
+/// Modules that name a foreign library outside its seam.
 fn outside_seams(krate: &Crate) -> Vec<String> {
     let mut found = Vec::new();
     for source in krate.sources.values() {
@@ -359,7 +360,7 @@ fn each_foreign_library_has_one_seam() {
     assert!(found.is_empty(), "outside their seams:\n{}", found.join("\n"));
 }
 
-/// What the checks are worth: a small crate with one of each fault.
+/// Tests the checks on a small crate with one of each fault.
 #[test]
 fn planted_faults_are_found() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! A rank that dies or hangs ends the job soon, with a line that names it, and leaves nothing
-//! behind.
+//! A rank that dies or hangs ends the job soon, with a line that names it, and no process remains.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -8,10 +7,10 @@ use crate::program::{Place, run, short};
 use crate::resume::{args, children, newest_checkpoint, signal_rank, spawn, wait_for_checkpoint};
 
 const TIMEOUT_S: u64 = 4;
-/// For the launcher, on a machine that has other things to do.
+/// Margin for the launcher on a busy machine.
 const MARGIN: Duration = Duration::from_secs(6);
 
-/// Waits for the end, which must come in time. Returns standard error.
+/// Waits for the end of the job, which must come in time. Returns exit code and standard error.
 fn ends_in_time(child: Child) -> (Option<i32>, String) {
     let since = Instant::now();
     let output = child.wait_with_output().unwrap();
@@ -21,7 +20,7 @@ fn ends_in_time(child: Child) -> (Option<i32>, String) {
     (output.status.code(), stderr)
 }
 
-/// Gone, or only waiting to be counted among the dead.
+/// Whether a process has ended; zombies count as ended.
 fn is_over(process: u32) -> bool {
     let about = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     about.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
@@ -35,15 +34,15 @@ fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
     flags.extend(["--mode", "parallel", "--output", "lost", "--set", &timeout]);
     let mut env_steps = 0;
     for (signal, rank, line) in [
-        ("STOP", 2, "rank 2 (MSFT) has given no sign of life"),
-        ("STOP", 0, "rank 0 (the parameter server) has given no sign of life"),
+        ("STOP", 2, "rank 2 (MSFT) sent no heartbeat"),
+        ("STOP", 0, "rank 0 (the parameter server) sent no heartbeat"),
         ("KILL", 1, "rank 1 (AAPL) died"),
         ("KILL", 0, "rank 0 (the parameter server) died"),
     ] {
         let mut command = place.mpirun(4, &flags);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // That there is a newer one shows that the last one was gone on from.
+        // A newer checkpoint shows that the run resumed from the last one.
         let newest = wait_for_checkpoint(&place, "lost", env_steps, &mut child);
         newest.expect("a run this long does not end by itself");
         let ranks = children(child.id());
@@ -51,7 +50,7 @@ fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
         let (code, stderr) = ends_in_time(child);
         assert!(code.is_some_and(|code| code != 0), "{code:?}: {stderr}");
         let errors: Vec<&str> = stderr.lines().filter(|at| at.starts_with("error: ")).collect();
-        // On a machine with no time to spare two ranks may say it, but nothing else.
+        // On a busy machine two ranks may report it, but there is no other error.
         let is_right = |error: &&str| error.contains(line) && error.contains("--resume");
         let all = !errors.is_empty() && errors.iter().all(is_right);
         assert!(all, "{signal} to rank {rank}: {stderr}");
@@ -60,7 +59,7 @@ fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
             assert!(since.elapsed() < MARGIN, "a rank outlives its job");
             std::thread::sleep(Duration::from_millis(20));
         }
-        // The lost rank's job may have come further since it was looked at.
+        // The killed job may have written another checkpoint since the last check.
         env_steps = newest_checkpoint(&place, "lost").unwrap();
     }
     let mut child = spawn(place.mpirun(2, &flags));
@@ -69,10 +68,10 @@ fn a_lost_rank_ends_the_job_with_its_name_and_the_checkpoint_is_good() {
     child.wait().unwrap();
 }
 
-/// What a rank does besides the loop is watched, too: here one prepares bars for seconds, where a
-/// tenth of that is allowed.
+/// Work outside the training loop is watched, too: one rank prepares bars for seconds, with a limit
+/// of a tenth of that.
 #[test]
-fn a_rank_that_works_for_ever_is_named() {
+fn a_rank_that_is_stuck_is_named() {
     let place = Place::new();
     let mut flags = short(&["--mode", "parallel", "--quiet", "--stocks", "AAPL", "MSFT"]);
     flags.extend(["--bar-minutes", "1", "--start_date", "2000-01-03"]);

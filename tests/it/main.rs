@@ -1,4 +1,4 @@
-//! Integration tests: one binary, one module per subject. They run the built program as a user
+//! Integration tests: one binary with one module per subject. They run the built program as a user
 //! would.
 
 mod agents;
@@ -13,6 +13,7 @@ mod http;
 mod layers;
 mod libtorch;
 mod lost_ranks;
+mod machine;
 mod oracle;
 mod program;
 mod results;
@@ -20,7 +21,6 @@ mod resume;
 mod store;
 mod strategies;
 mod strategy_runner;
-mod surroundings;
 mod synth;
 mod training;
 mod validate;

@@ -1,5 +1,5 @@
-//! The oracles of the planted markets, put to the test with the program's own account: what their
-//! policies earn there is what they say.
+//! Tests of the oracles of planted markets: their policies earn the predicted value in the
+//! program's own account.
 
 use dqn_trader::config::EnvConfig;
 use dqn_trader::env::TradingEnv;
@@ -17,7 +17,7 @@ fn period() -> Period {
     Period { start: "1990-01-01".parse().unwrap(), end: "2025-12-31".parse().unwrap() }
 }
 
-/// A panel of bars alone; the one feature is always 0.
+/// A panel without features: a single one that is always 0.
 fn panel(market: &SyntheticMarket, stocks: usize, bar_minutes: u32) -> (TempDir, Panel) {
     let symbols: Vec<Symbol> = (0..stocks).map(|i| format!("S{i}").parse().unwrap()).collect();
     let bars = |symbol: &Symbol| market.bars(&symbols, symbol, &period(), bar_minutes);
@@ -48,21 +48,21 @@ fn panel(market: &SyntheticMarket, stocks: usize, bar_minutes: u32) -> (TempDir,
     (folder, panel)
 }
 
-/// What was earned per bar, over all bars and stocks.
+/// Mean results per bar, over all bars and stocks.
 struct Earned {
-    /// By an account whose exposure is 1, 0 or -1 in every bar, and its standard error.
+    /// Mean and standard error for an account whose exposure is 1, 0 or -1 in every bar.
     mean: f64,
     error: f64,
-    /// By the program's own account, with the same orders.
+    /// For the program's own account with the same orders.
     account: f64,
     /// Changes of position per bar.
     changes: f64,
-    /// Slope of the next return on what was expected of it; 1 where expectations are right.
+    /// Regression slope of the next return on its expectation; 1 if the expectations are correct.
     slope: f64,
 }
 
-/// Trades every stock that carries an edge in an account of its own, by `decide` (given what the
-/// oracle decides and expects).
+/// Trades every stock that carries an edge in a separate account, by `decide`, which receives the
+/// oracle's decision and expectation.
 fn trade(
     market: &SyntheticMarket,
     (panel, stocks, bar_minutes): (&Panel, usize, u32),
@@ -119,9 +119,9 @@ fn value(market: &SyntheticMarket, stocks: usize, bar_minutes: u32, terms: Terms
     values[0]
 }
 
-/// An account of constant exposure earns the oracle's value within three standard errors and the
-/// error of its grid; the program's own account the same within what the oracle leaves out (see its
-/// module).
+/// An account of constant exposure earns the oracle's value within three standard errors plus the
+/// error of its grid; the program's own account earns the same up to the oracle's approximations
+/// (see its module).
 fn confirm(name: &str, stocks: usize, bar_minutes: u32, terms: Terms) {
     let market = SyntheticMarket::parse(name).unwrap();
     let value = value(&market, stocks, bar_minutes, terms);
@@ -144,7 +144,8 @@ fn confirm(name: &str, stocks: usize, bar_minutes: u32, terms: Terms) {
     assert!(drift.abs() < 0.02, "{name}: the account earns {drift} more");
     assert!(earned.error < 0.02 * value, "{name}: too few bars to tell");
     assert!((earned.slope - 1.0).abs() < 0.05, "{name}: slope {}", earned.slope);
-    // Whoever jumps at every sign of an edge pays more, and whoever holds on too long sees less.
+    // A policy that reacts to every signal pays more costs, and one that reacts only to strong
+    // signals misses returns.
     for (rule, hasty) in [("every sign", 0.0), ("strong signs only", 15.0 * BPS)] {
         let naive = trade(&market, (&panel, stocks, bar_minutes), terms, |_, expected| {
             let least = if terms.long_only { 0 } else { -1 };

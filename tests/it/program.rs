@@ -1,4 +1,4 @@
-//! Running the program, alone and under mpirun.
+//! Runs the program, alone and under mpirun.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dqn-trader");
-/// Longer than any of these runs should take on a slow machine; a run that takes longer hangs.
+/// Timeout of a run, longer than any should take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A few weeks of half-hour bars: enough to learn a little in about a second.
@@ -26,7 +26,7 @@ pub const SHORT: [&str; 12] = [
     "features.warmup_bars=300",
 ];
 
-/// A folder of its own: working directory, results and cache.
+/// A temporary folder for working directory, results and cache.
 pub struct Place(TempDir);
 
 impl Place {
@@ -47,7 +47,7 @@ impl Place {
         String::from_utf8(self.read(name)).unwrap()
     }
 
-    /// The program with `args`; what it finds in the environment is only what `command` sets.
+    /// The program with `args`, in an environment that contains only what `command` sets.
     pub fn program(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(args);
@@ -105,7 +105,7 @@ fn read_all(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinH
     })
 }
 
-/// As [`run`], for a run that must succeed. Returns standard error.
+/// [`run`] for a run that must succeed. Returns standard error.
 pub fn succeed(command: &mut Command) -> String {
     let output = run(command);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -113,14 +113,14 @@ pub fn succeed(command: &mut Command) -> String {
     stderr
 }
 
-/// The flags of a short run, then `more`.
+/// The flags of a short run, followed by `more`.
 pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = SHORT.to_vec();
     args.extend(more);
     args
 }
 
-/// Day files of the sample market below `folder`, as the program itself writes them.
+/// Writes day files of the sample market below `folder`, in the program's own format.
 pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
     use dqn_trader::market::calendar::new_york_date;
     use dqn_trader::market::parquet::encode_day;
@@ -147,7 +147,7 @@ pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str)
     }
 }
 
-/// What `dqn-trader strategies` says on standard output, where it must succeed.
+/// Standard output of `dqn-trader strategies`, which must succeed.
 pub fn said(place: &Place, args: &[&str]) -> String {
     let output = run(&mut place.program(&[&["strategies"], args].concat()));
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -155,7 +155,7 @@ pub fn said(place: &Place, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The program with `input` on its standard input.
+/// Runs the program with `input` on standard input.
 pub fn fed(place: &Place, args: &[&str], input: &str) -> std::process::Output {
     let path = place.path("input");
     std::fs::write(&path, input).unwrap();

@@ -1,4 +1,4 @@
-//! The files of a run, read as their users read them.
+//! The result files of a run, read as their users read them.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn json(place: &Place, name: &str) -> serde_json::Value {
     serde_json::from_str(&place.text(name)).unwrap()
 }
 
-/// What a Python of the test script says; it has PyTorch and TensorBoard.
+/// Output of a Python script; the test script's Python has PyTorch and TensorBoard.
 fn python(place: &Place, script: &str, folder: &str) -> String {
     let python = std::env::var("DQN_TEST_PYTHON").unwrap_or_else(|_| {
         panic!("DQN_TEST_PYTHON is not set: run scripts/test.sh, which makes that Python")
@@ -29,7 +29,7 @@ fn python(place: &Place, script: &str, folder: &str) -> String {
 }
 
 #[test]
-fn every_file_is_there_and_says_what_it_should() {
+fn every_file_exists_with_the_expected_content() {
     let place = trained();
     let names = [
         "config.toml",

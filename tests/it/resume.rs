@@ -1,4 +1,5 @@
-//! Nothing is lost: a run that was killed and resumed ends with the bytes of one that never was.
+//! Nothing is lost: a run that was killed and resumed ends with the same bytes as an uninterrupted
+//! one.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,10 +11,10 @@ const STOCKS: [&str; 3] = ["AAPL", "MSFT", "GOOGL"];
 pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
-    // Accounts that wait are part of a checkpoint.
+    // Suspended accounts are part of a checkpoint.
     args.extend(["--set", "portfolio.drawdown_limit=0.01"]);
     args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
-    // So that rules trade from the beginning.
+    // So that rules trade from the start.
     args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);
     args.extend(["--checkpoint-every", "0", "--stocks"]);
     args.extend(STOCKS);
@@ -45,7 +46,7 @@ pub fn assert_same(place: &Place, whole: &str, resumed: &str) {
     assert_eq!(learned(whole), learned(resumed));
 }
 
-/// How far the newest whole checkpoint is.
+/// Environment steps at the newest complete checkpoint.
 pub fn newest_checkpoint(place: &Place, output: &str) -> Option<u64> {
     let folder = place.path(output).join("checkpoints");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -53,8 +54,8 @@ pub fn newest_checkpoint(place: &Place, output: &str) -> Option<u64> {
     whole.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max()
 }
 
-/// Waits until a checkpoint beyond `env_steps` is whole; returns how far it is. None where the run
-/// has ended before.
+/// Waits for a complete checkpoint beyond `env_steps`; returns its steps. None if the run has ended
+/// before.
 pub fn wait_for_checkpoint(
     place: &Place,
     output: &str,
@@ -104,7 +105,7 @@ fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
             child.kill().unwrap();
         }
         child.wait().unwrap();
-        // It may have come further since it was looked at.
+        // There may have been another checkpoint since the last check.
         env_steps = newest_checkpoint(&place, "resumed").unwrap();
     }
     assert!(kills >= 2, "the run ended before it could be killed twice");
@@ -112,17 +113,17 @@ fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
     assert_same(&place, "whole", "resumed");
 }
 
-/// The child processes of `parent`: the ranks, in their order, if it is `mpirun`.
+/// Child processes of `parent`: the ranks in order, if it is `mpirun`.
 pub fn children(parent: u32) -> Vec<u32> {
     let output = run(Command::new("pgrep").args(["-P", &parent.to_string()]));
     let text = String::from_utf8(output.stdout).unwrap();
     let mut children: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
-    // Process numbers begin again at the lowest when they have reached the highest.
+    // Process ids wrap around, so they do not give the order.
     children.sort_by_key(|&child| rank_of(child));
     children
 }
 
-/// As the launcher told the process; None for one that is no rank, or not yet.
+/// The rank in the process's environment; None if it is no rank, or not yet.
 fn rank_of(process: u32) -> Option<usize> {
     let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
     let environment = String::from_utf8_lossy(&environment);
@@ -131,7 +132,7 @@ fn rank_of(process: u32) -> Option<usize> {
     ranks.next()?.parse().ok()
 }
 
-/// A signal to the rank `rank` of `mpirun`, or to its last one.
+/// Sends a signal to rank `rank` of `mpirun`, or to its last one.
 pub fn signal_rank(signal: &str, mpirun: u32, rank: usize) {
     let ranks = children(mpirun);
     let process = ranks[rank.min(ranks.len() - 1)].to_string();
@@ -139,7 +140,7 @@ pub fn signal_rank(signal: &str, mpirun: u32, rank: usize) {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_and_other_settings_are_refused() {
+fn a_damaged_checkpoint_is_skipped_and_other_settings_are_rejected() {
     let place = Place::new();
     succeed(&mut place.program(&args(&["--output", "whole"])));
     let mut child = spawn(place.program(&args(&["--output", "resumed"])));
@@ -159,12 +160,12 @@ fn a_damaged_checkpoint_is_passed_over_and_other_settings_are_refused() {
     let loud: Vec<&str> = resume.iter().copied().filter(|arg| *arg != "--quiet").collect();
     let said = succeed(&mut place.program(&loud));
     assert!(said.contains("stock-00001 is damaged; passed over"), "{said}");
-    assert!(said.contains("going on from the checkpoint at"), "{said}");
+    assert!(said.contains("resuming from the checkpoint at"), "{said}");
     assert_same(&place, "whole", "resumed");
 }
 
 #[test]
-fn a_run_that_is_told_to_stop_can_be_resumed() {
+fn a_stopped_run_can_be_resumed() {
     let place = Place::new();
     succeed(&mut place.program(&args(&["--output", "whole"])));
     let rare = ["--checkpoint-every", "inf", "--output", "resumed"];
@@ -181,7 +182,7 @@ fn a_run_that_is_told_to_stop_can_be_resumed() {
 }
 
 #[test]
-fn a_run_that_started_its_own_ranks_starts_them_again_when_one_dies_or_hangs() {
+fn a_run_that_started_its_own_ranks_restarts_them_when_one_dies_or_hangs() {
     let place = Place::new();
     succeed(&mut place.program(&args(&["--output", "whole"])));
     let timeout = ["--set", "ranks.timeout_s=4", "--output", "resumed", "--mode", "parallel"];
@@ -194,7 +195,7 @@ fn a_run_that_started_its_own_ranks_starts_them_again_when_one_dies_or_hangs() {
     while children(child.id()).first().is_none_or(|&launcher| launcher == killed) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Newer than the last one of the ranks before: that the new ones are there and at work.
+    // A checkpoint newer than the previous ranks' last one shows that the new ranks are running.
     let newest = newest_checkpoint(&place, "resumed").unwrap();
     wait_for_checkpoint(&place, "resumed", newest, &mut child).unwrap();
     signal_rank("STOP", mpirun(&child), 3);

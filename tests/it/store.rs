@@ -1,6 +1,7 @@
-//! Stores: one contract for both, faults of the network, the cache, and that no credential shows.
+//! Stores: a common contract, network faults, the cache, and no leaked credentials.
 //!
-//! Azure's side talks to Azurite, at the connection string in `DQN_TEST_AZURE_CONNECTION_STRING`.
+//! Tests of the Azure store run against Azurite, at the connection string in
+//! `DQN_TEST_AZURE_CONNECTION_STRING`.
 
 mod fetch;
 pub mod server;
@@ -49,8 +50,8 @@ fn account_key(connection_string: &str) -> &str {
     ConnectionString::new(connection_string).unwrap().account_key.unwrap()
 }
 
-/// Runs a request of the Azure crate itself. On this thread and unlogged, for the crate logs
-/// signatures, and one test reads the log.
+/// Runs a request of the Azure crate. On this thread and without logging, because the crate logs
+/// signatures and one test reads the log.
 pub fn block_on<T>(future: impl Future<Output = azure_core::Result<T>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let silence = tracing::subscriber::NoSubscriber::new();
@@ -74,7 +75,7 @@ pub fn new_container() -> (ContainerClient, String) {
     (client, name)
 }
 
-/// What every store does.
+/// The contract of every store.
 fn store_contract(store: &dyn Store) {
     assert_eq!(store.symbols().unwrap(), []);
     assert_eq!(list(store, "AAPL", "2019-01-01", "2021-12-31"), []);
@@ -87,7 +88,7 @@ fn store_contract(store: &dyn Store) {
     store.put(&key("BRK.B", "2020-01-03"), b"").unwrap();
     store.put("stocks_intraday/AAPL/2020/01/README.txt", b"not a day").unwrap();
 
-    // Round trip, of an empty file and of one beyond the Azure crate's part of 16 MiB too.
+    // Round trip, including an empty file and one beyond the Azure crate's part size of 16 MiB.
     assert_eq!(store.get(&key("AAPL", "2020-01-31")).unwrap(), b"2020-01-31");
     assert_eq!(store.get(&key("BRK.B", "2020-01-03")).unwrap(), b"");
     let large: Vec<u8> = (0..20_000_003_u32).map(|i| (i % 251) as u8).collect();
@@ -95,7 +96,7 @@ fn store_contract(store: &dyn Store) {
     assert!(store.get(&key("BIG", "2020-01-03")).unwrap() == large);
     assert_eq!(list(store, "BIG", "2020-01-03", "2020-01-03")[0].size_bytes, 20_000_003);
 
-    // Listed by date, both bounds included, over months, years and many years.
+    // Listed by date, both bounds included, across months and years.
     let dates = |start, end| -> Vec<String> {
         let files = list(store, "AAPL", start, end);
         for file in &files {
@@ -111,12 +112,12 @@ fn store_contract(store: &dyn Store) {
     let sorted = ["2019-12-31", "2020-01-03", "2020-01-31", "2020-02-03"];
     assert_eq!(dates("1990-01-01", "2030-01-01"), sorted);
 
-    // Unknown symbols have nothing; symbols are listed once each.
+    // Unknown symbols have no files; every symbol is listed once.
     assert_eq!(list(store, "NONE", "2019-01-01", "2021-12-31"), []);
     let names: Vec<_> = store.symbols().unwrap().iter().map(Symbol::to_string).collect();
     assert_eq!(names, ["AAP", "AAPL", "BIG", "BRK.B"]);
 
-    // An ETag stays with the content and changes with it, at equal size too.
+    // An ETag stays the same with the content and changes with it, even at equal size.
     let etag = || list(store, "AAP", "2020-01-03", "2020-01-03")[0].etag.clone();
     let first = etag();
     assert_eq!(etag(), first);
@@ -147,7 +148,7 @@ fn azure_keeps_the_contract() {
 }
 
 #[test]
-fn a_shared_access_signature_will_do() {
+fn a_shared_access_signature_is_accepted() {
     let (client, container) = new_container();
     AzureStore::connect(&azurite(), &container)
         .unwrap()
@@ -187,7 +188,7 @@ fn several_threads_get_at_once() {
 }
 
 #[test]
-fn a_wrong_key_and_a_missing_container_are_said_at_once() {
+fn a_wrong_key_and_a_missing_container_are_reported_at_once() {
     let (_, container) = new_container();
     let right = azurite();
     let wrong_key = "bm90IHRoZSBrZXkgb2YgdGhpcyBhY2NvdW50";
@@ -207,7 +208,7 @@ fn a_wrong_key_and_a_missing_container_are_said_at_once() {
     assert!(message.contains("allows no container of that name"), "{message}");
 }
 
-/// A server whose container is empty and whose blobs are given by `answer`, and a store on it.
+/// A server with an empty container whose blobs come from `answer`, and a store on it.
 fn faulty(answer: impl Fn(usize) -> Option<String> + Send + 'static) -> (Server, AzureStore) {
     let server = Server::start(move |line, before| {
         if line.contains("comp=list") { server::page(&[], "") } else { answer(before) }
@@ -217,7 +218,7 @@ fn faulty(answer: impl Fn(usize) -> Option<String> + Send + 'static) -> (Server,
 }
 
 #[test]
-fn transient_faults_are_tried_again() {
+fn transient_faults_are_retried() {
     let busy = |before| match before {
         0 | 1 => server::error("503 Service Unavailable", "ServerBusy"),
         _ => server::blob("the day"),
@@ -237,7 +238,7 @@ fn transient_faults_are_tried_again() {
 }
 
 #[test]
-fn a_server_that_keeps_failing_is_given_up_soon() {
+fn a_server_that_keeps_failing_is_abandoned_soon() {
     let (server, store) = faulty(|_| server::error("500 Internal Server Error", "InternalError"));
     let name = key("AAPL", "2020-01-03");
     let begin = Instant::now();
@@ -249,7 +250,7 @@ fn a_server_that_keeps_failing_is_given_up_soon() {
 }
 
 #[test]
-fn final_answers_are_not_asked_for_again() {
+fn final_errors_are_not_retried() {
     let (server, store) = faulty(|_| server::error("404 Not Found", "BlobNotFound"));
     let name = key("AAPL", "2020-01-03");
     assert!(store.get(&name).unwrap_err().to_string().starts_with(&format!("{name}: no such")));
@@ -278,7 +279,7 @@ fn every_page_of_a_listing_is_asked_for() {
 }
 
 #[test]
-fn a_host_that_cannot_be_reached_is_said_within_seconds() {
+fn an_unreachable_host_is_reported_within_seconds() {
     let silent = Server::start(|_, _| None);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let closed_text = server::connection_string(&format!("{closed}/fake"));
@@ -301,7 +302,7 @@ fn a_host_that_cannot_be_reached_is_said_within_seconds() {
     });
 }
 
-/// Everything that was logged in this process, at every level.
+/// Everything logged in this process, at every level.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 struct ToLog;

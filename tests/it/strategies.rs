@@ -23,7 +23,7 @@ fn the_list_names_every_strategy_with_its_parameters() {
     assert_eq!(period["unit"], "bars");
 }
 
-/// Two months of half-hour bars of a made-up market.
+/// Two months of half-hour bars of a synthetic market.
 const MARKET: [&str; 11] = [
     "--data",
     "synthetic:pairs",
@@ -49,7 +49,7 @@ fn a_run_is_a_table_two_files_and_json() {
     let weights = ["--ensemble", "weighted", "--weights", "0.4", "0.4", "0.1", "0.1"];
     let args = [&on_market(&strategies)[..], &weights, &["--output", "out"]].concat();
     let table = said(&place, &args);
-    for part in ["Bollinger Bands  ", "\nPairs ", "\nensemble ", "\nbuy-and-hold ", "4 of 4"] {
+    for part in ["Bollinger Bands  ", "\nPairs ", "\nensemble ", "\nbenchmark ", "4 of 4"] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
     let json: Value = serde_json::from_str(&place.text("out/strategies.json")).unwrap();
@@ -73,9 +73,9 @@ fn a_run_is_a_table_two_files_and_json() {
     assert_eq!(place.text("out/signals.csv"), csv);
 }
 
-/// What a stream decides on each bar is what a run decided on the whole.
+/// The decisions of a stream equal those of a run.
 #[test]
-fn a_stream_decides_as_a_run_does() {
+fn a_stream_decides_like_a_run() {
     let place = Place::new();
     let mine = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/strategies.toml");
     let names = ["--strategies", "RSI", "Pairs", "Against the z-score"];
@@ -121,7 +121,7 @@ fn a_bad_line_of_a_stream_is_named() {
     for (bad, part) in [
         ("{", "line 2: "),
         (good, "does not end after the one before"),
-        (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be read"),
+        (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
         (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
         (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "do not enclose"),
         (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
@@ -158,7 +158,7 @@ fn a_search_shows_both_samples() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
-/// What a run over so many ranks leaves in `folder`, and what it says on standard output.
+/// The standard output of a run over `ranks` ranks, whose files are in `folder`.
 fn over_ranks(place: &Place, ranks: usize, args: &[&str], folder: &str) -> String {
     let args = [&["strategies"][..], args, &["--quiet", "--output", folder]].concat();
     let output = match ranks {
@@ -171,7 +171,7 @@ fn over_ranks(place: &Place, ranks: usize, args: &[&str], folder: &str) -> Strin
 }
 
 #[test]
-fn a_search_over_ranks_is_that_of_one_process() {
+fn a_search_over_ranks_equals_one_process() {
     let place = Place::new();
     let ranges = ["--range", "period=3:9:2", "oversold=20,35", "overbought=60,75"];
     let search = [&["optimize", "--strategy", "RSI"][..], &ranges, &["--format", "json"]].concat();
@@ -186,7 +186,7 @@ fn a_search_over_ranks_is_that_of_one_process() {
     }
 }
 
-/// Clock times are all that may differ.
+/// Only clock times may differ.
 fn without_times(json: &Value) -> Value {
     match json {
         Value::Object(fields) => {
@@ -200,7 +200,7 @@ fn without_times(json: &Value) -> Value {
 }
 
 #[test]
-fn strategies_over_ranks_are_those_of_one_process() {
+fn strategies_over_ranks_equal_one_process() {
     let place = Place::new();
     place_file(&place, "mine.toml", "[parameters.RSI]\nperiod = 5\n");
     let names = ["run", "--strategies", "RSI", "MACD", "pairs", "hold", "--params", "mine.toml"];
@@ -218,19 +218,20 @@ fn strategies_over_ranks_are_those_of_one_process() {
         let signals = |folder: &str| place.read(&format!("{folder}/signals.csv"));
         assert!(signals(&folder) == signals("one"), "{ranks} ranks");
     }
-    // A pair of one stock fails, on a rank that is not the first; more ranks than strategies.
+    // Pairs with one stock fails, on a rank that is not the first; there are more ranks than
+    // strategies.
     let alone = ["run", "--strategies", "RSI", "pairs", "--data", "synthetic:sample", "--stocks"];
     let period = ["AAA", "--bar-minutes", "30", "--end_date", "2018-02-28"];
     let alone = [&alone[..], &period].concat();
     over_ranks(&place, 3, &alone, "alone");
     let results = &json("alone")["individual_results"];
     assert_eq!(results["Pairs"]["success"], false);
-    assert!(results["Pairs"]["error"].as_str().unwrap().contains("one stock is no pair"));
+    assert!(results["Pairs"]["error"].as_str().unwrap().contains("a pair needs two stocks"));
     assert_eq!(results["RSI"]["success"], true);
 }
 
 #[test]
-fn a_mistake_under_mpirun_is_one_line() {
+fn a_user_error_under_mpirun_is_one_line() {
     let place = Place::new();
     for (args, part) in [
         (&["optimize", "--strategy", "RSI", "--range", "period=1"][..], "from 2 to 100000"),
@@ -247,7 +248,7 @@ fn a_mistake_under_mpirun_is_one_line() {
 }
 
 #[test]
-fn mistakes_are_one_line() {
+fn user_errors_are_one_line() {
     let place = Place::new();
     place_file(&place, "bad.toml", "[parameters.RSI]\nperiod = 0");
     for (args, part) in [

@@ -1,22 +1,23 @@
-//! The strategy runner as a library: what a program that uses it writes, one example per test.
+//! The strategy runner as a library: code that a program would contain, one example per test.
 //!
-//! - strategies with parameters, side by side: [`several_strategies_with_their_parameters`];
-//! - what a result is made of: [`a_result_is_made_of_these_fields`];
-//! - functions for single strategies, joined: [`strategies_of_their_own_joined`];
+//! - strategies with parameters, in parallel: [`several_strategies_with_their_parameters`];
+//! - the fields of a result: [`the_fields_of_a_result`];
+//! - functions for single strategies, joined: [`single_strategies_joined`];
 //! - configuration and defaults: [`the_configuration_and_its_defaults`];
 //! - bars read from a file, the Sharpe ratios printed: [`bars_from_a_csv_file`];
 //! - instances instead of names: [`instances_are_run_like_names`];
-//! - an ensemble with weights, its signals handed on to a portfolio or a back-test:
+//! - an ensemble with weights, its signals passed to a portfolio or a back-test:
 //!   [`an_ensemble_with_weights`];
 //! - one strategy that fails, success rate, history, performance, efficiency:
-//!   [`failures_history_and_performance`]; all that fail: [`nothing_that_succeeds_is_no_success`];
-//! - a strategy of one's own in the registry: [`an_instance_and_a_registered_kind_of_ones_own`];
-//! - parameters checked before anything runs: [`parameters_are_checked_by_themselves`];
-//! - a log to debug by: [`what_ran_is_in_the_log`];
+//!   [`failures_history_and_performance`]; all that fail:
+//!   [`a_run_in_which_all_fail_is_no_success`];
+//! - a custom strategy in the registry: [`a_custom_instance_and_a_registered_custom_kind`];
+//! - parameters checked before a run: [`parameters_are_checked_by_themselves`];
+//! - a log for debugging: [`runs_are_logged`];
 //! - strategies from a file: [`strategies_from_a_file`].
 //!
-//! As commands they stand in `documentation.rs`; bars in real time, several processes and the
-//! search of parameters in `strategies.rs`.
+//! The equivalent commands are in `documentation.rs`; bars in real time, several processes and the
+//! parameter search in `strategies.rs`.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use dqn_trader::strategy::{
 use dqn_trader::synthetic::SyntheticMarket;
 use serde_json::{Value, json};
 
-/// A quarter of half-hour bars of two made-up stocks.
+/// A quarter of half-hour bars of two synthetic stocks.
 fn market_data() -> Arc<MarketData> {
     let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
     let market = SyntheticMarket::parse("momentum").unwrap();
@@ -94,7 +95,7 @@ fn several_strategies_with_their_parameters() {
 }
 
 #[test]
-fn strategies_of_their_own_joined() {
+fn single_strategies_joined() {
     let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
     let (data, none) = (market_data(), Given::new());
     let (rsi, macd, bollinger, momentum, reversion) = wait(async {
@@ -113,7 +114,7 @@ fn strategies_of_their_own_joined() {
     assert_eq!(rsi.signals.as_ref().unwrap().rows(), data.rows());
 }
 
-/// Long after two rises in a row.
+/// Long after two consecutive rises.
 #[derive(Clone)]
 struct TwoRises {
     last: f64,
@@ -131,7 +132,7 @@ impl Rule for TwoRises {
 }
 
 #[test]
-fn an_instance_and_a_registered_kind_of_ones_own() {
+fn a_custom_instance_and_a_registered_custom_kind() {
     let rule = TwoRises { last: f64::INFINITY, rises: 0, needed: 2 };
     let parameters = vec![Parameter::whole("rises", 2, 1..=10, "bars", "rises in a row")];
     let mut registry = Registry::standard();
@@ -168,7 +169,7 @@ fn an_ensemble_with_weights() {
     let weights = &combined.ensemble_config.weights;
     assert!(weights.iter().zip([0.4, 0.4, 0.2]).all(|(w, expected)| (w - expected).abs() < 1e-15));
     assert!(combined.performance_metrics.sharpe_ratio.is_some());
-    // What holds positions next takes the combined signals from here.
+    // Code that manages positions can use the combined signals.
     let signals = &combined.combined_signals;
     let env = RunnerConfig::default().env;
     let rows = 0..data.rows();
@@ -220,7 +221,7 @@ fn strategies_from_a_file() {
 }
 
 #[test]
-fn a_result_is_made_of_these_fields() {
+fn the_fields_of_a_result() {
     let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
     let (data, none) = (market_data(), ParametersByStrategy::new());
     let ensemble = EnsembleConfig::default();
@@ -243,7 +244,7 @@ fn a_result_is_made_of_these_fields() {
     let stats = &json["execution_stats"];
     assert!(all(stats, &["total_strategies", "successful_strategies", "failed_strategies"]));
     assert!(all(stats, &["execution_time", "parallel_efficiency"]));
-    // Signals are tables, beside the JSON.
+    // Signals are tables outside the JSON.
     let signals = results.individual_results.get("RSI").unwrap().signals.clone().unwrap();
     assert_eq!(signals.rows(), results.ensemble_result.unwrap().combined_signals.rows());
 }
@@ -310,7 +311,7 @@ fn bars_from_a_csv_file() {
     }
     assert_eq!(told.len(), 3);
     assert!(told[1].starts_with("MACD: Sharpe = "), "{told:?}");
-    // As of the bars themselves, read back to the last bit.
+    // Bit-identical to a run on the bars themselves.
     let mut first = market_data().series(0).clone();
     first.symbol = "AAA".parse().unwrap();
     let first = Arc::new(MarketData::new(vec![first]).unwrap());
@@ -340,7 +341,7 @@ fn instances_are_run_like_names() {
 }
 
 #[test]
-fn nothing_that_succeeds_is_no_success() {
+fn a_run_in_which_all_fail_is_no_success() {
     let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
     let (data, none) = (market_data(), ParametersByStrategy::new());
     let ensemble = EnsembleConfig::default();
@@ -370,7 +371,7 @@ fn parameters_are_checked_by_themselves() {
     }
 }
 
-/// What is logged, in memory.
+/// A log in memory.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -386,7 +387,7 @@ impl std::io::Write for Log {
 }
 
 #[test]
-fn what_ran_is_in_the_log() {
+fn runs_are_logged() {
     let of = |log_performance| {
         let log = Log::default();
         let writer = log.clone();

@@ -1,4 +1,4 @@
-//! Made-up markets as day files.
+//! Synthetic markets as day files.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn load(source: &DataSource, stocks: &[Symbol], minutes: Option<u32>) -> Vec<(Ba
 const PERIOD: [&str; 4] = ["--start_date", "2019-11-18", "--end_date", "2019-12-06"];
 
 #[test]
-fn what_synth_writes_loads_back_bit_for_bit() {
+fn files_of_synth_load_bit_for_bit() {
     let stocks: Vec<Symbol> = ["AAA", "BBB", "CCC"].map(|name| name.parse().unwrap()).into();
     let cases = [
         ("lead_lag-1:7", None),
@@ -61,7 +61,7 @@ fn what_synth_writes_loads_back_bit_for_bit() {
 }
 
 #[test]
-fn day_files_that_are_there_are_left_alone() {
+fn existing_day_files_are_kept() {
     let place = Place::new();
     let args = |market| {
         let mut args = vec!["synth", market, "--data", "data", "--stocks", "AAA", "--quiet"];
@@ -80,7 +80,7 @@ fn day_files_that_are_there_are_left_alone() {
 }
 
 #[test]
-fn what_cannot_be_made_is_one_line() {
+fn user_errors_are_one_line() {
     let place = Place::new();
     for (args, part) in [
         (&["moon"][..], "moon"),

@@ -1,11 +1,12 @@
-//! One process equals many; a model evaluated later gives what it gave at the end of its training.
+//! One process equals many; a later evaluation of a model equals the one at the end of its
+//! training.
 
 use crate::program::{Place, run, short, succeed, write_day_files};
 
 const COMPARED: [&str; 5] =
     ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json", "allocations.csv"];
 
-/// Every evaluation's file.
+/// The portfolio file of every evaluation.
 fn portfolios(place: &Place, output: &str) -> Vec<String> {
     let entries = std::fs::read_dir(place.path(output)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -14,7 +15,7 @@ fn portfolios(place: &Place, output: &str) -> Vec<String> {
     names
 }
 
-/// Reward and loss of every interval, as they stand in the file.
+/// Reward and loss of every interval, as text.
 fn rewards_and_losses(place: &Place, output: &str) -> Vec<(String, String)> {
     let text = place.text(&format!("{output}/metrics.jsonl"));
     let lines = text.lines().map(|line| {
@@ -52,14 +53,14 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
         args.extend(&STOCKS[..stocks]);
         args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
         args.extend(["--set", "network.embedding=16", "--set", "network.trunk=32"]);
-        // With these rules, ranks say what their accounts have lost.
+        // With these rules, ranks report the losses of their accounts.
         let careful = stocks == 2;
         if careful {
             args.extend(["--set", "portfolio.drawdown_limit=0.01"]);
             args.extend(["--set", "portfolio.cluster_correlation=0", "--set"]);
             args.push("portfolio.cluster_limit=0.5");
             args.extend(["--set", "portfolio.meta_policy.enabled=true"]);
-            // So that rules trade from the beginning.
+            // So that rules trade from the start.
             args.extend(["--set", "portfolio.meta_policy.dqn_prior=0.05"]);
         }
         let single = |output: &str, threads: &str| {
@@ -94,7 +95,7 @@ fn any_number_of_threads_and_ranks_gives_the_same_bytes() {
     }
 }
 
-/// Weights in a row sum to 1, and are others at the end than in the beginning.
+/// The weights in a row sum to 1, and differ between start and end.
 fn assert_weights_move(allocations: &str) {
     let mut lines = allocations.lines();
     let head: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -111,7 +112,7 @@ fn assert_weights_move(allocations: &str) {
     assert_ne!(rows.first(), rows.last());
 }
 
-/// Every two ranks play a machine of their own, so the panel goes over MPI to the second and third.
+/// Each pair of ranks simulates a node, so the panel is sent over MPI to the second and third.
 #[test]
 fn ranks_on_other_machines_get_the_panel_over_mpi() {
     let place = Place::new();
@@ -129,7 +130,7 @@ fn ranks_on_other_machines_get_the_panel_over_mpi() {
     }
 }
 
-/// Gradients are added by five machines' ranks, or by the threads of a few.
+/// Gradients are summed over the ranks of five nodes, or over the threads of a few.
 #[test]
 fn many_ranks_on_many_machines_give_the_bytes_of_one_process() {
     let stocks: Vec<String> = (0..13).map(|i| format!("S{i:02}")).collect();
@@ -174,7 +175,7 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     // Enough gradient steps for a policy that trades.
     flags.extend(["--set", "learner.learning_starts=64", "--batch-size", "32", "--quiet"]);
     flags.extend(["--fee-bps", "0", "--slippage-bps", "0"]);
-    // Rules begin with weights that only the model's file has by then.
+    // The rules start with weights that at this time only the model's file contains.
     flags.extend(["--set", "portfolio.meta_policy.enabled=true"]);
     flags.extend(["--set", "portfolio.meta_policy.dqn_prior=0.2"]);
     succeed(&mut place.program(&flags));
@@ -204,7 +205,7 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     }
     assert_eq!(run["trials"]["count"], later["trials"]["count"], "it repeats a trial of the run");
 
-    // Another machine: nothing in the cache, and no bars but those of the evaluation and the weeks
+    // As on another machine: an empty cache, and only the bars of the evaluation and the weeks
     // before it.
     std::fs::remove_dir_all(place.path("cache")).unwrap();
     for symbol in ["AAPL", "MSFT"] {
@@ -237,7 +238,7 @@ fn a_second_run_reads_no_bars() {
     assert!(second.contains("earlier"), "the first run's results are moved, and that is said");
     assert!(place.path("results/earlier/1/trained_model.pth").exists());
 
-    // A changed day of training is another panel, and another scale for the evaluation's.
+    // A changed training day leads to another panel, and to another scaling in the evaluation.
     let day = "data/stocks_intraday/AAPL/2018/03/AAPL_2018-03-01.parquet";
     std::fs::remove_file(place.path(day)).unwrap();
     let third = succeed(&mut place.program(&short(&flags)));
@@ -246,16 +247,16 @@ fn a_second_run_reads_no_bars() {
 
 #[test]
 fn ctrl_c_stops_cleanly_and_leaves_readable_results() {
-    stop_and_look("single");
+    stop_and_check("single");
 }
 
-/// The program that started the ranks stays until they are done.
+/// The program that started the ranks stays until they have ended.
 #[test]
 fn ctrl_c_reaches_the_ranks_that_the_program_started() {
-    stop_and_look("parallel");
+    stop_and_check("parallel");
 }
 
-fn stop_and_look(mode: &str) {
+fn stop_and_check(mode: &str) {
     let place = Place::new();
     let mut args = short(&["--episodes", "100000", "--stocks", "AAPL", "MSFT"]);
     args.extend(["--eval-every", "100000", "--mode", mode]);
@@ -281,7 +282,7 @@ fn stop_and_look(mode: &str) {
     succeed(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
 }
 
-/// A file that says how a run was made is not overruled by where it is run again.
+/// Settings in a file take precedence over the environment.
 #[test]
 fn a_settings_file_goes_before_the_environment() {
     let place = Place::new();

@@ -1,6 +1,5 @@
-//! `dqn-trader validate` on a small row: whether it compares rightly, not whether the learner is
-//! any
-//! good. That is for `validate --quick`, which scripts/test.sh runs.
+//! `dqn-trader validate` on a small row: tests the comparison, not the quality of the learner. That
+//! is tested by `validate --quick`, which scripts/test.sh runs.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use serde_json::Value;
 
 use crate::program::{Place, run};
 
-/// A year to learn from and half a year to trade, with a small network.
+/// A year of training and half a year of trading, with a small network.
 const SMALL: [&str; 12] = [
     "validate",
     "--rows",
@@ -48,21 +47,21 @@ fn a_row_is_trained_and_held_against_the_oracle() {
     assert!((number(&row["fraction"]["mean"]) - mean).abs() < 1e-9);
     let half = 12.706 * (fractions[0] - fractions[1]).abs() / 2.0;
     assert!((number(&row["fraction"]["interval"][1]) - mean - half).abs() < 1e-9);
-    // The secret is easy to hear; how much of it a year teaches is not what is tested.
+    // The planted edge is easy to find; how much of it is learned in a year is not tested.
     assert!(mean > 0.5, "{said}");
     assert!(number(&row["random_bps"]) < 0.0, "at random only costs are earned");
-    // Half a year's mean of 45.9, whose standard error is about 1.2.
+    // Half a year's mean of 45.9, with a standard error of about 1.2.
     assert!((number(&row["oracle_bps"]) - number(&row["oracle_expected_bps"])).abs() < 5.0);
     let reached = mean >= 0.95;
     assert_eq!(done.status.code(), Some(if reached { 0 } else { 1 }), "{said}");
     assert_eq!(validation["reached"], reached);
     assert!(
-        said.contains(if reached { "every bar was reached" } else { "MISSED: leaked" }),
+        said.contains(if reached { "every threshold was met" } else { "MISSED: leaked" }),
         "{said}"
     );
 }
 
-/// Also on one core each of the four stocks has a thread, so that none waits for another.
+/// Even on one core each of the four stocks has its own thread, so that none waits for another.
 #[test]
 fn without_lockstep_a_row_is_trained_in_threads() {
     let place = Place::new();
@@ -80,15 +79,15 @@ fn without_lockstep_a_row_is_trained_in_threads() {
         }
     };
     assert!(status.code().is_some_and(|code| code < 2), "{status}");
-    // Four to wait and four to work, beside those that it has in lockstep.
+    // Four that wait and four that work, in addition to those in lockstep.
     assert!(most >= 12, "{most} threads");
     let mean = validation(&place)["rows"][0]["fraction"]["mean"].as_f64().unwrap_or(0.0);
-    // One seed has no interval, but a mean.
+    // One seed has a mean but no interval.
     assert!(mean > 0.5, "{mean}");
 }
 
 #[test]
-fn a_learner_that_learns_nothing_misses_the_bar() {
+fn a_learner_that_learns_nothing_fails() {
     let place = Place::new();
     let args = [&SMALL[..], &["--seeds", "1", "--set", "learner.replay_ratio=0"]].concat();
     let done = run(&mut place.program(&args));
@@ -127,7 +126,7 @@ fn a_stopped_validation_leaves_nothing_behind() {
     command.env("TMPDIR", place.path("tmp")).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let pid = child.id().to_string();
-    // In the middle of its work: it has made a folder for its panels.
+    // In the middle of its work: the folder for its panels exists.
     while std::fs::read_dir(place.path("tmp")).unwrap().next().is_none() {
         assert!(child.try_wait().unwrap().is_none(), "it works for longer than that");
         std::thread::sleep(Duration::from_millis(20));

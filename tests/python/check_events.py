@@ -1,4 +1,4 @@
-"""Prints what TensorBoard's own reader finds in DIR as JSON: {tag: [count, last step, last value]}.
+"""Prints the content of DIR according to TensorBoard's reader, as JSON: {tag: [count, last step, last value]}.
 
 Usage: check_events.py DIR      (needs the package tensorboard)
 """

@@ -1,7 +1,7 @@
 """Opens a trained model as a user of PyTorch would: `check_model.py MODEL_DIR`.
 
 Prints the names and shapes of `trained_model.pth` as one line of JSON, then compares `policy.pt`
-with the program's own Q-values in `policy_check.json`. Exits 0 where they agree to 1e-5, else 1.
+with the program's own Q-values in `policy_check.json`. Exits with 0 if they agree to 1e-5, else 1.
 """
 
 import json
@@ -24,7 +24,7 @@ def largest_difference(folder: Path) -> float:
     policy = torch.jit.load(str(folder / "policy.pt"), map_location="cpu")
     with torch.no_grad():
         batched = policy(market, stock, private)
-        # Any batch size must do: each row alone, too.
+        # Any batch size must work, including single rows.
         rows = [policy(*row) for row in zip(market.split(1), stock.split(1), private.split(1))]
     if batched.shape != q.shape:
         raise SystemExit(f"policy.pt gives {list(batched.shape)}, the program {list(q.shape)}")
@@ -37,7 +37,7 @@ def main() -> int:
     folder = Path(sys.argv[1])
     state = torch.load(folder / "trained_model.pth", weights_only=True)
     for name, tensor in state.items():
-        # relations.* have NaN where two stocks have too few common bars.
+        # relations.* contain NaN for pairs with too few common bars.
         finite = tensor.isfinite().all() or name.startswith("relations.")
         if not (tensor.dtype == torch.float32 and finite):
             print(f"{name}: {tensor.dtype}, or not finite", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/state_dict.pth, a state dict as PyTorch itself saves it.
+"""Writes tests/fixtures/state_dict.pth, a state dict saved by PyTorch.
 
 Made with torch 2.11.0; read by the unit tests of src/rl/state_dict.rs.
 """

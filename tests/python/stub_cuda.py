@@ -3,10 +3,10 @@
     python3 stub_cuda.py SITE_PACKAGES
 
 PyPI has no CPU build of torch for Linux. The wheel's own libraries name the CUDA libraries as
-needed, and the loader wants every function that they import to exist; on the CPU none is called. So
-each CUDA library that is not there is replaced by a stub of the same name and symbol versions,
-compiled here, whose functions abort. Needs gcc and binutils. For the tests' own environment only:
-nothing that runs on a GPU works in it.
+needed, and the loader requires every function that they import; on the CPU none is called. So each
+missing CUDA library is replaced by a stub of the same name and symbol versions, compiled here,
+whose functions abort. Needs gcc and binutils. For the test environment only: nothing that runs on a
+GPU works in it.
 """
 
 import collections
@@ -72,7 +72,7 @@ def main(site_packages):
     missing = sorted(set().union(*map(needed, importers)) - present)
     exports = collections.defaultdict(lambda: collections.defaultdict(set))
     for symbol, version in {pair for library in importers for pair in imported(library)}:
-        # An unversioned symbol may stand in any loaded library: the first stub has them all.
+        # An unversioned symbol may be in any loaded library: the first stub has them all.
         home = "libnvshmem_host.so.3" if version == "NVSHMEM" else version or missing[0]
         exports[home][version].add(symbol)
     for name in missing:

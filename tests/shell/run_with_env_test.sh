@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests of run_with_env.sh, reported in the words of cargo test. The expected values are what dotenvy 0.15 makes of the
-# same files.
-# shellcheck disable=SC2016 # a $ between single quotes is meant
+# Tests of run_with_env.sh, reported in the format of cargo test. The expected values are those of dotenvy 0.15 for the same
+# files.
+# shellcheck disable=SC2016 # a literal $ in single quotes is intended
 set -uo pipefail
 
 clone=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,4 +1,4 @@
-//! From the file's text to a checked configuration.
+//! Parses and checks the configuration file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ const LEAD_DAYS: u32 = 120;
 const TIMEOUT_S: f64 = 86_400.0;
 const MAX_MEMORY_MB: u64 = 4_096;
 
-/// Every key that is known; the others are told of and ignored.
+/// All known keys; others are reported and ignored.
 #[derive(Deserialize)]
 struct File {
     agent_type: Option<String>,
@@ -91,9 +91,9 @@ impl Default for LogConfig {
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
     let file: File = serde_json::from_str(text).map_err(|e| {
-        ConfigError::new("the file", e.to_string(), "correct it; docs/agents.md has every key")
+        ConfigError::new("the file", e.to_string(), "fix it; docs/agents.md describes every key")
     })?;
-    let mut notices = notices_of(&file);
+    let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;
     let end = date("end_date", "END_DATE", file.date_range.end_date, variable, &mut notices)?;
     if end.last_moment() < init.last_moment() {
@@ -101,7 +101,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
         return Err(ConfigError::new(
             "date_range.end_date",
             what,
-            "give the last day after the first",
+            "the last day must not be before the first",
         ));
     }
     let hourly = file.agent_type.as_deref().is_some_and(|kind| kind.ends_with("_Hour"));
@@ -140,7 +140,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
     Ok(config)
 }
 
-fn notices_of(file: &File) -> Vec<String> {
+fn notices_on_unknown_keys(file: &File) -> Vec<String> {
     let mut notices = Vec::new();
     let mut ignored: Vec<String> = file.rest.keys().cloned().collect();
     let sections =
@@ -179,8 +179,8 @@ fn date(
         (Some(text), _) => (name.to_string(), text),
         (None, Some(text)) => (field, text),
         (None, None) => {
-            let todo = format!("add it, or set {name}");
-            return Err(ConfigError::new(&field, "is missing", todo));
+            let hint = format!("add it, or set {name}");
+            return Err(ConfigError::new(&field, "is missing", hint));
         }
     };
     text.parse().map_err(|what: String| {
@@ -196,7 +196,7 @@ fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
     named.sort();
     named.dedup();
     check("stocks", !named.is_empty(), "name at least one")?;
-    check("stocks", named.len() == config.stocks.len(), "name every symbol once")?;
+    check("stocks", named.len() == config.stocks.len(), "give each symbol once")?;
     let cash = config.initial_cash;
     check("agent_config.initial_cash", (0.01..=1e15).contains(&cash), "take 0.01 to 1e15")?;
     let session = &config.session;
@@ -214,8 +214,8 @@ fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
     for (field, bps) in [("fee_bps", config.fee_bps), ("slippage_bps", config.slippage_bps)] {
         check(field, (0.0..1_000.0).contains(&bps), "take 0 to below 1000")?;
     }
-    check("max_concurrent", (1..=1_024).contains(&config.max_concurrent), "take 1 to 1024")?;
+    check("max_concurrent", (1..=1_024).contains(&config.max_concurrent), "use 1 to 1024")?;
     let seconds = config.timeout_s;
-    check("timeout_s", seconds > 0.0 && seconds <= 1e9, "take a number above 0")?;
-    check("max_memory_mb", (8..=1 << 30).contains(&config.max_memory_mb), "take 8 or more")
+    check("timeout_s", seconds > 0.0 && seconds <= 1e9, "use a number above 0")?;
+    check("max_memory_mb", (8..=1 << 30).contains(&config.max_memory_mb), "use 8 or more")
 }

@@ -1,4 +1,4 @@
-//! The models of the file.
+//! The models of the configuration file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ use crate::runner::EnsembleConfig;
 use crate::strategy::Given;
 use crate::strategy::ensemble::EnsembleMethod;
 
-/// Where a model without a `openai_base_url` is asked.
+/// Endpoint of a model without `openai_base_url`.
 const STANDARD_ENDPOINT: &str = "https://api.openai.com/v1";
 const KEY: &str = "OPENAI_API_KEY";
-/// The first that is set.
+/// The first one that is set is used.
 const ENDPOINTS: [&str; 2] = ["OPENAI_API_BASE", "OPENAI_BASE_URL"];
 const WINDOW_BARS: usize = 1_000;
 
-/// A variable of the environment.
+/// Looks up an environment variable.
 pub(super) type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ enum Word {
     Llm,
 }
 
-/// A member of an ensemble: its name, or with parameters.
+/// A member of an ensemble: its name, alone or with parameters.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Listed {
@@ -73,7 +73,7 @@ fn yes() -> bool {
     true
 }
 
-/// The enabled ones. All of them are checked before any of them runs.
+/// The enabled models. All are checked before any of them runs.
 pub(super) fn models(
     entries: Vec<Entry>,
     variable: &Variable<'_>,
@@ -86,25 +86,25 @@ pub(super) fn models(
                 Some(name) => format!("{name} has none"),
                 None => "is missing".into(),
             };
-            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+            return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         };
-        let strange = |c: char| c.is_control() || c == '/' || c == '\\';
-        let dots = signature.chars().all(|c| c == '.');
-        if dots
+        let is_forbidden = |c: char| c.is_control() || c == '/' || c == '\\';
+        let is_dots = signature.chars().all(|c| c == '.');
+        if is_dots
             || signature.starts_with('-')
             || signature.len() > 200
-            || signature.contains(strange)
+            || signature.contains(is_forbidden)
         {
             let what = format!("{signature:?} cannot name a folder");
-            return Err(ConfigError::new(&field, what, "leave out slashes and a leading hyphen"));
+            return Err(ConfigError::new(&field, what, "avoid slashes and a leading hyphen"));
         }
         if models.iter().any(|other| other.signature == signature) {
             let what = format!("{signature} is given twice");
-            return Err(ConfigError::new(&field, what, "give every enabled model one of its own"));
+            return Err(ConfigError::new(&field, what, "give each enabled model its own"));
         }
         let name = entry.name.clone().unwrap_or_else(|| signature.clone());
-        let kind = kind(entry, variable).map_err(|(key, what, todo)| {
-            ConfigError::new(&format!("{signature}: {key}"), what, todo)
+        let kind = kind(entry, variable).map_err(|(key, what, hint)| {
+            ConfigError::new(&format!("{signature}: {key}"), what, hint)
         })?;
         models.push(Model { name, signature, kind });
     }
@@ -114,27 +114,27 @@ pub(super) fn models(
     Ok(models)
 }
 
-/// Key, what is wrong with it, what to do.
+/// A key, what is wrong with it, and what to do.
 type Wrong = (&'static str, String, String);
 
-fn missing(key: &'static str, todo: &str) -> Wrong {
-    (key, "is missing".into(), todo.into())
+fn missing(key: &'static str, hint: &str) -> Wrong {
+    (key, "is missing".into(), hint.into())
 }
 
 fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
     match entry.kind {
         Word::Dqn => {
-            let todo = "name the results folder of a finished run";
-            let results = entry.results.ok_or_else(|| missing("results", todo))?;
+            let hint = "give the results folder of a finished run";
+            let results = entry.results.ok_or_else(|| missing("results", hint))?;
             if !results.join("config.toml").is_file() {
                 let what = format!("{} has no config.toml", results.display());
-                return Err(("results", what, todo.into()));
+                return Err(("results", what, hint.into()));
             }
             Ok(ModelKind::Dqn { results })
         }
         Word::Strategy => {
-            let todo = "name one that dqn-trader strategies list has";
-            let strategy = entry.strategy.ok_or_else(|| missing("strategy", todo))?;
+            let hint = "name one that dqn-trader strategies list has";
+            let strategy = entry.strategy.ok_or_else(|| missing("strategy", hint))?;
             let parameters = entry.parameters.unwrap_or_default();
             Ok(ModelKind::Strategy(choice("strategy", strategy, parameters)?))
         }
@@ -154,7 +154,7 @@ fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
             let config = EnsembleConfig { weights: entry.weights, ..EnsembleConfig::default() };
             let weights = config
                 .weights_for(members.len())
-                .map_err(|error| ("weights", error.what, error.todo))?;
+                .map_err(|error| ("weights", error.what, error.hint))?;
             Ok(ModelKind::Ensemble(Ensemble {
                 members,
                 method: entry.method.unwrap_or(EnsembleMethod::Weighted),
@@ -167,24 +167,24 @@ fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
 }
 
 fn choice(key: &'static str, strategy: String, parameters: Given) -> Result<Choice, Wrong> {
-    let todo = || "see dqn-trader strategies list".to_string();
-    let registry = registry().map_err(|error| (key, error.to_string(), todo()))?;
-    let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), todo()))?;
+    let hint = || "see dqn-trader strategies list".to_string();
+    let registry = registry().map_err(|error| (key, error.to_string(), hint()))?;
+    let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), hint()))?;
     let used = known.resolve(&parameters);
-    used.map_err(|error| ("parameters", error.to_string(), todo()))?;
+    used.map_err(|error| ("parameters", error.to_string(), hint()))?;
     Ok(Choice { strategy, parameters })
 }
 
 fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
-    let todo = "name the model as its endpoint does, or give another kind";
+    let hint = "name the model as its endpoint does, or give another kind";
     let basemodel = entry.basemodel.filter(|name| !name.trim().is_empty());
-    let basemodel = basemodel.ok_or_else(|| missing("basemodel", todo))?;
-    let from_environment = || ENDPOINTS.iter().find_map(|name| real(variable(name)));
-    let address = real(entry.openai_base_url).or_else(from_environment);
+    let basemodel = basemodel.ok_or_else(|| missing("basemodel", hint))?;
+    let from_environment = || ENDPOINTS.iter().find_map(|name| non_placeholder(variable(name)));
+    let address = non_placeholder(entry.openai_base_url).or_else(from_environment);
     let is_standard = address.is_none();
     let address = address.unwrap_or_else(|| STANDARD_ENDPOINT.into());
     let wrong = || {
-        let what = "is no address such as https://HOST/v1".to_string();
+        let what = "is not a URL such as https://HOST/v1".to_string();
         ("openai_base_url", what, "correct it, without a key in it".to_string())
     };
     let base_url = Url::parse(address.trim_end_matches('/')).map_err(|_| wrong())?;
@@ -193,7 +193,7 @@ fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
     if !is_web || !plain || base_url.query().is_some() {
         return Err(wrong());
     }
-    let given = real(entry.openai_api_key.map(|key| key.reveal().to_string()));
+    let given = non_placeholder(entry.openai_api_key.map(|key| key.reveal().to_string()));
     let api_key = given.or_else(|| variable(KEY)).as_deref().and_then(Secret::new);
     if api_key.is_none() && is_standard {
         return Err(missing("openai_api_key", &format!("add it, or set {KEY}")));
@@ -206,8 +206,8 @@ fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
     Ok(LlmConfig { basemodel, base_url, api_key })
 }
 
-/// None for nothing, and for the words that stand in for a value in the examples that go around.
-fn real(given: Option<String>) -> Option<String> {
+/// None for an empty text, and for the placeholders of common example files.
+fn non_placeholder(given: Option<String>) -> Option<String> {
     let text = given?.trim().to_string();
     let placeholder = text.starts_with("Optional") || text.contains("YOUR_");
     (!text.is_empty() && !placeholder).then_some(text)

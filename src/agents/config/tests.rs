@@ -15,7 +15,7 @@ fn error(text: &str) -> String {
     parse(text).unwrap_err().to_string()
 }
 
-/// With these models, and more at the top.
+/// A configuration with these models and further top-level keys.
 fn with(models: &str, more: &str) -> String {
     format!(
         r#"{{ "date_range": {{ "init_date": "2020-01-02", "end_date": "2020-12-31" }},
@@ -25,7 +25,7 @@ fn with(models: &str, more: &str) -> String {
 
 const RSI: &str = r#"{ "signature": "rsi", "kind": "strategy", "strategy": "RSI" }"#;
 
-/// As it goes around, with words in the place of an address and a key.
+/// The example file of HKUDS/AI-Trader, with placeholders for address and key.
 const SEED: &str = r#"{
   "agent_type": "BaseAgent",
   "market": "us",
@@ -64,7 +64,7 @@ fn the_seed_systems_file_opens_unchanged() {
 }
 
 #[test]
-fn what_is_left_out_is_as_documented() {
+fn defaults_are_as_documented() {
     let config = parse(&with(RSI, "")).unwrap();
     let session = SessionConfig {
         max_steps: 10,
@@ -87,13 +87,13 @@ fn what_is_left_out_is_as_documented() {
 fn the_environment_overrides_dates_and_says_so() {
     let config = parse_in(&with(RSI, ""), &[("END_DATE", "2020-06-30")]).unwrap();
     assert_eq!(config.end.to_string(), "2020-06-30");
-    let said = "END_DATE=2020-06-30 in the environment overrides date_range.end_date";
-    assert_eq!(config.notices, [said]);
+    let expected = "END_DATE=2020-06-30 in the environment overrides date_range.end_date";
+    assert_eq!(config.notices, [expected]);
     let none = with(RSI, "").replace("date_range", "dates");
     let both = [("INIT_DATE", "2020-01-02"), ("END_DATE", "2020-02-03")];
     assert!(parse_in(&none, &both).is_ok());
     let wrong = parse_in(&with(RSI, ""), &[("INIT_DATE", "soon")]).unwrap_err().to_string();
-    assert!(wrong.starts_with("INIT_DATE: \"soon\" is no date"), "{wrong}");
+    assert!(wrong.starts_with("INIT_DATE: \"soon\" is not a date"), "{wrong}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn ensembles_take_names_and_parameters() {
 }
 
 #[test]
-fn mistakes_are_found_before_anything_starts() {
+fn errors_are_found_before_anything_starts() {
     let model = |fields: &str| with(&format!(r#"{{ "signature": "one", {fields} }}"#), "");
     let llm = r#""basemodel": "m", "openai_base_url": "#;
     for (text, part) in [
@@ -134,11 +134,11 @@ fn mistakes_are_found_before_anything_starts() {
         (model(r#""kind": "dqn", "results": "no/where""#), "no/where has no config.toml"),
         (model(r#""kind": "rules""#), "unknown variant `rules`"),
         (model(r#""enabled": true"#), "one: basemodel: is missing"),
-        (model(&format!(r#"{llm}"ftp://host/""#)), "one: openai_base_url: is no address"),
+        (model(&format!(r#"{llm}"ftp://host/""#)), "one: openai_base_url: is not a URL"),
         (model(&format!(r#"{llm}"http://me:secret@host/""#)), "without a key in it"),
         (model(&format!(r#"{llm}"http://h/", "openai_api_key": "a b""#)), "copy it again"),
         (with(RSI, r#", "stocks": []"#), "stocks: is out of range; name at least one"),
-        (with(RSI, r#", "stocks": ["A", "A"]"#), "name every symbol once"),
+        (with(RSI, r#", "stocks": ["A", "A"]"#), "give each symbol once"),
         (with(RSI, r#", "timeout_s": 0"#), "timeout_s: is out of range"),
         (with(RSI, r#", "max_concurrent": 0"#), "max_concurrent: is out of range"),
         (with(RSI, r#", "agent_config": { "max_steps": 0 }"#), "max_steps: is out of range"),
@@ -155,14 +155,14 @@ fn keys_that_have_no_effect_are_named() {
     let more = r#", "max_concurent": 3, "agent_config": { "verbose": true }, "market": "cn""#;
     let model = RSI.replace('}', r#", "colour": "red" }"#);
     let notices = parse(&with(&model, more)).unwrap().notices;
-    let said =
+    let expected =
         "max_concurent, agent_config.verbose, colour of rsi are not known and have no effect";
-    assert_eq!(notices[0], said);
+    assert_eq!(notices[0], expected);
     assert!(notices[1].contains("market \"cn\" is taken for \"us\""), "{notices:?}");
 }
 
 #[test]
-fn a_key_shows_in_no_message() {
+fn no_message_contains_a_key() {
     let model = r#"{ "signature": "one", "basemodel": "m", "openai_api_key": "sk-secret" }"#;
     let config = parse(&with(model, "")).unwrap();
     assert!(!format!("{config:?} {config:#?}").contains("sk-"));

@@ -14,7 +14,7 @@ fn action(action: Act, symbol: &str, amount: u64) -> Option<Action> {
     Some(Action { action, symbol: symbol.into(), amount })
 }
 
-/// Three steps: the start, a day of two trades, a day of one.
+/// Three steps: the start, a day with two trades, a day without trades.
 fn filled(folder: &Path) -> Journal {
     let mut journal = quiet(folder);
     journal.append("2020-01-02", vec![(None, positions([0, 0], 10_000.0))]).unwrap();
@@ -30,11 +30,12 @@ fn quiet(folder: &Path) -> Journal {
     Journal::open(folder, &|line| panic!("{line}")).unwrap()
 }
 
-/// Opened again, and what was said.
+/// Opens again; returns the reported lines.
 fn opened(folder: &Path) -> (Journal, Vec<String>) {
-    let said = RefCell::new(Vec::new());
-    let journal = Journal::open(folder, &|line| said.borrow_mut().push(line.to_string())).unwrap();
-    (journal, said.into_inner())
+    let reported = RefCell::new(Vec::new());
+    let journal =
+        Journal::open(folder, &|line| reported.borrow_mut().push(line.to_string())).unwrap();
+    (journal, reported.into_inner())
 }
 
 fn text(folder: &Path) -> String {
@@ -63,9 +64,9 @@ fn lines_are_as_the_seed_system_writes_them() {
     assert_eq!(quiet(place.path()).records(), records);
 }
 
-/// As Python's json writes: spaces, whole numbers as floats, other symbols.
+/// As written by Python's json: spaces, whole numbers as floats, other symbols.
 #[test]
-fn a_file_of_the_seed_system_is_gone_on_with() {
+fn a_file_of_the_seed_system_is_continued() {
     let place = tempfile::tempdir().unwrap();
     fs::create_dir(place.path().join("position")).unwrap();
     let lines = "{\"date\": \"2020-01-02\", \"id\": 0, \"positions\": {\"NVDA\": 0, \"AAPL\": 0, \
@@ -84,9 +85,9 @@ fn a_file_of_the_seed_system_is_gone_on_with() {
     assert_eq!(quiet(place.path()).records()[2].id, 2);
 }
 
-/// Another program went on with the file, which leaves no mark.
+/// Another program continued the file without updating the mark.
 #[test]
-fn what_was_added_elsewhere_is_no_torn_end() {
+fn lines_of_another_program_are_kept() {
     let place = tempfile::tempdir().unwrap();
     filled(place.path());
     let line = |date: &str, id: u64| {
@@ -100,9 +101,9 @@ fn what_was_added_elsewhere_is_no_torn_end() {
     assert_eq!(text(place.path()), whole);
 }
 
-/// Killed at any byte of a write, with or without the mark: what is left are whole steps.
+/// Killed at any byte of a write, with or without the mark: only whole steps remain.
 #[test]
-fn a_torn_end_is_cut_back_to_whole_steps() {
+fn an_incomplete_step_is_removed() {
     let place = tempfile::tempdir().unwrap();
     let all = filled(place.path()).records().to_vec();
     let whole = text(place.path()).into_bytes();
@@ -114,17 +115,17 @@ fn a_torn_end_is_cut_back_to_whole_steps() {
         let before = *steps.iter().filter(|&&end| end <= len).max().unwrap();
         fs::write(&path, &whole[..len]).unwrap();
         fs::write(&mark, format!("{before:020}\n")).unwrap();
-        let (journal, said) = opened(place.path());
+        let (journal, reported) = opened(place.path());
         assert_eq!(text(place.path()).len(), before, "cut at {len}");
-        assert_eq!(said.len(), usize::from(before != len), "cut at {len}: {said:?}");
+        assert_eq!(reported.len(), usize::from(before != len), "cut at {len}: {reported:?}");
         assert_eq!(journal.records(), &all[..journal.records().len()]);
-        // A mark of a longer file says nothing; whole lines of a step pass for the step.
+        // A mark of a longer file is ignored; whole lines of a step count as the step.
         fs::write(&path, &whole[..len]).unwrap();
         fs::write(&mark, format!("{:020}\n", whole.len())).unwrap();
-        let (journal, said) = opened(place.path());
+        let (journal, reported) = opened(place.path());
         let kept = text(place.path()).len();
         assert!(steps.contains(&kept) || ends.contains(&len), "cut at {len}: {kept}");
-        assert_eq!(said.len(), usize::from(kept != len), "{said:?}");
+        assert_eq!(reported.len(), usize::from(kept != len), "{reported:?}");
         let parsed: Vec<Record> =
             text(place.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(journal.records(), parsed);
@@ -132,22 +133,22 @@ fn a_torn_end_is_cut_back_to_whole_steps() {
 }
 
 #[test]
-fn what_was_repaired_is_said_and_gone_on_with() {
+fn a_repair_is_reported_and_the_file_continued() {
     let place = tempfile::tempdir().unwrap();
     filled(place.path());
     let whole = text(place.path());
     let path = place.path().join("position/position.jsonl");
     fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-    let (mut journal, said) = opened(place.path());
-    assert!(said[0].contains("position.jsonl: a torn end of "), "{said:?}");
-    assert!(said[0].ends_with("goes on after 2020-01-03"), "{said:?}");
+    let (mut journal, reported) = opened(place.path());
+    assert!(reported[0].contains("position.jsonl: an incomplete last record of "), "{reported:?}");
+    assert!(reported[0].ends_with("resumes after 2020-01-03"), "{reported:?}");
     let last = (Some(Action::none()), positions([10, 2], 8_600.0));
     journal.append("2020-01-06", vec![last]).unwrap();
     assert_eq!(text(place.path()), whole);
 }
 
 #[test]
-fn a_file_that_makes_no_sense_is_not_touched() {
+fn an_invalid_file_is_not_changed() {
     for (line, part) in [
         ("{\"date\": \"2020-01-02\", \"id\": 0}", "line 1"),
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"AAPL\": 0}}", "no CASH"),
@@ -156,7 +157,10 @@ fn a_file_that_makes_no_sense_is_not_touched() {
             "whole shares",
         ),
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": -1}}", "CASH is -1"),
-        ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}", "line 1: \"x\" is no date"),
+        (
+            "{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": 1}}",
+            "line 1: \"x\" is not a date",
+        ),
         (
             "{\"date\": \"2020-01-03\", \"id\": 0, \"positions\": {\"CASH\": 1}}\n\
              {\"date\": \"2020-01-02\", \"id\": 1, \"positions\": {\"CASH\": 1}}",
@@ -175,7 +179,7 @@ fn a_file_that_makes_no_sense_is_not_touched() {
 }
 
 #[test]
-fn logs_grow_after_a_torn_line_was_cut_off() {
+fn logs_grow_after_an_incomplete_line_is_removed() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("log/2020-01-02/log.jsonl");
     append_lines(&path, b"{\"a\":1}\n").unwrap();

@@ -1,4 +1,4 @@
-//! Questions to an endpoint, asked again where that may help. The one place that knows reqwest.
+//! Requests to an endpoint, with retries. The only user of reqwest in this module.
 
 use std::error::Error;
 use std::future::Future;
@@ -20,20 +20,20 @@ use crate::agents::secret::Secret;
 use crate::strategy::Cancel;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A longer answer is none that a session can use.
+/// A longer answer is rejected.
 const MAX_BYTES: usize = 8 << 20;
-/// The longest pause of our own making.
+/// Upper limit of the exponential backoff.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest that an endpoint may ask for; beyond it the agent ends and can go on later.
+/// The longest wait that an endpoint may request; beyond it the agent fails and can resume later.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
-/// Between two looks whether to stop.
-const LOOK: Duration = Duration::from_millis(50);
-/// Of an endpoint's own words.
+/// Polling interval for cancellation.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Maximum length of an endpoint's error message, characters.
 const WORDS: usize = 300;
-/// A shorter key is a word in the place of one, which answers may hold as any other.
+/// A shorter key is a placeholder, and answers may contain it as an ordinary word.
 const LEAST_KEY: usize = 12;
-/// No repetition makes it better.
-const NO_MONEY: &str = "insufficient_quota";
+/// An error code that no retry can fix.
+const QUOTA_EXCEEDED: &str = "insufficient_quota";
 
 pub struct Client {
     http: reqwest::Client,
@@ -43,16 +43,16 @@ pub struct Client {
     model: String,
     config: SessionConfig,
     cancel: Cancel,
-    /// From 1 to 1.25, so that agents that were told to wait together do not come back together.
+    /// From 1 to 1.25: spreads the retries of agents that were told to wait at the same time.
     spread: f64,
 }
 
-/// Why a try came to nothing.
+/// Why a request failed.
 enum Fault {
-    /// Another may not. The wait that the endpoint asks for.
+    /// A retry may succeed. `wait` is the delay that the endpoint requests.
     Passing { what: String, wait: Option<Duration> },
-    /// What to do.
-    Lasting { what: String, todo: &'static str },
+    /// A retry cannot succeed; `hint` says what to do.
+    Lasting { what: String, hint: &'static str },
 }
 
 impl Client {
@@ -66,12 +66,12 @@ impl Client {
         url.set_path(&format!("{}/chat/completions", url.path().trim_end_matches('/')));
         let http = reqwest::Client::builder()
             .user_agent(concat!("dqn-trader/", env!("CARGO_PKG_VERSION")))
-            // A key is not to go wherever an endpoint points.
+            // A redirect must not receive the key.
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(Duration::from_secs_f64(config.request_timeout_s))
             .build()
-            .context("the HTTP client cannot be made")?;
+            .context("the HTTP client cannot be created")?;
         let sum: u32 = signature.bytes().map(u32::from).sum();
         Ok(Client {
             http,
@@ -85,15 +85,16 @@ impl Client {
         })
     }
 
-    /// The model's answer to a conversation.
+    /// The model's answer to a conversation. Errors: no answer after all retries, or cancelled.
     pub fn ask(&self, messages: &[Value], tools: &Value, turn: u32) -> Result<Answer> {
         let body = json!({
             "model": self.model, "messages": messages, "tools": tools, "tool_choice": "auto",
         });
         let body = serde_json::to_vec(&body)?;
-        // The crates below log addresses and headers.
+        // The HTTP crates log addresses and headers.
         let quiet = NoSubscriber::new();
-        let answer = with_default(quiet, || self.runtime.block_on(self.patiently(&body, turn)))?;
+        let answer =
+            with_default(quiet, || self.runtime.block_on(self.ask_with_retries(&body, turn)))?;
         let is_real = |key: &&Secret| key.reveal().len() >= LEAST_KEY;
         Ok(match self.key.as_ref().filter(is_real) {
             Some(key) => answer.map_text(&|text| key.scrub(text)),
@@ -101,7 +102,7 @@ impl Client {
         })
     }
 
-    async fn patiently(&self, body: &[u8], turn: u32) -> Result<Answer> {
+    async fn ask_with_retries(&self, body: &[u8], turn: u32) -> Result<Answer> {
         let mut tries = 0;
         loop {
             let fault = match self.unless_cancelled(self.once(body, turn)).await? {
@@ -110,24 +111,24 @@ impl Client {
             };
             tries += 1;
             let (what, wait) = match fault {
-                Fault::Lasting { what, todo } => return Err(self.trouble(&what, todo)),
+                Fault::Lasting { what, hint } => return Err(self.trouble(&what, hint)),
                 Fault::Passing { what, wait } => (what, wait),
             };
             if tries > self.config.max_retries {
                 let what = format!("{what}, after {tries} tries");
-                return Err(self.trouble(&what, "start again later: the agent goes on from there"));
+                return Err(self.trouble(&what, "start again later: the agent resumes from there"));
             }
             if wait.is_some_and(|wait| wait > LONGEST_WAIT) {
                 let seconds = wait.unwrap_or_default().as_secs();
                 let what = format!("{what}, and it asks to wait {seconds} s");
-                return Err(self.trouble(&what, "start again later: the agent goes on from there"));
+                return Err(self.trouble(&what, "start again later: the agent resumes from there"));
             }
             let pause = self.backoff(tries).max(wait.unwrap_or_default());
             self.unless_cancelled(tokio::time::sleep(pause)).await?;
         }
     }
 
-    /// `base_delay`, twice that, and so on.
+    /// Exponential backoff: `base_delay`, then doubled each time.
     fn backoff(&self, tries: u32) -> Duration {
         let doubled = self.config.base_delay_s * 2f64.powi(tries.min(30) as i32 - 1);
         Duration::from_secs_f64((doubled * self.spread).min(LONGEST_PAUSE.as_secs_f64()))
@@ -141,7 +142,7 @@ impl Client {
         }
         let response = request.send().await.map_err(|e| broken(&e))?;
         let (status, wait) = (response.status(), wait_of(response.headers()));
-        let body = whole(response).await?;
+        let body = read_body(response).await?;
         if !status.is_success() {
             return Err(self.refused(status, wait, &body));
         }
@@ -151,7 +152,7 @@ impl Client {
             }
             NoAnswer::Refused { message, code } => {
                 let what = self.clean(&message);
-                // Endpoints that pass questions on have answered 200 before they know.
+                // Proxy endpoints may send HTTP 200 before they know of an error.
                 let code = code.and_then(|code| u16::try_from(code).ok());
                 let code = code.and_then(|code| StatusCode::from_u16(code).ok());
                 fault(code.unwrap_or(StatusCode::BAD_GATEWAY), what, wait)
@@ -168,60 +169,60 @@ impl Client {
         fault(status, format!("HTTP {}: {}", status.as_u16(), self.clean(&message)), wait)
     }
 
-    /// The endpoint's words on one line, without the key, which some repeat.
+    /// The endpoint's message on one line, without the key, which some endpoints repeat.
     fn clean(&self, words: &str) -> String {
         let words = self.key.as_ref().map_or(words.to_string(), |key| key.scrub(words));
         let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
         line.chars().take(WORDS).collect()
     }
 
-    fn trouble(&self, what: &str, todo: &str) -> anyhow::Error {
-        anyhow!("{}: {what}; {todo}", self.url)
+    fn trouble(&self, what: &str, hint: &str) -> anyhow::Error {
+        anyhow!("{}: {what}; {hint}", self.url)
     }
 
     async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         let cancelled = async {
             while !self.cancel.is_cancelled() {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         match select(std::pin::pin!(work), std::pin::pin!(cancelled)).await {
             Either::Left((done, _)) => Ok(done),
-            Either::Right(_) => Err(anyhow!("stopped while the model was asked")),
+            Either::Right(_) => Err(anyhow!("stopped while waiting for the model")),
         }
     }
 }
 
-/// What a status says of another try.
+/// Classifies a status: whether a retry may succeed, or what to do.
 fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> Fault {
     let passing = matches!(status.as_u16(), 408 | 409 | 425 | 429 | 500..=599);
-    if passing && !what.contains(NO_MONEY) {
+    if passing && !what.contains(QUOTA_EXCEEDED) {
         return Fault::Passing { what, wait };
     }
-    let todo = match status.as_u16() {
+    let hint = match status.as_u16() {
         401 | 403 => "check openai_api_key",
         404 => "check basemodel and openai_base_url",
         300..=399 => "name the address that it points to in openai_base_url",
         402 | 429 => "see to the account",
         _ => "check basemodel, and that it knows tool calls",
     };
-    Fault::Lasting { what, todo }
+    Fault::Lasting { what, hint }
 }
 
-/// The whole body, if it is not too long.
-async fn whole(mut response: Response) -> Result<Vec<u8>, Fault> {
+/// The complete body. Errors: it is too long, or the connection failed.
+async fn read_body(mut response: Response) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| broken(&e))? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_BYTES {
             let what = format!("an answer is longer than {} MiB", MAX_BYTES >> 20);
-            return Err(Fault::Lasting { what, todo: "check openai_base_url" });
+            return Err(Fault::Lasting { what, hint: "check openai_base_url" });
         }
     }
     Ok(bytes)
 }
 
-/// The innermost cause, such as "Connection refused". Those around it repeat the address.
+/// The innermost cause, such as "Connection refused". The outer errors repeat the address.
 fn broken(error: &reqwest::Error) -> Fault {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
@@ -231,7 +232,7 @@ fn broken(error: &reqwest::Error) -> Fault {
     Fault::Passing { what, wait: None }
 }
 
-/// In milliseconds, in seconds, or until a date.
+/// The requested delay: in milliseconds, in seconds, or as a date.
 fn wait_of(headers: &HeaderMap) -> Option<Duration> {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| (0.0..=1e9).contains(n));
     let milliseconds = headers.get("retry-after-ms").and_then(|value| number(value.to_str().ok()?));
@@ -252,7 +253,7 @@ mod tests {
     use reqwest::header::HeaderValue;
 
     #[test]
-    fn waits_are_read_in_all_their_spellings() {
+    fn all_formats_of_delays_are_parsed() {
         let of = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_str(value).unwrap());

@@ -1,6 +1,6 @@
-//! A language model as an agent: before every day (or bar) it is asked, with tools, what to do with
-//! its account. Every session stands for itself: what the model is told follows from the position
-//! file and the bars, so that a run that was interrupted goes on as if it had not been.
+//! A language model as an agent: before every day (or bar) it is asked, with tools, what to trade.
+//! Sessions are independent: the prompt follows from the position file and the bars, so an
+//! interrupted run resumes as if it had not been interrupted.
 
 mod client;
 mod protocol;
@@ -25,11 +25,11 @@ use crate::strategy::Cancel;
 use client::Client;
 use protocol::{Answer, Usage};
 
-/// With which some models that were made for the seed system end a session in words.
+/// Text with which models tuned for HKUDS/AI-Trader end a session.
 const FINISHED: &str = "<FINISH_SIGNAL>";
-/// Calls in one answer that are carried out.
+/// Maximum number of calls in one answer that are executed.
 const MAX_CALLS: usize = 64;
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 pub struct Session<'a> {
     config: &'a AgentsConfig,
@@ -38,7 +38,7 @@ pub struct Session<'a> {
     tools: Value,
     cancel: &'a Cancel,
     say: &'a dyn Fn(&str),
-    /// When the user last heard how far it is.
+    /// Time of the last progress line.
     told: Instant,
 }
 
@@ -55,11 +55,11 @@ impl<'a> Session<'a> {
         Ok(Session { config, model, client, tools, cancel, say, told })
     }
 
-    /// Asks before the first bar of `step`, and fills what was ordered at each stock's first open
-    /// in it.
+    /// Asks the model before the first bar of `step`, and fills its orders at each stock's first
+    /// open in the step.
     pub fn trade(&mut self, desk: &mut Desk<'_>, step: &Step) -> Result<()> {
         self.cancel.check()?;
-        // Before the first bar there is nothing to decide with.
+        // Before the first bar there is no data to decide on.
         let orders = match step.rows.start.checked_sub(1) {
             Some(t) => self
                 .ask(desk, &step.stamp, t)
@@ -100,14 +100,14 @@ impl<'a> Session<'a> {
             desk.log(&step.stamp, &[fills])?;
         }
         desk.close(&step.stamp, done)?;
-        if self.told.elapsed() > TOLD_EVERY {
+        if self.told.elapsed() > PROGRESS_INTERVAL {
             (self.say)(&format!("{} is done", step.stamp));
             self.told = Instant::now();
         }
         Ok(())
     }
 
-    /// What the model orders, knowing bars up to row `t`.
+    /// The model's orders, given the bars up to row `t`.
     fn ask(&self, desk: &Desk<'_>, stamp: &Stamp, t: usize) -> Result<Vec<Order>> {
         let mut trading = tools::Desk {
             stocks: desk.bars.stocks(),
@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
         desk.log(stamp, &messages)?;
         for turn in 0..self.config.session.max_steps {
             let answer = self.client.ask(&messages, &self.tools, turn)?;
-            let mut new = carry_out(&answer, &mut trading);
+            let mut new = execute_calls(&answer, &mut trading);
             messages.extend_from_slice(&new);
             new[0]["usage"] = serde_json::to_value(answer.usage)?;
             desk.log(stamp, &new)?;
@@ -174,8 +174,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The answer and what its calls came to, as messages.
-fn carry_out(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
+/// The answer and the results of its calls, as messages.
+fn execute_calls(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
     let mut new = vec![answer.message()];
     for (i, call) in answer.calls.iter().enumerate() {
         let too_many = || json!({ "error": format!("an answer may have {MAX_CALLS} calls") });
@@ -190,13 +190,13 @@ fn carry_out(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
     new
 }
 
-/// What all sessions took, from an agent's logs: also those that were broken off.
+/// Total token usage of all sessions, from an agent's logs, including interrupted ones.
 pub fn tokens_of(log: &Path) -> Result<Tokens> {
     let mut tokens = Tokens::default();
     let Ok(days) = fs::read_dir(log) else { return Ok(tokens) };
     for day in days {
         let Ok(text) = fs::read_to_string(day?.path().join("log.jsonl")) else { continue };
-        // A torn line is of a session that was killed.
+        // An incomplete line belongs to a session that was killed.
         for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let messages = line["new_messages"].as_array().map(Vec::as_slice).unwrap_or_default();
             for usage in messages.iter().filter_map(|message| message.get("usage")) {

@@ -1,5 +1,5 @@
-//! The chat-completions protocol with tool calls, as far as it is spoken here. Read leniently:
-//! endpoints differ in what they leave out.
+//! The chat-completions protocol with tool calls, as far as it is used here. Parsing is lenient,
+//! because endpoints omit different fields.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -12,16 +12,16 @@ pub struct Answer {
     pub usage: Usage,
 }
 
-/// A tool that the model wants to be called.
+/// A tool call requested by the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     pub id: String,
     pub name: String,
-    /// Or what stands in their place.
+    /// The arguments, or why they are invalid.
     pub arguments: Result<Value, String>,
 }
 
-/// As the endpoint counts; 0 where it does not.
+/// Token counts of the endpoint; 0 if it reports none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     #[serde(default, deserialize_with = "or_zero")]
@@ -34,21 +34,21 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
     Ok(Value::deserialize(deserializer)?.as_u64().unwrap_or(0))
 }
 
-/// What came instead of an answer.
+/// A response without an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoAnswer {
-    /// The endpoint's word for it, and its code where it has one.
+    /// The endpoint's error message, and its code if it has one.
     Refused { message: String, code: Option<u64> },
-    /// It is no answer at all, or not a whole one.
+    /// Invalid or incomplete.
     Broken(String),
 }
 
 impl Answer {
-    /// Of a response's body. `turn` makes ids for calls that have none.
+    /// Parses a response's body. `turn` makes ids for calls without one.
     pub fn read(body: &[u8], turn: u32) -> Result<Answer, NoAnswer> {
         let broken = |what: &str| NoAnswer::Broken(what.into());
         let body: Value =
-            serde_json::from_slice(body).map_err(|e| broken(&format!("it is no JSON ({e})")))?;
+            serde_json::from_slice(body).map_err(|e| broken(&format!("it is not JSON ({e})")))?;
         if let Some(refused) = refusal(&body) {
             return Err(refused);
         }
@@ -68,27 +68,27 @@ impl Answer {
         })
     }
 
-    /// With all text of the endpoint's as `change` has it.
+    /// Applies `change` to all text from the endpoint.
     pub fn map_text(mut self, change: &dyn Fn(&str) -> String) -> Answer {
         self.content = change(&self.content);
         for call in &mut self.calls {
             call.id = change(&call.id);
             call.name = change(&call.name);
             call.arguments = match std::mem::replace(&mut call.arguments, Ok(Value::Null)) {
-                Ok(arguments) => Ok(mapped(arguments, change)),
+                Ok(arguments) => Ok(map_strings(arguments, change)),
                 Err(what) => Err(change(&what)),
             };
         }
         self
     }
 
-    /// As a message of the conversation that goes on.
+    /// The answer as a message of the conversation.
     pub fn message(&self) -> Value {
         let mut message = json!({ "role": "assistant", "content": self.content });
         if !self.calls.is_empty() {
             let call = |call: &Call| {
-                // Endpoints do not take back arguments that are no JSON; the reply says what they
-                // were.
+                // Endpoints reject invalid JSON in arguments; the reply tells the model what was
+                // wrong with them.
                 let arguments = match &call.arguments {
                     Ok(arguments) => arguments.to_string(),
                     Err(_) => "{}".into(),
@@ -111,7 +111,7 @@ impl Call {
         let arguments = match &function["arguments"] {
             Value::String(text) if text.trim().is_empty() => Ok(json!({})),
             Value::String(text) => {
-                serde_json::from_str(text).map_err(|e| format!("the arguments are no JSON ({e})"))
+                serde_json::from_str(text).map_err(|e| format!("the arguments are not JSON ({e})"))
             }
             Value::Null => Ok(json!({})),
             other => Ok(other.clone()),
@@ -119,7 +119,7 @@ impl Call {
         let arguments = arguments.and_then(|value| match value {
             Value::Object(_) => Ok(value),
             Value::Null => Ok(json!({})),
-            _ => Err("the arguments are no JSON object".into()),
+            _ => Err("the arguments are not a JSON object".into()),
         });
         let id = call["id"].as_str().filter(|id| !id.is_empty());
         Call {
@@ -129,25 +129,25 @@ impl Call {
         }
     }
 
-    /// What a call came to, as a message.
+    /// The result of a call as a message.
     pub fn reply(&self, content: &Value) -> Value {
         json!({ "role": "tool", "tool_call_id": self.id, "content": content.to_string() })
     }
 }
 
-fn mapped(value: Value, change: &dyn Fn(&str) -> String) -> Value {
+fn map_strings(value: Value, change: &dyn Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(change(&text)),
-        Value::Array(all) => all.into_iter().map(|one| mapped(one, change)).collect(),
+        Value::Array(all) => all.into_iter().map(|one| map_strings(one, change)).collect(),
         Value::Object(fields) => {
-            let one = |(name, value): (String, Value)| (change(&name), mapped(value, change));
+            let one = |(name, value): (String, Value)| (change(&name), map_strings(value, change));
             Value::Object(fields.into_iter().map(one).collect())
         }
         other => other,
     }
 }
 
-/// `error`, as a body of its own or beside HTTP 200.
+/// The field `error`, in an error response or with HTTP 200.
 pub fn refusal(body: &Value) -> Option<NoAnswer> {
     let error = body.get("error").filter(|error| !error.is_null())?;
     let message = error["message"].as_str().or(error.as_str()).unwrap_or("no reason given");
@@ -158,7 +158,7 @@ pub fn refusal(body: &Value) -> Option<NoAnswer> {
     Some(NoAnswer::Refused { message, code: number })
 }
 
-/// Text, or text in parts.
+/// The text of a message, which may be split in parts.
 fn text_of(content: &Value) -> Option<String> {
     let parts = || {
         let texts = content.as_array()?.iter().filter_map(|part| part["text"].as_str());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_in_all_their_spellings() {
+    fn all_formats_of_answers_are_parsed() {
         let usual = read(json!({
             "choices": [{ "message": { "role": "assistant", "content": null, "tool_calls": [
                 { "id": "a", "function": { "name": "buy", "arguments": "{\"symbol\": \"SPY\"}" } },
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(usual.calls[1].arguments, Ok(json!({ "amount": 2 })));
         assert!(usual.calls[2].arguments.is_err() && usual.calls[4].arguments.is_err());
         assert_eq!(usual.calls[3].arguments, Ok(json!({})));
-        // What goes back can be read again.
+        // What is sent back can be parsed again.
         let calls = usual.message()["tool_calls"].as_array().unwrap().clone();
         for call in &calls {
             let arguments = call["function"]["arguments"].as_str().unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_told_apart() {
+    fn error_responses_are_distinguished() {
         for body in [json!({}), json!([]), json!({ "choices": [] }), json!({ "choices": [{}] })] {
             assert!(matches!(read(body.clone()), Err(NoAnswer::Broken(_))), "{body}");
         }

@@ -1,5 +1,5 @@
-//! What a model can do: look at prices up to now and at its account, and order. A call that cannot
-//! be carried out is answered with the reason, so that the model can do better.
+//! The tools of a model: it can read prices up to now and its account, and place orders. A call
+//! that fails is answered with the reason, so that the model can correct it.
 
 use serde_json::{Map, Value, json};
 
@@ -9,16 +9,16 @@ use crate::market::Symbol;
 use crate::market::calendar::{NewYorkClock, iso_new_york};
 use crate::market::panel::MarketView;
 
-/// Bars of one stock in one answer, at most.
+/// Maximum number of bars per stock in one answer.
 const MAX_BARS: u64 = 200;
 const STANDARD_BARS: u64 = 10;
-/// Orders of one session, at most.
+/// Maximum number of orders per session.
 const MAX_ORDERS: usize = 200;
 
-/// A session's account: nothing is traded before it ends.
+/// The account during a session. Orders are filled only after the session.
 pub struct Desk<'a> {
     pub stocks: &'a [Symbol],
-    /// The last bar that is known.
+    /// The last known bar.
     pub view: MarketView<'a>,
     pub ledger: &'a Ledger,
     pub orders: Vec<Order>,
@@ -26,7 +26,7 @@ pub struct Desk<'a> {
     pub is_finished: bool,
 }
 
-/// As the protocol describes tools.
+/// The tools' descriptions in the format of the protocol.
 pub fn described() -> Value {
     let symbol = json!({ "type": "string", "description": "as in AAPL" });
     let amount = json!({ "type": "integer", "minimum": 1, "description": "whole shares" });
@@ -60,13 +60,13 @@ pub fn described() -> Value {
 }
 
 impl Desk<'_> {
-    /// What a call comes to.
+    /// The reply to a call.
     pub fn answer(&mut self, call: &Call) -> Value {
-        let told = match &call.arguments {
+        let reply = match &call.arguments {
             Ok(arguments) => self.call(&call.name, arguments),
             Err(what) => Err(what.clone()),
         };
-        told.unwrap_or_else(|what| json!({ "error": what }))
+        reply.unwrap_or_else(|what| json!({ "error": what }))
     }
 
     fn call(&mut self, name: &str, arguments: &Value) -> Result<Value, String> {
@@ -136,7 +136,7 @@ impl Desk<'_> {
         }
     }
 
-    /// Of the account as it is; orders have not been filled.
+    /// The current account; orders have not been filled yet.
     pub fn positions(&self) -> Value {
         let one = |(stock, symbol): (usize, &Symbol)| {
             let (shares, close) = (self.ledger.shares(stock), self.view.bar(stock).close);
@@ -180,7 +180,7 @@ impl Desk<'_> {
     }
 }
 
-/// A bar, or a day's bars together.
+/// A bar, or a day's bars aggregated.
 struct Shown {
     end_s: i64,
     open: f64,
@@ -212,7 +212,7 @@ fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) ->
         let (date, _) = clock.at(view.end_s() - 1);
         let is_full = found.len() == count;
         match found.last_mut() {
-            // The same day's earlier bar.
+            // An earlier bar of the same day.
             Some(shown) if !by_bar && day == Some(date) => {
                 shown.open = bar.open;
                 shown.high = shown.high.max(bar.high);
@@ -237,14 +237,14 @@ fn order_json(order: &Order, stocks: &[Symbol]) -> Value {
     json!({ "action": action, "symbol": stocks[order.stock], "amount": order.shares })
 }
 
-/// 10, 10.0 and "10" are all meant as ten.
+/// Accepts 10, 10.0 and "10".
 fn whole_number(value: &Value) -> Option<u64> {
     let text = || value.as_str()?.trim().parse::<f64>().ok();
     let number = value.as_f64().or_else(text)?;
     (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
 }
 
-/// Money to a hundredth of a cent, for people.
+/// Rounds money to a hundredth of a cent.
 fn round(money: f64) -> f64 {
     (money * 1e4).round() / 1e4
 }
@@ -261,7 +261,7 @@ mod tests {
 
     /// Three bars a day; the fourth row is the first of the second day.
     #[test]
-    fn prices_end_now_and_days_are_put_together() {
+    fn prices_end_now_and_days_are_aggregated() {
         let closes = [101.0, 103.0, 99.0, 104.0, 500.0].map(|close| [close, 50.0]);
         let (bars, ledger) = (bars(&closes), Ledger::new(vec![0, 0], 1e4, FREE));
         let mut desk = desk(&bars, 3, &ledger);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_are_taken_or_refused_with_a_reason() {
+    fn orders_are_accepted_or_rejected_with_a_reason() {
         let (bars, ledger) = (bars(&[[100.0, 50.0]; 2]), Ledger::new(vec![4, 0], 1_000.0, FREE));
         let mut desk = desk(&bars, 0, &ledger);
         let bought = desk.answer(&call("buy", json!({ "symbol": "BBB", "amount": "15" })));
@@ -310,9 +310,9 @@ mod tests {
             ("get_prices", json!({ "interval": "hour" }), "interval"),
             ("short", json!({}), "there is no tool \"short\""),
         ] {
-            let told = desk.answer(&call(name, arguments.clone()));
-            let error = told["error"].as_str().unwrap_or_default();
-            assert!(error.contains(part), "{name} {arguments}: {told}");
+            let reply = desk.answer(&call(name, arguments.clone()));
+            let error = reply["error"].as_str().unwrap_or_default();
+            assert!(error.contains(part), "{name} {arguments}: {reply}");
         }
         let sold = desk.answer(&call("sell", json!({ "symbol": "AAA", "amount": 4 })));
         assert_eq!(sold["expected_cash_after_all_orders"], 650.0);

@@ -1,4 +1,4 @@
-//! How the watches find each other: rank 0 opens a port and tells the others over MPI where it is.
+//! How the watches connect: rank 0 opens a port and broadcasts its address over MPI.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use super::peer::Peer;
 
-/// For one address; a machine that is there answers in milliseconds.
+/// Timeout of one address; a reachable machine answers within milliseconds.
 const CONNECT: Duration = Duration::from_secs(1);
-/// For the first words on a connection. Rank 0 hears one rank after the other.
+/// Timeout of the handshake on a worker. Rank 0 handles one worker after the other.
 const GREET: Duration = Duration::from_secs(10);
-/// As [`GREET`], for rank 0: who connects without a word is not one of the ranks.
+/// Timeout of the handshake on rank 0: a client that sends nothing is not one of the ranks.
 const STRANGER: Duration = Duration::from_secs(1);
 const TOKEN_BYTES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Where rank 0 listens, and the word by which it knows its ranks.
+/// Where rank 0 listens, and the token that identifies its ranks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Invitation {
     token: [u8; TOKEN_BYTES],
@@ -28,7 +28,7 @@ pub struct Invitation {
     host: String,
 }
 
-/// On rank 0. A port that only this machine can reach, where all ranks are on it.
+/// On rank 0: opens a port, on the loopback interface if all ranks are on this machine.
 pub fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
     let reach = if one_machine { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     let listener = TcpListener::bind((reach, 0))?;
@@ -46,8 +46,8 @@ pub fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
     Ok((listener, Invitation { token, port, addresses, host: host.trim().into() }))
 }
 
-/// On rank 0: the ranks that came, until `expected` did or all have tried. `on_missing` is told the
-/// first that has not come yet.
+/// On rank 0: accepts connections until `expected` ranks are connected or all have tried.
+/// `on_missing` receives the first rank that is not connected yet.
 pub fn accept(
     listener: &TcpListener,
     invitation: &Invitation,
@@ -67,9 +67,9 @@ pub fn accept(
     peers
 }
 
-/// None for whoever does not know the token.
+/// None for a client with a wrong token or rank.
 fn greet(mut stream: TcpStream, invitation: &Invitation, expected: usize) -> Option<Peer> {
-    let mut greeted = || -> io::Result<usize> {
+    let mut shake_hands = || -> io::Result<usize> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(STRANGER))?;
         let mut token = [0; TOKEN_BYTES];
@@ -83,16 +83,17 @@ fn greet(mut stream: TcpStream, invitation: &Invitation, expected: usize) -> Opt
         stream.write_all(&answer(invitation))?;
         Ok(rank as usize)
     };
-    let rank = greeted().ok()?;
+    let rank = shake_hands().ok()?;
     Peer::new(rank, stream).ok()
 }
 
-/// What only rank 0 says to the token.
+/// Rank 0's reply to the token.
 fn answer(invitation: &Invitation) -> [u8; TOKEN_BYTES] {
     invitation.token.map(|byte| !byte)
 }
 
-/// On a worker: the connection to rank 0, by the first of its addresses that leads there.
+/// On a worker: connects to the first reachable address of rank 0. Errors: that of the last
+/// address.
 pub fn join(invitation: &Invitation, rank: usize) -> io::Result<Peer> {
     let Invitation { port, addresses, host, .. } = invitation;
     let known = addresses.iter().map(|&address| SocketAddr::new(address, *port));
@@ -121,7 +122,7 @@ fn try_one(address: SocketAddr, invitation: &Invitation, rank: usize) -> io::Res
     Peer::new(0, stream)
 }
 
-/// This machine's addresses that others may reach, out of `/proc/net/fib_trie`.
+/// Non-loopback addresses of this machine, parsed from `/proc/net/fib_trie`.
 fn own_addresses(table: &str) -> Vec<Ipv4Addr> {
     let mut found = Vec::new();
     let mut address = None;
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_is_let_in_by_its_token_and_a_stranger_is_not() {
+    fn a_rank_is_accepted_by_its_token_only() {
         let (listener, invitation) = open(false).unwrap();
         let (tried, knows) = (AtomicBool::new(false), invitation.clone());
         let guess = Invitation { token: [7; TOKEN_BYTES], ..invitation.clone() };

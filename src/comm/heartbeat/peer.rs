@@ -1,4 +1,4 @@
-//! The connection to another rank's watch, and the words on it.
+//! The connection to another rank's watch, and its messages.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Seen;
 
-/// What a rank says: one of these, then its moves.
+/// A heartbeat: one of these bytes, then the sender's moves (u64, little endian).
 pub const ALIVE: u8 = b'.';
 pub const LEAVING: u8 = b'!';
 const WORD_BYTES: usize = 9;
@@ -20,7 +20,7 @@ pub struct Peer {
     pub(super) moves: u64,
     pub(super) moved: Instant,
     pub(super) is_gone: bool,
-    /// It said that it goes.
+    /// When it announced that it exits.
     pub(super) left: Option<Instant>,
 }
 
@@ -69,8 +69,8 @@ impl Peer {
         }
     }
 
-    /// What cannot be said now is said again in the next round, and whoever is gone will be found
-    /// gone by listening.
+    /// Sends a heartbeat. A failed write is not an error: the next round sends another, and a lost
+    /// peer is found when reading.
     pub(super) fn say(&mut self, kind: u8, moves: u64) {
         let mut word = [kind; WORD_BYTES];
         word[1..].copy_from_slice(&moves.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Until the ranks can watch each other, each waits for all others only so long.
+//! A timeout for the start-up, until the ranks watch each other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::{Patience, ROUND, SECOND_SPEAKER, end_process};
 
-/// To load the program on hundreds of machines takes longer than a sign of life.
+/// The start-up limit as a multiple of the silence limit: loading libraries on hundreds of machines
+/// takes longer than a heartbeat.
 const TIMES_SILENT: u32 = 8;
 
-/// Ends this process, and with it the job, unless it is dropped in time.
+/// Ends this process, and with it the job, unless it is dropped within the limit.
 pub struct Start {
     is_over: Arc<AtomicBool>,
     awaited: Arc<Mutex<String>>,
@@ -18,7 +19,7 @@ pub struct Start {
 impl Start {
     pub fn expect(rank: usize, patience: Patience) -> Start {
         let limit = patience.silent.saturating_mul(TIMES_SILENT);
-        // One rank speaks; a second one if the first is the one that hangs.
+        // Rank 0 reports first; another rank follows if rank 0 hangs.
         let limit = limit.saturating_add(SECOND_SPEAKER * rank.min(2) as u32);
         let is_over = Arc::new(AtomicBool::new(false));
         let awaited = Arc::new(Mutex::new("one of the ranks".to_string()));
@@ -32,13 +33,13 @@ impl Start {
                 std::thread::sleep(ROUND);
             }
             let awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("{}", told(&awaited, limit));
+            eprintln!("{}", error_line(&awaited, limit));
             end_process();
         });
         start
     }
 
-    /// What is to be said to be missing.
+    /// Sets the rank that the error line names as missing.
     pub fn wait_for(&self, rank: &str) {
         *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = rank.into();
     }
@@ -50,9 +51,9 @@ impl Drop for Start {
     }
 }
 
-fn told(awaited: &str, limit: Duration) -> String {
+fn error_line(awaited: &str, limit: Duration) -> String {
     format!(
-        "error: {awaited} has not come up in {:.0} s (6 times \
+        "error: {awaited} did not start within {:.0} s (6 times \
          ranks.timeout_s): it hangs, or its machine cannot be reached; the job ends",
         limit.as_secs_f64()
     )
@@ -64,8 +65,8 @@ mod tests {
 
     #[test]
     fn the_line_names_who_is_missing_and_the_setting() {
-        let line = told("rank 3 (META)", Duration::from_secs(60));
-        assert!(line.starts_with("error: rank 3 (META) has not come up in 60 s"), "{line}");
+        let line = error_line("rank 3 (META)", Duration::from_secs(60));
+        assert!(line.starts_with("error: rank 3 (META) did not start within 60 s"), "{line}");
         assert!(line.contains("ranks.timeout_s"), "{line}");
     }
 }

@@ -39,9 +39,9 @@ fn endless_work_and_endless_waiting_are_trouble_in_the_end() {
 }
 
 #[test]
-fn a_line_names_the_rank_its_trouble_and_the_way_on() {
-    let line = told("rank 2 (MSFT)", Trouble::Silent(Duration::from_millis(7_600)));
-    assert!(line.starts_with("error: rank 2 (MSFT) has given no sign of life for 8 s"), "{line}");
+fn an_error_line_names_the_rank_its_trouble_and_the_remedy() {
+    let line = error_line("rank 2 (MSFT)", Trouble::Silent(Duration::from_millis(7_600)));
+    assert!(line.starts_with("error: rank 2 (MSFT) sent no heartbeat for 8 s"), "{line}");
     assert!(line.contains("ranks.timeout_s") && line.contains("--resume"), "{line}");
     assert!(!line.contains('\n'), "{line}");
 }
@@ -77,26 +77,26 @@ fn pair() -> (Peer, Peer) {
     (Peer::new(1, one).unwrap(), Peer::new(0, other).unwrap())
 }
 
-/// Listens until something new is seen.
-fn hear(peer: &mut Peer, news: fn(&Peer) -> bool) {
+/// Listens until `news` is true.
+fn listen_until(peer: &mut Peer, news: fn(&Peer) -> bool) {
     while !news(peer) {
         peer.listen(Instant::now());
     }
 }
 
 #[test]
-fn words_arrive_and_a_farewell_is_no_death() {
+fn heartbeats_arrive_and_a_farewell_is_not_a_death() {
     let (mut here, mut there) = pair();
     there.say(ALIVE, 5);
-    hear(&mut here, |peer| peer.moves == 5);
+    listen_until(&mut here, |peer| peer.moves == 5);
     assert!(here.left.is_none() && !here.is_gone);
     there.say(LEAVING, 6);
     drop(there);
-    hear(&mut here, |peer| peer.is_gone);
+    listen_until(&mut here, |peer| peer.is_gone);
     assert!(here.left.is_some() && here.moves == 6, "the farewell came before the end");
 
     let (mut here, there) = pair();
     drop(there);
-    hear(&mut here, |peer| peer.is_gone);
+    listen_until(&mut here, |peer| peer.is_gone);
     assert!(here.left.is_none());
 }

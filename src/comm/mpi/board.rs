@@ -1,7 +1,7 @@
-//! Exchanges between the ranks of a node through memory that they share: every rank has a slot that
-//! it fills for the first of them, the leader, and the leader has a notice that all read. An
-//! exchange costs one wake-up each way, where a collective of a library wakes ranks several times
-//! or keeps their cores busy.
+//! Communication between the ranks of a node through shared memory. Every rank has a slot that it
+//! writes for the leader (the node's first rank), and the leader has a notice that all read. A
+//! round trip costs one wake-up each way, where a library's collective wakes ranks several times or
+//! spins.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use super::window::Window;
 use crate::comm::CommError;
 
-/// Slots filled; notices put up; slots emptied; notices read.
+/// Indices of the counters: slots written, notices published, slots consumed, notices read.
 const FILLED: usize = 0;
 const PUT_UP: usize = 1;
 const EMPTIED: usize = 2;
 const READ: usize = 3;
 const GATES: usize = 4;
 
-/// The notice is the first area, and the slots of the ranks after the leader follow.
+/// The notice is the first area; the slots of the ranks after the leader follow.
 const NOTICE: usize = 0;
 
 pub struct Board {
     window: Window,
-    /// This rank's number in its node.
+    /// This rank's index in its node.
     rank: usize,
     others: usize,
-    /// How long to wait with yields before going to sleep.
+    /// How long a waiting rank yields before it sleeps.
     awake: Duration,
-    /// Slots filled by each rank, and notices put up, so far.
+    /// Slots written by each rank so far, and notices published.
     filled: Cell<u32>,
     put_up: Cell<u32>,
 }
 
 impl Board {
-    /// All ranks of `node` together; room in floats.
+    /// Collective over `node`. `slot` and `notice` are capacities in floats.
     pub fn new(
         node: &SimpleCommunicator,
         slot: usize,
@@ -53,7 +53,7 @@ impl Board {
         })
     }
 
-    /// Floats of a slot and of the notice.
+    /// Capacity of a slot and of the notice, in floats.
     pub fn room(&self) -> [usize; 2] {
         [self.window.len(NOTICE + 1), self.window.len(NOTICE)]
     }
@@ -66,30 +66,31 @@ impl Board {
         count.wrapping_mul(self.others as u32)
     }
 
-    /// Fills this rank's slot. Not for the leader.
+    /// Writes this rank's slot. Not for the leader.
     pub fn fill(&self, fill: impl FnOnce(&mut [f32])) {
         self.wait(EMPTIED, self.filled.get());
-        // SAFETY: the leader has emptied it and looks again only after the gate below.
+        // SAFETY: the leader has consumed it and reads it again only after the gate below.
         fill(unsafe { self.window.area(NOTICE + self.rank) });
         self.filled.set(self.filled.get().wrapping_add(1));
         self.window.gate(FILLED).add();
     }
 
-    /// Waits for the slots of all others, in the order of their ranks. For the leader.
+    /// Waits for the slots of all other ranks and passes them to `empty` in rank order. For the
+    /// leader.
     pub fn empty<T>(&self, empty: impl FnOnce(Vec<&mut [f32]>) -> T) -> T {
         self.filled.set(self.filled.get().wrapping_add(1));
         self.wait(FILLED, self.by_all(self.filled.get()));
-        // SAFETY: all have filled theirs and come back to them only after the gate below.
+        // SAFETY: all have written theirs and write again only after the gate below.
         let slots = (1..=self.others).map(|rank| unsafe { self.window.area(NOTICE + rank) });
-        let made = empty(slots.collect());
+        let result = empty(slots.collect());
         self.window.gate(EMPTIED).add();
-        made
+        result
     }
 
-    /// Puts up a notice for all others. For the leader.
+    /// Publishes a notice for all other ranks. For the leader.
     pub fn put_up(&self, write: impl FnOnce(&mut [f32])) {
         self.wait(READ, self.by_all(self.put_up.get()));
-        // SAFETY: all have read the last one and look again only after the gate below.
+        // SAFETY: all have read the previous notice and read again only after the gate below.
         write(unsafe { self.window.area(NOTICE) });
         self.put_up.set(self.put_up.get().wrapping_add(1));
         self.window.gate(PUT_UP).add();
@@ -99,9 +100,9 @@ impl Board {
     pub fn read<T>(&self, read: impl FnOnce(&[f32]) -> T) -> T {
         self.put_up.set(self.put_up.get().wrapping_add(1));
         self.wait(PUT_UP, self.put_up.get());
-        // SAFETY: the leader writes again only after all have passed the gate below.
-        let made = read(unsafe { self.window.area(NOTICE) });
+        // SAFETY: the leader writes again only after all ranks have passed the gate below.
+        let result = read(unsafe { self.window.area(NOTICE) });
         self.window.gate(READ).add();
-        made
+        result
     }
 }

@@ -1,4 +1,4 @@
-//! A file of rank 0's machine on all others.
+//! Copies a file from rank 0's node to all others.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use tempfile::NamedTempFile;
 use super::PIECE_BYTES;
 use crate::comm::heartbeat::PULSE;
 
-/// Where a pretended machine keeps its copy.
+/// Path of a simulated node's copy.
 pub fn beside(path: &Path, node: usize) -> PathBuf {
     let name = path.file_name().unwrap_or_default();
     path.with_file_name(format!("node-{node}")).join(name)
 }
 
-/// Rank 0 of `leaders` reads `path` and the others write it to `here`, whole or not at all, piece
-/// by piece. Every leader goes through all pieces, also after an error of its own, so that none
-/// waits for another.
+/// Rank 0 of `leaders` reads `path`, and the others write it to `here`, completely or not at all,
+/// in chunks. Every leader takes part in all chunks, also after an error of its own, so that none
+/// waits for another. Errors: reading on rank 0 or writing on this rank failed.
 pub fn between_nodes(
     leaders: &SimpleCommunicator,
     path: &Path,

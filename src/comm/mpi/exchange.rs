@@ -1,5 +1,5 @@
-//! Messages of equal moments between all ranks: within a node through its board, between nodes
-//! by its leaders.
+//! Collectives over all ranks: within a node through its board, between nodes through their
+//! leaders.
 
 use std::cell::{Ref, RefCell};
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub struct Exchange {
     nodes: Nodes,
     rank: usize,
     awake: Duration,
-    /// None before the first exchange, and where this rank is alone on its node.
+    /// None before the first call, and if this rank is alone on its node.
     board: RefCell<Option<Board>>,
-    /// A message between nodes, with its stamp, reused.
+    /// Buffer for a message between nodes, including its stamp.
     message: RefCell<Vec<f32>>,
 }
 
 impl Exchange {
-    /// A rank waits for `awake` with yields for others of its node, and then asleep.
+    /// A rank that waits for others of its node yields for `awake` and then sleeps.
     pub fn new(nodes: Nodes, awake: Duration) -> Exchange {
         let rank = nodes.here()[nodes.node.rank() as usize];
         Exchange { nodes, rank, awake, board: RefCell::default(), message: RefCell::default() }
@@ -100,7 +100,7 @@ impl Exchange {
         let length = |ranks: &[usize]| ranks.iter().map(|&rank| counts[rank]).sum::<usize>();
         let board = self.board(0, Stamp::LEN + length(here))?;
         let board = board.as_deref();
-        // Where this rank's part stands among those of its node.
+        // Offset of this rank's part within its node's message.
         let before = length(&here[..here.partition_point(|&rank| rank < self.rank)]);
         let mut take = |message: &[f32]| {
             stamp.check(&message[..Stamp::LEN], 0)?;
@@ -114,7 +114,7 @@ impl Exchange {
         if self.is_root() {
             assert_eq!(all.len(), counts.iter().sum::<usize>());
             let starts = starts(counts);
-            let deal = |ranks: &[usize], message: &mut Vec<f32>| {
+            let fill_message = |ranks: &[usize], message: &mut Vec<f32>| {
                 message.clear();
                 message.extend_from_slice(&stamp.to_floats());
                 let part = |&rank: &usize| &all[starts[rank]..][..counts[rank]];
@@ -122,11 +122,11 @@ impl Exchange {
             };
             if let Some(leaders) = self.nodes.between() {
                 for (node, ranks) in self.nodes.ranks.iter().enumerate().skip(1) {
-                    deal(ranks, &mut message);
+                    fill_message(ranks, &mut message);
                     nodes::send(leaders, node, &message);
                 }
             }
-            deal(here, &mut message);
+            fill_message(here, &mut message);
         } else if let Some(leaders) = self.nodes.between() {
             nodes::receive(leaders, 0, &mut message);
         }
@@ -175,7 +175,7 @@ impl Exchange {
     ) -> Result<(), CommError> {
         let (stocks, block) = (ranks.stocks, total.len());
         let left_of = |rank: usize| tree::left_of(ranks.owned(rank), stocks);
-        // Of stocks in a row at most two nodes per level are left.
+        // Contiguous stocks leave at most two nodes per level.
         let most = 2 * (usize::BITS - stocks.leading_zeros()) as usize;
         let longest = ranks.most_owned().min(most) * block + Stamp::LEN;
         let board = self.board(longest, 0)?;
@@ -205,15 +205,15 @@ impl Exchange {
         }
     }
 
-    /// The node's board with room for so many floats in every slot and in the notice; None where
-    /// this rank is alone. The node's ranks call it with the same numbers.
+    /// The node's board with capacity for at least these floats per slot and in the notice; None if
+    /// this rank is alone on its node. Collective: the node's ranks pass the same numbers.
     fn board(&self, slot: usize, notice: usize) -> Result<Option<Ref<'_, Board>>, CommError> {
         if self.nodes.here().len() == 1 {
             return Ok(None);
         }
         let room = self.board.borrow().as_ref().map_or([0, 0], Board::room);
         if room[0] < slot || room[1] < notice {
-            // The old one goes first: two may be more than there is room for.
+            // Free the old one first: there may not be room for both.
             self.board.replace(None);
             let wanted = [room[0].max(slot), room[1].max(notice)];
             let board = Board::new(&self.nodes.node, wanted[0], wanted[1], self.awake)?;
@@ -226,8 +226,8 @@ impl Exchange {
         self.nodes.leaders.is_some()
     }
 
-    /// Fills a message with what this rank and the others of its node have for rank 0, each rank's
-    /// part at the place that `at` gives. For leaders.
+    /// Passes the data of this rank and of the others of its node to `place`, with their ranks. For
+    /// leaders.
     fn collect(
         &self,
         stamp: Stamp,
@@ -248,8 +248,8 @@ impl Exchange {
         })
     }
 
-    /// Adds what the node's ranks have left of their stocks to what other nodes send, and sends on
-    /// what is left then; on rank 0 that is the sum. For leaders.
+    /// Adds the node's remaining parts to those of other nodes and sends the rest on; on rank 0 the
+    /// rest is the sum. For leaders.
     fn sum_between<'a>(
         &self,
         stamp: Stamp,
@@ -261,7 +261,7 @@ impl Exchange {
         let mut arrived: Vec<Vec<f32>> = Vec::new();
         if let Some(leaders) = self.nodes.between() {
             let (own, count) = (self.nodes.own, self.nodes.ranks.len());
-            // Of nodes in a row every second one takes what the next one has, then every fourth.
+            // Binary reduction: every second node receives from the next one, then every fourth.
             let takes = |distance: &usize| own.is_multiple_of(2 * distance);
             let distances = std::iter::successors(Some(1), |distance| Some(2 * distance));
             let distances = distances.take_while(|&distance| distance < count);
@@ -291,7 +291,7 @@ impl Exchange {
     }
 }
 
-/// Stamp, number of parts, their nodes, their values.
+/// Message format: stamp, number of parts, their nodes, their values.
 fn pack(stamp: Stamp, parts: &[Part<'_>], message: &mut Vec<f32>) {
     let bits = |number: usize| f32::from_bits(number as u32);
     message.clear();
@@ -303,7 +303,7 @@ fn pack(stamp: Stamp, parts: &[Part<'_>], message: &mut Vec<f32>) {
     parts.iter().for_each(|part| message.extend_from_slice(part.values));
 }
 
-/// The parts of a message whose stamp was checked.
+/// The parts of a message whose stamp has been checked.
 fn unpacked(message: &mut [f32], block: usize) -> impl Iterator<Item = Part<'_>> {
     let (count, rest) = message[Stamp::LEN..].split_at_mut(1);
     let (nodes, values) = rest.split_at_mut(2 * count[0].to_bits() as usize);

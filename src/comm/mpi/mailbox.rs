@@ -1,4 +1,4 @@
-//! Questions and answers over MPI.
+//! Requests and replies over MPI.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,8 @@ impl Mailbox for MpiComm {
         }
     }
 
-    /// Returns when the sender has begun to take it, which waits for nothing else.
+    /// Returns once the client has started to receive, which it does as soon as it has sent its
+    /// request.
     fn answer(&self, sender: usize, bytes: Vec<u8>) {
         self.world.process_at_rank(sender as i32 + 1).send_with_tag(&bytes[..], ANSWER);
     }

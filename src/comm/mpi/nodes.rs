@@ -1,4 +1,4 @@
-//! How ranks are spread over machines, and messages between the first ranks of each.
+//! Assignment of ranks to nodes, and messages between the leaders of nodes.
 
 use std::time::Instant;
 
@@ -13,20 +13,20 @@ use crate::comm::heartbeat::PULSE;
 
 const MESSAGE: i32 = 5;
 
-/// Ranks that share memory are a node; the first of them leads it. Rank 0 leads the first.
+/// Ranks that share memory form a node, led by the lowest of them. Rank 0 leads the first node.
 pub struct Nodes {
-    /// The ranks that share this rank's memory.
+    /// The ranks of this node.
     pub node: SimpleCommunicator,
-    /// The leaders of all nodes; None on the other ranks.
+    /// The leaders of all nodes; None on other ranks.
     pub leaders: Option<SimpleCommunicator>,
-    /// Ranks of each node, ascending, in the order of their leaders.
+    /// Ascending ranks of each node, in the order of their leaders.
     pub ranks: Vec<Vec<usize>>,
-    /// The number of this rank's node.
+    /// Index of this rank's node.
     pub own: usize,
 }
 
 impl Nodes {
-    /// None where the ranks could not be split.
+    /// Collective over `world`. None if the ranks could not be split.
     pub fn of(world: &SimpleCommunicator, ranks_per_node: Option<usize>) -> Option<Nodes> {
         let rank = world.rank();
         let node = match ranks_per_node {
@@ -48,24 +48,24 @@ impl Nodes {
         Some(Nodes { node, leaders, ranks, own: own[0] as usize })
     }
 
-    /// This rank's node.
+    /// The ranks of this node.
     pub fn here(&self) -> &[usize] {
         &self.ranks[self.own]
     }
 
-    /// The leaders where there are several nodes and this rank leads one.
+    /// The leaders; None if there is a single node or this rank does not lead its own.
     pub fn between(&self) -> Option<&SimpleCommunicator> {
         self.leaders.as_ref().filter(|leaders| leaders.size() > 1)
     }
 }
 
-/// Sends from one leader to another, without keeping a core busy until it is taken.
+/// Sends to another leader; sleeps instead of spinning until it is received.
 pub fn send(leaders: &SimpleCommunicator, to: usize, message: &[f32]) {
     let to = leaders.process_at_rank(to as i32);
     scope(|s| wait_for(to.immediate_send_with_tag(s, message, MESSAGE)));
 }
 
-/// The next message of a leader, of whatever length, in place of what `message` holds.
+/// Receives the next message of a leader, of any length, into `message`.
 pub fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>) {
     let from = leaders.process_at_rank(from as i32);
     PULSE.wait();
@@ -81,13 +81,13 @@ pub fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>
     PULSE.work();
 }
 
-/// The first leader's message on all.
+/// Broadcasts the first leader's message to all.
 pub fn spread(leaders: &SimpleCommunicator, message: &mut [f32]) {
     let root = leaders.process_at_rank(0);
     scope(|s| wait_for(root.immediate_broadcast_into(s, message)));
 }
 
-/// Waits without keeping a core busy: libraries of MPI wait in circles.
+/// Sleeps instead of spinning, unlike the wait functions of MPI libraries.
 pub fn wait_for<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
     PULSE.wait();
     let since = Instant::now();

@@ -1,5 +1,4 @@
-//! Memory that the ranks of a node share, and counters in it that they wait for without keeping a
-//! core busy.
+//! Shared memory of the ranks of a node, with counters on which a rank can sleep.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,24 +11,24 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use crate::comm::CommError;
 use crate::comm::heartbeat::PULSE;
 
-/// What a processor fetches together; twice, because some fetch two.
+/// Two cache lines: some processors prefetch in pairs.
 const LINE_BYTES: usize = 128;
-/// A sleeper looks again after so long, whatever the kernel says.
+/// A sleeping rank polls again after this time, even if it was not woken.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
-/// A counter that only grows (and wraps), in memory that processes share.
+/// A counter in shared memory that only grows (and wraps).
 pub struct Gate<'a> {
     count: &'a AtomicU32,
-    /// The count that is waited for. All who wait at one time wait for the same.
+    /// The target of the waiting ranks. All that wait at the same time wait for the same target.
     wanted: &'a AtomicU32,
 }
 
 impl Gate<'_> {
     const BYTES: usize = LINE_BYTES;
 
-    /// Counts one more, and wakes who waited for just that.
+    /// Increments the counter, and wakes the ranks that wait for the new value.
     pub fn add(&self) {
-        // Both orders are sequential: either this sees what is wanted, or who wants it sees the
+        // Sequentially consistent: either this call sees the target, or the waiting rank sees the
         // count.
         let count = self.count.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         if self.wanted.load(Ordering::SeqCst) == count {
@@ -37,7 +36,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Waits until `target` is counted: for `awake` with yields, then asleep.
+    /// Waits until the counter reaches `target`: yields for `awake`, then sleeps.
     pub fn wait(&self, target: u32, awake: Duration) {
         let reached = |count: u32| count.wrapping_sub(target) as i32 >= 0;
         if !reached(self.count.load(Ordering::SeqCst)) {
@@ -66,8 +65,8 @@ fn sleep_while(counter: &AtomicU32, is: u32) {
         tv_sec: LONGEST_SLEEP.as_secs() as libc::time_t,
         tv_nsec: LONGEST_SLEEP.subsec_nanos() as libc::c_long,
     };
-    // SAFETY: the kernel reads a counter and a time that outlive the call. Whatever it answers, the
-    // caller looks again.
+    // SAFETY: the kernel reads a counter and a time that outlive the call. The caller checks the
+    // counter again, whatever the result.
     unsafe {
         libc::syscall(libc::SYS_futex, counter.as_ptr(), libc::FUTEX_WAIT, is, &longest);
     }
@@ -75,7 +74,7 @@ fn sleep_while(counter: &AtomicU32, is: u32) {
 
 #[cfg(target_os = "linux")]
 fn wake_all(counter: &AtomicU32) {
-    // SAFETY: nothing is read or written but the kernel's list of sleepers.
+    // SAFETY: the kernel changes only its list of sleeping threads.
     unsafe {
         libc::syscall(libc::SYS_futex, counter.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX);
     }
@@ -89,17 +88,18 @@ fn sleep_while(_: &AtomicU32, _: u32) {
 #[cfg(not(target_os = "linux"))]
 fn wake_all(_: &AtomicU32) {}
 
-/// One piece of memory, the same for all ranks of a node: gates, then areas of floats.
+/// A block of memory that all ranks of a node share: gates, then areas of floats.
 pub struct Window {
     window: ffi::MPI_Win,
     memory: *mut u8,
     gates: usize,
-    /// Where each area begins, in floats, and the end of the last.
+    /// Offset of each area in floats, and the end of the last.
     starts: Vec<usize>,
 }
 
 impl Window {
-    /// All ranks of `node` together. Gates begin at 0.
+    /// Collective over `node`; `areas` are lengths in floats. Gates start at 0. Errors: the memory
+    /// could not be allocated.
     pub fn new(
         node: &SimpleCommunicator,
         gates: usize,
@@ -114,10 +114,10 @@ impl Window {
         let bytes = gates * Gate::BYTES + starts[areas.len()] * size_of::<f32>();
         let (window, memory) = allocate(node, bytes).ok_or_else(|| CommError::Mpi {
             what: format!(
-                "no {} KB of memory that the ranks of a machine share",
+                "cannot allocate {} KB of memory shared by the ranks of a machine",
                 bytes.div_ceil(1 << 10)
             ),
-            todo: "make room in /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
+            hint: "enlarge /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
         })?;
         let window = Window { window, memory, gates, starts };
         if node.rank() == 0 {
@@ -132,46 +132,47 @@ impl Window {
 
     pub fn gate(&self, index: usize) -> Gate<'_> {
         assert!(index < self.gates);
-        // SAFETY: inside the memory, aligned as its start is, and only ever used as atomics.
+        // SAFETY: within the memory, aligned like its start, and only used as atomics.
         let at = |offset: usize| unsafe {
             AtomicU32::from_ptr(self.memory.add(index * Gate::BYTES + offset).cast())
         };
         Gate { count: at(0), wanted: at(LINE_BYTES / 2) }
     }
 
-    /// Length of an area, which may be more than was asked for.
+    /// Length of an area in floats; at least the requested length.
     pub fn len(&self, area: usize) -> usize {
         self.starts[area + 1] - self.starts[area]
     }
 
     /// # Safety
-    /// The gates must see to it that nobody else reads or writes the area while this borrow lasts.
+    ///
+    /// The gates must ensure that no other rank reads or writes the area while this borrow lasts.
     #[expect(clippy::mut_from_ref, reason = "the memory belongs to several processes")]
     pub unsafe fn area(&self, area: usize) -> &mut [f32] {
         let start = self.gates * Gate::BYTES + self.starts[area] * size_of::<f32>();
-        // SAFETY: inside the memory and aligned; any bits are a float.
+        // SAFETY: within the memory and aligned; all bit patterns are valid floats.
         unsafe { std::slice::from_raw_parts_mut(self.memory.add(start).cast(), self.len(area)) }
     }
 }
 
 impl Drop for Window {
-    /// Waits for the node's other ranks to do the same.
+    /// Collective over the node's ranks.
     fn drop(&mut self) {
-        // SAFETY: it was made by `allocate`, and nothing borrows its memory any more.
+        // SAFETY: it was created by `allocate`, and nothing borrows its memory any more.
         unsafe {
             ffi::MPI_Win_free(&mut self.window);
         }
     }
 }
 
-/// Memory at the node's first rank, and where this rank finds it.
+/// Memory allocated at the node's first rank, and its address in this rank.
 fn allocate(node: &SimpleCommunicator, bytes: usize) -> Option<(ffi::MPI_Win, *mut u8)> {
     let own = if node.rank() == 0 { bytes } else { 0 };
     let mut memory: *mut u8 = std::ptr::null_mut();
     let (mut size, mut unit) = (0, 0);
     let at = (&raw mut memory).cast::<c_void>();
-    // SAFETY: pointers to locals that outlive the calls; `at` is where MPI puts an address, which
-    // its C interface types as `void *`. An error is returned instead of ending the program.
+    // SAFETY: pointers to locals that outlive the calls; `at` is the location for an address, which
+    // MPI's C interface types as `void *`. An error is returned instead of ending the program.
     unsafe {
         let mut window = ffi::RSMPI_WIN_NULL;
         let comm = node.as_raw();

@@ -7,36 +7,37 @@ use anyhow::{Result, anyhow};
 use chrono::{NaiveDate, Utc};
 use serde_json::json;
 
-use crate::cli::{CheckArgs, Format, Surroundings, cache_folder};
+use crate::cli::{CheckArgs, Format, GlobalArgs, cache_folder};
 use crate::commands::{check_wish, container_name, say};
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
 use crate::market::options::BarLabel;
 use crate::report::Progress;
+use crate::report::format::{count, wrapped};
 use crate::source;
 use crate::source::DataSource;
 
-/// Says what was found; whether all is right.
-pub fn check(args: &CheckArgs, surroundings: &Surroundings, progress: &Progress) -> Result<bool> {
+/// Prints the findings. Returns whether there is no problem.
+pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
     let (start, end) = (args.start_date, args.end_date);
     let period =
         Period { start: start.unwrap_or(NaiveDate::MIN), end: end.unwrap_or(NaiveDate::MAX) };
     check_wish(&args.stocks, &period)?;
     if !(0.0..=1.0).contains(&args.min_coverage) {
-        return Err(anyhow!("--min-coverage: must be from 0 to 1"));
+        return Err(anyhow!("--min-coverage: must be a fraction from 0 to 1"));
     }
     let name = source::resolve(args.data.as_deref());
     let DataSource::Store(store) = source::open(&name, &container_name(&args.container))? else {
-        return Err(anyhow!("{name} has no files to check; name a folder with --data"));
+        return Err(anyhow!("{name} has no files to check; give a folder with --data"));
     };
     let stocks = if args.stocks.is_empty() { store.symbols()? } else { args.stocks.clone() };
     if stocks.is_empty() {
         return Err(anyhow!(
-            "{}: has no stocks at all; name another place with --data",
+            "{}: contains no stocks; give another location with --data",
             store.place()
         ));
     }
-    let cache = cache_folder(surroundings);
+    let cache = cache_folder(global);
     let now_s = Utc::now().timestamp();
     let options =
         CheckOptions { start, end, now_s, least_coverage: args.min_coverage, cache: Some(&cache) };
@@ -59,22 +60,13 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings, progress: &Progress)
     Ok(is_right)
 }
 
-const HEAD: [&str; 12] = [
-    "stock",
-    "from",
-    "to",
-    "sessions",
-    "missing",
-    "bars",
-    "min",
-    "label",
-    "missing bars",
-    "bad rows",
-    "splits",
-    "prices",
-];
+const HEAD: [&str; 9] = ["stock", "from", "to", "days", "absent", "bars", "gaps", "bad", "splits"];
 
-/// A line per stock, then what was found of each.
+const EXPLAINED: &str = "absent: trading days without bars; gaps: bars missing on days that have \
+                         some; bad: rows that were skipped; splits: overnight moves near a split \
+                         factor.";
+
+/// A line per stock, at most 80 columns wide, then the findings about each.
 fn table(all: &[Checked]) -> String {
     let rows: Vec<[String; HEAD.len()]> =
         std::iter::once(HEAD.map(String::from)).chain(all.iter().map(row)).collect();
@@ -86,17 +78,18 @@ fn table(all: &[Checked]) -> String {
         for (i, (cell, width)) in row.iter().zip(width).enumerate() {
             // Writing to a String does not fail.
             let _ = match i {
-                0..=2 | 7 | 11 => write!(line, "{cell:<width$}  "),
+                0..=2 => write!(line, "{cell:<width$}  "),
                 _ => write!(line, "{cell:>width$}  "),
             };
         }
         text += line.trim_end();
         text.push('\n');
     }
+    text += &format!("\n{}\n", wrapped(EXPLAINED, 80));
     for stock in all {
-        let _ = writeln!(text, "\n{}: {}", stock.stock, verdict(stock));
+        let _ = writeln!(text, "\n{}: {}\n  {}", stock.stock, verdict(stock), kind(stock));
         for finding in &stock.findings {
-            let level = if finding.level == Level::Wrong { "wrong" } else { "note " };
+            let level = if finding.level == Level::Wrong { "problem" } else { "note   " };
             let _ = writeln!(text, "  {level}  {}: {}", finding.about, finding.text);
         }
     }
@@ -105,32 +98,39 @@ fn table(all: &[Checked]) -> String {
 
 fn row(stock: &Checked) -> [String; HEAD.len()] {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-    let label = stock.bar_label.map(|label| match label {
-        BarLabel::End => "end".to_string(),
-        BarLabel::Start | BarLabel::Auto => "start".into(),
-    });
     [
         stock.stock.to_string(),
         or_dash(stock.period.map(|period| period.start.to_string())),
         or_dash(stock.period.map(|period| period.end.to_string())),
-        stock.sessions.to_string(),
-        stock.missing_sessions.len().to_string(),
-        stock.bars.to_string(),
-        or_dash(stock.bar_minutes.map(|minutes| minutes.to_string())),
-        or_dash(label),
-        stock.missing_bars.to_string(),
-        stock.bad_rows.to_string(),
-        stock.splits.len().to_string(),
-        stock.origin.as_ref().map_or("unknown".into(), |origin| origin.kind.to_string()),
+        count(stock.sessions as u64),
+        count(stock.missing_sessions.len() as u64),
+        count(stock.bars as u64),
+        count(stock.missing_bars as u64),
+        count(stock.bad_rows as u64),
+        count(stock.splits.len() as u64),
     ]
 }
 
 fn verdict(stock: &Checked) -> String {
     let wrong = stock.findings.iter().filter(|finding| finding.level == Level::Wrong).count();
-    let label = stock.bar_label_reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
     match wrong {
-        0 => format!("nothing wrong{label}"),
-        1 => format!("1 thing is wrong{label}"),
-        _ => format!("{wrong} things are wrong{label}"),
+        0 => "no problems".into(),
+        1 => "1 problem".into(),
+        _ => format!("{wrong} problems"),
     }
+}
+
+/// Length, prices and labels of the bars, as far as they are known.
+fn kind(stock: &Checked) -> String {
+    let prices = stock.origin.as_ref().map_or("unknown".into(), |origin| origin.kind.to_string());
+    let mut text = format!("prices: {prices}");
+    if let Some(minutes) = stock.bar_minutes {
+        text = format!("{minutes}-minute bars; {text}");
+    }
+    if let Some(label) = stock.bar_label {
+        let end = if label == BarLabel::End { "end" } else { "start" };
+        let reason = stock.bar_label_reason.as_deref().unwrap_or("no reason known");
+        text += &format!("; timestamps mark a bar's {end} ({reason})");
+    }
+    text
 }

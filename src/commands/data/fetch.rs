@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
-use crate::cli::{Datatype, FetchArgs, Surroundings, cache_folder};
+use crate::cli::{Datatype, FetchArgs, GlobalArgs, cache_folder};
 use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
@@ -20,7 +20,7 @@ use crate::source::{self, AZURE};
 const FIRST_YEAR: i32 = 2000;
 
 /// Fetches each stock's months; a stock that cannot be had does not keep the others from it.
-pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress) -> Result<()> {
+pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Result<()> {
     let defaults = RunConfig::default();
     let stocks = if args.stocks.is_empty() { defaults.stocks } else { args.stocks.clone() };
     let period = Period {
@@ -29,9 +29,7 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
     };
     check_wish(&stocks, &period)?;
     if period.start.year() < FIRST_YEAR || period.end.year() > 2_199 {
-        return Err(anyhow!(
-            "--start_date: Alpha Vantage has intraday bars from {FIRST_YEAR}-01 on"
-        ));
+        return Err(anyhow!("--start_date: Alpha Vantage has intraday bars since {FIRST_YEAR}-01"));
     }
     let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
     let store = file_store(&args.into)?;
@@ -41,7 +39,7 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
         folder => folder,
     };
     let place = &sha256_hex(place.as_bytes())[..16];
-    let aside = cache_folder(surroundings).join("fetch").join(place);
+    let aside = cache_folder(global).join("fetch").join(place);
     let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",
@@ -49,7 +47,7 @@ pub fn fetch(args: &FetchArgs, surroundings: &Surroundings, progress: &Progress)
             error.cause
         ),
         _ => anyhow!(
-            "{}: cannot be used: {}; look at that folder, or name another with --cache",
+            "{}: cannot be used: {}; check that folder, or choose another with --cache",
             aside.display(),
             error.cause
         ),
@@ -104,8 +102,8 @@ fn told(tally: &Tally, store: &dyn Store) -> String {
     let Tally { months, files, bars, rewritten } = tally;
     let place = store.place();
     match (months, rewritten) {
-        (_, true) => format!("its range in {place} was replaced: {files} day files"),
-        (0, _) => format!("{place} has all of it"),
+        (_, true) => format!("its files in {place} were replaced: {files} day files"),
+        (0, _) => format!("{place} is up to date"),
         _ => format!("{months} months, {bars} bars fetched; {files} day files written to {place}"),
     }
 }
@@ -113,7 +111,7 @@ fn told(tally: &Tally, store: &dyn Store) -> String {
 fn manners(args: &FetchArgs) -> Result<Manners> {
     let seconds = |flag: &str, value: f64| {
         Duration::try_from_secs_f64(value)
-            .map_err(|_| anyhow!("{flag} {value}: is no time; give seconds"))
+            .map_err(|_| anyhow!("{flag} {value}: must be a number of seconds"))
     };
     Ok(Manners {
         requests_per_minute: args.requests_per_minute,

@@ -8,20 +8,16 @@ use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 
 use super::file_store;
-use crate::cli::{DataCommand, DataCommandArgs, ImportArgs, Surroundings};
+use crate::cli::{DataCommand, DataCommandArgs, GlobalArgs, ImportArgs};
 use crate::ingest::{self, ImportOptions};
 use crate::report::Progress;
 
 pub use fetch::fetch;
 
 /// Whether all is right: false where a check found something wrong.
-pub fn data(
-    args: &DataCommandArgs,
-    surroundings: &Surroundings,
-    progress: &Progress,
-) -> Result<bool> {
+pub fn data(args: &DataCommandArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
     match &args.command {
-        DataCommand::Check(args) => check::check(args, surroundings, progress),
+        DataCommand::Check(args) => check::check(args, global, progress),
         DataCommand::Upload(args) => upload::upload(args, progress).map(|()| true),
     }
 }
@@ -37,7 +33,7 @@ pub fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
     };
     let sum = ingest::import(store.as_ref(), &args.files, &options)?;
     progress.line(&format!(
-        "{}: {} bars imported, {} bad rows left out; {} day files written, {} as they were",
+        "{}: {} bars imported, {} bad rows skipped; {} day files written, {} unchanged",
         store.place(),
         sum.rows,
         sum.bad_rows,

@@ -15,7 +15,7 @@ pub fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
     let stocks = if args.stocks.is_empty() { from.symbols()? } else { args.stocks.clone() };
     if stocks.is_empty() {
         return Err(anyhow!(
-            "{}: has no day files; name the folder that holds stocks_intraday/",
+            "{}: has no day files; give the folder that contains stocks_intraday/",
             from.place()
         ));
     }
@@ -29,16 +29,16 @@ pub fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
     for symbol in &stocks {
         let done = send(&from, &to, symbol, &options)?;
         let Uploaded { sent, same, .. } = done;
-        progress
-            .line(&format!("{symbol}: {sent} files sent to {}, {same} there already", to.place()));
+        let place = to.place();
+        progress.line(&format!("{symbol}: {sent} files uploaded to {place}, {same} already there"));
         kept.extend(done.kept);
     }
     progress.finish();
     match kept.first() {
         None => Ok(()),
         Some(first) => Err(anyhow!(
-            "{} blobs hold more bars than the files and were kept (first {first}); \
-             send the files in their place with --replace",
+            "{} blobs have more bars than the files and were kept (first {first}); \
+             overwrite them with --replace",
             kept.len()
         )),
     }

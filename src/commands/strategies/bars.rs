@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
 use super::agreed;
-use crate::cli::{MarketArgs, Surroundings};
+use crate::cli::{GlobalArgs, MarketArgs};
 use crate::comm::Comm;
 use crate::commands::{Setting, tell_reports};
 use crate::config::{EnvConfig, RunConfig};
@@ -31,11 +31,11 @@ pub struct Market {
 pub fn read(
     comm: &dyn Comm,
     args: &MarketArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<Market> {
     let config = agreed(comm, args.resolve().map_err(Into::into))?;
-    let setting = Setting::new(comm, config, surroundings, progress)?;
+    let setting = Setting::new(comm, config, global, progress)?;
     let Setting { config, progress, notices, source, .. } = &setting;
     let mine: Vec<usize> = (comm.rank()..config.stocks.len()).step_by(comm.size()).collect();
     let options = setting.config.data.load_options(Some(setting.cache.clone()));
@@ -91,7 +91,7 @@ fn shared(comm: &dyn Comm, mine: Vec<Read>) -> Result<Vec<Read>> {
             Err(_) => torn = Some(rank),
         },
     );
-    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a torn message")));
+    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a damaged message")));
     agreed(comm, whole)?;
     parts.sort_by_key(|(stock, _)| *stock);
     let mut bytes = postcard::to_stdvec(&parts)?;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::cli::{StrategiesArgs, StrategiesCommand, Surroundings};
+use crate::cli::{GlobalArgs, StrategiesArgs, StrategiesCommand};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::report::Progress;
@@ -24,18 +24,18 @@ use crate::train::dqn_strategy;
 pub fn strategies(
     comm: &dyn Comm,
     args: &StrategiesArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<()> {
     match &args.command {
         StrategiesCommand::List(args) => list::list(args),
-        StrategiesCommand::Run(args) => run::run(comm, args, surroundings, progress),
+        StrategiesCommand::Run(args) => run::run(comm, args, global, progress),
         StrategiesCommand::Stream(args) => {
             // Whoever closed the pipe does not want the rest.
             let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
             stream::stream(args, input, output)
         }
-        StrategiesCommand::Optimize(args) => optimize::optimize(comm, args, surroundings, progress),
+        StrategiesCommand::Optimize(args) => optimize::optimize(comm, args, global, progress),
     }
 }
 

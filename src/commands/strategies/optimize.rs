@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::bars::Market;
 use super::{agreed, bars, given, on_root, registry};
-use crate::cli::{Format, OptimizeArgs, Surroundings};
+use crate::cli::{Format, GlobalArgs, OptimizeArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
 use crate::commands::say;
@@ -21,13 +21,13 @@ const TOLD: usize = 10;
 pub fn optimize(
     comm: &dyn Comm,
     args: &OptimizeArgs,
-    surroundings: &Surroundings,
+    global: &GlobalArgs,
     progress: Progress,
 ) -> Result<()> {
     let (kind, ranges) = agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
-    let market = bars::read(comm, &args.market, surroundings, progress)?;
+    let market = bars::read(comm, &args.market, global, progress)?;
     let search = Optimization {
         ranges,
         search: args.search,
@@ -46,7 +46,7 @@ pub fn optimize(
         if done.is_multiple_of(total.div_ceil(TOLD)) || done == total {
             // The other ranks are about as far.
             let done = done * all / total;
-            progress.line(&format!("{}: {done} of {all} sets tried", kind.name));
+            progress.line(&format!("{}: {done} of {all} parameter sets tried", kind.name));
         }
     });
     let tried = gathered(comm, agreed(comm, mine.map_err(Into::into))?)?;
@@ -68,7 +68,7 @@ fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
     for (i, (name, _)) in ranges.iter().enumerate() {
         kind.parameter(name)?;
         if ranges[..i].iter().any(|(other, _)| other == name) {
-            return Err(anyhow!("--range: {name} is given twice; name every parameter once"));
+            return Err(anyhow!("--range: {name} is given twice; give each parameter once"));
         }
     }
     Ok((kind, ranges))
@@ -82,7 +82,7 @@ fn gathered(comm: &dyn Comm, mine: Vec<Tried>) -> Result<Vec<Tried>> {
     let parts = comm.gather_bytes(&postcard::to_stdvec(&mine)?);
     let read = |bytes: &Vec<u8>| postcard::from_bytes::<Vec<Tried>>(bytes);
     let all = parts.iter().map(read).collect::<Result<Vec<_>, _>>();
-    Ok(agreed(comm, all.context("a rank sent a torn message"))?.concat())
+    Ok(agreed(comm, all.context("a rank sent a damaged message"))?.concat())
 }
 
 /// Writes and prints.
@@ -107,7 +107,8 @@ fn finish(args: &OptimizeArgs, market: &Market, found: &Optimized) -> Result<()>
 fn range(text: &str) -> Result<(String, Range)> {
     let wrong = || {
         anyhow!(
-            "--range: {text:?} cannot be read; write NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C"
+            "--range: {text:?} cannot be parsed; \
+             write NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C"
         )
     };
     let (name, values) = text.split_once('=').ok_or_else(wrong)?;

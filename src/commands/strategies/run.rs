@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::bars::Market;
 use super::{agreed, bars, given, on_root, registry};
-use crate::cli::{Format, RunArgs, Surroundings};
+use crate::cli::{Format, GlobalArgs, RunArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
 use crate::commands::say;
@@ -31,16 +31,11 @@ use crate::strategy::Registry;
 /// The name of the ensemble among the strategies.
 const ENSEMBLE: &str = "ensemble";
 
-pub fn run(
-    comm: &dyn Comm,
-    args: &RunArgs,
-    surroundings: &Surroundings,
-    progress: Progress,
-) -> Result<()> {
+pub fn run(comm: &dyn Comm, args: &RunArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let Asked { registry, parameters, names, ensemble, mut config } = agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
-    let market = bars::read(comm, &args.market, surroundings, progress)?;
+    let market = bars::read(comm, &args.market, global, progress)?;
     config.env = market.env.clone();
     let slots = slots(&config, names.len(), comm.size());
     let told = Told::new(&market.progress, names.len());
@@ -140,7 +135,7 @@ fn gathered(
         },
     );
     by_rank[0] = kept.unwrap_or_default();
-    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a torn message")));
+    let whole = torn.map_or(Ok(()), |rank| Err(anyhow!("rank {rank} sent a damaged message")));
     agreed(comm, whole)?;
     let mut by_rank: Vec<_> = by_rank.into_iter().map(Vec::into_iter).collect();
     Ok((0..strategies).filter_map(|i| by_rank[i % comm.size()].next()).collect())
@@ -195,7 +190,8 @@ fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
         table_rows.push(row(ENSEMBLE, Ok(ensemble.performance_metrics.clone()), &judged));
     }
     let held = PerformanceMetrics::of(&benchmark, &Costs::of(&market.env));
-    table_rows.push(row("buy-and-hold", Ok(held.clone()), &judged));
+    // Not looked up among the judged: a strategy of the user may have this name.
+    table_rows.push(row("benchmark", Ok(held.clone()), &[]));
     let json = in_json(results, market, &judged, &held)?;
     let mut written = Vec::new();
     if let Some(output) = &args.output {

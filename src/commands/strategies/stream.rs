@@ -84,14 +84,14 @@ impl Desk {
         let stocks = args.stocks.len();
         for (i, symbol) in args.stocks.iter().enumerate() {
             if args.stocks[..i].contains(symbol) {
-                bail!("--stocks: {symbol} is given twice; name every symbol once");
+                bail!("--stocks: {symbol} is given twice; give each symbol once");
             }
         }
         let mut strategies: Vec<(String, Box<dyn Strategy>)> = Vec::new();
         for asked in &args.strategies {
             let kind = registry.find(asked)?;
             if strategies.iter().any(|(name, _)| *name == kind.name) {
-                bail!("--strategies: {} is given twice; name every strategy once", kind.name);
+                bail!("--strategies: {} is given twice; give each strategy once", kind.name);
             }
             let used = kind.resolve(&given(&registry, &parameters, kind))?;
             strategies.push((kind.name.to_string(), kind.build_for(&used, &args.stocks)?));
@@ -102,7 +102,7 @@ impl Desk {
         let past = [EnsembleMethod::InverseVariance, EnsembleMethod::Performance];
         if args.ensemble.is_some_and(|method| past.contains(&method)) {
             bail!(
-                "--ensemble: weights by variance or performance need the accounts of a back-test; \
+                "--ensemble: weights by variance or performance need a back-test; \
                  use weighted, voting or average"
             );
         }
@@ -124,7 +124,7 @@ impl Desk {
         let mut bars: Vec<Option<Bar>> = vec![None; self.stocks.len()];
         for (symbol, prices) in line.prices()? {
             let stock = self.stocks.iter().position(|known| *known == symbol);
-            let stock = stock.ok_or_else(|| anyhow!("{symbol} is not among --stocks; name it"))?;
+            let stock = stock.ok_or_else(|| anyhow!("{symbol} is not among --stocks; add it"))?;
             bars[stock] = Some(sound(&symbol, end_s, prices)?);
             if end_s <= self.last_end_s[stock] {
                 bail!("{symbol}: the bar does not end after the one before; sort bars by time");
@@ -184,7 +184,7 @@ fn end_of(timestamp: &Value) -> Result<i64> {
     let text = timestamp.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     text.map(|time| time.timestamp()).or_else(|| timestamp.as_i64()).ok_or_else(|| {
         anyhow!(
-            "timestamp {timestamp} cannot be read; write the bar's end as \
+            "timestamp {timestamp} cannot be parsed; write the bar's end as \
              2020-01-02T10:00:00-05:00, or in UTC seconds"
         )
     })
@@ -193,10 +193,10 @@ fn end_of(timestamp: &Value) -> Result<i64> {
 fn sound(symbol: &Symbol, end_s: i64, prices: Prices) -> Result<Bar> {
     let Prices { open, high, low, close, volume } = prices;
     if ![open, high, low, close].iter().all(|price| price.is_finite() && *price > 0.0) {
-        bail!("{symbol}: a price is not a positive number; leave the bar out");
+        bail!("{symbol}: a price is not a positive number; omit the bar");
     }
     if high < open.max(close) || low > open.min(close) {
-        bail!("{symbol}: high and low do not enclose open and close; leave the bar out");
+        bail!("{symbol}: open and close are not between low and high; omit the bar");
     }
     Ok(Bar { end_s, open, high, low, close, volume })
 }

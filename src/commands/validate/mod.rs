@@ -1,6 +1,5 @@
-//! Does the learner find what is there, and nothing where nothing is? It is trained on every
-//! planted
-//! market and held against the best possible reward.
+//! Does the learner find an edge where there is one, and none where there is none? It is trained
+//! on every planted market and compared with the optimal reward.
 
 mod ablation;
 mod meta;
@@ -53,7 +52,7 @@ struct Validation<'a> {
 /// Settings that a row decides.
 const OF_A_ROW: [&str; 4] = ["stocks", "seed", "data.source", "mode"];
 
-/// Returns whether every bar was reached; None where the user stopped it.
+/// Returns whether every threshold was met; None if the user stopped it.
 pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>> {
     let start = Instant::now();
     let chosen = chosen(&args.rows)?;
@@ -91,7 +90,7 @@ pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>
 }
 
 fn stopped(progress: &Progress) -> Option<bool> {
-    progress.line("stopped as asked; nothing was written");
+    progress.line("stopped; nothing was written");
     None
 }
 
@@ -101,8 +100,8 @@ fn check_settings(set: &[String]) -> Result<()> {
     match set.iter().map(|assignment| key(assignment)).find(|key| OF_A_ROW.contains(&&**key)) {
         None => Ok(()),
         Some(key) => {
-            let what = format!("{key} is decided by each row");
-            Err(anyhow!(ConfigError::new("--set", what, "leave it out; --rows chooses rows")))
+            let what = format!("each row sets {key} itself");
+            Err(anyhow!(ConfigError::new("--set", what, "omit it; --rows chooses rows")))
         }
     }
 }
@@ -145,7 +144,7 @@ fn outcomes(
     // The longest first, so that none is left over at the end for one core alone.
     jobs.make_contiguous().sort_by_key(|(index, _)| std::cmp::Reverse(rows[*index].stocks));
     let count = jobs.len();
-    let cache = tempfile::tempdir().context("a folder for the panels")?;
+    let cache = tempfile::tempdir().context("cannot create a temporary folder")?;
     let (jobs, done) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     std::thread::scope(|scope| -> Result<()> {
         let work = || {
@@ -156,13 +155,13 @@ fn outcomes(
         let threads = (0..rayon::current_num_threads()).map(|_| scope.spawn(work));
         let threads: Vec<_> = threads.collect();
         threads.into_iter().try_for_each(|thread| {
-            thread.join().map_err(|_| anyhow!("a training of the validation panicked"))?
+            thread.join().map_err(|_| anyhow!("a training run of the validation panicked"))?
         })
     })?;
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let mut done = done.into_inner().map_err(|_| anyhow!("a training panicked"))?;
+    let mut done = done.into_inner().map_err(|_| anyhow!("a training run panicked"))?;
     done.sort_by_key(|(index, trial): &(usize, Trial)| (*index, trial.seed));
     let of = |(index, settings): (usize, Vec<String>)| {
         let trials = done.iter().filter(|(i, _)| *i == index).map(|(_, trial)| trial.clone());
@@ -180,7 +179,7 @@ fn work(
     (count, progress): (usize, &Progress),
     stop: &AtomicBool,
 ) -> Result<()> {
-    let poisoned = || anyhow!("another training panicked");
+    let poisoned = || anyhow!("another training run panicked");
     loop {
         let Some((index, config)) = jobs.lock().map_err(|_| poisoned())?.pop_front() else {
             return Ok(());

@@ -11,7 +11,7 @@ use crate::eval::inference::Verdict;
 /// One line per row: rewards in basis points per bar, then how much of the oracle's was got.
 pub fn rows(outcomes: &[Outcome]) -> String {
     let head =
-        ["", "oracle", "trained", "random", "flat", "hold", "best rule", "", "of the oracle", ""];
+        ["", "oracle", "trained", "random", "flat", "hold", "best rule", "", "of oracle", ""];
     let mut lines = vec![head.map(String::from).to_vec()];
     for outcome in outcomes {
         let bps = |value: f64| format!("{value:.2}");
@@ -25,11 +25,12 @@ pub fn rows(outcomes: &[Outcome]) -> String {
             bps(outcome.best_rule_bps),
             outcome.best_rule.clone(),
             outcome.fraction.map_or("-".into(), estimate),
-            if outcome.reached { "reached".into() } else { "MISSED".into() },
+            if outcome.reached { "met".into() } else { "MISSED".into() },
         ]);
     }
     let mut text = String::from(
-        "basis points per bar, after costs; of the oracle: mean, 95 % interval over seeds\n\n",
+        "basis points per bar, after costs; last columns: fraction of the oracle, mean and 95%\n\
+         interval over seeds, and whether the threshold was met\n\n",
     );
     text += &aligned(&lines, &[0, 7, 9]);
     let mut notes = String::new();
@@ -37,7 +38,7 @@ pub fn rows(outcomes: &[Outcome]) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(notes, "{:<24} {}{}", outcome.row, outcome.bar, found(outcome));
     }
-    text + "\nwhat has to be reached\n\n" + &notes
+    text + "\nthresholds\n\n" + &notes
 }
 
 /// What a row was judged by, where it is not in the table.
@@ -71,8 +72,7 @@ fn found(outcome: &Outcome) -> String {
 }
 
 /// One line per part: how much of the oracle's reward is left without it, and for the market
-/// without
-/// an edge the turnover over the random policy's.
+/// without an edge the turnover over the random policy's.
 pub fn ablation(outcomes: &[Outcome], ablation: &[Ablated]) -> String {
     let whole: Vec<AblatedRow> = outcomes.iter().map(AblatedRow::of).collect();
     let names: Vec<&str> =
@@ -95,18 +95,19 @@ pub fn ablation(outcomes: &[Outcome], ablation: &[Ablated]) -> String {
     format!("\n{}* turnover over the random policy's\n", aligned(&lines, &[0]))
 }
 
-/// What was done, and where it lies.
+/// The verdict, and the path of the file.
 pub fn closing(outcomes: &[Outcome], seeds: u64, cores: usize, wall_s: f64, path: &Path) -> String {
     let missed: Vec<&str> = outcomes.iter().filter(|o| !o.reached).map(|o| o.row).collect();
     let verdict = if missed.is_empty() {
-        "every bar was reached".into()
+        "every threshold was met".into()
     } else {
         format!("MISSED: {}", missed.join(", "))
     };
     let minutes = wall_s / 60.0;
     let path = path.display();
     format!(
-        "{verdict} ({seeds} seeds each, {minutes:.1} minutes on {cores} threads)\n\nwritten:\n  {path}\n"
+        "{verdict} ({seeds} seeds each, {minutes:.1} minutes on {cores} threads)\n\n\
+         written:\n  {path}\n"
     )
 }
 

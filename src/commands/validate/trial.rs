@@ -110,7 +110,7 @@ pub fn run(
     let train = plan.train(&mut |_, _, _| {})?;
     let eval = plan.eval(&train.note.fit, train.note.bar_minutes, &mut |_, _, _| {})?;
     let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
-        .context("the training period has no two bars to trade")?;
+        .context("the training period has fewer than two bars")?;
     let panels = [&train, &eval];
     let training = Training::new(&comm, config, panels, lanes, Device::Cpu, stop)?;
     let mut watch = Stopwatch { start: Instant::now(), train_s: 0.0 };

@@ -9,24 +9,25 @@ fn estimate() -> Estimate {
     Estimate { value: Some(1.0), low: Some(0.5), high: Some(1.5), block_days: Some(2.0) }
 }
 
-/// Whole positions are traded as an agent's are, to the last bit; with a limit that stops accounts.
+/// Whole positions are traded as an agent's are, to the last bit, also with a limit that halts
+/// trading.
 #[test]
 fn rules_have_the_account_that_an_agent_would_have() {
     let (_folder, panel, mut config) = panel("regimes");
     config.portfolio.drawdown_limit = 0.05;
     let (rows, limits) = (300..900, limits(&config));
     let market = Market { panel: &panel, rows: rows.clone(), config: &config, limits: &limits };
-    let dealt = Dealt::of(&market);
+    let by_row = Dealt::of(&market);
     let registry = Registry::standard();
     for theirs in rules_alone(&panel, &rows, &config, &limits).unwrap() {
-        let ours = alone(&market, &dealt, registry.find(&theirs.name).unwrap()).unwrap();
+        let ours = run_alone(&market, &by_row, registry.find(&theirs.name).unwrap()).unwrap();
         assert!(theirs.metrics.trades > 0, "{}", theirs.name);
         assert_eq!(ours.course, theirs.course, "{}", theirs.name);
     }
 }
 
-/// A DQN that wants what a strategy does earns what that earns; one row per contender; what the
-/// portfolio did is told as it was handed in.
+/// A DQN that wants what a strategy wants earns the same; there is one row per contender, and the
+/// portfolio's figures are those passed in.
 #[test]
 fn everyone_is_there_once() {
     let (_folder, panel, config) = panel("momentum");
@@ -57,7 +58,7 @@ fn everyone_is_there_once() {
         assert_eq!(of(name).sharpe, Some(estimate()), "{name}");
     }
     assert_eq!(of("buy-and-hold").metrics, Some(Metrics::of(&held)));
-    // Equal weights are an average; a majority is not.
+    // Equal weights are an average; majority voting differs.
     assert_eq!(of("weighted").metrics, of("average").metrics);
     assert!(of("voting").metrics != of("average").metrics);
     assert!(of("performance").metrics != of("inverse variance").metrics);
@@ -67,7 +68,7 @@ fn everyone_is_there_once() {
     for one in all.iter().filter(|one| one.name != "Flat") {
         let (metrics, sharpe) = (one.metrics.as_ref().unwrap(), one.sharpe.as_ref().unwrap());
         assert_eq!(sharpe.low.is_some(), sharpe.value.is_some(), "{}", one.name);
-        // A fee and a slippage of one basis point each.
+        // Fee and slippage of one basis point each.
         let days = portfolio.daily_returns().len() as f64;
         let paid = metrics.turnover * days * 2e-4;
         let found = one.costs.unwrap();
@@ -79,34 +80,35 @@ fn everyone_is_there_once() {
     }
 }
 
-/// A mean of targets is traded as such: with half of the capital where half of it is wanted.
+/// A mean of targets is traded as a fraction of a position: half of it uses half of the capital.
 #[test]
 fn part_of_a_position_is_part_of_the_capital() {
     let (_folder, panel, config) = panel("random_walk");
     let (rows, limits) = (300..330, limits(&config));
     let market = Market { panel: &panel, rows, config: &config, limits: &limits };
-    let dealt = Dealt::of(&market);
-    let want = |target: f64| vec![Wanted { target, conviction: 1.0 }; dealt.dates.len() * 2];
-    let [half, whole] = [0.5, 1.0].map(|target| follow(&market, &dealt, &want(target)));
+    let by_row = Dealt::of(&market);
+    let want = |target: f64| vec![Wanted { target, conviction: 1.0 }; by_row.dates.len() * 2];
+    let [half, whole] = [0.5, 1.0].map(|target| backtest(&market, &by_row, &want(target)));
     for stock in 0..2 {
         let share = half.position[2 + stock] / whole.position[2 + stock];
         assert!((share - 0.5).abs() < 1e-12, "{share}");
     }
 }
 
-/// What comes after a row changes no account before it, ensembles included.
+/// Later rows do not change any account before them, ensembles included.
 #[test]
 fn later_rows_change_nothing_before() {
     let (_folder, panel, config) = panel("regimes");
     let limits = limits(&config);
     let equity = |rows: Range<usize>| -> Vec<Vec<f64>> {
         let market = Market { panel: &panel, rows, config: &config, limits: &limits };
-        let dealt = Dealt::of(&market);
+        let by_row = Dealt::of(&market);
         let kinds = RULES.map(|name| Registry::standard().find(name).unwrap().clone());
-        let members = kinds.map(|kind| alone(&market, &dealt, &kind).unwrap());
+        let members = kinds.map(|kind| run_alone(&market, &by_row, &kind).unwrap());
         let members: Vec<&Alone> = members.iter().collect();
-        let of =
-            |(method, _): &(EnsembleMethod, &str)| together(&market, &dealt, *method, &members);
+        let of = |(method, _): &(EnsembleMethod, &str)| {
+            run_ensemble(&market, &by_row, *method, &members)
+        };
         ENSEMBLES.iter().map(|one| of(one).equity).collect()
     };
     for (whole, part) in equity(300..900).iter().zip(equity(300..600)) {
@@ -114,15 +116,15 @@ fn later_rows_change_nothing_before() {
     }
 }
 
-/// One stock is no pair: that row says so, and the others stand.
+/// One stock is not a pair: that row shows the error, and the others are unaffected.
 #[test]
 fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let (_folder, panel, config) = panel("momentum");
     let one = RunConfig { stocks: config.stocks[..1].to_vec(), ..config };
     let limits = Limits::new(&one.portfolio, &one.stocks, &[vec![None]]);
     let market = Market { panel: &panel, rows: 300..500, config: &one, limits: &limits };
-    let dealt = Dealt::of(&market);
-    let course = follow(&market, &dealt, &[Wanted { target: 1.0, conviction: 1.0 }; 199]);
+    let by_row = Dealt::of(&market);
+    let course = backtest(&market, &by_row, &[Wanted { target: 1.0, conviction: 1.0 }; 199]);
     let (sharpe, dqn) = (estimate(), [(1, 1.0); 199]);
     let (portfolio, buy_and_hold) = (&course, &course);
     let traded = Traded { dqn: &dqn, portfolio, buy_and_hold, sharpe: &sharpe };
@@ -130,7 +132,7 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let failed: Vec<&Contender> = all.iter().filter(|one| one.metrics.is_none()).collect();
     assert!(failed.iter().any(|one| one.name == "Pairs") && failed.len() == 2, "{failed:?}");
     for one in failed {
-        assert!(one.error.as_ref().unwrap().starts_with("one stock is no pair; "));
+        assert!(one.error.as_ref().unwrap().starts_with("a pair needs two stocks; "));
         assert!(one.sharpe.is_none() && one.costs.is_none());
     }
     assert_eq!(all.len(), 18);

@@ -1,14 +1,15 @@
-//! The stationary bootstrap: intervals for a statistic of returns that may depend on each other.
+//! The stationary bootstrap: confidence intervals for statistics of dependent returns.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-/// A central interval of a statistic over resamples of `series`: blocks of a random, geometric
-/// length of mean `block`, from random places of the series bent to a ring. Politis & Romano
-/// (1994), "The stationary bootstrap", JASA 89, section 2; percentile method, `tail` on each side.
+/// Central interval of a statistic over stationary-bootstrap resamples of `series`. Blocks have a
+/// geometric length with mean `block` and uniform starts, and wrap around the end. Politis & Romano
+/// (1994), "The stationary bootstrap", JASA 89, section 2; percentile method with probability
+/// `tail` on each side.
 ///
-/// None where a tenth of the resamples or more has no such statistic.
+/// None if the statistic is undefined in a tenth of the resamples or more.
 pub fn interval(
     series: &[f64],
     statistic: impl Fn(&[f64]) -> Option<f64>,
@@ -30,12 +31,11 @@ pub fn interval(
     Some((quantile(&found, tail), quantile(&found, 1.0 - tail)))
 }
 
-/// Resamples whose draws are kept at a time.
+/// Resamples whose random draws are generated at a time.
 const DRAWN: usize = 128;
 
-/// [`interval`] of several series of one length, each with its own mean length of blocks, all from
-/// the same draws: these take most of the time, and what series have in common shows in all their
-/// intervals alike.
+/// [`interval`] for several series of equal length, each with its own mean block length, all from
+/// the same draws. Drawing takes most of the time, and shared draws make the intervals comparable.
 pub fn intervals(
     series: &[(&[f64], f64)],
     statistic: impl Fn(&[f64]) -> Option<f64> + Sync,
@@ -76,7 +76,7 @@ pub fn intervals(
     found.iter_mut().map(ends).collect()
 }
 
-/// Fills `sample` from `series`, both of one length above 0.
+/// Fills `sample` with a resample of `series`; both have the same length above 0.
 fn resample(series: &[f64], block: f64, rng: &mut ChaCha8Rng, sample: &mut [f64]) {
     let n = series.len();
     let restart = 1.0 / block.max(1.0);
@@ -88,7 +88,7 @@ fn resample(series: &[f64], block: f64, rng: &mut ChaCha8Rng, sample: &mut [f64]
     }
 }
 
-/// Of sorted values, linear between neighbours.
+/// Quantile of sorted values, with linear interpolation.
 fn quantile(sorted: &[f64], probability: f64) -> f64 {
     let place = probability * (sorted.len() - 1) as f64;
     let below = place.floor() as usize;
@@ -96,11 +96,12 @@ fn quantile(sorted: &[f64], probability: f64) -> f64 {
     sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
 }
 
-/// The mean block length that makes the variance of a resampled mean most exact: Politis & White
-/// (2004), "Automatic block-length selection for the dependent bootstrap", Econometric Reviews
-/// 23(1), section 3, with D_SB = 2 g(0)^2 of the correction by Patton, Politis & White (2009),
-/// Econometric Reviews 28(4). The lag after which correlations are insignificant is counted as in
-/// the authors' program. At least 1; None for fewer than 12 values or a constant series.
+/// Mean block length that minimises the mean squared error of the bootstrap variance of the mean.
+/// Politis & White (2004), "Automatic block-length selection for the dependent bootstrap",
+/// Econometric Reviews 23(1), section 3, with D_SB = 2 g(0)^2 from the correction by Patton,
+/// Politis & White (2009), Econometric Reviews 28(4). The lag from which correlations are
+/// insignificant is found as in the authors' program. At least 1; None for fewer than 12 values or
+/// a constant series.
 pub fn block_length(series: &[f64]) -> Option<f64> {
     let n = series.len();
     if n < 12 || series.iter().all(|&value| value == series[0]) {
@@ -117,7 +118,7 @@ pub fn block_length(series: &[f64]) -> Option<f64> {
     let covariance: Vec<f64> = (0..=longest.min(n - 1)).map(autocovariance).collect();
     let critical = 2.0 * (count.log10() / count).sqrt() * covariance[0];
     let insignificant = |lags: &[f64]| lags.iter().all(|c| c.abs() < critical);
-    // The first lag, from 1 on, that begins a run of insignificant ones.
+    // The first lag from 1 on that starts a run of insignificant correlations.
     let first = covariance[..covariance.len() - 1].windows(run).position(insignificant);
     let bandwidth = first.map_or(longest, |lag| (2 * lag.max(1)).min(longest));
     let (mut slope, mut spectrum) = (0.0, covariance[0]);
@@ -129,7 +130,7 @@ pub fn block_length(series: &[f64]) -> Option<f64> {
     }
     let optimal = (slope / spectrum).powi(2).cbrt() * count.cbrt();
     let most = f64::min(3.0 * count.sqrt(), count / 3.0).ceil();
-    // A spectrum estimated at 0 asks for blocks without end.
+    // A spectrum estimated at 0 gives an infinite block length.
     Some(if optimal.is_nan() { most } else { optimal.clamp(1.0, most) })
 }
 
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(block_length(&[0.01, 0.02, -0.01]), None);
     }
 
-    /// Two programs with two random streams: each end is within five standard errors.
+    /// Two programs with different random streams: each end agrees within five standard errors.
     #[test]
     fn intervals_are_those_of_arch() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(found.last(), Some(&None));
     }
 
-    /// Politis & Romano (1994), Lemma 1: the exact variance of a resampled mean.
+    /// Politis & Romano (1994), Lemma 1: exact variance of a resampled mean.
     #[test]
     fn the_variance_of_the_mean_is_exact() {
         let series: Vec<f64> = (0..40).map(|i| f64::from(i % 10) + f64::from(i % 7)).collect();

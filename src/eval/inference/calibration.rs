@@ -1,8 +1,9 @@
-//! How often the verdict is right, over many made-up markets of a year of hourly bars and two
-//! stocks: GARCH volatility, Student-t shocks, overnight gaps, the U-shape of a day.
+//! Monte Carlo calibration of the verdict, over many synthetic markets of a year of hourly bars and
+//! two stocks with GARCH volatility, Student-t shocks, overnight gaps and U-shaped intraday
+//! volatility.
 //!
 //! `CALIBRATION_MARKETS=5000 cargo test --release --lib calibration -- --nocapture` is the long run
-//! whose figures stand in `docs/learning.md`.
+//! whose figures are in `docs/learning.md`.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,22 +16,22 @@ const STOCKS: usize = 2;
 const DAYS: usize = 252;
 const BARS: usize = 7;
 const DAILY_STD: f64 = 0.012;
-/// Share of a day's variance: the night, then the bars.
+/// Overnight share of a day's variance; the bars share the rest.
 const NIGHT: f64 = 0.2;
 const U_SHAPE: [f64; BARS] = [2.0, 1.0, 0.7, 0.6, 0.7, 1.0, 1.5];
-/// Of the shocks' variance, what both stocks share.
+/// Fraction of the shocks' variance that both stocks share.
 const COMMON: f64 = 0.4;
 
-/// A year, `[time][stock]`; entry 0 is the bar before the first.
+/// One year, `[time][stock]`; entry 0 is the bar before the first.
 struct Prices {
     open: Vec<[f64; STOCKS]>,
     close: Vec<[f64; STOCKS]>,
-    /// -1 or 1: known at the close of a bar, of the bar that follows.
+    /// -1 or 1, known at a bar's close: the sign of the edge in the next bar.
     signal: Vec<[f64; STOCKS]>,
 }
 
-/// With `drift` a year, and a `signal` whose follower, half of its equity in each stock, has so
-/// high a Sharpe ratio before costs.
+/// A market with a `drift` per year and a signal. A strategy that follows the signal with half of
+/// its equity in each stock has a Sharpe ratio of `edge` before costs.
 #[derive(Clone, Copy)]
 struct Market {
     drift: f64,
@@ -57,8 +58,8 @@ impl Market {
                 let (mut open, mut close) = (last, last);
                 for stock in 0..STOCKS {
                     open[stock] *= 1.0 + gap[stock];
-                    let sure = drift + edge * signal[stock];
-                    close[stock] = open[stock] * (1.0 + within[stock] + sure);
+                    let expected = drift + edge * signal[stock];
+                    close[stock] = open[stock] * (1.0 + within[stock] + expected);
                     day += (gap[stock] + within[stock]) / STOCKS as f64;
                     if rng.random::<f64>() < 0.05 {
                         signal[stock] = -signal[stock];
@@ -69,7 +70,7 @@ impl Market {
                 prices.signal.push(signal);
                 last = close;
             }
-            // The mean of two stocks varies by so much less than one.
+            // Variance of the mean of two stocks relative to that of one.
             let square = day * day / (COMMON + (1.0 - COMMON) / STOCKS as f64);
             variance = 0.02 * DAILY_STD * DAILY_STD + 0.08 * square + 0.9 * variance;
         }
@@ -82,8 +83,8 @@ fn shocks(variance: f64, rng: &mut ChaCha8Rng) -> [f64; STOCKS] {
     [(); STOCKS].map(|()| common + student(rng) * ((1.0 - COMMON) * variance).sqrt())
 }
 
-/// Student's t with 5 degrees of freedom, of variance 1: Bailey (1994), "Polar generation of random
-/// variates with the t-distribution", Mathematics of Computation 62, eq. 1.
+/// Student's t with 5 degrees of freedom, scaled to variance 1. Bailey (1994), "Polar generation of
+/// random variates with the t-distribution", Mathematics of Computation 62, eq. 1.
 fn student(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, angle): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     let length = (5.0 * (radius.powf(-0.4) - 1.0)).sqrt();
@@ -92,17 +93,17 @@ fn student(rng: &mut ChaCha8Rng) -> f64 {
 
 #[derive(Clone, Copy, Debug)]
 enum Policy {
-    /// Short, flat or long at random, drawn anew after so many bars on average.
+    /// Short, flat or long at random, redrawn after this many bars on average.
     Random(f64),
     Long,
-    /// Long above the mean of so many closes, short below; the reverse where negative.
+    /// Long above the mean of this many closes, short below; the reverse if negative.
     Average(i64),
-    /// As `Average`, flat in place of short.
+    /// Like `Average`, with flat in place of short.
     LongAverage(i64),
-    /// A random side each day, in the market only after a day of large moves.
+    /// A random side each day, but only after a day of large moves.
     Restless,
-    /// Doubles its stake after a day that lost 2 %, up to all, and is modest after one that gained
-    /// as much.
+    /// Doubles its stake, up to all of it, after a day that lost 2 %; reduces it after one that
+    /// gained as much.
     Martingale,
     Signal,
 }
@@ -180,7 +181,7 @@ fn markets() -> usize {
     named.map_or(150, |text| text.parse().expect("CALIBRATION_MARKETS is a number"))
 }
 
-/// What `work` finds in each of so many markets, each with its own random stream.
+/// `work` on each of `count` markets, each with its own random stream.
 fn over_markets<T: Send>(
     count: usize,
     market: Market,
@@ -194,7 +195,7 @@ fn over_markets<T: Send>(
     (0..count).into_par_iter().map(one).collect()
 }
 
-/// As the only trial.
+/// The inference with the record as the only trial.
 fn judge(course: &Course, rng: &mut ChaCha8Rng) -> Inference {
     Inference::without_intervals(course, &Trials::default(), rng)
 }
@@ -203,7 +204,7 @@ fn share<T>(all: &[T], holds: impl Fn(&T) -> bool) -> f64 {
     all.iter().filter(|one| holds(one)).count() as f64 / all.len() as f64
 }
 
-/// The error rate and two standard errors of a share found in so many markets.
+/// [`ERROR_RATE`] plus two standard errors of a share over this many markets.
 fn allowed(markets: usize) -> f64 {
     ERROR_RATE + 2.0 * (ERROR_RATE * (1.0 - ERROR_RATE) / markets as f64).sqrt()
 }
@@ -241,7 +242,7 @@ fn without_an_edge_evidence_is_rare() {
                 "drift {drift:5.2} {policy:?}: evidence {evidence:.4}, worse {worse:.4}; \
                  profit test {profit:.4}, timing test {timing:.4}"
             );
-            // In a market without drift no Sharpe ratio is below 0.
+            // Without drift no true Sharpe ratio is below 0.
             if evidence > allowed(count) || drift == 0.0 && worse > allowed(count) {
                 wrong.push(format!("drift {drift} {policy:?}"));
             }
@@ -289,8 +290,8 @@ fn planted_edges_are_found() {
     }
 }
 
-/// Each of two stocks changes sides 88 times a year, and trades half of the equity twice: at 40
-/// basis points that is 71 % of equity a year, and the edge earns 54 %.
+/// Each of two stocks reverses 88 times a year, and each reversal trades half of the equity twice.
+/// At 40 basis points that costs 71 % of equity a year, and the edge earns 54 %.
 #[test]
 fn an_edge_that_its_costs_eat_is_none() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));

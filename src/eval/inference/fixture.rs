@@ -1,4 +1,4 @@
-//! Courses for the tests of this folder.
+//! Back-test records for the tests of this module.
 
 use chrono::{Days, NaiveDate};
 
@@ -13,7 +13,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// All cash (1) at the close of the bar before the first.
+    /// Starts with cash of 1 at the close of the bar before the first.
     pub(super) fn open(start_s: i64, close: &[f64]) -> Account {
         let stocks = close.len();
         let course = Course {
@@ -36,7 +36,7 @@ impl Account {
         self.course.equity[self.course.equity.len() - 1]
     }
 
-    /// Holds `shares` from `open` on, for `cost_bps` of the value traded and `fee`, to `close`.
+    /// Holds `shares` from `open` to `close`, and pays `cost_bps` of the traded value plus `fee`.
     pub(super) fn bar(
         &mut self,
         end_s: i64,
@@ -70,8 +70,8 @@ impl Account {
     }
 }
 
-/// The start, then so many bars on each of consecutive days, `minutes` apart, the first at 09:30
-/// and `minutes`.
+/// Bar ends, UTC seconds: the start, then `bars` bars on each of consecutive days, `minutes` apart,
+/// the first ending `minutes` after 09:30.
 pub(super) fn bar_ends(days: usize, bars: usize, minutes: usize) -> Vec<i64> {
     let first = NaiveDate::from_ymd_opt(2018, 1, 2).unwrap();
     let end = |day: usize, bar: usize| {
@@ -83,8 +83,8 @@ pub(super) fn bar_ends(days: usize, bars: usize, minutes: usize) -> Vec<i64> {
     std::iter::once(end(0, 0)).chain(all).collect()
 }
 
-/// Without gaps: `exposure` (over equity) and `change` are `[time, stock]`, the cost of a day falls
-/// in its first bar.
+/// Without overnight gaps. `exposure` (position over equity) and `change` are `[time, stock]`; a
+/// day's cost is paid in its first bar.
 pub(super) fn course_of(bars: usize, exposure: &[f64], change: &[f64], cost: &[f64]) -> Course {
     let days = cost.len();
     let stocks = exposure.len() / (days * bars);

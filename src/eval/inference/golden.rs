@@ -1,4 +1,4 @@
-//! What other programs find: `tests/golden/make_inference.py`.
+//! Reference results of other programs, made by `tests/golden/make_inference.py`.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ pub(super) struct Series {
     pub(super) name: String,
     pub(super) returns: Vec<f64>,
     pub(super) block_length: f64,
-    /// 95 % interval of the Sharpe ratio per day.
+    /// 95 % interval of the daily Sharpe ratio.
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) sharpe: f64,
@@ -41,7 +41,7 @@ pub(super) struct Timing {
     pub(super) change: Vec<f64>,
     pub(super) cost: Vec<f64>,
     pub(super) score: f64,
-    /// Of the shifts 1, 2, ...
+    /// For the shifts 1, 2, ...
     pub(super) placebos: Vec<f64>,
     pub(super) p_values: Vec<PValue>,
 }

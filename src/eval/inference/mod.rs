@@ -1,21 +1,21 @@
-//! Is it luck? Intervals, tests and one plain verdict about the course of a portfolio. Pure: values
-//! in, values out; randomness is passed in.
+//! Skill or luck? Confidence intervals, hypothesis tests and one plain verdict about a back-test.
+//! Pure functions: randomness is passed in.
 //!
 //! **Evidence of an edge** needs two things:
 //!
-//! 1. it earned more than nothing after costs: the deflated Sharpe ratio is at least 96 %;
-//! 2. beyond holding: its positions stood at the right times, after costs: the p-value of
-//!    [`timing`] is at most 4 %.
+//! 1. Profit after costs: the deflated Sharpe ratio is at least 96 %.
+//! 2. Timing beyond holding, after costs: the p-value of [`timing`] is at most 4 %.
 //!
-//! Both hurdles rise with the trials that were made. A portfolio that lacks one of the two has
-//! "evidence" in at most 5 % of cases, since it would have to pass the test of what it lacks: the
-//! intersection-union test of Berger (1982), Technometrics 24(4), theorem 1. The first alone would
-//! take a rising market for skill, the second alone a loss that is smaller than it might have been.
-//! (4 %, because both tests are exact in long evaluations only. In a year they err somewhat more
-//! often for policies that bet more after losses: the luckier these are, the less they vary.)
+//! Both hurdles rise with the number of trials. A portfolio without an edge lacks at least one of
+//! the two and would have to pass that test by chance, so it gets "evidence" in at most 5 % of
+//! cases: the intersection-union test of Berger (1982), Technometrics 24(4), theorem 1. The first
+//! test alone would mistake a rising market for skill; the second alone would accept a loss that is
+//! smaller than it might have been. (4 % rather than 5 %, because both tests are exact in long
+//! evaluations only. Over one year they err somewhat more often for policies that bet more after
+//! losses: the luckier these are, the less they vary.)
 //!
-//! **Worse than doing nothing**: the probability that its true Sharpe ratio is above 0 is at most
-//! 2.5 %, one tail of the interval. All else is **no evidence**.
+//! **Worse than doing nothing**: the probability that the true Sharpe ratio is above 0 is at most
+//! 2.5 %, one tail of the interval. Everything else is **no evidence**.
 
 mod bootstrap;
 mod sharpe;
@@ -29,13 +29,13 @@ use sharpe::Moments;
 use timing::Days;
 pub use timing::{Held, TimeTable, TimingScratch, TimingTest};
 
-/// Nothing is said about fewer days.
+/// Minimum number of days for any test or interval.
 pub const MIN_DAYS: usize = 20;
-/// How often "evidence" is said where there is no edge, at most.
+/// Maximum rate of "evidence" without an edge.
 pub const ERROR_RATE: f64 = 0.05;
-/// The p-value up to which each of the two tests is passed; [`ERROR_RATE`] less a margin.
+/// Significance level of each of the two tests: [`ERROR_RATE`] minus a margin.
 pub const THRESHOLD: f64 = 0.04;
-/// Of the intervals, two-sided.
+/// Level of the two-sided intervals.
 pub const CONFIDENCE: f64 = 0.95;
 
 const TAIL: f64 = (1.0 - CONFIDENCE) / 2.0;
@@ -61,67 +61,68 @@ impl Verdict {
     }
 }
 
-/// What may be said of an evaluation. An undefined value is None (null in JSON).
+/// Statistical inference about an evaluation. Undefined values are None (null in JSON).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inference {
     pub verdict: Verdict,
-    /// Of the verdict's two tests, the larger: evidence is [`THRESHOLD`] or less.
+    /// The larger p-value of the verdict's two tests; evidence needs [`THRESHOLD`] or less.
     pub p_value: Option<f64>,
-    /// Daily returns that all this is about.
+    /// Number of daily returns.
     pub days: usize,
-    /// Of the strategy, after costs.
+    /// Sharpe ratio of the strategy, after costs.
     pub sharpe: Estimate,
-    /// Of its daily returns less those of buy-and-hold.
+    /// Sharpe ratio of its daily returns minus those of buy-and-hold.
     pub excess_sharpe: Estimate,
     /// Probability that the strategy's true Sharpe ratio is above 0.
     pub probabilistic_sharpe: Option<f64>,
-    /// Probability that it is above what luck gives to the best of the trials.
+    /// Probability that it is above the Sharpe ratio expected of the best trial by luck.
     pub deflated_sharpe: Option<f64>,
     pub timing: Option<TimingTest>,
     pub trials: TrialsCounted,
 }
 
-/// A Sharpe ratio with its interval, annualised by sqrt(252).
+/// A Sharpe ratio and its interval, annualised by sqrt(252).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: Option<f64>,
-    /// The ends of the [`CONFIDENCE`] interval.
+    /// Lower end of the [`CONFIDENCE`] interval; `high` is the upper one.
     pub low: Option<f64>,
     pub high: Option<f64>,
-    /// Mean length of the bootstrap's blocks, days.
+    /// Mean length of the bootstrap's blocks in days.
     pub block_days: Option<f64>,
 }
 
-/// One evaluation whose result someone may have chosen.
+/// One evaluation among which the best may have been selected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// The training episode that it followed; None where a finished model was evaluated.
+    /// The training episode before it; None if a finished model was evaluated.
     pub episode: Option<u32>,
     /// Annualised, after costs.
     pub sharpe: Option<f64>,
-    /// [`TimingTest::score`]
+    /// See [`TimingTest::score`].
     pub timing_score: Option<f64>,
 }
 
-/// All evaluations that were made, the one that is judged among `own`.
+/// All evaluations so far; the judged one is among `own`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trials {
-    /// Of this run, in their order.
+    /// Trials of this run, in order.
     pub own: Vec<Trial>,
-    /// Of other runs, as far as they are known.
+    /// Trials of other runs, as far as they are known.
     pub earlier: Vec<Trial>,
 }
 
-/// The trials as `summary.json` keeps them, for later runs to count.
+/// The trials as saved in `summary.json`, for later runs to count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialsCounted {
-    /// Different ones, own and earlier. A repetition that found the same is no new one.
+    /// Number of distinct trials, own and earlier. A repetition with the same result does not
+    /// count.
     pub count: usize,
-    /// Of those of other runs.
+    /// Number of distinct trials of other runs.
     pub earlier: usize,
-    /// The Sharpe ratio, annualised, that luck gives to the best of so many.
+    /// Annualised Sharpe ratio expected of the best of `count` trials by luck.
     pub sharpe_hurdle: f64,
-    /// The timing score that luck gives to the best of so many.
+    /// Timing score expected of the best of `count` trials by luck.
     pub timing_hurdle: f64,
     pub own: Vec<Trial>,
 }
@@ -135,14 +136,14 @@ impl Trial {
         }
     }
 
-    /// An evaluation that was made, and whose result is not known.
+    /// A trial whose result is not known.
     pub fn unknown() -> Trial {
         Trial { episode: None, sharpe: None, timing_score: None }
     }
 
-    /// Whether both found the same, but for the rounding of a number that was written and read.
-    /// Evaluations without a Sharpe ratio, as of policies that never trade, cannot have been chosen
-    /// for their luck, and are as one.
+    /// Whether both have the same result, up to the rounding of a number that was written and read.
+    /// Trials without a Sharpe ratio, as from policies that never trade, cannot have been selected
+    /// for their luck and count as one.
     fn repeats(&self, other: &Trial) -> bool {
         let same = |one: Option<f64>, other: Option<f64>| match (one, other) {
             (Some(one), Some(other)) => (one - other).abs() <= 1e-12 * one.abs(),
@@ -153,11 +154,11 @@ impl Trial {
 }
 
 impl Trials {
-    /// The hurdles are eq. 1 of Bailey & López de Prado (2014) with the variance of the trials'
-    /// scores. Trials differ by luck and by merit; a learner's first episodes are much worse than
-    /// its last. So the variance is taken to be at most that of luck alone, which for independent
-    /// returns without skill is 1 over the number of days less 1 (a day's Sharpe ratio) and 1 (the
-    /// timing score). Trials that resemble each other have less.
+    /// Hurdles by eq. 1 of Bailey & López de Prado (2014) with the variance of the trials' scores.
+    /// Trials differ by luck and by merit: a learner's first episodes are much worse than its last.
+    /// So the variance is capped at that of luck alone, which for independent returns without skill
+    /// is 1 / (number of days - 1) for a daily Sharpe ratio and 1 for the timing score. Correlated
+    /// trials have less.
     fn counted(&self, days: usize) -> TrialsCounted {
         let mut distinct: Vec<&Trial> = Vec::new();
         let mut earlier = 0;
@@ -171,7 +172,7 @@ impl Trials {
         let hurdle = |score: fn(&Trial) -> Option<f64>, by_luck: f64| {
             let scores: Vec<f64> = distinct.iter().filter_map(|trial| score(trial)).collect();
             let variance = Moments::of(&scores).map_or(0.0, |moments| moments.std.powi(2));
-            sharpe::luckiest(count, variance.min(by_luck))
+            sharpe::expected_maximum(count, variance.min(by_luck))
         };
         let year_over_days = DAYS_PER_YEAR / (days as f64 - 1.0).max(1.0);
         TrialsCounted {
@@ -185,10 +186,10 @@ impl Trials {
 }
 
 impl Inference {
-    /// Of `course`, the last of `trials.own`, beside `benchmark` over the same bars.
+    /// Judges `course`, the last of `trials.own`, against `benchmark` over the same bars.
     ///
     /// # Panics
-    /// If the columns of a course differ in length or a number is not finite.
+    /// If the columns of a record differ in length or a number is not finite.
     pub fn of(
         course: &Course,
         benchmark: &Course,
@@ -239,7 +240,7 @@ impl Inference {
 }
 
 impl Estimate {
-    /// Of daily returns.
+    /// From daily returns.
     pub fn of(returns: &[f64], rng: &mut ChaCha8Rng) -> Estimate {
         let value = of_daily_returns(returns).sharpe;
         let enough = value.is_some() && returns.len() >= MIN_DAYS;
@@ -251,8 +252,8 @@ impl Estimate {
         Estimate { value, low, high, block_days }
     }
 
-    /// Of several series of daily returns of the same days, from the same draws; undefined for an
-    /// empty one.
+    /// From several series of daily returns over the same days, with shared bootstrap draws;
+    /// undefined for an empty series.
     ///
     /// # Panics
     /// If their days differ, or a return is not finite.
@@ -278,12 +279,13 @@ impl Estimate {
     }
 }
 
-/// The same as [`of_daily_returns`]' in one pass without drawdowns, for thousands of resamples.
+/// Equal to that of [`of_daily_returns`], in one pass and without drawdowns, for thousands of
+/// resamples.
 fn annual_sharpe(returns: &[f64]) -> Option<f64> {
     Moments::of(returns).map(|moments| moments.sharpe() * DAYS_PER_YEAR.sqrt())
 }
 
-/// [`annual_sharpe`] without higher moments.
+/// [`annual_sharpe`] without the higher moments.
 fn quick_sharpe(returns: &[f64]) -> Option<f64> {
     let (&first, days) = (returns.first()?, returns.len() as f64);
     if returns.iter().all(|&value| value == first) {

@@ -1,22 +1,22 @@
-//! The Sharpe ratio of one track record, and how sure one may be that it is above what luck gives.
-//! Per day throughout, not annualised. Pure: values in, values out.
+//! The Sharpe ratio of one track record, and the probability that the true one exceeds a hurdle.
+//! Per day throughout, not annualised. Pure functions.
 
 use crate::math::normal::normal_cdf;
 
-/// Central moments of a series that is not constant.
+/// Moments of a series that is not constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
     pub count: usize,
     pub mean: f64,
-    /// ddof 1.
+    /// Sample standard deviation, ddof 1.
     pub std: f64,
-    /// m3 / m2^1.5 and m4 / m2^2 of the population moments; a normal distribution has 0 and 3.
+    /// m3 / m2^1.5 and m4 / m2^2 of the population moments; 0 and 3 for a normal distribution.
     pub skewness: f64,
     pub kurtosis: f64,
 }
 
 impl Moments {
-    /// None for fewer than two values, and where they are all equal.
+    /// None for fewer than two values, or if all are equal.
     pub fn of(values: &[f64]) -> Option<Moments> {
         let count = values.len();
         if count < 2 || values.iter().all(|&value| value == values[0]) {
@@ -43,11 +43,11 @@ impl Moments {
     }
 }
 
-/// Probability that the true Sharpe ratio is above `hurdle`, of returns that are independent but
-/// need not be normal: Bailey & López de Prado (2012), "The Sharpe ratio efficient frontier",
-/// Journal of Risk 15(2), section 3, the closed form of PSR(SR*).
+/// Probabilistic Sharpe ratio: probability that the true Sharpe ratio is above `hurdle`, for
+/// independent returns that need not be normal. Bailey & López de Prado (2012), "The Sharpe ratio
+/// efficient frontier", Journal of Risk 15(2), section 3, closed form of PSR(SR*).
 ///
-/// None where the returns have no Sharpe ratio.
+/// None if the returns have no Sharpe ratio.
 pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
     let moments = Moments::of(returns)?;
     let sharpe = moments.sharpe();
@@ -56,11 +56,11 @@ pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
     z.is_finite().then(|| normal_cdf(z))
 }
 
-/// The highest of `trials` scores that is to be expected of luck alone, where luck has a mean of 0
-/// and `variance`: Bailey & López de Prado (2014), "The deflated Sharpe ratio", Journal of
-/// Portfolio Management 40(5), eq. 1. As the hurdle of [`probabilistic`] it gives the deflated
-/// Sharpe ratio, eq. 2. One trial leaves no choice: 0.
-pub fn luckiest(trials: usize, variance: f64) -> f64 {
+/// Expected maximum of `trials` scores by luck alone, which has mean 0 and this `variance`. Bailey
+/// & López de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management 40(5), eq.
+/// 1. Used as the hurdle of [`probabilistic`] it gives the deflated Sharpe ratio, eq. 2. 0 for one
+/// trial, since there is no selection.
+pub fn expected_maximum(trials: usize, variance: f64) -> f64 {
     if trials < 2 {
         return 0.0;
     }
@@ -73,7 +73,7 @@ pub fn luckiest(trials: usize, variance: f64) -> f64 {
 
 const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
 
-/// By bisection of [`normal_cdf`]; meant for tails of 1e-9 and more, and for few calls.
+/// By bisection of [`normal_cdf`]; meant for tails of at least 1e-9 and few calls.
 fn normal_quantile(probability: f64) -> f64 {
     let (mut low, mut high) = (-9.0, 9.0);
     for _ in 0..64 {
@@ -103,7 +103,7 @@ mod tests {
             near(moments.kurtosis, case.kurtosis);
             near(probabilistic(&case.returns, 0.0).unwrap(), case.probabilistic);
             for deflated in &case.deflated {
-                let hurdle = luckiest(deflated.trials, deflated.variance);
+                let hurdle = expected_maximum(deflated.trials, deflated.variance);
                 near(hurdle, deflated.hurdle);
                 near(probabilistic(&case.returns, hurdle).unwrap(), deflated.probability);
             }
@@ -113,12 +113,12 @@ mod tests {
         }
     }
 
-    /// The example of the 2014 paper (page 10 of the authors' version): 100 trials over 1,250 days
-    /// with an annualised variance of 1/2, the best with 2.5 a year, skewness -3, kurtosis 10, have
-    /// a hurdle of 0.1132 a day and a deflated Sharpe ratio of 0.9004.
+    /// Example of the 2014 paper (page 10 of the authors' version): 100 trials over 1,250 days with
+    /// an annualised variance of 1/2; the best has 2.5 a year, skewness -3, kurtosis 10. Hurdle
+    /// 0.1132 per day, deflated Sharpe ratio 0.9004.
     #[test]
     fn the_papers_example() {
-        let hurdle = luckiest(100, 0.5 / 250.0);
+        let hurdle = expected_maximum(100, 0.5 / 250.0);
         assert!((hurdle - 0.1132).abs() < 5e-5, "{hurdle}");
         let sharpe = 2.5 / 250f64.sqrt();
         let spread: f64 = 1.0 + 3.0 * sharpe + 9.0 / 4.0 * sharpe * sharpe;
@@ -131,7 +131,7 @@ mod tests {
         for returns in [&[][..], &[0.1], &[0.1; 30], &[0.0; 30]] {
             assert_eq!(probabilistic(returns, 0.0), None);
         }
-        assert_eq!((luckiest(0, 1.0), luckiest(1, 1.0)), (0.0, 0.0));
+        assert_eq!((expected_maximum(0, 1.0), expected_maximum(1, 1.0)), (0.0, 0.0));
         assert!(probabilistic(&[0.1, -0.1], 0.0).unwrap() == 0.5);
     }
 }

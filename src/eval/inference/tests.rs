@@ -7,7 +7,7 @@ fn trial(sharpe: f64, timing_score: f64) -> Trial {
     Trial { episode: Some(1), sharpe: Some(sharpe), timing_score: Some(timing_score) }
 }
 
-/// A policy that is right in 70 % of the bars; 80 days of 5 bars, each day at a cost.
+/// A policy that is right in 70 % of the bars: 80 days of 5 bars, with a cost per day.
 fn skilled(cost: f64) -> Course {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let change: Vec<f64> = (0..400).map(|_| rng.random_range(-0.01..0.0102)).collect();
@@ -53,7 +53,8 @@ fn skill_luck_and_costs_are_told_apart() {
     assert!(found.excess_sharpe.value.is_some());
 }
 
-/// Two random streams: each end is within a few standard errors, all else is equal.
+/// Different random streams: each end agrees within a few standard errors, everything else is
+/// equal.
 #[test]
 fn several_estimates_at_once_are_those_of_each() {
     let returns = [0.0, 0.005, 0.02].map(|cost| skilled(cost).daily_returns());
@@ -99,15 +100,15 @@ fn few_days_say_nothing() {
     assert_eq!((found.probabilistic_sharpe, found.deflated_sharpe), (None, None));
 }
 
-/// Sharpe ratios 1, 2 and 3 a year have a variance of 1, just below the 252 / 250 that luck gives
-/// over 251 days; eq. 1 of the 2014 paper for three trials is 0.8528 standard deviations.
+/// Annual Sharpe ratios 1, 2 and 3 have variance 1, just below the 252 / 250 that luck gives over
+/// 251 days. Eq. 1 of the 2014 paper for three trials is 0.8528 standard deviations.
 #[test]
 fn hurdles_rise_with_the_trials_and_luck_bounds_their_variance() {
     let near = |found: f64, expected: f64| assert!((found - expected).abs() < 5e-4, "{found}");
     let own = vec![trial(1.0, -0.5), trial(2.0, 0.5), trial(3.0, 0.0)];
     let counted = Trials { own: own.clone(), earlier: Vec::new() }.counted(251);
     assert_eq!((counted.count, counted.earlier, counted.own), (3, 0, own.clone()));
-    let three = sharpe::luckiest(3, 1.0);
+    let three = sharpe::expected_maximum(3, 1.0);
     near(three, 0.8528);
     near(counted.sharpe_hurdle, three);
     near(counted.timing_hurdle, 0.5 * three);
@@ -115,8 +116,8 @@ fn hurdles_rise_with_the_trials_and_luck_bounds_their_variance() {
     let learned = Trials { own: vec![trial(-30.0, -20.0), trial(1.0, 1.0)], earlier: own };
     let counted = learned.counted(251);
     assert_eq!((counted.count, counted.earlier), (5, 3));
-    near(counted.sharpe_hurdle, sharpe::luckiest(5, 252.0 / 250.0));
-    near(counted.timing_hurdle, sharpe::luckiest(5, 1.0));
+    near(counted.sharpe_hurdle, sharpe::expected_maximum(5, 252.0 / 250.0));
+    near(counted.timing_hurdle, sharpe::expected_maximum(5, 1.0));
 }
 
 #[test]
@@ -139,8 +140,8 @@ fn fields_have_names_that_explain_themselves_and_read_back() {
     assert_eq!(back.trials.own[0].episode, Some(3));
 }
 
-/// 252 days of 390 bars and 5 stocks: every other day is a placebo, and chance is not taken for
-/// more.
+/// 252 days of 390 bars and 5 stocks: every other day is a placebo, and chance does not pass for
+/// skill.
 #[test]
 fn a_year_of_minutes_at_random_is_no_evidence() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);

@@ -1,17 +1,17 @@
-//! Did the positions stand at the right times? The same positions on other days are the answer.
+//! Did the positions have the right timing? Compares them with the same positions on other days.
 //!
 //! A day's **timing gain** is what the positions earned beyond what each stock's average exposure
-//! up to then would have earned. A market's drift is in both and cancels. (The average over the
-//! whole evaluation would not do: positions that lean against past moves lower it after a rise, so
-//! that they would seem to have been high before.) It is charged with the costs that were paid.
-//! Placebos hold the same positions a number of days later or earlier (the days bent to a ring),
-//! and pay nothing, so that an edge which its costs eat is none.
+//! so far would have earned. A market's drift is in both and cancels. (The average over the whole
+//! evaluation would be biased: contrarian positions lower it after a rise, so that earlier ones
+//! would look high.) Costs are deducted. Placebos hold the same positions a number of days later or
+//! earlier, wrapping around the ends, and pay no costs, so an edge that does not survive its costs
+//! does not pass.
 //!
-//! Whole days are shifted, all stocks together: the time of day, the course within a day, the
-//! dependence between stocks and the persistence of positions stay what they were. Positions that
-//! are the same every day are their own placebo, and count as holding.
+//! Whole days are shifted, all stocks together. This keeps the time of day, the order within a day,
+//! the dependence between stocks and the persistence of positions. Positions that are the same
+//! every day are their own placebo and count as holding.
 //!
-//! The statistic is studentised, because volatility, which clusters, may go with the size of
+//! The statistic is studentised, because volatility clusters and may be related to the size of
 //! positions; without that such a test is wrong even in large samples: Chung & Romano (2013),
 //! "Exact and asymptotically robust permutation tests", Annals of Statistics 41(2), section 3.
 
@@ -27,40 +27,39 @@ use crate::eval::metrics::Course;
 use crate::market::calendar::NewYorkClock;
 pub use table::{Held, TimeTable, TimingScratch};
 
-/// Placebos beyond this number are left out at random.
+/// If there are more placebos than this, a random sample is used.
 const MAX_PLACEBOS: usize = 999;
-/// A spread of daily gains below this, of equity, is rounding.
-const NOTHING: f64 = 1e-12;
+/// A standard deviation of daily gains (fractions of equity) below this is rounding error.
+const MIN_STD: f64 = 1e-12;
 
-/// The circular-shift test of positions against returns.
+/// Circular-shift test of positions against returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimingTest {
     /// Mean over standard error of the daily timing gains, after costs.
     pub score: f64,
-    /// The chance of such a score without skill, one-sided.
+    /// One-sided p-value: probability of such a score without skill.
     pub p_value: f64,
-    /// Shifts that it was compared with.
+    /// Number of shifts in the comparison.
     pub placebos: usize,
 }
 
-/// Exposures and what the market did under them, by day and time of day.
+/// Exposures and price changes by day and time of day.
 #[derive(Clone, Debug)]
 pub(super) struct Days {
-    /// Cells of one day: times of day x stocks.
+    /// Cells per day: times of day x stocks.
     width: usize,
-    /// Position over equity less the stock's mean up to then, `[day, time of day, stock]`; where
-    /// there was no bar, as before.
+    /// Position over equity minus the stock's mean so far, `[day, time of day, stock]`; carried
+    /// forward where there was no bar.
     exposure: Vec<f64>,
-    /// From this bar's open to the next bar's, the last to its close, `[day, time of day, stock]`;
-    /// 0 where there was no bar.
+    /// Relative price change from this bar's open to the next open, for the last bar to its close,
+    /// `[day, time of day, stock]`; 0 where there was no bar.
     change: Vec<f64>,
     /// Costs over equity, `[day]`.
     cost: Vec<f64>,
 }
 
 impl TimingTest {
-    /// `hurdle` is the score that luck gives to the best of the trials that were made. None where
-    /// there is no score.
+    /// `hurdle` is the score expected of the best trial by luck. None if there is no score.
     pub(super) fn of(days: &Days, hurdle: f64, rng: &mut ChaCha8Rng) -> Option<TimingTest> {
         let score = days.score()?;
         let others = days.count() - 1;
@@ -72,7 +71,7 @@ impl TimingTest {
         };
         let as_good = |shift: &&usize| days.placebo(**shift) >= score - hurdle;
         let as_good = shifts.iter().filter(as_good).count();
-        // The actual course is one of the shifts that could have been: Phipson & Smyth (2010),
+        // The actual order counts as one of the possible shifts: Phipson & Smyth (2010),
         // "Permutation p-values should never be zero", SAGMB 9(1), eq. 2.
         let p_value = (as_good + 1) as f64 / (shifts.len() + 1) as f64;
         Some(TimingTest { score, p_value, placebos: shifts.len() })
@@ -118,7 +117,7 @@ impl Days {
         days
     }
 
-    /// So many times of day without a bar.
+    /// Appends `slots` times of day without a bar.
     fn carry(&mut self, held: &[f64], slots: usize) {
         for _ in 0..slots {
             self.exposure.extend(held);
@@ -130,8 +129,8 @@ impl Days {
         self.cost.len()
     }
 
-    /// The score of the positions where they were, after costs; None for fewer than [`MIN_DAYS`]
-    /// days, and where nothing varies.
+    /// Score of the actual positions after costs; None for fewer than [`MIN_DAYS`] days or constant
+    /// gains.
     pub(super) fn score(&self) -> Option<f64> {
         if self.count() < MIN_DAYS {
             return None;
@@ -140,8 +139,8 @@ impl Days {
         score(&gains.zip(&self.cost).map(|(gain, cost)| gain - cost).collect::<Vec<f64>>())
     }
 
-    /// The score of the positions of `shift` days later, free of costs. Positions that gain nothing
-    /// on any day have 0.
+    /// Score of the positions shifted by `shift` days, without costs; 0 if they gain nothing on any
+    /// day.
     fn placebo(&self, shift: usize) -> f64 {
         score(&self.gains(shift).collect::<Vec<f64>>()).unwrap_or(0.0)
     }
@@ -156,7 +155,7 @@ impl Days {
     }
 }
 
-/// Dates and times of day, and the different times of day of all bars after the first.
+/// Date and time of day of each bar, and the distinct times of day of all bars after the first.
 fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
     let mut clock = NewYorkClock::new();
     let times: Vec<(NaiveDate, i64)> = end_s.iter().map(|&end_s| clock.at(end_s)).collect();
@@ -169,11 +168,11 @@ fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
 /// Mean over standard error.
 fn score(gains: &[f64]) -> Option<f64> {
     let moments = Moments::of(gains)?;
-    (moments.std > NOTHING).then(|| moments.sharpe() * (moments.count as f64).sqrt())
+    (moments.std > MIN_STD).then(|| moments.sharpe() * (moments.count as f64).sqrt())
 }
 
-/// Position over the equity before the bar, and the relative change of the price from this open to
-/// the next.
+/// Position over the equity before the bar, and the relative price change from this open to the
+/// next.
 fn exposure_and_change(course: &Course, t: usize, stock: usize) -> (f64, f64) {
     let stocks = course.stocks.len();
     let (cell, equity) = (t * stocks + stock, course.equity[t - 1]);
@@ -185,7 +184,7 @@ fn exposure_and_change(course: &Course, t: usize, stock: usize) -> (f64, f64) {
     (position * open / equity, until / open - 1.0)
 }
 
-/// What equity lost beside the moves of prices, over the equity before the bar.
+/// Loss of equity not explained by price changes, over the equity before the bar.
 fn cost_of(course: &Course, t: usize) -> f64 {
     let stocks = course.stocks.len();
     let before = course.equity[t - 1];
@@ -196,7 +195,7 @@ fn cost_of(course: &Course, t: usize) -> f64 {
     for stock in 0..stocks {
         let (cell, last) = (t * stocks + stock, (t - 1) * stocks + stock);
         let (open, position) = (course.open[cell], course.position[cell]);
-        // What is not held may have no price yet.
+        // A stock that is not held may have no price yet.
         if course.position[last] != 0.0 {
             earned += course.position[last] * (open - course.price[last]);
         }
@@ -207,7 +206,7 @@ fn cost_of(course: &Course, t: usize) -> f64 {
     (before + earned - course.equity[t]) / before
 }
 
-/// In eight sums, which a processor adds side by side; the order is fixed.
+/// Dot product with eight partial sums, so that it vectorises with a fixed order of addition.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (lefts, rights) = (left.chunks_exact(8), right.chunks_exact(8));

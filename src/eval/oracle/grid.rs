@@ -1,26 +1,26 @@
-//! Relative value iteration on a grid of signals and three positions.
+//! Relative value iteration on a grid of signals, times three positions.
 
 use super::signal::{Axes, Signal};
 
-/// Values per position -1, 0, 1.
+/// Values for positions -1, 0, 1.
 type Values = [f64; 3];
 
-/// What holding each position is worth from the next bar on, and the average reward.
+/// Continuation values and the average reward of the optimal policy.
 #[derive(Clone, Debug)]
 pub struct Solution {
-    /// Reward per bar, and by how much it may be wrong, the grid aside.
+    /// Reward per bar, and the bound on its error without the grid's in `within`.
     pub gain: f64,
     pub within: f64,
     axes: Axes,
-    /// `[signal]`, row-major over the axes: expected value of what comes after the next bar.
+    /// `[signal]`, row-major over the axes: expected continuation value after the next bar.
     future: Vec<Values>,
 }
 
-/// Bounds of the gain closer than this end the iteration: a thousandth of a basis point.
+/// The iteration stops when the bounds of the gain are this close: a thousandth of a basis point.
 const PRECISION: f64 = 1e-7;
-/// A few hundred sweeps do, unless trading costs so much that a position is kept for thousands of
-/// bars.
-const MOST_SWEEPS: usize = 5_000;
+/// A few hundred sweeps are enough, unless costs are so high that a position is held for thousands
+/// of bars.
+const MAX_SWEEPS: usize = 5_000;
 
 impl Solution {
     pub fn future(&self, state: [f64; 2], action: i8) -> f64 {
@@ -33,8 +33,8 @@ fn index(position: i8) -> usize {
     (position + 1) as usize
 }
 
-/// Solves for the best average reward by value iteration, after each sweep of which the gain lies
-/// between the least and the greatest change of value: Puterman (1994), section 8.5.
+/// Solves for the optimal average reward by value iteration. After each sweep the gain lies between
+/// the smallest and the largest change of value: Puterman (1994), section 8.5.
 pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
     let axes = signal.axes(resolution);
     let states: Vec<[f64; 2]> =
@@ -45,7 +45,7 @@ pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> So
     let mut values = vec![[0.0; 3]; states.len()];
     let mut future = values.clone();
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-    for _ in 0..MOST_SWEEPS {
+    for _ in 0..MAX_SWEEPS {
         moves.expect(&values, &mut future);
         (low, high) = (f64::INFINITY, f64::NEG_INFINITY);
         for ((value, ahead), mean) in values.iter_mut().zip(&future).zip(&means) {
@@ -67,7 +67,7 @@ pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> So
     Solution { gain: (low + high) / 2.0, within: (high - low) / 2.0, axes, future }
 }
 
-/// The signal's transitions as a sparse matrix, row after row.
+/// Transition matrix of the signal, sparse, row by row.
 struct Moves {
     ends: Vec<usize>,
     entries: Vec<(u32, f64)>,
@@ -95,7 +95,7 @@ impl Moves {
         moves
     }
 
-    /// Expected values after one move from every state.
+    /// Expected values after one transition from each state.
     fn expect(&self, values: &[Values], out: &mut [Values]) {
         let mut start = 0;
         for (out, &end) in out.iter_mut().zip(&self.ends) {
@@ -109,8 +109,8 @@ impl Moves {
     }
 }
 
-/// The corners of the grid's cell around a state, by their weights in bilinear interpolation.
-/// Beyond the grid its edge counts.
+/// Corners of the grid cell around a state with their bilinear weights. States beyond the grid are
+/// clamped to its edge.
 struct Corners([(usize, f64); 4]);
 
 impl Corners {
@@ -132,7 +132,7 @@ impl Corners {
     }
 }
 
-/// The last point not above `value`, and how far `value` is on the way to the next.
+/// The last point not above `value`, and the fraction of the way to the next.
 fn place(axis: &[f64], value: f64) -> (usize, f64) {
     let above = axis.partition_point(|&point| point <= value);
     if above == 0 {

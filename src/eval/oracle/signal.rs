@@ -1,22 +1,22 @@
-//! What foretells returns: how it is observed, what it foretells, and how it goes on.
+//! Signals that predict returns: observation, expected return and transition.
 
 use crate::market::panel::MarketView;
 use crate::synthetic::law::{Echo, LEAK, LEAK_SHARES, Law};
 
-/// The signal of a law. A state is `[x, log odds]`; the second is 0 but for regimes.
+/// The signal of a return process. A state is `[x, log odds]`; the second is 0 except for regimes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Signal {
-    /// Nothing can be known.
+    /// Nothing is predictable.
     None,
     /// x: the stock's own last simple return.
     Own(Echo),
-    /// x: a simple return that is told a bar ahead and of which the stock takes the part `gain`; it
-    /// is noise.
+    /// x: a simple return that is announced one bar ahead and of which the stock earns the fraction
+    /// `gain`; it is white noise.
     Told { gain: f64, sigma: f64, by: Teller },
-    /// x: the log price over the partner's.
+    /// x: log of the own price over the partner's.
     Spread { partner: usize, memory: f64, shock: f64 },
-    /// x: the stock's own last simple return; the log odds that the next bar is of the first
-    /// regime.
+    /// x: the stock's own last simple return; the log odds are those of the first regime in the
+    /// next bar.
     Regimes(Regimes),
 }
 
@@ -34,10 +34,10 @@ pub struct Regimes {
     pub change: f64,
 }
 
-/// Values of the two parts of a state.
+/// Grid points of the two components of a state.
 pub type Axes = [Vec<f64>; 2];
 
-/// How far an axis reaches, in the standard deviations of what it carries.
+/// Half-width of an axis in standard deviations of its component.
 const REACH: f64 = 7.0;
 
 impl Signal {
@@ -49,13 +49,13 @@ impl Signal {
                 Signal::Told { gain, sigma: lead, by: Teller::Leader(leader) }
             }
             Law::Leaked { sigma } => Signal::Told { gain: 1.0, sigma, by: Teller::Volume },
-            // Seen from either side, the spread is the own price over the partner's.
+            // From either side the spread is the own price over the partner's.
             Law::Spread { partner, memory, shock, .. } => Signal::Spread { partner, memory, shock },
             Law::Regimes { echoes, change } => Signal::Regimes(Regimes { echoes, change }),
         }
     }
 
-    /// A grid of states, `resolution` times as fine as usual.
+    /// Grid of states, `resolution` times as fine as the default.
     pub fn axes(&self, resolution: f64) -> Axes {
         let even = |reach: f64, points: f64| {
             let half = (points * resolution / 2.0).round();
@@ -71,10 +71,10 @@ impl Signal {
             Signal::Regimes(regimes) => {
                 let deviation =
                     regimes.echoes.map(|e| e.deviation()).into_iter().fold(0.0, f64::max);
-                // Closer together where positions change: the square root of the way is even.
+                // Denser around 0, where positions change: even spacing in the square root.
                 let roots = even((REACH * deviation).sqrt(), 80.0);
                 let returns = roots.into_iter().map(|root| root * root.abs()).collect();
-                [returns, even(regimes.most_odds(), 24.0)]
+                [returns, even(regimes.max_log_odds(), 24.0)]
             }
         }
     }
@@ -94,7 +94,7 @@ impl Signal {
         }
     }
 
-    /// Hands `take` the states that may follow and their probabilities.
+    /// Calls `take(probability, state)` for each possible next state.
     pub fn next(&self, [x, odds]: [f64; 2], mut take: impl FnMut(f64, [f64; 2])) {
         match *self {
             Signal::None => take(1.0, [0.0, 0.0]),
@@ -121,7 +121,7 @@ impl Signal {
         }
     }
 
-    /// The first part of the state at a view's bar; 0, which foretells nothing, where it cannot be
+    /// The first component of the state at a view's bar; 0, which predicts nothing, if it is not
     /// known yet.
     pub fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
         match *self {
@@ -139,12 +139,12 @@ impl Signal {
 }
 
 impl Echo {
-    /// The simple return after `last`, with a shock in standard deviations.
+    /// The next simple return after `last`, with a shock in standard deviations.
     fn next(&self, last: f64, shock: f64) -> f64 {
         (1.0 + self.phi * last) * (self.sigma * shock - self.sigma * self.sigma / 2.0).exp() - 1.0
     }
 
-    /// Standard deviation of returns in the long run.
+    /// Stationary standard deviation of returns.
     fn deviation(&self) -> f64 {
         self.sigma / (1.0 - self.phi * self.phi).sqrt()
     }
@@ -152,14 +152,14 @@ impl Echo {
     /// Log density of the return `new` after `last`, up to a constant.
     fn log_density(&self, last: f64, new: f64) -> f64 {
         let Echo { phi, sigma } = *self;
-        let off = new.ln_1p() - (phi * last).ln_1p() + sigma * sigma / 2.0;
-        -sigma.ln() - off * off / (2.0 * sigma * sigma)
+        let residual = new.ln_1p() - (phi * last).ln_1p() + sigma * sigma / 2.0;
+        -sigma.ln() - residual * residual / (2.0 * sigma * sigma)
     }
 }
 
 impl Regimes {
-    /// The log odds of the first regime for the bar after `new`, from those for the bar of `new`
-    /// itself: Hamilton (1994), eqs. 22.4.5 and 22.4.6, for a chain of two states.
+    /// Log odds of the first regime for the bar after `new`, given those for the bar of `new`.
+    /// Hamilton (1994), eqs. 22.4.5 and 22.4.6, for two states.
     pub fn filter(&self, odds: f64, last: f64, new: f64) -> f64 {
         let [first, second] = self.echoes;
         let posterior = odds + first.log_density(last, new) - second.log_density(last, new);
@@ -168,13 +168,13 @@ impl Regimes {
         (next / (1.0 - next)).ln()
     }
 
-    /// Where a regime is certain, the next bar's still is not.
-    fn most_odds(&self) -> f64 {
+    /// Log odds for the next bar if the current regime is certain.
+    fn max_log_odds(&self) -> f64 {
         ((1.0 - self.change) / self.change).ln()
     }
 }
 
-/// Simple return from the close before to the view's; 0 on the panel's first row.
+/// Simple return from the previous close to the view's; 0 on the panel's first row.
 pub fn last_return(view: &MarketView<'_>, stock: usize) -> f64 {
     view.back(1).map_or(0.0, |before| view.bar(stock).close / before.bar(stock).close - 1.0)
 }
@@ -183,13 +183,13 @@ fn probability(log_odds: f64) -> f64 {
     1.0 / (1.0 + (-log_odds).exp())
 }
 
-/// Steps between the points at which a standard normal is summed up, from -6 to 6. The trapezoid
-/// rule is exact for smooth functions at both; what is left comes from the bends of the values
-/// where positions change, and is small where the state before has its part in the one after.
+/// Step between the points at which a standard normal is summed, from -6 to 6. The trapezoid rule
+/// is exact for smooth functions at both steps. What remains comes from the kinks of the value
+/// function where positions change, and is small where the next state depends on the present one.
 const FINE: f64 = 0.05;
 const COARSE: f64 = 0.4;
 
-/// Weights, which add up to 1, and points.
+/// (weight, point) pairs; the weights add up to 1.
 fn normals(step: f64) -> impl Iterator<Item = (f64, f64)> {
     let half = (6.0 / step).round() as i32;
     let density = move |i: i32| (-(f64::from(i) * step).powi(2) / 2.0).exp();

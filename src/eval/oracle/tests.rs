@@ -1,5 +1,5 @@
-//! The values by formula where there is one, and what the grid leaves to be desired. That they are
-//! right for the program's own account is shown by the integration test `oracle`.
+//! Values in closed form where there is one, and the error of the grid. The integration test
+//! `oracle` shows that they hold for the program's own account.
 
 use std::f64::consts::PI;
 
@@ -24,7 +24,7 @@ fn assert_near(found: f64, expected: f64, part: f64) {
     assert!((found / expected - 1.0).abs() < part, "{found} is not {expected}");
 }
 
-/// Standard normal density, and distribution function by the midpoint rule.
+/// Standard normal density; the distribution function below uses the midpoint rule.
 fn density(x: f64) -> f64 {
     (-x * x / 2.0).exp() / (2.0 * PI).sqrt()
 }
@@ -36,9 +36,9 @@ fn below(x: f64) -> f64 {
     0.5 + x.signum() * sum * width
 }
 
-/// A mean that is new with every bar, m ~ N(0, s^2), at a cost of c per unit. Whoever is long stays
-/// so unless m < -c, when he turns at a cost of 2 c, and the other way round: a bar brings
-/// max(m, -m - 2 c) = |m + c| - c, whose expectation is that of a folded normal.
+/// An independent mean in every bar, m ~ N(0, s^2), at a cost of c per unit. A long position is
+/// kept unless m < -c, when it is reversed at a cost of 2 c, and vice versa: a bar earns max(m, -m
+/// - 2 c) = |m + c| - c, whose expectation is that of a folded normal.
 #[test]
 fn what_is_told_anew_with_every_bar_has_a_formula() {
     let told = |s: f64, c: f64| {
@@ -49,14 +49,14 @@ fn what_is_told_anew_with_every_bar_has_a_formula() {
         assert_near(value(Kind::LeadLag(None), terms), told(30.0 * BPS, bps * BPS), 2e-3);
         assert_near(value(Kind::Leaked, terms), told(60.0 * BPS, bps * BPS), 2e-3);
     }
-    // Without shorts: in if m > c, out if m < -c, E max(m - c, 0).
+    // Long only: enter if m > c, exit if m < -c, E max(m - c, 0).
     let (s, c) = (30.0 * BPS, 2.0 * BPS);
     let long_only = s * density(c / s) - c * below(-c / s);
     let terms = Terms { long_only: true, ..USUAL };
     assert_near(value(Kind::LeadLag(None), terms), long_only, 2e-3);
 }
 
-/// Without costs the best is |m| on average: sqrt(2 / pi) of its standard deviation.
+/// Without costs the optimum is E|m|: sqrt(2 / pi) standard deviations.
 #[test]
 fn without_costs_all_of_the_foretold_is_earned() {
     let folded = |deviation: f64| deviation * (2.0 / PI).sqrt();
@@ -65,7 +65,7 @@ fn without_costs_all_of_the_foretold_is_earned() {
     assert_near(value(Kind::MeanReversion, FREE), echo, 2e-3);
     let spread = folded(0.125 * 106.0 * BPS / (1.0 - 0.5625_f64).sqrt());
     assert_near(value(Kind::Pairs(None), FREE), spread, 2e-3);
-    // Knowing the regime would be worth the mean of the two echoes.
+    // Knowing the regime would be worth the mean of the two AR(1) processes.
     let known = (45.0 + 90.0) / 2.0 * folded(0.4 * BPS / (1.0 - 0.16_f64).sqrt());
     let filtered = value(Kind::Regimes, FREE);
     assert!((0.85 * known..known).contains(&filtered), "{filtered} of {known}");
@@ -77,7 +77,7 @@ fn costs_take_what_they_must_and_no_more() {
         let (free, usual) = (value(kind, FREE), value(kind, USUAL));
         println!("{kind}: {:.3} bps per bar, {:.3} without costs", usual / BPS, free / BPS);
         assert!(usual < free && usual > 8.0 * BPS, "{kind}: {usual} of {free}");
-        // Nobody turns more than once a bar.
+        // No position is reversed more than once a bar.
         assert!(free - usual < 4.0 * BPS);
         let long_only = value(kind, Terms { long_only: true, ..USUAL });
         assert_near(long_only, usual / 2.0, 0.02);
@@ -112,7 +112,7 @@ fn nothing_is_to_be_had_where_nothing_is_planted() {
     assert!(Oracle::new(&sample, 2, 0, 1, USUAL).is_none());
 }
 
-/// Bayes' rule written out: the chance of the first regime for the next bar.
+/// Bayes' rule written out: probability of the first regime for the next bar.
 #[test]
 fn the_filter_is_bayes_rule() {
     let echoes = [Echo { phi: 0.4, sigma: 0.0045 }, Echo { phi: -0.4, sigma: 0.009 }];

@@ -24,7 +24,7 @@ fn ring_of_peers(stocks: usize, count: usize) -> Vec<Vec<usize>> {
     (0..stocks).map(|i| (1..=count).map(|k| (i + k) % stocks).collect()).collect()
 }
 
-/// The same market up to `until_s`; after it other prices, bars dropped and bars added.
+/// The same market up to `until_s`, then with other prices, and bars removed and added.
 fn other_future(series: &[BarSeries], until_s: i64, noise: &mut Noise) -> Vec<BarSeries> {
     let mut other = Vec::new();
     for series in series {
@@ -71,8 +71,8 @@ fn nothing_after_a_row_changes_it() {
     }
 }
 
-/// Hourly bars, seven a day, with the default windows: everything is defined once the longest
-/// window is full.
+/// Hourly bars, seven a day, default windows: all features are defined once the longest window is
+/// full.
 #[test]
 fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
     let config = FeatureConfig::default();
@@ -87,7 +87,7 @@ fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
         assert_eq!(value.is_nan(), name.starts_with("volatility_"), "{name}");
     }
     assert!((239..700).all(|t| row(t).iter().all(|value| value.is_finite())));
-    // These walks do not belong together.
+    // These random walks are not cointegrated.
     let moving = names.iter().enumerate().filter(|(_, name)| *name != "arbitrage");
     for (i, name) in moving {
         let distinct = (239..699).filter(|&t| row(t)[i] != row(t + 1)[i]).count();
@@ -95,7 +95,7 @@ fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
     }
 }
 
-/// Two stocks that share a walk, and one that has nothing to do with them.
+/// Two stocks that share a random walk, and an independent one.
 #[test]
 fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
     let mut noise = Noise::new(5);
@@ -160,7 +160,7 @@ fn rows_without_a_bar_repeat_the_last() {
 fn a_panel_is_scaled_clipped_and_carried_forward() {
     let config = FeatureConfig { clip_std: 2.0, ..small() };
     let mut series = random_market(7, 2, 400, 39, 0.2);
-    // The second stock is listed later.
+    // The second stock has a later first bar.
     let first = series[1].bar(60);
     let late: Vec<Bar> = series[1].bars().skip(60).collect();
     series[1] = BarSeries::new(series[1].symbol.clone());

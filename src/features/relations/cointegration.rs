@@ -1,40 +1,38 @@
-//! Whether two prices belong together: the test of Engle and Granger (1987), "Co-integration and
-//! error correction", Econometrica 55.
+//! Cointegration test for two price series. Engle and Granger (1987), "Co-integration and error
+//! correction", Econometrica 55.
 
 use crate::math::normal::normal_cdf;
 
-/// Changes of the residual that the test's regression takes into account besides its level, so that
-/// short memory in the changes is not taken for reversion.
+/// Lagged changes in the test regression, so that short memory in the changes is not mistaken for
+/// mean reversion.
 const LAGS: usize = 4;
 const TERMS: usize = LAGS + 1;
 
-/// Fewer bars than this are not tested.
-pub const LEAST_BARS: usize = 30;
+/// Minimum number of bars for the test.
+pub const MIN_BARS: usize = 30;
 
-/// A deviation of log prices up to this is rounding, not movement.
-const LEAST_STD: f64 = 1e-9;
+/// A standard deviation of log prices up to this is rounding error, not movement.
+const MIN_STD: f64 = 1e-9;
 
-/// log(first) = level + hedge_ratio * log(second) + residual, by least squares over some bars.
+/// log(first) = level + hedge_ratio * log(second) + residual, fitted by least squares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cointegration {
     pub level: f64,
     pub hedge_ratio: f64,
     /// Standard deviation of the residual.
     pub std: f64,
-    /// Of the augmented Dickey-Fuller test on the residual, without a constant, with four lags.
+    /// t-statistic of the augmented Dickey-Fuller test on the residual, no constant, four lags.
     pub statistic: f64,
-    /// Probability of such a residual where both prices walk at random, whatever their steps have
-    /// in
-    /// common.
+    /// p-value under two random walks, whose steps may be correlated.
     pub p_value: f64,
 }
 
 impl Cointegration {
-    /// From log prices at the same times. None for fewer than [`LEAST_BARS`] and where a price or
-    /// the residual does not move, or so regularly that there is nothing to estimate.
+    /// From log prices at the same times. None for fewer than [`MIN_BARS`] bars, and if a price
+    /// or the residual does not move or the test regression is singular.
     pub fn of(first: &[f64], second: &[f64]) -> Option<Cointegration> {
         assert_eq!(first.len(), second.len(), "prices at the same times");
-        if first.len() < LEAST_BARS {
+        if first.len() < MIN_BARS {
             return None;
         }
         let count = first.len() as f64;
@@ -42,11 +40,11 @@ impl Cointegration {
         let (mean_first, mean_second) = (mean(first), mean(second));
         let (mut variance, mut covariance) = (0.0, 0.0);
         for (first, second) in first.iter().zip(second) {
-            let apart = second - mean_second;
-            variance += apart * apart / count;
-            covariance += apart * (first - mean_first) / count;
+            let centred = second - mean_second;
+            variance += centred * centred / count;
+            covariance += centred * (first - mean_first) / count;
         }
-        if variance.is_nan() || variance.sqrt() <= LEAST_STD {
+        if variance.is_nan() || variance.sqrt() <= MIN_STD {
             return None;
         }
         let hedge_ratio = covariance / variance;
@@ -54,7 +52,7 @@ impl Cointegration {
         let residual = |(first, second): (&f64, &f64)| first - level - hedge_ratio * second;
         let mut residuals: Vec<f64> = first.iter().zip(second).map(residual).collect();
         let std = (residuals.iter().map(|r| r * r).sum::<f64>() / count).sqrt();
-        if std.is_nan() || std <= LEAST_STD {
+        if std.is_nan() || std <= MIN_STD {
             return None;
         }
         residuals.iter_mut().for_each(|residual| *residual /= std);
@@ -63,13 +61,14 @@ impl Cointegration {
         Some(Cointegration { level, hedge_ratio, std, statistic, p_value })
     }
 
-    /// How far the first price is above what the second makes of it, in deviations of the residual.
+    /// Residual at the given log prices in standard deviations: positive where the first is rich
+    /// relative to the second.
     pub fn z_score(&self, first: f64, second: f64) -> f64 {
         (first - self.level - self.hedge_ratio * second) / self.std
     }
 }
 
-/// The t-value of the last level in a regression of the change on it and on the last changes. Said
+/// t-statistic of the lagged level in a regression of the change on it and on lagged changes. Said
 /// and Dickey (1984), "Testing for unit roots in autoregressive-moving average models of unknown
 /// order", Biometrika 71.
 fn dickey_fuller(values: &[f64]) -> Option<f64> {
@@ -98,9 +97,8 @@ fn dickey_fuller(values: &[f64]) -> Option<f64> {
     (error > 0.0).then(|| slopes[0] / error)
 }
 
-/// The lower triangle L of L L' = `matrix`, of which only the lower triangle is read; None where
-/// the
-/// terms are (nearly) multiples of each other.
+/// Cholesky factor L of L L' = `matrix`, of which only the lower triangle is read; None if the
+/// terms are (nearly) collinear.
 fn cholesky(matrix: [[f64; TERMS]; TERMS]) -> Option<[[f64; TERMS]; TERMS]> {
     let mut factor = [[0.0; TERMS]; TERMS];
     for i in 0..TERMS {
@@ -119,7 +117,7 @@ fn cholesky(matrix: [[f64; TERMS]; TERMS]) -> Option<[[f64; TERMS]; TERMS]> {
     Some(factor)
 }
 
-/// x of L L' x = `right`.
+/// Solves L L' x = `right`.
 fn solve(factor: &[[f64; TERMS]; TERMS], right: [f64; TERMS]) -> [f64; TERMS] {
     let mut x = right;
     for i in 0..TERMS {
@@ -133,18 +131,17 @@ fn solve(factor: &[[f64; TERMS]; TERMS], right: [f64; TERMS]) -> [f64; TERMS] {
     x
 }
 
-/// Of a statistic from `count` bars. MacKinnon (2010), "Critical values for cointegration tests",
-/// Queen's Economics Department 1227, table 2, says by how much the critical value of 1 % (two
-/// series, a constant) is lower with few bars; the statistic is raised by that, which is a little
-/// too much for larger probabilities.
+/// p-value of a statistic from `count` bars. MacKinnon (2010), "Critical values for cointegration
+/// tests", Queen's Economics Department 1227, table 2, gives the finite-sample shift of the 1 %
+/// critical value (two series, constant). The statistic is raised by that shift, which is slightly
+/// too much for larger p-values.
 fn p_value(statistic: f64, count: usize) -> f64 {
     let bars = count as f64;
     asymptotic_p_value(statistic + 10.9519 / bars + 22.527 / (bars * bars))
 }
 
 /// MacKinnon (1994), "Approximate asymptotic distribution functions for unit-root and cointegration
-/// tests", Journal of Business & Economic Statistics 12, tables 3 and 4, for two series and a
-/// constant.
+/// tests", Journal of Business & Economic Statistics 12, tables 3 and 4, two series and a constant.
 fn asymptotic_p_value(statistic: f64) -> f64 {
     const SMALL: [f64; 4] = [2.92, 1.5012, 0.039796, 0.0];
     const LARGE: [f64; 4] = [2.1945, 0.64695, -0.29198, -0.042377];
@@ -193,8 +190,8 @@ mod tests {
         }
     }
 
-    /// Of 20,000 pairs of random walks over 480 bars with steps that have much in common, none or
-    /// the opposite. The shares' standard errors are 0.0007 and 0.0002.
+    /// 20,000 pairs of random walks over 480 bars, with steps that are correlated, independent or
+    /// anticorrelated. The standard errors of the shares are 0.0007 and 0.0002.
     #[test]
     fn walks_pass_for_cointegrated_as_often_as_stated() {
         let mut noise = Noise::new(12);

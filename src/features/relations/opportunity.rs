@@ -1,4 +1,4 @@
-//! Pairs that belong together and are out of line.
+//! Cointegrated pairs whose spread has diverged.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,24 @@ use super::stream::PairNow;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR};
 
-/// Deviations beyond which a pair is out of line, and within which it is back, as Gatev, Goetzmann
-/// and Rouwenhorst (2006), section 2, open a trade at 2.
+/// A pair diverges beyond `ENTER` standard deviations and has converged within `EXIT`. Gatev,
+/// Goetzmann and Rouwenhorst (2006), section 2, open a trade at 2.
 const ENTER: f64 = 2.0;
 const EXIT: f64 = 0.5;
 
-/// A cointegrated pair has just gone out of line.
+/// A cointegrated pair has just diverged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opportunity {
     /// End of the bar, UTC seconds.
     pub end_s: i64,
     pub stock: usize,
     pub peer: usize,
-    /// How dear `stock` is beside `peer`, in deviations from what the tested block makes of it.
+    /// Spread of `stock` over `peer` in standard deviations, under the regression of the last
+    /// tested block; positive where `stock` is rich.
     pub z_score: f64,
     /// Log price of `stock` per log price of `peer`.
     pub hedge_ratio: f64,
-    /// Of the test of the last block of bars.
+    /// p-value of the cointegration test over the last block.
     pub p_value: f64,
     /// Over the last `features.relation_bars`, see [`super::stream::PairNow`].
     pub half_life_bars: Option<f64>,
@@ -35,17 +36,17 @@ pub struct Opportunity {
     pub peer_leads: Option<f64>,
 }
 
-/// What is found of one pair.
+/// History of one pair.
 pub struct Course {
     pub first: usize,
     pub second: usize,
-    /// `[time]`: how dear the first is beside the second, deviations; 0 while they are not known to
-    /// belong together.
+    /// `[time]`: z-score of the spread of `first` over `second`; 0 while the pair does not test as
+    /// cointegrated.
     pub z_score: Vec<f32>,
     pub opportunities: Vec<Opportunity>,
 }
 
-/// Every stock with its nearest peer, each pair once.
+/// Every stock with its nearest peer, each pair once, in ascending order.
 pub fn closest_pairs(peers: &[Vec<usize>]) -> Vec<(usize, usize)> {
     let pair = |(stock, peers): (usize, &Vec<usize>)| {
         peers.first().map(|&peer| (stock.min(peer), stock.max(peer)))
@@ -54,13 +55,13 @@ pub fn closest_pairs(peers: &[Vec<usize>]) -> Vec<(usize, usize)> {
     pairs.into_iter().collect()
 }
 
-/// Watches the closest pairs. `log_close` `[stock][time]`: the last close known.
+/// Watches the closest pairs. `log_close` `[stock][time]`: last known log close.
 ///
-/// Bars that both have are cut into blocks of `features.arbitrage_bars`. After each block all pairs
-/// are tested over it ([`Cointegration`]), at `features.arbitrage_level` over their number
-/// (Bonferroni): among prices that walk at random, in at most that share of blocks is any pair held
-/// to belong together. What passes, with stocks that move in one direction, is believed until the
-/// end of the next block, and only that block's bars are judged by it.
+/// Bars that both stocks have are cut into blocks of `features.arbitrage_bars`. After each block
+/// every pair is tested over it ([`Cointegration`]) at `features.arbitrage_level` divided by the
+/// number of pairs (Bonferroni), so among independent random walks at most that share of blocks has
+/// a false positive. A pair that passes with a positive hedge ratio counts as cointegrated through
+/// the next block, and its z-scores there use the tested block's regression.
 pub fn watch_pairs(
     log_close: &[Vec<f64>],
     grid: &Grid,
@@ -104,28 +105,28 @@ pub fn watch_pairs(
     pairs.par_iter().map(watch).collect()
 }
 
-/// The opportunities of all closest pairs, in the order of time.
+/// Opportunities of all pairs in time order.
 pub fn in_order(courses: Vec<Course>) -> Vec<Opportunity> {
     let mut all: Vec<_> = courses.into_iter().flat_map(|course| course.opportunities).collect();
     all.sort_by_key(|found| (found.end_s, found.stock, found.peer));
     all
 }
 
-/// One pair, bar by bar.
+/// Streaming state of one pair.
 pub(in crate::features) struct PairWatch {
     level: f64,
-    /// Of the block that is being filled.
+    /// Log closes of the current block.
     first: Vec<f64>,
     second: Vec<f64>,
     bars: usize,
-    /// Of the last block.
+    /// Test of the last block; None if it did not pass.
     verdict: Option<Cointegration>,
-    /// On which side it is out of line: -1, 0 or 1.
+    /// Side on which the pair has diverged: -1, 1, or 0 if it has not.
     side: f64,
 }
 
 impl PairWatch {
-    /// Of one of so many pairs.
+    /// State of one of `pairs` watched pairs.
     pub fn of(config: &FeatureConfig, pairs: usize) -> PairWatch {
         PairWatch::new(config.arbitrage_bars as usize, config.arbitrage_level / pairs as f64)
     }
@@ -135,8 +136,8 @@ impl PairWatch {
         PairWatch { level, first: empty(), second: empty(), bars, verdict: None, side: 0.0 }
     }
 
-    /// How far the pair is out of line by the last block's verdict, and whether it has just become
-    /// so. Takes in the log closes of a bar that both have.
+    /// Takes in the log closes of a bar that both stocks have. Returns the z-score under the last
+    /// block's regression, and whether the pair has just diverged.
     pub fn update(&mut self, first: f64, second: f64) -> (f64, bool) {
         let z = self.verdict.map_or(0.0, |verdict| verdict.z_score(first, second));
         let opened = z.abs() >= ENTER && z.signum() != self.side;
@@ -156,8 +157,8 @@ impl PairWatch {
     }
 }
 
-/// What two blocks of log prices say, where they pass the test at this level and move in one
-/// direction.
+/// Tests one block of log prices. None unless the test passes at this level with a positive hedge
+/// ratio.
 pub fn judge(first: &[f64], second: &[f64], level: f64) -> Option<Cointegration> {
     let found = Cointegration::of(first, second)?;
     (found.p_value <= level && found.hedge_ratio > 0.0).then_some(found)

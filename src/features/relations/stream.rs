@@ -1,31 +1,30 @@
-//! How two stocks stand to each other over the last bars.
+//! Relations of two stocks over their last bars.
 
 use super::Comovement;
 use crate::features::rolling::{Moments, PairMoments, last_window};
 
-/// A deviation of the log price ratio up to this is rounding.
-const LEAST_STD: f64 = 1e-9;
+/// A standard deviation of the log price ratio up to this is rounding error.
+const MIN_STD: f64 = 1e-9;
 
-/// How two stocks stand to each other over a window. Undefined where one of them, or their ratio,
-/// does not move.
+/// Relations of two stocks over a window. None where a stock or the price ratio does not move.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairNow {
-    /// Of their log returns.
+    /// Correlation of simultaneous log returns.
     pub correlation: Option<f64>,
-    /// Of the second's return with the first's of the bar before.
+    /// Correlation of the second's return with the first's previous return.
     pub first_leads: Option<f64>,
-    /// Of the first's return with the second's of the bar before.
+    /// Correlation of the first's return with the second's previous return.
     pub second_leads: Option<f64>,
-    /// Of the log of the first price over the second.
+    /// z-score of the log of the first price over the second.
     pub spread_z: f64,
-    /// After how many bars half of a deviation of that ratio is gone, by its autocorrelation at one
-    /// bar; None where it does not revert.
+    /// Half-life in bars of a deviation of that log ratio, from its lag-1 autoregression; None if
+    /// it does not revert.
     pub half_life_bars: Option<f64>,
 }
 
 impl PairNow {
-    /// Of the log closes at the bars that both have so far: over the last `bars` of them. None
-    /// before the windows are full.
+    /// From the log closes of all bars that both stocks have so far, over the last `bars` of them.
+    /// None until the windows are full.
     pub fn of(logs: &[(f64, f64)], bars: usize) -> Option<PairNow> {
         let count = logs.len();
         let ratio = |i: usize| logs[i].0 - logs[i].1;
@@ -45,21 +44,21 @@ impl PairNow {
             correlation: relation(count - 1, &change)?.correlation,
             first_leads: first_leads.correlation,
             second_leads: second_leads.correlation,
-            spread_z: spread.z_score(ratio(count - 1), LEAST_STD),
+            spread_z: spread.z_score(ratio(count - 1), MIN_STD),
             half_life_bars: half_life_bars(&reversion),
         })
     }
 }
 
 fn half_life_bars(moments: &PairMoments) -> Option<f64> {
-    if moments.variance_x().sqrt() <= LEAST_STD {
+    if moments.variance_x().sqrt() <= MIN_STD {
         return None;
     }
-    let kept = moments.covariance() / moments.variance_x();
-    match kept {
-        // It swings around its mean: half is gone before the next bar.
-        _ if kept <= 0.0 => Some(0.0),
-        _ if kept < 1.0 => Some(0.5_f64.ln() / kept.ln()),
+    let coefficient = moments.covariance() / moments.variance_x();
+    match coefficient {
+        // It alternates around its mean: half is gone before the next bar.
+        _ if coefficient <= 0.0 => Some(0.0),
+        _ if coefficient < 1.0 => Some(0.5_f64.ln() / coefficient.ln()),
         _ => None,
     }
 }
@@ -90,7 +89,7 @@ mod tests {
         assert!(now.correlation.unwrap().abs() < 0.06, "{now:?}");
     }
 
-    /// A spread that keeps 0.8 of itself halves in ln(1/2) / ln(0.8) = 3.1 bars.
+    /// A spread with autocorrelation 0.8 has a half-life of ln(1/2) / ln(0.8) = 3.1 bars.
     #[test]
     fn spread_and_half_life_are_those_of_the_window() {
         let mut noise = Noise::new(4);

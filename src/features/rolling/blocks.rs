@@ -1,28 +1,27 @@
-//! Windows over many values at once: what [`Window::update`] says of each, to the last bit.
+//! Windows over many values at once, equal to [`Window::update`] value by value, to the last bit.
 //!
-//! A window's blocks have nothing to do with each other until their summaries are joined. So
-//! several blocks are gone through side by side, one value of each at a time, by the same few lines
-//! that take in a single value; a processor then divides as many numbers at a time as its vectors
-//! hold.
+//! The blocks of a window are independent until their summaries are joined. So several blocks are
+//! processed in parallel lanes, one value of each at a time, by the code that takes in a single
+//! value, and the compiler turns the lanes into vector instructions.
 
 use super::{Summary, Window};
 use crate::compute::simd_dispatch::wide;
 
-/// Blocks that are gone through side by side.
+/// Blocks processed in parallel.
 const LANES: usize = 16;
 
-/// A summary that is a count and `N` numbers.
+/// A summary that consists of a count and `N` numbers.
 pub trait Counted<const N: usize>: Summary {
     fn numbers(self) -> [f64; N];
     fn counted(count: f64, numbers: [f64; N]) -> Self;
 }
 
-/// Numbers of as many summaries as there are lanes; before them, those of an older block.
+/// Numbers of one summary per lane, preceded by those of the block before the first lane.
 type Row<const N: usize> = [[f64; 1 + LANES]; N];
 
 impl<S: Summary> Window<S> {
-    /// Takes in values and writes what `read` makes of the window at each of them and of the value
-    /// itself; NaN before the window is full.
+    /// Takes in values and writes `read(window, value)` at each of them; NaN until the window is
+    /// full.
     pub fn run<const N: usize, const K: usize>(
         &mut self,
         values: &[S::Value],
@@ -33,27 +32,27 @@ impl<S: Summary> Window<S> {
     {
         let mut out = out;
         out.iter().for_each(|out| assert_eq!(out.len(), values.len(), "one reading per value"));
-        // The first block has none before it, and a later one may be half full.
+        // The first block has no predecessor, and a later one may be partly filled.
         let to_next = self.length - self.block.len();
         let begun = if self.suffixes.is_empty() { to_next } else { to_next % self.length };
         let mut done = begun.min(values.len());
         self.run_singly(0..done, values, &read, &mut out);
-        let mut scratch = Scratch { turned: Vec::new(), suffixes: Vec::new() };
+        let mut scratch = Scratch { transposed: Vec::new(), suffixes: Vec::new() };
         loop {
             let blocks = ((values.len() - done) / self.length).min(LANES);
-            // As much work as with all lanes.
+            // A pass over fewer lanes costs as much as one over all.
             if blocks < LANES / 2 {
                 break;
             }
             let here = done..done + blocks * self.length;
             let parts = out.each_mut().map(|out| &mut out[here.clone()]);
-            side_by_side(&mut self.suffixes, &mut scratch, &values[here.clone()], &read, parts);
+            run_lanes(&mut self.suffixes, &mut scratch, &values[here.clone()], &read, parts);
             done = here.end;
         }
         self.run_singly(done..values.len(), values, &read, &mut out);
     }
 
-    /// As [`Window::run`], of those values that are known; NaN at the others.
+    /// Like [`Window::run`] over the known values; NaN at the others.
     pub fn run_known<const N: usize, const K: usize>(
         &mut self,
         values: &[S::Value],
@@ -93,16 +92,16 @@ impl<S: Summary> Window<S> {
 }
 
 struct Scratch<V, const N: usize> {
-    /// `[place in the block][lane]`
-    turned: Vec<[V; LANES]>,
-    /// `[place in the block]`: of what stands there and after it.
+    /// `[position in the block][lane]`.
+    transposed: Vec<[V; LANES]>,
+    /// `[position in the block]`: summary from that position to the end of the block.
     suffixes: Vec<Row<N>>,
 }
 
 wide! {
-    /// Goes through whole blocks, at most as many as there are lanes. `older`: the suffixes of the
-    /// block before them, then of the last of them.
-    fn side_by_side[S: Counted<N>, R: Fn(S, S::Value) -> [f64; K], const N: usize, const K: usize](
+    /// Processes whole blocks, at most [`LANES`]. `older` holds the suffixes of the block before
+    /// them, and on return those of the last of them.
+    fn run_lanes[S: Counted<N>, R: Fn(S, S::Value) -> [f64; K], const N: usize, const K: usize](
         older: &mut [S],
         scratch: &mut Scratch<S::Value, N>,
         values: &[S::Value],
@@ -111,17 +110,17 @@ wide! {
     ) -> () {
         let length = older.len();
         let blocks = values.len() / length;
-        let Scratch { turned, suffixes } = scratch;
-        turned.resize(length, [values[0]; LANES]);
+        let Scratch { transposed, suffixes } = scratch;
+        transposed.resize(length, [values[0]; LANES]);
         for (lane, block) in values.chunks_exact(length).enumerate() {
-            for (row, &value) in turned.iter_mut().zip(block) {
+            for (row, &value) in transposed.iter_mut().zip(block) {
                 row[lane] = value;
             }
         }
         suffixes.resize(length, [[0.0; 1 + LANES]; N]);
         let mut suffix = [[0.0; LANES]; N];
         for i in (0..length).rev() {
-            push::<S, N>(&mut suffix, (length - 1 - i) as f64, &turned[i]);
+            push::<S, N>(&mut suffix, (length - 1 - i) as f64, &transposed[i]);
             let own = older[i].numbers();
             for n in 0..N {
                 suffixes[i][n][0] = own[n];
@@ -133,7 +132,7 @@ wide! {
         let mut prefix = [[0.0; LANES]; N];
         let mut readings = [[0.0; LANES]; K];
         for i in 0..length {
-            push::<S, N>(&mut prefix, i as f64, &turned[i]);
+            push::<S, N>(&mut prefix, i as f64, &transposed[i]);
             for lane in 0..LANES {
                 let newer = S::counted((i + 1) as f64, std::array::from_fn(|n| prefix[n][lane]));
                 let all = match suffixes.get(i + 1) {
@@ -143,7 +142,7 @@ wide! {
                     }
                     None => newer,
                 };
-                let found = read(all, turned[i][lane]);
+                let found = read(all, transposed[i][lane]);
                 for k in 0..K {
                     readings[k][lane] = found[k];
                 }
@@ -157,7 +156,7 @@ wide! {
     }
 }
 
-/// Takes one value into each lane's summary of `count` values.
+/// Adds one value to each lane's summary of `count` values.
 #[inline(always)]
 fn push<S: Counted<N>, const N: usize>(
     lanes: &mut [[f64; LANES]; N],

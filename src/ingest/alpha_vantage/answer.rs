@@ -1,9 +1,9 @@
-//! What the service's answers mean.
+//! Classifies the service's responses.
 //!
 //! A series comes as JSON (`Meta Data` and `Time Series (5min)`) or as CSV. Everything else is a
-//! JSON object with one sentence in `Note`, `Information` or `Error Message`, and the same field
-//! has had several meanings over the years, so the words decide. What is not understood stops the
-//! fetching, as a limit does, and skips nothing.
+//! JSON object with one sentence in `Note`, `Information` or `Error Message`. The meaning of these
+//! fields has changed over the years, so the wording decides. An unknown sentence stops the fetch,
+//! like a rate limit, and skips nothing.
 
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
@@ -14,30 +14,30 @@ use crate::market::calendar::{new_york_date, new_york_to_utc};
 use crate::market::month::YearMonth;
 use crate::market::parquet::{RawRows, decode_csv};
 
-/// An answer with HTTP status 200.
+/// A response with HTTP status 200.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
-    /// The bars of the month that was asked for; at least one.
+    /// The bars of the requested month; at least one.
     Rows(RawRows),
-    /// No bars, and no word about it.
+    /// No bars and no sentence.
     Empty,
     Limit(Limit, String),
-    /// Not for this key.
+    /// Not available with this key.
     Premium(String),
     WrongKey(String),
-    /// A sentence that is not understood.
+    /// A sentence that is not recognised.
     Unknown(String),
-    /// This stock or this month cannot be had.
+    /// This stock or month is not available.
     Error(String),
-    /// Cut short, or of something else.
+    /// Truncated, or of something else.
     Broken(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// By the second or the minute.
+    /// Per second or per minute.
     Passing,
-    /// By the day.
+    /// Per day.
     Lasting,
 }
 
@@ -55,11 +55,11 @@ pub(super) fn read(body: &[u8], series: &Series, symbol: &Symbol, month: YearMon
     }
 }
 
-/// The service has been known to pass over what it does not understand of a request.
+/// The service has been known to ignore request parameters that it does not recognise.
 fn of_month(rows: RawRows, month: YearMonth) -> Answer {
     let period = month.period();
-    let strange = rows.label_s.iter().flatten().find(|&&s| !period.contains(new_york_date(s)));
-    match strange {
+    let other_month = rows.label_s.iter().flatten().find(|&&s| !period.contains(new_york_date(s)));
+    match other_month {
         Some(&label_s) => {
             Answer::Broken(format!("asked for {month}, it sent bars of {}", new_york_date(label_s)))
         }
@@ -90,7 +90,7 @@ fn from_csv(text: &str) -> Answer {
 fn from_json(text: &str, series: &Series, symbol: &Symbol) -> Answer {
     let fields: Map<String, Value> = match serde_json::from_str(text) {
         Ok(fields) => fields,
-        Err(error) => return Answer::Broken(format!("the answer is no whole JSON: {error}")),
+        Err(error) => return Answer::Broken(format!("the response is not complete JSON: {error}")),
     };
     let sentence = |name: &str| fields.get(name).and_then(Value::as_str);
     if let Some(text) = sentence("Error Message") {
@@ -113,8 +113,8 @@ fn from_json(text: &str, series: &Series, symbol: &Symbol) -> Answer {
     }
 }
 
-/// What a sentence says. The one about the limit by the second advertises what is premium, and
-/// names the limit by the day, so the order counts.
+/// Classifies a sentence. The one about the per-second limit also advertises premium plans and
+/// mentions the daily limit, so the order of the tests matters.
 fn sense(text: &str) -> Answer {
     let says = |words: &[&str]| mentions(text, words);
     if says(&["invalid api call"]) {
@@ -157,7 +157,7 @@ fn bars(fields: &Map<String, Value>, wanted: &Series, symbol: &Symbol) -> Result
     let mut rows = RawRows { naive: true, ..RawRows::default() };
     for (time, bar) in bars {
         let local = NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S")
-            .map_err(|_| format!("{time:?} is no time"))?;
+            .map_err(|_| format!("{time:?} is not a time"))?;
         let value = |field: &str| {
             let number = bar.get(field).and_then(|value| match value {
                 Value::String(text) => text.trim().parse().ok(),
@@ -181,7 +181,7 @@ mod tests {
         read(body.as_bytes(), &series, &"IBM".parse().unwrap(), "2020-01".parse().unwrap())
     }
 
-    /// The service's words at different times, as reported by its users.
+    /// The service's sentences at different times, as reported by its users.
     #[test]
     fn sentences_are_understood_by_their_words() {
         let thanks = "Thank you for using Alpha Vantage!";

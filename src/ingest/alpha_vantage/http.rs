@@ -1,15 +1,15 @@
-//! A request and the whole of its answer.
+//! Sends a request and reads its whole response.
 
 use std::error::Error;
 
 use reqwest::{Client, StatusCode, Url};
 
-/// The largest answer is a month of one-minute bars with extended hours: 4 MB.
+/// Size limit of a response. The largest is a month of one-minute bars with extended hours: 4 MB.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// Why there was no answer.
+/// Why there is no response.
 pub(super) enum Fault {
-    /// Another request may succeed.
+    /// A retry may succeed.
     Passing(String),
     Lasting(String),
 }
@@ -34,13 +34,13 @@ pub(super) async fn whole_answer(
     Ok((response.status(), body))
 }
 
-/// The innermost error, such as "Connection refused". Those around it repeat the address.
+/// The innermost error, such as "Connection refused"; the outer ones repeat the URL.
 pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    // The outermost is reqwest's own, with the address.
+    // The outermost is reqwest's own, which contains the URL.
     let is_outermost = error.source().is_none();
     if is_outermost { "the request failed".into() } else { cause.to_string() }
 }

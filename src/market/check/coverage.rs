@@ -1,4 +1,4 @@
-//! Which bars there should be by the exchange's calendar, and which there are.
+//! Expected bars by the exchange's calendar against actual bars.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::market::bar::{BarSeries, Period};
 use crate::market::calendar::{Session, new_york_date, sessions_in};
 use crate::market::clean::Inspection;
 
-/// A day that lacks bars.
+/// A day with missing bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ThinDay {
     pub date: NaiveDate,
@@ -19,7 +19,7 @@ pub struct ThinDay {
 }
 
 impl ThinDay {
-    /// The share of its bars that it has.
+    /// Fraction of the expected bars that exist.
     pub fn coverage(&self) -> f64 {
         1.0 - self.missing as f64 / self.expected as f64
     }
@@ -34,13 +34,13 @@ impl fmt::Display for ThinDay {
 pub(super) struct Coverage {
     pub sessions: usize,
     pub missing_sessions: Vec<NaiveDate>,
-    /// Of the days with bars.
+    /// Expected bars on days with bars.
     pub expected_bars: usize,
     pub incomplete: Vec<ThinDay>,
 }
 
 impl Coverage {
-    /// Of the days of a period that are over.
+    /// Covers the days of the period that are over.
     pub fn of(
         series: &BarSeries,
         inspection: &Inspection,
@@ -75,13 +75,13 @@ impl Coverage {
     }
 }
 
-/// When a session's bars end: at the points of the grid, and at the close.
+/// Ends of a session's bars: the points of the grid, and the close.
 fn ends(session: Session, inspection: &Inspection) -> Vec<i64> {
     let Session { open_s, close_s } = session;
     let (step_s, phase_s) = (inspection.convention.native_s, inspection.convention.phase_s);
     let first_s = open_s + if phase_s == 0 { step_s } else { phase_s };
     let mut ends: Vec<i64> = (first_s..close_s).step_by(step_s as usize).collect();
-    // A bar that goes on after the close is not one of the session's.
+    // A bar that continues after the close does not belong to the session.
     let is_whole = (close_s - open_s - phase_s).rem_euclid(step_s) == 0;
     if is_whole || !inspection.straddling {
         ends.push(close_s);

@@ -3,7 +3,7 @@ use crate::ingest::DayBars;
 use crate::market::store::origin::Kind;
 use crate::market::store::{LocalStore, day_key};
 
-/// 2020-03-02 to 2020-03-06, a week without a holiday, in New York's winter time.
+/// 2020-03-02 to 2020-03-06, a week without a holiday, before daylight saving time.
 const WEEK: [&str; 5] = ["2020-03-02", "2020-03-03", "2020-03-04", "2020-03-05", "2020-03-06"];
 
 struct Place {
@@ -18,7 +18,7 @@ impl Place {
         Place { _dir: dir, store }
     }
 
-    /// Five-minute bars from the open, without those of the numbers in `without`.
+    /// Writes five-minute bars from the open, except those with the indices `without`.
     fn day(&self, day: &str, close: f64, without: &[i64]) {
         let date: NaiveDate = day.parse().unwrap();
         let open_s = session(date).map_or(0, |session| session.open_s);
@@ -33,7 +33,7 @@ impl Place {
         let options = CheckOptions {
             start: start.map(|day| day.parse().unwrap()),
             end: end.map(|day| day.parse().unwrap()),
-            // 2020-03-07 00:00 UTC: Friday is over, not yet its extended hours.
+            // 2020-03-07 00:00 UTC: Friday's session is over, its extended hours are not.
             now_s: 1_583_539_200,
             least_coverage: 0.95,
             cache: None,
@@ -69,7 +69,7 @@ fn gaps_are_counted_against_the_calendar() {
     place.day(WEEK[1], 100.0, &[0, 77]);
     place.day(WEEK[3], 100.0, &[10, 11, 12, 13, 14]);
     let checked = place.check(Some("2020-02-28"), Some("2020-03-31"));
-    // Friday and what follows are not over yet; Saturday is no session.
+    // Friday does not count yet; Saturday is not a session.
     assert_eq!(checked.sessions, 5);
     let missing: Vec<String> = checked.missing_sessions.iter().map(|d| d.to_string()).collect();
     assert_eq!(missing, ["2020-02-28", "2020-03-04"]);
@@ -89,7 +89,7 @@ fn splits_bad_rows_and_damaged_files_are_wrong() {
     place.day(WEEK[0], 100.0, &[]);
     place.day(WEEK[1], 100.0, &[]);
     place.day(WEEK[2], 25.0, &[]);
-    // Monday's bars once more, as Thursday's.
+    // Monday's bars once more, as Thursday's file.
     let monday = place.store.get(&day_key(&symbol(), WEEK[0].parse().unwrap())).unwrap();
     place.store.put(&day_key(&symbol(), WEEK[3].parse().unwrap()), &monday).unwrap();
     let friday = day_key(&symbol(), WEEK[4].parse().unwrap());

@@ -1,5 +1,5 @@
-//! What a symbol's timestamps mean: bar length, grid, and whether a label names a bar's start or
-//! its end.
+//! Meaning of a symbol's timestamps: bar length, grid, and whether a label names a bar's start or
+//! end.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::market::calendar::{CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_T
 use crate::market::error::MarketError;
 use crate::market::options::BarLabel;
 
-/// One kind of label outnumbers the other by so much before it counts as evidence.
+/// One kind of label must outnumber the other by this factor to count as evidence.
 const DOMINANCE: usize = 4;
-/// A jump of volume by this factor more at one reading's open and close than at the other's
-/// decides.
+/// The volume jumps at open and close under one reading must exceed those under the other by this
+/// factor to decide.
 const VOLUME_FACTOR: f64 = 4.0;
 
 /// How to read the labels of one symbol.
@@ -21,19 +21,19 @@ const VOLUME_FACTOR: f64 = 4.0;
 pub struct Convention {
     /// Length of a bar, seconds.
     pub native_s: i64,
-    /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 where a bar begins at the open;
-    /// hourly bars that begin at full hours have 1800. A bar off this grid is cut at the next point
-    /// of it, as the half hour before 10:00 in hourly bars.
+    /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 if a bar begins at the open; 1800
+    /// for hourly bars on full hours. A bar that begins off this grid is cut at the next grid
+    /// point, like the half hour before 10:00 in hourly bars.
     pub phase_s: i64,
-    /// Start or End.
+    /// Start or End, never Auto.
     pub label: BarLabel,
-    /// How the label is known.
+    /// How the label was determined.
     pub reason: String,
     pub notes: Vec<String>,
 }
 
 impl Convention {
-    /// Of bars of so many minutes that the program made itself: named by their end.
+    /// Convention of bars that the program generated: labelled by their end, `minutes` long.
     pub fn of_made_up_bars(minutes: u32) -> Convention {
         Convention {
             native_s: 60 * i64::from(minutes),
@@ -44,8 +44,8 @@ impl Convention {
         }
     }
 
-    /// Found from all rows of a symbol. `wanted` is obeyed unless it is Auto; a contradiction is
-    /// noted.
+    /// Detects the convention from all rows of a symbol. A `wanted` label other than Auto takes
+    /// precedence; a contradiction is noted.
     pub(super) fn detect(
         symbol: &Symbol,
         rows: &[Row],
@@ -61,14 +61,14 @@ impl Convention {
         let (label, reason) = match (wanted, found) {
             (BarLabel::Auto, Some(found)) => (found, evidence),
             (BarLabel::Auto, None) => {
-                (BarLabel::Start, format!("cannot be told ({evidence}); taken as the start"))
+                (BarLabel::Start, format!("undetermined ({evidence}); assumed to be the start"))
             }
             (wanted, Some(found)) if wanted != found => {
                 let flag = if wanted == BarLabel::Start { "start" } else { "end" };
-                notes.push(format!("--bar-label {flag} is obeyed, but {evidence}"));
-                (wanted, "as asked for by --bar-label, against the data".into())
+                notes.push(format!("--bar-label {flag} is used, but {evidence}"));
+                (wanted, "set by --bar-label, although the data suggest otherwise".into())
             }
-            (wanted, _) => (wanted, "as asked for by --bar-label".into()),
+            (wanted, _) => (wanted, "set by --bar-label".into()),
         };
         Ok(Convention { native_s, phase_s, label, reason, notes })
     }
@@ -88,10 +88,10 @@ impl Convention {
     }
 }
 
-/// The value that occurs most often; the smallest of several.
+/// The most frequent value; the smallest in a tie.
 fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
     let mut counts = BTreeMap::new();
-    // Nearly all are equal to the one before: these are counted without looking it up.
+    // Nearly all values repeat the previous one: runs are counted without a look-up.
     let (mut last, mut run) = (None, 0_usize);
     for value in values {
         if last == Some(value) {
@@ -109,7 +109,7 @@ fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
     counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(value, _)| value)
 }
 
-/// The usual distance of two bars of a day.
+/// The most frequent distance between two bars of a day.
 fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketError> {
     let gaps = days
         .iter()
@@ -122,15 +122,15 @@ fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketEr
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what,
-        todo: "intraday bars of whole minutes are needed".into(),
+        hint: "intraday bars of whole minutes are needed".into(),
     })
 }
 
-/// What the labels name, if that can be told, and a clause that says why.
+/// What the labels name, if it can be determined, and the evidence in a clause.
 ///
-/// Start-labelled bars have one at the open (09:30) or, if they begin at full hours, before it;
-/// end-labelled bars have one at the close (16:00). Where both occur the data has extended hours:
-/// then the same test at 04:00 and 20:00, and then the volume, which jumps up with the first
+/// Start-labelled data has a label at the open (09:30) or, for bars on full hours, before it;
+/// end-labelled data has one at the close (16:00). If both occur, the data has extended hours: then
+/// the same test is made at 04:00 and 20:00, and then with volume, which jumps up with the first
 /// regular bar and down after the last.
 fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String) {
     let trading: Vec<&Day> = days.iter().filter(|day| !day.closed).collect();
@@ -183,9 +183,10 @@ fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String
     }
 }
 
-/// The reading under which volume jumps up at the open and down at the close, if one clearly does.
+/// The reading under which volume jumps up at the open and down at the close, if one clearly fits
+/// better.
 fn volume_label(rows: &[Row], days: &[&Day], native_s: i64) -> Option<BarLabel> {
-    // By bars from the open and from the close: -1, 0, 1.
+    // Volume by distance from the open and from the close: -1, 0, 1 bars.
     let (mut at_open, mut at_close) = ([0.0_f64; 3], [0.0_f64; 3]);
     for day in days {
         for (label_s, row) in day.labels(rows).zip(&rows[day.rows.clone()]) {
@@ -207,7 +208,7 @@ fn volume_label(rows: &[Row], days: &[&Day], native_s: i64) -> Option<BarLabel> 
     }
 }
 
-/// A note if times without a zone begin so late in the day that they may well be UTC.
+/// A note if times without a zone start so late in the day that they are probably UTC.
 pub(super) fn utc_suspicion(rows: &[Row], days: &[Day]) -> Option<String> {
     const NOON_S: i64 = 12 * 3600 - OPEN_TOD_S;
     let late =

@@ -1,4 +1,4 @@
-//! Rows by the day they belong to.
+//! Rows split by New York date.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use chrono::NaiveDate;
 use super::Row;
 use crate::market::calendar::{self, NewYorkClock, Session};
 
-/// The rows of one date in New York.
+/// The rows of one New York date.
 pub(super) struct Day {
     pub date: NaiveDate,
     pub rows: Range<usize>,
-    /// Regular hours; normal ones where the calendar has none.
+    /// Regular hours; the usual ones if the calendar has no session.
     pub regular: Session,
-    /// The calendar has no session on this date.
+    /// Whether the calendar has no session on this date.
     pub closed: bool,
 }
 
@@ -30,7 +30,7 @@ impl Day {
     }
 }
 
-/// Rows, ordered by time, cut at New York's midnights.
+/// Splits rows, ordered by time, at New York midnights.
 pub(super) fn days(rows: &[Row]) -> Vec<Day> {
     let mut days: Vec<Day> = Vec::new();
     let mut clock = NewYorkClock::new();

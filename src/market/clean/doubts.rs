@@ -1,4 +1,4 @@
-//! What makes one doubt that all rows of a symbol mean the same.
+//! Checks that all rows of a symbol follow the same convention.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::day::Day;
 use crate::market::calendar::OPEN_TOD_S;
 
 const HOUR_S: i64 = 3_600;
-/// Times of day, seconds from the open.
+/// Times of day in seconds from the open.
 const NOON_S: i64 = 12 * HOUR_S - OPEN_TOD_S;
 const AFTERNOON_S: i64 = 14 * HOUR_S - OPEN_TOD_S;
-/// Days that must agree before the time of the first bar is taken for the usual one.
-const LEAST_DAYS: usize = 3;
+/// Minimum number of days to determine the usual time of the first bar.
+const MIN_DAYS: usize = 3;
 
-/// A doubt, and what raises it.
+/// An inconsistency and the evidence for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Doubt {
     /// `bar length`, `label` or `time zone`.
@@ -47,7 +47,7 @@ pub(super) fn found(
     doubts
 }
 
-/// The usual value; of several the smallest.
+/// The most frequent value and its count; the smallest value in a tie.
 fn usual(values: impl Iterator<Item = i64>) -> Option<(i64, usize)> {
     let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
     for value in values {
@@ -67,8 +67,8 @@ fn other_length(rows: &[Row], days: &[Day], convention: &Convention) -> Option<S
     Some(format!("{} days are not of bars of {minutes} min (first {first})", other.len()))
 }
 
-/// Days in the style of either label: a bar at the open and none at the close, or the other way
-/// round. Days with extended hours have neither.
+/// Counts days that look like either label: a bar at the open and none at the close, or vice versa.
+/// Days with extended hours match neither.
 fn other_label(rows: &[Row], days: &[Day], native_s: i64) -> Option<String> {
     let in_style = |by_start: bool| {
         let is = |day: &&Day| {
@@ -96,7 +96,7 @@ fn other_label(rows: &[Row], days: &[Day], native_s: i64) -> Option<String> {
     ))
 }
 
-/// New York's wall-clock times that were marked as UTC end in its late morning.
+/// New York wall-clock times that were marked as UTC end in New York's late morning.
 fn marked_as_utc(rows: &[Row], days: &[Day]) -> Option<String> {
     let open: Vec<&Day> = days.iter().filter(|day| !day.closed).collect();
     let early = |day: &&&Day| {
@@ -104,21 +104,21 @@ fn marked_as_utc(rows: &[Row], days: &[Day]) -> Option<String> {
         ends.is_some_and(|(first, last)| first < -2 * HOUR_S && last <= NOON_S + HOUR_S)
     };
     let count = open.iter().filter(early).count();
-    (count >= LEAST_DAYS && 10 * count >= 9 * open.len()).then(|| {
+    (count >= MIN_DAYS && 10 * count >= 9 * open.len()).then(|| {
         "bars begin before 07:30 and none comes after 13:00: times look like New York's, marked as \
          UTC"
         .to_string()
     })
 }
 
-/// Times that do not follow New York's clock begin an hour earlier or later for half of the year.
+/// Times with a fixed UTC offset begin an hour earlier or later for half of the year.
 fn without_summer_time(rows: &[Row], days: &[Day]) -> Option<String> {
-    // 14:30 UTC is the open in winter, 13:30 in summer.
+    // The open is at 14:30 UTC in winter, at 13:30 UTC in summer.
     let is_summer = |day: &Day| day.regular.open_s.rem_euclid(86_400) == 13 * HOUR_S + HOUR_S / 2;
     let first = |summer: bool| {
         let in_season = days.iter().filter(|day| !day.closed && is_summer(day) == summer);
         let usual = usual(in_season.filter_map(|day| day.labels(rows).next()));
-        usual.filter(|&(_, count)| count >= LEAST_DAYS).map(|(first, _)| first)
+        usual.filter(|&(_, count)| count >= MIN_DAYS).map(|(first, _)| first)
     };
     let (summer, winter) = (first(true)?, first(false)?);
     let off_s = (summer - winter).abs();
@@ -139,8 +139,8 @@ mod tests {
     use crate::market::parquet::RawRows;
     use crate::market::{Period, calendar};
 
-    /// What is doubted of days of bars, given as date, first and last label in minutes after New
-    /// York's midnight, step, and what is added to each label, seconds.
+    /// Inconsistencies of days of bars. A day is (date, first and last label in minutes after New
+    /// York midnight, step in minutes, seconds added to each label).
     fn doubted(days: &[(&str, i64, i64, i64, i64)]) -> Vec<(&'static str, String)> {
         let mut cleaner = Cleaner::new("X".parse().unwrap(), false);
         for &(date, first, last, step, shift_s) in days {
@@ -167,12 +167,12 @@ mod tests {
 
     const WINTER: [&str; 3] = ["2020-01-06", "2020-01-07", "2020-01-08"];
     const SUMMER: [&str; 3] = ["2020-07-06", "2020-07-07", "2020-07-08"];
-    /// 09:30, 15:55 and 16:00.
+    /// 09:30, 15:55 and 16:00 in minutes after midnight.
     const OPEN: i64 = 570;
     const LAST: i64 = 955;
     const CLOSE: i64 = 960;
 
-    /// What [`doubted`] takes, for winter and summer.
+    /// Days for [`doubted`], winter and summer.
     fn year(first: i64, last: i64, step: i64) -> Vec<(&'static str, i64, i64, i64, i64)> {
         [WINTER, SUMMER].concat().into_iter().map(|date| (date, first, last, step, 0)).collect()
     }
@@ -181,7 +181,7 @@ mod tests {
     fn plain_days_raise_no_doubt() {
         assert_eq!(doubted(&year(OPEN, LAST, 5)), []);
         assert_eq!(doubted(&year(OPEN + 5, CLOSE, 5)), []);
-        // With extended hours, and by the hour from nine o'clock.
+        // With extended hours, and hourly from 09:00.
         assert_eq!(doubted(&year(4 * 60, 20 * 60 - 5, 5)), []);
         assert_eq!(doubted(&year(9 * 60, 15 * 60, 60)), []);
     }
@@ -212,7 +212,7 @@ mod tests {
         let mut days = year(OPEN, LAST, 5);
         days[3..].iter_mut().for_each(|day| day.4 = 3_600);
         says(&days, "an hour later in summer");
-        // New York's times marked as UTC: 09:30 becomes 04:30, or 05:30 in summer.
+        // New York times marked as UTC: 09:30 becomes 04:30, or 05:30 in summer.
         let mut days = year(OPEN, LAST, 5);
         days[..3].iter_mut().for_each(|day| day.4 = -5 * 3_600);
         days[3..].iter_mut().for_each(|day| day.4 = -4 * 3_600);

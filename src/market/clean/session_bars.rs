@@ -1,4 +1,4 @@
-//! Which bars belong to a session, when each of them ends, and bars of another length.
+//! Assigns bars to sessions, determines their ends, and resamples them.
 
 use chrono::NaiveDate;
 
@@ -9,7 +9,7 @@ use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
-/// What to keep and in which length.
+/// Which bars to keep, and the output length.
 pub(super) struct Rules<'a> {
     pub convention: &'a Convention,
     pub period: &'a Period,
@@ -19,21 +19,21 @@ pub(super) struct Rules<'a> {
 
 pub(super) struct Built {
     pub series: BarSeries,
-    /// Rows outside the hours kept.
+    /// Number of rows outside the hours kept.
     pub extended_rows: usize,
-    /// Of these, bars that begin before the close.
+    /// Among them, bars that begin before the close.
     pub straddling: usize,
     pub notes: Vec<String>,
 }
 
-/// The bars of the period that overlap their day's session (or 04:00 to 20:00), in the length asked
-/// for. A bar ends when its interval does, at the latest with the session.
+/// The bars of the period that overlap their day's session (or 04:00 to 20:00), resampled. A bar
+/// ends when its interval does, at the latest with the session.
 ///
-/// Longer bars are made in steps from 09:30 (from 04:00 with extended hours) and never reach into
-/// the next session.
+/// Resampled bars start at multiples of their length from 09:30 (from 04:00 with extended hours)
+/// and never reach into the next session.
 ///
-/// An hourly bar from 15:30 holds trades of after the close if the symbol has such trades at all.
-/// It then counts as one of extended hours: cut off at 16:00 it would show prices of 16:30.
+/// An hourly bar from 15:30 includes trades after the close if the symbol has such trades at all.
+/// It then counts as extended hours: cut off at 16:00 it would show prices of 16:30.
 pub(super) fn build(
     symbol: &Symbol,
     rows: &[Row],
@@ -104,7 +104,7 @@ fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<St
     notes
 }
 
-/// Whether bars of the length asked for can be put together from those stored.
+/// Checks that bars of the requested length can be built from the stored ones.
 fn check_length(rules: &Rules) -> Result<(), MarketError> {
     let native = i64::from(rules.convention.native_minutes());
     let wanted = i64::from(rules.bar_minutes);
@@ -116,23 +116,23 @@ fn check_length(rules: &Rules) -> Result<(), MarketError> {
     let problem = if wanted < native {
         format!("the data has bars of {native} minutes, from which shorter ones cannot be made")
     } else if wanted % native != 0 {
-        format!("{wanted} is no multiple of the data's {native} minutes")
+        format!("{wanted} is not a multiple of the data's {native} minutes")
     } else if off_s != 0 {
         let anchor = if rules.extended_hours { "04:00" } else { "09:30" };
         format!(
-            "the data's bars of {native} minutes do not begin at {anchor}, where new ones would"
+            "the data's {native}-minute bars do not start at {anchor}, where the new ones would"
         )
     } else {
         return Ok(());
     };
     Err(MarketError::Input {
         what: format!("--bar-minutes {wanted}: {problem}"),
-        todo: format!("leave it out or use {native}"),
+        hint: format!("leave it out or use {native}"),
     })
 }
 
 impl Rules<'_> {
-    /// End of the output bar that a bar falls into. `start_s` lies in `hours`.
+    /// End of the output bar that contains this bar. `start_s` lies in `hours`.
     fn end_s(&self, start_s: i64, end_s: i64, hours: Session) -> i64 {
         let length_s = 60 * i64::from(self.bar_minutes);
         let end_s = if length_s == self.convention.native_s {
@@ -144,7 +144,7 @@ impl Rules<'_> {
     }
 }
 
-/// Puts consecutive bars with the same end together.
+/// Merges consecutive bars with the same end.
 struct Merger {
     series: BarSeries,
 }

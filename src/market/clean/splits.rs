@@ -1,4 +1,4 @@
-//! Overnight jumps that look like splits nobody adjusted for.
+//! Overnight jumps that look like unadjusted splits.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use serde::Serialize;
 use crate::market::bar::BarSeries;
 use crate::market::calendar::new_york_date;
 
-/// Usual splits, new shares for one old. The reverse of each is looked for as well.
+/// Common splits, new shares per old one. Reverse splits are detected as well.
 const FACTORS: [f64; 18] = [
     1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0,
     100.0,
 ];
-/// Smaller moves happen overnight without a split.
-const LEAST_RATIO: f64 = 1.4;
-/// The price moves overnight as well: log distance allowed from a factor.
+/// Smaller overnight moves are not suspected.
+const MIN_RATIO: f64 = 1.4;
+/// Maximum log distance from a split factor, since the price also moves overnight.
 const TOLERANCE: f64 = 0.04;
 
 /// A move from one day's close to the next day's open that looks like a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Split {
-    /// Of the open.
+    /// Date of the open.
     pub date: NaiveDate,
     pub close: f64,
     pub open: f64,
-    /// So many new shares ...
+    /// This many new shares ...
     pub new: f64,
-    /// ... for so many old ones.
+    /// ... for this many old ones.
     pub old: f64,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Split {
     }
 }
 
-/// Every close-to-open move between two days that is near a split's factor.
+/// Every close-to-open move between two days that is close to a split factor.
 pub(super) fn suspected(series: &BarSeries) -> Vec<Split> {
     let pairs = series.close.iter().zip(&series.open[1.min(series.len())..]);
     let moves = pairs.enumerate().filter_map(|(i, (&close, &open))| {
@@ -55,16 +55,16 @@ pub(super) fn suspected(series: &BarSeries) -> Vec<Split> {
     moves.collect()
 }
 
-/// The usual split that a move is near.
+/// The common split closest to a move, if it is close enough.
 fn split_factor(close: f64, open: f64) -> Option<f64> {
-    // Nearly every move; a logarithm for each would be most of the work of cleaning.
+    // Skips nearly every move: a logarithm for each would dominate the cost of cleaning.
     if (0.75..1.33).contains(&(close / open)) {
         return None;
     }
     let size = (close / open).ln().abs();
     let distance = |factor: f64| (size - factor.ln()).abs();
     let nearest = FACTORS.into_iter().min_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
-    (size > LEAST_RATIO.ln() && distance(nearest) < TOLERANCE).then_some(nearest)
+    (size > MIN_RATIO.ln() && distance(nearest) < TOLERANCE).then_some(nearest)
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(split_factor(100.0, 51.0), Some(2.0));
         assert_eq!(split_factor(10.0, 99.0), Some(10.0));
         assert_eq!(split_factor(100.0, 66.0), Some(1.5));
-        // A fall of 30 %, one of 42 % and none: earnings do that.
+        // Falls of 30 % and 42 % and no move: earnings can do that.
         for open in [70.0, 58.0, 100.0] {
             assert_eq!(split_factor(100.0, open), None, "{open}");
         }

@@ -22,8 +22,8 @@ fn options() -> LoadOptions {
     }
 }
 
-/// Rows of a day: (label as `HH:MM` in New York, close, volume); open is the close less 0.5, high
-/// and low lie 1 beyond.
+/// Rows of a day from (label as `HH:MM` in New York, close, volume). The open is 0.5 below the
+/// close; high and low lie 1 beyond.
 fn day(day: &str, bars: &[(&str, f64, f64)]) -> RawRows {
     let mut rows = RawRows {
         label_s: Vec::new(),
@@ -50,7 +50,7 @@ fn clock(minutes: i64) -> String {
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// Labels every `step` minutes from `first` to `last`, both included; the close counts up from 100.
+/// Labels every `step` minutes from `first` to `last`, both inclusive; closes count up from 100.
 fn regular(text: &str, first: i64, last: i64, step: i64) -> RawRows {
     let times: Vec<String> = (first..=last).step_by(step as usize).map(clock).collect();
     let bars: Vec<(&str, f64, f64)> =
@@ -68,7 +68,7 @@ fn clean(days: &[(&str, RawRows)], options: &LoadOptions) -> Cleaned {
     cleaner.finish(&period("2000-01-01", "2030-12-31"), options, None)
 }
 
-/// Ends as `HH:MM`.
+/// Bar ends as `HH:MM`.
 fn ends(series: &BarSeries) -> Vec<String> {
     series.end_s.iter().map(|&s| calendar::iso_new_york(s)[11..16].to_string()).collect()
 }
@@ -98,7 +98,7 @@ fn a_flag_against_the_data_is_obeyed_and_noted() {
     let days = [("2020-03-06", regular("2020-03-06", OPEN, CLOSE - 5, 5))];
     let (series, report) =
         clean(&days, &LoadOptions { bar_label: BarLabel::End, ..options() }).unwrap();
-    // The first bar then ended at 09:30 and was no part of the session.
+    // Under the forced label the first bar ends at 09:30 and is not part of the session.
     assert_eq!((series.len(), report.extended_rows, report.bar_label), (77, 1, BarLabel::End));
     assert!(report.notes[0].starts_with("--bar-label end is obeyed, but of 1 days 1 have"));
 }
@@ -108,7 +108,7 @@ fn labels_that_tell_nothing_are_starts_and_it_is_said() {
     let days = [("2020-03-06", regular("2020-03-06", 600, 900, 5))];
     let (series, report) = clean(&days, &options()).unwrap();
     assert_eq!(report.bar_label, BarLabel::Start);
-    assert!(report.bar_label_reason.starts_with("cannot be told"), "{}", report.bar_label_reason);
+    assert!(report.bar_label_reason.starts_with("undetermined"), "{}", report.bar_label_reason);
     assert_eq!(ends(&series)[0], "10:05");
 }
 
@@ -120,7 +120,7 @@ fn hourly_bars_from_full_hours_keep_the_opening_bar() {
     assert_eq!((report.bar_label, report.extended_rows), (BarLabel::Start, 0));
     let by_end = [("2018-07-02", regular("2018-07-02", 600, 960, 60))];
     assert_eq!(clean(&by_end, &options()).unwrap().0, series);
-    // A half day, 13:00: four bars.
+    // A half day, close at 13:00: four bars.
     let half = [("2018-07-03", regular("2018-07-03", 540, 720, 60))];
     assert_eq!(ends(&clean(&half, &options()).unwrap().0), ["10:00", "11:00", "12:00", "13:00"]);
     // 09:30, then full hours: the first bar ends with its hour.
@@ -128,8 +128,8 @@ fn hourly_bars_from_full_hours_keep_the_opening_bar() {
         [("09:30", 5.0, 1.0), ("10:00", 5.0, 1.0), ("11:00", 5.0, 1.0), ("12:00", 5.0, 1.0)];
     let broken = [("2018-07-02", day("2018-07-02", &labels))];
     assert_eq!(ends(&clean(&broken, &options()).unwrap().0), ["10:00", "11:00", "12:00", "13:00"]);
-    let todo = clean(&by_start, &LoadOptions { bar_minutes: Some(120), ..options() }).unwrap_err();
-    assert!(todo.to_string().contains("do not begin at 09:30"), "{todo}");
+    let hint = clean(&by_start, &LoadOptions { bar_minutes: Some(120), ..options() }).unwrap_err();
+    assert!(hint.to_string().contains("do not start at 09:30"), "{hint}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn hourly_bars_from_half_past_end_with_the_session() {
     let days = [("2018-07-02", regular("2018-07-02", OPEN, CLOSE - 30, 60))];
     let (series, _) = clean(&days, &options()).unwrap();
     assert_eq!(ends(&series).last().unwrap(), "16:00");
-    // With trades of after the close in the data, the last bar has some of them.
+    // With trades after the close in the data, the last bar includes some of them.
     let days = [("2018-07-02", regular("2018-07-02", OPEN, CLOSE + 90, 60))];
     let flag = LoadOptions { bar_label: BarLabel::Start, ..options() };
     let (series, report) = clean(&days, &flag).unwrap();
@@ -184,7 +184,7 @@ fn longer_bars_are_capped_at_the_close_and_stay_within_a_session() {
     assert_eq!(ends(&hours)[..7], first);
     assert_eq!(ends(&hours)[7..], ["10:30", "11:30", "12:30", "13:00"]);
     assert_eq!(hours.volume[5..7], [40.0, 20.0]);
-    // 5 to 15 minutes: 390 minutes are 26 bars of equal volume.
+    // From 5 to 15 minutes: 390 minutes are 26 bars of equal volume.
     let fives = [(dates[0], regular(dates[0], OPEN, CLOSE - 5, 5))];
     let (quarters, _) = clean(&fives, &LoadOptions { bar_minutes: Some(15), ..options() }).unwrap();
     assert_eq!((quarters.len(), quarters.volume[25]), (26, 30.0));
@@ -194,7 +194,7 @@ fn longer_bars_are_capped_at_the_close_and_stay_within_a_session() {
 #[test]
 fn lengths_that_cannot_be_made_are_refused() {
     let days = [("2020-07-01", regular("2020-07-01", OPEN, CLOSE - 5, 5))];
-    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is no multiple")] {
+    for (minutes, says) in [(1, "shorter ones cannot be made"), (12, "12 is not a multiple")] {
         let error =
             clean(&days, &LoadOptions { bar_minutes: Some(minutes), ..options() }).unwrap_err();
         assert!(matches!(error, MarketError::Input { .. }));
@@ -252,18 +252,18 @@ fn bad_rows_are_left_out_counted_and_named() {
     rows.label_s[6] = rows.label_s[0];
     rows.label_s[7] = rows.label_s[0].map(|s| s + 30 * 86_400);
     rows.label_s[8] = None;
-    // Rounding only: kept, and widened.
+    // Within rounding: kept and widened.
     rows.close[9] = rows.high[9] * 1.000_05;
     let days = [("2020-07-01", rows)];
     let (series, report) = clean(&days, &options()).unwrap();
     assert_eq!((series.len(), report.bad_rows), (3, 8));
     assert_eq!(series.high[1], series.close[1]);
     let note = report.notes.iter().find(|n| n.starts_with("8 bad rows left out")).unwrap();
-    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is no number; ";
+    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is not a number; ";
     assert!(note.contains(first) && note.ends_with("; and more"), "{note}");
     let error = clean(&days, &LoadOptions { strict: true, ..options() }).unwrap_err();
     assert!(matches!(&error, MarketError::File { file, .. } if file == "X_2020-07-01"));
-    assert!(error.to_string().contains("09:35:00-04:00: high is no number"), "{error}");
+    assert!(error.to_string().contains("09:35:00-04:00: high is not a number"), "{error}");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn no_bar_depends_on_a_later_one() {
     let whole = dates.map(|d| (d, regular(d, OPEN, CLOSE - 1, 1)));
     let five = LoadOptions { bar_minutes: Some(5), ..options() };
     let (before, _) = clean(&whole, &five).unwrap();
-    // Rows 100 on of the second day change, some to bad ones.
+    // Rows from 100 on of the second day change, some to bad ones.
     let mut changed = whole.clone();
     let rows = &mut changed[1].1;
     for i in 100..rows.len() {

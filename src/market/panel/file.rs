@@ -76,7 +76,7 @@ impl Mapped {
         let file = File::open(path).map_err(|e| MarketError::Store {
             place: path.display().to_string(),
             what: format!("cannot open this panel: {e}"),
-            todo: "check that it exists and can be read".into(),
+            hint: "check that it exists and can be read".into(),
         })?;
         // SAFETY: a map is unsound where the file changes under it. Panel files are never written
         // in place: `write` fills a file of another name and renames it, and an older map keeps the
@@ -189,7 +189,7 @@ fn damaged(path: &Path, what: impl std::fmt::Display) -> MarketError {
     MarketError::File {
         file: path.display().to_string(),
         what: format!("not a usable panel file ({what})"),
-        todo: "delete it; it is made anew from the bars".into(),
+        hint: "delete it; it will be rebuilt from the bars".into(),
     }
 }
 
@@ -207,7 +207,7 @@ pub(super) fn write(path: &Path, about: PanelAbout, rows: &Rows<'_>) -> Result<(
     let failed = |e: std::io::Error| MarketError::Store {
         place: path.display().to_string(),
         what: format!("cannot write this panel: {e}"),
-        todo: format!(
+        hint: format!(
             "check that {} exists, is writable and has {} MB free",
             folder.display(),
             panel_bytes.div_ceil(1 << 20).max(1)

@@ -1,37 +1,37 @@
-//! Pages of a column, their headers checked before anything is decoded: polars believes their
-//! counts and reserves memory accordingly, and a reservation that fails ends the process instead of
-//! being an error.
+//! Pages of a column with their headers checked before decoding: polars trusts the counts and
+//! reserves memory accordingly, and a failed allocation aborts the process instead of returning an
+//! error.
 //!
 //! Thrift's compact protocol and the PageHeader struct are those of the Apache Parquet format,
 //! `parquet.thrift`.
 
 use std::ops::Range;
 
-/// A day's column is far smaller.
+/// Far more than a day's column needs.
 const MAX_PAGE_BYTES: i64 = 256 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum PageKind {
-    /// Of version 1.
+    /// Version 1.
     Data,
     Dictionary,
-    /// Of version 2, or an index.
+    /// Version 2, or an index page.
     Other,
 }
 
-/// A page as it lies in the file.
+/// A page of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Page<'a> {
     pub kind: PageKind,
     pub values: usize,
-    /// Of data pages of version 1, by `parquet.thrift`.
+    /// For data pages of version 1, by `parquet.thrift`.
     pub encoding: i64,
     pub uncompressed_bytes: usize,
     pub bytes: &'a [u8],
 }
 
-/// The pages in `range`, which hold `rows` values, where no header claims more values than that, or
-/// bytes beyond the range. None where that is not so.
+/// The pages in `range`, which hold `rows` values. None if a header claims more values than that,
+/// or bytes beyond the range.
 pub(super) fn of(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<Vec<Page<'_>>> {
     let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
     let mut rest = bytes.get(range)?;
@@ -66,7 +66,7 @@ pub(super) fn of(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<Vec<Pag
     (seen == rows).then_some(pages)
 }
 
-/// Seven bits a byte, the lowest first, from the front of `bytes`.
+/// Takes a varint from the front of `bytes`: seven bits per byte, lowest first.
 pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
@@ -85,7 +85,7 @@ struct PageHeader {
     uncompressed_bytes: i64,
     compressed_bytes: i64,
     values: i64,
-    /// Of data pages of version 1.
+    /// For data pages of version 1.
     encoding: i64,
 }
 
@@ -101,7 +101,7 @@ const INTEGERS: Range<u8> = 4..7;
 const DOUBLE: u8 = 7;
 const BINARY: u8 = 8;
 const STRUCT: u8 = 12;
-/// Page headers nest twice: the kind's header, and its statistics.
+/// Page headers nest twice: the header of the kind, and its statistics.
 const MAX_DEPTH: usize = 4;
 
 impl Reader<'_> {
@@ -128,8 +128,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Fields 1 and 2 of a struct, which is read to its end: the count and, in data pages of
-    /// version 1, the encoding.
+    /// Reads a struct to its end. Returns fields 1 and 2: the count and, in data pages of version
+    /// 1, the encoding.
     fn count(&mut self) -> Option<(i64, i64)> {
         let (mut id, mut count, mut encoding) = (0, None, 0);
         while let Some(field_type) = self.field(&mut id)? {
@@ -142,7 +142,7 @@ impl Reader<'_> {
         Some((count?, encoding))
     }
 
-    /// The next field's type, Some(None) at the end of the struct; `id` becomes the field's.
+    /// The next field's type; Some(None) at the end of the struct. `id` is updated to the field's.
     fn field(&mut self, id: &mut i64) -> Option<Option<u8>> {
         let byte = self.byte()?;
         if byte == 0 {
@@ -187,7 +187,7 @@ impl Reader<'_> {
         Some(first)
     }
 
-    /// A varint in zigzag order: 0, -1, 1, -2, ...
+    /// A zigzag varint: 0, -1, 1, -2, ...
     fn integer(&mut self) -> Option<i64> {
         let value = varint(&mut self.bytes)?;
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
@@ -220,7 +220,7 @@ mod tests {
         }
         assert_eq!(of(&two, 0..range.end - 1, 5), None);
         assert_eq!(of(&two, 0..range.end + 1, 5), None);
-        // -1 in zigzag order.
+        // -1 in zigzag encoding.
         let mut negative = page(3, 5);
         negative[8] = 1;
         assert_eq!(of(&negative, 0..negative.len() as u64, 3), None);

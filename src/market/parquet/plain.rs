@@ -1,7 +1,7 @@
-//! Day files as most programs write them, decoded straight into rows: a timestamp and five numbers,
-//! without nulls, plain or by a dictionary. polars reads any file, but makes a decoder, a buffer
-//! and a table for each column of each day; this keeps one of each per thread. What is not as
-//! expected, or not sound, is left to polars, which has the last word on it.
+//! Fast path for day files as most programs write them: a timestamp and five numbers, without
+//! nulls, plain or dictionary-encoded. polars reads any file, but builds a decoder, a buffer and a
+//! table for each column of each day; this module keeps one of each per thread. Any other or
+//! damaged file is left to polars, which decides what is an error.
 
 use std::cell::RefCell;
 use std::io::Cursor;
@@ -16,14 +16,14 @@ use polars_parquet::parquet::schema::types::{
 use super::pages::{self, Page, PageKind};
 use super::{Plan, RawRows, time};
 
-/// The rows of a file that is as simple as this module wants it.
+/// The rows of a file that this module can decode; None for any other.
 pub(super) fn rows(bytes: &[u8]) -> Option<RawRows> {
     thread_local!(static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new()));
     let metadata = read_metadata(&mut Cursor::new(bytes)).ok()?;
     DECODER.with_borrow_mut(|decoder| {
         let rows = decoder.rows(bytes, &metadata);
         if rows.is_none() {
-            // A page that broke off leaves the decompressor in its middle.
+            // A truncated page leaves the decompressor in an undefined state.
             *decoder = Decoder::new();
         }
         rows
@@ -33,12 +33,12 @@ pub(super) fn rows(bytes: &[u8]) -> Option<RawRows> {
 /// Eight bytes of a column.
 type Word = [u8; 8];
 
-/// What is kept from one column to the next.
+/// Buffers and state reused between columns.
 struct Decoder {
     context: DecompressionContext,
     page: Vec<u8>,
     dictionary: Vec<Word>,
-    /// The last file's columns and what they mean: nearly always those of the next one.
+    /// The last file's columns and their plan: nearly always those of the next one.
     known: Option<(Vec<String>, Plan)>,
 }
 
@@ -82,12 +82,12 @@ impl Decoder {
         self.known = Some((known, plan));
         let [open, high, low, close, volume] = columns;
         let label_s = time::instants(stamps.into_iter().map(Some), per_s, naive);
-        // polars' way has the words for files without rows and without times.
+        // The polars path reports files without rows or times.
         let usable = label_s.iter().any(Option::is_some);
         usable.then_some(RawRows { label_s, naive, open, high, low, close, volume })
     }
 
-    /// Adds a column's values to `out`.
+    /// Appends a column's values to `out`.
     fn column<T>(
         &mut self,
         bytes: &[u8],
@@ -121,7 +121,7 @@ impl Decoder {
     }
 }
 
-/// A page's bytes, in `buffer` where they are compressed.
+/// A page's bytes, decompressed into `buffer` if necessary.
 fn inflated<'a>(
     page: &Page<'a>,
     compression: Compression,
@@ -143,7 +143,7 @@ fn data<T>(
     value: &impl Fn(Word) -> T,
     out: &mut Vec<T>,
 ) -> Option<()> {
-    /// Of `Encoding` in `parquet.thrift`.
+    /// Values of `Encoding` in `parquet.thrift`.
     const PLAIN: i64 = 0;
     const PLAIN_DICTIONARY: i64 = 2;
     const RLE_DICTIONARY: i64 = 8;
@@ -163,13 +163,13 @@ fn data<T>(
     Some(())
 }
 
-/// Exactly `count` words.
+/// Exactly `count` words; None for any other number.
 fn words(bytes: &[u8], count: usize) -> Option<impl Iterator<Item = Word> + '_> {
     let (words, rest) = bytes.as_chunks::<8>();
     (rest.is_empty() && words.len() == count).then(|| words.iter().copied())
 }
 
-/// What follows the definition levels of a page, which must say that every value is there.
+/// What follows the definition levels of a page; None if a value is null.
 fn defined(page: &[u8], values: usize) -> Option<&[u8]> {
     let (length, rest) = page.split_first_chunk::<4>()?;
     let (levels, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
@@ -177,9 +177,8 @@ fn defined(page: &[u8], values: usize) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// Goes through `count` numbers of `width` bits: runs of one number, and groups of eight packed
-/// bit by bit (Parquet's RLE/bit-packing hybrid). `push` is given each number and how often it
-/// comes, and may stop.
+/// Decodes `count` numbers of `width` bits in Parquet's RLE/bit-packing hybrid: runs of one number,
+/// and bit-packed groups of eight. `push(number, repetitions)` may stop by returning None.
 fn hybrid(
     mut bytes: &[u8],
     width: u8,
@@ -215,7 +214,7 @@ fn hybrid(
     Some(())
 }
 
-/// The first `count` numbers of `width` bits, the lowest bits first.
+/// The first `count` numbers of `width` bits, lowest bits first.
 fn unpack(
     packed: &[u8],
     width: usize,
@@ -284,14 +283,14 @@ mod tests {
         Some(numbers)
     }
 
-    /// The example of the format's description: 0 to 7 in three bits each.
+    /// Example of the format's specification: 0 to 7 in three bits each.
     #[test]
     fn runs_and_packed_numbers_by_hand() {
         let packed = [0b0000_0011, 0b1000_1000, 0b1100_0110, 0b1111_1010];
         assert_eq!(numbers(&packed, 3, 8).unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(numbers(&packed, 3, 5).unwrap(), [0, 1, 2, 3, 4]);
         assert_eq!(numbers(&packed[..3], 3, 8), None);
-        // Five times 258, then eight numbers of nine bits: 1 and seven of 0.
+        // Five times 258, then eight numbers of nine bits: 1 and seven times 0.
         let runs = [10, 2, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(numbers(&runs, 9, 8).unwrap(), [258, 258, 258, 258, 258, 1, 0, 0]);
         assert_eq!(numbers(&[24, 7], 0, 3), Some(vec![0; 3]));

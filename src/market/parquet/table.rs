@@ -1,4 +1,4 @@
-//! Tables of many days, and perhaps of many stocks: Parquet, or CSV as every program writes it.
+//! Tables of many days and possibly many stocks: Parquet or CSV.
 
 use std::borrow::Cow;
 
@@ -7,24 +7,24 @@ use polars::prelude::*;
 use super::{Plan, RawRows, WRITE_ANEW, cause, file_error, read_frame, rows_of, without_panic};
 use crate::market::error::MarketError;
 
-/// Separators that a CSV may have; of several the most frequent in the header.
+/// Possible separators of a CSV; the most frequent one in the header is taken.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 /// The first bytes of every Parquet file.
 const PARQUET: &[u8] = b"PAR1";
 
-/// The rows of a file in its order, unchecked.
+/// The rows of a file in file order, unchecked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     pub rows: RawRows,
-    /// Of every row, where the file has such a column; None where it has no value.
+    /// `[row]`: symbols, if the file has such a column; None for an empty value.
     pub symbols: Option<Vec<Option<String>>>,
-    /// The first line that has not as many values as the header, counted from 1. Such lines are
-    /// filled up, or what is too much is passed over.
+    /// The first line, counted from 1, with a different number of values than the header. Short
+    /// lines are filled up, and surplus values ignored.
     pub ragged_line: Option<usize>,
 }
 
-/// Rows of a Parquet or CSV file, told apart by its first bytes. Whatever the bytes are, the answer
-/// is rows or a [`MarketError::File`].
+/// Rows of a Parquet or CSV file, distinguished by the first bytes. Returns rows or a
+/// [`MarketError::File`] for any bytes; never panics.
 pub fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     if !bytes.starts_with(PARQUET) {
         return decode_csv(bytes, file);
@@ -38,12 +38,12 @@ pub fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     })
 }
 
-/// Rows of a CSV: a header, then a line per row; quotes as in RFC 4180; separated by commas,
-/// semicolons, tabs or bars.
+/// Rows of a CSV with a header; quotes as in RFC 4180; separated by commas, semicolons, tabs or
+/// bars.
 pub fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        let todo = "name Parquet files, or CSV files in UTF-8";
-        return Err(file_error(file, "is neither Parquet nor text".into(), todo));
+        let hint = "name Parquet files, or CSV files in UTF-8";
+        return Err(file_error(file, "is neither Parquet nor text".into(), hint));
     };
     let text = text.trim_start_matches('\u{feff}');
     let header = text.lines().next().unwrap_or_default();
@@ -101,8 +101,8 @@ fn table(
     Ok(Table { rows, symbols, ragged_line })
 }
 
-/// A column of text; of integers where all times are such: seconds, milli- or nanoseconds since
-/// 1970.
+/// A text column, or an integer column for times if all are integers: seconds, milli-, micro- or
+/// nanoseconds since 1970.
 fn column(name: &str, values: &[Cow<'_, str>], plan: &Plan) -> Column {
     let integers = || values.iter().map(|value| value.trim().parse::<i64>()).collect();
     if plan.time.len() == 1
@@ -115,7 +115,7 @@ fn column(name: &str, values: &[Cow<'_, str>], plan: &Plan) -> Column {
     Column::new(name.into(), texts)
 }
 
-/// The lines of a CSV that hold anything, cut into values, with their number counted from 1.
+/// Non-empty lines of a CSV as values, with the line number counted from 1.
 struct Lines<'a> {
     rest: &'a str,
     separator: char,
@@ -148,7 +148,7 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// The next value, and whether its line ends with it.
+    /// The next value, and whether it is the last of its line.
     fn cell(&mut self) -> (Cow<'a, str>, bool) {
         let separator = self.separator;
         let Some(quoted) = self.rest.strip_prefix('"') else {
@@ -159,7 +159,7 @@ impl<'a> Lines<'a> {
         let mut cell = String::new();
         let mut from = quoted;
         loop {
-            // A quote that is never closed ends with the file.
+            // An unclosed quote ends with the file.
             let end = from.find('"').unwrap_or(from.len());
             cell += &from[..end];
             from = from.get(end + 1..).unwrap_or_default();
@@ -177,7 +177,7 @@ impl<'a> Lines<'a> {
         (Cow::Owned(cell), self.step(after))
     }
 
-    /// Goes on behind the separator or line end at `end`; whether it was the latter.
+    /// Moves past the separator or line end at `end`; returns whether it was a line end.
     fn step(&mut self, end: usize) -> bool {
         let is_last = !self.rest[end..].starts_with(self.separator);
         self.rest = self.rest.get(end + 1..).unwrap_or_default();

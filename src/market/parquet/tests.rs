@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::*;
 
-/// What `make_fixtures.py` says that a file holds.
+/// Content of a file according to `make_fixtures.py`.
 #[derive(Deserialize)]
 struct Expected {
     label_s: Vec<Option<i64>>,
@@ -45,7 +45,7 @@ fn files_of_other_programs_are_read_as_they_write_them() {
     }
 }
 
-/// polars is the oracle of what is read past it.
+/// polars is the reference for the fast path.
 #[test]
 fn plain_files_are_read_as_polars_reads_them() {
     let bits = |rows: &RawRows| {
@@ -63,7 +63,8 @@ fn plain_files_are_read_as_polars_reads_them() {
         assert_eq!(bits(&rows), bits(&expected), "{name}");
         plain.push(name);
     }
-    // Zones, units, indices and every compression; of DuckDB's and of text none.
+    // Time zones, units, indices and every compression; files of DuckDB and text columns take the
+    // polars path.
     for (program, least) in [("pandas", 12), ("polars", 3)] {
         let count = plain.iter().filter(|name| name.starts_with(program)).count();
         assert!(count >= least, "{program}: {plain:?}");
@@ -77,7 +78,7 @@ fn unusable_files_are_refused_in_words() {
         ("bad_no_time.parquet", "has no time column"),
         ("bad_no_rows.parquet", "has no rows"),
         ("bad_dates_only.parquet", "holds dates without a time of day"),
-        ("bad_counter.parquet", "holds integers that are no times"),
+        ("bad_counter.parquet", "has integers that are not times"),
         ("bad_boolean.parquet", "column \"open\" is stored as"),
         ("bad_decimal.parquet", "column \"open\" is stored as"),
     ];
@@ -89,7 +90,7 @@ fn unusable_files_are_refused_in_words() {
     }
 }
 
-/// Rows or a File error, whatever the bytes.
+/// Whether decoding returns rows or a File error.
 fn survives(bytes: &[u8]) -> bool {
     match decode_day(bytes, "file") {
         Ok(rows) => [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume]

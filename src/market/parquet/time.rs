@@ -1,4 +1,4 @@
-//! The time column of a day file, whatever its form, to UTC seconds.
+//! Converts the time column of a day file to UTC seconds.
 
 use chrono::{DateTime, NaiveDateTime, NaiveTime};
 use polars::prelude::*;
@@ -7,7 +7,7 @@ use super::{cause, file_error};
 use crate::market::calendar::new_york_to_utc;
 use crate::market::error::MarketError;
 
-/// Times outside 1970 to 2199 are no bar's.
+/// Times outside 1970 to 2199 are invalid.
 const LAST_S: i64 = 7_258_118_400;
 const ADVICE: &str = "store full timestamps, as in 2020-01-02 09:30:00";
 
@@ -24,7 +24,7 @@ pub(super) fn labels(
     };
     let read = match columns {
         [date, time] => match (column(date)?, column(time)?) {
-            // A column named `time` beside `date` may hold whole timestamps.
+            // A column named `time` next to `date` may hold whole timestamps.
             (_, time) if matches!(time.dtype(), DataType::Datetime(..)) => timestamps(&time),
             (date, _) if matches!(date.dtype(), DataType::Datetime(..)) => timestamps(&date),
             (date, time) => date_and_time(&date, &time),
@@ -57,7 +57,7 @@ fn in_range(utc_s: i64) -> Option<i64> {
     (0..LAST_S).contains(&utc_s).then_some(utc_s)
 }
 
-/// `value` in units of `per_s` to the second, to the nearest.
+/// `value` in units of 1 / `per_s` seconds, rounded to seconds.
 fn seconds(value: i64, per_s: i64) -> i64 {
     value.saturating_add(per_s / 2).div_euclid(per_s)
 }
@@ -78,14 +78,14 @@ fn timestamps(series: &Series) -> PolarsResult<Labels> {
     Ok((instants(column.physical().iter(), per_s, naive), naive))
 }
 
-/// UTC seconds of times in units of `per_s` to the second since 1970, by UTC or, where `naive`, by
-/// New York's clock.
+/// UTC seconds of times since 1970 in units of 1 / `per_s` seconds, in UTC or, if `naive`, in New
+/// York local time.
 pub(super) fn instants(
     values: impl Iterator<Item = Option<i64>>,
     per_s: i64,
     naive: bool,
 ) -> Vec<Option<i64>> {
-    // Clocks are set by whole hours, at full ones: within an hour all times are as far from UTC.
+    // Offsets change by whole hours at full hours, so all times within an hour share one offset.
     let (mut hour_s, mut offset_s) = (i64::MIN, None);
     let mut read = |value: i64| {
         let s = seconds(value, per_s);
@@ -102,8 +102,8 @@ pub(super) fn instants(
     values.map(|value| value.and_then(&mut read)).collect()
 }
 
-/// Integers since 1970; the unit follows from their size: between 1973 and 5138 only one unit is
-/// possible.
+/// Integers since 1970. The unit follows from their size: for times between 1973 and 5138 it is
+/// unique.
 fn epochs(series: &Series, name: &str, file: &str) -> Result<PolarsResult<Labels>, MarketError> {
     let column = match series.i64() {
         Ok(column) => column,
@@ -115,7 +115,7 @@ fn epochs(series: &Series, name: &str, file: &str) -> Result<PolarsResult<Labels
         100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
         100_000_000_000_000_000.. => 1_000_000_000,
         _ => {
-            let what = format!("column {name:?} holds integers that are no times since 1970");
+            let what = format!("column {name:?} has integers that are not times since 1970");
             return Err(file_error(file, what, ADVICE));
         }
     };

@@ -22,23 +22,24 @@ use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 use crate::market::runtime::silent_runtime;
 
-/// Periods of up to so many calendar years are listed year by year, longer ones whole.
+/// Periods of up to this many calendar years are listed year by year, longer ones at once.
 const YEARS_LISTED_ONE_BY_ONE: i32 = 4;
 
-/// A blob up to this size is read by one request, and so is of one version. The crate's own parts
-/// of 16 MiB end in one below 4 MiB, for which it demands a CRC-64, which Azurite does not know.
+/// A blob up to this size is read by one request, and so is of one version. The crate's default
+/// parts of 16 MiB end with one below 4 MiB, for which it requests a CRC-64, which Azurite does not
+/// support.
 const ONE_REQUEST_BYTES: u64 = 1 << 32;
 
-/// The name under which a blob's metadata hold the SHA-256 of its content, in hex.
+/// Metadata key of the SHA-256 of a blob's content, in hex.
 const SHA256: &str = "sha256";
 
-/// What a listing is asked for.
+/// What a listing returns.
 #[derive(Clone, Copy)]
 enum Listing {
-    /// The next folders.
+    /// The folders of the next level.
     Folders,
     Blobs,
-    /// Blobs, with what was written to their metadata.
+    /// Blobs with their metadata.
     Metadata,
 }
 
@@ -46,12 +47,12 @@ enum Listing {
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlobDigest {
     pub size_bytes: u64,
-    /// Hex.
+    /// Hex; None if the writer did not store it.
     pub sha256: Option<String>,
 }
 
 /// Day files in an Azure Blob container. Requests run on a small tokio runtime of its own, and
-/// calls block until theirs is done.
+/// calls block until their request is done.
 pub struct AzureStore {
     account: String,
     container_name: String,
@@ -59,13 +60,13 @@ pub struct AzureStore {
     endpoint: String,
     container: ContainerClient,
     secrets: Secrets,
-    /// Some until dropped.
+    /// None after the drop only.
     runtime: Option<Runtime>,
 }
 
 impl AzureStore {
     /// Connects and lists one page, so that a malformed connection string, a wrong key, a missing
-    /// container or a host that does not answer is an error here, within about ten seconds.
+    /// container or an unreachable host is an error here, within about ten seconds.
     pub fn connect(connection_string: &str, container: &str) -> Result<AzureStore, MarketError> {
         check_container_name(container)?;
         let account = Account::parse(connection_string)?;
@@ -73,14 +74,14 @@ impl AzureStore {
             account: account.name.clone(),
             uri: account.endpoint.as_str().trim_end_matches('/').into(),
         };
-        // Retries are `patiently`'s, which also covers the reading of bodies.
+        // `patiently` retries, including the reading of bodies.
         let client = ClientBuilder::with_location(location, account.credentials)
             .retry(RetryOptions::none())
             .container_client(container);
         let runtime = silent_runtime("azure").map_err(|error| MarketError::Store {
             place: "tokio runtime".into(),
             what: format!("cannot be started: {error}"),
-            todo: "allow this process more threads".into(),
+            hint: "allow this process more threads".into(),
         })?;
         let store = AzureStore {
             endpoint: account.endpoint.origin().ascii_serialization(),
@@ -94,7 +95,7 @@ impl AzureStore {
         Ok(store)
     }
 
-    /// One page of what begins with `prefix`.
+    /// One page of the blobs that begin with `prefix`.
     fn page(
         &self,
         patience: Patience,
@@ -133,8 +134,8 @@ impl AzureStore {
         }
     }
 
-    /// By key, every blob of a stock with the SHA-256 of its content, where the program that wrote
-    /// it left that with it, as [`Store::put`] does.
+    /// By key, size and SHA-256 of every blob of a stock. The SHA-256 is there if the program that
+    /// wrote the blob stored it, as [`Store::put`] does.
     pub fn digests(&self, symbol: &Symbol) -> Result<HashMap<String, BlobDigest>, MarketError> {
         let mut digests = HashMap::new();
         for page in self.pages(&format!("{ROOT}/{symbol}/"), Listing::Metadata)? {
@@ -148,8 +149,8 @@ impl AzureStore {
         Ok(digests)
     }
 
-    /// Runs a request on the runtime, several times if need be, and waits for it. Callers may be
-    /// any threads, those of another runtime too.
+    /// Runs a request on the runtime, with retries, and waits for it. May be called from any
+    /// thread, including those of another runtime.
     fn run<T, F>(
         &self,
         patience: Patience,
@@ -182,7 +183,7 @@ impl AzureStore {
             }
         });
         match content {
-            // The crate asks for a range of bytes, and an empty blob has none.
+            // The crate requests a byte range, which an empty blob does not have.
             Err(Failure {
                 fault: Fault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
                 ..
@@ -191,10 +192,10 @@ impl AzureStore {
         }
     }
 
-    /// The error that a user sees. `key`: the blob that it is about.
+    /// The error shown to the user. `key`: the blob concerned.
     fn error(&self, failure: Failure, key: Option<&str>) -> MarketError {
         let Failure { fault, tries } = failure;
-        let (what, todo) = self.explain(&fault, tries);
+        let (what, hint) = self.explain(&fault, tries);
         match (&fault, key) {
             (Fault::Status { status: StatusCode::NotFound, code }, Some(key))
                 if code != "ContainerNotFound" =>
@@ -202,13 +203,13 @@ impl AzureStore {
                 MarketError::File {
                     file: key.into(),
                     what: format!("no such blob in {}", self.place()),
-                    todo: "check the container; the blob may have been deleted".into(),
+                    hint: "check the container; the blob may have been deleted".into(),
                 }
             }
             (_, Some(key)) => {
-                MarketError::Store { place: format!("{}, {key}", self.place()), what, todo }
+                MarketError::Store { place: format!("{}, {key}", self.place()), what, hint }
             }
-            (_, None) => MarketError::Store { place: self.place(), what, todo },
+            (_, None) => MarketError::Store { place: self.place(), what, hint },
         }
     }
 
@@ -324,7 +325,7 @@ impl fmt::Debug for AzureStore {
 }
 
 impl Drop for AzureStore {
-    /// Does not wait, for a name look-up that hangs cannot be stopped.
+    /// Does not wait, since a hanging name look-up cannot be cancelled.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -332,7 +333,7 @@ impl Drop for AzureStore {
     }
 }
 
-/// 3 to 63 lower-case letters, digits and single hyphens between them, as Azure demands.
+/// Azure's rule: 3 to 63 lower-case letters, digits and single hyphens between them.
 fn check_container_name(name: &str) -> Result<(), MarketError> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
@@ -341,13 +342,13 @@ fn check_container_name(name: &str) -> Result<(), MarketError> {
     }
     Err(MarketError::Store {
         place: format!("container {name:?}"),
-        what: "Azure allows no container of that name".into(),
-        todo: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
+        what: "this is not a valid container name".into(),
+        hint: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
     })
 }
 
-/// Prefixes that together cover a stock's keys in a period, one request each or few. A stock's
-/// year is about 252 blobs and a page 5,000.
+/// Prefixes that together cover a stock's keys in a period, with one or a few requests each. A
+/// stock has about 252 blobs a year, and a page holds 5,000.
 fn prefixes(symbol: &Symbol, period: &Period) -> Vec<String> {
     let folder = format!("{ROOT}/{symbol}/");
     let (start, end) = (period.start, period.end);

@@ -52,7 +52,7 @@ impl BlobCache {
         if let Err(error) = write_whole(&path, &entry, false)
             && !self.warned.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!("{}: downloads cannot be kept: {error}", self.folder.display());
+            tracing::warn!("{}: downloads cannot be cached: {error}", self.folder.display());
         }
     }
 

@@ -1,4 +1,4 @@
-//! Azure connection strings: parsed here rather than by the Azure crate, whose errors repeat them.
+//! Azure connection strings. Parsed here rather than by the Azure crate, whose errors repeat them.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use azure_storage::StorageCredentials;
 
 use crate::market::error::MarketError;
 
-/// Account and key that every Azurite has; published by Microsoft, so no secrets.
+/// Account and key of every Azurite; published by Microsoft and therefore no secrets.
 const EMULATOR_ACCOUNT: &str = "devstoreaccount1";
 const EMULATOR_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// What a connection string says. Its `Debug` shows no credential.
+/// A parsed connection string. Its `Debug` shows no credential.
 #[derive(Debug)]
 pub(super) struct Account {
     pub name: String,
@@ -23,10 +23,10 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Reads `Name=Value;Name=Value`. An account key or a shared access signature; `BlobEndpoint`,
-    /// or `AccountName` with `EndpointSuffix` and `DefaultEndpointsProtocol`; or
-    /// `UseDevelopmentStorage=true`. Names that concern other services are passed over.
-    /// Errors name fields and never hold a value.
+    /// Parses `Name=Value;Name=Value`: an account key or a shared access signature, with
+    /// `BlobEndpoint`, or `AccountName` with `EndpointSuffix` and `DefaultEndpointsProtocol`; or
+    /// `UseDevelopmentStorage=true`. Fields of other services are ignored. Errors name fields and
+    /// never contain a value.
     pub fn parse(connection_string: &str) -> Result<Account, MarketError> {
         let fields = Fields::parse(connection_string)?;
         if fields.get("UseDevelopmentStorage").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
@@ -67,7 +67,7 @@ impl Account {
             return Err(malformed("SharedAccessSignature has no sig= part; was it cut short?"));
         }
         let credentials = StorageCredentials::sas_token(query)
-            .map_err(|_| malformed("SharedAccessSignature is no query string"))?;
+            .map_err(|_| malformed("SharedAccessSignature is not a query string"))?;
         let mut secrets = vec![query.to_string(), raw.to_string()];
         let mut url = endpoint.clone();
         url.set_query(Some(query));
@@ -81,7 +81,7 @@ struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
     fn parse(text: &'a str) -> Result<Fields<'a>, MarketError> {
-        // Environment files that are not read by a shell leave the quotes on.
+        // Environment files that are not read by a shell keep the quotes.
         let text = text.trim().trim_matches(['"', '\'']);
         if text.is_empty() {
             return Err(malformed("is empty"));
@@ -96,13 +96,13 @@ impl<'a> Fields<'a> {
         Ok(Fields(fields))
     }
 
-    /// The value of a field; None where it is missing or empty.
+    /// The value of a field; None if missing or empty.
     fn get(&self, name: &str) -> Option<&'a str> {
         let field = self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
         field.map(|(_, value)| *value).filter(|value| !value.is_empty())
     }
 
-    /// The account's name. It is shown in messages, so nothing but a name may pass for one.
+    /// The account name. It is shown in messages, so anything that is not a plain name is rejected.
     fn account(&self) -> Result<Option<&'a str>, MarketError> {
         let Some(account) = self.get("AccountName") else { return Ok(None) };
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -123,14 +123,14 @@ impl<'a> Fields<'a> {
         }
         let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
         let address = format!("{protocol}://{account}.blob.{suffix}");
-        parse_endpoint(&address).map_err(|_| malformed("EndpointSuffix is no host name"))
+        parse_endpoint(&address).map_err(|_| malformed("EndpointSuffix is not a host name"))
     }
 }
 
-/// `https://ACCOUNT.blob.core.windows.net`, or `http://HOST:PORT/ACCOUNT` as Azurite has it.
+/// `https://ACCOUNT.blob.core.windows.net`, or `http://HOST:PORT/ACCOUNT` for Azurite.
 fn parse_endpoint(text: &str) -> Result<Url, MarketError> {
     let url = Url::parse(text.trim_end_matches('/'))
-        .map_err(|_| malformed("BlobEndpoint is no address such as https://HOST"))?;
+        .map_err(|_| malformed("BlobEndpoint is not a URL such as https://HOST"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(malformed("BlobEndpoint is not an http or https address"));
     }
@@ -142,7 +142,7 @@ fn parse_endpoint(text: &str) -> Result<Url, MarketError> {
     Ok(url)
 }
 
-/// The account that an endpoint names: its path, or else the first label of its host.
+/// The account in an endpoint: its path, or else the first label of its host.
 fn account_of(endpoint: &Url) -> String {
     let path = endpoint.path().trim_matches('/');
     let host = endpoint.host_str().unwrap_or_default();
@@ -157,19 +157,19 @@ fn malformed(what: impl Into<String>) -> MarketError {
     MarketError::Store {
         place: "Azure connection string".into(),
         what: what.into(),
-        todo: "copy it whole (Azure portal, Access keys), in quotes where a shell reads it, as in \
+        hint: "copy all of it (Azure portal, Access keys), quoted if a shell reads it, as in \
                DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
                EndpointSuffix=core.windows.net"
             .into(),
     }
 }
 
-/// Texts that must not be seen.
+/// Credentials that must not be shown.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// `text` on one line and without secrets: those of the connection string, and whatever
-    /// follows `sig=` or `SharedKey`, as request signatures do.
+    /// `text` on one line with the credentials of the connection string removed, and whatever
+    /// follows `sig=` or `SharedKey`, as in request signatures.
     pub fn scrub(&self, text: &str) -> String {
         let mut clean = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for secret in &self.0 {
@@ -263,7 +263,7 @@ mod tests {
             ),
             (
                 format!("AccountName=shares;AccountKey={KEY};EndpointSuffix=a b"),
-                "EndpointSuffix is no host name",
+                "EndpointSuffix is not a host name",
             ),
         ];
         for (text, expected) in cases {

@@ -1,4 +1,4 @@
-//! Day files in order, fetched several at a time ahead of use.
+//! Day files in order, prefetched by several threads.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -9,17 +9,17 @@ use std::thread;
 use super::{BlobCache, DayFile, Store};
 use crate::market::error::MarketError;
 
-/// Files asked for at once per thread that fetches: enough that no thread waits for the reader.
+/// Files requested ahead per fetching thread: enough that no thread waits for the reader.
 const FILES_AHEAD_PER_THREAD: usize = 4;
-/// Files of a local folder that a thread reads at a time: waking it costs as much as reading one.
+/// Local files per job: waking a thread costs as much as reading one file.
 const LOCAL_FILES_PER_JOB: usize = 16;
 
-/// The content of `files`, in their order. Up to `concurrency` files are fetched at a time, and as
-/// long as their listed sizes add up to at most `ahead_bytes` (a larger file is fetched alone).
-/// A remote store's files are kept in `cache` and read from there the next time.
+/// The content of `files`, in order. Up to `concurrency` files are fetched at a time, while their
+/// listed sizes add up to at most `ahead_bytes` (a larger file is fetched alone). A remote store's
+/// files are kept in `cache` and read from there the next time.
 ///
-/// The first error ends the stream. Dropping the stream stops the fetching: what has been begun is
-/// finished in the background, nothing else is begun.
+/// The first error ends the stream. Dropping the stream stops fetching: requests in flight are
+/// finished in the background, and no others are started.
 pub fn fetch_days(
     store: Arc<dyn Store>,
     files: Vec<DayFile>,
@@ -54,11 +54,11 @@ pub fn fetch_days(
 
 /// See [`fetch_days`].
 pub struct DayStream {
-    /// Not asked for yet.
+    /// Not requested yet.
     waiting: VecDeque<DayFile>,
-    /// Asked for: being fetched, or fetched and not yet taken.
+    /// Requested: being fetched, or fetched and not yet taken.
     ahead: VecDeque<(Vec<DayFile>, mpsc::Receiver<Vec<Content>>)>,
-    /// Of the job that is being taken.
+    /// Files of the job that is being taken.
     ready: VecDeque<(DayFile, Content)>,
     files_per_job: usize,
     /// Bounds of `ahead`.
@@ -70,14 +70,14 @@ pub struct DayStream {
 
 type Content = Result<Vec<u8>, MarketError>;
 
-/// Files to fetch, and where their content goes.
+/// Files to fetch, and the channel for their content.
 struct Job {
     files: Vec<DayFile>,
     reply: mpsc::SyncSender<Vec<Content>>,
 }
 
 impl DayStream {
-    /// Asks for as many files as the bounds allow, and for one in any case.
+    /// Requests as many files as the bounds allow, and at least one.
     fn fetch_ahead(&mut self) {
         let ahead = self.ahead.iter().flat_map(|(files, _)| files);
         let (mut count, mut bytes) =
@@ -99,7 +99,7 @@ impl DayStream {
                 return;
             }
             let (reply, content) = mpsc::sync_channel(1);
-            // A send fails only when every thread has panicked; taking the files then says so.
+            // A send only fails if every thread has panicked, which `next` then reports.
             let _ = self.jobs.send(Job { files: files.clone(), reply });
             self.ahead.push_back((files, content));
         }
@@ -140,7 +140,7 @@ impl Drop for DayStream {
     }
 }
 
-/// What the threads share.
+/// State shared by the fetching threads.
 struct Fetcher {
     store: Arc<dyn Store>,
     cache: Option<BlobCache>,
@@ -148,16 +148,16 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches until there are no more jobs.
+    /// Serves jobs until the queue is closed.
     fn serve(&self, queue: &Mutex<mpsc::Receiver<Job>>) {
         loop {
-            // The lock is held while waiting, and only for that: one thread waits for the next
-            // job, the others for the lock.
+            // The lock is held only while waiting: one thread waits for the next job, the others
+            // for the lock.
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(Job { files, reply }) = job else { return };
             let wanted = || !self.stopped.load(Ordering::Relaxed);
             let contents = files.iter().take_while(|_| wanted()).map(|file| self.fetch(file));
-            // Nobody takes the content of a stream that was dropped meanwhile.
+            // The receiver is gone if the stream was dropped meanwhile.
             let _ = reply.send(contents.collect());
         }
     }
@@ -171,7 +171,7 @@ impl Fetcher {
             return Err(MarketError::File {
                 file: file.key.clone(),
                 what: format!("listed with {} bytes, read {}", file.size_bytes, bytes.len()),
-                todo: "something writes to it; run again when that is done".into(),
+                hint: "another program is writing to it; run again when it is done".into(),
             });
         }
         if let Some(cache) = &self.cache {
@@ -189,7 +189,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::time::{Duration, Instant};
 
-    /// Gives each key's bytes back; counts the calls, and how many ran at once.
+    /// Returns each key's bytes; counts the calls, and how many run at once.
     #[derive(Default)]
     struct Echo {
         gets: AtomicUsize,
@@ -215,13 +215,13 @@ mod tests {
             self.gets.fetch_add(1, Ordering::SeqCst);
             let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_running.fetch_max(running, Ordering::SeqCst);
-            // Later keys answer sooner, so that order is the stream's doing.
+            // Later keys answer sooner, so that the stream has to restore the order.
             let wait_ms = 20_u64.saturating_sub(2 * key.parse::<u64>().unwrap_or(0));
             thread::sleep(Duration::from_millis(wait_ms));
             self.running.fetch_sub(1, Ordering::SeqCst);
             if key == "bad" {
-                let (what, todo) = ("no such file".into(), "mend it".into());
-                return Err(MarketError::File { file: key.into(), what, todo });
+                let (what, hint) = ("no such file".into(), "mend it".into());
+                return Err(MarketError::File { file: key.into(), what, hint });
             }
             Ok(key.as_bytes().to_vec())
         }

@@ -45,8 +45,8 @@ impl LocalStore {
             Some(below) if !below.is_empty() && plain(below) => Ok(self.base.join(below)),
             _ => Err(MarketError::File {
                 file: key.into(),
-                what: "is no key of a day file".into(),
-                todo: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
+                what: "is not the key of a day file".into(),
+                hint: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
             }),
         }
     }
@@ -75,7 +75,7 @@ impl LocalStore {
         MarketError::Store {
             place: path.display().to_string(),
             what: format!("{what}: {error}"),
-            todo: "check the folder, its permissions and the space left".into(),
+            hint: "check the folder, its permissions and the free space".into(),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Store for LocalStore {
             ErrorKind::NotFound => MarketError::File {
                 file: path.display().to_string(),
                 what: "no such file".into(),
-                todo: "check the data folder; the file may have been moved".into(),
+                hint: "check the data folder; the file may have been moved".into(),
             },
             _ => self.failed("cannot be read", &path, error),
         })
@@ -179,7 +179,7 @@ fn unusable(root: &Path, what: &str) -> MarketError {
     MarketError::Store {
         place: root.display().to_string(),
         what: what.into(),
-        todo: format!("name the folder that holds {ROOT}/"),
+        hint: format!("give the folder that contains {ROOT}/"),
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::open(dir.path()).unwrap();
         for key in ["stocks_intraday/../secret", "/etc/passwd", "stocks_intraday/", "other/AAPL"] {
-            assert!(store.get(key).unwrap_err().to_string().contains("is no key"), "{key}");
+            assert!(store.get(key).unwrap_err().to_string().contains("is not the key"), "{key}");
             assert!(store.put(key, b"x").is_err(), "{key}");
         }
         assert!(!dir.path().join("secret").exists());

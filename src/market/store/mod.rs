@@ -1,4 +1,4 @@
-//! Where day files live: Azure Blob Storage or a local folder, behind one trait.
+//! Stores of day files: Azure Blob Storage or a local folder, behind one trait.
 //!
 //! ```text
 //! AzureStore ─┐                       ┌─ BlobCache (remote stores only)
@@ -6,8 +6,8 @@
 //! LocalStore ─┘                       └─ DayStream: the days in order, fetched ahead of use
 //! ```
 //!
-//! This is the seam of the Azure crates and of tokio's part in it: calls block, errors are one
-//! line, and neither carries a credential.
+//! The Azure crates are used only here. Calls block, errors are one line, and neither contains a
+//! credential.
 
 mod azure;
 mod cache;
@@ -31,7 +31,7 @@ pub use local::LocalStore;
 /// The first folder of every key.
 const ROOT: &str = "stocks_intraday";
 
-/// One day of one stock, as a store lists it.
+/// One day of one stock, as listed by a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayFile {
     /// `stocks_intraday/{symbol}/{year}/{month}/{symbol}_{date}.parquet`
@@ -42,20 +42,20 @@ pub struct DayFile {
     pub size_bytes: u64,
 }
 
-/// A place that holds day files. Calls block; several may run at once.
+/// A store of day files. Calls block; several may run at once.
 pub trait Store: Send + Sync {
-    /// For messages: the folder, or account and container. Never a key.
+    /// Name for messages: the folder, or account and container. Never a credential.
     fn place(&self) -> String;
-    /// Day files of one stock in a period, by date. Empty where there are none.
+    /// Day files of one stock in a period, by date; may be empty.
     fn list(&self, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError>;
-    /// The symbols that the store has anything of, sorted.
+    /// The symbols in the store, sorted.
     fn symbols(&self) -> Result<Vec<Symbol>, MarketError>;
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError>;
-    /// As [`Store::get`]; None where there is no such file.
+    /// Like [`Store::get`]; None if there is no such file.
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError>;
-    /// Writes whole or not at all.
+    /// Writes atomically: the whole file or nothing.
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError>;
-    /// Whether a `get` is costly enough for [`fetch_days`] to keep what it fetched on disk.
+    /// Whether `get` is so expensive that [`fetch_days`] should cache on disk.
     fn is_remote(&self) -> bool {
         false
     }
@@ -66,7 +66,7 @@ pub fn day_key(symbol: &Symbol, date: NaiveDate) -> String {
     format!("{ROOT}/{symbol}/{:04}/{:02}/{symbol}_{date}.parquet", date.year(), date.month())
 }
 
-/// The key of what is known of how a stock's files came to be.
+/// The key of a stock's provenance record, see [`origin`].
 pub fn origin_key(symbol: &Symbol) -> String {
     format!("{ROOT}/{symbol}/origin.json")
 }
@@ -76,8 +76,8 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The day that `key` holds of `symbol`; None where it is not that stock's or not spelled as
-/// [`day_key`] spells it. Being strict keeps two spellings of a day from counting twice.
+/// The date of a `key` of `symbol`; None if it belongs to another stock or is not spelled exactly
+/// like [`day_key`], so that two spellings of a day cannot count twice.
 fn key_date(symbol: &Symbol, key: &str) -> Option<NaiveDate> {
     let name = key.rsplit('/').next()?;
     let text = name.strip_prefix(symbol.as_str())?.strip_prefix('_')?.strip_suffix(".parquet")?;
@@ -85,7 +85,7 @@ fn key_date(symbol: &Symbol, key: &str) -> Option<NaiveDate> {
     (day_key(symbol, date) == key).then_some(date)
 }
 
-/// The symbol that a folder of this name holds. Symbols are upper case in keys.
+/// The symbol of a folder name. Symbols are upper case in keys.
 fn folder_symbol(name: &str) -> Option<Symbol> {
     let symbol: Symbol = name.parse().ok()?;
     (symbol.as_str() == name).then_some(symbol)

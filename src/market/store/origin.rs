@@ -1,4 +1,4 @@
-//! How a stock's files came to be: `origin.json`, beside its years.
+//! Provenance of a stock's files: `origin.json`, next to the folders of its years.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,60 +13,60 @@ use crate::market::store::{Store, origin_key};
 
 const VERSION: u32 = 1;
 
-/// What is known of a stock's range. Files that other programs wrote have none.
+/// Provenance of a stock's files. Files that other programs wrote have none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     pub version: u32,
     pub kind: Kind,
-    /// Length of a bar.
+    /// Bar length, minutes.
     pub interval_minutes: u32,
-    /// When the range was begun, UTC. Two ranges with the same beginning fit together: all that was
-    /// added later was compared with what was there.
+    /// When the stock's history was started, UTC. Two stores with the same value are compatible:
+    /// everything added later was compared with what was there.
     pub begun: String,
-    /// The files are being replaced, and some are of the old kind and some of the new.
+    /// The files are being replaced: some are old and some new.
     pub rewriting: bool,
-    /// Months fetched.
+    /// Months fetched so far.
     pub months: BTreeMap<YearMonth, FetchedMonth>,
 }
 
-/// Where the bars are from.
+/// Source of the bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum Kind {
     AlphaVantage {
-        /// For splits and dividends, as of when they were fetched.
+        /// Adjusted for splits and dividends, as of the time they were fetched.
         adjusted: bool,
         extended_hours: bool,
     },
-    /// From tables of the user's.
+    /// Imported from the user's tables.
     Import,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchedMonth {
-    /// The last day that is whole.
+    /// The last complete day.
     pub through: NaiveDate,
     pub days: usize,
     pub bars: usize,
-    /// UTC.
+    /// When the month was fetched, UTC.
     pub fetched: String,
 }
 
 impl Origin {
-    /// Of a range that begins now.
+    /// Provenance of a new history without any files yet. `begun`: the current time, UTC.
     pub fn new(kind: Kind, interval_minutes: u32, begun: String) -> Origin {
         let months = BTreeMap::new();
         Origin { version: VERSION, kind, interval_minutes, begun, rewriting: false, months }
     }
 
-    /// None where nothing is known.
+    /// None if there is no record.
     pub fn read(store: &dyn Store, symbol: &Symbol) -> Result<Option<Origin>, MarketError> {
         let key = origin_key(symbol);
         let Some(bytes) = store.find(&key)? else { return Ok(None) };
         let wrong = |what: String| MarketError::File {
             file: format!("{}, {key}", store.place()),
             what,
-            todo: format!(
+            hint: format!(
                 "delete it; then fetch {symbol} with --rewrite to replace its files by ones of a \
                  known kind"
             ),
@@ -83,22 +83,22 @@ impl Origin {
         let text = serde_json::to_vec_pretty(self).map_err(|error| MarketError::File {
             file: key.clone(),
             what: error.to_string(),
-            todo: "report this".into(),
+            hint: "report this".into(),
         })?;
         store.put(&key, &text)
     }
 
-    /// An error where a stock's files are of two kinds just now.
+    /// Errors if a stock's files are being replaced, and so are partly old and partly new.
     pub fn check_whole(store: &dyn Store, symbol: &Symbol) -> Result<(), MarketError> {
         match Origin::read(store, symbol)? {
             Some(Origin { rewriting: true, .. }) => Err(MarketError::NoData {
                 symbol: symbol.to_string(),
                 what: format!(
-                    "its files below {} are being replaced, and are of two kinds until that is \
+                    "its files below {} are being replaced, and are incomplete until that is \
                      done",
                     store.place()
                 ),
-                todo: "run the fetch or upload that was stopped again".into(),
+                hint: "run the interrupted fetch or upload again".into(),
             }),
             _ => Ok(()),
         }

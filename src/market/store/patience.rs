@@ -1,4 +1,4 @@
-//! Requests to Azure that are tried again: the faults they meet, and when to give up.
+//! Retries of requests to Azure: the failures, and when to give up.
 
 use std::error::Error;
 use std::future::Future;
@@ -9,41 +9,41 @@ use azure_core::StatusCode;
 use azure_core::error::ErrorKind;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Patience with one request.
+/// Retry policy of one request.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
     pub tries: u32,
     pub try_timeout: Duration,
-    /// For all tries and the pauses between them.
+    /// Limit for all tries and the pauses between them.
     pub total: Duration,
 }
 
-/// When connecting, the user waits to learn whether the settings are right.
+/// While connecting, the user waits to learn whether the settings are right.
 pub(super) const CONNECTING: Patience =
     Patience { tries: 5, try_timeout: Duration::from_secs(4), total: Duration::from_secs(9) };
 pub(super) const RUNNING: Patience =
     Patience { tries: 5, try_timeout: Duration::from_secs(30), total: Duration::from_secs(90) };
 
-/// The pause after the first try; it doubles with each further one.
+/// Pause after the first try; doubles with each further try.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// Of the last try.
+    /// Failure of the last try.
     pub fault: Fault,
     pub tries: u32,
 }
 
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The server said no. `code`: Azure's word for it.
+    /// The server refused. `code`: Azure's error code.
     Status { status: StatusCode, code: String },
-    /// No whole answer in time.
+    /// No complete response in time.
     Timeout,
-    /// No connection, or one that broke.
+    /// No connection, or it broke.
     Io { cause: String },
-    /// An answer that makes no sense.
+    /// An invalid response.
     Other { cause: String },
 }
 
@@ -61,7 +61,7 @@ impl Fault {
         }
     }
 
-    /// Whether another try may succeed.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Fault::Status { status, .. } => matches!(
@@ -79,7 +79,7 @@ impl Fault {
     }
 }
 
-/// The innermost error, such as "Connection refused". Those around it repeat the address.
+/// The innermost error, such as "Connection refused"; the outer ones repeat the address.
 fn root_cause(error: &azure_core::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
@@ -88,7 +88,7 @@ fn root_cause(error: &azure_core::Error) -> String {
     cause.to_string()
 }
 
-/// Repeats `request` while it meets transient faults and there is patience left.
+/// Retries `request` after transient failures, within the policy's limits.
 pub(super) async fn patiently<T, F>(
     patience: Patience,
     request: impl Fn() -> F,
@@ -114,9 +114,9 @@ where
     }
 }
 
-/// Exponential backoff with jitter, so that ranks that failed together do not return together:
-/// between half and all of `FIRST_PAUSE` 2^(tries - 1), where `random` says. It decides when
-/// something happens and never what, so it may differ from run to run.
+/// Exponential backoff with jitter, so that ranks that failed together do not retry together:
+/// between half and all of `FIRST_PAUSE` 2^(tries - 1), chosen by `random`. It affects only timing,
+/// never results, so it may differ between runs.
 fn pause_after(tries: u32, random: u64) -> Duration {
     let full = FIRST_PAUSE * 2_u32.pow(tries - 1);
     full.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))

@@ -1,5 +1,5 @@
-//! What the rules say. They look at the market alone, so each is asked once per row, whatever
-//! account goes through the market when.
+//! Directions of the rules. They depend on the market only, so each rule is evaluated once per row
+//! for all accounts.
 
 use crate::config::MetaPolicyConfig;
 use crate::market::panel::{MarketView, Panel};
@@ -7,11 +7,10 @@ use crate::strategy::{
     Cancel, Decision, PanelBars, Registry, Strategy, StrategyError, StrategyFile,
 };
 
-/// Strategies that need two stocks.
+/// Strategies that need at least two stocks.
 const OF_SEVERAL: [&str; 2] = ["Pairs", "Arbitrage"];
 
-/// The directions of some rules at every row of a panel. A reader comes with a view and gets what
-/// was said at its row, from the bars up to it.
+/// The directions of all rules at every row of a panel, each computed from the bars up to that row.
 pub struct Advice {
     /// `[row, stock, rule]`, each -1, 0 or 1.
     directions: Vec<i8>,
@@ -20,8 +19,8 @@ pub struct Advice {
 }
 
 impl Advice {
-    /// Runs the strategies of `config` through the panel, row by row. A strategy of several stocks
-    /// is left out where there is only one.
+    /// Runs the strategies of `config` over the panel, row by row. Strategies of several stocks are
+    /// left out if there is only one stock.
     pub fn of(
         panel: &Panel,
         stocks: usize,
@@ -35,35 +34,35 @@ impl Advice {
         let cancel = Cancel::new();
         let mut bars = PanelBars::default();
         let mut decisions = vec![vec![Decision::NONE; stocks]; count];
-        for (row, said) in directions.chunks_exact_mut((stocks * count).max(1)).enumerate() {
+        for (row, out) in directions.chunks_exact_mut((stocks * count).max(1)).enumerate() {
             let now = bars.at(&panel.view(row), stocks);
             for (rule, decisions) in rules.iter_mut().zip(&mut decisions) {
                 rule.decide(&now, &cancel, decisions)?;
             }
-            for (stock, said) in said.chunks_exact_mut(count).enumerate() {
-                for (said, decisions) in said.iter_mut().zip(&decisions) {
-                    *said = decisions[stock].direction().max(least);
+            for (stock, out) in out.chunks_exact_mut(count).enumerate() {
+                for (out, decisions) in out.iter_mut().zip(&decisions) {
+                    *out = decisions[stock].direction().max(least);
                 }
             }
         }
         Ok(Advice { directions, stocks, rules: count })
     }
 
-    /// `[rule]`, as of the view's row.
+    /// `[rule]`: directions at the view's row.
     pub fn at(&self, view: &MarketView<'_>, stock: usize) -> &[i8] {
         let from = (view.t() * self.stocks + stock) * self.rules;
         &self.directions[from..from + self.rules]
     }
 }
 
-/// The standard strategies, and those that `config` defines.
+/// The standard strategies and those that `config` defines.
 pub fn registry(config: &MetaPolicyConfig) -> Result<Registry, StrategyError> {
     let mut registry = Registry::standard();
     StrategyFile::of(&config.define, "portfolio.meta_policy.define")?.register(&mut registry)?;
     Ok(registry)
 }
 
-/// The names of the rules that are asked, as the registry has them. An unknown one is an error.
+/// Names of the rules in use, as in the registry. An unknown or repeated name is an error.
 pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String>, StrategyError> {
     let registry = registry(config)?;
     let mut names = Vec::new();
@@ -72,8 +71,8 @@ pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String
         if names.iter().any(|known| *known == kind.name) {
             return Err(StrategyError::Name {
                 name: name.clone(),
-                what: "stands twice in portfolio.meta_policy.strategies".into(),
-                todo: "name every strategy once".into(),
+                what: "is listed twice in portfolio.meta_policy.strategies".into(),
+                hint: "give each strategy once".into(),
             });
         }
         if stocks > 1 || !OF_SEVERAL.contains(&&*kind.name) {

@@ -1,4 +1,4 @@
-//! Capital and risk over a panel, worked out once for all accounts that go through it.
+//! Capital allocation and risk over a panel, computed once for all accounts.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,23 @@ use super::EqualRisk;
 use crate::config::PortfolioConfig;
 use crate::market::panel::{MarketView, Panel};
 
-/// What [`EqualRisk`] says at every row of a panel, each from the sessions before. It depends on
-/// the market alone, so accounts that go through it at different times read the same.
+/// The results of [`EqualRisk`] at every row of a panel, each from the sessions before it. They
+/// depend on the market only, so accounts at different times share them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CapitalPlan {
     stocks: usize,
-    /// Where the allocation of each row stands.
+    /// `[row]`: index of its allocation.
     of_row: Vec<u32>,
-    /// `[allocation, stock]`
+    /// `[allocation, stock]`: fractions of equity.
     capital: Vec<f64>,
-    /// `[allocation, stock]`; 0 where it is unknown.
+    /// `[allocation, stock]`: standard deviation of one-bar returns; 0 if unknown.
     bar_std: Vec<f64>,
 }
 
-/// What holds at a bar.
+/// Capital allocation and risk at one bar.
 #[derive(Clone, Copy, Debug)]
 pub struct Capital<'a> {
-    /// Fraction of equity that each stock may be traded with, `[stock]`.
+    /// `[stock]`: fraction of equity allocated to each stock.
     pub shares: &'a [f64],
     bar_std: &'a [f64],
 }
@@ -43,7 +43,7 @@ impl CapitalPlan {
         CapitalPlan { stocks, of_row, capital, bar_std }
     }
 
-    /// At the close of the view's bar.
+    /// Values at the close of the view's bar.
     pub fn at(&self, view: &MarketView<'_>) -> Capital<'_> {
         let from = self.of_row[view.t()] as usize * self.stocks;
         let until = from + self.stocks;
@@ -52,8 +52,8 @@ impl CapitalPlan {
 }
 
 impl Capital<'_> {
-    /// Standard deviation of a stock's return over a bar in the past sessions; None where it is
-    /// unknown, or where the stock did not trade.
+    /// Standard deviation of a stock's one-bar return over past sessions; None if unknown or if the
+    /// stock did not trade.
     pub fn bar_std(&self, stock: usize) -> Option<f64> {
         Some(self.bar_std[stock]).filter(|&std| std > 0.0)
     }

@@ -1,19 +1,19 @@
-//! How stocks move together, and the capital that makes their risks equal.
+//! Correlations of stocks, and allocations with equal risk contributions.
 
 use serde::{Deserialize, Serialize};
 
-/// Sums of products of the stocks' returns over bars, about zero; those of past sessions fade.
+/// Sums of products of one-bar returns, not centred, with exponential decay per session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CoMoves {
     stocks: usize,
-    /// What is left of a session's sums after another one.
+    /// Decay factor of the sums per session.
     keep: f64,
-    /// Returns over the bar that closes, 0 where there is none, `[stock]`.
+    /// `[stock]`: return over the bar that is closing, 0 if undefined.
     pub changes: Vec<f64>,
-    /// `[i][j]` for j up to i, row after row.
+    /// `[i][j]` for j up to i, row-major.
     past: Vec<f64>,
     today: Vec<f64>,
-    /// Bars in the sums.
+    /// Effective number of bars in the sums.
     past_bars: f64,
     today_bars: f64,
 }
@@ -32,7 +32,7 @@ impl CoMoves {
         }
     }
 
-    /// Takes in [`CoMoves::changes`].
+    /// Adds the products of [`CoMoves::changes`].
     pub fn end_bar(&mut self) {
         let mut sums = self.today.iter_mut();
         for (i, own) in self.changes.iter().enumerate() {
@@ -50,9 +50,9 @@ impl CoMoves {
         self.past_bars = self.keep * self.past_bars + std::mem::take(&mut self.today_bars);
     }
 
-    /// Of past sessions, `[i * stocks + j]`, shrunk towards 0 by Schäfer and Strimmer (2005), their
-    /// target D: by the sum of the estimates' variances over the sum of their squares. The variance
-    /// of one is (1 - r^2)^2 / (n - 1), as for normal returns.
+    /// Correlation over past sessions, `[i * stocks + j]`, shrunk towards 0 by Schäfer and Strimmer
+    /// (2005), target D: the shrinkage intensity is the sum of the estimates' variances over the
+    /// sum of their squares, with variance (1 - r^2)^2 / (n - 1) as for normal returns.
     pub fn correlation(&self) -> Vec<f64> {
         let n = self.stocks;
         let at = |i: usize, j: usize| self.past[i * (i + 1) / 2 + j];
@@ -76,18 +76,18 @@ impl CoMoves {
     }
 }
 
-/// Sweeps over the stocks; a few are enough where they are not all but identical.
-const MOST_SWEEPS: usize = 200;
-const SETTLED: f64 = 1e-10;
+/// Maximum sweeps over the stocks; a few are enough unless stocks are nearly identical.
+const MAX_SWEEPS: usize = 200;
+const TOLERANCE: f64 = 1e-10;
 
-/// Standard deviations to hold of each stock so that all contribute the same to the variance of the
-/// whole, up to a common factor: y_i (C y)_i is the same for all. By cyclical coordinate descent
-/// (Griveau-Billion, Richard and Roncalli 2013), whose steps solve y_i^2 + c_i y_i = 1, with c_i
-/// what the others say.
+/// Risk parity: standard deviations y to hold in each stock so that all contribute equally to the
+/// portfolio variance, i.e. y_i (C y)_i is equal for all i, up to a common factor. Cyclical
+/// coordinate descent (Griveau-Billion, Richard and Roncalli 2013); each step solves y_i^2 + c_i
+/// y_i = 1, with c_i the sum over the other stocks.
 pub fn equal_contributions(correlation: &[f64]) -> Vec<f64> {
     let n = correlation.len().isqrt();
     let mut held = vec![1.0; n];
-    for _ in 0..MOST_SWEEPS {
+    for _ in 0..MAX_SWEEPS {
         let mut moved = 0.0_f64;
         for i in 0..n {
             let row = &correlation[i * n..(i + 1) * n];
@@ -97,7 +97,7 @@ pub fn equal_contributions(correlation: &[f64]) -> Vec<f64> {
             moved = moved.max((next / held[i] - 1.0).abs());
             held[i] = next;
         }
-        if moved < SETTLED {
+        if moved < TOLERANCE {
             break;
         }
     }
@@ -117,7 +117,8 @@ mod tests {
         assert_eq!(equal_contributions(&[1.0]), [1.0]);
     }
 
-    /// Two that move as one and a third by itself: y^2 (1 + c) = 1 for each of the two, and 1.
+    /// Two perfectly correlated stocks and an independent one: y^2 (1 + c) = 1 for each of the two,
+    /// and y = 1.
     #[test]
     fn twins_share_their_capital() {
         let c: f64 = 0.96;
@@ -128,8 +129,8 @@ mod tests {
         }
     }
 
-    /// Bars (1, 1), (1, -1), (2, 2) in one session: 4 / 6 from three bars. Its variance is
-    /// (1 - 4/9)^2 / 2 = 25 / 162; over 4 / 9 that is 25 / 72, so 47 / 72 of it are kept.
+    /// Bars (1, 1), (1, -1), (2, 2) in one session: r = 4 / 6 from three bars. Its variance is (1 -
+    /// 4/9)^2 / 2 = 25 / 162; over 4 / 9 that is 25 / 72, so 47 / 72 of r remain.
     #[test]
     fn a_correlation_is_shrunk_by_what_it_may_be_off() {
         let mut moves = CoMoves::new(2, 20);

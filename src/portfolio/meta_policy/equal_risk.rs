@@ -1,4 +1,4 @@
-//! Capital: dealt so that every stock carries the same risk, under a cap.
+//! Capital allocation: equal risk contributions under a cap.
 
 use std::collections::VecDeque;
 
@@ -9,20 +9,20 @@ use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
 
-/// A volatility below this (per bar) is taken for a stock that did not trade.
-const LEAST_STD: f64 = 1e-7;
+/// A standard deviation per bar below this means that the stock did not trade.
+const MIN_STD: f64 = 1e-7;
 
-/// Sums over one session and stock.
+/// Sums over one session, for one stock.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Session {
     squares: f64,
     bars: u32,
 }
 
-/// Capital by equal risk: held long, every stock contributes the same to the variance of the whole
-/// (Maillard, Roncalli and Teiletche 2010), each at most `name_limit`, together at most
-/// `gross_limit`. Fed bar by bar, so that an allocation can only know the past. It changes at the
-/// first bar of a session.
+/// Equal risk contributions: held long, every stock contributes the same to the portfolio variance
+/// (Maillard, Roncalli and Teiletche 2010). Each gets at most `name_limit`, all together at most
+/// `gross_limit`. Fed bar by bar, so that an allocation only uses the past. Allocations change at
+/// the first bar of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EqualRisk {
     stocks: usize,
@@ -36,7 +36,7 @@ pub struct EqualRisk {
     date: Option<chrono::NaiveDate>,
     last_close: Vec<f64>,
     capital: Vec<f64>,
-    /// Of the return over a bar, from the past sessions; 0 where it is unknown.
+    /// Standard deviation of the one-bar return over past sessions; 0 if unknown.
     bar_std: Vec<f64>,
 }
 
@@ -58,9 +58,8 @@ impl EqualRisk {
         }
     }
 
-    /// Takes in the bar that has just closed. Returns whether a session began with it, and with
-    /// that
-    /// another allocation.
+    /// Takes in the bar that has just closed. Returns whether it starts a session, and thereby a
+    /// new allocation.
     pub fn observe(&mut self, view: &MarketView<'_>) -> bool {
         let date = new_york_date(view.end_s());
         let is_new = self.date.is_some_and(|last| last != date);
@@ -88,15 +87,15 @@ impl EqualRisk {
         is_new
     }
 
-    /// Fraction of equity that each stock may be traded with, `[stock]`.
+    /// `[stock]`: fraction of equity allocated to each stock.
     pub fn capital(&self) -> &[f64] {
         &self.capital
     }
 
-    /// Standard deviation of a stock's return over a bar in the past sessions; None where it is
-    /// unknown, or where the stock did not trade.
+    /// Standard deviation of a stock's one-bar return over past sessions; None if unknown or if the
+    /// stock did not trade.
     pub fn bar_std(&self, stock: usize) -> Option<f64> {
-        Some(self.bar_std[stock]).filter(|&std| std > LEAST_STD)
+        Some(self.bar_std[stock]).filter(|&std| std > MIN_STD)
     }
 
     fn allocate(&mut self) {
@@ -107,14 +106,14 @@ impl EqualRisk {
             let bars: u32 = self.past.iter().map(|session| session[stock].bars).sum();
             let std = (squares / f64::from(bars.max(1))).sqrt();
             self.bar_std[stock] = std;
-            scores.push(if std > LEAST_STD { parts[stock] / std } else { 0.0 });
+            scores.push(if std > MIN_STD { parts[stock] / std } else { 0.0 });
         }
         self.capital = capped(&scores, self.name_limit, self.gross_limit);
     }
 }
 
-/// Shares proportional to `scores` that together make `total`, none above `cap`: what is cut off
-/// one goes to the others in proportion, as long as there is room.
+/// Shares proportional to `scores` that add up to `total`, none above `cap`. The excess over the
+/// cap is redistributed in proportion, as long as there is room.
 fn capped(scores: &[f64], cap: f64, total: f64) -> Vec<f64> {
     let mut shares = vec![0.0; scores.len()];
     let mut is_capped = vec![false; scores.len()];
@@ -157,7 +156,7 @@ mod tests {
     fn capital_is_proportional_until_the_cap_and_the_rest_is_dealt_again() {
         close(&capped(&[1.0, 1.0, 2.0], 1.0, 1.0), &[0.25, 0.25, 0.5]);
         close(&capped(&[1.0, 1.0, 2.0], 0.4, 1.0), &[0.3, 0.3, 0.4]);
-        // 6/8 is over the cap; then 1/2 of the remaining 0.6 is over none.
+        // 6/8 is above the cap; then 1/2 of the remaining 0.6 is below it.
         close(&capped(&[6.0, 1.0, 1.0], 0.4, 1.0), &[0.4, 0.3, 0.3]);
         close(&capped(&[1.0, 1.0], 0.3, 1.0), &[0.3, 0.3]);
         close(&capped(&[0.0, 1.0], 0.6, 1.0), &[0.0, 0.6]);

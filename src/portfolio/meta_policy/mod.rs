@@ -1,13 +1,14 @@
-//! Who trades with how much. Every stock is traded by whom its past speaks for, some rules and the
-//! DQN; capital is dealt so that every stock carries the same risk.
+//! The meta-policy: who trades which stock, with how much capital. Each stock has an expert, one of
+//! the rules or the DQN, selected by past performance; capital is allocated by equal risk
+//! contributions.
 //!
-//! Prices do not react to us, so what each expert would have earned in a stock is known at every
-//! close, whoever traded it: [`Notional`] keeps that account. After every period the profits move
-//! the weights of [`FixedShare`], which hold until the next, and the expert with the largest weight
-//! trades the stock: all of it, because an account is in a stock or out of it. A mean of several
-//! would be rounded to nothing where two good ones differ.
+//! Prices do not react to our orders, so at every close the profit of each expert in a stock is
+//! known, whoever traded it: [`Notional`] keeps that account. After every period the profits update
+//! the weights of [`FixedShare`], which hold until the next. The expert with the largest weight
+//! trades the whole stock, since an account is either in a stock or out of it: a weighted mean
+//! would be rounded to flat whenever two good experts differ.
 //!
-//! In an evaluation the DQN hears a [`SecondOpinion`] before it says what it wants.
+//! In an evaluation the DQN's forecast may be combined with another one, see [`SecondOpinion`].
 
 mod advice;
 mod capital;
@@ -35,68 +36,69 @@ pub use second_opinion::Values;
 use second_opinion::{Hearing, SecondOpinion};
 pub use standing::Standing;
 
-/// The expert beside the rules.
+/// Name of the expert next to the rules.
 pub const DQN: &str = "DQN";
 
-/// Profits beyond so many standard deviations of a period count as much.
-const MOST_DEVIATIONS: f64 = 3.0;
-/// Another expert takes over when its weight is more than this times that of the present one: it
-/// costs a turn, and of two that are about as good each would lead every other day.
-const TAKE_OVER: f64 = 2.0;
+/// Profits are clipped at this many standard deviations of a period.
+const MAX_DEVIATIONS: f64 = 3.0;
+/// Another expert takes over once its weight exceeds this multiple of the current one's. Switching
+/// costs a trade, and two experts that are about equally good would otherwise take turns every
+/// other day.
+const SWITCH_RATIO: f64 = 2.0;
 
-/// What the DQN wants of a stock.
+/// Desired position of the DQN in a stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wanted {
-    /// -1, 0 or 1; perhaps by chance, to explore.
+    /// -1, 0 or 1; may be random, for exploration.
     pub direction: i8,
     pub conviction: f32,
-    /// What it would do without exploring, by which it is judged.
+    /// The direction without exploration; the DQN's performance is measured by it.
     pub greedy: i8,
-    /// None in training, where it explores and what it knows changes.
+    /// None in training, where the DQN explores and its values change.
     pub values: Option<Values>,
 }
 
 impl Wanted {
-    /// Of one that does not explore.
+    /// Desired position of a policy that does not explore.
     pub fn plain((direction, conviction): (i8, f32)) -> Wanted {
         Wanted { direction, conviction, greedy: direction, values: None }
     }
 }
 
-/// What the meta-policy remembers of one account's way through the market.
+/// State of the meta-policy for one account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Book {
-    /// `[stock]`
+    /// `[stock]`: expert weights.
     shares: Vec<FixedShare>,
-    /// `[stock, expert]`
+    /// `[stock, expert]`.
     accounts: Vec<Notional>,
-    /// Signed fractions of equity that were approved last, `[stock]`.
+    /// `[stock]`: signed fractions of equity that were approved last.
     approved: Vec<f64>,
-    /// The expert that trades, `[stock]`.
+    /// `[stock]`: the expert that trades.
     leaders: Vec<usize>,
-    /// `[stock]`; empty where there is no second opinion.
+    /// `[stock]`; empty without a second opinion.
     hearings: Vec<Hearing>,
-    /// Of the present period.
+    /// Bars so far in the current period.
     bars: usize,
     date: Option<chrono::NaiveDate>,
 }
 
-/// Fixed-share weights over the rules and the DQN, for each stock by itself.
+/// Fixed-share weights over the rules and the DQN, separately for each stock.
 pub struct MetaPolicy {
     config: MetaPolicyConfig,
     belief: Belief,
     names: Vec<String>,
     advice: Advice,
     second_opinion: Option<SecondOpinion>,
-    /// Of trading all of an account once.
+    /// Cost of trading all of an account once, as a fraction of it.
     cost: f64,
-    /// 0 where it is unknown.
+    /// `[stock][stock]` over the training period; 0 if unknown.
     correlation: Vec<Vec<f64>>,
 }
 
 impl MetaPolicy {
-    /// For accounts that go through `panel`; None where it is switched off. `correlation` as
-    /// measured over the training period.
+    /// For accounts on `panel`; None if switched off. `correlation` is that of the training period.
+    /// An unknown or failing strategy is an error.
     pub fn of(
         config: &RunConfig,
         panel: &Panel,
@@ -123,7 +125,7 @@ impl MetaPolicy {
         }))
     }
 
-    /// The same for an evaluation, in which the DQN is told by its values.
+    /// For an evaluation, in which the DQN passes its values.
     pub fn with_second_opinion(self, panel: &Panel) -> MetaPolicy {
         let (stocks, prior) = (self.correlation.len(), self.config.second_opinion);
         let second_opinion = (prior > 0.0).then(|| SecondOpinion::of(panel, stocks, prior));
@@ -135,8 +137,8 @@ impl MetaPolicy {
         &self.names
     }
 
-    /// Of an account that has not begun. Of the DQN nothing is known yet, of the rules what
-    /// `standing` says.
+    /// Book of an account at its start. Nothing is known of the DQN yet; `standing` has what is
+    /// known of the rules.
     pub fn book(&self, standing: Option<&Standing>) -> Book {
         let stocks = self.correlation.len();
         let standing = standing.filter(|_| self.names.len() > 1);
@@ -162,7 +164,7 @@ impl MetaPolicy {
         }
     }
 
-    /// Takes in the bar that has just closed, with the risks that hold from it on.
+    /// Takes in the bar that has just closed, and the risk from that bar on.
     pub fn observe(&self, book: &mut Book, view: &MarketView<'_>, risk: Capital<'_>) {
         self.observe_under(&self.belief, book, view, risk);
     }
@@ -188,23 +190,23 @@ impl MetaPolicy {
         for (stock, accounts) in book.accounts.chunks_exact_mut(self.names.len()).enumerate() {
             let bar = view.bar(stock);
             let last_close = before.as_ref().map_or(f64::NAN, |view| view.bar(stock).close);
-            let beside = self.held_beside(&book.approved, stock);
+            let exposure = self.correlated_exposure(&book.approved, stock);
             let aversion = self.config.exposure_aversion * risk.bar_std(stock).unwrap_or(0.0);
             for account in accounts {
                 account.close(last_close, &bar, self.cost);
-                account.charge(aversion * (f64::from(account.held()) * beside).max(0.0));
+                account.charge(aversion * (f64::from(account.held()) * exposure).max(0.0));
             }
         }
     }
 
-    /// What is held in other stocks, each by its correlation with this one: between -1 and 1 where
-    /// no more than the equity is held.
-    fn held_beside(&self, approved: &[f64], stock: usize) -> f64 {
+    /// Correlation-weighted position in the other stocks: between -1 and 1 if no more than the
+    /// equity is held.
+    fn correlated_exposure(&self, approved: &[f64], stock: usize) -> f64 {
         let row = self.correlation[stock].iter().zip(approved).enumerate();
         row.filter(|(other, _)| *other != stock).map(|(_, (c, held))| c * held).sum()
     }
 
-    /// The end of a period: the profits of it move the weights.
+    /// Ends a period: its profits update the weights.
     fn settle(&self, belief: &Belief, book: &mut Book, risk: Capital<'_>) {
         let root = (book.bars as f64).sqrt();
         book.bars = 0;
@@ -212,28 +214,28 @@ impl MetaPolicy {
         let mut growth = Vec::with_capacity(self.names.len());
         for (stock, (accounts, share)) in accounts.zip(&mut book.shares).enumerate() {
             growth.clear();
-            let worth = accounts.iter_mut().map(|a| a.settle(self.config.drawdown_aversion));
+            let scores = accounts.iter_mut().map(|a| a.settle(self.config.drawdown_aversion));
             let Some(std) = risk.bar_std(stock) else {
-                // Nothing to measure it by yet.
-                worth.for_each(drop);
+                // No volatility to scale profits by yet.
+                scores.for_each(drop);
                 continue;
             };
-            let deviations = worth.map(|worth| worth / (std * root));
+            let deviations = scores.map(|score| score / (std * root));
             growth.extend(deviations.map(|deviations| {
-                let counted = deviations.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS);
+                let counted = deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS);
                 1.0 + self.config.learning_rate * counted
             }));
             share.update(&growth, belief);
             let (weights, leader) = (share.weights(), &mut book.leaders[stock]);
             let first = largest(weights);
-            if weights[first] > TAKE_OVER * weights[*leader] {
+            if weights[first] > SWITCH_RATIO * weights[*leader] {
                 *leader = first;
             }
         }
     }
 
-    /// The direction in which `stock` is to be held from the next open on, and the conviction: that
-    /// of the DQN where it trades, else the weight of the rule that does.
+    /// Direction in which to hold `stock` from the next open on, and the conviction: that of the
+    /// DQN if it trades the stock, else the weight of the rule that does.
     pub fn choose(
         &self,
         book: &mut Book,
@@ -242,23 +244,23 @@ impl MetaPolicy {
         dqn: Wanted,
     ) -> (i8, f32) {
         let experts = self.names.len();
-        let said = self.advice.at(view, stock);
+        let directions = self.advice.at(view, stock);
         let accounts = &mut book.accounts[stock * experts..(stock + 1) * experts];
         let mut dqn = dqn;
         if let (Some(values), Some(opinion)) = (dqn.values, &self.second_opinion) {
             let account = (&values, accounts[experts - 1].held(), self.cost);
             dqn = Wanted::plain(opinion.hear(&mut book.hearings[stock], view, stock, account));
         }
-        let wanted = said.iter().copied().chain([dqn.greedy]);
+        let wanted = directions.iter().copied().chain([dqn.greedy]);
         accounts.iter_mut().zip(wanted).for_each(|(account, direction)| account.want(direction));
         let leader = book.leaders[stock];
-        match said.get(leader) {
+        match directions.get(leader) {
             Some(&direction) => (direction, book.shares[stock].weights()[leader] as f32),
             None => (dqn.direction, dqn.conviction),
         }
     }
 
-    /// What became of the proposals, `[stock]`.
+    /// Takes in the approved orders, `[stock]`.
     pub fn approve(&self, book: &mut Book, orders: &[Order]) {
         let signed = orders.iter().map(|order| f64::from(order.direction) * order.weight);
         book.approved.clear();
@@ -267,18 +269,18 @@ impl MetaPolicy {
 }
 
 impl Book {
-    /// Weight of each expert in a stock, `[expert]`.
+    /// `[expert]`: weight of each expert in a stock.
     pub fn weights(&self, stock: usize) -> &[f64] {
         self.shares[stock].weights()
     }
 
-    /// The expert that trades a stock.
+    /// Index of the expert that trades a stock.
     pub fn leader(&self, stock: usize) -> usize {
         self.leaders[stock]
     }
 }
 
-/// Where the largest weight stands; the first of equal ones.
+/// Index of the largest weight; the first of equal ones.
 fn largest(weights: &[f64]) -> usize {
     let mut found = 0;
     for (at, weight) in weights.iter().enumerate() {

@@ -1,30 +1,30 @@
-//! The account that an expert would have if it traded a stock alone. Pure.
+//! The hypothetical account of an expert that trades a stock alone. Pure functions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::market::panel::PanelBar;
 
-/// Always the same money, in the stock, out of it or short; profits are put aside.
+/// Constant notional, long, flat or short; profits are not reinvested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Notional {
-    /// -1, 0 or 1: over the bar that closed last.
+    /// -1, 0 or 1: position over the last bar.
     held: i8,
-    /// From the next open on.
+    /// Desired position from the next open on.
     wanted: i8,
-    /// Profit since the beginning, as a fraction of the money.
+    /// Cumulative profit as a fraction of the notional.
     wealth: f64,
-    /// The largest that it was.
+    /// Maximum of `wealth`.
     peak: f64,
-    /// Since the last settlement: its fall below the peak then, its profit, and what it is charged
-    /// besides.
+    /// `depth` is the drawdown at the last settlement; `profit` and `charge` have accumulated
+    /// since.
     depth: f64,
     profit: f64,
     charge: f64,
 }
 
 impl Notional {
-    /// A bar closes: what was wanted before it was filled at its open, where it could be traded.
-    /// `last_close` is that of the bar before; `cost` that of trading all of the money once.
+    /// Closes a bar: the desired position was filled at its open if the bar is tradable.
+    /// `last_close` is that of the previous bar; `cost` is that of trading the notional once.
     pub fn close(&mut self, last_close: f64, bar: &PanelBar, cost: f64) {
         let before = self.held;
         if bar.tradable {
@@ -42,28 +42,28 @@ impl Notional {
         self.peak = self.peak.max(self.wealth);
     }
 
-    /// What the expert wants from the next open on.
+    /// Sets the desired position from the next open on.
     pub fn want(&mut self, direction: i8) {
         self.wanted = direction;
     }
 
-    /// -1, 0 or 1: over the bar that closed last.
+    /// -1, 0 or 1: position over the last bar.
     pub fn held(&self) -> i8 {
         self.held
     }
 
-    /// Something else that counts against the expert, in profit.
+    /// Charges a penalty to the expert, in units of profit.
     pub fn charge(&mut self, amount: f64) {
         self.charge += amount;
     }
 
-    /// What a period was worth: its profit, less what was charged, less `aversion` times what the
-    /// account fell further below its peak. The next one begins.
+    /// Ends a period and returns its score: profit, minus the charges, minus `aversion` times the
+    /// increase of the drawdown.
     pub fn settle(&mut self, aversion: f64) -> f64 {
         let depth = self.peak - self.wealth;
-        let worth = self.profit - self.charge - aversion * (depth - self.depth).max(0.0);
+        let score = self.profit - self.charge - aversion * (depth - self.depth).max(0.0);
         (self.depth, self.profit, self.charge) = (depth, 0.0, 0.0);
-        worth
+        score
     }
 }
 
@@ -76,9 +76,9 @@ mod tests {
         PanelBar { open, high, low, close, volume: 1.0, tradable: true }
     }
 
-    /// Costs of 10 bps. Long from an open of 102 after a close of 100 to a close of 103: 1 % less
-    /// 0.1 %. Then short: the gap to 104.03 still earns 1 %, the way to 105.06 loses 1 %, and two
-    /// units are turned over. The account is 0.2 % below its peak.
+    /// Costs of 10 bps. Long from an open of 102, after a close of 100, to a close of 103: 1 %
+    /// minus 0.1 %. Then short: the gap to 104.03 still earns 1 %, the move to 105.06 loses 1 %,
+    /// and two units are traded. The account is 0.2 % below its peak.
     #[test]
     fn a_turn_by_hand() {
         let mut account = Notional::default();
@@ -90,7 +90,7 @@ mod tests {
         account.charge(0.0004);
         assert_eq!(account.held(), -1);
         assert!((account.settle(0.5) - (-0.002 - 0.0004 - 0.001)).abs() < 1e-12);
-        // No further fall, no further charge.
+        // No further drawdown, no further charge.
         account.close(105.06, &bar(105.06, 105.06), 1e-3);
         assert_eq!(account.settle(0.5), 0.0);
     }

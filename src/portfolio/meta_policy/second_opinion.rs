@@ -1,13 +1,13 @@
-//! What the DQN wants, once another has been heard. Two that look at a market in different ways
-//! are right at different times: where the DQN knows the state of a market by one sign of it, a
-//! plain forecast from the latest bars may know it by another, and both together are better than
-//! either (Bates and Granger 1969). Whether it is so here is judged bar by bar, by Bayes' rule over
-//! how likely each made the return that came: the DQN alone, or the mean of both. That tells sooner
-//! than profits would, in which a bar counts only where the two want different things.
+//! Combines the DQN's forecast with a second one. Different forecasts are right at different times:
+//! the DQN may recognise the state of a market by one signal and a plain forecast from the latest
+//! bars by another, and the combination may be better than either (Bates and Granger 1969). Whether
+//! it is in this stock is learned bar by bar with Bayes' rule, from the likelihood of the realised
+//! return under the DQN alone and under the mean of both. That is faster than comparing profits,
+//! where a bar only counts if the two want different positions.
 //!
-//! The DQN's values also hold what a position is worth later, so that it seems to expect more of
-//! the next bar than it does. A mean with anything would then be better than it: so the DQN alone
-//! stands there with half and with nothing of what it seems to expect, too.
+//! The DQN's values include what a position is worth later, so it seems to expect more of the next
+//! bar than it does. Averaging with any other forecast would then look like an improvement, so the
+//! candidates also include the DQN alone with half of its apparent forecast and with none.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,52 +15,52 @@ use crate::market::panel::{MarketView, Panel};
 use crate::math::fixed_share::{Belief, FixedShare};
 use crate::strategy::autoregression::{Echo, Forecast};
 
-/// Chance that from one bar to the next it begins anew who is right.
+/// Fixed-share rate: probability per bar that the best candidate is redrawn from the prior.
 const SHARE_RATE: f64 = 1e-5;
-/// The other is followed while the mean is believed more than this. Followed by as much as it is
-/// believed, it would trade in a random walk, where a few orders that lose are all there is.
-const BELIEVED: f64 = 0.5;
-/// Parts of what the DQN seems to expect by which it stands alone.
-const ALONE: [f64; 3] = [1.0, 0.5, 0.0];
+/// The second forecast is used while the weight of the combination is above this. Using it in
+/// proportion to its weight would trade in a random walk, where the few orders are all losses.
+const MIN_MEAN_WEIGHT: f64 = 0.5;
+/// Fractions of the DQN's apparent forecast that are candidates on their own.
+const OWN_FRACTIONS: [f64; 3] = [1.0, 0.5, 0.0];
 
-/// How the DQN values the positions that it may take, in standard deviations of a bar's return.
+/// The DQN's values of the possible positions, in standard deviations of a bar's return.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Values {
-    /// More than no position is worth; None where shorts are not allowed.
+    /// Value of short minus that of flat; None if shorts are not allowed.
     pub short: Option<f32>,
     pub long: f32,
-    /// -1, 0 or 1: the position that the account has from which it sees them.
+    /// -1, 0 or 1: the current position that the values assume.
     pub held: i8,
-    /// One standard deviation, as a return.
+    /// One standard deviation, as a simple return.
     pub unit: f64,
 }
 
-/// What is forecast of the stocks at every row of a panel.
+/// Forecasts of the stocks at every row of a panel.
 pub struct SecondOpinion {
     belief: Belief,
-    /// `[row, stock]`, each from the bars up to its row; None where there are too few.
+    /// `[row, stock]`, each from the bars up to its row; None if there are too few.
     forecasts: Vec<Option<Forecast>>,
     stocks: usize,
 }
 
-/// Of one account and stock.
+/// State for one account and stock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hearing {
-    /// Of the DQN alone, by each of [`ALONE`], and of the mean.
+    /// Weights of the DQN's fractions in [`OWN_FRACTIONS`] and of the combination.
     share: FixedShare,
     foretold: Option<Foretold>,
 }
 
-/// Of the next bar.
+/// Forecasts for the next bar.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Foretold {
-    /// By the DQN alone, by each of [`ALONE`], and by the mean.
-    means: [f64; ALONE.len() + 1],
+    /// Mean under each fraction in [`OWN_FRACTIONS`] and under the combination.
+    means: [f64; OWN_FRACTIONS.len() + 1],
     std: f64,
 }
 
 impl SecondOpinion {
-    /// `prior`: the chance, before anything is seen, that it is better with the second opinion.
+    /// `prior`: prior probability that the combination is better.
     pub fn of(panel: &Panel, stocks: usize, prior: f64) -> SecondOpinion {
         let belief = belief(prior);
         let mut echoes = vec![Echo::default(); stocks];
@@ -79,14 +79,14 @@ impl SecondOpinion {
         SecondOpinion { belief, forecasts, stocks }
     }
 
-    /// Before anything is seen.
+    /// State before the first bar.
     pub fn hearing(&self) -> Hearing {
         Hearing { share: FixedShare::new(&self.belief), foretold: None }
     }
 
-    /// The direction in which an account that holds `held` is to hold the stock from the next open
-    /// on, and by how much that is worth more than nothing, in the unit of `values`. `cost` is that
-    /// of trading all of an account once.
+    /// Direction in which to hold the stock from the next open on, and its value minus that of flat
+    /// in the unit of `values`. The last argument holds the DQN's values, the current position of
+    /// the account and the cost of trading all of an account once.
     pub fn hear(
         &self,
         hearing: &mut Hearing,
@@ -105,13 +105,13 @@ impl SecondOpinion {
 }
 
 fn belief(second: f64) -> Belief {
-    let mut prior = vec![(1.0 - second) / ALONE.len() as f64; ALONE.len()];
+    let mut prior = vec![(1.0 - second) / OWN_FRACTIONS.len() as f64; OWN_FRACTIONS.len()];
     prior.push(second);
     Belief { prior, share_rates: vec![SHARE_RATE] }
 }
 
 impl Hearing {
-    /// `found`: the return of the bar that closed.
+    /// `found`: the return of the bar that has just closed.
     fn learn(&mut self, found: Option<f64>, belief: &Belief) {
         let (Some(Foretold { means, std }), Some(found)) = (self.foretold.take(), found) else {
             return;
@@ -120,51 +120,51 @@ impl Hearing {
         self.share.update(&likely, belief);
     }
 
-    /// Notes what is said of the next bar, and returns what is to be expected of it beside `own`,
-    /// what the DQN expects. Both are added, not averaged: two that know a state by different signs
-    /// add their log odds, and what the DQN's values say of later bars stays as it is.
+    /// Stores the forecasts for the next bar and returns what to add to `own`, the DQN's expected
+    /// return. The forecasts are added, not averaged: forecasts of a state from different signals
+    /// add their log odds, and the DQN's values of later bars stay unchanged.
     fn foretell(&mut self, own: f64, forecast: Option<Forecast>) -> f64 {
         let Some(Forecast { mean, std }) = forecast else { return 0.0 };
-        let [whole, half, none] = ALONE.map(|part| part * own);
+        let [whole, half, none] = OWN_FRACTIONS.map(|part| part * own);
         self.foretold = Some(Foretold { means: [whole, half, none, (own + mean) / 2.0], std });
-        if self.believed() > BELIEVED { mean } else { 0.0 }
+        if self.believed() > MIN_MEAN_WEIGHT { mean } else { 0.0 }
     }
 
-    /// How likely it is that the mean foretells better.
+    /// Probability that the combination forecasts better.
     fn believed(&self) -> f64 {
-        self.share.weights()[ALONE.len()]
+        self.share.weights()[OWN_FRACTIONS.len()]
     }
 }
 
 impl Values {
-    /// The return that the DQN expects of the next bar, about. What a position is worth later has a
-    /// part in its values, which is small where it is turned often.
+    /// Approximate return that the DQN expects of the next bar. Its values include what a position
+    /// is worth later; that part is small if the position changes often.
     fn foretold(&self, cost: f64) -> f64 {
         let long = f64::from(self.long) * self.unit;
         match self.short {
             Some(short) => (long - f64::from(short) * self.unit) / 2.0,
-            // Coming to it costs, and so does leaving it.
+            // Entering costs, and so does leaving.
             None => long + cost * f64::from(1 - 2 * self.held),
         }
     }
 
-    /// The best direction of an account that holds `held`, where a bar's return is expected to be
-    /// `more` deviations than the DQN expects, and its worth.
+    /// Best direction of an account that holds `held`, and its value minus that of flat, if the
+    /// expected return is `more` standard deviations above the DQN's.
     fn choose(&self, more: f64, held: i8, cost: f64) -> (i8, f32) {
         let cost = cost / self.unit;
         let moved = |direction: i8, from: i8| f64::from((direction - from).abs());
-        let worth = |(direction, value): (i8, f32)| {
+        let value_of = |(direction, value): (i8, f32)| {
             let dearer = cost * (moved(direction, held) - moved(direction, self.held));
             f64::from(value) - dearer + f64::from(direction) * more
         };
         let none = (0, 0.0);
         let mut best = self.short.map_or(none, |short| (-1, short));
         for other in [none, (1, self.long)] {
-            if worth(other) > worth(best) {
+            if value_of(other) > value_of(best) {
                 best = other;
             }
         }
-        (best.0, (worth(best) - worth(none)) as f32)
+        (best.0, (value_of(best) - value_of(none)) as f32)
     }
 }
 
@@ -179,9 +179,9 @@ mod tests {
         (Hearing { share: FixedShare::new(&belief), foretold: None }, belief)
     }
 
-    /// The DQN expects 0.4 deviations of 1 %, the forecast is -2 % with a deviation of 2 %: the
-    /// mean of both is -0.8 %. A return of -2.8 % is then 1 deviation off it, and 1.6, 1.5 and 1.4
-    /// off all, half and nothing of the DQN's.
+    /// The DQN expects 0.4 standard deviations of 1 %; the forecast is -2 % with a standard
+    /// deviation of 2 %: their mean is -0.8 %. A return of -2.8 % is then 1 standard deviation off
+    /// the mean, and 1.6, 1.5 and 1.4 off all, half and none of the DQN's forecast.
     #[test]
     fn who_is_right_is_learned_by_hand() {
         let (mut hearing, belief) = hearing(0.25);
@@ -195,10 +195,10 @@ mod tests {
         let expected = (1.0 - SHARE_RATE) * bayes + SHARE_RATE * 0.25;
         let found = hearing.believed();
         assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
-        // Nothing was foretold of the next.
+        // There was no forecast for the next bar.
         hearing.learn(Some(-0.028), &belief);
         assert_eq!(hearing.believed(), found);
-        // A few such bars more, and it is followed.
+        // After a few more such bars the second forecast is used.
         for _ in 0..4 {
             hearing.foretell(own, forecast);
             hearing.learn(Some(-0.028), &belief);
@@ -206,8 +206,9 @@ mod tests {
         assert_eq!(hearing.foretell(own, forecast), -0.02);
     }
 
-    /// A DQN that values a position for later bars seems to expect 0.4 deviations of each. Where
-    /// nothing comes of it, half of that is nearer to the truth, but not because of the forecast.
+    /// A DQN that values a position for later bars seems to expect 0.4 standard deviations of each
+    /// bar. If that does not come true, half of it is closer, but not because of the second
+    /// forecast.
     #[test]
     fn who_says_too_much_is_no_reason_to_hear_another() {
         let (mut hearing, belief) = hearing(0.25);
@@ -219,7 +220,7 @@ mod tests {
         assert!(hearing.share.weights()[0] < 0.01 && hearing.believed() < 0.01);
     }
 
-    /// Without a forecast and from the same position the DQN has its way, to the last bit.
+    /// Without a forecast and from the same position, the DQN's choice stands, to the last bit.
     #[test]
     fn nobody_else_changes_nothing() {
         let (mut hearing, _) = hearing(0.5);
@@ -233,8 +234,8 @@ mod tests {
         assert_eq!(long_only.choose(0.0, 0, 1e-3), (0, 0.0));
     }
 
-    /// Costs of 0.1 deviations. The DQN is long with its own account and stays so for 0.05 more
-    /// than leaving; an account that is flat would have to pay for coming in.
+    /// Costs of 0.1 standard deviations. The DQN's account is long and stays so for 0.05 more than
+    /// leaving; a flat account would have to pay for entering.
     #[test]
     fn costs_are_those_of_the_account_that_pays() {
         let values = Values { short: Some(-0.4), long: 0.05, held: 1, unit: 0.01 };
@@ -242,11 +243,11 @@ mod tests {
         assert_eq!(values.choose(0.0, 0, 1e-3).0, 0, "0.05 - 0.2");
         let (direction, worth) = values.choose(0.2, 0, 1e-3);
         assert!(direction == 1 && (worth - 0.05).abs() < 1e-6, "0.05 - 0.2 + 0.2, not {worth}");
-        // Short is worth -0.4 + 0.3 there, and another 0.2 for the turn that is saved.
+        // Short is worth -0.4 + 0.3 there, and another 0.2 for the reversal that is saved.
         assert_eq!(values.choose(-0.3, -1, 1e-3).0, -1);
     }
 
-    /// In, it is worth 0.3 more than out; leaving would cost 0.1.
+    /// Being long is worth 0.3 more than flat; leaving would cost 0.1.
     #[test]
     fn what_is_expected_without_shorts() {
         let values = Values { short: None, held: 1, ..VALUES };

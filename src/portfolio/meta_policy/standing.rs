@@ -1,21 +1,21 @@
-//! What a stretch of the market says of the rules, before anyone trades there.
+//! Expert weights of the rules over past data, before any trading.
 
 use super::{CapitalPlan, MetaPolicy, Wanted};
 use crate::market::panel::Panel;
 use crate::math::fixed_share::Belief;
 
-/// Weights of the rules, without the DQN: what it earns where it was trained says little of it,
-/// while rules were fitted to nothing.
+/// Weights of the rules without the DQN: its profit on its own training data says little, while the
+/// rules were not fitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     stocks: usize,
     rates: usize,
-    /// `[stock, share rate, rule]`; sum 1 for each stock. With the precision of a model's file.
+    /// `[stock, share rate, rule]`; they add up to 1 per stock. In f32, as in a model file.
     joint: Vec<f32>,
 }
 
 impl Standing {
-    /// None where there are not so many numbers.
+    /// None if the length of `joint` does not match `shape`.
     pub fn from_parts(shape: [usize; 3], joint: Vec<f32>) -> Option<Standing> {
         let [stocks, rates, rules] = shape;
         let all = joint.len() == stocks * rates * rules;
@@ -28,12 +28,12 @@ impl Standing {
         [self.stocks, self.rates, rules]
     }
 
-    /// All of them, `[stock, share rate, rule]`.
+    /// All weights, `[stock, share rate, rule]`.
     pub fn numbers(&self) -> &[f32] {
         &self.joint
     }
 
-    /// `[share rate, rule]` of a stock.
+    /// `[share rate, rule]` of one stock.
     pub(super) fn joint(&self, stock: usize) -> Vec<f64> {
         let per_stock = self.joint.len() / self.stocks;
         self.joint[stock * per_stock..][..per_stock].iter().map(|&x| f64::from(x)).collect()
@@ -41,14 +41,14 @@ impl Standing {
 }
 
 impl MetaPolicy {
-    /// Whether `standing` is of as many rules and share rates.
+    /// Whether `standing` has the same stocks, share rates and rules.
     pub fn fits(&self, standing: &Standing) -> bool {
         let (stocks, rules) = (self.correlation.len(), self.names.len() - 1);
         standing.shape() == [stocks, self.belief.share_rates.len(), rules]
     }
 
-    /// How the rules stand before the row of each of `starts`, which rise, when they are watched
-    /// from the row `first` on.
+    /// Expert weights just before each of the rows `starts`, in ascending order, learned from the
+    /// row `first` on.
     pub fn standings(
         &self,
         panel: &Panel,

@@ -1,4 +1,4 @@
-//! The meta-policy on a market that is written down.
+//! The meta-policy on hand-written markets.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,8 +9,8 @@ use crate::market::panel::PanelData;
 
 const BARS: usize = 4;
 
-/// One stock, four bars a day from 10:00 on, with these closes; every bar opens at the close of the
-/// one before.
+/// One stock, four bars a day from 10:00 on, with these closes; every bar opens at the previous
+/// close.
 fn panel(folder: &std::path::Path, closes: &[f64]) -> Panel {
     let start = chrono::DateTime::parse_from_rfc3339("2020-01-06T10:00:00-05:00").unwrap();
     let time = |i: usize| start.timestamp() + (86_400 * (i / BARS) + 1_800 * (i % BARS)) as i64;
@@ -48,7 +48,7 @@ fn config() -> RunConfig {
     config
 }
 
-/// Runs through the panel and returns the weights after each bar, and who led.
+/// Runs over the panel. Returns after each bar the weights, the leader and the direction.
 fn run(config: &RunConfig, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)> {
     let meta = MetaPolicy::of(config, panel, &[vec![None]]).unwrap().unwrap();
     let plan = CapitalPlan::of(panel, 1, &config.portfolio);
@@ -62,10 +62,9 @@ fn run(config: &RunConfig, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)>
     (0..panel.rows()).map(step).collect()
 }
 
-/// The stock rises by 1 % a bar. At the end of the first day the deviation of a bar is 1 %, from
-/// the three changes seen, and three bars' worth were earned in a day of four, 3 / sqrt(4) = 1.5
-/// deviations. Hold grows by 1 + 0.25 * 1.5, the DQN, short,
-/// by 1 - 0.25 * 1.5, about (a short that gains nothing from falling prices loses 1 % too).
+/// The stock rises by 1 % per bar. At the end of the first day the standard deviation of a bar is 1
+/// %, from three changes, and a day of four bars earned three of them: 3 / sqrt(4) = 1.5 standard
+/// deviations. Hold grows by 1 + 0.25 * 1.5, the DQN, which is short, by about 1 - 0.25 * 1.5.
 #[test]
 fn weights_follow_the_profits_of_a_day() {
     let place = tempfile::tempdir().unwrap();
@@ -87,8 +86,8 @@ fn weights_follow_the_profits_of_a_day() {
     assert!(weights[0] > 0.6 && *leader == 0 && *direction == 1, "{weights:?}");
 }
 
-/// A DQN that has no opinion hears of a market that repeats half of every move, and trades by it;
-/// one that is not told of any keeps to what it said.
+/// A neutral DQN gets the forecast of a market that repeats half of every move, and trades by it;
+/// without a second opinion it keeps its own position.
 #[test]
 fn the_dqn_hears_a_second_opinion() {
     let place = tempfile::tempdir().unwrap();
@@ -130,7 +129,7 @@ fn the_dqn_hears_a_second_opinion() {
     assert_eq!(followed(&config, true), 0);
 }
 
-/// Days up, then days down: hold leads, and then the DQN, which is short throughout.
+/// Days up, then days down: hold leads, then the DQN, which is always short.
 #[test]
 fn whoever_was_bad_for_long_is_back_within_days() {
     let place = tempfile::tempdir().unwrap();
@@ -145,19 +144,19 @@ fn whoever_was_bad_for_long_is_back_within_days() {
     assert_eq!((found[199].1, found[215].1), (0, 2), "bar by bar it takes no more than hours");
 }
 
-/// The same profits, but each long bar beside a long book of a correlated stock costs something.
+/// The same profits, but a long bar is charged if long positions in correlated stocks are held.
 #[test]
 fn what_others_hold_already_counts_against_more_of_it() {
     let place = tempfile::tempdir().unwrap();
     let panel = panel(place.path(), &[100.0; 8]);
     let meta = MetaPolicy::of(&config(), &panel, &[vec![None]]).unwrap().unwrap();
     let meta = MetaPolicy { correlation: vec![vec![0.0, 0.5, -0.2]; 3], ..meta };
-    let beside = meta.held_beside(&[0.9, 0.4, 0.1], 0);
-    assert!((beside - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
+    let exposure = meta.correlated_exposure(&[0.9, 0.4, 0.1], 0);
+    assert!((exposure - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
 }
 
-/// Watched for four days of a rise, of which the first brings three bars of it and the others
-/// four: 1.5 and 2 deviations, which let a bet on the holder grow by 1.375 and by 1.5. A tenth is
+/// Four days of a rise, of which the first has three bars of it and the others four: 1.5 and 2
+/// standard deviations, which make the weight of the holder grow by 1.375 and by 1.5. A tenth is
 /// shared after each day. The DQN keeps its half.
 #[test]
 fn rules_begin_as_the_past_left_them() {
@@ -213,5 +212,5 @@ fn strategies_are_known_and_named_once() {
     assert_eq!(of(&["macd", "pairs", "arbitrage"], 1).unwrap(), ["MACD"]);
     assert_eq!(of(&["arbitrage"], 2).unwrap(), ["Arbitrage"]);
     assert!(of(&["momentun"], 2).unwrap_err().contains("did you mean Momentum?"));
-    assert!(of(&["rsi", "RSI"], 2).unwrap_err().contains("stands twice"));
+    assert!(of(&["rsi", "RSI"], 2).unwrap_err().contains("is listed twice"));
 }

@@ -9,7 +9,7 @@ fn wish(direction: i8, conviction: f32, capital: f64) -> Wish {
     Wish { direction, conviction, capital }
 }
 
-/// Of so many stocks, each alone.
+/// This many stocks, each a cluster of its own.
 fn limits(stocks: usize) -> Limits {
     Limits {
         gross: 1.0,
@@ -53,8 +53,8 @@ fn of_two_opposite_twins_the_less_convinced_gives_way() {
     assert!(same_side.iter().all(|order| order.reason.is_none()));
 }
 
-/// As convinced as each other, the one whose symbol comes first stays; and one that gave way stands
-/// in nobody's way.
+/// With equal convictions the symbol that sorts first stays; a stock that was set to flat does not
+/// block another.
 #[test]
 fn ties_go_by_symbol_and_who_gave_way_does_not_count() {
     let pair = Limits { twins: vec![(0, 1)], rank: vec![1, 0], ..limits(2) };
@@ -65,7 +65,7 @@ fn ties_go_by_symbol_and_who_gave_way_does_not_count() {
     assert_eq!([0, 1, 2].map(|stock| orders[stock].direction), [1, 0, 1]);
 }
 
-/// A tenth, ten times, is a hair more than one.
+/// The sum of ten tenths exceeds one by rounding.
 #[test]
 fn shares_that_make_a_whole_are_within_a_limit_of_one() {
     let dealt = [wish(1, 0.1, 0.1 + f64::EPSILON / 8.0); 10];
@@ -82,7 +82,7 @@ fn name_gross_and_net_limits_hold_and_say_so() {
     let gross = Limits { gross: 0.5, ..limits(2) };
     let orders = decide(&[wish(1, 0.1, 0.5), wish(-1, 0.2, 0.5)], &gross);
     assert!(orders.iter().all(|o| o.weight == 0.25 && o.reason == Some(Reason::GrossLimit)));
-    // Long 0.8, short 0.1: net 0.7 is 0.4 too much, which the long side gives up by half.
+    // Long 0.8, short 0.1: net 0.7 is 0.4 too much, which halves the long side.
     let net = Limits { net: 0.3, ..limits(3) };
     let orders = decide(&[wish(1, 0.1, 0.4), wish(1, 0.1, 0.4), wish(-1, 0.2, 0.1)], &net);
     assert_weights(&orders, &[0.2, 0.2, 0.1]);
@@ -101,8 +101,8 @@ fn a_cluster_is_limited_on_its_heavy_side() {
     assert_eq!((orders[1].reason, orders[2].reason), (None, None));
 }
 
-/// The first cluster is 0.2 long net of 0.5 and 0.3, the second stock 0.4 long alone, and 0.2 of
-/// the sum of 0.6 has to go: a third of either's net. The cluster does not end up net short.
+/// The first cluster is 0.2 net long (0.5 and 0.3 short), the second stock 0.4 long alone. Of the
+/// sum of 0.6, 0.2 has to go: a third of either's net. The cluster does not end up net short.
 #[test]
 fn a_hedged_cluster_gives_up_its_own_net_only() {
     let clusters = vec![vec![0, 2], vec![1]];
@@ -122,7 +122,7 @@ fn a_stop_leaves_nothing_and_the_reasons_of_what_was_flat() {
     assert_eq!(reasons, [Some(Reason::OppositeTwin), Some(Reason::DrawdownStop), None]);
 }
 
-/// A portfolio's settings, relations and wishes, by chance.
+/// Random settings, correlations and proposals.
 struct Case {
     config: PortfolioConfig,
     stocks: Vec<Symbol>,
@@ -185,7 +185,7 @@ impl Case {
     }
 }
 
-/// Often one of a few convictions, so that there are ties; of any size.
+/// Often one of a few convictions, so that there are ties; weights of any size.
 fn wish_by_chance(rng: &mut ChaCha8Rng) -> Wish {
     let conviction = match rng.random_range(0..4) {
         0 => f32::NAN,
@@ -201,7 +201,7 @@ fn wish_by_chance(rng: &mut ChaCha8Rng) -> Wish {
     wish(rng.random_range(-1..=1), conviction, capital)
 }
 
-/// Sums in plain floating point, over pairs found anew from the correlations.
+/// Checks in plain floating point, with pairs and clusters derived again from the correlations.
 fn assert_within_limits(case: &Case, orders: &[Order]) {
     let limits = case.limits();
     let position = |i: usize| f64::from(orders[i].direction) * orders[i].weight;
@@ -212,7 +212,7 @@ fn assert_within_limits(case: &Case, orders: &[Order]) {
     assert!(within(sum(&position).abs(), case.config.net_limit), "net: {orders:?}");
     for i in 0..count {
         assert!(position(i).abs() <= limits.name, "name: {orders:?}");
-        // Everything that a chain of correlations reaches from here.
+        // Everything connected by a chain of correlations.
         let mut reached = vec![i];
         let mut next = 0;
         while next < reached.len() {
@@ -241,8 +241,8 @@ fn assert_within_limits(case: &Case, orders: &[Order]) {
     }
 }
 
-/// No position grows or turns, no net position (of the portfolio or a cluster) becomes larger than
-/// it was wished, except where it is within its limit: a hedge may have had to go.
+/// No position grows or reverses, and no net position (of the portfolio or a cluster) exceeds the
+/// proposed one unless it is within its limit, since a hedge may have been removed.
 fn assert_no_more_risk(case: &Case, orders: &[Order]) {
     let limits = case.limits();
     let position = |i: usize| f64::from(orders[i].direction) * orders[i].weight;
@@ -275,7 +275,7 @@ fn whatever_is_proposed_the_limits_hold_and_risk_does_not_grow() {
         let orders = decide(&case.wishes, &case.limits());
         assert_within_limits(&case, &orders);
         assert_no_more_risk(&case, &orders);
-        // Orders are arbitrated already.
+        // Arbitrated orders are not changed again.
         let again: Vec<Wish> = case
             .wishes
             .iter()
@@ -302,7 +302,7 @@ fn whatever_is_proposed_the_limits_hold_and_risk_does_not_grow() {
             *seen.entry(order.reason).or_default() += 1;
         }
     }
-    // Every rule had its say, and often.
+    // Every rule applied, and often.
     let reasons = [
         None,
         Some(Reason::OppositeTwin),

@@ -26,9 +26,9 @@ pub fn equity_svg(course: &Course, benchmark_equity: &[f64]) -> String {
     super::document(WIDTH, HEIGHT, |area| {
         let (upper, lower) = area.split_vertically(super::units(UPPER));
         draw(&upper, "Return since the start, after costs", &x, 5, &returns)?;
-        draw(&lower, "Loss from the highest equity so far", &x, 3, &losses)?;
-        legend(area, WIDTH - 230, axis::TITLE / 2 - 3, AGENT, "agent")?;
-        legend(area, WIDTH - 140, axis::TITLE / 2 - 3, BENCHMARK, "buy-and-hold")
+        draw(&lower, "Drawdown", &x, 3, &losses)?;
+        legend(area, WIDTH - 230, axis::TITLE / 2 - 3, AGENT, "portfolio")?;
+        legend(area, WIDTH - 140, axis::TITLE / 2 - 3, BENCHMARK, "benchmark")
     })
 }
 
@@ -89,7 +89,7 @@ mod tests {
             assert_eq!(svg.matches(&curves).count(), 3, "two curves and the legend in {colour}");
         }
         assert!(svg.len() < 200_000, "{} bytes", svg.len());
-        assert!(svg.contains("buy-and-hold"));
+        assert!(svg.contains("benchmark"));
     }
 
     #[test]

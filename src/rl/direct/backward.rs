@@ -1,4 +1,4 @@
-//! From d loss / d Q-values back to all parameters.
+//! The backward pass: from d loss / d Q-values to the gradient of all parameters.
 
 use super::forward::{AccountPass, MarketPass, room};
 use super::product::{Left, Right, Start, product};
@@ -6,7 +6,7 @@ use super::rows::{Normed, add_scaled, dot, norm_row_back, sum_columns};
 use super::simd::{Level, Plain, Simd, by_level};
 use super::weights::{NormedPlace, Sizes, Weights};
 
-/// Gradients on the way; reused.
+/// Intermediate gradients; reused buffers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch {
     q: Vec<f32>,
@@ -22,11 +22,12 @@ pub(super) struct Scratch {
     embeddings: Vec<f32>,
     first: Vec<f32>,
     slots: Vec<f32>,
-    /// Of a norm's scale and shift, where it has none.
+    /// Sink for gradients of scale and shift if a layer has no norm.
     norm: Vec<f32>,
 }
 
-/// What was given forward: one account per row, of the first `rows` of the market pass.
+/// Inputs and results of the forward pass: one account per row, for the first `rows` of the market
+/// pass.
 pub(super) struct Given<'a> {
     pub rows: usize,
     /// `[row, slot, feature]` and `[row, private]`, both with slack.
@@ -41,7 +42,7 @@ pub(super) struct Given<'a> {
 }
 
 by_level! {
-    /// d loss / d parameters over `gradient`, in the order of the layout.
+    /// Overwrites `gradient` with d loss / d parameters, in the order of the layout.
     pub(super) fn backward(w: &Weights, given: &Given<'_>, scratch: &mut Scratch, gradient: &mut [f32])
         = backward_with
 }
@@ -55,13 +56,14 @@ unsafe fn backward_with<S: Simd>(
 ) {
     assert_eq!(gradient.len(), w.len, "elements of the gradient");
     let places = &w.places;
-    // The others are set as a whole.
+    // The other parts are overwritten completely.
     for place in [&places.symbol, &places.encoder[0].weight, &places.attention.nearness] {
         gradient[place.clone()].fill(0.0);
     }
     if !w.sizes.attends {
         gradient[places.trunk.weight.clone()].fill(0.0);
     }
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         heads::<S>(w, given, scratch, gradient);
         trunk::<S>(w, given, scratch, gradient);
@@ -78,7 +80,7 @@ unsafe fn backward_with<S: Simd>(
     }
 }
 
-/// Leaves d loss / d trunk's result in `scratch.trunk`.
+/// Leaves d loss / d trunk output in `scratch.trunk`.
 #[inline(always)]
 unsafe fn heads<S: Simd>(
     w: &Weights,
@@ -93,6 +95,7 @@ unsafe fn heads<S: Simd>(
     let last = room(&mut scratch.last, all_hidden * actions);
     let grad_hidden = room(&mut scratch.hidden, rows * all_hidden);
     let grad_trunk = room(&mut scratch.trunk, rows * trunk);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let left = Left::columns(&pass.hidden, all_hidden);
         let right = Right { data: &*grad_q, row: actions };
@@ -108,6 +111,7 @@ unsafe fn heads<S: Simd>(
     }
     last_layers(w, last, &given.grad_q[..rows * actions], gradient);
     for (i, head) in w.places.heads.iter().enumerate() {
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe {
             let left = Left::columns(&grad_hidden[i * hidden..], all_hidden);
             let right = Right { data: &pass.trunk_out, row: trunk };
@@ -123,7 +127,7 @@ unsafe fn heads<S: Simd>(
     }
 }
 
-/// From the gradient of all last layers in one, `[all_hidden, actions]`, to those of each.
+/// Splits the gradient of the combined last layers, `[all_hidden, actions]`, into those of each.
 fn last_layers(w: &Weights, last: &[f32], grad_q: &[f32], gradient: &mut [f32]) {
     let Sizes { hidden, actions, .. } = w.sizes;
     let share = 1.0 / actions as f32;
@@ -154,8 +158,8 @@ fn last_layers(w: &Weights, last: &[f32], grad_q: &[f32], gradient: &mut [f32]) 
     }
 }
 
-/// From d loss / d a normed layer's result to d loss / d its sums, in `grad`; with the gradients of
-/// scale, shift and bias.
+/// Replaces d loss / d output of a normed layer in `grad` by d loss / d pre-activation, and writes
+/// the gradients of scale, shift and bias.
 #[inline(always)]
 unsafe fn norm_back<S: Simd>(
     w: &Weights,
@@ -174,6 +178,7 @@ unsafe fn norm_back<S: Simd>(
         let at = i * width..(i + 1) * width;
         let rectified = result.map(|result| &result[at.clone()]);
         let row = Normed { x: &x[at], inverse: inverse[i], rectified };
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { norm_row_back::<S>(&row, norm, grad, (&mut *scale, &mut *shift)) };
     }
     if let Some((to_scale, to_shift)) = &place.norm {
@@ -193,11 +198,13 @@ unsafe fn trunk<S: Simd>(
 ) {
     let Sizes { trunk, context, joined, privates, .. } = w.sizes;
     let (rows, place, pass) = (given.rows, &w.places.trunk, given.account_pass);
-    let left_behind = (&pass.trunk[..], &pass.trunk_inverse[..], Some(&pass.trunk_out[..]));
+    let forward_results = (&pass.trunk[..], &pass.trunk_inverse[..], Some(&pass.trunk_out[..]));
     let grad = &mut scratch.trunk[..rows * trunk];
-    unsafe { norm_back::<S>(w, place, left_behind, grad, &mut scratch.norm, gradient) };
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { norm_back::<S>(w, place, forward_results, grad, &mut scratch.norm, gradient) };
     let to = &mut gradient[place.weight.clone()];
     let grad_context = room(&mut scratch.context, rows * context);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let left = Left::columns(grad, trunk);
         let right = Right { data: &given.market_pass.context, row: context };
@@ -211,7 +218,8 @@ unsafe fn trunk<S: Simd>(
     }
 }
 
-/// Adds to `scratch.embeddings` what comes by way of attention; the peers' part is set.
+/// Adds the gradient through attention to the stock's own part of `scratch.embeddings` and
+/// overwrites the peers' part.
 #[inline(always)]
 unsafe fn attention<S: Simd>(
     w: &Weights,
@@ -226,6 +234,7 @@ unsafe fn attention<S: Simd>(
     let grad_mixed = room(&mut scratch.mixed, rows * heads * width);
     let gathered = &scratch.context[width..];
     sum_columns(gathered, context, rows, &mut gradient[place.output_bias.clone()]);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let (left, right) =
             (Left::columns(gathered, context), Right { data: &pass.values, row: width });
@@ -273,7 +282,7 @@ unsafe fn attention<S: Simd>(
     }
 }
 
-/// From d loss / d mixtures to peers' embeddings and to what was asked.
+/// From d loss / d mixtures to the peers' embeddings and the `asked` vectors.
 #[inline(always)]
 unsafe fn scores<S: Simd>(
     w: &Weights,
@@ -296,6 +305,7 @@ unsafe fn scores<S: Simd>(
             let embedding = &embeddings[(1 + peer) * width..][..width];
             for head in 0..heads {
                 let mixed = &scratch.mixed[of_head(head)..][..width];
+                // SAFETY: the caller guarantees that the processor has S.
                 grads[peer * heads + head] = unsafe { dot::<S>(mixed, embedding) };
             }
         }
@@ -333,10 +343,11 @@ unsafe fn encoder<S: Simd>(
     let ([first, second], pass) = (&w.places.encoder, given.market_pass);
     let cells = given.rows * used;
     let grad = &mut scratch.embeddings[..cells * width];
-    let left_behind = (&pass.second[..], &pass.second_inverse[..], None);
+    let forward_results = (&pass.second[..], &pass.second_inverse[..], None);
     let grad_first = room(&mut scratch.first, cells * width);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
-        norm_back::<S>(w, second, left_behind, grad, &mut scratch.norm, gradient);
+        norm_back::<S>(w, second, forward_results, grad, &mut scratch.norm, gradient);
         let (left, right) =
             (Left::columns(grad, width), Right { data: &pass.first_out, row: width });
         let out = (&mut gradient[second.weight.clone()], width);
@@ -344,10 +355,11 @@ unsafe fn encoder<S: Simd>(
         let (left, right) =
             (Left::rows(grad, width), Right { data: w.right(&second.weight, 0), row: width });
         product::<S>((cells, width, width), left, right, Start::Zero, (&mut *grad_first, width));
-        let left_behind = (&pass.first[..], &pass.first_inverse[..], Some(&pass.first_out[..]));
+        let forward_results = (&pass.first[..], &pass.first_inverse[..], Some(&pass.first_out[..]));
         let grad_first = &mut grad_first[..cells * width];
-        norm_back::<S>(w, first, left_behind, grad_first, &mut scratch.norm, gradient);
-        // Where all slots are used they follow one another; else the own one is of every row.
+        norm_back::<S>(w, first, forward_results, grad_first, &mut scratch.norm, gradient);
+        // If all slots are used, they are contiguous; else only the stock's own slot of every row
+        // is used.
         let left = Left::columns(grad_first, width);
         let right = Right { data: given.market, row: features * slots / used };
         let out = (&mut gradient[first.weight.clone()], features + symbol);

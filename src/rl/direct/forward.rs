@@ -1,14 +1,14 @@
-//! From market features to Q-values.
+//! The forward pass: from market features to Q-values.
 
 use super::product::{Left, Right, SLACK, Start, product};
 use super::rows::{add_scaled, dot, norm_row, relu, scale_to, softmax};
 use super::simd::{Level, Plain, Simd, by_level};
 use super::weights::{Sizes, Weights};
 
-/// What the market part of the network leaves behind, for `rows` observations; reused.
+/// Intermediate results of the market part of the network for `rows` observations; reused buffers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MarketPass {
-    /// Rows `[row, slot]`: before scale and shift, and after ReLU.
+    /// `[row, slot, embedding]`: before scale and shift, and after ReLU.
     pub first: Vec<f32>,
     pub first_out: Vec<f32>,
     pub first_inverse: Vec<f32>,
@@ -18,25 +18,25 @@ pub(super) struct MarketPass {
     pub embeddings: Vec<f32>,
     /// `[row, embedding]`, scaled.
     pub query: Vec<f32>,
-    /// `[row, head, embedding]`: what a query is to an embedding. The keys themselves are not
-    /// needed: q (K e) = (q K) e, and there is one query for many peers.
+    /// `[row, head, embedding]`: the query multiplied by the key matrix. The keys themselves are
+    /// not needed: q (K e) = (q K) e, and there is one query for many peers.
     pub asked: Vec<f32>,
     /// `[row, peer, head]`
     pub attention: Vec<f32>,
-    /// What a softmax needs besides.
+    /// Buffer of the softmax.
     pub of_heads: Vec<f32>,
-    /// `[row, head, embedding]`: peers' embeddings in the mixture asked for. Values are linear,
-    /// too.
+    /// `[row, head, embedding]`: the attention-weighted mean of the peers' embeddings. The value
+    /// matrix is linear, so it is applied afterwards.
     pub mixed: Vec<f32>,
     /// `[row, embedding]`
     pub values: Vec<f32>,
     /// `[row, context]`
     pub context: Vec<f32>,
-    /// The trunk's sums without private features, `[row, trunk]`.
+    /// The trunk's pre-activations without private features, `[row, trunk]`.
     pub trunk: Vec<f32>,
 }
 
-/// What the part behind it leaves behind, for a number of accounts.
+/// Intermediate results of the account part of the network, for a number of accounts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AccountPass {
     /// Before scale and shift, and after ReLU: `[account, trunk]`.
@@ -49,7 +49,7 @@ pub(super) struct AccountPass {
     pub q: Vec<f32>,
 }
 
-/// Room for so many numbers, and slack.
+/// Resizes a buffer to at least `len` elements plus slack.
 pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len + SLACK {
         buffer.resize(len + SLACK, 0.0);
@@ -58,8 +58,8 @@ pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 by_level! {
-    /// `market` `[row, slot, feature]` of `rows` observations, through encoder, attention and the
-    /// trunk's weights. `slots`: the symbols of the slots.
+    /// The market part: `market`, `[row, slot, feature]`, of `rows` observations through encoder,
+    /// attention and the trunk's weights. `slots` are the symbols of the slots.
     pub(super) fn market(
         w: &Weights, slots: &[usize], market: &[f32], rows: usize, pass: &mut MarketPass
     ) = market_with
@@ -74,8 +74,8 @@ by_level! {
 }
 
 by_level! {
-    /// The rest of the way for `count` accounts: account i looks at row i / `per_row` of `trunk`.
-    /// `private` is `[account, private]`.
+    /// The account part for all accounts in `private`, `[account, private]`: account i uses row i /
+    /// `per_row` of `trunk`.
     pub(super) fn accounts(
         w: &Weights, trunk: &[f32], per_row: usize, private: &[f32], pass: &mut AccountPass
     ) = accounts_with
@@ -98,6 +98,7 @@ unsafe fn market_with<S: Simd>(
         let right = Right { data: &w.first_t, row: width };
         let bias = Start::Bias(&w.symbol_bias[symbol * width..][..width]);
         let out = (&mut first[slot * width..], used * width);
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { product::<S>((rows, width, features), left, right, bias, out) };
     }
     let out = room(&mut pass.first_out, cells * width);
@@ -105,6 +106,7 @@ unsafe fn market_with<S: Simd>(
     let norm = w.norm(&places.encoder[0]);
     for i in 0..cells {
         let (x, y) = (&mut first[i * width..][..width], &mut out[i * width..][..width]);
+        // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, true, y) };
     }
 
@@ -112,12 +114,14 @@ unsafe fn market_with<S: Simd>(
     let right = Right { data: &w.second_t, row: width };
     let bias = Start::Bias(w.part(&places.encoder[1].bias));
     let left = Left::rows(out, width);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((cells, width, width), left, right, bias, (second, width)) };
     let embeddings = room(&mut pass.embeddings, cells * width);
     let inverse = room(&mut pass.second_inverse, cells);
     let norm = w.norm(&places.encoder[1]);
     for i in 0..cells {
         let (x, y) = (&mut second[i * width..][..width], &mut embeddings[i * width..][..width]);
+        // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, false, y) };
     }
 
@@ -127,8 +131,10 @@ unsafe fn market_with<S: Simd>(
         joined[row * context..][..width].copy_from_slice(own);
     }
     if w.sizes.attends {
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { attend::<S>(w, rows, pass) };
     }
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { trunk_with::<S>(w, (&pass.context, context), rows, &mut pass.trunk) };
 }
 
@@ -143,10 +149,11 @@ unsafe fn trunk_with<S: Simd>(
     let sums = room(sums, rows * trunk);
     let (left, right) = (Left::rows(contexts, row), Right { data: &w.trunk_t, row: trunk });
     let bias = Start::Bias(w.part(&w.places.trunk.bias));
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
 }
 
-/// Vaswani et al. (2017), section 3.2, in another order; see [`MarketPass`].
+/// Vaswani et al. (2017), section 3.2, with the matrix products reordered; see [`MarketPass`].
 #[inline(always)]
 unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
     let Sizes { used, embedding: width, heads, context, .. } = w.sizes;
@@ -156,6 +163,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
     let left = Left::rows(&pass.embeddings, used * width);
     let right = Right { data: &w.query_t, row: width };
     let bias = Start::Bias(w.part(&place.query_bias));
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, width, width), left, right, bias, (&mut *query, width)) };
     let scale = (per_head as f32).sqrt().recip();
     query[..rows * width].iter_mut().for_each(|q| *q *= scale);
@@ -163,6 +171,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
         let left = Left::rows(&query[head * per_head..], width);
         let right = Right { data: w.right(&place.key, head * per_head * width), row: width };
         let out = (&mut asked[head * width..], heads * width);
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { product::<S>((rows, width, per_head), left, right, Start::Zero, out) };
     }
     let attention = room(&mut pass.attention, rows * peers * heads);
@@ -177,6 +186,7 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
             for head in 0..heads {
                 let asked = &asked[(row * heads + head) * width..][..width];
                 let at = peer * heads + head;
+                // SAFETY: the caller guarantees that the processor has S.
                 scores[at] = unsafe { dot::<S>(asked, embedding) } + nearness[at];
             }
         }
@@ -195,11 +205,13 @@ unsafe fn attend<S: Simd>(w: &Weights, rows: usize, pass: &mut MarketPass) {
         let left = Left::rows(&mixed[head * width..], heads * width);
         let right = Right { data: &w.value_t[head * per_head..], row: width };
         let out = (&mut values[head * per_head..], width);
+        // SAFETY: the caller guarantees that the processor has S.
         unsafe { product::<S>((rows, per_head, width), left, right, Start::Zero, out) };
     }
     let (left, right) = (Left::rows(values, width), Right { data: &w.output_t, row: width });
     let bias = Start::Bias(w.part(&place.output_bias));
     let out = (&mut pass.context[width..], context);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, width, width), left, right, bias, out) };
 }
 
@@ -224,11 +236,13 @@ unsafe fn accounts_with<S: Simd>(
             let row = joined - privates + k;
             add_scaled(value, &w.trunk_t[row * trunk..][..trunk], x);
         }
+        // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, true, &mut out[i * trunk..][..trunk]) };
     }
     let hidden = room(&mut pass.hidden, count * all_hidden);
     let (left, right) = (Left::rows(out, trunk), Right { data: &w.heads.first_t, row: all_hidden });
     let bias = Start::Bias(&w.heads.bias);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         product::<S>((count, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
     }
@@ -237,5 +251,6 @@ unsafe fn accounts_with<S: Simd>(
     let (left, right) =
         (Left::rows(hidden, all_hidden), Right { data: &w.heads.last_t, row: actions });
     let bias = Start::Bias(&w.heads.last_bias);
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((count, actions, all_hidden), left, right, bias, (q, actions)) };
 }

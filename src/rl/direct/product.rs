@@ -1,15 +1,14 @@
-//! Products of small matrices. An element of a result is summed in the order of the inner index, by
-//! itself: it depends neither on how many rows there are nor on which instructions are used.
+//! Products of small matrices. Each element of the result is summed separately, in the order of the
+//! inner index: it depends neither on the number of rows nor on the instruction set.
 
 use super::simd::Simd;
 
-/// Elements that a matrix on the right must have room for after its last one: vectors are loaded
-/// whole.
+/// Number of extra elements after a right-hand matrix: vectors are always loaded whole.
 pub(super) const SLACK: usize = 16;
-/// Inner indices that are worked off at once, so that what they touch stays in the nearest cache.
+/// Number of inner indices processed at a time, so that the data stays in the L1 cache.
 const DEPTH: usize = 128;
 
-/// Element (i, k) stands at `i * row + k * step`.
+/// Left-hand matrix; element (i, k) is at `i * row + k * step`.
 #[derive(Clone, Copy)]
 pub(super) struct Left<'a> {
     pub data: &'a [f32],
@@ -17,20 +16,20 @@ pub(super) struct Left<'a> {
     pub step: usize,
 }
 
-/// Element (k, j) stands at `k * row + j`.
+/// Right-hand matrix; element (k, j) is at `k * row + j`.
 #[derive(Clone, Copy)]
 pub(super) struct Right<'a> {
     pub data: &'a [f32],
     pub row: usize,
 }
 
-/// What the sums begin with.
+/// Initial value of the sums.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
     Zero,
     /// The same for every row.
     Bias(&'a [f32]),
-    /// What the result holds already.
+    /// The current content of the result.
     Result,
 }
 
@@ -39,14 +38,14 @@ impl<'a> Left<'a> {
         Left { data, row, step: 1 }
     }
 
-    /// Of the transposed of a matrix whose rows are `row` long.
+    /// The transpose of a matrix with row stride `row`.
     pub fn columns(data: &'a [f32], row: usize) -> Left<'a> {
         Left { data, row: 1, step: row }
     }
 }
 
-/// `result[i * row + j] = start + sum_k left(i, k) * right(k, j)`, of `m` rows, `n` columns and `k`
-/// inner indices.
+/// `result[i * row + j] = start + sum_k left(i, k) * right(k, j)`, with `m` rows, `n` columns and
+/// `k` inner indices.
 #[inline(always)]
 pub(super) unsafe fn product<S: Simd>(
     sizes: (usize, usize, usize),
@@ -55,6 +54,7 @@ pub(super) unsafe fn product<S: Simd>(
     start: Start<'_>,
     result: (&mut [f32], usize),
 ) {
+    // SAFETY: the caller guarantees that the processor has S.
     unsafe { S::product(sizes, left, right, start, result) }
 }
 
@@ -86,11 +86,14 @@ pub(super) unsafe fn product_with<S: Simd>(
                 rows: m,
                 columns: (n - column).min(16 * vectors),
                 depth,
+                // SAFETY: inside `left`, by the assertions above.
                 left: unsafe { left.data.as_ptr().add(from * left.step) },
                 left_row: left.row,
                 left_step: left.step,
+                // SAFETY: inside `right`, by the assertions above.
                 right: unsafe { right.data.as_ptr().add(from * right.row + column) },
                 right_row: right.row,
+                // SAFETY: inside `result`, by the assertions above.
                 result: unsafe { result.as_mut_ptr().add(column) },
                 result_row: row,
                 start: match start {
@@ -99,6 +102,9 @@ pub(super) unsafe fn product_with<S: Simd>(
                     _ => Begun::Result,
                 },
             };
+            // SAFETY: the caller guarantees that the processor has S. `part` lies within the three
+            // slices, by the assertions above: its last column is the last of `n`, and of `right`
+            // whole vectors are read, up to the next multiple of 16.
             unsafe {
                 match vectors {
                     1 => part.run::<S, 8, 1>(),
@@ -113,7 +119,7 @@ pub(super) unsafe fn product_with<S: Simd>(
     }
 }
 
-/// Up to four vectors of columns.
+/// A part of a product, of up to four vectors of columns.
 struct Part {
     rows: usize,
     columns: usize,
@@ -128,7 +134,7 @@ struct Part {
     start: Begun,
 }
 
-/// As [`Start`], of some columns.
+/// [`Start`] for a range of columns.
 #[derive(Clone, Copy)]
 enum Begun {
     Zero,
@@ -138,9 +144,13 @@ enum Begun {
 }
 
 impl Part {
+    /// # Safety
+    /// The processor must support `S`, and the pointers must be valid for `rows`, `columns` and
+    /// `depth`: whole vectors of `right`, no more than `columns` of `result` and `start`.
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(&self) {
         let mut i = 0;
+        // SAFETY: as the caller guarantees; `i` and the rows of a block are below `rows`.
         unsafe {
             while i + ROWS <= self.rows {
                 self.block::<S, ROWS, VECTORS>(i);
@@ -157,8 +167,13 @@ impl Part {
     }
 
     /// Rows `i` to `i + ROWS`, with their sums in registers.
+    ///
+    /// # Safety
+    /// As for [`Part::run`]; `i + ROWS` must be at most `rows`.
     #[inline(always)]
     unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, i: usize) {
+        // SAFETY: as the caller guarantees; all vectors but the last are whole, and of that one
+        // `last` columns are loaded and stored.
         unsafe {
             let zero = S::splat(0.0);
             let mut sums = [[zero; VECTORS]; ROWS];
@@ -229,11 +244,12 @@ mod tests {
 
     #[inline(always)]
     unsafe fn run_with<S: Simd>(case: &Case<'_>, result: &mut [f32], row: usize) {
+        // SAFETY: as this function's caller guarantees.
         unsafe { product::<S>(case.sizes, case.left, case.right, case.start, (result, row)) }
     }
 
-    /// Every kernel and every edge, against sums in f64; the same bits at every level, and nothing
-    /// written beside the result.
+    /// All kernels and remainders, compared with sums in f64; bit-identical at every level, and
+    /// nothing is written outside the result.
     #[test]
     fn products_equal_sums_written_out_at_every_level() {
         for (m, n, k) in

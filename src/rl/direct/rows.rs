@@ -1,15 +1,17 @@
-//! What is done to the rows of a matrix one by one: sums, norms, softmax.
+//! Operations on single rows of a matrix: sums, norms, softmax.
 
 use super::simd::Simd;
 
-/// As PyTorch's `nn.LayerNorm`.
+/// The epsilon of PyTorch's `nn.LayerNorm`.
 const EPSILON: f32 = 1e-5;
 
-/// Sum of the products; in sixteen partial sums, then what is left over.
+/// Dot product, in sixteen partial sums and then the remainder.
 #[inline(always)]
 pub(super) unsafe fn dot<S: Simd>(x: &[f32], y: &[f32]) -> f32 {
     assert_eq!(x.len(), y.len());
     let whole = x.len() / 16 * 16;
+    // SAFETY: the caller guarantees that the processor has S; `whole` keeps loads inside the
+    // slices.
     unsafe {
         let mut sums = S::splat(0.0);
         for i in (0..whole).step_by(16) {
@@ -26,6 +28,8 @@ pub(super) unsafe fn dot<S: Simd>(x: &[f32], y: &[f32]) -> f32 {
 #[inline(always)]
 pub(super) unsafe fn sum<S: Simd>(x: &[f32]) -> f32 {
     let whole = x.len() / 16 * 16;
+    // SAFETY: the caller guarantees that the processor has S; `whole` keeps loads inside the
+    // slices.
     unsafe {
         let (one, mut sums) = (S::splat(1.0), S::splat(0.0));
         for i in (0..whole).step_by(16) {
@@ -53,7 +57,7 @@ pub(super) fn scale_to(a: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Every column's sum over `rows` rows, which are `row` apart, in their order.
+/// Column sums over `rows` rows with stride `row`, added in row order.
 #[inline(always)]
 pub(super) fn sum_columns(data: &[f32], row: usize, rows: usize, out: &mut [f32]) {
     out.fill(0.0);
@@ -65,18 +69,17 @@ pub(super) fn sum_columns(data: &[f32], row: usize, rows: usize, out: &mut [f32]
     }
 }
 
-/// Scale and shift of a layer norm; None where there is none.
+/// Scale and shift of a layer norm; None if it is switched off.
 pub(super) type Norm<'a> = Option<(&'a [f32], &'a [f32])>;
 
-/// What is not a number stays so: training that diverged is to be noticed.
+/// NaN stays NaN, so that diverged training is noticed.
 #[inline(always)]
 pub(super) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// `out = norm(x)`, then ReLU if `rectify`. Leaves in `x` what is needed on the way back: the
-/// values
-/// before scale and shift. Returns one over the deviation.
+/// `out = norm(x)`, then ReLU if `rectify`. Leaves in `x` the normalised values before scale and
+/// shift, which the backward pass needs. Returns 1 / standard deviation.
 #[inline(always)]
 pub(super) unsafe fn norm_row<S: Simd>(
     x: &mut [f32],
@@ -90,8 +93,10 @@ pub(super) unsafe fn norm_row<S: Simd>(
         Some((scale, shift)) => {
             assert!(scale.len() == x.len() && shift.len() == x.len());
             let part = 1.0 / x.len() as f32;
+            // SAFETY: the caller guarantees that the processor has S.
             let mean = unsafe { sum::<S>(x) } * part;
             x.iter_mut().for_each(|x| *x -= mean);
+            // SAFETY: the caller guarantees that the processor has S.
             let variance = unsafe { dot::<S>(x, x) } * part;
             inverse = 1.0 / (variance + EPSILON).sqrt();
             for i in 0..x.len() {
@@ -107,17 +112,16 @@ pub(super) unsafe fn norm_row<S: Simd>(
     inverse
 }
 
-/// What [`norm_row`] knows of a row.
+/// The results of [`norm_row`] for a row.
 pub(super) struct Normed<'a> {
-    /// Before scale and shift.
+    /// Normalised values before scale and shift.
     pub x: &'a [f32],
     pub inverse: f32,
-    /// Its result, where it was rectified.
+    /// The output, if it was rectified.
     pub rectified: Option<&'a [f32]>,
 }
 
-/// From d loss / d result, in `grad`, to d loss / d input, there too; adds to `grad_scale` and
-/// `grad_shift`.
+/// Replaces d loss / d output in `grad` by d loss / d input; adds to `grad_scale` and `grad_shift`.
 #[inline(always)]
 pub(super) unsafe fn norm_row_back<S: Simd>(
     row: &Normed<'_>,
@@ -141,38 +145,40 @@ pub(super) unsafe fn norm_row_back<S: Simd>(
         grad[i] *= scale[i];
     }
     let part = 1.0 / len as f32;
+    // SAFETY: the caller guarantees that the processor has S.
     let (mean, along) = unsafe { (sum::<S>(grad) * part, dot::<S>(grad, row.x) * part) };
     for i in 0..len {
         grad[i] = row.inverse * (-row.x[i]).mul_add(along, grad[i] - mean);
     }
 }
 
-/// e^x to the last bit or two, by the same operations on every processor; of `x` at most 0.
+/// e^x to one or two units in the last place, for `x` at most 0, with the same operations on every
+/// processor.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // 2^k e^r with |r| <= ln 2 / 2; k by adding and taking off a number that has no room for
-    // fractions.
+    // 2^k e^r with |r| <= ln 2 / 2. Adding and subtracting 1.5 * 2^23, which leaves no bits for
+    // fractions, rounds to k.
     const ROUND: f32 = 12_582_912.0;
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let k = shifted - ROUND;
-    // ln 2 in two parts, the first of few bits, so that k times it is exact.
+    // ln 2 in two parts, the first with few bits, so that k times it is exact.
     let r = k.mul_add(-0.693_359_4, x);
     let r = k.mul_add(2.121_944_4e-4, r);
-    // Taylor's series: the next term is below 2^-24 of the sum.
+    // Taylor series: the next term is below 2^-24 of the sum.
     let mut sum = 1.0 / 5_040.0;
     for divisor in [720.0f32, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
         sum = r.mul_add(sum, 1.0 / divisor);
     }
-    // The last bits of the sum with `ROUND` are k itself.
+    // The low bits of the sum with `ROUND` are k.
     sum * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
-/// Softmax over the rows of `scores` `[peers, heads]`, head by head, in place. `of_heads` is twice
-/// as long as there are heads.
+/// Softmax over the rows of `scores`, `[peers, heads]`, per head and in place. `per_head_buffer` is
+/// a buffer of twice the number of heads.
 #[inline(always)]
-pub(super) fn softmax(scores: &mut [f32], of_heads: &mut [f32]) {
-    let (largest, total) = of_heads.split_at_mut(of_heads.len() / 2);
+pub(super) fn softmax(scores: &mut [f32], per_head_buffer: &mut [f32]) {
+    let (largest, total) = per_head_buffer.split_at_mut(per_head_buffer.len() / 2);
     let heads = largest.len();
     largest.copy_from_slice(&scores[..heads]);
     for row in scores.chunks_exact(heads) {
@@ -183,7 +189,7 @@ pub(super) fn softmax(scores: &mut [f32], of_heads: &mut [f32]) {
     for row in scores.chunks_exact_mut(heads) {
         row.iter_mut().zip(&*largest).for_each(|(score, largest)| *score -= largest);
     }
-    // All in one go, as vectors.
+    // In one loop, so that it is vectorised.
     scores.iter_mut().for_each(|score| *score = exp(*score));
     total.fill(0.0);
     for row in scores.chunks_exact(heads) {

@@ -1,24 +1,30 @@
-//! Sixteen f32 at a time, on whatever the processor has.
+//! Vectors of sixteen f32 on the processor's instruction set.
 //!
-//! All implementations do the same operations in the same order and round each once, so that a
+//! All implementations perform the same operations in the same order and round each once, so a
 //! result does not depend on the processor.
 
 use super::product::{Left, Right, Start, product_with};
 
-/// A set of instructions. Its functions may be called only where the processor has them.
+/// An instruction set.
+///
+/// # Safety
+/// Its functions may be called only if the processor supports it. A pointer is to sixteen numbers,
+/// or to `count` of them, at most 16; they need not be aligned.
 pub(super) trait Simd: Copy {
-    /// Sixteen numbers.
+    /// A vector of sixteen numbers.
     type V: Copy;
-    /// The most vectors that a row of a product's kernel has; more would not fit the registers.
+    /// Maximum number of vectors per row in a kernel of the matrix product, limited by the number
+    /// of registers.
     const COLUMNS: usize;
 
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(at: *const f32) -> Self::V;
     unsafe fn store(v: Self::V, at: *mut f32);
-    /// The first `count` of sixteen; the others are neither read nor written.
+    /// The first `count` of sixteen elements; the others are neither read nor written.
     #[inline(always)]
     unsafe fn load_part(at: *const f32, count: usize) -> Self::V {
         let mut x = [0.0f32; 16];
+        // SAFETY: the caller guarantees `count` numbers at `at`; `x` has sixteen.
         unsafe {
             for (i, x) in x.iter_mut().enumerate().take(count) {
                 *x = *at.add(i);
@@ -30,6 +36,7 @@ pub(super) trait Simd: Copy {
     #[inline(always)]
     unsafe fn store_part(v: Self::V, at: *mut f32, count: usize) {
         let mut x = [0.0f32; 16];
+        // SAFETY: the caller guarantees room for `count` numbers at `at`; `x` has sixteen.
         unsafe {
             Self::store(v, x.as_mut_ptr());
             for (i, x) in x.iter().enumerate().take(count) {
@@ -41,7 +48,7 @@ pub(super) trait Simd: Copy {
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
-    /// [`super::product::product`], compiled once and not into every place that calls it.
+    /// [`super::product::product`], compiled once and not inlined at every call.
     unsafe fn product(
         sizes: (usize, usize, usize),
         left: Left<'_>,
@@ -50,10 +57,11 @@ pub(super) trait Simd: Copy {
         result: (&mut [f32], usize),
     );
 
-    /// Element j of vector i becomes element i of vector j.
+    /// Transposes 16 x 16 elements: element j of vector i becomes element i of vector j.
     #[inline(always)]
     unsafe fn turn(block: &mut [Self::V; 16]) {
         let mut x = [[0.0f32; 16]; 16];
+        // SAFETY: every row of `x` has sixteen numbers, and so has the array made of a column.
         unsafe {
             for (x, v) in x.iter_mut().zip(&*block) {
                 Self::store(*v, x.as_mut_ptr());
@@ -64,10 +72,11 @@ pub(super) trait Simd: Copy {
         }
     }
 
-    /// In pairs, the same ones everywhere.
+    /// The sum of the elements, pairwise in the same order on all instruction sets.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         let mut x = [0.0f32; 16];
+        // SAFETY: `x` has room for sixteen numbers.
         unsafe { Self::store(v, x.as_mut_ptr()) };
         for half in [8, 4, 2, 1] {
             for i in 0..half {
@@ -78,7 +87,7 @@ pub(super) trait Simd: Copy {
     }
 }
 
-/// Any processor. Slow where it has no fused multiply-add of its own.
+/// Any processor. Slow without a fused multiply-add instruction.
 #[derive(Clone, Copy)]
 pub(super) struct Plain;
 
@@ -93,11 +102,13 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn load(at: *const f32) -> [f32; 16] {
+        // SAFETY: the caller guarantees sixteen numbers there.
         unsafe { at.cast::<[f32; 16]>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn store(v: [f32; 16], at: *mut f32) {
+        // SAFETY: the caller guarantees sixteen numbers there.
         unsafe { at.cast::<[f32; 16]>().write_unaligned(v) }
     }
 
@@ -114,6 +125,7 @@ impl Simd for Plain {
         start: Start<'_>,
         result: (&mut [f32], usize),
     ) {
+        // SAFETY: it needs nothing that a processor may lack.
         unsafe { product_with::<Plain>(sizes, left, right, start, result) }
     }
 }
@@ -124,7 +136,7 @@ mod x86 {
 
     use super::{Left, Right, Simd, Start, product_with};
 
-    /// `Simd::product` with the instructions switched on.
+    /// `Simd::product`, compiled with these features.
     macro_rules! product_of {
         ($features:literal) => {
             #[inline(always)]
@@ -144,8 +156,10 @@ mod x86 {
                     start: Start<'_>,
                     result: (&mut [f32], usize),
                 ) {
+                    // SAFETY: the caller guarantees that the processor has these instructions.
                     unsafe { product_with::<S>(sizes, left, right, start, result) }
                 }
+                // SAFETY: the caller guarantees that the processor has these instructions.
                 unsafe { compiled::<Self>(sizes, left, right, start, result) }
             }
         };
@@ -160,36 +174,46 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn splat(x: f32) -> __m512 {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { _mm512_set1_ps(x) }
         }
 
         #[inline(always)]
         unsafe fn load(at: *const f32) -> __m512 {
+            // SAFETY: the caller guarantees these instructions, and sixteen numbers at `at`.
             unsafe { _mm512_loadu_ps(at) }
         }
 
         #[inline(always)]
         unsafe fn store(v: __m512, at: *mut f32) {
+            // SAFETY: the caller guarantees these instructions, and room for sixteen numbers at
+            // `at`.
             unsafe { _mm512_storeu_ps(at, v) }
         }
 
         #[inline(always)]
         unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { _mm512_fmadd_ps(a, b, c) }
         }
 
         #[inline(always)]
         unsafe fn load_part(at: *const f32, count: usize) -> __m512 {
+            // SAFETY: the caller guarantees these instructions, and `count` numbers at `at`; no
+            // others are touched.
             unsafe { _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at) }
         }
 
         #[inline(always)]
         unsafe fn store_part(v: __m512, at: *mut f32, count: usize) {
+            // SAFETY: the caller guarantees these instructions, and room for `count` numbers at
+            // `at`.
             unsafe { _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, v) }
         }
 
         #[inline(always)]
         unsafe fn sum(v: __m512) -> f32 {
+            // SAFETY: the caller guarantees these instructions.
             unsafe {
                 let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
                 let eight = _mm256_add_ps(_mm512_castps512_ps256(v), upper);
@@ -200,9 +224,10 @@ mod x86 {
             }
         }
 
-        /// First within fours of rows, then the fours.
+        /// Transposes groups of four rows first, then the groups.
         #[inline(always)]
         unsafe fn turn(block: &mut [__m512; 16]) {
+            // SAFETY: the caller guarantees these instructions.
             unsafe {
                 for i in [0, 4, 8, 12] {
                     turn_four(&mut block[i..i + 4]);
@@ -227,6 +252,7 @@ mod x86 {
     /// Vector c becomes columns c, 4 + c, 8 + c and 12 + c of four rows.
     #[inline(always)]
     unsafe fn turn_four(rows: &mut [__m512]) {
+        // SAFETY: the caller guarantees these instructions.
         unsafe {
             let low = _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1]));
             let high = _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1]));
@@ -248,16 +274,20 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn splat(x: f32) -> [__m256; 2] {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { [_mm256_set1_ps(x); 2] }
         }
 
         #[inline(always)]
         unsafe fn load(at: *const f32) -> [__m256; 2] {
+            // SAFETY: the caller guarantees these instructions, and sixteen numbers at `at`.
             unsafe { [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))] }
         }
 
         #[inline(always)]
         unsafe fn store(v: [__m256; 2], at: *mut f32) {
+            // SAFETY: the caller guarantees these instructions, and room for sixteen numbers at
+            // `at`.
             unsafe {
                 _mm256_storeu_ps(at, v[0]);
                 _mm256_storeu_ps(at.add(8), v[1]);
@@ -266,6 +296,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn fma(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: the caller guarantees these instructions.
             unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
         }
 
@@ -276,7 +307,7 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512};
 
-/// The widest instructions that the processor has.
+/// An instruction set of the processor, from narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Plain,
@@ -287,7 +318,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// All that this processor has, the widest last.
+    /// All that this processor supports, the widest last.
     pub fn available() -> Vec<Level> {
         #[cfg(target_arch = "x86_64")]
         {
@@ -305,7 +336,7 @@ impl Level {
     }
 }
 
-/// `$name` for the instructions of a [`Level`], by way of `$body`, which is generic over them and
+/// Defines `$name` for all levels from `$body`, which is generic over the instruction set and
 /// inlined.
 macro_rules! by_level {
     ($(#[$about:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
@@ -316,20 +347,23 @@ macro_rules! by_level {
                 use crate::rl::direct::simd::{Avx2, Avx512};
                 #[target_feature(enable = "avx512f,avx2,fma")]
                 unsafe fn avx512($($arg: $type),*) {
+                    // SAFETY: the caller guarantees that the processor has these instructions.
                     unsafe { $body::<Avx512>($($arg),*) }
                 }
                 #[target_feature(enable = "avx2,fma")]
                 unsafe fn avx2($($arg: $type),*) {
+                    // SAFETY: the caller guarantees that the processor has these instructions.
                     unsafe { $body::<Avx2>($($arg),*) }
                 }
                 match level {
-                    // SAFETY: a level is one that `Level::available` found.
+                    // SAFETY: levels come from `Level::available`.
                     Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: likewise.
                     Level::Avx2 => return unsafe { avx2($($arg),*) },
                     Level::Plain => {}
                 }
             }
-            // SAFETY: it needs nothing that a processor may lack.
+            // SAFETY: any processor supports it.
             unsafe { $body::<Plain>($($arg),*) }
         }
     };

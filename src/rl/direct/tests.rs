@@ -6,7 +6,7 @@ use crate::config::NetworkConfig;
 use crate::rl::device::Device;
 use crate::rl::libtorch::Torch;
 
-/// Every switch the other way in turn, widths that no vector divides, and the defaults.
+/// The default shape, and each switch toggled, with widths that are not multiples of a vector.
 fn shapes() -> Vec<NetworkShape> {
     let odd = NetworkConfig {
         embedding: 18,
@@ -70,7 +70,7 @@ impl Batch {
     }
 }
 
-/// Online and target weights among which none is zero or one.
+/// Online and target weights, none of which is 0 or 1.
 fn weights(shape: &NetworkShape) -> [Vec<f32>; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let len = shape.layout().len();
@@ -103,7 +103,7 @@ fn trained(
     (values, gradient)
 }
 
-/// To a part in a million of the largest: both sides round.
+/// To a relative error of 1e-6 of the largest: both sides round.
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -170,7 +170,7 @@ fn acting_equals_learning_and_its_parts_are_those_of_libtorch() {
     }
 }
 
-/// A row's values do not depend on the others in the batch, and nothing on the instructions.
+/// A row's values depend neither on the rest of the batch nor on the instruction set.
 #[test]
 fn a_row_alone_and_every_processor_give_the_same_bits() {
     for shape in &shapes() {
@@ -195,8 +195,8 @@ fn a_row_alone_and_every_processor_give_the_same_bits() {
     }
 }
 
-/// Several stocks at once on several threads are what they are one after the other on one, in a
-/// minibatch of one row, one that is halved and one of many chunks.
+/// Several stocks in parallel on several threads give the same bits as sequentially on one, for
+/// minibatches of one row, of two halves and of many chunks.
 #[test]
 fn threads_change_no_bit() {
     let shape = &shapes()[1];

@@ -1,10 +1,10 @@
-//! Matrices turned round.
+//! Transposition of matrices.
 
 use super::simd::{Level, Plain, Simd, by_level};
 
 by_level! {
-    /// The first `columns` of a matrix of `rows` rows, each `row` long, turned round into rows that
-    /// are `out_row` long.
+    /// Transposes the first `columns` of a matrix of `rows` rows with stride `row` into rows with
+    /// stride `out_row`.
     pub(super) fn turn(
         matrix: &[f32],
         sizes: (usize, usize, usize),
@@ -25,6 +25,8 @@ unsafe fn turn_with<S: Simd>(
     let (whole_rows, whole_columns) = (rows / 16 * 16, columns / 16 * 16);
     for first in (0..whole_rows).step_by(16) {
         for column in (0..whole_columns).step_by(16) {
+            // SAFETY: the caller guarantees that the processor has S. A block of 16 rows and 16
+            // columns lies within both matrices, by the assertions above.
             unsafe {
                 let from = matrix.as_ptr().add(first * row + column);
                 let mut block = [S::splat(0.0); 16];
@@ -39,7 +41,7 @@ unsafe fn turn_with<S: Simd>(
             }
         }
     }
-    // What is left over at the right, and below.
+    // The remainder at the right and at the bottom.
     for column in 0..columns {
         let from = if column < whole_columns { whole_rows } else { 0 };
         for i in from..rows {
@@ -52,7 +54,7 @@ unsafe fn turn_with<S: Simd>(
 mod tests {
     use super::*;
 
-    /// Whole blocks, what is left over on every side, and nothing written beside it.
+    /// Whole blocks and remainders on every side; nothing is written outside.
     #[test]
     fn every_element_changes_places_at_every_level() {
         for (rows, columns) in [(16, 16), (1, 1), (5, 40), (40, 5), (37, 50), (64, 32)] {

@@ -1,4 +1,5 @@
-//! Parameters as the products want them: the flat buffer as it is, and some matrices turned round.
+//! Parameters in the layout of the matrix products: the flat buffer as it is, and some matrices
+//! transposed.
 
 use std::cell::RefCell;
 
@@ -9,17 +10,17 @@ use super::turn::turn;
 use crate::rl::network::NetworkShape;
 use crate::rl::parameters::Layout;
 
-/// Sizes that all parts of a network share.
+/// Sizes of a network's parts.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
-    /// Slots of an observation, and how many of them the network looks at.
+    /// Slots of an observation, and the number of them that the network uses.
     pub slots: usize,
     pub used: usize,
     pub features: usize,
     pub symbol: usize,
     pub embedding: usize,
     pub heads: usize,
-    /// Columns of the trunk's weights that are from the context, and in all.
+    /// Columns of the trunk's weights for the context, and in total.
     pub context: usize,
     pub joined: usize,
     pub privates: usize,
@@ -43,7 +44,7 @@ impl Sizes {
             symbol: config.symbol_embedding,
             embedding: config.embedding,
             heads: config.heads,
-            // What is gathered from nobody is zero.
+            // Without attention the gathered part is zero, so its columns are left out.
             context: config.embedding * if attends { 2 } else { 1 },
             joined: 2 * config.embedding + shape.privates,
             privates: shape.privates,
@@ -64,16 +65,16 @@ impl Sizes {
         self.used - 1
     }
 
-    /// Numbers of an observation's market part.
+    /// Number of elements of an observation's market part.
     pub fn cells(&self) -> usize {
         self.slots * self.features
     }
 }
 
-/// A parameter's place in the flat buffer.
+/// A parameter's range in the flat buffer.
 type Place = std::ops::Range<usize>;
 
-/// A linear layer and, where there is one, the norm behind it.
+/// A linear layer and, if switched on, the layer norm after it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NormedPlace {
     pub weight: Place,
@@ -107,7 +108,7 @@ pub(super) struct Places {
     pub encoder: [NormedPlace; 2],
     pub attention: AttentionPlace,
     pub trunk: NormedPlace,
-    /// Value and advantage, or the only one.
+    /// Value and advantage, or the single head.
     pub heads: Vec<HeadPlace>,
 }
 
@@ -155,39 +156,39 @@ impl Places {
     }
 }
 
-/// A network's parameters, the same for all stocks. `_t`: turned round, `[in, out]`.
+/// A network's parameters, shared by all stocks. Names with `_t` are transposed, `[in, out]`.
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
     pub sizes: Sizes,
     pub places: Places,
     pub len: usize,
-    /// With slack at its end, as every matrix here has.
+    /// Ends with slack, like every matrix here.
     pub flat: Vec<f32>,
-    /// Of the features alone, `[features, embedding]`.
+    /// Feature columns only, `[features, embedding]`.
     pub first_t: Vec<f32>,
-    /// What the symbols bring to the first layer, with its bias: `[stock, embedding]`.
+    /// Contribution of each symbol to the first layer, including its bias: `[stock, embedding]`.
     pub symbol_bias: Vec<f32>,
     pub second_t: Vec<f32>,
     pub query_t: Vec<f32>,
     pub key_t: Vec<f32>,
     pub value_t: Vec<f32>,
     pub output_t: Vec<f32>,
-    /// `[joined, trunk]`; the rows of private features are the last.
+    /// `[joined, trunk]`; the rows of private features are the last ones.
     pub trunk_t: Vec<f32>,
     pub heads: Heads,
 }
 
-/// The heads side by side.
+/// The heads, concatenated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heads {
     /// First layers, `[trunk, all_hidden]`.
     pub first_t: Vec<f32>,
     pub bias: Vec<f32>,
-    /// All last layers in one, `[all_hidden, actions]`: of a dueling head the advantages' mean is
-    /// taken off beforehand (Wang et al. 2016, eq. 9, is linear).
+    /// All last layers combined, `[all_hidden, actions]`. For a dueling head the mean of the
+    /// advantages is already subtracted (Wang et al. 2016, eq. 9, is linear).
     pub last_t: Vec<f32>,
     pub last_bias: Vec<f32>,
-    /// `last_t` turned round.
+    /// Transpose of `last_t`.
     pub last: Vec<f32>,
 }
 
@@ -212,7 +213,7 @@ impl Weights {
         })
     }
 
-    /// Takes over all weights.
+    /// Copies all weights.
     pub fn load(&mut self, level: Level, weights: &[f32]) {
         assert_eq!(weights.len(), self.len, "weights of the network");
         let (sizes, places) = (&self.sizes, &self.places);
@@ -256,7 +257,7 @@ impl Weights {
         &self.flat[place.clone()]
     }
 
-    /// A matrix to stand on the right of a product, from an element of it on.
+    /// A right-hand matrix of a product, from the given element on.
     pub fn right(&self, place: &Place, from: usize) -> &[f32] {
         &self.flat[place.start + from..]
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// By `tests/python/make_state_dict_fixture.py`.
+/// Written by `tests/python/make_state_dict_fixture.py`.
 const TORCH_SAVE: &[u8] = include_bytes!("../../../tests/fixtures/state_dict.pth");
 
 fn tensor(name: &str, shape: &[i64], data: &[f32]) -> NamedTensor {
@@ -17,7 +17,7 @@ fn tensors() -> Vec<NamedTensor> {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_tensors_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pth");
     write(&path, &tensors()).unwrap();
@@ -31,7 +31,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn what_torch_saves_is_read() {
+fn files_of_torch_save_are_read() {
     let expected = [
         tensor("matrix", &[2, 3], &[1.5, -2.0, 3.25, 4.0, 5.0, -6.5]),
         tensor("double", &[2], &[0.1, f32::INFINITY]),
@@ -54,9 +54,9 @@ fn elements_are_aligned() {
     }
 }
 
-/// Not one cut or flipped bit makes it panic, and the checksums let no flip of data pass.
+/// No truncation or bit flip causes a panic, and the checksums detect every bit flip in the data.
 #[test]
-fn damage_is_refused_or_harmless() {
+fn damage_is_rejected_or_harmless() {
     for whole in [encode(&tensors()).unwrap(), TORCH_SAVE.to_vec()] {
         let expected = decode(&whole).unwrap();
         for len in 0..whole.len() {
@@ -76,7 +76,8 @@ fn damage_is_refused_or_harmless() {
     }
 }
 
-/// Behind the archive's checksums: the pickle alone, cut and with every byte at every value.
+/// Without the archive's checksums: the pickle alone, truncated and with every byte set to every
+/// value.
 #[test]
 fn a_damaged_pickle_does_not_panic() {
     let torch_pickle = Archive::open(TORCH_SAVE).unwrap().read("data.pkl").unwrap();
@@ -111,7 +112,7 @@ fn nothing_is_executed() {
         pickle::read(text).unwrap_err().to_string(),
         "the pickle has something else where a tensor was expected"
     );
-    // A million tuples in each other are as harmless as one.
+    // A million nested tuples.
     let mut deep = vec![0x85; 1_000_000];
     deep[0] = b'}';
     assert!(pickle::read(&deep).is_err());
@@ -183,8 +184,8 @@ fn weights_of_another_network_are_named() {
     };
     assert_eq!(after(&[b.clone(), a.clone()]), Ok(vec![1.0, 2.0, 3.0, 4.0]));
     assert_eq!(after(std::slice::from_ref(&a)), Err("b is missing".into()));
-    let turned = tensor("b", &[2, 1], &[3.0, 4.0]);
-    assert_eq!(after(&[a.clone(), turned]), Err("b is [2, 1], not [1, 2]".into()));
+    let transposed = tensor("b", &[2, 1], &[3.0, 4.0]);
+    assert_eq!(after(&[a.clone(), transposed]), Err("b is [2, 1], not [1, 2]".into()));
     let more = tensor("c", &[1], &[0.0]);
     assert_eq!(after(&[a, b, more]), Err("c is not among its parameters".into()));
     write_weights(&path, &layout, &[5.0, 6.0, 7.0, 8.0]).unwrap();

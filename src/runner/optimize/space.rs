@@ -1,4 +1,4 @@
-//! Which sets of parameters are tried.
+//! The parameter sets of a search.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -9,16 +9,16 @@ use super::Optimization;
 use crate::runner::RunnerError;
 use crate::strategy::{Given, Kind, Number, Parameters};
 
-/// Sets that one search tries, at most.
+/// Maximum number of sets of one search.
 pub const MOST_SETS: usize = 100_000;
 
 /// Values of one parameter that are tried.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Range {
-    /// These.
+    /// Exactly these.
     Values(Vec<Value>),
-    /// From low to high, both included, in steps; None: of 1 for whole numbers, and any value in a
-    /// random search over others.
+    /// From low to high, both inclusive, in steps. `step` None: 1 for whole numbers; for real ones,
+    /// uniform draws in a random search.
     Span { low: f64, high: f64, step: Option<f64> },
 }
 
@@ -32,7 +32,9 @@ pub enum Search {
 }
 
 impl Optimization {
-    /// All combinations, or so many of them, and how many were left out because parameters clash.
+    /// All combinations, or a random sample of them, and the number of those that were left out
+    /// because they violate the strategy's rules. Errors: a range is invalid, or no combination is
+    /// left.
     pub(super) fn sets(
         &self,
         kind: &Kind,
@@ -69,7 +71,7 @@ impl Optimization {
                 return Err(RunnerError::new(
                     "--range",
                     what,
-                    "take larger steps, or --search random",
+                    "use larger steps, or --search random",
                 ));
             }
             all = all
@@ -89,7 +91,7 @@ impl Optimization {
     fn draw(&self, kind: &Kind, rng: &mut ChaCha8Rng) -> Result<Vec<Given>, RunnerError> {
         if !(1..=MOST_SETS).contains(&self.trials) {
             let what = format!("{} is out of range", self.trials);
-            return Err(RunnerError::new("--trials", what, format!("take 1 to {MOST_SETS}")));
+            return Err(RunnerError::new("--trials", what, format!("use 1 to {MOST_SETS}")));
         }
         let mut all = Vec::new();
         for _ in 0..self.trials {
@@ -97,7 +99,7 @@ impl Optimization {
             for (name, range) in &self.ranges {
                 let value = match range {
                     Range::Span { low, high, step: None } if !is_whole(name, kind)? => {
-                        in_order(name, *low, *high)?;
+                        check_order(name, *low, *high)?;
                         rng.random_range(*low..=*high).into()
                     }
                     _ => {
@@ -115,7 +117,7 @@ impl Optimization {
 
 impl Range {
     pub(super) fn values(&self, name: &str, kind: &Kind) -> Result<Vec<Value>, RunnerError> {
-        let wrong = |what: String, todo: &str| Err(RunnerError::new("--range", what, todo));
+        let wrong = |what: String, hint: &str| Err(RunnerError::new("--range", what, hint));
         let whole = is_whole(name, kind)?;
         match self {
             Range::Values(values) => Ok(values.clone()),
@@ -123,7 +125,7 @@ impl Range {
                 wrong(format!("{name}: a grid needs steps"), "write LOW:HIGH:STEP")
             }
             Range::Span { low, high, step } => {
-                in_order(name, *low, *high)?;
+                check_order(name, *low, *high)?;
                 let step = step.unwrap_or(1.0);
                 let count = ((high - low) / step + 1e-9).floor();
                 if step.is_nan() || step <= 0.0 || count >= MOST_SETS as f64 {
@@ -132,7 +134,7 @@ impl Range {
                         "take a larger one",
                     );
                 }
-                // Decimals such as 0.1 are meant, not their sums' rounding.
+                // Rounds accumulated steps to decimals such as 0.1.
                 let at = |i: usize| ((low + step * i as f64) * 1e9).round() / 1e9;
                 Ok((0..=count as usize).map(|i| at(i).into()).collect())
             }
@@ -140,15 +142,15 @@ impl Range {
     }
 }
 
-fn in_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
+fn check_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
     if low <= high && (high - low).is_finite() {
         return Ok(());
     }
-    let what = format!("{name}: {low} to {high} is no range");
+    let what = format!("{name}: {low} to {high} is not a range");
     Err(RunnerError::new("--range", what, "write LOW:HIGH"))
 }
 
-/// Whether a parameter takes whole numbers; an error that names it where there is none.
+/// Whether a parameter is a whole number. Errors: it is unknown.
 fn is_whole(name: &str, kind: &Kind) -> Result<bool, RunnerError> {
     match kind.parameter(name) {
         Ok(parameter) => Ok(matches!(parameter.default, Number::Whole(_))),

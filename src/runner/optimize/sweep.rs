@@ -1,5 +1,5 @@
-//! Trying sets of parameters. All figures are those of each set's own course and metrics, to the
-//! last bit; what sets have in common is done once.
+//! Tries parameter sets. All figures are bit-identical to those of each set's own back-test;
+//! computations that sets have in common are done once.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,12 +18,12 @@ use crate::strategy::{Cancel, Kind, Parameters, Readings, StrategyError, Targets
 /// One set of the plan after its back-test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
-    /// Its place in the plan.
+    /// Its index in the plan.
     pub set: usize,
     pub outcome: Outcome,
 }
 
-/// Which part of a plan: that of one rank. All parts together are the plan.
+/// The part of a plan that one rank tries. The shares of all ranks together are the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     pub rank: usize,
@@ -34,19 +34,20 @@ impl Share {
     pub const ALL: Share = Share { rank: 0, ranks: 1 };
 }
 
-/// What the sets share.
+/// State shared by all sets of a sweep.
 struct Sweep<'a> {
     of: &'a Optimization,
     kind: &'a Kind,
     data: &'a MarketData,
     plan: &'a Plan,
     tape: Tape,
-    /// Those that no thread works with.
+    /// Buffers that no thread is using.
     scratches: Mutex<Vec<Scratch>>,
 }
 
 impl Optimization {
-    /// `on_tried` is told how many of how many of the share are done, from any thread.
+    /// Tries the sets of `share`. `on_tried` receives the number of finished sets and their total,
+    /// from any thread. Errors: an error of the strategy.
     pub fn try_share(
         &self,
         kind: &Kind,
@@ -91,18 +92,18 @@ impl Sweep<'_> {
         let mut scratch = self.scratches().pop().unwrap_or_default();
         let outcome = self.tape.trade(&targets, &self.plan.starts, &mut scratch);
         self.scratches().push(scratch);
-        outcome.map_or_else(|| self.of.at_length(self.kind, set, self.data, self.plan), Ok)
+        outcome.map_or_else(|| self.of.bar_by_bar(self.kind, set, self.data, self.plan), Ok)
     }
 
-    /// Nothing in them is ever read before it is written.
+    /// The buffers are overwritten before they are read, so a poisoned lock is safe to use.
     fn scratches(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Optimization {
-    /// By the course of the account, bar by bar: what [`Tape`] is an abbreviation of.
-    pub(super) fn at_length(
+    /// The outcome from a bar-by-bar back-test, which [`Tape`] computes in a shorter way.
+    pub(super) fn bar_by_bar(
         &self,
         kind: &Kind,
         set: &Parameters,
@@ -120,8 +121,8 @@ impl Optimization {
     }
 }
 
-/// Sets that measure the same, in the order of the first of each; one by one where measuring is no
-/// stage of its own.
+/// Groups of sets with the same readings, in the order of each group's first set; groups of one if
+/// the kind is not staged.
 fn groups(kind: &Kind, sets: &[Parameters]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
@@ -138,7 +139,7 @@ fn groups(kind: &Kind, sets: &[Parameters]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// An equal number of sets for each rank; a group that lies across is cut.
+/// The sets of one rank, in equal numbers; a group that crosses a boundary is split.
 fn share_of(groups: Vec<Vec<usize>>, Share { rank, ranks }: Share) -> Vec<Vec<usize>> {
     assert!(rank < ranks, "rank {rank} of {ranks}");
     let count: usize = groups.iter().map(Vec::len).sum();
@@ -164,7 +165,7 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    /// Of every standard kind, a few sets that trade a lot.
+    /// A few sets of every built-in kind that trade a lot.
     const SEARCHES: [(&str, &[(&str, &[f64])]); 8] = [
         ("RSI", &[("period", &[2.0, 5.0]), ("oversold", &[20.0, 40.0]), ("overbought", &[60.0])]),
         ("MACD", &[("fast_period", &[3.0, 5.0]), ("slow_period", &[8.0])]),
@@ -191,7 +192,7 @@ mod tests {
         (of, plan)
     }
 
-    /// Bits, because NaN is not equal to itself and 0 is to -0.
+    /// Bit patterns, because NaN is not equal to itself and 0 equals -0.
     fn bits(outcome: &Outcome) -> Vec<Option<u64>> {
         let Outcome { total_return, trades, trial, before } = outcome;
         let figures = [Some(*total_return), trial.sharpe, trial.timing_score];
@@ -199,7 +200,7 @@ mod tests {
         figures.map(|figure| figure.map(f64::to_bits)).chain([Some(*trades)]).collect()
     }
 
-    /// Counts sets that were ruined, and checks the figures of all.
+    /// Checks the figures of all sets and returns the number of ruined accounts.
     fn check(market: Vec<BarSeries>, env: &EnvConfig) -> usize {
         let data = MarketData::new(market).unwrap();
         let mut ruined = 0;
@@ -214,7 +215,7 @@ mod tests {
             assert_eq!(tried.len(), plan.sets.len());
             for one in &tried {
                 let set = &plan.sets[one.set];
-                let expected = of.at_length(kind, set, &data, &plan).unwrap();
+                let expected = of.bar_by_bar(kind, set, &data, &plan).unwrap();
                 assert_eq!(bits(&one.outcome), bits(&expected), "{name} {set:?} {env:?}");
                 assert!(name == "Flat" || expected.trades > 0, "{name} {set:?} {env:?}");
                 let mut strategy = kind.build(set, data.stocks().len()).unwrap();
@@ -223,22 +224,22 @@ mod tests {
                     assert_eq!(readings.unwrap().targets(set), targets, "{name} {set:?}");
                 }
                 let tape = Tape::new(&data, env);
-                let abbreviated = tape.trade(&targets, &[], &mut Scratch::default());
-                ruined += usize::from(abbreviated.is_none());
+                let short_cut = tape.trade(&targets, &[], &mut Scratch::default());
+                ruined += usize::from(short_cut.is_none());
             }
         }
         ruined
     }
 
     #[test]
-    fn figures_are_those_of_the_course_to_the_last_bit() {
+    fn figures_equal_those_of_the_backtest_bit_for_bit() {
         let plain = EnvConfig::default();
         let long = EnvConfig { long_only: true, fee_bps: 7.0, ..plain.clone() };
         let loose = EnvConfig { rebalance_band: f64::INFINITY, slippage_bps: 0.0, ..plain.clone() };
         let tight = EnvConfig { rebalance_band: 1e-3, ..plain.clone() };
         let mut ruined = 0;
         for seed in 0..6 {
-            // Days with gaps, stocks that begin late, days of different lengths.
+            // Days with gaps, stocks that start late, days of different lengths.
             for (stocks, missing) in [(1, 0.0), (1, 0.2), (3, 0.15)] {
                 let market = random_market(seed, stocks, 620, 13, missing);
                 for env in [&plain, &long, &loose, &tight] {
@@ -249,9 +250,9 @@ mod tests {
         assert_eq!(ruined, 0);
     }
 
-    /// A price that rises tenfold within a few bars ruins whoever is short.
+    /// A price that rises tenfold within a few bars ruins a short position.
     #[test]
-    fn a_ruined_account_is_looked_at_bar_by_bar() {
+    fn a_ruined_account_is_traded_bar_by_bar() {
         let mut market = random_market(4, 1, 620, 13, 0.0);
         let BarSeries { open, high, low, close, .. } = &mut market[0];
         for column in [open, high, low, close] {

@@ -42,7 +42,7 @@ fn a_grid_has_every_combination_that_does_not_clash() {
 }
 
 #[test]
-fn what_cannot_be_searched_is_said() {
+fn an_invalid_search_is_an_error() {
     let error = |ranges| {
         let of = search(Search::Grid, ranges);
         of.sets(&kind(), &mut rng()).unwrap_err().to_string()
@@ -50,7 +50,7 @@ fn what_cannot_be_searched_is_said() {
     assert!(
         error(vec![("fsat_period", span(1.0, 2.0, None))]).contains("did you mean fast_period?")
     );
-    assert!(error(vec![("fast_period", span(3.0, 2.0, None))]).contains("3 to 2 is no range"));
+    assert!(error(vec![("fast_period", span(3.0, 2.0, None))]).contains("3 to 2 is not a range"));
     assert!(error(vec![("fast_period", span(0.0, 1.0, None))]).contains("from 2 to 100000"));
     let wide = || span(2.0, 2_000.0, None);
     assert!(error(vec![("fast_period", wide()), ("slow_period", wide())]).contains("100000"));
@@ -59,7 +59,7 @@ fn what_cannot_be_searched_is_said() {
     assert_eq!(best([None, Some(1.0), Some(2.0), Some(2.0), None].into_iter()), 2);
 }
 
-/// The choice of a fold is the best of its past, and later bars do not change it.
+/// A fold's choice is the best of its past, and later bars do not change it.
 #[test]
 fn a_fold_is_chosen_by_what_came_before_it() {
     let market = random_market(9, 1, 1_200, 13, 0.0);
@@ -84,10 +84,10 @@ fn a_fold_is_chosen_by_what_came_before_it() {
         let chosen = found.sets.iter().position(|set| set.parameters == fold.chosen);
         assert_eq!(sharpes[chosen.unwrap()], highest);
     }
-    let walked = &found.walk_forward.performance_metrics;
+    let walk_metrics = &found.walk_forward.performance_metrics;
     let product: f64 = found.folds.iter().map(|fold| 1.0 + fold.out_of_sample_return).product();
-    // Between the stretches lies one bar each, whose return is of neither.
-    assert!((product - 1.0 - walked.total_return).abs() < 0.02, "{product} {walked:?}");
+    // The return of the one bar between two folds belongs to neither.
+    assert!((product - 1.0 - walk_metrics.total_return).abs() < 0.02, "{product} {walk_metrics:?}");
     assert_eq!(found.best_in_hindsight.inference.trials.own.len(), 7);
     let deflated = &found.best_in_hindsight.inference;
     assert!(deflated.deflated_sharpe < deflated.probabilistic_sharpe);

@@ -19,7 +19,7 @@ fn targets(registry: &Registry, name: &str, given: &str) -> Vec<f64> {
 }
 
 #[test]
-fn a_written_rule_is_the_built_in_one() {
+fn a_rule_from_a_file_equals_the_built_in_one() {
     let registry = registry(
         r#"
         [strategies."My RSI"]
@@ -76,9 +76,9 @@ fn a_kind_with_other_defaults_is_a_strategy() {
     );
 }
 
-/// The value of so many bars ago, of another column, and nothing while one is not defined.
+/// `ago` and `of` take effect, and there is no position during the warm-up.
 #[test]
-fn a_breakout_looks_at_the_bars_before() {
+fn a_breakout_uses_previous_bars() {
     let registry = registry(
         r#"
         [strategies.Breakout]
@@ -95,8 +95,8 @@ fn a_breakout_looks_at_the_bars_before() {
         let (open, high, low) = (close, close + 0.5, close - 0.5);
         (end_s, vec![Some(Bar { end_s, open, high, low, close, volume: 1.0 })])
     };
-    // From the fourth bar on, tops before: 3.5, 4.5, 4.5, 4.5, 3.5; bottoms before: 1.5, 2.5, 2.5,
-    // 2.1, 1.9.
+    // From the fourth bar on, the previous tops are 3.5, 4.5, 4.5, 4.5, 3.5; the previous bottoms
+    // 1.5, 2.5, 2.5, 2.1, 1.9.
     let closes = [1.0, 2.0, 3.0, 4.0, 3.0, 2.6, 2.4, 5.0];
     let rows: Vec<_> = closes.iter().enumerate().map(bar).collect();
     let found: Vec<f64> =
@@ -111,14 +111,14 @@ fn a_breakout_looks_at_the_bars_before() {
 }
 
 #[test]
-fn what_is_not_a_number_is_no_opinion() {
+fn nan_is_no_opinion() {
     let registry =
         registry("[strategies.Odd]\ntarget = \"(close - close) / (open - open)\"").unwrap();
     assert!(targets(&registry, "odd", "{}").iter().all(|&target| target == 0.0));
 }
 
 #[test]
-fn mistakes_are_named_when_the_file_is_read() {
+fn errors_in_a_file_are_found_when_it_is_read() {
     for (text, parts) in [
         (
             "long = \"indx < 3\"\nindicators.index = { kind = \"rsi\" }",
@@ -126,7 +126,7 @@ fn mistakes_are_named_when_the_file_is_read() {
         ),
         ("long = \"close\"", &["X: long: ", "write a condition"]),
         ("indicators.i = { kind = \"rsi\" }", &["neither long, short nor target"]),
-        ("target = \"1\"\nlong = \"close > 1\"", &["target stands for itself"]),
+        ("target = \"1\"\nlong = \"close > 1\"", &["target cannot be combined"]),
         (
             "long = \"i > 1\"\nindicators.i = { kind = \"rsj\" }",
             &["indicators.i.kind", "did you mean rsi?"],

@@ -1,4 +1,4 @@
-//! Every market has what is planted in it, where it is planted, and nothing else.
+//! Every market has the planted relation where it is planted, and no other.
 
 use super::*;
 use crate::synthetic::{Kind, Law};
@@ -11,11 +11,11 @@ fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).unwrap()
 }
 
-fn made(name: &str) -> SyntheticMarket {
+fn spec(name: &str) -> SyntheticMarket {
     SyntheticMarket::parse(name).unwrap()
 }
 
-/// Thirty years of half hours: 98,000 bars, so that a correlation's standard error is 0.0032.
+/// Thirty years of half hours: 98,000 bars, for which a correlation has a standard error of 0.0032.
 const LONG: Period = Period {
     start: NaiveDate::from_ymd_opt(1990, 1, 1).unwrap(),
     end: NaiveDate::from_ymd_opt(2019, 12, 31).unwrap(),
@@ -24,7 +24,7 @@ const FIVE_ERRORS: f64 = 0.016;
 
 fn market(name: &str, count: usize) -> Vec<BarSeries> {
     let stocks = symbols(count);
-    stocks.iter().map(|symbol| bars(&made(name), &stocks, symbol, &LONG, 30)).collect()
+    stocks.iter().map(|symbol| bars(&spec(name), &stocks, symbol, &LONG, 30)).collect()
 }
 
 /// Simple returns from bar to bar.
@@ -41,7 +41,7 @@ fn deviation(values: &[f64]) -> f64 {
     mean(&values.iter().map(|v| (v - center).powi(2)).collect::<Vec<f64>>()).sqrt()
 }
 
-/// Of `a` with `b` `lag` earlier.
+/// Correlation of `a` with `b` lagged by `lag`.
 fn correlation(a: &[f64], b: &[f64], lag: usize) -> f64 {
     let (a, b) = (&a[lag..], &b[..b.len() - lag]);
     let (mean_a, mean_b) = (mean(a), mean(b));
@@ -53,7 +53,8 @@ fn assert_near(what: &str, found: f64, expected: f64, within: f64) {
     assert!((found - expected).abs() < within, "{what}: {found} is not {expected} +- {within}");
 }
 
-/// The price of a stock that nothing foretells is a martingale: so many standard errors from 0.
+/// The price of an unpredictable stock is a martingale: asserts a mean within a few standard errors
+/// of 0.
 fn assert_earns_nothing(returns: &[f64]) {
     let error = deviation(returns) / (returns.len() as f64).sqrt();
     assert!(mean(returns).abs() < 3.5 * error, "{} +- {error}", mean(returns));
@@ -83,7 +84,7 @@ fn followers_follow_their_leader_only_and_alone_say_nothing() {
     for i in 0..6 {
         for j in 0..6 {
             let planted = matches!((i, j), (1, 0) | (3, 2));
-            // gain / sqrt(1 + gain^2)
+            // gain / sqrt(1 + gain^2).
             let expected = if planted { 0.5 / 1.25_f64.sqrt() } else { 0.0 };
             assert_near(&format!("{i} after {j}"), correlation(&r[i], &r[j], 1), expected, 0.016);
             if i != j {
@@ -106,13 +107,13 @@ fn a_pair_shares_a_walk_and_its_spread_reverts() {
         let expected = 0.75_f64.powi(lag);
         assert_near("spread", correlation(&planted, &planted, lag as usize), expected, 0.03);
     }
-    // Half of it is left after ln(1/2) / ln(0.75) = 2.41 bars.
+    // The half-life is ln(1/2) / ln(0.75) = 2.41 bars.
     let per_bar = correlation(&planted, &planted, 1);
     assert_near("half-life", 0.5_f64.ln() / per_bar.ln(), 2.41, 0.1);
     assert_near("size", deviation(&planted) / (106e-4 / (1.0 - 0.5625_f64).sqrt()), 1.0, 0.03);
     let (a, b) = (returns(&series[0]), returns(&series[1]));
-    // The walk's variance less a quarter of the variance of the spread's change, of which the part
-    // (1 - memory)^2 is foretold.
+    // Variance of the walk minus a quarter of the variance of the spread's change, of which the
+    // fraction (1 - memory)^2 is predictable.
     let change = 106e-4_f64.powi(2) * (1.0 + 0.25_f64.powi(2) / (1.0 - 0.5625)) / 4.0;
     let walk = 70e-4_f64.powi(2);
     assert_near("together", correlation(&a, &b, 0), (walk - change) / (walk + change), 0.02);
@@ -122,12 +123,12 @@ fn a_pair_shares_a_walk_and_its_spread_reverts() {
     assert!(deviation(&spread(2, 3)) > 10.0 * deviation(&planted));
 }
 
-/// The regimes are told apart by the size of returns here: calm ones trend, wild ones revert.
+/// Regimes are identified by the size of returns here: calm ones trend, volatile ones revert.
 #[test]
 fn regimes_last_as_long_as_they_should() {
-    let law = made("regimes").law(1, 0, 30).unwrap();
+    let law = spec("regimes").law(1, 0, 30).unwrap();
     let stocks = symbols(1);
-    let mut hidden = Returns::new(law, &made("regimes"), &stocks, 0, 30);
+    let mut hidden = Returns::new(law, &spec("regimes"), &stocks, 0, 30);
     let (mut regimes, mut r) = (Vec::new(), Vec::new());
     for (day, session) in sessions(&LONG) {
         let count = ((session.close_s - session.open_s) / 1_800) as usize;
@@ -138,7 +139,7 @@ fn regimes_last_as_long_as_they_should() {
         }
     }
     let changes = regimes.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    // 750 stays of 130 bars, each with a standard deviation of about itself.
+    // 750 stays of 130 bars, each with a standard deviation of about its mean.
     let stay = regimes.len() as f64 / changes as f64;
     assert_near("mean stay", stay / 130.0, 1.0, 4.0 / (changes as f64).sqrt());
     for (regime, phi, sigma) in [(0, 0.4, 45e-4), (1, -0.4, 90e-4)] {
@@ -150,8 +151,8 @@ fn regimes_last_as_long_as_they_should() {
         assert_near("echo", correlation(&new, &last, 0), phi, 0.03);
         assert_near("size", deviation(&new) / (sigma / (1.0 - 0.16_f64).sqrt()), 1.0, 0.03);
     }
-    // These are the bars that the market has.
-    let series = bars(&made("regimes"), &stocks, &stocks[0], &LONG, 30);
+    // The regimes belong to the bars of the market.
+    let series = bars(&spec("regimes"), &stocks, &stocks[0], &LONG, 30);
     let seen = returns(&series);
     assert!(seen.iter().zip(&r[1..]).all(|(a, b)| (a - b).abs() < 1e-12));
 }
@@ -161,7 +162,8 @@ fn a_random_walk_clusters_and_smiles_but_tells_nothing() {
     let series = market("random_walk", 2);
     let r = [returns(&series[0]), returns(&series[1])];
     for (series, r) in series.iter().zip(&r) {
-        // Clusters and fat tails widen the standard error of correlations; twice covers them.
+        // Volatility clusters and fat tails widen the standard error of correlations; a factor of
+        // two covers them.
         for lag in 1..=3 {
             assert_near("autocorrelation", correlation(r, r, lag), 0.0, 2.0 * FIVE_ERRORS);
         }
@@ -173,7 +175,7 @@ fn a_random_walk_clusters_and_smiles_but_tells_nothing() {
         let sizes: Vec<f64> = r.iter().map(|x| x.abs()).collect();
         let later = correlation(&sizes, &sizes, 13);
         assert!(later > 0.06, "size a day later: {later}");
-        // By half hour of the session: the first, the seventh, the last.
+        // Half hours of the session: the first, the seventh, the last.
         let full = series
             .end_s
             .windows(14)
@@ -194,12 +196,12 @@ fn a_random_walk_clusters_and_smiles_but_tells_nothing() {
 fn a_leaked_volume_is_the_next_return_and_prices_alone_tell_nothing() {
     let series = market("leaked", 1);
     let r = returns(&series[0]);
-    let told: Vec<f64> =
+    let revealed: Vec<f64> =
         series[0].volume.iter().map(|v| ((v / LEAK_SHARES).ln() * 60e-4 / LEAK).exp_m1()).collect();
-    assert!(told.iter().zip(&r).all(|(told, r)| (told - r).abs() < 1e-7));
+    assert!(revealed.iter().zip(&r).all(|(revealed, r)| (revealed - r).abs() < 1e-7));
     assert_near("autocorrelation", correlation(&r, &r, 1), 0.0, FIVE_ERRORS);
     assert_earns_nothing(&r);
-    // In the other markets volume says nothing.
+    // In the other markets volume is uninformative.
     let other = &market("momentum", 1)[0];
     let volumes: Vec<f64> = other.volume.iter().map(|v| v.ln()).collect();
     let r = returns(other);
@@ -211,9 +213,9 @@ fn bars_are_well_formed() {
     for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Sample) {
         for minutes in [1, 5, 30, 60, 390] {
             let stocks = symbols(2);
-            let made = SyntheticMarket { kind, seed: 3 };
+            let spec = SyntheticMarket { kind, seed: 3 };
             let year = Period { start: date(2019, 1, 1), end: date(2019, 12, 31) };
-            let series = bars(&made, &stocks, &stocks[1], &year, minutes);
+            let series = bars(&spec, &stocks, &stocks[1], &year, minutes);
             // 252 sessions, three of which have 210 minutes.
             let per_day = |length: u32| length.div_ceil(minutes) as usize;
             assert_eq!(series.len(), 249 * per_day(390) + 3 * per_day(210), "{kind} {minutes}");
@@ -228,7 +230,7 @@ fn bars_are_well_formed() {
             let squares = |of: &dyn Fn(&Bar) -> f64| {
                 mean(&series.bars().map(|bar| of(&bar).powi(2)).collect::<Vec<f64>>())
             };
-            if let (Some(Law::Leaked { .. }), true) = (made.law(2, 1, minutes), minutes <= 60) {
+            if let (Some(Law::Leaked { .. }), true) = (spec.law(2, 1, minutes), minutes <= 60) {
                 let range = squares(&|bar| (bar.high / bar.low).ln());
                 let change = squares(&|bar| (bar.close / bar.open).ln());
                 assert_near("range", range / (4.0 * 2.0_f64.ln()) / change, 1.0, 0.12);
@@ -241,42 +243,42 @@ fn bars_are_well_formed() {
 fn a_day_is_the_same_in_every_period_and_a_stock_in_every_company_it_does_not_depend_on() {
     let stocks = symbols(4);
     for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Sample) {
-        let made = SyntheticMarket { kind, seed: 5 };
+        let spec = SyntheticMarket { kind, seed: 5 };
         for (first, last) in [((2007, 3, 1), (2007, 8, 31)), ((2021, 3, 1), (2021, 8, 31))] {
             let long = Period { start: date(first.0, 1, 1), end: date(last.0 + 1, 6, 30) };
             let short = Period {
                 start: date(first.0, first.1, first.2),
                 end: date(last.0, last.1, last.2),
             };
-            let long = bars(&made, &stocks, &stocks[1], &long, 60);
-            let short = bars(&made, &stocks, &stocks[1], &short, 60);
+            let long = bars(&spec, &stocks, &stocks[1], &long, 60);
+            let short = bars(&spec, &stocks, &stocks[1], &short, 60);
             let at = long.end_s.iter().position(|&t| t == short.end_s[0]).unwrap();
             assert!(short.bars().eq((at..at + short.len()).map(|i| long.bar(i))), "{kind}");
         }
         let day = Period { start: date(2020, 3, 2), end: date(2020, 3, 2) };
-        let of = |made: &SyntheticMarket, list: &[Symbol]| bars(made, list, &stocks[1], &day, 30);
-        assert_eq!(of(&made, &stocks), of(&made, &stocks[..2]), "{kind}");
-        assert_ne!(of(&made, &stocks), of(&SyntheticMarket { seed: 6, ..made.clone() }, &stocks));
+        let of = |spec: &SyntheticMarket, list: &[Symbol]| bars(spec, list, &stocks[1], &day, 30);
+        assert_eq!(of(&spec, &stocks), of(&spec, &stocks[..2]), "{kind}");
+        assert_ne!(of(&spec, &stocks), of(&SyntheticMarket { seed: 6, ..spec.clone() }, &stocks));
     }
     let alone = [stocks[1].clone()];
     let day = Period { start: date(2020, 3, 2), end: date(2020, 3, 2) };
     for kind in [Kind::Momentum, Kind::MeanReversion, Kind::Regimes, Kind::RandomWalk, Kind::Leaked]
     {
-        let made = SyntheticMarket { kind, seed: 5 };
-        let of = |list: &[Symbol]| bars(&made, list, &stocks[1], &day, 30);
+        let spec = SyntheticMarket { kind, seed: 5 };
+        let of = |list: &[Symbol]| bars(&spec, list, &stocks[1], &day, 30);
         assert_eq!(of(&stocks), of(&alone), "{kind}");
     }
 }
 
-/// Prices are 100 when the epoch begins, whatever came before.
+/// Prices are 100 at the epoch, whatever came before.
 #[test]
 fn the_price_at_the_epoch_is_the_stated_one() {
     let stocks = symbols(2);
     let start = Period { start: date(2015, 1, 1), end: date(2015, 1, 9) };
     for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Sample | Kind::Pairs(_)))
     {
-        let made = SyntheticMarket { kind, seed: 2 };
-        let series = bars(&made, &stocks, &stocks[0], &start, 30);
+        let spec = SyntheticMarket { kind, seed: 2 };
+        let series = bars(&spec, &stocks, &stocks[0], &start, 30);
         assert_near("open", series.open[0], 100.0, 1e-9);
     }
 }

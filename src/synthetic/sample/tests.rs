@@ -1,4 +1,4 @@
-//! The sample market has the marks of stocks, what is planted in it, and nothing else.
+//! The sample market has the stylised facts of stocks and the planted relations, and no others.
 
 use super::*;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ fn five() -> Vec<Symbol> {
     symbols(&["AAPL", "MSFT", "GOOGL", "AMZN", "META"])
 }
 
-/// Five stocks over three years, made once.
+/// Five stocks over three years, generated once.
 static MARKET: LazyLock<Vec<BarSeries>> = LazyLock::new(|| {
     let period = Period { start: date(*YEARS.start(), 1, 1), end: date(*YEARS.end(), 12, 31) };
     let start = Instant::now();
@@ -46,7 +46,7 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     moment(a, ma, b, mb) / (moment(a, ma, a, ma) * moment(b, mb, b, mb)).sqrt()
 }
 
-/// Per session, the log returns of its minutes from the open on.
+/// Log returns of the minutes from the open on, per session.
 fn session_returns(series: &BarSeries) -> Vec<Vec<f64>> {
     let bars: Vec<Bar> = series.bars().collect();
     bars.chunk_by(|a, b| b.end_s - a.end_s == 60)
@@ -149,7 +149,7 @@ fn stocks_move_together_and_followers_follow() {
             let n = minutes[i].len();
             let led = correlation(&minutes[i][1..], &minutes[j][..n - 1]);
             let planted = i == j + 1;
-            // Fat tails that coincide widen the standard error; three times covers them.
+            // Coinciding fat tails widen the standard error; a factor of three covers them.
             let bound =
                 if planted { 0.02..0.15 } else { -9.0 * standard_error..9.0 * standard_error };
             assert!(bound.contains(&led), "{i} after {j}: {led}");
@@ -160,8 +160,8 @@ fn stocks_move_together_and_followers_follow() {
     }
 }
 
-/// What is not planted is not there: a morning does not foretell its afternoon, a day not the next
-/// gap, and minutes do not correlate with those before beyond what regimes that come and go leave.
+/// Nothing else is predictable: a morning does not predict its afternoon, nor a day the next gap,
+/// and minutes are uncorrelated beyond what alternating regimes leave.
 #[test]
 fn nothing_else_foretells_returns() {
     for series in MARKET.iter() {

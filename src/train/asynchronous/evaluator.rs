@@ -101,7 +101,7 @@ impl Evaluations {
     /// Waits for the one that runs.
     pub fn finish(&mut self) -> Result<Option<&Done>> {
         let Some(thread) = self.running.take() else { return Ok(None) };
-        let done = thread.join().map_err(|_| anyhow!("the evaluation broke off"))??;
+        let done = thread.join().map_err(|_| anyhow!("the evaluation failed"))??;
         Ok(Some(self.latest.insert(done)))
     }
 

@@ -47,7 +47,7 @@ pub enum Next {
 pub fn write(head: &impl Serialize, message: &mut Vec<u8>) -> Result<()> {
     let head = postcard::to_stdvec(head)?;
     message.clear();
-    message.push(u8::try_from(head.len()).context("a head is short")?);
+    message.push(u8::try_from(head.len()).context("a header is too long")?);
     message.extend(head);
     Ok(())
 }
@@ -55,7 +55,7 @@ pub fn write(head: &impl Serialize, message: &mut Vec<u8>) -> Result<()> {
 /// The head, and the bytes after it.
 pub fn read<T: DeserializeOwned>(message: &[u8]) -> Result<(T, &[u8])> {
     let (&len, rest) = message.split_first().context("an empty message")?;
-    let head = rest.get(..usize::from(len)).context("a message breaks off in its head")?;
+    let head = rest.get(..usize::from(len)).context("a message ends within its header")?;
     Ok((postcard::from_bytes(head)?, &rest[usize::from(len)..]))
 }
 

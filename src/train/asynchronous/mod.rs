@@ -124,7 +124,7 @@ impl<'a> Asynchronous<'a> {
 
     /// Goes back to a snapshot of the same run, taken with any number of ranks.
     pub fn restore(&mut self, state: RootState, stocks: Vec<StockState>) -> Result<()> {
-        let standing = state.asynchronous.context("the checkpoint is of a run in lockstep")?;
+        let standing = state.asynchronous.context("the checkpoint is from a lockstep run")?;
         self.weights = state.weights;
         for (lone, state) in self.lones.iter_mut().zip(stocks) {
             lone.restore(&self.weights, standing.version, state)?;

@@ -152,7 +152,7 @@ impl<'a> Root<'a> {
                 if stopped[sender] {
                     continue;
                 }
-                bail!("a worker broke off");
+                bail!("a worker failed");
             }
             let (push, gradient): (Push, _) = message::read(&question)?;
             let is_used = self.take(push, gradient)?;

@@ -48,7 +48,7 @@ pub fn run(
         drop(mailbox);
         let joined = spawned.into_iter().map(|thread| match thread.join() {
             Ok(worked) => worked,
-            Err(_) => Err(anyhow!("a worker broke off")),
+            Err(_) => Err(anyhow!("a worker failed")),
         });
         let causes: Vec<_> = joined.filter_map(Result::err).filter(is_cause).collect();
         causes.into_iter().next().map_or(served, Err)
@@ -73,7 +73,7 @@ fn groups<T>(mut rest: &mut [T], count: usize) -> Vec<&mut [T]> {
 
 /// What every thread writes, in the order of the stocks.
 fn collect(written: &[Receiver<States>]) -> Result<States> {
-    let states = written.iter().map(|thread| thread.recv().context("a worker broke off"));
+    let states = written.iter().map(|thread| thread.recv().context("a worker failed"));
     let mut all: States = states.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     all.sort_by_key(|(stock, _)| *stock);
     Ok(all)
@@ -114,6 +114,6 @@ mod tests {
         let (mut first, second) = (hosts.next().unwrap(), hosts.next().unwrap());
         first.checkpoint(7, Vec::new()).unwrap();
         drop(second);
-        assert_eq!(collect(&written).err().unwrap().to_string(), "a worker broke off");
+        assert_eq!(collect(&written).err().unwrap().to_string(), "a worker failed");
     }
 }

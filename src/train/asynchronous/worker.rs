@@ -117,7 +117,7 @@ impl Lone {
 
     /// Goes back to a state of the same run; `weights` are the server's after `version` steps.
     pub fn restore(&mut self, weights: &[f32], version: u64, state: StockState) -> Result<()> {
-        let lockstep = "the checkpoint is of a run in lockstep";
+        let lockstep = "the checkpoint is from a lockstep run";
         self.worker.restore(state.worker);
         self.networks.restore(weights, state.networks.context(lockstep)?);
         self.cursor = state.cursor.context(lockstep)?;

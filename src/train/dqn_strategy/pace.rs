@@ -101,9 +101,9 @@ mod tests {
         }
         // Hours from ten o'clock on, as some sources have them.
         assert_eq!(said(60, &[30, 90, 150, 210, 270, 330, 390]), Ok(()));
-        let (what, todo) = said(60, &every(30)).unwrap_err();
+        let (what, hint) = said(60, &every(30)).unwrap_err();
         assert_eq!(what, "bars come every 30 min, those it was trained on every 60 min");
-        assert!(todo.contains("--bar-minutes 60"), "{todo}");
+        assert!(hint.contains("--bar-minutes 60"), "{hint}");
     }
 
     #[test]

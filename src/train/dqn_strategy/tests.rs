@@ -218,12 +218,12 @@ fn what_does_not_fit_is_one_clear_line() {
     let text = said(kind.resolve(&Given::new()).unwrap_err());
     assert_eq!(
         text,
-        "DQN: parameter model: is not given; name the results folder of a finished run"
+        "DQN: parameter model: is not given; give the results folder of a finished run"
     );
     let text = said(kind.resolve(&given(r#"{"model": "nowhere"}"#)).unwrap_err());
     assert!(text.contains("nowhere/config.toml: No such file") && text.contains("finished run"));
     let text = said(kind.resolve(&given(r#"{"model": 3}"#)).unwrap_err());
-    assert!(text.contains("3 is no text"), "{text}");
+    assert!(text.contains("3 is not text"), "{text}");
     let folder = world.folder.path().to_str().unwrap();
     let elsewhere = serde_json::json!({ "model": folder, "file": "other.pth" });
     let parameters = kind.resolve(&serde_json::from_value(elsewhere).unwrap()).unwrap();

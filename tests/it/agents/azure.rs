@@ -1,4 +1,4 @@
-//! Bars from Azure: Azurite in its place.
+//! Bars from Azure, for which Azurite stands in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ fn models(server: &Server) -> Value {
     ])
 }
 
-/// In one go from a folder; from Azure stopped by Ctrl-C on one day and killed on another.
+/// Uninterrupted from a folder; from Azure stopped by Ctrl-C on one day and killed on another.
 #[test]
 fn bars_come_from_azure_as_from_a_folder_also_when_it_is_interrupted() {
     let place = Place::new();
@@ -43,7 +43,7 @@ fn bars_come_from_azure_as_from_a_folder_also_when_it_is_interrupted() {
     let calm = Server::start(trader);
     let (table, stderr) = said(&mut at(&calm, "data", "folder"), 0);
     assert!(!table.contains("MADE-UP"), "{table}");
-    assert!(stderr.contains("bars of 30 min from 21 days"), "{stderr}");
+    assert!(stderr.contains("30-minute bars from 21 days"), "{stderr}");
 
     let interruptions = Arc::new(AtomicUsize::new(0));
     let so_far = Arc::clone(&interruptions);

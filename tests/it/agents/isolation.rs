@@ -1,4 +1,4 @@
-//! What one agent does, or what is done to it, harms no other.
+//! A misbehaving or ended agent does not affect the others.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::program::Place;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Stands in for the program, and behaves badly under some names.
+/// Stands in for the program, and misbehaves under some signatures.
 const SCRIPT: &str = r#"#!/bin/sh
 case "$*" in
   *"--signature crash "*) kill -SEGV $$ ;;
@@ -51,11 +51,11 @@ fn an_agent_that_crashes_hangs_floods_or_eats_memory_harms_no_other() {
     assert!(matches!(ended[4], Ended::Failed(why) if why.contains("memory")), "{:?}", ended[4]);
     assert_eq!(position(&place, "out", "first"), position(&place, "out", "last"));
     assert_eq!(report.agents[0].standing.as_ref().unwrap().signature, "first");
-    // What the script started has gone with it.
+    // The script's own child process has ended too.
     assert_eq!(processes_of("sleep 600", std::process::id()), 0);
 }
 
-/// Processes whose command line has `part`, started below the process `ancestor`.
+/// Number of descendants of process `ancestor` whose command line contains `part`.
 fn processes_of(part: &str, ancestor: u32) -> usize {
     let parent = |pid: u32| -> Option<u32> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -87,7 +87,7 @@ fn llm(signature: &str, url: &str) -> Value {
     json!({ "signature": signature, "basemodel": "m", "openai_base_url": url })
 }
 
-/// Language models that wait for an answer for ever, beside a strategy.
+/// Language models whose endpoint never answers, next to a strategy.
 fn waiting(place: &Place, server: &Server) {
     let url = server.url();
     let models = json!([llm("one", &url), llm("two", &url), strategy("rsi", "RSI")]);
@@ -112,7 +112,7 @@ pub fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
 
-/// Processes whose working directory is the place.
+/// Number of processes whose working directory is the place.
 fn there(place: &Place) -> usize {
     let here = place.path("").canonicalize().unwrap();
     let all = std::fs::read_dir("/proc").unwrap().flatten();
@@ -134,14 +134,14 @@ fn ctrl_c_ends_all_agents_and_so_does_the_end_of_their_parent() {
         until("agents are left", || there(&place) == 0);
         let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
         assert_eq!(said.contains("one           llm       stopped"), code.is_some(), "{said}");
-        // What is there can be read, and gone on from.
+        // The files are readable and can be continued.
         let records = lines(&position(&place, "out", "one"));
         assert_eq!((records.len(), &records[0]["id"]), (1, &json!(0)));
         assert_eq!(lines(&position(&place, "out", "rsi")).last().unwrap()["date"], "2019-01-31");
     }
 }
 
-/// The store never answers; also one agent alone waits for it no longer than the user.
+/// The store never answers; Ctrl-C must also work while a single agent waits for it.
 #[test]
 fn ctrl_c_ends_the_reading_of_bars() {
     for args in [&[][..], &["--signature", "rsi"]] {
@@ -177,8 +177,8 @@ fn a_second_process_on_a_signature_is_refused() {
     child.wait().unwrap();
 }
 
-/// Nobody listens at one endpoint, another never answers: these agents fail, the other does not,
-/// and the whole says so.
+/// One endpoint refuses connections, another never answers: their agents fail, the other one does
+/// not, and the whole run reports failure.
 #[test]
 fn an_agent_that_fails_is_a_line_of_the_table() {
     let (place, silent) = (Place::new(), Server::start(|_| Reply::Silence));
@@ -196,14 +196,14 @@ fn an_agent_that_fails_is_a_line_of_the_table() {
     }
     assert_eq!(error(2), "timed out after 5 s and was ended; raise timeout_s");
     assert!(stderr.contains("closed: failed: closed, 2019-01-03"), "{stderr}");
-    // An agent alone is as limited, in the process of the program.
+    // A single agent, which runs in the program's own process, has the same limits.
     let models = json!([llm("silent", &silent.url())]);
     configure(&place, models, json!({ "timeout_s": 0.5 }));
     let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
     assert_eq!(stderr, "error: silent: timed out after 0.5 s and was ended; raise timeout_s\n");
 }
 
-/// Each agent of the program itself is under the limit.
+/// The limit applies to each forked agent.
 #[test]
 fn memory_is_limited_in_forks_too() {
     let place = Place::new();

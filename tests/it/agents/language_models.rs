@@ -29,7 +29,7 @@ fn one_model(place: &Place, server: &Server, out: &str, session: Value) {
     configure(place, json!([model]), more);
 }
 
-/// Looks, buys ten of each once and sells three on later days, then ends.
+/// Reads prices, buys ten of each stock once, sells three on later days, and finishes.
 pub fn trader(asked: &Asked) -> Reply {
     match (asked.turn(), asked.day().as_str()) {
         (0, _) => calls(&[("get_prices", "{\"count\": 3}"), ("get_positions", "")]),
@@ -74,7 +74,7 @@ fn a_model_looks_trades_and_ends_its_day() {
             (&json!("maker/model-1"), &json!("auto"))
         );
         assert_eq!(asked.body["tools"].as_array().unwrap().len(), 5);
-        // Nothing that it is told is of the day that it decides about.
+        // Nothing in its messages is from the day that it decides on.
         let day = asked.day();
         for message in &asked.messages()[2..] {
             let text = message["content"].as_str().unwrap();
@@ -90,7 +90,7 @@ fn a_model_looks_trades_and_ends_its_day() {
     assert!(fills.starts_with("bought 10 AAA at "), "{fills}");
 }
 
-/// The key is in the configuration, which is the user's; it is in nothing that the program leaves.
+/// The key is in the user's configuration, but in none of the program's files and output.
 #[test]
 fn a_key_is_written_nowhere() {
     let refusal = format!("Incorrect API key provided: {KEY}");
@@ -103,7 +103,7 @@ fn a_key_is_written_nowhere() {
     assert!(told.contains("check openai_api_key"), "{told}");
     assert_eq!(server.count(), 1, "another try would not help");
     assert!(!stderr.contains(KEY) && !stdout.contains(KEY));
-    // Nor where a model says it.
+    // Not even if a model repeats it.
     let parrot = Server::start(|asked| match asked.turn() {
         0 => calls(&[("buy", &format!("{{\"symbol\": \"{KEY}\", \"{KEY}\": [\"{KEY}\"]}}"))]),
         1 => ok(json!({ "role": "assistant", "content": format!("Your key is {KEY}.") })),
@@ -119,9 +119,9 @@ fn a_key_is_written_nowhere() {
     assert_eq!(grep.unwrap().stdout, b"", "the key stands in a file");
 }
 
-/// Every kind of trouble before each good answer.
+/// Each kind of transient error before each good answer.
 #[test]
-fn passing_troubles_are_waited_out() {
+fn transient_errors_are_retried() {
     let trouble = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&trouble);
     let server = Server::start(move |asked| {
@@ -153,9 +153,10 @@ fn passing_troubles_are_waited_out() {
     assert_eq!(position(&place, "out", "model"), position(&place, "calm", "model"));
 }
 
-/// Given up on after some tries; a later run goes on, to the same file as one without trouble.
+/// The agent fails after some retries; a later run resumes, with the same file as a run without
+/// errors.
 #[test]
-fn trouble_that_lasts_ends_the_agent_and_it_can_go_on() {
+fn persistent_errors_end_the_agent_which_can_be_resumed() {
     let place = Place::new();
     let is_down = Arc::new(AtomicUsize::new(1));
     let down = Arc::clone(&is_down);
@@ -168,7 +169,7 @@ fn trouble_that_lasts_ends_the_agent_and_it_can_go_on() {
     });
     one_model(&place, &server, "out", json!({ "max_retries": 2 }));
     let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
-    for part in ["model, 2019-01-07: ", "HTTP 529: come back later, after 3 tries", "goes on from"]
+    for part in ["model, 2019-01-07: ", "HTTP 529: come back later, after 3 tries", "resumes from"]
     {
         assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }
@@ -179,13 +180,13 @@ fn trouble_that_lasts_ends_the_agent_and_it_can_go_on() {
     one_model(&place, &calm, "calm", json!({}));
     said(&mut agents(&place, &["--quiet"]), 0);
     assert_eq!(position(&place, "out", "model"), position(&place, "calm", "model"));
-    // What the session took that was broken off is counted, too.
+    // The tokens of the interrupted session are counted, too.
     let metrics = |out: &str| -> Value {
         serde_json::from_str(&place.text(&format!("{out}/model/metrics.json"))).unwrap()
     };
     assert_eq!(metrics("calm")["tokens"]["requests"], 12);
     assert_eq!(metrics("out")["tokens"]["requests"], 14);
-    // An endpoint that wants more patience than there is.
+    // An endpoint that requests a longer wait than allowed.
     let far = Server::start(|_| error("429 Too Many Requests", "Retry-After: 86400\r\n", "quota"));
     one_model(&place, &far, "far", json!({}));
     let (_, stderr) = said(&mut agents(&place, &["--quiet"]), 2);
@@ -193,9 +194,9 @@ fn trouble_that_lasts_ends_the_agent_and_it_can_go_on() {
     assert_eq!(far.count(), 1);
 }
 
-/// What a model gets wrong it is told, and it can do better; what it never ends is ended.
+/// Invalid calls are answered with the reason; a session that the model never finishes is ended.
 #[test]
-fn calls_that_make_no_sense_are_answered_and_a_session_has_an_end() {
+fn invalid_calls_are_answered_and_a_session_has_an_end() {
     let server = Server::start(|asked| match asked.turn() {
         0 => calls(&[
             ("buy", r#"{"symbol": "AAA", "amount""#),

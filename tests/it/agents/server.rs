@@ -1,4 +1,4 @@
-//! A server that speaks the chat-completions protocol, and fails in chosen ways.
+//! A server that implements the chat-completions protocol and fails in chosen ways.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::http::{cut, response, serve};
 
-/// A question, as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub body: Value,
@@ -17,13 +17,13 @@ pub struct Asked {
 pub enum Reply {
     /// Status and headers, body.
     Http(&'static str, String, String),
-    /// Half of what was announced.
+    /// The first half of the announced body.
     Cut(String),
-    /// Nothing, and the line is held.
+    /// No response; the connection stays open.
     Silence,
 }
 
-/// Answers every question by a function of it, until the test process ends.
+/// Answers every request by a function of it, until the test process ends.
 pub struct Server {
     pub address: SocketAddr,
     pub asked: Arc<Mutex<Vec<Asked>>>,
@@ -61,18 +61,18 @@ impl Asked {
         self.body["messages"].as_array().unwrap()
     }
 
-    /// Answers that the model has given in this session.
+    /// Number of answers of the model in this session.
     pub fn turn(&self) -> usize {
         self.messages().iter().filter(|message| message["role"] == "assistant").count()
     }
 
-    /// The day that is asked about.
+    /// The day of the session.
     pub fn day(&self) -> String {
         let opening = self.messages()[1]["content"].as_str().unwrap();
         opening.strip_prefix("Next is ").unwrap()[..10].to_string()
     }
 
-    /// What the last calls came to.
+    /// The results of the last calls.
     pub fn told(&self) -> Vec<Value> {
         let after = self.messages().iter().rposition(|message| message["role"] == "assistant");
         let replies = &self.messages()[after.map_or(0, |at| at + 1)..];
@@ -81,7 +81,7 @@ impl Asked {
     }
 }
 
-/// An answer that calls tools: names with arguments as they stand in the protocol, which is text.
+/// An answer that calls tools, given as names and arguments in JSON text, as in the protocol.
 pub fn calls(calls: &[(&str, &str)]) -> Reply {
     let one = |(i, (name, arguments)): (usize, &(&str, &str))| {
         json!({
@@ -106,7 +106,7 @@ pub fn body(message: Value) -> String {
     .to_string()
 }
 
-/// A refusal as endpoints word it.
+/// An error as endpoints word it.
 pub fn error(status: &'static str, headers: &str, message: &str) -> Reply {
     Reply::Http(status, headers.into(), json!({ "error": { "message": message } }).to_string())
 }

@@ -1,4 +1,4 @@
-//! Trained runs: as agents of their own, and among others.
+//! Trained runs as agents, alone and as members of ensembles.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn trained() -> Place {
     place
 }
 
-/// These agents over those days.
+/// Configures these agents over those days.
 fn over(place: &Place, models: &Value, init: &str, end: &str, out: &str) {
     let more = json!({
         "date_range": { "init_date": init, "end_date": end },
@@ -28,7 +28,7 @@ fn over(place: &Place, models: &Value, init: &str, end: &str, out: &str) {
     configure(place, models.clone(), more);
 }
 
-/// By day, what is held of AAA and BBB after the day's last trade.
+/// Shares of AAA and BBB after each day's last trade.
 fn held(place: &Place, out: &str, signature: &str) -> Vec<(String, [u64; 2])> {
     let mut days: Vec<(String, [u64; 2])> = Vec::new();
     for record in &lines(&position(place, out, signature))[1..] {
@@ -40,7 +40,7 @@ fn held(place: &Place, out: &str, signature: &str) -> Vec<(String, [u64; 2])> {
     days
 }
 
-/// The rows of a CSV file of which the first cell begins so; of the last, cells by the head's names.
+/// Cells of the last row of a CSV file whose first cell starts with `begins`, by column names.
 fn cells<'a>(csv: &'a str, begins: &str, rest: &str, names: [&str; 2]) -> Option<[&'a str; 2]> {
     let head: Vec<&str> = csv.lines().next()?.split(',').collect();
     let is_it = |line: &&str| line.starts_with(begins) && line.contains(rest);
@@ -48,9 +48,9 @@ fn cells<'a>(csv: &'a str, begins: &str, rest: &str, names: [&str; 2]) -> Option
     Some(names.map(|name| row[head.iter().position(|known| *known == name).unwrap()]))
 }
 
-/// Alone it holds what an evaluation of the same run over the same days holds, where that is long.
-/// As a strategy, and as the only member of an ensemble whose word counts, what `strategies run`
-/// says that it wants.
+/// As an agent, a trained run holds what an evaluation of the same run over the same days holds, as
+/// far as that is long. As a strategy, and as the only member of an ensemble that counts, it holds
+/// the signals of `strategies run`.
 #[test]
 fn a_trained_run_is_an_agent_and_a_member_of_an_ensemble() {
     let place = trained();
@@ -84,7 +84,7 @@ fn a_trained_run_is_an_agent_and_a_member_of_an_ensemble() {
     let mut turns = 0;
     let mut last = [false; 2];
     for (day, ours) in held(&place, "out", "both") {
-        // What was held last was wanted at the close of the day's last bar but one.
+        // The last position of a day was decided at the close of the day's last bar but one.
         let wanted = ["AAA", "BBB"].map(|stock| {
             let row = cells(&csv, &format!("{day}T15:30:00"), &format!(",{stock},"), ["DQN"; 2]);
             row.unwrap()[0].parse::<f64>().unwrap() > 0.0
@@ -97,18 +97,18 @@ fn a_trained_run_is_an_agent_and_a_member_of_an_ensemble() {
     assert_eq!(position(&place, "out", "both"), position(&place, "out", "single"));
     assert_ne!(position(&place, "out", "both"), position(&place, "out", "rsi"));
 
-    // Interrupted, the same.
+    // The same with an interruption.
     over(&place, &models, "2018-05-01", "2018-06-15", "parts");
     said(agents(&place, &["--quiet"]).env("END_DATE", "2018-05-23"), 0);
     said(&mut agents(&place, &["--quiet"]), 0);
     for signature in ["dqn", "single", "both"] {
         assert_eq!(position(&place, "parts", signature), position(&place, "out", signature));
     }
-    days_of_training_are_said(&place, &models);
+    training_days_are_reported(&place, &models);
 }
 
-/// By whoever lets the run decide, and again where nothing is left to do.
-fn days_of_training_are_said(place: &Place, models: &Value) {
+/// For every kind that uses the run, and again if no step is left.
+fn training_days_are_reported(place: &Place, models: &Value) {
     over(place, models, "2018-04-26", "2018-04-30", "seen");
     for _ in 0..2 {
         let (table, _) = said(&mut agents(place, &["--quiet"]), 0);

@@ -1,4 +1,4 @@
-//! Months into day files, whatever the service answers.
+//! Fetching months into day files, with all kinds of responses of the service.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ const PER_DAY: &str = "We have detected your API key as ABCD1234EFGH5678 and our
 const PER_MINUTE: &str = "Thank you for using Alpha Vantage! Our standard API call frequency is 5 \
                           calls per minute and 500 calls per day.";
 
-/// A fetch of half-hour bars of `AAA` from January to April 2020, and `more`.
+/// A fetch of half-hour bars of `AAA` from January to April 2020, with further arguments.
 fn fetch(place: &Place, server: &Server, data: &str, more: &[&str]) -> Command {
     let url = server.url();
     let mut args = vec!["fetch", "--data", data, "--service", &url, "--interval", "30min"];
@@ -34,7 +34,7 @@ fn months(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
     range.map(|month| format!("AAA 2020-{month:02}")).collect()
 }
 
-/// What an uninterrupted fetch leaves.
+/// The day files of an uninterrupted fetch.
 fn undisturbed() -> &'static BTreeMap<String, Vec<u8>> {
     static FILES: LazyLock<BTreeMap<String, Vec<u8>>> = LazyLock::new(|| {
         let (place, server) = (Place::new(), Server::start(plain));
@@ -61,14 +61,14 @@ fn months_become_day_files_and_a_second_run_asks_for_nothing() {
     assert_eq!(files.len(), 83);
     let day = "stocks_intraday/AAA/2020/03/AAA_2020-03-09.parquet";
     let rows = dqn_trader::market::parquet::decode_day(&files[day], day).unwrap();
-    // Summer time began the day before: 09:30 is 13:30 UTC.
+    // Daylight saving time began the day before: 09:30 is 13:30 UTC.
     assert_eq!((rows.len(), rows.label_s[0]), (13, Some(1_583_760_600)));
     let made = bars("AAA", "2020-03", 30);
     let open = made.iter().find(|(label_s, _)| *label_s == 1_583_760_600).unwrap().1[0];
     assert_eq!(rows.open[0], format!("{open:.4}").parse::<f64>().unwrap());
 
     let said = succeed(&mut fetch(&place, &server, "json", &[]));
-    assert!(said.contains("has all of it") && server.asked().is_empty(), "{said}");
+    assert!(said.contains("is up to date") && server.asked().is_empty(), "{said}");
 
     succeed(&mut fetch(
         &place,
@@ -84,7 +84,7 @@ fn months_become_day_files_and_a_second_run_asks_for_nothing() {
 }
 
 #[test]
-fn a_limit_by_the_minute_is_waited_for_and_one_by_the_day_gone_on_with() {
+fn a_limit_per_minute_is_waited_for_and_after_one_per_day_a_later_run_resumes() {
     let place = Place::new();
     let server = Server::start(|request: &Request| match (&*request.month, request.before) {
         ("2020-02", 0) => says("Note", PER_MINUTE),
@@ -98,20 +98,23 @@ fn a_limit_by_the_minute_is_waited_for_and_one_by_the_day_gone_on_with() {
     assert_eq!(server.asked(), asked);
     assert_eq!(day_files(&place.path("data")).len(), 40);
 
-    // February once more, to see whether its prices are still those; then what is missing.
+    // February is fetched again to check whether its prices have changed; then the missing months.
     let said = succeed(&mut fetch(&place, &server, "data", &[]));
     assert_eq!(server.asked(), months(2..=4), "{said}");
     assert!(&day_files(&place.path("data")) == undisturbed());
 
     let server = Server::start(|_| says("Note", PER_MINUTE));
     let mut command = fetch(&place, &server, "never", &["--quiet"]);
-    refused(&mut command, &["AAA 2020-01", "5 calls per minute", "it goes on there"]);
+    refused(
+        &mut command,
+        &["AAA 2020-01", "5 calls per minute", "the same command again to continue"],
+    );
     assert_eq!(server.count(), 4, "three pauses");
     assert!(day_files(&place.path("never")).is_empty());
 }
 
 #[test]
-fn slow_and_broken_answers_are_asked_for_again() {
+fn slow_and_broken_responses_are_retried() {
     let place = Place::new();
     let body = |request: &Request| match plain(request) {
         Reply::Body(body) => body,
@@ -132,9 +135,9 @@ fn slow_and_broken_answers_are_asked_for_again() {
     assert!(&day_files(&place.path("data")) == undisturbed());
 
     for (reply, tries, words) in [
-        ("500 Internal Server Error", 5, ["asked 5 times", "the server failed (500)"]),
-        ("404 Not Found", 1, ["asked once", "answered 404"]),
-        ("302 Found", 1, ["asked once", "answered 302"]),
+        ("500 Internal Server Error", 5, ["(5 attempts)", "the server failed (500)"]),
+        ("404 Not Found", 1, ["(1 attempt)", "answered 404"]),
+        ("302 Found", 1, ["(1 attempt)", "answered 302"]),
         ("403 Forbidden", 1, ["refuses the key", "ALPHAVANTAGE_API_KEY"]),
     ] {
         let server = Server::start(move |_| Reply::Status(reply));
@@ -144,11 +147,11 @@ fn slow_and_broken_answers_are_asked_for_again() {
     }
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = ask(&format!("http://{closed}/query"));
-    let words = ["asked 5 times", "Connection refused", "check the network"];
+    let words = ["(5 attempts)", "Connection refused", "check the network"];
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
-/// Why a month cannot be had at an address.
+/// The error of fetching a month from an address.
 fn ask(url: &str) -> String {
     let millisecond = Duration::from_millis(1);
     let manners = Manners {
@@ -166,7 +169,7 @@ fn ask(url: &str) -> String {
 }
 
 #[test]
-fn one_stock_that_cannot_be_had_does_not_keep_the_others_from_it() {
+fn one_stock_that_cannot_be_fetched_does_not_block_the_others() {
     let place = Place::new();
     let server = Server::start(|request: &Request| match (&*request.symbol, &*request.month) {
         ("BAD", _) => says("Error Message", "Invalid API call. Please retry."),
@@ -181,7 +184,7 @@ fn one_stock_that_cannot_be_had_does_not_keep_the_others_from_it() {
     );
     let files = day_files(&place.path("data"));
     assert!(files.len() == 83 && files.keys().all(|name| name.contains("/AAA_")));
-    // Begun later, the young stock can be had.
+    // With a later start, the young stock can be fetched.
     let later = ["--stocks", "NEW", "--start_date", "2020-02-01", "--quiet"];
     let mut command = fetch(&place, &server, "data", &later);
     succeed(&mut command);
@@ -189,7 +192,7 @@ fn one_stock_that_cannot_be_had_does_not_keep_the_others_from_it() {
 }
 
 #[test]
-fn a_killed_fetch_goes_on_where_it_stopped() {
+fn a_killed_fetch_resumes_where_it_stopped() {
     let place = Place::new();
     let server = Server::start(|request: &Request| match (&*request.month, request.before) {
         ("2020-03", 0) => Reply::Silence,
@@ -206,7 +209,7 @@ fn a_killed_fetch_goes_on_where_it_stopped() {
     child.wait().unwrap();
     assert_eq!(server.asked(), months(1..=3));
     assert_eq!(day_files(&place.path("data")).len(), 40);
-    // A file that was damaged meanwhile is no good data.
+    // A file that was damaged meanwhile is fetched again.
     let day = place.path("data/stocks_intraday/AAA/2020/02/AAA_2020-02-05.parquet");
     std::fs::write(day, b"PAR1").unwrap();
     succeed(&mut fetch(&place, &server, "data", &["--quiet"]));
@@ -215,7 +218,7 @@ fn a_killed_fetch_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn what_a_user_can_get_wrong_is_one_line() {
+fn user_errors_are_one_line() {
     let place = Place::new();
     let server = Server::start(plain);
     std::fs::write(place.path("taken"), "a file").unwrap();
@@ -225,7 +228,7 @@ fn what_a_user_can_get_wrong_is_one_line() {
         (&["--interval", "2min"][..], &["--interval", "60min"][..]),
         (&["--stocks", "AAA", "aaa"], &["AAA is given twice"]),
         (&["--end_date", "2019-01-01"], &["--end_date", "ends before it begins"]),
-        (&["--data", "synthetic:sample"], &["no place for files"]),
+        (&["--data", "synthetic:sample"], &["files cannot be written there"]),
         (&["--cache", "taken"], &["taken/fetch/", "name another with --cache"]),
     ] {
         refused(&mut fetch(&place, &server, "data", more), words);

@@ -1,4 +1,4 @@
-//! Tables into day files.
+//! Import of tables into day files.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ fn january() -> Vec<Bar> {
     bars("AAA", "2020-01", 30)
 }
 
-/// Rows as a table, each by `row`, which gets date and time of day.
+/// Rows as a table; `row` formats each from date, time of day and prices.
 fn table(header: &str, bars: &[Bar], row: impl Fn(&str, &str, &[f64; 5]) -> String) -> String {
     let mut text = format!("{header}\n");
     for (label_s, values) in bars {
@@ -36,7 +36,7 @@ fn import(place: &Place, args: &[&str]) -> std::process::Command {
 }
 
 #[test]
-fn every_spelling_becomes_the_same_day_files() {
+fn all_table_formats_give_the_same_day_files() {
     let place = Place::new();
     let all = january();
     std::fs::write(place.path("AAA_2020-01.csv"), plain(&all)).unwrap();
@@ -46,7 +46,7 @@ fn every_spelling_becomes_the_same_day_files() {
     assert_eq!(expected.len(), 21);
     assert!(expected.contains_key("stocks_intraday/AAA/2020/01/AAA_2020-01-31.parquet"));
 
-    // Newest first, in another order and other words, separated by semicolons.
+    // Newest first, with other column names in another order, separated by semicolons.
     let backwards: Vec<Bar> = all.iter().rev().copied().collect();
     let odd = table(
         "\"5. Volume\";Date;Time;\"1. open\";\"2. high\";\"3. low\";\"4. close\";note",
@@ -57,7 +57,7 @@ fn every_spelling_becomes_the_same_day_files() {
     succeed(&mut import(&place, &["odd.csv", "--symbol", "aaa", "--data", "odd", "--quiet"]));
     assert!(day_files(&place.path("odd")) == expected);
 
-    // Two stocks in one table, times with their offset, a row that is bad.
+    // Two stocks in one table, times with offsets, one bad row.
     let mut both =
         table("ticker,datetime,open,high,low,close,volume", &all, |date, time, [o, h, l, c, v]| {
             format!("AAA,{date}T{time}-05:00,{o},{h},{l},{c},{v}")
@@ -77,7 +77,7 @@ fn every_spelling_becomes_the_same_day_files() {
     refused(&mut import(&place, &strict), &["both.csv", "bad row of BBB", "--strict"]);
     assert!(day_files(&place.path("strict")).is_empty());
 
-    // What the program wrote it imports again, and what is there stays as it is.
+    // Files of the program itself can be imported again; existing files stay unchanged.
     let folder = place.path("plain/stocks_intraday/AAA/2020/01");
     let names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -88,7 +88,7 @@ fn every_spelling_becomes_the_same_day_files() {
     succeed(&mut import(&place, &args));
     assert!(day_files(&place.path("again")) == expected);
     let said = succeed(&mut import(&place, &["AAA_2020-01.csv", "--data", "again"]));
-    assert!(said.contains("0 day files written, 21 as they were"), "{said}");
+    assert!(said.contains("0 day files written, 21 unchanged"), "{said}");
     let check = ["data", "check", "--data", "again", "--quiet"];
     let output = run(&mut place.program(&check));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
@@ -98,7 +98,7 @@ fn every_spelling_becomes_the_same_day_files() {
 fn a_day_that_comes_in_two_parts_becomes_whole() {
     let place = Place::new();
     let all = january();
-    // The day's files of a program that cuts them in the middle of the session.
+    // Another program split the day's file in the middle of the session.
     std::fs::write(place.path("whole.csv"), plain(&all)).unwrap();
     std::fs::write(place.path("first.csv"), plain(&all[..135])).unwrap();
     std::fs::write(place.path("second.csv"), plain(&all[133..])).unwrap();
@@ -109,7 +109,7 @@ fn a_day_that_comes_in_two_parts_becomes_whole() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_and_changes_nothing() {
+fn unsuitable_tables_are_rejected_and_change_nothing() {
     let place = Place::new();
     let all = january();
     std::fs::write(place.path("AAA.csv"), plain(&all)).unwrap();
@@ -145,7 +145,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
     refused(&mut import(&place, &["nowhere.csv", "--data", "data"]), &["nowhere.csv"]);
-    // Nor are files that do not fit each other.
+    // Files that do not fit each other are rejected, too.
     for (second, word) in [("AAA_split.csv", "0.250000 times"), ("AAA_5min.csv", "bars of 5 min")] {
         let args = ["BBB.csv", "AAA.csv", second, "--data", "new"];
         refused(&mut import(&place, &args), &[second, word, "AAA.csv", "by itself"]);

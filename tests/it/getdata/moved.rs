@@ -1,4 +1,4 @@
-//! A range stays of one kind: splits, dividends, adjusted beside raw.
+//! Consistency of a stored range: splits, dividends, adjusted versus raw prices.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use dqn_trader::market::store::{LocalStore, Store, day_key};
 use super::service::{Bar, Reply, Request, Server, bars, period, says, series, symbol};
 use super::{KEY, day_files};
 
-/// A market whose past is adjusted, and whose service may stop or leave out bars.
+/// A market with adjusted history, whose service can stop or omit bars.
 struct Market {
-    /// Shares for one that there was: what divides all prices before `split_s`.
+    /// Shares after the split per share before it: the divisor of all prices before `split_s`.
     ratio: AtomicI64,
     split_s: AtomicI64,
     /// Bars that end later do not exist yet.
     now_s: AtomicI64,
-    /// Requests until the day's limit.
+    /// Number of requests left until the daily limit.
     left: AtomicUsize,
-    /// On every day only so many bars.
+    /// Maximum number of bars per day.
     bars_a_day: AtomicUsize,
 }
 
@@ -58,7 +58,7 @@ impl Market {
         let mut bars = bars(&request.symbol, &request.month, request.minutes);
         bars.retain(|(label_s, _)| label_s + 60 * request.minutes <= get(&self.now_s));
         for (label_s, bar) in &mut bars {
-            // Adjusted, the past is on the new shares' scale.
+            // Adjusted history is on the scale of the new shares.
             let is_scaled = adjusted && *label_s < get(&self.split_s);
             let ratio = if is_scaled { get(&self.ratio) as f64 } else { 1.0 };
             bar[..4].iter_mut().for_each(|price| *price /= ratio);
@@ -136,8 +136,8 @@ impl Place {
         fetcher.stock(&symbol("AAA"))
     }
 
-    /// Whether all stored closes are the service's of now.
-    fn is_of_one_kind(&self) -> bool {
+    /// Whether all stored closes equal the service's current ones.
+    fn is_consistent(&self) -> bool {
         let mut files = 0;
         for month in ["2020-01", "2020-02", "2020-03", "2020-04"] {
             let line = "adjusted=true".to_string();
@@ -170,7 +170,7 @@ fn message(result: Result<Tally, Refused>) -> String {
 
 #[test]
 fn a_month_grows_night_by_night() {
-    // Thursday noon in New York: Wednesday is the last whole day.
+    // Thursday noon in New York: Wednesday is the last complete day.
     let place = Place::new("2020-01-16T17:00:00Z");
     let tally = place.fetch("2020-12-31").unwrap();
     assert_eq!((tally.months, tally.files), (1, 10));
@@ -180,7 +180,7 @@ fn a_month_grows_night_by_night() {
     assert_eq!(place.fetch("2020-12-31").unwrap().files, 1);
     assert_eq!(place.fetch("2020-12-31").unwrap(), Tally::default());
     assert_eq!(place.server.asked(), months(&[1]));
-    // The first days of a month alone do not show whether all prices moved.
+    // The first days of a month alone do not show whether all prices have changed.
     place.market.go_to("2020-02-05T08:00:00Z");
     place.fetch("2020-12-31").unwrap();
     assert_eq!(place.server.asked(), months(&[1, 2]));
@@ -188,7 +188,7 @@ fn a_month_grows_night_by_night() {
     place.fetch("2020-12-31").unwrap();
     assert_eq!(place.server.asked(), months(&[2, 1]));
     assert_eq!(day_files(&place.data()).len(), 21 + 3);
-    assert!(place.is_of_one_kind());
+    assert!(place.is_consistent());
 }
 
 #[test]
@@ -207,12 +207,12 @@ fn a_split_replaces_the_whole_range_at_once_and_not_before_it_is_whole() {
     assert!(day_files(&place.data()) == before, "nothing is replaced before the range is whole");
     assert_eq!(place.server.asked(), months(&[4, 1, 2, 3, 4]));
 
-    // On the next day the rest is fetched, and March once more, lest that moved again.
+    // On the next day the rest is fetched, and March again in case it has changed since.
     place.market.left.store(usize::MAX, Ordering::SeqCst);
     let tally = place.fetch("2020-12-31").unwrap();
     assert_eq!((tally.rewritten, tally.files), (true, 21 + 19 + 22 + 13));
     assert_eq!(place.server.asked(), months(&[3, 4]));
-    assert!(place.is_of_one_kind());
+    assert!(place.is_consistent());
     assert!(!place.dir.path().join("aside/AAA").exists());
     let origin = Origin::read(&place.store(), &symbol("AAA")).unwrap().unwrap();
     assert!(!origin.rewriting && origin.months.len() == 4);
@@ -220,11 +220,12 @@ fn a_split_replaces_the_whole_range_at_once_and_not_before_it_is_whole() {
 }
 
 #[test]
-fn a_replacement_that_was_killed_is_finished_before_anyone_reads() {
+fn an_interrupted_replacement_is_finished_before_any_read() {
     let place = Place::new("2020-03-01T08:00:00Z");
     place.fetch("2020-02-29").unwrap();
     place.market.split(2, "2020-03-02");
-    // As a killed run leaves it: the new range aside, the store marked, some files replaced.
+    // As left by a killed run: the new range is staged, the store is marked, some files are
+    // replaced.
     let aside = Place::new("2020-03-03T08:00:00Z");
     aside.market.split(2, "2020-03-02");
     aside.fetch("2020-02-29").unwrap();
@@ -234,7 +235,7 @@ fn a_replacement_that_was_killed_is_finished_before_anyone_reads() {
     origin.write(&place.store(), &symbol("AAA")).unwrap();
     let key = day_key(&symbol("AAA"), "2020-01-06".parse().unwrap());
     place.store().put(&key, &aside.store().get(&key).unwrap()).unwrap();
-    assert!(!place.is_of_one_kind());
+    assert!(!place.is_consistent());
 
     let program = crate::program::Place::new();
     let data = place.data();
@@ -246,7 +247,7 @@ fn a_replacement_that_was_killed_is_finished_before_anyone_reads() {
 
     place.market.go_to("2020-03-03T08:00:00Z");
     let tally = place.fetch("2020-02-29").unwrap();
-    assert!(tally.rewritten && place.is_of_one_kind());
+    assert!(tally.rewritten && place.is_consistent());
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -269,20 +270,20 @@ fn adjusted_and_raw_do_not_mix() {
     place.fetch("2020-01-31").unwrap();
     let before = day_files(&place.data());
     let error = message(place.fetch_as("2020-02-29", false, false));
-    assert!(error.contains("adjusted, regular hours, 30 min; asked for is raw"), "{error}");
+    assert!(error.contains("adjusted, regular hours, 30 min, not raw"), "{error}");
     assert!(error.contains("--rewrite") && day_files(&place.data()) == before);
     let tally = place.fetch_as("2020-02-29", false, true).unwrap();
     assert_eq!((tally.rewritten, tally.files), (true, 40));
     let origin = Origin::read(&place.store(), &symbol("AAA")).unwrap().unwrap();
     assert_eq!(origin.to_string(), "raw, regular hours, 30 min");
 
-    // Files of another program: adjusted or raw is unknown.
+    // Files of another program: whether they are adjusted is unknown.
     let other = Place::new("2020-03-01T08:00:00Z");
     for (name, bytes) in before {
         other.store().put(&name, &bytes).unwrap();
     }
     let error = message(other.fetch("2020-02-29"));
-    assert!(error.contains("21 day files that were not fetched by this program"), "{error}");
+    assert!(error.contains("21 day files that this program did not fetch"), "{error}");
 }
 
 #[test]
@@ -290,13 +291,13 @@ fn good_data_is_not_replaced_by_worse() {
     let place = Place::new("2020-03-01T08:00:00Z");
     place.fetch("2020-01-31").unwrap();
     let january = day_files(&place.data());
-    // January comes once more, with half of its bars: what was stored stays.
+    // January is fetched again with half of its bars: the stored ones are kept.
     place.market.bars_a_day.store(6, Ordering::SeqCst);
     place.fetch("2020-02-29").unwrap();
     assert_eq!(place.server.asked(), months(&[1, 1, 2]));
     let both = day_files(&place.data());
     assert!(january.iter().all(|(name, bytes)| both.get(name) == Some(bytes)));
-    // A whole new range with fewer bars replaces nothing.
+    // A complete new range with fewer bars replaces nothing.
     let error = message(place.fetch_as("2020-02-29", true, true));
     assert!(error.contains("less than is stored on 21 days"), "{error}");
     assert!(error.contains("2020-01-02: 180 minutes, stored 390"), "{error}");

@@ -12,7 +12,7 @@ use crate::store::{azurite, new_container};
 
 const STOCKS: [&str; 2] = ["AAPL", "MSFT"];
 
-/// A made-up market by way of the service.
+/// A synthetic market behind the service.
 fn market() -> Server {
     let stocks: Vec<Symbol> = STOCKS.map(|name| name.parse().unwrap()).into();
     let market = SyntheticMarket::parse("momentum").unwrap();
@@ -58,7 +58,7 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
     let server = market();
     let (_, container) = new_container();
     let said = succeed(&mut nightly(&place, &server, &container));
-    assert!(said.contains("AAPL: 6 months") && said.contains("MSFT: 125 files sent"), "{said}");
+    assert!(said.contains("AAPL: 6 months") && said.contains("MSFT: 125 files uploaded"), "{said}");
     assert_eq!(server.count(), 12);
     assert!(!said.contains(KEY), "{said}");
 
@@ -66,7 +66,7 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
     args.extend(["--data", "azure", "--container", &container]);
     let mut train = place.program(&args);
     let said = succeed(train.env("AZURE_STORAGE_CONNECTION_STRING", azurite()));
-    assert!(said.contains("labels name a bar's start"), "{said}");
+    assert!(said.contains("timestamps mark a bar's start"), "{said}");
     let summary: serde_json::Value =
         serde_json::from_slice(&place.read("results/summary.json")).unwrap();
     assert_eq!(summary["run"]["stocks"], serde_json::json!(STOCKS));
@@ -74,11 +74,11 @@ fn fetch_check_upload_and_train_from_nothing_to_results() {
 
     // The next night there is nothing new.
     let said = succeed(&mut nightly(&place, &server, &container));
-    assert!(said.contains("MSFT: 0 files sent") && server.count() == 12, "{said}");
+    assert!(said.contains("MSFT: 0 files uploaded") && server.count() == 12, "{said}");
 }
 
 #[test]
-fn what_is_wrong_is_not_sent() {
+fn bad_data_is_not_uploaded() {
     let place = Place::new();
     // One day lacks most of its bars.
     let server = Server::start(|request| {
@@ -91,7 +91,7 @@ fn what_is_wrong_is_not_sent() {
     let output = run(&mut nightly(&place, &server, "no-such-container"));
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("wrong  missing bars: 1 days lack 5 bars"), "{said}");
+    assert!(said.contains("problem  missing bars: 1 days lack 5 bars"), "{said}");
     assert!(said.contains("2018-03-07 has 8 of 13"), "{said}");
     assert_eq!(day_files(&place.path("bars")).len(), 250);
 

@@ -1,4 +1,4 @@
-//! A server in the place of Alpha Vantage.
+//! A server that stands in for Alpha Vantage.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use dqn_trader::market::{Period, Symbol, YearMonth};
 
 use crate::http::{cut, response, serve};
 
-/// What is asked for.
+/// The content of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub symbol: String,
@@ -17,7 +17,7 @@ pub struct Request {
     pub minutes: i64,
     pub csv: bool,
     pub line: String,
-    /// How many requests for the same stock and month came before.
+    /// Number of earlier requests for the same stock and month.
     pub before: usize,
 }
 
@@ -27,14 +27,14 @@ pub enum Reply {
     Status(&'static str),
     /// A body that ends before its announced length.
     Cut(String),
-    /// The connection is held open without an answer.
+    /// The connection stays open without a response.
     Silence,
 }
 
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
-    /// How many of them [`Server::asked`] has told.
+    /// Number of requests that [`Server::asked`] has already returned.
     told: AtomicUsize,
 }
 
@@ -64,19 +64,19 @@ impl Server {
         format!("http://{}/query", self.address)
     }
 
-    /// Months asked for since the last call, as `AAA 2020-01`.
+    /// Months requested since the last call, as `AAA 2020-01`.
     pub fn asked(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
         let new = &requests[self.told.swap(requests.len(), Ordering::SeqCst)..];
         new.iter().map(|request| format!("{} {}", request.symbol, request.month)).collect()
     }
 
-    /// Requests so far.
+    /// Number of requests so far.
     pub fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 
-    /// What the last request said.
+    /// The last request line.
     pub fn last_line(&self) -> String {
         self.requests.lock().unwrap().last().unwrap().line.clone()
     }
@@ -101,8 +101,8 @@ fn read(line: String) -> Request {
 /// A bar: its start in UTC seconds, then open, high, low, close and volume.
 pub type Bar = (i64, [f64; 5]);
 
-/// Bars of a month's regular sessions: prices depend on stock, day and time, and rise and fall by a
-/// few percent.
+/// Bars of a month's regular sessions. Prices depend on stock, day and time, and vary by a few per
+/// cent.
 pub fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
     let month: YearMonth = month.parse().unwrap();
     let start = 50.0 + f64::from(symbol.bytes().map(u32::from).sum::<u32>() % 97);
@@ -121,7 +121,7 @@ pub fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
     bars
 }
 
-/// As the service prints them, newest first.
+/// In the format of the service, newest first.
 pub fn series(request: &Request, bars: &[Bar]) -> Reply {
     let time = |label_s| iso_new_york(label_s)[..19].replace('T', " ");
     if request.csv {
@@ -149,12 +149,12 @@ pub fn series(request: &Request, bars: &[Bar]) -> Reply {
     ))
 }
 
-/// What a service without faults answers.
+/// The response of a service without faults.
 pub fn plain(request: &Request) -> Reply {
     series(request, &bars(&request.symbol, &request.month, request.minutes))
 }
 
-/// A sentence in one of the service's fields.
+/// A message in one of the service's fields.
 pub fn says(field: &str, text: &str) -> Reply {
     Reply::Body(format!("{{\n    \"{field}\": \"{text}\"\n}}"))
 }

@@ -1,4 +1,4 @@
-//! A folder's day files to Azure: Azurite in its place.
+//! Upload of a folder's day files to Azure, for which Azurite stands in.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{refused, with_key};
 use crate::program::{Place, succeed};
 use crate::store::{azurite, block_on, new_container};
 
-/// Half-hour bars of January 2020 as day files, prices times `factor`.
+/// Half-hour bars of January 2020 as day files, with prices times `factor`.
 fn write(folder: &Path, name: &str, factor: f64) -> LocalStore {
     std::fs::create_dir_all(folder).unwrap();
     let store = LocalStore::open(folder).unwrap();
@@ -41,7 +41,7 @@ fn upload(place: &Place, container: &str, more: &[&str]) -> std::process::Comman
     command
 }
 
-/// Whether the container has the folder's files of a stock and no others.
+/// Whether the container has exactly the folder's files of a stock.
 fn is_same(here: &dyn Store, there: &dyn Store, name: &str) -> bool {
     let all = period("2000-01-01", "2100-01-01");
     let content = |store: &dyn Store| -> BTreeMap<String, Vec<u8>> {
@@ -52,13 +52,13 @@ fn is_same(here: &dyn Store, there: &dyn Store, name: &str) -> bool {
 }
 
 #[test]
-fn only_what_is_missing_travels() {
+fn only_missing_files_are_uploaded() {
     let place = Place::new();
     let (client, container) = new_container();
     let here = write(&place.path("data"), "AAA", 1.0);
     write(&place.path("data"), "BBB", 1.0);
     let there = AzureStore::connect(&azurite(), &container).unwrap();
-    // What a run that was stopped has sent already.
+    // Files that an interrupted run has already uploaded.
     let files = here.list(&symbol("AAA"), &period("2020-01-01", "2020-01-31")).unwrap();
     for file in &files[..6] {
         there.put(&file.key, &here.get(&file.key).unwrap()).unwrap();
@@ -69,22 +69,22 @@ fn only_what_is_missing_travels() {
         block_on(client.blob_client(&file.key).put_block_blob(bytes).into_future());
     }
     let said = succeed(&mut upload(&place, &container, &[]));
-    assert!(said.contains("AAA: 13 files sent") && said.contains("8 there already"), "{said}");
-    assert!(said.contains("BBB: 21 files sent"), "{said}");
+    assert!(said.contains("AAA: 13 files uploaded") && said.contains("8 already there"), "{said}");
+    assert!(said.contains("BBB: 21 files uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA") && is_same(&here, &there, "BBB"));
     let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA"]));
-    assert!(said.contains("AAA: 0 files sent") && said.contains("21 there already"), "{said}");
+    assert!(said.contains("AAA: 0 files uploaded") && said.contains("21 already there"), "{said}");
 
-    // Of equal size and other content.
+    // Same size, other content.
     let key = &files[3].key;
     let mut day = DayBars::decode(&here.get(key).unwrap(), key).unwrap();
     *day.0.values_mut().next().unwrap() = [70.0, 71.0, 69.0, 70.5, 1.0];
     here.put(key, &day.encode(key).unwrap()).unwrap();
     let said = succeed(&mut upload(&place, &container, &["--stocks", "AAA", "--at-once", "1"]));
-    assert!(said.contains("AAA: 1 files sent"), "{said}");
+    assert!(said.contains("AAA: 1 files uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA"));
 
-    // With fewer bars it is no better than what is there.
+    // A file with fewer bars does not replace the existing one.
     day.0.pop_first();
     here.put(key, &day.encode(key).unwrap()).unwrap();
     let line = refused(&mut upload(&place, &container, &["--quiet"]), &["1 blobs hold more bars"]);
@@ -95,7 +95,7 @@ fn only_what_is_missing_travels() {
 }
 
 #[test]
-fn ranges_of_two_kinds_do_not_meet() {
+fn inconsistent_ranges_are_not_mixed() {
     let place = Place::new();
     let (_, container) = new_container();
     let here = write(&place.path("data"), "AAA", 1.0);
@@ -107,16 +107,16 @@ fn ranges_of_two_kinds_do_not_meet() {
         Some(origin("2020-02-01T00:00:00Z", true))
     );
 
-    // Fetched anew after a split: everything is replaced.
+    // Fetched again after a split: all files are replaced.
     let here = write(&place.path("data"), "AAA", 0.5);
     origin("2020-03-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
     let said = succeed(&mut upload(&place, &container, &[]));
-    assert!(said.contains("AAA: 21 files sent"), "{said}");
+    assert!(said.contains("AAA: 21 files uploaded"), "{said}");
     assert!(is_same(&here, &there, "AAA"));
     let now = Origin::read(&there, &symbol("AAA")).unwrap().unwrap();
     assert_eq!(now, origin("2020-03-01T00:00:00Z", true));
 
-    // A day of an older range that the folder lacks would stand beside the new ones.
+    // A day of the older range that the folder lacks would be mixed with the new ones.
     let key = day_key(&symbol("AAA"), "2020-01-06".parse().unwrap());
     let path = place.path("data").join(&key);
     let day = std::fs::read(&path).unwrap();
@@ -138,7 +138,7 @@ fn ranges_of_two_kinds_do_not_meet() {
 }
 
 #[test]
-fn a_fetch_into_azure_leaves_what_one_into_a_folder_does() {
+fn a_fetch_into_azure_equals_one_into_a_folder() {
     let place = Place::new();
     let (_, container) = new_container();
     let server = Server::start(plain);
@@ -161,11 +161,11 @@ fn a_fetch_into_azure_leaves_what_one_into_a_folder_does() {
     assert!(is_same(&here, &there, "AAA"));
     // The same days, fetched at another time.
     let said = succeed(&mut upload(&place, &container, &[]));
-    assert!(said.contains("AAA: 0 files sent") && said.contains("40 there already"), "{said}");
+    assert!(said.contains("AAA: 0 files uploaded") && said.contains("40 already there"), "{said}");
 }
 
 #[test]
-fn what_cannot_be_sent_is_one_line() {
+fn upload_errors_are_one_line() {
     let place = Place::new();
     std::fs::create_dir(place.path("data")).unwrap();
     refused(&mut upload(&place, "any", &["--quiet"]), &["data", "no day files"]);

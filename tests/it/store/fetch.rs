@@ -1,4 +1,4 @@
-//! Day files fetched from a remote store, and kept.
+//! The cache of day files from a remote store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use dqn_trader::market::{MarketError, Period, Symbol};
 
 use super::{azurite, key, list, new_container};
 
-/// A folder that passes for a remote store, and counts what is read from it.
+/// A local folder that acts as a remote store and counts reads.
 struct Remote {
     inner: LocalStore,
     gets: AtomicUsize,
@@ -63,7 +63,7 @@ impl Store for Remote {
 
 const DAYS: [&str; 3] = ["2020-01-03", "2020-01-06", "2020-01-07"];
 
-/// The contents of AAPL's January 2020 by way of `cache`.
+/// The contents of AAPL's January 2020 through `cache`.
 fn january(store: Arc<dyn Store>, cache: &Path) -> Vec<String> {
     let files = list(&*store, "AAPL", "2020-01-01", "2020-01-31");
     let days = fetch_days(store, files, Some(cache), 2, 1 << 20);
@@ -80,7 +80,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_was_fetched_is_not_fetched_again() {
+fn fetched_files_are_not_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache");
     let store = Remote::with_days(dir.path(), &DAYS);
@@ -140,7 +140,7 @@ fn azures_days_come_in_order_and_are_kept() {
     let store: Arc<dyn Store> = Arc::new(store);
     assert_eq!(january(store.clone(), dir.path()), days);
 
-    // With the blobs gone, only the cache can answer.
+    // After the blobs are deleted, only the cache can answer.
     let files = list(&*store, "AAPL", "2020-01-01", "2020-01-31");
     super::block_on(client.delete().into_future());
     let kept = fetch_days(store, files, Some(dir.path()), 4, 1 << 20);

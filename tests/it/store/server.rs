@@ -1,19 +1,19 @@
-//! A server that speaks just enough of Azure's protocol to fail in chosen ways.
+//! A server with just enough of Azure's protocol to fail in chosen ways.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::http::{response as plain, serve};
 
-/// Answers every request by `answer`, one connection each, until the test process ends.
+/// Answers every request by `answer`, one per connection, until the test process ends.
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// `answer` gets the request line and how many requests for the same thing came before, and
-    /// gives the whole response; None: the connection is held open without one.
+    /// `answer` receives the request line and the number of earlier requests for the same resource,
+    /// and returns the whole response; None: the connection stays open without one.
     pub fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + 'static) -> Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
@@ -32,26 +32,26 @@ impl Server {
         connection_string(&format!("{}/fake", self.address))
     }
 
-    /// Requests so far whose line contains `text`.
+    /// Number of requests so far whose line contains `text`.
     pub fn count(&self, text: &str) -> usize {
         self.requests.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 }
 
-/// A connection string with a made-up key.
+/// A connection string with a fake key.
 pub fn connection_string(endpoint: &str) -> String {
     format!("AccountName=fake;AccountKey=bm90IGEga2V5;BlobEndpoint=http://{endpoint}")
 }
 
 const DATE: &str = "Thu, 01 Jul 2021 10:44:59 GMT";
 
-/// A response with the headers that Azure sends always.
+/// A response with the headers that Azure always sends.
 fn response(status: &str, headers: &str, body: &str) -> String {
     let id = "00000000-0000-0000-0000-000000000000";
     plain(status, &format!("Date: {DATE}\r\nx-ms-request-id: {id}\r\n{headers}"), body)
 }
 
-/// An error: `503 Service Unavailable`, `ServerBusy`.
+/// An error such as `503 Service Unavailable`, `ServerBusy`.
 pub fn error(status: &str, code: &str) -> Option<String> {
     Some(response(status, &format!("x-ms-error-code: {code}\r\n"), ""))
 }
@@ -65,7 +65,7 @@ pub fn blob(content: &str) -> Option<String> {
     Some(response("200 OK", &headers, content))
 }
 
-/// A page of a listing; `next` is the marker of the page after it, empty where there is none.
+/// A page of a listing; `next` is the marker of the following page, empty for the last.
 pub fn page(names: &[&str], next: &str) -> Option<String> {
     let blobs: String = names
         .iter()

@@ -1,26 +1,26 @@
 //! The score of [`super::Days`] for many accounts over the same market, equal to the last bit: what
-//! depends on the market alone is made once.
+//! depends on the market only is computed once.
 
 use super::{MIN_DAYS, dot, score, times_of_day};
 
-/// From row `from` on, until the next, so many shares are held.
+/// `shares` are held from row `from` until the next entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Held {
     pub from: usize,
     pub shares: f64,
 }
 
-/// What all accounts share.
+/// Market data shared by all accounts.
 #[derive(Clone, Debug)]
 pub struct TimeTable {
     rows: usize,
-    /// Cells of one day: times of day x stocks.
+    /// Cells per day: times of day x stocks.
     width: usize,
-    /// One past the last row of each day; the first row is left out.
+    /// One past the last row of each day; the first row is excluded.
     day_ends: Vec<usize>,
-    /// The row's cell of stock 0, `[time]`.
+    /// `[time]`: the row's cell for stock 0.
     cells: Vec<u32>,
-    /// As [`super::Days`] has it, `[day, time of day, stock]`.
+    /// As in [`super::Days`], `[day, time of day, stock]`.
     change: Vec<f64>,
     stocks: Vec<Prices>,
 }
@@ -28,23 +28,24 @@ pub struct TimeTable {
 #[derive(Clone, Debug)]
 struct Prices {
     open: Vec<f64>,
-    /// This bar's open less the last close.
+    /// This bar's open minus the last close.
     gap: Vec<f64>,
-    /// Close less open.
+    /// Close minus open.
     body: Vec<f64>,
 }
 
-/// Reused from one account to the next of the same market.
+/// Buffers to be reused for the next account of the same market.
 #[derive(Clone, Debug, Default)]
 pub struct TimingScratch {
-    /// `[day, time of day, stock]`; where there was no bar it stays 0, as the change there is.
+    /// `[day, time of day, stock]`. Cells without a bar stay 0, since their price change is 0.
     exposure: Vec<f64>,
     earned: Vec<f64>,
     gains: Vec<f64>,
 }
 
 impl TimeTable {
-    /// Of bars that ended at `end_s`, with each stock's opens and closes, 0 before its first bar.
+    /// From bars that end at `end_s`, UTC seconds, and each stock's opens and closes, 0 before its
+    /// first bar.
     pub fn of(end_s: &[i64], stocks: &[(Vec<f64>, Vec<f64>)]) -> TimeTable {
         let (times, slots) = times_of_day(end_s);
         let rows = end_s.len();
@@ -76,12 +77,13 @@ impl TimeTable {
         TimeTable { rows, width, day_ends, cells, change, stocks }
     }
 
-    /// One past the last row of each New York day of the rows after the first.
+    /// One past the last row of each New York date, for the rows after the first.
     pub fn day_ends(&self) -> &[usize] {
         &self.day_ends
     }
 
-    /// `held` of each stock by row. Equity must be above 0 throughout.
+    /// Timing score of an account, see [`super::TimingTest::score`]. `held` `[stock]`: changes of
+    /// the position in time order. Equity must be above 0 throughout.
     pub fn score(
         &self,
         equity: &[f64],
@@ -116,7 +118,7 @@ impl TimeTable {
         score(gains)
     }
 
-    /// Position over equity less its mean up to then.
+    /// Writes position over equity minus its mean so far.
     fn expose(
         &self,
         stock: usize,
@@ -126,7 +128,7 @@ impl TimeTable {
         exposure: &mut [f64],
     ) {
         let mut sum = 0.0;
-        for (shares, rows) in stretches(held, self.rows) {
+        for (shares, rows) in holding_periods(held, self.rows) {
             let market = self.cells[rows.clone()].iter().zip(&prices.open[rows.clone()]);
             let before = &equity[rows.start - 1..rows.end - 1];
             for (i, ((&cell, open), before)) in market.zip(before).enumerate() {
@@ -138,11 +140,11 @@ impl TimeTable {
     }
 }
 
-/// What prices earned on what was held: from the last close to the open on what was held before,
-/// from there to the close on what is held now.
+/// Adds the price profit of a position: on the old shares from the last close to the open, on the
+/// new shares from the open to the close.
 fn earn(prices: &Prices, held: &[Held], earned: &mut [f64]) {
     let mut was = 0.0;
-    for (shares, rows) in stretches(held, earned.len()) {
+    for (shares, rows) in holding_periods(held, earned.len()) {
         let first = rows.start;
         if was != 0.0 {
             earned[first] += was * prices.gap[first];
@@ -160,8 +162,8 @@ fn earn(prices: &Prices, held: &[Held], earned: &mut [f64]) {
     }
 }
 
-/// Shares held, and the rows after the first at which they are; none at first.
-fn stretches(
+/// Shares and the rows (after the first) at which they are held; starts with none.
+fn holding_periods(
     held: &[Held],
     rows: usize,
 ) -> impl Iterator<Item = (f64, std::ops::Range<usize>)> + '_ {

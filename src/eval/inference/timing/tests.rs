@@ -30,8 +30,8 @@ fn scores_and_p_values_are_numpys() {
     }
 }
 
-/// Two bars a day. Bought at 10 (worth 10 of 10 000), up to 11 at the close, 12 at the next day's
-/// open, which belongs to the first day, sold there.
+/// Two bars a day. Bought at 10 (worth 10 of 10 000); closes at 11; opens the next day at 12, which
+/// counts for the first day, and is sold there.
 #[test]
 fn a_bar_earns_from_its_open_to_the_next_and_costs_are_what_is_missing() {
     let ends = bar_ends(2, 2, 60);
@@ -41,7 +41,7 @@ fn a_bar_earns_from_its_open_to_the_next_and_costs_are_what_is_missing() {
     account.bar(ends[3], [&[12.0], &[13.0]], &[0.0], [10.0, 0.0]);
     account.bar(ends[4], [&[13.0], &[13.0]], &[0.0], [0.0, 0.0]);
     let days = Days::of(&account.course());
-    // Exposures 0, 0.5, 0, 0 less their mean so far.
+    // Exposures 0, 0.5, 0, 0 minus their mean so far.
     let expected = [0.0, 0.25, -0.5 / 3.0, -0.125];
     days.exposure.iter().zip(expected).for_each(|(found, expected)| near(*found, expected));
     let changes = [0.0, 0.2, 13.0 / 12.0 - 1.0, 0.0];
@@ -51,7 +51,7 @@ fn a_bar_earns_from_its_open_to_the_next_and_costs_are_what_is_missing() {
     near(days.cost[1], 0.6e-3 / equity);
 }
 
-/// The second of three days ends early and its first bar is missing.
+/// The second of three days closes early and its first bar is missing.
 #[test]
 fn a_missing_bar_keeps_the_position_and_moves_nothing() {
     let ends = bar_ends(3, 3, 60);
@@ -96,7 +96,7 @@ fn many_days_have_a_sample_of_placebos_and_few_have_no_test() {
     assert_eq!(TimingTest::of(&Days::of(&few), 0.0, &mut rng()), None);
 }
 
-/// No bars at all, no equity left, a stock without a price yet.
+/// No bars at all, no equity left, a stock without a price so far.
 #[test]
 fn odd_courses_are_borne() {
     let start = Account::open(bar_ends(1, 1, 60)[0], &[10.0]).course();

@@ -12,7 +12,7 @@ fn closest_pairs_are_named_once() {
     assert!(closest_pairs(&[vec![]]).is_empty());
 }
 
-/// Half-hour bars of a made-up market.
+/// Half-hour bars of a synthetic market.
 fn market(name: &str, stocks: usize, from: &str, to: &str) -> (Vec<BarSeries>, Grid) {
     let stocks: Vec<Symbol> = (0..stocks).map(|i| format!("S{i}").parse().unwrap()).collect();
     let market = SyntheticMarket::parse(name).unwrap();
@@ -27,9 +27,9 @@ fn log_closes(series: &[BarSeries]) -> Vec<Vec<f64>> {
     series.iter().map(|s| s.close.iter().map(|close| close.ln()).collect()).collect()
 }
 
-/// Three couples and two stocks that walk at random: the couples are each other's nearest peers,
-/// are
-/// believed in every block, and are out of line a few times in each; the others are not believed.
+/// Three planted pairs and two independent random walks. The stocks of a planted pair are each
+/// other's nearest peers, test as cointegrated in every block, and diverge a few times in each; the
+/// others do not test as cointegrated.
 #[test]
 fn the_planted_pairs_are_found_and_no_others() {
     let (series, grid) = market("pairs-3", 8, "2018-01-02", "2018-12-31");
@@ -50,11 +50,11 @@ fn the_planted_pairs_are_found_and_no_others() {
         assert!(course.opportunities.len() as f64 > 5.0 * blocks);
         for found in &course.opportunities {
             assert!(found.z_score.abs() >= ENTER && found.p_value <= 0.01);
-            // Planted: 2.4 bars, a spread of one price over the other.
+            // Planted: a price ratio with a half-life of 2.4 bars.
             assert!(found.half_life_bars.is_none_or(|bars| bars < 6.0), "{found:?}");
             assert!((found.hedge_ratio - 1.0).abs() < 0.3, "{found:?}");
         }
-        // Two half-lives later it is nearer to its mean, nearly always.
+        // Two half-lives later it has nearly always moved towards its mean.
         let back = course.opportunities.iter().filter(|found| {
             let row = grid.end_s.binary_search(&found.end_s).unwrap();
             let later = course.z_score.get(row + 5).copied().unwrap_or(0.0);
@@ -67,11 +67,10 @@ fn the_planted_pairs_are_found_and_no_others() {
     }
 }
 
-/// Eight stocks that walk at random, with GARCH volatility and a U-shape in the session, over 28
-/// years: about 190 blocks of 480 bars per market. At a level of 10 % (of which there is more to
-/// count than of 1 %), in at most about a tenth of the blocks is a pair believed; the standard
-/// error
-/// of the share is 0.012.
+/// Eight random walks with GARCH volatility and U-shaped intraday volatility over 28 years: about
+/// 190 blocks of 480 bars per market. At a level of 10 % (which gives more events to count than
+/// 1 %), at most about a tenth of the blocks has a false positive; the standard error of the share
+/// is 0.012.
 #[test]
 fn on_random_walks_false_alarms_stay_at_their_rate() {
     let config = FeatureConfig { arbitrage_level: 0.1, ..FeatureConfig::default() };
@@ -93,12 +92,12 @@ fn on_random_walks_false_alarms_stay_at_their_rate() {
     let share = alarms as f64 / blocks as f64;
     println!("false alarms in {alarms} of {blocks} blocks");
     assert!(blocks > 500 && share < 0.1 + 3.0 * 0.012, "{alarms} of {blocks}");
-    // One-sided in the hedge ratio, and pairs are not independent: less, but not nothing.
+    // The hedge ratio is tested on one side and pairs are not independent: fewer, but not none.
     assert!(share > 0.01, "{alarms} of {blocks}");
 }
 
-/// By hand: a verdict is given after a block and judges the next; an opportunity opens once, and
-/// again after the pair was back in line or went to the other side.
+/// By hand: the test of one block applies to the next. An opportunity opens once, and again after
+/// the pair has converged or crossed to the other side.
 #[test]
 fn an_opportunity_opens_once_until_the_pair_is_back() {
     let mut noise = Noise::new(9);
@@ -121,7 +120,8 @@ fn an_opportunity_opens_once_until_the_pair_is_back() {
     assert_eq!(times, [1, 6, 7, 11]);
 }
 
-/// Gaps: only bars that both have count, and what is known is carried over the others.
+/// With gaps, only bars that both stocks have count; the z-score is carried forward over the
+/// others.
 #[test]
 fn rows_without_both_bars_change_nothing() {
     let (series, grid) = market("pairs", 2, "2018-01-02", "2018-06-29");
@@ -132,7 +132,7 @@ fn rows_without_both_bars_change_nothing() {
     let mut gapped = grid.clone();
     let (mut gapped_logs, mut kept) = (logs.clone(), Vec::new());
     for row in 0..grid.end_s.len() {
-        // Twice in a row the second stock has no bar; its close is carried on.
+        // In every tenth row the second stock has no bar; its close is carried forward.
         kept.push(row);
         if row % 10 == 3 {
             kept.push(row);

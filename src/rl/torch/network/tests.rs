@@ -9,7 +9,7 @@ use super::*;
 const STOCKS: usize = 3;
 const ACTIONS: usize = 3;
 
-/// Every switch the other way in turn, the attention over two peers or none.
+/// Each switch toggled, with attention over two peers or none.
 fn shapes() -> Vec<Shape> {
     let config = NetworkConfig {
         embedding: 8,
@@ -40,12 +40,12 @@ fn noise(len: usize, bound: f32, seed: u64) -> Vec<f32> {
     (0..len).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect()
 }
 
-/// Weights among which none is zero or one, so that each of them matters.
+/// Weights, none of which is 0 or 1, so that each of them matters.
 fn weights(shape: &Shape) -> Vec<f32> {
     noise(shape.len, 0.6, 3)
 }
 
-/// A batch for one stock, as tensors and as numbers.
+/// A batch for one stock, as numbers, convertible to tensors.
 struct Batch {
     rows: usize,
     market: Vec<f32>,
@@ -88,7 +88,7 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
     values
 }
 
-/// The network written out in loops, in f64: Q-values and attention of one row.
+/// The network written as loops in f64: Q-values and attention of a row.
 struct Reference<'a> {
     shape: &'a Shape,
     weights: Vec<f64>,
@@ -136,7 +136,7 @@ impl Reference<'_> {
         self.norm("encoder.4", self.linear("encoder.3", &hidden))
     }
 
-    /// What is gathered, and each peer's attention as the mean over heads.
+    /// The gathered vector, and each peer's attention as the mean over heads.
     fn attention(&self, own: &[f64], peers: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
         let heads = self.shape.config.heads;
         let per_head = own.len() / heads;
@@ -234,7 +234,7 @@ fn gradient_equals_finite_differences() {
         let mut gradient = vec![f32::NAN; weights.len()];
         network.gradient_through(&batch.q(&network), &grad_q, &mut gradient);
 
-        // Differences of the reference in f64: of f32 they would be mostly rounding.
+        // Differences of the reference in f64: in f32 they would be mostly rounding errors.
         let mut reference = Reference::of(&shape, &weights);
         let loss = |reference: &Reference| -> f64 {
             let q = (0..3).flat_map(|row| reference.row(&batch, row).0);

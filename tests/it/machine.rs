@@ -1,5 +1,5 @@
-//! What a run meets on its machine: another run in its folder, a disk that is full, a machine of
-//! another kind.
+//! Conditions on the machine: another run in the same folder, a full disk, a machine of another
+//! kind.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ use dqn_trader::report::FolderLock;
 use crate::program::{Place, run, short, succeed};
 use crate::resume::{args, assert_same, spawn, wait_for_checkpoint};
 
-/// The one line of a run that must be refused.
+/// The error line of a run that must fail.
 fn refused(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
@@ -19,7 +19,7 @@ fn refused(output: &Output) -> String {
 }
 
 #[test]
-fn a_folder_belongs_to_one_run_until_that_ends_in_any_way() {
+fn a_folder_is_locked_by_a_run_until_it_ends() {
     let place = Place::new();
     let mut child = spawn(place.program(&args(&["--episodes", "100000"])));
     wait_for_checkpoint(&place, "results", 0, &mut child).unwrap();
@@ -42,7 +42,7 @@ fn a_folder_belongs_to_one_run_until_that_ends_in_any_way() {
     assert!(refused(&evaluate).contains("evaluation: another run is writing there"));
 }
 
-/// The program under a limit on the size of any file, which stands for a disk without room.
+/// The program with a limit on file sizes, which simulates a full disk.
 pub fn limited(place: &Place, bytes: u64, args: &[&str]) -> Command {
     let program = place.program(args);
     let mut command = Command::new("bash");
@@ -62,8 +62,8 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }
 
-/// Between two sizes: that of rank 0's part, which stays as it is, and that to which a stock's has
-/// grown at the end of the run, as its replay does.
+/// A size between that of rank 0's part of a checkpoint, which is constant, and the final size of a
+/// stock's part, which grows with its replay.
 fn halfway(place: &Place, output: &str) -> u64 {
     let checkpoints = std::fs::read_dir(place.path(output).join("checkpoints")).unwrap();
     let newest = checkpoints.map(|entry| entry.unwrap().path()).max().unwrap();
@@ -73,10 +73,10 @@ fn halfway(place: &Place, output: &str) -> u64 {
 }
 
 #[test]
-fn a_full_disk_is_one_line_and_the_run_goes_on_from_its_last_checkpoint() {
+fn a_full_disk_is_one_line_and_the_run_resumes_from_its_last_checkpoint() {
     let place = Place::new();
-    // Long enough for the replay to outgrow the weights well before the last checkpoint, which may be
-    // a while before the end where the disk is slow.
+    // Long enough for the replay to outgrow the weights well before the last checkpoint, which may
+    // be long before the end on a slow disk.
     succeed(&mut place.program(&args(&["--episodes", "36", "--output", "whole"])));
     let resume = args(&["--episodes", "36", "--output", "full", "--resume"]);
     let rare = [&resume[..], &["--checkpoint-every", "inf"]].concat();
@@ -96,7 +96,7 @@ fn a_full_disk_is_one_line_and_the_run_goes_on_from_its_last_checkpoint() {
     let line = refused(&run(&mut limited(&place, lines.max(8_192), &rare)));
     assert!(line.contains("cannot append") && line.contains("--resume"), "{line}");
 
-    // At the end.
+    // At the end of the run.
     let model = size(&place.path("whole/trained_model.pth"));
     for (limit, file) in [(model - 50_000, "trained_model.pth"), (model + 50_000, "policy.pt")] {
         let line = refused(&run(&mut limited(&place, limit, &rare)));
@@ -109,7 +109,7 @@ fn a_full_disk_is_one_line_and_the_run_goes_on_from_its_last_checkpoint() {
 }
 
 #[test]
-fn another_kind_of_machine_is_said_and_not_refused() {
+fn another_kind_of_machine_is_reported_and_accepted() {
     let place = Place::new();
     let flags = short(&["--stocks", "AAPL", "--episodes", "1", "--quiet"]);
     let told = |flags: &[&str]| {
@@ -138,12 +138,12 @@ fn another_kind_of_machine_is_said_and_not_refused() {
     assert_ne!(other, text);
     std::fs::write(place.path("results/config.toml"), other).unwrap();
     let difference = format!("(instruction_set: AVX1024, here {ours})");
-    // The last one twice: what was computed there stays computed there.
+    // The last case twice: figures computed on another machine stay so.
     for (flags, run) in [
-        (&again[..], "The run that these settings are from"),
-        (&evaluate, "The run that these settings are from"),
-        (&resumed, "The run that is resumed"),
-        (&resumed, "The run that is resumed"),
+        (&again[..], "The run with these settings"),
+        (&evaluate, "The run with these settings"),
+        (&resumed, "The resumed run"),
+        (&resumed, "The resumed run"),
     ] {
         let lines: Vec<String> = told(flags);
         assert_eq!(lines.len(), 1, "{lines:?}");
