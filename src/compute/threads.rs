@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
-use crate::rl::network::single_thread;
-
 /// Up to this many threads are woken at once; waking more would take longer than the work itself.
 const FEW: usize = 8;
 /// How long an idle thread yields in search of work before it sleeps.

@@ -69,8 +69,8 @@ impl RunConfig {
         for (field, here) in asked {
             if !here && !cfg!(feature = "torch") {
                 let what = "this program was built without libtorch";
-                let todo = "leave it out, or build with the feature \"torch\"";
-                return Err(ConfigError::new(field, what, todo));
+                let hint = "leave it out, or build with the feature \"torch\"";
+                return Err(ConfigError::new(field, what, hint));
             }
         }
         Ok(())
