@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who computes a network on the CPU.
+/// The engine that computes the networks on the CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineKind {
-    /// Forward and backward passes of this program.
+    /// Hand-written forward and backward passes.
     #[default]
     Native,
-    /// libtorch and its automatic differentiation: slower, and open to layers that have no backward
-    /// pass yet.
+    /// libtorch with automatic differentiation: slower, but supports layers without a hand-written
+    /// backward pass.
     Torch,
 }
 
 impl EngineKind {
-    /// The usual one, which no file names.
+    /// The default, which is not written to files.
     pub(super) fn is_native(&self) -> bool {
         *self == EngineKind::Native
     }

@@ -1,5 +1,4 @@
-//! A double-DQN agent for one stock: what it thinks of its choices, and how a minibatch would
-//! change its weights.
+//! A double-DQN agent for one stock: Q-values, and the gradient of a minibatch.
 
 use super::engine::{Engine, Seen, Values};
 use super::network::NetworkShape;
@@ -11,16 +10,16 @@ use crate::config::LearnerConfig;
 use crate::interface::PrivateState;
 use crate::market::panel::Panel;
 
-/// Numbers in which [`private_features`] tells an agent of its own account.
+/// Number of [`private_features`].
 pub const PRIVATE_FEATURES: usize = 3;
 
-/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few of them are
-/// ordinary.
+/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few units are
+/// usual.
 const HUBER_DELTA: f64 = 5.0;
 const CLIP_STD: f32 = 5.0;
 
-/// Position; unrealised return over what a random walk of as many bars would give; logarithm of the
-/// bars held.
+/// The private features: position; unrealised return over the standard deviation of a random walk
+/// of as many bars; logarithm of the bars held.
 pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
     let bars = f32::from(state.bars_held);
     let usual_move = return_std * bars.max(1.0).sqrt();
@@ -32,14 +31,14 @@ pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_
 }
 
 pub struct Agent {
-    /// The stock itself, then its peers: panel columns that the network is given.
+    /// The stock itself, then its peers: the stocks whose features are inputs.
     slots: Vec<usize>,
     attends: bool,
     return_std: f32,
     double: bool,
     all_actions: bool,
     relative: bool,
-    /// Reused from step to step.
+    /// Reused buffers.
     features: Vec<f32>,
     rows: Vec<u32>,
     private_tm1: Vec<f32>,
@@ -69,7 +68,7 @@ impl Agent {
         }
     }
 
-    /// Values of all actions, `[row, action]`, into `q`.
+    /// Q-values of all actions, `[row, action]`, into `q`.
     pub fn q_values(
         &mut self,
         networks: &Networks,
@@ -83,15 +82,15 @@ impl Agent {
         networks.engine().q_values(&self.slots, &self.features, &self.private_tm1, q);
     }
 
-    /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its
-    /// part that does not depend on the account.
+    /// The part of the network that does not depend on the account, `[row, 2 * embedding]`, into
+    /// `out`.
     pub fn context(&mut self, networks: &Networks, panel: &Panel, rows: &[u32], out: &mut [f32]) {
         panel.gather_features(rows, &self.slots, &mut self.features);
         networks.engine().context(&self.slots, &self.features, out);
     }
 
-    /// The attention that this stock pays to each peer, as the mean over heads and `rows`; None
-    /// without peers or attention.
+    /// This stock's attention to each peer, as the mean over heads and `rows`; None without peers
+    /// or attention.
     pub fn attention(
         &mut self,
         engine: &dyn Engine,
@@ -111,10 +110,10 @@ impl Agent {
         Some(mean.iter().map(|sum| (sum / rows.len() as f64) as f32).collect())
     }
 
-    /// How much each peer moves what is decided, in units of `return_std`: by how much, in the mean
-    /// over `rows`, the value of the last action less that of the first (of long less short)
-    /// changes for a flat account when the peer's features are set to their mean. None without
-    /// peers or attention.
+    /// The influence of each peer on the decision, in units of `return_std`: the mean absolute
+    /// change over `rows` of the last action's value minus the first one's (long minus short), for
+    /// a flat account, when the peer's features are set to their mean. None without peers or
+    /// attention.
     pub fn influence(
         &mut self,
         engine: &dyn Engine,
@@ -148,7 +147,7 @@ impl Agent {
         Some((1..slots).map(without).collect())
     }
 
-    /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
+    /// Writes the gradient of a minibatch's loss to `gradient`, in the order of the flat weights.
     pub fn learn(
         &mut self,
         networks: &Networks,
@@ -164,7 +163,7 @@ impl Agent {
         self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
         panel.gather_features(&self.rows, &self.slots, &mut self.features);
         tell(transitions.iter().map(|x| x.private_t()), self.return_std, &mut self.private_tm1);
-        // Of a row's states only the first few may be led to.
+        // Only the first states of a row may be reached.
         let room = outcomes.states.len() / transitions.len();
         let states = outcomes.state_of.iter().map(|&s| usize::from(s) + 1).max().unwrap_or(1);
         let ends = outcomes.states.chunks_exact(room).flat_map(|row| &row[..states]).copied();
@@ -199,7 +198,7 @@ impl Agent {
     }
 }
 
-/// `[row, private]` into `out`.
+/// Writes the private features, `[row, private]`, to `out`.
 fn tell(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
     out.clear();
     states.for_each(|state| out.extend(private_features(&state, return_std)));

@@ -1,6 +1,6 @@
-//! Where a network is computed.
+//! The device that computes the networks.
 
-/// As `--device` names it.
+/// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
     #[default]

@@ -1,4 +1,5 @@
-//! What a network computes, whoever computes it: see [`super::engines`] for the choice.
+//! The interface of an engine, which computes the networks. See [`super::engines`] for the choice
+//! of engine.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -6,18 +7,18 @@ pub enum Which {
     Target,
 }
 
-/// A minibatch as the networks see it. Matrices are row-major.
+/// The inputs of a minibatch. Matrices are row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// `[2 * row, slot, feature]`: where the transitions start, then where they end.
+    /// `[2 * row, slot, feature]`: the start states of the transitions, then their end states.
     pub market: &'a [f32],
     /// `[row, private]`
     pub private_tm1: &'a [f32],
-    /// States that each row may lead to.
+    /// Number of states that each row may lead to.
     pub states: usize,
     /// `[row, state, private]`
     pub private_t: &'a [f32],
-    /// The online network's values at the end are asked for as well.
+    /// Whether the online network's values in the end states are needed, too.
     pub double: bool,
 }
 
@@ -26,7 +27,7 @@ pub struct Seen<'a> {
 pub struct Values {
     /// `[row, action]`
     pub q_tm1: Vec<f32>,
-    /// `[row, state, action]`; empty unless asked for.
+    /// `[row, state, action]`; empty unless `double`.
     pub q_t_selector: Vec<f32>,
     pub q_t_value: Vec<f32>,
 }
@@ -35,7 +36,8 @@ pub struct Values {
 /// second argument.
 pub type OnValues<'a> = dyn FnMut(&Values, &mut Vec<f32>) + 'a;
 
-/// The online and the target network, for every stock. `slots`: the stock itself, then its peers.
+/// The online and the target network, shared by all stocks. `slots` are the stock itself, then its
+/// peers.
 pub trait Engine: Send + Sync {
     fn load(&mut self, which: Which, weights: &[f32]);
 
@@ -47,8 +49,8 @@ pub trait Engine: Send + Sync {
     /// `[row, slot, feature]` into `out` `[row, 2 * embedding]`.
     fn context(&self, slots: &[usize], market: &[f32], out: &mut [f32]);
 
-    /// The rest of the online network: `contexts` `[row, 2 * embedding]`, as [`Engine::context`]
-    /// gives them and of any stocks, with `private` `[row, private]` into `q` `[row, action]`.
+    /// The rest of the online network: `contexts` `[row, 2 * embedding]`, from [`Engine::context`]
+    /// and of any stocks, with `private` `[row, private]` into `q` `[row, action]`.
     fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>);
 
     /// The attention that the online network pays to each peer, as the mean over its heads:
@@ -59,7 +61,7 @@ pub trait Engine: Send + Sync {
     /// If the network does not attend.
     fn attention(&self, slots: &[usize], market: &[f32], out: &mut Vec<f32>);
 
-    /// d loss / d parameters of the online network, over `gradient`.
+    /// Overwrites `gradient` with d loss / d parameters of the online network.
     fn learn(
         &self,
         slots: &[usize],

@@ -1,5 +1,5 @@
-//! Who computes a network: the native engine on the CPU unless `network.engine` asks for libtorch,
-//! which computes on other devices.
+//! Choice of the engine: the native one on the CPU, unless `network.engine` is torch; libtorch on
+//! other devices.
 
 use thiserror::Error;
 
@@ -14,16 +14,16 @@ use crate::config::EngineKind;
 pub enum EngineError {
     #[error(transparent)]
     Torch(#[from] TorchError),
-    /// Names of parameters.
+    /// Names of the parameters.
     #[error("the native engine does not know the layers of {0}; set network.engine=torch")]
     Unknown(String),
 }
 
-/// Both networks with `weights`, computed on `device`.
+/// An engine for both networks with `weights` on `device`.
 ///
 /// # Errors
 ///
-/// Where libtorch is needed and cannot be had, and where the native engine lacks a layer.
+/// If libtorch is needed and cannot be loaded, or if the native engine lacks a layer.
 pub fn engine(
     shape: &NetworkShape,
     weights: &[f32],
@@ -35,11 +35,11 @@ pub fn engine(
     }
 }
 
-/// Both networks with `weights`, computed on the CPU by the program itself.
+/// The native engine for both networks with `weights`, on the CPU.
 ///
 /// # Errors
 ///
-/// Where it lacks a layer.
+/// If it lacks a layer.
 pub fn native(shape: &NetworkShape, weights: &[f32]) -> Result<Box<dyn Engine>, EngineError> {
     let engine = Direct::new(shape, weights).map_err(EngineError::Unknown)?;
     Ok(Box::new(engine))

@@ -1,6 +1,6 @@
-//! libtorch, in a library of its own (`torch/`) that is opened when it is first needed: for
-//! `policy.pt`, for a CUDA device and for `network.engine=torch`. A process that needs it for none
-//! of these does not pay for it (decision 22).
+//! Access to libtorch through a separate library (`torch/`), which is loaded on first use: for
+//! `policy.pt`, for a CUDA device and for `network.engine=torch`. Other processes do not pay for it
+//! (decision 22).
 
 mod engine;
 #[cfg(feature = "torch")]
@@ -25,7 +25,7 @@ use library::functions;
 use table::Table;
 use table::{Failure, In};
 
-/// libtorch is not to be had, or cannot do what it was asked for.
+/// libtorch could not be loaded, or a call failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct TorchError(String);
@@ -36,20 +36,21 @@ impl TorchError {
     }
 }
 
-/// Opens the library, unless it is open: what cannot be done with it is said before hours of work.
+/// Loads the library unless it is loaded, so that a missing library is reported before hours of
+/// work.
 ///
 /// # Errors
 ///
-/// Where it is missing or of another build, and in a build without it.
+/// If it is missing or of another version, or in a build without it.
 pub fn open() -> Result<(), TorchError> {
     functions().map(|_| ())
 }
 
-/// CUDA devices that libtorch sees.
+/// Number of CUDA devices.
 pub fn cuda_devices() -> Result<usize, TorchError> {
     let (table, mut count) = (functions()?, 0);
     attempt(|failure| {
-        // SAFETY: as the table wants it.
+        // SAFETY: the arguments satisfy the table's requirements.
         unsafe { (table.cuda_devices)(&mut count, failure) }
     })?;
     Ok(count as usize)
@@ -61,23 +62,22 @@ pub fn write_policy(shape: &NetworkShape, weights: &[f32], path: &Path) -> Resul
     let (shape, weights) = (In::new(shape.as_bytes()), In::new(weights));
     let path = In::new(path.as_os_str().as_bytes());
     attempt(|failure| {
-        // SAFETY: slices that outlive the call, as the table wants them.
+        // SAFETY: slices that outlive the call, as the table requires.
         unsafe { (table.write_policy)(shape, weights, path, failure) }
     })
 }
 
-/// Multiplies two matrices `[side, side]` of f32 on this thread, again and again: what the machine
-/// does at most.
+/// Multiplies two matrices `[side, side]` of f32 on this thread, `times` times, to measure the
+/// machine's limit.
 pub fn multiply(side: usize, times: usize) -> Result<(), TorchError> {
     let table = functions()?;
     attempt(|failure| {
-        // SAFETY: as the table wants it.
+        // SAFETY: the arguments satisfy the table's requirements.
         unsafe { (table.multiply)(side as u64, times as u64, failure) }
     })
 }
 
-/// A network as libtorch's library is told of it, in JSON: what decides it, and the parameters that
-/// follow.
+/// The network's description for the library, in JSON: its shape and its parameters.
 pub fn describe(shape: &NetworkShape) -> String {
     let layout = shape.layout();
     let parameters = layout

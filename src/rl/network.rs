@@ -107,7 +107,7 @@ impl NetworkShape {
         self.config.attention && self.slots() > 1
     }
 
-    /// A stock itself, then its peers.
+    /// The stock itself, then its peers.
     pub fn slots_of(&self, stock: usize) -> Vec<usize> {
         [&[stock][..], &self.peers[stock]].concat()
     }
@@ -123,8 +123,8 @@ impl NetworkShape {
         self.plan().layout
     }
 
-    /// Weights to begin with, drawn from `rng` in the order of [`NetworkShape::layout`]: linear
-    /// layers as PyTorch begins them, last layers smaller, norms at scale 1 and shift 0.
+    /// Initial weights, drawn from `rng` in the order of [`NetworkShape::layout`]: PyTorch's
+    /// defaults for linear layers, smaller last layers, layer norms with scale 1 and shift 0.
     pub fn initial_weights(&self, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let plan = self.plan();
         let mut weights = Vec::with_capacity(plan.layout.len());
@@ -199,7 +199,8 @@ mod tests {
             let (_, part) = layout.split(&weights).find(|(p, _)| p.name == name).expect(name);
             part.iter().fold(0.0f32, |m, w| m.max(w.abs()))
         };
-        // 1 / sqrt(26 + 8), 1 / sqrt(64), 0.01 / sqrt(64): of many draws the largest is near the bound.
+        // 1 / sqrt(26 + 8), 1 / sqrt(64), 0.01 / sqrt(64): the largest of many draws is near the
+        // bound.
         for (name, bound) in [
             ("encoder.0.weight", 0.171_499),
             ("attention.key.weight", 0.125),

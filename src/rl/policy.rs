@@ -21,7 +21,7 @@ use super::libtorch::{self, TorchError};
 use super::network::NetworkShape;
 use super::state_dict::write_whole;
 
-/// More than a module takes besides its numbers.
+/// An upper bound for the size of a module besides its numbers.
 const MODULE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Error)]
@@ -31,17 +31,17 @@ pub struct PolicyError {
     cause: io::Error,
 }
 
-/// Whether policies can be written: not by a build without libtorch.
+/// Whether policies can be written; false in a build without libtorch.
 ///
 /// # Errors
 ///
-/// Where the library that writes them is missing or of another build.
+/// If the library that writes them is missing.
 pub fn can_export() -> Result<bool, TorchError> {
     if cfg!(feature = "torch") { libtorch::open().map(|()| true) } else { Ok(false) }
 }
 
-/// Writes a network with `weights` as TorchScript, whole or not at all. The peers of each stock are
-/// part of it.
+/// Writes a network with `weights` as TorchScript, completely or not at all. The peers of each
+/// stock are part of it.
 pub fn export(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), PolicyError> {
     let bytes = 4 * weights.len() + 8 * shape.slot_table().len();
     write_whole(path, |beside| {
@@ -51,15 +51,15 @@ pub fn export(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), 
     .map_err(|cause| PolicyError { path: path.into(), cause })
 }
 
-/// Tries whether there is room for a file of so many bytes: libtorch ends the process where a disk
-/// fills up under its own file.
+/// Checks that there is space for a file of this size: libtorch ends the process if the disk is
+/// full while it writes.
 fn try_room(path: &Path, bytes: usize) -> io::Result<()> {
     fs::write(path, vec![0; bytes])?;
     File::open(path)?.sync_all()?;
     fs::remove_file(path)
 }
 
-/// Numbers in row-major order.
+/// A matrix in row-major order.
 #[derive(Serialize)]
 struct Array<'a> {
     shape: [usize; 2],
@@ -72,7 +72,7 @@ struct Market<'a> {
     data: &'a [f32],
 }
 
-/// Observations and the Q-values that the program gives them.
+/// Observations and the Q-values computed by the program.
 #[derive(Serialize)]
 struct Check<'a> {
     market: Market<'a>,
@@ -81,8 +81,8 @@ struct Check<'a> {
     q: Array<'a>,
 }
 
-/// What a policy is asked about: `market` `[batch, stocks, features]`, `stock` of `batch` indices,
-/// `private` `[batch, privates]`.
+/// Inputs of a policy: `market` `[batch, stocks, features]`, `batch` indices of `stock`, `private`
+/// `[batch, privates]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Observations<'a> {
     pub market: &'a [f32],
@@ -90,8 +90,8 @@ pub struct Observations<'a> {
     pub private: &'a [f32],
 }
 
-/// Writes `policy_check.json`: the Q-values that `engine` gives these observations, for
-/// `tests/python/check_model.py` to compare with those of `policy.pt`.
+/// Writes `policy_check.json`: the Q-values of these observations computed by `engine`, which
+/// `tests/python/check_model.py` compares with those of `policy.pt`.
 pub fn write_check(
     shape: &NetworkShape,
     engine: &dyn Engine,

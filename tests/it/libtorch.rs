@@ -1,4 +1,4 @@
-//! libtorch: where it is used, where it is not paid for, and what is said where it is missing.
+//! libtorch: where it is used, where it costs nothing, and the errors if it is missing.
 
 use std::process::{Command, Output};
 
@@ -15,7 +15,7 @@ fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     args
 }
 
-/// The one line of a run that is refused.
+/// The error line of a run that must fail.
 fn refused(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
@@ -34,7 +34,7 @@ fn who_does_not_use_it_does_not_load_it() {
     assert!(linked.contains("libc.so") && !linked.contains("torch"), "{linked}");
 }
 
-/// Of several ranks only the first opens the library, to write the policy.
+/// Of several ranks only the first loads the library, to write the policy.
 #[test]
 fn worker_ranks_do_without_it() {
     let place = Place::new();
@@ -74,7 +74,7 @@ fn a_library_that_is_missing_or_another_is_one_line() {
     }
 }
 
-/// Whoever computes: any number of ranks gives the same bytes, and settings say who it was.
+/// With either engine any number of ranks gives the same bytes, and the settings record the engine.
 #[test]
 fn training_with_libtorch_is_the_same_for_any_number_of_ranks() {
     let place = Place::new();

@@ -66,8 +66,7 @@ by_level! {
 }
 
 by_level! {
-    /// The trunk's weights alone: `rows` contexts, a number of elements apart, into `sums`
-    /// `[row, trunk]`.
+    /// The trunk's weights only: `rows` contexts with the given stride into `sums`, `[row, trunk]`.
     pub(super) fn trunk(
         w: &Weights, contexts: (&[f32], usize), rows: usize, sums: &mut Vec<f32>
     ) = trunk_with

@@ -152,7 +152,7 @@ fn acting_equals_learning_and_its_parts_are_those_of_libtorch() {
         direct.context(&slots, half, &mut contexts[0]);
         torch.context(&slots, half, &mut contexts[1]);
         assert_close(&contexts[0], &contexts[1], "context");
-        // In two steps it is the same to the last bit.
+        // In two steps the result is bit-identical.
         let mut heads = [(); 2].map(|_| Vec::new());
         direct.heads(&contexts[0], &batch.private_tm1, &mut heads[0]);
         torch.heads(&contexts[1], &batch.private_tm1, &mut heads[1]);

@@ -113,7 +113,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Where each layer's parameters are; else the names of those that no layer has.
+    /// The ranges of each layer's parameters. Errors: the names of parameters that no layer has.
     fn of(layout: &Layout, dueling: bool) -> Result<Places, String> {
         let names = layout.parameters().iter().map(|p| p.name.as_str());
         let unknown = RefCell::new(names.collect::<Vec<_>>());

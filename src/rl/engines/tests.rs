@@ -32,7 +32,7 @@ fn q(engine: &dyn Engine) -> Vec<f32> {
     q
 }
 
-/// Both kinds do as they are told by the setting, and differ by rounding alone.
+/// The setting selects the engine; their results differ only by rounding.
 #[test]
 fn the_setting_says_who_computes() {
     let [native, torch] = [EngineKind::Native, EngineKind::Torch].map(|kind| {
@@ -49,8 +49,8 @@ fn the_setting_says_who_computes() {
     assert!(native.iter().zip(&torch).all(|(x, y)| (x - y).abs() < 1e-6));
 }
 
-/// A loss that fails is no business of libtorch's: the panic arrives where it would without it, and
-/// the engine can be used afterwards.
+/// A panic in the loss reaches the caller as without libtorch, and the engine can be used
+/// afterwards.
 #[test]
 fn a_loss_that_panics_does_so_with_either_engine() {
     for kind in [EngineKind::Native, EngineKind::Torch] {
@@ -82,7 +82,7 @@ fn a_layer_that_only_libtorch_has_is_named() {
     assert!(error.contains("gate.0.weight") && error.contains("network.engine=torch"), "{error}");
 }
 
-/// What libtorch refuses is an error of this program's, with libtorch's own words.
+/// An error of libtorch becomes an error of this program, with libtorch's message.
 #[test]
 fn what_libtorch_refuses_is_said() {
     let error = Torch::new(&shape(EngineKind::Torch), &weights(1)[1..], Device::Cpu);

@@ -1,4 +1,4 @@
-//! Networks that libtorch computes.
+//! The engine on libtorch.
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -11,36 +11,35 @@ use crate::rl::device::Device;
 use crate::rl::engine::{Engine, OnValues, Seen, Values, Which};
 use crate::rl::network::NetworkShape;
 
-/// Both networks by libtorch: one user at a time.
+/// Both networks on libtorch, used by one thread at a time.
 pub struct Torch {
     table: &'static Table,
     pair: Mutex<Pair>,
     shape: NetworkShape,
 }
 
-/// The library's, freed at the end.
+/// Owns the library's handle of both networks.
 struct Pair {
     table: &'static Table,
     handle: Handle,
 }
 
-// SAFETY: a pair may go from thread to thread as long as one at a time uses it.
+// SAFETY: a pair may move between threads as long as only one uses it at a time.
 unsafe impl Send for Pair {}
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        // SAFETY: it was made by `create`, and nobody uses it after.
+        // SAFETY: `create` made the handle, and it is not used afterwards.
         unsafe { (self.table.destroy)(self.handle) };
     }
 }
 
 impl Torch {
-    /// Both networks with `weights`, on `device`.
+    /// Both networks with `weights` on `device`.
     ///
     /// # Errors
     ///
-    /// Where the library is missing or of another build, and where libtorch does not have the
-    /// device or the memory.
+    /// If the library is missing or of another version, or if libtorch lacks the device or memory.
     pub fn new(shape: &NetworkShape, weights: &[f32], device: Device) -> Result<Torch, TorchError> {
         let (table, about, mut handle) = (functions()?, describe(shape), std::ptr::null_mut());
         let device = match device {
@@ -49,17 +48,17 @@ impl Torch {
         };
         let (about, weights) = (In::new(about.as_bytes()), In::new(weights));
         attempt(|failure| {
-            // SAFETY: slices that outlive the call, as the table wants them.
+            // SAFETY: slices that outlive the call, as the table requires.
             unsafe { (table.create)(about, weights, device, &mut handle, failure) }
         })?;
         Ok(Torch { table, pair: Mutex::new(Pair { table, handle }), shape: shape.clone() })
     }
 
-    /// Calls a function of the table with the pair.
+    /// Calls a function of the table with the handle.
     ///
     /// # Panics
     ///
-    /// If libtorch fails, as it does where a GPU's memory is used up.
+    /// If libtorch fails, for example when a GPU is out of memory.
     fn call(&self, call: impl FnOnce(Handle, &mut Failure) -> bool) {
         let pair = self.pair();
         attempt(|failure| call(pair.handle, failure)).unwrap_or_else(|e| panic!("libtorch: {e}"));
@@ -74,7 +73,7 @@ impl Torch {
     }
 }
 
-/// Symbols as the table has them.
+/// Symbols in the type of the table.
 fn symbols(slots: &[usize]) -> Vec<i64> {
     slots.iter().map(|&slot| slot as i64).collect()
 }
@@ -83,7 +82,7 @@ impl Engine for Torch {
     fn load(&mut self, which: Which, weights: &[f32]) {
         let (target, weights) = (which == Which::Target, In::new(weights));
         self.call(|pair, failure| {
-            // SAFETY: slices that outlive the call, as the table wants them; likewise below.
+            // SAFETY: slices that outlive the call, as the table requires; likewise below.
             unsafe { (self.table.load)(pair, target, weights, failure) }
         });
     }
@@ -146,8 +145,10 @@ impl Engine for Torch {
         let mut loss = Loss { on_values, panic: None };
         let (user, gradient) = ((&raw mut loss).cast::<c_void>(), Out::new(gradient));
         let learn = |pair, failure: &mut Failure| {
-            // SAFETY: as in `load`, and `told` is what knows `user`.
-            unsafe { (self.table.learn)(pair, &minibatch, told, user, gradient, failure) }
+            // SAFETY: as in `load`; `on_minibatch_values` is the callback for `user`.
+            unsafe {
+                (self.table.learn)(pair, &minibatch, on_minibatch_values, user, gradient, failure)
+            }
         };
         let outcome = {
             let pair = self.pair();
@@ -160,19 +161,19 @@ impl Engine for Torch {
     }
 }
 
-/// What computes the loss, and the panic that it ended in.
+/// The loss function, and the panic in which it ended.
 struct Loss<'a, 'b> {
     on_values: &'a mut OnValues<'b>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// What the library calls with the values of a minibatch. No panic goes through it.
-unsafe extern "C" fn told(user: *mut c_void, call: &LossCall) -> bool {
-    // SAFETY: `user` is the loss that `learn` passed along, and waits for.
+/// The library's callback with the values of a minibatch. No panic crosses it.
+unsafe extern "C" fn on_minibatch_values(user: *mut c_void, call: &LossCall) -> bool {
+    // SAFETY: `user` is the `Loss` that `learn` passed; `learn` waits for the call.
     let loss = unsafe { &mut *user.cast::<Loss<'_, '_>>() };
     let on_values = &mut *loss.on_values;
     let work = AssertUnwindSafe(|| {
-        // SAFETY: the library's, for the time of this call.
+        // SAFETY: owned by the library and valid during this call.
         let (values, grad_q) = unsafe {
             let values = Values {
                 q_tm1: call.q_tm1.get().to_vec(),

@@ -1,4 +1,4 @@
-//! Finds and opens the library, once per process.
+//! Finds and loads the library, once per process.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::TorchError;
 use super::table::{SYMBOL, Table, TableOf, VERSION};
 
-/// What to do where it is missing or of another build.
+/// Advice if it is missing or of another version.
 const BUILD: &str = "build both with `cargo build --release`";
 
 /// The library's functions. It stays open until the process ends.
@@ -15,8 +15,8 @@ pub(super) fn functions() -> Result<&'static Table, TorchError> {
     TABLE.get_or_init(|| open(&find()?)).clone()
 }
 
-/// Where the library is: as `DQN_TRADER_TORCH_LIBRARY` says, else beside the program, else where
-/// cargo puts it for programs, tests and examples.
+/// The path of the library: `DQN_TRADER_TORCH_LIBRARY`, else next to the program, else where cargo
+/// puts it for programs, tests and examples. Errors: it is not found.
 fn find() -> Result<PathBuf, TorchError> {
     const NAME: &str = "libdqn_trader_torch.so";
     const VARIABLE: &str = "DQN_TRADER_TORCH_LIBRARY";
@@ -39,23 +39,23 @@ fn find() -> Result<PathBuf, TorchError> {
 
 fn open(path: &Path) -> Result<&'static Table, TorchError> {
     let wrong = |what: String| TorchError::new(format!("{}: {what}", path.display()));
-    // SAFETY: it is our own library; what libtorch does as it is loaded touches nothing of ours.
+    // SAFETY: it is our own library, and libtorch's initializers do not affect this program.
     let library = unsafe { libloading::Library::new(path) };
     let library = library.map_err(|error| {
         let hint = "run scripts/setup.sh if libtorch is what is missing";
         wrong(format!("cannot be opened: {error}; {hint}, or {BUILD}"))
     })?;
     let other = || wrong(format!("is of another version than this program; {BUILD}"));
-    // SAFETY: a library of ours has it with this type in every version.
+    // SAFETY: our library exports it with this type in every version.
     let table_of = unsafe { library.get::<TableOf>(SYMBOL) }.map_err(|_| other())?;
     let table = table_of();
-    // libtorch's threads and destructors do not survive it being closed.
+    // libtorch's threads and destructors would not survive unloading.
     std::mem::forget(library);
-    // SAFETY: its version is the first of its fields in every version.
+    // SAFETY: the version is the first field in every version.
     let version = unsafe { table.cast::<u64>().read() };
     if version != VERSION {
         return Err(other());
     }
-    // SAFETY: a static of the library, which stays open, and of the type that this program knows.
+    // SAFETY: a static of the library, which stays loaded, and of the type of this version.
     Ok(unsafe { &*table })
 }

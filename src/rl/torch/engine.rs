@@ -1,11 +1,11 @@
-//! The online and the target network on a device, for slices of numbers.
+//! The online and the target network on a device, with slices as inputs and outputs.
 
 use tch::{Device, Tensor, no_grad};
 
 use super::network::QNetwork;
 use super::shape::Shape;
 
-/// Both networks. One thread at a time may use them.
+/// Both networks, used by one thread at a time.
 pub struct Pair {
     online: QNetwork,
     target: QNetwork,
@@ -24,12 +24,12 @@ pub struct Minibatch<'a> {
     pub double: bool,
 }
 
-/// Its Q-values.
+/// Q-values of a minibatch.
 #[derive(Default)]
 pub struct Values {
     /// `[row, action]`
     pub q_tm1: Vec<f32>,
-    /// `[row, state, action]`; empty unless asked for.
+    /// `[row, state, action]`; empty unless `double`.
     pub q_t_selector: Vec<f32>,
     pub q_t_value: Vec<f32>,
 }
@@ -75,7 +75,7 @@ impl Pair {
         copy_out(&weights.expect("a network that attends"), out);
     }
 
-    /// d loss / d parameters of the online network, over `gradient`.
+    /// Overwrites `gradient` with d loss / d parameters of the online network.
     pub fn learn(
         &self,
         minibatch: &Minibatch<'_>,
@@ -119,8 +119,8 @@ impl Pair {
     }
 }
 
-/// Values of all actions in the states that each row may lead to, `[row * state, action]`: the
-/// market is the same for a row's states, so its part of the network is computed once.
+/// Values of all actions in the states that each row may lead to, `[row * state, action]`. The
+/// market is the same for all states of a row, so its part of the network is computed once.
 fn values_of_states(
     network: &QNetwork,
     market: &Tensor,
@@ -134,7 +134,7 @@ fn values_of_states(
     network.heads(&repeated.reshape([-1, width]), private)
 }
 
-/// All elements in row-major order, over `out`.
+/// Copies all elements to `out` in row-major order.
 fn copy_out(tensor: &Tensor, out: &mut [f32]) {
     assert_eq!(tensor.numel(), out.len(), "elements of a result");
     tensor.to_device(Device::Cpu).contiguous().copy_data(out, out.len());

@@ -1,5 +1,5 @@
-//! The functions in the table: pointers become slices, and what goes wrong becomes a text. No panic
-//! leaves this library.
+//! The functions of the table: pointers become slices, and errors and panics become messages. No
+//! panic leaves this library.
 
 use std::any::Any;
 use std::ffi::{OsStr, c_void};
@@ -37,12 +37,12 @@ pub extern "C" fn dqn_trader_torch_table() -> *const Table {
     &raw const TABLE
 }
 
-/// Why something could not be done, as a text.
+/// The error is a message.
 type Outcome = Result<(), String>;
 
-/// Does `work` on one thread; says what it failed of, a panic included.
+/// Runs `work` with one thread of libtorch; stores the message of an error or panic.
 fn attempt(failure: &mut Failure, work: impl FnOnce() -> Outcome) -> bool {
-    // The program says what went wrong; the standard hook would say it a second time.
+    // The program reports the error; the default hook would report it a second time.
     static QUIET: Once = Once::new();
     QUIET.call_once(|| set_hook(Box::new(|_| {})));
     let work = || {
@@ -61,7 +61,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 
 /// # Safety
 ///
-/// `create` made it, and nobody else uses it.
+/// `create` made the handle, and no other call uses it.
 unsafe fn pair<'a>(handle: Handle) -> &'a mut Pair {
     // SAFETY: as above.
     unsafe { &mut *handle.cast::<Pair>() }
@@ -86,7 +86,7 @@ unsafe extern "C" fn create(
     handle: &mut Handle,
     failure: &mut Failure,
 ) -> bool {
-    // SAFETY: the program's slices, for the time of this call; likewise below.
+    // SAFETY: the program's slices, which are valid during this call; likewise below.
     let (shape, weights) = unsafe { (shape.get(), weights.get()) };
     attempt(failure, || {
         let device = usize::try_from(device).map_or(Device::Cpu, Device::Cuda);
@@ -98,7 +98,7 @@ unsafe extern "C" fn create(
 
 unsafe extern "C" fn destroy(handle: Handle) {
     let free = || {
-        // SAFETY: `create` made it of a box, and it is not used after.
+        // SAFETY: `create` made it from a box, and it is not used afterwards.
         drop(unsafe { Box::from_raw(handle.cast::<Pair>()) });
         Ok(())
     };
@@ -215,7 +215,7 @@ unsafe extern "C" fn learn(
             q_t_value: In::new(&values.q_t_value),
             grad_q: Out::new(grad_q),
         };
-        // SAFETY: `user` is what the program passed along with it.
+        // SAFETY: `user` belongs to `on_values`.
         let is_done = unsafe { on_values(user, &call) };
         if is_done { Ok(()) } else { Err(String::from("the loss was not computed")) }
     };

@@ -1,5 +1,5 @@
-//! The networks by libtorch: a library that dqn-trader opens when it first needs one, since
-//! libtorch takes a quarter of a second and 100 MB of every process that is linked to it.
+//! The networks on libtorch, as a library that dqn-trader loads on first use: libtorch costs every
+//! process that is linked to it a quarter of a second and 100 MB.
 //!
 //! ```text
 //! table      the functions that the program calls, in C's terms; compiled into both
@@ -8,7 +8,7 @@
 //! network    the Q-network, put together from them
 //! engine     online and target network: values, contexts, gradients
 //! policy     a network as TorchScript
-//! entry      what stands in the table
+//! entry      the functions of the table
 //! ```
 //!
 //! A new layer goes into `layers` or `network`, and its parameters into the program's

@@ -15,9 +15,9 @@ use tch::{Device, Kind, Tensor};
 use super::layers::{Attention, Head, NormedLinear};
 use super::shape::{Parameter, Shape};
 
-/// Runs libtorch's operations on the calling thread alone: then results do not depend on the
-/// number of cores, and ranks or worker threads that share a machine do not fight over it. Every
-/// way into libtorch calls it first.
+/// Runs libtorch's operations on the calling thread only, so that results do not depend on the
+/// number of cores, and ranks or worker threads that share a machine do not compete for them. Every
+/// entry point to libtorch calls it first.
 pub fn single_thread() {
     thread_local! {
         static DONE: Cell<bool> = const { Cell::new(false) };
@@ -35,7 +35,7 @@ enum Output {
     Plain(Head),
 }
 
-/// The network with its parameters, all in one flat buffer. One thread at a time may use it.
+/// The network with its parameters in one flat buffer, used by one thread at a time.
 #[derive(Debug)]
 pub struct QNetwork {
     shape: Shape,
@@ -106,12 +106,11 @@ impl QNetwork {
         tch::no_grad(|| self.flat.copy_(&Tensor::from_slice(weights)));
     }
 
-    /// A stock's own embedding and what it gathers from its peers' (zeros without attention):
-    /// `[batch, 2 * embedding]`. All that depends on the market and not on the account.
+    /// A stock's own embedding and the vector gathered from its peers (zeros without attention),
+    /// `[batch, 2 * embedding]`: the part of the network that depends only on the market.
     ///
-    /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order.
-    /// `slots` int64, the symbols' indices: `[slots]` where all rows are of one stock, or
-    /// `[batch, slots]`.
+    /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order. `slots`
+    /// int64, the symbols' indices: `[slots]` where all rows are of one stock, or `[batch, slots]`.
     pub fn context(&self, market: &Tensor, slots: &Tensor) -> Tensor {
         match &self.attention {
             Some(attention) => {
@@ -153,7 +152,7 @@ impl QNetwork {
         self.heads(&self.context(market, slots), private)
     }
 
-    /// The attention that each peer gets, as the mean over heads: `[batch, peers]`, rows sum to 1.
+    /// The attention to each peer, as the mean over heads: `[batch, peers]`; each row sums to 1.
     /// None without attention. Arguments as for [`QNetwork::context`].
     pub fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
         let attention = self.attention.as_ref()?;
@@ -162,29 +161,30 @@ impl QNetwork {
         Some(weights.mean_dim([-1i64].as_slice(), false, Kind::Float))
     }
 
-    /// d `loss` / d parameters, written over `gradient` in the order of the parameters; zeros for
-    /// parameters that `loss`, a scalar, does not depend on. Nothing is accumulated.
+    /// Overwrites `gradient` with d `loss` / d parameters, in the order of the parameters; zeros
+    /// for parameters that `loss`, a scalar, does not depend on. Nothing is accumulated.
     pub fn gradient(&self, loss: &Tensor, gradient: &mut [f32]) {
         assert_eq!(gradient.len(), self.shape.len, "elements of the gradient");
         assert!(loss.size().is_empty(), "a loss is a scalar");
         let parts = Tensor::run_backward(&[loss], &self.leaves, false, false);
         let flatten = |(part, leaf): (&Tensor, &Tensor)| {
-            // libtorch hands out an undefined tensor for a leaf outside the graph.
+            // libtorch returns an undefined tensor for a leaf outside the graph.
             if part.defined() { part.reshape([-1]) } else { leaf.detach().zeros_like().view([-1]) }
         };
         let parts: Vec<Tensor> = parts.iter().zip(&self.leaves).map(flatten).collect();
         Tensor::cat(&parts, 0).copy_data(gradient, self.shape.len);
     }
 
-    /// As [`QNetwork::gradient`], of the loss of which d loss / d `q` is `grad_q`
-    /// (`[batch, actions]`, row-major).
+    /// [`QNetwork::gradient`] of a loss given by d loss / d `q` = `grad_q` (`[batch, actions]`,
+    /// row-major).
     pub fn gradient_through(&self, q: &Tensor, grad_q: &[f32], gradient: &mut [f32]) {
         assert_eq!(grad_q.len(), q.numel(), "elements of d loss / d q");
         let grad_q = Tensor::from_slice(grad_q).to_device(self.device).view_as(q);
         self.gradient(&(q * grad_q).sum(Kind::Float), gradient);
     }
 
-    /// Embeddings `[batch, embedding]` of the stock itself and `[batch, peers, embedding]`.
+    /// Embeddings of the stock itself, `[batch, embedding]`, and of its peers, `[batch, peers,
+    /// embedding]`.
     fn own_and_peers(&self, market: &Tensor, slots: &Tensor) -> (Tensor, Tensor) {
         let count = self.shape.slots() as i64;
         let embeddings = self.encode(market, slots, count);
@@ -197,8 +197,8 @@ impl QNetwork {
     }
 
     /// The embeddings of the first `count` slots, `[batch, count, embedding]`, in one matrix
-    /// product. No size depends on the batch where `slots` is `[batch, slots]`: see
-    /// `policy`.
+    /// product. With `slots` of shape `[batch, slots]` no size depends on the batch, as `policy`
+    /// requires.
     fn encode(&self, market: &Tensor, slots: &Tensor, count: i64) -> Tensor {
         let (all, features) = (self.shape.slots() as i64, self.shape.features as i64);
         let batch = market.size()[0];

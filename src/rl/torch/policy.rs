@@ -1,4 +1,4 @@
-//! The policy as TorchScript.
+//! Export of the policy as TorchScript.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ pub fn write(shape: Shape, weights: &[f32], path: &Path) -> Result<(), TchError>
     trace(&QNetwork::frozen(shape, weights))?.save(path)
 }
 
-/// `network` has no gradients, as tracing wants it, and is on the CPU, where every reader can load
-/// it.
+/// `network` must have no gradients, as tracing requires, and be on the CPU, so that any reader can
+/// load it.
 fn trace(network: &QNetwork) -> Result<CModule, TchError> {
     let shape = network.shape();
     let (stocks, slots) = (shape.stocks as i64, shape.slots() as i64);
@@ -30,7 +30,7 @@ fn trace(network: &QNetwork) -> Result<CModule, TchError> {
     tch::no_grad(|| CModule::create_by_tracing("Policy", "forward", &example, &mut forward))
 }
 
-/// What is traced; a trace keeps sizes as constants, so that none here may be the batch's.
+/// The traced function. A trace stores sizes as constants, so none of them may depend on the batch.
 fn q_values_of_stock(
     network: &QNetwork,
     slot_table: &Tensor,
@@ -59,7 +59,7 @@ mod tests {
         let stocks = peers.len();
         let shape = NetworkShape { stocks, features: 26, privates: 8, actions: 3, config, peers };
         let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1));
-        // Last layers as large as the others, or differences would drown.
+        // Last layers of the same scale as the others, or differences would be too small.
         for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
             let part = &mut weights[parameter.offset..parameter.offset + parameter.len];
             part.iter_mut().for_each(|w| *w *= 100.0);

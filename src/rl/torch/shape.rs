@@ -1,4 +1,4 @@
-//! A network as the program describes it: see `describe` in its `src/rl/libtorch.rs`.
+//! A network's description by the program: see `describe` in its `src/rl/libtorch.rs`.
 
 use serde::Deserialize;
 
@@ -9,15 +9,15 @@ pub struct Shape {
     pub features: usize,
     pub privates: usize,
     pub config: Settings,
-    /// Per stock the stocks that it may attend to; as many for each.
+    /// Per stock, the stocks that it may attend to; the same number for each.
     pub peers: Vec<Vec<usize>>,
-    /// Elements of all parameters.
+    /// Total number of elements of all parameters.
     pub len: usize,
     /// In the order of the flat buffer.
     pub parameters: Vec<Parameter>,
 }
 
-/// Those of `[network]` that decide what is computed.
+/// The settings of `[network]` that determine the computation.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
     pub embedding: usize,
@@ -34,7 +34,7 @@ pub struct Parameter {
     /// As in a PyTorch state dict: `encoder.0.weight`.
     pub name: String,
     pub shape: Vec<i64>,
-    /// First element in the flat buffer.
+    /// Index of the first element in the flat buffer.
     pub offset: usize,
     pub len: usize,
 }
@@ -44,12 +44,12 @@ impl Shape {
         serde_json::from_slice(text)
     }
 
-    /// A stock and its peers.
+    /// Number of observed stocks: the stock itself and its peers.
     pub fn slots(&self) -> usize {
         1 + self.peers.first().map_or(0, Vec::len)
     }
 
-    /// Whether there is attention, and anybody to attend to.
+    /// Whether attention is switched on and there are peers.
     pub fn attends(&self) -> bool {
         self.config.attention && self.slots() > 1
     }

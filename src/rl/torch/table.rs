@@ -1,16 +1,16 @@
-//! What the program and its libtorch library say to each other, in C's terms. This file is compiled
-//! into both; whoever changes it changes [`VERSION`], and a library of another version is refused.
+//! The C interface between the program and its libtorch library. This file is compiled into both;
+//! any change to it changes [`VERSION`], and a library of another version is rejected.
 //!
 //! Numbers are f32 in row-major order, with the shapes of `Engine` in `src/rl/engine.rs`. Memory is
 //! freed by the side that allocated it; neither keeps a pointer beyond a call. A function returns
-//! whether it succeeded, and says in [`Failure`] why not.
+//! whether it succeeded, and writes the reason of a failure to [`Failure`].
 
 use std::ffi::c_void;
 
-/// A digest of this file and of the one that says how a network is described.
+/// A digest of this file and of that with the description of a network.
 pub const VERSION: u64 = digest(include_bytes!("table.rs")) ^ digest(include_bytes!("shape.rs"));
 
-/// The one function that the library exports; a [`TableOf`].
+/// The only function that the library exports; a [`TableOf`].
 pub const SYMBOL: &[u8] = b"dqn_trader_torch_table\0";
 
 pub type TableOf = extern "C" fn() -> *const Table;
@@ -25,7 +25,7 @@ const fn digest(text: &[u8]) -> u64 {
     hash
 }
 
-/// Values to be read.
+/// Input values.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct In<T> {
@@ -33,7 +33,7 @@ pub struct In<T> {
     len: usize,
 }
 
-/// Values to be written.
+/// Output values.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Out<T> {
@@ -48,7 +48,7 @@ impl<T> In<T> {
 
     /// # Safety
     ///
-    /// It was made of values that are still there and are not written to.
+    /// The values must still exist and must not be written to.
     pub unsafe fn get<'a>(self) -> &'a [T] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts(self.data, self.len) }
@@ -62,14 +62,14 @@ impl<T> Out<T> {
 
     /// # Safety
     ///
-    /// It was made of values that are still there and that nobody else uses.
+    /// The values must still exist and must not be used elsewhere.
     pub unsafe fn get<'a>(self) -> &'a mut [T] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
     }
 }
 
-/// Why a call failed: UTF-8, cut off where it is long.
+/// Why a call failed: UTF-8, truncated if it is too long.
 #[repr(C)]
 pub struct Failure {
     text: [u8; 2_048],
@@ -91,7 +91,7 @@ impl Failure {
     }
 }
 
-/// The online and the target network, one user at a time.
+/// Handle of the online and the target network, used by one thread at a time.
 pub type Handle = *mut c_void;
 
 /// A minibatch; see `Seen` in `src/rl/engine.rs`.
@@ -104,7 +104,8 @@ pub struct Minibatch {
     pub double: bool,
 }
 
-/// Its values, the selector's empty unless asked for, and d loss / d `q_tm1` to be written.
+/// Values of a minibatch (those of the selector are empty unless `double`), and d loss / d `q_tm1`
+/// as output.
 #[repr(C)]
 pub struct LossCall {
     pub q_tm1: In<f32>,
@@ -113,15 +114,15 @@ pub struct LossCall {
     pub grad_q: Out<f32>,
 }
 
-/// What the program does with a minibatch's values; `user` is what it passed along.
+/// The program's callback for a minibatch's values; `user` is its own pointer.
 pub type OnValues = unsafe extern "C" fn(user: *mut c_void, call: &LossCall) -> bool;
 
 /// `shape` is JSON; see `shape.rs`. `slots`: a stock's own index, then its peers'.
 #[repr(C)]
 pub struct Table {
-    /// Stays first in every version.
+    /// The first field in every version.
     pub version: u64,
-    /// CUDA devices that libtorch sees.
+    /// Number of CUDA devices.
     pub cuda_devices: unsafe extern "C" fn(count: &mut u64, &mut Failure) -> bool,
     /// Both networks with `weights`. `device`: a CUDA device, or -1 for the CPU.
     pub create: unsafe extern "C" fn(
@@ -171,7 +172,7 @@ pub struct Table {
         gradient: Out<f32>,
         &mut Failure,
     ) -> bool,
-    /// Writes the policy as TorchScript to `path`, bytes as the system has them.
+    /// Writes the policy as TorchScript to `path`, in the bytes of the operating system.
     pub write_policy:
         unsafe extern "C" fn(shape: In<u8>, weights: In<f32>, path: In<u8>, &mut Failure) -> bool,
     /// Multiplies two f32 matrices `[side, side]` on this thread, `times` times.

@@ -27,7 +27,7 @@ pub enum Range {
 pub enum Search {
     /// Every combination
     Grid,
-    /// So many combinations, drawn uniformly
+    /// A random sample of combinations
     Random,
 }
 
