@@ -1,7 +1,8 @@
 //! Times of gradients and of replay alone.
 
 use dqn_trader::interface::{ActionSet, PrivateState};
-use dqn_trader::rl::agent::{Agent, initial_weights};
+use dqn_trader::rl::agent::Agent;
+use dqn_trader::rl::device::Device;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::networks::Networks;
 use dqn_trader::rl::outcomes::Outcomes;
@@ -11,7 +12,6 @@ use dqn_trader::rl::td::TdOutcome;
 use dqn_trader::rl::transition::Transition;
 use rand::Rng;
 use serde_json::{Value, json};
-use tch::Device;
 
 use super::setup::{Stopwatch, cache, config, pool, prepared, shape};
 
@@ -48,9 +48,10 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     pool(threads);
     let prepared = prepared(&config, &cache());
     let shape = shape(&config, &prepared);
-    let weights = initial_weights(&shape, &mut stream(1, Purpose::Weights, 0));
+    let weights = shape.initial_weights(&mut stream(1, Purpose::Weights, 0));
     let std = prepared.note.fit.scaler.return_std[0];
-    let networks = Networks::new(&shape, &weights, &config.learner, Some(Device::Cpu));
+    let networks = Networks::new(&shape, &weights, &config.learner, Some(Device::Cpu))
+        .expect("a native engine");
     let mut agent = Agent::new(0, &shape, std, &config.learner);
     let (rows, batch) = (prepared.note.rows.clone(), config.learner.batch_size);
     let mut rng = stream(1, Purpose::Replay, 0);

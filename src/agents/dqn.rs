@@ -11,7 +11,6 @@ use super::registry::registry;
 use super::wanted::{Setting, Wanted};
 use crate::config::{DataConfig, Mode, RunConfig};
 use crate::market::Symbol;
-use crate::rl::network::single_thread;
 use crate::source;
 use crate::train::dqn_strategy;
 use crate::train::evaluation::Decided;
@@ -22,7 +21,6 @@ use crate::train::trained::{SavedRun, saved_settings};
 /// The target weights of the run in `results` at every bar. Its stocks must be among the
 /// configuration's; the others get weight 0.
 pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
-    single_thread();
     let (config, bars) = (setting.config, setting.bars);
     let mut wanted = Wanted::nothing(config.stocks.len(), bars.rows());
     let steps = bars.steps(config.by_bar, &setting.since, &config.end);

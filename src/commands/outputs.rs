@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use super::{everyone, say};
 use crate::config::RunConfig;
@@ -19,7 +18,6 @@ use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before};
 use crate::report::tensorboard::EventWriter;
 use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
-use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::Interval;
@@ -123,6 +121,7 @@ pub struct Outputs {
 impl Outputs {
     /// Moves an earlier run aside and writes what is known at the start.
     pub fn open(config: &RunConfig) -> Result<Outputs> {
+        policy::can_export()?;
         let folder = ResultsFolder::create(&config.output)?;
         folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
         Ok(Outputs {
@@ -234,12 +233,7 @@ impl Outputs {
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path).map_err(unwritten)?;
-        let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
-        let policy_path = folder.path("policy.pt");
-        policy::export(&network, &policy_path).map_err(unwritten)?;
-        let check = folder.path("policy_check.json");
-        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)
-            .map_err(unwritten)?;
+        let policies = self.policy(config, model, eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
             influence: finished.peer_view.influence.clone(),
@@ -265,7 +259,9 @@ impl Outputs {
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
         written.extend(self.evaluations.iter().map(|name| folder.path(name)));
-        written.extend([model_path, policy_path, check, relationships_path, summary_path]);
+        written.push(model_path);
+        written.extend(policies);
+        written.extend([relationships_path, summary_path]);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
             written.push(folder.path(allocations_csv::NAME));
@@ -291,6 +287,20 @@ impl Outputs {
             say(&format!("stopped before the first evaluation; results are in {place}\n"));
         }
         Ok(())
+    }
+
+    /// The policy for other programs and what it answers; nothing in a build without libtorch.
+    fn policy(&self, config: &RunConfig, model: &Model, eval: &Prepared) -> Result<Vec<PathBuf>> {
+        if !policy::can_export()? {
+            say("policy.pt is not written: this program was built without libtorch\n");
+            return Ok(Vec::new());
+        }
+        let path = self.folder.path("policy.pt");
+        policy::export(&model.shape, &model.weights, &path).map_err(unwritten)?;
+        let check = self.folder.path("policy_check.json");
+        policy_check::write(&check, model, ActionSet::new(config.env.long_only), eval)
+            .map_err(unwritten)?;
+        Ok(vec![path, check])
     }
 
     /// Whether the last evaluation is more than luck, given all that were made.

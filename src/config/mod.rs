@@ -4,6 +4,7 @@
 
 mod asynchronous;
 mod data;
+mod engine;
 mod env;
 mod features;
 mod learner;
@@ -23,6 +24,7 @@ use crate::errors::Cause;
 
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
 pub use data::DataConfig;
+pub use engine::EngineKind;
 pub use env::EnvConfig;
 pub use features::FeatureConfig;
 pub use learner::LearnerConfig;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::EngineKind;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
@@ -23,6 +25,9 @@ pub struct NetworkConfig {
     /// Attend to at most this many peers, the nearest by the relationship graph of the training
     /// period.
     pub max_peers: usize,
+    /// Who computes it on the CPU.
+    #[serde(skip_serializing_if = "EngineKind::is_native")]
+    pub engine: EngineKind,
 }
 
 impl Default for NetworkConfig {
@@ -37,6 +42,7 @@ impl Default for NetworkConfig {
             dueling: true,
             layer_norm: true,
             max_peers: 8,
+            engine: EngineKind::default(),
         }
     }
 }

@@ -145,11 +145,7 @@ impl StockFeatures {
 
 /// By row: z-score of the spread between a stock and its nearest peer, positive if the stock is
 /// rich.
-fn pair_z<'a>(
-    courses: &'a [Course],
-    stock: usize,
-    peers: &[usize],
-) -> impl Fn(usize) -> f32 + 'a {
+fn pair_z<'a>(courses: &'a [Course], stock: usize, peers: &[usize]) -> impl Fn(usize) -> f32 + 'a {
     let nearest = peers.first().copied();
     let course = courses.iter().find(|course| {
         nearest

@@ -3,7 +3,6 @@
 //! bar, because a decision depends on the positions that the one before it left.
 
 use anyhow::Result;
-use tch::{Device, Tensor, no_grad};
 
 use super::dataset::Prepared;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
@@ -18,9 +17,11 @@ use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{MetaPolicy, Standing, Values, Wanted, rule_names};
-use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
-use crate::rl::engine::copy_out;
-use crate::rl::network::{NetworkShape, QNetwork};
+use crate::rl::agent::{Agent, private_features};
+use crate::rl::device::Device;
+use crate::rl::engine::Engine;
+use crate::rl::engines::engine;
+use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::td::argmax;
 use crate::train::worker::{Proposal, propose};
@@ -128,7 +129,8 @@ pub fn evaluate_watched(
 
 /// What rank 0 decides with, and the account it keeps.
 struct Trader {
-    network: QNetwork,
+    /// For the heads: rank 0 of several has no networks of its own.
+    engine: Box<dyn Engine>,
     return_std: Vec<f32>,
     actions: ActionSet,
     account: Account,
@@ -136,6 +138,9 @@ struct Trader {
     /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
     alone: Option<Vec<TradingEnv>>,
     allocations: Allocations,
+    /// At one bar: `[stock, 2 * embedding]`, `[stock, private]` and `[stock, action]`.
+    contexts: Vec<f32>,
+    private: Vec<f32>,
     q: Vec<f32>,
     proposals: Vec<Proposal>,
     wanted: Vec<Wanted>,
@@ -152,13 +157,15 @@ impl Trader {
         let standing = policy.standing.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
         let account = account.with(meta, standing);
         Ok(Trader {
-            network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
+            engine: engine(policy.shape, policy.weights, Device::Cpu)?,
             return_std: eval.note.fit.scaler.return_std.clone(),
             actions: ActionSet::new(mandate.env.long_only),
             allocations: Allocations::new(account.desk(), stocks),
             account,
             alone,
             dqn: Vec::new(),
+            contexts: Vec::new(),
+            private: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
             wanted: Vec::new(),
@@ -183,16 +190,8 @@ impl Trader {
         contexts: &[f32],
         watch: &mut dyn FnMut(&Decided<'_>),
     ) {
-        let stocks = self.return_std.len() as i64;
-        let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
         for (i, &t) in rows.iter().enumerate() {
-            let private: Vec<f32> = (0..)
-                .zip(&self.return_std)
-                .flat_map(|(stock, &std)| private_features(&self.private_state(stock), std))
-                .collect();
-            let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
-            let context = contexts.select(1, i as i64);
-            copy_out(&no_grad(|| self.network.heads(&context, &private)), &mut self.q);
+            self.value(contexts, (i, rows.len()));
             let choices = self.q.chunks_exact(self.actions.len());
             self.proposals.clear();
             self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
@@ -209,6 +208,20 @@ impl Trader {
             }
             self.account.advance(&next);
         }
+    }
+
+    /// Values of all actions at the `i`-th of `rows` bars. `contexts` `[stock, row, 2 * embedding]`.
+    fn value(&mut self, contexts: &[f32], (i, rows): (usize, usize)) {
+        let stocks = self.return_std.len();
+        let width = contexts.len() / (stocks * rows);
+        self.contexts.clear();
+        self.private.clear();
+        for (stock, contexts) in contexts.chunks_exact(rows * width).enumerate() {
+            self.contexts.extend_from_slice(&contexts[i * width..][..width]);
+            let state = self.private_state(stock);
+            self.private.extend(private_features(&state, self.return_std[stock]));
+        }
+        self.engine.heads(&self.contexts, &self.private, &mut self.q);
     }
 
     /// What the DQN says to the desk: all of its values where it has accounts of its own, from

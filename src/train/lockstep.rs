@@ -87,8 +87,8 @@ impl<'a> Trainer<'a> {
             false => None,
         };
         let networks = match workers.is_empty() {
-            true => setup.idle_networks(&weights),
-            false => setup.networks(&weights),
+            true => setup.idle_networks(&weights)?,
+            false => setup.networks(&weights)?,
         };
         let buffer = |per_stock| Buffer::new(per_stock, ranks, comm.rank());
         Ok(Trainer {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tch::Device;
 
 use super::dataset::{Fit, Prepared};
 use super::evaluation::{Decided, Evaluated, Policy, evaluate_watched};
@@ -16,6 +15,7 @@ use crate::interface::ActionSet;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::Standing;
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::state_dict::{self, NamedTensor};
@@ -165,7 +165,7 @@ impl Model {
         watch: &mut dyn FnMut(&Decided<'_>),
     ) -> Result<Evaluated> {
         let (shape, weights) = (&self.shape, &self.weights[..]);
-        let networks = &Networks::new(shape, weights, learner, Some(device));
+        let networks = &Networks::new(shape, weights, learner, Some(device))?;
         let returns = self.fit.scaler.return_std.iter().enumerate();
         let agent = |(stock, &std): (usize, &f32)| Agent::new(stock, shape, std, learner);
         let mut agents: Vec<Agent> = returns.map(agent).collect();

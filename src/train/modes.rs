@@ -150,7 +150,7 @@ fn asynchronous(
         let of = server.env_steps_of.iter().copied();
         by_stock = setup.mandate.stocks.iter().cloned().zip(of).collect();
     }
-    let (mut workers, networks) = (run.into_workers(), setup.networks(&weights));
+    let (mut workers, networks) = (run.into_workers(), setup.networks(&weights)?);
     let rules = evaluations.rules().cloned();
     let mut latest = evaluations.into_latest();
     if ending == Ending::EpisodeDone {

@@ -4,6 +4,8 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
+use crate::rl::device::Device;
+use crate::rl::engines::engine;
 use crate::rl::network::NetworkShape;
 use crate::train::worker::Worker;
 
@@ -42,10 +44,11 @@ impl PeerView {
         let stride = rows.len().div_ceil(ROWS);
         let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
         let mut mine = Vec::new();
+        let engine = engine(shape, weights, Device::Cpu)?;
         for worker in workers {
             let agent = worker.agent();
-            mine.extend(agent.attention(weights, &train.panel, &sampled).unwrap_or_default());
-            mine.extend(agent.influence(weights, &train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.attention(&*engine, &train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.influence(&*engine, &train.panel, &sampled).unwrap_or_default());
         }
         let ranks = Ranks { stocks, size: comm.size() };
         let width = 2 * per_stock;

@@ -4,7 +4,6 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, anyhow};
-use tch::Device;
 
 use super::dataset::Prepared;
 use super::server::Server;
@@ -15,7 +14,10 @@ use crate::interface::ActionSet;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing};
-use crate::rl::agent::{PRIVATE_FEATURES, initial_weights};
+use crate::rl::agent::PRIVATE_FEATURES;
+use crate::rl::device::Device;
+use crate::rl::engines::EngineError;
+use crate::rl::libtorch;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
@@ -47,7 +49,7 @@ impl Setup<'_> {
 
     /// The weights with which training begins, in the order of the network's layout.
     pub fn weights(&self) -> Vec<f32> {
-        initial_weights(self.shape, &mut stream(self.seed, Purpose::Weights, 0))
+        self.shape.initial_weights(&mut stream(self.seed, Purpose::Weights, 0))
     }
 
     /// This rank's workers, in the order of its stocks.
@@ -63,12 +65,14 @@ impl Setup<'_> {
     }
 
     /// Networks that compute on this rank's device.
-    pub fn networks(&self, weights: &[f32]) -> Networks {
+    ///
+    /// Errors: libtorch is needed and cannot be loaded, or the native engine lacks a layer.
+    pub fn networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
         Networks::new(self.shape, weights, self.learner, Some(self.device))
     }
 
     /// Networks of a rank without workers, which only keep the target's weights.
-    pub fn idle_networks(&self, weights: &[f32]) -> Networks {
+    pub fn idle_networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
         Networks::new(self.shape, weights, self.learner, None)
     }
 
@@ -146,8 +150,8 @@ pub fn network_shape(config: &NetworkConfig, long_only: bool, train: &Prepared) 
 pub fn device(name: &str) -> Result<Device> {
     let Some(index) = name.strip_prefix("cuda:") else { return Ok(Device::Cpu) };
     let index: usize = index.parse()?;
-    let found = tch::Cuda::device_count();
-    if i64::try_from(index)? >= found {
+    let found = libtorch::cuda_devices()?;
+    if index >= found {
         return Err(anyhow!(
             "--device {name}: this libtorch sees {found} CUDA devices; \
              use --device cpu, or build against a libtorch with CUDA on a machine with a GPU"

@@ -25,8 +25,9 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// A foreign library, and the only modules that may name it.
-const SEAMS: [(&str, &[&str]); 6] = [
+const SEAMS: [(&str, &[&str]); 7] = [
     ("tch", &["rl/torch"]),
+    ("libloading", &["rl/libtorch/library"]),
     ("mpi", &["comm/mpi"]),
     ("arrow2", &["market/panel/file"]),
     ("azure_storage_blobs", &["market/store/azure"]),

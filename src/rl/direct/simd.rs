@@ -125,7 +125,7 @@ impl Simd for Plain {
         start: Start<'_>,
         result: (&mut [f32], usize),
     ) {
-        // SAFETY: it needs nothing that a processor may lack.
+        // SAFETY: any processor supports it.
         unsafe { product_with::<Plain>(sizes, left, right, start, result) }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Result, anyhow};
-use tch::Device;
 
 use crate::compute::threads::pool;
 use crate::config::LearnerConfig;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::Standing;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::Evaluation;
@@ -57,7 +57,7 @@ impl Evaluations {
     }
 
     /// Begins with these weights, after so many episodes and steps. None may be running.
-    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) {
+    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<()> {
         assert!(!self.is_running(), "one at a time");
         let (around, weights) = (self.around.clone(), weights.to_vec());
         let work = move || -> Result<Evaluation> {
@@ -69,6 +69,7 @@ impl Evaluations {
         };
         // One thread: the others are the workers'.
         self.running = Some(std::thread::spawn(|| pool(1).build()?.install(work)));
+        Ok(())
     }
 
     /// The one that was running, if it is done by now.

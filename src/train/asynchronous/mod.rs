@@ -59,11 +59,11 @@ impl<'a> Asynchronous<'a> {
         let Setup { train, lanes, learner, .. } = setup;
         let (panel, priority_beta) = (&*train.panel, learner.priority_beta);
         let around = Surroundings { panel, lanes, config, priority_beta, capital, slow };
-        let lone = |worker| {
-            let networks = setup.networks(&weights);
-            Lone::new(worker, networks, weights.len(), setup.credit(), &around)
+        let lone = |worker| -> Result<Lone> {
+            let networks = setup.networks(&weights)?;
+            Ok(Lone::new(worker, networks, weights.len(), setup.credit(), &around))
         };
-        let lones = setup.workers().into_iter().map(lone).collect();
+        let lones = setup.workers().into_iter().map(lone).collect::<Result<_>>()?;
         let root = || Root::new(&setup, config, weights.clone());
         let root = setup.comm.is_root().then(root);
         Ok(Asynchronous { setup, around, lones, root, weights })

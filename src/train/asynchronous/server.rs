@@ -256,7 +256,7 @@ impl<'a> Root<'a> {
         }
         if !means.evaluations.is_running() && !self.is_stopping() {
             if let Some(&episode) = self.state.due.front() {
-                means.evaluations.begin(episode, self.state.env_steps, self.weights());
+                means.evaluations.begin(episode, self.state.env_steps, self.weights())?;
             }
         }
         Ok(())

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tch::Device;
-
 use super::message::{self, Answer, Next, Push};
 use super::*;
 use crate::comm::CommError;

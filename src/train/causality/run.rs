@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use tch::Device;
 
 use super::trace::{GIVEN, Trace};
 use super::world::Case;

@@ -80,7 +80,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> World {
     let eval = Prepared { panel, note, from_cache: false, digest: String::new() };
     let mut shape = untrained_shape(3, &config.features, long_only, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
-    let mut weights = QNetwork::initial(&shape, &mut ChaCha8Rng::seed_from_u64(3));
+    let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
     for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
         weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 100.0);
     }
