@@ -23,6 +23,7 @@ use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::Interval;
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::{Evaluated, Evaluation};
+use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::policy_check;
 use crate::train::run::Trained;
