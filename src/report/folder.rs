@@ -227,11 +227,11 @@ mod tests {
     fn an_earlier_run_moves_aside_and_the_users_files_stay() {
         let place = tempfile::tempdir().unwrap();
         let own = [
-            "summary.writing-a1b2c3",
             "config.toml",
             "events.out.tfevents.1700000000.host",
             "metrics.jsonl",
             "portfolio_ep10.csv",
+            "summary.writing-a1b2c3",
         ];
         let users = ["notes.txt", "portfolio_epic.csv", "portfolio_ep.csv"];
         for run in ["one", "two"] {
@@ -251,7 +251,7 @@ mod tests {
         for (n, run) in [("1", "one"), ("2", "two")] {
             let earlier = place.path().join(EARLIER).join(n);
             let mut expected = own.to_vec();
-            expected.insert(1, OWN_FOLDERS[0]);
+            expected.insert(0, OWN_FOLDERS[0]);
             assert_eq!(names(&earlier), expected);
             assert_eq!(fs::read_to_string(earlier.join("checkpoints/last")).unwrap(), run);
         }

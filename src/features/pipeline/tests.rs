@@ -218,7 +218,26 @@ fn an_empty_market_has_no_features() {
 
 /// What the formulas make of one market: per feature, the mean over its rows of value times a
 /// weight that differs from row to row.
-const KNOWN: [(&str, f64); 0] = [];
+const KNOWN: [(&str, f64); 18] = [
+    ("return_1", -0.034099966),
+    ("return_2", -0.028604975),
+    ("return_5", -0.046824868),
+    ("rsi", -0.058281571),
+    ("macd", -0.016160868),
+    ("bollinger", -0.038922616),
+    ("volatility_3", 0.004204088),
+    ("volatility_12", -0.009758083),
+    ("volume", -0.010648433),
+    ("gap", -0.002124021),
+    ("time_sin", 0.026860156),
+    ("time_cos", 0.017920236),
+    ("peers_return_1", -0.013374513),
+    ("peers_return_5", -0.040910228),
+    ("residual_return", -0.027965035),
+    ("peers_correlation", 0.038505161),
+    ("spread", -0.011971408),
+    ("arbitrage", -0.022374411),
+];
 
 /// Panels in the cache are named by the features' names and [`FORMULAS`]: a formula that changes
 /// without either would find its old columns there.
