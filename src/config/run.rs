@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
 use super::{
-    AsynchronousConfig, CheckpointConfig, DataConfig, EnvConfig, EvaluationConfig,
-    FeatureConfig, LearnerConfig, NetworkConfig, PortfolioConfig, RanksConfig, SyncMode,
+    AsynchronousConfig, CheckpointConfig, DataConfig, EnvConfig, EvaluationConfig, FeatureConfig,
+    LearnerConfig, NetworkConfig, PortfolioConfig, RanksConfig, SyncMode,
 };
 use crate::market::{Period, Symbol};
 

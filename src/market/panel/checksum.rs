@@ -4,10 +4,10 @@
 //! content | "DQNTSUM1" | bytes of the content, u64 | CRC-32C, u32      (little-endian)
 //! ```
 //!
-//! The CRC is of the file's name, of the content's length and of the CRCs of the content's blocks,
-//! which are computed side by side. So every byte of the file counts, and a whole panel under the
-//! name of another is not taken for it. CRC-32C finds every error of a single bit, and any other
-//! but for one in 2^32.
+//! The CRC covers the file's name, the content's length and the CRCs of the content's blocks, which
+//! are computed in parallel. So every byte of the file counts, and an intact panel under another
+//! panel's name is rejected. CRC-32C detects every single-bit error, and any other with probability
+//! 1 - 2^-32.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use rayon::prelude::*;
 
 const MAGIC: &[u8; 8] = b"DQNTSUM1";
 const TRAILER_BYTES: usize = 20;
-/// Bytes that a thread takes at a time.
+/// Bytes per parallel task.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// What ends the file at `path` after this content.
+/// The trailer of the file at `path` with this content.
 pub(super) fn trailer(path: &Path, content: &[u8]) -> [u8; TRAILER_BYTES] {
     let length = (content.len() as u64).to_le_bytes();
     let blocks: Vec<u32> = content.par_chunks(BLOCK_BYTES).map(crc32c::crc32c).collect();
@@ -32,12 +32,12 @@ pub(super) fn trailer(path: &Path, content: &[u8]) -> [u8; TRAILER_BYTES] {
     trailer
 }
 
-/// The content of a file, unverified; None where it is too short for a trailer.
+/// The content of a file, unverified; None if the file is too short for a trailer.
 pub(super) fn content(file: &[u8]) -> Option<&[u8]> {
     Some(&file[..file.len().checked_sub(TRAILER_BYTES)?])
 }
 
-/// Whether every byte of the file at `path` is as it was written.
+/// Whether the file at `path` matches its checksum.
 pub(super) fn is_intact(path: &Path, file: &[u8]) -> bool {
     content(file).is_some_and(|content| file[content.len()..] == trailer(path, content))
 }

@@ -1,10 +1,9 @@
-//! The panel's file: Arrow IPC, in record batches of a power of two of rows, so that it is written
-//! a few megabytes at a time and a row is found by a shift. The one place that knows arrow2.
+//! The panel file: Arrow IPC with 2^k rows per record batch, so that it is written a few megabytes
+//! at a time and a row is located by a shift. The only module that uses arrow2.
 //!
 //! Columns: `end_s` int64; `open`, `high`, `low`, `close`, `volume` lists of one double per stock;
-//! `tradable` a list of one byte per stock; `features` a list of stocks x features floats. What
-//! they are called and the note stand in the schema's metadata under [`HEADER_KEY`] as JSON. A
-//! [`checksum`] ends the file.
+//! `tradable` a list of one byte per stock; `features` a list of stocks x features floats. Names
+//! and note are JSON in the schema's metadata under [`HEADER_KEY`]. A [`checksum`] ends the file.
 
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Write};
@@ -28,24 +27,24 @@ use crate::errors::Cause;
 use crate::files::{Durability, write_whole};
 
 const HEADER_KEY: &str = "dqn_trader_panel";
-/// Raised whenever the layout changes; a file of another version is not read.
+/// To be raised whenever the layout changes; a file of another version is rejected.
 const VERSION: u32 = 2;
-/// Size of a record batch: small beside a panel, large beside its header.
+/// Size of a record batch: small relative to a panel, large relative to its header.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What the schema's metadata says of the file.
+/// Header of the file, in the schema's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Header {
     version: u32,
     rows: usize,
-    /// Every record batch but the last has 2 to the power of this many rows.
+    /// Every record batch but the last has 2^`batch_shift` rows.
     batch_shift: u32,
     pub stocks: Vec<Symbol>,
     pub feature_names: Vec<String>,
     pub note: String,
 }
 
-/// What is wrong with a file, in words or as a reader said it.
+/// What is wrong with a file: a message, or the error of a reader.
 type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
 /// The columns of one record batch, in the mapped file.
@@ -60,7 +59,7 @@ pub(super) struct Batch {
     pub features: Buffer<f32>,
 }
 
-/// A mapped panel file, checked. The buffers keep the map alive.
+/// A validated, memory-mapped panel file. The buffers keep the mapping alive.
 pub(super) struct Mapped {
     pub header: Header,
     pub rows: usize,
@@ -68,14 +67,14 @@ pub(super) struct Mapped {
 }
 
 impl Mapped {
-    /// The batch that holds a row, and the row's place in it.
+    /// The batch that contains a row, and the row's index in it.
     #[inline]
     pub fn locate(&self, row: usize) -> (&Batch, usize) {
         let shift = self.header.batch_shift;
         (&self.batches[row >> shift], row & ((1 << shift) - 1))
     }
 
-    /// Maps a file and verifies its checksum, for which every byte of it is read.
+    /// Maps a file and verifies its checksum, which reads every byte.
     pub fn open(path: &Path) -> Result<Mapped, MarketError> {
         let map = map(path)?;
         if !checksum::is_intact(path, &map) {
@@ -84,12 +83,12 @@ impl Mapped {
         Mapped::read(map).map_err(|what| damaged(path, what))
     }
 
-    /// As [`Mapped::open`], of a file that was verified or written just now.
+    /// Like [`Mapped::open`], for a file that has just been verified or written.
     pub fn open_verified(path: &Path) -> Result<Mapped, MarketError> {
         Mapped::read(map(path)?).map_err(|what| damaged(path, what))
     }
 
-    /// Err says what is wrong with the file.
+    /// The error says what is wrong with the file.
     fn read(map: Mmap) -> Result<Mapped, Wrong> {
         let content = checksum::content(&map).ok_or("it is too short")?;
         let metadata = read_file_metadata(&mut Cursor::new(content))?;
@@ -131,12 +130,12 @@ impl Batch {
         rows: usize,
         header: &Header,
     ) -> Result<Batch, Wrong> {
-        // SAFETY: the caller has to answer for offsets and text, of which these columns (numbers
-        // and lists of fixed size, by `fields`) have none. That a column's buffer lies within the
-        // file, is aligned for its type and is as long as its array says is checked by arrow2
-        // itself; that the message lies within the file, by `check_blocks`. Every bit pattern is a
-        // value of these types. Bitmaps of nulls, which arrow2 does not measure, are read where a
-        // null count is above 0; `write`, the one source of files with this header, writes none.
+        // SAFETY: the caller must guarantee valid offsets and text, of which these columns (numbers
+        // and lists of fixed size, by `fields`) have none. arrow2 itself checks that a column's
+        // buffer lies within the file, is aligned for its type and has the array's length;
+        // `check_blocks` checks that the message lies within the file. Every bit pattern is a valid
+        // value of these types. Null bitmaps, whose length arrow2 does not check, are only read if
+        // a null count is above 0; `write`, the only writer of files with this header, writes none.
         let chunk = unsafe { mmap_unchecked(metadata, &Default::default(), map, index) }?;
         let stocks = header.stocks.len();
         let columns = chunk.arrays();
@@ -153,7 +152,7 @@ impl Batch {
     }
 }
 
-/// The mapped values of a column of plain numbers.
+/// The mapped values of a column of numbers.
 fn numbers<T: NativeType>(array: &dyn Array, rows: usize) -> Result<Buffer<T>, String> {
     match array.as_any().downcast_ref::<PrimitiveArray<T>>() {
         Some(array) if array.len() == rows && array.null_count() == 0 => Ok(array.values().clone()),
@@ -169,8 +168,8 @@ fn lists<T: NativeType>(array: &dyn Array, rows: usize, size: usize) -> Result<B
     }
 }
 
-/// Every record batch's message and body must lie within the file. arrow2 trusts the footer in
-/// this.
+/// Checks that the message and body of every record batch lie within the file, since arrow2 trusts
+/// the footer.
 fn check_blocks(metadata: &FileMetadata, bytes: &[u8]) -> Result<(), String> {
     for block in &metadata.blocks {
         let start = usize::try_from(block.offset).ok();
@@ -196,8 +195,8 @@ fn map(path: &Path) -> Result<Mmap, MarketError> {
         hint: "check that it exists and can be read".into(),
         cause: Some(Cause::new(e)),
     })?;
-    // SAFETY: a map is unsound where the file changes under it. Panel files are never written in
-    // place: `write` fills a file of another name and renames it, and an older map keeps the older
+    // SAFETY: a mapping is unsound if the file changes. Panel files are never written in place:
+    // `write` fills a file of another name and renames it, and an older mapping keeps the older
     // file.
     unsafe { Mmap::map(&file) }.map_err(|e| damaged(path, e))
 }
@@ -212,7 +211,7 @@ fn damaged(path: &Path, cause: impl Into<Wrong>) -> MarketError {
     }
 }
 
-/// Makes the numbers of some rows.
+/// Computes the numbers of the given rows.
 type Rows<'a> = dyn Fn(Range<usize>) -> PanelRows + 'a;
 
 pub(super) fn write(path: &Path, about: PanelAbout, rows: &Rows<'_>) -> Result<(), MarketError> {
@@ -239,14 +238,14 @@ pub(super) fn write(path: &Path, about: PanelAbout, rows: &Rows<'_>) -> Result<(
             arrow2::error::Error::Io(e) => e,
             other => std::io::Error::other(other),
         })?;
-        // SAFETY: nobody else writes to this file, and this process only behind what is mapped,
-        // when the map is gone.
+        // SAFETY: no other process writes to this file, and this one only past the mapped range,
+        // after the mapping is dropped.
         let content = unsafe { Mmap::map(&file) }?;
         let trailer = checksum::trailer(path, &content);
         drop(content);
         file.write_all(&trailer)
     };
-    // A crash of the machine may leave the name on pages of zeros, which the checksum finds.
+    // After a machine crash the name may refer to pages of zeros, which the checksum detects.
     write_whole(path, Durability::Unsynced, fill).map_err(failed)
 }
 
@@ -328,7 +327,7 @@ fn fields(stocks: usize, features: usize) -> Vec<Field> {
     ]
 }
 
-/// Size of one time of the panel.
+/// Bytes per panel row.
 fn row_bytes(about: &PanelAbout) -> usize {
     8 + about.stocks.len() * (5 * 8 + 1 + 4 * about.feature_names.len())
 }

@@ -1,4 +1,4 @@
-//! Day files below a local folder.
+//! Day files in a local folder.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,16 +13,16 @@ use crate::files::{Durability, write_whole};
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 
-/// Day files below `root/stocks_intraday`, or below `root` where that is the folder of the symbols.
+/// Day files in `root/stocks_intraday`, or in `root` if that is the folder of the symbols.
 #[derive(Clone, Debug)]
 pub struct LocalStore {
     root: PathBuf,
-    /// The folder that holds one folder per symbol; stands for `stocks_intraday` in keys.
+    /// The folder with one folder per symbol, which `stocks_intraday` in keys refers to.
     base: PathBuf,
 }
 
 impl LocalStore {
-    /// Errors where `root` is no folder.
+    /// Opens an existing folder. Errors if `root` is not a folder.
     pub fn open(root: &Path) -> Result<LocalStore, MarketError> {
         match root.exists() {
             true => LocalStore::to_be(root),
@@ -30,8 +30,8 @@ impl LocalStore {
         }
     }
 
-    /// One to write to: a folder that is not there yet is made with its first file. Errors where
-    /// `root` is a file.
+    /// Opens a folder for writing; one that does not exist is created with its first file. Errors
+    /// if `root` is a file.
     pub fn to_be(root: &Path) -> Result<LocalStore, MarketError> {
         if root.exists() && !root.is_dir() {
             return Err(unusable(root, "is a file, not a folder"));
@@ -54,7 +54,7 @@ impl LocalStore {
         }
     }
 
-    /// Names and paths in a folder; none where there is no such folder.
+    /// Names and paths in a folder; empty if the folder does not exist.
     fn entries(&self, folder: &Path) -> Result<Vec<(String, PathBuf)>, MarketError> {
         let failed = |error| self.failed("cannot be listed", folder, error);
         let listing = match fs::read_dir(folder) {
@@ -158,11 +158,12 @@ impl Store for LocalStore {
     }
 }
 
-/// The folder of the symbol folders, for a user who may have named it or the one above it.
+/// The folder of the symbol folders: `root` itself or `root/stocks_intraday`, since users name
+/// either.
 fn symbols_folder(root: &Path) -> PathBuf {
     let inner = root.join(ROOT);
     let is_named_so = || {
-        // One that is not there yet has no other name than this.
+        // A folder that does not exist yet cannot be canonicalised.
         root.ends_with(ROOT) || root.canonicalize().is_ok_and(|path| path.ends_with(ROOT))
     };
     if !inner.is_dir() && (is_named_so() || holds_symbols(root)) {
@@ -172,7 +173,7 @@ fn symbols_folder(root: &Path) -> PathBuf {
     }
 }
 
-/// Whether `folder` has a folder `SYMBOL/YYYY`.
+/// Whether `folder` contains a folder `SYMBOL/YYYY`.
 fn holds_symbols(folder: &Path) -> bool {
     let names = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -194,7 +195,8 @@ fn unusable(root: &Path, what: &str) -> MarketError {
     }
 }
 
-/// ETag and size: a file changes its size or its modification time whenever it is written.
+/// ETag and size. The ETag is made of size and modification time, one of which changes with every
+/// write.
 fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
     let meta = fs::metadata(path)?;
     let modified_ns = match meta.modified()?.duration_since(UNIX_EPOCH) {

@@ -1,4 +1,4 @@
-//! Damaged, foreign and replaced files; what a large one costs.
+//! Damaged, foreign and replaced files; the cost of opening a large one.
 
 use super::super::tests::random_panel;
 use super::super::{Panel, PanelData};
@@ -30,7 +30,7 @@ fn a_damaged_or_foreign_file_is_refused() {
     assert!(said(Panel::open(&folder.path().join("none"))).contains("cannot open"));
 }
 
-/// The header is told apart from the data: another version, other columns, a wrong number of rows.
+/// A wrong header is detected: another version, other columns, a wrong number of rows.
 #[test]
 fn an_arrow_file_that_is_no_panel_of_this_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn an_arrow_file_that_is_no_panel_of_this_version_is_refused() {
     }
 }
 
-/// The numbers, the note, the footer, the checksum itself: no bit may change unnoticed.
+/// Any flipped bit is detected: in the numbers, the note, the footer or the checksum itself.
 #[test]
 fn every_flipped_bit_is_seen() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn cut_extended_and_swapped_files_are_seen() {
     Panel::open(&path("a.arrow")).unwrap();
 }
 
-/// A sum that is put together from blocks is one of their order and of the last, shorter one, too.
+/// A checksum combined from blocks depends on their order and covers the shorter last block.
 #[test]
 fn every_block_of_a_large_file_counts() {
     let path = Path::new("panel.arrow");
@@ -135,7 +135,7 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whatever bit is hit, opening ends in an error or in a panel that can be read from end to end.
+/// With any bit flipped, opening returns an error or a panel that can be read from end to end.
 #[test]
 fn no_flipped_bit_crashes_the_reader() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,8 +155,8 @@ fn no_flipped_bit_crashes_the_reader() {
             Err(_) => refused += 1,
         }
     }
-    // The checksum, which is not looked at here, would refuse all. Lengths, types, names and
-    // offsets make up a good part of so small a file.
+    // Lengths, types, names and offsets are a large part of such a small file. The checksum, which
+    // would reject every case, is not verified here.
     assert!(refused > whole.len(), "{refused} of {}", 8 * whole.len());
 }
 
@@ -185,7 +185,7 @@ fn a_feature_that_is_not_finite_is_not_written() {
     let _ = Panel::write(Path::new("never-written.arrow"), &data);
 }
 
-/// Says what writing and opening cost; timings are not asserted.
+/// Prints the cost of writing and opening; timings are not asserted.
 #[test]
 fn what_a_large_panel_costs() {
     let folder = tempfile::tempdir().unwrap();
