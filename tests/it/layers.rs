@@ -331,9 +331,13 @@ fn outside_seams(krate: &Crate) -> Vec<String> {
     for source in krate.sources.values() {
         let (place, tokens) = (source.module.join("/"), tokens(&source.code));
         for (library, seam) in SEAMS {
-            let names = |pair: &[String]| pair[0] == library && pair[1] == "::";
+            // A path's first segment: `crate::comm::mpi::MpiComm` names a module of ours.
+            let is_first = |i: usize| i == 0 || tokens[i - 1] != "::";
+            let names = |(i, pair): (usize, &[String])| {
+                pair[0] == library && pair[1] == "::" && is_first(i)
+            };
             let inside = seam.iter().any(|allowed| place.starts_with(allowed));
-            if !inside && tokens.windows(2).any(names) {
+            if !inside && tokens.windows(2).enumerate().any(names) {
                 found.push(format!("{place} names {library}"));
             }
         }
