@@ -138,6 +138,7 @@ impl Outputs {
 
     /// The files of a run that was stopped or killed, cut back to where they were at a checkpoint.
     pub fn reopen(config: &RunConfig, state: OutputsState) -> Result<Outputs> {
+        policy::can_export()?;
         let folder = ResultsFolder::open(&config.output)?;
         folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
         let (metrics, lines) = MetricsLog::reopen(&folder, state.metrics_bytes)?;
