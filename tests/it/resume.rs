@@ -159,7 +159,7 @@ fn a_damaged_checkpoint_is_skipped_and_other_settings_are_rejected() {
     std::fs::write(part, "not a state").unwrap();
     let loud: Vec<&str> = resume.iter().copied().filter(|arg| *arg != "--quiet").collect();
     let said = succeed(&mut place.program(&loud));
-    assert!(said.contains("stock-00001 is damaged; passed over"), "{said}");
+    assert!(said.contains("stock-00001 is damaged; skipped"), "{said}");
     assert!(said.contains("resuming from the checkpoint at"), "{said}");
     assert_same(&place, "whole", "resumed");
 }
