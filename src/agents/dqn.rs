@@ -102,7 +102,7 @@ fn run_of(choice: &Choice) -> Result<Option<PathBuf>> {
 
 fn read_run(results: &Path) -> Result<RunConfig> {
     let path = results.join("config.toml");
-    let place = || format!("{}: name the folder of a finished run", path.display());
+    let place = || format!("{}: give the folder of a finished run", path.display());
     let text = std::fs::read_to_string(&path).with_context(place)?;
     toml::from_str(&text).with_context(place)
 }

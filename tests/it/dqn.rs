@@ -217,7 +217,7 @@ fn user_errors_are_one_line() {
     let thirty = ["--bar-minutes", "30", "--stocks", "AAPL", "MSFT"];
     let hourly = ["--bar-minutes", "60", "--stocks", "AAPL", "MSFT", "--model", "results"];
     for (args, part) in [
-        (with(&thirty), "parameter model: is not given; name the results folder"),
+        (with(&thirty), "parameter model: is missing; give the results folder"),
         (with(&[&thirty[..], &["--model", "nowhere"]].concat()), "nowhere/config.toml: No such"),
         (
             with(&["--model", "results", "--stocks", "AAPL"]),

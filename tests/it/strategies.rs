@@ -123,7 +123,7 @@ fn a_bad_line_of_a_stream_is_named() {
         (good, "does not end after the one before"),
         (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
         (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
-        (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "do not enclose"),
+        (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "are not between low and high"),
         (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
         (r#"{"timestamp": 120, "stock": "AAA"}"#, "give either"),
     ] {
@@ -143,7 +143,7 @@ fn a_search_shows_both_samples() {
     let search =
         [&["optimize", "--strategy", "bollinger"][..], &ranges, &["--folds", "2"]].concat();
     let table = said(&place, &[&on_market(&search)[..], &["--output", "out"]].concat());
-    for part in ["8 sets of parameters", "out of sample, walking forward", "to the best of 8"] {
+    for part in ["8 parameter sets", "walk-forward, out of sample", "best of 8 sets"] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
     let json: Value = serde_json::from_str(&place.text("out/optimization.json")).unwrap();

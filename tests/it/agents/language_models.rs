@@ -215,7 +215,7 @@ fn invalid_calls_are_answered_and_a_session_has_an_end() {
     assert_eq!(first_day.len(), 4);
     let told = first_day[1].told();
     for (told, part) in
-        told.iter().zip(["no JSON", "cash are left", "0 of BBB are left", "no tool"])
+        told.iter().zip(["not JSON", "cash are left", "0 of BBB are left", "no tool"])
     {
         assert!(told["error"].as_str().unwrap().contains(part), "{told}");
     }
