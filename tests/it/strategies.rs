@@ -123,7 +123,10 @@ fn a_bad_line_of_a_stream_is_named() {
         (good, "does not end after the one before"),
         (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
         (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
-        (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "are not between low and high"),
+        (
+            &good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"),
+            "are not between low and high",
+        ),
         (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
         (r#"{"timestamp": 120, "stock": "AAA"}"#, "give either"),
     ] {
