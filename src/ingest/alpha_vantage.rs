@@ -242,7 +242,7 @@ impl Service {
             Answer::Limit(_, text) => Refused::All(service(
                 format!("its limit is reached at {symbol} {month}: {}", said(&text)),
                 "fetched data are kept; run the same command again later (a daily limit: \
-                 tomorrow) and it goes on there",
+                 tomorrow) to continue",
             )),
             Answer::Premium(text) => Refused::All(service(
                 format!("refuses {symbol} {month} to this key: {}", said(&text)),

@@ -43,14 +43,13 @@ pub fn kind(model: Option<&Path>) -> Kind {
         Some(model) => folder.with_default(model.to_string_lossy()),
         None => folder,
     };
-    let file = TextParameter::needed(FILE, "file", "model file in that folder")
-        .with_default("trained_model.pth");
+    let file = TextParameter::needed(FILE, "file", "model file").with_default("trained_model.pth");
     let threshold = Parameter::real(
         THRESHOLD,
         0.0,
         0.0..=100.0,
         "bar deviations",
-        "minimum advantage of a position over being flat",
+        "minimum advantage over being flat",
     );
     let description = "the greedy policy of a trained network, with a separate account per stock";
     let parameters = (vec![threshold], vec![folder, file]);

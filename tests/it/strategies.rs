@@ -239,7 +239,7 @@ fn a_user_error_under_mpirun_is_one_line() {
     for (args, part) in [
         (&["optimize", "--strategy", "RSI", "--range", "period=1"][..], "from 2 to 100000"),
         (&["run", "--data", "nowhere"], "nowhere"),
-        (&["list"], "one process, but 2 were started"),
+        (&["list"], "one process, but mpirun started 2"),
     ] {
         let output = run(&mut place.mpirun(2, &[&["strategies"], args].concat()));
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -259,7 +259,7 @@ fn user_errors_are_one_line() {
         (&["run", "--strategies", "RSI", "--weights", "1", "2"], "2 are given for 1 strategies"),
         (&["run", "--params", "bad.toml"], "parameter period: 0 is out of range"),
         (&["run", "--params", "none.toml"], "none.toml"),
-        (&["run", "--max-concurrent", "0"], "max_concurrent_strategies: 0 is out of range"),
+        (&["run", "--max-concurrent", "0"], "must be a whole number from 1 to 1024"),
         (&["run", "--strategy-timeout", "0"], "strategy_timeout"),
         (&["run", "--start_date", "2019-02-01", "--end_date", "2019-01-01"], "--end_date"),
         (&["run", "--stocks", "AAA", "AAA"], "AAA is given twice"),
