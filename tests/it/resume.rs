@@ -159,7 +159,7 @@ fn a_damaged_checkpoint_is_skipped_and_other_settings_are_rejected() {
     std::fs::write(part, "not a state").unwrap();
     let loud: Vec<&str> = resume.iter().copied().filter(|arg| *arg != "--quiet").collect();
     let said = succeed(&mut place.program(&loud));
-    assert!(said.contains("stock-00001 is damaged; passed over"), "{said}");
+    assert!(said.contains("stock-00001 is damaged; skipped"), "{said}");
     assert!(said.contains("resuming from the checkpoint at"), "{said}");
     assert_same(&place, "whole", "resumed");
 }
@@ -202,7 +202,7 @@ fn a_run_that_started_its_own_ranks_restarts_them_when_one_dies_or_hangs() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    for told in ["rank 2 (MSFT) died", "1 of 3", "rank 3 (GOOGL) has given no sign", "2 of 3"] {
+    for told in ["rank 2 (MSFT) died", "1 of 3", "rank 3 (GOOGL) sent no heartbeat", "2 of 3"] {
         assert!(stderr.contains(told), "{told:?} is missing in: {stderr}");
     }
     assert_same(&place, "whole", "resumed");
