@@ -367,7 +367,7 @@ mod tests {
         for (address, says) in [
             ("http://www.alphavantage.co/query", "unencrypted"),
             ("ftp://127.0.0.1/query", "unencrypted"),
-            ("not an address", "its address is invalid"),
+            ("not an address", "its URL is invalid"),
         ] {
             let error = new(address).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains(SECRET), "{error}");
