@@ -1,5 +1,4 @@
-//! Writes libtorch's folder into the binary's run path, so that it starts without LD_LIBRARY_PATH,
-//! and tells the program its version.
+//! Tells the program the version of the libtorch that its library is built against.
 
 use std::path::PathBuf;
 
@@ -8,14 +7,13 @@ const VERSION: &str = "build-version";
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    let libtorch = std::env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
-    let lib = libtorch.join("lib");
-    // The link is resolved, so that a moved clone still finds the library in the user's cache.
-    let lib = lib.canonicalize().unwrap_or(lib);
-    let version = libtorch.join(VERSION);
-    println!("cargo:rerun-if-changed={}", version.display());
-    let version = std::fs::read_to_string(version).unwrap_or_default();
-    let version = if version.trim().is_empty() { "unknown" } else { version.trim() };
+    let mut version = String::from("none");
+    if std::env::var_os("CARGO_FEATURE_TORCH").is_some() {
+        let libtorch = std::env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
+        let file = libtorch.join(VERSION);
+        println!("cargo:rerun-if-changed={}", file.display());
+        let found = std::fs::read_to_string(file).unwrap_or_default();
+        version = if found.trim().is_empty() { "unknown".into() } else { found.trim().into() };
+    }
     println!("cargo:rustc-env=DQN_TRADER_LIBTORCH_VERSION={version}");
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }

@@ -60,7 +60,8 @@ install_libtorch() {
 link_libtorch() {
   [ "$(readlink .libtorch || true)" != "$LIBTORCH_HOME" ] || return 0
   ln -sfn "$LIBTORCH_HOME" .libtorch
-  touch build.rs # binaries name the folder behind the link, and cargo does not see that it is another
+  # The library names the folder behind the link, and cargo does not see that it is another.
+  touch build.rs src/rl/torch/build.rs
 }
 
 main() {

@@ -114,13 +114,14 @@ main() {
   start_azurite
   permit_mpirun
   ./tests/shell/run_with_env_test.sh || status=$?
-  cargo test --release --locked --no-fail-fast "$@" || status=$?
+  cargo test --release --locked --workspace --no-fail-fast "$@" || status=$?
   stop_azurite
   # Whether the learner finds planted edges: two minutes, skipped if only selected tests are run.
   if [ $# -eq 0 ]; then
     scratch=$(mktemp -d)
     target/release/dqn-trader validate --quick --quiet --output "$scratch" || status=$?
     stop_azurite
+    ./scripts/bare.sh || status=$?
   fi
   [ $status -eq 0 ] || die "tests failed, after $(minutes_since "$start"); see 'FAILED' above. Azurite was stopped"
   say "all tests passed, after $(minutes_since "$start"). Azurite was stopped and its files were removed"

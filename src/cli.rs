@@ -109,32 +109,3 @@ pub struct GlobalArgs {
 pub fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
-
-/// The cache folder: `--cache`, else the user's standard one.
-pub fn cache_folder(global: &GlobalArgs) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let standard = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    global
-        .cache
-        .clone()
-        .unwrap_or_else(|| standard.unwrap_or_else(std::env::temp_dir).join("dqn-trader"))
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_readme_lists_every_flag_of_a_training_run() {
-        let readme = include_str!("../README.md");
-        let command = Cli::command();
-        let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
-        let names: Vec<&str> = flags.filter_map(|flag| flag.get_long()).collect();
-        assert!(names.len() > 30, "{names:?}");
-        for name in names.iter().filter(|name| !["help", "version"].contains(name)) {
-            assert!(readme.contains(&format!("`--{name}`")), "--{name} is not in the README");
-        }
-    }
-}

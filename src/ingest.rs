@@ -76,7 +76,7 @@ mod tests {
         let fail = |item: &usize| {
             begun.fetch_add(1, Ordering::SeqCst);
             let (what, hint) = ("no".into(), "mend it".into());
-            let error = MarketError::File { file: item.to_string(), what, hint };
+            let error = MarketError::File { file: item.to_string(), what, hint, cause: None };
             if *item < 5 { Ok(()) } else { Err(error) }
         };
         let error = several_at_once(&items, 1, fail).unwrap_err();

@@ -1,14 +1,44 @@
-//! An MPI-distributed reinforcement-learning trainer for trading.
+//! A reinforcement-learning trainer for trading, in one process or over MPI ranks.
 //!
-//! Each layer imports only from the layers on its left:
+//! ```no_run
+//! use std::{path::Path, sync::atomic::AtomicBool};
 //!
-//! ```text
-//! market, config -> features -> env, rl, strategy -> portfolio -> dist, eval -> runner, train ->
-//! report, agents -> cli -> main
+//! use dqn_trader::train::run::{Checkpointing, RunData, run};
+//! use dqn_trader::{comm::local::LocalComm, config::RunConfig, source};
+//!
+//! fn main() -> anyhow::Result<()> {
+//!     let config = RunConfig::default().with("episodes=2")?;
+//!     let (source, cache) = (source::open("synthetic:sample", "")?, source::cache_folder(None));
+//!     let (data, stop) = (RunData { source: &source, cache: &cache }, AtomicBool::new(false));
+//!     let trained = run(&LocalComm, &config, data, Checkpointing::Off, &stop, &mut ())?;
+//!     trained.save(Path::new("results"))
+//! }
 //! ```
 //!
-//! `env`, `rl` and `strategy` know each other only through [`interface`]. The training loop is
-//! [`train::lockstep`]; read that file first.
+//! More in `examples/`: training with callbacks, evaluating a saved model, a strategy of one's own.
+//!
+//! The rooms, from the bottom up. Each imports only from those above it in this list, and none from
+//! another of its own line; `tests/it/layers.rs` holds the code to it.
+//!
+//! ```text
+//! math, compute, interface   numbers; threads and SIMD; what env, rl and strategy know of another
+//! market, comm               bars, calendar, files, panels; messages between ranks
+//! synthetic, ingest          made-up markets; bars fetched and imported
+//! source                     what --data names, opened
+//! config                     all settings, a section a file
+//! features                   bars to numbers that a network sees
+//! env, rl, strategy          accounts and costs; the DQN; plain trading strategies
+//! portfolio                  the meta-policy, capital, limits, arbitration
+//! eval                       back-tests, metrics, inference, oracles
+//! train, runner              a DQN is trained; strategies are run
+//! report                     result files and the terminal
+//! agents                     accounts that agents trade, a process each
+//! cli                        flags
+//! commands                   what the program can be told to do
+//! ```
+//!
+//! [`train::run()`] assembles a training run. The loop itself is [`train::lockstep`]; read that file
+//! first, then `rl/agent.rs`.
 
 pub mod agents;
 pub mod cli;
@@ -17,8 +47,10 @@ pub mod commands;
 pub mod compute;
 pub mod config;
 pub mod env;
+pub mod errors;
 pub mod eval;
 pub mod features;
+pub mod files;
 pub mod ingest;
 pub mod interface;
 pub mod market;

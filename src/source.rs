@@ -1,6 +1,6 @@
 //! Resolves, opens and reads the data source named by `--data`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::market::bar::{BarSeries, Period, Symbol};
@@ -110,6 +110,15 @@ pub fn load_bars(
             cleaner.finish(period, options, Some(Convention::of_made_up_bars(minutes)))
         }
     }
+}
+
+/// The folder for what can be made again, such as fetched files and panels: the one that is asked
+/// for, or `dqn-trader` in the user's cache.
+pub fn cache_folder(asked: Option<&Path>) -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let standard = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let usual = || standard().unwrap_or_else(std::env::temp_dir).join("dqn-trader");
+    asked.map_or_else(usual, Path::to_path_buf)
 }
 
 #[cfg(test)]

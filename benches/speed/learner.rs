@@ -1,7 +1,8 @@
 //! Times of gradients and of replay alone.
 
 use dqn_trader::interface::{ActionSet, PrivateState};
-use dqn_trader::rl::agent::{Agent, initial_weights};
+use dqn_trader::rl::agent::Agent;
+use dqn_trader::rl::device::Device;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::networks::Networks;
 use dqn_trader::rl::outcomes::Outcomes;
@@ -9,12 +10,10 @@ use dqn_trader::rl::replay::{Replay, Sample};
 use dqn_trader::rl::rng::{Purpose, stream};
 use dqn_trader::rl::td::TdOutcome;
 use dqn_trader::rl::transition::Transition;
-use dqn_trader::train::outset::network_shape;
 use rand::Rng;
 use serde_json::{Value, json};
-use tch::Device;
 
-use super::setup::{Stopwatch, cache, config, pool, prepared};
+use super::setup::{Stopwatch, cache, config, pool, prepared, shape};
 
 /// Multiply-adds of one forward pass as the network is defined: every matrix product for every
 /// slot, and every peer's key and value. Operations that an implementation saves by reordering
@@ -33,9 +32,10 @@ fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
     (market as f64, heads as f64)
 }
 
-/// FLOP of a minibatch of recorded transitions: double DQN bootstraps from the two states of each
-/// transition, the flat one and the end state, which share the forward pass of the market part; the
-/// backward pass counts as two forward passes.
+/// Of one minibatch of recorded transitions: double DQN bootstraps from the two states that each
+/// has room
+/// for, a flat account and the one that was led to, whose market part is one forward; backward
+/// is twice the forward.
 fn flop(shape: &NetworkShape, batch: usize, double: bool) -> f64 {
     let (market, heads) = multiply_adds(shape);
     let networks = if double { 2.0 } else { 1.0 };
@@ -47,10 +47,11 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     let (config, threads) = config(flags);
     pool(threads);
     let prepared = prepared(&config, &cache());
-    let shape = network_shape(&config, &prepared);
-    let weights = initial_weights(&shape, &mut stream(1, Purpose::Weights, 0));
+    let shape = shape(&config, &prepared);
+    let weights = shape.initial_weights(&mut stream(1, Purpose::Weights, 0));
     let std = prepared.note.fit.scaler.return_std[0];
-    let networks = Networks::new(&shape, &weights, &config.learner, Some(Device::Cpu));
+    let networks = Networks::new(&shape, &weights, &config.learner, Some(Device::Cpu))
+        .expect("a native engine");
     let mut agent = Agent::new(0, &shape, std, &config.learner);
     let (rows, batch) = (prepared.note.rows.clone(), config.learner.batch_size);
     let mut rng = stream(1, Purpose::Replay, 0);

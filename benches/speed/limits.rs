@@ -4,19 +4,17 @@ use std::hint::black_box;
 #[cfg(feature = "mpi")]
 use std::time::Instant;
 
-use dqn_trader::rl::network::single_thread;
+use dqn_trader::rl::libtorch::multiply;
 use serde_json::{Value, json};
-use tch::{Device, Kind, Tensor};
 
 use super::setup::fastest;
 
 /// On one core: fp32 products of square matrices by libtorch, and copies beyond the caches.
 pub fn limits() -> Value {
-    single_thread();
-    const SIDE: i64 = 1_024;
-    let one = || Tensor::rand([SIDE, SIDE], (Kind::Float, Device::Cpu));
-    let (a, b) = (one(), one());
-    let product = fastest(|| drop(a.matmul(&b)));
+    const SIDE: usize = 1_024;
+    // Many at a time, beside the one matrix that they share.
+    const TIMES: usize = 20;
+    let product = fastest(|| multiply(SIDE, TIMES).expect("libtorch")) / TIMES as f64;
     const ELEMENTS: usize = 256 << 20 >> 3;
     let (from, mut to) = (vec![1.0f64; ELEMENTS], vec![0.0f64; ELEMENTS]);
     let copy = fastest(|| black_box(&mut to).copy_from_slice(black_box(&from)));

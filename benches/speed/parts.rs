@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use dqn_trader::config::{LearnerConfig, NetworkConfig};
 use dqn_trader::interface::PrivateState;
-use dqn_trader::rl::engine::{Seen, Values, Which, by_hand};
+use dqn_trader::rl::engine::{Seen, Values, Which};
+use dqn_trader::rl::engines::native;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::optimizer::{Adam, AdamConfig, clipped_scale};
 use dqn_trader::rl::replay::{Replay, Sample};
@@ -42,7 +43,7 @@ fn noise(len: usize) -> Vec<f32> {
 fn network() {
     let shape = shape();
     let weights = noise(shape.layout().len());
-    let (mut engine, slots) = (by_hand(&shape, &weights), [0, 1, 2, 3, 4]);
+    let (mut engine, slots) = (native(&shape, &weights).expect("its layers"), [0, 1, 2, 3, 4]);
     let market = noise(2 * BATCH * shape.slots() * shape.features);
     let (private_tm1, private_t) = (noise(BATCH * 3), noise(BATCH * 2 * 3));
     let seen = Seen {

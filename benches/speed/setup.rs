@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Parser;
-use dqn_trader::cli::{Cli, GlobalArgs, cache_folder};
 use dqn_trader::comm::local::LocalComm;
 use dqn_trader::config::RunConfig;
 use dqn_trader::rl::network::NetworkShape;
-use dqn_trader::source;
-use dqn_trader::source::load_bars;
-use dqn_trader::train::dataset::{DataPlan, Prepared};
-use dqn_trader::train::outset::network_shape;
+use dqn_trader::source::{self, DataSource, load_bars};
+use dqn_trader::train::dataset::Prepared;
+use dqn_trader::train::run::{RunData, data_plan};
+use dqn_trader::train::setup::network_shape;
 use serde_json::{Value, json};
 
 /// Measures wall-clock seconds; CPU seconds of this thread if `BENCH_CPU_TIME` is set, for a shared
@@ -74,25 +72,61 @@ fn thread_cpu_s() -> f64 {
     nanoseconds.expect("a number first") as f64 * 1e-9
 }
 
-/// The settings from the program's `flags`, and the number of threads.
+/// The settings that `flags` make, which are named as the program's, and its threads.
 pub fn config(flags: &[&str]) -> (RunConfig, usize) {
-    let args = ["dqn-trader"].iter().chain(flags);
-    let args = Cli::try_parse_from(args).unwrap_or_else(|e| panic!("{e}")).train;
-    let config = args.resolve().unwrap_or_else(|e| panic!("{e}"));
-    (config, args.global.threads.unwrap_or(1))
+    let (mut config, mut threads) = (RunConfig::default(), 1);
+    let mut rest = flags;
+    while let [flag, after @ ..] = rest {
+        let count = after.iter().take_while(|word| !word.starts_with("--")).count();
+        let (values, next) = after.split_at(count);
+        let last = values.last().expect("every flag has a value");
+        let assignment = match *flag {
+            "--stocks" => format!("stocks={values:?}"),
+            "--set" => last.to_string(),
+            "--data" => format!("data.source={last:?}"),
+            "--start_date" | "--end_date" | "--eval_start" | "--eval_end" => {
+                format!("{}={last:?}", &flag[2..])
+            }
+            "--lanes" | "--batch-size" | "--replay-ratio" => {
+                format!("learner.{}={last}", flag[2..].replace('-', "_"))
+            }
+            "--threads" => {
+                threads = last.parse().expect("a number of threads");
+                String::new()
+            }
+            other => panic!("{other} is no flag of the benches"),
+        };
+        if !assignment.is_empty() {
+            config = config.with(&assignment).unwrap_or_else(|e| panic!("{e}"));
+        }
+        rest = next;
+    }
+    config.validate().unwrap_or_else(|e| panic!("{e}"));
+    (config, threads)
 }
 
-pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
+/// The bars that the settings name.
+pub fn source(config: &RunConfig) -> DataSource {
     let name = source::resolve(config.data.source.as_deref());
-    let source = source::open(&name, &config.data.container).expect("a source");
-    let options = config.data.load_options(None);
-    let plan = DataPlan { comm: &LocalComm, config, source: &source, options, cache };
-    plan.train(&mut |_, _, _| {}).expect("a panel")
+    source::open(&name, &config.data.container).expect("a source")
+}
+
+/// The panel of the training period.
+pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
+    let source = source(config);
+    let data = RunData { source: &source, cache };
+    let plan = data_plan(&LocalComm, config, data);
+    plan.train(config.train_period(), &mut |_, _, _| {}).expect("a panel")
 }
 
 /// The program's folder for panels.
 pub fn cache() -> PathBuf {
-    cache_folder(&GlobalArgs { cache: None, threads: None, quiet: true })
+    source::cache_folder(None)
+}
+
+/// The network of the settings.
+pub fn shape(config: &RunConfig, prepared: &Prepared) -> NetworkShape {
+    network_shape(&config.network, config.env.long_only, prepared)
 }
 
 /// Writes the panel as numpy arrays, and the sizes of the peers' networks.
@@ -109,7 +143,7 @@ pub fn prepare(work: &Path, flags: &[&str]) -> Option<Value> {
     }
     write_npy(&work.join("features.npy"), "<f4", &[rows.len(), stocks, features], &values);
     write_npy(&work.join("close.npy"), "<f8", &[rows.len(), stocks], &closes);
-    let attention = network_shape(&config, &prepared);
+    let attention = shape(&config, &prepared);
     let spec = json!({
         "features": features,
         "peers_of_first": prepared.note.fit.peers[0],

@@ -1,14 +1,16 @@
 //! The training loop as `--mode single` runs it, for a given time after learning has started.
 
-use dqn_trader::comm::local::LocalComm;
-use dqn_trader::train::lockstep::Trainer;
-use dqn_trader::train::watcher::Watcher;
-use dqn_trader::train::worker::{Lanes, Worker};
-use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tch::Device;
 
-use super::setup::{Stopwatch, cache, config, pool, prepared};
+use anyhow::Result;
+use dqn_trader::comm::local::LocalComm;
+use dqn_trader::train::callbacks::{Callbacks, TrainingStart};
+use dqn_trader::train::run;
+use dqn_trader::train::run::{Checkpointing, RunData};
+use dqn_trader::train::worker::Worker;
+use serde_json::{Value, json};
+
+use super::setup::{Stopwatch, cache, config, pool, source};
 
 /// Bars between the start of learning and the start of the clock.
 const WARM_BARS: u64 = 50;
@@ -18,13 +20,15 @@ struct Clock<'a> {
     seconds: f64,
     /// Remaining bars before the clock starts.
     warmup: u64,
+    /// Of all stocks and lanes.
+    steps_per_bar: u64,
     bars: u64,
     start: Stopwatch,
     elapsed: f64,
 }
 
-impl Watcher for Clock<'_> {
-    fn bar(&mut self, _: &[Worker]) {
+impl Callbacks for Clock<'_> {
+    fn on_bar(&mut self, _: &[Worker]) {
         if self.stop.load(Ordering::Relaxed) {
             return;
         }
@@ -36,37 +40,42 @@ impl Watcher for Clock<'_> {
             self.stop.store(self.elapsed >= self.seconds, Ordering::Relaxed);
         }
     }
+
+    fn on_training_start(&mut self, start: &TrainingStart<'_>) -> Result<()> {
+        let (learner, lanes) = (&start.config.learner, start.lanes);
+        let learning = learner.learning_starts.max(lanes.count * learner.n_step) / lanes.count;
+        let learning = if learner.replay_ratio == 0.0 { 0 } else { learning };
+        self.warmup = learning as u64 + WARM_BARS;
+        self.steps_per_bar = (lanes.count * start.config.stocks.len()) as u64;
+        Ok(())
+    }
 }
 
 pub fn train(seconds: f64, flags: &[&str]) -> Option<Value> {
-    let (config, threads) = config(flags);
+    let (mut config, threads) = config(flags);
     pool(threads);
-    let prepared = prepared(&config, &cache());
-    let lanes = Lanes::cut(prepared.note.rows.clone(), config.learner.lanes).expect("lanes");
+    // The clock ends it, and nothing is evaluated before.
+    config.episodes = u32::MAX;
+    config.evaluation.every_episodes = u32::MAX;
     let stop = AtomicBool::new(false);
-    let mut trainer =
-        Trainer::new(&LocalComm, &config, &prepared, lanes, Device::Cpu, &stop).unwrap();
-    let starts = match config.learner.replay_ratio {
-        0.0 => 0,
-        _ => config.learner.learning_starts.max(lanes.count * config.learner.n_step) / lanes.count,
-    };
     let mut clock = Clock {
         stop: &stop,
         seconds,
-        warmup: starts as u64 + WARM_BARS,
+        warmup: 0,
+        steps_per_bar: 0,
         bars: 0,
         start: Stopwatch::start(),
         elapsed: 0.0,
     };
-    while !stop.load(Ordering::Relaxed) {
-        trainer.episode(&mut clock).expect("training goes on");
-    }
-    let steps = (clock.bars - clock.warmup) * (lanes.count * config.stocks.len()) as u64;
-    let at = trainer.at();
+    let (source, cache) = (source(&config), cache());
+    let data = RunData { source: &source, cache: &cache };
+    let trained = run(&LocalComm, &config, data, Checkpointing::Off, &stop, &mut clock);
+    let trained = trained.unwrap_or_else(|e| panic!("{e:#}"));
+    let steps = (clock.bars - clock.warmup) * clock.steps_per_bar;
     Some(json!({
         "value": steps as f64 / clock.elapsed,
-        "parameters": trainer.weights().len(),
-        "gradient_steps": at.gradient_steps,
+        "parameters": trained.model.weights.len(),
+        "gradient_steps": trained.gradient_steps,
     }))
 }
 

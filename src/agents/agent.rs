@@ -94,7 +94,7 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
 
 /// Adds advice for a user of agents.
 fn with_advice(mut error: ReportError, model: &Model) -> ReportError {
-    error.hint = match error.cause.kind() {
+    error.hint = match error.kind() {
         ErrorKind::ResourceBusy => {
             error.what = format!("another process runs the agent {}", model.signature);
             "wait for it, stop it, or give one of them another signature".into()

@@ -18,10 +18,11 @@ use crate::market::options::{LoadOptions, LoadReport};
 use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
 use crate::market::{Bar, BarSeries, MarketData, Symbol};
 use crate::source::{self, DataSource, fingerprint, load_bars};
-use crate::train::dataset::{common_bar_minutes, prune, readable};
+use crate::train::dataset::common_bar_minutes;
+use crate::train::panel_cache::{prune, readable};
 
 /// Part of every file's name; to be raised when the same bars would produce a different file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Metadata in the panel file.
 #[derive(Serialize, Deserialize)]
@@ -93,7 +94,7 @@ pub fn prepare(
         Panel::write(&path, &panel_data(&series, serde_json::to_string(&note)?))?;
         prune(folder, &path);
     }
-    let note = note_of(&Panel::open(&path)?, &path)?;
+    let note = note_of(&Panel::open_verified(&path)?, &path)?;
     Ok(Prepared { path, source: name, reports: note.reports })
 }
 
@@ -160,8 +161,9 @@ fn panel_data(series: &[BarSeries], note: String) -> PanelData {
 }
 
 impl Bars {
+    /// Those that [`prepare`] wrote or found, and verified.
     pub fn open(path: &Path) -> Result<Bars> {
-        let panel = Panel::open(path)?;
+        let panel = Panel::open_verified(path)?;
         let note = note_of(&panel, path)?;
         Ok(Bars { panel, source: note.source, bar_minutes: note.bar_minutes })
     }

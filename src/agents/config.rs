@@ -138,7 +138,7 @@ impl AgentsConfig {
     pub fn read(path: &Path) -> Result<AgentsConfig, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let hint = "name a JSON file; configs/default_config.json is an example";
-            ConfigError::new(&path.display().to_string(), e.to_string(), hint)
+            ConfigError::new(&path.display().to_string(), e.to_string(), hint).caused_by(e)
         })?;
         AgentsConfig::parse(&text, &|name| std::env::var(name).ok()).map_err(|error| {
             let field = format!("{}: {}", path.display(), error.field);

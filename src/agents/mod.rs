@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::errors::message;
 use crate::market::Symbol;
 use crate::market::options::LoadReport;
 use crate::strategy::Cancel;
@@ -174,7 +175,7 @@ impl Runner {
             return work().map(Some);
         }
         let told = || {
-            let found = work().map_err(|error| format!("{error:#}"));
+            let found = work().map_err(|error| message(&error));
             serde_json::to_vec(&found).unwrap_or_default()
         };
         let aside = process::aside(told, &|| self.is_stopped())?;
@@ -272,7 +273,7 @@ impl Runner {
         match told() {
             Ok(()) => 0,
             Err(error) => {
-                let text = format!("{error:#}");
+                let text = message(&error);
                 let line: Vec<&str> = text.split_whitespace().collect();
                 eprintln!("error: {}", line.join(" "));
                 2

@@ -1,8 +1,7 @@
 //! Processes of agents: start, limits, output, end. The only user of libc's process functions.
 //!
 //! An agent's process is a fork of this one if that is safe, which requires a single thread; else
-//! the program is executed again. The two differ only in cost: a fork does not repeat the start-up
-//! of libtorch, which takes a fifth of a second (decision 19).
+//! the program is executed again. The two differ only in cost (decision 19).
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -10,7 +10,8 @@ pub(super) fn read_config(path: &Path) -> Result<RunConfig, ConfigError> {
     let path = if path.is_dir() { path.join("config.toml") } else { path.to_path_buf() };
     let field = path.display().to_string();
     let text = std::fs::read_to_string(&path).map_err(|e| {
-        ConfigError::new(&field, e.to_string(), "name the folder of a run, or its config.toml")
+        let hint = "name the folder of a run, or its config.toml";
+        ConfigError::new(&field, e.to_string(), hint).caused_by(e)
     })?;
     settings(&text, &field)
 }

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::errors::Cause;
+
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum CommError {
     #[error(
@@ -13,5 +15,11 @@ pub enum CommError {
     #[error("{0}")]
     Shared(String),
     #[error("MPI: {what}; {hint}")]
-    Mpi { what: String, hint: String },
+    Mpi {
+        what: String,
+        hint: String,
+        /// What the operating system said; `what` has it in words.
+        #[source]
+        cause: Option<Cause>,
+    },
 }

@@ -1,6 +1,7 @@
 //! Launching ranks: detects a launcher, and starts `mpirun` if there is none.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::error::CommError;
+use crate::errors::Cause;
 
 /// Rank and size according to the launcher, before MPI is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// SIGUSR1, which `mpirun` passes on unchanged: the ranks stop and write their results without a
 /// time limit. A second signal makes `mpirun` end them.
 pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
-    let signals = caught_signals().map_err(|e| broken(e.to_string()))?;
+    let signals = caught_signals().map_err(|e| broken(e.to_string(), e))?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     for restarts in 0.. {
         let (code, was_stopped) = run_once(stocks, &arguments, &signals)?;
@@ -72,8 +74,9 @@ pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
 /// Exit codes without a restart: success, a user error, stopped by SIGINT or SIGTERM.
 const FINAL: [i32; 4] = [0, 2, 130, 143];
 
-fn broken(what: String) -> CommError {
-    CommError::Mpi { what, hint: "install Open MPI (openmpi-bin), or use --mode single".into() }
+fn broken(what: String, error: io::Error) -> CommError {
+    let hint = "install Open MPI (openmpi-bin), or use --mode single".into();
+    CommError::Mpi { what, hint, cause: Some(Cause::new(error)) }
 }
 
 type Signals = [(i32, Arc<AtomicBool>); 2];
@@ -84,7 +87,7 @@ fn run_once(
     arguments: &[OsString],
     signals: &Signals,
 ) -> Result<(i32, bool), CommError> {
-    let program = std::env::current_exe().map_err(|e| broken(e.to_string()))?;
+    let program = std::env::current_exe().map_err(|e| broken(e.to_string(), e))?;
     let mut mpirun = Command::new("mpirun")
         .args(["--quiet", "-n", &(stocks + 1).to_string()])
         .arg(program)
@@ -95,10 +98,10 @@ fn run_once(
         .process_group(0)
         .stdin(Stdio::null())
         .spawn()
-        .map_err(|e| broken(format!("mpirun could not be started ({e})")))?;
+        .map_err(|e| broken(format!("mpirun could not be started ({e})"), e))?;
     let mut caught = None;
     loop {
-        if let Some(status) = mpirun.try_wait().map_err(|e| broken(e.to_string()))? {
+        if let Some(status) = mpirun.try_wait().map_err(|e| broken(e.to_string(), e))? {
             let code = caught.or_else(|| status.code());
             // Killed by a signal: the exit code that a shell reports.
             let code = code.unwrap_or_else(|| 128 + status.signal().unwrap_or(0));

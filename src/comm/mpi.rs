@@ -69,6 +69,7 @@ impl MpiComm {
         let broken = |what: &str| CommError::Mpi {
             what: what.into(),
             hint: "start the program with mpirun, or use --mode single".into(),
+            cause: None,
         };
         let (universe, threading) = initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| broken("it was initialized twice"))?;

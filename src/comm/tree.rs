@@ -9,8 +9,8 @@
 //!   0  1  2  3   4
 //! ```
 
-use crate::compute::threads::side_by_side;
 use crate::compute::simd_dispatch::wide;
+use crate::compute::threads::side_by_side;
 
 /// Node of the tree: the stocks `first..first + 2^level` that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{say, tell_reports};
 use crate::agents::{Report, Runner, leaderboard};
-use crate::cli::{AgentsArgs, Format, GlobalArgs, cache_folder};
+use crate::cli::{AgentsArgs, Format, GlobalArgs};
 use crate::report::Progress;
+use crate::source;
 
 /// What the whole came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Res
     let of = || Arc::clone(&progress);
     let (of_lines, of_days, of_data) = (of(), of(), of());
     runner.bars.clone_from(&args.bars);
-    runner.cache = cache_folder(global);
+    runner.cache = source::cache_folder(global.cache.as_deref());
     runner.say = Box::new(move |line| match is_child {
         // To the process that started this one, which knows what to hand on.
         true => eprintln!("{line}"),

@@ -1,52 +1,31 @@
 //! A trained model on a period of its own.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Setting, device, everyone, say};
+use super::{Setting, everyone, say, tell};
 use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
-use crate::market::Symbol;
+use crate::market::{Period, Symbol};
+use crate::portfolio::mandate::Mandate;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::{trials_before, trials_of};
 use crate::report::{FolderLock, Progress, allocations_csv, portfolio_csv, table};
-use crate::rl::agent::Agent;
-use crate::rl::networks::Networks;
 use crate::rl::rng::{Purpose, stream};
-use crate::train::evaluation::{Policy, evaluate as run_evaluation};
-use crate::train::model::{Model, untrained_shape};
+use crate::train::callbacks::Callbacks;
+use crate::train::dataset::Prepared;
+use crate::train::model::MODEL_FILE;
+use crate::train::trained::SavedRun;
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
 pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
-    let config = args.resolve()?;
-    let comm = LocalComm;
-    let model = Model::read(&args.model.join("trained_model.pth"), untrained_shape(&config))?;
-    let device = device(&config.device)?;
-    let _lock = FolderLock::take(&config.output)?;
-    let mut setting = Setting::new(&comm, config, global, progress)?;
-    let bar_minutes = setting
-        .config
-        .data
-        .bar_minutes
-        .context("the run's config.toml has no data.bar_minutes; give it with --bar-minutes")?;
-    let eval = setting.with_plan(|plan, progress| {
-        let mut on_days = |symbol: &Symbol, done: usize, total: usize| {
-            progress.data(symbol.as_str(), done, total)
-        };
-        plan.eval(&model.fit, bar_minutes, &mut on_days)
-    })?;
+    let mut run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
+    let _lock = FolderLock::take(&run.config.output)?;
+    let setting = Setting::new(&LocalComm, run.config, global, progress)?;
+    run.config = setting.config.clone();
+    let mut watch = Watch { progress: &setting.progress };
+    let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
     let Setting { config, progress, notices, .. } = setting;
-    let agent = |stock: usize| {
-        let return_std = model.fit.scaler.return_std[stock];
-        Agent::new(stock, &model.shape, return_std, &config.learner)
-    };
-    let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-    let (shape, weights) = (&model.shape, &model.weights[..]);
-    let networks = Networks::new(shape, weights, &config.learner, Some(device));
-    let standing = model.standing.as_ref();
-    let policy = Policy { shape, weights, networks: &networks, standing };
-    let evaluated = run_evaluation(&comm, &config, &eval, policy, agents.iter_mut().collect())?
-        .context("rank 0 has the outcome")?;
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;
     let benchmark = &evaluated.benchmark.equity;
@@ -59,7 +38,8 @@ pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) ->
     let trials = Trials { own, earlier: seen.concat() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
     let inference = Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng);
-    let everyone = everyone::beside(&config, &eval, &evaluated, &inference);
+    let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
+    let everyone = everyone::beside(&mandate, config.seed, &eval, &evaluated, &inference);
     let summary = serde_json::json!({
         "model": args.model,
         "period": { "start": config.eval_start, "end": config.eval_end },
@@ -75,4 +55,19 @@ pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) ->
     say(&table::closing(metrics, &inference, &everyone, &written));
     notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
+}
+
+/// Tells how reading goes on.
+struct Watch<'a> {
+    progress: &'a Progress,
+}
+
+impl Callbacks for Watch<'_> {
+    fn on_days(&mut self, symbol: &Symbol, done: usize, total: usize) {
+        self.progress.data(symbol.as_str(), done, total);
+    }
+
+    fn on_data(&mut self, _period: Period, data: &Prepared) {
+        tell(data, self.progress);
+    }
 }

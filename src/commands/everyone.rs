@@ -2,31 +2,32 @@
 
 use std::time::Instant;
 
-use crate::config::RunConfig;
 use crate::eval::everyone::{Contender, Market, Traded, everyone};
 use crate::eval::inference::Inference;
+use crate::portfolio::mandate::Mandate;
 use crate::rl::rng::{Purpose, stream};
 use crate::train::dataset::Prepared;
 use crate::train::evaluation::Evaluated;
 
-/// `inference` is what is said of the portfolio.
+/// `inference` is what is said of the portfolio, `seed` the run's.
 pub fn beside(
-    config: &RunConfig,
+    mandate: &Mandate,
+    seed: u64,
     eval: &Prepared,
     evaluated: &Evaluated,
     inference: &Inference,
 ) -> Vec<Contender> {
     let started = Instant::now();
-    let limits = eval.limits(config);
+    let limits = eval.limits(mandate);
     let rows = eval.note.rows.clone();
-    let market = Market { panel: &eval.panel, rows, config, limits: &limits };
+    let market = Market { panel: &eval.panel, rows, mandate, limits: &limits };
     let traded = Traded {
         dqn: &evaluated.dqn,
         portfolio: &evaluated.course,
         buy_and_hold: &evaluated.benchmark,
         sharpe: &inference.sharpe,
     };
-    let mut rng = stream(config.seed, Purpose::Inference, 1);
+    let mut rng = stream(seed, Purpose::Inference, 1);
     let all = everyone(&market, &traded, &mut rng);
     tracing::info!(milliseconds = started.elapsed().as_millis() as u64, "all strategies compared");
     all

@@ -5,10 +5,10 @@ pub mod data;
 pub mod evaluate;
 mod everyone;
 mod outputs;
+pub mod program;
 pub mod strategies;
 pub mod synth;
 pub mod train;
-mod training;
 pub mod validate;
 
 use std::io::Write;
@@ -16,9 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use tch::Device;
 
-use crate::cli::{ContainerArg, Destination, GlobalArgs, cache_folder};
+use crate::cli::{ContainerArg, Destination, GlobalArgs};
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::RunConfig;
@@ -31,7 +30,8 @@ use crate::report::Progress;
 use crate::report::format::count;
 use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
-use crate::train::dataset::{DataPlan, Prepared};
+use crate::train::dataset::Prepared;
+use crate::train::run::RunData;
 
 /// Stocks that are named before "and so many more".
 const NAMED_STOCKS: usize = 8;
@@ -79,37 +79,18 @@ impl<'a> Setting<'a> {
         progress.line(&format!("data: {name}"));
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
-        Ok(Setting { comm, config, progress, notices, source, cache: cache_folder(global) })
+        Ok(Setting {
+            comm,
+            config,
+            progress,
+            notices,
+            source,
+            cache: source::cache_folder(global.cache.as_deref()),
+        })
     }
 
-    /// Hands the data plan and the progress display to `work`.
-    fn with_plan(
-        &mut self,
-        work: impl FnOnce(&DataPlan<'_>, &Progress) -> Result<Prepared>,
-    ) -> Result<Prepared> {
-        let plan = DataPlan {
-            comm: self.comm,
-            config: &self.config,
-            source: &self.source,
-            options: self.config.data.load_options(Some(self.cache.clone())),
-            cache: &self.cache,
-        };
-        let prepared = work(&plan, &self.progress)?;
-        tell(&prepared, &self.progress);
-        Ok(prepared)
-    }
-}
-
-impl Setting<'_> {
-    /// A label convention that was found in the training period holds from then on: a short
-    /// evaluation may not show it.
-    fn keep_bar_label(&mut self, train: &Prepared) {
-        let data = &mut self.config.data;
-        let Some(first) = train.note.reports.first() else { return };
-        let common = train.note.reports.iter().all(|report| report.bar_label == first.bar_label);
-        if common && matches!(self.source, DataSource::Store(_)) {
-            data.bar_label = first.bar_label;
-        }
+    fn data(&self) -> RunData<'_> {
+        RunData { source: &self.source, cache: &self.cache }
     }
 }
 
@@ -206,18 +187,4 @@ fn container_name(flag: &ContainerArg) -> String {
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.
 fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
-/// The device that `--device` names.
-fn device(name: &str) -> Result<Device> {
-    let Some(index) = name.strip_prefix("cuda:") else { return Ok(Device::Cpu) };
-    let index: usize = index.parse()?;
-    let found = tch::Cuda::device_count();
-    if i64::try_from(index)? >= found {
-        return Err(anyhow!(
-            "--device {name}: this libtorch sees {found} CUDA devices; \
-             use --device cpu, or build against a libtorch with CUDA on a machine with a GPU"
-        ));
-    }
-    Ok(Device::Cuda(index))
 }

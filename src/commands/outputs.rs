@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use super::{everyone, say};
 use crate::config::RunConfig;
+use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::interface::ActionSet;
 use crate::report::folder::ResultsFolder;
@@ -18,15 +18,15 @@ use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before};
 use crate::report::tensorboard::EventWriter;
 use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
-use crate::rl::network::QNetwork;
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
+use crate::train::callbacks::Interval;
 use crate::train::dataset::Prepared;
-use crate::train::evaluation::Evaluated;
+use crate::train::evaluation::{Evaluated, Evaluation};
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::policy_check;
-use crate::train::watcher::Interval;
+use crate::train::run::Trained;
 
 /// Wall time, with and without the evaluations.
 #[derive(Clone, Debug)]
@@ -122,6 +122,7 @@ pub struct Outputs {
 impl Outputs {
     /// Moves an earlier run aside and writes what is known at the start.
     pub fn open(config: &RunConfig) -> Result<Outputs> {
+        policy::can_export()?;
         let folder = ResultsFolder::create(&config.output)?;
         folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
         Ok(Outputs {
@@ -209,9 +210,7 @@ impl Outputs {
 
     pub fn evaluation(
         &mut self,
-        episode: u32,
-        env_steps: u64,
-        evaluated: &Evaluated,
+        &Evaluation { episode, env_steps, ref evaluated }: &Evaluation,
     ) -> Result<()> {
         let benchmark = &evaluated.benchmark.equity;
         let name = portfolio_csv::name(episode);
@@ -230,16 +229,12 @@ impl Outputs {
 
     /// The model and what is said of the whole run.
     pub fn finish(&self, finished: &Finished<'_>) -> Result<()> {
-        let Finished { config, model, eval, latest, .. } = finished;
+        let Trained { config, mandate, model, eval, latest, .. } = finished.trained;
+        let latest = latest.as_ref().map(|evaluation| &evaluation.evaluated);
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path).map_err(unwritten)?;
-        let network = QNetwork::new(model.shape.clone(), &model.weights, Device::Cpu);
-        let policy_path = folder.path("policy.pt");
-        policy::export(&network, &policy_path).map_err(unwritten)?;
-        let check = folder.path("policy_check.json");
-        policy_check::write(&check, &network, ActionSet::new(config.env.long_only), eval)
-            .map_err(unwritten)?;
+        let policies = self.policy(config, model, eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
             influence: finished.peer_view.influence.clone(),
@@ -251,7 +246,7 @@ impl Outputs {
         let inference = latest.map(|evaluated| self.inference(config, evaluated));
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
-                everyone::beside(config, eval, evaluated, inference)
+                everyone::beside(mandate, config.seed, eval, evaluated, inference)
             }
             _ => Vec::new(),
         };
@@ -265,7 +260,9 @@ impl Outputs {
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
         written.extend(self.evaluations.iter().map(|name| folder.path(name)));
-        written.extend([model_path, policy_path, check, relationships_path, summary_path]);
+        written.push(model_path);
+        written.extend(policies);
+        written.extend([relationships_path, summary_path]);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
             written.push(folder.path(allocations_csv::NAME));
@@ -293,6 +290,20 @@ impl Outputs {
         Ok(())
     }
 
+    /// The policy for other programs and what it answers; nothing in a build without libtorch.
+    fn policy(&self, config: &RunConfig, model: &Model, eval: &Prepared) -> Result<Vec<PathBuf>> {
+        if !policy::can_export()? {
+            say("policy.pt is not written: this program was built without libtorch\n");
+            return Ok(Vec::new());
+        }
+        let path = self.folder.path("policy.pt");
+        policy::export(&model.shape, &model.weights, &path).map_err(unwritten)?;
+        let check = self.folder.path("policy_check.json");
+        policy_check::write(&check, model, ActionSet::new(config.env.long_only), eval)
+            .map_err(unwritten)?;
+        Ok(vec![path, check])
+    }
+
     /// Whether the last evaluation is more than luck, given all that were made.
     fn inference(&self, config: &RunConfig, last: &Evaluated) -> Inference {
         let trials = Trials { own: self.trials.clone(), earlier: trials_before(&config.output) };
@@ -303,15 +314,12 @@ impl Outputs {
 
 /// Of the files that are not this layer's own.
 fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    anyhow!("{:#}; free some disk space, then continue with --resume", error.into())
+    anyhow!("{}; free some disk space, then continue with --resume", message(&error.into()))
 }
 
 /// A run that has come to its end, or was stopped.
 pub struct Finished<'a> {
-    pub config: &'a RunConfig,
-    pub model: &'a Model,
+    pub trained: &'a Trained,
     pub run: RunSummary,
-    pub latest: Option<&'a Evaluated>,
     pub peer_view: PeerView,
-    pub eval: &'a Prepared,
 }

@@ -5,23 +5,19 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
-use crate::rl::network::single_thread;
-
 /// Up to this many threads are woken at once; waking more would take longer than the work itself.
 const FEW: usize = 8;
 /// How long an idle thread yields in search of work before it sleeps.
 const AWAKE: Duration = Duration::from_micros(50);
 
-/// Builder of a pool of `count` threads (0: one per core), each with one libtorch thread.
+/// Builder of a pool of `count` threads (0: one per core).
 pub fn pool(count: usize) -> ThreadPoolBuilder {
-    ThreadPoolBuilder::new().num_threads(count).start_handler(|_| single_thread())
+    ThreadPoolBuilder::new().num_threads(count)
 }
 
-/// Starts the global pool of `threads` threads (0: one per core), each with one libtorch thread.
-/// With several threads the calling thread is one of them, so work that it splits starts at once,
+/// Starts the global pool of `threads` threads (0: one per core). With several threads the calling thread is one of them, so work that it splits starts at once,
 /// and it need not be woken at the end. Errors: the pool exists already.
 pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
-    single_thread();
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { cores() } else { threads };
     // A single pool thread must stay free for work that other threads hand to it.

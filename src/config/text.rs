@@ -43,12 +43,13 @@ impl RunConfig {
             let key = error.span().and_then(|span| Some((key_at(text, span.start)?, span)));
             let Some((key, span)) = key else {
                 let hint = "correct it, or start from a run's config.toml";
-                return ConfigError::new(field, one_line(error.message()), hint);
+                return ConfigError::new(field, one_line(error.message()), hint).caused_by(error);
             };
             let known = toml::Table::try_from(RunConfig::default()).unwrap_or_default();
             let (what, hint) = explain(&key, error.message(), &keys(&known));
             let line = text[..span.start].matches('\n').count() + 1;
-            ConfigError::new(field, format!("line {line}: {}", one_line(&what)), hint)
+            let what = format!("line {line}: {}", one_line(&what));
+            ConfigError::new(field, what, hint).caused_by(error)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::Datelike;
 
-use super::{ConfigError, RunConfig};
+use super::{ConfigError, EngineKind, RunConfig};
 
 impl RunConfig {
     /// Everything that can be known to be wrong before any data is read.
@@ -58,7 +58,22 @@ impl RunConfig {
         check("--eval-every", self.evaluation.every_episodes >= 1, "must be at least 1")?;
         let device = self.device == "cpu"
             || self.device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());
-        check("--device", device, "must be cpu or cuda:N")
+        check("--device", device, "must be cpu or cuda:N")?;
+        self.validate_engine()
+    }
+
+    /// What a build without libtorch cannot do.
+    fn validate_engine(&self) -> Result<(), ConfigError> {
+        let native = self.network.engine == EngineKind::Native;
+        let asked = [("--device", self.device == "cpu"), ("network.engine", native)];
+        for (field, here) in asked {
+            if !here && !cfg!(feature = "torch") {
+                let what = "this program was built without libtorch";
+                let hint = "leave it out, or build with the feature \"torch\"";
+                return Err(ConfigError::new(field, what, hint));
+            }
+        }
+        Ok(())
     }
 
     fn validate_market(&self) -> Result<(), ConfigError> {

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::backtest::Backtest;
 use super::metrics::Course;
-use crate::config::RunConfig;
 use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::limits::Limits;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing, Wanted};
 
 pub struct Account {
@@ -17,13 +17,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// Starts in cash at the first of `rows`.
-    pub fn new(config: &RunConfig, panel: &Panel, rows: &Range<usize>, limits: &Limits) -> Account {
-        let first = panel.view(rows.start);
-        let plan = CapitalPlan::of(panel, config.stocks.len(), &config.portfolio);
+    /// All cash at the first of `rows`.
+    pub fn new(mandate: &Mandate, panel: &Panel, rows: &Range<usize>, limits: &Limits) -> Account {
+        let Mandate { stocks, env, portfolio } = mandate;
+        let plan = CapitalPlan::of(panel, stocks.len(), portfolio);
         Account {
-            desk: Desk::new(1, plan, &config.portfolio, limits.clone()),
-            backtest: Backtest::start(&config.stocks, &first, &config.env),
+            desk: Desk::new(1, plan, portfolio, limits.clone()),
+            backtest: Backtest::start(stocks, &panel.view(rows.start), env),
         }
     }
 
@@ -72,16 +72,16 @@ impl Account {
 /// Back-tests a policy over `rows` of a panel with the agent's capital, limits and costs. The
 /// policy maps (view, stock, position) to the desired direction: -1, 0 or 1.
 pub fn run_policy(
-    config: &RunConfig,
+    mandate: &Mandate,
     panel: &Panel,
     rows: &Range<usize>,
     limits: &Limits,
     policy: &mut dyn FnMut(&MarketView<'_>, usize, PrivateState) -> i8,
 ) -> Course {
-    let mut account = Account::new(config, panel, rows, limits);
+    let mut account = Account::new(mandate, panel, rows, limits);
     for t in rows.start..rows.end - 1 {
         let view = panel.view(t);
-        let wanted: Vec<(i8, f32)> = (0..config.stocks.len())
+        let wanted: Vec<(i8, f32)> = (0..mandate.stocks.len())
             .map(|stock| (policy(&view, stock, account.private_state(stock)), 1.0))
             .collect();
         account.order(&view, wanted.into_iter());

@@ -14,12 +14,12 @@ use super::inference::Estimate;
 use super::metrics::{Course, Metrics};
 use super::rules::RULES;
 use super::trades::costs_paid;
-use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::Panel;
 use crate::portfolio::drawdown::DrawdownStop;
 use crate::portfolio::limits::Limits;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::portfolio::risk::{Wish, arbitrate, stop};
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
@@ -72,7 +72,7 @@ pub struct Market<'a> {
     pub panel: &'a Panel,
     /// Rows of the panel; decisions are made at all but the last.
     pub rows: Range<usize>,
-    pub config: &'a RunConfig,
+    pub mandate: &'a Mandate,
     pub limits: &'a Limits,
 }
 
@@ -126,7 +126,7 @@ fn contenders(
     traded: &Traded<'_>,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Contender> {
-    let costs = Costs::of(&market.config.env);
+    let costs = Costs::of(&market.mandate.env);
     let returns = |course: &Result<&Course, String>| {
         course.as_ref().map_or(Vec::new(), |course| course.daily_returns())
     };
@@ -160,10 +160,10 @@ struct Dealt {
 
 impl Dealt {
     fn of(market: &Market<'_>) -> Dealt {
-        let Market { panel, rows, config, .. } = market;
+        let Market { panel, rows, mandate, .. } = market;
         let date = |row| new_york_date(panel.view(row).end_s());
         Dealt {
-            plan: CapitalPlan::of(panel, config.stocks.len(), &config.portfolio),
+            plan: CapitalPlan::of(panel, mandate.stocks.len(), &mandate.portfolio),
             dates: (rows.start..rows.end - 1).map(date).collect(),
         }
     }
@@ -183,20 +183,21 @@ impl From<&Decision> for Wanted {
     }
 }
 
-/// Back-tests the desired positions `wanted`, `[row, stock]`. Like [`super::account::Account`], but
-/// targets may be fractions of a position.
+/// The account of one who wants `wanted`, `[row, stock]`: as [`super::account::Account`] has it,
+/// but
+/// for targets of less than a whole position.
 fn backtest(market: &Market<'_>, by_row: &Dealt, wanted: &[Wanted]) -> Course {
-    let Market { panel, rows, config, limits } = market;
-    let stocks = config.stocks.len();
-    let cells = by_row.dates.len() * stocks;
-    assert_eq!(wanted.len(), cells, "what is wanted at every row but the last");
-    let least = if config.env.long_only { 0.0 } else { -1.0 };
+    let Market { panel, rows, mandate, limits } = market;
+    let stocks = mandate.stocks.len();
+    let asked = by_row.dates.len() * stocks;
+    assert_eq!(wanted.len(), asked, "what is wanted at every row but the last");
+    let least = if mandate.env.long_only { 0.0 } else { -1.0 };
     let wish = |(wanted, capital): (&Wanted, &f64)| {
         let target = f64::max(wanted.target, least);
         let direction = i8::from(target > 0.0) - i8::from(target < 0.0);
         Wish { direction, conviction: wanted.conviction, capital: target.abs() * capital }
     };
-    let mut backtest = Backtest::start(&config.stocks, &panel.view(rows.start), &config.env);
+    let mut backtest = Backtest::start(&mandate.stocks, &panel.view(rows.start), &mandate.env);
     let mut drawdown = DrawdownStop::default();
     let (mut wishes, mut orders) = (Vec::with_capacity(stocks), Vec::with_capacity(stocks));
     for (i, row) in (rows.start..rows.end - 1).enumerate() {
@@ -204,7 +205,7 @@ fn backtest(market: &Market<'_>, by_row: &Dealt, wanted: &[Wanted]) -> Course {
         wishes.clear();
         wishes.extend(now.iter().zip(by_row.plan.at(&view).shares).map(wish));
         arbitrate(&wishes, limits, &mut orders);
-        if drawdown.observe(backtest.last_reward(), by_row.dates[i], &config.portfolio) {
+        if drawdown.observe(backtest.last_reward(), by_row.dates[i], &mandate.portfolio) {
             stop(&mut orders);
         }
         backtest.order(&view, &orders);
@@ -220,7 +221,7 @@ struct Alone {
 }
 
 fn run_alone(market: &Market<'_>, by_row: &Dealt, kind: &Kind) -> Result<Alone, StrategyError> {
-    let signals = signals(market, kind.build_default(market.config.stocks.len())?.as_mut())?;
+    let signals = signals(market, kind.build_default(market.mandate.stocks.len())?.as_mut())?;
     let course = backtest(market, by_row, &wanted(&signals));
     Ok(Alone { signals, course })
 }
@@ -235,7 +236,7 @@ fn reason(error: &StrategyError) -> String {
 
 /// A strategy's decisions over the traded rows, after it has seen the rows before them.
 fn signals(market: &Market<'_>, strategy: &mut dyn Strategy) -> Result<Signals, StrategyError> {
-    let (stocks, cancel) = (market.config.stocks.len(), Cancel::new());
+    let (stocks, cancel) = (market.mandate.stocks.len(), Cancel::new());
     let (mut bars, mut latest) = (PanelBars::default(), vec![Decision::NONE; stocks]);
     let mut decisions = Vec::new();
     for row in 0..market.rows.end - 1 {

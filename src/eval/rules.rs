@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::account::Account;
 use super::metrics::{Course, Metrics};
-use crate::config::RunConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::limits::Limits;
+use crate::portfolio::mandate::Mandate;
 use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
 
 /// Rules that every trained agent is compared with, by their names in the registry.
@@ -26,14 +26,14 @@ pub struct Alone {
 pub fn rules_alone(
     panel: &Panel,
     rows: &Range<usize>,
-    config: &RunConfig,
+    mandate: &Mandate,
     limits: &Limits,
 ) -> Result<Vec<Alone>, StrategyError> {
     let registry = Registry::standard();
     let alone = |name: &&str| {
         let kind = registry.find(name)?;
-        let mut strategy = kind.build_default(config.stocks.len())?;
-        let course = trade(strategy.as_mut(), panel, rows, config, limits)?;
+        let mut strategy = kind.build_default(mandate.stocks.len())?;
+        let course = trade(strategy.as_mut(), panel, rows, mandate, limits)?;
         Ok(Alone { name: kind.name.to_string(), metrics: Metrics::of(&course), course })
     };
     RULES.par_iter().map(alone).collect()
@@ -45,18 +45,18 @@ pub fn trade(
     strategy: &mut dyn Strategy,
     panel: &Panel,
     rows: &Range<usize>,
-    config: &RunConfig,
+    mandate: &Mandate,
     limits: &Limits,
 ) -> Result<Course, StrategyError> {
     assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
-    let stocks = config.stocks.len();
+    let stocks = mandate.stocks.len();
     let cancel = Cancel::new();
     let (mut bars, mut decisions) = (PanelBars::default(), vec![Decision::NONE; stocks]);
     for row in 0..rows.start {
         strategy.decide(&bars.at(&panel.view(row), stocks), &cancel, &mut decisions)?;
     }
-    let mut account = Account::new(config, panel, rows, limits);
-    let least = if config.env.long_only { 0 } else { -1 };
+    let mut account = Account::new(mandate, panel, rows, limits);
+    let least = if mandate.env.long_only { 0 } else { -1 };
     for row in rows.start..rows.end - 1 {
         let view = panel.view(row);
         strategy.decide(&bars.at(&view, stocks), &cancel, &mut decisions)?;
@@ -72,6 +72,7 @@ pub fn trade(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::{EnvConfig, PortfolioConfig};
     use crate::eval::backtest::buy_and_hold;
     use crate::market::panel::PanelData;
     use crate::market::{Period, Symbol};
@@ -79,13 +80,13 @@ pub(super) mod tests {
 
     const STOCKS: usize = 2;
 
-    /// A few months of half-hour bars of a synthetic market.
-    pub fn panel(market: &str) -> (tempfile::TempDir, Panel, RunConfig) {
+    /// A few months of half-hour bars of a made-up market.
+    pub fn panel(market: &str) -> (tempfile::TempDir, Panel, Mandate) {
         panel_of(market, ["2018-01-02", "2018-12-31"])
     }
 
-    /// The same over the period `days`.
-    pub fn panel_of(market: &str, days: [&str; 2]) -> (tempfile::TempDir, Panel, RunConfig) {
+    /// The same from one day to another.
+    pub fn panel_of(market: &str, days: [&str; 2]) -> (tempfile::TempDir, Panel, Mandate) {
         let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
         let market = SyntheticMarket::parse(market).unwrap();
         let [start, end] = days.map(|day| day.parse().unwrap());
@@ -112,18 +113,18 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("panel.arrow");
         Panel::write(&path, &data).unwrap();
-        let config = RunConfig { stocks, ..RunConfig::default() };
-        (folder, Panel::open(&path).unwrap(), config)
+        let mandate = Mandate::new(&stocks, &EnvConfig::default(), &PortfolioConfig::default());
+        (folder, Panel::open(&path).unwrap(), mandate)
     }
 
-    pub fn limits(config: &RunConfig) -> Limits {
-        Limits::new(&config.portfolio, &config.stocks, &[vec![None; STOCKS], vec![None; STOCKS]])
+    pub fn limits(mandate: &Mandate) -> Limits {
+        mandate.limits(&[vec![None; STOCKS], vec![None; STOCKS]])
     }
 
     fn reward(market: &str, name: &str) -> f64 {
-        let (_folder, panel, config) = panel(market);
+        let (_folder, panel, mandate) = panel(market);
         let rows = 300..panel.rows();
-        let alone = rules_alone(&panel, &rows, &config, &limits(&config)).unwrap();
+        let alone = rules_alone(&panel, &rows, &mandate, &limits(&mandate)).unwrap();
         alone.iter().find(|alone| alone.name == name).unwrap().metrics.total_reward
     }
 
@@ -137,10 +138,10 @@ pub(super) mod tests {
 
     #[test]
     fn what_comes_after_changes_nothing_before() {
-        let (_folder, panel, config) = panel("regimes");
-        let limits = limits(&config);
-        let whole = rules_alone(&panel, &(300..900), &config, &limits).unwrap();
-        let part = rules_alone(&panel, &(300..700), &config, &limits).unwrap();
+        let (_folder, panel, mandate) = panel("regimes");
+        let limits = limits(&mandate);
+        let whole = rules_alone(&panel, &(300..900), &mandate, &limits).unwrap();
+        let part = rules_alone(&panel, &(300..700), &mandate, &limits).unwrap();
         for (whole, part) in whole.iter().zip(&part) {
             assert!(part.metrics.trades > 0, "{} trades", part.name);
             assert_eq!(part.course.equity[..], whole.course.equity[..400], "{}", part.name);
@@ -150,16 +151,15 @@ pub(super) mod tests {
     /// Equal shares without resizing, as in the benchmark.
     #[test]
     fn buy_and_hold_is_the_benchmark() {
-        let (_folder, panel, mut config) = panel("random_walk");
-        config.env.rebalance_band = f64::INFINITY;
-        // A name limit of half each makes the capital plan equal shares, whatever the past
-        // volatility.
-        config.portfolio.name_limit = Some(0.5);
+        let (_folder, panel, mut mandate) = panel("random_walk");
+        mandate.env.rebalance_band = f64::INFINITY;
+        // Equal shares need no past: with room for no more than half each, none is dealt otherwise.
+        mandate.portfolio.name_limit = Some(0.5);
         let mut hold = Registry::standard().find("hold").unwrap().build_default(STOCKS).unwrap();
         let rows = 300..600;
-        let ours = trade(hold.as_mut(), &panel, &rows, &config, &limits(&config)).unwrap();
+        let ours = trade(hold.as_mut(), &panel, &rows, &mandate, &limits(&mandate)).unwrap();
         let views = rows.map(|row| panel.view(row));
-        let theirs = buy_and_hold(&config.stocks, views, &config.env).unwrap();
+        let theirs = buy_and_hold(&mandate.stocks, views, &mandate.env).unwrap();
         for (ours, theirs) in ours.equity.iter().zip(&theirs.equity) {
             assert!((ours / theirs - 1.0).abs() < 1e-9, "{ours} {theirs}");
         }

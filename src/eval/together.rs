@@ -6,10 +6,10 @@ use super::account::Account;
 use super::metrics::Course;
 use super::rules::rules_alone;
 use super::rules::tests::{limits, panel_of};
-use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::market::panel::Panel;
 use crate::portfolio::limits::Limits;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy};
 use crate::strategy::StrategyError;
 
@@ -20,23 +20,23 @@ fn rules_together(
     panel: &Panel,
     watched_from: usize,
     rows: &Range<usize>,
-    config: &RunConfig,
+    mandate: &Mandate,
     limits: &Limits,
     correlation: &[Vec<Option<f64>>],
 ) -> Result<Course, StrategyError> {
     assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
-    let mut config = config.clone();
-    let meta = &mut config.portfolio.meta_policy;
+    let mut mandate = mandate.clone();
+    let meta = &mut mandate.portfolio.meta_policy;
     meta.enabled = true;
     meta.dqn_prior = 1.0 / (meta.strategies.len() + 1) as f64;
-    let meta = MetaPolicy::of(&config, panel, correlation)?;
-    let plan = CapitalPlan::of(panel, config.stocks.len(), &config.portfolio);
+    let meta = MetaPolicy::of(&mandate, panel, correlation)?;
+    let plan = CapitalPlan::of(panel, mandate.stocks.len(), &mandate.portfolio);
     let stand = |it: &MetaPolicy| it.standings(panel, watched_from, &[rows.start], &plan).pop();
     let standing = meta.as_ref().and_then(stand);
-    let account = Account::new(&config, panel, rows, limits);
+    let account = Account::new(&mandate, panel, rows, limits);
     let mut account = account.with(meta, standing.as_ref());
     for row in rows.start..rows.end - 1 {
-        let nothing = config.stocks.iter().map(|_| (0, 0.0));
+        let nothing = mandate.stocks.iter().map(|_| (0, 0.0));
         account.order(&panel.view(row), nothing);
         account.advance(&panel.view(row + 1));
     }
@@ -45,15 +45,15 @@ fn rules_together(
 
 /// Mean reward per bar of the rules together and of the best one alone, and the costs paid.
 fn found(market: &str) -> [f64; 3] {
-    let (_folder, panel, config) = panel_of(market, ["2012-01-03", "2016-12-30"]);
+    let (_folder, panel, mandate) = panel_of(market, ["2012-01-03", "2016-12-30"]);
     let correlation = vec![vec![None; 2]; 2];
-    let limits = limits(&config);
+    let limits = limits(&mandate);
     let rows = panel.rows() * 3 / 5..panel.rows();
-    let together = rules_together(&panel, 600, &rows, &config, &limits, &correlation).unwrap();
-    let alone = rules_alone(&panel, &rows, &config, &limits).unwrap();
+    let together = rules_together(&panel, 600, &rows, &mandate, &limits, &correlation).unwrap();
+    let alone = rules_alone(&panel, &rows, &mandate, &limits).unwrap();
     let mean = |of: &[f64]| of.iter().sum::<f64>() / (of.len() - 1) as f64;
     let rewards = alone.iter().map(|alone| mean(&alone.course.reward));
-    let paid = mean(&together.turnover) * Costs::of(&config.env).of_turning_over_once();
+    let paid = mean(&together.turnover) * Costs::of(&mandate.env).of_turning_over_once();
     [mean(&together.reward), rewards.fold(f64::NEG_INFINITY, f64::max), paid]
 }
 

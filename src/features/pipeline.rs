@@ -25,6 +25,11 @@ use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
 
+/// Version of the feature formulas: part of the digest of every cached panel, as the feature names
+/// are. To be raised when a formula, its input or the scaling changes under the same names; a test
+/// with known values fails where one changed.
+pub const FORMULAS: u32 = 1;
+
 /// Feature names in column order, the same for every stock, peer features last. [`own::names`] and
 /// [`peers::NAMES`] define them. `arbitrage` is the z-score of the stock's spread to its nearest
 /// peer while the pair tests as cointegrated, else 0; positive means that the stock is rich.
@@ -140,11 +145,7 @@ impl StockFeatures {
 
 /// By row: z-score of the spread between a stock and its nearest peer, positive if the stock is
 /// rich.
-fn pair_z<'a>(
-    courses: &'a [Course],
-    stock: usize,
-    peers: &[usize],
-) -> impl Fn(usize) -> f32 + 'a {
+fn pair_z<'a>(courses: &'a [Course], stock: usize, peers: &[usize]) -> impl Fn(usize) -> f32 + 'a {
     let nearest = peers.first().copied();
     let course = courses.iter().find(|course| {
         nearest

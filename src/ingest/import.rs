@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use super::day::{Basis, Comparison, DayBars, Days};
+use crate::errors::Cause;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::parquet::{RawRows, Table, decode_table};
@@ -94,6 +95,7 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
         file: file.clone(),
         what: error.to_string(),
         hint: "give a readable CSV or Parquet file".into(),
+        cause: Some(Cause::new(error)),
     })?;
     let table = decode_table(&bytes, &file)?;
     if let (Some(line), true) = (table.ragged_line, options.strict) {
@@ -101,6 +103,7 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
             file,
             what: format!("line {line} has fewer or more values than the header"),
             hint: "fix the file, or import without --strict to skip such rows".into(),
+            cause: None,
         });
     }
     let mut all = BTreeMap::new();
@@ -110,6 +113,7 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
             file: file.clone(),
             what,
             hint: hint.into(),
+            cause: None,
         };
         if let (Some(first), true) = (&days.first_bad, options.strict) {
             let hint = "fix the file, or import without --strict to skip such rows";
@@ -135,6 +139,7 @@ fn by_symbol(
         file: path.display().to_string(),
         what,
         hint: hint.into(),
+        cause: None,
     };
     let Some(names) = symbols else {
         let symbol = match &options.symbol {
@@ -201,6 +206,7 @@ fn fit(
         file: path.display().to_string(),
         what,
         hint: "import it into another folder with --data".into(),
+        cause: None,
     };
     let place = store.place();
     match Origin::read(store, symbol)? {
@@ -267,6 +273,7 @@ impl Together {
             file: path.display().to_string(),
             what,
             hint: "import it by itself into another folder with --data".into(),
+            cause: None,
         };
         if brought.interval != interval {
             let has = brought.interval;

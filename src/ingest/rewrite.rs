@@ -13,6 +13,7 @@ use chrono::NaiveDate;
 use super::day::DayBars;
 use super::fetch::{ALWAYS, Added, Fetcher, PUTS_AT_ONCE, Tally, Wish};
 use super::several_at_once;
+use crate::errors::Cause;
 use crate::ingest::alpha_vantage::Refused;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
@@ -135,21 +136,22 @@ impl Fetcher<'_> {
 }
 
 fn make(folder: &Path) -> Result<(), MarketError> {
-    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))
 }
 
 fn clear(folder: &Path) -> Result<(), MarketError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(folder, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(folder, error)),
         _ => Ok(()),
     }
 }
 
-fn failed(folder: &Path, error: &std::io::Error) -> MarketError {
+fn failed(folder: &Path, error: std::io::Error) -> MarketError {
     MarketError::Store {
         place: folder.display().to_string(),
         what: error.to_string(),
         hint: "check the folder, or name another with --cache".into(),
+        cause: Some(Cause::new(error)),
     }
 }
 

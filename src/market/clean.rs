@@ -99,6 +99,7 @@ impl BadRows {
                 file: place.into(),
                 what: format!("bad row: {at}: {why}"),
                 hint: "fix the file, or run without --strict to skip such rows".into(),
+                cause: None,
             });
         }
         self.count += 1;

@@ -1,27 +1,58 @@
-//! The one error type of the market layer. Every message says where, what, and what to do.
+//! The error type of the market layer. Every message says where, what, and what to do.
 
-use thiserror::Error;
+use std::error::Error;
 
-/// All of these are the user's to mend: the program prints one line and exits with code 2.
-#[derive(Debug, Error, Clone, PartialEq)]
+use thiserror::Error as ThisError;
+
+use crate::errors::Cause;
+
+/// All of these can be fixed by the user: the program prints one line and exits with code 2.
+///
+/// `cause` is the error of the file system or file reader; `what` includes its message.
+#[derive(Debug, ThisError, Clone, PartialEq)]
 pub enum MarketError {
     /// A value given by the user, such as a symbol or a market's name.
     #[error("{what}; {hint}")]
     Input { what: String, hint: String },
 
-    /// A store that cannot be reached, opened or written. `place` never holds a secret.
+    /// A store that cannot be reached, opened or written. Neither `place` nor `cause` contains a
+    /// secret: errors of the HTTP client, which repeat URLs with signatures, are not kept.
     #[error("{place}: {what}; {hint}")]
-    Store { place: String, what: String, hint: String },
+    Store {
+        place: String,
+        what: String,
+        hint: String,
+        #[source]
+        cause: Option<Cause>,
+    },
 
     /// A day file that is truncated, foreign or lacks a column. `file` is the path or blob name.
     #[error("{file}: {what}; {hint}")]
-    File { file: String, what: String, hint: String },
+    File {
+        file: String,
+        what: String,
+        hint: String,
+        #[source]
+        cause: Option<Cause>,
+    },
 
-    /// What the data service answers, or does not. Never holds the key.
+    /// A refusal or failure of the data service. Never contains the key; since the HTTP client's
+    /// errors repeat it in the URL, there is no cause.
     #[error("Alpha Vantage: {what}; {hint}")]
     Service { what: String, hint: String },
 
-    /// Nothing to work with for a symbol: unknown, or no bars in the period.
+    /// No data for a symbol: it is unknown, or has no bars in the period.
     #[error("{symbol}: {what}; {hint}")]
     NoData { symbol: String, what: String, hint: String },
+}
+
+impl MarketError {
+    /// Adds the cause whose message `what` already includes. Only the errors of a store or a file
+    /// keep it.
+    pub fn caused_by(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> MarketError {
+        if let MarketError::Store { cause, .. } | MarketError::File { cause, .. } = &mut self {
+            *cause = Some(Cause::new(error));
+        }
+        self
+    }
 }

@@ -1,6 +1,7 @@
 //! The aligned panel `[time, stock, feature]` in a memory-mapped Arrow IPC file, and
-//! [`MarketView`], the only way in which a policy sees it.
+//! [`MarketView`], the only access that a policy has to it.
 
+mod checksum;
 mod file;
 
 use std::ops::Range;
@@ -13,16 +14,19 @@ use file::Mapped;
 /// Series aligned on the union of their bar times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
-    /// Bar ends, UTC seconds, strictly increasing. Length T.
+    /// Bar ends, UTC seconds, strictly increasing.
     pub end_s: Vec<i64>,
-    /// Per stock, per time: index into that stock's series, or `NO_BAR`.
+    /// `[stock][time]`: index into the stock's series, or `NO_BAR`.
     pub bar_index: Vec<Vec<u32>>,
 }
 
-/// A stock has no bar at that time.
+/// Index of a stock without a bar at this time.
 pub const NO_BAR: u32 = u32::MAX;
 
-/// The grid of several stocks' series. A merge: its time is that of writing the grid down.
+/// The grid of several stocks' series, by a merge in time linear in the size of the grid.
+///
+/// # Panics
+/// If a series is too long or its bar times do not increase.
 pub fn align(series: &[BarSeries]) -> Grid {
     for s in series {
         assert!(s.len() < NO_BAR as usize, "{}: too many bars", s.symbol);
@@ -49,30 +53,30 @@ pub fn align(series: &[BarSeries]) -> Grid {
     Grid { end_s, bar_index }
 }
 
-/// What a panel file is written from. Arrays are row-major.
+/// Content of a panel file. Arrays are row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelData {
     pub stocks: Vec<Symbol>,
     pub feature_names: Vec<String>,
-    /// `[time]`
+    /// `[time]`: bar ends, UTC seconds.
     pub end_s: Vec<i64>,
-    /// `[time, stock]`; where a stock has no bar, open = high = low = close = its last close; NaN
+    /// `[time, stock]`. Without a bar, open = high = low = close = the stock's last close; NaN
     /// before its first bar.
     pub open: Vec<f64>,
     pub high: Vec<f64>,
     pub low: Vec<f64>,
     pub close: Vec<f64>,
-    /// `[time, stock]`; 0 where there is no bar.
+    /// `[time, stock]`, shares; 0 without a bar.
     pub volume: Vec<f64>,
-    /// `[time, stock]`: the stock has a bar and its features are settled, so it may be traded.
+    /// `[time, stock]`: the stock has a bar with all features defined, so it may be traded.
     pub tradable: Vec<bool>,
     /// `[time, stock, feature]`, scaled, finite.
     pub features: Vec<f32>,
-    /// Text kept in the file with the data (a JSON document of the caller's).
+    /// Text stored in the file (a JSON document of the caller).
     pub note: String,
 }
 
-/// What a panel file says of itself.
+/// Header of a panel file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelAbout {
     pub stocks: Vec<Symbol>,
@@ -82,7 +86,7 @@ pub struct PanelAbout {
     pub note: String,
 }
 
-/// The numbers of some rows, as in [`PanelData`].
+/// Some rows of a panel, laid out as in [`PanelData`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelRows {
     pub end_s: Vec<i64>,
@@ -95,17 +99,17 @@ pub struct PanelRows {
     pub features: Vec<f32>,
 }
 
-/// A panel file, memory-mapped. Cheap to open; pages are shared by the processes of a machine.
+/// A memory-mapped panel file; its pages are shared by all processes of a machine.
 pub struct Panel {
     mapped: Mapped,
 }
 
 impl Panel {
-    /// Writes beside `path` and renames, so that a reader sees a whole file or none. Beyond `data`
-    /// itself this takes memory for a few megabytes of rows at a time.
+    /// Writes atomically, through a temporary file that is renamed to `path`. Needs memory for a
+    /// few megabytes of rows in addition to `data`.
     ///
     /// # Panics
-    /// Where the arrays' lengths do not fit together, times do not increase or a feature is not
+    /// If the lengths of the arrays are inconsistent, times do not increase or a feature is not
     /// finite.
     pub fn write(path: &Path, data: &PanelData) -> Result<(), MarketError> {
         let about = PanelAbout {
@@ -131,8 +135,8 @@ impl Panel {
         })
     }
 
-    /// As [`Panel::write`], of numbers that are nowhere as a whole: `rows` makes some rows of them,
-    /// one part after the other.
+    /// Like [`Panel::write`], for data that does not exist as a whole: `rows` computes the
+    /// requested rows, one part after the other.
     pub fn write_parts(
         path: &Path,
         about: PanelAbout,
@@ -141,13 +145,22 @@ impl Panel {
         file::write(path, about, rows)
     }
 
-    /// Maps a file that [`Panel::write`] wrote; one that is truncated or foreign is an error that
-    /// says to delete it.
+    /// Maps a file that [`Panel::write`] wrote, under the name it was written to. Verifies its
+    /// checksum, which reads the whole file once. Changes to the file while it is mapped are not
+    /// detected.
+    ///
+    /// Errors: the file is damaged, foreign or another panel's; the hint is to delete it.
     pub fn open(path: &Path) -> Result<Panel, MarketError> {
         Ok(Panel { mapped: Mapped::open(path)? })
     }
 
-    /// Number of times.
+    /// Like [`Panel::open`], without verifying the checksum: for a file that this process, or its
+    /// parent, has just verified or written.
+    pub fn open_verified(path: &Path) -> Result<Panel, MarketError> {
+        Ok(Panel { mapped: Mapped::open_verified(path)? })
+    }
+
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.mapped.rows
     }
@@ -164,7 +177,7 @@ impl Panel {
         &self.mapped.header.note
     }
 
-    /// First row whose bar ends at or after `end_s`; `rows()` where there is none.
+    /// First row whose bar ends at or after `end_s`; `rows()` if there is none.
     pub fn row_at(&self, end_s: i64) -> usize {
         let (mut low, mut high) = (0, self.rows());
         while low < high {
@@ -184,8 +197,8 @@ impl Panel {
         MarketView { panel: self, t }
     }
 
-    /// Replaces `out` by `[row, stock, feature]` for the rows and stocks named, in their order:
-    /// what a minibatch of past transitions saw.
+    /// Replaces `out` with `[row, stock, feature]` for the given rows and stocks, in order: the
+    /// observations of a minibatch.
     pub fn gather_features(&self, rows: &[u32], stocks: &[usize], out: &mut Vec<f32>) {
         let count = self.feature_names().len();
         out.clear();
@@ -208,7 +221,7 @@ impl Panel {
         batch.end_s[i]
     }
 
-    /// `[stock, feature]`
+    /// `[stock, feature]`.
     fn row_features(&self, row: usize) -> &[f32] {
         let (batch, i) = self.mapped.locate(row);
         let width = self.stocks().len() * self.feature_names().len();
@@ -216,9 +229,9 @@ impl Panel {
     }
 }
 
-/// The market as it was known at the close of row `t`. Nothing later can be reached through it: it
-/// moves back only, every slice it gives ends within row `t`, and the panel behind it is private to
-/// this module.
+/// The market as known at the close of row `t`. It gives no access to later data: it only moves
+/// back, every slice it returns ends within row `t`, and the panel behind it is private to this
+/// module.
 #[derive(Clone, Copy)]
 pub struct MarketView<'a> {
     panel: &'a Panel,
@@ -233,7 +246,7 @@ pub struct PanelBar {
     pub low: f64,
     pub close: f64,
     pub volume: f64,
-    /// The stock has a bar here and its features are settled.
+    /// The stock has a bar here and all its features are defined.
     pub tradable: bool,
 }
 

@@ -134,7 +134,9 @@ fn encode(
     let mut bytes = Vec::new();
     DataFrame::new(values[0].len(), columns)
         .and_then(|mut frame| ParquetWriter::new(&mut bytes).set_parallel(false).finish(&mut frame))
-        .map_err(|e| file_error(file, format!("cannot be written: {e}"), "report this"))?;
+        .map_err(|e| {
+            file_error(file, format!("cannot be written: {e}"), "report this").caused_by(e)
+        })?;
     Ok(bytes)
 }
 
@@ -143,7 +145,7 @@ const WRITE_ANEW: &str = "fetch or write this file again, or delete it to skip t
 const CAUSE_CHARS: usize = 160;
 
 fn file_error(file: &str, what: String, hint: &str) -> MarketError {
-    MarketError::File { file: file.into(), what, hint: hint.into() }
+    MarketError::File { file: file.into(), what, hint: hint.into(), cause: None }
 }
 
 /// First line of a foreign message, truncated.
@@ -172,7 +174,7 @@ fn read_frame(
 ) -> Result<(DataFrame, Plan), MarketError> {
     let damaged = |e: PolarsError| {
         let what = format!("is not a whole Parquet file ({} bytes): {}", bytes.len(), cause(&e));
-        file_error(file, what, WRITE_ANEW)
+        file_error(file, what, WRITE_ANEW).caused_by(e)
     };
     let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
     let schema = reader.schema().map_err(damaged)?;
@@ -202,7 +204,7 @@ fn read_frame(
 }
 
 fn rows_of(frame: &DataFrame, plan: &Plan, file: &str) -> Result<RawRows, MarketError> {
-    let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW);
+    let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW).caused_by(e);
     let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
     let [open, high, low, close, volume] = &plan.numbers;
     let (label_s, naive) = time::labels(frame, &plan.time, file)?;

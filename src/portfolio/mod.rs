@@ -5,5 +5,6 @@ mod cluster;
 pub mod desk;
 pub mod drawdown;
 pub mod limits;
+pub mod mandate;
 pub mod meta_policy;
 pub mod risk;

@@ -50,10 +50,11 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::config::{PortfolioConfig, RunConfig};
+    use crate::config::{EnvConfig, PortfolioConfig};
     use crate::market::panel::{Panel, PanelData};
     use crate::portfolio::desk::Desk;
     use crate::portfolio::limits::Limits;
+    use crate::portfolio::mandate::Mandate;
     use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Wanted};
 
     /// Two stocks whose prices stand still, three bars on each of two days.
@@ -85,13 +86,13 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let panel = panel(place.path());
         let stocks: Vec<Symbol> = panel.stocks().to_vec();
-        let mut config = RunConfig { stocks: stocks.clone(), ..RunConfig::default() };
-        config.portfolio.meta_policy.enabled = true;
-        config.portfolio.meta_policy.strategies = vec!["buy and hold".into(), "flat".into()];
+        let mut mandate = Mandate::new(&stocks, &EnvConfig::default(), &PortfolioConfig::default());
+        mandate.portfolio.meta_policy.enabled = true;
+        mandate.portfolio.meta_policy.strategies = vec!["buy and hold".into(), "flat".into()];
         let portfolio = PortfolioConfig { name_limit: Some(0.5), ..PortfolioConfig::default() };
         let correlation = vec![vec![None, Some(0.99)], vec![Some(0.99), None]];
         let limits = Limits::new(&portfolio, &stocks, &correlation);
-        let meta = MetaPolicy::of(&config, &panel, &correlation).unwrap();
+        let meta = MetaPolicy::of(&mandate, &panel, &correlation).unwrap();
         let plan = CapitalPlan::of(&panel, 2, &portfolio);
         let mut desk = Desk::new(1, plan, &portfolio, limits).with(meta, &[]);
         let mut allocations = Allocations::new(&desk, 2);

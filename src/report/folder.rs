@@ -1,10 +1,13 @@
 //! The results folder: one run's files, each written whole or not at all.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::errors::Cause;
+use crate::files::{Durability, WRITING, write_whole};
 
 /// A results file or folder that cannot be made, moved or written. Exit code 2.
 #[derive(Debug, Error)]
@@ -12,7 +15,8 @@ use thiserror::Error;
 pub struct ReportError {
     pub path: PathBuf,
     pub what: String,
-    pub cause: io::Error,
+    #[source]
+    pub cause: Cause,
     pub hint: String,
 }
 
@@ -34,7 +38,13 @@ impl ReportError {
             }
             _ => "check that folder or choose another with --output",
         };
+        let cause = Cause::new(cause);
         ReportError { path: path.into(), what: what.into(), cause, hint: hint.into() }
+    }
+
+    /// Of what kind the file system's error is.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.cause.get::<io::Error>().map_or(io::ErrorKind::Other, io::Error::kind)
     }
 }
 
@@ -107,46 +117,34 @@ impl ResultsFolder {
         self.fill_whole(name, |temporary| fs::write(temporary, bytes))
     }
 
-    /// As [`Self::write_whole`], for writers that want a path: `fill` writes the temporary file it
-    /// is given.
+    /// As [`Self::write_whole`], for writers that want a path: `fill` writes the temporary file
+    /// that it is given the path of.
     pub fn fill_whole(
         &self,
         name: &str,
         fill: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<PathBuf, ReportError> {
         let path = self.path(name);
-        let temporary = self.path(&partial_name(name));
-        let written = fill(&temporary)
-            .and_then(|()| File::open(&temporary)?.sync_all())
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| File::open(&self.path)?.sync_all());
-        match written {
+        match write_whole(&path, Durability::Synced, fill) {
             Ok(()) => Ok(path),
-            Err(cause) => {
-                // The write has failed already; a leftover that cannot be removed adds nothing to
-                // say.
-                let _ = fs::remove_file(&temporary);
-                Err(ReportError::new(path, "cannot write", cause))
-            }
+            Err(cause) => Err(ReportError::new(path, "cannot write", cause)),
         }
     }
 }
 
-/// The temporary file beside `name`, in the same folder so that the rename is atomic.
-fn partial_name(name: &str) -> String {
-    format!(".{name}.partial")
-}
-
-/// Whether a run writes an entry of this name into its folder.
+/// Whether a run writes an entry of this name into its folder, or was writing it when it was
+/// killed.
 fn is_own(name: &str) -> bool {
-    let whole = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".partial"));
-    let name = whole.unwrap_or(name);
-    let episode = name.strip_prefix("portfolio_ep").and_then(|rest| rest.strip_suffix(".csv"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_episode = |stem: &str| stem.strip_prefix("portfolio_ep").is_some_and(is_number);
+    if let Some((stem, _)) = name.split_once(WRITING) {
+        let is_its = |own: &&str| Path::new(own).file_stem() == Some(stem.as_ref());
+        return OWN_FILES.iter().any(is_its) || is_episode(stem);
+    }
     OWN_FILES.contains(&name)
         || OWN_FOLDERS.contains(&name)
         || name.starts_with("events.out.tfevents.")
-        || episode.is_some_and(is_number)
+        || name.strip_suffix(".csv").is_some_and(is_episode)
 }
 
 fn move_earlier_run(output: &Path) -> Result<Option<String>, ReportError> {
@@ -214,14 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_file_and_no_temporary() {
+    fn a_failed_write_is_named() {
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
         folder.write_whole("policy.pt", b"good").unwrap();
-        let failed = folder.fill_whole("policy.pt", |temporary| {
-            fs::write(temporary, b"half")?;
-            Err(io::Error::other("the disk is gone"))
-        });
+        let failed = folder.fill_whole("policy.pt", |_| Err(io::Error::other("the disk is gone")));
         let message = failed.unwrap_err().to_string();
         assert!(message.contains("policy.pt: cannot write: the disk is gone; "), "{message}");
         assert_eq!(fs::read(folder.path("policy.pt")).unwrap(), b"good");
@@ -232,11 +227,11 @@ mod tests {
     fn an_earlier_run_moves_aside_and_the_users_files_stay() {
         let place = tempfile::tempdir().unwrap();
         let own = [
-            ".summary.json.partial",
             "config.toml",
             "events.out.tfevents.1700000000.host",
             "metrics.jsonl",
             "portfolio_ep10.csv",
+            "summary.writing-a1b2c3",
         ];
         let users = ["notes.txt", "portfolio_epic.csv", "portfolio_ep.csv"];
         for run in ["one", "two"] {
@@ -256,7 +251,7 @@ mod tests {
         for (n, run) in [("1", "one"), ("2", "two")] {
             let earlier = place.path().join(EARLIER).join(n);
             let mut expected = own.to_vec();
-            expected.insert(1, OWN_FOLDERS[0]);
+            expected.insert(0, OWN_FOLDERS[0]);
             assert_eq!(names(&earlier), expected);
             assert_eq!(fs::read_to_string(earlier.join("checkpoints/last")).unwrap(), run);
         }

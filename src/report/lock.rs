@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 
 use super::folder::{ReportError, ResultsFolder};
+use crate::errors::Cause;
 
 const NAME: &str = ".lock";
 /// Ranks whose launcher was killed live on for moments; the run that goes on waits for them.
@@ -90,7 +91,7 @@ fn held(output: &Path, path: &Path) -> ReportError {
     ReportError {
         path: output.into(),
         what: "another run is writing there".into(),
-        cause: io::Error::new(ErrorKind::ResourceBusy, holder),
+        cause: Cause::new(io::Error::new(ErrorKind::ResourceBusy, holder)),
         hint: "wait for it, stop it, or choose another folder with --output".into(),
     }
 }

@@ -11,7 +11,7 @@ use super::folder::{ReportError, ResultsFolder};
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::Symbol;
 use crate::market::calendar::iso_new_york;
-use crate::train::watcher::Pushes;
+use crate::train::callbacks::Pushes;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

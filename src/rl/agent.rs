@@ -1,11 +1,7 @@
-//! A double-DQN agent for one stock: what it thinks of its choices, and how a minibatch would
-//! change its weights.
+//! A double-DQN agent for one stock: Q-values, and the gradient of a minibatch.
 
-use rand_chacha::ChaCha8Rng;
-use tch::{Device, Kind, Tensor, no_grad};
-
-use super::engine::{Seen, Values, copy_out};
-use super::network::{NetworkShape, QNetwork};
+use super::engine::{Engine, Seen, Values};
+use super::network::NetworkShape;
 use super::networks::Networks;
 use super::outcomes::Outcomes;
 use super::replay::Sample;
@@ -14,16 +10,16 @@ use crate::config::LearnerConfig;
 use crate::interface::PrivateState;
 use crate::market::panel::Panel;
 
-/// Numbers in which [`private_features`] tells an agent of its own account.
+/// Number of [`private_features`].
 pub const PRIVATE_FEATURES: usize = 3;
 
-/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few of them are
-/// ordinary.
+/// Rewards are in units of a stock's one-bar standard deviation, so errors of a few units are
+/// usual.
 const HUBER_DELTA: f64 = 5.0;
 const CLIP_STD: f32 = 5.0;
 
-/// Position; unrealised return over what a random walk of as many bars would give; logarithm of the
-/// bars held.
+/// The private features: position; unrealised return over the standard deviation of a random walk
+/// of as many bars; logarithm of the bars held.
 pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
     let bars = f32::from(state.bars_held);
     let usual_move = return_std * bars.max(1.0).sqrt();
@@ -35,14 +31,14 @@ pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_
 }
 
 pub struct Agent {
-    shape: NetworkShape,
-    /// The stock itself, then its peers: panel columns that the network is given.
+    /// The stock itself, then its peers: the stocks whose features are inputs.
     slots: Vec<usize>,
+    attends: bool,
     return_std: f32,
     double: bool,
     all_actions: bool,
     relative: bool,
-    /// Reused from step to step.
+    /// Reused buffers.
     features: Vec<f32>,
     rows: Vec<u32>,
     private_tm1: Vec<f32>,
@@ -57,11 +53,9 @@ impl Agent {
         return_std: f32,
         config: &LearnerConfig,
     ) -> Agent {
-        let mut slots = vec![stock];
-        slots.extend(&shape.peers[stock]);
         Agent {
-            shape: shape.clone(),
-            slots,
+            slots: shape.slots_of(stock),
+            attends: shape.attends(),
             return_std,
             double: config.double,
             all_actions: config.all_actions,
@@ -74,7 +68,7 @@ impl Agent {
         }
     }
 
-    /// Values of all actions, `[row, action]`, into `q`.
+    /// Q-values of all actions, `[row, action]`, into `q`.
     pub fn q_values(
         &mut self,
         networks: &Networks,
@@ -88,67 +82,72 @@ impl Agent {
         networks.engine().q_values(&self.slots, &self.features, &self.private_tm1, q);
     }
 
-    /// What the network makes of the market for this stock, `[row, 2 * embedding]` into `out`: its
-    /// part that does not depend on the account.
+    /// The part of the network that does not depend on the account, `[row, 2 * embedding]`, into
+    /// `out`.
     pub fn context(&mut self, networks: &Networks, panel: &Panel, rows: &[u32], out: &mut [f32]) {
         panel.gather_features(rows, &self.slots, &mut self.features);
         networks.engine().context(&self.slots, &self.features, out);
     }
 
-    /// Mean attention of a network with `weights` to each peer over `rows`; None without peers or
-    /// attention.
-    pub fn attention(&mut self, weights: &[f32], panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        let (network, market, slots) = self.network(weights, panel, rows);
-        let weights = no_grad(|| network.attention_weights(&market, &slots))?;
-        let mut mean = Vec::new();
-        copy_out(&weights.mean_dim(0, false, Kind::Float), &mut mean);
-        Some(mean)
-    }
-
-    /// How much each peer moves what is decided, in units of `return_std`: by how much, in the mean
-    /// over `rows`, the value of the last action less that of the first (of long less short)
-    /// changes for a flat account when the peer's features are put to their mean. None without
-    /// peers or attention.
-    pub fn influence(&mut self, weights: &[f32], panel: &Panel, rows: &[u32]) -> Option<Vec<f32>> {
-        if !self.shape.attends() {
-            return None;
-        }
-        let (network, market, slots) = self.network(weights, panel, rows);
-        tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
-        let private = Tensor::from_slice(&self.private_tm1).reshape([-1, PRIVATE_FEATURES as i64]);
-        let difference = |market: &Tensor| {
-            let q = network.q_values(market, &slots, &private);
-            q.select(1, -1) - q.select(1, 0)
-        };
-        Some(no_grad(|| {
-            let as_it_is = difference(&market);
-            let without = |slot: usize| {
-                let changed = market.copy();
-                // Features are scaled: 0 is the mean of the training period.
-                let _ = changed.select(1, slot as i64).fill_(0.0);
-                let moved = (difference(&changed) - &as_it_is).abs().mean(Kind::Float);
-                moved.double_value(&[]) as f32
-            };
-            (1..self.slots.len()).map(without).collect()
-        }))
-    }
-
-    /// A network with `weights` in libtorch, with `rows` of its market and the slots' symbols.
-    fn network(
+    /// This stock's attention to each peer, as the mean over heads and `rows`; None without peers
+    /// or attention.
+    pub fn attention(
         &mut self,
-        weights: &[f32],
+        engine: &dyn Engine,
         panel: &Panel,
         rows: &[u32],
-    ) -> (QNetwork, Tensor, Tensor) {
+    ) -> Option<Vec<f32>> {
+        if !self.attends {
+            return None;
+        }
         panel.gather_features(rows, &self.slots, &mut self.features);
-        let network = QNetwork::new(self.shape.clone(), weights, Device::Cpu);
-        let market = Tensor::from_slice(&self.features);
-        let ids: Vec<i64> = self.slots.iter().map(|&slot| slot as i64).collect();
-        let market = market.reshape([rows.len() as i64, self.slots.len() as i64, -1]);
-        (network, market, Tensor::from_slice(&ids))
+        let mut weights = Vec::new();
+        engine.attention(&self.slots, &self.features, &mut weights);
+        let mut mean = vec![0.0; self.slots.len() - 1];
+        for row in weights.chunks_exact(mean.len()) {
+            mean.iter_mut().zip(row).for_each(|(mean, &weight)| *mean += f64::from(weight));
+        }
+        Some(mean.iter().map(|sum| (sum / rows.len() as f64) as f32).collect())
     }
 
-    /// The gradient of the loss of a minibatch, into `gradient`, in the order of the flat weights.
+    /// The influence of each peer on the decision, in units of `return_std`: the mean absolute
+    /// change over `rows` of the last action's value minus the first one's (long minus short), for
+    /// a flat account, when the peer's features are set to their mean. None without peers or
+    /// attention.
+    pub fn influence(
+        &mut self,
+        engine: &dyn Engine,
+        panel: &Panel,
+        rows: &[u32],
+    ) -> Option<Vec<f32>> {
+        if !self.attends {
+            return None;
+        }
+        panel.gather_features(rows, &self.slots, &mut self.features);
+        tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
+        let mut q = Vec::new();
+        let mut differences = |features: &[f32]| -> Vec<f32> {
+            engine.q_values(&self.slots, features, &self.private_tm1, &mut q);
+            let actions = q.len() / rows.len();
+            q.chunks_exact(actions).map(|q| q[actions - 1] - q[0]).collect()
+        };
+        let as_it_is = differences(&self.features);
+        let (slots, features) = (self.slots.len(), self.features.len() / rows.len());
+        let width = features / slots;
+        let without = |slot: usize| {
+            let mut changed = self.features.clone();
+            // Features are scaled: 0 is the mean of the training period.
+            for row in changed.chunks_exact_mut(features) {
+                row[slot * width..][..width].fill(0.0);
+            }
+            let moved = differences(&changed);
+            let moved = moved.iter().zip(&as_it_is).map(|(x, y)| f64::from((x - y).abs()));
+            (moved.sum::<f64>() / rows.len() as f64) as f32
+        };
+        Some((1..slots).map(without).collect())
+    }
+
+    /// Writes the gradient of a minibatch's loss to `gradient`, in the order of the flat weights.
     pub fn learn(
         &mut self,
         networks: &Networks,
@@ -164,7 +163,7 @@ impl Agent {
         self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
         panel.gather_features(&self.rows, &self.slots, &mut self.features);
         tell(transitions.iter().map(|x| x.private_t()), self.return_std, &mut self.private_tm1);
-        // Of a row's states only the first few may be led to.
+        // Only the first states of a row may be reached.
         let room = outcomes.states.len() / transitions.len();
         let states = outcomes.state_of.iter().map(|&s| usize::from(s) + 1).max().unwrap_or(1);
         let ends = outcomes.states.chunks_exact(room).flat_map(|row| &row[..states]).copied();
@@ -199,13 +198,8 @@ impl Agent {
     }
 }
 
-/// `[row, private]` into `out`.
+/// Writes the private features, `[row, private]`, to `out`.
 fn tell(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
     out.clear();
     states.for_each(|state| out.extend(private_features(&state, return_std)));
-}
-
-/// Initial weights of a run, the same on every rank.
-pub fn initial_weights(shape: &NetworkShape, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    QNetwork::initial(shape, rng)
 }

@@ -1,9 +1,11 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
 pub mod agent;
+pub mod device;
 mod direct;
 pub mod engine;
-mod layers;
+pub mod engines;
+pub mod libtorch;
 pub mod n_step;
 pub mod network;
 pub mod networks;
@@ -15,7 +17,6 @@ pub mod policy;
 pub mod replay;
 pub mod rng;
 pub mod schedule;
-mod shape;
 pub mod state_dict;
 pub mod sum_tree;
 pub mod td;

@@ -1,61 +1,132 @@
-//! The Q-network: a shared encoder, attention over peers, a dueling head.
-//!
-//! ```text
-//! per slot   features, symbol embedding -> linear, norm, ReLU, linear, norm -> embedding
-//! own slot   attends to the embeddings of its peers                         -> context
-//! embedding, context, private features -> linear, norm, ReLU -> value and advantages -> Q
-//! ```
-
-use std::sync::Once;
+//! Parameters of a Q-network: names, shapes and initial values.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use tch::{Device, Kind, Tensor};
 
-use super::layers::{Attention, Head, NormedLinear};
-use super::parameters::{Layout, Parameter};
-pub use super::shape::NetworkShape;
-use super::shape::{PER_PEER, Start};
+use super::parameters::Layout;
+use crate::config::NetworkConfig;
 
-/// Runs libtorch's operations on the calling thread alone: then results do not depend on the
-/// number of cores, and ranks or worker threads that share a machine do not fight over it.
-///
-/// Call it on each thread before its first tensor operation; repeated calls do nothing.
-pub fn single_thread() {
-    static INTER_OP: Once = Once::new();
-    INTER_OP.call_once(|| tch::set_num_interop_threads(1));
-    tch::set_num_threads(1);
+/// Bound of the initial symbol embeddings, the scale of scaled features: attention must distinguish
+/// stocks before it can select the right one. With 0.1 a follower takes many times longer to find
+/// its leader (docs/learning.md).
+const SYMBOL_BOUND: f32 = 1.0;
+/// Initial attention decreases with a peer's rank by this much in its scores: of 8 peers the
+/// nearest gets a weight of 0.4. With equal weights the signal of a leader would be too weak to be
+/// learned from.
+const PER_PEER: f32 = 0.5;
+/// The last layers are initialised this much smaller than the others, so that no action is
+/// preferred before learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement
+/// learning?", section 3.2.
+const LAST_LAYER_GAIN: f32 = 0.01;
+
+/// Everything that determines a network's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkShape {
+    /// Number of symbols, each with its own embedding.
+    pub stocks: usize,
+    /// Market features per stock and bar.
+    pub features: usize,
+    /// Private features.
+    pub privates: usize,
+    /// Number of Q-values.
+    pub actions: usize,
+    pub config: NetworkConfig,
+    /// Per stock, the stocks that it may attend to, nearest first; the same number for each.
+    pub peers: Vec<Vec<usize>>,
 }
 
-#[derive(Debug)]
-enum Output {
-    Dueling { value: Head, advantage: Head },
-    Plain(Head),
+/// Initial value of a parameter.
+enum Start {
+    /// Uniform on [-bound, bound].
+    Uniform(f32),
+    Constant(f32),
+    /// Rows of this many elements, each row lower than the previous by [`PER_PEER`], starting at 0.
+    Falling(usize),
 }
 
-/// The network with its parameters, all in one flat buffer. One thread at a time may use it.
-#[derive(Debug)]
-pub struct QNetwork {
-    shape: NetworkShape,
+/// Names, shapes and initial values of all parameters.
+#[derive(Default)]
+struct Plan {
     layout: Layout,
-    device: Device,
-    /// All parameters, `[layout.len()]`.
-    flat: Tensor,
-    /// Views into `flat` in the order of the layout, each a leaf of the gradient graph.
-    leaves: Vec<Tensor>,
-    /// `[stocks, symbol_embedding]`.
-    symbol: Tensor,
-    encoder: [NormedLinear; 2],
-    attention: Option<Attention>,
-    trunk: NormedLinear,
-    output: Output,
+    starts: Vec<Start>,
 }
 
-impl QNetwork {
-    /// Weights to begin with, drawn from `rng` in the order of [`NetworkShape::layout`]: linear
-    /// layers as PyTorch begins them, last layers smaller, norms at scale 1 and shift 0.
-    pub fn initial(shape: &NetworkShape, rng: &mut ChaCha8Rng) -> Vec<f32> {
-        let plan = shape.plan();
+impl Plan {
+    fn push(&mut self, name: &str, shape: &[usize], start: Start) {
+        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        self.layout.push(name, &shape);
+        self.starts.push(start);
+    }
+
+    /// PyTorch's default for `nn.Linear`: Kaiming uniform with a = sqrt(5), i.e. uniform on [-b, b]
+    /// with b = 1 / sqrt(inputs), for weights and biases. He et al. (2015), eq. 10.
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize) {
+        let bound = (inputs as f32).sqrt().recip();
+        self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
+        self.push(&format!("{name}.bias"), &[outputs], Start::Uniform(bound));
+    }
+
+    fn linear_without_bias(&mut self, name: &str, inputs: usize, outputs: usize) {
+        let bound = (inputs as f32).sqrt().recip();
+        self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
+    }
+
+    /// Names as in PyTorch's `nn.Sequential`, where an `nn.Identity` replaces a layer norm that is
+    /// switched off.
+    fn normed_linear(
+        &mut self,
+        (block, index): (&str, usize),
+        inputs: usize,
+        outputs: usize,
+        layer_norm: bool,
+    ) {
+        self.linear(&format!("{block}.{index}"), inputs, outputs);
+        if layer_norm {
+            let name = format!("{block}.{}", index + 1);
+            self.push(&format!("{name}.weight"), &[outputs], Start::Constant(1.0));
+            self.push(&format!("{name}.bias"), &[outputs], Start::Constant(0.0));
+        }
+    }
+
+    fn head(&mut self, name: &str, inputs: usize, hidden: usize, outputs: usize) {
+        self.linear(&format!("{name}.0"), inputs, hidden);
+        let bound = LAST_LAYER_GAIN / (hidden as f32).sqrt();
+        self.push(&format!("{name}.2.weight"), &[outputs, hidden], Start::Uniform(bound));
+        self.push(&format!("{name}.2.bias"), &[outputs], Start::Constant(0.0));
+    }
+}
+
+impl NetworkShape {
+    /// Number of observed stocks: the stock itself and its peers.
+    pub fn slots(&self) -> usize {
+        1 + self.peers.first().map_or(0, Vec::len)
+    }
+
+    /// Whether attention is switched on and there are peers.
+    pub fn attends(&self) -> bool {
+        self.config.attention && self.slots() > 1
+    }
+
+    /// The stock itself, then its peers.
+    pub fn slots_of(&self, stock: usize) -> Vec<usize> {
+        [&[stock][..], &self.peers[stock]].concat()
+    }
+
+    /// `[stocks, slots]`, row-major: each stock's own index, then its peers'.
+    pub fn slot_table(&self) -> Vec<i64> {
+        let slots = (0..self.stocks).flat_map(|stock| self.slots_of(stock));
+        slots.map(|slot| slot as i64).collect()
+    }
+
+    /// Names, shapes and offsets of all parameters.
+    pub fn layout(&self) -> Layout {
+        self.plan().layout
+    }
+
+    /// Initial weights, drawn from `rng` in the order of [`NetworkShape::layout`]: PyTorch's
+    /// defaults for linear layers, smaller last layers, layer norms with scale 1 and shift 0.
+    pub fn initial_weights(&self, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let plan = self.plan();
         let mut weights = Vec::with_capacity(plan.layout.len());
         for (parameter, start) in plan.layout.parameters().iter().zip(&plan.starts) {
             weights.extend((0..parameter.len).map(|i| match *start {
@@ -67,193 +138,81 @@ impl QNetwork {
         weights
     }
 
-    /// A network with `weights` in the order of [`NetworkShape::layout`].
-    pub fn new(shape: NetworkShape, weights: &[f32], device: Device) -> QNetwork {
-        QNetwork::build(shape, weights, device, true)
-    }
-
-    /// A copy without gradients, as tracing wants it, on the CPU, where every reader can load it.
-    pub(super) fn frozen_on_cpu(&self) -> QNetwork {
-        let mut weights = vec![0.0; self.layout.len()];
-        self.store(&mut weights);
-        QNetwork::build(self.shape.clone(), &weights, Device::Cpu, false)
-    }
-
-    fn build(shape: NetworkShape, weights: &[f32], device: Device, gradients: bool) -> QNetwork {
-        let layout = shape.layout();
-        assert_eq!(weights.len(), layout.len(), "weights of the network");
-        let flat = Tensor::from_slice(weights).to_device(device);
-        let leaf = |p: &Parameter| {
-            let view = flat.narrow(0, p.offset as i64, p.len as i64).view(p.shape.as_slice());
-            view.detach().set_requires_grad(gradients)
-        };
-        let leaves: Vec<Tensor> = layout.parameters().iter().map(leaf).collect();
-        let by_name = |name: &str| {
-            let index = layout.parameters().iter().position(|p| p.name == name);
-            leaves[index.unwrap_or_else(|| panic!("no parameter {name}"))].shallow_clone()
-        };
-        let config = &shape.config;
-        let attention =
-            || Attention::new(&by_name, "attention", config.heads as i64, config.embedding as i64);
-        let normed = |block, index| NormedLinear::new(&by_name, block, index, config.layer_norm);
-        QNetwork {
-            symbol: by_name("symbol.weight"),
-            encoder: [normed("encoder", 0), normed("encoder", 3)],
-            attention: shape.attends().then(attention),
-            trunk: normed("trunk", 0),
-            output: if config.dueling {
-                let value = Head::new(&by_name, "value");
-                Output::Dueling { value, advantage: Head::new(&by_name, "advantage") }
-            } else {
-                Output::Plain(Head::new(&by_name, "q"))
-            },
-            shape,
-            layout,
-            device,
-            flat,
-            leaves,
+    fn plan(&self) -> Plan {
+        self.assert_valid();
+        let NetworkConfig { embedding, trunk, head_hidden, symbol_embedding, layer_norm, .. } =
+            self.config;
+        let mut plan = Plan::default();
+        plan.push("symbol.weight", &[self.stocks, symbol_embedding], Start::Uniform(SYMBOL_BOUND));
+        plan.normed_linear(("encoder", 0), self.features + symbol_embedding, embedding, layer_norm);
+        plan.normed_linear(("encoder", 3), embedding, embedding, layer_norm);
+        if self.attends() {
+            let (peers, heads) = (self.slots() - 1, self.config.heads);
+            plan.push("attention.nearness", &[peers, heads], Start::Falling(heads));
+            plan.linear("attention.query", embedding, embedding);
+            plan.linear_without_bias("attention.key", embedding, embedding);
+            plan.linear_without_bias("attention.value", embedding, embedding);
+            plan.linear("attention.output", embedding, embedding);
         }
-    }
-
-    pub fn shape(&self) -> &NetworkShape {
-        &self.shape
-    }
-
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// Replaces all weights. A graph recorded before must not be differentiated after.
-    pub fn load(&mut self, weights: &[f32]) {
-        assert_eq!(weights.len(), self.layout.len(), "weights of the network");
-        tch::no_grad(|| self.flat.copy_(&Tensor::from_slice(weights)));
-    }
-
-    /// Copies all weights to `weights`.
-    pub fn store(&self, weights: &mut [f32]) {
-        assert_eq!(weights.len(), self.layout.len(), "weights of the network");
-        self.flat.copy_data(weights, self.layout.len());
-    }
-
-    /// A stock's own embedding and what it gathers from its peers' (zeros without attention):
-    /// `[batch, 2 * embedding]`. All that depends on the market and not on the account.
-    ///
-    /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order.
-    /// `slots` int64, the symbols' indices: `[slots]` where all rows are of one stock, or
-    /// `[batch, slots]`.
-    pub fn context(&self, market: &Tensor, slots: &Tensor) -> Tensor {
-        match &self.attention {
-            Some(attention) => {
-                let (own, peers) = self.own_and_peers(market, slots);
-                let gathered = attention.forward(&own, &peers);
-                Tensor::cat(&[own, gathered], 1)
-            }
-            None => {
-                let own = self.encode(market, slots, 1).squeeze_dim(1);
-                let nothing = own.zeros_like();
-                Tensor::cat(&[own, nothing], 1)
-            }
-        }
-    }
-
-    /// Q-values `[batch, actions]` from `context` `[batch, 2 * embedding]` and `private`
-    /// `[batch, privates]`.
-    pub fn heads(&self, context: &Tensor, private: &Tensor) -> Tensor {
-        let batch = context.size()[0];
-        let width = 2 * self.shape.config.embedding as i64;
-        assert_eq!(context.size(), [batch, width], "context");
-        assert_eq!(private.size(), [batch, self.shape.privates as i64], "private features");
-        let joined = Tensor::cat(&[context, private], 1);
-        let hidden = self.trunk.forward(&joined).relu();
-        match &self.output {
-            // Wang et al. (2016), eq. 9.
-            Output::Dueling { value, advantage } => {
-                let advantage = advantage.forward(&hidden);
-                let mean = advantage.mean_dim([-1i64].as_slice(), true, Kind::Float);
-                value.forward(&hidden) + advantage - mean
-            }
-            Output::Plain(q) => q.forward(&hidden),
-        }
-    }
-
-    /// Q-values `[batch, actions]`; arguments as for [`QNetwork::context`] and
-    /// [`QNetwork::heads`].
-    pub fn q_values(&self, market: &Tensor, slots: &Tensor, private: &Tensor) -> Tensor {
-        self.heads(&self.context(market, slots), private)
-    }
-
-    /// The attention that each peer gets, as the mean over heads: `[batch, peers]`, rows sum to 1.
-    /// None without attention. Arguments as for [`QNetwork::context`].
-    pub fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
-        let attention = self.attention.as_ref()?;
-        let (own, peers) = self.own_and_peers(market, slots);
-        let weights = attention.weights(&own, &peers);
-        Some(weights.mean_dim([-1i64].as_slice(), false, Kind::Float))
-    }
-
-    /// d `loss` / d parameters, written over `gradient` in the order of the layout; zeros for
-    /// parameters that `loss`, a scalar, does not depend on. Nothing is accumulated.
-    pub fn gradient(&self, loss: &Tensor, gradient: &mut [f32]) {
-        assert_eq!(gradient.len(), self.layout.len(), "elements of the gradient");
-        assert!(loss.size().is_empty(), "a loss is a scalar");
-        let parts = Tensor::run_backward(&[loss], &self.leaves, false, false);
-        let flatten = |(part, leaf): (&Tensor, &Tensor)| {
-            // libtorch hands out an undefined tensor for a leaf outside the graph.
-            if part.defined() { part.reshape([-1]) } else { leaf.detach().zeros_like().view([-1]) }
-        };
-        let parts: Vec<Tensor> = parts.iter().zip(&self.leaves).map(flatten).collect();
-        Tensor::cat(&parts, 0).copy_data(gradient, self.layout.len());
-    }
-
-    /// As [`QNetwork::gradient`], of the loss of which d loss / d `q` is `grad_q`
-    /// (`[batch, actions]`, row-major).
-    pub fn gradient_through(&self, q: &Tensor, grad_q: &[f32], gradient: &mut [f32]) {
-        assert_eq!(grad_q.len(), q.numel(), "elements of d loss / d q");
-        let grad_q = Tensor::from_slice(grad_q).to_device(self.device).view_as(q);
-        self.gradient(&(q * grad_q).sum(Kind::Float), gradient);
-    }
-
-    /// Embeddings `[batch, embedding]` of the stock itself and `[batch, peers, embedding]`.
-    fn own_and_peers(&self, market: &Tensor, slots: &Tensor) -> (Tensor, Tensor) {
-        let count = self.shape.slots() as i64;
-        let embeddings = self.encode(market, slots, count);
-        // One split rather than two slices: its gradient is one concatenation.
-        let mut parts = embeddings.split_with_sizes([1, count - 1], 1).into_iter();
-        match (parts.next(), parts.next()) {
-            (Some(own), Some(peers)) => (own.squeeze_dim(1), peers),
-            _ => unreachable!("a split in two has two parts"),
-        }
-    }
-
-    /// The embeddings of the first `count` slots, `[batch, count, embedding]`, in one matrix
-    /// product. No size depends on the batch where `slots` is `[batch, slots]`: see
-    /// [`super::policy`].
-    fn encode(&self, market: &Tensor, slots: &Tensor, count: i64) -> Tensor {
-        let (all, features) = (self.shape.slots() as i64, self.shape.features as i64);
-        let batch = market.size()[0];
-        assert_eq!(market.size(), [batch, all, features], "market features");
-        let shared = slots.dim() == 1;
-        let expected = if shared { vec![all] } else { vec![batch, all] };
-        assert_eq!((slots.size(), slots.kind()), (expected, Kind::Int64), "slots");
-
-        let width = self.shape.config.symbol_embedding as i64;
-        let (market, slots) = (market.narrow(1, 0, count), slots.narrow(-1, 0, count));
-        let symbols = self.symbol.index_select(0, &slots.reshape([-1]));
-        let symbols = if shared {
-            symbols.expand([batch, count, width], false)
+        plan.normed_linear(("trunk", 0), 2 * embedding + self.privates, trunk, layer_norm);
+        if self.config.dueling {
+            plan.head("value", trunk, head_hidden, 1);
+            plan.head("advantage", trunk, head_hidden, self.actions);
         } else {
-            symbols.reshape([-1, count, width])
-        };
-        let inputs = Tensor::cat(&[market, symbols], 2).reshape([-1, features + width]);
-        let hidden = self.encoder[0].forward(&inputs).relu();
-        let embeddings = self.encoder[1].forward(&hidden);
-        embeddings.reshape([-1, count, self.shape.config.embedding as i64])
+            plan.head("q", trunk, head_hidden, self.actions);
+        }
+        plan
+    }
+
+    fn assert_valid(&self) {
+        let peers = self.slots() - 1;
+        assert_eq!(self.peers.len(), self.stocks, "stocks with a list of peers");
+        for (stock, of_stock) in self.peers.iter().enumerate() {
+            assert_eq!(of_stock.len(), peers, "peers of stock {stock}");
+            assert!(of_stock.iter().all(|&p| p < self.stocks && p != stock), "peers of {stock}");
+        }
+        let config = &self.config;
+        assert!(config.heads > 0 && config.embedding % config.heads == 0, "heads divide embedding");
+        assert!(self.features > 0 && self.actions > 0, "a network has inputs and outputs");
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn initial_weights_have_their_layers_bounds() {
+        let shape = NetworkShape {
+            stocks: 5,
+            features: 26,
+            privates: 8,
+            actions: 3,
+            config: NetworkConfig::default(),
+            peers: (0..5).map(|i| (0..5).filter(|&p| p != i).collect()).collect(),
+        };
+        let weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1));
+        let layout = shape.layout();
+        let largest = |name: &str| {
+            let (_, part) = layout.split(&weights).find(|(p, _)| p.name == name).expect(name);
+            part.iter().fold(0.0f32, |m, w| m.max(w.abs()))
+        };
+        // 1 / sqrt(26 + 8), 1 / sqrt(64), 0.01 / sqrt(64): the largest of many draws is near the
+        // bound.
+        for (name, bound) in [
+            ("encoder.0.weight", 0.171_499),
+            ("attention.key.weight", 0.125),
+            ("advantage.2.weight", 0.001_25),
+            ("symbol.weight", 1.0),
+        ] {
+            let largest = largest(name);
+            assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest}");
+        }
+        assert_eq!((largest("advantage.2.bias"), largest("trunk.1.weight")), (0.0, 1.0));
+        // Symbols 40, encoder 6,656, attention 16,528, trunk 17,792, value 8,321, advantage 8,451.
+        assert_eq!(layout.len(), 57_788);
+        assert_eq!(weights, shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1)));
+    }
+}

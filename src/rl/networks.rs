@@ -1,14 +1,15 @@
-//! The online and the target network, one copy for all workers of a process. What differs from
-//! stock to stock is what they are shown.
+//! The online and the target network, shared by all workers of a process. Stocks differ only in
+//! their inputs.
 
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
-use super::engine::{Engine, Torch, Which, by_hand};
+use super::device::Device;
+use super::engine::{Engine, Which};
+use super::engines::{EngineError, engine};
 use super::network::NetworkShape;
 use crate::config::LearnerConfig;
 
-/// What networks have to remember besides the shared weights.
+/// The state of the networks besides the shared weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworksState {
     target_weights: Vec<f32>,
@@ -16,7 +17,7 @@ pub struct NetworksState {
 }
 
 pub struct Networks {
-    /// None where nothing is computed.
+    /// None on a rank that computes nothing.
     engine: Option<Box<dyn Engine>>,
     target_every: u64,
     target_tau: f64,
@@ -25,35 +26,32 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Both networks with `weights`, on the `device` on which they are to compute; with none they
-    /// only keep the target's weights.
+    /// Both networks with `weights` on `device`; with None only the target's weights are stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::engines::engine`].
     pub fn new(
         shape: &NetworkShape,
         weights: &[f32],
         config: &LearnerConfig,
         device: Option<Device>,
-    ) -> Networks {
-        let engine = |device: Device| -> Box<dyn Engine> {
-            match device {
-                Device::Cpu => by_hand(shape, weights),
-                device => Box::new(Torch::new(shape, weights, device)),
-            }
-        };
-        Networks {
-            engine: device.map(engine),
+    ) -> Result<Networks, EngineError> {
+        Ok(Networks {
+            engine: device.map(|device| engine(shape, weights, device)).transpose()?,
             target_every: config.target_every,
             target_tau: config.target_tau,
             gradient_steps: 0,
             target_weights: weights.to_vec(),
-        }
+        })
     }
 
     pub fn engine(&self) -> &dyn Engine {
         self.engine.as_deref().expect("who has stocks has networks that compute")
     }
 
-    /// Takes over the server's weights after a gradient step, and moves the target network when
-    /// that is due.
+    /// Loads the server's weights after a gradient step, and updates the target network when it is
+    /// due.
     pub fn pull(&mut self, weights: &[f32]) {
         self.load(Which::Online, weights);
         self.gradient_steps += 1;
@@ -70,7 +68,7 @@ impl Networks {
         self.load_target();
     }
 
-    /// What [`Networks::restore`] needs besides the shared weights.
+    /// The state for [`Networks::restore`].
     pub fn state(&self) -> NetworksState {
         NetworksState {
             target_weights: self.target_weights.clone(),

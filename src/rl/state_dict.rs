@@ -11,17 +11,21 @@
 //! The format: PyTorch's `torch/serialization.py` and `caffe2/serialize/inline_container.h`.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::error::Error;
+use std::fs;
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use thiserror::Error;
+use thiserror::Error as ThisError;
+use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::parameters::Layout;
 use super::pickle::{self, ElementKind, StoredTensor};
+use crate::errors::Cause;
+use crate::files::{Durability, write_whole};
 
 /// The alignment of `torch.save`, so that a reader may map the elements into memory.
 const ALIGNMENT_BYTES: u16 = 64;
@@ -29,12 +33,22 @@ const ALIGNMENT_BYTES: u16 = 64;
 /// repeatedly.
 const MAX_ELEMENTS: usize = 1 << 28;
 
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum StateDictError {
     #[error("{}: {cause}", path.display())]
-    Io { path: PathBuf, cause: io::Error },
+    Io {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
     #[error("{}: not a state dict of float32 or float64 tensors: {what}", path.display())]
-    Format { path: PathBuf, what: String },
+    Format {
+        path: PathBuf,
+        what: String,
+        /// What the reader of zip archives or of pickles said; `what` has it in words.
+        #[source]
+        cause: Option<Cause>,
+    },
     #[error("{}: weights of another network: {what}", path.display())]
     Mismatch { path: PathBuf, what: String },
 }
@@ -49,16 +63,22 @@ pub struct NamedTensor {
 
 /// Writes a state dict, completely or not at all. Equal tensors give equal bytes.
 pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
-    let written = encode(tensors)
-        .and_then(|bytes| write_whole(path, |beside| File::create(beside)?.write_all(&bytes)));
-    written.map_err(|cause| StateDictError::Io { path: path.into(), cause })
+    let written = encode(tensors).and_then(|bytes| {
+        write_whole(path, Durability::Synced, |beside| fs::write(beside, &bytes))
+    });
+    written.map_err(|e| StateDictError::Io { path: path.into(), cause: Cause::new(e) })
 }
 
 /// Reads a state dict in the order of its entries. float64 is rounded to float32. Errors: tensors
 /// that are not contiguous, other element types, and anything that a dict of tensors does not need.
 pub fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
-    let bytes = fs::read(path).map_err(|cause| StateDictError::Io { path: path.into(), cause })?;
-    decode(&bytes).map_err(|what| StateDictError::Format { path: path.into(), what })
+    let bytes = fs::read(path)
+        .map_err(|e| StateDictError::Io { path: path.into(), cause: Cause::new(e) })?;
+    decode(&bytes).map_err(|Foreign { what, cause }| StateDictError::Format {
+        path: path.into(),
+        what,
+        cause,
+    })
 }
 
 /// Writes the weights of a network, in the order of its layout.
@@ -92,21 +112,6 @@ pub fn read_weights(path: &Path, layout: &Layout) -> Result<Vec<f32>, StateDictE
         Some(name) => Err(mismatch(format!("{name} is not among its parameters"))),
         None => Ok(weights),
     }
-}
-
-/// Calls `write` with a path in a temporary folder next to `path`, then moves the file to `path`.
-pub(super) fn write_whole(
-    path: &Path,
-    write: impl FnOnce(&Path) -> io::Result<()>,
-) -> io::Result<()> {
-    let named = path.file_name().zip(path.parent());
-    let (name, parent) = named.ok_or(io::ErrorKind::InvalidFilename)?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let folder = tempfile::Builder::new().prefix(".writing-").tempdir_in(parent)?;
-    let beside = folder.path().join(name);
-    write(&beside)?;
-    File::open(&beside)?.sync_all()?;
-    fs::rename(&beside, path)
 }
 
 fn encode(tensors: &[NamedTensor]) -> io::Result<Vec<u8>> {
@@ -188,12 +193,38 @@ fn contiguous_strides(shape: &[i64]) -> Vec<i64> {
     strides
 }
 
-fn decode(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
+/// Why bytes are no state dict.
+#[derive(Debug)]
+struct Foreign {
+    what: String,
+    cause: Option<Cause>,
+}
+
+impl Foreign {
+    fn new(what: String, error: impl Error + Send + Sync + 'static) -> Foreign {
+        Foreign { what, cause: Some(Cause::new(error)) }
+    }
+}
+
+impl From<String> for Foreign {
+    fn from(what: String) -> Foreign {
+        Foreign { what, cause: None }
+    }
+}
+
+impl From<&str> for Foreign {
+    fn from(what: &str) -> Foreign {
+        what.to_string().into()
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<NamedTensor>, Foreign> {
     let mut archive = Archive::open(bytes)?;
     if archive.has("byteorder") && archive.read("byteorder")? != b"little" {
         return Err("its elements are not in little-endian order".into());
     }
-    let stored = pickle::read(&archive.read("data.pkl")?).map_err(|error| error.to_string())?;
+    let stored =
+        pickle::read(&archive.read("data.pkl")?).map_err(|e| Foreign::new(e.to_string(), e))?;
     let mut storages: HashMap<Rc<str>, Vec<u8>> = HashMap::new();
     let mut room = MAX_ELEMENTS;
     let mut tensors = Vec::with_capacity(stored.len());
@@ -217,8 +248,11 @@ struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    fn open(bytes: &[u8]) -> Result<Archive<'_>, String> {
-        let not_zip = |error| format!("{error}; torch.save writes a zip archive since PyTorch 1.6");
+    fn open(bytes: &[u8]) -> Result<Archive<'_>, Foreign> {
+        let not_zip = |error: ZipError| {
+            let what = format!("{error}; torch.save writes a zip archive since PyTorch 1.6");
+            Foreign::new(what, error)
+        };
         let zip = ZipArchive::new(Cursor::new(bytes)).map_err(not_zip)?;
         let mut roots = zip.file_names().filter_map(|name| name.strip_suffix("/data.pkl"));
         let root = roots.next().ok_or("it has no data.pkl")?.to_string();
@@ -231,17 +265,17 @@ impl Archive<'_> {
     }
 
     /// The content of an entry, with its checksum verified.
-    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        let failed = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, Foreign> {
         let found = self.zip.by_name(&format!("{}/{name}", self.root));
-        let mut entry = found.map_err(|error| failed(&error))?;
+        let mut entry = found.map_err(|e| Foreign::new(format!("{name}: {e}"), e))?;
         if entry.compression() != CompressionMethod::Stored {
-            return Err(failed(&"it is compressed"));
+            return Err(format!("{name}: it is compressed").into());
         }
         let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(|error| failed(&error))?;
+        let read = entry.read_to_end(&mut content);
+        read.map_err(|e| Foreign::new(format!("{name}: {e}"), e))?;
         let unread = self.unread.checked_sub(content.len());
-        self.unread = unread.ok_or_else(|| failed(&"it overlaps another entry"))?;
+        self.unread = unread.ok_or_else(|| format!("{name}: it overlaps another entry"))?;
         Ok(content)
     }
 }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::EnvConfig;
+use crate::errors::Cause;
+use crate::strategy::StrategyError;
 use crate::strategy::ensemble::EnsembleMethod;
 
 /// Settings of a runner.
@@ -63,11 +65,19 @@ pub struct RunnerError {
     pub field: String,
     pub what: String,
     pub hint: String,
+    /// The strategy's own error; `what` has it in words.
+    #[source]
+    pub cause: Option<Cause>,
 }
 
 impl RunnerError {
     pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> RunnerError {
-        RunnerError { field: field.into(), what: what.into(), hint: hint.into() }
+        RunnerError { field: field.into(), what: what.into(), hint: hint.into(), cause: None }
+    }
+
+    /// Adds the cause that `what` already has in words.
+    pub fn caused_by(self, error: StrategyError) -> RunnerError {
+        RunnerError { cause: Some(Cause::new(error)), ..self }
     }
 }
 

@@ -250,7 +250,7 @@ fn folds(
 }
 
 fn failed(error: StrategyError) -> RunnerError {
-    RunnerError::new("--strategy", error.to_string(), "")
+    RunnerError::new("--strategy", error.to_string(), "").caused_by(error)
 }
 
 /// The first row of each fold. The rows before the first fold are as many as in a fold.

@@ -68,7 +68,7 @@ pub struct PerformanceMetrics {
     pub turnover: f64,
     /// Number of fills.
     pub trades: u64,
-    /// Mean over bars of gross position value over equity.
+    /// Gross exposure: mean over bars of gross position value over equity.
     pub exposure: f64,
 }
 

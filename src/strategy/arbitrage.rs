@@ -136,9 +136,9 @@ impl Arbitrage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::synthetic::SyntheticMarket;
     use crate::market::{Bar, BarSeries, Period, Symbol};
     use crate::strategy::tests::{decide, rows};
+    use crate::synthetic::SyntheticMarket;
 
     fn arbitrage(stocks: usize) -> Box<dyn Strategy> {
         kind().build_default(stocks).unwrap()

@@ -1,8 +1,8 @@
 //! Follows the last bar or bets against it, depending on the recent autocorrelation of returns.
 
 use super::{Decision, Kind, Parameter, Parameters, Rule};
-use crate::math::fixed_share::{Belief, FixedShare};
 use crate::market::Bar;
+use crate::math::fixed_share::{Belief, FixedShare};
 
 pub const NAME: &str = "Autoregression";
 

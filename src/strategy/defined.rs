@@ -28,6 +28,7 @@ use super::names::nearest;
 use super::{
     Decision, Given, Kind, Number, Parameter, Parameters, PerStock, Registry, Rule, StrategyError,
 };
+use crate::errors::Cause;
 use crate::market::Bar;
 
 /// A file of strategies, and of parameters for other strategies.
@@ -83,15 +84,17 @@ struct ParameterDefinition {
 
 impl StrategyFile {
     pub fn read(path: &Path) -> Result<StrategyFile, StrategyError> {
-        let wrong = |what: String| StrategyError::File {
+        let wrong = |what: String, cause: Cause| StrategyError::File {
             path: path.display().to_string(),
             what,
             hint: "see docs/strategies.md".into(),
+            cause: Some(cause),
         };
-        let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| wrong(e.to_string(), Cause::new(e)))?;
         toml::from_str(&text).map_err(|e| {
             let message: Vec<String> = e.to_string().lines().map(|l| l.trim().into()).collect();
-            wrong(message.join(" "))
+            wrong(message.join(" "), Cause::new(e))
         })
     }
 
@@ -100,7 +103,8 @@ impl StrategyFile {
     pub fn of(strategies: &toml::Table, place: &str) -> Result<StrategyFile, StrategyError> {
         let strategies = strategies.clone().try_into().map_err(|e: toml::de::Error| {
             let what = e.message().to_string();
-            StrategyError::File { path: place.into(), what, hint: "see docs/strategies.md".into() }
+            let (hint, cause) = ("see docs/strategies.md".into(), Some(Cause::new(e)));
+            StrategyError::File { path: place.into(), what, hint, cause }
         })?;
         Ok(StrategyFile { strategies, parameters: BTreeMap::new() })
     }

@@ -14,16 +14,16 @@ const LEAST_BARS: usize = 20;
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum EnsembleMethod {
-    /// The mean of the members' targets by weights given, equal ones where none are given
+    /// The weighted mean of the members' targets; equal weights by default
     Weighted,
-    /// Long or short as most of the members are; flat on a tie
+    /// The direction of the majority of the members; flat on a tie
     Voting,
-    /// The plain mean of the members' targets
+    /// The unweighted mean of the members' targets
     Average,
-    /// Weights by 1 / variance of what each member earned in the bars before
+    /// Weights proportional to 1 / variance of each member's past returns
     InverseVariance,
-    /// Weights by the Sharpe ratio of what each member earned in the bars before; those that lost
-    /// get nothing, and where all did, nothing is held
+    /// Weights proportional to the Sharpe ratio of each member's past returns; 0 for a negative
+    /// ratio, and flat if all are negative
     Performance,
 }
 

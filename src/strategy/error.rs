@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::errors::Cause;
+
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum StrategyError {
     /// A name that the registry does not know, or that is already taken.
@@ -18,7 +20,14 @@ pub enum StrategyError {
 
     /// An invalid strategy file.
     #[error("{path}: {what}; {hint}")]
-    File { path: String, what: String, hint: String },
+    File {
+        path: String,
+        what: String,
+        hint: String,
+        /// What the file system or the reader of TOML said; `what` has it in words.
+        #[source]
+        cause: Option<Cause>,
+    },
 
     /// The work was cancelled.
     #[error("stopped before the last bar")]

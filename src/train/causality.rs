@@ -75,11 +75,10 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use self::run::{Folder, evaluate, note_panel, train};
+use self::run::{Folder, evaluate, note_panel, shape, train};
 use self::trace::Trace;
 use self::world::{Case, normal};
 use super::dataset::Prepared;
-use super::outset::network_shape;
 use crate::config::NetworkConfig;
 use crate::market::BarSeries;
 use crate::market::calendar::{extended_session, new_york_date};
@@ -182,7 +181,7 @@ fn evaluations(case: &Case, train: &Prepared, [ours, theirs]: [&Prepared; 2]) ->
     if rng.random_bool(0.3) {
         config.network = NetworkConfig::default();
     }
-    let len = network_shape(&config, train).layout().len();
+    let len = shape(&config, train).layout().len();
     let weights: Vec<f32> = (0..len).map(|_| 0.4 * normal(&mut rng) as f32).collect();
     [ours, theirs].map(|data| evaluate(&config, train, data, &weights))
 }

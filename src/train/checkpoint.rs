@@ -3,7 +3,7 @@
 //! the length and digest that it names.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -11,21 +11,33 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::errors::Cause;
+use crate::files::{Durability, write_whole};
+
 /// Raised when the parts of an older program cannot be read any more.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     #[error("{}: {cause}; free some disk space, then continue with --resume", path.display())]
-    Io { path: PathBuf, cause: io::Error },
+    Io {
+        path: PathBuf,
+        #[source]
+        cause: Cause,
+    },
     #[error("{}: {what}; delete this folder to resume from the one before", path.display())]
-    Damaged { path: PathBuf, what: String },
+    Damaged {
+        path: PathBuf,
+        what: String,
+        #[source]
+        cause: Cause,
+    },
 }
 
 impl CheckpointError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
-        move |cause| CheckpointError::Io { path: path.into(), cause }
+        move |cause| CheckpointError::Io { path: path.into(), cause: Cause::new(cause) }
     }
 }
 
@@ -78,7 +90,7 @@ impl Checkpoints {
         let path = folder.join(MANIFEST);
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|e| CheckpointError::io(&path)(io::Error::from(e)))?;
-        write_whole(&path, &text)?;
+        write(&path, &text)?;
         let mut whole = 0;
         for older in self.folders().into_iter().rev() {
             let is_committed = older.join(MANIFEST).exists();
@@ -129,8 +141,9 @@ pub fn write_part(
     let bytes = postcard::to_stdvec(state).map_err(|e| CheckpointError::Damaged {
         path: path.clone(),
         what: format!("the state cannot be written ({e})"),
+        cause: Cause::new(e),
     })?;
-    write_whole(&path, &bytes)?;
+    write(&path, &bytes)?;
     Ok(Part { name: name.into(), bytes: bytes.len() as u64, sha256: digest(&bytes) })
 }
 
@@ -138,8 +151,11 @@ pub fn write_part(
 pub fn read_part<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, CheckpointError> {
     let path = folder.join(name);
     let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
-    postcard::from_bytes(&bytes)
-        .map_err(|e| CheckpointError::Damaged { path, what: format!("it cannot be read ({e})") })
+    postcard::from_bytes(&bytes).map_err(|e| CheckpointError::Damaged {
+        path,
+        what: format!("it cannot be read ({e})"),
+        cause: Cause::new(e),
+    })
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, String> {
@@ -162,15 +178,9 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        fs::File::open(folder)?.sync_all()
-    });
-    written.map_err(CheckpointError::io(path))
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    write_whole(path, Durability::Synced, |beside| fs::write(beside, bytes))
+        .map_err(CheckpointError::io(path))
 }
 
 #[cfg(test)]

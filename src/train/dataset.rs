@@ -10,13 +10,14 @@ use std::sync::{Arc, mpsc};
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::panel_cache::{file_name, prune, readable};
 use super::parcel::Parcel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
-use crate::config::{FeatureConfig, RunConfig};
-use crate::features::pipeline::{Scaler, feature_names, panel_rows, raw_features};
+use crate::config::FeatureConfig;
+use crate::errors::message;
+use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::calendar::new_york_date;
@@ -24,12 +25,12 @@ use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
 use crate::portfolio::limits::Limits;
+use crate::portfolio::mandate::Mandate;
 use crate::source::{DataSource, fingerprint, load_bars};
 
-/// Part of every digest; raised when the same bars would give another panel.
+/// Part of every digest; raised when the same bars and features would give another panel, or
+/// another note.
 const PANEL_VERSION: u32 = 2;
-/// The oldest panels go when the cache holds more than this.
-const CACHE_BYTES: u64 = 4 << 30;
 /// Minutes of a regular session.
 const SESSION_MINUTES: u32 = 390;
 
@@ -68,9 +69,8 @@ pub struct Prepared {
 
 impl Prepared {
     /// The portfolio's limits, with the near-identical stocks of the training period.
-    pub fn limits(&self, config: &RunConfig) -> Limits {
-        let correlation = &self.note.fit.relations.correlation;
-        Limits::new(&config.portfolio, &config.stocks, correlation)
+    pub fn limits(&self, mandate: &Mandate) -> Limits {
+        mandate.limits(&self.note.fit.relations.correlation)
     }
 }
 
@@ -80,15 +80,24 @@ pub type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
 /// What all panels of a run have in common.
 pub struct DataPlan<'a> {
     pub comm: &'a dyn Comm,
-    pub config: &'a RunConfig,
+    pub stocks: &'a [Symbol],
+    pub features: &'a FeatureConfig,
+    /// Sessions ahead of a period from which risk per stock is estimated when it begins.
+    pub risk_sessions: usize,
+    /// Of each stock.
+    pub max_peers: usize,
     pub source: &'a DataSource,
     pub options: LoadOptions,
     pub cache: &'a Path,
 }
 
-#[derive(Serialize)]
+/// All that a panel depends on.
+#[derive(Clone, Serialize)]
 struct Digested<'a> {
     version: u32,
+    formulas: u32,
+    /// A feature that is new in the program is no setting.
+    feature_names: Vec<String>,
     stocks: &'a [Symbol],
     load: Period,
     trade: Period,
@@ -96,20 +105,24 @@ struct Digested<'a> {
     risk_sessions: usize,
     max_peers: usize,
     fit: Option<&'a Fit>,
-    fingerprints: Vec<String>,
+    fingerprints: &'a [String],
 }
 
 impl DataPlan<'_> {
     /// The panel of the training period, and what is fitted on it.
-    pub fn train(&self, on_days: &mut OnDays<'_>) -> Result<Prepared> {
-        let period = self.config.train_period();
+    pub fn train(&self, period: Period, on_days: &mut OnDays<'_>) -> Result<Prepared> {
         self.panel(period, period, None, on_days).context("training data")
     }
 
     /// The panel of the evaluation period, with as many bars before it as the indicators need,
     /// scaled by `fit`. The same for a training run and for a later evaluation, bit for bit.
-    pub fn eval(&self, fit: &Fit, bar_minutes: u32, on_days: &mut OnDays<'_>) -> Result<Prepared> {
-        let trade = self.config.eval_period();
+    pub fn eval(
+        &self,
+        trade: Period,
+        fit: &Fit,
+        bar_minutes: u32,
+        on_days: &mut OnDays<'_>,
+    ) -> Result<Prepared> {
         let lead = lead_days(bar_minutes, self.warmup_bars(bar_minutes));
         let load = Period { start: trade.start - Days::new(lead), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
@@ -134,10 +147,12 @@ impl DataPlan<'_> {
                 true => bars.and_then(|bars| self.build(bars, &trade, fit, &path)),
                 false => Ok(()),
             };
-            agree(self.comm, built.map_err(|e| format!("{e:#}")))?;
+            agree(self.comm, built.map_err(|e| message(&e)))?;
         }
         let here = self.comm.share_file(&path)?;
-        let opened = agree(self.comm, Panel::open(&here))?;
+        // Rank 0 has just verified the file or written it; ranks beside it map the same pages, and
+        // those of other machines a copy that came over MPI.
+        let opened = agree(self.comm, Panel::open_verified(&here))?;
         let note = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -147,36 +162,51 @@ impl DataPlan<'_> {
     /// Bars ahead of a period after which indicators have settled and capital by equal risk is
     /// known.
     fn warmup_bars(&self, bar_minutes: u32) -> u32 {
-        let sessions = self.config.portfolio.risk_sessions as u32;
-        self.config.features.warmup_bars.max(sessions * bars_per_session(bar_minutes))
+        let sessions = self.risk_sessions as u32;
+        self.features.warmup_bars.max(sessions * bars_per_session(bar_minutes))
     }
 
     fn ranks(&self) -> Ranks {
-        Ranks { stocks: self.config.stocks.len(), size: self.comm.size() }
+        Ranks { stocks: self.stocks.len(), size: self.comm.size() }
     }
 
     /// Where the panel lies or will lie; meaningful on rank 0.
     fn path(&self, load: &Period, trade: &Period, fit: Option<&Fit>) -> Result<PathBuf> {
-        let stocks = &self.config.stocks;
+        let fingerprints = self.fingerprints(load)?;
+        let digested = self.digested(load, trade, fit, &fingerprints);
+        Ok(self.cache.join("panels").join(file_name(&digested)?))
+    }
+
+    /// Of the bars of all stocks, on rank 0; of none on the other ranks.
+    fn fingerprints(&self, load: &Period) -> Result<Vec<String>> {
+        let stocks = self.stocks;
         let owned = self.ranks().owned(self.comm.rank());
         let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &self.options);
         let mine: Result<Vec<String>, _> = owned.map(one).collect();
         let mine = agree(self.comm, mine)?.join("\n");
-        let gathered = self.comm.gather_bytes(mine.as_bytes());
-        let digested = Digested {
+        Ok(lines(&self.comm.gather_bytes(mine.as_bytes())))
+    }
+
+    fn digested<'a>(
+        &'a self,
+        load: &Period,
+        trade: &Period,
+        fit: Option<&'a Fit>,
+        fingerprints: &'a [String],
+    ) -> Digested<'a> {
+        Digested {
             version: PANEL_VERSION,
-            stocks,
+            formulas: FORMULAS,
+            feature_names: feature_names(self.features),
+            stocks: self.stocks,
             load: *load,
             trade: *trade,
-            features: &self.config.features,
-            risk_sessions: self.config.portfolio.risk_sessions,
-            max_peers: self.config.network.max_peers,
+            features: self.features,
+            risk_sessions: self.risk_sessions,
+            max_peers: self.max_peers,
             fit,
-            fingerprints: lines(&gathered),
-        };
-        let digest = Sha256::digest(serde_json::to_vec(&digested)?);
-        let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(self.cache.join("panels").join(format!("{name}.arrow")))
+            fingerprints,
+        }
     }
 
     /// Every rank reads its stocks and sends them to rank 0, which returns them all; the others
@@ -186,11 +216,11 @@ impl DataPlan<'_> {
         load: &Period,
         on_days: &mut OnDays<'_>,
     ) -> Result<Vec<(BarSeries, LoadReport)>> {
-        let stocks = &self.config.stocks;
+        let stocks = self.stocks;
         let owned: Vec<usize> = self.ranks().owned(self.comm.rank()).collect();
         let mut arrived: Vec<Option<(BarSeries, LoadReport)>> = vec![None; stocks.len()];
         let mut failures: Vec<(usize, String)> = Vec::new();
-        let data = (self.source, &stocks[..], &self.options);
+        let data = (self.source, stocks, &self.options);
         let read = |stock, sender: &_| load_one(data, stock, load, sender);
         let mut take = |rank: usize, parcel: Option<Parcel>| match parcel {
             Some(Parcel::Progress { stock, days_done, days_total }) => {
@@ -231,13 +261,13 @@ impl DataPlan<'_> {
         }
         let grid = align(&series);
         let rows = rows_of(&grid, trade);
-        let features = &self.config.features;
+        let features = self.features;
         let relations_and_peers = match fit {
             Some(fit) => (fit.relations.clone(), fit.peers.clone()),
             None => {
                 let mut relations = Relations::measure(&series, &grid, rows.clone());
                 round_to_stored(&mut relations);
-                let peers = relations.nearest_peers(self.config.network.max_peers);
+                let peers = relations.nearest_peers(self.max_peers);
                 (relations, peers)
             }
         };
@@ -257,7 +287,7 @@ impl DataPlan<'_> {
             settled_rows(settled, rows).ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
         let note = PanelNote { reports, bar_minutes, rows, fit, opportunities };
         let about = PanelAbout {
-            stocks: self.config.stocks.clone(),
+            stocks: self.stocks.to_vec(),
             feature_names: feature_names(features),
             rows: grid.end_s.len(),
             note: serde_json::to_string(&note)?,
@@ -273,9 +303,9 @@ impl DataPlan<'_> {
 
     fn too_short(&self, trade: &Period, bars: usize) -> anyhow::Error {
         anyhow!(
-            "{trade}: {bars} bars are too few: the longest indicator has a warm-up of {} bars; \
-             use a longer period or shorter bars (--bar-minutes)",
-            self.config.features.longest_window()
+            "{trade}: {bars} bars are too few, the longest indicator needs {} to settle; \
+             take a longer period or shorter bars (--bar-minutes)",
+            self.features.longest_window()
         )
     }
 }
@@ -327,14 +357,6 @@ fn load_one(
         Ok((series, report)) => Parcel::Bars { stock, report, series },
         Err(error) => Parcel::Failure { stock, message: error.to_string() },
     }
-}
-
-/// The digest's file can be used as it is. It then counts as used just now; see [`prune`].
-pub(crate) fn readable(path: &Path) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
-    // A cache that can be read and not written serves all the same.
-    let _ = file.set_modified(std::time::SystemTime::now());
-    Panel::open(path).is_ok()
 }
 
 fn bars_per_session(bar_minutes: u32) -> u32 {
@@ -399,44 +421,5 @@ fn settled_rows(settled: impl Fn(usize) -> bool, rows: Range<usize>) -> Option<R
     Some(start..rows.end).filter(|rows| rows.len() >= 3)
 }
 
-/// Removes the panels that were not used for longest while the folder is too large; never `keep`.
-pub(crate) fn prune(folder: &Path, keep: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut files: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let data = entry.metadata().ok().filter(|data| data.is_file())?;
-            Some((data.modified().ok()?, data.len(), entry.path()))
-        })
-        .collect();
-    files.sort();
-    let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
-    for (_, len, path) in files {
-        if total <= CACHE_BYTES {
-            return;
-        }
-        if path != keep && std::fs::remove_file(&path).is_ok() {
-            total -= len;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lead_holds_enough_bars_for_short_and_long_bars() {
-        // 480 one-minute bars are two sessions, hourly ones 80; a week has five.
-        assert_eq!(lead_days(1, 480), 5 * 7 / 5 + 7);
-        assert_eq!(lead_days(60, 480), 83 * 7 / 5 + 7);
-        assert!(lead_days(390, 480) >= 480 * 7 / 5);
-    }
-
-    #[test]
-    fn rows_begin_where_the_first_stock_is_settled() {
-        assert_eq!(settled_rows(|row| row >= 1, 0..4), Some(1..4));
-        assert_eq!(settled_rows(|row| row >= 1, 2..4), None);
-        assert_eq!(settled_rows(|_| false, 0..4), None);
-    }
-}
+mod tests;

@@ -10,18 +10,18 @@ mod pace;
 
 use std::path::Path;
 
-use tch::{Device, Tensor, no_grad};
-
-use super::model::{Model, untrained_shape};
-use crate::config::RunConfig;
+use super::model::{MODEL_FILE, Model};
+use super::trained::{SavedRun, saved_settings};
 use crate::env::trading_env::TradingEnv;
+use crate::errors::message;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
 use crate::market::panel::PanelBar;
 use crate::market::{Bar, Symbol};
-use crate::rl::agent::{PRIVATE_FEATURES, private_features};
-use crate::rl::engine::{Engine, by_hand, copy_out};
-use crate::rl::network::{QNetwork, single_thread};
+use crate::rl::agent::private_features;
+use crate::rl::device::Device;
+use crate::rl::engine::Engine;
+use crate::rl::engines::engine;
 use crate::rl::td::argmax;
 use crate::strategy::{
     BarsAt, Cancel, Decision, Kind, Parameter, Parameters, Strategy, StrategyError, TextParameter,
@@ -43,7 +43,7 @@ pub fn kind(model: Option<&Path>) -> Kind {
         Some(model) => folder.with_default(model.to_string_lossy()),
         None => folder,
     };
-    let file = TextParameter::needed(FILE, "file", "model file").with_default("trained_model.pth");
+    let file = TextParameter::needed(FILE, "file", "model file").with_default(MODEL_FILE);
     let threshold = Parameter::real(
         THRESHOLD,
         0.0,
@@ -58,22 +58,9 @@ pub fn kind(model: Option<&Path>) -> Kind {
     })
     .also(&["trained DQN", "agent"])
     .check(|parameters| {
-        let settings = settings(Path::new(parameters.text(MODEL)));
-        settings.map(|_| ()).map_err(|what| (MODEL.into(), what.into()))
+        let settings = saved_settings(Path::new(parameters.text(MODEL)));
+        settings.map(|_| ()).map_err(|e| (MODEL.into(), format!("{}: {}", e.field, e.what).into()))
     })
-}
-
-/// The settings of a run, or what is wrong with them.
-fn settings(folder: &Path) -> Result<RunConfig, String> {
-    let path = folder.join("config.toml");
-    let wrong = |what: String| format!("{}: {what}", path.display());
-    let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
-    let config: RunConfig = toml::from_str(&text).map_err(|e| wrong(e.message().to_string()))?;
-    config.validate().map_err(|e| wrong(e.to_string()))?;
-    if config.data.bar_minutes.is_none() {
-        return Err(wrong("it has no data.bar_minutes".into()));
-    }
-    Ok(config)
 }
 
 struct DqnStrategy {
@@ -83,10 +70,7 @@ struct DqnStrategy {
     features: FeatureStream,
     /// What each stock's part of the network shows: the stock itself, then its peers.
     slots: Vec<Vec<usize>>,
-    /// For the market's part of the network.
     engine: Box<dyn Engine>,
-    /// For the rest of it.
-    network: QNetwork,
     return_std: Vec<f32>,
     actions: ActionSet,
     threshold: f32,
@@ -100,6 +84,8 @@ struct DqnStrategy {
     gathered: Vec<f32>,
     /// `[stock, 2 * embedding]`.
     contexts: Vec<f32>,
+    /// `[stock, private]`.
+    private: Vec<f32>,
     q: Vec<f32>,
 }
 
@@ -113,28 +99,29 @@ impl DqnStrategy {
             hint: hint.into(),
         };
         let finished = "give the results folder of a finished run";
-        let config = settings(folder).map_err(|what| wrong(what, finished))?;
+        let config = saved_settings(folder)
+            .map_err(|e| wrong(format!("{}: {}", e.field, e.what), finished))?;
         let place = places(&config.stocks, stocks).ok_or_else(|| {
             let (its, asked) = (names(&config.stocks), names(stocks));
             let what = format!("{} was trained on {its}, not on {asked}", folder.display());
             wrong(what, &format!("use --stocks {its}"))
         })?;
-        single_thread();
         let path = folder.join(parameters.text(FILE));
-        let Model { shape, weights, fit, .. } = Model::read(&path, untrained_shape(&config))
-            .map_err(|error| wrong(format!("{error:#}"), finished))?;
+        let SavedRun { config, model } = SavedRun::with_settings(config, &path)
+            .map_err(|error| wrong(message(&error), finished))?;
+        let Model { shape, weights, fit, .. } = model;
         let count = config.stocks.len();
-        let slots = |stock: usize| [&[stock][..], &shape.peers[stock]].concat();
+        let engine = engine(&shape, &weights, Device::Cpu)
+            .map_err(|error| wrong(error.to_string(), finished))?;
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         Ok(DqnStrategy {
             place,
             pace: Pace::new(minutes, config.features.longest_window()),
             return_std: fit.scaler.return_std.clone(),
             features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
-            slots: (0..count).map(slots).collect(),
-            engine: by_hand(&shape, &weights),
+            slots: (0..count).map(|stock| shape.slots_of(stock)).collect(),
+            engine,
             contexts: vec![0.0; count * 2 * config.network.embedding],
-            network: QNetwork::new(shape, &weights, Device::Cpu),
             actions: ActionSet::new(config.env.long_only),
             threshold: parameters.real(THRESHOLD) as f32,
             accounts: vec![TradingEnv::new(&config.env); count],
@@ -143,6 +130,7 @@ impl DqnStrategy {
             before: Vec::with_capacity(count),
             rows: 0,
             gathered: Vec::new(),
+            private: Vec::new(),
             q: Vec::new(),
         })
     }
@@ -178,15 +166,11 @@ impl DqnStrategy {
             }
             self.engine.context(slots, &self.gathered, context);
         }
-        let private: Vec<f32> = self
-            .accounts
-            .iter()
-            .zip(&self.return_std)
-            .flat_map(|(account, &std)| private_features(&account.private_state(), std))
-            .collect();
-        let contexts = Tensor::from_slice(&self.contexts).reshape([stocks as i64, -1]);
-        let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
-        copy_out(&no_grad(|| self.network.heads(&contexts, &private)), &mut self.q);
+        self.private.clear();
+        for (account, &std) in self.accounts.iter().zip(&self.return_std) {
+            self.private.extend(private_features(&account.private_state(), std));
+        }
+        self.engine.heads(&self.contexts, &self.private, &mut self.q);
     }
 }
 
@@ -202,7 +186,6 @@ impl Strategy for DqnStrategy {
             what,
             hint,
         };
-        single_thread();
         self.pace.check(now.end_s()).map_err(|(what, hint)| failed(what, hint))?;
         for (&place, bar) in self.place.iter().zip(now.bars()) {
             self.bars[place] = *bar;

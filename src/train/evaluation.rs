@@ -3,12 +3,10 @@
 //! bar, because a decision depends on the positions that the one before it left.
 
 use anyhow::Result;
-use tch::{Device, Tensor, no_grad};
 
 use super::dataset::Prepared;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::compute::threads::side_by_side;
-use crate::config::RunConfig;
 use crate::env::trading_env::TradingEnv;
 use crate::eval::account::Account;
 use crate::eval::backtest::{Backtest, buy_and_hold};
@@ -17,10 +15,13 @@ use crate::interface::{ActionSet, PrivateState};
 use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{MetaPolicy, Standing, Values, Wanted, rule_names};
-use crate::rl::agent::{Agent, PRIVATE_FEATURES, private_features};
-use crate::rl::engine::copy_out;
-use crate::rl::network::{NetworkShape, QNetwork};
+use crate::rl::agent::{Agent, private_features};
+use crate::rl::device::Device;
+use crate::rl::engine::Engine;
+use crate::rl::engines::engine;
+use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::td::argmax;
 use crate::train::worker::{Proposal, propose};
@@ -40,6 +41,16 @@ pub struct Evaluated {
     pub metrics: Metrics,
     pub benchmark: Course,
     pub benchmark_metrics: Metrics,
+}
+
+/// An evaluation of a run: when it was made, and what it found.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// After so many episodes.
+    pub episode: u32,
+    /// After so many steps.
+    pub env_steps: u64,
+    pub evaluated: Evaluated,
 }
 
 /// The policy that is evaluated; the same on every rank.
@@ -69,30 +80,30 @@ pub struct Decided<'a> {
 /// Some on rank 0.
 pub fn evaluate(
     comm: &dyn Comm,
-    config: &RunConfig,
+    mandate: &Mandate,
     eval: &Prepared,
     policy: Policy<'_>,
     agents: Vec<&mut Agent>,
 ) -> Result<Option<Evaluated>> {
-    evaluate_watched(comm, config, eval, policy, agents, &mut |_| {})
+    evaluate_watched(comm, mandate, eval, policy, agents, &mut |_| {})
 }
 
 /// As [`evaluate`]; tells `watch` on rank 0 what is decided at every bar.
 pub fn evaluate_watched(
     comm: &dyn Comm,
-    config: &RunConfig,
+    mandate: &Mandate,
     eval: &Prepared,
     policy: Policy<'_>,
     mut agents: Vec<&mut Agent>,
     watch: &mut dyn FnMut(&Decided<'_>),
 ) -> Result<Option<Evaluated>> {
-    let ranks = Ranks { stocks: config.stocks.len(), size: comm.size() };
-    let width = 2 * config.network.embedding;
+    let ranks = Ranks { stocks: mandate.stocks.len(), size: comm.size() };
+    let width = 2 * policy.shape.config.embedding;
     let rows = eval.note.rows.clone();
     // The same on every rank, before rank 0 does more.
-    rule_names(&config.portfolio.meta_policy, ranks.stocks)?;
+    rule_names(&mandate.portfolio.meta_policy, ranks.stocks)?;
     let mut trader = match comm.is_root() {
-        true => Some(Trader::new(config, eval, policy)?),
+        true => Some(Trader::new(mandate, eval, policy)?),
         false => None,
     };
     // The last bar is one to be filled at, not to decide at.
@@ -113,12 +124,13 @@ pub fn evaluate_watched(
             trader.trade(&eval.panel, chunk, &contexts, watch);
         }
     }
-    Ok(trader.map(|trader| trader.finish(config, eval)))
+    Ok(trader.map(|trader| trader.finish(mandate, eval)))
 }
 
 /// What rank 0 decides with, and the account it keeps.
 struct Trader {
-    network: QNetwork,
+    /// For the heads: rank 0 of several has no networks of its own.
+    engine: Box<dyn Engine>,
     return_std: Vec<f32>,
     actions: ActionSet,
     account: Account,
@@ -126,29 +138,34 @@ struct Trader {
     /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
     alone: Option<Vec<TradingEnv>>,
     allocations: Allocations,
+    /// At one bar: `[stock, 2 * embedding]`, `[stock, private]` and `[stock, action]`.
+    contexts: Vec<f32>,
+    private: Vec<f32>,
     q: Vec<f32>,
     proposals: Vec<Proposal>,
     wanted: Vec<Wanted>,
 }
 
 impl Trader {
-    fn new(config: &RunConfig, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
+    fn new(mandate: &Mandate, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
         let correlation = &eval.note.fit.relations.correlation;
-        let meta = MetaPolicy::of(config, &eval.panel, correlation)?;
+        let meta = MetaPolicy::of(mandate, &eval.panel, correlation)?;
         let meta = meta.map(|meta| meta.with_second_opinion(&eval.panel));
-        let stocks = config.stocks.len();
-        let alone = meta.is_some().then(|| vec![TradingEnv::new(&config.env); stocks]);
-        let account = Account::new(config, &eval.panel, &eval.note.rows, &eval.limits(config));
+        let stocks = mandate.stocks.len();
+        let alone = meta.is_some().then(|| vec![TradingEnv::new(&mandate.env); stocks]);
+        let account = Account::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
         let standing = policy.standing.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
         let account = account.with(meta, standing);
         Ok(Trader {
-            network: QNetwork::new(policy.shape.clone(), policy.weights, Device::Cpu),
+            engine: engine(policy.shape, policy.weights, Device::Cpu)?,
             return_std: eval.note.fit.scaler.return_std.clone(),
-            actions: ActionSet::new(config.env.long_only),
+            actions: ActionSet::new(mandate.env.long_only),
             allocations: Allocations::new(account.desk(), stocks),
             account,
             alone,
             dqn: Vec::new(),
+            contexts: Vec::new(),
+            private: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
             wanted: Vec::new(),
@@ -173,16 +190,8 @@ impl Trader {
         contexts: &[f32],
         watch: &mut dyn FnMut(&Decided<'_>),
     ) {
-        let stocks = self.return_std.len() as i64;
-        let contexts = Tensor::from_slice(contexts).reshape([stocks, rows.len() as i64, -1]);
         for (i, &t) in rows.iter().enumerate() {
-            let private: Vec<f32> = (0..)
-                .zip(&self.return_std)
-                .flat_map(|(stock, &std)| private_features(&self.private_state(stock), std))
-                .collect();
-            let private = Tensor::from_slice(&private).reshape([-1, PRIVATE_FEATURES as i64]);
-            let context = contexts.select(1, i as i64);
-            copy_out(&no_grad(|| self.network.heads(&context, &private)), &mut self.q);
+            self.value(contexts, (i, rows.len()));
             let choices = self.q.chunks_exact(self.actions.len());
             self.proposals.clear();
             self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
@@ -199,6 +208,20 @@ impl Trader {
             }
             self.account.advance(&next);
         }
+    }
+
+    /// Values of all actions at the `i`-th of `rows` bars. `contexts` `[stock, row, 2 * embedding]`.
+    fn value(&mut self, contexts: &[f32], (i, rows): (usize, usize)) {
+        let stocks = self.return_std.len();
+        let width = contexts.len() / (stocks * rows);
+        self.contexts.clear();
+        self.private.clear();
+        for (stock, contexts) in contexts.chunks_exact(rows * width).enumerate() {
+            self.contexts.extend_from_slice(&contexts[i * width..][..width]);
+            let state = self.private_state(stock);
+            self.private.extend(private_features(&state, self.return_std[stock]));
+        }
+        self.engine.heads(&self.contexts, &self.private, &mut self.q);
     }
 
     /// What the DQN says to the desk: all of its values where it has accounts of its own, from
@@ -221,10 +244,10 @@ impl Trader {
         }
     }
 
-    fn finish(self, config: &RunConfig, eval: &Prepared) -> Evaluated {
+    fn finish(self, mandate: &Mandate, eval: &Prepared) -> Evaluated {
         let course = self.account.into_course();
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
-        let benchmark = buy_and_hold(&config.stocks, views, &config.env)
+        let benchmark = buy_and_hold(&mandate.stocks, views, &mandate.env)
             .expect("a prepared panel has rows to trade");
         Evaluated {
             metrics: Metrics::of(&course),

@@ -13,15 +13,16 @@ use super::snapshot::{RootState, Snapshot, StockState};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::CheckpointConfig;
+use crate::errors::message;
 
 /// The part of rank 0.
 const ROOT: &str = "root";
 
-/// What rank 0 writes of itself: its state of the loop, and how far its files had come.
+/// What rank 0 writes of itself: its state of the loop, and that of the callbacks.
 #[derive(Serialize, Deserialize)]
-pub struct RootPart<O> {
+pub struct RootPart {
     pub state: RootState,
-    pub outputs: O,
+    pub callbacks: Vec<u8>,
 }
 
 /// A checkpoint that is being written.
@@ -76,12 +77,9 @@ impl<'a> Keeper<'a> {
         self.pending.is_some()
     }
 
-    /// Begins to write a snapshot that all ranks took after the same bar. `outputs` on rank 0 only.
-    pub fn begin<O: Serialize + Send + 'static>(
-        &mut self,
-        snapshot: Snapshot,
-        outputs: Option<O>,
-    ) -> Result<()> {
+    /// Begins to write a snapshot that all ranks took after the same bar, with the state of the
+    /// `callbacks` on rank 0.
+    pub fn begin(&mut self, snapshot: Snapshot, callbacks: Option<Vec<u8>>) -> Result<()> {
         if self.is_writing() {
             self.finish()?;
         }
@@ -95,8 +93,8 @@ impl<'a> Keeper<'a> {
                 let part = write_part(&folder, &part_of(*stock), state);
                 parts.push(part.map_err(|e| e.to_string())?);
             }
-            if let (Some(state), Some(outputs)) = (snapshot.root, outputs) {
-                let part = write_part(&folder, ROOT, &RootPart { state, outputs });
+            if let (Some(state), Some(callbacks)) = (snapshot.root, callbacks) {
+                let part = write_part(&folder, ROOT, &RootPart { state, callbacks });
                 parts.push(part.map_err(|e| e.to_string())?);
             }
             let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
@@ -138,7 +136,7 @@ impl<'a> Keeper<'a> {
         if outcome.is_err() {
             self.checkpoints.discard(env_steps);
         }
-        let committed = agree(self.comm, outcome.map_err(|e| format!("{e:#}")))?;
+        let committed = agree(self.comm, outcome.map_err(|e| message(&e)))?;
         let mut committed = vec![u8::from(committed)];
         self.comm.broadcast_bytes(&mut committed);
         if committed == [0] && self.pending.is_none() {
@@ -182,7 +180,7 @@ pub fn read_stock(folder: &Path, stock: usize) -> Result<StockState> {
 }
 
 /// Rank 0's part of a checkpoint, which every rank needs for its counters and the weights.
-pub fn read_root<O: serde::de::DeserializeOwned>(folder: &Path) -> Result<RootPart<O>> {
+pub fn read_root(folder: &Path) -> Result<RootPart> {
     Ok(read_part(folder, ROOT)?)
 }
 

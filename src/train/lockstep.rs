@@ -2,36 +2,29 @@
 //! sample and push gradients, rank 0 applies them, workers pull. In one process rank 0 has all
 //! workers and nothing else changes.
 
+mod state;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use tch::Device;
 
 use super::buffer::Buffer;
-use super::dataset::Prepared;
-use super::outset::{desk, network_shape};
-use super::snapshot::{At, RootState, Snapshot, StockState};
-use super::watcher::{Ending, Interval, Watcher};
+use super::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, Interval};
+use super::server::Server;
+use super::setup::Setup;
+use super::snapshot::At;
+use super::worker::{Lanes, Learned, Proposal, Worker};
 use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::compute::threads::side_by_side;
-use crate::config::RunConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::meta_policy::{Standing, Wanted, rule_names};
 use crate::portfolio::risk::Reason;
-use crate::rl::agent::{Agent, initial_weights};
-use crate::rl::network::NetworkShape;
+use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
-use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::{UpdateCredit, linear};
-use crate::train::server::Server;
-use crate::train::worker::{Lanes, Learned, Proposal, Worker};
-
-/// Lines of metrics per episode.
-pub(super) const INTERVALS_PER_EPISODE: usize = 10;
 
 /// What rank 0 has besides: the parameter server and the desk.
 struct Root {
@@ -46,9 +39,7 @@ struct Root {
 /// One rank's part of a training run.
 pub struct Trainer<'a> {
     comm: &'a dyn Comm,
-    config: &'a RunConfig,
-    panel: Arc<Panel>,
-    shape: NetworkShape,
+    panel: &'a Panel,
     plan: Lanes,
     ranks: Ranks,
     workers: Vec<Worker>,
@@ -64,6 +55,10 @@ pub struct Trainer<'a> {
     sums: Buffer,
     /// Sum of capital times reward since the last interval, per own stock.
     reward_sums: Vec<f64>,
+    /// Passes over the training period.
+    episodes: u32,
+    /// Exponent of the importance weights at the start.
+    priority_beta: f64,
     stop: &'a AtomicBool,
     at: At,
 }
@@ -79,66 +74,48 @@ const LEARNED_LEN: usize = 2;
 
 impl<'a> Trainer<'a> {
     /// Errors: a strategy of the meta-policy is unknown. The same on every rank.
-    pub fn new(
-        comm: &'a dyn Comm,
-        config: &'a RunConfig,
-        train: &Prepared,
-        plan: Lanes,
-        device: Device,
-        stop: &'a AtomicBool,
-    ) -> Result<Trainer<'a>> {
-        let stocks = config.stocks.len();
-        rule_names(&config.portfolio.meta_policy, stocks)?;
-        let shape = network_shape(config, train);
-        let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
-        let ranks = Ranks { stocks, size: comm.size() };
-        let rank = comm.rank();
-        let worker = |stock: usize| {
-            let return_std = train.note.fit.scaler.return_std[stock];
-            let panel = train.panel.clone();
-            Worker::new(stock, config, &shape, panel, plan, return_std)
-        };
-        let workers: Vec<Worker> = ranks.owned(rank).map(worker).collect();
-        let device = (!workers.is_empty()).then_some(device);
+    pub fn new(setup: Setup<'a>) -> Result<Trainer<'a>> {
+        let Setup { comm, mandate, learner, train, lanes, .. } = setup;
+        rule_names(&mandate.portfolio.meta_policy, mandate.stocks.len())?;
+        let (ranks, weights, workers) = (setup.ranks(), setup.weights(), setup.workers());
         let root = match comm.is_root() {
             true => {
-                let server = Server::new(shape.layout(), weights.clone(), &config.learner);
-                let (desk, standing) = desk(config, train, plan)?;
+                let (desk, standing) = setup.desk()?;
+                let server = setup.server(weights.clone());
                 Some(Root { server, desk, standing, learned: Vec::new() })
             }
             false => None,
         };
-        let buffer = |per_stock| Buffer::new(per_stock, ranks, rank);
+        let networks = match workers.is_empty() {
+            true => setup.idle_networks(&weights)?,
+            false => setup.networks(&weights)?,
+        };
+        let buffer = |per_stock| Buffer::new(per_stock, ranks, comm.rank());
         Ok(Trainer {
             comm,
-            config,
-            panel: train.panel.clone(),
-            plan,
+            panel: &train.panel,
+            plan: lanes,
             ranks,
             root,
-            credit: UpdateCredit::new(
-                config.learner.replay_ratio,
-                config.learner.batch_size,
-                // n-step transitions come n bars late, and there must be one to sample.
-                config.learner.learning_starts.max(plan.count * config.learner.n_step),
-            ),
-            proposals: buffer(plan.count * Proposal::LEN),
-            orders: buffer(1 + plan.count * ORDER_LEN),
+            credit: setup.credit(),
+            proposals: buffer(lanes.count * Proposal::LEN),
+            orders: buffer(1 + lanes.count * ORDER_LEN),
             gradients: vec![0.0; workers.len() * (weights.len() + LEARNED_LEN)],
             gradient_sum: vec![0.0; weights.len() + LEARNED_LEN],
             sums: buffer(2),
             reward_sums: vec![0.0; workers.len()],
             workers,
-            networks: Networks::new(&shape, &weights, &config.learner, device),
-            shape,
+            networks,
             weights,
-            stop,
+            episodes: setup.episodes,
+            priority_beta: learner.priority_beta,
+            stop: setup.stop,
             at: At { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
         })
     }
 
     /// What is left of the present pass over the training period, in lockstep.
-    pub fn episode(&mut self, watcher: &mut dyn Watcher) -> Result<Ending> {
+    pub fn episode(&mut self, callbacks: &mut dyn Callbacks) -> Result<Ending> {
         let interval = self.plan.steps.div_ceil(INTERVALS_PER_EPISODE);
         if self.at.step == 0 {
             self.reset();
@@ -146,7 +123,7 @@ impl<'a> Trainer<'a> {
         while self.at.step < self.plan.steps {
             let step = self.at.step;
             self.propose(step)?;
-            let next = self.decide(step, watcher)?;
+            let next = self.decide(step, callbacks)?;
             let due = self.credit.steps_due(self.plan.count);
             self.step(step, due > 0);
             for nth in 0..due {
@@ -155,23 +132,23 @@ impl<'a> Trainer<'a> {
                 }
                 self.learn()?;
             }
-            watcher.bar(&self.workers);
+            callbacks.on_bar(&self.workers);
             self.at.step += 1;
             self.at.since += 1;
             if self.at.since == interval || self.at.step == self.plan.steps {
-                self.interval(watcher)?;
+                self.interval(callbacks)?;
             }
             if next != GO_ON {
                 let since = Instant::now();
                 let snapshot = self.snapshot();
                 let env_steps = snapshot.env_steps;
-                watcher.checkpoint(snapshot)?;
+                callbacks.on_checkpoint(snapshot)?;
                 let seconds = since.elapsed().as_secs_f64();
                 tracing::info!(env_steps, seconds, "training paused for a checkpoint");
             }
             if next == STOP {
                 // What it brought so far is told; the checkpoint is from before that.
-                self.interval(watcher)?;
+                self.interval(callbacks)?;
                 return Ok(Ending::Stopped);
             }
         }
@@ -190,54 +167,6 @@ impl<'a> Trainer<'a> {
         self.at
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let stocks = self.workers.iter().zip(&self.reward_sums).map(|(worker, &reward_sum)| {
-            (
-                worker.stock(),
-                StockState { worker: worker.state(), networks: None, reward_sum, cursor: None },
-            )
-        });
-        Snapshot {
-            env_steps: self.at.env_steps,
-            root: self.root.as_ref().map(|root| RootState {
-                at: self.at,
-                weights: self.weights.clone(),
-                networks: Some(self.networks.state()),
-                credit: Some(self.credit.clone()),
-                optimizer: root.server.optimizer().clone(),
-                desk: Some(root.desk.state()),
-                learned: root.learned.clone(),
-                asynchronous: None,
-            }),
-            stocks: stocks.collect(),
-        }
-    }
-
-    /// Goes back to a snapshot of the same run, taken with any number of ranks. Every rank needs
-    /// rank 0's part and the parts of its own stocks, in their order.
-    pub fn restore(&mut self, state: RootState, stocks: Vec<StockState>) {
-        assert_eq!(stocks.len(), self.workers.len(), "a state for every stock of this rank");
-        assert_eq!(state.weights.len(), self.weights.len(), "weights of another network");
-        self.at = state.at;
-        let (Some(credit), Some(networks), Some(desk)) = (state.credit, state.networks, state.desk)
-        else {
-            unreachable!("settings of an asynchronous run are other settings")
-        };
-        self.credit = credit;
-        self.weights = state.weights;
-        self.networks.restore(&self.weights, networks);
-        let sums = self.reward_sums.iter_mut();
-        for ((worker, sum), stock) in self.workers.iter_mut().zip(sums).zip(stocks) {
-            worker.restore(stock.worker);
-            *sum = stock.reward_sum;
-        }
-        if let Some(root) = &mut self.root {
-            root.server.restore(&self.weights, state.optimizer);
-            root.desk.restore(desk);
-            root.learned = state.learned;
-        }
-    }
-
     /// This rank's agents, and the networks that they share.
     pub fn agents(&mut self) -> (Vec<&mut Agent>, &Networks) {
         (self.workers.iter_mut().map(Worker::agent).collect(), &self.networks)
@@ -246,10 +175,6 @@ impl<'a> Trainer<'a> {
     /// This rank's workers, and the networks that they shared.
     pub fn into_workers(self) -> (Vec<Worker>, Networks) {
         (self.workers, self.networks)
-    }
-
-    pub fn shape(&self) -> &NetworkShape {
-        &self.shape
     }
 
     /// The shared weights as of the last gradient step; the same on every rank.
@@ -289,10 +214,10 @@ impl<'a> Trainer<'a> {
     }
 
     /// Rank 0 turns proposals into orders, lane by lane. Returns what comes after this bar.
-    fn decide(&mut self, step: usize, watcher: &mut dyn Watcher) -> Result<f32> {
+    fn decide(&mut self, step: usize, callbacks: &mut dyn Callbacks) -> Result<f32> {
         let mut next = GO_ON;
         if self.comm.is_root() {
-            if watcher.wants_checkpoint() {
+            if callbacks.wants_checkpoint() {
                 next = CHECKPOINT;
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -300,7 +225,7 @@ impl<'a> Trainer<'a> {
             }
         }
         if let Some(root) = &mut self.root {
-            let (panel, plan, wanted) = (&self.panel, self.plan, &self.proposals);
+            let (panel, plan, wanted) = (self.panel, self.plan, &self.proposals);
             root.desk.decide_all(|lane| {
                 let messages = wanted.all.chunks_exact(wanted.per_stock);
                 let proposals =
@@ -357,7 +282,7 @@ impl<'a> Trainer<'a> {
 
     /// The exponent of the importance weights.
     fn beta(&self) -> f64 {
-        linear(self.config.learner.priority_beta, 1.0, self.progress())
+        linear(self.priority_beta, 1.0, self.progress())
     }
 
     /// One gradient step: workers push their gradients, the server applies them, workers pull.
@@ -383,11 +308,11 @@ impl<'a> Trainer<'a> {
     /// Fraction of the run that is done.
     fn progress(&self) -> f64 {
         let episode = (self.plan.steps * self.plan.count * self.ranks.stocks) as f64;
-        self.at.env_steps as f64 / (episode * f64::from(self.config.episodes))
+        self.at.env_steps as f64 / (episode * f64::from(self.episodes))
     }
 
-    /// Collects what the bars since the last interval brought, and tells the watcher.
-    fn interval(&mut self, watcher: &mut dyn Watcher) -> Result<()> {
+    /// Collects what the bars since the last interval brought, and tells the callbacks.
+    fn interval(&mut self, callbacks: &mut dyn Callbacks) -> Result<()> {
         let bars = std::mem::take(&mut self.at.since);
         let messages = self.sums.mine.chunks_exact_mut(2);
         for (message, (worker, sum)) in messages.zip(self.workers.iter().zip(&mut self.reward_sums))
@@ -397,9 +322,9 @@ impl<'a> Trainer<'a> {
         }
         let stamp = Stamp { tag: Tag::Interval, time: self.at.env_steps as i64 };
         self.sums.gather(self.comm, stamp)?;
-        let Some(root) = &mut self.root else { return watcher.interval(None) };
+        let Some(root) = &mut self.root else { return callbacks.on_barrier() };
         if bars == 0 {
-            return watcher.interval(None);
+            return callbacks.on_barrier();
         }
         let total = |at: usize| -> f64 {
             self.sums.all.chunks_exact(2).map(|sums| f64::from(sums[at])).sum()
@@ -409,7 +334,7 @@ impl<'a> Trainer<'a> {
             let sum: f64 = learned.iter().map(|one| f64::from(of(one))).sum();
             (!learned.is_empty()).then(|| sum / learned.len() as f64)
         };
-        watcher.interval(Some(Interval {
+        callbacks.on_interval(Interval {
             episode: self.at.episode,
             env_steps: self.at.env_steps,
             gradient_steps: self.at.gradient_steps,
@@ -418,7 +343,8 @@ impl<'a> Trainer<'a> {
             epsilon: total(1) / self.ranks.stocks as f64,
             reward: total(0) / (bars * self.plan.count) as f64,
             asynchronous: None,
-        }))
+        })?;
+        callbacks.on_barrier()
     }
 }
 

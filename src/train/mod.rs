@@ -1,22 +1,45 @@
-//! Training: the data set, the loops in lockstep and without, the evaluation.
+//! Training: [`run()`] trains, [`trained::SavedRun`] trades with a model that was saved.
+//!
+//! ```text
+//! run           a run from its settings and data to what was trained
+//! setup         its parts: network, workers, server, desk
+//! callbacks     what its caller is told, and may decide
+//! modes         lockstep or asynchronous, with evaluations
+//! lockstep      the training loop; read it first
+//! asynchronous  the loop in which nobody waits
+//! worker        a stock's lanes and replay
+//! server        weights, and how gradients change them
+//! dataset       from bars to a panel
+//! evaluation    the greedy policy over a period
+//! resume        checkpoints: keeper, checkpoint, snapshot
+//! trained       a finished run on disk; model; dqn_strategy
+//! ```
 
 pub mod asynchronous;
 mod buffer;
+pub mod callbacks;
 pub mod checkpoint;
+pub mod compress;
 pub mod dataset;
 pub mod dqn_strategy;
 pub mod evaluation;
 pub mod keeper;
 pub mod lockstep;
 pub mod model;
-pub mod outset;
+mod modes;
+pub(crate) mod panel_cache;
 pub mod parcel;
 pub mod peer_view;
 pub mod policy_check;
+mod resume;
+pub mod run;
 pub mod server;
+pub mod setup;
 pub mod snapshot;
-pub mod watcher;
+pub mod trained;
 pub mod worker;
+
+pub use run::run;
 
 #[cfg(test)]
 mod causality;

@@ -4,16 +4,25 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::dataset::Fit;
-use super::outset::network_peers;
-use crate::config::RunConfig;
+use super::dataset::{Fit, Prepared};
+use super::evaluation::{Decided, Evaluated, Policy, evaluate_watched};
+use super::setup::network_peers;
+use crate::comm::local::LocalComm;
+use crate::config::{FeatureConfig, LearnerConfig, NetworkConfig};
 use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;
 use crate::interface::ActionSet;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::Standing;
-use crate::rl::agent::PRIVATE_FEATURES;
+use crate::rl::agent::{Agent, PRIVATE_FEATURES};
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
 use crate::rl::state_dict::{self, NamedTensor};
+
+/// Files of a results folder: the model, and the settings of its run.
+pub const MODEL_FILE: &str = "trained_model.pth";
+pub const SETTINGS_FILE: &str = "config.toml";
 
 /// Names of the buffers beside the network's parameters.
 const MEAN: &str = "scaler.mean";
@@ -24,14 +33,20 @@ const LEAD_LAG: &str = "relations.lead_lag";
 const PEERS: &str = "relations.peers";
 const STANDING: &str = "meta_policy.standing";
 
-/// The network that `config` makes, but for the peers, which a model file knows.
-pub fn untrained_shape(config: &RunConfig) -> NetworkShape {
+/// The network that these settings make for so many stocks, without the peers, which a model file
+/// knows.
+pub fn untrained_shape(
+    stocks: usize,
+    features: &FeatureConfig,
+    long_only: bool,
+    network: &NetworkConfig,
+) -> NetworkShape {
     NetworkShape {
-        stocks: config.stocks.len(),
-        features: feature_names(&config.features).len(),
+        stocks,
+        features: feature_names(features).len(),
         privates: PRIVATE_FEATURES,
-        actions: ActionSet::new(config.env.long_only).len(),
-        config: config.network.clone(),
+        actions: ActionSet::new(long_only).len(),
+        config: network.clone(),
         peers: Vec::new(),
     }
 }
@@ -135,6 +150,29 @@ impl Model {
             Standing::from_parts(shape.map(|length| length as usize), found.data.clone())
         });
         Ok(Model { shape, weights, fit, standing })
+    }
+
+    /// Lets the model trade the period of `eval` by itself: greedily, without learning, in one
+    /// process. Tells `watch` what is decided at every bar.
+    ///
+    /// Errors: a strategy of the meta-policy is unknown.
+    pub fn evaluate(
+        &self,
+        learner: &LearnerConfig,
+        device: Device,
+        mandate: &Mandate,
+        eval: &Prepared,
+        watch: &mut dyn FnMut(&Decided<'_>),
+    ) -> Result<Evaluated> {
+        let (shape, weights) = (&self.shape, &self.weights[..]);
+        let networks = &Networks::new(shape, weights, learner, Some(device))?;
+        let returns = self.fit.scaler.return_std.iter().enumerate();
+        let agent = |(stock, &std): (usize, &f32)| Agent::new(stock, shape, std, learner);
+        let mut agents: Vec<Agent> = returns.map(agent).collect();
+        let policy = Policy { shape, weights, networks, standing: self.standing.as_ref() };
+        let agents = agents.iter_mut().collect();
+        let evaluated = evaluate_watched(&LocalComm, mandate, eval, policy, agents, watch)?;
+        evaluated.context("one process is rank 0")
     }
 }
 

@@ -4,7 +4,9 @@ use anyhow::Result;
 
 use super::dataset::Prepared;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
-use crate::config::RunConfig;
+use crate::rl::device::Device;
+use crate::rl::engines::engine;
+use crate::rl::network::NetworkShape;
 use crate::train::worker::Worker;
 
 /// Rows over which the means are taken.
@@ -21,30 +23,32 @@ pub struct PeerView {
 }
 
 impl PeerView {
-    /// On rank 0; empty on the others. Of a network with `weights`; `workers` are this rank's.
+    /// On rank 0; empty on the others. Of a network of `shape` with `weights`; `workers` are this
+    /// rank's.
     pub fn of(
         comm: &dyn Comm,
-        config: &RunConfig,
         train: &Prepared,
+        shape: &NetworkShape,
         weights: &[f32],
         workers: &mut [Worker],
     ) -> Result<PeerView> {
-        let stocks = config.stocks.len();
+        let stocks = shape.stocks;
         let fit = &train.note.fit;
         let nothing = vec![vec![None; stocks]; stocks];
         let mut view = PeerView { attention: nothing.clone(), influence: nothing };
         let per_stock = fit.peers.first().map_or(0, Vec::len);
-        if per_stock == 0 || !config.network.attention {
+        if per_stock == 0 || !shape.config.attention {
             return Ok(view);
         }
         let rows = train.note.rows.clone();
         let stride = rows.len().div_ceil(ROWS);
         let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
         let mut mine = Vec::new();
+        let engine = engine(shape, weights, Device::Cpu)?;
         for worker in workers {
             let agent = worker.agent();
-            mine.extend(agent.attention(weights, &train.panel, &sampled).unwrap_or_default());
-            mine.extend(agent.influence(weights, &train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.attention(&*engine, &train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.influence(&*engine, &train.panel, &sampled).unwrap_or_default());
         }
         let ranks = Ranks { stocks, size: comm.size() };
         let width = 2 * per_stock;

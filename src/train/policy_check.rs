@@ -1,28 +1,25 @@
-//! Observations with the Q-values that the program gives them, so that whoever loads `policy.pt`
+//! Observations with the Q-values that libtorch gives them, so that whoever loads `policy.pt`
 //! elsewhere can check that it gives the same.
 
 use std::path::Path;
 
-use tch::Tensor;
+use anyhow::Result;
 
 use super::dataset::Prepared;
+use super::model::Model;
 use crate::interface::{ActionSet, PrivateState};
 use crate::rl::agent::private_features;
-use crate::rl::network::QNetwork;
-use crate::rl::policy::{PolicyError, write_check};
+use crate::rl::device::Device;
+use crate::rl::libtorch::Torch;
+use crate::rl::policy::{Observations, write_check};
 
 /// Observations written out.
 const COUNT: usize = 64;
 
 /// Writes observations spread over the evaluation period and the stocks, in every position that
 /// `actions` allow.
-pub fn write(
-    path: &Path,
-    network: &QNetwork,
-    actions: ActionSet,
-    eval: &Prepared,
-) -> Result<(), PolicyError> {
-    let stocks = network.shape().stocks;
+pub fn write(path: &Path, model: &Model, actions: ActionSet, eval: &Prepared) -> Result<()> {
+    let stocks = model.shape.stocks;
     let rows = eval.note.rows.clone();
     let (mut market, mut stock, mut private) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..COUNT {
@@ -38,7 +35,7 @@ pub fn write(
         private.extend(private_features(&state, eval.note.fit.scaler.return_std[own]));
         stock.push(own);
     }
-    let market = Tensor::from_slice(&market).reshape([COUNT as i64, stocks as i64, -1]);
-    let private = Tensor::from_slice(&private).reshape([COUNT as i64, -1]);
-    write_check(network, (&market, &stock, &private), path)
+    let engine = Torch::new(&model.shape, &model.weights, Device::Cpu)?;
+    let observations = Observations { market: &market, stock: &stock, private: &private };
+    Ok(write_check(&model.shape, &engine, observations, path)?)
 }

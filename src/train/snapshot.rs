@@ -1,18 +1,20 @@
-//! What a run has to remember to go on as if nothing had happened.
+//! What a run has to remember to resume as if nothing had happened.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::asynchronous;
+use super::compress::Compressor;
+use super::worker::{Learned, WorkerState};
 use crate::portfolio::desk::DeskState;
 use crate::rl::networks::NetworksState;
 use crate::rl::optimizer::Adam;
 use crate::rl::schedule::UpdateCredit;
-use crate::train::worker::{Learned, WorkerState};
 
-/// Where a run stands: between two bars.
+/// Where a run is: between two bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At {
-    /// The episode that goes on, counted from 1.
+    /// The present episode, counted from 1.
     pub episode: u32,
     /// Steps of its segments that are done.
     pub step: usize,
@@ -25,29 +27,84 @@ pub struct At {
 /// Rank 0's state of the loop.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RootState {
-    pub(super) at: At,
     pub(super) weights: Vec<f32>,
-    /// None where every worker has its own.
-    pub(super) networks: Option<NetworksState>,
-    /// None where every worker keeps its own.
-    pub(super) credit: Option<UpdateCredit>,
     pub(super) optimizer: Adam,
-    /// None where there is none.
-    pub(super) desk: Option<DeskState>,
+    pub(super) mode: ModeState,
+}
+
+/// What is particular to the way in which workers are synchronised.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum ModeState {
+    Lockstep(LockstepState),
+    Asynchronous(ServerState),
+}
+
+/// Where a run in lockstep is, beside the weights and their optimizer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LockstepState {
+    pub(super) at: At,
+    pub(super) networks: NetworksState,
+    pub(super) credit: UpdateCredit,
+    pub(super) desk: DeskState,
+    /// Since the last interval.
     pub(super) learned: Vec<Learned>,
-    /// None in lockstep.
-    pub(super) asynchronous: Option<asynchronous::Standing>,
+}
+
+/// Where the server of an asynchronous run is, beside the weights and their optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerState {
+    pub env_steps: u64,
+    /// Gradients used so far.
+    pub version: u64,
+    pub(super) since: SinceInterval,
+    /// Exploration rate of each stock.
+    pub(super) epsilon: Vec<f64>,
+    /// Bars of each stock.
+    pub env_steps_of: Vec<u64>,
+    /// Episodes whose evaluations are due and were not reported yet; the first may be running.
+    pub(super) due: VecDeque<u32>,
+}
+
+/// What happened since the last interval; in a checkpoint, so that nothing is reported twice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SinceInterval {
+    pub learned: Vec<Learned>,
+    pub env_steps: u64,
+    pub reward: f64,
+    pub pushes: u64,
+    pub bytes: u64,
+    pub staleness: u64,
+    pub most_stale: u64,
+    pub rejected: u64,
 }
 
 /// A worker's state, and its sum of rewards since the last interval.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StockState {
     pub(super) worker: WorkerState,
-    /// None in lockstep.
-    pub(super) networks: Option<NetworksState>,
     pub(super) reward_sum: f64,
-    /// None in lockstep.
-    pub(super) cursor: Option<asynchronous::Cursor>,
+    /// None in lockstep, where all workers share networks and pace.
+    pub(super) own_pace: Option<OwnPaceState>,
+}
+
+/// What the worker of an asynchronous run has for itself.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct OwnPaceState {
+    pub networks: NetworksState,
+    pub cursor: Cursor,
+}
+
+/// Where the worker of an asynchronous run is, beside what the worker itself knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// Steps of the present pass over the training period.
+    pub step: usize,
+    pub credit: UpdateCredit,
+    /// Gradients that are due.
+    pub owed: u64,
+    /// Since the last message.
+    pub silent_bars: u32,
+    pub compressor: Compressor,
 }
 
 /// All that a rank has to remember, taken after one and the same bar on all of them.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::RunConfig;
+use crate::config::{EnvConfig, LearnerConfig};
 use crate::env::costs::Costs;
 use crate::env::portfolio::Portfolio;
 use crate::env::trading_env::TradingEnv;
@@ -135,19 +135,27 @@ struct Hindsight {
     terms: Terms,
 }
 
+/// Settings of a worker.
+#[derive(Clone, Copy)]
+pub struct WorkerSettings<'a> {
+    pub env: &'a EnvConfig,
+    pub learner: &'a LearnerConfig,
+    /// Of the run.
+    pub seed: u64,
+}
+
 impl Worker {
     pub fn new(
         stock: usize,
-        config: &RunConfig,
+        WorkerSettings { env, learner, seed }: WorkerSettings<'_>,
         shape: &NetworkShape,
         panel: Arc<Panel>,
         plan: Lanes,
         return_std: f32,
     ) -> Worker {
-        let learner = &config.learner;
         let actors = shape.stocks * plan.count;
         let lane = |lane: usize| Lane {
-            env: TradingEnv::new(&config.env),
+            env: TradingEnv::new(env),
             n_step: NStep::new(lane, learner.n_step, learner.gamma),
             epsilon: exploration_epsilon(
                 lane * shape.stocks + stock,
@@ -165,20 +173,20 @@ impl Worker {
             lanes: (0..plan.count).map(lane).collect(),
             agent: Agent::new(stock, shape, return_std, learner),
             replay: Replay::new(learner.replay_capacity, alpha),
-            actions: ActionSet::new(config.env.long_only),
+            actions: ActionSet::new(env.long_only),
             return_std: f64::from(return_std),
             batch_size: learner.batch_size,
-            explore: stream(config.seed, Purpose::Exploration, stock),
-            sampling: stream(config.seed, Purpose::Replay, stock),
+            explore: stream(seed, Purpose::Exploration, stock),
+            sampling: stream(seed, Purpose::Replay, stock),
             rows: Vec::new(),
             q: Vec::new(),
             sample: Sample::default(),
             hindsight: learner.all_actions.then(|| Hindsight {
-                env: TradingEnv::new(&config.env),
+                env: TradingEnv::new(env),
                 terms: Terms {
                     gamma: learner.gamma,
                     return_std: f64::from(return_std),
-                    cost: Costs::of(&config.env).of_turning_over_once(),
+                    cost: Costs::of(env).of_turning_over_once(),
                 },
             }),
             outcomes: Outcomes::default(),

@@ -11,6 +11,7 @@ mod dqn;
 mod getdata;
 mod http;
 mod layers;
+mod libtorch;
 mod lost_ranks;
 mod machine;
 mod oracle;

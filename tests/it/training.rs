@@ -245,6 +245,48 @@ fn a_second_run_reads_no_bars() {
     assert_eq!(from_cache(&third), 0, "{third}");
 }
 
+/// One flipped bit in a cached price was a result of its own once.
+#[test]
+fn damaged_panels_are_made_again_and_give_the_same_results() {
+    let place = Place::new();
+    let flags = ["--stocks", "AAPL", "MSFT", "--episodes", "1", "--threads", "1"];
+    let run_into = |output: &str, ranks: usize| {
+        let mut args = short(&flags);
+        args.extend(["--output", output]);
+        if ranks == 1 {
+            return succeed(&mut place.program(&args));
+        }
+        args.extend(["--mode", "parallel"]);
+        succeed(&mut place.mpirun(ranks, &args))
+    };
+    let is_told = |text: &str| text.matches("its checksum is not that of its content").count();
+    let damage = |share: usize| {
+        let files = std::fs::read_dir(place.path("cache/dqn-trader/panels")).unwrap();
+        let mut damaged = 0;
+        for path in files.map(|entry| entry.unwrap().path()) {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() * share / 100;
+            bytes[middle] ^= 0x10;
+            std::fs::write(&path, bytes).unwrap();
+            damaged += 1;
+        }
+        damaged
+    };
+    let first = run_into("first", 1);
+    assert_eq!(is_told(&first), 0, "{first}");
+    assert_eq!(damage(50), 2, "a panel to train on, and one to evaluate on");
+    let second = run_into("second", 1);
+    assert_eq!(is_told(&second), 2, "{second}");
+    assert_same(&place, "first", "second");
+    // Rank 0 verifies for all, and says so once.
+    damage(75);
+    let third = run_into("third", 3);
+    assert_eq!(is_told(&third), 2, "{third}");
+    assert_same(&place, "first", "third");
+    let fourth = run_into("fourth", 3);
+    assert_eq!((is_told(&fourth), fourth.matches("nothing was read").count()), (0, 2), "{fourth}");
+}
+
 #[test]
 fn ctrl_c_stops_cleanly_and_leaves_readable_results() {
     stop_and_check("single");

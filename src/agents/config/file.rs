@@ -91,7 +91,8 @@ impl Default for LogConfig {
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
     let file: File = serde_json::from_str(text).map_err(|e| {
-        ConfigError::new("the file", e.to_string(), "fix it; docs/agents.md describes every key")
+        let hint = "fix it; docs/agents.md describes every key";
+        ConfigError::new("the file", e.to_string(), hint).caused_by(e)
     })?;
     let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;
@@ -217,5 +218,5 @@ fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
     check("max_concurrent", (1..=1_024).contains(&config.max_concurrent), "use 1 to 1024")?;
     let seconds = config.timeout_s;
     check("timeout_s", seconds > 0.0 && seconds <= 1e9, "use a number above 0")?;
-    check("max_memory_mb", (64..=1 << 30).contains(&config.max_memory_mb), "take 64 or more")
+    check("max_memory_mb", (8..=1 << 30).contains(&config.max_memory_mb), "use 8 or more")
 }

@@ -172,7 +172,7 @@ fn an_invalid_file_is_not_changed() {
         let path = place.path().join("position/position.jsonl");
         fs::write(&path, format!("{line}\n")).unwrap();
         let error = Journal::open(place.path(), &|_| {}).err().unwrap();
-        let error = format!("{error:#}");
+        let error = crate::errors::message(&error);
         assert!(error.contains(part) && error.contains("position.jsonl"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{line}\n"));
     }

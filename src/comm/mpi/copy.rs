@@ -1,14 +1,15 @@
 //! Copies a file from rank 0's node to all others.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use mpi::collective::Root;
 use mpi::topology::{Communicator, SimpleCommunicator};
-use tempfile::NamedTempFile;
 
 use super::PIECE_BYTES;
 use crate::comm::heartbeat::PULSE;
+use crate::files::{Durability, WholeFile};
 
 /// Path of a simulated node's copy.
 pub fn beside(path: &Path, node: usize) -> PathBuf {
@@ -26,8 +27,8 @@ pub fn between_nodes(
 ) -> std::io::Result<()> {
     let root = leaders.process_at_rank(0);
     let is_root = leaders.rank() == 0;
-    let mut source = is_root.then(|| std::fs::File::open(path)).transpose();
-    let mut sink = (!is_root).then(|| temporary_beside(here)).transpose();
+    let mut source = is_root.then(|| File::open(path)).transpose();
+    let mut sink = (!is_root).then(|| Sink::begin(here)).transpose();
     let mut len = match &source {
         Ok(Some(file)) => file.metadata().map_or(0, |data| data.len()),
         _ => 0,
@@ -45,7 +46,7 @@ pub fn between_nodes(
         root.broadcast_into(&mut piece[..]);
         PULSE.work();
         if let Ok(Some(file)) = &mut sink
-            && let Err(error) = file.write_all(&piece)
+            && let Err(error) = file.bytes.write_all(&piece)
         {
             sink = Err(error);
         }
@@ -55,13 +56,23 @@ pub fn between_nodes(
     root.broadcast_into(&mut whole);
     source?;
     match sink? {
-        Some(file) if whole => file.persist(here).map(drop).map_err(|e| e.error),
+        // What is copied is made anew where it is damaged, so that nobody waits for the disk.
+        Some(sink) if whole => sink.file.finish(Durability::Unsynced),
         _ => Ok(()),
     }
 }
 
-fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    NamedTempFile::new_in(folder)
+/// The copy while it arrives.
+struct Sink {
+    file: WholeFile,
+    bytes: File,
+}
+
+impl Sink {
+    fn begin(path: &Path) -> std::io::Result<Sink> {
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        let file = WholeFile::begin(path)?;
+        let bytes = File::create(file.temporary())?;
+        Ok(Sink { file, bytes })
+    }
 }

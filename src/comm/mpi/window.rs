@@ -118,6 +118,7 @@ impl Window {
                 bytes.div_ceil(1 << 10)
             ),
             hint: "enlarge /dev/shm (in a container: --shm-size) or start fewer ranks".into(),
+            cause: None,
         })?;
         let window = Window { window, memory, gates, starts };
         if node.rank() == 0 {

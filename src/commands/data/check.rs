@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use chrono::{NaiveDate, Utc};
 use serde_json::json;
 
-use crate::cli::{CheckArgs, Format, GlobalArgs, cache_folder};
+use crate::cli::{CheckArgs, Format, GlobalArgs};
 use crate::commands::{check_wish, container_name, say};
 use crate::market::Period;
 use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
@@ -37,7 +37,7 @@ pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Resu
             store.place()
         ));
     }
-    let cache = cache_folder(global);
+    let cache = source::cache_folder(global.cache.as_deref());
     let now_s = Utc::now().timestamp();
     let options =
         CheckOptions { start, end, now_s, least_coverage: args.min_coverage, cache: Some(&cache) };

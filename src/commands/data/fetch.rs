@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
-use crate::cli::{Datatype, FetchArgs, GlobalArgs, cache_folder};
+use crate::cli::{Datatype, FetchArgs, GlobalArgs};
 use crate::commands::{check_wish, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
@@ -39,8 +39,8 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
         folder => folder,
     };
     let place = &sha256_hex(place.as_bytes())[..16];
-    let aside = cache_folder(global).join("fetch").join(place);
-    let _lock = FolderLock::take(&aside).map_err(|error| match error.cause.kind() {
+    let aside = source::cache_folder(global.cache.as_deref()).join("fetch").join(place);
+    let _lock = FolderLock::take(&aside).map_err(|error| match error.kind() {
         ErrorKind::ResourceBusy => anyhow!(
             "{}: another fetch is writing there ({}); wait for it, or stop it",
             store.place(),

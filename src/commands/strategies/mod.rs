@@ -16,6 +16,7 @@ use anyhow::Result;
 use crate::cli::{GlobalArgs, StrategiesArgs, StrategiesCommand};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
+use crate::errors::message;
 use crate::report::Progress;
 use crate::runner::ParametersByStrategy;
 use crate::strategy::{Given, Kind, Registry, StrategyFile};
@@ -70,5 +71,5 @@ fn on_root<T>(comm: &dyn Comm, work: impl FnOnce() -> Result<T>) -> Result<Optio
 
 /// All ranks fail when one does, with all that it says.
 fn agreed<T>(comm: &dyn Comm, mine: Result<T>) -> Result<T> {
-    Ok(agree(comm, mine.map_err(|error| format!("{error:#}")))?)
+    Ok(agree(comm, mine.map_err(|error| message(&error)))?)
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{given, registry};
 use crate::cli::StreamArgs;
+use crate::errors::message;
 use crate::market::{Bar, Symbol};
 use crate::runner::EnsembleConfig;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
@@ -57,7 +58,7 @@ pub fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) ->
         if line.trim().is_empty() {
             continue;
         }
-        let answers = desk.answer(&line).map_err(|e| anyhow!("line {}: {e:#}", i + 1))?;
+        let answers = desk.answer(&line).map_err(|e| anyhow!("line {}: {}", i + 1, message(&e)))?;
         let sent = output.write_all(answers.as_bytes()).and_then(|()| output.flush());
         match sent {
             Ok(()) => {}

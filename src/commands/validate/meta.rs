@@ -5,7 +5,6 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::rows::Row;
-use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::attribution::rewards_by_bar;
 use crate::eval::metrics::Course;
@@ -13,7 +12,7 @@ use crate::eval::rules::trade;
 use crate::portfolio::meta_policy::{DQN, registry, rule_names};
 use crate::strategy::autoregression;
 use crate::synthetic::SyntheticMarket;
-use crate::train::dataset::Prepared;
+use crate::train::run::Trained;
 
 /// Basis points per bar of the measured stocks' share of the capital, after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,17 +31,17 @@ impl Experts {
     pub fn of(
         market: &SyntheticMarket,
         row: &Row,
-        config: &RunConfig,
-        eval: &Prepared,
+        trained: &Trained,
         [dqn, together]: [&Course; 2],
         capital: &[f64],
     ) -> Result<Experts> {
-        let (stocks, costs) = (config.stocks.len(), Costs::of(&config.env));
-        let (rows, limits) = (&eval.note.rows, eval.limits(config));
+        let Trained { eval, mandate, .. } = trained;
+        let (stocks, costs) = (mandate.stocks.len(), Costs::of(&mandate.env));
+        let (rows, limits) = (&eval.note.rows, eval.limits(mandate));
         let measured = row.measured(stocks);
         let capital: f64 = measured.iter().map(|&stock| capital[stock]).sum();
         let per_bar = 1e4 / capital / (rows.len() - 1) as f64;
-        let regimes = regimes(market, config, eval)?;
+        let regimes = regimes(market, trained)?;
         // Rewards of a course in each regime.
         let by_regime = |course: &Course| {
             let mut sums = [0.0; 2];
@@ -59,14 +58,14 @@ impl Experts {
             best = [best[0].max(sums[0]), best[1].max(sums[1])];
             alone.push((name, sums[0] + sums[1]));
         };
-        let meta = &config.portfolio.meta_policy;
+        let meta = &mandate.portfolio.meta_policy;
         let (registry, mut names) = (registry(meta)?, rule_names(meta, stocks)?);
         if !names.iter().any(|name| name == autoregression::NAME) {
             names.push(autoregression::NAME.into());
         }
         for name in names {
             let mut rule = registry.find(&name)?.build_default(stocks)?;
-            let course = trade(rule.as_mut(), &eval.panel, rows, config, &limits)?;
+            let course = trade(rule.as_mut(), &eval.panel, rows, mandate, &limits)?;
             add(name, by_regime(&course));
         }
         add(DQN.into(), by_regime(dqn));
@@ -90,11 +89,8 @@ impl Experts {
 }
 
 /// Of each stock at each bar of the evaluation, `[stock][bar]`.
-fn regimes(
-    market: &SyntheticMarket,
-    config: &RunConfig,
-    eval: &Prepared,
-) -> Result<Vec<Vec<usize>>> {
+fn regimes(market: &SyntheticMarket, trained: &Trained) -> Result<Vec<Vec<usize>>> {
+    let Trained { config, eval, .. } = trained;
     let (rows, minutes) = (eval.note.rows.len(), eval.note.bar_minutes);
     let of = |symbol| {
         let made = market.regimes(&config.stocks, symbol, &config.eval_period(), minutes);

@@ -7,13 +7,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use rand::Rng;
 use serde::Serialize;
-use tch::Device;
 
 use super::meta::Experts;
 use super::rows::Row;
 use crate::comm::local::LocalComm;
-use crate::commands::training::{Around, Training};
-use crate::config::RunConfig;
+use crate::config::{EnvConfig, RunConfig};
 use crate::env::costs::Costs;
 use crate::eval::account::run_policy;
 use crate::eval::attribution::rewards_by_stock;
@@ -21,14 +19,14 @@ use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
 use crate::eval::metrics::Course;
 use crate::eval::oracle::{Oracle, Terms};
 use crate::eval::rules::rules_alone;
+use crate::portfolio::mandate::Mandate;
 use crate::rl::rng::{Purpose, stream};
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;
-use crate::train::dataset::{DataPlan, Prepared};
-use crate::train::evaluation::{Evaluated, Policy, evaluate};
-use crate::train::peer_view::PeerView;
-use crate::train::watcher::{Ending, Watcher};
-use crate::train::worker::{Lanes, Worker};
+use crate::train;
+use crate::train::callbacks::{Callbacks, Ending, TrainingStart};
+use crate::train::evaluation::Evaluated;
+use crate::train::run::{Checkpointing, RunData, Trained};
 
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
 /// the capital, in basis points and after costs.
@@ -68,21 +66,22 @@ impl Trial {
     }
 }
 
-/// Measures the time until the evaluation.
+/// Measures the time from the first bar until the evaluation.
 struct Stopwatch {
     start: Instant,
     train_s: f64,
 }
 
-impl Around for Stopwatch {
-    fn pause(&mut self) {
-        self.train_s = self.start.elapsed().as_secs_f64();
+impl Callbacks for Stopwatch {
+    fn on_training_start(&mut self, _start: &TrainingStart<'_>) -> Result<()> {
+        self.start = Instant::now();
+        Ok(())
     }
 
-    fn resume(&mut self) {}
+    fn on_evaluation_start(&mut self) {
+        self.train_s = self.start.elapsed().as_secs_f64();
+    }
 }
-
-impl Watcher for Stopwatch {}
 
 /// Trains with `config`, which names the market and both periods, and evaluates. `cache` holds the
 /// panels. None where `stop` was set meanwhile.
@@ -95,55 +94,33 @@ pub fn run(
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let start = Instant::now();
-    let comm = LocalComm;
+    let (start, comm) = (Instant::now(), LocalComm);
     let name = config.data.source.as_deref().context("a validation names its market")?;
     let market = SyntheticMarket::parse(name.trim_start_matches("synthetic:"))?;
     let source = DataSource::Synthetic(market.clone());
-    let plan = DataPlan {
-        comm: &comm,
-        config,
-        source: &source,
-        options: config.data.load_options(None),
-        cache,
-    };
-    let train = plan.train(&mut |_, _, _| {})?;
-    let eval = plan.eval(&train.note.fit, train.note.bar_minutes, &mut |_, _, _| {})?;
-    let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
-        .context("the training period has fewer than two bars")?;
-    let panels = [&train, &eval];
-    let training = Training::new(&comm, config, panels, lanes, Device::Cpu, stop)?;
-    let mut watch = Stopwatch { start: Instant::now(), train_s: 0.0 };
-    let mut trained = training.run(&comm, config, &eval, &mut watch)?;
+    let data = RunData { source: &source, cache };
+    let mut watch = Stopwatch { start, train_s: 0.0 };
+    let mut trained = train::run(&comm, config, data, Checkpointing::Off, stop, &mut watch)?;
     if trained.ending == Ending::Stopped {
         return Ok(None);
     }
-    let (_, _, evaluated) = trained.latest.context("rank 0 has it")?;
     let dqn_alone = match row.bar.is_of_experts() {
         true => {
-            let alone = config.with("portfolio.meta_policy.enabled=false")?;
-            let policy = Policy {
-                shape: &trained.shape,
-                weights: &trained.weights,
-                networks: &trained.networks,
-                standing: None,
-            };
-            let agents = trained.workers.iter_mut().map(Worker::agent).collect();
-            evaluate(&comm, &alone, &eval, policy, agents)?
+            let portfolio = config.with("portfolio.meta_policy.enabled=false")?.portfolio;
+            let alone = Mandate { portfolio, ..trained.mandate.clone() };
+            trained.evaluate(&comm, &alone)?
         }
         false => None,
     };
     let edges_before_last = match row.edges.is_empty() {
         true => None,
-        false => {
-            let view = PeerView::of(&comm, config, &train, &trained.weights, &mut trained.workers)?;
-            Some(edges_before_last(&view.influence, row.edges))
-        }
+        false => Some(edges_before_last(&trained.peer_view(&comm)?.influence, row.edges)),
     };
-    let others = Others::of(&market, config, &eval)?;
+    let evaluated = &trained.latest.as_ref().context("rank 0 has it")?.evaluated;
+    let others = Others::of(&market, &trained)?;
     let capital = capital_of(&others.random);
     let courses = dqn_alone.as_ref().map(|alone| [&alone.course, &evaluated.course]);
-    let experts = courses.map(|of| Experts::of(&market, row, config, &eval, of, &capital));
+    let experts = courses.map(|of| Experts::of(&market, row, &trained, of, &capital));
     let reward = |course: &Course| measured_bps(course, row, config, &capital);
     let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
     Ok(Some(Trial {
@@ -157,7 +134,7 @@ pub fn run(
         oracle_turnover: turnover(&others.oracle),
         trained_turnover: turnover(&evaluated.course),
         random_turnover: turnover(&others.random),
-        verdict: verdict(config, &evaluated),
+        verdict: verdict(config, evaluated),
         edges_before_last,
         experts: experts.transpose()?,
         env_steps: trained.env_steps,
@@ -176,27 +153,25 @@ struct Others {
 }
 
 impl Others {
-    fn of(market: &SyntheticMarket, config: &RunConfig, eval: &Prepared) -> Result<Others> {
-        let terms = Terms {
-            fee_bps: config.env.fee_bps,
-            slippage_bps: config.env.slippage_bps,
-            long_only: config.env.long_only,
-        };
-        let stocks = config.stocks.len();
+    fn of(market: &SyntheticMarket, trained: &Trained) -> Result<Others> {
+        let Trained { config, mandate, eval, .. } = trained;
+        let EnvConfig { fee_bps, slippage_bps, long_only, .. } = mandate.env;
+        let terms = Terms { fee_bps, slippage_bps, long_only };
+        let stocks = mandate.stocks.len();
         let minutes = eval.note.bar_minutes;
         let oracle = |stock| Oracle::new(market, stocks, stock, minutes, terms);
         let mut oracles: Vec<Oracle> = (0..stocks).filter_map(oracle).collect();
         assert_eq!(oracles.len(), stocks, "a planted market has an oracle for every stock");
         let mut rng = stream(config.seed, Purpose::Exploration, stocks);
-        let lowest = if config.env.long_only { 0 } else { -1 };
-        let (panel, rows, limits) = (&eval.panel, &eval.note.rows, eval.limits(config));
-        let rules = rules_alone(panel, rows, config, &limits)?;
+        let lowest = if long_only { 0 } else { -1 };
+        let (panel, rows, limits) = (&eval.panel, &eval.note.rows, eval.limits(mandate));
+        let rules = rules_alone(panel, rows, mandate, &limits)?;
         Ok(Others {
             expected: oracles.iter().map(Oracle::per_bar).collect(),
-            oracle: run_policy(config, panel, rows, &limits, &mut |view, stock, private| {
+            oracle: run_policy(mandate, panel, rows, &limits, &mut |view, stock, private| {
                 oracles[stock].decide(view, private.position)
             }),
-            random: run_policy(config, panel, rows, &limits, &mut |_, _, _| {
+            random: run_policy(mandate, panel, rows, &limits, &mut |_, _, _| {
                 rng.random_range(lowest..=1)
             }),
             rules: rules.into_iter().map(|rule| (rule.name, rule.course)).collect(),

@@ -13,13 +13,13 @@ fn estimate() -> Estimate {
 /// trading.
 #[test]
 fn rules_have_the_account_that_an_agent_would_have() {
-    let (_folder, panel, mut config) = panel("regimes");
-    config.portfolio.drawdown_limit = 0.05;
-    let (rows, limits) = (300..900, limits(&config));
-    let market = Market { panel: &panel, rows: rows.clone(), config: &config, limits: &limits };
+    let (_folder, panel, mut mandate) = panel("regimes");
+    mandate.portfolio.drawdown_limit = 0.05;
+    let (rows, limits) = (300..900, limits(&mandate));
+    let market = Market { panel: &panel, rows: rows.clone(), mandate: &mandate, limits: &limits };
     let by_row = Dealt::of(&market);
     let registry = Registry::standard();
-    for theirs in rules_alone(&panel, &rows, &config, &limits).unwrap() {
+    for theirs in rules_alone(&panel, &rows, &mandate, &limits).unwrap() {
         let ours = run_alone(&market, &by_row, registry.find(&theirs.name).unwrap()).unwrap();
         assert!(theirs.metrics.trades > 0, "{}", theirs.name);
         assert_eq!(ours.course, theirs.course, "{}", theirs.name);
@@ -30,12 +30,12 @@ fn rules_have_the_account_that_an_agent_would_have() {
 /// portfolio's figures are those passed in.
 #[test]
 fn everyone_is_there_once() {
-    let (_folder, panel, config) = panel("momentum");
-    let (rows, limits) = (300..700, limits(&config));
-    let market = Market { panel: &panel, rows: rows.clone(), config: &config, limits: &limits };
+    let (_folder, panel, mandate) = panel("momentum");
+    let (rows, limits) = (300..700, limits(&mandate));
+    let market = Market { panel: &panel, rows: rows.clone(), mandate: &mandate, limits: &limits };
     let registry = Registry::standard();
     let mut momentum = registry.find("Momentum").unwrap().build_default(2).unwrap();
-    let portfolio = trade(momentum.as_mut(), &panel, &rows, &config, &limits).unwrap();
+    let portfolio = trade(momentum.as_mut(), &panel, &rows, &mandate, &limits).unwrap();
     let mut momentum = registry.find("Momentum").unwrap().build_default(2).unwrap();
     let decided = signals(&market, momentum.as_mut()).unwrap();
     let dqn: Vec<(i8, f32)> = (0..decided.rows())
@@ -43,7 +43,7 @@ fn everyone_is_there_once() {
         .map(|decision| (decision.direction(), decision.confidence as f32))
         .collect();
     let views = rows.map(|row| panel.view(row));
-    let held = buy_and_hold(&config.stocks, views, &config.env).unwrap();
+    let held = buy_and_hold(&mandate.stocks, views, &mandate.env).unwrap();
     let (sharpe, mut rng) = (estimate(), ChaCha8Rng::seed_from_u64(1));
     let traded = Traded { dqn: &dqn, portfolio: &portfolio, buy_and_hold: &held, sharpe: &sharpe };
     let all = everyone(&market, &traded, &mut rng);
@@ -83,9 +83,9 @@ fn everyone_is_there_once() {
 /// A mean of targets is traded as a fraction of a position: half of it uses half of the capital.
 #[test]
 fn part_of_a_position_is_part_of_the_capital() {
-    let (_folder, panel, config) = panel("random_walk");
-    let (rows, limits) = (300..330, limits(&config));
-    let market = Market { panel: &panel, rows, config: &config, limits: &limits };
+    let (_folder, panel, mandate) = panel("random_walk");
+    let (rows, limits) = (300..330, limits(&mandate));
+    let market = Market { panel: &panel, rows, mandate: &mandate, limits: &limits };
     let by_row = Dealt::of(&market);
     let want = |target: f64| vec![Wanted { target, conviction: 1.0 }; by_row.dates.len() * 2];
     let [half, whole] = [0.5, 1.0].map(|target| backtest(&market, &by_row, &want(target)));
@@ -98,10 +98,10 @@ fn part_of_a_position_is_part_of_the_capital() {
 /// Later rows do not change any account before them, ensembles included.
 #[test]
 fn later_rows_change_nothing_before() {
-    let (_folder, panel, config) = panel("regimes");
-    let limits = limits(&config);
+    let (_folder, panel, mandate) = panel("regimes");
+    let limits = limits(&mandate);
     let equity = |rows: Range<usize>| -> Vec<Vec<f64>> {
-        let market = Market { panel: &panel, rows, config: &config, limits: &limits };
+        let market = Market { panel: &panel, rows, mandate: &mandate, limits: &limits };
         let by_row = Dealt::of(&market);
         let kinds = RULES.map(|name| Registry::standard().find(name).unwrap().clone());
         let members = kinds.map(|kind| run_alone(&market, &by_row, &kind).unwrap());
@@ -119,10 +119,10 @@ fn later_rows_change_nothing_before() {
 /// One stock is not a pair: that row shows the error, and the others are unaffected.
 #[test]
 fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
-    let (_folder, panel, config) = panel("momentum");
-    let one = RunConfig { stocks: config.stocks[..1].to_vec(), ..config };
-    let limits = Limits::new(&one.portfolio, &one.stocks, &[vec![None]]);
-    let market = Market { panel: &panel, rows: 300..500, config: &one, limits: &limits };
+    let (_folder, panel, mandate) = panel("momentum");
+    let one = Mandate { stocks: mandate.stocks[..1].to_vec(), ..mandate };
+    let limits = one.limits(&[vec![None]]);
+    let market = Market { panel: &panel, rows: 300..500, mandate: &one, limits: &limits };
     let by_row = Dealt::of(&market);
     let course = backtest(&market, &by_row, &[Wanted { target: 1.0, conviction: 1.0 }; 199]);
     let (sharpe, dqn) = (estimate(), [(1, 1.0); 199]);

@@ -215,3 +215,57 @@ fn an_empty_market_has_no_features() {
     let scaler = Scaler::fit(&columns, &[], &grid, 0..0);
     assert!(panel_of(&[], &grid, columns, &scaler, &small()).end_s.is_empty());
 }
+
+/// What the formulas make of one market: per feature, the mean over its rows of value times a
+/// weight that differs from row to row.
+const KNOWN: [(&str, f64); 18] = [
+    ("return_1", -0.034099966),
+    ("return_2", -0.028604975),
+    ("return_5", -0.046824868),
+    ("rsi", -0.058281571),
+    ("macd", -0.016160868),
+    ("bollinger", -0.038922616),
+    ("volatility_3", 0.004204088),
+    ("volatility_12", -0.009758083),
+    ("volume", -0.010648433),
+    ("gap", -0.002124021),
+    ("time_sin", 0.026860156),
+    ("time_cos", 0.017920236),
+    ("peers_return_1", -0.013374513),
+    ("peers_return_5", -0.040910228),
+    ("residual_return", -0.027965035),
+    ("peers_correlation", 0.038505161),
+    ("spread", -0.011971408),
+    ("arbitrage", -0.022374411),
+];
+
+/// Panels in the cache are named by the features' names and [`FORMULAS`]: a formula that changes
+/// without either would find its old columns there.
+#[test]
+fn a_formula_that_changes_has_to_raise_its_version() {
+    let series = random_market(23, 3, 1_200, 39, 0.1);
+    let grid = grid_of(&series);
+    let peers = ring_of_peers(3, 2);
+    let config = small();
+    let (mut columns, _) = raw_features(&series, &grid, &peers, &config);
+    let scaler = Scaler::fit(&columns, &series, &grid, 100..grid.end_s.len());
+    columns.scale(&scaler.mean, &scaler.std, config.clip_std);
+    let rows = panel_rows(&series, &grid, &columns, 0..grid.end_s.len());
+    let names = feature_names(&config);
+    let weight = |cell: usize| 1.0 + (cell % 97) as f64 / 97.0;
+    let mean = |feature: usize| {
+        let values = rows.features.iter().skip(feature).step_by(names.len());
+        let weighted = values.enumerate().map(|(cell, &x)| weight(cell) * f64::from(x));
+        weighted.sum::<f64>() * names.len() as f64 / rows.features.len() as f64
+    };
+    let found: Vec<(String, f64)> =
+        names.iter().enumerate().map(|(i, name)| (name.clone(), mean(i))).collect();
+    let is_known = |((name, found), (known_name, known)): (&(String, f64), &(&str, f64))| {
+        name == known_name && (found - known).abs() < 1e-5
+    };
+    assert!(
+        found.len() == KNOWN.len() && found.iter().zip(&KNOWN).all(is_known),
+        "a feature is new, or a formula changed; for the latter raise FORMULAS. KNOWN is now: \
+         {found:#?}"
+    );
+}

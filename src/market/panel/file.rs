@@ -1,16 +1,13 @@
-//! The panel's file: Arrow IPC, in record batches of a power of two of rows, so that it is written
-//! a few megabytes at a time and a row is found by a shift. The one place that knows arrow2.
+//! The panel file: Arrow IPC with 2^k rows per record batch, so that it is written a few megabytes
+//! at a time and a row is located by a shift. The only module that uses arrow2.
 //!
 //! Columns: `end_s` int64; `open`, `high`, `low`, `close`, `volume` lists of one double per stock;
-//! `tradable` a list of one byte per stock; `features` a list of stocks x features floats. What
-//! they are called and the note stand in the schema's metadata under [`HEADER_KEY`] as JSON.
+//! `tradable` a list of one byte per stock; `features` a list of stocks x features floats. Names
+//! and note are JSON in the schema's metadata under [`HEADER_KEY`]. A [`checksum`] ends the file.
 
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Write};
 use std::ops::Range;
-#[cfg(target_os = "linux")]
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,25 +22,30 @@ use arrow2::types::NativeType;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
-use super::{MarketError, PanelAbout, PanelRows, Symbol};
+use super::{MarketError, PanelAbout, PanelRows, Symbol, checksum};
+use crate::errors::Cause;
+use crate::files::{Durability, write_whole};
 
 const HEADER_KEY: &str = "dqn_trader_panel";
-/// Raised whenever the layout changes; a file of another version is not read.
-const VERSION: u32 = 1;
-/// Size of a record batch: small beside a panel, large beside its header.
+/// To be raised whenever the layout changes; a file of another version is rejected.
+const VERSION: u32 = 2;
+/// Size of a record batch: small relative to a panel, large relative to its header.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What the schema's metadata says of the file.
+/// Header of the file, in the schema's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Header {
     version: u32,
     rows: usize,
-    /// Every record batch but the last has 2 to the power of this many rows.
+    /// Every record batch but the last has 2^`batch_shift` rows.
     batch_shift: u32,
     pub stocks: Vec<Symbol>,
     pub feature_names: Vec<String>,
     pub note: String,
 }
+
+/// What is wrong with a file: a message, or the error of a reader.
+type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
 /// The columns of one record batch, in the mapped file.
 pub(super) struct Batch {
@@ -57,7 +59,7 @@ pub(super) struct Batch {
     pub features: Buffer<f32>,
 }
 
-/// A mapped panel file, checked. The buffers keep the map alive.
+/// A validated, memory-mapped panel file. The buffers keep the mapping alive.
 pub(super) struct Mapped {
     pub header: Header,
     pub rows: usize,
@@ -65,35 +67,37 @@ pub(super) struct Mapped {
 }
 
 impl Mapped {
-    /// The batch that holds a row, and the row's place in it.
+    /// The batch that contains a row, and the row's index in it.
     #[inline]
     pub fn locate(&self, row: usize) -> (&Batch, usize) {
         let shift = self.header.batch_shift;
         (&self.batches[row >> shift], row & ((1 << shift) - 1))
     }
 
+    /// Maps a file and verifies its checksum, which reads every byte.
     pub fn open(path: &Path) -> Result<Mapped, MarketError> {
-        let file = File::open(path).map_err(|e| MarketError::Store {
-            place: path.display().to_string(),
-            what: format!("cannot open this panel: {e}"),
-            hint: "check that it exists and can be read".into(),
-        })?;
-        // SAFETY: a map is unsound where the file changes under it. Panel files are never written
-        // in place: `write` fills a file of another name and renames it, and an older map keeps the
-        // older file.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| damaged(path, e))?;
+        let map = map(path)?;
+        if !checksum::is_intact(path, &map) {
+            return Err(damaged(path, "its checksum is not that of its content"));
+        }
         Mapped::read(map).map_err(|what| damaged(path, what))
     }
 
-    /// Err says what is wrong with the file.
-    fn read(map: Mmap) -> Result<Mapped, String> {
-        let metadata = read_file_metadata(&mut Cursor::new(&map[..])).map_err(|e| e.to_string())?;
+    /// Like [`Mapped::open`], for a file that has just been verified or written.
+    pub fn open_verified(path: &Path) -> Result<Mapped, MarketError> {
+        Mapped::read(map(path)?).map_err(|what| damaged(path, what))
+    }
+
+    /// The error says what is wrong with the file.
+    fn read(map: Mmap) -> Result<Mapped, Wrong> {
+        let content = checksum::content(&map).ok_or("it is too short")?;
+        let metadata = read_file_metadata(&mut Cursor::new(content))?;
         let header: Header = match metadata.schema.metadata.get(HEADER_KEY) {
-            Some(text) => serde_json::from_str(text).map_err(|e| e.to_string())?,
+            Some(text) => serde_json::from_str(text)?,
             None => return Err("an Arrow file, but no panel".into()),
         };
         if header.version != VERSION {
-            return Err(format!("panel format {}, expected {VERSION}", header.version));
+            return Err(format!("panel format {}, expected {VERSION}", header.version).into());
         }
         if header.stocks.is_empty() || header.feature_names.is_empty() || header.batch_shift > 31 {
             return Err("its header makes no sense".into());
@@ -103,7 +107,7 @@ impl Mapped {
         {
             return Err("its columns are not those of a panel".into());
         }
-        check_blocks(&metadata, &map)?;
+        check_blocks(&metadata, content)?;
 
         let map = Arc::new(map);
         let spans = batch_spans(header.rows, header.batch_shift);
@@ -113,7 +117,7 @@ impl Mapped {
         let batches = spans
             .enumerate()
             .map(|(i, span)| Batch::map(&metadata, map.clone(), i, span.len(), &header))
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, Wrong>>()?;
         Ok(Mapped { rows: header.rows, header, batches })
     }
 }
@@ -125,15 +129,14 @@ impl Batch {
         index: usize,
         rows: usize,
         header: &Header,
-    ) -> Result<Batch, String> {
-        // SAFETY: the caller has to answer for offsets and text, of which these columns (numbers
-        // and lists of fixed size, by `fields`) have none. That a column's buffer lies within the
-        // file, is aligned for its type and is as long as its array says is checked by arrow2
-        // itself; that the message lies within the file, by `check_blocks`. Every bit pattern is a
-        // value of these types. Bitmaps of nulls, which arrow2 does not measure, are read where a
-        // null count is above 0; `write`, the one source of files with this header, writes none.
-        let chunk = unsafe { mmap_unchecked(metadata, &Default::default(), map, index) }
-            .map_err(|e| e.to_string())?;
+    ) -> Result<Batch, Wrong> {
+        // SAFETY: the caller must guarantee valid offsets and text, of which these columns (numbers
+        // and lists of fixed size, by `fields`) have none. arrow2 itself checks that a column's
+        // buffer lies within the file, is aligned for its type and has the array's length;
+        // `check_blocks` checks that the message lies within the file. Every bit pattern is a valid
+        // value of these types. Null bitmaps, whose length arrow2 does not check, are only read if
+        // a null count is above 0; `write`, the only writer of files with this header, writes none.
+        let chunk = unsafe { mmap_unchecked(metadata, &Default::default(), map, index) }?;
         let stocks = header.stocks.len();
         let columns = chunk.arrays();
         Ok(Batch {
@@ -149,7 +152,7 @@ impl Batch {
     }
 }
 
-/// The mapped values of a column of plain numbers.
+/// The mapped values of a column of numbers.
 fn numbers<T: NativeType>(array: &dyn Array, rows: usize) -> Result<Buffer<T>, String> {
     match array.as_any().downcast_ref::<PrimitiveArray<T>>() {
         Some(array) if array.len() == rows && array.null_count() == 0 => Ok(array.values().clone()),
@@ -165,8 +168,8 @@ fn lists<T: NativeType>(array: &dyn Array, rows: usize, size: usize) -> Result<B
     }
 }
 
-/// Every record batch's message and body must lie within the file. arrow2 trusts the footer in
-/// this.
+/// Checks that the message and body of every record batch lie within the file, since arrow2 trusts
+/// the footer.
 fn check_blocks(metadata: &FileMetadata, bytes: &[u8]) -> Result<(), String> {
     for block in &metadata.blocks {
         let start = usize::try_from(block.offset).ok();
@@ -185,15 +188,30 @@ fn check_blocks(metadata: &FileMetadata, bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn damaged(path: &Path, what: impl std::fmt::Display) -> MarketError {
+fn map(path: &Path) -> Result<Mmap, MarketError> {
+    let file = File::open(path).map_err(|e| MarketError::Store {
+        place: path.display().to_string(),
+        what: format!("cannot open this panel: {e}"),
+        hint: "check that it exists and can be read".into(),
+        cause: Some(Cause::new(e)),
+    })?;
+    // SAFETY: a mapping is unsound if the file changes. Panel files are never written in place:
+    // `write` fills a file of another name and renames it, and an older mapping keeps the older
+    // file.
+    unsafe { Mmap::map(&file) }.map_err(|e| damaged(path, e))
+}
+
+fn damaged(path: &Path, cause: impl Into<Wrong>) -> MarketError {
+    let cause = cause.into();
     MarketError::File {
         file: path.display().to_string(),
-        what: format!("not a usable panel file ({what})"),
+        what: format!("not a usable panel file ({cause})"),
         hint: "delete it; it will be rebuilt from the bars".into(),
+        cause: Some(Cause::new(cause)),
     }
 }
 
-/// Makes the numbers of some rows.
+/// Computes the numbers of the given rows.
 type Rows<'a> = dyn Fn(Range<usize>) -> PanelRows + 'a;
 
 pub(super) fn write(path: &Path, about: PanelAbout, rows: &Rows<'_>) -> Result<(), MarketError> {
@@ -212,20 +230,23 @@ pub(super) fn write(path: &Path, about: PanelAbout, rows: &Rows<'_>) -> Result<(
             folder.display(),
             panel_bytes.div_ceil(1 << 20).max(1)
         ),
+        cause: Some(Cause::new(e)),
     };
-    let file = tempfile::Builder::new()
-        .prefix(".panel-")
-        .permissions(std::fs::Permissions::from_mode(0o666)) // less the umask, as any other result
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    write_batches(file.as_file(), about, rows).map_err(|e| match e {
-        arrow2::error::Error::Io(e) => failed(e),
-        other => failed(std::io::Error::other(other)),
-    })?;
-    // Without this a crash of the machine may leave the new name on pages of zeros.
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    let fill = |beside: &Path| {
+        let mut file = File::options().read(true).write(true).truncate(true).open(beside)?;
+        write_batches(&file, about, rows).map_err(|e| match e {
+            arrow2::error::Error::Io(e) => e,
+            other => std::io::Error::other(other),
+        })?;
+        // SAFETY: no other process writes to this file, and this one only past the mapped range,
+        // after the mapping is dropped.
+        let content = unsafe { Mmap::map(&file) }?;
+        let trailer = checksum::trailer(path, &content);
+        drop(content);
+        file.write_all(&trailer)
+    };
+    // After a machine crash the name may refer to pages of zeros, which the checksum detects.
+    write_whole(path, Durability::Unsynced, fill).map_err(failed)
 }
 
 fn write_batches(
@@ -257,21 +278,10 @@ fn write_batches(
         assert!(before_s < part.end_s[0], "bar times must increase");
         before_s = part.end_s[span.len() - 1];
         writer.write(&chunk(part, stocks, header.feature_names.len()), None)?;
-        begin_to_store(file);
     }
     writer.finish()?;
     writer.into_inner().flush()?;
     Ok(())
-}
-
-/// What was written so far begins to go to the disk, while the next rows are made: less is left to
-/// wait for in the end. Only a hint, so that an error does not matter.
-fn begin_to_store(file: &File) {
-    #[cfg(target_os = "linux")]
-    // SAFETY: the descriptor is open, and the call touches no memory.
-    unsafe {
-        libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
-    }
 }
 
 /// The rows of each record batch.
@@ -317,7 +327,7 @@ fn fields(stocks: usize, features: usize) -> Vec<Field> {
     ]
 }
 
-/// Size of one time of the panel.
+/// Bytes per panel row.
 fn row_bytes(about: &PanelAbout) -> usize {
     8 + about.stocks.len() * (5 * 8 + 1 + 4 * about.feature_names.len())
 }

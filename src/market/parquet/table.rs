@@ -75,7 +75,7 @@ pub fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     }
     let columns = wanted.iter().zip(&values).map(|(&i, values)| column(plain[i], values, &plan));
     let frame = DataFrame::new(rows, columns.collect())
-        .map_err(|e| file_error(file, cause(&e), WRITE_ANEW))?;
+        .map_err(|e| file_error(file, cause(&e), WRITE_ANEW).caused_by(e))?;
     table(&frame, &plan, ragged_line, file)
 }
 
@@ -86,7 +86,7 @@ fn table(
     file: &str,
 ) -> Result<Table, MarketError> {
     let rows = rows_of(frame, plan, file)?;
-    let wrong = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW);
+    let wrong = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW).caused_by(e);
     let symbols = match &plan.symbol {
         None => None,
         Some(name) => {

@@ -18,7 +18,8 @@ pub(super) fn labels(
     columns: &[String],
     file: &str,
 ) -> Result<(Vec<Option<i64>>, bool), MarketError> {
-    let wrong = |e: PolarsError| file_error(file, format!("time: {}", cause(&e)), ADVICE);
+    let wrong =
+        |e: PolarsError| file_error(file, format!("time: {}", cause(&e)), ADVICE).caused_by(e);
     let column = |name: &String| {
         frame.column(name).map(|c| c.as_materialized_series().clone()).map_err(wrong)
     };

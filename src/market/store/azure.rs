@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use super::connection::{Account, Secrets};
 use super::patience::{CONNECTING, Failure, Fault, Patience, RUNNING, patiently};
 use super::{DayFile, ROOT, Store, folder_symbol, key_date, sha256_hex};
+use crate::errors::Cause;
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 use crate::market::runtime::silent_runtime;
@@ -82,6 +83,7 @@ impl AzureStore {
             place: "tokio runtime".into(),
             what: format!("cannot be started: {error}"),
             hint: "allow this process more threads".into(),
+            cause: Some(Cause::new(error)),
         })?;
         let store = AzureStore {
             endpoint: account.endpoint.origin().ascii_serialization(),
@@ -194,22 +196,23 @@ impl AzureStore {
 
     /// The error shown to the user. `key`: the blob concerned.
     fn error(&self, failure: Failure, key: Option<&str>) -> MarketError {
-        let Failure { fault, tries } = failure;
-        let (what, hint) = self.explain(&fault, tries);
-        match (&fault, key) {
-            (Fault::Status { status: StatusCode::NotFound, code }, Some(key))
-                if code != "ContainerNotFound" =>
-            {
-                MarketError::File {
-                    file: key.into(),
-                    what: format!("no such blob in {}", self.place()),
-                    hint: "check the container; the blob may have been deleted".into(),
-                }
+        let failure = failure.scrubbed(&self.secrets);
+        let (what, hint) = self.explain(&failure.fault, failure.tries);
+        let not_found = matches!(&failure.fault, Fault::Status { status: StatusCode::NotFound, code }
+            if code != "ContainerNotFound");
+        let cause = Some(Cause::new(failure));
+        match key {
+            Some(key) if not_found => MarketError::File {
+                file: key.into(),
+                what: format!("no such blob in {}", self.place()),
+                hint: "check the container; the blob may have been deleted".into(),
+                cause,
+            },
+            Some(key) => {
+                let place = format!("{}, {key}", self.place());
+                MarketError::Store { place, what, hint, cause }
             }
-            (_, Some(key)) => {
-                MarketError::Store { place: format!("{}, {key}", self.place()), what, hint }
-            }
-            (_, None) => MarketError::Store { place: self.place(), what, hint },
+            None => MarketError::Store { place: self.place(), what, hint, cause },
         }
     }
 
@@ -238,13 +241,11 @@ impl AzureStore {
             ),
             Fault::Timeout => (format!("no answer from {host}, tried {tries} times"), network),
             Fault::Io { cause } => {
-                let cause = self.secrets.scrub(cause);
                 (format!("{host} cannot be reached, tried {tries} times: {cause}"), network)
             }
-            Fault::Other { cause } => (
-                format!("{host} gave an answer that is not Azure's: {}", self.secrets.scrub(cause)),
-                network,
-            ),
+            Fault::Other { cause } => {
+                (format!("{host} gave an answer that is not Azure's: {cause}"), network)
+            }
         }
     }
 }
@@ -344,6 +345,7 @@ fn check_container_name(name: &str) -> Result<(), MarketError> {
         place: format!("container {name:?}"),
         what: "this is not a valid container name".into(),
         hint: "use 3 to 63 lower-case letters, digits and single hyphens between them".into(),
+        cause: None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Fetched blobs, kept on disk.
+//! Disk cache of fetched blobs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sha2::{Digest, Sha256};
 
 use super::DayFile;
-use super::local::write_whole;
+use crate::files::{Durability, write_whole};
 
-/// Bytes of the digest that ends an entry.
+/// Size of the digest at the end of an entry, bytes.
 const DIGEST_BYTES: usize = 32;
 
-/// Blobs below a folder, by place, key and ETag.
+/// Blobs in a folder, keyed by place, key and ETag.
 ///
-/// An entry is named by place and key and holds the content and then SHA-256 of place, key, ETag
-/// and content. So one comparison tells whether it is of this version and undamaged, and a new
-/// version of a blob takes the place of the old one.
+/// An entry is named by place and key. It holds the content followed by the SHA-256 of place, key,
+/// ETag and content, so one comparison shows whether it is the right version and undamaged. A new
+/// version of a blob replaces the old one.
 #[derive(Debug)]
 pub struct BlobCache {
     folder: PathBuf,
-    /// [`super::Store::place`] of the store that the blobs are from.
+    /// [`super::Store::place`] of the blobs' store.
     place: String,
-    /// A disk that cannot be written is reported once, not once per blob.
+    /// An unwritable disk is reported once, not once per blob.
     warned: AtomicBool,
 }
 
 impl BlobCache {
-    /// Creates nothing before the first [`BlobCache::put`].
+    /// Creates no folder until the first [`BlobCache::put`].
     pub fn new(folder: &Path, place: &str) -> BlobCache {
         BlobCache {
             folder: folder.to_path_buf(),
@@ -36,7 +36,7 @@ impl BlobCache {
         }
     }
 
-    /// The content of `file`; None where it is not kept, of another version or damaged.
+    /// The content of `file`; None if it is not cached, of another version or damaged.
     pub fn get(&self, file: &DayFile) -> Option<Vec<u8>> {
         let mut bytes = fs::read(self.path(file)).ok()?;
         let content = bytes.len().checked_sub(DIGEST_BYTES)?;
@@ -44,19 +44,23 @@ impl BlobCache {
         (digest == self.digest(file, &bytes)).then_some(bytes)
     }
 
-    /// Keeps `bytes`, whole or not at all. A cache that cannot be written costs time, not results,
-    /// so that is a warning.
+    /// Stores `bytes` atomically. A failure is only a warning, since it costs time but does not
+    /// affect results.
     pub fn put(&self, file: &DayFile, bytes: &[u8]) {
         let path = self.path(file);
         let entry = [bytes, self.digest(file, bytes).as_slice()].concat();
-        if let Err(error) = write_whole(&path, &entry, false)
+        // The digest is verified on reading, so there is no need to wait for the disk.
+        let written = fs::create_dir_all(path.parent().unwrap_or(&self.folder)).and_then(|()| {
+            write_whole(&path, Durability::Unsynced, |beside| fs::write(beside, &entry))
+        });
+        if let Err(error) = written
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!("{}: downloads cannot be cached: {error}", self.folder.display());
         }
     }
 
-    /// `{folder}/{2 hex digits}/{62 hex digits}`
+    /// `{folder}/{2 hex digits}/{62 hex digits}`.
     fn path(&self, file: &DayFile) -> PathBuf {
         let digest = digest_of(&[self.place.as_bytes(), file.key.as_bytes()]);
         let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -68,7 +72,7 @@ impl BlobCache {
     }
 }
 
-/// SHA-256 of the parts, each led by its length.
+/// SHA-256 of the parts, each preceded by its length.
 fn digest_of(parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
     let mut hash = Sha256::new();
     for part in parts {

@@ -161,6 +161,7 @@ fn malformed(what: impl Into<String>) -> MarketError {
                DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
                EndpointSuffix=core.windows.net"
             .into(),
+        cause: None,
     }
 }
 

@@ -172,6 +172,7 @@ impl Fetcher {
                 file: file.key.clone(),
                 what: format!("listed with {} bytes, read {}", file.size_bytes, bytes.len()),
                 hint: "another program is writing to it; run again when it is done".into(),
+                cause: None,
             });
         }
         if let Some(cache) = &self.cache {
@@ -221,7 +222,7 @@ mod tests {
             self.running.fetch_sub(1, Ordering::SeqCst);
             if key == "bad" {
                 let (what, hint) = ("no such file".into(), "mend it".into());
-                return Err(MarketError::File { file: key.into(), what, hint });
+                return Err(MarketError::File { file: key.into(), what, hint, cause: None });
             }
             Ok(key.as_bytes().to_vec())
         }

@@ -1,26 +1,28 @@
-//! Day files below a local folder.
+//! Day files in a local folder.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use chrono::Datelike;
 
 use super::{DayFile, ROOT, Store, folder_symbol, key_date};
+use crate::errors::Cause;
+use crate::files::{Durability, write_whole};
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 
-/// Day files below `root/stocks_intraday`, or below `root` where that is the folder of the symbols.
+/// Day files in `root/stocks_intraday`, or in `root` if that is the folder of the symbols.
 #[derive(Clone, Debug)]
 pub struct LocalStore {
     root: PathBuf,
-    /// The folder that holds one folder per symbol; stands for `stocks_intraday` in keys.
+    /// The folder with one folder per symbol, which `stocks_intraday` in keys refers to.
     base: PathBuf,
 }
 
 impl LocalStore {
-    /// Errors where `root` is no folder.
+    /// Opens an existing folder. Errors if `root` is not a folder.
     pub fn open(root: &Path) -> Result<LocalStore, MarketError> {
         match root.exists() {
             true => LocalStore::to_be(root),
@@ -28,8 +30,8 @@ impl LocalStore {
         }
     }
 
-    /// One to write to: a folder that is not there yet is made with its first file. Errors where
-    /// `root` is a file.
+    /// Opens a folder for writing; one that does not exist is created with its first file. Errors
+    /// if `root` is a file.
     pub fn to_be(root: &Path) -> Result<LocalStore, MarketError> {
         if root.exists() && !root.is_dir() {
             return Err(unusable(root, "is a file, not a folder"));
@@ -47,11 +49,12 @@ impl LocalStore {
                 file: key.into(),
                 what: "is not the key of a day file".into(),
                 hint: format!("keys look like {ROOT}/AAPL/2020/01/AAPL_2020-01-03.parquet"),
+                cause: None,
             }),
         }
     }
 
-    /// Names and paths in a folder; none where there is no such folder.
+    /// Names and paths in a folder; empty if the folder does not exist.
     fn entries(&self, folder: &Path) -> Result<Vec<(String, PathBuf)>, MarketError> {
         let failed = |error| self.failed("cannot be listed", folder, error);
         let listing = match fs::read_dir(folder) {
@@ -76,6 +79,7 @@ impl LocalStore {
             place: path.display().to_string(),
             what: format!("{what}: {error}"),
             hint: "check the folder, its permissions and the free space".into(),
+            cause: Some(Cause::new(error)),
         }
     }
 }
@@ -128,6 +132,7 @@ impl Store for LocalStore {
                 file: path.display().to_string(),
                 what: "no such file".into(),
                 hint: "check the data folder; the file may have been moved".into(),
+                cause: Some(Cause::new(error)),
             },
             _ => self.failed("cannot be read", &path, error),
         })
@@ -144,15 +149,21 @@ impl Store for LocalStore {
 
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), MarketError> {
         let path = self.path(key)?;
-        write_whole(&path, bytes, true).map_err(|e| self.failed("cannot be written", &path, e))
+        let folder = path.parent().unwrap_or(&self.base);
+        fs::create_dir_all(folder)
+            .and_then(|()| {
+                write_whole(&path, Durability::Synced, |beside| fs::write(beside, bytes))
+            })
+            .map_err(|e| self.failed("cannot be written", &path, e))
     }
 }
 
-/// The folder of the symbol folders, for a user who may have named it or the one above it.
+/// The folder of the symbol folders: `root` itself or `root/stocks_intraday`, since users name
+/// either.
 fn symbols_folder(root: &Path) -> PathBuf {
     let inner = root.join(ROOT);
     let is_named_so = || {
-        // One that is not there yet has no other name than this.
+        // A folder that does not exist yet cannot be canonicalised.
         root.ends_with(ROOT) || root.canonicalize().is_ok_and(|path| path.ends_with(ROOT))
     };
     if !inner.is_dir() && (is_named_so() || holds_symbols(root)) {
@@ -162,7 +173,7 @@ fn symbols_folder(root: &Path) -> PathBuf {
     }
 }
 
-/// Whether `folder` has a folder `SYMBOL/YYYY`.
+/// Whether `folder` contains a folder `SYMBOL/YYYY`.
 fn holds_symbols(folder: &Path) -> bool {
     let names = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -180,10 +191,12 @@ fn unusable(root: &Path, what: &str) -> MarketError {
         place: root.display().to_string(),
         what: what.into(),
         hint: format!("give the folder that contains {ROOT}/"),
+        cause: None,
     }
 }
 
-/// ETag and size: a file changes its size or its modification time whenever it is written.
+/// ETag and size. The ETag is made of size and modification time, one of which changes with every
+/// write.
 fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
     let meta = fs::metadata(path)?;
     let modified_ns = match meta.modified()?.duration_since(UNIX_EPOCH) {
@@ -191,22 +204,6 @@ fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
         Err(before) => -(before.duration().as_nanos() as i128),
     };
     Ok((format!("{:x}-{modified_ns}", meta.len()), meta.len()))
-}
-
-/// Writes beside `path` and renames. `durable`: waits until the bytes are on the disk, so that not
-/// even a power cut leaves half a file under the name.
-pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> std::io::Result<()> {
-    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
-    // `File::create_new`, because tempfile's own way hides the file from other users.
-    let mut file =
-        tempfile::Builder::new().prefix(".part-").make_in(folder, |path| File::create_new(path))?;
-    file.write_all(bytes)?;
-    if durable {
-        file.as_file().sync_all()?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

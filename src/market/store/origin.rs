@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use crate::errors::Cause;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
@@ -70,8 +71,10 @@ impl Origin {
                 "delete it; then fetch {symbol} with --rewrite to replace its files by ones of a \
                  known kind"
             ),
+            cause: None,
         };
-        let origin: Origin = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let origin: Origin =
+            serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()).caused_by(e))?;
         if origin.version != VERSION {
             return Err(wrong(format!("has version {}, not {VERSION}", origin.version)));
         }
@@ -84,6 +87,7 @@ impl Origin {
             file: key.clone(),
             what: error.to_string(),
             hint: "report this".into(),
+            cause: Some(Cause::new(error)),
         })?;
         store.put(&key, &text)
     }

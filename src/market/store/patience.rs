@@ -9,6 +9,8 @@ use azure_core::StatusCode;
 use azure_core::error::ErrorKind;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connection::Secrets;
+
 /// Retry policy of one request.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
@@ -28,22 +30,38 @@ pub(super) const RUNNING: Patience =
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a request failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}, tried {tries} times")]
 pub(super) struct Failure {
     /// Failure of the last try.
     pub fault: Fault,
     pub tries: u32,
 }
 
-#[derive(Debug)]
+impl Failure {
+    /// Fit to be seen, whatever the HTTP client said.
+    pub fn scrubbed(mut self, secrets: &Secrets) -> Failure {
+        if let Fault::Io { cause } | Fault::Other { cause } = &mut self.fault {
+            *cause = secrets.scrub(cause);
+        }
+        self
+    }
+}
+
+/// Holds words and not the client's own errors, which repeat the address and its signature.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// The server refused. `code`: Azure's error code.
+    #[error("HTTP status {status} ({code})")]
     Status { status: StatusCode, code: String },
     /// No complete response in time.
+    #[error("no response in time")]
     Timeout,
     /// No connection, or it broke.
+    #[error("no connection: {cause}")]
     Io { cause: String },
     /// An invalid response.
+    #[error("invalid response: {cause}")]
     Other { cause: String },
 }
 

@@ -20,8 +20,9 @@ mod standing;
 
 use serde::{Deserialize, Serialize};
 
+use super::mandate::Mandate;
 use super::risk::Order;
-use crate::config::{MetaPolicyConfig, RunConfig};
+use crate::config::MetaPolicyConfig;
 use crate::env::costs::Costs;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::{MarketView, Panel};
@@ -100,11 +101,11 @@ impl MetaPolicy {
     /// For accounts on `panel`; None if switched off. `correlation` is that of the training period.
     /// An unknown or failing strategy is an error.
     pub fn of(
-        config: &RunConfig,
+        mandate: &Mandate,
         panel: &Panel,
         correlation: &[Vec<Option<f64>>],
     ) -> Result<Option<MetaPolicy>, StrategyError> {
-        let (stocks, meta) = (config.stocks.len(), &config.portfolio.meta_policy);
+        let (stocks, meta) = (mandate.stocks.len(), &mandate.portfolio.meta_policy);
         if !meta.enabled {
             return Ok(None);
         }
@@ -117,9 +118,9 @@ impl MetaPolicy {
         Ok(Some(MetaPolicy {
             belief: Belief { prior, share_rates: meta.share_rates.clone() },
             names,
-            advice: Advice::of(panel, stocks, meta, config.env.long_only)?,
+            advice: Advice::of(panel, stocks, meta, mandate.env.long_only)?,
             second_opinion: None,
-            cost: Costs::of(&config.env).of_turning_over_once(),
+            cost: Costs::of(&mandate.env).of_turning_over_once(),
             correlation: correlation.iter().map(known).collect(),
             config: meta.clone(),
         }))

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::config::PortfolioConfig;
+use crate::config::{EnvConfig, PortfolioConfig};
 use crate::market::panel::PanelData;
 
 const BARS: usize = 4;
@@ -35,23 +35,22 @@ fn panel(folder: &std::path::Path, closes: &[f64]) -> Panel {
     Panel::open(&path).unwrap()
 }
 
-fn config() -> RunConfig {
-    let mut config = RunConfig { stocks: vec!["A".parse().unwrap()], ..RunConfig::default() };
-    config.env.fee_bps = 0.0;
-    config.env.slippage_bps = 0.0;
-    config.portfolio = PortfolioConfig { risk_sessions: 2, ..PortfolioConfig::default() };
-    let meta = &mut config.portfolio.meta_policy;
+fn mandate() -> Mandate {
+    let env = EnvConfig { fee_bps: 0.0, slippage_bps: 0.0, ..EnvConfig::default() };
+    let portfolio = PortfolioConfig { risk_sessions: 2, ..PortfolioConfig::default() };
+    let mut mandate = Mandate { stocks: vec!["A".parse().unwrap()], env, portfolio };
+    let meta = &mut mandate.portfolio.meta_policy;
     meta.enabled = true;
     meta.strategies = vec!["hold".into(), "Flat".into()];
     meta.share_rates = vec![0.1];
     meta.drawdown_aversion = 0.0;
-    config
+    mandate
 }
 
-/// Runs over the panel. Returns after each bar the weights, the leader and the direction.
-fn run(config: &RunConfig, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)> {
-    let meta = MetaPolicy::of(config, panel, &[vec![None]]).unwrap().unwrap();
-    let plan = CapitalPlan::of(panel, 1, &config.portfolio);
+/// Runs through the panel and returns the weights after each bar, and who led.
+fn run(mandate: &Mandate, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)> {
+    let meta = MetaPolicy::of(mandate, panel, &[vec![None]]).unwrap().unwrap();
+    let plan = CapitalPlan::of(panel, 1, &mandate.portfolio);
     let mut book = meta.book(None);
     let step = |row: usize| {
         let view = panel.view(row);
@@ -70,7 +69,7 @@ fn weights_follow_the_profits_of_a_day() {
     let place = tempfile::tempdir().unwrap();
     let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
     let panel = panel(place.path(), &closes);
-    let found = run(&config(), &panel, -1);
+    let found = run(&mandate(), &panel, -1);
     let prior = [0.25, 0.25, 0.5];
     assert!(found[..BARS].iter().all(|(weights, leader, direction)| {
         *weights == prior && *leader == 2 && *direction == -1
@@ -100,17 +99,17 @@ fn the_dqn_hears_a_second_opinion() {
     };
     let closes: Vec<f64> = (0..400).map(|_| next()).collect();
     let panel = panel(place.path(), &closes);
-    let mut config = config();
-    config.portfolio.meta_policy.dqn_prior = 0.999;
-    config.portfolio.meta_policy.second_opinion = 0.1;
+    let mut mandate = mandate();
+    mandate.portfolio.meta_policy.dqn_prior = 0.999;
+    mandate.portfolio.meta_policy.second_opinion = 0.1;
     let values = Values { short: Some(0.0), long: 0.0, held: 0, unit: 0.01 };
     let wanted = Wanted { values: Some(values), ..Wanted::plain((0, 0.0)) };
-    let followed = |config: &RunConfig, second: bool| {
-        let mut meta = MetaPolicy::of(config, &panel, &[vec![None]]).unwrap().unwrap();
+    let followed = |mandate: &Mandate, second: bool| {
+        let mut meta = MetaPolicy::of(mandate, &panel, &[vec![None]]).unwrap().unwrap();
         if second {
             meta = meta.with_second_opinion(&panel);
         }
-        let plan = CapitalPlan::of(&panel, 1, &config.portfolio);
+        let plan = CapitalPlan::of(&panel, 1, &mandate.portfolio);
         let mut book = meta.book(None);
         let direction = |row: usize| {
             let view = panel.view(row);
@@ -122,11 +121,11 @@ fn the_dqn_hears_a_second_opinion() {
         let as_last = |row: &usize| f64::from(said[*row]) * (closes[*row] - closes[*row - 1]) > 0.0;
         (100..300).filter(as_last).count()
     };
-    let found = followed(&config, true);
+    let found = followed(&mandate, true);
     assert!(found > 180, "{found} of 200 bars");
-    assert_eq!(followed(&config, false), 0);
-    config.portfolio.meta_policy.second_opinion = 0.0;
-    assert_eq!(followed(&config, true), 0);
+    assert_eq!(followed(&mandate, false), 0);
+    mandate.portfolio.meta_policy.second_opinion = 0.0;
+    assert_eq!(followed(&mandate, true), 0);
 }
 
 /// Days up, then days down: hold leads, then the DQN, which is always short.
@@ -136,11 +135,11 @@ fn whoever_was_bad_for_long_is_back_within_days() {
     let log = |i: i32| f64::from(if i < 200 { i } else { 400 - i });
     let closes: Vec<f64> = (0..400).map(|i| 100.0 * 1.001_f64.powf(log(i))).collect();
     let panel = panel(place.path(), &closes);
-    let mut config = config();
-    let found = run(&config, &panel, -1);
+    let mut mandate = mandate();
+    let found = run(&mandate, &panel, -1);
     assert_eq!((found[199].1, found[240].1, found[399].1), (0, 2, 2));
-    config.portfolio.meta_policy.period_bars = Some(1);
-    let found = run(&config, &panel, -1);
+    mandate.portfolio.meta_policy.period_bars = Some(1);
+    let found = run(&mandate, &panel, -1);
     assert_eq!((found[199].1, found[215].1), (0, 2), "bar by bar it takes no more than hours");
 }
 
@@ -149,7 +148,7 @@ fn whoever_was_bad_for_long_is_back_within_days() {
 fn what_others_hold_already_counts_against_more_of_it() {
     let place = tempfile::tempdir().unwrap();
     let panel = panel(place.path(), &[100.0; 8]);
-    let meta = MetaPolicy::of(&config(), &panel, &[vec![None]]).unwrap().unwrap();
+    let meta = MetaPolicy::of(&mandate(), &panel, &[vec![None]]).unwrap().unwrap();
     let meta = MetaPolicy { correlation: vec![vec![0.0, 0.5, -0.2]; 3], ..meta };
     let exposure = meta.correlated_exposure(&[0.9, 0.4, 0.1], 0);
     assert!((exposure - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
@@ -163,9 +162,9 @@ fn rules_begin_as_the_past_left_them() {
     let place = tempfile::tempdir().unwrap();
     let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
     let panel = panel(place.path(), &closes);
-    let config = config();
-    let meta = MetaPolicy::of(&config, &panel, &[vec![None]]).unwrap().unwrap();
-    let plan = CapitalPlan::of(&panel, 1, &config.portfolio);
+    let mandate = mandate();
+    let meta = MetaPolicy::of(&mandate, &panel, &[vec![None]]).unwrap().unwrap();
+    let plan = CapitalPlan::of(&panel, 1, &mandate.portfolio);
     let standings = meta.standings(&panel, 0, &[0, 4, 17], &plan);
     assert!(standings.iter().all(|standing| meta.fits(standing)));
     assert_eq!(standings[0].numbers(), [0.5, 0.5]);
@@ -186,7 +185,7 @@ fn rules_begin_as_the_past_left_them() {
 #[test]
 fn strategies_of_ones_own_are_experts() {
     let mut meta =
-        MetaPolicyConfig { strategies: vec!["quick".into()], ..config().portfolio.meta_policy };
+        MetaPolicyConfig { strategies: vec!["quick".into()], ..mandate().portfolio.meta_policy };
     meta.define =
         toml::from_str("quick = { kind = 'Momentum', parameters = { period = 1 } }").unwrap();
     assert_eq!(rule_names(&meta, 1).unwrap(), ["quick"]);

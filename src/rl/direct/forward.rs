@@ -66,6 +66,13 @@ by_level! {
 }
 
 by_level! {
+    /// The trunk's weights only: `rows` contexts with the given stride into `sums`, `[row, trunk]`.
+    pub(super) fn trunk(
+        w: &Weights, contexts: (&[f32], usize), rows: usize, sums: &mut Vec<f32>
+    ) = trunk_with
+}
+
+by_level! {
     /// The account part for all accounts in `private`, `[account, private]`: account i uses row i /
     /// `per_row` of `trunk`.
     pub(super) fn accounts(
@@ -81,7 +88,7 @@ unsafe fn market_with<S: Simd>(
     rows: usize,
     pass: &mut MarketPass,
 ) {
-    let Sizes { slots, used, features, embedding: width, context, trunk, .. } = w.sizes;
+    let Sizes { slots, used, features, embedding: width, context, .. } = w.sizes;
     let places = &w.places;
     let cells = rows * used;
     let first = room(&mut pass.first, cells * width);
@@ -126,10 +133,21 @@ unsafe fn market_with<S: Simd>(
         // SAFETY: the caller guarantees that the processor has S.
         unsafe { attend::<S>(w, rows, pass) };
     }
-    let sums = room(&mut pass.trunk, rows * trunk);
-    let (left, right) =
-        (Left::rows(&pass.context, context), Right { data: &w.trunk_t, row: trunk });
-    let bias = Start::Bias(w.part(&places.trunk.bias));
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { trunk_with::<S>(w, (&pass.context, context), rows, &mut pass.trunk) };
+}
+
+#[inline(always)]
+unsafe fn trunk_with<S: Simd>(
+    w: &Weights,
+    (contexts, row): (&[f32], usize),
+    rows: usize,
+    sums: &mut Vec<f32>,
+) {
+    let Sizes { context, trunk, .. } = w.sizes;
+    let sums = room(sums, rows * trunk);
+    let (left, right) = (Left::rows(contexts, row), Right { data: &w.trunk_t, row: trunk });
+    let bias = Start::Bias(w.part(&w.places.trunk.bias));
     // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
 }

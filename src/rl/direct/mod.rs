@@ -1,13 +1,13 @@
-//! The Q-network by hand, forward and back, for the CPU: a minibatch is a few dozen small matrix
-//! products, and libtorch spends more time around them than in them (docs/performance.md). Checked
-//! against libtorch's automatic differentiation.
+//! The Q-network implemented by hand, forward and backward, for the CPU. A minibatch is a few dozen
+//! small matrix products, and libtorch spends more time around them than in them
+//! (docs/performance.md). Tested against libtorch's automatic differentiation.
 //!
 //! ```text
-//! simd      sixteen numbers at a time, the same bits on every processor
+//! simd      vectors of sixteen numbers, bit-identical on every processor
 //! product   small matrix products
 //! rows      norms, softmax and sums
-//! turn      matrices turned round
-//! weights   parameters as the products want them
+//! turn      transposition of matrices
+//! weights   parameters in the layout of the products
 //! forward, backward
 //! ```
 
@@ -22,7 +22,7 @@ mod weights;
 use std::cell::RefCell;
 
 use backward::{Given, Scratch, backward};
-use forward::{AccountPass, MarketPass, accounts, market};
+use forward::{AccountPass, MarketPass, accounts, market, trunk};
 use product::SLACK;
 use simd::Level;
 use weights::Weights;
@@ -32,48 +32,47 @@ use super::network::NetworkShape;
 use crate::compute::simd_dispatch::wide;
 use crate::compute::threads::side_by_side;
 
-/// The most rows that go through the network together: what they leave behind fits the second
-/// cache.
+/// Maximum number of rows per pass, so that the intermediate results fit in the L2 cache.
 const CHUNK: usize = 64;
-/// Workers are often not as many as threads would want, so that one has to wait for another's last.
-/// So a minibatch is halved; always, because a sum over rows depends on where it is cut.
+/// A minibatch is split in two parts, because there are often fewer workers than threads. Always,
+/// because the sum over rows depends on the split.
 const PARTS: usize = 2;
 
-/// Online and target network.
+/// The online and the target network.
 pub struct Direct {
     level: Level,
     online: Weights,
     target: Weights,
 }
 
-/// What a chunk's way back needs of its way forward.
+/// Forward results of a chunk that its backward pass needs.
 #[derive(Clone, Debug, Default)]
 struct Kept {
     market: MarketPass,
     accounts: AccountPass,
 }
 
-/// Memory that a thread computes in; what it holds means nothing to who takes it next.
+/// Buffers of a thread. Their content is not used across calls.
 #[derive(Default)]
 struct Room {
-    /// Passes of which nothing but their values is kept.
+    /// Forward passes without a backward pass.
     passing: Kept,
     scratch: Scratch,
-    /// A chunk's share of the gradient.
+    /// Gradient of a chunk.
     share: Vec<f32>,
-    /// Of a minibatch, chunk by chunk.
+    /// Forward results of a minibatch, per chunk.
     kept: Vec<Kept>,
-    /// Its observations, with slack.
+    /// Observations of the minibatch, with slack.
     market_tm1: Vec<f32>,
     private_tm1: Vec<f32>,
     values: Values,
     grad_q: Vec<f32>,
-    /// The gradient of its second half.
+    /// Gradient of the second half.
     other: Vec<f32>,
 }
 
-/// Lends `work` what this thread used last, which is still in its caches. A thread has more than
-/// one: while it waits for another it may take on other work.
+/// Runs `work` with the buffers that this thread used last, which are still in its caches. A thread
+/// may have several, because while it waits for another thread it may start other work.
 fn with_room<T>(work: impl FnOnce(&mut Room) -> T) -> T {
     thread_local! {
         static FREE: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
@@ -84,7 +83,7 @@ fn with_room<T>(work: impl FnOnce(&mut Room) -> T) -> T {
     out
 }
 
-/// A network as one stock sees it.
+/// A network with the slots of one stock.
 #[derive(Clone, Copy)]
 struct View<'a> {
     level: Level,
@@ -112,17 +111,22 @@ impl View<'_> {
     }
 }
 
-/// Rows of a chunk, where there are so many.
+/// Number of rows per chunk.
 fn chunk_rows(rows: usize) -> usize {
     rows.div_ceil(PARTS).clamp(1, CHUNK)
 }
 
 impl Direct {
-    pub fn new(shape: &NetworkShape, weights: &[f32]) -> Direct {
+    /// Both networks with `weights`.
+    ///
+    /// # Errors
+    ///
+    /// The names of parameters that no layer of this engine has.
+    pub fn new(shape: &NetworkShape, weights: &[f32]) -> Result<Direct, String> {
         let level = *Level::available().last().expect("there is always a plain one");
-        let mut online = Weights::new(shape);
+        let mut online = Weights::new(shape)?;
         online.load(level, weights);
-        Direct { level, target: online.clone(), online }
+        Ok(Direct { level, target: online.clone(), online })
     }
 
     fn view<'a>(&'a self, which: Which, slots: &'a [usize]) -> View<'a> {
@@ -133,14 +137,14 @@ impl Direct {
         View { level: self.level, weights, slots }
     }
 
-    /// Observations in their market part.
+    /// Number of observations in a market part.
     fn rows(&self, market: &[f32]) -> usize {
         let cells = self.online.sizes.cells();
         assert!(market.len().is_multiple_of(cells), "market features");
         market.len() / cells
     }
 
-    /// Values of a minibatch; leaves in `kept` what the way back needs.
+    /// Q-values of a minibatch; leaves the results that the backward pass needs in `kept`.
     fn forward(&self, slots: &[usize], seen: &Seen<'_>, kept: &mut Vec<Kept>, values: &mut Values) {
         let sizes = &self.online.sizes;
         let (tm1, t) = seen.market.split_at(seen.market.len() / 2);
@@ -174,7 +178,7 @@ impl Direct {
         });
     }
 
-    /// Adds up the gradients of chunks, of which the first begins with row `first`.
+    /// Sums the gradients of chunks, the first of which starts at row `first`.
     fn backward(
         &self,
         slots: &[usize],
@@ -211,7 +215,7 @@ impl Direct {
     }
 }
 
-/// What the way back is given besides what is kept.
+/// Inputs of the backward pass in addition to the kept results.
 struct Batch<'a> {
     market_tm1: &'a [f32],
     private_tm1: &'a [f32],
@@ -261,6 +265,40 @@ impl Engine for Direct {
                     own.copy_from_slice(context);
                     rest.fill(0.0);
                 }
+            }
+        });
+    }
+
+    fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>) {
+        let sizes = &self.online.sizes;
+        let (width, actions) = (2 * sizes.embedding, sizes.actions);
+        assert!(contexts.len().is_multiple_of(width), "contexts");
+        let rows = contexts.len() / width;
+        assert_eq!(private.len(), rows * sizes.privates, "private features");
+        q.resize(rows * actions, 0.0);
+        let given = contexts.chunks(CHUNK * width).zip(private.chunks(CHUNK * sizes.privates));
+        with_room(|Room { passing: Kept { market: pass, accounts: rest }, .. }| {
+            for ((contexts, private), q) in given.zip(q.chunks_mut(CHUNK * actions)) {
+                let rows = contexts.len() / width;
+                trunk(self.level, &self.online, (contexts, width), rows, &mut pass.trunk);
+                accounts(self.level, &self.online, &pass.trunk, 1, private, rest);
+                q.copy_from_slice(&rest.q[..q.len()]);
+            }
+        });
+    }
+
+    fn attention(&self, slots: &[usize], seen: &[f32], out: &mut Vec<f32>) {
+        let sizes = &self.online.sizes;
+        assert!(sizes.attends, "a network without attention");
+        let share = 1.0 / sizes.heads as f32;
+        out.clear();
+        with_room(|Room { passing: Kept { market: pass, .. }, .. }| {
+            for seen in seen.chunks(CHUNK * sizes.cells()) {
+                let rows = self.rows(seen);
+                market(self.level, &self.online, slots, seen, rows, pass);
+                let weights = &pass.attention[..rows * sizes.peers() * sizes.heads];
+                let of_peers = weights.chunks_exact(sizes.heads);
+                out.extend(of_peers.map(|heads| share * heads.iter().sum::<f32>()));
             }
         });
     }

@@ -8,8 +8,8 @@ use super::product::{Left, Right, Start, product_with};
 /// An instruction set.
 ///
 /// # Safety
-/// Its functions may be called only if the processor supports it. A pointer is to sixteen numbers,
-/// or to `count` of them, at most 16; they need not be aligned.
+/// Its functions may be called only if the processor supports it. Pointers must be valid
+/// for sixteen numbers, or for `count` of them, at most 16; they need not be aligned.
 pub(super) trait Simd: Copy {
     /// A vector of sixteen numbers.
     type V: Copy;
@@ -125,7 +125,7 @@ impl Simd for Plain {
         start: Start<'_>,
         result: (&mut [f32], usize),
     ) {
-        // SAFETY: it needs nothing that a processor may lack.
+        // SAFETY: any processor supports it.
         unsafe { product_with::<Plain>(sizes, left, right, start, result) }
     }
 }

@@ -1,11 +1,10 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::Device;
 
 use super::*;
 use crate::config::NetworkConfig;
-use crate::rl::engine::Torch;
-use crate::rl::network::{QNetwork, single_thread};
+use crate::rl::device::Device;
+use crate::rl::libtorch::Torch;
 
 /// The default shape, and each switch toggled, with widths that are not multiples of a vector.
 fn shapes() -> Vec<NetworkShape> {
@@ -76,7 +75,7 @@ fn weights(shape: &NetworkShape) -> [Vec<f32>; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let len = shape.layout().len();
     [0, 1].map(|_| {
-        let mut weights = QNetwork::initial(shape, &mut rng);
+        let mut weights = shape.initial_weights(&mut rng);
         weights.iter_mut().for_each(|w| *w += 0.1 * (2.0 * rng.random::<f32>() - 1.0));
         assert_eq!(weights.len(), len);
         weights
@@ -84,7 +83,7 @@ fn weights(shape: &NetworkShape) -> [Vec<f32>; 2] {
 }
 
 fn slots(shape: &NetworkShape, stock: usize) -> Vec<usize> {
-    std::iter::once(stock).chain(shape.peers[stock].iter().copied()).collect()
+    shape.slots_of(stock)
 }
 
 fn trained(
@@ -116,14 +115,13 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 
 #[test]
 fn values_and_gradients_are_those_of_automatic_differentiation() {
-    single_thread();
     for (number, shape) in shapes().iter().enumerate() {
         let [online, target] = weights(shape);
         let slots = slots(shape, 3);
         for rows in [1, 7, CHUNK, 2 * CHUNK + 3] {
             let batch = Batch::new(shape, rows, rows as u64);
-            let mut torch = Torch::new(shape, &online, Device::Cpu);
-            let mut direct = Direct::new(shape, &online);
+            let mut torch = Torch::new(shape, &online, Device::Cpu).unwrap();
+            let mut direct = Direct::new(shape, &online).unwrap();
             let (expected, gradient) = trained(&mut torch, &target, &slots, &batch, online.len());
             let (found, by_hand) = trained(&mut direct, &target, &slots, &batch, online.len());
             assert_close(&found.q_tm1, &expected.q_tm1, "q");
@@ -138,23 +136,37 @@ fn values_and_gradients_are_those_of_automatic_differentiation() {
 }
 
 #[test]
-fn acting_equals_learning_and_contexts_are_those_of_libtorch() {
-    single_thread();
+fn acting_equals_learning_and_its_parts_are_those_of_libtorch() {
     for shape in &shapes() {
         let [online, _] = weights(shape);
         let slots = slots(shape, 1);
         let batch = Batch::new(shape, 6, 5);
-        let mut direct = Direct::new(shape, &online);
+        let mut direct = Direct::new(shape, &online).unwrap();
         let (values, _) = trained(&mut direct, &online, &slots, &batch, online.len());
         let half = &batch.market[..batch.market.len() / 2];
         let mut q = Vec::new();
         direct.q_values(&slots, half, &batch.private_tm1, &mut q);
         assert_eq!(q, values.q_tm1);
-        let torch = Torch::new(shape, &online, Device::Cpu);
+        let torch = Torch::new(shape, &online, Device::Cpu).unwrap();
         let mut contexts = [(); 2].map(|_| vec![0.0; 6 * 2 * shape.config.embedding]);
         direct.context(&slots, half, &mut contexts[0]);
         torch.context(&slots, half, &mut contexts[1]);
         assert_close(&contexts[0], &contexts[1], "context");
+        // In two steps the result is bit-identical.
+        let mut heads = [(); 2].map(|_| Vec::new());
+        direct.heads(&contexts[0], &batch.private_tm1, &mut heads[0]);
+        torch.heads(&contexts[1], &batch.private_tm1, &mut heads[1]);
+        assert_eq!(heads[0], q);
+        assert_close(&heads[0], &heads[1], "heads");
+        if shape.attends() {
+            let mut weights = [(); 2].map(|_| Vec::new());
+            direct.attention(&slots, half, &mut weights[0]);
+            torch.attention(&slots, half, &mut weights[1]);
+            assert_close(&weights[0], &weights[1], "attention");
+            let peers = shape.slots() - 1;
+            let sums = weights[0].chunks_exact(peers).map(|row| row.iter().sum::<f32>());
+            assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+        }
     }
 }
 
@@ -167,7 +179,7 @@ fn a_row_alone_and_every_processor_give_the_same_bits() {
         let batch = Batch::new(shape, 9, 6);
         let mut results = Vec::new();
         for level in Level::available() {
-            let mut direct = Direct::new(shape, &online);
+            let mut direct = Direct::new(shape, &online).unwrap();
             direct.level = level;
             let (values, gradient) = trained(&mut direct, &target, &slots, &batch, online.len());
             let cells = shape.slots() * shape.features;
@@ -189,7 +201,7 @@ fn a_row_alone_and_every_processor_give_the_same_bits() {
 fn threads_change_no_bit() {
     let shape = &shapes()[1];
     let [online, target] = weights(shape);
-    let mut direct = Direct::new(shape, &online);
+    let mut direct = Direct::new(shape, &online).unwrap();
     direct.load(Which::Target, &target);
     for rows in [1, 9, 3 * CHUNK + 1] {
         let batches: Vec<Batch> = (0..5).map(|stock| Batch::new(shape, rows, stock)).collect();

@@ -1,6 +1,8 @@
 //! Parameters in the layout of the matrix products: the flat buffer as it is, and some matrices
 //! transposed.
 
+use std::cell::RefCell;
+
 use super::product::SLACK;
 use super::rows::Norm;
 use super::simd::Level;
@@ -111,8 +113,12 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn of(layout: &Layout, dueling: bool) -> Places {
+    /// The ranges of each layer's parameters. Errors: the names of parameters that no layer has.
+    fn of(layout: &Layout, dueling: bool) -> Result<Places, String> {
+        let names = layout.parameters().iter().map(|p| p.name.as_str());
+        let unknown = RefCell::new(names.collect::<Vec<_>>());
         let found = |name: &str| {
+            unknown.borrow_mut().retain(|&other| other != name);
             let parameter = layout.parameters().iter().find(|p| p.name == name);
             parameter.map(|p| p.offset..p.offset + p.len)
         };
@@ -130,7 +136,7 @@ impl Places {
             last_bias: place(&format!("{name}.2.bias")),
         };
         let heads: &[&str] = if dueling { &["value", "advantage"] } else { &["q"] };
-        Places {
+        let places = Places {
             symbol: place("symbol.weight"),
             encoder: [normed("encoder", 0), normed("encoder", 3)],
             attention: AttentionPlace {
@@ -144,7 +150,9 @@ impl Places {
             },
             trunk: normed("trunk", 0),
             heads: heads.iter().map(head).collect(),
-        }
+        };
+        let unknown = unknown.into_inner();
+        if unknown.is_empty() { Ok(places) } else { Err(unknown.join(", ")) }
     }
 }
 
@@ -185,11 +193,11 @@ pub(super) struct Heads {
 }
 
 impl Weights {
-    pub fn new(shape: &NetworkShape) -> Weights {
+    pub fn new(shape: &NetworkShape) -> Result<Weights, String> {
         let (sizes, layout) = (Sizes::of(shape), shape.layout());
         let none = Vec::new;
-        Weights {
-            places: Places::of(&layout, sizes.dueling),
+        Ok(Weights {
+            places: Places::of(&layout, sizes.dueling)?,
             len: layout.len(),
             flat: none(),
             first_t: none(),
@@ -202,7 +210,7 @@ impl Weights {
             trunk_t: none(),
             heads: Heads::default(),
             sizes,
-        }
+        })
     }
 
     /// Copies all weights.

@@ -27,7 +27,7 @@ pub enum Range {
 pub enum Search {
     /// Every combination
     Grid,
-    /// So many combinations, drawn uniformly
+    /// A random sample of combinations
     Random,
 }
 
@@ -54,9 +54,12 @@ impl Optimization {
             }
         }
         match (sets.is_empty(), last) {
-            (true, error) => {
-                let why = error.map_or("there is no combination".into(), |e| e.to_string());
-                Err(RunnerError::new("--range", why, "change the ranges"))
+            (true, None) => {
+                Err(RunnerError::new("--range", "there is no combination", "change the ranges"))
+            }
+            (true, Some(error)) => {
+                let what = error.to_string();
+                Err(RunnerError::new("--range", what, "change the ranges").caused_by(error))
             }
             (false, _) => Ok((sets.clone(), count - sets.len())),
         }
@@ -154,6 +157,9 @@ fn check_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
 fn is_whole(name: &str, kind: &Kind) -> Result<bool, RunnerError> {
     match kind.parameter(name) {
         Ok(parameter) => Ok(matches!(parameter.default, Number::Whole(_))),
-        Err(error) => Err(RunnerError::new("--range", error.to_string(), "name a parameter of it")),
+        Err(error) => {
+            let (what, hint) = (error.to_string(), "name a parameter of it");
+            Err(RunnerError::new("--range", what, hint).caused_by(error))
+        }
     }
 }

@@ -1,96 +1,79 @@
-//! Evaluations beside a run that goes on: in a thread, with weights as they were when it began.
+//! Evaluations beside a run that continues: in a thread, with weights as they were when it began.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow};
-use tch::Device;
+use anyhow::{Result, anyhow};
 
-use crate::comm::local::LocalComm;
 use crate::compute::threads::pool;
-use crate::config::RunConfig;
+use crate::config::LearnerConfig;
+use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::Standing;
-use crate::rl::agent::Agent;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
-use crate::rl::networks::Networks;
 use crate::train::dataset::Prepared;
-use crate::train::evaluation::{Evaluated, Policy, evaluate};
-
-/// An evaluation: after which episode, after how many steps, and what came of it.
-pub type Done = (u32, u64, Evaluated);
+use crate::train::evaluation::Evaluation;
+use crate::train::model::Model;
+use crate::train::setup::Setup;
 
 /// Makes them one after the other.
 pub struct Evaluations {
-    config: RunConfig,
+    around: Arc<Around>,
+    running: Option<JoinHandle<Result<Evaluation>>>,
+    latest: Option<Evaluation>,
+}
+
+/// The same for all of them.
+struct Around {
+    mandate: Mandate,
+    learner: LearnerConfig,
     eval: Prepared,
     shape: NetworkShape,
     rules: Option<Standing>,
     device: Device,
-    running: Option<JoinHandle<Result<Done>>>,
-    latest: Option<Done>,
 }
 
 impl Evaluations {
-    /// `rules`: how the meta-policy's stand at the end of the training period.
-    pub fn new(
-        config: &RunConfig,
-        eval: &Prepared,
-        shape: &NetworkShape,
-        rules: Option<Standing>,
-        device: Device,
-    ) -> Evaluations {
-        Evaluations {
-            config: config.clone(),
+    /// `rules`: the expert weights of the meta-policy's at the end of the training period.
+    pub fn new(setup: &Setup<'_>, eval: &Prepared, rules: Option<Standing>) -> Evaluations {
+        let around = Around {
+            mandate: setup.mandate.clone(),
+            learner: setup.learner.clone(),
             eval: eval.clone(),
-            shape: shape.clone(),
+            shape: setup.shape.clone(),
             rules,
-            device,
-            running: None,
-            latest: None,
-        }
+            device: setup.device,
+        };
+        Evaluations { around: Arc::new(around), running: None, latest: None }
     }
 
-    /// How the meta-policy's rules stand at the end of the training period.
+    /// The expert weights of the meta-policy's rules at the end of the training period.
     pub fn rules(&self) -> Option<&Standing> {
-        self.rules.as_ref()
+        self.around.rules.as_ref()
     }
 
     pub fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// Networks with `weights`, as a policy is evaluated with.
-    pub fn networks(&self, weights: &[f32]) -> Networks {
-        Networks::new(&self.shape, weights, &self.config.learner, Some(self.device))
-    }
-
     /// Begins with these weights, after so many episodes and steps. None may be running.
-    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) {
+    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<()> {
         assert!(!self.is_running(), "one at a time");
-        let (config, eval) = (self.config.clone(), self.eval.clone());
-        let (shape, rules) = (self.shape.clone(), self.rules.clone());
-        let (networks, weights) = (self.networks(weights), weights.to_vec());
-        let work = move || -> Result<Done> {
-            let agent = |stock: usize| {
-                let return_std = eval.note.fit.scaler.return_std[stock];
-                Agent::new(stock, &shape, return_std, &config.learner)
-            };
-            let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-            let agents = agents.iter_mut().collect();
-            let policy = Policy {
-                shape: &shape,
-                weights: &weights,
-                networks: &networks,
-                standing: rules.as_ref(),
-            };
-            let evaluated = evaluate(&LocalComm, &config, &eval, policy, agents)?;
-            Ok((episode, env_steps, evaluated.context("one process is rank 0")?))
+        let (around, weights) = (self.around.clone(), weights.to_vec());
+        let work = move || -> Result<Evaluation> {
+            let Around { mandate, learner, eval, shape, rules, device } = &*around;
+            let (shape, fit) = (shape.clone(), eval.note.fit.clone());
+            let model = Model { shape, weights, fit, standing: rules.clone() };
+            let evaluated = model.evaluate(learner, *device, mandate, eval, &mut |_| {})?;
+            Ok(Evaluation { episode, env_steps, evaluated })
         };
         // One thread: the others are the workers'.
         self.running = Some(std::thread::spawn(|| pool(1).build()?.install(work)));
+        Ok(())
     }
 
     /// The one that was running, if it is done by now.
-    pub fn done(&mut self) -> Result<Option<&Done>> {
+    pub fn done(&mut self) -> Result<Option<&Evaluation>> {
         match &self.running {
             Some(thread) if thread.is_finished() => self.finish(),
             _ => Ok(None),
@@ -98,14 +81,14 @@ impl Evaluations {
     }
 
     /// Waits for the one that runs.
-    pub fn finish(&mut self) -> Result<Option<&Done>> {
+    pub fn finish(&mut self) -> Result<Option<&Evaluation>> {
         let Some(thread) = self.running.take() else { return Ok(None) };
         let done = thread.join().map_err(|_| anyhow!("the evaluation failed"))??;
         Ok(Some(self.latest.insert(done)))
     }
 
     /// The last that was made here.
-    pub fn into_latest(self) -> Option<Done> {
+    pub fn into_latest(self) -> Option<Evaluation> {
         self.latest
     }
 }

@@ -14,7 +14,6 @@
 //! evaluator   evaluations beside a run that goes on
 //! ```
 
-pub mod compress;
 mod evaluator;
 mod message;
 mod server;
@@ -23,35 +22,28 @@ mod tests;
 mod threads;
 mod worker;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use anyhow::{Result, anyhow, bail};
 
-use anyhow::{Context, Result, anyhow};
-use tch::Device;
-
-use super::dataset::Prepared;
-use super::outset::network_shape;
-use super::snapshot::{RootState, Snapshot, StockState};
-use super::watcher::{Ending, Watcher};
-use crate::comm::{Comm, Ranks, Stamp, Tag};
-use crate::config::{PortfolioConfig, RunConfig};
-use crate::market::panel::Panel;
+use super::callbacks::{Callbacks, Ending};
+use super::setup::Setup;
+use super::snapshot::{ModeState, RootState, ServerState, Snapshot, StockState};
+use super::worker::Worker;
+use crate::comm::{Stamp, Tag};
+use crate::config::AsynchronousConfig;
+use crate::market::Symbol;
 use crate::portfolio::meta_policy::CapitalPlan;
-use crate::rl::agent::initial_weights;
-use crate::rl::network::NetworkShape;
-use crate::rl::networks::Networks;
-use crate::rl::rng::{Purpose, stream};
-use crate::train::worker::{Lanes, Worker};
-pub use evaluator::{Done, Evaluations};
-pub use server::Standing;
+pub use evaluator::Evaluations;
 use server::{Means, Root};
-pub use worker::Cursor;
 use worker::{Host, Lone, Surroundings};
+
+/// Names a stock and how many times as long its bars take, as in `AAPL:3`: to try what a slow
+/// worker costs the others.
+const SLOW: &str = "DQN_TRADER_SLOW_STOCK";
+const LOCKSTEP: &str = "the checkpoint is of a run in lockstep; resume it with --sync lockstep";
 
 /// One rank's part of an asynchronous run.
 pub struct Asynchronous<'a> {
-    comm: &'a dyn Comm,
-    shape: NetworkShape,
+    setup: Setup<'a>,
     around: Surroundings<'a>,
     lones: Vec<Lone>,
     /// On rank 0.
@@ -60,34 +52,21 @@ pub struct Asynchronous<'a> {
 }
 
 impl<'a> Asynchronous<'a> {
-    /// `slow`: a stock whose bars all take so many times as long.
-    pub fn new(
-        comm: &'a dyn Comm,
-        config: &'a RunConfig,
-        train: &Prepared,
-        plan: Lanes,
-        device: Device,
-        stop: &'a AtomicBool,
-        slow: Option<(usize, f64)>,
-    ) -> Result<Asynchronous<'a>> {
-        let stocks = config.stocks.len();
-        let shape = network_shape(config, train);
-        let weights = initial_weights(&shape, &mut stream(config.seed, Purpose::Weights, 0));
-        let capital = shared_plan(comm, &train.panel, stocks, &config.portfolio)?;
-        let panel = train.panel.clone();
-        let around = Surroundings { config, panel, plan, capital, slow };
-        let lone = |stock: usize| {
-            let return_std = train.note.fit.scaler.return_std[stock];
-            let panel = train.panel.clone();
-            let worker = Worker::new(stock, config, &shape, panel, plan, return_std);
-            let networks = Networks::new(&shape, &weights, &config.learner, Some(device));
-            Lone::new(worker, networks, weights.len(), &around)
+    /// Errors: the stock that is to be slow is none of the run's.
+    pub fn new(setup: Setup<'a>, config: &'a AsynchronousConfig) -> Result<Asynchronous<'a>> {
+        let (weights, capital) = (setup.weights(), shared_capital(&setup)?);
+        let slow = slow_stock(&setup.mandate.stocks)?;
+        let Setup { train, lanes, learner, .. } = setup;
+        let (panel, priority_beta) = (&*train.panel, learner.priority_beta);
+        let around = Surroundings { panel, lanes, config, priority_beta, capital, slow };
+        let lone = |worker| -> Result<Lone> {
+            let networks = setup.networks(&weights)?;
+            Ok(Lone::new(worker, networks, weights.len(), setup.credit(), &around))
         };
-        let own = Ranks { stocks, size: comm.size() }.owned(comm.rank());
-        let lones = own.into_iter().map(lone).collect();
-        let root = || Root::new(config, plan, shape.layout(), weights.clone(), stop);
-        let root = comm.is_root().then(root);
-        Ok(Asynchronous { comm, shape, around, lones, root, weights })
+        let lones = setup.workers().into_iter().map(lone).collect::<Result<_>>()?;
+        let root = || Root::new(&setup, config, weights.clone());
+        let root = setup.comm.is_root().then(root);
+        Ok(Asynchronous { setup, around, lones, root, weights })
     }
 
     /// Lets the workers go until all is done or the user wants no more; returns with every rank's
@@ -95,27 +74,27 @@ impl<'a> Asynchronous<'a> {
     /// meanwhile.
     pub fn run(
         &mut self,
-        watcher: &mut dyn Watcher,
+        callbacks: &mut dyn Callbacks,
         evaluations: &mut Evaluations,
     ) -> Result<Ending> {
-        let (comm, around) = (self.comm, &self.around);
+        let (comm, around) = (self.setup.comm, &self.around);
         match (&mut self.root, comm.mailbox(), comm.line()) {
             (Some(root), ..) if comm.size() == 1 => {
-                threads::run(root, &mut self.lones, around, watcher, evaluations)?;
+                threads::run(root, &mut self.lones, around, callbacks, evaluations)?;
             }
             (Some(root), Some(mailbox), _) => {
                 let collect = &mut || Ok(Vec::new());
-                root.serve(&mut Means { mailbox, watcher, evaluations, collect })?;
+                root.serve(&mut Means { mailbox, callbacks, evaluations, collect })?;
             }
             (None, _, Some(line)) => {
-                worker::work(&mut self.lones, around, line, &mut RankHost { watcher })?;
+                worker::work(&mut self.lones, around, line, &mut RankHost { callbacks })?;
             }
             _ => return Err(anyhow!("this kind of communication has no mailbox")),
         }
         let is_stopped = self.root.as_ref().is_some_and(|root| root.ending() == Ending::Stopped);
         let mut is_stopped = [f32::from(u8::from(is_stopped))];
         comm.broadcast(Stamp { tag: Tag::Interval, time: 0 }, &mut is_stopped)?;
-        watcher.settle()?;
+        callbacks.on_workers_stopped()?;
         if let Some(root) = &self.root {
             self.weights.copy_from_slice(root.weights());
         }
@@ -123,15 +102,19 @@ impl<'a> Asynchronous<'a> {
         Ok(if is_stopped == [0.0] { Ending::EpisodeDone } else { Ending::Stopped })
     }
 
-    /// Goes back to a snapshot of the same run, taken with any number of ranks.
-    pub fn restore(&mut self, state: RootState, stocks: Vec<StockState>) -> Result<()> {
-        let standing = state.asynchronous.context("the checkpoint is from a lockstep run")?;
-        self.weights = state.weights;
-        for (lone, state) in self.lones.iter_mut().zip(stocks) {
-            lone.restore(&self.weights, standing.version, state)?;
+    /// Restores a snapshot of the same run, taken with any number of ranks.
+    ///
+    /// Errors: it is of a run in lockstep.
+    pub fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
+        let RootState { weights, optimizer, mode: ModeState::Asynchronous(state) } = root else {
+            bail!(LOCKSTEP)
+        };
+        self.weights = weights;
+        for (lone, stock) in self.lones.iter_mut().zip(stocks) {
+            lone.restore(&self.weights, state.version, stock)?;
         }
         if let Some(root) = &mut self.root {
-            root.restore(&self.weights, state.optimizer, standing);
+            root.restore(&self.weights, optimizer, state);
         }
         Ok(())
     }
@@ -141,13 +124,9 @@ impl<'a> Asynchronous<'a> {
         self.lones.iter().map(|lone| lone.worker.stock()).collect()
     }
 
-    /// Where the run stands; on rank 0.
-    pub fn standing(&self) -> Option<&Standing> {
-        self.root.as_ref().map(Root::standing)
-    }
-
-    pub fn shape(&self) -> &NetworkShape {
-        &self.shape
+    /// Where the run is; on rank 0.
+    pub fn server(&self) -> Option<&ServerState> {
+        self.root.as_ref().map(Root::state)
     }
 
     pub fn weights(&self) -> &[f32] {
@@ -161,31 +140,40 @@ impl<'a> Asynchronous<'a> {
 }
 
 /// Worked out on rank 0, for all: it takes time where there are many stocks.
-fn shared_plan(
-    comm: &dyn Comm,
-    panel: &Panel,
-    stocks: usize,
-    config: &PortfolioConfig,
-) -> Result<Arc<CapitalPlan>> {
-    let mut bytes = match comm.is_root() {
-        true => postcard::to_stdvec(&CapitalPlan::of(panel, stocks, config))?,
+fn shared_capital(setup: &Setup<'_>) -> Result<CapitalPlan> {
+    let mut bytes = match setup.comm.is_root() {
+        true => postcard::to_stdvec(&setup.capital())?,
         false => Vec::new(),
     };
-    comm.broadcast_bytes(&mut bytes);
-    Ok(Arc::new(postcard::from_bytes(&bytes)?))
+    setup.comm.broadcast_bytes(&mut bytes);
+    Ok(postcard::from_bytes(&bytes)?)
+}
+
+/// The stock that [`SLOW`] names, and how many times as long its bars take.
+fn slow_stock(stocks: &[Symbol]) -> Result<Option<(usize, f64)>> {
+    let Ok(text) = std::env::var(SLOW) else { return Ok(None) };
+    let wrong =
+        || anyhow!("{SLOW}={text}: give a stock of the run and a number above 1, as in AAPL:3");
+    let (symbol, times) = text.split_once(':').ok_or_else(wrong)?;
+    let stock = stocks.iter().position(|stock| stock.as_str() == symbol);
+    let times: f64 = times.parse().map_err(|_| wrong())?;
+    match stock {
+        Some(stock) if (1.0..=1_000.0).contains(&times) => Ok(Some((stock, times))),
+        _ => Err(wrong()),
+    }
 }
 
 /// A rank's own: it has its own part of the checkpoint's folder.
 struct RankHost<'a> {
-    watcher: &'a mut dyn Watcher,
+    callbacks: &'a mut dyn Callbacks,
 }
 
 impl Host for RankHost<'_> {
     fn checkpoint(&mut self, env_steps: u64, stocks: Vec<(usize, StockState)>) -> Result<()> {
-        self.watcher.checkpoint(Snapshot { env_steps, root: None, stocks })
+        self.callbacks.on_checkpoint(Snapshot { env_steps, root: None, stocks })
     }
 
     fn meet(&mut self) -> Result<()> {
-        self.watcher.interval(None)
+        self.callbacks.on_barrier()
     }
 }

@@ -6,52 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 
 use super::evaluator::Evaluations;
 use super::message::{self, Answer, Next, Push};
 use crate::comm::mailbox::Mailbox;
-use crate::config::RunConfig;
+use crate::config::{AsynchronousConfig, Compression};
 use crate::rl::optimizer::Adam;
-use crate::rl::parameters::Layout;
-use crate::train::asynchronous::compress::{floats_to_bytes, unpack};
-use crate::train::lockstep::INTERVALS_PER_EPISODE;
+use crate::train::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, Interval, Pushes};
+use crate::train::compress::{floats_to_bytes, unpack};
 use crate::train::server::Server;
-use crate::train::snapshot::{At, RootState, Snapshot, StockState};
-use crate::train::watcher::{Ending, Interval, Pushes, Watcher};
+use crate::train::setup::Setup;
+use crate::train::snapshot::{
+    ModeState, RootState, ServerState, SinceInterval, Snapshot, StockState,
+};
 use crate::train::worker::{Lanes, Learned};
 
 /// Between two looks at what else there is to do.
 const PATIENCE: Duration = Duration::from_millis(20);
-
-/// What happened since the last interval; in a checkpoint, so that nothing is told twice.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Since {
-    learned: Vec<Learned>,
-    env_steps: u64,
-    reward: f64,
-    pushes: u64,
-    bytes: u64,
-    staleness: u64,
-    most_stale: u64,
-    rejected: u64,
-}
-
-/// Where the server stands, beside its weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    pub env_steps: u64,
-    /// Gradients used so far.
-    pub version: u64,
-    since: Since,
-    /// Exploration rate of each stock.
-    epsilon: Vec<f64>,
-    /// Bars of each stock.
-    pub env_steps_of: Vec<u64>,
-    /// Episodes whose evaluations have come due and are not told of yet; the first may be under
-    /// way.
-    due: VecDeque<u32>,
-}
 
 /// What every worker is to be told, and how many have been.
 struct Round {
@@ -62,7 +33,7 @@ struct Round {
 /// What the server does it with.
 pub struct Means<'a> {
     pub mailbox: &'a dyn Mailbox,
-    pub watcher: &'a mut dyn Watcher,
+    pub callbacks: &'a mut dyn Callbacks,
     pub evaluations: &'a mut Evaluations,
     /// Hands over what threads of this process wrote of their stocks for a checkpoint.
     pub collect: &'a mut dyn FnMut() -> Result<Vec<(usize, StockState)>>,
@@ -70,10 +41,14 @@ pub struct Means<'a> {
 
 /// Rank 0's part of a run.
 pub struct Root<'a> {
-    config: &'a RunConfig,
+    stocks: usize,
     plan: Lanes,
+    /// Passes over the training period.
+    episodes: u32,
+    every_episodes: u32,
+    compression: Compression,
     server: Server,
-    standing: Standing,
+    state: ServerState,
     max_staleness: u64,
     /// Reused.
     gradient: Vec<f32>,
@@ -83,29 +58,26 @@ pub struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    pub fn new(
-        config: &'a RunConfig,
-        plan: Lanes,
-        layout: Layout,
-        weights: Vec<f32>,
-        stop: &'a AtomicBool,
-    ) -> Root<'a> {
-        let stocks = config.stocks.len();
+    pub fn new(setup: &Setup<'a>, config: &AsynchronousConfig, weights: Vec<f32>) -> Root<'a> {
+        let stocks = setup.mandate.stocks.len();
         Root {
-            config,
-            plan,
+            stocks,
+            plan: setup.lanes,
+            episodes: setup.episodes,
+            every_episodes: setup.every_episodes,
+            compression: config.compression,
             gradient: vec![0.0; weights.len()],
-            server: Server::new(layout, weights, &config.learner),
-            standing: Standing {
+            server: setup.server(weights),
+            state: ServerState {
                 env_steps: 0,
                 version: 0,
-                since: Since::default(),
+                since: SinceInterval::default(),
                 epsilon: vec![0.0; stocks],
                 env_steps_of: vec![0; stocks],
                 due: VecDeque::new(),
             },
-            max_staleness: config.asynchronous.max_staleness_of(stocks),
-            stop,
+            max_staleness: config.max_staleness_of(stocks),
+            stop: setup.stop,
             ending: None,
         }
     }
@@ -114,8 +86,8 @@ impl<'a> Root<'a> {
         self.server.weights()
     }
 
-    pub fn standing(&self) -> &Standing {
-        &self.standing
+    pub fn state(&self) -> &ServerState {
+        &self.state
     }
 
     /// Of a run that has been served.
@@ -123,10 +95,10 @@ impl<'a> Root<'a> {
         self.ending.unwrap_or(Ending::EpisodeDone)
     }
 
-    /// Goes back to a state of the same run.
-    pub fn restore(&mut self, weights: &[f32], optimizer: Adam, standing: Standing) {
+    /// Restores a state of the same run.
+    pub fn restore(&mut self, weights: &[f32], optimizer: Adam, state: ServerState) {
         self.server.restore(weights, optimizer);
-        self.standing = standing;
+        self.state = state;
     }
 
     /// Answers the workers until all have been told to stop.
@@ -140,12 +112,12 @@ impl<'a> Root<'a> {
             if self.ending.is_none() {
                 self.ending = self.decided();
                 if self.ending == Some(Ending::Stopped) {
-                    rounds.push_back(round(Next::Checkpoint(self.standing.env_steps)));
+                    rounds.push_back(round(Next::Checkpoint(self.state.env_steps)));
                 }
                 rounds.extend(self.ending.map(|_| round(Next::Stop)));
             }
-            if rounds.is_empty() && means.watcher.wants_checkpoint() {
-                rounds.push_back(round(Next::Checkpoint(self.standing.env_steps)));
+            if rounds.is_empty() && means.callbacks.wants_checkpoint() {
+                rounds.push_back(round(Next::Checkpoint(self.state.env_steps)));
             }
             let Some((sender, question)) = means.mailbox.next(PATIENCE) else { continue };
             if question.is_empty() {
@@ -170,14 +142,14 @@ impl<'a> Root<'a> {
                 let done = rounds.pop_front().context("a round")?;
                 self.meet(done.next, means)?;
             }
-            if self.standing.since.env_steps >= self.env_steps_per_interval() {
+            if self.state.since.env_steps >= self.env_steps_per_interval() {
                 self.tell(means)?;
-                if means.watcher.is_writing() && self.ending.is_none() {
+                if means.callbacks.is_writing() && self.ending.is_none() {
                     rounds.push_back(round(Next::Meet));
                 }
             }
         }
-        if self.standing.since.env_steps > 0 {
+        if self.state.since.env_steps > 0 {
             self.tell(means)?;
         }
         self.evaluate_in_time(means)
@@ -186,7 +158,7 @@ impl<'a> Root<'a> {
     /// What ends the run now, if anything does: all its work is done, or the user wants no more.
     /// Who says so after the last step is too late.
     fn decided(&self) -> Option<Ending> {
-        if self.standing.env_steps >= self.all_env_steps() {
+        if self.state.env_steps >= self.all_env_steps() {
             Some(Ending::EpisodeDone)
         } else {
             self.stop.load(Ordering::Relaxed).then_some(Ending::Stopped)
@@ -194,7 +166,7 @@ impl<'a> Root<'a> {
     }
 
     fn env_steps_per_episode(&self) -> u64 {
-        (self.plan.steps * self.plan.count * self.config.stocks.len()) as u64
+        (self.plan.steps * self.plan.count * self.stocks) as u64
     }
 
     fn env_steps_per_interval(&self) -> u64 {
@@ -202,31 +174,31 @@ impl<'a> Root<'a> {
     }
 
     fn all_env_steps(&self) -> u64 {
-        self.env_steps_per_episode() * u64::from(self.config.episodes)
+        self.env_steps_per_episode() * u64::from(self.episodes)
     }
 
     fn progress(&self) -> f64 {
-        (self.standing.env_steps as f64 / self.all_env_steps() as f64).min(1.0)
+        (self.state.env_steps as f64 / self.all_env_steps() as f64).min(1.0)
     }
 
     /// The episode in which the mean stock is, from 1.
     fn episode(&self) -> u32 {
-        let done = self.standing.env_steps / self.env_steps_per_episode();
-        (done as u32 + 1).min(self.config.episodes)
+        let done = self.state.env_steps / self.env_steps_per_episode();
+        (done as u32 + 1).min(self.episodes)
     }
 
     /// Takes in what a worker says. Returns whether its gradient was used.
     fn take(&mut self, push: Push, gradient: &[u8]) -> Result<bool> {
-        let (stock, standing) = (push.stock as usize, &mut self.standing);
-        let since = &mut standing.since;
-        standing.env_steps += u64::from(push.env_steps);
-        *standing.env_steps_of.get_mut(stock).context("a stock of another run")? +=
+        let (stock, state) = (push.stock as usize, &mut self.state);
+        let since = &mut state.since;
+        state.env_steps += u64::from(push.env_steps);
+        *state.env_steps_of.get_mut(stock).context("a stock of another run")? +=
             u64::from(push.env_steps);
-        standing.epsilon[stock] = push.epsilon;
+        state.epsilon[stock] = push.epsilon;
         since.env_steps += u64::from(push.env_steps);
         since.reward += push.reward;
         let Some(learned) = push.learned else { return Ok(false) };
-        let stale = standing.version.saturating_sub(push.version);
+        let stale = state.version.saturating_sub(push.version);
         since.pushes += 1;
         since.bytes += gradient.len() as u64;
         since.staleness += stale;
@@ -236,17 +208,17 @@ impl<'a> Root<'a> {
             return Ok(false);
         }
         since.learned.push(learned);
-        let kind = self.config.asynchronous.compression;
-        unpack(kind, gradient, &mut self.gradient).context("a gradient of another network")?;
+        unpack(self.compression, gradient, &mut self.gradient)
+            .context("a gradient of another network")?;
         // A stock's gradient alone: of the step that all stocks' mean would make, its part.
-        let part = 1.0 / self.config.stocks.len() as f64;
+        let part = 1.0 / self.stocks as f64;
         self.server.apply_part(self.progress(), &self.gradient, part)?;
-        self.standing.version += 1;
+        self.state.version += 1;
         Ok(true)
     }
 
     fn answer(&self, next: Next, is_used: bool, wants_weights: bool) -> Result<Vec<u8>> {
-        let (version, progress) = (self.standing.version, self.progress());
+        let (version, progress) = (self.state.version, self.progress());
         let mut bytes = Vec::new();
         message::write(&Answer { next, version, progress, is_used }, &mut bytes)?;
         if wants_weights {
@@ -260,42 +232,31 @@ impl<'a> Root<'a> {
         match next {
             Next::Checkpoint(env_steps) => {
                 let stocks = (means.collect)()?;
-                let root = Some(self.state());
-                means.watcher.checkpoint(Snapshot { env_steps, root, stocks })
+                let root = Some(self.root_state());
+                means.callbacks.on_checkpoint(Snapshot { env_steps, root, stocks })
             }
-            Next::Meet => means.watcher.interval(None),
+            Next::Meet => means.callbacks.on_barrier(),
             Next::GoOn | Next::Stop => Ok(()),
         }
     }
 
-    fn state(&self) -> RootState {
+    fn root_state(&self) -> RootState {
         RootState {
-            at: At {
-                episode: self.episode(),
-                step: 0,
-                since: 0,
-                env_steps: self.standing.env_steps,
-                gradient_steps: self.standing.version,
-            },
             weights: self.weights().to_vec(),
-            networks: None,
-            credit: None,
             optimizer: self.server.optimizer().clone(),
-            desk: None,
-            learned: Vec::new(),
-            asynchronous: Some(self.standing.clone()),
+            mode: ModeState::Asynchronous(self.state.clone()),
         }
     }
 
     /// Tells of the evaluation that is done by now, and begins the next that is due.
     fn evaluate(&mut self, means: &mut Means<'_>) -> Result<()> {
         if let Some(done) = means.evaluations.done()? {
-            self.standing.due.pop_front();
-            means.watcher.evaluated(done)?;
+            self.state.due.pop_front();
+            means.callbacks.on_evaluation(done)?;
         }
         if !means.evaluations.is_running() && !self.is_stopping() {
-            if let Some(&episode) = self.standing.due.front() {
-                means.evaluations.begin(episode, self.standing.env_steps, self.weights());
+            if let Some(&episode) = self.state.due.front() {
+                means.evaluations.begin(episode, self.state.env_steps, self.weights())?;
             }
         }
         Ok(())
@@ -304,7 +265,7 @@ impl<'a> Root<'a> {
     /// Waits until no evaluation waits for another, so that each has the weights of its episode.
     fn evaluate_in_time(&mut self, means: &mut Means<'_>) -> Result<()> {
         self.evaluate(means)?;
-        while self.standing.due.len() > 1 && !self.is_stopping() {
+        while self.state.due.len() > 1 && !self.is_stopping() {
             std::thread::sleep(PATIENCE);
             self.evaluate(means)?;
         }
@@ -320,14 +281,14 @@ impl<'a> Root<'a> {
     /// Tells of an interval, and begins an evaluation where one has come due in it. That of the
     /// last episode is made when all workers have stopped.
     fn tell(&mut self, means: &mut Means<'_>) -> Result<()> {
-        let began = self.standing.env_steps - self.standing.since.env_steps;
+        let began = self.state.env_steps - self.state.since.env_steps;
         let interval = self.interval();
-        means.watcher.interval_told(interval)?;
-        let every = u64::from(self.config.evaluation.every_episodes);
+        means.callbacks.on_interval(interval)?;
+        let every = u64::from(self.every_episodes);
         let due = |env_steps: u64| env_steps / self.env_steps_per_episode() / every;
-        let env_steps = self.standing.env_steps;
+        let env_steps = self.state.env_steps;
         if due(env_steps) > due(began) && env_steps < self.all_env_steps() {
-            self.standing.due.push_back((due(env_steps) * every) as u32);
+            self.state.due.push_back((due(env_steps) * every) as u32);
             self.evaluate_in_time(means)?;
         }
         Ok(())
@@ -335,20 +296,20 @@ impl<'a> Root<'a> {
 
     /// What happened since the last interval; the next one begins.
     fn interval(&mut self) -> Interval {
-        let since = std::mem::take(&mut self.standing.since);
+        let since = std::mem::take(&mut self.state.since);
         let mean = |of: fn(&Learned) -> f32| {
             let sum: f64 = since.learned.iter().map(|one| f64::from(of(one))).sum();
             (!since.learned.is_empty()).then(|| sum / since.learned.len() as f64)
         };
-        let stocks = self.config.stocks.len() as f64;
+        let stocks = self.stocks as f64;
         let per_push = |sum: u64| sum as f64 / since.pushes.max(1) as f64;
         Interval {
             episode: self.episode(),
-            env_steps: self.standing.env_steps,
-            gradient_steps: self.standing.version,
+            env_steps: self.state.env_steps,
+            gradient_steps: self.state.version,
             loss: mean(|one| one.loss),
             mean_q: mean(|one| one.mean_q),
-            epsilon: self.standing.epsilon.iter().sum::<f64>() / stocks,
+            epsilon: self.state.epsilon.iter().sum::<f64>() / stocks,
             // Per bar of the portfolio: every stock brings its part.
             reward: since.reward * stocks / since.env_steps as f64,
             asynchronous: Some(Pushes {

@@ -1,24 +1,31 @@
-//! What a run does around its end, with a watcher that decides when the user wants no more.
+//! What a run does around its end, with callbacks that decide when the user wants no more.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use tch::Device;
 
 use super::message::{self, Answer, Next, Push};
 use super::*;
 use crate::comm::CommError;
 use crate::comm::local::LocalComm;
 use crate::comm::mailbox::Line;
-use crate::config::{Compression, FeatureConfig};
+use crate::config::{Compression, FeatureConfig, RunConfig};
+use crate::portfolio::mandate::Mandate;
+use crate::rl::network::NetworkShape;
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;
-use crate::train::asynchronous::compress::floats_to_bytes;
-use crate::train::dataset::DataPlan;
-use crate::train::watcher::Interval;
+use crate::train::callbacks::Interval;
+use crate::train::compress::floats_to_bytes;
+use crate::train::dataset::Prepared;
+use crate::train::evaluation::Evaluation;
+use crate::train::lockstep::Trainer;
+use crate::train::run::{RunData, data_plan};
+use crate::train::setup::network_shape;
+use crate::train::worker::Lanes;
 
 /// Three stocks for three months, and a month to evaluate.
 struct World {
     config: RunConfig,
+    mandate: Mandate,
+    shape: NetworkShape,
     train: Prepared,
     eval: Prepared,
     plan: Lanes,
@@ -53,26 +60,40 @@ fn world(episodes: u32) -> World {
     config.portfolio.meta_policy.enabled = false;
     config.evaluation.every_episodes = 1;
     let cache = tempfile::tempdir().unwrap();
-    let data = DataPlan {
-        comm: &LocalComm,
-        config: &config,
-        source: &DataSource::Synthetic(SyntheticMarket::parse("momentum").unwrap()),
-        options: config.data.load_options(None),
-        cache: cache.path(),
-    };
-    let train = data.train(&mut |_, _, _| {}).unwrap();
-    let eval = data.eval(&train.note.fit, 30, &mut |_, _, _| {}).unwrap();
+    let source = DataSource::Synthetic(SyntheticMarket::parse("momentum").unwrap());
+    let data = RunData { source: &source, cache: cache.path() };
+    let data = data_plan(&LocalComm, &config, data);
+    let train = data.train(config.train_period(), &mut |_, _, _| {}).unwrap();
+    let fit = &train.note.fit;
+    let eval = data.eval(config.eval_period(), fit, 30, &mut |_, _, _| {}).unwrap();
+    let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
+    let shape = network_shape(&config.network, config.env.long_only, &train);
     let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes).unwrap();
-    World { config, train, eval, plan, _cache: cache }
+    World { config, mandate, shape, train, eval, plan, _cache: cache }
 }
 
 impl World {
+    fn setup<'a>(&'a self, stop: &'a AtomicBool) -> Setup<'a> {
+        let World { config, mandate, shape, train, plan, .. } = self;
+        Setup {
+            comm: &LocalComm,
+            mandate,
+            learner: &config.learner,
+            shape,
+            train,
+            lanes: *plan,
+            episodes: config.episodes,
+            every_episodes: config.evaluation.every_episodes,
+            seed: config.seed,
+            device: Device::Cpu,
+            stop,
+        }
+    }
+
     fn run<'a>(&'a self, stop: &'a AtomicBool) -> (Asynchronous<'a>, Evaluations) {
-        let World { config, train, eval, plan, .. } = self;
-        let run =
-            Asynchronous::new(&LocalComm, config, train, *plan, Device::Cpu, stop, None).unwrap();
-        let evaluations = Evaluations::new(config, eval, run.shape(), None, Device::Cpu);
-        (run, evaluations)
+        let setup = self.setup(stop);
+        let run = Asynchronous::new(setup, &self.config.asynchronous).unwrap();
+        (run, Evaluations::new(&setup, &self.eval, None))
     }
 
     fn env_steps_per_episode(&self) -> u64 {
@@ -80,7 +101,7 @@ impl World {
     }
 }
 
-/// What a watcher is told.
+/// What the callbacks are told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Event {
     /// After so many steps.
@@ -120,21 +141,21 @@ impl<'a> Onlooker<'a> {
     }
 }
 
-impl Watcher for Onlooker<'_> {
-    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
+impl Callbacks for Onlooker<'_> {
+    fn on_checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
         self.snapshot = Some(snapshot);
         self.note(Checkpoint)
     }
 
-    fn interval(&mut self, interval: Option<Interval>) -> Result<()> {
-        interval.map_or(Ok(()), |interval| self.note(Event::Interval(interval.env_steps)))
+    fn on_interval(&mut self, interval: Interval) -> Result<()> {
+        self.note(Event::Interval(interval.env_steps))
     }
 
-    fn evaluated(&mut self, done: &Done) -> Result<()> {
-        self.note(Evaluated(done.0))
+    fn on_evaluation(&mut self, done: &Evaluation) -> Result<()> {
+        self.note(Evaluated(done.episode))
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn on_workers_stopped(&mut self) -> Result<()> {
         self.note(Settled)
     }
 }
@@ -148,37 +169,37 @@ fn an_evaluation_that_a_stop_leaves_out_is_made_when_it_is_gone_on_with() {
     let episode = world.env_steps_per_episode();
     let stop = AtomicBool::new(false);
     let after_one = |event| matches!(event, Event::Interval(steps) if steps >= episode);
-    let mut watcher = Onlooker::new(&stop, &after_one);
+    let mut callbacks = Onlooker::new(&stop, &after_one);
     let (mut run, mut evaluations) = world.run(&stop);
-    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::Stopped);
+    assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
     assert!(!evaluations.is_running());
-    assert!(watcher.evaluations().is_empty());
-    assert_eq!(watcher.events.iter().filter(|&&event| event == Checkpoint).count(), 1);
-    assert_eq!(watcher.events.last(), Some(&Settled));
+    assert!(callbacks.evaluations().is_empty());
+    assert_eq!(callbacks.events.iter().filter(|&&event| event == Checkpoint).count(), 1);
+    assert_eq!(callbacks.events.last(), Some(&Settled));
 
-    let Snapshot { root, stocks, .. } = watcher.snapshot.unwrap();
+    let Snapshot { root, stocks, .. } = callbacks.snapshot.unwrap();
     let stop = AtomicBool::new(false);
-    let mut watcher = Onlooker::new(&stop, &|_| false);
+    let mut callbacks = Onlooker::new(&stop, &|_| false);
     let (mut run, mut evaluations) = world.run(&stop);
     let stocks = stocks.into_iter().map(|(_, state)| state).collect();
     run.restore(root.unwrap(), stocks).unwrap();
-    assert!(run.standing().unwrap().env_steps >= episode);
-    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::EpisodeDone);
+    assert!(run.server().unwrap().env_steps >= episode);
+    assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::EpisodeDone);
     if let Some(done) = evaluations.finish().unwrap() {
-        watcher.evaluated(done).unwrap();
+        callbacks.on_evaluation(done).unwrap();
     }
-    assert_eq!(watcher.evaluations(), [1]);
+    assert_eq!(callbacks.evaluations(), [1]);
 }
 
 #[test]
 fn a_stopped_run_has_the_last_evaluation_that_it_made() {
     let world = world(100_000);
     let stop = AtomicBool::new(false);
-    let mut watcher = Onlooker::new(&stop, &|event| event == Evaluated(1));
+    let mut callbacks = Onlooker::new(&stop, &|event| event == Evaluated(1));
     let (mut run, mut evaluations) = world.run(&stop);
-    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::Stopped);
+    assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
     assert!(evaluations.finish().unwrap().is_none());
-    assert_eq!(evaluations.into_latest().unwrap().0, 1);
+    assert_eq!(evaluations.into_latest().unwrap().episode, 1);
 }
 
 #[test]
@@ -187,11 +208,36 @@ fn who_wants_no_more_after_the_last_step_has_a_finished_run() {
     let all = world.env_steps_per_episode();
     let stop = AtomicBool::new(false);
     let after_all = |event| matches!(event, Event::Interval(steps) if steps >= all);
-    let mut watcher = Onlooker::new(&stop, &after_all);
+    let mut callbacks = Onlooker::new(&stop, &after_all);
     let (mut run, mut evaluations) = world.run(&stop);
-    assert_eq!(run.run(&mut watcher, &mut evaluations).unwrap(), Ending::EpisodeDone);
+    assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::EpisodeDone);
     assert!(stop.load(Ordering::Relaxed));
-    assert!(!watcher.events.contains(&Checkpoint));
+    assert!(!callbacks.events.contains(&Checkpoint));
+}
+
+/// Both ways round, in one line, with what resumes it.
+#[test]
+fn a_checkpoint_of_the_other_mode_is_refused() {
+    let world = world(1);
+    // Both stop, with a checkpoint, as soon as they can.
+    let stop = AtomicBool::new(true);
+    let mut trainer = Trainer::new(world.setup(&stop)).unwrap();
+    let (mut run, mut evaluations) = world.run(&stop);
+    let mut callbacks = Onlooker::new(&stop, &|_| true);
+    assert_eq!(trainer.episode(&mut callbacks).unwrap(), Ending::Stopped);
+    let in_lockstep = callbacks.snapshot.take().unwrap();
+    assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
+    let asynchronous = callbacks.snapshot.take().unwrap();
+    let states = |snapshot: Snapshot| {
+        let stocks: Vec<StockState> = snapshot.stocks.into_iter().map(|(_, state)| state).collect();
+        (snapshot.root.unwrap(), stocks)
+    };
+    let (root, stocks) = states(in_lockstep);
+    let text = run.restore(root, stocks).unwrap_err().to_string();
+    assert_eq!(text, "the checkpoint is of a run in lockstep; resume it with --sync lockstep");
+    let (root, stocks) = states(asynchronous);
+    let text = trainer.restore(root, stocks).unwrap_err().to_string();
+    assert_eq!(text, "the checkpoint is of an asynchronous run; resume it with --sync async");
 }
 
 /// A server that uses no gradient.
@@ -224,7 +270,7 @@ fn a_gradient_that_was_not_used_leaves_its_worker_as_it_was() {
     // The first one says how many bars there were.
     let mut cursor = || {
         lone.exchange(&run.around, &line, true).unwrap();
-        lone.state().cursor.unwrap()
+        lone.state().own_pace.unwrap().cursor
     };
     // Not printed: they are of a whole network.
     assert!(cursor() == cursor(), "what it owes has changed");

@@ -10,8 +10,8 @@ use super::worker::{self, Host, Lone, Surroundings};
 use crate::comm::CommError;
 use crate::comm::mailbox::{SERVER_GONE, local};
 use crate::compute::threads::pool;
+use crate::train::callbacks::Callbacks;
 use crate::train::snapshot::StockState;
-use crate::train::watcher::Watcher;
 
 /// What a thread hands over of its stocks for a checkpoint.
 type States = Vec<(usize, StockState)>;
@@ -20,7 +20,7 @@ pub fn run(
     root: &mut Root<'_>,
     lones: &mut [Lone],
     around: &Surroundings<'_>,
-    watcher: &mut dyn Watcher,
+    callbacks: &mut dyn Callbacks,
     evaluations: &mut Evaluations,
 ) -> Result<()> {
     let all = rayon::current_num_threads();
@@ -43,7 +43,7 @@ pub fn run(
             })
             .collect();
         let collect = &mut || collect(&written);
-        let served = root.serve(&mut Means { mailbox: &mailbox, watcher, evaluations, collect });
+        let served = root.serve(&mut Means { mailbox: &mailbox, callbacks, evaluations, collect });
         // Should it have failed, the workers hear it.
         drop(mailbox);
         let joined = spawned.into_iter().map(|thread| match thread.join() {

@@ -1,40 +1,26 @@
 //! A worker that waits for nobody but the server: it steps, learns, sends its gradient and goes on
 //! with the weights that come back.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 
+use super::LOCKSTEP;
 use super::message::{self, Answer, Next, Push};
 use crate::comm::mailbox::Line;
-use crate::config::RunConfig;
+use crate::config::AsynchronousConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
-use crate::train::asynchronous::compress::{Compressor, bytes_to_floats};
-use crate::train::snapshot::StockState;
+use crate::train::compress::{Compressor, bytes_to_floats};
+use crate::train::snapshot::{Cursor, OwnPaceState, StockState};
 use crate::train::worker::{Lanes, Proposal, Worker};
 
 /// A worker that has learned nothing for so many bars lets the server know that it is there.
 const SILENT_BARS: u32 = 16;
 /// Gradients that were too old are made again, at most so many at a time.
 const MOST_OWED: u64 = 8;
-
-/// Where a stock's worker stands, beside what the worker itself knows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Steps of the present pass over the training period.
-    step: usize,
-    credit: UpdateCredit,
-    /// Gradients that are due.
-    owed: u64,
-    /// Since the last message.
-    silent_bars: u32,
-    compressor: Compressor,
-}
 
 /// A stock's worker on its way.
 pub struct Lone {
@@ -55,10 +41,12 @@ pub struct Lone {
 
 /// What all workers of a process share.
 pub struct Surroundings<'a> {
-    pub config: &'a RunConfig,
-    pub panel: Arc<Panel>,
-    pub plan: Lanes,
-    pub capital: Arc<CapitalPlan>,
+    pub panel: &'a Panel,
+    pub lanes: Lanes,
+    pub config: &'a AsynchronousConfig,
+    /// Exponent of the importance weights at the start.
+    pub priority_beta: f64,
+    pub capital: CapitalPlan,
     /// A stock whose every bar takes so many times as long: to try what a slow worker costs.
     pub slow: Option<(usize, f64)>,
 }
@@ -78,23 +66,19 @@ impl Lone {
         worker: Worker,
         networks: Networks,
         parameters: usize,
+        credit: UpdateCredit,
         around: &Surroundings<'_>,
     ) -> Lone {
-        let (learner, lanes) = (&around.config.learner, around.plan.count);
-        let sync = &around.config.asynchronous;
+        let (config, lanes) = (around.config, around.lanes.count);
         Lone {
             worker,
             networks,
             cursor: Cursor {
                 step: 0,
-                credit: UpdateCredit::new(
-                    learner.replay_ratio,
-                    learner.batch_size,
-                    learner.learning_starts.max(lanes * learner.n_step),
-                ),
+                credit,
                 owed: 0,
                 silent_bars: 0,
-                compressor: Compressor::new(sync.compression, parameters, sync.top_k),
+                compressor: Compressor::new(config.compression, parameters, config.top_k),
             },
             reward: 0.0,
             version: 0,
@@ -107,42 +91,42 @@ impl Lone {
     }
 
     pub fn state(&self) -> StockState {
+        let (networks, cursor) = (self.networks.state(), self.cursor.clone());
         StockState {
             worker: self.worker.state(),
-            networks: Some(self.networks.state()),
             reward_sum: self.reward,
-            cursor: Some(self.cursor.clone()),
+            own_pace: Some(OwnPaceState { networks, cursor }),
         }
     }
 
-    /// Goes back to a state of the same run; `weights` are the server's after `version` steps.
+    /// Restores a state of the same run; `weights` are the server's after `version` steps.
     pub fn restore(&mut self, weights: &[f32], version: u64, state: StockState) -> Result<()> {
-        let lockstep = "the checkpoint is from a lockstep run";
+        let OwnPaceState { networks, cursor } = state.own_pace.context(LOCKSTEP)?;
         self.worker.restore(state.worker);
-        self.networks.restore(weights, state.networks.context(lockstep)?);
-        self.cursor = state.cursor.context(lockstep)?;
+        self.networks.restore(weights, networks);
+        self.cursor = cursor;
         (self.reward, self.version) = (state.reward_sum, version);
         Ok(())
     }
 
     /// One bar in every lane.
     pub fn bar(&mut self, around: &Surroundings<'_>) {
-        let step = self.cursor.step;
+        let (step, lanes) = (self.cursor.step, around.lanes);
         if step == 0 {
             self.worker.reset();
         }
         self.worker.propose(&self.networks, step, &mut self.proposals);
         let wanted = self.proposals.chunks_exact(Proposal::LEN);
         for (lane, (wanted, order)) in wanted.zip(self.orders.chunks_exact_mut(2)).enumerate() {
-            let view = around.panel.view(around.plan.row(lane, step));
+            let view = around.panel.view(lanes.row(lane, step));
             let capital = around.capital.at(&view).shares[self.worker.stock()];
             order[0] = f32::from(Proposal::read(wanted).direction);
             order[1] = capital as f32;
         }
         self.reward += self.worker.step(step, &self.orders);
-        self.cursor.step = (step + 1) % around.plan.steps;
+        self.cursor.step = (step + 1) % lanes.steps;
         self.cursor.silent_bars += 1;
-        self.cursor.owed += self.cursor.credit.steps_due(around.plan.count);
+        self.cursor.owed += self.cursor.credit.steps_due(lanes.count);
     }
 
     /// One exchange with the server, with a gradient if `learns`.
@@ -153,12 +137,12 @@ impl Lone {
         learns: bool,
     ) -> Result<Next> {
         let learned = learns.then(|| {
-            let beta = linear(around.config.learner.priority_beta, 1.0, self.progress);
+            let beta = linear(around.priority_beta, 1.0, self.progress);
             self.worker.learn(&self.networks, beta, &mut self.gradient)
         });
         let push = Push {
             stock: self.worker.stock() as u32,
-            env_steps: self.cursor.silent_bars * around.plan.count as u32,
+            env_steps: self.cursor.silent_bars * around.lanes.count as u32,
             reward: std::mem::take(&mut self.reward),
             epsilon: self.worker.mean_epsilon(),
             version: self.version,

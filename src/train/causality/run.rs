@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use tch::Device;
 
 use super::trace::{GIVEN, Trace};
 use super::world::Case;
-use crate::comm::CommError;
-use crate::comm::comm::OnMessage;
+use crate::comm::comm::{CommError, OnMessage};
 use crate::comm::local::LocalComm;
 use crate::comm::{Comm, Ranks, Stamp, Tag};
 use crate::config::RunConfig;
@@ -22,15 +20,17 @@ use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
 use crate::market::panel::Panel;
 use crate::market::store::LocalStore;
-use crate::rl::agent::Agent;
-use crate::rl::networks::Networks;
+use crate::portfolio::mandate::Mandate;
+use crate::rl::network::NetworkShape;
 use crate::source::DataSource;
+use crate::train::callbacks::Callbacks;
 use crate::train::dataset::{DataPlan, Fit, Prepared};
-use crate::train::evaluation::{Policy, evaluate_watched};
+use crate::train::evaluation::Decided;
 use crate::train::lockstep::Trainer;
-use crate::train::outset::{network_shape, rules_after};
-use crate::train::snapshot::Snapshot;
-use crate::train::watcher::Watcher;
+use crate::train::model::Model;
+use crate::train::run::{RunData, data_plan};
+use crate::train::setup::{Setup, network_shape};
+use crate::train::snapshot::{ModeState, Snapshot};
 use crate::train::worker::{Lanes, Worker};
 
 /// A market in a folder of its own, with a cache of its own.
@@ -45,7 +45,8 @@ impl Folder {
 
     /// What training is given.
     pub fn training(&self, case: &Case) -> Prepared {
-        self.prepared(&case.config, |plan| plan.train(&mut |_, _, _| {}))
+        let period = case.config.train_period();
+        self.prepared(&case.config, |plan| plan.train(period, &mut |_, _, _| {}))
     }
 
     /// The training period with a fit that is given.
@@ -62,7 +63,8 @@ impl Folder {
 
     fn fitted(&self, config: &RunConfig, train: &Prepared) -> Prepared {
         let (fit, minutes): (&Fit, u32) = (&train.note.fit, train.note.bar_minutes);
-        self.prepared(config, |plan| plan.eval(fit, minutes, &mut |_, _, _| {}))
+        let period = config.eval_period();
+        self.prepared(config, |plan| plan.eval(period, fit, minutes, &mut |_, _, _| {}))
     }
 
     fn prepared(
@@ -84,8 +86,8 @@ impl Folder {
             cache_dir: None,
         };
         let cache = self.cache();
-        let (comm, source) = (&LocalComm, &source);
-        work(&DataPlan { comm, config, source, options, cache: &cache }).unwrap()
+        let data = RunData { source: &source, cache: &cache };
+        work(&DataPlan { options, ..data_plan(&LocalComm, config, data) }).unwrap()
     }
 
     /// The bytes of a panel.
@@ -123,6 +125,37 @@ pub fn note_panel(prepared: &Prepared, trace: &mut Trace) {
     trace.note(GIVEN, "the fit", &prepared.note.fit);
 }
 
+fn mandate(config: &RunConfig) -> Mandate {
+    Mandate::new(&config.stocks, &config.env, &config.portfolio)
+}
+
+pub fn shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
+    network_shape(&config.network, config.env.long_only, train)
+}
+
+fn setup<'a>(
+    comm: &'a dyn Comm,
+    config: &'a RunConfig,
+    (mandate, shape): (&'a Mandate, &'a NetworkShape),
+    train: &'a Prepared,
+    lanes: Lanes,
+    stop: &'a AtomicBool,
+) -> Setup<'a> {
+    Setup {
+        comm,
+        mandate,
+        learner: &config.learner,
+        shape,
+        train,
+        lanes,
+        episodes: config.episodes,
+        every_episodes: config.evaluation.every_episodes,
+        seed: config.seed,
+        device: Device::Cpu,
+        stop,
+    }
+}
+
 /// Trains one episode, or until `last_step` of it.
 pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option<usize>) -> Trace {
     let trace = RefCell::new(Trace::default());
@@ -131,7 +164,9 @@ pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option
     let times: Vec<i64> = (0..=plan.steps).map(row).collect();
     let comm = Overheard { trace: &trace, times: &times, proposals: Cell::new(0) };
     let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(&comm, config, data, plan, Device::Cpu, &stop).unwrap();
+    let (mandate, shape) = (mandate(config), shape(config, data));
+    let setup = setup(&comm, config, (&mandate, &shape), data, plan, &stop);
+    let mut trainer = Trainer::new(setup).unwrap();
     let mut onlooker = Onlooker {
         trace: &trace,
         times: &times,
@@ -293,12 +328,12 @@ fn near(a: f64, b: f64, scale: f64) -> bool {
     (a - b).abs() <= 1e-9 * (a.abs() + b.abs() + scale.abs())
 }
 
-impl Watcher for Onlooker<'_> {
+impl Callbacks for Onlooker<'_> {
     fn wants_checkpoint(&mut self) -> bool {
         true
     }
 
-    fn checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
+    fn on_checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
         // Taken after the bar, which `step` counts already, and with the one that filled the
         // orders; but the desk was last busy when it decided.
         let (decided_s, known_s) = (self.times[self.step - 1], self.times[self.step]);
@@ -306,9 +341,10 @@ impl Watcher for Onlooker<'_> {
         let root = snapshot.root.as_ref().unwrap();
         trace.note(known_s, "the weights", &root.weights);
         trace.note(known_s, "the optimizer", &root.optimizer);
-        trace.note(known_s, "the target network", &root.networks);
-        trace.note(decided_s, "the allocation", &root.desk);
-        trace.note(known_s, "the state of the loop", &(root.at, &root.credit, &root.learned));
+        let ModeState::Lockstep(state) = &root.mode else { panic!("a run in lockstep") };
+        trace.note(known_s, "the target network", &state.networks);
+        trace.note(decided_s, "the allocation", &state.desk);
+        trace.note(known_s, "the state of the loop", &(state.at, &state.credit, &state.learned));
         for (stock, state) in &snapshot.stocks {
             let what = format!("accounts, rewards and replay of stock {stock}");
             trace.note(known_s, &what, state);
@@ -316,7 +352,7 @@ impl Watcher for Onlooker<'_> {
         Ok(())
     }
 
-    fn bar(&mut self, workers: &[Worker]) {
+    fn on_bar(&mut self, workers: &[Worker]) {
         for worker in workers {
             let what = format!("the Q-values of stock {}", worker.stock());
             self.trace.borrow_mut().note(self.times[self.step], &what, worker.q());
@@ -331,19 +367,14 @@ impl Watcher for Onlooker<'_> {
 
 /// Lets a policy of these weights trade the evaluation.
 pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: &[f32]) -> Trace {
-    let shape = network_shape(config, train);
-    let agent = |stock: usize| {
-        let return_std = data.note.fit.scaler.return_std[stock];
-        Agent::new(stock, &shape, return_std, &config.learner)
-    };
-    let mut agents: Vec<Agent> = (0..config.stocks.len()).map(agent).collect();
-    let standing = rules_after(config, train).unwrap();
-    let networks = Networks::new(&shape, weights, &config.learner, Some(Device::Cpu));
-    let (networks, standing) = (&networks, standing.as_ref());
-    let policy = Policy { shape: &shape, weights, networks, standing };
+    let (mandate, shape, stop) = (mandate(config), shape(config, train), AtomicBool::new(false));
+    let lanes = Lanes::cut(train.note.rows.clone(), 1).unwrap();
+    let setup = setup(&LocalComm, config, (&mandate, &shape), train, lanes, &stop);
+    let standing = setup.rules().unwrap();
+    let fit = data.note.fit.clone();
+    let model = Model { shape: shape.clone(), weights: weights.to_vec(), fit, standing };
     let mut trace = Trace::default();
-    let agents = agents.iter_mut().collect();
-    let evaluated = evaluate_watched(&LocalComm, config, data, policy, agents, &mut |decided| {
+    let mut watch = |decided: &Decided<'_>| {
         let at = decided.end_s;
         trace.note(at, "the Q-values", decided.q);
         trace.note(at, "the allocation", &decided.desk.state());
@@ -354,8 +385,9 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
         let orders: Vec<_> = orders.map(|o| (o.direction, o.weight, o.reason)).collect();
         trace.note(at, "the orders", &orders);
         trace.note(at, "the shares ordered", decided.backtest.pending());
-    });
-    let evaluated = evaluated.unwrap().unwrap();
+    };
+    let (learner, watch) = (&config.learner, &mut watch);
+    let evaluated = model.evaluate(learner, Device::Cpu, &mandate, data, watch).unwrap();
     note_course(&evaluated.course, "the portfolio", data, &mut trace);
     note_course(&evaluated.benchmark, "the benchmark", data, &mut trace);
     check_fills(config, &evaluated.course);

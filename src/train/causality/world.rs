@@ -208,6 +208,7 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         dueling: either(),
         layer_norm: either(),
         max_peers: if either() { 1 } else { 2 },
+        ..NetworkConfig::default()
     };
     let learner = LearnerConfig {
         lanes: if either() { 1 } else { 2 },

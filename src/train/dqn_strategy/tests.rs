@@ -4,19 +4,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::comm::local::LocalComm;
-use crate::config::FeatureConfig;
+use crate::config::{FeatureConfig, RunConfig};
 use crate::features::fixtures::panel_of;
 use crate::features::pipeline::{Scaler, raw_features};
 use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
 use crate::market::{BarSeries, Period};
-use crate::rl::agent::Agent;
-use crate::rl::networks::Networks;
+use crate::portfolio::mandate::Mandate;
 use crate::strategy::{Given, Registry};
 use crate::synthetic::SyntheticMarket;
 use crate::train::dataset::{Fit, PanelNote, Prepared};
-use crate::train::evaluation::{Policy, evaluate_watched};
+use crate::train::model::untrained_shape;
 
 /// A model of three stocks in its folder, and an evaluation that begins with the first bar.
 struct World {
@@ -80,9 +78,9 @@ fn world(attention: bool, long_only: bool, rules: bool) -> World {
     };
     let panel = Arc::new(Panel::open(&path).unwrap());
     let eval = Prepared { panel, note, from_cache: false, digest: String::new() };
-    let mut shape = untrained_shape(&config);
+    let mut shape = untrained_shape(3, &config.features, long_only, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
-    let mut weights = QNetwork::initial(&shape, &mut ChaCha8Rng::seed_from_u64(3));
+    let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
     for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
         weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 100.0);
     }
@@ -127,20 +125,12 @@ fn it_decides_as_the_evaluation_does() {
     for (attention, long_only, rules) in cases {
         let world = world(attention, long_only, rules);
         let World { config, model, eval, .. } = &world;
-        let (shape, weights) = (&model.shape, &model.weights[..]);
-        let networks = &Networks::new(shape, weights, &config.learner, Some(Device::Cpu));
-        let policy = Policy { shape, weights, networks, standing: None };
-        let agent = |stock: usize| {
-            let std = model.fit.scaler.return_std[stock];
-            Agent::new(stock, &model.shape, std, &config.learner)
-        };
-        let mut agents: Vec<Agent> = (0..3).map(agent).collect();
         let mut expected: Vec<(i64, Vec<f32>)> = Vec::new();
         let watch = &mut |decided: &crate::train::evaluation::Decided<'_>| {
             expected.push((decided.end_s, decided.q.to_vec()));
         };
-        let agents = agents.iter_mut().collect();
-        evaluate_watched(&LocalComm, config, eval, policy, agents, watch).unwrap();
+        let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
+        model.evaluate(&config.learner, Device::Cpu, &mandate, eval, watch).unwrap();
 
         let order = [2, 0, 1];
         let asked = order.map(|stock| config.stocks[stock].clone());

@@ -203,12 +203,13 @@ fn an_agent_that_fails_is_a_line_of_the_table() {
     assert_eq!(stderr, "error: silent: timed out after 0.5 s and was ended; raise timeout_s\n");
 }
 
-/// The limit applies to each forked agent; libtorch used to exceed it.
+/// The limit applies to each forked agent.
 #[test]
 fn memory_is_limited_in_forks_too() {
     let place = Place::new();
     let models = json!([strategy("one", "RSI"), strategy("two", "MACD")]);
-    configure(&place, models, json!({ "max_memory_mb": 64, "bar_minutes": 1 }));
+    let dates = json!({ "init_date": "2019-01-02", "end_date": "2019-05-31" });
+    configure(&place, models, json!({ "max_memory_mb": 8, "bar_minutes": 1, "date_range": dates }));
     let (table, _) = said(&mut agents(&place, &[]), 1);
     assert_eq!(table.matches("failed: memory allocation of ").count(), 2, "{table}");
 }

@@ -1,16 +1,16 @@
-//! The building blocks of the Q-network, over parameters that live elsewhere.
+//! The layers of the Q-network, on parameters that are stored elsewhere.
 
 use tch::{Kind, Tensor};
 
-/// As PyTorch's `nn.LayerNorm`.
+/// The epsilon of PyTorch's `nn.LayerNorm`.
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// The parameter tensors of a network by name.
-pub(super) type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
+pub type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
 
 /// `y = x W^T + b`, with `W` `[out, in]`.
 #[derive(Debug)]
-pub(super) struct Linear {
+pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
@@ -33,14 +33,14 @@ impl Linear {
 
 /// A linear layer with an optional layer normalization after it. Ba, Kiros and Hinton (2016).
 #[derive(Debug)]
-pub(super) struct NormedLinear {
+pub struct NormedLinear {
     linear: Linear,
     /// Scale and shift, `[out]`.
     norm: Option<(Tensor, Tensor)>,
 }
 
 impl NormedLinear {
-    /// The layer `block.index`, and as `block.{index + 1}` its norm.
+    /// The linear layer `block.index` and its norm `block.{index + 1}`.
     pub fn new(leaves: Leaves, block: &str, index: usize, layer_norm: bool) -> NormedLinear {
         let norm = format!("{block}.{}", index + 1);
         let norm = || (leaves(&format!("{norm}.weight")), leaves(&format!("{norm}.bias")));
@@ -64,7 +64,7 @@ impl NormedLinear {
 
 /// Linear, ReLU, linear.
 #[derive(Debug)]
-pub(super) struct Head {
+pub struct Head {
     hidden: Linear,
     output: Linear,
 }
@@ -85,14 +85,15 @@ impl Head {
 
 /// Multi-head attention of one query over a stock's peers. Vaswani et al. (2017), section 3.2.
 ///
-/// Keys and values have no bias: one on the keys shifts all scores of a query alike, which the
-/// softmax undoes, and one on the values is a constant that the output's bias already holds.
+/// Keys and values have no bias: a bias of the keys would shift all scores of a query equally,
+/// which the softmax cancels, and one of the values would be a constant, which the output's bias
+/// already contains.
 #[derive(Debug)]
-pub(super) struct Attention {
+pub struct Attention {
     heads: i64,
     width: i64,
-    /// Added to the scores, `[peers, heads]`: peers come nearest first, and how much that counts is
-    /// the same for all stocks, so that every stock helps to learn it.
+    /// Added to the scores, `[peers, heads]`. Peers are ordered by nearness, and the effect of
+    /// nearness is shared by all stocks, so that all stocks contribute to learning it.
     nearness: Tensor,
     query: Linear,
     key: Linear,
@@ -113,21 +114,21 @@ impl Attention {
         }
     }
 
-    /// How much of each head's attention each peer gets: `own` `[batch, width]`, `peers`
-    /// `[batch, peers, width]`, result `[batch, peers, heads]` with sums of 1 over the peers.
+    /// Attention weights: `own` `[batch, width]`, `peers` `[batch, peers, width]`, result `[batch,
+    /// peers, heads]`, which sums to 1 over the peers.
     pub fn weights(&self, own: &Tensor, peers: &Tensor) -> Tensor {
         let count = peers.size()[1];
         let per_head = self.width / self.heads;
         let query = self.query.forward(own) * (per_head as f64).sqrt().recip();
         let query = query.reshape([-1, 1, self.heads, per_head]);
         let keys = self.key.forward(peers).reshape([-1, count, self.heads, per_head]);
-        // One query per row: a broadcast product beats many tiny matrix products.
+        // With one query per row, a broadcast product is faster than many tiny matrix products.
         let scores = (query * keys).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         (scores + &self.nearness).softmax(1, Kind::Float)
     }
 
-    /// The peers' values in the mixture that the own embedding asks for: `own` `[batch, width]`,
-    /// `peers` `[batch, peers, width]`, result `[batch, width]`.
+    /// The attention-weighted values of the peers: `own` `[batch, width]`, `peers` `[batch, peers,
+    /// width]`, result `[batch, width]`.
     pub fn forward(&self, own: &Tensor, peers: &Tensor) -> Tensor {
         let count = peers.size()[1];
         let per_head = self.width / self.heads;

@@ -1,0 +1,53 @@
+//! Settings of the bars that are read.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::options::{BarLabel, LoadOptions};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// `azure`, `synthetic:MARKET` or a folder; None: Azure where a connection string is set, else
+    /// the sample market.
+    pub source: Option<String>,
+    /// Azure Blob container.
+    pub container: String,
+    /// Length of a bar in minutes; None: as the data has it.
+    pub bar_minutes: Option<u32>,
+    pub bar_label: BarLabel,
+    /// Keep bars outside 09:30 to 16:00 New York time.
+    pub extended_hours: bool,
+    /// A bad row is an error instead of being counted and left out.
+    pub strict: bool,
+    /// Evaluate on days that were trained on. Such figures say nothing about the future.
+    pub allow_overlap: bool,
+}
+
+impl DataConfig {
+    /// `cache_dir` as in [`LoadOptions`].
+    pub fn load_options(&self, cache_dir: Option<PathBuf>) -> LoadOptions {
+        LoadOptions {
+            bar_minutes: self.bar_minutes,
+            bar_label: self.bar_label,
+            extended_hours: self.extended_hours,
+            strict: self.strict,
+            cache_dir,
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> DataConfig {
+        DataConfig {
+            source: None,
+            container: "stock-data".into(),
+            bar_minutes: None,
+            bar_label: BarLabel::Auto,
+            extended_hours: false,
+            strict: false,
+            allow_overlap: false,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Settings of the features.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureConfig {
+    /// Log returns over these many bars.
+    pub return_bars: Vec<u32>,
+    /// Realised volatility over these many bars.
+    pub volatility_bars: Vec<u32>,
+    /// RSI with Wilder's smoothing, bars. Wilder (1978).
+    pub rsi_bars: u32,
+    /// MACD: fast, slow and signal spans, bars. Appel (1979).
+    pub macd_fast_bars: u32,
+    pub macd_slow_bars: u32,
+    pub macd_signal_bars: u32,
+    /// Bollinger %b: window in bars and width in population standard deviations. Bollinger (2001).
+    pub bollinger_bars: u32,
+    pub bollinger_width: f64,
+    /// Volume z-score window, bars.
+    pub volume_bars: u32,
+    /// Features that relate a stock to its peers.
+    pub peers: bool,
+    /// Rolling window for correlation, beta and spread to peers, bars.
+    pub relation_bars: u32,
+    /// Bars over which the closest pairs are tested for cointegration, block after block.
+    pub arbitrage_bars: u32,
+    /// In at most this share of the blocks is any pair that walks at random held to belong
+    /// together.
+    pub arbitrage_level: f64,
+    /// Scaled features are cut off at this many standard deviations.
+    pub clip_std: f32,
+    /// Bars read ahead of a period so that indicators have settled when it begins.
+    pub warmup_bars: u32,
+}
+
+impl Default for FeatureConfig {
+    fn default() -> FeatureConfig {
+        FeatureConfig {
+            return_bars: vec![1, 2, 5, 15, 60],
+            volatility_bars: vec![15, 60, 240],
+            rsi_bars: 14,
+            macd_fast_bars: 12,
+            macd_slow_bars: 26,
+            macd_signal_bars: 9,
+            bollinger_bars: 20,
+            bollinger_width: 2.0,
+            volume_bars: 60,
+            peers: true,
+            relation_bars: 120,
+            arbitrage_bars: 480,
+            arbitrage_level: 0.01,
+            clip_std: 5.0,
+            warmup_bars: 480,
+        }
+    }
+}
+
+impl FeatureConfig {
+    /// Bars until every feature is defined.
+    pub fn longest_window(&self) -> u32 {
+        let windows = [
+            self.rsi_bars,
+            self.macd_slow_bars + self.macd_signal_bars,
+            self.bollinger_bars,
+            self.volume_bars,
+            self.relation_bars,
+        ];
+        let listed = self.return_bars.iter().chain(&self.volatility_bars);
+        listed.chain(&windows).copied().max().unwrap_or(0) + 1
+    }
+}

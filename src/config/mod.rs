@@ -1,0 +1,58 @@
+//! Everything that decides a run, as plain data: built once from flags and a file, validated once,
+//! saved beside the results as `config.toml`. Each section has a file of its own, and a room takes
+//! only its section.
+
+mod asynchronous;
+mod data;
+mod engine;
+mod env;
+mod features;
+mod learner;
+pub mod machine;
+mod meta_policy;
+mod network;
+mod operation;
+mod portfolio;
+mod run;
+mod suggest;
+mod text;
+mod validate;
+
+use thiserror::Error;
+
+use crate::errors::Cause;
+
+pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
+pub use data::DataConfig;
+pub use engine::EngineKind;
+pub use env::EnvConfig;
+pub use features::FeatureConfig;
+pub use learner::LearnerConfig;
+pub use meta_policy::MetaPolicyConfig;
+pub use network::NetworkConfig;
+pub use operation::{CheckpointConfig, EvaluationConfig, RanksConfig};
+pub use portfolio::PortfolioConfig;
+pub use run::{Mode, RunConfig};
+
+/// A setting that cannot be used: which one, why, and what to do. Exit code 2.
+#[derive(Debug, Error, Clone, PartialEq)]
+#[error("{field}: {what}; {hint}")]
+pub struct ConfigError {
+    pub field: String,
+    pub what: String,
+    pub hint: String,
+    /// The error of the file system or of a parser; `what` says it in words.
+    #[source]
+    pub cause: Option<Cause>,
+}
+
+impl ConfigError {
+    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+        ConfigError { field: field.into(), what: what.into(), hint: hint.into(), cause: None }
+    }
+
+    /// Adds the cause that `what` already has in words.
+    pub fn caused_by(self, error: impl std::error::Error + Send + Sync + 'static) -> ConfigError {
+        ConfigError { cause: Some(Cause::new(error)), ..self }
+    }
+}

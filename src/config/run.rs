@@ -1,0 +1,100 @@
+//! All settings of a run.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::machine::Machine;
+use super::{
+    AsynchronousConfig, CheckpointConfig, DataConfig, EnvConfig, EvaluationConfig, FeatureConfig,
+    LearnerConfig, NetworkConfig, PortfolioConfig, RanksConfig, SyncMode,
+};
+use crate::market::{Period, Symbol};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One process; as many threads as there are cores.
+    Single,
+    /// One MPI rank for the parameter server, the others for the stocks.
+    Parallel,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    pub mode: Mode,
+    pub sync: SyncMode,
+    pub stocks: Vec<Symbol>,
+    /// Training period, first and last day included, dates in New York.
+    pub start_date: NaiveDate,
+    pub end_date: NaiveDate,
+    /// Evaluation period; must not overlap training unless `data.allow_overlap`.
+    pub eval_start: NaiveDate,
+    pub eval_end: NaiveDate,
+    /// Passes over the training period.
+    pub episodes: u32,
+    pub output: PathBuf,
+    /// The one seed from which every random stream is derived.
+    pub seed: u64,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    pub data: DataConfig,
+    pub features: FeatureConfig,
+    pub env: EnvConfig,
+    pub network: NetworkConfig,
+    pub learner: LearnerConfig,
+    pub asynchronous: AsynchronousConfig,
+    pub portfolio: PortfolioConfig,
+    pub evaluation: EvaluationConfig,
+    pub checkpoint: CheckpointConfig,
+    pub ranks: RanksConfig,
+    /// Where the run that saved this file computed; no setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+impl Default for RunConfig {
+    fn default() -> RunConfig {
+        let stocks = ["AAPL", "MSFT", "GOOGL", "AMZN", "META"];
+        RunConfig {
+            mode: Mode::Single,
+            sync: SyncMode::Lockstep,
+            stocks: stocks.iter().map(|s| s.parse().expect("a symbol in the source")).collect(),
+            start_date: date(2018, 1, 1),
+            end_date: date(2019, 12, 31),
+            eval_start: date(2020, 1, 1),
+            eval_end: date(2020, 12, 31),
+            episodes: 100,
+            output: "results".into(),
+            seed: 1,
+            device: "cpu".into(),
+            data: DataConfig::default(),
+            features: FeatureConfig::default(),
+            env: EnvConfig::default(),
+            network: NetworkConfig::default(),
+            learner: LearnerConfig::default(),
+            asynchronous: AsynchronousConfig::default(),
+            portfolio: PortfolioConfig::default(),
+            evaluation: EvaluationConfig::default(),
+            checkpoint: CheckpointConfig::default(),
+            ranks: RanksConfig::default(),
+            machine: None,
+        }
+    }
+}
+
+impl RunConfig {
+    pub fn train_period(&self) -> Period {
+        Period { start: self.start_date, end: self.end_date }
+    }
+
+    pub fn eval_period(&self) -> Period {
+        Period { start: self.eval_start, end: self.eval_end }
+    }
+}
+
+fn date(year: i32, month: u32, day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(year, month, day).expect("a date written in the source")
+}

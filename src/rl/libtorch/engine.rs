@@ -1,0 +1,191 @@
+//! The engine on libtorch.
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, MutexGuard};
+
+use super::table::{Failure, Handle, In, LossCall, Minibatch, Out, Table};
+use super::{TorchError, attempt, describe, functions};
+use crate::rl::device::Device;
+use crate::rl::engine::{Engine, OnValues, Seen, Values, Which};
+use crate::rl::network::NetworkShape;
+
+/// Both networks on libtorch, used by one thread at a time.
+pub struct Torch {
+    table: &'static Table,
+    pair: Mutex<Pair>,
+    shape: NetworkShape,
+}
+
+/// Owns the library's handle of both networks.
+struct Pair {
+    table: &'static Table,
+    handle: Handle,
+}
+
+// SAFETY: a pair may move between threads as long as only one uses it at a time.
+unsafe impl Send for Pair {}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        // SAFETY: `create` made the handle, and it is not used afterwards.
+        unsafe { (self.table.destroy)(self.handle) };
+    }
+}
+
+impl Torch {
+    /// Both networks with `weights` on `device`.
+    ///
+    /// # Errors
+    ///
+    /// If the library is missing or of another version, or if libtorch lacks the device or memory.
+    pub fn new(shape: &NetworkShape, weights: &[f32], device: Device) -> Result<Torch, TorchError> {
+        let (table, about, mut handle) = (functions()?, describe(shape), std::ptr::null_mut());
+        let device = match device {
+            Device::Cpu => -1,
+            Device::Cuda(index) => i64::try_from(index).unwrap_or(i64::MAX),
+        };
+        let (about, weights) = (In::new(about.as_bytes()), In::new(weights));
+        attempt(|failure| {
+            // SAFETY: slices that outlive the call, as the table requires.
+            unsafe { (table.create)(about, weights, device, &mut handle, failure) }
+        })?;
+        Ok(Torch { table, pair: Mutex::new(Pair { table, handle }), shape: shape.clone() })
+    }
+
+    /// Calls a function of the table with the handle.
+    ///
+    /// # Panics
+    ///
+    /// If libtorch fails, for example when a GPU is out of memory.
+    fn call(&self, call: impl FnOnce(Handle, &mut Failure) -> bool) {
+        let pair = self.pair();
+        attempt(|failure| call(pair.handle, failure)).unwrap_or_else(|e| panic!("libtorch: {e}"));
+    }
+
+    fn pair(&self) -> MutexGuard<'_, Pair> {
+        self.pair.lock().expect("another worker's network failed")
+    }
+
+    fn rows(&self, private: &[f32]) -> usize {
+        private.len() / self.shape.privates
+    }
+}
+
+/// Symbols in the type of the table.
+fn symbols(slots: &[usize]) -> Vec<i64> {
+    slots.iter().map(|&slot| slot as i64).collect()
+}
+
+impl Engine for Torch {
+    fn load(&mut self, which: Which, weights: &[f32]) {
+        let (target, weights) = (which == Which::Target, In::new(weights));
+        self.call(|pair, failure| {
+            // SAFETY: slices that outlive the call, as the table requires; likewise below.
+            unsafe { (self.table.load)(pair, target, weights, failure) }
+        });
+    }
+
+    fn q_values(&self, slots: &[usize], market: &[f32], private: &[f32], q: &mut Vec<f32>) {
+        q.resize(self.rows(private) * self.shape.actions, 0.0);
+        let slots = symbols(slots);
+        let (slots, out) = (In::new(&slots), Out::new(q));
+        let (market, private) = (In::new(market), In::new(private));
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.q_values)(pair, slots, market, private, out, failure) }
+        });
+    }
+
+    fn context(&self, slots: &[usize], market: &[f32], out: &mut [f32]) {
+        let slots = symbols(slots);
+        let (slots, market, out) = (In::new(&slots), In::new(market), Out::new(out));
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.context)(pair, slots, market, out, failure) }
+        });
+    }
+
+    fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>) {
+        q.resize(self.rows(private) * self.shape.actions, 0.0);
+        let (contexts, private, out) = (In::new(contexts), In::new(private), Out::new(q));
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.heads)(pair, contexts, private, out, failure) }
+        });
+    }
+
+    fn attention(&self, slots: &[usize], market: &[f32], out: &mut Vec<f32>) {
+        let cells = slots.len() * self.shape.features;
+        out.resize(market.len() / cells * (slots.len() - 1), 0.0);
+        let slots = symbols(slots);
+        let (slots, market, out) = (In::new(&slots), In::new(market), Out::new(out));
+        self.call(|pair, failure| {
+            // SAFETY: as in `load`.
+            unsafe { (self.table.attention)(pair, slots, market, out, failure) }
+        });
+    }
+
+    fn learn(
+        &self,
+        slots: &[usize],
+        seen: &Seen<'_>,
+        on_values: &mut OnValues<'_>,
+        gradient: &mut [f32],
+    ) {
+        let slots = symbols(slots);
+        let minibatch = Minibatch {
+            slots: In::new(&slots),
+            market: In::new(seen.market),
+            private_tm1: In::new(seen.private_tm1),
+            private_t: In::new(seen.private_t),
+            double: seen.double,
+        };
+        let mut loss = Loss { on_values, panic: None };
+        let (user, gradient) = ((&raw mut loss).cast::<c_void>(), Out::new(gradient));
+        let learn = |pair, failure: &mut Failure| {
+            // SAFETY: as in `load`; `on_minibatch_values` is the callback for `user`.
+            unsafe {
+                (self.table.learn)(pair, &minibatch, on_minibatch_values, user, gradient, failure)
+            }
+        };
+        let outcome = {
+            let pair = self.pair();
+            attempt(|failure| learn(pair.handle, failure))
+        };
+        if let Some(panic) = loss.panic {
+            resume_unwind(panic);
+        }
+        outcome.unwrap_or_else(|error| panic!("libtorch: {error}"));
+    }
+}
+
+/// The loss function, and the panic in which it ended.
+struct Loss<'a, 'b> {
+    on_values: &'a mut OnValues<'b>,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+/// The library's callback with the values of a minibatch. No panic crosses it.
+unsafe extern "C" fn on_minibatch_values(user: *mut c_void, call: &LossCall) -> bool {
+    // SAFETY: `user` is the `Loss` that `learn` passed; `learn` waits for the call.
+    let loss = unsafe { &mut *user.cast::<Loss<'_, '_>>() };
+    let on_values = &mut *loss.on_values;
+    let work = AssertUnwindSafe(|| {
+        // SAFETY: owned by the library and valid during this call.
+        let (values, grad_q) = unsafe {
+            let values = Values {
+                q_tm1: call.q_tm1.get().to_vec(),
+                q_t_selector: call.q_t_selector.get().to_vec(),
+                q_t_value: call.q_t_value.get().to_vec(),
+            };
+            (values, call.grad_q.get())
+        };
+        let mut found = Vec::with_capacity(grad_q.len());
+        on_values(&values, &mut found);
+        grad_q.copy_from_slice(&found);
+    });
+    loss.panic = catch_unwind(work).err();
+    loss.panic.is_none()
+}

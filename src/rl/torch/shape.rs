@@ -1,0 +1,64 @@
+//! A network's description by the program: see `describe` in its `src/rl/libtorch.rs`.
+
+use serde::Deserialize;
+
+/// `NetworkShape` in `src/rl/network.rs`, with the parameters that follow from it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Shape {
+    pub stocks: usize,
+    pub features: usize,
+    pub privates: usize,
+    pub config: Settings,
+    /// Per stock, the stocks that it may attend to; the same number for each.
+    pub peers: Vec<Vec<usize>>,
+    /// Total number of elements of all parameters.
+    pub len: usize,
+    /// In the order of the flat buffer.
+    pub parameters: Vec<Parameter>,
+}
+
+/// The settings of `[network]` that determine the computation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    pub embedding: usize,
+    pub heads: usize,
+    pub symbol_embedding: usize,
+    pub attention: bool,
+    pub dueling: bool,
+    pub layer_norm: bool,
+}
+
+/// One parameter tensor.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Parameter {
+    /// As in a PyTorch state dict: `encoder.0.weight`.
+    pub name: String,
+    pub shape: Vec<i64>,
+    /// Index of the first element in the flat buffer.
+    pub offset: usize,
+    pub len: usize,
+}
+
+impl Shape {
+    pub fn from_json(text: &[u8]) -> Result<Shape, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+
+    /// Number of observed stocks: the stock itself and its peers.
+    pub fn slots(&self) -> usize {
+        1 + self.peers.first().map_or(0, Vec::len)
+    }
+
+    /// Whether attention is switched on and there are peers.
+    pub fn attends(&self) -> bool {
+        self.config.attention && self.slots() > 1
+    }
+
+    /// `[stocks, slots]`, row-major: each stock's own index, then its peers'.
+    pub fn slot_table(&self) -> Vec<i64> {
+        let slots = |(stock, peers): (usize, &Vec<usize>)| {
+            [&[stock][..], peers].concat().into_iter().map(|slot| slot as i64)
+        };
+        self.peers.iter().enumerate().flat_map(slots).collect()
+    }
+}

@@ -1,0 +1,100 @@
+use super::*;
+use crate::comm::local::LocalComm;
+use crate::synthetic::SyntheticMarket;
+
+#[test]
+fn the_lead_holds_enough_bars_for_short_and_long_bars() {
+    // 480 one-minute bars are two sessions, hourly ones 80; a week has five.
+    assert_eq!(lead_days(1, 480), 5 * 7 / 5 + 7);
+    assert_eq!(lead_days(60, 480), 83 * 7 / 5 + 7);
+    assert!(lead_days(390, 480) >= 480 * 7 / 5);
+}
+
+#[test]
+fn rows_begin_where_the_first_stock_is_settled() {
+    assert_eq!(settled_rows(|row| row >= 1, 0..4), Some(1..4));
+    assert_eq!(settled_rows(|row| row >= 1, 2..4), None);
+    assert_eq!(settled_rows(|_| false, 0..4), None);
+}
+
+/// A plan of two months of a planted market, in bars of 30 minutes.
+fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
+    let mut config = RunConfig {
+        stocks: ["A", "B"].map(|name| name.parse().unwrap()).into(),
+        start_date: "2019-01-02".parse().unwrap(),
+        end_date: "2019-02-28".parse().unwrap(),
+        ..RunConfig::default()
+    };
+    config.data.bar_minutes = Some(30);
+    config.features = FeatureConfig {
+        return_bars: vec![1, 3],
+        volatility_bars: vec![10],
+        relation_bars: 25,
+        arbitrage_bars: 60,
+        volume_bars: 20,
+        warmup_bars: 60,
+        ..FeatureConfig::default()
+    };
+    test(&DataPlan {
+        comm: &LocalComm,
+        config: &config,
+        source: &DataSource::Synthetic(SyntheticMarket::parse("momentum").unwrap()),
+        options: config.data.load_options(None),
+        cache,
+    });
+}
+
+fn trained(plan: &DataPlan<'_>) -> Prepared {
+    plan.train(&mut |_, _, _| {}).unwrap()
+}
+
+#[test]
+fn another_list_of_features_is_another_panel() {
+    let cache = tempfile::tempdir().unwrap();
+    with_plan(cache.path(), |plan| {
+        let period = plan.config.train_period();
+        let now = plan.digested(&period, &period, None, &[]);
+        assert_eq!(now.feature_names, feature_names(&plan.config.features));
+        let mut before = now.clone();
+        before.feature_names.pop();
+        let mut in_another_order = now.clone();
+        in_another_order.feature_names.swap(0, 1);
+        let other_formulas = Digested { formulas: FORMULAS + 1, ..now.clone() };
+        for other in [&before, &in_another_order, &other_formulas] {
+            assert_ne!(file_name(other).unwrap(), file_name(&now).unwrap());
+        }
+
+        // The panel of the program before it had its newest feature is not looked at.
+        let first = trained(plan);
+        assert!(!first.from_cache && trained(plan).from_cache);
+        let path = plan.path(&period, &period, None).unwrap();
+        let gathered = plan.fingerprints(&period).unwrap();
+        let mut before = plan.digested(&period, &period, None, &gathered);
+        assert_eq!(path.file_name().unwrap().to_str(), Some(&*file_name(&before).unwrap()));
+        before.feature_names.pop();
+        let old = path.with_file_name(file_name(&before).unwrap());
+        std::fs::rename(&path, &old).unwrap();
+        assert!(!trained(plan).from_cache);
+    });
+}
+
+#[test]
+fn a_damaged_panel_is_made_again() {
+    let cache = tempfile::tempdir().unwrap();
+    with_plan(cache.path(), |plan| {
+        let first = trained(plan);
+        let path = cache.path().join(format!("panels/{}.arrow", first.digest));
+        let whole = std::fs::read(&path).unwrap();
+        let note = whole.windows(11).position(|bytes| bytes == b"bar_minutes").unwrap();
+        for place in [whole.len() / 2, note + 14, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 4;
+            std::fs::write(&path, &damaged).unwrap();
+            let again = trained(plan);
+            assert!(!again.from_cache, "byte {place}");
+            assert_eq!((&again.note, &again.digest), (&first.note, &first.digest));
+            assert!(std::fs::read(&path).unwrap() == whole, "byte {place}");
+        }
+        assert!(trained(plan).from_cache);
+    });
+}

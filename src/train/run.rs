@@ -1,0 +1,250 @@
+//! The one place where a training run is assembled: data, network, workers, loop, evaluations and
+//! checkpoints, from plain settings.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+
+use super::callbacks::{Callbacks, Ending, TrainingStart};
+use super::dataset::{DataPlan, Prepared};
+use super::evaluation::{Evaluated, Evaluation, Policy, evaluate};
+use super::keeper::Keeper;
+use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
+use super::modes::Training;
+use super::peer_view::PeerView;
+use super::resume::{Kept, find_checkpoint, read_checkpoint};
+use super::setup::{self, Setup, network_shape};
+use super::worker::{Lanes, Worker};
+use crate::comm::Comm;
+use crate::comm::comm::agree;
+use crate::config::RunConfig;
+use crate::errors::message;
+use crate::market::Symbol;
+use crate::portfolio::mandate::Mandate;
+use crate::portfolio::risk::Reason;
+use crate::rl::networks::Networks;
+use crate::source::DataSource;
+
+/// Where bars come from, and where what is made of them is kept.
+#[derive(Clone, Copy)]
+pub struct RunData<'a> {
+    pub source: &'a DataSource,
+    /// Folder for fetched files and panels.
+    pub cache: &'a Path,
+}
+
+/// What becomes of checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpointing {
+    /// None is written.
+    Off,
+    /// They are written into the results folder.
+    On,
+    /// They are written, and the run resumes from the newest of an earlier run with the same
+    /// settings; where there is none it starts at the beginning.
+    Resume,
+}
+
+/// A run that came to its end, or was stopped.
+pub struct Trained {
+    pub ending: Ending,
+    /// The settings as the data completed them.
+    pub config: RunConfig,
+    /// What was traded in training and evaluations, and on which terms.
+    pub mandate: Mandate,
+    pub train: Prepared,
+    pub eval: Prepared,
+    /// The same on every rank, but for the expert weights of the rules, which rank 0 alone has.
+    pub model: Model,
+    /// The last evaluation, on rank 0; None where the run was stopped before any.
+    pub latest: Option<Evaluation>,
+    pub env_steps: u64,
+    /// Empty in lockstep.
+    pub env_steps_by_stock: BTreeMap<Symbol, u64>,
+    pub gradient_steps: u64,
+    /// How many orders the risk rules changed, by reason; on rank 0.
+    pub orders_changed: BTreeMap<Reason, u64>,
+    /// This rank's.
+    workers: Vec<Worker>,
+    networks: Networks,
+}
+
+/// Trains as `config` says, on every rank of `comm`, until all episodes are done or `stop` is set.
+///
+/// Errors: bars are missing or cannot be read; a strategy of the meta-policy or a device is
+/// unknown; a checkpoint is of other settings; whatever the callbacks return.
+pub fn run(
+    comm: &dyn Comm,
+    config: &RunConfig,
+    data: RunData<'_>,
+    checkpointing: Checkpointing,
+    stop: &AtomicBool,
+    callbacks: &mut dyn Callbacks,
+) -> Result<Trained> {
+    let device = agree(comm, setup::device(&config.device))?;
+    let (config, train, eval) = prepare(comm, config, data, callbacks)?;
+    let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
+        .context("the training period has fewer than two bars")?;
+    let settings = checkpoint_settings(&config, [&train, &eval])?;
+    let found = match checkpointing {
+        Checkpointing::Resume => {
+            find_checkpoint(comm, &config.output, &config.checkpoint, &settings, callbacks)?
+        }
+        Checkpointing::Off | Checkpointing::On => None,
+    };
+    let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
+    let shape = network_shape(&config.network, config.env.long_only, &train);
+    let setup = Setup {
+        comm,
+        mandate: &mandate,
+        learner: &config.learner,
+        shape: &shape,
+        train: &train,
+        lanes,
+        episodes: config.episodes,
+        every_episodes: config.evaluation.every_episodes,
+        seed: config.seed,
+        device,
+        stop,
+    };
+    let mut training = Training::new(setup, config.sync, &config.asynchronous, &eval)?;
+    let mut resumed = None;
+    if let Some(folder) = found {
+        let (root, stocks) = read_checkpoint(comm, &folder, &training.stocks())?;
+        training.restore(root.state, stocks)?;
+        resumed = Some(root.callbacks);
+    }
+    let start = TrainingStart {
+        config: &config,
+        train: &train,
+        eval: &eval,
+        lanes,
+        parameters: shape.layout().len(),
+        resumed: resumed.as_deref(),
+    };
+    agree(comm, callbacks.on_training_start(&start).map_err(|e| message(&e)))?;
+    let keeps = checkpointing != Checkpointing::Off;
+    let keeper = keeps.then(|| Keeper::new(comm, &config.output, settings, &config.checkpoint));
+    let mut kept = Kept { keeper, callbacks };
+    let outcome = training.run(&setup, &eval, &mut kept)?;
+    kept.callbacks.on_training_end(outcome.ending)?;
+    kept.finish()?;
+    let fit = train.note.fit.clone();
+    Ok(Trained {
+        ending: outcome.ending,
+        model: Model { shape, weights: outcome.weights, fit, standing: outcome.rules },
+        config,
+        mandate,
+        train,
+        eval,
+        latest: outcome.latest,
+        env_steps: outcome.env_steps,
+        env_steps_by_stock: outcome.env_steps_by_stock,
+        gradient_steps: outcome.gradient_steps,
+        orders_changed: outcome.orders_changed,
+        workers: outcome.workers,
+        networks: outcome.networks,
+    })
+}
+
+/// The panels of both periods, and the settings with what the bars of the first tell of all.
+fn prepare(
+    comm: &dyn Comm,
+    config: &RunConfig,
+    data: RunData<'_>,
+    callbacks: &mut dyn Callbacks,
+) -> Result<(RunConfig, Prepared, Prepared)> {
+    let mut config = config.clone();
+    let (trained, traded) = (config.train_period(), config.eval_period());
+    let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
+    let train = data_plan(comm, &config, data).train(trained, &mut on_days)?;
+    callbacks.on_data(trained, &train);
+    let (fit, bar_minutes) = (&train.note.fit, train.note.bar_minutes);
+    // The evaluation's bars are as long as those trained on, whatever its days would have by
+    // themselves.
+    config.data.bar_minutes = Some(bar_minutes);
+    keep_bar_label(&mut config, &train, data.source);
+    let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
+    let eval = data_plan(comm, &config, data).eval(traded, fit, bar_minutes, &mut on_days)?;
+    callbacks.on_data(traded, &eval);
+    Ok((config, train, eval))
+}
+
+/// How the panels of a run are made.
+pub fn data_plan<'a>(comm: &'a dyn Comm, config: &'a RunConfig, data: RunData<'a>) -> DataPlan<'a> {
+    DataPlan {
+        comm,
+        stocks: &config.stocks,
+        features: &config.features,
+        risk_sessions: config.portfolio.risk_sessions,
+        max_peers: config.network.max_peers,
+        source: data.source,
+        options: config.data.load_options(Some(data.cache.to_path_buf())),
+        cache: data.cache,
+    }
+}
+
+/// A label convention that was found in the training period holds from then on: a short evaluation
+/// may not show it.
+fn keep_bar_label(config: &mut RunConfig, train: &Prepared, source: &DataSource) {
+    let Some(first) = train.note.reports.first() else { return };
+    let common = train.note.reports.iter().all(|report| report.bar_label == first.bar_label);
+    if common && matches!(source, DataSource::Store(_)) {
+        config.data.bar_label = first.bar_label;
+    }
+}
+
+/// The settings and data that decide a result, as TOML: equal in all runs that can resume from one
+/// another's checkpoints.
+fn checkpoint_settings(config: &RunConfig, panels: [&Prepared; 2]) -> Result<String> {
+    let standard = RunConfig::default();
+    let config = RunConfig {
+        // One process or many, and where it is written, change nothing.
+        mode: standard.mode,
+        output: standard.output,
+        checkpoint: standard.checkpoint,
+        ranks: standard.ranks,
+        machine: None,
+        ..config.clone()
+    };
+    let mut table = toml::Table::try_from(&config)?;
+    let [train, eval] = panels.map(|panel| toml::Value::String(panel.digest.clone()));
+    table.insert("training data".into(), train);
+    table.insert("evaluation data".into(), eval);
+    Ok(toml::to_string(&table)?)
+}
+
+impl Trained {
+    /// What the network makes of each stock's peers; on rank 0, empty on the others. Called on
+    /// every rank.
+    pub fn peer_view(&mut self, comm: &dyn Comm) -> Result<PeerView> {
+        let Model { shape, weights, .. } = &self.model;
+        PeerView::of(comm, &self.train, shape, weights, &mut self.workers)
+    }
+
+    /// Evaluates once more, on other terms than those of the run. Called on every rank; Some on
+    /// rank 0.
+    ///
+    /// Errors: a strategy of the meta-policy is unknown.
+    pub fn evaluate(&mut self, comm: &dyn Comm, mandate: &Mandate) -> Result<Option<Evaluated>> {
+        let Model { shape, weights, standing, .. } = &self.model;
+        let (networks, standing) = (&self.networks, standing.as_ref());
+        let policy = Policy { shape, weights, networks, standing };
+        let agents = self.workers.iter_mut().map(Worker::agent).collect();
+        evaluate(comm, mandate, &self.eval, policy, agents)
+    }
+
+    /// Writes the settings and the model into a folder, from which
+    /// [`SavedRun::read`](super::trained::SavedRun::read) reads them.
+    ///
+    /// Errors: the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let place = || folder.display().to_string();
+        std::fs::create_dir_all(folder).with_context(place)?;
+        let settings = toml::to_string(&self.config)?;
+        std::fs::write(folder.join(SETTINGS_FILE), settings).with_context(place)?;
+        self.model.write(&folder.join(MODEL_FILE))
+    }
+}

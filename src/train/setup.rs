@@ -1,0 +1,161 @@
+//! The parts of a training run, as its settings and data make them: network, workers, server, desk,
+//! and the expert weights of the meta-policy's rules.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Result, anyhow};
+
+use super::dataset::Prepared;
+use super::server::Server;
+use super::worker::{Lanes, Worker, WorkerSettings};
+use crate::comm::{Comm, Ranks};
+use crate::config::{LearnerConfig, NetworkConfig};
+use crate::interface::ActionSet;
+use crate::portfolio::desk::Desk;
+use crate::portfolio::mandate::Mandate;
+use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing};
+use crate::rl::agent::PRIVATE_FEATURES;
+use crate::rl::device::Device;
+use crate::rl::engines::EngineError;
+use crate::rl::libtorch;
+use crate::rl::network::NetworkShape;
+use crate::rl::networks::Networks;
+use crate::rl::rng::{Purpose, stream};
+use crate::rl::schedule::UpdateCredit;
+
+/// What both loops of training begin with; the same on every rank.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    pub comm: &'a dyn Comm,
+    pub mandate: &'a Mandate,
+    pub learner: &'a LearnerConfig,
+    pub shape: &'a NetworkShape,
+    pub train: &'a Prepared,
+    pub lanes: Lanes,
+    /// Passes over the training period.
+    pub episodes: u32,
+    /// Evaluations are made after every so many of them.
+    pub every_episodes: u32,
+    pub seed: u64,
+    pub device: Device,
+    /// Set where the user wants no more.
+    pub stop: &'a AtomicBool,
+}
+
+impl Setup<'_> {
+    pub fn ranks(&self) -> Ranks {
+        Ranks { stocks: self.mandate.stocks.len(), size: self.comm.size() }
+    }
+
+    /// The weights with which training begins, in the order of the network's layout.
+    pub fn weights(&self) -> Vec<f32> {
+        self.shape.initial_weights(&mut stream(self.seed, Purpose::Weights, 0))
+    }
+
+    /// This rank's workers, in the order of its stocks.
+    pub fn workers(&self) -> Vec<Worker> {
+        let Setup { learner, seed, train, .. } = *self;
+        let settings = WorkerSettings { env: &self.mandate.env, learner, seed };
+        let worker = |stock: usize| {
+            let return_std = train.note.fit.scaler.return_std[stock];
+            let panel = train.panel.clone();
+            Worker::new(stock, settings, self.shape, panel, self.lanes, return_std)
+        };
+        self.ranks().owned(self.comm.rank()).map(worker).collect()
+    }
+
+    /// Networks that compute on this rank's device.
+    ///
+    /// Errors: libtorch is needed and cannot be loaded, or the native engine lacks a layer.
+    pub fn networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
+        Networks::new(self.shape, weights, self.learner, Some(self.device))
+    }
+
+    /// Networks of a rank without workers, which only keep the target's weights.
+    pub fn idle_networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
+        Networks::new(self.shape, weights, self.learner, None)
+    }
+
+    pub fn server(&self, weights: Vec<f32>) -> Server {
+        Server::new(self.shape.layout(), weights, self.learner)
+    }
+
+    /// Gradient steps that new transitions of a worker make due.
+    pub fn credit(&self) -> UpdateCredit {
+        let LearnerConfig { replay_ratio, batch_size, learning_starts, n_step, .. } = *self.learner;
+        // n-step transitions come n bars late, and there must be one to sample.
+        let first = learning_starts.max(self.lanes.count * n_step);
+        UpdateCredit::new(replay_ratio, batch_size, first)
+    }
+
+    pub fn capital(&self) -> CapitalPlan {
+        let Mandate { stocks, portfolio, .. } = self.mandate;
+        CapitalPlan::of(&self.train.panel, stocks.len(), portfolio)
+    }
+
+    /// The desk of all lanes, and the expert weights of its meta-policy's rules after the last.
+    ///
+    /// Errors: a strategy of the meta-policy is unknown.
+    pub fn desk(&self) -> Result<(Desk, Option<Standing>)> {
+        let Setup { mandate, train, lanes, .. } = *self;
+        let (meta, capital) = (self.meta_policy()?, self.capital());
+        let first_rows = (0..lanes.count).map(|lane| lanes.row(lane, 0));
+        let starts: Vec<usize> = first_rows.chain([train.note.rows.end]).collect();
+        let standings = match &meta {
+            Some(meta) => meta.standings(&train.panel, train.note.rows.start, &starts, &capital),
+            None => Vec::new(),
+        };
+        let limits = train.limits(mandate);
+        let desk = Desk::new(lanes.count, capital, &mandate.portfolio, limits);
+        Ok((desk.with(meta, &standings), standings.last().cloned()))
+    }
+
+    /// The expert weights of the meta-policy's rules after the training period; None where there is
+    /// no meta-policy.
+    ///
+    /// Errors: a strategy of the meta-policy is unknown.
+    pub fn rules(&self) -> Result<Option<Standing>> {
+        let Some(meta) = self.meta_policy()? else { return Ok(None) };
+        let (panel, rows) = (&self.train.panel, &self.train.note.rows);
+        Ok(meta.standings(panel, rows.start, &[rows.end], &self.capital()).pop())
+    }
+
+    fn meta_policy(&self) -> Result<Option<MetaPolicy>> {
+        let correlation = &self.train.note.fit.relations.correlation;
+        Ok(MetaPolicy::of(self.mandate, &self.train.panel, correlation)?)
+    }
+}
+
+/// The peers that the network is shown: none without attention. Features that relate stocks keep
+/// theirs.
+pub fn network_peers(config: &NetworkConfig, peers: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    if config.attention { peers.to_vec() } else { vec![Vec::new(); peers.len()] }
+}
+
+/// The network that is trained on `train`.
+pub fn network_shape(config: &NetworkConfig, long_only: bool, train: &Prepared) -> NetworkShape {
+    NetworkShape {
+        stocks: train.panel.stocks().len(),
+        features: train.panel.feature_names().len(),
+        privates: PRIVATE_FEATURES,
+        actions: ActionSet::new(long_only).len(),
+        config: config.clone(),
+        peers: network_peers(config, &train.note.fit.peers),
+    }
+}
+
+/// The device that a setting names: `cpu` or `cuda:N`.
+///
+/// Errors: this libtorch does not see it.
+pub fn device(name: &str) -> Result<Device> {
+    let Some(index) = name.strip_prefix("cuda:") else { return Ok(Device::Cpu) };
+    let index: usize = index.parse()?;
+    let found = libtorch::cuda_devices()?;
+    if index >= found {
+        return Err(anyhow!(
+            "--device {name}: this libtorch sees {found} CUDA devices; \
+             use --device cpu, or build against a libtorch with CUDA on a machine with a GPU"
+        ));
+    }
+    Ok(Device::Cuda(index))
+}

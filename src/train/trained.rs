@@ -1,0 +1,81 @@
+//! A finished run on disk, and how its model trades another period.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::callbacks::Callbacks;
+use super::dataset::Prepared;
+use super::evaluation::{Decided, Evaluated};
+use super::model::{MODEL_FILE, Model, SETTINGS_FILE, untrained_shape};
+use super::run::{RunData, data_plan};
+use super::setup;
+use crate::comm::local::LocalComm;
+use crate::config::{ConfigError, RunConfig};
+use crate::market::Symbol;
+use crate::portfolio::mandate::Mandate;
+
+/// A model with the settings of its run.
+pub struct SavedRun {
+    pub config: RunConfig,
+    pub model: Model,
+}
+
+impl SavedRun {
+    /// From the results folder of a finished run.
+    pub fn read(folder: &Path) -> Result<SavedRun> {
+        SavedRun::with_settings(saved_settings(folder)?, &folder.join(MODEL_FILE))
+    }
+
+    /// From a model file, with settings that may differ in all that the network does not see.
+    pub fn with_settings(config: RunConfig, model: &Path) -> Result<SavedRun> {
+        let RunConfig { stocks, features, env, network, .. } = &config;
+        let shape = untrained_shape(stocks.len(), features, env.long_only, network);
+        Ok(SavedRun { model: Model::read(model, shape)?, config })
+    }
+
+    /// Lets the model trade the evaluation period of its settings, exactly as the training run
+    /// itself did at its end. Tells `watch` what is decided at every bar. Returns the bars with what
+    /// became of them.
+    ///
+    /// Errors: bars are missing or cannot be read; a device or a strategy is unknown; whatever the
+    /// callbacks return.
+    pub fn evaluate(
+        &self,
+        data: RunData<'_>,
+        callbacks: &mut dyn Callbacks,
+        watch: &mut dyn FnMut(&Decided<'_>),
+    ) -> Result<(Prepared, Evaluated)> {
+        let SavedRun { config, model } = self;
+        let (device, period) = (setup::device(&config.device)?, config.eval_period());
+        let bar_minutes = config
+            .data
+            .bar_minutes
+            .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
+        let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
+        let plan = data_plan(&LocalComm, config, data);
+        let eval = plan.eval(period, &model.fit, bar_minutes, &mut on_days)?;
+        callbacks.on_data(period, &eval);
+        let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
+        let evaluated = model.evaluate(&config.learner, device, &mandate, &eval, watch)?;
+        Ok((eval, evaluated))
+    }
+}
+
+/// The settings of a finished run.
+///
+/// Errors: the folder is none of a finished run.
+pub fn saved_settings(folder: &Path) -> Result<RunConfig, ConfigError> {
+    let path = folder.join(SETTINGS_FILE);
+    let wrong = |what: String| {
+        let path = path.display().to_string();
+        ConfigError::new(&path, what, "give the results folder of a finished run")
+    };
+    let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
+    let config: RunConfig = toml::from_str(&text).map_err(|e| wrong(e.message().to_string()))?;
+    config.validate().map_err(|e| wrong(e.to_string()))?;
+    if config.data.bar_minutes.is_none() {
+        return Err(wrong("it has no data.bar_minutes".into()));
+    }
+    Ok(config)
+}
