@@ -51,7 +51,7 @@ impl SavedRun {
         let bar_minutes = config
             .data
             .bar_minutes
-            .context("the run's config.toml has no data.bar_minutes; name it with --bar-minutes")?;
+            .context("the run's config.toml has no data.bar_minutes; give it with --bar-minutes")?;
         let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
         let plan = data_plan(&LocalComm, config, data);
         let eval = plan.eval(period, &model.fit, bar_minutes, &mut on_days)?;
