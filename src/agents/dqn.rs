@@ -81,7 +81,7 @@ fn run_of(choice: &Choice) -> Result<Option<PathBuf>> {
     })
 }
 
-/// The run's own, over the agents' period. `first` is the first row that is traded.
+/// The run's own settings, over the agents' period. `first` is the first row that is traded.
 fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunConfig> {
     let mut run = saved_settings(results)?;
     let minutes = setting.bars.bar_minutes();

@@ -115,7 +115,7 @@ fn overlaps(config: &RunConfig) -> bool {
 fn tell(prepared: &Prepared, progress: &Progress) {
     tell_reports(&prepared.note.reports, progress);
     if prepared.from_cache {
-        progress.line("bars and features were read from the cached panel");
+        progress.line("bars and features are in the cached panel; nothing was read");
     }
 }
 

@@ -3,27 +3,27 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// How workers keep step.
+/// How workers synchronize.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum SyncMode {
-    /// Bar by bar together, with the same result however many processes there are.
+    /// Bar by bar, with the same result for any number of processes.
     #[default]
     Lockstep,
-    /// Each at its own pace; gradients are used as they come. No two runs are the same.
+    /// Each worker at its own pace; results differ from run to run.
     Async,
 }
 
-/// How a worker packs its gradients.
+/// How a worker compresses its gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
-    /// 4 bytes a number.
+    /// None: 4 bytes per number.
     #[default]
     None,
-    /// 2 bytes a number: the upper half of a float, rounded to nearest, ties to even.
+    /// bfloat16: 2 bytes per number, rounded to nearest, ties to even.
     Bf16,
-    /// 8 bytes for each of the largest numbers, nothing for the others.
+    /// Only the largest numbers, 8 bytes each.
     TopK,
 }
 

@@ -7,7 +7,7 @@ const MIN_SIMILARITY: f64 = 0.8;
 /// exist, such as `learner.gamma`.
 pub(super) fn explain(key: &str, message: &str, known: &[String]) -> (String, String) {
     let Some(siblings) = unknown_field(message) else {
-        return (format!("{key}: {}", in_words(message)), "give a value of that type".into());
+        return (format!("{key}: {}", in_words(message)), "correct it".into());
     };
     let section = key.rsplit_once('.').map(|(section, _)| section);
     let siblings = siblings.into_iter().map(|name| match section {

@@ -242,7 +242,7 @@ impl Service {
             Answer::Limit(_, text) => Refused::All(service(
                 format!("its limit is reached at {symbol} {month}: {}", said(&text)),
                 "fetched data are kept; run the same command again later (a daily limit: \
-                 tomorrow) and it goes on there",
+                 tomorrow) to continue",
             )),
             Answer::Premium(text) => Refused::All(service(
                 format!("refuses {symbol} {month} to this key: {}", said(&text)),
@@ -367,7 +367,7 @@ mod tests {
         for (address, says) in [
             ("http://www.alphavantage.co/query", "unencrypted"),
             ("ftp://127.0.0.1/query", "unencrypted"),
-            ("not an address", "its address is invalid"),
+            ("not an address", "its URL is invalid"),
         ] {
             let error = new(address).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains(SECRET), "{error}");

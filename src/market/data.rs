@@ -160,7 +160,7 @@ mod tests {
         let error = |series| MarketData::new(series).unwrap_err().to_string();
         assert!(error(vec![series("A", &[(1, 1.0)])]).contains("1 bar times are too few"));
         let twice = vec![series("A", &[(1, 1.0), (2, 1.0)]), series("A", &[(1, 1.0)])];
-        assert!(error(twice).contains("A: comes twice"));
+        assert!(error(twice).contains("A: is given twice"));
         assert!(error(vec![series("A", &[(2, 1.0), (2, 1.0)])]).contains("do not increase"));
         assert!(error(vec![series("A", &[(1, 1.0), (2, f64::NAN)])]).contains("positive number"));
     }

@@ -159,7 +159,7 @@ impl Bars {
 
     fn training_start(&mut self, total_env_steps: u64) {
         self.clear();
-        let style = style("{prefix} {bar:12} {percent:>3}%  {wide_msg}");
+        let style = style("{prefix} {bar:10} {percent:>3}%  {wide_msg}");
         let bar = ProgressBar::new(total_env_steps).with_style(style).with_prefix("training");
         let bar = self.all.add(bar);
         bar.tick();
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn the_figures_of_a_long_run_fit_beside_the_bar() {
         // 80 columns less "episode 100", the bar and the percentage.
-        let room = 80 - 11 - 1 - 12 - 1 - 4 - 2;
+        let room = 80 - 11 - 1 - 10 - 1 - 4 - 2;
         let line = MetricsLine { reward: -1.234e-4, loss: Some(1.234e-7), ..at(100, 1) };
         for (rate, shown) in [(9_876.0, "9,876/s"), (114_790.0, "115k/s"), (2.5e7, "25M/s")] {
             let line = MetricsLine { env_steps_per_s: rate, ..line.clone() };

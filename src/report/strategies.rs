@@ -127,20 +127,18 @@ fn quoted(name: &str) -> String {
 /// hindsight.
 pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
     let or_dash = |value: Option<f64>| value.map_or("-".into(), ratio);
-    let head = ["from", "to", "Sharpe before", "Sharpe", "return", "parameters"];
+    let head = ["from", "IS Sharpe", "OOS Sharpe", "return", "parameters"];
     let mut cells = vec![head.map(String::from)];
     for fold in &found.folds {
-        let day = |end_s| iso_new_york(end_s)[..10].to_string();
         cells.push([
-            day(fold.first_end_s),
-            day(fold.last_end_s),
+            iso_new_york(fold.first_end_s)[..10].to_string(),
             or_dash(fold.in_sample_sharpe),
             or_dash(fold.out_of_sample_sharpe),
             signed_percent(fold.out_of_sample_return),
             in_words(&fold.chosen),
         ]);
     }
-    let width: [usize; 6] =
+    let width: [usize; 5] =
         std::array::from_fn(|i| cells.iter().map(|row| row[i].len()).max().unwrap_or(0));
     let sets = count(found.sets.len() as u64);
     let mut text = format!("{}: {sets} parameter sets", found.strategy);
@@ -151,21 +149,18 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
         );
     }
     text += "\n\n";
-    for row in &cells {
-        for (i, (cell, width)) in row.iter().zip(width).take(5).enumerate() {
-            // Writing to a String does not fail.
-            let _ = match i {
-                0 | 1 => write!(text, "{cell:<width$}  "),
-                _ => write!(text, "{cell:>width$}  "),
-            };
+    for [from, figures @ .., parameters] in &cells {
+        text += &format!("{from:<0$}", width[0]);
+        for (figure, width) in figures.iter().zip(&width[1..]) {
+            text += &format!("  {figure:>width$}");
         }
-        let _ = writeln!(text, "{}", row[5]);
+        text += &format!("  {parameters}\n");
     }
     text += &format!(
         "\n{}\n\n",
         wrapped(
-            "Sharpe before: of the parameters, on the bars before the fold, by which they were \
-             chosen; Sharpe and return: in the fold.",
+            "A row per fold. IS: in sample, on the bars before the fold, by which the parameters \
+             were chosen; OOS and return: out of sample, in the fold.",
             80
         )
     );

@@ -108,7 +108,7 @@ pub fn kind() -> Kind {
         Parameter::real("threshold", 0.05, 0.0..=10.0, deviations, "minimum expected return"),
     ];
     let description =
-        "follows the last bar if returns have been autocorrelated of late, else bets against it";
+        "follows or opposes the last return, by the sign of its recent autocorrelation";
     Kind::per_stock(NAME, description, parameters, |parameters: &Parameters| Autoregression {
         echo: Echo::new(parameters.whole("half_life") as f64),
         threshold: parameters.real("threshold"),

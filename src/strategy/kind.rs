@@ -153,7 +153,7 @@ impl Kind {
                     strategy,
                     parameter: parameter.into(),
                     what: rule.into(),
-                    hint: format!("name the {}", text.description),
+                    hint: format!("give the {}", text.description),
                 };
             }
             match value {

@@ -33,13 +33,7 @@ struct Follow {
 pub fn kind() -> Kind {
     let parameters = vec![
         Parameter::whole("period", 20, 1..=100_000, "bars", "lookback of the price change"),
-        Parameter::real(
-            "threshold",
-            0.0,
-            0.0..=100.0,
-            "%",
-            "smaller changes do not count as a trend",
-        ),
+        Parameter::real("threshold", 0.0, 0.0..=100.0, "%", "smaller changes are ignored"),
     ];
     let description = "long after a rise over the period, short after a fall";
     Kind::staged("Momentum", description, parameters, &["period"], changes, follow)

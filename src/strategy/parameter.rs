@@ -198,7 +198,7 @@ impl Parameters {
                 parameters.numbers.insert(known_as.to_string(), number);
             } else if let Some(parameter) = text {
                 let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| {
-                    let hint = format!("name the {}", parameter.description);
+                    let hint = format!("give the {}", parameter.description);
                     wrong(known_as, format!("{value} is not text"), hint)
                 })?;
                 parameters.texts.insert(known_as.to_string(), text.to_string());
@@ -207,7 +207,7 @@ impl Parameters {
         let missing = texts.iter().find(|one| !parameters.texts.contains_key(&*one.name));
         match missing {
             Some(one) => {
-                let hint = format!("name the {}", one.description);
+                let hint = format!("give the {}", one.description);
                 Err(wrong(&one.name, "is missing".into(), hint))
             }
             None => Ok(parameters),

@@ -303,8 +303,8 @@ impl DataPlan<'_> {
 
     fn too_short(&self, trade: &Period, bars: usize) -> anyhow::Error {
         anyhow!(
-            "{trade}: {bars} bars are too few, the longest indicator needs {} to settle; \
-             take a longer period or shorter bars (--bar-minutes)",
+            "{trade}: {bars} bars are too few: the longest indicator has a warm-up of {} bars; \
+             use a longer period or shorter bars (--bar-minutes)",
             self.features.longest_window()
         )
     }

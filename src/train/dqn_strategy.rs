@@ -43,13 +43,13 @@ pub fn kind(model: Option<&Path>) -> Kind {
         Some(model) => folder.with_default(model.to_string_lossy()),
         None => folder,
     };
-    let file = TextParameter::needed(FILE, "file", "file in its folder").with_default(MODEL_FILE);
+    let file = TextParameter::needed(FILE, "file", "model file").with_default(MODEL_FILE);
     let threshold = Parameter::real(
         THRESHOLD,
         0.0,
         0.0..=100.0,
         "bar deviations",
-        "minimum advantage of a position over being flat",
+        "minimum advantage over being flat",
     );
     let description = "the greedy policy of a trained network, with a separate account per stock";
     let parameters = (vec![threshold], vec![folder, file]);

@@ -247,7 +247,8 @@ fn a_full_disk_ends_an_agent_which_can_be_resumed() {
     let args = ["agents", "--config", "agents.json", "--quiet"];
     let (_, stderr) = said(&mut crate::machine::limited(&place, 2_048, &args), 2);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for part in ["error: ", "position.jsonl: cannot be written; make room there", "File too large"]
+    for part in
+        ["error: ", "position.jsonl: cannot be written; free some disk space", "File too large"]
     {
         assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }

@@ -162,7 +162,7 @@ fn stream_is(place: &Place, signals: &str) {
 fn it_is_listed_searched_defined_in_files_and_part_of_ensembles() {
     let place = trained();
     let table = said(&place, &["list"]);
-    assert!(table.contains("\nDQN: ") && table.contains("results folder of a finished run"));
+    assert!(table.contains("\nDQN: ") && table.contains("results folder of a training run"));
     let wide = table.lines().find(|line| line.chars().count() > 100);
     assert_eq!(wide, None);
     let list = said(&place, &["list", "--model", "results", "--format", "json"]);
@@ -217,7 +217,7 @@ fn user_errors_are_one_line() {
     let thirty = ["--bar-minutes", "30", "--stocks", "AAPL", "MSFT"];
     let hourly = ["--bar-minutes", "60", "--stocks", "AAPL", "MSFT", "--model", "results"];
     for (args, part) in [
-        (with(&thirty), "parameter model: is not given; name the results folder"),
+        (with(&thirty), "parameter model: is missing; give the results folder"),
         (with(&[&thirty[..], &["--model", "nowhere"]].concat()), "nowhere/config.toml: No such"),
         (
             with(&["--model", "results", "--stocks", "AAPL"]),

@@ -202,7 +202,7 @@ fn a_run_that_started_its_own_ranks_restarts_them_when_one_dies_or_hangs() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    for told in ["rank 2 (MSFT) died", "1 of 3", "rank 3 (GOOGL) has given no sign", "2 of 3"] {
+    for told in ["rank 2 (MSFT) died", "1 of 3", "rank 3 (GOOGL) sent no heartbeat", "2 of 3"] {
         assert!(stderr.contains(told), "{told:?} is missing in: {stderr}");
     }
     assert_same(&place, "whole", "resumed");

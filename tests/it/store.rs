@@ -205,7 +205,7 @@ fn a_wrong_key_and_a_missing_container_are_reported_at_once() {
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 
     let message = AzureStore::connect(&right, "No_Container").unwrap_err().to_string();
-    assert!(message.contains("allows no container of that name"), "{message}");
+    assert!(message.contains("not a valid container name"), "{message}");
 }
 
 /// A server with an empty container whose blobs come from `answer`, and a store on it.

@@ -123,7 +123,10 @@ fn a_bad_line_of_a_stream_is_named() {
         (good, "does not end after the one before"),
         (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
         (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
-        (&good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"), "do not enclose"),
+        (
+            &good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"),
+            "are not between low and high",
+        ),
         (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
         (r#"{"timestamp": 120, "stock": "AAA"}"#, "give either"),
     ] {
@@ -143,7 +146,7 @@ fn a_search_shows_both_samples() {
     let search =
         [&["optimize", "--strategy", "bollinger"][..], &ranges, &["--folds", "2"]].concat();
     let table = said(&place, &[&on_market(&search)[..], &["--output", "out"]].concat());
-    for part in ["8 sets of parameters", "out of sample, walking forward", "to the best of 8"] {
+    for part in ["8 parameter sets", "walk-forward, out of sample", "best of 8 sets"] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
     let json: Value = serde_json::from_str(&place.text("out/optimization.json")).unwrap();
@@ -236,7 +239,7 @@ fn a_user_error_under_mpirun_is_one_line() {
     for (args, part) in [
         (&["optimize", "--strategy", "RSI", "--range", "period=1"][..], "from 2 to 100000"),
         (&["run", "--data", "nowhere"], "nowhere"),
-        (&["list"], "one process, but 2 were started"),
+        (&["list"], "one process, but mpirun started 2"),
     ] {
         let output = run(&mut place.mpirun(2, &[&["strategies"], args].concat()));
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -256,7 +259,7 @@ fn user_errors_are_one_line() {
         (&["run", "--strategies", "RSI", "--weights", "1", "2"], "2 are given for 1 strategies"),
         (&["run", "--params", "bad.toml"], "parameter period: 0 is out of range"),
         (&["run", "--params", "none.toml"], "none.toml"),
-        (&["run", "--max-concurrent", "0"], "max_concurrent_strategies: 0 is out of range"),
+        (&["run", "--max-concurrent", "0"], "must be a whole number from 1 to 1024"),
         (&["run", "--strategy-timeout", "0"], "strategy_timeout"),
         (&["run", "--start_date", "2019-02-01", "--end_date", "2019-01-01"], "--end_date"),
         (&["run", "--stocks", "AAA", "AAA"], "AAA is given twice"),

@@ -176,7 +176,7 @@ fn choice(key: &'static str, strategy: String, parameters: Given) -> Result<Choi
 }
 
 fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
-    let hint = "name the model as its endpoint does, or give another kind";
+    let hint = "give the model name of the endpoint, or choose another kind";
     let basemodel = entry.basemodel.filter(|name| !name.trim().is_empty());
     let basemodel = basemodel.ok_or_else(|| missing("basemodel", hint))?;
     let from_environment = || ENDPOINTS.iter().find_map(|name| non_placeholder(variable(name)));

@@ -202,7 +202,7 @@ fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> Fault {
     let hint = match status.as_u16() {
         401 | 403 => "check openai_api_key",
         404 => "check basemodel and openai_base_url",
-        300..=399 => "name the address that it points to in openai_base_url",
+        300..=399 => "put the URL that it redirects to into openai_base_url",
         402 | 429 => "see to the account",
         _ => "check basemodel, and that it knows tool calls",
     };

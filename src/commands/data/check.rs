@@ -87,7 +87,8 @@ fn table(all: &[Checked]) -> String {
     }
     text += &format!("\n{}\n", wrapped(EXPLAINED, 80));
     for stock in all {
-        let _ = writeln!(text, "\n{}: {}\n  {}", stock.stock, verdict(stock), kind(stock));
+        let kind = wrapped(&kind(stock), 78).replace('\n', "\n  ");
+        let _ = writeln!(text, "\n{}: {}\n  {kind}", stock.stock, verdict(stock));
         for finding in &stock.findings {
             let level = if finding.level == Level::Wrong { "problem" } else { "note   " };
             let _ = writeln!(text, "  {level}  {}: {}", finding.about, finding.text);

@@ -105,8 +105,9 @@ pub fn closing(outcomes: &[Outcome], seeds: u64, cores: usize, wall_s: f64, path
     };
     let minutes = wall_s / 60.0;
     let path = path.display();
+    let noun = if seeds == 1 { "seed" } else { "seeds" };
     format!(
-        "{verdict} ({seeds} seeds each, {minutes:.1} minutes on {cores} threads)\n\n\
+        "{verdict} ({seeds} {noun} each, {minutes:.1} minutes on {cores} threads)\n\n\
          written:\n  {path}\n"
     )
 }

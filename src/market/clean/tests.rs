@@ -100,7 +100,7 @@ fn a_flag_against_the_data_is_obeyed_and_noted() {
         clean(&days, &LoadOptions { bar_label: BarLabel::End, ..options() }).unwrap();
     // Under the forced label the first bar ends at 09:30 and is not part of the session.
     assert_eq!((series.len(), report.extended_rows, report.bar_label), (77, 1, BarLabel::End));
-    assert!(report.notes[0].starts_with("--bar-label end is obeyed, but of 1 days 1 have"));
+    assert!(report.notes[0].starts_with("--bar-label end is used, but of 1 days 1 have"));
 }
 
 #[test]

@@ -393,7 +393,7 @@ mod tests {
         }
         for bad in ["", "ab", "Stock", "a_b", "-abc", "abc-", "a--b", "a/b", &"a".repeat(64)] {
             let message = check_container_name(bad).unwrap_err().to_string();
-            assert!(message.contains("allows no container of that name"), "{message}");
+            assert!(message.contains("not a valid container name"), "{message}");
         }
     }
 }

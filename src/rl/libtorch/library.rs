@@ -30,8 +30,8 @@ fn find() -> Result<PathBuf, TorchError> {
     let candidates = ["", "deps", "../deps"].map(|place| folder.join(place).join(NAME));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         TorchError::new(format!(
-            "{NAME}, with which the program uses libtorch, is not in {}; {BUILD}, or name it in \
-             {VARIABLE}",
+            "{NAME}, which loads libtorch, was not found in {}; {BUILD}, or set {VARIABLE} to its \
+             path",
             folder.display()
         ))
     })

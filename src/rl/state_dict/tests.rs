@@ -104,13 +104,13 @@ fn a_damaged_pickle_does_not_panic() {
 fn nothing_is_executed() {
     let call = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.";
     let error = pickle::read(call).unwrap_err().to_string();
-    assert_eq!(error, "posix.system does not belong into a dict of float32 or float64 tensors");
+    assert_eq!(error, "posix.system does not belong in a dict of float32 or float64 tensors");
     let list = b"\x80\x02].";
     assert_eq!(pickle::read(list).unwrap_err(), pickle::PickleError::Opcode(b']'));
     let text = b"\x80\x02}X\x01\x00\x00\x00aK\x01s.";
     assert_eq!(
         pickle::read(text).unwrap_err().to_string(),
-        "the pickle has something else where a tensor was expected"
+        "the pickle has something else where a tensor is expected"
     );
     // A million nested tuples.
     let mut deep = vec![0x85; 1_000_000];

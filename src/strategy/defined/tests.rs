@@ -125,7 +125,7 @@ fn errors_in_a_file_are_found_when_it_is_read() {
             &["X: long: ", "did you mean index?"][..],
         ),
         ("long = \"close\"", &["X: long: ", "write a condition"]),
-        ("indicators.i = { kind = \"rsi\" }", &["neither long, short nor target"]),
+        ("indicators.i = { kind = \"rsi\" }", &["none of long, short and target"]),
         ("target = \"1\"\nlong = \"close > 1\"", &["target cannot be combined"]),
         (
             "long = \"i > 1\"\nindicators.i = { kind = \"rsj\" }",

@@ -39,7 +39,7 @@ use worker::{Host, Lone, Surroundings};
 /// Names a stock and how many times as long its bars take, as in `AAPL:3`: to try what a slow
 /// worker costs the others.
 const SLOW: &str = "DQN_TRADER_SLOW_STOCK";
-const LOCKSTEP: &str = "the checkpoint is of a run in lockstep; resume it with --sync lockstep";
+const LOCKSTEP: &str = "the checkpoint is from a lockstep run; resume it with --sync lockstep";
 
 /// One rank's part of an asynchronous run.
 pub struct Asynchronous<'a> {

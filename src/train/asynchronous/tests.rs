@@ -234,7 +234,7 @@ fn a_checkpoint_of_the_other_mode_is_refused() {
     };
     let (root, stocks) = states(in_lockstep);
     let text = run.restore(root, stocks).unwrap_err().to_string();
-    assert_eq!(text, "the checkpoint is of a run in lockstep; resume it with --sync lockstep");
+    assert_eq!(text, "the checkpoint is from a lockstep run; resume it with --sync lockstep");
     let (root, stocks) = states(asynchronous);
     let text = trainer.restore(root, stocks).unwrap_err().to_string();
     assert_eq!(text, "the checkpoint is of an asynchronous run; resume it with --sync async");

@@ -133,7 +133,7 @@ fn ctrl_c_ends_all_agents_and_so_does_the_end_of_their_parent() {
         assert_eq!(child.wait().unwrap().code(), code, "{name}");
         until("agents are left", || there(&place) == 0);
         let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
-        assert_eq!(said.contains("one           llm       stopped"), code.is_some(), "{said}");
+        assert_eq!(said.contains("one        llm       stopped"), code.is_some(), "{said}");
         // The files are readable and can be continued.
         let records = lines(&position(&place, "out", "one"));
         assert_eq!((records.len(), &records[0]["id"]), (1, &json!(0)));
@@ -157,7 +157,7 @@ fn ctrl_c_ends_the_reading_of_bars() {
         assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
         until("a process is left", || there(&place) == 0);
         let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
-        assert!(said.contains("rsi           strategy  stopped\n"), "{said}");
+        assert!(said.contains("rsi        strategy  stopped\n"), "{said}");
         assert!(!place.path("out").exists());
     }
 }

@@ -48,7 +48,10 @@ fn a_model_looks_trades_and_ends_its_day() {
     let place = Place::new();
     one_model(&place, &server, "out", json!({}));
     let (table, _) = said(agents(&place, &[]).env("RUST_LOG", "trace"), 0);
-    assert!(table.contains("model: 12 requests, 1,200 tokens in, 120 out"), "{table}");
+    assert!(
+        table.contains("model: 12 requests, 1,200 prompt tokens, 120 completion tokens"),
+        "{table}"
+    );
     let records = lines(&position(&place, "out", "model"));
     let told: Vec<(&str, &str, u64)> = records[1..]
         .iter()
@@ -215,7 +218,7 @@ fn invalid_calls_are_answered_and_a_session_has_an_end() {
     assert_eq!(first_day.len(), 4);
     let told = first_day[1].told();
     for (told, part) in
-        told.iter().zip(["no JSON", "cash are left", "0 of BBB are left", "no tool"])
+        told.iter().zip(["not JSON", "cash are left", "0 of BBB are left", "no tool"])
     {
         assert!(told["error"].as_str().unwrap().contains(part), "{told}");
     }

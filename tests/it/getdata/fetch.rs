@@ -107,7 +107,7 @@ fn a_limit_per_minute_is_waited_for_and_after_one_per_day_a_later_run_resumes() 
     let mut command = fetch(&place, &server, "never", &["--quiet"]);
     refused(
         &mut command,
-        &["AAA 2020-01", "5 calls per minute", "the same command again to continue"],
+        &["AAA 2020-01", "5 calls per minute", "again later (a daily limit: tomorrow) to continue"],
     );
     assert_eq!(server.count(), 4, "three pauses");
     assert!(day_files(&place.path("never")).is_empty());
@@ -229,7 +229,7 @@ fn user_errors_are_one_line() {
         (&["--stocks", "AAA", "aaa"], &["AAA is given twice"]),
         (&["--end_date", "2019-01-01"], &["--end_date", "ends before it begins"]),
         (&["--data", "synthetic:sample"], &["files cannot be written there"]),
-        (&["--cache", "taken"], &["taken/fetch/", "name another with --cache"]),
+        (&["--cache", "taken"], &["taken/fetch/", "choose another with --cache"]),
     ] {
         refused(&mut fetch(&place, &server, "data", more), words);
     }

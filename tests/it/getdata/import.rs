@@ -136,7 +136,7 @@ fn unsuitable_tables_are_rejected_and_change_nothing() {
         (&["AAA_5min.csv"], &["bars of 5 min", "in bars of 30 min"]),
         (&["AAA_daily.csv"], &["no two bars of AAA on one day"]),
         (&["BBB.csv", "bars.csv"], &["bars.csv", "has no column"]),
-        (&["2020.csv"], &["whose bars", "--symbol"]),
+        (&["2020.csv"], &["symbol column", "--symbol"]),
         (&["AAA.parquet"], &["AAA.parquet", "close"]),
     ] {
         let files: Vec<PathBuf> = files.iter().map(|name| place.path(name)).collect();

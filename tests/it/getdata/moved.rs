@@ -243,7 +243,10 @@ fn an_interrupted_replacement_is_finished_before_any_read() {
     let dates = ["--start_date", "2020-01-02", "--end_date", "2020-01-31"];
     let evaluation = ["--eval_start", "2020-02-03", "--eval_end", "2020-02-28"];
     let args = [&train[..], &dates, &evaluation].concat();
-    super::refused(&mut program.program(&args), &["AAA", "being replaced", "run the fetch"]);
+    super::refused(
+        &mut program.program(&args),
+        &["AAA", "being replaced", "run the interrupted fetch"],
+    );
 
     place.market.go_to("2020-03-03T08:00:00Z");
     let tally = place.fetch("2020-02-29").unwrap();
@@ -299,7 +302,7 @@ fn good_data_is_not_replaced_by_worse() {
     assert!(january.iter().all(|(name, bytes)| both.get(name) == Some(bytes)));
     // A complete new range with fewer bars replaces nothing.
     let error = message(place.fetch_as("2020-02-29", true, true));
-    assert!(error.contains("less than is stored on 21 days"), "{error}");
+    assert!(error.contains("fewer bars than the stored files on 21 days"), "{error}");
     assert!(error.contains("2020-01-02: 180 minutes, stored 390"), "{error}");
     assert!(day_files(&place.data()) == both);
 }

@@ -87,7 +87,7 @@ fn only_missing_files_are_uploaded() {
     // A file with fewer bars does not replace the existing one.
     day.0.pop_first();
     here.put(key, &day.encode(key).unwrap()).unwrap();
-    let line = refused(&mut upload(&place, &container, &["--quiet"]), &["1 blobs hold more bars"]);
+    let line = refused(&mut upload(&place, &container, &["--quiet"]), &["1 blobs have more bars"]);
     assert!(line.contains(key.as_str()) && line.contains("--replace"), "{line}");
     assert!(!is_same(&here, &there, "AAA"));
     succeed(&mut upload(&place, &container, &["--quiet", "--replace"]));
@@ -124,12 +124,12 @@ fn inconsistent_ranges_are_not_mixed() {
     origin("2020-04-01T00:00:00Z", true).write(&here, &symbol("AAA")).unwrap();
     refused(
         &mut upload(&place, &container, &["--quiet"]),
-        &["AAA", "1 days", &key, "fit together"],
+        &["AAA", "1 days", &key, "not comparable"],
     );
     std::fs::write(&path, day).unwrap();
 
     origin("2020-04-01T00:00:00Z", false).write(&here, &symbol("AAA")).unwrap();
-    let words = ["AAA", "the files are raw", "has it adjusted", "--container"];
+    let words = ["AAA", "the files are raw", "are adjusted", "--container"];
     refused(&mut upload(&place, &container, &["--quiet"]), &words);
     let torn = Origin { rewriting: true, ..origin("2020-03-01T00:00:00Z", true) };
     torn.write(&here, &symbol("AAA")).unwrap();
