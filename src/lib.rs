@@ -21,7 +21,8 @@
 //! another of its own line; `tests/it/layers.rs` holds the code to it.
 //!
 //! ```text
-//! math, compute, interface   numbers; threads and SIMD; what env, rl and strategy know of another
+//! errors, files, math,       causes of errors; files written whole; pure functions;
+//! compute, interface         threads and SIMD; what env, rl and strategy know of one another
 //! market, comm               bars, calendar, files, panels; messages between ranks
 //! synthetic, ingest          made-up markets; bars fetched and imported
 //! source                     what --data names, opened

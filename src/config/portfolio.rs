@@ -8,7 +8,7 @@ use crate::market::Symbol;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PortfolioConfig {
-    /// Sum of absolute positions over equity; inf: off, and all of the equity is dealt.
+    /// Sum of absolute positions over equity; inf: off, and all of the equity is allocated.
     pub gross_limit: f64,
     /// Absolute sum of signed positions over equity; inf: off.
     pub net_limit: f64,
@@ -54,12 +54,12 @@ impl Default for PortfolioConfig {
 }
 
 impl PortfolioConfig {
-    /// How much capital is dealt, over equity.
+    /// Allocated capital over equity.
     pub fn capital(&self) -> f64 {
         if self.gross_limit.is_finite() { self.gross_limit } else { 1.0 }
     }
 
-    /// The most capital that one of `stocks` stocks is dealt, over equity.
+    /// Most capital that one of `stocks` stocks is allocated, over equity.
     pub fn name_limit_of(&self, stocks: usize) -> f64 {
         let twice_equal = 2.0 * self.capital() / stocks.max(1) as f64;
         self.name_limit.unwrap_or(twice_equal).min(self.capital())

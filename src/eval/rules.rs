@@ -153,7 +153,7 @@ pub(super) mod tests {
     fn buy_and_hold_is_the_benchmark() {
         let (_folder, panel, mut mandate) = panel("random_walk");
         mandate.env.rebalance_band = f64::INFINITY;
-        // Equal shares need no past: with room for no more than half each, none is dealt otherwise.
+        // Equal shares need no past: with room for no more than half each, none is allocated otherwise.
         mandate.portfolio.name_limit = Some(0.5);
         let mut hold = Registry::standard().find("hold").unwrap().build_default(STOCKS).unwrap();
         let rows = 300..600;

@@ -80,7 +80,7 @@ mod tests {
     }
 
     /// B may not be held against A; the fourth bar begins a day after one on which no stock moved,
-    /// so that no capital is dealt.
+    /// so that no capital is allocated.
     #[test]
     fn a_row_stands_where_something_changed() {
         let place = tempfile::tempdir().unwrap();

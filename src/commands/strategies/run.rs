@@ -97,7 +97,7 @@ fn asked(args: &RunArgs) -> Result<Asked> {
     Ok(Asked { registry, parameters, names, ensemble, config })
 }
 
-/// The strategies of one of so many ranks, dealt round robin.
+/// The strategies of one of so many ranks, round robin.
 fn share(strategies: usize, rank: usize, ranks: usize) -> impl Iterator<Item = usize> {
     (rank..strategies).step_by(ranks)
 }

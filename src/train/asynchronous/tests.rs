@@ -9,6 +9,7 @@ use crate::comm::local::LocalComm;
 use crate::comm::mailbox::Line;
 use crate::config::{Compression, FeatureConfig, RunConfig};
 use crate::portfolio::mandate::Mandate;
+use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::comm::local::LocalComm;
+use crate::market::options::BarLabel;
 use crate::synthetic::SyntheticMarket;
 
 #[test]
@@ -17,16 +18,14 @@ fn rows_begin_where_the_first_stock_is_settled() {
     assert_eq!(settled_rows(|_| false, 0..4), None);
 }
 
-/// A plan of two months of a planted market, in bars of 30 minutes.
+fn two_months() -> Period {
+    Period { start: "2019-01-02".parse().unwrap(), end: "2019-02-28".parse().unwrap() }
+}
+
+/// A plan over two stocks of a planted market, in bars of 30 minutes.
 fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
-    let mut config = RunConfig {
-        stocks: ["A", "B"].map(|name| name.parse().unwrap()).into(),
-        start_date: "2019-01-02".parse().unwrap(),
-        end_date: "2019-02-28".parse().unwrap(),
-        ..RunConfig::default()
-    };
-    config.data.bar_minutes = Some(30);
-    config.features = FeatureConfig {
+    let stocks = ["A", "B"].map(|name| name.parse().unwrap());
+    let features = FeatureConfig {
         return_bars: vec![1, 3],
         volatility_bars: vec![10],
         relation_bars: 25,
@@ -37,24 +36,33 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
     };
     test(&DataPlan {
         comm: &LocalComm,
-        config: &config,
+        stocks: &stocks,
+        features: &features,
+        risk_sessions: 20,
+        max_peers: 8,
         source: &DataSource::Synthetic(SyntheticMarket::parse("momentum").unwrap()),
-        options: config.data.load_options(None),
+        options: LoadOptions {
+            bar_minutes: Some(30),
+            bar_label: BarLabel::Auto,
+            extended_hours: false,
+            strict: false,
+            cache_dir: None,
+        },
         cache,
     });
 }
 
 fn trained(plan: &DataPlan<'_>) -> Prepared {
-    plan.train(&mut |_, _, _| {}).unwrap()
+    plan.train(two_months(), &mut |_, _, _| {}).unwrap()
 }
 
 #[test]
 fn another_list_of_features_is_another_panel() {
     let cache = tempfile::tempdir().unwrap();
     with_plan(cache.path(), |plan| {
-        let period = plan.config.train_period();
+        let period = two_months();
         let now = plan.digested(&period, &period, None, &[]);
-        assert_eq!(now.feature_names, feature_names(&plan.config.features));
+        assert_eq!(now.feature_names, feature_names(plan.features));
         let mut before = now.clone();
         before.feature_names.pop();
         let mut in_another_order = now.clone();
