@@ -14,12 +14,14 @@ use dqn_trader::config::EnvConfig;
 use dqn_trader::env::costs::Costs;
 use dqn_trader::eval::inference::Trial;
 use dqn_trader::eval::metrics::Metrics;
-use dqn_trader::eval::tape::{Scratch, Tape};
+use dqn_trader::eval::tape::{MarketTape, TapeScratch};
 use dqn_trader::market::calendar::new_york_date;
 use dqn_trader::market::{BarSeries, MarketData, Period, Symbol};
-use dqn_trader::runner::optimize::{Optimization, Plan, Range, Search, Share, Tried};
-use dqn_trader::runner::positions_course;
-use dqn_trader::strategy::{Cancel, Kind, Registry, Signals, Targets};
+use dqn_trader::runner::backtest_signals;
+use dqn_trader::runner::optimize::{
+    Optimization, ParameterRange, PlanShare, Search, SearchPlan, SetResult,
+};
+use dqn_trader::strategy::{Cancel, Registry, Signals, StrategyKind, Targets};
 use dqn_trader::synthetic::SyntheticMarket;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -55,8 +57,9 @@ fn bars() -> BarSeries {
 }
 
 /// Long or flat: vectorbt lends no cash to cover the cost of a reversal from short to long.
-fn sweep() -> (Optimization, Kind) {
-    let span = |low: f64, high: f64, step: f64| Range::Span { low, high, step: Some(step) };
+fn sweep() -> (Optimization, StrategyKind) {
+    let span =
+        |low: f64, high: f64, step: f64| ParameterRange::Span { low, high, step: Some(step) };
     let ranges = vec![
         ("period".into(), span(5.0, 50.0, 5.0)),
         ("oversold".into(), span(20.0, 38.0, 2.0)),
@@ -67,12 +70,12 @@ fn sweep() -> (Optimization, Kind) {
     (sweep, Registry::standard().find("RSI").expect("a known strategy").clone())
 }
 
-fn plan(sweep: &Optimization, kind: &Kind, data: &MarketData) -> Plan {
+fn plan(sweep: &Optimization, kind: &StrategyKind, data: &MarketData) -> SearchPlan {
     sweep.plan(kind, data, &mut ChaCha8Rng::seed_from_u64(1)).expect("a plan")
 }
 
 /// Sets whose trades are written, spread over the plan.
-fn detailed(plan: &Plan) -> impl Iterator<Item = usize> {
+fn detailed(plan: &SearchPlan) -> impl Iterator<Item = usize> {
     (0..plan.sets.len()).step_by(plan.sets.len() / DETAILED)
 }
 
@@ -108,11 +111,11 @@ fn run(work: &Path, out: &Path) {
     let (sweep, kind) = sweep();
     let plan = plan(&sweep, &kind, &data);
     let started = Instant::now();
-    let tried = sweep.try_share(&kind, &data, &plan, Share::ALL, &|_, _| ()).expect("a sweep");
+    let tried = sweep.run_share(&kind, &data, &plan, PlanShare::ALL, &|_, _| ()).expect("a sweep");
     let seconds = started.elapsed().as_secs_f64();
     let name = format!("dqn-trader {}", env!("CARGO_PKG_VERSION"));
     println!("{name}: {seconds:.2} s");
-    let one = |Tried { set, outcome }: &Tried| {
+    let one = |SetResult { set, outcome }: &SetResult| {
         json!({
             "set": set,
             "total_return": outcome.total_return,
@@ -140,24 +143,24 @@ fn profile() {
     let (set, cancel) = (&plan.sets[plan.sets.len() / 2], Cancel::new());
     let strategy = || kind.build(set, 1).expect("a strategy");
     let readings = || kind.readings(set, &data, &cancel).expect("stages").expect("readings");
-    let decided = || Signals::of(strategy().as_mut(), &data, &cancel).expect("signals");
+    let decided = || Signals::from_strategy(strategy().as_mut(), &data, &cancel).expect("signals");
     let signals = decided();
-    let follow = || positions_course(&signals, &data, 0..BARS, &sweep.env, &cancel);
-    let course = follow().expect("a course");
+    let follow = || backtest_signals(&signals, &data, 0..BARS, &sweep.env, &cancel);
+    let record = follow().expect("a course");
     println!("the plain way");
     part("decisions, bar by bar", &mut || drop(decided()));
     part("account, bar by bar", &mut || drop(follow()));
-    part("metrics", &mut || drop(Metrics::of(&course)));
-    part("trial (Sharpe ratio, timing)", &mut || drop(Trial::of(None, &course)));
+    part("metrics", &mut || drop(Metrics::from_record(&record)));
+    part("trial (Sharpe ratio, timing)", &mut || drop(Trial::new(None, &record)));
     println!("the sweep, once");
-    part("market", &mut || drop(Tape::new(&data, &sweep.env)));
+    part("market", &mut || drop(MarketTape::new(&data, &sweep.env)));
     part("readings, per window", &mut || drop(readings()));
     println!("the sweep, per set");
-    let (tape, readings) = (Tape::new(&data, &sweep.env), readings());
-    let (targets, mut scratch) = (readings.targets(set), Scratch::default());
+    let (tape, readings) = (MarketTape::new(&data, &sweep.env), readings());
+    let (targets, mut scratch) = (readings.targets(set), TapeScratch::default());
     part("targets from readings", &mut || drop(readings.targets(set)));
     part("targets without them", &mut || {
-        drop(Targets::of(strategy().as_mut(), &data, &cancel));
+        drop(Targets::from_strategy(strategy().as_mut(), &data, &cancel));
     });
     part("account and figures", &mut || drop(tape.trade(&targets, &[BARS / 2], &mut scratch)));
 }
@@ -174,19 +177,25 @@ fn part(name: &str, work: &mut dyn FnMut()) {
 }
 
 /// Rows, shares (negative if sold) and prices of the orders of one set, from its back-test.
-fn orders(sweep: &Optimization, kind: &Kind, plan: &Plan, set: usize, data: &MarketData) -> Value {
+fn orders(
+    sweep: &Optimization,
+    kind: &StrategyKind,
+    plan: &SearchPlan,
+    set: usize,
+    data: &MarketData,
+) -> Value {
     let cancel = Cancel::new();
     let mut strategy = kind.build(&plan.sets[set], 1).expect("a strategy");
-    let signals = Signals::of(strategy.as_mut(), data, &cancel).expect("signals");
+    let signals = Signals::from_strategy(strategy.as_mut(), data, &cancel).expect("signals");
     let rows = 0..data.rows();
-    let course = positions_course(&signals, data, rows, &sweep.env, &cancel).expect("a course");
-    let costs = Costs::of(&sweep.env);
+    let record = backtest_signals(&signals, data, rows, &sweep.env, &cancel).expect("a course");
+    let costs = Costs::new(&sweep.env);
     let (mut rows, mut shares, mut prices) = (Vec::new(), Vec::new(), Vec::new());
-    for t in (1..course.position.len()).filter(|&t| course.trades[t] > 0) {
-        let traded = course.position[t] - course.position[t - 1];
+    for t in (1..record.position.len()).filter(|&t| record.trades[t] > 0) {
+        let traded = record.position[t] - record.position[t - 1];
         rows.push(t);
         shares.push(traded);
-        prices.push(costs.fill_price(course.open[t], traded));
+        prices.push(costs.fill_price(record.open[t], traded));
     }
     json!([rows, shares, prices])
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dqn_trader::market::{Bar, MarketData, Period, Symbol};
-use dqn_trader::runner::{Choice, ParametersByStrategy, RunnerConfig, StrategyRunner};
+use dqn_trader::runner::{ParametersByStrategy, RunnerConfig, StrategyRequest, StrategyRunner};
 use dqn_trader::strategy::{Decision, PerStock, Rule};
 use dqn_trader::synthetic::SyntheticMarket;
 
@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
     let market = SyntheticMarket::parse("momentum")?;
     let bars = stocks.iter().map(|symbol| market.bars(&stocks, symbol, &period, 30)).collect();
     let data = Arc::new(MarketData::new(bars)?);
-    let mine = Choice::from(("mine", PerStock::new(AboveMean { mean: None }, 2)));
+    let mine = StrategyRequest::from(("mine", PerStock::new(AboveMean { mean: None }, 2)));
     let (runner, none) =
         (StrategyRunner::new(RunnerConfig::default())?, ParametersByStrategy::new());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;

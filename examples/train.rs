@@ -1,4 +1,5 @@
-//! Trains a DQN on a made-up market, evaluates it and saves it: `cargo run --release --example train`
+//! Trains a DQN on a made-up market, evaluates it and saves it: `cargo run --release --example
+//! train`
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -6,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 use dqn_trader::comm::local::LocalComm;
 use dqn_trader::config::{ConfigError, RunConfig};
 use dqn_trader::source;
-use dqn_trader::train::callbacks::{Callbacks, Interval};
+use dqn_trader::train::callbacks::{Callbacks, TrainingInterval};
 use dqn_trader::train::run::{Checkpointing, RunData, run};
 
 struct Print;
 
 impl Callbacks for Print {
-    fn on_interval(&mut self, at: Interval) -> anyhow::Result<()> {
+    fn on_interval(&mut self, at: TrainingInterval) -> anyhow::Result<()> {
         println!("{:>6} steps, {:+.2} bps per bar", at.env_steps, 1e4 * at.reward);
         Ok(())
     }
@@ -24,7 +25,7 @@ fn settings() -> Result<RunConfig, ConfigError> {
     let others = ["eval_end=\"2019-12-31\"", "stocks=[\"AAA\", \"BBB\"]", "episodes=2"];
     let learner = ["data.bar_minutes=30", "learner.lanes=8", "learner.learning_starts=256"];
     let all = [days, others, learner].concat();
-    all.into_iter().try_fold(RunConfig::default(), |config, setting| config.with(setting))
+    all.into_iter().try_fold(RunConfig::default(), |config, setting| config.with_setting(setting))
 }
 
 fn main() -> anyhow::Result<()> {

@@ -21,14 +21,14 @@ use std::thread;
 
 use crate::market::error::MarketError;
 
-pub use day::{Basis, Comparison, DayBars, Days};
-pub use fetch::{Fetcher, Tally, Wish};
-pub use import::{ImportOptions, Imported, import};
-pub use upload::{UploadOptions, Uploaded, upload};
+pub use day::{Basis, Comparison, DayBars, RowsByDay};
+pub use fetch::{FetchRequest, FetchStats, Fetcher};
+pub use import::{ImportOptions, ImportStats, import};
+pub use upload::{UploadOptions, UploadStats, upload};
 
 /// Runs `work` for each item, several at a time. The first error stops it; items in progress are
 /// finished.
-fn several_at_once<T: Sync>(
+fn run_concurrently<T: Sync>(
     items: &[T],
     at_once: usize,
     work: impl Fn(&T) -> Result<(), MarketError> + Sync,
@@ -67,10 +67,10 @@ mod tests {
             Ok(())
         };
         for at_once in [1, 7, 1_000] {
-            several_at_once(&items, at_once, count).unwrap();
+            run_concurrently(&items, at_once, count).unwrap();
         }
         assert_eq!(*done.lock().unwrap(), vec![3; 100]);
-        several_at_once(&[], 3, |_: &usize| unreachable!()).unwrap();
+        run_concurrently(&[], 3, |_: &usize| unreachable!()).unwrap();
 
         let begun = AtomicUsize::new(0);
         let fail = |item: &usize| {
@@ -79,7 +79,7 @@ mod tests {
             let error = MarketError::File { file: item.to_string(), what, hint, cause: None };
             if *item < 5 { Ok(()) } else { Err(error) }
         };
-        let error = several_at_once(&items, 1, fail).unwrap_err();
+        let error = run_concurrently(&items, 1, fail).unwrap_err();
         assert_eq!((error.to_string(), begun.into_inner()), ("5: no; mend it".into(), 6));
     }
 }

@@ -38,8 +38,8 @@
 //! commands                   what the program can be told to do
 //! ```
 //!
-//! [`train::run()`] assembles a training run. The loop itself is [`train::lockstep`]; read that file
-//! first, then `rl/agent.rs`.
+//! [`train::run()`] assembles a training run. The loop itself is [`train::lockstep`]; read that
+//! file first, then `rl/agent.rs`.
 
 pub mod agents;
 pub mod cli;

@@ -107,7 +107,7 @@ pub fn load_bars(
             let mut cleaner = Cleaner::new(symbol.clone(), options.strict);
             let minutes = synthetic.native_minutes(options.bar_minutes);
             cleaner.add_bars(&synthetic.bars(market, symbol, period, minutes));
-            cleaner.finish(period, options, Some(Convention::of_made_up_bars(minutes)))
+            cleaner.finish(period, options, Some(Convention::for_synthetic(minutes)))
         }
     }
 }

@@ -6,9 +6,9 @@
 //! markets are generated at the requested bar length (30 minutes by default), with volatility
 //! proportional to its square root.
 
-pub mod law;
 mod planted;
 mod process;
+pub mod return_process;
 mod sample;
 mod stream;
 
@@ -17,18 +17,18 @@ use std::fmt;
 use crate::market::bar::{BarSeries, Period, Symbol};
 use crate::market::error::MarketError;
 
-pub use law::Law;
+pub use return_process::ReturnProcess;
 
 /// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticMarket {
-    pub kind: Kind,
+    pub kind: MarketKind,
     pub seed: u64,
 }
 
-/// The planted relation; [`Law`] defines its return process.
+/// The planted relation; [`ReturnProcess`] defines its return process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MarketKind {
     /// The default market: factor model, GARCH, U-shaped volatility, weak lead-lag and regimes.
     Sample,
     /// In each pair of stocks, the second follows the first one bar later.
@@ -56,42 +56,42 @@ const DEFAULT_SEED: u64 = 1;
 /// Default bar length of a planted market, minutes.
 const PLANTED_MINUTES: u32 = 30;
 
-impl Kind {
+impl MarketKind {
     /// All kinds, with all pairs planted.
-    pub const ALL: [Kind; 8] = [
-        Kind::Sample,
-        Kind::LeadLag(None),
-        Kind::MeanReversion,
-        Kind::Momentum,
-        Kind::Regimes,
-        Kind::Pairs(None),
-        Kind::RandomWalk,
-        Kind::Leaked,
+    pub const ALL: [MarketKind; 8] = [
+        MarketKind::Sample,
+        MarketKind::LeadLag(None),
+        MarketKind::MeanReversion,
+        MarketKind::Momentum,
+        MarketKind::Regimes,
+        MarketKind::Pairs(None),
+        MarketKind::RandomWalk,
+        MarketKind::Leaked,
     ];
 
     /// The name without the number of pairs.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Sample => "sample",
-            Kind::LeadLag(_) => "lead_lag",
-            Kind::MeanReversion => "mean_reversion",
-            Kind::Momentum => "momentum",
-            Kind::Regimes => "regimes",
-            Kind::Pairs(_) => "pairs",
-            Kind::RandomWalk => "random_walk",
-            Kind::Leaked => "leaked",
+            MarketKind::Sample => "sample",
+            MarketKind::LeadLag(_) => "lead_lag",
+            MarketKind::MeanReversion => "mean_reversion",
+            MarketKind::Momentum => "momentum",
+            MarketKind::Regimes => "regimes",
+            MarketKind::Pairs(_) => "pairs",
+            MarketKind::RandomWalk => "random_walk",
+            MarketKind::Leaked => "leaked",
         }
     }
 
     /// Parses `momentum`, `lead_lag`, `lead_lag-3`.
-    fn parse(text: &str) -> Option<Kind> {
+    fn parse(text: &str) -> Option<MarketKind> {
         let (name, couples) = match text.split_once('-') {
             Some((name, couples)) => (name, Some(couples.parse().ok().filter(|&n| n > 0)?)),
             None => (text, None),
         };
-        match (Kind::ALL.into_iter().find(|kind| kind.name() == name)?, couples) {
-            (Kind::LeadLag(_), couples) => Some(Kind::LeadLag(couples)),
-            (Kind::Pairs(_), couples) => Some(Kind::Pairs(couples)),
+        match (MarketKind::ALL.into_iter().find(|kind| kind.name() == name)?, couples) {
+            (MarketKind::LeadLag(_), couples) => Some(MarketKind::LeadLag(couples)),
+            (MarketKind::Pairs(_), couples) => Some(MarketKind::Pairs(couples)),
             (_, Some(_)) => None,
             (kind, None) => Some(kind),
         }
@@ -99,13 +99,13 @@ impl Kind {
 
     fn couples(self) -> Option<Couples> {
         match self {
-            Kind::LeadLag(couples) | Kind::Pairs(couples) => Some(couples),
+            MarketKind::LeadLag(couples) | MarketKind::Pairs(couples) => Some(couples),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MarketKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.couples() {
             Some(Some(couples)) => write!(f, "{}-{couples}", self.name()),
@@ -123,8 +123,8 @@ impl fmt::Display for SyntheticMarket {
 
 impl SyntheticMarket {
     /// Names of all synthetic markets.
-    pub fn names() -> [&'static str; Kind::ALL.len()] {
-        Kind::ALL.map(Kind::name)
+    pub fn names() -> [&'static str; MarketKind::ALL.len()] {
+        MarketKind::ALL.map(MarketKind::name)
     }
 
     /// Parses `sample`, `sample:7`, `lead_lag-3:7`.
@@ -133,7 +133,7 @@ impl SyntheticMarket {
             Some((name, seed)) => (name, Some(seed)),
             None => (text, None),
         };
-        let kind = Kind::parse(name).ok_or_else(|| MarketError::Input {
+        let kind = MarketKind::parse(name).ok_or_else(|| MarketError::Input {
             what: format!("there is no synthetic market {name:?}"),
             hint: format!(
                 "use one of: {}; lead_lag-3 or pairs-3 plants the edge in three pairs only",
@@ -162,7 +162,7 @@ impl SyntheticMarket {
     /// Bar length in minutes that [`SyntheticMarket::bars`] generates if `wanted` is requested.
     pub fn native_minutes(&self, wanted: Option<u32>) -> u32 {
         match self.kind {
-            Kind::Sample => 1,
+            MarketKind::Sample => 1,
             _ => wanted.unwrap_or(PLANTED_MINUTES),
         }
     }
@@ -182,7 +182,7 @@ impl SyntheticMarket {
         period: &Period,
         native_minutes: u32,
     ) -> BarSeries {
-        if self.kind != Kind::Sample {
+        if self.kind != MarketKind::Sample {
             return planted::bars(self, market, symbol, period, native_minutes);
         }
         assert_eq!(native_minutes, 1, "the sample market has bars of one minute");
@@ -198,7 +198,7 @@ impl SyntheticMarket {
         period: &Period,
         native_minutes: u32,
     ) -> Option<Vec<usize>> {
-        let has = self.kind == Kind::Regimes;
+        let has = self.kind == MarketKind::Regimes;
         has.then(|| planted::regimes(self, market, symbol, period, native_minutes))
     }
 
@@ -208,7 +208,7 @@ impl SyntheticMarket {
     pub fn fingerprint(&self, market: &[Symbol]) -> String {
         let stocks: Vec<&str> = market.iter().map(Symbol::as_str).collect();
         let digest = match self.kind {
-            Kind::Sample => sample::parameter_digest(),
+            MarketKind::Sample => sample::parameter_digest(),
             _ => planted::parameter_digest(),
         };
         format!("synthetic:{self} {digest} {}", stocks.join(","))
@@ -216,8 +216,8 @@ impl SyntheticMarket {
 
     /// Return process of one of `stocks` stocks in bars of `bar_minutes`; None for the sample
     /// market, which no single process describes.
-    pub fn law(&self, stocks: usize, stock: usize, bar_minutes: u32) -> Option<Law> {
-        Law::of(self.kind, stocks, stock, bar_minutes)
+    pub fn law(&self, stocks: usize, stock: usize, bar_minutes: u32) -> Option<ReturnProcess> {
+        ReturnProcess::for_stock(self.kind, stocks, stock, bar_minutes)
     }
 }
 
@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn a_market_is_named_with_or_without_a_seed() {
         let named = |kind, seed| SyntheticMarket { kind, seed };
-        assert_eq!(SyntheticMarket::parse("sample").unwrap(), named(Kind::Sample, 1));
-        assert_eq!(SyntheticMarket::parse("sample:7").unwrap(), named(Kind::Sample, 7));
+        assert_eq!(SyntheticMarket::parse("sample").unwrap(), named(MarketKind::Sample, 1));
+        assert_eq!(SyntheticMarket::parse("sample:7").unwrap(), named(MarketKind::Sample, 7));
         let three = SyntheticMarket::parse("lead_lag-3:7").unwrap();
-        assert_eq!(three, named(Kind::LeadLag(Some(3)), 7));
+        assert_eq!(three, named(MarketKind::LeadLag(Some(3)), 7));
         assert_eq!(three.to_string(), "lead_lag-3:7");
         for bad in ["sample:", "sample:-1", "sample:x", "sample:1:2"] {
             let message = SyntheticMarket::parse(bad).unwrap_err().to_string();
@@ -241,7 +241,7 @@ mod tests {
             let message = SyntheticMarket::parse(bad).unwrap_err().to_string();
             assert!(message.contains("use one of: sample, lead_lag, "), "{bad}: {message}");
         }
-        for kind in Kind::ALL {
+        for kind in MarketKind::ALL {
             let market = SyntheticMarket::parse(&format!("{}:2", kind.name())).unwrap();
             assert_eq!(market, named(kind, 2));
         }

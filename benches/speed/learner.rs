@@ -5,7 +5,7 @@ use dqn_trader::rl::agent::Agent;
 use dqn_trader::rl::device::Device;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::networks::Networks;
-use dqn_trader::rl::outcomes::Outcomes;
+use dqn_trader::rl::outcomes::MinibatchOutcomes;
 use dqn_trader::rl::replay::{Replay, Sample};
 use dqn_trader::rl::rng::{Purpose, stream};
 use dqn_trader::rl::td::TdOutcome;
@@ -70,11 +70,11 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
         sample.weights = vec![1.0; batch];
         samples.push(sample);
     }
-    let (mut outcomes, mut outcome) = (Outcomes::default(), TdOutcome::default());
+    let (mut outcomes, mut outcome) = (MinibatchOutcomes::default(), TdOutcome::default());
     let mut gradient = vec![0.0; weights.len()];
     let actions = ActionSet::new(config.env.long_only);
     let mut once = |sample: &Sample| {
-        outcomes.as_recorded(&sample.transitions, actions);
+        outcomes.fill_recorded(&sample.transitions, actions);
         agent.learn(&networks, &prepared.panel, sample, &outcomes, &mut outcome, &mut gradient);
     };
     samples.iter().for_each(&mut once);

@@ -35,7 +35,7 @@ pub fn sync(_: f64) -> Option<Value> {
 #[cfg(feature = "mpi")]
 pub fn sync(seconds: f64) -> Option<Value> {
     use dqn_trader::comm::mpi::MpiComm;
-    use dqn_trader::comm::{Comm, Ranks, Stamp, Tag};
+    use dqn_trader::comm::{Comm, MessageStamp, Ranks, Tag};
     use mpi::collective::{CommunicatorCollectives, Root};
     use mpi::datatype::PartitionMut;
     use mpi::topology::{Communicator, SimpleCommunicator};
@@ -51,8 +51,9 @@ pub fn sync(seconds: f64) -> Option<Value> {
     let mut sum = vec![0.0; PARAMETERS];
     let mut parameters = vec![0.0; PARAMETERS];
     let mut ours = |time: i64| {
-        comm.sum(Stamp { tag: Tag::Gradients, time }, &mut mine, ranks, &mut sum).expect("sent");
-        comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut parameters).expect("sent");
+        comm.sum(MessageStamp { tag: Tag::Gradients, time }, &mut mine, ranks, &mut sum)
+            .expect("sent");
+        comm.broadcast(MessageStamp { tag: Tag::Parameters, time }, &mut parameters).expect("sent");
     };
     let bare_counts: Vec<i32> = counts.iter().map(|&count| count as i32).collect();
     let starts: Vec<i32> = (0..size).map(|r| (r.max(1) - 1) as i32 * PARAMETERS as i32).collect();

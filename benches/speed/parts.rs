@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use dqn_trader::config::{LearnerConfig, NetworkConfig};
 use dqn_trader::interface::PrivateState;
-use dqn_trader::rl::engine::{Seen, Values, Which};
+use dqn_trader::rl::engine::{MinibatchInputs, MinibatchValues, NetworkRole};
 use dqn_trader::rl::engines::native;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::optimizer::{Adam, AdamConfig, clipped_scale};
@@ -46,7 +46,7 @@ fn network() {
     let (mut engine, slots) = (native(&shape, &weights).expect("its layers"), [0, 1, 2, 3, 4]);
     let market = noise(2 * BATCH * shape.slots() * shape.features);
     let (private_tm1, private_t) = (noise(BATCH * 3), noise(BATCH * 2 * 3));
-    let seen = Seen {
+    let seen = MinibatchInputs {
         market: &market,
         private_tm1: &private_tm1,
         states: 2,
@@ -56,11 +56,11 @@ fn network() {
     let (mut q, grad_q, mut gradient) = (Vec::new(), noise(BATCH * 3), vec![0.0; weights.len()]);
     let half = &market[..market.len() / 2];
     part("act, 64 rows", || engine.q_values(&slots, half, &private_tm1, &mut q));
-    let mut on_values = |_: &Values, out: &mut Vec<f32>| out.clone_from(&grad_q);
+    let mut on_values = |_: &MinibatchValues, out: &mut Vec<f32>| out.clone_from(&grad_q);
     part("a minibatch of 64, there and back", || {
         engine.learn(&slots, &seen, &mut on_values, &mut gradient);
     });
-    part("weights taken over", || engine.load(Which::Online, black_box(&weights)));
+    part("weights taken over", || engine.load(NetworkRole::Online, black_box(&weights)));
 }
 
 fn optimizer() {

@@ -7,7 +7,7 @@ use dqn_trader::comm::local::LocalComm;
 use dqn_trader::config::RunConfig;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::source::{self, DataSource, load_bars};
-use dqn_trader::train::dataset::Prepared;
+use dqn_trader::train::dataset::PreparedData;
 use dqn_trader::train::run::{RunData, data_plan};
 use dqn_trader::train::setup::network_shape;
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ pub fn config(flags: &[&str]) -> (RunConfig, usize) {
             other => panic!("{other} is no flag of the benches"),
         };
         if !assignment.is_empty() {
-            config = config.with(&assignment).unwrap_or_else(|e| panic!("{e}"));
+            config = config.with_setting(&assignment).unwrap_or_else(|e| panic!("{e}"));
         }
         rest = next;
     }
@@ -112,7 +112,7 @@ pub fn source(config: &RunConfig) -> DataSource {
 }
 
 /// The panel of the training period.
-pub fn prepared(config: &RunConfig, cache: &Path) -> Prepared {
+pub fn prepared(config: &RunConfig, cache: &Path) -> PreparedData {
     let source = source(config);
     let data = RunData { source: &source, cache };
     let plan = data_plan(&LocalComm, config, data);
@@ -125,7 +125,7 @@ pub fn cache() -> PathBuf {
 }
 
 /// The network of the settings.
-pub fn shape(config: &RunConfig, prepared: &Prepared) -> NetworkShape {
+pub fn shape(config: &RunConfig, prepared: &PreparedData) -> NetworkShape {
     network_shape(&config.network, config.env.long_only, prepared)
 }
 

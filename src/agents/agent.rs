@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::bars::{Bars, Step};
-use super::config::{AgentsConfig, Model, ModelKind};
-use super::decide::{orders, wanted};
-use super::desk::{Desk, Done};
+use super::bars::{AgentBars, TradingStep};
+use super::config::{AgentKind, AgentSpec, AgentsConfig};
+use super::decide::{orders, target_weights};
 use super::dqn;
 use super::journal::{Journal, Positions};
 use super::ledger::Ledger;
 use super::llm;
-use super::stamp::Stamp;
-use super::standing::{Standing, benchmark, costs, figures, not_among};
-use super::wanted::{Setting, Wanted};
+use super::metrics::{AgentMetrics, benchmark, costs, figures, unknown_symbol};
+use super::paper_broker::{PaperBroker, StepTrades};
+use super::step_time::StepTime;
+use super::target_weights::{DecisionContext, TargetWeights};
 use crate::report::{FolderLock, ReportError, ResultsFolder};
 use crate::strategy::Cancel;
 
 const METRICS: &str = "metrics.json";
 
 /// What an agent needs besides its configuration.
-pub struct Surroundings<'a> {
-    pub bars: &'a Bars,
+pub struct AgentContext<'a> {
+    pub bars: &'a AgentBars,
     /// Folder for files that can be made again.
     pub cache: &'a Path,
     /// Cancels the work.
@@ -34,7 +34,7 @@ pub struct Surroundings<'a> {
 }
 
 /// The agent's folder.
-pub fn folder(config: &AgentsConfig, model: &Model) -> PathBuf {
+pub fn folder(config: &AgentsConfig, model: &AgentSpec) -> PathBuf {
     config.log_path.join(&model.signature)
 }
 
@@ -42,20 +42,24 @@ pub fn folder(config: &AgentsConfig, model: &Model) -> PathBuf {
 ///
 /// # Errors
 /// If it fails; the position file keeps all complete steps.
-pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Result<Standing> {
+pub fn run(
+    config: &AgentsConfig,
+    model: &AgentSpec,
+    context: AgentContext<'_>,
+) -> Result<AgentMetrics> {
     let folder = folder(config, model);
     let _lock = FolderLock::take(&folder).map_err(|error| with_advice(error, model))?;
-    let Surroundings { bars, cache, cancel, say } = around;
+    let AgentContext { bars, cache, cancel, say } = context;
     if bars.stocks() != config.stocks {
         bail!("the bars are not those of the configuration's stocks; start again without --bars");
     }
     let mut journal = Journal::open(&folder, say)?;
     if journal.records().is_empty() {
-        let start = Positions::of(&config.stocks, |_| 0, config.initial_cash);
+        let start = Positions::new(&config.stocks, |_| 0, config.initial_cash);
         journal.append(&config.init.to_string(), vec![(None, start)])?;
     }
     let last = journal.last_date()?.context("a record was just written")?;
-    let since = journal.records()[0].date.parse::<Stamp>().map_err(|e| anyhow!("{e}"))?;
+    let since = journal.records()[0].date.parse::<StepTime>().map_err(|e| anyhow!("{e}"))?;
     let steps = bars.steps(config.by_bar, &last, &config.end);
     if steps.is_empty() {
         say(&format!("{}: nothing to do after {last}", model.signature));
@@ -66,34 +70,35 @@ pub fn run(config: &AgentsConfig, model: &Model, around: Surroundings<'_>) -> Re
         kept.borrow_mut().push(line.to_string());
     };
     let now = &journal.records()[journal.records().len() - 1].positions;
-    let shares = now.by_stock(&config.stocks).map_err(not_among)?;
+    let shares = now.by_stock(&config.stocks).map_err(unknown_symbol)?;
     let ledger = Ledger::new(shares, now.cash, costs(config));
-    let mut desk = Desk { config, bars, folder: &folder, journal, ledger };
+    let mut broker = PaperBroker { config, bars, folder: &folder, journal, ledger };
     match &model.kind {
-        ModelKind::Llm(endpoint) => {
-            let mut session = llm::Session::new(config, model, endpoint, cancel, say)?;
-            steps.iter().try_for_each(|step| session.trade(&mut desk, step))?;
+        AgentKind::Llm(endpoint) => {
+            let mut session = llm::LlmSession::new(config, model, endpoint, cancel, say)?;
+            steps.iter().try_for_each(|step| session.trade(&mut broker, step))?;
         }
         kind => {
-            let setting = Setting { config, bars, since, cache, cancel };
+            let setting = DecisionContext { config, bars, since, cache, cancel };
             // Also if no step is left: the figures cover all days.
-            dqn::seen(kind, &setting)?.iter().for_each(|line| notice(line));
+            dqn::training_overlap(kind, &setting)?.iter().for_each(|line| notice(line));
             if !steps.is_empty() {
-                let wanted = wanted(kind, &setting)?.context("a kind that decides by itself")?;
-                steps.iter().try_for_each(|step| desk.follow(step, &wanted, cancel))?;
+                let wanted =
+                    target_weights(kind, &setting)?.context("a kind that decides by itself")?;
+                steps.iter().try_for_each(|step| broker.follow(step, &wanted, cancel))?;
             }
         }
     }
-    let standing = desk.standing(model, kept.into_inner())?;
-    let text = serde_json::to_string_pretty(&standing)? + "\n";
+    let metrics = broker.metrics(model, kept.into_inner())?;
+    let text = serde_json::to_string_pretty(&metrics)? + "\n";
     ResultsFolder::open(&folder)
         .and_then(|folder| folder.write_whole(METRICS, text.as_bytes()))
         .map_err(|error| with_advice(error, model))?;
-    Ok(standing)
+    Ok(metrics)
 }
 
 /// Adds advice for a user of agents.
-fn with_advice(mut error: ReportError, model: &Model) -> ReportError {
+fn with_advice(mut error: ReportError, model: &AgentSpec) -> ReportError {
     error.hint = match error.kind() {
         ErrorKind::ResourceBusy => {
             error.what = format!("another process runs the agent {}", model.signature);
@@ -108,17 +113,22 @@ fn with_advice(mut error: ReportError, model: &Model) -> ReportError {
 }
 
 /// The result of an agent that has run; None if there is none that can be read.
-pub fn read_standing(config: &AgentsConfig, model: &Model) -> Option<Standing> {
+pub fn read_metrics(config: &AgentsConfig, model: &AgentSpec) -> Option<AgentMetrics> {
     let text = std::fs::read(folder(config, model).join(METRICS)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
-impl Desk<'_> {
+impl PaperBroker<'_> {
     /// Trades a step according to `wanted`: decided at the close of each bar, filled at the open of
     /// the next.
-    fn follow(&mut self, step: &Step, wanted: &Wanted, cancel: &Cancel) -> Result<()> {
+    fn follow(
+        &mut self,
+        step: &TradingStep,
+        wanted: &TargetWeights,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let band = self.config.env().rebalance_band;
-        let (mut done, mut told) = (Done::new(), Vec::new());
+        let (mut done, mut told) = (StepTrades::new(), Vec::new());
         // Before the first bar there is no decision.
         for t in step.rows.clone().filter(|&t| t > 0) {
             cancel.check()?;
@@ -127,7 +137,7 @@ impl Desk<'_> {
             for order in orders(&self.ledger, &view, weights, band) {
                 if let Some(fill) = self.fill(&order, t, &mut done) {
                     let weight = 100.0 * weights[fill.stock];
-                    told.push(format!("{}, to hold {weight:.1}% of equity", self.in_words(&fill)));
+                    told.push(format!("{}, to hold {weight:.1}% of equity", self.describe(&fill)));
                 }
             }
         }
@@ -138,15 +148,15 @@ impl Desk<'_> {
         self.close(&step.stamp, done)
     }
 
-    fn standing(&self, model: &Model, notices: Vec<String>) -> Result<Standing> {
+    fn metrics(&self, model: &AgentSpec, notices: Vec<String>) -> Result<AgentMetrics> {
         let (config, records) = (self.config, self.journal.records());
         let (first, last) = (&records[0].date, &records[records.len() - 1].date);
-        let stamp = |text: &str| text.parse::<Stamp>().map_err(|e| anyhow!("{e}"));
+        let stamp = |text: &str| text.parse::<StepTime>().map_err(|e| anyhow!("{e}"));
         let tokens = match &model.kind {
-            ModelKind::Llm(_) => Some(llm::tokens_of(&self.folder.join("log"))?),
+            AgentKind::Llm(_) => Some(llm::tokens_of(&self.folder.join("log"))?),
             _ => None,
         };
-        Ok(Standing {
+        Ok(AgentMetrics {
             signature: model.signature.clone(),
             name: model.name.clone(),
             kind: model.kind.word().into(),

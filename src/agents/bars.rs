@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::AgentsConfig;
-use super::stamp::Stamp;
+use super::step_time::StepTime;
 use crate::market::calendar::{NewYorkClock, usual_session};
 use crate::market::options::BarLabel;
 use crate::market::options::{LoadOptions, LoadReport};
@@ -26,7 +26,7 @@ const VERSION: u32 = 2;
 
 /// Metadata in the panel file.
 #[derive(Serialize, Deserialize)]
-struct Note {
+struct AgentBarsNote {
     /// Full name.
     source: String,
     bar_minutes: u32,
@@ -35,7 +35,7 @@ struct Note {
 
 /// The location of a run's bars, for use by other processes.
 #[derive(Serialize, Deserialize)]
-pub struct Prepared {
+pub struct PreparedBars {
     pub path: PathBuf,
     /// Full name of the source.
     pub source: String,
@@ -44,7 +44,7 @@ pub struct Prepared {
 }
 
 /// All bars of a run, up to its last day.
-pub struct Bars {
+pub struct AgentBars {
     panel: Panel,
     source: String,
     bar_minutes: u32,
@@ -52,8 +52,8 @@ pub struct Bars {
 
 /// Consecutive rows with the same date in the position file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    pub stamp: Stamp,
+pub struct TradingStep {
+    pub stamp: StepTime,
     pub rows: Range<usize>,
 }
 
@@ -73,7 +73,7 @@ pub fn prepare(
     config: &AgentsConfig,
     cache: &Path,
     on_days: &(dyn Fn(&Symbol, usize, usize) + Sync),
-) -> Result<Prepared> {
+) -> Result<PreparedBars> {
     let name = source::resolve(config.data.as_deref());
     let source = source::open(&name, &config.container)?;
     let options = load_options(config, cache);
@@ -87,7 +87,7 @@ pub fn prepare(
         let loaded = config.stocks.par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
         let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
         let bar_minutes = common_bar_minutes(&reports)?;
-        let note = Note { source: name.clone(), bar_minutes, reports };
+        let note = AgentBarsNote { source: name.clone(), bar_minutes, reports };
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: choose another with --cache", folder.display()))?;
@@ -95,7 +95,7 @@ pub fn prepare(
         prune(folder, &path);
     }
     let note = note_of(&Panel::open_verified(&path)?, &path)?;
-    Ok(Prepared { path, source: name, reports: note.reports })
+    Ok(PreparedBars { path, source: name, reports: note.reports })
 }
 
 /// The path contains a hash of everything that the bars depend on.
@@ -115,7 +115,7 @@ fn path(
     Ok(cache.join("panels").join(format!("bars-{name}.arrow")))
 }
 
-fn note_of(panel: &Panel, path: &Path) -> Result<Note> {
+fn note_of(panel: &Panel, path: &Path) -> Result<AgentBarsNote> {
     let foreign = || format!("{}: delete this file", path.display());
     serde_json::from_str(panel.note()).with_context(foreign)
 }
@@ -160,12 +160,12 @@ fn panel_data(series: &[BarSeries], note: String) -> PanelData {
     data
 }
 
-impl Bars {
+impl AgentBars {
     /// Those that [`prepare`] wrote or found, and verified.
-    pub fn open(path: &Path) -> Result<Bars> {
+    pub fn open(path: &Path) -> Result<AgentBars> {
         let panel = Panel::open_verified(path)?;
         let note = note_of(&panel, path)?;
-        Ok(Bars { panel, source: note.source, bar_minutes: note.bar_minutes })
+        Ok(AgentBars { panel, source: note.source, bar_minutes: note.bar_minutes })
     }
 
     pub fn stocks(&self) -> &[Symbol] {
@@ -192,8 +192,8 @@ impl Bars {
     }
 
     /// The steps after `last`, up to and including `end`, in time order.
-    pub fn steps(&self, by_bar: bool, last: &Stamp, end: &Stamp) -> Vec<Step> {
-        let mut steps: Vec<Step> = Vec::new();
+    pub fn steps(&self, by_bar: bool, last: &StepTime, end: &StepTime) -> Vec<TradingStep> {
+        let mut steps: Vec<TradingStep> = Vec::new();
         let mut clock = NewYorkClock::new();
         for t in 0..self.rows() {
             let stamp = self.stamp(t, by_bar, &mut clock);
@@ -211,26 +211,26 @@ impl Bars {
             match steps.last_mut() {
                 Some(step) if step.stamp == stamp => step.rows.end = t + 1,
                 _ if is_done => {}
-                _ => steps.push(Step { stamp, rows: t..t + 1 }),
+                _ => steps.push(TradingStep { stamp, rows: t..t + 1 }),
             }
         }
         steps
     }
 
     /// The date of a row in the position file: its day, or the start of its bar.
-    fn stamp(&self, t: usize, by_bar: bool, clock: &mut NewYorkClock) -> Stamp {
+    fn stamp(&self, t: usize, by_bar: bool, clock: &mut NewYorkClock) -> StepTime {
         let end_s = self.view(t).end_s();
         // A bar that ends at midnight belongs to the previous day.
         let (date, _) = clock.at(end_s - 1);
         if !by_bar {
-            return Stamp::of_day(date);
+            return StepTime::from_date(date);
         }
         // The first bar of a day may nominally start before the session opens.
         let open_s = usual_session(date).open_s;
         let start_s = end_s - i64::from(self.bar_minutes) * 60;
         let start_s = if end_s > open_s { start_s.max(open_s) } else { start_s };
         let (date, tod_s) = clock.at(start_s);
-        Stamp::of_time(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
+        StepTime::from_datetime(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
     }
 
     /// The first row of `date` or later; the number of rows if there is none.
@@ -271,7 +271,7 @@ pub mod tests {
 
     /// Two stocks, sessions from 2020-01-02 on, three bars of 130 minutes each, with these closes.
     /// An open is the previous close; NaN means no bar.
-    pub fn bars(closes: &[[f64; 2]]) -> Bars {
+    pub fn bars(closes: &[[f64; 2]]) -> AgentBars {
         let period = "2020-01-02".parse::<NaiveDate>().unwrap().iter_days();
         let sessions = period.filter_map(crate::market::calendar::session);
         let ends = sessions.flat_map(|one| (1..=3).map(move |i| one.open_s + i * 7_800));
@@ -286,17 +286,17 @@ pub mod tests {
                 }
             }
         }
-        let note = Note { source: "here".into(), bar_minutes: 130, reports: Vec::new() };
+        let note = AgentBarsNote { source: "here".into(), bar_minutes: 130, reports: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bars.arrow");
         Panel::write(&path, &panel_data(&series, serde_json::to_string(&note).unwrap())).unwrap();
-        Bars::open(&path).unwrap()
+        AgentBars::open(&path).unwrap()
     }
 
     #[test]
     fn steps_are_days_or_bars_after_the_last_one() {
         let bars = bars(&[[101.0, 51.0]; 12]);
-        let stamp = |text: &str| text.parse::<Stamp>().unwrap();
+        let stamp = |text: &str| text.parse::<StepTime>().unwrap();
         let days = bars.steps(false, &stamp("2020-01-02"), &stamp("2020-01-06"));
         let dates: Vec<String> = days.iter().map(|step| step.stamp.to_string()).collect();
         assert_eq!(dates, ["2020-01-03", "2020-01-06"]);

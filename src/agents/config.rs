@@ -10,26 +10,26 @@ use chrono::NaiveDate;
 use reqwest::Url;
 
 use super::secret::Secret;
-use super::stamp::Stamp;
+use super::step_time::StepTime;
 use crate::config::{ConfigError, EnvConfig};
 use crate::market::{Period, Symbol};
-use crate::strategy::Given;
+use crate::strategy::GivenParameters;
 use crate::strategy::ensemble::EnsembleMethod;
 
 /// All settings of a run, checked as far as possible without data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentsConfig {
     /// Start of the accounts, all in cash. Trading starts with the next day or bar.
-    pub init: Stamp,
+    pub init: StepTime,
     /// The last day, or the last start time of a bar.
-    pub end: Stamp,
+    pub end: StepTime,
     /// The first day of an account: that of `init`, or of an account that was started in an earlier
     /// run.
     pub first_day: NaiveDate,
     /// A session and a record per bar instead of per day.
     pub by_bar: bool,
     /// The enabled models; signatures are unique.
-    pub models: Vec<Model>,
+    pub models: Vec<AgentSpec>,
     /// Sessions of the language models.
     pub session: SessionConfig,
     /// Initial cash of every agent, in the currency of the prices.
@@ -62,34 +62,34 @@ pub struct AgentsConfig {
 
 /// One agent.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Model {
+pub struct AgentSpec {
     pub name: String,
     /// Name of the agent's folder.
     pub signature: String,
-    pub kind: ModelKind,
+    pub kind: AgentKind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum ModelKind {
+pub enum AgentKind {
     /// A trained run; `results` is its results folder.
     Dqn {
         results: PathBuf,
     },
-    Strategy(Choice),
+    Strategy(StrategyChoice),
     Ensemble(Ensemble),
     Llm(LlmConfig),
 }
 
 /// A strategy of the registry.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
+pub struct StrategyChoice {
     pub strategy: String,
-    pub parameters: Given,
+    pub parameters: GivenParameters,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ensemble {
-    pub members: Vec<Choice>,
+    pub members: Vec<StrategyChoice>,
     pub method: EnsembleMethod,
     /// One per member.
     pub weights: Vec<f64>,
@@ -119,14 +119,14 @@ pub struct SessionConfig {
     pub request_timeout_s: f64,
 }
 
-impl ModelKind {
+impl AgentKind {
     /// The value of `kind` in the configuration.
     pub fn word(&self) -> &'static str {
         match self {
-            ModelKind::Dqn { .. } => "dqn",
-            ModelKind::Strategy(_) => "strategy",
-            ModelKind::Ensemble(_) => "ensemble",
-            ModelKind::Llm(_) => "llm",
+            AgentKind::Dqn { .. } => "dqn",
+            AgentKind::Strategy(_) => "strategy",
+            AgentKind::Ensemble(_) => "ensemble",
+            AgentKind::Llm(_) => "llm",
         }
     }
 }
@@ -155,7 +155,7 @@ impl AgentsConfig {
     }
 
     /// The enabled model with that signature.
-    pub fn model(&self, signature: &str) -> Result<&Model, ConfigError> {
+    pub fn model(&self, signature: &str) -> Result<&AgentSpec, ConfigError> {
         let found = self.models.iter().find(|model| model.signature == signature);
         found.ok_or_else(|| {
             let known: Vec<&str> = self.models.iter().map(|m| m.signature.as_str()).collect();

@@ -2,41 +2,44 @@
 
 use anyhow::Result;
 
-use super::config::{Choice, Ensemble, ModelKind};
+use super::config::{AgentKind, Ensemble, StrategyChoice};
 use super::dqn;
-use super::ledger::{Ledger, Order, Side, affordable};
+use super::ledger::{Ledger, ShareOrder, Side, affordable};
 use super::registry::registry;
-use super::wanted::{Setting, Wanted};
+use super::target_weights::{DecisionContext, TargetWeights};
 use crate::market::MarketData;
 use crate::market::panel::MarketView;
-use crate::runner::positions_course;
+use crate::runner::backtest_signals;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
 use crate::strategy::{Cancel, Signals};
 
 /// The targets of an agent; None for a language model, which is asked session by session.
-pub fn wanted(kind: &ModelKind, setting: &Setting<'_>) -> Result<Option<Wanted>> {
+pub fn target_weights(
+    kind: &AgentKind,
+    setting: &DecisionContext<'_>,
+) -> Result<Option<TargetWeights>> {
     let first = setting.first_row();
     let data = || setting.bars.market_data(first);
     let signals = match kind {
-        ModelKind::Llm(_) => return Ok(None),
-        ModelKind::Dqn { results } => return dqn::wanted(results, setting).map(Some),
-        ModelKind::Strategy(choice) => signals(choice, &data()?, setting.cancel)?,
-        ModelKind::Ensemble(ensemble) => ensemble_signals(ensemble, &data()?, setting)?,
+        AgentKind::Llm(_) => return Ok(None),
+        AgentKind::Dqn { results } => return dqn::target_weights(results, setting).map(Some),
+        AgentKind::Strategy(choice) => signals(choice, &data()?, setting.cancel)?,
+        AgentKind::Ensemble(ensemble) => ensemble_signals(ensemble, &data()?, setting)?,
     };
-    Ok(Some(Wanted::of(&signals, first)))
+    Ok(Some(TargetWeights::from_signals(&signals, first)))
 }
 
-fn signals(choice: &Choice, data: &MarketData, cancel: &Cancel) -> Result<Signals> {
+fn signals(choice: &StrategyChoice, data: &MarketData, cancel: &Cancel) -> Result<Signals> {
     let registry = registry()?;
     let kind = registry.find(&choice.strategy)?;
     let mut strategy = kind.build_for(&kind.resolve(&choice.parameters)?, data.stocks())?;
-    Ok(Signals::of(strategy.as_mut(), data, cancel)?)
+    Ok(Signals::from_strategy(strategy.as_mut(), data, cancel)?)
 }
 
 fn ensemble_signals(
     ensemble: &Ensemble,
     data: &MarketData,
-    setting: &Setting<'_>,
+    setting: &DecisionContext<'_>,
 ) -> Result<Signals> {
     let (env, cancel) = (setting.config.env(), setting.cancel);
     let by_past = [EnsembleMethod::InverseVariance, EnsembleMethod::Performance];
@@ -45,7 +48,7 @@ fn ensemble_signals(
     for choice in &ensemble.members {
         let signals = signals(choice, data, cancel)?;
         let rewards = match needs_rewards {
-            true => positions_course(&signals, data, 0..data.rows(), &env, cancel)?.reward,
+            true => backtest_signals(&signals, data, 0..data.rows(), &env, cancel)?.reward,
             false => Vec::new(),
         };
         all.push((signals, rewards));
@@ -61,11 +64,16 @@ fn ensemble_signals(
 /// Orders for the next open after which the account holds `weights`, from what is known at the
 /// close of `view`. Sell orders come first, because buy orders may need their proceeds. A position
 /// that is kept is resized only outside its rebalance `band`.
-pub fn orders(ledger: &Ledger, view: &MarketView<'_>, weights: &[f64], band: f64) -> Vec<Order> {
+pub fn orders(
+    ledger: &Ledger,
+    view: &MarketView<'_>,
+    weights: &[f64],
+    band: f64,
+) -> Vec<ShareOrder> {
     let equity = ledger.equity(view);
     let (mut sales, mut purchases) = (Vec::new(), Vec::new());
     for (stock, weight) in weights.iter().enumerate() {
-        let Some(each) = ledger.expected(view, stock, Side::Buy) else { continue };
+        let Some(each) = ledger.expected_price(view, stock, Side::Buy) else { continue };
         let (held, target) = (ledger.shares(stock), affordable(weight * equity, each));
         let difference = held.abs_diff(target);
         let is_kept = (held > 0) == (target > 0);
@@ -74,7 +82,7 @@ pub fn orders(ledger: &Ledger, view: &MarketView<'_>, weights: &[f64], band: f64
         }
         let side = if target > held { Side::Buy } else { Side::Sell };
         let list = if side == Side::Buy { &mut purchases } else { &mut sales };
-        list.push(Order::at(view, stock, side, difference));
+        list.push(ShareOrder::at(view, stock, side, difference));
     }
     sales.append(&mut purchases);
     sales

@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::config::{Choice, ModelKind};
+use super::config::{AgentKind, StrategyChoice};
 use super::registry::registry;
-use super::wanted::{Setting, Wanted};
+use super::target_weights::{DecisionContext, TargetWeights};
 use crate::config::{DataConfig, Mode, RunConfig};
 use crate::market::Symbol;
 use crate::source;
 use crate::train::dqn_strategy;
-use crate::train::evaluation::Decided;
+use crate::train::evaluation::BarDecision;
 use crate::train::model::MODEL_FILE;
 use crate::train::run::RunData;
 use crate::train::trained::{SavedRun, saved_settings};
 
 /// The target weights of the run in `results` at every bar. Its stocks must be among the
 /// configuration's; the others get weight 0.
-pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
+pub fn target_weights(results: &Path, setting: &DecisionContext<'_>) -> Result<TargetWeights> {
     let (config, bars) = (setting.config, setting.bars);
-    let mut wanted = Wanted::nothing(config.stocks.len(), bars.rows());
+    let mut wanted = TargetWeights::nothing(config.stocks.len(), bars.rows());
     let steps = bars.steps(config.by_bar, &setting.since, &config.end);
     let Some(first) = steps.first() else { return Ok(wanted) };
     let run = settings(results, setting, first.rows.start)?;
@@ -31,7 +31,7 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
     let name = source::resolve(config.data.as_deref());
     let source = source::open(&name, &config.container)?;
     let rows: HashMap<i64, usize> = (0..bars.rows()).map(|t| (bars.view(t).end_s(), t)).collect();
-    let mut watch = |decided: &Decided<'_>| {
+    let mut watch = |decided: &BarDecision<'_>| {
         let Some(&t) = rows.get(&decided.end_s) else { return };
         for (&stock, order) in indices.iter().zip(decided.desk.orders(0)) {
             let long = if order.direction > 0 { order.weight } else { 0.0 };
@@ -43,12 +43,12 @@ pub fn wanted(results: &Path, setting: &Setting<'_>) -> Result<Wanted> {
 }
 
 /// Warnings about trained runs that take part and whose training days overlap the account's period.
-pub fn seen(kind: &ModelKind, setting: &Setting<'_>) -> Result<Vec<String>> {
+pub fn training_overlap(kind: &AgentKind, setting: &DecisionContext<'_>) -> Result<Vec<String>> {
     let runs: Vec<PathBuf> = match kind {
-        ModelKind::Llm(_) => Vec::new(),
-        ModelKind::Dqn { results } => vec![results.clone()],
-        ModelKind::Strategy(choice) => run_of(choice)?.into_iter().collect(),
-        ModelKind::Ensemble(ensemble) => {
+        AgentKind::Llm(_) => Vec::new(),
+        AgentKind::Dqn { results } => vec![results.clone()],
+        AgentKind::Strategy(choice) => run_of(choice)?.into_iter().collect(),
+        AgentKind::Ensemble(ensemble) => {
             let runs = ensemble.members.iter().map(run_of).collect::<Result<Vec<_>>>()?;
             runs.into_iter().flatten().collect()
         }
@@ -71,7 +71,7 @@ pub fn seen(kind: &ModelKind, setting: &Setting<'_>) -> Result<Vec<String>> {
 }
 
 /// The results folder of a strategy that is a trained run; None for other strategies.
-fn run_of(choice: &Choice) -> Result<Option<PathBuf>> {
+fn run_of(choice: &StrategyChoice) -> Result<Option<PathBuf>> {
     let registry = registry()?;
     let kind = registry.find(&choice.strategy)?;
     let is_trained = kind.name == dqn_strategy::NAME;
@@ -82,7 +82,7 @@ fn run_of(choice: &Choice) -> Result<Option<PathBuf>> {
 }
 
 /// The run's own settings, over the agents' period. `first` is the first row that is traded.
-fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunConfig> {
+fn settings(results: &Path, setting: &DecisionContext<'_>, first: usize) -> Result<RunConfig> {
     let mut run = saved_settings(results)?;
     let minutes = setting.bars.bar_minutes();
     if run.data.bar_minutes != Some(minutes) {
@@ -106,7 +106,11 @@ fn settings(results: &Path, setting: &Setting<'_>, first: usize) -> Result<RunCo
 }
 
 /// The index of each stock of the run in the configuration.
-fn stock_indices(stocks: &[Symbol], setting: &Setting<'_>, results: &Path) -> Result<Vec<usize>> {
+fn stock_indices(
+    stocks: &[Symbol],
+    setting: &DecisionContext<'_>,
+    results: &Path,
+) -> Result<Vec<usize>> {
     let index_of = |symbol| setting.config.stocks.iter().position(|known| known == symbol);
     let one = |symbol| {
         index_of(symbol).with_context(|| {

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::ledger::{Fill, Side};
-use super::stamp::Stamp;
+use super::ledger::{ShareFill, Side};
+use super::step_time::StepTime;
 use crate::market::Symbol;
 
 const FILE: &str = "position.jsonl";
@@ -25,25 +25,25 @@ const CASH: &str = "CASH";
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct JournalRecord {
     pub date: String,
     pub id: u64,
     /// None in the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub this_action: Option<Action>,
+    pub this_action: Option<TradeAction>,
     pub positions: Positions,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Action {
-    pub action: Act,
+pub struct TradeAction {
+    pub action: TradeActionKind,
     pub symbol: String,
     pub amount: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
+pub enum TradeActionKind {
     Buy,
     Sell,
     NoTrade,
@@ -89,7 +89,7 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
 
 impl Positions {
     /// In the order of `stocks`.
-    pub fn of(stocks: &[Symbol], shares: impl Fn(usize) -> u64, cash: f64) -> Positions {
+    pub fn new(stocks: &[Symbol], shares: impl Fn(usize) -> u64, cash: f64) -> Positions {
         let one = |(stock, symbol): (usize, &Symbol)| (symbol.to_string(), shares(stock));
         Positions { shares: stocks.iter().enumerate().map(one).collect(), cash }
     }
@@ -110,22 +110,23 @@ impl Positions {
     }
 }
 
-impl Action {
-    pub fn of(fill: &Fill, stocks: &[Symbol]) -> Action {
-        let action = if fill.side == Side::Buy { Act::Buy } else { Act::Sell };
-        Action { action, symbol: stocks[fill.stock].to_string(), amount: fill.shares }
+impl TradeAction {
+    pub fn from_fill(fill: &ShareFill, stocks: &[Symbol]) -> TradeAction {
+        let action =
+            if fill.side == Side::Buy { TradeActionKind::Buy } else { TradeActionKind::Sell };
+        TradeAction { action, symbol: stocks[fill.stock].to_string(), amount: fill.shares }
     }
 
-    pub fn none() -> Action {
-        Action { action: Act::NoTrade, symbol: String::new(), amount: 0 }
+    pub fn no_trade() -> TradeAction {
+        TradeAction { action: TradeActionKind::NoTrade, symbol: String::new(), amount: 0 }
     }
 }
 
 /// When an agent's account was started; None if it was not.
-pub fn begun(agent: &Path) -> Option<Stamp> {
+pub fn begun(agent: &Path) -> Option<StepTime> {
     let file = File::open(agent.join("position").join(FILE)).ok()?;
     let first = BufReader::new(file).lines().next()?.ok()?;
-    serde_json::from_str::<Record>(&first).ok()?.date.parse().ok()
+    serde_json::from_str::<JournalRecord>(&first).ok()?.date.parse().ok()
 }
 
 /// The file, open for appending.
@@ -134,7 +135,7 @@ pub struct Journal {
     file: File,
     mark: File,
     len: u64,
-    records: Vec<Record>,
+    records: Vec<JournalRecord>,
 }
 
 impl Journal {
@@ -158,35 +159,39 @@ impl Journal {
             say(&repaired(&path, text.len() - kept.len, kept.records.last()));
         }
         let journal = Journal { path, file, mark, len: kept.len as u64, records: kept.records };
-        journal.note_length().with_context(|| journal.trouble())?;
+        journal.note_length().with_context(|| journal.write_error())?;
         Ok(journal)
     }
 
-    pub fn records(&self) -> &[Record] {
+    pub fn records(&self) -> &[JournalRecord] {
         &self.records
     }
 
     /// The date of the last record.
-    pub fn last_date(&self) -> Result<Option<Stamp>> {
+    pub fn last_date(&self) -> Result<Option<StepTime>> {
         let Some(record) = self.records.last() else { return Ok(None) };
-        let stamp = record.date.parse::<Stamp>();
+        let stamp = record.date.parse::<StepTime>();
         stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; fix it", self.path.display()))
     }
 
     /// Appends the records of a step: actions, and the positions after each.
-    pub fn append(&mut self, date: &str, done: Vec<(Option<Action>, Positions)>) -> Result<()> {
+    pub fn append(
+        &mut self,
+        date: &str,
+        done: Vec<(Option<TradeAction>, Positions)>,
+    ) -> Result<()> {
         let mut text = Vec::new();
         let first = self.records.last().map_or(0, |record| record.id + 1);
         for (id, (this_action, positions)) in (first..).zip(done) {
-            let record = Record { date: date.into(), id, this_action, positions };
+            let record = JournalRecord { date: date.into(), id, this_action, positions };
             serde_json::to_writer(&mut text, &record)?;
             text.push(b'\n');
             self.records.push(record);
         }
         let written = self.file.write_all_at(&text, self.len);
-        written.with_context(|| self.trouble())?;
+        written.with_context(|| self.write_error())?;
         self.len += text.len() as u64;
-        self.note_length().with_context(|| self.trouble())
+        self.note_length().with_context(|| self.write_error())
     }
 
     fn note_length(&self) -> io::Result<()> {
@@ -194,7 +199,7 @@ impl Journal {
         self.mark.write_all_at(text.as_bytes(), 0)
     }
 
-    fn trouble(&self) -> String {
+    fn write_error(&self) -> String {
         let path = self.path.display();
         format!("{path}: cannot be written; free some disk space, then start again")
     }
@@ -206,24 +211,24 @@ fn marked(mark: &File) -> Option<usize> {
     std::str::from_utf8(&text).ok()?.parse().ok()
 }
 
-struct Kept {
+struct WholePart {
     len: usize,
-    records: Vec<Record>,
+    records: Vec<JournalRecord>,
 }
 
 /// The complete steps of `text`: up to the mark if that is the end of a line; else without an
 /// incomplete last line and the other lines of its step.
-fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
+fn whole_part(text: &[u8], marked: Option<usize>) -> Result<WholePart> {
     let ends_line = |len: usize| len == 0 || text.get(len - 1) == Some(&b'\n');
     let is_end = |len: &usize| *len <= text.len() && ends_line(*len) && is_one_step(&text[*len..]);
     if let Some(len) = marked.filter(is_end) {
-        return Ok(Kept { len, records: records(&text[..len])? });
+        return Ok(WholePart { len, records: records(&text[..len])? });
     }
     let len = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let torn = &text[len..];
     let mut records = records(&text[..len])?;
     // If too little is left of a line to read its date, it may belong to the previous step.
-    let same_step = |record: &Record| {
+    let same_step = |record: &JournalRecord| {
         let start = format!("{{\"date\":\"{}\"", record.date).into_bytes();
         let spaced = format!("{{\"date\": \"{}\"", record.date).into_bytes();
         [start, spaced].iter().any(|one| {
@@ -232,7 +237,7 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
         })
     };
     if torn.is_empty() || !records.last().is_some_and(same_step) {
-        return Ok(Kept { len, records });
+        return Ok(WholePart { len, records });
     }
     let date = records.last().map(|record| record.date.clone()).unwrap_or_default();
     // The first record is not a step.
@@ -247,14 +252,14 @@ fn whole_part(text: &[u8], marked: Option<usize>) -> Result<Kept> {
         len += line.len();
         count += usize::from(!is_blank(line));
     }
-    Ok(Kept { len, records })
+    Ok(WholePart { len, records })
 }
 
 /// If there are several steps after the mark, another program has continued the file and knows no
 /// mark.
 fn is_one_step(text: &[u8]) -> bool {
     let lines = text.split(|&byte| byte == b'\n');
-    let read = |line: &[u8]| serde_json::from_slice::<Record>(line).ok();
+    let read = |line: &[u8]| serde_json::from_slice::<JournalRecord>(line).ok();
     let mut dates: Vec<String> = lines.filter_map(read).map(|record| record.date).collect();
     dates.dedup();
     dates.len() <= 1
@@ -264,13 +269,13 @@ fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
 }
 
-fn records(text: &[u8]) -> Result<Vec<Record>> {
+fn records(text: &[u8]) -> Result<Vec<JournalRecord>> {
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !is_blank(line));
-    let (mut records, mut last): (Vec<Record>, Option<Stamp>) = (Vec::new(), None);
+    let (mut records, mut last): (Vec<JournalRecord>, Option<StepTime>) = (Vec::new(), None);
     for (i, line) in lines.enumerate() {
-        let record: Record =
+        let record: JournalRecord =
             serde_json::from_slice(line).with_context(|| format!("line {}", i + 1))?;
-        let stamp: Stamp =
+        let stamp: StepTime =
             record.date.parse().map_err(|what| anyhow::anyhow!("line {}: {what}", i + 1))?;
         if records.last().is_some_and(|last| record.id <= last.id) {
             bail!("line {}: id {} is not after the one before", i + 1, record.id);
@@ -283,7 +288,7 @@ fn records(text: &[u8]) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-fn repaired(path: &Path, bytes: usize, last: Option<&Record>) -> String {
+fn repaired(path: &Path, bytes: usize, last: Option<&JournalRecord>) -> String {
     let from = match last {
         Some(record) => format!("resumes after {}", record.date),
         None => "starts over".into(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{AgentReport, Ended, Figures, Report};
+use super::{AgentExit, AgentReport, AgentsReport, PerformanceFigures};
 use crate::eval::inference::CONFIDENCE;
 use crate::report::format::{count, percent, ratio, signed_percent, wrapped};
 
@@ -13,11 +13,11 @@ const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD"
 const BENCHMARK: &str = "buy-and-hold";
 
 /// Sorted by return, failed agents last; columns are aligned, an undefined value is `-`.
-pub fn table(report: &Report) -> String {
+pub fn table(report: &AgentsReport) -> String {
     let ranked = ranked(report);
     let mut cells = vec![COLUMNS.map(String::from)];
     for agent in &ranked {
-        let figures = agent.standing.as_ref().map(|standing| &standing.figures);
+        let figures = agent.metrics.as_ref().map(|metrics| &metrics.figures);
         cells.push(row(&agent.model.signature, agent.model.kind.word(), figures));
     }
     cells.push(row("benchmark", "", report.benchmark.as_ref()));
@@ -28,8 +28,8 @@ pub fn table(report: &Report) -> String {
         // Writing to a String does not fail.
         let _ = write!(text, "{:<2$}  {:<3$}", row[0], row[1], width[0], width[1]);
         let ended = i.checked_sub(1).and_then(|i| ranked.get(i)).map(|agent| &agent.ended);
-        match ended.and_then(Ended::trouble) {
-            Some(why) if ended == Some(&Ended::Stopped) => text += &format!("  {why}"),
+        match ended.and_then(AgentExit::error) {
+            Some(why) if ended == Some(&AgentExit::Stopped) => text += &format!("  {why}"),
             Some(why) => text += &format!("  failed: {why}"),
             None => {
                 for (cell, width) in row.iter().zip(width).skip(2) {
@@ -48,12 +48,12 @@ pub fn table(report: &Report) -> String {
     );
     let _ = writeln!(text, "\n{}", wrapped(&explained, 80));
     for agent in &ranked {
-        let standing = agent.standing.as_ref();
-        if let Some((standing, tokens)) = standing.and_then(|one| Some((one, one.tokens?))) {
+        let metrics = agent.metrics.as_ref();
+        if let Some((metrics, tokens)) = metrics.and_then(|one| Some((one, one.tokens?))) {
             let _ = writeln!(
                 text,
                 "{}: {} requests, {} prompt tokens, {} completion tokens",
-                standing.signature,
+                metrics.signature,
                 count(tokens.requests),
                 count(tokens.prompt_tokens),
                 count(tokens.completion_tokens)
@@ -67,14 +67,14 @@ pub fn table(report: &Report) -> String {
 }
 
 /// The leaderboard as JSON.
-pub fn in_json(report: &Report) -> Value {
+pub fn in_json(report: &AgentsReport) -> Value {
     let one = |agent: &&AgentReport| {
         json!({
             "signature": agent.model.signature,
             "kind": agent.model.kind.word(),
-            "success": agent.ended.trouble().is_none(),
-            "error": agent.ended.trouble(),
-            "metrics": agent.standing,
+            "success": agent.ended.error().is_none(),
+            "error": agent.ended.error(),
+            "metrics": agent.metrics,
         })
     };
     json!({
@@ -85,10 +85,10 @@ pub fn in_json(report: &Report) -> Value {
 }
 
 /// Sorted by return. An agent that stopped early is ranked by its return so far.
-fn ranked(report: &Report) -> Vec<&AgentReport> {
+fn ranked(report: &AgentsReport) -> Vec<&AgentReport> {
     let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
     let earned = |agent: &AgentReport| {
-        let figures = agent.standing.as_ref().map(|standing| &standing.figures);
+        let figures = agent.metrics.as_ref().map(|metrics| &metrics.figures);
         figures.map_or(f64::NEG_INFINITY, |figures| figures.total_return)
     };
     agents.sort_by(|one, other| earned(other).total_cmp(&earned(one)));
@@ -96,10 +96,10 @@ fn ranked(report: &Report) -> Vec<&AgentReport> {
 }
 
 /// All notices without duplicates.
-fn notices(report: &Report) -> Vec<&str> {
+fn notices(report: &AgentsReport) -> Vec<&str> {
     let mut notices: Vec<&str> = Vec::new();
-    let standings = report.agents.iter().filter_map(|agent| agent.standing.as_ref());
-    for notice in standings.flat_map(|standing| &standing.notices) {
+    let metrics = report.agents.iter().filter_map(|agent| agent.metrics.as_ref());
+    for notice in metrics.flat_map(|metrics| &metrics.notices) {
         if !notices.contains(&notice.as_str()) {
             notices.push(notice);
         }
@@ -107,7 +107,7 @@ fn notices(report: &Report) -> Vec<&str> {
     notices
 }
 
-fn row(name: &str, kind: &str, figures: Option<&Figures>) -> [String; COLUMNS.len()] {
+fn row(name: &str, kind: &str, figures: Option<&PerformanceFigures>) -> [String; COLUMNS.len()] {
     let mut cells = std::array::from_fn(|_| String::new());
     cells[0] = name.into();
     cells[1] = kind.into();
@@ -127,26 +127,26 @@ fn row(name: &str, kind: &str, figures: Option<&Figures>) -> [String; COLUMNS.le
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::{Standing, tests};
-    use crate::eval::inference::Estimate;
+    use crate::agents::{AgentMetrics, tests};
+    use crate::eval::inference::SharpeEstimate;
 
     #[test]
     fn the_best_comes_first_and_what_failed_says_why() {
-        let figures = |total_return: f64, value| Figures {
+        let figures = |total_return: f64, value| PerformanceFigures {
             initial_equity: 10_000.0,
             final_equity: 10_000.0 * (1.0 + total_return),
             total_return,
-            sharpe: Estimate { value, low: Some(-0.5), high: Some(2.0), block_days: None },
+            sharpe: SharpeEstimate { value, low: Some(-0.5), high: Some(2.0), block_days: None },
             max_drawdown: -0.123,
             volatility: None,
             trades: 1_234,
             cost: 56.789,
             days: 250,
         };
-        let agent = |signature: &str, ended: Ended, total_return: f64| {
+        let agent = |signature: &str, ended: AgentExit, total_return: f64| {
             let mut model = tests::config().models[0].clone();
             model.signature = signature.into();
-            let standing = (ended == Ended::Done).then(|| Standing {
+            let metrics = (ended == AgentExit::Done).then(|| AgentMetrics {
                 signature: signature.into(),
                 name: signature.into(),
                 kind: "strategy".into(),
@@ -157,15 +157,15 @@ mod tests {
                 benchmark: figures(0.0, None),
                 notices: vec!["These are MADE-UP.".into()],
             });
-            AgentReport { model, ended, standing }
+            AgentReport { model, ended, metrics }
         };
-        let failed = Ended::Failed("it broke (exit code 2)".into());
+        let failed = AgentExit::Failed("it broke (exit code 2)".into());
         let agents = vec![
-            agent("second", Ended::Done, 0.05),
+            agent("second", AgentExit::Done, 0.05),
             agent("third", failed, 0.0),
-            agent("first", Ended::Done, 0.1),
+            agent("first", AgentExit::Done, 0.1),
         ];
-        let report = Report { agents, benchmark: Some(figures(0.2, None)), stopped: false };
+        let report = AgentsReport { agents, benchmark: Some(figures(0.2, None)), stopped: false };
         #[rustfmt::skip]
         let expected = "           \
             kind      return  Sharpe       interval  max DD  trades   cost

@@ -13,7 +13,7 @@ pub enum Side {
 
 /// An order to buy or sell `shares`, decided at the close of row `t`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Order {
+pub struct ShareOrder {
     pub stock: usize,
     pub side: Side,
     pub shares: u64,
@@ -22,7 +22,7 @@ pub struct Order {
 
 /// The result of an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fill {
+pub struct ShareFill {
     pub stock: usize,
     pub side: Side,
     /// May be fewer than ordered, limited by cash and shares.
@@ -46,10 +46,10 @@ pub struct Ledger {
     costs: Costs,
 }
 
-impl Order {
+impl ShareOrder {
     /// An order that is decided on the data of `view`.
-    pub fn at(view: &MarketView<'_>, stock: usize, side: Side, shares: u64) -> Order {
-        Order { stock, side, shares, t: view.t() }
+    pub fn at(view: &MarketView<'_>, stock: usize, side: Side, shares: u64) -> ShareOrder {
+        ShareOrder { stock, side, shares, t: view.t() }
     }
 }
 
@@ -81,17 +81,18 @@ impl Ledger {
 
     /// Expected cost (or proceeds) per share, including slippage and fee, if the next open equals
     /// the close in `view`; None before the stock's first bar.
-    pub fn expected(&self, view: &MarketView<'_>, stock: usize, side: Side) -> Option<f64> {
+    pub fn expected_price(&self, view: &MarketView<'_>, stock: usize, side: Side) -> Option<f64> {
         let close = view.bar(stock).close;
         (!close.is_nan()).then(|| self.per_share(side, close).1)
     }
 
     /// The expected account if `orders` were filled at the closes of `view`, or the reason why the
     /// last of them cannot be. The actual fills may differ.
-    pub fn after(&self, view: &MarketView<'_>, orders: &[Order]) -> Result<Ledger, Refusal> {
+    pub fn after(&self, view: &MarketView<'_>, orders: &[ShareOrder]) -> Result<Ledger, Refusal> {
         let mut account = self.clone();
         for order in orders {
-            let each = account.expected(view, order.stock, order.side).ok_or(Refusal::NoPrice)?;
+            let each =
+                account.expected_price(view, order.stock, order.side).ok_or(Refusal::NoPrice)?;
             let held = &mut account.shares[order.stock];
             let total = order.shares as f64 * each;
             match order.side {
@@ -117,8 +118,8 @@ impl Ledger {
     ///
     /// # Panics
     /// If the order was decided in this row or a later one.
-    pub fn fill(&mut self, order: &Order, now: &MarketView<'_>) -> Option<Fill> {
-        let Order { stock, side, shares, t } = *order;
+    pub fn fill(&mut self, order: &ShareOrder, now: &MarketView<'_>) -> Option<ShareFill> {
+        let ShareOrder { stock, side, shares, t } = *order;
         assert!(t < now.t(), "an order of row {t} cannot be filled in row {}", now.t());
         let bar = now.bar(stock);
         if !bar.tradable {
@@ -143,7 +144,7 @@ impl Ledger {
                 self.cash += total;
             }
         }
-        Some(Fill { stock, side, shares, price })
+        Some(ShareFill { stock, side, shares, price })
     }
 
     /// The price with slippage, and the cash flow per share with the fee, at a market price of
@@ -188,7 +189,7 @@ mod tests {
         let bars = bars(&[[100.0, 50.0], [110.0, 50.0], [120.0, 50.0]]);
         let mut ledger = Ledger::new(vec![0, 0], 1_000.0, COSTS);
         // Row 1 opens at 100, row 2 at 110.
-        let order = Order::at(&bars.view(0), 0, Side::Buy, 20);
+        let order = ShareOrder::at(&bars.view(0), 0, Side::Buy, 20);
         let bought = ledger.fill(&order, &bars.view(1)).unwrap();
         assert_eq!((bought.shares, bought.price), (9, 100.0 * 1.0005));
         assert!((ledger.cash() - 98.649_55).abs() < 1e-9, "{}", ledger.cash());
@@ -196,7 +197,7 @@ mod tests {
         // Costs: 9 * (100.15005 - 100).
         let cost = cost_of(Side::Buy, 901.350_45, &COSTS);
         assert!((cost - 1.350_45).abs() < 1e-9, "{cost}");
-        let order = Order::at(&bars.view(1), 0, Side::Sell, 100);
+        let order = ShareOrder::at(&bars.view(1), 0, Side::Sell, 100);
         let sold = ledger.fill(&order, &bars.view(2)).unwrap();
         assert_eq!((sold.shares, ledger.shares(0)), (9, 0));
         assert!((ledger.cash() - 98.649_55 - 988.515_495).abs() < 1e-9, "{}", ledger.cash());
@@ -208,8 +209,8 @@ mod tests {
     fn impossible_orders_are_rejected_in_advance() {
         let bars = bars(&[[100.0, f64::NAN], [100.0, f64::NAN]]);
         let (view, ledger) = (bars.view(0), Ledger::new(vec![3, 0], 250.0, COSTS));
-        let buy = |stock, shares| Order::at(&view, stock, Side::Buy, shares);
-        let sell = |shares| Order::at(&view, 0, Side::Sell, shares);
+        let buy = |stock, shares| ShareOrder::at(&view, stock, Side::Buy, shares);
+        let sell = |shares| ShareOrder::at(&view, 0, Side::Sell, shares);
         assert!(ledger.after(&view, &[buy(0, 2)]).unwrap().cash() < 50.0);
         let refused = ledger.after(&view, &[buy(0, 2), buy(0, 1)]).unwrap_err();
         assert!(matches!(refused, Refusal::NoCash { cash, .. } if cash < 50.0), "{refused:?}");
@@ -223,7 +224,7 @@ mod tests {
     #[should_panic(expected = "cannot be filled in row 1")]
     fn no_order_is_filled_at_a_price_it_may_have_seen() {
         let bars = bars(&[[100.0, 50.0], [110.0, 50.0]]);
-        let order = Order::at(&bars.view(1), 0, Side::Buy, 1);
+        let order = ShareOrder::at(&bars.view(1), 0, Side::Buy, 1);
         Ledger::new(vec![0, 0], 1_000.0, COSTS).fill(&order, &bars.view(1));
     }
 
@@ -268,7 +269,7 @@ mod tests {
                 let stock = usize::from(draw[1] > 0.0);
                 let shares = (draw[0] * draw[1] * 40.0).abs() as u64;
                 let before = ledger.clone();
-                let order = Order::at(&bars.view(t - 1), stock, side, shares);
+                let order = ShareOrder::at(&bars.view(t - 1), stock, side, shares);
                 if let Some(fill) = ledger.fill(&order, &bars.view(t)) {
                     assert!(fill.shares <= shares && fill.side == side);
                     let sign = if side == Side::Buy { 1.0 } else { -1.0 };

@@ -5,7 +5,7 @@
 //! run ── config ── bars (read once, mapped by all)
 //!         └─ supervise ── process ── agent ─┬─ decide ── strategy, ensemble, dqn
 //!                                           ├─ llm (an endpoint is asked)
-//!                                           └─ ledger ── journal ── standing
+//!                                           └─ ledger ── journal ── metrics
 //! ```
 //!
 //! An agent's decisions depend on bars up to a time and are filled at the next open; its account
@@ -16,19 +16,19 @@ mod agent;
 mod bars;
 pub mod config;
 mod decide;
-mod desk;
 mod dqn;
 mod journal;
 pub mod leaderboard;
 mod ledger;
 mod llm;
+mod metrics;
+mod paper_broker;
 mod process;
 mod registry;
 mod secret;
-mod stamp;
-mod standing;
+mod step_time;
 mod supervise;
-mod wanted;
+mod target_weights;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,15 +44,15 @@ use crate::errors::message;
 use crate::market::Symbol;
 use crate::market::options::LoadReport;
 use crate::strategy::Cancel;
-use bars::{Bars, Prepared};
-use config::{AgentsConfig, Model};
+use bars::{AgentBars, PreparedBars};
+use config::{AgentSpec, AgentsConfig};
 use process::Child;
-use supervise::{Terms, supervise};
+use supervise::{SupervisorLimits, supervise};
 
+pub use metrics::{AgentMetrics, PerformanceFigures, TokenUsage};
 pub use secret::Secret;
-pub use stamp::Stamp;
-pub use standing::{Figures, Standing, Tokens};
-pub use supervise::Ended;
+pub use step_time::StepTime;
+pub use supervise::AgentExit;
 
 /// Polling interval for the end of an agent in this process.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -64,7 +64,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// # Errors
 /// If nothing can be started, or if the only model fails. One of several that fails is a failed
 /// entry of the report.
-pub fn run(config: &Path, only_signature: Option<&str>) -> Result<Report> {
+pub fn run(config: &Path, only_signature: Option<&str>) -> Result<AgentsReport> {
     Runner::default().run(config, only_signature)
 }
 
@@ -93,38 +93,38 @@ type OnDays = dyn Fn(&Symbol, usize, usize) + Send + Sync;
 type OnData = dyn Fn(&str, &[LoadReport]);
 
 /// The results of a run.
-pub struct Report {
+pub struct AgentsReport {
     /// In the order of the configuration.
     pub agents: Vec<AgentReport>,
     /// Buy-and-hold over the whole period, from the start of the earliest account. None if the run
     /// was stopped before there were bars.
-    pub benchmark: Option<Figures>,
+    pub benchmark: Option<PerformanceFigures>,
     /// The run was stopped, so some agents may not have finished.
     pub stopped: bool,
 }
 
 pub struct AgentReport {
-    pub model: Model,
-    pub ended: Ended,
+    pub model: AgentSpec,
+    pub ended: AgentExit,
     /// None for an agent that did not succeed.
-    pub standing: Option<Standing>,
+    pub metrics: Option<AgentMetrics>,
 }
 
-impl Report {
+impl AgentsReport {
     /// The report of a run that was stopped before any agent started.
-    fn stopped(config: &AgentsConfig) -> Report {
-        let one = |model: &Model| AgentReport {
+    fn stopped(config: &AgentsConfig) -> AgentsReport {
+        let one = |model: &AgentSpec| AgentReport {
             model: model.clone(),
-            ended: Ended::Stopped,
-            standing: None,
+            ended: AgentExit::Stopped,
+            metrics: None,
         };
         let agents = config.models.iter().map(one).collect();
-        Report { agents, benchmark: None, stopped: true }
+        AgentsReport { agents, benchmark: None, stopped: true }
     }
 
     /// Whether all agents succeeded.
     pub fn is_success(&self) -> bool {
-        self.agents.iter().all(|agent| agent.ended == Ended::Done)
+        self.agents.iter().all(|agent| agent.ended == AgentExit::Done)
     }
 }
 
@@ -146,7 +146,7 @@ impl Default for Runner {
 
 impl Runner {
     /// See [`run`].
-    pub fn run(&self, path: &Path, only_signature: Option<&str>) -> Result<Report> {
+    pub fn run(&self, path: &Path, only_signature: Option<&str>) -> Result<AgentsReport> {
         let mut config = AgentsConfig::read(path)?;
         if let Some(signature) = only_signature {
             config.models = vec![config.model(signature)?.clone()];
@@ -155,21 +155,23 @@ impl Runner {
         let first = config.models.iter().filter_map(begun).map(|stamp| stamp.date).min();
         config.first_day = first.map_or(config.first_day, |first| first.min(config.first_day));
         if let (Some(bars), [model]) = (&self.bars, &config.models[..]) {
-            return self.one(&config, model, bars);
+            return self.run_single(&config, model, bars);
         }
         config.notices.iter().for_each(|notice| (self.say)(notice));
-        let Some(prepared) = self.prepare(&config)? else { return Ok(Report::stopped(&config)) };
-        let Prepared { path: bars, source, reports } = prepared;
+        let Some(prepared) = self.prepare(&config)? else {
+            return Ok(AgentsReport::stopped(&config));
+        };
+        let PreparedBars { path: bars, source, reports } = prepared;
         (self.on_data)(&source, &reports);
         match &config.models[..] {
-            [model] => self.one(&config, model, &bars),
-            _ => self.several(path, &config, &bars),
+            [model] => self.run_single(&config, model, &bars),
+            _ => self.run_all(path, &config, &bars),
         }
     }
 
     /// Loads the bars, in a fork, so that it can be stopped and leaves no thread behind that would
     /// prevent later forks. None if it was stopped.
-    fn prepare(&self, config: &AgentsConfig) -> Result<Option<Prepared>> {
+    fn prepare(&self, config: &AgentsConfig) -> Result<Option<PreparedBars>> {
         let work = || bars::prepare(config, &self.cache, &self.on_days);
         if !process::can_fork() {
             return work().map(Some);
@@ -178,12 +180,12 @@ impl Runner {
             let found = work().map_err(|error| message(&error));
             serde_json::to_vec(&found).unwrap_or_default()
         };
-        let aside = process::aside(told, &|| self.is_stopped())?;
+        let aside = process::run_in_child(told, &|| self.is_stopped())?;
         if self.is_stopped() {
             return Ok(None);
         }
         let said = aside.ok_or_else(|| anyhow!("reading the bars was terminated"))?;
-        let found: Result<Prepared, String> =
+        let found: Result<PreparedBars, String> =
             serde_json::from_slice(&said).context("reading the bars ended early")?;
         found.map(Some).map_err(|error| anyhow!(error))
     }
@@ -193,39 +195,44 @@ impl Runner {
     }
 
     /// Runs a single model in this process.
-    fn one(&self, config: &AgentsConfig, model: &Model, path: &Path) -> Result<Report> {
-        let bars = Bars::open(path)?;
+    fn run_single(
+        &self,
+        config: &AgentsConfig,
+        model: &AgentSpec,
+        path: &Path,
+    ) -> Result<AgentsReport> {
+        let bars = AgentBars::open(path)?;
         let cancel = Cancel::new();
         let is_child = self.bars.is_some();
         let limit = Duration::from_secs_f64(config.timeout_s);
         // A parent process enforces the time limit itself.
         let limit = if is_child { Duration::MAX } else { limit };
-        let _watch = Watch::start(limit, &self.stop, &cancel);
-        let around = agent::Surroundings {
+        let _watch = TimeLimit::start(limit, &self.stop, &cancel);
+        let context = agent::AgentContext {
             bars: &bars,
             cache: &self.cache,
             cancel: &cancel,
             say: &self.say,
         };
-        let (ended, standing) = match agent::run(config, model, around) {
-            Ok(standing) => (Ended::Done, Some(standing)),
-            Err(_) if self.is_stopped() => (Ended::Stopped, None),
+        let (ended, metrics) = match agent::run(config, model, context) {
+            Ok(metrics) => (AgentExit::Done, Some(metrics)),
+            Err(_) if self.is_stopped() => (AgentExit::Stopped, None),
             Err(_) if cancel.is_cancelled() => {
-                let late = Ended::TimedOut(limit).trouble().unwrap_or_default();
+                let late = AgentExit::TimedOut(limit).error().unwrap_or_default();
                 return Err(anyhow!("{}: {late}", model.signature));
             }
             Err(error) => return Err(error),
         };
-        let stopped = ended == Ended::Stopped;
-        let agents = vec![AgentReport { model: model.clone(), ended, standing }];
+        let stopped = ended == AgentExit::Stopped;
+        let agents = vec![AgentReport { model: model.clone(), ended, metrics }];
         let benchmark = benchmark(config, &bars, &agents, !is_child)?;
-        Ok(Report { agents, benchmark: Some(benchmark), stopped })
+        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped })
     }
 
     /// Runs each model in its own process.
-    fn several(&self, path: &Path, config: &AgentsConfig, bars: &Path) -> Result<Report> {
+    fn run_all(&self, path: &Path, config: &AgentsConfig, bars: &Path) -> Result<AgentsReport> {
         let names: Vec<&str> = config.models.iter().map(|m| m.signature.as_str()).collect();
-        let terms = Terms {
+        let terms = SupervisorLimits {
             max_concurrent: config.max_concurrent,
             timeout: Duration::from_secs_f64(config.timeout_s),
             memory_bytes: config.max_memory_mb << 20,
@@ -237,17 +244,17 @@ impl Runner {
         };
         let mut start = |i: usize| match &program {
             Some(program) => Child::execute(self.command(program, path, names[i], bars)),
-            None => Child::fork(|| self.forked(config, &config.models[i], bars)),
+            None => Child::fork(|| self.run_forked(config, &config.models[i], bars)),
         };
         let stop = || self.is_stopped();
         let ended = supervise(&names, &terms, &mut start, &stop, &self.say);
-        let report = |(model, ended): (&Model, Ended)| {
-            let standing = (ended == Ended::Done).then(|| agent::read_standing(config, model));
-            AgentReport { model: model.clone(), ended, standing: standing.flatten() }
+        let report = |(model, ended): (&AgentSpec, AgentExit)| {
+            let metrics = (ended == AgentExit::Done).then(|| agent::read_metrics(config, model));
+            AgentReport { model: model.clone(), ended, metrics: metrics.flatten() }
         };
         let agents: Vec<_> = config.models.iter().zip(ended).map(report).collect();
-        let benchmark = benchmark(config, &Bars::open(bars)?, &agents, true)?;
-        Ok(Report { agents, benchmark: Some(benchmark), stopped: stop() })
+        let benchmark = benchmark(config, &AgentBars::open(bars)?, &agents, true)?;
+        Ok(AgentsReport { agents, benchmark: Some(benchmark), stopped: stop() })
     }
 
     /// The command that executes the program for one agent.
@@ -259,16 +266,16 @@ impl Runner {
     }
 
     /// The work of a fork, whose output the parent forwards.
-    fn forked(&self, config: &AgentsConfig, model: &Model, bars: &Path) -> u8 {
+    fn run_forked(&self, config: &AgentsConfig, model: &AgentSpec, bars: &Path) -> u8 {
         let told = || -> Result<()> {
-            let bars = Bars::open(bars)?;
-            let around = agent::Surroundings {
+            let bars = AgentBars::open(bars)?;
+            let context = agent::AgentContext {
                 bars: &bars,
                 cache: &self.cache,
                 cancel: &Cancel::new(),
                 say: &|line| eprintln!("{line}"),
             };
-            agent::run(config, model, around).map(drop)
+            agent::run(config, model, context).map(drop)
         };
         match told() {
             Ok(()) => 0,
@@ -285,14 +292,14 @@ impl Runner {
 /// Buy-and-hold over the days of the earliest account.
 fn benchmark(
     config: &AgentsConfig,
-    bars: &Bars,
+    bars: &AgentBars,
     agents: &[AgentReport],
     interval: bool,
-) -> Result<Figures> {
-    let standings = agents.iter().filter_map(|agent| agent.standing.as_ref());
-    let begun = standings.filter_map(|standing| standing.first_date.parse::<Stamp>().ok());
-    let first = begun.min_by_key(Stamp::last_moment).unwrap_or(config.init);
-    standing::benchmark(config, bars, &first, &config.end, interval)
+) -> Result<PerformanceFigures> {
+    let metrics = agents.iter().filter_map(|agent| agent.metrics.as_ref());
+    let begun = metrics.filter_map(|metrics| metrics.first_date.parse::<StepTime>().ok());
+    let first = begun.min_by_key(StepTime::last_moment).unwrap_or(config.init);
+    metrics::benchmark(config, bars, &first, &config.end, interval)
 }
 
 fn this_program() -> io::Result<PathBuf> {
@@ -302,12 +309,12 @@ fn this_program() -> io::Result<PathBuf> {
 }
 
 /// Cancels at the time limit or when `stop` is set, unless it is dropped before.
-struct Watch {
+struct TimeLimit {
     _over: Sender<()>,
 }
 
-impl Watch {
-    fn start(limit: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> Watch {
+impl TimeLimit {
+    fn start(limit: Duration, stop: &Arc<AtomicBool>, cancel: &Cancel) -> TimeLimit {
         let (over, end) = channel();
         let (stop, cancel, since) = (Arc::clone(stop), cancel.clone(), Instant::now());
         std::thread::spawn(move || {
@@ -317,7 +324,7 @@ impl Watch {
                 }
             }
         });
-        Watch { _over: over }
+        TimeLimit { _over: over }
     }
 }
 

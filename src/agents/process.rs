@@ -34,7 +34,7 @@ impl Child {
         let again = theirs.try_clone()?;
         let parent = std::process::id();
         // SAFETY: between fork and exec it makes two system calls and allocates no memory.
-        unsafe { command.pre_exec(move || end_with(parent)) };
+        unsafe { command.pre_exec(move || die_with_parent(parent)) };
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::from(theirs))
@@ -57,8 +57,8 @@ impl Child {
         match check(unsafe { libc::fork() })? {
             0 => {
                 drop(output);
-                in_the_child(theirs);
-                let code = end_with(parent).map_or(PANICKED, |()| run(work));
+                set_up_child(theirs);
+                let code = die_with_parent(parent).map_or(PANICKED, |()| run(work));
                 // SAFETY: ends this process without the destructors of libraries, which the parent
                 // still uses and which may take longer than the agent.
                 unsafe { libc::_exit(code) }
@@ -130,7 +130,7 @@ pub fn can_fork() -> bool {
 }
 
 /// Makes the kernel kill this process when its parent ends. Errors: the parent has already ended.
-fn end_with(parent: u32) -> io::Result<()> {
+fn die_with_parent(parent: u32) -> io::Result<()> {
     // SAFETY: no memory is passed.
     let now = unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
@@ -141,7 +141,7 @@ fn end_with(parent: u32) -> io::Result<()> {
 }
 
 /// As in "exit code 2" or "killed by signal 9".
-pub fn in_words(status: ExitStatus) -> String {
+pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(PANICKED), _) => "a bug in the program".into(),
         (Some(code), _) => format!("exit code {code}"),
@@ -164,7 +164,7 @@ fn pipe() -> io::Result<(File, OwnedFd)> {
 
 /// Moves a fork to its own process group, its output to the pipe, and its signals to their
 /// defaults.
-fn in_the_child(output: OwnedFd) {
+fn set_up_child(output: OwnedFd) {
     let null = File::open("/dev/null").ok();
     // SAFETY: no memory is passed but the name of a device.
     unsafe {
@@ -190,7 +190,7 @@ fn run(work: impl FnOnce() -> u8) -> i32 {
 /// Runs `work` in a fork, which ends with all its threads, and returns its result: for work that
 /// needs threads before other forks. The fork stays in this process group, so Ctrl-C ends it too.
 /// None if it was ended by `stop` or from outside.
-pub fn aside(
+pub fn run_in_child(
     work: impl FnOnce() -> Vec<u8>,
     stop: &dyn Fn() -> bool,
 ) -> io::Result<Option<Vec<u8>>> {
@@ -207,7 +207,7 @@ pub fn aside(
             }
             let mut write = ManuallyDrop::new(File::from(write));
             let write_result = || run(|| u8::from(write.write_all(&work()).is_err()));
-            let code = end_with(parent).map_or(PANICKED, |()| write_result());
+            let code = die_with_parent(parent).map_or(PANICKED, |()| write_result());
             // SAFETY: as in `Child::fork`.
             unsafe { libc::_exit(code) }
         }

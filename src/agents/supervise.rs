@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::process::{Child, in_words};
+use super::process::{Child, describe};
 
 /// Polling interval.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -20,7 +20,7 @@ const NO_MEMORY: &str = "memory allocation of ";
 
 /// Limits on the agents.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct SupervisorLimits {
     /// Maximum number of agents that run at the same time.
     pub max_concurrent: usize,
     /// Time limit per agent.
@@ -31,7 +31,7 @@ pub struct Terms {
 
 /// How an agent ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum AgentExit {
     Done,
     /// The reason, in one line.
     Failed(String),
@@ -40,17 +40,17 @@ pub enum Ended {
     Stopped,
 }
 
-impl Ended {
+impl AgentExit {
     /// Why the agent failed; None if it succeeded.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn error(&self) -> Option<String> {
         match self {
-            Ended::Done => None,
-            Ended::Failed(why) => Some(why.clone()),
-            Ended::TimedOut(limit) => {
+            AgentExit::Done => None,
+            AgentExit::Failed(why) => Some(why.clone()),
+            AgentExit::TimedOut(limit) => {
                 let seconds = limit.as_secs_f64();
                 Some(format!("timed out after {seconds} s and was ended; raise timeout_s"))
             }
-            Ended::Stopped => Some("stopped".into()),
+            AgentExit::Stopped => Some("stopped".into()),
         }
     }
 }
@@ -59,38 +59,38 @@ impl Ended {
 /// each agent's lines with its name.
 pub fn supervise(
     names: &[&str],
-    terms: &Terms,
+    terms: &SupervisorLimits,
     start: &mut dyn FnMut(usize) -> io::Result<Child>,
     stop: &dyn Fn() -> bool,
     say: &dyn Fn(&str),
-) -> Vec<Ended> {
-    let mut ended: Vec<Option<Ended>> = vec![None; names.len()];
-    let mut running: Vec<Running> = Vec::new();
+) -> Vec<AgentExit> {
+    let mut ended: Vec<Option<AgentExit>> = vec![None; names.len()];
+    let mut running: Vec<RunningAgent> = Vec::new();
     let mut next = 0;
     loop {
         if stop() {
             // Dropping them kills them.
             running.clear();
-            return ended.into_iter().map(|one| one.unwrap_or(Ended::Stopped)).collect();
+            return ended.into_iter().map(|one| one.unwrap_or(AgentExit::Stopped)).collect();
         }
         while next < names.len() && running.len() < terms.max_concurrent {
             match start(next) {
                 Ok(child) => {
                     child.limit_memory(terms.memory_bytes);
-                    running.push(Running::new(next, child));
+                    running.push(RunningAgent::new(next, child));
                 }
                 Err(e) => {
-                    ended[next] = Some(Ended::Failed(format!("it cannot be started: {e}")));
+                    ended[next] = Some(AgentExit::Failed(format!("it cannot be started: {e}")));
                 }
             }
             next += 1;
         }
         running.retain_mut(|one| {
             let name = names[one.agent];
-            let end = one.look(name, terms.timeout, say);
+            let end = one.poll(name, terms.timeout, say);
             if let Some(end) = &end {
                 let seconds = one.since.elapsed().as_secs_f64();
-                match end.trouble() {
+                match end.error() {
                     Some(why) => say(&format!("{name}: failed: {why}")),
                     None => say(&format!("{name}: done in {seconds:.2} s")),
                 }
@@ -99,26 +99,26 @@ pub fn supervise(
             end.is_none()
         });
         if running.is_empty() && next == names.len() {
-            return ended.into_iter().map(|one| one.unwrap_or(Ended::Stopped)).collect();
+            return ended.into_iter().map(|one| one.unwrap_or(AgentExit::Stopped)).collect();
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-struct Running {
+struct RunningAgent {
     agent: usize,
     child: Child,
     since: Instant,
-    lines: Lines,
+    lines: OutputLines,
 }
 
-impl Running {
-    fn new(agent: usize, child: Child) -> Running {
-        Running { agent, child, since: Instant::now(), lines: Lines::default() }
+impl RunningAgent {
+    fn new(agent: usize, child: Child) -> RunningAgent {
+        RunningAgent { agent, child, since: Instant::now(), lines: OutputLines::default() }
     }
 
     /// Forwards the agent's output. Some if it has ended or was ended.
-    fn look(&mut self, name: &str, timeout: Duration, say: &dyn Fn(&str)) -> Option<Ended> {
+    fn poll(&mut self, name: &str, timeout: Duration, say: &dyn Fn(&str)) -> Option<AgentExit> {
         let status = self.child.ended();
         // Read after the end, so that no output is lost.
         let reads = if status.is_some() { LAST_READS } else { 1 };
@@ -138,27 +138,27 @@ impl Running {
             }
             None if self.since.elapsed() > timeout => {
                 self.child.kill();
-                Some(Ended::TimedOut(timeout))
+                Some(AgentExit::TimedOut(timeout))
             }
             None => None,
         }
     }
 
-    fn verdict(&mut self, status: ExitStatus) -> Ended {
+    fn verdict(&mut self, status: ExitStatus) -> AgentExit {
         if status.success() {
-            return Ended::Done;
+            return AgentExit::Done;
         }
         let last = self.lines.last_error();
-        Ended::Failed(match last {
-            Some(error) => format!("{error} ({})", in_words(status)),
-            None => in_words(status),
+        AgentExit::Failed(match last {
+            Some(error) => format!("{error} ({})", describe(status)),
+            None => describe(status),
         })
     }
 }
 
 /// An agent's output, cut to a readable length.
 #[derive(Default)]
-struct Lines {
+struct OutputLines {
     /// An incomplete line.
     begun: Vec<u8>,
     shown_count: usize,
@@ -167,7 +167,7 @@ struct Lines {
     last: Option<String>,
 }
 
-impl Lines {
+impl OutputLines {
     fn take(&mut self, bytes: &[u8], say: &mut dyn FnMut(&str)) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let room = WIDTH.saturating_sub(self.begun.len()).min(piece.len());
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn lines_are_forwarded_whole_and_limited_in_number() {
-        let (mut lines, mut forwarded) = (Lines::default(), Vec::new());
+        let (mut lines, mut forwarded) = (OutputLines::default(), Vec::new());
         for bytes in [&b"one\ntw"[..], b"o\n\nerror: it ", b"broke\n"] {
             lines.take(bytes, &mut |line| forwarded.push(line.to_string()));
         }

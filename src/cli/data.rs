@@ -12,7 +12,7 @@ use crate::market::Symbol;
 
 /// Bar lengths that Alpha Vantage offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Interval {
+pub enum BarInterval {
     #[value(name = "1min")]
     One,
     #[value(name = "5min")]
@@ -25,14 +25,14 @@ pub enum Interval {
     Sixty,
 }
 
-impl Interval {
+impl BarInterval {
     pub fn minutes(self) -> u32 {
         match self {
-            Interval::One => 1,
-            Interval::Five => 5,
-            Interval::Fifteen => 15,
-            Interval::Thirty => 30,
-            Interval::Sixty => 60,
+            BarInterval::One => 1,
+            BarInterval::Five => 5,
+            BarInterval::Fifteen => 15,
+            BarInterval::Thirty => 30,
+            BarInterval::Sixty => 60,
         }
     }
 }
@@ -59,7 +59,7 @@ pub struct FetchArgs {
     pub end_date: Option<NaiveDate>,
     /// Length of a bar
     #[arg(long, value_enum, default_value = "5min")]
-    pub interval: Interval,
+    pub interval: BarInterval,
     /// Fetch 04:00 to 20:00 New York time instead of 09:30 to 16:00
     #[arg(long, alias = "extended_hours")]
     pub extended_hours: bool,

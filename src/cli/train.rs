@@ -110,7 +110,7 @@ impl TrainArgs {
             None => settings("", "defaults").unwrap_or_default(),
         };
         for assignment in &self.set {
-            config = config.with(assignment)?;
+            config = config.with_setting(assignment)?;
         }
         if !self.stocks.is_empty() {
             config.stocks.clone_from(&self.stocks);

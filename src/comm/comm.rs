@@ -2,7 +2,7 @@
 //! many make the same calls in the same order.
 
 use super::error::CommError;
-use super::mailbox::{Line, Mailbox};
+use super::mailbox::{Mailbox, ServerLink};
 use super::ranks::Ranks;
 
 /// The kind of a message. Every collective call carries one; a mismatch between ranks is an error.
@@ -20,17 +20,17 @@ pub enum Tag {
 
 /// The header of a collective call: its kind and its point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct MessageStamp {
     pub tag: Tag,
     /// Bar time of the sender's first lane (UTC seconds), or a number of gradient steps.
     pub time: i64,
 }
 
-impl Stamp {
+impl MessageStamp {
     /// Length of an encoded stamp in `f32` elements.
     pub const LEN: usize = 3;
 
-    pub fn to_floats(self) -> [f32; Stamp::LEN] {
+    pub fn to_floats(self) -> [f32; MessageStamp::LEN] {
         let time = self.time as u64;
         [
             f32::from_bits(self.tag as u32),
@@ -77,7 +77,7 @@ pub trait Comm {
     /// counts[rank]`.
     fn gather(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &[f32],
         counts: &[usize],
         all: &mut [f32],
@@ -87,21 +87,21 @@ pub trait Comm {
     /// each rank.
     fn scatter(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         all: &[f32],
         counts: &[usize],
         mine: &mut [f32],
     ) -> Result<(), CommError>;
 
     /// Copies rank 0's `values` to every rank. `values.len()` is the same on all ranks.
-    fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError>;
+    fn broadcast(&self, stamp: MessageStamp, values: &mut [f32]) -> Result<(), CommError>;
 
     /// Sums one block per stock over all stocks into `total` on rank 0. `mine` is `[owned stock,
     /// block]` and is overwritten; `total` is `[block]` on every rank, but only rank 0's is
     /// written. The order of additions does not depend on the number of ranks: see [`super::tree`].
     fn sum(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &mut [f32],
         ranks: Ranks,
         total: &mut [f32],
@@ -128,7 +128,7 @@ pub trait Comm {
     }
 
     /// A worker's end of the request channel; None on rank 0 and in a single process.
-    fn line(&self) -> Option<&dyn Line> {
+    fn server_link(&self) -> Option<&dyn ServerLink> {
         None
     }
 
@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn a_stamp_that_differs_names_rank_and_both_times() {
-        let ours = Stamp { tag: Tag::Proposals, time: 1_577_975_460 };
+        let ours = MessageStamp { tag: Tag::Proposals, time: 1_577_975_460 };
         assert_eq!(ours.check(&ours.to_floats(), 3), Ok(()));
-        let theirs = Stamp { tag: Tag::Proposals, time: 1_577_975_520 };
+        let theirs = MessageStamp { tag: Tag::Proposals, time: 1_577_975_520 };
         let error = ours.check(&theirs.to_floats(), 3).unwrap_err().to_string();
         for part in ["rank 3", "1577975460", "1577975520"] {
             assert!(error.contains(part), "{error}");

@@ -8,7 +8,7 @@
 
 pub mod connect;
 pub mod peer;
-pub mod start;
+pub mod startup_deadline;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -71,7 +71,7 @@ impl Pulse {
     }
 
     /// Sets the flag that requests this rank to stop.
-    pub fn heed(&self, stop: Arc<AtomicBool>) {
+    pub fn set_stop_flag(&self, stop: Arc<AtomicBool>) {
         // Fails for a second run in the same process, which does not occur.
         let _ = self.stop.set(stop);
     }
@@ -90,16 +90,16 @@ impl Pulse {
 
 /// Limits on silence and on work without communication; None: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct HeartbeatTimeouts {
     pub silent: Duration,
     pub stuck: Option<Duration>,
 }
 
-impl Patience {
+impl HeartbeatTimeouts {
     /// None if the watch is switched off. A quarter of `timeout_s` is kept for ending the job.
-    pub fn from_seconds(timeout_s: f64, stuck_s: f64) -> Option<Patience> {
+    pub fn from_seconds(timeout_s: f64, stuck_s: f64) -> Option<HeartbeatTimeouts> {
         let stuck = (stuck_s > 0.0).then(|| seconds(stuck_s));
-        (timeout_s > 0.0).then(|| Patience { silent: seconds(0.75 * timeout_s), stuck })
+        (timeout_s > 0.0).then(|| HeartbeatTimeouts { silent: seconds(0.75 * timeout_s), stuck })
     }
 }
 
@@ -109,7 +109,7 @@ fn seconds(seconds: f64) -> Duration {
 
 /// State of a rank as another rank sees it.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct PeerStatus {
     rank: usize,
     is_gone: bool,
     silent_for: Duration,
@@ -119,7 +119,7 @@ struct Seen {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Trouble {
+enum PeerFault {
     Died,
     Silent(Duration),
     /// Working for this long without communication.
@@ -129,39 +129,39 @@ enum Trouble {
 }
 
 /// The first rank that has to end the job, and the reason.
-fn trouble(seen: &[Seen], patience: Patience) -> Option<(usize, Trouble)> {
-    let died = seen.iter().find(|one| one.is_gone).map(|one| (one.rank, Trouble::Died));
+fn trouble(seen: &[PeerStatus], timeouts: HeartbeatTimeouts) -> Option<(usize, PeerFault)> {
+    let died = seen.iter().find(|one| one.is_gone).map(|one| (one.rank, PeerFault::Died));
     let silent = || {
-        let one = seen.iter().find(|one| one.silent_for > patience.silent)?;
-        Some((one.rank, Trouble::Silent(one.silent_for)))
+        let one = seen.iter().find(|one| one.silent_for > timeouts.silent)?;
+        Some((one.rank, PeerFault::Silent(one.silent_for)))
     };
     let stuck = || {
-        let limit = patience.stuck?;
-        let is_waiting = |one: &Seen| one.moves % 2 == 1;
+        let limit = timeouts.stuck?;
+        let is_waiting = |one: &PeerStatus| one.moves % 2 == 1;
         let worker = seen.iter().find(|one| !is_waiting(one) && one.unmoved_for > limit);
         if let Some(one) = worker {
-            return Some((one.rank, Trouble::Stuck(one.unmoved_for)));
+            return Some((one.rank, PeerFault::Stuck(one.unmoved_for)));
         }
         let all = seen.iter().all(|one| is_waiting(one) && one.unmoved_for > limit);
         let first = seen.first().filter(|_| all)?;
-        Some((first.rank, Trouble::Deadlock(first.unmoved_for)))
+        Some((first.rank, PeerFault::Deadlock(first.unmoved_for)))
     };
     died.or_else(silent).or_else(stuck)
 }
 
-fn error_line(name: &str, trouble: Trouble) -> String {
+fn error_line(name: &str, trouble: PeerFault) -> String {
     let what = match trouble {
-        Trouble::Died => "died".to_string(),
-        Trouble::Silent(time) => format!(
+        PeerFault::Died => "died".to_string(),
+        PeerFault::Silent(time) => format!(
             "sent no heartbeat for {:.0} s (ranks.timeout_s): \
              it was stopped, or its machine or network is down",
             time.as_secs_f64()
         ),
-        Trouble::Stuck(time) => format!(
+        PeerFault::Stuck(time) => format!(
             "has worked for {:.0} s without a message (ranks.stuck_s): it hangs",
             time.as_secs_f64()
         ),
-        Trouble::Deadlock(time) => format!(
+        PeerFault::Deadlock(time) => format!(
             "and all others have waited for each other for {:.0} s (ranks.stuck_s)",
             time.as_secs_f64()
         ),
@@ -171,11 +171,11 @@ fn error_line(name: &str, trouble: Trouble) -> String {
 
 /// Parameters of a watch.
 #[derive(Clone)]
-pub struct Post {
+pub struct MonitorConfig {
     pub rank: usize,
     /// Display name of every rank.
     pub names: Vec<String>,
-    pub patience: Patience,
+    pub timeouts: HeartbeatTimeouts,
     pub pulse: &'static Pulse,
     /// Prints a line.
     pub say: fn(&str),
@@ -184,22 +184,25 @@ pub struct Post {
 }
 
 /// Runs until it is dropped.
-pub struct Watch {
+pub struct HeartbeatMonitor {
     pulse: &'static Pulse,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watch {
+impl HeartbeatMonitor {
     /// `peers` are the workers on rank 0, and rank 0 on a worker.
-    pub fn start(post: Post, peers: Vec<Peer>) -> Watch {
+    pub fn start(post: MonitorConfig, peers: Vec<Peer>) -> HeartbeatMonitor {
         let pulse = post.pulse;
         pulse.is_watched.store(true, Ordering::Relaxed);
-        let own = Own::new();
-        Watch { pulse, thread: Some(std::thread::spawn(move || watch(&post, own, peers))) }
+        let own = OwnStatus::new();
+        HeartbeatMonitor {
+            pulse,
+            thread: Some(std::thread::spawn(move || watch(&post, own, peers))),
+        }
     }
 }
 
-impl Drop for Watch {
+impl Drop for HeartbeatMonitor {
     fn drop(&mut self) {
         self.pulse.leave();
         if let Some(thread) = self.thread.take() {
@@ -209,39 +212,39 @@ impl Drop for Watch {
     }
 }
 
-fn watch(post: &Post, mut own: Own, mut peers: Vec<Peer>) {
+fn watch(post: &MonitorConfig, mut own: OwnStatus, mut peers: Vec<Peer>) {
     loop {
         let now = Instant::now();
-        if now - own.round > post.patience.silent / 2 {
+        if now - own.round > post.timeouts.silent / 2 {
             // This process was stopped or starved of CPU: heartbeats that the others sent meanwhile
             // may not have been read yet.
             peers.iter_mut().for_each(|peer| (peer.heard, peer.moved) = (now, now));
         }
-        own.look(post, now);
-        peers.iter_mut().for_each(|peer| peer.listen(now));
+        own.poll(post, now);
+        peers.iter_mut().for_each(|peer| peer.receive(now));
         let is_leaving = post.pulse.leaving.load(Ordering::Relaxed);
         let word = if is_leaving { LEAVING } else { ALIVE };
-        peers.iter_mut().for_each(|peer| peer.say(word, own.moves));
+        peers.iter_mut().for_each(|peer| peer.send(word, own.moves));
         if is_leaving {
             post.pulse.left.store(true, Ordering::Relaxed);
             return;
         }
         // A rank that left has finished or has ended the job, so this rank should soon finish too.
-        if peers.iter().any(|peer| peer.left.is_some_and(|at| now - at > post.patience.silent)) {
+        if peers.iter().any(|peer| peer.left.is_some_and(|at| now - at > post.timeouts.silent)) {
             end_job(post, &mut peers, None);
         }
         let others = peers.iter().filter(|peer| peer.left.is_none());
-        let mut seen: Vec<Seen> = others.map(|peer| peer.seen(now)).collect();
+        let mut seen: Vec<PeerStatus> = others.map(|peer| peer.seen(now)).collect();
         if post.rank == 0 && seen.len() == peers.len() {
             seen.insert(0, own.seen(now));
         }
-        let patience = match post.rank {
-            0 => post.patience,
+        let timeouts = match post.rank {
+            0 => post.timeouts,
             // Only rank 0 sees all ranks and can judge who is stuck.
-            _ => Patience { stuck: None, ..post.patience },
+            _ => HeartbeatTimeouts { stuck: None, ..post.timeouts },
         };
-        if let Some((rank, what)) = trouble(&seen, patience) {
-            let is_news = what != Trouble::Died || !own.is_being_killed(now);
+        if let Some((rank, what)) = trouble(&seen, timeouts) {
+            let is_news = what != PeerFault::Died || !own.is_being_killed(now);
             let line = is_news.then(|| error_line(&post.names[rank], what));
             end_job(post, &mut peers, line);
         }
@@ -250,7 +253,7 @@ fn watch(post: &Post, mut own: Own, mut peers: Vec<Peer>) {
 }
 
 /// State of this rank.
-struct Own {
+struct OwnStatus {
     /// Time of the last round.
     round: Instant,
     moves: u64,
@@ -262,16 +265,16 @@ struct Own {
     stopping: Option<Instant>,
 }
 
-impl Own {
-    fn new() -> Own {
+impl OwnStatus {
+    fn new() -> OwnStatus {
         let now = Instant::now();
         let terminate = Arc::new(AtomicBool::new(false));
         // If this fails, this rank may end before it has reported the lost one.
         let _ = flag::register(SIGTERM, terminate.clone());
-        Own { round: now, moves: 0, moved: now, terminate, stopping: None }
+        OwnStatus { round: now, moves: 0, moved: now, terminate, stopping: None }
     }
 
-    fn look(&mut self, post: &Post, now: Instant) {
+    fn poll(&mut self, post: &MonitorConfig, now: Instant) {
         self.round = now;
         let moves = post.pulse.moves.load(Ordering::Relaxed);
         if moves != self.moves {
@@ -296,8 +299,8 @@ impl Own {
         self.stopping.is_some_and(|since| LAUNCHER_KILLS.contains(&(now - since)))
     }
 
-    fn seen(&self, now: Instant) -> Seen {
-        Seen {
+    fn seen(&self, now: Instant) -> PeerStatus {
+        PeerStatus {
             rank: 0,
             is_gone: false,
             silent_for: Duration::ZERO,
@@ -308,14 +311,14 @@ impl Own {
 }
 
 /// Prints the line, sends farewells and ends all ranks; if that fails, only this process.
-fn end_job(post: &Post, peers: &mut [Peer], line: Option<String>) -> ! {
+fn end_job(post: &MonitorConfig, peers: &mut [Peer], line: Option<String>) -> ! {
     if post.rank > 1 && line.is_some() {
         std::thread::sleep(SECOND_SPEAKER);
     }
     if let Some(line) = line {
         (post.say)(&line);
     }
-    peers.iter_mut().for_each(|peer| peer.say(LEAVING, 0));
+    peers.iter_mut().for_each(|peer| peer.send(LEAVING, 0));
     post.pulse.left.store(true, Ordering::Relaxed);
     let end = post.end;
     std::thread::spawn(move || end());

@@ -15,7 +15,7 @@ use crate::errors::Cause;
 
 /// Rank and size according to the launcher, before MPI is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Launched {
+pub struct LaunchInfo {
     pub rank: usize,
     pub size: usize,
 }
@@ -29,11 +29,11 @@ const LAUNCHERS: [(&str, &str); 3] = [
 ];
 
 /// None if the program was not started by a launcher.
-pub fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
+pub fn launch_info(variable: impl Fn(&str) -> Option<String>) -> Option<LaunchInfo> {
     let number = |name: &str| variable(name)?.parse().ok();
     LAUNCHERS
         .iter()
-        .find_map(|(rank, size)| Some(Launched { rank: number(rank)?, size: number(size)? }))
+        .find_map(|(rank, size)| Some(LaunchInfo { rank: number(rank)?, size: number(size)? }))
 }
 
 /// Settings that let Open MPI start more ranks than cores, and run as root.
@@ -79,13 +79,13 @@ fn broken(what: String, error: io::Error) -> CommError {
     CommError::Mpi { what, hint, cause: Some(Cause::new(error)) }
 }
 
-type Signals = [(i32, Arc<AtomicBool>); 2];
+type CaughtSignals = [(i32, Arc<AtomicBool>); 2];
 
 /// The exit code of one `mpirun`, and whether it was requested to stop.
 fn run_once(
     stocks: usize,
     arguments: &[OsString],
-    signals: &Signals,
+    signals: &CaughtSignals,
 ) -> Result<(i32, bool), CommError> {
     let program = std::env::current_exe().map_err(|e| broken(e.to_string(), e))?;
     let mut mpirun = Command::new("mpirun")
@@ -118,7 +118,7 @@ fn run_once(
 }
 
 /// Signals that set a flag from now on, instead of ending this process.
-fn caught_signals() -> std::io::Result<Signals> {
+fn caught_signals() -> std::io::Result<CaughtSignals> {
     let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
     for (signal, came) in &signals {
         signal_hook::flag::register(*signal, came.clone())?;
@@ -140,17 +140,17 @@ mod tests {
         let of = |pairs: &[(&str, &str)]| {
             let pairs: Vec<(String, String)> =
                 pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-            launched(move |name| pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
+            launch_info(move |name| pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
         };
         assert_eq!(of(&[]), None);
         let open_mpi = [("OMPI_COMM_WORLD_RANK", "2"), ("OMPI_COMM_WORLD_SIZE", "6")];
-        assert_eq!(of(&open_mpi), Some(Launched { rank: 2, size: 6 }));
+        assert_eq!(of(&open_mpi), Some(LaunchInfo { rank: 2, size: 6 }));
         assert_eq!(
             of(&[("PMI_RANK", "0"), ("PMI_SIZE", "3")]),
-            Some(Launched { rank: 0, size: 3 })
+            Some(LaunchInfo { rank: 0, size: 3 })
         );
         let slurm = [("PMIX_RANK", "4"), ("SLURM_STEP_NUM_TASKS", "6")];
-        assert_eq!(of(&slurm), Some(Launched { rank: 4, size: 6 }));
+        assert_eq!(of(&slurm), Some(LaunchInfo { rank: 4, size: 6 }));
         assert_eq!(of(&[("OMPI_COMM_WORLD_RANK", "2")]), None);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::comm::{Comm, OnMessage, Stamp};
+use super::comm::{Comm, MessageStamp, OnMessage};
 use super::error::CommError;
 use super::ranks::Ranks;
-use super::tree::{self, Node, Part};
+use super::tree::{self, Node, PartialSum};
 
 pub struct LocalComm;
 
@@ -24,7 +24,7 @@ impl Comm for LocalComm {
 
     fn gather(
         &self,
-        _stamp: Stamp,
+        _stamp: MessageStamp,
         mine: &[f32],
         _counts: &[usize],
         all: &mut [f32],
@@ -35,7 +35,7 @@ impl Comm for LocalComm {
 
     fn scatter(
         &self,
-        _stamp: Stamp,
+        _stamp: MessageStamp,
         all: &[f32],
         _counts: &[usize],
         mine: &mut [f32],
@@ -44,19 +44,19 @@ impl Comm for LocalComm {
         Ok(())
     }
 
-    fn broadcast(&self, _stamp: Stamp, _values: &mut [f32]) -> Result<(), CommError> {
+    fn broadcast(&self, _stamp: MessageStamp, _values: &mut [f32]) -> Result<(), CommError> {
         Ok(())
     }
 
     fn sum(
         &self,
-        _stamp: Stamp,
+        _stamp: MessageStamp,
         mine: &mut [f32],
         ranks: Ranks,
         total: &mut [f32],
     ) -> Result<(), CommError> {
         let blocks = mine.chunks_exact_mut(total.len()).enumerate();
-        let parts = blocks.map(|(stock, values)| Part { node: Node::of(stock), values });
+        let parts = blocks.map(|(stock, values)| PartialSum { node: Node::leaf(stock), values });
         let sum = tree::merge(parts.collect(), ranks.stocks);
         total.copy_from_slice(sum[0].values);
         Ok(())

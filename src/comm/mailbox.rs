@@ -11,16 +11,16 @@ pub trait Mailbox {
     /// Number of clients.
     fn senders(&self) -> usize;
 
-    /// The next request and its sender; None if none arrives within about `patience`. An empty
+    /// The next request and its sender; None if none arrives within about `timeout`. An empty
     /// request means that the sender has disconnected.
-    fn next(&self, patience: Duration) -> Option<(usize, Vec<u8>)>;
+    fn next(&self, timeout: Duration) -> Option<(usize, Vec<u8>)>;
 
     /// Replies to `sender`, which is waiting for it.
     fn answer(&self, sender: usize, bytes: Vec<u8>);
 }
 
 /// A worker's end.
-pub trait Line {
+pub trait ServerLink {
     /// Sends a request and waits for the reply. Errors: the server is gone.
     fn ask(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CommError>;
 }
@@ -35,20 +35,20 @@ pub struct LocalMailbox {
 }
 
 /// A client of [`LocalMailbox`]. Disconnects when it is dropped.
-pub struct LocalLine {
+pub struct LocalServerLink {
     sender: usize,
     questions: Sender<(usize, Vec<u8>)>,
     answers: Receiver<Vec<u8>>,
 }
 
 /// A mailbox in this process and `senders` clients of it.
-pub fn local(senders: usize) -> (LocalMailbox, Vec<LocalLine>) {
+pub fn local(senders: usize) -> (LocalMailbox, Vec<LocalServerLink>) {
     let (questions, received) = channel();
     let (mut answers, mut lines) = (Vec::new(), Vec::new());
     for sender in 0..senders {
         let (to, from) = channel();
         answers.push(to);
-        lines.push(LocalLine { sender, questions: questions.clone(), answers: from });
+        lines.push(LocalServerLink { sender, questions: questions.clone(), answers: from });
     }
     (LocalMailbox { questions: received, answers }, lines)
 }
@@ -58,13 +58,13 @@ impl Mailbox for LocalMailbox {
         self.answers.len()
     }
 
-    fn next(&self, patience: Duration) -> Option<(usize, Vec<u8>)> {
-        match self.questions.recv_timeout(patience) {
+    fn next(&self, timeout: Duration) -> Option<(usize, Vec<u8>)> {
+        match self.questions.recv_timeout(timeout) {
             Ok(question) => Some(question),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
                 // All clients are gone: sleep, so that a caller's loop does not spin.
-                std::thread::sleep(patience);
+                std::thread::sleep(timeout);
                 None
             }
         }
@@ -76,7 +76,7 @@ impl Mailbox for LocalMailbox {
     }
 }
 
-impl Line for LocalLine {
+impl ServerLink for LocalServerLink {
     fn ask(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CommError> {
         let gone = || CommError::Shared(SERVER_GONE.into());
         self.questions.send((self.sender, bytes)).map_err(|_| gone())?;
@@ -84,7 +84,7 @@ impl Line for LocalLine {
     }
 }
 
-impl Drop for LocalLine {
+impl Drop for LocalServerLink {
     fn drop(&mut self) {
         // If the server is gone, there is nobody to notify.
         let _ = self.questions.send((self.sender, Vec::new()));
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn each_client_gets_the_reply_to_its_own_request() {
         let (mailbox, lines) = local(3);
-        let ask = |line: &LocalLine| {
+        let ask = |line: &LocalServerLink| {
             let results = (0..50u8).map(|i| line.ask(vec![line.sender as u8, i]).unwrap());
             results.collect::<Vec<_>>()
         };

@@ -13,6 +13,6 @@ pub mod mpi;
 pub mod ranks;
 pub mod tree;
 
-pub use comm::{Comm, Stamp, Tag};
+pub use comm::{Comm, MessageStamp, Tag};
 pub use error::CommError;
 pub use ranks::Ranks;

@@ -1,11 +1,11 @@
 //! [`Comm`] over MPI. Only the main thread calls it (`MPI_THREAD_FUNNELED`).
 
-mod board;
 mod copy;
 mod exchange;
 mod mailbox;
+mod node_buffers;
 mod nodes;
-mod window;
+mod shared_window;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +21,13 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use exchange::Exchange;
 use nodes::{Nodes, wait_for};
 
-use super::comm::{self, Comm, OnMessage, Stamp};
+use super::comm::{self, Comm, MessageStamp, OnMessage};
 use super::error::CommError;
 use super::heartbeat::connect::{self, Invitation};
 use super::heartbeat::peer::Peer;
-use super::heartbeat::start::Start;
-use super::heartbeat::{EXIT_LOST, PULSE, Patience, Post, Watch};
-use super::mailbox::{Line, Mailbox};
+use super::heartbeat::startup_deadline::StartupDeadline;
+use super::heartbeat::{EXIT_LOST, HeartbeatMonitor, HeartbeatTimeouts, MonitorConfig, PULSE};
+use super::mailbox::{Mailbox, ServerLink};
 use super::ranks::Ranks;
 
 /// Message tags of [`Comm::stream_to_root`].
@@ -58,7 +58,7 @@ pub struct MpiComm {
     /// Finalizes MPI when it is dropped.
     _universe: Universe,
     /// Dropped last, because a rank may hang until all ranks have finalized.
-    watch: Option<Watch>,
+    watch: Option<HeartbeatMonitor>,
 }
 
 impl MpiComm {
@@ -78,7 +78,7 @@ impl MpiComm {
         }
         set_timer_slack();
         let world = universe.world();
-        let nodes = Nodes::of(&world, ranks_per_node)
+        let nodes = Nodes::split(&world, ranks_per_node)
             .ok_or_else(|| broken("the ranks could not be split by machine"))?;
         let awake = if is_crowded(workers(nodes.here())) { Duration::ZERO } else { AWAKE };
         Ok(MpiComm {
@@ -95,7 +95,12 @@ impl MpiComm {
     /// Starts the heartbeat: from now on the job ends when a rank dies or hangs, with an error line
     /// that calls it by its entry in `names`. Returns on rank 0 a warning if some ranks cannot be
     /// watched.
-    pub fn watch(&mut self, patience: Patience, names: &[String], start: &Start) -> Option<String> {
+    pub fn watch(
+        &mut self,
+        timeouts: HeartbeatTimeouts,
+        names: &[String],
+        start: &StartupDeadline,
+    ) -> Option<String> {
         let is_one_machine = self.exchange.nodes().here().len() == self.size;
         let opened = self.is_root().then(|| connect::open(is_one_machine));
         let invitation = opened.as_ref().and_then(|opened| opened.as_ref().ok());
@@ -123,26 +128,26 @@ impl MpiComm {
             },
             _ => (Vec::new(), self.gather_bytes(b"no port could be opened")),
         };
-        self.start_watch(patience, names, peers, failures)
+        self.start_watch(timeouts, names, peers, failures)
     }
 
     fn start_watch(
         &mut self,
-        patience: Patience,
+        timeouts: HeartbeatTimeouts,
         names: &[String],
         peers: Vec<Peer>,
         failures: Vec<Vec<u8>>,
     ) -> Option<String> {
         if !peers.is_empty() {
-            let post = Post {
+            let post = MonitorConfig {
                 rank: self.rank,
                 names: names.to_vec(),
-                patience,
+                timeouts,
                 pulse: &PULSE,
                 say: |line| eprintln!("{line}"),
                 end: || SimpleCommunicator::world().abort(EXIT_LOST),
             };
-            self.watch = Some(Watch::start(post, peers));
+            self.watch = Some(HeartbeatMonitor::start(post, peers));
         }
         let (rank, failure) =
             failures.iter().enumerate().rfind(|(_, failure)| !failure.is_empty())?;
@@ -182,7 +187,7 @@ impl MpiComm {
     }
 
     /// A barrier that sleeps while it waits: other ranks may work for minutes.
-    fn meet(&self) {
+    fn barrier(&self) {
         wait_for(self.world.immediate_barrier());
     }
 
@@ -254,7 +259,7 @@ impl Comm for MpiComm {
 
     fn gather(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &[f32],
         counts: &[usize],
         all: &mut [f32],
@@ -264,7 +269,7 @@ impl Comm for MpiComm {
 
     fn scatter(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         all: &[f32],
         counts: &[usize],
         mine: &mut [f32],
@@ -272,13 +277,13 @@ impl Comm for MpiComm {
         self.exchange.scatter(stamp, all, counts, mine)
     }
 
-    fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
+    fn broadcast(&self, stamp: MessageStamp, values: &mut [f32]) -> Result<(), CommError> {
         self.exchange.broadcast(stamp, values)
     }
 
     fn sum(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &mut [f32],
         ranks: Ranks,
         total: &mut [f32],
@@ -287,12 +292,12 @@ impl Comm for MpiComm {
     }
 
     fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {
-        self.meet();
+        self.barrier();
         MpiComm::broadcast_in(&self.world, bytes);
     }
 
     fn gather_bytes(&self, mine: &[u8]) -> Vec<Vec<u8>> {
-        self.meet();
+        self.barrier();
         let root = self.world.process_at_rank(0);
         // Never empty: Rust's dangling pointer to an empty slice equals Open MPI's MPI_IN_PLACE.
         let message = [&[0u8], mine].concat();
@@ -351,7 +356,7 @@ impl Comm for MpiComm {
         self.is_root().then_some(self)
     }
 
-    fn line(&self) -> Option<&dyn Line> {
+    fn server_link(&self) -> Option<&dyn ServerLink> {
         (!self.is_root()).then_some(self)
     }
 

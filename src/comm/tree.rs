@@ -10,7 +10,7 @@
 //! ```
 
 use crate::compute::simd_dispatch::wide;
-use crate::compute::threads::side_by_side;
+use crate::compute::threads::run_parallel;
 
 /// Node of the tree: the stocks `first..first + 2^level` that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Node {
 
 impl Node {
     /// The leaf of one stock.
-    pub fn of(stock: usize) -> Node {
+    pub fn leaf(stock: usize) -> Node {
         Node { first: stock, level: 0 }
     }
 
@@ -41,7 +41,7 @@ impl Node {
     }
 
     /// The parent of this node and `right`; None if they are not siblings.
-    fn with(self, right: Node) -> Option<Node> {
+    fn joined(self, right: Node) -> Option<Node> {
         let is_left = self.first.is_multiple_of(2 * self.width());
         let are_siblings = self.level == right.level && right.first == self.first + self.width();
         (is_left && are_siblings).then_some(Node { level: self.level + 1, ..self })
@@ -49,7 +49,7 @@ impl Node {
 }
 
 /// The sum of a node's stocks.
-pub struct Part<'a> {
+pub struct PartialSum<'a> {
     pub node: Node,
     pub values: &'a mut [f32],
 }
@@ -60,7 +60,7 @@ const SLICE: usize = 2_048;
 /// Adds siblings in place, in parallel over the thread pool. `parts` must be sorted by stock, out
 /// of `stocks` in all. Returns the parts whose siblings are elsewhere; a single one if `parts`
 /// cover all stocks.
-pub fn merge<'a>(mut parts: Vec<Part<'a>>, stocks: usize) -> Vec<Part<'a>> {
+pub fn merge<'a>(mut parts: Vec<PartialSum<'a>>, stocks: usize) -> Vec<PartialSum<'a>> {
     let (left, additions) = plan(parts.iter().map(|part| part.node), stocks);
     if rayon::current_num_threads() > 1 && !additions.is_empty() {
         let mut slices: Vec<Vec<&mut [f32]>> = Vec::new();
@@ -72,7 +72,7 @@ pub fn merge<'a>(mut parts: Vec<Part<'a>>, stocks: usize) -> Vec<Part<'a>> {
                 }
             }
         }
-        side_by_side(slices, |mut of_all| add_up(&mut of_all, &additions, 0..SLICE));
+        run_parallel(slices, |mut of_all| add_up(&mut of_all, &additions, 0..SLICE));
     } else {
         let mut all: Vec<&mut [f32]> = parts.iter_mut().map(|part| &mut *part.values).collect();
         let len = all.first().map_or(0, |values| values.len());
@@ -83,14 +83,14 @@ pub fn merge<'a>(mut parts: Vec<Part<'a>>, stocks: usize) -> Vec<Part<'a>> {
     let mut left = left.into_iter().peekable();
     let kept = parts.into_iter().enumerate().filter_map(|(i, part)| {
         let (node, _) = left.next_if(|&(_, index)| index == i)?;
-        Some(Part { node, ..part })
+        Some(PartialSum { node, ..part })
     });
     kept.collect()
 }
 
 /// The nodes that [`merge`] leaves of the `owned` stocks, out of `stocks` in all.
 pub fn left_of(owned: impl Iterator<Item = usize>, stocks: usize) -> Vec<Node> {
-    plan(owned.map(Node::of), stocks).0.into_iter().map(|(node, _)| node).collect()
+    plan(owned.map(Node::leaf), stocks).0.into_iter().map(|(node, _)| node).collect()
 }
 
 /// The remaining nodes, each with the index of the part that holds its sum, and the additions
@@ -103,7 +103,7 @@ fn plan(
     for (i, node) in nodes.enumerate() {
         let (mut node, mut at) = (node.raised(stocks), i);
         while let Some((parent, to)) =
-            left.last().and_then(|&(before, to)| Some((before.with(node)?, to)))
+            left.last().and_then(|&(before, to)| Some((before.joined(node)?, to)))
         {
             left.pop();
             additions.push((to, at));
@@ -139,9 +139,11 @@ mod tests {
             .collect()
     }
 
-    fn parts<'a>(blocks: &'a mut [Vec<f32>], owned: &[usize]) -> Vec<Part<'a>> {
-        let leaf =
-            |(values, &stock): (&'a mut Vec<f32>, &usize)| Part { node: Node::of(stock), values };
+    fn parts<'a>(blocks: &'a mut [Vec<f32>], owned: &[usize]) -> Vec<PartialSum<'a>> {
+        let leaf = |(values, &stock): (&'a mut Vec<f32>, &usize)| PartialSum {
+            node: Node::leaf(stock),
+            values,
+        };
         blocks.iter_mut().zip(owned).map(leaf).collect()
     }
 
@@ -183,11 +185,12 @@ mod tests {
                         if round_robin { stock % ranks } else { stock * ranks / stocks }
                     };
                     let mut blocks: Vec<Vec<f32>> = owned.iter().map(|&s| values(s, LEN)).collect();
-                    let mut held: Vec<Vec<Part<'_>>> = (0..ranks).map(|_| Vec::new()).collect();
+                    let mut held: Vec<Vec<PartialSum<'_>>> =
+                        (0..ranks).map(|_| Vec::new()).collect();
                     for part in parts(&mut blocks, &owned) {
                         held[of(part.node.first)].push(part);
                     }
-                    let mut merged: Vec<Part<'_>> =
+                    let mut merged: Vec<PartialSum<'_>> =
                         held.into_iter().flat_map(|parts| merge(parts, stocks)).collect();
                     merged.sort_by_key(|part| part.node.first);
                     let sum = merge(merged, stocks);

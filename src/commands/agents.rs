@@ -5,15 +5,15 @@ use std::sync::Arc;
 use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{say, tell_reports};
-use crate::agents::{Report, Runner, leaderboard};
+use super::{report_loads, say};
+use crate::agents::{AgentsReport, Runner, leaderboard};
 use crate::cli::{AgentsArgs, Format, GlobalArgs};
 use crate::report::Progress;
 use crate::source;
 
 /// What the whole came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AgentsOutcome {
     Done,
     /// An agent, or several; the others are done.
     Failed,
@@ -21,7 +21,7 @@ pub enum Outcome {
 }
 
 /// Runs the agents, and prints how they stand. Called with a single thread, agents can be forked.
-pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<Outcome> {
+pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<AgentsOutcome> {
     let is_child = args.bars.is_some();
     let mut runner = Runner::default();
     if !is_child {
@@ -43,21 +43,21 @@ pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Res
         Box::new(move |symbol, done, total| of_days.data(symbol.as_str(), done, total));
     runner.on_data = Box::new(move |source, reports| {
         of_data.line(&format!("data: {source}"));
-        tell_reports(reports, &of_data);
+        report_loads(reports, &of_data);
     });
     let report = runner.run(&args.path(), args.signature.as_deref())?;
     progress.finish();
     if !is_child {
-        tell(&report, args.format)?;
+        print_report(&report, args.format)?;
     }
     Ok(match (report.stopped, report.is_success()) {
-        (true, _) => Outcome::Stopped,
-        (false, true) => Outcome::Done,
-        (false, false) => Outcome::Failed,
+        (true, _) => AgentsOutcome::Stopped,
+        (false, true) => AgentsOutcome::Done,
+        (false, false) => AgentsOutcome::Failed,
     })
 }
 
-fn tell(report: &Report, format: Format) -> Result<()> {
+fn print_report(report: &AgentsReport, format: Format) -> Result<()> {
     say(&match format {
         Format::Table => leaderboard::table(report),
         Format::Json => {

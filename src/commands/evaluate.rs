@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Setting, everyone, say, tell};
+use super::{CommandContext, comparison, report_data, say};
 use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
@@ -13,7 +13,7 @@ use crate::report::summary::{trials_before, trials_of};
 use crate::report::{FolderLock, Progress, allocations_csv, portfolio_csv, table};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::Callbacks;
-use crate::train::dataset::Prepared;
+use crate::train::dataset::PreparedData;
 use crate::train::model::MODEL_FILE;
 use crate::train::trained::SavedRun;
 
@@ -21,25 +21,25 @@ use crate::train::trained::SavedRun;
 pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let mut run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
     let _lock = FolderLock::take(&run.config.output)?;
-    let setting = Setting::new(&LocalComm, run.config, global, progress)?;
+    let setting = CommandContext::new(&LocalComm, run.config, global, progress)?;
     run.config = setting.config.clone();
-    let mut watch = Watch { progress: &setting.progress };
+    let mut watch = EvaluateCallbacks { progress: &setting.progress };
     let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
-    let Setting { config, progress, notices, .. } = setting;
+    let CommandContext { config, progress, notices, .. } = setting;
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;
     let benchmark = &evaluated.benchmark.equity;
-    let csv = portfolio_csv::csv(&evaluated.course, benchmark);
+    let csv = portfolio_csv::csv(&evaluated.record, benchmark);
     let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
     let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
     // The model was chosen by what its run saw; an evaluation that only repeats that is no new one.
-    let own = vec![Trial::of(None, &evaluated.course)];
+    let own = vec![Trial::new(None, &evaluated.record)];
     let seen = [trials_of(&args.model), trials_before(&args.model), trials_before(&config.output)];
     let trials = Trials { own, earlier: seen.concat() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
-    let inference = Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng);
+    let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng);
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-    let everyone = everyone::beside(&mandate, config.seed, &eval, &evaluated, &inference);
+    let everyone = comparison::beside(&mandate, config.seed, &eval, &evaluated, &inference);
     let summary = serde_json::json!({
         "model": args.model,
         "period": { "start": config.eval_start, "end": config.eval_end },
@@ -58,16 +58,16 @@ pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) ->
 }
 
 /// Tells how reading goes on.
-struct Watch<'a> {
+struct EvaluateCallbacks<'a> {
     progress: &'a Progress,
 }
 
-impl Callbacks for Watch<'_> {
+impl Callbacks for EvaluateCallbacks<'_> {
     fn on_days(&mut self, symbol: &Symbol, done: usize, total: usize) {
         self.progress.data(symbol.as_str(), done, total);
     }
 
-    fn on_data(&mut self, _period: Period, data: &Prepared) {
-        tell(data, self.progress);
+    fn on_data(&mut self, _period: Period, data: &PreparedData) {
+        report_data(data, self.progress);
     }
 }

@@ -1,9 +1,9 @@
 //! What the program can be told to do, put together from the layers below.
 
 pub mod agents;
+mod comparison;
 pub mod data;
 pub mod evaluate;
-mod everyone;
 mod outputs;
 pub mod program;
 pub mod strategies;
@@ -30,14 +30,14 @@ use crate::report::Progress;
 use crate::report::format::count;
 use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
-use crate::train::dataset::Prepared;
+use crate::train::dataset::PreparedData;
 use crate::train::run::RunData;
 
 /// Stocks that are named before "and so many more".
 const NAMED_STOCKS: usize = 8;
 
 /// What every command needs before it reads a bar.
-pub struct Setting<'a> {
+pub struct CommandContext<'a> {
     pub comm: &'a dyn Comm,
     pub config: RunConfig,
     pub progress: Progress,
@@ -47,21 +47,21 @@ pub struct Setting<'a> {
     cache: PathBuf,
 }
 
-impl<'a> Setting<'a> {
+impl<'a> CommandContext<'a> {
     /// Opens the data on every rank.
     pub fn new(
         comm: &'a dyn Comm,
         mut config: RunConfig,
         global: &GlobalArgs,
         progress: Progress,
-    ) -> Result<Setting<'a>> {
+    ) -> Result<CommandContext<'a>> {
         // Rank 0's environment decides, should another's differ.
         let mut name = source::resolve(config.data.source.as_deref()).into_bytes();
         comm.broadcast_bytes(&mut name);
         let name = String::from_utf8(name)?;
         let source = agree(comm, source::open(&name, &config.data.container))?;
         let mut notices = Vec::new();
-        let here = Machine::here(&comm.library());
+        let here = Machine::detect(&comm.library());
         let these = "The run with these settings";
         notices.extend(warning(these, config.machine.as_ref(), &here));
         notices.extend(unlike_ranks(comm, &config, &here)?);
@@ -79,7 +79,7 @@ impl<'a> Setting<'a> {
         progress.line(&format!("data: {name}"));
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
-        Ok(Setting {
+        Ok(CommandContext {
             comm,
             config,
             progress,
@@ -112,15 +112,15 @@ fn overlaps(config: &RunConfig) -> bool {
     config.eval_start <= config.end_date && config.start_date <= config.eval_end
 }
 
-fn tell(prepared: &Prepared, progress: &Progress) {
-    tell_reports(&prepared.note.reports, progress);
+fn report_data(prepared: &PreparedData, progress: &Progress) {
+    report_loads(&prepared.note.reports, progress);
     if prepared.from_cache {
         progress.line("bars and features are in the cached panel; nothing was read");
     }
 }
 
 /// What was found in the data, stated always; stocks of which the same is to be said share a line.
-fn tell_reports(reports: &[LoadReport], progress: &Progress) {
+fn report_loads(reports: &[LoadReport], progress: &Progress) {
     let mut sentences: Vec<(String, Vec<&Symbol>)> = Vec::new();
     for report in reports {
         for sentence in std::iter::once(found(report)).chain(report.notes.iter().cloned()) {
@@ -154,7 +154,7 @@ fn found(report: &LoadReport) -> String {
 fn file_store(into: &Destination) -> Result<Arc<dyn Store>> {
     let data = into.data.as_str();
     if data != AZURE && !data.starts_with(SYNTHETIC) {
-        return Ok(Arc::new(LocalStore::to_be(Path::new(data))?));
+        return Ok(Arc::new(LocalStore::for_writing(Path::new(data))?));
     }
     match source::open(data, &container_name(&into.container))? {
         DataSource::Store(store) => Ok(store),
@@ -165,7 +165,7 @@ fn file_store(into: &Destination) -> Result<Arc<dyn Store>> {
 }
 
 /// Every stock once, and a period that does not end before it begins.
-fn check_wish(stocks: &[Symbol], period: &Period) -> Result<()> {
+fn check_request(stocks: &[Symbol], period: &Period) -> Result<()> {
     let twice = stocks.iter().enumerate().find(|(i, symbol)| stocks[..*i].contains(symbol));
     if let Some((_, twice)) = twice {
         return Err(anyhow!("--stocks: {twice} is given twice; give each symbol once"));

@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::{everyone, say};
+use super::{comparison, say};
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::interface::ActionSet;
 use crate::report::folder::ResultsFolder;
-use crate::report::html::Report;
+use crate::report::html::HtmlReport;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before};
@@ -20,9 +20,9 @@ use crate::report::tensorboard::EventWriter;
 use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
-use crate::train::callbacks::Interval;
-use crate::train::dataset::Prepared;
-use crate::train::evaluation::{Evaluated, Evaluation};
+use crate::train::callbacks::TrainingInterval;
+use crate::train::dataset::PreparedData;
+use crate::train::evaluation::{Evaluation, EvaluationResult};
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
 use crate::train::policy_check;
@@ -73,7 +73,7 @@ impl Clock {
         self.state().wall_s
     }
 
-    fn line(&mut self, interval: Interval) -> MetricsLine {
+    fn line(&mut self, interval: TrainingInterval) -> MetricsLine {
         let now_s = self.state().trained_s;
         let (then_s, steps) = self.state.interval_from;
         self.state.interval_from = (now_s, interval.env_steps);
@@ -181,7 +181,7 @@ impl Outputs {
     pub fn opportunities(
         &mut self,
         period: &'static str,
-        data: &Prepared,
+        data: &PreparedData,
     ) -> Result<(), ReportError> {
         let stocks = data.panel.stocks();
         let mut found = data.note.opportunities.iter();
@@ -190,7 +190,7 @@ impl Outputs {
 
     /// Writes the line of an interval, and returns it. A file that cannot be written ends the run:
     /// what it has learned is in the last checkpoint, and hours without a record are in none.
-    pub fn interval(&mut self, interval: Interval) -> Result<&MetricsLine, ReportError> {
+    pub fn interval(&mut self, interval: TrainingInterval) -> Result<&MetricsLine, ReportError> {
         let line = self.clock.line(interval);
         let scalars = [
             ("train/reward", Some(line.reward)),
@@ -215,10 +215,10 @@ impl Outputs {
     ) -> Result<()> {
         let benchmark = &evaluated.benchmark.equity;
         let name = portfolio_csv::name(episode);
-        portfolio_csv::write(&self.folder, episode, &evaluated.course, benchmark)?;
-        allocations_csv::write(&self.folder, &evaluated.course.stocks, &evaluated.allocations)?;
+        portfolio_csv::write(&self.folder, episode, &evaluated.record, benchmark)?;
+        allocations_csv::write(&self.folder, &evaluated.record.stocks, &evaluated.allocations)?;
         self.evaluations.push(name);
-        self.trials.push(Trial::of(Some(episode), &evaluated.course));
+        self.trials.push(Trial::new(Some(episode), &evaluated.record));
         let metrics = &evaluated.metrics;
         self.events.scalar("eval/return", env_steps, metrics.portfolio_return)?;
         self.events.scalar("eval/max_drawdown", env_steps, metrics.max_drawdown)?;
@@ -229,7 +229,7 @@ impl Outputs {
     }
 
     /// The model and what is said of the whole run.
-    pub fn finish(&self, finished: &Finished<'_>) -> Result<()> {
+    pub fn finish(&self, finished: &FinishedRun<'_>) -> Result<()> {
         let Trained { config, mandate, model, eval, latest, .. } = finished.trained;
         let latest = latest.as_ref().map(|evaluation| &evaluation.evaluated);
         let folder = &self.folder;
@@ -247,7 +247,7 @@ impl Outputs {
         let inference = latest.map(|evaluated| self.inference(config, evaluated));
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
-                everyone::beside(mandate, config.seed, eval, evaluated, inference)
+                comparison::beside(mandate, config.seed, eval, evaluated, inference)
             }
             _ => Vec::new(),
         };
@@ -267,13 +267,13 @@ impl Outputs {
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
             written.push(folder.path(allocations_csv::NAME));
-            let report = Report {
+            let report = HtmlReport {
                 config,
                 run: &summary.run,
                 eval: &evaluated.metrics,
                 benchmark: &evaluated.benchmark_metrics,
                 inference,
-                course: &evaluated.course,
+                record: &evaluated.record,
                 benchmark_equity: &evaluated.benchmark.equity,
                 lines: &self.lines,
                 relationships: &relationships,
@@ -292,7 +292,12 @@ impl Outputs {
     }
 
     /// The policy for other programs and what it answers; nothing in a build without libtorch.
-    fn policy(&self, config: &RunConfig, model: &Model, eval: &Prepared) -> Result<Vec<PathBuf>> {
+    fn policy(
+        &self,
+        config: &RunConfig,
+        model: &Model,
+        eval: &PreparedData,
+    ) -> Result<Vec<PathBuf>> {
         if !policy::can_export()? {
             say("policy.pt is not written: this program was built without libtorch\n");
             return Ok(Vec::new());
@@ -306,10 +311,10 @@ impl Outputs {
     }
 
     /// Whether the last evaluation is more than luck, given all that were made.
-    fn inference(&self, config: &RunConfig, last: &Evaluated) -> Inference {
+    fn inference(&self, config: &RunConfig, last: &EvaluationResult) -> Inference {
         let trials = Trials { own: self.trials.clone(), earlier: trials_before(&config.output) };
         let mut rng = stream(config.seed, Purpose::Inference, 0);
-        Inference::of(&last.course, &last.benchmark, &trials, &mut rng)
+        Inference::new(&last.record, &last.benchmark, &trials, &mut rng)
     }
 }
 
@@ -319,7 +324,7 @@ fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
 }
 
 /// A run that has come to its end, or was stopped.
-pub struct Finished<'a> {
+pub struct FinishedRun<'a> {
     pub trained: &'a Trained,
     pub run: RunSummary,
     pub peer_view: PeerView,

@@ -7,8 +7,8 @@ use crate::cli::{
 };
 use crate::comm::Comm;
 #[cfg(feature = "mpi")]
-use crate::comm::heartbeat::{Patience, start::Start};
-use crate::comm::launch::{Launched, launched};
+use crate::comm::heartbeat::{HeartbeatTimeouts, startup_deadline::StartupDeadline};
+use crate::comm::launch::{LaunchInfo, launch_info};
 use crate::comm::local::LocalComm;
 #[cfg(feature = "mpi")]
 use crate::comm::mpi::MpiComm;
@@ -31,7 +31,7 @@ const KEYS: &str = ".cloudkeys/api_keys.env";
 
 /// Runs the command of the process's arguments. The exit codes stand in the program's help.
 pub fn main() -> ExitCode {
-    let launched = launched(|name| std::env::var(name).ok());
+    let launched = launch_info(|name| std::env::var(name).ok());
     let rank = launched.map_or(0, |launched| launched.rank);
     let outcome = read_keys().and_then(|()| parse(rank)).and_then(|cli| run(cli, launched));
     let code = match outcome {
@@ -75,7 +75,7 @@ fn parse(rank: usize) -> Result<Cli> {
     })
 }
 
-fn run(cli: Cli, launched: Option<Launched>) -> Result<u8> {
+fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     // Exceeding the limit on file sizes is an error of the write, not the end of the process.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let global = match &cli.command {
@@ -153,7 +153,7 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
 /// Runs the commands that concern stored bars alone; None if the command is another one.
 fn data(
     command: &Option<Command>,
-    launched: Option<Launched>,
+    launched: Option<LaunchInfo>,
     global: &GlobalArgs,
     progress: &Progress,
 ) -> Result<Option<u8>> {
@@ -179,7 +179,7 @@ fn data(
 /// Over MPI ranks, if several were started and the command can use them.
 fn strategies(
     args: &StrategiesArgs,
-    launched: Option<Launched>,
+    launched: Option<LaunchInfo>,
     global: &GlobalArgs,
     progress: Progress,
 ) -> Result<u8> {
@@ -199,18 +199,18 @@ fn strategies(
 
 /// Single-threaded: agents are forks of this process.
 fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<u8> {
-    use super::agents::Outcome;
+    use super::agents::AgentsOutcome;
     install_panic_line(None);
     Ok(match super::agents::agents(args, global, progress)? {
-        Outcome::Done => 0,
-        Outcome::Failed => EXIT_FAILED,
-        Outcome::Stopped => EXIT_STOPPED,
+        AgentsOutcome::Done => 0,
+        AgentsOutcome::Failed => EXIT_FAILED,
+        AgentsOutcome::Stopped => EXIT_STOPPED,
     })
 }
 
-fn one_process(launched: Option<Launched>, what: &str) -> Result<()> {
+fn one_process(launched: Option<LaunchInfo>, what: &str) -> Result<()> {
     match launched {
-        Some(Launched { size, .. }) if size > 1 => Err(anyhow!(
+        Some(LaunchInfo { size, .. }) if size > 1 => Err(anyhow!(
             "{what} runs in one process, but mpirun started {size}; \
              run it without mpirun, or use --mode parallel"
         )),
@@ -231,7 +231,7 @@ fn compute_on(rank: Option<usize>, threads: usize) -> Result<()> {
 /// Runs work that is shared among the ranks. By default, the ranks of a machine share its cores.
 #[cfg(feature = "mpi")]
 fn over_ranks(
-    Launched { rank, size }: Launched,
+    LaunchInfo { rank, size }: LaunchInfo,
     threads: Option<usize>,
     work: impl FnOnce(&dyn Comm) -> Result<()>,
 ) -> Result<u8> {
@@ -250,7 +250,7 @@ fn over_ranks(
 
 #[cfg(not(feature = "mpi"))]
 fn over_ranks(
-    _: Launched,
+    _: LaunchInfo,
     _: Option<usize>,
     _: impl FnOnce(&dyn Comm) -> Result<()>,
 ) -> Result<u8> {
@@ -265,8 +265,8 @@ fn started(
     names: Vec<String>,
 ) -> Result<(MpiComm, Option<String>)> {
     let ranks_per_node = std::env::var("DQN_TRADER_RANKS_PER_NODE").ok();
-    let patience = Patience::from_seconds(config.timeout_s, config.stuck_s);
-    let start = patience.map(|patience| Start::expect(rank, patience));
+    let patience = HeartbeatTimeouts::from_seconds(config.timeout_s, config.stuck_s);
+    let start = patience.map(|patience| StartupDeadline::expect(rank, patience));
     let mut comm = MpiComm::start(ranks_per_node.and_then(|count| count.parse().ok()))?;
     let watched = patience.zip(start);
     let warning = watched.and_then(|(patience, start)| comm.watch(patience, &names, &start));
@@ -276,13 +276,13 @@ fn started(
 #[cfg(feature = "mpi")]
 fn parallel(
     config: RunConfig,
-    launched: Option<Launched>,
+    launched: Option<LaunchInfo>,
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
     use crate::comm::{Ranks, launch::launch};
     let stocks = config.stocks.len();
-    let Some(Launched { rank, size }) = launched else {
+    let Some(LaunchInfo { rank, size }) = launched else {
         return Ok(launch(stocks, args.max_restarts)?);
     };
     if size < 2 {
@@ -331,7 +331,7 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
 }
 
 #[cfg(not(feature = "mpi"))]
-fn parallel(_: RunConfig, _: Option<Launched>, _: &TrainArgs, _: Progress) -> Result<u8> {
+fn parallel(_: RunConfig, _: Option<LaunchInfo>, _: &TrainArgs, _: Progress) -> Result<u8> {
     without_mpi()
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
-use super::outputs::{Finished, Outputs};
-use super::{Setting, tell};
+use super::outputs::{FinishedRun, Outputs};
+use super::{CommandContext, report_data};
 use crate::cli::TrainArgs;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
@@ -19,8 +19,8 @@ use crate::report::format::{count, signed_percent};
 use crate::report::summary::RunSummary;
 use crate::report::{FolderLock, Progress};
 use crate::train;
-use crate::train::callbacks::{Callbacks, Ending, Interval, TrainingStart};
-use crate::train::dataset::Prepared;
+use crate::train::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
+use crate::train::dataset::PreparedData;
 use crate::train::evaluation::Evaluation;
 use crate::train::run::Checkpointing;
 
@@ -31,7 +31,7 @@ pub fn train(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<Ending> {
-    let setting = Setting::new(comm, config, &args.global, progress)?;
+    let setting = CommandContext::new(comm, config, &args.global, progress)?;
     // What cannot be written is said before hours of work, and nothing is moved before the data are
     // known to be good.
     let locked = match comm.is_root() {
@@ -40,7 +40,7 @@ pub fn train(
     };
     let _lock = agree(comm, locked)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let mut watch = Watch {
+    let mut watch = TrainCallbacks {
         is_root: comm.is_root(),
         progress: &setting.progress,
         machine: setting.config.machine.clone(),
@@ -53,7 +53,7 @@ pub fn train(
     let mut trained = train::run(comm, config, data, checkpointing, &stop, &mut watch)?;
     let peer_view = trained.peer_view(comm)?;
     setting.progress.finish();
-    let Watch { outputs, notices, machine, .. } = watch;
+    let TrainCallbacks { outputs, notices, machine, .. } = watch;
     let Some(outputs) = outputs else { return Ok(trained.ending) };
     trained.config.machine = machine;
     let run = RunSummary {
@@ -67,7 +67,7 @@ pub fn train(
         orders_changed: trained.orders_changed.clone(),
         notices,
     };
-    outputs.finish(&Finished { trained: &trained, run, peer_view })?;
+    outputs.finish(&FinishedRun { trained: &trained, run, peer_view })?;
     Ok(trained.ending)
 }
 
@@ -84,7 +84,7 @@ fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<Strin
 }
 
 /// Progress and files, as training goes on.
-struct Watch<'a> {
+struct TrainCallbacks<'a> {
     is_root: bool,
     progress: &'a Progress,
     /// On which kinds of machines the run was computed.
@@ -96,7 +96,7 @@ struct Watch<'a> {
     stop: Arc<AtomicBool>,
 }
 
-impl Watch<'_> {
+impl TrainCallbacks<'_> {
     /// The files of a new run, or those of the one that is resumed.
     fn open(&mut self, start: &TrainingStart<'_>) -> Result<Outputs> {
         let mut config = start.config.clone();
@@ -113,13 +113,13 @@ impl Watch<'_> {
     }
 }
 
-impl Callbacks for Watch<'_> {
+impl Callbacks for TrainCallbacks<'_> {
     fn on_days(&mut self, symbol: &Symbol, done: usize, total: usize) {
         self.progress.data(symbol.as_str(), done, total);
     }
 
-    fn on_data(&mut self, _period: Period, data: &Prepared) {
-        tell(data, self.progress);
+    fn on_data(&mut self, _period: Period, data: &PreparedData) {
+        report_data(data, self.progress);
     }
 
     fn on_message(&mut self, line: &str) {
@@ -147,7 +147,7 @@ impl Callbacks for Watch<'_> {
         Ok(())
     }
 
-    fn on_interval(&mut self, interval: Interval) -> Result<()> {
+    fn on_interval(&mut self, interval: TrainingInterval) -> Result<()> {
         if let Some(outputs) = &mut self.outputs {
             self.progress.training(outputs.interval(interval)?);
         }
@@ -208,6 +208,6 @@ fn heed_signals(stop: &Arc<AtomicBool>) -> Result<()> {
         signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    PULSE.heed(stop.clone());
+    PULSE.set_stop_flag(stop.clone());
     Ok(())
 }

@@ -6,7 +6,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// A copy of `values` with the given capacity, in huge pages, for vectors with random access: with
 /// 4 KB pages each access is a TLB miss. Linux grants huge pages on request (`madvise`) if they are
 /// requested before the first write.
-pub fn with_room<T: Copy>(values: &[T], capacity: usize) -> Vec<T> {
+pub fn copy_with_capacity<T: Copy>(values: &[T], capacity: usize) -> Vec<T> {
     let mut room = Vec::with_capacity(capacity);
     request_huge_pages(&room);
     room.extend_from_slice(values);
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn values_are_copied_into_the_requested_capacity() {
         for capacity in [3, 5, 100_000, 1_500_000] {
-            let mut room = with_room(&[1u64, 2, 3], capacity);
+            let mut room = copy_with_capacity(&[1u64, 2, 3], capacity);
             assert!(room.capacity() >= capacity);
             room.resize(capacity, 9);
             assert_eq!((room[2], room[capacity - 1]), (3, if capacity > 3 { 9 } else { 3 }));

@@ -15,8 +15,9 @@ pub fn pool(count: usize) -> ThreadPoolBuilder {
     ThreadPoolBuilder::new().num_threads(count)
 }
 
-/// Starts the global pool of `threads` threads (0: one per core). With several threads the calling thread is one of them, so work that it splits starts at once,
-/// and it need not be woken at the end. Errors: the pool exists already.
+/// Starts the global pool of `threads` threads (0: one per core). With several threads the calling
+/// thread is one of them, so work that it splits starts at once, and it need not be woken at the
+/// end. Errors: the pool exists already.
 pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { cores() } else { threads };
@@ -27,7 +28,7 @@ pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
 
 /// Runs `work` on all `tasks`, in parallel if this thread belongs to a pool of several. The tasks
 /// must be independent, so the result is the same either way.
-pub fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
+pub fn run_parallel<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
     if tasks.len() > 1 && has_other_threads() {
         split_in_halves(tasks, &work);
     } else {
@@ -115,7 +116,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (sum, pairs) = (AtomicUsize::new(0), AtomicUsize::new(0));
             pool.install(|| {
-                side_by_side((1..=10).collect(), |task| {
+                run_parallel((1..=10).collect(), |task| {
                     sum.fetch_add(task, Ordering::Relaxed);
                     let pair = |x: usize| pairs.fetch_add(x * task, Ordering::Relaxed);
                     both(|| _ = pair(1), || _ = pair(10));

@@ -27,7 +27,7 @@ pub struct Machine {
 
 impl Machine {
     /// This one. `mpi` is the library's own name and version; empty in a run without.
-    pub fn here(mpi: &str) -> Machine {
+    pub fn detect(mpi: &str) -> Machine {
         let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Machine {
             program_version: env!("CARGO_PKG_VERSION").into(),
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn only_what_changes_a_result_makes_a_machine_another() {
-        let here = Machine::here("Open MPI 4.1.4");
+        let here = Machine::detect("Open MPI 4.1.4");
         let same =
             Machine { cpu: "another of the kind".into(), mpi: String::new(), ..here.clone() };
         assert_eq!(warning("the run", Some(&same), &here), None);

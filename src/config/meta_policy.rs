@@ -18,8 +18,8 @@ pub struct MetaPolicyConfig {
     pub period_bars: Option<usize>,
     /// Weight of the DQN before anything is known; the rules have equal parts of the rest.
     pub dqn_prior: f64,
-    /// Chance, before anything is seen, that the DQN foretells the next bar better together with the
-    /// strategy Autoregression than alone; 0: that is not asked. Learned for each stock in an
+    /// Chance, before anything is seen, that the DQN foretells the next bar better together with
+    /// the strategy Autoregression than alone; 0: that is not asked. Learned for each stock in an
     /// evaluation.
     pub second_opinion: f64,
     /// What a profit counts for, per standard deviation of the stock's return over a period. The

@@ -60,7 +60,7 @@ impl PortfolioConfig {
     }
 
     /// Most capital that one of `stocks` stocks is allocated, over equity.
-    pub fn name_limit_of(&self, stocks: usize) -> f64 {
+    pub fn name_limit_for(&self, stocks: usize) -> f64 {
         let twice_equal = 2.0 * self.capital() / stocks.max(1) as f64;
         self.name_limit.unwrap_or(twice_equal).min(self.capital())
     }

@@ -5,7 +5,7 @@ use super::{ConfigError, RunConfig};
 
 impl RunConfig {
     /// With one setting changed, as in `learner.gamma=0.95`.
-    pub fn with(&self, assignment: &str) -> Result<RunConfig, ConfigError> {
+    pub fn with_setting(&self, assignment: &str) -> Result<RunConfig, ConfigError> {
         let wrong = |(what, hint): (String, String)| ConfigError::new("--set", what, hint);
         let (key, text) = assignment
             .split_once('=')

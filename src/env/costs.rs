@@ -17,7 +17,7 @@ pub struct Costs {
 }
 
 impl Costs {
-    pub fn of(config: &EnvConfig) -> Costs {
+    pub fn new(config: &EnvConfig) -> Costs {
         Costs { fee_bps: config.fee_bps, slippage_bps: config.slippage_bps }
     }
 
@@ -28,7 +28,7 @@ impl Costs {
     }
 
     /// Cost of trading the whole account once, as a fraction of its value.
-    pub fn of_turning_over_once(&self) -> f64 {
+    pub fn turnover_cost(&self) -> f64 {
         (self.fee_bps + self.slippage_bps) * BPS
     }
 
@@ -48,6 +48,6 @@ mod tests {
         assert!((costs.fill_price(100.0, 3.0) - 100.05).abs() < 1e-12);
         assert!((costs.fill_price(100.0, -3.0) - 99.95).abs() < 1e-12);
         assert!((costs.fee(20_010.0) - 20.01).abs() < 1e-12);
-        assert!((costs.of_turning_over_once() - 0.001_5).abs() < 1e-15);
+        assert!((costs.turnover_cost() - 0.001_5).abs() < 1e-15);
     }
 }

@@ -33,7 +33,7 @@ impl TradingEnv {
     pub fn new(config: &EnvConfig) -> TradingEnv {
         TradingEnv {
             portfolio: Portfolio::new(1, config.initial_cash),
-            costs: Costs::of(config),
+            costs: Costs::new(config),
             initial_cash: config.initial_cash,
             maintenance_margin: config.maintenance_margin,
             rebalance_band: config.rebalance_band,

@@ -3,43 +3,57 @@
 use std::ops::Range;
 
 use super::backtest::Backtest;
-use super::metrics::Course;
+use super::metrics::BacktestRecord;
 use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing, Wanted};
+use crate::portfolio::meta_policy::{CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy};
 
-pub struct Account {
+pub struct BacktestAccount {
     desk: Desk,
     backtest: Backtest,
 }
 
-impl Account {
+impl BacktestAccount {
     /// All cash at the first of `rows`.
-    pub fn new(mandate: &Mandate, panel: &Panel, rows: &Range<usize>, limits: &Limits) -> Account {
+    pub fn new(
+        mandate: &Mandate,
+        panel: &Panel,
+        rows: &Range<usize>,
+        limits: &Limits,
+    ) -> BacktestAccount {
         let Mandate { stocks, env, portfolio } = mandate;
-        let plan = CapitalPlan::of(panel, stocks.len(), portfolio);
-        Account {
+        let plan = CapitalPlan::new(panel, stocks.len(), portfolio);
+        BacktestAccount {
             desk: Desk::new(1, plan, portfolio, limits.clone()),
             backtest: Backtest::start(stocks, &panel.view(rows.start), env),
         }
     }
 
-    /// Lets a meta-policy decide who trades each stock. `standing`: its initial expert weights, if
-    /// known.
-    pub fn with(self, meta: Option<MetaPolicy>, standing: Option<&Standing>) -> Account {
-        Account { desk: self.desk.with(meta, standing.map_or(&[], std::slice::from_ref)), ..self }
+    /// Lets a meta-policy decide who trades each stock. `expert_weights`: its initial expert
+    /// weights, if known.
+    pub fn with_meta_policy(
+        self,
+        meta: Option<MetaPolicy>,
+        expert_weights: Option<&ExpertWeights>,
+    ) -> BacktestAccount {
+        BacktestAccount {
+            desk: self
+                .desk
+                .with_meta_policy(meta, expert_weights.map_or(&[], std::slice::from_ref)),
+            ..self
+        }
     }
 
     /// Places orders at the close of `view`. `wanted` gives each stock's direction and conviction.
     pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
-        self.order_for(view, wanted.map(Wanted::plain));
+        self.order_for(view, wanted.map(DqnProposal::plain));
     }
 
-    /// Like [`Account::order`], for a DQN that may report more than that.
-    pub fn order_for(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = Wanted>) {
+    /// Like [`BacktestAccount::order`], for a DQN that may report more than that.
+    pub fn order_for(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = DqnProposal>) {
         let gain = self.backtest.last_reward();
         self.desk.decide(0, view, gain, wanted);
         self.backtest.order(view, self.desk.orders(0));
@@ -64,8 +78,8 @@ impl Account {
         self.backtest.private_state(stock)
     }
 
-    pub fn into_course(self) -> Course {
-        self.backtest.into_course()
+    pub fn into_record(self) -> BacktestRecord {
+        self.backtest.into_record()
     }
 }
 
@@ -77,8 +91,8 @@ pub fn run_policy(
     rows: &Range<usize>,
     limits: &Limits,
     policy: &mut dyn FnMut(&MarketView<'_>, usize, PrivateState) -> i8,
-) -> Course {
-    let mut account = Account::new(mandate, panel, rows, limits);
+) -> BacktestRecord {
+    let mut account = BacktestAccount::new(mandate, panel, rows, limits);
     for t in rows.start..rows.end - 1 {
         let view = panel.view(t);
         let wanted: Vec<(i8, f32)> = (0..mandate.stocks.len())
@@ -87,5 +101,5 @@ pub fn run_policy(
         account.order(&view, wanted.into_iter());
         account.advance(&panel.view(t + 1));
     }
-    account.into_course()
+    account.into_record()
 }

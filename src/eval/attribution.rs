@@ -1,34 +1,34 @@
 //! Attribution of a portfolio's reward to its stocks. Pure functions.
 
-use super::metrics::Course;
+use super::metrics::BacktestRecord;
 use crate::env::costs::Costs;
 
 /// `[stock]`: mean over bars of each stock's profit after costs, as a fraction of the portfolio's
-/// equity one bar earlier. They add up to the mean of [`Course::reward`] unless the account was
-/// liquidated.
-pub fn rewards_by_stock(course: &Course, costs: &Costs) -> Vec<f64> {
-    let mut sums = vec![0.0; course.stocks.len()];
-    let bars = course.equity.len().saturating_sub(1);
-    for rewards in rewards_by_bar(course, costs).chunks_exact(sums.len().max(1)) {
+/// equity one bar earlier. They add up to the mean of [`BacktestRecord::reward`] unless the account
+/// was liquidated.
+pub fn rewards_by_stock(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
+    let mut sums = vec![0.0; record.stocks.len()];
+    let bars = record.equity.len().saturating_sub(1);
+    for rewards in rewards_by_bar(record, costs).chunks_exact(sums.len().max(1)) {
         sums.iter_mut().zip(rewards).for_each(|(sum, reward)| *sum += reward);
     }
     sums.iter().map(|sum| sum / bars.max(1) as f64).collect()
 }
 
 /// The same per bar, `[bar, stock]`; 0 in the first bar.
-pub fn rewards_by_bar(course: &Course, costs: &Costs) -> Vec<f64> {
-    let stocks = course.stocks.len();
-    let mut rewards = vec![0.0; course.equity.len() * stocks];
+pub fn rewards_by_bar(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
+    let stocks = record.stocks.len();
+    let mut rewards = vec![0.0; record.equity.len() * stocks];
     for (t, rewards) in rewards.chunks_exact_mut(stocks.max(1)).enumerate().skip(1) {
         for (stock, reward) in rewards.iter_mut().enumerate() {
             let (before, at) = ((t - 1) * stocks + stock, t * stocks + stock);
-            let (held, holds) = (course.position[before], course.position[at]);
+            let (held, holds) = (record.position[before], record.position[at]);
             let shares = holds - held;
-            let fill = costs.fill_price(course.open[at], shares);
-            let over_night = held * (course.open[at] - course.price[before]);
-            let over_the_bar = holds * (course.price[at] - course.open[at]);
-            let paid = shares * (fill - course.open[at]) + costs.fee((shares * fill).abs());
-            *reward = (over_night + over_the_bar - paid) / course.equity[t - 1];
+            let fill = costs.fill_price(record.open[at], shares);
+            let over_night = held * (record.open[at] - record.price[before]);
+            let over_the_bar = holds * (record.price[at] - record.open[at]);
+            let paid = shares * (fill - record.open[at]) + costs.fee((shares * fill).abs());
+            *reward = (over_night + over_the_bar - paid) / record.equity[t - 1];
         }
     }
     rewards
@@ -46,7 +46,7 @@ mod tests {
         let costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
         let symbols = ["A", "B"].map(|symbol| symbol.parse().unwrap()).to_vec();
         let equity = vec![1_000.0, 1_023.4, 993.4];
-        let course = Course {
+        let record = BacktestRecord {
             stocks: symbols,
             end_s: vec![0, 60, 120],
             cash: vec![1_000.0, 999.4, 999.4],
@@ -59,11 +59,11 @@ mod tests {
             open: vec![99.0, 51.0, 100.0, 50.0, 90.0, 48.0],
             equity,
         };
-        let found = rewards_by_stock(&course, &costs);
+        let found = rewards_by_stock(&record, &costs);
         let a = (0.019_699_9 - 30.0 / 1_023.4) / 2.0;
         let b = 0.003_700_1 / 2.0;
         assert!((found[0] - a).abs() < 1e-12 && (found[1] - b).abs() < 1e-12, "{found:?}");
-        let mean = course.reward[1..].iter().sum::<f64>() / 2.0;
+        let mean = record.reward[1..].iter().sum::<f64>() / 2.0;
         assert!((found.iter().sum::<f64>() - mean).abs() < 1e-12);
     }
 }

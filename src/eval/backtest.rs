@@ -1,7 +1,7 @@
 //! Back-test of one account with shared cash: orders at a bar's close, fills at the next bar's
 //! open.
 
-use super::metrics::Course;
+use super::metrics::BacktestRecord;
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::env::portfolio::Portfolio;
@@ -9,17 +9,17 @@ use crate::interface::PrivateState;
 use crate::market::Symbol;
 use crate::market::data::MarketRow;
 use crate::market::panel::{MarketView, PanelBar};
-use crate::portfolio::risk::Order;
+use crate::portfolio::risk::PositionOrder;
 
 /// The market at one time, as an account needs it.
-pub trait MarketNow {
+pub trait CurrentMarket {
     /// Bar end, UTC seconds.
     fn end_s(&self) -> i64;
 
     fn bar(&self, stock: usize) -> PanelBar;
 }
 
-impl MarketNow for MarketView<'_> {
+impl CurrentMarket for MarketView<'_> {
     fn end_s(&self) -> i64 {
         MarketView::end_s(self)
     }
@@ -29,7 +29,7 @@ impl MarketNow for MarketView<'_> {
     }
 }
 
-impl MarketNow for MarketRow<'_> {
+impl CurrentMarket for MarketRow<'_> {
     fn end_s(&self) -> i64 {
         MarketRow::end_s(self)
     }
@@ -48,21 +48,21 @@ pub struct Backtest {
     pending: Vec<f64>,
     closes: Vec<f64>,
     peak: f64,
-    course: Course,
+    record: BacktestRecord,
 }
 
 impl Backtest {
     /// Starts in cash at the close of `view`, the first entry of the record.
-    pub fn start(stocks: &[Symbol], view: &impl MarketNow, config: &EnvConfig) -> Backtest {
+    pub fn start(stocks: &[Symbol], view: &impl CurrentMarket, config: &EnvConfig) -> Backtest {
         let mut backtest = Backtest {
             portfolio: Portfolio::new(stocks.len(), config.initial_cash),
-            costs: Costs::of(config),
+            costs: Costs::new(config),
             maintenance_margin: config.maintenance_margin,
             rebalance_band: config.rebalance_band,
             pending: vec![0.0; stocks.len()],
             closes: vec![0.0; stocks.len()],
             peak: config.initial_cash,
-            course: Course::new(stocks.to_vec()),
+            record: BacktestRecord::new(stocks.to_vec()),
         };
         backtest.mark(view);
         backtest.record(view, 0.0, 0.0, 0);
@@ -72,7 +72,7 @@ impl Backtest {
     /// Sizes the orders for the next open from what is known at the close of `view`. A position is
     /// opened, closed or reversed when its direction changes; one with an unchanged direction is
     /// resized only if it has left its rebalance band.
-    pub fn order(&mut self, view: &impl MarketNow, orders: &[Order]) {
+    pub fn order(&mut self, view: &impl CurrentMarket, orders: &[PositionOrder]) {
         let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
@@ -96,7 +96,7 @@ impl Backtest {
 
     /// Moves to the next bar: fills at its open, marks to market at its close. A stock without a
     /// bar keeps its position.
-    pub fn advance(&mut self, next: &impl MarketNow) {
+    pub fn advance(&mut self, next: &impl CurrentMarket) {
         let equity_before = self.portfolio.equity();
         let (mut traded, mut trades) = (0.0, 0);
         for stock in 0..self.pending.len() {
@@ -121,7 +121,7 @@ impl Backtest {
 
     /// Simple return of equity over the current bar.
     pub fn last_reward(&self) -> f64 {
-        self.course.reward.last().copied().unwrap_or(0.0)
+        self.record.reward.last().copied().unwrap_or(0.0)
     }
 
     /// Shares to be traded at the next open, `[stock]`.
@@ -135,41 +135,41 @@ impl Backtest {
         self.portfolio.private_state(stock)
     }
 
-    pub fn into_course(self) -> Course {
-        self.course
+    pub fn into_record(self) -> BacktestRecord {
+        self.record
     }
 
-    fn mark(&mut self, view: &impl MarketNow) {
+    fn mark(&mut self, view: &impl CurrentMarket) {
         for (stock, close) in self.closes.iter_mut().enumerate() {
             *close = view.bar(stock).close;
         }
         self.portfolio.mark(&self.closes);
     }
 
-    fn record(&mut self, view: &impl MarketNow, reward: f64, turnover: f64, trades: u32) {
+    fn record(&mut self, view: &impl CurrentMarket, reward: f64, turnover: f64, trades: u32) {
         let equity = self.portfolio.equity();
         self.peak = self.peak.max(equity);
-        let course = &mut self.course;
-        course.end_s.push(view.end_s());
-        course.equity.push(equity);
-        course.cash.push(self.portfolio.cash());
-        course.reward.push(reward);
-        course.turnover.push(turnover);
-        course.trades.push(trades);
-        course.drawdown.push(equity / self.peak - 1.0);
+        let record = &mut self.record;
+        record.end_s.push(view.end_s());
+        record.equity.push(equity);
+        record.cash.push(self.portfolio.cash());
+        record.reward.push(reward);
+        record.turnover.push(turnover);
+        record.trades.push(trades);
+        record.drawdown.push(equity / self.peak - 1.0);
         for stock in 0..self.closes.len() {
-            course.hold(self.portfolio.shares(stock), &view.bar(stock));
+            record.hold(self.portfolio.shares(stock), &view.bar(stock));
         }
     }
 }
 
 /// Equal-weight buy-and-hold over the same bars at the same costs: the benchmark of every result.
 /// None without bars.
-pub fn buy_and_hold<M: MarketNow>(
+pub fn buy_and_hold<M: CurrentMarket>(
     stocks: &[Symbol],
     mut views: impl Iterator<Item = M>,
     config: &EnvConfig,
-) -> Option<Course> {
+) -> Option<BacktestRecord> {
     let first = views.next()?;
     // Each stock is bought for an equal share of the initial cash, even if its first bar comes
     // later, so cash is never borrowed.
@@ -179,12 +179,12 @@ pub fn buy_and_hold<M: MarketNow>(
     let mut present = first;
     for next in views {
         let weight = share / backtest.portfolio.equity();
-        let order = Order { direction: 1, weight, reason: None };
+        let order = PositionOrder { direction: 1, weight, reason: None };
         backtest.order(&present, &vec![order; stocks.len()]);
         backtest.advance(&next);
         present = next;
     }
-    Some(backtest.into_course())
+    Some(backtest.into_record())
 }
 
 #[cfg(test)]
@@ -231,10 +231,10 @@ mod tests {
         EnvConfig { fee_bps: 0.0, slippage_bps: 0.0, initial_cash: 1_000.0, ..EnvConfig::default() }
     }
 
-    fn assert_balanced(course: &Course) {
-        for (t, &equity) in course.equity.iter().enumerate() {
-            let held = (0..2).map(|i| course.position[2 * t + i] * course.price[2 * t + i]);
-            assert!((course.cash[t] + held.sum::<f64>() - equity).abs() < 1e-9, "row {t}");
+    fn assert_balanced(record: &BacktestRecord) {
+        for (t, &equity) in record.equity.iter().enumerate() {
+            let held = (0..2).map(|i| record.position[2 * t + i] * record.price[2 * t + i]);
+            assert!((record.cash[t] + held.sum::<f64>() - equity).abs() < 1e-9, "row {t}");
         }
     }
 
@@ -245,11 +245,11 @@ mod tests {
         let rows = [[100.0, none], [100.0, none], [200.0, none], [200.0, 50.0], [200.0, 50.0]];
         let (_folder, panel) = panel(&rows);
         let views = (0..rows.len()).map(|t| panel.view(t));
-        let course = buy_and_hold(&symbols(), views, &free()).unwrap();
-        assert_eq!(course.cash, [1_000.0, 500.0, 500.0, 500.0, 0.0]);
-        assert_eq!(course.position[8..], [5.0, 10.0]);
-        assert_eq!(course.equity, [1_000.0, 1_000.0, 1_500.0, 1_500.0, 1_500.0]);
-        assert_balanced(&course);
+        let record = buy_and_hold(&symbols(), views, &free()).unwrap();
+        assert_eq!(record.cash, [1_000.0, 500.0, 500.0, 500.0, 0.0]);
+        assert_eq!(record.position[8..], [5.0, 10.0]);
+        assert_eq!(record.equity, [1_000.0, 1_000.0, 1_500.0, 1_500.0, 1_500.0]);
+        assert_balanced(&record);
     }
 
     /// As in training: ordered at a row without a bar, filled at the next bar.
@@ -258,7 +258,7 @@ mod tests {
         let rows = [[100.0, 10.0], [f64::NAN, 10.0], [100.0, 10.0], [f64::NAN, 10.0]];
         let (_folder, panel) = panel(&rows);
         let mut backtest = Backtest::start(&symbols(), &panel.view(0), &free());
-        let order = |direction| Order { direction, weight: 0.5, reason: None };
+        let order = |direction| PositionOrder { direction, weight: 0.5, reason: None };
         for t in 0..3 {
             // A is wanted from row 1, where it has no bar, and dropped at row 2, whose next bar is
             // missing.
@@ -266,10 +266,10 @@ mod tests {
             backtest.order(&panel.view(t), &[wanted, order(0)]);
             backtest.advance(&panel.view(t + 1));
         }
-        let course = backtest.into_course();
-        let held: Vec<f64> = course.position.iter().step_by(2).copied().collect();
+        let record = backtest.into_record();
+        let held: Vec<f64> = record.position.iter().step_by(2).copied().collect();
         assert_eq!(held, [0.0, 0.0, 5.0, 5.0]);
-        assert_eq!(course.trades, [0, 0, 1, 0]);
-        assert_balanced(&course);
+        assert_eq!(record.trades, [0, 0, 1, 0]);
+        assert_balanced(&record);
     }
 }

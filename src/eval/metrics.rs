@@ -10,7 +10,7 @@ use crate::market::panel::PanelBar;
 /// Record of a back-test, one entry per bar: equity curve, fills and positions. The first entry is
 /// the start, before any trade.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Course {
+pub struct BacktestRecord {
     pub stocks: Vec<Symbol>,
     /// Bar ends, UTC seconds.
     pub end_s: Vec<i64>,
@@ -47,8 +47,8 @@ pub struct Metrics {
     pub sortino: Option<f64>,
     /// Compound annual return over the depth of `max_drawdown`.
     pub calmar: Option<f64>,
-    /// At most 0; from the initial equity on, at daily closes. [`Course::drawdown`] is per bar and
-    /// can be deeper.
+    /// At most 0; from the initial equity on, at daily closes. [`BacktestRecord::drawdown`] is per
+    /// bar and can be deeper.
     pub max_drawdown: f64,
     /// Annualised standard deviation of daily returns.
     pub volatility: Option<f64>,
@@ -81,7 +81,7 @@ pub const DAYS_PER_YEAR: f64 = 252.0;
 ///
 /// # Panics
 /// If a return is not finite.
-pub fn of_daily_returns(returns: &[f64]) -> DailyMetrics {
+pub fn daily_metrics(returns: &[f64]) -> DailyMetrics {
     assert!(returns.iter().all(|r| r.is_finite()), "daily returns are finite");
     let (max_drawdown, final_value) = deepest_drawdown(returns);
     if returns.len() < 2 {
@@ -136,10 +136,10 @@ pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -
     closes.map(day_return).collect()
 }
 
-impl Course {
+impl BacktestRecord {
     /// An empty record.
-    pub fn new(stocks: Vec<Symbol>) -> Course {
-        Course {
+    pub fn new(stocks: Vec<Symbol>) -> BacktestRecord {
+        BacktestRecord {
             stocks,
             end_s: Vec::new(),
             equity: Vec::new(),
@@ -218,27 +218,27 @@ impl Course {
 
 impl Metrics {
     /// # Panics
-    /// If columns differ in length, a number is not finite, or the course is empty or begins
+    /// If columns differ in length, a number is not finite, or the record is empty or begins
     /// without equity.
-    pub fn of(course: &Course) -> Metrics {
-        course.assert_consistent();
-        let (Some(&first), Some(&last)) = (course.equity.first(), course.equity.last()) else {
-            panic!("a course has at least its start");
+    pub fn from_record(record: &BacktestRecord) -> Metrics {
+        record.assert_consistent();
+        let (Some(&first), Some(&last)) = (record.equity.first(), record.equity.last()) else {
+            panic!("a record has at least its start");
         };
-        assert!(first > 0.0, "a course begins with equity");
-        let returns = course.daily_returns();
-        let daily = of_daily_returns(&returns);
+        assert!(first > 0.0, "a record begins with equity");
+        let returns = record.daily_returns();
+        let daily = daily_metrics(&returns);
         Metrics {
-            total_reward: course.reward.iter().sum(),
+            total_reward: record.reward.iter().sum(),
             portfolio_return: last / first - 1.0,
             sharpe: daily.sharpe,
             sortino: daily.sortino,
             calmar: daily.calmar,
             max_drawdown: daily.max_drawdown,
             volatility: daily.volatility,
-            turnover: course.turnover.iter().sum::<f64>() / returns.len().max(1) as f64,
-            trades: course.trades.iter().map(|&trades| u64::from(trades)).sum(),
-            exposure: course.exposure(),
+            turnover: record.turnover.iter().sum::<f64>() / returns.len().max(1) as f64,
+            trades: record.trades.iter().map(|&trades| u64::from(trades)).sum(),
+            exposure: record.exposure(),
         }
     }
 }
@@ -271,7 +271,7 @@ mod tests {
         let cases: Vec<Golden> = serde_json::from_str(golden).unwrap();
         assert!(cases.len() >= 13);
         for case in cases {
-            let found = of_daily_returns(&case.returns);
+            let found = daily_metrics(&case.returns);
             let name = &case.name;
             let days = case.returns.len();
             assert_near(&format!("sharpe {name}"), found.sharpe, case.sharpe);
@@ -287,10 +287,10 @@ mod tests {
     /// Two stocks. Bars end at 15:30 and 16:00 in New York on 2020-03-06 and, after the change to
     /// daylight saving time, on 2020-03-09; the last one at 21:30 that evening, which is the next
     /// date in UTC.
-    fn course(equity: [f64; 5]) -> Course {
+    fn record(equity: [f64; 5]) -> BacktestRecord {
         let mut reward = vec![0.0];
         reward.extend(equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0));
-        Course {
+        BacktestRecord {
             stocks: vec!["A".parse().unwrap(), "B".parse().unwrap()],
             end_s: vec![1_583_526_600, 1_583_528_400, 1_583_782_200, 1_583_784_000, 1_583_803_800],
             cash: equity.to_vec(),
@@ -307,11 +307,11 @@ mod tests {
 
     #[test]
     fn days_are_new_yorks_and_begin_at_the_initial_equity() {
-        let course = course([100.0, 102.0, 110.0, 99.0, 96.9]);
-        let daily = course.daily_returns();
+        let record = record([100.0, 102.0, 110.0, 99.0, 96.9]);
+        let daily = record.daily_returns();
         assert_eq!(daily.len(), 2);
         assert!((daily[0] - 0.02).abs() < 1e-12 && (daily[1] + 0.05).abs() < 1e-12);
-        let metrics = Metrics::of(&course);
+        let metrics = Metrics::from_record(&record);
         assert!((metrics.portfolio_return + 0.031).abs() < 1e-12);
         assert!((metrics.max_drawdown + 0.05).abs() < 1e-12);
         let reward = 0.02 + 8.0 / 102.0 - 0.1 - 2.1 / 99.0;
@@ -331,9 +331,9 @@ mod tests {
 
     #[test]
     fn a_ruined_account_earns_nothing_more() {
-        let course = course([100.0, -20.0, -10.0, -10.0, -10.0]);
-        assert_eq!(course.daily_returns(), [-1.2, 0.0]);
-        let metrics = Metrics::of(&course);
+        let record = record([100.0, -20.0, -10.0, -10.0, -10.0]);
+        assert_eq!(record.daily_returns(), [-1.2, 0.0]);
+        let metrics = Metrics::from_record(&record);
         assert!((metrics.max_drawdown + 1.2).abs() < 1e-12);
         assert_eq!(metrics.calmar, None);
         assert_eq!(metrics.exposure, 0.0);
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_course_that_has_not_begun_has_no_ratios() {
-        let mut start = course([100.0; 5]);
+        let mut start = record([100.0; 5]);
         start.end_s.truncate(1);
         for column in [&mut start.equity, &mut start.cash, &mut start.reward] {
             column.truncate(1);
@@ -352,7 +352,7 @@ mod tests {
         start.position.truncate(2);
         start.price.truncate(2);
         start.open.truncate(2);
-        let metrics = Metrics::of(&start);
+        let metrics = Metrics::from_record(&start);
         assert_eq!((metrics.portfolio_return, metrics.max_drawdown), (0.0, 0.0));
         assert_eq!((metrics.sharpe, metrics.volatility, metrics.calmar), (None, None, None));
         assert_eq!((metrics.turnover, metrics.exposure), (0.0, 0.0));
@@ -361,6 +361,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "equity is finite")]
     fn a_value_that_is_not_a_number_is_a_mistake() {
-        Metrics::of(&course([100.0, f64::NAN, 100.0, 100.0, 100.0]));
+        Metrics::from_record(&record([100.0, f64::NAN, 100.0, 100.0, 100.0]));
     }
 }

@@ -3,12 +3,12 @@
 pub mod account;
 pub mod attribution;
 pub mod backtest;
-pub mod everyone;
+pub mod comparison;
 pub mod inference;
 pub mod metrics;
 pub mod oracle;
 pub mod rules;
-pub mod tape;
 #[cfg(test)]
-mod together;
+mod rules_combined;
+pub mod tape;
 pub mod trades;

@@ -18,13 +18,13 @@ mod signal;
 mod tests;
 
 use crate::market::panel::MarketView;
-use crate::synthetic::{SyntheticMarket, law::Law};
+use crate::synthetic::{SyntheticMarket, return_process::ReturnProcess};
 use grid::{Solution, solve};
 use signal::Signal;
 
 /// Trading costs and constraints.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Terms {
+pub struct TradingTerms {
     /// Basis points of the traded value.
     pub fee_bps: f64,
     /// Distance of a fill from the open, against the trader, in basis points.
@@ -32,7 +32,7 @@ pub struct Terms {
     pub long_only: bool,
 }
 
-impl Terms {
+impl TradingTerms {
     /// Cost of trading the whole account once, as a fraction of it; a reversal pays it twice.
     fn cost(&self) -> f64 {
         1e-4 * (self.fee_bps + self.slippage_bps)
@@ -44,7 +44,7 @@ impl Terms {
 pub struct Oracle {
     stock: usize,
     signal: Signal,
-    terms: Terms,
+    terms: TradingTerms,
     solution: Solution,
     /// The row up to which regimes have been filtered, and the log odds of the first regime for the
     /// next bar.
@@ -62,33 +62,38 @@ impl Oracle {
         stocks: usize,
         stock: usize,
         bar_minutes: u32,
-        terms: Terms,
+        terms: TradingTerms,
     ) -> Option<Oracle> {
         let law = market.law(stocks, stock, bar_minutes)?;
-        Some(Oracle::of(law, stock, terms))
+        Some(Oracle::from_process(law, stock, terms))
     }
 
-    fn of(law: Law, stock: usize, terms: Terms) -> Oracle {
+    fn from_process(law: ReturnProcess, stock: usize, terms: TradingTerms) -> Oracle {
         Oracle::with_resolution(law, stock, terms, 1.0)
     }
 
     /// `resolution`: factor on the number of grid points along each axis.
-    fn with_resolution(law: Law, stock: usize, terms: Terms, resolution: f64) -> Oracle {
-        let signal = Signal::of(law);
+    fn with_resolution(
+        law: ReturnProcess,
+        stock: usize,
+        terms: TradingTerms,
+        resolution: f64,
+    ) -> Oracle {
+        let signal = Signal::from_process(law);
         let solution = solve(&signal, resolution, terms.cost(), terms.long_only);
         Oracle { stock, signal, terms, solution, filtered: None }
     }
 
     /// Expected reward per bar: mean simple return after costs of an account that is fully long,
     /// flat or fully short.
-    pub fn per_bar(&self) -> f64 {
+    pub fn mean_reward(&self) -> f64 {
         self.solution.gain
     }
 
-    /// Bound on the error of [`Oracle::per_bar`] from stopping the iteration, on the grid. Below a
-    /// thousandth of a basis point at costs that allow trading at all; the grid itself costs a
-    /// thousandth of the value (see the tests).
-    pub fn within(&self) -> f64 {
+    /// Bound on the error of [`Oracle::mean_reward`] from stopping the iteration, on the grid.
+    /// Below a thousandth of a basis point at costs that allow trading at all; the grid itself
+    /// costs a thousandth of the value (see the tests).
+    pub fn tolerance(&self) -> f64 {
         self.solution.within
     }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::account::Account;
-use super::metrics::{Course, Metrics};
+use super::account::BacktestAccount;
+use super::metrics::{BacktestRecord, Metrics};
 use crate::market::panel::Panel;
 use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
@@ -16,25 +16,29 @@ pub const RULES: [&str; 5] = ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mea
 
 /// Back-test of one strategy.
 #[derive(Clone, Debug)]
-pub struct Alone {
+pub struct StandaloneResult {
     pub name: String,
-    pub course: Course,
+    pub record: BacktestRecord,
     pub metrics: Metrics,
 }
 
 /// Back-tests each of [`RULES`] with default parameters over the same rows, in their order.
-pub fn rules_alone(
+pub fn standalone_rules(
     panel: &Panel,
     rows: &Range<usize>,
     mandate: &Mandate,
     limits: &Limits,
-) -> Result<Vec<Alone>, StrategyError> {
+) -> Result<Vec<StandaloneResult>, StrategyError> {
     let registry = Registry::standard();
     let alone = |name: &&str| {
         let kind = registry.find(name)?;
         let mut strategy = kind.build_default(mandate.stocks.len())?;
-        let course = trade(strategy.as_mut(), panel, rows, mandate, limits)?;
-        Ok(Alone { name: kind.name.to_string(), metrics: Metrics::of(&course), course })
+        let record = trade(strategy.as_mut(), panel, rows, mandate, limits)?;
+        Ok(StandaloneResult {
+            name: kind.name.to_string(),
+            metrics: Metrics::from_record(&record),
+            record,
+        })
     };
     RULES.par_iter().map(alone).collect()
 }
@@ -47,7 +51,7 @@ pub fn trade(
     rows: &Range<usize>,
     mandate: &Mandate,
     limits: &Limits,
-) -> Result<Course, StrategyError> {
+) -> Result<BacktestRecord, StrategyError> {
     assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
     let stocks = mandate.stocks.len();
     let cancel = Cancel::new();
@@ -55,7 +59,7 @@ pub fn trade(
     for row in 0..rows.start {
         strategy.decide(&bars.at(&panel.view(row), stocks), &cancel, &mut decisions)?;
     }
-    let mut account = Account::new(mandate, panel, rows, limits);
+    let mut account = BacktestAccount::new(mandate, panel, rows, limits);
     let least = if mandate.env.long_only { 0 } else { -1 };
     for row in rows.start..rows.end - 1 {
         let view = panel.view(row);
@@ -66,7 +70,7 @@ pub fn trade(
         account.order(&view, wanted);
         account.advance(&panel.view(row + 1));
     }
-    Ok(account.into_course())
+    Ok(account.into_record())
 }
 
 #[cfg(test)]
@@ -124,7 +128,7 @@ pub(super) mod tests {
     fn reward(market: &str, name: &str) -> f64 {
         let (_folder, panel, mandate) = panel(market);
         let rows = 300..panel.rows();
-        let alone = rules_alone(&panel, &rows, &mandate, &limits(&mandate)).unwrap();
+        let alone = standalone_rules(&panel, &rows, &mandate, &limits(&mandate)).unwrap();
         alone.iter().find(|alone| alone.name == name).unwrap().metrics.total_reward
     }
 
@@ -140,11 +144,11 @@ pub(super) mod tests {
     fn what_comes_after_changes_nothing_before() {
         let (_folder, panel, mandate) = panel("regimes");
         let limits = limits(&mandate);
-        let whole = rules_alone(&panel, &(300..900), &mandate, &limits).unwrap();
-        let part = rules_alone(&panel, &(300..700), &mandate, &limits).unwrap();
+        let whole = standalone_rules(&panel, &(300..900), &mandate, &limits).unwrap();
+        let part = standalone_rules(&panel, &(300..700), &mandate, &limits).unwrap();
         for (whole, part) in whole.iter().zip(&part) {
             assert!(part.metrics.trades > 0, "{} trades", part.name);
-            assert_eq!(part.course.equity[..], whole.course.equity[..400], "{}", part.name);
+            assert_eq!(part.record.equity[..], whole.record.equity[..400], "{}", part.name);
         }
     }
 
@@ -153,7 +157,8 @@ pub(super) mod tests {
     fn buy_and_hold_is_the_benchmark() {
         let (_folder, panel, mut mandate) = panel("random_walk");
         mandate.env.rebalance_band = f64::INFINITY;
-        // Equal shares need no past: with room for no more than half each, none is allocated otherwise.
+        // Equal shares need no past: with room for no more than half each, none is allocated
+        // otherwise.
         mandate.portfolio.name_limit = Some(0.5);
         let mut hold = Registry::standard().find("hold").unwrap().build_default(STOCKS).unwrap();
         let rows = 300..600;

@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::inference::{Held, TimeTable, TimingScratch, Trial};
-use super::metrics::{of_daily_returns, returns_between};
+use super::inference::{HeldShares, TimingScratch, TimingTable, Trial};
+use super::metrics::{daily_metrics, returns_between};
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::market::MarketData;
@@ -18,10 +18,10 @@ use crate::strategy::Targets;
 const BLOCK: usize = 512;
 
 /// Market data laid out for back-tests.
-pub struct Tape {
+pub struct MarketTape {
     rows: usize,
     stocks: Vec<Column>,
-    times: TimeTable,
+    times: TimingTable,
     costs: Costs,
     env: EnvConfig,
 }
@@ -37,7 +37,7 @@ struct Column {
 
 /// Result of a back-test, equal to that of the full record to the last bit.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Outcome {
+pub struct SearchOutcome {
     /// Last equity over first, minus 1.
     pub total_return: f64,
     /// Number of fills.
@@ -49,9 +49,9 @@ pub struct Outcome {
 
 /// Buffers to be reused for the next account of the same market.
 #[derive(Default)]
-pub struct Scratch {
+pub struct TapeScratch {
     equity: Vec<f64>,
-    held: Vec<Vec<Held>>,
+    held: Vec<Vec<HeldShares>>,
     account: Vec<Position>,
     /// Net (`value`) and gross value of the positions over a block.
     value: Vec<f64>,
@@ -93,7 +93,7 @@ impl Position {
     }
 }
 
-impl Scratch {
+impl TapeScratch {
     fn begin(&mut self, rows: usize, stocks: usize, cash: f64) {
         self.equity.clear();
         self.equity.resize(rows, 0.0);
@@ -107,9 +107,9 @@ impl Scratch {
     }
 }
 
-impl Tape {
-    pub fn new(data: &MarketData, env: &EnvConfig) -> Tape {
-        let costs = Costs::of(env);
+impl MarketTape {
+    pub fn new(data: &MarketData, env: &EnvConfig) -> MarketTape {
+        let costs = Costs::new(env);
         let column = |stock: usize| {
             let bars = || (0..data.rows()).map(move |t| data.row(t).bar(stock));
             let price = |close: f64| costs.fill_price(close, 1.0);
@@ -127,18 +127,18 @@ impl Tape {
         let or_none = |prices: &[f64]| prices.iter().map(or_none).collect::<Vec<f64>>();
         let prices: Vec<_> =
             stocks.iter().map(|stock| (or_none(&stock.open), or_none(&stock.close))).collect();
-        let times = TimeTable::of(data.end_s(), &prices);
-        Tape { rows: data.rows(), stocks, times, costs, env: env.clone() }
+        let times = TimingTable::new(data.end_s(), &prices);
+        MarketTape { rows: data.rows(), stocks, times, costs, env: env.clone() }
     }
 
-    /// Back-tests `targets` as [`crate::runner::positions_course`] does, with the Sharpe ratio up
+    /// Back-tests `targets` as [`crate::runner::backtest_signals`] does, with the Sharpe ratio up
     /// to each of `starts`. None if the account was ruined: it has to be back-tested bar by bar.
     pub fn trade(
         &self,
         targets: &Targets,
         starts: &[usize],
-        scratch: &mut Scratch,
-    ) -> Option<Outcome> {
+        scratch: &mut TapeScratch,
+    ) -> Option<SearchOutcome> {
         assert_eq!(targets.stocks(), self.stocks.len());
         self.follow(targets, scratch).ok()?;
         let equity = &scratch.equity;
@@ -149,9 +149,9 @@ impl Tape {
             let part = (whole < ends.len() && rows > 1 && ends[..whole].last() != Some(&rows))
                 .then_some(rows);
             let closes = ends[..whole].iter().copied().chain(part).map(|end| equity[end - 1]);
-            of_daily_returns(&returns_between(equity[0], closes)).sharpe
+            daily_metrics(&returns_between(equity[0], closes)).sharpe
         };
-        Some(Outcome {
+        Some(SearchOutcome {
             total_return: equity[self.rows - 1] / equity[0] - 1.0,
             trades: scratch.held.iter().map(|held| held.len() as u64).sum(),
             trial: Trial {
@@ -164,7 +164,7 @@ impl Tape {
     }
 
     /// Fills `equity` and `held`.
-    fn follow(&self, targets: &Targets, scratch: &mut Scratch) -> Result<(), Ruined> {
+    fn follow(&self, targets: &Targets, scratch: &mut TapeScratch) -> Result<(), Ruined> {
         scratch.begin(self.rows, self.stocks.len(), self.env.initial_cash);
         let mut cash = self.env.initial_cash;
         let share = 1.0 / self.stocks.len() as f64;
@@ -191,8 +191,13 @@ impl Tape {
     }
 
     /// Processes `rows` until the first that needs an order, and returns their number.
-    fn hold(&self, scratch: &mut Scratch, cash: f64, rows: Range<usize>) -> Result<usize, Ruined> {
-        let Scratch { equity, account, value, gross, .. } = scratch;
+    fn hold(
+        &self,
+        scratch: &mut TapeScratch,
+        cash: f64,
+        rows: Range<usize>,
+    ) -> Result<usize, Ruined> {
+        let TapeScratch { equity, account, value, gross, .. } = scratch;
         let count = rows.len();
         let (value, gross) = (&mut value[..count], &mut gross[..count]);
         value.fill(0.0);
@@ -232,8 +237,8 @@ impl Tape {
 
     /// Orders at the end of row `t`, filled at the next open. The same as
     /// [`super::backtest::Backtest`].
-    fn step(&self, scratch: &mut Scratch, cash: &mut f64, t: usize) -> Result<(), Ruined> {
-        let Scratch { equity, account, held, .. } = scratch;
+    fn step(&self, scratch: &mut TapeScratch, cash: &mut f64, t: usize) -> Result<(), Ruined> {
+        let TapeScratch { equity, account, held, .. } = scratch;
         let (mut value, mut gross) = (0.0, 0.0);
         for (stock, (position, column)) in account.iter_mut().zip(&self.stocks).enumerate() {
             let mut shares = 0.0;
@@ -246,7 +251,7 @@ impl Tape {
                 let price = self.costs.fill_price(column.open[t + 1], shares);
                 *cash -= shares * price + self.costs.fee(shares.abs() * price);
                 position.shares += shares;
-                held[stock].push(Held { from: t + 1, shares: position.shares });
+                held[stock].push(HeldShares { from: t + 1, shares: position.shares });
             }
             if position.shares != 0.0 {
                 let position_value = position.shares * column.close[t + 1];

@@ -1,6 +1,6 @@
 //! Round trips of a back-test: from opening a position to closing it. Pure functions.
 
-use super::metrics::Course;
+use super::metrics::BacktestRecord;
 use crate::env::costs::Costs;
 
 /// One position in one stock, from the fill that opened it to the one that closed or reversed it;
@@ -20,17 +20,17 @@ pub struct RoundTrip {
 
 /// Round trips in the order of their exits, open ones last. `costs` are those of the back-test. The
 /// fill of a liquidation is not included.
-pub fn round_trips(course: &Course, costs: &Costs) -> Vec<RoundTrip> {
-    let stocks = course.stocks.len();
+pub fn round_trips(record: &BacktestRecord, costs: &Costs) -> Vec<RoundTrip> {
+    let stocks = record.stocks.len();
     let mut done = Vec::new();
     let mut held: Vec<Option<RoundTrip>> = vec![None; stocks];
-    for t in 1..course.end_s.len() {
+    for t in 1..record.end_s.len() {
         for (stock, trip) in held.iter_mut().enumerate() {
             let (i, before) = (t * stocks + stock, (t - 1) * stocks + stock);
-            let (was, is) = (course.position[before], course.position[i]);
-            let (open, close) = (course.open[i], course.price[i]);
+            let (was, is) = (record.position[before], record.position[i]);
+            let (open, close) = (record.open[i], record.price[i]);
             if let Some(trip) = trip {
-                trip.profit += was * (open - course.price[before]);
+                trip.profit += was * (open - record.price[before]);
             }
             let turned = was * is <= 0.0 && was != is;
             if turned && let Some(mut left) = trip.take() {
@@ -64,16 +64,16 @@ fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
 
 /// Fees and slippage, each as a fraction of the equity one bar earlier, summed: the part of the
 /// return before costs that was paid. Bars after equity has fallen to 0 do not count.
-pub fn costs_paid(course: &Course, costs: &Costs) -> f64 {
-    let stocks = course.stocks.len();
+pub fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
+    let stocks = record.stocks.len();
     let mut paid = 0.0;
-    for t in (1..course.end_s.len()).filter(|&t| course.equity[t - 1] > 0.0) {
+    for t in (1..record.end_s.len()).filter(|&t| record.equity[t - 1] > 0.0) {
         let (before, at) = ((t - 1) * stocks, t * stocks);
         let of = |i: usize| {
-            let shares = course.position[at + i] - course.position[before + i];
-            cost_of(shares, course.open[at + i], costs)
+            let shares = record.position[at + i] - record.position[before + i];
+            cost_of(shares, record.open[at + i], costs)
         };
-        paid += (0..stocks).map(of).sum::<f64>() / course.equity[t - 1];
+        paid += (0..stocks).map(of).sum::<f64>() / record.equity[t - 1];
     }
     paid
 }
@@ -89,9 +89,9 @@ pub fn win_rate(trips: &[RoundTrip]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn course(positions: &[f64], opens: &[f64], closes: &[f64]) -> Course {
+    fn record(positions: &[f64], opens: &[f64], closes: &[f64]) -> BacktestRecord {
         let zeros = vec![0.0; positions.len()];
-        Course {
+        BacktestRecord {
             stocks: vec!["A".parse().unwrap()],
             end_s: (0..positions.len() as i64).collect(),
             equity: zeros.clone(),
@@ -110,13 +110,13 @@ mod tests {
     /// at 13. Fees of 1 %: 0.20 + 0.12 + 0.33; 0.11 + 0.13.
     #[test]
     fn a_trade_lasts_until_the_position_is_left_or_turned() {
-        let course = course(
+        let record = record(
             &[0.0, 2.0, 3.0, -1.0, 0.0, 5.0],
             &[10.0, 10.0, 12.0, 11.0, 13.0, 13.0],
             &[10.0, 11.0, 11.5, 12.0, 13.0, 14.0],
         );
         let costs = Costs { fee_bps: 100.0, slippage_bps: 0.0 };
-        let trips = round_trips(&course, &costs);
+        let trips = round_trips(&record, &costs);
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found}");
         assert_eq!(trips.len(), 3);
         assert_eq!((trips[0].entered, trips[0].left, trips[0].direction), (1, Some(3), 1));
@@ -133,11 +133,11 @@ mod tests {
     #[test]
     fn costs_are_parts_of_the_equity_before() {
         let opens = [10.0, 10.0, 12.0, 11.0, 13.0, 13.0];
-        let mut course = course(&[0.0, 2.0, 3.0, -1.0, 0.0, 5.0], &opens, &opens);
-        course.equity = vec![10.0, 10.0, 20.0, 20.0, 0.0, 0.0];
+        let mut record = record(&[0.0, 2.0, 3.0, -1.0, 0.0, 5.0], &opens, &opens);
+        record.equity = vec![10.0, 10.0, 20.0, 20.0, 0.0, 0.0];
         let costs = Costs { fee_bps: 100.0, slippage_bps: 0.0 };
         let expected = 0.20 / 10.0 + 0.12 / 10.0 + 0.44 / 20.0 + 0.13 / 20.0;
-        let found = costs_paid(&course, &costs);
+        let found = costs_paid(&record, &costs);
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
     }
 }

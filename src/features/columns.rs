@@ -39,7 +39,7 @@ impl StockColumns {
 
     /// From `[bar, feature]`; for tests.
     #[cfg(test)]
-    pub fn of(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
+    pub fn from_features(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
         let mut columns = StockColumns::new(features[0].len(), index);
         let (_, out) = columns.stretch(0..features.len());
         for (feature, column) in out.into_iter().enumerate() {
@@ -226,7 +226,7 @@ mod tests {
                     features.push(vec![value(stock, row, 0), value(stock, row, 1)]);
                 }
             }
-            stocks.push(StockColumns::of(index, &features));
+            stocks.push(StockColumns::from_features(index, &features));
         }
         let grid = Grid { end_s: (0..300).collect(), bar_index };
         let mut columns = Columns::new(stocks, 2);

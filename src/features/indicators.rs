@@ -159,7 +159,7 @@ pub struct Bands {
 impl Bands {
     /// Bands at `width` standard deviations around the mean.
     #[inline(always)]
-    pub fn of(window: &Moments, width: f64) -> Bands {
+    pub fn from_moments(window: &Moments, width: f64) -> Bands {
         let (middle, half) = (window.mean(), width * window.std());
         Bands { upper: middle + half, middle, lower: middle - half }
     }
@@ -179,7 +179,7 @@ impl Bollinger {
     }
 
     pub fn update(&mut self, close: f64) -> Option<Bands> {
-        self.window.update(close).map(|window| Bands::of(&window, self.width))
+        self.window.update(close).map(|window| Bands::from_moments(&window, self.width))
     }
 }
 
@@ -208,11 +208,11 @@ impl Roc {
 
 /// Rolling maximum and minimum (TA-Lib's MAX and MIN).
 #[derive(Clone, Debug)]
-pub struct Range(Window<Extremes>);
+pub struct RollingRange(Window<Extremes>);
 
-impl Range {
-    pub fn new(period: usize) -> Range {
-        Range(Window::new(period))
+impl RollingRange {
+    pub fn new(period: usize) -> RollingRange {
+        RollingRange(Window::new(period))
     }
 
     pub fn update(&mut self, value: f64) -> Option<Extremes> {
@@ -367,7 +367,7 @@ mod tests {
         let hundred = vec![100.0; close.len()];
         let mut roc = Roc::new(10);
         assert_close("roc_10", each(&close, |value| roc.update(value)), &hundred);
-        let mut range = Range::new(15);
+        let mut range = RollingRange::new(15);
         let range = each(&close, |value| range.update(value));
         let part = |f: fn(Extremes) -> f64| range.iter().map(|r| r.map(f)).collect();
         assert_close("highest_15", part(|r| r.highest()), &close);

@@ -1,16 +1,16 @@
 //! Observations: indicators, relations between stocks, and the pipeline from bars to scaled
 //! features.
 
+mod bar_slice;
 pub mod columns;
 pub mod indicators;
-pub mod own;
+pub mod own_features;
 pub mod peers;
 pub mod pipeline;
 pub mod relations;
 pub mod rolling;
 pub mod scaler;
 pub mod stream;
-mod stretch;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

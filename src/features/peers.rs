@@ -1,8 +1,8 @@
 //! Features computed from a stock's peers, sampled at the stock's own bars.
 
+use super::bar_slice::{ColumnHistory, write};
 use super::relations::Comovement;
 use super::rolling::{Moments, PairMoments, Window};
-use super::stretch::{History, write};
 use crate::compute::simd_dispatch::wide;
 
 /// Names of the features computed from peers, in column order. Returns are log returns between the
@@ -31,7 +31,7 @@ pub struct PeerFeatures {
     relation_bars: usize,
     /// Log closes at the stock's last bars: its own, then its peers' last known ones, nearest peer
     /// first. NaN before a first bar.
-    log_close: Vec<History>,
+    log_close: Vec<ColumnHistory>,
     /// Number of bars of the stock so far.
     bars: usize,
     together: Window<PairMoments>,
@@ -42,7 +42,7 @@ impl PeerFeatures {
     pub fn new(peers: usize, relation_bars: usize) -> PeerFeatures {
         PeerFeatures {
             relation_bars,
-            log_close: (0..1 + peers).map(|_| History::new(LONGEST)).collect(),
+            log_close: (0..1 + peers).map(|_| ColumnHistory::new(LONGEST)).collect(),
             bars: 0,
             together: Window::new(relation_bars),
             spread: Window::new(relation_bars),
@@ -65,7 +65,7 @@ impl PeerFeatures {
         let pairs: Vec<(f64, f64)> = mean_1.iter().copied().zip(own_changes).collect();
         let [mut residual, mut correlation, mut spread] = [(); 3].map(|()| vec![0.0; pairs.len()]);
         let relation = |moments: PairMoments, (mean, own)| {
-            let relation = Comovement::of(&moments);
+            let relation = Comovement::from_moments(&moments);
             let residual = own - relation.beta.unwrap_or(0.0) * mean;
             [residual, relation.correlation.unwrap_or(0.0)]
         };
@@ -89,7 +89,7 @@ impl PeerFeatures {
 
 wide! {
     /// Mean log return over `bars` bars of the peers whose closes were known then; NaN if none was.
-    fn mean_changes(peers: &[History], bars: usize) -> Vec<f64> {
+    fn mean_changes(peers: &[ColumnHistory], bars: usize) -> Vec<f64> {
         let times = peers[0].now().len();
         let (mut sums, mut counts) = (vec![0.0; times], vec![0.0; times]);
         for peer in peers {

@@ -15,12 +15,12 @@ use std::{iter, mem, slice};
 
 use rayon::prelude::*;
 
+use super::bar_slice::BarSlice;
 use super::columns::{Columns, StockColumns, scaled};
-use super::own::{self, OwnFeatures};
+use super::own_features::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
-use super::relations::opportunity::{Course, Opportunity, in_order, watch_pairs};
+use super::relations::opportunity::{Opportunity, PairSeries, in_order, monitor_pairs};
 pub use super::scaler::Scaler;
-use super::stretch::Bars;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
@@ -30,11 +30,12 @@ use crate::market::{Bar, BarSeries};
 /// with known values fails where one changed.
 pub const FORMULAS: u32 = 1;
 
-/// Feature names in column order, the same for every stock, peer features last. [`own::names`] and
-/// [`peers::NAMES`] define them. `arbitrage` is the z-score of the stock's spread to its nearest
-/// peer while the pair tests as cointegrated, else 0; positive means that the stock is rich.
+/// Feature names in column order, the same for every stock, peer features last.
+/// [`own_features::names`] and [`peers::NAMES`] define them. `arbitrage` is the z-score of the
+/// stock's spread to its nearest peer while the pair tests as cointegrated, else 0; positive means
+/// that the stock is rich.
 pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
-    let mut names = own::names(config);
+    let mut names = own_features::names(config);
     if config.peers {
         names.extend(peers::NAMES.map(String::from));
         names.push("arbitrage".into());
@@ -57,12 +58,12 @@ pub fn raw_features(
     assert_eq!(series.len(), peers.len(), "one list of peers per stock");
     let width = feature_names(config).len();
     let log_close = carried_log_closes(series, grid);
-    let courses =
-        if config.peers { watch_pairs(&log_close, grid, peers, config) } else { Vec::new() };
+    let pair_series =
+        if config.peers { monitor_pairs(&log_close, grid, peers, config) } else { Vec::new() };
     let of_stock = |(stock, series): (usize, &BarSeries)| {
         let mut features = StockFeatures::new(stock, &peers[stock], config);
         let mut columns = StockColumns::new(width, &grid.bar_index[stock]);
-        let pair_z = pair_z(&courses, stock, &peers[stock]);
+        let pair_z = pair_z(&pair_series, stock, &peers[stock]);
         for first in (0..series.len()).step_by(STRETCH) {
             let bars = first..series.len().min(first + STRETCH);
             let (rows, mut out) = columns.stretch(bars.clone());
@@ -72,13 +73,13 @@ pub fn raw_features(
             let logs: Vec<Vec<f64>> = features.sources.iter().map(carried).collect();
             let logs: Vec<&[f64]> = logs.iter().map(Vec::as_slice).collect();
             let pair_z = |bar: usize| pair_z(rows[bar] as usize);
-            features.update(Bars::of(series, bars, logs[0]), &logs, pair_z, &mut out);
+            features.update(BarSlice::from_series(series, bars, logs[0]), &logs, pair_z, &mut out);
         }
         columns.settle();
         columns
     };
     let columns = series.par_iter().enumerate().map(of_stock).collect();
-    (Columns::new(columns, width), in_order(courses))
+    (Columns::new(columns, width), in_order(pair_series))
 }
 
 /// Bars per batch: much longer than a window, and small enough for the cache.
@@ -101,7 +102,7 @@ impl StockFeatures {
             sources: iter::once(stock).chain(peers.iter().copied()).collect(),
             own: OwnFeatures::new(config),
             related: PeerFeatures::new(peers.len(), config.relation_bars as usize),
-            own_width: own::names(config).len(),
+            own_width: own_features::names(config).len(),
             latest: vec![f32::NAN; feature_names(config).len()],
         }
     }
@@ -111,7 +112,7 @@ impl StockFeatures {
     /// peer.
     fn update(
         &mut self,
-        bars: Bars<'_>,
+        bars: BarSlice<'_>,
         log_close: &[&[f64]],
         pair_z: impl Fn(usize) -> f32,
         out: &mut [&mut [f32]],
@@ -133,7 +134,7 @@ impl StockFeatures {
         let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
         let mut latest = mem::take(&mut self.latest);
         let mut out: Vec<&mut [f32]> = latest.iter_mut().map(slice::from_mut).collect();
-        self.update(Bars::one(bar, &logs[0]), &columns, |_| pair_z, &mut out);
+        self.update(BarSlice::from_bar(bar, &logs[0]), &columns, |_| pair_z, &mut out);
         self.latest = latest;
     }
 
@@ -145,13 +146,21 @@ impl StockFeatures {
 
 /// By row: z-score of the spread between a stock and its nearest peer, positive if the stock is
 /// rich.
-fn pair_z<'a>(courses: &'a [Course], stock: usize, peers: &[usize]) -> impl Fn(usize) -> f32 + 'a {
+fn pair_z<'a>(
+    pair_series: &'a [PairSeries],
+    stock: usize,
+    peers: &[usize],
+) -> impl Fn(usize) -> f32 + 'a {
     let nearest = peers.first().copied();
-    let course = courses.iter().find(|course| {
-        nearest
-            .is_some_and(|peer| (course.first, course.second) == (stock.min(peer), stock.max(peer)))
+    let pair_series = pair_series.iter().find(|pair_series| {
+        nearest.is_some_and(|peer| {
+            (pair_series.first, pair_series.second) == (stock.min(peer), stock.max(peer))
+        })
     });
-    move |row| course.map_or(0.0, |course| signed(course.z_score[row], course.first == stock))
+    move |row| {
+        pair_series
+            .map_or(0.0, |pair_series| signed(pair_series.z_score[row], pair_series.first == stock))
+    }
 }
 
 /// z-score from the stock's point of view; `z_score` is from that of the pair's first stock.

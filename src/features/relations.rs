@@ -11,7 +11,7 @@ pub mod stream;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::rolling::{PairMoments, Summary};
+use super::rolling::{Accumulator, PairMoments};
 use crate::market::BarSeries;
 use crate::market::panel::{Grid, NO_BAR};
 
@@ -140,7 +140,7 @@ pub struct Comovement {
 impl Comovement {
     /// From the moments of pairs (x, y).
     #[inline(always)]
-    pub fn of(moments: &PairMoments) -> Comovement {
+    pub fn from_moments(moments: &PairMoments) -> Comovement {
         let variance = moments.variance_x();
         let beta = (variance.sqrt() > MIN_STD).then(|| moments.covariance() / variance);
         Comovement { correlation: correlation(moments), beta }
@@ -267,7 +267,8 @@ mod tests {
             .collect();
         let mut rolling = Window::new(60);
         for t in 0..pairs.len() {
-            let Some(found) = rolling.update(pairs[t]).map(|moments| Comovement::of(&moments))
+            let Some(found) =
+                rolling.update(pairs[t]).map(|moments| Comovement::from_moments(&moments))
             else {
                 assert!(t < 59);
                 continue;
@@ -286,7 +287,7 @@ mod tests {
         let mut still = Window::new(2);
         still.update((0.0, 1e-3));
         let unmoved = Comovement { correlation: None, beta: None };
-        let found = still.update((0.0, -1e-3)).map(|moments| Comovement::of(&moments));
+        let found = still.update((0.0, -1e-3)).map(|moments| Comovement::from_moments(&moments));
         assert_eq!(found, Some(unmoved));
     }
 }

@@ -7,11 +7,11 @@
 
 mod blocks;
 
-use blocks::Counted;
+use blocks::CountedAccumulator;
 
 /// A summary of values to which one more can be added, and which can be joined with another
 /// summary.
-pub trait Summary: Copy + Default {
+pub trait Accumulator: Copy + Default {
     type Value: Copy;
 
     fn push(&mut self, value: Self::Value);
@@ -60,7 +60,7 @@ impl Moments {
     }
 }
 
-impl Summary for Moments {
+impl Accumulator for Moments {
     type Value = f64;
 
     #[inline(always)]
@@ -84,7 +84,7 @@ impl Summary for Moments {
     }
 }
 
-impl Counted<2> for Moments {
+impl CountedAccumulator<2> for Moments {
     #[inline(always)]
     fn numbers(self) -> [f64; 2] {
         [self.mean, self.deviation]
@@ -120,7 +120,7 @@ impl Default for Extremes {
     }
 }
 
-impl Summary for Extremes {
+impl Accumulator for Extremes {
     type Value = f64;
 
     #[inline(always)]
@@ -170,7 +170,7 @@ impl PairMoments {
     }
 }
 
-impl Summary for PairMoments {
+impl Accumulator for PairMoments {
     type Value = (f64, f64);
 
     #[inline(always)]
@@ -201,7 +201,7 @@ impl Summary for PairMoments {
     }
 }
 
-impl Counted<5> for PairMoments {
+impl CountedAccumulator<5> for PairMoments {
     #[inline(always)]
     fn numbers(self) -> [f64; 5] {
         [self.mean_x, self.mean_y, self.xx, self.xy, self.yy]
@@ -216,7 +216,7 @@ impl Counted<5> for PairMoments {
 /// Summary of the last `length` values. Work per value is constant on average: values are cut into
 /// blocks of `length`, and the suffixes of a block are summarised once, when it is full.
 #[derive(Clone, Debug)]
-pub struct Window<S: Summary> {
+pub struct Window<S: Accumulator> {
     length: usize,
     /// Values of the current block, and their summary in `prefix`.
     block: Vec<S::Value>,
@@ -226,7 +226,7 @@ pub struct Window<S: Summary> {
     suffixes: Vec<S>,
 }
 
-impl<S: Summary> Window<S> {
+impl<S: Accumulator> Window<S> {
     pub fn new(length: usize) -> Window<S> {
         assert!(length > 0, "a window holds at least one value");
         let block = Vec::with_capacity(length);
@@ -255,7 +255,7 @@ impl<S: Summary> Window<S> {
 
 /// What [`Window::update`] returns for the last of `count` values, equal to the last bit, computed
 /// from the values alone. Use it if the series is stored and a summary is rarely needed.
-pub fn last_window<S: Summary>(
+pub fn last_window<S: Accumulator>(
     length: usize,
     count: usize,
     value: impl Fn(usize) -> S::Value,

@@ -273,7 +273,7 @@ mod tests {
                     let cells = [cell(), f32::NAN, if row % 2 == 0 { f32::NAN } else { cell() }];
                     if wild && !rows.contains(&row) { vec![1e9; 3] } else { cells.to_vec() }
                 });
-                StockColumns::of(index, &features.collect::<Vec<_>>())
+                StockColumns::from_features(index, &features.collect::<Vec<_>>())
             };
             Columns::new((0..2).map(stock).collect(), 3)
         };

@@ -2,16 +2,16 @@
 //! equal to the last bit. Work and memory per bar are constant.
 
 use super::pipeline::{Scaler, StockFeatures, feature_names, scale_features, signed};
-use super::relations::opportunity::{PairWatch, closest_pairs};
+use super::relations::opportunity::{PairMonitor, closest_pairs};
 use crate::config::FeatureConfig;
 use crate::market::Bar;
 use crate::market::panel::PanelBar;
 
 /// A watched pair, whose z-score is a feature.
-struct Watched {
+struct WatchedPair {
     first: usize,
     second: usize,
-    watch: PairWatch,
+    watch: PairMonitor,
     /// z-score of the spread of `first` over `second` at the last bar that both had.
     z_score: f32,
 }
@@ -21,7 +21,7 @@ pub struct FeatureStream {
     scaler: Scaler,
     clip_std: f32,
     stocks: Vec<StockFeatures>,
-    pairs: Vec<Watched>,
+    pairs: Vec<WatchedPair>,
     /// `[stock]`: index of its pair in `pairs`.
     pair_of: Vec<Option<usize>>,
     /// `[stock]`: last known log close; NaN before the first bar.
@@ -48,8 +48,8 @@ impl FeatureStream {
         assert_eq!(scaler.mean.len(), peers.len() * width, "a scaler of these stocks");
         let pairs = if config.peers { closest_pairs(peers) } else { Vec::new() };
         let watched = |&(first, second): &(usize, usize)| {
-            let watch = PairWatch::of(config, pairs.len());
-            Watched { first, second, watch, z_score: 0.0 }
+            let watch = PairMonitor::from_config(config, pairs.len());
+            WatchedPair { first, second, watch, z_score: 0.0 }
         };
         let pair_of = |(stock, peers): (usize, &Vec<usize>)| {
             let &peer = peers.first()?;

@@ -21,9 +21,9 @@ use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
 use crate::market::parquet::RawRows;
 use crate::market::runtime::silent_runtime;
-use crate::market::store::origin::{Kind, Origin};
-use answer::{Answer, Limit, read};
-use http::{Fault, root_cause, whole_answer};
+use crate::market::store::origin::{Origin, OriginKind};
+use answer::{RateLimit, ServiceAnswer, read};
+use http::{HttpFault, root_cause, whole_answer};
 
 /// URL of the service.
 pub const ADDRESS: &str = "https://www.alphavantage.co/query";
@@ -88,7 +88,7 @@ impl fmt::Debug for ApiKey {
 
 /// The kind of bars, the same for all stocks and months of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Series {
+pub struct SeriesKind {
     /// 1, 5, 15, 30 or 60.
     pub interval_minutes: u32,
     /// Adjusted for splits and dividends.
@@ -97,12 +97,12 @@ pub struct Series {
     pub extended_hours: bool,
 }
 
-impl Series {
+impl SeriesKind {
     /// Whether stored files are of this kind.
     pub fn matches(&self, origin: &Origin) -> bool {
-        let Series { interval_minutes, adjusted, extended_hours } = *self;
+        let SeriesKind { interval_minutes, adjusted, extended_hours } = *self;
         origin.interval_minutes == interval_minutes
-            && origin.kind == Kind::AlphaVantage { adjusted, extended_hours }
+            && origin.kind == OriginKind::AlphaVantage { adjusted, extended_hours }
     }
 }
 
@@ -117,7 +117,7 @@ pub enum Form {
 
 /// Request rate, timeouts and pauses.
 #[derive(Clone, Debug)]
-pub struct Manners {
+pub struct ServiceOptions {
     pub requests_per_minute: u32,
     pub form: Form,
     /// Timeout of one request including its whole response.
@@ -128,9 +128,9 @@ pub struct Manners {
     pub limit_pause: Duration,
 }
 
-impl Default for Manners {
-    fn default() -> Manners {
-        Manners {
+impl Default for ServiceOptions {
+    fn default() -> ServiceOptions {
+        ServiceOptions {
             requests_per_minute: 5,
             form: Form::Json,
             timeout: Duration::from_secs(60),
@@ -142,7 +142,7 @@ impl Default for Manners {
 
 /// Why a month could not be fetched.
 #[derive(Debug, Error)]
-pub enum Refused {
+pub enum FetchError {
     /// No other month can be fetched now, either.
     #[error(transparent)]
     All(MarketError),
@@ -152,9 +152,9 @@ pub enum Refused {
 }
 
 /// An error of the store or the disk stops everything.
-impl From<MarketError> for Refused {
-    fn from(error: MarketError) -> Refused {
-        Refused::All(error)
+impl From<MarketError> for FetchError {
+    fn from(error: MarketError) -> FetchError {
+        FetchError::All(error)
     }
 }
 
@@ -162,7 +162,7 @@ impl From<MarketError> for Refused {
 pub struct Service {
     address: Url,
     key: ApiKey,
-    manners: Manners,
+    manners: ServiceOptions,
     client: Client,
     runtime: Runtime,
     /// Start of the last request.
@@ -170,7 +170,11 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn new(address: &str, key: ApiKey, manners: Manners) -> Result<Service, MarketError> {
+    pub fn new(
+        address: &str,
+        key: ApiKey,
+        manners: ServiceOptions,
+    ) -> Result<Service, MarketError> {
         let wrong = |what: String, hint: &str| MarketError::Service { what, hint: hint.into() };
         let address = Url::parse(address).map_err(|_| {
             wrong("its URL is invalid".into(), "write it as in https://www.alphavantage.co/query")
@@ -204,17 +208,17 @@ impl Service {
     /// `tell`.
     pub fn month(
         &self,
-        series: &Series,
+        series: &SeriesKind,
         symbol: &Symbol,
         month: YearMonth,
         tell: &dyn Fn(&str),
-    ) -> Result<RawRows, Refused> {
+    ) -> Result<RawRows, FetchError> {
         let (mut faults, mut pauses) = (0, 0);
         let what = format!("{symbol} {month}");
         loop {
             let fault = match self.ask(series, symbol, month) {
-                Ok(Answer::Rows(rows)) => return Ok(rows),
-                Ok(Answer::Limit(Limit::Passing, text)) if pauses < LIMIT_PAUSES => {
+                Ok(ServiceAnswer::Rows(rows)) => return Ok(rows),
+                Ok(ServiceAnswer::Limit(RateLimit::Passing, text)) if pauses < LIMIT_PAUSES => {
                     pauses += 1;
                     let wait_s = self.manners.limit_pause.as_secs_f64().ceil();
                     let text = self.key.scrub(&text);
@@ -222,9 +226,11 @@ impl Service {
                     std::thread::sleep(self.manners.limit_pause);
                     continue;
                 }
-                Ok(Answer::Broken(fault)) | Err(Fault::Passing(fault)) => fault,
-                Ok(refusal) => return Err(self.refused(refusal, symbol, month)),
-                Err(Fault::Lasting(fault)) => return Err(self.give_up(&what, &fault, faults + 1)),
+                Ok(ServiceAnswer::Broken(fault)) | Err(HttpFault::Passing(fault)) => fault,
+                Ok(refusal) => return Err(self.fetch_error(refusal, symbol, month)),
+                Err(HttpFault::Lasting(fault)) => {
+                    return Err(self.give_up(&what, &fault, faults + 1));
+                }
             };
             faults += 1;
             if faults >= TRIES {
@@ -235,50 +241,58 @@ impl Service {
     }
 
     /// The error for a response that is not a series.
-    fn refused(&self, answer: Answer, symbol: &Symbol, month: YearMonth) -> Refused {
+    fn fetch_error(&self, answer: ServiceAnswer, symbol: &Symbol, month: YearMonth) -> FetchError {
         let service = |what: String, hint: &str| MarketError::Service { what, hint: hint.into() };
         let said = |text: &str| self.key.scrub(text);
         match answer {
-            Answer::Limit(_, text) => Refused::All(service(
+            ServiceAnswer::Limit(_, text) => FetchError::All(service(
                 format!("its limit is reached at {symbol} {month}: {}", said(&text)),
                 "fetched data are kept; run the same command again later (a daily limit: \
                  tomorrow) to continue",
             )),
-            Answer::Premium(text) => Refused::All(service(
+            ServiceAnswer::Premium(text) => FetchError::All(service(
                 format!("refuses {symbol} {month} to this key: {}", said(&text)),
                 "use the key of a plan that includes intraday series",
             )),
-            Answer::WrongKey(text) => Refused::All(service(
+            ServiceAnswer::WrongKey(text) => FetchError::All(service(
                 format!("refuses the key: {}", said(&text)),
                 "correct ALPHAVANTAGE_API_KEY in .cloudkeys/api_keys.env",
             )),
-            Answer::Unknown(text) => Refused::All(service(
+            ServiceAnswer::Unknown(text) => FetchError::All(service(
                 format!("answers {symbol} {month} with a sentence: {}", said(&text)),
                 "fetched data are kept; if the key or the plan is the cause, fix it, then run \
                  the same command again to continue",
             )),
-            Answer::Error(text) => Refused::Stock(service(
+            ServiceAnswer::Error(text) => FetchError::Stock(service(
                 format!("refuses {symbol} {month}: {}", said(&text)),
                 NOT_LISTED,
             )),
-            Answer::Empty => {
-                Refused::Stock(service(format!("has no bars of {symbol} in {month}"), NOT_LISTED))
+            ServiceAnswer::Empty => FetchError::Stock(service(
+                format!("has no bars of {symbol} in {month}"),
+                NOT_LISTED,
+            )),
+            ServiceAnswer::Rows(_) | ServiceAnswer::Broken(_) => {
+                unreachable!("these are no refusals")
             }
-            Answer::Rows(_) | Answer::Broken(_) => unreachable!("these are no refusals"),
         }
     }
 
-    fn give_up(&self, what: &str, fault: &str, tries: u32) -> Refused {
+    fn give_up(&self, what: &str, fault: &str, tries: u32) -> FetchError {
         let times = if tries == 1 { "1 attempt".into() } else { format!("{tries} attempts") };
         let fault = self.key.scrub(fault);
-        Refused::All(MarketError::Service {
+        FetchError::All(MarketError::Service {
             what: format!("{what}: {fault} ({times})"),
             hint: "fetched data are kept; check the network, then run again to continue".into(),
         })
     }
 
     /// One request, delayed to keep to the request rate.
-    fn ask(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Result<Answer, Fault> {
+    fn ask(
+        &self,
+        series: &SeriesKind,
+        symbol: &Symbol,
+        month: YearMonth,
+    ) -> Result<ServiceAnswer, HttpFault> {
         let interval = Duration::from_secs(60) / self.manners.requests_per_minute.max(1);
         if let Some(last) = self.last.get() {
             std::thread::sleep(interval.saturating_sub(last.elapsed()));
@@ -288,20 +302,20 @@ impl Service {
         match status {
             StatusCode::OK => Ok(read(&body, series, symbol, month)),
             StatusCode::TOO_MANY_REQUESTS => {
-                Ok(Answer::Limit(Limit::Passing, "too many requests (429)".into()))
+                Ok(ServiceAnswer::Limit(RateLimit::Passing, "too many requests (429)".into()))
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Ok(Answer::WrongKey(format!("access denied ({})", status.as_u16())))
+                Ok(ServiceAnswer::WrongKey(format!("access denied ({})", status.as_u16())))
             }
             status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
-                Err(Fault::Passing(format!("the server failed ({})", status.as_u16())))
+                Err(HttpFault::Passing(format!("the server failed ({})", status.as_u16())))
             }
-            status => Err(Fault::Lasting(format!("answered {}", status.as_u16()))),
+            status => Err(HttpFault::Lasting(format!("answered {}", status.as_u16()))),
         }
     }
 
     /// URL of a request, including the key.
-    fn url(&self, series: &Series, symbol: &Symbol, month: YearMonth) -> Url {
+    fn url(&self, series: &SeriesKind, symbol: &Symbol, month: YearMonth) -> Url {
         let mut url = self.address.clone();
         url.query_pairs_mut()
             .append_pair("function", "TIME_SERIES_INTRADAY")
@@ -317,7 +331,7 @@ impl Service {
     }
 
     /// Runs on the runtime's own threads, which do not log.
-    fn get(&self, url: Url) -> Result<(StatusCode, Vec<u8>), Fault> {
+    fn get(&self, url: Url) -> Result<(StatusCode, Vec<u8>), HttpFault> {
         let client = self.client.clone();
         let (reply, answer) = mpsc::sync_channel(1);
         self.runtime.spawn(async move {
@@ -346,7 +360,7 @@ mod tests {
         let text = format!("We have detected your API key as {SECRET}\nand more");
         assert_eq!(key.scrub(&text), "We have detected your API key as *** and more");
         assert!(key.scrub(&"x".repeat(1_000)).len() < 250);
-        let service = Service::new(ADDRESS, key, Manners::default()).unwrap();
+        let service = Service::new(ADDRESS, key, ServiceOptions::default()).unwrap();
         let shown = format!("{service:?} {service:#?}");
         assert!(shown.contains("www.alphavantage.co") && !shown.contains(SECRET), "{shown}");
         for (wrong, says) in
@@ -361,7 +375,8 @@ mod tests {
     #[test]
     fn the_key_does_not_travel_in_the_open() {
         let new = |address: &str| {
-            Service::new(address, ApiKey::new(SECRET).unwrap(), Manners::default()).map(|_| ())
+            Service::new(address, ApiKey::new(SECRET).unwrap(), ServiceOptions::default())
+                .map(|_| ())
         };
         assert!(new("http://127.0.0.1:1/query").is_ok());
         for (address, says) in [
@@ -376,9 +391,9 @@ mod tests {
 
     #[test]
     fn a_request_says_what_is_wanted() {
-        let manners = Manners { form: Form::Csv, ..Manners::default() };
+        let manners = ServiceOptions { form: Form::Csv, ..ServiceOptions::default() };
         let service = Service::new(ADDRESS, ApiKey::new(SECRET).unwrap(), manners).unwrap();
-        let series = Series { interval_minutes: 5, adjusted: false, extended_hours: true };
+        let series = SeriesKind { interval_minutes: 5, adjusted: false, extended_hours: true };
         let url = service.url(&series, &"BRK.B".parse().unwrap(), "2020-03".parse().unwrap());
         let expected = "https://www.alphavantage.co/query?function=TIME_SERIES_INTRADAY&\
                         symbol=BRK.B&interval=5min&month=2020-03&outputsize=full&adjusted=false&\

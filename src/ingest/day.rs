@@ -23,7 +23,7 @@ pub struct DayBars(pub BTreeMap<i64, [f64; 5]>);
 
 /// Rows by New York date.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Days {
+pub struct RowsByDay {
     pub days: BTreeMap<NaiveDate, DayBars>,
     /// Number of rejected rows.
     pub bad_rows: usize,
@@ -31,10 +31,10 @@ pub struct Days {
     pub first_bad: Option<String>,
 }
 
-impl Days {
+impl RowsByDay {
     /// From rows in any order. Of several with the same time, the first is kept.
-    pub fn of(raw: &RawRows) -> Days {
-        let mut cut = Days::default();
+    pub fn from_rows(raw: &RawRows) -> RowsByDay {
+        let mut cut = RowsByDay::default();
         for i in 0..raw.len() {
             let values = raw.values(i);
             let Some(label_s) = raw.label_s[i] else {
@@ -89,7 +89,7 @@ impl Days {
 impl DayBars {
     /// All valid rows of a day file, of any date: files cut at UTC midnight contain two.
     pub fn decode(bytes: &[u8], key: &str) -> Result<DayBars, MarketError> {
-        let cut = Days::of(&decode_day(bytes, key)?);
+        let cut = RowsByDay::from_rows(&decode_day(bytes, key)?);
         Ok(DayBars(cut.days.into_values().flat_map(|day| day.0).collect()))
     }
 
@@ -111,7 +111,7 @@ impl DayBars {
     /// Minutes of the regular session covered by the bars, whether labels name their start or end.
     pub fn session_minutes(&self, date: NaiveDate) -> u32 {
         let session = calendar::usual_session(date);
-        let one = Days { days: [(date, self.clone())].into(), ..Days::default() };
+        let one = RowsByDay { days: [(date, self.clone())].into(), ..RowsByDay::default() };
         let interval = one.interval_minutes().unwrap_or(1);
         let first_s = session.open_s - 60 * i64::from(interval) + 1;
         let bars = self.0.range(first_s..=session.close_s).count() as u32;
@@ -218,7 +218,7 @@ mod tests {
         raw.push(Some(1_578_027_300), bar(7.0));
         raw.push(None, bar(5.0));
         raw.push(Some(1_578_028_200), [5.0, 4.0, 6.0, 5.0, 1.0]);
-        let cut = Days::of(&raw);
+        let cut = RowsByDay::from_rows(&raw);
         let dates: Vec<String> = cut.days.keys().map(|date| date.to_string()).collect();
         assert_eq!(dates, ["2020-01-02", "2020-01-03"]);
         assert_eq!((cut.bad_rows, cut.days.values().map(|day| day.0.len()).sum()), (3, 2));

@@ -10,15 +10,15 @@ use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
-use super::day::{Basis, Comparison, DayBars, Days};
-use super::several_at_once;
-use crate::ingest::alpha_vantage::{Refused, Series, Service};
+use super::day::{Basis, Comparison, DayBars, RowsByDay};
+use super::run_concurrently;
+use crate::ingest::alpha_vantage::{FetchError, SeriesKind, Service};
 use crate::market::bar::{Period, Symbol};
 use crate::market::calendar::{extended_session, sessions_in};
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
 use crate::market::parquet::RawRows;
-use crate::market::store::origin::{FetchedMonth, Kind, Origin};
+use crate::market::store::origin::{FetchedMonth, Origin, OriginKind};
 use crate::market::store::{DayFile, Store, day_key};
 
 /// Maximum number of days without bars listed in a line.
@@ -36,8 +36,8 @@ pub(super) const PUTS_AT_ONCE: usize = 8;
 
 /// The desired content of the store.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish {
-    pub series: Series,
+pub struct FetchRequest {
+    pub series: SeriesKind,
     /// Months that overlap the period are fetched whole, up to the last session.
     pub period: Period,
     /// Replace everything stored for the stock, whatever it is.
@@ -46,7 +46,7 @@ pub struct Wish {
 
 /// Work done for one stock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct FetchStats {
     pub months: usize,
     /// Number of files written; unchanged ones are not rewritten.
     pub files: usize,
@@ -61,28 +61,28 @@ pub struct Fetcher<'a> {
     pub store: &'a dyn Store,
     /// Staging folder for replacements, with one subfolder per stock.
     pub aside: &'a Path,
-    pub wish: &'a Wish,
+    pub request: &'a FetchRequest,
     /// Current time, UTC seconds; a day is over at 20:00 in New York.
     pub now_s: i64,
     pub tell: &'a dyn Fn(&str),
 }
 
 /// Result of adding months.
-pub(super) enum Added {
-    Done(Tally),
+pub(super) enum AddOutcome {
+    Done(FetchStats),
     /// Stored prices are on another basis: the median of new over stored closes.
     Moved(f64),
 }
 
 impl Fetcher<'_> {
     /// Brings one stock to the desired state.
-    pub fn stock(&self, symbol: &Symbol) -> Result<Tally, Refused> {
+    pub fn stock(&self, symbol: &Symbol) -> Result<FetchStats, FetchError> {
         let origin = Origin::read(self.store, symbol)?;
         let stored = self.store.list(symbol, &ALWAYS)?;
-        let months = YearMonth::all_of(&self.wish.period);
+        let months = YearMonth::all_in(&self.request.period);
         let aside = self.aside.join(symbol.as_str());
         let is_unfinished = origin.as_ref().is_some_and(|origin| origin.rewriting);
-        if self.wish.rewrite {
+        if self.request.rewrite {
             return self.rewrite(symbol, &months, &stored, &aside);
         }
         self.check_kind(symbol, origin.as_ref(), &stored)?;
@@ -91,8 +91,8 @@ impl Fetcher<'_> {
             return self.rewrite(symbol, &months, &stored, &aside);
         }
         match self.add(self.store, symbol, &months)? {
-            Added::Done(tally) => Ok(tally),
-            Added::Moved(ratio) => {
+            AddOutcome::Done(stats) => Ok(stats),
+            AddOutcome::Moved(ratio) => {
                 (self.tell)(&format!(
                     "{symbol}: stored prices have moved by a factor of {ratio:.6} (a split or a \
                      dividend); all of it is fetched again"
@@ -108,11 +108,11 @@ impl Fetcher<'_> {
         symbol: &Symbol,
         origin: Option<&Origin>,
         stored: &[DayFile],
-    ) -> Result<(), Refused> {
+    ) -> Result<(), FetchError> {
         let place = self.store.place();
         let what = match origin {
             None if stored.is_empty() => return Ok(()),
-            Some(origin) if self.wish.series.matches(&origin) => return Ok(()),
+            Some(origin) if self.request.series.matches(&origin) => return Ok(()),
             None => format!(
                 "{place} has {} day files that this program did not fetch; whether they are \
                  adjusted or raw is unknown",
@@ -120,7 +120,7 @@ impl Fetcher<'_> {
             ),
             Some(origin) => format!("{place} has bars that are {origin}, not {}", self.kind()),
         };
-        Err(Refused::Stock(MarketError::NoData {
+        Err(FetchError::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what,
             hint: "choose another folder with --data, request the same kind, or replace all files \
@@ -130,8 +130,8 @@ impl Fetcher<'_> {
     }
 
     pub(super) fn kind(&self) -> Origin {
-        let Series { interval_minutes, adjusted, extended_hours } = self.wish.series;
-        let kind = Kind::AlphaVantage { adjusted, extended_hours };
+        let SeriesKind { interval_minutes, adjusted, extended_hours } = self.request.series;
+        let kind = OriginKind::AlphaVantage { adjusted, extended_hours };
         Origin::new(kind, interval_minutes, self.now())
     }
 
@@ -148,8 +148,8 @@ impl Fetcher<'_> {
 
     /// The last day of a month that the store should have.
     fn last_wanted(&self, month: YearMonth) -> Option<NaiveDate> {
-        let (month, wish) = (month.period(), &self.wish.period);
-        let (start, end) = (month.start.max(wish.start), month.end.min(wish.end));
+        let (month, request) = (month.period(), &self.request.period);
+        let (start, end) = (month.start.max(request.start), month.end.min(request.end));
         self.last_session(&Period { start, end })
     }
 
@@ -159,7 +159,7 @@ impl Fetcher<'_> {
         store: &dyn Store,
         symbol: &Symbol,
         months: &[YearMonth],
-    ) -> Result<Added, Refused> {
+    ) -> Result<AddOutcome, FetchError> {
         let known = Origin::read(store, symbol)?;
         let is_new = known.is_none();
         let mut origin = known.unwrap_or_else(|| self.kind());
@@ -169,12 +169,12 @@ impl Fetcher<'_> {
         };
         let missing: Vec<YearMonth> = months.iter().copied().filter(is_missing).collect();
         if missing.is_empty() {
-            return Ok(Added::Done(Tally::default()));
+            return Ok(AddOutcome::Done(FetchStats::default()));
         }
         let missing = self.probes_first(missing, &origin);
-        let mut tally = Tally::default();
+        let mut stats = FetchStats::default();
         for (i, &month) in missing.iter().enumerate() {
-            let raw = self.service.month(&self.wish.series, symbol, month, self.tell)?;
+            let raw = self.service.month(&self.request.series, symbol, month, self.tell)?;
             let days = self.whole_days(symbol, month, &raw)?;
             if is_new && i == 0 {
                 // Before the first day, so that an interrupted run never leaves days of unknown
@@ -182,11 +182,11 @@ impl Fetcher<'_> {
                 origin.write(store, symbol)?;
             }
             let files = match self.write_month(store, symbol, &days)? {
-                Written::Moved(ratio) if self.wish.series.adjusted => {
-                    return Ok(Added::Moved(ratio));
+                MonthOutcome::Moved(ratio) if self.request.series.adjusted => {
+                    return Ok(AddOutcome::Moved(ratio));
                 }
-                Written::Moved(ratio) => return Err(raw_has_moved(symbol, month, ratio)),
-                Written::Files(files) => files,
+                MonthOutcome::Moved(ratio) => return Err(raw_has_moved(symbol, month, ratio)),
+                MonthOutcome::Files(files) => files,
             };
             let bars = days.days.values().map(|day| day.0.len()).sum();
             let fetched = self.fetched(month, &days, bars);
@@ -195,21 +195,21 @@ impl Fetcher<'_> {
                 origin.months.insert(month, fetched);
                 origin.write(store, symbol)?;
             }
-            tally.months += 1;
-            tally.files += files;
-            tally.bars += bars;
+            stats.months += 1;
+            stats.files += files;
+            stats.bars += bars;
             let (count, of) = (days.days.len(), missing.len());
             let line = format!("{symbol} {month}: {count} days, {bars} bars ({} of {of})", i + 1);
-            (self.tell)(&(line + &self.blemishes(month, &days)));
+            (self.tell)(&(line + &self.data_issues(month, &days)));
         }
-        Ok(Added::Done(tally))
+        Ok(AddOutcome::Done(stats))
     }
 
     /// With adjusted prices, puts months first that have stored bars, to detect whether these have
     /// moved.
     fn probes_first(&self, missing: Vec<YearMonth>, origin: &Origin) -> Vec<YearMonth> {
         let (Some((&newest, _)), true) =
-            (origin.months.last_key_value(), self.wish.series.adjusted)
+            (origin.months.last_key_value(), self.request.series.adjusted)
         else {
             return missing;
         };
@@ -230,11 +230,11 @@ impl Fetcher<'_> {
         symbol: &Symbol,
         month: YearMonth,
         raw: &RawRows,
-    ) -> Result<Days, Refused> {
-        let mut days = Days::of(raw);
+    ) -> Result<RowsByDay, FetchError> {
+        let mut days = RowsByDay::from_rows(raw);
         days.days.retain(|date, _| extended_session(*date).close_s <= self.now_s);
         if days.days.is_empty() {
-            return Err(Refused::Stock(MarketError::Service {
+            return Err(FetchError::Stock(MarketError::Service {
                 what: format!(
                     "has no good bars of {symbol} in {month} ({} bad ones{})",
                     days.bad_rows,
@@ -246,7 +246,7 @@ impl Fetcher<'_> {
         Ok(days)
     }
 
-    fn fetched(&self, month: YearMonth, days: &Days, bars: usize) -> FetchedMonth {
+    fn fetched(&self, month: YearMonth, days: &RowsByDay, bars: usize) -> FetchedMonth {
         let since_s = |date: NaiveDate| self.now_s - extended_session(date).close_s;
         let settled = days.days.keys().rev().find(|date| since_s(**date) >= SETTLING_S).copied();
         let last = self.last_session(&month.period());
@@ -259,7 +259,7 @@ impl Fetcher<'_> {
     }
 
     /// Problems of a month for the progress line: days without bars, bad rows.
-    fn blemishes(&self, month: YearMonth, days: &Days) -> String {
+    fn data_issues(&self, month: YearMonth, days: &RowsByDay) -> String {
         let period = month.period();
         let last = self.last_session(&period).unwrap_or(period.end);
         let sessions = sessions_in(&Period { end: last, ..period }).map(|(date, _)| date);
@@ -283,8 +283,8 @@ impl Fetcher<'_> {
         &self,
         store: &dyn Store,
         symbol: &Symbol,
-        days: &Days,
-    ) -> Result<Written, Refused> {
+        days: &RowsByDay,
+    ) -> Result<MonthOutcome, FetchError> {
         let mut comparison = Comparison::default();
         let mut changed: Vec<(String, Vec<u8>)> = Vec::new();
         let stored = days.stored(store, symbol)?;
@@ -304,15 +304,15 @@ impl Fetcher<'_> {
             changed.push((key, bytes));
         }
         if let Basis::Moved(ratio) = comparison.basis() {
-            return Ok(Written::Moved(ratio));
+            return Ok(MonthOutcome::Moved(ratio));
         }
-        several_at_once(&changed, PUTS_AT_ONCE, |(key, bytes)| store.put(key, bytes))?;
-        Ok(Written::Files(changed.len()))
+        run_concurrently(&changed, PUTS_AT_ONCE, |(key, bytes)| store.put(key, bytes))?;
+        Ok(MonthOutcome::Files(changed.len()))
     }
 }
 
 /// Result of writing a month.
-enum Written {
+enum MonthOutcome {
     Files(usize),
     Moved(f64),
 }
@@ -320,8 +320,8 @@ enum Written {
 /// All dates.
 pub(super) const ALWAYS: Period = Period { start: NaiveDate::MIN, end: NaiveDate::MAX };
 
-fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> Refused {
-    Refused::Stock(MarketError::NoData {
+fn raw_has_moved(symbol: &Symbol, month: YearMonth, ratio: f64) -> FetchError {
+    FetchError::Stock(MarketError::NoData {
         symbol: symbol.to_string(),
         what: format!(
             "{month}: prices are {ratio:.6} times those stored, which raw prices never are"

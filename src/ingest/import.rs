@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
-use super::day::{Basis, Comparison, DayBars, Days};
+use super::day::{Basis, Comparison, DayBars, RowsByDay};
 use crate::errors::Cause;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::parquet::{RawRows, Table, decode_table};
-use crate::market::store::origin::{Kind, Origin};
+use crate::market::store::origin::{Origin, OriginKind};
 use crate::market::store::{Store, day_key};
 
 /// With more files than this, only those with bad rows are reported.
@@ -29,7 +29,7 @@ pub struct ImportOptions<'a> {
 
 /// Result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportStats {
     pub rows: usize,
     pub bad_rows: usize,
     /// Number of day files written.
@@ -44,8 +44,8 @@ pub fn import(
     store: &dyn Store,
     files: &[PathBuf],
     options: &ImportOptions,
-) -> Result<Imported, MarketError> {
-    let mut together = Together::default();
+) -> Result<ImportStats, MarketError> {
+    let mut together = ImportedDays::default();
     for file in files {
         for (symbol, days) in read(file, options)? {
             fit(store, file, &symbol, &days)?;
@@ -54,13 +54,14 @@ pub fn import(
             }
         }
     }
-    let mut sum = Imported::default();
+    let mut sum = ImportStats::default();
     for file in files {
         for (symbol, days) in read(file, options)? {
             let (interval, changed) = fit(store, file, &symbol, &days)?;
             let bars: usize = days.days.values().map(|day| day.0.len()).sum();
             if Origin::read(store, &symbol)?.is_none() {
-                Origin::new(Kind::Import, interval, options.now.clone()).write(store, &symbol)?;
+                Origin::new(OriginKind::Import, interval, options.now.clone())
+                    .write(store, &symbol)?;
             }
             for (key, day) in &changed {
                 store.put(key, &day.encode(key)?)?;
@@ -89,7 +90,7 @@ pub fn import(
 }
 
 /// A file's valid bars by stock and day.
-fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, MarketError> {
+fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, RowsByDay>, MarketError> {
     let file = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| MarketError::File {
         file: file.clone(),
@@ -108,7 +109,7 @@ fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, Days>, 
     }
     let mut all = BTreeMap::new();
     for (symbol, rows) in by_symbol(table, path, options)? {
-        let days = Days::of(&rows);
+        let days = RowsByDay::from_rows(&rows);
         let wrong = |what: String, hint: &str| MarketError::File {
             file: file.clone(),
             what,
@@ -199,7 +200,7 @@ fn fit(
     store: &dyn Store,
     path: &Path,
     symbol: &Symbol,
-    days: &Days,
+    days: &RowsByDay,
 ) -> Result<(u32, Vec<(String, DayBars)>), MarketError> {
     let interval = days.interval_minutes().unwrap_or(1);
     let wrong = |what: String| MarketError::File {
@@ -210,7 +211,7 @@ fn fit(
     };
     let place = store.place();
     match Origin::read(store, symbol)? {
-        Some(origin) if origin.kind != Kind::Import => {
+        Some(origin) if origin.kind != OriginKind::Import => {
             let what = format!("{place} has {symbol} from Alpha Vantage ({origin})");
             return Err(wrong(what));
         }
@@ -251,19 +252,19 @@ fn fit(
 
 /// Bars of all files of one import so far, by stock.
 #[derive(Default)]
-struct Together(BTreeMap<Symbol, Brought>);
+struct ImportedDays(BTreeMap<Symbol, StockImport>);
 
-struct Brought {
+struct StockImport {
     /// The first file with this stock.
     first: PathBuf,
     interval: u32,
     days: BTreeMap<NaiveDate, DayBars>,
 }
 
-impl Together {
-    fn add(&mut self, path: &Path, symbol: Symbol, days: Days) -> Result<(), MarketError> {
+impl ImportedDays {
+    fn add(&mut self, path: &Path, symbol: Symbol, days: RowsByDay) -> Result<(), MarketError> {
         let interval = days.interval_minutes().unwrap_or(1);
-        let brought = self.0.entry(symbol.clone()).or_insert_with(|| Brought {
+        let brought = self.0.entry(symbol.clone()).or_insert_with(|| StockImport {
             first: path.into(),
             interval,
             days: BTreeMap::new(),

@@ -11,10 +11,10 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use super::day::DayBars;
-use super::fetch::{ALWAYS, Added, Fetcher, PUTS_AT_ONCE, Tally, Wish};
-use super::several_at_once;
+use super::fetch::{ALWAYS, AddOutcome, FetchRequest, FetchStats, Fetcher, PUTS_AT_ONCE};
+use super::run_concurrently;
 use crate::errors::Cause;
-use crate::ingest::alpha_vantage::Refused;
+use crate::ingest::alpha_vantage::FetchError;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::month::YearMonth;
@@ -25,7 +25,7 @@ impl Fetcher<'_> {
     /// Whether the staging folder has part of a series of the requested kind.
     pub(super) fn is_begun(&self, symbol: &Symbol, aside: &Path) -> bool {
         let origin = LocalStore::open(aside).ok().and_then(|s| Origin::read(&s, symbol).ok());
-        origin.flatten().is_some_and(|origin| self.wish.series.matches(&origin))
+        origin.flatten().is_some_and(|origin| self.request.series.matches(&origin))
     }
 
     /// Fetches all months into the staging folder, then replaces the stored files.
@@ -35,9 +35,12 @@ impl Fetcher<'_> {
         months: &[YearMonth],
         stored: &[DayFile],
         aside: &Path,
-    ) -> Result<Tally, Refused> {
-        let all: BTreeSet<YearMonth> =
-            months.iter().copied().chain(stored.iter().map(|f| YearMonth::of(f.date))).collect();
+    ) -> Result<FetchStats, FetchError> {
+        let all: BTreeSet<YearMonth> = months
+            .iter()
+            .copied()
+            .chain(stored.iter().map(|f| YearMonth::from_date(f.date)))
+            .collect();
         let all: Vec<YearMonth> = all.into_iter().collect();
         if !self.is_begun(symbol, aside) {
             clear(aside)?;
@@ -45,28 +48,28 @@ impl Fetcher<'_> {
         make(aside)?;
         let whole = LocalStore::open(aside)?;
         // Stored months may lie outside the period on either side.
-        let mut period = self.wish.period;
+        let mut period = self.request.period;
         for file in stored {
             (period.start, period.end) = (period.start.min(file.date), period.end.max(file.date));
         }
-        let wish = Wish { period, ..*self.wish };
-        let fetcher = Fetcher { wish: &wish, ..*self };
-        let mut tally = match fetcher.add(&whole, symbol, &all)? {
-            Added::Done(tally) => tally,
-            Added::Moved(_) => {
+        let request = FetchRequest { period, ..*self.request };
+        let fetcher = Fetcher { request: &request, ..*self };
+        let mut stats = match fetcher.add(&whole, symbol, &all)? {
+            AddOutcome::Done(stats) => stats,
+            AddOutcome::Moved(_) => {
                 (self.tell)(&format!("{symbol}: prices were adjusted meanwhile; starts over"));
                 clear(aside)?;
                 make(aside)?;
                 match fetcher.add(&whole, symbol, &all)? {
-                    Added::Done(tally) => tally,
-                    Added::Moved(_) => return Err(keeps_changing(symbol)),
+                    AddOutcome::Done(stats) => stats,
+                    AddOutcome::Moved(_) => return Err(keeps_changing(symbol)),
                 }
             }
         };
-        tally.files = self.replace(symbol, stored, &whole, aside)?;
-        tally.rewritten = true;
+        stats.files = self.replace(symbol, stored, &whole, aside)?;
+        stats.rewritten = true;
         clear(aside)?;
-        Ok(tally)
+        Ok(stats)
     }
 
     /// Copies the files of `whole` into the store, unless they are worse than the stored ones.
@@ -76,7 +79,7 @@ impl Fetcher<'_> {
         stored: &[DayFile],
         whole: &LocalStore,
         aside: &Path,
-    ) -> Result<usize, Refused> {
+    ) -> Result<usize, FetchError> {
         let new = whole.list(symbol, &ALWAYS)?;
         let mut origin = Origin::read(whole, symbol)?.unwrap_or_else(|| self.kind());
         // A run that was interrupted while replacing has passed this check already.
@@ -87,7 +90,7 @@ impl Fetcher<'_> {
         }
         origin.rewriting = true;
         origin.write(self.store, symbol)?;
-        several_at_once(&new, PUTS_AT_ONCE, |file| {
+        run_concurrently(&new, PUTS_AT_ONCE, |file| {
             self.store.put(&file.key, &whole.get(&file.key)?)
         })?;
         origin.rewriting = false;
@@ -102,7 +105,7 @@ impl Fetcher<'_> {
         whole: &LocalStore,
         new: &[DayFile],
         aside: &Path,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), FetchError> {
         let keys: BTreeMap<NaiveDate, &str> =
             new.iter().map(|file| (file.date, file.key.as_str())).collect();
         let mut worse = Vec::new();
@@ -119,7 +122,7 @@ impl Fetcher<'_> {
             }
         }
         let Some(first) = worse.first() else { return Ok(()) };
-        Err(Refused::Stock(MarketError::NoData {
+        Err(FetchError::Stock(MarketError::NoData {
             symbol: symbol.to_string(),
             what: format!(
                 "the new download has fewer bars than the stored files on {} days (first \
@@ -155,8 +158,8 @@ fn failed(folder: &Path, error: std::io::Error) -> MarketError {
     }
 }
 
-fn keeps_changing(symbol: &Symbol) -> Refused {
-    Refused::Stock(MarketError::Service {
+fn keeps_changing(symbol: &Symbol) -> FetchError {
+    FetchError::Stock(MarketError::Service {
         what: format!("sends other prices of {symbol} each time"),
         hint: "run again later".into(),
     })

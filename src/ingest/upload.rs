@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::day::DayBars;
 use super::fetch::ALWAYS;
-use super::several_at_once;
+use super::run_concurrently;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::store::origin::Origin;
@@ -24,7 +24,7 @@ pub struct UploadOptions<'a> {
 
 /// Work done for one stock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Uploaded {
+pub struct UploadStats {
     pub sent: usize,
     /// Number of blobs that already had the file's content.
     pub same: usize,
@@ -39,7 +39,7 @@ pub fn upload(
     to: &AzureStore,
     symbol: &Symbol,
     options: &UploadOptions,
-) -> Result<Uploaded, MarketError> {
+) -> Result<UploadStats, MarketError> {
     let files = from.list(symbol, &ALWAYS)?;
     Origin::check_whole(from, symbol)?;
     let (here, there) = (Origin::read(from, symbol)?, Origin::read(to, symbol)?);
@@ -54,15 +54,15 @@ pub fn upload(
     if let (Some(origin), true) = (&here, is_rewrite) {
         Origin { rewriting: true, ..origin.clone() }.write(to, symbol)?;
     }
-    let sum = Mutex::new(Uploaded::default());
+    let sum = Mutex::new(UploadStats::default());
     let done = AtomicUsize::new(0);
-    several_at_once(&files, options.at_once, |file| {
+    run_concurrently(&files, options.at_once, |file| {
         let outcome = send(from, to, file, blobs.get(&file.key), options.replace || is_rewrite)?;
         let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Fate::Sent => sum.sent += 1,
-            Fate::Same => sum.same += 1,
-            Fate::Kept => sum.kept.push(file.key.clone()),
+            UploadOutcome::Sent => sum.sent += 1,
+            UploadOutcome::Same => sum.same += 1,
+            UploadOutcome::Kept => sum.kept.push(file.key.clone()),
         }
         (options.progress)(symbol, done.fetch_add(1, Ordering::Relaxed) + 1, files.len());
         Ok(())
@@ -77,7 +77,7 @@ pub fn upload(
     Ok(sum)
 }
 
-enum Fate {
+enum UploadOutcome {
     Sent,
     Same,
     Kept,
@@ -89,27 +89,27 @@ fn send(
     file: &DayFile,
     blob: Option<&BlobDigest>,
     replace: bool,
-) -> Result<Fate, MarketError> {
+) -> Result<UploadOutcome, MarketError> {
     let bytes = from.get(&file.key)?;
     let content = match blob {
         None => None,
         Some(BlobDigest { sha256: Some(sha256), .. }) if *sha256 == sha256_hex(&bytes) => {
-            return Ok(Fate::Same);
+            return Ok(UploadOutcome::Same);
         }
         // The writer of this blob stored no digest, or the content differs.
         Some(_) => Some(to.get(&file.key)?),
     };
     if content.as_ref() == Some(&bytes) {
-        return Ok(Fate::Same);
+        return Ok(UploadOutcome::Same);
     }
     let new = DayBars::decode(&bytes, &file.key)?;
     // An unreadable blob is not good data.
     let old = content.and_then(|content| DayBars::decode(&content, &file.key).ok());
     if old.is_some_and(|old| old.0.len() > new.0.len()) && !replace {
-        return Ok(Fate::Kept);
+        return Ok(UploadOutcome::Kept);
     }
     to.put(&file.key, &bytes)?;
-    Ok(Fate::Sent)
+    Ok(UploadOutcome::Sent)
 }
 
 /// When a stock's history was started, see [`Origin::begun`].
@@ -179,7 +179,7 @@ fn check_losses(
     at_once: usize,
 ) -> Result<(), MarketError> {
     let both: Vec<&DayFile> = files.iter().filter(|file| blobs.contains_key(&file.key)).collect();
-    several_at_once(&both, at_once, |file| {
+    run_concurrently(&both, at_once, |file| {
         // An unreadable blob is not good data.
         let Ok(old) = DayBars::decode(&to.get(&file.key)?, &file.key) else { return Ok(()) };
         let new = DayBars::decode(&from.get(&file.key)?, &file.key)?;

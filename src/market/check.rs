@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::bar::{Period, Symbol};
 use super::calendar::{extended_session, new_york_date, session};
-use super::clean::{Cleaner, Doubt, Inspection, Split};
+use super::clean::{Anomaly, Cleaner, Inspection, Split};
 use super::error::MarketError;
 use super::options::{LoadOptions, LoadReport};
 use super::parquet::decode_day;
@@ -43,7 +43,7 @@ pub struct CheckOptions<'a> {
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum Severity {
     /// The data should not be used as it is.
     Wrong,
     /// For information.
@@ -53,7 +53,7 @@ pub enum Level {
 /// One finding, in a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    pub level: Level,
+    pub level: Severity,
     /// Such as `missing days` or `splits`.
     pub about: String,
     pub text: String,
@@ -90,10 +90,10 @@ pub struct Checked {
 
 impl Checked {
     pub fn is_wrong(&self) -> bool {
-        self.findings.iter().any(|finding| finding.level == Level::Wrong)
+        self.findings.iter().any(|finding| finding.level == Severity::Wrong)
     }
 
-    fn add(&mut self, level: Level, about: &str, text: impl Into<String>) {
+    fn add(&mut self, level: Severity, about: &str, text: impl Into<String>) {
         self.findings.push(Finding { level, about: about.into(), text: text.into() });
     }
 }
@@ -113,21 +113,21 @@ pub fn check(
         end: options.end.unwrap_or(NaiveDate::MAX),
     };
     let files = store.list(symbol, &requested)?;
-    let mut found = Checked::of_nothing(symbol, files.len());
+    let mut found = Checked::without_files(symbol, files.len());
     match Origin::read(store.as_ref(), symbol) {
         Ok(origin) => found.origin = origin,
         Err(error @ MarketError::File { .. }) => {
-            found.add(Level::Wrong, "origin", error.to_string());
+            found.add(Severity::Wrong, "origin", error.to_string());
         }
         Err(error) => return Err(error),
     }
     if found.origin.as_ref().is_some_and(|origin| origin.rewriting) {
         let text = "the files are being replaced and are of two kinds: run the fetch or upload \
                     that was stopped again";
-        found.add(Level::Wrong, "origin", text);
+        found.add(Severity::Wrong, "origin", text);
     }
     let (Some(first), Some(last)) = (files.first(), files.last()) else {
-        found.add(Level::Wrong, "missing days", format!("{} has no day files", store.place()));
+        found.add(Severity::Wrong, "missing days", format!("{} has no day files", store.place()));
         return Ok(found);
     };
     let start = options.start.unwrap_or(first.date);
@@ -142,10 +142,10 @@ pub fn check(
         cache_dir: None,
     };
     match cleaner.inspect(&period, &load) {
-        Err(error) => found.add(Level::Wrong, "bars", error.to_string()),
+        Err(error) => found.add(Severity::Wrong, "bars", error.to_string()),
         Ok((series, report, inspection)) => {
             let is_over = |date: &NaiveDate| extended_session(*date).close_s <= options.now_s;
-            let coverage = Coverage::of(&series, &inspection, &period, is_over);
+            let coverage = Coverage::measure(&series, &inspection, &period, is_over);
             found.judge_coverage(&coverage, options.least_coverage);
             let closed = closed_days(&series.end_s);
             found.judge_rows(report, inspection, &closed);
@@ -178,7 +178,7 @@ fn read(
     }
     if let Some(first) = unreadable.first() {
         let text = format!("{} files cannot be read, first {first}", unreadable.len());
-        found.add(Level::Wrong, "files", text);
+        found.add(Severity::Wrong, "files", text);
     }
     Ok(cleaner)
 }
@@ -192,7 +192,7 @@ fn closed_days(end_s: &[i64]) -> Vec<NaiveDate> {
 }
 
 impl Checked {
-    fn of_nothing(symbol: &Symbol, day_files: usize) -> Checked {
+    fn without_files(symbol: &Symbol, day_files: usize) -> Checked {
         Checked {
             stock: symbol.clone(),
             period: None,
@@ -227,12 +227,12 @@ impl Checked {
                 self.sessions,
                 named(&self.missing_sessions)
             );
-            self.add(Level::Wrong, "missing days", text);
+            self.add(Severity::Wrong, "missing days", text);
         }
         let is_thin = |day: &&ThinDay| day.coverage() < least;
         let (thin, slight): (Vec<&ThinDay>, Vec<&ThinDay>) =
             coverage.incomplete.iter().partition(|day| is_thin(day));
-        for (level, days) in [(Level::Wrong, thin), (Level::Note, slight)] {
+        for (level, days) in [(Severity::Wrong, thin), (Severity::Note, slight)] {
             if days.is_empty() {
                 continue;
             }
@@ -258,13 +258,13 @@ impl Checked {
                 .collect();
             let note = report.notes.iter().find(|note| note.contains(" left out: "));
             let first = note.and_then(|note| note.split_once(" left out: ")).map_or("", |n| n.1);
-            self.add(Level::Wrong, "bad rows", format!("{}: {first}", kinds.join(", ")));
+            self.add(Severity::Wrong, "bad rows", format!("{}: {first}", kinds.join(", ")));
         }
         for split in &found.splits {
-            self.add(Level::Wrong, "splits", split.to_string());
+            self.add(Severity::Wrong, "splits", split.to_string());
         }
-        for Doubt { about, text } in found.doubts {
-            self.add(Level::Wrong, about, text);
+        for Anomaly { about, text } in found.anomalies {
+            self.add(Severity::Wrong, about, text);
         }
         if !closed.is_empty() {
             let text = format!(
@@ -272,20 +272,20 @@ impl Checked {
                 closed.len(),
                 named(closed)
             );
-            self.add(Level::Wrong, "calendar", text);
+            self.add(Severity::Wrong, "calendar", text);
         }
         if report.bar_label_reason.starts_with("undetermined") {
             let text = format!("start or end of a bar: {}", report.bar_label_reason);
-            self.add(Level::Note, "label", text);
+            self.add(Severity::Note, "label", text);
         }
         self.bar_label_reason = Some(report.bar_label_reason);
         if let Some(naive) = report.notes.iter().find(|note| note.starts_with("times have no zone"))
         {
-            self.add(Level::Note, "time zone", naive.clone());
+            self.add(Severity::Note, "time zone", naive.clone());
         }
         if found.straddling {
             let text = "bars that reach from before the close into extended hours were left out";
-            self.add(Level::Note, "missing bars", text);
+            self.add(Severity::Note, "missing bars", text);
         }
     }
 }

@@ -4,9 +4,9 @@
 //! No bar depends on later bars, except through the conventions of the whole symbol: bar length,
 //! label, and whether it has bars after the close ([`Convention`]).
 
+mod anomalies;
 mod convention;
 mod day;
-mod doubts;
 mod session_bars;
 mod splits;
 
@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+pub use anomalies::Anomaly;
 pub use convention::Convention;
-pub use doubts::Doubt;
 pub use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol};
@@ -34,7 +34,7 @@ const MAX_LISTED: usize = 3;
 
 /// A row that passed the checks; `label_s` is the stored time of the bar, UTC seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Row {
+struct CleanRow {
     label_s: i64,
     open: f64,
     high: f64,
@@ -45,7 +45,7 @@ struct Row {
 
 /// What is wrong with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub enum RowFault {
     NoTime,
     OtherDay,
     Duplicate,
@@ -54,15 +54,15 @@ pub enum Fault {
     Overlap,
 }
 
-impl Fault {
+impl RowFault {
     pub fn name(self) -> &'static str {
         match self {
-            Fault::NoTime => "no time",
-            Fault::OtherDay => "of another day",
-            Fault::Duplicate => "duplicate",
-            Fault::OutOfOrder => "out of order",
-            Fault::Values => "bad values",
-            Fault::Overlap => "overlapping",
+            RowFault::NoTime => "no time",
+            RowFault::OtherDay => "of another day",
+            RowFault::Duplicate => "duplicate",
+            RowFault::OutOfOrder => "out of order",
+            RowFault::Values => "bad values",
+            RowFault::Overlap => "overlapping",
         }
     }
 }
@@ -71,18 +71,18 @@ impl Fault {
 struct BadRows {
     strict: bool,
     count: usize,
-    kinds: BTreeMap<Fault, usize>,
+    kinds: BTreeMap<RowFault, usize>,
     named: Vec<String>,
 }
 
 /// Results that only an inspection needs.
 pub struct Inspection {
     pub convention: Convention,
-    pub bad_rows: BTreeMap<Fault, usize>,
+    pub bad_rows: BTreeMap<RowFault, usize>,
     /// Bars that begin before the close and end in extended hours were dropped.
     pub straddling: bool,
     pub splits: Vec<Split>,
-    pub doubts: Vec<Doubt>,
+    pub anomalies: Vec<Anomaly>,
 }
 
 impl BadRows {
@@ -90,7 +90,7 @@ impl BadRows {
         &mut self,
         place: &str,
         label_s: Option<i64>,
-        kind: Fault,
+        kind: RowFault,
         why: &str,
     ) -> Result<(), MarketError> {
         let at = label_s.map_or("a row without a time".to_string(), calendar::iso_new_york);
@@ -123,7 +123,7 @@ const MINUTES_PER_DAY: usize = 24 * 60;
 /// Turns the day files of one stock, in date order, into one series.
 pub struct Cleaner {
     symbol: Symbol,
-    rows: Vec<Row>,
+    rows: Vec<CleanRow>,
     bad: BadRows,
     naive: bool,
     /// Some times had a zone.
@@ -172,10 +172,10 @@ impl Cleaner {
         self.rows.reserve(raw.len());
         for i in 0..raw.len() {
             let Some(label_s) = raw.label_s[i] else {
-                self.bad.add(file, None, Fault::NoTime, "its time cannot be read")?;
+                self.bad.add(file, None, RowFault::NoTime, "its time cannot be read")?;
                 continue;
             };
-            let row = Row {
+            let row = CleanRow {
                 label_s,
                 open: raw.open[i],
                 high: raw.high[i],
@@ -189,15 +189,15 @@ impl Cleaner {
             let off_days = if day == date { 0 } else { (day - date).num_days().abs() };
             let why = match self.rows.last() {
                 _ if off_days > 1 => {
-                    Some((Fault::OtherDay, "does not belong to the day of its file".to_string()))
+                    Some((RowFault::OtherDay, "does not belong to the day of its file".to_string()))
                 }
                 Some(before) if label_s == before.label_s => {
-                    Some((Fault::Duplicate, "its time occurs twice".into()))
+                    Some((RowFault::Duplicate, "its time occurs twice".into()))
                 }
                 Some(before) if label_s < before.label_s => {
-                    Some((Fault::OutOfOrder, "its time goes back".into()))
+                    Some((RowFault::OutOfOrder, "its time goes back".into()))
                 }
-                _ => fault(&row).map(|why| (Fault::Values, why)),
+                _ => fault(&row).map(|why| (RowFault::Values, why)),
             };
             match why {
                 Some((kind, why)) => self.bad.add(file, Some(label_s), kind, &why)?,
@@ -209,7 +209,7 @@ impl Cleaner {
 
     /// Adds bars with exact `end_s`, as synthetic markets generate them.
     pub fn add_bars(&mut self, bars: &BarSeries) {
-        self.rows.extend(bars.bars().map(|bar| Row {
+        self.rows.extend(bars.bars().map(|bar| CleanRow {
             label_s: bar.end_s,
             open: bar.open,
             high: bar.high,
@@ -226,7 +226,7 @@ impl Cleaner {
         options: &LoadOptions,
         known: Option<Convention>,
     ) -> Result<(BarSeries, LoadReport), MarketError> {
-        let Outcome { series, report, .. } = self.build(period, options, known)?;
+        let CleanedSeries { series, report, .. } = self.build(period, options, known)?;
         Ok((series, report))
     }
 
@@ -236,13 +236,13 @@ impl Cleaner {
         period: &Period,
         options: &LoadOptions,
     ) -> Result<(BarSeries, LoadReport, Inspection), MarketError> {
-        let Outcome { series, report, convention, straddling, days } =
+        let CleanedSeries { series, report, convention, straddling, days } =
             self.build(period, options, None)?;
         let mixed = self.naive && self.zoned;
-        let doubts = doubts::found(&self.rows, &days, &convention, mixed);
+        let anomalies = anomalies::find_anomalies(&self.rows, &days, &convention, mixed);
         let splits = splits::suspected(&series);
         let bad_rows = self.bad.kinds;
-        let inspection = Inspection { convention, bad_rows, straddling, splits, doubts };
+        let inspection = Inspection { convention, bad_rows, straddling, splits, anomalies };
         Ok((series, report, inspection))
     }
 
@@ -251,7 +251,7 @@ impl Cleaner {
         period: &Period,
         options: &LoadOptions,
         known: Option<Convention>,
-    ) -> Result<Outcome, MarketError> {
+    ) -> Result<CleanedSeries, MarketError> {
         let mut notes = Vec::new();
         if self.naive {
             notes.push("times have no zone: read as America/New_York".to_string());
@@ -266,7 +266,7 @@ impl Cleaner {
             notes.extend(convention::utc_suspicion(&self.rows, &days));
         }
         let bar_minutes = options.bar_minutes.unwrap_or(convention.native_minutes());
-        let rules = session_bars::Rules {
+        let rules = session_bars::SessionRules {
             convention: &convention,
             period,
             bar_minutes,
@@ -299,26 +299,26 @@ impl Cleaner {
             notes,
         };
         let straddling = built.straddling > 0;
-        Ok(Outcome { series, report, convention, straddling, days })
+        Ok(CleanedSeries { series, report, convention, straddling, days })
     }
 }
 
 /// A clean series and what was found while cleaning.
-struct Outcome {
+struct CleanedSeries {
     series: BarSeries,
     report: LoadReport,
     convention: Convention,
     straddling: bool,
-    days: Vec<day::Day>,
+    days: Vec<day::DateRows>,
 }
 
 /// What is wrong with open, high, low, close and volume; None if nothing is.
 pub fn value_fault([open, high, low, close, volume]: [f64; 5]) -> Option<String> {
-    fault(&Row { label_s: 0, open, high, low, close, volume })
+    fault(&CleanRow { label_s: 0, open, high, low, close, volume })
 }
 
 /// What is wrong with a row's numbers; None if nothing is.
-fn fault(row: &Row) -> Option<String> {
+fn fault(row: &CleanRow) -> Option<String> {
     let prices = [("open", row.open), ("high", row.high), ("low", row.low), ("close", row.close)];
     for (name, price) in prices {
         if !price.is_finite() {
@@ -346,10 +346,10 @@ fn fault(row: &Row) -> Option<String> {
 }
 
 /// Widens high and low to include open and close.
-fn widened(row: Row) -> Row {
+fn widened(row: CleanRow) -> CleanRow {
     let high = row.high.max(row.open).max(row.close);
     let low = row.low.min(row.open).min(row.close);
-    Row { high, low, ..row }
+    CleanRow { high, low, ..row }
 }
 
 #[cfg(test)]

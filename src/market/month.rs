@@ -18,7 +18,7 @@ pub struct YearMonth {
 
 impl YearMonth {
     /// The month of a date.
-    pub fn of(date: NaiveDate) -> YearMonth {
+    pub fn from_date(date: NaiveDate) -> YearMonth {
         YearMonth { first: date.with_day(1).unwrap_or(date) }
     }
 
@@ -29,9 +29,9 @@ impl YearMonth {
     }
 
     /// All months that overlap a period, in order.
-    pub fn all_of(period: &Period) -> Vec<YearMonth> {
+    pub fn all_in(period: &Period) -> Vec<YearMonth> {
         let mut months = Vec::new();
-        let mut month = YearMonth::of(period.start);
+        let mut month = YearMonth::from_date(period.start);
         while month.first <= period.end {
             months.push(month);
             let Some(next) = month.first.checked_add_months(Months::new(1)) else { break };
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn a_period_touches_the_months_of_its_first_and_last_day() {
         let period = Period { start: day("2019-11-30"), end: day("2020-02-01") };
-        let names: Vec<String> = YearMonth::all_of(&period).iter().map(|m| m.to_string()).collect();
+        let names: Vec<String> = YearMonth::all_in(&period).iter().map(|m| m.to_string()).collect();
         assert_eq!(names, ["2019-11", "2019-12", "2020-01", "2020-02"]);
-        let february = YearMonth::of(day("2020-02-17"));
+        let february = YearMonth::from_date(day("2020-02-17"));
         assert_eq!(february.period(), Period { start: day("2020-02-01"), end: day("2020-02-29") });
         assert_eq!("2020-02".parse(), Ok(february));
         assert!("2020-13".parse::<YearMonth>().is_err());

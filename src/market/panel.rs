@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::bar::{BarSeries, Symbol};
 use super::error::MarketError;
-use file::Mapped;
+use file::MappedPanel;
 
 /// Series aligned on the union of their bar times.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +101,7 @@ pub struct PanelRows {
 
 /// A memory-mapped panel file; its pages are shared by all processes of a machine.
 pub struct Panel {
-    mapped: Mapped,
+    mapped: MappedPanel,
 }
 
 impl Panel {
@@ -151,13 +151,13 @@ impl Panel {
     ///
     /// Errors: the file is damaged, foreign or another panel's; the hint is to delete it.
     pub fn open(path: &Path) -> Result<Panel, MarketError> {
-        Ok(Panel { mapped: Mapped::open(path)? })
+        Ok(Panel { mapped: MappedPanel::open(path)? })
     }
 
     /// Like [`Panel::open`], without verifying the checksum: for a file that this process, or its
     /// parent, has just verified or written.
     pub fn open_verified(path: &Path) -> Result<Panel, MarketError> {
-        Ok(Panel { mapped: Mapped::open_verified(path)? })
+        Ok(Panel { mapped: MappedPanel::open_verified(path)? })
     }
 
     /// Number of rows.

@@ -171,7 +171,7 @@ fn read_frame(
     bytes: &[u8],
     file: &str,
     with_symbols: bool,
-) -> Result<(DataFrame, Plan), MarketError> {
+) -> Result<(DataFrame, ColumnPlan), MarketError> {
     let damaged = |e: PolarsError| {
         let what = format!("is not a whole Parquet file ({} bytes): {}", bytes.len(), cause(&e));
         file_error(file, what, WRITE_ANEW).caused_by(e)
@@ -183,7 +183,7 @@ fn read_frame(
         return Err(file_error(file, "has no rows".into(), WRITE_ANEW));
     }
     let names: Vec<&str> = schema.iter_names().map(|name| name.as_str()).collect();
-    let mut plan = Plan::new(&names, file)?;
+    let mut plan = ColumnPlan::new(&names, file)?;
     if !with_symbols {
         plan.symbol = None;
     }
@@ -203,7 +203,7 @@ fn read_frame(
     Ok((frame, plan))
 }
 
-fn rows_of(frame: &DataFrame, plan: &Plan, file: &str) -> Result<RawRows, MarketError> {
+fn rows_of(frame: &DataFrame, plan: &ColumnPlan, file: &str) -> Result<RawRows, MarketError> {
     let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW).caused_by(e);
     let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
     let [open, high, low, close, volume] = &plan.numbers;
@@ -225,17 +225,17 @@ fn rows_of(frame: &DataFrame, plan: &Plan, file: &str) -> Result<RawRows, Market
 }
 
 /// Whether the page headers of all columns to be read are plausible.
-fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &Plan) -> bool {
+fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &ColumnPlan) -> bool {
     metadata.row_groups.iter().all(|group| {
         let columns = plan.columns();
         let chunks = columns.iter().filter_map(|name| group.columns_under_root_iter(name));
         let mut ranges = chunks.flatten().map(|chunk| chunk.byte_range());
-        ranges.all(|range| pages::of(bytes, range, group.num_rows()).is_some())
+        ranges.all(|range| pages::read_pages(bytes, range, group.num_rows()).is_some())
     })
 }
 
 /// Which columns of a file mean what.
-struct Plan {
+struct ColumnPlan {
     /// One column, or date and time of day.
     time: Vec<String>,
     /// open, high, low, close, volume.
@@ -251,9 +251,9 @@ const LAST_TIME_NAMES: [&str; 4] = ["time", "date", "__index_level_0__", "index"
 const SYMBOL_NAMES: [&str; 4] = ["symbol", "ticker", "stock", "sym"];
 const NUMBER_NAMES: [&str; 5] = ["open", "high", "low", "close", "volume"];
 
-impl Plan {
+impl ColumnPlan {
     /// `names`: the columns of the file.
-    fn new(names: &[&str], file: &str) -> Result<Plan, MarketError> {
+    fn new(names: &[&str], file: &str) -> Result<ColumnPlan, MarketError> {
         let find = |wanted: &str| {
             names.iter().find(|name| plain_name(name) == wanted).map(|name| name.to_string())
         };
@@ -281,7 +281,7 @@ impl Plan {
                 file_error(file, what, "name it timestamp, datetime, date or time")
             })?;
         let symbol = one(&SYMBOL_NAMES).and_then(|mut names| names.pop());
-        Ok(Plan { time, numbers: numbers.map(Option::unwrap_or_default), symbol })
+        Ok(ColumnPlan { time, numbers: numbers.map(Option::unwrap_or_default), symbol })
     }
 
     fn columns(&self) -> Vec<String> {

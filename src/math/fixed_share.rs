@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// Prior over experts and switching rates.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Belief {
+pub struct FixedSharePrior {
     /// Prior weight of each expert, all positive, sum 1. Shares are redistributed in proportion to
     /// it.
     pub prior: Vec<f64>,
@@ -32,7 +32,7 @@ pub struct FixedShare {
 }
 
 impl FixedShare {
-    pub fn new(belief: &Belief) -> FixedShare {
+    pub fn new(belief: &FixedSharePrior) -> FixedShare {
         let rates = belief.share_rates.len();
         let joint = belief.prior.iter().map(|weight| weight / rates as f64);
         let joint: Vec<f64> = joint.collect();
@@ -46,7 +46,7 @@ impl FixedShare {
 
     /// Starts with the `joint` weights `[rate, expert]` of known experts, and appends one expert
     /// with its prior weight.
-    pub fn joined_by_one(joint: &[f64], belief: &Belief) -> FixedShare {
+    pub fn joined_by_one(joint: &[f64], belief: &FixedSharePrior) -> FixedShare {
         let experts = belief.prior.len();
         let newcomer = belief.prior[experts - 1];
         assert_eq!(joint.len(), belief.share_rates.len() * (experts - 1), "one more than before");
@@ -67,7 +67,7 @@ impl FixedShare {
 
     /// Ends a round. `growth` `[expert]`: growth factor of each expert, above 0. Returns the growth
     /// factor of the weighted portfolio.
-    pub fn update(&mut self, growth: &[f64], belief: &Belief) -> f64 {
+    pub fn update(&mut self, growth: &[f64], belief: &FixedSharePrior) -> f64 {
         let experts = self.weights.len();
         assert_eq!(growth.len(), experts, "a growth for every expert");
         let mut total = 0.0;
@@ -90,7 +90,7 @@ impl FixedShare {
     }
 }
 
-impl Belief {
+impl FixedSharePrior {
     /// Regret bound: how much the log growth over `rounds` rounds can fall short of that of any
     /// sequence of experts with this many switches, for arbitrary growth factors. With G rates,
     /// smallest prior weight p, and the best of the rates a:
@@ -121,9 +121,9 @@ mod tests {
 
     use super::*;
 
-    fn belief(experts: usize, share_rates: &[f64]) -> Belief {
+    fn belief(experts: usize, share_rates: &[f64]) -> FixedSharePrior {
         let prior = vec![1.0 / experts as f64; experts];
-        Belief { prior, share_rates: share_rates.to_vec() }
+        FixedSharePrior { prior, share_rates: share_rates.to_vec() }
     }
 
     fn near(found: &[f64], expected: &[f64]) {
@@ -138,7 +138,7 @@ mod tests {
     /// 11/60. Then 1, 2, 1/2: 19/30 + 22/60 + 5.5/60 = 65.5/60, so 38, 22, 5.5 over 65.5.
     #[test]
     fn weights_by_hand() {
-        let belief = Belief { prior: vec![0.5, 0.25, 0.25], share_rates: vec![0.2] };
+        let belief = FixedSharePrior { prior: vec![0.5, 0.25, 0.25], share_rates: vec![0.2] };
         let mut share = FixedShare::new(&belief);
         near(share.weights(), &[0.5, 0.25, 0.25]);
         near(&[share.update(&[2.0, 1.0, 1.0], &belief)], &[1.5]);
@@ -167,7 +167,7 @@ mod tests {
     /// Rates of 1/4 and 3/4 with expert weights of 3 to 1 and 1 to 1; a new expert with prior 1/2.
     #[test]
     fn a_newcomer_takes_its_part_of_every_rate() {
-        let belief = Belief { prior: vec![0.25, 0.25, 0.5], share_rates: vec![0.1, 0.2] };
+        let belief = FixedSharePrior { prior: vec![0.25, 0.25, 0.5], share_rates: vec![0.1, 0.2] };
         let joined = FixedShare::joined_by_one(&[6.0, 2.0, 12.0, 12.0], &belief);
         let eighths = [1.5, 0.5, 2.0, 3.0, 3.0, 6.0].map(|part| part / 16.0);
         near(&joined.joint, &eighths);
@@ -204,7 +204,7 @@ mod tests {
     /// Runs rounds that `draw` makes from the current weights. Returns for each number of switches
     /// the regret to the best sequence in hindsight, and its bound.
     fn regrets(
-        belief: &Belief,
+        belief: &FixedSharePrior,
         rounds: usize,
         most: usize,
         mut draw: impl FnMut(usize, &[f64]) -> Vec<f64>,
@@ -236,7 +236,8 @@ mod tests {
             let sum: f64 = prior.iter().sum();
             prior.iter_mut().for_each(|weight| *weight /= sum);
             let rates = [0.3, 0.1, 0.03, 0.01, 0.003];
-            let belief = Belief { prior, share_rates: rates[..rng.random_range(1..=5)].to_vec() };
+            let belief =
+                FixedSharePrior { prior, share_rates: rates[..rng.random_range(1..=5)].to_vec() };
             let stretch = rng.random_range(1..60);
             let adversary = |weights: &[f64]| {
                 let by = |a: &(usize, &f64), b: &(usize, &f64)| a.1.total_cmp(b.1);

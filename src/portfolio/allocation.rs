@@ -43,17 +43,17 @@ impl Allocations {
 
     /// Records the last decision of `desk` for its only account.
     pub fn note(&mut self, end_s: i64, desk: &Desk) {
-        for (stock, (wish, order)) in desk.wishes(0).iter().zip(desk.orders(0)).enumerate() {
+        for (stock, (request, order)) in desk.requests(0).iter().zip(desk.orders(0)).enumerate() {
             let weights = match desk.allotted(0) {
                 Some((_, book)) => book.weights(stock),
                 None => &[1.0],
             };
-            let proposed = f64::from(wish.direction) * wish.capital;
+            let proposed = f64::from(request.direction) * request.capital;
             let approved = f64::from(order.direction) * order.weight;
             let same = self.last[stock].is_some_and(|at| {
                 let last = &self.rows[at];
                 (last.capital, last.proposed, last.approved, last.reason)
-                    == (wish.capital, proposed, approved, order.reason)
+                    == (request.capital, proposed, approved, order.reason)
                     && last.weights == weights
             });
             if !same {
@@ -62,7 +62,7 @@ impl Allocations {
                     end_s,
                     stock,
                     weights: weights.to_vec(),
-                    capital: wish.capital,
+                    capital: request.capital,
                     proposed,
                     approved,
                     reason: order.reason,

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
 use super::limits::Limits;
-use super::meta_policy::{Book, CapitalPlan, MetaPolicy, Standing, Wanted};
-use super::risk::{Order, Reason, Wish, arbitrate, stop};
-use crate::compute::threads::side_by_side;
+use super::meta_policy::{Book, CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy};
+use super::risk::{PositionOrder, PositionRequest, Reason, arbitrate, stop};
+use crate::compute::threads::run_parallel;
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
@@ -30,7 +30,7 @@ pub struct Desk {
     rules: Rules,
     /// Initial book of each account; empty without a meta-policy.
     start_books: Vec<Book>,
-    accounts: Vec<Account>,
+    accounts: Vec<DeskAccount>,
 }
 
 /// Settings shared by all accounts.
@@ -44,11 +44,11 @@ struct Rules {
 
 /// State and last decisions of one account.
 #[derive(Default)]
-struct Account {
+struct DeskAccount {
     book: Option<Book>,
     stop: DrawdownStop,
-    wishes: Vec<Wish>,
-    orders: Vec<Order>,
+    requests: Vec<PositionRequest>,
+    orders: Vec<PositionOrder>,
     changed: BTreeMap<Reason, u64>,
 }
 
@@ -63,16 +63,20 @@ impl Desk {
         Desk {
             rules: Rules { config: config.clone(), plan, meta: None, limits },
             start_books: Vec::new(),
-            accounts: std::iter::repeat_with(Account::default).take(accounts).collect(),
+            accounts: std::iter::repeat_with(DeskAccount::default).take(accounts).collect(),
         }
     }
 
-    /// Adds a meta-policy that decides who trades. `standings`: the initial expert weights of each
-    /// account; empty if none are known.
-    pub fn with(mut self, meta: Option<MetaPolicy>, standings: &[Standing]) -> Desk {
+    /// Adds a meta-policy that decides who trades. `start_weights`: the initial expert weights of
+    /// each account; empty if none are known.
+    pub fn with_meta_policy(
+        mut self,
+        meta: Option<MetaPolicy>,
+        start_weights: &[ExpertWeights],
+    ) -> Desk {
         if let Some(meta) = &meta {
             let accounts = 0..self.accounts.len();
-            self.start_books = accounts.map(|i| meta.book(standings.get(i))).collect();
+            self.start_books = accounts.map(|i| meta.book(start_weights.get(i))).collect();
         }
         self.rules.meta = meta;
         self.reset();
@@ -95,20 +99,20 @@ impl Desk {
         account: usize,
         view: &MarketView<'_>,
         gain: f64,
-        wanted: impl Iterator<Item = Wanted>,
+        wanted: impl Iterator<Item = DqnProposal>,
     ) {
         self.accounts[account].decide(&self.rules, view, gain, wanted);
     }
 
     /// Decides for all accounts on all threads. `seen(account)` returns the arguments of
     /// [`Desk::decide`].
-    pub fn decide_all<'a, W: Iterator<Item = Wanted>>(
+    pub fn decide_all<'a, W: Iterator<Item = DqnProposal>>(
         &mut self,
         seen: impl Fn(usize) -> (MarketView<'a>, f64, W) + Sync,
     ) {
         let rules = &self.rules;
         let accounts = self.accounts.chunks_mut(FEW_ACCOUNTS).enumerate();
-        side_by_side(accounts.collect(), |(chunk, accounts)| {
+        run_parallel(accounts.collect(), |(chunk, accounts)| {
             for (i, account) in accounts.iter_mut().enumerate() {
                 let (view, gain, wanted) = seen(chunk * FEW_ACCOUNTS + i);
                 account.decide(rules, &view, gain, wanted);
@@ -117,13 +121,13 @@ impl Desk {
     }
 
     /// The last orders of an account, `[stock]`.
-    pub fn orders(&self, account: usize) -> &[Order] {
+    pub fn orders(&self, account: usize) -> &[PositionOrder] {
         &self.accounts[account].orders
     }
 
     /// The last proposals for an account, `[stock]`.
-    pub fn wishes(&self, account: usize) -> &[Wish] {
-        &self.accounts[account].wishes
+    pub fn requests(&self, account: usize) -> &[PositionRequest] {
+        &self.accounts[account].requests
     }
 
     /// The meta-policy, if there is one, and its book of an account.
@@ -154,35 +158,35 @@ impl Desk {
         assert_eq!(self.start_books.len(), state.books.len(), "books of another run");
         let mut books = state.books.into_iter();
         for (account, stop) in self.accounts.iter_mut().zip(state.stops) {
-            *account = Account { book: books.next(), stop, ..Account::default() };
+            *account = DeskAccount { book: books.next(), stop, ..DeskAccount::default() };
         }
         // Only the sum over accounts is ever read.
         self.accounts[0].changed = state.changed;
     }
 }
 
-impl Account {
+impl DeskAccount {
     fn decide(
         &mut self,
         rules: &Rules,
         view: &MarketView<'_>,
         gain: f64,
-        wanted: impl Iterator<Item = Wanted>,
+        wanted: impl Iterator<Item = DqnProposal>,
     ) {
         let capital = rules.plan.at(view);
         let mut chosen = rules.meta.as_ref().zip(self.book.as_mut());
         if let Some((meta, book)) = &mut chosen {
             meta.observe(book, view, capital);
         }
-        self.wishes.clear();
+        self.requests.clear();
         for (stock, (wanted, &capital)) in wanted.zip(capital.shares).enumerate() {
             let (direction, conviction) = match &mut chosen {
                 Some((meta, book)) => meta.choose(book, view, stock, wanted),
                 None => (wanted.direction, wanted.conviction),
             };
-            self.wishes.push(Wish { direction, conviction, capital });
+            self.requests.push(PositionRequest { direction, conviction, capital });
         }
-        arbitrate(&self.wishes, &rules.limits, &mut self.orders);
+        arbitrate(&self.requests, &rules.limits, &mut self.orders);
         let date = new_york_date(view.end_s());
         if self.stop.observe(gain, date, &rules.config) {
             stop(&mut self.orders);

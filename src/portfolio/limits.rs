@@ -49,7 +49,7 @@ impl Limits {
         }
         let name = match config.name_limit {
             Some(limit) if limit.is_infinite() => f64::INFINITY,
-            _ => config.name_limit_of(count),
+            _ => config.name_limit_for(count),
         };
         Limits {
             gross: config.gross_limit,

@@ -6,7 +6,7 @@ use super::limits::Limits;
 
 /// A worker's proposal for its stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wish {
+pub struct PositionRequest {
     /// -1, 0 or 1.
     pub direction: i8,
     /// The worker's estimate of the value over staying flat.
@@ -17,7 +17,7 @@ pub struct Wish {
 
 /// The approved order.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Order {
+pub struct PositionOrder {
     pub direction: i8,
     /// Fraction of equity to hold in that direction.
     pub weight: f64,
@@ -48,15 +48,15 @@ pub enum Reason {
 /// - Arbitrating the resulting orders again does not change them.
 /// - The result does not depend on the order of the stocks: sums are exact ([`exact`]), and ties of
 ///   conviction go by symbol.
-pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
-    assert_eq!(wishes.len(), limits.stocks(), "a wish for every stock");
+pub fn arbitrate(requests: &[PositionRequest], limits: &Limits, orders: &mut Vec<PositionOrder>) {
+    assert_eq!(requests.len(), limits.stocks(), "a request for every stock");
     orders.clear();
-    orders.extend(wishes.iter().map(|wish| Order {
-        direction: wish.direction,
-        weight: if wish.direction == 0 { 0.0 } else { wish.capital },
+    orders.extend(requests.iter().map(|request| PositionOrder {
+        direction: request.direction,
+        weight: if request.direction == 0 { 0.0 } else { request.capital },
         reason: None,
     }));
-    separate_twins(wishes, limits, orders);
+    separate_twins(requests, limits, orders);
     for order in orders.iter_mut().filter(|order| order.weight > limits.name) {
         order.weight = limits.name;
         order.reason = Some(Reason::NameLimit);
@@ -71,23 +71,23 @@ pub fn arbitrate(wishes: &[Wish], limits: &Limits, orders: &mut Vec<Order>) {
 }
 
 /// Sets every order to flat.
-pub fn stop(orders: &mut [Order]) {
+pub fn stop(orders: &mut [PositionOrder]) {
     for order in orders.iter_mut().filter(|order| order.direction != 0) {
         *order = flat(Reason::DrawdownStop);
     }
 }
 
-fn flat(reason: Reason) -> Order {
-    Order { direction: 0, weight: 0.0, reason: Some(reason) }
+fn flat(reason: Reason) -> PositionOrder {
+    PositionOrder { direction: 0, weight: 0.0, reason: Some(reason) }
 }
 
 /// In order of conviction: a stock stays flat if a twin before it has the opposite direction.
-fn separate_twins(wishes: &[Wish], limits: &Limits, orders: &mut [Order]) {
+fn separate_twins(requests: &[PositionRequest], limits: &Limits, orders: &mut [PositionOrder]) {
     if limits.twins.iter().all(|&(i, j)| orders[i].direction * orders[j].direction >= 0) {
         return;
     }
     let conviction = |stock: usize| {
-        let conviction = wishes[stock].conviction;
+        let conviction = requests[stock].conviction;
         if conviction.is_nan() { f32::NEG_INFINITY } else { conviction }
     };
     let mut queue: Vec<usize> = limits.twins.iter().flat_map(|&(i, j)| [i, j]).collect();
@@ -110,8 +110,8 @@ fn separate_twins(wishes: &[Wish], limits: &Limits, orders: &mut [Order]) {
 }
 
 /// Reduces the larger side of a cluster.
-fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
-    let held = Sides::of(cluster, orders);
+fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [PositionOrder]) {
+    let held = GroupExposure::from_orders(cluster, orders);
     let net = held.net();
     if !exceeds(net.abs(), limit) {
         return;
@@ -123,13 +123,14 @@ fn limit_cluster(cluster: &[usize], limit: f64, orders: &mut [Order]) {
         fraction,
         Reason::ClusterLimit,
         |stock, order| f64::from(order.direction == side && cluster.contains(&stock)),
-        |orders| Sides::of(cluster, orders).net().abs() <= exact(limit),
+        |orders| GroupExposure::from_orders(cluster, orders).net().abs() <= exact(limit),
     );
 }
 
 /// Reduces all orders in proportion.
-fn limit_gross(limit: f64, orders: &mut [Order]) {
-    let gross = |orders: &[Order]| orders.iter().map(|order| exact(order.weight)).sum::<i128>();
+fn limit_gross(limit: f64, orders: &mut [PositionOrder]) {
+    let gross =
+        |orders: &[PositionOrder]| orders.iter().map(|order| exact(order.weight)).sum::<i128>();
     let held = gross(orders);
     if exceeds(held, limit) {
         let fraction = ratio(held - exact(limit), held);
@@ -139,8 +140,8 @@ fn limit_gross(limit: f64, orders: &mut [Order]) {
 
 /// Clusters that are net on the larger side are reduced in proportion to their net positions, and
 /// by no more than that, so that no cluster changes sides.
-fn limit_net(limits: &Limits, orders: &mut [Order]) {
-    let net = |orders: &[Order]| orders.iter().map(signed).sum::<i128>();
+fn limit_net(limits: &Limits, orders: &mut [PositionOrder]) {
+    let net = |orders: &[PositionOrder]| orders.iter().map(signed).sum::<i128>();
     let held = net(orders);
     if !exceeds(held.abs(), limits.net) {
         return;
@@ -149,7 +150,7 @@ fn limit_net(limits: &Limits, orders: &mut [Order]) {
     let mut parts = vec![0.0; orders.len()];
     let mut heavy = 0;
     for cluster in &limits.clusters {
-        let sides = Sides::of(cluster, orders);
+        let sides = GroupExposure::from_orders(cluster, orders);
         let excess = sides.net() * i128::from(side);
         if excess > 0 {
             heavy += excess;
@@ -169,11 +170,11 @@ fn limit_net(limits: &Limits, orders: &mut [Order]) {
 /// Reduces every weight by `part(stock, order) * fraction`, then in tiny further steps until the
 /// limit holds to the last bit.
 fn cut(
-    orders: &mut [Order],
+    orders: &mut [PositionOrder],
     mut fraction: f64,
     reason: Reason,
-    part: impl Fn(usize, &Order) -> f64,
-    holds: impl Fn(&[Order]) -> bool,
+    part: impl Fn(usize, &PositionOrder) -> f64,
+    holds: impl Fn(&[PositionOrder]) -> bool,
 ) {
     let before: Vec<f64> = orders.iter().map(|order| order.weight).collect();
     let mut step = f64::EPSILON;
@@ -200,14 +201,14 @@ fn cut(
 
 /// Long and short positions of a group of stocks.
 #[derive(Default)]
-struct Sides {
+struct GroupExposure {
     long: i128,
     short: i128,
 }
 
-impl Sides {
-    fn of(stocks: &[usize], orders: &[Order]) -> Sides {
-        let mut sides = Sides::default();
+impl GroupExposure {
+    fn from_orders(stocks: &[usize], orders: &[PositionOrder]) -> GroupExposure {
+        let mut sides = GroupExposure::default();
         for order in stocks.iter().map(|&stock| &orders[stock]) {
             match order.direction {
                 1 => sides.long += exact(order.weight),
@@ -227,7 +228,7 @@ impl Sides {
     }
 }
 
-fn signed(order: &Order) -> i128 {
+fn signed(order: &PositionOrder) -> i128 {
     i128::from(order.direction) * exact(order.weight)
 }
 

@@ -55,7 +55,7 @@ mod tests {
     use crate::portfolio::desk::Desk;
     use crate::portfolio::limits::Limits;
     use crate::portfolio::mandate::Mandate;
-    use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Wanted};
+    use crate::portfolio::meta_policy::{CapitalPlan, DqnProposal, MetaPolicy};
 
     /// Two stocks whose prices stand still, three bars on each of two days.
     fn panel(folder: &std::path::Path) -> Panel {
@@ -92,15 +92,15 @@ mod tests {
         let portfolio = PortfolioConfig { name_limit: Some(0.5), ..PortfolioConfig::default() };
         let correlation = vec![vec![None, Some(0.99)], vec![Some(0.99), None]];
         let limits = Limits::new(&portfolio, &stocks, &correlation);
-        let meta = MetaPolicy::of(&mandate, &panel, &correlation).unwrap();
-        let plan = CapitalPlan::of(&panel, 2, &portfolio);
-        let mut desk = Desk::new(1, plan, &portfolio, limits).with(meta, &[]);
+        let meta = MetaPolicy::new(&mandate, &panel, &correlation).unwrap();
+        let plan = CapitalPlan::new(&panel, 2, &portfolio);
+        let mut desk = Desk::new(1, plan, &portfolio, limits).with_meta_policy(meta, &[]);
         let mut allocations = Allocations::new(&desk, 2);
         // The DQN has the largest weight, and nothing is earned that would change that.
         let wanted = [[1, 0], [1, 0], [1, -1], [1, -1], [0, 0], [0, 0]];
         for (row, wanted) in wanted.into_iter().enumerate() {
             let view = panel.view(row);
-            desk.decide(0, &view, 0.0, wanted.into_iter().map(|d| Wanted::plain((d, 0.5))));
+            desk.decide(0, &view, 0.0, wanted.into_iter().map(|d| DqnProposal::plain((d, 0.5))));
             allocations.note(view.end_s(), &desk);
         }
         let expected = "\

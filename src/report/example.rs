@@ -6,13 +6,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::RunConfig;
-use crate::eval::everyone::{Contender, Role};
-use crate::eval::inference::{Estimate, Inference, Trial, Trials};
-use crate::eval::metrics::{Course, Metrics};
+use crate::eval::comparison::{Contender, ContenderRole};
+use crate::eval::inference::{Inference, SharpeEstimate, Trial, Trials};
+use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 
-use super::html::Report;
+use super::html::HtmlReport;
 use super::{MetricsLine, Relationships, RunSummary};
 
 pub(super) struct ExampleRun {
@@ -21,7 +21,7 @@ pub(super) struct ExampleRun {
     pub(super) eval: Metrics,
     pub(super) benchmark: Metrics,
     pub(super) inference: Inference,
-    pub(super) course: Course,
+    pub(super) record: BacktestRecord,
     pub(super) benchmark_equity: Vec<f64>,
     pub(super) lines: Vec<MetricsLine>,
     pub(super) relationships: Relationships,
@@ -29,14 +29,14 @@ pub(super) struct ExampleRun {
 }
 
 impl ExampleRun {
-    pub(super) fn report<'a>(&'a self, notices: &'a [String]) -> Report<'a> {
-        Report {
+    pub(super) fn report<'a>(&'a self, notices: &'a [String]) -> HtmlReport<'a> {
+        HtmlReport {
             config: &self.config,
             run: &self.run,
             eval: &self.eval,
             benchmark: &self.benchmark,
             inference: &self.inference,
-            course: &self.course,
+            record: &self.record,
             benchmark_equity: &self.benchmark_equity,
             lines: &self.lines,
             relationships: &self.relationships,
@@ -57,9 +57,9 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         .map(|i| SYMBOLS.get(i).map_or(format!("X{i}"), |s| s.to_string()).parse().unwrap())
         .collect();
     let config = RunConfig { stocks: symbols.clone(), ..RunConfig::default() };
-    let (course, benchmark_equity) = walk(&mut rng, symbols.clone(), bars);
-    let held = Course { equity: benchmark_equity.clone(), ..course.clone() };
-    let trials = Trials { own: vec![Trial::of(Some(10), &course)], earlier: Vec::new() };
+    let (record, benchmark_equity) = walk(&mut rng, symbols.clone(), bars);
+    let held = BacktestRecord { equity: benchmark_equity.clone(), ..record.clone() };
+    let trials = Trials { own: vec![Trial::new(Some(10), &record)], earlier: Vec::new() };
     ExampleRun {
         run: RunSummary {
             seed: 1,
@@ -72,10 +72,10 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
             orders_changed: [(Reason::GrossLimit, 3)].into(),
             notices: Vec::new(),
         },
-        eval: metrics(&course.equity, 6.4, 4_312),
+        eval: metrics(&record.equity, 6.4, 4_312),
         benchmark: metrics(&benchmark_equity, 0.004, stocks as u64),
-        inference: Inference::of(&course, &held, &trials, &mut rng),
-        course,
+        inference: Inference::new(&record, &held, &trials, &mut rng),
+        record,
         benchmark_equity,
         lines: learning(&mut rng, 240),
         relationships: relationships(&mut rng, symbols),
@@ -84,15 +84,15 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
     }
 }
 
-fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<f64>) {
+fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (BacktestRecord, Vec<f64>) {
     let n = stocks.len();
-    let mut course = Course::new(stocks);
+    let mut record = BacktestRecord::new(stocks);
     let mut benchmark = Vec::new();
     let mut price = vec![100.0; n];
     let mut position = vec![0.0; n];
     let (mut cash, mut peak) = (CASH, CASH);
     for t in 0..bars {
-        let last = course.equity.last().copied().unwrap_or(CASH);
+        let last = record.equity.last().copied().unwrap_or(CASH);
         let mut traded = 0.0;
         if t > 0 {
             let market = rng.random_range(-0.004..0.0041);
@@ -110,19 +110,19 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (Course, Vec<
         peak = peak.max(equity);
         // 2020-01-02 15:30 UTC, then seven bars on each weekday.
         let (day, bar) = ((t / 7) as i64, (t % 7) as i64);
-        course.end_s.push(1_577_979_000 + 86_400 * (day + 2 * ((day + 3) / 5)) + 3_600 * bar);
-        course.equity.push(equity);
-        course.cash.push(cash);
-        course.reward.push(equity / last - 1.0);
-        course.turnover.push(traded / last);
-        course.trades.push(u32::from(traded > 0.0));
-        course.drawdown.push(equity / peak - 1.0);
-        course.position.extend(&position);
-        course.price.extend(&price);
-        course.open.extend(&price);
+        record.end_s.push(1_577_979_000 + 86_400 * (day + 2 * ((day + 3) / 5)) + 3_600 * bar);
+        record.equity.push(equity);
+        record.cash.push(cash);
+        record.reward.push(equity / last - 1.0);
+        record.turnover.push(traded / last);
+        record.trades.push(u32::from(traded > 0.0));
+        record.drawdown.push(equity / peak - 1.0);
+        record.position.extend(&position);
+        record.price.extend(&price);
+        record.open.extend(&price);
         benchmark.push(CASH * price.iter().sum::<f64>() / (100.0 * n as f64));
     }
-    (course, benchmark)
+    (record, benchmark)
 }
 
 fn metrics(equity: &[f64], turnover: f64, trades: u64) -> Metrics {
@@ -150,7 +150,7 @@ fn metrics(equity: &[f64], turnover: f64, trades: u64) -> Metrics {
 /// One of each sort, as wide as they get; the last never traded.
 fn everyone() -> Vec<Contender> {
     let (value, low, high) = (Some(1.256), Some(-0.7), Some(3.1));
-    let sharpe = Estimate { value, low, high, block_days: Some(2.0) };
+    let sharpe = SharpeEstimate { value, low, high, block_days: Some(2.0) };
     let wide = Metrics {
         max_drawdown: -0.123,
         portfolio_return: 0.123,
@@ -168,15 +168,15 @@ fn everyone() -> Vec<Contender> {
     let error = Some("a pair needs two stocks".into());
     let still = Metrics { sharpe: None, portfolio_return: 0.0, trades: 0, ..wide.clone() };
     vec![
-        contender("RSI", Role::Strategy),
-        Contender { metrics, costs, sharpe, error, ..contender("Pairs", Role::Strategy) },
-        contender("inverse variance", Role::Ensemble),
+        contender("RSI", ContenderRole::Strategy),
+        Contender { metrics, costs, sharpe, error, ..contender("Pairs", ContenderRole::Strategy) },
+        contender("inverse variance", ContenderRole::Ensemble),
         Contender {
             metrics: Some(still),
-            sharpe: Some(Estimate::default()),
-            ..contender("DQN", Role::Dqn)
+            sharpe: Some(SharpeEstimate::default()),
+            ..contender("DQN", ContenderRole::Dqn)
         },
-        contender("buy-and-hold", Role::BuyAndHold),
+        contender("buy-and-hold", ContenderRole::BuyAndHold),
     ]
 }
 

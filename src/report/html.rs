@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::RunConfig;
-use crate::eval::everyone::Contender;
+use crate::eval::comparison::Contender;
 use crate::eval::inference::Inference;
-use crate::eval::metrics::{Course, Metrics};
+use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::market::Symbol;
 
-use super::everyone;
+use super::comparison;
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, duration, percent, ratio, signed_percent};
-use super::luck;
 use super::metrics_log::MetricsLine;
 use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing};
 use super::relationships::Relationships;
+use super::significance;
 use super::summary::RunSummary;
 use super::verdict::verdict;
 
@@ -25,14 +25,14 @@ const MAX_MAPPED: usize = 60;
 
 /// All that the page shows.
 #[derive(Clone, Copy)]
-pub struct Report<'a> {
+pub struct HtmlReport<'a> {
     pub config: &'a RunConfig,
     pub run: &'a RunSummary,
     /// The last evaluation, and the benchmark over the same bars.
     pub eval: &'a Metrics,
     pub benchmark: &'a Metrics,
     pub inference: &'a Inference,
-    pub course: &'a Course,
+    pub record: &'a BacktestRecord,
     pub benchmark_equity: &'a [f64],
     /// Empty if nothing was trained, as when a finished model is evaluated.
     pub lines: &'a [MetricsLine],
@@ -43,11 +43,11 @@ pub struct Report<'a> {
     pub notices: &'a [String],
 }
 
-impl Report<'_> {
+impl HtmlReport<'_> {
     pub const NAME: &'static str = "report.html";
 
     pub fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
-        folder.write_whole(Report::NAME, self.page().as_bytes())
+        folder.write_whole(HtmlReport::NAME, self.page().as_bytes())
     }
 
     pub fn page(&self) -> String {
@@ -56,9 +56,9 @@ impl Report<'_> {
         let sections = [
             self.header(),
             self.figures(),
-            luck::section(self.inference),
-            everyone::section(self.everyone),
-            self.course(),
+            significance::section(self.inference),
+            comparison::section(self.everyone),
+            self.record(),
             self.learning(),
             self.relations(),
             self.settings(),
@@ -133,12 +133,12 @@ impl Report<'_> {
         text + "</tbody>\n</table></div>\n"
     }
 
-    fn course(&self) -> String {
-        let svg = equity_svg(self.course, self.benchmark_equity);
+    fn record(&self) -> String {
+        let svg = equity_svg(self.record, self.benchmark_equity);
         let caption = format!(
             "{} bars. The benchmark buys and holds: it invests the same cash in the same stocks in \
              equal parts at the first bar, at the same costs, and never trades again.",
-            count(self.course.end_s.len() as u64)
+            count(self.record.end_s.len() as u64)
         );
         let label = "Return and drawdown of the portfolio and of the benchmark";
         format!("<h2>Equity and drawdown</h2>\n{}", figure("plot", "", label, &svg, &caption))

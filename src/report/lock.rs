@@ -42,7 +42,7 @@ impl FolderLock {
                     return Ok(FolderLock { folder: output.into(), is_new, _file: file });
                 }
                 Ok(None) if since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                Ok(None) => return Err(held(output, &path)),
+                Ok(None) => return Err(already_locked(output, &path)),
                 Err(cause) => return Err(ReportError::new(path, "cannot lock", cause)),
             }
         }
@@ -85,7 +85,7 @@ fn try_take(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-fn held(output: &Path, path: &Path) -> ReportError {
+fn already_locked(output: &Path, path: &Path) -> ReportError {
     let holder = fs::read_to_string(path).unwrap_or_default();
     let holder = if holder.is_empty() { "holder unknown".into() } else { holder };
     ReportError {

@@ -11,7 +11,7 @@ use super::folder::{ReportError, ResultsFolder};
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::Symbol;
 use crate::market::calendar::iso_new_york;
-use crate::train::callbacks::Pushes;
+use crate::train::callbacks::PushStats;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct MetricsLine {
     pub reward: f64,
     /// Of runs without lockstep.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub asynchronous: Option<Pushes>,
+    pub asynchronous: Option<PushStats>,
 }
 
 /// A line of its own kind, told apart by its first field.

@@ -27,9 +27,9 @@ pub mod summary;
 pub mod table;
 pub mod tensorboard;
 
-mod everyone;
+mod comparison;
 pub(crate) mod format;
-mod luck;
+mod significance;
 mod verdict;
 
 #[cfg(test)]
@@ -63,10 +63,10 @@ mod tests {
                 events.scalar("train/loss", line.env_steps, loss)?;
             }
         }
-        portfolio_csv::write(&folder, 10, &example.course, &example.benchmark_equity)?;
+        portfolio_csv::write(&folder, 10, &example.record, &example.benchmark_equity)?;
         example.relationships.write(&folder)?;
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
-        let equity = plot::equity_svg(&example.course, &example.benchmark_equity);
+        let equity = plot::equity_svg(&example.record, &example.benchmark_equity);
         folder.write_whole("equity.svg", equity.as_bytes())?;
         let ExampleRun { run, eval, benchmark, inference, everyone, .. } = example;
         let (eval, benchmark, inference) = (Some(eval), Some(benchmark), Some(inference));

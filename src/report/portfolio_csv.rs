@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::iso_new_york;
 
 use super::folder::{ReportError, ResultsFolder};
@@ -18,39 +18,39 @@ pub fn name(episode: u32) -> String {
 pub fn write(
     folder: &ResultsFolder,
     episode: u32,
-    course: &Course,
+    record: &BacktestRecord,
     benchmark_equity: &[f64],
 ) -> Result<PathBuf, ReportError> {
-    folder.write_whole(&name(episode), csv(course, benchmark_equity).as_bytes())
+    folder.write_whole(&name(episode), csv(record, benchmark_equity).as_bytes())
 }
 
 /// One row per bar. Numbers stand in the shortest form that reads back as the same f64, so that
 /// cash + sum of position x price = equity holds in the file as well as in memory.
-pub fn csv(course: &Course, benchmark_equity: &[f64]) -> String {
-    let bars = course.end_s.len();
-    let stocks = course.stocks.len();
+pub fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
+    let bars = record.end_s.len();
+    let stocks = record.stocks.len();
     assert_eq!(benchmark_equity.len(), bars, "the benchmark covers the same bars");
-    assert_eq!(course.position.len(), bars * stocks, "positions are [time, stock]");
-    assert_eq!(course.price.len(), bars * stocks, "prices are [time, stock]");
+    assert_eq!(record.position.len(), bars * stocks, "positions are [time, stock]");
+    assert_eq!(record.price.len(), bars * stocks, "prices are [time, stock]");
 
     let mut text = String::with_capacity((bars + 1) * (100 + 40 * stocks));
     text.push_str("timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity");
-    for symbol in &course.stocks {
+    for symbol in &record.stocks {
         // Writing to a String does not fail.
         let _ = write!(text, ",{symbol}_position,{symbol}_price");
     }
     text.push('\n');
     for t in 0..bars {
-        text.push_str(&iso_new_york(course.end_s[t]));
-        push_number(&mut text, course.equity[t]);
-        push_number(&mut text, course.cash[t]);
-        push_number(&mut text, course.reward[t]);
-        push_number(&mut text, course.turnover[t]);
-        push_number(&mut text, course.drawdown[t]);
+        text.push_str(&iso_new_york(record.end_s[t]));
+        push_number(&mut text, record.equity[t]);
+        push_number(&mut text, record.cash[t]);
+        push_number(&mut text, record.reward[t]);
+        push_number(&mut text, record.turnover[t]);
+        push_number(&mut text, record.drawdown[t]);
         push_number(&mut text, benchmark_equity[t]);
         for cell in t * stocks..(t + 1) * stocks {
-            push_number(&mut text, course.position[cell]);
-            push_number(&mut text, course.price[cell]);
+            push_number(&mut text, record.position[cell]);
+            push_number(&mut text, record.price[cell]);
         }
         text.push('\n');
     }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn header_and_rows_are_as_promised() {
-        let course = Course {
+        let record = BacktestRecord {
             stocks: vec!["BRK.B".parse().unwrap(), "AAPL".parse().unwrap()],
             end_s: vec![1_577_975_460, 1_593_610_200],
             equity: vec![1000.0, 1010.5],
@@ -93,7 +93,7 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
 2020-01-02T09:31:00-05:00,1000,1000,0,0,0,1000,0,,0,5
 2020-07-01T09:30:00-04:00,1010.5,810.4,0.0105,0.2,0,999.5,2,100.05,0,5.25
 ";
-        assert_eq!(csv(&course, &[1000.0, 999.5]), expected);
+        assert_eq!(csv(&record, &[1000.0, 999.5]), expected);
     }
 
     #[test]
@@ -101,7 +101,7 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
         let example = example::run(3, 500);
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
-        let path = write(&folder, 7, &example.course, &example.benchmark_equity).unwrap();
+        let path = write(&folder, 7, &example.record, &example.benchmark_equity).unwrap();
         assert_eq!(path, place.path().join("portfolio_ep7.csv"));
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 501);
@@ -109,7 +109,7 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
             let cells: Vec<f64> =
                 row.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
             let held: f64 = cells[6..].chunks(2).map(|pair| pair[0] * pair[1]).sum();
-            assert_eq!(cells[0], example.course.equity[t]);
+            assert_eq!(cells[0], example.record.equity[t]);
             assert_eq!(cells[5], example.benchmark_equity[t]);
             assert!((cells[1] + held - cells[0]).abs() < 0.005, "row {t}");
         }

@@ -26,20 +26,22 @@ const EPISODE_LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Can be shared among threads. Call [`Progress::finish`] before an error is printed; dropping does
 /// it too.
-pub struct Progress(Mutex<Face>);
+pub struct Progress(Mutex<ProgressView>);
 
-enum Face {
+enum ProgressView {
     Silent,
-    Bars(Bars),
-    Lines(Lines),
+    Bars(ProgressBars),
+    Lines(PlainLines),
 }
 
 impl Progress {
     pub fn new(verbosity: Verbosity) -> Progress {
         let face = match verbosity {
-            Verbosity::Quiet => Face::Silent,
-            Verbosity::Normal if io::stderr().is_terminal() => Face::Bars(Bars::new()),
-            Verbosity::Normal => Face::Lines(Lines::new(Box::new(io::stderr()))),
+            Verbosity::Quiet => ProgressView::Silent,
+            Verbosity::Normal if io::stderr().is_terminal() => {
+                ProgressView::Bars(ProgressBars::new())
+            }
+            Verbosity::Normal => ProgressView::Lines(PlainLines::new(Box::new(io::stderr()))),
         };
         Progress(Mutex::new(face))
     }
@@ -47,33 +49,33 @@ impl Progress {
     /// `done` of `total` days of `symbol` are read.
     pub fn data(&self, symbol: &str, done: usize, total: usize) {
         match &mut *self.face() {
-            Face::Silent => {}
-            Face::Bars(bars) => bars.data(symbol, done, total),
-            Face::Lines(lines) => lines.data(Instant::now(), symbol, done, total),
+            ProgressView::Silent => {}
+            ProgressView::Bars(bars) => bars.data(symbol, done, total),
+            ProgressView::Lines(lines) => lines.data(Instant::now(), symbol, done, total),
         }
     }
 
     /// The data are read and the first of `total_env_steps` is about to be taken.
     pub fn training_start(&self, total_env_steps: u64) {
         match &mut *self.face() {
-            Face::Silent => {}
-            Face::Bars(bars) => bars.training_start(total_env_steps),
-            Face::Lines(lines) => lines.training_start(Instant::now(), total_env_steps),
+            ProgressView::Silent => {}
+            ProgressView::Bars(bars) => bars.training_start(total_env_steps),
+            ProgressView::Lines(lines) => lines.training_start(Instant::now(), total_env_steps),
         }
     }
 
     /// An interval of training has ended.
     pub fn training(&self, line: &MetricsLine) {
         match &mut *self.face() {
-            Face::Silent => {}
-            Face::Bars(bars) => bars.training(Instant::now(), line),
-            Face::Lines(lines) => lines.training(Instant::now(), line),
+            ProgressView::Silent => {}
+            ProgressView::Bars(bars) => bars.training(Instant::now(), line),
+            ProgressView::Lines(lines) => lines.training(Instant::now(), line),
         }
     }
 
     /// `done` of `total` strategies have finished. Plain lines report that by themselves.
     pub fn strategies(&self, done: usize, total: usize) {
-        if let Face::Bars(bars) = &mut *self.face() {
+        if let ProgressView::Bars(bars) = &mut *self.face() {
             bars.strategies(done, total);
         }
     }
@@ -81,15 +83,15 @@ impl Progress {
     /// Prints a notice or the start of a phase, in one line.
     pub fn line(&self, text: &str) {
         match &mut *self.face() {
-            Face::Silent => {}
-            Face::Bars(bars) => bars.line(text),
-            Face::Lines(lines) => lines.say(text),
+            ProgressView::Silent => {}
+            ProgressView::Bars(bars) => bars.line(text),
+            ProgressView::Lines(lines) => lines.say(text),
         }
     }
 
     /// Clears the display, before something else is printed.
     pub fn finish(&self) {
-        if let Face::Bars(bars) = &mut *self.face() {
+        if let ProgressView::Bars(bars) = &mut *self.face() {
             bars.clear();
         }
     }
@@ -97,13 +99,13 @@ impl Progress {
     /// Standard error for log records: the display is suspended while one is written.
     pub fn log_writer(&self) -> LogWriter {
         match &*self.face() {
-            Face::Bars(bars) => LogWriter(Some(bars.all.clone())),
-            Face::Silent | Face::Lines(_) => LogWriter(None),
+            ProgressView::Bars(bars) => LogWriter(Some(bars.all.clone())),
+            ProgressView::Silent | ProgressView::Lines(_) => LogWriter(None),
         }
     }
 
     /// A thread that panicked while it showed progress leaves no inconsistent state.
-    fn face(&self) -> MutexGuard<'_, Face> {
+    fn face(&self) -> MutexGuard<'_, ProgressView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,17 +134,17 @@ impl Write for LogWriter {
 }
 
 /// One bar per symbol while its data are read, then one for the training.
-struct Bars {
+struct ProgressBars {
     all: MultiProgress,
     data: BTreeMap<String, ProgressBar>,
-    training: Option<(ProgressBar, Pace)>,
+    training: Option<(ProgressBar, TimeEstimate)>,
     strategies: Option<ProgressBar>,
 }
 
-impl Bars {
-    fn new() -> Bars {
+impl ProgressBars {
+    fn new() -> ProgressBars {
         let (data, training, strategies) = (BTreeMap::new(), None, None);
-        Bars { all: MultiProgress::new(), data, training, strategies }
+        ProgressBars { all: MultiProgress::new(), data, training, strategies }
     }
 
     fn data(&mut self, symbol: &str, done: usize, total: usize) {
@@ -163,7 +165,7 @@ impl Bars {
         let bar = ProgressBar::new(total_env_steps).with_style(style).with_prefix("training");
         let bar = self.all.add(bar);
         bar.tick();
-        self.training = Some((bar, Pace::new(total_env_steps)));
+        self.training = Some((bar, TimeEstimate::new(total_env_steps)));
     }
 
     fn strategies(&mut self, done: usize, total: usize) {
@@ -210,18 +212,24 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// Plain lines, at a limited rate.
-struct Lines {
+struct PlainLines {
     out: Box<dyn Write + Send>,
     said: Option<Instant>,
     episode: u32,
     /// Days read and days in all, per symbol.
     data: BTreeMap<String, (usize, usize)>,
-    pace: Pace,
+    pace: TimeEstimate,
 }
 
-impl Lines {
-    fn new(out: Box<dyn Write + Send>) -> Lines {
-        Lines { out, said: None, episode: 0, data: BTreeMap::new(), pace: Pace::new(0) }
+impl PlainLines {
+    fn new(out: Box<dyn Write + Send>) -> PlainLines {
+        PlainLines {
+            out,
+            said: None,
+            episode: 0,
+            data: BTreeMap::new(),
+            pace: TimeEstimate::new(0),
+        }
     }
 
     fn data(&mut self, now: Instant, symbol: &str, done: usize, total: usize) {
@@ -247,7 +255,7 @@ impl Lines {
             self.say(&format!("data: read {} days of {symbols} symbols", count(days as u64)));
         }
         self.say(&format!("training: {} steps", count(total_env_steps)));
-        self.pace = Pace::new(total_env_steps);
+        self.pace = TimeEstimate::new(total_env_steps);
         self.said = Some(now);
     }
 
@@ -296,14 +304,14 @@ fn short_count(value: f64) -> String {
 
 /// How far the training is: the time left at the mean speed since its first interval, evaluations
 /// included.
-struct Pace {
+struct TimeEstimate {
     total_env_steps: u64,
     first: Option<(Instant, u64)>,
 }
 
-impl Pace {
-    fn new(total_env_steps: u64) -> Pace {
-        Pace { total_env_steps, first: None }
+impl TimeEstimate {
+    fn new(total_env_steps: u64) -> TimeEstimate {
+        TimeEstimate { total_env_steps, first: None }
     }
 
     /// None while nothing has been stepped.
@@ -363,7 +371,7 @@ mod tests {
     #[test]
     fn lines_keep_a_limited_rate() {
         let out = Shared::default();
-        let mut lines = Lines::new(Box::new(out.clone()));
+        let mut lines = PlainLines::new(Box::new(out.clone()));
         let start = Instant::now();
         let second = |s| start + Duration::from_secs(s);
         lines.training_start(start, 100_000);
@@ -388,7 +396,7 @@ mod tests {
     #[test]
     fn data_are_summed_up() {
         let out = Shared::default();
-        let mut lines = Lines::new(Box::new(out.clone()));
+        let mut lines = PlainLines::new(Box::new(out.clone()));
         let start = Instant::now();
         for day in 1..=504 {
             lines.data(start, "AAPL", day, 504);
@@ -418,7 +426,7 @@ mod tests {
 
     #[test]
     fn without_speed_there_is_no_time_left() {
-        let mut pace = Pace::new(100);
+        let mut pace = TimeEstimate::new(100);
         let now = Instant::now();
         let idle = MetricsLine { env_steps_per_s: 0.0, ..at(1, 0) };
         assert_eq!(pace.time_left(now, &idle), None);
@@ -431,7 +439,7 @@ mod tests {
     #[test]
     fn quiet_says_nothing() {
         let progress = Progress::new(Verbosity::Quiet);
-        assert!(matches!(*progress.face(), Face::Silent));
+        assert!(matches!(*progress.face(), ProgressView::Silent));
         progress.line("unheard");
     }
 }

@@ -9,12 +9,12 @@ use super::format::{count, percent, ratio, signed_percent, wrapped};
 use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
 use crate::market::MarketData;
 use crate::market::calendar::iso_new_york;
-use crate::runner::optimize::Optimized;
+use crate::runner::optimize::OptimizationResult;
 use crate::runner::{ExecutionStats, PerformanceMetrics};
 use crate::strategy::{Parameters, Signals};
 
 /// One strategy.
-pub struct Row {
+pub struct StrategyRow {
     pub name: String,
     /// Or why it failed.
     pub outcome: Result<PerformanceMetrics, String>,
@@ -26,7 +26,11 @@ const COLUMNS: [&str; 8] = ["", "return", "Sharpe", "interval", "max DD", "wins"
 
 /// Aligned, 80 columns wide with the built-in names; an undefined value is `-`, a strategy that
 /// failed says why.
-pub fn table<P: AsRef<Path>>(rows: &[Row], stats: &ExecutionStats, written: &[P]) -> String {
+pub fn table<P: AsRef<Path>>(
+    rows: &[StrategyRow],
+    stats: &ExecutionStats,
+    written: &[P],
+) -> String {
     let cells: Vec<[String; COLUMNS.len()]> =
         std::iter::once(COLUMNS.map(String::from)).chain(rows.iter().map(cells)).collect();
     let width: [usize; COLUMNS.len()] =
@@ -70,7 +74,7 @@ pub fn table<P: AsRef<Path>>(rows: &[Row], stats: &ExecutionStats, written: &[P]
     text
 }
 
-fn cells(row: &Row) -> [String; COLUMNS.len()] {
+fn cells(row: &StrategyRow) -> [String; COLUMNS.len()] {
     let mut cells = std::array::from_fn(|_| String::new());
     cells[0].clone_from(&row.name);
     let Ok(metrics) = &row.outcome else { return cells };
@@ -125,7 +129,7 @@ fn quoted(name: &str) -> String {
 
 /// The result of a search: a line per fold, then the walk-forward result and the best set in
 /// hindsight.
-pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
+pub fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P]) -> String {
     let or_dash = |value: Option<f64>| value.map_or("-".into(), ratio);
     let head = ["from", "IS Sharpe", "OOS Sharpe", "return", "parameters"];
     let mut cells = vec![head.map(String::from)];
@@ -135,7 +139,7 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
             or_dash(fold.in_sample_sharpe),
             or_dash(fold.out_of_sample_sharpe),
             signed_percent(fold.out_of_sample_return),
-            in_words(&fold.chosen),
+            describe(&fold.chosen),
         ]);
     }
     let width: [usize; 5] =
@@ -190,7 +194,7 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
         text,
         "best in hindsight, in sample: {}\n  {}\n  {}",
         figures(&best.performance_metrics, &best.inference),
-        in_words(&found.best.parameters),
+        describe(&found.best.parameters),
         wrapped(&doubt, 78).replace('\n', "\n  "),
     );
     if !written.is_empty() {
@@ -202,7 +206,7 @@ pub fn optimized<P: AsRef<Path>>(found: &Optimized, written: &[P]) -> String {
     text
 }
 
-fn in_words(parameters: &Parameters) -> String {
+fn describe(parameters: &Parameters) -> String {
     let one = |(name, number)| format!("{name} {number}");
     parameters.iter().map(one).collect::<Vec<String>>().join(", ")
 }

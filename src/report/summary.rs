@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::everyone::Contender;
+use crate::eval::comparison::Contender;
 use crate::eval::inference::{Inference, Trial};
 use crate::eval::metrics::Metrics;
 use crate::market::Symbol;

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::eval::everyone::Contender;
+use crate::eval::comparison::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
 
-use super::everyone;
+use super::comparison;
 use super::format::{count, percent, ratio, signed_percent, wrapped};
-use super::luck;
+use super::significance;
 
 const COLUMNS: [&str; 9] =
     ["", "return", "Sharpe", "Sortino", "max DD", "vol", "turnover", "trades", "exposure"];
@@ -42,10 +42,10 @@ pub fn closing<P: AsRef<Path>>(
         text.push('\n');
     }
     text += &format!("\n{}\n\n", wrapped(EXPLAINED, 80));
-    text += &luck::lines(inference);
+    text += &significance::lines(inference);
     if !everyone.is_empty() {
         text += "\nAll strategies on the same bars\n";
-        text += &everyone::table(everyone);
+        text += &comparison::table(everyone);
     }
     if !written.is_empty() {
         text.push_str("\nwritten:\n");

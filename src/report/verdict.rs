@@ -5,9 +5,9 @@ use crate::eval::metrics::Metrics;
 use crate::market::Period;
 
 use super::format::{count, percent, ratio, signed_percent};
-use super::luck;
+use super::significance;
 
-pub(super) struct Verdict {
+pub(super) struct VerdictText {
     pub(super) headline: String,
     pub(super) text: String,
 }
@@ -18,7 +18,7 @@ pub(super) fn verdict(
     eval: &Metrics,
     benchmark: &Metrics,
     inference: &Inference,
-) -> Verdict {
+) -> VerdictText {
     let ours = signed_percent(eval.portfolio_return);
     let theirs = signed_percent(benchmark.portfolio_return);
     let lead = eval.portfolio_return - benchmark.portfolio_return;
@@ -54,8 +54,8 @@ pub(super) fn verdict(
         ),
     };
     text.push(' ');
-    text += &luck::reason(inference);
-    Verdict { headline: headline.into(), text }
+    text += &significance::reason(inference);
+    VerdictText { headline: headline.into(), text }
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::report::example;
 
-    fn between(ours: f64, theirs: f64) -> Verdict {
+    fn between(ours: f64, theirs: f64) -> VerdictText {
         let example = example::run(2, 50);
         let eval = Metrics {
             portfolio_return: ours,

@@ -1,9 +1,9 @@
 //! A double-DQN agent for one stock: Q-values, and the gradient of a minibatch.
 
-use super::engine::{Engine, Seen, Values};
+use super::engine::{Engine, MinibatchInputs, MinibatchValues};
 use super::network::NetworkShape;
 use super::networks::Networks;
-use super::outcomes::Outcomes;
+use super::outcomes::MinibatchOutcomes;
 use super::replay::Sample;
 use super::td::{TdBatch, TdOutcome, td_outcome};
 use crate::config::LearnerConfig;
@@ -78,7 +78,7 @@ impl Agent {
         q: &mut Vec<f32>,
     ) {
         panel.gather_features(rows, &self.slots, &mut self.features);
-        tell(privates, self.return_std, &mut self.private_tm1);
+        encode_private(privates, self.return_std, &mut self.private_tm1);
         networks.engine().q_values(&self.slots, &self.features, &self.private_tm1, q);
     }
 
@@ -124,7 +124,11 @@ impl Agent {
             return None;
         }
         panel.gather_features(rows, &self.slots, &mut self.features);
-        tell(rows.iter().map(|_| PrivateState::default()), self.return_std, &mut self.private_tm1);
+        encode_private(
+            rows.iter().map(|_| PrivateState::default()),
+            self.return_std,
+            &mut self.private_tm1,
+        );
         let mut q = Vec::new();
         let mut differences = |features: &[f32]| -> Vec<f32> {
             engine.q_values(&self.slots, features, &self.private_tm1, &mut q);
@@ -153,7 +157,7 @@ impl Agent {
         networks: &Networks,
         panel: &Panel,
         sample: &Sample,
-        outcomes: &Outcomes,
+        outcomes: &MinibatchOutcomes,
         outcome: &mut TdOutcome,
         gradient: &mut [f32],
     ) {
@@ -162,13 +166,17 @@ impl Agent {
         self.rows.extend(transitions.iter().map(|x| x.t));
         self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
         panel.gather_features(&self.rows, &self.slots, &mut self.features);
-        tell(transitions.iter().map(|x| x.private_t()), self.return_std, &mut self.private_tm1);
+        encode_private(
+            transitions.iter().map(|x| x.private_t()),
+            self.return_std,
+            &mut self.private_tm1,
+        );
         // Only the first states of a row may be reached.
         let room = outcomes.states.len() / transitions.len();
         let states = outcomes.state_of.iter().map(|&s| usize::from(s) + 1).max().unwrap_or(1);
         let ends = outcomes.states.chunks_exact(room).flat_map(|row| &row[..states]).copied();
-        tell(ends, self.return_std, &mut self.private_t);
-        let seen = Seen {
+        encode_private(ends, self.return_std, &mut self.private_t);
+        let seen = MinibatchInputs {
             market: &self.features,
             private_tm1: &self.private_tm1,
             states,
@@ -177,8 +185,8 @@ impl Agent {
         };
         self.actions.clear();
         self.actions.extend(transitions.iter().map(|x| x.action));
-        let mut on_values = |values: &Values, grad_q: &mut Vec<f32>| {
-            let Values { q_tm1, q_t_selector, q_t_value } = values;
+        let mut on_values = |values: &MinibatchValues, grad_q: &mut Vec<f32>| {
+            let MinibatchValues { q_tm1, q_t_selector, q_t_value } = values;
             let batch = TdBatch {
                 q_tm1,
                 actions_tm1: &self.actions,
@@ -199,7 +207,7 @@ impl Agent {
 }
 
 /// Writes the private features, `[row, private]`, to `out`.
-fn tell(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
+fn encode_private(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
     out.clear();
     states.for_each(|state| out.extend(private_features(&state, return_std)));
 }

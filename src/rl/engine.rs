@@ -2,14 +2,14 @@
 //! of engine.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum NetworkRole {
     Online,
     Target,
 }
 
 /// The inputs of a minibatch. Matrices are row-major.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub struct MinibatchInputs<'a> {
     /// `[2 * row, slot, feature]`: the start states of the transitions, then their end states.
     pub market: &'a [f32],
     /// `[row, private]`
@@ -24,7 +24,7 @@ pub struct Seen<'a> {
 
 /// Q-values of a minibatch.
 #[derive(Clone, Debug, Default)]
-pub struct Values {
+pub struct MinibatchValues {
     /// `[row, action]`
     pub q_tm1: Vec<f32>,
     /// `[row, state, action]`; empty unless `double`.
@@ -34,12 +34,12 @@ pub struct Values {
 
 /// Receives the values of a minibatch, and writes d loss / d `q_tm1`, `[row, action]`, into the
 /// second argument.
-pub type OnValues<'a> = dyn FnMut(&Values, &mut Vec<f32>) + 'a;
+pub type OnValues<'a> = dyn FnMut(&MinibatchValues, &mut Vec<f32>) + 'a;
 
 /// The online and the target network, shared by all stocks. `slots` are the stock itself, then its
 /// peers.
 pub trait Engine: Send + Sync {
-    fn load(&mut self, which: Which, weights: &[f32]);
+    fn load(&mut self, which: NetworkRole, weights: &[f32]);
 
     /// Q-values of the online network: `market` `[row, slot, feature]` and `private`
     /// `[row, private]` into `q` `[row, action]`.
@@ -65,7 +65,7 @@ pub trait Engine: Send + Sync {
     fn learn(
         &self,
         slots: &[usize],
-        seen: &Seen<'_>,
+        seen: &MinibatchInputs<'_>,
         on_values: &mut OnValues<'_>,
         gradient: &mut [f32],
     );

@@ -4,9 +4,9 @@
 use thiserror::Error;
 
 use super::device::Device;
-use super::direct::Direct;
 use super::engine::Engine;
-use super::libtorch::{Torch, TorchError};
+use super::libtorch::{TorchEngine, TorchError};
+use super::native::NativeEngine;
 use super::network::NetworkShape;
 use crate::config::EngineKind;
 
@@ -31,7 +31,7 @@ pub fn engine(
 ) -> Result<Box<dyn Engine>, EngineError> {
     match (device, shape.config.engine) {
         (Device::Cpu, EngineKind::Native) => native(shape, weights),
-        _ => Ok(Box::new(Torch::new(shape, weights, device)?)),
+        _ => Ok(Box::new(TorchEngine::new(shape, weights, device)?)),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn engine(
 ///
 /// If it lacks a layer.
 pub fn native(shape: &NetworkShape, weights: &[f32]) -> Result<Box<dyn Engine>, EngineError> {
-    let engine = Direct::new(shape, weights).map_err(EngineError::Unknown)?;
+    let engine = NativeEngine::new(shape, weights).map_err(EngineError::Unknown)?;
     Ok(Box::new(engine))
 }
 

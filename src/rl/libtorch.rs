@@ -16,13 +16,13 @@ use std::path::Path;
 use serde_json::json;
 use thiserror::Error;
 
-pub use engine::Torch;
+pub use engine::TorchEngine;
 
 use super::network::NetworkShape;
 #[cfg(feature = "torch")]
 use library::functions;
 #[cfg(not(feature = "torch"))]
-use table::Table;
+use table::FunctionTable;
 use table::{Failure, In};
 
 /// libtorch could not be loaded, or a call failed.
@@ -104,7 +104,7 @@ fn attempt(call: impl FnOnce(&mut Failure) -> bool) -> Result<(), TorchError> {
 
 /// This build has none.
 #[cfg(not(feature = "torch"))]
-fn functions() -> Result<&'static Table, TorchError> {
+fn functions() -> Result<&'static FunctionTable, TorchError> {
     let what = "this program was built without libtorch; build it with the feature \"torch\"";
     Err(TorchError::new(what))
 }

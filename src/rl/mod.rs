@@ -2,11 +2,11 @@
 
 pub mod agent;
 pub mod device;
-mod direct;
 pub mod engine;
 pub mod engines;
 pub mod libtorch;
 pub mod n_step;
+mod native;
 pub mod network;
 pub mod networks;
 pub mod optimizer;

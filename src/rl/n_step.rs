@@ -10,7 +10,7 @@ use crate::interface::{PrivateState, TimeStep};
 
 /// The decision at a row, and the state in which it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
+pub struct StepDecision {
     pub t: usize,
     pub private_t: PrivateState,
     /// Index in the action set of the position actually held.
@@ -20,7 +20,7 @@ pub struct Decision {
 /// A decision that still lacks some of its n rewards.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Pending {
-    decision: Decision,
+    decision: StepDecision,
     /// Discounted sum of the rewards so far.
     reward: f64,
     /// Product of the discounts so far: the weight of the next reward, or of the bootstrapped
@@ -56,7 +56,12 @@ impl NStep {
     /// transitions. Emits the transition that has reached n rewards, if any; after ruin
     /// (`discount_t` 0) all pending ones, without bootstrapping. Decisions of a lane must be on
     /// consecutive rows, except after [`NStep::truncate`] or ruin.
-    pub fn push(&mut self, decision: Decision, step: &TimeStep, mut emit: impl FnMut(Transition)) {
+    pub fn push(
+        &mut self,
+        decision: StepDecision,
+        step: &TimeStep,
+        mut emit: impl FnMut(Transition),
+    ) {
         assert!(
             self.pending.is_empty() || decision.t == self.last.0,
             "row {} does not follow row {}",
@@ -116,8 +121,8 @@ mod tests {
         PrivateState { position: 1, bars_held: t as u16, unrealized_return: t as f32 / 8.0 }
     }
 
-    fn decision(t: usize) -> Decision {
-        Decision { t, private_t: private(t), action_t: t % 3 }
+    fn decision(t: usize) -> StepDecision {
+        StepDecision { t, private_t: private(t), action_t: t % 3 }
     }
 
     fn step(t: usize, reward_t: f64, discount_t: f64) -> TimeStep {

@@ -36,7 +36,7 @@ pub struct NetworkShape {
 }
 
 /// Initial value of a parameter.
-enum Start {
+enum Initializer {
     /// Uniform on [-bound, bound].
     Uniform(f32),
     Constant(f32),
@@ -46,13 +46,13 @@ enum Start {
 
 /// Names, shapes and initial values of all parameters.
 #[derive(Default)]
-struct Plan {
+struct ParameterPlan {
     layout: Layout,
-    starts: Vec<Start>,
+    starts: Vec<Initializer>,
 }
 
-impl Plan {
-    fn push(&mut self, name: &str, shape: &[usize], start: Start) {
+impl ParameterPlan {
+    fn push(&mut self, name: &str, shape: &[usize], start: Initializer) {
         let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
         self.layout.push(name, &shape);
         self.starts.push(start);
@@ -62,13 +62,13 @@ impl Plan {
     /// with b = 1 / sqrt(inputs), for weights and biases. He et al. (2015), eq. 10.
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize) {
         let bound = (inputs as f32).sqrt().recip();
-        self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
-        self.push(&format!("{name}.bias"), &[outputs], Start::Uniform(bound));
+        self.push(&format!("{name}.weight"), &[outputs, inputs], Initializer::Uniform(bound));
+        self.push(&format!("{name}.bias"), &[outputs], Initializer::Uniform(bound));
     }
 
     fn linear_without_bias(&mut self, name: &str, inputs: usize, outputs: usize) {
         let bound = (inputs as f32).sqrt().recip();
-        self.push(&format!("{name}.weight"), &[outputs, inputs], Start::Uniform(bound));
+        self.push(&format!("{name}.weight"), &[outputs, inputs], Initializer::Uniform(bound));
     }
 
     /// Names as in PyTorch's `nn.Sequential`, where an `nn.Identity` replaces a layer norm that is
@@ -83,16 +83,16 @@ impl Plan {
         self.linear(&format!("{block}.{index}"), inputs, outputs);
         if layer_norm {
             let name = format!("{block}.{}", index + 1);
-            self.push(&format!("{name}.weight"), &[outputs], Start::Constant(1.0));
-            self.push(&format!("{name}.bias"), &[outputs], Start::Constant(0.0));
+            self.push(&format!("{name}.weight"), &[outputs], Initializer::Constant(1.0));
+            self.push(&format!("{name}.bias"), &[outputs], Initializer::Constant(0.0));
         }
     }
 
     fn head(&mut self, name: &str, inputs: usize, hidden: usize, outputs: usize) {
         self.linear(&format!("{name}.0"), inputs, hidden);
         let bound = LAST_LAYER_GAIN / (hidden as f32).sqrt();
-        self.push(&format!("{name}.2.weight"), &[outputs, hidden], Start::Uniform(bound));
-        self.push(&format!("{name}.2.bias"), &[outputs], Start::Constant(0.0));
+        self.push(&format!("{name}.2.weight"), &[outputs, hidden], Initializer::Uniform(bound));
+        self.push(&format!("{name}.2.bias"), &[outputs], Initializer::Constant(0.0));
     }
 }
 
@@ -130,25 +130,29 @@ impl NetworkShape {
         let mut weights = Vec::with_capacity(plan.layout.len());
         for (parameter, start) in plan.layout.parameters().iter().zip(&plan.starts) {
             weights.extend((0..parameter.len).map(|i| match *start {
-                Start::Uniform(bound) => bound * (2.0 * rng.random::<f32>() - 1.0),
-                Start::Constant(value) => value,
-                Start::Falling(width) => -PER_PEER * (i / width) as f32,
+                Initializer::Uniform(bound) => bound * (2.0 * rng.random::<f32>() - 1.0),
+                Initializer::Constant(value) => value,
+                Initializer::Falling(width) => -PER_PEER * (i / width) as f32,
             }));
         }
         weights
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self) -> ParameterPlan {
         self.assert_valid();
         let NetworkConfig { embedding, trunk, head_hidden, symbol_embedding, layer_norm, .. } =
             self.config;
-        let mut plan = Plan::default();
-        plan.push("symbol.weight", &[self.stocks, symbol_embedding], Start::Uniform(SYMBOL_BOUND));
+        let mut plan = ParameterPlan::default();
+        plan.push(
+            "symbol.weight",
+            &[self.stocks, symbol_embedding],
+            Initializer::Uniform(SYMBOL_BOUND),
+        );
         plan.normed_linear(("encoder", 0), self.features + symbol_embedding, embedding, layer_norm);
         plan.normed_linear(("encoder", 3), embedding, embedding, layer_norm);
         if self.attends() {
             let (peers, heads) = (self.slots() - 1, self.config.heads);
-            plan.push("attention.nearness", &[peers, heads], Start::Falling(heads));
+            plan.push("attention.nearness", &[peers, heads], Initializer::Falling(heads));
             plan.linear("attention.query", embedding, embedding);
             plan.linear_without_bias("attention.key", embedding, embedding);
             plan.linear_without_bias("attention.value", embedding, embedding);

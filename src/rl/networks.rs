@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::device::Device;
-use super::engine::{Engine, Which};
+use super::engine::{Engine, NetworkRole};
 use super::engines::{EngineError, engine};
 use super::network::NetworkShape;
 use crate::config::LearnerConfig;
@@ -53,7 +53,7 @@ impl Networks {
     /// Loads the server's weights after a gradient step, and updates the target network when it is
     /// due.
     pub fn pull(&mut self, weights: &[f32]) {
-        self.load(Which::Online, weights);
+        self.load(NetworkRole::Online, weights);
         self.gradient_steps += 1;
         if self.target_every == 0 {
             let tau = self.target_tau as f32;
@@ -79,11 +79,11 @@ impl Networks {
     pub fn restore(&mut self, weights: &[f32], state: NetworksState) {
         self.target_weights = state.target_weights;
         self.gradient_steps = state.gradient_steps;
-        self.load(Which::Online, weights);
+        self.load(NetworkRole::Online, weights);
         self.load_target();
     }
 
-    fn load(&mut self, which: Which, weights: &[f32]) {
+    fn load(&mut self, which: NetworkRole, weights: &[f32]) {
         if let Some(engine) = &mut self.engine {
             engine.load(which, weights);
         }
@@ -91,7 +91,7 @@ impl Networks {
 
     fn load_target(&mut self) {
         if let Some(engine) = &mut self.engine {
-            engine.load(Which::Target, &self.target_weights);
+            engine.load(NetworkRole::Target, &self.target_weights);
         }
     }
 }

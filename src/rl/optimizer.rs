@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::parameters::Layout;
 use crate::compute::simd_dispatch::wide;
-use crate::compute::threads::side_by_side;
+use crate::compute::threads::run_parallel;
 
 /// The error of a gradient that is not finite: training has diverged.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -46,7 +46,7 @@ pub fn clipped_scale(
 /// Sums by slices, so that the order of addition does not depend on the number of threads.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let mut sums = vec![0.0; values.len().div_ceil(SLICE)];
-    side_by_side(values.chunks(SLICE).zip(&mut sums).collect(), |(values, sum)| {
+    run_parallel(values.chunks(SLICE).zip(&mut sums).collect(), |(values, sum)| {
         *sum = sum_of_slice(values);
     });
     sums.iter().sum()
@@ -129,7 +129,7 @@ impl Adam {
         };
         let moments = self.m.chunks_mut(SLICE).zip(self.v.chunks_mut(SLICE));
         let slices = parameters.chunks_mut(SLICE).zip(gradient.chunks(SLICE)).zip(moments);
-        side_by_side(slices.collect(), |((parameters, gradient), (m, v))| {
+        run_parallel(slices.collect(), |((parameters, gradient), (m, v))| {
             update(&factors, parameters, gradient, m, v);
         });
     }

@@ -6,7 +6,7 @@ use crate::interface::{ActionSet, PrivateState, TimeStep};
 
 /// Outcomes of a minibatch. Matrices are row-major, with a row per transition.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcomes {
+pub struct MinibatchOutcomes {
     /// n-step rewards, `[row, action]`, in units of the stock's `return_std`.
     pub rewards: Vec<f32>,
     /// Discounts of the bootstrapped value, `[row, action]`.
@@ -20,7 +20,7 @@ pub struct Outcomes {
 
 /// Terms for counterfactual rewards.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct RewardTerms {
     /// Discount per bar.
     pub gamma: f64,
     /// Unit of the rewards.
@@ -29,9 +29,9 @@ pub struct Terms {
     pub cost: f64,
 }
 
-impl Outcomes {
+impl MinibatchOutcomes {
     /// The recorded outcome of the action taken; entries of other actions are 0.
-    pub fn as_recorded(&mut self, transitions: &[Transition], actions: ActionSet) {
+    pub fn fill_recorded(&mut self, transitions: &[Transition], actions: ActionSet) {
         self.clear(transitions.len(), actions);
         for (row, transition) in transitions.iter().enumerate() {
             let at = row * actions.len() + usize::from(transition.action);
@@ -46,11 +46,11 @@ impl Outcomes {
     /// transition's state with a given target direction. In a transition of several bars the later
     /// positions are those recorded: actions differ by the first bar's reward and by the cost of
     /// moving from their position to that of the second bar.
-    pub fn of_all_actions(
+    pub fn fill_all_actions(
         &mut self,
         transitions: &[Transition],
         actions: ActionSet,
-        terms: Terms,
+        terms: RewardTerms,
         mut step: impl FnMut(&Transition, i8) -> TimeStep,
     ) {
         self.clear(transitions.len(), actions);
@@ -118,7 +118,7 @@ fn state_by_position(actions: ActionSet, position: i8) -> usize {
 mod tests {
     use super::*;
 
-    const TERMS: Terms = Terms { gamma: 0.5, return_std: 0.01, cost: 2e-4 };
+    const TERMS: RewardTerms = RewardTerms { gamma: 0.5, return_std: 0.01, cost: 2e-4 };
 
     fn held(position: i8, bars_held: u16) -> PrivateState {
         PrivateState { position, bars_held, unrealized_return: 0.125 * f32::from(position) }
@@ -146,14 +146,14 @@ mod tests {
     #[test]
     fn one_bar_by_hand() {
         let long = Transition::new((0, held(1, 4)), 2, 0, 1.0, 0.5, (1, held(1, 5)));
-        let mut outcomes = Outcomes::default();
-        outcomes.of_all_actions(&[long, long], ActionSet::new(false), TERMS, up);
+        let mut outcomes = MinibatchOutcomes::default();
+        outcomes.fill_all_actions(&[long, long], ActionSet::new(false), TERMS, up);
         let row = [-1.04, -0.02, 1.0];
         near(&outcomes.rewards, &[row, row].concat());
         near(&outcomes.discounts, &[0.5; 6]);
         assert_eq!(outcomes.state_of, [1, 0, 2, 1, 0, 2]);
         assert_eq!(outcomes.states[..3], [held(0, 0), held(-1, 1), held(1, 5)]);
-        outcomes.of_all_actions(&[long], ActionSet::new(true), TERMS, up);
+        outcomes.fill_all_actions(&[long], ActionSet::new(true), TERMS, up);
         assert_eq!(outcomes.state_of, [0, 1]);
         assert_eq!(outcomes.states, [held(0, 0), held(1, 5)]);
     }
@@ -164,8 +164,8 @@ mod tests {
     fn over_several_bars_only_the_first_and_the_trade_after_it_differ() {
         let end = (3, held(-1, 2));
         let taken = Transition::new((0, held(1, 4)), 2, 0, 0.3, 0.125, end).with_next(-1);
-        let mut outcomes = Outcomes::default();
-        outcomes.of_all_actions(&[taken], ActionSet::new(false), TERMS, up);
+        let mut outcomes = MinibatchOutcomes::default();
+        outcomes.fill_all_actions(&[taken], ActionSet::new(false), TERMS, up);
         let unit = 0.02;
         near(
             &outcomes.rewards,
@@ -186,8 +186,8 @@ mod tests {
             discount_t: 1.0,
             private_t: held(-1, 5),
         };
-        let mut outcomes = Outcomes::default();
-        outcomes.of_all_actions(&[short], ActionSet::new(false), TERMS, void);
+        let mut outcomes = MinibatchOutcomes::default();
+        outcomes.fill_all_actions(&[short], ActionSet::new(false), TERMS, void);
         assert_eq!(outcomes.state_of, [1, 1, 1]);
         assert_eq!(outcomes.states, [held(0, 0), held(-1, 5), held(0, 0)]);
     }
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn a_recorded_outcome_is_that_of_the_action_taken() {
         let taken = Transition::new((0, held(0, 0)), 1, 0, 0.5, 0.25, (2, held(1, 1)));
-        let mut outcomes = Outcomes::default();
-        outcomes.as_recorded(&[taken], ActionSet::new(true));
+        let mut outcomes = MinibatchOutcomes::default();
+        outcomes.fill_recorded(&[taken], ActionSet::new(true));
         assert_eq!((&outcomes.rewards[..], &outcomes.state_of[..]), (&[0.0, 0.5][..], &[0, 1][..]));
         assert_eq!(outcomes.discounts, [0.0, 0.25]);
         assert_eq!(outcomes.states, [held(0, 0), held(1, 1)]);

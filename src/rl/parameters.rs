@@ -2,7 +2,7 @@
 
 /// One parameter tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
+pub struct ParameterTensor {
     /// As in a PyTorch state dict: `encoder.0.weight`.
     pub name: String,
     pub shape: Vec<i64>,
@@ -14,22 +14,26 @@ pub struct Parameter {
 /// All parameters of a network, in the order of the flat buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    parameters: Vec<Parameter>,
+    parameters: Vec<ParameterTensor>,
     len: usize,
 }
 
 impl Layout {
-    pub fn push(&mut self, name: &str, shape: &[i64]) -> &Parameter {
+    pub fn push(&mut self, name: &str, shape: &[i64]) -> &ParameterTensor {
         assert!(self.parameters.iter().all(|p| p.name != name), "parameter {name} named twice");
         let len = shape.iter().product::<i64>() as usize;
-        let parameter =
-            Parameter { name: name.to_string(), shape: shape.to_vec(), offset: self.len, len };
+        let parameter = ParameterTensor {
+            name: name.to_string(),
+            shape: shape.to_vec(),
+            offset: self.len,
+            len,
+        };
         self.len += len;
         self.parameters.push(parameter);
         self.parameters.last().expect("one was just pushed")
     }
 
-    pub fn parameters(&self) -> &[Parameter] {
+    pub fn parameters(&self) -> &[ParameterTensor] {
         &self.parameters
     }
 
@@ -37,7 +41,7 @@ impl Layout {
     pub fn split<'a>(
         &'a self,
         flat: &'a [f32],
-    ) -> impl Iterator<Item = (&'a Parameter, &'a [f32])> {
+    ) -> impl Iterator<Item = (&'a ParameterTensor, &'a [f32])> {
         assert_eq!(flat.len(), self.len, "elements of the flat buffer");
         self.parameters.iter().map(|p| (p, &flat[p.offset..p.offset + p.len]))
     }

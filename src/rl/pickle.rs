@@ -51,7 +51,7 @@ pub(super) struct StoredTensor {
 
 /// The names and tensors of a pickled dict, in its order.
 pub(super) fn read(pickle: &[u8]) -> Result<Vec<(Rc<str>, Rc<StoredTensor>)>, PickleError> {
-    let mut machine = Machine { rest: pickle, ..Machine::default() };
+    let mut machine = Unpickler { rest: pickle, ..Unpickler::default() };
     while machine.step()? {}
     let Value::Dict(dict) = machine.pop()? else {
         return Err(PickleError::Expected("a dict"));
@@ -95,14 +95,14 @@ enum Value {
     Global(Global),
     Storage(Storage),
     Tensor(Rc<StoredTensor>),
-    /// Index in [`Machine::tuples`].
+    /// Index in [`Unpickler::tuples`].
     Tuple(usize),
-    /// Index in [`Machine::dicts`].
+    /// Index in [`Unpickler::dicts`].
     Dict(usize),
 }
 
 #[derive(Default)]
-struct Machine<'a> {
+struct Unpickler<'a> {
     rest: &'a [u8],
     stack: Vec<Value>,
     /// Heights of the stack at its marks.
@@ -112,7 +112,7 @@ struct Machine<'a> {
     dicts: Vec<Vec<(Value, Value)>>,
 }
 
-impl<'a> Machine<'a> {
+impl<'a> Unpickler<'a> {
     /// Executes one opcode; false after the last.
     fn step(&mut self) -> Result<bool, PickleError> {
         match self.byte()? {
@@ -171,7 +171,7 @@ impl<'a> Machine<'a> {
             b'J' => self.push_int(|m| Ok(i64::from(i32::from_le_bytes(m.array()?))))?,
             b'K' => self.push_int(|m| Ok(i64::from(m.byte()?)))?,
             b'M' => self.push_int(|m| Ok(i64::from(u16::from_le_bytes(m.array()?))))?,
-            0x8a => self.push_int(Machine::long)?,
+            0x8a => self.push_int(Unpickler::long)?,
             // NEWTRUE, NEWFALSE, NONE
             0x88 | 0x89 => self.stack.push(Value::Bool),
             b'N' => self.stack.push(Value::None),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sum_tree::{Descent, SumTree};
 use super::transition::Transition;
-use crate::compute::huge_pages::with_room;
+use crate::compute::huge_pages::copy_with_capacity;
 
 /// Added to every |TD error|, so that no transition has probability 0. OpenAI Baselines, `deepq`.
 const PRIORITY_EPSILON: f32 = 1e-6;
@@ -69,7 +69,7 @@ impl Replay {
         if slot == self.transitions.len() {
             if slot == self.transitions.capacity() {
                 let room = (2 * slot).clamp(INITIAL_CAPACITY, INITIAL_CAPACITY.max(self.capacity));
-                self.transitions = with_room(&self.transitions, room);
+                self.transitions = copy_with_capacity(&self.transitions, room);
             }
             self.transitions.push(transition);
         } else {

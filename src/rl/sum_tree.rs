@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::compute::huge_pages::with_room;
+use crate::compute::huge_pages::copy_with_capacity;
 
 /// Children per node: their sums fill two cache lines, and a million priorities need five levels,
 /// where a binary tree needs twenty.
@@ -107,7 +107,7 @@ impl SumTree {
 
     fn grow(&mut self, slots: usize) {
         let capacity = slots.next_power_of_two().max(FAN);
-        self.levels[0] = with_room(&self.levels[0], capacity);
+        self.levels[0] = copy_with_capacity(&self.levels[0], capacity);
         self.levels[0].resize(capacity, 0.0);
         self.levels.truncate(1);
         while let Some(last) = self.levels.last().filter(|last| last.len() > FAN) {

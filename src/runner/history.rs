@@ -38,9 +38,9 @@ pub struct StrategyPerformance {
 }
 
 #[derive(Default)]
-struct Tally {
-    seconds: Mean,
-    sharpes: Mean,
+struct StrategyTally {
+    seconds: RunningMean,
+    sharpes: RunningMean,
     /// Value of `runs` at its last run.
     last_run: u64,
     performance: StrategyPerformance,
@@ -48,22 +48,22 @@ struct Tally {
 
 /// A running mean.
 #[derive(Default)]
-struct Mean {
+struct RunningMean {
     sum: f64,
     count: usize,
 }
 
 #[derive(Default)]
-pub(super) struct History(Mutex<Kept>);
+pub(super) struct ExecutionHistory(Mutex<HistoryState>);
 
 #[derive(Default)]
-struct Kept {
+struct HistoryState {
     entries: VecDeque<HistoryEntry>,
-    by_strategy: BTreeMap<String, Tally>,
+    by_strategy: BTreeMap<String, StrategyTally>,
     runs: u64,
 }
 
-impl History {
+impl ExecutionHistory {
     pub fn record(&self, results: &[StrategyResult], stats: &ExecutionStats) {
         let mut kept = self.kept();
         kept.entries.push_back(HistoryEntry {
@@ -91,17 +91,18 @@ impl History {
 
     pub fn performance(&self) -> BTreeMap<String, StrategyPerformance> {
         let kept = self.kept();
-        let one = |(name, tally): (&String, &Tally)| (name.clone(), tally.performance.clone());
+        let one =
+            |(name, tally): (&String, &StrategyTally)| (name.clone(), tally.performance.clone());
         kept.by_strategy.iter().map(one).collect()
     }
 
     /// Every update is complete before the lock is released, so a poisoned lock is safe to use.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, HistoryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl HistoryState {
     /// Drops the least recently run strategy if there are too many.
     fn drop_oldest(&mut self) {
         if self.by_strategy.len() > HISTORY_LIMIT {
@@ -113,7 +114,7 @@ impl Kept {
     }
 }
 
-impl Tally {
+impl StrategyTally {
     fn add(&mut self, result: &StrategyResult) {
         if result.execution_time > 0.0 {
             self.seconds.add(result.execution_time);
@@ -137,7 +138,7 @@ impl Tally {
     }
 }
 
-impl Mean {
+impl RunningMean {
     fn add(&mut self, value: f64) {
         self.sum += value;
         self.count += 1;
@@ -158,7 +159,7 @@ mod tests {
             success: false,
             strategy_name: name.into(),
             signals: None,
-            course: None,
+            record: None,
             performance_metrics: None,
             metadata: Value::Null,
             execution_time,
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_dropped_and_means_continue() {
-        let history = History::default();
+        let history = ExecutionHistory::default();
         let calls = HISTORY_LIMIT + 7;
         for call in 0..calls {
             let stats = ExecutionStats {

@@ -22,16 +22,16 @@ pub use results::{
     EnsembleResult, EnsembleUsed, ExecutionStats, IndividualResults, PerformanceMetrics,
     RunResults, StrategyResult,
 };
-pub use work::positions_course;
+pub use work::backtest_signals;
 
 use crate::market::{MarketData, Symbol};
 use crate::strategy::ensemble::EnsembleMethod;
-use crate::strategy::{Cancel, Given, Registry, Strategy, StrategyError};
-use history::History;
-use work::{Succeeded, Work, combined};
+use crate::strategy::{Cancel, GivenParameters, Registry, Strategy, StrategyError};
+use history::ExecutionHistory;
+use work::{StrategyJob, SucceededStrategy, combined};
 
 /// A strategy to run: its name in the registry, or an instance made by the caller.
-pub enum Choice {
+pub enum StrategyRequest {
     Named(String),
     /// Must not have seen a bar yet. Consumed by the run.
     Instance {
@@ -40,21 +40,21 @@ pub enum Choice {
     },
 }
 
-impl From<&str> for Choice {
-    fn from(name: &str) -> Choice {
-        Choice::Named(name.into())
+impl From<&str> for StrategyRequest {
+    fn from(name: &str) -> StrategyRequest {
+        StrategyRequest::Named(name.into())
     }
 }
 
-impl From<String> for Choice {
-    fn from(name: String) -> Choice {
-        Choice::Named(name)
+impl From<String> for StrategyRequest {
+    fn from(name: String) -> StrategyRequest {
+        StrategyRequest::Named(name)
     }
 }
 
-impl<S: Strategy + 'static> From<(&str, S)> for Choice {
-    fn from((name, strategy): (&str, S)) -> Choice {
-        Choice::Instance { name: name.into(), strategy: Box::new(strategy) }
+impl<S: Strategy + 'static> From<(&str, S)> for StrategyRequest {
+    fn from((name, strategy): (&str, S)) -> StrategyRequest {
+        StrategyRequest::Instance { name: name.into(), strategy: Box::new(strategy) }
     }
 }
 
@@ -66,7 +66,7 @@ pub struct Execution {
 }
 
 /// Parameters by strategy name; case and punctuation of the name are ignored.
-pub type ParametersByStrategy = BTreeMap<String, Given>;
+pub type ParametersByStrategy = BTreeMap<String, GivenParameters>;
 
 /// Called for each finished strategy, on the thread of the caller's runtime.
 type OnDone = dyn Fn(&StrategyResult) + Send + Sync;
@@ -77,7 +77,7 @@ pub struct StrategyRunner {
     config: RunnerConfig,
     registry: Registry,
     slots: Semaphore,
-    history: History,
+    history: ExecutionHistory,
     on_done: Option<Box<OnDone>>,
 }
 
@@ -88,7 +88,7 @@ impl StrategyRunner {
             slots: Semaphore::new(config.max_concurrent_strategies),
             config,
             registry: Registry::standard(),
-            history: History::default(),
+            history: ExecutionHistory::default(),
             on_done: None,
         })
     }
@@ -115,7 +115,7 @@ impl StrategyRunner {
     /// strategies.
     pub async fn run_strategies_parallel(
         &self,
-        strategies: Vec<Choice>,
+        strategies: Vec<StrategyRequest>,
         data: &Arc<MarketData>,
         parameters: &ParametersByStrategy,
         ensemble: &EnsembleConfig,
@@ -130,7 +130,7 @@ impl StrategyRunner {
     /// Runs `strategies` in parallel, without an ensemble.
     pub async fn run_each(
         &self,
-        strategies: Vec<Choice>,
+        strategies: Vec<StrategyRequest>,
         data: &Arc<MarketData>,
         parameters: &ParametersByStrategy,
     ) -> Vec<StrategyResult> {
@@ -158,10 +158,11 @@ impl StrategyRunner {
         let busy: f64 = results.iter().map(|result| result.execution_time).sum();
         let method = ensemble.method.unwrap_or(self.config.ensemble_method);
         let one = |(result, &weight): (&StrategyResult, &f64)| {
-            let (signals, course) = (result.signals.clone()?, result.course.clone()?);
-            Some(Succeeded { name: result.strategy_name.clone(), signals, course, weight })
+            let (signals, record) = (result.signals.clone()?, result.record.clone()?);
+            Some(SucceededStrategy { name: result.strategy_name.clone(), signals, record, weight })
         };
-        let members: Vec<Succeeded> = results.iter().zip(&weights).filter_map(one).collect();
+        let members: Vec<SucceededStrategy> =
+            results.iter().zip(&weights).filter_map(one).collect();
         let ensemble_result = match self.config.enable_ensemble && !members.is_empty() {
             true => Some(self.ensemble(method, members, ensemble.window_bars, data).await),
             false => None,
@@ -191,24 +192,32 @@ impl StrategyRunner {
         &self,
         name: &str,
         data: &Arc<MarketData>,
-        parameters: &Given,
+        parameters: &GivenParameters,
     ) -> StrategyResult {
         let given = ParametersByStrategy::from([(name.to_string(), parameters.clone())]);
         self.run_one(name.into(), data, &given).await
     }
 
-    pub async fn run_rsi_strategy(&self, data: &Arc<MarketData>, given: &Given) -> StrategyResult {
+    pub async fn run_rsi_strategy(
+        &self,
+        data: &Arc<MarketData>,
+        given: &GivenParameters,
+    ) -> StrategyResult {
         self.run_strategy("RSI", data, given).await
     }
 
-    pub async fn run_macd_strategy(&self, data: &Arc<MarketData>, given: &Given) -> StrategyResult {
+    pub async fn run_macd_strategy(
+        &self,
+        data: &Arc<MarketData>,
+        given: &GivenParameters,
+    ) -> StrategyResult {
         self.run_strategy("MACD", data, given).await
     }
 
     pub async fn run_bollinger_bands_strategy(
         &self,
         data: &Arc<MarketData>,
-        given: &Given,
+        given: &GivenParameters,
     ) -> StrategyResult {
         self.run_strategy("Bollinger Bands", data, given).await
     }
@@ -216,7 +225,7 @@ impl StrategyRunner {
     pub async fn run_momentum_strategy(
         &self,
         data: &Arc<MarketData>,
-        given: &Given,
+        given: &GivenParameters,
     ) -> StrategyResult {
         self.run_strategy("Momentum", data, given).await
     }
@@ -224,7 +233,7 @@ impl StrategyRunner {
     pub async fn run_mean_reversion_strategy(
         &self,
         data: &Arc<MarketData>,
-        given: &Given,
+        given: &GivenParameters,
     ) -> StrategyResult {
         self.run_strategy("Mean Reversion", data, given).await
     }
@@ -243,18 +252,20 @@ impl StrategyRunner {
     /// Waits for a slot, runs on another thread, and returns a failure after the time limit.
     async fn run_one(
         &self,
-        choice: Choice,
+        choice: StrategyRequest,
         data: &Arc<MarketData>,
         parameters: &ParametersByStrategy,
     ) -> StrategyResult {
         let stocks = data.stocks();
-        let Prepared { name, used, strategy } = match self.prepare(choice, stocks, parameters) {
+        let PreparedStrategy { name, used, strategy } = match self
+            .prepare(choice, stocks, parameters)
+        {
             Ok(prepared) => prepared,
             Err((name, error)) => return self.failed(name, Value::Null, error.to_string(), 0.0),
         };
         let _slot = self.slots.acquire().await.expect("the slots are never closed");
         let cancel = CancelOnDrop(Cancel::new());
-        let work = Work {
+        let work = StrategyJob {
             strategy,
             data: Arc::clone(data),
             env: self.config.env.clone(),
@@ -274,7 +285,7 @@ impl StrategyRunner {
                     success: true,
                     strategy_name: name,
                     signals: Some(Arc::new(done.signals)),
-                    course: Some(Arc::new(done.course)),
+                    record: Some(Arc::new(done.record)),
                     performance_metrics: Some(done.metrics),
                     metadata: work::metadata(data),
                     execution_time: seconds,
@@ -299,15 +310,15 @@ impl StrategyRunner {
     /// A strategy that is ready to run, or the name of one that cannot be made and the reason.
     fn prepare(
         &self,
-        choice: Choice,
+        choice: StrategyRequest,
         stocks: &[Symbol],
         parameters: &ParametersByStrategy,
-    ) -> Result<Prepared, (String, StrategyError)> {
+    ) -> Result<PreparedStrategy, (String, StrategyError)> {
         let named = match choice {
-            Choice::Instance { name, strategy } => {
-                return Ok(Prepared { name, used: Value::Null, strategy });
+            StrategyRequest::Instance { name, strategy } => {
+                return Ok(PreparedStrategy { name, used: Value::Null, strategy });
             }
-            Choice::Named(named) => named,
+            StrategyRequest::Named(named) => named,
         };
         let kind = self.registry.find(&named).map_err(|error| (named, error))?;
         let name = kind.name.to_string();
@@ -319,7 +330,7 @@ impl StrategyRunner {
             Ok((json!(used), strategy))
         });
         let (used, strategy) = made.map_err(|error| (name.clone(), error))?;
-        Ok(Prepared { name, used, strategy })
+        Ok(PreparedStrategy { name, used, strategy })
     }
 
     fn failed(&self, name: String, used: Value, error: String, seconds: f64) -> StrategyResult {
@@ -327,7 +338,7 @@ impl StrategyRunner {
             success: false,
             strategy_name: name,
             signals: None,
-            course: None,
+            record: None,
             performance_metrics: None,
             metadata: Value::Null,
             execution_time: seconds,
@@ -359,7 +370,7 @@ impl StrategyRunner {
     async fn ensemble(
         &self,
         method: EnsembleMethod,
-        members: Vec<Succeeded>,
+        members: Vec<SucceededStrategy>,
         window_bars: usize,
         data: &Arc<MarketData>,
     ) -> EnsembleResult {
@@ -369,7 +380,7 @@ impl StrategyRunner {
     }
 }
 
-struct Prepared {
+struct PreparedStrategy {
     name: String,
     /// Its parameters; null if the caller made the strategy.
     used: Value,

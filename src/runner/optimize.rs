@@ -18,24 +18,24 @@ mod sweep;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-pub use space::{MOST_SETS, Range, Search};
-pub use sweep::{Share, Tried};
+pub use space::{MOST_SETS, ParameterRange, Search};
+pub use sweep::{PlanShare, SetResult};
 
 use super::RunnerError;
 use super::results::PerformanceMetrics;
-use super::work::positions_course;
+use super::work::backtest_signals;
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
-use crate::eval::metrics::{Course, of_daily_returns};
+use crate::eval::metrics::{BacktestRecord, daily_metrics};
 use crate::market::MarketData;
-use crate::strategy::{Cancel, Kind, Parameters, Signals, StrategyError};
+use crate::strategy::{Cancel, Parameters, Signals, StrategyError, StrategyKind};
 
 /// The search space and the evaluation.
 #[derive(Clone, Debug)]
 pub struct Optimization {
-    pub ranges: Vec<(String, Range)>,
+    pub ranges: Vec<(String, ParameterRange)>,
     pub search: Search,
     /// Number of draws of a random search.
     pub trials: usize,
@@ -66,29 +66,29 @@ pub struct Fold {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Optimized {
+pub struct OptimizationResult {
     pub strategy: String,
     pub search: Search,
     /// Number of combinations that violate the strategy's rules.
     pub left_out: usize,
     pub folds: Vec<Fold>,
-    pub walk_forward: Judged,
+    pub walk_forward: Assessment,
     /// The best over all rows, which is known only in hindsight.
     pub best: TriedSet,
     /// Its `deflated_sharpe` counts every set as a trial.
-    pub best_in_hindsight: Judged,
+    pub best_in_hindsight: Assessment,
     pub sets: Vec<TriedSet>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Judged {
+pub struct Assessment {
     pub performance_metrics: PerformanceMetrics,
     pub inference: Inference,
 }
 
 /// The sets to try, the same on every rank.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SearchPlan {
     pub sets: Vec<Parameters>,
     /// Number of combinations that violate the strategy's rules.
     pub left_out: usize,
@@ -98,28 +98,28 @@ pub struct Plan {
 
 impl Optimization {
     /// Runs [`Optimization::plan`], tries all sets, and evaluates them with
-    /// [`Optimization::judged`].
+    /// [`Optimization::assess`].
     pub fn run(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         data: &MarketData,
         rng: &mut ChaCha8Rng,
         on_tried: &(dyn Fn(usize, usize) + Sync),
-    ) -> Result<Optimized, RunnerError> {
+    ) -> Result<OptimizationResult, RunnerError> {
         let plan = self.plan(kind, data, rng)?;
-        let tried = self.try_share(kind, data, &plan, Share::ALL, on_tried)?;
-        self.judged(kind, data, plan, tried, rng)
+        let tried = self.run_share(kind, data, &plan, PlanShare::ALL, on_tried)?;
+        self.assess(kind, data, plan, tried, rng)
     }
 
     pub fn plan(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         data: &MarketData,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Plan, RunnerError> {
+    ) -> Result<SearchPlan, RunnerError> {
         let starts = fold_starts(data.rows(), self.folds)?;
         let (sets, left_out) = self.sets(kind, rng)?;
-        Ok(Plan { sets, left_out, starts })
+        Ok(SearchPlan { sets, left_out, starts })
     }
 
     /// Evaluates the tried sets, from any number of ranks. `rng` must be in the state in which
@@ -127,15 +127,15 @@ impl Optimization {
     ///
     /// # Panics
     /// If not every set was tried exactly once.
-    pub fn judged(
+    pub fn assess(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         data: &MarketData,
-        plan: Plan,
-        mut tried: Vec<Tried>,
+        plan: SearchPlan,
+        mut tried: Vec<SetResult>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Optimized, RunnerError> {
-        let Plan { sets, left_out, starts } = plan;
+    ) -> Result<OptimizationResult, RunnerError> {
+        let SearchPlan { sets, left_out, starts } = plan;
         tried.sort_by_key(|one| one.set);
         assert!(tried.iter().map(|one| one.set).eq(0..sets.len()), "every set is tried once");
         let chosen: Vec<usize> = (0..starts.len())
@@ -143,22 +143,22 @@ impl Optimization {
             .collect();
         let walk_forward_course = self.walk(kind, &sets, &chosen, data, &starts).map_err(failed)?;
         let best = best(tried.iter().map(|one| one.outcome.trial.sharpe));
-        let hindsight = self.course(kind, &sets[best], data).map_err(failed)?;
+        let hindsight = self.record(kind, &sets[best], data).map_err(failed)?;
         let folds = folds(&sets, &tried, &chosen, &walk_forward_course, data, &starts);
         // The selected set comes last among its trials.
         let mut own: Vec<Trial> = tried.iter().map(|one| one.outcome.trial.clone()).collect();
         own[best..].rotate_left(1);
         let best_in_hindsight = self.judge(&hindsight, 0, own, data, rng);
-        let single_trial = vec![Trial::of(None, &walk_forward_course)];
+        let single_trial = vec![Trial::new(None, &walk_forward_course)];
         let walk_forward = self.judge(&walk_forward_course, starts[0], single_trial, data, rng);
-        let with_outcome = |(parameters, one): (Parameters, &Tried)| TriedSet {
+        let with_outcome = |(parameters, one): (Parameters, &SetResult)| TriedSet {
             parameters,
             sharpe_ratio: one.outcome.trial.sharpe,
             total_return: one.outcome.total_return,
             trades: one.outcome.trades,
         };
         let sets: Vec<TriedSet> = sets.into_iter().zip(&tried).map(with_outcome).collect();
-        Ok(Optimized {
+        Ok(OptimizationResult {
             strategy: kind.name.to_string(),
             search: self.search,
             left_out,
@@ -170,64 +170,64 @@ impl Optimization {
         })
     }
 
-    fn course(
+    fn record(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         set: &Parameters,
         data: &MarketData,
-    ) -> Result<Course, StrategyError> {
+    ) -> Result<BacktestRecord, StrategyError> {
         let cancel = Cancel::new();
         let mut strategy = kind.build_for(set, data.stocks())?;
-        let signals = Signals::of(strategy.as_mut(), data, &cancel)?;
-        positions_course(&signals, data, 0..data.rows(), &self.env, &cancel)
+        let signals = Signals::from_strategy(strategy.as_mut(), data, &cancel)?;
+        backtest_signals(&signals, data, 0..data.rows(), &self.env, &cancel)
     }
 
     /// A single account through all folds, each traded with the set that was chosen for it.
     fn walk(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         sets: &[Parameters],
         chosen: &[usize],
         data: &MarketData,
         starts: &[usize],
-    ) -> Result<Course, StrategyError> {
+    ) -> Result<BacktestRecord, StrategyError> {
         let (cancel, stocks) = (Cancel::new(), data.stocks().len());
         let mut decisions = Vec::with_capacity(data.rows() * stocks);
         for (fold, &set) in chosen.iter().enumerate() {
             let mut strategy = kind.build_for(&sets[set], data.stocks())?;
-            let signals = Signals::of(strategy.as_mut(), data, &cancel)?;
+            let signals = Signals::from_strategy(strategy.as_mut(), data, &cancel)?;
             let until = starts.get(fold + 1).copied().unwrap_or(data.rows());
             // Rows before the first fold are not traded; their decisions do not matter.
             let from = if fold == 0 { 0 } else { starts[fold] };
             (from..until).for_each(|t| decisions.extend_from_slice(signals.at(t)));
         }
         let signals = Signals::new(stocks, decisions);
-        positions_course(&signals, data, starts[0]..data.rows(), &self.env, &cancel)
+        backtest_signals(&signals, data, starts[0]..data.rows(), &self.env, &cancel)
     }
 
     fn judge(
         &self,
-        course: &Course,
+        record: &BacktestRecord,
         start: usize,
         own: Vec<Trial>,
         data: &MarketData,
         rng: &mut ChaCha8Rng,
-    ) -> Judged {
+    ) -> Assessment {
         let rows = (start..data.rows()).map(|t| data.row(t));
         let benchmark = buy_and_hold(data.stocks(), rows, &self.env).expect("rows to trade");
         let trials = Trials { own, earlier: Vec::new() };
-        Judged {
-            performance_metrics: PerformanceMetrics::of(course, &Costs::of(&self.env)),
-            inference: Inference::of(course, &benchmark, &trials, rng),
+        Assessment {
+            performance_metrics: PerformanceMetrics::from_backtest(record, &Costs::new(&self.env)),
+            inference: Inference::new(record, &benchmark, &trials, rng),
         }
     }
 }
 
 fn folds(
     sets: &[Parameters],
-    tried: &[Tried],
+    tried: &[SetResult],
     chosen: &[usize],
-    walk_forward_course: &Course,
+    walk_forward_course: &BacktestRecord,
     data: &MarketData,
     starts: &[usize],
 ) -> Vec<Fold> {
@@ -274,13 +274,13 @@ fn best(sharpes: impl Iterator<Item = Option<f64>>) -> usize {
 }
 
 /// The Sharpe ratio over a range of rows.
-fn sharpe_of(course: &Course, rows: std::ops::Range<usize>) -> Option<f64> {
-    let part = Course {
-        end_s: course.end_s[rows.clone()].to_vec(),
-        equity: course.equity[rows].to_vec(),
-        ..Course::new(Vec::new())
+fn sharpe_of(record: &BacktestRecord, rows: std::ops::Range<usize>) -> Option<f64> {
+    let part = BacktestRecord {
+        end_s: record.end_s[rows.clone()].to_vec(),
+        equity: record.equity[rows].to_vec(),
+        ..BacktestRecord::new(Vec::new())
     };
-    of_daily_returns(&part.daily_returns()).sharpe
+    daily_metrics(&part.daily_returns()).sharpe
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::env::costs::Costs;
-use crate::eval::metrics::{Course, Metrics};
+use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::eval::trades::{round_trips, win_rate};
 use crate::strategy::Signals;
 use crate::strategy::ensemble::EnsembleMethod;
@@ -34,7 +34,7 @@ pub struct StrategyResult {
     pub signals: Option<Arc<Signals>>,
     /// The back-test behind the metrics, bar by bar.
     #[serde(skip)]
-    pub course: Option<Arc<Course>>,
+    pub record: Option<Arc<BacktestRecord>>,
     pub performance_metrics: Option<PerformanceMetrics>,
     /// What it was run on: stocks, bars, first and last bar.
     pub metadata: Value,
@@ -79,7 +79,7 @@ pub struct EnsembleResult {
     #[serde(skip)]
     pub combined_signals: Arc<Signals>,
     #[serde(skip)]
-    pub course: Arc<Course>,
+    pub record: Arc<BacktestRecord>,
     pub performance_metrics: PerformanceMetrics,
     pub ensemble_config: EnsembleUsed,
     pub timestamp: String,
@@ -141,39 +141,40 @@ impl Serialize for IndividualResults {
 /// Encoding for messages between ranks: the JSON, then decisions and back-test in binary, which
 /// keeps the bits of their numbers.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct WireResult {
     json: String,
     signals: Option<Signals>,
-    course: Option<Course>,
+    record: Option<BacktestRecord>,
 }
 
 impl StrategyResult {
     pub fn to_bytes(&self) -> Vec<u8> {
         let json = serde_json::to_string(self).expect("names and numbers");
         let signals = self.signals.as_deref().cloned();
-        let course = self.course.as_deref().cloned();
-        postcard::to_stdvec(&Wire { json, signals, course }).expect("memory takes what is written")
+        let record = self.record.as_deref().cloned();
+        postcard::to_stdvec(&WireResult { json, signals, record })
+            .expect("memory takes what is written")
     }
 
     /// None if the bytes are not those of a result.
     pub fn from_bytes(bytes: &[u8]) -> Option<StrategyResult> {
-        let Wire { json, signals, course } = postcard::from_bytes(bytes).ok()?;
+        let WireResult { json, signals, record } = postcard::from_bytes(bytes).ok()?;
         let mut result: StrategyResult = serde_json::from_str(&json).ok()?;
         result.signals = signals.map(Arc::new);
-        result.course = course.map(Arc::new);
+        result.record = record.map(Arc::new);
         Some(result)
     }
 }
 
 impl PerformanceMetrics {
-    pub fn of(course: &Course, costs: &Costs) -> PerformanceMetrics {
-        let metrics = Metrics::of(course);
+    pub fn from_backtest(record: &BacktestRecord, costs: &Costs) -> PerformanceMetrics {
+        let metrics = Metrics::from_record(record);
         PerformanceMetrics {
             total_return: metrics.portfolio_return,
             volatility: metrics.volatility,
             sharpe_ratio: metrics.sharpe,
             max_drawdown: metrics.max_drawdown,
-            win_rate: win_rate(&round_trips(course, costs)),
+            win_rate: win_rate(&round_trips(record, costs)),
             sortino_ratio: metrics.sortino,
             calmar_ratio: metrics.calmar,
             total_reward: metrics.total_reward,

@@ -25,7 +25,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Runs these strategies without parameters.
-fn run(runner: &StrategyRunner, strategies: Vec<Choice>) -> RunResults {
+fn run(runner: &StrategyRunner, strategies: Vec<StrategyRequest>) -> RunResults {
     let (data, none) = (market(), ParametersByStrategy::new());
     let ensemble = EnsembleConfig::default();
     wait(runner.run_strategies_parallel(strategies, &data, &none, &ensemble)).unwrap()
@@ -55,8 +55,8 @@ fn metrics_are_those_of_the_account_that_follows_the_signals() {
     let rsi = found.individual_results.get("RSI").unwrap();
     let signals = rsi.signals.as_ref().unwrap();
     assert_eq!(signals.rows(), data.rows());
-    let course = positions_course(signals, &data, 0..data.rows(), &env, &Cancel::new()).unwrap();
-    let metrics = Metrics::of(&course);
+    let record = backtest_signals(signals, &data, 0..data.rows(), &env, &Cancel::new()).unwrap();
+    let metrics = Metrics::from_record(&record);
     let reported = rsi.performance_metrics.as_ref().unwrap();
     assert_eq!(
         (reported.total_return, reported.trades),
@@ -65,10 +65,10 @@ fn metrics_are_those_of_the_account_that_follows_the_signals() {
     assert_eq!(reported.sharpe_ratio, metrics.sharpe);
     assert!(reported.trades > 10, "{}", reported.trades);
     // All profits and losses belong to a trade.
-    let trips = round_trips(&course, &Costs::of(&env));
+    let trips = round_trips(&record, &Costs::new(&env));
     let earned: f64 = trips.iter().map(|trip| trip.profit).sum();
-    let account = course.equity[data.rows() - 1] - course.equity[0];
-    assert!((earned - account).abs() < 1e-6 * course.equity[0], "{earned} {account}");
+    let account = record.equity[data.rows() - 1] - record.equity[0];
+    assert!((earned - account).abs() < 1e-6 * record.equity[0], "{earned} {account}");
     assert!(reported.win_rate.is_some_and(|rate| rate > 0.0 && rate < 1.0));
     assert_eq!(rsi.parameters_used["period"], 14);
     // Held until the end, so no trade was closed; without positions nothing is earned.
@@ -93,7 +93,7 @@ fn a_failure_is_one_entry_and_the_others_run() {
         }
         cancel.check()
     });
-    let strategies: Vec<Choice> = vec![
+    let strategies: Vec<StrategyRequest> = vec![
         "RSI".into(),
         ("panics", panics).into(),
         "Invalid Strategy".into(),
@@ -186,7 +186,7 @@ fn a_timed_out_strategy_stops_using_a_core() {
 #[test]
 fn no_more_work_at_a_time_than_allowed() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let strategies: Vec<Choice> = (0..6)
+    let strategies: Vec<StrategyRequest> = (0..6)
         .map(|_| {
             let (now, most, mut first) = (Arc::clone(&now), Arc::clone(&most), true);
             let one = Custom(move |_: &Cancel| {
@@ -197,7 +197,7 @@ fn no_more_work_at_a_time_than_allowed() {
                 }
                 Ok(())
             });
-            Choice::from(("one", one))
+            StrategyRequest::from(("one", one))
         })
         .collect();
     let two = RunnerConfig { max_concurrent_strategies: 2, ..RunnerConfig::default() };

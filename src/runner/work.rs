@@ -9,53 +9,53 @@ use super::results::{EnsembleResult, EnsembleUsed, PerformanceMetrics};
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::eval::backtest::Backtest;
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::MarketData;
-use crate::portfolio::risk::Order;
+use crate::portfolio::risk::PositionOrder;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
 use crate::strategy::{Cancel, Decision, Signals, Strategy, StrategyError};
 
 /// One strategy over one market.
-pub(super) struct Work {
+pub(super) struct StrategyJob {
     pub strategy: Box<dyn Strategy>,
     pub data: Arc<MarketData>,
     pub env: EnvConfig,
     pub cancel: Cancel,
 }
 
-pub(super) struct Done {
+pub(super) struct StrategyRun {
     pub signals: Signals,
     pub metrics: PerformanceMetrics,
-    pub course: Course,
+    pub record: BacktestRecord,
 }
 
-impl Work {
-    pub fn run(mut self) -> Result<Done, StrategyError> {
-        let signals = Signals::of(self.strategy.as_mut(), &self.data, &self.cancel)?;
+impl StrategyJob {
+    pub fn run(mut self) -> Result<StrategyRun, StrategyError> {
+        let signals = Signals::from_strategy(self.strategy.as_mut(), &self.data, &self.cancel)?;
         let rows = 0..self.data.rows();
-        let course = positions_course(&signals, &self.data, rows, &self.env, &self.cancel)?;
-        let metrics = PerformanceMetrics::of(&course, &Costs::of(&self.env));
-        Ok(Done { signals, metrics, course })
+        let record = backtest_signals(&signals, &self.data, rows, &self.env, &self.cancel)?;
+        let metrics = PerformanceMetrics::from_backtest(&record, &Costs::new(&self.env));
+        Ok(StrategyRun { signals, metrics, record })
     }
 }
 
 /// The account that holds the positions of the signals in `rows`. Every stock has an equal share of
 /// the equity, scaled by its target. Orders are filled at the next bar's open at the costs of
 /// `env`. A position that is kept is resized when it leaves its rebalance band. Errors: cancelled.
-pub fn positions_course(
+pub fn backtest_signals(
     signals: &Signals,
     data: &MarketData,
     rows: Range<usize>,
     env: &EnvConfig,
     cancel: &Cancel,
-) -> Result<Course, StrategyError> {
+) -> Result<BacktestRecord, StrategyError> {
     assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
     let share = 1.0 / data.stocks().len() as f64;
     let least = if env.long_only { 0.0 } else { -1.0 };
     let order = |decision: &Decision| {
         let target = decision.target.max(least);
         let direction = i8::from(target > 0.0) - i8::from(target < 0.0);
-        Order { direction, weight: target.abs() * share, reason: None }
+        PositionOrder { direction, weight: target.abs() * share, reason: None }
     };
     let mut backtest = Backtest::start(data.stocks(), &data.row(rows.start), env);
     let mut orders = Vec::with_capacity(data.stocks().len());
@@ -66,21 +66,21 @@ pub fn positions_course(
         backtest.order(&data.row(t), &orders);
         backtest.advance(&data.row(t + 1));
     }
-    Ok(backtest.into_course())
+    Ok(backtest.into_record())
 }
 
 /// A member candidate of an ensemble.
-pub(super) struct Succeeded {
+pub(super) struct SucceededStrategy {
     pub name: String,
     pub signals: Arc<Signals>,
-    pub course: Arc<Course>,
+    pub record: Arc<BacktestRecord>,
     pub weight: f64,
 }
 
 /// The ensemble of the successful strategies, with its back-test and weights.
 pub(super) fn combined(
     method: EnsembleMethod,
-    succeeded: &[Succeeded],
+    succeeded: &[SucceededStrategy],
     window_bars: usize,
     data: &MarketData,
     env: &EnvConfig,
@@ -90,17 +90,17 @@ pub(super) fn combined(
         .map(|one| Member {
             signals: &one.signals,
             weight: one.weight,
-            rewards: &one.course.reward,
+            rewards: &one.record.reward,
         })
         .collect();
     let weights = weights(method, &members, window_bars);
     let signals = combine(method, &members, &weights);
     let rows = 0..data.rows();
-    let course = positions_course(&signals, data, rows, env, &Cancel::new())
+    let record = backtest_signals(&signals, data, rows, env, &Cancel::new())
         .expect("nobody else has this token");
     EnsembleResult {
         success: true,
-        performance_metrics: PerformanceMetrics::of(&course, &Costs::of(env)),
+        performance_metrics: PerformanceMetrics::from_backtest(&record, &Costs::new(env)),
         ensemble_config: EnsembleUsed {
             method,
             strategies: succeeded.iter().map(|one| one.name.clone()).collect(),
@@ -108,7 +108,7 @@ pub(super) fn combined(
             num_strategies: members.len(),
         },
         combined_signals: Arc::new(signals),
-        course: Arc::new(course),
+        record: Arc::new(record),
         timestamp: super::now(),
     }
 }

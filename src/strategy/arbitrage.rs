@@ -1,7 +1,7 @@
 //! Statistical arbitrage: trades pairs that a test finds to be cointegrated.
 
-use super::mean_reversion::Gate;
-use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
+use super::mean_reversion::EntryExitRule;
+use super::{BarsAt, Cancel, Decision, Parameter, Strategy, StrategyError, StrategyKind};
 use crate::features::relations::cointegration::{Cointegration, MIN_BARS};
 use crate::features::relations::opportunity::judge;
 
@@ -14,7 +14,7 @@ use crate::features::relations::opportunity::judge;
 struct Arbitrage {
     period: usize,
     level: f64,
-    gate: Gate,
+    gate: EntryExitRule,
     /// `[stock]`: the last log close, NaN before the first.
     last: Vec<f64>,
     /// `[stock][bar]` of the current block.
@@ -25,10 +25,10 @@ struct Arbitrage {
 struct Trade {
     pair: [usize; 2],
     relation: Cointegration,
-    gate: Gate,
+    gate: EntryExitRule,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let unit = "probability";
     let mut parameters = vec![
         Parameter::whole(
@@ -40,9 +40,9 @@ pub fn kind() -> Kind {
         ),
         Parameter::real("level", 0.01, 1e-6..=1.0, unit, "false positives per block"),
     ];
-    parameters.extend(Gate::parameters());
+    parameters.extend(EntryExitRule::parameters());
     let description = "cointegrated pairs: against the z-score of their residual";
-    Kind::new("Arbitrage", description, parameters, |parameters, stocks| {
+    StrategyKind::new("Arbitrage", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Arbitrage".into(),
@@ -53,14 +53,14 @@ pub fn kind() -> Kind {
         Ok(Box::new(Arbitrage {
             period: parameters.whole("period"),
             level: parameters.real("level"),
-            gate: Gate::of(parameters),
+            gate: EntryExitRule::new(parameters),
             last: vec![f64::NAN; stocks],
             block: vec![Vec::new(); stocks],
             trades: Vec::new(),
         }))
     })
-    .also(&["cointegration", "statistical arbitrage", "stat arb"])
-    .check(Gate::check)
+    .with_aliases(&["cointegration", "statistical arbitrage", "stat arb"])
+    .check(EntryExitRule::check)
 }
 
 impl Strategy for Arbitrage {

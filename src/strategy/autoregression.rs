@@ -1,8 +1,8 @@
 //! Follows the last bar or bets against it, depending on the recent autocorrelation of returns.
 
-use super::{Decision, Kind, Parameter, Parameters, Rule};
+use super::{Decision, Parameter, Parameters, Rule, StrategyKind};
 use crate::market::Bar;
-use crate::math::fixed_share::{Belief, FixedShare};
+use crate::math::fixed_share::{FixedShare, FixedSharePrior};
 
 pub const NAME: &str = "Autoregression";
 
@@ -38,8 +38,8 @@ impl Forecast {
 /// probability redistributed at each bar (a hidden Markov model as in Hamilton 1989, but with no
 /// fitted parameters).
 #[derive(Clone, Debug)]
-pub struct Echo {
-    belief: Belief,
+pub struct SwitchingAr1 {
+    belief: FixedSharePrior,
     share: FixedShare,
     /// Minimum weight of the latest squared error in the variance.
     latest: f64,
@@ -50,18 +50,18 @@ pub struct Echo {
     forecast: Option<Forecast>,
 }
 
-impl Default for Echo {
-    fn default() -> Echo {
-        Echo::new(HALF_LIFE as f64)
+impl Default for SwitchingAr1 {
+    fn default() -> SwitchingAr1 {
+        SwitchingAr1::new(HALF_LIFE as f64)
     }
 }
 
-impl Echo {
+impl SwitchingAr1 {
     /// `half_life` of the volatility estimate, in bars.
-    fn new(half_life: f64) -> Echo {
+    fn new(half_life: f64) -> SwitchingAr1 {
         let prior = vec![1.0 / ECHOES.len() as f64; ECHOES.len()];
-        let belief = Belief { prior, share_rates: SHARE_RATES.into() };
-        Echo {
+        let belief = FixedSharePrior { prior, share_rates: SHARE_RATES.into() };
+        SwitchingAr1 {
             share: FixedShare::new(&belief),
             belief,
             latest: 1.0 - 0.5_f64.powf(1.0 / half_life),
@@ -96,12 +96,12 @@ impl Echo {
 /// -`threshold`; in between the position is kept, because a change has costs.
 #[derive(Clone, Debug)]
 struct Autoregression {
-    echo: Echo,
+    echo: SwitchingAr1,
     threshold: f64,
     target: f64,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let deviations = "standard deviations";
     let parameters = vec![
         Parameter::whole("half_life", HALF_LIFE, 1..=100_000, "bars", "of the volatility"),
@@ -109,12 +109,14 @@ pub fn kind() -> Kind {
     ];
     let description =
         "follows or opposes the last return, by the sign of its recent autocorrelation";
-    Kind::per_stock(NAME, description, parameters, |parameters: &Parameters| Autoregression {
-        echo: Echo::new(parameters.whole("half_life") as f64),
-        threshold: parameters.real("threshold"),
-        target: 0.0,
+    StrategyKind::per_stock(NAME, description, parameters, |parameters: &Parameters| {
+        Autoregression {
+            echo: SwitchingAr1::new(parameters.whole("half_life") as f64),
+            threshold: parameters.real("threshold"),
+            target: 0.0,
+        }
     })
-    .also(&["AR", "echo"])
+    .with_aliases(&["AR", "echo"])
 }
 
 impl Rule for Autoregression {
@@ -147,7 +149,7 @@ mod tests {
     /// -0.4 deviations. The share of each rate is redistributed evenly.
     #[test]
     fn two_returns_by_hand() {
-        let mut echo = Echo::new(20.0);
+        let mut echo = SwitchingAr1::new(20.0);
         assert_eq!(echo.update(100.0), None);
         let first = echo.update(110.0).unwrap();
         near(first.mean, 0.0);
@@ -178,7 +180,8 @@ mod tests {
     #[test]
     fn the_position_follows_the_sign_of_the_autocorrelation() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let mut rule = Autoregression { echo: Echo::default(), threshold: 0.05, target: 0.0 };
+        let mut rule =
+            Autoregression { echo: SwitchingAr1::default(), threshold: 0.05, target: 0.0 };
         let mut bar = Bar { end_s: 0, open: 1.0, high: 1.0, low: 1.0, close: 100.0, volume: 1.0 };
         assert_eq!(rule.update(&bar), Decision::NONE);
         let (mut last, mut right) = (0.0, [0, 0]);
@@ -196,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_flat_market_is_not_traded() {
-        let mut echo = Echo::default();
+        let mut echo = SwitchingAr1::default();
         let last = (0..50).filter_map(|_| echo.update(100.0)).last().unwrap();
         assert_eq!(last, Forecast { mean: 0.0, std: LEAST_STD });
     }

@@ -1,6 +1,6 @@
 //! Bets on a return to the middle of the Bollinger bands.
 
-use super::{Decision, Kind, Parameter, Parameters, Rule};
+use super::{Decision, Parameter, Parameters, Rule, StrategyKind};
 use crate::features::indicators::Bollinger;
 use crate::market::Bar;
 
@@ -13,7 +13,7 @@ struct BollingerRule {
     target: f64,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole(
             "period",
@@ -26,7 +26,7 @@ pub fn kind() -> Kind {
     ];
     let description =
         "long below the lower band, short above the upper one, until at the middle band";
-    Kind::per_stock("Bollinger Bands", description, parameters, rule).also(&[
+    StrategyKind::per_stock("Bollinger Bands", description, parameters, rule).with_aliases(&[
         "bollinger",
         "bollinger band",
         "bbands",

@@ -1,6 +1,6 @@
 //! Strategies with a constant target: the benchmarks.
 
-use super::{Decision, Kind, Rule};
+use super::{Decision, Rule, StrategyKind};
 use crate::market::Bar;
 
 #[derive(Clone, Debug)]
@@ -12,15 +12,16 @@ impl Rule for Constant {
     }
 }
 
-pub fn buy_and_hold() -> Kind {
+pub fn buy_and_hold() -> StrategyKind {
     let description = "long in every stock from its first bar";
-    Kind::per_stock("Buy and Hold", description, vec![], |_| Constant(1.0)).also(&[
+    StrategyKind::per_stock("Buy and Hold", description, vec![], |_| Constant(1.0)).with_aliases(&[
         "hold",
         "benchmark",
         "buy & hold",
     ])
 }
 
-pub fn flat() -> Kind {
-    Kind::per_stock("Flat", "no position, ever", vec![], |_| Constant(0.0)).also(&["cash", "none"])
+pub fn flat() -> StrategyKind {
+    StrategyKind::per_stock("Flat", "no position, ever", vec![], |_| Constant(0.0))
+        .with_aliases(&["cash", "none"])
 }

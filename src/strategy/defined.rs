@@ -22,11 +22,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::expression::{Expression, FUNCTIONS, TermKind};
-use super::indicator::{Indicator, IndicatorKind, Source, as_json, kinds};
-use super::kind::Clash;
+use super::indicator::{Indicator, IndicatorKind, PriceSource, as_json, kinds};
+use super::kind::ParameterConflict;
 use super::names::nearest;
 use super::{
-    Decision, Given, Kind, Number, Parameter, Parameters, PerStock, Registry, Rule, StrategyError,
+    Decision, GivenParameters, Number, Parameter, Parameters, PerStock, Registry, Rule,
+    StrategyError, StrategyKind,
 };
 use crate::errors::Cause;
 use crate::market::Bar;
@@ -37,7 +38,7 @@ use crate::market::Bar;
 pub struct StrategyFile {
     strategies: BTreeMap<String, Definition>,
     /// Parameters for a run, by the names of strategies.
-    pub parameters: BTreeMap<String, Given>,
+    pub parameters: BTreeMap<String, GivenParameters>,
 }
 
 /// A registered kind with parameters, or a rule.
@@ -59,14 +60,14 @@ struct Definition {
 struct IndicatorDefinition {
     kind: String,
     #[serde(default = "close")]
-    of: Source,
+    of: PriceSource,
     /// Values are numbers or names of the strategy's parameters.
     #[serde(flatten)]
-    settings: Given,
+    settings: GivenParameters,
 }
 
-fn close() -> Source {
-    Source::Close
+fn close() -> PriceSource {
+    PriceSource::Close
 }
 
 /// A parameter with more than a default.
@@ -100,7 +101,10 @@ impl StrategyFile {
 
     /// Strategies from a table in another file, each as under `[strategies]`; `place` names the
     /// table in errors.
-    pub fn of(strategies: &toml::Table, place: &str) -> Result<StrategyFile, StrategyError> {
+    pub fn from_table(
+        strategies: &toml::Table,
+        place: &str,
+    ) -> Result<StrategyFile, StrategyError> {
         let strategies = strategies.clone().try_into().map_err(|e: toml::de::Error| {
             let what = e.message().to_string();
             let (hint, cause) = ("see docs/strategies.md".into(), Some(Cause::new(e)));
@@ -136,7 +140,7 @@ impl StrategyFile {
 }
 
 impl Definition {
-    fn kind(&self, name: &str, registry: &Registry) -> Result<Kind, StrategyError> {
+    fn kind(&self, name: &str, registry: &Registry) -> Result<StrategyKind, StrategyError> {
         let wrong = |what: String, hint: &str| StrategyError::Failed {
             strategy: name.into(),
             what,
@@ -155,7 +159,7 @@ impl Definition {
         Ok(base.renamed(name, self.description.as_deref(), &parameters))
     }
 
-    fn rule_kind(&self, name: &str) -> Result<Kind, StrategyError> {
+    fn rule_kind(&self, name: &str) -> Result<StrategyKind, StrategyError> {
         let named = |definition: (&String, &Value)| parameter(name, definition.0, definition.1);
         let parameters = self.parameters.iter().map(named).collect::<Result<Vec<_>, _>>()?;
         let definition = Arc::new(self.clone());
@@ -170,14 +174,14 @@ impl Definition {
                 })?;
             Ok(Box::new(PerStock::new(rule, stocks)) as Box<_>)
         };
-        let kind = Kind::new(name.to_string(), description, parameters, build)
+        let kind = StrategyKind::new(name.to_string(), description, parameters, build)
             .check(move |parameters| checked.rule(parameters).map(|_| ()));
         // A strategy must be valid with its defaults.
-        kind.resolve(&Given::new())?;
+        kind.resolve(&GivenParameters::new())?;
         Ok(kind)
     }
 
-    fn rule(&self, parameters: &Parameters) -> Result<DefinedRule, Clash> {
+    fn rule(&self, parameters: &Parameters) -> Result<DefinedRule, ParameterConflict> {
         let known = kinds();
         let mut names: Vec<String> =
             ["open", "high", "low", "close", "volume", "position"].map(String::from).into();
@@ -222,12 +226,16 @@ impl Definition {
     }
 }
 
-fn clash(parameter: String, what: String) -> Clash {
+fn clash(parameter: String, what: String) -> ParameterConflict {
     (parameter.into(), what.into())
 }
 
 impl IndicatorDefinition {
-    fn kind<'a>(&self, name: &str, known: &'a [IndicatorKind]) -> Result<&'a IndicatorKind, Clash> {
+    fn kind<'a>(
+        &self,
+        name: &str,
+        known: &'a [IndicatorKind],
+    ) -> Result<&'a IndicatorKind, ParameterConflict> {
         known.iter().find(|kind| kind.name == self.kind).ok_or_else(|| {
             let names: Vec<&str> = known.iter().map(|kind| kind.name).collect();
             let near = nearest(&self.kind, names.iter().copied());
@@ -242,7 +250,7 @@ impl IndicatorDefinition {
         name: &str,
         kind: &IndicatorKind,
         parameters: &Parameters,
-    ) -> Result<Indicator, Clash> {
+    ) -> Result<Indicator, ParameterConflict> {
         let mut given = self.settings.clone();
         for value in given.values_mut() {
             let named = value.as_str().map(str::to_string);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Signals};
-use crate::features::rolling::{Moments, Summary, Window};
+use crate::features::rolling::{Accumulator, Moments, Window};
 
 /// Weights by variance or performance are estimated from at least this many bars; before, they are
 /// equal.
@@ -39,19 +39,23 @@ pub struct Member<'a> {
 }
 
 /// The weights of the members, from what is known at the end of each row.
-pub fn weights(method: EnsembleMethod, members: &[Member<'_>], window_bars: usize) -> Weights {
+pub fn weights(
+    method: EnsembleMethod,
+    members: &[Member<'_>],
+    window_bars: usize,
+) -> MemberWeights {
     let count = members.len();
     let equal = vec![1.0 / count as f64; count];
     match method {
-        EnsembleMethod::Voting | EnsembleMethod::Average => Weights::Fixed(equal),
+        EnsembleMethod::Voting | EnsembleMethod::Average => MemberWeights::Fixed(equal),
         EnsembleMethod::Weighted => {
             let given = members.iter().map(|member| member.weight).collect();
-            Weights::Fixed(normalised(given).unwrap_or(equal))
+            MemberWeights::Fixed(normalised(given).unwrap_or(equal))
         }
         EnsembleMethod::InverseVariance | EnsembleMethod::Performance => {
             let rows = members.iter().map(|member| member.rewards.len()).min().unwrap_or(0);
             let window = window_bars.max(LEAST_BARS);
-            let mut past: Vec<Past> = vec![Past::new(window); count];
+            let mut past: Vec<RewardWindow> = vec![RewardWindow::new(window); count];
             let mut all = Vec::with_capacity(rows * count);
             for t in 0..rows {
                 for (past, member) in past.iter_mut().zip(members) {
@@ -60,7 +64,7 @@ pub fn weights(method: EnsembleMethod, members: &[Member<'_>], window_bars: usiz
                 all.extend(match method {
                     _ if t + 1 < LEAST_BARS => equal.clone(),
                     EnsembleMethod::InverseVariance => {
-                        let scores = past.iter().map(Past::inverse_variance).collect();
+                        let scores = past.iter().map(RewardWindow::inverse_variance).collect();
                         normalised(scores).unwrap_or_else(|| equal.clone())
                     }
                     _ => {
@@ -69,24 +73,24 @@ pub fn weights(method: EnsembleMethod, members: &[Member<'_>], window_bars: usiz
                     }
                 });
             }
-            Weights::ByRow(all, count)
+            MemberWeights::ByRow(all, count)
         }
     }
 }
 
 /// Weights of the members of an ensemble.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Weights {
+pub enum MemberWeights {
     Fixed(Vec<f64>),
     /// `[row, member]`, and the number of members.
     ByRow(Vec<f64>, usize),
 }
 
-impl Weights {
+impl MemberWeights {
     pub fn at(&self, t: usize) -> &[f64] {
         match self {
-            Weights::Fixed(weights) => weights,
-            Weights::ByRow(weights, count) => &weights[t * count..][..*count],
+            MemberWeights::Fixed(weights) => weights,
+            MemberWeights::ByRow(weights, count) => &weights[t * count..][..*count],
         }
     }
 }
@@ -95,7 +99,7 @@ impl Weights {
 ///
 /// # Panics
 /// If there is no member, or the members are of different markets.
-pub fn combine(method: EnsembleMethod, members: &[Member<'_>], weights: &Weights) -> Signals {
+pub fn combine(method: EnsembleMethod, members: &[Member<'_>], weights: &MemberWeights) -> Signals {
     let first = members.first().expect("an ensemble has a member").signals;
     let (rows, stocks) = (first.rows(), first.stocks());
     for member in members {
@@ -145,16 +149,16 @@ fn normalised(mut scores: Vec<f64>) -> Option<Vec<f64>> {
 
 /// Moments of the last `window` rewards; of all rewards while there are fewer.
 #[derive(Clone, Debug)]
-struct Past {
+struct RewardWindow {
     window: Window<Moments>,
     so_far: Moments,
     now: Moments,
 }
 
-impl Past {
-    fn new(window_bars: usize) -> Past {
+impl RewardWindow {
+    fn new(window_bars: usize) -> RewardWindow {
         let (so_far, now) = (Moments::default(), Moments::default());
-        Past { window: Window::new(window_bars), so_far, now }
+        RewardWindow { window: Window::new(window_bars), so_far, now }
     }
 
     fn push(&mut self, reward: f64) {
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(targets(EnsembleMethod::Weighted, &members[1..], 0), [0.0, 0.5, 0.0]);
         let none: Vec<Member> = all.iter().zip([0.0; 3]).map(member).collect();
         assert_eq!(weights(EnsembleMethod::Weighted, &none, 0).at(0), [1.0 / 3.0; 3]);
-        let votes = combine(EnsembleMethod::Voting, &members, &Weights::Fixed(vec![]));
+        let votes = combine(EnsembleMethod::Voting, &members, &MemberWeights::Fixed(vec![]));
         assert_eq!(votes.at(0)[0].confidence, 1.0 / 3.0);
     }
 

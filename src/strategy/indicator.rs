@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::{Number, Parameter, Parameters};
-use crate::features::indicators::{Atr, Bollinger, Ema, Macd, Range, Roc, RollingStd, Rsi, Sma};
+use crate::features::indicators::{
+    Atr, Bollinger, Ema, Macd, Roc, RollingRange, RollingStd, Rsi, Sma,
+};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
 
@@ -22,7 +24,7 @@ pub struct IndicatorKind {
 /// The column of a bar that is the indicator's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum PriceSource {
     Open,
     High,
     Low,
@@ -34,7 +36,7 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct Indicator {
     state: State,
-    source: Source,
+    source: PriceSource,
     /// Values of the last `ago` bars.
     past: VecDeque<[f64; 3]>,
     ago: usize,
@@ -50,8 +52,8 @@ enum State {
     Bollinger(Bollinger),
     Roc(Roc),
     ZScore(Window<Moments>),
-    Highest(Range),
-    Lowest(Range),
+    Highest(RollingRange),
+    Lowest(RollingRange),
     Atr(Atr),
     /// The input itself.
     Value,
@@ -90,10 +92,10 @@ pub fn kinds() -> Vec<IndicatorKind> {
         }),
         one("z_score", vec![two(20)], plain, |p| State::ZScore(Window::new(p.whole("period")))),
         one("highest", vec![bars("period", 20, "window")], plain, |p| {
-            State::Highest(Range::new(p.whole("period")))
+            State::Highest(RollingRange::new(p.whole("period")))
         }),
         one("lowest", vec![bars("period", 20, "window")], plain, |p| {
-            State::Lowest(Range::new(p.whole("period")))
+            State::Lowest(RollingRange::new(p.whole("period")))
         }),
         one("atr", vec![bars("period", 14, "window")], plain, |p| {
             State::Atr(Atr::new(p.whole("period")))
@@ -108,7 +110,7 @@ pub fn kinds() -> Vec<IndicatorKind> {
 }
 
 impl IndicatorKind {
-    pub fn build(&self, parameters: &Parameters, source: Source) -> Indicator {
+    pub fn build(&self, parameters: &Parameters, source: PriceSource) -> Indicator {
         let state = (self.state)(parameters);
         let ago = parameters.whole("ago");
         Indicator { state, source, past: VecDeque::with_capacity(ago + 1), ago }
@@ -120,11 +122,11 @@ impl Indicator {
     /// output of its kind. False while it is not defined.
     pub fn update(&mut self, bar: &Bar, out: &mut [f64]) -> bool {
         let value = match self.source {
-            Source::Open => bar.open,
-            Source::High => bar.high,
-            Source::Low => bar.low,
-            Source::Close => bar.close,
-            Source::Volume => bar.volume,
+            PriceSource::Open => bar.open,
+            PriceSource::High => bar.high,
+            PriceSource::Low => bar.low,
+            PriceSource::Close => bar.close,
+            PriceSource::Volume => bar.volume,
         };
         let Some(now) = self.state.update(value, bar) else { return false };
         self.past.push_back(now);

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::names::plain;
-use super::staged::{Stages, Two};
+use super::staged::{StagePair, Stages};
 use super::{
-    Cancel, Gauge, Given, Judge, Parameter, Parameters, PerStock, Readings, Rule, Staged, Strategy,
-    StrategyError, TextParameter,
+    Cancel, GivenParameters, Measure, Parameter, Parameters, PerStock, Readings, Rule, SignalRule,
+    Staged, Strategy, StrategyError, TextParameter,
 };
 use crate::market::{MarketData, Symbol};
 
-type Check = dyn Fn(&Parameters) -> Result<(), Clash> + Send + Sync;
+type Check = dyn Fn(&Parameters) -> Result<(), ParameterConflict> + Send + Sync;
 type Built = Result<Box<dyn Strategy>, StrategyError>;
 type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
 
@@ -24,11 +24,11 @@ enum Stocks<'a> {
 }
 
 /// A parameter whose value conflicts with another's: its name, and the rule that it violates.
-pub type Clash = (Cow<'static, str>, Cow<'static, str>);
+pub type ParameterConflict = (Cow<'static, str>, Cow<'static, str>);
 
 /// A kind of strategy: its name, its parameters and its constructor.
 #[derive(Clone)]
-pub struct Kind {
+pub struct StrategyKind {
     pub name: Cow<'static, str>,
     /// Other names, besides the spellings of `name`.
     pub aliases: Vec<Cow<'static, str>>,
@@ -40,14 +40,14 @@ pub struct Kind {
     stages: Option<Arc<dyn Stages>>,
 }
 
-impl Kind {
+impl StrategyKind {
     /// `build` makes a new strategy for a number of stocks.
     pub fn new<B>(
         name: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
         parameters: Vec<Parameter>,
         build: B,
-    ) -> Kind
+    ) -> StrategyKind
     where
         B: Fn(&Parameters, usize) -> Result<Box<dyn Strategy>, StrategyError>,
         B: Send + Sync + 'static,
@@ -56,7 +56,7 @@ impl Kind {
             Stocks::Count(count) => count,
             Stocks::Named(stocks) => stocks.len(),
         };
-        Kind {
+        StrategyKind {
             name: name.into(),
             aliases: Vec::new(),
             description: description.into(),
@@ -69,12 +69,12 @@ impl Kind {
     }
 
     /// A kind that depends on the names of its stocks.
-    pub fn of_named_stocks<B>(
+    pub fn for_named_stocks<B>(
         name: &'static str,
         description: &'static str,
         (parameters, texts): (Vec<Parameter>, Vec<TextParameter>),
         build: B,
-    ) -> Kind
+    ) -> StrategyKind
     where
         B: Fn(&Parameters, &[Symbol]) -> Result<Box<dyn Strategy>, StrategyError>,
         B: Send + Sync + 'static,
@@ -89,8 +89,8 @@ impl Kind {
         };
         // Replaced below.
         let none = |_: &Parameters, _| Err(StrategyError::Cancelled);
-        let kind = Kind::new(name, description, parameters, none);
-        Kind { texts, build: Arc::new(build), ..kind }
+        let kind = StrategyKind::new(name, description, parameters, none);
+        StrategyKind { texts, build: Arc::new(build), ..kind }
     }
 
     /// A kind that considers each stock by itself.
@@ -99,8 +99,8 @@ impl Kind {
         description: &'static str,
         parameters: Vec<Parameter>,
         rule: fn(&Parameters) -> R,
-    ) -> Kind {
-        Kind::new(name, description, parameters, move |parameters, stocks| {
+    ) -> StrategyKind {
+        StrategyKind::new(name, description, parameters, move |parameters, stocks| {
             Ok(Box::new(PerStock::new(rule(parameters), stocks)))
         })
     }
@@ -114,20 +114,23 @@ impl Kind {
         measured_by: &'static [&'static str],
         gauge: fn(&Parameters) -> G,
         judge: fn(&Parameters) -> J,
-    ) -> Kind
+    ) -> StrategyKind
     where
-        G: Gauge + Clone + 'static,
-        J: Judge<G::Reading> + Clone + 'static,
+        G: Measure + Clone + 'static,
+        J: SignalRule<G::Reading> + Clone + 'static,
     {
         let build = move |parameters: &Parameters, stocks| {
             let rule = Staged { gauge: gauge(parameters), judge: judge(parameters) };
             Ok(Box::new(PerStock::new(rule, stocks)) as Box<dyn Strategy>)
         };
-        let stages = Arc::new(Two { measured_by, gauge, judge });
-        Kind { stages: Some(stages), ..Kind::new(name, description, parameters, build) }
+        let stages = Arc::new(StagePair { measured_by, gauge, judge });
+        StrategyKind {
+            stages: Some(stages),
+            ..StrategyKind::new(name, description, parameters, build)
+        }
     }
 
-    pub fn also(mut self, aliases: &[&'static str]) -> Kind {
+    pub fn with_aliases(mut self, aliases: &[&'static str]) -> StrategyKind {
         self.aliases.extend(aliases.iter().map(|&alias| Cow::Borrowed(alias)));
         self
     }
@@ -135,15 +138,15 @@ impl Kind {
     /// Adds a rule that involves several parameters.
     pub fn check(
         mut self,
-        check: impl Fn(&Parameters) -> Result<(), Clash> + Send + Sync + 'static,
-    ) -> Kind {
+        check: impl Fn(&Parameters) -> Result<(), ParameterConflict> + Send + Sync + 'static,
+    ) -> StrategyKind {
         self.check = Arc::new(check);
         self
     }
 
     /// Completes the given parameters with defaults and checks them. Errors: see
-    /// [`Parameters::resolve`]; or the rules of [`Kind::check`] are violated.
-    pub fn resolve(&self, given: &Given) -> Result<Parameters, StrategyError> {
+    /// [`Parameters::resolve`]; or the rules of [`StrategyKind::check`] are violated.
+    pub fn resolve(&self, given: &GivenParameters) -> Result<Parameters, StrategyError> {
         let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {
             let value = parameters.iter().find(|(name, _)| *name == parameter);
@@ -200,7 +203,7 @@ impl Kind {
     }
 
     /// The values of the parameters that the readings depend on, for a staged kind: parameter sets
-    /// with the same values can share [`Kind::readings`].
+    /// with the same values can share [`StrategyKind::readings`].
     pub fn measured_by(&self, parameters: &Parameters) -> Option<Vec<u64>> {
         let names = self.stages.as_ref()?.measured_by();
         Some(names.iter().map(|name| parameters.real(name).to_bits()).collect())
@@ -218,7 +221,7 @@ impl Kind {
 
     /// A new strategy with default parameters.
     pub fn build_default(&self, stocks: usize) -> Result<Box<dyn Strategy>, StrategyError> {
-        self.build(&self.resolve(&Given::new())?, stocks)
+        self.build(&self.resolve(&GivenParameters::new())?, stocks)
     }
 
     /// A copy under another name, with these defaults.
@@ -227,7 +230,7 @@ impl Kind {
         name: &str,
         description: Option<&str>,
         defaults: &Parameters,
-    ) -> Kind {
+    ) -> StrategyKind {
         let mut kind = self.with_defaults(defaults);
         (kind.name, kind.aliases) = (name.to_string().into(), Vec::new());
         if let Some(description) = description {
@@ -237,7 +240,7 @@ impl Kind {
     }
 
     /// A copy with these defaults.
-    pub fn with_defaults(&self, defaults: &Parameters) -> Kind {
+    pub fn with_defaults(&self, defaults: &Parameters) -> StrategyKind {
         let mut kind = self.clone();
         for (parameter, default) in defaults.texts() {
             for known in kind.texts.iter_mut().filter(|known| known.name == parameter) {

@@ -1,6 +1,6 @@
 //! Follows the trend shown by two moving averages.
 
-use super::{Decision, Kind, Parameter, Parameters, Rule};
+use super::{Decision, Parameter, Parameters, Rule, StrategyKind};
 use crate::features::indicators::Macd;
 use crate::market::Bar;
 
@@ -9,15 +9,15 @@ use crate::market::Bar;
 #[derive(Clone, Debug)]
 struct MacdRule(Macd);
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole("fast_period", 12, 2..=100_000, "bars", "span of the fast average"),
         Parameter::whole("slow_period", 26, 2..=100_000, "bars", "span of the slow average"),
         Parameter::whole("signal_period", 9, 1..=100_000, "bars", "span of the signal line"),
     ];
     let description = "long while the MACD line is above its signal line, short while it is below";
-    Kind::per_stock("MACD", description, parameters, rule)
-        .also(&["moving average convergence divergence"])
+    StrategyKind::per_stock("MACD", description, parameters, rule)
+        .with_aliases(&["moving average convergence divergence"])
         .check(|parameters| {
             let ordered = parameters.whole("fast_period") < parameters.whole("slow_period");
             if ordered {

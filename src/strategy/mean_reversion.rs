@@ -1,8 +1,8 @@
 //! Bets that a price far from its recent mean reverts to it.
 
 use super::bollinger_bands::rareness;
-use super::kind::Clash;
-use super::{Decision, Gauge, Judge, Kind, Parameter, Parameters};
+use super::kind::ParameterConflict;
+use super::{Decision, Measure, Parameter, Parameters, SignalRule, StrategyKind};
 use crate::features::rolling::{Moments, Window};
 use crate::market::Bar;
 
@@ -16,28 +16,35 @@ struct ZScore(Window<Moments>);
 /// Long once the z-score is below -`threshold`, short once it is above `threshold`, flat again once
 /// its magnitude is at most `exit_threshold`.
 #[derive(Clone, Debug)]
-pub(super) struct Gate {
+pub(super) struct EntryExitRule {
     enter: f64,
     exit: f64,
     target: f64,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let mut parameters =
         vec![Parameter::whole("period", 20, 2..=100_000, "bars", "window of the z-score")];
-    parameters.extend(Gate::parameters());
+    parameters.extend(EntryExitRule::parameters());
     let description =
         "long when the close is far below its mean, short when far above, until it is back";
-    Kind::staged("Mean Reversion", description, parameters, &["period"], z_score, Gate::of)
-        .also(&["reversion", "mr"])
-        .check(Gate::check)
+    StrategyKind::staged(
+        "Mean Reversion",
+        description,
+        parameters,
+        &["period"],
+        z_score,
+        EntryExitRule::new,
+    )
+    .with_aliases(&["reversion", "mr"])
+    .check(EntryExitRule::check)
 }
 
 fn z_score(parameters: &Parameters) -> ZScore {
     ZScore(Window::new(parameters.whole("period")))
 }
 
-impl Gauge for ZScore {
+impl Measure for ZScore {
     type Reading = f64;
 
     fn update(&mut self, bar: &Bar) -> Option<f64> {
@@ -46,7 +53,7 @@ impl Gauge for ZScore {
     }
 }
 
-impl Gate {
+impl EntryExitRule {
     pub fn parameters() -> [Parameter; 2] {
         let unit = "standard deviations";
         [
@@ -55,7 +62,7 @@ impl Gate {
         ]
     }
 
-    pub fn check(parameters: &Parameters) -> Result<(), Clash> {
+    pub fn check(parameters: &Parameters) -> Result<(), ParameterConflict> {
         let ordered = parameters.real("exit_threshold") < parameters.real("threshold");
         if ordered {
             Ok(())
@@ -64,9 +71,9 @@ impl Gate {
         }
     }
 
-    pub fn of(parameters: &Parameters) -> Gate {
+    pub fn new(parameters: &Parameters) -> EntryExitRule {
         let (enter, exit) = (parameters.real("threshold"), parameters.real("exit_threshold"));
-        Gate { enter, exit, target: 0.0 }
+        EntryExitRule { enter, exit, target: 0.0 }
     }
 
     pub fn against(&mut self, z: f64) -> Decision {
@@ -74,7 +81,7 @@ impl Gate {
     }
 }
 
-impl Judge<f64> for Gate {
+impl SignalRule<f64> for EntryExitRule {
     fn target(&mut self, z: f64) -> f64 {
         if z.abs() > self.enter {
             self.target = -z.signum();

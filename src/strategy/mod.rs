@@ -34,12 +34,12 @@ pub use bars::{BarsAt, PanelBars};
 pub use cancel::Cancel;
 pub use defined::StrategyFile;
 pub use error::StrategyError;
-pub use kind::Kind;
-pub use parameter::{Given, Number, Parameter, Parameters, TextParameter};
+pub use kind::StrategyKind;
+pub use parameter::{GivenParameters, Number, Parameter, Parameters, TextParameter};
 pub use per_stock::{PerStock, Rule};
 pub use registry::Registry;
 pub use signals::Signals;
-pub use staged::{Gauge, Judge, Readings, Staged};
+pub use staged::{Measure, Readings, SignalRule, Staged};
 pub use targets::{Change, Targets};
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Bets that a rise or a fall continues.
 
-use super::{Gauge, Judge, Kind, Parameter, Parameters};
+use super::{Measure, Parameter, Parameters, SignalRule, StrategyKind};
 use crate::features::indicators::{Roc, Sma};
 use crate::market::Bar;
 
@@ -26,18 +26,18 @@ struct Trend {
 /// while it is as far below, else flat. Jegadeesh and Titman (1993) on the cross-section;
 /// Moskowitz, Ooi and Pedersen (2012) on time series. Confidence is the efficiency ratio.
 #[derive(Clone, Debug)]
-struct Follow {
+struct TrendRule {
     threshold: f64,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole("period", 20, 1..=100_000, "bars", "lookback of the price change"),
         Parameter::real("threshold", 0.0, 0.0..=100.0, "%", "smaller changes are ignored"),
     ];
     let description = "long after a rise over the period, short after a fall";
-    Kind::staged("Momentum", description, parameters, &["period"], changes, follow)
-        .also(&["mom", "trend"])
+    StrategyKind::staged("Momentum", description, parameters, &["period"], changes, follow)
+        .with_aliases(&["mom", "trend"])
 }
 
 fn changes(parameters: &Parameters) -> Changes {
@@ -50,11 +50,11 @@ fn changes(parameters: &Parameters) -> Changes {
     }
 }
 
-fn follow(parameters: &Parameters) -> Follow {
-    Follow { threshold: parameters.real("threshold") }
+fn follow(parameters: &Parameters) -> TrendRule {
+    TrendRule { threshold: parameters.real("threshold") }
 }
 
-impl Gauge for Changes {
+impl Measure for Changes {
     type Reading = Trend;
 
     fn update(&mut self, bar: &Bar) -> Option<Trend> {
@@ -71,7 +71,7 @@ impl Gauge for Changes {
     }
 }
 
-impl Judge<Trend> for Follow {
+impl SignalRule<Trend> for TrendRule {
     fn target(&mut self, trend: Trend) -> f64 {
         if trend.change.abs() <= self.threshold { 0.0 } else { trend.change.signum() }
     }

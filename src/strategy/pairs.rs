@@ -1,7 +1,7 @@
 //! Pairs trading: bets that the spread between two stocks closes.
 
-use super::mean_reversion::Gate;
-use super::{BarsAt, Cancel, Decision, Kind, Parameter, Strategy, StrategyError};
+use super::mean_reversion::EntryExitRule;
+use super::{BarsAt, Cancel, Decision, Parameter, Strategy, StrategyError, StrategyKind};
 use crate::features::rolling::{Moments, Window};
 
 /// A standard deviation of the spread up to this is rounding error.
@@ -13,14 +13,14 @@ const LEAST_STD: f64 = 1e-9;
 /// direction. Gatev, Goetzmann and Rouwenhorst (2006).
 struct Pairs {
     /// One per pair.
-    spreads: Vec<(Window<Moments>, Gate)>,
+    spreads: Vec<(Window<Moments>, EntryExitRule)>,
     hedge_ratio: f64,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let mut parameters =
         vec![Parameter::whole("period", 120, 2..=100_000, "bars", "window of the z-score")];
-    parameters.extend(Gate::parameters());
+    parameters.extend(EntryExitRule::parameters());
     parameters.push(Parameter::real(
         "hedge_ratio",
         1.0,
@@ -30,7 +30,7 @@ pub fn kind() -> Kind {
     ));
     let description =
         "pairs of stocks: long the cheap one, short the expensive one, until the spread closes";
-    Kind::new("Pairs", description, parameters, |parameters, stocks| {
+    StrategyKind::new("Pairs", description, parameters, |parameters, stocks| {
         if stocks < 2 {
             return Err(StrategyError::Failed {
                 strategy: "Pairs".into(),
@@ -39,11 +39,11 @@ pub fn kind() -> Kind {
             });
         }
         let window = Window::new(parameters.whole("period"));
-        let spreads = vec![(window, Gate::of(parameters)); stocks / 2];
+        let spreads = vec![(window, EntryExitRule::new(parameters)); stocks / 2];
         Ok(Box::new(Pairs { spreads, hedge_ratio: parameters.real("hedge_ratio") }))
     })
-    .also(&["pair", "pairs trading", "spread"])
-    .check(Gate::check)
+    .with_aliases(&["pair", "pairs trading", "spread"])
+    .check(EntryExitRule::check)
 }
 
 impl Strategy for Pairs {

@@ -13,7 +13,7 @@ use super::StrategyError;
 use super::names::{nearest, plain};
 
 /// Parameters by name, as the user gives them.
-pub type Given = BTreeMap<String, Value>;
+pub type GivenParameters = BTreeMap<String, Value>;
 
 /// The value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -161,7 +161,7 @@ impl Parameters {
         strategy: &str,
         known: &[Parameter],
         texts: &[TextParameter],
-        given: &Given,
+        given: &GivenParameters,
     ) -> Result<Parameters, StrategyError> {
         let wrong = |parameter: &str, what: String, hint: String| StrategyError::Parameter {
             strategy: strategy.into(),

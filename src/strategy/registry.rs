@@ -1,7 +1,7 @@
 //! Strategies by name.
 
 use super::StrategyError;
-use super::kind::Kind;
+use super::kind::StrategyKind;
 use super::names::{nearest, plain};
 use super::{
     arbitrage, autoregression, bollinger_bands, constant, macd, mean_reversion, momentum, pairs,
@@ -11,7 +11,7 @@ use super::{
 /// All known kinds of strategies.
 #[derive(Clone)]
 pub struct Registry {
-    kinds: Vec<Kind>,
+    kinds: Vec<StrategyKind>,
 }
 
 impl Registry {
@@ -32,12 +32,12 @@ impl Registry {
         Registry { kinds: kinds.into() }
     }
 
-    pub fn kinds(&self) -> &[Kind] {
+    pub fn kinds(&self) -> &[StrategyKind] {
         &self.kinds
     }
 
     /// Adds a kind. Errors: one of its names is taken or empty.
-    pub fn register(&mut self, kind: Kind) -> Result<(), StrategyError> {
+    pub fn register(&mut self, kind: StrategyKind) -> Result<(), StrategyError> {
         for name in kind.names() {
             let taken = self
                 .kinds
@@ -58,14 +58,14 @@ impl Registry {
 
     /// Finds a kind by name or alias; case, spaces, hyphens, underscores and the suffix "strategy"
     /// are ignored. Errors: it is unknown.
-    pub fn find(&self, name: &str) -> Result<&Kind, StrategyError> {
+    pub fn find(&self, name: &str) -> Result<&StrategyKind, StrategyError> {
         let asked = plain(name);
         let called = |asked: &str| {
             self.kinds.iter().find(|kind| kind.names().any(|known| plain(known) == asked))
         };
         let shorter = || called(asked.strip_suffix("strategy")?);
         called(&asked).or_else(shorter).ok_or_else(|| {
-            let names = self.kinds.iter().flat_map(Kind::names);
+            let names = self.kinds.iter().flat_map(StrategyKind::names);
             let meant =
                 nearest(name, names).map_or(String::new(), |near| format!("did you mean {near}? "));
             let all: Vec<&str> = self.kinds.iter().map(|kind| &*kind.name).collect();

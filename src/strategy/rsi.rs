@@ -1,11 +1,11 @@
 //! Buys what has fallen too fast and sells what has risen too fast.
 
-use super::{Gauge, Judge, Kind, Parameter, Parameters};
+use super::{Measure, Parameter, Parameters, SignalRule, StrategyKind};
 use crate::features::indicators::Rsi;
 use crate::market::Bar;
 
 #[derive(Clone, Debug)]
-struct Index(Rsi);
+struct RsiIndex(Rsi);
 
 /// Long once the RSI is below `oversold`, short once it is above `overbought`; in between the
 /// position is kept. Wilder (1978). Confidence is the RSI's distance from 50, over 50.
@@ -16,15 +16,15 @@ struct Thresholds {
     target: f64,
 }
 
-pub fn kind() -> Kind {
+pub fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole("period", 14, 2..=100_000, "bars", "window of the index"),
         Parameter::real("overbought", 70.0, 0.0..=100.0, "points", "short above it"),
         Parameter::real("oversold", 30.0, 0.0..=100.0, "points", "long below it"),
     ];
     let description = "long once the relative strength index is oversold, short once overbought";
-    Kind::staged("RSI", description, parameters, &["period"], index, thresholds)
-        .also(&["relative strength", "relative strength index"])
+    StrategyKind::staged("RSI", description, parameters, &["period"], index, thresholds)
+        .with_aliases(&["relative strength", "relative strength index"])
         .check(|parameters| {
             let ordered = parameters.real("oversold") < parameters.real("overbought");
             if ordered {
@@ -35,8 +35,8 @@ pub fn kind() -> Kind {
         })
 }
 
-fn index(parameters: &Parameters) -> Index {
-    Index(Rsi::new(parameters.whole("period")))
+fn index(parameters: &Parameters) -> RsiIndex {
+    RsiIndex(Rsi::new(parameters.whole("period")))
 }
 
 fn thresholds(parameters: &Parameters) -> Thresholds {
@@ -47,7 +47,7 @@ fn thresholds(parameters: &Parameters) -> Thresholds {
     }
 }
 
-impl Gauge for Index {
+impl Measure for RsiIndex {
     type Reading = f64;
 
     fn update(&mut self, bar: &Bar) -> Option<f64> {
@@ -55,7 +55,7 @@ impl Gauge for Index {
     }
 }
 
-impl Judge<f64> for Thresholds {
+impl SignalRule<f64> for Thresholds {
     fn target(&mut self, index: f64) -> f64 {
         if index < self.oversold {
             self.target = 1.0;

@@ -9,7 +9,7 @@ use crate::market::{Bar, MarketData};
 const CHECK_EVERY: usize = 4_096;
 
 /// The first stage: a measurement. Constant work per bar.
-pub trait Gauge: Send {
+pub trait Measure: Send {
     type Reading: Copy + Send + Sync + 'static;
 
     /// Processes the stock's next bar. None during the warm-up, and never after it.
@@ -17,7 +17,7 @@ pub trait Gauge: Send {
 }
 
 /// The second stage: the decision. It sees readings only.
-pub trait Judge<R>: Send {
+pub trait SignalRule<R>: Send {
     /// The position to hold after this reading, from -1 to 1.
     fn target(&mut self, reading: R) -> f64;
 
@@ -32,7 +32,7 @@ pub struct Staged<G, J> {
     pub judge: J,
 }
 
-impl<G: Gauge, J: Judge<G::Reading>> Rule for Staged<G, J> {
+impl<G: Measure, J: SignalRule<G::Reading>> Rule for Staged<G, J> {
     fn update(&mut self, bar: &Bar) -> Decision {
         let Some(reading) = self.gauge.update(bar) else { return Decision::NONE };
         let target = self.judge.target(reading);
@@ -60,14 +60,14 @@ pub(super) trait Stages: Send + Sync {
     ) -> Result<Box<dyn Readings>, StrategyError>;
 }
 
-/// See [`super::Kind::staged`].
-pub(super) struct Two<G, J> {
+/// See [`super::StrategyKind::staged`].
+pub(super) struct StagePair<G, J> {
     pub measured_by: &'static [&'static str],
     pub gauge: fn(&Parameters) -> G,
     pub judge: fn(&Parameters) -> J,
 }
 
-impl<G: Gauge + 'static, J: Judge<G::Reading> + 'static> Stages for Two<G, J> {
+impl<G: Measure + 'static, J: SignalRule<G::Reading> + 'static> Stages for StagePair<G, J> {
     fn measured_by(&self) -> &'static [&'static str] {
         self.measured_by
     }
@@ -95,18 +95,18 @@ impl<G: Gauge + 'static, J: Judge<G::Reading> + 'static> Stages for Two<G, J> {
                     }
                 }
             }
-            stocks.push(Read { rows: data.rows_of(stock), first, readings });
+            stocks.push(StockReadings { rows: data.rows_of(stock), first, readings });
         }
-        Ok(Box::new(AllRead { judge: self.judge, stocks }))
+        Ok(Box::new(MarketReadings { judge: self.judge, stocks }))
     }
 }
 
-struct AllRead<R, J> {
+struct MarketReadings<R, J> {
     judge: fn(&Parameters) -> J,
-    stocks: Vec<Read<R>>,
+    stocks: Vec<StockReadings<R>>,
 }
 
-struct Read<R> {
+struct StockReadings<R> {
     /// The row of each of the stock's bars.
     rows: Vec<u32>,
     /// Index of the first bar with a reading; all later bars have one.
@@ -114,7 +114,7 @@ struct Read<R> {
     readings: Vec<R>,
 }
 
-impl<R: Copy + Send + Sync, J: Judge<R>> Readings for AllRead<R, J> {
+impl<R: Copy + Send + Sync, J: SignalRule<R>> Readings for MarketReadings<R, J> {
     fn targets(&self, parameters: &Parameters) -> Targets {
         let mut changes = Vec::new();
         for (stock, read) in self.stocks.iter().enumerate() {

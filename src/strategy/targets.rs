@@ -36,7 +36,7 @@ impl Targets {
 
     /// Runs `strategy`, which must not have seen a bar yet, over all rows. Stops soon after
     /// `cancel`. Errors: cancelled, or an error of the strategy.
-    pub fn of(
+    pub fn from_strategy(
         strategy: &mut dyn Strategy,
         data: &MarketData,
         cancel: &Cancel,

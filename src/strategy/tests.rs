@@ -30,7 +30,7 @@ pub(super) fn decide(
     all
 }
 
-fn given(text: &str) -> Given {
+fn given(text: &str) -> GivenParameters {
     serde_json::from_str(text).unwrap()
 }
 
@@ -212,7 +212,7 @@ fn names_ignore_spelling_and_errors_suggest_one() {
     let error = registry.find("zzz").err().unwrap().to_string();
     assert!(error.contains("there are RSI, MACD") && !error.contains("mean"), "{error}");
     let mut registry = registry.clone();
-    let again = Kind::new("bol-linger", "", vec![], |_, _| unreachable!());
+    let again = StrategyKind::new("bol-linger", "", vec![], |_, _| unreachable!());
     assert!(registry.register(again).unwrap_err().to_string().contains("Bollinger Bands"));
 }
 

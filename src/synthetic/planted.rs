@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use super::SyntheticMarket;
-use super::law::{Echo, LEAK, LEAK_SHARES, Law, PARAMETERS as LAWS};
+use super::return_process::{Ar1, LEAK, LEAK_SHARES, PARAMETERS as LAWS, ReturnProcess};
 use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar;
@@ -71,7 +71,7 @@ pub fn bars(
     let place = place.unwrap_or_else(|| panic!("{symbol} is not in the market"));
     let law = spec.law(market.len(), place, bar_minutes).expect("a planted market has its law");
     let mut returns = Returns::new(law, spec, market, place, bar_minutes);
-    let mut tape = Tape {
+    let mut tape = BarWriter {
         draws: Draws::new(spec.seed, "planted bars", symbol.as_str()),
         shares: PARAMETERS.shares * f64::from(bar_minutes) / 30.0,
         bars: Vec::new(),
@@ -158,14 +158,14 @@ struct Step {
 }
 
 /// The bars so far, with log prices. A bar's volume is only known at the next step.
-struct Tape {
+struct BarWriter {
     draws: Draws,
     shares: f64,
     bars: Vec<Bar>,
     waiting: Option<Bar>,
 }
 
-impl Tape {
+impl BarWriter {
     fn begin(&mut self, end_s: i64, open: f64, close: f64, step: &Step) {
         let (high, low) = self.draws.bridge_extremes(open, close, step.sigma.powi(2));
         let s = PARAMETERS.volume_noise;
@@ -187,7 +187,7 @@ impl Tape {
 
 /// Generates a stock's returns, bar by bar.
 struct Returns {
-    law: Law,
+    law: ReturnProcess,
     own: Draws,
     /// The leader's shocks, the pair's spread, or the regime switches.
     other: Draws,
@@ -199,7 +199,7 @@ struct Returns {
 
 impl Returns {
     fn new(
-        law: Law,
+        law: ReturnProcess,
         spec: &SyntheticMarket,
         market: &[Symbol],
         place: usize,
@@ -210,14 +210,18 @@ impl Returns {
             Draws::new(spec.seed, &purpose, market[stock].as_str())
         };
         let (own, other) = match law {
-            Law::Follower { leader, .. } => (draws("shocks", place), draws("shocks", leader)),
-            Law::Spread { partner, .. } => {
+            ReturnProcess::Follower { leader, .. } => {
+                (draws("shocks", place), draws("shocks", leader))
+            }
+            ReturnProcess::Spread { partner, .. } => {
                 (draws("shared walk", place.min(partner)), draws("spread", place.min(partner)))
             }
             _ => (draws("shocks", place), draws("regimes", place)),
         };
         let usual = match law {
-            Law::Garch { sigma } => sigma * sigma * SESSION_MINUTES / f64::from(bar_minutes),
+            ReturnProcess::Garch { sigma } => {
+                sigma * sigma * SESSION_MINUTES / f64::from(bar_minutes)
+            }
             _ => 0.0,
         };
         Returns { law, own, other, memory: 0.0, regime: 0, garch: Garch::new(usual) }
@@ -227,7 +231,7 @@ impl Returns {
     fn begin(&mut self, date: NaiveDate, count: usize) {
         self.own.seek(date);
         self.other.seek(date);
-        if matches!(self.law, Law::Garch { .. }) {
+        if matches!(self.law, ReturnProcess::Garch { .. }) {
             self.garch.begin(count);
         }
     }
@@ -235,7 +239,7 @@ impl Returns {
     /// The mean-reverting part of the log level.
     fn stationary_part(&self) -> f64 {
         match self.law {
-            Law::Spread { side, .. } => side * self.memory / 2.0,
+            ReturnProcess::Spread { side, .. } => side * self.memory / 2.0,
             _ => 0.0,
         }
     }
@@ -245,31 +249,33 @@ impl Returns {
         let plain_step =
             |log_return, sigma| Step { log_return, sigma, activity: 1.0, leaked: None };
         match self.law {
-            Law::Noise { sigma } => plain_step(log_return(0.0, sigma, self.own.normal()), sigma),
-            Law::Leaked { sigma } => {
+            ReturnProcess::Noise { sigma } => {
+                plain_step(log_return(0.0, sigma, self.own.normal()), sigma)
+            }
+            ReturnProcess::Leaked { sigma } => {
                 let log_return = log_return(0.0, sigma, self.own.normal());
                 Step { leaked: Some(LEAK * log_return / sigma), ..plain_step(log_return, sigma) }
             }
-            Law::Own(echo) => self.ar1(echo),
-            Law::Regimes { echoes, change } => {
+            ReturnProcess::Own(echo) => self.ar1(echo),
+            ReturnProcess::Regimes { components, change } => {
                 if self.other.uniform() <= change {
                     self.regime = 1 - self.regime;
                 }
-                self.ar1(echoes[self.regime])
+                self.ar1(components[self.regime])
             }
-            Law::Follower { gain, lead, sigma, .. } => {
+            ReturnProcess::Follower { gain, lead, sigma, .. } => {
                 let followed = log_return(gain * self.memory, sigma, self.own.normal());
                 self.memory = log_return(0.0, lead, self.other.normal()).exp_m1();
                 plain_step(followed, sigma)
             }
-            Law::Spread { side, walk, memory, shock, .. } => {
+            ReturnProcess::Spread { side, walk, memory, shock, .. } => {
                 let before = self.memory;
                 self.memory = memory * before + shock * self.other.normal();
                 let variance = walk * walk + shock * shock / 4.0;
                 let shared = walk * self.own.normal() - variance / 2.0;
                 plain_step(shared + side * (self.memory - before) / 2.0, variance.sqrt())
             }
-            Law::Garch { sigma } => {
+            ReturnProcess::Garch { sigma } => {
                 let variance = self.garch.share(i) * self.own.t6_variance();
                 let log_return = log_return(0.0, variance.sqrt(), self.own.normal());
                 self.garch.session_return += log_return;
@@ -279,7 +285,7 @@ impl Returns {
         }
     }
 
-    fn ar1(&mut self, Echo { phi, sigma }: Echo) -> Step {
+    fn ar1(&mut self, Ar1 { phi, sigma }: Ar1) -> Step {
         let log_return = log_return(phi * self.memory, sigma, self.own.normal());
         self.memory = log_return.exp_m1();
         Step { log_return, sigma, activity: 1.0, leaked: None }

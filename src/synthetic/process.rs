@@ -49,7 +49,7 @@ pub struct ProcessParameters {
 
 /// One trading session.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Session {
+pub struct SyntheticSession {
     pub date: NaiveDate,
     /// UTC seconds.
     pub open_s: i64,
@@ -58,8 +58,8 @@ pub struct Session {
 
 /// One session of a component's skeleton, in logs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Day {
-    pub session: Session,
+pub struct SessionPath {
+    pub session: SyntheticSession,
     /// Level at the previous close.
     start: f64,
     /// Return from the previous close to the open.
@@ -111,7 +111,7 @@ impl Process {
 
     /// Skeleton over consecutive sessions that cover the epoch and the requested days. The level is
     /// 0 at the epoch; later days are generated forwards and earlier ones backwards from there.
-    pub fn days(&mut self, sessions: &[Session], epoch: NaiveDate) -> Vec<Day> {
+    pub fn days(&mut self, sessions: &[SyntheticSession], epoch: NaiveDate) -> Vec<SessionPath> {
         let first = sessions.partition_point(|s| s.date < epoch);
         let mut days = Vec::with_capacity(sessions.len());
         let (mut level, mut variance) = (0.0, self.variance_per_day);
@@ -134,7 +134,7 @@ impl Process {
 
     /// Generates a day from its variance, which is updated to the next one's. Bollerslev (1986),
     /// eq. 1 with p = q = 1.
-    fn day(&mut self, session: &Session, variance: &mut f64) -> Day {
+    fn day(&mut self, session: &SyntheticSession, variance: &mut f64) -> SessionPath {
         let p = &self.parameters;
         self.daily.seek(session.date);
         let in_session = (1.0 - p.overnight) * *variance;
@@ -146,7 +146,7 @@ impl Process {
             + p.garch_memory * *variance;
         let mean = p.drift_per_year / SESSIONS_PER_YEAR;
         let change = mean + surprise;
-        Day { session: *session, start: 0.0, gap, change, variance: in_session, mean }
+        SessionPath { session: *session, start: 0.0, gap, change, variance: in_session, mean }
     }
 
     /// Long-run variance of a minute.
@@ -155,7 +155,7 @@ impl Process {
     }
 
     /// Replaces `path` with the day's minutes.
-    pub fn path(&mut self, day: &Day, path: &mut Path) {
+    pub fn path(&mut self, day: &SessionPath, path: &mut Path) {
         let p = self.parameters;
         let n = day.session.minutes;
         self.shape_for(n);
@@ -244,9 +244,9 @@ mod tests {
         NaiveDate::from_ymd_opt(2020, 1, 1).unwrap()
     }
 
-    fn sessions(count: u64) -> Vec<Session> {
+    fn sessions(count: u64) -> Vec<SyntheticSession> {
         (0..count)
-            .map(|i| Session {
+            .map(|i| SyntheticSession {
                 date: epoch().checked_add_days(Days::new(i)).unwrap(),
                 open_s: 0,
                 minutes: 390,

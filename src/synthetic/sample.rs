@@ -15,7 +15,7 @@
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
-use super::process::{Day, Path, Process, ProcessParameters, Session};
+use super::process::{Path, Process, ProcessParameters, SessionPath, SyntheticSession};
 use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar;
@@ -149,14 +149,14 @@ pub fn bars(seed: u64, market: &[Symbol], symbol: &Symbol, period: &Period) -> B
 /// A process with its skeleton and the current session's path.
 struct Component {
     process: Process,
-    days: Vec<Day>,
+    days: Vec<SessionPath>,
     path: Path,
     /// Long-run variance of a minute.
     usual_variance: f64,
 }
 
 impl Component {
-    fn new(mut process: Process, sessions: &[Session]) -> Component {
+    fn new(mut process: Process, sessions: &[SyntheticSession]) -> Component {
         let days = process.days(sessions, PARAMETERS.epoch);
         let usual_variance = process.variance_per_minute();
         Component { process, days, path: Path::default(), usual_variance }
@@ -179,7 +179,7 @@ impl Stock {
     /// point.
     fn session_bars(
         &mut self,
-        session: &Session,
+        session: &SyntheticSession,
         factor: &Component,
         own: &Component,
         lead: Option<&Component>,
@@ -229,14 +229,14 @@ fn price(log: f64) -> f64 {
 }
 
 /// Every session between the period and the epoch, both inclusive.
-fn sessions_to_epoch(period: &Period) -> Vec<Session> {
+fn sessions_to_epoch(period: &Period) -> Vec<SyntheticSession> {
     let first = period.start.min(PARAMETERS.epoch);
     let last = period.end.max(PARAMETERS.epoch);
     let dates = first.iter_days().take_while(|date| *date <= last);
     dates
         .filter_map(|date| {
             let (open_s, close_s) = session_bounds(date)?;
-            Some(Session { date, open_s, minutes: ((close_s - open_s) / 60) as usize })
+            Some(SyntheticSession { date, open_s, minutes: ((close_s - open_s) / 60) as usize })
         })
         .collect()
 }

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Prepared;
+use super::dataset::PreparedData;
 use super::evaluation::Evaluation;
 use super::snapshot::Snapshot;
 use super::worker::{Lanes, Worker};
@@ -16,7 +16,7 @@ pub(super) const INTERVALS_PER_EPISODE: usize = 10;
 
 /// What happened since the last interval, on rank 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
+pub struct TrainingInterval {
     /// Counted from 1.
     pub episode: u32,
     /// Bars stepped, over all stocks and lanes, since the start of the run.
@@ -30,12 +30,12 @@ pub struct Interval {
     /// Mean over bars and lanes of the portfolio's return per bar: each stock's by its capital.
     pub reward: f64,
     /// None in lockstep.
-    pub asynchronous: Option<Pushes>,
+    pub asynchronous: Option<PushStats>,
 }
 
 /// The gradients of an interval of an asynchronous run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pushes {
+pub struct PushStats {
     /// Gradients that were used between the fetching of a gradient's weights and its own arrival;
     /// mean, and maximum.
     pub staleness: f64,
@@ -59,8 +59,8 @@ pub enum Ending {
 pub struct TrainingStart<'a> {
     /// The settings as the data completed them: length and label of the bars are known by now.
     pub config: &'a RunConfig,
-    pub train: &'a Prepared,
-    pub eval: &'a Prepared,
+    pub train: &'a PreparedData,
+    pub eval: &'a PreparedData,
     pub lanes: Lanes,
     /// Length of the network's weights.
     pub parameters: usize,
@@ -75,7 +75,7 @@ pub trait Callbacks {
     fn on_days(&mut self, _symbol: &Symbol, _done: usize, _total: usize) {}
 
     /// On every rank: the data of a period are ready.
-    fn on_data(&mut self, _period: Period, _data: &Prepared) {}
+    fn on_data(&mut self, _period: Period, _data: &PreparedData) {}
 
     /// On rank 0: a line for the user, such as that a checkpoint was passed over.
     fn on_message(&mut self, _line: &str) {}
@@ -89,7 +89,7 @@ pub trait Callbacks {
     fn on_bar(&mut self, _workers: &[Worker]) {}
 
     /// On rank 0, at the end of an interval.
-    fn on_interval(&mut self, _interval: Interval) -> Result<()> {
+    fn on_interval(&mut self, _interval: TrainingInterval) -> Result<()> {
         Ok(())
     }
 

@@ -75,10 +75,10 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use self::run::{Folder, evaluate, note_panel, shape, train};
+use self::run::{CaseFolder, evaluate, note_panel, shape, train};
 use self::trace::Trace;
-use self::world::{Case, normal};
-use super::dataset::Prepared;
+use self::world::{CausalityCase, normal};
+use super::dataset::PreparedData;
 use crate::config::NetworkConfig;
 use crate::market::BarSeries;
 use crate::market::calendar::{extended_session, new_york_date};
@@ -89,9 +89,9 @@ use crate::train::worker::Lanes;
 const CASES: u64 = 16;
 
 /// Says how to repeat a case that fails.
-struct Repeat(u64);
+struct SeedOnFailure(u64);
 
-impl Drop for Repeat {
+impl Drop for SeedOnFailure {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("DQN_TEST_SEED={} repeats this case", self.0);
@@ -112,7 +112,7 @@ fn fresh_seed() -> u64 {
 
 /// A row with bars on later days, and a moment before the next row. Often the row's own end, and
 /// often a row in which a stock has no bar.
-fn moment(data: &Prepared, from: usize, rng: &mut ChaCha8Rng) -> (usize, i64) {
+fn moment(data: &PreparedData, from: usize, rng: &mut ChaCha8Rng) -> (usize, i64) {
     let rows = data.note.rows.clone();
     let end_s = |row: usize| data.panel.view(row).end_s();
     let last_day = new_york_date(end_s(rows.end - 1));
@@ -140,41 +140,50 @@ fn assert_same_until(t_s: i64, ours: &Trace, theirs: &Trace, least: usize) {
 }
 
 /// A stretch of the training period in two futures that part at `t_s`.
-struct Parted {
-    ours: Prepared,
-    theirs: Prepared,
+struct SplitFutures {
+    ours: PreparedData,
+    theirs: PreparedData,
     /// The same for both.
     plan: Lanes,
     row: usize,
     t_s: i64,
 }
 
-impl Parted {
+impl SplitFutures {
     /// How many bars the period has is known to a run from its first step on (it decides how lanes
     /// are cut and how fast beta grows), so it is given, as the fit is. Lanes share their weights:
     /// with more than one, t lies in the last one.
-    fn training(case: &Case, market: &[BarSeries], folder: &Folder, train: &Prepared) -> Parted {
+    fn training(
+        case: &CausalityCase,
+        market: &[BarSeries],
+        folder: &CaseFolder,
+        train: &PreparedData,
+    ) -> SplitFutures {
         let mut rng = case.rng(1);
         let ours = folder.training_fitted(case, train);
         let lanes = case.config.learner.lanes;
         let rows = ours.note.rows.clone();
         let from = rows.start + rows.len() * (lanes - 1) / lanes;
         let (row, t_s) = moment(&ours, from, &mut rng);
-        let other = Folder::of(case, &case.other_future(market, t_s, &mut rng));
+        let other = CaseFolder::new(case, &case.other_future(market, t_s, &mut rng));
         let theirs = other.training_fitted(case, train);
         let end = rows.end.min(theirs.note.rows.end);
         let plan = Lanes::cut(rows.start..end, lanes).unwrap();
-        Parted { ours, theirs, plan, row, t_s }
+        SplitFutures { ours, theirs, plan, row, t_s }
     }
 
-    fn traces(&self, case: &Case) -> [Trace; 2] {
+    fn traces(&self, case: &CausalityCase) -> [Trace; 2] {
         let known = self.row.saturating_sub(self.plan.row(self.plan.count - 1, 0));
         [&self.ours, &self.theirs].map(|data| train(&case.config, data, self.plan, Some(known + 2)))
     }
 }
 
 /// A policy of random weights, which trades a lot, in two futures.
-fn evaluations(case: &Case, train: &Prepared, [ours, theirs]: [&Prepared; 2]) -> [Trace; 2] {
+fn evaluations(
+    case: &CausalityCase,
+    train: &PreparedData,
+    [ours, theirs]: [&PreparedData; 2],
+) -> [Trace; 2] {
     let mut rng = case.rng(4);
     let mut config = case.config.clone();
     // As wide as a real one, whose rows might depend on how many are computed together.
@@ -186,7 +195,7 @@ fn evaluations(case: &Case, train: &Prepared, [ours, theirs]: [&Prepared; 2]) ->
     [ours, theirs].map(|data| evaluate(&config, train, data, &weights))
 }
 
-fn panels([ours, theirs]: [&Prepared; 2]) -> [Trace; 2] {
+fn panels([ours, theirs]: [&PreparedData; 2]) -> [Trace; 2] {
     [ours, theirs].map(|data| {
         let mut trace = Trace::default();
         note_panel(data, &mut trace);
@@ -194,19 +203,19 @@ fn panels([ours, theirs]: [&Prepared; 2]) -> [Trace; 2] {
     })
 }
 
-fn check(case: &Case) {
+fn check(case: &CausalityCase) {
     let market = case.market(&mut case.rng(0));
-    let folder = Folder::of(case, &market);
+    let folder = CaseFolder::new(case, &market);
     let fitted = folder.training(case);
 
     // Nothing after the training period enters training.
     let last_s = extended_session(case.config.end_date).close_s;
-    let later = Folder::of(case, &case.other_future(&market, last_s, &mut case.rng(3)));
+    let later = CaseFolder::new(case, &case.other_future(&market, last_s, &mut case.rng(3)));
     let again = later.training(case);
     assert!(fitted.note.fit == again.note.fit, "the fit knows of days after training");
     assert!(folder.panel_file(&fitted) == later.panel_file(&again), "the training panels differ");
 
-    let parted = Parted::training(case, &market, &folder, &fitted);
+    let parted = SplitFutures::training(case, &market, &folder, &fitted);
     let [ours, theirs] = panels([&parted.ours, &parted.theirs]);
     assert_same_until(parted.t_s, &ours, &theirs, 2 * parted.row);
     let [ours, theirs] = parted.traces(case);
@@ -215,7 +224,7 @@ fn check(case: &Case) {
     let ours = folder.evaluation(case, &fitted);
     let mut rng = case.rng(2);
     let (row, t_s) = moment(&ours, ours.note.rows.start, &mut rng);
-    let other = Folder::of(case, &case.other_future(&market, t_s, &mut rng));
+    let other = CaseFolder::new(case, &case.other_future(&market, t_s, &mut rng));
     let theirs = other.evaluation(case, &fitted);
     let [panel, other_panel] = panels([&ours, &theirs]);
     assert_same_until(t_s, &panel, &other_panel, 2 * row);
@@ -225,14 +234,14 @@ fn check(case: &Case) {
 
 /// What a panel shows a row too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Early {
+enum Peek {
     Features,
     Closes,
     Opens,
 }
 
 /// The same panel but for one column, of which every row holds the next row's.
-fn peeking(data: &Prepared, early: Early) -> (tempfile::TempDir, Prepared) {
+fn peeking(data: &PreparedData, early: Peek) -> (tempfile::TempDir, PreparedData) {
     let panel = &data.panel;
     let (rows, stocks) = (panel.rows(), panel.stocks().len());
     let mut peeking = PanelData {
@@ -250,12 +259,12 @@ fn peeking(data: &Prepared, early: Early) -> (tempfile::TempDir, Prepared) {
     };
     for row in 0..rows {
         let (now, next) = (panel.view(row), panel.view((row + 1).min(rows - 1)));
-        let features = if matches!(early, Early::Features) { next } else { now };
+        let features = if matches!(early, Peek::Features) { next } else { now };
         peeking.features.extend_from_slice(features.all_features());
         for stock in 0..stocks {
             let (bar, next) = (now.bar(stock), next.bar(stock));
-            peeking.open.push(if matches!(early, Early::Opens) { next.open } else { bar.open });
-            peeking.close.push(if matches!(early, Early::Closes) { next.close } else { bar.close });
+            peeking.open.push(if matches!(early, Peek::Opens) { next.open } else { bar.open });
+            peeking.close.push(if matches!(early, Peek::Closes) { next.close } else { bar.close });
             peeking.high.push(bar.high);
             peeking.low.push(bar.low);
             peeking.volume.push(bar.volume);
@@ -266,7 +275,7 @@ fn peeking(data: &Prepared, early: Early) -> (tempfile::TempDir, Prepared) {
     let path = folder.path().join("panel.arrow");
     Panel::write(&path, &peeking).unwrap();
     let panel = Panel::open(&path).unwrap().into();
-    (folder, Prepared { panel, ..data.clone() })
+    (folder, PreparedData { panel, ..data.clone() })
 }
 
 /// The comparison itself, on panels that show one bar of the future. A peek shows in what is done
@@ -275,14 +284,14 @@ fn peeking(data: &Prepared, early: Early) -> (tempfile::TempDir, Prepared) {
 fn a_peek_of_one_bar_is_seen() {
     let mut seen = BTreeSet::new();
     for seed in 0..6 {
-        let mut case = Case::draw(seed);
+        let mut case = CausalityCase::draw(seed);
         // A choice by chance trades more often than a network that knows little.
         (case.config.learner.epsilon, case.config.learner.epsilon_alpha) = (1.0, 0.0);
         let market = case.market(&mut case.rng(0));
-        let folder = Folder::of(&case, &market);
+        let folder = CaseFolder::new(&case, &market);
         let fitted = folder.training(&case);
-        let parted = Parted::training(&case, &market, &folder, &fitted);
-        for early in [Early::Features, Early::Closes, Early::Opens] {
+        let parted = SplitFutures::training(&case, &market, &folder, &fitted);
+        for early in [Peek::Features, Peek::Closes, Peek::Opens] {
             let (_ours, ours) = peeking(&parted.ours, early);
             let (_theirs, theirs) = peeking(&parted.theirs, early);
             let mut look = |place: &'static str, [a, b]: [Trace; 2]| {
@@ -292,7 +301,7 @@ fn a_peek_of_one_bar_is_seen() {
             };
             look("panel", panels([&ours, &theirs]));
             look("evaluation", evaluations(&case, &fitted, [&ours, &theirs]));
-            look("training", Parted { ours, theirs, ..parted }.traces(&case));
+            look("training", SplitFutures { ours, theirs, ..parted }.traces(&case));
         }
     }
     assert_eq!(seen.len(), 9, "only these were seen: {seen:?}");
@@ -302,7 +311,7 @@ fn a_peek_of_one_bar_is_seen() {
 fn nothing_after_t_changes_what_was_known_at_t() {
     let seed = fresh_seed();
     for seed in seed..seed + CASES {
-        let _repeat = Repeat(seed);
-        check(&Case::draw(seed));
+        let _repeat = SeedOnFailure(seed);
+        check(&CausalityCase::draw(seed));
     }
 }

@@ -43,7 +43,7 @@ impl CheckpointError {
 
 /// One file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct CheckpointPart {
     pub name: String,
     pub bytes: u64,
     pub sha256: String,
@@ -56,11 +56,11 @@ pub struct Manifest {
     pub env_steps: u64,
     /// The run's settings as TOML, but for those that cannot change a result.
     pub settings: String,
-    pub parts: Vec<Part>,
+    pub parts: Vec<CheckpointPart>,
 }
 
 impl Manifest {
-    pub fn new(env_steps: u64, settings: String, parts: Vec<Part>) -> Manifest {
+    pub fn new(env_steps: u64, settings: String, parts: Vec<CheckpointPart>) -> Manifest {
         Manifest { version: VERSION, env_steps, settings, parts }
     }
 }
@@ -74,7 +74,7 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub fn of(output: &Path, keep: usize) -> Checkpoints {
+    pub fn new(output: &Path, keep: usize) -> Checkpoints {
         Checkpoints { root: output.join("checkpoints"), keep }
     }
 
@@ -135,7 +135,7 @@ pub fn write_part(
     folder: &Path,
     name: &str,
     state: &impl Serialize,
-) -> Result<Part, CheckpointError> {
+) -> Result<CheckpointPart, CheckpointError> {
     let path = folder.join(name);
     fs::create_dir_all(folder).map_err(CheckpointError::io(folder))?;
     let bytes = postcard::to_stdvec(state).map_err(|e| CheckpointError::Damaged {
@@ -144,7 +144,7 @@ pub fn write_part(
         cause: Cause::new(e),
     })?;
     write(&path, &bytes)?;
-    Ok(Part { name: name.into(), bytes: bytes.len() as u64, sha256: digest(&bytes) })
+    Ok(CheckpointPart { name: name.into(), bytes: bytes.len() as u64, sha256: digest(&bytes) })
 }
 
 /// Reads a part that [`Checkpoints::latest`] has found whole.
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn the_newest_whole_checkpoint_is_found_and_damaged_ones_are_named() {
         let place = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(place.path(), 5);
+        let checkpoints = Checkpoints::new(place.path(), 5);
         assert_eq!(latest(&checkpoints), (None, vec![]));
         let folders = [900, 1_000, 1_100, 1_200].map(|steps| written(&checkpoints, steps));
         assert_eq!(latest(&checkpoints), (Some(1_200), vec![]));
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_last_ones_are_kept_and_remainders_removed() {
         let place = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of(place.path(), 2);
+        let checkpoints = Checkpoints::new(place.path(), 2);
         write_part(&checkpoints.folder(50), "AAPL", &1u8).unwrap();
         let folders = [100, 200, 300].map(|steps| written(&checkpoints, steps));
         assert!(!checkpoints.folder(50).exists() && !folders[0].exists());

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use super::load_message::LoadMessage;
 use super::panel_cache::{file_name, prune, readable};
-use super::parcel::Parcel;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::FeatureConfig;
@@ -58,7 +58,7 @@ pub struct PanelNote {
 
 /// A panel and what is known of it.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct PreparedData {
     pub panel: Arc<Panel>,
     pub note: PanelNote,
     /// It lay in the cache and nothing was read.
@@ -67,7 +67,7 @@ pub struct Prepared {
     pub digest: String,
 }
 
-impl Prepared {
+impl PreparedData {
     /// The portfolio's limits, with the near-identical stocks of the training period.
     pub fn limits(&self, mandate: &Mandate) -> Limits {
         mandate.limits(&self.note.fit.relations.correlation)
@@ -110,7 +110,7 @@ struct Digested<'a> {
 
 impl DataPlan<'_> {
     /// The panel of the training period, and what is fitted on it.
-    pub fn train(&self, period: Period, on_days: &mut OnDays<'_>) -> Result<Prepared> {
+    pub fn train(&self, period: Period, on_days: &mut OnDays<'_>) -> Result<PreparedData> {
         self.panel(period, period, None, on_days).context("training data")
     }
 
@@ -122,7 +122,7 @@ impl DataPlan<'_> {
         fit: &Fit,
         bar_minutes: u32,
         on_days: &mut OnDays<'_>,
-    ) -> Result<Prepared> {
+    ) -> Result<PreparedData> {
         let lead = lead_days(bar_minutes, self.warmup_bars(bar_minutes));
         let load = Period { start: trade.start - Days::new(lead), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
@@ -134,7 +134,7 @@ impl DataPlan<'_> {
         trade: Period,
         fit: Option<&Fit>,
         on_days: &mut OnDays<'_>,
-    ) -> Result<Prepared> {
+    ) -> Result<PreparedData> {
         let mut path = self.path(&load, &trade, fit)?.to_string_lossy().into_owned().into_bytes();
         self.comm.broadcast_bytes(&mut path);
         let path = PathBuf::from(String::from_utf8(path)?);
@@ -156,7 +156,7 @@ impl DataPlan<'_> {
         let note = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Prepared { panel: Arc::new(opened), note, from_cache, digest })
+        Ok(PreparedData { panel: Arc::new(opened), note, from_cache, digest })
     }
 
     /// Bars ahead of a period after which indicators have settled and capital by equal risk is
@@ -222,22 +222,24 @@ impl DataPlan<'_> {
         let mut failures: Vec<(usize, String)> = Vec::new();
         let data = (self.source, stocks, &self.options);
         let read = |stock, sender: &_| load_one(data, stock, load, sender);
-        let mut take = |rank: usize, parcel: Option<Parcel>| match parcel {
-            Some(Parcel::Progress { stock, days_done, days_total }) => {
+        let mut take = |rank: usize, load_message: Option<LoadMessage>| match load_message {
+            Some(LoadMessage::Progress { stock, days_done, days_total }) => {
                 on_days(&stocks[stock], days_done, days_total);
             }
-            Some(Parcel::Bars { stock, report, series }) => {
+            Some(LoadMessage::Bars { stock, report, series }) => {
                 arrived[stock] = Some((series, report));
             }
-            Some(Parcel::Failure { stock, message }) => failures.push((stock, message)),
+            Some(LoadMessage::Failure { stock, message }) => failures.push((stock, message)),
             None => failures.push((usize::MAX, format!("rank {rank} sent a damaged message"))),
         };
         if self.comm.size() == 1 {
-            load_own(&read, &owned, &mut |parcel| take(0, Some(parcel)));
+            load_own(&read, &owned, &mut |load_message| take(0, Some(load_message)));
         } else {
             self.comm.stream_to_root(
-                &mut |send| load_own(&read, &owned, &mut |parcel| send(&parcel.to_bytes())),
-                &mut |rank, bytes| take(rank, Parcel::from_bytes(&bytes)),
+                &mut |send| {
+                    load_own(&read, &owned, &mut |load_message| send(&load_message.to_bytes()))
+                },
+                &mut |rank, bytes| take(rank, LoadMessage::from_bytes(&bytes)),
             );
         }
         if let Some((_, message)) = failures.into_iter().min() {
@@ -320,14 +322,14 @@ fn lines(gathered: &[Vec<u8>]) -> Vec<String> {
 
 /// Reads a rank's stocks, a few at a time, and sends what comes.
 fn load_own(
-    load_one: &(dyn Fn(usize, &mpsc::SyncSender<Parcel>) -> Parcel + Sync),
+    load_one: &(dyn Fn(usize, &mpsc::SyncSender<LoadMessage>) -> LoadMessage + Sync),
     owned: &[usize],
-    send: &mut dyn FnMut(Parcel),
+    send: &mut dyn FnMut(LoadMessage),
 ) {
     let threads = owned.len().min(std::thread::available_parallelism().map_or(1, usize::from));
     let next = AtomicUsize::new(0);
     // A bound, so that a fast reader waits for a slow receiver instead of filling the memory.
-    let (sender, receiver) = mpsc::sync_channel::<Parcel>(4);
+    let (sender, receiver) = mpsc::sync_channel::<LoadMessage>(4);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (sender, next) = (sender.clone(), &next);
@@ -347,15 +349,16 @@ fn load_one(
     (source, stocks, options): (&DataSource, &[Symbol], &LoadOptions),
     stock: usize,
     load: &Period,
-    sender: &mpsc::SyncSender<Parcel>,
-) -> Parcel {
+    sender: &mpsc::SyncSender<LoadMessage>,
+) -> LoadMessage {
     let mut progress = |at: LoadProgress| {
-        let parcel = Parcel::Progress { stock, days_done: at.days_done, days_total: at.days_total };
-        let _ = sender.send(parcel);
+        let load_message =
+            LoadMessage::Progress { stock, days_done: at.days_done, days_total: at.days_total };
+        let _ = sender.send(load_message);
     };
     match load_bars(source, stocks, &stocks[stock], load, options, &mut progress) {
-        Ok((series, report)) => Parcel::Bars { stock, report, series },
-        Err(error) => Parcel::Failure { stock, message: error.to_string() },
+        Ok((series, report)) => LoadMessage::Bars { stock, report, series },
+        Err(error) => LoadMessage::Failure { stock, message: error.to_string() },
     }
 }
 

@@ -6,7 +6,7 @@
 //! stock's features are settled. With an account for all stocks, whose capital others share, the
 //! same network can see another entry price, and then decide otherwise.
 
-mod pace;
+mod bar_spacing;
 
 use std::path::Path;
 
@@ -24,10 +24,11 @@ use crate::rl::engine::Engine;
 use crate::rl::engines::engine;
 use crate::rl::td::argmax;
 use crate::strategy::{
-    BarsAt, Cancel, Decision, Kind, Parameter, Parameters, Strategy, StrategyError, TextParameter,
+    BarsAt, Cancel, Decision, Parameter, Parameters, Strategy, StrategyError, StrategyKind,
+    TextParameter,
 };
 use crate::train::worker::propose;
-use pace::Pace;
+use bar_spacing::BarSpacingCheck;
 
 pub const NAME: &str = "DQN";
 
@@ -37,7 +38,7 @@ const FILE: &str = "file";
 const THRESHOLD: &str = "threshold";
 
 /// What a registry takes in. `model` is the run's folder where none is given with the parameters.
-pub fn kind(model: Option<&Path>) -> Kind {
+pub fn kind(model: Option<&Path>) -> StrategyKind {
     let folder = TextParameter::needed(MODEL, "folder", "results folder of a training run");
     let folder = match model {
         Some(model) => folder.with_default(model.to_string_lossy()),
@@ -53,10 +54,10 @@ pub fn kind(model: Option<&Path>) -> Kind {
     );
     let description = "the greedy policy of a trained network, with a separate account per stock";
     let parameters = (vec![threshold], vec![folder, file]);
-    Kind::of_named_stocks(NAME, description, parameters, |parameters, stocks| {
+    StrategyKind::for_named_stocks(NAME, description, parameters, |parameters, stocks| {
         Ok(Box::new(DqnStrategy::new(parameters, stocks)?))
     })
-    .also(&["trained DQN", "agent"])
+    .with_aliases(&["trained DQN", "agent"])
     .check(|parameters| {
         let settings = saved_settings(Path::new(parameters.text(MODEL)));
         settings.map(|_| ()).map_err(|e| (MODEL.into(), format!("{}: {}", e.field, e.what).into()))
@@ -66,7 +67,7 @@ pub fn kind(model: Option<&Path>) -> Kind {
 struct DqnStrategy {
     /// Of each stock that is asked about, its place in the run.
     place: Vec<usize>,
-    pace: Pace,
+    pace: BarSpacingCheck,
     features: FeatureStream,
     /// What each stock's part of the network shows: the stock itself, then its peers.
     slots: Vec<Vec<usize>>,
@@ -116,7 +117,7 @@ impl DqnStrategy {
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         Ok(DqnStrategy {
             place,
-            pace: Pace::new(minutes, config.features.longest_window()),
+            pace: BarSpacingCheck::new(minutes, config.features.longest_window()),
             return_std: fit.scaler.return_std.clone(),
             features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
             slots: (0..count).map(|stock| shape.slots_of(stock)).collect(),

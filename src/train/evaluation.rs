@@ -4,19 +4,21 @@
 
 use anyhow::Result;
 
-use super::dataset::Prepared;
-use crate::comm::{Comm, Ranks, Stamp, Tag};
-use crate::compute::threads::side_by_side;
+use super::dataset::PreparedData;
+use crate::comm::{Comm, MessageStamp, Ranks, Tag};
+use crate::compute::threads::run_parallel;
 use crate::env::trading_env::TradingEnv;
-use crate::eval::account::Account;
+use crate::eval::account::BacktestAccount;
 use crate::eval::backtest::{Backtest, buy_and_hold};
-use crate::eval::metrics::{Course, Metrics};
+use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::interface::{ActionSet, PrivateState};
 use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::{MetaPolicy, Standing, Values, Wanted, rule_names};
+use crate::portfolio::meta_policy::{
+    ActionValues, DqnProposal, ExpertWeights, MetaPolicy, rule_names,
+};
 use crate::rl::agent::{Agent, private_features};
 use crate::rl::device::Device;
 use crate::rl::engine::Engine;
@@ -32,14 +34,14 @@ const CHUNK_BARS: usize = 256;
 
 /// What an evaluation found, beside the benchmark over the same bars and costs.
 #[derive(Clone, Debug)]
-pub struct Evaluated {
-    pub course: Course,
+pub struct EvaluationResult {
+    pub record: BacktestRecord,
     /// What the DQN wanted at each bar but the last, whoever traded: direction and conviction,
     /// `[row, stock]`.
     pub dqn: Vec<(i8, f32)>,
     pub allocations: Allocations,
     pub metrics: Metrics,
-    pub benchmark: Course,
+    pub benchmark: BacktestRecord,
     pub benchmark_metrics: Metrics,
 }
 
@@ -50,7 +52,7 @@ pub struct Evaluation {
     pub episode: u32,
     /// After so many steps.
     pub env_steps: u64,
-    pub evaluated: Evaluated,
+    pub evaluated: EvaluationResult,
 }
 
 /// The policy that is evaluated; the same on every rank.
@@ -61,11 +63,11 @@ pub struct Policy<'a> {
     /// With these weights, for this rank's agents to compute with.
     pub networks: &'a Networks,
     /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
-    pub standing: Option<&'a Standing>,
+    pub expert_weights: Option<&'a ExpertWeights>,
 }
 
 /// What was decided at the close of a bar.
-pub struct Decided<'a> {
+pub struct BarDecision<'a> {
     /// UTC seconds.
     pub end_s: i64,
     /// Values of all actions, `[stock, action]`.
@@ -81,10 +83,10 @@ pub struct Decided<'a> {
 pub fn evaluate(
     comm: &dyn Comm,
     mandate: &Mandate,
-    eval: &Prepared,
+    eval: &PreparedData,
     policy: Policy<'_>,
     agents: Vec<&mut Agent>,
-) -> Result<Option<Evaluated>> {
+) -> Result<Option<EvaluationResult>> {
     evaluate_watched(comm, mandate, eval, policy, agents, &mut |_| {})
 }
 
@@ -92,11 +94,11 @@ pub fn evaluate(
 pub fn evaluate_watched(
     comm: &dyn Comm,
     mandate: &Mandate,
-    eval: &Prepared,
+    eval: &PreparedData,
     policy: Policy<'_>,
     mut agents: Vec<&mut Agent>,
-    watch: &mut dyn FnMut(&Decided<'_>),
-) -> Result<Option<Evaluated>> {
+    watch: &mut dyn FnMut(&BarDecision<'_>),
+) -> Result<Option<EvaluationResult>> {
     let ranks = Ranks { stocks: mandate.stocks.len(), size: comm.size() };
     let width = 2 * policy.shape.config.embedding;
     let rows = eval.note.rows.clone();
@@ -112,13 +114,13 @@ pub fn evaluate_watched(
         let per_stock = chunk.len() * width;
         let mut mine = vec![0.0; agents.len() * per_stock];
         let chunk_rows: Vec<u32> = chunk.iter().map(|&row| row as u32).collect();
-        side_by_side(
+        run_parallel(
             agents.iter_mut().zip(mine.chunks_exact_mut(per_stock)).collect(),
             |(agent, out)| agent.context(policy.networks, &eval.panel, &chunk_rows, out),
         );
         let all = if comm.is_root() { ranks.stocks * per_stock } else { 0 };
         let mut contexts = vec![0.0; all];
-        let stamp = Stamp { tag: Tag::Contexts, time: eval.panel.view(chunk[0]).end_s() };
+        let stamp = MessageStamp { tag: Tag::Contexts, time: eval.panel.view(chunk[0]).end_s() };
         comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut contexts)?;
         if let Some(trader) = &mut trader {
             trader.trade(&eval.panel, chunk, &contexts, watch);
@@ -133,7 +135,7 @@ struct Trader {
     engine: Box<dyn Engine>,
     return_std: Vec<f32>,
     actions: ActionSet,
-    account: Account,
+    account: BacktestAccount,
     dqn: Vec<(i8, f32)>,
     /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
     alone: Option<Vec<TradingEnv>>,
@@ -143,19 +145,21 @@ struct Trader {
     private: Vec<f32>,
     q: Vec<f32>,
     proposals: Vec<Proposal>,
-    wanted: Vec<Wanted>,
+    wanted: Vec<DqnProposal>,
 }
 
 impl Trader {
-    fn new(mandate: &Mandate, eval: &Prepared, policy: Policy<'_>) -> Result<Trader> {
+    fn new(mandate: &Mandate, eval: &PreparedData, policy: Policy<'_>) -> Result<Trader> {
         let correlation = &eval.note.fit.relations.correlation;
-        let meta = MetaPolicy::of(mandate, &eval.panel, correlation)?;
-        let meta = meta.map(|meta| meta.with_second_opinion(&eval.panel));
+        let meta = MetaPolicy::new(mandate, &eval.panel, correlation)?;
+        let meta = meta.map(|meta| meta.with_forecast_combiner(&eval.panel));
         let stocks = mandate.stocks.len();
         let alone = meta.is_some().then(|| vec![TradingEnv::new(&mandate.env); stocks]);
-        let account = Account::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
-        let standing = policy.standing.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
-        let account = account.with(meta, standing);
+        let account =
+            BacktestAccount::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
+        let expert_weights =
+            policy.expert_weights.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
+        let account = account.with_meta_policy(meta, expert_weights);
         Ok(Trader {
             engine: engine(policy.shape, policy.weights, Device::Cpu)?,
             return_std: eval.note.fit.scaler.return_std.clone(),
@@ -188,7 +192,7 @@ impl Trader {
         panel: &Panel,
         rows: &[usize],
         contexts: &[f32],
-        watch: &mut dyn FnMut(&Decided<'_>),
+        watch: &mut dyn FnMut(&BarDecision<'_>),
     ) {
         for (i, &t) in rows.iter().enumerate() {
             self.value(contexts, (i, rows.len()));
@@ -201,7 +205,7 @@ impl Trader {
             self.account.order_for(&view, self.wanted.iter().copied());
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
             self.allocations.note(view.end_s(), desk);
-            watch(&Decided { end_s: view.end_s(), q: &self.q, desk, backtest });
+            watch(&BarDecision { end_s: view.end_s(), q: &self.q, desk, backtest });
             for (stock, alone) in self.alone.iter_mut().flatten().enumerate() {
                 let direction = self.proposals[stock].direction;
                 alone.step(direction, &view.bar(stock), &next.bar(stock), t + 1);
@@ -210,7 +214,8 @@ impl Trader {
         }
     }
 
-    /// Values of all actions at the `i`-th of `rows` bars. `contexts` `[stock, row, 2 * embedding]`.
+    /// Values of all actions at the `i`-th of `rows` bars. `contexts` `[stock, row, 2 *
+    /// embedding]`.
     fn value(&mut self, contexts: &[f32], (i, rows): (usize, usize)) {
         let stocks = self.return_std.len();
         let width = contexts.len() / (stocks * rows);
@@ -233,28 +238,31 @@ impl Trader {
             let values = self.alone.as_ref().map(|accounts| {
                 let than_none =
                     |direction: i8| q[self.actions.index(direction)] - q[self.actions.index(0)];
-                Values {
+                ActionValues {
                     short: (self.actions.len() == 3).then(|| than_none(-1)),
                     long: than_none(1),
                     held: accounts[stock].private_state().position,
                     unit: f64::from(self.return_std[stock]),
                 }
             });
-            self.wanted.push(Wanted { values, ..Wanted::plain((said.direction, said.conviction)) });
+            self.wanted.push(DqnProposal {
+                values,
+                ..DqnProposal::plain((said.direction, said.conviction))
+            });
         }
     }
 
-    fn finish(self, mandate: &Mandate, eval: &Prepared) -> Evaluated {
-        let course = self.account.into_course();
+    fn finish(self, mandate: &Mandate, eval: &PreparedData) -> EvaluationResult {
+        let record = self.account.into_record();
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&mandate.stocks, views, &mandate.env)
             .expect("a prepared panel has rows to trade");
-        Evaluated {
-            metrics: Metrics::of(&course),
-            benchmark_metrics: Metrics::of(&benchmark),
+        EvaluationResult {
+            metrics: Metrics::from_record(&record),
+            benchmark_metrics: Metrics::from_record(&benchmark),
             dqn: self.dqn,
             allocations: self.allocations,
-            course,
+            record,
             benchmark,
         }
     }

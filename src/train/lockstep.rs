@@ -10,49 +10,49 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::buffer::Buffer;
-use super::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, Interval};
+use super::buffer::StockBuffer;
+use super::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, TrainingInterval};
 use super::server::Server;
 use super::setup::Setup;
-use super::snapshot::At;
-use super::worker::{Lanes, Learned, Proposal, Worker};
-use crate::comm::{Comm, Ranks, Stamp, Tag};
-use crate::compute::threads::side_by_side;
+use super::snapshot::RunPosition;
+use super::worker::{Lanes, LearnStats, Proposal, Worker};
+use crate::comm::{Comm, MessageStamp, Ranks, Tag};
+use crate::compute::threads::run_parallel;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
-use crate::portfolio::meta_policy::{Standing, Wanted, rule_names};
+use crate::portfolio::meta_policy::{DqnProposal, ExpertWeights, rule_names};
 use crate::portfolio::risk::Reason;
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
 
 /// What rank 0 has besides: the parameter server and the desk.
-struct Root {
+struct LockstepRoot {
     server: Server,
     desk: Desk,
     /// Of the meta-policy's rules at the end of the training period.
-    standing: Option<Standing>,
+    expert_weights: Option<ExpertWeights>,
     /// Means over stocks, of every gradient step since the last interval.
-    learned: Vec<Learned>,
+    learned: Vec<LearnStats>,
 }
 
 /// One rank's part of a training run.
-pub struct Trainer<'a> {
+pub struct LockstepTrainer<'a> {
     comm: &'a dyn Comm,
     panel: &'a Panel,
     plan: Lanes,
     ranks: Ranks,
     workers: Vec<Worker>,
     networks: Networks,
-    root: Option<Root>,
+    root: Option<LockstepRoot>,
     credit: UpdateCredit,
     weights: Vec<f32>,
-    proposals: Buffer,
-    orders: Buffer,
+    proposals: StockBuffer,
+    orders: StockBuffer,
     /// `[own stock, parameters and LEARNED_LEN]`, and the sum over all stocks on rank 0.
     gradients: Vec<f32>,
     gradient_sum: Vec<f32>,
-    sums: Buffer,
+    sums: StockBuffer,
     /// Sum of capital times reward since the last interval, per own stock.
     reward_sums: Vec<f64>,
     /// Passes over the training period.
@@ -60,7 +60,7 @@ pub struct Trainer<'a> {
     /// Exponent of the importance weights at the start.
     priority_beta: f64,
     stop: &'a AtomicBool,
-    at: At,
+    at: RunPosition,
 }
 
 /// The first element of a stock's orders is what comes after this bar, one of these; then direction
@@ -72,17 +72,17 @@ const ORDER_LEN: usize = 2;
 /// After a gradient: loss and mean Q.
 const LEARNED_LEN: usize = 2;
 
-impl<'a> Trainer<'a> {
+impl<'a> LockstepTrainer<'a> {
     /// Errors: a strategy of the meta-policy is unknown. The same on every rank.
-    pub fn new(setup: Setup<'a>) -> Result<Trainer<'a>> {
+    pub fn new(setup: Setup<'a>) -> Result<LockstepTrainer<'a>> {
         let Setup { comm, mandate, learner, train, lanes, .. } = setup;
         rule_names(&mandate.portfolio.meta_policy, mandate.stocks.len())?;
         let (ranks, weights, workers) = (setup.ranks(), setup.weights(), setup.workers());
         let root = match comm.is_root() {
             true => {
-                let (desk, standing) = setup.desk()?;
+                let (desk, expert_weights) = setup.desk()?;
                 let server = setup.server(weights.clone());
-                Some(Root { server, desk, standing, learned: Vec::new() })
+                Some(LockstepRoot { server, desk, expert_weights, learned: Vec::new() })
             }
             false => None,
         };
@@ -90,8 +90,8 @@ impl<'a> Trainer<'a> {
             true => setup.idle_networks(&weights)?,
             false => setup.networks(&weights)?,
         };
-        let buffer = |per_stock| Buffer::new(per_stock, ranks, comm.rank());
-        Ok(Trainer {
+        let buffer = |per_stock| StockBuffer::new(per_stock, ranks, comm.rank());
+        Ok(LockstepTrainer {
             comm,
             panel: &train.panel,
             plan: lanes,
@@ -110,7 +110,7 @@ impl<'a> Trainer<'a> {
             episodes: setup.episodes,
             priority_beta: learner.priority_beta,
             stop: setup.stop,
-            at: At { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
+            at: RunPosition { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
         })
     }
 
@@ -163,7 +163,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Where the run stands.
-    pub fn at(&self) -> At {
+    pub fn at(&self) -> RunPosition {
         self.at
     }
 
@@ -183,8 +183,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Of the meta-policy's rules at the end of the training period; known on rank 0.
-    pub fn standing(&self) -> Option<&Standing> {
-        self.root.as_ref().and_then(|root| root.standing.as_ref())
+    pub fn expert_weights(&self) -> Option<&ExpertWeights> {
+        self.root.as_ref().and_then(|root| root.expert_weights.as_ref())
     }
 
     /// How many orders the risk rules changed so far, by reason; known on rank 0.
@@ -209,7 +209,7 @@ impl<'a> Trainer<'a> {
         each(&mut self.workers, &mut self.proposals.mine, per_stock, |worker, message| {
             worker.propose(networks, step, message);
         });
-        let stamp = Stamp { tag: Tag::Proposals, time: self.bar_time(step) };
+        let stamp = MessageStamp { tag: Tag::Proposals, time: self.bar_time(step) };
         self.proposals.gather(self.comm, stamp)
     }
 
@@ -232,7 +232,7 @@ impl<'a> Trainer<'a> {
                     messages.map(move |stock| Proposal::read(&stock[lane * Proposal::LEN..]));
                 let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
                 let wanted = proposals.map(|Proposal { direction, conviction, greedy, .. }| {
-                    Wanted { direction, conviction, greedy, values: None }
+                    DqnProposal { direction, conviction, greedy, values: None }
                 });
                 (panel.view(plan.row(lane, step)), gain, wanted)
             });
@@ -246,7 +246,7 @@ impl<'a> Trainer<'a> {
                 }
             }
         }
-        let stamp = Stamp { tag: Tag::Orders, time: self.bar_time(step) };
+        let stamp = MessageStamp { tag: Tag::Orders, time: self.bar_time(step) };
         self.orders.scatter(self.comm, stamp)?;
         Ok(if self.comm.is_root() { next } else { self.orders.mine[0] })
     }
@@ -260,7 +260,7 @@ impl<'a> Trainer<'a> {
         let orders = self.orders.mine.chunks_exact(self.orders.per_stock);
         let gradients = self.gradients.chunks_exact_mut(self.gradient_sum.len());
         let own = self.workers.iter_mut().zip(&mut self.reward_sums);
-        side_by_side(
+        run_parallel(
             own.zip(orders.zip(gradients)).collect(),
             |((worker, sum), (orders, message))| {
                 *sum += worker.step(step, &orders[1..]);
@@ -291,15 +291,15 @@ impl<'a> Trainer<'a> {
         let progress = self.progress();
         let time = self.at.gradient_steps as i64;
         let (mine, sum) = (&mut self.gradients, &mut self.gradient_sum);
-        self.comm.sum(Stamp { tag: Tag::Gradients, time }, mine, self.ranks, sum)?;
+        self.comm.sum(MessageStamp { tag: Tag::Gradients, time }, mine, self.ranks, sum)?;
         if let Some(root) = &mut self.root {
             let (gradient, said) = sum.split_at(parameters);
             root.server.apply(progress, gradient, self.ranks.stocks)?;
             let mean = |sum: f32| sum / self.ranks.stocks as f32;
-            root.learned.push(Learned { loss: mean(said[0]), mean_q: mean(said[1]) });
+            root.learned.push(LearnStats { loss: mean(said[0]), mean_q: mean(said[1]) });
             self.weights.copy_from_slice(root.server.weights());
         }
-        self.comm.broadcast(Stamp { tag: Tag::Parameters, time }, &mut self.weights)?;
+        self.comm.broadcast(MessageStamp { tag: Tag::Parameters, time }, &mut self.weights)?;
         self.networks.pull(&self.weights);
         self.at.gradient_steps += 1;
         Ok(())
@@ -320,7 +320,7 @@ impl<'a> Trainer<'a> {
             message[0] = std::mem::take(sum) as f32;
             message[1] = worker.mean_epsilon() as f32;
         }
-        let stamp = Stamp { tag: Tag::Interval, time: self.at.env_steps as i64 };
+        let stamp = MessageStamp { tag: Tag::Interval, time: self.at.env_steps as i64 };
         self.sums.gather(self.comm, stamp)?;
         let Some(root) = &mut self.root else { return callbacks.on_barrier() };
         if bars == 0 {
@@ -330,11 +330,11 @@ impl<'a> Trainer<'a> {
             self.sums.all.chunks_exact(2).map(|sums| f64::from(sums[at])).sum()
         };
         let learned = std::mem::take(&mut root.learned);
-        let mean = |of: fn(&Learned) -> f32| {
+        let mean = |of: fn(&LearnStats) -> f32| {
             let sum: f64 = learned.iter().map(|one| f64::from(of(one))).sum();
             (!learned.is_empty()).then(|| sum / learned.len() as f64)
         };
-        callbacks.on_interval(Interval {
+        callbacks.on_interval(TrainingInterval {
             episode: self.at.episode,
             env_steps: self.at.env_steps,
             gradient_steps: self.at.gradient_steps,
@@ -367,5 +367,5 @@ fn each(
     work: impl Fn(&mut Worker, &mut [f32]) + Sync + Send,
 ) {
     let tasks = workers.iter_mut().zip(messages.chunks_exact_mut(per_stock)).collect();
-    side_by_side(tasks, |(worker, message)| work(worker, message));
+    run_parallel(tasks, |(worker, message)| work(worker, message));
 }

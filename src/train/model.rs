@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::dataset::{Fit, Prepared};
-use super::evaluation::{Decided, Evaluated, Policy, evaluate_watched};
+use super::dataset::{Fit, PreparedData};
+use super::evaluation::{BarDecision, EvaluationResult, Policy, evaluate_watched};
 use super::setup::network_peers;
 use crate::comm::local::LocalComm;
 use crate::config::{FeatureConfig, LearnerConfig, NetworkConfig};
@@ -13,7 +13,7 @@ use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;
 use crate::interface::ActionSet;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::Standing;
+use crate::portfolio::meta_policy::ExpertWeights;
 use crate::rl::agent::{Agent, PRIVATE_FEATURES};
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
@@ -56,7 +56,7 @@ pub struct Model {
     pub weights: Vec<f32>,
     pub fit: Fit,
     /// Of the meta-policy's rules at the end of the training period, where there was one.
-    pub standing: Option<Standing>,
+    pub expert_weights: Option<ExpertWeights>,
 }
 
 impl Model {
@@ -83,9 +83,9 @@ impl Model {
         let peers: Vec<f32> = self.fit.peers.iter().flatten().map(|&peer| peer as f32).collect();
         let count = self.fit.peers.first().map_or(0, Vec::len) as i64;
         tensors.push(named(PEERS, &[stocks, count], peers));
-        if let Some(standing) = &self.standing {
-            let shape = standing.shape().map(|length| length as i64);
-            tensors.push(named(STANDING, &shape, standing.numbers().to_vec()));
+        if let Some(expert_weights) = &self.expert_weights {
+            let shape = expert_weights.shape().map(|length| length as i64);
+            tensors.push(named(STANDING, &shape, expert_weights.numbers().to_vec()));
         }
         Ok(state_dict::write(path, &tensors)?)
     }
@@ -145,11 +145,12 @@ impl Model {
             },
             peers,
         };
-        let standing = tensors.iter().find(|tensor| tensor.name == STANDING).and_then(|found| {
-            let shape: [i64; 3] = found.shape.as_slice().try_into().ok()?;
-            Standing::from_parts(shape.map(|length| length as usize), found.data.clone())
-        });
-        Ok(Model { shape, weights, fit, standing })
+        let expert_weights =
+            tensors.iter().find(|tensor| tensor.name == STANDING).and_then(|found| {
+                let shape: [i64; 3] = found.shape.as_slice().try_into().ok()?;
+                ExpertWeights::from_parts(shape.map(|length| length as usize), found.data.clone())
+            });
+        Ok(Model { shape, weights, fit, expert_weights })
     }
 
     /// Lets the model trade the period of `eval` by itself: greedily, without learning, in one
@@ -161,15 +162,16 @@ impl Model {
         learner: &LearnerConfig,
         device: Device,
         mandate: &Mandate,
-        eval: &Prepared,
-        watch: &mut dyn FnMut(&Decided<'_>),
-    ) -> Result<Evaluated> {
+        eval: &PreparedData,
+        watch: &mut dyn FnMut(&BarDecision<'_>),
+    ) -> Result<EvaluationResult> {
         let (shape, weights) = (&self.shape, &self.weights[..]);
         let networks = &Networks::new(shape, weights, learner, Some(device))?;
         let returns = self.fit.scaler.return_std.iter().enumerate();
         let agent = |(stock, &std): (usize, &f32)| Agent::new(stock, shape, std, learner);
         let mut agents: Vec<Agent> = returns.map(agent).collect();
-        let policy = Policy { shape, weights, networks, standing: self.standing.as_ref() };
+        let policy =
+            Policy { shape, weights, networks, expert_weights: self.expert_weights.as_ref() };
         let agents = agents.iter_mut().collect();
         let evaluated = evaluate_watched(&LocalComm, mandate, eval, policy, agents, watch)?;
         evaluated.context("one process is rank 0")

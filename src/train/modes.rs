@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::asynchronous::{Asynchronous, Evaluations};
+use super::asynchronous::{Asynchronous, Evaluator};
 use super::callbacks::{Callbacks, Ending};
-use super::dataset::Prepared;
+use super::dataset::PreparedData;
 use super::evaluation::{Evaluation, Policy, evaluate};
-use super::lockstep::Trainer;
+use super::lockstep::LockstepTrainer;
 use super::setup::Setup;
 use super::snapshot::{RootState, StockState};
 use super::worker::Worker;
 use crate::config::{AsynchronousConfig, SyncMode};
 use crate::market::Symbol;
-use crate::portfolio::meta_policy::Standing;
+use crate::portfolio::meta_policy::ExpertWeights;
 use crate::portfolio::risk::Reason;
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 
 pub(super) enum Training<'a> {
-    Lockstep(Trainer<'a>),
-    Asynchronous(Box<Asynchronous<'a>>, Box<Evaluations>),
+    Lockstep(LockstepTrainer<'a>),
+    Asynchronous(Box<Asynchronous<'a>>, Box<Evaluator>),
 }
 
 /// What a loop leaves.
@@ -36,7 +36,7 @@ pub(super) struct Outcome {
     /// On rank 0.
     pub latest: Option<Evaluation>,
     /// Expert weights of the meta-policy's rules at the end of the training period, on rank 0.
-    pub rules: Option<Standing>,
+    pub rules: Option<ExpertWeights>,
     pub env_steps: u64,
     /// Empty in lockstep.
     pub env_steps_by_stock: BTreeMap<Symbol, u64>,
@@ -49,14 +49,14 @@ impl<'a> Training<'a> {
         setup: Setup<'a>,
         sync: SyncMode,
         config: &'a AsynchronousConfig,
-        eval: &Prepared,
+        eval: &PreparedData,
     ) -> Result<Training<'a>> {
         if sync == SyncMode::Lockstep {
-            return Ok(Training::Lockstep(Trainer::new(setup)?));
+            return Ok(Training::Lockstep(LockstepTrainer::new(setup)?));
         }
         let run = Asynchronous::new(setup, config)?;
         let rules = if setup.comm.is_root() { setup.rules()? } else { None };
-        let evaluations = Evaluations::new(&setup, eval, rules);
+        let evaluations = Evaluator::new(&setup, eval, rules);
         Ok(Training::Asynchronous(Box::new(run), Box::new(evaluations)))
     }
 
@@ -80,7 +80,7 @@ impl<'a> Training<'a> {
     pub fn run(
         self,
         setup: &Setup<'_>,
-        eval: &Prepared,
+        eval: &PreparedData,
         callbacks: &mut dyn Callbacks,
     ) -> Result<Outcome> {
         match self {
@@ -93,9 +93,9 @@ impl<'a> Training<'a> {
 }
 
 fn lockstep(
-    mut trainer: Trainer<'_>,
+    mut trainer: LockstepTrainer<'_>,
     setup: &Setup<'_>,
-    eval: &Prepared,
+    eval: &PreparedData,
     callbacks: &mut dyn Callbacks,
 ) -> Result<Outcome> {
     let (mut latest, mut ending) = (None, Ending::EpisodeDone);
@@ -107,15 +107,15 @@ fn lockstep(
         }
         if episode % setup.every_episodes == 0 || episode == setup.episodes {
             let when = (episode, trainer.at().env_steps);
-            let (weights, rules) = (trainer.weights().to_vec(), trainer.standing().cloned());
+            let (weights, rules) = (trainer.weights().to_vec(), trainer.expert_weights().cloned());
             let (agents, networks) = trainer.agents();
-            let (shape, weights, standing) = (setup.shape, &weights[..], rules.as_ref());
-            let policy = Policy { shape, weights, networks, standing };
+            let (shape, weights, expert_weights) = (setup.shape, &weights[..], rules.as_ref());
+            let policy = Policy { shape, weights, networks, expert_weights };
             latest = pause_and_evaluate(setup, eval, policy, agents, when, callbacks)?;
         }
     }
     let at = trainer.at();
-    let (weights, rules) = (trainer.weights().to_vec(), trainer.standing().cloned());
+    let (weights, rules) = (trainer.weights().to_vec(), trainer.expert_weights().cloned());
     let orders_changed = trainer.orders_changed();
     let (workers, networks) = trainer.into_workers();
     Ok(Outcome {
@@ -134,9 +134,9 @@ fn lockstep(
 
 fn asynchronous(
     mut run: Asynchronous<'_>,
-    mut evaluations: Evaluations,
+    mut evaluations: Evaluator,
     setup: &Setup<'_>,
-    eval: &Prepared,
+    eval: &PreparedData,
     callbacks: &mut dyn Callbacks,
 ) -> Result<Outcome> {
     let ending = run.run(callbacks, &mut evaluations)?;
@@ -154,8 +154,8 @@ fn asynchronous(
     let rules = evaluations.rules().cloned();
     let mut latest = evaluations.into_latest();
     if ending == Ending::EpisodeDone {
-        let (shape, networks, standing) = (setup.shape, &networks, rules.as_ref());
-        let policy = Policy { shape, weights: &weights, networks, standing };
+        let (shape, networks, expert_weights) = (setup.shape, &networks, rules.as_ref());
+        let policy = Policy { shape, weights: &weights, networks, expert_weights };
         let agents = workers.iter_mut().map(Worker::agent).collect();
         let when = (setup.episodes, env_steps);
         latest = pause_and_evaluate(setup, eval, policy, agents, when, callbacks)?.or(latest);
@@ -177,7 +177,7 @@ fn asynchronous(
 /// An evaluation after so many episodes and steps, for which training pauses. Some on rank 0.
 fn pause_and_evaluate(
     setup: &Setup<'_>,
-    eval: &Prepared,
+    eval: &PreparedData,
     policy: Policy<'_>,
     agents: Vec<&mut Agent>,
     (episode, env_steps): (u32, u64),

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::dataset::Prepared;
-use crate::comm::{Comm, Ranks, Stamp, Tag};
+use super::dataset::PreparedData;
+use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::rl::device::Device;
 use crate::rl::engines::engine;
 use crate::rl::network::NetworkShape;
@@ -25,9 +25,9 @@ pub struct PeerView {
 impl PeerView {
     /// On rank 0; empty on the others. Of a network of `shape` with `weights`; `workers` are this
     /// rank's.
-    pub fn of(
+    pub fn gather(
         comm: &dyn Comm,
-        train: &Prepared,
+        train: &PreparedData,
         shape: &NetworkShape,
         weights: &[f32],
         workers: &mut [Worker],
@@ -54,7 +54,7 @@ impl PeerView {
         let width = 2 * per_stock;
         let all = if comm.is_root() { stocks * width } else { 0 };
         let mut by_stock = vec![0.0; all];
-        let stamp = Stamp { tag: Tag::Attention, time: 0 };
+        let stamp = MessageStamp { tag: Tag::Attention, time: 0 };
         comm.gather(stamp, &mine, &ranks.counts(width), &mut by_stock)?;
         if !comm.is_root() {
             return Ok(PeerView::default());

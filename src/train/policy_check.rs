@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::dataset::Prepared;
+use super::dataset::PreparedData;
 use super::model::Model;
 use crate::interface::{ActionSet, PrivateState};
 use crate::rl::agent::private_features;
 use crate::rl::device::Device;
-use crate::rl::libtorch::Torch;
+use crate::rl::libtorch::TorchEngine;
 use crate::rl::policy::{Observations, write_check};
 
 /// Observations written out.
@@ -18,7 +18,7 @@ const COUNT: usize = 64;
 
 /// Writes observations spread over the evaluation period and the stocks, in every position that
 /// `actions` allow.
-pub fn write(path: &Path, model: &Model, actions: ActionSet, eval: &Prepared) -> Result<()> {
+pub fn write(path: &Path, model: &Model, actions: ActionSet, eval: &PreparedData) -> Result<()> {
     let stocks = model.shape.stocks;
     let rows = eval.note.rows.clone();
     let (mut market, mut stock, mut private) = (Vec::new(), Vec::new(), Vec::new());
@@ -35,7 +35,7 @@ pub fn write(path: &Path, model: &Model, actions: ActionSet, eval: &Prepared) ->
         private.extend(private_features(&state, eval.note.fit.scaler.return_std[own]));
         stock.push(own);
     }
-    let engine = Torch::new(&model.shape, &model.weights, Device::Cpu)?;
+    let engine = TorchEngine::new(&model.shape, &model.weights, Device::Cpu)?;
     let observations = Observations { market: &market, stock: &stock, private: &private };
     Ok(write_check(&model.shape, &engine, observations, path)?)
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
-use super::callbacks::{Callbacks, Ending, Interval, TrainingStart};
+use super::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
 use super::checkpoint::Checkpoints;
-use super::dataset::Prepared;
+use super::checkpoint_writer::{CheckpointWriter, RootPart, differences, read_root, read_stock};
+use super::dataset::PreparedData;
 use super::evaluation::Evaluation;
-use super::keeper::{Keeper, RootPart, differences, read_root, read_stock};
 use super::snapshot::{Snapshot, StockState};
 use super::worker::Worker;
 use crate::comm::Comm;
@@ -28,7 +28,7 @@ pub(super) fn find_checkpoint(
     settings: &str,
     callbacks: &mut dyn Callbacks,
 ) -> Result<Option<PathBuf>> {
-    let checkpoints = Checkpoints::of(output, config.keep);
+    let checkpoints = Checkpoints::new(output, config.keep);
     let found = match comm.is_root() {
         true => usable_checkpoint(&checkpoints, settings, callbacks).map_err(|e| message(&e)),
         false => Ok(String::new()),
@@ -84,14 +84,14 @@ pub(super) fn read_checkpoint(
 /// Callbacks of a run that keeps checkpoints, where there is a keeper: it is told what it needs,
 /// and the caller's callbacks the rest.
 pub(super) struct Kept<'a> {
-    pub keeper: Option<Keeper<'a>>,
+    pub checkpoint_writer: Option<CheckpointWriter<'a>>,
     pub callbacks: &'a mut dyn Callbacks,
 }
 
 impl Kept<'_> {
     /// Waits for the checkpoint that is being written, if one is.
     pub fn finish(&mut self) -> Result<()> {
-        self.keeper.as_mut().map_or(Ok(()), Keeper::finish)
+        self.checkpoint_writer.as_mut().map_or(Ok(()), CheckpointWriter::finish)
     }
 }
 
@@ -100,7 +100,7 @@ impl Callbacks for Kept<'_> {
         self.callbacks.on_days(symbol, done, total);
     }
 
-    fn on_data(&mut self, period: Period, data: &Prepared) {
+    fn on_data(&mut self, period: Period, data: &PreparedData) {
         self.callbacks.on_data(period, data);
     }
 
@@ -116,13 +116,13 @@ impl Callbacks for Kept<'_> {
         self.callbacks.on_bar(workers);
     }
 
-    fn on_interval(&mut self, interval: Interval) -> Result<()> {
+    fn on_interval(&mut self, interval: TrainingInterval) -> Result<()> {
         self.callbacks.on_interval(interval)
     }
 
     fn on_barrier(&mut self) -> Result<()> {
         self.callbacks.on_barrier()?;
-        self.keeper.as_mut().map_or(Ok(()), Keeper::look)
+        self.checkpoint_writer.as_mut().map_or(Ok(()), CheckpointWriter::poll)
     }
 
     fn on_evaluation_start(&mut self) {
@@ -138,18 +138,21 @@ impl Callbacks for Kept<'_> {
     }
 
     fn wants_checkpoint(&mut self) -> bool {
-        self.keeper.as_ref().is_some_and(Keeper::is_due) || self.callbacks.wants_checkpoint()
+        self.checkpoint_writer.as_ref().is_some_and(CheckpointWriter::is_due)
+            || self.callbacks.wants_checkpoint()
     }
 
     fn on_checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
-        let Some(keeper) = &mut self.keeper else { return self.callbacks.on_checkpoint(snapshot) };
+        let Some(checkpoint_writer) = &mut self.checkpoint_writer else {
+            return self.callbacks.on_checkpoint(snapshot);
+        };
         let is_root = snapshot.root.is_some();
         let state = if is_root { Some(self.callbacks.state()?) } else { None };
-        keeper.begin(snapshot, state)
+        checkpoint_writer.begin(snapshot, state)
     }
 
     fn is_writing(&self) -> bool {
-        self.keeper.as_ref().is_some_and(Keeper::is_writing)
+        self.checkpoint_writer.as_ref().is_some_and(CheckpointWriter::is_writing)
     }
 
     fn state(&self) -> Result<Vec<u8>> {

@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::callbacks::{Callbacks, Ending, TrainingStart};
-use super::dataset::{DataPlan, Prepared};
-use super::evaluation::{Evaluated, Evaluation, Policy, evaluate};
-use super::keeper::Keeper;
+use super::checkpoint_writer::CheckpointWriter;
+use super::dataset::{DataPlan, PreparedData};
+use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
 use super::peer_view::PeerView;
@@ -54,8 +54,8 @@ pub struct Trained {
     pub config: RunConfig,
     /// What was traded in training and evaluations, and on which terms.
     pub mandate: Mandate,
-    pub train: Prepared,
-    pub eval: Prepared,
+    pub train: PreparedData,
+    pub eval: PreparedData,
     /// The same on every rank, but for the expert weights of the rules, which rank 0 alone has.
     pub model: Model,
     /// The last evaluation, on rank 0; None where the run was stopped before any.
@@ -126,15 +126,16 @@ pub fn run(
     };
     agree(comm, callbacks.on_training_start(&start).map_err(|e| message(&e)))?;
     let keeps = checkpointing != Checkpointing::Off;
-    let keeper = keeps.then(|| Keeper::new(comm, &config.output, settings, &config.checkpoint));
-    let mut kept = Kept { keeper, callbacks };
+    let checkpoint_writer =
+        keeps.then(|| CheckpointWriter::new(comm, &config.output, settings, &config.checkpoint));
+    let mut kept = Kept { checkpoint_writer, callbacks };
     let outcome = training.run(&setup, &eval, &mut kept)?;
     kept.callbacks.on_training_end(outcome.ending)?;
     kept.finish()?;
     let fit = train.note.fit.clone();
     Ok(Trained {
         ending: outcome.ending,
-        model: Model { shape, weights: outcome.weights, fit, standing: outcome.rules },
+        model: Model { shape, weights: outcome.weights, fit, expert_weights: outcome.rules },
         config,
         mandate,
         train,
@@ -155,7 +156,7 @@ fn prepare(
     config: &RunConfig,
     data: RunData<'_>,
     callbacks: &mut dyn Callbacks,
-) -> Result<(RunConfig, Prepared, Prepared)> {
+) -> Result<(RunConfig, PreparedData, PreparedData)> {
     let mut config = config.clone();
     let (trained, traded) = (config.train_period(), config.eval_period());
     let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
@@ -188,7 +189,7 @@ pub fn data_plan<'a>(comm: &'a dyn Comm, config: &'a RunConfig, data: RunData<'a
 
 /// A label convention that was found in the training period holds from then on: a short evaluation
 /// may not show it.
-fn keep_bar_label(config: &mut RunConfig, train: &Prepared, source: &DataSource) {
+fn keep_bar_label(config: &mut RunConfig, train: &PreparedData, source: &DataSource) {
     let Some(first) = train.note.reports.first() else { return };
     let common = train.note.reports.iter().all(|report| report.bar_label == first.bar_label);
     if common && matches!(source, DataSource::Store(_)) {
@@ -198,7 +199,7 @@ fn keep_bar_label(config: &mut RunConfig, train: &Prepared, source: &DataSource)
 
 /// The settings and data that decide a result, as TOML: equal in all runs that can resume from one
 /// another's checkpoints.
-fn checkpoint_settings(config: &RunConfig, panels: [&Prepared; 2]) -> Result<String> {
+fn checkpoint_settings(config: &RunConfig, panels: [&PreparedData; 2]) -> Result<String> {
     let standard = RunConfig::default();
     let config = RunConfig {
         // One process or many, and where it is written, change nothing.
@@ -221,17 +222,21 @@ impl Trained {
     /// every rank.
     pub fn peer_view(&mut self, comm: &dyn Comm) -> Result<PeerView> {
         let Model { shape, weights, .. } = &self.model;
-        PeerView::of(comm, &self.train, shape, weights, &mut self.workers)
+        PeerView::gather(comm, &self.train, shape, weights, &mut self.workers)
     }
 
     /// Evaluates once more, on other terms than those of the run. Called on every rank; Some on
     /// rank 0.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub fn evaluate(&mut self, comm: &dyn Comm, mandate: &Mandate) -> Result<Option<Evaluated>> {
-        let Model { shape, weights, standing, .. } = &self.model;
-        let (networks, standing) = (&self.networks, standing.as_ref());
-        let policy = Policy { shape, weights, networks, standing };
+    pub fn evaluate(
+        &mut self,
+        comm: &dyn Comm,
+        mandate: &Mandate,
+    ) -> Result<Option<EvaluationResult>> {
+        let Model { shape, weights, expert_weights, .. } = &self.model;
+        let (networks, expert_weights) = (&self.networks, expert_weights.as_ref());
+        let policy = Policy { shape, weights, networks, expert_weights };
         let agents = self.workers.iter_mut().map(Worker::agent).collect();
         evaluate(comm, mandate, &self.eval, policy, agents)
     }

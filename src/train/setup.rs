@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, anyhow};
 
-use super::dataset::Prepared;
+use super::dataset::PreparedData;
 use super::server::Server;
 use super::worker::{Lanes, Worker, WorkerSettings};
 use crate::comm::{Comm, Ranks};
@@ -13,7 +13,7 @@ use crate::config::{LearnerConfig, NetworkConfig};
 use crate::interface::ActionSet;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Standing};
+use crate::portfolio::meta_policy::{CapitalPlan, ExpertWeights, MetaPolicy};
 use crate::rl::agent::PRIVATE_FEATURES;
 use crate::rl::device::Device;
 use crate::rl::engines::EngineError;
@@ -30,7 +30,7 @@ pub struct Setup<'a> {
     pub mandate: &'a Mandate,
     pub learner: &'a LearnerConfig,
     pub shape: &'a NetworkShape,
-    pub train: &'a Prepared,
+    pub train: &'a PreparedData,
     pub lanes: Lanes,
     /// Passes over the training period.
     pub episodes: u32,
@@ -90,39 +90,41 @@ impl Setup<'_> {
 
     pub fn capital(&self) -> CapitalPlan {
         let Mandate { stocks, portfolio, .. } = self.mandate;
-        CapitalPlan::of(&self.train.panel, stocks.len(), portfolio)
+        CapitalPlan::new(&self.train.panel, stocks.len(), portfolio)
     }
 
     /// The desk of all lanes, and the expert weights of its meta-policy's rules after the last.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub fn desk(&self) -> Result<(Desk, Option<Standing>)> {
+    pub fn desk(&self) -> Result<(Desk, Option<ExpertWeights>)> {
         let Setup { mandate, train, lanes, .. } = *self;
         let (meta, capital) = (self.meta_policy()?, self.capital());
         let first_rows = (0..lanes.count).map(|lane| lanes.row(lane, 0));
         let starts: Vec<usize> = first_rows.chain([train.note.rows.end]).collect();
-        let standings = match &meta {
-            Some(meta) => meta.standings(&train.panel, train.note.rows.start, &starts, &capital),
+        let start_weights = match &meta {
+            Some(meta) => {
+                meta.expert_weights(&train.panel, train.note.rows.start, &starts, &capital)
+            }
             None => Vec::new(),
         };
         let limits = train.limits(mandate);
         let desk = Desk::new(lanes.count, capital, &mandate.portfolio, limits);
-        Ok((desk.with(meta, &standings), standings.last().cloned()))
+        Ok((desk.with_meta_policy(meta, &start_weights), start_weights.last().cloned()))
     }
 
     /// The expert weights of the meta-policy's rules after the training period; None where there is
     /// no meta-policy.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub fn rules(&self) -> Result<Option<Standing>> {
+    pub fn rules(&self) -> Result<Option<ExpertWeights>> {
         let Some(meta) = self.meta_policy()? else { return Ok(None) };
         let (panel, rows) = (&self.train.panel, &self.train.note.rows);
-        Ok(meta.standings(panel, rows.start, &[rows.end], &self.capital()).pop())
+        Ok(meta.expert_weights(panel, rows.start, &[rows.end], &self.capital()).pop())
     }
 
     fn meta_policy(&self) -> Result<Option<MetaPolicy>> {
         let correlation = &self.train.note.fit.relations.correlation;
-        Ok(MetaPolicy::of(self.mandate, &self.train.panel, correlation)?)
+        Ok(MetaPolicy::new(self.mandate, &self.train.panel, correlation)?)
     }
 }
 
@@ -133,7 +135,11 @@ pub fn network_peers(config: &NetworkConfig, peers: &[Vec<usize>]) -> Vec<Vec<us
 }
 
 /// The network that is trained on `train`.
-pub fn network_shape(config: &NetworkConfig, long_only: bool, train: &Prepared) -> NetworkShape {
+pub fn network_shape(
+    config: &NetworkConfig,
+    long_only: bool,
+    train: &PreparedData,
+) -> NetworkShape {
     NetworkShape {
         stocks: train.panel.stocks().len(),
         features: train.panel.feature_names().len(),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::compress::Compressor;
-use super::worker::{Learned, WorkerState};
+use super::worker::{LearnStats, WorkerState};
 use crate::portfolio::desk::DeskState;
 use crate::rl::networks::NetworksState;
 use crate::rl::optimizer::Adam;
@@ -13,7 +13,7 @@ use crate::rl::schedule::UpdateCredit;
 
 /// Where a run is: between two bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct At {
+pub struct RunPosition {
     /// The present episode, counted from 1.
     pub episode: u32,
     /// Steps of its segments that are done.
@@ -42,12 +42,12 @@ pub enum ModeState {
 /// Where a run in lockstep is, beside the weights and their optimizer.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LockstepState {
-    pub(super) at: At,
+    pub(super) at: RunPosition,
     pub(super) networks: NetworksState,
     pub(super) credit: UpdateCredit,
     pub(super) desk: DeskState,
     /// Since the last interval.
-    pub(super) learned: Vec<Learned>,
+    pub(super) learned: Vec<LearnStats>,
 }
 
 /// Where the server of an asynchronous run is, beside the weights and their optimizer.
@@ -68,7 +68,7 @@ pub struct ServerState {
 /// What happened since the last interval; in a checkpoint, so that nothing is reported twice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SinceInterval {
-    pub learned: Vec<Learned>,
+    pub learned: Vec<LearnStats>,
     pub env_steps: u64,
     pub reward: f64,
     pub pushes: u64,
@@ -84,12 +84,12 @@ pub struct StockState {
     pub(super) worker: WorkerState,
     pub(super) reward_sum: f64,
     /// None in lockstep, where all workers share networks and pace.
-    pub(super) own_pace: Option<OwnPaceState>,
+    pub(super) own_pace: Option<AsyncWorkerState>,
 }
 
 /// What the worker of an asynchronous run has for itself.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct OwnPaceState {
+pub(super) struct AsyncWorkerState {
     pub networks: NetworksState,
     pub cursor: Cursor,
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::callbacks::Callbacks;
-use super::dataset::Prepared;
-use super::evaluation::{Decided, Evaluated};
+use super::dataset::PreparedData;
+use super::evaluation::{BarDecision, EvaluationResult};
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE, untrained_shape};
 use super::run::{RunData, data_plan};
 use super::setup;
@@ -35,8 +35,8 @@ impl SavedRun {
     }
 
     /// Lets the model trade the evaluation period of its settings, exactly as the training run
-    /// itself did at its end. Tells `watch` what is decided at every bar. Returns the bars with what
-    /// became of them.
+    /// itself did at its end. Tells `watch` what is decided at every bar. Returns the bars with
+    /// what became of them.
     ///
     /// Errors: bars are missing or cannot be read; a device or a strategy is unknown; whatever the
     /// callbacks return.
@@ -44,8 +44,8 @@ impl SavedRun {
         &self,
         data: RunData<'_>,
         callbacks: &mut dyn Callbacks,
-        watch: &mut dyn FnMut(&Decided<'_>),
-    ) -> Result<(Prepared, Evaluated)> {
+        watch: &mut dyn FnMut(&BarDecision<'_>),
+    ) -> Result<(PreparedData, EvaluationResult)> {
         let SavedRun { config, model } = self;
         let (device, period) = (setup::device(&config.device)?, config.eval_period());
         let bar_minutes = config

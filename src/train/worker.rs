@@ -10,10 +10,10 @@ use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
 use crate::rl::agent::Agent;
-use crate::rl::n_step::{Decision, NStep};
+use crate::rl::n_step::{NStep, StepDecision};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
-use crate::rl::outcomes::{Outcomes, Terms};
+use crate::rl::outcomes::{MinibatchOutcomes, RewardTerms};
 use crate::rl::replay::{Replay, Sample};
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
@@ -84,7 +84,7 @@ impl Lanes {
 
 /// What a minibatch said, besides its gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Learned {
+pub struct LearnStats {
     pub loss: f32,
     pub mean_q: f32,
 }
@@ -124,15 +124,15 @@ pub struct Worker {
     q: Vec<f32>,
     sample: Sample,
     /// None: learn from the action taken alone.
-    hindsight: Option<Hindsight>,
-    outcomes: Outcomes,
+    hindsight: Option<CounterfactualAccount>,
+    outcomes: MinibatchOutcomes,
     outcome: TdOutcome,
 }
 
 /// An account in which the actions that were not taken are tried out.
-struct Hindsight {
+struct CounterfactualAccount {
     env: TradingEnv,
-    terms: Terms,
+    terms: RewardTerms,
 }
 
 /// Settings of a worker.
@@ -181,15 +181,15 @@ impl Worker {
             rows: Vec::new(),
             q: Vec::new(),
             sample: Sample::default(),
-            hindsight: learner.all_actions.then(|| Hindsight {
+            hindsight: learner.all_actions.then(|| CounterfactualAccount {
                 env: TradingEnv::new(env),
-                terms: Terms {
+                terms: RewardTerms {
                     gamma: learner.gamma,
                     return_std: f64::from(return_std),
-                    cost: Costs::of(env).of_turning_over_once(),
+                    cost: Costs::new(env).turnover_cost(),
                 },
             }),
-            outcomes: Outcomes::default(),
+            outcomes: MinibatchOutcomes::default(),
             outcome: TdOutcome::default(),
         }
     }
@@ -255,7 +255,7 @@ impl Worker {
             let gain = f64::from(order[1]) * reward_t;
             lane.gain = gain as f32;
             portfolio_reward += gain;
-            let decision = Decision { t, private_t, action_t: self.actions.index(step.held) };
+            let decision = StepDecision { t, private_t, action_t: self.actions.index(step.held) };
             let learned = TimeStep { reward_t: reward_t / self.return_std, ..step.time_step };
             lane.n_step.push(decision, &learned, |transition| self.replay.push(transition));
             if last {
@@ -266,24 +266,24 @@ impl Worker {
     }
 
     /// Samples a minibatch and leaves its gradient in `gradient`.
-    pub fn learn(&mut self, networks: &Networks, beta: f64, gradient: &mut [f32]) -> Learned {
+    pub fn learn(&mut self, networks: &Networks, beta: f64, gradient: &mut [f32]) -> LearnStats {
         self.replay.sample(self.batch_size, beta, &mut self.sampling, &mut self.sample);
-        self.look_back();
+        self.compute_counterfactuals();
         let (sample, outcomes) = (&self.sample, &self.outcomes);
         let outcome = &mut self.outcome;
         self.agent.learn(networks, &self.panel, sample, outcomes, outcome, gradient);
         self.replay.update_priorities(&self.sample.slots, &self.outcome.td_errors);
-        Learned { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
+        LearnStats { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
     }
 
     /// What the actions of the sampled transitions led to.
-    fn look_back(&mut self) {
+    fn compute_counterfactuals(&mut self) {
         let (transitions, actions) = (&self.sample.transitions, self.actions);
-        let Some(Hindsight { env, terms }) = &mut self.hindsight else {
-            return self.outcomes.as_recorded(transitions, actions);
+        let Some(CounterfactualAccount { env, terms }) = &mut self.hindsight else {
+            return self.outcomes.fill_recorded(transitions, actions);
         };
         let (panel, stock) = (&self.panel, self.stock);
-        self.outcomes.of_all_actions(transitions, actions, *terms, |transition, direction| {
+        self.outcomes.fill_all_actions(transitions, actions, *terms, |transition, direction| {
             let t = transition.t as usize;
             let (now, next) = (panel.view(t).bar(stock), panel.view(t + 1).bar(stock));
             env.set(&transition.private_t(), now.close);

@@ -142,7 +142,7 @@ fn agents_trade_in_parallel_and_are_ranked() {
 }
 
 /// Through the library, with `program` for every agent.
-fn executed(place: &Place, program: &Path) -> dqn_trader::agents::Report {
+fn executed(place: &Place, program: &Path) -> dqn_trader::agents::AgentsReport {
     let runner = dqn_trader::agents::Runner {
         program: Some(program.into()),
         cache: place.path("cache/dqn-trader"),

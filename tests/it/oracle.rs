@@ -3,13 +3,13 @@
 
 use dqn_trader::config::EnvConfig;
 use dqn_trader::env::TradingEnv;
-use dqn_trader::eval::oracle::{Oracle, Terms};
+use dqn_trader::eval::oracle::{Oracle, TradingTerms};
 use dqn_trader::market::panel::{NO_BAR, Panel, PanelData, align};
 use dqn_trader::market::{BarSeries, Period, Symbol};
 use dqn_trader::synthetic::SyntheticMarket;
 use tempfile::TempDir;
 
-const USUAL: Terms = Terms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };
+const USUAL: TradingTerms = TradingTerms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };
 const BPS: f64 = 1e-4;
 
 /// 36 years: 118,000 half hours of each stock.
@@ -66,10 +66,10 @@ struct Earned {
 fn trade(
     market: &SyntheticMarket,
     (panel, stocks, bar_minutes): (&Panel, usize, u32),
-    terms: Terms,
+    terms: TradingTerms,
     decide: impl Fn(i8, f64) -> i8,
 ) -> Earned {
-    let Terms { fee_bps, slippage_bps, long_only } = terms;
+    let TradingTerms { fee_bps, slippage_bps, long_only } = terms;
     let config = EnvConfig { fee_bps, slippage_bps, long_only, ..EnvConfig::default() };
     let cost = 1e-4 * (fee_bps + slippage_bps);
     let (mut sum, mut squares, mut count, mut changes) = (0.0, 0.0, 0.0, 0.0);
@@ -107,14 +107,14 @@ fn trade(
     }
 }
 
-fn value(market: &SyntheticMarket, stocks: usize, bar_minutes: u32, terms: Terms) -> f64 {
+fn value(market: &SyntheticMarket, stocks: usize, bar_minutes: u32, terms: TradingTerms) -> f64 {
     let oracles = (0..stocks).filter_map(|stock| {
         let edge = market.law(stocks, stock, bar_minutes)?.has_edge();
         Oracle::new(market, stocks, stock, bar_minutes, terms).filter(|_| edge)
     });
     let oracles: Vec<Oracle> = oracles.collect();
-    assert!(oracles.iter().all(|oracle| oracle.within() < 1e-7));
-    let values: Vec<f64> = oracles.iter().map(Oracle::per_bar).collect();
+    assert!(oracles.iter().all(|oracle| oracle.tolerance() < 1e-7));
+    let values: Vec<f64> = oracles.iter().map(Oracle::mean_reward).collect();
     assert!(values.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1e-9));
     values[0]
 }
@@ -122,7 +122,7 @@ fn value(market: &SyntheticMarket, stocks: usize, bar_minutes: u32, terms: Terms
 /// An account of constant exposure earns the oracle's value within three standard errors plus the
 /// error of its grid; the program's own account earns the same up to the oracle's approximations
 /// (see its module).
-fn confirm(name: &str, stocks: usize, bar_minutes: u32, terms: Terms) {
+fn confirm(name: &str, stocks: usize, bar_minutes: u32, terms: TradingTerms) {
     let market = SyntheticMarket::parse(name).unwrap();
     let value = value(&market, stocks, bar_minutes, terms);
     let (_folder, panel) = panel(&market, stocks, bar_minutes);
@@ -169,13 +169,13 @@ fn followers_earn_what_their_oracle_says() {
 #[test]
 fn momentum_earns_what_its_oracle_says() {
     confirm("momentum:12", 4, 30, USUAL);
-    confirm("momentum:13", 4, 60, Terms { long_only: true, ..USUAL });
+    confirm("momentum:13", 4, 60, TradingTerms { long_only: true, ..USUAL });
 }
 
 #[test]
 fn reversion_earns_what_its_oracle_says() {
     confirm("mean_reversion:14", 4, 30, USUAL);
-    confirm("mean_reversion:15", 4, 30, Terms { fee_bps: 6.0, slippage_bps: 4.0, ..USUAL });
+    confirm("mean_reversion:15", 4, 30, TradingTerms { fee_bps: 6.0, slippage_bps: 4.0, ..USUAL });
 }
 
 #[test]

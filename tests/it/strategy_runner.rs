@@ -23,11 +23,13 @@ use std::sync::Arc;
 
 use dqn_trader::market::{Bar, BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::{
-    Choice, EnsembleConfig, ParametersByStrategy, RunnerConfig, StrategyRunner, positions_course,
+    EnsembleConfig, ParametersByStrategy, RunnerConfig, StrategyRequest, StrategyRunner,
+    backtest_signals,
 };
 use dqn_trader::strategy::ensemble::EnsembleMethod;
 use dqn_trader::strategy::{
-    Cancel, Decision, Given, Kind, Parameter, PerStock, Registry, Rule, StrategyFile,
+    Cancel, Decision, GivenParameters, Parameter, PerStock, Registry, Rule, StrategyFile,
+    StrategyKind,
 };
 use dqn_trader::synthetic::SyntheticMarket;
 use serde_json::{Value, json};
@@ -47,12 +49,12 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     runtime.worker_threads(1).enable_time().build().unwrap().block_on(future)
 }
 
-fn given(value: serde_json::Value) -> Given {
+fn given(value: serde_json::Value) -> GivenParameters {
     serde_json::from_value(value).unwrap()
 }
 
-fn choices<const N: usize>(names: [&str; N]) -> Vec<Choice> {
-    names.map(Choice::from).into()
+fn choices<const N: usize>(names: [&str; N]) -> Vec<StrategyRequest> {
+    names.map(StrategyRequest::from).into()
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn several_strategies_with_their_parameters() {
 #[test]
 fn single_strategies_joined() {
     let runner = StrategyRunner::new(RunnerConfig::default()).unwrap();
-    let (data, none) = (market_data(), Given::new());
+    let (data, none) = (market_data(), GivenParameters::new());
     let (rsi, macd, bollinger, momentum, reversion) = wait(async {
         futures::join!(
             runner.run_rsi_strategy(&data, &none),
@@ -136,11 +138,12 @@ fn a_custom_instance_and_a_registered_custom_kind() {
     let rule = TwoRises { last: f64::INFINITY, rises: 0, needed: 2 };
     let parameters = vec![Parameter::whole("rises", 2, 1..=10, "bars", "rises in a row")];
     let mut registry = Registry::standard();
-    let registered = Kind::new("My Strategy", "after rises", parameters, |parameters, stocks| {
-        let needed = u32::try_from(parameters.whole("rises")).expect("at most 10");
-        let rule = TwoRises { last: f64::INFINITY, rises: 0, needed };
-        Ok(Box::new(PerStock::new(rule, stocks)))
-    });
+    let registered =
+        StrategyKind::new("My Strategy", "after rises", parameters, |parameters, stocks| {
+            let needed = u32::try_from(parameters.whole("rises")).expect("at most 10");
+            let rule = TwoRises { last: f64::INFINITY, rises: 0, needed };
+            Ok(Box::new(PerStock::new(rule, stocks)))
+        });
     registry.register(registered).unwrap();
     let runner = StrategyRunner::new(RunnerConfig::default()).unwrap().with_registry(registry);
     let data = market_data();
@@ -173,8 +176,8 @@ fn an_ensemble_with_weights() {
     let signals = &combined.combined_signals;
     let env = RunnerConfig::default().env;
     let rows = 0..data.rows();
-    let course = positions_course(signals, &data, rows, &env, &Cancel::new()).unwrap();
-    assert_eq!(course.equity, combined.course.equity);
+    let record = backtest_signals(signals, &data, rows, &env, &Cancel::new()).unwrap();
+    assert_eq!(record.equity, combined.record.equity);
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn strategies_from_a_file() {
     let runner = StrategyRunner::new(RunnerConfig::default()).unwrap().with_registry(registry);
     let data = market_data();
     let (quick, dip) = wait(async {
-        let none = Given::new();
+        let none = GivenParameters::new();
         futures::join!(
             runner.run_strategy("quick-rsi", &data, &none),
             runner.run_strategy("dip in a rise", &data, &none),
@@ -315,7 +318,7 @@ fn bars_from_a_csv_file() {
     let mut first = market_data().series(0).clone();
     first.symbol = "AAA".parse().unwrap();
     let first = Arc::new(MarketData::new(vec![first]).unwrap());
-    let again = wait(runner.run_rsi_strategy(&first, &Given::new()));
+    let again = wait(runner.run_rsi_strategy(&first, &GivenParameters::new()));
     let rsi = results.individual_results.get("RSI").unwrap();
     assert_eq!(again.performance_metrics, rsi.performance_metrics);
 }
@@ -323,7 +326,7 @@ fn bars_from_a_csv_file() {
 #[test]
 fn instances_are_run_like_names() {
     let registry = Registry::standard();
-    let instance = |name: &str| Choice::Instance {
+    let instance = |name: &str| StrategyRequest::Instance {
         name: format!("my {name}"),
         strategy: registry.find(name).unwrap().build_default(2).unwrap(),
     };
@@ -401,7 +404,7 @@ fn runs_are_logged() {
         let data = market_data();
         tracing::subscriber::with_default(subscriber, || {
             let here = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            here.unwrap().block_on(runner.run_rsi_strategy(&data, &Given::new()))
+            here.unwrap().block_on(runner.run_rsi_strategy(&data, &GivenParameters::new()))
         });
         String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
     };

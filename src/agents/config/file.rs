@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::models::{Entry, Variable, models};
+use super::models::{AgentEntry, Variable, models};
 use super::{AgentsConfig, SessionConfig};
-use crate::agents::stamp::Stamp;
+use crate::agents::step_time::StepTime;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
 use crate::source::CONTAINER;
@@ -25,7 +25,7 @@ struct File {
     #[serde(default)]
     date_range: DateRange,
     #[serde(default)]
-    models: Vec<Entry>,
+    models: Vec<AgentEntry>,
     #[serde(default)]
     agent_config: AgentConfig,
     #[serde(default)]
@@ -170,7 +170,7 @@ fn date(
     given: Option<String>,
     variable: &Variable<'_>,
     notices: &mut Vec<String>,
-) -> Result<Stamp, ConfigError> {
+) -> Result<StepTime, ConfigError> {
     let field = format!("date_range.{key}");
     let set = variable(name).filter(|text| !text.trim().is_empty());
     if let Some(text) = &set {

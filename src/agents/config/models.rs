@@ -7,12 +7,12 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Choice, Ensemble, LlmConfig, Model, ModelKind};
+use super::{AgentKind, AgentSpec, Ensemble, LlmConfig, StrategyChoice};
 use crate::agents::registry::registry;
 use crate::agents::secret::Secret;
 use crate::config::ConfigError;
 use crate::runner::EnsembleConfig;
-use crate::strategy::Given;
+use crate::strategy::GivenParameters;
 use crate::strategy::ensemble::EnsembleMethod;
 
 /// Endpoint of a model without `openai_base_url`.
@@ -26,20 +26,20 @@ const WINDOW_BARS: usize = 1_000;
 pub(super) type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 #[derive(Deserialize)]
-pub(super) struct Entry {
+pub(super) struct AgentEntry {
     name: Option<String>,
     pub signature: Option<String>,
     #[serde(default = "yes")]
     pub enabled: bool,
     #[serde(default)]
-    kind: Word,
+    kind: AgentKindName,
     basemodel: Option<String>,
     openai_base_url: Option<String>,
     openai_api_key: Option<Secret>,
     results: Option<PathBuf>,
     strategy: Option<String>,
-    parameters: Option<Given>,
-    strategies: Option<Vec<Listed>>,
+    parameters: Option<GivenParameters>,
+    strategies: Option<Vec<EnsembleEntry>>,
     method: Option<EnsembleMethod>,
     weights: Option<Vec<f64>>,
     window_bars: Option<usize>,
@@ -49,7 +49,7 @@ pub(super) struct Entry {
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+enum AgentKindName {
     Dqn,
     Strategy,
     Ensemble,
@@ -60,12 +60,12 @@ enum Word {
 /// A member of an ensemble: its name, alone or with parameters.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Listed {
+enum EnsembleEntry {
     Name(String),
     With {
         strategy: String,
         #[serde(default)]
-        parameters: Given,
+        parameters: GivenParameters,
     },
 }
 
@@ -75,10 +75,10 @@ fn yes() -> bool {
 
 /// The enabled models. All are checked before any of them runs.
 pub(super) fn models(
-    entries: Vec<Entry>,
+    entries: Vec<AgentEntry>,
     variable: &Variable<'_>,
-) -> Result<Vec<Model>, ConfigError> {
-    let mut models: Vec<Model> = Vec::new();
+) -> Result<Vec<AgentSpec>, ConfigError> {
+    let mut models: Vec<AgentSpec> = Vec::new();
     for (i, entry) in entries.into_iter().enumerate().filter(|(_, entry)| entry.enabled) {
         let field = format!("models[{i}].signature");
         let Some(signature) = entry.signature.clone().filter(|text| !text.trim().is_empty()) else {
@@ -106,7 +106,7 @@ pub(super) fn models(
         let kind = kind(entry, variable).map_err(|(key, what, hint)| {
             ConfigError::new(&format!("{signature}: {key}"), what, hint)
         })?;
-        models.push(Model { name, signature, kind });
+        models.push(AgentSpec { name, signature, kind });
     }
     if models.is_empty() {
         return Err(ConfigError::new("models", "none is enabled", "enable at least one"));
@@ -115,36 +115,36 @@ pub(super) fn models(
 }
 
 /// A key, what is wrong with it, and what to do.
-type Wrong = (&'static str, String, String);
+type EntryError = (&'static str, String, String);
 
-fn missing(key: &'static str, hint: &str) -> Wrong {
+fn missing(key: &'static str, hint: &str) -> EntryError {
     (key, "is missing".into(), hint.into())
 }
 
-fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
+fn kind(entry: AgentEntry, variable: &Variable<'_>) -> Result<AgentKind, EntryError> {
     match entry.kind {
-        Word::Dqn => {
+        AgentKindName::Dqn => {
             let hint = "give the results folder of a finished run";
             let results = entry.results.ok_or_else(|| missing("results", hint))?;
             if !results.join("config.toml").is_file() {
                 let what = format!("{} has no config.toml", results.display());
                 return Err(("results", what, hint.into()));
             }
-            Ok(ModelKind::Dqn { results })
+            Ok(AgentKind::Dqn { results })
         }
-        Word::Strategy => {
+        AgentKindName::Strategy => {
             let hint = "name one that dqn-trader strategies list has";
             let strategy = entry.strategy.ok_or_else(|| missing("strategy", hint))?;
             let parameters = entry.parameters.unwrap_or_default();
-            Ok(ModelKind::Strategy(choice("strategy", strategy, parameters)?))
+            Ok(AgentKind::Strategy(choice("strategy", strategy, parameters)?))
         }
-        Word::Ensemble => {
+        AgentKindName::Ensemble => {
             let listed = entry.strategies.unwrap_or_default();
             let mut members = Vec::new();
             for one in listed {
                 let (strategy, parameters) = match one {
-                    Listed::Name(strategy) => (strategy, Given::new()),
-                    Listed::With { strategy, parameters } => (strategy, parameters),
+                    EnsembleEntry::Name(strategy) => (strategy, GivenParameters::new()),
+                    EnsembleEntry::With { strategy, parameters } => (strategy, parameters),
                 };
                 members.push(choice("strategies", strategy, parameters)?);
             }
@@ -155,27 +155,31 @@ fn kind(entry: Entry, variable: &Variable<'_>) -> Result<ModelKind, Wrong> {
             let weights = config
                 .weights_for(members.len())
                 .map_err(|error| ("weights", error.what, error.hint))?;
-            Ok(ModelKind::Ensemble(Ensemble {
+            Ok(AgentKind::Ensemble(Ensemble {
                 members,
                 method: entry.method.unwrap_or(EnsembleMethod::Weighted),
                 weights,
                 window_bars: entry.window_bars.unwrap_or(WINDOW_BARS),
             }))
         }
-        Word::Llm => llm(entry, variable).map(ModelKind::Llm),
+        AgentKindName::Llm => llm(entry, variable).map(AgentKind::Llm),
     }
 }
 
-fn choice(key: &'static str, strategy: String, parameters: Given) -> Result<Choice, Wrong> {
+fn choice(
+    key: &'static str,
+    strategy: String,
+    parameters: GivenParameters,
+) -> Result<StrategyChoice, EntryError> {
     let hint = || "see dqn-trader strategies list".to_string();
     let registry = registry().map_err(|error| (key, error.to_string(), hint()))?;
     let known = registry.find(&strategy).map_err(|error| (key, error.to_string(), hint()))?;
     let used = known.resolve(&parameters);
     used.map_err(|error| ("parameters", error.to_string(), hint()))?;
-    Ok(Choice { strategy, parameters })
+    Ok(StrategyChoice { strategy, parameters })
 }
 
-fn llm(entry: Entry, variable: &Variable<'_>) -> Result<LlmConfig, Wrong> {
+fn llm(entry: AgentEntry, variable: &Variable<'_>) -> Result<LlmConfig, EntryError> {
     let hint = "give the model name of the endpoint, or choose another kind";
     let basemodel = entry.basemodel.filter(|name| !name.trim().is_empty());
     let basemodel = basemodel.ok_or_else(|| missing("basemodel", hint))?;

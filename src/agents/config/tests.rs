@@ -51,7 +51,7 @@ fn the_seed_systems_file_opens_unchanged() {
     let names: Vec<&str> = config.models.iter().map(|m| m.signature.as_str()).collect();
     assert_eq!(names, ["gpt-5", "qwen3-max"]);
     for model in &config.models {
-        let ModelKind::Llm(llm) = &model.kind else { panic!("{model:?}") };
+        let AgentKind::Llm(llm) = &model.kind else { panic!("{model:?}") };
         assert_eq!(llm.base_url.as_str(), "http://localhost:8080/v1");
         assert_eq!(llm.api_key.as_ref().unwrap().reveal(), "sk-test");
     }
@@ -102,7 +102,7 @@ fn ensembles_take_names_and_parameters() {
         "strategies": ["macd", { "strategy": "RSI", "parameters": { "period": 7 } }],
         "weights": [1, 3], "window_bars": 50 }"#;
     let config = parse(&with(model, "")).unwrap();
-    let ModelKind::Ensemble(ensemble) = &config.models[0].kind else { panic!() };
+    let AgentKind::Ensemble(ensemble) = &config.models[0].kind else { panic!() };
     assert_eq!(ensemble.members[1].parameters["period"], 7);
     assert_eq!((&ensemble.weights[..], ensemble.window_bars), (&[1.0, 3.0][..], 50));
     assert_eq!(ensemble.method, EnsembleMethod::Performance);

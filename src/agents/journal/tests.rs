@@ -7,21 +7,21 @@ fn stocks() -> Vec<Symbol> {
 }
 
 fn positions(shares: [u64; 2], cash: f64) -> Positions {
-    Positions::of(&stocks(), |stock| shares[stock], cash)
+    Positions::new(&stocks(), |stock| shares[stock], cash)
 }
 
-fn action(action: Act, symbol: &str, amount: u64) -> Option<Action> {
-    Some(Action { action, symbol: symbol.into(), amount })
+fn action(action: TradeActionKind, symbol: &str, amount: u64) -> Option<TradeAction> {
+    Some(TradeAction { action, symbol: symbol.into(), amount })
 }
 
 /// Three steps: the start, a day with two trades, a day without trades.
 fn filled(folder: &Path) -> Journal {
     let mut journal = quiet(folder);
     journal.append("2020-01-02", vec![(None, positions([0, 0], 10_000.0))]).unwrap();
-    let bought = (action(Act::Buy, "AAPL", 10), positions([10, 0], 9_249.25));
-    let more = (action(Act::Buy, "SPY", 2), positions([10, 2], 8_600.0));
+    let bought = (action(TradeActionKind::Buy, "AAPL", 10), positions([10, 0], 9_249.25));
+    let more = (action(TradeActionKind::Buy, "SPY", 2), positions([10, 2], 8_600.0));
     journal.append("2020-01-03", vec![bought, more]).unwrap();
-    let none = (Some(Action::none()), positions([10, 2], 8_600.0));
+    let none = (Some(TradeAction::no_trade()), positions([10, 2], 8_600.0));
     journal.append("2020-01-06", vec![none]).unwrap();
     journal
 }
@@ -80,7 +80,7 @@ fn a_file_of_the_seed_system_is_continued() {
     assert_eq!((last.by_stock(&stocks()).unwrap(), last.cash), (vec![3, 0], 9_000.0));
     let spy_only: Vec<Symbol> = vec!["SPY".parse().unwrap()];
     assert_eq!(last.by_stock(&spy_only), Err("AAPL".into()));
-    journal.append("2020-01-06", vec![(Some(Action::none()), last.clone())]).unwrap();
+    journal.append("2020-01-06", vec![(Some(TradeAction::no_trade()), last.clone())]).unwrap();
     assert!(text(place.path()).starts_with(lines));
     assert_eq!(quiet(place.path()).records()[2].id, 2);
 }
@@ -126,7 +126,7 @@ fn an_incomplete_step_is_removed() {
         let kept = text(place.path()).len();
         assert!(steps.contains(&kept) || ends.contains(&len), "cut at {len}: {kept}");
         assert_eq!(reported.len(), usize::from(kept != len), "{reported:?}");
-        let parsed: Vec<Record> =
+        let parsed: Vec<JournalRecord> =
             text(place.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(journal.records(), parsed);
     }
@@ -142,7 +142,7 @@ fn a_repair_is_reported_and_the_file_continued() {
     let (mut journal, reported) = opened(place.path());
     assert!(reported[0].contains("position.jsonl: an incomplete last record of "), "{reported:?}");
     assert!(reported[0].ends_with("resumes after 2020-01-03"), "{reported:?}");
-    let last = (Some(Action::none()), positions([10, 2], 8_600.0));
+    let last = (Some(TradeAction::no_trade()), positions([10, 2], 8_600.0));
     journal.append("2020-01-06", vec![last]).unwrap();
     assert_eq!(text(place.path()), whole);
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::protocol::{Answer, NoAnswer, refusal};
+use super::protocol::{ModelReply, ReplyError, refusal};
 use crate::agents::config::{LlmConfig, SessionConfig};
 use crate::agents::secret::Secret;
 use crate::strategy::Cancel;
@@ -35,7 +35,7 @@ const LEAST_KEY: usize = 12;
 /// An error code that no retry can fix.
 const QUOTA_EXCEEDED: &str = "insufficient_quota";
 
-pub struct Client {
+pub struct LlmClient {
     http: reqwest::Client,
     runtime: Runtime,
     url: Url,
@@ -48,20 +48,20 @@ pub struct Client {
 }
 
 /// Why a request failed.
-enum Fault {
+enum RequestError {
     /// A retry may succeed. `wait` is the delay that the endpoint requests.
     Passing { what: String, wait: Option<Duration> },
     /// A retry cannot succeed; `hint` says what to do.
     Lasting { what: String, hint: &'static str },
 }
 
-impl Client {
+impl LlmClient {
     pub fn new(
         endpoint: &LlmConfig,
         config: &SessionConfig,
         signature: &str,
         cancel: &Cancel,
-    ) -> Result<Client> {
+    ) -> Result<LlmClient> {
         let mut url = endpoint.base_url.clone();
         url.set_path(&format!("{}/chat/completions", url.path().trim_end_matches('/')));
         let http = reqwest::Client::builder()
@@ -73,7 +73,7 @@ impl Client {
             .build()
             .context("the HTTP client cannot be created")?;
         let sum: u32 = signature.bytes().map(u32::from).sum();
-        Ok(Client {
+        Ok(LlmClient {
             http,
             runtime: Builder::new_current_thread().enable_all().build()?,
             url,
@@ -86,7 +86,7 @@ impl Client {
     }
 
     /// The model's answer to a conversation. Errors: no answer after all retries, or cancelled.
-    pub fn ask(&self, messages: &[Value], tools: &Value, turn: u32) -> Result<Answer> {
+    pub fn ask(&self, messages: &[Value], tools: &Value, turn: u32) -> Result<ModelReply> {
         let body = json!({
             "model": self.model, "messages": messages, "tools": tools, "tool_choice": "auto",
         });
@@ -102,26 +102,26 @@ impl Client {
         })
     }
 
-    async fn ask_with_retries(&self, body: &[u8], turn: u32) -> Result<Answer> {
+    async fn ask_with_retries(&self, body: &[u8], turn: u32) -> Result<ModelReply> {
         let mut tries = 0;
         loop {
-            let fault = match self.unless_cancelled(self.once(body, turn)).await? {
+            let fault = match self.unless_cancelled(self.try_once(body, turn)).await? {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
             tries += 1;
             let (what, wait) = match fault {
-                Fault::Lasting { what, hint } => return Err(self.trouble(&what, hint)),
-                Fault::Passing { what, wait } => (what, wait),
+                RequestError::Lasting { what, hint } => return Err(self.error(&what, hint)),
+                RequestError::Passing { what, wait } => (what, wait),
             };
             if tries > self.config.max_retries {
                 let what = format!("{what}, after {tries} tries");
-                return Err(self.trouble(&what, "start again later: the agent resumes from there"));
+                return Err(self.error(&what, "start again later: the agent resumes from there"));
             }
             if wait.is_some_and(|wait| wait > LONGEST_WAIT) {
                 let seconds = wait.unwrap_or_default().as_secs();
                 let what = format!("{what}, and it asks to wait {seconds} s");
-                return Err(self.trouble(&what, "start again later: the agent resumes from there"));
+                return Err(self.error(&what, "start again later: the agent resumes from there"));
             }
             let pause = self.backoff(tries).max(wait.unwrap_or_default());
             self.unless_cancelled(tokio::time::sleep(pause)).await?;
@@ -134,23 +134,23 @@ impl Client {
         Duration::from_secs_f64((doubled * self.spread).min(LONGEST_PAUSE.as_secs_f64()))
     }
 
-    async fn once(&self, body: &[u8], turn: u32) -> Result<Answer, Fault> {
+    async fn try_once(&self, body: &[u8], turn: u32) -> Result<ModelReply, RequestError> {
         let mut request = self.http.post(self.url.clone());
         request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.reveal());
         }
-        let response = request.send().await.map_err(|e| broken(&e))?;
-        let (status, wait) = (response.status(), wait_of(response.headers()));
+        let response = request.send().await.map_err(|e| connection_error(&e))?;
+        let (status, wait) = (response.status(), retry_after(response.headers()));
         let body = read_body(response).await?;
         if !status.is_success() {
-            return Err(self.refused(status, wait, &body));
+            return Err(self.status_error(status, wait, &body));
         }
-        Answer::read(&body, turn).map_err(|none| match none {
-            NoAnswer::Broken(what) => {
-                Fault::Passing { what: format!("an answer cannot be read: {what}"), wait }
+        ModelReply::read(&body, turn).map_err(|none| match none {
+            ReplyError::Broken(what) => {
+                RequestError::Passing { what: format!("an answer cannot be read: {what}"), wait }
             }
-            NoAnswer::Refused { message, code } => {
+            ReplyError::Refused { message, code } => {
                 let what = self.clean(&message);
                 // Proxy endpoints may send HTTP 200 before they know of an error.
                 let code = code.and_then(|code| u16::try_from(code).ok());
@@ -160,10 +160,15 @@ impl Client {
         })
     }
 
-    fn refused(&self, status: StatusCode, wait: Option<Duration>, body: &[u8]) -> Fault {
+    fn status_error(
+        &self,
+        status: StatusCode,
+        wait: Option<Duration>,
+        body: &[u8],
+    ) -> RequestError {
         let refusal = serde_json::from_slice(body).ok().and_then(|body| refusal(&body));
         let message = match refusal {
-            Some(NoAnswer::Refused { message, .. }) => message,
+            Some(ReplyError::Refused { message, .. }) => message,
             _ => status.canonical_reason().unwrap_or("no reason given").into(),
         };
         fault(status, format!("HTTP {}: {}", status.as_u16(), self.clean(&message)), wait)
@@ -176,7 +181,7 @@ impl Client {
         line.chars().take(WORDS).collect()
     }
 
-    fn trouble(&self, what: &str, hint: &str) -> anyhow::Error {
+    fn error(&self, what: &str, hint: &str) -> anyhow::Error {
         anyhow!("{}: {what}; {hint}", self.url)
     }
 
@@ -194,10 +199,10 @@ impl Client {
 }
 
 /// Classifies a status: whether a retry may succeed, or what to do.
-fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> Fault {
+fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> RequestError {
     let passing = matches!(status.as_u16(), 408 | 409 | 425 | 429 | 500..=599);
     if passing && !what.contains(QUOTA_EXCEEDED) {
-        return Fault::Passing { what, wait };
+        return RequestError::Passing { what, wait };
     }
     let hint = match status.as_u16() {
         401 | 403 => "check openai_api_key",
@@ -206,34 +211,34 @@ fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> Fault {
         402 | 429 => "see to the account",
         _ => "check basemodel, and that it knows tool calls",
     };
-    Fault::Lasting { what, hint }
+    RequestError::Lasting { what, hint }
 }
 
 /// The complete body. Errors: it is too long, or the connection failed.
-async fn read_body(mut response: Response) -> Result<Vec<u8>, Fault> {
+async fn read_body(mut response: Response) -> Result<Vec<u8>, RequestError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| broken(&e))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| connection_error(&e))? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_BYTES {
             let what = format!("an answer is longer than {} MiB", MAX_BYTES >> 20);
-            return Err(Fault::Lasting { what, hint: "check openai_base_url" });
+            return Err(RequestError::Lasting { what, hint: "check openai_base_url" });
         }
     }
     Ok(bytes)
 }
 
 /// The innermost cause, such as "Connection refused". The outer errors repeat the address.
-fn broken(error: &reqwest::Error) -> Fault {
+fn connection_error(error: &reqwest::Error) -> RequestError {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
     let what = if error.is_timeout() { "no answer in time".into() } else { cause.to_string() };
-    Fault::Passing { what, wait: None }
+    RequestError::Passing { what, wait: None }
 }
 
 /// The requested delay: in milliseconds, in seconds, or as a date.
-fn wait_of(headers: &HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| (0.0..=1e9).contains(n));
     let milliseconds = headers.get("retry-after-ms").and_then(|value| number(value.to_str().ok()?));
     if let Some(milliseconds) = milliseconds {
@@ -257,7 +262,7 @@ mod tests {
         let of = |name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_str(value).unwrap());
-            wait_of(&headers)
+            retry_after(&headers)
         };
         assert_eq!(of("retry-after", "2"), Some(Duration::from_secs(2)));
         assert_eq!(of("retry-after", "0.5"), Some(Duration::from_millis(500)));
@@ -284,7 +289,7 @@ mod tests {
             base_delay_s: 0.5,
             request_timeout_s: 1.0,
         };
-        let client = Client::new(&endpoint, &config, "", &Cancel::new()).unwrap();
+        let client = LlmClient::new(&endpoint, &config, "", &Cancel::new()).unwrap();
         let pauses = [1, 2, 3, 4, 30].map(|tries| client.backoff(tries).as_secs_f64());
         assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 60.0]);
         assert_eq!(client.url.as_str(), "http://127.0.0.1:1/v1/chat/completions");

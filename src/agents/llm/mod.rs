@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::bars::Step;
-use super::config::{AgentsConfig, LlmConfig, Model};
-use super::desk::{Desk, Done};
-use super::journal::Act;
-use super::ledger::Order;
-use super::stamp::Stamp;
-use super::standing::Tokens;
+use super::bars::TradingStep;
+use super::config::{AgentSpec, AgentsConfig, LlmConfig};
+use super::journal::TradeActionKind;
+use super::ledger::ShareOrder;
+use super::metrics::TokenUsage;
+use super::paper_broker::{PaperBroker, StepTrades};
+use super::step_time::StepTime;
 use crate::market::Symbol;
 use crate::strategy::Cancel;
-use client::Client;
-use protocol::{Answer, Usage};
+use client::LlmClient;
+use protocol::{ModelReply, Usage};
 
 /// Text with which models tuned for HKUDS/AI-Trader end a session.
 const FINISHED: &str = "<FINISH_SIGNAL>";
@@ -31,10 +31,10 @@ const FINISHED: &str = "<FINISH_SIGNAL>";
 const MAX_CALLS: usize = 64;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-pub struct Session<'a> {
+pub struct LlmSession<'a> {
     config: &'a AgentsConfig,
-    model: &'a Model,
-    client: Client,
+    model: &'a AgentSpec,
+    client: LlmClient,
     tools: Value,
     cancel: &'a Cancel,
     say: &'a dyn Fn(&str),
@@ -42,48 +42,48 @@ pub struct Session<'a> {
     told: Instant,
 }
 
-impl<'a> Session<'a> {
+impl<'a> LlmSession<'a> {
     pub fn new(
         config: &'a AgentsConfig,
-        model: &'a Model,
+        model: &'a AgentSpec,
         endpoint: &LlmConfig,
         cancel: &'a Cancel,
         say: &'a dyn Fn(&str),
-    ) -> Result<Session<'a>> {
-        let client = Client::new(endpoint, &config.session, &model.signature, cancel)?;
+    ) -> Result<LlmSession<'a>> {
+        let client = LlmClient::new(endpoint, &config.session, &model.signature, cancel)?;
         let (tools, told) = (tools::described(), Instant::now());
-        Ok(Session { config, model, client, tools, cancel, say, told })
+        Ok(LlmSession { config, model, client, tools, cancel, say, told })
     }
 
     /// Asks the model before the first bar of `step`, and fills its orders at each stock's first
     /// open in the step.
-    pub fn trade(&mut self, desk: &mut Desk<'_>, step: &Step) -> Result<()> {
+    pub fn trade(&mut self, broker: &mut PaperBroker<'_>, step: &TradingStep) -> Result<()> {
         self.cancel.check()?;
         // Before the first bar there is no data to decide on.
         let orders = match step.rows.start.checked_sub(1) {
             Some(t) => self
-                .ask(desk, &step.stamp, t)
+                .ask(broker, &step.stamp, t)
                 .with_context(|| format!("{}, {}", self.model.signature, step.stamp))?,
             None => Vec::new(),
         };
-        let (mut done, mut told) = (Done::new(), Vec::new());
+        let (mut done, mut told) = (StepTrades::new(), Vec::new());
         let mut open = orders;
         for t in step.rows.clone() {
-            let view = desk.bars.view(t);
+            let view = broker.bars.view(t);
             let (now, later) =
-                open.into_iter().partition(|order: &Order| view.bar(order.stock).tradable);
+                open.into_iter().partition(|order: &ShareOrder| view.bar(order.stock).tradable);
             open = later;
             for order in Vec::from(now) {
-                let symbol = &desk.bars.stocks()[order.stock];
+                let symbol = &broker.bars.stocks()[order.stock];
                 let asked = order.shares;
-                told.push(match desk.fill(&order, t, &mut done) {
+                told.push(match broker.fill(&order, t, &mut done) {
                     Some(fill) if fill.shares < asked => {
                         format!(
                             "{}, for {asked} cash or shares did not reach",
-                            desk.in_words(&fill)
+                            broker.describe(&fill)
                         )
                     }
-                    Some(fill) => desk.in_words(&fill),
+                    Some(fill) => broker.describe(&fill),
                     None => format!("an order of {asked} {symbol}: nothing was left for it"),
                 });
             }
@@ -92,14 +92,14 @@ impl<'a> Session<'a> {
             format!(
                 "an order of {} {}: no bar to fill it",
                 order.shares,
-                desk.bars.stocks()[order.stock]
+                broker.bars.stocks()[order.stock]
             )
         }));
         if !told.is_empty() {
             let fills = json!({ "role": "user", "content": told.join("\n") });
-            desk.log(&step.stamp, &[fills])?;
+            broker.log(&step.stamp, &[fills])?;
         }
-        desk.close(&step.stamp, done)?;
+        broker.close(&step.stamp, done)?;
         if self.told.elapsed() > PROGRESS_INTERVAL {
             (self.say)(&format!("{} is done", step.stamp));
             self.told = Instant::now();
@@ -108,24 +108,24 @@ impl<'a> Session<'a> {
     }
 
     /// The model's orders, given the bars up to row `t`.
-    fn ask(&self, desk: &Desk<'_>, stamp: &Stamp, t: usize) -> Result<Vec<Order>> {
-        let mut trading = tools::Desk {
-            stocks: desk.bars.stocks(),
-            view: desk.bars.view(t),
-            ledger: &desk.ledger,
+    fn ask(&self, broker: &PaperBroker<'_>, stamp: &StepTime, t: usize) -> Result<Vec<ShareOrder>> {
+        let mut trading = tools::TradingTools {
+            stocks: broker.bars.stocks(),
+            view: broker.bars.view(t),
+            ledger: &broker.ledger,
             orders: Vec::new(),
             by_bar: self.config.by_bar,
             is_finished: false,
         };
         let mut messages =
-            vec![self.instructions(trading.stocks), self.opening(desk, stamp, &trading)];
-        desk.log(stamp, &messages)?;
+            vec![self.instructions(trading.stocks), self.opening(broker, stamp, &trading)];
+        broker.log(stamp, &messages)?;
         for turn in 0..self.config.session.max_steps {
             let answer = self.client.ask(&messages, &self.tools, turn)?;
             let mut new = execute_calls(&answer, &mut trading);
             messages.extend_from_slice(&new);
             new[0]["usage"] = serde_json::to_value(answer.usage)?;
-            desk.log(stamp, &new)?;
+            broker.log(stamp, &new)?;
             if trading.is_finished {
                 break;
             }
@@ -152,15 +152,20 @@ impl<'a> Session<'a> {
         json!({ "role": "system", "content": content })
     }
 
-    fn opening(&self, desk: &Desk<'_>, stamp: &Stamp, trading: &tools::Desk<'_>) -> Value {
-        let records = desk.journal.records();
+    fn opening(
+        &self,
+        broker: &PaperBroker<'_>,
+        stamp: &StepTime,
+        trading: &tools::TradingTools<'_>,
+    ) -> Value {
+        let records = broker.journal.records();
         let last = records.last().map(|record| record.date.as_str()).unwrap_or_default();
         let of_last = records.iter().rev().take_while(|record| record.date == last);
         let mut trades: Vec<String> = of_last
             .filter_map(|record| record.this_action.as_ref())
-            .filter(|action| action.action != Act::NoTrade)
+            .filter(|action| action.action != TradeActionKind::NoTrade)
             .map(|action| {
-                let verb = if action.action == Act::Buy { "bought" } else { "sold" };
+                let verb = if action.action == TradeActionKind::Buy { "bought" } else { "sold" };
                 format!("{verb} {} {}", action.amount, action.symbol)
             })
             .collect();
@@ -175,7 +180,7 @@ impl<'a> Session<'a> {
 }
 
 /// The answer and the results of its calls, as messages.
-fn execute_calls(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
+fn execute_calls(answer: &ModelReply, trading: &mut tools::TradingTools<'_>) -> Vec<Value> {
     let mut new = vec![answer.message()];
     for (i, call) in answer.calls.iter().enumerate() {
         let too_many = || json!({ "error": format!("an answer may have {MAX_CALLS} calls") });
@@ -191,8 +196,8 @@ fn execute_calls(answer: &Answer, trading: &mut tools::Desk<'_>) -> Vec<Value> {
 }
 
 /// Total token usage of all sessions, from an agent's logs, including interrupted ones.
-pub fn tokens_of(log: &Path) -> Result<Tokens> {
-    let mut tokens = Tokens::default();
+pub fn tokens_of(log: &Path) -> Result<TokenUsage> {
+    let mut tokens = TokenUsage::default();
     let Ok(days) = fs::read_dir(log) else { return Ok(tokens) };
     for day in days {
         let Ok(text) = fs::read_to_string(day?.path().join("log.jsonl")) else { continue };

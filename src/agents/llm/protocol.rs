@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 /// An answer of the model.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub struct ModelReply {
     pub content: String,
-    pub calls: Vec<Call>,
+    pub calls: Vec<ToolCall>,
     pub usage: Usage,
 }
 
 /// A tool call requested by the model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct ToolCall {
     pub id: String,
     pub name: String,
     /// The arguments, or why they are invalid.
@@ -36,17 +36,17 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
 
 /// A response without an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum NoAnswer {
+pub enum ReplyError {
     /// The endpoint's error message, and its code if it has one.
     Refused { message: String, code: Option<u64> },
     /// Invalid or incomplete.
     Broken(String),
 }
 
-impl Answer {
+impl ModelReply {
     /// Parses a response's body. `turn` makes ids for calls without one.
-    pub fn read(body: &[u8], turn: u32) -> Result<Answer, NoAnswer> {
-        let broken = |what: &str| NoAnswer::Broken(what.into());
+    pub fn read(body: &[u8], turn: u32) -> Result<ModelReply, ReplyError> {
+        let broken = |what: &str| ReplyError::Broken(what.into());
         let body: Value =
             serde_json::from_slice(body).map_err(|e| broken(&format!("it is not JSON ({e})")))?;
         if let Some(refused) = refusal(&body) {
@@ -57,9 +57,9 @@ impl Answer {
             return Err(broken("it has no choices[0].message"));
         }
         let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let call = |(i, call)| Call::read(call, turn, i);
+        let call = |(i, call)| ToolCall::read(call, turn, i);
         let usage = serde_json::from_value(body["usage"].clone()).unwrap_or_default();
-        Ok(Answer {
+        Ok(ModelReply {
             content: text_of(&message["content"])
                 .or(text_of(&message["refusal"]))
                 .unwrap_or_default(),
@@ -69,7 +69,7 @@ impl Answer {
     }
 
     /// Applies `change` to all text from the endpoint.
-    pub fn map_text(mut self, change: &dyn Fn(&str) -> String) -> Answer {
+    pub fn map_text(mut self, change: &dyn Fn(&str) -> String) -> ModelReply {
         self.content = change(&self.content);
         for call in &mut self.calls {
             call.id = change(&call.id);
@@ -86,7 +86,7 @@ impl Answer {
     pub fn message(&self) -> Value {
         let mut message = json!({ "role": "assistant", "content": self.content });
         if !self.calls.is_empty() {
-            let call = |call: &Call| {
+            let call = |call: &ToolCall| {
                 // Endpoints reject invalid JSON in arguments; the reply tells the model what was
                 // wrong with them.
                 let arguments = match &call.arguments {
@@ -105,8 +105,8 @@ impl Answer {
     }
 }
 
-impl Call {
-    fn read(call: &Value, turn: u32, i: usize) -> Call {
+impl ToolCall {
+    fn read(call: &Value, turn: u32, i: usize) -> ToolCall {
         let function = &call["function"];
         let arguments = match &function["arguments"] {
             Value::String(text) if text.trim().is_empty() => Ok(json!({})),
@@ -122,7 +122,7 @@ impl Call {
             _ => Err("the arguments are not a JSON object".into()),
         });
         let id = call["id"].as_str().filter(|id| !id.is_empty());
-        Call {
+        ToolCall {
             id: id.map_or_else(|| format!("call_{turn}_{i}"), String::from),
             name: function["name"].as_str().unwrap_or_default().into(),
             arguments,
@@ -148,14 +148,14 @@ fn map_strings(value: Value, change: &dyn Fn(&str) -> String) -> Value {
 }
 
 /// The field `error`, in an error response or with HTTP 200.
-pub fn refusal(body: &Value) -> Option<NoAnswer> {
+pub fn refusal(body: &Value) -> Option<ReplyError> {
     let error = body.get("error").filter(|error| !error.is_null())?;
     let message = error["message"].as_str().or(error.as_str()).unwrap_or("no reason given");
     let code = &error["code"];
     let number = code.as_u64().or_else(|| code.as_str()?.parse().ok());
     let word = code.as_str().filter(|_| number.is_none()).map(|word| format!(" ({word})"));
     let message = format!("{message}{}", word.unwrap_or_default());
-    Some(NoAnswer::Refused { message, code: number })
+    Some(ReplyError::Refused { message, code: number })
 }
 
 /// The text of a message, which may be split in parts.
@@ -171,8 +171,8 @@ fn text_of(content: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(body: Value) -> Result<Answer, NoAnswer> {
-        Answer::read(body.to_string().as_bytes(), 3)
+    fn read(body: Value) -> Result<ModelReply, ReplyError> {
+        ModelReply::read(body.to_string().as_bytes(), 3)
     }
 
     #[test]
@@ -213,10 +213,10 @@ mod tests {
     #[test]
     fn error_responses_are_distinguished() {
         for body in [json!({}), json!([]), json!({ "choices": [] }), json!({ "choices": [{}] })] {
-            assert!(matches!(read(body.clone()), Err(NoAnswer::Broken(_))), "{body}");
+            assert!(matches!(read(body.clone()), Err(ReplyError::Broken(_))), "{body}");
         }
-        assert!(matches!(Answer::read(b"<html>", 0), Err(NoAnswer::Broken(_))));
-        let refused = |message: &str, code| NoAnswer::Refused { message: message.into(), code };
+        assert!(matches!(ModelReply::read(b"<html>", 0), Err(ReplyError::Broken(_))));
+        let refused = |message: &str, code| ReplyError::Refused { message: message.into(), code };
         let error = |error: Value| read(json!({ "error": error })).unwrap_err();
         assert_eq!(error(json!({ "message": "no", "code": 429 })), refused("no", Some(429)));
         assert_eq!(error(json!("no")), refused("no", None));

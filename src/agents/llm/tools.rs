@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::protocol::Call;
-use crate::agents::ledger::{Ledger, Order, Refusal, Side};
+use super::protocol::ToolCall;
+use crate::agents::ledger::{Ledger, Refusal, ShareOrder, Side};
 use crate::market::Symbol;
 use crate::market::calendar::{NewYorkClock, iso_new_york};
 use crate::market::panel::MarketView;
@@ -16,12 +16,12 @@ const STANDARD_BARS: u64 = 10;
 const MAX_ORDERS: usize = 200;
 
 /// The account during a session. Orders are filled only after the session.
-pub struct Desk<'a> {
+pub struct TradingTools<'a> {
     pub stocks: &'a [Symbol],
     /// The last known bar.
     pub view: MarketView<'a>,
     pub ledger: &'a Ledger,
-    pub orders: Vec<Order>,
+    pub orders: Vec<ShareOrder>,
     pub by_bar: bool,
     pub is_finished: bool,
 }
@@ -59,9 +59,9 @@ pub fn described() -> Value {
     ])
 }
 
-impl Desk<'_> {
+impl TradingTools<'_> {
     /// The reply to a call.
-    pub fn answer(&mut self, call: &Call) -> Value {
+    pub fn answer(&mut self, call: &ToolCall) -> Value {
         let reply = match &call.arguments {
             Ok(arguments) => self.call(&call.name, arguments),
             Err(what) => Err(what.clone()),
@@ -104,10 +104,10 @@ impl Desk<'_> {
         if self.orders.len() == MAX_ORDERS {
             return Err(format!("{MAX_ORDERS} orders are as many as a session takes"));
         }
-        self.orders.push(Order::at(&self.view, stock, side, shares));
+        self.orders.push(ShareOrder::at(&self.view, stock, side, shares));
         match self.ledger.after(&self.view, &self.orders) {
             Ok(after) => {
-                let each = self.ledger.expected(&self.view, stock, side);
+                let each = self.ledger.expected_price(&self.view, stock, side);
                 Ok(json!({
                     "accepted": order_json(&self.orders[self.orders.len() - 1], self.stocks),
                     "expected_price": each.map(round),
@@ -117,12 +117,12 @@ impl Desk<'_> {
             }
             Err(refusal) => {
                 self.orders.pop();
-                Err(self.in_words(stock, &refusal))
+                Err(self.describe(stock, &refusal))
             }
         }
     }
 
-    fn in_words(&self, stock: usize, refusal: &Refusal) -> String {
+    fn describe(&self, stock: usize, refusal: &Refusal) -> String {
         let symbol = &self.stocks[stock];
         match refusal {
             Refusal::NoPrice => format!("{symbol} has no price yet"),
@@ -174,14 +174,14 @@ impl Desk<'_> {
         };
         let one = |stock: usize| {
             let last = last_bars(&self.view, stock, count, by_bar);
-            (self.stocks[stock].to_string(), last.iter().map(Shown::json).collect())
+            (self.stocks[stock].to_string(), last.iter().map(BarSummary::json).collect())
         };
         Ok(Value::Object(stocks.into_iter().map(one).collect()))
     }
 }
 
 /// A bar, or a day's bars aggregated.
-struct Shown {
+struct BarSummary {
     end_s: i64,
     open: f64,
     high: f64,
@@ -190,7 +190,7 @@ struct Shown {
     volume: f64,
 }
 
-impl Shown {
+impl BarSummary {
     fn json(&self) -> Value {
         json!({
             "until": iso_new_york(self.end_s), "open": self.open, "high": self.high,
@@ -200,9 +200,9 @@ impl Shown {
 }
 
 /// The last `count` bars or days of a stock up to `view`, oldest first.
-fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) -> Vec<Shown> {
+fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) -> Vec<BarSummary> {
     let mut clock = NewYorkClock::new();
-    let (mut found, mut day): (Vec<Shown>, _) = (Vec::new(), None);
+    let (mut found, mut day): (Vec<BarSummary>, _) = (Vec::new(), None);
     for back in 0.. {
         let Some(view) = view.back(back) else { break };
         let bar = view.bar(stock);
@@ -224,7 +224,7 @@ fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) ->
                 day = Some(date);
                 let (end_s, close, volume) = (view.end_s(), bar.close, bar.volume);
                 let (open, high, low) = (bar.open, bar.high, bar.low);
-                found.push(Shown { end_s, open, high, low, close, volume });
+                found.push(BarSummary { end_s, open, high, low, close, volume });
             }
         }
     }
@@ -232,7 +232,7 @@ fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) ->
     found
 }
 
-fn order_json(order: &Order, stocks: &[Symbol]) -> Value {
+fn order_json(order: &ShareOrder, stocks: &[Symbol]) -> Value {
     let action = if order.side == Side::Buy { "buy" } else { "sell" };
     json!({ "action": action, "symbol": stocks[order.stock], "amount": order.shares })
 }
@@ -255,8 +255,8 @@ mod tests {
     use crate::agents::bars::tests::bars;
     use crate::env::costs::Costs;
 
-    fn call(name: &str, arguments: Value) -> Call {
-        Call { id: "1".into(), name: name.into(), arguments: Ok(arguments) }
+    fn call(name: &str, arguments: Value) -> ToolCall {
+        ToolCall { id: "1".into(), name: name.into(), arguments: Ok(arguments) }
     }
 
     /// Three bars a day; the fourth row is the first of the second day.
@@ -264,8 +264,8 @@ mod tests {
     fn prices_end_now_and_days_are_aggregated() {
         let closes = [101.0, 103.0, 99.0, 104.0, 500.0].map(|close| [close, 50.0]);
         let (bars, ledger) = (bars(&closes), Ledger::new(vec![0, 0], 1e4, FREE));
-        let mut desk = desk(&bars, 3, &ledger);
-        let days = desk.answer(&call("get_prices", json!({ "symbol": "aaa" })));
+        let mut broker = broker(&bars, 3, &ledger);
+        let days = broker.answer(&call("get_prices", json!({ "symbol": "aaa" })));
         let days = days["AAA"].as_array().unwrap();
         assert_eq!(days.len(), 2);
         let first = json!({
@@ -274,7 +274,7 @@ mod tests {
         });
         assert_eq!((&days[0], &days[1]["close"]), (&first, &json!(104.0)));
         let last = json!({ "count": 2, "interval": "bar" });
-        let last = desk.answer(&call("get_prices", last));
+        let last = broker.answer(&call("get_prices", last));
         assert_eq!(last["AAA"][1]["close"], 104.0);
         assert_eq!(last["AAA"][0]["until"], "2020-01-02T16:00:00-05:00");
         assert_eq!(last["BBB"].as_array().unwrap().len(), 2);
@@ -283,17 +283,28 @@ mod tests {
 
     const FREE: Costs = Costs { fee_bps: 0.0, slippage_bps: 0.0 };
 
-    fn desk<'a>(bars: &'a crate::agents::bars::Bars, t: usize, ledger: &'a Ledger) -> Desk<'a> {
+    fn broker<'a>(
+        bars: &'a crate::agents::bars::AgentBars,
+        t: usize,
+        ledger: &'a Ledger,
+    ) -> TradingTools<'a> {
         let view = bars.view(t);
         let orders = Vec::new();
-        Desk { stocks: bars.stocks(), view, ledger, orders, by_bar: false, is_finished: false }
+        TradingTools {
+            stocks: bars.stocks(),
+            view,
+            ledger,
+            orders,
+            by_bar: false,
+            is_finished: false,
+        }
     }
 
     #[test]
     fn orders_are_accepted_or_rejected_with_a_reason() {
         let (bars, ledger) = (bars(&[[100.0, 50.0]; 2]), Ledger::new(vec![4, 0], 1_000.0, FREE));
-        let mut desk = desk(&bars, 0, &ledger);
-        let bought = desk.answer(&call("buy", json!({ "symbol": "BBB", "amount": "15" })));
+        let mut broker = broker(&bars, 0, &ledger);
+        let bought = broker.answer(&call("buy", json!({ "symbol": "BBB", "amount": "15" })));
         assert_eq!(bought["expected_cash_after_all_orders"], 250.0);
         for (name, arguments, part) in [
             (
@@ -310,19 +321,19 @@ mod tests {
             ("get_prices", json!({ "interval": "hour" }), "interval"),
             ("short", json!({}), "there is no tool \"short\""),
         ] {
-            let reply = desk.answer(&call(name, arguments.clone()));
+            let reply = broker.answer(&call(name, arguments.clone()));
             let error = reply["error"].as_str().unwrap_or_default();
             assert!(error.contains(part), "{name} {arguments}: {reply}");
         }
-        let sold = desk.answer(&call("sell", json!({ "symbol": "AAA", "amount": 4 })));
+        let sold = broker.answer(&call("sell", json!({ "symbol": "AAA", "amount": 4 })));
         assert_eq!(sold["expected_cash_after_all_orders"], 650.0);
-        assert_eq!((desk.orders.len(), desk.is_finished), (2, false));
-        let held = desk.positions();
+        assert_eq!((broker.orders.len(), broker.is_finished), (2, false));
+        let held = broker.positions();
         assert_eq!((&held["cash"], &held["equity"]), (&json!(1_000.0), &json!(1_400.0)));
         assert_eq!(held["orders"][1]["action"], "sell");
-        desk.answer(&call("finish", json!({})));
-        assert!(desk.is_finished);
-        let malformed = Call { arguments: Err("no JSON".into()), ..call("buy", json!({})) };
-        assert_eq!(desk.answer(&malformed), json!({ "error": "no JSON" }));
+        broker.answer(&call("finish", json!({})));
+        assert!(broker.is_finished);
+        let malformed = ToolCall { arguments: Err("no JSON".into()), ..call("buy", json!({})) };
+        assert_eq!(broker.answer(&malformed), json!({ "error": "no JSON" }));
     }
 }

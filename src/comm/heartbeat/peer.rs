@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use super::Seen;
+use super::PeerStatus;
 
 /// A heartbeat: one of these bytes, then the sender's moves (u64, little endian).
 pub const ALIVE: u8 = b'.';
@@ -41,7 +41,7 @@ impl Peer {
         })
     }
 
-    pub(super) fn listen(&mut self, now: Instant) {
+    pub(super) fn receive(&mut self, now: Instant) {
         let mut bytes = [0; 64 * WORD_BYTES];
         loop {
             match self.stream.read(&mut bytes) {
@@ -71,14 +71,14 @@ impl Peer {
 
     /// Sends a heartbeat. A failed write is not an error: the next round sends another, and a lost
     /// peer is found when reading.
-    pub(super) fn say(&mut self, kind: u8, moves: u64) {
+    pub(super) fn send(&mut self, kind: u8, moves: u64) {
         let mut word = [kind; WORD_BYTES];
         word[1..].copy_from_slice(&moves.to_le_bytes());
         let _ = self.stream.write(&word);
     }
 
-    pub(super) fn seen(&self, now: Instant) -> Seen {
-        Seen {
+    pub(super) fn seen(&self, now: Instant) -> PeerStatus {
+        PeerStatus {
             rank: self.rank,
             is_gone: self.is_gone,
             silent_for: now - self.heard,

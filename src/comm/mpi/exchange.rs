@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use mpi::topology::Communicator;
 
-use super::board::Board;
+use super::node_buffers::NodeBuffers;
 use super::nodes::{self, Nodes};
 use super::starts;
 use crate::comm::CommError;
-use crate::comm::comm::Stamp;
+use crate::comm::comm::MessageStamp;
 use crate::comm::ranks::Ranks;
-use crate::comm::tree::{self, Node, Part};
+use crate::comm::tree::{self, Node, PartialSum};
 
 pub struct Exchange {
     nodes: Nodes,
     rank: usize,
     awake: Duration,
     /// None before the first call, and if this rank is alone on its node.
-    board: RefCell<Option<Board>>,
+    board: RefCell<Option<NodeBuffers>>,
     /// Buffer for a message between nodes, including its stamp.
     message: RefCell<Vec<f32>>,
 }
@@ -41,19 +41,19 @@ impl Exchange {
 
     pub fn gather(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &[f32],
         counts: &[usize],
         all: &mut [f32],
     ) -> Result<(), CommError> {
         assert_eq!(mine.len(), counts[self.rank]);
-        let longest = counts.iter().max().map_or(0, |longest| longest + Stamp::LEN);
+        let longest = counts.iter().max().map_or(0, |longest| longest + MessageStamp::LEN);
         let board = self.board(longest, 0)?;
         let board = board.as_deref();
         if let (false, Some(board)) = (self.leads(), board) {
             board.fill(|slot| {
-                slot[..Stamp::LEN].copy_from_slice(&stamp.to_floats());
-                slot[Stamp::LEN..][..mine.len()].copy_from_slice(mine);
+                slot[..MessageStamp::LEN].copy_from_slice(&stamp.to_floats());
+                slot[MessageStamp::LEN..][..mine.len()].copy_from_slice(mine);
             });
             return Ok(());
         }
@@ -76,7 +76,7 @@ impl Exchange {
         if let Some(leaders) = self.nodes.between() {
             for (node, ranks) in self.nodes.ranks.iter().enumerate().skip(1) {
                 nodes::receive(leaders, node, &mut message);
-                let (head, mut rest) = message.split_at(Stamp::LEN);
+                let (head, mut rest) = message.split_at(MessageStamp::LEN);
                 stamp.check(head, ranks[0])?;
                 for &rank in ranks {
                     let (part, after) = rest.split_at(counts[rank]);
@@ -90,7 +90,7 @@ impl Exchange {
 
     pub fn scatter(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         all: &[f32],
         counts: &[usize],
         mine: &mut [f32],
@@ -98,13 +98,13 @@ impl Exchange {
         assert_eq!(mine.len(), counts[self.rank]);
         let here = self.nodes.here();
         let length = |ranks: &[usize]| ranks.iter().map(|&rank| counts[rank]).sum::<usize>();
-        let board = self.board(0, Stamp::LEN + length(here))?;
+        let board = self.board(0, MessageStamp::LEN + length(here))?;
         let board = board.as_deref();
         // Offset of this rank's part within its node's message.
         let before = length(&here[..here.partition_point(|&rank| rank < self.rank)]);
         let mut take = |message: &[f32]| {
-            stamp.check(&message[..Stamp::LEN], 0)?;
-            mine.copy_from_slice(&message[Stamp::LEN + before..][..counts[self.rank]]);
+            stamp.check(&message[..MessageStamp::LEN], 0)?;
+            mine.copy_from_slice(&message[MessageStamp::LEN + before..][..counts[self.rank]]);
             Ok(())
         };
         if let (false, Some(board)) = (self.leads(), board) {
@@ -131,17 +131,17 @@ impl Exchange {
             nodes::receive(leaders, 0, &mut message);
         }
         if let Some(board) = board {
-            board.put_up(|notice| notice[..message.len()].copy_from_slice(&message));
+            board.publish(|notice| notice[..message.len()].copy_from_slice(&message));
         }
         take(&message)
     }
 
-    pub fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
-        let board = self.board(0, Stamp::LEN + values.len())?;
+    pub fn broadcast(&self, stamp: MessageStamp, values: &mut [f32]) -> Result<(), CommError> {
+        let board = self.board(0, MessageStamp::LEN + values.len())?;
         let board = board.as_deref();
         if let (false, Some(board)) = (self.leads(), board) {
             return board.read(|notice| {
-                let (head, body) = notice.split_at(Stamp::LEN);
+                let (head, body) = notice.split_at(MessageStamp::LEN);
                 stamp.check(head, 0)?;
                 values.copy_from_slice(&body[..values.len()]);
                 Ok(())
@@ -153,14 +153,14 @@ impl Exchange {
             message.clear();
             message.extend_from_slice(&head);
             message.extend_from_slice(values);
-            nodes::spread(leaders, &mut message);
-            head.copy_from_slice(&message[..Stamp::LEN]);
-            values.copy_from_slice(&message[Stamp::LEN..]);
+            nodes::broadcast(leaders, &mut message);
+            head.copy_from_slice(&message[..MessageStamp::LEN]);
+            values.copy_from_slice(&message[MessageStamp::LEN..]);
         }
         if let Some(board) = board {
-            board.put_up(|notice| {
-                notice[..Stamp::LEN].copy_from_slice(&head);
-                notice[Stamp::LEN..][..values.len()].copy_from_slice(values);
+            board.publish(|notice| {
+                notice[..MessageStamp::LEN].copy_from_slice(&head);
+                notice[MessageStamp::LEN..][..values.len()].copy_from_slice(values);
             });
         }
         stamp.check(&head, 0)
@@ -168,7 +168,7 @@ impl Exchange {
 
     pub fn sum(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &mut [f32],
         ranks: Ranks,
         total: &mut [f32],
@@ -177,16 +177,16 @@ impl Exchange {
         let left_of = |rank: usize| tree::left_of(ranks.owned(rank), stocks);
         // Contiguous stocks leave at most two nodes per level.
         let most = 2 * (usize::BITS - stocks.leading_zeros()) as usize;
-        let longest = ranks.most_owned().min(most) * block + Stamp::LEN;
+        let longest = ranks.most_owned().min(most) * block + MessageStamp::LEN;
         let board = self.board(longest, 0)?;
         let own = ranks.owned(self.rank).zip(mine.chunks_exact_mut(block));
-        let own = own.map(|(stock, values)| Part { node: Node::of(stock), values });
+        let own = own.map(|(stock, values)| PartialSum { node: Node::leaf(stock), values });
         let parts = tree::merge(own.collect(), stocks);
         match board.as_deref() {
             Some(board) if !self.leads() => {
                 board.fill(|slot| {
-                    slot[..Stamp::LEN].copy_from_slice(&stamp.to_floats());
-                    let places = slot[Stamp::LEN..].chunks_exact_mut(block);
+                    slot[..MessageStamp::LEN].copy_from_slice(&stamp.to_floats());
+                    let places = slot[MessageStamp::LEN..].chunks_exact_mut(block);
                     places.zip(&parts).for_each(|(place, part)| place.copy_from_slice(part.values));
                 });
                 Ok(())
@@ -194,10 +194,10 @@ impl Exchange {
             Some(board) => board.empty(|slots| {
                 let mut parts = parts;
                 for (&rank, slot) in self.nodes.here()[1..].iter().zip(slots) {
-                    let (head, body) = slot.split_at_mut(Stamp::LEN);
+                    let (head, body) = slot.split_at_mut(MessageStamp::LEN);
                     stamp.check(head, rank)?;
                     let blocks = left_of(rank).into_iter().zip(body.chunks_exact_mut(block));
-                    parts.extend(blocks.map(|(node, values)| Part { node, values }));
+                    parts.extend(blocks.map(|(node, values)| PartialSum { node, values }));
                 }
                 self.sum_between(stamp, parts, (stocks, block), total)
             }),
@@ -207,16 +207,16 @@ impl Exchange {
 
     /// The node's board with capacity for at least these floats per slot and in the notice; None if
     /// this rank is alone on its node. Collective: the node's ranks pass the same numbers.
-    fn board(&self, slot: usize, notice: usize) -> Result<Option<Ref<'_, Board>>, CommError> {
+    fn board(&self, slot: usize, notice: usize) -> Result<Option<Ref<'_, NodeBuffers>>, CommError> {
         if self.nodes.here().len() == 1 {
             return Ok(None);
         }
-        let room = self.board.borrow().as_ref().map_or([0, 0], Board::room);
+        let room = self.board.borrow().as_ref().map_or([0, 0], NodeBuffers::room);
         if room[0] < slot || room[1] < notice {
             // Free the old one first: there may not be room for both.
             self.board.replace(None);
             let wanted = [room[0].max(slot), room[1].max(notice)];
-            let board = Board::new(&self.nodes.node, wanted[0], wanted[1], self.awake)?;
+            let board = NodeBuffers::new(&self.nodes.node, wanted[0], wanted[1], self.awake)?;
             self.board.replace(Some(board));
         }
         Ok(Ref::filter_map(self.board.borrow(), Option::as_ref).ok())
@@ -230,8 +230,8 @@ impl Exchange {
     /// leaders.
     fn collect(
         &self,
-        stamp: Stamp,
-        board: Option<&Board>,
+        stamp: MessageStamp,
+        board: Option<&NodeBuffers>,
         mine: &[f32],
         counts: &[usize],
         mut place: impl FnMut(usize, &[f32]),
@@ -240,7 +240,7 @@ impl Exchange {
         let Some(board) = board else { return Ok(()) };
         board.empty(|slots| {
             for (&rank, slot) in self.nodes.here()[1..].iter().zip(slots) {
-                let (head, body) = slot.split_at(Stamp::LEN);
+                let (head, body) = slot.split_at(MessageStamp::LEN);
                 stamp.check(head, rank)?;
                 place(rank, &body[..counts[rank]]);
             }
@@ -252,8 +252,8 @@ impl Exchange {
     /// rest is the sum. For leaders.
     fn sum_between<'a>(
         &self,
-        stamp: Stamp,
-        parts: Vec<Part<'a>>,
+        stamp: MessageStamp,
+        parts: Vec<PartialSum<'a>>,
         (stocks, block): (usize, usize),
         total: &mut [f32],
     ) -> Result<(), CommError> {
@@ -292,24 +292,24 @@ impl Exchange {
 }
 
 /// Message format: stamp, number of parts, their nodes, their values.
-fn pack(stamp: Stamp, parts: &[Part<'_>], message: &mut Vec<f32>) {
+fn pack(stamp: MessageStamp, parts: &[PartialSum<'_>], message: &mut Vec<f32>) {
     let bits = |number: usize| f32::from_bits(number as u32);
     message.clear();
     message.extend_from_slice(&stamp.to_floats());
     message.push(bits(parts.len()));
-    for Part { node, .. } in parts {
+    for PartialSum { node, .. } in parts {
         message.extend([bits(node.first), bits(node.level as usize)]);
     }
     parts.iter().for_each(|part| message.extend_from_slice(part.values));
 }
 
 /// The parts of a message whose stamp has been checked.
-fn unpacked(message: &mut [f32], block: usize) -> impl Iterator<Item = Part<'_>> {
-    let (count, rest) = message[Stamp::LEN..].split_at_mut(1);
+fn unpacked(message: &mut [f32], block: usize) -> impl Iterator<Item = PartialSum<'_>> {
+    let (count, rest) = message[MessageStamp::LEN..].split_at_mut(1);
     let (nodes, values) = rest.split_at_mut(2 * count[0].to_bits() as usize);
     let nodes = nodes.chunks_exact(2).map(|node| {
         let [first, level] = [node[0], node[1]].map(f32::to_bits);
         Node { first: first as usize, level }
     });
-    nodes.zip(values.chunks_exact_mut(block)).map(|(node, values)| Part { node, values })
+    nodes.zip(values.chunks_exact_mut(block)).map(|(node, values)| PartialSum { node, values })
 }

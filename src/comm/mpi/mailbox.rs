@@ -8,7 +8,7 @@ use mpi::topology::Communicator;
 use super::{MpiComm, pause_after};
 use crate::comm::CommError;
 use crate::comm::heartbeat::PULSE;
-use crate::comm::mailbox::{Line, Mailbox};
+use crate::comm::mailbox::{Mailbox, ServerLink};
 
 const QUESTION: i32 = 3;
 const ANSWER: i32 = 4;
@@ -18,7 +18,7 @@ impl Mailbox for MpiComm {
         self.size - 1
     }
 
-    fn next(&self, patience: Duration) -> Option<(usize, Vec<u8>)> {
+    fn next(&self, timeout: Duration) -> Option<(usize, Vec<u8>)> {
         let since = Instant::now();
         PULSE.wait();
         loop {
@@ -29,7 +29,7 @@ impl Mailbox for MpiComm {
                 PULSE.work();
                 return Some((status.source_rank() as usize - 1, bytes));
             }
-            if since.elapsed() >= patience {
+            if since.elapsed() >= timeout {
                 return None;
             }
             pause_after(since.elapsed());
@@ -43,7 +43,7 @@ impl Mailbox for MpiComm {
     }
 }
 
-impl Line for MpiComm {
+impl ServerLink for MpiComm {
     fn ask(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CommError> {
         let root = self.world.process_at_rank(0);
         PULSE.wait();

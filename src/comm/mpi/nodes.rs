@@ -27,7 +27,7 @@ pub struct Nodes {
 
 impl Nodes {
     /// Collective over `world`. None if the ranks could not be split.
-    pub fn of(world: &SimpleCommunicator, ranks_per_node: Option<usize>) -> Option<Nodes> {
+    pub fn split(world: &SimpleCommunicator, ranks_per_node: Option<usize>) -> Option<Nodes> {
         let rank = world.rank();
         let node = match ranks_per_node {
             Some(count) => world.split_by_color(Color::with_value(rank / count as i32))?,
@@ -82,7 +82,7 @@ pub fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>
 }
 
 /// Broadcasts the first leader's message to all.
-pub fn spread(leaders: &SimpleCommunicator, message: &mut [f32]) {
+pub fn broadcast(leaders: &SimpleCommunicator, message: &mut [f32]) {
     let root = leaders.process_at_rank(0);
     scope(|s| wait_for(root.immediate_broadcast_into(s, message)));
 }

@@ -8,9 +8,9 @@ use chrono::{NaiveDate, Utc};
 use serde_json::json;
 
 use crate::cli::{CheckArgs, Format, GlobalArgs};
-use crate::commands::{check_wish, container_name, say};
+use crate::commands::{check_request, container_name, say};
 use crate::market::Period;
-use crate::market::check::{CheckOptions, Checked, Level, check as check_stock};
+use crate::market::check::{CheckOptions, Checked, Severity, check as check_stock};
 use crate::market::options::BarLabel;
 use crate::report::Progress;
 use crate::report::format::{count, wrapped};
@@ -22,7 +22,7 @@ pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Resu
     let (start, end) = (args.start_date, args.end_date);
     let period =
         Period { start: start.unwrap_or(NaiveDate::MIN), end: end.unwrap_or(NaiveDate::MAX) };
-    check_wish(&args.stocks, &period)?;
+    check_request(&args.stocks, &period)?;
     if !(0.0..=1.0).contains(&args.min_coverage) {
         return Err(anyhow!("--min-coverage: must be a fraction from 0 to 1"));
     }
@@ -90,7 +90,7 @@ fn table(all: &[Checked]) -> String {
         let kind = wrapped(&kind(stock), 78).replace('\n', "\n  ");
         let _ = writeln!(text, "\n{}: {}\n  {kind}", stock.stock, verdict(stock));
         for finding in &stock.findings {
-            let level = if finding.level == Level::Wrong { "problem" } else { "note   " };
+            let level = if finding.level == Severity::Wrong { "problem" } else { "note   " };
             let _ = writeln!(text, "  {level}  {}: {}", finding.about, finding.text);
         }
     }
@@ -113,7 +113,7 @@ fn row(stock: &Checked) -> [String; HEAD.len()] {
 }
 
 fn verdict(stock: &Checked) -> String {
-    let wrong = stock.findings.iter().filter(|finding| finding.level == Level::Wrong).count();
+    let wrong = stock.findings.iter().filter(|finding| finding.level == Severity::Wrong).count();
     match wrong {
         0 => "no problems".into(),
         1 => "1 problem".into(),

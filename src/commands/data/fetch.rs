@@ -7,10 +7,10 @@ use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
 use crate::cli::{Datatype, FetchArgs, GlobalArgs};
-use crate::commands::{check_wish, file_store};
+use crate::commands::{check_request, file_store};
 use crate::config::RunConfig;
-use crate::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
-use crate::ingest::{Fetcher, Tally, Wish};
+use crate::ingest::alpha_vantage::{ApiKey, FetchError, Form, SeriesKind, Service, ServiceOptions};
+use crate::ingest::{FetchRequest, FetchStats, Fetcher};
 use crate::market::store::{Store, sha256_hex};
 use crate::market::{MarketError, Period, Symbol};
 use crate::report::{FolderLock, Progress};
@@ -27,7 +27,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
         start: args.start_date.unwrap_or(defaults.start_date),
         end: args.end_date.unwrap_or(defaults.eval_end),
     };
-    check_wish(&stocks, &period)?;
+    check_request(&stocks, &period)?;
     if period.start.year() < FIRST_YEAR || period.end.year() > 2_199 {
         return Err(anyhow!("--start_date: Alpha Vantage has intraday bars since {FIRST_YEAR}-01"));
     }
@@ -52,8 +52,8 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
             error.cause
         ),
     })?;
-    let wish = Wish {
-        series: Series {
+    let request = FetchRequest {
+        series: SeriesKind {
             interval_minutes: args.interval.minutes(),
             adjusted: !args.raw,
             extended_hours: args.extended_hours,
@@ -65,7 +65,7 @@ pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Resu
         service: &service,
         store: store.as_ref(),
         aside: &aside,
-        wish: &wish,
+        request: &request,
         now_s: Utc::now().timestamp(),
         tell: &|line| progress.line(line),
     };
@@ -78,9 +78,11 @@ fn all(fetcher: &Fetcher, stocks: &[Symbol], progress: &Progress) -> Result<()> 
     let mut refused: Vec<MarketError> = Vec::new();
     for symbol in stocks {
         match fetcher.stock(symbol) {
-            Ok(tally) => progress.line(&format!("{symbol}: {}", told(&tally, fetcher.store))),
-            Err(Refused::All(error)) => return Err(error.into()),
-            Err(Refused::Stock(error)) => {
+            Ok(stats) => {
+                progress.line(&format!("{symbol}: {}", fetch_summary(&stats, fetcher.store)))
+            }
+            Err(FetchError::All(error)) => return Err(error.into()),
+            Err(FetchError::Stock(error)) => {
                 if stocks.len() > 1 {
                     progress.line(&format!("{symbol}: not fetched: {error}"));
                 }
@@ -98,8 +100,8 @@ fn all(fetcher: &Fetcher, stocks: &[Symbol], progress: &Progress) -> Result<()> 
     }
 }
 
-fn told(tally: &Tally, store: &dyn Store) -> String {
-    let Tally { months, files, bars, rewritten } = tally;
+fn fetch_summary(stats: &FetchStats, store: &dyn Store) -> String {
+    let FetchStats { months, files, bars, rewritten } = stats;
     let place = store.place();
     match (months, rewritten) {
         (_, true) => format!("its files in {place} were replaced: {files} day files"),
@@ -108,12 +110,12 @@ fn told(tally: &Tally, store: &dyn Store) -> String {
     }
 }
 
-fn manners(args: &FetchArgs) -> Result<Manners> {
+fn manners(args: &FetchArgs) -> Result<ServiceOptions> {
     let seconds = |flag: &str, value: f64| {
         Duration::try_from_secs_f64(value)
             .map_err(|_| anyhow!("{flag} {value}: must be a number of seconds"))
     };
-    Ok(Manners {
+    Ok(ServiceOptions {
         requests_per_minute: args.requests_per_minute,
         form: if args.datatype == Datatype::Csv { Form::Csv } else { Form::Json },
         timeout: seconds("--timeout-s", args.timeout_s)?,

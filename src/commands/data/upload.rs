@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 
 use crate::cli::UploadArgs;
 use crate::commands::container_name;
-use crate::ingest::{UploadOptions, Uploaded, upload as send};
+use crate::ingest::{UploadOptions, UploadStats, upload as send};
 use crate::market::store::{LocalStore, Store};
 use crate::report::Progress;
 use crate::source;
@@ -28,7 +28,7 @@ pub fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
     let mut kept = Vec::new();
     for symbol in &stocks {
         let done = send(&from, &to, symbol, &options)?;
-        let Uploaded { sent, same, .. } = done;
+        let UploadStats { sent, same, .. } = done;
         let place = to.place();
         progress.line(&format!("{symbol}: {sent} files uploaded to {place}, {same} already there"));
         kept.extend(done.kept);

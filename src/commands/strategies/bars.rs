@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::agreed;
 use crate::cli::{GlobalArgs, MarketArgs};
 use crate::comm::Comm;
-use crate::commands::{Setting, tell_reports};
+use crate::commands::{CommandContext, report_loads};
 use crate::config::{EnvConfig, RunConfig};
 use crate::market::options::{LoadOptions, LoadReport};
 use crate::market::{BarSeries, MarketData, Symbol};
@@ -17,7 +17,7 @@ use crate::source::{DataSource, load_bars};
 use crate::train::dataset::common_bar_minutes;
 
 /// What is the same for all strategies of a command, on every rank.
-pub struct Market {
+pub struct StrategyMarket {
     pub data: Arc<MarketData>,
     pub env: EnvConfig,
     /// What a reader of the results must know before believing a figure.
@@ -33,10 +33,10 @@ pub fn read(
     args: &MarketArgs,
     global: &GlobalArgs,
     progress: Progress,
-) -> Result<Market> {
+) -> Result<StrategyMarket> {
     let config = agreed(comm, args.resolve().map_err(Into::into))?;
-    let setting = Setting::new(comm, config, global, progress)?;
-    let Setting { config, progress, notices, source, .. } = &setting;
+    let setting = CommandContext::new(comm, config, global, progress)?;
+    let CommandContext { config, progress, notices, source, .. } = &setting;
     let mine: Vec<usize> = (comm.rank()..config.stocks.len()).step_by(comm.size()).collect();
     let options = setting.config.data.load_options(Some(setting.cache.clone()));
     let one = |&stock: &usize| {
@@ -45,7 +45,7 @@ pub fn read(
     let loaded: Result<Vec<Read>> = mine.par_iter().map(one).collect();
     let loaded = shared(comm, agreed(comm, loaded)?)?;
     let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().map(|(_, read)| read).unzip();
-    tell_reports(&reports, progress);
+    report_loads(&reports, progress);
     let bar_minutes = agreed(comm, common_bar_minutes(&reports))?;
     let described = serde_json::json!({
         "source": config.data.source,
@@ -58,7 +58,7 @@ pub fn read(
     });
     let data = Arc::new(agreed(comm, MarketData::new(series).map_err(Into::into))?);
     let (env, notices) = (config.env.clone(), notices.clone());
-    Ok(Market { data, env, notices, described, progress: Arc::new(setting.progress) })
+    Ok(StrategyMarket { data, env, notices, described, progress: Arc::new(setting.progress) })
 }
 
 /// Number of a stock, and what was read of it.

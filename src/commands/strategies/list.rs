@@ -7,14 +7,14 @@ use serde_json::json;
 
 use crate::cli::{Format, ListArgs};
 use crate::commands::say;
-use crate::strategy::Kind;
+use crate::strategy::StrategyKind;
 
 pub fn list(args: &ListArgs) -> Result<()> {
     let (registry, _) = super::registry(args.params.as_deref(), args.model.as_deref())?;
     let text = match args.format {
         Format::Table => table(registry.kinds()),
         Format::Json => {
-            let kinds: Vec<_> = registry.kinds().iter().map(of_kind).collect();
+            let kinds: Vec<_> = registry.kinds().iter().map(kind_json).collect();
             format!("{}\n", serde_json::to_string_pretty(&kinds)?)
         }
     };
@@ -23,7 +23,7 @@ pub fn list(args: &ListArgs) -> Result<()> {
 }
 
 /// A parameter that is text has neither `low` nor `high`, and no `default` where it must be given.
-fn of_kind(kind: &Kind) -> serde_json::Value {
+fn kind_json(kind: &StrategyKind) -> serde_json::Value {
     let numbers = kind.parameters.iter().map(|one| json!(one));
     let parameters: Vec<_> = numbers.chain(kind.texts.iter().map(|one| json!(one))).collect();
     json!({
@@ -35,7 +35,7 @@ fn of_kind(kind: &Kind) -> serde_json::Value {
 }
 
 /// A line per strategy, below it one per parameter in aligned columns.
-fn table(kinds: &[Kind]) -> String {
+fn table(kinds: &[StrategyKind]) -> String {
     let rows: Vec<Vec<[String; 5]>> = kinds.iter().map(rows_of).collect();
     let width = |column: usize| {
         let head = HEAD[column].chars().count();
@@ -64,7 +64,7 @@ fn table(kinds: &[Kind]) -> String {
 }
 
 /// The cells of a kind's parameters.
-fn rows_of(kind: &Kind) -> Vec<[String; 5]> {
+fn rows_of(kind: &StrategyKind) -> Vec<[String; 5]> {
     let numbers = kind.parameters.iter().map(|one| {
         let range = format!("{} to {}", one.low, one.high);
         let (name, default) = (one.name.to_string(), one.default.to_string());

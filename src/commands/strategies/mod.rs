@@ -19,7 +19,7 @@ use crate::comm::comm::agree;
 use crate::errors::message;
 use crate::report::Progress;
 use crate::runner::ParametersByStrategy;
-use crate::strategy::{Given, Kind, Registry, StrategyFile};
+use crate::strategy::{GivenParameters, Registry, StrategyFile, StrategyKind};
 use crate::train::dqn_strategy;
 
 pub fn strategies(
@@ -58,10 +58,14 @@ fn registry(
 }
 
 /// The parameters of a kind, given under any of its names.
-fn given(registry: &Registry, parameters: &ParametersByStrategy, kind: &Kind) -> Given {
+fn given(
+    registry: &Registry,
+    parameters: &ParametersByStrategy,
+    kind: &StrategyKind,
+) -> GivenParameters {
     let is_this = |name: &str| registry.find(name).is_ok_and(|known| known.name == kind.name);
     let given = parameters.iter().find(|(name, _)| is_this(name));
-    given.map_or_else(Given::new, |(_, given)| given.clone())
+    given.map_or_else(GivenParameters::new, |(_, given)| given.clone())
 }
 
 /// What only rank 0 does; the others wait whether it succeeds.

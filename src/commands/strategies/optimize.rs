@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use super::bars::Market;
+use super::bars::StrategyMarket;
 use super::{agreed, bars, given, on_root, registry};
 use crate::cli::{Format, GlobalArgs, OptimizeArgs};
 use crate::comm::Comm;
@@ -12,8 +12,10 @@ use crate::commands::say;
 use crate::report::strategies::optimized;
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
-use crate::runner::optimize::{Optimization, Optimized, Range, Share, Tried};
-use crate::strategy::Kind;
+use crate::runner::optimize::{
+    Optimization, OptimizationResult, ParameterRange, PlanShare, SetResult,
+};
+use crate::strategy::StrategyKind;
 
 /// How often progress is told during a search.
 const TOLD: usize = 10;
@@ -39,8 +41,8 @@ pub fn optimize(
     let (progress, data) = (&market.progress, &market.data);
     let plan = agreed(comm, search.plan(&kind, data, &mut rng).map_err(Into::into))?;
     let all = plan.sets.len();
-    let share = Share { rank: comm.rank(), ranks: comm.size() };
-    let mine = search.try_share(&kind, data, &plan, share, &|done, total| {
+    let share = PlanShare { rank: comm.rank(), ranks: comm.size() };
+    let mine = search.run_share(&kind, data, &plan, share, &|done, total| {
         // A rank whose watch sees it move is not taken for hung.
         PULSE.work();
         if done.is_multiple_of(total.div_ceil(TOLD)) || done == total {
@@ -51,7 +53,7 @@ pub fn optimize(
     });
     let tried = gathered(comm, agreed(comm, mine.map_err(Into::into))?)?;
     on_root(comm, || {
-        let found = search.judged(&kind, data, plan, tried, &mut rng)?;
+        let found = search.assess(&kind, data, plan, tried, &mut rng)?;
         progress.finish();
         finish(args, &market, &found)
     })?;
@@ -59,7 +61,7 @@ pub fn optimize(
 }
 
 /// The strategy, and what is to be tried of it.
-fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
+fn asked(args: &OptimizeArgs) -> Result<(StrategyKind, Vec<(String, ParameterRange)>)> {
     let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
     let kind = registry.find(&args.strategy)?;
     // What is not searched is as the file has it.
@@ -75,18 +77,18 @@ fn asked(args: &OptimizeArgs) -> Result<(Kind, Vec<(String, Range)>)> {
 }
 
 /// On rank 0: what all ranks tried.
-fn gathered(comm: &dyn Comm, mine: Vec<Tried>) -> Result<Vec<Tried>> {
+fn gathered(comm: &dyn Comm, mine: Vec<SetResult>) -> Result<Vec<SetResult>> {
     if comm.size() == 1 {
         return Ok(mine);
     }
     let parts = comm.gather_bytes(&postcard::to_stdvec(&mine)?);
-    let read = |bytes: &Vec<u8>| postcard::from_bytes::<Vec<Tried>>(bytes);
+    let read = |bytes: &Vec<u8>| postcard::from_bytes::<Vec<SetResult>>(bytes);
     let all = parts.iter().map(read).collect::<Result<Vec<_>, _>>();
     Ok(agreed(comm, all.context("a rank sent a damaged message"))?.concat())
 }
 
 /// Writes and prints.
-fn finish(args: &OptimizeArgs, market: &Market, found: &Optimized) -> Result<()> {
+fn finish(args: &OptimizeArgs, market: &StrategyMarket, found: &OptimizationResult) -> Result<()> {
     let mut json = serde_json::to_value(found)?;
     json["data"] = market.described.clone();
     json["notices"] = serde_json::json!(market.notices);
@@ -104,7 +106,7 @@ fn finish(args: &OptimizeArgs, market: &Market, found: &Optimized) -> Result<()>
 }
 
 /// NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C.
-fn range(text: &str) -> Result<(String, Range)> {
+fn range(text: &str) -> Result<(String, ParameterRange)> {
     let wrong = || {
         anyhow!(
             "--range: {text:?} cannot be parsed; \
@@ -116,13 +118,13 @@ fn range(text: &str) -> Result<(String, Range)> {
     let split = |separator| values.split(separator).map(number).collect::<Option<Vec<f64>>>();
     let range = if values.contains(':') {
         match split(':').ok_or_else(wrong)?[..] {
-            [low, high] => Range::Span { low, high, step: None },
-            [low, high, step] => Range::Span { low, high, step: Some(step) },
+            [low, high] => ParameterRange::Span { low, high, step: None },
+            [low, high, step] => ParameterRange::Span { low, high, step: Some(step) },
             _ => return Err(wrong()),
         }
     } else {
         let values = split(',').ok_or_else(wrong)?;
-        Range::Values(values.into_iter().map(Value::from).collect())
+        ParameterRange::Values(values.into_iter().map(Value::from).collect())
     };
     Ok((name.trim().to_string(), range))
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::bars::Market;
+use super::bars::StrategyMarket;
 use super::{agreed, bars, given, on_root, registry};
 use crate::cli::{Format, GlobalArgs, RunArgs};
 use crate::comm::Comm;
@@ -17,9 +17,9 @@ use crate::commands::say;
 use crate::env::costs::Costs;
 use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 use crate::eval::rules::RULES;
-use crate::report::strategies::{Row, signals_csv, table};
+use crate::report::strategies::{StrategyRow, signals_csv, table};
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
 use crate::runner::{
@@ -32,13 +32,14 @@ use crate::strategy::Registry;
 const ENSEMBLE: &str = "ensemble";
 
 pub fn run(comm: &dyn Comm, args: &RunArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
-    let Asked { registry, parameters, names, ensemble, mut config } = agreed(comm, asked(args))?;
+    let RunRequest { registry, parameters, names, ensemble, mut config } =
+        agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
     let market = bars::read(comm, &args.market, global, progress)?;
     config.env = market.env.clone();
     let slots = slots(&config, names.len(), comm.size());
-    let told = Told::new(&market.progress, names.len());
+    let told = ProgressReporter::new(&market.progress, names.len());
     let told_by_runner = Arc::clone(&told);
     let runner = StrategyRunner::new(config)?
         .with_registry(registry)
@@ -62,7 +63,7 @@ pub fn run(comm: &dyn Comm, args: &RunArgs, global: &GlobalArgs, progress: Progr
 }
 
 /// What is known, and checked, before any data are read.
-struct Asked {
+struct RunRequest {
     registry: Registry,
     parameters: ParametersByStrategy,
     names: Vec<String>,
@@ -70,7 +71,7 @@ struct Asked {
     config: RunnerConfig,
 }
 
-fn asked(args: &RunArgs) -> Result<Asked> {
+fn asked(args: &RunArgs) -> Result<RunRequest> {
     let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
     let mut names: Vec<String> = args.strategies.clone();
     if names.is_empty() {
@@ -94,7 +95,7 @@ fn asked(args: &RunArgs) -> Result<Asked> {
         ..RunnerConfig::default()
     };
     config.validate()?;
-    Ok(Asked { registry, parameters, names, ensemble, config })
+    Ok(RunRequest { registry, parameters, names, ensemble, config })
 }
 
 /// The strategies of one of so many ranks, round robin.
@@ -113,7 +114,7 @@ fn gathered(
     comm: &dyn Comm,
     mine: Vec<StrategyResult>,
     strategies: usize,
-    told: &Told,
+    told: &ProgressReporter,
 ) -> Result<Vec<StrategyResult>> {
     if comm.size() == 1 {
         return Ok(mine);
@@ -142,29 +143,33 @@ fn gathered(
 }
 
 /// Shows how far the strategies are.
-struct Told {
+struct ProgressReporter {
     progress: Arc<Progress>,
     done: AtomicUsize,
     total: usize,
 }
 
-impl Told {
-    fn new(progress: &Arc<Progress>, total: usize) -> Arc<Told> {
+impl ProgressReporter {
+    fn new(progress: &Arc<Progress>, total: usize) -> Arc<ProgressReporter> {
         progress.strategies(0, total);
-        Arc::new(Told { progress: Arc::clone(progress), done: AtomicUsize::new(0), total })
+        Arc::new(ProgressReporter {
+            progress: Arc::clone(progress),
+            done: AtomicUsize::new(0),
+            total,
+        })
     }
 
     fn ended(&self, result: &StrategyResult) {
         // A rank whose watch sees it move is not taken for hung.
         PULSE.work();
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        self.progress.line(&ended(result));
+        self.progress.line(&result_line(result));
         self.progress.strategies(done, self.total);
     }
 }
 
 /// Judges, writes and prints.
-fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
+fn finish(args: &RunArgs, market: &StrategyMarket, results: &RunResults) -> Result<()> {
     if !results.success {
         let why = results.individual_results.iter().find_map(|(_, result)| result.error.clone());
         return Err(anyhow!("no strategy succeeded: {}", why.unwrap_or_default()));
@@ -173,14 +178,14 @@ fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
     let rows = (0..data.rows()).map(|t| data.row(t));
     let benchmark = buy_and_hold(data.stocks(), rows, &market.env)
         .ok_or_else(|| anyhow!("there are no bars to trade"))?;
-    let mut courses: Vec<(String, &Course)> = Vec::new();
+    let mut records: Vec<(String, &BacktestRecord)> = Vec::new();
     for (name, result) in results.individual_results.iter() {
-        courses.extend(result.course.as_ref().map(|course| (name.to_string(), course.as_ref())));
+        records.extend(result.record.as_ref().map(|record| (name.to_string(), record.as_ref())));
     }
     if let Some(ensemble) = &results.ensemble_result {
-        courses.push((ENSEMBLE.into(), &ensemble.course));
+        records.push((ENSEMBLE.into(), &ensemble.record));
     }
-    let judged = judge(&courses, &benchmark, args.seed);
+    let judged = judge(&records, &benchmark, args.seed);
     let mut table_rows = Vec::new();
     for (name, result) in results.individual_results.iter() {
         let metrics = result.performance_metrics.clone().ok_or(result.error.clone());
@@ -189,7 +194,7 @@ fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
     if let Some(ensemble) = &results.ensemble_result {
         table_rows.push(row(ENSEMBLE, Ok(ensemble.performance_metrics.clone()), &judged));
     }
-    let held = PerformanceMetrics::of(&benchmark, &Costs::of(&market.env));
+    let held = PerformanceMetrics::from_backtest(&benchmark, &Costs::new(&market.env));
     // Not looked up among the judged: a strategy of the user may have this name.
     table_rows.push(row("benchmark", Ok(held.clone()), &[]));
     let json = in_json(results, market, &judged, &held)?;
@@ -215,26 +220,30 @@ fn finish(args: &RunArgs, market: &Market, results: &RunResults) -> Result<()> {
 }
 
 /// Every strategy that was run counts as a trial: whoever reads the table picks the best.
-fn judge(courses: &[(String, &Course)], benchmark: &Course, seed: u64) -> Vec<(String, Inference)> {
-    let own: Vec<Trial> = courses.iter().map(|(_, course)| Trial::of(None, course)).collect();
-    let one = |(i, (name, course)): (usize, &(String, &Course))| {
+fn judge(
+    records: &[(String, &BacktestRecord)],
+    benchmark: &BacktestRecord,
+    seed: u64,
+) -> Vec<(String, Inference)> {
+    let own: Vec<Trial> = records.iter().map(|(_, record)| Trial::new(None, record)).collect();
+    let one = |(i, (name, record)): (usize, &(String, &BacktestRecord))| {
         // The one that is judged comes last.
         let mut own = own.clone();
         own[i..].rotate_left(1);
         let trials = Trials { own, earlier: Vec::new() };
         let mut rng = stream(seed, Purpose::Inference, i);
-        (name.clone(), Inference::of(course, benchmark, &trials, &mut rng))
+        (name.clone(), Inference::new(record, benchmark, &trials, &mut rng))
     };
-    courses.par_iter().enumerate().map(one).collect()
+    records.par_iter().enumerate().map(one).collect()
 }
 
 fn row(
     name: &str,
     outcome: Result<PerformanceMetrics, Option<String>>,
     judged: &[(String, Inference)],
-) -> Row {
+) -> StrategyRow {
     let inference = judged.iter().find(|(judged, _)| judged == name);
-    Row {
+    StrategyRow {
         name: name.into(),
         outcome: outcome.map_err(Option::unwrap_or_default),
         inference: inference.map(|(_, inference)| inference.clone()),
@@ -244,7 +253,7 @@ fn row(
 /// The results with what was judged, and what they were found on.
 fn in_json(
     results: &RunResults,
-    market: &Market,
+    market: &StrategyMarket,
     judged: &[(String, Inference)],
     held: &PerformanceMetrics,
 ) -> Result<Value> {
@@ -262,7 +271,7 @@ fn in_json(
     Ok(json)
 }
 
-fn ended(result: &StrategyResult) -> String {
+fn result_line(result: &StrategyResult) -> String {
     let name = &result.strategy_name;
     match &result.error {
         Some(error) => format!("{name}: failed, {error}"),

@@ -19,7 +19,7 @@ use crate::strategy::{BarsAt, Cancel, Decision, Signals, Strategy};
 /// One line of input: a stock's bar, or the bars of several stocks that end together.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct InputLine {
     /// When the bar ends: text with an offset as in 2020-01-02T10:00:00-05:00, or UTC seconds.
     timestamp: Value,
     stock: Option<Symbol>,
@@ -44,7 +44,7 @@ struct Prices {
 
 /// One line of output, for each bar.
 #[derive(Serialize)]
-struct Decided<'a> {
+struct OutputLine<'a> {
     timestamp: &'a Value,
     stock: &'a Symbol,
     decisions: BTreeMap<&'a str, Decision>,
@@ -52,13 +52,14 @@ struct Decided<'a> {
 
 /// Reads to the end of `input`. Every bar is answered before the next is read.
 pub fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) -> Result<()> {
-    let mut desk = Desk::new(args)?;
+    let mut session = StreamSession::new(args)?;
     for (i, line) in input.lines().enumerate() {
         let line = line.with_context(|| format!("standard input, line {}", i + 1))?;
         if line.trim().is_empty() {
             continue;
         }
-        let answers = desk.answer(&line).map_err(|e| anyhow!("line {}: {}", i + 1, message(&e)))?;
+        let answers =
+            session.answer(&line).map_err(|e| anyhow!("line {}: {}", i + 1, message(&e)))?;
         let sent = output.write_all(answers.as_bytes()).and_then(|()| output.flush());
         match sent {
             Ok(()) => {}
@@ -69,7 +70,7 @@ pub fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) ->
     Ok(())
 }
 
-struct Desk {
+struct StreamSession {
     stocks: Vec<Symbol>,
     strategies: Vec<(String, Box<dyn Strategy>)>,
     /// `[strategy][stock]`
@@ -79,8 +80,8 @@ struct Desk {
     cancel: Cancel,
 }
 
-impl Desk {
-    fn new(args: &StreamArgs) -> Result<Desk> {
+impl StreamSession {
+    fn new(args: &StreamArgs) -> Result<StreamSession> {
         let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
         let stocks = args.stocks.len();
         for (i, symbol) in args.stocks.iter().enumerate() {
@@ -107,7 +108,7 @@ impl Desk {
                  use weighted, voting or average"
             );
         }
-        Ok(Desk {
+        Ok(StreamSession {
             decisions: vec![vec![Decision::NONE; stocks]; strategies.len()],
             ensemble: args.ensemble.map(|method| (method, weights)),
             last_end_s: vec![i64::MIN; stocks],
@@ -119,7 +120,7 @@ impl Desk {
 
     /// The lines that answer one line.
     fn answer(&mut self, text: &str) -> Result<String> {
-        let line: Line = serde_json::from_str(text)
+        let line: InputLine = serde_json::from_str(text)
             .map_err(|e| anyhow!("{e}; see dqn-trader strategies stream --help"))?;
         let end_s = end_of(&line.timestamp)?;
         let mut bars: Vec<Option<Bar>> = vec![None; self.stocks.len()];
@@ -146,7 +147,7 @@ impl Desk {
                 decisions.insert("ensemble", together.at(0)[stock]);
             }
             let (timestamp, stock) = (&line.timestamp, &self.stocks[stock]);
-            answers += &serde_json::to_string(&Decided { timestamp, stock, decisions })?;
+            answers += &serde_json::to_string(&OutputLine { timestamp, stock, decisions })?;
             answers.push('\n');
         }
         Ok(answers)
@@ -163,9 +164,9 @@ impl Desk {
     }
 }
 
-impl Line {
+impl InputLine {
     fn prices(&self) -> Result<Vec<(Symbol, Prices)>> {
-        let Line { stock, open, high, low, close, volume, bars, .. } = self;
+        let InputLine { stock, open, high, low, close, volume, bars, .. } = self;
         match (stock, bars, open.zip(*high).zip(low.zip(*close))) {
             (None, Some(bars), None) => {
                 Ok(bars.iter().map(|(symbol, prices)| (symbol.clone(), *prices)).collect())

@@ -4,10 +4,10 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::rows::Row;
+use super::rows::ValidationRow;
 use crate::env::costs::Costs;
 use crate::eval::attribution::rewards_by_bar;
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 use crate::eval::rules::trade;
 use crate::portfolio::meta_policy::{DQN, registry, rule_names};
 use crate::strategy::autoregression;
@@ -16,7 +16,7 @@ use crate::train::run::Trained;
 
 /// Basis points per bar of the measured stocks' share of the capital, after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Experts {
+pub struct ExpertRewards {
     /// Each expert alone, and who gives the DQN a second opinion; the DQN is the last.
     pub alone: Vec<(String, f64)>,
     /// The best of them in each regime of the market, known in hindsight, changed at no cost; in a
@@ -26,26 +26,26 @@ pub struct Experts {
     pub paid_bps: f64,
 }
 
-impl Experts {
+impl ExpertRewards {
     /// `dqn` and `together` are the courses of the DQN alone and of the meta-policy.
-    pub fn of(
+    pub fn measure(
         market: &SyntheticMarket,
-        row: &Row,
+        row: &ValidationRow,
         trained: &Trained,
-        [dqn, together]: [&Course; 2],
+        [dqn, together]: [&BacktestRecord; 2],
         capital: &[f64],
-    ) -> Result<Experts> {
+    ) -> Result<ExpertRewards> {
         let Trained { eval, mandate, .. } = trained;
-        let (stocks, costs) = (mandate.stocks.len(), Costs::of(&mandate.env));
+        let (stocks, costs) = (mandate.stocks.len(), Costs::new(&mandate.env));
         let (rows, limits) = (&eval.note.rows, eval.limits(mandate));
         let measured = row.measured(stocks);
         let capital: f64 = measured.iter().map(|&stock| capital[stock]).sum();
         let per_bar = 1e4 / capital / (rows.len() - 1) as f64;
         let regimes = regimes(market, trained)?;
         // Rewards of a course in each regime.
-        let by_regime = |course: &Course| {
+        let by_regime = |record: &BacktestRecord| {
             let mut sums = [0.0; 2];
-            let rewards = rewards_by_bar(course, &costs);
+            let rewards = rewards_by_bar(record, &costs);
             for (bar, rewards) in rewards.chunks_exact(stocks).enumerate() {
                 for &stock in &measured {
                     sums[regimes[stock][bar]] += per_bar * rewards[stock];
@@ -65,20 +65,20 @@ impl Experts {
         }
         for name in names {
             let mut rule = registry.find(&name)?.build_default(stocks)?;
-            let course = trade(rule.as_mut(), &eval.panel, rows, mandate, &limits)?;
-            add(name, by_regime(&course));
+            let record = trade(rule.as_mut(), &eval.panel, rows, mandate, &limits)?;
+            add(name, by_regime(&record));
         }
         add(DQN.into(), by_regime(dqn));
         let traded: f64 = together.turnover.iter().sum();
-        Ok(Experts {
+        Ok(ExpertRewards {
             alone,
             best_per_regime_bps: best[0] + best[1],
-            paid_bps: per_bar * traded * costs.of_turning_over_once(),
+            paid_bps: per_bar * traded * costs.turnover_cost(),
         })
     }
 
     /// The best expert of all bars, the DQN or not, by the means over several seeds.
-    pub fn best_mean(all: &[&Experts], with_dqn: bool) -> f64 {
+    pub fn best_mean(all: &[&ExpertRewards], with_dqn: bool) -> f64 {
         let Some(first) = all.first() else { return f64::NEG_INFINITY };
         let count = first.alone.len() - usize::from(!with_dqn);
         let mean = |at: usize| {

@@ -26,10 +26,10 @@ use crate::config::{ConfigError, RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::{FolderLock, Progress};
-use ablation::{Ablated, PARTS};
-use outcome::Outcome;
-use rows::{ROWS, Row};
-use trial::Trial;
+use ablation::{AblationResult, PARTS};
+use outcome::RowOutcome;
+use rows::{ROWS, ValidationRow};
+use trial::ValidationTrial;
 
 /// Written below `--output`.
 const FILE: &str = "validation.json";
@@ -42,9 +42,9 @@ const BAR_MINUTES: u32 = 30;
 struct Validation<'a> {
     /// All bars were reached.
     reached: bool,
-    rows: &'a [Outcome],
+    rows: &'a [RowOutcome],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    ablation: Vec<Ablated>,
+    ablation: Vec<AblationResult>,
     cores: usize,
     wall_s: f64,
 }
@@ -60,18 +60,19 @@ pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>
     let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
     check_settings(&args.set)?;
     let stop = stop_on_signals()?;
-    let run =
-        |rows: &[&Row], without: &[&str]| outcomes(rows, without, seeds, args, progress, &stop);
+    let run = |rows: &[&ValidationRow], without: &[&str]| {
+        outcomes(rows, without, seeds, args, progress, &stop)
+    };
     let Some(outcomes) = run(&chosen, &[])? else { return Ok(stopped(progress)) };
     let mut ablation = Vec::new();
     if args.ablate {
         let named = !args.rows.is_empty();
-        let compared: Vec<&Row> =
+        let compared: Vec<&ValidationRow> =
             chosen.into_iter().filter(|row| named || row.is_ablated()).collect();
         for part in &PARTS {
             progress.line(&format!("without {}", part.name));
             let Some(without) = run(&compared, part.set)? else { return Ok(stopped(progress)) };
-            ablation.push(Ablated::of(part, &without));
+            ablation.push(AblationResult::new(part, &without));
         }
     }
     let reached = outcomes.iter().all(|outcome| outcome.reached);
@@ -107,7 +108,7 @@ fn check_settings(set: &[String]) -> Result<()> {
 }
 
 /// The rows that are asked for; all where none is named.
-fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
+fn chosen(names: &[String]) -> Result<Vec<&'static ValidationRow>> {
     if names.is_empty() {
         return Ok(ROWS.iter().collect());
     }
@@ -124,13 +125,13 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Row>> {
 /// Trains and evaluates every row with every seed, as many at a time as there are cores, each on a
 /// thread of its own; without lockstep on one for every stock.
 fn outcomes(
-    rows: &[&Row],
+    rows: &[&ValidationRow],
     without: &[&str],
     seeds: u64,
     args: &ValidateArgs,
     progress: &Progress,
     stop: &AtomicBool,
-) -> Result<Option<Vec<Outcome>>> {
+) -> Result<Option<Vec<RowOutcome>>> {
     let mut jobs = VecDeque::new();
     let mut settings = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -162,19 +163,19 @@ fn outcomes(
         return Ok(None);
     }
     let mut done = done.into_inner().map_err(|_| anyhow!("a training run panicked"))?;
-    done.sort_by_key(|(index, trial): &(usize, Trial)| (*index, trial.seed));
+    done.sort_by_key(|(index, trial): &(usize, ValidationTrial)| (*index, trial.seed));
     let of = |(index, settings): (usize, Vec<String>)| {
         let trials = done.iter().filter(|(i, _)| *i == index).map(|(_, trial)| trial.clone());
-        Outcome::of(rows[index], settings, trials.collect())
+        RowOutcome::new(rows[index], settings, trials.collect())
     };
     Ok(Some(settings.into_iter().enumerate().map(of).collect()))
 }
 
 /// Takes jobs until none is left, or all are to stop.
 fn work(
-    rows: &[&Row],
+    rows: &[&ValidationRow],
     jobs: &Mutex<VecDeque<(usize, RunConfig)>>,
-    done: &Mutex<Vec<(usize, Trial)>>,
+    done: &Mutex<Vec<(usize, ValidationTrial)>>,
     cache: &Path,
     (count, progress): (usize, &Progress),
     stop: &AtomicBool,
@@ -209,7 +210,7 @@ fn work(
 
 /// The settings of one training: the defaults, but for one pass over a long past, because it is
 /// the learner that is tried out and not its patience.
-fn config(row: &Row, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
+fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
     let stocks: Result<Vec<Symbol>, _> =
         (0..row.stocks).map(|i| format!("{}", STOCKS[i]).parse()).collect();
     let first = |year| NaiveDate::from_ymd_opt(year, 1, 1).context("a year of the calendar");
@@ -230,7 +231,7 @@ fn config(row: &Row, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> 
     config.data.source = Some(format!("synthetic:{}:{}", row.market, 2_000 + seed));
     config.data.bar_minutes = Some(BAR_MINUTES);
     for assignment in set {
-        config = config.with(assignment)?;
+        config = config.with_setting(assignment)?;
     }
     config.validate()?;
     Ok(config)

@@ -2,21 +2,21 @@
 
 use serde::Serialize;
 
-use super::meta::Experts;
-use super::rows::{Bar, Row};
-use super::trial::Trial;
+use super::meta::ExpertRewards;
+use super::rows::{PassCriterion, ValidationRow};
+use super::trial::ValidationTrial;
 use crate::eval::inference::Verdict;
 
 /// A mean over seeds with its 95 % interval, which is None for a single seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Estimate {
+pub struct SeedEstimate {
     pub mean: f64,
     pub interval: Option<[f64; 2]>,
 }
 
-impl Estimate {
+impl SeedEstimate {
     /// By Student's t; None where a value is undefined.
-    pub fn of(values: &[f64]) -> Option<Estimate> {
+    pub fn from_values(values: &[f64]) -> Option<SeedEstimate> {
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
             return None;
         }
@@ -27,7 +27,7 @@ impl Estimate {
             let half = t_quantile(values.len() - 1) * (squares / (n - 1.0) / n).sqrt();
             [mean - half, mean + half]
         });
-        Some(Estimate { mean, interval })
+        Some(SeedEstimate { mean, interval })
     }
 }
 
@@ -51,7 +51,7 @@ fn t_quantile(freedom: usize) -> f64 {
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
+pub struct RowOutcome {
     pub row: &'static str,
     pub market: &'static str,
     pub stocks: usize,
@@ -71,20 +71,26 @@ pub struct Outcome {
     pub best_rule: String,
     pub best_rule_bps: f64,
     /// Of the oracle's reward on the same bars; None where the oracle earns nothing.
-    pub fraction: Option<Estimate>,
+    pub fraction: Option<SeedEstimate>,
     pub trained_turnover: f64,
     pub random_turnover: f64,
-    pub trials: Vec<Trial>,
+    pub trials: Vec<ValidationTrial>,
 }
 
-impl Outcome {
-    pub fn of(row: &Row, settings: Vec<String>, trials: Vec<Trial>) -> Outcome {
-        let mean =
-            |of: fn(&Trial) -> f64| trials.iter().map(of).sum::<f64>() / trials.len().max(1) as f64;
+impl RowOutcome {
+    pub fn new(
+        row: &ValidationRow,
+        settings: Vec<String>,
+        trials: Vec<ValidationTrial>,
+    ) -> RowOutcome {
+        let mean = |of: fn(&ValidationTrial) -> f64| {
+            trials.iter().map(of).sum::<f64>() / trials.len().max(1) as f64
+        };
         let (best_rule, best_rule_bps) = best_rule(&trials);
-        let fractions: Vec<f64> = trials.iter().filter_map(Trial::fraction).collect();
-        let fraction = Estimate::of(&fractions).filter(|_| fractions.len() == trials.len());
-        Outcome {
+        let fractions: Vec<f64> = trials.iter().filter_map(ValidationTrial::fraction).collect();
+        let fraction =
+            SeedEstimate::from_values(&fractions).filter(|_| fractions.len() == trials.len());
+        RowOutcome {
             row: row.name,
             market: row.market,
             stocks: row.stocks,
@@ -108,7 +114,7 @@ impl Outcome {
 }
 
 /// The rule with the largest mean reward over the trials.
-fn best_rule(trials: &[Trial]) -> (String, f64) {
+fn best_rule(trials: &[ValidationTrial]) -> (String, f64) {
     let Some(first) = trials.first() else { return ("none".into(), 0.0) };
     let mean = |rule: usize| {
         trials.iter().map(|trial| trial.rules[rule].1).sum::<f64>() / trials.len() as f64
@@ -117,46 +123,48 @@ fn best_rule(trials: &[Trial]) -> (String, f64) {
     means.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_else(|| ("none".into(), 0.0))
 }
 
-fn reached(bar: Bar, fraction: Option<Estimate>, trials: &[Trial]) -> bool {
+fn reached(bar: PassCriterion, fraction: Option<SeedEstimate>, trials: &[ValidationTrial]) -> bool {
     match bar {
-        Bar::Fraction(least) => fraction.is_some_and(|fraction| fraction.mean >= least),
-        Bar::Nothing => fraction.is_some_and(|Estimate { mean, interval }| {
-            mean.abs() <= Bar::NOISE
+        PassCriterion::Fraction(least) => fraction.is_some_and(|fraction| fraction.mean >= least),
+        PassCriterion::Nothing => fraction.is_some_and(|SeedEstimate { mean, interval }| {
+            mean.abs() <= PassCriterion::NOISE
                 || interval.is_some_and(|[low, high]| low <= 0.0 && high >= 0.0)
         }),
-        Bar::Calm => {
-            let total = |of: fn(&Trial) -> f64| trials.iter().map(of).sum::<f64>();
+        PassCriterion::Calm => {
+            let total = |of: fn(&ValidationTrial) -> f64| trials.iter().map(of).sum::<f64>();
             let calm = total(|t| t.trained_turnover) < 0.1 * total(|t| t.random_turnover);
             calm && trials.iter().all(|trial| trial.verdict == Verdict::NoEvidence)
         }
-        Bar::EdgesFirst => trials.iter().all(|trial| trial.edges_before_last == Some(0)),
-        Bar::BestPerRegime(_) | Bar::BestExpert(_) | Bar::OnlyCosts => {
-            reached_together(bar, trials)
-        }
+        PassCriterion::EdgesFirst => trials.iter().all(|trial| trial.edges_before_last == Some(0)),
+        PassCriterion::BestPerRegime(_)
+        | PassCriterion::BestExpert(_)
+        | PassCriterion::OnlyCosts => reached_together(bar, trials),
     }
 }
 
 /// The bars of the meta-policy, by means over the trials.
-fn reached_together(bar: Bar, trials: &[Trial]) -> bool {
-    let experts: Vec<&Experts> = trials.iter().filter_map(|t| t.experts.as_ref()).collect();
+fn reached_together(bar: PassCriterion, trials: &[ValidationTrial]) -> bool {
+    let experts: Vec<&ExpertRewards> = trials.iter().filter_map(|t| t.experts.as_ref()).collect();
     if experts.len() < trials.len() || experts.is_empty() {
         return false;
     }
     let count = trials.len() as f64;
     let trained = trials.iter().map(|trial| trial.trained_bps).sum::<f64>() / count;
     match bar {
-        Bar::BestPerRegime(least) => {
+        PassCriterion::BestPerRegime(least) => {
             let best = experts.iter().map(|e| e.best_per_regime_bps).sum::<f64>() / count;
-            trained >= least * best && trained > Experts::best_mean(&experts, true)
+            trained >= least * best && trained > ExpertRewards::best_mean(&experts, true)
         }
-        Bar::BestExpert(least) => trained >= least * Experts::best_mean(&experts, true),
+        PassCriterion::BestExpert(least) => {
+            trained >= least * ExpertRewards::best_mean(&experts, true)
+        }
         _ => {
             let before: Vec<f64> = trials
                 .iter()
                 .zip(&experts)
                 .map(|(trial, experts)| trial.trained_bps + experts.paid_bps)
                 .collect();
-            Estimate::of(&before).is_some_and(|Estimate { mean, interval }| {
+            SeedEstimate::from_values(&before).is_some_and(|SeedEstimate { mean, interval }| {
                 mean >= 0.0 || interval.is_some_and(|[_, high]| high >= 0.0)
             })
         }
@@ -168,8 +176,8 @@ mod tests {
     use super::super::rows::ROWS;
     use super::*;
 
-    fn trial(trained_bps: f64) -> Trial {
-        Trial {
+    fn trial(trained_bps: f64) -> ValidationTrial {
+        ValidationTrial {
             seed: 1,
             oracle_expected_bps: 11.0,
             oracle_bps: 10.0,
@@ -193,15 +201,18 @@ mod tests {
     /// 0.8, 0.9 and 1.0: a mean of 0.9 with a standard error of 0.1 / sqrt(3).
     #[test]
     fn a_mean_has_students_interval() {
-        let Estimate { mean, interval } = Estimate::of(&[0.8, 0.9, 1.0]).unwrap();
+        let SeedEstimate { mean, interval } = SeedEstimate::from_values(&[0.8, 0.9, 1.0]).unwrap();
         assert!((mean - 0.9).abs() < 1e-12);
         let [low, high] = interval.unwrap();
         assert!(
             (high - mean - 4.303 * 0.057_735).abs() < 1e-4
                 && (mean - low - (high - mean)).abs() < 1e-12
         );
-        assert_eq!(Estimate::of(&[0.5]).unwrap(), Estimate { mean: 0.5, interval: None });
-        assert_eq!(Estimate::of(&[0.5, f64::INFINITY]), None);
+        assert_eq!(
+            SeedEstimate::from_values(&[0.5]).unwrap(),
+            SeedEstimate { mean: 0.5, interval: None }
+        );
+        assert_eq!(SeedEstimate::from_values(&[0.5, f64::INFINITY]), None);
     }
 
     /// Quantiles of scipy.stats.t.ppf(0.975, df).
@@ -216,19 +227,25 @@ mod tests {
     #[test]
     fn each_bar_can_be_reached_and_missed() {
         let row = |name: &str| ROWS.iter().find(|row| row.name == name).unwrap();
-        let of = |name: &str, trials: Vec<Trial>| Outcome::of(row(name), Vec::new(), trials);
+        let of = |name: &str, trials: Vec<ValidationTrial>| {
+            RowOutcome::new(row(name), Vec::new(), trials)
+        };
         assert!(of("momentum", vec![trial(8.8), trial(9.4)]).reached);
         assert!(!of("momentum", vec![trial(8.8), trial(9.0)]).reached);
         assert!(of("lead_lag_no_attention", vec![trial(-0.1), trial(0.2)]).reached);
         assert!(!of("lead_lag_no_attention", vec![trial(1.0), trial(1.1)]).reached);
         assert!(!of("lead_lag_no_attention", vec![trial(-1.0), trial(-1.1)]).reached);
         assert!(of("random_walk", vec![trial(0.0)]).reached);
-        assert!(!of("random_walk", vec![Trial { trained_turnover: 0.1, ..trial(0.0) }]).reached);
         assert!(
-            !of("random_walk", vec![Trial { verdict: Verdict::Evidence, ..trial(0.0) }]).reached
+            !of("random_walk", vec![ValidationTrial { trained_turnover: 0.1, ..trial(0.0) }])
+                .reached
+        );
+        assert!(
+            !of("random_walk", vec![ValidationTrial { verdict: Verdict::Evidence, ..trial(0.0) }])
+                .reached
         );
         assert!(of("relationships", vec![trial(9.0)]).reached);
-        let late = Trial { edges_before_last: Some(1), ..trial(9.0) };
+        let late = ValidationTrial { edges_before_last: Some(1), ..trial(9.0) };
         assert!(!of("relationships", vec![trial(9.0), late]).reached);
         assert!(!of("momentum", Vec::new()).reached);
     }
@@ -238,10 +255,10 @@ mod tests {
     fn the_meta_policy_is_held_against_its_experts() {
         let of = |name: &str, trained_bps: f64, [rule, dqn, paid_bps]: [f64; 3]| {
             let alone = vec![("Momentum".into(), rule), ("DQN".into(), dqn)];
-            let experts = Experts { alone, best_per_regime_bps: 4.5, paid_bps };
-            let trial = Trial { experts: Some(experts), ..trial(trained_bps) };
+            let experts = ExpertRewards { alone, best_per_regime_bps: 4.5, paid_bps };
+            let trial = ValidationTrial { experts: Some(experts), ..trial(trained_bps) };
             let row = ROWS.iter().find(|row| row.name == name).unwrap();
-            Outcome::of(row, Vec::new(), vec![trial]).reached
+            RowOutcome::new(row, Vec::new(), vec![trial]).reached
         };
         assert!(of("meta_regimes", 4.1, [2.0, 4.0, 0.5]));
         assert!(!of("meta_regimes", 4.0, [2.0, 3.9, 0.5]), "less than 0.9 of 4.5");
@@ -253,14 +270,14 @@ mod tests {
         assert!(of("meta_random_walk", -0.3, [0.0, 0.0, 0.4]));
         assert!(!of("meta_random_walk", -0.5, [0.0, 0.0, 0.4]));
         let row = ROWS.iter().find(|row| row.name == "meta_regimes").unwrap();
-        assert!(!Outcome::of(row, Vec::new(), vec![trial(9.0)]).reached);
+        assert!(!RowOutcome::new(row, Vec::new(), vec![trial(9.0)]).reached);
     }
 
     #[test]
     fn the_best_rule_is_best_in_the_mean() {
-        let outcome = Outcome::of(&ROWS[0], Vec::new(), vec![trial(1.0), trial(9.0)]);
+        let outcome = RowOutcome::new(&ROWS[0], Vec::new(), vec![trial(1.0), trial(9.0)]);
         assert_eq!((outcome.best_rule.as_str(), outcome.best_rule_bps), ("Momentum", 2.5));
-        let nothing = Trial { oracle_bps: 0.0, ..trial(0.0) };
-        assert_eq!(Outcome::of(&ROWS[0], Vec::new(), vec![nothing]).fraction, None);
+        let nothing = ValidationTrial { oracle_bps: 0.0, ..trial(0.0) };
+        assert_eq!(RowOutcome::new(&ROWS[0], Vec::new(), vec![nothing]).fraction, None);
     }
 }

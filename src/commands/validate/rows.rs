@@ -2,21 +2,21 @@
 
 /// One row.
 #[derive(Debug)]
-pub struct Row {
+pub struct ValidationRow {
     pub name: &'static str,
     /// As after `synthetic:`.
     pub market: &'static str,
     pub stocks: usize,
     /// Settings besides the defaults.
     pub set: &'static [&'static str],
-    pub measured: Measured,
-    pub bar: Bar,
+    pub measured: MeasuredStocks,
+    pub bar: PassCriterion,
     /// (follower, leader) pairs that must stand first in `relationships.csv`.
     pub edges: &'static [(usize, usize)],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measured {
+pub enum MeasuredStocks {
     All,
     /// The second of every two stocks, as many couples as this.
     Followers(usize),
@@ -24,11 +24,11 @@ pub enum Measured {
 
 /// What has to hold for a row to pass, on the mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bar {
+pub enum PassCriterion {
     /// At least this fraction of the oracle's reward.
     Fraction(f64),
-    /// Neither reward nor loss beyond noise: a mean fraction of at most [`Bar::NOISE`] either way,
-    /// or an interval that holds 0.
+    /// Neither reward nor loss beyond noise: a mean fraction of at most [`PassCriterion::NOISE`]
+    /// either way, or an interval that holds 0.
     Nothing,
     /// Turnover below a tenth of the random policy's, and the verdict is "no evidence".
     Calm,
@@ -43,30 +43,35 @@ pub enum Bar {
     OnlyCosts,
 }
 
-impl Bar {
+impl PassCriterion {
     pub const NOISE: f64 = 0.02;
 
     /// Whether the meta-policy is held against its experts.
-    pub fn is_of_experts(self) -> bool {
-        matches!(self, Bar::BestPerRegime(_) | Bar::BestExpert(_) | Bar::OnlyCosts)
+    pub fn judges_experts(self) -> bool {
+        matches!(
+            self,
+            PassCriterion::BestPerRegime(_)
+                | PassCriterion::BestExpert(_)
+                | PassCriterion::OnlyCosts
+        )
     }
 
     pub fn words(self) -> String {
         match self {
-            Bar::Fraction(least) => format!("at least {least:.2}"),
-            Bar::Nothing => "0, but for noise".into(),
-            Bar::Calm => "turnover under a tenth of random, no evidence".into(),
-            Bar::EdgesFirst => "the planted edges before all others".into(),
-            Bar::BestPerRegime(least) => {
+            PassCriterion::Fraction(least) => format!("at least {least:.2}"),
+            PassCriterion::Nothing => "0, but for noise".into(),
+            PassCriterion::Calm => "turnover under a tenth of random, no evidence".into(),
+            PassCriterion::EdgesFirst => "the planted edges before all others".into(),
+            PassCriterion::BestPerRegime(least) => {
                 format!("{least:.2} of the best expert per regime, above each")
             }
-            Bar::BestExpert(least) => format!("{least:.2} of the best expert"),
-            Bar::OnlyCosts => "no loss, but for costs and noise".into(),
+            PassCriterion::BestExpert(least) => format!("{least:.2} of the best expert"),
+            PassCriterion::OnlyCosts => "no loss, but for costs and noise".into(),
         }
     }
 }
 
-impl Row {
+impl ValidationRow {
     /// Whether the parts of the learner are tried on this row: one for each kind of edge, and the
     /// market without one.
     pub fn is_ablated(&self) -> bool {
@@ -76,81 +81,93 @@ impl Row {
     /// How many trainings, where so many are asked for: what has to hold beside the best in
     /// hindsight is judged by twice as many.
     pub fn seeds(&self, asked: u64) -> u64 {
-        if matches!(self.bar, Bar::BestPerRegime(_)) { 2 * asked } else { asked }
+        if matches!(self.bar, PassCriterion::BestPerRegime(_)) { 2 * asked } else { asked }
     }
 
     /// Indices of the measured stocks of `stocks`.
     pub fn measured(&self, stocks: usize) -> Vec<usize> {
         match self.measured {
-            Measured::All => (0..stocks).collect(),
-            Measured::Followers(couples) => (0..couples).map(|couple| 2 * couple + 1).collect(),
+            MeasuredStocks::All => (0..stocks).collect(),
+            MeasuredStocks::Followers(couples) => {
+                (0..couples).map(|couple| 2 * couple + 1).collect()
+            }
         }
     }
 }
 
-const PLAIN: Row = Row {
+const PLAIN: ValidationRow = ValidationRow {
     name: "",
     market: "",
     stocks: 4,
     set: &[],
-    measured: Measured::All,
-    bar: Bar::Fraction(0.9),
+    measured: MeasuredStocks::All,
+    bar: PassCriterion::Fraction(0.9),
     edges: &[],
 };
 
 const META: &[&str] = &["portfolio.meta_policy.enabled=true"];
 
-pub const ROWS: [Row; 13] = [
-    Row { name: "leaked", market: "leaked", bar: Bar::Fraction(0.95), ..PLAIN },
-    Row { name: "momentum", market: "momentum", ..PLAIN },
-    Row { name: "mean_reversion", market: "mean_reversion", ..PLAIN },
-    Row { name: "lead_lag", market: "lead_lag", measured: Measured::Followers(2), ..PLAIN },
-    Row {
+pub const ROWS: [ValidationRow; 13] = [
+    ValidationRow { name: "leaked", market: "leaked", bar: PassCriterion::Fraction(0.95), ..PLAIN },
+    ValidationRow { name: "momentum", market: "momentum", ..PLAIN },
+    ValidationRow { name: "mean_reversion", market: "mean_reversion", ..PLAIN },
+    ValidationRow {
+        name: "lead_lag",
+        market: "lead_lag",
+        measured: MeasuredStocks::Followers(2),
+        ..PLAIN
+    },
+    ValidationRow {
         name: "lead_lag_attention_only",
         market: "lead_lag",
-        measured: Measured::Followers(2),
+        measured: MeasuredStocks::Followers(2),
         set: &["features.peers=false"],
         ..PLAIN
     },
-    Row {
+    ValidationRow {
         name: "lead_lag_no_attention",
         market: "lead_lag",
-        measured: Measured::Followers(2),
+        measured: MeasuredStocks::Followers(2),
         set: &["features.peers=false", "network.attention=false"],
-        bar: Bar::Nothing,
+        bar: PassCriterion::Nothing,
         ..PLAIN
     },
-    Row { name: "pairs", market: "pairs", bar: Bar::Fraction(0.8), ..PLAIN },
-    Row { name: "regimes", market: "regimes", bar: Bar::Fraction(0.8), ..PLAIN },
-    Row { name: "random_walk", market: "random_walk", bar: Bar::Calm, ..PLAIN },
-    Row {
+    ValidationRow { name: "pairs", market: "pairs", bar: PassCriterion::Fraction(0.8), ..PLAIN },
+    ValidationRow {
+        name: "regimes",
+        market: "regimes",
+        bar: PassCriterion::Fraction(0.8),
+        ..PLAIN
+    },
+    ValidationRow { name: "random_walk", market: "random_walk", bar: PassCriterion::Calm, ..PLAIN },
+    ValidationRow {
         name: "relationships",
         market: "lead_lag-3",
         stocks: 10,
-        measured: Measured::Followers(3),
-        bar: Bar::EdgesFirst,
+        measured: MeasuredStocks::Followers(3),
+        bar: PassCriterion::EdgesFirst,
         edges: &[(1, 0), (3, 2), (5, 4)],
         ..PLAIN
     },
-    Row {
+    ValidationRow {
         name: "meta_regimes",
         market: "regimes",
         set: META,
-        bar: Bar::BestPerRegime(0.9),
+        bar: PassCriterion::BestPerRegime(0.9),
         ..PLAIN
     },
-    Row {
+    ValidationRow {
         name: "meta_single_best",
         market: "momentum",
         set: META,
-        bar: Bar::BestExpert(0.95),
+        bar: PassCriterion::BestExpert(0.95),
         ..PLAIN
     },
-    Row {
+    ValidationRow {
         name: "meta_random_walk",
         market: "random_walk",
         set: META,
-        bar: Bar::OnlyCosts,
+        bar: PassCriterion::OnlyCosts,
         ..PLAIN
     },
 ];

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::ablation::{Ablated, AblatedRow};
-use super::meta::Experts;
-use super::outcome::{Estimate, Outcome};
+use super::ablation::{AblatedRow, AblationResult};
+use super::meta::ExpertRewards;
+use super::outcome::{RowOutcome, SeedEstimate};
 use crate::eval::inference::Verdict;
 
 /// One line per row: rewards in basis points per bar, then how much of the oracle's was got.
-pub fn rows(outcomes: &[Outcome]) -> String {
+pub fn rows(outcomes: &[RowOutcome]) -> String {
     let head =
         ["", "oracle", "trained", "random", "flat", "hold", "best rule", "", "of oracle", ""];
     let mut lines = vec![head.map(String::from).to_vec()];
@@ -42,18 +42,19 @@ pub fn rows(outcomes: &[Outcome]) -> String {
 }
 
 /// What a row was judged by, where it is not in the table.
-fn found(outcome: &Outcome) -> String {
+fn found(outcome: &RowOutcome) -> String {
     let trials = outcome.trials.len();
-    let experts: Vec<&Experts> =
+    let experts: Vec<&ExpertRewards> =
         outcome.trials.iter().filter_map(|trial| trial.experts.as_ref()).collect();
     if !experts.is_empty() {
-        let mean =
-            |of: fn(&Experts) -> f64| experts.iter().map(|e| of(e)).sum::<f64>() / trials as f64;
+        let mean = |of: fn(&ExpertRewards) -> f64| {
+            experts.iter().map(|e| of(e)).sum::<f64>() / trials as f64
+        };
         return format!(
             ": {:.2}, hindsight {:.2}, best rule {:.2}, DQN {:.2}, paid {:.2}",
             outcome.trained_bps,
             mean(|experts| experts.best_per_regime_bps),
-            Experts::best_mean(&experts, false),
+            ExpertRewards::best_mean(&experts, false),
             mean(|experts| experts.alone.last().map_or(f64::NAN, |dqn| dqn.1)),
             mean(|experts| experts.paid_bps),
         );
@@ -73,8 +74,8 @@ fn found(outcome: &Outcome) -> String {
 
 /// One line per part: how much of the oracle's reward is left without it, and for the market
 /// without an edge the turnover over the random policy's.
-pub fn ablation(outcomes: &[Outcome], ablation: &[Ablated]) -> String {
-    let whole: Vec<AblatedRow> = outcomes.iter().map(AblatedRow::of).collect();
+pub fn ablation(outcomes: &[RowOutcome], ablation: &[AblationResult]) -> String {
+    let whole: Vec<AblatedRow> = outcomes.iter().map(AblatedRow::from_outcome).collect();
     let names: Vec<&str> =
         ablation.first().map_or(Vec::new(), |part| part.rows.iter().map(|row| row.row).collect());
     let head = std::iter::once("without").chain(names.iter().copied()).map(String::from);
@@ -96,7 +97,13 @@ pub fn ablation(outcomes: &[Outcome], ablation: &[Ablated]) -> String {
 }
 
 /// The verdict, and the path of the file.
-pub fn closing(outcomes: &[Outcome], seeds: u64, cores: usize, wall_s: f64, path: &Path) -> String {
+pub fn closing(
+    outcomes: &[RowOutcome],
+    seeds: u64,
+    cores: usize,
+    wall_s: f64,
+    path: &Path,
+) -> String {
     let missed: Vec<&str> = outcomes.iter().filter(|o| !o.reached).map(|o| o.row).collect();
     let verdict = if missed.is_empty() {
         "every threshold was met".into()
@@ -112,7 +119,7 @@ pub fn closing(outcomes: &[Outcome], seeds: u64, cores: usize, wall_s: f64, path
     )
 }
 
-fn estimate(estimate: Estimate) -> String {
+fn estimate(estimate: SeedEstimate) -> String {
     let mean = format!("{:.3}", estimate.mean);
     match estimate.interval {
         Some([low, high]) => format!("{mean} [{low:.3}, {high:.3}]"),
@@ -120,7 +127,7 @@ fn estimate(estimate: Estimate) -> String {
     }
 }
 
-fn half_width(estimate: Estimate) -> String {
+fn half_width(estimate: SeedEstimate) -> String {
     let mean = estimate.mean;
     match estimate.interval {
         Some([_, high]) => format!("{mean:.3} ± {:.3}", high - mean),

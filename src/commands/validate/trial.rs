@@ -8,30 +8,30 @@ use anyhow::{Context, Result};
 use rand::Rng;
 use serde::Serialize;
 
-use super::meta::Experts;
-use super::rows::Row;
+use super::meta::ExpertRewards;
+use super::rows::ValidationRow;
 use crate::comm::local::LocalComm;
 use crate::config::{EnvConfig, RunConfig};
 use crate::env::costs::Costs;
 use crate::eval::account::run_policy;
 use crate::eval::attribution::rewards_by_stock;
 use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
-use crate::eval::metrics::Course;
-use crate::eval::oracle::{Oracle, Terms};
-use crate::eval::rules::rules_alone;
+use crate::eval::metrics::BacktestRecord;
+use crate::eval::oracle::{Oracle, TradingTerms};
+use crate::eval::rules::standalone_rules;
 use crate::portfolio::mandate::Mandate;
 use crate::rl::rng::{Purpose, stream};
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;
 use crate::train;
 use crate::train::callbacks::{Callbacks, Ending, TrainingStart};
-use crate::train::evaluation::Evaluated;
+use crate::train::evaluation::EvaluationResult;
 use crate::train::run::{Checkpointing, RunData, Trained};
 
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
 /// the capital, in basis points and after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Trial {
+pub struct ValidationTrial {
     pub seed: u64,
     /// What the best policy may expect.
     pub oracle_expected_bps: f64,
@@ -52,14 +52,14 @@ pub struct Trial {
     pub edges_before_last: Option<usize>,
     /// None where that is not what the row is judged by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub experts: Option<Experts>,
+    pub experts: Option<ExpertRewards>,
     pub env_steps: u64,
     pub gradient_steps: u64,
     pub train_s: f64,
     pub all_s: f64,
 }
 
-impl Trial {
+impl ValidationTrial {
     /// Trained reward over the oracle's on the same bars; None where the oracle earns nothing.
     pub fn fraction(&self) -> Option<f64> {
         (self.oracle_bps > 0.0).then(|| self.trained_bps / self.oracle_bps)
@@ -86,11 +86,11 @@ impl Callbacks for Stopwatch {
 /// Trains with `config`, which names the market and both periods, and evaluates. `cache` holds the
 /// panels. None where `stop` was set meanwhile.
 pub fn run(
-    row: &Row,
+    row: &ValidationRow,
     config: &RunConfig,
     cache: &Path,
     stop: &AtomicBool,
-) -> Result<Option<Trial>> {
+) -> Result<Option<ValidationTrial>> {
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -104,9 +104,9 @@ pub fn run(
     if trained.ending == Ending::Stopped {
         return Ok(None);
     }
-    let dqn_alone = match row.bar.is_of_experts() {
+    let dqn_alone = match row.bar.judges_experts() {
         true => {
-            let portfolio = config.with("portfolio.meta_policy.enabled=false")?.portfolio;
+            let portfolio = config.with_setting("portfolio.meta_policy.enabled=false")?.portfolio;
             let alone = Mandate { portfolio, ..trained.mandate.clone() };
             trained.evaluate(&comm, &alone)?
         }
@@ -117,22 +117,22 @@ pub fn run(
         false => Some(edges_before_last(&trained.peer_view(&comm)?.influence, row.edges)),
     };
     let evaluated = &trained.latest.as_ref().context("rank 0 has it")?.evaluated;
-    let others = Others::of(&market, &trained)?;
+    let others = BaselineRewards::measure(&market, &trained)?;
     let capital = capital_of(&others.random);
-    let courses = dqn_alone.as_ref().map(|alone| [&alone.course, &evaluated.course]);
-    let experts = courses.map(|of| Experts::of(&market, row, &trained, of, &capital));
-    let reward = |course: &Course| measured_bps(course, row, config, &capital);
-    let rules = others.rules.iter().map(|(name, course)| (name.clone(), reward(course)));
-    Ok(Some(Trial {
+    let records = dqn_alone.as_ref().map(|alone| [&alone.record, &evaluated.record]);
+    let experts = records.map(|of| ExpertRewards::measure(&market, row, &trained, of, &capital));
+    let reward = |record: &BacktestRecord| measured_bps(record, row, config, &capital);
+    let rules = others.rules.iter().map(|(name, record)| (name.clone(), reward(record)));
+    Ok(Some(ValidationTrial {
         seed: config.seed,
         oracle_expected_bps: 1e4 * others.oracle_expected(row),
         oracle_bps: reward(&others.oracle),
-        trained_bps: reward(&evaluated.course),
+        trained_bps: reward(&evaluated.record),
         random_bps: reward(&others.random),
         buy_and_hold_bps: reward(&evaluated.benchmark),
         rules: rules.collect(),
         oracle_turnover: turnover(&others.oracle),
-        trained_turnover: turnover(&evaluated.course),
+        trained_turnover: turnover(&evaluated.record),
         random_turnover: turnover(&others.random),
         verdict: verdict(config, evaluated),
         edges_before_last,
@@ -145,18 +145,18 @@ pub fn run(
 }
 
 /// What others make of the same bars, at the same costs and with the same capital.
-struct Others {
+struct BaselineRewards {
     expected: Vec<f64>,
-    oracle: Course,
-    random: Course,
-    rules: Vec<(String, Course)>,
+    oracle: BacktestRecord,
+    random: BacktestRecord,
+    rules: Vec<(String, BacktestRecord)>,
 }
 
-impl Others {
-    fn of(market: &SyntheticMarket, trained: &Trained) -> Result<Others> {
+impl BaselineRewards {
+    fn measure(market: &SyntheticMarket, trained: &Trained) -> Result<BaselineRewards> {
         let Trained { config, mandate, eval, .. } = trained;
         let EnvConfig { fee_bps, slippage_bps, long_only, .. } = mandate.env;
-        let terms = Terms { fee_bps, slippage_bps, long_only };
+        let terms = TradingTerms { fee_bps, slippage_bps, long_only };
         let stocks = mandate.stocks.len();
         let minutes = eval.note.bar_minutes;
         let oracle = |stock| Oracle::new(market, stocks, stock, minutes, terms);
@@ -165,21 +165,21 @@ impl Others {
         let mut rng = stream(config.seed, Purpose::Exploration, stocks);
         let lowest = if long_only { 0 } else { -1 };
         let (panel, rows, limits) = (&eval.panel, &eval.note.rows, eval.limits(mandate));
-        let rules = rules_alone(panel, rows, mandate, &limits)?;
-        Ok(Others {
-            expected: oracles.iter().map(Oracle::per_bar).collect(),
+        let rules = standalone_rules(panel, rows, mandate, &limits)?;
+        Ok(BaselineRewards {
+            expected: oracles.iter().map(Oracle::mean_reward).collect(),
             oracle: run_policy(mandate, panel, rows, &limits, &mut |view, stock, private| {
                 oracles[stock].decide(view, private.position)
             }),
             random: run_policy(mandate, panel, rows, &limits, &mut |_, _, _| {
                 rng.random_range(lowest..=1)
             }),
-            rules: rules.into_iter().map(|rule| (rule.name, rule.course)).collect(),
+            rules: rules.into_iter().map(|rule| (rule.name, rule.record)).collect(),
         })
     }
 
     /// Mean over the row's measured stocks.
-    fn oracle_expected(&self, row: &Row) -> f64 {
+    fn oracle_expected(&self, row: &ValidationRow) -> f64 {
         let measured = row.measured(self.expected.len());
         measured.iter().map(|&stock| self.expected[stock]).sum::<f64>() / measured.len() as f64
     }
@@ -187,22 +187,27 @@ impl Others {
 
 /// Mean per bar of what the measured stocks brought, over the capital that they were allotted
 /// (`capital`, fractions of equity).
-fn measured_bps(course: &Course, row: &Row, config: &RunConfig, capital: &[f64]) -> f64 {
-    let rewards = rewards_by_stock(course, &Costs::of(&config.env));
+fn measured_bps(
+    record: &BacktestRecord,
+    row: &ValidationRow,
+    config: &RunConfig,
+    capital: &[f64],
+) -> f64 {
+    let rewards = rewards_by_stock(record, &Costs::new(&config.env));
     let sum = |of: &[f64]| row.measured(of.len()).iter().map(|&stock| of[stock]).sum::<f64>();
     1e4 * sum(&rewards) / sum(capital)
 }
 
 /// Mean position value over equity of each stock while it is held, by a policy that holds it often:
 /// the capital that it was allotted.
-fn capital_of(course: &Course) -> Vec<f64> {
-    let stocks = course.stocks.len();
+fn capital_of(record: &BacktestRecord) -> Vec<f64> {
+    let stocks = record.stocks.len();
     let mean = |stock: usize| {
         let (mut sum, mut bars) = (0.0, 0);
-        for (t, equity) in course.equity.iter().enumerate() {
+        for (t, equity) in record.equity.iter().enumerate() {
             let at = t * stocks + stock;
-            if course.position[at] != 0.0 {
-                sum += (course.position[at] * course.price[at] / equity).abs();
+            if record.position[at] != 0.0 {
+                sum += (record.position[at] * record.price[at] / equity).abs();
                 bars += 1;
             }
         }
@@ -211,14 +216,14 @@ fn capital_of(course: &Course) -> Vec<f64> {
     (0..stocks).map(mean).collect()
 }
 
-fn turnover(course: &Course) -> f64 {
-    course.turnover.iter().sum::<f64>() / (course.turnover.len() - 1).max(1) as f64
+fn turnover(record: &BacktestRecord) -> f64 {
+    record.turnover.iter().sum::<f64>() / (record.turnover.len() - 1).max(1) as f64
 }
 
-fn verdict(config: &RunConfig, evaluated: &Evaluated) -> Verdict {
-    let trials = Trials { own: vec![Seen::of(None, &evaluated.course)], earlier: Vec::new() };
+fn verdict(config: &RunConfig, evaluated: &EvaluationResult) -> Verdict {
+    let trials = Trials { own: vec![Seen::new(None, &evaluated.record)], earlier: Vec::new() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
-    Inference::of(&evaluated.course, &evaluated.benchmark, &trials, &mut rng).verdict
+    Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng).verdict
 }
 
 /// How many edges that are not of `edges` (follower, leader) have at least the influence of the

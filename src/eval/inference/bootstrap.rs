@@ -138,7 +138,7 @@ pub fn block_length(series: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::eval::inference::golden;
-    use crate::eval::inference::sharpe::Moments;
+    use crate::eval::inference::sharpe::SampleMoments;
     use rand::SeedableRng;
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn intervals_are_those_of_arch() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let sharpe = |sample: &[f64]| Moments::of(sample).map(|m| m.sharpe());
+        let sharpe = |sample: &[f64]| SampleMoments::from_values(sample).map(|m| m.sharpe());
         for case in golden::read().series {
             let found = interval(
                 &case.returns,
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn several_intervals_from_the_same_draws_are_those_of_arch() {
         let golden = golden::read().series;
-        let sharpe = |sample: &[f64]| Moments::of(sample).map(|m| m.sharpe());
+        let sharpe = |sample: &[f64]| SampleMoments::from_values(sample).map(|m| m.sharpe());
         let days = golden[0].returns.len();
         let cases: Vec<_> = golden.iter().filter(|case| case.returns.len() == days).collect();
         assert!(!cases.is_empty());

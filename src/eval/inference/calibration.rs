@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::fixture::{Account, bar_ends};
+use super::fixture::{FixtureAccount, bar_ends};
 use super::*;
 
 const STOCKS: usize = 2;
@@ -158,8 +158,14 @@ impl Policy {
         weights
     }
 
-    fn trade(self, prices: &Prices, ends: &[i64], cost_bps: f64, rng: &mut ChaCha8Rng) -> Course {
-        let mut account = Account::open(ends[0], &prices.close[0]);
+    fn trade(
+        self,
+        prices: &Prices,
+        ends: &[i64],
+        cost_bps: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> BacktestRecord {
+        let mut account = FixtureAccount::open(ends[0], &prices.close[0]);
         let (mut weights, mut shares) = ([0.0; STOCKS], [0.0; STOCKS]);
         for (t, &end_s) in ends[1..].iter().enumerate() {
             let wanted = self.weights(prices, t, weights, rng);
@@ -172,7 +178,7 @@ impl Policy {
             let bar = [&prices.open[t + 1][..], &prices.close[t + 1]];
             account.bar(end_s, bar, &shares, [cost_bps, 0.0]);
         }
-        account.course()
+        account.record()
     }
 }
 
@@ -196,8 +202,8 @@ fn over_markets<T: Send>(
 }
 
 /// The inference with the record as the only trial.
-fn judge(course: &Course, rng: &mut ChaCha8Rng) -> Inference {
-    Inference::without_intervals(course, &Trials::default(), rng)
+fn judge(record: &BacktestRecord, rng: &mut ChaCha8Rng) -> Inference {
+    Inference::without_intervals(record, &Trials::default(), rng)
 }
 
 fn share<T>(all: &[T], holds: impl Fn(&T) -> bool) -> f64 {
@@ -257,14 +263,14 @@ fn the_best_of_many_tries_is_still_luck() {
     for (tries, drift) in [(20, 0.0), (5, 0.15)] {
         let found = over_markets(count, Market { drift, edge: 0.0 }, |prices, rng| {
             let try_one = |_| Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
-            let courses: Vec<Course> = (0..tries).map(try_one).collect();
-            let own: Vec<Trial> = courses.iter().map(|c| Trial::of(None, c)).collect();
+            let records: Vec<BacktestRecord> = (0..tries).map(try_one).collect();
+            let own: Vec<Trial> = records.iter().map(|c| Trial::new(None, c)).collect();
             let best = (0..tries)
                 .max_by(|&i, &j| own[i].sharpe.partial_cmp(&own[j].sharpe).unwrap())
                 .unwrap();
-            let alone = judge(&courses[best], rng);
+            let alone = judge(&records[best], rng);
             let trials = Trials { own, earlier: Vec::new() };
-            [alone, Inference::without_intervals(&courses[best], &trials, rng)]
+            [alone, Inference::without_intervals(&records[best], &trials, rng)]
         });
         let [alone, counted] =
             [0, 1].map(|i| share(&found, |both| both[i].verdict == Verdict::Evidence));
@@ -279,8 +285,8 @@ fn planted_edges_are_found() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
     for (edge, at_least) in [(1.0, 0.0), (2.0, 0.4), (3.0, 0.75), (4.0, 0.9), (6.0, 0.99)] {
         let found = over_markets(count, Market { drift: 0.15, edge }, |prices, rng| {
-            let course = Policy::Signal.trade(prices, &ends, 0.0, rng);
-            (judge(&course, rng), annual_sharpe(&course.daily_returns()))
+            let record = Policy::Signal.trade(prices, &ends, 0.0, rng);
+            (judge(&record, rng), annual_sharpe(&record.daily_returns()))
         });
         let evidence = share(&found, |(one, _)| one.verdict == Verdict::Evidence);
         let sharpe = found.iter().filter_map(|(_, sharpe)| *sharpe).sum::<f64>() / count as f64;
@@ -307,8 +313,8 @@ fn an_edge_that_its_costs_eat_is_none() {
 fn intervals_hold_the_truth_as_often_as_they_say() {
     let (count, ends) = (markets().min(1_000), bar_ends(DAYS, BARS, 60));
     let found = over_markets(count, Market { drift: 0.0, edge: 0.0 }, |prices, rng| {
-        let course = Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
-        Estimate::of(&course.daily_returns(), rng)
+        let record = Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
+        SharpeEstimate::from_returns(&record.daily_returns(), rng)
     });
     let covered = share(&found, |one| {
         one.low.is_some_and(|low| low <= 0.0) && one.high.is_some_and(|high| high >= 0.0)

@@ -2,21 +2,21 @@
 
 use chrono::{Days, NaiveDate};
 
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::new_york_to_utc;
 
 /// An account that trades at opens.
-pub(super) struct Account {
-    course: Course,
+pub(super) struct FixtureAccount {
+    record: BacktestRecord,
     shares: Vec<f64>,
     cash: f64,
 }
 
-impl Account {
+impl FixtureAccount {
     /// Starts with cash of 1 at the close of the bar before the first.
-    pub(super) fn open(start_s: i64, close: &[f64]) -> Account {
+    pub(super) fn open(start_s: i64, close: &[f64]) -> FixtureAccount {
         let stocks = close.len();
-        let course = Course {
+        let record = BacktestRecord {
             stocks: (0..stocks).map(|i| format!("S{i}").parse().unwrap()).collect(),
             end_s: vec![start_s],
             equity: vec![1.0],
@@ -29,11 +29,11 @@ impl Account {
             price: close.to_vec(),
             open: close.to_vec(),
         };
-        Account { course, shares: vec![0.0; stocks], cash: 1.0 }
+        FixtureAccount { record, shares: vec![0.0; stocks], cash: 1.0 }
     }
 
     pub(super) fn equity(&self) -> f64 {
-        self.course.equity[self.course.equity.len() - 1]
+        self.record.equity[self.record.equity.len() - 1]
     }
 
     /// Holds `shares` from `open` to `close`, and pays `cost_bps` of the traded value plus `fee`.
@@ -52,21 +52,21 @@ impl Account {
         }
         self.shares.copy_from_slice(shares);
         let equity = self.cash + shares.iter().zip(close).map(|(s, c)| s * c).sum::<f64>();
-        let course = &mut self.course;
-        course.end_s.push(end_s);
-        course.equity.push(equity);
-        course.cash.push(self.cash);
-        course.reward.push(equity / before - 1.0);
-        course.turnover.push(0.0);
-        course.trades.push(0);
-        course.drawdown.push(0.0);
-        course.position.extend(shares);
-        course.price.extend(close);
-        course.open.extend(open);
+        let record = &mut self.record;
+        record.end_s.push(end_s);
+        record.equity.push(equity);
+        record.cash.push(self.cash);
+        record.reward.push(equity / before - 1.0);
+        record.turnover.push(0.0);
+        record.trades.push(0);
+        record.drawdown.push(0.0);
+        record.position.extend(shares);
+        record.price.extend(close);
+        record.open.extend(open);
     }
 
-    pub(super) fn course(self) -> Course {
-        self.course
+    pub(super) fn record(self) -> BacktestRecord {
+        self.record
     }
 }
 
@@ -85,12 +85,17 @@ pub(super) fn bar_ends(days: usize, bars: usize, minutes: usize) -> Vec<i64> {
 
 /// Without overnight gaps. `exposure` (position over equity) and `change` are `[time, stock]`; a
 /// day's cost is paid in its first bar.
-pub(super) fn course_of(bars: usize, exposure: &[f64], change: &[f64], cost: &[f64]) -> Course {
+pub(super) fn record_of(
+    bars: usize,
+    exposure: &[f64],
+    change: &[f64],
+    cost: &[f64],
+) -> BacktestRecord {
     let days = cost.len();
     let stocks = exposure.len() / (days * bars);
     let ends = bar_ends(days, bars, 1);
     let mut price = vec![50.0; stocks];
-    let mut account = Account::open(ends[0], &price);
+    let mut account = FixtureAccount::open(ends[0], &price);
     for (t, &end_s) in ends[1..].iter().enumerate() {
         let row = t * stocks..(t + 1) * stocks;
         let open = price.clone();
@@ -102,5 +107,5 @@ pub(super) fn course_of(bars: usize, exposure: &[f64], change: &[f64], cost: &[f
         let fee = if t % bars == 0 { cost[t / bars] * account.equity() } else { 0.0 };
         account.bar(end_s, [&open, &price], &shares, [0.0, fee]);
     }
-    account.course()
+    account.record()
 }

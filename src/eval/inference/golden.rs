@@ -4,13 +4,13 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(super) struct Golden {
-    pub(super) series: Vec<Series>,
+    pub(super) series: Vec<GoldenSeries>,
     pub(super) normal_cdf: Vec<(f64, f64)>,
     pub(super) timing: Vec<Timing>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Series {
+pub(super) struct GoldenSeries {
     pub(super) name: String,
     pub(super) returns: Vec<f64>,
     pub(super) block_length: f64,

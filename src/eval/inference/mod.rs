@@ -24,10 +24,10 @@ mod timing;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{Course, DAYS_PER_YEAR, of_daily_returns};
-use sharpe::Moments;
-use timing::Days;
-pub use timing::{Held, TimeTable, TimingScratch, TimingTest};
+use super::metrics::{BacktestRecord, DAYS_PER_YEAR, daily_metrics};
+use sharpe::SampleMoments;
+use timing::ExposureGrid;
+pub use timing::{HeldShares, TimingScratch, TimingTable, TimingTest};
 
 /// Minimum number of days for any test or interval.
 pub const MIN_DAYS: usize = 20;
@@ -70,9 +70,9 @@ pub struct Inference {
     /// Number of daily returns.
     pub days: usize,
     /// Sharpe ratio of the strategy, after costs.
-    pub sharpe: Estimate,
+    pub sharpe: SharpeEstimate,
     /// Sharpe ratio of its daily returns minus those of buy-and-hold.
-    pub excess_sharpe: Estimate,
+    pub excess_sharpe: SharpeEstimate,
     /// Probability that the strategy's true Sharpe ratio is above 0.
     pub probabilistic_sharpe: Option<f64>,
     /// Probability that it is above the Sharpe ratio expected of the best trial by luck.
@@ -83,7 +83,7 @@ pub struct Inference {
 
 /// A Sharpe ratio and its interval, annualised by sqrt(252).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct SharpeEstimate {
     pub value: Option<f64>,
     /// Lower end of the [`CONFIDENCE`] interval; `high` is the upper one.
     pub low: Option<f64>,
@@ -128,11 +128,11 @@ pub struct TrialsCounted {
 }
 
 impl Trial {
-    pub fn of(episode: Option<u32>, course: &Course) -> Trial {
+    pub fn new(episode: Option<u32>, record: &BacktestRecord) -> Trial {
         Trial {
             episode,
-            sharpe: of_daily_returns(&course.daily_returns()).sharpe,
-            timing_score: Days::of(course).score(),
+            sharpe: daily_metrics(&record.daily_returns()).sharpe,
+            timing_score: ExposureGrid::from_record(record).score(),
         }
     }
 
@@ -171,7 +171,8 @@ impl Trials {
         let count = distinct.len();
         let hurdle = |score: fn(&Trial) -> Option<f64>, by_luck: f64| {
             let scores: Vec<f64> = distinct.iter().filter_map(|trial| score(trial)).collect();
-            let variance = Moments::of(&scores).map_or(0.0, |moments| moments.std.powi(2));
+            let variance =
+                SampleMoments::from_values(&scores).map_or(0.0, |moments| moments.std.powi(2));
             sharpe::expected_maximum(count, variance.min(by_luck))
         };
         let year_over_days = DAYS_PER_YEAR / (days as f64 - 1.0).max(1.0);
@@ -186,34 +187,38 @@ impl Trials {
 }
 
 impl Inference {
-    /// Judges `course`, the last of `trials.own`, against `benchmark` over the same bars.
+    /// Judges `record`, the last of `trials.own`, against `benchmark` over the same bars.
     ///
     /// # Panics
     /// If the columns of a record differ in length or a number is not finite.
-    pub fn of(
-        course: &Course,
-        benchmark: &Course,
+    pub fn new(
+        record: &BacktestRecord,
+        benchmark: &BacktestRecord,
         trials: &Trials,
         rng: &mut ChaCha8Rng,
     ) -> Inference {
-        let found = Inference::without_intervals(course, trials, rng);
-        let ours = course.daily_returns();
+        let found = Inference::without_intervals(record, trials, rng);
+        let ours = record.daily_returns();
         let theirs = benchmark.daily_returns();
         let excess: Vec<f64> = ours.iter().zip(&theirs).map(|(our, their)| our - their).collect();
-        let sharpe = Estimate::of(&ours, rng);
-        let excess_sharpe = Estimate::of(&excess, rng);
+        let sharpe = SharpeEstimate::from_returns(&ours, rng);
+        let excess_sharpe = SharpeEstimate::from_returns(&excess, rng);
         Inference { sharpe, excess_sharpe, ..found }
     }
 
-    fn without_intervals(course: &Course, trials: &Trials, rng: &mut ChaCha8Rng) -> Inference {
-        let returns = course.daily_returns();
+    fn without_intervals(
+        record: &BacktestRecord,
+        trials: &Trials,
+        rng: &mut ChaCha8Rng,
+    ) -> Inference {
+        let returns = record.daily_returns();
         let days = returns.len();
         let trials = trials.counted(days);
         let enough = if days < MIN_DAYS { &[][..] } else { &returns };
         let probability = |hurdle: f64| sharpe::probabilistic(enough, hurdle);
         let probabilistic_sharpe = probability(0.0);
         let deflated_sharpe = probability(trials.sharpe_hurdle / DAYS_PER_YEAR.sqrt());
-        let timing = TimingTest::of(&Days::of(course), trials.timing_hurdle, rng);
+        let timing = TimingTest::run(&ExposureGrid::from_record(record), trials.timing_hurdle, rng);
         let p_value = match (deflated_sharpe, &timing) {
             (Some(deflated), Some(timing)) => Some(timing.p_value.max(1.0 - deflated)),
             _ => None,
@@ -229,8 +234,8 @@ impl Inference {
             verdict,
             p_value,
             days,
-            sharpe: Estimate::default(),
-            excess_sharpe: Estimate::default(),
+            sharpe: SharpeEstimate::default(),
+            excess_sharpe: SharpeEstimate::default(),
             probabilistic_sharpe,
             deflated_sharpe,
             timing,
@@ -239,17 +244,17 @@ impl Inference {
     }
 }
 
-impl Estimate {
+impl SharpeEstimate {
     /// From daily returns.
-    pub fn of(returns: &[f64], rng: &mut ChaCha8Rng) -> Estimate {
-        let value = of_daily_returns(returns).sharpe;
+    pub fn from_returns(returns: &[f64], rng: &mut ChaCha8Rng) -> SharpeEstimate {
+        let value = daily_metrics(returns).sharpe;
         let enough = value.is_some() && returns.len() >= MIN_DAYS;
         let block_days = bootstrap::block_length(returns).filter(|_| enough);
         let interval = block_days.and_then(|block| {
             bootstrap::interval(returns, annual_sharpe, block, TAIL, RESAMPLES, rng)
         });
         let (low, high) = interval.unzip();
-        Estimate { value, low, high, block_days }
+        SharpeEstimate { value, low, high, block_days }
     }
 
     /// From several series of daily returns over the same days, with shared bootstrap draws;
@@ -257,14 +262,14 @@ impl Estimate {
     ///
     /// # Panics
     /// If their days differ, or a return is not finite.
-    pub fn of_each(series: &[Vec<f64>], rng: &mut ChaCha8Rng) -> Vec<Estimate> {
+    pub fn from_each_series(series: &[Vec<f64>], rng: &mut ChaCha8Rng) -> Vec<SharpeEstimate> {
         let without_interval = |returns: &Vec<f64>| {
-            let value = of_daily_returns(returns).sharpe;
+            let value = daily_metrics(returns).sharpe;
             let enough = value.is_some() && returns.len() >= MIN_DAYS;
             let block_days = bootstrap::block_length(returns).filter(|_| enough);
-            Estimate { value, block_days, ..Estimate::default() }
+            SharpeEstimate { value, block_days, ..SharpeEstimate::default() }
         };
-        let mut estimates: Vec<Estimate> = series.iter().map(without_interval).collect();
+        let mut estimates: Vec<SharpeEstimate> = series.iter().map(without_interval).collect();
         let drawn: Vec<(&[f64], f64)> = series
             .iter()
             .zip(&estimates)
@@ -279,10 +284,10 @@ impl Estimate {
     }
 }
 
-/// Equal to that of [`of_daily_returns`], in one pass and without drawdowns, for thousands of
+/// Equal to that of [`daily_metrics`], in one pass and without drawdowns, for thousands of
 /// resamples.
 fn annual_sharpe(returns: &[f64]) -> Option<f64> {
-    Moments::of(returns).map(|moments| moments.sharpe() * DAYS_PER_YEAR.sqrt())
+    SampleMoments::from_values(returns).map(|moments| moments.sharpe() * DAYS_PER_YEAR.sqrt())
 }
 
 /// [`annual_sharpe`] without the higher moments.

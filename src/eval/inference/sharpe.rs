@@ -5,7 +5,7 @@ use crate::math::normal::normal_cdf;
 
 /// Moments of a series that is not constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moments {
+pub struct SampleMoments {
     pub count: usize,
     pub mean: f64,
     /// Sample standard deviation, ddof 1.
@@ -15,9 +15,9 @@ pub struct Moments {
     pub kurtosis: f64,
 }
 
-impl Moments {
+impl SampleMoments {
     /// None for fewer than two values, or if all are equal.
-    pub fn of(values: &[f64]) -> Option<Moments> {
+    pub fn from_values(values: &[f64]) -> Option<SampleMoments> {
         let count = values.len();
         if count < 2 || values.iter().all(|&value| value == values[0]) {
             return None;
@@ -35,7 +35,7 @@ impl Moments {
         let std = (m2 * n / (n - 1.0)).sqrt();
         let (skewness, kurtosis) = (m3 / m2.powf(1.5), m4 / (m2 * m2));
         let defined = std > 0.0 && skewness.is_finite() && kurtosis.is_finite();
-        defined.then_some(Moments { count, mean, std, skewness, kurtosis })
+        defined.then_some(SampleMoments { count, mean, std, skewness, kurtosis })
     }
 
     pub fn sharpe(&self) -> f64 {
@@ -49,7 +49,7 @@ impl Moments {
 ///
 /// None if the returns have no Sharpe ratio.
 pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
-    let moments = Moments::of(returns)?;
+    let moments = SampleMoments::from_values(returns)?;
     let sharpe = moments.sharpe();
     let spread = 1.0 - moments.skewness * sharpe + (moments.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
     let z = (sharpe - hurdle) * (moments.count as f64 - 1.0).sqrt() / spread.sqrt();
@@ -97,7 +97,7 @@ mod tests {
         let golden = golden::read();
         assert!(golden.series.len() >= 6);
         for case in &golden.series {
-            let moments = Moments::of(&case.returns).unwrap();
+            let moments = SampleMoments::from_values(&case.returns).unwrap();
             near(moments.sharpe(), case.sharpe);
             near(moments.skewness, case.skewness);
             near(moments.kurtosis, case.kurtosis);

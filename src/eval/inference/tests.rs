@@ -1,6 +1,6 @@
 use rand::{Rng, SeedableRng};
 
-use super::fixture::course_of;
+use super::fixture::record_of;
 use super::*;
 
 fn trial(sharpe: f64, timing_score: f64) -> Trial {
@@ -8,26 +8,26 @@ fn trial(sharpe: f64, timing_score: f64) -> Trial {
 }
 
 /// A policy that is right in 70 % of the bars: 80 days of 5 bars, with a cost per day.
-fn skilled(cost: f64) -> Course {
+fn skilled(cost: f64) -> BacktestRecord {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let change: Vec<f64> = (0..400).map(|_| rng.random_range(-0.01..0.0102)).collect();
     let side = |change: &f64| change.signum() * if rng.random::<f64>() < 0.7 { 1.0 } else { -1.0 };
     let exposure: Vec<f64> = change.iter().map(side).collect();
-    course_of(5, &exposure, &change, &[cost; 80])
+    record_of(5, &exposure, &change, &[cost; 80])
 }
 
-fn judge(course: &Course, trials: &Trials) -> Inference {
-    let change = changes(course);
-    let benchmark = course_of(5, &vec![1.0; change.len()], &change, &vec![0.0; change.len() / 5]);
-    Inference::of(course, &benchmark, trials, &mut ChaCha8Rng::seed_from_u64(9))
+fn judge(record: &BacktestRecord, trials: &Trials) -> Inference {
+    let change = changes(record);
+    let benchmark = record_of(5, &vec![1.0; change.len()], &change, &vec![0.0; change.len() / 5]);
+    Inference::new(record, &benchmark, trials, &mut ChaCha8Rng::seed_from_u64(9))
 }
 
-fn changes(course: &Course) -> Vec<f64> {
-    (1..course.price.len()).map(|t| course.price[t] / course.open[t] - 1.0).collect()
+fn changes(record: &BacktestRecord) -> Vec<f64> {
+    (1..record.price.len()).map(|t| record.price[t] / record.open[t] - 1.0).collect()
 }
 
-fn alone(course: &Course) -> Trials {
-    Trials { own: vec![Trial::of(Some(3), course)], earlier: Vec::new() }
+fn alone(record: &BacktestRecord) -> Trials {
+    Trials { own: vec![Trial::new(Some(3), record)], earlier: Vec::new() }
 }
 
 #[test]
@@ -46,10 +46,10 @@ fn skill_luck_and_costs_are_told_apart() {
     let found = judge(&costly, &alone(&costly));
     assert_eq!(found.verdict, Verdict::Worse, "{found:?}");
     assert!(found.p_value.unwrap() > 0.9);
-    let idle = course_of(5, &[0.0; 400], &changes(&skilled), &[0.0; 80]);
+    let idle = record_of(5, &[0.0; 400], &changes(&skilled), &[0.0; 80]);
     let found = judge(&idle, &alone(&idle));
     assert_eq!((found.verdict, found.p_value), (Verdict::NoEvidence, None));
-    assert_eq!(found.sharpe, Estimate::default());
+    assert_eq!(found.sharpe, SharpeEstimate::default());
     assert!(found.excess_sharpe.value.is_some());
 }
 
@@ -60,13 +60,13 @@ fn several_estimates_at_once_are_those_of_each() {
     let returns = [0.0, 0.005, 0.02].map(|cost| skilled(cost).daily_returns());
     let series = [&returns[..], &[vec![0.01; 80], Vec::new()]].concat();
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let found = Estimate::of_each(&series, &mut rng);
-    assert_eq!(found[3], Estimate::default());
-    assert_eq!(found[4], Estimate::default());
+    let found = SharpeEstimate::from_each_series(&series, &mut rng);
+    assert_eq!(found[3], SharpeEstimate::default());
+    assert_eq!(found[4], SharpeEstimate::default());
     for (one, returns) in found.iter().zip(&returns) {
-        let alone = Estimate::of(returns, &mut rng);
+        let alone = SharpeEstimate::from_returns(returns, &mut rng);
         assert_eq!((one.value, one.block_days), (alone.value, alone.block_days));
-        let ends = |one: &Estimate| [one.low, one.high].map(Option::unwrap);
+        let ends = |one: &SharpeEstimate| [one.low, one.high].map(Option::unwrap);
         let [low, high] = ends(&alone);
         for (end, other) in ends(one).iter().zip([low, high]) {
             assert!((end - other).abs() < 0.06 * (high - low), "{one:?} {alone:?}");
@@ -84,7 +84,7 @@ fn the_same_stream_gives_the_same_figures() {
 fn a_rising_market_is_no_skill() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let change: Vec<f64> = (0..400).map(|_| rng.random_range(-0.005..0.007)).collect();
-    let held = course_of(5, &[1.0; 400], &change, &[0.0; 80]);
+    let held = record_of(5, &[1.0; 400], &change, &[0.0; 80]);
     let found = judge(&held, &alone(&held));
     assert!(found.deflated_sharpe.unwrap() > 0.999);
     assert_eq!(found.verdict, Verdict::NoEvidence, "{found:?}");
@@ -93,7 +93,7 @@ fn a_rising_market_is_no_skill() {
 #[test]
 fn few_days_say_nothing() {
     let skilled = skilled(0.0);
-    let few = course_of(5, &[1.0, 0.0].repeat(45)[..90], &changes(&skilled)[..90], &[0.0; 18]);
+    let few = record_of(5, &[1.0, 0.0].repeat(45)[..90], &changes(&skilled)[..90], &[0.0; 18]);
     let found = judge(&few, &alone(&few));
     assert_eq!((found.verdict, found.p_value, found.days), (Verdict::NoEvidence, None, 18));
     assert!(found.sharpe.value.is_some() && found.sharpe.low.is_none());
@@ -149,8 +149,8 @@ fn a_year_of_minutes_at_random_is_no_evidence() {
     let change: Vec<f64> = (0..cells).map(|_| rng.random_range(-0.001..0.001)).collect();
     let exposure: Vec<f64> =
         (0..cells).map(|_| 0.2 * f64::from(rng.random_range(-1..=1))).collect();
-    let course = course_of(390, &exposure, &change, &[0.0; 252]);
-    let found = Inference::of(&course, &course, &alone(&course), &mut rng);
+    let record = record_of(390, &exposure, &change, &[0.0; 252]);
+    let found = Inference::new(&record, &record, &alone(&record), &mut rng);
     assert_eq!(found.timing.unwrap().placebos, 251);
     assert_eq!(found.verdict, Verdict::NoEvidence);
 }

@@ -22,10 +22,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::MIN_DAYS;
-use super::sharpe::Moments;
-use crate::eval::metrics::Course;
+use super::sharpe::SampleMoments;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::NewYorkClock;
-pub use table::{Held, TimeTable, TimingScratch};
+pub use table::{HeldShares, TimingScratch, TimingTable};
 
 /// If there are more placebos than this, a random sample is used.
 const MAX_PLACEBOS: usize = 999;
@@ -45,7 +45,7 @@ pub struct TimingTest {
 
 /// Exposures and price changes by day and time of day.
 #[derive(Clone, Debug)]
-pub(super) struct Days {
+pub(super) struct ExposureGrid {
     /// Cells per day: times of day x stocks.
     width: usize,
     /// Position over equity minus the stock's mean so far, `[day, time of day, stock]`; carried
@@ -60,7 +60,11 @@ pub(super) struct Days {
 
 impl TimingTest {
     /// `hurdle` is the score expected of the best trial by luck. None if there is no score.
-    pub(super) fn of(days: &Days, hurdle: f64, rng: &mut ChaCha8Rng) -> Option<TimingTest> {
+    pub(super) fn run(
+        days: &ExposureGrid,
+        hurdle: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<TimingTest> {
         let score = days.score()?;
         let others = days.count() - 1;
         let shifts: Vec<usize> = if others <= MAX_PLACEBOS {
@@ -78,15 +82,15 @@ impl TimingTest {
     }
 }
 
-impl Days {
+impl ExposureGrid {
     /// # Panics
-    /// If the columns of `course` differ in length.
-    pub(super) fn of(course: &Course) -> Days {
-        let stocks = course.stocks.len();
-        let bars = 1..course.end_s.len();
-        let (times, slots) = times_of_day(&course.end_s);
+    /// If the columns of `record` differ in length.
+    pub(super) fn from_record(record: &BacktestRecord) -> ExposureGrid {
+        let stocks = record.stocks.len();
+        let bars = 1..record.end_s.len();
+        let (times, slots) = times_of_day(&record.end_s);
         let width = slots.len() * stocks;
-        let mut days = Days { width, exposure: vec![], change: vec![], cost: vec![] };
+        let mut days = ExposureGrid { width, exposure: vec![], change: vec![], cost: vec![] };
         let mut sums = vec![0.0; stocks];
         let mut held = vec![0.0; stocks];
         let mut date: Option<NaiveDate> = None;
@@ -103,14 +107,14 @@ impl Days {
             days.carry(&held, slot - next_slot);
             next_slot = slot + 1;
             for stock in 0..stocks {
-                let (exposure, change) = exposure_and_change(course, t, stock);
+                let (exposure, change) = exposure_and_change(record, t, stock);
                 sums[stock] += exposure;
                 held[stock] = exposure - sums[stock] / t as f64;
                 days.exposure.push(held[stock]);
                 days.change.push(change);
             }
             if let Some(cost) = days.cost.last_mut() {
-                *cost += cost_of(course, t);
+                *cost += cost_of(record, t);
             }
         }
         days.carry(&held, slots.len() - next_slot);
@@ -167,43 +171,43 @@ fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
 
 /// Mean over standard error.
 fn score(gains: &[f64]) -> Option<f64> {
-    let moments = Moments::of(gains)?;
+    let moments = SampleMoments::from_values(gains)?;
     (moments.std > MIN_STD).then(|| moments.sharpe() * (moments.count as f64).sqrt())
 }
 
 /// Position over the equity before the bar, and the relative price change from this open to the
 /// next.
-fn exposure_and_change(course: &Course, t: usize, stock: usize) -> (f64, f64) {
-    let stocks = course.stocks.len();
-    let (cell, equity) = (t * stocks + stock, course.equity[t - 1]);
-    let (position, open) = (course.position[cell], course.open[cell]);
+fn exposure_and_change(record: &BacktestRecord, t: usize, stock: usize) -> (f64, f64) {
+    let stocks = record.stocks.len();
+    let (cell, equity) = (t * stocks + stock, record.equity[t - 1]);
+    let (position, open) = (record.position[cell], record.open[cell]);
     if equity <= 0.0 || open <= 0.0 {
         return (0.0, 0.0);
     }
-    let until = course.open.get(cell + stocks).unwrap_or(&course.price[cell]);
+    let until = record.open.get(cell + stocks).unwrap_or(&record.price[cell]);
     (position * open / equity, until / open - 1.0)
 }
 
 /// Loss of equity not explained by price changes, over the equity before the bar.
-fn cost_of(course: &Course, t: usize) -> f64 {
-    let stocks = course.stocks.len();
-    let before = course.equity[t - 1];
+fn cost_of(record: &BacktestRecord, t: usize) -> f64 {
+    let stocks = record.stocks.len();
+    let before = record.equity[t - 1];
     if before <= 0.0 {
         return 0.0;
     }
     let mut earned = 0.0;
     for stock in 0..stocks {
         let (cell, last) = (t * stocks + stock, (t - 1) * stocks + stock);
-        let (open, position) = (course.open[cell], course.position[cell]);
+        let (open, position) = (record.open[cell], record.position[cell]);
         // A stock that is not held may have no price yet.
-        if course.position[last] != 0.0 {
-            earned += course.position[last] * (open - course.price[last]);
+        if record.position[last] != 0.0 {
+            earned += record.position[last] * (open - record.price[last]);
         }
         if position != 0.0 {
-            earned += position * (course.price[cell] - open);
+            earned += position * (record.price[cell] - open);
         }
     }
-    (before + earned - course.equity[t]) / before
+    (before + earned - record.equity[t]) / before
 }
 
 /// Dot product with eight partial sums, so that it vectorises with a fixed order of addition.

@@ -3,7 +3,7 @@
 use super::signal::{Axes, Signal};
 
 /// Values for positions -1, 0, 1.
-type Values = [f64; 3];
+type PositionValues = [f64; 3];
 
 /// Continuation values and the average reward of the optimal policy.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Solution {
     pub within: f64,
     axes: Axes,
     /// `[signal]`, row-major over the axes: expected continuation value after the next bar.
-    future: Vec<Values>,
+    future: Vec<PositionValues>,
 }
 
 /// The iteration stops when the bounds of the gain are this close: a thousandth of a basis point.
@@ -24,7 +24,7 @@ const MAX_SWEEPS: usize = 5_000;
 
 impl Solution {
     pub fn future(&self, state: [f64; 2], action: i8) -> f64 {
-        let corners = Corners::of(&self.axes, state);
+        let corners = Corners::new(&self.axes, state);
         corners.iter().map(|(i, weight)| weight * self.future[i][index(action)]).sum()
     }
 }
@@ -40,7 +40,7 @@ pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> So
     let states: Vec<[f64; 2]> =
         axes[0].iter().flat_map(|&x| axes[1].iter().map(move |&odds| [x, odds])).collect();
     let means: Vec<f64> = states.iter().map(|&state| signal.mean(state)).collect();
-    let moves = Moves::of(signal, &axes, &states);
+    let moves = Transitions::new(signal, &axes, &states);
     let least = if long_only { 1 } else { 0 };
     let mut values = vec![[0.0; 3]; states.len()];
     let mut future = values.clone();
@@ -68,19 +68,19 @@ pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> So
 }
 
 /// Transition matrix of the signal, sparse, row by row.
-struct Moves {
+struct Transitions {
     ends: Vec<usize>,
     entries: Vec<(u32, f64)>,
 }
 
-impl Moves {
-    fn of(signal: &Signal, axes: &Axes, states: &[[f64; 2]]) -> Moves {
-        let mut moves = Moves { ends: Vec::with_capacity(states.len()), entries: Vec::new() };
+impl Transitions {
+    fn new(signal: &Signal, axes: &Axes, states: &[[f64; 2]]) -> Transitions {
+        let mut moves = Transitions { ends: Vec::with_capacity(states.len()), entries: Vec::new() };
         let mut row = vec![0.0; states.len()];
         let mut touched = Vec::new();
         for &state in states {
             signal.next(state, |chance, next| {
-                for (i, weight) in Corners::of(axes, next).iter() {
+                for (i, weight) in Corners::new(axes, next).iter() {
                     if row[i] == 0.0 {
                         touched.push(i);
                     }
@@ -96,7 +96,7 @@ impl Moves {
     }
 
     /// Expected values after one transition from each state.
-    fn expect(&self, values: &[Values], out: &mut [Values]) {
+    fn expect(&self, values: &[PositionValues], out: &mut [PositionValues]) {
         let mut start = 0;
         for (out, &end) in out.iter_mut().zip(&self.ends) {
             let mut sum = [0.0; 3];
@@ -114,7 +114,7 @@ impl Moves {
 struct Corners([(usize, f64); 4]);
 
 impl Corners {
-    fn of(axes: &Axes, state: [f64; 2]) -> Corners {
+    fn new(axes: &Axes, state: [f64; 2]) -> Corners {
         let (i, u) = place(&axes[0], state[0]);
         let (j, v) = place(&axes[1], state[1]);
         let width = axes[1].len();
@@ -154,7 +154,7 @@ mod tests {
         let axes = [vec![0.0, 1.0, 3.0], vec![-1.0, 1.0]];
         let height = |[x, y]: [f64; 2]| 2.0 * x - 3.0 * y;
         let corner = |i: usize| height([axes[0][i / 2], axes[1][i % 2]]);
-        let at = |state| Corners::of(&axes, state).iter().map(|(i, w)| w * corner(i)).sum::<f64>();
+        let at = |state| Corners::new(&axes, state).iter().map(|(i, w)| w * corner(i)).sum::<f64>();
         for state in [[0.0, -1.0], [0.25, 0.5], [2.0, 0.0], [3.0, 1.0]] {
             assert!((at(state) - height(state)).abs() < 1e-12, "{state:?}");
         }

@@ -1,7 +1,7 @@
 //! Signals that predict returns: observation, expected return and transition.
 
 use crate::market::panel::MarketView;
-use crate::synthetic::law::{Echo, LEAK, LEAK_SHARES, Law};
+use crate::synthetic::return_process::{Ar1, LEAK, LEAK_SHARES, ReturnProcess};
 
 /// The signal of a return process. A state is `[x, log odds]`; the second is 0 except for regimes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,10 +9,10 @@ pub enum Signal {
     /// Nothing is predictable.
     None,
     /// x: the stock's own last simple return.
-    Own(Echo),
+    Own(Ar1),
     /// x: a simple return that is announced one bar ahead and of which the stock earns the fraction
     /// `gain`; it is white noise.
-    Told { gain: f64, sigma: f64, by: Teller },
+    Told { gain: f64, sigma: f64, by: LeadSource },
     /// x: log of the own price over the partner's.
     Spread { partner: usize, memory: f64, shock: f64 },
     /// x: the stock's own last simple return; the log odds are those of the first regime in the
@@ -21,7 +21,7 @@ pub enum Signal {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Teller {
+pub enum LeadSource {
     /// The last return of this stock.
     Leader(usize),
     /// The volume.
@@ -30,7 +30,7 @@ pub enum Teller {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regimes {
-    pub echoes: [Echo; 2],
+    pub components: [Ar1; 2],
     pub change: f64,
 }
 
@@ -41,17 +41,23 @@ pub type Axes = [Vec<f64>; 2];
 const REACH: f64 = 7.0;
 
 impl Signal {
-    pub fn of(law: Law) -> Signal {
+    pub fn from_process(law: ReturnProcess) -> Signal {
         match law {
-            Law::Noise { .. } | Law::Garch { .. } => Signal::None,
-            Law::Own(echo) => Signal::Own(echo),
-            Law::Follower { leader, gain, lead, .. } => {
-                Signal::Told { gain, sigma: lead, by: Teller::Leader(leader) }
+            ReturnProcess::Noise { .. } | ReturnProcess::Garch { .. } => Signal::None,
+            ReturnProcess::Own(ar1) => Signal::Own(ar1),
+            ReturnProcess::Follower { leader, gain, lead, .. } => {
+                Signal::Told { gain, sigma: lead, by: LeadSource::Leader(leader) }
             }
-            Law::Leaked { sigma } => Signal::Told { gain: 1.0, sigma, by: Teller::Volume },
+            ReturnProcess::Leaked { sigma } => {
+                Signal::Told { gain: 1.0, sigma, by: LeadSource::Volume }
+            }
             // From either side the spread is the own price over the partner's.
-            Law::Spread { partner, memory, shock, .. } => Signal::Spread { partner, memory, shock },
-            Law::Regimes { echoes, change } => Signal::Regimes(Regimes { echoes, change }),
+            ReturnProcess::Spread { partner, memory, shock, .. } => {
+                Signal::Spread { partner, memory, shock }
+            }
+            ReturnProcess::Regimes { components, change } => {
+                Signal::Regimes(Regimes { components, change })
+            }
         }
     }
 
@@ -65,12 +71,12 @@ impl Signal {
         let line = |deviation: f64| [even(REACH * deviation, 400.0), vec![0.0]];
         match self {
             Signal::None => [vec![0.0], vec![0.0]],
-            Signal::Own(echo) => line(echo.deviation()),
+            Signal::Own(ar1) => line(ar1.deviation()),
             Signal::Told { sigma, .. } => line(*sigma),
             Signal::Spread { memory, shock, .. } => line(shock / (1.0 - memory * memory).sqrt()),
             Signal::Regimes(regimes) => {
                 let deviation =
-                    regimes.echoes.map(|e| e.deviation()).into_iter().fold(0.0, f64::max);
+                    regimes.components.map(|e| e.deviation()).into_iter().fold(0.0, f64::max);
                 // Denser around 0, where positions change: even spacing in the square root.
                 let roots = even((REACH * deviation).sqrt(), 80.0);
                 let returns = roots.into_iter().map(|root| root * root.abs()).collect();
@@ -83,11 +89,11 @@ impl Signal {
     pub fn mean(&self, [x, odds]: [f64; 2]) -> f64 {
         match self {
             Signal::None => 0.0,
-            Signal::Own(echo) => echo.phi * x,
+            Signal::Own(ar1) => ar1.phi * x,
             Signal::Told { gain, .. } => gain * x,
             Signal::Spread { memory, .. } => (-(1.0 - memory) * x / 2.0).exp_m1(),
             Signal::Regimes(regimes) => {
-                let [first, second] = regimes.echoes;
+                let [first, second] = regimes.components;
                 let p = probability(odds);
                 (p * first.phi + (1.0 - p) * second.phi) * x
             }
@@ -98,12 +104,12 @@ impl Signal {
     pub fn next(&self, [x, odds]: [f64; 2], mut take: impl FnMut(f64, [f64; 2])) {
         match *self {
             Signal::None => take(1.0, [0.0, 0.0]),
-            Signal::Own(echo) => {
-                normals(FINE).for_each(|(w, shock)| take(w, [echo.next(x, shock), 0.0]));
+            Signal::Own(ar1) => {
+                normals(FINE).for_each(|(w, shock)| take(w, [ar1.next(x, shock), 0.0]));
             }
             Signal::Told { sigma, .. } => {
-                let echo = Echo { phi: 0.0, sigma };
-                normals(FINE).for_each(|(w, shock)| take(w, [echo.next(0.0, shock), 0.0]));
+                let ar1 = Ar1 { phi: 0.0, sigma };
+                normals(FINE).for_each(|(w, shock)| take(w, [ar1.next(0.0, shock), 0.0]));
             }
             Signal::Spread { memory, shock: deviation, .. } => {
                 let next = |shock| [memory * x + deviation * shock, 0.0];
@@ -111,9 +117,9 @@ impl Signal {
             }
             Signal::Regimes(regimes) => {
                 let p = probability(odds);
-                for (echo, chance) in regimes.echoes.into_iter().zip([p, 1.0 - p]) {
+                for (ar1, chance) in regimes.components.into_iter().zip([p, 1.0 - p]) {
                     for (weight, shock) in normals(COARSE) {
-                        let next = echo.next(x, shock);
+                        let next = ar1.next(x, shock);
                         take(chance * weight, [next, regimes.filter(odds, x, next)]);
                     }
                 }
@@ -127,8 +133,8 @@ impl Signal {
         match *self {
             Signal::None => 0.0,
             Signal::Own(_) | Signal::Regimes(_) => last_return(view, stock),
-            Signal::Told { by: Teller::Leader(leader), .. } => last_return(view, leader),
-            Signal::Told { by: Teller::Volume, sigma, .. } => {
+            Signal::Told { by: LeadSource::Leader(leader), .. } => last_return(view, leader),
+            Signal::Told { by: LeadSource::Volume, sigma, .. } => {
                 ((view.bar(stock).volume / LEAK_SHARES).ln() * sigma / LEAK).exp_m1()
             }
             Signal::Spread { partner, .. } => {
@@ -138,7 +144,7 @@ impl Signal {
     }
 }
 
-impl Echo {
+impl Ar1 {
     /// The next simple return after `last`, with a shock in standard deviations.
     fn next(&self, last: f64, shock: f64) -> f64 {
         (1.0 + self.phi * last) * (self.sigma * shock - self.sigma * self.sigma / 2.0).exp() - 1.0
@@ -151,7 +157,7 @@ impl Echo {
 
     /// Log density of the return `new` after `last`, up to a constant.
     fn log_density(&self, last: f64, new: f64) -> f64 {
-        let Echo { phi, sigma } = *self;
+        let Ar1 { phi, sigma } = *self;
         let residual = new.ln_1p() - (phi * last).ln_1p() + sigma * sigma / 2.0;
         -sigma.ln() - residual * residual / (2.0 * sigma * sigma)
     }
@@ -161,7 +167,7 @@ impl Regimes {
     /// Log odds of the first regime for the bar after `new`, given those for the bar of `new`.
     /// Hamilton (1994), eqs. 22.4.5 and 22.4.6, for two states.
     pub fn filter(&self, odds: f64, last: f64, new: f64) -> f64 {
-        let [first, second] = self.echoes;
+        let [first, second] = self.components;
         let posterior = odds + first.log_density(last, new) - second.log_density(last, new);
         let p = probability(posterior);
         let next = p * (1.0 - self.change) + (1.0 - p) * self.change;

@@ -5,19 +5,19 @@ use std::f64::consts::PI;
 
 use super::signal::{Regimes, Signal};
 use super::*;
-use crate::synthetic::law::Echo;
-use crate::synthetic::{Kind, SyntheticMarket};
+use crate::synthetic::return_process::Ar1;
+use crate::synthetic::{MarketKind, SyntheticMarket};
 
-const FREE: Terms = Terms { fee_bps: 0.0, slippage_bps: 0.0, long_only: false };
-const USUAL: Terms = Terms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };
+const FREE: TradingTerms = TradingTerms { fee_bps: 0.0, slippage_bps: 0.0, long_only: false };
+const USUAL: TradingTerms = TradingTerms { fee_bps: 1.0, slippage_bps: 1.0, long_only: false };
 const BPS: f64 = 1e-4;
 
-fn law(kind: Kind, stock: usize) -> Law {
+fn law(kind: MarketKind, stock: usize) -> ReturnProcess {
     SyntheticMarket { kind, seed: 1 }.law(2, stock, 30).unwrap()
 }
 
-fn value(kind: Kind, terms: Terms) -> f64 {
-    Oracle::of(law(kind, 1), 1, terms).per_bar()
+fn value(kind: MarketKind, terms: TradingTerms) -> f64 {
+    Oracle::from_process(law(kind, 1), 1, terms).mean_reward()
 }
 
 fn assert_near(found: f64, expected: f64, part: f64) {
@@ -45,46 +45,51 @@ fn what_is_told_anew_with_every_bar_has_a_formula() {
         s * (2.0 / PI).sqrt() * (-c * c / (2.0 * s * s)).exp() + c * (2.0 * below(c / s) - 1.0) - c
     };
     for (bps, fee_bps) in [(0.0, 0.0), (2.0, 1.0), (20.0, 13.0)] {
-        let terms = Terms { fee_bps, slippage_bps: bps - fee_bps, long_only: false };
-        assert_near(value(Kind::LeadLag(None), terms), told(30.0 * BPS, bps * BPS), 2e-3);
-        assert_near(value(Kind::Leaked, terms), told(60.0 * BPS, bps * BPS), 2e-3);
+        let terms = TradingTerms { fee_bps, slippage_bps: bps - fee_bps, long_only: false };
+        assert_near(value(MarketKind::LeadLag(None), terms), told(30.0 * BPS, bps * BPS), 2e-3);
+        assert_near(value(MarketKind::Leaked, terms), told(60.0 * BPS, bps * BPS), 2e-3);
     }
     // Long only: enter if m > c, exit if m < -c, E max(m - c, 0).
     let (s, c) = (30.0 * BPS, 2.0 * BPS);
     let long_only = s * density(c / s) - c * below(-c / s);
-    let terms = Terms { long_only: true, ..USUAL };
-    assert_near(value(Kind::LeadLag(None), terms), long_only, 2e-3);
+    let terms = TradingTerms { long_only: true, ..USUAL };
+    assert_near(value(MarketKind::LeadLag(None), terms), long_only, 2e-3);
 }
 
 /// Without costs the optimum is E|m|: sqrt(2 / pi) standard deviations.
 #[test]
 fn without_costs_all_of_the_foretold_is_earned() {
     let folded = |deviation: f64| deviation * (2.0 / PI).sqrt();
-    let echo = folded(0.4 * 65.0 * BPS / (1.0 - 0.16_f64).sqrt());
-    assert_near(value(Kind::Momentum, FREE), echo, 2e-3);
-    assert_near(value(Kind::MeanReversion, FREE), echo, 2e-3);
+    let ar1 = folded(0.4 * 65.0 * BPS / (1.0 - 0.16_f64).sqrt());
+    assert_near(value(MarketKind::Momentum, FREE), ar1, 2e-3);
+    assert_near(value(MarketKind::MeanReversion, FREE), ar1, 2e-3);
     let spread = folded(0.125 * 106.0 * BPS / (1.0 - 0.5625_f64).sqrt());
-    assert_near(value(Kind::Pairs(None), FREE), spread, 2e-3);
+    assert_near(value(MarketKind::Pairs(None), FREE), spread, 2e-3);
     // Knowing the regime would be worth the mean of the two AR(1) processes.
     let known = (45.0 + 90.0) / 2.0 * folded(0.4 * BPS / (1.0 - 0.16_f64).sqrt());
-    let filtered = value(Kind::Regimes, FREE);
+    let filtered = value(MarketKind::Regimes, FREE);
     assert!((0.85 * known..known).contains(&filtered), "{filtered} of {known}");
 }
 
 #[test]
 fn costs_take_what_they_must_and_no_more() {
-    for kind in [Kind::Momentum, Kind::MeanReversion, Kind::Pairs(None), Kind::Regimes] {
+    for kind in [
+        MarketKind::Momentum,
+        MarketKind::MeanReversion,
+        MarketKind::Pairs(None),
+        MarketKind::Regimes,
+    ] {
         let (free, usual) = (value(kind, FREE), value(kind, USUAL));
         println!("{kind}: {:.3} bps per bar, {:.3} without costs", usual / BPS, free / BPS);
         assert!(usual < free && usual > 8.0 * BPS, "{kind}: {usual} of {free}");
         // No position is reversed more than once a bar.
         assert!(free - usual < 4.0 * BPS);
-        let long_only = value(kind, Terms { long_only: true, ..USUAL });
+        let long_only = value(kind, TradingTerms { long_only: true, ..USUAL });
         assert_near(long_only, usual / 2.0, 0.02);
     }
-    for kind in [Kind::LeadLag(None), Kind::Momentum, Kind::Pairs(None)] {
-        let dear = Terms { fee_bps: 900.0, slippage_bps: 0.0, long_only: false };
-        let oracle = Oracle::of(law(kind, 1), 1, dear);
+    for kind in [MarketKind::LeadLag(None), MarketKind::Momentum, MarketKind::Pairs(None)] {
+        let dear = TradingTerms { fee_bps: 900.0, slippage_bps: 0.0, long_only: false };
+        let oracle = Oracle::from_process(law(kind, 1), 1, dear);
         let Solution { gain, within, .. } = oracle.solution;
         assert!(gain.abs() < 0.03 * BPS && within < 0.03 * BPS, "{kind}: {gain} +- {within}");
     }
@@ -92,12 +97,19 @@ fn costs_take_what_they_must_and_no_more() {
 
 #[test]
 fn a_finer_grid_changes_nothing_that_matters() {
-    for kind in [Kind::Momentum, Kind::MeanReversion, Kind::Pairs(None), Kind::LeadLag(None)] {
-        let of = |resolution| Oracle::with_resolution(law(kind, 1), 1, USUAL, resolution).per_bar();
+    for kind in [
+        MarketKind::Momentum,
+        MarketKind::MeanReversion,
+        MarketKind::Pairs(None),
+        MarketKind::LeadLag(None),
+    ] {
+        let of =
+            |resolution| Oracle::with_resolution(law(kind, 1), 1, USUAL, resolution).mean_reward();
         assert_near(of(1.0), of(2.0), 5e-4);
     }
-    let of =
-        |resolution| Oracle::with_resolution(law(Kind::Regimes, 0), 0, USUAL, resolution).per_bar();
+    let of = |resolution| {
+        Oracle::with_resolution(law(MarketKind::Regimes, 0), 0, USUAL, resolution).mean_reward()
+    };
     let (coarse, usual, fine) = (of(0.5), of(1.0), of(1.5));
     println!("regimes: {coarse:e} {usual:e} {fine:e}");
     assert_near(usual, fine, 3e-3);
@@ -105,8 +117,10 @@ fn a_finer_grid_changes_nothing_that_matters() {
 
 #[test]
 fn nothing_is_to_be_had_where_nothing_is_planted() {
-    for (kind, stock) in [(Kind::RandomWalk, 0), (Kind::LeadLag(None), 0), (Kind::RandomWalk, 1)] {
-        assert_eq!(Oracle::of(law(kind, stock), stock, USUAL).per_bar(), 0.0);
+    for (kind, stock) in
+        [(MarketKind::RandomWalk, 0), (MarketKind::LeadLag(None), 0), (MarketKind::RandomWalk, 1)]
+    {
+        assert_eq!(Oracle::from_process(law(kind, stock), stock, USUAL).mean_reward(), 0.0);
     }
     let sample = SyntheticMarket::parse("sample").unwrap();
     assert!(Oracle::new(&sample, 2, 0, 1, USUAL).is_none());
@@ -115,17 +129,17 @@ fn nothing_is_to_be_had_where_nothing_is_planted() {
 /// Bayes' rule written out: probability of the first regime for the next bar.
 #[test]
 fn the_filter_is_bayes_rule() {
-    let echoes = [Echo { phi: 0.4, sigma: 0.0045 }, Echo { phi: -0.4, sigma: 0.009 }];
-    let regimes = Regimes { echoes, change: 0.01 };
-    let likelihood = |echo: &Echo, last: f64, new: f64| {
-        let center = (1.0 + echo.phi * last).ln() - echo.sigma * echo.sigma / 2.0;
-        density(((1.0 + new).ln() - center) / echo.sigma) / echo.sigma
+    let components = [Ar1 { phi: 0.4, sigma: 0.0045 }, Ar1 { phi: -0.4, sigma: 0.009 }];
+    let regimes = Regimes { components, change: 0.01 };
+    let likelihood = |ar1: &Ar1, last: f64, new: f64| {
+        let center = (1.0 + ar1.phi * last).ln() - ar1.sigma * ar1.sigma / 2.0;
+        density(((1.0 + new).ln() - center) / ar1.sigma) / ar1.sigma
     };
     let (mut chance, mut odds) = (0.5, 0.0);
     let returns = [0.0, 0.004, 0.002, -0.011, 0.009, -0.001, 0.0, 0.0005, 0.03, -0.02];
     for pair in returns.windows(2) {
-        let first = chance * likelihood(&echoes[0], pair[0], pair[1]);
-        let second = (1.0 - chance) * likelihood(&echoes[1], pair[0], pair[1]);
+        let first = chance * likelihood(&components[0], pair[0], pair[1]);
+        let second = (1.0 - chance) * likelihood(&components[1], pair[0], pair[1]);
         let posterior = first / (first + second);
         chance = posterior * 0.99 + (1.0 - posterior) * 0.01;
         odds = regimes.filter(odds, pair[0], pair[1]);

@@ -30,7 +30,7 @@ pub struct Cointegration {
 impl Cointegration {
     /// From log prices at the same times. None for fewer than [`MIN_BARS`] bars, and if a price
     /// or the residual does not move or the test regression is singular.
-    pub fn of(first: &[f64], second: &[f64]) -> Option<Cointegration> {
+    pub fn fit(first: &[f64], second: &[f64]) -> Option<Cointegration> {
         assert_eq!(first.len(), second.len(), "prices at the same times");
         if first.len() < MIN_BARS {
             return None;
@@ -179,7 +179,7 @@ mod tests {
             assert!((found - expected).abs() <= 1e-8 * expected.abs().max(1.0), "{what}: {found}");
         };
         for case in &golden {
-            let found = Cointegration::of(&case.first, &case.second).unwrap();
+            let found = Cointegration::fit(&case.first, &case.second).unwrap();
             near(found.level, case.level, &case.name);
             near(found.hedge_ratio, case.hedge_ratio, &case.name);
             near(found.std, case.std, &case.name);
@@ -208,7 +208,7 @@ mod tests {
                 y += 1e-3 * (common * step + own * noise.normal());
                 (first[t], second[t]) = (x, y);
             }
-            let p_value = Cointegration::of(&first, &second).unwrap().p_value;
+            let p_value = Cointegration::fit(&first, &second).unwrap().p_value;
             for (found, level) in found.iter_mut().zip([0.01, 0.001]) {
                 *found += f64::from(p_value <= level) / pairs as f64;
             }
@@ -227,14 +227,14 @@ mod tests {
                 Some(*log)
             })
             .collect();
-        assert!(Cointegration::of(&walk, &walk).is_none(), "the residual is 0");
-        assert!(Cointegration::of(&walk, &[3.0; 40]).is_none());
-        let still = Cointegration::of(&[3.0; 40], &walk);
+        assert!(Cointegration::fit(&walk, &walk).is_none(), "the residual is 0");
+        assert!(Cointegration::fit(&walk, &[3.0; 40]).is_none());
+        let still = Cointegration::fit(&[3.0; 40], &walk);
         assert!(still.is_none(), "{still:?}");
-        assert!(Cointegration::of(&walk[..29], &walk[..29]).is_none());
+        assert!(Cointegration::fit(&walk[..29], &walk[..29]).is_none());
         let mut unknown = walk.clone();
         unknown[3] = f64::NAN;
-        assert!(Cointegration::of(&walk, &unknown).is_none());
-        assert!(Cointegration::of(&unknown, &walk).is_none());
+        assert!(Cointegration::fit(&walk, &unknown).is_none());
+        assert!(Cointegration::fit(&unknown, &walk).is_none());
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::cointegration::Cointegration;
-use super::stream::PairNow;
+use super::stream::PairRelation;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR};
 
@@ -29,7 +29,7 @@ pub struct Opportunity {
     pub hedge_ratio: f64,
     /// p-value of the cointegration test over the last block.
     pub p_value: f64,
-    /// Over the last `features.relation_bars`, see [`super::stream::PairNow`].
+    /// Over the last `features.relation_bars`, see [`super::stream::PairRelation`].
     pub half_life_bars: Option<f64>,
     pub correlation: Option<f64>,
     pub stock_leads: Option<f64>,
@@ -37,7 +37,7 @@ pub struct Opportunity {
 }
 
 /// History of one pair.
-pub struct Course {
+pub struct PairSeries {
     pub first: usize,
     pub second: usize,
     /// `[time]`: z-score of the spread of `first` over `second`; 0 while the pair does not test as
@@ -62,18 +62,19 @@ pub fn closest_pairs(peers: &[Vec<usize>]) -> Vec<(usize, usize)> {
 /// number of pairs (Bonferroni), so among independent random walks at most that share of blocks has
 /// a false positive. A pair that passes with a positive hedge ratio counts as cointegrated through
 /// the next block, and its z-scores there use the tested block's regression.
-pub fn watch_pairs(
+pub fn monitor_pairs(
     log_close: &[Vec<f64>],
     grid: &Grid,
     peers: &[Vec<usize>],
     config: &FeatureConfig,
-) -> Vec<Course> {
+) -> Vec<PairSeries> {
     let pairs = closest_pairs(peers);
     let watch = |&(first, second): &(usize, usize)| {
-        let mut watch = PairWatch::of(config, pairs.len());
+        let mut watch = PairMonitor::from_config(config, pairs.len());
         let mut both = Vec::with_capacity(grid.end_s.len());
         let z_scores = Vec::with_capacity(grid.end_s.len());
-        let mut course = Course { first, second, z_score: z_scores, opportunities: Vec::new() };
+        let mut pair_series =
+            PairSeries { first, second, z_score: z_scores, opportunities: Vec::new() };
         let mut z_score = 0.0;
         for (row, &end_s) in grid.end_s.iter().enumerate() {
             if [first, second].iter().all(|&stock| grid.bar_index[stock][row] != NO_BAR) {
@@ -83,8 +84,8 @@ pub fn watch_pairs(
                 let (z, opened) = watch.update(logs.0, logs.1);
                 z_score = z;
                 if let Some(verdict) = verdict.filter(|_| opened) {
-                    let now = PairNow::of(&both, config.relation_bars as usize);
-                    course.opportunities.push(Opportunity {
+                    let now = PairRelation::measure(&both, config.relation_bars as usize);
+                    pair_series.opportunities.push(Opportunity {
                         end_s,
                         stock: first,
                         peer: second,
@@ -98,22 +99,23 @@ pub fn watch_pairs(
                     });
                 }
             }
-            course.z_score.push(z_score as f32);
+            pair_series.z_score.push(z_score as f32);
         }
-        course
+        pair_series
     };
     pairs.par_iter().map(watch).collect()
 }
 
 /// Opportunities of all pairs in time order.
-pub fn in_order(courses: Vec<Course>) -> Vec<Opportunity> {
-    let mut all: Vec<_> = courses.into_iter().flat_map(|course| course.opportunities).collect();
+pub fn in_order(pair_series: Vec<PairSeries>) -> Vec<Opportunity> {
+    let mut all: Vec<_> =
+        pair_series.into_iter().flat_map(|pair_series| pair_series.opportunities).collect();
     all.sort_by_key(|found| (found.end_s, found.stock, found.peer));
     all
 }
 
 /// Streaming state of one pair.
-pub(in crate::features) struct PairWatch {
+pub(in crate::features) struct PairMonitor {
     level: f64,
     /// Log closes of the current block.
     first: Vec<f64>,
@@ -125,15 +127,15 @@ pub(in crate::features) struct PairWatch {
     side: f64,
 }
 
-impl PairWatch {
+impl PairMonitor {
     /// State of one of `pairs` watched pairs.
-    pub fn of(config: &FeatureConfig, pairs: usize) -> PairWatch {
-        PairWatch::new(config.arbitrage_bars as usize, config.arbitrage_level / pairs as f64)
+    pub fn from_config(config: &FeatureConfig, pairs: usize) -> PairMonitor {
+        PairMonitor::new(config.arbitrage_bars as usize, config.arbitrage_level / pairs as f64)
     }
 
-    fn new(bars: usize, level: f64) -> PairWatch {
+    fn new(bars: usize, level: f64) -> PairMonitor {
         let empty = || Vec::with_capacity(bars);
-        PairWatch { level, first: empty(), second: empty(), bars, verdict: None, side: 0.0 }
+        PairMonitor { level, first: empty(), second: empty(), bars, verdict: None, side: 0.0 }
     }
 
     /// Takes in the log closes of a bar that both stocks have. Returns the z-score under the last
@@ -160,7 +162,7 @@ impl PairWatch {
 /// Tests one block of log prices. None unless the test passes at this level with a positive hedge
 /// ratio.
 pub fn judge(first: &[f64], second: &[f64], level: f64) -> Option<Cointegration> {
-    let found = Cointegration::of(first, second)?;
+    let found = Cointegration::fit(first, second)?;
     (found.p_value <= level && found.hedge_ratio > 0.0).then_some(found)
 }
 

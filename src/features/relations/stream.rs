@@ -8,7 +8,7 @@ const MIN_STD: f64 = 1e-9;
 
 /// Relations of two stocks over a window. None where a stock or the price ratio does not move.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairNow {
+pub struct PairRelation {
     /// Correlation of simultaneous log returns.
     pub correlation: Option<f64>,
     /// Correlation of the second's return with the first's previous return.
@@ -22,10 +22,10 @@ pub struct PairNow {
     pub half_life_bars: Option<f64>,
 }
 
-impl PairNow {
+impl PairRelation {
     /// From the log closes of all bars that both stocks have so far, over the last `bars` of them.
     /// None until the windows are full.
-    pub fn of(logs: &[(f64, f64)], bars: usize) -> Option<PairNow> {
+    pub fn measure(logs: &[(f64, f64)], bars: usize) -> Option<PairRelation> {
         let count = logs.len();
         let ratio = |i: usize| logs[i].0 - logs[i].1;
         let change = |i: usize| {
@@ -33,14 +33,14 @@ impl PairNow {
             (first - before.0, second - before.1)
         };
         let relation = |count: usize, pair: &dyn Fn(usize) -> (f64, f64)| {
-            last_window(bars, count, pair).map(|moments| Comovement::of(&moments))
+            last_window(bars, count, pair).map(|moments| Comovement::from_moments(&moments))
         };
         let leads = count.checked_sub(2)?;
         let first_leads = relation(leads, &|i| (change(i).0, change(i + 1).1))?;
         let second_leads = relation(leads, &|i| (change(i).1, change(i + 1).0))?;
         let spread: Moments = last_window(bars, count, ratio)?;
         let reversion = last_window(bars, count - 1, |i| (ratio(i), ratio(i + 1)))?;
-        Some(PairNow {
+        Some(PairRelation {
             correlation: relation(count - 1, &change)?.correlation,
             first_leads: first_leads.correlation,
             second_leads: second_leads.correlation,
@@ -81,8 +81,8 @@ mod tests {
             before = step;
             logs.push((first, second));
         }
-        assert_eq!(PairNow::of(&logs[..3_001], 3_000), None);
-        let now = PairNow::of(&logs, 3_000).unwrap();
+        assert_eq!(PairRelation::measure(&logs[..3_001], 3_000), None);
+        let now = PairRelation::measure(&logs, 3_000).unwrap();
         // 0.5 / sqrt(0.25 + 1), give or take 1 / sqrt(3000).
         assert!((now.first_leads.unwrap() - 0.447).abs() < 0.06, "{now:?}");
         assert!(now.second_leads.unwrap().abs() < 0.06, "{now:?}");
@@ -102,7 +102,7 @@ mod tests {
             spreads.push(spread);
             logs.push((walk + spread, walk));
         }
-        let now = PairNow::of(&logs, 4_000).unwrap();
+        let now = PairRelation::measure(&logs, 4_000).unwrap();
         assert!((now.half_life_bars.unwrap() - 3.106).abs() < 0.3, "{now:?}");
         let window = &spreads[2_000..];
         let mean = window.iter().sum::<f64>() / 4_000.0;
@@ -116,7 +116,8 @@ mod tests {
         let still = bars(&|_| (1.0, 2.0));
         let away = bars(&|t| (f64::from(1 << t), 0.0));
         for t in 0..9 {
-            let (now, gone) = (PairNow::of(&still[..=t], 4), PairNow::of(&away[..=t], 4));
+            let (now, gone) =
+                (PairRelation::measure(&still[..=t], 4), PairRelation::measure(&away[..=t], 4));
             if t < 5 {
                 assert_eq!((now, gone), (None, None));
                 continue;
@@ -125,7 +126,7 @@ mod tests {
             assert_eq!((now.half_life_bars, now.correlation, now.spread_z), (None, None, 0.0));
             assert_eq!(gone.half_life_bars, None);
         }
-        let swinging = PairNow::of(&bars(&|t| (f64::from(t % 2), 0.0)), 4).unwrap();
+        let swinging = PairRelation::measure(&bars(&|t| (f64::from(t % 2), 0.0)), 4).unwrap();
         assert_eq!(swinging.half_life_bars, Some(0.0));
     }
 }

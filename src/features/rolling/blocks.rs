@@ -4,14 +4,14 @@
 //! processed in parallel lanes, one value of each at a time, by the code that takes in a single
 //! value, and the compiler turns the lanes into vector instructions.
 
-use super::{Summary, Window};
+use super::{Accumulator, Window};
 use crate::compute::simd_dispatch::wide;
 
 /// Blocks processed in parallel.
 const LANES: usize = 16;
 
 /// A summary that consists of a count and `N` numbers.
-pub trait Counted<const N: usize>: Summary {
+pub trait CountedAccumulator<const N: usize>: Accumulator {
     fn numbers(self) -> [f64; N];
     fn counted(count: f64, numbers: [f64; N]) -> Self;
 }
@@ -19,7 +19,7 @@ pub trait Counted<const N: usize>: Summary {
 /// Numbers of one summary per lane, preceded by those of the block before the first lane.
 type Row<const N: usize> = [[f64; 1 + LANES]; N];
 
-impl<S: Summary> Window<S> {
+impl<S: Accumulator> Window<S> {
     /// Takes in values and writes `read(window, value)` at each of them; NaN until the window is
     /// full.
     pub fn run<const N: usize, const K: usize>(
@@ -28,7 +28,7 @@ impl<S: Summary> Window<S> {
         read: impl Fn(S, S::Value) -> [f64; K],
         out: [&mut [f64]; K],
     ) where
-        S: Counted<N>,
+        S: CountedAccumulator<N>,
     {
         let mut out = out;
         out.iter().for_each(|out| assert_eq!(out.len(), values.len(), "one reading per value"));
@@ -60,7 +60,7 @@ impl<S: Summary> Window<S> {
         read: impl Fn(S, S::Value) -> [f64; K],
         out: [&mut [f64]; K],
     ) where
-        S: Counted<N>,
+        S: CountedAccumulator<N>,
     {
         let (mut out, mut done) = (out, 0);
         for part in values.chunk_by(|a, b| known(a) == known(b)) {
@@ -101,7 +101,7 @@ struct Scratch<V, const N: usize> {
 wide! {
     /// Processes whole blocks, at most [`LANES`]. `older` holds the suffixes of the block before
     /// them, and on return those of the last of them.
-    fn run_lanes[S: Counted<N>, R: Fn(S, S::Value) -> [f64; K], const N: usize, const K: usize](
+    fn run_lanes[S: CountedAccumulator<N>, R: Fn(S, S::Value) -> [f64; K], const N: usize, const K: usize](
         older: &mut [S],
         scratch: &mut Scratch<S::Value, N>,
         values: &[S::Value],
@@ -158,7 +158,7 @@ wide! {
 
 /// Adds one value to each lane's summary of `count` values.
 #[inline(always)]
-fn push<S: Counted<N>, const N: usize>(
+fn push<S: CountedAccumulator<N>, const N: usize>(
     lanes: &mut [[f64; LANES]; N],
     count: f64,
     values: &[S::Value; LANES],

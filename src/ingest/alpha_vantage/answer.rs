@@ -1,14 +1,14 @@
 //! Classifies the service's responses.
 //!
-//! A series comes as JSON (`Meta Data` and `Time Series (5min)`) or as CSV. Everything else is a
-//! JSON object with one sentence in `Note`, `Information` or `Error Message`. The meaning of these
-//! fields has changed over the years, so the wording decides. An unknown sentence stops the fetch,
-//! like a rate limit, and skips nothing.
+//! A series comes as JSON (`Meta Data` and `Time SeriesKind (5min)`) or as CSV. Everything else is
+//! a JSON object with one sentence in `Note`, `Information` or `Error Message`. The meaning of
+//! these fields has changed over the years, so the wording decides. An unknown sentence stops the
+//! fetch, like a rate limit, and skips nothing.
 
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
 
-use super::Series;
+use super::SeriesKind;
 use crate::market::bar::Symbol;
 use crate::market::calendar::{new_york_date, new_york_to_utc};
 use crate::market::month::YearMonth;
@@ -16,12 +16,12 @@ use crate::market::parquet::{RawRows, decode_csv};
 
 /// A response with HTTP status 200.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum ServiceAnswer {
     /// The bars of the requested month; at least one.
     Rows(RawRows),
     /// No bars and no sentence.
     Empty,
-    Limit(Limit, String),
+    Limit(RateLimit, String),
     /// Not available with this key.
     Premium(String),
     WrongKey(String),
@@ -34,103 +34,111 @@ pub(super) enum Answer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum RateLimit {
     /// Per second or per minute.
     Passing,
     /// Per day.
     Lasting,
 }
 
-pub(super) fn read(body: &[u8], series: &Series, symbol: &Symbol, month: YearMonth) -> Answer {
+pub(super) fn read(
+    body: &[u8],
+    series: &SeriesKind,
+    symbol: &Symbol,
+    month: YearMonth,
+) -> ServiceAnswer {
     let text = String::from_utf8_lossy(body);
     let text = text.trim_start_matches('\u{feff}').trim();
     let answer = match text {
-        "" => Answer::Broken("an empty answer".into()),
+        "" => ServiceAnswer::Broken("an empty answer".into()),
         text if text.starts_with('{') => from_json(text, series, symbol),
         text => from_csv(text),
     };
     match answer {
-        Answer::Rows(rows) => of_month(rows, month),
+        ServiceAnswer::Rows(rows) => rows_of_month(rows, month),
         other => other,
     }
 }
 
 /// The service has been known to ignore request parameters that it does not recognise.
-fn of_month(rows: RawRows, month: YearMonth) -> Answer {
+fn rows_of_month(rows: RawRows, month: YearMonth) -> ServiceAnswer {
     let period = month.period();
     let other_month = rows.label_s.iter().flatten().find(|&&s| !period.contains(new_york_date(s)));
     match other_month {
-        Some(&label_s) => {
-            Answer::Broken(format!("asked for {month}, it sent bars of {}", new_york_date(label_s)))
-        }
-        None => Answer::Rows(rows),
+        Some(&label_s) => ServiceAnswer::Broken(format!(
+            "asked for {month}, it sent bars of {}",
+            new_york_date(label_s)
+        )),
+        None => ServiceAnswer::Rows(rows),
     }
 }
 
-fn from_csv(text: &str) -> Answer {
+fn from_csv(text: &str) -> ServiceAnswer {
     let header = text.lines().next().unwrap_or_default();
     if !header.starts_with("timestamp,") {
-        return Answer::Broken("an answer that is neither JSON nor a series as CSV".into());
+        return ServiceAnswer::Broken("an answer that is neither JSON nor a series as CSV".into());
     }
     if text.lines().count() == 1 {
-        return Answer::Empty;
+        return ServiceAnswer::Empty;
     }
     match decode_csv(text.as_bytes(), "the answer") {
         Ok(table) => match table.ragged_line {
-            Some(line) => Answer::Broken(format!("the answer is cut short in line {line}")),
+            Some(line) => ServiceAnswer::Broken(format!("the answer is cut short in line {line}")),
             None if table.rows.label_s.contains(&None) => {
-                Answer::Broken("a line of the answer has no time".into())
+                ServiceAnswer::Broken("a line of the answer has no time".into())
             }
-            None => Answer::Rows(table.rows),
+            None => ServiceAnswer::Rows(table.rows),
         },
-        Err(error) => Answer::Broken(error.to_string()),
+        Err(error) => ServiceAnswer::Broken(error.to_string()),
     }
 }
 
-fn from_json(text: &str, series: &Series, symbol: &Symbol) -> Answer {
+fn from_json(text: &str, series: &SeriesKind, symbol: &Symbol) -> ServiceAnswer {
     let fields: Map<String, Value> = match serde_json::from_str(text) {
         Ok(fields) => fields,
-        Err(error) => return Answer::Broken(format!("the response is not complete JSON: {error}")),
+        Err(error) => {
+            return ServiceAnswer::Broken(format!("the response is not complete JSON: {error}"));
+        }
     };
     let sentence = |name: &str| fields.get(name).and_then(Value::as_str);
     if let Some(text) = sentence("Error Message") {
         return if mentions(text, &["apikey", "api key"]) {
-            Answer::WrongKey(text.into())
+            ServiceAnswer::WrongKey(text.into())
         } else {
-            Answer::Error(text.into())
+            ServiceAnswer::Error(text.into())
         };
     }
     if let Some(text) = sentence("Note").or_else(|| sentence("Information")) {
         return sense(text);
     }
     if fields.is_empty() {
-        return Answer::Empty;
+        return ServiceAnswer::Empty;
     }
     match bars(&fields, series, symbol) {
-        Ok(rows) if rows.is_empty() => Answer::Empty,
-        Ok(rows) => Answer::Rows(rows),
-        Err(what) => Answer::Broken(what),
+        Ok(rows) if rows.is_empty() => ServiceAnswer::Empty,
+        Ok(rows) => ServiceAnswer::Rows(rows),
+        Err(what) => ServiceAnswer::Broken(what),
     }
 }
 
 /// Classifies a sentence. The one about the per-second limit also advertises premium plans and
 /// mentions the daily limit, so the order of the tests matters.
-fn sense(text: &str) -> Answer {
+fn sense(text: &str) -> ServiceAnswer {
     let says = |words: &[&str]| mentions(text, words);
     if says(&["invalid api call"]) {
-        Answer::Error(text.into())
+        ServiceAnswer::Error(text.into())
     } else if says(&["demo purposes", "invalid or missing"]) {
-        Answer::WrongKey(text.into())
+        ServiceAnswer::WrongKey(text.into())
     } else if says(&["per second", "per minute", "call frequency", "call volume"])
         || says(&["minute-level", "sparingly", "burst pattern"])
     {
-        Answer::Limit(Limit::Passing, text.into())
+        ServiceAnswer::Limit(RateLimit::Passing, text.into())
     } else if says(&["premium endpoint", "premium feature"]) && !says(&["rate limit", "per day"]) {
-        Answer::Premium(text.into())
+        ServiceAnswer::Premium(text.into())
     } else if says(&["limit", "per day"]) {
-        Answer::Limit(Limit::Lasting, text.into())
+        ServiceAnswer::Limit(RateLimit::Lasting, text.into())
     } else {
-        Answer::Unknown(text.into())
+        ServiceAnswer::Unknown(text.into())
     }
 }
 
@@ -139,7 +147,11 @@ fn mentions(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-fn bars(fields: &Map<String, Value>, wanted: &Series, symbol: &Symbol) -> Result<RawRows, String> {
+fn bars(
+    fields: &Map<String, Value>,
+    wanted: &SeriesKind,
+    symbol: &Symbol,
+) -> Result<RawRows, String> {
     let interval = format!("{}min", wanted.interval_minutes);
     let meta = fields.get("Meta Data").and_then(Value::as_object).ok_or("no Meta Data")?;
     let is = |field: &str| meta.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -176,8 +188,8 @@ fn bars(fields: &Map<String, Value>, wanted: &Series, symbol: &Symbol) -> Result
 mod tests {
     use super::*;
 
-    fn answer(body: &str) -> Answer {
-        let series = Series { interval_minutes: 5, adjusted: true, extended_hours: false };
+    fn answer(body: &str) -> ServiceAnswer {
+        let series = SeriesKind { interval_minutes: 5, adjusted: true, extended_hours: false };
         read(body.as_bytes(), &series, &"IBM".parse().unwrap(), "2020-01".parse().unwrap())
     }
 
@@ -185,7 +197,7 @@ mod tests {
     #[test]
     fn sentences_are_understood_by_their_words() {
         let thanks = "Thank you for using Alpha Vantage!";
-        let limit = |kind, text: &str| Answer::Limit(kind, text.into());
+        let limit = |kind, text: &str| ServiceAnswer::Limit(kind, text.into());
         let per_minute = format!(
             "{thanks} Our standard API call frequency is 5 calls per minute and 500 calls per day."
         );
@@ -215,23 +227,27 @@ mod tests {
         let premium = format!("{thanks} This is a premium endpoint. You may subscribe to ...");
         let demo = "The **demo** API key is for demo purposes only.";
         let cases = [
-            ("Note", &*per_minute, limit(Limit::Passing, &per_minute)),
-            ("Information", &per_day, limit(Limit::Lasting, &per_day)),
-            ("Note", &per_day, limit(Limit::Lasting, &per_day)),
-            ("Information", &burst, limit(Limit::Passing, &burst)),
-            ("Information", &unspoken, limit(Limit::Passing, &unspoken)),
-            ("Information", paying, limit(Limit::Passing, paying)),
-            ("Information", crowd, limit(Limit::Passing, crowd)),
-            ("Information", &premium, Answer::Premium(premium.clone())),
-            ("Information", &full, Answer::Premium(full.clone())),
-            ("Information", call, Answer::Error(call.into())),
-            ("Information", demo, Answer::WrongKey(demo.into())),
-            ("Information", "News.", Answer::Unknown("News.".into())),
-            ("Error Message", "Invalid API call.", Answer::Error("Invalid API call.".into())),
+            ("Note", &*per_minute, limit(RateLimit::Passing, &per_minute)),
+            ("Information", &per_day, limit(RateLimit::Lasting, &per_day)),
+            ("Note", &per_day, limit(RateLimit::Lasting, &per_day)),
+            ("Information", &burst, limit(RateLimit::Passing, &burst)),
+            ("Information", &unspoken, limit(RateLimit::Passing, &unspoken)),
+            ("Information", paying, limit(RateLimit::Passing, paying)),
+            ("Information", crowd, limit(RateLimit::Passing, crowd)),
+            ("Information", &premium, ServiceAnswer::Premium(premium.clone())),
+            ("Information", &full, ServiceAnswer::Premium(full.clone())),
+            ("Information", call, ServiceAnswer::Error(call.into())),
+            ("Information", demo, ServiceAnswer::WrongKey(demo.into())),
+            ("Information", "News.", ServiceAnswer::Unknown("News.".into())),
+            (
+                "Error Message",
+                "Invalid API call.",
+                ServiceAnswer::Error("Invalid API call.".into()),
+            ),
             (
                 "Error Message",
                 "the parameter apikey is invalid or missing.",
-                Answer::WrongKey("the parameter apikey is invalid or missing.".into()),
+                ServiceAnswer::WrongKey("the parameter apikey is invalid or missing.".into()),
             ),
         ];
         for (field, text, expected) in cases {
@@ -256,7 +272,7 @@ mod tests {
 
     #[test]
     fn json_and_csv_give_the_same_rows() {
-        let Answer::Rows(json) = answer(SERIES) else { panic!("{:?}", answer(SERIES)) };
+        let ServiceAnswer::Rows(json) = answer(SERIES) else { panic!("{:?}", answer(SERIES)) };
         // 2020-01-02 09:30 and 2020-01-31 15:55 EST.
         let mut labels: Vec<i64> = json.label_s.iter().flatten().copied().collect();
         labels.sort_unstable();
@@ -266,7 +282,7 @@ mod tests {
              2020-01-31 15:55:00,143.5000,143.9,143.1,143.73,5512\r\n\
              2020-01-02 09:30:00,135.0000,135.5,134.9,135.25,81000\r\n",
         );
-        let Answer::Rows(csv) = csv else { panic!("{csv:?}") };
+        let ServiceAnswer::Rows(csv) = csv else { panic!("{csv:?}") };
         let sorted = |rows: &RawRows| {
             let mut all: Vec<_> = (0..2).map(|i| (rows.label_s[i], rows.values(i))).collect();
             all.sort_by_key(|(label_s, _)| *label_s);
@@ -278,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_of_something_else_is_broken() {
-        let is_broken = |body: &str| matches!(answer(body), Answer::Broken(_));
+        let is_broken = |body: &str| matches!(answer(body), ServiceAnswer::Broken(_));
         for length in (1..SERIES.len()).filter(|&length| SERIES.is_char_boundary(length)) {
             assert!(is_broken(&SERIES[..length]), "cut to {length}");
         }
@@ -304,7 +320,7 @@ mod tests {
             assert!(is_broken(body), "{body}");
         }
         for body in ["{}", header, &format!("{header}\n")] {
-            assert_eq!(answer(body), Answer::Empty, "{body}");
+            assert_eq!(answer(body), ServiceAnswer::Empty, "{body}");
         }
     }
 }

@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode, Url};
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// Why there is no response.
-pub(super) enum Fault {
+pub(super) enum HttpFault {
     /// A retry may succeed.
     Passing(String),
     Lasting(String),
@@ -17,18 +17,18 @@ pub(super) enum Fault {
 pub(super) async fn whole_answer(
     client: &Client,
     url: Url,
-) -> Result<(StatusCode, Vec<u8>), Fault> {
+) -> Result<(StatusCode, Vec<u8>), HttpFault> {
     let fault = |error: reqwest::Error| {
         let what =
             if error.is_timeout() { "no whole answer in time".into() } else { root_cause(&error) };
-        Fault::Passing(what)
+        HttpFault::Passing(what)
     };
     let mut response = client.get(url).send().await.map_err(fault)?;
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(fault)? {
         body.extend_from_slice(&part);
         if body.len() > ANSWER_BYTES {
-            return Err(Fault::Lasting("the answer does not end".into()));
+            return Err(HttpFault::Lasting("the answer does not end".into()));
         }
     }
     Ok((response.status(), body))

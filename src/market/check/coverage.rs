@@ -41,7 +41,7 @@ pub(super) struct Coverage {
 
 impl Coverage {
     /// Covers the days of the period that are over.
-    pub fn of(
+    pub fn measure(
         series: &BarSeries,
         inspection: &Inspection,
         period: &Period,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ingest::DayBars;
-use crate::market::store::origin::Kind;
+use crate::market::store::origin::OriginKind;
 use crate::market::store::{LocalStore, day_key};
 
 /// 2020-03-02 to 2020-03-06, a week without a holiday, before daylight saving time.
@@ -47,7 +47,7 @@ fn symbol() -> Symbol {
 }
 
 fn wrong(checked: &Checked) -> Vec<(&str, &str)> {
-    let findings = checked.findings.iter().filter(|finding| finding.level == Level::Wrong);
+    let findings = checked.findings.iter().filter(|finding| finding.level == Severity::Wrong);
     findings.map(|finding| (finding.about.as_str(), finding.text.as_str())).collect()
 }
 
@@ -79,7 +79,7 @@ fn gaps_are_counted_against_the_calendar() {
         ("missing bars", "1 days lack 5 bars in all: 2020-03-05 has 73 of 78"),
     ];
     assert_eq!(wrong(&checked), expected);
-    let note = checked.findings.iter().find(|finding| finding.level == Level::Note).unwrap();
+    let note = checked.findings.iter().find(|finding| finding.level == Severity::Note).unwrap();
     assert_eq!(note.text, "1 days lack 2 bars in all: 2020-03-03 has 76 of 78");
 }
 
@@ -110,7 +110,7 @@ fn nothing_and_half_replaced_files_are_wrong() {
     let checked = place.check(None, None);
     assert_eq!((checked.day_files, checked.is_wrong(), checked.period), (0, true, None));
     WEEK.iter().for_each(|day| place.day(day, 100.0, &[]));
-    let mut origin = Origin::new(Kind::Import, 5, "2020-03-07T00:00:00Z".into());
+    let mut origin = Origin::new(OriginKind::Import, 5, "2020-03-07T00:00:00Z".into());
     origin.write(place.store.as_ref(), &symbol()).unwrap();
     assert!(!place.check(None, None).is_wrong());
     origin.rewriting = true;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Row;
-use super::day::Day;
+use super::CleanRow;
+use super::day::DateRows;
 use crate::market::bar::Symbol;
 use crate::market::calendar::{CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S};
 use crate::market::error::MarketError;
@@ -34,7 +34,7 @@ pub struct Convention {
 
 impl Convention {
     /// Convention of bars that the program generated: labelled by their end, `minutes` long.
-    pub fn of_made_up_bars(minutes: u32) -> Convention {
+    pub fn for_synthetic(minutes: u32) -> Convention {
         Convention {
             native_s: 60 * i64::from(minutes),
             phase_s: 0,
@@ -48,8 +48,8 @@ impl Convention {
     /// precedence; a contradiction is noted.
     pub(super) fn detect(
         symbol: &Symbol,
-        rows: &[Row],
-        days: &[Day],
+        rows: &[CleanRow],
+        days: &[DateRows],
         wanted: BarLabel,
     ) -> Result<Convention, MarketError> {
         let native_s = native_s(symbol, rows, days)?;
@@ -110,7 +110,7 @@ fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
 }
 
 /// The most frequent distance between two bars of a day.
-fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketError> {
+fn native_s(symbol: &Symbol, rows: &[CleanRow], days: &[DateRows]) -> Result<i64, MarketError> {
     let gaps = days
         .iter()
         .flat_map(|day| rows[day.rows.clone()].windows(2).map(|w| w[1].label_s - w[0].label_s));
@@ -132,11 +132,12 @@ fn native_s(symbol: &Symbol, rows: &[Row], days: &[Day]) -> Result<i64, MarketEr
 /// end-labelled data has one at the close (16:00). If both occur, the data has extended hours: then
 /// the same test is made at 04:00 and 20:00, and then with volume, which jumps up with the first
 /// regular bar and down after the last.
-fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String) {
-    let trading: Vec<&Day> = days.iter().filter(|day| !day.closed).collect();
+fn label(rows: &[CleanRow], days: &[DateRows], native_s: i64) -> (Option<BarLabel>, String) {
+    let trading: Vec<&DateRows> = days.iter().filter(|day| !day.closed).collect();
     let total = trading.len();
     let count = |test: &dyn Fn(i64, i64, i64) -> bool| {
-        let holds = |day: &&&Day| match (day.labels(rows).next(), day.labels(rows).next_back()) {
+        let holds = |day: &&&DateRows| match (day.labels(rows).next(), day.labels(rows).next_back())
+        {
             (Some(first), Some(last)) => test(first, last, day.length_s()),
             _ => false,
         };
@@ -185,7 +186,7 @@ fn label(rows: &[Row], days: &[Day], native_s: i64) -> (Option<BarLabel>, String
 
 /// The reading under which volume jumps up at the open and down at the close, if one clearly fits
 /// better.
-fn volume_label(rows: &[Row], days: &[&Day], native_s: i64) -> Option<BarLabel> {
+fn volume_label(rows: &[CleanRow], days: &[&DateRows], native_s: i64) -> Option<BarLabel> {
     // Volume by distance from the open and from the close: -1, 0, 1 bars.
     let (mut at_open, mut at_close) = ([0.0_f64; 3], [0.0_f64; 3]);
     for day in days {
@@ -209,7 +210,7 @@ fn volume_label(rows: &[Row], days: &[&Day], native_s: i64) -> Option<BarLabel> 
 }
 
 /// A note if times without a zone start so late in the day that they are probably UTC.
-pub(super) fn utc_suspicion(rows: &[Row], days: &[Day]) -> Option<String> {
+pub(super) fn utc_suspicion(rows: &[CleanRow], days: &[DateRows]) -> Option<String> {
     const NOON_S: i64 = 12 * 3600 - OPEN_TOD_S;
     let late =
         days.iter().filter(|day| day.labels(rows).next().is_some_and(|s| s > NOON_S)).count();

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use chrono::NaiveDate;
 
-use super::Row;
+use super::CleanRow;
 use crate::market::calendar::{self, NewYorkClock, Session};
 
 /// The rows of one New York date.
-pub(super) struct Day {
+pub(super) struct DateRows {
     pub date: NaiveDate,
     pub rows: Range<usize>,
     /// Regular hours; the usual ones if the calendar has no session.
@@ -17,9 +17,9 @@ pub(super) struct Day {
     pub closed: bool,
 }
 
-impl Day {
+impl DateRows {
     /// Labels in seconds from the open.
-    pub fn labels<'a>(&self, rows: &'a [Row]) -> impl DoubleEndedIterator<Item = i64> + 'a {
+    pub fn labels<'a>(&self, rows: &'a [CleanRow]) -> impl DoubleEndedIterator<Item = i64> + 'a {
         let open_s = self.regular.open_s;
         rows[self.rows.clone()].iter().map(move |row| row.label_s - open_s)
     }
@@ -31,14 +31,14 @@ impl Day {
 }
 
 /// Splits rows, ordered by time, at New York midnights.
-pub(super) fn days(rows: &[Row]) -> Vec<Day> {
-    let mut days: Vec<Day> = Vec::new();
+pub(super) fn days(rows: &[CleanRow]) -> Vec<DateRows> {
+    let mut days: Vec<DateRows> = Vec::new();
     let mut clock = NewYorkClock::new();
     for (i, row) in rows.iter().enumerate() {
         let (date, _) = clock.at(row.label_s);
         match days.last_mut() {
             Some(day) if day.date == date => day.rows.end = i + 1,
-            _ => days.push(Day {
+            _ => days.push(DateRows {
                 date,
                 rows: i..i + 1,
                 regular: calendar::usual_session(date),

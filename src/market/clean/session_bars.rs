@@ -3,21 +3,21 @@
 use chrono::NaiveDate;
 
 use super::convention::Convention;
-use super::day::Day;
-use super::{BadRows, Fault, Row};
+use super::day::DateRows;
+use super::{BadRows, CleanRow, RowFault};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
 /// Which bars to keep, and the output length.
-pub(super) struct Rules<'a> {
+pub(super) struct SessionRules<'a> {
     pub convention: &'a Convention,
     pub period: &'a Period,
     pub bar_minutes: u32,
     pub extended_hours: bool,
 }
 
-pub(super) struct Built {
+pub(super) struct BuiltSeries {
     pub series: BarSeries,
     /// Number of rows outside the hours kept.
     pub extended_rows: usize,
@@ -36,11 +36,11 @@ pub(super) struct Built {
 /// It then counts as extended hours: cut off at 16:00 it would show prices of 16:30.
 pub(super) fn build(
     symbol: &Symbol,
-    rows: &[Row],
-    days: &[Day],
-    rules: &Rules,
+    rows: &[CleanRow],
+    days: &[DateRows],
+    rules: &SessionRules,
     bad: &mut BadRows,
-) -> Result<Built, MarketError> {
+) -> Result<BuiltSeries, MarketError> {
     check_length(rules)?;
     let after_hours = days.iter().any(|day| {
         let last = day.labels(rows).next_back().map(|label| rules.convention.interval(label));
@@ -73,7 +73,7 @@ pub(super) fn build(
             }
             if start_s < last_end_s {
                 let why = "overlaps the bar before it";
-                bad.add(symbol.as_str(), Some(row.label_s), Fault::Overlap, why)?;
+                bad.add(symbol.as_str(), Some(row.label_s), RowFault::Overlap, why)?;
                 continue;
             }
             last_end_s = end_s;
@@ -81,7 +81,7 @@ pub(super) fn build(
         }
     }
     let notes = notes(&closed_days, outside, straddling);
-    Ok(Built { series: merged.series, extended_rows, straddling, notes })
+    Ok(BuiltSeries { series: merged.series, extended_rows, straddling, notes })
 }
 
 fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<String> {
@@ -105,7 +105,7 @@ fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<St
 }
 
 /// Checks that bars of the requested length can be built from the stored ones.
-fn check_length(rules: &Rules) -> Result<(), MarketError> {
+fn check_length(rules: &SessionRules) -> Result<(), MarketError> {
     let native = i64::from(rules.convention.native_minutes());
     let wanted = i64::from(rules.bar_minutes);
     if wanted == native {
@@ -131,7 +131,7 @@ fn check_length(rules: &Rules) -> Result<(), MarketError> {
     })
 }
 
-impl Rules<'_> {
+impl SessionRules<'_> {
     /// End of the output bar that contains this bar. `start_s` lies in `hours`.
     fn end_s(&self, start_s: i64, end_s: i64, hours: Session) -> i64 {
         let length_s = 60 * i64::from(self.bar_minutes);
@@ -150,10 +150,10 @@ struct Merger {
 }
 
 impl Merger {
-    fn add(&mut self, row: &Row, end_s: i64) {
+    fn add(&mut self, row: &CleanRow, end_s: i64) {
         let series = &mut self.series;
         if series.end_s.last() != Some(&end_s) {
-            let Row { open, high, low, close, volume, .. } = *row;
+            let CleanRow { open, high, low, close, volume, .. } = *row;
             series.push(Bar { end_s, open, high, low, close, volume });
             return;
         }

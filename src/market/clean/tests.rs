@@ -340,7 +340,7 @@ fn made_up_bars_take_the_same_path() {
     cleaner.add_bars(&bars);
     let year = period("2020-01-01", "2020-12-31");
     let options = LoadOptions { bar_minutes: Some(30), ..options() };
-    let known = Some(Convention::of_made_up_bars(1));
+    let known = Some(Convention::for_synthetic(1));
     let (series, report) = cleaner.finish(&year, &options, known).unwrap();
     assert_eq!((series.len(), series.volume[0], report.native_minutes), (13, 30.0, 1));
     assert_eq!(series.end_s[0], open_s + 30 * MINUTE);

@@ -34,7 +34,7 @@ const BATCH_BYTES: usize = 8 << 20;
 
 /// Header of the file, in the schema's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(super) struct PanelHeader {
     version: u32,
     rows: usize,
     /// Every record batch but the last has 2^`batch_shift` rows.
@@ -48,7 +48,7 @@ pub(super) struct Header {
 type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
 /// The columns of one record batch, in the mapped file.
-pub(super) struct Batch {
+pub(super) struct MappedBatch {
     pub end_s: Buffer<i64>,
     pub open: Buffer<f64>,
     pub high: Buffer<f64>,
@@ -60,39 +60,39 @@ pub(super) struct Batch {
 }
 
 /// A validated, memory-mapped panel file. The buffers keep the mapping alive.
-pub(super) struct Mapped {
-    pub header: Header,
+pub(super) struct MappedPanel {
+    pub header: PanelHeader,
     pub rows: usize,
-    batches: Vec<Batch>,
+    batches: Vec<MappedBatch>,
 }
 
-impl Mapped {
+impl MappedPanel {
     /// The batch that contains a row, and the row's index in it.
     #[inline]
-    pub fn locate(&self, row: usize) -> (&Batch, usize) {
+    pub fn locate(&self, row: usize) -> (&MappedBatch, usize) {
         let shift = self.header.batch_shift;
         (&self.batches[row >> shift], row & ((1 << shift) - 1))
     }
 
     /// Maps a file and verifies its checksum, which reads every byte.
-    pub fn open(path: &Path) -> Result<Mapped, MarketError> {
+    pub fn open(path: &Path) -> Result<MappedPanel, MarketError> {
         let map = map(path)?;
         if !checksum::is_intact(path, &map) {
             return Err(damaged(path, "its checksum is not that of its content"));
         }
-        Mapped::read(map).map_err(|what| damaged(path, what))
+        MappedPanel::read(map).map_err(|what| damaged(path, what))
     }
 
-    /// Like [`Mapped::open`], for a file that has just been verified or written.
-    pub fn open_verified(path: &Path) -> Result<Mapped, MarketError> {
-        Mapped::read(map(path)?).map_err(|what| damaged(path, what))
+    /// Like [`MappedPanel::open`], for a file that has just been verified or written.
+    pub fn open_verified(path: &Path) -> Result<MappedPanel, MarketError> {
+        MappedPanel::read(map(path)?).map_err(|what| damaged(path, what))
     }
 
     /// The error says what is wrong with the file.
-    fn read(map: Mmap) -> Result<Mapped, Wrong> {
+    fn read(map: Mmap) -> Result<MappedPanel, Wrong> {
         let content = checksum::content(&map).ok_or("it is too short")?;
         let metadata = read_file_metadata(&mut Cursor::new(content))?;
-        let header: Header = match metadata.schema.metadata.get(HEADER_KEY) {
+        let header: PanelHeader = match metadata.schema.metadata.get(HEADER_KEY) {
             Some(text) => serde_json::from_str(text)?,
             None => return Err("an Arrow file, but no panel".into()),
         };
@@ -116,20 +116,20 @@ impl Mapped {
         }
         let batches = spans
             .enumerate()
-            .map(|(i, span)| Batch::map(&metadata, map.clone(), i, span.len(), &header))
+            .map(|(i, span)| MappedBatch::map(&metadata, map.clone(), i, span.len(), &header))
             .collect::<Result<_, Wrong>>()?;
-        Ok(Mapped { rows: header.rows, header, batches })
+        Ok(MappedPanel { rows: header.rows, header, batches })
     }
 }
 
-impl Batch {
+impl MappedBatch {
     fn map(
         metadata: &FileMetadata,
         map: Arc<Mmap>,
         index: usize,
         rows: usize,
-        header: &Header,
-    ) -> Result<Batch, Wrong> {
+        header: &PanelHeader,
+    ) -> Result<MappedBatch, Wrong> {
         // SAFETY: the caller must guarantee valid offsets and text, of which these columns (numbers
         // and lists of fixed size, by `fields`) have none. arrow2 itself checks that a column's
         // buffer lies within the file, is aligned for its type and has the array's length;
@@ -139,7 +139,7 @@ impl Batch {
         let chunk = unsafe { mmap_unchecked(metadata, &Default::default(), map, index) }?;
         let stocks = header.stocks.len();
         let columns = chunk.arrays();
-        Ok(Batch {
+        Ok(MappedBatch {
             end_s: numbers(columns[0].as_ref(), rows)?,
             open: lists(columns[1].as_ref(), rows, stocks)?,
             high: lists(columns[2].as_ref(), rows, stocks)?,
@@ -254,7 +254,7 @@ fn write_batches(
     about: PanelAbout,
     rows: &Rows<'_>,
 ) -> Result<(), arrow2::error::Error> {
-    let header = Header {
+    let header = PanelHeader {
         version: VERSION,
         rows: about.rows,
         batch_shift: (BATCH_BYTES / row_bytes(&about)).clamp(1 << 6, 1 << 20).ilog2(),

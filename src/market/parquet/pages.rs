@@ -32,7 +32,7 @@ pub(super) struct Page<'a> {
 
 /// The pages in `range`, which hold `rows` values. None if a header claims more values than that,
 /// or bytes beyond the range.
-pub(super) fn of(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<Vec<Page<'_>>> {
+pub(super) fn read_pages(bytes: &[u8], range: Range<u64>, rows: usize) -> Option<Vec<Page<'_>>> {
     let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
     let mut rest = bytes.get(range)?;
     let rows = i64::try_from(rows).ok()?;
@@ -211,19 +211,19 @@ mod tests {
     fn pages_must_add_up() {
         let two = [page(3, 5), page(2, 4)].concat();
         let range = 0..two.len() as u64;
-        let found = of(&two, range.clone(), 5).unwrap();
+        let found = read_pages(&two, range.clone(), 5).unwrap();
         let shape = |page: &Page| (page.kind, page.values, page.bytes.to_vec());
         let expected = [(PageKind::Data, 3, vec![7; 5]), (PageKind::Data, 2, vec![7; 4])];
         assert_eq!(found.iter().map(shape).collect::<Vec<_>>(), expected);
         for rows in [4, 6] {
-            assert_eq!(of(&two, range.clone(), rows), None, "{rows}");
+            assert_eq!(read_pages(&two, range.clone(), rows), None, "{rows}");
         }
-        assert_eq!(of(&two, 0..range.end - 1, 5), None);
-        assert_eq!(of(&two, 0..range.end + 1, 5), None);
+        assert_eq!(read_pages(&two, 0..range.end - 1, 5), None);
+        assert_eq!(read_pages(&two, 0..range.end + 1, 5), None);
         // -1 in zigzag encoding.
         let mut negative = page(3, 5);
         negative[8] = 1;
-        assert_eq!(of(&negative, 0..negative.len() as u64, 3), None);
+        assert_eq!(read_pages(&negative, 0..negative.len() as u64, 3), None);
     }
 
     #[test]

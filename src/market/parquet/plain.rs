@@ -14,7 +14,7 @@ use polars_parquet::parquet::schema::types::{
 };
 
 use super::pages::{self, Page, PageKind};
-use super::{Plan, RawRows, time};
+use super::{ColumnPlan, RawRows, time};
 
 /// The rows of a file that this module can decode; None for any other.
 pub(super) fn rows(bytes: &[u8]) -> Option<RawRows> {
@@ -39,7 +39,7 @@ struct Decoder {
     page: Vec<u8>,
     dictionary: Vec<Word>,
     /// The last file's columns and their plan: nearly always those of the next one.
-    known: Option<(Vec<String>, Plan)>,
+    known: Option<(Vec<String>, ColumnPlan)>,
 }
 
 impl Decoder {
@@ -56,7 +56,10 @@ impl Decoder {
         }
         let (known, plan) = match self.known.take() {
             Some((known, plan)) if known == names => (known, plan),
-            _ => (names.iter().map(|name| name.to_string()).collect(), Plan::new(&names, "").ok()?),
+            _ => (
+                names.iter().map(|name| name.to_string()).collect(),
+                ColumnPlan::new(&names, "").ok()?,
+            ),
         };
         let [time] = &plan.time[..] else { return None };
         let place = |name: &String| names.iter().position(|other| other == name);
@@ -70,10 +73,10 @@ impl Decoder {
             let column = place(name)?;
             values.reserve(metadata.num_rows);
             match number(kind(column))? {
-                Number::Float => {
+                NumberKind::Float => {
                     self.column(bytes, metadata, column, f64::from_le_bytes, values)?;
                 }
-                Number::Integer => {
+                NumberKind::Integer => {
                     let value = |word| i64::from_le_bytes(word) as f64;
                     self.column(bytes, metadata, column, value, values)?;
                 }
@@ -104,7 +107,7 @@ impl Decoder {
         for group in &metadata.row_groups {
             let chunk: &ColumnChunkMetadata = group.parquet_columns().get(column)?;
             self.dictionary.clear();
-            for page in pages::of(bytes, chunk.byte_range(), group.num_rows())? {
+            for page in pages::read_pages(bytes, chunk.byte_range(), group.num_rows())? {
                 let plain =
                     inflated(&page, chunk.compression(), &mut self.page, &mut self.context)?;
                 match page.kind {
@@ -254,17 +257,17 @@ fn timestamp(column: &PrimitiveType) -> Option<(i64, bool)> {
     (column.physical_type == PhysicalType::Int64).then_some((per_s, !is_adjusted_to_utc))
 }
 
-enum Number {
+enum NumberKind {
     Float,
     Integer,
 }
 
-fn number(column: &PrimitiveType) -> Option<Number> {
+fn number(column: &PrimitiveType) -> Option<NumberKind> {
     let whole = PrimitiveLogicalType::Integer(IntegerType::Int64);
     match (column.physical_type, column.logical_type) {
-        (PhysicalType::Double, None) => Some(Number::Float),
-        (PhysicalType::Int64, None) if column.converted_type.is_none() => Some(Number::Integer),
-        (PhysicalType::Int64, Some(kind)) if kind == whole => Some(Number::Integer),
+        (PhysicalType::Double, None) => Some(NumberKind::Float),
+        (PhysicalType::Int64, None) if column.converted_type.is_none() => Some(NumberKind::Integer),
+        (PhysicalType::Int64, Some(kind)) if kind == whole => Some(NumberKind::Integer),
         _ => None,
     }
 }

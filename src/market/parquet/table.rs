@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use polars::prelude::*;
 
-use super::{Plan, RawRows, WRITE_ANEW, cause, file_error, read_frame, rows_of, without_panic};
+use super::{
+    ColumnPlan, RawRows, WRITE_ANEW, cause, file_error, read_frame, rows_of, without_panic,
+};
 use crate::market::error::MarketError;
 
 /// Possible separators of a CSV; the most frequent one in the header is taken.
@@ -52,7 +54,7 @@ pub fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     let mut lines = Lines { rest: text, separator, line: 0 };
     let names = lines.next().map(|(_, names)| names).unwrap_or_default();
     let plain: Vec<&str> = names.iter().map(|name| name.trim()).collect();
-    let plan = Plan::new(&plain, file)?;
+    let plan = ColumnPlan::new(&plain, file)?;
     let wanted: Vec<usize> = (0..plain.len())
         .filter(|&i| {
             plan.columns().iter().any(|name| name == plain[i]) && !plain[..i].contains(&plain[i])
@@ -81,7 +83,7 @@ pub fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
 
 fn table(
     frame: &DataFrame,
-    plan: &Plan,
+    plan: &ColumnPlan,
     ragged_line: Option<usize>,
     file: &str,
 ) -> Result<Table, MarketError> {
@@ -103,7 +105,7 @@ fn table(
 
 /// A text column, or an integer column for times if all are integers: seconds, milli-, micro- or
 /// nanoseconds since 1970.
-fn column(name: &str, values: &[Cow<'_, str>], plan: &Plan) -> Column {
+fn column(name: &str, values: &[Cow<'_, str>], plan: &ColumnPlan) -> Column {
     let integers = || values.iter().map(|value| value.trim().parse::<i64>()).collect();
     if plan.time.len() == 1
         && plan.time[0] == name

@@ -15,8 +15,10 @@ use chrono::Datelike;
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 
-use super::connection::{Account, Secrets};
-use super::patience::{CONNECTING, Failure, Fault, Patience, RUNNING, patiently};
+use super::connection::{Secrets, StorageAccount};
+use super::retry_policy::{
+    CONNECTING, RUNNING, RequestFailure, RequestFault, RetryPolicy, with_retries,
+};
 use super::{DayFile, ROOT, Store, folder_symbol, key_date, sha256_hex};
 use crate::errors::Cause;
 use crate::market::bar::{Period, Symbol};
@@ -70,7 +72,7 @@ impl AzureStore {
     /// container or an unreachable host is an error here, within about ten seconds.
     pub fn connect(connection_string: &str, container: &str) -> Result<AzureStore, MarketError> {
         check_container_name(container)?;
-        let account = Account::parse(connection_string)?;
+        let account = StorageAccount::parse(connection_string)?;
         let location = CloudLocation::Custom {
             account: account.name.clone(),
             uri: account.endpoint.as_str().trim_end_matches('/').into(),
@@ -100,7 +102,7 @@ impl AzureStore {
     /// One page of the blobs that begin with `prefix`.
     fn page(
         &self,
-        patience: Patience,
+        policy: RetryPolicy,
         prefix: &str,
         shape: Listing,
         marker: Option<NextMarker>,
@@ -114,7 +116,7 @@ impl AzureStore {
         if let Some(marker) = marker {
             request = request.marker(marker);
         }
-        let page = self.run(patience, move || {
+        let page = self.run(policy, move || {
             let mut pages = request.clone().into_stream();
             async move {
                 let page = pages.next().await;
@@ -155,9 +157,9 @@ impl AzureStore {
     /// thread, including those of another runtime.
     fn run<T, F>(
         &self,
-        patience: Patience,
+        policy: RetryPolicy,
         request: impl Fn() -> F + Send + 'static,
-    ) -> Result<T, Failure>
+    ) -> Result<T, RequestFailure>
     where
         T: Send + 'static,
         F: Future<Output = azure_core::Result<T>> + Send + 'static,
@@ -166,13 +168,13 @@ impl AzureStore {
             self.runtime.as_ref().expect("the runtime is there until the store is dropped");
         let (reply, answer) = mpsc::sync_channel(1);
         runtime.spawn(async move {
-            let _ = reply.send(patiently(patience, request).await);
+            let _ = reply.send(with_retries(policy, request).await);
         });
         answer.recv().expect("a request to Azure panicked")
     }
 
     /// A blob's content.
-    fn read(&self, key: &str) -> Result<Vec<u8>, Failure> {
+    fn read(&self, key: &str) -> Result<Vec<u8>, RequestFailure> {
         let blob = self.container.blob_client(key);
         let content = self.run(RUNNING, move || {
             let mut parts = blob.get().chunk_size(ONE_REQUEST_BYTES).into_stream();
@@ -186,8 +188,8 @@ impl AzureStore {
         });
         match content {
             // The crate requests a byte range, which an empty blob does not have.
-            Err(Failure {
-                fault: Fault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
+            Err(RequestFailure {
+                fault: RequestFault::Status { status: StatusCode::RequestedRangeNotSatisfiable, .. },
                 ..
             }) => Ok(Vec::new()),
             content => content,
@@ -195,10 +197,10 @@ impl AzureStore {
     }
 
     /// The error shown to the user. `key`: the blob concerned.
-    fn error(&self, failure: Failure, key: Option<&str>) -> MarketError {
+    fn error(&self, failure: RequestFailure, key: Option<&str>) -> MarketError {
         let failure = failure.scrubbed(&self.secrets);
         let (what, hint) = self.explain(&failure.fault, failure.tries);
-        let not_found = matches!(&failure.fault, Fault::Status { status: StatusCode::NotFound, code }
+        let not_found = matches!(&failure.fault, RequestFault::Status { status: StatusCode::NotFound, code }
             if code != "ContainerNotFound");
         let cause = Some(Cause::new(failure));
         match key {
@@ -217,33 +219,38 @@ impl AzureStore {
     }
 
     /// What is wrong and what to do about it.
-    fn explain(&self, fault: &Fault, tries: u32) -> (String, String) {
+    fn explain(&self, fault: &RequestFault, tries: u32) -> (String, String) {
         let host = &self.endpoint;
         let network = format!("check the network and that {host} is the right address");
         match fault {
-            Fault::Status { status: StatusCode::Forbidden | StatusCode::Unauthorized, code } => (
+            RequestFault::Status {
+                status: StatusCode::Forbidden | StatusCode::Unauthorized,
+                code,
+            } => (
                 format!("access denied ({code})"),
                 "check AccountKey, or the signature's rights and expiry, in the connection \
                  string; the account's firewall; and this machine's clock"
                     .into(),
             ),
-            Fault::Status { status: StatusCode::NotFound, code } => (
+            RequestFault::Status { status: StatusCode::NotFound, code } => (
                 format!("no such container ({code})"),
                 format!("create {:?} or name another with --container", self.container_name),
             ),
-            Fault::Status { status, code } if !fault.is_transient() => (
+            RequestFault::Status { status, code } if !fault.is_transient() => (
                 format!("the request was refused ({} {code})", *status as u16),
                 "check the connection string and the container's name".into(),
             ),
-            Fault::Status { status, code } => (
+            RequestFault::Status { status, code } => (
                 format!("the server failed {tries} times ({} {code})", *status as u16),
                 "try again later".into(),
             ),
-            Fault::Timeout => (format!("no answer from {host}, tried {tries} times"), network),
-            Fault::Io { cause } => {
+            RequestFault::Timeout => {
+                (format!("no answer from {host}, tried {tries} times"), network)
+            }
+            RequestFault::Io { cause } => {
                 (format!("{host} cannot be reached, tried {tries} times: {cause}"), network)
             }
-            Fault::Other { cause } => {
+            RequestFault::Other { cause } => {
                 (format!("{host} gave an answer that is not Azure's: {cause}"), network)
             }
         }
@@ -295,8 +302,9 @@ impl Store for AzureStore {
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
         match self.read(key) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(Failure {
-                fault: Fault::Status { status: StatusCode::NotFound, code }, ..
+            Err(RequestFailure {
+                fault: RequestFault::Status { status: StatusCode::NotFound, code },
+                ..
             }) if code != "ContainerNotFound" => Ok(None),
             Err(failure) => Err(self.error(failure, Some(key))),
         }

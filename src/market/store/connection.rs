@@ -15,44 +15,52 @@ const EMULATOR_KEY: &str =
 
 /// A parsed connection string. Its `Debug` shows no credential.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct StorageAccount {
     pub name: String,
     pub endpoint: Url,
     pub credentials: StorageCredentials,
     pub secrets: Secrets,
 }
 
-impl Account {
+impl StorageAccount {
     /// Parses `Name=Value;Name=Value`: an account key or a shared access signature, with
     /// `BlobEndpoint`, or `AccountName` with `EndpointSuffix` and `DefaultEndpointsProtocol`; or
     /// `UseDevelopmentStorage=true`. Fields of other services are ignored. Errors name fields and
     /// never contain a value.
-    pub fn parse(connection_string: &str) -> Result<Account, MarketError> {
+    pub fn parse(connection_string: &str) -> Result<StorageAccount, MarketError> {
         let fields = Fields::parse(connection_string)?;
         if fields.get("UseDevelopmentStorage").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
             let host = fields.get("DevelopmentStorageProxyUri").unwrap_or("http://127.0.0.1");
             let endpoint = format!("{}:10000/{EMULATOR_ACCOUNT}", host.trim_end_matches('/'));
-            return Account::with_key(EMULATOR_ACCOUNT, parse_endpoint(&endpoint)?, EMULATOR_KEY);
+            return StorageAccount::with_key(
+                EMULATOR_ACCOUNT,
+                parse_endpoint(&endpoint)?,
+                EMULATOR_KEY,
+            );
         }
         let endpoint = fields.endpoint()?;
         match (fields.get("SharedAccessSignature"), fields.get("AccountKey")) {
             (Some(sas), _) => {
                 let name = fields.account()?.map(String::from);
-                Account::with_sas(name.unwrap_or_else(|| account_of(&endpoint)), endpoint, sas)
+                StorageAccount::with_sas(
+                    name.unwrap_or_else(|| account_of(&endpoint)),
+                    endpoint,
+                    sas,
+                )
             }
             (None, Some(key)) => {
                 let name = fields.account()?.ok_or_else(|| missing("AccountName"))?;
-                Account::with_key(name, endpoint, key)
+                StorageAccount::with_key(name, endpoint, key)
             }
             (None, None) => Err(missing("AccountKey (or SharedAccessSignature)")),
         }
     }
 
-    fn with_key(name: &str, endpoint: Url, key: &str) -> Result<Account, MarketError> {
+    fn with_key(name: &str, endpoint: Url, key: &str) -> Result<StorageAccount, MarketError> {
         if !azure_core::base64::decode(key).is_ok_and(|key| !key.is_empty()) {
             return Err(malformed("AccountKey is not base64; was it cut short?"));
         }
-        Ok(Account {
+        Ok(StorageAccount {
             name: name.into(),
             endpoint,
             credentials: StorageCredentials::access_key(name, Secret::new(key.to_string())),
@@ -60,7 +68,7 @@ impl Account {
         })
     }
 
-    fn with_sas(name: String, endpoint: Url, sas: &str) -> Result<Account, MarketError> {
+    fn with_sas(name: String, endpoint: Url, sas: &str) -> Result<StorageAccount, MarketError> {
         let query = sas.trim_start_matches('?');
         let raw = query.split('&').find_map(|pair| pair.strip_prefix("sig=")).unwrap_or_default();
         if raw.is_empty() {
@@ -72,7 +80,7 @@ impl Account {
         let mut url = endpoint.clone();
         url.set_query(Some(query));
         secrets.extend(url.query_pairs().filter(|(k, _)| k == "sig").map(|(_, v)| v.into_owned()));
-        Ok(Account { name, endpoint, credentials, secrets: Secrets(secrets) })
+        Ok(StorageAccount { name, endpoint, credentials, secrets: Secrets(secrets) })
     }
 }
 
@@ -209,7 +217,7 @@ mod tests {
     const KEY: &str = "c2VjcmV0LWtleS1vZi1hbi1hY2NvdW50";
 
     fn error(text: &str) -> String {
-        Account::parse(text).map(|account| account.name).unwrap_err().to_string()
+        StorageAccount::parse(text).map(|account| account.name).unwrap_err().to_string()
     }
 
     #[test]
@@ -218,25 +226,25 @@ mod tests {
             "DefaultEndpointsProtocol=https;AccountName=shares;AccountKey={KEY};\
              EndpointSuffix=core.windows.net"
         );
-        let account = Account::parse(&usual).unwrap();
+        let account = StorageAccount::parse(&usual).unwrap();
         assert_eq!(account.name, "shares");
         assert_eq!(account.endpoint.as_str(), "https://shares.blob.core.windows.net/");
-        let quoted = Account::parse(&format!("\"{usual};\"\n")).unwrap();
+        let quoted = StorageAccount::parse(&format!("\"{usual};\"\n")).unwrap();
         assert_eq!(quoted.endpoint, account.endpoint);
 
         let azurite = format!(
             "AccountName=devstoreaccount1;AccountKey={KEY};QueueEndpoint=http://127.0.0.1:1/q;\
              BlobEndpoint=http://127.0.0.1:10100/devstoreaccount1/"
         );
-        let account = Account::parse(&azurite).unwrap();
+        let account = StorageAccount::parse(&azurite).unwrap();
         assert_eq!(account.endpoint.as_str(), "http://127.0.0.1:10100/devstoreaccount1");
 
-        let account = Account::parse("UseDevelopmentStorage=true").unwrap();
+        let account = StorageAccount::parse("UseDevelopmentStorage=true").unwrap();
         assert_eq!(account.endpoint.as_str(), "http://127.0.0.1:10000/devstoreaccount1");
 
         let sas = "BlobEndpoint=https://shares.blob.core.windows.net;\
                    SharedAccessSignature=sv=2022-11-02&sp=rl&sig=abc%2Bdef%3D";
-        assert_eq!(Account::parse(sas).unwrap().name, "shares");
+        assert_eq!(StorageAccount::parse(sas).unwrap().name, "shares");
     }
 
     #[test]
@@ -276,9 +284,9 @@ mod tests {
 
     #[test]
     fn nothing_of_a_credential_shows_in_debug() {
-        let key = Account::parse(&format!("AccountName=shares;AccountKey={KEY}")).unwrap();
+        let key = StorageAccount::parse(&format!("AccountName=shares;AccountKey={KEY}")).unwrap();
         let sas = format!("AccountName=shares;SharedAccessSignature=sv=1&sig={KEY}");
-        let sas = Account::parse(&sas).unwrap();
+        let sas = StorageAccount::parse(&sas).unwrap();
         for account in [key, sas] {
             let shown = format!("{account:?} {account:#?}");
             assert!(shown.contains("shares") && !shown.contains(KEY), "{shown}");
@@ -288,7 +296,7 @@ mod tests {
     #[test]
     fn scrubbing_takes_out_keys_and_signatures_in_every_spelling() {
         let sas = "AccountName=shares;SharedAccessSignature=sv=1&sig=ab%2Bcd%3D";
-        let secrets = Account::parse(sas).unwrap().secrets;
+        let secrets = StorageAccount::parse(sas).unwrap().secrets;
         assert_eq!(secrets.scrub("one\n two"), "one two");
         assert_eq!(secrets.scrub("raw ab%2Bcd%3D, read ab+cd="), "raw ***, read ***");
         assert_eq!(secrets.scrub("url (http://h/?sig=other&sv=1)"), "url (http://h/?sig=***&sv=1)");

@@ -31,7 +31,7 @@ pub fn fetch_days(
     let files_per_job = if store.is_remote() { 1 } else { LOCAL_FILES_PER_JOB };
     let cache = cache.filter(|_| store.is_remote());
     let cache = cache.map(|folder| BlobCache::new(folder, &store.place()));
-    let fetcher = Arc::new(Fetcher { store, cache, stopped: AtomicBool::new(false) });
+    let fetcher = Arc::new(DayFetcher { store, cache, stopped: AtomicBool::new(false) });
     let (jobs, queue) = mpsc::channel();
     let queue = Arc::new(Mutex::new(queue));
     for _ in 0..concurrency.min(files.len().div_ceil(files_per_job)) {
@@ -64,14 +64,14 @@ pub struct DayStream {
     /// Bounds of `ahead`.
     files_ahead: usize,
     ahead_bytes: u64,
-    jobs: mpsc::Sender<Job>,
-    fetcher: Arc<Fetcher>,
+    jobs: mpsc::Sender<FetchJob>,
+    fetcher: Arc<DayFetcher>,
 }
 
 type Content = Result<Vec<u8>, MarketError>;
 
 /// Files to fetch, and the channel for their content.
-struct Job {
+struct FetchJob {
     files: Vec<DayFile>,
     reply: mpsc::SyncSender<Vec<Content>>,
 }
@@ -100,7 +100,7 @@ impl DayStream {
             }
             let (reply, content) = mpsc::sync_channel(1);
             // A send only fails if every thread has panicked, which `next` then reports.
-            let _ = self.jobs.send(Job { files: files.clone(), reply });
+            let _ = self.jobs.send(FetchJob { files: files.clone(), reply });
             self.ahead.push_back((files, content));
         }
     }
@@ -141,20 +141,20 @@ impl Drop for DayStream {
 }
 
 /// State shared by the fetching threads.
-struct Fetcher {
+struct DayFetcher {
     store: Arc<dyn Store>,
     cache: Option<BlobCache>,
     stopped: AtomicBool,
 }
 
-impl Fetcher {
+impl DayFetcher {
     /// Serves jobs until the queue is closed.
-    fn serve(&self, queue: &Mutex<mpsc::Receiver<Job>>) {
+    fn serve(&self, queue: &Mutex<mpsc::Receiver<FetchJob>>) {
         loop {
             // The lock is held only while waiting: one thread waits for the next job, the others
             // for the lock.
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Job { files, reply }) = job else { return };
+            let Ok(FetchJob { files, reply }) = job else { return };
             let wanted = || !self.stopped.load(Ordering::Relaxed);
             let contents = files.iter().take_while(|_| wanted()).map(|file| self.fetch(file));
             // The receiver is gone if the stream was dropped meanwhile.
@@ -192,14 +192,14 @@ mod tests {
 
     /// Returns each key's bytes; counts the calls, and how many run at once.
     #[derive(Default)]
-    struct Echo {
+    struct EchoStore {
         gets: AtomicUsize,
         running: AtomicUsize,
         most_running: AtomicUsize,
         is_remote: bool,
     }
 
-    impl Store for Echo {
+    impl Store for EchoStore {
         fn place(&self) -> String {
             "echo".into()
         }
@@ -240,9 +240,9 @@ mod tests {
         }
     }
 
-    impl Echo {
-        fn remote() -> Arc<Echo> {
-            Arc::new(Echo { is_remote: true, ..Echo::default() })
+    impl EchoStore {
+        fn remote() -> Arc<EchoStore> {
+            Arc::new(EchoStore { is_remote: true, ..EchoStore::default() })
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn files_come_in_order_and_several_at_once() {
-        let store = Echo::remote();
+        let store = EchoStore::remote();
         let stream = fetch_days(store.clone(), numbered(40), None, 4, 1 << 20);
         let keys: Vec<_> = stream.map(|day| day.unwrap()).collect();
         assert_eq!(keys.len(), 40);
@@ -281,19 +281,21 @@ mod tests {
     #[test]
     fn local_files_come_in_order_as_well() {
         for count in [1, 16, 17, 100] {
-            let stream = fetch_days(Arc::new(Echo::default()), numbered(count), None, 4, 1 << 20);
+            let stream =
+                fetch_days(Arc::new(EchoStore::default()), numbered(count), None, 4, 1 << 20);
             let keys: Vec<_> = stream.map(|day| day.unwrap().0.key).collect();
             assert_eq!(keys, (0..count).map(|i| format!("{i:03}")).collect::<Vec<_>>());
         }
         let keys = ["001", "bad", "003"].map(String::from);
-        let days: Vec<_> = fetch_days(Arc::new(Echo::default()), files(keys), None, 4, 9).collect();
+        let days: Vec<_> =
+            fetch_days(Arc::new(EchoStore::default()), files(keys), None, 4, 9).collect();
         assert_eq!(days.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
     fn no_more_is_fetched_ahead_than_the_bounds_allow() {
         for (ahead_bytes, expected) in [(9, 3), (1, 1), (1 << 20, 8)] {
-            let store = Echo::remote();
+            let store = EchoStore::remote();
             let mut stream = fetch_days(store.clone(), numbered(30), None, 2, ahead_bytes);
             thread::sleep(Duration::from_millis(200));
             assert_eq!(store.gets.load(Ordering::SeqCst), expected, "{ahead_bytes} bytes");
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_first_error_comes_in_its_place_and_ends_the_stream() {
-        let store = Echo::remote();
+        let store = EchoStore::remote();
         let keys = ["001", "bad", "003", "004"].map(String::from);
         let days: Vec<_> = fetch_days(store, files(keys), None, 2, 1 << 20).collect();
         assert_eq!(days.len(), 2);
@@ -318,14 +320,14 @@ mod tests {
     fn a_file_that_changed_since_it_was_listed_is_an_error() {
         let mut listed = numbered(1);
         listed[0].size_bytes = 7;
-        let day = fetch_days(Echo::remote(), listed, None, 1, 1 << 20).next().unwrap();
+        let day = fetch_days(EchoStore::remote(), listed, None, 1, 1 << 20).next().unwrap();
         let message = day.unwrap_err().to_string();
         assert!(message.starts_with("000: listed with 7 bytes, read 3; "), "{message}");
     }
 
     #[test]
     fn dropping_the_stream_ends_its_threads() {
-        let store = Echo::remote();
+        let store = EchoStore::remote();
         let mut stream = fetch_days(store.clone(), numbered(200), None, 4, 1 << 20);
         stream.next().unwrap().unwrap();
         drop(stream);
@@ -341,7 +343,7 @@ mod tests {
 
     #[test]
     fn no_files_no_threads_no_days() {
-        let store = Echo::remote();
+        let store = EchoStore::remote();
         assert!(fetch_days(store.clone(), Vec::new(), None, 4, 1).next().is_none());
         assert_eq!(store.gets.load(Ordering::SeqCst), 0);
     }

@@ -25,14 +25,14 @@ impl LocalStore {
     /// Opens an existing folder. Errors if `root` is not a folder.
     pub fn open(root: &Path) -> Result<LocalStore, MarketError> {
         match root.exists() {
-            true => LocalStore::to_be(root),
+            true => LocalStore::for_writing(root),
             false => Err(unusable(root, "no such folder")),
         }
     }
 
     /// Opens a folder for writing; one that does not exist is created with its first file. Errors
     /// if `root` is a file.
-    pub fn to_be(root: &Path) -> Result<LocalStore, MarketError> {
+    pub fn for_writing(root: &Path) -> Result<LocalStore, MarketError> {
         if root.exists() && !root.is_dir() {
             return Err(unusable(root, "is a file, not a folder"));
         }

@@ -15,7 +15,7 @@ mod connection;
 mod fetch;
 mod local;
 pub mod origin;
-mod patience;
+mod retry_policy;
 
 use chrono::{Datelike, NaiveDate};
 use sha2::{Digest, Sha256};

@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     pub version: u32,
-    pub kind: Kind,
+    pub kind: OriginKind,
     /// Bar length, minutes.
     pub interval_minutes: u32,
     /// When the stock's history was started, UTC. Two stores with the same value are compatible:
@@ -33,7 +33,7 @@ pub struct Origin {
 /// Source of the bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
-pub enum Kind {
+pub enum OriginKind {
     AlphaVantage {
         /// Adjusted for splits and dividends, as of the time they were fetched.
         adjusted: bool,
@@ -55,7 +55,7 @@ pub struct FetchedMonth {
 
 impl Origin {
     /// Provenance of a new history without any files yet. `begun`: the current time, UTC.
-    pub fn new(kind: Kind, interval_minutes: u32, begun: String) -> Origin {
+    pub fn new(kind: OriginKind, interval_minutes: u32, begun: String) -> Origin {
         let months = BTreeMap::new();
         Origin { version: VERSION, kind, interval_minutes, begun, rewriting: false, months }
     }
@@ -115,11 +115,11 @@ impl fmt::Display for Origin {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for OriginKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Import => f.write_str("imported"),
-            Kind::AlphaVantage { adjusted, extended_hours } => write!(
+            OriginKind::Import => f.write_str("imported"),
+            OriginKind::AlphaVantage { adjusted, extended_hours } => write!(
                 f,
                 "{}, {} hours",
                 if *adjusted { "adjusted" } else { "raw" },
@@ -140,7 +140,7 @@ mod tests {
         let store = LocalStore::open(dir.path()).unwrap();
         let symbol: Symbol = "AAPL".parse().unwrap();
         assert_eq!(Origin::read(&store, &symbol), Ok(None));
-        let kind = Kind::AlphaVantage { adjusted: true, extended_hours: false };
+        let kind = OriginKind::AlphaVantage { adjusted: true, extended_hours: false };
         let mut origin = Origin::new(kind, 5, "2020-02-01T00:00:00Z".into());
         let through = "2020-01-31".parse().unwrap();
         let month = FetchedMonth { through, days: 21, bars: 1_638, fetched: origin.begun.clone() };

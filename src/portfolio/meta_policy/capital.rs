@@ -28,7 +28,7 @@ pub struct Capital<'a> {
 }
 
 impl CapitalPlan {
-    pub fn of(panel: &Panel, stocks: usize, config: &PortfolioConfig) -> CapitalPlan {
+    pub fn new(panel: &Panel, stocks: usize, config: &PortfolioConfig) -> CapitalPlan {
         let mut risk = EqualRisk::new(stocks, config);
         let (mut capital, mut bar_std) = (Vec::<f64>::new(), Vec::<f64>::new());
         let of_row = (0..panel.rows()).map(|row| {

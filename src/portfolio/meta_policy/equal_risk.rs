@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::co_moves::{CoMoves, equal_contributions};
+use super::decaying_covariance::{DecayingCovariance, equal_contributions};
 use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
@@ -14,7 +14,7 @@ const MIN_STD: f64 = 1e-7;
 
 /// Sums over one session, for one stock.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Session {
+struct SessionSums {
     squares: f64,
     bars: u32,
 }
@@ -29,10 +29,10 @@ pub struct EqualRisk {
     sessions_kept: usize,
     name_limit: f64,
     gross_limit: f64,
-    co_moves: CoMoves,
+    covariance: DecayingCovariance,
     /// Past sessions, `[session][stock]`.
-    past: VecDeque<Vec<Session>>,
-    today: Vec<Session>,
+    past: VecDeque<Vec<SessionSums>>,
+    today: Vec<SessionSums>,
     date: Option<chrono::NaiveDate>,
     last_close: Vec<f64>,
     capital: Vec<f64>,
@@ -42,15 +42,15 @@ pub struct EqualRisk {
 
 impl EqualRisk {
     pub fn new(stocks: usize, config: &PortfolioConfig) -> EqualRisk {
-        let name_limit = config.name_limit_of(stocks);
+        let name_limit = config.name_limit_for(stocks);
         EqualRisk {
             stocks,
             sessions_kept: config.risk_sessions,
             name_limit,
             gross_limit: config.capital(),
-            co_moves: CoMoves::new(stocks, config.risk_sessions),
+            covariance: DecayingCovariance::new(stocks, config.risk_sessions),
             past: VecDeque::new(),
-            today: vec![Session::default(); stocks],
+            today: vec![SessionSums::default(); stocks],
             date: None,
             last_close: vec![f64::NAN; stocks],
             capital: capped(&vec![1.0; stocks], name_limit, config.capital()),
@@ -64,26 +64,27 @@ impl EqualRisk {
         let date = new_york_date(view.end_s());
         let is_new = self.date.is_some_and(|last| last != date);
         if is_new {
-            let session = std::mem::replace(&mut self.today, vec![Session::default(); self.stocks]);
+            let session =
+                std::mem::replace(&mut self.today, vec![SessionSums::default(); self.stocks]);
             self.past.push_back(session);
             if self.past.len() > self.sessions_kept {
                 self.past.pop_front();
             }
-            self.co_moves.end_session();
+            self.covariance.end_session();
             self.allocate();
         }
         self.date = Some(date);
         for stock in 0..self.stocks {
             let close = view.bar(stock).close;
             let change = close / self.last_close[stock] - 1.0;
-            self.co_moves.changes[stock] = if change.is_finite() { change } else { 0.0 };
+            self.covariance.changes[stock] = if change.is_finite() { change } else { 0.0 };
             if change.is_finite() {
                 self.today[stock].squares += change * change;
                 self.today[stock].bars += 1;
             }
             self.last_close[stock] = close;
         }
-        self.co_moves.end_bar();
+        self.covariance.end_bar();
         is_new
     }
 
@@ -99,7 +100,7 @@ impl EqualRisk {
     }
 
     fn allocate(&mut self) {
-        let parts = equal_contributions(&self.co_moves.correlation());
+        let parts = equal_contributions(&self.covariance.correlation());
         let mut scores = Vec::with_capacity(self.stocks);
         for stock in 0..self.stocks {
             let squares: f64 = self.past.iter().map(|session| session[stock].squares).sum();

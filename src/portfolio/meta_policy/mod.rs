@@ -3,39 +3,39 @@
 //! contributions.
 //!
 //! Prices do not react to our orders, so at every close the profit of each expert in a stock is
-//! known, whoever traded it: [`Notional`] keeps that account. After every period the profits update
-//! the weights of [`FixedShare`], which hold until the next. The expert with the largest weight
-//! trades the whole stock, since an account is either in a stock or out of it: a weighted mean
-//! would be rounded to flat whenever two good experts differ.
+//! known, whoever traded it: [`ConstantNotional`] keeps that account. After every period the
+//! profits update the weights of [`FixedShare`], which hold until the next. The expert with the
+//! largest weight trades the whole stock, since an account is either in a stock or out of it: a
+//! weighted mean would be rounded to flat whenever two good experts differ.
 //!
-//! In an evaluation the DQN's forecast may be combined with another one, see [`SecondOpinion`].
+//! In an evaluation the DQN's forecast may be combined with another one, see [`ForecastCombiner`].
 
-mod advice;
 mod capital;
-mod co_moves;
+mod constant_notional;
+mod decaying_covariance;
 mod equal_risk;
-mod notional;
-mod second_opinion;
-mod standing;
+mod expert_weights;
+mod forecast_combination;
+mod rule_directions;
 
 use serde::{Deserialize, Serialize};
 
 use super::mandate::Mandate;
-use super::risk::Order;
+use super::risk::PositionOrder;
 use crate::config::MetaPolicyConfig;
 use crate::env::costs::Costs;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::{MarketView, Panel};
-use crate::math::fixed_share::{Belief, FixedShare};
+use crate::math::fixed_share::{FixedShare, FixedSharePrior};
 use crate::strategy::StrategyError;
-use advice::Advice;
-pub use advice::{registry, rule_names};
 pub use capital::{Capital, CapitalPlan};
+use constant_notional::ConstantNotional;
 use equal_risk::EqualRisk;
-use notional::Notional;
-pub use second_opinion::Values;
-use second_opinion::{Hearing, SecondOpinion};
-pub use standing::Standing;
+pub use expert_weights::ExpertWeights;
+pub use forecast_combination::ActionValues;
+use forecast_combination::{CombinationState, ForecastCombiner};
+use rule_directions::RuleDirections;
+pub use rule_directions::{registry, rule_names};
 
 /// Name of the expert next to the rules.
 pub const DQN: &str = "DQN";
@@ -49,20 +49,20 @@ const SWITCH_RATIO: f64 = 2.0;
 
 /// Desired position of the DQN in a stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
+pub struct DqnProposal {
     /// -1, 0 or 1; may be random, for exploration.
     pub direction: i8,
     pub conviction: f32,
     /// The direction without exploration; the DQN's performance is measured by it.
     pub greedy: i8,
     /// None in training, where the DQN explores and its values change.
-    pub values: Option<Values>,
+    pub values: Option<ActionValues>,
 }
 
-impl Wanted {
+impl DqnProposal {
     /// Desired position of a policy that does not explore.
-    pub fn plain((direction, conviction): (i8, f32)) -> Wanted {
-        Wanted { direction, conviction, greedy: direction, values: None }
+    pub fn plain((direction, conviction): (i8, f32)) -> DqnProposal {
+        DqnProposal { direction, conviction, greedy: direction, values: None }
     }
 }
 
@@ -72,13 +72,13 @@ pub struct Book {
     /// `[stock]`: expert weights.
     shares: Vec<FixedShare>,
     /// `[stock, expert]`.
-    accounts: Vec<Notional>,
+    accounts: Vec<ConstantNotional>,
     /// `[stock]`: signed fractions of equity that were approved last.
     approved: Vec<f64>,
     /// `[stock]`: the expert that trades.
     leaders: Vec<usize>,
     /// `[stock]`; empty without a second opinion.
-    hearings: Vec<Hearing>,
+    combinations: Vec<CombinationState>,
     /// Bars so far in the current period.
     bars: usize,
     date: Option<chrono::NaiveDate>,
@@ -87,10 +87,10 @@ pub struct Book {
 /// Fixed-share weights over the rules and the DQN, separately for each stock.
 pub struct MetaPolicy {
     config: MetaPolicyConfig,
-    belief: Belief,
+    belief: FixedSharePrior,
     names: Vec<String>,
-    advice: Advice,
-    second_opinion: Option<SecondOpinion>,
+    rule_directions: RuleDirections,
+    second_opinion: Option<ForecastCombiner>,
     /// Cost of trading all of an account once, as a fraction of it.
     cost: f64,
     /// `[stock][stock]` over the training period; 0 if unknown.
@@ -100,7 +100,7 @@ pub struct MetaPolicy {
 impl MetaPolicy {
     /// For accounts on `panel`; None if switched off. `correlation` is that of the training period.
     /// An unknown or failing strategy is an error.
-    pub fn of(
+    pub fn new(
         mandate: &Mandate,
         panel: &Panel,
         correlation: &[Vec<Option<f64>>],
@@ -116,20 +116,20 @@ impl MetaPolicy {
         prior.push(if rules == 0 { 1.0 } else { meta.dqn_prior });
         let known = |row: &Vec<Option<f64>>| row.iter().map(|c| c.unwrap_or(0.0)).collect();
         Ok(Some(MetaPolicy {
-            belief: Belief { prior, share_rates: meta.share_rates.clone() },
+            belief: FixedSharePrior { prior, share_rates: meta.share_rates.clone() },
             names,
-            advice: Advice::of(panel, stocks, meta, mandate.env.long_only)?,
+            rule_directions: RuleDirections::new(panel, stocks, meta, mandate.env.long_only)?,
             second_opinion: None,
-            cost: Costs::of(&mandate.env).of_turning_over_once(),
+            cost: Costs::new(&mandate.env).turnover_cost(),
             correlation: correlation.iter().map(known).collect(),
             config: meta.clone(),
         }))
     }
 
     /// For an evaluation, in which the DQN passes its values.
-    pub fn with_second_opinion(self, panel: &Panel) -> MetaPolicy {
+    pub fn with_forecast_combiner(self, panel: &Panel) -> MetaPolicy {
         let (stocks, prior) = (self.correlation.len(), self.config.second_opinion);
-        let second_opinion = (prior > 0.0).then(|| SecondOpinion::of(panel, stocks, prior));
+        let second_opinion = (prior > 0.0).then(|| ForecastCombiner::new(panel, stocks, prior));
         MetaPolicy { second_opinion, ..self }
     }
 
@@ -138,13 +138,15 @@ impl MetaPolicy {
         &self.names
     }
 
-    /// Book of an account at its start. Nothing is known of the DQN yet; `standing` has what is
-    /// known of the rules.
-    pub fn book(&self, standing: Option<&Standing>) -> Book {
+    /// Book of an account at its start. Nothing is known of the DQN yet; `expert_weights` has what
+    /// is known of the rules.
+    pub fn book(&self, expert_weights: Option<&ExpertWeights>) -> Book {
         let stocks = self.correlation.len();
-        let standing = standing.filter(|_| self.names.len() > 1);
-        let share = |stock: usize| match standing {
-            Some(standing) => FixedShare::joined_by_one(&standing.joint(stock), &self.belief),
+        let expert_weights = expert_weights.filter(|_| self.names.len() > 1);
+        let share = |stock: usize| match expert_weights {
+            Some(expert_weights) => {
+                FixedShare::joined_by_one(&expert_weights.joint(stock), &self.belief)
+            }
             None => FixedShare::new(&self.belief),
         };
         self.begin((0..stocks).map(share).collect())
@@ -152,13 +154,13 @@ impl MetaPolicy {
 
     fn begin(&self, shares: Vec<FixedShare>) -> Book {
         let stocks = shares.len();
-        let hearings = self.second_opinion.iter();
-        let hearings = hearings.flat_map(|opinion| vec![opinion.hearing(); stocks]);
+        let combinations = self.second_opinion.iter();
+        let combinations = combinations.flat_map(|opinion| vec![opinion.new_state(); stocks]);
         Book {
-            hearings: hearings.collect(),
+            combinations: combinations.collect(),
             leaders: shares.iter().map(|share| largest(share.weights())).collect(),
             shares,
-            accounts: vec![Notional::default(); stocks * self.names.len()],
+            accounts: vec![ConstantNotional::default(); stocks * self.names.len()],
             approved: vec![0.0; stocks],
             bars: 0,
             date: None,
@@ -172,7 +174,7 @@ impl MetaPolicy {
 
     fn observe_under(
         &self,
-        belief: &Belief,
+        belief: &FixedSharePrior,
         book: &mut Book,
         view: &MarketView<'_>,
         risk: Capital<'_>,
@@ -208,7 +210,7 @@ impl MetaPolicy {
     }
 
     /// Ends a period: its profits update the weights.
-    fn settle(&self, belief: &Belief, book: &mut Book, risk: Capital<'_>) {
+    fn settle(&self, belief: &FixedSharePrior, book: &mut Book, risk: Capital<'_>) {
         let root = (book.bars as f64).sqrt();
         book.bars = 0;
         let accounts = book.accounts.chunks_exact_mut(self.names.len());
@@ -242,15 +244,20 @@ impl MetaPolicy {
         book: &mut Book,
         view: &MarketView<'_>,
         stock: usize,
-        dqn: Wanted,
+        dqn: DqnProposal,
     ) -> (i8, f32) {
         let experts = self.names.len();
-        let directions = self.advice.at(view, stock);
+        let directions = self.rule_directions.at(view, stock);
         let accounts = &mut book.accounts[stock * experts..(stock + 1) * experts];
         let mut dqn = dqn;
         if let (Some(values), Some(opinion)) = (dqn.values, &self.second_opinion) {
             let account = (&values, accounts[experts - 1].held(), self.cost);
-            dqn = Wanted::plain(opinion.hear(&mut book.hearings[stock], view, stock, account));
+            dqn = DqnProposal::plain(opinion.combine(
+                &mut book.combinations[stock],
+                view,
+                stock,
+                account,
+            ));
         }
         let wanted = directions.iter().copied().chain([dqn.greedy]);
         accounts.iter_mut().zip(wanted).for_each(|(account, direction)| account.want(direction));
@@ -262,7 +269,7 @@ impl MetaPolicy {
     }
 
     /// Takes in the approved orders, `[stock]`.
-    pub fn approve(&self, book: &mut Book, orders: &[Order]) {
+    pub fn approve(&self, book: &mut Book, orders: &[PositionOrder]) {
         let signed = orders.iter().map(|order| f64::from(order.direction) * order.weight);
         book.approved.clear();
         book.approved.extend(signed);

@@ -49,13 +49,13 @@ fn mandate() -> Mandate {
 
 /// Runs through the panel and returns the weights after each bar, and who led.
 fn run(mandate: &Mandate, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)> {
-    let meta = MetaPolicy::of(mandate, panel, &[vec![None]]).unwrap().unwrap();
-    let plan = CapitalPlan::of(panel, 1, &mandate.portfolio);
+    let meta = MetaPolicy::new(mandate, panel, &[vec![None]]).unwrap().unwrap();
+    let plan = CapitalPlan::new(panel, 1, &mandate.portfolio);
     let mut book = meta.book(None);
     let step = |row: usize| {
         let view = panel.view(row);
         meta.observe(&mut book, &view, plan.at(&view));
-        let (direction, _) = meta.choose(&mut book, &view, 0, Wanted::plain((dqn, 0.1)));
+        let (direction, _) = meta.choose(&mut book, &view, 0, DqnProposal::plain((dqn, 0.1)));
         (book.weights(0).to_vec(), book.leader(0), direction)
     };
     (0..panel.rows()).map(step).collect()
@@ -102,14 +102,14 @@ fn the_dqn_hears_a_second_opinion() {
     let mut mandate = mandate();
     mandate.portfolio.meta_policy.dqn_prior = 0.999;
     mandate.portfolio.meta_policy.second_opinion = 0.1;
-    let values = Values { short: Some(0.0), long: 0.0, held: 0, unit: 0.01 };
-    let wanted = Wanted { values: Some(values), ..Wanted::plain((0, 0.0)) };
+    let values = ActionValues { short: Some(0.0), long: 0.0, held: 0, unit: 0.01 };
+    let wanted = DqnProposal { values: Some(values), ..DqnProposal::plain((0, 0.0)) };
     let followed = |mandate: &Mandate, second: bool| {
-        let mut meta = MetaPolicy::of(mandate, &panel, &[vec![None]]).unwrap().unwrap();
+        let mut meta = MetaPolicy::new(mandate, &panel, &[vec![None]]).unwrap().unwrap();
         if second {
-            meta = meta.with_second_opinion(&panel);
+            meta = meta.with_forecast_combiner(&panel);
         }
-        let plan = CapitalPlan::of(&panel, 1, &mandate.portfolio);
+        let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
         let mut book = meta.book(None);
         let direction = |row: usize| {
             let view = panel.view(row);
@@ -148,7 +148,7 @@ fn whoever_was_bad_for_long_is_back_within_days() {
 fn what_others_hold_already_counts_against_more_of_it() {
     let place = tempfile::tempdir().unwrap();
     let panel = panel(place.path(), &[100.0; 8]);
-    let meta = MetaPolicy::of(&mandate(), &panel, &[vec![None]]).unwrap().unwrap();
+    let meta = MetaPolicy::new(&mandate(), &panel, &[vec![None]]).unwrap().unwrap();
     let meta = MetaPolicy { correlation: vec![vec![0.0, 0.5, -0.2]; 3], ..meta };
     let exposure = meta.correlated_exposure(&[0.9, 0.4, 0.1], 0);
     assert!((exposure - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
@@ -163,20 +163,20 @@ fn rules_begin_as_the_past_left_them() {
     let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
     let panel = panel(place.path(), &closes);
     let mandate = mandate();
-    let meta = MetaPolicy::of(&mandate, &panel, &[vec![None]]).unwrap().unwrap();
-    let plan = CapitalPlan::of(&panel, 1, &mandate.portfolio);
-    let standings = meta.standings(&panel, 0, &[0, 4, 17], &plan);
-    assert!(standings.iter().all(|standing| meta.fits(standing)));
-    assert_eq!(standings[0].numbers(), [0.5, 0.5]);
-    assert_eq!(standings[1].numbers(), [0.5, 0.5]);
+    let meta = MetaPolicy::new(&mandate, &panel, &[vec![None]]).unwrap().unwrap();
+    let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
+    let start_weights = meta.expert_weights(&panel, 0, &[0, 4, 17], &plan);
+    assert!(start_weights.iter().all(|expert_weights| meta.fits(expert_weights)));
+    assert_eq!(start_weights[0].numbers(), [0.5, 0.5]);
+    assert_eq!(start_weights[1].numbers(), [0.5, 0.5]);
     let mut holder = 0.5;
     for growth in [1.375, 1.5, 1.5, 1.5] {
         holder = 0.9 * (growth * holder / (growth * holder + 1.0 - holder)) + 0.05;
     }
-    let [found, rest] = standings[2].numbers() else { panic!("two rules") };
+    let [found, rest] = start_weights[2].numbers() else { panic!("two rules") };
     assert!((f64::from(*found) - holder).abs() < 1e-6, "{found}, not {holder}");
     assert!((found + rest - 1.0).abs() < 1e-6);
-    let book = meta.book(standings.get(2));
+    let book = meta.book(start_weights.get(2));
     assert!((book.weights(0)[0] - 0.5 * holder).abs() < 1e-6);
     assert!((book.weights(0)[2] - 0.5).abs() < 1e-6);
     assert_eq!(book.leader(0), 2, "nothing speaks against the DQN yet");

@@ -5,8 +5,8 @@ use super::*;
 use crate::config::PortfolioConfig;
 use crate::market::Symbol;
 
-fn wish(direction: i8, conviction: f32, capital: f64) -> Wish {
-    Wish { direction, conviction, capital }
+fn request(direction: i8, conviction: f32, capital: f64) -> PositionRequest {
+    PositionRequest { direction, conviction, capital }
 }
 
 /// This many stocks, each a cluster of its own.
@@ -22,13 +22,13 @@ fn limits(stocks: usize) -> Limits {
     }
 }
 
-fn decide(wishes: &[Wish], limits: &Limits) -> Vec<Order> {
+fn decide(requests: &[PositionRequest], limits: &Limits) -> Vec<PositionOrder> {
     let mut orders = Vec::new();
-    arbitrate(wishes, limits, &mut orders);
+    arbitrate(requests, limits, &mut orders);
     orders
 }
 
-fn assert_weights(orders: &[Order], expected: &[f64]) {
+fn assert_weights(orders: &[PositionOrder], expected: &[f64]) {
     assert_eq!(orders.len(), expected.len());
     for (order, expected) in orders.iter().zip(expected) {
         assert!((order.weight - expected).abs() < 1e-12, "{orders:?} is not {expected:?}");
@@ -36,8 +36,9 @@ fn assert_weights(orders: &[Order], expected: &[f64]) {
 }
 
 #[test]
-fn wishes_within_the_limits_pass_unchanged() {
-    let orders = decide(&[wish(1, 0.1, 0.4), wish(-1, 0.2, 0.3), wish(0, 0.0, 0.3)], &limits(3));
+fn requests_within_the_limits_pass_unchanged() {
+    let orders =
+        decide(&[request(1, 0.1, 0.4), request(-1, 0.2, 0.3), request(0, 0.0, 0.3)], &limits(3));
     let plain: Vec<_> = orders.iter().map(|o| (o.direction, o.weight, o.reason)).collect();
     assert_eq!(plain, [(1, 0.4, None), (-1, 0.3, None), (0, 0.0, None)]);
 }
@@ -45,11 +46,13 @@ fn wishes_within_the_limits_pass_unchanged() {
 #[test]
 fn of_two_opposite_twins_the_less_convinced_gives_way() {
     let limits = Limits { twins: vec![(0, 2)], ..limits(3) };
-    let orders = decide(&[wish(1, 0.1, 0.2), wish(1, 0.0, 0.2), wish(-1, 0.3, 0.2)], &limits);
+    let orders =
+        decide(&[request(1, 0.1, 0.2), request(1, 0.0, 0.2), request(-1, 0.3, 0.2)], &limits);
     assert_eq!(orders[0].direction, 0);
     assert_eq!(orders[0].reason, Some(Reason::OppositeTwin));
     assert_eq!((orders[1].direction, orders[2].direction), (1, -1));
-    let same_side = decide(&[wish(1, 0.1, 0.2), wish(0, 0.0, 0.2), wish(1, 0.3, 0.2)], &limits);
+    let same_side =
+        decide(&[request(1, 0.1, 0.2), request(0, 0.0, 0.2), request(1, 0.3, 0.2)], &limits);
     assert!(same_side.iter().all(|order| order.reason.is_none()));
 }
 
@@ -58,33 +61,34 @@ fn of_two_opposite_twins_the_less_convinced_gives_way() {
 #[test]
 fn ties_go_by_symbol_and_who_gave_way_does_not_count() {
     let pair = Limits { twins: vec![(0, 1)], rank: vec![1, 0], ..limits(2) };
-    let orders = decide(&[wish(1, 0.2, 0.2), wish(-1, 0.2, 0.2)], &pair);
+    let orders = decide(&[request(1, 0.2, 0.2), request(-1, 0.2, 0.2)], &pair);
     assert_eq!((orders[0].direction, orders[1].direction), (0, -1));
     let chain = Limits { twins: vec![(0, 1), (1, 2)], ..limits(3) };
-    let orders = decide(&[wish(1, 0.3, 0.2), wish(-1, 0.2, 0.2), wish(1, 0.1, 0.2)], &chain);
+    let orders =
+        decide(&[request(1, 0.3, 0.2), request(-1, 0.2, 0.2), request(1, 0.1, 0.2)], &chain);
     assert_eq!([0, 1, 2].map(|stock| orders[stock].direction), [1, 0, 1]);
 }
 
 /// The sum of ten tenths exceeds one by rounding.
 #[test]
 fn shares_that_make_a_whole_are_within_a_limit_of_one() {
-    let dealt = [wish(1, 0.1, 0.1 + f64::EPSILON / 8.0); 10];
-    assert!(dealt.iter().map(|wish| exact(wish.capital)).sum::<i128>() > exact(1.0));
+    let dealt = [request(1, 0.1, 0.1 + f64::EPSILON / 8.0); 10];
+    assert!(dealt.iter().map(|request| exact(request.capital)).sum::<i128>() > exact(1.0));
     assert!(decide(&dealt, &limits(10)).iter().all(|order| order.reason.is_none()));
-    let more = [wish(1, 0.1, 0.1 + 1e-11); 10];
+    let more = [request(1, 0.1, 0.1 + 1e-11); 10];
     assert!(decide(&more, &limits(10)).iter().all(|o| o.reason == Some(Reason::GrossLimit)));
 }
 
 #[test]
 fn name_gross_and_net_limits_hold_and_say_so() {
-    let orders = decide(&[wish(1, 0.1, 0.9), wish(-1, 0.2, 0.9)], &limits(2));
+    let orders = decide(&[request(1, 0.1, 0.9), request(-1, 0.2, 0.9)], &limits(2));
     assert!(orders.iter().all(|o| o.weight == 0.5 && o.reason == Some(Reason::NameLimit)));
     let gross = Limits { gross: 0.5, ..limits(2) };
-    let orders = decide(&[wish(1, 0.1, 0.5), wish(-1, 0.2, 0.5)], &gross);
+    let orders = decide(&[request(1, 0.1, 0.5), request(-1, 0.2, 0.5)], &gross);
     assert!(orders.iter().all(|o| o.weight == 0.25 && o.reason == Some(Reason::GrossLimit)));
     // Long 0.8, short 0.1: net 0.7 is 0.4 too much, which halves the long side.
     let net = Limits { net: 0.3, ..limits(3) };
-    let orders = decide(&[wish(1, 0.1, 0.4), wish(1, 0.1, 0.4), wish(-1, 0.2, 0.1)], &net);
+    let orders = decide(&[request(1, 0.1, 0.4), request(1, 0.1, 0.4), request(-1, 0.2, 0.1)], &net);
     assert_weights(&orders, &[0.2, 0.2, 0.1]);
     assert_eq!(orders[2].reason, None);
     assert_eq!(orders[0].reason, Some(Reason::NetLimit));
@@ -95,7 +99,8 @@ fn name_gross_and_net_limits_hold_and_say_so() {
 fn a_cluster_is_limited_on_its_heavy_side() {
     let clusters = vec![vec![0, 2], vec![1]];
     let limits = Limits { cluster: 0.3, clusters, ..limits(3) };
-    let orders = decide(&[wish(1, 0.1, 0.5), wish(1, 0.1, 0.4), wish(-1, 0.2, 0.1)], &limits);
+    let orders =
+        decide(&[request(1, 0.1, 0.5), request(1, 0.1, 0.4), request(-1, 0.2, 0.1)], &limits);
     assert_weights(&orders, &[0.4, 0.4, 0.1]);
     assert_eq!(orders[0].reason, Some(Reason::ClusterLimit));
     assert_eq!((orders[1].reason, orders[2].reason), (None, None));
@@ -107,7 +112,8 @@ fn a_cluster_is_limited_on_its_heavy_side() {
 fn a_hedged_cluster_gives_up_its_own_net_only() {
     let clusters = vec![vec![0, 2], vec![1]];
     let limits = Limits { net: 0.4, cluster: 0.2, gross: 2.0, clusters, ..limits(3) };
-    let orders = decide(&[wish(1, 0.1, 0.5), wish(1, 0.1, 0.4), wish(-1, 0.2, 0.3)], &limits);
+    let orders =
+        decide(&[request(1, 0.1, 0.5), request(1, 0.1, 0.4), request(-1, 0.2, 0.3)], &limits);
     assert_weights(&orders, &[0.5 - 0.2 / 3.0, 0.4 * 2.0 / 3.0, 0.3]);
     assert_eq!(orders[0].reason, Some(Reason::NetLimit));
 }
@@ -115,7 +121,8 @@ fn a_hedged_cluster_gives_up_its_own_net_only() {
 #[test]
 fn a_stop_leaves_nothing_and_the_reasons_of_what_was_flat() {
     let twins = Limits { twins: vec![(0, 1)], ..limits(3) };
-    let mut orders = decide(&[wish(1, 0.1, 0.2), wish(-1, 0.2, 0.2), wish(0, 0.0, 0.2)], &twins);
+    let mut orders =
+        decide(&[request(1, 0.1, 0.2), request(-1, 0.2, 0.2), request(0, 0.0, 0.2)], &twins);
     stop(&mut orders);
     assert!(orders.iter().all(|order| order.direction == 0 && order.weight == 0.0));
     let reasons: Vec<_> = orders.iter().map(|order| order.reason).collect();
@@ -127,7 +134,7 @@ struct Case {
     config: PortfolioConfig,
     stocks: Vec<Symbol>,
     correlation: Vec<Vec<Option<f64>>>,
-    wishes: Vec<Wish>,
+    requests: Vec<PositionRequest>,
 }
 
 impl Case {
@@ -165,8 +172,8 @@ impl Case {
             pairs,
             ..PortfolioConfig::default()
         };
-        let wishes = (0..count).map(|_| wish_by_chance(rng)).collect();
-        Case { config, stocks, correlation, wishes }
+        let requests = (0..count).map(|_| random_request(rng)).collect();
+        Case { config, stocks, correlation, requests }
     }
 
     fn limits(&self) -> Limits {
@@ -180,13 +187,13 @@ impl Case {
             config: self.config.clone(),
             stocks: order.iter().map(|&i| self.stocks[i].clone()).collect(),
             correlation: order.iter().map(row).collect(),
-            wishes: order.iter().map(|&i| self.wishes[i]).collect(),
+            requests: order.iter().map(|&i| self.requests[i]).collect(),
         }
     }
 }
 
 /// Often one of a few convictions, so that there are ties; weights of any size.
-fn wish_by_chance(rng: &mut ChaCha8Rng) -> Wish {
+fn random_request(rng: &mut ChaCha8Rng) -> PositionRequest {
     let conviction = match rng.random_range(0..4) {
         0 => f32::NAN,
         1 => rng.random_range(-1.0..1.0),
@@ -198,11 +205,11 @@ fn wish_by_chance(rng: &mut ChaCha8Rng) -> Wish {
         2 => rng.random_range(0.0..20.0),
         _ => rng.random_range(0.0..0.5),
     };
-    wish(rng.random_range(-1..=1), conviction, capital)
+    request(rng.random_range(-1..=1), conviction, capital)
 }
 
 /// Checks in plain floating point, with pairs and clusters derived again from the correlations.
-fn assert_within_limits(case: &Case, orders: &[Order]) {
+fn assert_within_limits(case: &Case, orders: &[PositionOrder]) {
     let limits = case.limits();
     let position = |i: usize| f64::from(orders[i].direction) * orders[i].weight;
     let count = orders.len();
@@ -243,22 +250,22 @@ fn assert_within_limits(case: &Case, orders: &[Order]) {
 
 /// No position grows or reverses, and no net position (of the portfolio or a cluster) exceeds the
 /// proposed one unless it is within its limit, since a hedge may have been removed.
-fn assert_no_more_risk(case: &Case, orders: &[Order]) {
+fn assert_no_more_risk(case: &Case, orders: &[PositionOrder]) {
     let limits = case.limits();
     let position = |i: usize| f64::from(orders[i].direction) * orders[i].weight;
-    let wished = |i: usize| f64::from(case.wishes[i].direction) * case.wishes[i].capital;
+    let requested = |i: usize| f64::from(case.requests[i].direction) * case.requests[i].capital;
     for (i, order) in orders.iter().enumerate() {
-        let wish = &case.wishes[i];
-        assert!(order.weight >= 0.0 && position(i).abs() <= wished(i).abs());
-        assert!(order.direction == 0 || order.direction == wish.direction);
-        let unchanged = order.direction == wish.direction && position(i) == wished(i);
-        assert_eq!(order.reason.is_none(), unchanged, "{order:?} of {wish:?}");
+        let request = &case.requests[i];
+        assert!(order.weight >= 0.0 && position(i).abs() <= requested(i).abs());
+        assert!(order.direction == 0 || order.direction == request.direction);
+        let unchanged = order.direction == request.direction && position(i) == requested(i);
+        assert_eq!(order.reason.is_none(), unchanged, "{order:?} of {request:?}");
     }
     let everything: Vec<usize> = (0..orders.len()).collect();
     let groups = limits.clusters.iter().map(|cluster| (cluster, limits.cluster));
     for (group, limit) in groups.chain([(&everything, limits.net)]) {
         let net = |of: &dyn Fn(usize) -> f64| group.iter().map(|&i| of(i)).sum::<f64>().abs();
-        let (before, after) = (net(&wished), net(&position));
+        let (before, after) = (net(&requested), net(&position));
         assert!(
             after <= before.max(limit) * (1.0 + 2.0 * ROUNDING) + 1e-15,
             "{before} became {after}"
@@ -272,29 +279,29 @@ fn whatever_is_proposed_the_limits_hold_and_risk_does_not_grow() {
     let mut seen = std::collections::BTreeMap::<_, u32>::new();
     for _ in 0..20_000 {
         let case = Case::draw(&mut rng);
-        let orders = decide(&case.wishes, &case.limits());
+        let orders = decide(&case.requests, &case.limits());
         assert_within_limits(&case, &orders);
         assert_no_more_risk(&case, &orders);
         // Arbitrated orders are not changed again.
-        let again: Vec<Wish> = case
-            .wishes
+        let again: Vec<PositionRequest> = case
+            .requests
             .iter()
             .zip(&orders)
-            .map(|(wish, order)| Wish {
+            .map(|(request, order)| PositionRequest {
                 direction: order.direction,
                 capital: order.weight,
-                ..*wish
+                ..*request
             })
             .collect();
         for (again, order) in decide(&again, &case.limits()).iter().zip(&orders) {
-            assert_eq!(*again, Order { reason: None, ..*order }, "not idempotent");
+            assert_eq!(*again, PositionOrder { reason: None, ..*order }, "not idempotent");
         }
         let mut places: Vec<usize> = (0..orders.len()).collect();
         for i in (1..places.len()).rev() {
             places.swap(i, rng.random_range(0..=i));
         }
         let shuffled = case.shuffled(&places);
-        let elsewhere = decide(&shuffled.wishes, &shuffled.limits());
+        let elsewhere = decide(&shuffled.requests, &shuffled.limits());
         for (&i, order) in places.iter().zip(&elsewhere) {
             assert_eq!(*order, orders[i], "depends on the order of the stocks");
         }

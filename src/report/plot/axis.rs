@@ -167,7 +167,7 @@ const MAX_DATES: usize = 13;
 
 /// From coarse to fine; the finest with few enough labels is taken.
 #[derive(Clone, Copy)]
-enum Level {
+enum TickLevel {
     Year,
     Quarter,
     Month,
@@ -176,30 +176,30 @@ enum Level {
     Hour,
 }
 
-impl Level {
+impl TickLevel {
     /// Equal for bars between the same two ticks.
     fn key(self, time: NaiveDateTime) -> (i32, u32) {
         let months = time.year() * 12 + time.month0() as i32;
         let day = time.num_days_from_ce();
         match self {
-            Level::Year => (time.year(), 0),
-            Level::Quarter => (months.div_euclid(3), 0),
-            Level::Month => (months, 0),
-            Level::Week => ((day - 1).div_euclid(7), 0),
-            Level::Day => (day, 0),
-            Level::Hour => (day, time.hour()),
+            TickLevel::Year => (time.year(), 0),
+            TickLevel::Quarter => (months.div_euclid(3), 0),
+            TickLevel::Month => (months, 0),
+            TickLevel::Week => ((day - 1).div_euclid(7), 0),
+            TickLevel::Day => (day, 0),
+            TickLevel::Hour => (day, time.hour()),
         }
     }
 
     /// The year stands on the first label and where it changes.
     fn label(self, time: NaiveDateTime, new_year: bool) -> String {
         let format = match self {
-            Level::Year => "%Y",
-            Level::Quarter | Level::Month if new_year => "%b %Y",
-            Level::Quarter | Level::Month => "%b",
-            Level::Week | Level::Day if new_year => "%-d %b %Y",
-            Level::Week | Level::Day => "%-d %b",
-            Level::Hour => "%H:%M",
+            TickLevel::Year => "%Y",
+            TickLevel::Quarter | TickLevel::Month if new_year => "%b %Y",
+            TickLevel::Quarter | TickLevel::Month => "%b",
+            TickLevel::Week | TickLevel::Day if new_year => "%-d %b %Y",
+            TickLevel::Week | TickLevel::Day => "%-d %b",
+            TickLevel::Hour => "%H:%M",
         };
         time.format(format).to_string()
     }
@@ -207,13 +207,20 @@ impl Level {
 
 fn date_ticks(end_s: &[i64]) -> Vec<(f64, String)> {
     let times: Vec<NaiveDateTime> = end_s.iter().map(|&s| new_york_local(s)).collect();
-    let starts = |level: Level| -> Vec<usize> {
+    let starts = |level: TickLevel| -> Vec<usize> {
         let begins = |i: &usize| *i == 0 || level.key(times[*i]) != level.key(times[*i - 1]);
         (0..times.len()).filter(begins).collect()
     };
-    let levels = [Level::Hour, Level::Day, Level::Week, Level::Month, Level::Quarter, Level::Year];
-    let fits = |level: &Level| starts(*level).len() <= MAX_DATES;
-    let level = levels.into_iter().find(fits).unwrap_or(Level::Year);
+    let levels = [
+        TickLevel::Hour,
+        TickLevel::Day,
+        TickLevel::Week,
+        TickLevel::Month,
+        TickLevel::Quarter,
+        TickLevel::Year,
+    ];
+    let fits = |level: &TickLevel| starts(*level).len() <= MAX_DATES;
+    let level = levels.into_iter().find(fits).unwrap_or(TickLevel::Year);
 
     let mut at = starts(level);
     let gap = times.len() / MAX_DATES;

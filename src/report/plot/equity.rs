@@ -4,24 +4,24 @@ use plotters::prelude::*;
 
 use super::axis::{self, Axis};
 use super::{AGENT, BENCHMARK, Drawn, MAX_POINTS, MUTED, downsample, legend, line};
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 
 const WIDTH: u32 = 980;
 const HEIGHT: u32 = 470;
 const UPPER: u32 = 310;
 
 /// The agent against the benchmark's equity over the same bars; a whole SVG document.
-pub fn equity_svg(course: &Course, benchmark_equity: &[f64]) -> String {
-    assert_eq!(benchmark_equity.len(), course.equity.len(), "the benchmark covers the same bars");
-    let x = Axis::bars(&course.end_s);
+pub fn equity_svg(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
+    assert_eq!(benchmark_equity.len(), record.equity.len(), "the benchmark covers the same bars");
+    let x = Axis::bars(&record.end_s);
     let growth = |equity: &[f64]| -> Vec<(f64, f64)> {
         let start = equity.first().copied().unwrap_or(1.0);
         curve(equity.iter().map(|value| value / start - 1.0))
     };
-    let returns = [(growth(benchmark_equity), BENCHMARK), (growth(&course.equity), AGENT)];
+    let returns = [(growth(benchmark_equity), BENCHMARK), (growth(&record.equity), AGENT)];
     let losses = [
         (curve(drawdown(benchmark_equity).into_iter()), BENCHMARK),
-        (curve(course.drawdown.iter().copied()), AGENT),
+        (curve(record.drawdown.iter().copied()), AGENT),
     ];
     super::document(WIDTH, HEIGHT, |area| {
         let (upper, lower) = area.split_vertically(super::units(UPPER));
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_long_course_makes_a_small_figure() {
         let example = example::run(2, 20_000);
-        let svg = equity_svg(&example.course, &example.benchmark_equity);
+        let svg = equity_svg(&example.record, &example.benchmark_equity);
         assert!(svg.starts_with("<svg width=\"980\" height=\"470\""), "{}", &svg[..80]);
         for colour in ["#1F5FA8", "#B76E12"] {
             let curves = format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{colour}\"");
@@ -96,7 +96,7 @@ mod tests {
     fn the_shortest_courses_can_be_drawn() {
         for bars in [1, 2, 8] {
             let example = example::run(1, bars);
-            let svg = equity_svg(&example.course, &example.benchmark_equity);
+            let svg = equity_svg(&example.record, &example.benchmark_equity);
             assert!(!svg.contains("NaN"), "{bars} bars");
         }
     }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::config::NetworkConfig;
-use crate::rl::engine::{Seen, Values, Which};
+use crate::rl::engine::{MinibatchInputs, MinibatchValues, NetworkRole};
 
 fn shape(engine: EngineKind) -> NetworkShape {
     NetworkShape {
@@ -38,10 +38,10 @@ fn the_setting_says_who_computes() {
     let [native, torch] = [EngineKind::Native, EngineKind::Torch].map(|kind| {
         let mut engine = engine(&shape(kind), &weights(1), Device::Cpu).unwrap();
         let before = q(&*engine);
-        engine.load(Which::Online, &weights(2));
+        engine.load(NetworkRole::Online, &weights(2));
         assert_ne!(q(&*engine), before);
-        engine.load(Which::Target, &weights(3));
-        engine.load(Which::Online, &weights(1));
+        engine.load(NetworkRole::Target, &weights(3));
+        engine.load(NetworkRole::Online, &weights(1));
         assert_eq!(q(&*engine), before);
         before
     });
@@ -56,7 +56,7 @@ fn a_loss_that_panics_does_so_with_either_engine() {
     for kind in [EngineKind::Native, EngineKind::Torch] {
         let engine = engine(&shape(kind), &weights(1), Device::Cpu).unwrap();
         let (market, private) = (values(2 * 15), values(3));
-        let seen = Seen {
+        let seen = MinibatchInputs {
             market: &market,
             private_tm1: &private,
             states: 1,
@@ -64,7 +64,7 @@ fn a_loss_that_panics_does_so_with_either_engine() {
             double: false,
         };
         let mut gradient = vec![0.0; weights(1).len()];
-        let mut on_values = |values: &Values, _: &mut Vec<f32>| {
+        let mut on_values = |values: &MinibatchValues, _: &mut Vec<f32>| {
             assert!(values.q_t_selector.is_empty() && values.q_tm1.len() == 3);
             panic!("no loss of this");
         };
@@ -85,7 +85,7 @@ fn a_layer_that_only_libtorch_has_is_named() {
 /// An error of libtorch becomes an error of this program, with libtorch's message.
 #[test]
 fn what_libtorch_refuses_is_said() {
-    let error = Torch::new(&shape(EngineKind::Torch), &weights(1)[1..], Device::Cpu);
+    let error = TorchEngine::new(&shape(EngineKind::Torch), &weights(1)[1..], Device::Cpu);
     let text = error.err().expect("a weight is missing").to_string();
     assert!(text.contains("weights of the network"), "{text}");
 }

@@ -5,42 +5,46 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard};
 
-use super::table::{Failure, Handle, In, LossCall, Minibatch, Out, Table};
+use super::table::{Failure, FunctionTable, Handle, In, LossCall, Out, RawMinibatch};
 use super::{TorchError, attempt, describe, functions};
 use crate::rl::device::Device;
-use crate::rl::engine::{Engine, OnValues, Seen, Values, Which};
+use crate::rl::engine::{Engine, MinibatchInputs, MinibatchValues, NetworkRole, OnValues};
 use crate::rl::network::NetworkShape;
 
 /// Both networks on libtorch, used by one thread at a time.
-pub struct Torch {
-    table: &'static Table,
-    pair: Mutex<Pair>,
+pub struct TorchEngine {
+    table: &'static FunctionTable,
+    pair: Mutex<NetworkPair>,
     shape: NetworkShape,
 }
 
 /// Owns the library's handle of both networks.
-struct Pair {
-    table: &'static Table,
+struct NetworkPair {
+    table: &'static FunctionTable,
     handle: Handle,
 }
 
 // SAFETY: a pair may move between threads as long as only one uses it at a time.
-unsafe impl Send for Pair {}
+unsafe impl Send for NetworkPair {}
 
-impl Drop for Pair {
+impl Drop for NetworkPair {
     fn drop(&mut self) {
         // SAFETY: `create` made the handle, and it is not used afterwards.
         unsafe { (self.table.destroy)(self.handle) };
     }
 }
 
-impl Torch {
+impl TorchEngine {
     /// Both networks with `weights` on `device`.
     ///
     /// # Errors
     ///
     /// If the library is missing or of another version, or if libtorch lacks the device or memory.
-    pub fn new(shape: &NetworkShape, weights: &[f32], device: Device) -> Result<Torch, TorchError> {
+    pub fn new(
+        shape: &NetworkShape,
+        weights: &[f32],
+        device: Device,
+    ) -> Result<TorchEngine, TorchError> {
         let (table, about, mut handle) = (functions()?, describe(shape), std::ptr::null_mut());
         let device = match device {
             Device::Cpu => -1,
@@ -51,7 +55,11 @@ impl Torch {
             // SAFETY: slices that outlive the call, as the table requires.
             unsafe { (table.create)(about, weights, device, &mut handle, failure) }
         })?;
-        Ok(Torch { table, pair: Mutex::new(Pair { table, handle }), shape: shape.clone() })
+        Ok(TorchEngine {
+            table,
+            pair: Mutex::new(NetworkPair { table, handle }),
+            shape: shape.clone(),
+        })
     }
 
     /// Calls a function of the table with the handle.
@@ -64,7 +72,7 @@ impl Torch {
         attempt(|failure| call(pair.handle, failure)).unwrap_or_else(|e| panic!("libtorch: {e}"));
     }
 
-    fn pair(&self) -> MutexGuard<'_, Pair> {
+    fn pair(&self) -> MutexGuard<'_, NetworkPair> {
         self.pair.lock().expect("another worker's network failed")
     }
 
@@ -78,9 +86,9 @@ fn symbols(slots: &[usize]) -> Vec<i64> {
     slots.iter().map(|&slot| slot as i64).collect()
 }
 
-impl Engine for Torch {
-    fn load(&mut self, which: Which, weights: &[f32]) {
-        let (target, weights) = (which == Which::Target, In::new(weights));
+impl Engine for TorchEngine {
+    fn load(&mut self, which: NetworkRole, weights: &[f32]) {
+        let (target, weights) = (which == NetworkRole::Target, In::new(weights));
         self.call(|pair, failure| {
             // SAFETY: slices that outlive the call, as the table requires; likewise below.
             unsafe { (self.table.load)(pair, target, weights, failure) }
@@ -130,12 +138,12 @@ impl Engine for Torch {
     fn learn(
         &self,
         slots: &[usize],
-        seen: &Seen<'_>,
+        seen: &MinibatchInputs<'_>,
         on_values: &mut OnValues<'_>,
         gradient: &mut [f32],
     ) {
         let slots = symbols(slots);
-        let minibatch = Minibatch {
+        let minibatch = RawMinibatch {
             slots: In::new(&slots),
             market: In::new(seen.market),
             private_tm1: In::new(seen.private_tm1),
@@ -175,7 +183,7 @@ unsafe extern "C" fn on_minibatch_values(user: *mut c_void, call: &LossCall) -> 
     let work = AssertUnwindSafe(|| {
         // SAFETY: owned by the library and valid during this call.
         let (values, grad_q) = unsafe {
-            let values = Values {
+            let values = MinibatchValues {
                 q_tm1: call.q_tm1.get().to_vec(),
                 q_t_selector: call.q_t_selector.get().to_vec(),
                 q_t_value: call.q_t_value.get().to_vec(),

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::TorchError;
-use super::table::{SYMBOL, Table, TableOf, VERSION};
+use super::table::{FunctionTable, SYMBOL, TableOf, VERSION};
 
 /// Advice if it is missing or of another version.
 const BUILD: &str = "build both with `cargo build --release`";
 
 /// The library's functions. It stays open until the process ends.
-pub(super) fn functions() -> Result<&'static Table, TorchError> {
-    static TABLE: OnceLock<Result<&'static Table, TorchError>> = OnceLock::new();
+pub(super) fn functions() -> Result<&'static FunctionTable, TorchError> {
+    static TABLE: OnceLock<Result<&'static FunctionTable, TorchError>> = OnceLock::new();
     TABLE.get_or_init(|| open(&find()?)).clone()
 }
 
@@ -37,7 +37,7 @@ fn find() -> Result<PathBuf, TorchError> {
     })
 }
 
-fn open(path: &Path) -> Result<&'static Table, TorchError> {
+fn open(path: &Path) -> Result<&'static FunctionTable, TorchError> {
     let wrong = |what: String| TorchError::new(format!("{}: {what}", path.display()));
     // SAFETY: it is our own library, and libtorch's initializers do not affect this program.
     let library = unsafe { libloading::Library::new(path) };

@@ -12,7 +12,7 @@ pub struct Pair {
     device: Device,
 }
 
-/// A minibatch; see `Seen` in the program's `src/rl/engine.rs`.
+/// A minibatch; see `MinibatchInputs` in the program's `src/rl/engine.rs`.
 pub struct Minibatch<'a> {
     pub slots: &'a [i64],
     /// `[2 * row, slot, feature]`
@@ -26,7 +26,7 @@ pub struct Minibatch<'a> {
 
 /// Q-values of a minibatch.
 #[derive(Default)]
-pub struct Values {
+pub struct MinibatchValues {
     /// `[row, action]`
     pub q_tm1: Vec<f32>,
     /// `[row, state, action]`; empty unless `double`.
@@ -35,7 +35,7 @@ pub struct Values {
 }
 
 /// Receives the values of a minibatch, and writes d loss / d `q_tm1` into the second argument.
-pub type Loss<'a> = dyn FnMut(&Values, &mut [f32]) -> Result<(), String> + 'a;
+pub type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
 
 impl Pair {
     pub fn new(shape: &Shape, weights: &[f32], device: Device) -> Pair {
@@ -82,7 +82,7 @@ impl Pair {
         loss: &mut Loss<'_>,
         gradient: &mut [f32],
     ) -> Result<(), String> {
-        let (mut values, slots) = (Values::default(), self.slots(minibatch.slots));
+        let (mut values, slots) = (MinibatchValues::default(), self.slots(minibatch.slots));
         let (market_tm1, market_t) = minibatch.market.split_at(minibatch.market.len() / 2);
         let (market_t, private_t) = (self.market(market_t), self.private(minibatch.private_t));
         no_grad(|| {

@@ -10,13 +10,13 @@ use std::sync::Once;
 
 use tch::{Cuda, Device, Kind, Tensor};
 
-use super::engine::{Minibatch, Pair, Values};
+use super::engine::{Minibatch, MinibatchValues, Pair};
 use super::network::single_thread;
 use super::policy;
 use super::shape::Shape;
-use super::table::{self, Failure, Handle, In, LossCall, OnValues, Out, Table, VERSION};
+use super::table::{self, Failure, FunctionTable, Handle, In, LossCall, Out, RawOnValues, VERSION};
 
-static TABLE: Table = Table {
+static TABLE: FunctionTable = FunctionTable {
     version: VERSION,
     cuda_devices,
     create,
@@ -33,7 +33,7 @@ static TABLE: Table = Table {
 
 /// The name is [`table::SYMBOL`].
 #[unsafe(no_mangle)]
-pub extern "C" fn dqn_trader_torch_table() -> *const Table {
+pub extern "C" fn dqn_trader_torch_table() -> *const FunctionTable {
     &raw const TABLE
 }
 
@@ -190,8 +190,8 @@ unsafe extern "C" fn attention(
 
 unsafe extern "C" fn learn(
     handle: Handle,
-    minibatch: &table::Minibatch,
-    on_values: OnValues,
+    minibatch: &table::RawMinibatch,
+    on_values: RawOnValues,
     user: *mut c_void,
     gradient: Out<f32>,
     failure: &mut Failure,
@@ -208,7 +208,7 @@ unsafe extern "C" fn learn(
             double: minibatch.double,
         }
     };
-    let mut loss = |values: &Values, grad_q: &mut [f32]| {
+    let mut loss = |values: &MinibatchValues, grad_q: &mut [f32]| {
         let call = LossCall {
             q_tm1: In::new(&values.q_tm1),
             q_t_selector: In::new(&values.q_t_selector),

@@ -13,7 +13,7 @@ use std::sync::Once;
 use tch::{Device, Kind, Tensor};
 
 use super::layers::{Attention, Head, NormedLinear};
-use super::shape::{Parameter, Shape};
+use super::shape::{ParameterTensor, Shape};
 
 /// Runs libtorch's operations on the calling thread only, so that results do not depend on the
 /// number of cores, and ranks or worker threads that share a machine do not compete for them. Every
@@ -66,7 +66,7 @@ impl QNetwork {
     fn build(shape: Shape, weights: &[f32], device: Device, gradients: bool) -> QNetwork {
         assert_eq!(weights.len(), shape.len, "weights of the network");
         let flat = Tensor::from_slice(weights).to_device(device);
-        let leaf = |p: &Parameter| {
+        let leaf = |p: &ParameterTensor| {
             let view = flat.narrow(0, p.offset as i64, p.len as i64).view(p.shape.as_slice());
             view.detach().set_requires_grad(gradients)
         };

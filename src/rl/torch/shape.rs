@@ -14,7 +14,7 @@ pub struct Shape {
     /// Total number of elements of all parameters.
     pub len: usize,
     /// In the order of the flat buffer.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<ParameterTensor>,
 }
 
 /// The settings of `[network]` that determine the computation.
@@ -30,7 +30,7 @@ pub struct Settings {
 
 /// One parameter tensor.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Parameter {
+pub struct ParameterTensor {
     /// As in a PyTorch state dict: `encoder.0.weight`.
     pub name: String,
     pub shape: Vec<i64>,

@@ -13,7 +13,7 @@ pub const VERSION: u64 = digest(include_bytes!("table.rs")) ^ digest(include_byt
 /// The only function that the library exports; a [`TableOf`].
 pub const SYMBOL: &[u8] = b"dqn_trader_torch_table\0";
 
-pub type TableOf = extern "C" fn() -> *const Table;
+pub type TableOf = extern "C" fn() -> *const FunctionTable;
 
 /// FNV-1a. Fowler, Noll and Vo.
 const fn digest(text: &[u8]) -> u64 {
@@ -94,9 +94,9 @@ impl Failure {
 /// Handle of the online and the target network, used by one thread at a time.
 pub type Handle = *mut c_void;
 
-/// A minibatch; see `Seen` in `src/rl/engine.rs`.
+/// A minibatch; see `MinibatchInputs` in `src/rl/engine.rs`.
 #[repr(C)]
-pub struct Minibatch {
+pub struct RawMinibatch {
     pub slots: In<i64>,
     pub market: In<f32>,
     pub private_tm1: In<f32>,
@@ -115,11 +115,11 @@ pub struct LossCall {
 }
 
 /// The program's callback for a minibatch's values; `user` is its own pointer.
-pub type OnValues = unsafe extern "C" fn(user: *mut c_void, call: &LossCall) -> bool;
+pub type RawOnValues = unsafe extern "C" fn(user: *mut c_void, call: &LossCall) -> bool;
 
 /// `shape` is JSON; see `shape.rs`. `slots`: a stock's own index, then its peers'.
 #[repr(C)]
-pub struct Table {
+pub struct FunctionTable {
     /// The first field in every version.
     pub version: u64,
     /// Number of CUDA devices.
@@ -166,8 +166,8 @@ pub struct Table {
     ) -> bool,
     pub learn: unsafe extern "C" fn(
         Handle,
-        minibatch: &Minibatch,
-        on_values: OnValues,
+        minibatch: &RawMinibatch,
+        on_values: RawOnValues,
         user: *mut c_void,
         gradient: Out<f32>,
         &mut Failure,

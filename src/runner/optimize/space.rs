@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::Optimization;
 use crate::runner::RunnerError;
-use crate::strategy::{Given, Kind, Number, Parameters};
+use crate::strategy::{GivenParameters, Number, Parameters, StrategyKind};
 
 /// Maximum number of sets of one search.
 pub const MOST_SETS: usize = 100_000;
 
 /// Values of one parameter that are tried.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Range {
+pub enum ParameterRange {
     /// Exactly these.
     Values(Vec<Value>),
     /// From low to high, both inclusive, in steps. `step` None: 1 for whole numbers; for real ones,
@@ -37,7 +37,7 @@ impl Optimization {
     /// left.
     pub(super) fn sets(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         rng: &mut ChaCha8Rng,
     ) -> Result<(Vec<Parameters>, usize), RunnerError> {
         let combinations = match self.search {
@@ -65,8 +65,8 @@ impl Optimization {
         }
     }
 
-    fn grid(&self, kind: &Kind) -> Result<Vec<Given>, RunnerError> {
-        let mut all = vec![Given::new()];
+    fn grid(&self, kind: &StrategyKind) -> Result<Vec<GivenParameters>, RunnerError> {
+        let mut all = vec![GivenParameters::new()];
         for (name, range) in &self.ranges {
             let values = range.values(name, kind)?;
             if all.len() * values.len() > MOST_SETS {
@@ -91,17 +91,21 @@ impl Optimization {
         Ok(all)
     }
 
-    fn draw(&self, kind: &Kind, rng: &mut ChaCha8Rng) -> Result<Vec<Given>, RunnerError> {
+    fn draw(
+        &self,
+        kind: &StrategyKind,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<GivenParameters>, RunnerError> {
         if !(1..=MOST_SETS).contains(&self.trials) {
             let what = format!("{} is out of range", self.trials);
             return Err(RunnerError::new("--trials", what, format!("use 1 to {MOST_SETS}")));
         }
         let mut all = Vec::new();
         for _ in 0..self.trials {
-            let mut given = Given::new();
+            let mut given = GivenParameters::new();
             for (name, range) in &self.ranges {
                 let value = match range {
-                    Range::Span { low, high, step: None } if !is_whole(name, kind)? => {
+                    ParameterRange::Span { low, high, step: None } if !is_whole(name, kind)? => {
                         check_order(name, *low, *high)?;
                         rng.random_range(*low..=*high).into()
                     }
@@ -118,16 +122,20 @@ impl Optimization {
     }
 }
 
-impl Range {
-    pub(super) fn values(&self, name: &str, kind: &Kind) -> Result<Vec<Value>, RunnerError> {
+impl ParameterRange {
+    pub(super) fn values(
+        &self,
+        name: &str,
+        kind: &StrategyKind,
+    ) -> Result<Vec<Value>, RunnerError> {
         let wrong = |what: String, hint: &str| Err(RunnerError::new("--range", what, hint));
         let whole = is_whole(name, kind)?;
         match self {
-            Range::Values(values) => Ok(values.clone()),
-            Range::Span { step: None, .. } if !whole => {
+            ParameterRange::Values(values) => Ok(values.clone()),
+            ParameterRange::Span { step: None, .. } if !whole => {
                 wrong(format!("{name}: a grid needs steps"), "write LOW:HIGH:STEP")
             }
-            Range::Span { low, high, step } => {
+            ParameterRange::Span { low, high, step } => {
                 check_order(name, *low, *high)?;
                 let step = step.unwrap_or(1.0);
                 let count = ((high - low) / step + 1e-9).floor();
@@ -154,7 +162,7 @@ fn check_order(name: &str, low: f64, high: f64) -> Result<(), RunnerError> {
 }
 
 /// Whether a parameter is a whole number. Errors: it is unknown.
-fn is_whole(name: &str, kind: &Kind) -> Result<bool, RunnerError> {
+fn is_whole(name: &str, kind: &StrategyKind) -> Result<bool, RunnerError> {
     match kind.parameter(name) {
         Ok(parameter) => Ok(matches!(parameter.default, Number::Whole(_))),
         Err(error) => {

@@ -8,70 +8,70 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Optimization, Plan, RunnerError, failed, sharpe_of};
+use super::{Optimization, RunnerError, SearchPlan, failed, sharpe_of};
 use crate::eval::inference::Trial;
 use crate::eval::metrics::Metrics;
-use crate::eval::tape::{Outcome, Scratch, Tape};
+use crate::eval::tape::{MarketTape, SearchOutcome, TapeScratch};
 use crate::market::MarketData;
-use crate::strategy::{Cancel, Kind, Parameters, Readings, StrategyError, Targets};
+use crate::strategy::{Cancel, Parameters, Readings, StrategyError, StrategyKind, Targets};
 
 /// One set of the plan after its back-test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tried {
+pub struct SetResult {
     /// Its index in the plan.
     pub set: usize,
-    pub outcome: Outcome,
+    pub outcome: SearchOutcome,
 }
 
 /// The part of a plan that one rank tries. The shares of all ranks together are the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct PlanShare {
     pub rank: usize,
     pub ranks: usize,
 }
 
-impl Share {
-    pub const ALL: Share = Share { rank: 0, ranks: 1 };
+impl PlanShare {
+    pub const ALL: PlanShare = PlanShare { rank: 0, ranks: 1 };
 }
 
 /// State shared by all sets of a sweep.
 struct Sweep<'a> {
     of: &'a Optimization,
-    kind: &'a Kind,
+    kind: &'a StrategyKind,
     data: &'a MarketData,
-    plan: &'a Plan,
-    tape: Tape,
+    plan: &'a SearchPlan,
+    tape: MarketTape,
     /// Buffers that no thread is using.
-    scratches: Mutex<Vec<Scratch>>,
+    scratches: Mutex<Vec<TapeScratch>>,
 }
 
 impl Optimization {
     /// Tries the sets of `share`. `on_tried` receives the number of finished sets and their total,
     /// from any thread. Errors: an error of the strategy.
-    pub fn try_share(
+    pub fn run_share(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         data: &MarketData,
-        plan: &Plan,
-        share: Share,
+        plan: &SearchPlan,
+        share: PlanShare,
         on_tried: &(dyn Fn(usize, usize) + Sync),
-    ) -> Result<Vec<Tried>, RunnerError> {
+    ) -> Result<Vec<SetResult>, RunnerError> {
         let groups = share_of(groups(kind, &plan.sets), share);
         let total = groups.iter().map(Vec::len).sum();
-        let tape = Tape::new(data, &self.env);
+        let tape = MarketTape::new(data, &self.env);
         let sweep = Sweep { of: self, kind, data, plan, tape, scratches: Mutex::default() };
         let done = AtomicUsize::new(0);
         let try_set = |set: usize, readings: Option<&dyn Readings>| {
             let outcome = sweep.try_set(&plan.sets[set], readings)?;
             on_tried(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            Ok(Tried { set, outcome })
+            Ok(SetResult { set, outcome })
         };
         let try_group = |group: &Vec<usize>| {
             let readings = kind.readings(&plan.sets[group[0]], data, &Cancel::new()).transpose()?;
             let one = |&set: &usize| try_set(set, readings.as_deref());
-            group.par_iter().map(one).collect::<Result<Vec<Tried>, StrategyError>>()
+            group.par_iter().map(one).collect::<Result<Vec<SetResult>, StrategyError>>()
         };
-        let tried: Result<Vec<Vec<Tried>>, _> = groups.par_iter().map(try_group).collect();
+        let tried: Result<Vec<Vec<SetResult>>, _> = groups.par_iter().map(try_group).collect();
         Ok(tried.map_err(failed)?.concat())
     }
 }
@@ -81,12 +81,12 @@ impl Sweep<'_> {
         &self,
         set: &Parameters,
         readings: Option<&dyn Readings>,
-    ) -> Result<Outcome, StrategyError> {
+    ) -> Result<SearchOutcome, StrategyError> {
         let targets = match readings {
             Some(readings) => readings.targets(set),
             None => {
                 let mut strategy = self.kind.build_for(set, self.data.stocks())?;
-                Targets::of(strategy.as_mut(), self.data, &Cancel::new())?
+                Targets::from_strategy(strategy.as_mut(), self.data, &Cancel::new())?
             }
         };
         let mut scratch = self.scratches().pop().unwrap_or_default();
@@ -96,34 +96,34 @@ impl Sweep<'_> {
     }
 
     /// The buffers are overwritten before they are read, so a poisoned lock is safe to use.
-    fn scratches(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+    fn scratches(&self) -> std::sync::MutexGuard<'_, Vec<TapeScratch>> {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Optimization {
-    /// The outcome from a bar-by-bar back-test, which [`Tape`] computes in a shorter way.
+    /// The outcome from a bar-by-bar back-test, which [`MarketTape`] computes in a shorter way.
     pub(super) fn bar_by_bar(
         &self,
-        kind: &Kind,
+        kind: &StrategyKind,
         set: &Parameters,
         data: &MarketData,
-        plan: &Plan,
-    ) -> Result<Outcome, StrategyError> {
-        let course = self.course(kind, set, data)?;
-        let metrics = Metrics::of(&course);
-        Ok(Outcome {
+        plan: &SearchPlan,
+    ) -> Result<SearchOutcome, StrategyError> {
+        let record = self.record(kind, set, data)?;
+        let metrics = Metrics::from_record(&record);
+        Ok(SearchOutcome {
             total_return: metrics.portfolio_return,
             trades: metrics.trades,
-            trial: Trial::of(None, &course),
-            before: plan.starts.iter().map(|&start| sharpe_of(&course, 0..start)).collect(),
+            trial: Trial::new(None, &record),
+            before: plan.starts.iter().map(|&start| sharpe_of(&record, 0..start)).collect(),
         })
     }
 }
 
 /// Groups of sets with the same readings, in the order of each group's first set; groups of one if
 /// the kind is not staged.
-fn groups(kind: &Kind, sets: &[Parameters]) -> Vec<Vec<usize>> {
+fn groups(kind: &StrategyKind, sets: &[Parameters]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
     for (i, set) in sets.iter().enumerate() {
@@ -140,7 +140,7 @@ fn groups(kind: &Kind, sets: &[Parameters]) -> Vec<Vec<usize>> {
 }
 
 /// The sets of one rank, in equal numbers; a group that crosses a boundary is split.
-fn share_of(groups: Vec<Vec<usize>>, Share { rank, ranks }: Share) -> Vec<Vec<usize>> {
+fn share_of(groups: Vec<Vec<usize>>, PlanShare { rank, ranks }: PlanShare) -> Vec<Vec<usize>> {
     assert!(rank < ranks, "rank {rank} of {ranks}");
     let count: usize = groups.iter().map(Vec::len).sum();
     let mine = count * rank / ranks..count * (rank + 1) / ranks;
@@ -160,7 +160,7 @@ mod tests {
     use crate::config::EnvConfig;
     use crate::features::fixtures::random_market;
     use crate::market::BarSeries;
-    use crate::runner::optimize::{Range, Search};
+    use crate::runner::optimize::{ParameterRange, Search};
     use crate::strategy::Registry;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -178,12 +178,13 @@ mod tests {
     ];
 
     fn plan_of(
-        kind: &Kind,
+        kind: &StrategyKind,
         ranges: &[(&str, &[f64])],
         env: &EnvConfig,
         data: &MarketData,
-    ) -> (Optimization, Plan) {
-        let range = |values: &[f64]| Range::Values(values.iter().map(|&v| v.into()).collect());
+    ) -> (Optimization, SearchPlan) {
+        let range =
+            |values: &[f64]| ParameterRange::Values(values.iter().map(|&v| v.into()).collect());
         let ranges = ranges.iter().map(|&(name, values)| (name.to_string(), range(values)));
         let ranges = ranges.collect();
         let env = env.clone();
@@ -193,8 +194,8 @@ mod tests {
     }
 
     /// Bit patterns, because NaN is not equal to itself and 0 equals -0.
-    fn bits(outcome: &Outcome) -> Vec<Option<u64>> {
-        let Outcome { total_return, trades, trial, before } = outcome;
+    fn bits(outcome: &SearchOutcome) -> Vec<Option<u64>> {
+        let SearchOutcome { total_return, trades, trial, before } = outcome;
         let figures = [Some(*total_return), trial.sharpe, trial.timing_score];
         let figures = figures.into_iter().chain(before.iter().copied());
         figures.map(|figure| figure.map(f64::to_bits)).chain([Some(*trades)]).collect()
@@ -211,7 +212,7 @@ mod tests {
                 continue;
             }
             let (of, plan) = plan_of(kind, ranges, env, &data);
-            let tried = of.try_share(kind, &data, &plan, Share::ALL, &|_, _| ()).unwrap();
+            let tried = of.run_share(kind, &data, &plan, PlanShare::ALL, &|_, _| ()).unwrap();
             assert_eq!(tried.len(), plan.sets.len());
             for one in &tried {
                 let set = &plan.sets[one.set];
@@ -219,12 +220,13 @@ mod tests {
                 assert_eq!(bits(&one.outcome), bits(&expected), "{name} {set:?} {env:?}");
                 assert!(name == "Flat" || expected.trades > 0, "{name} {set:?} {env:?}");
                 let mut strategy = kind.build(set, data.stocks().len()).unwrap();
-                let targets = Targets::of(strategy.as_mut(), &data, &Cancel::new()).unwrap();
+                let targets =
+                    Targets::from_strategy(strategy.as_mut(), &data, &Cancel::new()).unwrap();
                 if let Some(readings) = kind.readings(set, &data, &Cancel::new()) {
                     assert_eq!(readings.unwrap().targets(set), targets, "{name} {set:?}");
                 }
-                let tape = Tape::new(&data, env);
-                let short_cut = tape.trade(&targets, &[], &mut Scratch::default());
+                let tape = MarketTape::new(&data, env);
+                let short_cut = tape.trade(&targets, &[], &mut TapeScratch::default());
                 ruined += usize::from(short_cut.is_none());
             }
         }
@@ -273,15 +275,15 @@ mod tests {
             }
             let kind = registry.find(name).unwrap();
             let (of, plan) = plan_of(kind, ranges, &EnvConfig::default(), &data);
-            let whole = of.try_share(kind, &data, &plan, Share::ALL, &|_, _| ()).unwrap();
+            let whole = of.run_share(kind, &data, &plan, PlanShare::ALL, &|_, _| ()).unwrap();
             let part = |rank| {
-                let share = Share { rank, ranks: 3 };
-                of.try_share(kind, &data, &plan, share, &|_, _| ()).unwrap()
+                let share = PlanShare { rank, ranks: 3 };
+                of.run_share(kind, &data, &plan, share, &|_, _| ()).unwrap()
             };
-            assert_eq!((0..3).flat_map(part).collect::<Vec<Tried>>(), whole, "{name}");
+            assert_eq!((0..3).flat_map(part).collect::<Vec<SetResult>>(), whole, "{name}");
         }
         let groups = vec![vec![0, 2, 4], vec![1, 3]];
-        let part = |rank| share_of(groups.clone(), Share { rank, ranks: 2 });
+        let part = |rank| share_of(groups.clone(), PlanShare { rank, ranks: 2 });
         assert_eq!((part(0), part(1)), (vec![vec![0, 2]], vec![vec![4], vec![1, 3]]));
     }
 }

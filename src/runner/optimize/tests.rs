@@ -5,15 +5,15 @@ use crate::strategy::Registry;
 use rand::SeedableRng;
 use serde_json::Value;
 
-fn kind() -> Kind {
+fn kind() -> StrategyKind {
     Registry::standard().find("macd").unwrap().clone()
 }
 
-fn span(low: f64, high: f64, step: Option<f64>) -> Range {
-    Range::Span { low, high, step }
+fn span(low: f64, high: f64, step: Option<f64>) -> ParameterRange {
+    ParameterRange::Span { low, high, step }
 }
 
-fn search(search: Search, ranges: Vec<(&str, Range)>) -> Optimization {
+fn search(search: Search, ranges: Vec<(&str, ParameterRange)>) -> Optimization {
     let ranges = ranges.into_iter().map(|(name, range)| (name.to_string(), range)).collect();
     Optimization { ranges, search, trials: 30, folds: 3, env: EnvConfig::default() }
 }
@@ -24,7 +24,7 @@ fn rng() -> ChaCha8Rng {
 
 #[test]
 fn a_grid_has_every_combination_that_does_not_clash() {
-    let values = Range::Values(vec![4.into(), 30.into()]);
+    let values = ParameterRange::Values(vec![4.into(), 30.into()]);
     let of = search(
         Search::Grid,
         vec![("fast-period", values), ("slow_period", span(10.0, 20.0, Some(5.0)))],
@@ -75,8 +75,8 @@ fn a_fold_is_chosen_by_what_came_before_it() {
         }
         let known = MarketData::new(known).unwrap();
         let sharpe = |set: &TriedSet| {
-            let course = of.course(&kind(), &set.parameters, &known).unwrap();
-            sharpe_of(&course, 0..start).unwrap()
+            let record = of.record(&kind(), &set.parameters, &known).unwrap();
+            sharpe_of(&record, 0..start).unwrap()
         };
         let sharpes: Vec<f64> = found.sets.iter().map(sharpe).collect();
         let highest = sharpes.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -1,7 +1,7 @@
 //! Every market has the planted relation where it is planted, and no other.
 
 use super::*;
-use crate::synthetic::{Kind, Law};
+use crate::synthetic::{MarketKind, ReturnProcess};
 
 fn symbols(count: usize) -> Vec<Symbol> {
     (0..count).map(|i| format!("S{i}").parse().unwrap()).collect()
@@ -210,7 +210,7 @@ fn a_leaked_volume_is_the_next_return_and_prices_alone_tell_nothing() {
 
 #[test]
 fn bars_are_well_formed() {
-    for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Sample) {
+    for kind in MarketKind::ALL.into_iter().filter(|&kind| kind != MarketKind::Sample) {
         for minutes in [1, 5, 30, 60, 390] {
             let stocks = symbols(2);
             let spec = SyntheticMarket { kind, seed: 3 };
@@ -230,7 +230,9 @@ fn bars_are_well_formed() {
             let squares = |of: &dyn Fn(&Bar) -> f64| {
                 mean(&series.bars().map(|bar| of(&bar).powi(2)).collect::<Vec<f64>>())
             };
-            if let (Some(Law::Leaked { .. }), true) = (spec.law(2, 1, minutes), minutes <= 60) {
+            if let (Some(ReturnProcess::Leaked { .. }), true) =
+                (spec.law(2, 1, minutes), minutes <= 60)
+            {
                 let range = squares(&|bar| (bar.high / bar.low).ln());
                 let change = squares(&|bar| (bar.close / bar.open).ln());
                 assert_near("range", range / (4.0 * 2.0_f64.ln()) / change, 1.0, 0.12);
@@ -242,7 +244,7 @@ fn bars_are_well_formed() {
 #[test]
 fn a_day_is_the_same_in_every_period_and_a_stock_in_every_company_it_does_not_depend_on() {
     let stocks = symbols(4);
-    for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Sample) {
+    for kind in MarketKind::ALL.into_iter().filter(|&kind| kind != MarketKind::Sample) {
         let spec = SyntheticMarket { kind, seed: 5 };
         for (first, last) in [((2007, 3, 1), (2007, 8, 31)), ((2021, 3, 1), (2021, 8, 31))] {
             let long = Period { start: date(first.0, 1, 1), end: date(last.0 + 1, 6, 30) };
@@ -262,8 +264,13 @@ fn a_day_is_the_same_in_every_period_and_a_stock_in_every_company_it_does_not_de
     }
     let alone = [stocks[1].clone()];
     let day = Period { start: date(2020, 3, 2), end: date(2020, 3, 2) };
-    for kind in [Kind::Momentum, Kind::MeanReversion, Kind::Regimes, Kind::RandomWalk, Kind::Leaked]
-    {
+    for kind in [
+        MarketKind::Momentum,
+        MarketKind::MeanReversion,
+        MarketKind::Regimes,
+        MarketKind::RandomWalk,
+        MarketKind::Leaked,
+    ] {
         let spec = SyntheticMarket { kind, seed: 5 };
         let of = |list: &[Symbol]| bars(&spec, list, &stocks[1], &day, 30);
         assert_eq!(of(&stocks), of(&alone), "{kind}");
@@ -275,7 +282,9 @@ fn a_day_is_the_same_in_every_period_and_a_stock_in_every_company_it_does_not_de
 fn the_price_at_the_epoch_is_the_stated_one() {
     let stocks = symbols(2);
     let start = Period { start: date(2015, 1, 1), end: date(2015, 1, 9) };
-    for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Sample | Kind::Pairs(_)))
+    for kind in MarketKind::ALL
+        .into_iter()
+        .filter(|kind| !matches!(kind, MarketKind::Sample | MarketKind::Pairs(_)))
     {
         let spec = SyntheticMarket { kind, seed: 2 };
         let series = bars(&spec, &stocks, &stocks[0], &start, 30);

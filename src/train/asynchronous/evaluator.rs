@@ -8,17 +8,17 @@ use anyhow::{Result, anyhow};
 use crate::compute::threads::pool;
 use crate::config::LearnerConfig;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::Standing;
+use crate::portfolio::meta_policy::ExpertWeights;
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
-use crate::train::dataset::Prepared;
+use crate::train::dataset::PreparedData;
 use crate::train::evaluation::Evaluation;
 use crate::train::model::Model;
 use crate::train::setup::Setup;
 
 /// Makes them one after the other.
-pub struct Evaluations {
-    around: Arc<Around>,
+pub struct Evaluator {
+    context: Arc<Around>,
     running: Option<JoinHandle<Result<Evaluation>>>,
     latest: Option<Evaluation>,
 }
@@ -27,16 +27,16 @@ pub struct Evaluations {
 struct Around {
     mandate: Mandate,
     learner: LearnerConfig,
-    eval: Prepared,
+    eval: PreparedData,
     shape: NetworkShape,
-    rules: Option<Standing>,
+    rules: Option<ExpertWeights>,
     device: Device,
 }
 
-impl Evaluations {
+impl Evaluator {
     /// `rules`: the expert weights of the meta-policy's at the end of the training period.
-    pub fn new(setup: &Setup<'_>, eval: &Prepared, rules: Option<Standing>) -> Evaluations {
-        let around = Around {
+    pub fn new(setup: &Setup<'_>, eval: &PreparedData, rules: Option<ExpertWeights>) -> Evaluator {
+        let context = Around {
             mandate: setup.mandate.clone(),
             learner: setup.learner.clone(),
             eval: eval.clone(),
@@ -44,12 +44,12 @@ impl Evaluations {
             rules,
             device: setup.device,
         };
-        Evaluations { around: Arc::new(around), running: None, latest: None }
+        Evaluator { context: Arc::new(context), running: None, latest: None }
     }
 
     /// The expert weights of the meta-policy's rules at the end of the training period.
-    pub fn rules(&self) -> Option<&Standing> {
-        self.around.rules.as_ref()
+    pub fn rules(&self) -> Option<&ExpertWeights> {
+        self.context.rules.as_ref()
     }
 
     pub fn is_running(&self) -> bool {
@@ -59,11 +59,11 @@ impl Evaluations {
     /// Begins with these weights, after so many episodes and steps. None may be running.
     pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<()> {
         assert!(!self.is_running(), "one at a time");
-        let (around, weights) = (self.around.clone(), weights.to_vec());
+        let (context, weights) = (self.context.clone(), weights.to_vec());
         let work = move || -> Result<Evaluation> {
-            let Around { mandate, learner, eval, shape, rules, device } = &*around;
+            let Around { mandate, learner, eval, shape, rules, device } = &*context;
             let (shape, fit) = (shape.clone(), eval.note.fit.clone());
-            let model = Model { shape, weights, fit, standing: rules.clone() };
+            let model = Model { shape, weights, fit, expert_weights: rules.clone() };
             let evaluated = model.evaluate(learner, *device, mandate, eval, &mut |_| {})?;
             Ok(Evaluation { episode, env_steps, evaluated })
         };

@@ -4,11 +4,11 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::train::worker::Learned;
+use crate::train::worker::LearnStats;
 
 /// Of one stock, to the server; a packed gradient follows where something was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Push {
+pub struct GradientPush {
     pub stock: u32,
     /// Bars stepped since the last one, over all lanes.
     pub env_steps: u32,
@@ -17,13 +17,13 @@ pub struct Push {
     pub epsilon: f64,
     /// Gradient steps that the server had made when the weights of this gradient were its own.
     pub version: u64,
-    pub learned: Option<Learned>,
+    pub learned: Option<LearnStats>,
 }
 
 /// To a worker; the server's weights follow where it sent a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    pub next: Next,
+pub struct ServerReply {
+    pub next: NextStep,
     /// Gradient steps made so far.
     pub version: u64,
     /// Fraction of the run that is done.
@@ -34,7 +34,7 @@ pub struct Answer {
 
 /// What a worker does before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Next {
+pub enum NextStep {
     GoOn,
     /// Writes its part of the checkpoint of so many steps.
     Checkpoint(u64),
@@ -65,20 +65,20 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let push = Push {
+        let push = GradientPush {
             stock: 499,
             env_steps: u32::MAX,
             reward: -0.125,
             epsilon: 0.4,
             version: u64::MAX,
-            learned: Some(Learned { loss: 1.5, mean_q: f32::NEG_INFINITY }),
+            learned: Some(LearnStats { loss: 1.5, mean_q: f32::NEG_INFINITY }),
         };
         let mut message = vec![1, 2, 3];
         write(&push, &mut message).unwrap();
         message.extend([7, 8]);
-        let (read_back, rest): (Push, _) = read(&message).unwrap();
+        let (read_back, rest): (GradientPush, _) = read(&message).unwrap();
         assert_eq!((read_back, rest), (push, &[7u8, 8][..]));
-        assert!(read::<Push>(&message[..9]).is_err());
-        assert!(read::<Push>(&[]).is_err());
+        assert!(read::<GradientPush>(&message[..9]).is_err());
+        assert!(read::<GradientPush>(&[]).is_err());
     }
 }

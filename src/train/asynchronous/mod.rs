@@ -28,13 +28,13 @@ use super::callbacks::{Callbacks, Ending};
 use super::setup::Setup;
 use super::snapshot::{ModeState, RootState, ServerState, Snapshot, StockState};
 use super::worker::Worker;
-use crate::comm::{Stamp, Tag};
+use crate::comm::{MessageStamp, Tag};
 use crate::config::AsynchronousConfig;
 use crate::market::Symbol;
 use crate::portfolio::meta_policy::CapitalPlan;
-pub use evaluator::Evaluations;
-use server::{Means, Root};
-use worker::{Host, Lone, Surroundings};
+pub use evaluator::Evaluator;
+use server::{AsyncServer, ServerIo};
+use worker::{AsyncWorker, Host, WorkerContext};
 
 /// Names a stock and how many times as long its bars take, as in `AAPL:3`: to try what a slow
 /// worker costs the others.
@@ -44,10 +44,10 @@ const LOCKSTEP: &str = "the checkpoint is from a lockstep run; resume it with --
 /// One rank's part of an asynchronous run.
 pub struct Asynchronous<'a> {
     setup: Setup<'a>,
-    around: Surroundings<'a>,
-    lones: Vec<Lone>,
+    context: WorkerContext<'a>,
+    async_workers: Vec<AsyncWorker>,
     /// On rank 0.
-    root: Option<Root<'a>>,
+    root: Option<AsyncServer<'a>>,
     weights: Vec<f32>,
 }
 
@@ -58,15 +58,15 @@ impl<'a> Asynchronous<'a> {
         let slow = slow_stock(&setup.mandate.stocks)?;
         let Setup { train, lanes, learner, .. } = setup;
         let (panel, priority_beta) = (&*train.panel, learner.priority_beta);
-        let around = Surroundings { panel, lanes, config, priority_beta, capital, slow };
-        let lone = |worker| -> Result<Lone> {
+        let context = WorkerContext { panel, lanes, config, priority_beta, capital, slow };
+        let async_worker = |worker| -> Result<AsyncWorker> {
             let networks = setup.networks(&weights)?;
-            Ok(Lone::new(worker, networks, weights.len(), setup.credit(), &around))
+            Ok(AsyncWorker::new(worker, networks, weights.len(), setup.credit(), &context))
         };
-        let lones = setup.workers().into_iter().map(lone).collect::<Result<_>>()?;
-        let root = || Root::new(&setup, config, weights.clone());
+        let async_workers = setup.workers().into_iter().map(async_worker).collect::<Result<_>>()?;
+        let root = || AsyncServer::new(&setup, config, weights.clone());
         let root = setup.comm.is_root().then(root);
-        Ok(Asynchronous { setup, around, lones, root, weights })
+        Ok(Asynchronous { setup, context, async_workers, root, weights })
     }
 
     /// Lets the workers go until all is done or the user wants no more; returns with every rank's
@@ -75,30 +75,30 @@ impl<'a> Asynchronous<'a> {
     pub fn run(
         &mut self,
         callbacks: &mut dyn Callbacks,
-        evaluations: &mut Evaluations,
+        evaluations: &mut Evaluator,
     ) -> Result<Ending> {
-        let (comm, around) = (self.setup.comm, &self.around);
-        match (&mut self.root, comm.mailbox(), comm.line()) {
+        let (comm, context) = (self.setup.comm, &self.context);
+        match (&mut self.root, comm.mailbox(), comm.server_link()) {
             (Some(root), ..) if comm.size() == 1 => {
-                threads::run(root, &mut self.lones, around, callbacks, evaluations)?;
+                threads::run(root, &mut self.async_workers, context, callbacks, evaluations)?;
             }
             (Some(root), Some(mailbox), _) => {
                 let collect = &mut || Ok(Vec::new());
-                root.serve(&mut Means { mailbox, callbacks, evaluations, collect })?;
+                root.serve(&mut ServerIo { mailbox, callbacks, evaluations, collect })?;
             }
             (None, _, Some(line)) => {
-                worker::work(&mut self.lones, around, line, &mut RankHost { callbacks })?;
+                worker::work(&mut self.async_workers, context, line, &mut RankHost { callbacks })?;
             }
             _ => return Err(anyhow!("this kind of communication has no mailbox")),
         }
         let is_stopped = self.root.as_ref().is_some_and(|root| root.ending() == Ending::Stopped);
         let mut is_stopped = [f32::from(u8::from(is_stopped))];
-        comm.broadcast(Stamp { tag: Tag::Interval, time: 0 }, &mut is_stopped)?;
+        comm.broadcast(MessageStamp { tag: Tag::Interval, time: 0 }, &mut is_stopped)?;
         callbacks.on_workers_stopped()?;
         if let Some(root) = &self.root {
             self.weights.copy_from_slice(root.weights());
         }
-        comm.broadcast(Stamp { tag: Tag::Parameters, time: 0 }, &mut self.weights)?;
+        comm.broadcast(MessageStamp { tag: Tag::Parameters, time: 0 }, &mut self.weights)?;
         Ok(if is_stopped == [0.0] { Ending::EpisodeDone } else { Ending::Stopped })
     }
 
@@ -110,8 +110,8 @@ impl<'a> Asynchronous<'a> {
             bail!(LOCKSTEP)
         };
         self.weights = weights;
-        for (lone, stock) in self.lones.iter_mut().zip(stocks) {
-            lone.restore(&self.weights, state.version, stock)?;
+        for (async_worker, stock) in self.async_workers.iter_mut().zip(stocks) {
+            async_worker.restore(&self.weights, state.version, stock)?;
         }
         if let Some(root) = &mut self.root {
             root.restore(&self.weights, optimizer, state);
@@ -121,12 +121,12 @@ impl<'a> Asynchronous<'a> {
 
     /// This rank's stocks, in the order of its workers.
     pub fn stocks(&self) -> Vec<usize> {
-        self.lones.iter().map(|lone| lone.worker.stock()).collect()
+        self.async_workers.iter().map(|async_worker| async_worker.worker.stock()).collect()
     }
 
     /// Where the run is; on rank 0.
     pub fn server(&self) -> Option<&ServerState> {
-        self.root.as_ref().map(Root::state)
+        self.root.as_ref().map(AsyncServer::state)
     }
 
     pub fn weights(&self) -> &[f32] {
@@ -135,7 +135,7 @@ impl<'a> Asynchronous<'a> {
 
     /// This rank's workers.
     pub fn into_workers(self) -> Vec<Worker> {
-        self.lones.into_iter().map(|lone| lone.worker).collect()
+        self.async_workers.into_iter().map(|async_worker| async_worker.worker).collect()
     }
 }
 
@@ -173,7 +173,7 @@ impl Host for RankHost<'_> {
         self.callbacks.on_checkpoint(Snapshot { env_steps, root: None, stocks })
     }
 
-    fn meet(&mut self) -> Result<()> {
+    fn synchronize(&mut self) -> Result<()> {
         self.callbacks.on_barrier()
     }
 }

@@ -7,40 +7,42 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::evaluator::Evaluations;
-use super::message::{self, Answer, Next, Push};
+use super::evaluator::Evaluator;
+use super::message::{self, GradientPush, NextStep, ServerReply};
 use crate::comm::mailbox::Mailbox;
 use crate::config::{AsynchronousConfig, Compression};
 use crate::rl::optimizer::Adam;
-use crate::train::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, Interval, Pushes};
+use crate::train::callbacks::{
+    Callbacks, Ending, INTERVALS_PER_EPISODE, PushStats, TrainingInterval,
+};
 use crate::train::compress::{floats_to_bytes, unpack};
 use crate::train::server::Server;
 use crate::train::setup::Setup;
 use crate::train::snapshot::{
     ModeState, RootState, ServerState, SinceInterval, Snapshot, StockState,
 };
-use crate::train::worker::{Lanes, Learned};
+use crate::train::worker::{Lanes, LearnStats};
 
 /// Between two looks at what else there is to do.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What every worker is to be told, and how many have been.
-struct Round {
-    next: Next,
+struct InstructionRound {
+    next: NextStep,
     told: Vec<bool>,
 }
 
 /// What the server does it with.
-pub struct Means<'a> {
+pub struct ServerIo<'a> {
     pub mailbox: &'a dyn Mailbox,
     pub callbacks: &'a mut dyn Callbacks,
-    pub evaluations: &'a mut Evaluations,
+    pub evaluations: &'a mut Evaluator,
     /// Hands over what threads of this process wrote of their stocks for a checkpoint.
     pub collect: &'a mut dyn FnMut() -> Result<Vec<(usize, StockState)>>,
 }
 
 /// Rank 0's part of a run.
-pub struct Root<'a> {
+pub struct AsyncServer<'a> {
     stocks: usize,
     plan: Lanes,
     /// Passes over the training period.
@@ -57,10 +59,14 @@ pub struct Root<'a> {
     ending: Option<Ending>,
 }
 
-impl<'a> Root<'a> {
-    pub fn new(setup: &Setup<'a>, config: &AsynchronousConfig, weights: Vec<f32>) -> Root<'a> {
+impl<'a> AsyncServer<'a> {
+    pub fn new(
+        setup: &Setup<'a>,
+        config: &AsynchronousConfig,
+        weights: Vec<f32>,
+    ) -> AsyncServer<'a> {
         let stocks = setup.mandate.stocks.len();
-        Root {
+        AsyncServer {
             stocks,
             plan: setup.lanes,
             episodes: setup.episodes,
@@ -76,7 +82,7 @@ impl<'a> Root<'a> {
                 env_steps_of: vec![0; stocks],
                 due: VecDeque::new(),
             },
-            max_staleness: config.max_staleness_of(stocks),
+            max_staleness: config.max_staleness_for(stocks),
             stop: setup.stop,
             ending: None,
         }
@@ -102,57 +108,57 @@ impl<'a> Root<'a> {
     }
 
     /// Answers the workers until all have been told to stop.
-    pub fn serve(&mut self, means: &mut Means<'_>) -> Result<()> {
-        let senders = means.mailbox.senders();
+    pub fn serve(&mut self, io: &mut ServerIo<'_>) -> Result<()> {
+        let senders = io.mailbox.senders();
         let mut stopped = vec![false; senders];
-        let mut rounds: VecDeque<Round> = VecDeque::new();
-        let round = |next: Next| Round { next, told: vec![false; senders] };
+        let mut rounds: VecDeque<InstructionRound> = VecDeque::new();
+        let round = |next: NextStep| InstructionRound { next, told: vec![false; senders] };
         while stopped.iter().any(|stopped| !stopped) {
-            self.evaluate(means)?;
+            self.evaluate(io)?;
             if self.ending.is_none() {
                 self.ending = self.decided();
                 if self.ending == Some(Ending::Stopped) {
-                    rounds.push_back(round(Next::Checkpoint(self.state.env_steps)));
+                    rounds.push_back(round(NextStep::Checkpoint(self.state.env_steps)));
                 }
-                rounds.extend(self.ending.map(|_| round(Next::Stop)));
+                rounds.extend(self.ending.map(|_| round(NextStep::Stop)));
             }
-            if rounds.is_empty() && means.callbacks.wants_checkpoint() {
-                rounds.push_back(round(Next::Checkpoint(self.state.env_steps)));
+            if rounds.is_empty() && io.callbacks.wants_checkpoint() {
+                rounds.push_back(round(NextStep::Checkpoint(self.state.env_steps)));
             }
-            let Some((sender, question)) = means.mailbox.next(PATIENCE) else { continue };
+            let Some((sender, question)) = io.mailbox.next(PATIENCE) else { continue };
             if question.is_empty() {
                 if stopped[sender] {
                     continue;
                 }
                 bail!("a worker failed");
             }
-            let (push, gradient): (Push, _) = message::read(&question)?;
+            let (push, gradient): (GradientPush, _) = message::read(&question)?;
             let is_used = self.take(push, gradient)?;
             let next = match rounds.front_mut() {
                 Some(first) if !first.told[sender] => {
                     first.told[sender] = true;
                     first.next
                 }
-                _ => Next::GoOn,
+                _ => NextStep::GoOn,
             };
-            stopped[sender] |= next == Next::Stop;
+            stopped[sender] |= next == NextStep::Stop;
             let answer = self.answer(next, is_used, push.learned.is_some())?;
-            means.mailbox.answer(sender, answer);
+            io.mailbox.answer(sender, answer);
             if rounds.front().is_some_and(|first| first.told.iter().all(|&told| told)) {
                 let done = rounds.pop_front().context("a round")?;
-                self.meet(done.next, means)?;
+                self.synchronize(done.next, io)?;
             }
             if self.state.since.env_steps >= self.env_steps_per_interval() {
-                self.tell(means)?;
-                if means.callbacks.is_writing() && self.ending.is_none() {
-                    rounds.push_back(round(Next::Meet));
+                self.report_interval(io)?;
+                if io.callbacks.is_writing() && self.ending.is_none() {
+                    rounds.push_back(round(NextStep::Meet));
                 }
             }
         }
         if self.state.since.env_steps > 0 {
-            self.tell(means)?;
+            self.report_interval(io)?;
         }
-        self.evaluate_in_time(means)
+        self.evaluate_in_time(io)
     }
 
     /// What ends the run now, if anything does: all its work is done, or the user wants no more.
@@ -188,7 +194,7 @@ impl<'a> Root<'a> {
     }
 
     /// Takes in what a worker says. Returns whether its gradient was used.
-    fn take(&mut self, push: Push, gradient: &[u8]) -> Result<bool> {
+    fn take(&mut self, push: GradientPush, gradient: &[u8]) -> Result<bool> {
         let (stock, state) = (push.stock as usize, &mut self.state);
         let since = &mut state.since;
         state.env_steps += u64::from(push.env_steps);
@@ -217,10 +223,10 @@ impl<'a> Root<'a> {
         Ok(true)
     }
 
-    fn answer(&self, next: Next, is_used: bool, wants_weights: bool) -> Result<Vec<u8>> {
+    fn answer(&self, next: NextStep, is_used: bool, wants_weights: bool) -> Result<Vec<u8>> {
         let (version, progress) = (self.state.version, self.progress());
         let mut bytes = Vec::new();
-        message::write(&Answer { next, version, progress, is_used }, &mut bytes)?;
+        message::write(&ServerReply { next, version, progress, is_used }, &mut bytes)?;
         if wants_weights {
             floats_to_bytes(self.weights(), &mut bytes);
         }
@@ -228,15 +234,15 @@ impl<'a> Root<'a> {
     }
 
     /// Every worker was told: rank 0's part of it.
-    fn meet(&mut self, next: Next, means: &mut Means<'_>) -> Result<()> {
+    fn synchronize(&mut self, next: NextStep, io: &mut ServerIo<'_>) -> Result<()> {
         match next {
-            Next::Checkpoint(env_steps) => {
-                let stocks = (means.collect)()?;
+            NextStep::Checkpoint(env_steps) => {
+                let stocks = (io.collect)()?;
                 let root = Some(self.root_state());
-                means.callbacks.on_checkpoint(Snapshot { env_steps, root, stocks })
+                io.callbacks.on_checkpoint(Snapshot { env_steps, root, stocks })
             }
-            Next::Meet => means.callbacks.on_barrier(),
-            Next::GoOn | Next::Stop => Ok(()),
+            NextStep::Meet => io.callbacks.on_barrier(),
+            NextStep::GoOn | NextStep::Stop => Ok(()),
         }
     }
 
@@ -249,25 +255,25 @@ impl<'a> Root<'a> {
     }
 
     /// Tells of the evaluation that is done by now, and begins the next that is due.
-    fn evaluate(&mut self, means: &mut Means<'_>) -> Result<()> {
-        if let Some(done) = means.evaluations.done()? {
+    fn evaluate(&mut self, io: &mut ServerIo<'_>) -> Result<()> {
+        if let Some(done) = io.evaluations.done()? {
             self.state.due.pop_front();
-            means.callbacks.on_evaluation(done)?;
+            io.callbacks.on_evaluation(done)?;
         }
-        if !means.evaluations.is_running() && !self.is_stopping() {
+        if !io.evaluations.is_running() && !self.is_stopping() {
             if let Some(&episode) = self.state.due.front() {
-                means.evaluations.begin(episode, self.state.env_steps, self.weights())?;
+                io.evaluations.begin(episode, self.state.env_steps, self.weights())?;
             }
         }
         Ok(())
     }
 
     /// Waits until no evaluation waits for another, so that each has the weights of its episode.
-    fn evaluate_in_time(&mut self, means: &mut Means<'_>) -> Result<()> {
-        self.evaluate(means)?;
+    fn evaluate_in_time(&mut self, io: &mut ServerIo<'_>) -> Result<()> {
+        self.evaluate(io)?;
         while self.state.due.len() > 1 && !self.is_stopping() {
             std::thread::sleep(PATIENCE);
-            self.evaluate(means)?;
+            self.evaluate(io)?;
         }
         Ok(())
     }
@@ -280,30 +286,30 @@ impl<'a> Root<'a> {
 
     /// Tells of an interval, and begins an evaluation where one has come due in it. That of the
     /// last episode is made when all workers have stopped.
-    fn tell(&mut self, means: &mut Means<'_>) -> Result<()> {
+    fn report_interval(&mut self, io: &mut ServerIo<'_>) -> Result<()> {
         let began = self.state.env_steps - self.state.since.env_steps;
         let interval = self.interval();
-        means.callbacks.on_interval(interval)?;
+        io.callbacks.on_interval(interval)?;
         let every = u64::from(self.every_episodes);
         let due = |env_steps: u64| env_steps / self.env_steps_per_episode() / every;
         let env_steps = self.state.env_steps;
         if due(env_steps) > due(began) && env_steps < self.all_env_steps() {
             self.state.due.push_back((due(env_steps) * every) as u32);
-            self.evaluate_in_time(means)?;
+            self.evaluate_in_time(io)?;
         }
         Ok(())
     }
 
     /// What happened since the last interval; the next one begins.
-    fn interval(&mut self) -> Interval {
+    fn interval(&mut self) -> TrainingInterval {
         let since = std::mem::take(&mut self.state.since);
-        let mean = |of: fn(&Learned) -> f32| {
+        let mean = |of: fn(&LearnStats) -> f32| {
             let sum: f64 = since.learned.iter().map(|one| f64::from(of(one))).sum();
             (!since.learned.is_empty()).then(|| sum / since.learned.len() as f64)
         };
         let stocks = self.stocks as f64;
         let per_push = |sum: u64| sum as f64 / since.pushes.max(1) as f64;
-        Interval {
+        TrainingInterval {
             episode: self.episode(),
             env_steps: self.state.env_steps,
             gradient_steps: self.state.version,
@@ -312,7 +318,7 @@ impl<'a> Root<'a> {
             epsilon: self.state.epsilon.iter().sum::<f64>() / stocks,
             // Per bar of the portfolio: every stock brings its part.
             reward: since.reward * stocks / since.env_steps as f64,
-            asynchronous: Some(Pushes {
+            asynchronous: Some(PushStats {
                 staleness: per_push(since.staleness),
                 most_stale: since.most_stale,
                 rejected: since.rejected,

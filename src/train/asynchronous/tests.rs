@@ -2,38 +2,38 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::message::{self, Answer, Next, Push};
+use super::message::{self, GradientPush, NextStep, ServerReply};
 use super::*;
 use crate::comm::CommError;
 use crate::comm::local::LocalComm;
-use crate::comm::mailbox::Line;
+use crate::comm::mailbox::ServerLink;
 use crate::config::{Compression, FeatureConfig, RunConfig};
 use crate::portfolio::mandate::Mandate;
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::source::DataSource;
 use crate::synthetic::SyntheticMarket;
-use crate::train::callbacks::Interval;
+use crate::train::callbacks::TrainingInterval;
 use crate::train::compress::floats_to_bytes;
-use crate::train::dataset::Prepared;
+use crate::train::dataset::PreparedData;
 use crate::train::evaluation::Evaluation;
-use crate::train::lockstep::Trainer;
+use crate::train::lockstep::LockstepTrainer;
 use crate::train::run::{RunData, data_plan};
 use crate::train::setup::network_shape;
 use crate::train::worker::Lanes;
 
 /// Three stocks for three months, and a month to evaluate.
-struct World {
+struct Fixture {
     config: RunConfig,
     mandate: Mandate,
     shape: NetworkShape,
-    train: Prepared,
-    eval: Prepared,
+    train: PreparedData,
+    eval: PreparedData,
     plan: Lanes,
     _cache: tempfile::TempDir,
 }
 
-fn world(episodes: u32) -> World {
+fn world(episodes: u32) -> Fixture {
     let stocks = ["A", "B", "C"].map(|name| name.parse().unwrap()).into();
     let day = |text: &str| text.parse().unwrap();
     let mut config = RunConfig {
@@ -70,12 +70,12 @@ fn world(episodes: u32) -> World {
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
     let shape = network_shape(&config.network, config.env.long_only, &train);
     let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes).unwrap();
-    World { config, mandate, shape, train, eval, plan, _cache: cache }
+    Fixture { config, mandate, shape, train, eval, plan, _cache: cache }
 }
 
-impl World {
+impl Fixture {
     fn setup<'a>(&'a self, stop: &'a AtomicBool) -> Setup<'a> {
-        let World { config, mandate, shape, train, plan, .. } = self;
+        let Fixture { config, mandate, shape, train, plan, .. } = self;
         Setup {
             comm: &LocalComm,
             mandate,
@@ -91,10 +91,10 @@ impl World {
         }
     }
 
-    fn run<'a>(&'a self, stop: &'a AtomicBool) -> (Asynchronous<'a>, Evaluations) {
+    fn run<'a>(&'a self, stop: &'a AtomicBool) -> (Asynchronous<'a>, Evaluator) {
         let setup = self.setup(stop);
         let run = Asynchronous::new(setup, &self.config.asynchronous).unwrap();
-        (run, Evaluations::new(&setup, &self.eval, None))
+        (run, Evaluator::new(&setup, &self.eval, None))
     }
 
     fn env_steps_per_episode(&self) -> u64 {
@@ -114,7 +114,7 @@ enum Event {
 }
 use Event::{Checkpoint, Evaluated, Settled};
 
-struct Onlooker<'a> {
+struct RecordingWatcher<'a> {
     events: Vec<Event>,
     snapshot: Option<Snapshot>,
     stop: &'a AtomicBool,
@@ -122,9 +122,9 @@ struct Onlooker<'a> {
     is_enough: &'a dyn Fn(Event) -> bool,
 }
 
-impl<'a> Onlooker<'a> {
-    fn new(stop: &'a AtomicBool, is_enough: &'a dyn Fn(Event) -> bool) -> Onlooker<'a> {
-        Onlooker { events: Vec::new(), snapshot: None, stop, is_enough }
+impl<'a> RecordingWatcher<'a> {
+    fn new(stop: &'a AtomicBool, is_enough: &'a dyn Fn(Event) -> bool) -> RecordingWatcher<'a> {
+        RecordingWatcher { events: Vec::new(), snapshot: None, stop, is_enough }
     }
 
     fn note(&mut self, event: Event) -> Result<()> {
@@ -142,13 +142,13 @@ impl<'a> Onlooker<'a> {
     }
 }
 
-impl Callbacks for Onlooker<'_> {
+impl Callbacks for RecordingWatcher<'_> {
     fn on_checkpoint(&mut self, snapshot: Snapshot) -> Result<()> {
         self.snapshot = Some(snapshot);
         self.note(Checkpoint)
     }
 
-    fn on_interval(&mut self, interval: Interval) -> Result<()> {
+    fn on_interval(&mut self, interval: TrainingInterval) -> Result<()> {
         self.note(Event::Interval(interval.env_steps))
     }
 
@@ -170,7 +170,7 @@ fn an_evaluation_that_a_stop_leaves_out_is_made_when_it_is_gone_on_with() {
     let episode = world.env_steps_per_episode();
     let stop = AtomicBool::new(false);
     let after_one = |event| matches!(event, Event::Interval(steps) if steps >= episode);
-    let mut callbacks = Onlooker::new(&stop, &after_one);
+    let mut callbacks = RecordingWatcher::new(&stop, &after_one);
     let (mut run, mut evaluations) = world.run(&stop);
     assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
     assert!(!evaluations.is_running());
@@ -180,7 +180,7 @@ fn an_evaluation_that_a_stop_leaves_out_is_made_when_it_is_gone_on_with() {
 
     let Snapshot { root, stocks, .. } = callbacks.snapshot.unwrap();
     let stop = AtomicBool::new(false);
-    let mut callbacks = Onlooker::new(&stop, &|_| false);
+    let mut callbacks = RecordingWatcher::new(&stop, &|_| false);
     let (mut run, mut evaluations) = world.run(&stop);
     let stocks = stocks.into_iter().map(|(_, state)| state).collect();
     run.restore(root.unwrap(), stocks).unwrap();
@@ -196,7 +196,7 @@ fn an_evaluation_that_a_stop_leaves_out_is_made_when_it_is_gone_on_with() {
 fn a_stopped_run_has_the_last_evaluation_that_it_made() {
     let world = world(100_000);
     let stop = AtomicBool::new(false);
-    let mut callbacks = Onlooker::new(&stop, &|event| event == Evaluated(1));
+    let mut callbacks = RecordingWatcher::new(&stop, &|event| event == Evaluated(1));
     let (mut run, mut evaluations) = world.run(&stop);
     assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
     assert!(evaluations.finish().unwrap().is_none());
@@ -209,7 +209,7 @@ fn who_wants_no_more_after_the_last_step_has_a_finished_run() {
     let all = world.env_steps_per_episode();
     let stop = AtomicBool::new(false);
     let after_all = |event| matches!(event, Event::Interval(steps) if steps >= all);
-    let mut callbacks = Onlooker::new(&stop, &after_all);
+    let mut callbacks = RecordingWatcher::new(&stop, &after_all);
     let (mut run, mut evaluations) = world.run(&stop);
     assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::EpisodeDone);
     assert!(stop.load(Ordering::Relaxed));
@@ -222,9 +222,9 @@ fn a_checkpoint_of_the_other_mode_is_refused() {
     let world = world(1);
     // Both stop, with a checkpoint, as soon as they can.
     let stop = AtomicBool::new(true);
-    let mut trainer = Trainer::new(world.setup(&stop)).unwrap();
+    let mut trainer = LockstepTrainer::new(world.setup(&stop)).unwrap();
     let (mut run, mut evaluations) = world.run(&stop);
-    let mut callbacks = Onlooker::new(&stop, &|_| true);
+    let mut callbacks = RecordingWatcher::new(&stop, &|_| true);
     assert_eq!(trainer.episode(&mut callbacks).unwrap(), Ending::Stopped);
     let in_lockstep = callbacks.snapshot.take().unwrap();
     assert_eq!(run.run(&mut callbacks, &mut evaluations).unwrap(), Ending::Stopped);
@@ -242,15 +242,16 @@ fn a_checkpoint_of_the_other_mode_is_refused() {
 }
 
 /// A server that uses no gradient.
-struct Refusing {
+struct RefusingServer {
     weights: Vec<f32>,
 }
 
-impl Line for Refusing {
+impl ServerLink for RefusingServer {
     fn ask(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CommError> {
-        let (push, _): (Push, _) = message::read(&bytes).unwrap();
+        let (push, _): (GradientPush, _) = message::read(&bytes).unwrap();
         assert!(push.learned.is_some());
-        let answer = Answer { next: Next::GoOn, version: 0, progress: 0.0, is_used: false };
+        let answer =
+            ServerReply { next: NextStep::GoOn, version: 0, progress: 0.0, is_used: false };
         let mut bytes = Vec::new();
         message::write(&answer, &mut bytes).unwrap();
         floats_to_bytes(&self.weights, &mut bytes);
@@ -265,13 +266,13 @@ fn a_gradient_that_was_not_used_leaves_its_worker_as_it_was() {
     world.config.asynchronous.compression = Compression::TopK;
     let stop = AtomicBool::new(false);
     let (mut run, _) = world.run(&stop);
-    let line = Refusing { weights: run.weights.clone() };
-    let lone = &mut run.lones[0];
-    (0..40).for_each(|_| lone.bar(&run.around));
+    let line = RefusingServer { weights: run.weights.clone() };
+    let async_worker = &mut run.async_workers[0];
+    (0..40).for_each(|_| async_worker.bar(&run.context));
     // The first one says how many bars there were.
     let mut cursor = || {
-        lone.exchange(&run.around, &line, true).unwrap();
-        lone.state().own_pace.unwrap().cursor
+        async_worker.exchange(&run.context, &line, true).unwrap();
+        async_worker.state().own_pace.unwrap().cursor
     };
     // Not printed: they are of a whole network.
     assert!(cursor() == cursor(), "what it owes has changed");

@@ -4,9 +4,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::evaluator::Evaluations;
-use super::server::{Means, Root};
-use super::worker::{self, Host, Lone, Surroundings};
+use super::evaluator::Evaluator;
+use super::server::{AsyncServer, ServerIo};
+use super::worker::{self, AsyncWorker, Host, WorkerContext};
 use crate::comm::CommError;
 use crate::comm::mailbox::{SERVER_GONE, local};
 use crate::compute::threads::pool;
@@ -17,18 +17,18 @@ use crate::train::snapshot::StockState;
 type States = Vec<(usize, StockState)>;
 
 pub fn run(
-    root: &mut Root<'_>,
-    lones: &mut [Lone],
-    around: &Surroundings<'_>,
+    root: &mut AsyncServer<'_>,
+    async_workers: &mut [AsyncWorker],
+    context: &WorkerContext<'_>,
     callbacks: &mut dyn Callbacks,
-    evaluations: &mut Evaluations,
+    evaluations: &mut Evaluator,
 ) -> Result<()> {
     let all = rayon::current_num_threads();
-    let count = all.clamp(1, lones.len());
+    let count = all.clamp(1, async_workers.len());
     let (mailbox, lines) = local(count);
     let (hosts, written): (Vec<_>, Vec<_>) = (0..count).map(|_| channel()).unzip();
     std::thread::scope(|scope| {
-        let of_thread = groups(lones, count).into_iter().zip(lines).zip(hosts);
+        let of_thread = groups(async_workers, count).into_iter().zip(lines).zip(hosts);
         let spawned: Vec<_> = of_thread
             .map(|((group, line), states)| {
                 let work = move || -> Result<()> {
@@ -36,14 +36,15 @@ pub fn run(
                     let pool = pool((all / count).max(1)).build()?;
                     // The line belongs to it: should the work break off, the server hears it.
                     pool.install(move || {
-                        worker::work(group, around, &line, &mut ThreadHost { states })
+                        worker::work(group, context, &line, &mut ThreadHost { states })
                     })
                 };
                 scope.spawn(work)
             })
             .collect();
         let collect = &mut || collect(&written);
-        let served = root.serve(&mut Means { mailbox: &mailbox, callbacks, evaluations, collect });
+        let served =
+            root.serve(&mut ServerIo { mailbox: &mailbox, callbacks, evaluations, collect });
         // Should it have failed, the workers hear it.
         drop(mailbox);
         let joined = spawned.into_iter().map(|thread| match thread.join() {
@@ -89,7 +90,7 @@ impl Host for ThreadHost {
         self.states.send(stocks).map_err(|_| anyhow!(SERVER_GONE))
     }
 
-    fn meet(&mut self) -> Result<()> {
+    fn synchronize(&mut self) -> Result<()> {
         Ok(())
     }
 }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::LOCKSTEP;
-use super::message::{self, Answer, Next, Push};
-use crate::comm::mailbox::Line;
+use super::message::{self, GradientPush, NextStep, ServerReply};
+use crate::comm::mailbox::ServerLink;
 use crate::config::AsynchronousConfig;
 use crate::market::panel::Panel;
 use crate::portfolio::meta_policy::CapitalPlan;
 use crate::rl::networks::Networks;
 use crate::rl::schedule::{UpdateCredit, linear};
 use crate::train::compress::{Compressor, bytes_to_floats};
-use crate::train::snapshot::{Cursor, OwnPaceState, StockState};
+use crate::train::snapshot::{AsyncWorkerState, Cursor, StockState};
 use crate::train::worker::{Lanes, Proposal, Worker};
 
 /// A worker that has learned nothing for so many bars lets the server know that it is there.
@@ -23,7 +23,7 @@ const SILENT_BARS: u32 = 16;
 const MOST_OWED: u64 = 8;
 
 /// A stock's worker on its way.
-pub struct Lone {
+pub struct AsyncWorker {
     pub worker: Worker,
     /// With the weights as of its last gradient.
     networks: Networks,
@@ -40,7 +40,7 @@ pub struct Lone {
 }
 
 /// What all workers of a process share.
-pub struct Surroundings<'a> {
+pub struct WorkerContext<'a> {
     pub panel: &'a Panel,
     pub lanes: Lanes,
     pub config: &'a AsynchronousConfig,
@@ -57,20 +57,20 @@ pub trait Host {
     fn checkpoint(&mut self, env_steps: u64, stocks: Vec<(usize, StockState)>) -> Result<()>;
 
     /// Meets the other processes.
-    fn meet(&mut self) -> Result<()>;
+    fn synchronize(&mut self) -> Result<()>;
 }
 
-impl Lone {
+impl AsyncWorker {
     /// With networks of so many parameters.
     pub fn new(
         worker: Worker,
         networks: Networks,
         parameters: usize,
         credit: UpdateCredit,
-        around: &Surroundings<'_>,
-    ) -> Lone {
-        let (config, lanes) = (around.config, around.lanes.count);
-        Lone {
+        context: &WorkerContext<'_>,
+    ) -> AsyncWorker {
+        let (config, lanes) = (context.config, context.lanes.count);
+        AsyncWorker {
             worker,
             networks,
             cursor: Cursor {
@@ -95,13 +95,13 @@ impl Lone {
         StockState {
             worker: self.worker.state(),
             reward_sum: self.reward,
-            own_pace: Some(OwnPaceState { networks, cursor }),
+            own_pace: Some(AsyncWorkerState { networks, cursor }),
         }
     }
 
     /// Restores a state of the same run; `weights` are the server's after `version` steps.
     pub fn restore(&mut self, weights: &[f32], version: u64, state: StockState) -> Result<()> {
-        let OwnPaceState { networks, cursor } = state.own_pace.context(LOCKSTEP)?;
+        let AsyncWorkerState { networks, cursor } = state.own_pace.context(LOCKSTEP)?;
         self.worker.restore(state.worker);
         self.networks.restore(weights, networks);
         self.cursor = cursor;
@@ -110,16 +110,16 @@ impl Lone {
     }
 
     /// One bar in every lane.
-    pub fn bar(&mut self, around: &Surroundings<'_>) {
-        let (step, lanes) = (self.cursor.step, around.lanes);
+    pub fn bar(&mut self, context: &WorkerContext<'_>) {
+        let (step, lanes) = (self.cursor.step, context.lanes);
         if step == 0 {
             self.worker.reset();
         }
         self.worker.propose(&self.networks, step, &mut self.proposals);
         let wanted = self.proposals.chunks_exact(Proposal::LEN);
         for (lane, (wanted, order)) in wanted.zip(self.orders.chunks_exact_mut(2)).enumerate() {
-            let view = around.panel.view(lanes.row(lane, step));
-            let capital = around.capital.at(&view).shares[self.worker.stock()];
+            let view = context.panel.view(lanes.row(lane, step));
+            let capital = context.capital.at(&view).shares[self.worker.stock()];
             order[0] = f32::from(Proposal::read(wanted).direction);
             order[1] = capital as f32;
         }
@@ -132,17 +132,17 @@ impl Lone {
     /// One exchange with the server, with a gradient if `learns`.
     pub fn exchange(
         &mut self,
-        around: &Surroundings<'_>,
-        line: &dyn Line,
+        context: &WorkerContext<'_>,
+        line: &dyn ServerLink,
         learns: bool,
-    ) -> Result<Next> {
+    ) -> Result<NextStep> {
         let learned = learns.then(|| {
-            let beta = linear(around.priority_beta, 1.0, self.progress);
+            let beta = linear(context.priority_beta, 1.0, self.progress);
             self.worker.learn(&self.networks, beta, &mut self.gradient)
         });
-        let push = Push {
+        let push = GradientPush {
             stock: self.worker.stock() as u32,
-            env_steps: self.cursor.silent_bars * around.lanes.count as u32,
+            env_steps: self.cursor.silent_bars * context.lanes.count as u32,
             reward: std::mem::take(&mut self.reward),
             epsilon: self.worker.mean_epsilon(),
             version: self.version,
@@ -154,7 +154,7 @@ impl Lone {
             self.cursor.compressor.pack(&mut self.gradient, &mut self.message);
         }
         let answer = line.ask(std::mem::take(&mut self.message))?;
-        let (answer, weights): (Answer, _) = message::read(&answer)?;
+        let (answer, weights): (ServerReply, _) = message::read(&answer)?;
         self.progress = answer.progress;
         if learns {
             // The gradient's room is free by now.
@@ -173,34 +173,36 @@ impl Lone {
 
 /// Lets the stocks of a process step in turn until the server stops them.
 pub fn work(
-    lones: &mut [Lone],
-    around: &Surroundings<'_>,
-    line: &dyn Line,
+    async_workers: &mut [AsyncWorker],
+    context: &WorkerContext<'_>,
+    line: &dyn ServerLink,
     host: &mut dyn Host,
 ) -> Result<()> {
     loop {
-        for at in 0..lones.len() {
+        for at in 0..async_workers.len() {
             let began = Instant::now();
-            lones[at].bar(around);
+            async_workers[at].bar(context);
             // As many as are due; one that was too old is made again after the next bar.
-            let mut attempts = lones[at].cursor.owed;
-            while attempts > 0 || lones[at].cursor.silent_bars >= SILENT_BARS {
+            let mut attempts = async_workers[at].cursor.owed;
+            while attempts > 0 || async_workers[at].cursor.silent_bars >= SILENT_BARS {
                 let learns = attempts > 0;
                 attempts -= u64::from(learns);
-                match lones[at].exchange(around, line, learns)? {
-                    Next::GoOn => {}
-                    Next::Stop => return Ok(()),
-                    Next::Meet => host.meet()?,
-                    Next::Checkpoint(env_steps) => {
-                        let states = lones.iter().map(|lone| (lone.worker.stock(), lone.state()));
+                match async_workers[at].exchange(context, line, learns)? {
+                    NextStep::GoOn => {}
+                    NextStep::Stop => return Ok(()),
+                    NextStep::Meet => host.synchronize()?,
+                    NextStep::Checkpoint(env_steps) => {
+                        let states = async_workers.iter().map(|async_worker| {
+                            (async_worker.worker.stock(), async_worker.state())
+                        });
                         host.checkpoint(env_steps, states.collect())?;
                     }
                 }
             }
-            let cursor = &mut lones[at].cursor;
+            let cursor = &mut async_workers[at].cursor;
             cursor.owed = cursor.owed.min(MOST_OWED);
-            if let Some((stock, times)) = around.slow {
-                if stock == lones[at].worker.stock() {
+            if let Some((stock, times)) = context.slow {
+                if stock == async_workers[at].worker.stock() {
                     let more = began.elapsed().as_secs_f64() * (times - 1.0);
                     std::thread::sleep(Duration::from_secs_f64(more));
                 }

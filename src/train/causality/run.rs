@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::trace::{GIVEN, Trace};
-use super::world::Case;
+use super::world::CausalityCase;
 use crate::comm::comm::OnMessage;
 use crate::comm::local::LocalComm;
-use crate::comm::{Comm, CommError, Ranks, Stamp, Tag};
+use crate::comm::{Comm, CommError, MessageStamp, Ranks, Tag};
 use crate::config::RunConfig;
 use crate::env::costs::Costs;
-use crate::eval::metrics::Course;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::BarSeries;
 use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
@@ -25,9 +25,9 @@ use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::source::DataSource;
 use crate::train::callbacks::Callbacks;
-use crate::train::dataset::{DataPlan, Fit, Prepared};
-use crate::train::evaluation::Decided;
-use crate::train::lockstep::Trainer;
+use crate::train::dataset::{DataPlan, Fit, PreparedData};
+use crate::train::evaluation::BarDecision;
+use crate::train::lockstep::LockstepTrainer;
 use crate::train::model::Model;
 use crate::train::run::{RunData, data_plan};
 use crate::train::setup::{Setup, network_shape};
@@ -35,34 +35,34 @@ use crate::train::snapshot::{ModeState, Snapshot};
 use crate::train::worker::{Lanes, Worker};
 
 /// A market in a folder of its own, with a cache of its own.
-pub struct Folder(tempfile::TempDir);
+pub struct CaseFolder(tempfile::TempDir);
 
-impl Folder {
-    pub fn of(case: &Case, market: &[BarSeries]) -> Folder {
+impl CaseFolder {
+    pub fn new(case: &CausalityCase, market: &[BarSeries]) -> CaseFolder {
         let folder = tempfile::tempdir().unwrap();
         case.store(market, folder.path());
-        Folder(folder)
+        CaseFolder(folder)
     }
 
     /// What training is given.
-    pub fn training(&self, case: &Case) -> Prepared {
+    pub fn training(&self, case: &CausalityCase) -> PreparedData {
         let period = case.config.train_period();
         self.prepared(&case.config, |plan| plan.train(period, &mut |_, _, _| {}))
     }
 
     /// The training period with a fit that is given.
-    pub fn training_fitted(&self, case: &Case, train: &Prepared) -> Prepared {
+    pub fn training_fitted(&self, case: &CausalityCase, train: &PreparedData) -> PreparedData {
         let mut config = settled(&case.config, train);
         (config.eval_start, config.eval_end) = (config.start_date, config.end_date);
         self.fitted(&config, train)
     }
 
     /// What an evaluation is given.
-    pub fn evaluation(&self, case: &Case, train: &Prepared) -> Prepared {
+    pub fn evaluation(&self, case: &CausalityCase, train: &PreparedData) -> PreparedData {
         self.fitted(&settled(&case.config, train), train)
     }
 
-    fn fitted(&self, config: &RunConfig, train: &Prepared) -> Prepared {
+    fn fitted(&self, config: &RunConfig, train: &PreparedData) -> PreparedData {
         let (fit, minutes): (&Fit, u32) = (&train.note.fit, train.note.bar_minutes);
         let period = config.eval_period();
         self.prepared(config, |plan| plan.eval(period, fit, minutes, &mut |_, _, _| {}))
@@ -71,8 +71,8 @@ impl Folder {
     fn prepared(
         &self,
         config: &RunConfig,
-        work: impl FnOnce(&DataPlan<'_>) -> Result<Prepared>,
-    ) -> Prepared {
+        work: impl FnOnce(&DataPlan<'_>) -> Result<PreparedData>,
+    ) -> PreparedData {
         let source = DataSource::Store(Arc::new(LocalStore::open(self.0.path()).unwrap()));
         let label = match (config.data.bar_label, config.data.extended_hours) {
             // Ragged bars of extended hours do not tell.
@@ -92,7 +92,7 @@ impl Folder {
     }
 
     /// The bytes of a panel.
-    pub fn panel_file(&self, prepared: &Prepared) -> Vec<u8> {
+    pub fn panel_file(&self, prepared: &PreparedData) -> Vec<u8> {
         std::fs::read(self.cache().join(format!("panels/{}.arrow", prepared.digest))).unwrap()
     }
 
@@ -102,7 +102,7 @@ impl Folder {
 }
 
 /// As a run settles length and label of bars from its training period.
-fn settled(config: &RunConfig, train: &Prepared) -> RunConfig {
+fn settled(config: &RunConfig, train: &PreparedData) -> RunConfig {
     let mut config = config.clone();
     config.data.bar_minutes = Some(train.note.bar_minutes);
     config.data.bar_label = train.note.reports[0].bar_label;
@@ -110,7 +110,7 @@ fn settled(config: &RunConfig, train: &Prepared) -> RunConfig {
 }
 
 /// Calendar, bars, tradability and features, row by row.
-pub fn note_panel(prepared: &Prepared, trace: &mut Trace) {
+pub fn note_panel(prepared: &PreparedData, trace: &mut Trace) {
     let panel = &prepared.panel;
     for row in 0..panel.rows() {
         let view = panel.view(row);
@@ -130,7 +130,7 @@ fn mandate(config: &RunConfig) -> Mandate {
     Mandate::new(&config.stocks, &config.env, &config.portfolio)
 }
 
-pub fn shape(config: &RunConfig, train: &Prepared) -> NetworkShape {
+pub fn shape(config: &RunConfig, train: &PreparedData) -> NetworkShape {
     network_shape(&config.network, config.env.long_only, train)
 }
 
@@ -138,7 +138,7 @@ fn setup<'a>(
     comm: &'a dyn Comm,
     config: &'a RunConfig,
     (mandate, shape): (&'a Mandate, &'a NetworkShape),
-    train: &'a Prepared,
+    train: &'a PreparedData,
     lanes: Lanes,
     stop: &'a AtomicBool,
 ) -> Setup<'a> {
@@ -158,17 +158,22 @@ fn setup<'a>(
 }
 
 /// Trains one episode, or until `last_step` of it.
-pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option<usize>) -> Trace {
+pub fn train(
+    config: &RunConfig,
+    data: &PreparedData,
+    plan: Lanes,
+    last_step: Option<usize>,
+) -> Trace {
     let trace = RefCell::new(Trace::default());
     // What a step decides is known with the last lane's bar, the latest of all.
     let row = |step: usize| data.panel.view(plan.row(plan.count - 1, step)).end_s();
     let times: Vec<i64> = (0..=plan.steps).map(row).collect();
-    let comm = Overheard { trace: &trace, times: &times, proposals: Cell::new(0) };
+    let comm = RecordingComm { trace: &trace, times: &times, proposals: Cell::new(0) };
     let stop = AtomicBool::new(false);
     let (mandate, shape) = (mandate(config), shape(config, data));
     let setup = setup(&comm, config, (&mandate, &shape), data, plan, &stop);
-    let mut trainer = Trainer::new(setup).unwrap();
-    let mut onlooker = Onlooker {
+    let mut trainer = LockstepTrainer::new(setup).unwrap();
+    let mut onlooker = RecordingWatcher {
         trace: &trace,
         times: &times,
         config,
@@ -187,7 +192,7 @@ pub fn train(config: &RunConfig, data: &Prepared, plan: Lanes, last_step: Option
 }
 
 /// One process whose messages are noted: proposals, orders, gradients, weights.
-struct Overheard<'a> {
+struct RecordingComm<'a> {
     trace: &'a RefCell<Trace>,
     /// Bar ends of the last lane, by step.
     times: &'a [i64],
@@ -195,8 +200,8 @@ struct Overheard<'a> {
     proposals: Cell<usize>,
 }
 
-impl Overheard<'_> {
-    fn hear(&self, stamp: Stamp, values: &[f32]) {
+impl RecordingComm<'_> {
+    fn record(&self, stamp: MessageStamp, values: &[f32]) {
         if stamp.tag == Tag::Proposals {
             self.proposals.set(self.proposals.get() + 1);
         }
@@ -207,7 +212,7 @@ impl Overheard<'_> {
     }
 }
 
-impl Comm for Overheard<'_> {
+impl Comm for RecordingComm<'_> {
     fn rank(&self) -> usize {
         0
     }
@@ -222,39 +227,39 @@ impl Comm for Overheard<'_> {
 
     fn gather(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &[f32],
         counts: &[usize],
         all: &mut [f32],
     ) -> Result<(), CommError> {
-        self.hear(stamp, mine);
+        self.record(stamp, mine);
         LocalComm.gather(stamp, mine, counts, all)
     }
 
     fn scatter(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         all: &[f32],
         counts: &[usize],
         mine: &mut [f32],
     ) -> Result<(), CommError> {
-        self.hear(stamp, all);
+        self.record(stamp, all);
         LocalComm.scatter(stamp, all, counts, mine)
     }
 
-    fn broadcast(&self, stamp: Stamp, values: &mut [f32]) -> Result<(), CommError> {
-        self.hear(stamp, values);
+    fn broadcast(&self, stamp: MessageStamp, values: &mut [f32]) -> Result<(), CommError> {
+        self.record(stamp, values);
         LocalComm.broadcast(stamp, values)
     }
 
     fn sum(
         &self,
-        stamp: Stamp,
+        stamp: MessageStamp,
         mine: &mut [f32],
         ranks: Ranks,
         total: &mut [f32],
     ) -> Result<(), CommError> {
-        self.hear(stamp, mine);
+        self.record(stamp, mine);
         LocalComm.sum(stamp, mine, ranks, total)
     }
 
@@ -280,7 +285,7 @@ impl Comm for Overheard<'_> {
 }
 
 /// Notes Q-values, accounts and the whole state after every bar.
-struct Onlooker<'a> {
+struct RecordingWatcher<'a> {
     trace: &'a RefCell<Trace>,
     times: &'a [i64],
     config: &'a RunConfig,
@@ -293,7 +298,7 @@ struct Onlooker<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Onlooker<'_> {
+impl RecordingWatcher<'_> {
     /// Notes what was traded, and checks that it was at the next bar's open.
     fn trade(&mut self, worker: &Worker, lane: usize) {
         let (stock, account) = (worker.stock(), worker.account(lane));
@@ -320,7 +325,7 @@ fn paid(config: &crate::config::EnvConfig, shares: f64, open: f64) -> f64 {
     if shares == 0.0 {
         return 0.0;
     }
-    let Costs { fee_bps, slippage_bps } = Costs::of(config);
+    let Costs { fee_bps, slippage_bps } = Costs::new(config);
     let price = open * (1.0 + shares.signum() * slippage_bps / 1e4);
     shares * price + shares.abs() * price * fee_bps / 1e4
 }
@@ -329,7 +334,7 @@ fn near(a: f64, b: f64, scale: f64) -> bool {
     (a - b).abs() <= 1e-9 * (a.abs() + b.abs() + scale.abs())
 }
 
-impl Callbacks for Onlooker<'_> {
+impl Callbacks for RecordingWatcher<'_> {
     fn wants_checkpoint(&mut self) -> bool {
         true
     }
@@ -367,21 +372,27 @@ impl Callbacks for Onlooker<'_> {
 }
 
 /// Lets a policy of these weights trade the evaluation.
-pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: &[f32]) -> Trace {
+pub fn evaluate(
+    config: &RunConfig,
+    train: &PreparedData,
+    data: &PreparedData,
+    weights: &[f32],
+) -> Trace {
     let (mandate, shape, stop) = (mandate(config), shape(config, train), AtomicBool::new(false));
     let lanes = Lanes::cut(train.note.rows.clone(), 1).unwrap();
     let setup = setup(&LocalComm, config, (&mandate, &shape), train, lanes, &stop);
-    let standing = setup.rules().unwrap();
+    let expert_weights = setup.rules().unwrap();
     let fit = data.note.fit.clone();
-    let model = Model { shape: shape.clone(), weights: weights.to_vec(), fit, standing };
+    let model = Model { shape: shape.clone(), weights: weights.to_vec(), fit, expert_weights };
     let mut trace = Trace::default();
-    let mut watch = |decided: &Decided<'_>| {
+    let mut watch = |decided: &BarDecision<'_>| {
         let at = decided.end_s;
         trace.note(at, "the Q-values", decided.q);
         trace.note(at, "the allocation", &decided.desk.state());
-        let wishes = decided.desk.wishes(0).iter();
-        let wishes: Vec<_> = wishes.map(|wish| (wish.direction, wish.capital)).collect();
-        trace.note(at, "what was wanted, and the capital for it", &wishes);
+        let requests = decided.desk.requests(0).iter();
+        let requests: Vec<_> =
+            requests.map(|request| (request.direction, request.capital)).collect();
+        trace.note(at, "what was wanted, and the capital for it", &requests);
         let orders = decided.desk.orders(0).iter();
         let orders: Vec<_> = orders.map(|o| (o.direction, o.weight, o.reason)).collect();
         trace.note(at, "the orders", &orders);
@@ -389,47 +400,47 @@ pub fn evaluate(config: &RunConfig, train: &Prepared, data: &Prepared, weights: 
     };
     let (learner, watch) = (&config.learner, &mut watch);
     let evaluated = model.evaluate(learner, Device::Cpu, &mandate, data, watch).unwrap();
-    note_course(&evaluated.course, "the portfolio", data, &mut trace);
-    note_course(&evaluated.benchmark, "the benchmark", data, &mut trace);
-    check_fills(config, &evaluated.course);
+    note_record(&evaluated.record, "the portfolio", data, &mut trace);
+    note_record(&evaluated.benchmark, "the benchmark", data, &mut trace);
+    check_fills(config, &evaluated.record);
     trace
 }
 
-fn note_course(course: &Course, what: &str, data: &Prepared, trace: &mut Trace) {
-    let stocks = course.stocks.len();
-    for (row, &end_s) in course.end_s.iter().enumerate() {
+fn note_record(record: &BacktestRecord, what: &str, data: &PreparedData, trace: &mut Trace) {
+    let stocks = record.stocks.len();
+    for (row, &end_s) in record.end_s.iter().enumerate() {
         let cells = row * stocks..(row + 1) * stocks;
-        let account = [course.equity[row], course.cash[row], course.reward[row]];
-        let more = (course.turnover[row], course.trades[row], course.drawdown[row]);
-        let prices = (&course.price[cells.clone()], &course.open[cells.clone()]);
-        trace.note(end_s, what, &(account, more, &course.position[cells.clone()], prices));
+        let account = [record.equity[row], record.cash[row], record.reward[row]];
+        let more = (record.turnover[row], record.trades[row], record.drawdown[row]);
+        let prices = (&record.price[cells.clone()], &record.open[cells.clone()]);
+        trace.note(end_s, what, &(account, more, &record.position[cells.clone()], prices));
         if row == 0 {
             continue;
         }
         let view = data.panel.view(data.note.rows.start + row);
         for cell in cells.filter(|cell| view.bar(cell % stocks).tradable) {
-            let traded = course.position[cell] - course.position[cell - stocks];
+            let traded = record.position[cell] - record.position[cell - stocks];
             let what = format!("the size of the trade of {what} in stock {}", cell % stocks);
-            trace.note_open(course.end_s[row - 1], &what, &traded);
+            trace.note_open(record.end_s[row - 1], &what, &traded);
         }
     }
 }
 
 /// Whatever was traded was paid for at the open of the bar after the decision.
-fn check_fills(config: &RunConfig, course: &Course) {
-    let stocks = course.stocks.len();
-    for row in 1..course.end_s.len() {
+fn check_fills(config: &RunConfig, record: &BacktestRecord) {
+    let stocks = record.stocks.len();
+    for row in 1..record.end_s.len() {
         let cell = |stock: usize| row * stocks + stock;
         let traded =
-            |stock: usize| course.position[cell(stock)] - course.position[cell(stock) - stocks];
+            |stock: usize| record.position[cell(stock)] - record.position[cell(stock) - stocks];
         let trades = (0..stocks).filter(|&stock| traded(stock) != 0.0).count();
         // Closed out after ruin.
-        if trades as u32 != course.trades[row] {
+        if trades as u32 != record.trades[row] {
             continue;
         }
-        let cost = |stock: usize| paid(&config.env, traded(stock), course.open[cell(stock)]);
-        let (before, after) = (course.cash[row - 1], course.cash[row]);
+        let cost = |stock: usize| paid(&config.env, traded(stock), record.open[cell(stock)]);
+        let (before, after) = (record.cash[row - 1], record.cash[row]);
         let paid: f64 = (0..stocks).map(cost).sum();
-        assert!(near(before - after, paid, course.equity[0]), "row {row}: not filled at the open");
+        assert!(near(before - after, paid, record.equity[0]), "row {row}: not filled at the open");
     }
 }

@@ -33,7 +33,7 @@ const TRAIN_BARS: u32 = 230;
 const EVAL_BARS: u32 = 110;
 
 /// A case: settings, and what its markets are like.
-pub struct Case {
+pub struct CausalityCase {
     pub seed: u64,
     pub config: RunConfig,
     pub native_minutes: u32,
@@ -43,8 +43,8 @@ pub struct Case {
     begins: Vec<u64>,
 }
 
-impl Case {
-    pub fn draw(seed: u64) -> Case {
+impl CausalityCase {
+    pub fn draw(seed: u64) -> CausalityCase {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let stocks = rng.random_range(1..=3);
         let (native_minutes, bar_minutes) = LENGTHS[rng.random_range(0..LENGTHS.len())];
@@ -63,7 +63,7 @@ impl Case {
         config.data.extended_hours = rng.random_bool(0.2);
         let begins = |stock: usize| if stock > 0 && rng.random_bool(0.4) { 3 } else { 0 };
         let begins = (0..stocks).map(begins).collect();
-        Case { seed, config, native_minutes, gaps: rng.random_range(0.0..0.15), begins }
+        CausalityCase { seed, config, native_minutes, gaps: rng.random_range(0.0..0.15), begins }
     }
 
     /// A stream of random numbers of this case.
@@ -78,7 +78,7 @@ impl Case {
         let symbols = self.config.stocks.iter().cloned();
         let nothing: Vec<BarSeries> = symbols.map(BarSeries::new).collect();
         let always = vec![i64::MIN; nothing.len()];
-        self.go_on(nothing, &always, self.gaps, rng)
+        self.extend_market(nothing, &always, self.gaps, rng)
     }
 
     /// The same bars up to `t_s` and all others drawn anew: other prices and volumes, other bars
@@ -101,11 +101,11 @@ impl Case {
         let from_s: Vec<i64> = (0..past.len())
             .map(|_| t_s + if rng.random_bool(0.4) { bar_s * rng.random_range(1..4) } else { 0 })
             .collect();
-        self.go_on(past, &from_s, gaps, rng)
+        self.extend_market(past, &from_s, gaps, rng)
     }
 
     /// Adds bars that end after `from_s`, `[stock]`.
-    fn go_on(
+    fn extend_market(
         &self,
         mut market: Vec<BarSeries>,
         from_s: &[i64],

@@ -52,7 +52,7 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
     });
 }
 
-fn trained(plan: &DataPlan<'_>) -> Prepared {
+fn trained(plan: &DataPlan<'_>) -> PreparedData {
     plan.train(two_months(), &mut |_, _, _| {}).unwrap()
 }
 

@@ -11,24 +11,24 @@ use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
 use crate::market::{BarSeries, Period};
 use crate::portfolio::mandate::Mandate;
-use crate::strategy::{Given, Registry};
+use crate::strategy::{GivenParameters, Registry};
 use crate::synthetic::SyntheticMarket;
-use crate::train::dataset::{Fit, PanelNote, Prepared};
+use crate::train::dataset::{Fit, PanelNote, PreparedData};
 use crate::train::model::untrained_shape;
 
 /// A model of three stocks in its folder, and an evaluation that begins with the first bar.
-struct World {
+struct Fixture {
     folder: tempfile::TempDir,
     config: RunConfig,
     series: Vec<BarSeries>,
     model: Model,
-    eval: Prepared,
+    eval: PreparedData,
 }
 
 /// Weights are random, the last layers' larger than a run begins with, so that all actions occur.
 /// `attention` and `long_only` are the switches that change a network's shape. With `rules` a
 /// meta-policy lets rules trade, too.
-fn world(attention: bool, long_only: bool, rules: bool) -> World {
+fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     let stocks: Vec<Symbol> = ["A", "B", "C"].map(|name| name.parse().unwrap()).into();
     let mut config = RunConfig { stocks, ..RunConfig::default() };
     config.data.bar_minutes = Some(30);
@@ -77,23 +77,23 @@ fn world(attention: bool, long_only: bool, rules: bool) -> World {
         opportunities: Vec::new(),
     };
     let panel = Arc::new(Panel::open(&path).unwrap());
-    let eval = Prepared { panel, note, from_cache: false, digest: String::new() };
+    let eval = PreparedData { panel, note, from_cache: false, digest: String::new() };
     let mut shape = untrained_shape(3, &config.features, long_only, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
     let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
     for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
         weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 100.0);
     }
-    let model = Model { shape, weights, fit, standing: None };
+    let model = Model { shape, weights, fit, expert_weights: None };
     model.write(&folder.path().join("trained_model.pth")).unwrap();
     let text = toml::to_string(&config).unwrap();
     std::fs::write(folder.path().join("config.toml"), text).unwrap();
-    World { folder, config, series, model, eval }
+    Fixture { folder, config, series, model, eval }
 }
 
-impl World {
+impl Fixture {
     fn strategy(&self, stocks: &[Symbol]) -> Result<DqnStrategy, StrategyError> {
-        DqnStrategy::new(&kind(Some(self.folder.path())).resolve(&Given::new())?, stocks)
+        DqnStrategy::new(&kind(Some(self.folder.path())).resolve(&GivenParameters::new())?, stocks)
     }
 
     /// The bars of every time, in the order of `stocks`.
@@ -124,9 +124,9 @@ fn it_decides_as_the_evaluation_does() {
     ];
     for (attention, long_only, rules) in cases {
         let world = world(attention, long_only, rules);
-        let World { config, model, eval, .. } = &world;
+        let Fixture { config, model, eval, .. } = &world;
         let mut expected: Vec<(i64, Vec<f32>)> = Vec::new();
-        let watch = &mut |decided: &crate::train::evaluation::Decided<'_>| {
+        let watch = &mut |decided: &crate::train::evaluation::BarDecision<'_>| {
             expected.push((decided.end_s, decided.q.to_vec()));
         };
         let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
@@ -204,8 +204,8 @@ fn what_does_not_fit_is_one_clear_line() {
     assert_eq!(decisions, [Decision::NONE; 3]);
 
     let kind = kind(None);
-    let given = |text: &str| serde_json::from_str::<Given>(text).unwrap();
-    let text = said(kind.resolve(&Given::new()).unwrap_err());
+    let given = |text: &str| serde_json::from_str::<GivenParameters>(text).unwrap();
+    let text = said(kind.resolve(&GivenParameters::new()).unwrap_err());
     assert_eq!(
         text,
         "DQN: parameter model: is not given; give the results folder of a finished run"
@@ -240,7 +240,7 @@ fn its_names_are_forgiving_and_a_file_can_give_it_another() {
     std::fs::write(&path, text).unwrap();
     crate::strategy::StrategyFile::read(&path).unwrap().register(&mut registry).unwrap();
     let careful = registry.find("careful").unwrap();
-    let parameters = careful.resolve(&Given::new()).unwrap();
+    let parameters = careful.resolve(&GivenParameters::new()).unwrap();
     assert_eq!(parameters.real("threshold"), 0.5);
     assert_eq!(parameters.text("model"), folder.to_string());
     assert_eq!(parameters.text("file"), "trained_model.pth");

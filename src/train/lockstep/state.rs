@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use super::Trainer;
+use super::LockstepTrainer;
 use crate::train::snapshot::{LockstepState, ModeState, RootState, Snapshot, StockState};
 
-impl Trainer<'_> {
+impl LockstepTrainer<'_> {
     /// What this rank has to remember, between two bars.
     pub(super) fn snapshot(&self) -> Snapshot {
         let own = self.workers.iter().zip(&self.reward_sums);

@@ -49,7 +49,7 @@ fn bars_come_from_azure_as_from_a_folder_also_when_it_is_interrupted() {
     let so_far = Arc::clone(&interruptions);
     let server = Server::start(move |asked| {
         let day = ["2019-01-10", "2019-01-23", ""][so_far.load(Ordering::SeqCst)];
-        if asked.day() == day && asked.turn() == 1 { Reply::Silence } else { trader(asked) }
+        if asked.day() == day && asked.transpose() == 1 { Reply::Silence } else { trader(asked) }
     });
     for (i, (name, code)) in [("-INT", Some(130)), ("-KILL", None)].into_iter().enumerate() {
         let before = ["2019-01-09", "2019-01-22"][i];

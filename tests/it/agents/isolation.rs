@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dqn_trader::agents::Ended;
+use dqn_trader::agents::AgentExit;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
@@ -43,14 +43,14 @@ fn an_agent_that_crashes_hangs_floods_or_eats_memory_harms_no_other() {
     file.set_permissions(std::fs::Permissions::from_mode(0o755)).unwrap();
     drop(file);
     let report = executed(&place, &script);
-    let ended: Vec<&Ended> = report.agents.iter().map(|agent| &agent.ended).collect();
-    assert_eq!((ended[0], ended[5]), (&Ended::Done, &Ended::Done));
-    assert_eq!(ended[1], &Ended::Failed("killed by signal 11".into()));
-    let late = Ended::TimedOut(Duration::from_secs(6));
+    let ended: Vec<&AgentExit> = report.agents.iter().map(|agent| &agent.ended).collect();
+    assert_eq!((ended[0], ended[5]), (&AgentExit::Done, &AgentExit::Done));
+    assert_eq!(ended[1], &AgentExit::Failed("killed by signal 11".into()));
+    let late = AgentExit::TimedOut(Duration::from_secs(6));
     assert_eq!((ended[2], ended[3]), (&late, &late));
-    assert!(matches!(ended[4], Ended::Failed(why) if why.contains("memory")), "{:?}", ended[4]);
+    assert!(matches!(ended[4], AgentExit::Failed(why) if why.contains("memory")), "{:?}", ended[4]);
     assert_eq!(position(&place, "out", "first"), position(&place, "out", "last"));
-    assert_eq!(report.agents[0].standing.as_ref().unwrap().signature, "first");
+    assert_eq!(report.agents[0].metrics.as_ref().unwrap().signature, "first");
     // The script's own child process has ended too.
     assert_eq!(processes_of("sleep 600", std::process::id()), 0);
 }

@@ -31,7 +31,7 @@ fn one_model(place: &Place, server: &Server, out: &str, session: Value) {
 
 /// Reads prices, buys ten of each stock once, sells three on later days, and finishes.
 pub fn trader(asked: &Asked) -> Reply {
-    match (asked.turn(), asked.day().as_str()) {
+    match (asked.transpose(), asked.day().as_str()) {
         (0, _) => calls(&[("get_prices", "{\"count\": 3}"), ("get_positions", "")]),
         (1, "2019-01-03") => calls(&[
             ("buy", r#"{"symbol": "AAA", "amount": 10}"#),
@@ -107,7 +107,7 @@ fn a_key_is_written_nowhere() {
     assert_eq!(server.count(), 1, "another try would not help");
     assert!(!stderr.contains(KEY) && !stdout.contains(KEY));
     // Not even if a model repeats it.
-    let parrot = Server::start(|asked| match asked.turn() {
+    let parrot = Server::start(|asked| match asked.transpose() {
         0 => calls(&[("buy", &format!("{{\"symbol\": \"{KEY}\", \"{KEY}\": [\"{KEY}\"]}}"))]),
         1 => ok(json!({ "role": "assistant", "content": format!("Your key is {KEY}.") })),
         _ => calls(&[(&format!("finish_{KEY}"), &format!("{KEY} is no JSON")), ("finish", "")]),
@@ -164,7 +164,7 @@ fn persistent_errors_end_the_agent_which_can_be_resumed() {
     let is_down = Arc::new(AtomicUsize::new(1));
     let down = Arc::clone(&is_down);
     let server = Server::start(move |asked| {
-        let late = asked.day().as_str() >= "2019-01-07" && asked.turn() == 2;
+        let late = asked.day().as_str() >= "2019-01-07" && asked.transpose() == 2;
         if late && down.load(Ordering::SeqCst) == 1 {
             return error("529 Overloaded", "Retry-After: 0\r\n", "come back later");
         }
@@ -200,7 +200,7 @@ fn persistent_errors_end_the_agent_which_can_be_resumed() {
 /// Invalid calls are answered with the reason; a session that the model never finishes is ended.
 #[test]
 fn invalid_calls_are_answered_and_a_session_has_an_end() {
-    let server = Server::start(|asked| match asked.turn() {
+    let server = Server::start(|asked| match asked.transpose() {
         0 => calls(&[
             ("buy", r#"{"symbol": "AAA", "amount""#),
             ("buy", r#"{"symbol": "AAA", "amount": 100000000}"#),
@@ -216,7 +216,7 @@ fn invalid_calls_are_answered_and_a_session_has_an_end() {
     let asked = server.asked.lock().unwrap();
     let first_day: Vec<&Asked> = asked.iter().filter(|asked| asked.day() == "2019-01-03").collect();
     assert_eq!(first_day.len(), 4);
-    let told = first_day[1].told();
+    let told = first_day[1].notify();
     for (told, part) in
         told.iter().zip(["not JSON", "cash are left", "0 of BBB are left", "no tool"])
     {

@@ -62,7 +62,7 @@ impl Asked {
     }
 
     /// Number of answers of the model in this session.
-    pub fn turn(&self) -> usize {
+    pub fn transpose(&self) -> usize {
         self.messages().iter().filter(|message| message["role"] == "assistant").count()
     }
 
@@ -73,7 +73,7 @@ impl Asked {
     }
 
     /// The results of the last calls.
-    pub fn told(&self) -> Vec<Value> {
+    pub fn notify(&self) -> Vec<Value> {
         let after = self.messages().iter().rposition(|message| message["role"] == "assistant");
         let replies = &self.messages()[after.map_or(0, |at| at + 1)..];
         let of_tools = replies.iter().filter(|message| message["role"] == "tool");

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use dqn_trader::ingest::alpha_vantage::{ApiKey, Manners, Refused, Series, Service};
+use dqn_trader::ingest::alpha_vantage::{ApiKey, FetchError, SeriesKind, Service, ServiceOptions};
 
 use super::service::{Reply, Request, Server, bars, plain, says, symbol};
 use super::{KEY, day_files, refused, with_key};
@@ -154,17 +154,17 @@ fn slow_and_broken_responses_are_retried() {
 /// The error of fetching a month from an address.
 fn ask(url: &str) -> String {
     let millisecond = Duration::from_millis(1);
-    let manners = Manners {
+    let manners = ServiceOptions {
         requests_per_minute: 60_000,
         first_pause: millisecond,
         limit_pause: millisecond,
-        ..Manners::default()
+        ..ServiceOptions::default()
     };
     let service = Service::new(url, ApiKey::new(KEY).unwrap(), manners).unwrap();
-    let series = Series { interval_minutes: 30, adjusted: true, extended_hours: false };
+    let series = SeriesKind { interval_minutes: 30, adjusted: true, extended_hours: false };
     let month = "2020-01".parse().unwrap();
     let error = service.month(&series, &symbol("AAA"), month, &|_| ()).unwrap_err();
-    assert!(matches!(error, Refused::All(_)));
+    assert!(matches!(error, FetchError::All(_)));
     error.to_string()
 }
 

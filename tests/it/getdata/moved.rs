@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dqn_trader::ingest::alpha_vantage::{ApiKey, Form, Manners, Refused, Series, Service};
-use dqn_trader::ingest::{Fetcher, Tally, Wish};
+use dqn_trader::ingest::alpha_vantage::{
+    ApiKey, FetchError, Form, SeriesKind, Service, ServiceOptions,
+};
+use dqn_trader::ingest::{FetchRequest, FetchStats, Fetcher};
 use dqn_trader::market::parquet::decode_day;
 use dqn_trader::market::store::origin::Origin;
 use dqn_trader::market::store::{LocalStore, Store, day_key};
@@ -110,12 +112,12 @@ impl Place {
         LocalStore::open(&self.data()).unwrap()
     }
 
-    fn fetch(&self, end: &str) -> Result<Tally, Refused> {
+    fn fetch(&self, end: &str) -> Result<FetchStats, FetchError> {
         self.fetch_as(end, true, false)
     }
 
-    fn fetch_as(&self, end: &str, adjusted: bool, rewrite: bool) -> Result<Tally, Refused> {
-        let manners = Manners {
+    fn fetch_as(&self, end: &str, adjusted: bool, rewrite: bool) -> Result<FetchStats, FetchError> {
+        let manners = ServiceOptions {
             requests_per_minute: 60_000,
             form: Form::Json,
             timeout: Duration::from_secs(10),
@@ -124,12 +126,12 @@ impl Place {
         };
         let key = ApiKey::new(KEY).unwrap();
         let service = Service::new(&self.server.url(), key, manners).unwrap();
-        let series = Series { interval_minutes: 30, adjusted, extended_hours: false };
+        let series = SeriesKind { interval_minutes: 30, adjusted, extended_hours: false };
         let fetcher = Fetcher {
             service: &service,
             store: &self.store(),
             aside: &self.dir.path().join("aside"),
-            wish: &Wish { series, period: period("2020-01-01", end), rewrite },
+            request: &FetchRequest { series, period: period("2020-01-01", end), rewrite },
             now_s: self.market.now_s.load(Ordering::SeqCst),
             tell: &|_| (),
         };
@@ -164,7 +166,7 @@ fn months(list: &[u32]) -> Vec<String> {
     list.iter().map(|month| format!("AAA 2020-{month:02}")).collect()
 }
 
-fn message(result: Result<Tally, Refused>) -> String {
+fn message(result: Result<FetchStats, FetchError>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -172,13 +174,13 @@ fn message(result: Result<Tally, Refused>) -> String {
 fn a_month_grows_night_by_night() {
     // Thursday noon in New York: Wednesday is the last complete day.
     let place = Place::new("2020-01-16T17:00:00Z");
-    let tally = place.fetch("2020-12-31").unwrap();
-    assert_eq!((tally.months, tally.files), (1, 10));
-    assert_eq!(place.fetch("2020-12-31").unwrap(), Tally::default());
+    let stats = place.fetch("2020-12-31").unwrap();
+    assert_eq!((stats.months, stats.files), (1, 10));
+    assert_eq!(place.fetch("2020-12-31").unwrap(), FetchStats::default());
     assert_eq!(place.server.asked(), months(&[1]));
     place.market.go_to("2020-01-17T08:00:00Z");
     assert_eq!(place.fetch("2020-12-31").unwrap().files, 1);
-    assert_eq!(place.fetch("2020-12-31").unwrap(), Tally::default());
+    assert_eq!(place.fetch("2020-12-31").unwrap(), FetchStats::default());
     assert_eq!(place.server.asked(), months(&[1]));
     // The first days of a month alone do not show whether all prices have changed.
     place.market.go_to("2020-02-05T08:00:00Z");
@@ -209,14 +211,14 @@ fn a_split_replaces_the_whole_range_at_once_and_not_before_it_is_whole() {
 
     // On the next day the rest is fetched, and March again in case it has changed since.
     place.market.left.store(usize::MAX, Ordering::SeqCst);
-    let tally = place.fetch("2020-12-31").unwrap();
-    assert_eq!((tally.rewritten, tally.files), (true, 21 + 19 + 22 + 13));
+    let stats = place.fetch("2020-12-31").unwrap();
+    assert_eq!((stats.rewritten, stats.files), (true, 21 + 19 + 22 + 13));
     assert_eq!(place.server.asked(), months(&[3, 4]));
     assert!(place.is_consistent());
     assert!(!place.dir.path().join("aside/AAA").exists());
     let origin = Origin::read(&place.store(), &symbol("AAA")).unwrap().unwrap();
     assert!(!origin.rewriting && origin.months.len() == 4);
-    assert_eq!(place.fetch("2020-12-31").unwrap(), Tally::default());
+    assert_eq!(place.fetch("2020-12-31").unwrap(), FetchStats::default());
 }
 
 #[test]
@@ -249,8 +251,8 @@ fn an_interrupted_replacement_is_finished_before_any_read() {
     );
 
     place.market.go_to("2020-03-03T08:00:00Z");
-    let tally = place.fetch("2020-02-29").unwrap();
-    assert!(tally.rewritten && place.is_consistent());
+    let stats = place.fetch("2020-02-29").unwrap();
+    assert!(stats.rewritten && place.is_consistent());
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -275,8 +277,8 @@ fn adjusted_and_raw_do_not_mix() {
     let error = message(place.fetch_as("2020-02-29", false, false));
     assert!(error.contains("adjusted, regular hours, 30 min, not raw"), "{error}");
     assert!(error.contains("--rewrite") && day_files(&place.data()) == before);
-    let tally = place.fetch_as("2020-02-29", false, true).unwrap();
-    assert_eq!((tally.rewritten, tally.files), (true, 40));
+    let stats = place.fetch_as("2020-02-29", false, true).unwrap();
+    assert_eq!((stats.rewritten, stats.files), (true, 40));
     let origin = Origin::read(&place.store(), &symbol("AAA")).unwrap().unwrap();
     assert_eq!(origin.to_string(), "raw, regular hours, 30 min");
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dqn_trader::ingest::DayBars;
-use dqn_trader::market::store::origin::{Kind, Origin};
+use dqn_trader::market::store::origin::{Origin, OriginKind};
 use dqn_trader::market::store::{AzureStore, LocalStore, Store, day_key};
 
 use super::service::{Server, bars, period, plain, symbol};
@@ -30,7 +30,7 @@ fn write(folder: &Path, name: &str, factor: f64) -> LocalStore {
 }
 
 fn origin(begun: &str, adjusted: bool) -> Origin {
-    let kind = Kind::AlphaVantage { adjusted, extended_hours: false };
+    let kind = OriginKind::AlphaVantage { adjusted, extended_hours: false };
     Origin::new(kind, 30, begun.into())
 }
 

@@ -1,18 +1,18 @@
-//! The score of [`super::Days`] for many accounts over the same market, equal to the last bit: what
-//! depends on the market only is computed once.
+//! The score of [`super::ExposureGrid`] for many accounts over the same market, equal to the last
+//! bit: what depends on the market only is computed once.
 
 use super::{MIN_DAYS, dot, score, times_of_day};
 
 /// `shares` are held from row `from` until the next entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Held {
+pub struct HeldShares {
     pub from: usize,
     pub shares: f64,
 }
 
 /// Market data shared by all accounts.
 #[derive(Clone, Debug)]
-pub struct TimeTable {
+pub struct TimingTable {
     rows: usize,
     /// Cells per day: times of day x stocks.
     width: usize,
@@ -20,7 +20,7 @@ pub struct TimeTable {
     day_ends: Vec<usize>,
     /// `[time]`: the row's cell for stock 0.
     cells: Vec<u32>,
-    /// As in [`super::Days`], `[day, time of day, stock]`.
+    /// As in [`super::ExposureGrid`], `[day, time of day, stock]`.
     change: Vec<f64>,
     stocks: Vec<Prices>,
 }
@@ -43,10 +43,10 @@ pub struct TimingScratch {
     gains: Vec<f64>,
 }
 
-impl TimeTable {
+impl TimingTable {
     /// From bars that end at `end_s`, UTC seconds, and each stock's opens and closes, 0 before its
     /// first bar.
-    pub fn of(end_s: &[i64], stocks: &[(Vec<f64>, Vec<f64>)]) -> TimeTable {
+    pub fn new(end_s: &[i64], stocks: &[(Vec<f64>, Vec<f64>)]) -> TimingTable {
         let (times, slots) = times_of_day(end_s);
         let rows = end_s.len();
         let width = slots.len() * stocks.len();
@@ -74,7 +74,7 @@ impl TimeTable {
             }
         };
         let stocks = stocks.iter().enumerate().map(prices).collect();
-        TimeTable { rows, width, day_ends, cells, change, stocks }
+        TimingTable { rows, width, day_ends, cells, change, stocks }
     }
 
     /// One past the last row of each New York date, for the rows after the first.
@@ -87,7 +87,7 @@ impl TimeTable {
     pub fn score(
         &self,
         equity: &[f64],
-        held: &[Vec<Held>],
+        held: &[Vec<HeldShares>],
         scratch: &mut TimingScratch,
     ) -> Option<f64> {
         if self.day_ends.len() < MIN_DAYS {
@@ -124,7 +124,7 @@ impl TimeTable {
         stock: usize,
         prices: &Prices,
         equity: &[f64],
-        held: &[Held],
+        held: &[HeldShares],
         exposure: &mut [f64],
     ) {
         let mut sum = 0.0;
@@ -142,7 +142,7 @@ impl TimeTable {
 
 /// Adds the price profit of a position: on the old shares from the last close to the open, on the
 /// new shares from the open to the close.
-fn earn(prices: &Prices, held: &[Held], earned: &mut [f64]) {
+fn earn(prices: &Prices, held: &[HeldShares], earned: &mut [f64]) {
     let mut was = 0.0;
     for (shares, rows) in holding_periods(held, earned.len()) {
         let first = rows.start;
@@ -164,7 +164,7 @@ fn earn(prices: &Prices, held: &[Held], earned: &mut [f64]) {
 
 /// Shares and the rows (after the first) at which they are held; starts with none.
 fn holding_periods(
-    held: &[Held],
+    held: &[HeldShares],
     rows: usize,
 ) -> impl Iterator<Item = (f64, std::ops::Range<usize>)> + '_ {
     let first = held.first().map_or(rows, |held| held.from);

@@ -1,7 +1,7 @@
 use rand::SeedableRng;
 
 use super::*;
-use crate::eval::inference::fixture::{Account, bar_ends, course_of};
+use crate::eval::inference::fixture::{FixtureAccount, bar_ends, record_of};
 use crate::eval::inference::golden;
 
 fn rng() -> ChaCha8Rng {
@@ -17,14 +17,19 @@ fn scores_and_p_values_are_numpys() {
     let cases = golden::read().timing;
     assert!(!cases.is_empty());
     for case in cases {
-        let days = Days::of(&course_of(case.bars, &case.exposure, &case.change, &case.cost));
+        let days = ExposureGrid::from_record(&record_of(
+            case.bars,
+            &case.exposure,
+            &case.change,
+            &case.cost,
+        ));
         assert_eq!((days.width, days.count()), (case.bars * case.stocks, case.cost.len()));
         near(days.score().unwrap(), case.score);
         for (shift, &expected) in (1..).zip(&case.placebos) {
             near(days.placebo(shift), expected);
         }
         for expected in case.p_values {
-            let test = TimingTest::of(&days, expected.hurdle, &mut rng()).unwrap();
+            let test = TimingTest::run(&days, expected.hurdle, &mut rng()).unwrap();
             assert_eq!((test.p_value, test.placebos), (expected.p_value, case.cost.len() - 1));
         }
     }
@@ -35,12 +40,12 @@ fn scores_and_p_values_are_numpys() {
 #[test]
 fn a_bar_earns_from_its_open_to_the_next_and_costs_are_what_is_missing() {
     let ends = bar_ends(2, 2, 60);
-    let mut account = Account::open(ends[0], &[10.0]);
+    let mut account = FixtureAccount::open(ends[0], &[10.0]);
     account.bar(ends[1], [&[10.0], &[10.0]], &[0.0], [0.0, 0.0]);
     account.bar(ends[2], [&[10.0], &[11.0]], &[0.05], [10.0, 0.0]);
     account.bar(ends[3], [&[12.0], &[13.0]], &[0.0], [10.0, 0.0]);
     account.bar(ends[4], [&[13.0], &[13.0]], &[0.0], [0.0, 0.0]);
-    let days = Days::of(&account.course());
+    let days = ExposureGrid::from_record(&account.record());
     // Exposures 0, 0.5, 0, 0 minus their mean so far.
     let expected = [0.0, 0.25, -0.5 / 3.0, -0.125];
     days.exposure.iter().zip(expected).for_each(|(found, expected)| near(*found, expected));
@@ -57,12 +62,12 @@ fn a_missing_bar_keeps_the_position_and_moves_nothing() {
     let ends = bar_ends(3, 3, 60);
     let kept: Vec<i64> =
         ends.iter().enumerate().filter(|(i, _)| ![4, 6].contains(i)).map(|(_, &end)| end).collect();
-    let mut account = Account::open(kept[0], &[10.0]);
+    let mut account = FixtureAccount::open(kept[0], &[10.0]);
     let shares = [0.02, 0.0, 0.04, 0.06, 0.0, 0.02, 0.02];
     for (&end_s, shares) in kept[1..].iter().zip(shares) {
         account.bar(end_s, [&[10.0], &[10.0]], &[shares], [0.0, 0.0]);
     }
-    let days = Days::of(&account.course());
+    let days = ExposureGrid::from_record(&account.record());
     let expected = [0.0, -0.1, 0.2, 0.2, 0.3, 0.3, -0.24, 0.2 - 1.4 / 6.0, 0.2 - 1.6 / 7.0];
     assert_eq!(days.exposure.len(), 9);
     days.exposure.iter().zip(expected).for_each(|(found, expected)| near(*found, expected));
@@ -72,12 +77,12 @@ fn a_missing_bar_keeps_the_position_and_moves_nothing() {
 fn holding_is_not_timing_whatever_the_market_did() {
     let bars = 30;
     let rising: Vec<f64> = (0..bars).map(|day| 0.01 + 0.001 * f64::from(day % 4)).collect();
-    let course = course_of(1, &[1.0; 30], &rising, &[0.0; 30]);
-    assert_eq!(TimingTest::of(&Days::of(&course), 0.0, &mut rng()), None);
+    let record = record_of(1, &[1.0; 30], &rising, &[0.0; 30]);
+    assert_eq!(TimingTest::run(&ExposureGrid::from_record(&record), 0.0, &mut rng()), None);
     let mut cost = [0.0; 30];
     cost[0] = 1e-3;
-    let course = course_of(1, &[1.0; 30], &rising, &cost);
-    let test = TimingTest::of(&Days::of(&course), 0.0, &mut rng()).unwrap();
+    let record = record_of(1, &[1.0; 30], &rising, &cost);
+    let test = TimingTest::run(&ExposureGrid::from_record(&record), 0.0, &mut rng()).unwrap();
     assert!(test.score < 0.0 && test.p_value == 1.0, "{test:?}");
 }
 
@@ -85,32 +90,32 @@ fn holding_is_not_timing_whatever_the_market_did() {
 fn many_days_have_a_sample_of_placebos_and_few_have_no_test() {
     let change: Vec<f64> = (0..1_500).map(|day| 0.01 * f64::from(day * day % 7 - 3)).collect();
     let exposure: Vec<f64> = (0..1_500).map(|day| f64::from(day * 5 % 11 % 3)).collect();
-    let course = course_of(1, &exposure, &change, &[0.0; 1_500]);
-    let days = Days::of(&course);
-    let sampled = TimingTest::of(&days, 0.0, &mut rng()).unwrap();
+    let record = record_of(1, &exposure, &change, &[0.0; 1_500]);
+    let days = ExposureGrid::from_record(&record);
+    let sampled = TimingTest::run(&days, 0.0, &mut rng()).unwrap();
     assert_eq!(sampled.placebos, MAX_PLACEBOS);
     let all = (1..1_500).filter(|&shift| days.placebo(shift) >= sampled.score).count();
     let exact = (all + 1) as f64 / 1_500.0;
     assert!((sampled.p_value - exact).abs() < 0.05, "{} {exact}", sampled.p_value);
-    let few = course_of(1, &exposure[..19], &change[..19], &[0.0; 19]);
-    assert_eq!(TimingTest::of(&Days::of(&few), 0.0, &mut rng()), None);
+    let few = record_of(1, &exposure[..19], &change[..19], &[0.0; 19]);
+    assert_eq!(TimingTest::run(&ExposureGrid::from_record(&few), 0.0, &mut rng()), None);
 }
 
 /// No bars at all, no equity left, a stock without a price so far.
 #[test]
 fn odd_courses_are_borne() {
-    let start = Account::open(bar_ends(1, 1, 60)[0], &[10.0]).course();
-    assert_eq!(Days::of(&start).score(), None);
+    let start = FixtureAccount::open(bar_ends(1, 1, 60)[0], &[10.0]).record();
+    assert_eq!(ExposureGrid::from_record(&start).score(), None);
     let ends = bar_ends(25, 1, 60);
-    let mut account = Account::open(ends[0], &[0.0, 10.0]);
+    let mut account = FixtureAccount::open(ends[0], &[0.0, 10.0]);
     for (day, &end_s) in ends[1..].iter().enumerate() {
         let price = [if day < 3 { 0.0 } else { 7.0 }, 10.0 + (day % 5) as f64];
         let shares = if day < 10 { [0.0, -0.3] } else { [0.0, 0.0] };
         account.bar(end_s, [&price, &price], &shares, [0.0, 0.0]);
     }
-    let course = account.course();
-    assert!(course.equity.iter().any(|&equity| equity <= 0.0), "{:?}", course.equity);
-    let days = Days::of(&course);
+    let record = account.record();
+    assert!(record.equity.iter().any(|&equity| equity <= 0.0), "{:?}", record.equity);
+    let days = ExposureGrid::from_record(&record);
     assert!(days.exposure.iter().chain(&days.change).chain(&days.cost).all(|x| x.is_finite()));
     assert!(days.score().is_none_or(f64::is_finite));
 }

@@ -36,34 +36,39 @@ fn the_planted_pairs_are_found_and_no_others() {
     let rows = grid.end_s.len();
     let peers = Relations::measure(&series, &grid, 0..rows).nearest_peers(2);
     let config = FeatureConfig::default();
-    let courses = watch_pairs(&log_closes(&series), &grid, &peers, &config);
-    let believed = |course: &Course| {
-        let judged = course.z_score.iter().skip(config.arbitrage_bars as usize);
+    let pair_series = monitor_pairs(&log_closes(&series), &grid, &peers, &config);
+    let believed = |pair_series: &PairSeries| {
+        let judged = pair_series.z_score.iter().skip(config.arbitrage_bars as usize);
         judged.clone().filter(|z| **z != 0.0).count() as f64 / judged.count() as f64
     };
-    let planted = |course: &Course| course.first % 2 == 0 && course.second == course.first + 1;
-    let couples: Vec<&Course> = courses.iter().filter(|c| planted(c) && c.first < 6).collect();
+    let planted = |pair_series: &PairSeries| {
+        pair_series.first % 2 == 0 && pair_series.second == pair_series.first + 1
+    };
+    let couples: Vec<&PairSeries> =
+        pair_series.iter().filter(|c| planted(c) && c.first < 6).collect();
     assert_eq!(couples.len(), 3, "each is the nearest of its partner");
-    for course in couples {
-        assert_eq!(believed(course), 1.0, "{} and {}", course.first, course.second);
+    for pair_series in couples {
+        assert_eq!(believed(pair_series), 1.0, "{} and {}", pair_series.first, pair_series.second);
         let blocks = rows as f64 / f64::from(config.arbitrage_bars);
-        assert!(course.opportunities.len() as f64 > 5.0 * blocks);
-        for found in &course.opportunities {
+        assert!(pair_series.opportunities.len() as f64 > 5.0 * blocks);
+        for found in &pair_series.opportunities {
             assert!(found.z_score.abs() >= ENTER && found.p_value <= 0.01);
             // Planted: a price ratio with a half-life of 2.4 bars.
             assert!(found.half_life_bars.is_none_or(|bars| bars < 6.0), "{found:?}");
             assert!((found.hedge_ratio - 1.0).abs() < 0.3, "{found:?}");
         }
         // Two half-lives later it has nearly always moved towards its mean.
-        let back = course.opportunities.iter().filter(|found| {
+        let back = pair_series.opportunities.iter().filter(|found| {
             let row = grid.end_s.binary_search(&found.end_s).unwrap();
-            let later = course.z_score.get(row + 5).copied().unwrap_or(0.0);
+            let later = pair_series.z_score.get(row + 5).copied().unwrap_or(0.0);
             f64::from(later).abs() < found.z_score.abs()
         });
-        assert!(back.count() * 4 > 3 * course.opportunities.len());
+        assert!(back.count() * 4 > 3 * pair_series.opportunities.len());
     }
-    for course in courses.iter().filter(|course| !planted(course) || course.first >= 6) {
-        assert_eq!(believed(course), 0.0, "{} and {}", course.first, course.second);
+    for pair_series in
+        pair_series.iter().filter(|pair_series| !planted(pair_series) || pair_series.first >= 6)
+    {
+        assert_eq!(believed(pair_series), 0.0, "{} and {}", pair_series.first, pair_series.second);
     }
 }
 
@@ -80,13 +85,14 @@ fn on_random_walks_false_alarms_stay_at_their_rate() {
         let (series, grid) = market(&name, 8, "1991-01-02", "2018-12-31");
         let rows = grid.end_s.len();
         let peers = Relations::measure(&series, &grid, 0..rows).nearest_peers(1);
-        let courses = watch_pairs(&log_closes(&series), &grid, &peers, &config);
-        assert!(courses.len() >= 4);
+        let pair_series = monitor_pairs(&log_closes(&series), &grid, &peers, &config);
+        assert!(pair_series.len() >= 4);
         let bars = config.arbitrage_bars as usize;
         for block in 1..rows / bars {
             let row = block * bars;
             blocks += 1;
-            alarms += usize::from(courses.iter().any(|course| course.z_score[row] != 0.0));
+            alarms +=
+                usize::from(pair_series.iter().any(|pair_series| pair_series.z_score[row] != 0.0));
         }
     }
     let share = alarms as f64 / blocks as f64;
@@ -101,7 +107,7 @@ fn on_random_walks_false_alarms_stay_at_their_rate() {
 #[test]
 fn an_opportunity_opens_once_until_the_pair_is_back() {
     let mut noise = Noise::new(9);
-    let mut watch = PairWatch::new(100, 0.01);
+    let mut watch = PairMonitor::new(100, 0.01);
     let mut walk = 0.0;
     for _ in 0..100 {
         walk += 1e-2 * noise.normal();
@@ -128,7 +134,7 @@ fn rows_without_both_bars_change_nothing() {
     let logs = log_closes(&series);
     let config = FeatureConfig { arbitrage_bars: 200, ..FeatureConfig::default() };
     let peers = [vec![1], vec![0]];
-    let plain = &watch_pairs(&logs, &grid, &peers, &config)[0];
+    let plain = &monitor_pairs(&logs, &grid, &peers, &config)[0];
     let mut gapped = grid.clone();
     let (mut gapped_logs, mut kept) = (logs.clone(), Vec::new());
     for row in 0..grid.end_s.len() {
@@ -148,7 +154,7 @@ fn rows_without_both_bars_change_nothing() {
             gapped.bar_index[1][i] = NO_BAR;
         }
     }
-    let with_gaps = &watch_pairs(&gapped_logs, &gapped, &peers, &config)[0];
+    let with_gaps = &monitor_pairs(&gapped_logs, &gapped, &peers, &config)[0];
     for (i, &row) in kept.iter().enumerate() {
         assert_eq!(with_gaps.z_score[i], plain.z_score[row], "row {row}");
     }

@@ -147,7 +147,7 @@ fn no_flipped_bit_crashes_the_reader() {
         let mut map = memmap2::MmapMut::map_anon(whole.len()).unwrap();
         map.copy_from_slice(&whole);
         map[i / 8] ^= 1 << (i % 8);
-        match Mapped::read(map.make_read_only().unwrap()) {
+        match MappedPanel::read(map.make_read_only().unwrap()) {
             Ok(mapped) => {
                 let (batch, row) = mapped.locate(3);
                 std::hint::black_box((batch.end_s[row], batch.features[row]));

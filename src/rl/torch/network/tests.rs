@@ -95,7 +95,7 @@ struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    fn of<'a>(shape: &'a Shape, weights: &[f32]) -> Reference<'a> {
+    fn new<'a>(shape: &'a Shape, weights: &[f32]) -> Reference<'a> {
         let weights = weights.iter().map(|&w| f64::from(w)).collect();
         Reference { shape, weights }
     }
@@ -207,7 +207,7 @@ fn forward_equals_the_network_written_out() {
     for shape in shapes() {
         let weights = weights(&shape);
         let network = QNetwork::new(shape.clone(), &weights, Device::Cpu);
-        let reference = Reference::of(&shape, &weights);
+        let reference = Reference::new(&shape, &weights);
         for stock in 0..STOCKS {
             let batch = Batch::new(&shape, stock, 4, 10 + stock as u64);
             let rows: Vec<_> = (0..batch.rows).map(|row| reference.row(&batch, row)).collect();
@@ -235,7 +235,7 @@ fn gradient_equals_finite_differences() {
         network.gradient_through(&batch.q(&network), &grad_q, &mut gradient);
 
         // Differences of the reference in f64: in f32 they would be mostly rounding errors.
-        let mut reference = Reference::of(&shape, &weights);
+        let mut reference = Reference::new(&shape, &weights);
         let loss = |reference: &Reference| -> f64 {
             let q = (0..3).flat_map(|row| reference.row(&batch, row).0);
             q.zip(&grad_q).map(|(q, &g)| q * f64::from(g)).sum()

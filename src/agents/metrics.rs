@@ -1,0 +1,271 @@
+//! The result of an agent, computed from its position file and the bars alone, so that it does not
+//! depend on interruptions of the run.
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use super::bars::{AgentBars, TradingStep};
+use super::config::AgentsConfig;
+use super::journal::{JournalRecord, TradeActionKind};
+use super::ledger::{Side, cost_of};
+use super::step_time::StepTime;
+use crate::env::costs::Costs;
+use crate::eval::backtest::buy_and_hold;
+use crate::eval::inference::SharpeEstimate;
+use crate::eval::metrics::{BacktestRecord, Metrics};
+use crate::rl::rng::{Purpose, stream};
+
+/// Seed of the bootstrap.
+const SEED: u64 = 1;
+
+/// Content of `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentMetrics {
+    pub signature: String,
+    pub name: String,
+    pub kind: String,
+    /// Dates of the first and the last record.
+    pub first_date: String,
+    pub last_date: String,
+    #[serde(flatten)]
+    pub figures: PerformanceFigures,
+    /// Language models only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenUsage>,
+    /// Buy-and-hold over the same bars with the same costs, without intervals.
+    pub benchmark: PerformanceFigures,
+    /// Warnings about the figures.
+    pub notices: Vec<String>,
+}
+
+/// An undefined value is None (null in JSON).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerformanceFigures {
+    /// Cash plus the value of the positions, in the currency of the prices.
+    pub initial_equity: f64,
+    pub final_equity: f64,
+    pub total_return: f64,
+    /// Annualised, from daily returns, with its interval.
+    pub sharpe: SharpeEstimate,
+    /// At most 0; from daily values.
+    pub max_drawdown: f64,
+    /// Annualised.
+    pub volatility: Option<f64>,
+    /// Number of fills.
+    pub trades: u64,
+    /// Fees and slippage, in the currency of the prices.
+    pub cost: f64,
+    /// Number of daily returns.
+    pub days: usize,
+}
+
+/// Token counts of the endpoint over all sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    pub requests: u64,
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+}
+
+impl PerformanceFigures {
+    /// `interval`: whether to compute that of the Sharpe ratio, which takes longer than everything
+    /// else.
+    fn from_backtest(
+        backtest: &BacktestRecord,
+        trades: u64,
+        cost: f64,
+        interval: bool,
+    ) -> PerformanceFigures {
+        let metrics = Metrics::from_record(backtest);
+        let returns = backtest.daily_returns();
+        let sharpe = match interval {
+            true => {
+                SharpeEstimate::from_returns(&returns, &mut stream(SEED, Purpose::Inference, 0))
+            }
+            false => SharpeEstimate { value: metrics.sharpe, ..SharpeEstimate::default() },
+        };
+        let (first, last) = (backtest.equity.first(), backtest.equity.last());
+        PerformanceFigures {
+            initial_equity: first.copied().unwrap_or_default(),
+            final_equity: last.copied().unwrap_or_default(),
+            total_return: metrics.portfolio_return,
+            sharpe,
+            max_drawdown: metrics.max_drawdown,
+            volatility: metrics.volatility,
+            trades,
+            cost,
+            days: returns.len(),
+        }
+    }
+}
+
+/// The figures of the account described by `records`, including the initial one.
+pub fn figures(
+    config: &AgentsConfig,
+    bars: &AgentBars,
+    records: &[JournalRecord],
+) -> Result<PerformanceFigures> {
+    let (backtest, trades, cost) = backtest(config, bars, records)?;
+    Ok(PerformanceFigures::from_backtest(&backtest, trades, cost, true))
+}
+
+/// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
+pub fn benchmark(
+    config: &AgentsConfig,
+    bars: &AgentBars,
+    first: &StepTime,
+    last: &StepTime,
+    interval: bool,
+) -> Result<PerformanceFigures> {
+    let steps = bars.steps(config.by_bar, first, last);
+    let rows = start_row(&steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
+    let views = rows.map(|t| bars.view(t));
+    let backtest =
+        buy_and_hold(bars.stocks(), views, &config.env()).context("there are no bars")?;
+    let costs = costs(config);
+    let mut cost = 0.0;
+    for t in 1..backtest.equity.len() {
+        let value = backtest.turnover[t] * backtest.equity[t - 1];
+        cost += cost_of(Side::Buy, value + costs.fee(value), &costs);
+    }
+    let trades = backtest.trades.iter().map(|&trades| u64::from(trades)).sum();
+    Ok(PerformanceFigures::from_backtest(&backtest, trades, cost, interval))
+}
+
+pub fn costs(config: &AgentsConfig) -> Costs {
+    Costs { fee_bps: config.fee_bps, slippage_bps: config.slippage_bps }
+}
+
+/// The row at whose close the account starts: the last one before the first step.
+fn start_row(steps: &[TradingStep]) -> usize {
+    steps.first().map_or(0, |step| step.rows.start.saturating_sub(1))
+}
+
+/// The account with one entry per step, the number of trades and their cost.
+fn backtest(
+    config: &AgentsConfig,
+    bars: &AgentBars,
+    records: &[JournalRecord],
+) -> Result<(BacktestRecord, u64, f64)> {
+    let dates = records.iter().map(|record| record.date.parse());
+    let dates = dates.collect::<Result<Vec<StepTime>, String>>().map_err(|e| anyhow!("{e}"))?;
+    let (Some(first), Some(last)) = (dates.first(), dates.last()) else {
+        return Err(anyhow!("the position file is empty"));
+    };
+    let steps = bars.steps(config.by_bar, first, last);
+    let stocks = bars.stocks();
+    let mut backtest = BacktestRecord::new(stocks.to_vec());
+    let costs = costs(config);
+    let (mut trades, mut cost, mut peak) = (0, 0.0, 0.0_f64);
+    let mut next = 1;
+    for i in 0..=steps.len() {
+        let step = i.checked_sub(1).map(|i| &steps[i]);
+        let (mut traded, mut fills) = (0.0, 0);
+        if let Some(step) = step {
+            let until = step.stamp.last_moment();
+            while next < records.len() && dates[next].last_moment() <= until {
+                let paid = records[next - 1].positions.cash - records[next].positions.cash;
+                let act = records[next].this_action.as_ref().map(|action| action.action);
+                let side = match act {
+                    Some(TradeActionKind::Buy) => Some(Side::Buy),
+                    Some(TradeActionKind::Sell) => Some(Side::Sell),
+                    Some(TradeActionKind::NoTrade) | None => None,
+                };
+                if let Some(side) = side {
+                    fills += 1;
+                    traded += paid.abs();
+                    cost += cost_of(side, paid.abs(), &costs);
+                }
+                next += 1;
+            }
+        }
+        trades += u64::from(fills);
+        let row = step.map_or_else(|| start_row(&steps), |step| step.rows.end - 1);
+        let (view, now) = (bars.view(row), &records[next - 1].positions);
+        let held = now.by_stock(stocks).map_err(unknown_symbol)?;
+        let before = backtest.equity.last().copied();
+        let mut equity = now.cash;
+        for (stock, &shares) in held.iter().enumerate() {
+            backtest.hold(shares as f64, &view.bar(stock));
+            equity += shares as f64 * backtest.price[backtest.price.len() - 1];
+        }
+        peak = peak.max(equity);
+        let relative =
+            |value: f64| before.filter(|equity| *equity > 0.0).map_or(0.0, |b| value / b);
+        backtest.end_s.push(view.end_s());
+        backtest.equity.push(equity);
+        backtest.cash.push(now.cash);
+        backtest.reward.push(before.map_or(0.0, |before| relative(equity - before)));
+        backtest.turnover.push(relative(traded));
+        backtest.trades.push(fills);
+        backtest.drawdown.push(equity / peak - 1.0);
+    }
+    Ok((backtest, trades, cost))
+}
+
+/// The error for a stock that is held but is not in the configuration.
+pub fn unknown_symbol(symbol: String) -> anyhow::Error {
+    anyhow!("the position file holds {symbol}, which is not among the stocks; add it to `stocks`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::bars::tests::bars;
+    use crate::agents::journal::{Positions, TradeAction};
+    use crate::agents::tests::config;
+
+    /// Three bars a day. Bought on the second day at 100 (a share costs 100 * 1.0001 * 1.0001),
+    /// sold on the third at 120.
+    #[test]
+    fn an_account_by_hand() {
+        let closes = [100.0, 100.0, 100.0, 100.0, 105.0, 110.0, 120.0, 120.0, 90.0];
+        let bars = bars(&closes.map(|close| [close, 50.0]));
+        let config = config();
+        let record = |date: &str, id, this_action, shares, cash| JournalRecord {
+            date: date.into(),
+            id,
+            this_action,
+            positions: Positions::new(bars.stocks(), |stock| [shares, 0][stock], cash),
+        };
+        let action = |action| Some(TradeAction { action, symbol: "AAA".into(), amount: 10 });
+        let (buy, sell) = (100.0 * 1.0001 * 1.0001, 120.0 * 0.9999 * 0.9999);
+        let left = 10_000.0 - 10.0 * buy;
+        let records = [
+            record("2020-01-02", 0, None, 0, 10_000.0),
+            record("2020-01-03", 1, action(TradeActionKind::Buy), 10, left),
+            record("2020-01-06", 2, action(TradeActionKind::Sell), 0, left + 10.0 * sell),
+        ];
+        let found = figures(&config, &bars, &records).unwrap();
+        assert_eq!((found.trades, found.days), (2, 2));
+        let gain = 10.0 * (sell - buy);
+        assert!((found.total_return - gain / 10_000.0).abs() < 1e-12);
+        let cost = 10.0 * (buy - 100.0) + 10.0 * (120.0 - sell);
+        assert!((found.cost - cost).abs() < 1e-9, "{} for {cost}", found.cost);
+        // Equity of 10,000, then 10 shares at 110, then cash.
+        let days = [left + 1_100.0, left + 10.0 * sell];
+        let returns = [days[0] / 10_000.0 - 1.0, days[1] / days[0] - 1.0];
+        let mean = (returns[0] + returns[1]) / 2.0;
+        let std = (returns[0] - returns[1]).abs() / 2f64.sqrt();
+        let sharpe = mean / std * 252f64.sqrt();
+        assert!((found.sharpe.value.unwrap() / sharpe - 1.0).abs() < 1e-9);
+        // Half of the cash in each stock: bought at 100 and 50, the first at 90 at the end.
+        let (first, last) = ("2020-01-02".parse().unwrap(), "2020-01-06".parse().unwrap());
+        let held = benchmark(&config, &bars, &first, &last, false).unwrap();
+        let each = 1.0001 * 1.0001;
+        let worth = 5_000.0 / each * (0.9 + 1.0);
+        assert!((held.final_equity - worth).abs() < 1e-6, "{}", held.final_equity);
+        let cost = 10_000.0 - 10_000.0 / each;
+        assert!((held.cost - cost).abs() < 1e-6 && held.trades == 2, "{}", held.cost);
+    }
+
+    #[test]
+    fn a_run_that_has_not_begun_has_no_ratios() {
+        let bars = bars(&[[100.0, 50.0]; 3]);
+        let positions = Positions::new(bars.stocks(), |_| 0, 10_000.0);
+        let start =
+            JournalRecord { date: "2020-01-02".into(), id: 0, this_action: None, positions };
+        let found = figures(&config(), &bars, &[start]).unwrap();
+        assert_eq!((found.total_return, found.sharpe.value, found.days), (0.0, None, 0));
+    }
+}

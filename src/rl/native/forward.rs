@@ -1,0 +1,258 @@
+//! The forward pass: from market features to Q-values.
+
+use super::product::{LeftMatrix, RightMatrix, SLACK, SumStart, product};
+use super::rows::{add_scaled, dot, norm_row, relu, scale_to, softmax};
+use super::simd::{Plain, Simd, SimdLevel, by_level};
+use super::weights::{NetworkWeights, Sizes};
+
+/// Intermediate results of the market part of the network for `rows` observations; reused buffers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MarketPass {
+    /// `[row, slot, embedding]`: before scale and shift, and after ReLU.
+    pub first: Vec<f32>,
+    pub first_out: Vec<f32>,
+    pub first_inverse: Vec<f32>,
+    pub second: Vec<f32>,
+    pub second_inverse: Vec<f32>,
+    /// `[row, slot, embedding]`
+    pub embeddings: Vec<f32>,
+    /// `[row, embedding]`, scaled.
+    pub query: Vec<f32>,
+    /// `[row, head, embedding]`: the query multiplied by the key matrix. The keys themselves are
+    /// not needed: q (K e) = (q K) e, and there is one query for many peers.
+    pub asked: Vec<f32>,
+    /// `[row, peer, head]`
+    pub attention: Vec<f32>,
+    /// Buffer of the softmax.
+    pub of_heads: Vec<f32>,
+    /// `[row, head, embedding]`: the attention-weighted mean of the peers' embeddings. The value
+    /// matrix is linear, so it is applied afterwards.
+    pub mixed: Vec<f32>,
+    /// `[row, embedding]`
+    pub values: Vec<f32>,
+    /// `[row, context]`
+    pub context: Vec<f32>,
+    /// The trunk's pre-activations without private features, `[row, trunk]`.
+    pub trunk: Vec<f32>,
+}
+
+/// Intermediate results of the account part of the network, for a number of accounts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AccountPass {
+    /// Before scale and shift, and after ReLU: `[account, trunk]`.
+    pub trunk: Vec<f32>,
+    pub trunk_out: Vec<f32>,
+    pub trunk_inverse: Vec<f32>,
+    /// After ReLU, `[account, all_hidden]`.
+    pub hidden: Vec<f32>,
+    /// `[account, action]`
+    pub q: Vec<f32>,
+}
+
+/// Resizes a buffer to at least `len` elements plus slack.
+pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len + SLACK {
+        buffer.resize(len + SLACK, 0.0);
+    }
+    &mut buffer[..len + SLACK]
+}
+
+by_level! {
+    /// The market part: `market`, `[row, slot, feature]`, of `rows` observations through encoder,
+    /// attention and the trunk's weights. `slots` are the symbols of the slots.
+    pub(super) fn market(
+        w: &NetworkWeights, slots: &[usize], market: &[f32], rows: usize, pass: &mut MarketPass
+    ) = market_with
+}
+
+by_level! {
+    /// The trunk's weights only: `rows` contexts with the given stride into `sums`, `[row, trunk]`.
+    pub(super) fn trunk(
+        w: &NetworkWeights, contexts: (&[f32], usize), rows: usize, sums: &mut Vec<f32>
+    ) = trunk_with
+}
+
+by_level! {
+    /// The account part for all accounts in `private`, `[account, private]`: account i uses row i /
+    /// `per_row` of `trunk`.
+    pub(super) fn accounts(
+        w: &NetworkWeights, trunk: &[f32], per_row: usize, private: &[f32], pass: &mut AccountPass
+    ) = accounts_with
+}
+
+#[inline(always)]
+unsafe fn market_with<S: Simd>(
+    w: &NetworkWeights,
+    symbols: &[usize],
+    market: &[f32],
+    rows: usize,
+    pass: &mut MarketPass,
+) {
+    let Sizes { slots, used, features, embedding: width, context, .. } = w.sizes;
+    let places = &w.places;
+    let cells = rows * used;
+    let first = room(&mut pass.first, cells * width);
+    for (slot, &symbol) in symbols[..used].iter().enumerate() {
+        let left = LeftMatrix::rows(&market[slot * features..], slots * features);
+        let right = RightMatrix { data: &w.first_t, row: width };
+        let bias = SumStart::Bias(&w.symbol_bias[symbol * width..][..width]);
+        let out = (&mut first[slot * width..], used * width);
+        // SAFETY: the caller guarantees that the processor has S.
+        unsafe { product::<S>((rows, width, features), left, right, bias, out) };
+    }
+    let out = room(&mut pass.first_out, cells * width);
+    let inverse = room(&mut pass.first_inverse, cells);
+    let norm = w.norm(&places.encoder[0]);
+    for i in 0..cells {
+        let (x, y) = (&mut first[i * width..][..width], &mut out[i * width..][..width]);
+        // SAFETY: the caller guarantees that the processor has S.
+        inverse[i] = unsafe { norm_row::<S>(x, norm, true, y) };
+    }
+
+    let second = room(&mut pass.second, cells * width);
+    let right = RightMatrix { data: &w.second_t, row: width };
+    let bias = SumStart::Bias(w.part(&places.encoder[1].bias));
+    let left = LeftMatrix::rows(out, width);
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { product::<S>((cells, width, width), left, right, bias, (second, width)) };
+    let embeddings = room(&mut pass.embeddings, cells * width);
+    let inverse = room(&mut pass.second_inverse, cells);
+    let norm = w.norm(&places.encoder[1]);
+    for i in 0..cells {
+        let (x, y) = (&mut second[i * width..][..width], &mut embeddings[i * width..][..width]);
+        // SAFETY: the caller guarantees that the processor has S.
+        inverse[i] = unsafe { norm_row::<S>(x, norm, false, y) };
+    }
+
+    let joined = room(&mut pass.context, rows * context);
+    for row in 0..rows {
+        let own = &embeddings[row * used * width..][..width];
+        joined[row * context..][..width].copy_from_slice(own);
+    }
+    if w.sizes.attends {
+        // SAFETY: the caller guarantees that the processor has S.
+        unsafe { attend::<S>(w, rows, pass) };
+    }
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { trunk_with::<S>(w, (&pass.context, context), rows, &mut pass.trunk) };
+}
+
+#[inline(always)]
+unsafe fn trunk_with<S: Simd>(
+    w: &NetworkWeights,
+    (contexts, row): (&[f32], usize),
+    rows: usize,
+    sums: &mut Vec<f32>,
+) {
+    let Sizes { context, trunk, .. } = w.sizes;
+    let sums = room(sums, rows * trunk);
+    let (left, right) =
+        (LeftMatrix::rows(contexts, row), RightMatrix { data: &w.trunk_t, row: trunk });
+    let bias = SumStart::Bias(w.part(&w.places.trunk.bias));
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
+}
+
+/// Vaswani et al. (2017), section 3.2, with the matrix products reordered; see [`MarketPass`].
+#[inline(always)]
+unsafe fn attend<S: Simd>(w: &NetworkWeights, rows: usize, pass: &mut MarketPass) {
+    let Sizes { used, embedding: width, heads, context, .. } = w.sizes;
+    let (per_head, peers, place) = (w.sizes.per_head(), w.sizes.peers(), &w.places.attention);
+    let (query, asked) =
+        (room(&mut pass.query, rows * width), room(&mut pass.asked, rows * heads * width));
+    let left = LeftMatrix::rows(&pass.embeddings, used * width);
+    let right = RightMatrix { data: &w.query_t, row: width };
+    let bias = SumStart::Bias(w.part(&place.query_bias));
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { product::<S>((rows, width, width), left, right, bias, (&mut *query, width)) };
+    let scale = (per_head as f32).sqrt().recip();
+    query[..rows * width].iter_mut().for_each(|q| *q *= scale);
+    for head in 0..heads {
+        let left = LeftMatrix::rows(&query[head * per_head..], width);
+        let right = RightMatrix { data: w.right(&place.key, head * per_head * width), row: width };
+        let out = (&mut asked[head * width..], heads * width);
+        // SAFETY: the caller guarantees that the processor has S.
+        unsafe { product::<S>((rows, width, per_head), left, right, SumStart::Zero, out) };
+    }
+    let attention = room(&mut pass.attention, rows * peers * heads);
+    let mixed = room(&mut pass.mixed, rows * heads * width);
+    let nearness = w.part(&place.nearness);
+    let of_heads = &mut room(&mut pass.of_heads, 2 * heads)[..2 * heads];
+    for row in 0..rows {
+        let embeddings = &pass.embeddings[row * used * width..][..used * width];
+        let scores = &mut attention[row * peers * heads..][..peers * heads];
+        for peer in 0..peers {
+            let embedding = &embeddings[(1 + peer) * width..][..width];
+            for head in 0..heads {
+                let asked = &asked[(row * heads + head) * width..][..width];
+                let at = peer * heads + head;
+                // SAFETY: the caller guarantees that the processor has S.
+                scores[at] = unsafe { dot::<S>(asked, embedding) } + nearness[at];
+            }
+        }
+        softmax(scores, of_heads);
+        for head in 0..heads {
+            let mixed = &mut mixed[(row * heads + head) * width..][..width];
+            scale_to(scores[head], &embeddings[width..][..width], mixed);
+            for peer in 1..peers {
+                let embedding = &embeddings[(1 + peer) * width..][..width];
+                add_scaled(scores[peer * heads + head], embedding, mixed);
+            }
+        }
+    }
+    let values = room(&mut pass.values, rows * width);
+    for head in 0..heads {
+        let left = LeftMatrix::rows(&mixed[head * width..], heads * width);
+        let right = RightMatrix { data: &w.value_t[head * per_head..], row: width };
+        let out = (&mut values[head * per_head..], width);
+        // SAFETY: the caller guarantees that the processor has S.
+        unsafe { product::<S>((rows, per_head, width), left, right, SumStart::Zero, out) };
+    }
+    let (left, right) =
+        (LeftMatrix::rows(values, width), RightMatrix { data: &w.output_t, row: width });
+    let bias = SumStart::Bias(w.part(&place.output_bias));
+    let out = (&mut pass.context[width..], context);
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { product::<S>((rows, width, width), left, right, bias, out) };
+}
+
+#[inline(always)]
+unsafe fn accounts_with<S: Simd>(
+    w: &NetworkWeights,
+    market: &[f32],
+    per_row: usize,
+    private: &[f32],
+    pass: &mut AccountPass,
+) {
+    let Sizes { privates, joined, trunk, all_hidden, actions, .. } = w.sizes;
+    let count = private.len() / privates;
+    let sums = room(&mut pass.trunk, count * trunk);
+    let out = room(&mut pass.trunk_out, count * trunk);
+    let inverse = room(&mut pass.trunk_inverse, count);
+    let norm = w.norm(&w.places.trunk);
+    for i in 0..count {
+        let x = &mut sums[i * trunk..][..trunk];
+        x.copy_from_slice(&market[i / per_row * trunk..][..trunk]);
+        for (k, &value) in private[i * privates..][..privates].iter().enumerate() {
+            let row = joined - privates + k;
+            add_scaled(value, &w.trunk_t[row * trunk..][..trunk], x);
+        }
+        // SAFETY: the caller guarantees that the processor has S.
+        inverse[i] = unsafe { norm_row::<S>(x, norm, true, &mut out[i * trunk..][..trunk]) };
+    }
+    let hidden = room(&mut pass.hidden, count * all_hidden);
+    let (left, right) =
+        (LeftMatrix::rows(out, trunk), RightMatrix { data: &w.heads.first_t, row: all_hidden });
+    let bias = SumStart::Bias(&w.heads.bias);
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe {
+        product::<S>((count, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
+    }
+    hidden[..count * all_hidden].iter_mut().for_each(|y| *y = relu(*y));
+    let q = room(&mut pass.q, count * actions);
+    let (left, right) =
+        (LeftMatrix::rows(hidden, all_hidden), RightMatrix { data: &w.heads.last_t, row: actions });
+    let bias = SumStart::Bias(&w.heads.last_bias);
+    // SAFETY: the caller guarantees that the processor has S.
+    unsafe { product::<S>((count, actions, all_hidden), left, right, bias, (q, actions)) };
+}

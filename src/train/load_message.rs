@@ -1,0 +1,134 @@
+//! What a worker rank sends to rank 0 while it reads its stocks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::options::LoadReport;
+use crate::market::{BarSeries, Symbol};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoadMessage {
+    Progress { stock: usize, days_done: usize, days_total: usize },
+    Bars { stock: usize, report: LoadReport, series: BarSeries },
+    Failure { stock: usize, message: String },
+}
+
+/// The part that travels as JSON, on the first line; bars follow as little-endian columns.
+#[derive(Serialize, Deserialize)]
+enum LoadHeader {
+    Progress { stock: usize, days_done: usize, days_total: usize },
+    Bars { stock: usize, report: LoadReport, symbol: Symbol, rows: usize },
+    Failure { stock: usize, message: String },
+}
+
+impl LoadMessage {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let head = match self {
+            LoadMessage::Progress { stock, days_done, days_total } => LoadHeader::Progress {
+                stock: *stock,
+                days_done: *days_done,
+                days_total: *days_total,
+            },
+            LoadMessage::Bars { stock, report, series } => LoadHeader::Bars {
+                stock: *stock,
+                report: report.clone(),
+                symbol: series.symbol.clone(),
+                rows: series.len(),
+            },
+            LoadMessage::Failure { stock, message } => {
+                LoadHeader::Failure { stock: *stock, message: message.clone() }
+            }
+        };
+        let mut bytes = serde_json::to_vec(&head).expect("plain data");
+        bytes.push(b'\n');
+        if let LoadMessage::Bars { series, .. } = self {
+            bytes.reserve(series.len() * 6 * 8);
+            extend(&mut bytes, &series.end_s, |x| x.to_le_bytes());
+            for column in [&series.open, &series.high, &series.low, &series.close, &series.volume] {
+                extend(&mut bytes, column, |x| x.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// None for bytes that [`LoadMessage::to_bytes`] did not make.
+    pub fn from_bytes(bytes: &[u8]) -> Option<LoadMessage> {
+        let end = bytes.iter().position(|&byte| byte == b'\n')?;
+        let head = serde_json::from_slice(&bytes[..end]).ok()?;
+        Some(match head {
+            LoadHeader::Progress { stock, days_done, days_total } => {
+                LoadMessage::Progress { stock, days_done, days_total }
+            }
+            LoadHeader::Failure { stock, message } => LoadMessage::Failure { stock, message },
+            LoadHeader::Bars { stock, report, symbol, rows } => {
+                let body = &bytes[end + 1..];
+                if body.len() != rows * 6 * 8 {
+                    return None;
+                }
+                let (words, _) = body.as_chunks::<8>();
+                let column = |column: usize| words[column * rows..(column + 1) * rows].iter();
+                let floats =
+                    |i| -> Vec<f64> { column(i).map(|x| f64::from_le_bytes(*x)).collect() };
+                let series = BarSeries {
+                    symbol,
+                    end_s: column(0).map(|x| i64::from_le_bytes(*x)).collect(),
+                    open: floats(1),
+                    high: floats(2),
+                    low: floats(3),
+                    close: floats(4),
+                    volume: floats(5),
+                };
+                LoadMessage::Bars { stock, report, series }
+            }
+        })
+    }
+}
+
+fn extend<T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 8]) {
+    let start = bytes.len();
+    bytes.resize(start + values.len() * 8, 0);
+    let (words, _) = bytes[start..].as_chunks_mut::<8>();
+    for (slot, &value) in words.iter_mut().zip(values) {
+        *slot = word(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Bar;
+    use crate::market::options::BarLabel;
+
+    #[test]
+    fn a_parcel_comes_out_as_it_went_in_and_a_torn_one_not_at_all() {
+        let symbol: Symbol = "AAPL".parse().unwrap();
+        let mut series = BarSeries::new(symbol.clone());
+        for i in 0..3 {
+            let price = 100.0 + i as f64 / 3.0;
+            series.push(Bar {
+                end_s: 60 * i,
+                open: price,
+                high: price + 1.0,
+                low: price - 1.0,
+                close: price,
+                volume: 7.0,
+            });
+        }
+        let report = LoadReport {
+            symbol,
+            day_files: 1,
+            bars: 3,
+            bad_rows: 0,
+            extended_rows: 0,
+            native_minutes: 1,
+            bar_minutes: 1,
+            bar_label: BarLabel::Start,
+            bar_label_reason: "told".into(),
+            notes: vec!["a line\nbreak".into()],
+        };
+        let load_message = LoadMessage::Bars { stock: 2, report, series };
+        let bytes = load_message.to_bytes();
+        assert_eq!(LoadMessage::from_bytes(&bytes), Some(load_message));
+        assert_eq!(LoadMessage::from_bytes(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(LoadMessage::from_bytes(b""), None);
+    }
+}
