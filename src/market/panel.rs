@@ -4,6 +4,9 @@
 mod checksum;
 mod file;
 
+#[cfg(test)]
+pub(crate) use checksum::TRAILER_BYTES;
+
 use std::ops::Range;
 use std::path::Path;
 

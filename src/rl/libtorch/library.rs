@@ -15,8 +15,9 @@ pub(super) fn functions() -> Result<&'static FunctionTable, TorchError> {
     TABLE.get_or_init(|| open(&find()?)).clone()
 }
 
-/// The path of the library: `DQN_TRADER_TORCH_LIBRARY`, else next to the program, else where cargo
-/// puts it for programs, tests and examples. Errors: it is not found.
+/// The path of the library: `DQN_TRADER_TORCH_LIBRARY`, else where cargo puts it for programs, else
+/// next to the program, else where cargo puts it for examples. Cargo's own place comes first: a
+/// build of the program alone leaves an older copy next to it as it was. Errors: it is not found.
 fn find() -> Result<PathBuf, TorchError> {
     const NAME: &str = "libdqn_trader_torch.so";
     const VARIABLE: &str = "DQN_TRADER_TORCH_LIBRARY";
@@ -27,7 +28,7 @@ fn find() -> Result<PathBuf, TorchError> {
     let program = std::env::current_exe();
     let program = program.map_err(|error| TorchError::new(format!("the program: {error}")))?;
     let folder = program.parent().unwrap_or(&program);
-    let candidates = ["", "deps", "../deps"].map(|place| folder.join(place).join(NAME));
+    let candidates = ["deps", "", "../deps"].map(|place| folder.join(place).join(NAME));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         TorchError::new(format!(
             "{NAME}, which loads libtorch, was not found in {}; {BUILD}, or set {VARIABLE} to its \

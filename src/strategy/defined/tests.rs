@@ -148,7 +148,7 @@ fn errors_in_a_file_are_found_when_it_is_read() {
             "long = \"close > n\"\nparameters.n = { default = 3, low = 5 }",
             &["between low and high"],
         ),
-        ("long = \"close > n\"\nparameters.n = \"three\"", &["no number"]),
+        ("long = \"close > n\"\nparameters.n = \"three\"", &["not a number"]),
     ] {
         let error = registry(&format!("[strategies.X]\n{text}")).err().unwrap().to_string();
         for part in parts {

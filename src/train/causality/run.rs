@@ -18,7 +18,7 @@ use crate::eval::metrics::BacktestRecord;
 use crate::market::BarSeries;
 use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
-use crate::market::panel::Panel;
+use crate::market::panel::{Panel, TRAILER_BYTES};
 use crate::market::store::LocalStore;
 use crate::portfolio::mandate::Mandate;
 use crate::rl::device::Device;
@@ -92,8 +92,12 @@ impl CaseFolder {
     }
 
     /// The bytes of a panel.
+    /// Without the checksum, which covers the file's name, too.
     pub fn panel_file(&self, prepared: &PreparedData) -> Vec<u8> {
-        std::fs::read(self.cache().join(format!("panels/{}.arrow", prepared.digest))).unwrap()
+        let path = self.cache().join(format!("panels/{}.arrow", prepared.digest));
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes.truncate(bytes.len() - TRAILER_BYTES);
+        bytes
     }
 
     fn cache(&self) -> PathBuf {

@@ -206,10 +206,7 @@ fn what_does_not_fit_is_one_clear_line() {
     let kind = kind(None);
     let given = |text: &str| serde_json::from_str::<GivenParameters>(text).unwrap();
     let text = said(kind.resolve(&GivenParameters::new()).unwrap_err());
-    assert_eq!(
-        text,
-        "DQN: parameter model: is not given; give the results folder of a finished run"
-    );
+    assert_eq!(text, "DQN: parameter model: is missing; give the results folder of a training run");
     let text = said(kind.resolve(&given(r#"{"model": "nowhere"}"#)).unwrap_err());
     assert!(text.contains("nowhere/config.toml: No such file") && text.contains("finished run"));
     let text = said(kind.resolve(&given(r#"{"model": 3}"#)).unwrap_err());
