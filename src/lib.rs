@@ -7,7 +7,7 @@
 //! use dqn_trader::{comm::local::LocalComm, config::RunConfig, source};
 //!
 //! fn main() -> anyhow::Result<()> {
-//!     let config = RunConfig::default().with("episodes=2")?;
+//!     let config = RunConfig::default().with_setting("episodes=2")?;
 //!     let (source, cache) = (source::open("synthetic:sample", "")?, source::cache_folder(None));
 //!     let (data, stop) = (RunData { source: &source, cache: &cache }, AtomicBool::new(false));
 //!     let trained = run(&LocalComm, &config, data, Checkpointing::Off, &stop, &mut ())?;

@@ -208,7 +208,7 @@ fn what_does_not_fit_is_one_clear_line() {
     let text = said(kind.resolve(&GivenParameters::new()).unwrap_err());
     assert_eq!(text, "DQN: parameter model: is missing; give the results folder of a training run");
     let text = said(kind.resolve(&given(r#"{"model": "nowhere"}"#)).unwrap_err());
-    assert!(text.contains("nowhere/config.toml: No such file") && text.contains("finished run"));
+    assert!(text.contains("nowhere/config.toml: No such file") && text.contains("training run"));
     let text = said(kind.resolve(&given(r#"{"model": 3}"#)).unwrap_err());
     assert!(text.contains("3 is not text"), "{text}");
     let folder = world.folder.path().to_str().unwrap();
