@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Builds the program without MPI and libtorch, as for a machine that has neither, and tests what it can do: training in
-# one process, bars and strategies. The dependencies are shared with the full build, which is restored at the end.
+# one process, bars and strategies. The dependencies are shared with the full build, which is restored at the end: the
+# package of libtorch is named beside the program, though nothing of it is linked, since cargo would otherwise compile
+# what both depend on a second time, with fewer features.
 #
 #     ./scripts/bare.sh
 # shellcheck source=scripts/lib.sh
@@ -45,7 +47,7 @@ main() {
   local linked
   trap finish EXIT
   scratch=$(mktemp -d)
-  cargo build --release --locked --no-default-features
+  cargo build --release --locked --no-default-features -p dqn-trader -p dqn-trader-torch
   cp target/release/dqn-trader "$scratch/"
   linked=$(ldd "$scratch/dqn-trader")
   if grep -E 'libmpi|libtorch|libc10' <<<"$linked"; then die 'the bare program is linked to what it should not need'; fi
