@@ -18,7 +18,7 @@ def sets(**values):
 # The algorithm of the peers: plain DQN with one-step returns from uniform replay, learning the action taken only.
 TEXTBOOK = sets(
     learner__double="false", learner__all_actions="false", learner__relative_values="false",
-    learner__prioritized="false", learner__n_step=1, learner__learning_starts=1000,
+    learner__prioritized="false", learner__window_bars=1, learner__learning_starts=1000,
 )
 PLAIN = ["--stocks", "AAPL", *sets(network__attention="false", network__embedding=96, network__trunk=112)]
 DEFAULT = ["--stocks", *STOCKS]

@@ -56,6 +56,11 @@ impl ActionSet {
         self.0[index]
     }
 
+    /// The position of each action, as a fraction of the account.
+    pub fn positions(self) -> &'static [f32] {
+        if self.0.len() == 2 { &[0.0, 1.0] } else { &[-1.0, 0.0, 1.0] }
+    }
+
     /// Index of the network output for a direction. Panics if the set does not contain it.
     pub fn index(self, direction: i8) -> usize {
         let found = self.0.iter().position(|action| action.direction() == direction);

@@ -3,14 +3,12 @@
 use std::hint::black_box;
 
 use dqn_trader::config::{LearnerConfig, NetworkConfig};
-use dqn_trader::interface::PrivateState;
 use dqn_trader::rl::engine::{MinibatchInputs, MinibatchValues, NetworkRole};
 use dqn_trader::rl::engines::native;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::optimizer::{Adam, AdamConfig, clipped_scale};
 use dqn_trader::rl::replay::{Replay, Sample};
 use dqn_trader::rl::rng::{Purpose, stream};
-use dqn_trader::rl::transition::Transition;
 use rand::Rng;
 
 use super::setup::fastest;
@@ -28,7 +26,6 @@ fn shape() -> NetworkShape {
     NetworkShape {
         stocks: 5,
         features: 21,
-        privates: 3,
         actions: 3,
         config: NetworkConfig::default(),
         peers: (0..5).map(|i| (1..5).map(|k| (i + k) % 5).collect()).collect(),
@@ -44,20 +41,16 @@ fn network() {
     let shape = shape();
     let weights = noise(shape.layout().len());
     let (mut engine, slots) = (native(&shape, &weights).expect("its layers"), [0, 1, 2, 3, 4]);
-    let market = noise(2 * BATCH * shape.slots() * shape.features);
-    let (private_tm1, private_t) = (noise(BATCH * 3), noise(BATCH * 2 * 3));
-    let seen = MinibatchInputs {
-        market: &market,
-        private_tm1: &private_tm1,
-        states: 2,
-        private_t: &private_t,
-        double: true,
-    };
-    let (mut q, grad_q, mut gradient) = (Vec::new(), noise(BATCH * 3), vec![0.0; weights.len()]);
-    let half = &market[..market.len() / 2];
-    part("act, 64 rows", || engine.q_values(&slots, half, &private_tm1, &mut q));
-    let mut on_values = |_: &MinibatchValues, out: &mut Vec<f32>| out.clone_from(&grad_q);
-    part("a minibatch of 64, there and back", || {
+    let cells = shape.slots() * shape.features;
+    // Four windows of 16 bars, and the bar after each.
+    let market = noise((BATCH + 4) * cells);
+    let seen = MinibatchInputs { market: &market, learned: BATCH };
+    let (mut values, slopes) = (Vec::new(), noise(BATCH * 3));
+    let mut gradient = vec![0.0; weights.len()];
+    let acted = &market[..BATCH * cells];
+    part("act, 64 rows", || engine.values(&slots, acted, &mut values));
+    let mut on_values = |_: &MinibatchValues, out: &mut Vec<f32>| out.clone_from(&slopes);
+    part("a minibatch of 64 bars, there and back", || {
         engine.learn(&slots, &seen, &mut on_values, &mut gradient);
     });
     part("weights taken over", || engine.load(NetworkRole::Online, black_box(&weights)));
@@ -77,16 +70,15 @@ fn optimizer() {
 
 fn replay() {
     const CAPACITY: usize = 1 << 20;
-    let (mut replay, flat) = (Replay::new(CAPACITY, 0.6), PrivateState::default());
-    let transition = |t: usize| Transition::new((t, flat), 0, 0, 0.0, 0.9, (t + 1, flat));
-    (0..CAPACITY).for_each(|t| replay.push(transition(t)));
+    let mut replay = Replay::new(CAPACITY, 0.6);
+    (0..CAPACITY as u32).for_each(|start| replay.push(start));
     let (mut rng, mut sample) = (stream(1, Purpose::Replay, 0), Sample::default());
     let errors: Vec<f32> = (0..BATCH).map(|_| rng.random()).collect();
     part("sample and update 64 of 2^20", || {
         replay.sample(BATCH, 0.4, &mut rng, &mut sample);
         replay.update_priorities(&sample.slots, &errors);
     });
-    part("a new transition", || replay.push(transition(7)));
+    part("a new window", || replay.push(7));
 }
 
 fn part(name: &str, work: impl FnMut()) {

@@ -43,7 +43,8 @@ impl Callbacks for Clock<'_> {
 
     fn on_training_start(&mut self, start: &TrainingStart<'_>) -> Result<()> {
         let (learner, lanes) = (&start.config.learner, start.lanes);
-        let learning = learner.learning_starts.max(lanes.count * learner.n_step) / lanes.count;
+        let learning =
+            learner.learning_starts.max(lanes.count * (learner.window_bars + 1)) / lanes.count;
         let learning = if learner.replay_ratio == 0.0 { 0 } else { learning };
         self.warmup = learning as u64 + WARM_BARS;
         self.steps_per_bar = (lanes.count * start.config.stocks.len()) as u64;

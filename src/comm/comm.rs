@@ -14,7 +14,7 @@ pub enum Tag {
     Gradients,
     Parameters,
     Interval,
-    Contexts,
+    Values,
     Attention,
 }
 

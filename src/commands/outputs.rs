@@ -10,7 +10,6 @@ use super::{comparison, say};
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
-use crate::interface::ActionSet;
 use crate::report::folder::ResultsFolder;
 use crate::report::html::HtmlReport;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
@@ -235,7 +234,7 @@ impl Outputs {
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path).map_err(unwritten)?;
-        let policies = self.policy(config, model, eval)?;
+        let policies = self.policy(model, eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
             influence: finished.peer_view.influence.clone(),
@@ -292,12 +291,7 @@ impl Outputs {
     }
 
     /// The policy for other programs and what it answers; nothing in a build without libtorch.
-    fn policy(
-        &self,
-        config: &RunConfig,
-        model: &Model,
-        eval: &PreparedData,
-    ) -> Result<Vec<PathBuf>> {
+    fn policy(&self, model: &Model, eval: &PreparedData) -> Result<Vec<PathBuf>> {
         if !policy::can_export()? {
             say("policy.pt is not written: this program was built without libtorch\n");
             return Ok(Vec::new());
@@ -305,8 +299,7 @@ impl Outputs {
         let path = self.folder.path("policy.pt");
         policy::export(&model.shape, &model.weights, &path).map_err(unwritten)?;
         let check = self.folder.path("policy_check.json");
-        policy_check::write(&check, model, ActionSet::new(config.env.long_only), eval)
-            .map_err(unwritten)?;
+        policy_check::write(&check, model, eval).map_err(unwritten)?;
         Ok(vec![path, check])
     }
 

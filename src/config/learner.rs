@@ -9,22 +9,26 @@ pub struct LearnerConfig {
     pub lanes: usize,
     /// Discount per bar.
     pub gamma: f64,
-    /// Rewards summed before bootstrapping, bars. Sutton (1988); Hessel et al. (2018).
-    pub n_step: usize,
+    /// Consecutive bars that are learned from together, and over which returns are summed before
+    /// bootstrapping.
+    pub window_bars: usize,
+    /// Weight of longer returns: 0 bootstraps after every bar, 1 at the end of a window only.
+    /// TD(lambda): Sutton (1988).
+    pub lambda: f64,
     /// Double DQN. van Hasselt, Guez and Silver (2016), eq. 4.
     pub double: bool,
     /// Learn from what every action would have brought, not only from the one that was taken:
-    /// prices do not react to us, so all of it is known a bar later.
+    /// prices do not react to us, so all of it is known when the bars are.
     pub all_actions: bool,
     /// Learn values relative to holding nothing, which differ less and lead to the same choices.
     pub relative_values: bool,
-    /// Sampled transitions per gradient step and stock.
+    /// Sampled bars per gradient step and stock, in windows of `window_bars`.
     pub batch_size: usize,
-    /// Sampled transitions per new transition. Ape-X used about 0.8.
+    /// Sampled bars per new bar. Ape-X used about 0.8.
     pub replay_ratio: f64,
-    /// Transitions kept per stock.
+    /// Windows kept per stock.
     pub replay_capacity: usize,
-    /// New transitions per stock before the first gradient step.
+    /// New bars per stock before the first gradient step.
     pub learning_starts: usize,
     /// Prioritized replay. Schaul et al. (2016).
     pub prioritized: bool,
@@ -60,11 +64,12 @@ impl Default for LearnerConfig {
         LearnerConfig {
             lanes: 64,
             gamma: 0.99,
-            n_step: 3,
+            window_bars: 16,
+            lambda: 0.9,
             double: true,
             all_actions: true,
             relative_values: true,
-            batch_size: 64,
+            batch_size: 256,
             replay_ratio: 1.0,
             replay_capacity: 1 << 20,
             learning_starts: 2_048,

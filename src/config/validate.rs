@@ -197,7 +197,10 @@ impl RunConfig {
         let learner = &self.learner;
         check("--lanes", (1..=65_536).contains(&learner.lanes), "must be from 1 to 65536")?;
         check("learner.gamma", (0.0..1.0).contains(&learner.gamma), "must be from 0 to below 1")?;
-        check("learner.n_step", (1..=255).contains(&learner.n_step), "must be from 1 to 255")?;
+        let bars = learner.window_bars;
+        check("learner.window_bars", (1..=4_096).contains(&bars), "must be from 1 to 4096")?;
+        let weight = learner.lambda;
+        check("learner.lambda", (0.0..=1.0).contains(&weight), "must be from 0 to 1")?;
         check("--batch-size", learner.batch_size >= 1, "must be at least 1")?;
         let ratio = learner.replay_ratio;
         check("--replay-ratio", (0.0..1e6).contains(&ratio), "must be from 0 to below 1e6")?;

@@ -80,23 +80,6 @@ impl Portfolio {
         self.holdings.fill(Holding::flat(f64::NAN));
     }
 
-    /// Sets an account of one stock to `equity` at a price of `mark`, with all of the equity in the
-    /// position that `private` describes.
-    pub fn set_all_in(&mut self, private: &PrivateState, equity: f64, mark: f64) {
-        assert_eq!(self.holdings.len(), 1, "all in one stock");
-        let direction = f64::from(private.position);
-        if private.position == 0 {
-            self.cash = equity;
-            self.holdings[0] = Holding::flat(mark);
-            return;
-        }
-        let shares = direction * equity / mark;
-        // The inverse of `private_state`.
-        let entry_price = mark / (1.0 + direction * f64::from(private.unrealized_return));
-        self.cash = equity - shares * mark;
-        self.holdings[0] = Holding { shares, entry_price, bars_held: private.bars_held, mark };
-    }
-
     pub fn cash(&self) -> f64 {
         self.cash
     }
@@ -340,21 +323,6 @@ mod tests {
         assert!(portfolio.close_out_if_ruined(0.05, &COSTS));
         portfolio.reset(500.0);
         assert_eq!((portfolio.cash(), portfolio.equity()), (500.0, 500.0));
-    }
-
-    /// 1,000 short at 80 after an entry at 100: 12.5 shares, an unrealized return of 20 %.
-    #[test]
-    fn an_account_can_be_set_to_a_state() {
-        let private = PrivateState { position: -1, bars_held: 7, unrealized_return: 0.2 };
-        let mut portfolio = Portfolio::new(1, 5.0);
-        portfolio.set_all_in(&private, 1_000.0, 80.0);
-        assert_eq!((portfolio.shares(0), portfolio.cash()), (-12.5, 2_000.0));
-        assert_eq!((portfolio.equity(), portfolio.marked_price(0)), (1_000.0, 80.0));
-        let back = portfolio.private_state(0);
-        assert_eq!((back.position, back.bars_held), (-1, 7));
-        assert!((back.unrealized_return - 0.2).abs() < 1e-7);
-        portfolio.set_all_in(&PrivateState::default(), 1_000.0, f64::NAN);
-        assert_eq!((portfolio.cash(), portfolio.private_state(0)), (1_000.0, Default::default()));
     }
 
     #[test]

@@ -45,12 +45,6 @@ impl TradingEnv {
         self.portfolio.reset(self.initial_cash);
     }
 
-    /// Sets the account to the initial cash in the position that `private` describes, at a close of
-    /// `close`.
-    pub fn set(&mut self, private: &PrivateState, close: f64) {
-        self.portfolio.set_all_in(private, self.initial_cash, close);
-    }
-
     pub fn portfolio(&self) -> &Portfolio {
         &self.portfolio
     }
@@ -274,31 +268,6 @@ mod tests {
             let mut env = env(10.0, 5.0);
             env.step(1, &now, &next, 1);
             assert_eq!(env.portfolio().shares(0), 125.0);
-        }
-    }
-
-    /// A state that was set behaves like the same state reached by trading: long since 100, at 110,
-    /// fully invested.
-    #[test]
-    fn a_state_that_was_set_behaves_like_one_reached_by_trading() {
-        let bars = [bar(100.0, 100.0), bar(100.0, 110.0), bar(108.0, 105.0)];
-        for direction in [-1, 0, 1] {
-            let mut traded = env(10.0, 5.0);
-            traded.step(1, &bars[0], &bars[1], 1);
-            let mut set = env(10.0, 5.0);
-            set.set(&traded.private_state(), 110.0);
-            let (a, b) = (
-                traded.step(direction, &bars[1], &bars[2], 2),
-                set.step(direction, &bars[1], &bars[2], 2),
-            );
-            // The one reached by trading has paid entry costs, 0.15 % of the position.
-            assert!((a.time_step.reward_t - b.time_step.reward_t).abs() < 1e-4);
-            assert_eq!(
-                (a.held, a.time_step.private_t.bars_held),
-                (b.held, b.time_step.private_t.bars_held)
-            );
-            let unrealized = |step: &EnvStep| step.time_step.private_t.unrealized_return;
-            assert!((unrealized(&a) - unrealized(&b)).abs() < 1e-6);
         }
     }
 

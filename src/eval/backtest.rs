@@ -124,6 +124,11 @@ impl Backtest {
         self.record.reward.last().copied().unwrap_or(0.0)
     }
 
+    /// -1, 0 or 1: the position in a stock at the close of the current bar.
+    pub fn direction(&self, stock: usize) -> i8 {
+        self.portfolio.direction(stock)
+    }
+
     /// Shares to be traded at the next open, `[stock]`.
     pub fn pending(&self) -> &[f64] {
         &self.pending

@@ -222,10 +222,10 @@ impl HtmlReport<'_> {
             (
                 "Learner",
                 format!(
-                    "{}DQN, {}-step returns, {} replay, batches of {}, learning rate {}, \
-                     discount {}",
+                    "{}DQN, windows of {} bars, {} replay, batches of {} bars, \
+                     learning rate {}, discount {}",
                     if learner.double { "double " } else { "" },
-                    learner.n_step,
+                    learner.window_bars,
                     if learner.prioritized { "prioritized" } else { "uniform" },
                     learner.batch_size,
                     learner.learning_rate,

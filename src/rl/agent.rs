@@ -1,92 +1,93 @@
-//! A double-DQN agent for one stock: Q-values, and the gradient of a minibatch.
+//! A double-DQN agent for one stock: values of positions, and the gradient of a minibatch.
 
 use super::engine::{Engine, MinibatchInputs, MinibatchValues};
 use super::network::NetworkShape;
 use super::networks::Networks;
-use super::outcomes::MinibatchOutcomes;
 use super::replay::Sample;
-use super::td::{TdBatch, TdOutcome, td_outcome};
+use super::td::{TdOutcome, ValueTerms, WindowBatch, td_outcome};
 use crate::config::LearnerConfig;
-use crate::interface::PrivateState;
 use crate::market::panel::Panel;
-
-/// Number of [`private_features`].
-pub const PRIVATE_FEATURES: usize = 3;
 
 /// Rewards are in units of a stock's one-bar standard deviation, so errors of a few units are
 /// usual.
-const HUBER_DELTA: f64 = 5.0;
-const CLIP_STD: f32 = 5.0;
+const HUBER_DELTA: f32 = 5.0;
 
-/// The private features: position; unrealised return over the standard deviation of a random walk
-/// of as many bars; logarithm of the bars held.
-pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
-    let bars = f32::from(state.bars_held);
-    let usual_move = return_std * bars.max(1.0).sqrt();
-    [
-        f32::from(state.position),
-        (state.unrealized_return / usual_move).clamp(-CLIP_STD, CLIP_STD),
-        bars.ln_1p() / 5.0,
-    ]
+/// What an agent knows of its stock and costs.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentTerms {
+    /// Standard deviation of the stock's simple return over a bar: the unit of values.
+    pub return_std: f32,
+    /// Cost of trading the whole account once, as a fraction of it.
+    pub turnover_cost: f64,
+    /// Position of each action, as a fraction of the account.
+    pub positions: &'static [f32],
+}
+
+impl AgentTerms {
+    /// Cost of trading the whole account once, in the unit of values.
+    pub fn cost(&self) -> f32 {
+        (self.turnover_cost / f64::from(self.return_std)) as f32
+    }
 }
 
 pub struct Agent {
     /// The stock itself, then its peers: the stocks whose features are inputs.
     slots: Vec<usize>,
     attends: bool,
-    return_std: f32,
+    terms: AgentTerms,
+    values: ValueTerms,
     double: bool,
-    all_actions: bool,
-    relative: bool,
+    /// Bars per window.
+    bars: usize,
     /// Reused buffers.
     features: Vec<f32>,
     rows: Vec<u32>,
-    private_tm1: Vec<f32>,
-    private_t: Vec<f32>,
-    actions: Vec<u8>,
+    returns: Vec<f32>,
+    fillable: Vec<bool>,
 }
 
 impl Agent {
+    /// `bars`: length of a window.
     pub fn new(
         stock: usize,
         shape: &NetworkShape,
-        return_std: f32,
+        terms: AgentTerms,
+        bars: usize,
         config: &LearnerConfig,
     ) -> Agent {
         Agent {
             slots: shape.slots_of(stock),
             attends: shape.attends(),
-            return_std,
+            terms,
+            values: ValueTerms {
+                gamma: config.gamma as f32,
+                lambda: config.lambda as f32,
+                cost: terms.cost(),
+                relative: config.relative_values,
+            },
             double: config.double,
-            all_actions: config.all_actions,
-            relative: config.relative_values,
+            bars,
             features: Vec::new(),
             rows: Vec::new(),
-            private_tm1: Vec::new(),
-            private_t: Vec::new(),
-            actions: Vec::new(),
+            returns: Vec::new(),
+            fillable: Vec::new(),
         }
     }
 
-    /// Q-values of all actions, `[row, action]`, into `q`.
-    pub fn q_values(
+    pub fn terms(&self) -> AgentTerms {
+        self.terms
+    }
+
+    /// Values of all positions after the decision, `[row, action]`, into `values`.
+    pub fn values(
         &mut self,
         networks: &Networks,
         panel: &Panel,
         rows: &[u32],
-        privates: impl Iterator<Item = PrivateState>,
-        q: &mut Vec<f32>,
+        values: &mut Vec<f32>,
     ) {
         panel.gather_features(rows, &self.slots, &mut self.features);
-        encode_private(privates, self.return_std, &mut self.private_tm1);
-        networks.engine().q_values(&self.slots, &self.features, &self.private_tm1, q);
-    }
-
-    /// The part of the network that does not depend on the account, `[row, 2 * embedding]`, into
-    /// `out`.
-    pub fn context(&mut self, networks: &Networks, panel: &Panel, rows: &[u32], out: &mut [f32]) {
-        panel.gather_features(rows, &self.slots, &mut self.features);
-        networks.engine().context(&self.slots, &self.features, out);
+        networks.engine().values(&self.slots, &self.features, values);
     }
 
     /// This stock's attention to each peer, as the mean over heads and `rows`; None without peers
@@ -111,9 +112,8 @@ impl Agent {
     }
 
     /// The influence of each peer on the decision, in units of `return_std`: the mean absolute
-    /// change over `rows` of the last action's value minus the first one's (long minus short), for
-    /// a flat account, when the peer's features are set to their mean. None without peers or
-    /// attention.
+    /// change over `rows` of the last action's value minus the first one's (long minus short), when
+    /// the peer's features are set to their mean. None without peers or attention.
     pub fn influence(
         &mut self,
         engine: &dyn Engine,
@@ -124,16 +124,11 @@ impl Agent {
             return None;
         }
         panel.gather_features(rows, &self.slots, &mut self.features);
-        encode_private(
-            rows.iter().map(|_| PrivateState::default()),
-            self.return_std,
-            &mut self.private_tm1,
-        );
-        let mut q = Vec::new();
+        let mut values = Vec::new();
         let mut differences = |features: &[f32]| -> Vec<f32> {
-            engine.q_values(&self.slots, features, &self.private_tm1, &mut q);
-            let actions = q.len() / rows.len();
-            q.chunks_exact(actions).map(|q| q[actions - 1] - q[0]).collect()
+            engine.values(&self.slots, features, &mut values);
+            let actions = values.len() / rows.len();
+            values.chunks_exact(actions).map(|of_row| of_row[actions - 1] - of_row[0]).collect()
         };
         let as_it_is = differences(&self.features);
         let (slots, features) = (self.slots.len(), self.features.len() / rows.len());
@@ -152,62 +147,66 @@ impl Agent {
     }
 
     /// Writes the gradient of a minibatch's loss to `gradient`, in the order of the flat weights.
+    /// `taken`: the action at each bar of the sampled windows, `[window, bar]`, if only that is to
+    /// be learned from.
     pub fn learn(
         &mut self,
         networks: &Networks,
         panel: &Panel,
         sample: &Sample,
-        outcomes: &MinibatchOutcomes,
+        taken: Option<&[u8]>,
         outcome: &mut TdOutcome,
         gradient: &mut [f32],
     ) {
-        let transitions = &sample.transitions;
-        self.rows.clear();
-        self.rows.extend(transitions.iter().map(|x| x.t));
-        self.rows.extend(transitions.iter().map(|x| x.t_end() as u32));
+        self.gather(panel, &sample.starts);
         panel.gather_features(&self.rows, &self.slots, &mut self.features);
-        encode_private(
-            transitions.iter().map(|x| x.private_t()),
-            self.return_std,
-            &mut self.private_tm1,
-        );
-        // Only the first states of a row may be reached.
-        let room = outcomes.states.len() / transitions.len();
-        let states = outcomes.state_of.iter().map(|&s| usize::from(s) + 1).max().unwrap_or(1);
-        let ends = outcomes.states.chunks_exact(room).flat_map(|row| &row[..states]).copied();
-        encode_private(ends, self.return_std, &mut self.private_t);
-        let seen = MinibatchInputs {
-            market: &self.features,
-            private_tm1: &self.private_tm1,
-            states,
-            private_t: &self.private_t,
-            double: self.double,
-        };
-        self.actions.clear();
-        self.actions.extend(transitions.iter().map(|x| x.action));
-        let mut on_values = |values: &MinibatchValues, grad_q: &mut Vec<f32>| {
-            let MinibatchValues { q_tm1, q_t_selector, q_t_value } = values;
-            let batch = TdBatch {
-                q_tm1,
-                actions_tm1: &self.actions,
-                all_actions: self.all_actions,
-                rewards_t: &outcomes.rewards,
-                discounts_t: &outcomes.discounts,
-                state_of: &outcomes.state_of,
-                q_t_selector: if self.double { q_t_selector } else { q_t_value },
-                q_t_value,
-                relative: self.relative,
+        let learned = sample.starts.len() * self.bars;
+        let seen = MinibatchInputs { market: &self.features, learned };
+        let mut on_values = |values: &MinibatchValues, slopes: &mut Vec<f32>| {
+            let MinibatchValues { online, target } = values;
+            let batch = WindowBatch {
+                bars: self.bars,
+                positions: self.terms.positions,
+                online,
+                selector: if self.double { online } else { target },
+                target,
+                returns: &self.returns,
+                fillable: &self.fillable,
+                taken,
                 weights: &sample.weights,
+                terms: self.values,
             };
             td_outcome(&batch, HUBER_DELTA, outcome);
-            grad_q.clone_from(&outcome.grad_q);
+            slopes.clone_from(&outcome.gradient);
         };
         networks.engine().learn(&self.slots, &seen, &mut on_values, gradient);
     }
+
+    /// Rows, returns and fills of the windows that begin at `starts`, in the order of
+    /// [`WindowBatch`].
+    fn gather(&mut self, panel: &Panel, starts: &[u32]) {
+        let (bars, stock) = (self.bars as u32, self.slots[0]);
+        self.rows.clear();
+        self.rows.extend(starts.iter().flat_map(|&start| start..start + bars));
+        self.returns.clear();
+        for &row in &self.rows {
+            let [open, next] =
+                [1, 2].map(|later| panel.view((row + later) as usize).bar(stock).open);
+            let found = ((next / open - 1.0) / f64::from(self.terms.return_std)) as f32;
+            // Before its first price a stock returns nothing.
+            self.returns.push(if found.is_finite() { found } else { 0.0 });
+        }
+        self.rows.extend(starts.iter().map(|&start| start + bars));
+        let fillable = |&row: &u32| panel.view(row as usize + 1).bar(stock).tradable;
+        self.fillable.clear();
+        self.fillable.extend(self.rows.iter().map(fillable));
+    }
 }
 
-/// Writes the private features, `[row, private]`, to `out`.
-fn encode_private(states: impl Iterator<Item = PrivateState>, return_std: f32, out: &mut Vec<f32>) {
-    out.clear();
-    states.for_each(|state| out.extend(private_features(&state, return_std)));
+/// Q-values of an account that holds `held`, from the `values` of the positions after the decision:
+/// less what it costs to get there, in the unit of values.
+pub fn q_values(values: &[f32], held: f32, terms: &AgentTerms, q: &mut Vec<f32>) {
+    let cost = terms.cost();
+    let positions = terms.positions.iter();
+    q.extend(values.iter().zip(positions).map(|(value, p)| value - cost * (p - held).abs()));
 }

@@ -87,7 +87,6 @@ pub fn describe(shape: &NetworkShape) -> String {
     json!({
         "stocks": shape.stocks,
         "features": shape.features,
-        "privates": shape.privates,
         "config": shape.config,
         "peers": shape.peers,
         "len": layout.len(),

@@ -26,9 +26,7 @@ pub struct NetworkShape {
     pub stocks: usize,
     /// Market features per stock and bar.
     pub features: usize,
-    /// Private features.
-    pub privates: usize,
-    /// Number of Q-values.
+    /// Number of values: one for each position.
     pub actions: usize,
     pub config: NetworkConfig,
     /// Per stock, the stocks that it may attend to, nearest first; the same number for each.
@@ -158,7 +156,7 @@ impl NetworkShape {
             plan.linear_without_bias("attention.value", embedding, embedding);
             plan.linear("attention.output", embedding, embedding);
         }
-        plan.normed_linear(("trunk", 0), 2 * embedding + self.privates, trunk, layer_norm);
+        plan.normed_linear(("trunk", 0), 2 * embedding, trunk, layer_norm);
         if self.config.dueling {
             plan.head("value", trunk, head_hidden, 1);
             plan.head("advantage", trunk, head_hidden, self.actions);
@@ -192,7 +190,6 @@ mod tests {
         let shape = NetworkShape {
             stocks: 5,
             features: 26,
-            privates: 8,
             actions: 3,
             config: NetworkConfig::default(),
             peers: (0..5).map(|i| (0..5).filter(|&p| p != i).collect()).collect(),
@@ -215,8 +212,8 @@ mod tests {
             assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest}");
         }
         assert_eq!((largest("advantage.2.bias"), largest("trunk.1.weight")), (0.0, 1.0));
-        // Symbols 40, encoder 6,656, attention 16,528, trunk 17,792, value 8,321, advantage 8,451.
-        assert_eq!(layout.len(), 57_788);
+        // Symbols 40, encoder 6,656, attention 16,528, trunk 16,768, value 8,321, advantage 8,451.
+        assert_eq!(layout.len(), 56_764);
         assert_eq!(weights, shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1)));
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! ```python
 //! policy = torch.jit.load("policy.pt")
-//! q = policy(market, stock, private)
+//! values = policy(market, stock)
 //! ```
 //!
 //! with `market` `[batch, stocks, features]` f32, scaled as in training, `stock` `[batch]` int64,
-//! `private` `[batch, privates]` f32 and the result `[batch, actions]`, for any batch.
+//! and the result `[batch, actions]`, for any batch: the values of the positions after the
+//! decision, in units of the stock's `scaler.return_std`. The Q-values of an account that holds
+//! `held` are `values - cost / return_std[stock] * abs(positions - held)`, where `cost` is that of
+//! trading the whole account once, as a fraction of it.
 
 use std::fs::{self, File};
 use std::io;
@@ -75,25 +78,22 @@ struct Market<'a> {
     data: &'a [f32],
 }
 
-/// Observations and the Q-values computed by the program.
+/// Observations and the values computed by the program.
 #[derive(Serialize)]
 struct Check<'a> {
     market: Market<'a>,
     stock: &'a [usize],
-    private: Array<'a>,
-    q: Array<'a>,
+    values: Array<'a>,
 }
 
-/// Inputs of a policy: `market` `[batch, stocks, features]`, `batch` indices of `stock`, `private`
-/// `[batch, privates]`.
+/// Inputs of a policy: `market` `[batch, stocks, features]`, `batch` indices of `stock`.
 #[derive(Clone, Copy, Debug)]
 pub struct Observations<'a> {
     pub market: &'a [f32],
     pub stock: &'a [usize],
-    pub private: &'a [f32],
 }
 
-/// Writes `policy_check.json`: the Q-values of these observations computed by `engine`, which
+/// Writes `policy_check.json`: the values of these observations computed by `engine`, which
 /// `tests/python/check_model.py` compares with those of `policy.pt`.
 pub fn write_check(
     shape: &NetworkShape,
@@ -101,27 +101,24 @@ pub fn write_check(
     observations: Observations<'_>,
     path: &Path,
 ) -> Result<(), PolicyError> {
-    let Observations { market, stock, private } = observations;
+    let Observations { market, stock } = observations;
     let (batch, row) = (stock.len(), shape.stocks * shape.features);
     assert!(batch > 0, "a check needs observations");
     assert_eq!(market.len(), batch * row, "market features");
-    assert_eq!(private.len(), batch * shape.privates, "private features");
-    let (mut q, mut of_row, mut seen) = (Vec::new(), Vec::new(), Vec::new());
-    let rows = market.chunks_exact(row).zip(private.chunks_exact(shape.privates));
-    for ((market, private), &stock) in rows.zip(stock) {
+    let (mut values, mut of_row, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    for (market, &stock) in market.chunks_exact(row).zip(stock) {
         let slots = shape.slots_of(stock);
         seen.clear();
         for &slot in &slots {
             seen.extend_from_slice(&market[slot * shape.features..][..shape.features]);
         }
-        engine.q_values(&slots, &seen, private, &mut of_row);
-        q.extend_from_slice(&of_row);
+        engine.values(&slots, &seen, &mut of_row);
+        values.extend_from_slice(&of_row);
     }
     let check = Check {
         market: Market { shape: [batch, shape.stocks, shape.features], data: market },
         stock,
-        private: Array { shape: [batch, shape.privates], data: private },
-        q: Array { shape: [batch, shape.actions], data: &q },
+        values: Array { shape: [batch, shape.actions], data: &values },
     };
     let text = serde_json::to_vec(&check).map_err(io::Error::from);
     text.and_then(|text| write_whole(path, Durability::Synced, |beside| fs::write(beside, &text)))
@@ -140,7 +137,7 @@ mod tests {
     fn shape() -> NetworkShape {
         let peers = (0..5).map(|i| (1..4).map(|k| (i + k) % 5).collect()).collect();
         let config = NetworkConfig::default();
-        NetworkShape { stocks: 5, features: 26, privates: 8, actions: 3, config, peers }
+        NetworkShape { stocks: 5, features: 26, actions: 3, config, peers }
     }
 
     fn weights(shape: &NetworkShape) -> Vec<f32> {
@@ -160,20 +157,19 @@ mod tests {
         let (shape, values) = (shape(), |count: usize| (0..count).map(|i| (0.7 * i as f32).sin()));
         let engine = native(&shape, &weights(&shape)).unwrap();
         let market: Vec<f32> = values(10 * 5 * 26).collect();
-        let private: Vec<f32> = values(10 * 8).collect();
         let stock = [0, 1, 2, 3, 4, 4, 3, 2, 1, 0];
-        let observations = Observations { market: &market, stock: &stock, private: &private };
+        let observations = Observations { market: &market, stock: &stock };
         let path = folder.path().join("policy_check.json");
         write_check(&shape, &*engine, observations, &path).unwrap();
 
         let check: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        assert_eq!(check["q"]["shape"], serde_json::json!([10, 3]));
+        assert_eq!(check["values"]["shape"], serde_json::json!([10, 3]));
         // Row 6 is of stock 3, whose peers are 4, 0 and 1.
         let of = |slot: usize| market[(6 * 5 + slot) * 26..][..26].iter().copied();
         let seen: Vec<f32> = [3, 4, 0, 1].into_iter().flat_map(of).collect();
         let mut expected = Vec::new();
-        engine.q_values(&[3, 4, 0, 1], &seen, &private[6 * 8..7 * 8], &mut expected);
-        let actual: Vec<f32> = serde_json::from_value(check["q"]["data"].clone()).unwrap();
+        engine.values(&[3, 4, 0, 1], &seen, &mut expected);
+        let actual: Vec<f32> = serde_json::from_value(check["values"]["data"].clone()).unwrap();
         assert_eq!(actual[18..21], expected);
     }
 }

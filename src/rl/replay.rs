@@ -1,16 +1,16 @@
-//! Prioritized and uniform replay of [`Transition`]s.
+//! Prioritized and uniform replay of windows of consecutive bars. A window is stored as the panel
+//! row of its first bar, because neither prices nor observations depend on actions.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::sum_tree::{Descent, SumTree};
-use super::transition::Transition;
 use crate::compute::huge_pages::copy_with_capacity;
 
-/// Added to every |TD error|, so that no transition has probability 0. OpenAI Baselines, `deepq`.
+/// Added to every |TD error|, so that no window has probability 0. OpenAI Baselines, `deepq`.
 const PRIORITY_EPSILON: f32 = 1e-6;
-/// Initial capacity, in transitions.
+/// Initial capacity, in windows.
 const INITIAL_CAPACITY: usize = 1 << 10;
 
 /// A sampled minibatch, one entry per row.
@@ -18,7 +18,8 @@ const INITIAL_CAPACITY: usize = 1 << 10;
 pub struct Sample {
     /// Slots, for [`Replay::update_priorities`].
     pub slots: Vec<u32>,
-    pub transitions: Vec<Transition>,
+    /// Panel rows of the windows' first bars.
+    pub starts: Vec<u32>,
     /// Importance weights, divided by their maximum over the batch. Schaul et al. (2016), section
     /// 3.4.
     pub weights: Vec<f32>,
@@ -26,13 +27,13 @@ pub struct Sample {
     descents: Vec<Descent>,
 }
 
-/// A ring buffer of transitions with priorities. Schaul et al. (2016), proportional variant.
+/// A ring buffer of windows with priorities. Schaul et al. (2016), proportional variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     capacity: usize,
     alpha: f64,
-    transitions: Vec<Transition>,
-    /// Slot of the next transition.
+    starts: Vec<u32>,
+    /// Slot of the next window.
     next_slot: usize,
     /// p^alpha of every slot; None if all are equal (alpha 0).
     tree: Option<SumTree>,
@@ -41,14 +42,14 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// `alpha` 0 is uniform replay. Memory grows as needed up to `capacity` transitions.
+    /// `alpha` 0 is uniform replay. Memory grows as needed up to `capacity` windows.
     pub fn new(capacity: usize, alpha: f64) -> Replay {
         assert!(capacity > 0 && u32::try_from(capacity).is_ok(), "slots are numbered by u32");
         assert!((0.0..=1.0).contains(&alpha), "alpha is between 0 and 1, not {alpha}");
         Replay {
             capacity,
             alpha,
-            transitions: Vec::new(),
+            starts: Vec::new(),
             next_slot: 0,
             tree: (alpha > 0.0).then(SumTree::default),
             max_priority: 1.0,
@@ -56,24 +57,25 @@ impl Replay {
     }
 
     pub fn len(&self) -> usize {
-        self.transitions.len()
+        self.starts.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Adds a transition with the largest priority so far; overwrites the oldest when full.
-    pub fn push(&mut self, transition: Transition) {
+    /// Adds the window that begins at panel row `start`, with the largest priority so far;
+    /// overwrites the oldest when full.
+    pub fn push(&mut self, start: u32) {
         let slot = self.next_slot;
-        if slot == self.transitions.len() {
-            if slot == self.transitions.capacity() {
+        if slot == self.starts.len() {
+            if slot == self.starts.capacity() {
                 let room = (2 * slot).clamp(INITIAL_CAPACITY, INITIAL_CAPACITY.max(self.capacity));
-                self.transitions = copy_with_capacity(&self.transitions, room);
+                self.starts = copy_with_capacity(&self.starts, room);
             }
-            self.transitions.push(transition);
+            self.starts.push(start);
         } else {
-            self.transitions[slot] = transition;
+            self.starts[slot] = start;
         }
         if let Some(tree) = &mut self.tree {
             tree.set(slot, self.max_priority);
@@ -81,13 +83,13 @@ impl Replay {
         self.next_slot = (slot + 1) % self.capacity;
     }
 
-    /// Stratified proportional sampling of `batch` transitions into `sample` (reused): row i is
+    /// Stratified proportional sampling of `batch` windows into `sample` (reused): row i is
     /// drawn from the i-th of `batch` equal shares of the sum of priorities. Panics if the replay
     /// is empty.
     pub fn sample(&self, batch: usize, beta: f64, rng: &mut ChaCha8Rng, sample: &mut Sample) {
         assert!(!self.is_empty(), "nothing was stored yet");
         sample.slots.clear();
-        sample.transitions.clear();
+        sample.starts.clear();
         sample.weights.clear();
         let shares = (0..batch).map(|row| (row as f64 + rng.random::<f64>()) / batch as f64);
         match &self.tree {
@@ -104,8 +106,7 @@ impl Replay {
                 sample.slots.extend(shares.map(slot));
             }
         }
-        let transitions = sample.slots.iter().map(|&slot| self.transitions[slot as usize]);
-        sample.transitions.extend(transitions);
+        sample.starts.extend(sample.slots.iter().map(|&slot| self.starts[slot as usize]));
         match &self.tree {
             Some(tree) => importance_weights(tree, &sample.slots, beta, &mut sample.weights),
             None => sample.weights.resize(batch, 1.0),
@@ -118,7 +119,7 @@ impl Replay {
     pub fn update_priorities(&mut self, slots: &[u32], td_errors: &[f32]) {
         assert_eq!(slots.len(), td_errors.len());
         let Some(tree) = &mut self.tree else { return };
-        let filled = self.transitions.len();
+        let filled = self.starts.len();
         tree.set_all(slots, |i| {
             assert!((slots[i] as usize) < filled, "slot {} was never filled", slots[i]);
             if !td_errors[i].is_finite() {
@@ -146,17 +147,11 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
-    use crate::interface::PrivateState;
 
-    fn transition(t: usize) -> Transition {
-        let flat = PrivateState::default();
-        Transition::new((t, flat), 0, 0, t as f64, 1.0, (t + 1, flat))
-    }
-
-    /// A replay with one transition per entry and these |TD errors|.
+    /// A replay with one window per entry and these |TD errors|.
     fn replay_of(td_errors: &[f32], alpha: f64) -> Replay {
         let mut replay = Replay::new(td_errors.len(), alpha);
-        (0..td_errors.len()).for_each(|t| replay.push(transition(t)));
+        (0..td_errors.len()).for_each(|t| replay.push(t as u32));
         let slots: Vec<u32> = (0..td_errors.len() as u32).collect();
         replay.update_priorities(&slots, td_errors);
         replay
@@ -186,23 +181,22 @@ mod tests {
     #[test]
     fn the_oldest_is_overwritten_when_full() {
         let mut replay = Replay::new(4, 0.6);
-        (0..10).for_each(|t| replay.push(transition(t)));
-        let held: Vec<u32> = replay.transitions.iter().map(|transition| transition.t).collect();
-        assert_eq!(held, [8, 9, 6, 7]);
+        (0..10).for_each(|t| replay.push(t));
+        assert_eq!(replay.starts, [8, 9, 6, 7]);
         assert_eq!(replay.len(), 4);
         assert_eq!(replay.tree.as_ref().expect("prioritized").total(), 4.0);
     }
 
     #[test]
-    fn a_new_transition_has_the_largest_priority_so_far() {
+    fn a_new_window_has_the_largest_priority_so_far() {
         let mut replay = Replay::new(8, 0.5);
-        (0..3).for_each(|t| replay.push(transition(t)));
+        (0..3).for_each(|t| replay.push(t));
         assert_eq!(leaf(&replay, 2), 1.0);
         replay.update_priorities(&[0, 1], &[-8.999_999, 0.25]);
         assert!((leaf(&replay, 0) - 3.0).abs() < 1e-6, "(|-9|)^0.5");
         assert!((leaf(&replay, 1) - 0.500_001).abs() < 1e-7, "(0.25 + 1e-6)^0.5");
         replay.update_priorities(&[0], &[0.0]);
-        replay.push(transition(3));
+        replay.push(3);
         assert!((leaf(&replay, 3) - 3.0).abs() < 1e-6, "the largest so far, not the largest now");
         assert!((leaf(&replay, 0) - 1e-3).abs() < 1e-9, "(0 + 1e-6)^0.5: rare, not impossible");
     }
@@ -225,11 +219,11 @@ mod tests {
         let replay = replay_of(&[1.0, 4.0, 16.0], 1.0);
         let mut sample = Sample::default();
         replay.sample(42, 0.5, &mut ChaCha8Rng::seed_from_u64(5), &mut sample);
-        assert_eq!((sample.slots.len(), sample.transitions.len()), (42, 42));
+        assert_eq!((sample.slots.len(), sample.starts.len()), (42, 42));
         let by_slot = [1.0, 0.5, 0.25];
         for (row, &slot) in sample.slots.iter().enumerate() {
             assert!((sample.weights[row] - by_slot[slot as usize]).abs() < 1e-6);
-            assert_eq!(sample.transitions[row].t, slot);
+            assert_eq!(sample.starts[row], slot);
         }
         // 42 strata over shares of 2, 8 and 32 strata: each is met exactly, up to the epsilon in
         // the priorities.
@@ -275,7 +269,7 @@ mod tests {
             let mut sample = Sample::default();
             let mut drawn = Vec::new();
             for t in 0..300 {
-                replay.push(transition(t));
+                replay.push(t);
                 replay.sample(16, 0.4, &mut rng, &mut sample);
                 drawn.extend(
                     sample.slots.iter().zip(&sample.weights).map(|(s, w)| (*s, w.to_bits())),

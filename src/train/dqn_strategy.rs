@@ -1,10 +1,8 @@
 //! A trained run as a strategy like any other: bars in, what its network would hold out.
 //!
-//! It decides as [`super::evaluation`] does, greedily and with the run's own settings, scaler,
-//! relations and network, but for the account that it sees: in every stock one of its own, all in
-//! it or out of it, as a lane of training has it. It begins flat at the first bar at which a
-//! stock's features are settled. With an account for all stocks, whose capital others share, the
-//! same network can see another entry price, and then decide otherwise.
+//! It decides as [`super::evaluation`] does where a meta-policy trades: greedily, with the run's own
+//! settings, scaler, relations and network, and in every stock from a position of its own. It begins
+//! flat at the first bar at which a stock's features are settled.
 
 mod bar_spacing;
 
@@ -12,13 +10,12 @@ use std::path::Path;
 
 use super::model::{MODEL_FILE, Model};
 use super::trained::{SavedRun, saved_settings};
-use crate::env::trading_env::TradingEnv;
+use crate::env::costs::Costs;
 use crate::errors::message;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
-use crate::market::panel::PanelBar;
 use crate::market::{Bar, Symbol};
-use crate::rl::agent::private_features;
+use crate::rl::agent::{AgentTerms, q_values};
 use crate::rl::device::Device;
 use crate::rl::engine::Engine;
 use crate::rl::engines::engine;
@@ -72,21 +69,19 @@ struct DqnStrategy {
     /// What each stock's part of the network shows: the stock itself, then its peers.
     slots: Vec<Vec<usize>>,
     engine: Box<dyn Engine>,
-    return_std: Vec<f32>,
+    terms: Vec<AgentTerms>,
     actions: ActionSet,
     threshold: f32,
-    accounts: Vec<TradingEnv>,
-    /// What each account wants from the next open on; None before the first decision.
+    /// -1, 0 or 1: the position in each stock.
+    held: Vec<i8>,
+    /// What is wanted from the next open on; None before the first decision.
     directions: Option<Vec<i8>>,
-    /// Bars of this time and of the time before, in the order of the run's stocks.
+    /// In the order of the run's stocks.
     bars: Vec<Option<Bar>>,
-    before: Vec<PanelBar>,
-    rows: usize,
     gathered: Vec<f32>,
-    /// `[stock, 2 * embedding]`.
-    contexts: Vec<f32>,
-    /// `[stock, private]`.
-    private: Vec<f32>,
+    /// `[action]` of a stock.
+    values: Vec<f32>,
+    /// `[stock, action]`.
     q: Vec<f32>,
 }
 
@@ -115,23 +110,27 @@ impl DqnStrategy {
         let engine = engine(&shape, &weights, Device::Cpu)
             .map_err(|error| wrong(error.to_string(), finished))?;
         let minutes = config.data.bar_minutes.expect("checked with the settings");
+        let actions = ActionSet::new(config.env.long_only);
+        let turnover_cost = Costs::new(&config.env).turnover_cost();
+        let terms = |&return_std: &f32| AgentTerms {
+            return_std,
+            turnover_cost,
+            positions: actions.positions(),
+        };
         Ok(DqnStrategy {
             place,
             pace: BarSpacingCheck::new(minutes, config.features.longest_window()),
-            return_std: fit.scaler.return_std.clone(),
+            terms: fit.scaler.return_std.iter().map(terms).collect(),
             features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
             slots: (0..count).map(|stock| shape.slots_of(stock)).collect(),
             engine,
-            contexts: vec![0.0; count * 2 * config.network.embedding],
-            actions: ActionSet::new(config.env.long_only),
+            actions,
             threshold: parameters.real(THRESHOLD) as f32,
-            accounts: vec![TradingEnv::new(&config.env); count],
+            held: vec![0; count],
             directions: None,
             bars: vec![None; count],
-            before: Vec::with_capacity(count),
-            rows: 0,
             gathered: Vec::new(),
-            private: Vec::new(),
+            values: Vec::new(),
             q: Vec::new(),
         })
     }
@@ -139,39 +138,33 @@ impl DqnStrategy {
     /// Takes in the bars, and carries out what was decided at those before. Says whether there is
     /// anything to decide.
     fn observe(&mut self) -> bool {
-        self.before.clear();
-        self.before.extend_from_slice(self.features.bars());
         self.features.update(&self.bars);
-        self.rows += 1;
         let bars = self.features.bars();
         let Some(directions) = &self.directions else {
             return bars.iter().any(|bar| bar.tradable);
         };
-        let filled = self.accounts.iter_mut().zip(directions);
-        for ((account, &direction), (before, bar)) in filled.zip(self.before.iter().zip(bars)) {
-            account.step(direction, before, bar, self.rows);
+        for ((held, &direction), bar) in self.held.iter_mut().zip(directions).zip(bars) {
+            if bar.tradable {
+                *held = direction;
+            }
         }
         true
     }
 
-    /// Values of all actions, `[stock, action]`, into `q`.
+    /// Q-values, `[stock, action]`, into `q`.
     fn value(&mut self) {
-        let stocks = self.accounts.len();
         let features = self.features.features();
-        let (width, context) = (features.len() / stocks, self.contexts.len() / stocks);
-        let contexts = self.contexts.chunks_exact_mut(context);
-        for (slots, context) in self.slots.iter().zip(contexts) {
+        let width = features.len() / self.held.len();
+        self.q.clear();
+        for (stock, slots) in self.slots.iter().enumerate() {
             self.gathered.clear();
             for &slot in slots {
                 self.gathered.extend_from_slice(&features[slot * width..][..width]);
             }
-            self.engine.context(slots, &self.gathered, context);
+            self.engine.values(slots, &self.gathered, &mut self.values);
+            let held = f32::from(self.held[stock]);
+            q_values(&self.values, held, &self.terms[stock], &mut self.q);
         }
-        self.private.clear();
-        for (account, &std) in self.accounts.iter().zip(&self.return_std) {
-            self.private.extend(private_features(&account.private_state(), std));
-        }
-        self.engine.heads(&self.contexts, &self.private, &mut self.q);
     }
 }
 

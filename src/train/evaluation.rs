@@ -1,17 +1,17 @@
 //! Evaluation: the greedy policy, without learning, through one account with shared cash. The
-//! workers compute what the network makes of the market, many bars at a time; rank 0 decides bar by
-//! bar, because a decision depends on the positions that the one before it left.
+//! workers compute the values of all positions, many bars at a time; rank 0 decides bar by bar,
+//! because a decision depends on the positions that the one before it left, and on the costs.
 
 use anyhow::Result;
 
 use super::dataset::PreparedData;
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
-use crate::env::trading_env::TradingEnv;
+use crate::env::costs::Costs;
 use crate::eval::account::BacktestAccount;
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{BacktestRecord, Metrics};
-use crate::interface::{ActionSet, PrivateState};
+use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
@@ -19,16 +19,13 @@ use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{
     ActionValues, DqnProposal, ExpertWeights, MetaPolicy, rule_names,
 };
-use crate::rl::agent::{Agent, private_features};
-use crate::rl::device::Device;
-use crate::rl::engine::Engine;
-use crate::rl::engines::engine;
+use crate::rl::agent::{Agent, AgentTerms, q_values};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::td::argmax;
 use crate::train::worker::{Proposal, propose};
 
-/// Bars whose market part of the network is computed in one go. What comes out for a bar depends on
+/// Bars whose values are computed in one go. What comes out for a bar depends on
 /// that bar only.
 const CHUNK_BARS: usize = 256;
 
@@ -59,8 +56,7 @@ pub struct Evaluation {
 #[derive(Clone, Copy)]
 pub struct Policy<'a> {
     pub shape: &'a NetworkShape,
-    pub weights: &'a [f32],
-    /// With these weights, for this rank's agents to compute with.
+    /// For this rank's agents to compute with.
     pub networks: &'a Networks,
     /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
     pub expert_weights: Option<&'a ExpertWeights>,
@@ -70,7 +66,7 @@ pub struct Policy<'a> {
 pub struct BarDecision<'a> {
     /// UTC seconds.
     pub end_s: i64,
-    /// Values of all actions, `[stock, action]`.
+    /// Q-values, `[stock, action]`.
     pub q: &'a [f32],
     /// With its orders and allocations.
     pub desk: &'a Desk,
@@ -100,7 +96,7 @@ pub fn evaluate_watched(
     watch: &mut dyn FnMut(&BarDecision<'_>),
 ) -> Result<Option<EvaluationResult>> {
     let ranks = Ranks { stocks: mandate.stocks.len(), size: comm.size() };
-    let width = 2 * policy.shape.config.embedding;
+    let width = policy.shape.actions;
     let rows = eval.note.rows.clone();
     // The same on every rank, before rank 0 does more.
     rule_names(&mandate.portfolio.meta_policy, ranks.stocks)?;
@@ -112,18 +108,18 @@ pub fn evaluate_watched(
     let decisions: Vec<usize> = (rows.start..rows.end - 1).collect();
     for chunk in decisions.chunks(CHUNK_BARS) {
         let per_stock = chunk.len() * width;
-        let mut mine = vec![0.0; agents.len() * per_stock];
+        let mut mine = vec![Vec::new(); agents.len()];
         let chunk_rows: Vec<u32> = chunk.iter().map(|&row| row as u32).collect();
-        run_parallel(
-            agents.iter_mut().zip(mine.chunks_exact_mut(per_stock)).collect(),
-            |(agent, out)| agent.context(policy.networks, &eval.panel, &chunk_rows, out),
-        );
+        run_parallel(agents.iter_mut().zip(&mut mine).collect(), |(agent, out)| {
+            agent.values(policy.networks, &eval.panel, &chunk_rows, out)
+        });
+        let mine = mine.concat();
         let all = if comm.is_root() { ranks.stocks * per_stock } else { 0 };
-        let mut contexts = vec![0.0; all];
-        let stamp = MessageStamp { tag: Tag::Contexts, time: eval.panel.view(chunk[0]).end_s() };
-        comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut contexts)?;
+        let mut values = vec![0.0; all];
+        let stamp = MessageStamp { tag: Tag::Values, time: eval.panel.view(chunk[0]).end_s() };
+        comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut values)?;
         if let Some(trader) = &mut trader {
-            trader.trade(&eval.panel, chunk, &contexts, watch);
+            trader.trade(&eval.panel, chunk, &values, watch);
         }
     }
     Ok(trader.map(|trader| trader.finish(mandate, eval)))
@@ -131,18 +127,15 @@ pub fn evaluate_watched(
 
 /// What rank 0 decides with, and the account it keeps.
 struct Trader {
-    /// For the heads: rank 0 of several has no networks of its own.
-    engine: Box<dyn Engine>,
-    return_std: Vec<f32>,
+    /// Of each stock, with the costs of this evaluation.
+    terms: Vec<AgentTerms>,
     actions: ActionSet,
     account: BacktestAccount,
     dqn: Vec<(i8, f32)>,
     /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
-    alone: Option<Vec<TradingEnv>>,
+    alone: Option<Vec<i8>>,
     allocations: Allocations,
-    /// At one bar: `[stock, 2 * embedding]`, `[stock, private]` and `[stock, action]`.
-    contexts: Vec<f32>,
-    private: Vec<f32>,
+    /// At one bar, `[stock, action]`.
     q: Vec<f32>,
     proposals: Vec<Proposal>,
     wanted: Vec<DqnProposal>,
@@ -154,48 +147,51 @@ impl Trader {
         let meta = MetaPolicy::new(mandate, &eval.panel, correlation)?;
         let meta = meta.map(|meta| meta.with_forecast_combiner(&eval.panel));
         let stocks = mandate.stocks.len();
-        let alone = meta.is_some().then(|| vec![TradingEnv::new(&mandate.env); stocks]);
+        let alone = meta.is_some().then(|| vec![0; stocks]);
         let account =
             BacktestAccount::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
         let expert_weights =
             policy.expert_weights.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
         let account = account.with_meta_policy(meta, expert_weights);
+        let actions = ActionSet::new(mandate.env.long_only);
+        let turnover_cost = Costs::new(&mandate.env).turnover_cost();
+        let terms = |&return_std: &f32| AgentTerms {
+            return_std,
+            turnover_cost,
+            positions: actions.positions(),
+        };
         Ok(Trader {
-            engine: engine(policy.shape, policy.weights, Device::Cpu)?,
-            return_std: eval.note.fit.scaler.return_std.clone(),
-            actions: ActionSet::new(mandate.env.long_only),
+            terms: eval.note.fit.scaler.return_std.iter().map(terms).collect(),
+            actions,
             allocations: Allocations::new(account.desk(), stocks),
             account,
             alone,
             dqn: Vec::new(),
-            contexts: Vec::new(),
-            private: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
             wanted: Vec::new(),
         })
     }
 
-    /// What the DQN of a stock knows of its position: that of the account, or of its own where
+    /// The position from which the DQN of a stock decides: that of the account, or its own where
     /// others trade for the account, too.
-    fn private_state(&self, stock: usize) -> PrivateState {
+    fn held(&self, stock: usize) -> i8 {
         match &self.alone {
-            Some(accounts) => accounts[stock].private_state(),
-            None => self.account.private_state(stock),
+            Some(held) => held[stock],
+            None => self.account.backtest().direction(stock),
         }
     }
 
-    /// Decides at each of `rows`, which follow one another. `contexts` `[stock, row, 2 *
-    /// embedding]`.
+    /// Decides at each of `rows`, which follow one another. `values` `[stock, row, action]`.
     fn trade(
         &mut self,
         panel: &Panel,
         rows: &[usize],
-        contexts: &[f32],
+        values: &[f32],
         watch: &mut dyn FnMut(&BarDecision<'_>),
     ) {
         for (i, &t) in rows.iter().enumerate() {
-            self.value(contexts, (i, rows.len()));
+            self.value(values, (i, rows.len()));
             let choices = self.q.chunks_exact(self.actions.len());
             self.proposals.clear();
             self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
@@ -206,27 +202,25 @@ impl Trader {
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
             self.allocations.note(view.end_s(), desk);
             watch(&BarDecision { end_s: view.end_s(), q: &self.q, desk, backtest });
-            for (stock, alone) in self.alone.iter_mut().flatten().enumerate() {
-                let direction = self.proposals[stock].direction;
-                alone.step(direction, &view.bar(stock), &next.bar(stock), t + 1);
+            for (stock, held) in self.alone.iter_mut().flatten().enumerate() {
+                if next.bar(stock).tradable {
+                    *held = self.proposals[stock].direction;
+                }
             }
             self.account.advance(&next);
         }
     }
 
-    /// Values of all actions at the `i`-th of `rows` bars. `contexts` `[stock, row, 2 *
-    /// embedding]`.
-    fn value(&mut self, contexts: &[f32], (i, rows): (usize, usize)) {
-        let stocks = self.return_std.len();
-        let width = contexts.len() / (stocks * rows);
-        self.contexts.clear();
-        self.private.clear();
-        for (stock, contexts) in contexts.chunks_exact(rows * width).enumerate() {
-            self.contexts.extend_from_slice(&contexts[i * width..][..width]);
-            let state = self.private_state(stock);
-            self.private.extend(private_features(&state, self.return_std[stock]));
+    /// Q-values at the `i`-th of `rows` bars. `values` `[stock, row, action]`.
+    fn value(&mut self, values: &[f32], (i, rows): (usize, usize)) {
+        let actions = self.actions.len();
+        let mut q = std::mem::take(&mut self.q);
+        q.clear();
+        for (stock, values) in values.chunks_exact(rows * actions).enumerate() {
+            let held = f32::from(self.held(stock));
+            q_values(&values[i * actions..][..actions], held, &self.terms[stock], &mut q);
         }
-        self.engine.heads(&self.contexts, &self.private, &mut self.q);
+        self.q = q;
     }
 
     /// What the DQN says to the desk: all of its values where it has accounts of its own, from
@@ -235,14 +229,14 @@ impl Trader {
         self.wanted.clear();
         let choices = self.q.chunks_exact(self.actions.len());
         for (stock, (said, q)) in self.proposals.iter().zip(choices).enumerate() {
-            let values = self.alone.as_ref().map(|accounts| {
+            let values = self.alone.as_ref().map(|held| {
                 let than_none =
                     |direction: i8| q[self.actions.index(direction)] - q[self.actions.index(0)];
                 ActionValues {
                     short: (self.actions.len() == 3).then(|| than_none(-1)),
                     long: than_none(1),
-                    held: accounts[stock].private_state().position,
-                    unit: f64::from(self.return_std[stock]),
+                    held: held[stock],
+                    unit: f64::from(self.terms[stock].return_std),
                 }
             });
             self.wanted.push(DqnProposal {

@@ -9,12 +9,13 @@ use super::evaluation::{BarDecision, EvaluationResult, Policy, evaluate_watched}
 use super::setup::network_peers;
 use crate::comm::local::LocalComm;
 use crate::config::{FeatureConfig, LearnerConfig, NetworkConfig};
+use crate::env::costs::Costs;
 use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;
 use crate::interface::ActionSet;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::ExpertWeights;
-use crate::rl::agent::{Agent, PRIVATE_FEATURES};
+use crate::rl::agent::{Agent, AgentTerms};
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
@@ -44,7 +45,6 @@ pub fn untrained_shape(
     NetworkShape {
         stocks,
         features: feature_names(features).len(),
-        privates: PRIVATE_FEATURES,
         actions: ActionSet::new(long_only).len(),
         config: network.clone(),
         peers: Vec::new(),
@@ -167,11 +167,15 @@ impl Model {
     ) -> Result<EvaluationResult> {
         let (shape, weights) = (&self.shape, &self.weights[..]);
         let networks = &Networks::new(shape, weights, learner, Some(device))?;
+        let turnover_cost = Costs::new(&mandate.env).turnover_cost();
+        let positions = ActionSet::new(mandate.env.long_only).positions();
+        let agent = |(stock, &return_std): (usize, &f32)| {
+            let terms = AgentTerms { return_std, turnover_cost, positions };
+            Agent::new(stock, shape, terms, learner.window_bars, learner)
+        };
         let returns = self.fit.scaler.return_std.iter().enumerate();
-        let agent = |(stock, &std): (usize, &f32)| Agent::new(stock, shape, std, learner);
         let mut agents: Vec<Agent> = returns.map(agent).collect();
-        let policy =
-            Policy { shape, weights, networks, expert_weights: self.expert_weights.as_ref() };
+        let policy = Policy { shape, networks, expert_weights: self.expert_weights.as_ref() };
         let agents = agents.iter_mut().collect();
         let evaluated = evaluate_watched(&LocalComm, mandate, eval, policy, agents, watch)?;
         evaluated.context("one process is rank 0")

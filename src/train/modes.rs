@@ -107,10 +107,10 @@ fn lockstep(
         }
         if episode % setup.every_episodes == 0 || episode == setup.episodes {
             let when = (episode, trainer.at().env_steps);
-            let (weights, rules) = (trainer.weights().to_vec(), trainer.expert_weights().cloned());
+            let rules = trainer.expert_weights().cloned();
             let (agents, networks) = trainer.agents();
-            let (shape, weights, expert_weights) = (setup.shape, &weights[..], rules.as_ref());
-            let policy = Policy { shape, weights, networks, expert_weights };
+            let (shape, expert_weights) = (setup.shape, rules.as_ref());
+            let policy = Policy { shape, networks, expert_weights };
             latest = pause_and_evaluate(setup, eval, policy, agents, when, callbacks)?;
         }
     }
@@ -155,7 +155,7 @@ fn asynchronous(
     let mut latest = evaluations.into_latest();
     if ending == Ending::EpisodeDone {
         let (shape, networks, expert_weights) = (setup.shape, &networks, rules.as_ref());
-        let policy = Policy { shape, weights: &weights, networks, expert_weights };
+        let policy = Policy { shape, networks, expert_weights };
         let agents = workers.iter_mut().map(Worker::agent).collect();
         let when = (setup.episodes, env_steps);
         latest = pause_and_evaluate(setup, eval, policy, agents, when, callbacks)?.or(latest);

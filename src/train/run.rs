@@ -234,9 +234,9 @@ impl Trained {
         comm: &dyn Comm,
         mandate: &Mandate,
     ) -> Result<Option<EvaluationResult>> {
-        let Model { shape, weights, expert_weights, .. } = &self.model;
+        let Model { shape, expert_weights, .. } = &self.model;
         let (networks, expert_weights) = (&self.networks, expert_weights.as_ref());
-        let policy = Policy { shape, weights, networks, expert_weights };
+        let policy = Policy { shape, networks, expert_weights };
         let agents = self.workers.iter_mut().map(Worker::agent).collect();
         evaluate(comm, mandate, &self.eval, policy, agents)
     }

@@ -14,7 +14,6 @@ use crate::interface::ActionSet;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, ExpertWeights, MetaPolicy};
-use crate::rl::agent::PRIVATE_FEATURES;
 use crate::rl::device::Device;
 use crate::rl::engines::EngineError;
 use crate::rl::libtorch;
@@ -80,12 +79,15 @@ impl Setup<'_> {
         Server::new(self.shape.layout(), weights, self.learner)
     }
 
-    /// Gradient steps that new transitions of a worker make due.
+    /// Gradient steps that new bars of a worker make due.
     pub fn credit(&self) -> UpdateCredit {
-        let LearnerConfig { replay_ratio, batch_size, learning_starts, n_step, .. } = *self.learner;
-        // n-step transitions come n bars late, and there must be one to sample.
-        let first = learning_starts.max(self.lanes.count * n_step);
-        UpdateCredit::new(replay_ratio, batch_size, first)
+        let LearnerConfig { replay_ratio, batch_size, learning_starts, .. } = *self.learner;
+        let bars = self.lanes.window_bars(self.learner.window_bars);
+        // A window is known after as many bars and one more, and there must be one to sample.
+        let first = learning_starts.max(self.lanes.count * (bars + 1));
+        // Of a batch that is no whole number of windows the rest is left out.
+        let sampled = (batch_size / bars).max(1) * bars;
+        UpdateCredit::new(replay_ratio, sampled, first)
     }
 
     pub fn capital(&self) -> CapitalPlan {
@@ -143,7 +145,6 @@ pub fn network_shape(
     NetworkShape {
         stocks: train.panel.stocks().len(),
         features: train.panel.feature_names().len(),
-        privates: PRIVATE_FEATURES,
         actions: ActionSet::new(long_only).len(),
         config: config.clone(),
         peers: network_peers(config, &train.note.fit.peers),

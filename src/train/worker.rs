@@ -9,11 +9,9 @@ use crate::env::portfolio::Portfolio;
 use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
-use crate::rl::agent::Agent;
-use crate::rl::n_step::{NStep, StepDecision};
+use crate::rl::agent::{Agent, AgentTerms, q_values};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
-use crate::rl::outcomes::{MinibatchOutcomes, RewardTerms};
 use crate::rl::replay::{Replay, Sample};
 use crate::rl::rng::{Purpose, stream};
 use crate::rl::schedule::exploration_epsilon;
@@ -69,9 +67,9 @@ const MIN_SEGMENT_STEPS: usize = 48;
 
 impl Lanes {
     /// As many of `wanted` lanes as leave segments of a useful length on the rows; None where there
-    /// are not two rows.
+    /// are not three rows: one to decide at, one to hold, and one that ends it.
     pub fn cut(rows: std::ops::Range<usize>, wanted: usize) -> Option<Lanes> {
-        let steps = rows.len().checked_sub(1).filter(|&steps| steps > 0)?;
+        let steps = rows.len().checked_sub(1).filter(|&steps| steps > 1)?;
         let count = wanted.min(steps / MIN_SEGMENT_STEPS).max(1);
         Some(Lanes { first_row: rows.start, count, steps: steps / count })
     }
@@ -79,6 +77,26 @@ impl Lanes {
     /// Panel row of a lane after so many steps of its segment.
     pub fn row(&self, lane: usize, step: usize) -> usize {
         self.first_row + lane * self.steps + step
+    }
+
+    /// The length of windows of `wanted` bars, or less where a segment is too short for one.
+    pub fn window_bars(&self, wanted: usize) -> usize {
+        wanted.min(self.steps - 1)
+    }
+
+    /// First rows of the windows of `bars` that a lane knows after a step and did not know before.
+    /// The return after a window's last bar ends at the second open after it, so a window needs
+    /// `bars` + 1 more rows than its first. After its last step a lane adds the windows that reach
+    /// into the next segment, whose bars have been seen by then.
+    pub fn windows(&self, lane: usize, bars: usize, step: usize) -> std::ops::Range<usize> {
+        let known = self.row(lane, step + 1);
+        let first = self.row(lane, 0);
+        let start = (known.saturating_sub(bars + 1)).max(first);
+        let end = match step + 1 == self.steps && lane + 1 < self.count {
+            true => known,
+            false => (known + 1).saturating_sub(bars + 1),
+        };
+        start..end.max(start)
     }
 }
 
@@ -92,7 +110,6 @@ pub struct LearnStats {
 #[derive(Clone, Serialize, Deserialize)]
 struct Lane {
     env: TradingEnv,
-    n_step: NStep,
     epsilon: f64,
     /// Capital times reward of the last bar.
     gain: f32,
@@ -103,6 +120,7 @@ struct Lane {
 pub struct WorkerState {
     lanes: Vec<Lane>,
     replay: Replay,
+    actions_taken: Option<Vec<u8>>,
     explore: ChaCha8Rng,
     sampling: ChaCha8Rng,
 }
@@ -114,25 +132,21 @@ pub struct Worker {
     lanes: Vec<Lane>,
     agent: Agent,
     replay: Replay,
+    /// Index of the action taken at each row of the segments, from the first segment's first row
+    /// on, if only that is learned from.
+    actions_taken: Option<Vec<u8>>,
     actions: ActionSet,
-    /// Rewards are learned in units of this: the stock's one-bar standard deviation.
-    return_std: f64,
-    batch_size: usize,
+    /// Bars of a window, and windows of a minibatch.
+    window_bars: usize,
+    windows: usize,
     explore: ChaCha8Rng,
     sampling: ChaCha8Rng,
     rows: Vec<u32>,
+    values: Vec<f32>,
     q: Vec<f32>,
     sample: Sample,
-    /// None: learn from the action taken alone.
-    hindsight: Option<CounterfactualAccount>,
-    outcomes: MinibatchOutcomes,
+    taken: Vec<u8>,
     outcome: TdOutcome,
-}
-
-/// An account in which the actions that were not taken are tried out.
-struct CounterfactualAccount {
-    env: TradingEnv,
-    terms: RewardTerms,
 }
 
 /// Settings of a worker.
@@ -156,7 +170,6 @@ impl Worker {
         let actors = shape.stocks * plan.count;
         let lane = |lane: usize| Lane {
             env: TradingEnv::new(env),
-            n_step: NStep::new(lane, learner.n_step, learner.gamma),
             epsilon: exploration_epsilon(
                 lane * shape.stocks + stock,
                 actors,
@@ -166,30 +179,32 @@ impl Worker {
             gain: 0.0,
         };
         let alpha = if learner.prioritized { learner.priority_alpha } else { 0.0 };
+        let actions = ActionSet::new(env.long_only);
+        let terms = AgentTerms {
+            return_std,
+            turnover_cost: Costs::new(env).turnover_cost(),
+            positions: actions.positions(),
+        };
+        let window_bars = plan.window_bars(learner.window_bars);
+        let rows = plan.count * plan.steps;
         Worker {
             stock,
             panel,
             plan,
             lanes: (0..plan.count).map(lane).collect(),
-            agent: Agent::new(stock, shape, return_std, learner),
+            agent: Agent::new(stock, shape, terms, window_bars, learner),
             replay: Replay::new(learner.replay_capacity, alpha),
-            actions: ActionSet::new(env.long_only),
-            return_std: f64::from(return_std),
-            batch_size: learner.batch_size,
+            actions_taken: (!learner.all_actions).then(|| vec![0; rows]),
+            actions,
+            window_bars,
+            windows: (learner.batch_size / window_bars).max(1),
             explore: stream(seed, Purpose::Exploration, stock),
             sampling: stream(seed, Purpose::Replay, stock),
             rows: Vec::new(),
+            values: Vec::new(),
             q: Vec::new(),
             sample: Sample::default(),
-            hindsight: learner.all_actions.then(|| CounterfactualAccount {
-                env: TradingEnv::new(env),
-                terms: RewardTerms {
-                    gamma: learner.gamma,
-                    return_std: f64::from(return_std),
-                    cost: Costs::new(env).turnover_cost(),
-                },
-            }),
-            outcomes: MinibatchOutcomes::default(),
+            taken: Vec::new(),
             outcome: TdOutcome::default(),
         }
     }
@@ -202,7 +217,7 @@ impl Worker {
         &mut self.agent
     }
 
-    /// Values of all actions at the last proposal, `[lane, action]`.
+    /// Q-values at the last proposal, `[lane, action]`.
     pub fn q(&self) -> &[f32] {
         &self.q
     }
@@ -225,8 +240,14 @@ impl Worker {
     pub fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
         self.rows.clear();
         self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
-        let privates = self.lanes.iter().map(|lane| lane.env.private_state());
-        self.agent.q_values(networks, &self.panel, &self.rows, privates, &mut self.q);
+        self.agent.values(networks, &self.panel, &self.rows, &mut self.values);
+        self.q.clear();
+        let terms = self.agent.terms();
+        let values = self.values.chunks_exact(self.actions.len());
+        for (lane, values) in self.lanes.iter().zip(values) {
+            let held = f32::from(lane.env.portfolio().direction(0));
+            q_values(values, held, &terms, &mut self.q);
+        }
         let choices = self.q.chunks_exact(self.actions.len());
         for ((lane, q), out) in
             self.lanes.iter().zip(choices).zip(message.chunks_exact_mut(Proposal::LEN))
@@ -239,27 +260,25 @@ impl Worker {
         }
     }
 
-    /// Carries out the orders (a direction and a capital per lane) at the next bar's open and keeps
-    /// what came of it. Returns the sum over lanes of capital times reward.
-    pub fn step(&mut self, step: usize, orders: &[f32]) -> f64 {
-        let last = step + 1 == self.plan.steps;
+    /// Carries out the orders (a direction and a capital per lane) at the next bar's open, and keeps
+    /// the windows that are known by then. Returns the sum over lanes of capital times reward.
+    pub fn step(&mut self, step_index: usize, orders: &[f32]) -> f64 {
         let mut portfolio_reward = 0.0;
         for (index, (lane, order)) in self.lanes.iter_mut().zip(orders.chunks_exact(2)).enumerate()
         {
-            let t = self.plan.row(index, step);
+            let t = self.plan.row(index, step_index);
             let now = self.panel.view(t).bar(self.stock);
             let next = self.panel.view(t + 1).bar(self.stock);
-            let private_t = lane.env.private_state();
             let step = lane.env.step(order[0] as i8, &now, &next, t + 1);
             let TimeStep { reward_t, .. } = step.time_step;
             let gain = f64::from(order[1]) * reward_t;
             lane.gain = gain as f32;
             portfolio_reward += gain;
-            let decision = StepDecision { t, private_t, action_t: self.actions.index(step.held) };
-            let learned = TimeStep { reward_t: reward_t / self.return_std, ..step.time_step };
-            lane.n_step.push(decision, &learned, |transition| self.replay.push(transition));
-            if last {
-                lane.n_step.truncate(|transition| self.replay.push(transition));
+            if let Some(taken) = &mut self.actions_taken {
+                taken[t - self.plan.first_row] = self.actions.index(step.held) as u8;
+            }
+            for start in self.plan.windows(index, self.window_bars, step_index) {
+                self.replay.push(start as u32);
             }
         }
         portfolio_reward
@@ -267,34 +286,24 @@ impl Worker {
 
     /// Samples a minibatch and leaves its gradient in `gradient`.
     pub fn learn(&mut self, networks: &Networks, beta: f64, gradient: &mut [f32]) -> LearnStats {
-        self.replay.sample(self.batch_size, beta, &mut self.sampling, &mut self.sample);
-        self.compute_counterfactuals();
-        let (sample, outcomes) = (&self.sample, &self.outcomes);
-        let outcome = &mut self.outcome;
-        self.agent.learn(networks, &self.panel, sample, outcomes, outcome, gradient);
+        self.replay.sample(self.windows, beta, &mut self.sampling, &mut self.sample);
+        let (sample, outcome) = (&self.sample, &mut self.outcome);
+        let taken = self.actions_taken.as_ref().map(|taken| {
+            let windows = sample.starts.iter().map(|&start| start as usize - self.plan.first_row);
+            self.taken.clear();
+            self.taken.extend(windows.flat_map(|start| &taken[start..start + self.window_bars]));
+            &self.taken[..]
+        });
+        self.agent.learn(networks, &self.panel, sample, taken, outcome, gradient);
         self.replay.update_priorities(&self.sample.slots, &self.outcome.td_errors);
         LearnStats { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
-    }
-
-    /// What the actions of the sampled transitions led to.
-    fn compute_counterfactuals(&mut self) {
-        let (transitions, actions) = (&self.sample.transitions, self.actions);
-        let Some(CounterfactualAccount { env, terms }) = &mut self.hindsight else {
-            return self.outcomes.fill_recorded(transitions, actions);
-        };
-        let (panel, stock) = (&self.panel, self.stock);
-        self.outcomes.fill_all_actions(transitions, actions, *terms, |transition, direction| {
-            let t = transition.t as usize;
-            let (now, next) = (panel.view(t).bar(stock), panel.view(t + 1).bar(stock));
-            env.set(&transition.private_t(), now.close);
-            env.step(direction, &now, &next, t + 1).time_step
-        });
     }
 
     pub fn state(&self) -> WorkerState {
         WorkerState {
             lanes: self.lanes.clone(),
             replay: self.replay.clone(),
+            actions_taken: self.actions_taken.clone(),
             explore: self.explore.clone(),
             sampling: self.sampling.clone(),
         }
@@ -305,6 +314,7 @@ impl Worker {
         assert_eq!(self.lanes.len(), state.lanes.len(), "lanes of another run");
         self.lanes = state.lanes;
         self.replay = state.replay;
+        self.actions_taken = state.actions_taken;
         self.explore = state.explore;
         self.sampling = state.sampling;
     }
@@ -342,7 +352,26 @@ mod tests {
     fn a_short_period_gets_fewer_lanes() {
         assert_eq!(Lanes::cut(0..101, 64).unwrap().count, 2);
         assert_eq!(Lanes::cut(0..10, 64), Some(Lanes { first_row: 0, count: 1, steps: 9 }));
-        assert_eq!(Lanes::cut(5..6, 64), None);
+        assert_eq!(Lanes::cut(5..7, 64), None);
+        assert_eq!(Lanes::cut(5..8, 64), Some(Lanes { first_row: 5, count: 1, steps: 2 }));
+    }
+
+    /// Segments of 6 steps from rows 100, 106 and 112 on, windows of 3 bars.
+    #[test]
+    fn a_window_is_stored_once_and_when_it_is_known() {
+        let lanes = Lanes { first_row: 100, count: 3, steps: 6 };
+        let windows = |lane: usize, step: usize| lanes.windows(lane, 3, step);
+        assert!(windows(0, 2).is_empty(), "of bars 100 to 102 the last return ends at 104's open");
+        assert_eq!(windows(0, 3), 100..101);
+        assert_eq!(windows(2, 5), 114..115);
+        for lane in 0..3 {
+            let stored: Vec<usize> = (0..6).flat_map(|step| windows(lane, step)).collect();
+            let end = if lane == 2 { 115 } else { lanes.row(lane + 1, 0) };
+            assert_eq!(stored, (lanes.row(lane, 0)..end).collect::<Vec<_>>(), "lane {lane}");
+        }
+        // Every bar that a window needs has been seen by the end of an episode.
+        assert_eq!(lanes.row(2, 6), 114 + 3 + 1);
+        assert_eq!(Lanes { first_row: 0, count: 1, steps: 2 }.windows(0, 1, 1), 0..1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 """Opens a trained model as a user of PyTorch would: `check_model.py MODEL_DIR`.
 
 Prints the names and shapes of `trained_model.pth` as one line of JSON, then compares `policy.pt`
-with the program's own Q-values in `policy_check.json`. Exits with 0 if they agree to 1e-5, else 1.
+with the program's own values in `policy_check.json`. Exits with 0 if they agree to 1e-5, else 1.
 """
 
 import json
@@ -19,16 +19,16 @@ def array(stored: dict) -> torch.Tensor:
 
 def largest_difference(folder: Path) -> float:
     check = json.loads((folder / "policy_check.json").read_text())
-    market, private, q = (array(check[name]) for name in ("market", "private", "q"))
+    market, values = (array(check[name]) for name in ("market", "values"))
     stock = torch.tensor(check["stock"], dtype=torch.int64)
     policy = torch.jit.load(str(folder / "policy.pt"), map_location="cpu")
     with torch.no_grad():
-        batched = policy(market, stock, private)
+        batched = policy(market, stock)
         # Any batch size must work, including single rows.
-        rows = [policy(*row) for row in zip(market.split(1), stock.split(1), private.split(1))]
-    if batched.shape != q.shape:
-        raise SystemExit(f"policy.pt gives {list(batched.shape)}, the program {list(q.shape)}")
-    return max((batched - q).abs().max().item(), (torch.cat(rows) - q).abs().max().item())
+        rows = [policy(*row) for row in zip(market.split(1), stock.split(1))]
+    if batched.shape != values.shape:
+        raise SystemExit(f"policy.pt gives {list(batched.shape)}, the program {list(values.shape)}")
+    return max((batched - values).abs().max().item(), (torch.cat(rows) - values).abs().max().item())
 
 
 def main() -> int:

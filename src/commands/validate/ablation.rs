@@ -19,7 +19,7 @@ pub const PARTS: [AblationPart; 12] = [
     },
     AblationPart { name: "double", set: &["learner.double=false"] },
     AblationPart { name: "dueling", set: &["network.dueling=false"] },
-    AblationPart { name: "n-step", set: &["learner.n_step=1"] },
+    AblationPart { name: "windows", set: &["learner.window_bars=1"] },
     AblationPart { name: "prioritized", set: &["learner.prioritized=false"] },
     AblationPart { name: "LayerNorm", set: &["network.layer_norm=false"] },
     AblationPart { name: "attention", set: &["network.attention=false"] },

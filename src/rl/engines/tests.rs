@@ -11,7 +11,6 @@ fn shape(engine: EngineKind) -> NetworkShape {
     NetworkShape {
         stocks: 3,
         features: 5,
-        privates: 3,
         actions: 3,
         config: NetworkConfig { engine, ..NetworkConfig::default() },
         peers: vec![vec![1, 2], vec![2, 0], vec![0, 1]],
@@ -28,7 +27,7 @@ fn values(count: usize) -> Vec<f32> {
 
 fn q(engine: &dyn Engine) -> Vec<f32> {
     let mut q = Vec::new();
-    engine.q_values(&[0, 1, 2], &values(4 * 15), &values(4 * 3), &mut q);
+    engine.values(&[0, 1, 2], &values(4 * 15), &mut q);
     q
 }
 
@@ -55,17 +54,11 @@ fn the_setting_says_who_computes() {
 fn a_loss_that_panics_does_so_with_either_engine() {
     for kind in [EngineKind::Native, EngineKind::Torch] {
         let engine = engine(&shape(kind), &weights(1), Device::Cpu).unwrap();
-        let (market, private) = (values(2 * 15), values(3));
-        let seen = MinibatchInputs {
-            market: &market,
-            private_tm1: &private,
-            states: 1,
-            private_t: &private,
-            double: false,
-        };
+        let market = values(3 * 15);
+        let seen = MinibatchInputs { market: &market, learned: 2 };
         let mut gradient = vec![0.0; weights(1).len()];
         let mut on_values = |values: &MinibatchValues, _: &mut Vec<f32>| {
-            assert!(values.q_t_selector.is_empty() && values.q_tm1.len() == 3);
+            assert!(values.online.len() == 9 && values.target.len() == 9);
             panic!("no loss of this");
         };
         let learn = || engine.learn(&[0, 1, 2], &seen, &mut on_values, &mut gradient);

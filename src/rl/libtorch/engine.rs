@@ -76,8 +76,8 @@ impl TorchEngine {
         self.pair.lock().expect("another worker's network failed")
     }
 
-    fn rows(&self, private: &[f32]) -> usize {
-        private.len() / self.shape.privates
+    fn rows(&self, market: &[f32]) -> usize {
+        market.len() / (self.shape.slots() * self.shape.features)
     }
 }
 
@@ -95,38 +95,18 @@ impl Engine for TorchEngine {
         });
     }
 
-    fn q_values(&self, slots: &[usize], market: &[f32], private: &[f32], q: &mut Vec<f32>) {
-        q.resize(self.rows(private) * self.shape.actions, 0.0);
-        let slots = symbols(slots);
-        let (slots, out) = (In::new(&slots), Out::new(q));
-        let (market, private) = (In::new(market), In::new(private));
-        self.call(|pair, failure| {
-            // SAFETY: as in `load`.
-            unsafe { (self.table.q_values)(pair, slots, market, private, out, failure) }
-        });
-    }
-
-    fn context(&self, slots: &[usize], market: &[f32], out: &mut [f32]) {
+    fn values(&self, slots: &[usize], market: &[f32], out: &mut Vec<f32>) {
+        out.resize(self.rows(market) * self.shape.actions, 0.0);
         let slots = symbols(slots);
         let (slots, market, out) = (In::new(&slots), In::new(market), Out::new(out));
         self.call(|pair, failure| {
             // SAFETY: as in `load`.
-            unsafe { (self.table.context)(pair, slots, market, out, failure) }
-        });
-    }
-
-    fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>) {
-        q.resize(self.rows(private) * self.shape.actions, 0.0);
-        let (contexts, private, out) = (In::new(contexts), In::new(private), Out::new(q));
-        self.call(|pair, failure| {
-            // SAFETY: as in `load`.
-            unsafe { (self.table.heads)(pair, contexts, private, out, failure) }
+            unsafe { (self.table.values)(pair, slots, market, out, failure) }
         });
     }
 
     fn attention(&self, slots: &[usize], market: &[f32], out: &mut Vec<f32>) {
-        let cells = slots.len() * self.shape.features;
-        out.resize(market.len() / cells * (slots.len() - 1), 0.0);
+        out.resize(self.rows(market) * (slots.len() - 1), 0.0);
         let slots = symbols(slots);
         let (slots, market, out) = (In::new(&slots), In::new(market), Out::new(out));
         self.call(|pair, failure| {
@@ -146,9 +126,7 @@ impl Engine for TorchEngine {
         let minibatch = RawMinibatch {
             slots: In::new(&slots),
             market: In::new(seen.market),
-            private_tm1: In::new(seen.private_tm1),
-            private_t: In::new(seen.private_t),
-            double: seen.double,
+            learned: seen.learned as u64,
         };
         let mut loss = Loss { on_values, panic: None };
         let (user, gradient) = ((&raw mut loss).cast::<c_void>(), Out::new(gradient));
@@ -182,17 +160,16 @@ unsafe extern "C" fn on_minibatch_values(user: *mut c_void, call: &LossCall) -> 
     let on_values = &mut *loss.on_values;
     let work = AssertUnwindSafe(|| {
         // SAFETY: owned by the library and valid during this call.
-        let (values, grad_q) = unsafe {
+        let (values, gradient) = unsafe {
             let values = MinibatchValues {
-                q_tm1: call.q_tm1.get().to_vec(),
-                q_t_selector: call.q_t_selector.get().to_vec(),
-                q_t_value: call.q_t_value.get().to_vec(),
+                online: call.online.get().to_vec(),
+                target: call.target.get().to_vec(),
             };
-            (values, call.grad_q.get())
+            (values, call.gradient.get())
         };
-        let mut found = Vec::with_capacity(grad_q.len());
+        let mut found = Vec::with_capacity(gradient.len());
         on_values(&values, &mut found);
-        grad_q.copy_from_slice(&found);
+        gradient.copy_from_slice(&found);
     });
     loss.panic = catch_unwind(work).err();
     loss.panic.is_none()

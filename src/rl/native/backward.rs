@@ -1,6 +1,6 @@
-//! The backward pass: from d loss / d Q-values to the gradient of all parameters.
+//! The backward pass: from d loss / d values to the gradient of all parameters.
 
-use super::forward::{AccountPass, MarketPass, room};
+use super::forward::{HeadsPass, MarketPass, room};
 use super::product::{LeftMatrix, RightMatrix, SumStart, product};
 use super::rows::{Normed, add_scaled, dot, norm_row_back, sum_columns};
 use super::simd::{Plain, Simd, SimdLevel, by_level};
@@ -9,7 +9,7 @@ use super::weights::{NetworkWeights, NormedPlace, Sizes};
 /// Intermediate gradients; reused buffers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BackwardScratch {
-    q: Vec<f32>,
+    output: Vec<f32>,
     last: Vec<f32>,
     hidden: Vec<f32>,
     trunk: Vec<f32>,
@@ -26,19 +26,17 @@ pub(super) struct BackwardScratch {
     norm: Vec<f32>,
 }
 
-/// Inputs and results of the forward pass: one account per row, for the first `rows` of the market
-/// pass.
+/// Inputs and results of the forward pass of `rows` observations.
 pub(super) struct ForwardInputs<'a> {
     pub rows: usize,
-    /// `[row, slot, feature]` and `[row, private]`, both with slack.
+    /// `[row, slot, feature]`, with slack.
     pub market: &'a [f32],
-    pub private: &'a [f32],
     /// Symbols of the slots.
     pub slots: &'a [usize],
     pub market_pass: &'a MarketPass,
-    pub account_pass: &'a AccountPass,
-    /// d loss / d q, `[row, action]`.
-    pub grad_q: &'a [f32],
+    pub heads_pass: &'a HeadsPass,
+    /// d loss / d value, `[row, action]`.
+    pub grad_values: &'a [f32],
 }
 
 by_level! {
@@ -89,16 +87,16 @@ unsafe fn heads<S: Simd>(
     gradient: &mut [f32],
 ) {
     let Sizes { trunk, hidden, all_hidden, actions, .. } = w.sizes;
-    let (rows, pass) = (given.rows, given.account_pass);
-    let grad_q = room(&mut scratch.q, rows * actions);
-    grad_q[..rows * actions].copy_from_slice(given.grad_q);
+    let (rows, pass) = (given.rows, given.heads_pass);
+    let grad_values = room(&mut scratch.output, rows * actions);
+    grad_values[..rows * actions].copy_from_slice(given.grad_values);
     let last = room(&mut scratch.last, all_hidden * actions);
     let grad_hidden = room(&mut scratch.hidden, rows * all_hidden);
     let grad_trunk = room(&mut scratch.trunk, rows * trunk);
     // SAFETY: the caller guarantees that the processor has S.
     unsafe {
         let left = LeftMatrix::columns(&pass.hidden, all_hidden);
-        let right = RightMatrix { data: &*grad_q, row: actions };
+        let right = RightMatrix { data: &*grad_values, row: actions };
         product::<S>(
             (all_hidden, actions, rows),
             left,
@@ -107,7 +105,7 @@ unsafe fn heads<S: Simd>(
             (&mut *last, actions),
         );
         let (left, right) = (
-            LeftMatrix::rows(grad_q, actions),
+            LeftMatrix::rows(grad_values, actions),
             RightMatrix { data: &w.heads.last, row: all_hidden },
         );
         let out = (&mut *grad_hidden, all_hidden);
@@ -117,7 +115,7 @@ unsafe fn heads<S: Simd>(
     for (grad, &result) in grad_hidden.iter_mut().zip(results) {
         *grad = if result > 0.0 { *grad } else { 0.0 };
     }
-    last_layers(w, last, &given.grad_q[..rows * actions], gradient);
+    last_layers(w, last, &given.grad_values[..rows * actions], gradient);
     for (i, head) in w.places.heads.iter().enumerate() {
         // SAFETY: the caller guarantees that the processor has S.
         unsafe {
@@ -136,11 +134,11 @@ unsafe fn heads<S: Simd>(
 }
 
 /// Splits the gradient of the combined last layers, `[all_hidden, actions]`, into those of each.
-fn last_layers(w: &NetworkWeights, last: &[f32], grad_q: &[f32], gradient: &mut [f32]) {
+fn last_layers(w: &NetworkWeights, last: &[f32], grad_values: &[f32], gradient: &mut [f32]) {
     let Sizes { hidden, actions, .. } = w.sizes;
     let share = 1.0 / actions as f32;
     let biases: Vec<f32> =
-        (0..actions).map(|a| grad_q.iter().skip(a).step_by(actions).sum()).collect();
+        (0..actions).map(|a| grad_values.iter().skip(a).step_by(actions).sum()).collect();
     let (head, at) = match &w.places.heads[..] {
         [value, advantage] => {
             for (to, row) in gradient[value.last.clone()].iter_mut().zip(last.chunks_exact(actions))
@@ -204,8 +202,8 @@ unsafe fn trunk<S: Simd>(
     scratch: &mut BackwardScratch,
     gradient: &mut [f32],
 ) {
-    let Sizes { trunk, context, joined, privates, .. } = w.sizes;
-    let (rows, place, pass) = (given.rows, &w.places.trunk, given.account_pass);
+    let Sizes { trunk, context, joined, .. } = w.sizes;
+    let (rows, place, pass) = (given.rows, &w.places.trunk, given.heads_pass);
     let forward_results = (&pass.trunk[..], &pass.trunk_inverse[..], Some(&pass.trunk_out[..]));
     let grad = &mut scratch.trunk[..rows * trunk];
     // SAFETY: the caller guarantees that the processor has S.
@@ -217,9 +215,6 @@ unsafe fn trunk<S: Simd>(
         let left = LeftMatrix::columns(grad, trunk);
         let right = RightMatrix { data: &given.market_pass.context, row: context };
         product::<S>((trunk, context, rows), left, right, SumStart::Zero, (&mut *to, joined));
-        let right = RightMatrix { data: given.private, row: privates };
-        let out = (&mut to[joined - privates..], joined);
-        product::<S>((trunk, privates, rows), left, right, SumStart::Zero, out);
         let (left, right) = (
             LeftMatrix::rows(grad, trunk),
             RightMatrix { data: w.right(&place.weight, 0), row: joined },

@@ -1,4 +1,4 @@
-//! The forward pass: from market features to Q-values.
+//! The forward pass: from market features to values.
 
 use super::product::{LeftMatrix, RightMatrix, SLACK, SumStart, product};
 use super::rows::{add_scaled, dot, norm_row, relu, scale_to, softmax};
@@ -32,21 +32,21 @@ pub(super) struct MarketPass {
     pub values: Vec<f32>,
     /// `[row, context]`
     pub context: Vec<f32>,
-    /// The trunk's pre-activations without private features, `[row, trunk]`.
+    /// The trunk's pre-activations, `[row, trunk]`.
     pub trunk: Vec<f32>,
 }
 
-/// Intermediate results of the account part of the network, for a number of accounts.
+/// Intermediate results of the trunk and the heads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AccountPass {
-    /// Before scale and shift, and after ReLU: `[account, trunk]`.
+pub(super) struct HeadsPass {
+    /// Before scale and shift, and after ReLU: `[row, trunk]`.
     pub trunk: Vec<f32>,
     pub trunk_out: Vec<f32>,
     pub trunk_inverse: Vec<f32>,
-    /// After ReLU, `[account, all_hidden]`.
+    /// After ReLU, `[row, all_hidden]`.
     pub hidden: Vec<f32>,
-    /// `[account, action]`
-    pub q: Vec<f32>,
+    /// `[row, action]`
+    pub values: Vec<f32>,
 }
 
 /// Resizes a buffer to at least `len` elements plus slack.
@@ -66,18 +66,10 @@ by_level! {
 }
 
 by_level! {
-    /// The trunk's weights only: `rows` contexts with the given stride into `sums`, `[row, trunk]`.
-    pub(super) fn trunk(
-        w: &NetworkWeights, contexts: (&[f32], usize), rows: usize, sums: &mut Vec<f32>
-    ) = trunk_with
-}
-
-by_level! {
-    /// The account part for all accounts in `private`, `[account, private]`: account i uses row i /
-    /// `per_row` of `trunk`.
-    pub(super) fn accounts(
-        w: &NetworkWeights, trunk: &[f32], per_row: usize, private: &[f32], pass: &mut AccountPass
-    ) = accounts_with
+    /// From the trunk's pre-activations, `[row, trunk]`, of `rows` observations to their values.
+    pub(super) fn heads(
+        w: &NetworkWeights, trunk: &[f32], rows: usize, pass: &mut HeadsPass
+    ) = heads_with
 }
 
 #[inline(always)]
@@ -133,21 +125,10 @@ unsafe fn market_with<S: Simd>(
         // SAFETY: the caller guarantees that the processor has S.
         unsafe { attend::<S>(w, rows, pass) };
     }
-    // SAFETY: the caller guarantees that the processor has S.
-    unsafe { trunk_with::<S>(w, (&pass.context, context), rows, &mut pass.trunk) };
-}
-
-#[inline(always)]
-unsafe fn trunk_with<S: Simd>(
-    w: &NetworkWeights,
-    (contexts, row): (&[f32], usize),
-    rows: usize,
-    sums: &mut Vec<f32>,
-) {
-    let Sizes { context, trunk, .. } = w.sizes;
-    let sums = room(sums, rows * trunk);
-    let (left, right) =
-        (LeftMatrix::rows(contexts, row), RightMatrix { data: &w.trunk_t, row: trunk });
+    let trunk = w.sizes.trunk;
+    let sums = room(&mut pass.trunk, rows * trunk);
+    let left = LeftMatrix::rows(&pass.context, context);
+    let right = RightMatrix { data: &w.trunk_t, row: trunk };
     let bias = SumStart::Bias(w.part(&w.places.trunk.bias));
     // SAFETY: the caller guarantees that the processor has S.
     unsafe { product::<S>((rows, trunk, context), left, right, bias, (sums, trunk)) };
@@ -217,42 +198,36 @@ unsafe fn attend<S: Simd>(w: &NetworkWeights, rows: usize, pass: &mut MarketPass
 }
 
 #[inline(always)]
-unsafe fn accounts_with<S: Simd>(
+unsafe fn heads_with<S: Simd>(
     w: &NetworkWeights,
     market: &[f32],
-    per_row: usize,
-    private: &[f32],
-    pass: &mut AccountPass,
+    rows: usize,
+    pass: &mut HeadsPass,
 ) {
-    let Sizes { privates, joined, trunk, all_hidden, actions, .. } = w.sizes;
-    let count = private.len() / privates;
-    let sums = room(&mut pass.trunk, count * trunk);
-    let out = room(&mut pass.trunk_out, count * trunk);
-    let inverse = room(&mut pass.trunk_inverse, count);
+    let Sizes { trunk, all_hidden, actions, .. } = w.sizes;
+    let sums = room(&mut pass.trunk, rows * trunk);
+    sums[..rows * trunk].copy_from_slice(&market[..rows * trunk]);
+    let out = room(&mut pass.trunk_out, rows * trunk);
+    let inverse = room(&mut pass.trunk_inverse, rows);
     let norm = w.norm(&w.places.trunk);
-    for i in 0..count {
-        let x = &mut sums[i * trunk..][..trunk];
-        x.copy_from_slice(&market[i / per_row * trunk..][..trunk]);
-        for (k, &value) in private[i * privates..][..privates].iter().enumerate() {
-            let row = joined - privates + k;
-            add_scaled(value, &w.trunk_t[row * trunk..][..trunk], x);
-        }
+    for i in 0..rows {
+        let (x, y) = (&mut sums[i * trunk..][..trunk], &mut out[i * trunk..][..trunk]);
         // SAFETY: the caller guarantees that the processor has S.
-        inverse[i] = unsafe { norm_row::<S>(x, norm, true, &mut out[i * trunk..][..trunk]) };
+        inverse[i] = unsafe { norm_row::<S>(x, norm, true, y) };
     }
-    let hidden = room(&mut pass.hidden, count * all_hidden);
+    let hidden = room(&mut pass.hidden, rows * all_hidden);
     let (left, right) =
         (LeftMatrix::rows(out, trunk), RightMatrix { data: &w.heads.first_t, row: all_hidden });
     let bias = SumStart::Bias(&w.heads.bias);
     // SAFETY: the caller guarantees that the processor has S.
     unsafe {
-        product::<S>((count, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
+        product::<S>((rows, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
     }
-    hidden[..count * all_hidden].iter_mut().for_each(|y| *y = relu(*y));
-    let q = room(&mut pass.q, count * actions);
+    hidden[..rows * all_hidden].iter_mut().for_each(|y| *y = relu(*y));
+    let values = room(&mut pass.values, rows * actions);
     let (left, right) =
         (LeftMatrix::rows(hidden, all_hidden), RightMatrix { data: &w.heads.last_t, row: actions });
     let bias = SumStart::Bias(&w.heads.last_bias);
     // SAFETY: the caller guarantees that the processor has S.
-    unsafe { product::<S>((count, actions, all_hidden), left, right, bias, (q, actions)) };
+    unsafe { product::<S>((rows, actions, all_hidden), left, right, bias, (values, actions)) };
 }

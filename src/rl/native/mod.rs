@@ -22,7 +22,7 @@ mod weights;
 use std::cell::RefCell;
 
 use backward::{BackwardScratch, ForwardInputs, backward};
-use forward::{AccountPass, MarketPass, accounts, market, trunk};
+use forward::{HeadsPass, MarketPass, heads, market};
 use product::SLACK;
 use simd::SimdLevel;
 use weights::NetworkWeights;
@@ -49,7 +49,7 @@ pub struct NativeEngine {
 #[derive(Clone, Debug, Default)]
 struct ChunkActivations {
     market: MarketPass,
-    accounts: AccountPass,
+    heads: HeadsPass,
 }
 
 /// Buffers of a thread. Their content is not used across calls.
@@ -60,13 +60,12 @@ struct ThreadScratch {
     scratch: BackwardScratch,
     /// Gradient of a chunk.
     share: Vec<f32>,
-    /// Forward results of a minibatch, per chunk.
+    /// Forward results of the learned rows of a minibatch, per chunk.
     kept: Vec<ChunkActivations>,
-    /// Observations of the minibatch, with slack.
-    market_tm1: Vec<f32>,
-    private_tm1: Vec<f32>,
+    /// The learned observations, with slack.
+    market: Vec<f32>,
     values: MinibatchValues,
-    grad_q: Vec<f32>,
+    grad_values: Vec<f32>,
     /// Gradient of the second half.
     other: Vec<f32>,
 }
@@ -93,21 +92,14 @@ struct NetworkView<'a> {
 }
 
 impl NetworkView<'_> {
-    /// Q-values of observations with `states` accounts each, into `q`.
-    fn values(
-        self,
-        (seen, states): (&[f32], usize),
-        private: &[f32],
-        kept: &mut ChunkActivations,
-        q: &mut [f32],
-    ) {
+    /// Values of the observations `seen` into `out`.
+    fn values(self, seen: &[f32], kept: &mut ChunkActivations, out: &mut [f32]) {
         let NetworkView { level, weights, slots } = self;
         let sizes = &weights.sizes;
         let rows = seen.len() / sizes.cells();
-        assert_eq!(private.len(), rows * states * sizes.privates, "private features");
         market(level, weights, slots, seen, rows, &mut kept.market);
-        accounts(level, weights, &kept.market.trunk, states, private, &mut kept.accounts);
-        q.copy_from_slice(&kept.accounts.q[..rows * states * sizes.actions]);
+        heads(level, weights, &kept.market.trunk, rows, &mut kept.heads);
+        out.copy_from_slice(&kept.heads.values[..rows * sizes.actions]);
     }
 }
 
@@ -144,7 +136,7 @@ impl NativeEngine {
         market.len() / cells
     }
 
-    /// Q-values of a minibatch; leaves the results that the backward pass needs in `kept`.
+    /// Values of a minibatch; leaves the results that the backward pass needs in `kept`.
     fn forward(
         &self,
         slots: &[usize],
@@ -153,36 +145,34 @@ impl NativeEngine {
         values: &mut MinibatchValues,
     ) {
         let sizes = &self.online.sizes;
-        let (tm1, t) = seen.market.split_at(seen.market.len() / 2);
-        let rows = self.rows(tm1);
-        let (chunk, states) = (chunk_rows(rows), seen.states);
-        values.q_tm1.resize(rows * sizes.actions, 0.0);
-        values.q_t_value.resize(rows * states * sizes.actions, 0.0);
-        values.q_t_selector.resize(if seen.double { values.q_t_value.len() } else { 0 }, 0.0);
-        kept.resize_with(rows.div_ceil(chunk), ChunkActivations::default);
+        let rows = self.rows(seen.market);
+        let chunk = chunk_rows(seen.learned);
+        for out in [&mut values.online, &mut values.target] {
+            out.resize(rows * sizes.actions, 0.0);
+        }
+        kept.resize_with(seen.learned.div_ceil(chunk), ChunkActivations::default);
         let (online, target) =
             (self.view(NetworkRole::Online, slots), self.view(NetworkRole::Target, slots));
-        let of_ends = chunk * states * sizes.actions;
-        let mut selectors = values.q_t_selector.chunks_mut(of_ends);
-        let starts = tm1
-            .chunks(chunk * sizes.cells())
-            .zip(seen.private_tm1.chunks(chunk * sizes.privates))
-            .zip(kept.iter_mut().zip(values.q_tm1.chunks_mut(chunk * sizes.actions)));
-        let ends = t
-            .chunks(chunk * sizes.cells())
-            .zip(seen.private_t.chunks(chunk * states * sizes.privates))
-            .zip(values.q_t_value.chunks_mut(of_ends).map(|value| (value, selectors.next())));
-        run_parallel(starts.zip(ends).collect(), |(start, end)| {
-            let ((tm1, private_tm1), (kept, q_tm1)) = start;
-            let ((t, private_t), (value, selector)) = end;
-            online.values((tm1, 1), private_tm1, kept, q_tm1);
-            with_scratch(|room| {
-                if let Some(selector) = selector {
-                    online.values((t, states), private_t, &mut room.passing, selector);
-                }
-                target.values((t, states), private_t, &mut room.passing, value);
-            });
-        });
+        let (learned, valued) = seen.market.split_at(seen.learned * sizes.cells());
+        let (of_learned, of_valued) = values.online.split_at_mut(seen.learned * sizes.actions);
+        let cells = chunk * sizes.cells();
+        let starts = learned.chunks(cells).zip(of_learned.chunks_mut(chunk * sizes.actions));
+        let starts = starts.zip(kept.iter_mut().map(Some));
+        let ends = valued.chunks(cells).zip(of_valued.chunks_mut(chunk * sizes.actions));
+        let ends = ends.map(|end| (end, None));
+        let (learned, valued) = values.target.split_at_mut(seen.learned * sizes.actions);
+        let targets = [learned, valued].into_iter();
+        let targets = targets.flat_map(|part| part.chunks_mut(chunk * sizes.actions));
+        run_parallel(
+            starts.chain(ends).zip(targets).collect(),
+            |(((seen, of_online), kept), of_target)| {
+                with_scratch(|room| {
+                    let kept = kept.unwrap_or(&mut room.passing);
+                    online.values(seen, kept, of_online);
+                    target.values(seen, &mut room.passing, of_target);
+                });
+            },
+        );
     }
 
     /// Sums the gradients of chunks, the first of which starts at row `first`.
@@ -195,7 +185,7 @@ impl NativeEngine {
         sum: &mut [f32],
     ) {
         let sizes = &self.online.sizes;
-        let rows = batch.grad_q.len() / sizes.actions;
+        let rows = batch.grad_values.len() / sizes.actions;
         let chunk = chunk_rows(rows);
         with_scratch(|ThreadScratch { scratch, share, .. }| {
             for (i, kept) in kept.iter().enumerate() {
@@ -203,12 +193,12 @@ impl NativeEngine {
                 let count = chunk.min(rows - from);
                 let given = ForwardInputs {
                     rows: count,
-                    market: &batch.market_tm1[from * sizes.cells()..],
-                    private: &batch.private_tm1[from * sizes.privates..],
+                    market: &batch.market[from * sizes.cells()..],
                     slots,
                     market_pass: &kept.market,
-                    account_pass: &kept.accounts,
-                    grad_q: &batch.grad_q[from * sizes.actions..][..count * sizes.actions],
+                    heads_pass: &kept.heads,
+                    grad_values: &batch.grad_values[from * sizes.actions..]
+                        [..count * sizes.actions],
                 };
                 if i == 0 {
                     backward(self.level, &self.online, &given, scratch, sum);
@@ -224,10 +214,9 @@ impl NativeEngine {
 
 /// Inputs of the backward pass in addition to the kept results.
 struct Batch<'a> {
-    market_tm1: &'a [f32],
-    private_tm1: &'a [f32],
+    market: &'a [f32],
     /// `[row, action]`
-    grad_q: &'a [f32],
+    grad_values: &'a [f32],
 }
 
 wide! {
@@ -244,58 +233,16 @@ impl Engine for NativeEngine {
         }
     }
 
-    fn q_values(&self, slots: &[usize], seen: &[f32], private: &[f32], q: &mut Vec<f32>) {
+    fn values(&self, slots: &[usize], seen: &[f32], out: &mut Vec<f32>) {
         let (sizes, view) = (&self.online.sizes, self.view(NetworkRole::Online, slots));
         let rows = self.rows(seen);
         let chunk = chunk_rows(rows);
-        q.resize(rows * sizes.actions, 0.0);
-        let private = private.chunks(chunk * sizes.privates);
-        let given = seen.chunks(chunk * sizes.cells()).zip(private);
-        let tasks = given.zip(q.chunks_mut(chunk * sizes.actions)).collect();
-        run_parallel(tasks, |((seen, private), q)| {
-            with_scratch(|room| view.values((seen, 1), private, &mut room.passing, q));
+        out.resize(rows * sizes.actions, 0.0);
+        let given = seen.chunks(chunk * sizes.cells());
+        let tasks = given.zip(out.chunks_mut(chunk * sizes.actions)).collect();
+        run_parallel(tasks, |(seen, out)| {
+            with_scratch(|room| view.values(seen, &mut room.passing, out));
         });
-    }
-
-    fn context(&self, slots: &[usize], seen: &[f32], out: &mut [f32]) {
-        let sizes = &self.online.sizes;
-        let (rows, width) = (self.rows(seen), 2 * sizes.embedding);
-        assert_eq!(out.len(), rows * width, "context");
-        let chunk = chunk_rows(rows);
-        let given = seen.chunks(chunk * sizes.cells()).zip(out.chunks_mut(chunk * width));
-        with_scratch(|ThreadScratch { passing: ChunkActivations { market: pass, .. }, .. }| {
-            for (seen, out) in given {
-                market(self.level, &self.online, slots, seen, self.rows(seen), pass);
-                let contexts = pass.context.chunks_exact(sizes.context);
-                for (out, context) in out.chunks_exact_mut(width).zip(contexts) {
-                    let (own, rest) = out.split_at_mut(sizes.context);
-                    own.copy_from_slice(context);
-                    rest.fill(0.0);
-                }
-            }
-        });
-    }
-
-    fn heads(&self, contexts: &[f32], private: &[f32], q: &mut Vec<f32>) {
-        let sizes = &self.online.sizes;
-        let (width, actions) = (2 * sizes.embedding, sizes.actions);
-        assert!(contexts.len().is_multiple_of(width), "contexts");
-        let rows = contexts.len() / width;
-        assert_eq!(private.len(), rows * sizes.privates, "private features");
-        q.resize(rows * actions, 0.0);
-        let given = contexts.chunks(CHUNK * width).zip(private.chunks(CHUNK * sizes.privates));
-        with_scratch(
-            |ThreadScratch {
-                 passing: ChunkActivations { market: pass, accounts: rest }, ..
-             }| {
-                for ((contexts, private), q) in given.zip(q.chunks_mut(CHUNK * actions)) {
-                    let rows = contexts.len() / width;
-                    trunk(self.level, &self.online, (contexts, width), rows, &mut pass.trunk);
-                    accounts(self.level, &self.online, &pass.trunk, 1, private, rest);
-                    q.copy_from_slice(&rest.q[..q.len()]);
-                }
-            },
-        );
     }
 
     fn attention(&self, slots: &[usize], seen: &[f32], out: &mut Vec<f32>) {
@@ -322,18 +269,16 @@ impl Engine for NativeEngine {
         gradient: &mut [f32],
     ) {
         with_scratch(|room| {
-            let ThreadScratch { kept, values, grad_q, market_tm1, private_tm1, other, .. } = room;
+            let ThreadScratch { kept, values, grad_values, market, other, .. } = room;
             self.forward(slots, seen, kept, values);
-            on_values(values, grad_q);
-            let tm1 = &seen.market[..seen.market.len() / 2];
-            for (from, to) in [(tm1, &mut *market_tm1), (seen.private_tm1, &mut *private_tm1)] {
-                to.clear();
-                to.extend_from_slice(from);
-                to.resize(from.len() + SLACK, 0.0);
-            }
-            let batch = Batch { market_tm1, private_tm1, grad_q };
+            on_values(values, grad_values);
+            let learned = &seen.market[..seen.learned * self.online.sizes.cells()];
+            market.clear();
+            market.extend_from_slice(learned);
+            market.resize(learned.len() + SLACK, 0.0);
+            let batch = Batch { market, grad_values };
             let (half, later) = kept.split_at(kept.len().div_ceil(PARTS));
-            let first = half.len() * chunk_rows(self.rows(tm1));
+            let first = half.len() * chunk_rows(seen.learned);
             let mut tasks = vec![(0, half, &mut *gradient)];
             if !later.is_empty() {
                 other.resize(tasks[0].2.len(), 0.0);

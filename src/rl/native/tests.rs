@@ -20,7 +20,6 @@ fn shapes() -> Vec<NetworkShape> {
     let shape = |config: NetworkConfig, peers: Vec<Vec<usize>>| NetworkShape {
         stocks: 5,
         features: 22,
-        privates: 3,
         actions: 3,
         config,
         peers,
@@ -41,32 +40,23 @@ fn noise(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
 
 struct Batch {
     market: Vec<f32>,
-    private_tm1: Vec<f32>,
-    private_t: Vec<f32>,
-    grad_q: Vec<f32>,
+    learned: usize,
+    grad_values: Vec<f32>,
 }
 
-const STATES: usize = 2;
-
 impl Batch {
-    fn new(shape: &NetworkShape, rows: usize, seed: u64) -> Batch {
+    /// With `learned` rows to learn from, and half as many that are only valued.
+    fn new(shape: &NetworkShape, learned: usize, seed: u64) -> Batch {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         Batch {
-            market: noise(&mut rng, 2 * rows * shape.slots() * shape.features, 2.0),
-            private_tm1: noise(&mut rng, rows * shape.privates, 1.0),
-            private_t: noise(&mut rng, rows * STATES * shape.privates, 1.0),
-            grad_q: noise(&mut rng, rows * shape.actions, 1.0),
+            market: noise(&mut rng, (learned + learned / 2) * shape.slots() * shape.features, 2.0),
+            learned,
+            grad_values: noise(&mut rng, learned * shape.actions, 1.0),
         }
     }
 
     fn seen(&self) -> MinibatchInputs<'_> {
-        MinibatchInputs {
-            market: &self.market,
-            private_tm1: &self.private_tm1,
-            states: STATES,
-            private_t: &self.private_t,
-            double: true,
-        }
+        MinibatchInputs { market: &self.market, learned: self.learned }
     }
 }
 
@@ -95,9 +85,9 @@ fn trained(
 ) -> (MinibatchValues, Vec<f32>) {
     engine.load(NetworkRole::Target, target);
     let (mut values, mut gradient) = (MinibatchValues::default(), vec![f32::NAN; len]);
-    let mut on_values = |said: &MinibatchValues, grad_q: &mut Vec<f32>| {
+    let mut on_values = |said: &MinibatchValues, grad_values: &mut Vec<f32>| {
         values = said.clone();
-        grad_q.clone_from(&batch.grad_q);
+        grad_values.clone_from(&batch.grad_values);
     };
     engine.learn(slots, &batch.seen(), &mut on_values, &mut gradient);
     (values, gradient)
@@ -124,9 +114,8 @@ fn values_and_gradients_are_those_of_automatic_differentiation() {
             let mut direct = NativeEngine::new(shape, &online).unwrap();
             let (expected, gradient) = trained(&mut torch, &target, &slots, &batch, online.len());
             let (found, by_hand) = trained(&mut direct, &target, &slots, &batch, online.len());
-            assert_close(&found.q_tm1, &expected.q_tm1, "q");
-            assert_close(&found.q_t_selector, &expected.q_t_selector, "selector");
-            assert_close(&found.q_t_value, &expected.q_t_value, "target");
+            assert_close(&found.online, &expected.online, "online");
+            assert_close(&found.target, &expected.target, "target");
             for (parameter, part) in shape.layout().split(&gradient) {
                 let found = &by_hand[parameter.offset..][..parameter.len];
                 assert_close(found, part, &format!("shape {number}, {}", parameter.name));
@@ -136,32 +125,22 @@ fn values_and_gradients_are_those_of_automatic_differentiation() {
 }
 
 #[test]
-fn acting_equals_learning_and_its_parts_are_those_of_libtorch() {
+fn acting_equals_learning_and_attention_is_that_of_libtorch() {
     for shape in &shapes() {
         let [online, _] = weights(shape);
         let slots = slots(shape, 1);
         let batch = Batch::new(shape, 6, 5);
         let mut direct = NativeEngine::new(shape, &online).unwrap();
         let (values, _) = trained(&mut direct, &online, &slots, &batch, online.len());
-        let half = &batch.market[..batch.market.len() / 2];
-        let mut q = Vec::new();
-        direct.q_values(&slots, half, &batch.private_tm1, &mut q);
-        assert_eq!(q, values.q_tm1);
+        let mut acted = Vec::new();
+        direct.values(&slots, &batch.market, &mut acted);
+        assert_eq!(acted, values.online);
+        assert_eq!(values.target, values.online, "the same weights");
         let torch = TorchEngine::new(shape, &online, Device::Cpu).unwrap();
-        let mut contexts = [(); 2].map(|_| vec![0.0; 6 * 2 * shape.config.embedding]);
-        direct.context(&slots, half, &mut contexts[0]);
-        torch.context(&slots, half, &mut contexts[1]);
-        assert_close(&contexts[0], &contexts[1], "context");
-        // In two steps the result is bit-identical.
-        let mut heads = [(); 2].map(|_| Vec::new());
-        direct.heads(&contexts[0], &batch.private_tm1, &mut heads[0]);
-        torch.heads(&contexts[1], &batch.private_tm1, &mut heads[1]);
-        assert_eq!(heads[0], q);
-        assert_close(&heads[0], &heads[1], "heads");
         if shape.attends() {
             let mut weights = [(); 2].map(|_| Vec::new());
-            direct.attention(&slots, half, &mut weights[0]);
-            torch.attention(&slots, half, &mut weights[1]);
+            direct.attention(&slots, &batch.market, &mut weights[0]);
+            torch.attention(&slots, &batch.market, &mut weights[1]);
             assert_close(&weights[0], &weights[1], "attention");
             let peers = shape.slots() - 1;
             let sums = weights[0].chunks_exact(peers).map(|row| row.iter().sum::<f32>());
@@ -183,13 +162,12 @@ fn a_row_alone_and_every_processor_give_the_same_bits() {
             direct.level = level;
             let (values, gradient) = trained(&mut direct, &target, &slots, &batch, online.len());
             let cells = shape.slots() * shape.features;
-            for row in 0..9 {
+            for row in 0..13 {
                 let (seen, mut alone) = (&batch.market[row * cells..][..cells], Vec::new());
-                let private = &batch.private_tm1[row * shape.privates..][..shape.privates];
-                direct.q_values(&slots, seen, private, &mut alone);
-                assert_eq!(alone, values.q_tm1[row * 3..][..3]);
+                direct.values(&slots, seen, &mut alone);
+                assert_eq!(alone, values.online[row * 3..][..3]);
             }
-            results.push((values.q_tm1, values.q_t_value, gradient));
+            results.push((values, gradient));
         }
         assert!(results.iter().all(|result| *result == results[0]));
     }
@@ -211,18 +189,18 @@ fn threads_change_no_bit() {
             let learn =
                 |(stock, (learned, batch)): (usize, (&mut (MinibatchValues, Vec<f32>), &Batch))| {
                     let (values, gradient) = learned;
-                    let mut on_values = |said: &MinibatchValues, grad_q: &mut Vec<f32>| {
+                    let mut on_values = |said: &MinibatchValues, grad_values: &mut Vec<f32>| {
                         *values = said.clone();
-                        grad_q.clone_from(&batch.grad_q);
+                        grad_values.clone_from(&batch.grad_values);
                     };
                     direct.learn(&slots(shape, stock), &batch.seen(), &mut on_values, gradient);
                 };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| run_parallel(tasks, learn));
-            learned.into_iter().map(|(v, g)| (v.q_tm1, v.q_t_selector, v.q_t_value, g)).collect()
+            learned
         };
-        let alone: Vec<_> = learned(1);
-        assert!(alone.iter().all(|(.., gradient)| gradient.iter().all(|g| g.is_finite())));
+        let alone = learned(1);
+        assert!(alone.iter().all(|(_, gradient)| gradient.iter().all(|g| g.is_finite())));
         assert!(learned(3) == alone, "{rows} rows");
     }
 }

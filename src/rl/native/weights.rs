@@ -23,7 +23,6 @@ pub(super) struct Sizes {
     /// Columns of the trunk's weights for the context, and in total.
     pub context: usize,
     pub joined: usize,
-    pub privates: usize,
     pub trunk: usize,
     /// Hidden units of one head, and of all.
     pub hidden: usize,
@@ -46,8 +45,7 @@ impl Sizes {
             heads: config.heads,
             // Without attention the gathered part is zero, so its columns are left out.
             context: config.embedding * if attends { 2 } else { 1 },
-            joined: 2 * config.embedding + shape.privates,
-            privates: shape.privates,
+            joined: 2 * config.embedding,
             trunk: config.trunk,
             hidden: config.head_hidden,
             all_hidden: config.head_hidden * if config.dueling { 2 } else { 1 },
@@ -173,7 +171,7 @@ pub(super) struct NetworkWeights {
     pub key_t: Vec<f32>,
     pub value_t: Vec<f32>,
     pub output_t: Vec<f32>,
-    /// `[joined, trunk]`; the rows of private features are the last ones.
+    /// `[joined, trunk]`.
     pub trunk_t: Vec<f32>,
     pub heads: Heads,
 }

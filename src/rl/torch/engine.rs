@@ -15,26 +15,21 @@ pub struct Pair {
 /// A minibatch; see `MinibatchInputs` in the program's `src/rl/engine.rs`.
 pub struct Minibatch<'a> {
     pub slots: &'a [i64],
-    /// `[2 * row, slot, feature]`
+    /// `[row, slot, feature]`
     pub market: &'a [f32],
-    /// `[row, private]`
-    pub private_tm1: &'a [f32],
-    /// `[row, state, private]`
-    pub private_t: &'a [f32],
-    pub double: bool,
+    /// Number of rows, the first ones, that are learned from.
+    pub learned: usize,
 }
 
-/// Q-values of a minibatch.
+/// Values of a minibatch, `[row, action]`.
 #[derive(Default)]
 pub struct MinibatchValues {
-    /// `[row, action]`
-    pub q_tm1: Vec<f32>,
-    /// `[row, state, action]`; empty unless `double`.
-    pub q_t_selector: Vec<f32>,
-    pub q_t_value: Vec<f32>,
+    pub online: Vec<f32>,
+    pub target: Vec<f32>,
 }
 
-/// Receives the values of a minibatch, and writes d loss / d `q_tm1` into the second argument.
+/// Receives the values of a minibatch, and writes d loss / d online value of the learned rows into
+/// the second argument.
 pub type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
 
 impl Pair {
@@ -48,24 +43,10 @@ impl Pair {
         network.load(weights);
     }
 
-    /// `market` `[row, slot, feature]`, `private` `[row, private]`, into `q` `[row, action]`.
-    pub fn q_values(&self, slots: &[i64], market: &[f32], private: &[f32], q: &mut [f32]) {
-        let (market, private, slots) =
-            (self.market(market), self.private(private), self.slots(slots));
-        copy_out(&no_grad(|| self.online.q_values(&market, &slots, &private)), q);
-    }
-
-    /// `market` `[row, slot, feature]` into `out` `[row, 2 * embedding]`.
-    pub fn context(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
+    /// `market` `[row, slot, feature]` into `values` `[row, action]`.
+    pub fn values(&self, slots: &[i64], market: &[f32], values: &mut [f32]) {
         let (market, slots) = (self.market(market), self.slots(slots));
-        copy_out(&no_grad(|| self.online.context(&market, &slots)), out);
-    }
-
-    /// `contexts` `[row, 2 * embedding]`, `private` `[row, private]`, into `q` `[row, action]`.
-    pub fn heads(&self, contexts: &[f32], private: &[f32], q: &mut [f32]) {
-        let width = 2 * self.online.shape().config.embedding as i64;
-        let (contexts, private) = (self.tensor(contexts, &[-1, width]), self.private(private));
-        copy_out(&no_grad(|| self.online.heads(&contexts, &private)), q);
+        copy_out(&no_grad(|| self.online.values(&market, &slots)), values);
     }
 
     /// `market` `[row, slot, feature]` into `out` `[row, peer]`.
@@ -82,22 +63,23 @@ impl Pair {
         loss: &mut Loss<'_>,
         gradient: &mut [f32],
     ) -> Result<(), String> {
-        let (mut values, slots) = (MinibatchValues::default(), self.slots(minibatch.slots));
-        let (market_tm1, market_t) = minibatch.market.split_at(minibatch.market.len() / 2);
-        let (market_t, private_t) = (self.market(market_t), self.private(minibatch.private_t));
-        no_grad(|| {
-            let of = |network| values_of_states(network, &market_t, &slots, &private_t);
-            values.q_t_value = numbers(&of(&self.target));
-            if minibatch.double {
-                values.q_t_selector = numbers(&of(&self.online));
+        let slots = self.slots(minibatch.slots);
+        let market = self.market(minibatch.market);
+        let rows = market.size()[0];
+        let learned = minibatch.learned as i64;
+        let (seen, valued) =
+            (market.narrow(0, 0, learned), market.narrow(0, learned, rows - learned));
+        let values = self.online.values(&seen, &slots);
+        let all = no_grad(|| {
+            let mut online = numbers(&values);
+            if rows > learned {
+                online.extend(numbers(&self.online.values(&valued, &slots)));
             }
+            MinibatchValues { online, target: numbers(&self.target.values(&market, &slots)) }
         });
-        let (market, private) = (self.market(market_tm1), self.private(minibatch.private_tm1));
-        let q = self.online.q_values(&market, &slots, &private);
-        values.q_tm1 = numbers(&q.detach());
-        let mut grad_q = vec![0.0; values.q_tm1.len()];
-        loss(&values, &mut grad_q)?;
-        self.online.gradient_through(&q, &grad_q, gradient);
+        let mut of_values = vec![0.0; values.numel()];
+        loss(&all, &mut of_values)?;
+        self.online.gradient_through(&values, &of_values, gradient);
         Ok(())
     }
 
@@ -110,28 +92,9 @@ impl Pair {
         self.tensor(values, &[-1, shape.slots() as i64, shape.features as i64])
     }
 
-    fn private(&self, values: &[f32]) -> Tensor {
-        self.tensor(values, &[-1, self.online.shape().privates as i64])
-    }
-
     fn tensor(&self, values: &[f32], shape: &[i64]) -> Tensor {
         Tensor::from_slice(values).reshape(shape).to_device(self.device)
     }
-}
-
-/// Values of all actions in the states that each row may lead to, `[row * state, action]`. The
-/// market is the same for all states of a row, so its part of the network is computed once.
-fn values_of_states(
-    network: &QNetwork,
-    market: &Tensor,
-    slots: &Tensor,
-    private: &Tensor,
-) -> Tensor {
-    let context = network.context(market, slots);
-    let (rows, width) = (context.size()[0], context.size()[1]);
-    let states = private.size()[0] / rows;
-    let repeated = context.unsqueeze(1).expand([rows, states, width], false);
-    network.heads(&repeated.reshape([-1, width]), private)
 }
 
 /// Copies all elements to `out` in row-major order.

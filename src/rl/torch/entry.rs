@@ -22,9 +22,7 @@ static TABLE: FunctionTable = FunctionTable {
     create,
     destroy,
     load,
-    q_values,
-    context,
-    heads,
+    values,
     attention,
     learn,
     write_policy,
@@ -119,54 +117,19 @@ unsafe extern "C" fn load(
     })
 }
 
-unsafe extern "C" fn q_values(
+unsafe extern "C" fn values(
     handle: Handle,
     slots: In<i64>,
     market: In<f32>,
-    private: In<f32>,
-    q: Out<f32>,
+    values: Out<f32>,
     failure: &mut Failure,
 ) -> bool {
     // SAFETY: as in `create`.
     let (pair, slots) = unsafe { (pair(handle), slots.get()) };
     // SAFETY: as in `create`.
-    let (market, private, q) = unsafe { (market.get(), private.get(), q.get()) };
+    let (market, values) = unsafe { (market.get(), values.get()) };
     attempt(failure, || {
-        pair.q_values(slots, market, private, q);
-        Ok(())
-    })
-}
-
-unsafe extern "C" fn context(
-    handle: Handle,
-    slots: In<i64>,
-    market: In<f32>,
-    context: Out<f32>,
-    failure: &mut Failure,
-) -> bool {
-    // SAFETY: as in `create`.
-    let (pair, slots) = unsafe { (pair(handle), slots.get()) };
-    // SAFETY: as in `create`.
-    let (market, context) = unsafe { (market.get(), context.get()) };
-    attempt(failure, || {
-        pair.context(slots, market, context);
-        Ok(())
-    })
-}
-
-unsafe extern "C" fn heads(
-    handle: Handle,
-    contexts: In<f32>,
-    private: In<f32>,
-    q: Out<f32>,
-    failure: &mut Failure,
-) -> bool {
-    // SAFETY: as in `create`.
-    let (pair, contexts) = unsafe { (pair(handle), contexts.get()) };
-    // SAFETY: as in `create`.
-    let (private, q) = unsafe { (private.get(), q.get()) };
-    attempt(failure, || {
-        pair.heads(contexts, private, q);
+        pair.values(slots, market, values);
         Ok(())
     })
 }
@@ -203,17 +166,14 @@ unsafe extern "C" fn learn(
         Minibatch {
             slots: minibatch.slots.get(),
             market: minibatch.market.get(),
-            private_tm1: minibatch.private_tm1.get(),
-            private_t: minibatch.private_t.get(),
-            double: minibatch.double,
+            learned: minibatch.learned as usize,
         }
     };
-    let mut loss = |values: &MinibatchValues, grad_q: &mut [f32]| {
+    let mut loss = |values: &MinibatchValues, gradient: &mut [f32]| {
         let call = LossCall {
-            q_tm1: In::new(&values.q_tm1),
-            q_t_selector: In::new(&values.q_t_selector),
-            q_t_value: In::new(&values.q_t_value),
-            grad_q: Out::new(grad_q),
+            online: In::new(&values.online),
+            target: In::new(&values.target),
+            gradient: Out::new(gradient),
         };
         // SAFETY: `user` belongs to `on_values`.
         let is_done = unsafe { on_values(user, &call) };

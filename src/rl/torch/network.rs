@@ -3,7 +3,7 @@
 //! ```text
 //! per slot   features, symbol embedding -> linear, norm, ReLU, linear, norm -> embedding
 //! own slot   attends to the embeddings of its peers                         -> context
-//! embedding, context, private features -> linear, norm, ReLU -> value and advantages -> Q
+//! embedding, context -> linear, norm, ReLU -> value and advantages          -> values
 //! ```
 
 use std::cell::{Cell, RefCell};
@@ -107,11 +107,8 @@ impl QNetwork {
     }
 
     /// A stock's own embedding and the vector gathered from its peers (zeros without attention),
-    /// `[batch, 2 * embedding]`: the part of the network that depends only on the market.
-    ///
-    /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order. `slots`
-    /// int64, the symbols' indices: `[slots]` where all rows are of one stock, or `[batch, slots]`.
-    pub fn context(&self, market: &Tensor, slots: &Tensor) -> Tensor {
+    /// `[batch, 2 * embedding]`; arguments as for [`QNetwork::values`].
+    fn context(&self, market: &Tensor, slots: &Tensor) -> Tensor {
         match &self.attention {
             Some(attention) => {
                 let (own, peers) = self.own_and_peers(market, slots);
@@ -126,15 +123,12 @@ impl QNetwork {
         }
     }
 
-    /// Q-values `[batch, actions]` from `context` `[batch, 2 * embedding]` and `private`
-    /// `[batch, privates]`.
-    pub fn heads(&self, context: &Tensor, private: &Tensor) -> Tensor {
-        let batch = context.size()[0];
-        let width = 2 * self.shape.config.embedding as i64;
-        assert_eq!(context.size(), [batch, width], "context");
-        assert_eq!(private.size(), [batch, self.shape.privates as i64], "private features");
-        let joined = Tensor::cat(&[context, private], 1);
-        let hidden = self.trunk.forward(&joined).relu();
+    /// Values of the positions after the decision, `[batch, actions]`.
+    ///
+    /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order. `slots`
+    /// int64, the symbols' indices: `[slots]` where all rows are of one stock, or `[batch, slots]`.
+    pub fn values(&self, market: &Tensor, slots: &Tensor) -> Tensor {
+        let hidden = self.trunk.forward(&self.context(market, slots)).relu();
         match &self.output {
             // Wang et al. (2016), eq. 9.
             Output::Dueling { value, advantage } => {
@@ -146,14 +140,8 @@ impl QNetwork {
         }
     }
 
-    /// Q-values `[batch, actions]`; arguments as for [`QNetwork::context`] and
-    /// [`QNetwork::heads`].
-    pub fn q_values(&self, market: &Tensor, slots: &Tensor, private: &Tensor) -> Tensor {
-        self.heads(&self.context(market, slots), private)
-    }
-
     /// The attention to each peer, as the mean over heads: `[batch, peers]`; each row sums to 1.
-    /// None without attention. Arguments as for [`QNetwork::context`].
+    /// None without attention. Arguments as for [`QNetwork::values`].
     pub fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
         let attention = self.attention.as_ref()?;
         let (own, peers) = self.own_and_peers(market, slots);
@@ -175,12 +163,12 @@ impl QNetwork {
         Tensor::cat(&parts, 0).copy_data(gradient, self.shape.len);
     }
 
-    /// [`QNetwork::gradient`] of a loss given by d loss / d `q` = `grad_q` (`[batch, actions]`,
+    /// [`QNetwork::gradient`] of a loss given by d loss / d `values` = `slopes` (`[batch, actions]`,
     /// row-major).
-    pub fn gradient_through(&self, q: &Tensor, grad_q: &[f32], gradient: &mut [f32]) {
-        assert_eq!(grad_q.len(), q.numel(), "elements of d loss / d q");
-        let grad_q = Tensor::from_slice(grad_q).to_device(self.device).view_as(q);
-        self.gradient(&(q * grad_q).sum(Kind::Float), gradient);
+    pub fn gradient_through(&self, values: &Tensor, slopes: &[f32], gradient: &mut [f32]) {
+        assert_eq!(slopes.len(), values.numel(), "elements of d loss / d values");
+        let slopes = Tensor::from_slice(slopes).to_device(self.device).view_as(values);
+        self.gradient(&(values * slopes).sum(Kind::Float), gradient);
     }
 
     /// Embeddings of the stock itself, `[batch, embedding]`, and of its peers, `[batch, peers,

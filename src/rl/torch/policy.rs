@@ -22,26 +22,23 @@ fn trace(network: &QNetwork) -> Result<CModule, TchError> {
     let example = [
         float(&[2, stocks, shape.features as i64]),
         Tensor::zeros([2], (Kind::Int64, Device::Cpu)),
-        float(&[2, shape.privates as i64]),
     ];
-    let mut forward = |inputs: &[Tensor]| {
-        vec![q_values_of_stock(network, &table, &inputs[0], &inputs[1], &inputs[2])]
-    };
+    let mut forward =
+        |inputs: &[Tensor]| vec![values_of_stock(network, &table, &inputs[0], &inputs[1])];
     tch::no_grad(|| CModule::create_by_tracing("Policy", "forward", &example, &mut forward))
 }
 
 /// The traced function. A trace stores sizes as constants, so none of them may depend on the batch.
-fn q_values_of_stock(
+fn values_of_stock(
     network: &QNetwork,
     slot_table: &Tensor,
     market: &Tensor,
     stock: &Tensor,
-    private: &Tensor,
 ) -> Tensor {
     let slots = slot_table.index_select(0, stock);
     let features = network.shape().features as i64;
     let rows = slots.unsqueeze(-1).expand([-1, -1, features], false);
-    network.q_values(&market.gather(1, &rows, false), &slots, private)
+    network.values(&market.gather(1, &rows, false), &slots)
 }
 
 #[cfg(test)]
@@ -57,7 +54,7 @@ mod tests {
 
     fn network(config: NetworkConfig, peers: Vec<Vec<usize>>) -> (Shape, Vec<f32>) {
         let stocks = peers.len();
-        let shape = NetworkShape { stocks, features: 26, privates: 8, actions: 3, config, peers };
+        let shape = NetworkShape { stocks, features: 26, actions: 3, config, peers };
         let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1));
         // Last layers of the same scale as the others, or differences would be too small.
         for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
@@ -71,17 +68,16 @@ mod tests {
         (0..5).map(|i| (1..4).map(|k| (i + k) % 5).collect()).collect()
     }
 
-    fn observations(shape: &Shape, batch: i64) -> (Tensor, Tensor) {
+    fn observations(shape: &Shape, batch: i64) -> Tensor {
         let values = |size: &[i64], step: f64| {
             let count = size.iter().product::<i64>();
             (Tensor::arange(count, (Kind::Float, Device::Cpu)) * step).sin().reshape(size)
         };
-        let market = values(&[batch, shape.stocks as i64, shape.features as i64], 0.7);
-        (market, values(&[batch, shape.privates as i64], 1.3))
+        values(&[batch, shape.stocks as i64, shape.features as i64], 0.7)
     }
 
     #[test]
-    fn the_loaded_policy_gives_the_networks_q_values() {
+    fn the_loaded_policy_gives_the_networks_values() {
         single_thread();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.pt");
@@ -98,11 +94,11 @@ mod tests {
             for (batch, stock) in
                 [1, 3, 7].into_iter().flat_map(|b| (0..shape.stocks).map(move |stock| (b, stock)))
             {
-                let (market, private) = observations(&shape, batch);
+                let market = observations(&shape, batch);
                 let slots = Tensor::from_slice(&table[stock * shape.slots()..][..shape.slots()]);
-                let expected = network.q_values(&market.index_select(1, &slots), &slots, &private);
+                let expected = network.values(&market.index_select(1, &slots), &slots);
                 let stock = Tensor::full([batch], stock as i64, (Kind::Int64, Device::Cpu));
-                let actual = policy.forward_ts(&[market, stock, private]).unwrap();
+                let actual = policy.forward_ts(&[market, stock]).unwrap();
                 assert_eq!(actual.size(), expected.size());
                 let difference = (actual - expected).abs().max().double_value(&[]);
                 assert!(difference <= 1e-6, "batch {batch}: {difference}");

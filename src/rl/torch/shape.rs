@@ -7,7 +7,6 @@ use serde::Deserialize;
 pub struct Shape {
     pub stocks: usize,
     pub features: usize,
-    pub privates: usize,
     pub config: Settings,
     /// Per stock, the stocks that it may attend to; the same number for each.
     pub peers: Vec<Vec<usize>>,

@@ -99,19 +99,15 @@ pub type Handle = *mut c_void;
 pub struct RawMinibatch {
     pub slots: In<i64>,
     pub market: In<f32>,
-    pub private_tm1: In<f32>,
-    pub private_t: In<f32>,
-    pub double: bool,
+    pub learned: u64,
 }
 
-/// Values of a minibatch (those of the selector are empty unless `double`), and d loss / d `q_tm1`
-/// as output.
+/// Values of a minibatch, and d loss / d online value of the learned rows as output.
 #[repr(C)]
 pub struct LossCall {
-    pub q_tm1: In<f32>,
-    pub q_t_selector: In<f32>,
-    pub q_t_value: In<f32>,
-    pub grad_q: Out<f32>,
+    pub online: In<f32>,
+    pub target: In<f32>,
+    pub gradient: Out<f32>,
 }
 
 /// The program's callback for a minibatch's values; `user` is its own pointer.
@@ -135,26 +131,11 @@ pub struct FunctionTable {
     pub destroy: unsafe extern "C" fn(Handle),
     /// Replaces the weights of the online or the target network.
     pub load: unsafe extern "C" fn(Handle, target: bool, weights: In<f32>, &mut Failure) -> bool,
-    pub q_values: unsafe extern "C" fn(
+    pub values: unsafe extern "C" fn(
         Handle,
         slots: In<i64>,
         market: In<f32>,
-        private: In<f32>,
-        q: Out<f32>,
-        &mut Failure,
-    ) -> bool,
-    pub context: unsafe extern "C" fn(
-        Handle,
-        slots: In<i64>,
-        market: In<f32>,
-        context: Out<f32>,
-        &mut Failure,
-    ) -> bool,
-    pub heads: unsafe extern "C" fn(
-        Handle,
-        contexts: In<f32>,
-        private: In<f32>,
-        q: Out<f32>,
+        values: Out<f32>,
         &mut Failure,
     ) -> bool,
     pub attention: unsafe extern "C" fn(

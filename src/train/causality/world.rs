@@ -212,7 +212,7 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
     };
     let learner = LearnerConfig {
         lanes: if either() { 1 } else { 2 },
-        n_step: if either() { 1 } else { 3 },
+        window_bars: if either() { 1 } else { 5 },
         double: either(),
         prioritized: either(),
         batch_size: 8,

@@ -35,10 +35,6 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     config.network.attention = attention;
     config.env.long_only = long_only;
     config.portfolio.meta_policy.enabled = rules;
-    if !rules {
-        // Then the shared account of an evaluation shows each stock what one of its own would.
-        config.env.rebalance_band = f64::INFINITY;
-    }
     config.features = FeatureConfig {
         return_bars: vec![1, 3],
         volatility_bars: vec![10, 30],

@@ -21,8 +21,8 @@ fn shapes() -> Vec<Shape> {
     };
     let shape = |config: NetworkConfig, peers: &[&[usize]]| {
         let peers = peers.iter().map(|p| p.to_vec()).collect();
-        let (stocks, features, privates, actions) = (STOCKS, 5, 2, ACTIONS);
-        let shape = NetworkShape { stocks, features, privates, actions, config, peers };
+        let (stocks, features, actions) = (STOCKS, 5, ACTIONS);
+        let shape = NetworkShape { stocks, features, actions, config, peers };
         Shape::from_json(describe(&shape).as_bytes()).unwrap()
     };
     let peers: &[&[usize]] = &[&[2, 1], &[0, 2], &[1, 0]];
@@ -49,7 +49,6 @@ fn weights(shape: &Shape) -> Vec<f32> {
 struct Batch {
     rows: usize,
     market: Vec<f32>,
-    private: Vec<f32>,
     slots: Vec<i64>,
 }
 
@@ -59,7 +58,6 @@ impl Batch {
         Batch {
             rows,
             market: noise(rows * slots * shape.features, 2.0, seed),
-            private: noise(rows * shape.privates, 1.0, seed + 1),
             slots: shape.slot_table()[stock * slots..][..slots].to_vec(),
         }
     }
@@ -69,16 +67,12 @@ impl Batch {
         Tensor::from_slice(&self.market).reshape([self.rows as i64, slots, -1])
     }
 
-    fn private(&self) -> Tensor {
-        Tensor::from_slice(&self.private).reshape([self.rows as i64, -1])
-    }
-
     fn slots(&self) -> Tensor {
         Tensor::from_slice(&self.slots)
     }
 
     fn q(&self, network: &QNetwork) -> Tensor {
-        network.q_values(&self.market(), &self.slots(), &self.private())
+        network.values(&self.market(), &self.slots())
     }
 }
 
@@ -163,7 +157,7 @@ impl Reference<'_> {
     }
 
     fn row(&self, batch: &Batch, row: usize) -> (Vec<f64>, Option<Vec<f64>>) {
-        let (features, privates) = (self.shape.features, self.shape.privates);
+        let features = self.shape.features;
         let slots = batch.slots.len();
         let market = &batch.market[row * slots * features..(row + 1) * slots * features];
         let embed = |(x, &symbol): (&[f32], &i64)| self.embedding(x, symbol as usize);
@@ -175,9 +169,7 @@ impl Reference<'_> {
         } else {
             (vec![0.0; own.len()], None)
         };
-        let private = &batch.private[row * privates..(row + 1) * privates];
-        let private = private.iter().map(|&v| f64::from(v));
-        let joined: Vec<f64> = own.iter().copied().chain(gathered).chain(private).collect();
+        let joined: Vec<f64> = own.iter().copied().chain(gathered).collect();
         let hidden = relu(self.norm("trunk.1", self.linear("trunk.0", &joined)));
         if !self.shape.config.dueling {
             return (self.head("q", &hidden), attention);
@@ -298,7 +290,7 @@ fn rows_of_different_stocks_make_one_batch() {
     let join =
         |part: fn(&Batch) -> Tensor| Tensor::cat(&batches.iter().map(part).collect::<Vec<_>>(), 0);
     let slots = join(|b| b.slots().unsqueeze(0));
-    let joined = network.q_values(&join(Batch::market), &slots, &join(Batch::private));
+    let joined = network.values(&join(Batch::market), &slots);
     let apart = Tensor::cat(&batches.iter().map(|b| b.q(&network)).collect::<Vec<_>>(), 0);
     assert!((joined - apart).abs().max().double_value(&[]) < 1e-6);
 }
