@@ -43,7 +43,7 @@ fn flop(shape: &NetworkShape, batch: usize, double: bool) -> f64 {
     2.0 * batch as f64 * (bootstrap + 3.0 * (market + heads))
 }
 
-pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
+pub(crate) fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     let (config, threads) = config(flags);
     pool(threads);
     let prepared = prepared(&config, &cache());
@@ -90,7 +90,7 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     }))
 }
 
-pub fn replay(seconds: f64, capacity: usize) -> Option<Value> {
+pub(crate) fn replay(seconds: f64, capacity: usize) -> Option<Value> {
     let mut replay = Replay::new(capacity, 0.6);
     let (mut rng, mut sample) = (stream(1, Purpose::Replay, 0), Sample::default());
     let flat = PrivateState::default();

@@ -47,7 +47,7 @@ impl TradingEnv {
 
     /// Sets the account to the initial cash in the position that `private` describes, at a close of
     /// `close`.
-    pub fn set(&mut self, private: &PrivateState, close: f64) {
+    pub(crate) fn set(&mut self, private: &PrivateState, close: f64) {
         self.portfolio.set_all_in(private, self.initial_cash, close);
     }
 

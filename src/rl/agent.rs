@@ -11,7 +11,7 @@ use crate::interface::PrivateState;
 use crate::market::panel::Panel;
 
 /// Number of [`private_features`].
-pub const PRIVATE_FEATURES: usize = 3;
+pub(crate) const PRIVATE_FEATURES: usize = 3;
 
 /// Rewards are in units of a stock's one-bar standard deviation, so errors of a few units are
 /// usual.
@@ -20,7 +20,7 @@ const CLIP_STD: f32 = 5.0;
 
 /// The private features: position; unrealised return over the standard deviation of a random walk
 /// of as many bars; logarithm of the bars held.
-pub fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
+pub(crate) fn private_features(state: &PrivateState, return_std: f32) -> [f32; PRIVATE_FEATURES] {
     let bars = f32::from(state.bars_held);
     let usual_move = return_std * bars.max(1.0).sqrt();
     [
@@ -69,7 +69,7 @@ impl Agent {
     }
 
     /// Q-values of all actions, `[row, action]`, into `q`.
-    pub fn q_values(
+    pub(crate) fn q_values(
         &mut self,
         networks: &Networks,
         panel: &Panel,
@@ -84,14 +84,20 @@ impl Agent {
 
     /// The part of the network that does not depend on the account, `[row, 2 * embedding]`, into
     /// `out`.
-    pub fn context(&mut self, networks: &Networks, panel: &Panel, rows: &[u32], out: &mut [f32]) {
+    pub(crate) fn context(
+        &mut self,
+        networks: &Networks,
+        panel: &Panel,
+        rows: &[u32],
+        out: &mut [f32],
+    ) {
         panel.gather_features(rows, &self.slots, &mut self.features);
         networks.engine().context(&self.slots, &self.features, out);
     }
 
     /// This stock's attention to each peer, as the mean over heads and `rows`; None without peers
     /// or attention.
-    pub fn attention(
+    pub(crate) fn attention(
         &mut self,
         engine: &dyn Engine,
         panel: &Panel,
@@ -114,7 +120,7 @@ impl Agent {
     /// change over `rows` of the last action's value minus the first one's (long minus short), for
     /// a flat account, when the peer's features are set to their mean. None without peers or
     /// attention.
-    pub fn influence(
+    pub(crate) fn influence(
         &mut self,
         engine: &dyn Engine,
         panel: &Panel,

@@ -34,7 +34,7 @@ pub struct MinibatchValues {
 
 /// Receives the values of a minibatch, and writes d loss / d `q_tm1`, `[row, action]`, into the
 /// second argument.
-pub type OnValues<'a> = dyn FnMut(&MinibatchValues, &mut Vec<f32>) + 'a;
+pub(crate) type OnValues<'a> = dyn FnMut(&MinibatchValues, &mut Vec<f32>) + 'a;
 
 /// The online and the target network, shared by all stocks. `slots` are the stock itself, then its
 /// peers.

@@ -10,11 +10,11 @@ use crate::interface::{PrivateState, TimeStep};
 
 /// The decision at a row, and the state in which it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepDecision {
-    pub t: usize,
-    pub private_t: PrivateState,
+pub(crate) struct StepDecision {
+    pub(crate) t: usize,
+    pub(crate) private_t: PrivateState,
     /// Index in the action set of the position actually held.
-    pub action_t: usize,
+    pub(crate) action_t: usize,
 }
 
 /// A decision that still lacks some of its n rewards.
@@ -33,7 +33,7 @@ struct Pending {
 
 /// The pending decisions of a lane: fewer than n between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NStep {
+pub(crate) struct NStep {
     lane: usize,
     n: usize,
     /// Discount per bar.
@@ -46,7 +46,7 @@ pub struct NStep {
 
 impl NStep {
     /// `n` is at least 1.
-    pub fn new(lane: usize, n: usize, gamma: f64) -> NStep {
+    pub(crate) fn new(lane: usize, n: usize, gamma: f64) -> NStep {
         assert!(n >= 1, "a transition has at least one reward");
         let pending = VecDeque::with_capacity(n);
         NStep { lane, n, gamma, pending, last: (0, PrivateState::default()) }
@@ -56,7 +56,7 @@ impl NStep {
     /// transitions. Emits the transition that has reached n rewards, if any; after ruin
     /// (`discount_t` 0) all pending ones, without bootstrapping. Decisions of a lane must be on
     /// consecutive rows, except after [`NStep::truncate`] or ruin.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         decision: StepDecision,
         step: &TimeStep,
@@ -93,7 +93,7 @@ impl NStep {
 
     /// Ends a segment: emits the pending transitions, which have fewer than n rewards, bootstrapped
     /// at the last state.
-    pub fn truncate(&mut self, mut emit: impl FnMut(Transition)) {
+    pub(crate) fn truncate(&mut self, mut emit: impl FnMut(Transition)) {
         while !self.pending.is_empty() {
             self.emit_oldest(&mut emit);
         }

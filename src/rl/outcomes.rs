@@ -20,13 +20,13 @@ pub struct MinibatchOutcomes {
 
 /// Terms for counterfactual rewards.
 #[derive(Clone, Copy, Debug)]
-pub struct RewardTerms {
+pub(crate) struct RewardTerms {
     /// Discount per bar.
-    pub gamma: f64,
+    pub(crate) gamma: f64,
     /// Unit of the rewards.
-    pub return_std: f64,
+    pub(crate) return_std: f64,
     /// Cost of trading the whole account once, as a fraction of its value.
-    pub cost: f64,
+    pub(crate) cost: f64,
 }
 
 impl MinibatchOutcomes {
@@ -46,7 +46,7 @@ impl MinibatchOutcomes {
     /// transition's state with a given target direction. In a transition of several bars the later
     /// positions are those recorded: actions differ by the first bar's reward and by the cost of
     /// moving from their position to that of the second bar.
-    pub fn fill_all_actions(
+    pub(crate) fn fill_all_actions(
         &mut self,
         transitions: &[Transition],
         actions: ActionSet,

@@ -27,7 +27,7 @@ const MODULE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Error)]
 #[error("{}: {cause}", path.display())]
-pub struct PolicyError {
+pub(crate) struct PolicyError {
     path: PathBuf,
     #[source]
     cause: Cause,
@@ -38,13 +38,17 @@ pub struct PolicyError {
 /// # Errors
 ///
 /// If the library that writes them is missing.
-pub fn can_export() -> Result<bool, TorchError> {
+pub(crate) fn can_export() -> Result<bool, TorchError> {
     if cfg!(feature = "torch") { libtorch::open().map(|()| true) } else { Ok(false) }
 }
 
 /// Writes a network with `weights` as TorchScript, completely or not at all. The peers of each
 /// stock are part of it.
-pub fn export(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), PolicyError> {
+pub(crate) fn export(
+    shape: &NetworkShape,
+    weights: &[f32],
+    path: &Path,
+) -> Result<(), PolicyError> {
     let bytes = 4 * weights.len() + 8 * shape.slot_table().len();
     write_whole(path, Durability::Synced, |beside| {
         try_room(beside, bytes + MODULE_BYTES)?;
@@ -87,15 +91,15 @@ struct Check<'a> {
 /// Inputs of a policy: `market` `[batch, stocks, features]`, `batch` indices of `stock`, `private`
 /// `[batch, privates]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Observations<'a> {
-    pub market: &'a [f32],
-    pub stock: &'a [usize],
-    pub private: &'a [f32],
+pub(crate) struct Observations<'a> {
+    pub(crate) market: &'a [f32],
+    pub(crate) stock: &'a [usize],
+    pub(crate) private: &'a [f32],
 }
 
 /// Writes `policy_check.json`: the Q-values of these observations computed by `engine`, which
 /// `tests/python/check_model.py` compares with those of `policy.pt`.
-pub fn write_check(
+pub(crate) fn write_check(
     shape: &NetworkShape,
     engine: &dyn Engine,
     observations: Observations<'_>,

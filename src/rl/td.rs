@@ -3,29 +3,29 @@
 /// A minibatch of n-step transitions and the values of the states they may lead to. Matrices are
 /// row-major; the other slices hold one entry per row.
 #[derive(Clone, Copy, Debug)]
-pub struct TdBatch<'a> {
+pub(crate) struct TdBatch<'a> {
     /// Online values at the decisions, `[batch, actions]`.
-    pub q_tm1: &'a [f32],
+    pub(crate) q_tm1: &'a [f32],
     /// Index of the action taken, a column of `q_tm1`.
-    pub actions_tm1: &'a [u8],
+    pub(crate) actions_tm1: &'a [u8],
     /// Learn the values of all actions; else only that of the action taken.
-    pub all_actions: bool,
+    pub(crate) all_actions: bool,
     /// n-step rewards, `[batch, actions]`; entries of actions that are not learned are not read.
-    pub rewards_t: &'a [f32],
+    pub(crate) rewards_t: &'a [f32],
     /// gamma^n, or 0 after a termination, `[batch, actions]`.
-    pub discounts_t: &'a [f32],
+    pub(crate) discounts_t: &'a [f32],
     /// Index of the row's state that an action leads to, `[batch, actions]`.
-    pub state_of: &'a [u8],
+    pub(crate) state_of: &'a [u8],
     /// Values that select the action in the end state, `[batch, states, actions]`: the online
     /// network's, or `q_t_value` again for plain DQN. The first state of a row is that of a flat
     /// account.
-    pub q_t_selector: &'a [f32],
+    pub(crate) q_t_selector: &'a [f32],
     /// The target network's values, used for bootstrapping, with the same shape.
-    pub q_t_value: &'a [f32],
+    pub(crate) q_t_value: &'a [f32],
     /// Bootstrap from a state's advantage over the flat state. See [`td_outcome`].
-    pub relative: bool,
+    pub(crate) relative: bool,
     /// Importance weights.
-    pub weights: &'a [f32],
+    pub(crate) weights: &'a [f32],
 }
 
 /// Loss and gradient of a minibatch with `batch` rows and `actions` columns, row-major.
@@ -52,7 +52,7 @@ pub struct TdOutcome {
 /// the same for all actions, and subtracting it changes no choice (an exogenous reward: Dietterich,
 /// Trimponias and Chen 2018, theorem 1). The remainder has the scale of one bar's reward and of the
 /// costs, while the full value has that of 1 / (1 - gamma) bars.
-pub fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome) {
+pub(crate) fn td_outcome(batch: &TdBatch<'_>, huber_delta: f64, outcome: &mut TdOutcome) {
     let rows = batch.actions_tm1.len();
     assert!(rows > 0 && batch.q_tm1.len().is_multiple_of(rows), "q_tm1 is [batch, actions]");
     assert!(huber_delta > 0.0);
@@ -119,7 +119,7 @@ fn huber(error: f64, delta: f64) -> f64 {
 }
 
 /// Index of the first maximum.
-pub fn argmax(values: &[f32]) -> usize {
+pub(crate) fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, &value) in values.iter().enumerate() {
         if value > values[best] {

@@ -63,15 +63,15 @@ impl Transition {
     }
 
     /// Sets the position held after the second of several bars.
-    pub fn with_next(self, position_next: i8) -> Transition {
+    pub(crate) fn with_next(self, position_next: i8) -> Transition {
         Transition { position_next, ..self }
     }
 
-    pub fn t_end(&self) -> usize {
+    pub(crate) fn t_end(&self) -> usize {
         self.t as usize + usize::from(self.bars)
     }
 
-    pub fn private_t(&self) -> PrivateState {
+    pub(crate) fn private_t(&self) -> PrivateState {
         PrivateState {
             position: self.position_t,
             bars_held: self.bars_held_t,
@@ -79,7 +79,7 @@ impl Transition {
         }
     }
 
-    pub fn private_end(&self) -> PrivateState {
+    pub(crate) fn private_end(&self) -> PrivateState {
         PrivateState {
             position: self.position_end,
             bars_held: self.bars_held_end,

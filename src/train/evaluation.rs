@@ -57,13 +57,13 @@ pub struct Evaluation {
 
 /// The policy that is evaluated; the same on every rank.
 #[derive(Clone, Copy)]
-pub struct Policy<'a> {
-    pub shape: &'a NetworkShape,
-    pub weights: &'a [f32],
+pub(crate) struct Policy<'a> {
+    pub(crate) shape: &'a NetworkShape,
+    pub(crate) weights: &'a [f32],
     /// With these weights, for this rank's agents to compute with.
-    pub networks: &'a Networks,
+    pub(crate) networks: &'a Networks,
     /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
-    pub expert_weights: Option<&'a ExpertWeights>,
+    pub(crate) expert_weights: Option<&'a ExpertWeights>,
 }
 
 /// What was decided at the close of a bar.
@@ -80,7 +80,7 @@ pub struct BarDecision<'a> {
 
 /// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks.
 /// Some on rank 0.
-pub fn evaluate(
+pub(crate) fn evaluate(
     comm: &dyn Comm,
     mandate: &Mandate,
     eval: &PreparedData,
@@ -91,7 +91,7 @@ pub fn evaluate(
 }
 
 /// As [`evaluate`]; tells `watch` on rank 0 what is decided at every bar.
-pub fn evaluate_watched(
+pub(crate) fn evaluate_watched(
     comm: &dyn Comm,
     mandate: &Mandate,
     eval: &PreparedData,

@@ -18,7 +18,12 @@ const COUNT: usize = 64;
 
 /// Writes observations spread over the evaluation period and the stocks, in every position that
 /// `actions` allow.
-pub fn write(path: &Path, model: &Model, actions: ActionSet, eval: &PreparedData) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    model: &Model,
+    actions: ActionSet,
+    eval: &PreparedData,
+) -> Result<()> {
     let stocks = model.shape.stocks;
     let rows = eval.note.rows.clone();
     let (mut market, mut stock, mut private) = (Vec::new(), Vec::new(), Vec::new());

@@ -26,25 +26,25 @@ use serde::{Deserialize, Serialize};
 /// thinks that is than holding nothing, in bar standard deviations; what it would want without
 /// exploring; and what the last bar brought to the portfolio, as a fraction of equity.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Proposal {
-    pub direction: i8,
-    pub conviction: f32,
-    pub greedy: i8,
-    pub gain: f32,
+pub(crate) struct Proposal {
+    pub(crate) direction: i8,
+    pub(crate) conviction: f32,
+    pub(crate) greedy: i8,
+    pub(crate) gain: f32,
 }
 
 impl Proposal {
     /// Elements of a message.
-    pub const LEN: usize = 4;
+    pub(crate) const LEN: usize = 4;
 
-    pub fn write(self, message: &mut [f32]) {
+    pub(crate) fn write(self, message: &mut [f32]) {
         message[0] = f32::from(self.direction);
         message[1] = self.conviction;
         message[2] = f32::from(self.greedy);
         message[3] = self.gain;
     }
 
-    pub fn read(message: &[f32]) -> Proposal {
+    pub(crate) fn read(message: &[f32]) -> Proposal {
         Proposal {
             direction: message[0] as i8,
             conviction: message[1],
@@ -70,23 +70,23 @@ const MIN_SEGMENT_STEPS: usize = 48;
 impl Lanes {
     /// As many of `wanted` lanes as leave segments of a useful length on the rows; None where there
     /// are not two rows.
-    pub fn cut(rows: std::ops::Range<usize>, wanted: usize) -> Option<Lanes> {
+    pub(crate) fn cut(rows: std::ops::Range<usize>, wanted: usize) -> Option<Lanes> {
         let steps = rows.len().checked_sub(1).filter(|&steps| steps > 0)?;
         let count = wanted.min(steps / MIN_SEGMENT_STEPS).max(1);
         Some(Lanes { first_row: rows.start, count, steps: steps / count })
     }
 
     /// Panel row of a lane after so many steps of its segment.
-    pub fn row(&self, lane: usize, step: usize) -> usize {
+    pub(crate) fn row(&self, lane: usize, step: usize) -> usize {
         self.first_row + lane * self.steps + step
     }
 }
 
 /// What a minibatch said, besides its gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LearnStats {
-    pub loss: f32,
-    pub mean_q: f32,
+pub(crate) struct LearnStats {
+    pub(crate) loss: f32,
+    pub(crate) mean_q: f32,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ struct Lane {
 
 /// What a worker has to remember to go on as if nothing had happened.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct WorkerState {
+pub(crate) struct WorkerState {
     lanes: Vec<Lane>,
     replay: Replay,
     explore: ChaCha8Rng,
@@ -137,15 +137,15 @@ struct CounterfactualAccount {
 
 /// Settings of a worker.
 #[derive(Clone, Copy)]
-pub struct WorkerSettings<'a> {
-    pub env: &'a EnvConfig,
-    pub learner: &'a LearnerConfig,
+pub(crate) struct WorkerSettings<'a> {
+    pub(crate) env: &'a EnvConfig,
+    pub(crate) learner: &'a LearnerConfig,
     /// Of the run.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl Worker {
-    pub fn new(
+    pub(crate) fn new(
         stock: usize,
         WorkerSettings { env, learner, seed }: WorkerSettings<'_>,
         shape: &NetworkShape,
@@ -198,7 +198,7 @@ impl Worker {
         self.stock
     }
 
-    pub fn agent(&mut self) -> &mut Agent {
+    pub(crate) fn agent(&mut self) -> &mut Agent {
         &mut self.agent
     }
 
@@ -213,7 +213,7 @@ impl Worker {
     }
 
     /// Every lane back to the start of its segment, with a fresh account.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         for lane in &mut self.lanes {
             lane.env.reset();
             lane.gain = 0.0;
@@ -222,7 +222,7 @@ impl Worker {
 
     /// What every lane wants at a step of its segment, knowing nothing after that bar;
     /// [`Proposal`]s into `message`.
-    pub fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
+    pub(crate) fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
         self.rows.clear();
         self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
         let privates = self.lanes.iter().map(|lane| lane.env.private_state());
@@ -241,7 +241,7 @@ impl Worker {
 
     /// Carries out the orders (a direction and a capital per lane) at the next bar's open and keeps
     /// what came of it. Returns the sum over lanes of capital times reward.
-    pub fn step(&mut self, step: usize, orders: &[f32]) -> f64 {
+    pub(crate) fn step(&mut self, step: usize, orders: &[f32]) -> f64 {
         let last = step + 1 == self.plan.steps;
         let mut portfolio_reward = 0.0;
         for (index, (lane, order)) in self.lanes.iter_mut().zip(orders.chunks_exact(2)).enumerate()
@@ -266,7 +266,12 @@ impl Worker {
     }
 
     /// Samples a minibatch and leaves its gradient in `gradient`.
-    pub fn learn(&mut self, networks: &Networks, beta: f64, gradient: &mut [f32]) -> LearnStats {
+    pub(crate) fn learn(
+        &mut self,
+        networks: &Networks,
+        beta: f64,
+        gradient: &mut [f32],
+    ) -> LearnStats {
         self.replay.sample(self.batch_size, beta, &mut self.sampling, &mut self.sample);
         self.compute_counterfactuals();
         let (sample, outcomes) = (&self.sample, &self.outcomes);
@@ -291,7 +296,7 @@ impl Worker {
         });
     }
 
-    pub fn state(&self) -> WorkerState {
+    pub(crate) fn state(&self) -> WorkerState {
         WorkerState {
             lanes: self.lanes.clone(),
             replay: self.replay.clone(),
@@ -301,7 +306,7 @@ impl Worker {
     }
 
     /// Goes back to a state of the same run.
-    pub fn restore(&mut self, state: WorkerState) {
+    pub(crate) fn restore(&mut self, state: WorkerState) {
         assert_eq!(self.lanes.len(), state.lanes.len(), "lanes of another run");
         self.lanes = state.lanes;
         self.replay = state.replay;
@@ -316,7 +321,7 @@ impl Worker {
 }
 
 /// The proposal that stands for a choice of action.
-pub fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
+pub(crate) fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
     let flat = q[actions.index(0)];
     Proposal {
         direction: actions.action(choice).direction(),

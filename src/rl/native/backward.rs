@@ -29,16 +29,16 @@ pub(super) struct BackwardScratch {
 /// Inputs and results of the forward pass: one account per row, for the first `rows` of the market
 /// pass.
 pub(super) struct ForwardInputs<'a> {
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// `[row, slot, feature]` and `[row, private]`, both with slack.
-    pub market: &'a [f32],
-    pub private: &'a [f32],
+    pub(crate) market: &'a [f32],
+    pub(crate) private: &'a [f32],
     /// Symbols of the slots.
-    pub slots: &'a [usize],
-    pub market_pass: &'a MarketPass,
-    pub account_pass: &'a AccountPass,
+    pub(crate) slots: &'a [usize],
+    pub(crate) market_pass: &'a MarketPass,
+    pub(crate) account_pass: &'a AccountPass,
     /// d loss / d q, `[row, action]`.
-    pub grad_q: &'a [f32],
+    pub(crate) grad_q: &'a [f32],
 }
 
 by_level! {

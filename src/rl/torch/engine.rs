@@ -6,77 +6,77 @@ use super::network::QNetwork;
 use super::shape::Shape;
 
 /// Both networks, used by one thread at a time.
-pub struct Pair {
+pub(crate) struct Pair {
     online: QNetwork,
     target: QNetwork,
     device: Device,
 }
 
 /// A minibatch; see `MinibatchInputs` in the program's `src/rl/engine.rs`.
-pub struct Minibatch<'a> {
-    pub slots: &'a [i64],
+pub(crate) struct Minibatch<'a> {
+    pub(crate) slots: &'a [i64],
     /// `[2 * row, slot, feature]`
-    pub market: &'a [f32],
+    pub(crate) market: &'a [f32],
     /// `[row, private]`
-    pub private_tm1: &'a [f32],
+    pub(crate) private_tm1: &'a [f32],
     /// `[row, state, private]`
-    pub private_t: &'a [f32],
-    pub double: bool,
+    pub(crate) private_t: &'a [f32],
+    pub(crate) double: bool,
 }
 
 /// Q-values of a minibatch.
 #[derive(Default)]
-pub struct MinibatchValues {
+pub(crate) struct MinibatchValues {
     /// `[row, action]`
-    pub q_tm1: Vec<f32>,
+    pub(crate) q_tm1: Vec<f32>,
     /// `[row, state, action]`; empty unless `double`.
-    pub q_t_selector: Vec<f32>,
-    pub q_t_value: Vec<f32>,
+    pub(crate) q_t_selector: Vec<f32>,
+    pub(crate) q_t_value: Vec<f32>,
 }
 
 /// Receives the values of a minibatch, and writes d loss / d `q_tm1` into the second argument.
-pub type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
+pub(crate) type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
 
 impl Pair {
-    pub fn new(shape: &Shape, weights: &[f32], device: Device) -> Pair {
+    pub(crate) fn new(shape: &Shape, weights: &[f32], device: Device) -> Pair {
         let network = || QNetwork::new(shape.clone(), weights, device);
         Pair { online: network(), target: network(), device }
     }
 
-    pub fn load(&mut self, target: bool, weights: &[f32]) {
+    pub(crate) fn load(&mut self, target: bool, weights: &[f32]) {
         let network = if target { &mut self.target } else { &mut self.online };
         network.load(weights);
     }
 
     /// `market` `[row, slot, feature]`, `private` `[row, private]`, into `q` `[row, action]`.
-    pub fn q_values(&self, slots: &[i64], market: &[f32], private: &[f32], q: &mut [f32]) {
+    pub(crate) fn q_values(&self, slots: &[i64], market: &[f32], private: &[f32], q: &mut [f32]) {
         let (market, private, slots) =
             (self.market(market), self.private(private), self.slots(slots));
         copy_out(&no_grad(|| self.online.q_values(&market, &slots, &private)), q);
     }
 
     /// `market` `[row, slot, feature]` into `out` `[row, 2 * embedding]`.
-    pub fn context(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
+    pub(crate) fn context(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
         let (market, slots) = (self.market(market), self.slots(slots));
         copy_out(&no_grad(|| self.online.context(&market, &slots)), out);
     }
 
     /// `contexts` `[row, 2 * embedding]`, `private` `[row, private]`, into `q` `[row, action]`.
-    pub fn heads(&self, contexts: &[f32], private: &[f32], q: &mut [f32]) {
+    pub(crate) fn heads(&self, contexts: &[f32], private: &[f32], q: &mut [f32]) {
         let width = 2 * self.online.shape().config.embedding as i64;
         let (contexts, private) = (self.tensor(contexts, &[-1, width]), self.private(private));
         copy_out(&no_grad(|| self.online.heads(&contexts, &private)), q);
     }
 
     /// `market` `[row, slot, feature]` into `out` `[row, peer]`.
-    pub fn attention(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
+    pub(crate) fn attention(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
         let (market, slots) = (self.market(market), self.slots(slots));
         let weights = no_grad(|| self.online.attention_weights(&market, &slots));
         copy_out(&weights.expect("a network that attends"), out);
     }
 
     /// Overwrites `gradient` with d loss / d parameters of the online network.
-    pub fn learn(
+    pub(crate) fn learn(
         &self,
         minibatch: &Minibatch<'_>,
         loss: &mut Loss<'_>,

@@ -18,7 +18,7 @@ use super::shape::{ParameterTensor, Shape};
 /// Runs libtorch's operations on the calling thread only, so that results do not depend on the
 /// number of cores, and ranks or worker threads that share a machine do not compete for them. Every
 /// entry point to libtorch calls it first.
-pub fn single_thread() {
+pub(crate) fn single_thread() {
     thread_local! {
         static DONE: Cell<bool> = const { Cell::new(false) };
     }
@@ -37,7 +37,7 @@ enum Output {
 
 /// The network with its parameters in one flat buffer, used by one thread at a time.
 #[derive(Debug)]
-pub struct QNetwork {
+pub(crate) struct QNetwork {
     shape: Shape,
     device: Device,
     /// All parameters, `[shape.len]`.
@@ -54,12 +54,12 @@ pub struct QNetwork {
 
 impl QNetwork {
     /// A network with `weights` in the order of the shape's parameters.
-    pub fn new(shape: Shape, weights: &[f32], device: Device) -> QNetwork {
+    pub(crate) fn new(shape: Shape, weights: &[f32], device: Device) -> QNetwork {
         QNetwork::build(shape, weights, device, true)
     }
 
     /// The same without gradients, on the CPU.
-    pub fn frozen(shape: Shape, weights: &[f32]) -> QNetwork {
+    pub(crate) fn frozen(shape: Shape, weights: &[f32]) -> QNetwork {
         QNetwork::build(shape, weights, Device::Cpu, false)
     }
 
@@ -96,12 +96,12 @@ impl QNetwork {
         QNetwork { symbol, encoder, attention, trunk, output, shape, device, flat, leaves }
     }
 
-    pub fn shape(&self) -> &Shape {
+    pub(crate) fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// Replaces all weights. A graph recorded before must not be differentiated after.
-    pub fn load(&mut self, weights: &[f32]) {
+    pub(crate) fn load(&mut self, weights: &[f32]) {
         assert_eq!(weights.len(), self.shape.len, "weights of the network");
         tch::no_grad(|| self.flat.copy_(&Tensor::from_slice(weights)));
     }
@@ -111,7 +111,7 @@ impl QNetwork {
     ///
     /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order. `slots`
     /// int64, the symbols' indices: `[slots]` where all rows are of one stock, or `[batch, slots]`.
-    pub fn context(&self, market: &Tensor, slots: &Tensor) -> Tensor {
+    pub(crate) fn context(&self, market: &Tensor, slots: &Tensor) -> Tensor {
         match &self.attention {
             Some(attention) => {
                 let (own, peers) = self.own_and_peers(market, slots);
@@ -128,7 +128,7 @@ impl QNetwork {
 
     /// Q-values `[batch, actions]` from `context` `[batch, 2 * embedding]` and `private`
     /// `[batch, privates]`.
-    pub fn heads(&self, context: &Tensor, private: &Tensor) -> Tensor {
+    pub(crate) fn heads(&self, context: &Tensor, private: &Tensor) -> Tensor {
         let batch = context.size()[0];
         let width = 2 * self.shape.config.embedding as i64;
         assert_eq!(context.size(), [batch, width], "context");
@@ -148,13 +148,13 @@ impl QNetwork {
 
     /// Q-values `[batch, actions]`; arguments as for [`QNetwork::context`] and
     /// [`QNetwork::heads`].
-    pub fn q_values(&self, market: &Tensor, slots: &Tensor, private: &Tensor) -> Tensor {
+    pub(crate) fn q_values(&self, market: &Tensor, slots: &Tensor, private: &Tensor) -> Tensor {
         self.heads(&self.context(market, slots), private)
     }
 
     /// The attention to each peer, as the mean over heads: `[batch, peers]`; each row sums to 1.
     /// None without attention. Arguments as for [`QNetwork::context`].
-    pub fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
+    pub(crate) fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
         let attention = self.attention.as_ref()?;
         let (own, peers) = self.own_and_peers(market, slots);
         let weights = attention.weights(&own, &peers);
@@ -163,7 +163,7 @@ impl QNetwork {
 
     /// Overwrites `gradient` with d `loss` / d parameters, in the order of the parameters; zeros
     /// for parameters that `loss`, a scalar, does not depend on. Nothing is accumulated.
-    pub fn gradient(&self, loss: &Tensor, gradient: &mut [f32]) {
+    pub(crate) fn gradient(&self, loss: &Tensor, gradient: &mut [f32]) {
         assert_eq!(gradient.len(), self.shape.len, "elements of the gradient");
         assert!(loss.size().is_empty(), "a loss is a scalar");
         let parts = Tensor::run_backward(&[loss], &self.leaves, false, false);
@@ -177,7 +177,7 @@ impl QNetwork {
 
     /// [`QNetwork::gradient`] of a loss given by d loss / d `q` = `grad_q` (`[batch, actions]`,
     /// row-major).
-    pub fn gradient_through(&self, q: &Tensor, grad_q: &[f32], gradient: &mut [f32]) {
+    pub(crate) fn gradient_through(&self, q: &Tensor, grad_q: &[f32], gradient: &mut [f32]) {
         assert_eq!(grad_q.len(), q.numel(), "elements of d loss / d q");
         let grad_q = Tensor::from_slice(grad_q).to_device(self.device).view_as(q);
         self.gradient(&(q * grad_q).sum(Kind::Float), gradient);
