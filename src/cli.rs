@@ -18,15 +18,15 @@ use clap::{Args, Parser, Subcommand};
 
 use numbers::at_least;
 
-pub use agents::*;
-pub use data::*;
-pub use evaluate::*;
-pub use shared::*;
-pub use strategies::*;
-pub use synth::*;
-pub use train::*;
-pub use usage::usage_error;
-pub use validate::*;
+pub(crate) use agents::*;
+pub(crate) use data::*;
+pub(crate) use evaluate::*;
+pub(crate) use shared::*;
+pub(crate) use strategies::*;
+pub(crate) use synth::*;
+pub(crate) use train::*;
+pub(crate) use usage::usage_error;
+pub(crate) use validate::*;
 
 /// Train trading agents with distributed deep Q-learning on intraday bars: one worker per stock,
 /// shared weights and cross-stock attention, in one process or over MPI with identical results.
@@ -63,15 +63,15 @@ pub use validate::*;
         3    a rank died or hung\n  \
         130  stopped with Ctrl-C"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub train: TrainArgs,
+    pub(crate) train: TrainArgs,
 }
 
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Evaluate a trained model on a period, with its greedy policy
     Evaluate(EvaluateArgs),
     /// Generate a synthetic market and write its bars as day files
@@ -92,20 +92,20 @@ pub enum Command {
 
 /// Options that do not change a result: the cache, threads and verbosity.
 #[derive(Args, Debug, Clone)]
-pub struct GlobalArgs {
+pub(crate) struct GlobalArgs {
     /// Folder for downloaded files and feature panels [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR", help_heading = "Global options")]
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
     /// Threads per rank [default: one per core; with several ranks, one per worker]
     #[arg(long, value_name = "N", help_heading = "Global options")]
     #[arg(value_parser = at_least::<usize>(0))]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
     /// Print only errors and the closing table
     #[arg(long, short, help_heading = "Global options")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Joins the lines of a message.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -17,12 +17,12 @@ use std::sync::Arc;
 pub struct Cause(Arc<dyn Error + Send + Sync>);
 
 impl Cause {
-    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Cause {
+    pub(crate) fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Cause {
         Cause(Arc::from(error.into()))
     }
 
     /// The error itself, where it is of type `E`.
-    pub fn get<E: Error + 'static>(&self) -> Option<&E> {
+    pub(crate) fn get<E: Error + 'static>(&self) -> Option<&E> {
         self.0.downcast_ref()
     }
 }
@@ -53,7 +53,7 @@ impl PartialEq for Cause {
 
 /// The line for the user: the contexts, outermost first, and the error that they were given to,
 /// with colons between them, up to the first [`Cause`].
-pub fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let untold = error.chain().take_while(|link| !link.is::<Cause>());
     untold.map(|link| link.to_string()).collect::<Vec<_>>().join(": ")
 }

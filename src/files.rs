@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 /// Between the name and a random end of a file that is still being written.
-pub const WRITING: &str = ".writing-";
+pub(crate) const WRITING: &str = ".writing-";
 
 /// What a write waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// The file and then the folder's entry of it are on the disk (fsync): a power cut leaves the
     /// old file or the new one.
     Synced,
@@ -27,7 +27,7 @@ pub enum Durability {
 /// that of `path` with [`WRITING`] and something random in place of the extension. It is removed
 /// where `fill` or the move fails; a process that is killed leaves it behind under that name. The
 /// folder must exist.
-pub fn write_whole(
+pub(crate) fn write_whole(
     path: &Path,
     durability: Durability,
     fill: impl FnOnce(&Path) -> io::Result<()>,
@@ -40,14 +40,14 @@ pub fn write_whole(
 /// A file that is being written; [`write_whole`] for those who cannot do it in one call. Dropped
 /// before [`WholeFile::finish`], it leaves nothing.
 #[derive(Debug)]
-pub struct WholeFile {
+pub(crate) struct WholeFile {
     path: PathBuf,
     temporary: TempPath,
 }
 
 impl WholeFile {
     /// Makes the temporary file, empty.
-    pub fn begin(path: &Path) -> io::Result<WholeFile> {
+    pub(crate) fn begin(path: &Path) -> io::Result<WholeFile> {
         let stem = path.file_stem().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
         // `File::create_new`, because tempfile's own way hides the file from other users.
         let temporary = tempfile::Builder::new()
@@ -57,12 +57,12 @@ impl WholeFile {
     }
 
     /// Where to write to.
-    pub fn temporary(&self) -> &Path {
+    pub(crate) fn temporary(&self) -> &Path {
         &self.temporary
     }
 
     /// Moves what was written to its place.
-    pub fn finish(self, durability: Durability) -> io::Result<()> {
+    pub(crate) fn finish(self, durability: Durability) -> io::Result<()> {
         let synced = durability == Durability::Synced;
         if synced {
             File::open(&self.temporary)?.sync_all()?;

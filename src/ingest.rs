@@ -21,10 +21,10 @@ use std::thread;
 
 use crate::market::error::MarketError;
 
-pub use day::{Basis, Comparison, DayBars, RowsByDay};
+pub use day::DayBars;
 pub use fetch::{FetchRequest, FetchStats, Fetcher};
 pub use import::{ImportOptions, ImportStats, import};
-pub use upload::{UploadOptions, UploadStats, upload};
+pub(crate) use upload::{UploadOptions, UploadStats, upload};
 
 /// Runs `work` for each item, several at a time. The first error stops it; items in progress are
 /// finished.

@@ -20,15 +20,6 @@ impl Action {
             Action::Long => 1,
         }
     }
-
-    pub fn from_direction(direction: i8) -> Action {
-        match direction {
-            -1 => Action::Short,
-            0 => Action::Flat,
-            1 => Action::Long,
-            _ => panic!("a direction is -1, 0 or 1, not {direction}"),
-        }
-    }
 }
 
 /// The actions an agent may choose from, in the order of the network's outputs.

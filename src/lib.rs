@@ -17,8 +17,9 @@
 //!
 //! More in `examples/`: training with callbacks, evaluating a saved model, a strategy of one's own.
 //!
-//! The rooms, from the bottom up. Each imports only from those above it in this list, and none from
-//! another of its own line; `tests/it/layers.rs` holds the code to it.
+//! The rooms, from the bottom up; those without a page here are private. Each imports only from
+//! those above it in this list, and none from another of its own line; `tests/it/layers.rs` holds
+//! the code to it.
 //!
 //! ```text
 //! errors, files, math,       causes of errors; files written whole; pure functions;
@@ -38,29 +39,32 @@
 //! commands                   what the program can be told to do
 //! ```
 //!
-//! [`train::run()`] assembles a training run. The loop itself is [`train::lockstep`]; read that
-//! file first, then `rl/agent.rs`.
+//! [`train::run()`] assembles a training run. The loop itself is `train/lockstep.rs`; read that file
+//! first, then `rl/agent.rs`.
 
 pub mod agents;
-pub mod cli;
+mod cli;
 pub mod comm;
-pub mod commands;
+mod commands;
 pub mod compute;
 pub mod config;
 pub mod env;
-pub mod errors;
+mod errors;
 pub mod eval;
 pub mod features;
-pub mod files;
+mod files;
 pub mod ingest;
 pub mod interface;
 pub mod market;
-pub mod math;
+mod math;
 pub mod portfolio;
-pub mod report;
+mod report;
 pub mod rl;
 pub mod runner;
 pub mod source;
 pub mod strategy;
 pub mod synthetic;
 pub mod train;
+
+pub use commands::program::main;
+pub use errors::Cause;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    dqn_trader::commands::program::main()
+    dqn_trader::main()
 }

@@ -14,11 +14,11 @@ use crate::synthetic::SyntheticMarket;
 /// Environment variable with the account key; read only here, and never shown.
 const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
 /// Environment variable with the container, used if neither a flag nor a settings file names one.
-pub const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
+pub(crate) const CONTAINER: &str = "AZURE_STORAGE_CONTAINER";
 /// Name of the Azure source, whose connection string is in the environment.
-pub const AZURE: &str = "azure";
+pub(crate) const AZURE: &str = "azure";
 /// Prefix of the name of a synthetic market.
-pub const SYNTHETIC: &str = "synthetic:";
+pub(crate) const SYNTHETIC: &str = "synthetic:";
 
 /// A source of bars.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
 }
 
 /// A container of the account whose connection string is in the environment.
-pub fn azure(container: &str) -> Result<AzureStore, MarketError> {
+pub(crate) fn azure(container: &str) -> Result<AzureStore, MarketError> {
     let secret = connection_string().ok_or_else(|| MarketError::Input {
         what: format!("{CONNECTION_STRING} is not set"),
         hint: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
@@ -76,7 +76,7 @@ fn connection_string() -> Option<String> {
 /// Digest of everything the bars of `symbol` in `period` depend on (names and ETags of the files,
 /// or the synthetic market's parameters), without reading them. Equal digests mean equal bars; for
 /// a synthetic market, given equal lists of stocks.
-pub fn fingerprint(
+pub(crate) fn fingerprint(
     source: &DataSource,
     symbol: &Symbol,
     period: &Period,

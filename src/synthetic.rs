@@ -8,7 +8,7 @@
 
 mod planted;
 mod process;
-pub mod return_process;
+pub(crate) mod return_process;
 mod sample;
 mod stream;
 
@@ -17,7 +17,7 @@ use std::fmt;
 use crate::market::bar::{BarSeries, Period, Symbol};
 use crate::market::error::MarketError;
 
-pub use return_process::ReturnProcess;
+pub use return_process::{Ar1, ReturnProcess};
 
 /// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub enum MarketKind {
 
 /// Number of planted pairs of neighbours, from the beginning of the list of stocks; None: all. The
 /// remaining stocks are random walks.
-pub type Couples = Option<usize>;
+pub(crate) type Couples = Option<usize>;
 
 /// Seed of a market named without one.
 const DEFAULT_SEED: u64 = 1;
@@ -58,7 +58,7 @@ const PLANTED_MINUTES: u32 = 30;
 
 impl MarketKind {
     /// All kinds, with all pairs planted.
-    pub const ALL: [MarketKind; 8] = [
+    pub(crate) const ALL: [MarketKind; 8] = [
         MarketKind::Sample,
         MarketKind::LeadLag(None),
         MarketKind::MeanReversion,
@@ -70,7 +70,7 @@ impl MarketKind {
     ];
 
     /// The name without the number of pairs.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             MarketKind::Sample => "sample",
             MarketKind::LeadLag(_) => "lead_lag",
@@ -148,7 +148,7 @@ impl SyntheticMarket {
     }
 
     /// Errors if the market needs more stocks than these.
-    pub fn check(&self, stocks: usize) -> Result<(), MarketError> {
+    pub(crate) fn check(&self, stocks: usize) -> Result<(), MarketError> {
         let needed = self.kind.couples().map_or(1, |couples| 2 * couples.unwrap_or(1));
         if stocks >= needed {
             return Ok(());
@@ -160,7 +160,7 @@ impl SyntheticMarket {
     }
 
     /// Bar length in minutes that [`SyntheticMarket::bars`] generates if `wanted` is requested.
-    pub fn native_minutes(&self, wanted: Option<u32>) -> u32 {
+    pub(crate) fn native_minutes(&self, wanted: Option<u32>) -> u32 {
         match self.kind {
             MarketKind::Sample => 1,
             _ => wanted.unwrap_or(PLANTED_MINUTES),
@@ -191,7 +191,7 @@ impl SyntheticMarket {
 
     /// `[bar]`: the regime, 0 or 1, of each bar of [`SyntheticMarket::bars`]; None for markets
     /// without regimes.
-    pub fn regimes(
+    pub(crate) fn regimes(
         &self,
         market: &[Symbol],
         symbol: &Symbol,
@@ -205,7 +205,7 @@ impl SyntheticMarket {
     /// Everything the bars of `market` depend on except dates and length: name, seed, the
     /// generator's version and parameters (as a digest), and the stocks in order. Equal text means
     /// equal bars.
-    pub fn fingerprint(&self, market: &[Symbol]) -> String {
+    pub(crate) fn fingerprint(&self, market: &[Symbol]) -> String {
         let stocks: Vec<&str> = market.iter().map(Symbol::as_str).collect();
         let digest = match self.kind {
             MarketKind::Sample => sample::parameter_digest(),

@@ -39,7 +39,7 @@ fn flop(shape: &NetworkShape, windows: usize, bars: usize) -> f64 {
     2.0 * (forward + backward) * (market + heads)
 }
 
-pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
+pub(crate) fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     let (config, threads) = config(flags);
     pool(threads);
     let prepared = prepared(&config, &cache());
@@ -83,7 +83,7 @@ pub fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     }))
 }
 
-pub fn replay(seconds: f64, capacity: usize) -> Option<Value> {
+pub(crate) fn replay(seconds: f64, capacity: usize) -> Option<Value> {
     let mut replay = Replay::new(capacity, 0.6);
     let (mut rng, mut sample) = (stream(1, Purpose::Replay, 0), Sample::default());
     (0..capacity as u32).for_each(|start| replay.push(start));

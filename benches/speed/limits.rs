@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::setup::fastest;
 
 /// On one core: fp32 products of square matrices by libtorch, and copies beyond the caches.
-pub fn limits() -> Value {
+pub(crate) fn limits() -> Value {
     const SIDE: usize = 1_024;
     // Many at a time, beside the one matrix that they share.
     const TIMES: usize = 20;
@@ -25,7 +25,7 @@ pub fn limits() -> Value {
 }
 
 #[cfg(not(feature = "mpi"))]
-pub fn sync(_: f64) -> Option<Value> {
+pub(crate) fn sync(_: f64) -> Option<Value> {
     panic!("this build has no MPI")
 }
 
@@ -33,7 +33,7 @@ pub fn sync(_: f64) -> Option<Value> {
 /// program, and by bare collectives with the same bytes, which do not add. Interleaved, so that
 /// both run under the same machine load.
 #[cfg(feature = "mpi")]
-pub fn sync(seconds: f64) -> Option<Value> {
+pub(crate) fn sync(seconds: f64) -> Option<Value> {
     use dqn_trader::comm::mpi::MpiComm;
     use dqn_trader::comm::{Comm, MessageStamp, Ranks, Tag};
     use mpi::collective::{CommunicatorCollectives, Root};

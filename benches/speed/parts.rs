@@ -15,7 +15,7 @@ use super::setup::fastest;
 
 const BATCH: usize = 64;
 
-pub fn parts() {
+pub(crate) fn parts() {
     network();
     optimizer();
     replay();

@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 
 /// Measures wall-clock seconds; CPU seconds of this thread if `BENCH_CPU_TIME` is set, for a shared
 /// machine.
-pub struct Stopwatch {
+pub(crate) struct Stopwatch {
     wall: Instant,
     /// The CPU clock and its value at the start.
     cpu: Option<(fn() -> f64, f64)>,
 }
 
 impl Stopwatch {
-    pub fn start() -> Stopwatch {
+    pub(crate) fn start() -> Stopwatch {
         Stopwatch::with(thread_cpu_s)
     }
 
     /// Measures all threads, including those that have ended.
-    pub fn of_all_threads() -> Stopwatch {
+    pub(crate) fn of_all_threads() -> Stopwatch {
         Stopwatch::with(process_cpu_s)
     }
 
@@ -35,7 +35,7 @@ impl Stopwatch {
         Stopwatch { wall: Instant::now(), cpu }
     }
 
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         match self.cpu {
             Some((clock, since)) => clock() - since,
             None => self.wall.elapsed().as_secs_f64(),
@@ -45,7 +45,7 @@ impl Stopwatch {
 
 /// Seconds that `work` takes: the lowest mean of several periods, each long compared with the clock
 /// resolution of four milliseconds.
-pub fn fastest(mut work: impl FnMut()) -> f64 {
+pub(crate) fn fastest(mut work: impl FnMut()) -> f64 {
     let mut stretch = || {
         let (wall, watch) = (Instant::now(), Stopwatch::start());
         let mut rounds = 0;
@@ -73,7 +73,7 @@ fn thread_cpu_s() -> f64 {
 }
 
 /// The settings that `flags` make, which are named as the program's, and its threads.
-pub fn config(flags: &[&str]) -> (RunConfig, usize) {
+pub(crate) fn config(flags: &[&str]) -> (RunConfig, usize) {
     let (mut config, mut threads) = (RunConfig::default(), 1);
     let mut rest = flags;
     while let [flag, after @ ..] = rest {
@@ -106,13 +106,13 @@ pub fn config(flags: &[&str]) -> (RunConfig, usize) {
 }
 
 /// The bars that the settings name.
-pub fn source(config: &RunConfig) -> DataSource {
+pub(crate) fn source(config: &RunConfig) -> DataSource {
     let name = source::resolve(config.data.source.as_deref());
     source::open(&name, &config.data.container).expect("a source")
 }
 
 /// The panel of the training period.
-pub fn prepared(config: &RunConfig, cache: &Path) -> PreparedData {
+pub(crate) fn prepared(config: &RunConfig, cache: &Path) -> PreparedData {
     let source = source(config);
     let data = RunData { source: &source, cache };
     let plan = data_plan(&LocalComm, config, data);
@@ -120,17 +120,17 @@ pub fn prepared(config: &RunConfig, cache: &Path) -> PreparedData {
 }
 
 /// The program's folder for panels.
-pub fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     source::cache_folder(None)
 }
 
 /// The network of the settings.
-pub fn shape(config: &RunConfig, prepared: &PreparedData) -> NetworkShape {
+pub(crate) fn shape(config: &RunConfig, prepared: &PreparedData) -> NetworkShape {
     network_shape(&config.network, config.env.long_only, prepared)
 }
 
 /// Writes the panel as numpy arrays, and the sizes of the peers' networks.
-pub fn prepare(work: &Path, flags: &[&str]) -> Option<Value> {
+pub(crate) fn prepare(work: &Path, flags: &[&str]) -> Option<Value> {
     let (config, _) = config(flags);
     let prepared = prepared(&config, &cache());
     let (panel, rows) = (&prepared.panel, prepared.note.rows.clone());
@@ -172,7 +172,7 @@ const PLAIN: [&str; 6] = [
     "network.trunk=112",
 ];
 
-pub fn panel(cache: &Path, days: &str, flags: &[&str]) -> Option<Value> {
+pub(crate) fn panel(cache: &Path, days: &str, flags: &[&str]) -> Option<Value> {
     let flags: Vec<&str> = flags.iter().copied().chain(["--data", days]).collect();
     let (config, threads) = config(&flags);
     pool(threads);
@@ -182,7 +182,7 @@ pub fn panel(cache: &Path, days: &str, flags: &[&str]) -> Option<Value> {
     Some(json!({ "value": seconds, "rows": prepared.panel.rows() }))
 }
 
-pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
+pub(crate) fn read(days: &str, flags: &[&str]) -> Option<Value> {
     let (config, _) = config(flags);
     let source = source::open(days, &config.data.container).expect("a folder of day files");
     let (options, period) = (config.data.load_options(None), config.train_period());
@@ -195,7 +195,7 @@ pub fn read(days: &str, flags: &[&str]) -> Option<Value> {
     Some(json!({ "value": start.seconds(), "bars": bars }))
 }
 
-pub fn pool(threads: usize) {
+pub(crate) fn pool(threads: usize) {
     dqn_trader::compute::threads::start(threads).expect("one pool");
 }
 

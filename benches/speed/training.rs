@@ -52,7 +52,7 @@ impl Callbacks for Clock<'_> {
     }
 }
 
-pub fn train(seconds: f64, flags: &[&str]) -> Option<Value> {
+pub(crate) fn train(seconds: f64, flags: &[&str]) -> Option<Value> {
     let (mut config, threads) = config(flags);
     pool(threads);
     // The clock ends it, and nothing is evaluated before.
@@ -81,7 +81,7 @@ pub fn train(seconds: f64, flags: &[&str]) -> Option<Value> {
 }
 
 /// Proposals, orders, accounts and replay, without gradients.
-pub fn act(seconds: f64, flags: &[&str]) -> Option<Value> {
+pub(crate) fn act(seconds: f64, flags: &[&str]) -> Option<Value> {
     let flags: Vec<&str> = flags.iter().copied().chain(["--replay-ratio", "0"]).collect();
     train(seconds, &flags)
 }

@@ -23,18 +23,18 @@ use crate::strategy::Cancel;
 const METRICS: &str = "metrics.json";
 
 /// What an agent needs besides its configuration.
-pub struct AgentContext<'a> {
-    pub bars: &'a AgentBars,
+pub(crate) struct AgentContext<'a> {
+    pub(crate) bars: &'a AgentBars,
     /// Folder for files that can be made again.
-    pub cache: &'a Path,
+    pub(crate) cache: &'a Path,
     /// Cancels the work.
-    pub cancel: &'a Cancel,
+    pub(crate) cancel: &'a Cancel,
     /// Receives lines for the user.
-    pub say: &'a dyn Fn(&str),
+    pub(crate) say: &'a dyn Fn(&str),
 }
 
 /// The agent's folder.
-pub fn folder(config: &AgentsConfig, model: &AgentSpec) -> PathBuf {
+pub(crate) fn folder(config: &AgentsConfig, model: &AgentSpec) -> PathBuf {
     config.log_path.join(&model.signature)
 }
 
@@ -42,7 +42,7 @@ pub fn folder(config: &AgentsConfig, model: &AgentSpec) -> PathBuf {
 ///
 /// # Errors
 /// If it fails; the position file keeps all complete steps.
-pub fn run(
+pub(crate) fn run(
     config: &AgentsConfig,
     model: &AgentSpec,
     context: AgentContext<'_>,
@@ -113,7 +113,7 @@ fn with_advice(mut error: ReportError, model: &AgentSpec) -> ReportError {
 }
 
 /// The result of an agent that has run; None if there is none that can be read.
-pub fn read_metrics(config: &AgentsConfig, model: &AgentSpec) -> Option<AgentMetrics> {
+pub(crate) fn read_metrics(config: &AgentsConfig, model: &AgentSpec) -> Option<AgentMetrics> {
     let text = std::fs::read(folder(config, model).join(METRICS)).ok()?;
     serde_json::from_slice(&text).ok()
 }

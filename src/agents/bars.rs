@@ -35,16 +35,16 @@ struct AgentBarsNote {
 
 /// The location of a run's bars, for use by other processes.
 #[derive(Serialize, Deserialize)]
-pub struct PreparedBars {
-    pub path: PathBuf,
+pub(crate) struct PreparedBars {
+    pub(crate) path: PathBuf,
     /// Full name of the source.
-    pub source: String,
+    pub(crate) source: String,
     /// Findings in the data, from now or from when the file was written.
-    pub reports: Vec<LoadReport>,
+    pub(crate) reports: Vec<LoadReport>,
 }
 
 /// All bars of a run, up to its last day.
-pub struct AgentBars {
+pub(crate) struct AgentBars {
     panel: Panel,
     source: String,
     bar_minutes: u32,
@@ -52,13 +52,13 @@ pub struct AgentBars {
 
 /// Consecutive rows with the same date in the position file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TradingStep {
-    pub stamp: StepTime,
-    pub rows: Range<usize>,
+pub(crate) struct TradingStep {
+    pub(crate) stamp: StepTime,
+    pub(crate) rows: Range<usize>,
 }
 
 /// Options for loading the data of a run.
-pub fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
+pub(crate) fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
     LoadOptions {
         bar_minutes: config.bar_minutes,
         bar_label: BarLabel::Auto,
@@ -69,7 +69,7 @@ pub fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
 }
 
 /// Loads the bars, or finds them in the cache. `on_days` receives each stock's progress.
-pub fn prepare(
+pub(crate) fn prepare(
     config: &AgentsConfig,
     cache: &Path,
     on_days: &(dyn Fn(&Symbol, usize, usize) + Sync),
@@ -162,37 +162,37 @@ fn panel_data(series: &[BarSeries], note: String) -> PanelData {
 
 impl AgentBars {
     /// Those that [`prepare`] wrote or found, and verified.
-    pub fn open(path: &Path) -> Result<AgentBars> {
+    pub(crate) fn open(path: &Path) -> Result<AgentBars> {
         let panel = Panel::open_verified(path)?;
         let note = note_of(&panel, path)?;
         Ok(AgentBars { panel, source: note.source, bar_minutes: note.bar_minutes })
     }
 
-    pub fn stocks(&self) -> &[Symbol] {
+    pub(crate) fn stocks(&self) -> &[Symbol] {
         self.panel.stocks()
     }
 
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.panel.rows()
     }
 
-    pub fn bar_minutes(&self) -> u32 {
+    pub(crate) fn bar_minutes(&self) -> u32 {
         self.bar_minutes
     }
 
     /// A warning about made-up prices.
-    pub fn notice(&self) -> Option<String> {
+    pub(crate) fn notice(&self) -> Option<String> {
         let source = Some(&self.source).filter(|name| name.starts_with(source::SYNTHETIC))?;
         Some(format!("These are the MADE-UP prices of {source}; name your own in `data`."))
     }
 
     /// The market up to and including row `t`.
-    pub fn view(&self, t: usize) -> MarketView<'_> {
+    pub(crate) fn view(&self, t: usize) -> MarketView<'_> {
         self.panel.view(t)
     }
 
     /// The steps after `last`, up to and including `end`, in time order.
-    pub fn steps(&self, by_bar: bool, last: &StepTime, end: &StepTime) -> Vec<TradingStep> {
+    pub(crate) fn steps(&self, by_bar: bool, last: &StepTime, end: &StepTime) -> Vec<TradingStep> {
         let mut steps: Vec<TradingStep> = Vec::new();
         let mut clock = NewYorkClock::new();
         for t in 0..self.rows() {
@@ -234,14 +234,14 @@ impl AgentBars {
     }
 
     /// The first row of `date` or later; the number of rows if there is none.
-    pub fn first_row(&self, date: NaiveDate) -> usize {
+    pub(crate) fn first_row(&self, date: NaiveDate) -> usize {
         let mut clock = NewYorkClock::new();
         let is_there = |&t: &usize| clock.at(self.view(t).end_s() - 1).0 >= date;
         (0..self.rows()).find(is_there).unwrap_or(self.rows())
     }
 
     /// The rows from `first` on as series, for computations over whole series.
-    pub fn market_data(&self, first: usize) -> Result<MarketData> {
+    pub(crate) fn market_data(&self, first: usize) -> Result<MarketData> {
         let stocks = self.stocks();
         let mut series: Vec<BarSeries> =
             stocks.iter().map(|symbol| BarSeries::new(symbol.clone())).collect();
@@ -266,12 +266,12 @@ impl AgentBars {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Two stocks, sessions from 2020-01-02 on, three bars of 130 minutes each, with these closes.
     /// An open is the previous close; NaN means no bar.
-    pub fn bars(closes: &[[f64; 2]]) -> AgentBars {
+    pub(crate) fn bars(closes: &[[f64; 2]]) -> AgentBars {
         let period = "2020-01-02".parse::<NaiveDate>().unwrap().iter_days();
         let sessions = period.filter_map(crate::market::calendar::session);
         let ends = sessions.flat_map(|one| (1..=3).map(move |i| one.open_s + i * 7_800));

@@ -18,46 +18,46 @@ use crate::strategy::ensemble::EnsembleMethod;
 
 /// All settings of a run, checked as far as possible without data.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AgentsConfig {
+pub(crate) struct AgentsConfig {
     /// Start of the accounts, all in cash. Trading starts with the next day or bar.
-    pub init: StepTime,
+    pub(crate) init: StepTime,
     /// The last day, or the last start time of a bar.
-    pub end: StepTime,
+    pub(crate) end: StepTime,
     /// The first day of an account: that of `init`, or of an account that was started in an earlier
     /// run.
-    pub first_day: NaiveDate,
+    pub(crate) first_day: NaiveDate,
     /// A session and a record per bar instead of per day.
-    pub by_bar: bool,
+    pub(crate) by_bar: bool,
     /// The enabled models; signatures are unique.
-    pub models: Vec<AgentSpec>,
+    pub(crate) models: Vec<AgentSpec>,
     /// Sessions of the language models.
-    pub session: SessionConfig,
+    pub(crate) session: SessionConfig,
     /// Initial cash of every agent, in the currency of the prices.
-    pub initial_cash: f64,
+    pub(crate) initial_cash: f64,
     /// Each agent's files are in the subfolder of its signature.
-    pub log_path: PathBuf,
-    pub stocks: Vec<Symbol>,
+    pub(crate) log_path: PathBuf,
+    pub(crate) stocks: Vec<Symbol>,
     /// The data source, as for `--data`.
-    pub data: Option<String>,
+    pub(crate) data: Option<String>,
     /// Azure Blob container.
-    pub container: String,
+    pub(crate) container: String,
     /// Bar length, minutes; None: that of the data.
-    pub bar_minutes: Option<u32>,
+    pub(crate) bar_minutes: Option<u32>,
     /// Calendar days before the first day that are also loaded, for the warm-up of indicators and
     /// as history.
-    pub lead_days: u32,
+    pub(crate) lead_days: u32,
     /// Fee per trade, basis points of its value.
-    pub fee_bps: f64,
+    pub(crate) fee_bps: f64,
     /// Distance of a fill from the open, against the trader, basis points.
-    pub slippage_bps: f64,
+    pub(crate) slippage_bps: f64,
     /// Maximum number of agents that run at the same time.
-    pub max_concurrent: usize,
+    pub(crate) max_concurrent: usize,
     /// Time limit per agent, seconds.
-    pub timeout_s: f64,
+    pub(crate) timeout_s: f64,
     /// Memory limit per agent that runs in its own process, MiB.
-    pub max_memory_mb: u64,
+    pub(crate) max_memory_mb: u64,
     /// Remarks for the user on how the file was interpreted.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 /// One agent.
@@ -83,45 +83,45 @@ pub enum AgentKind {
 /// A strategy of the registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrategyChoice {
-    pub strategy: String,
-    pub parameters: GivenParameters,
+    pub(crate) strategy: String,
+    pub(crate) parameters: GivenParameters,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ensemble {
-    pub members: Vec<StrategyChoice>,
-    pub method: EnsembleMethod,
+    pub(crate) members: Vec<StrategyChoice>,
+    pub(crate) method: EnsembleMethod,
     /// One per member.
-    pub weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// Window of the weights by variance or performance, in bars.
-    pub window_bars: usize,
+    pub(crate) window_bars: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlmConfig {
     /// The endpoint's name of the model.
-    pub basemodel: String,
+    pub(crate) basemodel: String,
     /// URL of the endpoint, without `/chat/completions`.
-    pub base_url: Url,
+    pub(crate) base_url: Url,
     /// None if the endpoint requires none.
-    pub api_key: Option<Secret>,
+    pub(crate) api_key: Option<Secret>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct SessionConfig {
+pub(crate) struct SessionConfig {
     /// Maximum number of answers of the model per session.
-    pub max_steps: u32,
+    pub(crate) max_steps: u32,
     /// Number of retries of a failed request.
-    pub max_retries: u32,
+    pub(crate) max_retries: u32,
     /// Delay before the first retry, seconds; it doubles with each further one.
-    pub base_delay_s: f64,
+    pub(crate) base_delay_s: f64,
     /// Time limit of one answer, seconds.
-    pub request_timeout_s: f64,
+    pub(crate) request_timeout_s: f64,
 }
 
 impl AgentKind {
     /// The value of `kind` in the configuration.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             AgentKind::Dqn { .. } => "dqn",
             AgentKind::Strategy(_) => "strategy",
@@ -135,7 +135,7 @@ impl AgentsConfig {
     /// Reads and checks `path`. Dates in the environment (`INIT_DATE`, `END_DATE`) override the
     /// file's; key and endpoint in the environment (`OPENAI_API_KEY`, `OPENAI_API_BASE`) are the
     /// defaults of the models. Errors name the file and the field.
-    pub fn read(path: &Path) -> Result<AgentsConfig, ConfigError> {
+    pub(crate) fn read(path: &Path) -> Result<AgentsConfig, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let hint = "name a JSON file; configs/default_config.json is an example";
             ConfigError::new(&path.display().to_string(), e.to_string(), hint).caused_by(e)
@@ -147,7 +147,7 @@ impl AgentsConfig {
     }
 
     /// Parses the file's `text`, with the given lookup of environment variables.
-    pub fn parse(
+    pub(crate) fn parse(
         text: &str,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<AgentsConfig, ConfigError> {
@@ -155,7 +155,7 @@ impl AgentsConfig {
     }
 
     /// The enabled model with that signature.
-    pub fn model(&self, signature: &str) -> Result<&AgentSpec, ConfigError> {
+    pub(crate) fn model(&self, signature: &str) -> Result<&AgentSpec, ConfigError> {
         let found = self.models.iter().find(|model| model.signature == signature);
         found.ok_or_else(|| {
             let known: Vec<&str> = self.models.iter().map(|m| m.signature.as_str()).collect();
@@ -165,14 +165,14 @@ impl AgentsConfig {
     }
 
     /// The days of which bars are loaded.
-    pub fn period(&self) -> Period {
+    pub(crate) fn period(&self) -> Period {
         let lead = chrono::Days::new(self.lead_days.into());
         let start = self.first_day.checked_sub_days(lead).unwrap_or(self.first_day);
         Period { start, end: self.end.date }
     }
 
     /// Account terms: long only, no borrowed cash.
-    pub fn env(&self) -> EnvConfig {
+    pub(crate) fn env(&self) -> EnvConfig {
         EnvConfig {
             fee_bps: self.fee_bps,
             slippage_bps: self.slippage_bps,

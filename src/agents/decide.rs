@@ -14,7 +14,7 @@ use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
 use crate::strategy::{Cancel, Signals};
 
 /// The targets of an agent; None for a language model, which is asked session by session.
-pub fn target_weights(
+pub(crate) fn target_weights(
     kind: &AgentKind,
     setting: &DecisionContext<'_>,
 ) -> Result<Option<TargetWeights>> {
@@ -64,7 +64,7 @@ fn ensemble_signals(
 /// Orders for the next open after which the account holds `weights`, from what is known at the
 /// close of `view`. Sell orders come first, because buy orders may need their proceeds. A position
 /// that is kept is resized only outside its rebalance `band`.
-pub fn orders(
+pub(crate) fn orders(
     ledger: &Ledger,
     view: &MarketView<'_>,
     weights: &[f64],

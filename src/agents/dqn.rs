@@ -20,7 +20,10 @@ use crate::train::trained::{SavedRun, saved_settings};
 
 /// The target weights of the run in `results` at every bar. Its stocks must be among the
 /// configuration's; the others get weight 0.
-pub fn target_weights(results: &Path, setting: &DecisionContext<'_>) -> Result<TargetWeights> {
+pub(crate) fn target_weights(
+    results: &Path,
+    setting: &DecisionContext<'_>,
+) -> Result<TargetWeights> {
     let (config, bars) = (setting.config, setting.bars);
     let mut wanted = TargetWeights::nothing(config.stocks.len(), bars.rows());
     let steps = bars.steps(config.by_bar, &setting.since, &config.end);
@@ -43,7 +46,10 @@ pub fn target_weights(results: &Path, setting: &DecisionContext<'_>) -> Result<T
 }
 
 /// Warnings about trained runs that take part and whose training days overlap the account's period.
-pub fn training_overlap(kind: &AgentKind, setting: &DecisionContext<'_>) -> Result<Vec<String>> {
+pub(crate) fn training_overlap(
+    kind: &AgentKind,
+    setting: &DecisionContext<'_>,
+) -> Result<Vec<String>> {
     let runs: Vec<PathBuf> = match kind {
         AgentKind::Llm(_) => Vec::new(),
         AgentKind::Dqn { results } => vec![results.clone()],

@@ -25,25 +25,25 @@ const CASH: &str = "CASH";
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JournalRecord {
-    pub date: String,
-    pub id: u64,
+pub(crate) struct JournalRecord {
+    pub(crate) date: String,
+    pub(crate) id: u64,
     /// None in the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub this_action: Option<TradeAction>,
-    pub positions: Positions,
+    pub(crate) this_action: Option<TradeAction>,
+    pub(crate) positions: Positions,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TradeAction {
-    pub action: TradeActionKind,
-    pub symbol: String,
-    pub amount: u64,
+pub(crate) struct TradeAction {
+    pub(crate) action: TradeActionKind,
+    pub(crate) symbol: String,
+    pub(crate) amount: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TradeActionKind {
+pub(crate) enum TradeActionKind {
     Buy,
     Sell,
     NoTrade,
@@ -52,9 +52,9 @@ pub enum TradeActionKind {
 /// Whole shares by symbol, in the order of the stocks, and cash.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, f64>")]
-pub struct Positions {
-    pub shares: Vec<(String, u64)>,
-    pub cash: f64,
+pub(crate) struct Positions {
+    pub(crate) shares: Vec<(String, u64)>,
+    pub(crate) cash: f64,
 }
 
 impl Serialize for Positions {
@@ -89,13 +89,13 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
 
 impl Positions {
     /// In the order of `stocks`.
-    pub fn new(stocks: &[Symbol], shares: impl Fn(usize) -> u64, cash: f64) -> Positions {
+    pub(crate) fn new(stocks: &[Symbol], shares: impl Fn(usize) -> u64, cash: f64) -> Positions {
         let one = |(stock, symbol): (usize, &Symbol)| (symbol.to_string(), shares(stock));
         Positions { shares: stocks.iter().enumerate().map(one).collect(), cash }
     }
 
     /// Shares by index in `stocks`. Errors: the name of a stock that is held but not among them.
-    pub fn by_stock(&self, stocks: &[Symbol]) -> Result<Vec<u64>, String> {
+    pub(crate) fn by_stock(&self, stocks: &[Symbol]) -> Result<Vec<u64>, String> {
         let held = |(_, shares): &&(String, u64)| *shares > 0;
         for (symbol, _) in self.shares.iter().filter(held) {
             if !stocks.iter().any(|known| known.as_str() == symbol) {
@@ -111,26 +111,26 @@ impl Positions {
 }
 
 impl TradeAction {
-    pub fn from_fill(fill: &ShareFill, stocks: &[Symbol]) -> TradeAction {
+    pub(crate) fn from_fill(fill: &ShareFill, stocks: &[Symbol]) -> TradeAction {
         let action =
             if fill.side == Side::Buy { TradeActionKind::Buy } else { TradeActionKind::Sell };
         TradeAction { action, symbol: stocks[fill.stock].to_string(), amount: fill.shares }
     }
 
-    pub fn no_trade() -> TradeAction {
+    pub(crate) fn no_trade() -> TradeAction {
         TradeAction { action: TradeActionKind::NoTrade, symbol: String::new(), amount: 0 }
     }
 }
 
 /// When an agent's account was started; None if it was not.
-pub fn begun(agent: &Path) -> Option<StepTime> {
+pub(crate) fn begun(agent: &Path) -> Option<StepTime> {
     let file = File::open(agent.join("position").join(FILE)).ok()?;
     let first = BufReader::new(file).lines().next()?.ok()?;
     serde_json::from_str::<JournalRecord>(&first).ok()?.date.parse().ok()
 }
 
 /// The file, open for appending.
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     mark: File,
@@ -141,7 +141,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in the agent's folder. An incomplete step at the end is removed and
     /// reported to `say`. Errors: the file cannot be read or written, or is invalid.
-    pub fn open(agent: &Path, say: &dyn Fn(&str)) -> Result<Journal> {
+    pub(crate) fn open(agent: &Path, say: &dyn Fn(&str)) -> Result<Journal> {
         let folder = agent.join("position");
         let path = folder.join(FILE);
         let place = || format!("{}: look at that folder", path.display());
@@ -163,19 +163,19 @@ impl Journal {
         Ok(journal)
     }
 
-    pub fn records(&self) -> &[JournalRecord] {
+    pub(crate) fn records(&self) -> &[JournalRecord] {
         &self.records
     }
 
     /// The date of the last record.
-    pub fn last_date(&self) -> Result<Option<StepTime>> {
+    pub(crate) fn last_date(&self) -> Result<Option<StepTime>> {
         let Some(record) = self.records.last() else { return Ok(None) };
         let stamp = record.date.parse::<StepTime>();
         stamp.map(Some).map_err(|what| anyhow::anyhow!("{}: {what}; fix it", self.path.display()))
     }
 
     /// Appends the records of a step: actions, and the positions after each.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         date: &str,
         done: Vec<(Option<TradeAction>, Positions)>,
@@ -298,7 +298,7 @@ fn repaired(path: &Path, bytes: usize, last: Option<&JournalRecord>) -> String {
 }
 
 /// Appends lines to a log, after removing an incomplete last line.
-pub fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
+pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -13,7 +13,7 @@ const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD"
 const BENCHMARK: &str = "buy-and-hold";
 
 /// Sorted by return, failed agents last; columns are aligned, an undefined value is `-`.
-pub fn table(report: &AgentsReport) -> String {
+pub(crate) fn table(report: &AgentsReport) -> String {
     let ranked = ranked(report);
     let mut cells = vec![COLUMNS.map(String::from)];
     for agent in &ranked {
@@ -67,7 +67,7 @@ pub fn table(report: &AgentsReport) -> String {
 }
 
 /// The leaderboard as JSON.
-pub fn in_json(report: &AgentsReport) -> Value {
+pub(crate) fn in_json(report: &AgentsReport) -> Value {
     let one = |agent: &&AgentReport| {
         json!({
             "signature": agent.model.signature,

@@ -6,41 +6,41 @@ use crate::env::costs::Costs;
 use crate::market::panel::MarketView;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     Buy,
     Sell,
 }
 
 /// An order to buy or sell `shares`, decided at the close of row `t`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShareOrder {
-    pub stock: usize,
-    pub side: Side,
-    pub shares: u64,
+pub(crate) struct ShareOrder {
+    pub(crate) stock: usize,
+    pub(crate) side: Side,
+    pub(crate) shares: u64,
     t: usize,
 }
 
 /// The result of an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShareFill {
-    pub stock: usize,
-    pub side: Side,
+pub(crate) struct ShareFill {
+    pub(crate) stock: usize,
+    pub(crate) side: Side,
     /// May be fewer than ordered, limited by cash and shares.
-    pub shares: u64,
+    pub(crate) shares: u64,
     /// Per share, including slippage.
-    pub price: f64,
+    pub(crate) price: f64,
 }
 
 /// Why an order is rejected.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     NoPrice,
     NotHeld { held: u64 },
     NoCash { needed: f64, cash: f64 },
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     shares: Vec<u64>,
     cash: f64,
     costs: Costs,
@@ -48,7 +48,7 @@ pub struct Ledger {
 
 impl ShareOrder {
     /// An order that is decided on the data of `view`.
-    pub fn at(view: &MarketView<'_>, stock: usize, side: Side, shares: u64) -> ShareOrder {
+    pub(crate) fn at(view: &MarketView<'_>, stock: usize, side: Side, shares: u64) -> ShareOrder {
         ShareOrder { stock, side, shares, t: view.t() }
     }
 }
@@ -56,22 +56,22 @@ impl ShareOrder {
 impl Ledger {
     /// # Panics
     /// If cash is negative or not finite.
-    pub fn new(shares: Vec<u64>, cash: f64, costs: Costs) -> Ledger {
+    pub(crate) fn new(shares: Vec<u64>, cash: f64, costs: Costs) -> Ledger {
         assert!(cash.is_finite() && cash >= 0.0, "an account has cash, not {cash}");
         Ledger { shares, cash, costs }
     }
 
-    pub fn shares(&self, stock: usize) -> u64 {
+    pub(crate) fn shares(&self, stock: usize) -> u64 {
         self.shares[stock]
     }
 
-    pub fn cash(&self) -> f64 {
+    pub(crate) fn cash(&self) -> f64 {
         self.cash
     }
 
     /// Cash plus the value of the shares at the closes of `view`. A stock without a price has value
     /// 0.
-    pub fn equity(&self, view: &MarketView<'_>) -> f64 {
+    pub(crate) fn equity(&self, view: &MarketView<'_>) -> f64 {
         let value = |(stock, &shares): (usize, &u64)| {
             let close = view.bar(stock).close;
             if shares == 0 || close.is_nan() { 0.0 } else { shares as f64 * close }
@@ -81,14 +81,23 @@ impl Ledger {
 
     /// Expected cost (or proceeds) per share, including slippage and fee, if the next open equals
     /// the close in `view`; None before the stock's first bar.
-    pub fn expected_price(&self, view: &MarketView<'_>, stock: usize, side: Side) -> Option<f64> {
+    pub(crate) fn expected_price(
+        &self,
+        view: &MarketView<'_>,
+        stock: usize,
+        side: Side,
+    ) -> Option<f64> {
         let close = view.bar(stock).close;
         (!close.is_nan()).then(|| self.per_share(side, close).1)
     }
 
     /// The expected account if `orders` were filled at the closes of `view`, or the reason why the
     /// last of them cannot be. The actual fills may differ.
-    pub fn after(&self, view: &MarketView<'_>, orders: &[ShareOrder]) -> Result<Ledger, Refusal> {
+    pub(crate) fn after(
+        &self,
+        view: &MarketView<'_>,
+        orders: &[ShareOrder],
+    ) -> Result<Ledger, Refusal> {
         let mut account = self.clone();
         for order in orders {
             let each =
@@ -118,7 +127,7 @@ impl Ledger {
     ///
     /// # Panics
     /// If the order was decided in this row or a later one.
-    pub fn fill(&mut self, order: &ShareOrder, now: &MarketView<'_>) -> Option<ShareFill> {
+    pub(crate) fn fill(&mut self, order: &ShareOrder, now: &MarketView<'_>) -> Option<ShareFill> {
         let ShareOrder { stock, side, shares, t } = *order;
         assert!(t < now.t(), "an order of row {t} cannot be filled in row {}", now.t());
         let bar = now.bar(stock);
@@ -157,7 +166,7 @@ impl Ledger {
 }
 
 /// Whole shares at `each` that `cash` pays for, without a debt by rounding.
-pub fn affordable(cash: f64, each: f64) -> u64 {
+pub(crate) fn affordable(cash: f64, each: f64) -> u64 {
     let mut shares = (cash / each).floor().max(0.0) as u64;
     while shares > 0 && shares as f64 * each > cash {
         shares -= 1;
@@ -166,7 +175,7 @@ pub fn affordable(cash: f64, each: f64) -> u64 {
 }
 
 /// Costs of a trade relative to its value at the open, from the cash flow `paid` (or received).
-pub fn cost_of(side: Side, paid: f64, costs: &Costs) -> f64 {
+pub(crate) fn cost_of(side: Side, paid: f64, costs: &Costs) -> f64 {
     let sign = if side == Side::Buy { 1.0 } else { -1.0 };
     let per_unit = costs.fill_price(1.0, sign);
     let per_unit = per_unit + sign * costs.fee(per_unit);

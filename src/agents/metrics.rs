@@ -100,7 +100,7 @@ impl PerformanceFigures {
 }
 
 /// The figures of the account described by `records`, including the initial one.
-pub fn figures(
+pub(crate) fn figures(
     config: &AgentsConfig,
     bars: &AgentBars,
     records: &[JournalRecord],
@@ -110,7 +110,7 @@ pub fn figures(
 }
 
 /// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
-pub fn benchmark(
+pub(crate) fn benchmark(
     config: &AgentsConfig,
     bars: &AgentBars,
     first: &StepTime,
@@ -132,7 +132,7 @@ pub fn benchmark(
     Ok(PerformanceFigures::from_backtest(&backtest, trades, cost, interval))
 }
 
-pub fn costs(config: &AgentsConfig) -> Costs {
+pub(crate) fn costs(config: &AgentsConfig) -> Costs {
     Costs { fee_bps: config.fee_bps, slippage_bps: config.slippage_bps }
 }
 
@@ -204,7 +204,7 @@ fn backtest(
 }
 
 /// The error for a stock that is held but is not in the configuration.
-pub fn unknown_symbol(symbol: String) -> anyhow::Error {
+pub(crate) fn unknown_symbol(symbol: String) -> anyhow::Error {
     anyhow!("the position file holds {symbol}, which is not among the stocks; add it to `stocks`")
 }
 

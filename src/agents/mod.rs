@@ -18,7 +18,7 @@ pub mod config;
 mod decide;
 mod dqn;
 mod journal;
-pub mod leaderboard;
+pub(crate) mod leaderboard;
 mod ledger;
 mod llm;
 mod metrics;
@@ -50,8 +50,7 @@ use process::Child;
 use supervise::{SupervisorLimits, supervise};
 
 pub use metrics::{AgentMetrics, PerformanceFigures, TokenUsage};
-pub use secret::Secret;
-pub use step_time::StepTime;
+pub(crate) use step_time::StepTime;
 pub use supervise::AgentExit;
 
 /// Polling interval for the end of an agent in this process.
@@ -333,7 +332,7 @@ mod tests {
     use super::*;
 
     /// Two stocks of the test bars, one strategy.
-    pub fn config() -> AgentsConfig {
+    pub(crate) fn config() -> AgentsConfig {
         let text = r#"{
             "date_range": { "init_date": "2020-01-02", "end_date": "2020-01-10" },
             "stocks": ["AAA", "BBB"],

@@ -11,21 +11,21 @@ use super::ledger::{Ledger, ShareFill, ShareOrder};
 use super::step_time::StepTime;
 
 /// Executes and records an agent's orders.
-pub struct PaperBroker<'a> {
-    pub config: &'a AgentsConfig,
-    pub bars: &'a AgentBars,
+pub(crate) struct PaperBroker<'a> {
+    pub(crate) config: &'a AgentsConfig,
+    pub(crate) bars: &'a AgentBars,
     /// The agent's folder, with journal, log and figures.
-    pub folder: &'a Path,
-    pub journal: Journal,
-    pub ledger: Ledger,
+    pub(crate) folder: &'a Path,
+    pub(crate) journal: Journal,
+    pub(crate) ledger: Ledger,
 }
 
 /// The trades of a step, with the positions after each.
-pub type StepTrades = Vec<(Option<TradeAction>, Positions)>;
+pub(crate) type StepTrades = Vec<(Option<TradeAction>, Positions)>;
 
 impl PaperBroker<'_> {
     /// Fills an order at the open of row `t`, as far as cash and shares allow.
-    pub fn fill(
+    pub(crate) fn fill(
         &mut self,
         order: &ShareOrder,
         t: usize,
@@ -37,14 +37,14 @@ impl PaperBroker<'_> {
     }
 
     /// Records a step. A step without trades has a record, too.
-    pub fn close(&mut self, stamp: &StepTime, mut done: StepTrades) -> Result<()> {
+    pub(crate) fn close(&mut self, stamp: &StepTime, mut done: StepTrades) -> Result<()> {
         if done.is_empty() {
             done.push((Some(TradeAction::no_trade()), self.positions()));
         }
         self.journal.append(&stamp.to_string(), done)
     }
 
-    pub fn describe(&self, fill: &ShareFill) -> String {
+    pub(crate) fn describe(&self, fill: &ShareFill) -> String {
         let TradeAction { action, symbol, amount } =
             TradeAction::from_fill(fill, self.bars.stocks());
         let verb = match action {
@@ -55,7 +55,7 @@ impl PaperBroker<'_> {
     }
 
     /// Appends messages to the log of a step.
-    pub fn log(&self, stamp: &StepTime, messages: &[serde_json::Value]) -> Result<()> {
+    pub(crate) fn log(&self, stamp: &StepTime, messages: &[serde_json::Value]) -> Result<()> {
         let signature = self.folder.file_name().unwrap_or_default().to_string_lossy();
         let line = serde_json::json!({ "signature": signature, "new_messages": messages });
         let path = self.log_path(stamp);
@@ -67,7 +67,7 @@ impl PaperBroker<'_> {
         self.folder.join("log").join(stamp.to_string()).join("log.jsonl")
     }
 
-    pub fn positions(&self) -> Positions {
+    pub(crate) fn positions(&self) -> Positions {
         Positions::new(self.bars.stocks(), |stock| self.ledger.shares(stock), self.ledger.cash())
     }
 }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 const PANICKED: i32 = 101;
 
 /// A child process. Killed if it is dropped before its end.
-pub struct Child {
+pub(crate) struct Child {
     pid: pid_t,
     output: File,
     status: Option<ExitStatus>,
@@ -29,7 +29,7 @@ pub struct Child {
 
 impl Child {
     /// Runs `command` and captures its output.
-    pub fn execute(mut command: Command) -> io::Result<Child> {
+    pub(crate) fn execute(mut command: Command) -> io::Result<Child> {
         let (output, theirs) = pipe()?;
         let again = theirs.try_clone()?;
         let parent = std::process::id();
@@ -47,7 +47,7 @@ impl Child {
     }
 
     /// Runs `work` in a fork of this process; its result is the exit code.
-    pub fn fork(work: impl FnOnce() -> u8) -> io::Result<Child> {
+    pub(crate) fn fork(work: impl FnOnce() -> u8) -> io::Result<Child> {
         let (output, theirs) = pipe()?;
         // Buffered output must not be written twice.
         let _ = io::stdout().flush();
@@ -73,7 +73,7 @@ impl Child {
 
     /// Limits private writable memory to `bytes`, and makes the child the OOM killer's preferred
     /// victim. Mapped files do not count, so a large panel is free.
-    pub fn limit_memory(&self, bytes: u64) {
+    pub(crate) fn limit_memory(&self, bytes: u64) {
         let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
         // SAFETY: `limit` outlives the call, and the old limit is not requested. A failure means
         // that the process has ended.
@@ -83,7 +83,7 @@ impl Child {
 
     /// Its output since the last call, at most one buffer; the pipe blocks a child that writes too
     /// much.
-    pub fn read_output(&mut self) -> Vec<u8> {
+    pub(crate) fn read_output(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; AT_ONCE];
         let read = self.output.read(&mut bytes).unwrap_or(0);
         bytes.truncate(read);
@@ -91,7 +91,7 @@ impl Child {
     }
 
     /// Its exit status; None while it runs.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             let mut status = 0;
             // SAFETY: `status` outlives the call.
@@ -104,7 +104,7 @@ impl Child {
     }
 
     /// Kills it and its process group.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if self.ended().is_none() {
             // SAFETY: no memory is passed; the process has not been waited for, so its id is still
             // valid.
@@ -125,7 +125,7 @@ impl Drop for Child {
 }
 
 /// Whether this process has a single thread, so that it can be forked.
-pub fn can_fork() -> bool {
+pub(crate) fn can_fork() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
@@ -141,7 +141,7 @@ fn die_with_parent(parent: u32) -> io::Result<()> {
 }
 
 /// As in "exit code 2" or "killed by signal 9".
-pub fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(PANICKED), _) => "a bug in the program".into(),
         (Some(code), _) => format!("exit code {code}"),
@@ -190,7 +190,7 @@ fn run(work: impl FnOnce() -> u8) -> i32 {
 /// Runs `work` in a fork, which ends with all its threads, and returns its result: for work that
 /// needs threads before other forks. The fork stays in this process group, so Ctrl-C ends it too.
 /// None if it was ended by `stop` or from outside.
-pub fn run_in_child(
+pub(crate) fn run_in_child(
     work: impl FnOnce() -> Vec<u8>,
     stop: &dyn Fn() -> bool,
 ) -> io::Result<Option<Vec<u8>>> {

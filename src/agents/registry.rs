@@ -4,7 +4,7 @@ use crate::strategy::{Registry, StrategyError};
 use crate::train::dqn_strategy;
 
 /// The built-in strategies, and that of a trained run.
-pub fn registry() -> Result<Registry, StrategyError> {
+pub(crate) fn registry() -> Result<Registry, StrategyError> {
     let mut registry = Registry::standard();
     registry.register(dqn_strategy::kind(None))?;
     Ok(registry)

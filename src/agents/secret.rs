@@ -8,22 +8,22 @@ use serde_json::Value;
 /// Has no `Serialize` and no `Display`, and its `Debug` is redacted: it cannot get into a file or a
 /// message by accident.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     /// None if `text` is blank.
-    pub fn new(text: &str) -> Option<Secret> {
+    pub(crate) fn new(text: &str) -> Option<Secret> {
         let text = text.trim();
         (!text.is_empty()).then(|| Secret(text.to_string()))
     }
 
     /// The key itself, for sending it.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
     /// Removes the key from `text`, which may come from an endpoint that repeats it.
-    pub fn scrub(&self, text: &str) -> String {
+    pub(crate) fn scrub(&self, text: &str) -> String {
         text.replace(&self.0, "***")
     }
 }

@@ -7,22 +7,22 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 /// `2020-01-02` or `2020-01-02 10:00:00`, New York time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepTime {
-    pub date: NaiveDate,
-    pub time: Option<NaiveTime>,
+pub(crate) struct StepTime {
+    pub(crate) date: NaiveDate,
+    pub(crate) time: Option<NaiveTime>,
 }
 
 impl StepTime {
-    pub fn from_date(date: NaiveDate) -> StepTime {
+    pub(crate) fn from_date(date: NaiveDate) -> StepTime {
         StepTime { date, time: None }
     }
 
-    pub fn from_datetime(at: NaiveDateTime) -> StepTime {
+    pub(crate) fn from_datetime(at: NaiveDateTime) -> StepTime {
         StepTime { date: at.date(), time: Some(at.time()) }
     }
 
     /// The last second that it covers: a date covers its whole day.
-    pub fn last_moment(&self) -> NaiveDateTime {
+    pub(crate) fn last_moment(&self) -> NaiveDateTime {
         let end_of_day = NaiveTime::from_hms_opt(23, 59, 59).expect("a time in the source");
         self.date.and_time(self.time.unwrap_or(end_of_day))
     }

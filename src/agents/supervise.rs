@@ -20,13 +20,13 @@ const NO_MEMORY: &str = "memory allocation of ";
 
 /// Limits on the agents.
 #[derive(Clone, Copy, Debug)]
-pub struct SupervisorLimits {
+pub(crate) struct SupervisorLimits {
     /// Maximum number of agents that run at the same time.
-    pub max_concurrent: usize,
+    pub(crate) max_concurrent: usize,
     /// Time limit per agent.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Memory limit per agent.
-    pub memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
 }
 
 /// How an agent ended.
@@ -42,7 +42,7 @@ pub enum AgentExit {
 
 impl AgentExit {
     /// Why the agent failed; None if it succeeded.
-    pub fn error(&self) -> Option<String> {
+    pub(crate) fn error(&self) -> Option<String> {
         match self {
             AgentExit::Done => None,
             AgentExit::Failed(why) => Some(why.clone()),
@@ -57,7 +57,7 @@ impl AgentExit {
 
 /// Starts an agent for each of `names` and waits for all. Polls `stop` meanwhile; `say` receives
 /// each agent's lines with its name.
-pub fn supervise(
+pub(crate) fn supervise(
     names: &[&str],
     terms: &SupervisorLimits,
     start: &mut dyn FnMut(usize) -> io::Result<Child>,

@@ -8,26 +8,26 @@ use super::step_time::StepTime;
 use crate::strategy::{Cancel, Signals};
 
 /// Target weights as fractions of equity per stock, 0 or above, decided at the close of each row.
-pub struct TargetWeights {
+pub(crate) struct TargetWeights {
     stocks: usize,
     /// `[row, stock]`
     weights: Vec<f64>,
 }
 
 /// Everything that a decision may depend on besides the bars.
-pub struct DecisionContext<'a> {
-    pub config: &'a AgentsConfig,
-    pub bars: &'a AgentBars,
+pub(crate) struct DecisionContext<'a> {
+    pub(crate) config: &'a AgentsConfig,
+    pub(crate) bars: &'a AgentBars,
     /// Start of the account.
-    pub since: StepTime,
-    pub cache: &'a Path,
-    pub cancel: &'a Cancel,
+    pub(crate) since: StepTime,
+    pub(crate) cache: &'a Path,
+    pub(crate) cancel: &'a Cancel,
 }
 
 impl DecisionContext<'_> {
     /// The first row that is used. Earlier bars may have been loaded for another agent whose
     /// account started earlier, and this agent's decisions must not depend on other agents.
-    pub fn first_row(&self) -> usize {
+    pub(crate) fn first_row(&self) -> usize {
         let lead = chrono::Days::new(self.config.lead_days.into());
         self.bars.first_row(self.since.date.checked_sub_days(lead).unwrap_or(self.since.date))
     }
@@ -35,13 +35,13 @@ impl DecisionContext<'_> {
 
 impl TargetWeights {
     /// All weights 0.
-    pub fn nothing(stocks: usize, rows: usize) -> TargetWeights {
+    pub(crate) fn nothing(stocks: usize, rows: usize) -> TargetWeights {
         TargetWeights { stocks, weights: vec![0.0; stocks * rows] }
     }
 
     /// Every stock has an equal share of the equity; a short position becomes flat. The signals
     /// start at row `first`.
-    pub fn from_signals(signals: &Signals, first: usize) -> TargetWeights {
+    pub(crate) fn from_signals(signals: &Signals, first: usize) -> TargetWeights {
         let stocks = signals.stocks();
         let share = 1.0 / stocks as f64;
         let of_row = |t| signals.at(t).iter().map(|decision| decision.target.max(0.0) * share);
@@ -52,11 +52,11 @@ impl TargetWeights {
         }
     }
 
-    pub fn at(&self, t: usize) -> &[f64] {
+    pub(crate) fn at(&self, t: usize) -> &[f64] {
         &self.weights[t * self.stocks..][..self.stocks]
     }
 
-    pub fn set(&mut self, t: usize, stock: usize, weight: f64) {
+    pub(crate) fn set(&mut self, t: usize, stock: usize, weight: f64) {
         self.weights[t * self.stocks + stock] = weight;
     }
 }

@@ -12,7 +12,7 @@ use crate::market::Symbol;
 
 /// Bar lengths that Alpha Vantage offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BarInterval {
+pub(crate) enum BarInterval {
     #[value(name = "1min")]
     One,
     #[value(name = "5min")]
@@ -26,7 +26,7 @@ pub enum BarInterval {
 }
 
 impl BarInterval {
-    pub fn minutes(self) -> u32 {
+    pub(crate) fn minutes(self) -> u32 {
         match self {
             BarInterval::One => 1,
             BarInterval::Five => 5,
@@ -39,7 +39,7 @@ impl BarInterval {
 
 /// The format in which series are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Datatype {
+pub(crate) enum Datatype {
     /// A truncated response is always detected
     Json,
     /// A quarter of the size
@@ -47,83 +47,83 @@ pub enum Datatype {
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct FetchArgs {
+pub(crate) struct FetchArgs {
     /// Stock symbols [default: AAPL MSFT GOOGL AMZN META]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
-    pub stocks: Vec<Symbol>,
+    pub(crate) stocks: Vec<Symbol>,
     /// First day, YYYY-MM-DD; whole months are fetched [default: 2018-01-01]
     #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
-    pub start_date: Option<NaiveDate>,
+    pub(crate) start_date: Option<NaiveDate>,
     /// Last day [default: 2020-12-31]
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
-    pub end_date: Option<NaiveDate>,
+    pub(crate) end_date: Option<NaiveDate>,
     /// Length of a bar
     #[arg(long, value_enum, default_value = "5min")]
-    pub interval: BarInterval,
+    pub(crate) interval: BarInterval,
     /// Fetch 04:00 to 20:00 New York time instead of 09:30 to 16:00
     #[arg(long, alias = "extended_hours")]
-    pub extended_hours: bool,
+    pub(crate) extended_hours: bool,
     /// Fetch prices as traded, not adjusted for splits and dividends
     #[arg(long)]
-    pub raw: bool,
+    pub(crate) raw: bool,
     /// Fetch every month again and replace the existing files
     #[arg(long)]
-    pub rewrite: bool,
+    pub(crate) rewrite: bool,
     #[command(flatten)]
-    pub into: Destination,
+    pub(crate) into: Destination,
     /// Requests per minute; as many as your key allows
     #[arg(long, alias = "requests_per_minute", value_name = "N", default_value_t = 5)]
     #[arg(value_parser = between::<u32>(1, 60_000))]
-    pub requests_per_minute: u32,
+    pub(crate) requests_per_minute: u32,
     /// Format of the responses
     #[arg(long, value_enum, default_value = "json")]
-    pub datatype: Datatype,
+    pub(crate) datatype: Datatype,
     /// Folder for partial downloads [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
     /// Print errors only
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Base URL of the service, for tests
     #[arg(long, value_name = "URL", hide = true, default_value = ADDRESS)]
-    pub service: String,
+    pub(crate) service: String,
     /// Timeout of a request, seconds
     #[arg(long, value_name = "S", hide = true, default_value_t = 60.0)]
-    pub timeout_s: f64,
+    pub(crate) timeout_s: f64,
     /// Pause before the first retry, seconds; doubles with each further one
     #[arg(long, value_name = "S", hide = true, default_value_t = 1.0)]
-    pub retry_pause_s: f64,
+    pub(crate) retry_pause_s: f64,
     /// Pause when the limit per minute is reached, seconds
     #[arg(long, value_name = "S", hide = true, default_value_t = 61.0)]
-    pub limit_pause_s: f64,
+    pub(crate) limit_pause_s: f64,
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// CSV or Parquet files
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Symbol of the bars [default: the symbol column, else the file's name]
     #[arg(long, value_name = "SYMBOL")]
-    pub symbol: Option<Symbol>,
+    pub(crate) symbol: Option<Symbol>,
     #[command(flatten)]
-    pub into: Destination,
+    pub(crate) into: Destination,
     /// Treat a bad row as an error instead of skipping it
     #[arg(long)]
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Print errors only
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 #[derive(Args, Debug)]
-pub struct DataCommandArgs {
+pub(crate) struct DataCommandArgs {
     #[command(subcommand)]
-    pub command: DataCommand,
+    pub(crate) command: DataCommand,
 }
 
 #[derive(Subcommand, Debug)]
-pub enum DataCommand {
+pub(crate) enum DataCommand {
     /// Check stored bars for gaps, bad bars, splits, labels and time zones; exit code 1 if there
     /// is a problem
     Check(CheckArgs),
@@ -132,59 +132,59 @@ pub enum DataCommand {
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Stock symbols [default: all stored ones]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
-    pub stocks: Vec<Symbol>,
+    pub(crate) stocks: Vec<Symbol>,
     /// First day, YYYY-MM-DD [default: the first stored day]
     #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
-    pub start_date: Option<NaiveDate>,
+    pub(crate) start_date: Option<NaiveDate>,
     /// Last day [default: the last stored day]
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
-    pub end_date: Option<NaiveDate>,
+    pub(crate) end_date: Option<NaiveDate>,
     /// Folder with the day files, or azure [default: azure if a connection string is set]
     #[arg(long, value_name = "SOURCE")]
-    pub data: Option<String>,
+    pub(crate) data: Option<String>,
     #[command(flatten)]
-    pub container: ContainerArg,
+    pub(crate) container: ContainerArg,
     /// Fraction of its bars that a day must have; less is a problem
     #[arg(long, alias = "min_coverage", value_name = "SHARE", default_value_t = 0.95)]
-    pub min_coverage: f64,
+    pub(crate) min_coverage: f64,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// Folder for downloaded files [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
     /// Print only errors and the findings
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct UploadArgs {
+pub(crate) struct UploadArgs {
     /// Folder that contains stocks_intraday
     #[arg(value_name = "DIR")]
-    pub from: PathBuf,
+    pub(crate) from: PathBuf,
     /// Stock symbols [default: all in the folder]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
-    pub stocks: Vec<Symbol>,
+    pub(crate) stocks: Vec<Symbol>,
     #[command(flatten)]
-    pub container: ContainerArg,
+    pub(crate) container: ContainerArg,
     /// Concurrent uploads
     #[arg(long, alias = "at_once", value_name = "N", default_value_t = 8)]
     #[arg(value_parser = between::<u32>(1, 64))]
-    pub at_once: u32,
+    pub(crate) at_once: u32,
     /// Replace a blob even if the file has fewer bars
     #[arg(long)]
-    pub replace: bool,
+    pub(crate) replace: bool,
     /// Print errors only
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl DataCommandArgs {
-    pub fn global(&self) -> GlobalArgs {
+    pub(crate) fn global(&self) -> GlobalArgs {
         let (cache, quiet) = match &self.command {
             DataCommand::Check(args) => (args.cache.clone(), args.quiet),
             DataCommand::Upload(args) => (None, args.quiet),

@@ -10,31 +10,31 @@ use super::{DataArgs, GlobalArgs};
 use crate::config::{ConfigError, Mode, RunConfig};
 
 #[derive(Args, Debug, Clone)]
-pub struct EvaluateArgs {
+pub(crate) struct EvaluateArgs {
     /// Results folder of the training run
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    pub(crate) model: PathBuf,
     /// First day of evaluation [default: as in the run]
     #[arg(long = "eval_start", alias = "eval-start", value_name = "DATE")]
-    pub eval_start: Option<NaiveDate>,
+    pub(crate) eval_start: Option<NaiveDate>,
     /// Last day of evaluation [default: as in the run]
     #[arg(long = "eval_end", alias = "eval-end", value_name = "DATE")]
-    pub eval_end: Option<NaiveDate>,
+    pub(crate) eval_end: Option<NaiveDate>,
     /// Folder for portfolio.csv and summary.json [default: evaluation/ in the run's folder]
     #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Device of the network: cpu or cuda:N [default: as in the run]
     #[arg(long, value_name = "DEVICE")]
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
     #[command(flatten)]
-    pub data: DataArgs,
+    pub(crate) data: DataArgs,
     #[command(flatten)]
-    pub global: GlobalArgs,
+    pub(crate) global: GlobalArgs,
 }
 
 impl EvaluateArgs {
     /// The run's own settings, with the flags' changes.
-    pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
+    pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
         let mut config = read_config(&self.model.join("config.toml"))?;
         config.mode = Mode::Single;
         set(&mut config.eval_start, &self.eval_start);

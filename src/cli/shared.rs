@@ -8,68 +8,68 @@ use crate::config::RunConfig;
 use crate::market::options::BarLabel;
 
 #[derive(Args, Debug, Clone)]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     #[command(flatten)]
-    pub bars: BarArgs,
+    pub(crate) bars: BarArgs,
     /// Allow evaluation on days that were trained on
     #[arg(long, alias = "allow_overlap", help_heading = "Data")]
-    pub allow_overlap: bool,
+    pub(crate) allow_overlap: bool,
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct BarArgs {
+pub(crate) struct BarArgs {
     /// Source of the bars: azure, a folder, or synthetic:MARKET[:SEED] (see synth --help) [default:
     /// azure if a connection string is set, else synthetic:sample]
     #[arg(long, value_name = "SOURCE", help_heading = "Data")]
-    pub data: Option<String>,
+    pub(crate) data: Option<String>,
     /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
-    pub container: Option<String>,
+    pub(crate) container: Option<String>,
     /// Length of a bar, minutes [default: that of the data]
     #[arg(long, alias = "bar_minutes", value_name = "N", help_heading = "Data")]
     #[arg(value_parser = between::<u32>(1, 390))]
-    pub bar_minutes: Option<u32>,
+    pub(crate) bar_minutes: Option<u32>,
     /// Whether timestamps mark a bar's start or its end [default: auto]
     #[arg(long, alias = "bar_label", value_enum, help_heading = "Data")]
-    pub bar_label: Option<BarLabel>,
+    pub(crate) bar_label: Option<BarLabel>,
     /// Keep bars outside 09:30 to 16:00 New York time
     #[arg(long, alias = "extended_hours", help_heading = "Data")]
-    pub extended_hours: bool,
+    pub(crate) extended_hours: bool,
     /// Treat a bad row as an error instead of skipping it
     #[arg(long, help_heading = "Data")]
-    pub strict: bool,
+    pub(crate) strict: bool,
 }
 
 /// Trading costs, and which positions are allowed.
 #[derive(Args, Debug, Clone)]
-pub struct TradingArgs {
+pub(crate) struct TradingArgs {
     /// Fee, basis points of the traded value [default: 1]
     #[arg(long, visible_alias = "fee_bps", value_name = "BPS", help_heading = "Trading")]
-    pub fee_bps: Option<f64>,
+    pub(crate) fee_bps: Option<f64>,
     /// Slippage of each fill against the open, basis points [default: 1]
     #[arg(long, visible_alias = "slippage_bps", value_name = "BPS", help_heading = "Trading")]
-    pub slippage_bps: Option<f64>,
+    pub(crate) slippage_bps: Option<f64>,
     /// No short positions
     #[arg(long, alias = "long_only", help_heading = "Trading")]
-    pub long_only: bool,
+    pub(crate) long_only: bool,
 }
 
 /// The container, for Azure.
 #[derive(Args, Debug, Clone)]
-pub struct ContainerArg {
+pub(crate) struct ContainerArg {
     /// Azure Blob container [env: AZURE_STORAGE_CONTAINER] [default: stock-data]
     #[arg(id = "container", long = "container", value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// Where day files are written.
 #[derive(Args, Debug, Clone)]
-pub struct Destination {
+pub(crate) struct Destination {
     /// Destination of the day files: a folder, created if missing, or azure
     #[arg(long, value_name = "DIR")]
-    pub data: String,
+    pub(crate) data: String,
     #[command(flatten)]
-    pub container: ContainerArg,
+    pub(crate) container: ContainerArg,
 }
 
 impl DataArgs {

@@ -14,13 +14,13 @@ use crate::runner::optimize::Search;
 use crate::strategy::ensemble::EnsembleMethod;
 
 #[derive(Args, Debug)]
-pub struct StrategiesArgs {
+pub(crate) struct StrategiesArgs {
     #[command(subcommand)]
-    pub command: StrategiesCommand,
+    pub(crate) command: StrategiesCommand,
 }
 
 #[derive(Subcommand, Debug)]
-pub enum StrategiesCommand {
+pub(crate) enum StrategiesCommand {
     /// List the strategies and their parameters
     List(ListArgs),
     /// Back-test strategies over the same bars, and combine them in an ensemble
@@ -32,7 +32,7 @@ pub enum StrategiesCommand {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For reading
     Table,
     /// For scripts
@@ -40,153 +40,153 @@ pub enum Format {
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// TOML file with your own strategies
     #[arg(long, value_name = "FILE")]
-    pub params: Option<PathBuf>,
+    pub(crate) params: Option<PathBuf>,
     /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    pub(crate) format: Format,
 }
 
 /// The bars and the costs.
 #[derive(Args, Debug, Clone)]
-pub struct MarketArgs {
+pub(crate) struct MarketArgs {
     /// Stock symbols [default: AAPL MSFT GOOGL AMZN META]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
-    pub stocks: Vec<Symbol>,
+    pub(crate) stocks: Vec<Symbol>,
     /// First day, YYYY-MM-DD [default: 2018-01-01]
     #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
-    pub start_date: Option<NaiveDate>,
+    pub(crate) start_date: Option<NaiveDate>,
     /// Last day [default: 2019-12-31]
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
-    pub end_date: Option<NaiveDate>,
+    pub(crate) end_date: Option<NaiveDate>,
     #[command(flatten)]
-    pub trading: TradingArgs,
+    pub(crate) trading: TradingArgs,
     #[command(flatten)]
-    pub bars: BarArgs,
+    pub(crate) bars: BarArgs,
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Strategies by name (see strategies list); case, spaces and hyphens do not matter [default:
     /// RSI MACD "Bollinger Bands" Momentum "Mean Reversion"]
     #[arg(long, num_args = 1.., value_name = "NAME")]
-    pub strategies: Vec<String>,
+    pub(crate) strategies: Vec<String>,
     #[command(flatten)]
-    pub market: MarketArgs,
+    pub(crate) market: MarketArgs,
     /// How the strategies are combined
     #[arg(long, value_enum, value_name = "METHOD", default_value = "weighted")]
-    pub ensemble: EnsembleMethod,
+    pub(crate) ensemble: EnsembleMethod,
     /// Do not combine them
     #[arg(long, alias = "no_ensemble", conflicts_with_all = ["ensemble", "weights"])]
-    pub no_ensemble: bool,
+    pub(crate) no_ensemble: bool,
     /// One weight per strategy, in the order of --strategies, for the weighted ensemble [default:
     /// equal]
     #[arg(long, num_args = 1.., value_name = "WEIGHT")]
-    pub weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// Lookback of weights by variance or performance, bars
     #[arg(long, alias = "window_bars", value_name = "N", default_value_t = 1_000)]
     #[arg(value_parser = at_least::<usize>(1))]
-    pub window_bars: usize,
+    pub(crate) window_bars: usize,
     /// TOML file with parameters by strategy, and your own strategies
     #[arg(long, value_name = "FILE")]
-    pub params: Option<PathBuf>,
+    pub(crate) params: Option<PathBuf>,
     /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// Strategies that run concurrently
     #[arg(long, alias = "max_concurrent_strategies", value_name = "N", default_value_t = 5)]
     #[arg(value_parser = between::<usize>(1, 1_024))]
-    pub max_concurrent: usize,
+    pub(crate) max_concurrent: usize,
     /// Time limit of each strategy, seconds
     #[arg(long, alias = "strategy_timeout", value_name = "S", default_value_t = 30.0)]
-    pub strategy_timeout: f64,
+    pub(crate) strategy_timeout: f64,
     /// Folder for strategies.json and signals.csv; an earlier run in it moves to earlier/N
     /// [default: no files]
     #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// Seed of the bootstrap
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least::<u64>(0))]
-    pub seed: u64,
+    pub(crate) seed: u64,
     #[command(flatten)]
-    pub global: GlobalArgs,
+    pub(crate) global: GlobalArgs,
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct StreamArgs {
+pub(crate) struct StreamArgs {
     /// Strategies by name (see strategies list)
     #[arg(long, num_args = 1.., required = true, value_name = "NAME")]
-    pub strategies: Vec<String>,
+    pub(crate) strategies: Vec<String>,
     /// Stocks of the bars to come; their order decides which is first in a pair
     #[arg(long, num_args = 1.., required = true, value_delimiter = ',', value_name = "SYMBOL")]
-    pub stocks: Vec<Symbol>,
+    pub(crate) stocks: Vec<Symbol>,
     /// Also write their combined decision: weighted, voting or average
     #[arg(long, value_enum, value_name = "METHOD")]
-    pub ensemble: Option<EnsembleMethod>,
+    pub(crate) ensemble: Option<EnsembleMethod>,
     /// One weight per strategy, in the order of --strategies, for the weighted ensemble [default:
     /// equal]
     #[arg(long, num_args = 1.., value_name = "WEIGHT", requires = "ensemble")]
-    pub weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// TOML file with parameters by strategy, and your own strategies
     #[arg(long, value_name = "FILE")]
-    pub params: Option<PathBuf>,
+    pub(crate) params: Option<PathBuf>,
     /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Args, Debug, Clone)]
-pub struct OptimizeArgs {
+pub(crate) struct OptimizeArgs {
     /// Strategy by name (see strategies list)
     #[arg(long, value_name = "NAME")]
-    pub strategy: String,
+    pub(crate) strategy: String,
     /// Values to try for a parameter: NAME=LOW:HIGH, NAME=LOW:HIGH:STEP or NAME=A,B,C; repeatable
     #[arg(long, required = true, num_args = 1.., value_name = "RANGE")]
-    pub range: Vec<String>,
+    pub(crate) range: Vec<String>,
     /// How parameter sets are chosen
     #[arg(long, value_enum, default_value = "grid")]
-    pub search: Search,
+    pub(crate) search: Search,
     /// Parameter sets of a random search
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least::<usize>(1))]
-    pub trials: usize,
+    pub(crate) trials: usize,
     /// Walk-forward folds: each trades the parameters that were best before it
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least::<usize>(1))]
-    pub folds: usize,
+    pub(crate) folds: usize,
     #[command(flatten)]
-    pub market: MarketArgs,
+    pub(crate) market: MarketArgs,
     /// TOML file with your own strategies
     #[arg(long, value_name = "FILE")]
-    pub params: Option<PathBuf>,
+    pub(crate) params: Option<PathBuf>,
     /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
     /// Folder for optimization.json; an earlier one in it moves to earlier/N [default: no file]
     #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// Seed of a random search and of the bootstrap
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least::<u64>(0))]
-    pub seed: u64,
+    pub(crate) seed: u64,
     #[command(flatten)]
-    pub global: GlobalArgs,
+    pub(crate) global: GlobalArgs,
 }
 
 impl StrategiesArgs {
     /// Whether several ranks can share the work.
-    pub fn over_ranks(&self) -> bool {
+    pub(crate) fn over_ranks(&self) -> bool {
         matches!(self.command, StrategiesCommand::Run(_) | StrategiesCommand::Optimize(_))
     }
 
-    pub fn global(&self) -> GlobalArgs {
+    pub(crate) fn global(&self) -> GlobalArgs {
         match &self.command {
             StrategiesCommand::List(_) | StrategiesCommand::Stream(_) => {
                 GlobalArgs { cache: None, threads: None, quiet: true }
@@ -199,7 +199,7 @@ impl StrategiesArgs {
 
 impl MarketArgs {
     /// As the settings of a run with this training period; validated.
-    pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
+    pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
         let mut config = settings("", "defaults").unwrap_or_default();
         if !self.stocks.is_empty() {
             config.stocks.clone_from(&self.stocks);

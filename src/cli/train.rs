@@ -12,99 +12,99 @@ use crate::config::{Compression, ConfigError, Mode, RunConfig, SyncMode};
 use crate::market::Symbol;
 
 #[derive(Args, Debug, Clone)]
-pub struct TrainArgs {
+pub(crate) struct TrainArgs {
     /// One process, or MPI ranks (started by mpirun, or by the program itself) [default: single]
     #[arg(long, value_enum)]
-    pub mode: Option<Mode>,
+    pub(crate) mode: Option<Mode>,
     /// Stock symbols to train on [default: AAPL MSFT GOOGL AMZN META]
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "SYMBOL")]
-    pub stocks: Vec<Symbol>,
+    pub(crate) stocks: Vec<Symbol>,
     /// First day of training, YYYY-MM-DD [default: 2018-01-01]
     #[arg(long = "start_date", alias = "start-date", value_name = "DATE")]
-    pub start_date: Option<NaiveDate>,
+    pub(crate) start_date: Option<NaiveDate>,
     /// Last day of training [default: 2019-12-31]
     #[arg(long = "end_date", alias = "end-date", value_name = "DATE")]
-    pub end_date: Option<NaiveDate>,
+    pub(crate) end_date: Option<NaiveDate>,
     /// First day of evaluation [default: 2020-01-01]
     #[arg(long = "eval_start", alias = "eval-start", value_name = "DATE")]
-    pub eval_start: Option<NaiveDate>,
+    pub(crate) eval_start: Option<NaiveDate>,
     /// Last day of evaluation [default: 2020-12-31]
     #[arg(long = "eval_end", alias = "eval-end", value_name = "DATE")]
-    pub eval_end: Option<NaiveDate>,
+    pub(crate) eval_end: Option<NaiveDate>,
     /// Passes over the training period [default: 100]
     #[arg(long, value_name = "N", value_parser = at_least::<u32>(1))]
-    pub episodes: Option<u32>,
+    pub(crate) episodes: Option<u32>,
     /// Folder for the results; an earlier run in it moves to earlier/N [default: results]
     #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Seed of all random numbers [default: 1]
     #[arg(long, value_name = "N", value_parser = at_least::<u64>(0))]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Settings of an earlier run: its folder or its config.toml; flags override them
     #[arg(long, value_name = "PATH")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Any setting of config.toml, such as learner.gamma=0.95; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Device of the networks: cpu or cuda:N [default: cpu]
     #[arg(long, value_name = "DEVICE")]
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
     #[command(flatten)]
-    pub data: DataArgs,
+    pub(crate) data: DataArgs,
     #[command(flatten)]
-    pub trading: TradingArgs,
+    pub(crate) trading: TradingArgs,
 
     /// Segments of the training period that are stepped in parallel [default: 64]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     #[arg(value_parser = between::<usize>(1, 65_536))]
-    pub lanes: Option<usize>,
+    pub(crate) lanes: Option<usize>,
     /// Sampled transitions per gradient step and stock [default: 64]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
     #[arg(value_parser = at_least::<usize>(1))]
-    pub batch_size: Option<usize>,
+    pub(crate) batch_size: Option<usize>,
     /// Sampled transitions per new transition [default: 1]
     #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
-    pub replay_ratio: Option<f64>,
+    pub(crate) replay_ratio: Option<f64>,
     /// Initial learning rate of Adam; it decays linearly to 0 [default: 0.002]
     #[arg(long, alias = "learning_rate", value_name = "RATE", help_heading = "Learning")]
-    pub learning_rate: Option<f64>,
+    pub(crate) learning_rate: Option<f64>,
     /// Each stock sees only itself: no attention, no features of its peers
     #[arg(long, alias = "no_attention", help_heading = "Learning")]
-    pub no_attention: bool,
+    pub(crate) no_attention: bool,
     /// How workers synchronize: in lockstep bar by bar, with the same result for any number of
     /// processes, or asynchronously, each at its own pace [default: lockstep]
     #[arg(long, value_enum, help_heading = "Learning")]
-    pub sync: Option<SyncMode>,
+    pub(crate) sync: Option<SyncMode>,
     /// With --sync async: drop a gradient whose weights are more than N updates old [default: 8 per
     /// stock]
     #[arg(long, alias = "max_staleness", value_name = "N", help_heading = "Learning")]
     #[arg(value_parser = at_least::<u64>(0))]
-    pub max_staleness: Option<u64>,
+    pub(crate) max_staleness: Option<u64>,
     /// With --sync async: compression of gradients, for slow networks [default: none]
     #[arg(long, value_enum, help_heading = "Learning")]
-    pub compression: Option<Compression>,
+    pub(crate) compression: Option<Compression>,
     /// Episodes between evaluations; the last episode is always evaluated [default: 10]
     #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
     #[arg(value_parser = at_least::<u32>(1))]
-    pub eval_every: Option<u32>,
+    pub(crate) eval_every: Option<u32>,
 
     /// Resume from the newest checkpoint in the results folder, or start if there is none
     #[arg(long, help_heading = "Checkpoints")]
-    pub resume: bool,
+    pub(crate) resume: bool,
     /// Seconds between checkpoints; inf: only when the run is stopped [default: 300]
     #[arg(long, alias = "checkpoint_every", value_name = "S", help_heading = "Checkpoints")]
-    pub checkpoint_every: Option<f64>,
+    pub(crate) checkpoint_every: Option<f64>,
     /// How many times a parallel run that started its own ranks restarts them after one has died
     #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
     #[arg(help_heading = "Checkpoints", value_parser = at_least::<u32>(0))]
-    pub max_restarts: u32,
+    pub(crate) max_restarts: u32,
     #[command(flatten)]
-    pub global: GlobalArgs,
+    pub(crate) global: GlobalArgs,
 }
 
 impl TrainArgs {
     /// Defaults, then the settings file, then `--set`, then the other flags; validated.
-    pub fn resolve(&self) -> Result<RunConfig, ConfigError> {
+    pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
         let mut config = match &self.config {
             Some(path) => read_config(path)?,
             None => settings("", "defaults").unwrap_or_default(),

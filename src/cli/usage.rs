@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use super::{Cli, one_line};
 
 /// What is wrong with the words of a command line, `words`, and which help to read.
-pub fn usage_error(error: &clap::Error, words: &[String]) -> String {
+pub(crate) fn usage_error(error: &clap::Error, words: &[String]) -> String {
     let cli = Cli::command();
     let path = path(&cli, words);
     let command = path.iter().fold(&cli, |command, name| {

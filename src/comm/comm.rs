@@ -146,7 +146,7 @@ pub trait Comm {
 }
 
 /// [`Comm::agree`] for a trait object.
-pub fn agree<T, E: std::fmt::Display>(
+pub(crate) fn agree<T, E: std::fmt::Display>(
     comm: &(impl Comm + ?Sized),
     mine: Result<T, E>,
 ) -> Result<T, CommError> {
@@ -162,7 +162,8 @@ pub fn agree<T, E: std::fmt::Display>(
 
 /// Whether every rank has this error, as after [`agree`]. Of any other error, the other ranks may
 /// not know.
-pub fn is_shared(error: &anyhow::Error) -> bool {
+#[cfg(any(test, feature = "mpi"))]
+pub(crate) fn is_shared(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CommError::Shared(_)))
 }
 

@@ -6,9 +6,9 @@
 //! process, or a lost machine or network: a slow rank still sends heartbeats. A main thread in an
 //! endless loop can only be told from a long computation by its duration, so that limit is wide.
 
-pub mod connect;
-pub mod peer;
-pub mod startup_deadline;
+pub(crate) mod connect;
+pub(crate) mod peer;
+pub(crate) mod startup_deadline;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,15 +30,15 @@ const LAUNCHER_KILLS: std::ops::Range<Duration> =
 const SECOND_SPEAKER: Duration = Duration::from_secs(2);
 /// Exit code of a job that ended because a rank died or hangs. [`super::launch::launch`] restarts
 /// after it.
-pub const EXIT_LOST: i32 = 3;
+pub(crate) const EXIT_LOST: i32 = 3;
 /// A process that could not end the job exits by itself after this time.
 const LAST_RESORT: Duration = Duration::from_secs(2);
 
 /// The pulse of this process.
-pub static PULSE: Pulse = Pulse::new();
+pub(crate) static PULSE: Pulse = Pulse::new();
 
 /// State of the main thread, shared with its watch.
-pub struct Pulse {
+pub(crate) struct Pulse {
     /// Communication calls started and finished: odd while this rank waits for others.
     moves: AtomicU64,
     is_watched: AtomicBool,
@@ -50,7 +50,7 @@ pub struct Pulse {
 
 impl Pulse {
     #[expect(clippy::new_without_default, reason = "a static needs a const function")]
-    pub const fn new() -> Pulse {
+    pub(crate) const fn new() -> Pulse {
         Pulse {
             moves: AtomicU64::new(0),
             is_watched: AtomicBool::new(false),
@@ -61,24 +61,24 @@ impl Pulse {
     }
 
     /// Marks this rank as waiting for others.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         self.moves.fetch_or(1, Ordering::Relaxed);
     }
 
     /// Marks this rank as working, or as having started the next piece of work.
-    pub fn work(&self) {
+    pub(crate) fn work(&self) {
         self.moves.store((self.moves.load(Ordering::Relaxed) | 1) + 1, Ordering::Relaxed);
     }
 
     /// Sets the flag that requests this rank to stop.
-    pub fn set_stop_flag(&self, stop: Arc<AtomicBool>) {
+    pub(crate) fn set_stop_flag(&self, stop: Arc<AtomicBool>) {
         // Fails for a second run in the same process, which does not occur.
         let _ = self.stop.set(stop);
     }
 
     /// Announces that this rank exits, so that the others do not take it for dead. Returns once
     /// they have been notified; at once if there is no watch.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         let is_watched = self.is_watched.load(Ordering::Relaxed);
         let since = Instant::now();
         self.leaving.store(true, Ordering::Relaxed);
@@ -90,14 +90,14 @@ impl Pulse {
 
 /// Limits on silence and on work without communication; None: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeartbeatTimeouts {
-    pub silent: Duration,
-    pub stuck: Option<Duration>,
+pub(crate) struct HeartbeatTimeouts {
+    pub(crate) silent: Duration,
+    pub(crate) stuck: Option<Duration>,
 }
 
 impl HeartbeatTimeouts {
     /// None if the watch is switched off. A quarter of `timeout_s` is kept for ending the job.
-    pub fn from_seconds(timeout_s: f64, stuck_s: f64) -> Option<HeartbeatTimeouts> {
+    pub(crate) fn from_seconds(timeout_s: f64, stuck_s: f64) -> Option<HeartbeatTimeouts> {
         let stuck = (stuck_s > 0.0).then(|| seconds(stuck_s));
         (timeout_s > 0.0).then(|| HeartbeatTimeouts { silent: seconds(0.75 * timeout_s), stuck })
     }
@@ -171,27 +171,27 @@ fn error_line(name: &str, trouble: PeerFault) -> String {
 
 /// Parameters of a watch.
 #[derive(Clone)]
-pub struct MonitorConfig {
-    pub rank: usize,
+pub(crate) struct MonitorConfig {
+    pub(crate) rank: usize,
     /// Display name of every rank.
-    pub names: Vec<String>,
-    pub timeouts: HeartbeatTimeouts,
-    pub pulse: &'static Pulse,
+    pub(crate) names: Vec<String>,
+    pub(crate) timeouts: HeartbeatTimeouts,
+    pub(crate) pulse: &'static Pulse,
     /// Prints a line.
-    pub say: fn(&str),
+    pub(crate) say: fn(&str),
     /// Ends all ranks; need not return.
-    pub end: fn(),
+    pub(crate) end: fn(),
 }
 
 /// Runs until it is dropped.
-pub struct HeartbeatMonitor {
+pub(crate) struct HeartbeatMonitor {
     pulse: &'static Pulse,
     thread: Option<JoinHandle<()>>,
 }
 
 impl HeartbeatMonitor {
     /// `peers` are the workers on rank 0, and rank 0 on a worker.
-    pub fn start(post: MonitorConfig, peers: Vec<Peer>) -> HeartbeatMonitor {
+    pub(crate) fn start(post: MonitorConfig, peers: Vec<Peer>) -> HeartbeatMonitor {
         let pulse = post.pulse;
         pulse.is_watched.store(true, Ordering::Relaxed);
         let own = OwnStatus::new();

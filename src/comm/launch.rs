@@ -15,9 +15,9 @@ use crate::errors::Cause;
 
 /// Rank and size according to the launcher, before MPI is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaunchInfo {
-    pub rank: usize,
-    pub size: usize,
+pub(crate) struct LaunchInfo {
+    pub(crate) rank: usize,
+    pub(crate) size: usize,
 }
 
 /// Environment variables of rank and size (Open MPI; PMI of Slurm and others; Slurm's PMIx, which
@@ -29,7 +29,7 @@ const LAUNCHERS: [(&str, &str); 3] = [
 ];
 
 /// None if the program was not started by a launcher.
-pub fn launch_info(variable: impl Fn(&str) -> Option<String>) -> Option<LaunchInfo> {
+pub(crate) fn launch_info(variable: impl Fn(&str) -> Option<String>) -> Option<LaunchInfo> {
     let number = |name: &str| variable(name)?.parse().ok();
     LAUNCHERS
         .iter()
@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Returns the exit code of `mpirun`, or 128 + n after signal n. The first signal is forwarded as
 /// SIGUSR1, which `mpirun` passes on unchanged: the ranks stop and write their results without a
 /// time limit. A second signal makes `mpirun` end them.
-pub fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
+pub(crate) fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
     let signals = caught_signals().map_err(|e| broken(e.to_string(), e))?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     for restarts in 0.. {

@@ -26,23 +26,23 @@ pub trait ServerLink {
 }
 
 /// A worker's error when the server is gone. It names no cause: the server reports that itself.
-pub const SERVER_GONE: &str = "the parameter server broke off";
+pub(crate) const SERVER_GONE: &str = "the parameter server broke off";
 
 /// A mailbox between threads of one process.
-pub struct LocalMailbox {
+pub(crate) struct LocalMailbox {
     questions: Receiver<(usize, Vec<u8>)>,
     answers: Vec<Sender<Vec<u8>>>,
 }
 
 /// A client of [`LocalMailbox`]. Disconnects when it is dropped.
-pub struct LocalServerLink {
+pub(crate) struct LocalServerLink {
     sender: usize,
     questions: Sender<(usize, Vec<u8>)>,
     answers: Receiver<Vec<u8>>,
 }
 
 /// A mailbox in this process and `senders` clients of it.
-pub fn local(senders: usize) -> (LocalMailbox, Vec<LocalServerLink>) {
+pub(crate) fn local(senders: usize) -> (LocalMailbox, Vec<LocalServerLink>) {
     let (questions, received) = channel();
     let (mut answers, mut lines) = (Vec::new(), Vec::new());
     for sender in 0..senders {

@@ -2,17 +2,19 @@
 //! launcher and the heartbeat. Knows nothing of learning or of markets.
 
 #[expect(clippy::module_inception, reason = "the trait that the room is named after")]
-pub mod comm;
+pub(crate) mod comm;
 mod error;
-pub mod heartbeat;
-pub mod launch;
+#[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "one process only moves the pulse"))]
+pub(crate) mod heartbeat;
+#[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "one process starts no ranks"))]
+pub(crate) mod launch;
 pub mod local;
 pub mod mailbox;
 #[cfg(feature = "mpi")]
 pub mod mpi;
-pub mod ranks;
+pub(crate) mod ranks;
 pub mod tree;
 
-pub use comm::{Comm, MessageStamp, Tag};
+pub use comm::{Comm, MessageStamp, OnMessage, Tag};
 pub use error::CommError;
 pub use ranks::Ranks;

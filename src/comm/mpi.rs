@@ -95,7 +95,7 @@ impl MpiComm {
     /// Starts the heartbeat: from now on the job ends when a rank dies or hangs, with an error line
     /// that calls it by its entry in `names`. Returns on rank 0 a warning if some ranks cannot be
     /// watched.
-    pub fn watch(
+    pub(crate) fn watch(
         &mut self,
         timeouts: HeartbeatTimeouts,
         names: &[String],
@@ -160,7 +160,7 @@ impl MpiComm {
     }
 
     /// Number of ranks on this rank's node, including itself.
-    pub fn ranks_here(&self) -> usize {
+    pub(crate) fn ranks_here(&self) -> usize {
         self.exchange.nodes().here().len()
     }
 
@@ -168,7 +168,7 @@ impl MpiComm {
     /// decides while the workers wait, so it gets all cores. Workers share the cores of their node;
     /// with fewer cores than workers each gets a second thread, so that the last two cores can
     /// share the last worker's minibatch.
-    pub fn usual_threads(&self) -> usize {
+    pub(crate) fn usual_threads(&self) -> usize {
         let workers = workers(self.exchange.nodes().here());
         if self.is_root() {
             0
@@ -181,7 +181,7 @@ impl MpiComm {
     }
 
     /// Ends all ranks at once. For failures that the other ranks cannot know of.
-    pub fn abort_all(code: i32) -> ! {
+    pub(crate) fn abort_all(code: i32) -> ! {
         PULSE.leave();
         SimpleCommunicator::world().abort(code)
     }

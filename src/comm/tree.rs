@@ -15,8 +15,8 @@ use crate::compute::threads::run_parallel;
 /// Node of the tree: the stocks `first..first + 2^level` that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    pub first: usize,
-    pub level: u32,
+    pub(crate) first: usize,
+    pub(crate) level: u32,
 }
 
 impl Node {
@@ -50,8 +50,8 @@ impl Node {
 
 /// The sum of a node's stocks.
 pub struct PartialSum<'a> {
-    pub node: Node,
-    pub values: &'a mut [f32],
+    pub(crate) node: Node,
+    pub(crate) values: &'a mut [f32],
 }
 
 /// Elements that are summed over all parts at a time, to stay in the L1 cache.

@@ -13,7 +13,7 @@ use crate::source;
 
 /// What the whole came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentsOutcome {
+pub(crate) enum AgentsOutcome {
     Done,
     /// An agent, or several; the others are done.
     Failed,
@@ -21,7 +21,11 @@ pub enum AgentsOutcome {
 }
 
 /// Runs the agents, and prints how they stand. Called with a single thread, agents can be forked.
-pub fn agents(args: &AgentsArgs, global: &GlobalArgs, progress: Progress) -> Result<AgentsOutcome> {
+pub(crate) fn agents(
+    args: &AgentsArgs,
+    global: &GlobalArgs,
+    progress: Progress,
+) -> Result<AgentsOutcome> {
     let is_child = args.bars.is_some();
     let mut runner = Runner::default();
     if !is_child {

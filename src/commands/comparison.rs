@@ -10,7 +10,7 @@ use crate::train::dataset::PreparedData;
 use crate::train::evaluation::EvaluationResult;
 
 /// `inference` is what is said of the portfolio, `seed` the run's.
-pub fn beside(
+pub(crate) fn beside(
     mandate: &Mandate,
     seed: u64,
     eval: &PreparedData,

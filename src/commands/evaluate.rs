@@ -18,7 +18,7 @@ use crate::train::model::MODEL_FILE;
 use crate::train::trained::SavedRun;
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
-pub fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
+pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let mut run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
     let _lock = FolderLock::take(&run.config.output)?;
     let setting = CommandContext::new(&LocalComm, run.config, global, progress)?;

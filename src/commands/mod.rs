@@ -1,15 +1,15 @@
 //! What the program can be told to do, put together from the layers below.
 
-pub mod agents;
+pub(crate) mod agents;
 mod comparison;
-pub mod data;
-pub mod evaluate;
+pub(crate) mod data;
+pub(crate) mod evaluate;
 mod outputs;
-pub mod program;
-pub mod strategies;
-pub mod synth;
-pub mod train;
-pub mod validate;
+pub(crate) mod program;
+pub(crate) mod strategies;
+pub(crate) mod synth;
+pub(crate) mod train;
+pub(crate) mod validate;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,24 +37,23 @@ use crate::train::run::RunData;
 const NAMED_STOCKS: usize = 8;
 
 /// What every command needs before it reads a bar.
-pub struct CommandContext<'a> {
-    pub comm: &'a dyn Comm,
-    pub config: RunConfig,
-    pub progress: Progress,
+pub(crate) struct CommandContext {
+    pub(crate) config: RunConfig,
+    pub(crate) progress: Progress,
     /// What a reader of the results must know before believing a figure.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     source: DataSource,
     cache: PathBuf,
 }
 
-impl<'a> CommandContext<'a> {
+impl CommandContext {
     /// Opens the data on every rank.
-    pub fn new(
-        comm: &'a dyn Comm,
+    pub(crate) fn new(
+        comm: &dyn Comm,
         mut config: RunConfig,
         global: &GlobalArgs,
         progress: Progress,
-    ) -> Result<CommandContext<'a>> {
+    ) -> Result<CommandContext> {
         // Rank 0's environment decides, should another's differ.
         let mut name = source::resolve(config.data.source.as_deref()).into_bytes();
         comm.broadcast_bytes(&mut name);
@@ -80,7 +79,6 @@ impl<'a> CommandContext<'a> {
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
         Ok(CommandContext {
-            comm,
             config,
             progress,
             notices,

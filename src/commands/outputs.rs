@@ -29,7 +29,7 @@ use crate::train::run::Trained;
 
 /// Wall time, with and without the evaluations.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     since: Instant,
     /// Up to `since`.
     state: ClockState,
@@ -38,7 +38,7 @@ pub struct Clock {
 
 /// What a clock shows, in seconds, over all stretches of a run that was resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClockState {
+pub(crate) struct ClockState {
     wall_s: f64,
     trained_s: f64,
     /// `trained_s` and environment steps at the last interval.
@@ -60,15 +60,15 @@ impl Clock {
     }
 
     /// What follows is no training, until [`Clock::resume`].
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         *self = Clock { is_training: false, ..Clock::start(self.state()) };
     }
 
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         *self = Clock::start(self.state());
     }
 
-    pub fn wall_s(&self) -> f64 {
+    pub(crate) fn wall_s(&self) -> f64 {
         self.state().wall_s
     }
 
@@ -90,14 +90,14 @@ impl Clock {
     }
 
     /// Steps per second of training, evaluations left out.
-    pub fn mean_rate(&self, env_steps: u64) -> f64 {
+    pub(crate) fn mean_rate(&self, env_steps: u64) -> f64 {
         env_steps as f64 / self.state.interval_from.0.max(1e-9)
     }
 }
 
 /// How far the files had come at a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OutputsState {
+pub(crate) struct OutputsState {
     metrics_bytes: u64,
     events_name: String,
     events_bytes: u64,
@@ -107,7 +107,7 @@ pub struct OutputsState {
     clock: ClockState,
 }
 
-pub struct Outputs {
+pub(crate) struct Outputs {
     folder: ResultsFolder,
     metrics: MetricsLog,
     events: EventWriter,
@@ -120,7 +120,7 @@ pub struct Outputs {
 
 impl Outputs {
     /// Moves an earlier run aside and writes what is known at the start.
-    pub fn open(config: &RunConfig) -> Result<Outputs> {
+    pub(crate) fn open(config: &RunConfig) -> Result<Outputs> {
         policy::can_export()?;
         let folder = ResultsFolder::create(&config.output)?;
         folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
@@ -136,7 +136,7 @@ impl Outputs {
     }
 
     /// The files of a run that was stopped or killed, cut back to where they were at a checkpoint.
-    pub fn reopen(config: &RunConfig, state: OutputsState) -> Result<Outputs> {
+    pub(crate) fn reopen(config: &RunConfig, state: OutputsState) -> Result<Outputs> {
         policy::can_export()?;
         let folder = ResultsFolder::open(&config.output)?;
         folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
@@ -152,7 +152,7 @@ impl Outputs {
         })
     }
 
-    pub fn state(&self) -> OutputsState {
+    pub(crate) fn state(&self) -> OutputsState {
         OutputsState {
             metrics_bytes: self.metrics.bytes(),
             events_name: self.events.name(),
@@ -164,20 +164,20 @@ impl Outputs {
     }
 
     /// A sentence for the user when an earlier run's files were moved.
-    pub fn notice(&self) -> Option<&str> {
+    pub(crate) fn notice(&self) -> Option<&str> {
         self.folder.notice()
     }
 
-    pub fn clock(&self) -> &Clock {
+    pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    pub fn clock_mut(&mut self) -> &mut Clock {
+    pub(crate) fn clock_mut(&mut self) -> &mut Clock {
         &mut self.clock
     }
 
     /// Writes the arbitrage opportunities of a period, `train` or `eval`.
-    pub fn opportunities(
+    pub(crate) fn opportunities(
         &mut self,
         period: &'static str,
         data: &PreparedData,
@@ -189,7 +189,10 @@ impl Outputs {
 
     /// Writes the line of an interval, and returns it. A file that cannot be written ends the run:
     /// what it has learned is in the last checkpoint, and hours without a record are in none.
-    pub fn interval(&mut self, interval: TrainingInterval) -> Result<&MetricsLine, ReportError> {
+    pub(crate) fn interval(
+        &mut self,
+        interval: TrainingInterval,
+    ) -> Result<&MetricsLine, ReportError> {
         let line = self.clock.line(interval);
         let scalars = [
             ("train/reward", Some(line.reward)),
@@ -208,7 +211,7 @@ impl Outputs {
         Ok(&self.lines[self.lines.len() - 1])
     }
 
-    pub fn evaluation(
+    pub(crate) fn evaluation(
         &mut self,
         &Evaluation { episode, env_steps, ref evaluated }: &Evaluation,
     ) -> Result<()> {
@@ -228,7 +231,7 @@ impl Outputs {
     }
 
     /// The model and what is said of the whole run.
-    pub fn finish(&self, finished: &FinishedRun<'_>) -> Result<()> {
+    pub(crate) fn finish(&self, finished: &FinishedRun<'_>) -> Result<()> {
         let Trained { config, mandate, model, eval, latest, .. } = finished.trained;
         let latest = latest.as_ref().map(|evaluation| &evaluation.evaluated);
         let folder = &self.folder;
@@ -317,8 +320,8 @@ fn unwritten(error: impl Into<anyhow::Error>) -> anyhow::Error {
 }
 
 /// A run that has come to its end, or was stopped.
-pub struct FinishedRun<'a> {
-    pub trained: &'a Trained,
-    pub run: RunSummary,
-    pub peer_view: PeerView,
+pub(crate) struct FinishedRun<'a> {
+    pub(crate) trained: &'a Trained,
+    pub(crate) run: RunSummary,
+    pub(crate) peer_view: PeerView,
 }

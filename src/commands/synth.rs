@@ -18,7 +18,7 @@ use crate::synthetic::SyntheticMarket;
 
 /// Writes what training on `--data synthetic:MARKET` would read. Day files that are there already
 /// are left alone: they may be real ones.
-pub fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
+pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
     let defaults = RunConfig::default();
     let market = args.market.strip_prefix(SYNTHETIC).unwrap_or(&args.market);
     let market = SyntheticMarket::parse(market)?;

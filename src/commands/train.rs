@@ -25,7 +25,7 @@ use crate::train::evaluation::Evaluation;
 use crate::train::run::Checkpointing;
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
-pub fn train(
+pub(crate) fn train(
     comm: &dyn Comm,
     config: RunConfig,
     args: &TrainArgs,
@@ -193,7 +193,7 @@ fn told(Evaluation { episode, evaluated, .. }: &Evaluation) -> String {
 }
 
 /// A flag that [`heed_signals`] sets.
-pub fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     heed_signals(&stop)?;
     Ok(stop)

@@ -6,7 +6,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// A copy of `values` with the given capacity, in huge pages, for vectors with random access: with
 /// 4 KB pages each access is a TLB miss. Linux grants huge pages on request (`madvise`) if they are
 /// requested before the first write.
-pub fn copy_with_capacity<T: Copy>(values: &[T], capacity: usize) -> Vec<T> {
+pub(crate) fn copy_with_capacity<T: Copy>(values: &[T], capacity: usize) -> Vec<T> {
     let mut room = Vec::with_capacity(capacity);
     request_huge_pages(&room);
     room.extend_from_slice(values);

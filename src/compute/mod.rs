@@ -1,5 +1,5 @@
 //! Use of the processor: threads, SIMD, huge pages.
 
-pub mod huge_pages;
+pub(crate) mod huge_pages;
 pub(crate) mod simd_dispatch;
 pub mod threads;

@@ -11,7 +11,7 @@ const FEW: usize = 8;
 const AWAKE: Duration = Duration::from_micros(50);
 
 /// Builder of a pool of `count` threads (0: one per core).
-pub fn pool(count: usize) -> ThreadPoolBuilder {
+pub(crate) fn pool(count: usize) -> ThreadPoolBuilder {
     ThreadPoolBuilder::new().num_threads(count)
 }
 
@@ -28,7 +28,7 @@ pub fn start(threads: usize) -> Result<(), ThreadPoolBuildError> {
 
 /// Runs `work` on all `tasks`, in parallel if this thread belongs to a pool of several. The tasks
 /// must be independent, so the result is the same either way.
-pub fn run_parallel<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
+pub(crate) fn run_parallel<T: Send>(tasks: Vec<T>, work: impl Fn(T) + Sync + Send) {
     if tasks.len() > 1 && has_other_threads() {
         split_in_halves(tasks, &work);
     } else {

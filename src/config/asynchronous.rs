@@ -39,7 +39,7 @@ pub struct AsynchronousConfig {
 }
 
 impl AsynchronousConfig {
-    pub fn max_staleness_for(&self, stocks: usize) -> u64 {
+    pub(crate) fn max_staleness_for(&self, stocks: usize) -> u64 {
         self.max_staleness.unwrap_or(8 * stocks as u64)
     }
 }

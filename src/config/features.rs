@@ -59,7 +59,7 @@ impl Default for FeatureConfig {
 
 impl FeatureConfig {
     /// Bars until every feature is defined.
-    pub fn longest_window(&self) -> u32 {
+    pub(crate) fn longest_window(&self) -> u32 {
         let windows = [
             self.rsi_bars,
             self.macd_slow_bars + self.macd_signal_bars,

@@ -27,7 +27,7 @@ pub struct Machine {
 
 impl Machine {
     /// This one. `mpi` is the library's own name and version; empty in a run without.
-    pub fn detect(mpi: &str) -> Machine {
+    pub(crate) fn detect(mpi: &str) -> Machine {
         let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Machine {
             program_version: env!("CARGO_PKG_VERSION").into(),
@@ -45,12 +45,12 @@ impl Machine {
     }
 
     /// A run that was computed on `before` goes on here.
-    pub fn follow(&mut self, before: &Machine) {
+    pub(crate) fn follow(&mut self, before: &Machine) {
         self.before = before.differences(self);
     }
 
     /// The facts in which results of the two can differ, as `key: one, here other`.
-    pub fn differences(&self, here: &Machine) -> Vec<String> {
+    pub(crate) fn differences(&self, here: &Machine) -> Vec<String> {
         let facts = [
             ("program_version", &self.program_version, &here.program_version),
             ("libtorch_version", &self.libtorch_version, &here.libtorch_version),
@@ -65,7 +65,7 @@ impl Machine {
 
 /// A line for the user where results here cannot be expected to equal those of `run`, which was
 /// made on the machine `other`.
-pub fn warning(run: &str, other: Option<&Machine>, here: &Machine) -> Option<String> {
+pub(crate) fn warning(run: &str, other: Option<&Machine>, here: &Machine) -> Option<String> {
     let differing = other?.differences(here);
     (!differing.is_empty()).then(|| {
         format!(

@@ -32,7 +32,8 @@ pub use meta_policy::MetaPolicyConfig;
 pub use network::NetworkConfig;
 pub use operation::{CheckpointConfig, EvaluationConfig, RanksConfig};
 pub use portfolio::PortfolioConfig;
-pub use run::{Mode, RunConfig};
+pub use run::Mode;
+pub use run::RunConfig;
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
 #[derive(Debug, Error, Clone, PartialEq)]
@@ -47,12 +48,19 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+    pub(crate) fn new(
+        field: &str,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> ConfigError {
         ConfigError { field: field.into(), what: what.into(), hint: hint.into(), cause: None }
     }
 
     /// Adds the cause that `what` already has in words.
-    pub fn caused_by(self, error: impl std::error::Error + Send + Sync + 'static) -> ConfigError {
+    pub(crate) fn caused_by(
+        self,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> ConfigError {
         ConfigError { cause: Some(Cause::new(error)), ..self }
     }
 }

@@ -55,12 +55,12 @@ impl Default for PortfolioConfig {
 
 impl PortfolioConfig {
     /// Allocated capital over equity.
-    pub fn capital(&self) -> f64 {
+    pub(crate) fn capital(&self) -> f64 {
         if self.gross_limit.is_finite() { self.gross_limit } else { 1.0 }
     }
 
     /// Most capital that one of `stocks` stocks is allocated, over equity.
-    pub fn name_limit_for(&self, stocks: usize) -> f64 {
+    pub(crate) fn name_limit_for(&self, stocks: usize) -> f64 {
         let twice_equal = 2.0 * self.capital() / stocks.max(1) as f64;
         self.name_limit.unwrap_or(twice_equal).min(self.capital())
     }

@@ -7,15 +7,15 @@ use crate::interface::PrivateState;
 
 /// The result of one fill.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fill {
+pub(crate) struct Fill {
     /// Positive if bought, negative if sold.
-    pub shares: f64,
+    pub(crate) shares: f64,
     /// Per share, including slippage.
-    pub price: f64,
+    pub(crate) price: f64,
     /// |shares| * price.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Paid on top of the price.
-    pub fee: f64,
+    pub(crate) fee: f64,
 }
 
 /// Shares of one stock. Flat: no shares, entry price 0, 0 bars.
@@ -70,12 +70,12 @@ pub struct Portfolio {
 }
 
 impl Portfolio {
-    pub fn new(stocks: usize, cash: f64) -> Portfolio {
+    pub(crate) fn new(stocks: usize, cash: f64) -> Portfolio {
         Portfolio { cash, holdings: vec![Holding::flat(f64::NAN); stocks] }
     }
 
     /// Resets the account to `cash` without positions.
-    pub fn reset(&mut self, cash: f64) {
+    pub(crate) fn reset(&mut self, cash: f64) {
         self.cash = cash;
         self.holdings.fill(Holding::flat(f64::NAN));
     }
@@ -90,13 +90,13 @@ impl Portfolio {
     }
 
     /// -1, 0 or 1.
-    pub fn direction(&self, stock: usize) -> i8 {
+    pub(crate) fn direction(&self, stock: usize) -> i8 {
         let shares = self.holdings[stock].shares;
         i8::from(shares > 0.0) - i8::from(shares < 0.0)
     }
 
     /// The price at which the stock is valued: that of the last [`Portfolio::mark`].
-    pub fn marked_price(&self, stock: usize) -> f64 {
+    pub(crate) fn marked_price(&self, stock: usize) -> f64 {
         self.holdings[stock].mark
     }
 
@@ -106,7 +106,7 @@ impl Portfolio {
     }
 
     /// Sum of the positions' absolute values at the last marks.
-    pub fn gross_value(&self) -> f64 {
+    pub(crate) fn gross_value(&self) -> f64 {
         self.holdings.iter().map(|holding| holding.value().abs()).sum()
     }
 
@@ -115,7 +115,7 @@ impl Portfolio {
     ///
     /// # Panics
     /// If `shares_delta` is not finite or is 0, or the price is not positive.
-    pub fn fill(
+    pub(crate) fn fill(
         &mut self,
         stock: usize,
         shares_delta: f64,
@@ -134,7 +134,7 @@ impl Portfolio {
 
     /// Marks every stock to its close, `[stock]`, at the end of a bar, and counts the bar for open
     /// positions. A stock that is not held may have no price (NaN).
-    pub fn mark(&mut self, closes: &[f64]) {
+    pub(crate) fn mark(&mut self, closes: &[f64]) {
         assert_eq!(closes.len(), self.holdings.len());
         for (stock, (holding, &close)) in self.holdings.iter_mut().zip(closes).enumerate() {
             holding.mark = close;
@@ -148,7 +148,7 @@ impl Portfolio {
     /// After a mark: closes all positions at the marks, with costs, if equity is at most
     /// `maintenance_margin` times the gross position value. Returns whether it did; the remaining
     /// cash may be negative.
-    pub fn close_out_if_ruined(&mut self, maintenance_margin: f64, costs: &Costs) -> bool {
+    pub(crate) fn close_out_if_ruined(&mut self, maintenance_margin: f64, costs: &Costs) -> bool {
         let ruined = self.equity() <= maintenance_margin * self.gross_value();
         if ruined {
             for stock in 0..self.holdings.len() {
@@ -162,7 +162,7 @@ impl Portfolio {
     }
 
     /// The agent's own state for one stock, as of the last mark.
-    pub fn private_state(&self, stock: usize) -> PrivateState {
+    pub(crate) fn private_state(&self, stock: usize) -> PrivateState {
         let position = self.direction(stock);
         if position == 0 {
             return PrivateState::default();

@@ -11,14 +11,14 @@ use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy};
 
-pub struct BacktestAccount {
+pub(crate) struct BacktestAccount {
     desk: Desk,
     backtest: Backtest,
 }
 
 impl BacktestAccount {
     /// All cash at the first of `rows`.
-    pub fn new(
+    pub(crate) fn new(
         mandate: &Mandate,
         panel: &Panel,
         rows: &Range<usize>,
@@ -34,7 +34,7 @@ impl BacktestAccount {
 
     /// Lets a meta-policy decide who trades each stock. `expert_weights`: its initial expert
     /// weights, if known.
-    pub fn with_meta_policy(
+    pub(crate) fn with_meta_policy(
         self,
         meta: Option<MetaPolicy>,
         expert_weights: Option<&ExpertWeights>,
@@ -48,44 +48,48 @@ impl BacktestAccount {
     }
 
     /// Places orders at the close of `view`. `wanted` gives each stock's direction and conviction.
-    pub fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
+    pub(crate) fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
         self.order_for(view, wanted.map(DqnProposal::plain));
     }
 
     /// Like [`BacktestAccount::order`], for a DQN that may report more than that.
-    pub fn order_for(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = DqnProposal>) {
+    pub(crate) fn order_for(
+        &mut self,
+        view: &MarketView<'_>,
+        wanted: impl Iterator<Item = DqnProposal>,
+    ) {
         let gain = self.backtest.last_reward();
         self.desk.decide(0, view, gain, wanted);
         self.backtest.order(view, self.desk.orders(0));
     }
 
     /// Moves to the next bar: orders are filled at its open.
-    pub fn advance(&mut self, next: &MarketView<'_>) {
+    pub(crate) fn advance(&mut self, next: &MarketView<'_>) {
         self.backtest.advance(next);
     }
 
-    pub fn desk(&self) -> &Desk {
+    pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }
 
-    pub fn backtest(&self) -> &Backtest {
+    pub(crate) fn backtest(&self) -> &Backtest {
         &self.backtest
     }
 
     /// The part of the observation of a stock's agent that describes its position, at the close of
     /// the current bar.
-    pub fn private_state(&self, stock: usize) -> PrivateState {
+    pub(crate) fn private_state(&self, stock: usize) -> PrivateState {
         self.backtest.private_state(stock)
     }
 
-    pub fn into_record(self) -> BacktestRecord {
+    pub(crate) fn into_record(self) -> BacktestRecord {
         self.backtest.into_record()
     }
 }
 
 /// Back-tests a policy over `rows` of a panel with the agent's capital, limits and costs. The
 /// policy maps (view, stock, position) to the desired direction: -1, 0 or 1.
-pub fn run_policy(
+pub(crate) fn run_policy(
     mandate: &Mandate,
     panel: &Panel,
     rows: &Range<usize>,

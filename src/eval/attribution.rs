@@ -6,7 +6,7 @@ use crate::env::costs::Costs;
 /// `[stock]`: mean over bars of each stock's profit after costs, as a fraction of the portfolio's
 /// equity one bar earlier. They add up to the mean of [`BacktestRecord::reward`] unless the account
 /// was liquidated.
-pub fn rewards_by_stock(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
+pub(crate) fn rewards_by_stock(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
     let mut sums = vec![0.0; record.stocks.len()];
     let bars = record.equity.len().saturating_sub(1);
     for rewards in rewards_by_bar(record, costs).chunks_exact(sums.len().max(1)) {
@@ -16,7 +16,7 @@ pub fn rewards_by_stock(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
 }
 
 /// The same per bar, `[bar, stock]`; 0 in the first bar.
-pub fn rewards_by_bar(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
+pub(crate) fn rewards_by_bar(record: &BacktestRecord, costs: &Costs) -> Vec<f64> {
     let stocks = record.stocks.len();
     let mut rewards = vec![0.0; record.equity.len() * stocks];
     for (t, rewards) in rewards.chunks_exact_mut(stocks.max(1)).enumerate().skip(1) {

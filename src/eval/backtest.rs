@@ -12,7 +12,7 @@ use crate::market::panel::{MarketView, PanelBar};
 use crate::portfolio::risk::PositionOrder;
 
 /// The market at one time, as an account needs it.
-pub trait CurrentMarket {
+pub(crate) trait CurrentMarket {
     /// Bar end, UTC seconds.
     fn end_s(&self) -> i64;
 
@@ -53,7 +53,11 @@ pub struct Backtest {
 
 impl Backtest {
     /// Starts in cash at the close of `view`, the first entry of the record.
-    pub fn start(stocks: &[Symbol], view: &impl CurrentMarket, config: &EnvConfig) -> Backtest {
+    pub(crate) fn start(
+        stocks: &[Symbol],
+        view: &impl CurrentMarket,
+        config: &EnvConfig,
+    ) -> Backtest {
         let mut backtest = Backtest {
             portfolio: Portfolio::new(stocks.len(), config.initial_cash),
             costs: Costs::new(config),
@@ -72,7 +76,7 @@ impl Backtest {
     /// Sizes the orders for the next open from what is known at the close of `view`. A position is
     /// opened, closed or reversed when its direction changes; one with an unchanged direction is
     /// resized only if it has left its rebalance band.
-    pub fn order(&mut self, view: &impl CurrentMarket, orders: &[PositionOrder]) {
+    pub(crate) fn order(&mut self, view: &impl CurrentMarket, orders: &[PositionOrder]) {
         let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
@@ -96,7 +100,7 @@ impl Backtest {
 
     /// Moves to the next bar: fills at its open, marks to market at its close. A stock without a
     /// bar keeps its position.
-    pub fn advance(&mut self, next: &impl CurrentMarket) {
+    pub(crate) fn advance(&mut self, next: &impl CurrentMarket) {
         let equity_before = self.portfolio.equity();
         let (mut traded, mut trades) = (0.0, 0);
         for stock in 0..self.pending.len() {
@@ -140,7 +144,7 @@ impl Backtest {
         self.portfolio.private_state(stock)
     }
 
-    pub fn into_record(self) -> BacktestRecord {
+    pub(crate) fn into_record(self) -> BacktestRecord {
         self.record
     }
 
@@ -170,7 +174,7 @@ impl Backtest {
 
 /// Equal-weight buy-and-hold over the same bars at the same costs: the benchmark of every result.
 /// None without bars.
-pub fn buy_and_hold<M: CurrentMarket>(
+pub(crate) fn buy_and_hold<M: CurrentMarket>(
     stocks: &[Symbol],
     mut views: impl Iterator<Item = M>,
     config: &EnvConfig,

@@ -41,7 +41,7 @@ const ENSEMBLES: [(EnsembleMethod, &str); 5] = [
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ContenderRole {
+pub(crate) enum ContenderRole {
     /// A strategy of the registry with default parameters.
     Strategy,
     /// An ensemble of [`RULES`].
@@ -54,40 +54,40 @@ pub enum ContenderRole {
 
 /// One row of the comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Contender {
-    pub name: String,
-    pub role: ContenderRole,
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    pub(crate) role: ContenderRole,
     /// None if the strategy failed.
-    pub metrics: Option<Metrics>,
+    pub(crate) metrics: Option<Metrics>,
     /// Fees and slippage, each as a fraction of the equity one bar earlier, summed.
-    pub costs: Option<f64>,
-    pub sharpe: Option<SharpeEstimate>,
+    pub(crate) costs: Option<f64>,
+    pub(crate) sharpe: Option<SharpeEstimate>,
     /// Why it failed, for example a pair strategy with one stock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// The market and settings that all rows share.
-pub struct ComparisonMarket<'a> {
-    pub panel: &'a Panel,
+pub(crate) struct ComparisonMarket<'a> {
+    pub(crate) panel: &'a Panel,
     /// Rows of the panel; decisions are made at all but the last.
-    pub rows: Range<usize>,
-    pub mandate: &'a Mandate,
-    pub limits: &'a Limits,
+    pub(crate) rows: Range<usize>,
+    pub(crate) mandate: &'a Mandate,
+    pub(crate) limits: &'a Limits,
 }
 
 /// Results that exist already.
-pub struct TradedRecords<'a> {
+pub(crate) struct TradedRecords<'a> {
     /// Direction and conviction of the DQN, `[row, stock]`.
-    pub dqn: &'a [(i8, f32)],
-    pub portfolio: &'a BacktestRecord,
-    pub buy_and_hold: &'a BacktestRecord,
+    pub(crate) dqn: &'a [(i8, f32)],
+    pub(crate) portfolio: &'a BacktestRecord,
+    pub(crate) buy_and_hold: &'a BacktestRecord,
     /// The portfolio's Sharpe ratio as reported elsewhere.
-    pub sharpe: &'a SharpeEstimate,
+    pub(crate) sharpe: &'a SharpeEstimate,
 }
 
 /// Compares all of them: strategies in registry order, ensembles, DQN, portfolio, buy-and-hold.
-pub fn compare_all(
+pub(crate) fn compare_all(
     market: &ComparisonMarket<'_>,
     traded: &TradedRecords<'_>,
     rng: &mut ChaCha8Rng,

@@ -61,19 +61,19 @@ pub struct Metrics {
 
 /// Metrics that need daily returns only.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DailyMetrics {
+pub(crate) struct DailyMetrics {
     /// Mean over standard deviation; None if all returns are equal.
-    pub sharpe: Option<f64>,
+    pub(crate) sharpe: Option<f64>,
     /// Mean over downside deviation; None without a loss.
-    pub sortino: Option<f64>,
+    pub(crate) sortino: Option<f64>,
     /// None without a drawdown, or if equity ended below 0.
-    pub calmar: Option<f64>,
+    pub(crate) calmar: Option<f64>,
     /// At most 0; 0 without returns.
-    pub max_drawdown: f64,
-    pub volatility: Option<f64>,
+    pub(crate) max_drawdown: f64,
+    pub(crate) volatility: Option<f64>,
 }
 
-pub const DAYS_PER_YEAR: f64 = 252.0;
+pub(crate) const DAYS_PER_YEAR: f64 = 252.0;
 
 /// Metrics of simple daily returns as in empyrical, annualised with 252 days, risk-free rate 0.
 /// With fewer than two days everything but `max_drawdown` is None (empyrical returns a meaningless
@@ -81,7 +81,7 @@ pub const DAYS_PER_YEAR: f64 = 252.0;
 ///
 /// # Panics
 /// If a return is not finite.
-pub fn daily_metrics(returns: &[f64]) -> DailyMetrics {
+pub(crate) fn daily_metrics(returns: &[f64]) -> DailyMetrics {
     assert!(returns.iter().all(|r| r.is_finite()), "daily returns are finite");
     let (max_drawdown, final_value) = deepest_drawdown(returns);
     if returns.len() < 2 {
@@ -138,7 +138,7 @@ pub(super) fn returns_between(initial: f64, closes: impl Iterator<Item = f64>) -
 
 impl BacktestRecord {
     /// An empty record.
-    pub fn new(stocks: Vec<Symbol>) -> BacktestRecord {
+    pub(crate) fn new(stocks: Vec<Symbol>) -> BacktestRecord {
         BacktestRecord {
             stocks,
             end_s: Vec::new(),
@@ -156,7 +156,7 @@ impl BacktestRecord {
 
     /// Appends the position in the next stock at a bar. A stock without a bar so far has price 0
     /// and no position.
-    pub fn hold(&mut self, shares: f64, bar: &PanelBar) {
+    pub(crate) fn hold(&mut self, shares: f64, bar: &PanelBar) {
         let or_none = |price: f64| if price.is_nan() { 0.0 } else { price };
         self.position.push(shares);
         self.price.push(or_none(bar.close));
@@ -166,7 +166,7 @@ impl BacktestRecord {
     /// Simple returns between the last equities of consecutive New York dates, the first from the
     /// initial equity; 0 once equity has fallen to 0 or below. Dates are those of the entries after
     /// the first.
-    pub fn daily_returns(&self) -> Vec<f64> {
+    pub(crate) fn daily_returns(&self) -> Vec<f64> {
         let Some(&initial) = self.equity.first() else { return Vec::new() };
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
         let mut clock = NewYorkClock::new();

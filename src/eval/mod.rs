@@ -1,14 +1,14 @@
 //! Back-tests over an evaluation period, performance metrics and statistical inference.
 
-pub mod account;
-pub mod attribution;
+pub(crate) mod account;
+pub(crate) mod attribution;
 pub mod backtest;
-pub mod comparison;
+pub(crate) mod comparison;
 pub mod inference;
 pub mod metrics;
 pub mod oracle;
-pub mod rules;
+pub(crate) mod rules;
 #[cfg(test)]
 mod rules_combined;
 pub mod tape;
-pub mod trades;
+pub(crate) mod trades;

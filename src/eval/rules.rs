@@ -5,25 +5,25 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::account::BacktestAccount;
-use super::metrics::{BacktestRecord, Metrics};
+use super::metrics::BacktestRecord;
 use crate::market::panel::Panel;
 use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
 use crate::strategy::{Cancel, Decision, PanelBars, Registry, Strategy, StrategyError};
 
 /// Rules that every trained agent is compared with, by their names in the registry.
-pub const RULES: [&str; 5] = ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mean Reversion"];
+pub(crate) const RULES: [&str; 5] =
+    ["RSI", "MACD", "Bollinger Bands", "Momentum", "Mean Reversion"];
 
 /// Back-test of one strategy.
 #[derive(Clone, Debug)]
-pub struct StandaloneResult {
-    pub name: String,
-    pub record: BacktestRecord,
-    pub metrics: Metrics,
+pub(crate) struct StandaloneResult {
+    pub(crate) name: String,
+    pub(crate) record: BacktestRecord,
 }
 
 /// Back-tests each of [`RULES`] with default parameters over the same rows, in their order.
-pub fn standalone_rules(
+pub(crate) fn standalone_rules(
     panel: &Panel,
     rows: &Range<usize>,
     mandate: &Mandate,
@@ -34,18 +34,14 @@ pub fn standalone_rules(
         let kind = registry.find(name)?;
         let mut strategy = kind.build_default(mandate.stocks.len())?;
         let record = trade(strategy.as_mut(), panel, rows, mandate, limits)?;
-        Ok(StandaloneResult {
-            name: kind.name.to_string(),
-            metrics: Metrics::from_record(&record),
-            record,
-        })
+        Ok(StandaloneResult { name: kind.name.to_string(), record })
     };
     RULES.par_iter().map(alone).collect()
 }
 
 /// Back-tests `strategy` over `rows` of a panel like an agent: whole positions, the capital that
 /// the desk allocates, the same limits. It sees the earlier rows first as warm-up.
-pub fn trade(
+pub(crate) fn trade(
     strategy: &mut dyn Strategy,
     panel: &Panel,
     rows: &Range<usize>,
@@ -78,6 +74,7 @@ pub(super) mod tests {
     use super::*;
     use crate::config::{EnvConfig, PortfolioConfig};
     use crate::eval::backtest::buy_and_hold;
+    use crate::eval::metrics::Metrics;
     use crate::market::panel::PanelData;
     use crate::market::{Period, Symbol};
     use crate::synthetic::SyntheticMarket;
@@ -85,12 +82,12 @@ pub(super) mod tests {
     const STOCKS: usize = 2;
 
     /// A few months of half-hour bars of a made-up market.
-    pub fn panel(market: &str) -> (tempfile::TempDir, Panel, Mandate) {
+    pub(crate) fn panel(market: &str) -> (tempfile::TempDir, Panel, Mandate) {
         panel_of(market, ["2018-01-02", "2018-12-31"])
     }
 
     /// The same from one day to another.
-    pub fn panel_of(market: &str, days: [&str; 2]) -> (tempfile::TempDir, Panel, Mandate) {
+    pub(crate) fn panel_of(market: &str, days: [&str; 2]) -> (tempfile::TempDir, Panel, Mandate) {
         let stocks: Vec<Symbol> = ["AAA", "BBB"].map(|name| name.parse().unwrap()).into();
         let market = SyntheticMarket::parse(market).unwrap();
         let [start, end] = days.map(|day| day.parse().unwrap());
@@ -121,7 +118,7 @@ pub(super) mod tests {
         (folder, Panel::open(&path).unwrap(), mandate)
     }
 
-    pub fn limits(mandate: &Mandate) -> Limits {
+    pub(crate) fn limits(mandate: &Mandate) -> Limits {
         mandate.limits(&[vec![None; STOCKS], vec![None; STOCKS]])
     }
 
@@ -129,7 +126,8 @@ pub(super) mod tests {
         let (_folder, panel, mandate) = panel(market);
         let rows = 300..panel.rows();
         let alone = standalone_rules(&panel, &rows, &mandate, &limits(&mandate)).unwrap();
-        alone.iter().find(|alone| alone.name == name).unwrap().metrics.total_reward
+        let alone = alone.iter().find(|alone| alone.name == name).unwrap();
+        Metrics::from_record(&alone.record).total_reward
     }
 
     #[test]
@@ -147,7 +145,7 @@ pub(super) mod tests {
         let whole = standalone_rules(&panel, &(300..900), &mandate, &limits).unwrap();
         let part = standalone_rules(&panel, &(300..700), &mandate, &limits).unwrap();
         for (whole, part) in whole.iter().zip(&part) {
-            assert!(part.metrics.trades > 0, "{} trades", part.name);
+            assert!(Metrics::from_record(&part.record).trades > 0, "{} trades", part.name);
             assert_eq!(part.record.equity[..], whole.record.equity[..400], "{}", part.name);
         }
     }

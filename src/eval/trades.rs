@@ -6,21 +6,21 @@ use crate::env::costs::Costs;
 /// One position in one stock, from the fill that opened it to the one that closed or reversed it;
 /// resizing in between is part of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RoundTrip {
+pub(crate) struct RoundTrip {
     /// Index into the record's stocks.
-    pub stock: usize,
+    pub(crate) stock: usize,
     /// Rows of the fills; `left` is None if the position is still open at the end.
-    pub entered: usize,
-    pub left: Option<usize>,
+    pub(crate) entered: usize,
+    pub(crate) left: Option<usize>,
     /// -1 or 1.
-    pub direction: i8,
+    pub(crate) direction: i8,
     /// Profit after the costs of all fills so far; currency.
-    pub profit: f64,
+    pub(crate) profit: f64,
 }
 
 /// Round trips in the order of their exits, open ones last. `costs` are those of the back-test. The
 /// fill of a liquidation is not included.
-pub fn round_trips(record: &BacktestRecord, costs: &Costs) -> Vec<RoundTrip> {
+pub(crate) fn round_trips(record: &BacktestRecord, costs: &Costs) -> Vec<RoundTrip> {
     let stocks = record.stocks.len();
     let mut done = Vec::new();
     let mut held: Vec<Option<RoundTrip>> = vec![None; stocks];
@@ -64,7 +64,7 @@ fn cost_of(shares: f64, open: f64, costs: &Costs) -> f64 {
 
 /// Fees and slippage, each as a fraction of the equity one bar earlier, summed: the part of the
 /// return before costs that was paid. Bars after equity has fallen to 0 do not count.
-pub fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
+pub(crate) fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
     let stocks = record.stocks.len();
     let mut paid = 0.0;
     for t in (1..record.end_s.len()).filter(|&t| record.equity[t - 1] > 0.0) {
@@ -79,7 +79,7 @@ pub fn costs_paid(record: &BacktestRecord, costs: &Costs) -> f64 {
 }
 
 /// Fraction of closed round trips with a profit; None if none was closed.
-pub fn win_rate(trips: &[RoundTrip]) -> Option<f64> {
+pub(crate) fn win_rate(trips: &[RoundTrip]) -> Option<f64> {
     let left = || trips.iter().filter(|trip| trip.left.is_some());
     let won = left().filter(|trip| trip.profit > 0.0).count();
     (left().count() > 0).then(|| won as f64 / left().count() as f64)

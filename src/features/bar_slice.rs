@@ -6,18 +6,18 @@ use crate::market::{Bar, BarSeries};
 
 /// Consecutive bars of one stock, as columns of equal length.
 #[derive(Clone, Copy)]
-pub struct BarSlice<'a> {
-    pub end_s: &'a [i64],
-    pub open: &'a [f64],
-    pub close: &'a [f64],
-    pub volume: &'a [f64],
+pub(crate) struct BarSlice<'a> {
+    pub(crate) end_s: &'a [i64],
+    pub(crate) open: &'a [f64],
+    pub(crate) close: &'a [f64],
+    pub(crate) volume: &'a [f64],
     /// Log of `close`.
-    pub log_close: &'a [f64],
+    pub(crate) log_close: &'a [f64],
 }
 
 impl<'a> BarSlice<'a> {
     /// Part of a series.
-    pub fn from_series(
+    pub(crate) fn from_series(
         series: &'a BarSeries,
         bars: Range<usize>,
         log_close: &'a [f64],
@@ -31,7 +31,7 @@ impl<'a> BarSlice<'a> {
         }
     }
 
-    pub fn from_bar(bar: &'a Bar, log_close: &'a f64) -> BarSlice<'a> {
+    pub(crate) fn from_bar(bar: &'a Bar, log_close: &'a f64) -> BarSlice<'a> {
         use std::slice::from_ref;
         BarSlice {
             end_s: from_ref(&bar.end_s),
@@ -44,35 +44,35 @@ impl<'a> BarSlice<'a> {
 }
 
 /// The last batch of a column, and the values before it up to a maximum lag.
-pub struct ColumnHistory {
+pub(crate) struct ColumnHistory {
     kept: usize,
     /// `kept` values before the batch, NaN before the first value, then the batch.
     values: Vec<f64>,
 }
 
 impl ColumnHistory {
-    pub fn new(kept: usize) -> ColumnHistory {
+    pub(crate) fn new(kept: usize) -> ColumnHistory {
         ColumnHistory { kept, values: vec![f64::NAN; kept] }
     }
 
-    pub fn push(&mut self, values: &[f64]) {
+    pub(crate) fn push(&mut self, values: &[f64]) {
         self.values.drain(..self.values.len() - self.kept);
         self.values.extend_from_slice(values);
     }
 
     /// The last batch.
-    pub fn now(&self) -> &[f64] {
+    pub(crate) fn now(&self) -> &[f64] {
         self.ago(0)
     }
 
     /// The last batch lagged by `places` values, at most `kept`.
-    pub fn ago(&self, places: usize) -> &[f64] {
+    pub(crate) fn ago(&self, places: usize) -> &[f64] {
         &self.values[self.kept - places..self.values.len() - places]
     }
 }
 
 /// Converts to the panel's precision.
-pub fn write(column: &[f64], out: &mut [f32]) {
+pub(crate) fn write(column: &[f64], out: &mut [f32]) {
     for (slot, &value) in out.iter_mut().zip(column) {
         *slot = value as f32;
     }

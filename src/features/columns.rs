@@ -18,7 +18,7 @@ const PART: usize = 8 * ROWS;
 
 /// The features of one stock.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StockColumns {
+pub(crate) struct StockColumns {
     /// `[feature][bar]`; NaN where undefined.
     values: Vec<f32>,
     /// `[bar]`: its row in the grid.
@@ -30,7 +30,7 @@ pub struct StockColumns {
 impl StockColumns {
     /// Allocates `width` features for each bar of a stock. `index` `[row]`: the stock's bar at each
     /// grid row.
-    pub fn new(width: usize, index: &[u32]) -> StockColumns {
+    pub(crate) fn new(width: usize, index: &[u32]) -> StockColumns {
         let rows = (0..).zip(index).filter(|&(_, &bar)| bar != NO_BAR);
         let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
         let values = vec![0.0; width * rows.len().max(1)];
@@ -39,7 +39,7 @@ impl StockColumns {
 
     /// From `[bar, feature]`; for tests.
     #[cfg(test)]
-    pub fn from_features(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
+    pub(crate) fn from_features(index: &[u32], features: &[Vec<f32>]) -> StockColumns {
         let mut columns = StockColumns::new(features[0].len(), index);
         let (_, out) = columns.stretch(0..features.len());
         for (feature, column) in out.into_iter().enumerate() {
@@ -50,13 +50,13 @@ impl StockColumns {
     }
 
     /// Grid rows of the given bars, and the same bars of each feature column, to be written.
-    pub fn stretch(&mut self, bars: Range<usize>) -> (&[u32], Vec<&mut [f32]>) {
+    pub(crate) fn stretch(&mut self, bars: Range<usize>) -> (&[u32], Vec<&mut [f32]>) {
         let columns = self.values.chunks_exact_mut(self.rows.len().max(1));
         (&self.rows[bars.clone()], columns.map(|column| &mut column[bars.clone()]).collect())
     }
 
     /// Records which bars have all features defined. Call it once all columns are written.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.settled.fill(true);
         for column in self.values.chunks_exact(self.rows.len().max(1)) {
             settle(&mut self.settled, column);
@@ -92,15 +92,15 @@ impl StockColumns {
     }
 
     /// `[feature][bar]`.
-    pub fn values(&self) -> ChunksExact<'_, f32> {
+    pub(crate) fn values(&self) -> ChunksExact<'_, f32> {
         self.values.chunks_exact(self.rows.len().max(1))
     }
 }
 
 /// The features of all stocks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Columns {
-    pub stocks: Vec<StockColumns>,
+pub(crate) struct Columns {
+    pub(crate) stocks: Vec<StockColumns>,
     width: usize,
     /// Value of every feature before a stock's first bar: NaN unscaled, 0 scaled.
     fill: f32,
@@ -108,31 +108,31 @@ pub struct Columns {
 
 impl Columns {
     /// From unscaled columns with `width` features each.
-    pub fn new(stocks: Vec<StockColumns>, width: usize) -> Columns {
+    pub(crate) fn new(stocks: Vec<StockColumns>, width: usize) -> Columns {
         Columns { stocks, width, fill: f32::NAN }
     }
 
     /// Whether a stock has a bar at this row and all features of that bar are defined.
-    pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
+    pub(crate) fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
         let bar = grid.bar_index[stock][row];
         bar != NO_BAR && self.settled(stock, bar as usize)
     }
 
     /// Whether all features of a bar are defined.
-    pub fn settled(&self, stock: usize, bar: usize) -> bool {
+    pub(crate) fn settled(&self, stock: usize, bar: usize) -> bool {
         self.stocks[stock].settled[bar]
     }
 
     /// `[stock][row]`: the last bar at or before each of the given rows; `NO_BAR` before the first
     /// bar.
-    pub fn carried(&self, grid: &Grid, rows: Range<usize>) -> Vec<Vec<u32>> {
+    pub(crate) fn carried(&self, grid: &Grid, rows: Range<usize>) -> Vec<Vec<u32>> {
         let stocks = self.stocks.iter().zip(&grid.bar_index);
         stocks.map(|(stock, index)| stock.carried(index, rows.clone())).collect()
     }
 
     /// Standardises all values in place with `mean` and `std`, both `[stock, feature]`, and clips
     /// them to `clip_std` standard deviations; undefined values become 0.
-    pub fn scale(&mut self, mean: &[f32], std: &[f32], clip_std: f32) {
+    pub(crate) fn scale(&mut self, mean: &[f32], std: &[f32], clip_std: f32) {
         let cells = self.stocks.len() * self.width;
         assert_eq!(mean.len(), cells, "the scaler is of these stocks and features");
         assert_eq!(std.len(), cells, "the scaler is of these stocks and features");
@@ -149,7 +149,7 @@ impl Columns {
 
     /// Replaces `out` with `[row, stock, feature]`. `carried` `[stock][row]` comes from
     /// [`Columns::carried`].
-    pub fn rows(&self, carried: &[Vec<u32>], out: &mut Vec<f32>) {
+    pub(crate) fn rows(&self, carried: &[Vec<u32>], out: &mut Vec<f32>) {
         let (rows, width) = (carried.first().map_or(0, Vec::len), self.stocks.len() * self.width);
         out.clear();
         out.resize(rows * width, self.fill);

@@ -13,37 +13,37 @@ use crate::market::panel::{Grid, NO_BAR, PanelData};
 use crate::market::{Bar, BarSeries};
 
 /// A seeded stream of random numbers.
-pub struct Noise(ChaCha8Rng);
+pub(crate) struct Noise(ChaCha8Rng);
 
 impl Noise {
-    pub fn new(seed: u64) -> Noise {
+    pub(crate) fn new(seed: u64) -> Noise {
         Noise(ChaCha8Rng::seed_from_u64(seed))
     }
 
     /// Uniform on [0, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0.random()
     }
 
     /// Standard normal (Box-Muller).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 }
 
 /// 2020-03-02, a Monday, 09:30 in New York. Daylight saving time begins on the following Sunday.
-pub const FIRST_OPEN_S: i64 = 1_583_159_400;
+pub(crate) const FIRST_OPEN_S: i64 = 1_583_159_400;
 
 /// End of bar `i`, UTC seconds, with `per_day` bars of `minutes` each on every day of the week.
-pub fn bar_end_s(i: usize, per_day: usize, minutes: i64) -> i64 {
+pub(crate) fn bar_end_s(i: usize, per_day: usize, minutes: i64) -> i64 {
     let (day, bar) = ((i / per_day) as i64, (i % per_day) as i64);
     let daylight_saving = if day >= 6 { 3_600 } else { 0 };
     FIRST_OPEN_S + day * 86_400 - daylight_saving + (bar + 1) * minutes * 60
 }
 
 /// Random walks with a common factor; each bar is missing with probability `missing`.
-pub fn random_market(
+pub(crate) fn random_market(
     seed: u64,
     stocks: usize,
     bars: usize,
@@ -73,14 +73,14 @@ pub fn random_market(
 }
 
 /// `[time, stock, feature]`.
-pub fn table_of(columns: &Columns, grid: &Grid) -> Vec<f32> {
+pub(crate) fn table_of(columns: &Columns, grid: &Grid) -> Vec<f32> {
     let mut table = Vec::new();
     columns.rows(&columns.carried(grid, 0..grid.end_s.len()), &mut table);
     table
 }
 
 /// A whole panel from unscaled features.
-pub fn panel_of(
+pub(crate) fn panel_of(
     series: &[BarSeries],
     grid: &Grid,
     mut columns: Columns,
@@ -105,7 +105,7 @@ pub fn panel_of(
 }
 
 /// Grid over the union of all bar times.
-pub fn grid_of(series: &[BarSeries]) -> Grid {
+pub(crate) fn grid_of(series: &[BarSeries]) -> Grid {
     let times: BTreeSet<i64> = series.iter().flat_map(|s| s.end_s.iter().copied()).collect();
     let index =
         |s: &BarSeries, time: &i64| s.end_s.binary_search(time).map_or(NO_BAR, |i| i as u32);

@@ -10,7 +10,7 @@ use super::rolling::{Extremes, Moments, Window};
 /// Exponential moving average with weight 2 / (period + 1), seeded with the mean of the first
 /// `period` values.
 #[derive(Clone, Debug)]
-pub struct Ema {
+pub(crate) struct Ema {
     period: usize,
     weight: f64,
     seen: usize,
@@ -19,12 +19,12 @@ pub struct Ema {
 }
 
 impl Ema {
-    pub fn new(period: usize) -> Ema {
+    pub(crate) fn new(period: usize) -> Ema {
         assert!(period > 0, "an average is over at least one value");
         Ema { period, weight: 2.0 / (period as f64 + 1.0), seen: 0, state: 0.0 }
     }
 
-    pub fn update(&mut self, value: f64) -> Option<f64> {
+    pub(crate) fn update(&mut self, value: f64) -> Option<f64> {
         if self.seen >= self.period {
             self.state += (value - self.state) * self.weight;
             return Some(self.state);
@@ -41,28 +41,28 @@ impl Ema {
 
 /// Simple moving average.
 #[derive(Clone, Debug)]
-pub struct Sma(Window<Moments>);
+pub(crate) struct Sma(Window<Moments>);
 
 impl Sma {
-    pub fn new(period: usize) -> Sma {
+    pub(crate) fn new(period: usize) -> Sma {
         Sma(Window::new(period))
     }
 
-    pub fn update(&mut self, value: f64) -> Option<f64> {
+    pub(crate) fn update(&mut self, value: f64) -> Option<f64> {
         self.0.update(value).map(|window| window.mean())
     }
 }
 
 /// Rolling population standard deviation.
 #[derive(Clone, Debug)]
-pub struct RollingStd(Window<Moments>);
+pub(crate) struct RollingStd(Window<Moments>);
 
 impl RollingStd {
-    pub fn new(period: usize) -> RollingStd {
+    pub(crate) fn new(period: usize) -> RollingStd {
         RollingStd(Window::new(period))
     }
 
-    pub fn update(&mut self, value: f64) -> Option<f64> {
+    pub(crate) fn update(&mut self, value: f64) -> Option<f64> {
         self.0.update(value).map(|window| window.std())
     }
 }
@@ -70,7 +70,7 @@ impl RollingStd {
 /// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib, 0 if
 /// the price has never moved.
 #[derive(Clone, Debug)]
-pub struct Rsi {
+pub(crate) struct Rsi {
     period: usize,
     previous: Option<f64>,
     changes: usize,
@@ -81,12 +81,12 @@ pub struct Rsi {
 }
 
 impl Rsi {
-    pub fn new(period: usize) -> Rsi {
+    pub(crate) fn new(period: usize) -> Rsi {
         assert!(period > 0, "an index is over at least one change");
         Rsi { period, previous: None, changes: 0, gain: 0.0, loss: 0.0 }
     }
 
-    pub fn update(&mut self, close: f64) -> Option<f64> {
+    pub(crate) fn update(&mut self, close: f64) -> Option<f64> {
         let change = close - self.previous.replace(close)?;
         let period = self.period as f64;
         if self.changes >= self.period {
@@ -108,20 +108,20 @@ impl Rsi {
 
 /// Moving average convergence/divergence, in price units.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MacdValue {
+pub(crate) struct MacdValue {
     /// Fast average minus slow average.
-    pub macd: f64,
+    pub(crate) macd: f64,
     /// Exponential moving average of `macd`.
-    pub signal: f64,
+    pub(crate) signal: f64,
     /// `macd` minus `signal`.
-    pub histogram: f64,
+    pub(crate) histogram: f64,
 }
 
 /// MACD. Appel (1979). As in TA-Lib, both averages start at the same bar, the last of the first
 /// slow period: the fast average is seeded with the mean of the last `fast` values up to that bar.
 /// Periods are swapped if the fast one is longer.
 #[derive(Clone, Debug)]
-pub struct Macd {
+pub(crate) struct Macd {
     /// Values still to be skipped before the fast average starts.
     skip: usize,
     fast: Ema,
@@ -130,13 +130,13 @@ pub struct Macd {
 }
 
 impl Macd {
-    pub fn new(fast: usize, slow: usize, signal: usize) -> Macd {
+    pub(crate) fn new(fast: usize, slow: usize, signal: usize) -> Macd {
         let (fast, slow) = (fast.min(slow), fast.max(slow));
         let skip = slow - fast;
         Macd { skip, fast: Ema::new(fast), slow: Ema::new(slow), signal: Ema::new(signal) }
     }
 
-    pub fn update(&mut self, close: f64) -> Option<MacdValue> {
+    pub(crate) fn update(&mut self, close: f64) -> Option<MacdValue> {
         let slow = self.slow.update(close);
         if self.skip > 0 {
             self.skip -= 1;
@@ -150,16 +150,16 @@ impl Macd {
 
 /// Bollinger Bands, in price units.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bands {
-    pub upper: f64,
-    pub middle: f64,
-    pub lower: f64,
+pub(crate) struct Bands {
+    pub(crate) upper: f64,
+    pub(crate) middle: f64,
+    pub(crate) lower: f64,
 }
 
 impl Bands {
     /// Bands at `width` standard deviations around the mean.
     #[inline(always)]
-    pub fn from_moments(window: &Moments, width: f64) -> Bands {
+    pub(crate) fn from_moments(window: &Moments, width: f64) -> Bands {
         let (middle, half) = (window.mean(), width * window.std());
         Bands { upper: middle + half, middle, lower: middle - half }
     }
@@ -167,36 +167,36 @@ impl Bands {
 
 /// Bollinger Bands with the population standard deviation. Bollinger (2001).
 #[derive(Clone, Debug)]
-pub struct Bollinger {
+pub(crate) struct Bollinger {
     width: f64,
     window: Window<Moments>,
 }
 
 impl Bollinger {
     /// `width` is in standard deviations.
-    pub fn new(period: usize, width: f64) -> Bollinger {
+    pub(crate) fn new(period: usize, width: f64) -> Bollinger {
         Bollinger { width, window: Window::new(period) }
     }
 
-    pub fn update(&mut self, close: f64) -> Option<Bands> {
+    pub(crate) fn update(&mut self, close: f64) -> Option<Bands> {
         self.window.update(close).map(|window| Bands::from_moments(&window, self.width))
     }
 }
 
 /// Rate of change in per cent against the value `period` values ago.
 #[derive(Clone, Debug)]
-pub struct Roc {
+pub(crate) struct Roc {
     period: usize,
     past: VecDeque<f64>,
 }
 
 impl Roc {
-    pub fn new(period: usize) -> Roc {
+    pub(crate) fn new(period: usize) -> Roc {
         assert!(period > 0, "a change is over at least one value");
         Roc { period, past: VecDeque::with_capacity(period + 1) }
     }
 
-    pub fn update(&mut self, value: f64) -> Option<f64> {
+    pub(crate) fn update(&mut self, value: f64) -> Option<f64> {
         self.past.push_back(value);
         if self.past.len() <= self.period {
             return None;
@@ -208,14 +208,14 @@ impl Roc {
 
 /// Rolling maximum and minimum (TA-Lib's MAX and MIN).
 #[derive(Clone, Debug)]
-pub struct RollingRange(Window<Extremes>);
+pub(crate) struct RollingRange(Window<Extremes>);
 
 impl RollingRange {
-    pub fn new(period: usize) -> RollingRange {
+    pub(crate) fn new(period: usize) -> RollingRange {
         RollingRange(Window::new(period))
     }
 
-    pub fn update(&mut self, value: f64) -> Option<Extremes> {
+    pub(crate) fn update(&mut self, value: f64) -> Option<Extremes> {
         self.0.update(value)
     }
 }
@@ -223,7 +223,7 @@ impl RollingRange {
 /// Average true range with Wilder's smoothing, in price units. Wilder (1978). As in TA-Lib, the
 /// first bar has no true range; a period of 1 is not smoothed.
 #[derive(Clone, Debug)]
-pub struct Atr {
+pub(crate) struct Atr {
     period: usize,
     last_close: Option<f64>,
     seen: usize,
@@ -232,12 +232,12 @@ pub struct Atr {
 }
 
 impl Atr {
-    pub fn new(period: usize) -> Atr {
+    pub(crate) fn new(period: usize) -> Atr {
         assert!(period > 0, "an average is over at least one range");
         Atr { period, last_close: None, seen: 0, state: 0.0 }
     }
 
-    pub fn update(&mut self, high: f64, low: f64, close: f64) -> Option<f64> {
+    pub(crate) fn update(&mut self, high: f64, low: f64, close: f64) -> Option<f64> {
         let before = self.last_close.replace(close)?;
         let range = (high - low).max((before - high).abs()).max((before - low).abs());
         let period = self.period as f64;
@@ -255,48 +255,12 @@ impl Atr {
     }
 }
 
-fn each<T>(values: &[f64], mut update: impl FnMut(f64) -> Option<T>) -> Vec<Option<T>> {
-    values.iter().map(|&value| update(value)).collect()
-}
-
-/// [`Ema`] at every value.
-pub fn ema(values: &[f64], period: usize) -> Vec<Option<f64>> {
-    let mut state = Ema::new(period);
-    each(values, |value| state.update(value))
-}
-
-/// [`Sma`] at every value.
-pub fn sma(values: &[f64], period: usize) -> Vec<Option<f64>> {
-    let mut state = Sma::new(period);
-    each(values, |value| state.update(value))
-}
-
-/// [`RollingStd`] at every value.
-pub fn rolling_std(values: &[f64], period: usize) -> Vec<Option<f64>> {
-    let mut state = RollingStd::new(period);
-    each(values, |value| state.update(value))
-}
-
-/// [`Rsi`] at every close.
-pub fn rsi(close: &[f64], period: usize) -> Vec<Option<f64>> {
-    let mut state = Rsi::new(period);
-    each(close, |value| state.update(value))
-}
-
-/// [`Macd`] at every close.
-pub fn macd(close: &[f64], fast: usize, slow: usize, signal: usize) -> Vec<Option<MacdValue>> {
-    let mut state = Macd::new(fast, slow, signal);
-    each(close, |value| state.update(value))
-}
-
-/// [`Bollinger`] at every close.
-pub fn bollinger(close: &[f64], period: usize, width: f64) -> Vec<Option<Bands>> {
-    let mut state = Bollinger::new(period, width);
-    each(close, |value| state.update(value))
-}
+#[cfg(test)]
+pub(crate) mod whole;
 
 #[cfg(test)]
 mod tests {
+    use super::whole::*;
     use super::*;
 
     const GOLDEN: &str = include_str!("../../tests/golden/indicators.csv");

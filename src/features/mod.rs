@@ -2,15 +2,15 @@
 //! features.
 
 mod bar_slice;
-pub mod columns;
-pub mod indicators;
-pub mod own_features;
-pub mod peers;
-pub mod pipeline;
+pub(crate) mod columns;
+pub(crate) mod indicators;
+pub(crate) mod own_features;
+pub(crate) mod peers;
+pub(crate) mod pipeline;
 pub mod relations;
-pub mod rolling;
+pub(crate) mod rolling;
 pub mod scaler;
-pub mod stream;
+pub(crate) mod stream;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

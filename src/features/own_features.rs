@@ -22,7 +22,7 @@ use crate::config::FeatureConfig;
 /// - `gap`: log of the session's first open over the previous close, constant within the session.
 /// - `time_sin`, `time_cos`: sine and cosine of pi times the elapsed fraction of the regular
 ///   session. The cosine falls from 1 to -1; the sine is 0 at both ends.
-pub fn names(config: &FeatureConfig) -> Vec<String> {
+pub(crate) fn names(config: &FeatureConfig) -> Vec<String> {
     let returns = config.return_bars.iter().map(|bars| format!("return_{bars}"));
     let volatilities = config.volatility_bars.iter().map(|bars| format!("volatility_{bars}"));
     let mut names: Vec<String> = returns.collect();
@@ -40,7 +40,7 @@ const MIN_VOLATILITY: f64 = 1e-6;
 const MIN_VOLUME_STD: f64 = 1e-9;
 
 /// Streaming state of one stock's own features.
-pub struct OwnFeatures {
+pub(crate) struct OwnFeatures {
     return_bars: Vec<usize>,
     log_close: ColumnHistory,
     rsi: Rsi,
@@ -55,7 +55,7 @@ pub struct OwnFeatures {
 }
 
 impl OwnFeatures {
-    pub fn new(config: &FeatureConfig) -> OwnFeatures {
+    pub(crate) fn new(config: &FeatureConfig) -> OwnFeatures {
         let bars = |bars: u32| bars as usize;
         let window = |&length: &u32| Window::new(bars(length));
         let return_bars: Vec<usize> = config.return_bars.iter().map(|&k| bars(k)).collect();
@@ -81,7 +81,7 @@ impl OwnFeatures {
     /// Takes in the stock's next bars and writes one column per feature of [`names`]; NaN until a
     /// window is full. The result does not depend, to the last bit, on how bars are split into
     /// batches.
-    pub fn update(&mut self, bars: BarSlice<'_>, out: &mut [&mut [f32]]) {
+    pub(crate) fn update(&mut self, bars: BarSlice<'_>, out: &mut [&mut [f32]]) {
         self.log_close.push(bars.log_close);
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);

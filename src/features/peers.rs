@@ -17,7 +17,7 @@ use crate::compute::simd_dispatch::wide;
 /// - `spread`: z-score over `relation_bars` of the log price ratio to the nearest peer.
 ///
 /// All are 0, not undefined, for a stock without peers and before a peer's first bar.
-pub const NAMES: [&str; 5] =
+pub(crate) const NAMES: [&str; 5] =
     ["peers_return_1", "peers_return_5", "residual_return", "peers_correlation", "spread"];
 
 /// A standard deviation of the log price ratio up to this is rounding error.
@@ -27,7 +27,7 @@ const MIN_SPREAD_STD: f64 = 1e-9;
 const LONGEST: usize = 5;
 
 /// Streaming state of one stock's peer features.
-pub struct PeerFeatures {
+pub(crate) struct PeerFeatures {
     relation_bars: usize,
     /// Log closes at the stock's last bars: its own, then its peers' last known ones, nearest peer
     /// first. NaN before a first bar.
@@ -39,7 +39,7 @@ pub struct PeerFeatures {
 }
 
 impl PeerFeatures {
-    pub fn new(peers: usize, relation_bars: usize) -> PeerFeatures {
+    pub(crate) fn new(peers: usize, relation_bars: usize) -> PeerFeatures {
         PeerFeatures {
             relation_bars,
             log_close: (0..1 + peers).map(|_| ColumnHistory::new(LONGEST)).collect(),
@@ -52,7 +52,7 @@ impl PeerFeatures {
     /// Takes in the next bars of the stock and writes the features of [`NAMES`]; NaN until the
     /// stock's own windows are full. `log_close` `[source][bar]`: last known log closes, the
     /// stock's own first, then its peers'; NaN before a first bar.
-    pub fn update(&mut self, log_close: &[&[f64]], out: &mut [&mut [f32]]) {
+    pub(crate) fn update(&mut self, log_close: &[&[f64]], out: &mut [&mut [f32]]) {
         assert_eq!(log_close.len(), self.log_close.len(), "of the stock and its peers");
         for (past, log_close) in self.log_close.iter_mut().zip(log_close) {
             past.push(log_close);

@@ -20,7 +20,7 @@ use super::columns::{Columns, StockColumns, scaled};
 use super::own_features::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Opportunity, PairSeries, in_order, monitor_pairs};
-pub use super::scaler::Scaler;
+pub(crate) use super::scaler::Scaler;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
@@ -28,13 +28,13 @@ use crate::market::{Bar, BarSeries};
 /// Version of the feature formulas: part of the digest of every cached panel, as the feature names
 /// are. To be raised when a formula, its input or the scaling changes under the same names; a test
 /// with known values fails where one changed.
-pub const FORMULAS: u32 = 1;
+pub(crate) const FORMULAS: u32 = 1;
 
 /// Feature names in column order, the same for every stock, peer features last.
 /// [`own_features::names`] and [`peers::NAMES`] define them. `arbitrage` is the z-score of the
 /// stock's spread to its nearest peer while the pair tests as cointegrated, else 0; positive means
 /// that the stock is rich.
-pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
+pub(crate) fn feature_names(config: &FeatureConfig) -> Vec<String> {
     let mut names = own_features::names(config);
     if config.peers {
         names.extend(peers::NAMES.map(String::from));
@@ -48,7 +48,7 @@ pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
 ///
 /// Also returns when cointegrated pairs diverged, in time order; empty if peer features are
 /// switched off.
-pub fn raw_features(
+pub(crate) fn raw_features(
     series: &[BarSeries],
     grid: &Grid,
     peers: &[Vec<usize>],
@@ -96,7 +96,7 @@ pub(super) struct StockFeatures {
 }
 
 impl StockFeatures {
-    pub fn new(stock: usize, peers: &[usize], config: &FeatureConfig) -> StockFeatures {
+    pub(crate) fn new(stock: usize, peers: &[usize], config: &FeatureConfig) -> StockFeatures {
         let peers = if config.peers { peers } else { &[] };
         StockFeatures {
             sources: iter::once(stock).chain(peers.iter().copied()).collect(),
@@ -129,7 +129,7 @@ impl StockFeatures {
 
     /// Like [`StockFeatures::update`], for one bar. `log_close(stock)` returns the last known log
     /// close.
-    pub fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, pair_z: f32) {
+    pub(crate) fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, pair_z: f32) {
         let logs: Vec<f64> = self.sources.iter().map(|&of| log_close(of)).collect();
         let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
         let mut latest = mem::take(&mut self.latest);
@@ -139,7 +139,7 @@ impl StockFeatures {
     }
 
     /// Features of the last bar given to [`StockFeatures::update_one`]; NaN where undefined.
-    pub fn latest(&self) -> &[f32] {
+    pub(crate) fn latest(&self) -> &[f32] {
         &self.latest
     }
 }
@@ -185,7 +185,7 @@ fn carried_log_closes(series: &[BarSeries], grid: &Grid) -> Vec<Vec<f64>> {
 }
 
 /// Panel rows from scaled features, for the given rows of the grid.
-pub fn panel_rows(
+pub(crate) fn panel_rows(
     series: &[BarSeries],
     grid: &Grid,
     columns: &Columns,

@@ -4,9 +4,9 @@
 //! last bars; [`opportunity`] watches for cointegrated pairs that diverge, using the test in
 //! [`cointegration`].
 
-pub mod cointegration;
+pub(crate) mod cointegration;
 pub mod opportunity;
-pub mod stream;
+pub(crate) mod stream;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,11 @@ impl Relations {
     /// Measures over the grid rows `rows`, from log returns of the close between consecutive rows
     /// in both of which a stock has a bar. None for fewer than 30 pairs of returns, or if one stock
     /// never moves.
-    pub fn measure(series: &[BarSeries], grid: &Grid, rows: std::ops::Range<usize>) -> Relations {
+    pub(crate) fn measure(
+        series: &[BarSeries],
+        grid: &Grid,
+        rows: std::ops::Range<usize>,
+    ) -> Relations {
         assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
         let returns: Vec<Vec<f64>> = series
             .par_iter()
@@ -71,7 +75,7 @@ impl Relations {
     /// The `count` nearest peers of each stock, nearest first, itself excluded. Distance is by the
     /// larger of |correlation| and the weighted |lead_lag|; None counts as 0. Ties go to the lower
     /// index. Every stock gets min(count, stocks - 1) peers.
-    pub fn nearest_peers(&self, count: usize) -> Vec<Vec<usize>> {
+    pub(crate) fn nearest_peers(&self, count: usize) -> Vec<Vec<usize>> {
         let stocks = self.correlation.len();
         let closeness = |i: usize, j: usize| {
             let together = self.correlation[i][j].unwrap_or(0.0).abs();
@@ -130,17 +134,17 @@ fn correlation(moments: &PairMoments) -> Option<f64> {
 
 /// Correlation and regression slope of two returns over a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Comovement {
+pub(crate) struct Comovement {
     /// None if either did not move.
-    pub correlation: Option<f64>,
+    pub(crate) correlation: Option<f64>,
     /// Slope of y on x; None if x did not move.
-    pub beta: Option<f64>,
+    pub(crate) beta: Option<f64>,
 }
 
 impl Comovement {
     /// From the moments of pairs (x, y).
     #[inline(always)]
-    pub fn from_moments(moments: &PairMoments) -> Comovement {
+    pub(crate) fn from_moments(moments: &PairMoments) -> Comovement {
         let variance = moments.variance_x();
         let beta = (variance.sqrt() > MIN_STD).then(|| moments.covariance() / variance);
         Comovement { correlation: correlation(moments), beta }

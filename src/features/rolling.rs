@@ -11,7 +11,7 @@ use blocks::CountedAccumulator;
 
 /// A summary of values to which one more can be added, and which can be joined with another
 /// summary.
-pub trait Accumulator: Copy + Default {
+pub(crate) trait Accumulator: Copy + Default {
     type Value: Copy;
 
     fn push(&mut self, value: Self::Value);
@@ -23,7 +23,7 @@ pub trait Accumulator: Copy + Default {
 /// Count, mean and sum of squared deviations. Welford (1962); joined by Chan et al. (1979),
 /// equations 1.5.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Moments {
+pub(crate) struct Moments {
     count: f64,
     mean: f64,
     deviation: f64,
@@ -31,30 +31,30 @@ pub struct Moments {
 
 impl Moments {
     #[inline(always)]
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.mean
     }
 
     /// Population variance; exactly 0 for equal values.
     #[inline(always)]
-    pub fn variance(&self) -> f64 {
+    pub(crate) fn variance(&self) -> f64 {
         self.deviation / self.count
     }
 
     /// Population standard deviation.
     #[inline(always)]
-    pub fn std(&self) -> f64 {
+    pub(crate) fn std(&self) -> f64 {
         self.variance().sqrt()
     }
 
     #[inline(always)]
-    pub fn root_mean_square(&self) -> f64 {
+    pub(crate) fn root_mean_square(&self) -> f64 {
         (self.variance() + self.mean * self.mean).sqrt()
     }
 
     /// z-score of `value`; 0 if the standard deviation is at most `least_std`.
     #[inline(always)]
-    pub fn z_score(&self, value: f64, least_std: f64) -> f64 {
+    pub(crate) fn z_score(&self, value: f64, least_std: f64) -> f64 {
         let std = self.std();
         if std > least_std { (value - self.mean) / std } else { 0.0 }
     }
@@ -98,17 +98,17 @@ impl CountedAccumulator<2> for Moments {
 
 /// Maximum and minimum.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Extremes {
+pub(crate) struct Extremes {
     highest: f64,
     lowest: f64,
 }
 
 impl Extremes {
-    pub fn highest(&self) -> f64 {
+    pub(crate) fn highest(&self) -> f64 {
         self.highest
     }
 
-    pub fn lowest(&self) -> f64 {
+    pub(crate) fn lowest(&self) -> f64 {
         self.lowest
     }
 }
@@ -137,7 +137,7 @@ impl Accumulator for Extremes {
 
 /// Moments of pairs (x, y), joined like [`Moments`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PairMoments {
+pub(crate) struct PairMoments {
     count: f64,
     mean_x: f64,
     mean_y: f64,
@@ -147,25 +147,25 @@ pub struct PairMoments {
 }
 
 impl PairMoments {
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count as usize
     }
 
     /// Population variance of x.
     #[inline(always)]
-    pub fn variance_x(&self) -> f64 {
+    pub(crate) fn variance_x(&self) -> f64 {
         self.xx / self.count
     }
 
     /// Population variance of y.
     #[inline(always)]
-    pub fn variance_y(&self) -> f64 {
+    pub(crate) fn variance_y(&self) -> f64 {
         self.yy / self.count
     }
 
     /// Population covariance.
     #[inline(always)]
-    pub fn covariance(&self) -> f64 {
+    pub(crate) fn covariance(&self) -> f64 {
         self.xy / self.count
     }
 }
@@ -216,7 +216,7 @@ impl CountedAccumulator<5> for PairMoments {
 /// Summary of the last `length` values. Work per value is constant on average: values are cut into
 /// blocks of `length`, and the suffixes of a block are summarised once, when it is full.
 #[derive(Clone, Debug)]
-pub struct Window<S: Accumulator> {
+pub(crate) struct Window<S: Accumulator> {
     length: usize,
     /// Values of the current block, and their summary in `prefix`.
     block: Vec<S::Value>,
@@ -227,7 +227,7 @@ pub struct Window<S: Accumulator> {
 }
 
 impl<S: Accumulator> Window<S> {
-    pub fn new(length: usize) -> Window<S> {
+    pub(crate) fn new(length: usize) -> Window<S> {
         assert!(length > 0, "a window holds at least one value");
         let block = Vec::with_capacity(length);
         Window { length, block, prefix: S::default(), suffixes: Vec::new() }
@@ -235,7 +235,7 @@ impl<S: Accumulator> Window<S> {
 
     /// Summary of the last `length` values including this one; None until there are `length`
     /// values.
-    pub fn update(&mut self, value: S::Value) -> Option<S> {
+    pub(crate) fn update(&mut self, value: S::Value) -> Option<S> {
         self.block.push(value);
         self.prefix.push(value);
         let filled = self.block.len();
@@ -255,7 +255,7 @@ impl<S: Accumulator> Window<S> {
 
 /// What [`Window::update`] returns for the last of `count` values, equal to the last bit, computed
 /// from the values alone. Use it if the series is stored and a summary is rarely needed.
-pub fn last_window<S: Accumulator>(
+pub(crate) fn last_window<S: Accumulator>(
     length: usize,
     count: usize,
     value: impl Fn(usize) -> S::Value,

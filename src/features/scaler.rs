@@ -35,7 +35,12 @@ impl Scaler {
     /// not finite are skipped. A constant feature gets standard deviation 1, one that is nowhere
     /// defined mean 0 and standard deviation 1, and a stock that never moves return standard
     /// deviation 1.
-    pub fn fit(raw: &Columns, series: &[BarSeries], grid: &Grid, rows: Range<usize>) -> Scaler {
+    pub(crate) fn fit(
+        raw: &Columns,
+        series: &[BarSeries],
+        grid: &Grid,
+        rows: Range<usize>,
+    ) -> Scaler {
         assert_eq!(raw.stocks.len(), series.len(), "one series per stock");
         assert_eq!(raw.stocks.len(), grid.bar_index.len(), "one series per stock of the grid");
         assert!(rows.end <= grid.end_s.len(), "rows lie in the grid");

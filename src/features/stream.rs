@@ -17,7 +17,7 @@ struct WatchedPair {
 }
 
 /// The current row of a panel.
-pub struct FeatureStream {
+pub(crate) struct FeatureStream {
     scaler: Scaler,
     clip_std: f32,
     stocks: Vec<StockFeatures>,
@@ -43,7 +43,11 @@ const NO_BAR_YET: PanelBar = PanelBar {
 
 impl FeatureStream {
     /// `peers[i]` are the peers of stock i, nearest first.
-    pub fn new(config: &FeatureConfig, scaler: Scaler, peers: &[Vec<usize>]) -> FeatureStream {
+    pub(crate) fn new(
+        config: &FeatureConfig,
+        scaler: Scaler,
+        peers: &[Vec<usize>],
+    ) -> FeatureStream {
         let width = feature_names(config).len();
         assert_eq!(scaler.mean.len(), peers.len() * width, "a scaler of these stocks");
         let pairs = if config.peers { closest_pairs(peers) } else { Vec::new() };
@@ -69,7 +73,7 @@ impl FeatureStream {
     }
 
     /// Takes in the bars of one time, one entry per stock; None where a stock has no bar.
-    pub fn update(&mut self, bars: &[Option<Bar>]) {
+    pub(crate) fn update(&mut self, bars: &[Option<Bar>]) {
         assert_eq!(bars.len(), self.stocks.len(), "one entry per stock");
         for (stock, bar) in bars.iter().enumerate() {
             if let Some(bar) = bar {
@@ -112,12 +116,12 @@ impl FeatureStream {
     }
 
     /// `[stock, feature]`, scaled.
-    pub fn features(&self) -> &[f32] {
+    pub(crate) fn features(&self) -> &[f32] {
         &self.features
     }
 
     /// `[stock]`.
-    pub fn bars(&self) -> &[PanelBar] {
+    pub(crate) fn bars(&self) -> &[PanelBar] {
         &self.bars
     }
 }

@@ -26,9 +26,9 @@ use answer::{RateLimit, ServiceAnswer, read};
 use http::{HttpFault, root_cause, whole_answer};
 
 /// URL of the service.
-pub const ADDRESS: &str = "https://www.alphavantage.co/query";
+pub(crate) const ADDRESS: &str = "https://www.alphavantage.co/query";
 /// Environment variable with the key.
-pub const KEY: &str = "ALPHAVANTAGE_API_KEY";
+pub(crate) const KEY: &str = "ALPHAVANTAGE_API_KEY";
 /// Placeholder for the key in `cloudkeys.example`.
 const NO_KEY: &str = "your_alphavantage_key";
 
@@ -45,7 +45,7 @@ pub struct ApiKey(String);
 
 impl ApiKey {
     /// From the environment.
-    pub fn from_environment() -> Result<ApiKey, MarketError> {
+    pub(crate) fn from_environment() -> Result<ApiKey, MarketError> {
         let key = std::env::var(KEY).unwrap_or_default();
         ApiKey::new(&key)
     }
@@ -99,7 +99,7 @@ pub struct SeriesKind {
 
 impl SeriesKind {
     /// Whether stored files are of this kind.
-    pub fn matches(&self, origin: &Origin) -> bool {
+    pub(crate) fn matches(&self, origin: &Origin) -> bool {
         let SeriesKind { interval_minutes, adjusted, extended_hours } = *self;
         origin.interval_minutes == interval_minutes
             && origin.kind == OriginKind::AlphaVantage { adjusted, extended_hours }

@@ -23,17 +23,17 @@ pub struct DayBars(pub BTreeMap<i64, [f64; 5]>);
 
 /// Rows by New York date.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RowsByDay {
-    pub days: BTreeMap<NaiveDate, DayBars>,
+pub(crate) struct RowsByDay {
+    pub(crate) days: BTreeMap<NaiveDate, DayBars>,
     /// Number of rejected rows.
-    pub bad_rows: usize,
+    pub(crate) bad_rows: usize,
     /// Description of the first of them.
-    pub first_bad: Option<String>,
+    pub(crate) first_bad: Option<String>,
 }
 
 impl RowsByDay {
     /// From rows in any order. Of several with the same time, the first is kept.
-    pub fn from_rows(raw: &RawRows) -> RowsByDay {
+    pub(crate) fn from_rows(raw: &RawRows) -> RowsByDay {
         let mut cut = RowsByDay::default();
         for i in 0..raw.len() {
             let values = raw.values(i);
@@ -57,7 +57,7 @@ impl RowsByDay {
     }
 
     /// The dates for which the store has files.
-    pub fn stored(
+    pub(crate) fn stored(
         &self,
         store: &dyn Store,
         symbol: &Symbol,
@@ -74,7 +74,7 @@ impl RowsByDay {
     }
 
     /// The most frequent distance between two bars of a day, minutes; None if no day has two bars.
-    pub fn interval_minutes(&self) -> Option<u32> {
+    pub(crate) fn interval_minutes(&self) -> Option<u32> {
         let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
         for day in self.days.values() {
             for (before, after) in day.0.keys().zip(day.0.keys().skip(1)) {
@@ -102,14 +102,14 @@ impl DayBars {
     }
 
     /// The union of both; where both have a bar, the newer one.
-    pub fn updated(&self, newer: &DayBars) -> DayBars {
+    pub(crate) fn updated(&self, newer: &DayBars) -> DayBars {
         let mut bars = self.0.clone();
         bars.extend(&newer.0);
         DayBars(bars)
     }
 
     /// Minutes of the regular session covered by the bars, whether labels name their start or end.
-    pub fn session_minutes(&self, date: NaiveDate) -> u32 {
+    pub(crate) fn session_minutes(&self, date: NaiveDate) -> u32 {
         let session = calendar::usual_session(date);
         let one = RowsByDay { days: [(date, self.clone())].into(), ..RowsByDay::default() };
         let interval = one.interval_minutes().unwrap_or(1);
@@ -121,7 +121,7 @@ impl DayBars {
 
 /// Relation of new prices to stored ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Basis {
+pub(crate) enum Basis {
     /// No bar in common.
     Unknown,
     Same,
@@ -132,7 +132,7 @@ pub enum Basis {
 
 /// Compares the days that new and stored bars have in common.
 #[derive(Clone, Debug, Default)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     common_bars: usize,
     /// Median price ratio of the first day that moved.
     moved: Option<f64>,
@@ -140,7 +140,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// Adds one day. A few corrected bars do not change the basis; most of a day's bars do.
-    pub fn add(&mut self, stored: &DayBars, new: &DayBars) {
+    pub(crate) fn add(&mut self, stored: &DayBars, new: &DayBars) {
         let (mut ratios, mut differing) = (Vec::new(), 0);
         for (label_s, old) in &stored.0 {
             let Some(new) = new.0.get(label_s) else { continue };
@@ -156,7 +156,7 @@ impl Comparison {
         }
     }
 
-    pub fn basis(&self) -> Basis {
+    pub(crate) fn basis(&self) -> Basis {
         match self.moved {
             Some(ratio) => Basis::Moved(ratio),
             None if self.common_bars == 0 => Basis::Unknown,

@@ -13,28 +13,28 @@ use crate::market::error::MarketError;
 use crate::market::store::origin::Origin;
 use crate::market::store::{AzureStore, BlobDigest, DayFile, LocalStore, Store, sha256_hex};
 
-pub struct UploadOptions<'a> {
+pub(crate) struct UploadOptions<'a> {
     /// Concurrent uploads.
-    pub at_once: usize,
+    pub(crate) at_once: usize,
     /// Overwrite blobs even by files with fewer bars.
-    pub replace: bool,
+    pub(crate) replace: bool,
     /// Called with the stock, the number of files done and the total.
-    pub progress: &'a (dyn Fn(&Symbol, usize, usize) + Sync),
+    pub(crate) progress: &'a (dyn Fn(&Symbol, usize, usize) + Sync),
 }
 
 /// Work done for one stock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UploadStats {
-    pub sent: usize,
+pub(crate) struct UploadStats {
+    pub(crate) sent: usize,
     /// Number of blobs that already had the file's content.
-    pub same: usize,
+    pub(crate) same: usize,
     /// Blobs that have more bars than the file and were not overwritten.
-    pub kept: Vec<String>,
+    pub(crate) kept: Vec<String>,
 }
 
 /// Uploads the files of a stock that the container lacks. An interrupted run can be resumed:
 /// contents are compared by their SHA-256, which is stored with each blob.
-pub fn upload(
+pub(crate) fn upload(
     from: &LocalStore,
     to: &AzureStore,
     symbol: &Symbol,

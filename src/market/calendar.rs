@@ -9,12 +9,12 @@ use chrono_tz::America::New_York;
 use super::bar::Period;
 
 /// Seconds after local midnight.
-pub const OPEN_TOD_S: i64 = 9 * 3600 + 30 * 60;
-pub const CLOSE_TOD_S: i64 = 16 * 3600;
+pub(crate) const OPEN_TOD_S: i64 = 9 * 3600 + 30 * 60;
+pub(crate) const CLOSE_TOD_S: i64 = 16 * 3600;
 const HALF_DAY_CLOSE_TOD_S: i64 = 13 * 3600;
 /// Extended hours of the US consolidated tape.
-pub const EXTENDED_OPEN_TOD_S: i64 = 4 * 3600;
-pub const EXTENDED_CLOSE_TOD_S: i64 = 20 * 3600;
+pub(crate) const EXTENDED_OPEN_TOD_S: i64 = 4 * 3600;
+pub(crate) const EXTENDED_CLOSE_TOD_S: i64 = 20 * 3600;
 
 /// A trading session, UTC seconds since 1970: `open_s` inclusive, `close_s` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,13 @@ pub fn session(date: NaiveDate) -> Option<Session> {
 
 /// Regular hours if the exchange were open: used for bars on days that the calendar has as closed,
 /// since data may come from other venues.
-pub fn usual_session(date: NaiveDate) -> Session {
+pub(crate) fn usual_session(date: NaiveDate) -> Session {
     let close = if is_half_day(date) { HALF_DAY_CLOSE_TOD_S } else { CLOSE_TOD_S };
     Session { open_s: at(date, OPEN_TOD_S), close_s: at(date, close) }
 }
 
 /// 04:00 to 20:00 New York time.
-pub fn extended_session(date: NaiveDate) -> Session {
+pub(crate) fn extended_session(date: NaiveDate) -> Session {
     Session { open_s: at(date, EXTENDED_OPEN_TOD_S), close_s: at(date, EXTENDED_CLOSE_TOD_S) }
 }
 
@@ -56,14 +56,14 @@ pub fn new_york_date(utc_s: i64) -> NaiveDate {
 }
 
 /// New York wall-clock time in seconds after midnight.
-pub fn time_of_day_s(utc_s: i64) -> i64 {
+pub(crate) fn time_of_day_s(utc_s: i64) -> i64 {
     i64::from(chrono::Timelike::num_seconds_from_midnight(&new_york_local(utc_s).time()))
 }
 
 /// New York date and time of day for many times, mostly in ascending order: the time zone is looked
 /// up once per day.
 #[derive(Clone, Debug)]
-pub struct NewYorkClock {
+pub(crate) struct NewYorkClock {
     /// UTC seconds of a day without a clock change; empty before the first call.
     day: std::ops::Range<i64>,
     date: NaiveDate,
@@ -71,12 +71,12 @@ pub struct NewYorkClock {
 
 impl NewYorkClock {
     #[expect(clippy::new_without_default, reason = "a clock that shows no time yet is no default")]
-    pub fn new() -> NewYorkClock {
+    pub(crate) fn new() -> NewYorkClock {
         NewYorkClock { day: 0..0, date: NaiveDate::MIN }
     }
 
     /// [`new_york_date`] and [`time_of_day_s`].
-    pub fn at(&mut self, utc_s: i64) -> (NaiveDate, i64) {
+    pub(crate) fn at(&mut self, utc_s: i64) -> (NaiveDate, i64) {
         if self.day.contains(&utc_s) {
             return (self.date, utc_s - self.day.start);
         }
@@ -99,7 +99,7 @@ pub fn iso_new_york(utc_s: i64) -> String {
 /// UTC seconds of a New York wall-clock time. A time that occurs twice (end of daylight saving)
 /// means the first; one that does not exist (start of daylight saving) is read with the offset
 /// before the change, so 02:30 is 03:30. Both occur on Sunday nights.
-pub fn new_york_to_utc(local: NaiveDateTime) -> i64 {
+pub(crate) fn new_york_to_utc(local: NaiveDateTime) -> i64 {
     match New_York.from_local_datetime(&local) {
         LocalResult::Single(time) => time.timestamp(),
         LocalResult::Ambiguous(first, _) => first.timestamp(),
@@ -117,7 +117,7 @@ fn utc(utc_s: i64) -> DateTime<chrono::Utc> {
 }
 
 /// New York wall-clock time.
-pub fn new_york_local(utc_s: i64) -> NaiveDateTime {
+pub(crate) fn new_york_local(utc_s: i64) -> NaiveDateTime {
     utc(utc_s).with_timezone(&New_York).naive_local()
 }
 

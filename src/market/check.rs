@@ -18,7 +18,7 @@ use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
 use crate::market::options::BarLabel;
 use coverage::Coverage;
-pub use coverage::ThinDay;
+pub(crate) use coverage::ThinDay;
 
 /// Concurrent fetches, and bytes fetched ahead of use.
 const FETCHES_AT_ONCE: usize = 16;
@@ -28,22 +28,22 @@ const MAX_LISTED: usize = 3;
 
 /// Scope and strictness of a check.
 #[derive(Clone, Debug)]
-pub struct CheckOptions<'a> {
+pub(crate) struct CheckOptions<'a> {
     /// None: from the first day stored.
-    pub start: Option<NaiveDate>,
+    pub(crate) start: Option<NaiveDate>,
     /// None: to the last day stored.
-    pub end: Option<NaiveDate>,
+    pub(crate) end: Option<NaiveDate>,
     /// Current time, UTC seconds; bars of days that are not over do not count as missing.
-    pub now_s: i64,
+    pub(crate) now_s: i64,
     /// Minimum fraction of a day's bars: below it a finding is `Wrong`, above it a `Note`.
-    pub least_coverage: f64,
-    pub cache: Option<&'a Path>,
+    pub(crate) least_coverage: f64,
+    pub(crate) cache: Option<&'a Path>,
 }
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The data should not be used as it is.
     Wrong,
     /// For information.
@@ -52,44 +52,44 @@ pub enum Severity {
 
 /// One finding, in a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    pub level: Severity,
+pub(crate) struct Finding {
+    pub(crate) level: Severity,
     /// Such as `missing days` or `splits`.
-    pub about: String,
-    pub text: String,
+    pub(crate) about: String,
+    pub(crate) text: String,
 }
 
 /// Findings about one stock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Checked {
-    pub stock: Symbol,
+pub(crate) struct Checked {
+    pub(crate) stock: Symbol,
     /// Period compared with the calendar; None without files.
-    pub period: Option<Period>,
-    pub day_files: usize,
+    pub(crate) period: Option<Period>,
+    pub(crate) day_files: usize,
     /// Number of exchange sessions in the period.
-    pub sessions: usize,
-    pub missing_sessions: Vec<NaiveDate>,
+    pub(crate) sessions: usize,
+    pub(crate) missing_sessions: Vec<NaiveDate>,
     /// Number of bars in regular hours.
-    pub bars: usize,
-    pub bar_minutes: Option<u32>,
+    pub(crate) bars: usize,
+    pub(crate) bar_minutes: Option<u32>,
     /// Whether labels name a bar's start or end, and how that is known.
-    pub bar_label: Option<BarLabel>,
-    pub bar_label_reason: Option<String>,
+    pub(crate) bar_label: Option<BarLabel>,
+    pub(crate) bar_label_reason: Option<String>,
     /// Missing bars on days that have bars.
-    pub missing_bars: usize,
-    pub expected_bars: usize,
+    pub(crate) missing_bars: usize,
+    pub(crate) expected_bars: usize,
     /// Days with missing bars, in order.
-    pub incomplete_days: Vec<ThinDay>,
-    pub bad_rows: usize,
-    pub extended_hours_rows: usize,
-    pub splits: Vec<Split>,
+    pub(crate) incomplete_days: Vec<ThinDay>,
+    pub(crate) bad_rows: usize,
+    pub(crate) extended_hours_rows: usize,
+    pub(crate) splits: Vec<Split>,
     /// How the files were made, if known.
-    pub origin: Option<Origin>,
-    pub findings: Vec<Finding>,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Checked {
-    pub fn is_wrong(&self) -> bool {
+    pub(crate) fn is_wrong(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Severity::Wrong)
     }
 
@@ -102,7 +102,7 @@ impl Checked {
 ///
 /// # Errors
 /// Only if the store cannot be read; any problem with files is a finding.
-pub fn check(
+pub(crate) fn check(
     store: &Arc<dyn Store>,
     symbol: &Symbol,
     options: &CheckOptions,

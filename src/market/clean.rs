@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-pub use anomalies::Anomaly;
-pub use convention::Convention;
-pub use splits::Split;
+pub(crate) use anomalies::Anomaly;
+pub(crate) use convention::Convention;
+pub(crate) use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol};
 use super::calendar::{self, NewYorkClock};
@@ -45,7 +45,7 @@ struct CleanRow {
 
 /// What is wrong with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowFault {
+pub(crate) enum RowFault {
     NoTime,
     OtherDay,
     Duplicate,
@@ -55,7 +55,7 @@ pub enum RowFault {
 }
 
 impl RowFault {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             RowFault::NoTime => "no time",
             RowFault::OtherDay => "of another day",
@@ -76,13 +76,13 @@ struct BadRows {
 }
 
 /// Results that only an inspection needs.
-pub struct Inspection {
-    pub convention: Convention,
-    pub bad_rows: BTreeMap<RowFault, usize>,
+pub(crate) struct Inspection {
+    pub(crate) convention: Convention,
+    pub(crate) bad_rows: BTreeMap<RowFault, usize>,
     /// Bars that begin before the close and end in extended hours were dropped.
-    pub straddling: bool,
-    pub splits: Vec<Split>,
-    pub anomalies: Vec<Anomaly>,
+    pub(crate) straddling: bool,
+    pub(crate) splits: Vec<Split>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 impl BadRows {
@@ -121,7 +121,7 @@ impl BadRows {
 const MINUTES_PER_DAY: usize = 24 * 60;
 
 /// Turns the day files of one stock, in date order, into one series.
-pub struct Cleaner {
+pub(crate) struct Cleaner {
     symbol: Symbol,
     rows: Vec<CleanRow>,
     bad: BadRows,
@@ -135,7 +135,7 @@ pub struct Cleaner {
 }
 
 impl Cleaner {
-    pub fn new(symbol: Symbol, strict: bool) -> Cleaner {
+    pub(crate) fn new(symbol: Symbol, strict: bool) -> Cleaner {
         let bad = BadRows { strict, count: 0, kinds: BTreeMap::new(), named: Vec::new() };
         Cleaner {
             symbol,
@@ -151,12 +151,12 @@ impl Cleaner {
 
     /// Sets the number of day files to come. Memory is reserved for as many days like the first, so
     /// that rows do not have to be moved.
-    pub fn expect_days(&mut self, count: usize) {
+    pub(crate) fn expect_days(&mut self, count: usize) {
         self.days_expected = count;
     }
 
     /// Adds the rows of `file`, the day file of `date`.
-    pub fn add_day(
+    pub(crate) fn add_day(
         &mut self,
         file: &str,
         date: NaiveDate,
@@ -208,7 +208,7 @@ impl Cleaner {
     }
 
     /// Adds bars with exact `end_s`, as synthetic markets generate them.
-    pub fn add_bars(&mut self, bars: &BarSeries) {
+    pub(crate) fn add_bars(&mut self, bars: &BarSeries) {
         self.rows.extend(bars.bars().map(|bar| CleanRow {
             label_s: bar.end_s,
             open: bar.open,
@@ -220,7 +220,7 @@ impl Cleaner {
     }
 
     /// The clean series and its report. `known` is the convention if it need not be detected.
-    pub fn finish(
+    pub(crate) fn finish(
         mut self,
         period: &Period,
         options: &LoadOptions,
@@ -231,7 +231,7 @@ impl Cleaner {
     }
 
     /// Like [`Cleaner::finish`], with all findings about the data.
-    pub fn inspect(
+    pub(crate) fn inspect(
         mut self,
         period: &Period,
         options: &LoadOptions,
@@ -313,7 +313,7 @@ struct CleanedSeries {
 }
 
 /// What is wrong with open, high, low, close and volume; None if nothing is.
-pub fn value_fault([open, high, low, close, volume]: [f64; 5]) -> Option<String> {
+pub(crate) fn value_fault([open, high, low, close, volume]: [f64; 5]) -> Option<String> {
     fault(&CleanRow { label_s: 0, open, high, low, close, volume })
 }
 

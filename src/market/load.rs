@@ -27,7 +27,7 @@ const NEAR: f64 = 0.7;
 
 /// SHA-256 over everything that the bars of `symbol` in `period` depend on: the options, and
 /// `origin`, which identifies their source.
-pub fn digest(
+pub(crate) fn digest(
     symbol: &Symbol,
     period: &Period,
     options: &LoadOptions,
@@ -49,7 +49,7 @@ pub fn digest(
 }
 
 /// [`digest`] over names, ETags and sizes of the day files, without reading them.
-pub fn fingerprint_files(
+pub(crate) fn fingerprint_files(
     store: &dyn Store,
     symbol: &Symbol,
     period: &Period,
@@ -61,7 +61,7 @@ pub fn fingerprint_files(
 }
 
 /// All bars of `symbol` in `period`: clean, within session hours, of one length.
-pub fn load_files(
+pub(crate) fn load_files(
     store: &Arc<dyn Store>,
     symbol: &Symbol,
     period: &Period,

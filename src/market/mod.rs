@@ -1,14 +1,14 @@
 //! Market data: bars, the exchange calendar, stores of day files, decoding and cleaning, quality
 //! checks, and the aligned panel.
 
-pub mod bar;
+pub(crate) mod bar;
 pub mod calendar;
-pub mod check;
-pub mod clean;
-pub mod data;
-pub mod error;
-pub mod load;
-pub mod month;
+pub(crate) mod check;
+pub(crate) mod clean;
+pub(crate) mod data;
+pub(crate) mod error;
+pub(crate) mod load;
+pub(crate) mod month;
 pub mod options;
 pub mod panel;
 pub mod parquet;
@@ -16,6 +16,6 @@ pub(crate) mod runtime;
 pub mod store;
 
 pub use bar::{Bar, BarSeries, Period, Symbol};
-pub use data::MarketData;
+pub use data::{MarketData, MarketRow};
 pub use error::MarketError;
 pub use month::YearMonth;

@@ -81,25 +81,25 @@ pub struct PanelData {
 
 /// Header of a panel file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PanelAbout {
-    pub stocks: Vec<Symbol>,
-    pub feature_names: Vec<String>,
-    pub rows: usize,
+pub(crate) struct PanelAbout {
+    pub(crate) stocks: Vec<Symbol>,
+    pub(crate) feature_names: Vec<String>,
+    pub(crate) rows: usize,
     /// As in [`PanelData`].
-    pub note: String,
+    pub(crate) note: String,
 }
 
 /// Some rows of a panel, laid out as in [`PanelData`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct PanelRows {
-    pub end_s: Vec<i64>,
-    pub open: Vec<f64>,
-    pub high: Vec<f64>,
-    pub low: Vec<f64>,
-    pub close: Vec<f64>,
-    pub volume: Vec<f64>,
-    pub tradable: Vec<bool>,
-    pub features: Vec<f32>,
+pub(crate) struct PanelRows {
+    pub(crate) end_s: Vec<i64>,
+    pub(crate) open: Vec<f64>,
+    pub(crate) high: Vec<f64>,
+    pub(crate) low: Vec<f64>,
+    pub(crate) close: Vec<f64>,
+    pub(crate) volume: Vec<f64>,
+    pub(crate) tradable: Vec<bool>,
+    pub(crate) features: Vec<f32>,
 }
 
 /// A memory-mapped panel file; its pages are shared by all processes of a machine.
@@ -140,7 +140,7 @@ impl Panel {
 
     /// Like [`Panel::write`], for data that does not exist as a whole: `rows` computes the
     /// requested rows, one part after the other.
-    pub fn write_parts(
+    pub(crate) fn write_parts(
         path: &Path,
         about: PanelAbout,
         rows: &dyn Fn(Range<usize>) -> PanelRows,
@@ -159,7 +159,7 @@ impl Panel {
 
     /// Like [`Panel::open`], without verifying the checksum: for a file that this process, or its
     /// parent, has just verified or written.
-    pub fn open_verified(path: &Path) -> Result<Panel, MarketError> {
+    pub(crate) fn open_verified(path: &Path) -> Result<Panel, MarketError> {
         Ok(Panel { mapped: MappedPanel::open_verified(path)? })
     }
 
@@ -180,20 +180,6 @@ impl Panel {
         &self.mapped.header.note
     }
 
-    /// First row whose bar ends at or after `end_s`; `rows()` if there is none.
-    pub fn row_at(&self, end_s: i64) -> usize {
-        let (mut low, mut high) = (0, self.rows());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.end_s(middle) < end_s {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
     /// The market up to and including row `t`.
     pub fn view(&self, t: usize) -> MarketView<'_> {
         assert!(t < self.rows(), "row {t} of {}", self.rows());
@@ -202,7 +188,7 @@ impl Panel {
 
     /// Replaces `out` with `[row, stock, feature]` for the given rows and stocks, in order: the
     /// observations of a minibatch.
-    pub fn gather_features(&self, rows: &[u32], stocks: &[usize], out: &mut Vec<f32>) {
+    pub(crate) fn gather_features(&self, rows: &[u32], stocks: &[usize], out: &mut Vec<f32>) {
         let count = self.feature_names().len();
         out.clear();
         out.reserve(rows.len() * stocks.len() * count);

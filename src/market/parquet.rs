@@ -23,7 +23,7 @@ use polars::prelude::*;
 use super::bar::BarSeries;
 use super::calendar;
 use super::error::MarketError;
-pub use table::{Table, decode_csv, decode_table};
+pub(crate) use table::{Table, decode_csv, decode_table};
 
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,12 +50,12 @@ impl RawRows {
     }
 
     /// Open, high, low, close and volume of a row.
-    pub fn values(&self, i: usize) -> [f64; 5] {
+    pub(crate) fn values(&self, i: usize) -> [f64; 5] {
         [self.open[i], self.high[i], self.low[i], self.close[i], self.volume[i]]
     }
 
     /// Appends a row.
-    pub fn push(&mut self, label_s: Option<i64>, values: [f64; 5]) {
+    pub(crate) fn push(&mut self, label_s: Option<i64>, values: [f64; 5]) {
         self.label_s.push(label_s);
         let columns =
             [&mut self.open, &mut self.high, &mut self.low, &mut self.close, &mut self.volume];
@@ -112,7 +112,7 @@ pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, Marke
 ///
 /// # Panics
 /// If a row has no time.
-pub fn encode_rows(rows: &RawRows, file: &str) -> Result<Vec<u8>, MarketError> {
+pub(crate) fn encode_rows(rows: &RawRows, file: &str) -> Result<Vec<u8>, MarketError> {
     let label_s = rows.label_s.iter().map(|label_s| label_s.expect("every row has a time"));
     encode(file, label_s, [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume])
 }

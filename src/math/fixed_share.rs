@@ -14,17 +14,17 @@ use serde::{Deserialize, Serialize};
 
 /// Prior over experts and switching rates.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FixedSharePrior {
+pub(crate) struct FixedSharePrior {
     /// Prior weight of each expert, all positive, sum 1. Shares are redistributed in proportion to
     /// it.
-    pub prior: Vec<f64>,
+    pub(crate) prior: Vec<f64>,
     /// Probabilities per round that the best expert changes, each between 0 and 1, with equal prior
     /// weights.
-    pub share_rates: Vec<f64>,
+    pub(crate) share_rates: Vec<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FixedShare {
+pub(crate) struct FixedShare {
     /// Joint weights, `[rate, expert]`; sum 1.
     joint: Vec<f64>,
     /// Marginal weights, `[expert]`; sum 1.
@@ -32,7 +32,7 @@ pub struct FixedShare {
 }
 
 impl FixedShare {
-    pub fn new(belief: &FixedSharePrior) -> FixedShare {
+    pub(crate) fn new(belief: &FixedSharePrior) -> FixedShare {
         let rates = belief.share_rates.len();
         let joint = belief.prior.iter().map(|weight| weight / rates as f64);
         let joint: Vec<f64> = joint.collect();
@@ -40,13 +40,13 @@ impl FixedShare {
     }
 
     /// Joint weights of share rate and expert, `[rate, expert]`; sum 1.
-    pub fn joint(&self) -> &[f64] {
+    pub(crate) fn joint(&self) -> &[f64] {
         &self.joint
     }
 
     /// Starts with the `joint` weights `[rate, expert]` of known experts, and appends one expert
     /// with its prior weight.
-    pub fn joined_by_one(joint: &[f64], belief: &FixedSharePrior) -> FixedShare {
+    pub(crate) fn joined_by_one(joint: &[f64], belief: &FixedSharePrior) -> FixedShare {
         let experts = belief.prior.len();
         let newcomer = belief.prior[experts - 1];
         assert_eq!(joint.len(), belief.share_rates.len() * (experts - 1), "one more than before");
@@ -61,13 +61,13 @@ impl FixedShare {
     }
 
     /// `[expert]`: weights for the coming round.
-    pub fn weights(&self) -> &[f64] {
+    pub(crate) fn weights(&self) -> &[f64] {
         &self.weights
     }
 
     /// Ends a round. `growth` `[expert]`: growth factor of each expert, above 0. Returns the growth
     /// factor of the weighted portfolio.
-    pub fn update(&mut self, growth: &[f64], belief: &FixedSharePrior) -> f64 {
+    pub(crate) fn update(&mut self, growth: &[f64], belief: &FixedSharePrior) -> f64 {
         let experts = self.weights.len();
         assert_eq!(growth.len(), experts, "a growth for every expert");
         let mut total = 0.0;
@@ -103,7 +103,8 @@ impl FixedSharePrior {
     /// theorem 5.2; ln G is the price of not knowing a.) The weights are those of a mixture over
     /// all sequences of experts, in which this sequence has at least the weight whose logarithm is
     /// above, and a sum of positive terms is at least as large as each.
-    pub fn regret_bound(&self, rounds: usize, switches: usize) -> f64 {
+    #[cfg(test)]
+    pub(crate) fn regret_bound(&self, rounds: usize, switches: usize) -> f64 {
         assert!(switches < rounds.max(1), "{switches} switches in {rounds} rounds");
         let least = self.prior.iter().copied().fold(f64::INFINITY, f64::min);
         let stays = (rounds.max(1) - 1 - switches) as f64;

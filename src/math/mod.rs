@@ -1,4 +1,4 @@
 //! Pure mathematical functions.
 
-pub mod fixed_share;
-pub mod normal;
+pub(crate) mod fixed_share;
+pub(crate) mod normal;

@@ -3,7 +3,7 @@
 /// Cumulative distribution function. Marsaglia (2004), "Evaluating the normal distribution",
 /// Journal of Statistical Software 11(4), section 1: 1/2 + density(z) (z + z^3/3 + z^5/(3 5) +
 /// ...). Absolute error 1e-15.
-pub fn normal_cdf(z: f64) -> f64 {
+pub(crate) fn normal_cdf(z: f64) -> f64 {
     if z.abs() > 9.0 {
         return if z > 0.0 { 1.0 } else { 0.0 };
     }

@@ -8,17 +8,17 @@ use super::risk::Reason;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allocation {
     /// Bar end, UTC seconds.
-    pub end_s: i64,
-    pub stock: usize,
+    pub(crate) end_s: i64,
+    pub(crate) stock: usize,
     /// Weight of each expert, in the order of [`Allocations::experts`]; they add up to 1.
-    pub weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// Fraction of equity allocated to the stock.
-    pub capital: f64,
+    pub(crate) capital: f64,
     /// Proposed and approved positions, signed fractions of equity.
-    pub proposed: f64,
-    pub approved: f64,
+    pub(crate) proposed: f64,
+    pub(crate) approved: f64,
     /// Why the two differ; None if they do not.
-    pub reason: Option<Reason>,
+    pub(crate) reason: Option<Reason>,
 }
 
 /// The decisions of one account, one per stock and bar; a decision equal to the stock's previous
@@ -33,7 +33,7 @@ pub struct Allocations {
 
 impl Allocations {
     /// For an account of `desk` that trades this many stocks.
-    pub fn new(desk: &Desk, stocks: usize) -> Allocations {
+    pub(crate) fn new(desk: &Desk, stocks: usize) -> Allocations {
         let experts = match desk.allotted(0) {
             Some((meta, _)) => meta.names().to_vec(),
             None => vec![DQN.into()],
@@ -42,7 +42,7 @@ impl Allocations {
     }
 
     /// Records the last decision of `desk` for its only account.
-    pub fn note(&mut self, end_s: i64, desk: &Desk) {
+    pub(crate) fn note(&mut self, end_s: i64, desk: &Desk) {
         for (stock, (request, order)) in desk.requests(0).iter().zip(desk.orders(0)).enumerate() {
             let weights = match desk.allotted(0) {
                 Some((_, book)) => book.weights(stock),

@@ -2,7 +2,10 @@
 
 /// Single linkage: two stocks are in the same cluster if a chain of `related` pairs connects them.
 /// Every one of `stocks` is in a cluster; clusters and their members are in stock order.
-pub fn clusters(stocks: usize, related: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
+pub(crate) fn clusters(
+    stocks: usize,
+    related: impl Iterator<Item = (usize, usize)>,
+) -> Vec<Vec<usize>> {
     // A cluster's label is its first stock.
     let mut label: Vec<usize> = (0..stocks).collect();
     for (i, j) in related {

@@ -20,7 +20,7 @@ const FEW_ACCOUNTS: usize = 16;
 
 /// State of a desk in a snapshot, from which a run resumes bit for bit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeskState {
+pub(crate) struct DeskState {
     books: Vec<Book>,
     stops: Vec<DrawdownStop>,
     changed: BTreeMap<Reason, u64>,
@@ -54,7 +54,7 @@ struct DeskAccount {
 
 impl Desk {
     /// For this many accounts on the panel of `plan`.
-    pub fn new(
+    pub(crate) fn new(
         accounts: usize,
         plan: CapitalPlan,
         config: &PortfolioConfig,
@@ -69,7 +69,7 @@ impl Desk {
 
     /// Adds a meta-policy that decides who trades. `start_weights`: the initial expert weights of
     /// each account; empty if none are known.
-    pub fn with_meta_policy(
+    pub(crate) fn with_meta_policy(
         mut self,
         meta: Option<MetaPolicy>,
         start_weights: &[ExpertWeights],
@@ -84,7 +84,7 @@ impl Desk {
     }
 
     /// Resets every account to its start.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         for (i, account) in self.accounts.iter_mut().enumerate() {
             account.stop = DrawdownStop::default();
             account.book = self.start_books.get(i).cloned();
@@ -94,7 +94,7 @@ impl Desk {
     /// Decides for one account at the close of `view`; the result is in [`Desk::orders`]. `gain` is
     /// the simple return of the account's equity over the bar. `wanted` gives the desired position
     /// of each stock's DQN.
-    pub fn decide(
+    pub(crate) fn decide(
         &mut self,
         account: usize,
         view: &MarketView<'_>,
@@ -106,7 +106,7 @@ impl Desk {
 
     /// Decides for all accounts on all threads. `seen(account)` returns the arguments of
     /// [`Desk::decide`].
-    pub fn decide_all<'a, W: Iterator<Item = DqnProposal>>(
+    pub(crate) fn decide_all<'a, W: Iterator<Item = DqnProposal>>(
         &mut self,
         seen: impl Fn(usize) -> (MarketView<'a>, f64, W) + Sync,
     ) {
@@ -131,12 +131,12 @@ impl Desk {
     }
 
     /// The meta-policy, if there is one, and its book of an account.
-    pub fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
+    pub(crate) fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
         self.rules.meta.as_ref().zip(self.accounts[account].book.as_ref())
     }
 
     /// Number of changed orders so far, by reason.
-    pub fn changed(&self) -> BTreeMap<Reason, u64> {
+    pub(crate) fn changed(&self) -> BTreeMap<Reason, u64> {
         let mut all = BTreeMap::new();
         for (&reason, count) in self.accounts.iter().flat_map(|account| &account.changed) {
             *all.entry(reason).or_default() += count;
@@ -144,7 +144,7 @@ impl Desk {
         all
     }
 
-    pub fn state(&self) -> DeskState {
+    pub(crate) fn state(&self) -> DeskState {
         DeskState {
             books: self.accounts.iter().filter_map(|account| account.book.clone()).collect(),
             stops: self.accounts.iter().map(|account| account.stop.clone()).collect(),
@@ -153,7 +153,7 @@ impl Desk {
     }
 
     /// Restores a state of the same run.
-    pub fn restore(&mut self, state: DeskState) {
+    pub(crate) fn restore(&mut self, state: DeskState) {
         assert_eq!(self.accounts.len(), state.stops.len(), "accounts of another run");
         assert_eq!(self.start_books.len(), state.books.len(), "books of another run");
         let mut books = state.books.into_iter();

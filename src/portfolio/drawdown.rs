@@ -10,7 +10,7 @@ use crate::config::PortfolioConfig;
 /// for `portfolio.drawdown_pause_sessions` more sessions. It resumes with the first bar of the
 /// session after them and with a new peak, so earlier losses no longer count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DrawdownStop {
+pub(crate) struct DrawdownStop {
     /// Relative to the equity at the start or at the last restart.
     equity: f64,
     peak: f64,
@@ -28,7 +28,7 @@ impl Default for DrawdownStop {
 impl DrawdownStop {
     /// Takes in the bar that has just closed, in the session of `date`; `gain` is the simple return
     /// of the account's equity over it. Returns whether the account has to be flat.
-    pub fn observe(&mut self, gain: f64, date: NaiveDate, config: &PortfolioConfig) -> bool {
+    pub(crate) fn observe(&mut self, gain: f64, date: NaiveDate, config: &PortfolioConfig) -> bool {
         let begins = self.date.is_some_and(|last| last != date);
         self.date = Some(date);
         self.equity = (self.equity * (1.0 + gain)).max(0.0);

@@ -6,23 +6,23 @@ use crate::market::Symbol;
 
 /// Limits in fractions of equity; infinite if switched off.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    pub gross: f64,
-    pub net: f64,
-    pub name: f64,
+pub(crate) struct Limits {
+    pub(crate) gross: f64,
+    pub(crate) net: f64,
+    pub(crate) name: f64,
     /// Limit on the absolute net position of a cluster of two or more stocks.
-    pub cluster: f64,
+    pub(crate) cluster: f64,
     /// Near-identical stocks that are not a configured pair, each pair once.
-    pub twins: Vec<(usize, usize)>,
+    pub(crate) twins: Vec<(usize, usize)>,
     /// Stocks that move together. Every stock is in one cluster, most of them alone.
-    pub clusters: Vec<Vec<usize>>,
+    pub(crate) clusters: Vec<Vec<usize>>,
     /// `[stock]`: rank of its symbol in alphabetical order.
-    pub rank: Vec<usize>,
+    pub(crate) rank: Vec<usize>,
 }
 
 impl Limits {
     /// `correlation[i][j]` is that of the training period.
-    pub fn new(
+    pub(crate) fn new(
         config: &PortfolioConfig,
         stocks: &[Symbol],
         correlation: &[Vec<Option<f64>>],
@@ -62,7 +62,7 @@ impl Limits {
         }
     }
 
-    pub fn stocks(&self) -> usize {
+    pub(crate) fn stocks(&self) -> usize {
         self.rank.len()
     }
 }

@@ -19,7 +19,7 @@ impl Mandate {
 
     /// The limits of the account; `correlation[i][j]` as measured over the training period, by
     /// which near-identical stocks are known.
-    pub fn limits(&self, correlation: &[Vec<Option<f64>>]) -> Limits {
+    pub(crate) fn limits(&self, correlation: &[Vec<Option<f64>>]) -> Limits {
         Limits::new(&self.portfolio, &self.stocks, correlation)
     }
 }

@@ -3,8 +3,8 @@
 pub mod allocation;
 mod cluster;
 pub mod desk;
-pub mod drawdown;
-pub mod limits;
+pub(crate) mod drawdown;
+pub(crate) mod limits;
 pub mod mandate;
 pub mod meta_policy;
 pub mod risk;

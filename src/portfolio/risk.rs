@@ -8,11 +8,11 @@ use super::limits::Limits;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PositionRequest {
     /// -1, 0 or 1.
-    pub direction: i8,
+    pub(crate) direction: i8,
     /// The worker's estimate of the value over staying flat.
-    pub conviction: f32,
+    pub(crate) conviction: f32,
     /// Fraction of equity that the meta-policy allocates to the stock; never negative.
-    pub capital: f64,
+    pub(crate) capital: f64,
 }
 
 /// The approved order.
@@ -48,7 +48,11 @@ pub enum Reason {
 /// - Arbitrating the resulting orders again does not change them.
 /// - The result does not depend on the order of the stocks: sums are exact ([`exact`]), and ties of
 ///   conviction go by symbol.
-pub fn arbitrate(requests: &[PositionRequest], limits: &Limits, orders: &mut Vec<PositionOrder>) {
+pub(crate) fn arbitrate(
+    requests: &[PositionRequest],
+    limits: &Limits,
+    orders: &mut Vec<PositionOrder>,
+) {
     assert_eq!(requests.len(), limits.stocks(), "a request for every stock");
     orders.clear();
     orders.extend(requests.iter().map(|request| PositionOrder {
@@ -71,7 +75,7 @@ pub fn arbitrate(requests: &[PositionRequest], limits: &Limits, orders: &mut Vec
 }
 
 /// Sets every order to flat.
-pub fn stop(orders: &mut [PositionOrder]) {
+pub(crate) fn stop(orders: &mut [PositionOrder]) {
     for order in orders.iter_mut().filter(|order| order.direction != 0) {
         *order = flat(Reason::DrawdownStop);
     }

@@ -9,9 +9,9 @@ use crate::market::Symbol;
 use crate::market::calendar::iso_new_york;
 use crate::portfolio::allocation::Allocations;
 
-pub const NAME: &str = "allocations.csv";
+pub(crate) const NAME: &str = "allocations.csv";
 
-pub fn write(
+pub(crate) fn write(
     folder: &ResultsFolder,
     stocks: &[Symbol],
     allocations: &Allocations,

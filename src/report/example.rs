@@ -13,7 +13,9 @@ use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 
 use super::html::HtmlReport;
-use super::{MetricsLine, Relationships, RunSummary};
+use super::metrics_log::MetricsLine;
+use super::relationships::Relationships;
+use super::summary::RunSummary;
 
 pub(super) struct ExampleRun {
     pub(super) config: RunConfig,

@@ -12,16 +12,16 @@ use crate::files::{Durability, WRITING, write_whole};
 /// A results file or folder that cannot be made, moved or written. Exit code 2.
 #[derive(Debug, Error)]
 #[error("{}: {what}: {cause}; {hint}", path.display())]
-pub struct ReportError {
-    pub path: PathBuf,
-    pub what: String,
+pub(crate) struct ReportError {
+    pub(crate) path: PathBuf,
+    pub(crate) what: String,
     #[source]
-    pub cause: Cause,
-    pub hint: String,
+    pub(crate) cause: Cause,
+    pub(crate) hint: String,
 }
 
 impl ReportError {
-    pub fn new(path: impl Into<PathBuf>, what: &str, cause: io::Error) -> ReportError {
+    pub(crate) fn new(path: impl Into<PathBuf>, what: &str, cause: io::Error) -> ReportError {
         let hint = match cause.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "make it writable or choose another folder with --output"
@@ -43,7 +43,7 @@ impl ReportError {
     }
 
     /// Of what kind the file system's error is.
-    pub fn kind(&self) -> io::ErrorKind {
+    pub(crate) fn kind(&self) -> io::ErrorKind {
         self.cause.get::<io::Error>().map_or(io::ErrorKind::Other, io::Error::kind)
     }
 }
@@ -71,7 +71,7 @@ pub(super) const EARLIER: &str = "earlier";
 
 /// Where the results of one run stand.
 #[derive(Debug)]
-pub struct ResultsFolder {
+pub(crate) struct ResultsFolder {
     path: PathBuf,
     moved: Option<String>,
 }
@@ -81,14 +81,14 @@ impl ResultsFolder {
     /// the lowest free n from 1 on; files of other names stay.
     ///
     /// Errors: the folder cannot be made or written, or a file stands in its place.
-    pub fn create(output: &Path) -> Result<ResultsFolder, ReportError> {
+    pub(crate) fn create(output: &Path) -> Result<ResultsFolder, ReportError> {
         ResultsFolder::make(output)?;
         let moved = move_earlier_run(output)?;
         Ok(ResultsFolder { path: output.to_path_buf(), moved })
     }
 
     /// The folder of a run that goes on: nothing is moved.
-    pub fn open(output: &Path) -> Result<ResultsFolder, ReportError> {
+    pub(crate) fn open(output: &Path) -> Result<ResultsFolder, ReportError> {
         ResultsFolder::make(output)?;
         Ok(ResultsFolder { path: output.to_path_buf(), moved: None })
     }
@@ -102,24 +102,24 @@ impl ResultsFolder {
     }
 
     /// A sentence for the user when an earlier run's files were moved.
-    pub fn notice(&self) -> Option<&str> {
+    pub(crate) fn notice(&self) -> Option<&str> {
         self.moved.as_deref()
     }
 
     /// Where the file `name` of this run stands or would stand.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Writes `name` so that a reader, or the next start after a crash, sees all of it or none of
     /// it.
-    pub fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {
+    pub(crate) fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {
         self.fill_whole(name, |temporary| fs::write(temporary, bytes))
     }
 
     /// As [`Self::write_whole`], for writers that want a path: `fill` writes the temporary file
     /// that it is given the path of.
-    pub fn fill_whole(
+    pub(crate) fn fill_whole(
         &self,
         name: &str,
         fill: impl FnOnce(&Path) -> io::Result<()>,

@@ -25,32 +25,32 @@ const MAX_MAPPED: usize = 60;
 
 /// All that the page shows.
 #[derive(Clone, Copy)]
-pub struct HtmlReport<'a> {
-    pub config: &'a RunConfig,
-    pub run: &'a RunSummary,
+pub(crate) struct HtmlReport<'a> {
+    pub(crate) config: &'a RunConfig,
+    pub(crate) run: &'a RunSummary,
     /// The last evaluation, and the benchmark over the same bars.
-    pub eval: &'a Metrics,
-    pub benchmark: &'a Metrics,
-    pub inference: &'a Inference,
-    pub record: &'a BacktestRecord,
-    pub benchmark_equity: &'a [f64],
+    pub(crate) eval: &'a Metrics,
+    pub(crate) benchmark: &'a Metrics,
+    pub(crate) inference: &'a Inference,
+    pub(crate) record: &'a BacktestRecord,
+    pub(crate) benchmark_equity: &'a [f64],
     /// Empty if nothing was trained, as when a finished model is evaluated.
-    pub lines: &'a [MetricsLine],
-    pub relationships: &'a Relationships,
+    pub(crate) lines: &'a [MetricsLine],
+    pub(crate) relationships: &'a Relationships,
     /// All strategies on the same bars.
-    pub everyone: &'a [Contender],
+    pub(crate) everyone: &'a [Contender],
     /// What a reader must know before believing a figure, such as that the prices are made up.
-    pub notices: &'a [String],
+    pub(crate) notices: &'a [String],
 }
 
 impl HtmlReport<'_> {
-    pub const NAME: &'static str = "report.html";
+    pub(crate) const NAME: &'static str = "report.html";
 
-    pub fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
+    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
         folder.write_whole(HtmlReport::NAME, self.page().as_bytes())
     }
 
-    pub fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         let title = escape(&format!("{}: dqn-trader", names(&self.config.stocks)));
         let style = include_str!("report.css");
         let sections = [

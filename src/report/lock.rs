@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A results folder that no other run writes into until this is dropped.
 #[derive(Debug)]
-pub struct FolderLock {
+pub(crate) struct FolderLock {
     folder: PathBuf,
     /// This lock made the folder.
     is_new: bool,
@@ -31,7 +31,7 @@ impl FolderLock {
     /// hours of work. Dropped, it leaves all as it was but for what others put there.
     ///
     /// Errors: the folder cannot be made or written, or another run has it.
-    pub fn take(output: &Path) -> Result<FolderLock, ReportError> {
+    pub(crate) fn take(output: &Path) -> Result<FolderLock, ReportError> {
         let is_new = !output.exists();
         ResultsFolder::open(output)?;
         let path = output.join(NAME);

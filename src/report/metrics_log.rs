@@ -15,26 +15,26 @@ use crate::train::callbacks::PushStats;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MetricsLine {
+pub(crate) struct MetricsLine {
     /// From 1.
-    pub episode: u32,
+    pub(crate) episode: u32,
     /// Bars stepped, summed over lanes and stocks, since the run began.
-    pub env_steps: u64,
-    pub gradient_steps: u64,
+    pub(crate) env_steps: u64,
+    pub(crate) gradient_steps: u64,
     /// Over this interval.
-    pub env_steps_per_s: f64,
+    pub(crate) env_steps_per_s: f64,
     /// Mean over this interval's gradient steps; None where there was none.
-    pub loss: Option<f64>,
+    pub(crate) loss: Option<f64>,
     /// Mean Q-value of the sampled transitions' actions; None where nothing was sampled.
-    pub mean_q: Option<f64>,
+    pub(crate) mean_q: Option<f64>,
     /// Mean over the actors.
-    pub epsilon: f64,
+    pub(crate) epsilon: f64,
     /// Mean over this interval's bars and lanes of the portfolio's return per bar, each stock's by
     /// its capital.
-    pub reward: f64,
+    pub(crate) reward: f64,
     /// Of runs without lockstep.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub asynchronous: Option<PushStats>,
+    pub(crate) asynchronous: Option<PushStats>,
 }
 
 /// A line of its own kind, told apart by its first field.
@@ -62,7 +62,7 @@ const EVENT: &str = "{\"event\":";
 /// Appends lines; each reaches the operating system in one write, so a killed run leaves whole
 /// lines.
 #[derive(Debug)]
-pub struct MetricsLog {
+pub(crate) struct MetricsLog {
     path: PathBuf,
     file: File,
     /// Of whole lines.
@@ -70,9 +70,9 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    pub const NAME: &str = "metrics.jsonl";
+    pub(crate) const NAME: &str = "metrics.jsonl";
 
-    pub fn create(folder: &ResultsFolder) -> Result<MetricsLog, ReportError> {
+    pub(crate) fn create(folder: &ResultsFolder) -> Result<MetricsLog, ReportError> {
         let path = folder.path(MetricsLog::NAME);
         match File::create(&path) {
             Ok(file) => Ok(MetricsLog { path, file, bytes: 0 }),
@@ -81,7 +81,7 @@ impl MetricsLog {
     }
 
     /// The log of a run that goes on, cut back to its first `bytes`, and the lines it then has.
-    pub fn reopen(
+    pub(crate) fn reopen(
         folder: &ResultsFolder,
         bytes: u64,
     ) -> Result<(MetricsLog, Vec<MetricsLine>), ReportError> {
@@ -102,16 +102,16 @@ impl MetricsLog {
     }
 
     /// Its length.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub fn append(&mut self, line: &MetricsLine) -> Result<(), ReportError> {
+    pub(crate) fn append(&mut self, line: &MetricsLine) -> Result<(), ReportError> {
         self.write(line)
     }
 
     /// An arbitrage opportunity of a period, `train` or `eval`, of these stocks.
-    pub fn append_opportunity(
+    pub(crate) fn append_opportunity(
         &mut self,
         period: &'static str,
         stocks: &[Symbol],

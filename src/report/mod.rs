@@ -13,19 +13,19 @@
 //! Progress (standard error)      table, strategies (standard output)
 //! ```
 
-pub mod allocations_csv;
-pub mod folder;
-pub mod html;
-pub mod lock;
-pub mod metrics_log;
-pub mod plot;
-pub mod portfolio_csv;
-pub mod progress;
-pub mod relationships;
-pub mod strategies;
-pub mod summary;
-pub mod table;
-pub mod tensorboard;
+pub(crate) mod allocations_csv;
+pub(crate) mod folder;
+pub(crate) mod html;
+pub(crate) mod lock;
+pub(crate) mod metrics_log;
+pub(crate) mod plot;
+pub(crate) mod portfolio_csv;
+pub(crate) mod progress;
+pub(crate) mod relationships;
+pub(crate) mod strategies;
+pub(crate) mod summary;
+pub(crate) mod table;
+pub(crate) mod tensorboard;
 
 mod comparison;
 pub(crate) mod format;
@@ -35,19 +35,18 @@ mod verdict;
 #[cfg(test)]
 mod example;
 
-pub use folder::{ReportError, ResultsFolder};
-pub use lock::FolderLock;
-pub use metrics_log::{MetricsLine, MetricsLog};
-pub use progress::{Progress, Verbosity};
-pub use relationships::Relationships;
-pub use summary::{RunSummary, Summary};
-pub use tensorboard::EventWriter;
+pub(crate) use folder::{ReportError, ResultsFolder};
+pub(crate) use lock::FolderLock;
+pub(crate) use progress::{Progress, Verbosity};
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::example::ExampleRun;
+    use super::metrics_log::MetricsLog;
+    use super::summary::Summary;
+    use super::tensorboard::EventWriter;
     use super::*;
 
     /// Everything that this layer writes for one run.

@@ -9,13 +9,13 @@ use crate::market::calendar::iso_new_york;
 use super::folder::{ReportError, ResultsFolder};
 
 /// Of the file of the evaluation after `episode`.
-pub fn name(episode: u32) -> String {
+pub(crate) fn name(episode: u32) -> String {
     format!("portfolio_ep{episode}.csv")
 }
 
 /// Writes the course of the evaluation after `episode`, beside the equity of the benchmark over the
 /// same bars.
-pub fn write(
+pub(crate) fn write(
     folder: &ResultsFolder,
     episode: u32,
     record: &BacktestRecord,
@@ -26,7 +26,7 @@ pub fn write(
 
 /// One row per bar. Numbers stand in the shortest form that reads back as the same f64, so that
 /// cash + sum of position x price = equity holds in the file as well as in memory.
-pub fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
+pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
     let bars = record.end_s.len();
     let stocks = record.stocks.len();
     assert_eq!(benchmark_equity.len(), bars, "the benchmark covers the same bars");

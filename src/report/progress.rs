@@ -12,7 +12,7 @@ use super::format::{basis_points, count, short_duration, significant};
 use super::metrics_log::MetricsLine;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verbosity {
+pub(crate) enum Verbosity {
     /// Nothing; also for every rank but 0.
     Quiet,
     Normal,
@@ -26,7 +26,7 @@ const EPISODE_LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Can be shared among threads. Call [`Progress::finish`] before an error is printed; dropping does
 /// it too.
-pub struct Progress(Mutex<ProgressView>);
+pub(crate) struct Progress(Mutex<ProgressView>);
 
 enum ProgressView {
     Silent,
@@ -35,7 +35,7 @@ enum ProgressView {
 }
 
 impl Progress {
-    pub fn new(verbosity: Verbosity) -> Progress {
+    pub(crate) fn new(verbosity: Verbosity) -> Progress {
         let face = match verbosity {
             Verbosity::Quiet => ProgressView::Silent,
             Verbosity::Normal if io::stderr().is_terminal() => {
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// `done` of `total` days of `symbol` are read.
-    pub fn data(&self, symbol: &str, done: usize, total: usize) {
+    pub(crate) fn data(&self, symbol: &str, done: usize, total: usize) {
         match &mut *self.face() {
             ProgressView::Silent => {}
             ProgressView::Bars(bars) => bars.data(symbol, done, total),
@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// The data are read and the first of `total_env_steps` is about to be taken.
-    pub fn training_start(&self, total_env_steps: u64) {
+    pub(crate) fn training_start(&self, total_env_steps: u64) {
         match &mut *self.face() {
             ProgressView::Silent => {}
             ProgressView::Bars(bars) => bars.training_start(total_env_steps),
@@ -65,7 +65,7 @@ impl Progress {
     }
 
     /// An interval of training has ended.
-    pub fn training(&self, line: &MetricsLine) {
+    pub(crate) fn training(&self, line: &MetricsLine) {
         match &mut *self.face() {
             ProgressView::Silent => {}
             ProgressView::Bars(bars) => bars.training(Instant::now(), line),
@@ -74,14 +74,14 @@ impl Progress {
     }
 
     /// `done` of `total` strategies have finished. Plain lines report that by themselves.
-    pub fn strategies(&self, done: usize, total: usize) {
+    pub(crate) fn strategies(&self, done: usize, total: usize) {
         if let ProgressView::Bars(bars) = &mut *self.face() {
             bars.strategies(done, total);
         }
     }
 
     /// Prints a notice or the start of a phase, in one line.
-    pub fn line(&self, text: &str) {
+    pub(crate) fn line(&self, text: &str) {
         match &mut *self.face() {
             ProgressView::Silent => {}
             ProgressView::Bars(bars) => bars.line(text),
@@ -90,14 +90,14 @@ impl Progress {
     }
 
     /// Clears the display, before something else is printed.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let ProgressView::Bars(bars) = &mut *self.face() {
             bars.clear();
         }
     }
 
     /// Standard error for log records: the display is suspended while one is written.
-    pub fn log_writer(&self) -> LogWriter {
+    pub(crate) fn log_writer(&self) -> LogWriter {
         match &*self.face() {
             ProgressView::Bars(bars) => LogWriter(Some(bars.all.clone())),
             ProgressView::Silent | ProgressView::Lines(_) => LogWriter(None),
@@ -118,7 +118,7 @@ impl Drop for Progress {
 
 /// See [`Progress::log_writer`].
 #[derive(Clone)]
-pub struct LogWriter(Option<MultiProgress>);
+pub(crate) struct LogWriter(Option<MultiProgress>);
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -9,29 +9,29 @@ use super::folder::{ReportError, ResultsFolder};
 
 /// The learned graph and the measured one, all `[stock][peer]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Relationships {
-    pub stocks: Vec<Symbol>,
+pub(crate) struct Relationships {
+    pub(crate) stocks: Vec<Symbol>,
     /// By how much the peer moves what is decided for the stock: a return per bar; None where the
     /// stock does not see the peer.
-    pub influence: Vec<Vec<Option<f64>>>,
+    pub(crate) influence: Vec<Vec<Option<f64>>>,
     /// Attention weight averaged over time and heads; None where the stock does not see the peer.
-    pub attention: Vec<Vec<Option<f64>>>,
+    pub(crate) attention: Vec<Vec<Option<f64>>>,
     /// Correlation of bar returns; None where too few common bars.
-    pub correlation: Vec<Vec<Option<f64>>>,
+    pub(crate) correlation: Vec<Vec<Option<f64>>>,
     /// Correlation of the stock's return with the peer's of the bar before; None likewise.
-    pub lead_lag: Vec<Vec<Option<f64>>>,
+    pub(crate) lead_lag: Vec<Vec<Option<f64>>>,
 }
 
 impl Relationships {
-    pub const NAME: &str = "relationships.csv";
+    pub(crate) const NAME: &str = "relationships.csv";
 
-    pub fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
+    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
         folder.write_whole(Relationships::NAME, self.csv().as_bytes())
     }
 
     /// One row per ordered pair of different stocks, by falling influence, then in the order of the
     /// stocks and of the peers. Undefined values are empty, and last.
-    pub fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let mut text = String::from("stock,peer,influence_bps,attention,correlation,lead_lag\n");
         for (i, j) in self.ranked() {
             let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
@@ -51,7 +51,7 @@ impl Relationships {
     }
 
     /// All pairs (stock, peer) in the order of the file.
-    pub fn ranked(&self) -> Vec<(usize, usize)> {
+    pub(crate) fn ranked(&self) -> Vec<(usize, usize)> {
         let stocks = self.stocks.len();
         let mut pairs: Vec<(usize, usize)> = (0..stocks)
             .flat_map(|i| (0..stocks).map(move |j| (i, j)))

@@ -14,19 +14,19 @@ use crate::runner::{ExecutionStats, PerformanceMetrics};
 use crate::strategy::{Parameters, Signals};
 
 /// One strategy.
-pub struct StrategyRow {
-    pub name: String,
+pub(crate) struct StrategyRow {
+    pub(crate) name: String,
     /// Or why it failed.
-    pub outcome: Result<PerformanceMetrics, String>,
+    pub(crate) outcome: Result<PerformanceMetrics, String>,
     /// None for the benchmark.
-    pub inference: Option<Inference>,
+    pub(crate) inference: Option<Inference>,
 }
 
 const COLUMNS: [&str; 8] = ["", "return", "Sharpe", "interval", "max DD", "wins", "fills", "p"];
 
 /// Aligned, 80 columns wide with the built-in names; an undefined value is `-`, a strategy that
 /// failed says why.
-pub fn table<P: AsRef<Path>>(
+pub(crate) fn table<P: AsRef<Path>>(
     rows: &[StrategyRow],
     stats: &ExecutionStats,
     written: &[P],
@@ -93,7 +93,11 @@ fn cells(row: &StrategyRow) -> [String; COLUMNS.len()] {
 
 /// One row per bar and stock: the target and the confidence of every strategy. A cell is empty
 /// before the stock's first bar.
-pub fn signals_csv(path: &Path, data: &MarketData, all: &[(&str, &Signals)]) -> io::Result<()> {
+pub(crate) fn signals_csv(
+    path: &Path,
+    data: &MarketData,
+    all: &[(&str, &Signals)],
+) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     write!(file, "timestamp,stock,close")?;
     for (name, _) in all {
@@ -129,7 +133,7 @@ fn quoted(name: &str) -> String {
 
 /// The result of a search: a line per fold, then the walk-forward result and the best set in
 /// hindsight.
-pub fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P]) -> String {
+pub(crate) fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P]) -> String {
     let or_dash = |value: Option<f64>| value.map_or("-".into(), ratio);
     let head = ["from", "IS Sharpe", "OOS Sharpe", "return", "parameters"];
     let mut cells = vec![head.map(String::from)];

@@ -17,43 +17,43 @@ use crate::portfolio::risk::Reason;
 use super::folder::{EARLIER, ReportError, ResultsFolder};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunSummary {
-    pub seed: u64,
-    pub stocks: Vec<Symbol>,
-    pub env_steps: u64,
+pub(crate) struct RunSummary {
+    pub(crate) seed: u64,
+    pub(crate) stocks: Vec<Symbol>,
+    pub(crate) env_steps: u64,
     /// Of every stock, where each goes at its own pace; empty in lockstep.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env_steps_by_stock: BTreeMap<Symbol, u64>,
-    pub gradient_steps: u64,
+    pub(crate) env_steps_by_stock: BTreeMap<Symbol, u64>,
+    pub(crate) gradient_steps: u64,
     /// From the first environment step to the last evaluation's end.
-    pub wall_s: f64,
+    pub(crate) wall_s: f64,
     /// Over the whole run, evaluations left out.
-    pub env_steps_per_s: f64,
+    pub(crate) env_steps_per_s: f64,
     /// Orders that the risk rules changed in training, by reason.
-    pub orders_changed: BTreeMap<Reason, u64>,
+    pub(crate) orders_changed: BTreeMap<Reason, u64>,
     /// What a reader must know before believing a figure, such as that the prices are made up.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    pub run: RunSummary,
+pub(crate) struct Summary {
+    pub(crate) run: RunSummary,
     /// The last evaluation's greedy policy, after costs; None where the run was stopped before
     /// there was one.
-    pub eval: Option<Metrics>,
+    pub(crate) eval: Option<Metrics>,
     /// Equal-weight buy-and-hold over the same bars and costs.
-    pub benchmark: Option<Metrics>,
+    pub(crate) benchmark: Option<Metrics>,
     /// Whether `eval` is more than luck.
-    pub inference: Option<Inference>,
+    pub(crate) inference: Option<Inference>,
     /// All who might have traded the same bars, the portfolio and buy-and-hold among them.
     #[serde(default)]
-    pub everyone: Vec<Contender>,
+    pub(crate) everyone: Vec<Contender>,
 }
 
 impl Summary {
-    pub const NAME: &str = "summary.json";
+    pub(crate) const NAME: &str = "summary.json";
 
-    pub fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
+    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
         let text = serde_json::to_string_pretty(self).map_err(|cause| {
             ReportError::new(folder.path(Summary::NAME), "cannot write", io::Error::from(cause))
         })?;
@@ -63,7 +63,7 @@ impl Summary {
 
 /// The evaluations of the run whose files stand in `folder`: none where it has no summary, an
 /// unknown one where that cannot be read, since some were made nevertheless.
-pub fn trials_of(folder: &Path) -> Vec<Trial> {
+pub(crate) fn trials_of(folder: &Path) -> Vec<Trial> {
     let text = match fs::read(folder.join(Summary::NAME)) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(_) => return vec![Trial::unknown()],
@@ -82,7 +82,7 @@ pub fn trials_of(folder: &Path) -> Vec<Trial> {
 
 /// The evaluations of all runs that were moved aside in `output`. A folder that cannot be listed
 /// has none.
-pub fn trials_before(output: &Path) -> Vec<Trial> {
+pub(crate) fn trials_before(output: &Path) -> Vec<Trial> {
     let entries = fs::read_dir(output.join(EARLIER)).into_iter().flatten().flatten();
     let mut runs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     runs.sort();

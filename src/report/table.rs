@@ -21,7 +21,7 @@ const EXPLAINED: &str = "portfolio: what the desk traded, after costs; benchmark
 
 /// The portfolio and the benchmark, aligned, at most 80 columns wide; an undefined value is `-`.
 /// Then the verdict, the comparison on the same bars, and the paths.
-pub fn closing<P: AsRef<Path>>(
+pub(crate) fn closing<P: AsRef<Path>>(
     (eval, benchmark): (&Metrics, &Metrics),
     inference: &Inference,
     everyone: &[Contender],

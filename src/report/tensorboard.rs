@@ -15,7 +15,7 @@ use super::folder::{ReportError, ResultsFolder};
 /// Writes `events.out.tfevents.<unix time>.<host>`. Each value reaches the operating system in one
 /// write, so TensorBoard follows a run while it goes on.
 #[derive(Debug)]
-pub struct EventWriter {
+pub(crate) struct EventWriter {
     path: PathBuf,
     file: File,
     /// Of whole events.
@@ -23,7 +23,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    pub fn create(folder: &ResultsFolder) -> Result<EventWriter, ReportError> {
+    pub(crate) fn create(folder: &ResultsFolder) -> Result<EventWriter, ReportError> {
         let now_s = wall_time_s();
         let path = folder.path(&format!("events.out.tfevents.{}.{}", now_s as u64, host_name()));
         match File::create(&path) {
@@ -37,7 +37,7 @@ impl EventWriter {
     }
 
     /// The events of a run that goes on, cut back to their first `bytes`.
-    pub fn reopen(
+    pub(crate) fn reopen(
         folder: &ResultsFolder,
         name: &str,
         bytes: u64,
@@ -54,21 +54,21 @@ impl EventWriter {
     }
 
     /// Of its file, without the folder.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Its length.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// `step` is what TensorBoard draws along its horizontal axis: environment steps here.
-    pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), ReportError> {
+    pub(crate) fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), ReportError> {
         self.write(&scalar_event(wall_time_s(), tag, step, value as f32))
     }
 

@@ -92,7 +92,7 @@ impl Agent {
 
     /// This stock's attention to each peer, as the mean over heads and `rows`; None without peers
     /// or attention.
-    pub fn attention(
+    pub(crate) fn attention(
         &mut self,
         engine: &dyn Engine,
         panel: &Panel,

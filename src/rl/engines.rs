@@ -24,7 +24,7 @@ pub enum EngineError {
 /// # Errors
 ///
 /// If libtorch is needed and cannot be loaded, or if the native engine lacks a layer.
-pub fn engine(
+pub(crate) fn engine(
     shape: &NetworkShape,
     weights: &[f32],
     device: Device,

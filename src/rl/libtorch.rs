@@ -16,7 +16,7 @@ use std::path::Path;
 use serde_json::json;
 use thiserror::Error;
 
-pub use engine::TorchEngine;
+pub(crate) use engine::TorchEngine;
 
 use super::network::NetworkShape;
 #[cfg(feature = "torch")]
@@ -42,12 +42,12 @@ impl TorchError {
 /// # Errors
 ///
 /// If it is missing or of another version, or in a build without it.
-pub fn open() -> Result<(), TorchError> {
+pub(crate) fn open() -> Result<(), TorchError> {
     functions().map(|_| ())
 }
 
 /// Number of CUDA devices.
-pub fn cuda_devices() -> Result<usize, TorchError> {
+pub(crate) fn cuda_devices() -> Result<usize, TorchError> {
     let (table, mut count) = (functions()?, 0);
     attempt(|failure| {
         // SAFETY: the arguments satisfy the table's requirements.
@@ -57,7 +57,11 @@ pub fn cuda_devices() -> Result<usize, TorchError> {
 }
 
 /// Writes the policy of a network with `weights` as TorchScript: see [`super::policy`].
-pub fn write_policy(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), TorchError> {
+pub(crate) fn write_policy(
+    shape: &NetworkShape,
+    weights: &[f32],
+    path: &Path,
+) -> Result<(), TorchError> {
     let (table, shape) = (functions()?, describe(shape));
     let (shape, weights) = (In::new(shape.as_bytes()), In::new(weights));
     let path = In::new(path.as_os_str().as_bytes());

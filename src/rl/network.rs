@@ -106,12 +106,12 @@ impl NetworkShape {
     }
 
     /// The stock itself, then its peers.
-    pub fn slots_of(&self, stock: usize) -> Vec<usize> {
+    pub(crate) fn slots_of(&self, stock: usize) -> Vec<usize> {
         [&[stock][..], &self.peers[stock]].concat()
     }
 
     /// `[stocks, slots]`, row-major: each stock's own index, then its peers'.
-    pub fn slot_table(&self) -> Vec<i64> {
+    pub(crate) fn slot_table(&self) -> Vec<i64> {
         let slots = (0..self.stocks).flat_map(|stock| self.slots_of(stock));
         slots.map(|slot| slot as i64).collect()
     }

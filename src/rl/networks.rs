@@ -11,7 +11,7 @@ use crate::config::LearnerConfig;
 
 /// The state of the networks besides the shared weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NetworksState {
+pub(crate) struct NetworksState {
     target_weights: Vec<f32>,
     gradient_steps: u64,
 }
@@ -46,13 +46,13 @@ impl Networks {
         })
     }
 
-    pub fn engine(&self) -> &dyn Engine {
+    pub(crate) fn engine(&self) -> &dyn Engine {
         self.engine.as_deref().expect("who has stocks has networks that compute")
     }
 
     /// Loads the server's weights after a gradient step, and updates the target network when it is
     /// due.
-    pub fn pull(&mut self, weights: &[f32]) {
+    pub(crate) fn pull(&mut self, weights: &[f32]) {
         self.load(NetworkRole::Online, weights);
         self.gradient_steps += 1;
         if self.target_every == 0 {
@@ -69,14 +69,14 @@ impl Networks {
     }
 
     /// The state for [`Networks::restore`].
-    pub fn state(&self) -> NetworksState {
+    pub(crate) fn state(&self) -> NetworksState {
         NetworksState {
             target_weights: self.target_weights.clone(),
             gradient_steps: self.gradient_steps,
         }
     }
 
-    pub fn restore(&mut self, weights: &[f32], state: NetworksState) {
+    pub(crate) fn restore(&mut self, weights: &[f32], state: NetworksState) {
         self.target_weights = state.target_weights;
         self.gradient_steps = state.gradient_steps;
         self.load(NetworkRole::Online, weights);

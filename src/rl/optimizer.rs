@@ -90,12 +90,12 @@ pub struct AdamConfig {
 /// State of the optimizer, which checkpoints store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adam {
-    pub config: AdamConfig,
+    pub(crate) config: AdamConfig,
     /// First and second moments, in the order of the flat buffer.
-    pub m: Vec<f32>,
-    pub v: Vec<f32>,
+    pub(crate) m: Vec<f32>,
+    pub(crate) v: Vec<f32>,
     /// Number of steps taken.
-    pub steps: u64,
+    pub(crate) steps: u64,
 }
 
 impl Adam {

@@ -19,7 +19,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn push(&mut self, name: &str, shape: &[i64]) -> &ParameterTensor {
+    pub(crate) fn push(&mut self, name: &str, shape: &[i64]) -> &ParameterTensor {
         assert!(self.parameters.iter().all(|p| p.name != name), "parameter {name} named twice");
         let len = shape.iter().product::<i64>() as usize;
         let parameter = ParameterTensor {
@@ -38,7 +38,8 @@ impl Layout {
     }
 
     /// Each parameter with its part of a flat buffer of [`Layout::len`] elements.
-    pub fn split<'a>(
+    #[cfg(test)]
+    pub(crate) fn split<'a>(
         &'a self,
         flat: &'a [f32],
     ) -> impl Iterator<Item = (&'a ParameterTensor, &'a [f32])> {

@@ -34,19 +34,19 @@ pub(super) enum ElementKind {
 /// A record of the archive that holds elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Storage {
-    pub kind: ElementKind,
+    pub(crate) kind: ElementKind,
     /// File name below `data/`.
-    pub key: Rc<str>,
-    pub elements: i64,
+    pub(crate) key: Rc<str>,
+    pub(crate) elements: i64,
 }
 
 /// A view into a storage; offset and strides in elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StoredTensor {
-    pub storage: Storage,
-    pub offset: i64,
-    pub shape: Vec<i64>,
-    pub strides: Vec<i64>,
+    pub(crate) storage: Storage,
+    pub(crate) offset: i64,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) strides: Vec<i64>,
 }
 
 /// The names and tensors of a pickled dict, in its order.

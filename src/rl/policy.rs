@@ -30,7 +30,7 @@ const MODULE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Error)]
 #[error("{}: {cause}", path.display())]
-pub struct PolicyError {
+pub(crate) struct PolicyError {
     path: PathBuf,
     #[source]
     cause: Cause,
@@ -41,13 +41,17 @@ pub struct PolicyError {
 /// # Errors
 ///
 /// If the library that writes them is missing.
-pub fn can_export() -> Result<bool, TorchError> {
+pub(crate) fn can_export() -> Result<bool, TorchError> {
     if cfg!(feature = "torch") { libtorch::open().map(|()| true) } else { Ok(false) }
 }
 
 /// Writes a network with `weights` as TorchScript, completely or not at all. The peers of each
 /// stock are part of it.
-pub fn export(shape: &NetworkShape, weights: &[f32], path: &Path) -> Result<(), PolicyError> {
+pub(crate) fn export(
+    shape: &NetworkShape,
+    weights: &[f32],
+    path: &Path,
+) -> Result<(), PolicyError> {
     let bytes = 4 * weights.len() + 8 * shape.slot_table().len();
     write_whole(path, Durability::Synced, |beside| {
         try_room(beside, bytes + MODULE_BYTES)?;
@@ -95,7 +99,7 @@ pub struct Observations<'a> {
 
 /// Writes `policy_check.json`: the values of these observations computed by `engine`, which
 /// `tests/python/check_model.py` compares with those of `policy.pt`.
-pub fn write_check(
+pub(crate) fn write_check(
     shape: &NetworkShape,
     engine: &dyn Engine,
     observations: Observations<'_>,

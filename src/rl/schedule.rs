@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Exploration rate of actor i of N: epsilon^(1 + alpha * i / (N - 1)). Horgan et al. (2018),
 /// section 4.1. A single actor explores with `epsilon` itself.
-pub fn exploration_epsilon(actor: usize, actors: usize, epsilon: f64, alpha: f64) -> f64 {
+pub(crate) fn exploration_epsilon(actor: usize, actors: usize, epsilon: f64, alpha: f64) -> f64 {
     assert!(actor < actors, "actor {actor} of {actors}");
     if actors == 1 {
         return epsilon;
@@ -14,7 +14,7 @@ pub fn exploration_epsilon(actor: usize, actors: usize, epsilon: f64, alpha: f64
 
 /// Linear interpolation from `from` at fraction 0 to `to` at fraction 1; exact at both ends and
 /// constant beyond.
-pub fn linear(from: f64, to: f64, fraction: f64) -> f64 {
+pub(crate) fn linear(from: f64, to: f64, fraction: f64) -> f64 {
     let fraction = fraction.clamp(0.0, 1.0);
     from * (1.0 - fraction) + to * fraction
 }
@@ -24,7 +24,7 @@ pub fn linear(from: f64, to: f64, fraction: f64) -> f64 {
 /// arithmetic only: after any number of transitions, in any grouping, the number of steps is
 /// floor((seen - learning_starts) * ratio / batch).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpdateCredit {
+pub(crate) struct UpdateCredit {
     /// Credit per transition, in millionths of a row.
     earned_per_transition: u64,
     /// Cost of a step, in millionths of a row.
@@ -39,7 +39,11 @@ const MILLION: u64 = 1_000_000;
 
 impl UpdateCredit {
     /// `replay_ratio` is rounded to the nearest millionth.
-    pub fn new(replay_ratio: f64, batch_size: usize, learning_starts: usize) -> UpdateCredit {
+    pub(crate) fn new(
+        replay_ratio: f64,
+        batch_size: usize,
+        learning_starts: usize,
+    ) -> UpdateCredit {
         assert!((0.0..1e6).contains(&replay_ratio), "a replay ratio cannot be {replay_ratio}");
         assert!(batch_size > 0);
         UpdateCredit {
@@ -51,7 +55,7 @@ impl UpdateCredit {
     }
 
     /// Number of gradient steps due after `new` more transitions.
-    pub fn steps_due(&mut self, new: usize) -> u64 {
+    pub(crate) fn steps_due(&mut self, new: usize) -> u64 {
         let waited = self.until_start.min(new as u64);
         self.until_start -= waited;
         self.credit += (new as u64 - waited) * self.earned_per_transition;

@@ -22,7 +22,6 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::parameters::Layout;
 use super::pickle::{self, ElementKind, StoredTensor};
 use crate::errors::Cause;
 use crate::files::{Durability, write_whole};
@@ -34,7 +33,7 @@ const ALIGNMENT_BYTES: u16 = 64;
 const MAX_ELEMENTS: usize = 1 << 28;
 
 #[derive(Debug, ThisError)]
-pub enum StateDictError {
+pub(crate) enum StateDictError {
     #[error("{}: {cause}", path.display())]
     Io {
         path: PathBuf,
@@ -49,20 +48,18 @@ pub enum StateDictError {
         #[source]
         cause: Option<Cause>,
     },
-    #[error("{}: weights of another network: {what}", path.display())]
-    Mismatch { path: PathBuf, what: String },
 }
 
 /// A tensor of f32 in row-major order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
-    pub name: String,
-    pub shape: Vec<i64>,
-    pub data: Vec<f32>,
+pub(crate) struct NamedTensor {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) data: Vec<f32>,
 }
 
 /// Writes a state dict, completely or not at all. Equal tensors give equal bytes.
-pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
+pub(crate) fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError> {
     let written = encode(tensors).and_then(|bytes| {
         write_whole(path, Durability::Synced, |beside| fs::write(beside, &bytes))
     });
@@ -71,7 +68,7 @@ pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDictError>
 
 /// Reads a state dict in the order of its entries. float64 is rounded to float32. Errors: tensors
 /// that are not contiguous, other element types, and anything that a dict of tensors does not need.
-pub fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
     let bytes = fs::read(path)
         .map_err(|e| StateDictError::Io { path: path.into(), cause: Cause::new(e) })?;
     decode(&bytes).map_err(|Foreign { what, cause }| StateDictError::Format {
@@ -79,39 +76,6 @@ pub fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
         what,
         cause,
     })
-}
-
-/// Writes the weights of a network, in the order of its layout.
-pub fn write_weights(path: &Path, layout: &Layout, weights: &[f32]) -> Result<(), StateDictError> {
-    let named = layout.split(weights).map(|(parameter, part)| NamedTensor {
-        name: parameter.name.clone(),
-        shape: parameter.shape.clone(),
-        data: part.to_vec(),
-    });
-    write(path, &named.collect::<Vec<_>>())
-}
-
-/// Reads the weights of a network in the order of its layout, regardless of their order in the
-/// file. Errors: names or shapes differ from the layout.
-pub fn read_weights(path: &Path, layout: &Layout) -> Result<Vec<f32>, StateDictError> {
-    let tensors = read(path)?;
-    let mismatch = |what: String| StateDictError::Mismatch { path: path.into(), what };
-    let mut by_name: HashMap<&str, &NamedTensor> =
-        tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let mut weights = Vec::with_capacity(layout.len());
-    for parameter in layout.parameters() {
-        let name = parameter.name.as_str();
-        let tensor = by_name.remove(name).ok_or_else(|| mismatch(format!("{name} is missing")))?;
-        if tensor.shape != parameter.shape {
-            let (found, wanted) = (&tensor.shape, &parameter.shape);
-            return Err(mismatch(format!("{name} is {found:?}, not {wanted:?}")));
-        }
-        weights.extend(&tensor.data);
-    }
-    match by_name.into_keys().min() {
-        Some(name) => Err(mismatch(format!("{name} is not among its parameters"))),
-        None => Ok(weights),
-    }
 }
 
 fn encode(tensors: &[NamedTensor]) -> io::Result<Vec<u8>> {

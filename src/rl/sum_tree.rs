@@ -12,7 +12,7 @@ const FAN: usize = 16;
 /// Every inner node is recomputed as the sum of its [`FAN`] children, never adjusted by a
 /// difference, so the tree depends on the current priorities alone and cannot drift.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SumTree {
+pub(crate) struct SumTree {
     /// Priorities by slot first, then sums of 16, of 256 and so on. A level's length is a multiple
     /// of [`FAN`], that of the last is FAN.
     levels: Vec<Vec<f64>>,
@@ -27,29 +27,33 @@ impl Default for SumTree {
 
 impl SumTree {
     /// Number of allocated slots. [`SumTree::set`] allocates more.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.levels[0].len()
     }
 
     /// Sum of all priorities.
-    pub fn total(&self) -> f64 {
+    pub(crate) fn total(&self) -> f64 {
         self.total
     }
 
     /// The priority of a slot; 0 if none was set.
-    pub fn priority(&self, slot: usize) -> f64 {
+    pub(crate) fn priority(&self, slot: usize) -> f64 {
         self.levels[0].get(slot).copied().unwrap_or(0.0)
     }
 
     /// Sets the priority of a slot. Panics unless `priority` is finite and not negative.
-    pub fn set(&mut self, slot: usize, priority: f64) {
+    pub(crate) fn set(&mut self, slot: usize, priority: f64) {
         self.set_all(&[slot as u32], |_| Some(priority));
     }
 
     /// Sets every slot in `slots` to the result of `priority` for its index there; None leaves it
     /// unchanged. The sums are then recomputed; consecutive slots under the same node share one
     /// update.
-    pub fn set_all(&mut self, slots: &[u32], mut priority: impl FnMut(usize) -> Option<f64>) {
+    pub(crate) fn set_all(
+        &mut self,
+        slots: &[u32],
+        mut priority: impl FnMut(usize) -> Option<f64>,
+    ) {
         for (i, &slot) in slots.iter().enumerate() {
             let Some(priority) = priority(i) else { continue };
             assert!(priority.is_finite() && priority >= 0.0, "a priority cannot be {priority}");
@@ -78,15 +82,16 @@ impl SumTree {
     /// The slot whose share of `[0, total)` contains `prefix`: the first at which the cumulative
     /// sum of priorities exceeds `prefix`. A slot of priority 0 is never found, even if rounding
     /// makes `prefix` equal to the total. Panics if all priorities are 0 or `prefix` is negative.
-    pub fn find(&self, prefix: f64) -> usize {
+    #[cfg(test)]
+    pub(crate) fn find(&self, prefix: f64) -> usize {
         let mut found = [Descent::new(prefix)];
         self.find_all(&mut found);
         found[0].slot()
     }
 
-    /// [`SumTree::find`] for many descents: level by level, so that memory latency overlaps, and
+    /// The slot of each descent, as `SumTree::find` has it: level by level, so that memory latency overlaps, and
     /// consecutive descents through the same node share its prefix sums.
-    pub fn find_all(&self, descents: &mut [Descent]) {
+    pub(crate) fn find_all(&self, descents: &mut [Descent]) {
         assert!(self.total > 0.0, "nothing can be drawn when all priorities are 0");
         for number in (0..self.levels.len()).rev() {
             let below = number.checked_sub(1).map(|below| &self.levels[below]);
@@ -121,20 +126,20 @@ impl SumTree {
 
 /// A descent from the root to a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Descent {
+pub(crate) struct Descent {
     /// The rest of the prefix sum within the node.
     rest: f64,
     node: usize,
 }
 
 impl Descent {
-    pub fn new(prefix: f64) -> Descent {
+    pub(crate) fn new(prefix: f64) -> Descent {
         assert!(prefix >= 0.0, "a prefix sum cannot be {prefix}");
         Descent { rest: prefix, node: 0 }
     }
 
     /// The slot that was found.
-    pub fn slot(&self) -> usize {
+    pub(crate) fn slot(&self) -> usize {
         self.node
     }
 

@@ -185,7 +185,7 @@ fn huber(error: f64, delta: f64) -> f64 {
 }
 
 /// Index of the first maximum.
-pub fn argmax(values: &[f32]) -> usize {
+pub(crate) fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, &value) in values.iter().enumerate() {
         if value > values[best] {

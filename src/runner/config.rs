@@ -71,18 +71,22 @@ pub struct RunnerError {
 }
 
 impl RunnerError {
-    pub fn new(field: &str, what: impl Into<String>, hint: impl Into<String>) -> RunnerError {
+    pub(crate) fn new(
+        field: &str,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> RunnerError {
         RunnerError { field: field.into(), what: what.into(), hint: hint.into(), cause: None }
     }
 
     /// Adds the cause that `what` already has in words.
-    pub fn caused_by(self, error: StrategyError) -> RunnerError {
+    pub(crate) fn caused_by(self, error: StrategyError) -> RunnerError {
         RunnerError { cause: Some(Cause::new(error)), ..self }
     }
 }
 
 impl RunnerConfig {
-    pub fn validate(&self) -> Result<(), RunnerError> {
+    pub(crate) fn validate(&self) -> Result<(), RunnerError> {
         let slots = self.max_concurrent_strategies;
         if !(1..=1_024).contains(&slots) {
             let what = format!("{slots} is out of range");
@@ -100,7 +104,7 @@ impl RunnerConfig {
 
 impl EnsembleConfig {
     /// The weights, one per strategy. Errors: wrong number, out of range, or all 0.
-    pub fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
+    pub(crate) fn weights_for(&self, strategies: usize) -> Result<Vec<f64>, RunnerError> {
         let wrong = |what: String, hint: &str| Err(RunnerError::new("weights", what, hint));
         let Some(weights) = &self.weights else { return Ok(vec![1.0; strategies]) };
         if weights.len() != strategies {

@@ -9,7 +9,7 @@ use super::results::{ExecutionStats, PerformanceMetrics, StrategyResult};
 
 /// Maximum number of remembered calls, and of strategies with statistics. Beyond it the oldest call
 /// is dropped, and the strategy that was run least recently. A runner may serve for years.
-pub const HISTORY_LIMIT: usize = 1_000;
+pub(crate) const HISTORY_LIMIT: usize = 1_000;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,7 +64,7 @@ struct HistoryState {
 }
 
 impl ExecutionHistory {
-    pub fn record(&self, results: &[StrategyResult], stats: &ExecutionStats) {
+    pub(crate) fn record(&self, results: &[StrategyResult], stats: &ExecutionStats) {
         let mut kept = self.kept();
         kept.entries.push_back(HistoryEntry {
             strategies: results.iter().map(|result| result.strategy_name.clone()).collect(),
@@ -85,11 +85,11 @@ impl ExecutionHistory {
         }
     }
 
-    pub fn entries(&self) -> Vec<HistoryEntry> {
+    pub(crate) fn entries(&self) -> Vec<HistoryEntry> {
         self.kept().entries.iter().cloned().collect()
     }
 
-    pub fn performance(&self) -> BTreeMap<String, StrategyPerformance> {
+    pub(crate) fn performance(&self) -> BTreeMap<String, StrategyPerformance> {
         let kept = self.kept();
         let one =
             |(name, tally): (&String, &StrategyTally)| (name.clone(), tally.performance.clone());

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 pub use config::{EnsembleConfig, RunnerConfig, RunnerError};
-pub use history::{HISTORY_LIMIT, HistoryEntry, StrategyPerformance};
+pub use history::{HistoryEntry, StrategyPerformance};
 pub use results::{
     EnsembleResult, EnsembleUsed, ExecutionStats, IndividualResults, PerformanceMetrics,
     RunResults, StrategyResult,
@@ -61,8 +61,8 @@ impl<S: Strategy + 'static> From<(&str, S)> for StrategyRequest {
 /// When a call started, and how many strategies could run at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Execution {
-    pub started: Instant,
-    pub slots: usize,
+    pub(crate) started: Instant,
+    pub(crate) slots: usize,
 }
 
 /// Parameters by strategy name; case and punctuation of the name are ignored.
@@ -239,12 +239,12 @@ impl StrategyRunner {
     }
 
     /// One entry per call of [`StrategyRunner::run_strategies_parallel`], oldest first; the last
-    /// [`HISTORY_LIMIT`] calls.
+    /// 1,000 calls.
     pub fn get_execution_history(&self) -> Vec<HistoryEntry> {
         self.history.entries()
     }
 
-    /// Statistics over all calls, by name of strategy; of the last [`HISTORY_LIMIT`] names.
+    /// Statistics over all calls, by name of strategy; of the last 1,000 names.
     pub fn get_strategy_performance(&self) -> BTreeMap<String, StrategyPerformance> {
         self.history.performance()
     }

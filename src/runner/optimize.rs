@@ -18,7 +18,7 @@ mod sweep;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-pub use space::{MOST_SETS, ParameterRange, Search};
+pub use space::{ParameterRange, Search};
 pub use sweep::{PlanShare, SetResult};
 
 use super::RunnerError;
@@ -46,44 +46,44 @@ pub struct Optimization {
 
 /// One parameter set over all rows.
 #[derive(Clone, Debug, Serialize)]
-pub struct TriedSet {
-    pub parameters: Parameters,
-    pub sharpe_ratio: Option<f64>,
-    pub total_return: f64,
-    pub trades: u64,
+pub(crate) struct TriedSet {
+    pub(crate) parameters: Parameters,
+    pub(crate) sharpe_ratio: Option<f64>,
+    pub(crate) total_return: f64,
+    pub(crate) trades: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Fold {
+pub(crate) struct Fold {
     /// End of the first and last traded bars, UTC seconds.
-    pub first_end_s: i64,
-    pub last_end_s: i64,
-    pub chosen: Parameters,
+    pub(crate) first_end_s: i64,
+    pub(crate) last_end_s: i64,
+    pub(crate) chosen: Parameters,
     /// Over the rows before the fold.
-    pub in_sample_sharpe: Option<f64>,
-    pub out_of_sample_sharpe: Option<f64>,
-    pub out_of_sample_return: f64,
+    pub(crate) in_sample_sharpe: Option<f64>,
+    pub(crate) out_of_sample_sharpe: Option<f64>,
+    pub(crate) out_of_sample_return: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct OptimizationResult {
-    pub strategy: String,
-    pub search: Search,
+    pub(crate) strategy: String,
+    pub(crate) search: Search,
     /// Number of combinations that violate the strategy's rules.
-    pub left_out: usize,
-    pub folds: Vec<Fold>,
-    pub walk_forward: Assessment,
+    pub(crate) left_out: usize,
+    pub(crate) folds: Vec<Fold>,
+    pub(crate) walk_forward: Assessment,
     /// The best over all rows, which is known only in hindsight.
-    pub best: TriedSet,
+    pub(crate) best: TriedSet,
     /// Its `deflated_sharpe` counts every set as a trial.
-    pub best_in_hindsight: Assessment,
-    pub sets: Vec<TriedSet>,
+    pub(crate) best_in_hindsight: Assessment,
+    pub(crate) sets: Vec<TriedSet>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Assessment {
-    pub performance_metrics: PerformanceMetrics,
-    pub inference: Inference,
+pub(crate) struct Assessment {
+    pub(crate) performance_metrics: PerformanceMetrics,
+    pub(crate) inference: Inference,
 }
 
 /// The sets to try, the same on every rank.

@@ -148,7 +148,7 @@ struct WireResult {
 }
 
 impl StrategyResult {
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let json = serde_json::to_string(self).expect("names and numbers");
         let signals = self.signals.as_deref().cloned();
         let record = self.record.as_deref().cloned();
@@ -157,7 +157,7 @@ impl StrategyResult {
     }
 
     /// None if the bytes are not those of a result.
-    pub fn from_bytes(bytes: &[u8]) -> Option<StrategyResult> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<StrategyResult> {
         let WireResult { json, signals, record } = postcard::from_bytes(bytes).ok()?;
         let mut result: StrategyResult = serde_json::from_str(&json).ok()?;
         result.signals = signals.map(Arc::new);
@@ -167,7 +167,7 @@ impl StrategyResult {
 }
 
 impl PerformanceMetrics {
-    pub fn from_backtest(record: &BacktestRecord, costs: &Costs) -> PerformanceMetrics {
+    pub(crate) fn from_backtest(record: &BacktestRecord, costs: &Costs) -> PerformanceMetrics {
         let metrics = Metrics::from_record(record);
         PerformanceMetrics {
             total_return: metrics.portfolio_return,

@@ -17,20 +17,20 @@ use crate::strategy::{Cancel, Decision, Signals, Strategy, StrategyError};
 
 /// One strategy over one market.
 pub(super) struct StrategyJob {
-    pub strategy: Box<dyn Strategy>,
-    pub data: Arc<MarketData>,
-    pub env: EnvConfig,
-    pub cancel: Cancel,
+    pub(crate) strategy: Box<dyn Strategy>,
+    pub(crate) data: Arc<MarketData>,
+    pub(crate) env: EnvConfig,
+    pub(crate) cancel: Cancel,
 }
 
 pub(super) struct StrategyRun {
-    pub signals: Signals,
-    pub metrics: PerformanceMetrics,
-    pub record: BacktestRecord,
+    pub(crate) signals: Signals,
+    pub(crate) metrics: PerformanceMetrics,
+    pub(crate) record: BacktestRecord,
 }
 
 impl StrategyJob {
-    pub fn run(mut self) -> Result<StrategyRun, StrategyError> {
+    pub(crate) fn run(mut self) -> Result<StrategyRun, StrategyError> {
         let signals = Signals::from_strategy(self.strategy.as_mut(), &self.data, &self.cancel)?;
         let rows = 0..self.data.rows();
         let record = backtest_signals(&signals, &self.data, rows, &self.env, &self.cancel)?;
@@ -71,10 +71,10 @@ pub fn backtest_signals(
 
 /// A member candidate of an ensemble.
 pub(super) struct SucceededStrategy {
-    pub name: String,
-    pub signals: Arc<Signals>,
-    pub record: Arc<BacktestRecord>,
-    pub weight: f64,
+    pub(crate) name: String,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) record: Arc<BacktestRecord>,
+    pub(crate) weight: f64,
 }
 
 /// The ensemble of the successful strategies, with its back-test and weights.

@@ -28,7 +28,7 @@ struct Trade {
     gate: EntryExitRule,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let unit = "probability";
     let mut parameters = vec![
         Parameter::whole(

@@ -4,7 +4,7 @@ use super::{Decision, Parameter, Parameters, Rule, StrategyKind};
 use crate::market::Bar;
 use crate::math::fixed_share::{FixedShare, FixedSharePrior};
 
-pub const NAME: &str = "Autoregression";
+pub(crate) const NAME: &str = "Autoregression";
 
 /// Candidate AR(1) coefficients: the part of a return that the next bar repeats, or reverses if
 /// below 0. The prior is uniform.
@@ -19,16 +19,16 @@ const LEAST_STD: f64 = 1e-6;
 
 /// Forecast of a stock's next return.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Forecast {
-    pub mean: f64,
-    pub std: f64,
+pub(crate) struct Forecast {
+    pub(crate) mean: f64,
+    pub(crate) std: f64,
 }
 
 impl Forecast {
     /// The likelihood of a return relative to that of the mean: Student's t density with five
     /// degrees of freedom, scaled to `std`. Under the normal density one jump would outweigh weeks
     /// of data.
-    pub fn likelihood(&self, found: f64) -> f64 {
+    pub(crate) fn likelihood(&self, found: f64) -> f64 {
         let deviations = (found - self.mean) / self.std;
         (1.0 + deviations * deviations / 3.0).powi(-3)
     }
@@ -38,7 +38,7 @@ impl Forecast {
 /// probability redistributed at each bar (a hidden Markov model as in Hamilton 1989, but with no
 /// fitted parameters).
 #[derive(Clone, Debug)]
-pub struct SwitchingAr1 {
+pub(crate) struct SwitchingAr1 {
     belief: FixedSharePrior,
     share: FixedShare,
     /// Minimum weight of the latest squared error in the variance.
@@ -74,7 +74,7 @@ impl SwitchingAr1 {
     }
 
     /// Processes the stock's next close. None before the first return.
-    pub fn update(&mut self, close: f64) -> Option<Forecast> {
+    pub(crate) fn update(&mut self, close: f64) -> Option<Forecast> {
         let found = close / self.last_close.replace(close)? - 1.0;
         let mut miss = found;
         if let Some(Forecast { mean, std }) = self.forecast {
@@ -101,7 +101,7 @@ struct Autoregression {
     target: f64,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let deviations = "standard deviations";
     let parameters = vec![
         Parameter::whole("half_life", HALF_LIFE, 1..=100_000, "bars", "of the volatility"),

@@ -35,13 +35,13 @@ impl<'a> BarsAt<'a> {
 
 /// Converts rows of a panel to [`BarsAt`]. The buffer is reused.
 #[derive(Clone, Debug, Default)]
-pub struct PanelBars(Vec<Option<Bar>>);
+pub(crate) struct PanelBars(Vec<Option<Bar>>);
 
 impl PanelBars {
     /// The first `stocks` stocks of the current row. If a stock has no bar, a panel repeats the
     /// last close and marks the row as not tradable. It also marks the bars before the features'
     /// warm-up ends, but those have volume or a price range.
-    pub fn at(&mut self, view: &MarketView<'_>, stocks: usize) -> BarsAt<'_> {
+    pub(crate) fn at(&mut self, view: &MarketView<'_>, stocks: usize) -> BarsAt<'_> {
         let end_s = view.end_s();
         self.0.clear();
         self.0.extend((0..stocks).map(|stock| {

@@ -13,7 +13,7 @@ struct BollingerRule {
     target: f64,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole(
             "period",

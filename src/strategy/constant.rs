@@ -12,7 +12,7 @@ impl Rule for Constant {
     }
 }
 
-pub fn buy_and_hold() -> StrategyKind {
+pub(crate) fn buy_and_hold() -> StrategyKind {
     let description = "long in every stock from its first bar";
     StrategyKind::per_stock("Buy and Hold", description, vec![], |_| Constant(1.0)).with_aliases(&[
         "hold",
@@ -21,7 +21,7 @@ pub fn buy_and_hold() -> StrategyKind {
     ])
 }
 
-pub fn flat() -> StrategyKind {
+pub(crate) fn flat() -> StrategyKind {
     StrategyKind::per_stock("Flat", "no position, ever", vec![], |_| Constant(0.0))
         .with_aliases(&["cash", "none"])
 }

@@ -101,7 +101,7 @@ impl StrategyFile {
 
     /// Strategies from a table in another file, each as under `[strategies]`; `place` names the
     /// table in errors.
-    pub fn from_table(
+    pub(crate) fn from_table(
         strategies: &toml::Table,
         place: &str,
     ) -> Result<StrategyFile, StrategyError> {

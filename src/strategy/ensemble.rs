@@ -29,17 +29,17 @@ pub enum EnsembleMethod {
 
 /// A member of an ensemble.
 #[derive(Clone, Copy, Debug)]
-pub struct Member<'a> {
-    pub signals: &'a Signals,
+pub(crate) struct Member<'a> {
+    pub(crate) signals: &'a Signals,
     /// As configured; only the ratio to the other weights matters.
-    pub weight: f64,
+    pub(crate) weight: f64,
     /// The member's reward in each row by itself, after costs; that of row t is known at the end of
     /// row t.
-    pub rewards: &'a [f64],
+    pub(crate) rewards: &'a [f64],
 }
 
 /// The weights of the members, from what is known at the end of each row.
-pub fn weights(
+pub(crate) fn weights(
     method: EnsembleMethod,
     members: &[Member<'_>],
     window_bars: usize,
@@ -80,14 +80,14 @@ pub fn weights(
 
 /// Weights of the members of an ensemble.
 #[derive(Clone, Debug, PartialEq)]
-pub enum MemberWeights {
+pub(crate) enum MemberWeights {
     Fixed(Vec<f64>),
     /// `[row, member]`, and the number of members.
     ByRow(Vec<f64>, usize),
 }
 
 impl MemberWeights {
-    pub fn at(&self, t: usize) -> &[f64] {
+    pub(crate) fn at(&self, t: usize) -> &[f64] {
         match self {
             MemberWeights::Fixed(weights) => weights,
             MemberWeights::ByRow(weights, count) => &weights[t * count..][..*count],
@@ -99,7 +99,11 @@ impl MemberWeights {
 ///
 /// # Panics
 /// If there is no member, or the members are of different markets.
-pub fn combine(method: EnsembleMethod, members: &[Member<'_>], weights: &MemberWeights) -> Signals {
+pub(crate) fn combine(
+    method: EnsembleMethod,
+    members: &[Member<'_>],
+    weights: &MemberWeights,
+) -> Signals {
     let first = members.first().expect("an ensemble has a member").signals;
     let (rows, stocks) = (first.rows(), first.stocks());
     for member in members {

@@ -10,7 +10,7 @@ use super::names::nearest;
 
 /// A parsed expression over a fixed list of names.
 #[derive(Clone, Debug)]
-pub struct Expression {
+pub(crate) struct Expression {
     tree: FlatEx<Term, Operators>,
     /// For each variable of the tree, its index in the list of names.
     places: Vec<usize>,
@@ -18,7 +18,7 @@ pub struct Expression {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TermKind {
+pub(crate) enum TermKind {
     /// True or false.
     Condition,
     Number,
@@ -52,7 +52,11 @@ impl Expression {
     /// # Errors
     /// A message without the position: an unknown name, a number in place of a condition, or a
     /// syntax error.
-    pub fn parse(text: &str, names: &[String], kind: TermKind) -> Result<Expression, String> {
+    pub(crate) fn parse(
+        text: &str,
+        names: &[String],
+        kind: TermKind,
+    ) -> Result<Expression, String> {
         let unreadable = |error: ExError| format!("{text:?} cannot be read: {error}");
         let tree = FlatEx::<Term, Operators>::parse(text).map_err(unreadable)?;
         let place = |name: &String| {
@@ -78,13 +82,13 @@ impl Expression {
     }
 
     /// The value of a condition; `values` in the order of the names.
-    pub fn holds(&self, values: &[f64]) -> bool {
+    pub(crate) fn holds(&self, values: &[f64]) -> bool {
         assert_eq!(self.kind, TermKind::Condition, "a condition holds or does not");
         self.value(values) == Term::Truth(true)
     }
 
     /// The value of a number; NaN if it is undefined, such as 0 / 0.
-    pub fn number(&self, values: &[f64]) -> f64 {
+    pub(crate) fn number(&self, values: &[f64]) -> f64 {
         assert_eq!(self.kind, TermKind::Number, "a condition has no number");
         match self.value(values) {
             Term::Number(number) => number,
@@ -102,7 +106,7 @@ const NUMBERS: &str = "numbers are added, compared and so on, not conditions";
 const CONDITIONS: &str = "&&, || and ! join conditions, not numbers; write x < y, or (x < y)";
 
 /// Function names, which must not be used for indicators.
-pub const FUNCTIONS: [&str; 4] = ["abs", "sqrt", "ln", "exp"];
+pub(crate) const FUNCTIONS: [&str; 4] = ["abs", "sqrt", "ln", "exp"];
 
 #[derive(Clone, Debug)]
 struct Operators;

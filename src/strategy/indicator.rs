@@ -13,18 +13,18 @@ use crate::market::Bar;
 const LEAST_STD: f64 = 1e-9;
 
 /// A kind of indicator.
-pub struct IndicatorKind {
-    pub name: &'static str,
-    pub parameters: Vec<Parameter>,
+pub(crate) struct IndicatorKind {
+    pub(crate) name: &'static str,
+    pub(crate) parameters: Vec<Parameter>,
     /// Suffix of each output's name; the first output has no suffix.
-    pub outputs: &'static [&'static str],
+    pub(crate) outputs: &'static [&'static str],
     state: fn(&Parameters) -> State,
 }
 
 /// The column of a bar that is the indicator's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PriceSource {
+pub(crate) enum PriceSource {
     Open,
     High,
     Low,
@@ -34,7 +34,7 @@ pub enum PriceSource {
 
 /// The state of an indicator on one stock.
 #[derive(Clone, Debug)]
-pub struct Indicator {
+pub(crate) struct Indicator {
     state: State,
     source: PriceSource,
     /// Values of the last `ago` bars.
@@ -60,7 +60,7 @@ enum State {
 }
 
 /// All kinds of indicators; each has the parameter `ago` in addition to its own.
-pub fn kinds() -> Vec<IndicatorKind> {
+pub(crate) fn kinds() -> Vec<IndicatorKind> {
     let bars = |name, default, description| {
         Parameter::whole(name, default, 1..=100_000, "bars", description)
     };
@@ -110,7 +110,7 @@ pub fn kinds() -> Vec<IndicatorKind> {
 }
 
 impl IndicatorKind {
-    pub fn build(&self, parameters: &Parameters, source: PriceSource) -> Indicator {
+    pub(crate) fn build(&self, parameters: &Parameters, source: PriceSource) -> Indicator {
         let state = (self.state)(parameters);
         let ago = parameters.whole("ago");
         Indicator { state, source, past: VecDeque::with_capacity(ago + 1), ago }
@@ -120,7 +120,7 @@ impl IndicatorKind {
 impl Indicator {
     /// Processes the next bar and writes the value of `ago` bars before to `out`, one number per
     /// output of its kind. False while it is not defined.
-    pub fn update(&mut self, bar: &Bar, out: &mut [f64]) -> bool {
+    pub(crate) fn update(&mut self, bar: &Bar, out: &mut [f64]) -> bool {
         let value = match self.source {
             PriceSource::Open => bar.open,
             PriceSource::High => bar.high,
@@ -162,7 +162,7 @@ impl State {
 }
 
 /// The number as JSON, with its type kept.
-pub fn as_json(number: Number) -> serde_json::Value {
+pub(crate) fn as_json(number: Number) -> serde_json::Value {
     match number {
         Number::Whole(value) => value.into(),
         Number::Real(value) => value.into(),

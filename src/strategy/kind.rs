@@ -240,7 +240,7 @@ impl StrategyKind {
     }
 
     /// A copy with these defaults.
-    pub fn with_defaults(&self, defaults: &Parameters) -> StrategyKind {
+    pub(crate) fn with_defaults(&self, defaults: &Parameters) -> StrategyKind {
         let mut kind = self.clone();
         for (parameter, default) in defaults.texts() {
             for known in kind.texts.iter_mut().filter(|known| known.name == parameter) {

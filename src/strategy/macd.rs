@@ -9,7 +9,7 @@ use crate::market::Bar;
 #[derive(Clone, Debug)]
 struct MacdRule(Macd);
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole("fast_period", 12, 2..=100_000, "bars", "span of the fast average"),
         Parameter::whole("slow_period", 26, 2..=100_000, "bars", "span of the slow average"),

@@ -22,7 +22,7 @@ pub(super) struct EntryExitRule {
     target: f64,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let mut parameters =
         vec![Parameter::whole("period", 20, 2..=100_000, "bars", "window of the z-score")];
     parameters.extend(EntryExitRule::parameters());
@@ -54,7 +54,7 @@ impl Measure for ZScore {
 }
 
 impl EntryExitRule {
-    pub fn parameters() -> [Parameter; 2] {
+    pub(crate) fn parameters() -> [Parameter; 2] {
         let unit = "standard deviations";
         [
             Parameter::real("threshold", 2.0, 0.1..=10.0, unit, "entry beyond this z-score"),
@@ -62,7 +62,7 @@ impl EntryExitRule {
         ]
     }
 
-    pub fn check(parameters: &Parameters) -> Result<(), ParameterConflict> {
+    pub(crate) fn check(parameters: &Parameters) -> Result<(), ParameterConflict> {
         let ordered = parameters.real("exit_threshold") < parameters.real("threshold");
         if ordered {
             Ok(())
@@ -71,12 +71,12 @@ impl EntryExitRule {
         }
     }
 
-    pub fn new(parameters: &Parameters) -> EntryExitRule {
+    pub(crate) fn new(parameters: &Parameters) -> EntryExitRule {
         let (enter, exit) = (parameters.real("threshold"), parameters.real("exit_threshold"));
         EntryExitRule { enter, exit, target: 0.0 }
     }
 
-    pub fn against(&mut self, z: f64) -> Decision {
+    pub(crate) fn against(&mut self, z: f64) -> Decision {
         Decision::new(self.target(z), self.confidence(z))
     }
 }

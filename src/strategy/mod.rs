@@ -6,7 +6,7 @@
 //! back-test computes what a decision earns.
 
 mod arbitrage;
-pub mod autoregression;
+pub(crate) mod autoregression;
 mod bars;
 mod bollinger_bands;
 mod cancel;
@@ -30,16 +30,18 @@ mod signals;
 mod staged;
 mod targets;
 
-pub use bars::{BarsAt, PanelBars};
+pub use bars::BarsAt;
+pub(crate) use bars::PanelBars;
 pub use cancel::Cancel;
 pub use defined::StrategyFile;
 pub use error::StrategyError;
-pub use kind::StrategyKind;
+pub use kind::{ParameterConflict, StrategyKind};
 pub use parameter::{GivenParameters, Number, Parameter, Parameters, TextParameter};
 pub use per_stock::{PerStock, Rule};
 pub use registry::Registry;
 pub use signals::Signals;
-pub use staged::{Measure, Readings, SignalRule, Staged};
+pub(crate) use staged::Staged;
+pub use staged::{Measure, Readings, SignalRule};
 pub use targets::{Change, Targets};
 
 use serde::{Deserialize, Serialize};

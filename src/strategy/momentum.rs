@@ -30,7 +30,7 @@ struct TrendRule {
     threshold: f64,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole("period", 20, 1..=100_000, "bars", "lookback of the price change"),
         Parameter::real("threshold", 0.0, 0.0..=100.0, "%", "smaller changes are ignored"),

@@ -17,7 +17,7 @@ struct Pairs {
     hedge_ratio: f64,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let mut parameters =
         vec![Parameter::whole("period", 120, 2..=100_000, "bars", "window of the z-score")];
     parameters.extend(EntryExitRule::parameters());

@@ -38,11 +38,11 @@ pub struct Parameter {
 /// A text parameter, such as the name of a folder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TextParameter {
-    pub name: Cow<'static, str>,
+    pub(crate) name: Cow<'static, str>,
     /// None: it must be given.
-    pub default: Option<String>,
-    pub unit: Cow<'static, str>,
-    pub description: Cow<'static, str>,
+    pub(crate) default: Option<String>,
+    pub(crate) unit: Cow<'static, str>,
+    pub(crate) description: Cow<'static, str>,
 }
 
 /// A complete set of parameters of one kind, each within its range.
@@ -115,7 +115,7 @@ impl Parameter {
     }
 
     /// The rule that a value must satisfy, as in "must be a whole number from 2 to 100 (bars)".
-    pub fn rule(&self) -> String {
+    pub(crate) fn rule(&self) -> String {
         let Parameter { low, high, unit, .. } = self;
         match self.default {
             Number::Whole(_) => format!("must be a whole number from {low} to {high} ({unit})"),
@@ -157,7 +157,7 @@ impl Parameters {
     /// The parameters of `strategy`: those given, completed with defaults. Errors: a name is
     /// unknown or given twice, a value is of the wrong type or out of range, or a required text is
     /// missing.
-    pub fn resolve(
+    pub(crate) fn resolve(
         strategy: &str,
         known: &[Parameter],
         texts: &[TextParameter],

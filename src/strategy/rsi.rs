@@ -16,7 +16,7 @@ struct Thresholds {
     target: f64,
 }
 
-pub fn kind() -> StrategyKind {
+pub(crate) fn kind() -> StrategyKind {
     let parameters = vec![
         Parameter::whole("period", 14, 2..=100_000, "bars", "window of the index"),
         Parameter::real("overbought", 70.0, 0.0..=100.0, "points", "short above it"),

@@ -27,9 +27,9 @@ pub trait SignalRule<R>: Send {
 
 /// A rule of both stages. Flat during the gauge's warm-up.
 #[derive(Clone, Debug)]
-pub struct Staged<G, J> {
-    pub gauge: G,
-    pub judge: J,
+pub(crate) struct Staged<G, J> {
+    pub(crate) gauge: G,
+    pub(crate) judge: J,
 }
 
 impl<G: Measure, J: SignalRule<G::Reading>> Rule for Staged<G, J> {
@@ -62,9 +62,9 @@ pub(super) trait Stages: Send + Sync {
 
 /// See [`super::StrategyKind::staged`].
 pub(super) struct StagePair<G, J> {
-    pub measured_by: &'static [&'static str],
-    pub gauge: fn(&Parameters) -> G,
-    pub judge: fn(&Parameters) -> J,
+    pub(crate) measured_by: &'static [&'static str],
+    pub(crate) gauge: fn(&Parameters) -> G,
+    pub(crate) judge: fn(&Parameters) -> J,
 }
 
 impl<G: Measure + 'static, J: SignalRule<G::Reading> + 'static> Stages for StagePair<G, J> {

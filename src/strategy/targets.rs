@@ -7,9 +7,9 @@ use crate::market::MarketData;
 /// From the end of `row` on, `stock` has this target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
-    pub row: u32,
-    pub stock: u32,
-    pub target: f64,
+    pub(crate) row: u32,
+    pub(crate) stock: u32,
+    pub(crate) target: f64,
 }
 
 /// The changes of target positions. All are flat before the first change. Confidence is not stored.

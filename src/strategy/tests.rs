@@ -1,6 +1,6 @@
 use super::*;
 use crate::features::fixtures::{grid_of, random_market};
-use crate::features::indicators;
+use crate::features::indicators::whole as indicators;
 use crate::market::panel::NO_BAR;
 use crate::market::{Bar, BarSeries};
 

@@ -52,7 +52,7 @@ const PARAMETERS: Parameters = Parameters {
 };
 
 /// Version and digest of the parameters.
-pub fn parameter_digest() -> String {
+pub(crate) fn parameter_digest() -> String {
     let digest = Sha256::digest(format!("{PARAMETERS:?} {LAWS:?} {LEAK} {LEAK_SHARES}"));
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v{VERSION}-{hex}")
@@ -60,7 +60,7 @@ pub fn parameter_digest() -> String {
 
 /// Prices are not rounded: the open is the previous close, and returns follow the process to the
 /// last bit.
-pub fn bars(
+pub(crate) fn bars(
     spec: &SyntheticMarket,
     market: &[Symbol],
     symbol: &Symbol,
@@ -109,7 +109,7 @@ pub fn bars(
 }
 
 /// `[bar]`: the regime, 0 or 1, of each bar of [`bars`].
-pub fn regimes(
+pub(crate) fn regimes(
     spec: &SyntheticMarket,
     market: &[Symbol],
     symbol: &Symbol,

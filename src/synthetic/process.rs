@@ -18,48 +18,48 @@ use chrono::NaiveDate;
 
 use super::stream::Draws;
 
-pub const SESSIONS_PER_YEAR: f64 = 252.0;
+pub(crate) const SESSIONS_PER_YEAR: f64 = 252.0;
 const MINUTES_PER_SESSION: f64 = 390.0;
 
 /// Parameters of a component. Volatility is passed to [`Process::new`].
 #[derive(Clone, Copy, Debug)]
-pub struct ProcessParameters {
+pub(crate) struct ProcessParameters {
     /// Expected log return per year of 252 sessions, earned during sessions.
-    pub drift_per_year: f64,
+    pub(crate) drift_per_year: f64,
     /// Fraction of a day's variance between the close and the next open.
-    pub overnight: f64,
+    pub(crate) overnight: f64,
     /// GARCH(1,1) of daily variance: weights of yesterday's squared return and of yesterday's
     /// variance.
-    pub garch_shock: f64,
-    pub garch_memory: f64,
+    pub(crate) garch_shock: f64,
+    pub(crate) garch_memory: f64,
     /// Log volatility within a session is AR(1) per minute: its standard deviation and coefficient.
-    pub wander_std: f64,
-    pub wander_memory: f64,
+    pub(crate) wander_std: f64,
+    pub(crate) wander_memory: f64,
     /// U-shape: excess volatility at the open and at the close over 1 at midday, and how fast each
     /// decays, in sessions.
-    pub open_rise: f64,
-    pub open_fade: f64,
-    pub close_rise: f64,
-    pub close_fade: f64,
+    pub(crate) open_rise: f64,
+    pub(crate) open_fade: f64,
+    pub(crate) close_rise: f64,
+    pub(crate) close_fade: f64,
     /// Autocorrelation of minutes in the trending regime, and minus that in the reverting one.
-    pub regime: f64,
+    pub(crate) regime: f64,
     /// Mean length of a regime, minutes.
-    pub regime_minutes: f64,
+    pub(crate) regime_minutes: f64,
 }
 
 /// One trading session.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SyntheticSession {
-    pub date: NaiveDate,
+pub(crate) struct SyntheticSession {
+    pub(crate) date: NaiveDate,
     /// UTC seconds.
-    pub open_s: i64,
-    pub minutes: usize,
+    pub(crate) open_s: i64,
+    pub(crate) minutes: usize,
 }
 
 /// One session of a component's skeleton, in logs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SessionPath {
-    pub session: SyntheticSession,
+pub(crate) struct SessionPath {
+    pub(crate) session: SyntheticSession,
     /// Level at the previous close.
     start: f64,
     /// Return from the previous close to the open.
@@ -72,13 +72,13 @@ pub struct SessionPath {
 
 /// A session minute by minute.
 #[derive(Clone, Debug, Default)]
-pub struct Path {
+pub(crate) struct Path {
     /// Log level at the open.
-    pub open: f64,
+    pub(crate) open: f64,
     /// Log level at the end of each minute.
-    pub close: Vec<f64>,
+    pub(crate) close: Vec<f64>,
     /// Variance of each minute's shock.
-    pub variance: Vec<f64>,
+    pub(crate) variance: Vec<f64>,
     /// Autocorrelation in each minute.
     phi: Vec<f64>,
     /// Contribution of a minute's shock to the session's return, through the autocorrelation.
@@ -86,7 +86,7 @@ pub struct Path {
     shock: Vec<f64>,
 }
 
-pub struct Process {
+pub(crate) struct Process {
     parameters: ProcessParameters,
     variance_per_day: f64,
     daily: Draws,
@@ -98,7 +98,12 @@ pub struct Process {
 impl Process {
     /// `annual_volatility`: standard deviation of a year's log return. `key` identifies the
     /// component, e.g. a symbol.
-    pub fn new(p: ProcessParameters, annual_volatility: f64, seed: u64, key: &str) -> Process {
+    pub(crate) fn new(
+        p: ProcessParameters,
+        annual_volatility: f64,
+        seed: u64,
+        key: &str,
+    ) -> Process {
         assert!(p.garch_shock + p.garch_memory < 1.0 && p.regime.abs() < 1.0);
         Process {
             parameters: p,
@@ -111,7 +116,11 @@ impl Process {
 
     /// Skeleton over consecutive sessions that cover the epoch and the requested days. The level is
     /// 0 at the epoch; later days are generated forwards and earlier ones backwards from there.
-    pub fn days(&mut self, sessions: &[SyntheticSession], epoch: NaiveDate) -> Vec<SessionPath> {
+    pub(crate) fn days(
+        &mut self,
+        sessions: &[SyntheticSession],
+        epoch: NaiveDate,
+    ) -> Vec<SessionPath> {
         let first = sessions.partition_point(|s| s.date < epoch);
         let mut days = Vec::with_capacity(sessions.len());
         let (mut level, mut variance) = (0.0, self.variance_per_day);
@@ -150,12 +159,12 @@ impl Process {
     }
 
     /// Long-run variance of a minute.
-    pub fn variance_per_minute(&self) -> f64 {
+    pub(crate) fn variance_per_minute(&self) -> f64 {
         (1.0 - self.parameters.overnight) * self.variance_per_day / MINUTES_PER_SESSION
     }
 
     /// Replaces `path` with the day's minutes.
-    pub fn path(&mut self, day: &SessionPath, path: &mut Path) {
+    pub(crate) fn path(&mut self, day: &SessionPath, path: &mut Path) {
         let p = self.parameters;
         let n = day.session.minutes;
         self.shape_for(n);

@@ -39,8 +39,8 @@ pub struct Ar1 {
     pub sigma: f64,
 }
 
-pub const LEAK: f64 = 0.5;
-pub const LEAK_SHARES: f64 = 1e6;
+pub(crate) const LEAK: f64 = 0.5;
+pub(crate) const LEAK_SHARES: f64 = 1e6;
 
 const BPS: f64 = 1e-4;
 

@@ -111,13 +111,13 @@ impl Traits {
 }
 
 /// Version and digest of the parameters.
-pub fn parameter_digest() -> String {
+pub(crate) fn parameter_digest() -> String {
     let digest = Sha256::digest(format!("{PARAMETERS:?} {TICKS}"));
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v{VERSION}-{hex}")
 }
 
-pub fn bars(seed: u64, market: &[Symbol], symbol: &Symbol, period: &Period) -> BarSeries {
+pub(crate) fn bars(seed: u64, market: &[Symbol], symbol: &Symbol, period: &Period) -> BarSeries {
     let place = market.iter().position(|s| s == symbol);
     let place = place.unwrap_or_else(|| panic!("{symbol} is not in the market"));
     let leader = place.checked_sub(1).map(|i| &market[i]);

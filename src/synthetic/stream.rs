@@ -10,14 +10,14 @@ const WORDS_PER_DAY: u128 = 1 << 16;
 
 /// Uniform and normal draws. ChaCha with 8 rounds, keyed by seed and purpose, with one stream per
 /// key (a symbol).
-pub struct Draws {
+pub(crate) struct Draws {
     rng: ChaCha8Rng,
     /// The second normal of a pair.
     spare: Option<f64>,
 }
 
 impl Draws {
-    pub fn new(seed: u64, purpose: &str, key: &str) -> Draws {
+    pub(crate) fn new(seed: u64, purpose: &str, key: &str) -> Draws {
         let digest =
             Sha256::new().chain_update(seed.to_le_bytes()).chain_update(purpose).finalize();
         let stream = Sha256::digest(key);
@@ -27,29 +27,29 @@ impl Draws {
     }
 
     /// Moves to the first draw of a date.
-    pub fn seek(&mut self, date: NaiveDate) {
+    pub(crate) fn seek(&mut self, date: NaiveDate) {
         let day = date.num_days_from_ce().cast_unsigned();
         self.rng.set_word_pos(u128::from(day) * WORDS_PER_DAY);
         self.spare = None;
     }
 
     /// Uniform on (0, 1].
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1u64 << 53) as f64;
         ((self.rng.next_u64() >> 11) + 1) as f64 * STEP
     }
 
-    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
     /// Log-uniform between two positive numbers.
-    pub fn log_between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn log_between(&mut self, low: f64, high: f64) -> f64 {
         self.between(low.ln(), high.ln()).exp()
     }
 
     /// Standard normal. Box & Muller (1958).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }
@@ -62,13 +62,13 @@ impl Draws {
     /// A factor of mean 1 for the variance of a normal that makes it Student's t with 6 degrees of
     /// freedom (scaled to the same variance): 4 over a chi-squared with 6 degrees, which is -2 ln
     /// of the product of three uniforms.
-    pub fn t6_variance(&mut self) -> f64 {
+    pub(crate) fn t6_variance(&mut self) -> f64 {
         -2.0 / (self.uniform() * self.uniform() * self.uniform()).ln()
     }
 
     /// High and low of a Brownian bridge from `open` to `close`, each from its distribution:
     /// Glasserman (2003), section 6.4, example 6.4.2.
-    pub fn bridge_extremes(&mut self, open: f64, close: f64, variance: f64) -> (f64, f64) {
+    pub(crate) fn bridge_extremes(&mut self, open: f64, close: f64, variance: f64) -> (f64, f64) {
         let mut reach = || ((close - open).powi(2) - 2.0 * variance * self.uniform().ln()).sqrt();
         let (up, down) = (reach(), reach());
         let middle = open + close;

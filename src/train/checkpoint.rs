@@ -19,7 +19,7 @@ const VERSION: u32 = 5;
 const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Error)]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     #[error("{}: {cause}; free some disk space, then continue with --resume", path.display())]
     Io {
         path: PathBuf,
@@ -43,49 +43,49 @@ impl CheckpointError {
 
 /// One file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckpointPart {
-    pub name: String,
-    pub bytes: u64,
-    pub sha256: String,
+pub(crate) struct CheckpointPart {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
 /// What a checkpoint consists of and which run it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    pub version: u32,
-    pub env_steps: u64,
+pub(crate) struct Manifest {
+    pub(crate) version: u32,
+    pub(crate) env_steps: u64,
     /// The run's settings as TOML, but for those that cannot change a result.
-    pub settings: String,
-    pub parts: Vec<CheckpointPart>,
+    pub(crate) settings: String,
+    pub(crate) parts: Vec<CheckpointPart>,
 }
 
 impl Manifest {
-    pub fn new(env_steps: u64, settings: String, parts: Vec<CheckpointPart>) -> Manifest {
+    pub(crate) fn new(env_steps: u64, settings: String, parts: Vec<CheckpointPart>) -> Manifest {
         Manifest { version: VERSION, env_steps, settings, parts }
     }
 }
 
 /// The checkpoints of one results folder.
 #[derive(Clone, Debug)]
-pub struct Checkpoints {
+pub(crate) struct Checkpoints {
     root: PathBuf,
     /// Whole ones that are kept.
     keep: usize,
 }
 
 impl Checkpoints {
-    pub fn new(output: &Path, keep: usize) -> Checkpoints {
+    pub(crate) fn new(output: &Path, keep: usize) -> Checkpoints {
         Checkpoints { root: output.join("checkpoints"), keep }
     }
 
     /// Where the parts of a checkpoint go. The name sorts by age.
-    pub fn folder(&self, env_steps: u64) -> PathBuf {
+    pub(crate) fn folder(&self, env_steps: u64) -> PathBuf {
         self.root.join(format!("{env_steps:016}"))
     }
 
     /// Makes the checkpoint at `env_steps` count, now that all its parts are written, and removes
     /// what is older than those to keep.
-    pub fn commit(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+    pub(crate) fn commit(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
         let folder = self.folder(manifest.env_steps);
         let path = folder.join(MANIFEST);
         let text = serde_json::to_vec_pretty(manifest)
@@ -104,13 +104,16 @@ impl Checkpoints {
     }
 
     /// Removes what was written of a checkpoint that cannot be finished: it may fill the disk.
-    pub fn discard(&self, env_steps: u64) {
+    pub(crate) fn discard(&self, env_steps: u64) {
         // The run ends with an error already; what stays is passed over and removed later.
         let _ = fs::remove_dir_all(self.folder(env_steps));
     }
 
     /// The newest checkpoint that is whole. `passed_over` is told of every newer one that is not.
-    pub fn latest(&self, mut passed_over: impl FnMut(&Path, &str)) -> Option<(PathBuf, Manifest)> {
+    pub(crate) fn latest(
+        &self,
+        mut passed_over: impl FnMut(&Path, &str),
+    ) -> Option<(PathBuf, Manifest)> {
         for folder in self.folders().into_iter().rev() {
             match read_manifest(&folder) {
                 Ok(manifest) => return Some((folder, manifest)),
@@ -131,7 +134,7 @@ impl Checkpoints {
 }
 
 /// Writes one part, beside its place and then renamed.
-pub fn write_part(
+pub(crate) fn write_part(
     folder: &Path,
     name: &str,
     state: &impl Serialize,
@@ -148,7 +151,10 @@ pub fn write_part(
 }
 
 /// Reads a part that [`Checkpoints::latest`] has found whole.
-pub fn read_part<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, CheckpointError> {
+pub(crate) fn read_part<T: DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+) -> Result<T, CheckpointError> {
     let path = folder.join(name);
     let bytes = fs::read(&path).map_err(CheckpointError::io(&path))?;
     postcard::from_bytes(&bytes).map_err(|e| CheckpointError::Damaged {

@@ -20,9 +20,9 @@ const ROOT: &str = "root";
 
 /// What rank 0 writes of itself: its state of the loop, and that of the callbacks.
 #[derive(Serialize, Deserialize)]
-pub struct RootPart {
-    pub state: RootState,
-    pub callbacks: Vec<u8>,
+pub(crate) struct RootPart {
+    pub(crate) state: RootState,
+    pub(crate) callbacks: Vec<u8>,
 }
 
 /// A checkpoint that is being written.
@@ -39,7 +39,7 @@ enum PartStatus {
     Failed(String),
 }
 
-pub struct CheckpointWriter<'a> {
+pub(crate) struct CheckpointWriter<'a> {
     comm: &'a dyn Comm,
     checkpoints: Checkpoints,
     /// See [`Manifest::settings`].
@@ -51,7 +51,7 @@ pub struct CheckpointWriter<'a> {
 
 impl<'a> CheckpointWriter<'a> {
     /// `settings` as in [`Manifest::settings`].
-    pub fn new(
+    pub(crate) fn new(
         comm: &'a dyn Comm,
         output: &Path,
         settings: String,
@@ -68,18 +68,18 @@ impl<'a> CheckpointWriter<'a> {
     }
 
     /// Whether it is time for the next one. Rank 0 decides by this; the others follow.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.pending.is_none() && self.last.elapsed() >= self.every
     }
 
     /// Whether one is being written; the same on every rank.
-    pub fn is_writing(&self) -> bool {
+    pub(crate) fn is_writing(&self) -> bool {
         self.pending.is_some()
     }
 
     /// Begins to write a snapshot that all ranks took after the same bar, with the state of the
     /// `callbacks` on rank 0.
-    pub fn begin(&mut self, snapshot: Snapshot, callbacks: Option<Vec<u8>>) -> Result<()> {
+    pub(crate) fn begin(&mut self, snapshot: Snapshot, callbacks: Option<Vec<u8>>) -> Result<()> {
         if self.is_writing() {
             self.finish()?;
         }
@@ -107,13 +107,13 @@ impl<'a> CheckpointWriter<'a> {
 
     /// Asks all ranks whether they are done, and if so makes the checkpoint count. All ranks call
     /// it at the same bar.
-    pub fn poll(&mut self) -> Result<()> {
+    pub(crate) fn poll(&mut self) -> Result<()> {
         let is_done = self.pending.as_ref().is_some_and(|pending| pending.thread.is_finished());
         if self.is_writing() { self.settle(is_done) } else { Ok(()) }
     }
 
     /// Waits for the checkpoint that is being written, if one is.
-    pub fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         if self.is_writing() { self.settle(true) } else { Ok(()) }
     }
 
@@ -175,18 +175,18 @@ fn done(said: PartStatus) -> JoinHandle<Result<Vec<CheckpointPart>, String>> {
 }
 
 /// The state of a stock's worker in a checkpoint.
-pub fn read_stock(folder: &Path, stock: usize) -> Result<StockState> {
+pub(crate) fn read_stock(folder: &Path, stock: usize) -> Result<StockState> {
     Ok(read_part(folder, &part_of(stock))?)
 }
 
 /// Rank 0's part of a checkpoint, which every rank needs for its counters and the weights.
-pub fn read_root(folder: &Path) -> Result<RootPart> {
+pub(crate) fn read_root(folder: &Path) -> Result<RootPart> {
     Ok(read_part(folder, ROOT)?)
 }
 
 /// The settings in which two runs differ, as `key: old, now new`; empty where a checkpoint of the
 /// one can be gone on from by the other.
-pub fn differences(old: &str, new: &str) -> Vec<String> {
+pub(crate) fn differences(old: &str, new: &str) -> Vec<String> {
     let (mut old_flat, mut new_flat) = (Vec::new(), Vec::new());
     for (text, flat) in [(old, &mut old_flat), (new, &mut new_flat)] {
         let table: toml::Table = toml::from_str(text).unwrap_or_default();

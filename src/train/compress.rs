@@ -8,7 +8,7 @@ use crate::config::Compression;
 
 /// One sender's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Compressor {
+pub(crate) struct Compressor {
     kind: Compression,
     /// Numbers that are sent of a gradient; all unless the kind is top-k.
     kept: usize,
@@ -21,7 +21,7 @@ pub struct Compressor {
 
 impl Compressor {
     /// For gradients of `len` numbers, of which top-k sends the part `kept`, at least one.
-    pub fn new(kind: Compression, len: usize, kept: f64) -> Compressor {
+    pub(crate) fn new(kind: Compression, len: usize, kept: f64) -> Compressor {
         let kept = match kind {
             Compression::TopK => ((len as f64 * kept).ceil() as usize).clamp(1, len.max(1)),
             _ => len,
@@ -31,7 +31,7 @@ impl Compressor {
     }
 
     /// Appends `gradient` to a message. `gradient` is left with what was sent.
-    pub fn pack(&mut self, gradient: &mut [f32], message: &mut Vec<u8>) {
+    pub(crate) fn pack(&mut self, gradient: &mut [f32], message: &mut Vec<u8>) {
         self.owed_before.clone_from(&self.owed);
         match self.kind {
             Compression::None => floats_to_bytes(gradient, message),
@@ -49,7 +49,7 @@ impl Compressor {
     }
 
     /// The last gradient was not used, and is made anew: what was owed before it is owed again.
-    pub fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         self.owed = std::mem::take(&mut self.owed_before);
     }
 
@@ -77,7 +77,7 @@ impl Compressor {
 }
 
 /// Reads what [`Compressor::pack`] wrote. None where it is not that of `gradient.len()` numbers.
-pub fn unpack(kind: Compression, bytes: &[u8], gradient: &mut [f32]) -> Option<()> {
+pub(crate) fn unpack(kind: Compression, bytes: &[u8], gradient: &mut [f32]) -> Option<()> {
     match kind {
         Compression::None => bytes_to_floats(bytes, gradient),
         Compression::Bf16 => {
@@ -103,13 +103,13 @@ pub fn unpack(kind: Compression, bytes: &[u8], gradient: &mut [f32]) -> Option<(
 }
 
 /// Appends numbers to a message as they are.
-pub fn floats_to_bytes(values: &[f32], message: &mut Vec<u8>) {
+pub(crate) fn floats_to_bytes(values: &[f32], message: &mut Vec<u8>) {
     message.reserve(4 * values.len());
     message.extend(values.iter().flat_map(|value| value.to_le_bytes()));
 }
 
 /// None where the bytes are not of so many numbers.
-pub fn bytes_to_floats(bytes: &[u8], values: &mut [f32]) -> Option<()> {
+pub(crate) fn bytes_to_floats(bytes: &[u8], values: &mut [f32]) -> Option<()> {
     let (floats, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() || floats.len() != values.len() {
         return None;

@@ -69,13 +69,13 @@ pub struct PreparedData {
 
 impl PreparedData {
     /// The portfolio's limits, with the near-identical stocks of the training period.
-    pub fn limits(&self, mandate: &Mandate) -> Limits {
+    pub(crate) fn limits(&self, mandate: &Mandate) -> Limits {
         mandate.limits(&self.note.fit.relations.correlation)
     }
 }
 
 /// Tells how reading goes on: symbol, days done, days in all. Called on rank 0 only.
-pub type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
+pub(crate) type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
 
 /// What all panels of a run have in common.
 pub struct DataPlan<'a> {
@@ -373,7 +373,7 @@ fn lead_days(bar_minutes: u32, warmup_bars: u32) -> u64 {
 }
 
 /// The length of all stocks' bars, which must be one.
-pub fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
+pub(crate) fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
     let first = reports.first().context("no stock was read")?;
     for report in reports {
         if report.bar_minutes != first.bar_minutes {

@@ -27,10 +27,10 @@ use crate::strategy::{
 use crate::train::worker::propose;
 use bar_spacing::BarSpacingCheck;
 
-pub const NAME: &str = "DQN";
+pub(crate) const NAME: &str = "DQN";
 
 /// Parameters.
-pub const MODEL: &str = "model";
+pub(crate) const MODEL: &str = "model";
 const FILE: &str = "file";
 const THRESHOLD: &str = "threshold";
 

@@ -59,7 +59,7 @@ pub struct Policy<'a> {
     /// For this rank's agents to compute with.
     pub networks: &'a Networks,
     /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
-    pub expert_weights: Option<&'a ExpertWeights>,
+    pub(crate) expert_weights: Option<&'a ExpertWeights>,
 }
 
 /// What was decided at the close of a bar.
@@ -76,7 +76,7 @@ pub struct BarDecision<'a> {
 
 /// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks.
 /// Some on rank 0.
-pub fn evaluate(
+pub(crate) fn evaluate(
     comm: &dyn Comm,
     mandate: &Mandate,
     eval: &PreparedData,
@@ -87,7 +87,7 @@ pub fn evaluate(
 }
 
 /// As [`evaluate`]; tells `watch` on rank 0 what is decided at every bar.
-pub fn evaluate_watched(
+pub(crate) fn evaluate_watched(
     comm: &dyn Comm,
     mandate: &Mandate,
     eval: &PreparedData,

@@ -6,7 +6,7 @@ use crate::market::options::LoadReport;
 use crate::market::{BarSeries, Symbol};
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum LoadMessage {
+pub(crate) enum LoadMessage {
     Progress { stock: usize, days_done: usize, days_total: usize },
     Bars { stock: usize, report: LoadReport, series: BarSeries },
     Failure { stock: usize, message: String },
@@ -21,7 +21,7 @@ enum LoadHeader {
 }
 
 impl LoadMessage {
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let head = match self {
             LoadMessage::Progress { stock, days_done, days_total } => LoadHeader::Progress {
                 stock: *stock,
@@ -51,7 +51,7 @@ impl LoadMessage {
     }
 
     /// None for bytes that [`LoadMessage::to_bytes`] did not make.
-    pub fn from_bytes(bytes: &[u8]) -> Option<LoadMessage> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<LoadMessage> {
         let end = bytes.iter().position(|&byte| byte == b'\n')?;
         let head = serde_json::from_slice(&bytes[..end]).ok()?;
         Some(match head {

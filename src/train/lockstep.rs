@@ -37,7 +37,7 @@ struct LockstepRoot {
 }
 
 /// One rank's part of a training run.
-pub struct LockstepTrainer<'a> {
+pub(crate) struct LockstepTrainer<'a> {
     comm: &'a dyn Comm,
     panel: &'a Panel,
     plan: Lanes,
@@ -74,7 +74,7 @@ const LEARNED_LEN: usize = 2;
 
 impl<'a> LockstepTrainer<'a> {
     /// Errors: a strategy of the meta-policy is unknown. The same on every rank.
-    pub fn new(setup: Setup<'a>) -> Result<LockstepTrainer<'a>> {
+    pub(crate) fn new(setup: Setup<'a>) -> Result<LockstepTrainer<'a>> {
         let Setup { comm, mandate, learner, train, lanes, .. } = setup;
         rule_names(&mandate.portfolio.meta_policy, mandate.stocks.len())?;
         let (ranks, weights, workers) = (setup.ranks(), setup.weights(), setup.workers());
@@ -115,7 +115,7 @@ impl<'a> LockstepTrainer<'a> {
     }
 
     /// What is left of the present pass over the training period, in lockstep.
-    pub fn episode(&mut self, callbacks: &mut dyn Callbacks) -> Result<Ending> {
+    pub(crate) fn episode(&mut self, callbacks: &mut dyn Callbacks) -> Result<Ending> {
         let interval = self.plan.steps.div_ceil(INTERVALS_PER_EPISODE);
         if self.at.step == 0 {
             self.reset();
@@ -158,37 +158,37 @@ impl<'a> LockstepTrainer<'a> {
     }
 
     /// This rank's stocks, in the order of its workers.
-    pub fn stocks(&self) -> Vec<usize> {
+    pub(crate) fn stocks(&self) -> Vec<usize> {
         self.workers.iter().map(Worker::stock).collect()
     }
 
     /// Where the run stands.
-    pub fn at(&self) -> RunPosition {
+    pub(crate) fn at(&self) -> RunPosition {
         self.at
     }
 
     /// This rank's agents, and the networks that they share.
-    pub fn agents(&mut self) -> (Vec<&mut Agent>, &Networks) {
+    pub(crate) fn agents(&mut self) -> (Vec<&mut Agent>, &Networks) {
         (self.workers.iter_mut().map(Worker::agent).collect(), &self.networks)
     }
 
     /// This rank's workers, and the networks that they shared.
-    pub fn into_workers(self) -> (Vec<Worker>, Networks) {
+    pub(crate) fn into_workers(self) -> (Vec<Worker>, Networks) {
         (self.workers, self.networks)
     }
 
     /// The shared weights as of the last gradient step; the same on every rank.
-    pub fn weights(&self) -> &[f32] {
+    pub(crate) fn weights(&self) -> &[f32] {
         &self.weights
     }
 
     /// Of the meta-policy's rules at the end of the training period; known on rank 0.
-    pub fn expert_weights(&self) -> Option<&ExpertWeights> {
+    pub(crate) fn expert_weights(&self) -> Option<&ExpertWeights> {
         self.root.as_ref().and_then(|root| root.expert_weights.as_ref())
     }
 
     /// How many orders the risk rules changed so far, by reason; known on rank 0.
-    pub fn orders_changed(&self) -> BTreeMap<Reason, u64> {
+    pub(crate) fn orders_changed(&self) -> BTreeMap<Reason, u64> {
         self.root.as_ref().map(|root| root.desk.changed()).unwrap_or_default()
     }
 

@@ -15,25 +15,25 @@
 //! trained       a finished run on disk; model; dqn_strategy
 //! ```
 
-pub mod asynchronous;
+pub(crate) mod asynchronous;
 mod buffer;
 pub mod callbacks;
-pub mod checkpoint;
-pub mod checkpoint_writer;
-pub mod compress;
+pub(crate) mod checkpoint;
+pub(crate) mod checkpoint_writer;
+pub(crate) mod compress;
 pub mod dataset;
 pub mod dqn_strategy;
 pub mod evaluation;
-pub mod load_message;
-pub mod lockstep;
+pub(crate) mod load_message;
+pub(crate) mod lockstep;
 pub mod model;
 mod modes;
 pub(crate) mod panel_cache;
 pub mod peer_view;
-pub mod policy_check;
+pub(crate) mod policy_check;
 mod resume;
 pub mod run;
-pub mod server;
+pub(crate) mod server;
 pub mod setup;
 pub mod snapshot;
 pub mod trained;

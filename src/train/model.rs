@@ -22,8 +22,8 @@ use crate::rl::networks::Networks;
 use crate::rl::state_dict::{self, NamedTensor};
 
 /// Files of a results folder: the model, and the settings of its run.
-pub const MODEL_FILE: &str = "trained_model.pth";
-pub const SETTINGS_FILE: &str = "config.toml";
+pub(crate) const MODEL_FILE: &str = "trained_model.pth";
+pub(crate) const SETTINGS_FILE: &str = "config.toml";
 
 /// Names of the buffers beside the network's parameters.
 const MEAN: &str = "scaler.mean";
@@ -36,7 +36,7 @@ const STANDING: &str = "meta_policy.standing";
 
 /// The network that these settings make for so many stocks, without the peers, which a model file
 /// knows.
-pub fn untrained_shape(
+pub(crate) fn untrained_shape(
     stocks: usize,
     features: &FeatureConfig,
     long_only: bool,

@@ -27,25 +27,25 @@ pub(super) enum Training<'a> {
 
 /// What a loop leaves.
 pub(super) struct Outcome {
-    pub ending: Ending,
-    pub weights: Vec<f32>,
+    pub(crate) ending: Ending,
+    pub(crate) weights: Vec<f32>,
     /// This rank's.
-    pub workers: Vec<Worker>,
+    pub(crate) workers: Vec<Worker>,
     /// With the last weights.
-    pub networks: Networks,
+    pub(crate) networks: Networks,
     /// On rank 0.
-    pub latest: Option<Evaluation>,
+    pub(crate) latest: Option<Evaluation>,
     /// Expert weights of the meta-policy's rules at the end of the training period, on rank 0.
-    pub rules: Option<ExpertWeights>,
-    pub env_steps: u64,
+    pub(crate) rules: Option<ExpertWeights>,
+    pub(crate) env_steps: u64,
     /// Empty in lockstep.
-    pub env_steps_by_stock: BTreeMap<Symbol, u64>,
-    pub gradient_steps: u64,
-    pub orders_changed: BTreeMap<Reason, u64>,
+    pub(crate) env_steps_by_stock: BTreeMap<Symbol, u64>,
+    pub(crate) gradient_steps: u64,
+    pub(crate) orders_changed: BTreeMap<Reason, u64>,
 }
 
 impl<'a> Training<'a> {
-    pub fn new(
+    pub(crate) fn new(
         setup: Setup<'a>,
         sync: SyncMode,
         config: &'a AsynchronousConfig,
@@ -61,7 +61,7 @@ impl<'a> Training<'a> {
     }
 
     /// This rank's stocks, in the order of its workers.
-    pub fn stocks(&self) -> Vec<usize> {
+    pub(crate) fn stocks(&self) -> Vec<usize> {
         match self {
             Training::Lockstep(trainer) => trainer.stocks(),
             Training::Asynchronous(run, _) => run.stocks(),
@@ -69,7 +69,7 @@ impl<'a> Training<'a> {
     }
 
     /// Restores a snapshot of the same run.
-    pub fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
+    pub(crate) fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
         match self {
             Training::Lockstep(trainer) => trainer.restore(root, stocks),
             Training::Asynchronous(run, _) => run.restore(root, stocks),
@@ -77,7 +77,7 @@ impl<'a> Training<'a> {
     }
 
     /// All that is left of the run.
-    pub fn run(
+    pub(crate) fn run(
         self,
         setup: &Setup<'_>,
         eval: &PreparedData,

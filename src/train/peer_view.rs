@@ -16,16 +16,16 @@ const ROWS: usize = 1_024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeerView {
     /// Attention weight, mean over heads and time.
-    pub attention: Vec<Vec<Option<f64>>>,
+    pub(crate) attention: Vec<Vec<Option<f64>>>,
     /// By how much the peer moves the value of being long over being short, a return per bar: see
     /// [`crate::rl::agent::Agent::influence`].
-    pub influence: Vec<Vec<Option<f64>>>,
+    pub(crate) influence: Vec<Vec<Option<f64>>>,
 }
 
 impl PeerView {
     /// On rank 0; empty on the others. Of a network of `shape` with `weights`; `workers` are this
     /// rank's.
-    pub fn gather(
+    pub(crate) fn gather(
         comm: &dyn Comm,
         train: &PreparedData,
         shape: &NetworkShape,

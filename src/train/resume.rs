@@ -84,13 +84,13 @@ pub(super) fn read_checkpoint(
 /// Callbacks of a run that keeps checkpoints, where there is a keeper: it is told what it needs,
 /// and the caller's callbacks the rest.
 pub(super) struct Kept<'a> {
-    pub checkpoint_writer: Option<CheckpointWriter<'a>>,
-    pub callbacks: &'a mut dyn Callbacks,
+    pub(crate) checkpoint_writer: Option<CheckpointWriter<'a>>,
+    pub(crate) callbacks: &'a mut dyn Callbacks,
 }
 
 impl Kept<'_> {
     /// Waits for the checkpoint that is being written, if one is.
-    pub fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         self.checkpoint_writer.as_mut().map_or(Ok(()), CheckpointWriter::finish)
     }
 }

@@ -7,7 +7,7 @@ use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clipped_scale};
 use crate::rl::parameters::Layout;
 use crate::rl::schedule::linear;
 
-pub struct Server {
+pub(crate) struct Server {
     layout: Layout,
     weights: Vec<f32>,
     adam: Adam,
@@ -19,7 +19,7 @@ pub struct Server {
 
 impl Server {
     /// `weights` are laid out as `layout` says.
-    pub fn new(layout: Layout, weights: Vec<f32>, config: &LearnerConfig) -> Server {
+    pub(crate) fn new(layout: Layout, weights: Vec<f32>, config: &LearnerConfig) -> Server {
         assert_eq!(layout.len(), weights.len());
         let adam = AdamConfig {
             beta1: config.adam_beta1,
@@ -36,23 +36,23 @@ impl Server {
         }
     }
 
-    pub fn weights(&self) -> &[f32] {
+    pub(crate) fn weights(&self) -> &[f32] {
         &self.weights
     }
 
-    pub fn optimizer(&self) -> &Adam {
+    pub(crate) fn optimizer(&self) -> &Adam {
         &self.adam
     }
 
     /// Goes back to a state of the same run.
-    pub fn restore(&mut self, weights: &[f32], optimizer: Adam) {
+    pub(crate) fn restore(&mut self, weights: &[f32], optimizer: Adam) {
         self.weights.copy_from_slice(weights);
         self.adam = optimizer;
     }
 
     /// One step along the mean of the gradients of so many stocks, of which `sum` is the sum,
     /// clipped; `progress` of the run is done.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         progress: f64,
         sum: &[f32],
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// A step along one stock's gradient, clipped, `part` as long as one along the mean of all.
-    pub fn apply_part(
+    pub(crate) fn apply_part(
         &mut self,
         progress: f64,
         gradient: &[f32],

@@ -24,35 +24,35 @@ use crate::rl::schedule::UpdateCredit;
 
 /// What both loops of training begin with; the same on every rank.
 #[derive(Clone, Copy)]
-pub struct Setup<'a> {
-    pub comm: &'a dyn Comm,
-    pub mandate: &'a Mandate,
-    pub learner: &'a LearnerConfig,
-    pub shape: &'a NetworkShape,
-    pub train: &'a PreparedData,
-    pub lanes: Lanes,
+pub(crate) struct Setup<'a> {
+    pub(crate) comm: &'a dyn Comm,
+    pub(crate) mandate: &'a Mandate,
+    pub(crate) learner: &'a LearnerConfig,
+    pub(crate) shape: &'a NetworkShape,
+    pub(crate) train: &'a PreparedData,
+    pub(crate) lanes: Lanes,
     /// Passes over the training period.
-    pub episodes: u32,
+    pub(crate) episodes: u32,
     /// Evaluations are made after every so many of them.
-    pub every_episodes: u32,
-    pub seed: u64,
-    pub device: Device,
+    pub(crate) every_episodes: u32,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
     /// Set where the user wants no more.
-    pub stop: &'a AtomicBool,
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl Setup<'_> {
-    pub fn ranks(&self) -> Ranks {
+    pub(crate) fn ranks(&self) -> Ranks {
         Ranks { stocks: self.mandate.stocks.len(), size: self.comm.size() }
     }
 
     /// The weights with which training begins, in the order of the network's layout.
-    pub fn weights(&self) -> Vec<f32> {
+    pub(crate) fn weights(&self) -> Vec<f32> {
         self.shape.initial_weights(&mut stream(self.seed, Purpose::Weights, 0))
     }
 
     /// This rank's workers, in the order of its stocks.
-    pub fn workers(&self) -> Vec<Worker> {
+    pub(crate) fn workers(&self) -> Vec<Worker> {
         let Setup { learner, seed, train, .. } = *self;
         let settings = WorkerSettings { env: &self.mandate.env, learner, seed };
         let worker = |stock: usize| {
@@ -66,16 +66,16 @@ impl Setup<'_> {
     /// Networks that compute on this rank's device.
     ///
     /// Errors: libtorch is needed and cannot be loaded, or the native engine lacks a layer.
-    pub fn networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
+    pub(crate) fn networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
         Networks::new(self.shape, weights, self.learner, Some(self.device))
     }
 
     /// Networks of a rank without workers, which only keep the target's weights.
-    pub fn idle_networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
+    pub(crate) fn idle_networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
         Networks::new(self.shape, weights, self.learner, None)
     }
 
-    pub fn server(&self, weights: Vec<f32>) -> Server {
+    pub(crate) fn server(&self, weights: Vec<f32>) -> Server {
         Server::new(self.shape.layout(), weights, self.learner)
     }
 
@@ -90,7 +90,7 @@ impl Setup<'_> {
         UpdateCredit::new(replay_ratio, sampled, first)
     }
 
-    pub fn capital(&self) -> CapitalPlan {
+    pub(crate) fn capital(&self) -> CapitalPlan {
         let Mandate { stocks, portfolio, .. } = self.mandate;
         CapitalPlan::new(&self.train.panel, stocks.len(), portfolio)
     }
@@ -98,7 +98,7 @@ impl Setup<'_> {
     /// The desk of all lanes, and the expert weights of its meta-policy's rules after the last.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub fn desk(&self) -> Result<(Desk, Option<ExpertWeights>)> {
+    pub(crate) fn desk(&self) -> Result<(Desk, Option<ExpertWeights>)> {
         let Setup { mandate, train, lanes, .. } = *self;
         let (meta, capital) = (self.meta_policy()?, self.capital());
         let first_rows = (0..lanes.count).map(|lane| lanes.row(lane, 0));
@@ -118,7 +118,7 @@ impl Setup<'_> {
     /// no meta-policy.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub fn rules(&self) -> Result<Option<ExpertWeights>> {
+    pub(crate) fn rules(&self) -> Result<Option<ExpertWeights>> {
         let Some(meta) = self.meta_policy()? else { return Ok(None) };
         let (panel, rows) = (&self.train.panel, &self.train.note.rows);
         Ok(meta.expert_weights(panel, rows.start, &[rows.end], &self.capital()).pop())
@@ -132,7 +132,7 @@ impl Setup<'_> {
 
 /// The peers that the network is shown: none without attention. Features that relate stocks keep
 /// theirs.
-pub fn network_peers(config: &NetworkConfig, peers: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(crate) fn network_peers(config: &NetworkConfig, peers: &[Vec<usize>]) -> Vec<Vec<usize>> {
     if config.attention { peers.to_vec() } else { vec![Vec::new(); peers.len()] }
 }
 
@@ -154,7 +154,7 @@ pub fn network_shape(
 /// The device that a setting names: `cpu` or `cuda:N`.
 ///
 /// Errors: this libtorch does not see it.
-pub fn device(name: &str) -> Result<Device> {
+pub(crate) fn device(name: &str) -> Result<Device> {
     let Some(index) = name.strip_prefix("cuda:") else { return Ok(Device::Cpu) };
     let index: usize = index.parse()?;
     let found = libtorch::cuda_devices()?;

@@ -13,20 +13,20 @@ use crate::rl::schedule::UpdateCredit;
 
 /// Where a run is: between two bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunPosition {
+pub(crate) struct RunPosition {
     /// The present episode, counted from 1.
-    pub episode: u32,
+    pub(crate) episode: u32,
     /// Steps of its segments that are done.
-    pub step: usize,
+    pub(crate) step: usize,
     /// Bars since the last interval.
     pub(super) since: usize,
-    pub env_steps: u64,
-    pub gradient_steps: u64,
+    pub(crate) env_steps: u64,
+    pub(crate) gradient_steps: u64,
 }
 
 /// Rank 0's state of the loop.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct RootState {
+pub(crate) struct RootState {
     pub(super) weights: Vec<f32>,
     pub(super) optimizer: Adam,
     pub(super) mode: ModeState,
@@ -34,14 +34,14 @@ pub struct RootState {
 
 /// What is particular to the way in which workers are synchronised.
 #[derive(Clone, Serialize, Deserialize)]
-pub enum ModeState {
+pub(crate) enum ModeState {
     Lockstep(LockstepState),
     Asynchronous(ServerState),
 }
 
 /// Where a run in lockstep is, beside the weights and their optimizer.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct LockstepState {
+pub(crate) struct LockstepState {
     pub(super) at: RunPosition,
     pub(super) networks: NetworksState,
     pub(super) credit: UpdateCredit,
@@ -52,15 +52,15 @@ pub struct LockstepState {
 
 /// Where the server of an asynchronous run is, beside the weights and their optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ServerState {
-    pub env_steps: u64,
+pub(crate) struct ServerState {
+    pub(crate) env_steps: u64,
     /// Gradients used so far.
-    pub version: u64,
+    pub(crate) version: u64,
     pub(super) since: SinceInterval,
     /// Exploration rate of each stock.
     pub(super) epsilon: Vec<f64>,
     /// Bars of each stock.
-    pub env_steps_of: Vec<u64>,
+    pub(crate) env_steps_of: Vec<u64>,
     /// Episodes whose evaluations are due and were not reported yet; the first may be running.
     pub(super) due: VecDeque<u32>,
 }
@@ -68,19 +68,19 @@ pub struct ServerState {
 /// What happened since the last interval; in a checkpoint, so that nothing is reported twice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SinceInterval {
-    pub learned: Vec<LearnStats>,
-    pub env_steps: u64,
-    pub reward: f64,
-    pub pushes: u64,
-    pub bytes: u64,
-    pub staleness: u64,
-    pub most_stale: u64,
-    pub rejected: u64,
+    pub(crate) learned: Vec<LearnStats>,
+    pub(crate) env_steps: u64,
+    pub(crate) reward: f64,
+    pub(crate) pushes: u64,
+    pub(crate) bytes: u64,
+    pub(crate) staleness: u64,
+    pub(crate) most_stale: u64,
+    pub(crate) rejected: u64,
 }
 
 /// A worker's state, and its sum of rewards since the last interval.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct StockState {
+pub(crate) struct StockState {
     pub(super) worker: WorkerState,
     pub(super) reward_sum: f64,
     /// None in lockstep, where all workers share networks and pace.
@@ -90,28 +90,28 @@ pub struct StockState {
 /// What the worker of an asynchronous run has for itself.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct AsyncWorkerState {
-    pub networks: NetworksState,
-    pub cursor: Cursor,
+    pub(crate) networks: NetworksState,
+    pub(crate) cursor: Cursor,
 }
 
 /// Where the worker of an asynchronous run is, beside what the worker itself knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cursor {
     /// Steps of the present pass over the training period.
-    pub step: usize,
-    pub credit: UpdateCredit,
+    pub(crate) step: usize,
+    pub(crate) credit: UpdateCredit,
     /// Gradients that are due.
-    pub owed: u64,
+    pub(crate) owed: u64,
     /// Since the last message.
-    pub silent_bars: u32,
-    pub compressor: Compressor,
+    pub(crate) silent_bars: u32,
+    pub(crate) compressor: Compressor,
 }
 
 /// All that a rank has to remember, taken after one and the same bar on all of them.
 pub struct Snapshot {
     pub env_steps: u64,
     /// On rank 0 only.
-    pub root: Option<RootState>,
+    pub(crate) root: Option<RootState>,
     /// This rank's stocks.
-    pub stocks: Vec<(usize, StockState)>,
+    pub(crate) stocks: Vec<(usize, StockState)>,
 }

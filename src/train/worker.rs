@@ -24,25 +24,25 @@ use serde::{Deserialize, Serialize};
 /// thinks that is than holding nothing, in bar standard deviations; what it would want without
 /// exploring; and what the last bar brought to the portfolio, as a fraction of equity.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Proposal {
-    pub direction: i8,
-    pub conviction: f32,
-    pub greedy: i8,
-    pub gain: f32,
+pub(crate) struct Proposal {
+    pub(crate) direction: i8,
+    pub(crate) conviction: f32,
+    pub(crate) greedy: i8,
+    pub(crate) gain: f32,
 }
 
 impl Proposal {
     /// Elements of a message.
-    pub const LEN: usize = 4;
+    pub(crate) const LEN: usize = 4;
 
-    pub fn write(self, message: &mut [f32]) {
+    pub(crate) fn write(self, message: &mut [f32]) {
         message[0] = f32::from(self.direction);
         message[1] = self.conviction;
         message[2] = f32::from(self.greedy);
         message[3] = self.gain;
     }
 
-    pub fn read(message: &[f32]) -> Proposal {
+    pub(crate) fn read(message: &[f32]) -> Proposal {
         Proposal {
             direction: message[0] as i8,
             conviction: message[1],
@@ -75,7 +75,7 @@ impl Lanes {
     }
 
     /// Panel row of a lane after so many steps of its segment.
-    pub fn row(&self, lane: usize, step: usize) -> usize {
+    pub(crate) fn row(&self, lane: usize, step: usize) -> usize {
         self.first_row + lane * self.steps + step
     }
 
@@ -102,9 +102,9 @@ impl Lanes {
 
 /// What a minibatch said, besides its gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LearnStats {
-    pub loss: f32,
-    pub mean_q: f32,
+pub(crate) struct LearnStats {
+    pub(crate) loss: f32,
+    pub(crate) mean_q: f32,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ struct Lane {
 
 /// What a worker has to remember to go on as if nothing had happened.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct WorkerState {
+pub(crate) struct WorkerState {
     lanes: Vec<Lane>,
     replay: Replay,
     actions_taken: Option<Vec<u8>>,
@@ -151,15 +151,15 @@ pub struct Worker {
 
 /// Settings of a worker.
 #[derive(Clone, Copy)]
-pub struct WorkerSettings<'a> {
-    pub env: &'a EnvConfig,
-    pub learner: &'a LearnerConfig,
+pub(crate) struct WorkerSettings<'a> {
+    pub(crate) env: &'a EnvConfig,
+    pub(crate) learner: &'a LearnerConfig,
     /// Of the run.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl Worker {
-    pub fn new(
+    pub(crate) fn new(
         stock: usize,
         WorkerSettings { env, learner, seed }: WorkerSettings<'_>,
         shape: &NetworkShape,
@@ -213,7 +213,7 @@ impl Worker {
         self.stock
     }
 
-    pub fn agent(&mut self) -> &mut Agent {
+    pub(crate) fn agent(&mut self) -> &mut Agent {
         &mut self.agent
     }
 
@@ -228,7 +228,7 @@ impl Worker {
     }
 
     /// Every lane back to the start of its segment, with a fresh account.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         for lane in &mut self.lanes {
             lane.env.reset();
             lane.gain = 0.0;
@@ -237,7 +237,7 @@ impl Worker {
 
     /// What every lane wants at a step of its segment, knowing nothing after that bar;
     /// [`Proposal`]s into `message`.
-    pub fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
+    pub(crate) fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {
         self.rows.clear();
         self.rows.extend((0..self.lanes.len()).map(|lane| self.plan.row(lane, step) as u32));
         self.agent.values(networks, &self.panel, &self.rows, &mut self.values);
@@ -310,7 +310,7 @@ impl Worker {
     }
 
     /// Goes back to a state of the same run.
-    pub fn restore(&mut self, state: WorkerState) {
+    pub(crate) fn restore(&mut self, state: WorkerState) {
         assert_eq!(self.lanes.len(), state.lanes.len(), "lanes of another run");
         self.lanes = state.lanes;
         self.replay = state.replay;
@@ -326,7 +326,7 @@ impl Worker {
 }
 
 /// The proposal that stands for a choice of action.
-pub fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
+pub(crate) fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
     let flat = q[actions.index(0)];
     Proposal {
         direction: actions.action(choice).direction(),

@@ -7,16 +7,16 @@ use std::thread;
 
 /// A request.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The first line.
-    pub line: String,
-    pub authorization: String,
-    pub body: Vec<u8>,
+    pub(crate) line: String,
+    pub(crate) authorization: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Answers requests by `answer`, sequentially and one per connection, until the test process ends.
 /// It returns the whole response; None: the connection stays open without one.
-pub fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> SocketAddr {
+pub(crate) fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = Arc::new(Mutex::new(answer));
@@ -39,12 +39,12 @@ pub fn serve(answer: impl Fn(Request) -> Option<String> + Send + 'static) -> Soc
 }
 
 /// Each of the `headers` ends with a line break.
-pub fn response(status: &str, headers: &str, body: &str) -> String {
+pub(crate) fn response(status: &str, headers: &str, body: &str) -> String {
     announced(status, headers, body, body.len())
 }
 
 /// The first half of a body whose full length is announced.
-pub fn cut(body: &str) -> String {
+pub(crate) fn cut(body: &str) -> String {
     announced("200 OK", "", &body[..body.len() / 2], body.len())
 }
 

@@ -4,8 +4,6 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use dqn_trader::report::FolderLock;
-
 use crate::program::{Place, run, short, succeed};
 use crate::resume::{args, assert_same, spawn, wait_for_checkpoint};
 
@@ -37,13 +35,15 @@ fn a_folder_is_locked_by_a_run_until_it_ends() {
     succeed(&mut place.program(&next));
     assert!(!place.path("results/.lock").exists());
 
-    let _lock = FolderLock::take(&place.path("results/evaluation")).unwrap();
+    std::fs::create_dir_all(place.path("results/evaluation")).unwrap();
+    let lock = std::fs::File::create(place.path("results/evaluation/.lock")).unwrap();
+    lock.lock().unwrap();
     let evaluate = run(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
     assert!(refused(&evaluate).contains("evaluation: another run is writing there"));
 }
 
 /// The program with a limit on file sizes, which simulates a full disk.
-pub fn limited(place: &Place, bytes: u64, args: &[&str]) -> Command {
+pub(crate) fn limited(place: &Place, bytes: u64, args: &[&str]) -> Command {
     let program = place.program(args);
     let mut command = Command::new("bash");
     command.args(["-c", &format!("ulimit -c 0 -f {}; exec \"$0\" \"$@\"", bytes / 1_024)]);

@@ -11,7 +11,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_dqn-trader");
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A few weeks of half-hour bars: enough to learn a little in about a second.
-pub const SHORT: [&str; 12] = [
+pub(crate) const SHORT: [&str; 12] = [
     "--bar-minutes",
     "30",
     "--start_date",
@@ -27,35 +27,35 @@ pub const SHORT: [&str; 12] = [
 ];
 
 /// A temporary folder for working directory, results and cache.
-pub struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         let path = self.path(name);
         std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap()
     }
 
     /// The program with `args`, in an environment that contains only what `command` sets.
-    pub fn program(&self, args: &[&str]) -> Command {
+    pub(crate) fn program(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(args);
         self.at_home(&mut command);
         command
     }
 
-    pub fn mpirun(&self, ranks: usize, args: &[&str]) -> Command {
+    pub(crate) fn mpirun(&self, ranks: usize, args: &[&str]) -> Command {
         let mut command = Command::new("mpirun");
         command.args(["--quiet", "-n", &ranks.to_string(), PROGRAM]).args(args);
         self.at_home(&mut command);
@@ -79,7 +79,7 @@ impl Place {
 }
 
 /// Runs to the end; a run that hangs is killed and fails the test.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     let outputs = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -106,7 +106,7 @@ fn read_all(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinH
 }
 
 /// [`run`] for a run that must succeed. Returns standard error.
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = run(command);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
@@ -114,14 +114,14 @@ pub fn succeed(command: &mut Command) -> String {
 }
 
 /// The flags of a short run, followed by `more`.
-pub fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = SHORT.to_vec();
     args.extend(more);
     args
 }
 
 /// Writes day files of the sample market below `folder`, in the program's own format.
-pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
+pub(crate) fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
     use dqn_trader::market::calendar::new_york_date;
     use dqn_trader::market::parquet::encode_day;
     use dqn_trader::market::store::{LocalStore, Store, day_key};
@@ -148,7 +148,7 @@ pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str)
 }
 
 /// Standard output of `dqn-trader strategies`, which must succeed.
-pub fn said(place: &Place, args: &[&str]) -> String {
+pub(crate) fn said(place: &Place, args: &[&str]) -> String {
     let output = run(&mut place.program(&[&["strategies"], args].concat()));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {}\n{stderr}", output.status);
@@ -156,7 +156,7 @@ pub fn said(place: &Place, args: &[&str]) -> String {
 }
 
 /// Runs the program with `input` on standard input.
-pub fn fed(place: &Place, args: &[&str], input: &str) -> std::process::Output {
+pub(crate) fn fed(place: &Place, args: &[&str], input: &str) -> std::process::Output {
     let path = place.path("input");
     std::fs::write(&path, input).unwrap();
     run(place.program(args).stdin(std::fs::File::open(path).unwrap()))

@@ -8,7 +8,7 @@ use crate::program::{Place, run, short, succeed};
 
 const STOCKS: [&str; 3] = ["AAPL", "MSFT", "GOOGL"];
 
-pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut args = short(&["--episodes", "12", "--eval-every", "6", "--quiet", "--lanes", "6"]);
     args.extend(["--set", "learner.learning_starts=64", "--batch-size", "64"]);
     // Suspended accounts are part of a checkpoint.
@@ -22,7 +22,7 @@ pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     args
 }
 
-pub fn assert_same(place: &Place, whole: &str, resumed: &str) {
+pub(crate) fn assert_same(place: &Place, whole: &str, resumed: &str) {
     for file in [
         "trained_model.pth",
         "policy.pt",
@@ -47,7 +47,7 @@ pub fn assert_same(place: &Place, whole: &str, resumed: &str) {
 }
 
 /// Environment steps at the newest complete checkpoint.
-pub fn newest_checkpoint(place: &Place, output: &str) -> Option<u64> {
+pub(crate) fn newest_checkpoint(place: &Place, output: &str) -> Option<u64> {
     let folder = place.path(output).join("checkpoints");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let whole = entries.filter(|entry| entry.path().join("manifest.json").exists());
@@ -56,7 +56,7 @@ pub fn newest_checkpoint(place: &Place, output: &str) -> Option<u64> {
 
 /// Waits for a complete checkpoint beyond `env_steps`; returns its steps. None if the run has ended
 /// before.
-pub fn wait_for_checkpoint(
+pub(crate) fn wait_for_checkpoint(
     place: &Place,
     output: &str,
     env_steps: u64,
@@ -76,7 +76,7 @@ pub fn wait_for_checkpoint(
     }
 }
 
-pub fn spawn(mut command: Command) -> Child {
+pub(crate) fn spawn(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -114,7 +114,7 @@ fn a_killed_run_resumes_to_the_same_bytes_with_any_number_of_ranks() {
 }
 
 /// Child processes of `parent`: the ranks in order, if it is `mpirun`.
-pub fn children(parent: u32) -> Vec<u32> {
+pub(crate) fn children(parent: u32) -> Vec<u32> {
     let output = run(Command::new("pgrep").args(["-P", &parent.to_string()]));
     let text = String::from_utf8(output.stdout).unwrap();
     let mut children: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
@@ -133,7 +133,7 @@ fn rank_of(process: u32) -> Option<usize> {
 }
 
 /// Sends a signal to rank `rank` of `mpirun`, or to its last one.
-pub fn signal_rank(signal: &str, mpirun: u32, rank: usize) {
+pub(crate) fn signal_rank(signal: &str, mpirun: u32, rank: usize) {
     let ranks = children(mpirun);
     let process = ranks[rank.min(ranks.len() - 1)].to_string();
     run(Command::new("kill").args([&format!("-{signal}"), &process]));

@@ -4,7 +4,7 @@
 //! `DQN_TEST_AZURE_CONNECTION_STRING`.
 
 mod fetch;
-pub mod server;
+pub(crate) mod server;
 
 use std::io;
 use std::net::TcpListener;
@@ -38,7 +38,7 @@ fn list(store: &dyn Store, name: &str, start: &str, end: &str) -> Vec<DayFile> {
     store.list(&symbol(name), &Period { start: date(start), end: date(end) }).unwrap()
 }
 
-pub fn azurite() -> String {
+pub(crate) fn azurite() -> String {
     std::env::var("DQN_TEST_AZURE_CONNECTION_STRING").unwrap_or_else(|_| {
         panic!(
             "DQN_TEST_AZURE_CONNECTION_STRING is not set: run scripts/test.sh, which starts Azurite"
@@ -52,14 +52,14 @@ fn account_key(connection_string: &str) -> &str {
 
 /// Runs a request of the Azure crate. On this thread and without logging, because the crate logs
 /// signatures and one test reads the log.
-pub fn block_on<T>(future: impl Future<Output = azure_core::Result<T>>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = azure_core::Result<T>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let silence = tracing::subscriber::NoSubscriber::new();
     tracing::subscriber::with_default(silence, || runtime.block_on(future)).unwrap()
 }
 
 /// A new container in Azurite, and its name.
-pub fn new_container() -> (ContainerClient, String) {
+pub(crate) fn new_container() -> (ContainerClient, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let name = format!("test-{since:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed));

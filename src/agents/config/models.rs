@@ -28,9 +28,9 @@ pub(super) type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
 #[derive(Deserialize)]
 pub(super) struct AgentEntry {
     name: Option<String>,
-    pub signature: Option<String>,
+    pub(crate) signature: Option<String>,
     #[serde(default = "yes")]
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     #[serde(default)]
     kind: AgentKindName,
     basemodel: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct AgentEntry {
     weights: Option<Vec<f64>>,
     window_bars: Option<usize>,
     #[serde(flatten)]
-    pub rest: BTreeMap<String, Value>,
+    pub(crate) rest: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]

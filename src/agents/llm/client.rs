@@ -35,7 +35,7 @@ const LEAST_KEY: usize = 12;
 /// An error code that no retry can fix.
 const QUOTA_EXCEEDED: &str = "insufficient_quota";
 
-pub struct LlmClient {
+pub(crate) struct LlmClient {
     http: reqwest::Client,
     runtime: Runtime,
     url: Url,
@@ -56,7 +56,7 @@ enum RequestError {
 }
 
 impl LlmClient {
-    pub fn new(
+    pub(crate) fn new(
         endpoint: &LlmConfig,
         config: &SessionConfig,
         signature: &str,
@@ -86,7 +86,7 @@ impl LlmClient {
     }
 
     /// The model's answer to a conversation. Errors: no answer after all retries, or cancelled.
-    pub fn ask(&self, messages: &[Value], tools: &Value, turn: u32) -> Result<ModelReply> {
+    pub(crate) fn ask(&self, messages: &[Value], tools: &Value, turn: u32) -> Result<ModelReply> {
         let body = json!({
             "model": self.model, "messages": messages, "tools": tools, "tool_choice": "auto",
         });

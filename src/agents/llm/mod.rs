@@ -31,7 +31,7 @@ const FINISHED: &str = "<FINISH_SIGNAL>";
 const MAX_CALLS: usize = 64;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-pub struct LlmSession<'a> {
+pub(crate) struct LlmSession<'a> {
     config: &'a AgentsConfig,
     model: &'a AgentSpec,
     client: LlmClient,
@@ -43,7 +43,7 @@ pub struct LlmSession<'a> {
 }
 
 impl<'a> LlmSession<'a> {
-    pub fn new(
+    pub(crate) fn new(
         config: &'a AgentsConfig,
         model: &'a AgentSpec,
         endpoint: &LlmConfig,
@@ -57,7 +57,7 @@ impl<'a> LlmSession<'a> {
 
     /// Asks the model before the first bar of `step`, and fills its orders at each stock's first
     /// open in the step.
-    pub fn trade(&mut self, broker: &mut PaperBroker<'_>, step: &TradingStep) -> Result<()> {
+    pub(crate) fn trade(&mut self, broker: &mut PaperBroker<'_>, step: &TradingStep) -> Result<()> {
         self.cancel.check()?;
         // Before the first bar there is no data to decide on.
         let orders = match step.rows.start.checked_sub(1) {
@@ -196,7 +196,7 @@ fn execute_calls(answer: &ModelReply, trading: &mut tools::TradingTools<'_>) -> 
 }
 
 /// Total token usage of all sessions, from an agent's logs, including interrupted ones.
-pub fn tokens_of(log: &Path) -> Result<TokenUsage> {
+pub(crate) fn tokens_of(log: &Path) -> Result<TokenUsage> {
     let mut tokens = TokenUsage::default();
     let Ok(days) = fs::read_dir(log) else { return Ok(tokens) };
     for day in days {

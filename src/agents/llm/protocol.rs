@@ -6,28 +6,28 @@ use serde_json::{Value, json};
 
 /// An answer of the model.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelReply {
-    pub content: String,
-    pub calls: Vec<ToolCall>,
-    pub usage: Usage,
+pub(crate) struct ModelReply {
+    pub(crate) content: String,
+    pub(crate) calls: Vec<ToolCall>,
+    pub(crate) usage: Usage,
 }
 
 /// A tool call requested by the model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// The arguments, or why they are invalid.
-    pub arguments: Result<Value, String>,
+    pub(crate) arguments: Result<Value, String>,
 }
 
 /// Token counts of the endpoint; 0 if it reports none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
+pub(crate) struct Usage {
     #[serde(default, deserialize_with = "or_zero")]
-    pub prompt_tokens: u64,
+    pub(crate) prompt_tokens: u64,
     #[serde(default, deserialize_with = "or_zero")]
-    pub completion_tokens: u64,
+    pub(crate) completion_tokens: u64,
 }
 
 fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -36,7 +36,7 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
 
 /// A response without an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ReplyError {
+pub(crate) enum ReplyError {
     /// The endpoint's error message, and its code if it has one.
     Refused { message: String, code: Option<u64> },
     /// Invalid or incomplete.
@@ -45,7 +45,7 @@ pub enum ReplyError {
 
 impl ModelReply {
     /// Parses a response's body. `turn` makes ids for calls without one.
-    pub fn read(body: &[u8], turn: u32) -> Result<ModelReply, ReplyError> {
+    pub(crate) fn read(body: &[u8], turn: u32) -> Result<ModelReply, ReplyError> {
         let broken = |what: &str| ReplyError::Broken(what.into());
         let body: Value =
             serde_json::from_slice(body).map_err(|e| broken(&format!("it is not JSON ({e})")))?;
@@ -69,7 +69,7 @@ impl ModelReply {
     }
 
     /// Applies `change` to all text from the endpoint.
-    pub fn map_text(mut self, change: &dyn Fn(&str) -> String) -> ModelReply {
+    pub(crate) fn map_text(mut self, change: &dyn Fn(&str) -> String) -> ModelReply {
         self.content = change(&self.content);
         for call in &mut self.calls {
             call.id = change(&call.id);
@@ -83,7 +83,7 @@ impl ModelReply {
     }
 
     /// The answer as a message of the conversation.
-    pub fn message(&self) -> Value {
+    pub(crate) fn message(&self) -> Value {
         let mut message = json!({ "role": "assistant", "content": self.content });
         if !self.calls.is_empty() {
             let call = |call: &ToolCall| {
@@ -130,7 +130,7 @@ impl ToolCall {
     }
 
     /// The result of a call as a message.
-    pub fn reply(&self, content: &Value) -> Value {
+    pub(crate) fn reply(&self, content: &Value) -> Value {
         json!({ "role": "tool", "tool_call_id": self.id, "content": content.to_string() })
     }
 }
@@ -148,7 +148,7 @@ fn map_strings(value: Value, change: &dyn Fn(&str) -> String) -> Value {
 }
 
 /// The field `error`, in an error response or with HTTP 200.
-pub fn refusal(body: &Value) -> Option<ReplyError> {
+pub(crate) fn refusal(body: &Value) -> Option<ReplyError> {
     let error = body.get("error").filter(|error| !error.is_null())?;
     let message = error["message"].as_str().or(error.as_str()).unwrap_or("no reason given");
     let code = &error["code"];

@@ -16,18 +16,18 @@ const STANDARD_BARS: u64 = 10;
 const MAX_ORDERS: usize = 200;
 
 /// The account during a session. Orders are filled only after the session.
-pub struct TradingTools<'a> {
-    pub stocks: &'a [Symbol],
+pub(crate) struct TradingTools<'a> {
+    pub(crate) stocks: &'a [Symbol],
     /// The last known bar.
-    pub view: MarketView<'a>,
-    pub ledger: &'a Ledger,
-    pub orders: Vec<ShareOrder>,
-    pub by_bar: bool,
-    pub is_finished: bool,
+    pub(crate) view: MarketView<'a>,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) orders: Vec<ShareOrder>,
+    pub(crate) by_bar: bool,
+    pub(crate) is_finished: bool,
 }
 
 /// The tools' descriptions in the format of the protocol.
-pub fn described() -> Value {
+pub(crate) fn described() -> Value {
     let symbol = json!({ "type": "string", "description": "as in AAPL" });
     let amount = json!({ "type": "integer", "minimum": 1, "description": "whole shares" });
     let order = json!({
@@ -61,7 +61,7 @@ pub fn described() -> Value {
 
 impl TradingTools<'_> {
     /// The reply to a call.
-    pub fn answer(&mut self, call: &ToolCall) -> Value {
+    pub(crate) fn answer(&mut self, call: &ToolCall) -> Value {
         let reply = match &call.arguments {
             Ok(arguments) => self.call(&call.name, arguments),
             Err(what) => Err(what.clone()),
@@ -137,7 +137,7 @@ impl TradingTools<'_> {
     }
 
     /// The current account; orders have not been filled yet.
-    pub fn positions(&self) -> Value {
+    pub(crate) fn positions(&self) -> Value {
         let one = |(stock, symbol): (usize, &Symbol)| {
             let (shares, close) = (self.ledger.shares(stock), self.view.bar(stock).close);
             let close = (!close.is_nan()).then_some(close);

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Where rank 0 listens, and the token that identifies its ranks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Invitation {
+pub(crate) struct Invitation {
     token: [u8; TOKEN_BYTES],
     port: u16,
     addresses: Vec<IpAddr>,
@@ -29,7 +29,7 @@ pub struct Invitation {
 }
 
 /// On rank 0: opens a port, on the loopback interface if all ranks are on this machine.
-pub fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
+pub(crate) fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
     let reach = if one_machine { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     let listener = TcpListener::bind((reach, 0))?;
     listener.set_nonblocking(true)?;
@@ -48,7 +48,7 @@ pub fn open(one_machine: bool) -> io::Result<(TcpListener, Invitation)> {
 
 /// On rank 0: accepts connections until `expected` ranks are connected or all have tried.
 /// `on_missing` receives the first rank that is not connected yet.
-pub fn accept(
+pub(crate) fn accept(
     listener: &TcpListener,
     invitation: &Invitation,
     expected: usize,
@@ -94,7 +94,7 @@ fn answer(invitation: &Invitation) -> [u8; TOKEN_BYTES] {
 
 /// On a worker: connects to the first reachable address of rank 0. Errors: that of the last
 /// address.
-pub fn join(invitation: &Invitation, rank: usize) -> io::Result<Peer> {
+pub(crate) fn join(invitation: &Invitation, rank: usize) -> io::Result<Peer> {
     let Invitation { port, addresses, host, .. } = invitation;
     let known = addresses.iter().map(|&address| SocketAddr::new(address, *port));
     let looked_up = (!host.is_empty()).then(|| (host.as_str(), *port).to_socket_addrs());

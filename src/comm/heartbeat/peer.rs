@@ -7,12 +7,12 @@ use std::time::Instant;
 use super::PeerStatus;
 
 /// A heartbeat: one of these bytes, then the sender's moves (u64, little endian).
-pub const ALIVE: u8 = b'.';
-pub const LEAVING: u8 = b'!';
+pub(crate) const ALIVE: u8 = b'.';
+pub(crate) const LEAVING: u8 = b'!';
 const WORD_BYTES: usize = 9;
 
 /// Another rank's watch.
-pub struct Peer {
+pub(crate) struct Peer {
     pub(super) rank: usize,
     stream: TcpStream,
     received: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(rank: usize, stream: TcpStream) -> io::Result<Peer> {
+    pub(crate) fn new(rank: usize, stream: TcpStream) -> io::Result<Peer> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let now = Instant::now();

@@ -11,13 +11,13 @@ use super::{HeartbeatTimeouts, ROUND, SECOND_SPEAKER, end_process};
 const TIMES_SILENT: u32 = 8;
 
 /// Ends this process, and with it the job, unless it is dropped within the limit.
-pub struct StartupDeadline {
+pub(crate) struct StartupDeadline {
     is_over: Arc<AtomicBool>,
     awaited: Arc<Mutex<String>>,
 }
 
 impl StartupDeadline {
-    pub fn expect(rank: usize, timeouts: HeartbeatTimeouts) -> StartupDeadline {
+    pub(crate) fn expect(rank: usize, timeouts: HeartbeatTimeouts) -> StartupDeadline {
         let limit = timeouts.silent.saturating_mul(TIMES_SILENT);
         // Rank 0 reports first; another rank follows if rank 0 hangs.
         let limit = limit.saturating_add(SECOND_SPEAKER * rank.min(2) as u32);
@@ -40,7 +40,7 @@ impl StartupDeadline {
     }
 
     /// Sets the rank that the error line names as missing.
-    pub fn wait_for(&self, rank: &str) {
+    pub(crate) fn wait_for(&self, rank: &str) {
         *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = rank.into();
     }
 }

@@ -12,7 +12,7 @@ use crate::comm::heartbeat::PULSE;
 use crate::files::{Durability, WholeFile};
 
 /// Path of a simulated node's copy.
-pub fn beside(path: &Path, node: usize) -> PathBuf {
+pub(crate) fn beside(path: &Path, node: usize) -> PathBuf {
     let name = path.file_name().unwrap_or_default();
     path.with_file_name(format!("node-{node}")).join(name)
 }
@@ -20,7 +20,7 @@ pub fn beside(path: &Path, node: usize) -> PathBuf {
 /// Rank 0 of `leaders` reads `path`, and the others write it to `here`, completely or not at all,
 /// in chunks. Every leader takes part in all chunks, also after an error of its own, so that none
 /// waits for another. Errors: reading on rank 0 or writing on this rank failed.
-pub fn between_nodes(
+pub(crate) fn between_nodes(
     leaders: &SimpleCommunicator,
     path: &Path,
     here: &Path,

@@ -14,7 +14,7 @@ use crate::comm::comm::MessageStamp;
 use crate::comm::ranks::Ranks;
 use crate::comm::tree::{self, Node, PartialSum};
 
-pub struct Exchange {
+pub(crate) struct Exchange {
     nodes: Nodes,
     rank: usize,
     awake: Duration,
@@ -26,12 +26,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// A rank that waits for others of its node yields for `awake` and then sleeps.
-    pub fn new(nodes: Nodes, awake: Duration) -> Exchange {
+    pub(crate) fn new(nodes: Nodes, awake: Duration) -> Exchange {
         let rank = nodes.here()[nodes.node.rank() as usize];
         Exchange { nodes, rank, awake, board: RefCell::default(), message: RefCell::default() }
     }
 
-    pub fn nodes(&self) -> &Nodes {
+    pub(crate) fn nodes(&self) -> &Nodes {
         &self.nodes
     }
 
@@ -39,7 +39,7 @@ impl Exchange {
         self.rank == 0
     }
 
-    pub fn gather(
+    pub(crate) fn gather(
         &self,
         stamp: MessageStamp,
         mine: &[f32],
@@ -88,7 +88,7 @@ impl Exchange {
         Ok(())
     }
 
-    pub fn scatter(
+    pub(crate) fn scatter(
         &self,
         stamp: MessageStamp,
         all: &[f32],
@@ -136,7 +136,11 @@ impl Exchange {
         take(&message)
     }
 
-    pub fn broadcast(&self, stamp: MessageStamp, values: &mut [f32]) -> Result<(), CommError> {
+    pub(crate) fn broadcast(
+        &self,
+        stamp: MessageStamp,
+        values: &mut [f32],
+    ) -> Result<(), CommError> {
         let board = self.board(0, MessageStamp::LEN + values.len())?;
         let board = board.as_deref();
         if let (false, Some(board)) = (self.leads(), board) {
@@ -166,7 +170,7 @@ impl Exchange {
         stamp.check(&head, 0)
     }
 
-    pub fn sum(
+    pub(crate) fn sum(
         &self,
         stamp: MessageStamp,
         mine: &mut [f32],

@@ -21,7 +21,7 @@ const GATES: usize = 4;
 /// The notice is the first area; the slots of the ranks after the leader follow.
 const NOTICE: usize = 0;
 
-pub struct NodeBuffers {
+pub(crate) struct NodeBuffers {
     window: SharedWindow,
     /// This rank's index in its node.
     rank: usize,
@@ -35,7 +35,7 @@ pub struct NodeBuffers {
 
 impl NodeBuffers {
     /// Collective over `node`. `slot` and `notice` are capacities in floats.
-    pub fn new(
+    pub(crate) fn new(
         node: &SimpleCommunicator,
         slot: usize,
         notice: usize,
@@ -54,7 +54,7 @@ impl NodeBuffers {
     }
 
     /// Capacity of a slot and of the notice, in floats.
-    pub fn room(&self) -> [usize; 2] {
+    pub(crate) fn room(&self) -> [usize; 2] {
         [self.window.len(NOTICE + 1), self.window.len(NOTICE)]
     }
 
@@ -67,7 +67,7 @@ impl NodeBuffers {
     }
 
     /// Writes this rank's slot. Not for the leader.
-    pub fn fill(&self, fill: impl FnOnce(&mut [f32])) {
+    pub(crate) fn fill(&self, fill: impl FnOnce(&mut [f32])) {
         self.wait(EMPTIED, self.filled.get());
         // SAFETY: the leader has consumed it and reads it again only after the gate below.
         fill(unsafe { self.window.area(NOTICE + self.rank) });
@@ -77,7 +77,7 @@ impl NodeBuffers {
 
     /// Waits for the slots of all other ranks and passes them to `empty` in rank order. For the
     /// leader.
-    pub fn empty<T>(&self, empty: impl FnOnce(Vec<&mut [f32]>) -> T) -> T {
+    pub(crate) fn empty<T>(&self, empty: impl FnOnce(Vec<&mut [f32]>) -> T) -> T {
         self.filled.set(self.filled.get().wrapping_add(1));
         self.wait(FILLED, self.by_all(self.filled.get()));
         // SAFETY: all have written theirs and write again only after the gate below.
@@ -88,7 +88,7 @@ impl NodeBuffers {
     }
 
     /// Publishes a notice for all other ranks. For the leader.
-    pub fn publish(&self, write: impl FnOnce(&mut [f32])) {
+    pub(crate) fn publish(&self, write: impl FnOnce(&mut [f32])) {
         self.wait(READ, self.by_all(self.put_up.get()));
         // SAFETY: all have read the previous notice and read again only after the gate below.
         write(unsafe { self.window.area(NOTICE) });
@@ -97,7 +97,7 @@ impl NodeBuffers {
     }
 
     /// Waits for the leader's notice. Not for the leader.
-    pub fn read<T>(&self, read: impl FnOnce(&[f32]) -> T) -> T {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&[f32]) -> T) -> T {
         self.put_up.set(self.put_up.get().wrapping_add(1));
         self.wait(PUT_UP, self.put_up.get());
         // SAFETY: the leader writes again only after all ranks have passed the gate below.

@@ -14,20 +14,23 @@ use crate::comm::heartbeat::PULSE;
 const MESSAGE: i32 = 5;
 
 /// Ranks that share memory form a node, led by the lowest of them. Rank 0 leads the first node.
-pub struct Nodes {
+pub(crate) struct Nodes {
     /// The ranks of this node.
-    pub node: SimpleCommunicator,
+    pub(crate) node: SimpleCommunicator,
     /// The leaders of all nodes; None on other ranks.
-    pub leaders: Option<SimpleCommunicator>,
+    pub(crate) leaders: Option<SimpleCommunicator>,
     /// Ascending ranks of each node, in the order of their leaders.
-    pub ranks: Vec<Vec<usize>>,
+    pub(crate) ranks: Vec<Vec<usize>>,
     /// Index of this rank's node.
-    pub own: usize,
+    pub(crate) own: usize,
 }
 
 impl Nodes {
     /// Collective over `world`. None if the ranks could not be split.
-    pub fn split(world: &SimpleCommunicator, ranks_per_node: Option<usize>) -> Option<Nodes> {
+    pub(crate) fn split(
+        world: &SimpleCommunicator,
+        ranks_per_node: Option<usize>,
+    ) -> Option<Nodes> {
         let rank = world.rank();
         let node = match ranks_per_node {
             Some(count) => world.split_by_color(Color::with_value(rank / count as i32))?,
@@ -49,24 +52,24 @@ impl Nodes {
     }
 
     /// The ranks of this node.
-    pub fn here(&self) -> &[usize] {
+    pub(crate) fn here(&self) -> &[usize] {
         &self.ranks[self.own]
     }
 
     /// The leaders; None if there is a single node or this rank does not lead its own.
-    pub fn between(&self) -> Option<&SimpleCommunicator> {
+    pub(crate) fn between(&self) -> Option<&SimpleCommunicator> {
         self.leaders.as_ref().filter(|leaders| leaders.size() > 1)
     }
 }
 
 /// Sends to another leader; sleeps instead of spinning until it is received.
-pub fn send(leaders: &SimpleCommunicator, to: usize, message: &[f32]) {
+pub(crate) fn send(leaders: &SimpleCommunicator, to: usize, message: &[f32]) {
     let to = leaders.process_at_rank(to as i32);
     scope(|s| wait_for(to.immediate_send_with_tag(s, message, MESSAGE)));
 }
 
 /// Receives the next message of a leader, of any length, into `message`.
-pub fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>) {
+pub(crate) fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>) {
     let from = leaders.process_at_rank(from as i32);
     PULSE.wait();
     let since = Instant::now();
@@ -82,13 +85,13 @@ pub fn receive(leaders: &SimpleCommunicator, from: usize, message: &mut Vec<f32>
 }
 
 /// Broadcasts the first leader's message to all.
-pub fn broadcast(leaders: &SimpleCommunicator, message: &mut [f32]) {
+pub(crate) fn broadcast(leaders: &SimpleCommunicator, message: &mut [f32]) {
     let root = leaders.process_at_rank(0);
     scope(|s| wait_for(root.immediate_broadcast_into(s, message)));
 }
 
 /// Sleeps instead of spinning, unlike the wait functions of MPI libraries.
-pub fn wait_for<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
+pub(crate) fn wait_for<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
     PULSE.wait();
     let since = Instant::now();
     while let Err(pending) = request.test() {

@@ -17,7 +17,7 @@ const LINE_BYTES: usize = 128;
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
 /// A counter in shared memory that only grows (and wraps).
-pub struct SharedCounter<'a> {
+pub(crate) struct SharedCounter<'a> {
     count: &'a AtomicU32,
     /// The target of the waiting ranks. All that wait at the same time wait for the same target.
     wanted: &'a AtomicU32,
@@ -27,7 +27,7 @@ impl SharedCounter<'_> {
     const BYTES: usize = LINE_BYTES;
 
     /// Increments the counter, and wakes the ranks that wait for the new value.
-    pub fn add(&self) {
+    pub(crate) fn add(&self) {
         // Sequentially consistent: either this call sees the target, or the waiting rank sees the
         // count.
         let count = self.count.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
@@ -37,7 +37,7 @@ impl SharedCounter<'_> {
     }
 
     /// Waits until the counter reaches `target`: yields for `awake`, then sleeps.
-    pub fn wait(&self, target: u32, awake: Duration) {
+    pub(crate) fn wait(&self, target: u32, awake: Duration) {
         let reached = |count: u32| count.wrapping_sub(target) as i32 >= 0;
         if !reached(self.count.load(Ordering::SeqCst)) {
             PULSE.wait();
@@ -89,7 +89,7 @@ fn sleep_while(_: &AtomicU32, _: u32) {
 fn wake_all(_: &AtomicU32) {}
 
 /// A block of memory that all ranks of a node share: gates, then areas of floats.
-pub struct SharedWindow {
+pub(crate) struct SharedWindow {
     window: ffi::MPI_Win,
     memory: *mut u8,
     counters: usize,
@@ -100,7 +100,7 @@ pub struct SharedWindow {
 impl SharedWindow {
     /// Collective over `node`; `areas` are lengths in floats. Gates start at 0. Errors: the memory
     /// could not be allocated.
-    pub fn new(
+    pub(crate) fn new(
         node: &SimpleCommunicator,
         counters: usize,
         areas: &[usize],
@@ -131,7 +131,7 @@ impl SharedWindow {
         Ok(window)
     }
 
-    pub fn counter(&self, index: usize) -> SharedCounter<'_> {
+    pub(crate) fn counter(&self, index: usize) -> SharedCounter<'_> {
         assert!(index < self.counters);
         // SAFETY: within the memory, aligned like its start, and only used as atomics.
         let at = |offset: usize| unsafe {
@@ -141,7 +141,7 @@ impl SharedWindow {
     }
 
     /// Length of an area in floats; at least the requested length.
-    pub fn len(&self, area: usize) -> usize {
+    pub(crate) fn len(&self, area: usize) -> usize {
         self.starts[area + 1] - self.starts[area]
     }
 
@@ -149,7 +149,7 @@ impl SharedWindow {
     ///
     /// The gates must ensure that no other rank reads or writes the area while this borrow lasts.
     #[expect(clippy::mut_from_ref, reason = "the memory belongs to several processes")]
-    pub unsafe fn area(&self, area: usize) -> &mut [f32] {
+    pub(crate) unsafe fn area(&self, area: usize) -> &mut [f32] {
         let start = self.counters * SharedCounter::BYTES + self.starts[area] * size_of::<f32>();
         // SAFETY: within the memory and aligned; all bit patterns are valid floats.
         unsafe { std::slice::from_raw_parts_mut(self.memory.add(start).cast(), self.len(area)) }

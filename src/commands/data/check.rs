@@ -18,7 +18,7 @@ use crate::source;
 use crate::source::DataSource;
 
 /// Prints the findings. Returns whether there is no problem.
-pub fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
+pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
     let (start, end) = (args.start_date, args.end_date);
     let period =
         Period { start: start.unwrap_or(NaiveDate::MIN), end: end.unwrap_or(NaiveDate::MAX) };

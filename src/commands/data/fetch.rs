@@ -20,7 +20,7 @@ use crate::source::{self, AZURE};
 const FIRST_YEAR: i32 = 2000;
 
 /// Fetches each stock's months; a stock that cannot be had does not keep the others from it.
-pub fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Result<()> {
+pub(crate) fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) -> Result<()> {
     let defaults = RunConfig::default();
     let stocks = if args.stocks.is_empty() { defaults.stocks } else { args.stocks.clone() };
     let period = Period {

@@ -12,10 +12,14 @@ use crate::cli::{DataCommand, DataCommandArgs, GlobalArgs, ImportArgs};
 use crate::ingest::{self, ImportOptions};
 use crate::report::Progress;
 
-pub use fetch::fetch;
+pub(crate) use fetch::fetch;
 
 /// Whether all is right: false where a check found something wrong.
-pub fn data(args: &DataCommandArgs, global: &GlobalArgs, progress: &Progress) -> Result<bool> {
+pub(crate) fn data(
+    args: &DataCommandArgs,
+    global: &GlobalArgs,
+    progress: &Progress,
+) -> Result<bool> {
     match &args.command {
         DataCommand::Check(args) => check::check(args, global, progress),
         DataCommand::Upload(args) => upload::upload(args, progress).map(|()| true),
@@ -23,7 +27,7 @@ pub fn data(args: &DataCommandArgs, global: &GlobalArgs, progress: &Progress) ->
 }
 
 /// Tables of the user's into day files.
-pub fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
+pub(crate) fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
     let store = file_store(&args.into)?;
     let options = ImportOptions {
         symbol: args.symbol.clone(),

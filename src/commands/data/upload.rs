@@ -10,7 +10,7 @@ use crate::report::Progress;
 use crate::source;
 
 /// Sends what the container lacks.
-pub fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
+pub(crate) fn upload(args: &UploadArgs, progress: &Progress) -> Result<()> {
     let from = LocalStore::open(&args.from)?;
     let stocks = if args.stocks.is_empty() { from.symbols()? } else { args.stocks.clone() };
     if stocks.is_empty() {

@@ -17,18 +17,18 @@ use crate::source::{DataSource, load_bars};
 use crate::train::dataset::common_bar_minutes;
 
 /// What is the same for all strategies of a command, on every rank.
-pub struct StrategyMarket {
-    pub data: Arc<MarketData>,
-    pub env: EnvConfig,
+pub(crate) struct StrategyMarket {
+    pub(crate) data: Arc<MarketData>,
+    pub(crate) env: EnvConfig,
     /// What a reader of the results must know before believing a figure.
-    pub notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
     /// Source, period and length of bars, for the results.
-    pub described: serde_json::Value,
-    pub progress: Arc<Progress>,
+    pub(crate) described: serde_json::Value,
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// Each rank reads its share of the stocks; then all have all bars.
-pub fn read(
+pub(crate) fn read(
     comm: &dyn Comm,
     args: &MarketArgs,
     global: &GlobalArgs,

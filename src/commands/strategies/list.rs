@@ -9,7 +9,7 @@ use crate::cli::{Format, ListArgs};
 use crate::commands::say;
 use crate::strategy::StrategyKind;
 
-pub fn list(args: &ListArgs) -> Result<()> {
+pub(crate) fn list(args: &ListArgs) -> Result<()> {
     let (registry, _) = super::registry(args.params.as_deref(), args.model.as_deref())?;
     let text = match args.format {
         Format::Table => table(registry.kinds()),

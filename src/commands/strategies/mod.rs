@@ -22,7 +22,7 @@ use crate::runner::ParametersByStrategy;
 use crate::strategy::{GivenParameters, Registry, StrategyFile, StrategyKind};
 use crate::train::dqn_strategy;
 
-pub fn strategies(
+pub(crate) fn strategies(
     comm: &dyn Comm,
     args: &StrategiesArgs,
     global: &GlobalArgs,

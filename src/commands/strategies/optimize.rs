@@ -20,7 +20,7 @@ use crate::strategy::StrategyKind;
 /// How often progress is told during a search.
 const TOLD: usize = 10;
 
-pub fn optimize(
+pub(crate) fn optimize(
     comm: &dyn Comm,
     args: &OptimizeArgs,
     global: &GlobalArgs,

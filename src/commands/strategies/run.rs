@@ -31,7 +31,12 @@ use crate::strategy::Registry;
 /// The name of the ensemble among the strategies.
 const ENSEMBLE: &str = "ensemble";
 
-pub fn run(comm: &dyn Comm, args: &RunArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
+pub(crate) fn run(
+    comm: &dyn Comm,
+    args: &RunArgs,
+    global: &GlobalArgs,
+    progress: Progress,
+) -> Result<()> {
     let RunRequest { registry, parameters, names, ensemble, mut config } =
         agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);

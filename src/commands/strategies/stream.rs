@@ -51,7 +51,7 @@ struct OutputLine<'a> {
 }
 
 /// Reads to the end of `input`. Every bar is answered before the next is read.
-pub fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) -> Result<()> {
+pub(crate) fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) -> Result<()> {
     let mut session = StreamSession::new(args)?;
     for (i, line) in input.lines().enumerate() {
         let line = line.with_context(|| format!("standard input, line {}", i + 1))?;

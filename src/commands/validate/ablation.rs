@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::outcome::{RowOutcome, SeedEstimate};
 
 /// A part of the learner, and the settings that switch it off.
-pub struct AblationPart {
-    pub name: &'static str,
-    pub set: &'static [&'static str],
+pub(crate) struct AblationPart {
+    pub(crate) name: &'static str,
+    pub(crate) set: &'static [&'static str],
 }
 
-pub const PARTS: [AblationPart; 12] = [
+pub(crate) const PARTS: [AblationPart; 12] = [
     AblationPart { name: "all actions", set: &["learner.all_actions=false"] },
     AblationPart { name: "relative values", set: &["learner.relative_values=false"] },
     AblationPart {
@@ -30,23 +30,23 @@ pub const PARTS: [AblationPart; 12] = [
 
 /// What is left without a part.
 #[derive(Clone, Debug, Serialize)]
-pub struct AblationResult {
-    pub without: &'static str,
-    pub settings: Vec<&'static str>,
-    pub rows: Vec<AblatedRow>,
+pub(crate) struct AblationResult {
+    pub(crate) without: &'static str,
+    pub(crate) settings: Vec<&'static str>,
+    pub(crate) rows: Vec<AblatedRow>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct AblatedRow {
-    pub row: &'static str,
+pub(crate) struct AblatedRow {
+    pub(crate) row: &'static str,
     /// Of the oracle's reward; None where there is nothing to earn.
-    pub fraction: Option<SeedEstimate>,
+    pub(crate) fraction: Option<SeedEstimate>,
     /// Trained over random turnover.
-    pub turnover: f64,
+    pub(crate) turnover: f64,
 }
 
 impl AblationResult {
-    pub fn new(part: &AblationPart, without: &[RowOutcome]) -> AblationResult {
+    pub(crate) fn new(part: &AblationPart, without: &[RowOutcome]) -> AblationResult {
         AblationResult {
             without: part.name,
             settings: part.set.to_vec(),
@@ -56,7 +56,7 @@ impl AblationResult {
 }
 
 impl AblatedRow {
-    pub fn from_outcome(outcome: &RowOutcome) -> AblatedRow {
+    pub(crate) fn from_outcome(outcome: &RowOutcome) -> AblatedRow {
         AblatedRow {
             row: outcome.row,
             fraction: outcome.fraction,

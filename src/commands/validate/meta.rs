@@ -16,19 +16,19 @@ use crate::train::run::Trained;
 
 /// Basis points per bar of the measured stocks' share of the capital, after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ExpertRewards {
+pub(crate) struct ExpertRewards {
     /// Each expert alone, and who gives the DQN a second opinion; the DQN is the last.
-    pub alone: Vec<(String, f64)>,
+    pub(crate) alone: Vec<(String, f64)>,
     /// The best of them in each regime of the market, known in hindsight, changed at no cost; in a
     /// market without regimes the best one.
-    pub best_per_regime_bps: f64,
+    pub(crate) best_per_regime_bps: f64,
     /// What the meta-policy paid in costs; its reward is after these.
-    pub paid_bps: f64,
+    pub(crate) paid_bps: f64,
 }
 
 impl ExpertRewards {
     /// `dqn` and `together` are the courses of the DQN alone and of the meta-policy.
-    pub fn measure(
+    pub(crate) fn measure(
         market: &SyntheticMarket,
         row: &ValidationRow,
         trained: &Trained,
@@ -78,7 +78,7 @@ impl ExpertRewards {
     }
 
     /// The best expert of all bars, the DQN or not, by the means over several seeds.
-    pub fn best_mean(all: &[&ExpertRewards], with_dqn: bool) -> f64 {
+    pub(crate) fn best_mean(all: &[&ExpertRewards], with_dqn: bool) -> f64 {
         let Some(first) = all.first() else { return f64::NEG_INFINITY };
         let count = first.alone.len() - usize::from(!with_dqn);
         let mean = |at: usize| {

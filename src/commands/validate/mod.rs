@@ -53,7 +53,7 @@ struct Validation<'a> {
 const OF_A_ROW: [&str; 4] = ["stocks", "seed", "data.source", "mode"];
 
 /// Returns whether every threshold was met; None if the user stopped it.
-pub fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>> {
+pub(crate) fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>> {
     let start = Instant::now();
     let chosen = chosen(&args.rows)?;
     let _lock = FolderLock::take(&args.output)?;

@@ -9,14 +9,14 @@ use crate::eval::inference::Verdict;
 
 /// A mean over seeds with its 95 % interval, which is None for a single seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct SeedEstimate {
-    pub mean: f64,
-    pub interval: Option<[f64; 2]>,
+pub(crate) struct SeedEstimate {
+    pub(crate) mean: f64,
+    pub(crate) interval: Option<[f64; 2]>,
 }
 
 impl SeedEstimate {
     /// By Student's t; None where a value is undefined.
-    pub fn from_values(values: &[f64]) -> Option<SeedEstimate> {
+    pub(crate) fn from_values(values: &[f64]) -> Option<SeedEstimate> {
         if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
             return None;
         }
@@ -51,34 +51,34 @@ fn t_quantile(freedom: usize) -> f64 {
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
-pub struct RowOutcome {
-    pub row: &'static str,
-    pub market: &'static str,
-    pub stocks: usize,
+pub(crate) struct RowOutcome {
+    pub(crate) row: &'static str,
+    pub(crate) market: &'static str,
+    pub(crate) stocks: usize,
     /// Besides the defaults.
-    pub settings: Vec<String>,
+    pub(crate) settings: Vec<String>,
     /// What had to hold, in words.
-    pub bar: String,
-    pub reached: bool,
+    pub(crate) bar: String,
+    pub(crate) reached: bool,
     /// Means over seeds of what the trials' fields of the same names say.
-    pub oracle_expected_bps: f64,
-    pub oracle_bps: f64,
-    pub trained_bps: f64,
-    pub random_bps: f64,
-    pub flat_bps: f64,
-    pub buy_and_hold_bps: f64,
+    pub(crate) oracle_expected_bps: f64,
+    pub(crate) oracle_bps: f64,
+    pub(crate) trained_bps: f64,
+    pub(crate) random_bps: f64,
+    pub(crate) flat_bps: f64,
+    pub(crate) buy_and_hold_bps: f64,
     /// The rule that is best in the mean.
-    pub best_rule: String,
-    pub best_rule_bps: f64,
+    pub(crate) best_rule: String,
+    pub(crate) best_rule_bps: f64,
     /// Of the oracle's reward on the same bars; None where the oracle earns nothing.
-    pub fraction: Option<SeedEstimate>,
-    pub trained_turnover: f64,
-    pub random_turnover: f64,
-    pub trials: Vec<ValidationTrial>,
+    pub(crate) fraction: Option<SeedEstimate>,
+    pub(crate) trained_turnover: f64,
+    pub(crate) random_turnover: f64,
+    pub(crate) trials: Vec<ValidationTrial>,
 }
 
 impl RowOutcome {
-    pub fn new(
+    pub(crate) fn new(
         row: &ValidationRow,
         settings: Vec<String>,
         trials: Vec<ValidationTrial>,

@@ -2,21 +2,21 @@
 
 /// One row.
 #[derive(Debug)]
-pub struct ValidationRow {
-    pub name: &'static str,
+pub(crate) struct ValidationRow {
+    pub(crate) name: &'static str,
     /// As after `synthetic:`.
-    pub market: &'static str,
-    pub stocks: usize,
+    pub(crate) market: &'static str,
+    pub(crate) stocks: usize,
     /// Settings besides the defaults.
-    pub set: &'static [&'static str],
-    pub measured: MeasuredStocks,
-    pub bar: PassCriterion,
+    pub(crate) set: &'static [&'static str],
+    pub(crate) measured: MeasuredStocks,
+    pub(crate) bar: PassCriterion,
     /// (follower, leader) pairs that must stand first in `relationships.csv`.
-    pub edges: &'static [(usize, usize)],
+    pub(crate) edges: &'static [(usize, usize)],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MeasuredStocks {
+pub(crate) enum MeasuredStocks {
     All,
     /// The second of every two stocks, as many couples as this.
     Followers(usize),
@@ -24,7 +24,7 @@ pub enum MeasuredStocks {
 
 /// What has to hold for a row to pass, on the mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum PassCriterion {
+pub(crate) enum PassCriterion {
     /// At least this fraction of the oracle's reward.
     Fraction(f64),
     /// Neither reward nor loss beyond noise: a mean fraction of at most [`PassCriterion::NOISE`]
@@ -44,10 +44,10 @@ pub enum PassCriterion {
 }
 
 impl PassCriterion {
-    pub const NOISE: f64 = 0.02;
+    pub(crate) const NOISE: f64 = 0.02;
 
     /// Whether the meta-policy is held against its experts.
-    pub fn judges_experts(self) -> bool {
+    pub(crate) fn judges_experts(self) -> bool {
         matches!(
             self,
             PassCriterion::BestPerRegime(_)
@@ -56,7 +56,7 @@ impl PassCriterion {
         )
     }
 
-    pub fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         match self {
             PassCriterion::Fraction(least) => format!("at least {least:.2}"),
             PassCriterion::Nothing => "0, but for noise".into(),
@@ -74,18 +74,18 @@ impl PassCriterion {
 impl ValidationRow {
     /// Whether the parts of the learner are tried on this row: one for each kind of edge, and the
     /// market without one.
-    pub fn is_ablated(&self) -> bool {
+    pub(crate) fn is_ablated(&self) -> bool {
         ["momentum", "lead_lag", "pairs", "regimes", "random_walk"].contains(&self.name)
     }
 
     /// How many trainings, where so many are asked for: what has to hold beside the best in
     /// hindsight is judged by twice as many.
-    pub fn seeds(&self, asked: u64) -> u64 {
+    pub(crate) fn seeds(&self, asked: u64) -> u64 {
         if matches!(self.bar, PassCriterion::BestPerRegime(_)) { 2 * asked } else { asked }
     }
 
     /// Indices of the measured stocks of `stocks`.
-    pub fn measured(&self, stocks: usize) -> Vec<usize> {
+    pub(crate) fn measured(&self, stocks: usize) -> Vec<usize> {
         match self.measured {
             MeasuredStocks::All => (0..stocks).collect(),
             MeasuredStocks::Followers(couples) => {
@@ -107,7 +107,7 @@ const PLAIN: ValidationRow = ValidationRow {
 
 const META: &[&str] = &["portfolio.meta_policy.enabled=true"];
 
-pub const ROWS: [ValidationRow; 13] = [
+pub(crate) const ROWS: [ValidationRow; 13] = [
     ValidationRow { name: "leaked", market: "leaked", bar: PassCriterion::Fraction(0.95), ..PLAIN },
     ValidationRow { name: "momentum", market: "momentum", ..PLAIN },
     ValidationRow { name: "mean_reversion", market: "mean_reversion", ..PLAIN },

@@ -9,7 +9,7 @@ use super::outcome::{RowOutcome, SeedEstimate};
 use crate::eval::inference::Verdict;
 
 /// One line per row: rewards in basis points per bar, then how much of the oracle's was got.
-pub fn rows(outcomes: &[RowOutcome]) -> String {
+pub(crate) fn rows(outcomes: &[RowOutcome]) -> String {
     let head =
         ["", "oracle", "trained", "random", "flat", "hold", "best rule", "", "of oracle", ""];
     let mut lines = vec![head.map(String::from).to_vec()];
@@ -74,7 +74,7 @@ fn found(outcome: &RowOutcome) -> String {
 
 /// One line per part: how much of the oracle's reward is left without it, and for the market
 /// without an edge the turnover over the random policy's.
-pub fn ablation(outcomes: &[RowOutcome], ablation: &[AblationResult]) -> String {
+pub(crate) fn ablation(outcomes: &[RowOutcome], ablation: &[AblationResult]) -> String {
     let whole: Vec<AblatedRow> = outcomes.iter().map(AblatedRow::from_outcome).collect();
     let names: Vec<&str> =
         ablation.first().map_or(Vec::new(), |part| part.rows.iter().map(|row| row.row).collect());
@@ -97,7 +97,7 @@ pub fn ablation(outcomes: &[RowOutcome], ablation: &[AblationResult]) -> String 
 }
 
 /// The verdict, and the path of the file.
-pub fn closing(
+pub(crate) fn closing(
     outcomes: &[RowOutcome],
     seeds: u64,
     cores: usize,

@@ -31,37 +31,37 @@ use crate::train::run::{Checkpointing, RunData, Trained};
 /// What was earned in one evaluation. Rewards are means per bar, of the measured stocks' share of
 /// the capital, in basis points and after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ValidationTrial {
-    pub seed: u64,
+pub(crate) struct ValidationTrial {
+    pub(crate) seed: u64,
     /// What the best policy may expect.
-    pub oracle_expected_bps: f64,
+    pub(crate) oracle_expected_bps: f64,
     /// What it got on the same bars.
-    pub oracle_bps: f64,
-    pub trained_bps: f64,
-    pub random_bps: f64,
-    pub buy_and_hold_bps: f64,
+    pub(crate) oracle_bps: f64,
+    pub(crate) trained_bps: f64,
+    pub(crate) random_bps: f64,
+    pub(crate) buy_and_hold_bps: f64,
     /// The plain rules with their default parameters.
-    pub rules: Vec<(String, f64)>,
+    pub(crate) rules: Vec<(String, f64)>,
     /// Value traded per bar over equity.
-    pub oracle_turnover: f64,
-    pub trained_turnover: f64,
-    pub random_turnover: f64,
-    pub verdict: Verdict,
+    pub(crate) oracle_turnover: f64,
+    pub(crate) trained_turnover: f64,
+    pub(crate) random_turnover: f64,
+    pub(crate) verdict: Verdict,
     /// How many other edges stand before the last of the planted ones in `relationships.csv`; None
     /// where no such edges are asked for.
-    pub edges_before_last: Option<usize>,
+    pub(crate) edges_before_last: Option<usize>,
     /// None where that is not what the row is judged by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub experts: Option<ExpertRewards>,
-    pub env_steps: u64,
-    pub gradient_steps: u64,
-    pub train_s: f64,
-    pub all_s: f64,
+    pub(crate) experts: Option<ExpertRewards>,
+    pub(crate) env_steps: u64,
+    pub(crate) gradient_steps: u64,
+    pub(crate) train_s: f64,
+    pub(crate) all_s: f64,
 }
 
 impl ValidationTrial {
     /// Trained reward over the oracle's on the same bars; None where the oracle earns nothing.
-    pub fn fraction(&self) -> Option<f64> {
+    pub(crate) fn fraction(&self) -> Option<f64> {
         (self.oracle_bps > 0.0).then(|| self.trained_bps / self.oracle_bps)
     }
 }
@@ -85,7 +85,7 @@ impl Callbacks for Stopwatch {
 
 /// Trains with `config`, which names the market and both periods, and evaluates. `cache` holds the
 /// panels. None where `stop` was set meanwhile.
-pub fn run(
+pub(crate) fn run(
     row: &ValidationRow,
     config: &RunConfig,
     cache: &Path,

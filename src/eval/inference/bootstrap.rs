@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// `tail` on each side.
 ///
 /// None if the statistic is undefined in a tenth of the resamples or more.
-pub fn interval(
+pub(crate) fn interval(
     series: &[f64],
     statistic: impl Fn(&[f64]) -> Option<f64>,
     block: f64,
@@ -36,7 +36,7 @@ const DRAWN: usize = 128;
 
 /// [`interval`] for several series of equal length, each with its own mean block length, all from
 /// the same draws. Drawing takes most of the time, and shared draws make the intervals comparable.
-pub fn intervals(
+pub(crate) fn intervals(
     series: &[(&[f64], f64)],
     statistic: impl Fn(&[f64]) -> Option<f64> + Sync,
     tail: f64,
@@ -102,7 +102,7 @@ fn quantile(sorted: &[f64], probability: f64) -> f64 {
 /// Politis & White (2009), Econometric Reviews 28(4). The lag from which correlations are
 /// insignificant is found as in the authors' program. At least 1; None for fewer than 12 values or
 /// a constant series.
-pub fn block_length(series: &[f64]) -> Option<f64> {
+pub(crate) fn block_length(series: &[f64]) -> Option<f64> {
     let n = series.len();
     if n < 12 || series.iter().all(|&value| value == series[0]) {
         return None;

@@ -27,22 +27,24 @@ use serde::{Deserialize, Serialize};
 use super::metrics::{BacktestRecord, DAYS_PER_YEAR, daily_metrics};
 use sharpe::SampleMoments;
 use timing::ExposureGrid;
-pub use timing::{HeldShares, TimingScratch, TimingTable, TimingTest};
+pub(crate) use timing::{HeldShares, TimingScratch, TimingTable, TimingTest};
 
 /// Minimum number of days for any test or interval.
-pub const MIN_DAYS: usize = 20;
-/// Maximum rate of "evidence" without an edge.
-pub const ERROR_RATE: f64 = 0.05;
-/// Significance level of each of the two tests: [`ERROR_RATE`] minus a margin.
-pub const THRESHOLD: f64 = 0.04;
+pub(crate) const MIN_DAYS: usize = 20;
+/// Maximum rate of "evidence" without an edge, to which the tests are calibrated.
+#[cfg(test)]
+const ERROR_RATE: f64 = 0.05;
+/// Significance level of each of the two tests: a margin below the 5% of false evidence that the
+/// calibration allows.
+pub(crate) const THRESHOLD: f64 = 0.04;
 /// Level of the two-sided intervals.
-pub const CONFIDENCE: f64 = 0.95;
+pub(crate) const CONFIDENCE: f64 = 0.95;
 
 const TAIL: f64 = (1.0 - CONFIDENCE) / 2.0;
 const RESAMPLES: usize = 4_999;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     #[serde(rename = "evidence of an edge")]
     Evidence,
     #[serde(rename = "no evidence of an edge")]
@@ -52,7 +54,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Verdict::Evidence => "evidence of an edge",
             Verdict::NoEvidence => "no evidence of an edge",
@@ -63,33 +65,33 @@ impl Verdict {
 
 /// Statistical inference about an evaluation. Undefined values are None (null in JSON).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Inference {
-    pub verdict: Verdict,
+pub(crate) struct Inference {
+    pub(crate) verdict: Verdict,
     /// The larger p-value of the verdict's two tests; evidence needs [`THRESHOLD`] or less.
-    pub p_value: Option<f64>,
+    pub(crate) p_value: Option<f64>,
     /// Number of daily returns.
-    pub days: usize,
+    pub(crate) days: usize,
     /// Sharpe ratio of the strategy, after costs.
-    pub sharpe: SharpeEstimate,
+    pub(crate) sharpe: SharpeEstimate,
     /// Sharpe ratio of its daily returns minus those of buy-and-hold.
-    pub excess_sharpe: SharpeEstimate,
+    pub(crate) excess_sharpe: SharpeEstimate,
     /// Probability that the strategy's true Sharpe ratio is above 0.
-    pub probabilistic_sharpe: Option<f64>,
+    pub(crate) probabilistic_sharpe: Option<f64>,
     /// Probability that it is above the Sharpe ratio expected of the best trial by luck.
-    pub deflated_sharpe: Option<f64>,
-    pub timing: Option<TimingTest>,
-    pub trials: TrialsCounted,
+    pub(crate) deflated_sharpe: Option<f64>,
+    pub(crate) timing: Option<TimingTest>,
+    pub(crate) trials: TrialsCounted,
 }
 
 /// A Sharpe ratio and its interval, annualised by sqrt(252).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharpeEstimate {
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Lower end of the [`CONFIDENCE`] interval; `high` is the upper one.
-    pub low: Option<f64>,
-    pub high: Option<f64>,
+    pub(crate) low: Option<f64>,
+    pub(crate) high: Option<f64>,
     /// Mean length of the bootstrap's blocks in days.
-    pub block_days: Option<f64>,
+    pub(crate) block_days: Option<f64>,
 }
 
 /// One evaluation among which the best may have been selected.
@@ -105,26 +107,26 @@ pub struct Trial {
 
 /// All evaluations so far; the judged one is among `own`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trials {
+pub(crate) struct Trials {
     /// Trials of this run, in order.
-    pub own: Vec<Trial>,
+    pub(crate) own: Vec<Trial>,
     /// Trials of other runs, as far as they are known.
-    pub earlier: Vec<Trial>,
+    pub(crate) earlier: Vec<Trial>,
 }
 
 /// The trials as saved in `summary.json`, for later runs to count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrialsCounted {
+pub(crate) struct TrialsCounted {
     /// Number of distinct trials, own and earlier. A repetition with the same result does not
     /// count.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Number of distinct trials of other runs.
-    pub earlier: usize,
+    pub(crate) earlier: usize,
     /// Annualised Sharpe ratio expected of the best of `count` trials by luck.
-    pub sharpe_hurdle: f64,
+    pub(crate) sharpe_hurdle: f64,
     /// Timing score expected of the best of `count` trials by luck.
-    pub timing_hurdle: f64,
-    pub own: Vec<Trial>,
+    pub(crate) timing_hurdle: f64,
+    pub(crate) own: Vec<Trial>,
 }
 
 impl Trial {
@@ -137,7 +139,7 @@ impl Trial {
     }
 
     /// A trial whose result is not known.
-    pub fn unknown() -> Trial {
+    pub(crate) fn unknown() -> Trial {
         Trial { episode: None, sharpe: None, timing_score: None }
     }
 
@@ -191,7 +193,7 @@ impl Inference {
     ///
     /// # Panics
     /// If the columns of a record differ in length or a number is not finite.
-    pub fn new(
+    pub(crate) fn new(
         record: &BacktestRecord,
         benchmark: &BacktestRecord,
         trials: &Trials,
@@ -246,7 +248,7 @@ impl Inference {
 
 impl SharpeEstimate {
     /// From daily returns.
-    pub fn from_returns(returns: &[f64], rng: &mut ChaCha8Rng) -> SharpeEstimate {
+    pub(crate) fn from_returns(returns: &[f64], rng: &mut ChaCha8Rng) -> SharpeEstimate {
         let value = daily_metrics(returns).sharpe;
         let enough = value.is_some() && returns.len() >= MIN_DAYS;
         let block_days = bootstrap::block_length(returns).filter(|_| enough);
@@ -262,7 +264,10 @@ impl SharpeEstimate {
     ///
     /// # Panics
     /// If their days differ, or a return is not finite.
-    pub fn from_each_series(series: &[Vec<f64>], rng: &mut ChaCha8Rng) -> Vec<SharpeEstimate> {
+    pub(crate) fn from_each_series(
+        series: &[Vec<f64>],
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<SharpeEstimate> {
         let without_interval = |returns: &Vec<f64>| {
             let value = daily_metrics(returns).sharpe;
             let enough = value.is_some() && returns.len() >= MIN_DAYS;

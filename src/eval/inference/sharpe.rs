@@ -5,19 +5,19 @@ use crate::math::normal::normal_cdf;
 
 /// Moments of a series that is not constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SampleMoments {
-    pub count: usize,
-    pub mean: f64,
+pub(crate) struct SampleMoments {
+    pub(crate) count: usize,
+    pub(crate) mean: f64,
     /// Sample standard deviation, ddof 1.
-    pub std: f64,
+    pub(crate) std: f64,
     /// m3 / m2^1.5 and m4 / m2^2 of the population moments; 0 and 3 for a normal distribution.
-    pub skewness: f64,
-    pub kurtosis: f64,
+    pub(crate) skewness: f64,
+    pub(crate) kurtosis: f64,
 }
 
 impl SampleMoments {
     /// None for fewer than two values, or if all are equal.
-    pub fn from_values(values: &[f64]) -> Option<SampleMoments> {
+    pub(crate) fn from_values(values: &[f64]) -> Option<SampleMoments> {
         let count = values.len();
         if count < 2 || values.iter().all(|&value| value == values[0]) {
             return None;
@@ -38,7 +38,7 @@ impl SampleMoments {
         defined.then_some(SampleMoments { count, mean, std, skewness, kurtosis })
     }
 
-    pub fn sharpe(&self) -> f64 {
+    pub(crate) fn sharpe(&self) -> f64 {
         self.mean / self.std
     }
 }
@@ -48,7 +48,7 @@ impl SampleMoments {
 /// efficient frontier", Journal of Risk 15(2), section 3, closed form of PSR(SR*).
 ///
 /// None if the returns have no Sharpe ratio.
-pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
+pub(crate) fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
     let moments = SampleMoments::from_values(returns)?;
     let sharpe = moments.sharpe();
     let spread = 1.0 - moments.skewness * sharpe + (moments.kurtosis - 1.0) / 4.0 * sharpe * sharpe;
@@ -60,7 +60,7 @@ pub fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
 /// & López de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management 40(5), eq.
 /// 1. Used as the hurdle of [`probabilistic`] it gives the deflated Sharpe ratio, eq. 2. 0 for one
 /// trial, since there is no selection.
-pub fn expected_maximum(trials: usize, variance: f64) -> f64 {
+pub(crate) fn expected_maximum(trials: usize, variance: f64) -> f64 {
     if trials < 2 {
         return 0.0;
     }

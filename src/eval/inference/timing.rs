@@ -25,7 +25,7 @@ use super::MIN_DAYS;
 use super::sharpe::SampleMoments;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::NewYorkClock;
-pub use table::{HeldShares, TimingScratch, TimingTable};
+pub(crate) use table::{HeldShares, TimingScratch, TimingTable};
 
 /// If there are more placebos than this, a random sample is used.
 const MAX_PLACEBOS: usize = 999;
@@ -34,13 +34,13 @@ const MIN_STD: f64 = 1e-12;
 
 /// Circular-shift test of positions against returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TimingTest {
+pub(crate) struct TimingTest {
     /// Mean over standard error of the daily timing gains, after costs.
-    pub score: f64,
+    pub(crate) score: f64,
     /// One-sided p-value: probability of such a score without skill.
-    pub p_value: f64,
+    pub(crate) p_value: f64,
     /// Number of shifts in the comparison.
-    pub placebos: usize,
+    pub(crate) placebos: usize,
 }
 
 /// Exposures and price changes by day and time of day.

@@ -7,10 +7,10 @@ type PositionValues = [f64; 3];
 
 /// Continuation values and the average reward of the optimal policy.
 #[derive(Clone, Debug)]
-pub struct Solution {
+pub(crate) struct Solution {
     /// Reward per bar, and the bound on its error without the grid's in `within`.
-    pub gain: f64,
-    pub within: f64,
+    pub(crate) gain: f64,
+    pub(crate) within: f64,
     axes: Axes,
     /// `[signal]`, row-major over the axes: expected continuation value after the next bar.
     future: Vec<PositionValues>,
@@ -23,7 +23,7 @@ const PRECISION: f64 = 1e-7;
 const MAX_SWEEPS: usize = 5_000;
 
 impl Solution {
-    pub fn future(&self, state: [f64; 2], action: i8) -> f64 {
+    pub(crate) fn future(&self, state: [f64; 2], action: i8) -> f64 {
         let corners = Corners::new(&self.axes, state);
         corners.iter().map(|(i, weight)| weight * self.future[i][index(action)]).sum()
     }
@@ -35,7 +35,7 @@ fn index(position: i8) -> usize {
 
 /// Solves for the optimal average reward by value iteration. After each sweep the gain lies between
 /// the smallest and the largest change of value: Puterman (1994), section 8.5.
-pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
+pub(crate) fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
     let axes = signal.axes(resolution);
     let states: Vec<[f64; 2]> =
         axes[0].iter().flat_map(|&x| axes[1].iter().map(move |&odds| [x, odds])).collect();

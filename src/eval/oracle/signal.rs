@@ -5,7 +5,7 @@ use crate::synthetic::return_process::{Ar1, LEAK, LEAK_SHARES, ReturnProcess};
 
 /// The signal of a return process. A state is `[x, log odds]`; the second is 0 except for regimes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// Nothing is predictable.
     None,
     /// x: the stock's own last simple return.
@@ -21,7 +21,7 @@ pub enum Signal {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LeadSource {
+pub(crate) enum LeadSource {
     /// The last return of this stock.
     Leader(usize),
     /// The volume.
@@ -29,19 +29,19 @@ pub enum LeadSource {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Regimes {
-    pub components: [Ar1; 2],
-    pub change: f64,
+pub(crate) struct Regimes {
+    pub(crate) components: [Ar1; 2],
+    pub(crate) change: f64,
 }
 
 /// Grid points of the two components of a state.
-pub type Axes = [Vec<f64>; 2];
+pub(crate) type Axes = [Vec<f64>; 2];
 
 /// Half-width of an axis in standard deviations of its component.
 const REACH: f64 = 7.0;
 
 impl Signal {
-    pub fn from_process(law: ReturnProcess) -> Signal {
+    pub(crate) fn from_process(law: ReturnProcess) -> Signal {
         match law {
             ReturnProcess::Noise { .. } | ReturnProcess::Garch { .. } => Signal::None,
             ReturnProcess::Own(ar1) => Signal::Own(ar1),
@@ -62,7 +62,7 @@ impl Signal {
     }
 
     /// Grid of states, `resolution` times as fine as the default.
-    pub fn axes(&self, resolution: f64) -> Axes {
+    pub(crate) fn axes(&self, resolution: f64) -> Axes {
         let even = |reach: f64, points: f64| {
             let half = (points * resolution / 2.0).round();
             let steps = -(half as i64)..=half as i64;
@@ -86,7 +86,7 @@ impl Signal {
     }
 
     /// Expected simple return of the stock's next bar.
-    pub fn mean(&self, [x, odds]: [f64; 2]) -> f64 {
+    pub(crate) fn mean(&self, [x, odds]: [f64; 2]) -> f64 {
         match self {
             Signal::None => 0.0,
             Signal::Own(ar1) => ar1.phi * x,
@@ -101,7 +101,7 @@ impl Signal {
     }
 
     /// Calls `take(probability, state)` for each possible next state.
-    pub fn next(&self, [x, odds]: [f64; 2], mut take: impl FnMut(f64, [f64; 2])) {
+    pub(crate) fn next(&self, [x, odds]: [f64; 2], mut take: impl FnMut(f64, [f64; 2])) {
         match *self {
             Signal::None => take(1.0, [0.0, 0.0]),
             Signal::Own(ar1) => {
@@ -129,7 +129,7 @@ impl Signal {
 
     /// The first component of the state at a view's bar; 0, which predicts nothing, if it is not
     /// known yet.
-    pub fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
+    pub(crate) fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
         match *self {
             Signal::None => 0.0,
             Signal::Own(_) | Signal::Regimes(_) => last_return(view, stock),
@@ -166,7 +166,7 @@ impl Ar1 {
 impl Regimes {
     /// Log odds of the first regime for the bar after `new`, given those for the bar of `new`.
     /// Hamilton (1994), eqs. 22.4.5 and 22.4.6, for two states.
-    pub fn filter(&self, odds: f64, last: f64, new: f64) -> f64 {
+    pub(crate) fn filter(&self, odds: f64, last: f64, new: f64) -> f64 {
         let [first, second] = self.components;
         let posterior = odds + first.log_density(last, new) - second.log_density(last, new);
         let p = probability(posterior);
@@ -181,7 +181,7 @@ impl Regimes {
 }
 
 /// Simple return from the previous close to the view's; 0 on the panel's first row.
-pub fn last_return(view: &MarketView<'_>, stock: usize) -> f64 {
+pub(crate) fn last_return(view: &MarketView<'_>, stock: usize) -> f64 {
     view.back(1).map_or(0.0, |before| view.bar(stock).close / before.bar(stock).close - 1.0)
 }
 

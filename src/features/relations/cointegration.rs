@@ -9,28 +9,28 @@ const LAGS: usize = 4;
 const TERMS: usize = LAGS + 1;
 
 /// Minimum number of bars for the test.
-pub const MIN_BARS: usize = 30;
+pub(crate) const MIN_BARS: usize = 30;
 
 /// A standard deviation of log prices up to this is rounding error, not movement.
 const MIN_STD: f64 = 1e-9;
 
 /// log(first) = level + hedge_ratio * log(second) + residual, fitted by least squares.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cointegration {
-    pub level: f64,
-    pub hedge_ratio: f64,
+pub(crate) struct Cointegration {
+    pub(crate) level: f64,
+    pub(crate) hedge_ratio: f64,
     /// Standard deviation of the residual.
-    pub std: f64,
+    pub(crate) std: f64,
     /// t-statistic of the augmented Dickey-Fuller test on the residual, no constant, four lags.
-    pub statistic: f64,
+    pub(crate) statistic: f64,
     /// p-value under two random walks, whose steps may be correlated.
-    pub p_value: f64,
+    pub(crate) p_value: f64,
 }
 
 impl Cointegration {
     /// From log prices at the same times. None for fewer than [`MIN_BARS`] bars, and if a price
     /// or the residual does not move or the test regression is singular.
-    pub fn fit(first: &[f64], second: &[f64]) -> Option<Cointegration> {
+    pub(crate) fn fit(first: &[f64], second: &[f64]) -> Option<Cointegration> {
         assert_eq!(first.len(), second.len(), "prices at the same times");
         if first.len() < MIN_BARS {
             return None;
@@ -63,7 +63,7 @@ impl Cointegration {
 
     /// Residual at the given log prices in standard deviations: positive where the first is rich
     /// relative to the second.
-    pub fn z_score(&self, first: f64, second: f64) -> f64 {
+    pub(crate) fn z_score(&self, first: f64, second: f64) -> f64 {
         (first - self.level - self.hedge_ratio * second) / self.std
     }
 }

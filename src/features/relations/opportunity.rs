@@ -37,17 +37,17 @@ pub struct Opportunity {
 }
 
 /// History of one pair.
-pub struct PairSeries {
-    pub first: usize,
-    pub second: usize,
+pub(crate) struct PairSeries {
+    pub(crate) first: usize,
+    pub(crate) second: usize,
     /// `[time]`: z-score of the spread of `first` over `second`; 0 while the pair does not test as
     /// cointegrated.
-    pub z_score: Vec<f32>,
-    pub opportunities: Vec<Opportunity>,
+    pub(crate) z_score: Vec<f32>,
+    pub(crate) opportunities: Vec<Opportunity>,
 }
 
 /// Every stock with its nearest peer, each pair once, in ascending order.
-pub fn closest_pairs(peers: &[Vec<usize>]) -> Vec<(usize, usize)> {
+pub(crate) fn closest_pairs(peers: &[Vec<usize>]) -> Vec<(usize, usize)> {
     let pair = |(stock, peers): (usize, &Vec<usize>)| {
         peers.first().map(|&peer| (stock.min(peer), stock.max(peer)))
     };
@@ -62,7 +62,7 @@ pub fn closest_pairs(peers: &[Vec<usize>]) -> Vec<(usize, usize)> {
 /// number of pairs (Bonferroni), so among independent random walks at most that share of blocks has
 /// a false positive. A pair that passes with a positive hedge ratio counts as cointegrated through
 /// the next block, and its z-scores there use the tested block's regression.
-pub fn monitor_pairs(
+pub(crate) fn monitor_pairs(
     log_close: &[Vec<f64>],
     grid: &Grid,
     peers: &[Vec<usize>],
@@ -107,7 +107,7 @@ pub fn monitor_pairs(
 }
 
 /// Opportunities of all pairs in time order.
-pub fn in_order(pair_series: Vec<PairSeries>) -> Vec<Opportunity> {
+pub(crate) fn in_order(pair_series: Vec<PairSeries>) -> Vec<Opportunity> {
     let mut all: Vec<_> =
         pair_series.into_iter().flat_map(|pair_series| pair_series.opportunities).collect();
     all.sort_by_key(|found| (found.end_s, found.stock, found.peer));
@@ -129,7 +129,7 @@ pub(in crate::features) struct PairMonitor {
 
 impl PairMonitor {
     /// State of one of `pairs` watched pairs.
-    pub fn from_config(config: &FeatureConfig, pairs: usize) -> PairMonitor {
+    pub(crate) fn from_config(config: &FeatureConfig, pairs: usize) -> PairMonitor {
         PairMonitor::new(config.arbitrage_bars as usize, config.arbitrage_level / pairs as f64)
     }
 
@@ -140,7 +140,7 @@ impl PairMonitor {
 
     /// Takes in the log closes of a bar that both stocks have. Returns the z-score under the last
     /// block's regression, and whether the pair has just diverged.
-    pub fn update(&mut self, first: f64, second: f64) -> (f64, bool) {
+    pub(crate) fn update(&mut self, first: f64, second: f64) -> (f64, bool) {
         let z = self.verdict.map_or(0.0, |verdict| verdict.z_score(first, second));
         let opened = z.abs() >= ENTER && z.signum() != self.side;
         if opened {
@@ -161,7 +161,7 @@ impl PairMonitor {
 
 /// Tests one block of log prices. None unless the test passes at this level with a positive hedge
 /// ratio.
-pub fn judge(first: &[f64], second: &[f64], level: f64) -> Option<Cointegration> {
+pub(crate) fn judge(first: &[f64], second: &[f64], level: f64) -> Option<Cointegration> {
     let found = Cointegration::fit(first, second)?;
     (found.p_value <= level && found.hedge_ratio > 0.0).then_some(found)
 }

@@ -8,24 +8,24 @@ const MIN_STD: f64 = 1e-9;
 
 /// Relations of two stocks over a window. None where a stock or the price ratio does not move.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairRelation {
+pub(crate) struct PairRelation {
     /// Correlation of simultaneous log returns.
-    pub correlation: Option<f64>,
+    pub(crate) correlation: Option<f64>,
     /// Correlation of the second's return with the first's previous return.
-    pub first_leads: Option<f64>,
+    pub(crate) first_leads: Option<f64>,
     /// Correlation of the first's return with the second's previous return.
-    pub second_leads: Option<f64>,
+    pub(crate) second_leads: Option<f64>,
     /// z-score of the log of the first price over the second.
-    pub spread_z: f64,
+    pub(crate) spread_z: f64,
     /// Half-life in bars of a deviation of that log ratio, from its lag-1 autoregression; None if
     /// it does not revert.
-    pub half_life_bars: Option<f64>,
+    pub(crate) half_life_bars: Option<f64>,
 }
 
 impl PairRelation {
     /// From the log closes of all bars that both stocks have so far, over the last `bars` of them.
     /// None until the windows are full.
-    pub fn measure(logs: &[(f64, f64)], bars: usize) -> Option<PairRelation> {
+    pub(crate) fn measure(logs: &[(f64, f64)], bars: usize) -> Option<PairRelation> {
         let count = logs.len();
         let ratio = |i: usize| logs[i].0 - logs[i].1;
         let change = |i: usize| {

@@ -11,7 +11,7 @@ use crate::compute::simd_dispatch::wide;
 const LANES: usize = 16;
 
 /// A summary that consists of a count and `N` numbers.
-pub trait CountedAccumulator<const N: usize>: Accumulator {
+pub(crate) trait CountedAccumulator<const N: usize>: Accumulator {
     fn numbers(self) -> [f64; N];
     fn counted(count: f64, numbers: [f64; N]) -> Self;
 }
@@ -22,7 +22,7 @@ type Row<const N: usize> = [[f64; 1 + LANES]; N];
 impl<S: Accumulator> Window<S> {
     /// Takes in values and writes `read(window, value)` at each of them; NaN until the window is
     /// full.
-    pub fn run<const N: usize, const K: usize>(
+    pub(crate) fn run<const N: usize, const K: usize>(
         &mut self,
         values: &[S::Value],
         read: impl Fn(S, S::Value) -> [f64; K],
@@ -53,7 +53,7 @@ impl<S: Accumulator> Window<S> {
     }
 
     /// Like [`Window::run`] over the known values; NaN at the others.
-    pub fn run_known<const N: usize, const K: usize>(
+    pub(crate) fn run_known<const N: usize, const K: usize>(
         &mut self,
         values: &[S::Value],
         known: impl Fn(&S::Value) -> bool,

@@ -12,15 +12,15 @@ use crate::market::clean::Inspection;
 
 /// A day with missing bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ThinDay {
-    pub date: NaiveDate,
-    pub missing: usize,
-    pub expected: usize,
+pub(crate) struct ThinDay {
+    pub(crate) date: NaiveDate,
+    pub(crate) missing: usize,
+    pub(crate) expected: usize,
 }
 
 impl ThinDay {
     /// Fraction of the expected bars that exist.
-    pub fn coverage(&self) -> f64 {
+    pub(crate) fn coverage(&self) -> f64 {
         1.0 - self.missing as f64 / self.expected as f64
     }
 }
@@ -32,16 +32,16 @@ impl fmt::Display for ThinDay {
 }
 
 pub(super) struct Coverage {
-    pub sessions: usize,
-    pub missing_sessions: Vec<NaiveDate>,
+    pub(crate) sessions: usize,
+    pub(crate) missing_sessions: Vec<NaiveDate>,
     /// Expected bars on days with bars.
-    pub expected_bars: usize,
-    pub incomplete: Vec<ThinDay>,
+    pub(crate) expected_bars: usize,
+    pub(crate) incomplete: Vec<ThinDay>,
 }
 
 impl Coverage {
     /// Covers the days of the period that are over.
-    pub fn measure(
+    pub(crate) fn measure(
         series: &BarSeries,
         inspection: &Inspection,
         period: &Period,

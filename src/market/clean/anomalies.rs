@@ -19,10 +19,10 @@ const MIN_DAYS: usize = 3;
 
 /// An inconsistency and the evidence for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Anomaly {
+pub(crate) struct Anomaly {
     /// `bar length`, `label` or `time zone`.
-    pub about: &'static str,
-    pub text: String,
+    pub(crate) about: &'static str,
+    pub(crate) text: String,
 }
 
 pub(super) fn find_anomalies(

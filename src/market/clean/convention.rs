@@ -18,23 +18,23 @@ const VOLUME_FACTOR: f64 = 4.0;
 
 /// How to read the labels of one symbol.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Convention {
+pub(crate) struct Convention {
     /// Length of a bar, seconds.
-    pub native_s: i64,
+    pub(crate) native_s: i64,
     /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 if a bar begins at the open; 1800
     /// for hourly bars on full hours. A bar that begins off this grid is cut at the next grid
     /// point, like the half hour before 10:00 in hourly bars.
-    pub phase_s: i64,
+    pub(crate) phase_s: i64,
     /// Start or End, never Auto.
-    pub label: BarLabel,
+    pub(crate) label: BarLabel,
     /// How the label was determined.
-    pub reason: String,
-    pub notes: Vec<String>,
+    pub(crate) reason: String,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Convention {
     /// Convention of bars that the program generated: labelled by their end, `minutes` long.
-    pub fn for_synthetic(minutes: u32) -> Convention {
+    pub(crate) fn for_synthetic(minutes: u32) -> Convention {
         Convention {
             native_s: 60 * i64::from(minutes),
             phase_s: 0,
@@ -73,7 +73,7 @@ impl Convention {
         Ok(Convention { native_s, phase_s, label, reason, notes })
     }
 
-    pub fn native_minutes(&self) -> u32 {
+    pub(crate) fn native_minutes(&self) -> u32 {
         (self.native_s / 60) as u32
     }
 

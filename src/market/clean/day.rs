@@ -9,23 +9,26 @@ use crate::market::calendar::{self, NewYorkClock, Session};
 
 /// The rows of one New York date.
 pub(super) struct DateRows {
-    pub date: NaiveDate,
-    pub rows: Range<usize>,
+    pub(crate) date: NaiveDate,
+    pub(crate) rows: Range<usize>,
     /// Regular hours; the usual ones if the calendar has no session.
-    pub regular: Session,
+    pub(crate) regular: Session,
     /// Whether the calendar has no session on this date.
-    pub closed: bool,
+    pub(crate) closed: bool,
 }
 
 impl DateRows {
     /// Labels in seconds from the open.
-    pub fn labels<'a>(&self, rows: &'a [CleanRow]) -> impl DoubleEndedIterator<Item = i64> + 'a {
+    pub(crate) fn labels<'a>(
+        &self,
+        rows: &'a [CleanRow],
+    ) -> impl DoubleEndedIterator<Item = i64> + 'a {
         let open_s = self.regular.open_s;
         rows[self.rows.clone()].iter().map(move |row| row.label_s - open_s)
     }
 
     /// Length of the regular session, seconds.
-    pub fn length_s(&self) -> i64 {
+    pub(crate) fn length_s(&self) -> i64 {
         self.regular.close_s - self.regular.open_s
     }
 }

@@ -11,19 +11,19 @@ use crate::market::error::MarketError;
 
 /// Which bars to keep, and the output length.
 pub(super) struct SessionRules<'a> {
-    pub convention: &'a Convention,
-    pub period: &'a Period,
-    pub bar_minutes: u32,
-    pub extended_hours: bool,
+    pub(crate) convention: &'a Convention,
+    pub(crate) period: &'a Period,
+    pub(crate) bar_minutes: u32,
+    pub(crate) extended_hours: bool,
 }
 
 pub(super) struct BuiltSeries {
-    pub series: BarSeries,
+    pub(crate) series: BarSeries,
     /// Number of rows outside the hours kept.
-    pub extended_rows: usize,
+    pub(crate) extended_rows: usize,
     /// Among them, bars that begin before the close.
-    pub straddling: usize,
-    pub notes: Vec<String>,
+    pub(crate) straddling: usize,
+    pub(crate) notes: Vec<String>,
 }
 
 /// The bars of the period that overlap their day's session (or 04:00 to 20:00), resampled. A bar

@@ -20,15 +20,15 @@ const TOLERANCE: f64 = 0.04;
 
 /// A move from one day's close to the next day's open that looks like a split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Split {
+pub(crate) struct Split {
     /// Date of the open.
-    pub date: NaiveDate,
-    pub close: f64,
-    pub open: f64,
+    pub(crate) date: NaiveDate,
+    pub(crate) close: f64,
+    pub(crate) open: f64,
     /// This many new shares ...
-    pub new: f64,
+    pub(crate) new: f64,
     /// ... for this many old ones.
-    pub old: f64,
+    pub(crate) old: f64,
 }
 
 impl fmt::Display for Split {

@@ -14,7 +14,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 const MAGIC: &[u8; 8] = b"DQNTSUM1";
-pub const TRAILER_BYTES: usize = 20;
+pub(crate) const TRAILER_BYTES: usize = 20;
 /// Bytes per parallel task.
 const BLOCK_BYTES: usize = 1 << 20;
 

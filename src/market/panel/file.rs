@@ -39,9 +39,9 @@ pub(super) struct PanelHeader {
     rows: usize,
     /// Every record batch but the last has 2^`batch_shift` rows.
     batch_shift: u32,
-    pub stocks: Vec<Symbol>,
-    pub feature_names: Vec<String>,
-    pub note: String,
+    pub(crate) stocks: Vec<Symbol>,
+    pub(crate) feature_names: Vec<String>,
+    pub(crate) note: String,
 }
 
 /// What is wrong with a file: a message, or the error of a reader.
@@ -49,33 +49,33 @@ type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
 /// The columns of one record batch, in the mapped file.
 pub(super) struct MappedBatch {
-    pub end_s: Buffer<i64>,
-    pub open: Buffer<f64>,
-    pub high: Buffer<f64>,
-    pub low: Buffer<f64>,
-    pub close: Buffer<f64>,
-    pub volume: Buffer<f64>,
-    pub tradable: Buffer<u8>,
-    pub features: Buffer<f32>,
+    pub(crate) end_s: Buffer<i64>,
+    pub(crate) open: Buffer<f64>,
+    pub(crate) high: Buffer<f64>,
+    pub(crate) low: Buffer<f64>,
+    pub(crate) close: Buffer<f64>,
+    pub(crate) volume: Buffer<f64>,
+    pub(crate) tradable: Buffer<u8>,
+    pub(crate) features: Buffer<f32>,
 }
 
 /// A validated, memory-mapped panel file. The buffers keep the mapping alive.
 pub(super) struct MappedPanel {
-    pub header: PanelHeader,
-    pub rows: usize,
+    pub(crate) header: PanelHeader,
+    pub(crate) rows: usize,
     batches: Vec<MappedBatch>,
 }
 
 impl MappedPanel {
     /// The batch that contains a row, and the row's index in it.
     #[inline]
-    pub fn locate(&self, row: usize) -> (&MappedBatch, usize) {
+    pub(crate) fn locate(&self, row: usize) -> (&MappedBatch, usize) {
         let shift = self.header.batch_shift;
         (&self.batches[row >> shift], row & ((1 << shift) - 1))
     }
 
     /// Maps a file and verifies its checksum, which reads every byte.
-    pub fn open(path: &Path) -> Result<MappedPanel, MarketError> {
+    pub(crate) fn open(path: &Path) -> Result<MappedPanel, MarketError> {
         let map = map(path)?;
         if !checksum::is_intact(path, &map) {
             return Err(damaged(path, "its checksum is not that of its content"));
@@ -84,7 +84,7 @@ impl MappedPanel {
     }
 
     /// Like [`MappedPanel::open`], for a file that has just been verified or written.
-    pub fn open_verified(path: &Path) -> Result<MappedPanel, MarketError> {
+    pub(crate) fn open_verified(path: &Path) -> Result<MappedPanel, MarketError> {
         MappedPanel::read(map(path)?).map_err(|what| damaged(path, what))
     }
 

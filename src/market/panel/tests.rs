@@ -93,22 +93,6 @@ fn a_panel_comes_back_bit_for_bit() {
 }
 
 #[test]
-fn rows_are_found_by_time() {
-    let mut data = random_panel(20_000, 5, 32);
-    for (i, end_s) in data.end_s.iter_mut().enumerate() {
-        *end_s += 86_400 * (i as i64 / 390);
-    }
-    let (_folder, panel) = written(&data);
-    assert_eq!(panel.row_at(i64::MIN), 0);
-    assert_eq!(panel.row_at(i64::MAX), 20_000);
-    for t in (0..20_000).step_by(37) {
-        assert_eq!(panel.row_at(data.end_s[t]), t);
-        assert_eq!(panel.row_at(data.end_s[t] - 1), t);
-        assert_eq!(panel.row_at(data.end_s[t] + 1), t + 1);
-    }
-}
-
-#[test]
 fn a_view_reaches_no_row_after_its_own() {
     let mut data = random_panel(50, 3, 4);
     for t in 0..50 {

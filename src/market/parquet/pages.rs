@@ -22,12 +22,12 @@ pub(super) enum PageKind {
 /// A page of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Page<'a> {
-    pub kind: PageKind,
-    pub values: usize,
+    pub(crate) kind: PageKind,
+    pub(crate) values: usize,
     /// For data pages of version 1, by `parquet.thrift`.
-    pub encoding: i64,
-    pub uncompressed_bytes: usize,
-    pub bytes: &'a [u8],
+    pub(crate) encoding: i64,
+    pub(crate) uncompressed_bytes: usize,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// The pages in `range`, which hold `rows` values. None if a header claims more values than that,

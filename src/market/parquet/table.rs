@@ -16,18 +16,18 @@ const PARQUET: &[u8] = b"PAR1";
 
 /// The rows of a file in file order, unchecked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table {
-    pub rows: RawRows,
+pub(crate) struct Table {
+    pub(crate) rows: RawRows,
     /// `[row]`: symbols, if the file has such a column; None for an empty value.
-    pub symbols: Option<Vec<Option<String>>>,
+    pub(crate) symbols: Option<Vec<Option<String>>>,
     /// The first line, counted from 1, with a different number of values than the header. Short
     /// lines are filled up, and surplus values ignored.
-    pub ragged_line: Option<usize>,
+    pub(crate) ragged_line: Option<usize>,
 }
 
 /// Rows of a Parquet or CSV file, distinguished by the first bytes. Returns rows or a
 /// [`MarketError::File`] for any bytes; never panics.
-pub fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
+pub(crate) fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     if !bytes.starts_with(PARQUET) {
         return decode_csv(bytes, file);
     }
@@ -42,7 +42,7 @@ pub fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
 
 /// Rows of a CSV with a header; quotes as in RFC 4180; separated by commas, semicolons, tabs or
 /// bars.
-pub fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
+pub(crate) fn decode_csv(bytes: &[u8], file: &str) -> Result<Table, MarketError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         let hint = "name Parquet files, or CSV files in UTF-8";
         return Err(file_error(file, "is neither Parquet nor text".into(), hint));

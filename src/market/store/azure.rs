@@ -48,10 +48,10 @@ enum Listing {
 
 /// What is known of a blob's content without reading it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BlobDigest {
-    pub size_bytes: u64,
+pub(crate) struct BlobDigest {
+    pub(crate) size_bytes: u64,
     /// Hex; None if the writer did not store it.
-    pub sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
 }
 
 /// Day files in an Azure Blob container. Requests run on a small tokio runtime of its own, and
@@ -140,7 +140,10 @@ impl AzureStore {
 
     /// By key, size and SHA-256 of every blob of a stock. The SHA-256 is there if the program that
     /// wrote the blob stored it, as [`Store::put`] does.
-    pub fn digests(&self, symbol: &Symbol) -> Result<HashMap<String, BlobDigest>, MarketError> {
+    pub(crate) fn digests(
+        &self,
+        symbol: &Symbol,
+    ) -> Result<HashMap<String, BlobDigest>, MarketError> {
         let mut digests = HashMap::new();
         for page in self.pages(&format!("{ROOT}/{symbol}/"), Listing::Metadata)? {
             for blob in page.blobs.blobs() {

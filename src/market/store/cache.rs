@@ -18,7 +18,7 @@ const DIGEST_BYTES: usize = 32;
 /// ETag and content, so one comparison shows whether it is the right version and undamaged. A new
 /// version of a blob replaces the old one.
 #[derive(Debug)]
-pub struct BlobCache {
+pub(crate) struct BlobCache {
     folder: PathBuf,
     /// [`super::Store::place`] of the blobs' store.
     place: String,
@@ -28,7 +28,7 @@ pub struct BlobCache {
 
 impl BlobCache {
     /// Creates no folder until the first [`BlobCache::put`].
-    pub fn new(folder: &Path, place: &str) -> BlobCache {
+    pub(crate) fn new(folder: &Path, place: &str) -> BlobCache {
         BlobCache {
             folder: folder.to_path_buf(),
             place: place.into(),
@@ -37,7 +37,7 @@ impl BlobCache {
     }
 
     /// The content of `file`; None if it is not cached, of another version or damaged.
-    pub fn get(&self, file: &DayFile) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, file: &DayFile) -> Option<Vec<u8>> {
         let mut bytes = fs::read(self.path(file)).ok()?;
         let content = bytes.len().checked_sub(DIGEST_BYTES)?;
         let digest = bytes.split_off(content);
@@ -46,7 +46,7 @@ impl BlobCache {
 
     /// Stores `bytes` atomically. A failure is only a warning, since it costs time but does not
     /// affect results.
-    pub fn put(&self, file: &DayFile, bytes: &[u8]) {
+    pub(crate) fn put(&self, file: &DayFile, bytes: &[u8]) {
         let path = self.path(file);
         let entry = [bytes, self.digest(file, bytes).as_slice()].concat();
         // The digest is verified on reading, so there is no need to wait for the disk.

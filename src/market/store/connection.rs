@@ -16,10 +16,10 @@ const EMULATOR_KEY: &str =
 /// A parsed connection string. Its `Debug` shows no credential.
 #[derive(Debug)]
 pub(super) struct StorageAccount {
-    pub name: String,
-    pub endpoint: Url,
-    pub credentials: StorageCredentials,
-    pub secrets: Secrets,
+    pub(crate) name: String,
+    pub(crate) endpoint: Url,
+    pub(crate) credentials: StorageCredentials,
+    pub(crate) secrets: Secrets,
 }
 
 impl StorageAccount {
@@ -27,7 +27,7 @@ impl StorageAccount {
     /// `BlobEndpoint`, or `AccountName` with `EndpointSuffix` and `DefaultEndpointsProtocol`; or
     /// `UseDevelopmentStorage=true`. Fields of other services are ignored. Errors name fields and
     /// never contain a value.
-    pub fn parse(connection_string: &str) -> Result<StorageAccount, MarketError> {
+    pub(crate) fn parse(connection_string: &str) -> Result<StorageAccount, MarketError> {
         let fields = Fields::parse(connection_string)?;
         if fields.get("UseDevelopmentStorage").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
             let host = fields.get("DevelopmentStorageProxyUri").unwrap_or("http://127.0.0.1");
@@ -179,7 +179,7 @@ pub(super) struct Secrets(Vec<String>);
 impl Secrets {
     /// `text` on one line with the credentials of the connection string removed, and whatever
     /// follows `sig=` or `SharedKey`, as in request signatures.
-    pub fn scrub(&self, text: &str) -> String {
+    pub(crate) fn scrub(&self, text: &str) -> String {
         let mut clean = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for secret in &self.0 {
             clean = clean.replace(secret.as_str(), "***");

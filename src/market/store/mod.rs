@@ -23,8 +23,9 @@ use sha2::{Digest, Sha256};
 use super::bar::{Period, Symbol};
 use super::error::MarketError;
 
-pub use azure::{AzureStore, BlobDigest};
-pub use cache::BlobCache;
+pub use azure::AzureStore;
+pub(crate) use azure::BlobDigest;
+pub(crate) use cache::BlobCache;
 pub use fetch::{DayStream, fetch_days};
 pub use local::LocalStore;
 
@@ -67,12 +68,12 @@ pub fn day_key(symbol: &Symbol, date: NaiveDate) -> String {
 }
 
 /// The key of a stock's provenance record, see [`origin`].
-pub fn origin_key(symbol: &Symbol) -> String {
+pub(crate) fn origin_key(symbol: &Symbol) -> String {
     format!("{ROOT}/{symbol}/origin.json")
 }
 
 /// SHA-256 in hex.
-pub fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -93,7 +93,7 @@ impl Origin {
     }
 
     /// Errors if a stock's files are being replaced, and so are partly old and partly new.
-    pub fn check_whole(store: &dyn Store, symbol: &Symbol) -> Result<(), MarketError> {
+    pub(crate) fn check_whole(store: &dyn Store, symbol: &Symbol) -> Result<(), MarketError> {
         match Origin::read(store, symbol)? {
             Some(Origin { rewriting: true, .. }) => Err(MarketError::NoData {
                 symbol: symbol.to_string(),

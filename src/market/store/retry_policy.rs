@@ -14,10 +14,10 @@ use super::connection::Secrets;
 /// Retry policy of one request.
 #[derive(Clone, Copy)]
 pub(super) struct RetryPolicy {
-    pub tries: u32,
-    pub try_timeout: Duration,
+    pub(crate) tries: u32,
+    pub(crate) try_timeout: Duration,
     /// Limit for all tries and the pauses between them.
-    pub total: Duration,
+    pub(crate) total: Duration,
 }
 
 /// While connecting, the user waits to learn whether the settings are right.
@@ -34,13 +34,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 #[error("{fault}, tried {tries} times")]
 pub(super) struct RequestFailure {
     /// Failure of the last try.
-    pub fault: RequestFault,
-    pub tries: u32,
+    pub(crate) fault: RequestFault,
+    pub(crate) tries: u32,
 }
 
 impl RequestFailure {
     /// Fit to be seen, whatever the HTTP client said.
-    pub fn scrubbed(mut self, secrets: &Secrets) -> RequestFailure {
+    pub(crate) fn scrubbed(mut self, secrets: &Secrets) -> RequestFailure {
         if let RequestFault::Io { cause } | RequestFault::Other { cause } = &mut self.fault {
             *cause = secrets.scrub(cause);
         }
@@ -80,7 +80,7 @@ impl RequestFault {
     }
 
     /// Whether a retry may succeed.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             RequestFault::Status { status, .. } => matches!(
                 status,

@@ -9,7 +9,7 @@ use crate::market::panel::{MarketView, Panel};
 /// The results of [`EqualRisk`] at every row of a panel, each from the sessions before it. They
 /// depend on the market only, so accounts at different times share them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CapitalPlan {
+pub(crate) struct CapitalPlan {
     stocks: usize,
     /// `[row]`: index of its allocation.
     of_row: Vec<u32>,
@@ -21,14 +21,14 @@ pub struct CapitalPlan {
 
 /// Capital allocation and risk at one bar.
 #[derive(Clone, Copy, Debug)]
-pub struct Capital<'a> {
+pub(crate) struct Capital<'a> {
     /// `[stock]`: fraction of equity allocated to each stock.
-    pub shares: &'a [f64],
+    pub(crate) shares: &'a [f64],
     bar_std: &'a [f64],
 }
 
 impl CapitalPlan {
-    pub fn new(panel: &Panel, stocks: usize, config: &PortfolioConfig) -> CapitalPlan {
+    pub(crate) fn new(panel: &Panel, stocks: usize, config: &PortfolioConfig) -> CapitalPlan {
         let mut risk = EqualRisk::new(stocks, config);
         let (mut capital, mut bar_std) = (Vec::<f64>::new(), Vec::<f64>::new());
         let of_row = (0..panel.rows()).map(|row| {
@@ -44,7 +44,7 @@ impl CapitalPlan {
     }
 
     /// Values at the close of the view's bar.
-    pub fn at(&self, view: &MarketView<'_>) -> Capital<'_> {
+    pub(crate) fn at(&self, view: &MarketView<'_>) -> Capital<'_> {
         let from = self.of_row[view.t()] as usize * self.stocks;
         let until = from + self.stocks;
         Capital { shares: &self.capital[from..until], bar_std: &self.bar_std[from..until] }
@@ -54,7 +54,7 @@ impl CapitalPlan {
 impl Capital<'_> {
     /// Standard deviation of a stock's one-bar return over past sessions; None if unknown or if the
     /// stock did not trade.
-    pub fn bar_std(&self, stock: usize) -> Option<f64> {
+    pub(crate) fn bar_std(&self, stock: usize) -> Option<f64> {
         Some(self.bar_std[stock]).filter(|&std| std > 0.0)
     }
 }

@@ -6,7 +6,7 @@ use crate::market::panel::PanelBar;
 
 /// Constant notional, long, flat or short; profits are not reinvested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ConstantNotional {
+pub(crate) struct ConstantNotional {
     /// -1, 0 or 1: position over the last bar.
     held: i8,
     /// Desired position from the next open on.
@@ -25,7 +25,7 @@ pub struct ConstantNotional {
 impl ConstantNotional {
     /// Closes a bar: the desired position was filled at its open if the bar is tradable.
     /// `last_close` is that of the previous bar; `cost` is that of trading the notional once.
-    pub fn close(&mut self, last_close: f64, bar: &PanelBar, cost: f64) {
+    pub(crate) fn close(&mut self, last_close: f64, bar: &PanelBar, cost: f64) {
         let before = self.held;
         if bar.tradable {
             self.held = self.wanted;
@@ -43,23 +43,23 @@ impl ConstantNotional {
     }
 
     /// Sets the desired position from the next open on.
-    pub fn want(&mut self, direction: i8) {
+    pub(crate) fn want(&mut self, direction: i8) {
         self.wanted = direction;
     }
 
     /// -1, 0 or 1: position over the last bar.
-    pub fn held(&self) -> i8 {
+    pub(crate) fn held(&self) -> i8 {
         self.held
     }
 
     /// Charges a penalty to the expert, in units of profit.
-    pub fn charge(&mut self, amount: f64) {
+    pub(crate) fn charge(&mut self, amount: f64) {
         self.charge += amount;
     }
 
     /// Ends a period and returns its score: profit, minus the charges, minus `aversion` times the
     /// increase of the drawdown.
-    pub fn settle(&mut self, aversion: f64) -> f64 {
+    pub(crate) fn settle(&mut self, aversion: f64) -> f64 {
         let depth = self.peak - self.wealth;
         let score = self.profit - self.charge - aversion * (depth - self.depth).max(0.0);
         (self.depth, self.profit, self.charge) = (depth, 0.0, 0.0);

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 /// Sums of products of one-bar returns, not centred, with exponential decay per session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DecayingCovariance {
+pub(crate) struct DecayingCovariance {
     stocks: usize,
     /// Decay factor of the sums per session.
     keep: f64,
     /// `[stock]`: return over the bar that is closing, 0 if undefined.
-    pub changes: Vec<f64>,
+    pub(crate) changes: Vec<f64>,
     /// `[i][j]` for j up to i, row-major.
     past: Vec<f64>,
     today: Vec<f64>,
@@ -19,7 +19,7 @@ pub struct DecayingCovariance {
 }
 
 impl DecayingCovariance {
-    pub fn new(stocks: usize, sessions: usize) -> DecayingCovariance {
+    pub(crate) fn new(stocks: usize, sessions: usize) -> DecayingCovariance {
         let pairs = stocks * (stocks + 1) / 2;
         DecayingCovariance {
             stocks,
@@ -33,7 +33,7 @@ impl DecayingCovariance {
     }
 
     /// Adds the products of [`DecayingCovariance::changes`].
-    pub fn end_bar(&mut self) {
+    pub(crate) fn end_bar(&mut self) {
         let mut sums = self.today.iter_mut();
         for (i, own) in self.changes.iter().enumerate() {
             for (other, sum) in self.changes[..=i].iter().zip(&mut sums) {
@@ -43,7 +43,7 @@ impl DecayingCovariance {
         self.today_bars += 1.0;
     }
 
-    pub fn end_session(&mut self) {
+    pub(crate) fn end_session(&mut self) {
         for (past, today) in self.past.iter_mut().zip(&mut self.today) {
             *past = self.keep * *past + std::mem::take(today);
         }
@@ -53,7 +53,7 @@ impl DecayingCovariance {
     /// Correlation over past sessions, `[i * stocks + j]`, shrunk towards 0 by Schäfer and Strimmer
     /// (2005), target D: the shrinkage intensity is the sum of the estimates' variances over the
     /// sum of their squares, with variance (1 - r^2)^2 / (n - 1) as for normal returns.
-    pub fn correlation(&self) -> Vec<f64> {
+    pub(crate) fn correlation(&self) -> Vec<f64> {
         let n = self.stocks;
         let at = |i: usize, j: usize| self.past[i * (i + 1) / 2 + j];
         let mut correlation = vec![0.0; n * n];
@@ -84,7 +84,7 @@ const TOLERANCE: f64 = 1e-10;
 /// portfolio variance, i.e. y_i (C y)_i is equal for all i, up to a common factor. Cyclical
 /// coordinate descent (Griveau-Billion, Richard and Roncalli 2013); each step solves y_i^2 + c_i
 /// y_i = 1, with c_i the sum over the other stocks.
-pub fn equal_contributions(correlation: &[f64]) -> Vec<f64> {
+pub(crate) fn equal_contributions(correlation: &[f64]) -> Vec<f64> {
     let n = correlation.len().isqrt();
     let mut held = vec![1.0; n];
     for _ in 0..MAX_SWEEPS {

@@ -24,7 +24,7 @@ struct SessionSums {
 /// `gross_limit`. Fed bar by bar, so that an allocation only uses the past. Allocations change at
 /// the first bar of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct EqualRisk {
+pub(crate) struct EqualRisk {
     stocks: usize,
     sessions_kept: usize,
     name_limit: f64,
@@ -41,7 +41,7 @@ pub struct EqualRisk {
 }
 
 impl EqualRisk {
-    pub fn new(stocks: usize, config: &PortfolioConfig) -> EqualRisk {
+    pub(crate) fn new(stocks: usize, config: &PortfolioConfig) -> EqualRisk {
         let name_limit = config.name_limit_for(stocks);
         EqualRisk {
             stocks,
@@ -60,7 +60,7 @@ impl EqualRisk {
 
     /// Takes in the bar that has just closed. Returns whether it starts a session, and thereby a
     /// new allocation.
-    pub fn observe(&mut self, view: &MarketView<'_>) -> bool {
+    pub(crate) fn observe(&mut self, view: &MarketView<'_>) -> bool {
         let date = new_york_date(view.end_s());
         let is_new = self.date.is_some_and(|last| last != date);
         if is_new {
@@ -89,13 +89,13 @@ impl EqualRisk {
     }
 
     /// `[stock]`: fraction of equity allocated to each stock.
-    pub fn capital(&self) -> &[f64] {
+    pub(crate) fn capital(&self) -> &[f64] {
         &self.capital
     }
 
     /// Standard deviation of a stock's one-bar return over past sessions; None if unknown or if the
     /// stock did not trade.
-    pub fn bar_std(&self, stock: usize) -> Option<f64> {
+    pub(crate) fn bar_std(&self, stock: usize) -> Option<f64> {
         Some(self.bar_std[stock]).filter(|&std| std > MIN_STD)
     }
 

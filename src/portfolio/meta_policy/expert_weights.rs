@@ -16,20 +16,20 @@ pub struct ExpertWeights {
 
 impl ExpertWeights {
     /// None if the length of `joint` does not match `shape`.
-    pub fn from_parts(shape: [usize; 3], joint: Vec<f32>) -> Option<ExpertWeights> {
+    pub(crate) fn from_parts(shape: [usize; 3], joint: Vec<f32>) -> Option<ExpertWeights> {
         let [stocks, rates, rules] = shape;
         let all = joint.len() == stocks * rates * rules;
         all.then_some(ExpertWeights { stocks, rates, joint })
     }
 
     /// `[stock, share rate, rule]`.
-    pub fn shape(&self) -> [usize; 3] {
+    pub(crate) fn shape(&self) -> [usize; 3] {
         let rules = self.joint.len() / (self.stocks * self.rates).max(1);
         [self.stocks, self.rates, rules]
     }
 
     /// All weights, `[stock, share rate, rule]`.
-    pub fn numbers(&self) -> &[f32] {
+    pub(crate) fn numbers(&self) -> &[f32] {
         &self.joint
     }
 
@@ -42,14 +42,14 @@ impl ExpertWeights {
 
 impl MetaPolicy {
     /// Whether `expert_weights` has the same stocks, share rates and rules.
-    pub fn fits(&self, expert_weights: &ExpertWeights) -> bool {
+    pub(crate) fn fits(&self, expert_weights: &ExpertWeights) -> bool {
         let (stocks, rules) = (self.correlation.len(), self.names.len() - 1);
         expert_weights.shape() == [stocks, self.belief.share_rates.len(), rules]
     }
 
     /// Expert weights just before each of the rows `starts`, in ascending order, learned from the
     /// row `first` on.
-    pub fn expert_weights(
+    pub(crate) fn expert_weights(
         &self,
         panel: &Panel,
         first: usize,

@@ -25,18 +25,18 @@ const OWN_FRACTIONS: [f64; 3] = [1.0, 0.5, 0.0];
 
 /// The DQN's values of the possible positions, in standard deviations of a bar's return.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ActionValues {
+pub(crate) struct ActionValues {
     /// Value of short minus that of flat; None if shorts are not allowed.
-    pub short: Option<f32>,
-    pub long: f32,
+    pub(crate) short: Option<f32>,
+    pub(crate) long: f32,
     /// -1, 0 or 1: the current position that the values assume.
-    pub held: i8,
+    pub(crate) held: i8,
     /// One standard deviation, as a simple return.
-    pub unit: f64,
+    pub(crate) unit: f64,
 }
 
 /// Forecasts of the stocks at every row of a panel.
-pub struct ForecastCombiner {
+pub(crate) struct ForecastCombiner {
     belief: FixedSharePrior,
     /// `[row, stock]`, each from the bars up to its row; None if there are too few.
     forecasts: Vec<Option<Forecast>>,
@@ -45,7 +45,7 @@ pub struct ForecastCombiner {
 
 /// State for one account and stock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CombinationState {
+pub(crate) struct CombinationState {
     /// Weights of the DQN's fractions in [`OWN_FRACTIONS`] and of the combination.
     share: FixedShare,
     predicted: Option<ForecastPair>,
@@ -61,7 +61,7 @@ struct ForecastPair {
 
 impl ForecastCombiner {
     /// `prior`: prior probability that the combination is better.
-    pub fn new(panel: &Panel, stocks: usize, prior: f64) -> ForecastCombiner {
+    pub(crate) fn new(panel: &Panel, stocks: usize, prior: f64) -> ForecastCombiner {
         let belief = belief(prior);
         let mut echoes = vec![SwitchingAr1::default(); stocks];
         let mut latest = vec![None; stocks];
@@ -80,14 +80,14 @@ impl ForecastCombiner {
     }
 
     /// State before the first bar.
-    pub fn new_state(&self) -> CombinationState {
+    pub(crate) fn new_state(&self) -> CombinationState {
         CombinationState { share: FixedShare::new(&self.belief), predicted: None }
     }
 
     /// Direction in which to hold the stock from the next open on, and its value minus that of flat
     /// in the unit of `values`. The last argument holds the DQN's values, the current position of
     /// the account and the cost of trading all of an account once.
-    pub fn combine(
+    pub(crate) fn combine(
         &self,
         state: &mut CombinationState,
         view: &MarketView<'_>,

@@ -28,17 +28,17 @@ use crate::market::calendar::new_york_date;
 use crate::market::panel::{MarketView, Panel};
 use crate::math::fixed_share::{FixedShare, FixedSharePrior};
 use crate::strategy::StrategyError;
-pub use capital::{Capital, CapitalPlan};
+pub(crate) use capital::{Capital, CapitalPlan};
 use constant_notional::ConstantNotional;
 use equal_risk::EqualRisk;
 pub use expert_weights::ExpertWeights;
-pub use forecast_combination::ActionValues;
+pub(crate) use forecast_combination::ActionValues;
 use forecast_combination::{CombinationState, ForecastCombiner};
 use rule_directions::RuleDirections;
-pub use rule_directions::{registry, rule_names};
+pub(crate) use rule_directions::{registry, rule_names};
 
 /// Name of the expert next to the rules.
-pub const DQN: &str = "DQN";
+pub(crate) const DQN: &str = "DQN";
 
 /// Profits are clipped at this many standard deviations of a period.
 const MAX_DEVIATIONS: f64 = 3.0;
@@ -49,26 +49,26 @@ const SWITCH_RATIO: f64 = 2.0;
 
 /// Desired position of the DQN in a stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DqnProposal {
+pub(crate) struct DqnProposal {
     /// -1, 0 or 1; may be random, for exploration.
-    pub direction: i8,
-    pub conviction: f32,
+    pub(crate) direction: i8,
+    pub(crate) conviction: f32,
     /// The direction without exploration; the DQN's performance is measured by it.
-    pub greedy: i8,
+    pub(crate) greedy: i8,
     /// None in training, where the DQN explores and its values change.
-    pub values: Option<ActionValues>,
+    pub(crate) values: Option<ActionValues>,
 }
 
 impl DqnProposal {
     /// Desired position of a policy that does not explore.
-    pub fn plain((direction, conviction): (i8, f32)) -> DqnProposal {
+    pub(crate) fn plain((direction, conviction): (i8, f32)) -> DqnProposal {
         DqnProposal { direction, conviction, greedy: direction, values: None }
     }
 }
 
 /// State of the meta-policy for one account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Book {
+pub(crate) struct Book {
     /// `[stock]`: expert weights.
     shares: Vec<FixedShare>,
     /// `[stock, expert]`.
@@ -85,7 +85,7 @@ pub struct Book {
 }
 
 /// Fixed-share weights over the rules and the DQN, separately for each stock.
-pub struct MetaPolicy {
+pub(crate) struct MetaPolicy {
     config: MetaPolicyConfig,
     belief: FixedSharePrior,
     names: Vec<String>,
@@ -100,7 +100,7 @@ pub struct MetaPolicy {
 impl MetaPolicy {
     /// For accounts on `panel`; None if switched off. `correlation` is that of the training period.
     /// An unknown or failing strategy is an error.
-    pub fn new(
+    pub(crate) fn new(
         mandate: &Mandate,
         panel: &Panel,
         correlation: &[Vec<Option<f64>>],
@@ -127,20 +127,20 @@ impl MetaPolicy {
     }
 
     /// For an evaluation, in which the DQN passes its values.
-    pub fn with_forecast_combiner(self, panel: &Panel) -> MetaPolicy {
+    pub(crate) fn with_forecast_combiner(self, panel: &Panel) -> MetaPolicy {
         let (stocks, prior) = (self.correlation.len(), self.config.second_opinion);
         let second_opinion = (prior > 0.0).then(|| ForecastCombiner::new(panel, stocks, prior));
         MetaPolicy { second_opinion, ..self }
     }
 
     /// The experts, in the order of their weights.
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
     /// Book of an account at its start. Nothing is known of the DQN yet; `expert_weights` has what
     /// is known of the rules.
-    pub fn book(&self, expert_weights: Option<&ExpertWeights>) -> Book {
+    pub(crate) fn book(&self, expert_weights: Option<&ExpertWeights>) -> Book {
         let stocks = self.correlation.len();
         let expert_weights = expert_weights.filter(|_| self.names.len() > 1);
         let share = |stock: usize| match expert_weights {
@@ -168,7 +168,7 @@ impl MetaPolicy {
     }
 
     /// Takes in the bar that has just closed, and the risk from that bar on.
-    pub fn observe(&self, book: &mut Book, view: &MarketView<'_>, risk: Capital<'_>) {
+    pub(crate) fn observe(&self, book: &mut Book, view: &MarketView<'_>, risk: Capital<'_>) {
         self.observe_under(&self.belief, book, view, risk);
     }
 
@@ -239,7 +239,7 @@ impl MetaPolicy {
 
     /// Direction in which to hold `stock` from the next open on, and the conviction: that of the
     /// DQN if it trades the stock, else the weight of the rule that does.
-    pub fn choose(
+    pub(crate) fn choose(
         &self,
         book: &mut Book,
         view: &MarketView<'_>,
@@ -269,7 +269,7 @@ impl MetaPolicy {
     }
 
     /// Takes in the approved orders, `[stock]`.
-    pub fn approve(&self, book: &mut Book, orders: &[PositionOrder]) {
+    pub(crate) fn approve(&self, book: &mut Book, orders: &[PositionOrder]) {
         let signed = orders.iter().map(|order| f64::from(order.direction) * order.weight);
         book.approved.clear();
         book.approved.extend(signed);
@@ -278,12 +278,13 @@ impl MetaPolicy {
 
 impl Book {
     /// `[expert]`: weight of each expert in a stock.
-    pub fn weights(&self, stock: usize) -> &[f64] {
+    pub(crate) fn weights(&self, stock: usize) -> &[f64] {
         self.shares[stock].weights()
     }
 
     /// Index of the expert that trades a stock.
-    pub fn leader(&self, stock: usize) -> usize {
+    #[cfg(test)]
+    pub(crate) fn leader(&self, stock: usize) -> usize {
         self.leaders[stock]
     }
 }

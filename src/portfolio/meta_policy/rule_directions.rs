@@ -11,7 +11,7 @@ use crate::strategy::{
 const OF_SEVERAL: [&str; 2] = ["Pairs", "Arbitrage"];
 
 /// The directions of all rules at every row of a panel, each computed from the bars up to that row.
-pub struct RuleDirections {
+pub(crate) struct RuleDirections {
     /// `[row, stock, rule]`, each -1, 0 or 1.
     directions: Vec<i8>,
     stocks: usize,
@@ -21,7 +21,7 @@ pub struct RuleDirections {
 impl RuleDirections {
     /// Runs the strategies of `config` over the panel, row by row. Strategies of several stocks are
     /// left out if there is only one stock.
-    pub fn new(
+    pub(crate) fn new(
         panel: &Panel,
         stocks: usize,
         config: &MetaPolicyConfig,
@@ -49,14 +49,14 @@ impl RuleDirections {
     }
 
     /// `[rule]`: directions at the view's row.
-    pub fn at(&self, view: &MarketView<'_>, stock: usize) -> &[i8] {
+    pub(crate) fn at(&self, view: &MarketView<'_>, stock: usize) -> &[i8] {
         let from = (view.t() * self.stocks + stock) * self.rules;
         &self.directions[from..from + self.rules]
     }
 }
 
 /// The standard strategies and those that `config` defines.
-pub fn registry(config: &MetaPolicyConfig) -> Result<Registry, StrategyError> {
+pub(crate) fn registry(config: &MetaPolicyConfig) -> Result<Registry, StrategyError> {
     let mut registry = Registry::standard();
     StrategyFile::from_table(&config.define, "portfolio.meta_policy.define")?
         .register(&mut registry)?;
@@ -64,7 +64,10 @@ pub fn registry(config: &MetaPolicyConfig) -> Result<Registry, StrategyError> {
 }
 
 /// Names of the rules in use, as in the registry. An unknown or repeated name is an error.
-pub fn rule_names(config: &MetaPolicyConfig, stocks: usize) -> Result<Vec<String>, StrategyError> {
+pub(crate) fn rule_names(
+    config: &MetaPolicyConfig,
+    stocks: usize,
+) -> Result<Vec<String>, StrategyError> {
     let registry = registry(config)?;
     let mut names = Vec::new();
     for name in &config.strategies {

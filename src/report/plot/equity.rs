@@ -11,7 +11,7 @@ const HEIGHT: u32 = 470;
 const UPPER: u32 = 310;
 
 /// The agent against the benchmark's equity over the same bars; a whole SVG document.
-pub fn equity_svg(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
+pub(crate) fn equity_svg(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
     assert_eq!(benchmark_equity.len(), record.equity.len(), "the benchmark covers the same bars");
     let x = Axis::bars(&record.end_s);
     let growth = |equity: &[f64]| -> Vec<(f64, f64)> {

@@ -18,7 +18,7 @@ const NAME_HEIGHT: u32 = 13;
 
 /// Rows are stocks, columns peers. The deepest shade is the largest absolute value; negative values
 /// have the other hue; undefined cells are left empty. A whole SVG document.
-pub fn heat_map_svg(stocks: &[Symbol], matrix: &[Vec<Option<f64>>]) -> String {
+pub(crate) fn heat_map_svg(stocks: &[Symbol], matrix: &[Vec<Option<f64>>]) -> String {
     let n = stocks.len() as u32;
     let cell = (WIDTH / n.max(1)).clamp(2, MAX_CELL);
     let height = if cell == MAX_CELL { 40 } else { cell.min(40) };

@@ -14,7 +14,7 @@ const GAP: u32 = 22;
 const SMOOTH_FROM: usize = 40;
 
 /// Three panels side by side; a whole SVG document.
-pub fn learning_svg(lines: &[MetricsLine]) -> String {
+pub(crate) fn learning_svg(lines: &[MetricsLine]) -> String {
     let curve = |value: fn(&MetricsLine) -> Option<f64>| -> Vec<(f64, f64)> {
         let defined = |line: &MetricsLine| value(line).map(|y| (line.env_steps as f64, y));
         lines.iter().filter_map(defined).filter(|(_, y)| y.is_finite()).collect()

@@ -12,9 +12,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-pub use equity::equity_svg;
-pub use heat_map::heat_map_svg;
-pub use learning::learning_svg;
+pub(crate) use equity::equity_svg;
+pub(crate) use heat_map::heat_map_svg;
+pub(crate) use learning::learning_svg;
 pub(super) use learning::smoothing;
 
 /// Points per curve: about as many as there are pixels to tell them apart.

@@ -12,7 +12,7 @@ use crate::rl::engine::{Engine, MinibatchInputs, MinibatchValues, NetworkRole, O
 use crate::rl::network::NetworkShape;
 
 /// Both networks on libtorch, used by one thread at a time.
-pub struct TorchEngine {
+pub(crate) struct TorchEngine {
     table: &'static FunctionTable,
     pair: Mutex<NetworkPair>,
     shape: NetworkShape,
@@ -40,7 +40,7 @@ impl TorchEngine {
     /// # Errors
     ///
     /// If the library is missing or of another version, or if libtorch lacks the device or memory.
-    pub fn new(
+    pub(crate) fn new(
         shape: &NetworkShape,
         weights: &[f32],
         device: Device,

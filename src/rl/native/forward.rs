@@ -9,27 +9,27 @@ use super::weights::{NetworkWeights, Sizes};
 #[derive(Clone, Debug, Default)]
 pub(super) struct MarketPass {
     /// `[row, slot, embedding]`: before scale and shift, and after ReLU.
-    pub first: Vec<f32>,
-    pub first_out: Vec<f32>,
-    pub first_inverse: Vec<f32>,
-    pub second: Vec<f32>,
-    pub second_inverse: Vec<f32>,
+    pub(crate) first: Vec<f32>,
+    pub(crate) first_out: Vec<f32>,
+    pub(crate) first_inverse: Vec<f32>,
+    pub(crate) second: Vec<f32>,
+    pub(crate) second_inverse: Vec<f32>,
     /// `[row, slot, embedding]`
-    pub embeddings: Vec<f32>,
+    pub(crate) embeddings: Vec<f32>,
     /// `[row, embedding]`, scaled.
-    pub query: Vec<f32>,
+    pub(crate) query: Vec<f32>,
     /// `[row, head, embedding]`: the query multiplied by the key matrix. The keys themselves are
     /// not needed: q (K e) = (q K) e, and there is one query for many peers.
-    pub asked: Vec<f32>,
+    pub(crate) asked: Vec<f32>,
     /// `[row, peer, head]`
-    pub attention: Vec<f32>,
+    pub(crate) attention: Vec<f32>,
     /// Buffer of the softmax.
-    pub of_heads: Vec<f32>,
+    pub(crate) of_heads: Vec<f32>,
     /// `[row, head, embedding]`: the attention-weighted mean of the peers' embeddings. The value
     /// matrix is linear, so it is applied afterwards.
-    pub mixed: Vec<f32>,
+    pub(crate) mixed: Vec<f32>,
     /// `[row, embedding]`
-    pub values: Vec<f32>,
+    pub(crate) values: Vec<f32>,
     /// `[row, context]`
     pub context: Vec<f32>,
     /// The trunk's pre-activations, `[row, trunk]`.

@@ -39,7 +39,7 @@ const CHUNK: usize = 64;
 const PARTS: usize = 2;
 
 /// The online and the target network.
-pub struct NativeEngine {
+pub(crate) struct NativeEngine {
     level: SimdLevel,
     online: NetworkWeights,
     target: NetworkWeights,
@@ -114,7 +114,7 @@ impl NativeEngine {
     /// # Errors
     ///
     /// The names of parameters that no layer of this engine has.
-    pub fn new(shape: &NetworkShape, weights: &[f32]) -> Result<NativeEngine, String> {
+    pub(crate) fn new(shape: &NetworkShape, weights: &[f32]) -> Result<NativeEngine, String> {
         let level = *SimdLevel::available().last().expect("there is always a plain one");
         let mut online = NetworkWeights::new(shape)?;
         online.load(level, weights);

@@ -11,16 +11,16 @@ const DEPTH: usize = 128;
 /// Left-hand matrix; element (i, k) is at `i * row + k * step`.
 #[derive(Clone, Copy)]
 pub(super) struct LeftMatrix<'a> {
-    pub data: &'a [f32],
-    pub row: usize,
-    pub step: usize,
+    pub(crate) data: &'a [f32],
+    pub(crate) row: usize,
+    pub(crate) step: usize,
 }
 
 /// Right-hand matrix; element (k, j) is at `k * row + j`.
 #[derive(Clone, Copy)]
 pub(super) struct RightMatrix<'a> {
-    pub data: &'a [f32],
-    pub row: usize,
+    pub(crate) data: &'a [f32],
+    pub(crate) row: usize,
 }
 
 /// Initial value of the sums.
@@ -34,12 +34,12 @@ pub(super) enum SumStart<'a> {
 }
 
 impl<'a> LeftMatrix<'a> {
-    pub fn rows(data: &'a [f32], row: usize) -> LeftMatrix<'a> {
+    pub(crate) fn rows(data: &'a [f32], row: usize) -> LeftMatrix<'a> {
         LeftMatrix { data, row, step: 1 }
     }
 
     /// The transpose of a matrix with row stride `row`.
-    pub fn columns(data: &'a [f32], row: usize) -> LeftMatrix<'a> {
+    pub(crate) fn columns(data: &'a [f32], row: usize) -> LeftMatrix<'a> {
         LeftMatrix { data, row: 1, step: row }
     }
 }

@@ -115,10 +115,10 @@ pub(super) unsafe fn norm_row<S: Simd>(
 /// The results of [`norm_row`] for a row.
 pub(super) struct Normed<'a> {
     /// Normalised values before scale and shift.
-    pub x: &'a [f32],
-    pub inverse: f32,
+    pub(crate) x: &'a [f32],
+    pub(crate) inverse: f32,
     /// The output, if it was rectified.
-    pub rectified: Option<&'a [f32]>,
+    pub(crate) rectified: Option<&'a [f32]>,
 }
 
 /// Replaces d loss / d output in `grad` by d loss / d input; adds to `grad_scale` and `grad_shift`.

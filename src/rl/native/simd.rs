@@ -166,7 +166,7 @@ mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    pub struct Avx512;
+    pub(crate) struct Avx512;
 
     impl Simd for Avx512 {
         type V = __m512;
@@ -266,7 +266,7 @@ mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    pub struct Avx2;
+    pub(crate) struct Avx2;
 
     impl Simd for Avx2 {
         type V = [__m256; 2];
@@ -319,7 +319,7 @@ pub(super) enum SimdLevel {
 
 impl SimdLevel {
     /// All that this processor supports, the widest last.
-    pub fn available() -> Vec<SimdLevel> {
+    pub(crate) fn available() -> Vec<SimdLevel> {
         #[cfg(target_arch = "x86_64")]
         {
             let mut levels = vec![SimdLevel::Plain];

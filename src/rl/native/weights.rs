@@ -14,22 +14,22 @@ use crate::rl::parameters::Layout;
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
     /// Slots of an observation, and the number of them that the network uses.
-    pub slots: usize,
-    pub used: usize,
-    pub features: usize,
-    pub symbol: usize,
-    pub embedding: usize,
-    pub heads: usize,
+    pub(crate) slots: usize,
+    pub(crate) used: usize,
+    pub(crate) features: usize,
+    pub(crate) symbol: usize,
+    pub(crate) embedding: usize,
+    pub(crate) heads: usize,
     /// Columns of the trunk's weights for the context, and in total.
     pub context: usize,
     pub joined: usize,
     pub trunk: usize,
     /// Hidden units of one head, and of all.
-    pub hidden: usize,
-    pub all_hidden: usize,
-    pub actions: usize,
-    pub attends: bool,
-    pub dueling: bool,
+    pub(crate) hidden: usize,
+    pub(crate) all_hidden: usize,
+    pub(crate) actions: usize,
+    pub(crate) attends: bool,
+    pub(crate) dueling: bool,
 }
 
 impl Sizes {
@@ -55,16 +55,16 @@ impl Sizes {
         }
     }
 
-    pub fn per_head(&self) -> usize {
+    pub(crate) fn per_head(&self) -> usize {
         self.embedding / self.heads
     }
 
-    pub fn peers(&self) -> usize {
+    pub(crate) fn peers(&self) -> usize {
         self.used - 1
     }
 
     /// Number of elements of an observation's market part.
-    pub fn cells(&self) -> usize {
+    pub(crate) fn cells(&self) -> usize {
         self.slots * self.features
     }
 }
@@ -75,39 +75,39 @@ type Place = std::ops::Range<usize>;
 /// A linear layer and, if switched on, the layer norm after it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NormedPlace {
-    pub weight: Place,
-    pub bias: Place,
-    pub norm: Option<(Place, Place)>,
+    pub(crate) weight: Place,
+    pub(crate) bias: Place,
+    pub(crate) norm: Option<(Place, Place)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct AttentionPlace {
-    pub nearness: Place,
-    pub query: Place,
-    pub query_bias: Place,
-    pub key: Place,
-    pub value: Place,
-    pub output: Place,
-    pub output_bias: Place,
+    pub(crate) nearness: Place,
+    pub(crate) query: Place,
+    pub(crate) query_bias: Place,
+    pub(crate) key: Place,
+    pub(crate) value: Place,
+    pub(crate) output: Place,
+    pub(crate) output_bias: Place,
 }
 
 /// Linear, ReLU, linear.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadPlace {
-    pub weight: Place,
-    pub bias: Place,
-    pub last: Place,
-    pub last_bias: Place,
+    pub(crate) weight: Place,
+    pub(crate) bias: Place,
+    pub(crate) last: Place,
+    pub(crate) last_bias: Place,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    pub symbol: Place,
-    pub encoder: [NormedPlace; 2],
-    pub attention: AttentionPlace,
-    pub trunk: NormedPlace,
+    pub(crate) symbol: Place,
+    pub(crate) encoder: [NormedPlace; 2],
+    pub(crate) attention: AttentionPlace,
+    pub(crate) trunk: NormedPlace,
     /// Value and advantage, or the single head.
-    pub heads: Vec<HeadPlace>,
+    pub(crate) heads: Vec<HeadPlace>,
 }
 
 impl Places {
@@ -157,13 +157,13 @@ impl Places {
 /// A network's parameters, shared by all stocks. Names with `_t` are transposed, `[in, out]`.
 #[derive(Clone, Debug)]
 pub(super) struct NetworkWeights {
-    pub sizes: Sizes,
-    pub places: Places,
-    pub len: usize,
+    pub(crate) sizes: Sizes,
+    pub(crate) places: Places,
+    pub(crate) len: usize,
     /// Ends with slack, like every matrix here.
-    pub flat: Vec<f32>,
+    pub(crate) flat: Vec<f32>,
     /// Feature columns only, `[features, embedding]`.
-    pub first_t: Vec<f32>,
+    pub(crate) first_t: Vec<f32>,
     /// Contribution of each symbol to the first layer, including its bias: `[stock, embedding]`.
     pub symbol_bias: Vec<f32>,
     pub second_t: Vec<f32>,
@@ -180,18 +180,18 @@ pub(super) struct NetworkWeights {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heads {
     /// First layers, `[trunk, all_hidden]`.
-    pub first_t: Vec<f32>,
-    pub bias: Vec<f32>,
+    pub(crate) first_t: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
     /// All last layers combined, `[all_hidden, actions]`. For a dueling head the mean of the
     /// advantages is already subtracted (Wang et al. 2016, eq. 9, is linear).
-    pub last_t: Vec<f32>,
-    pub last_bias: Vec<f32>,
+    pub(crate) last_t: Vec<f32>,
+    pub(crate) last_bias: Vec<f32>,
     /// Transpose of `last_t`.
-    pub last: Vec<f32>,
+    pub(crate) last: Vec<f32>,
 }
 
 impl NetworkWeights {
-    pub fn new(shape: &NetworkShape) -> Result<NetworkWeights, String> {
+    pub(crate) fn new(shape: &NetworkShape) -> Result<NetworkWeights, String> {
         let (sizes, layout) = (Sizes::new(shape), shape.layout());
         let none = Vec::new;
         Ok(NetworkWeights {
@@ -212,7 +212,7 @@ impl NetworkWeights {
     }
 
     /// Copies all weights.
-    pub fn load(&mut self, level: SimdLevel, weights: &[f32]) {
+    pub(crate) fn load(&mut self, level: SimdLevel, weights: &[f32]) {
         assert_eq!(weights.len(), self.len, "weights of the network");
         let (sizes, places) = (&self.sizes, &self.places);
         let width = sizes.embedding;
@@ -251,16 +251,16 @@ impl NetworkWeights {
         self.flat.resize(weights.len() + SLACK, 0.0);
     }
 
-    pub fn part(&self, place: &Place) -> &[f32] {
+    pub(crate) fn part(&self, place: &Place) -> &[f32] {
         &self.flat[place.clone()]
     }
 
     /// A right-hand matrix of a product, from the given element on.
-    pub fn right(&self, place: &Place, from: usize) -> &[f32] {
+    pub(crate) fn right(&self, place: &Place, from: usize) -> &[f32] {
         &self.flat[place.start + from..]
     }
 
-    pub fn norm(&self, place: &NormedPlace) -> Norm<'_> {
+    pub(crate) fn norm(&self, place: &NormedPlace) -> Norm<'_> {
         let (scale, shift) = place.norm.as_ref()?;
         Some((self.part(scale), self.part(shift)))
     }

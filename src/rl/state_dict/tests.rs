@@ -168,31 +168,6 @@ fn tensors_stay_within_their_data() {
 }
 
 #[test]
-fn weights_of_another_network_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.pth");
-    let mut layout = Layout::default();
-    layout.push("a", &[2]);
-    layout.push("b", &[1, 2]);
-    let (a, b) = (tensor("a", &[2], &[1.0, 2.0]), tensor("b", &[1, 2], &[3.0, 4.0]));
-    let after = |tensors: &[NamedTensor]| {
-        write(&path, tensors).unwrap();
-        read_weights(&path, &layout).map_err(|error| {
-            let error = error.to_string();
-            error.split("another network: ").nth(1).unwrap_or_default().to_string()
-        })
-    };
-    assert_eq!(after(&[b.clone(), a.clone()]), Ok(vec![1.0, 2.0, 3.0, 4.0]));
-    assert_eq!(after(std::slice::from_ref(&a)), Err("b is missing".into()));
-    let transposed = tensor("b", &[2, 1], &[3.0, 4.0]);
-    assert_eq!(after(&[a.clone(), transposed]), Err("b is [2, 1], not [1, 2]".into()));
-    let more = tensor("c", &[1], &[0.0]);
-    assert_eq!(after(&[a, b, more]), Err("c is not among its parameters".into()));
-    write_weights(&path, &layout, &[5.0, 6.0, 7.0, 8.0]).unwrap();
-    assert_eq!(read_weights(&path, &layout).unwrap(), [5.0, 6.0, 7.0, 8.0]);
-}
-
-#[test]
 fn errors_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing.pth");

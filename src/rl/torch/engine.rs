@@ -6,7 +6,7 @@ use super::network::QNetwork;
 use super::shape::Shape;
 
 /// Both networks, used by one thread at a time.
-pub struct Pair {
+pub(crate) struct Pair {
     online: QNetwork,
     target: QNetwork,
     device: Device,
@@ -33,12 +33,12 @@ pub struct MinibatchValues {
 pub type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
 
 impl Pair {
-    pub fn new(shape: &Shape, weights: &[f32], device: Device) -> Pair {
+    pub(crate) fn new(shape: &Shape, weights: &[f32], device: Device) -> Pair {
         let network = || QNetwork::new(shape.clone(), weights, device);
         Pair { online: network(), target: network(), device }
     }
 
-    pub fn load(&mut self, target: bool, weights: &[f32]) {
+    pub(crate) fn load(&mut self, target: bool, weights: &[f32]) {
         let network = if target { &mut self.target } else { &mut self.online };
         network.load(weights);
     }
@@ -50,14 +50,14 @@ impl Pair {
     }
 
     /// `market` `[row, slot, feature]` into `out` `[row, peer]`.
-    pub fn attention(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
+    pub(crate) fn attention(&self, slots: &[i64], market: &[f32], out: &mut [f32]) {
         let (market, slots) = (self.market(market), self.slots(slots));
         let weights = no_grad(|| self.online.attention_weights(&market, &slots));
         copy_out(&weights.expect("a network that attends"), out);
     }
 
     /// Overwrites `gradient` with d loss / d parameters of the online network.
-    pub fn learn(
+    pub(crate) fn learn(
         &self,
         minibatch: &Minibatch<'_>,
         loss: &mut Loss<'_>,

@@ -31,7 +31,7 @@ static TABLE: FunctionTable = FunctionTable {
 
 /// The name is [`table::SYMBOL`].
 #[unsafe(no_mangle)]
-pub extern "C" fn dqn_trader_torch_table() -> *const FunctionTable {
+pub(crate) extern "C" fn dqn_trader_torch_table() -> *const FunctionTable {
     &raw const TABLE
 }
 

@@ -6,34 +6,34 @@ use tch::{Kind, Tensor};
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// The parameter tensors of a network by name.
-pub type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
+pub(crate) type Leaves<'a> = &'a dyn Fn(&str) -> Tensor;
 
 /// `y = x W^T + b`, with `W` `[out, in]`.
 #[derive(Debug)]
-pub struct Linear {
+pub(crate) struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
 
 impl Linear {
-    pub fn new(leaves: Leaves, name: &str) -> Linear {
+    pub(crate) fn new(leaves: Leaves, name: &str) -> Linear {
         let bias = Some(leaves(&format!("{name}.bias")));
         Linear { weight: leaves(&format!("{name}.weight")), bias }
     }
 
-    pub fn without_bias(leaves: Leaves, name: &str) -> Linear {
+    pub(crate) fn without_bias(leaves: Leaves, name: &str) -> Linear {
         Linear { weight: leaves(&format!("{name}.weight")), bias: None }
     }
 
     /// `[.., in]` to `[.., out]`.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())
     }
 }
 
 /// A linear layer with an optional layer normalization after it. Ba, Kiros and Hinton (2016).
 #[derive(Debug)]
-pub struct NormedLinear {
+pub(crate) struct NormedLinear {
     linear: Linear,
     /// Scale and shift, `[out]`.
     norm: Option<(Tensor, Tensor)>,
@@ -41,7 +41,7 @@ pub struct NormedLinear {
 
 impl NormedLinear {
     /// The linear layer `block.index` and its norm `block.{index + 1}`.
-    pub fn new(leaves: Leaves, block: &str, index: usize, layer_norm: bool) -> NormedLinear {
+    pub(crate) fn new(leaves: Leaves, block: &str, index: usize, layer_norm: bool) -> NormedLinear {
         let norm = format!("{block}.{}", index + 1);
         let norm = || (leaves(&format!("{norm}.weight")), leaves(&format!("{norm}.bias")));
         NormedLinear {
@@ -51,7 +51,7 @@ impl NormedLinear {
     }
 
     /// `[.., in]` to `[.., out]`.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         let y = self.linear.forward(x);
         match &self.norm {
             Some((scale, shift)) => {
@@ -64,13 +64,13 @@ impl NormedLinear {
 
 /// Linear, ReLU, linear.
 #[derive(Debug)]
-pub struct Head {
+pub(crate) struct Head {
     hidden: Linear,
     output: Linear,
 }
 
 impl Head {
-    pub fn new(leaves: Leaves, name: &str) -> Head {
+    pub(crate) fn new(leaves: Leaves, name: &str) -> Head {
         Head {
             hidden: Linear::new(leaves, &format!("{name}.0")),
             output: Linear::new(leaves, &format!("{name}.2")),
@@ -78,7 +78,7 @@ impl Head {
     }
 
     /// `[batch, in]` to `[batch, out]`.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         self.output.forward(&self.hidden.forward(x).relu())
     }
 }
@@ -89,7 +89,7 @@ impl Head {
 /// which the softmax cancels, and one of the values would be a constant, which the output's bias
 /// already contains.
 #[derive(Debug)]
-pub struct Attention {
+pub(crate) struct Attention {
     heads: i64,
     width: i64,
     /// Added to the scores, `[peers, heads]`. Peers are ordered by nearness, and the effect of
@@ -102,7 +102,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub fn new(leaves: Leaves, name: &str, heads: i64, width: i64) -> Attention {
+    pub(crate) fn new(leaves: Leaves, name: &str, heads: i64, width: i64) -> Attention {
         Attention {
             heads,
             width,
@@ -116,7 +116,7 @@ impl Attention {
 
     /// Attention weights: `own` `[batch, width]`, `peers` `[batch, peers, width]`, result `[batch,
     /// peers, heads]`, which sums to 1 over the peers.
-    pub fn weights(&self, own: &Tensor, peers: &Tensor) -> Tensor {
+    pub(crate) fn weights(&self, own: &Tensor, peers: &Tensor) -> Tensor {
         let count = peers.size()[1];
         let per_head = self.width / self.heads;
         let query = self.query.forward(own) * (per_head as f64).sqrt().recip();
@@ -129,7 +129,7 @@ impl Attention {
 
     /// The attention-weighted values of the peers: `own` `[batch, width]`, `peers` `[batch, peers,
     /// width]`, result `[batch, width]`.
-    pub fn forward(&self, own: &Tensor, peers: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, own: &Tensor, peers: &Tensor) -> Tensor {
         let count = peers.size()[1];
         let per_head = self.width / self.heads;
         let weights = self.weights(own, peers).unsqueeze(-1);

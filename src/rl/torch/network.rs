@@ -18,7 +18,7 @@ use super::shape::{ParameterTensor, Shape};
 /// Runs libtorch's operations on the calling thread only, so that results do not depend on the
 /// number of cores, and ranks or worker threads that share a machine do not compete for them. Every
 /// entry point to libtorch calls it first.
-pub fn single_thread() {
+pub(crate) fn single_thread() {
     thread_local! {
         static DONE: Cell<bool> = const { Cell::new(false) };
     }
@@ -37,7 +37,7 @@ enum Output {
 
 /// The network with its parameters in one flat buffer, used by one thread at a time.
 #[derive(Debug)]
-pub struct QNetwork {
+pub(crate) struct QNetwork {
     shape: Shape,
     device: Device,
     /// All parameters, `[shape.len]`.
@@ -54,12 +54,12 @@ pub struct QNetwork {
 
 impl QNetwork {
     /// A network with `weights` in the order of the shape's parameters.
-    pub fn new(shape: Shape, weights: &[f32], device: Device) -> QNetwork {
+    pub(crate) fn new(shape: Shape, weights: &[f32], device: Device) -> QNetwork {
         QNetwork::build(shape, weights, device, true)
     }
 
     /// The same without gradients, on the CPU.
-    pub fn frozen(shape: Shape, weights: &[f32]) -> QNetwork {
+    pub(crate) fn frozen(shape: Shape, weights: &[f32]) -> QNetwork {
         QNetwork::build(shape, weights, Device::Cpu, false)
     }
 
@@ -96,12 +96,12 @@ impl QNetwork {
         QNetwork { symbol, encoder, attention, trunk, output, shape, device, flat, leaves }
     }
 
-    pub fn shape(&self) -> &Shape {
+    pub(crate) fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// Replaces all weights. A graph recorded before must not be differentiated after.
-    pub fn load(&mut self, weights: &[f32]) {
+    pub(crate) fn load(&mut self, weights: &[f32]) {
         assert_eq!(weights.len(), self.shape.len, "weights of the network");
         tch::no_grad(|| self.flat.copy_(&Tensor::from_slice(weights)));
     }
@@ -151,7 +151,7 @@ impl QNetwork {
 
     /// Overwrites `gradient` with d `loss` / d parameters, in the order of the parameters; zeros
     /// for parameters that `loss`, a scalar, does not depend on. Nothing is accumulated.
-    pub fn gradient(&self, loss: &Tensor, gradient: &mut [f32]) {
+    pub(crate) fn gradient(&self, loss: &Tensor, gradient: &mut [f32]) {
         assert_eq!(gradient.len(), self.shape.len, "elements of the gradient");
         assert!(loss.size().is_empty(), "a loss is a scalar");
         let parts = Tensor::run_backward(&[loss], &self.leaves, false, false);

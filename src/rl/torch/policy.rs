@@ -8,7 +8,7 @@ use super::network::QNetwork;
 use super::shape::Shape;
 
 /// Writes the policy of a network with `weights`. The peers of each stock are part of it.
-pub fn write(shape: Shape, weights: &[f32], path: &Path) -> Result<(), TchError> {
+pub(crate) fn write(shape: Shape, weights: &[f32], path: &Path) -> Result<(), TchError> {
     trace(&QNetwork::frozen(shape, weights))?.save(path)
 }
 

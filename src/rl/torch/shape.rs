@@ -9,52 +9,52 @@ pub struct Shape {
     pub features: usize,
     pub config: Settings,
     /// Per stock, the stocks that it may attend to; the same number for each.
-    pub peers: Vec<Vec<usize>>,
+    pub(crate) peers: Vec<Vec<usize>>,
     /// Total number of elements of all parameters.
-    pub len: usize,
+    pub(crate) len: usize,
     /// In the order of the flat buffer.
-    pub parameters: Vec<ParameterTensor>,
+    pub(crate) parameters: Vec<ParameterTensor>,
 }
 
 /// The settings of `[network]` that determine the computation.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Settings {
-    pub embedding: usize,
-    pub heads: usize,
-    pub symbol_embedding: usize,
-    pub attention: bool,
-    pub dueling: bool,
-    pub layer_norm: bool,
+pub(crate) struct Settings {
+    pub(crate) embedding: usize,
+    pub(crate) heads: usize,
+    pub(crate) symbol_embedding: usize,
+    pub(crate) attention: bool,
+    pub(crate) dueling: bool,
+    pub(crate) layer_norm: bool,
 }
 
 /// One parameter tensor.
 #[derive(Clone, Debug, Deserialize)]
-pub struct ParameterTensor {
+pub(crate) struct ParameterTensor {
     /// As in a PyTorch state dict: `encoder.0.weight`.
-    pub name: String,
-    pub shape: Vec<i64>,
+    pub(crate) name: String,
+    pub(crate) shape: Vec<i64>,
     /// Index of the first element in the flat buffer.
-    pub offset: usize,
-    pub len: usize,
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
 }
 
 impl Shape {
-    pub fn from_json(text: &[u8]) -> Result<Shape, serde_json::Error> {
+    pub(crate) fn from_json(text: &[u8]) -> Result<Shape, serde_json::Error> {
         serde_json::from_slice(text)
     }
 
     /// Number of observed stocks: the stock itself and its peers.
-    pub fn slots(&self) -> usize {
+    pub(crate) fn slots(&self) -> usize {
         1 + self.peers.first().map_or(0, Vec::len)
     }
 
     /// Whether attention is switched on and there are peers.
-    pub fn attends(&self) -> bool {
+    pub(crate) fn attends(&self) -> bool {
         self.config.attention && self.slots() > 1
     }
 
     /// `[stocks, slots]`, row-major: each stock's own index, then its peers'.
-    pub fn slot_table(&self) -> Vec<i64> {
+    pub(crate) fn slot_table(&self) -> Vec<i64> {
         let slots = |(stock, peers): (usize, &Vec<usize>)| {
             [&[stock][..], peers].concat().into_iter().map(|slot| slot as i64)
         };

@@ -8,12 +8,13 @@
 use std::ffi::c_void;
 
 /// A digest of this file and of that with the description of a network.
-pub const VERSION: u64 = digest(include_bytes!("table.rs")) ^ digest(include_bytes!("shape.rs"));
+pub(crate) const VERSION: u64 =
+    digest(include_bytes!("table.rs")) ^ digest(include_bytes!("shape.rs"));
 
 /// The only function that the library exports; a [`TableOf`].
-pub const SYMBOL: &[u8] = b"dqn_trader_torch_table\0";
+pub(crate) const SYMBOL: &[u8] = b"dqn_trader_torch_table\0";
 
-pub type TableOf = extern "C" fn() -> *const FunctionTable;
+pub(crate) type TableOf = extern "C" fn() -> *const FunctionTable;
 
 /// FNV-1a. Fowler, Noll and Vo.
 const fn digest(text: &[u8]) -> u64 {
@@ -28,7 +29,7 @@ const fn digest(text: &[u8]) -> u64 {
 /// Input values.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct In<T> {
+pub(crate) struct In<T> {
     data: *const T,
     len: usize,
 }
@@ -36,34 +37,34 @@ pub struct In<T> {
 /// Output values.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Out<T> {
+pub(crate) struct Out<T> {
     data: *mut T,
     len: usize,
 }
 
 impl<T> In<T> {
-    pub fn new(values: &[T]) -> In<T> {
+    pub(crate) fn new(values: &[T]) -> In<T> {
         In { data: values.as_ptr(), len: values.len() }
     }
 
     /// # Safety
     ///
     /// The values must still exist and must not be written to.
-    pub unsafe fn get<'a>(self) -> &'a [T] {
+    pub(crate) unsafe fn get<'a>(self) -> &'a [T] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts(self.data, self.len) }
     }
 }
 
 impl<T> Out<T> {
-    pub fn new(values: &mut [T]) -> Out<T> {
+    pub(crate) fn new(values: &mut [T]) -> Out<T> {
         Out { data: values.as_mut_ptr(), len: values.len() }
     }
 
     /// # Safety
     ///
     /// The values must still exist and must not be used elsewhere.
-    pub unsafe fn get<'a>(self) -> &'a mut [T] {
+    pub(crate) unsafe fn get<'a>(self) -> &'a mut [T] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
     }
@@ -71,28 +72,28 @@ impl<T> Out<T> {
 
 /// Why a call failed: UTF-8, truncated if it is too long.
 #[repr(C)]
-pub struct Failure {
+pub(crate) struct Failure {
     text: [u8; 2_048],
     len: usize,
 }
 
 impl Failure {
-    pub fn new() -> Failure {
+    pub(crate) fn new() -> Failure {
         Failure { text: [0; 2_048], len: 0 }
     }
 
-    pub fn set(&mut self, text: &str) {
+    pub(crate) fn set(&mut self, text: &str) {
         self.len = text.len().min(self.text.len());
         self.text[..self.len].copy_from_slice(&text.as_bytes()[..self.len]);
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.text[..self.len]).into_owned()
     }
 }
 
 /// Handle of the online and the target network, used by one thread at a time.
-pub type Handle = *mut c_void;
+pub(crate) type Handle = *mut c_void;
 
 /// A minibatch; see `MinibatchInputs` in `src/rl/engine.rs`.
 #[repr(C)]
@@ -111,24 +112,24 @@ pub struct LossCall {
 }
 
 /// The program's callback for a minibatch's values; `user` is its own pointer.
-pub type RawOnValues = unsafe extern "C" fn(user: *mut c_void, call: &LossCall) -> bool;
+pub(crate) type RawOnValues = unsafe extern "C" fn(user: *mut c_void, call: &LossCall) -> bool;
 
 /// `shape` is JSON; see `shape.rs`. `slots`: a stock's own index, then its peers'.
 #[repr(C)]
-pub struct FunctionTable {
+pub(crate) struct FunctionTable {
     /// The first field in every version.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Number of CUDA devices.
-    pub cuda_devices: unsafe extern "C" fn(count: &mut u64, &mut Failure) -> bool,
+    pub(crate) cuda_devices: unsafe extern "C" fn(count: &mut u64, &mut Failure) -> bool,
     /// Both networks with `weights`. `device`: a CUDA device, or -1 for the CPU.
-    pub create: unsafe extern "C" fn(
+    pub(crate) create: unsafe extern "C" fn(
         shape: In<u8>,
         weights: In<f32>,
         device: i64,
         handle: &mut Handle,
         &mut Failure,
     ) -> bool,
-    pub destroy: unsafe extern "C" fn(Handle),
+    pub(crate) destroy: unsafe extern "C" fn(Handle),
     /// Replaces the weights of the online or the target network.
     pub load: unsafe extern "C" fn(Handle, target: bool, weights: In<f32>, &mut Failure) -> bool,
     pub values: unsafe extern "C" fn(
@@ -138,14 +139,14 @@ pub struct FunctionTable {
         values: Out<f32>,
         &mut Failure,
     ) -> bool,
-    pub attention: unsafe extern "C" fn(
+    pub(crate) attention: unsafe extern "C" fn(
         Handle,
         slots: In<i64>,
         market: In<f32>,
         weights: Out<f32>,
         &mut Failure,
     ) -> bool,
-    pub learn: unsafe extern "C" fn(
+    pub(crate) learn: unsafe extern "C" fn(
         Handle,
         minibatch: &RawMinibatch,
         on_values: RawOnValues,
@@ -154,8 +155,8 @@ pub struct FunctionTable {
         &mut Failure,
     ) -> bool,
     /// Writes the policy as TorchScript to `path`, in the bytes of the operating system.
-    pub write_policy:
+    pub(crate) write_policy:
         unsafe extern "C" fn(shape: In<u8>, weights: In<f32>, path: In<u8>, &mut Failure) -> bool,
     /// Multiplies two f32 matrices `[side, side]` on this thread, `times` times.
-    pub multiply: unsafe extern "C" fn(side: u64, times: u64, &mut Failure) -> bool,
+    pub(crate) multiply: unsafe extern "C" fn(side: u64, times: u64, &mut Failure) -> bool,
 }

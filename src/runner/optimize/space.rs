@@ -10,7 +10,7 @@ use crate::runner::RunnerError;
 use crate::strategy::{GivenParameters, Number, Parameters, StrategyKind};
 
 /// Maximum number of sets of one search.
-pub const MOST_SETS: usize = 100_000;
+pub(crate) const MOST_SETS: usize = 100_000;
 
 /// Values of one parameter that are tried.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ use crate::train::model::Model;
 use crate::train::setup::Setup;
 
 /// Makes them one after the other.
-pub struct Evaluator {
+pub(crate) struct Evaluator {
     context: Arc<Around>,
     running: Option<JoinHandle<Result<Evaluation>>>,
     latest: Option<Evaluation>,
@@ -35,7 +35,11 @@ struct Around {
 
 impl Evaluator {
     /// `rules`: the expert weights of the meta-policy's at the end of the training period.
-    pub fn new(setup: &Setup<'_>, eval: &PreparedData, rules: Option<ExpertWeights>) -> Evaluator {
+    pub(crate) fn new(
+        setup: &Setup<'_>,
+        eval: &PreparedData,
+        rules: Option<ExpertWeights>,
+    ) -> Evaluator {
         let context = Around {
             mandate: setup.mandate.clone(),
             learner: setup.learner.clone(),
@@ -48,16 +52,16 @@ impl Evaluator {
     }
 
     /// The expert weights of the meta-policy's rules at the end of the training period.
-    pub fn rules(&self) -> Option<&ExpertWeights> {
+    pub(crate) fn rules(&self) -> Option<&ExpertWeights> {
         self.context.rules.as_ref()
     }
 
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
     /// Begins with these weights, after so many episodes and steps. None may be running.
-    pub fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<()> {
+    pub(crate) fn begin(&mut self, episode: u32, env_steps: u64, weights: &[f32]) -> Result<()> {
         assert!(!self.is_running(), "one at a time");
         let (context, weights) = (self.context.clone(), weights.to_vec());
         let work = move || -> Result<Evaluation> {
@@ -73,7 +77,7 @@ impl Evaluator {
     }
 
     /// The one that was running, if it is done by now.
-    pub fn done(&mut self) -> Result<Option<&Evaluation>> {
+    pub(crate) fn done(&mut self) -> Result<Option<&Evaluation>> {
         match &self.running {
             Some(thread) if thread.is_finished() => self.finish(),
             _ => Ok(None),
@@ -81,14 +85,14 @@ impl Evaluator {
     }
 
     /// Waits for the one that runs.
-    pub fn finish(&mut self) -> Result<Option<&Evaluation>> {
+    pub(crate) fn finish(&mut self) -> Result<Option<&Evaluation>> {
         let Some(thread) = self.running.take() else { return Ok(None) };
         let done = thread.join().map_err(|_| anyhow!("the evaluation failed"))??;
         Ok(Some(self.latest.insert(done)))
     }
 
     /// The last that was made here.
-    pub fn into_latest(self) -> Option<Evaluation> {
+    pub(crate) fn into_latest(self) -> Option<Evaluation> {
         self.latest
     }
 }

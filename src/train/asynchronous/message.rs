@@ -8,33 +8,33 @@ use crate::train::worker::LearnStats;
 
 /// Of one stock, to the server; a packed gradient follows where something was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GradientPush {
-    pub stock: u32,
+pub(crate) struct GradientPush {
+    pub(crate) stock: u32,
     /// Bars stepped since the last one, over all lanes.
-    pub env_steps: u32,
+    pub(crate) env_steps: u32,
     /// Sum of capital times reward over them.
-    pub reward: f64,
-    pub epsilon: f64,
+    pub(crate) reward: f64,
+    pub(crate) epsilon: f64,
     /// Gradient steps that the server had made when the weights of this gradient were its own.
-    pub version: u64,
-    pub learned: Option<LearnStats>,
+    pub(crate) version: u64,
+    pub(crate) learned: Option<LearnStats>,
 }
 
 /// To a worker; the server's weights follow where it sent a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ServerReply {
-    pub next: NextStep,
+pub(crate) struct ServerReply {
+    pub(crate) next: NextStep,
     /// Gradient steps made so far.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Fraction of the run that is done.
-    pub progress: f64,
+    pub(crate) progress: f64,
     /// The gradient was used; not so if it was too old.
-    pub is_used: bool,
+    pub(crate) is_used: bool,
 }
 
 /// What a worker does before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NextStep {
+pub(crate) enum NextStep {
     GoOn,
     /// Writes its part of the checkpoint of so many steps.
     Checkpoint(u64),
@@ -44,7 +44,7 @@ pub enum NextStep {
 }
 
 /// A head, its length before it, and what follows.
-pub fn write(head: &impl Serialize, message: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn write(head: &impl Serialize, message: &mut Vec<u8>) -> Result<()> {
     let head = postcard::to_stdvec(head)?;
     message.clear();
     message.push(u8::try_from(head.len()).context("a header is too long")?);
@@ -53,7 +53,7 @@ pub fn write(head: &impl Serialize, message: &mut Vec<u8>) -> Result<()> {
 }
 
 /// The head, and the bytes after it.
-pub fn read<T: DeserializeOwned>(message: &[u8]) -> Result<(T, &[u8])> {
+pub(crate) fn read<T: DeserializeOwned>(message: &[u8]) -> Result<(T, &[u8])> {
     let (&len, rest) = message.split_first().context("an empty message")?;
     let head = rest.get(..usize::from(len)).context("a message ends within its header")?;
     Ok((postcard::from_bytes(head)?, &rest[usize::from(len)..]))

@@ -32,7 +32,7 @@ use crate::comm::{MessageStamp, Tag};
 use crate::config::AsynchronousConfig;
 use crate::market::Symbol;
 use crate::portfolio::meta_policy::CapitalPlan;
-pub use evaluator::Evaluator;
+pub(crate) use evaluator::Evaluator;
 use server::{AsyncServer, ServerIo};
 use worker::{AsyncWorker, Host, WorkerContext};
 
@@ -42,7 +42,7 @@ const SLOW: &str = "DQN_TRADER_SLOW_STOCK";
 const LOCKSTEP: &str = "the checkpoint is from a lockstep run; resume it with --sync lockstep";
 
 /// One rank's part of an asynchronous run.
-pub struct Asynchronous<'a> {
+pub(crate) struct Asynchronous<'a> {
     setup: Setup<'a>,
     context: WorkerContext<'a>,
     async_workers: Vec<AsyncWorker>,
@@ -53,7 +53,10 @@ pub struct Asynchronous<'a> {
 
 impl<'a> Asynchronous<'a> {
     /// Errors: the stock that is to be slow is none of the run's.
-    pub fn new(setup: Setup<'a>, config: &'a AsynchronousConfig) -> Result<Asynchronous<'a>> {
+    pub(crate) fn new(
+        setup: Setup<'a>,
+        config: &'a AsynchronousConfig,
+    ) -> Result<Asynchronous<'a>> {
         let (weights, capital) = (setup.weights(), shared_capital(&setup)?);
         let slow = slow_stock(&setup.mandate.stocks)?;
         let Setup { train, lanes, learner, .. } = setup;
@@ -72,7 +75,7 @@ impl<'a> Asynchronous<'a> {
     /// Lets the workers go until all is done or the user wants no more; returns with every rank's
     /// workers stopped, and with the last checkpoint whole. `evaluations` make those that come due
     /// meanwhile.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         callbacks: &mut dyn Callbacks,
         evaluations: &mut Evaluator,
@@ -105,7 +108,7 @@ impl<'a> Asynchronous<'a> {
     /// Restores a snapshot of the same run, taken with any number of ranks.
     ///
     /// Errors: it is of a run in lockstep.
-    pub fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
+    pub(crate) fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
         let RootState { weights, optimizer, mode: ModeState::Asynchronous(state) } = root else {
             bail!(LOCKSTEP)
         };
@@ -120,21 +123,21 @@ impl<'a> Asynchronous<'a> {
     }
 
     /// This rank's stocks, in the order of its workers.
-    pub fn stocks(&self) -> Vec<usize> {
+    pub(crate) fn stocks(&self) -> Vec<usize> {
         self.async_workers.iter().map(|async_worker| async_worker.worker.stock()).collect()
     }
 
     /// Where the run is; on rank 0.
-    pub fn server(&self) -> Option<&ServerState> {
+    pub(crate) fn server(&self) -> Option<&ServerState> {
         self.root.as_ref().map(AsyncServer::state)
     }
 
-    pub fn weights(&self) -> &[f32] {
+    pub(crate) fn weights(&self) -> &[f32] {
         &self.weights
     }
 
     /// This rank's workers.
-    pub fn into_workers(self) -> Vec<Worker> {
+    pub(crate) fn into_workers(self) -> Vec<Worker> {
         self.async_workers.into_iter().map(|async_worker| async_worker.worker).collect()
     }
 }

@@ -33,16 +33,16 @@ struct InstructionRound {
 }
 
 /// What the server does it with.
-pub struct ServerIo<'a> {
-    pub mailbox: &'a dyn Mailbox,
-    pub callbacks: &'a mut dyn Callbacks,
-    pub evaluations: &'a mut Evaluator,
+pub(crate) struct ServerIo<'a> {
+    pub(crate) mailbox: &'a dyn Mailbox,
+    pub(crate) callbacks: &'a mut dyn Callbacks,
+    pub(crate) evaluations: &'a mut Evaluator,
     /// Hands over what threads of this process wrote of their stocks for a checkpoint.
-    pub collect: &'a mut dyn FnMut() -> Result<Vec<(usize, StockState)>>,
+    pub(crate) collect: &'a mut dyn FnMut() -> Result<Vec<(usize, StockState)>>,
 }
 
 /// Rank 0's part of a run.
-pub struct AsyncServer<'a> {
+pub(crate) struct AsyncServer<'a> {
     stocks: usize,
     plan: Lanes,
     /// Passes over the training period.
@@ -60,7 +60,7 @@ pub struct AsyncServer<'a> {
 }
 
 impl<'a> AsyncServer<'a> {
-    pub fn new(
+    pub(crate) fn new(
         setup: &Setup<'a>,
         config: &AsynchronousConfig,
         weights: Vec<f32>,
@@ -88,27 +88,27 @@ impl<'a> AsyncServer<'a> {
         }
     }
 
-    pub fn weights(&self) -> &[f32] {
+    pub(crate) fn weights(&self) -> &[f32] {
         self.server.weights()
     }
 
-    pub fn state(&self) -> &ServerState {
+    pub(crate) fn state(&self) -> &ServerState {
         &self.state
     }
 
     /// Of a run that has been served.
-    pub fn ending(&self) -> Ending {
+    pub(crate) fn ending(&self) -> Ending {
         self.ending.unwrap_or(Ending::EpisodeDone)
     }
 
     /// Restores a state of the same run.
-    pub fn restore(&mut self, weights: &[f32], optimizer: Adam, state: ServerState) {
+    pub(crate) fn restore(&mut self, weights: &[f32], optimizer: Adam, state: ServerState) {
         self.server.restore(weights, optimizer);
         self.state = state;
     }
 
     /// Answers the workers until all have been told to stop.
-    pub fn serve(&mut self, io: &mut ServerIo<'_>) -> Result<()> {
+    pub(crate) fn serve(&mut self, io: &mut ServerIo<'_>) -> Result<()> {
         let senders = io.mailbox.senders();
         let mut stopped = vec![false; senders];
         let mut rounds: VecDeque<InstructionRound> = VecDeque::new();

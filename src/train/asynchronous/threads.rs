@@ -16,7 +16,7 @@ use crate::train::snapshot::StockState;
 /// What a thread hands over of its stocks for a checkpoint.
 type States = Vec<(usize, StockState)>;
 
-pub fn run(
+pub(crate) fn run(
     root: &mut AsyncServer<'_>,
     async_workers: &mut [AsyncWorker],
     context: &WorkerContext<'_>,

@@ -23,8 +23,8 @@ const SILENT_BARS: u32 = 16;
 const MOST_OWED: u64 = 8;
 
 /// A stock's worker on its way.
-pub struct AsyncWorker {
-    pub worker: Worker,
+pub(crate) struct AsyncWorker {
+    pub(crate) worker: Worker,
     /// With the weights as of its last gradient.
     networks: Networks,
     cursor: Cursor,
@@ -40,19 +40,19 @@ pub struct AsyncWorker {
 }
 
 /// What all workers of a process share.
-pub struct WorkerContext<'a> {
-    pub panel: &'a Panel,
-    pub lanes: Lanes,
-    pub config: &'a AsynchronousConfig,
+pub(crate) struct WorkerContext<'a> {
+    pub(crate) panel: &'a Panel,
+    pub(crate) lanes: Lanes,
+    pub(crate) config: &'a AsynchronousConfig,
     /// Exponent of the importance weights at the start.
-    pub priority_beta: f64,
-    pub capital: CapitalPlan,
+    pub(crate) priority_beta: f64,
+    pub(crate) capital: CapitalPlan,
     /// A stock whose every bar takes so many times as long: to try what a slow worker costs.
-    pub slow: Option<(usize, f64)>,
+    pub(crate) slow: Option<(usize, f64)>,
 }
 
 /// What a process does when the server asks all workers for something.
-pub trait Host {
+pub(crate) trait Host {
     /// Writes its stocks' parts of the checkpoint of so many steps.
     fn checkpoint(&mut self, env_steps: u64, stocks: Vec<(usize, StockState)>) -> Result<()>;
 
@@ -62,7 +62,7 @@ pub trait Host {
 
 impl AsyncWorker {
     /// With networks of so many parameters.
-    pub fn new(
+    pub(crate) fn new(
         worker: Worker,
         networks: Networks,
         parameters: usize,
@@ -90,7 +90,7 @@ impl AsyncWorker {
         }
     }
 
-    pub fn state(&self) -> StockState {
+    pub(crate) fn state(&self) -> StockState {
         let (networks, cursor) = (self.networks.state(), self.cursor.clone());
         StockState {
             worker: self.worker.state(),
@@ -100,7 +100,12 @@ impl AsyncWorker {
     }
 
     /// Restores a state of the same run; `weights` are the server's after `version` steps.
-    pub fn restore(&mut self, weights: &[f32], version: u64, state: StockState) -> Result<()> {
+    pub(crate) fn restore(
+        &mut self,
+        weights: &[f32],
+        version: u64,
+        state: StockState,
+    ) -> Result<()> {
         let AsyncWorkerState { networks, cursor } = state.own_pace.context(LOCKSTEP)?;
         self.worker.restore(state.worker);
         self.networks.restore(weights, networks);
@@ -110,7 +115,7 @@ impl AsyncWorker {
     }
 
     /// One bar in every lane.
-    pub fn bar(&mut self, context: &WorkerContext<'_>) {
+    pub(crate) fn bar(&mut self, context: &WorkerContext<'_>) {
         let (step, lanes) = (self.cursor.step, context.lanes);
         if step == 0 {
             self.worker.reset();
@@ -130,7 +135,7 @@ impl AsyncWorker {
     }
 
     /// One exchange with the server, with a gradient if `learns`.
-    pub fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         context: &WorkerContext<'_>,
         line: &dyn ServerLink,
@@ -172,7 +177,7 @@ impl AsyncWorker {
 }
 
 /// Lets the stocks of a process step in turn until the server stops them.
-pub fn work(
+pub(crate) fn work(
     async_workers: &mut [AsyncWorker],
     context: &WorkerContext<'_>,
     line: &dyn ServerLink,

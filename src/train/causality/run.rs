@@ -35,30 +35,34 @@ use crate::train::snapshot::{ModeState, Snapshot};
 use crate::train::worker::{Lanes, Worker};
 
 /// A market in a folder of its own, with a cache of its own.
-pub struct CaseFolder(tempfile::TempDir);
+pub(crate) struct CaseFolder(tempfile::TempDir);
 
 impl CaseFolder {
-    pub fn new(case: &CausalityCase, market: &[BarSeries]) -> CaseFolder {
+    pub(crate) fn new(case: &CausalityCase, market: &[BarSeries]) -> CaseFolder {
         let folder = tempfile::tempdir().unwrap();
         case.store(market, folder.path());
         CaseFolder(folder)
     }
 
     /// What training is given.
-    pub fn training(&self, case: &CausalityCase) -> PreparedData {
+    pub(crate) fn training(&self, case: &CausalityCase) -> PreparedData {
         let period = case.config.train_period();
         self.prepared(&case.config, |plan| plan.train(period, &mut |_, _, _| {}))
     }
 
     /// The training period with a fit that is given.
-    pub fn training_fitted(&self, case: &CausalityCase, train: &PreparedData) -> PreparedData {
+    pub(crate) fn training_fitted(
+        &self,
+        case: &CausalityCase,
+        train: &PreparedData,
+    ) -> PreparedData {
         let mut config = settled(&case.config, train);
         (config.eval_start, config.eval_end) = (config.start_date, config.end_date);
         self.fitted(&config, train)
     }
 
     /// What an evaluation is given.
-    pub fn evaluation(&self, case: &CausalityCase, train: &PreparedData) -> PreparedData {
+    pub(crate) fn evaluation(&self, case: &CausalityCase, train: &PreparedData) -> PreparedData {
         self.fitted(&settled(&case.config, train), train)
     }
 
@@ -93,7 +97,7 @@ impl CaseFolder {
 
     /// The bytes of a panel.
     /// Without the checksum, which covers the file's name, too.
-    pub fn panel_file(&self, prepared: &PreparedData) -> Vec<u8> {
+    pub(crate) fn panel_file(&self, prepared: &PreparedData) -> Vec<u8> {
         let path = self.cache().join(format!("panels/{}.arrow", prepared.digest));
         let mut bytes = std::fs::read(path).unwrap();
         bytes.truncate(bytes.len() - TRAILER_BYTES);
@@ -114,7 +118,7 @@ fn settled(config: &RunConfig, train: &PreparedData) -> RunConfig {
 }
 
 /// Calendar, bars, tradability and features, row by row.
-pub fn note_panel(prepared: &PreparedData, trace: &mut Trace) {
+pub(crate) fn note_panel(prepared: &PreparedData, trace: &mut Trace) {
     let panel = &prepared.panel;
     for row in 0..panel.rows() {
         let view = panel.view(row);
@@ -134,7 +138,7 @@ fn mandate(config: &RunConfig) -> Mandate {
     Mandate::new(&config.stocks, &config.env, &config.portfolio)
 }
 
-pub fn shape(config: &RunConfig, train: &PreparedData) -> NetworkShape {
+pub(crate) fn shape(config: &RunConfig, train: &PreparedData) -> NetworkShape {
     network_shape(&config.network, config.env.long_only, train)
 }
 
@@ -162,7 +166,7 @@ fn setup<'a>(
 }
 
 /// Trains one episode, or until `last_step` of it.
-pub fn train(
+pub(crate) fn train(
     config: &RunConfig,
     data: &PreparedData,
     plan: Lanes,
@@ -376,7 +380,7 @@ impl Callbacks for RecordingWatcher<'_> {
 }
 
 /// Lets a policy of these weights trade the evaluation.
-pub fn evaluate(
+pub(crate) fn evaluate(
     config: &RunConfig,
     train: &PreparedData,
     data: &PreparedData,

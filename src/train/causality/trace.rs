@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::market::calendar::iso_new_york;
 
 /// Known before all bars.
-pub const GIVEN: i64 = i64::MIN;
+pub(crate) const GIVEN: i64 = i64::MIN;
 
 struct Entry {
     /// End of the last bar that may have been looked at, UTC seconds.
@@ -18,7 +18,7 @@ struct Entry {
 
 /// Everything that was noted, in the order in which it came.
 #[derive(Default)]
-pub struct Trace {
+pub(crate) struct Trace {
     entries: Vec<Entry>,
     /// Of things that may not come about in another future, such as a fill: compared where they do
     /// in both.
@@ -34,22 +34,27 @@ fn bytes(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
 }
 
 impl Trace {
-    pub fn note(&mut self, known_s: i64, what: &str, value: &(impl Serialize + ?Sized)) {
+    pub(crate) fn note(&mut self, known_s: i64, what: &str, value: &(impl Serialize + ?Sized)) {
         self.entries.push(Entry { known_s, what: what.into(), bytes: bytes(value) });
     }
 
-    pub fn note_open(&mut self, known_s: i64, what: &str, value: &(impl Serialize + ?Sized)) {
+    pub(crate) fn note_open(
+        &mut self,
+        known_s: i64,
+        what: &str,
+        value: &(impl Serialize + ?Sized),
+    ) {
         let before = self.open.insert((known_s, what.into()), bytes(value));
         assert!(before.is_none(), "{what} is noted twice");
     }
 
     /// How much was known at `t_s`.
-    pub fn known(&self, t_s: i64) -> usize {
+    pub(crate) fn known(&self, t_s: i64) -> usize {
         self.until(t_s).count()
     }
 
     /// The first thing known at `t_s` that is not the same in both, bit for bit.
-    pub fn difference(&self, other: &Trace, t_s: i64) -> Option<String> {
+    pub(crate) fn difference(&self, other: &Trace, t_s: i64) -> Option<String> {
         let said = |what: &str, known_s: i64| format!("{what} of {}", moment(known_s));
         let (mut ours, mut theirs) = (self.until(t_s), other.until(t_s));
         loop {

@@ -33,10 +33,10 @@ const TRAIN_BARS: u32 = 230;
 const EVAL_BARS: u32 = 110;
 
 /// A case: settings, and what its markets are like.
-pub struct CausalityCase {
-    pub seed: u64,
-    pub config: RunConfig,
-    pub native_minutes: u32,
+pub(crate) struct CausalityCase {
+    pub(crate) seed: u64,
+    pub(crate) config: RunConfig,
+    pub(crate) native_minutes: u32,
     /// A bar is missing with this probability.
     gaps: f64,
     /// The stock's first day, counted from the start of the training period.
@@ -44,7 +44,7 @@ pub struct CausalityCase {
 }
 
 impl CausalityCase {
-    pub fn draw(seed: u64) -> CausalityCase {
+    pub(crate) fn draw(seed: u64) -> CausalityCase {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let stocks = rng.random_range(1..=3);
         let (native_minutes, bar_minutes) = LENGTHS[rng.random_range(0..LENGTHS.len())];
@@ -67,14 +67,14 @@ impl CausalityCase {
     }
 
     /// A stream of random numbers of this case.
-    pub fn rng(&self, stream: u64) -> ChaCha8Rng {
+    pub(crate) fn rng(&self, stream: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(1 + stream);
         rng
     }
 
     /// Bars as stored, `[stock]`.
-    pub fn market(&self, rng: &mut ChaCha8Rng) -> Vec<BarSeries> {
+    pub(crate) fn market(&self, rng: &mut ChaCha8Rng) -> Vec<BarSeries> {
         let symbols = self.config.stocks.iter().cloned();
         let nothing: Vec<BarSeries> = symbols.map(BarSeries::new).collect();
         let always = vec![i64::MIN; nothing.len()];
@@ -83,7 +83,7 @@ impl CausalityCase {
 
     /// The same bars up to `t_s` and all others drawn anew: other prices and volumes, other bars
     /// and days missing.
-    pub fn other_future(
+    pub(crate) fn other_future(
         &self,
         market: &[BarSeries],
         t_s: i64,
@@ -161,7 +161,7 @@ impl CausalityCase {
     }
 
     /// Writes the day files of a market as the program itself writes them.
-    pub fn store(&self, market: &[BarSeries], folder: &Path) {
+    pub(crate) fn store(&self, market: &[BarSeries], folder: &Path) {
         for series in market {
             let mut day = BarSeries::new(series.symbol.clone());
             for (i, bar) in series.bars().enumerate() {
@@ -272,7 +272,7 @@ fn bar(end_s: i64, price: &mut f64, std: f64, own: f64, rng: &mut ChaCha8Rng) ->
 }
 
 /// Standard normal, by Box and Muller.
-pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }

@@ -23,12 +23,12 @@ pub(super) struct BarSpacingCheck {
 
 impl BarSpacingCheck {
     /// `settle_bars` is after how many bars the first decision can come.
-    pub fn new(bar_minutes: u32, settle_bars: u32) -> BarSpacingCheck {
+    pub(crate) fn new(bar_minutes: u32, settle_bars: u32) -> BarSpacingCheck {
         let steps_left = STEPS.min((settle_bars as usize).saturating_sub(1)).max(1);
         BarSpacingCheck { bar_minutes, last_end_s: None, steps_left, apart: BTreeMap::new() }
     }
 
-    pub fn check(&mut self, end_s: i64) -> Result<(), SpacingError> {
+    pub(crate) fn check(&mut self, end_s: i64) -> Result<(), SpacingError> {
         let Some(last) = self.last_end_s.replace(end_s) else { return Ok(()) };
         if end_s <= last {
             let what = format!("bars that end at {} come in parts", iso_new_york(end_s));

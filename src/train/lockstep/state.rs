@@ -33,7 +33,7 @@ impl LockstepTrainer<'_> {
     /// 0's part and the parts of its own stocks, in their order.
     ///
     /// Errors: it is of an asynchronous run.
-    pub fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
+    pub(crate) fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
         assert_eq!(stocks.len(), self.workers.len(), "a state for every stock of this rank");
         assert_eq!(root.weights.len(), self.weights.len(), "weights of another network");
         let RootState { weights, optimizer, mode: ModeState::Lockstep(state) } = root else {

@@ -30,7 +30,7 @@ fn one_model(place: &Place, server: &Server, out: &str, session: Value) {
 }
 
 /// Reads prices, buys ten of each stock once, sells three on later days, and finishes.
-pub fn trader(asked: &Asked) -> Reply {
+pub(crate) fn trader(asked: &Asked) -> Reply {
     match (asked.transpose(), asked.day().as_str()) {
         (0, _) => calls(&[("get_prices", "{\"count\": 3}"), ("get_positions", "")]),
         (1, "2019-01-03") => calls(&[

@@ -9,12 +9,12 @@ use crate::http::{cut, response, serve};
 
 /// A request as received.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub body: Value,
-    pub authorization: String,
+pub(crate) struct Asked {
+    pub(crate) body: Value,
+    pub(crate) authorization: String,
 }
 
-pub enum Reply {
+pub(crate) enum Reply {
     /// Status and headers, body.
     Http(&'static str, String, String),
     /// The first half of the announced body.
@@ -24,13 +24,13 @@ pub enum Reply {
 }
 
 /// Answers every request by a function of it, until the test process ends.
-pub struct Server {
-    pub address: SocketAddr,
-    pub asked: Arc<Mutex<Vec<Asked>>>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
-    pub fn start(answer: impl Fn(&Asked) -> Reply + Send + 'static) -> Server {
+    pub(crate) fn start(answer: impl Fn(&Asked) -> Reply + Send + 'static) -> Server {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&asked);
         let address = serve(move |request| {
@@ -47,33 +47,33 @@ impl Server {
         Server { address, asked }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 }
 
 impl Asked {
-    pub fn messages(&self) -> &[Value] {
+    pub(crate) fn messages(&self) -> &[Value] {
         self.body["messages"].as_array().unwrap()
     }
 
     /// Number of answers of the model in this session.
-    pub fn transpose(&self) -> usize {
+    pub(crate) fn transpose(&self) -> usize {
         self.messages().iter().filter(|message| message["role"] == "assistant").count()
     }
 
     /// The day of the session.
-    pub fn day(&self) -> String {
+    pub(crate) fn day(&self) -> String {
         let opening = self.messages()[1]["content"].as_str().unwrap();
         opening.strip_prefix("Next is ").unwrap()[..10].to_string()
     }
 
     /// The results of the last calls.
-    pub fn notify(&self) -> Vec<Value> {
+    pub(crate) fn notify(&self) -> Vec<Value> {
         let after = self.messages().iter().rposition(|message| message["role"] == "assistant");
         let replies = &self.messages()[after.map_or(0, |at| at + 1)..];
         let of_tools = replies.iter().filter(|message| message["role"] == "tool");
@@ -82,7 +82,7 @@ impl Asked {
 }
 
 /// An answer that calls tools, given as names and arguments in JSON text, as in the protocol.
-pub fn calls(calls: &[(&str, &str)]) -> Reply {
+pub(crate) fn calls(calls: &[(&str, &str)]) -> Reply {
     let one = |(i, (name, arguments)): (usize, &(&str, &str))| {
         json!({
             "id": format!("c{i}"), "type": "function",
@@ -93,11 +93,11 @@ pub fn calls(calls: &[(&str, &str)]) -> Reply {
     ok(json!({ "role": "assistant", "content": null, "tool_calls": calls }))
 }
 
-pub fn ok(message: Value) -> Reply {
+pub(crate) fn ok(message: Value) -> Reply {
     Reply::Http("200 OK", String::new(), body(message))
 }
 
-pub fn body(message: Value) -> String {
+pub(crate) fn body(message: Value) -> String {
     json!({
         "id": "x", "object": "chat.completion",
         "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }],
@@ -107,6 +107,6 @@ pub fn body(message: Value) -> String {
 }
 
 /// An error as endpoints word it.
-pub fn error(status: &'static str, headers: &str, message: &str) -> Reply {
+pub(crate) fn error(status: &'static str, headers: &str, message: &str) -> Reply {
     Reply::Http(status, headers.into(), json!({ "error": { "message": message } }).to_string())
 }

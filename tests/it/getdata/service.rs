@@ -11,17 +11,17 @@ use crate::http::{cut, response, serve};
 
 /// The content of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    pub symbol: String,
-    pub month: String,
-    pub minutes: i64,
-    pub csv: bool,
-    pub line: String,
+pub(crate) struct Request {
+    pub(crate) symbol: String,
+    pub(crate) month: String,
+    pub(crate) minutes: i64,
+    pub(crate) csv: bool,
+    pub(crate) line: String,
     /// Number of earlier requests for the same stock and month.
-    pub before: usize,
+    pub(crate) before: usize,
 }
 
-pub enum Reply {
+pub(crate) enum Reply {
     /// HTTP status 200 and a body.
     Body(String),
     Status(&'static str),
@@ -31,8 +31,8 @@ pub enum Reply {
     Silence,
 }
 
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     /// Number of requests that [`Server::asked`] has already returned.
     told: AtomicUsize,
@@ -40,7 +40,7 @@ pub struct Server {
 
 impl Server {
     /// Answers every request by `answer`.
-    pub fn start(answer: impl Fn(&Request) -> Reply + Send + 'static) -> Server {
+    pub(crate) fn start(answer: impl Fn(&Request) -> Reply + Send + 'static) -> Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         let address = serve(move |asked| {
@@ -60,24 +60,24 @@ impl Server {
         Server { address, requests, told: AtomicUsize::new(0) }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/query", self.address)
     }
 
     /// Months requested since the last call, as `AAA 2020-01`.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         let requests = self.requests.lock().unwrap();
         let new = &requests[self.told.swap(requests.len(), Ordering::SeqCst)..];
         new.iter().map(|request| format!("{} {}", request.symbol, request.month)).collect()
     }
 
     /// Number of requests so far.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 
     /// The last request line.
-    pub fn last_line(&self) -> String {
+    pub(crate) fn last_line(&self) -> String {
         self.requests.lock().unwrap().last().unwrap().line.clone()
     }
 }
@@ -99,11 +99,11 @@ fn read(line: String) -> Request {
 }
 
 /// A bar: its start in UTC seconds, then open, high, low, close and volume.
-pub type Bar = (i64, [f64; 5]);
+pub(crate) type Bar = (i64, [f64; 5]);
 
 /// Bars of a month's regular sessions. Prices depend on stock, day and time, and vary by a few per
 /// cent.
-pub fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
+pub(crate) fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
     let month: YearMonth = month.parse().unwrap();
     let start = 50.0 + f64::from(symbol.bytes().map(u32::from).sum::<u32>() % 97);
     let mut bars = Vec::new();
@@ -122,7 +122,7 @@ pub fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
 }
 
 /// In the format of the service, newest first.
-pub fn series(request: &Request, bars: &[Bar]) -> Reply {
+pub(crate) fn series(request: &Request, bars: &[Bar]) -> Reply {
     let time = |label_s| iso_new_york(label_s)[..19].replace('T', " ");
     if request.csv {
         let row = |(label_s, [o, h, l, c, v]): &Bar| {
@@ -150,19 +150,19 @@ pub fn series(request: &Request, bars: &[Bar]) -> Reply {
 }
 
 /// The response of a service without faults.
-pub fn plain(request: &Request) -> Reply {
+pub(crate) fn plain(request: &Request) -> Reply {
     series(request, &bars(&request.symbol, &request.month, request.minutes))
 }
 
 /// A message in one of the service's fields.
-pub fn says(field: &str, text: &str) -> Reply {
+pub(crate) fn says(field: &str, text: &str) -> Reply {
     Reply::Body(format!("{{\n    \"{field}\": \"{text}\"\n}}"))
 }
 
-pub fn period(start: &str, end: &str) -> Period {
+pub(crate) fn period(start: &str, end: &str) -> Period {
     Period { start: start.parse().unwrap(), end: end.parse().unwrap() }
 }
 
-pub fn symbol(text: &str) -> Symbol {
+pub(crate) fn symbol(text: &str) -> Symbol {
     text.parse().unwrap()
 }

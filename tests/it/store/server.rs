@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex};
 use crate::http::{response as plain, serve};
 
 /// Answers every request by `answer`, one per connection, until the test process ends.
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// `answer` receives the request line and the number of earlier requests for the same resource,
     /// and returns the whole response; None: the connection stays open without one.
-    pub fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + 'static) -> Server {
+    pub(crate) fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + 'static) -> Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         let address = serve(move |request| {
@@ -28,18 +28,18 @@ impl Server {
         Server { address, requests }
     }
 
-    pub fn connection_string(&self) -> String {
+    pub(crate) fn connection_string(&self) -> String {
         connection_string(&format!("{}/fake", self.address))
     }
 
     /// Number of requests so far whose line contains `text`.
-    pub fn count(&self, text: &str) -> usize {
+    pub(crate) fn count(&self, text: &str) -> usize {
         self.requests.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 }
 
 /// A connection string with a fake key.
-pub fn connection_string(endpoint: &str) -> String {
+pub(crate) fn connection_string(endpoint: &str) -> String {
     format!("AccountName=fake;AccountKey=bm90IGEga2V5;BlobEndpoint=http://{endpoint}")
 }
 
@@ -52,12 +52,12 @@ fn response(status: &str, headers: &str, body: &str) -> String {
 }
 
 /// An error such as `503 Service Unavailable`, `ServerBusy`.
-pub fn error(status: &str, code: &str) -> Option<String> {
+pub(crate) fn error(status: &str, code: &str) -> Option<String> {
     Some(response(status, &format!("x-ms-error-code: {code}\r\n"), ""))
 }
 
 /// A blob's content.
-pub fn blob(content: &str) -> Option<String> {
+pub(crate) fn blob(content: &str) -> Option<String> {
     let headers = format!(
         "Last-Modified: {DATE}\r\nx-ms-creation-time: {DATE}\r\nETag: \"1\"\r\n\
          x-ms-blob-type: BlockBlob\r\nx-ms-server-encrypted: true\r\n"
@@ -66,7 +66,7 @@ pub fn blob(content: &str) -> Option<String> {
 }
 
 /// A page of a listing; `next` is the marker of the following page, empty for the last.
-pub fn page(names: &[&str], next: &str) -> Option<String> {
+pub(crate) fn page(names: &[&str], next: &str) -> Option<String> {
     let blobs: String = names
         .iter()
         .map(|name| {

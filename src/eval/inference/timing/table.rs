@@ -5,14 +5,14 @@ use super::{MIN_DAYS, dot, score, times_of_day};
 
 /// `shares` are held from row `from` until the next entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HeldShares {
-    pub from: usize,
-    pub shares: f64,
+pub(crate) struct HeldShares {
+    pub(crate) from: usize,
+    pub(crate) shares: f64,
 }
 
 /// Market data shared by all accounts.
 #[derive(Clone, Debug)]
-pub struct TimingTable {
+pub(crate) struct TimingTable {
     rows: usize,
     /// Cells per day: times of day x stocks.
     width: usize,
@@ -36,7 +36,7 @@ struct Prices {
 
 /// Buffers to be reused for the next account of the same market.
 #[derive(Clone, Debug, Default)]
-pub struct TimingScratch {
+pub(crate) struct TimingScratch {
     /// `[day, time of day, stock]`. Cells without a bar stay 0, since their price change is 0.
     exposure: Vec<f64>,
     earned: Vec<f64>,
@@ -46,7 +46,7 @@ pub struct TimingScratch {
 impl TimingTable {
     /// From bars that end at `end_s`, UTC seconds, and each stock's opens and closes, 0 before its
     /// first bar.
-    pub fn new(end_s: &[i64], stocks: &[(Vec<f64>, Vec<f64>)]) -> TimingTable {
+    pub(crate) fn new(end_s: &[i64], stocks: &[(Vec<f64>, Vec<f64>)]) -> TimingTable {
         let (times, slots) = times_of_day(end_s);
         let rows = end_s.len();
         let width = slots.len() * stocks.len();
@@ -78,13 +78,13 @@ impl TimingTable {
     }
 
     /// One past the last row of each New York date, for the rows after the first.
-    pub fn day_ends(&self) -> &[usize] {
+    pub(crate) fn day_ends(&self) -> &[usize] {
         &self.day_ends
     }
 
     /// Timing score of an account, see [`super::TimingTest::score`]. `held` `[stock]`: changes of
     /// the position in time order. Equity must be above 0 throughout.
-    pub fn score(
+    pub(crate) fn score(
         &self,
         equity: &[f64],
         held: &[Vec<HeldShares>],
