@@ -2,6 +2,7 @@
 
 use dqn_trader::interface::ActionSet;
 use dqn_trader::rl::agent::{Agent, AgentTerms};
+use dqn_trader::rl::belief::StockBelief;
 use dqn_trader::rl::device::Device;
 use dqn_trader::rl::network::NetworkShape;
 use dqn_trader::rl::networks::Networks;
@@ -53,6 +54,7 @@ pub(crate) fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
         return_std: std,
         turnover_cost: 2e-4,
         positions: ActionSet::new(config.env.long_only).positions(),
+        belief: StockBelief::IN_NETWORK,
     };
     let mut agent = Agent::new(0, &shape, terms, bars, &config.learner);
     let (rows, windows) = (prepared.note.rows.clone(), config.learner.batch_size / bars);

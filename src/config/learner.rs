@@ -53,6 +53,12 @@ pub struct LearnerConfig {
     pub target_every: u64,
     /// Polyak factor of soft target updates.
     pub target_tau: f64,
+    /// Share of the training period, its last days, that is not learned from: the number of passes
+    /// and the belief in the learned values are chosen on it. 0: neither is chosen.
+    pub validation_share: f64,
+    /// Standard errors by which learned values must beat holding the drift on those days to be
+    /// believed.
+    pub selection_errors: f64,
     /// Ape-X exploration ladder over all actors: epsilon^(1 + alpha i / (actors - 1)). Horgan et
     /// al. (2018).
     pub epsilon: f64,
@@ -85,6 +91,8 @@ impl Default for LearnerConfig {
             max_grad_norm: 10.0,
             target_every: 200,
             target_tau: 0.005,
+            validation_share: 0.2,
+            selection_errors: 1.0,
             epsilon: 0.4,
             epsilon_alpha: 7.0,
         }

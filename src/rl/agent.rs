@@ -1,5 +1,6 @@
 //! A double-DQN agent for one stock: values of positions, and the gradient of a minibatch.
 
+use super::belief::StockBelief;
 use super::engine::{Engine, MinibatchInputs, MinibatchValues};
 use super::network::NetworkShape;
 use super::networks::Networks;
@@ -21,6 +22,8 @@ pub struct AgentTerms {
     pub turnover_cost: f64,
     /// Position of each action, as a fraction of the account.
     pub positions: &'static [f32],
+    /// How far the learned values are believed.
+    pub belief: StockBelief,
 }
 
 impl AgentTerms {
@@ -203,10 +206,13 @@ impl Agent {
     }
 }
 
-/// Q-values of an account that holds `held`, from the `values` of the positions after the decision:
-/// less what it costs to get there, in the unit of values.
+/// Q-values of an account that holds `held`, from the learned `values` of the positions after the
+/// decision: as far as they are believed, and less what it costs to get there.
 pub fn q_values(values: &[f32], held: f32, terms: &AgentTerms, q: &mut Vec<f32>) {
-    let cost = terms.cost();
-    let positions = terms.positions.iter();
-    q.extend(values.iter().zip(positions).map(|(value, p)| value - cost * (p - held).abs()));
+    let (cost, share) = (terms.cost(), terms.belief.share);
+    let prior = (1.0 - share) * terms.belief.prior(cost);
+    let of_position = |(value, position): (&f32, &f32)| {
+        share * value + prior * position - cost * (position - held).abs()
+    };
+    q.extend(values.iter().zip(terms.positions).map(of_position));
 }

@@ -1,6 +1,7 @@
 //! Deep Q-learning: replay, network, targets, optimizer.
 
 pub mod agent;
+pub mod belief;
 pub mod device;
 pub mod engine;
 pub mod engines;

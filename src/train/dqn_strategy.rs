@@ -9,8 +9,8 @@ mod bar_spacing;
 use std::path::Path;
 
 use super::model::{MODEL_FILE, Model};
+use super::setup::agent_terms;
 use super::trained::{SavedRun, saved_settings};
-use crate::env::costs::Costs;
 use crate::errors::message;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
@@ -105,22 +105,18 @@ impl DqnStrategy {
         let path = folder.join(parameters.text(FILE));
         let SavedRun { config, model } = SavedRun::with_settings(config, &path)
             .map_err(|error| wrong(message(&error), finished))?;
-        let Model { shape, weights, fit, .. } = model;
+        let Model { shape, weights, belief, fit, .. } = model;
         let count = config.stocks.len();
         let engine = engine(&shape, &weights, Device::Cpu)
             .map_err(|error| wrong(error.to_string(), finished))?;
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         let actions = ActionSet::new(config.env.long_only);
-        let turnover_cost = Costs::new(&config.env).turnover_cost();
-        let terms = |&return_std: &f32| AgentTerms {
-            return_std,
-            turnover_cost,
-            positions: actions.positions(),
-        };
+        let (returns, gamma) = (&fit.scaler.return_std, config.learner.gamma);
+        let terms = agent_terms(&config.env, returns, &belief, gamma);
         Ok(DqnStrategy {
             place,
             pace: BarSpacingCheck::new(minutes, config.features.longest_window()),
-            terms: fit.scaler.return_std.iter().map(terms).collect(),
+            terms,
             features: FeatureStream::new(&config.features, fit.scaler, &fit.peers),
             slots: (0..count).map(|stock| shape.slots_of(stock)).collect(),
             engine,

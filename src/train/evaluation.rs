@@ -7,7 +7,6 @@ use anyhow::Result;
 use super::dataset::PreparedData;
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
-use crate::env::costs::Costs;
 use crate::eval::account::BacktestAccount;
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::metrics::{BacktestRecord, Metrics};
@@ -58,6 +57,8 @@ pub struct Policy<'a> {
     pub shape: &'a NetworkShape,
     /// For this rank's agents to compute with.
     pub networks: &'a Networks,
+    /// `[stock]`: how values become decisions.
+    pub terms: &'a [AgentTerms],
     /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
     pub(crate) expert_weights: Option<&'a ExpertWeights>,
 }
@@ -154,14 +155,8 @@ impl Trader {
             policy.expert_weights.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
         let account = account.with_meta_policy(meta, expert_weights);
         let actions = ActionSet::new(mandate.env.long_only);
-        let turnover_cost = Costs::new(&mandate.env).turnover_cost();
-        let terms = |&return_std: &f32| AgentTerms {
-            return_std,
-            turnover_cost,
-            positions: actions.positions(),
-        };
         Ok(Trader {
-            terms: eval.note.fit.scaler.return_std.iter().map(terms).collect(),
+            terms: policy.terms.to_vec(),
             actions,
             allocations: Allocations::new(account.desk(), stocks),
             account,

@@ -12,6 +12,7 @@ use anyhow::Result;
 
 use super::buffer::StockBuffer;
 use super::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, TrainingInterval};
+use super::selection::{Selected, Selection};
 use super::server::Server;
 use super::setup::Setup;
 use super::snapshot::RunPosition;
@@ -44,6 +45,8 @@ pub(crate) struct LockstepTrainer<'a> {
     ranks: Ranks,
     workers: Vec<Worker>,
     networks: Networks,
+    /// None if no days are held back.
+    selection: Option<Selection<'a>>,
     root: Option<LockstepRoot>,
     credit: UpdateCredit,
     weights: Vec<f32>,
@@ -86,10 +89,7 @@ impl<'a> LockstepTrainer<'a> {
             }
             false => None,
         };
-        let networks = match workers.is_empty() {
-            true => setup.idle_networks(&weights)?,
-            false => setup.networks(&weights)?,
-        };
+        let networks = setup.networks_for(workers.len(), &weights)?;
         let buffer = |per_stock| StockBuffer::new(per_stock, ranks, comm.rank());
         Ok(LockstepTrainer {
             comm,
@@ -106,6 +106,7 @@ impl<'a> LockstepTrainer<'a> {
             reward_sums: vec![0.0; workers.len()],
             workers,
             networks,
+            selection: setup.selection(),
             weights,
             episodes: setup.episodes,
             priority_beta: learner.priority_beta,
@@ -157,6 +158,20 @@ impl<'a> LockstepTrainer<'a> {
         Ok(Ending::EpisodeDone)
     }
 
+    /// Scores the present weights on the validation days, and keeps the best. Called between
+    /// episodes.
+    pub(crate) fn validate(&mut self) -> Result<()> {
+        let Some(selection) = &mut self.selection else { return Ok(()) };
+        let agents = self.workers.iter_mut().map(Worker::agent).collect();
+        let now = (self.at.episode - 1, &self.weights[..]);
+        selection.consider(self.comm, agents, &self.networks, now)
+    }
+
+    /// What was selected so far; None if nothing is.
+    pub(crate) fn selected(&self) -> Option<&Selected> {
+        self.selection.as_ref().and_then(Selection::selected)
+    }
+
     /// This rank's stocks, in the order of its workers.
     pub(crate) fn stocks(&self) -> Vec<usize> {
         self.workers.iter().map(Worker::stock).collect()
@@ -167,14 +182,14 @@ impl<'a> LockstepTrainer<'a> {
         self.at
     }
 
-    /// This rank's agents, and the networks that they share.
-    pub(crate) fn agents(&mut self) -> (Vec<&mut Agent>, &Networks) {
-        (self.workers.iter_mut().map(Worker::agent).collect(), &self.networks)
+    /// This rank's agents.
+    pub(crate) fn agents(&mut self) -> Vec<&mut Agent> {
+        self.workers.iter_mut().map(Worker::agent).collect()
     }
 
-    /// This rank's workers, and the networks that they shared.
-    pub(crate) fn into_workers(self) -> (Vec<Worker>, Networks) {
-        (self.workers, self.networks)
+    /// This rank's workers.
+    pub(crate) fn into_workers(self) -> Vec<Worker> {
+        self.workers
     }
 
     /// The shared weights as of the last gradient step; the same on every rank.

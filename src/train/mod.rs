@@ -33,6 +33,7 @@ pub mod peer_view;
 pub(crate) mod policy_check;
 mod resume;
 pub mod run;
+pub mod selection;
 pub(crate) mod server;
 pub mod setup;
 pub mod snapshot;

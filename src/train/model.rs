@@ -6,16 +6,16 @@ use anyhow::{Context, Result, bail};
 
 use super::dataset::{Fit, PreparedData};
 use super::evaluation::{BarDecision, EvaluationResult, Policy, evaluate_watched};
-use super::setup::network_peers;
+use super::setup::{agent_terms, network_peers};
 use crate::comm::local::LocalComm;
 use crate::config::{FeatureConfig, LearnerConfig, NetworkConfig};
-use crate::env::costs::Costs;
 use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;
 use crate::interface::ActionSet;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::ExpertWeights;
 use crate::rl::agent::{Agent, AgentTerms};
+use crate::rl::belief::Belief;
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
@@ -32,6 +32,8 @@ const RETURN_STD: &str = "scaler.return_std";
 const CORRELATION: &str = "relations.correlation";
 const LEAD_LAG: &str = "relations.lead_lag";
 const PEERS: &str = "relations.peers";
+const SHARE: &str = "belief.share";
+const DRIFT: &str = "belief.drift";
 const STANDING: &str = "meta_policy.standing";
 
 /// The network that these settings make for so many stocks, without the peers, which a model file
@@ -54,6 +56,7 @@ pub(crate) fn untrained_shape(
 pub struct Model {
     pub shape: NetworkShape,
     pub weights: Vec<f32>,
+    pub belief: Belief,
     pub fit: Fit,
     /// Of the meta-policy's rules at the end of the training period, where there was one.
     pub expert_weights: Option<ExpertWeights>,
@@ -61,7 +64,8 @@ pub struct Model {
 
 impl Model {
     /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
-    /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `relations.*` `[stock,
+    /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `belief.share`
+    /// `[1]` and `belief.drift` `[stock]`, `relations.*` `[stock,
     /// stock]`, NaN where undefined; with a meta-policy `meta_policy.standing` `[stock, share rate,
     /// rule]`.
     pub fn write(&self, path: &Path) -> Result<()> {
@@ -77,6 +81,8 @@ impl Model {
         tensors.push(named(MEAN, &[stocks, features], scaler.mean.clone()));
         tensors.push(named(STD, &[stocks, features], scaler.std.clone()));
         tensors.push(named(RETURN_STD, &[stocks], scaler.return_std.clone()));
+        tensors.push(named(SHARE, &[1], vec![self.belief.share]));
+        tensors.push(named(DRIFT, &[stocks], self.belief.drift.clone()));
         let square = [stocks, stocks];
         tensors.push(named(CORRELATION, &square, flat(&self.fit.relations.correlation)));
         tensors.push(named(LEAD_LAG, &square, flat(&self.fit.relations.lead_lag)));
@@ -150,7 +156,9 @@ impl Model {
                 let shape: [i64; 3] = found.shape.as_slice().try_into().ok()?;
                 ExpertWeights::from_parts(shape.map(|length| length as usize), found.data.clone())
             });
-        Ok(Model { shape, weights, fit, expert_weights })
+        let belief =
+            Belief { share: sized(SHARE, &[1])?[0], drift: sized(DRIFT, &[stocks as i64])? };
+        Ok(Model { shape, weights, belief, fit, expert_weights })
     }
 
     /// Lets the model trade the period of `eval` by itself: greedily, without learning, in one
@@ -167,15 +175,14 @@ impl Model {
     ) -> Result<EvaluationResult> {
         let (shape, weights) = (&self.shape, &self.weights[..]);
         let networks = &Networks::new(shape, weights, learner, Some(device))?;
-        let turnover_cost = Costs::new(&mandate.env).turnover_cost();
-        let positions = ActionSet::new(mandate.env.long_only).positions();
-        let agent = |(stock, &return_std): (usize, &f32)| {
-            let terms = AgentTerms { return_std, turnover_cost, positions };
-            Agent::new(stock, shape, terms, learner.window_bars, learner)
+        let returns = &self.fit.scaler.return_std;
+        let terms = &agent_terms(&mandate.env, returns, &self.belief, learner.gamma);
+        let agent = |(stock, terms): (usize, &AgentTerms)| {
+            Agent::new(stock, shape, *terms, learner.window_bars, learner)
         };
-        let returns = self.fit.scaler.return_std.iter().enumerate();
-        let mut agents: Vec<Agent> = returns.map(agent).collect();
-        let policy = Policy { shape, networks, expert_weights: self.expert_weights.as_ref() };
+        let mut agents: Vec<Agent> = terms.iter().enumerate().map(agent).collect();
+        let expert_weights = self.expert_weights.as_ref();
+        let policy = Policy { shape, networks, terms, expert_weights };
         let agents = agents.iter_mut().collect();
         let evaluated = evaluate_watched(&LocalComm, mandate, eval, policy, agents, watch)?;
         evaluated.context("one process is rank 0")

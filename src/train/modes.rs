@@ -10,7 +10,8 @@ use super::callbacks::{Callbacks, Ending};
 use super::dataset::PreparedData;
 use super::evaluation::{Evaluation, Policy, evaluate};
 use super::lockstep::LockstepTrainer;
-use super::setup::Setup;
+use super::selection::{Selected, Selection, ValidationScore};
+use super::setup::{Setup, agent_terms};
 use super::snapshot::{RootState, StockState};
 use super::worker::Worker;
 use crate::config::{AsynchronousConfig, SyncMode};
@@ -18,6 +19,7 @@ use crate::market::Symbol;
 use crate::portfolio::meta_policy::ExpertWeights;
 use crate::portfolio::risk::Reason;
 use crate::rl::agent::Agent;
+use crate::rl::belief::Belief;
 use crate::rl::networks::Networks;
 
 pub(super) enum Training<'a> {
@@ -29,9 +31,12 @@ pub(super) enum Training<'a> {
 pub(super) struct Outcome {
     pub(crate) ending: Ending,
     pub(crate) weights: Vec<f32>,
+    pub(crate) belief: Belief,
+    /// How weights did on the validation days.
+    pub(crate) validation: Vec<ValidationScore>,
     /// This rank's.
     pub(crate) workers: Vec<Worker>,
-    /// With the last weights.
+    /// With these weights.
     pub(crate) networks: Networks,
     /// On rank 0.
     pub(crate) latest: Option<Evaluation>,
@@ -92,6 +97,31 @@ impl<'a> Training<'a> {
     }
 }
 
+/// Validations of a run, at most; each is a forward pass over the days held back.
+const VALIDATIONS: u32 = 20;
+
+/// Weights, and how far they are believed.
+struct Candidate {
+    weights: Vec<f32>,
+    belief: Belief,
+}
+
+impl Candidate {
+    /// What was selected; the `latest` weights, believed, if nothing is.
+    fn new(setup: &Setup<'_>, selected: Option<&Selected>, latest: &[f32]) -> Candidate {
+        match selected {
+            Some(selected) => Candidate {
+                weights: selected.weights.clone(),
+                belief: setup.belief(selected.share),
+            },
+            None => Candidate {
+                weights: latest.to_vec(),
+                belief: Belief::in_network(setup.mandate.stocks.len()),
+            },
+        }
+    }
+}
+
 fn lockstep(
     mut trainer: LockstepTrainer<'_>,
     setup: &Setup<'_>,
@@ -99,30 +129,40 @@ fn lockstep(
     callbacks: &mut dyn Callbacks,
 ) -> Result<Outcome> {
     let (mut latest, mut ending) = (None, Ending::EpisodeDone);
+    let validate_every = setup.episodes.div_ceil(VALIDATIONS);
     while trainer.at().episode <= setup.episodes {
         let episode = trainer.at().episode;
         ending = trainer.episode(callbacks)?;
         if ending == Ending::Stopped {
             break;
         }
-        if episode % setup.every_episodes == 0 || episode == setup.episodes {
+        let is_last = episode == setup.episodes;
+        if is_last || episode % validate_every == 0 {
+            trainer.validate()?;
+        }
+        if is_last || episode % setup.every_episodes == 0 {
             let when = (episode, trainer.at().env_steps);
             let rules = trainer.expert_weights().cloned();
-            let (agents, networks) = trainer.agents();
-            let (shape, expert_weights) = (setup.shape, rules.as_ref());
-            let policy = Policy { shape, networks, expert_weights };
-            latest = pause_and_evaluate(setup, eval, policy, agents, when, callbacks)?;
+            let chosen = Candidate::new(setup, trainer.selected(), trainer.weights());
+            let networks = setup.networks_for(trainer.stocks().len(), &chosen.weights)?;
+            let candidate = (&chosen, &networks, rules.as_ref());
+            latest = pause_and_evaluate(setup, eval, candidate, trainer.agents(), when, callbacks)?;
         }
     }
     let at = trainer.at();
-    let (weights, rules) = (trainer.weights().to_vec(), trainer.expert_weights().cloned());
+    let Candidate { weights, belief } =
+        Candidate::new(setup, trainer.selected(), trainer.weights());
+    let validation = trainer.selected().map(|selected| selected.scores.clone());
+    let rules = trainer.expert_weights().cloned();
     let orders_changed = trainer.orders_changed();
-    let (workers, networks) = trainer.into_workers();
+    let workers = trainer.into_workers();
     Ok(Outcome {
         ending,
+        networks: setup.networks_for(workers.len(), &weights)?,
         weights,
+        belief,
+        validation: validation.unwrap_or_default(),
         workers,
-        networks,
         latest,
         rules,
         env_steps: at.env_steps,
@@ -150,19 +190,30 @@ fn asynchronous(
         let of = server.env_steps_of.iter().copied();
         by_stock = setup.mandate.stocks.iter().cloned().zip(of).collect();
     }
-    let (mut workers, networks) = (run.into_workers(), setup.networks(&weights)?);
+    let mut workers = run.into_workers();
+    let networks = setup.networks_for(workers.len(), &weights)?;
     let rules = evaluations.rules().cloned();
     let mut latest = evaluations.into_latest();
+    let mut selection = setup.selection();
     if ending == Ending::EpisodeDone {
-        let (shape, networks, expert_weights) = (setup.shape, &networks, rules.as_ref());
-        let policy = Policy { shape, networks, expert_weights };
+        // Workers are at no common bar before: only the last weights can be scored.
+        if let Some(selection) = &mut selection {
+            let agents = workers.iter_mut().map(Worker::agent).collect();
+            selection.consider(setup.comm, agents, &networks, (setup.episodes, &weights))?;
+        }
+        let chosen =
+            Candidate::new(setup, selection.as_ref().and_then(Selection::selected), &weights);
         let agents = workers.iter_mut().map(Worker::agent).collect();
-        let when = (setup.episodes, env_steps);
-        latest = pause_and_evaluate(setup, eval, policy, agents, when, callbacks)?.or(latest);
+        let (when, candidate) = ((setup.episodes, env_steps), (&chosen, &networks, rules.as_ref()));
+        latest = pause_and_evaluate(setup, eval, candidate, agents, when, callbacks)?.or(latest);
     }
+    let selected = selection.and_then(Selection::into_selected);
+    let Candidate { belief, .. } = Candidate::new(setup, selected.as_ref(), &weights);
     Ok(Outcome {
         ending,
         weights,
+        belief,
+        validation: selected.map(|selected| selected.scores).unwrap_or_default(),
         workers,
         networks,
         latest,
@@ -178,12 +229,16 @@ fn asynchronous(
 fn pause_and_evaluate(
     setup: &Setup<'_>,
     eval: &PreparedData,
-    policy: Policy<'_>,
+    (chosen, networks, expert_weights): (&Candidate, &Networks, Option<&ExpertWeights>),
     agents: Vec<&mut Agent>,
     (episode, env_steps): (u32, u64),
     callbacks: &mut dyn Callbacks,
 ) -> Result<Option<Evaluation>> {
     callbacks.on_evaluation_start();
+    let returns = &eval.note.fit.scaler.return_std;
+    let (env, gamma) = (&setup.mandate.env, setup.learner.gamma);
+    let terms = &agent_terms(env, returns, &chosen.belief, gamma);
+    let policy = Policy { shape: setup.shape, networks, terms, expert_weights };
     let evaluated = evaluate(setup.comm, setup.mandate, eval, policy, agents)?;
     let done = evaluated.map(|evaluated| Evaluation { episode, env_steps, evaluated });
     if let Some(done) = &done {

@@ -15,7 +15,8 @@ use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
 use super::peer_view::PeerView;
 use super::resume::{Kept, find_checkpoint, read_checkpoint};
-use super::setup::{self, Setup, network_shape};
+use super::selection::{RowSplit, ValidationScore};
+use super::setup::{self, Setup, agent_terms, network_shape};
 use super::worker::{Lanes, Worker};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
@@ -58,6 +59,8 @@ pub struct Trained {
     pub eval: PreparedData,
     /// The same on every rank, but for the expert weights of the rules, which rank 0 alone has.
     pub model: Model,
+    /// How the weights did on the validation days, in the order of the passes.
+    pub validation: Vec<ValidationScore>,
     /// The last evaluation, on rank 0; None where the run was stopped before any.
     pub latest: Option<Evaluation>,
     pub env_steps: u64,
@@ -85,8 +88,10 @@ pub fn run(
 ) -> Result<Trained> {
     let device = agree(comm, setup::device(&config.device))?;
     let (config, train, eval) = prepare(comm, config, data, callbacks)?;
-    let lanes = Lanes::cut(train.note.rows.clone(), config.learner.lanes)
-        .context("the training period has fewer than two bars")?;
+    let share = config.learner.validation_share;
+    let split = RowSplit::new(&train.panel, train.note.rows.clone(), share);
+    let lanes = Lanes::cut(split.learned.clone(), config.learner.lanes)
+        .context("the training period has fewer than three bars")?;
     let settings = checkpoint_settings(&config, [&train, &eval])?;
     let found = match checkpointing {
         Checkpointing::Resume => {
@@ -103,6 +108,7 @@ pub fn run(
         shape: &shape,
         train: &train,
         lanes,
+        split: &split,
         episodes: config.episodes,
         every_episodes: config.evaluation.every_episodes,
         seed: config.seed,
@@ -135,7 +141,14 @@ pub fn run(
     let fit = train.note.fit.clone();
     Ok(Trained {
         ending: outcome.ending,
-        model: Model { shape, weights: outcome.weights, fit, expert_weights: outcome.rules },
+        model: Model {
+            shape,
+            weights: outcome.weights,
+            belief: outcome.belief,
+            fit,
+            expert_weights: outcome.rules,
+        },
+        validation: outcome.validation,
         config,
         mandate,
         train,
@@ -234,9 +247,15 @@ impl Trained {
         comm: &dyn Comm,
         mandate: &Mandate,
     ) -> Result<Option<EvaluationResult>> {
-        let Model { shape, expert_weights, .. } = &self.model;
+        let Model { shape, belief, expert_weights, .. } = &self.model;
         let (networks, expert_weights) = (&self.networks, expert_weights.as_ref());
-        let policy = Policy { shape, networks, expert_weights };
+        let terms = &agent_terms(
+            &mandate.env,
+            &self.eval.note.fit.scaler.return_std,
+            belief,
+            self.config.learner.gamma,
+        );
+        let policy = Policy { shape, networks, terms, expert_weights };
         let agents = self.workers.iter_mut().map(Worker::agent).collect();
         evaluate(comm, mandate, &self.eval, policy, agents)
     }

@@ -6,14 +6,19 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, anyhow};
 
 use super::dataset::PreparedData;
+use super::selection::{RowSplit, Selection, belief};
 use super::server::Server;
 use super::worker::{Lanes, Worker, WorkerSettings};
 use crate::comm::{Comm, Ranks};
-use crate::config::{LearnerConfig, NetworkConfig};
+use crate::config::{EnvConfig, LearnerConfig, NetworkConfig};
+use crate::env::costs::Costs;
 use crate::interface::ActionSet;
+use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, ExpertWeights, MetaPolicy};
+use crate::rl::agent::AgentTerms;
+use crate::rl::belief::Belief;
 use crate::rl::device::Device;
 use crate::rl::engines::EngineError;
 use crate::rl::libtorch;
@@ -30,7 +35,9 @@ pub(crate) struct Setup<'a> {
     pub(crate) learner: &'a LearnerConfig,
     pub(crate) shape: &'a NetworkShape,
     pub(crate) train: &'a PreparedData,
+    /// On the learned rows.
     pub(crate) lanes: Lanes,
+    pub(crate) split: &'a RowSplit,
     /// Passes over the training period.
     pub(crate) episodes: u32,
     /// Evaluations are made after every so many of them.
@@ -41,7 +48,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) stop: &'a AtomicBool,
 }
 
-impl Setup<'_> {
+impl<'a> Setup<'a> {
     pub(crate) fn ranks(&self) -> Ranks {
         Ranks { stocks: self.mandate.stocks.len(), size: self.comm.size() }
     }
@@ -70,6 +77,17 @@ impl Setup<'_> {
         Networks::new(self.shape, weights, self.learner, Some(self.device))
     }
 
+    /// Networks of a rank with so many workers.
+    ///
+    /// Errors: as [`Setup::networks`].
+    pub(crate) fn networks_for(
+        &self,
+        workers: usize,
+        weights: &[f32],
+    ) -> Result<Networks, EngineError> {
+        if workers == 0 { self.idle_networks(weights) } else { self.networks(weights) }
+    }
+
     /// Networks of a rank without workers, which only keep the target's weights.
     pub(crate) fn idle_networks(&self, weights: &[f32]) -> Result<Networks, EngineError> {
         Networks::new(self.shape, weights, self.learner, None)
@@ -93,6 +111,25 @@ impl Setup<'_> {
     pub(crate) fn capital(&self) -> CapitalPlan {
         let Mandate { stocks, portfolio, .. } = self.mandate;
         CapitalPlan::new(&self.train.panel, stocks.len(), portfolio)
+    }
+
+    /// Of every stock, with belief in the network.
+    fn terms(&self) -> Vec<AgentTerms> {
+        let return_std = &self.train.note.fit.scaler.return_std;
+        let belief = Belief::in_network(return_std.len());
+        agent_terms(&self.mandate.env, return_std, &belief, self.learner.gamma)
+    }
+
+    /// None if no days are held back.
+    pub(crate) fn selection(&self) -> Option<Selection<'a>> {
+        let panel: &'a Panel = &self.train.panel;
+        Selection::new(panel, self.split, self.ranks(), self.terms(), self.learner)
+    }
+
+    /// The belief that the run ends with, if `share` of the learned values is believed.
+    pub(crate) fn belief(&self, share: f32) -> Belief {
+        let Setup { train, .. } = *self;
+        belief(share, &train.panel, &train.note.rows, &self.terms())
     }
 
     /// The desk of all lanes, and the expert weights of its meta-policy's rules after the last.
@@ -128,6 +165,25 @@ impl Setup<'_> {
         let correlation = &self.train.note.fit.relations.correlation;
         Ok(MetaPolicy::new(self.mandate, &self.train.panel, correlation)?)
     }
+}
+
+/// `[stock]`: how values become decisions in accounts with the costs and positions of `env`. `gamma`
+/// is the discount per bar.
+pub(crate) fn agent_terms(
+    env: &EnvConfig,
+    return_std: &[f32],
+    belief: &Belief,
+    gamma: f64,
+) -> Vec<AgentTerms> {
+    let turnover_cost = Costs::new(env).turnover_cost();
+    let positions = ActionSet::new(env.long_only).positions();
+    let of_stock = |(stock, &return_std): (usize, &f32)| AgentTerms {
+        return_std,
+        turnover_cost,
+        positions,
+        belief: belief.of(stock, gamma),
+    };
+    return_std.iter().enumerate().map(of_stock).collect()
 }
 
 /// The peers that the network is shown: none without attention. Features that relate stocks keep

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::compress::Compressor;
+use super::selection::Selected;
 use super::worker::{LearnStats, WorkerState};
 use crate::portfolio::desk::DeskState;
 use crate::rl::networks::NetworksState;
@@ -46,6 +47,7 @@ pub(crate) struct LockstepState {
     pub(super) networks: NetworksState,
     pub(super) credit: UpdateCredit,
     pub(super) desk: DeskState,
+    pub(super) selected: Option<Selected>,
     /// Since the last interval.
     pub(super) learned: Vec<LearnStats>,
 }

@@ -10,6 +10,7 @@ use crate::env::trading_env::TradingEnv;
 use crate::interface::{ActionSet, TimeStep};
 use crate::market::panel::Panel;
 use crate::rl::agent::{Agent, AgentTerms, q_values};
+use crate::rl::belief::StockBelief;
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
 use crate::rl::replay::{Replay, Sample};
@@ -184,6 +185,7 @@ impl Worker {
             return_std,
             turnover_cost: Costs::new(env).turnover_cost(),
             positions: actions.positions(),
+            belief: StockBelief::IN_NETWORK,
         };
         let window_bars = plan.window_bars(learner.window_bars);
         let rows = plan.count * plan.steps;

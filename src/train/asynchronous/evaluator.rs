@@ -9,6 +9,7 @@ use crate::compute::threads::pool;
 use crate::config::LearnerConfig;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::ExpertWeights;
+use crate::rl::belief::Belief;
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::train::dataset::PreparedData;
@@ -67,7 +68,8 @@ impl Evaluator {
         let work = move || -> Result<Evaluation> {
             let Around { mandate, learner, eval, shape, rules, device } = &*context;
             let (shape, fit) = (shape.clone(), eval.note.fit.clone());
-            let model = Model { shape, weights, fit, expert_weights: rules.clone() };
+            let belief = Belief::in_network(shape.stocks);
+            let model = Model { shape, weights, belief, fit, expert_weights: rules.clone() };
             let evaluated = model.evaluate(learner, *device, mandate, eval, &mut |_| {})?;
             Ok(Evaluation { episode, env_steps, evaluated })
         };

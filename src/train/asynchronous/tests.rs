@@ -19,6 +19,7 @@ use crate::train::dataset::PreparedData;
 use crate::train::evaluation::Evaluation;
 use crate::train::lockstep::LockstepTrainer;
 use crate::train::run::{RunData, data_plan};
+use crate::train::selection::RowSplit;
 use crate::train::setup::network_shape;
 use crate::train::worker::Lanes;
 
@@ -28,6 +29,7 @@ struct Fixture {
     mandate: Mandate,
     shape: NetworkShape,
     train: PreparedData,
+    split: RowSplit,
     eval: PreparedData,
     plan: Lanes,
     _cache: tempfile::TempDir,
@@ -69,13 +71,14 @@ fn world(episodes: u32) -> Fixture {
     let eval = data.eval(config.eval_period(), fit, 30, &mut |_, _, _| {}).unwrap();
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
     let shape = network_shape(&config.network, config.env.long_only, &train);
+    let split = RowSplit::new(&train.panel, train.note.rows.clone(), 0.0);
     let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes).unwrap();
-    Fixture { config, mandate, shape, train, eval, plan, _cache: cache }
+    Fixture { config, mandate, shape, train, split, eval, plan, _cache: cache }
 }
 
 impl Fixture {
     fn setup<'a>(&'a self, stop: &'a AtomicBool) -> Setup<'a> {
-        let Fixture { config, mandate, shape, train, plan, .. } = self;
+        let Fixture { config, mandate, shape, train, split, plan, .. } = self;
         Setup {
             comm: &LocalComm,
             mandate,
@@ -83,6 +86,7 @@ impl Fixture {
             shape,
             train,
             lanes: *plan,
+            split,
             episodes: config.episodes,
             every_episodes: config.evaluation.every_episodes,
             seed: config.seed,

@@ -21,6 +21,7 @@ use crate::market::options::LoadOptions;
 use crate::market::panel::{Panel, TRAILER_BYTES};
 use crate::market::store::LocalStore;
 use crate::portfolio::mandate::Mandate;
+use crate::rl::belief::Belief;
 use crate::rl::device::Device;
 use crate::rl::network::NetworkShape;
 use crate::source::DataSource;
@@ -30,6 +31,7 @@ use crate::train::evaluation::BarDecision;
 use crate::train::lockstep::LockstepTrainer;
 use crate::train::model::Model;
 use crate::train::run::{RunData, data_plan};
+use crate::train::selection::RowSplit;
 use crate::train::setup::{Setup, network_shape};
 use crate::train::snapshot::{ModeState, Snapshot};
 use crate::train::worker::{Lanes, Worker};
@@ -147,7 +149,7 @@ fn setup<'a>(
     config: &'a RunConfig,
     (mandate, shape): (&'a Mandate, &'a NetworkShape),
     train: &'a PreparedData,
-    lanes: Lanes,
+    (lanes, split): (Lanes, &'a RowSplit),
     stop: &'a AtomicBool,
 ) -> Setup<'a> {
     Setup {
@@ -157,6 +159,7 @@ fn setup<'a>(
         shape,
         train,
         lanes,
+        split,
         episodes: config.episodes,
         every_episodes: config.evaluation.every_episodes,
         seed: config.seed,
@@ -179,7 +182,8 @@ pub(crate) fn train(
     let comm = RecordingComm { trace: &trace, times: &times, proposals: Cell::new(0) };
     let stop = AtomicBool::new(false);
     let (mandate, shape) = (mandate(config), shape(config, data));
-    let setup = setup(&comm, config, (&mandate, &shape), data, plan, &stop);
+    let split = RowSplit::new(&data.panel, data.note.rows.clone(), 0.0);
+    let setup = setup(&comm, config, (&mandate, &shape), data, (plan, &split), &stop);
     let mut trainer = LockstepTrainer::new(setup).unwrap();
     let mut onlooker = RecordingWatcher {
         trace: &trace,
@@ -388,10 +392,14 @@ pub(crate) fn evaluate(
 ) -> Trace {
     let (mandate, shape, stop) = (mandate(config), shape(config, train), AtomicBool::new(false));
     let lanes = Lanes::cut(train.note.rows.clone(), 1).unwrap();
+    let split = RowSplit::new(&train.panel, train.note.rows.clone(), 0.0);
+    let lanes = (lanes, &split);
     let setup = setup(&LocalComm, config, (&mandate, &shape), train, lanes, &stop);
     let expert_weights = setup.rules().unwrap();
     let fit = data.note.fit.clone();
-    let model = Model { shape: shape.clone(), weights: weights.to_vec(), fit, expert_weights };
+    let belief = Belief::in_network(shape.stocks);
+    let model =
+        Model { shape: shape.clone(), weights: weights.to_vec(), belief, fit, expert_weights };
     let mut trace = Trace::default();
     let mut watch = |decided: &BarDecision<'_>| {
         let at = decided.end_s;

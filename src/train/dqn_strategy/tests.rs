@@ -11,6 +11,7 @@ use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
 use crate::market::{BarSeries, Period};
 use crate::portfolio::mandate::Mandate;
+use crate::rl::belief::Belief;
 use crate::strategy::{GivenParameters, Registry};
 use crate::synthetic::SyntheticMarket;
 use crate::train::dataset::{Fit, PanelNote, PreparedData};
@@ -78,9 +79,10 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
     let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
     for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
-        weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 100.0);
+        weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 300.0);
     }
-    let model = Model { shape, weights, fit, expert_weights: None };
+    let belief = Belief { share: 0.75, drift: vec![0.01, -0.02, 0.0] };
+    let model = Model { shape, weights, belief, fit, expert_weights: None };
     model.write(&folder.path().join("trained_model.pth")).unwrap();
     let text = toml::to_string(&config).unwrap();
     std::fs::write(folder.path().join("config.toml"), text).unwrap();

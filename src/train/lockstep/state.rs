@@ -22,6 +22,7 @@ impl LockstepTrainer<'_> {
                     networks: self.networks.state(),
                     credit: self.credit.clone(),
                     desk: root.desk.state(),
+                    selected: self.selection.as_ref().and_then(|it| it.selected().cloned()),
                     learned: root.learned.clone(),
                 }),
             }),
@@ -41,6 +42,9 @@ impl LockstepTrainer<'_> {
         };
         self.at = state.at;
         self.credit = state.credit;
+        if let Some(selection) = &mut self.selection {
+            selection.restore(state.selected);
+        }
         self.weights = weights;
         self.networks.restore(&self.weights, state.networks);
         let sums = self.reward_sums.iter_mut();
