@@ -212,7 +212,7 @@ fn work(
 /// the learner that is tried out and not its patience; and what the row or `set` says.
 fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
     let stocks: Result<Vec<Symbol>, _> =
-        (0..row.stocks).map(|i| format!("{}", STOCKS[i]).parse()).collect();
+        STOCKS[..row.stocks].iter().map(|name| name.parse()).collect();
     let first = |year| NaiveDate::from_ymd_opt(year, 1, 1).context("a year of the calendar");
     let [learn_from, learn_to, trade_to] =
         if quick { [1993, 2005, 2009] } else { [1990, 2005, 2013] };
