@@ -45,6 +45,12 @@ pub enum MarketKind {
     RandomWalk,
     /// A bar's volume reveals the next bar's return.
     Leaked,
+    /// Prices drift up in the first half of a session and down in the second.
+    Clock,
+    /// A hidden, persistent signal drives returns and shows in volume.
+    Persistent,
+    /// Returns are repeated so weakly that it takes many bars to tell.
+    Weak,
 }
 
 /// Number of planted pairs of neighbours, from the beginning of the list of stocks; None: all. The
@@ -58,7 +64,7 @@ const PLANTED_MINUTES: u32 = 30;
 
 impl MarketKind {
     /// All kinds, with all pairs planted.
-    pub(crate) const ALL: [MarketKind; 8] = [
+    pub const ALL: [MarketKind; 11] = [
         MarketKind::Sample,
         MarketKind::LeadLag(None),
         MarketKind::MeanReversion,
@@ -67,6 +73,9 @@ impl MarketKind {
         MarketKind::Pairs(None),
         MarketKind::RandomWalk,
         MarketKind::Leaked,
+        MarketKind::Clock,
+        MarketKind::Persistent,
+        MarketKind::Weak,
     ];
 
     /// The name without the number of pairs.
@@ -80,6 +89,9 @@ impl MarketKind {
             MarketKind::Pairs(_) => "pairs",
             MarketKind::RandomWalk => "random_walk",
             MarketKind::Leaked => "leaked",
+            MarketKind::Clock => "clock",
+            MarketKind::Persistent => "persistent",
+            MarketKind::Weak => "weak",
         }
     }
 

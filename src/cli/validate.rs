@@ -7,8 +7,8 @@ use clap::Args;
 use super::numbers::{at_least, between};
 
 #[derive(Args, Debug, Clone)]
-pub(crate) struct ValidateArgs {
-    /// Use fewer seeds and shorter periods
+pub struct ValidateArgs {
+    /// Use fewer seeds, shorter periods and not all rows
     #[arg(long)]
     pub(crate) quick: bool,
     /// Ablation: switch off one component of the learner at a time, on --rows or on one row per

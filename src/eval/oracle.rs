@@ -2,8 +2,8 @@
 //! for a learner.
 //!
 //! A policy that knows the return process sees a signal `s` (the last return, the leader's, the
-//! spread, or the probability of a regime and the last return) that no action influences, and holds
-//! a position. Holding `a` over the next bar earns `a m(s)`, with `m` the expected simple return,
+//! spread, the probability of a regime and the last return, the time of the session, or what volume
+//! tells of a hidden signal) that no action influences, and holds a position. Holding `a` over the next bar earns `a m(s)`, with `m` the expected simple return,
 //! minus the costs of changing to `a`. That is a Markov decision process with the average reward
 //! per bar as objective; it is solved on a grid of signals ([`grid`]) by relative value iteration.
 //!
@@ -12,7 +12,9 @@
 //! returns since its entry. Together they are worth up to 2 % of the value; the integration test
 //! `oracle` compares with the real account.
 
+mod clock;
 mod grid;
+mod hidden;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -46,12 +48,12 @@ pub struct Oracle {
     signal: Signal,
     terms: TradingTerms,
     solution: Solution,
-    /// The row up to which regimes have been filtered, and the log odds of the first regime for the
-    /// next bar.
+    /// The row up to which what is hidden has been filtered, and the result: the log odds of the
+    /// first regime for the next bar, or the expectation of the hidden signal.
     filtered: Option<(usize, f64)>,
 }
 
-/// Bars over which regime odds are filtered from scratch: many times the length of a regime.
+/// Bars over which it is filtered from scratch: many times the length of a regime.
 const FILTER_BARS: usize = 1_000;
 
 impl Oracle {
@@ -124,26 +126,43 @@ impl Oracle {
     }
 
     fn state(&mut self, view: &MarketView<'_>) -> [f64; 2] {
-        let Signal::Regimes(regimes) = self.signal else {
-            return [self.signal.observe(view, self.stock), 0.0];
-        };
+        let stock = self.stock;
+        match self.signal {
+            Signal::Regimes(regimes) => {
+                let odds = self.filter(view, |odds, before, present| {
+                    let last = signal::last_return(before, stock);
+                    regimes.filter(odds, last, signal::last_return(present, stock))
+                });
+                [signal::last_return(view, stock), odds]
+            }
+            Signal::Hidden(hidden) => {
+                let told = |last, _: &MarketView<'_>, present: &MarketView<'_>| {
+                    hidden.filter(last, present.bar(stock).volume)
+                };
+                [self.filter(view, told), 0.0]
+            }
+            _ => [self.signal.observe(view, stock), 0.0],
+        }
+    }
+
+    /// Takes in all bars up to the view's that are not taken in yet. `step` makes of the result up
+    /// to a bar and the views of that bar and of the next one the result up to the next.
+    fn filter(
+        &mut self,
+        view: &MarketView<'_>,
+        step: impl Fn(f64, &MarketView<'_>, &MarketView<'_>) -> f64,
+    ) -> f64 {
         let t = view.t();
-        let (from, mut odds) = match self.filtered {
-            Some((row, odds)) if row <= t && t - row <= FILTER_BARS => (row, odds),
+        let (from, mut found) = match self.filtered {
+            Some((row, found)) if row <= t && t - row <= FILTER_BARS => (row, found),
             _ => (t.saturating_sub(FILTER_BARS), 0.0),
         };
-        // Each step needs two returns.
         for row in from + 1..=t {
-            let present = view.back(t - row);
-            let before = view.back(t - row + 1);
-            let (Some(present), Some(before)) = (present, before) else { continue };
-            let (last, new) = (
-                signal::last_return(&before, self.stock),
-                signal::last_return(&present, self.stock),
-            );
-            odds = regimes.filter(odds, last, new);
+            let (before, present) = (view.back(t - row + 1), view.back(t - row));
+            let (Some(before), Some(present)) = (before, present) else { continue };
+            found = step(found, &before, &present);
         }
-        self.filtered = Some((t, odds));
-        [signal::last_return(view, self.stock), odds]
+        self.filtered = Some((t, found));
+        found
     }
 }

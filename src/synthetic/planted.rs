@@ -5,7 +5,10 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use super::SyntheticMarket;
-use super::return_process::{Ar1, LEAK, LEAK_SHARES, PARAMETERS as LAWS, ReturnProcess};
+use super::return_process::{
+    Ar1, HiddenSignal, LEAK, LEAK_SHARES, PARAMETERS as LAWS, ReturnProcess, SHARES, VOLUME_NOISE,
+    clock_sign,
+};
 use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar;
@@ -47,8 +50,8 @@ const PARAMETERS: Parameters = Parameters {
     open_fade: 0.08,
     close_rise: 0.7,
     close_fade: 0.06,
-    shares: 1e6,
-    volume_noise: 0.4,
+    shares: SHARES,
+    volume_noise: VOLUME_NOISE,
 };
 
 /// Version and digest of the parameters.
@@ -189,10 +192,12 @@ impl BarWriter {
 struct Returns {
     law: ReturnProcess,
     own: Draws,
-    /// The leader's shocks, the pair's spread, or the regime switches.
+    /// The leader's shocks, the pair's spread, the regime switches, or the hidden signal.
     other: Draws,
-    /// The last own return, the leader's last return, or the spread.
+    /// The last own return, the leader's last return, the spread, or the hidden signal.
     memory: f64,
+    /// Bars of the current session.
+    count: usize,
     regime: usize,
     garch: Garch,
 }
@@ -216,6 +221,7 @@ impl Returns {
             ReturnProcess::Spread { partner, .. } => {
                 (draws("shared walk", place.min(partner)), draws("spread", place.min(partner)))
             }
+            ReturnProcess::Persistent(_) => (draws("shocks", place), draws("signal", place)),
             _ => (draws("shocks", place), draws("regimes", place)),
         };
         let usual = match law {
@@ -224,13 +230,14 @@ impl Returns {
             }
             _ => 0.0,
         };
-        Returns { law, own, other, memory: 0.0, regime: 0, garch: Garch::new(usual) }
+        Returns { law, own, other, memory: 0.0, count: 0, regime: 0, garch: Garch::new(usual) }
     }
 
     /// Starts a session of `count` bars.
     fn begin(&mut self, date: NaiveDate, count: usize) {
         self.own.seek(date);
         self.other.seek(date);
+        self.count = count;
         if matches!(self.law, ReturnProcess::Garch { .. }) {
             self.garch.begin(count);
         }
@@ -282,7 +289,22 @@ impl Returns {
                 let activity = variance.sqrt() / sigma;
                 Step { activity, ..plain_step(log_return, variance.sqrt()) }
             }
+            ReturnProcess::Clock { drift, sigma, .. } => {
+                let mean = drift * clock_sign(i, self.count);
+                plain_step(log_return(mean, sigma, self.own.normal()), sigma)
+            }
+            ReturnProcess::Persistent(signal) => self.persistent(signal),
         }
+    }
+
+    /// The return that the last signal foretold, and the next signal, which shows in the volume.
+    fn persistent(&mut self, signal: HiddenSignal) -> Step {
+        let HiddenSignal { memory, drift, sigma, tell, .. } = signal;
+        let log_return = log_return(drift * self.memory, sigma, self.own.normal());
+        let shock = (1.0 - memory * memory).sqrt();
+        self.memory = memory * self.memory + shock * self.other.normal();
+        let activity = (tell * self.memory - tell * tell / 2.0).exp();
+        Step { log_return, sigma, activity, leaked: None }
     }
 
     fn ar1(&mut self, Ar1 { phi, sigma }: Ar1) -> Step {

@@ -30,6 +30,10 @@ pub enum ReturnProcess {
     /// m = 0 given prices alone. A bar's volume is [`LEAK_SHARES`] exp([`LEAK`] r / sigma), with r
     /// the log return of the next bar.
     Leaked { sigma: f64 },
+    /// m = `drift` in the first half of a session and -`drift` in the second ([`clock_sign`]).
+    Clock { drift: f64, sigma: f64, bar_minutes: u32 },
+    /// m = `drift` s, with s the hidden signal that the last bar's volume tells.
+    Persistent(HiddenSignal),
 }
 
 /// AR(1) process of returns: coefficient, and standard deviation of the shocks.
@@ -39,10 +43,40 @@ pub struct Ar1 {
     pub sigma: f64,
 }
 
-pub(crate) const LEAK: f64 = 0.5;
-pub(crate) const LEAK_SHARES: f64 = 1e6;
+/// A hidden AR(1) signal s of mean 0 and variance 1, and what it shows in. The log of a bar's
+/// volume over `shares` is normal with mean `tell` s - (`tell`^2 + `noise`^2) / 2 and standard
+/// deviation `noise`, so that the mean volume is `shares`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HiddenSignal {
+    /// Coefficient of s from bar to bar.
+    pub memory: f64,
+    /// Expected simple return of the next bar per unit of s.
+    pub drift: f64,
+    /// Standard deviation of the next bar's return around it.
+    pub sigma: f64,
+    pub tell: f64,
+    pub noise: f64,
+    pub shares: f64,
+}
+
+pub const LEAK: f64 = 0.5;
+pub const LEAK_SHARES: f64 = 1e6;
+/// Mean volume per half hour, shares, and the standard deviation of its logarithm around what the
+/// process says.
+pub(super) const SHARES: f64 = 1e6;
+pub(super) const VOLUME_NOISE: f64 = 0.4;
 
 const BPS: f64 = 1e-4;
+
+/// Direction of `clock` in bar `bar` of a session of `bars`: 1 in the first half, which has the
+/// middle bar if there is one, and -1 in the second; 0 if the session is a single bar.
+pub fn clock_sign(bar: usize, bars: usize) -> f64 {
+    match bars {
+        ..=1 => 0.0,
+        _ if 2 * bar < bars => 1.0,
+        _ => -1.0,
+    }
+}
 
 /// Standard deviations are per half hour; 70 basis points are 40 % a year.
 #[derive(Debug)]
@@ -66,6 +100,17 @@ pub(super) struct Parameters {
     regime_bars: f64,
     /// `random_walk`: long-run standard deviation per half hour (25 % a year).
     garch: f64,
+    /// `clock`: expected return, and standard deviation.
+    clock_drift: f64,
+    clock_sigma: f64,
+    /// `persistent`: coefficient of the hidden signal, expected return and log volume per unit of
+    /// it, and the standard deviation of returns.
+    hidden_memory: f64,
+    hidden_drift: f64,
+    hidden_tell: f64,
+    hidden_sigma: f64,
+    /// `weak`: first-order autocorrelation of returns, with the shocks of `echo`: an R2 of 0.25 %.
+    weak_phi: f64,
 }
 
 pub(super) const PARAMETERS: Parameters = Parameters {
@@ -80,6 +125,13 @@ pub(super) const PARAMETERS: Parameters = Parameters {
     wild: 90.0 * BPS,
     regime_bars: 130.0,
     garch: 44.0 * BPS,
+    clock_drift: 5.0 * BPS,
+    clock_sigma: 20.0 * BPS,
+    hidden_memory: 0.9,
+    hidden_drift: 6.0 * BPS,
+    hidden_tell: 0.5,
+    hidden_sigma: 40.0 * BPS,
+    weak_phi: 0.05,
 };
 
 impl ReturnProcess {
@@ -92,7 +144,8 @@ impl ReturnProcess {
     ) -> Option<ReturnProcess> {
         assert!(stock < stocks, "stock {stock} of {stocks}");
         let p = &PARAMETERS;
-        let per_bar = (f64::from(bar_minutes) / 30.0).sqrt();
+        let half_hours = f64::from(bar_minutes) / 30.0;
+        let per_bar = half_hours.sqrt();
         let echo = |phi, sigma| Ar1 { phi, sigma: sigma * per_bar };
         let noise = p.noise * per_bar;
         let partner = |couples: Option<usize>| {
@@ -125,6 +178,20 @@ impl ReturnProcess {
             },
             MarketKind::RandomWalk => ReturnProcess::Garch { sigma: p.garch * per_bar },
             MarketKind::Leaked => ReturnProcess::Leaked { sigma: noise },
+            MarketKind::Clock => ReturnProcess::Clock {
+                drift: p.clock_drift * half_hours,
+                sigma: p.clock_sigma * per_bar,
+                bar_minutes,
+            },
+            MarketKind::Persistent => ReturnProcess::Persistent(HiddenSignal {
+                memory: p.hidden_memory,
+                drift: p.hidden_drift * per_bar,
+                sigma: p.hidden_sigma * per_bar,
+                tell: p.hidden_tell,
+                noise: VOLUME_NOISE,
+                shares: SHARES * half_hours,
+            }),
+            MarketKind::Weak => ReturnProcess::Own(echo(p.weak_phi, p.echo)),
         })
     }
 
@@ -156,6 +223,9 @@ mod tests {
             MarketKind::Momentum,
             MarketKind::Regimes,
             MarketKind::Leaked,
+            MarketKind::Clock,
+            MarketKind::Persistent,
+            MarketKind::Weak,
         ] {
             assert_eq!(edges(kind, 2), [yes, yes]);
         }
@@ -172,5 +242,22 @@ mod tests {
         };
         assert!((long.sigma / short.sigma - 2.0).abs() < 1e-12);
         assert_eq!((long.phi, short.phi), (0.4, 0.4));
+    }
+
+    /// 13 half hours: seven up, six down; the seven of a short session: four up, three down. The
+    /// drift of a half is the same in bars of any length: 7 * 5 = 35 half-hour basis points.
+    #[test]
+    fn the_clock_turns_at_half_of_the_session() {
+        let ups = |bars| (0..bars).filter(|&bar| clock_sign(bar, bars) > 0.0).count();
+        assert_eq!([13, 7, 390, 1].map(ups), [7, 4, 195, 0]);
+        assert_eq!(clock_sign(0, 1), 0.0);
+        let law = |minutes| ReturnProcess::for_stock(MarketKind::Clock, 1, 0, minutes);
+        for (minutes, expected, deviation) in [(30, 5.0, 20.0), (120, 20.0, 40.0)] {
+            let Some(ReturnProcess::Clock { drift, sigma, .. }) = law(minutes) else {
+                panic!("the clock has its law")
+            };
+            assert!((drift / BPS - expected).abs() < 1e-9);
+            assert!((sigma / BPS - deviation).abs() < 1e-9);
+        }
     }
 }

@@ -55,7 +55,7 @@ const OF_A_ROW: [&str; 4] = ["stocks", "seed", "data.source", "mode"];
 /// Returns whether every threshold was met; None if the user stopped it.
 pub(crate) fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Option<bool>> {
     let start = Instant::now();
-    let chosen = chosen(&args.rows)?;
+    let chosen = chosen(&args.rows, args.quick)?;
     let _lock = FolderLock::take(&args.output)?;
     let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
     check_settings(&args.set)?;
@@ -107,10 +107,10 @@ fn check_settings(set: &[String]) -> Result<()> {
     }
 }
 
-/// The rows that are asked for; all where none is named.
-fn chosen(names: &[String]) -> Result<Vec<&'static ValidationRow>> {
+/// The rows that are asked for; where none is named, all, or those of `--quick`.
+fn chosen(names: &[String], quick: bool) -> Result<Vec<&'static ValidationRow>> {
     if names.is_empty() {
-        return Ok(ROWS.iter().collect());
+        return Ok(ROWS.iter().filter(|row| row.quick || !quick).collect());
     }
     let named = |name: &String| {
         ROWS.iter().find(|row| row.name == name).ok_or_else(|| {
@@ -209,10 +209,10 @@ fn work(
 }
 
 /// The settings of one training: the defaults, but for one pass over a long past, because it is
-/// the learner that is tried out and not its patience.
+/// the learner that is tried out and not its patience; and what the row or `set` says.
 fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
     let stocks: Result<Vec<Symbol>, _> =
-        (0..row.stocks).map(|i| format!("{}", STOCKS[i]).parse()).collect();
+        STOCKS[..row.stocks].iter().map(|name| name.parse()).collect();
     let first = |year| NaiveDate::from_ymd_opt(year, 1, 1).context("a year of the calendar");
     let [learn_from, learn_to, trade_to] =
         if quick { [1993, 2005, 2009] } else { [1990, 2005, 2013] };
@@ -239,3 +239,60 @@ fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<R
 
 /// Names for as many stocks as a row may have.
 const STOCKS: [&str; 10] = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH", "III", "JJJ"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str) -> &'static ValidationRow {
+        chosen(&[name.into()], false).unwrap()[0]
+    }
+
+    fn settings(name: &str, quick: bool) -> RunConfig {
+        let row = row(name);
+        config(row, 3, row.set, quick).unwrap()
+    }
+
+    #[test]
+    fn every_row_has_its_own_name_and_settings_that_hold() {
+        for (i, row) in ROWS.iter().enumerate() {
+            assert!(ROWS[..i].iter().all(|other| other.name != row.name), "{}", row.name);
+            for quick in [false, true] {
+                let config = settings(row.name, quick);
+                assert_eq!(config.stocks.len(), row.stocks);
+                assert!(row.measured(row.stocks).iter().all(|&stock| stock < row.stocks));
+            }
+        }
+    }
+
+    /// A row that is called after a number charges as many basis points per unit traded.
+    #[test]
+    fn a_row_charges_what_its_name_says() {
+        let mut named = 0;
+        for row in &ROWS {
+            let bps = row.name.rsplit('_').next().and_then(|bps| bps.parse::<f64>().ok());
+            let env = settings(row.name, false).env;
+            assert_eq!(env.fee_bps + env.slippage_bps, bps.unwrap_or(2.0), "{}", row.name);
+            named += usize::from(bps.is_some());
+        }
+        assert_eq!(named, 7);
+    }
+
+    #[test]
+    fn a_row_may_have_a_period_of_its_own() {
+        let config = settings("random_walk_passes", true);
+        assert_eq!(config.train_period().to_string(), "2003-01-01 to 2004-12-31");
+        assert_eq!((config.data.bar_minutes, config.episodes), (Some(60), 30));
+        assert_eq!(settings("weak", true).train_period().to_string(), "1993-01-01 to 2004-12-31");
+    }
+
+    #[test]
+    fn quick_leaves_rows_out_unless_they_are_named() {
+        let names = |rows: Vec<&ValidationRow>| rows.iter().map(|row| row.name).collect::<Vec<_>>();
+        assert_eq!(names(chosen(&[], false).unwrap()), ROWS.map(|row| row.name));
+        let quick = names(chosen(&[], true).unwrap());
+        assert_eq!(quick.len(), 16);
+        assert!(["clock_8", "persistent_10", "weak"].iter().all(|name| quick.contains(name)));
+        assert_eq!(names(chosen(&["clock_5".into()], true).unwrap()), ["clock_5"]);
+    }
+}

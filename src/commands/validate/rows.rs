@@ -12,7 +12,9 @@ pub(crate) struct ValidationRow {
     pub(crate) measured: MeasuredStocks,
     pub(crate) bar: PassCriterion,
     /// (follower, leader) pairs that must stand first in `relationships.csv`.
-    pub(crate) edges: &'static [(usize, usize)],
+    pub edges: &'static [(usize, usize)],
+    /// Whether `--quick` has it.
+    pub quick: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +74,10 @@ impl PassCriterion {
 }
 
 impl ValidationRow {
-    /// Whether the parts of the learner are tried on this row: one for each kind of edge, and the
-    /// market without one.
-    pub(crate) fn is_ablated(&self) -> bool {
-        ["momentum", "lead_lag", "pairs", "regimes", "random_walk"].contains(&self.name)
+    /// Whether the parts of the learner are tried on this row: one for each kind of edge, one that
+    /// only planning earns, and the market without an edge.
+    pub fn is_ablated(&self) -> bool {
+        ["momentum", "lead_lag", "pairs", "regimes", "clock_8", "random_walk"].contains(&self.name)
     }
 
     /// How many trainings, where so many are asked for: what has to hold beside the best in
@@ -103,11 +105,25 @@ const PLAIN: ValidationRow = ValidationRow {
     measured: MeasuredStocks::All,
     bar: PassCriterion::Fraction(0.9),
     edges: &[],
+    quick: true,
 };
+
+/// A row of the full validation only.
+const LONG: ValidationRow = ValidationRow { quick: false, ..PLAIN };
 
 const META: &[&str] = &["portfolio.meta_policy.enabled=true"];
 
-pub(crate) const ROWS: [ValidationRow; 13] = [
+/// Costs per unit traded, of which one basis point is slippage as by default.
+const COSTS_5: &[&str] = &["env.fee_bps=4"];
+const COSTS_8: &[&str] = &["env.fee_bps=7"];
+const COSTS_10: &[&str] = &["env.fee_bps=9"];
+const COSTS_20: &[&str] = &["env.fee_bps=19"];
+
+/// A short past, again and again: what can be learned by heart.
+const PASSES: &[&str] =
+    &["start_date=2003-01-01", "end_date=2004-12-31", "data.bar_minutes=60", "episodes=30"];
+
+pub const ROWS: [ValidationRow; 22] = [
     ValidationRow { name: "leaked", market: "leaked", bar: PassCriterion::Fraction(0.95), ..PLAIN },
     ValidationRow { name: "momentum", market: "momentum", ..PLAIN },
     ValidationRow { name: "mean_reversion", market: "mean_reversion", ..PLAIN },
@@ -169,5 +185,52 @@ pub(crate) const ROWS: [ValidationRow; 13] = [
         set: META,
         bar: PassCriterion::OnlyCosts,
         ..PLAIN
+    },
+    ValidationRow {
+        name: "clock_5",
+        market: "clock",
+        set: COSTS_5,
+        bar: PassCriterion::Fraction(0.95),
+        ..LONG
+    },
+    ValidationRow {
+        name: "clock_8",
+        market: "clock",
+        set: COSTS_8,
+        bar: PassCriterion::Fraction(0.93),
+        ..PLAIN
+    },
+    ValidationRow {
+        name: "persistent_5",
+        market: "persistent",
+        set: COSTS_5,
+        bar: PassCriterion::Fraction(0.93),
+        ..LONG
+    },
+    ValidationRow { name: "persistent_10", market: "persistent", set: COSTS_10, ..PLAIN },
+    ValidationRow { name: "weak", market: "weak", ..PLAIN },
+    ValidationRow {
+        name: "lead_lag_20",
+        market: "lead_lag",
+        measured: MeasuredStocks::Followers(2),
+        set: COSTS_20,
+        bar: PassCriterion::Fraction(0.85),
+        ..LONG
+    },
+    ValidationRow { name: "pairs_20", market: "pairs", set: COSTS_20, ..LONG },
+    ValidationRow {
+        name: "regimes_20",
+        market: "regimes",
+        set: COSTS_20,
+        bar: PassCriterion::Fraction(0.8),
+        ..LONG
+    },
+    ValidationRow {
+        name: "random_walk_passes",
+        market: "random_walk",
+        stocks: 5,
+        set: PASSES,
+        bar: PassCriterion::Calm,
+        ..LONG
     },
 ];

@@ -1,6 +1,5 @@
-//! The tables of a validation, at most 110 columns wide.
+//! The tables of a validation, at most 80 columns wide.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use super::ablation::{AblatedRow, AblationResult};
@@ -8,11 +7,15 @@ use super::meta::ExpertRewards;
 use super::outcome::{RowOutcome, SeedEstimate};
 use crate::eval::inference::Verdict;
 
-/// One line per row: rewards in basis points per bar, then how much of the oracle's was got.
-pub(crate) fn rows(outcomes: &[RowOutcome]) -> String {
-    let head =
-        ["", "oracle", "trained", "random", "flat", "hold", "best rule", "", "of oracle", ""];
+/// Width of a terminal.
+const WIDTH: usize = 80;
+
+/// One line per row: rewards in basis points per bar, then how much of the oracle's was got. A
+/// second table says which thresholds were met.
+pub fn rows(outcomes: &[RowOutcome]) -> String {
+    let head = ["", "oracle", "trained", "random", "hold", "rule", "of oracle"];
     let mut lines = vec![head.map(String::from).to_vec()];
+    let mut thresholds = String::new();
     for outcome in outcomes {
         let bps = |value: f64| format!("{value:.2}");
         lines.push(vec![
@@ -20,29 +23,24 @@ pub(crate) fn rows(outcomes: &[RowOutcome]) -> String {
             bps(outcome.oracle_bps),
             bps(outcome.trained_bps),
             bps(outcome.random_bps),
-            bps(outcome.flat_bps),
             bps(outcome.buy_and_hold_bps),
             bps(outcome.best_rule_bps),
-            outcome.best_rule.clone(),
-            outcome.fraction.map_or("-".into(), estimate),
-            if outcome.reached { "met".into() } else { "MISSED".into() },
+            outcome.fraction.map_or("-".into(), half_width),
         ]);
+        let reached = if outcome.reached { "met" } else { "MISSED" };
+        thresholds += &format!("{:<24} {reached:<6}  {}\n", outcome.row, outcome.bar);
+        if let Some(found) = found(outcome) {
+            thresholds += &format!("        {found}\n");
+        }
     }
-    let mut text = String::from(
-        "basis points per bar, after costs; last columns: fraction of the oracle, mean and 95%\n\
-         interval over seeds, and whether the threshold was met\n\n",
-    );
-    text += &aligned(&lines, &[0, 7, 9]);
-    let mut notes = String::new();
-    for outcome in outcomes {
-        // Writing to a String does not fail.
-        let _ = writeln!(notes, "{:<24} {}{}", outcome.row, outcome.bar, found(outcome));
-    }
-    text + "\nthresholds\n\n" + &notes
+    let text = "basis points per bar, after costs; rule: the best of five plain rules;\n\
+                of oracle: fraction of what the oracle earned on the same bars, mean over\n\
+                seeds, and half of its 95% interval\n\n";
+    format!("{text}{}\nthresholds\n\n{thresholds}", aligned(&lines, &[0]))
 }
 
 /// What a row was judged by, where it is not in the table.
-fn found(outcome: &RowOutcome) -> String {
+fn found(outcome: &RowOutcome) -> Option<String> {
     let trials = outcome.trials.len();
     let experts: Vec<&ExpertRewards> =
         outcome.trials.iter().filter_map(|trial| trial.experts.as_ref()).collect();
@@ -50,26 +48,25 @@ fn found(outcome: &RowOutcome) -> String {
         let mean = |of: fn(&ExpertRewards) -> f64| {
             experts.iter().map(|e| of(e)).sum::<f64>() / trials as f64
         };
-        return format!(
-            ": {:.2}, hindsight {:.2}, best rule {:.2}, DQN {:.2}, paid {:.2}",
+        return Some(format!(
+            "{:.2}, hindsight {:.2}, best rule {:.2}, DQN {:.2}, paid {:.2}",
             outcome.trained_bps,
             mean(|experts| experts.best_per_regime_bps),
             ExpertRewards::best_mean(&experts, false),
             mean(|experts| experts.alone.last().map_or(f64::NAN, |dqn| dqn.1)),
             mean(|experts| experts.paid_bps),
-        );
+        ));
     }
     if outcome.fraction.is_none() {
         let calm = outcome.trials.iter().filter(|t| t.verdict == Verdict::NoEvidence).count();
         let turnover = outcome.trained_turnover / outcome.random_turnover;
-        return format!(": {turnover:.3} of random, no evidence in {calm} of {trials}");
+        return Some(format!(
+            "turnover {turnover:.3} of random, no evidence in {calm} of {trials} seeds"
+        ));
     }
     let first: Vec<usize> = outcome.trials.iter().filter_map(|t| t.edges_before_last).collect();
-    if first.is_empty() {
-        return String::new();
-    }
     let all = first.iter().filter(|&&others| others == 0).count();
-    format!(": in {all} of {trials}")
+    (!first.is_empty()).then(|| format!("in {all} of {trials} seeds"))
 }
 
 /// One line per part: how much of the oracle's reward is left without it, and for the market
@@ -93,7 +90,7 @@ pub(crate) fn ablation(outcomes: &[RowOutcome], ablation: &[AblationResult]) -> 
     };
     lines.push(line("nothing", &whole));
     lines.extend(ablation.iter().map(|part| line(part.without, &part.rows)));
-    format!("\n{}* turnover over the random policy's\n", aligned(&lines, &[0]))
+    format!("\n{}* turnover over the random policy's\n", folded(&lines))
 }
 
 /// The verdict, and the path of the file.
@@ -113,18 +110,8 @@ pub(crate) fn closing(
     let minutes = wall_s / 60.0;
     let path = path.display();
     let noun = if seeds == 1 { "seed" } else { "seeds" };
-    format!(
-        "{verdict} ({seeds} {noun} each, {minutes:.1} minutes on {cores} threads)\n\n\
-         written:\n  {path}\n"
-    )
-}
-
-fn estimate(estimate: SeedEstimate) -> String {
-    let mean = format!("{:.3}", estimate.mean);
-    match estimate.interval {
-        Some([low, high]) => format!("{mean} [{low:.3}, {high:.3}]"),
-        None => mean,
-    }
+    let ending = format!("({seeds} {noun} each, {minutes:.1} minutes on {cores} threads)");
+    format!("{}\n\nwritten:\n  {path}\n", wrapped(&format!("{verdict} {ending}")))
 }
 
 fn half_width(estimate: SeedEstimate) -> String {
@@ -133,6 +120,43 @@ fn half_width(estimate: SeedEstimate) -> String {
         Some([_, high]) => format!("{mean:.3} ± {:.3}", high - mean),
         None => format!("{mean:.3}"),
     }
+}
+
+/// Words in lines of at most [`WIDTH`] characters.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines.join("\n")
+}
+
+/// A table in as many parts, one below the other, as it takes for each to be narrow enough. Every
+/// part has the first column.
+fn folded(lines: &[Vec<String>]) -> String {
+    let mut parts: Vec<Vec<Vec<String>>> = Vec::new();
+    for column in 1..lines.first().map_or(0, Vec::len) {
+        let with = |part: &[Vec<String>]| -> Vec<Vec<String>> {
+            let both = part.iter().zip(lines);
+            both.map(|(part, line)| [part, &line[column..=column]].concat()).collect()
+        };
+        let first: Vec<Vec<String>> = lines.iter().map(|line| line[..1].to_vec()).collect();
+        let fits = |wider: &Vec<Vec<String>>| {
+            aligned(wider, &[0]).lines().all(|line| line.chars().count() <= WIDTH)
+        };
+        match parts.last_mut().map(|part| (with(part), part)) {
+            Some((wider, part)) if fits(&wider) => *part = wider,
+            _ => parts.push(with(&first)),
+        }
+    }
+    parts.iter().map(|part| aligned(part, &[0])).collect::<Vec<String>>().join("\n")
 }
 
 /// Columns as wide as they need to be; those in `left` begin at the left, the others end at the
@@ -160,6 +184,10 @@ fn aligned(lines: &[Vec<String>], left: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ablation::PARTS;
+    use super::super::outcome::tests::trial;
+    use super::super::rows::{ROWS, ValidationRow};
+    use super::super::trial::ValidationTrial;
     use super::*;
 
     #[test]
@@ -168,5 +196,55 @@ mod tests {
         let lines: Vec<Vec<String>> =
             lines.iter().map(|line| line.map(String::from).to_vec()).collect();
         assert_eq!(aligned(&lines, &[0, 2]), "a    1 ± 2  x\nbcd     10  yz\n");
+    }
+
+    #[test]
+    fn words_are_wrapped() {
+        let word = "x".repeat(39);
+        assert_eq!(wrapped(&format!("{word} {word}x {word}")), format!("{word} {word}x\n{word}"));
+    }
+
+    /// A column of 30, and two of which one fits beside it.
+    #[test]
+    fn a_wide_table_is_folded() {
+        let [a, b, c] = ["a", "b", "c"].map(|letter| letter.repeat(30));
+        let found = folded(&[vec![a.clone(), b.clone(), c.clone()]]);
+        assert_eq!(found, format!("{a}  {b}\n\n{a}  {c}\n"));
+    }
+
+    #[test]
+    fn every_row_fits_a_terminal() {
+        let experts = ExpertRewards {
+            alone: vec![("Autoregression".into(), -12.34), ("DQN".into(), -12.34)],
+            best_per_regime_bps: 12.34,
+            paid_bps: 12.34,
+        };
+        let outcome = |row: &ValidationRow| {
+            let judged = row.bar.judges_experts().then(|| experts.clone());
+            let oracle_bps = if row.market == "random_walk" { 0.0 } else { 45.67 };
+            let trials = [-0.045_67, 45.67].map(|bps| ValidationTrial {
+                oracle_bps,
+                random_bps: -18.95,
+                rules: vec![("Bollinger Bands".into(), -12.34)],
+                experts: judged.clone(),
+                ..trial(bps)
+            });
+            RowOutcome::new(row, Vec::new(), trials.to_vec())
+        };
+        let outcomes: Vec<RowOutcome> = ROWS.iter().map(outcome).collect();
+        let ablated: Vec<RowOutcome> =
+            ROWS.iter().filter(|row| row.is_ablated()).map(outcome).collect();
+        let without: Vec<AblationResult> =
+            PARTS.iter().map(|part| AblationResult::new(part, &ablated)).collect();
+        let table = rows(&outcomes);
+        let closing = closing(&outcomes, 5, 2, 1_000.0, Path::new("results/validation.json"));
+        let text = format!("{table}{}{closing}", ablation(&outcomes, &without));
+        for line in text.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+        for row in &ROWS {
+            let of_row = |line: &&str| line.split(' ').next() == Some(row.name);
+            assert_eq!(table.lines().filter(of_row).count(), 2, "{}", row.name);
+        }
     }
 }

@@ -34,8 +34,9 @@ fn index(position: i8) -> usize {
 }
 
 /// Solves for the optimal average reward by value iteration. After each sweep the gain lies between
-/// the smallest and the largest change of value: Puterman (1994), section 8.5.
-pub(crate) fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
+/// the smallest and the largest change of value: Puterman (1994), section 8.5. With a signal that
+/// repeats itself after so many sweeps, it is the change over all of these.
+pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
     let axes = signal.axes(resolution);
     let states: Vec<[f64; 2]> =
         axes[0].iter().flat_map(|&x| axes[1].iter().map(move |&odds| [x, odds])).collect();
@@ -44,20 +45,21 @@ pub(crate) fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool
     let least = if long_only { 1 } else { 0 };
     let mut values = vec![[0.0; 3]; states.len()];
     let mut future = values.clone();
+    let period = signal.period();
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-    for _ in 0..MAX_SWEEPS {
-        moves.expect(&values, &mut future);
+    for _ in 0..MAX_SWEEPS.div_ceil(period) {
+        let before = values.clone();
+        for _ in 0..period {
+            moves.expect(&values, &mut future);
+            for ((value, ahead), mean) in values.iter_mut().zip(&future).zip(&means) {
+                *value = best_values(ahead, *mean, cost, least);
+            }
+        }
         (low, high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for ((value, ahead), mean) in values.iter_mut().zip(&future).zip(&means) {
+        for (value, before) in values.iter().zip(&before) {
             for position in least..3 {
-                let of = |action: usize| {
-                    let traded = action.abs_diff(position) as f64;
-                    (action as f64 - 1.0) * mean - traded * cost + ahead[action]
-                };
-                let best = (least..3).map(of).fold(f64::NEG_INFINITY, f64::max);
-                let change = best - value[position];
+                let change = (value[position] - before[position]) / period as f64;
                 (low, high) = (low.min(change), high.max(change));
-                value[position] = best;
             }
         }
         if high - low < PRECISION {
@@ -65,6 +67,20 @@ pub(crate) fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool
         }
     }
     Solution { gain: (low + high) / 2.0, within: (high - low) / 2.0, axes, future }
+}
+
+/// Value of each position that may be held, from `least` on: what the best action earns in the next
+/// bar and is expected to earn `ahead`.
+fn best_values(ahead: &PositionValues, mean: f64, cost: f64, least: usize) -> PositionValues {
+    let mut values = [0.0; 3];
+    for (position, value) in values.iter_mut().enumerate().skip(least) {
+        let of = |action: usize| {
+            let traded = action.abs_diff(position) as f64;
+            (action as f64 - 1.0) * mean - traded * cost + ahead[action]
+        };
+        *value = (least..3).map(of).fold(f64::NEG_INFINITY, f64::max);
+    }
+    values
 }
 
 /// Transition matrix of the signal, sparse, row by row.

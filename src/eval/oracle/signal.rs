@@ -1,7 +1,8 @@
 //! Signals that predict returns: observation, expected return and transition.
 
+use super::clock::SessionClock;
 use crate::market::panel::MarketView;
-use crate::synthetic::return_process::{Ar1, LEAK, LEAK_SHARES, ReturnProcess};
+use crate::synthetic::return_process::{Ar1, HiddenSignal, LEAK, LEAK_SHARES, ReturnProcess};
 
 /// The signal of a return process. A state is `[x, log odds]`; the second is 0 except for regimes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,10 @@ pub(crate) enum Signal {
     /// x: the stock's own last simple return; the log odds are those of the first regime in the
     /// next bar.
     Regimes(Regimes),
+    /// x: the bar of the session that comes next.
+    Clock(SessionClock),
+    /// x: expectation of the hidden signal, given all volumes so far.
+    Hidden(HiddenSignal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,6 +63,18 @@ impl Signal {
             ReturnProcess::Regimes { components, change } => {
                 Signal::Regimes(Regimes { components, change })
             }
+            ReturnProcess::Clock { drift, bar_minutes, .. } => {
+                Signal::Clock(SessionClock { drift, bar_minutes })
+            }
+            ReturnProcess::Persistent(hidden) => Signal::Hidden(hidden),
+        }
+    }
+
+    /// After how many bars a signal that nothing disturbs repeats itself; 1 for all others.
+    pub fn period(&self) -> usize {
+        match self {
+            Signal::Clock(clock) => clock.bars(),
+            _ => 1,
         }
     }
 
@@ -82,6 +99,8 @@ impl Signal {
                 let returns = roots.into_iter().map(|root| root * root.abs()).collect();
                 [returns, even(regimes.max_log_odds(), 24.0)]
             }
+            Signal::Clock(clock) => [(0..clock.bars()).map(|bar| bar as f64).collect(), vec![0.0]],
+            Signal::Hidden(hidden) => line(hidden.expectation().deviation),
         }
     }
 
@@ -97,6 +116,8 @@ impl Signal {
                 let p = probability(odds);
                 (p * first.phi + (1.0 - p) * second.phi) * x
             }
+            Signal::Clock(clock) => clock.mean(x as usize),
+            Signal::Hidden(hidden) => hidden.drift * x,
         }
     }
 
@@ -124,14 +145,21 @@ impl Signal {
                     }
                 }
             }
+            Signal::Clock(clock) => take(1.0, [((x as usize + 1) % clock.bars()) as f64, 0.0]),
+            Signal::Hidden(hidden) => {
+                let deviation = hidden.expectation().step;
+                let next = |shock| [hidden.memory * x + deviation * shock, 0.0];
+                normals(FINE).for_each(|(w, shock)| take(w, next(shock)));
+            }
         }
     }
 
-    /// The first component of the state at a view's bar; 0, which predicts nothing, if it is not
-    /// known yet.
-    pub(crate) fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
+    /// The first component of the state as a view's bar alone shows it; 0, which predicts nothing,
+    /// if it is not known yet or shows only in many bars.
+    pub fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
         match *self {
-            Signal::None => 0.0,
+            Signal::None | Signal::Hidden(_) => 0.0,
+            Signal::Clock(clock) => clock.next_bar(view.end_s()) as f64,
             Signal::Own(_) | Signal::Regimes(_) => last_return(view, stock),
             Signal::Told { by: LeadSource::Leader(leader), .. } => last_return(view, leader),
             Signal::Told { by: LeadSource::Volume, sigma, .. } => {

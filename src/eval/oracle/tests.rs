@@ -71,6 +71,44 @@ fn without_costs_all_of_the_foretold_is_earned() {
     assert!((0.85 * known..known).contains(&filtered), "{filtered} of {known}");
 }
 
+/// With half hours: long for seven bars and short for six, two reversals a day of 2 c each. In
+/// basis points a day, 65 - 4 c. Dear reversals are not worth it: 35 - 30 = 5 for being long
+/// always. Long only, 35 - 2 c. With hours, four bars up and three down, of 10 each.
+#[test]
+fn a_day_of_the_clock_by_hand() {
+    let of = |bps: f64, long_only: bool, minutes: u32| {
+        let terms = TradingTerms { fee_bps: bps - 1.0, slippage_bps: 1.0, long_only };
+        let law = SyntheticMarket { kind: MarketKind::Clock, seed: 1 }.law(1, 0, minutes).unwrap();
+        let oracle = Oracle::from_process(law, 0, terms);
+        assert!(oracle.tolerance() < 1e-7);
+        oracle.mean_reward() / BPS
+    };
+    for (bps, expected) in [(0.0, 65.0), (5.0, 45.0), (8.0, 33.0), (14.0, 9.0), (20.0, 5.0)] {
+        assert_near(of(bps, false, 30), expected / 13.0, 1e-9);
+    }
+    assert_near(of(5.0, true, 30), 25.0 / 13.0, 1e-9);
+    assert_near(of(5.0, false, 60), 50.0 / 7.0, 1e-9);
+    // 195 minutes up and as many down, of 1 / 6 each.
+    assert_near(of(5.0, false, 1), 45.0 / 390.0, 1e-9);
+}
+
+/// Coefficient 0.05 and shocks of 65: m has a standard deviation of 3.25, and without costs 2.6 is
+/// earned. What volume tells of the hidden signal has a variance of 0.76 of the signal's (solved by
+/// hand in the tests of `hidden`).
+#[test]
+fn faint_and_hidden_signals_earn_their_mean_without_costs() {
+    let folded = (2.0 / PI).sqrt();
+    let weak = folded * 0.05 * 65.0 * BPS / (1.0 - 0.0025_f64).sqrt();
+    assert_near(value(MarketKind::Weak, FREE), weak, 2e-3);
+    let mut variance = 1.0;
+    for _ in 0..200 {
+        let before = 0.81 * variance + 0.19;
+        variance = before * 0.64 / (before + 0.64);
+    }
+    let persistent = folded * 6.0 * BPS * (1.0_f64 - variance).sqrt();
+    assert_near(value(MarketKind::Persistent, FREE), persistent, 2e-3);
+}
+
 #[test]
 fn costs_take_what_they_must_and_no_more() {
     for kind in [
@@ -102,6 +140,8 @@ fn a_finer_grid_changes_nothing_that_matters() {
         MarketKind::MeanReversion,
         MarketKind::Pairs(None),
         MarketKind::LeadLag(None),
+        MarketKind::Weak,
+        MarketKind::Persistent,
     ] {
         let of =
             |resolution| Oracle::with_resolution(law(kind, 1), 1, USUAL, resolution).mean_reward();

@@ -62,7 +62,7 @@ fn assert_earns_nothing(returns: &[f64]) {
 
 #[test]
 fn momentum_and_reversion_echo_once() {
-    for (name, phi) in [("momentum", 0.4), ("mean_reversion", -0.4)] {
+    for (name, phi) in [("momentum", 0.4), ("mean_reversion", -0.4), ("weak", 0.05_f64)] {
         let series = market(name, 2);
         let r = [returns(&series[0]), returns(&series[1])];
         for r in &r {
@@ -70,7 +70,7 @@ fn momentum_and_reversion_echo_once() {
                 let expected = f64::powi(phi, lag);
                 assert_near(name, correlation(r, r, lag as usize), expected, FIVE_ERRORS);
             }
-            let sigma = 65e-4 / (1.0 - 0.16_f64).sqrt();
+            let sigma = 65e-4 / (1.0 - phi * phi).sqrt();
             assert_near(name, deviation(r) / sigma, 1.0, 0.02);
         }
         assert_near("between stocks", correlation(&r[0], &r[1], 0), 0.0, FIVE_ERRORS);
@@ -201,11 +201,95 @@ fn a_leaked_volume_is_the_next_return_and_prices_alone_tell_nothing() {
     assert!(revealed.iter().zip(&r).all(|(revealed, r)| (revealed - r).abs() < 1e-7));
     assert_near("autocorrelation", correlation(&r, &r, 1), 0.0, FIVE_ERRORS);
     assert_earns_nothing(&r);
-    // In the other markets volume is uninformative.
+    // In most other markets volume is uninformative.
     let other = &market("momentum", 1)[0];
     let volumes: Vec<f64> = other.volume.iter().map(|v| v.ln()).collect();
     let r = returns(other);
     assert_near("volume", correlation(&r, &volumes[..r.len()], 0), 0.0, FIVE_ERRORS);
+}
+
+/// `[session][bar]`: log return from open to close.
+fn by_session(series: &BarSeries) -> Vec<Vec<f64>> {
+    let mut sessions: Vec<Vec<f64>> = Vec::new();
+    let mut day = None;
+    for bar in series.bars() {
+        let date = Some(calendar::new_york_date(bar.end_s));
+        if day != date {
+            (day, _) = (date, sessions.push(Vec::new()));
+        }
+        sessions.last_mut().unwrap().push((bar.close / bar.open).ln());
+    }
+    sessions
+}
+
+/// 30 years are 7,560 sessions: a bar's mean of 20 basis points has a standard error of 0.23.
+#[test]
+fn a_clock_rises_until_noon_and_falls_after_it() {
+    let series = market("clock", 2);
+    let sessions = by_session(&series[0]);
+    let of = |bars: usize| sessions.iter().filter(move |session| session.len() == bars);
+    for bar in 0..13 {
+        let at: Vec<f64> = of(13).map(|session| session[bar] * 1e4).collect();
+        let drift = if bar <= 6 { 5.0 } else { -5.0 };
+        // The mean of the log return is half a variance below that of the return.
+        assert_near(&format!("bar {bar}"), mean(&at) + 0.02, drift, 1.0);
+        assert_near("deviation", deviation(&at), 20.0, 0.7);
+    }
+    let short: Vec<&Vec<f64>> = of(7).collect();
+    assert!(short.len() > 50, "{} short sessions", short.len());
+    for (bars, drift) in [(0..4, 5.0), (4..7, -5.0)] {
+        let half = short.iter().flat_map(|session| &session[bars.clone()]).map(|r| r * 1e4);
+        let half: Vec<f64> = half.collect();
+        assert_near("short", mean(&half), drift, 3.5 * 20.0 / (half.len() as f64).sqrt());
+    }
+    // Beyond the clock nothing is told.
+    let surprise: Vec<f64> = of(13)
+        .flat_map(|session| session.iter().enumerate())
+        .map(|(bar, r)| r - if bar <= 6 { 5e-4 } else { -5e-4 })
+        .collect();
+    for lag in 1..=3 {
+        let found = correlation(&surprise, &surprise, lag);
+        assert_near("autocorrelation", found, 0.0, FIVE_ERRORS);
+    }
+    let volumes: Vec<f64> = series[0].volume.iter().map(|volume| volume.ln()).collect();
+    let r = returns(&series[0]);
+    assert_near("volume", correlation(&r, &volumes[..r.len()], 0), 0.0, FIVE_ERRORS);
+    let both = correlation(&r, &returns(&series[1]), 0);
+    // Both follow the same clock: 25 of 425 parts of their variance.
+    assert_near("between stocks", both, 25.0 / 425.0, FIVE_ERRORS);
+}
+
+/// Log volume is 0.5 s + 0.4 times noise, of a variance of 0.25 + 0.16; the next return is 6 s + 40
+/// times noise, in basis points.
+#[test]
+fn a_hidden_signal_persists_and_volume_tells_it() {
+    let series = market("persistent", 2);
+    let r = returns(&series[0]);
+    let volumes: Vec<f64> = series[0].volume.iter().map(|volume| volume.ln()).collect();
+    for lag in [1, 2, 5, 10] {
+        let expected = 0.25 * 0.9_f64.powi(lag) / 0.41;
+        let found = correlation(&volumes, &volumes, lag as usize);
+        assert_near("volume", found, expected, 0.03);
+    }
+    assert_near("size of volume", deviation(&volumes), 0.41_f64.sqrt(), 0.02);
+    assert_near("mean volume", mean(&series[0].volume) / 1e6, 1.0, 0.04);
+    let size = (36.0_f64 + 1_600.0).sqrt();
+    assert_near("size", deviation(&r) * 1e4 / size, 1.0, 0.02);
+    // r[t] is the return of bar t + 1.
+    for lag in [0, 1, 5] {
+        let expected = 3.0 * 0.9_f64.powi(lag) / (0.41_f64.sqrt() * size);
+        let found = correlation(&r, &volumes[..r.len()], lag as usize);
+        assert_near("told", found, expected, FIVE_ERRORS);
+        let echo = 36.0 * 0.9_f64.powi(lag + 1) / (size * size);
+        let found = correlation(&r, &r, lag as usize + 1);
+        assert_near("autocorrelation", found, echo, FIVE_ERRORS);
+    }
+    // The signal foretells; it does not follow: a volume has 0.9 of the signal before it.
+    let at_once = correlation(&r, &volumes[1..], 0);
+    assert_near("at once", at_once, 2.7 / (0.41_f64.sqrt() * size), FIVE_ERRORS);
+    let other = returns(&series[1]);
+    assert_near("between stocks", correlation(&r, &other, 0), 0.0, FIVE_ERRORS);
+    assert_near("between stocks", correlation(&other, &volumes[..r.len()], 0), 0.0, FIVE_ERRORS);
 }
 
 #[test]
@@ -270,6 +354,9 @@ fn a_day_is_the_same_in_every_period_and_a_stock_in_every_company_it_does_not_de
         MarketKind::Regimes,
         MarketKind::RandomWalk,
         MarketKind::Leaked,
+        MarketKind::Clock,
+        MarketKind::Persistent,
+        MarketKind::Weak,
     ] {
         let spec = SyntheticMarket { kind, seed: 5 };
         let of = |list: &[Symbol]| bars(&spec, list, &stocks[1], &day, 30);
