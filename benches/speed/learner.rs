@@ -19,7 +19,7 @@ use super::setup::{Stopwatch, cache, config, pool, prepared, shape};
 /// count as speed.
 fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
     let config = &shape.config;
-    let (width, trunk, hidden) = (config.embedding, config.trunk, config.head_hidden);
+    let (width, trunk) = (config.embedding, config.trunk);
     let slots = shape.slots();
     let inputs = shape.features + config.symbol_embedding;
     let mut market = slots * width * (inputs + width);
@@ -27,7 +27,7 @@ fn multiply_adds(shape: &NetworkShape) -> (f64, f64) {
         market += 2 * width * width + 2 * (slots - 1) * width * (width + 1);
     }
     let joined = 2 * width;
-    let heads = trunk * joined + 2 * trunk * hidden + hidden * (shape.actions + 1);
+    let heads = trunk * joined + trunk * (shape.actions + 1);
     (market as f64, heads as f64)
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use super::numbers::{at_least, between};
 
 #[derive(Args, Debug, Clone)]
-pub struct ValidateArgs {
+pub(crate) struct ValidateArgs {
     /// Use fewer seeds, shorter periods and not all rows
     #[arg(long)]
     pub(crate) quick: bool,

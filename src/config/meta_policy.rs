@@ -54,7 +54,7 @@ impl Default for MetaPolicyConfig {
             define: toml::Table::new(),
             period_bars: None,
             dqn_prior: 0.5,
-            second_opinion: 0.01,
+            second_opinion: 0.0,
             learning_rate: 0.25,
             share_rates: vec![0.1, 0.03, 0.01, 0.003],
             drawdown_aversion: 0.1,

@@ -15,8 +15,6 @@ pub struct NetworkConfig {
     pub symbol_embedding: usize,
     /// Width of the layer after the private features are joined.
     pub trunk: usize,
-    /// Width of the hidden layer of each head (value, advantage).
-    pub head_hidden: usize,
     /// Attend to the other stocks. Off: a stock sees only itself.
     pub attention: bool,
     /// Separate value and advantage streams. Wang et al. (2016), eq. 9.
@@ -37,7 +35,6 @@ impl Default for NetworkConfig {
             heads: 4,
             symbol_embedding: 8,
             trunk: 128,
-            head_hidden: 64,
             attention: true,
             dueling: true,
             layer_norm: true,

@@ -244,7 +244,6 @@ impl RunConfig {
         let widths = [
             ("network.embedding", network.embedding),
             ("network.trunk", network.trunk),
-            ("network.head_hidden", network.head_hidden),
             ("network.symbol_embedding", network.symbol_embedding),
         ];
         for (name, width) in widths {

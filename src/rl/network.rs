@@ -14,11 +14,6 @@ const SYMBOL_BOUND: f32 = 1.0;
 /// nearest gets a weight of 0.4. With equal weights the signal of a leader would be too weak to be
 /// learned from.
 const PER_PEER: f32 = 0.5;
-/// The last layers are initialised this much smaller than the others, so that no action is
-/// preferred before learning. Andrychowicz et al. (2021), "What matters in on-policy reinforcement
-/// learning?", section 3.2.
-const LAST_LAYER_GAIN: f32 = 0.01;
-
 /// Everything that determines a network's parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkShape {
@@ -85,13 +80,6 @@ impl ParameterPlan {
             self.push(&format!("{name}.bias"), &[outputs], Initializer::Constant(0.0));
         }
     }
-
-    fn head(&mut self, name: &str, inputs: usize, hidden: usize, outputs: usize) {
-        self.linear(&format!("{name}.0"), inputs, hidden);
-        let bound = LAST_LAYER_GAIN / (hidden as f32).sqrt();
-        self.push(&format!("{name}.2.weight"), &[outputs, hidden], Initializer::Uniform(bound));
-        self.push(&format!("{name}.2.bias"), &[outputs], Initializer::Constant(0.0));
-    }
 }
 
 impl NetworkShape {
@@ -122,7 +110,7 @@ impl NetworkShape {
     }
 
     /// Initial weights, drawn from `rng` in the order of [`NetworkShape::layout`]: PyTorch's
-    /// defaults for linear layers, smaller last layers, layer norms with scale 1 and shift 0.
+    /// defaults for linear layers, layer norms with scale 1 and shift 0.
     pub fn initial_weights(&self, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let plan = self.plan();
         let mut weights = Vec::with_capacity(plan.layout.len());
@@ -138,8 +126,7 @@ impl NetworkShape {
 
     fn plan(&self) -> ParameterPlan {
         self.assert_valid();
-        let NetworkConfig { embedding, trunk, head_hidden, symbol_embedding, layer_norm, .. } =
-            self.config;
+        let NetworkConfig { embedding, trunk, symbol_embedding, layer_norm, .. } = self.config;
         let mut plan = ParameterPlan::default();
         plan.push(
             "symbol.weight",
@@ -158,10 +145,10 @@ impl NetworkShape {
         }
         plan.normed_linear(("trunk", 0), 2 * embedding, trunk, layer_norm);
         if self.config.dueling {
-            plan.head("value", trunk, head_hidden, 1);
-            plan.head("advantage", trunk, head_hidden, self.actions);
+            plan.linear("value", trunk, 1);
+            plan.linear("advantage", trunk, self.actions);
         } else {
-            plan.head("q", trunk, head_hidden, self.actions);
+            plan.linear("q", trunk, self.actions);
         }
         plan
     }
@@ -200,20 +187,20 @@ mod tests {
             let (_, part) = layout.split(&weights).find(|(p, _)| p.name == name).expect(name);
             part.iter().fold(0.0f32, |m, w| m.max(w.abs()))
         };
-        // 1 / sqrt(26 + 8), 1 / sqrt(64), 0.01 / sqrt(64): the largest of many draws is near the
+        // 1 / sqrt(26 + 8), 1 / sqrt(64), 1 / sqrt(128): the largest of many draws is near the
         // bound.
         for (name, bound) in [
             ("encoder.0.weight", 0.171_499),
             ("attention.key.weight", 0.125),
-            ("advantage.2.weight", 0.001_25),
+            ("advantage.weight", 0.088_388),
             ("symbol.weight", 1.0),
         ] {
             let largest = largest(name);
             assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest}");
         }
-        assert_eq!((largest("advantage.2.bias"), largest("trunk.1.weight")), (0.0, 1.0));
-        // Symbols 40, encoder 6,656, attention 16,528, trunk 16,768, value 8,321, advantage 8,451.
-        assert_eq!(layout.len(), 56_764);
+        assert_eq!((largest("trunk.1.bias"), largest("trunk.1.weight")), (0.0, 1.0));
+        // Symbols 40, encoder 6,656, attention 16,528, trunk 16,768, value 129, advantage 387.
+        assert_eq!(layout.len(), 40_508);
         assert_eq!(weights, shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1)));
     }
 }

@@ -92,7 +92,7 @@ struct Check<'a> {
 
 /// Inputs of a policy: `market` `[batch, stocks, features]`, `batch` indices of `stock`.
 #[derive(Clone, Copy, Debug)]
-pub struct Observations<'a> {
+pub(crate) struct Observations<'a> {
     pub market: &'a [f32],
     pub stock: &'a [usize],
 }

@@ -59,8 +59,8 @@ pub struct HiddenSignal {
     pub shares: f64,
 }
 
-pub const LEAK: f64 = 0.5;
-pub const LEAK_SHARES: f64 = 1e6;
+pub(crate) const LEAK: f64 = 0.5;
+pub(crate) const LEAK_SHARES: f64 = 1e6;
 /// Mean volume per half hour, shares, and the standard deviation of its logarithm around what the
 /// process says.
 pub(super) const SHARES: f64 = 1e6;
@@ -70,7 +70,7 @@ const BPS: f64 = 1e-4;
 
 /// Direction of `clock` in bar `bar` of a session of `bars`: 1 in the first half, which has the
 /// middle bar if there is one, and -1 in the second; 0 if the session is a single bar.
-pub fn clock_sign(bar: usize, bars: usize) -> f64 {
+pub(crate) fn clock_sign(bar: usize, bars: usize) -> f64 {
     match bars {
         ..=1 => 0.0,
         _ if 2 * bar < bars => 1.0,

@@ -15,7 +15,7 @@ use crate::rl::policy::{Observations, write_check};
 const COUNT: usize = 64;
 
 /// Writes observations spread over the evaluation period and the stocks.
-pub fn write(path: &Path, model: &Model, eval: &PreparedData) -> Result<()> {
+pub(crate) fn write(path: &Path, model: &Model, eval: &PreparedData) -> Result<()> {
     let stocks = model.shape.stocks;
     let rows = eval.note.rows.clone();
     let (mut market, mut stock) = (Vec::new(), Vec::new());

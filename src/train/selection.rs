@@ -19,7 +19,7 @@ use crate::rl::td::argmax;
 /// Shares of the learned values that are tried.
 const SHARES: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
 /// Fewer days than this decide nothing.
-const MIN_DAYS: usize = 10;
+const MIN_DAYS: usize = 5;
 /// A falling stock is believed to fall further if its mean return is so many standard errors below
 /// zero; a rising one is believed at once. Stocks have risen on average.
 const FALLING_ERRORS: f64 = 2.0;
@@ -150,7 +150,10 @@ impl<'a> Selection<'a> {
         let mut bytes = postcard::to_stdvec(&score)?;
         comm.broadcast_bytes(&mut bytes);
         let score: Option<ValidationScore> = postcard::from_bytes(&bytes)?;
-        self.keep(score.expect("rank 0 sends one"), weights);
+        let found = score.expect("rank 0 sends one");
+        let ValidationScore { share, excess, error, .. } = found;
+        tracing::info!(episode, share, excess, error, "validated");
+        self.keep(found, weights);
         Ok(())
     }
 

@@ -98,7 +98,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Gradient steps that new bars of a worker make due.
-    pub fn credit(&self) -> UpdateCredit {
+    pub(crate) fn credit(&self) -> UpdateCredit {
         let LearnerConfig { replay_ratio, batch_size, learning_starts, .. } = *self.learner;
         let bars = self.lanes.window_bars(self.learner.window_bars);
         // A window is known after as many bars and one more, and there must be one to sample.

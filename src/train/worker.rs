@@ -287,7 +287,12 @@ impl Worker {
     }
 
     /// Samples a minibatch and leaves its gradient in `gradient`.
-    pub fn learn(&mut self, networks: &Networks, beta: f64, gradient: &mut [f32]) -> LearnStats {
+    pub(crate) fn learn(
+        &mut self,
+        networks: &Networks,
+        beta: f64,
+        gradient: &mut [f32],
+    ) -> LearnStats {
         self.replay.sample(self.windows, beta, &mut self.sampling, &mut self.sample);
         let (sample, outcome) = (&self.sample, &mut self.outcome);
         let taken = self.actions_taken.as_ref().map(|taken| {
@@ -301,7 +306,7 @@ impl Worker {
         LearnStats { loss: self.outcome.loss as f32, mean_q: self.outcome.mean_q as f32 }
     }
 
-    pub fn state(&self) -> WorkerState {
+    pub(crate) fn state(&self) -> WorkerState {
         WorkerState {
             lanes: self.lanes.clone(),
             replay: self.replay.clone(),

@@ -37,6 +37,8 @@ const FILE: &str = "validation.json";
 const SEEDS: [u64; 2] = [5, 2];
 /// Length of the planted bars.
 const BAR_MINUTES: u32 = 30;
+/// How often each bar of the single pass is learned from.
+const REPLAY_RATIO: f64 = 4.0;
 
 #[derive(Serialize)]
 struct Validation<'a> {
@@ -208,8 +210,9 @@ fn work(
     }
 }
 
-/// The settings of one training: the defaults, but for one pass over a long past, because it is
-/// the learner that is tried out and not its patience; and what the row or `set` says.
+/// The settings of one training: the defaults, but for one pass over a long past, each bar of which
+/// is learned from four times, and without a meta-policy, because it is the learner that is tried
+/// out; and what the row or `set` says.
 fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
     let stocks: Result<Vec<Symbol>, _> =
         STOCKS[..row.stocks].iter().map(|name| name.parse()).collect();
@@ -230,6 +233,8 @@ fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<R
     // The defaults' prices were drawn while they were chosen; these were not looked at.
     config.data.source = Some(format!("synthetic:{}:{}", row.market, 2_000 + seed));
     config.data.bar_minutes = Some(BAR_MINUTES);
+    config.learner.replay_ratio = REPLAY_RATIO;
+    config.portfolio.meta_policy.enabled = false;
     for assignment in set {
         config = config.with_setting(assignment)?;
     }

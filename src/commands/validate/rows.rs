@@ -76,7 +76,7 @@ impl PassCriterion {
 impl ValidationRow {
     /// Whether the parts of the learner are tried on this row: one for each kind of edge, one that
     /// only planning earns, and the market without an edge.
-    pub fn is_ablated(&self) -> bool {
+    pub(super) fn is_ablated(&self) -> bool {
         ["momentum", "lead_lag", "pairs", "regimes", "clock_8", "random_walk"].contains(&self.name)
     }
 
@@ -120,10 +120,15 @@ const COSTS_10: &[&str] = &["env.fee_bps=9"];
 const COSTS_20: &[&str] = &["env.fee_bps=19"];
 
 /// A short past, again and again: what can be learned by heart.
-const PASSES: &[&str] =
-    &["start_date=2003-01-01", "end_date=2004-12-31", "data.bar_minutes=60", "episodes=30"];
+const PASSES: &[&str] = &[
+    "start_date=2003-01-01",
+    "end_date=2004-12-31",
+    "data.bar_minutes=60",
+    "episodes=30",
+    "learner.replay_ratio=1",
+];
 
-pub const ROWS: [ValidationRow; 22] = [
+pub(super) const ROWS: [ValidationRow; 22] = [
     ValidationRow { name: "leaked", market: "leaked", bar: PassCriterion::Fraction(0.95), ..PLAIN },
     ValidationRow { name: "momentum", market: "momentum", ..PLAIN },
     ValidationRow { name: "mean_reversion", market: "mean_reversion", ..PLAIN },

@@ -12,7 +12,7 @@ const WIDTH: usize = 80;
 
 /// One line per row: rewards in basis points per bar, then how much of the oracle's was got. A
 /// second table says which thresholds were met.
-pub fn rows(outcomes: &[RowOutcome]) -> String {
+pub(super) fn rows(outcomes: &[RowOutcome]) -> String {
     let head = ["", "oracle", "trained", "random", "hold", "rule", "of oracle"];
     let mut lines = vec![head.map(String::from).to_vec()];
     let mut thresholds = String::new();

@@ -6,7 +6,7 @@ use crate::synthetic::return_process::clock_sign;
 /// Full sessions in bars of `bar_minutes` with an expected return of `drift` per bar, up in the
 /// first half and down in the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SessionClock {
+pub(super) struct SessionClock {
     pub drift: f64,
     pub bar_minutes: u32,
 }
@@ -15,7 +15,7 @@ impl SessionClock {
     const SESSION_S: i64 = calendar::CLOSE_TOD_S - calendar::OPEN_TOD_S;
 
     /// Bars of a full session.
-    pub fn bars(&self) -> usize {
+    pub(super) fn bars(&self) -> usize {
         self.bars_in(Self::SESSION_S)
     }
 
@@ -24,14 +24,14 @@ impl SessionClock {
     }
 
     /// Expected simple return of bar `bar` of a full session.
-    pub fn mean(&self, bar: usize) -> f64 {
+    pub(super) fn mean(&self, bar: usize) -> f64 {
         self.drift * clock_sign(bar, self.bars())
     }
 
     /// The bar that follows the one that ends at `end_s`, as one of a full session. One of a short
     /// session is the bar of a full one that is as far from the end of the same half. The session
     /// of tomorrow is taken for a full one.
-    pub fn next_bar(&self, end_s: i64) -> usize {
+    pub(super) fn next_bar(&self, end_s: i64) -> usize {
         let session = calendar::usual_session(calendar::new_york_date(end_s));
         let count = self.bars_in(session.close_s - session.open_s);
         let next = self.bars_in(end_s - session.open_s);

@@ -36,7 +36,7 @@ fn index(position: i8) -> usize {
 /// Solves for the optimal average reward by value iteration. After each sweep the gain lies between
 /// the smallest and the largest change of value: Puterman (1994), section 8.5. With a signal that
 /// repeats itself after so many sweeps, it is the change over all of these.
-pub fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
+pub(super) fn solve(signal: &Signal, resolution: f64, cost: f64, long_only: bool) -> Solution {
     let axes = signal.axes(resolution);
     let states: Vec<[f64; 2]> =
         axes[0].iter().flat_map(|&x| axes[1].iter().map(move |&odds| [x, odds])).collect();

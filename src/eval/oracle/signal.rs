@@ -71,7 +71,7 @@ impl Signal {
     }
 
     /// After how many bars a signal that nothing disturbs repeats itself; 1 for all others.
-    pub fn period(&self) -> usize {
+    pub(super) fn period(&self) -> usize {
         match self {
             Signal::Clock(clock) => clock.bars(),
             _ => 1,
@@ -156,7 +156,7 @@ impl Signal {
 
     /// The first component of the state as a view's bar alone shows it; 0, which predicts nothing,
     /// if it is not known yet or shows only in many bars.
-    pub fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
+    pub(super) fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
         match *self {
             Signal::None | Signal::Hidden(_) => 0.0,
             Signal::Clock(clock) => clock.next_bar(view.end_s()) as f64,

@@ -11,7 +11,6 @@ use super::weights::{NetworkWeights, NormedPlace, Sizes};
 pub(super) struct BackwardScratch {
     output: Vec<f32>,
     last: Vec<f32>,
-    hidden: Vec<f32>,
     trunk: Vec<f32>,
     context: Vec<f32>,
     values: Vec<f32>,
@@ -86,80 +85,50 @@ unsafe fn heads<S: Simd>(
     scratch: &mut BackwardScratch,
     gradient: &mut [f32],
 ) {
-    let Sizes { trunk, hidden, all_hidden, actions, .. } = w.sizes;
+    let Sizes { trunk, actions, .. } = w.sizes;
     let (rows, pass) = (given.rows, given.heads_pass);
     let grad_values = room(&mut scratch.output, rows * actions);
     grad_values[..rows * actions].copy_from_slice(given.grad_values);
-    let last = room(&mut scratch.last, all_hidden * actions);
-    let grad_hidden = room(&mut scratch.hidden, rows * all_hidden);
+    let last = room(&mut scratch.last, trunk * actions);
     let grad_trunk = room(&mut scratch.trunk, rows * trunk);
     // SAFETY: the caller guarantees that the processor has S.
     unsafe {
-        let left = LeftMatrix::columns(&pass.hidden, all_hidden);
+        let left = LeftMatrix::columns(&pass.trunk_out, trunk);
         let right = RightMatrix { data: &*grad_values, row: actions };
-        product::<S>(
-            (all_hidden, actions, rows),
-            left,
-            right,
-            SumStart::Zero,
-            (&mut *last, actions),
-        );
-        let (left, right) = (
-            LeftMatrix::rows(grad_values, actions),
-            RightMatrix { data: &w.heads.last, row: all_hidden },
-        );
-        let out = (&mut *grad_hidden, all_hidden);
-        product::<S>((rows, all_hidden, actions), left, right, SumStart::Zero, out);
+        product::<S>((trunk, actions, rows), left, right, SumStart::Zero, (&mut *last, actions));
+        let left = LeftMatrix::rows(grad_values, actions);
+        let right = RightMatrix { data: &w.heads.weight, row: trunk };
+        product::<S>((rows, trunk, actions), left, right, SumStart::Zero, (grad_trunk, trunk));
     }
-    let results = &pass.hidden[..rows * all_hidden];
-    for (grad, &result) in grad_hidden.iter_mut().zip(results) {
-        *grad = if result > 0.0 { *grad } else { 0.0 };
-    }
-    last_layers(w, last, &given.grad_values[..rows * actions], gradient);
-    for (i, head) in w.places.heads.iter().enumerate() {
-        // SAFETY: the caller guarantees that the processor has S.
-        unsafe {
-            let left = LeftMatrix::columns(&grad_hidden[i * hidden..], all_hidden);
-            let right = RightMatrix { data: &pass.trunk_out, row: trunk };
-            let out = (&mut gradient[head.weight.clone()], trunk);
-            product::<S>((hidden, trunk, rows), left, right, SumStart::Zero, out);
-            let left = LeftMatrix::rows(&grad_hidden[i * hidden..], all_hidden);
-            let right = RightMatrix { data: w.right(&head.weight, 0), row: trunk };
-            let start = if i == 0 { SumStart::Zero } else { SumStart::Result };
-            product::<S>((rows, trunk, hidden), left, right, start, (&mut *grad_trunk, trunk));
-        }
-        let part = &grad_hidden[i * hidden..];
-        sum_columns(part, all_hidden, rows, &mut gradient[head.bias.clone()]);
-    }
+    split_heads(w, last, &given.grad_values[..rows * actions], gradient);
 }
 
-/// Splits the gradient of the combined last layers, `[all_hidden, actions]`, into those of each.
-fn last_layers(w: &NetworkWeights, last: &[f32], grad_values: &[f32], gradient: &mut [f32]) {
-    let Sizes { hidden, actions, .. } = w.sizes;
+/// Splits the gradient of the combined heads, `[trunk, actions]`, into those of each.
+fn split_heads(w: &NetworkWeights, last: &[f32], grad_values: &[f32], gradient: &mut [f32]) {
+    let Sizes { trunk, actions, .. } = w.sizes;
     let share = 1.0 / actions as f32;
     let biases: Vec<f32> =
         (0..actions).map(|a| grad_values.iter().skip(a).step_by(actions).sum()).collect();
-    let (head, at) = match &w.places.heads[..] {
+    let head = match &w.places.heads[..] {
         [value, advantage] => {
-            for (to, row) in gradient[value.last.clone()].iter_mut().zip(last.chunks_exact(actions))
-            {
+            let rows = last.chunks_exact(actions);
+            for (to, row) in gradient[value.weight.clone()].iter_mut().zip(rows) {
                 *to = row.iter().sum();
             }
-            gradient[value.last_bias.start] = biases.iter().sum();
-            (advantage, hidden)
+            gradient[value.bias.start] = biases.iter().sum();
+            advantage
         }
-        heads => (&heads[0], 0),
+        heads => &heads[0],
     };
     let dueling = if w.sizes.dueling { share } else { 0.0 };
-    for i in 0..hidden {
-        let row = &last[(at + i) * actions..][..actions];
+    for (i, row) in last.chunks_exact(actions).take(trunk).enumerate() {
         let mean = row.iter().sum::<f32>() * dueling;
         for (a, &grad) in row.iter().enumerate() {
-            gradient[head.last.start + a * hidden + i] = grad - mean;
+            gradient[head.weight.start + a * trunk + i] = grad - mean;
         }
     }
     let mean = biases.iter().sum::<f32>() * dueling;
-    for (to, grad) in gradient[head.last_bias.clone()].iter_mut().zip(&biases) {
+    for (to, grad) in gradient[head.bias.clone()].iter_mut().zip(&biases) {
         *to = grad - mean;
     }
 }

@@ -1,7 +1,7 @@
 //! The forward pass: from market features to values.
 
 use super::product::{LeftMatrix, RightMatrix, SLACK, SumStart, product};
-use super::rows::{add_scaled, dot, norm_row, relu, scale_to, softmax};
+use super::rows::{add_scaled, dot, norm_row, scale_to, softmax};
 use super::simd::{Plain, Simd, SimdLevel, by_level};
 use super::weights::{NetworkWeights, Sizes};
 
@@ -43,8 +43,6 @@ pub(super) struct HeadsPass {
     pub trunk: Vec<f32>,
     pub trunk_out: Vec<f32>,
     pub trunk_inverse: Vec<f32>,
-    /// After ReLU, `[row, all_hidden]`.
-    pub hidden: Vec<f32>,
     /// `[row, action]`
     pub values: Vec<f32>,
 }
@@ -204,7 +202,7 @@ unsafe fn heads_with<S: Simd>(
     rows: usize,
     pass: &mut HeadsPass,
 ) {
-    let Sizes { trunk, all_hidden, actions, .. } = w.sizes;
+    let Sizes { trunk, actions, .. } = w.sizes;
     let sums = room(&mut pass.trunk, rows * trunk);
     sums[..rows * trunk].copy_from_slice(&market[..rows * trunk]);
     let out = room(&mut pass.trunk_out, rows * trunk);
@@ -215,19 +213,10 @@ unsafe fn heads_with<S: Simd>(
         // SAFETY: the caller guarantees that the processor has S.
         inverse[i] = unsafe { norm_row::<S>(x, norm, true, y) };
     }
-    let hidden = room(&mut pass.hidden, rows * all_hidden);
-    let (left, right) =
-        (LeftMatrix::rows(out, trunk), RightMatrix { data: &w.heads.first_t, row: all_hidden });
-    let bias = SumStart::Bias(&w.heads.bias);
-    // SAFETY: the caller guarantees that the processor has S.
-    unsafe {
-        product::<S>((rows, all_hidden, trunk), left, right, bias, (&mut *hidden, all_hidden));
-    }
-    hidden[..rows * all_hidden].iter_mut().for_each(|y| *y = relu(*y));
     let values = room(&mut pass.values, rows * actions);
     let (left, right) =
-        (LeftMatrix::rows(hidden, all_hidden), RightMatrix { data: &w.heads.last_t, row: actions });
-    let bias = SumStart::Bias(&w.heads.last_bias);
+        (LeftMatrix::rows(out, trunk), RightMatrix { data: &w.heads.weight_t, row: actions });
+    let bias = SumStart::Bias(&w.heads.bias);
     // SAFETY: the caller guarantees that the processor has S.
-    unsafe { product::<S>((rows, actions, all_hidden), left, right, bias, (values, actions)) };
+    unsafe { product::<S>((rows, actions, trunk), left, right, bias, (values, actions)) };
 }

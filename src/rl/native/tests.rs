@@ -13,7 +13,6 @@ fn shapes() -> Vec<NetworkShape> {
         heads: 3,
         symbol_embedding: 3,
         trunk: 21,
-        head_hidden: 19,
         ..NetworkConfig::default()
     };
     let ring = |peers: usize| (0..5).map(|i| (1..=peers).map(|k| (i + k) % 5).collect()).collect();

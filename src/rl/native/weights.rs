@@ -24,9 +24,6 @@ pub(super) struct Sizes {
     pub context: usize,
     pub joined: usize,
     pub trunk: usize,
-    /// Hidden units of one head, and of all.
-    pub(crate) hidden: usize,
-    pub(crate) all_hidden: usize,
     pub(crate) actions: usize,
     pub(crate) attends: bool,
     pub(crate) dueling: bool,
@@ -47,8 +44,6 @@ impl Sizes {
             context: config.embedding * if attends { 2 } else { 1 },
             joined: 2 * config.embedding,
             trunk: config.trunk,
-            hidden: config.head_hidden,
-            all_hidden: config.head_hidden * if config.dueling { 2 } else { 1 },
             actions: shape.actions,
             attends,
             dueling: config.dueling,
@@ -91,13 +86,11 @@ pub(super) struct AttentionPlace {
     pub(crate) output_bias: Place,
 }
 
-/// Linear, ReLU, linear.
+/// A linear layer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadPlace {
     pub(crate) weight: Place,
     pub(crate) bias: Place,
-    pub(crate) last: Place,
-    pub(crate) last_bias: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -128,10 +121,8 @@ impl Places {
             NormedPlace { weight, bias: place(&format!("{block}.{index}.bias")), norm }
         };
         let head = |name: &&str| HeadPlace {
-            weight: place(&format!("{name}.0.weight")),
-            bias: place(&format!("{name}.0.bias")),
-            last: place(&format!("{name}.2.weight")),
-            last_bias: place(&format!("{name}.2.bias")),
+            weight: place(&format!("{name}.weight")),
+            bias: place(&format!("{name}.bias")),
         };
         let heads: &[&str] = if dueling { &["value", "advantage"] } else { &["q"] };
         let places = Places {
@@ -176,18 +167,15 @@ pub(super) struct NetworkWeights {
     pub heads: Heads,
 }
 
-/// The heads, concatenated.
+/// The heads, combined into one linear layer. For a dueling head the mean of the advantages is
+/// already subtracted (Wang et al. 2016, eq. 9, is linear).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heads {
-    /// First layers, `[trunk, all_hidden]`.
-    pub(crate) first_t: Vec<f32>,
+    /// `[trunk, actions]`
+    pub(crate) weight_t: Vec<f32>,
+    /// Its transpose.
+    pub(crate) weight: Vec<f32>,
     pub(crate) bias: Vec<f32>,
-    /// All last layers combined, `[all_hidden, actions]`. For a dueling head the mean of the
-    /// advantages is already subtracted (Wang et al. 2016, eq. 9, is linear).
-    pub(crate) last_t: Vec<f32>,
-    pub(crate) last_bias: Vec<f32>,
-    /// Transpose of `last_t`.
-    pub(crate) last: Vec<f32>,
 }
 
 impl NetworkWeights {
@@ -268,39 +256,31 @@ impl NetworkWeights {
 
 impl Heads {
     fn load(&mut self, level: SimdLevel, (sizes, places): (&Sizes, &[HeadPlace]), weights: &[f32]) {
-        let Sizes { trunk, hidden, all_hidden, actions, .. } = *sizes;
+        let Sizes { trunk, actions, .. } = *sizes;
         let of = |place: &Place| &weights[place.clone()];
-        self.first_t.resize(trunk * all_hidden + SLACK, 0.0);
+        self.weight.clear();
         self.bias.clear();
-        for (i, head) in places.iter().enumerate() {
-            let out = &mut self.first_t[i * hidden..];
-            transpose(level, of(&head.weight), (hidden, trunk, trunk), out, all_hidden);
-            self.bias.extend_from_slice(of(&head.bias));
-        }
-        self.last.clear();
-        self.last_bias.clear();
         match places {
             [value, advantage] => {
-                let (value, bias) = (of(&value.last), of(&value.last_bias)[0]);
-                let (rows, biases) = (of(&advantage.last), of(&advantage.last_bias));
+                let (of_value, bias) = (of(&value.weight), of(&value.bias)[0]);
+                let (rows, biases) = (of(&advantage.weight), of(&advantage.bias));
                 let share = 1.0 / actions as f32;
-                let mean = |at: usize| rows.iter().skip(at).step_by(hidden).sum::<f32>() * share;
-                let means: Vec<f32> = (0..hidden).map(mean).collect();
-                for row in rows.chunks_exact(hidden) {
-                    self.last.extend_from_slice(value);
-                    self.last.extend(row.iter().zip(&means).map(|(w, mean)| w - mean));
+                let mean = |at: usize| rows.iter().skip(at).step_by(trunk).sum::<f32>() * share;
+                let means: Vec<f32> = (0..trunk).map(mean).collect();
+                for row in rows.chunks_exact(trunk) {
+                    let combined = of_value.iter().zip(row.iter().zip(&means));
+                    self.weight.extend(combined.map(|(v, (a, mean))| v + a - mean));
                 }
                 let mean = biases.iter().sum::<f32>() * share;
-                self.last_bias.extend(biases.iter().map(|b| bias + b - mean));
+                self.bias.extend(biases.iter().map(|b| bias + b - mean));
             }
             heads => {
-                self.last.extend_from_slice(of(&heads[0].last));
-                self.last_bias.extend_from_slice(of(&heads[0].last_bias));
+                self.weight.extend_from_slice(of(&heads[0].weight));
+                self.bias.extend_from_slice(of(&heads[0].bias));
             }
         }
-        self.last_t.resize(actions * all_hidden + SLACK, 0.0);
-        let last = (actions, all_hidden, all_hidden);
-        transpose(level, &self.last, last, &mut self.last_t, actions);
-        self.last.resize(actions * all_hidden + SLACK, 0.0);
+        self.weight_t.resize(actions * trunk + SLACK, 0.0);
+        transpose(level, &self.weight, (actions, trunk, trunk), &mut self.weight_t, actions);
+        self.weight.resize(actions * trunk + SLACK, 0.0);
     }
 }

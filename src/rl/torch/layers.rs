@@ -62,27 +62,6 @@ impl NormedLinear {
     }
 }
 
-/// Linear, ReLU, linear.
-#[derive(Debug)]
-pub(crate) struct Head {
-    hidden: Linear,
-    output: Linear,
-}
-
-impl Head {
-    pub(crate) fn new(leaves: Leaves, name: &str) -> Head {
-        Head {
-            hidden: Linear::new(leaves, &format!("{name}.0")),
-            output: Linear::new(leaves, &format!("{name}.2")),
-        }
-    }
-
-    /// `[batch, in]` to `[batch, out]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        self.output.forward(&self.hidden.forward(x).relu())
-    }
-}
-
 /// Multi-head attention of one query over a stock's peers. Vaswani et al. (2017), section 3.2.
 ///
 /// Keys and values have no bias: a bias of the keys would shift all scores of a query equally,

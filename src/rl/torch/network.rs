@@ -12,7 +12,7 @@ use std::sync::Once;
 
 use tch::{Device, Kind, Tensor};
 
-use super::layers::{Attention, Head, NormedLinear};
+use super::layers::{Attention, Linear, NormedLinear};
 use super::shape::{ParameterTensor, Shape};
 
 /// Runs libtorch's operations on the calling thread only, so that results do not depend on the
@@ -31,8 +31,8 @@ pub(crate) fn single_thread() {
 
 #[derive(Debug)]
 enum Output {
-    Dueling { value: Head, advantage: Head },
-    Plain(Head),
+    Dueling { value: Linear, advantage: Linear },
+    Plain(Linear),
 }
 
 /// The network with its parameters in one flat buffer, used by one thread at a time.
@@ -82,7 +82,7 @@ impl QNetwork {
         let attention =
             || Attention::new(&by_name, "attention", config.heads as i64, config.embedding as i64);
         let normed = |block, index| NormedLinear::new(&by_name, block, index, config.layer_norm);
-        let head = |name| Head::new(&by_name, name);
+        let head = |name| Linear::new(&by_name, name);
         let symbol = by_name("symbol.weight");
         let encoder = [normed("encoder", 0), normed("encoder", 3)];
         let attention = shape.attends().then(attention);

@@ -57,7 +57,12 @@ mod tests {
         let shape = NetworkShape { stocks, features: 26, actions: 3, config, peers };
         let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1));
         // Last layers of the same scale as the others, or differences would be too small.
-        for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
+        for parameter in shape
+            .layout()
+            .parameters()
+            .iter()
+            .filter(|p| p.name.starts_with("advantage") || p.name.starts_with("q."))
+        {
             let part = &mut weights[parameter.offset..parameter.offset + parameter.len];
             part.iter_mut().for_each(|w| *w *= 100.0);
         }

@@ -97,7 +97,7 @@ pub(crate) type Handle = *mut c_void;
 
 /// A minibatch; see `MinibatchInputs` in `src/rl/engine.rs`.
 #[repr(C)]
-pub struct RawMinibatch {
+pub(super) struct RawMinibatch {
     pub slots: In<i64>,
     pub market: In<f32>,
     pub learned: u64,
@@ -105,7 +105,7 @@ pub struct RawMinibatch {
 
 /// Values of a minibatch, and d loss / d online value of the learned rows as output.
 #[repr(C)]
-pub struct LossCall {
+pub(super) struct LossCall {
     pub online: In<f32>,
     pub target: In<f32>,
     pub gradient: Out<f32>,

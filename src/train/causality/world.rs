@@ -203,7 +203,6 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         heads: 2,
         symbol_embedding: 2,
         trunk: 16,
-        head_hidden: 8,
         attention: either() || either(),
         dueling: either(),
         layer_norm: either(),

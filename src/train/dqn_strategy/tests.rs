@@ -78,8 +78,13 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     let mut shape = untrained_shape(3, &config.features, long_only, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
     let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
-    for parameter in shape.layout().parameters().iter().filter(|p| p.name.contains(".2.")) {
-        weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 300.0);
+    for parameter in shape
+        .layout()
+        .parameters()
+        .iter()
+        .filter(|p| p.name.starts_with("advantage") || p.name.starts_with("q."))
+    {
+        weights[parameter.offset..][..parameter.len].iter_mut().for_each(|w| *w *= 10.0);
     }
     let belief = Belief { share: 0.75, drift: vec![0.01, -0.02, 0.0] };
     let model = Model { shape, weights, belief, fit, expert_weights: None };

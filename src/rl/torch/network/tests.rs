@@ -16,7 +16,6 @@ fn shapes() -> Vec<Shape> {
         heads: 2,
         symbol_embedding: 3,
         trunk: 7,
-        head_hidden: 6,
         ..NetworkConfig::default()
     };
     let shape = |config: NetworkConfig, peers: &[&[usize]]| {
@@ -117,10 +116,6 @@ impl Reference<'_> {
         (0..x.len()).map(one).collect()
     }
 
-    fn head(&self, name: &str, x: &[f64]) -> Vec<f64> {
-        self.linear(&format!("{name}.2"), &relu(self.linear(&format!("{name}.0"), x)))
-    }
-
     fn embedding(&self, features: &[f32], symbol: usize) -> Vec<f64> {
         let width = self.shape.config.symbol_embedding;
         let table = self.parameter("symbol.weight").expect("symbols");
@@ -172,10 +167,10 @@ impl Reference<'_> {
         let joined: Vec<f64> = own.iter().copied().chain(gathered).collect();
         let hidden = relu(self.norm("trunk.1", self.linear("trunk.0", &joined)));
         if !self.shape.config.dueling {
-            return (self.head("q", &hidden), attention);
+            return (self.linear("q", &hidden), attention);
         }
-        let value = self.head("value", &hidden)[0];
-        let advantage = self.head("advantage", &hidden);
+        let value = self.linear("value", &hidden)[0];
+        let advantage = self.linear("advantage", &hidden);
         let mean = advantage.iter().sum::<f64>() / advantage.len() as f64;
         (advantage.iter().map(|a| value + a - mean).collect(), attention)
     }
