@@ -97,6 +97,7 @@ impl Portfolio {
         self.holdings[0] = Holding { shares, entry_price, bars_held: private.bars_held, mark };
     }
 
+    /// Negative if more was bought than there was cash for.
     pub fn cash(&self) -> f64 {
         self.cash
     }

@@ -30,6 +30,7 @@ pub(crate) fn private_features(state: &PrivateState, return_std: f32) -> [f32; P
     ]
 }
 
+/// The DQN of one stock: its inputs from a panel, and its loss.
 pub struct Agent {
     /// The stock itself, then its peers: the stocks whose features are inputs.
     slots: Vec<usize>,
@@ -47,6 +48,8 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// `return_std` is the standard deviation of the stock's return over one bar, the unit of its
+    /// rewards.
     pub fn new(
         stock: usize,
         shape: &NetworkShape,

@@ -1,9 +1,12 @@
 //! The interface of an engine, which computes the networks. See [`super::engines`] for the choice
 //! of engine.
 
+/// Which of the two networks of a DQN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkRole {
+    /// Chooses actions, and is trained.
     Online,
+    /// Values end states; follows the online network with a delay.
     Target,
 }
 
@@ -29,6 +32,7 @@ pub struct MinibatchValues {
     pub q_tm1: Vec<f32>,
     /// `[row, state, action]`; empty unless `double`.
     pub q_t_selector: Vec<f32>,
+    /// The target network's values, shaped like `q_t_selector`.
     pub q_t_value: Vec<f32>,
 }
 
@@ -39,6 +43,7 @@ pub(crate) type OnValues<'a> = dyn FnMut(&MinibatchValues, &mut Vec<f32>) + 'a;
 /// The online and the target network, shared by all stocks. `slots` are the stock itself, then its
 /// peers.
 pub trait Engine: Send + Sync {
+    /// Replaces a network's weights, in the order of its [`Layout`](super::parameters::Layout).
     fn load(&mut self, which: NetworkRole, weights: &[f32]);
 
     /// Q-values of the online network: `market` `[row, slot, feature]` and `private`

@@ -30,6 +30,7 @@ pub struct NetworkShape {
     pub privates: usize,
     /// Number of Q-values.
     pub actions: usize,
+    /// Widths and kinds of layers.
     pub config: NetworkConfig,
     /// Per stock, the stocks that it may attend to, nearest first; the same number for each.
     pub peers: Vec<Vec<usize>>,

@@ -18,6 +18,7 @@ const INITIAL_CAPACITY: usize = 1 << 10;
 pub struct Sample {
     /// Slots, for [`Replay::update_priorities`].
     pub slots: Vec<u32>,
+    /// The transition in each slot.
     pub transitions: Vec<Transition>,
     /// Importance weights, divided by their maximum over the batch. Schaul et al. (2016), section
     /// 3.4.
@@ -55,10 +56,12 @@ impl Replay {
         }
     }
 
+    /// Number of transitions that are stored.
     pub fn len(&self) -> usize {
         self.transitions.len()
     }
 
+    /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -17,12 +17,19 @@ pub struct Transition {
     pub reward: f32,
     /// Discount of the value at `t_end`: gamma^bars, or 0 after ruin.
     pub discount: f32,
+    /// [`PrivateState::unrealized_return`] at t.
     pub unrealized_t: f32,
+    /// [`PrivateState::unrealized_return`] at `t_end`.
     pub unrealized_end: f32,
+    /// [`PrivateState::bars_held`] at t.
     pub bars_held_t: u16,
+    /// [`PrivateState::bars_held`] at `t_end`.
     pub bars_held_end: u16,
+    /// The training lane that made it.
     pub lane: u16,
+    /// [`PrivateState::position`] at t.
     pub position_t: i8,
+    /// [`PrivateState::position`] at `t_end`.
     pub position_end: i8,
     /// Number of rows from t to t_end.
     pub bars: u8,
@@ -36,6 +43,7 @@ pub struct Transition {
 const _: () = assert!(std::mem::size_of::<Transition>() == 32);
 
 impl Transition {
+    /// From the state at row `t` to that at `t_end`. Panics if a number does not fit its field.
     pub fn new(
         (t, private_t): (usize, PrivateState),
         action: usize,

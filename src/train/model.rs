@@ -51,9 +51,13 @@ pub(crate) fn untrained_shape(
     }
 }
 
+/// A trained network, with what it takes to use it on other bars.
 pub struct Model {
+    /// Sizes of the network.
     pub shape: NetworkShape,
+    /// In the order of the network's layout.
     pub weights: Vec<f32>,
+    /// Scaler, relations and peers of the training period.
     pub fit: Fit,
     /// Of the meta-policy's rules at the end of the training period, where there was one.
     pub expert_weights: Option<ExpertWeights>,
