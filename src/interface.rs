@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    /// Owe shares, to gain when the price falls.
     Short,
+    /// Hold nothing.
     Flat,
+    /// Hold shares, to gain when the price rises.
     Long,
 }
 
@@ -27,6 +30,7 @@ impl Action {
 pub struct ActionSet(&'static [Action]);
 
 impl ActionSet {
+    /// Flat and long; with short, unless `long_only`.
     pub fn new(long_only: bool) -> ActionSet {
         if long_only {
             ActionSet(&[Action::Flat, Action::Long])
@@ -35,14 +39,17 @@ impl ActionSet {
         }
     }
 
+    /// Number of actions, and of Q-values.
     pub fn len(self) -> usize {
         self.0.len()
     }
 
+    /// Never: there is always flat and long.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
+    /// The action of a network output. Panics if there is no such output.
     pub fn action(self, index: usize) -> Action {
         self.0[index]
     }
@@ -80,5 +87,6 @@ pub struct TimeStep {
     pub reward_t: f64,
     /// 0 after ruin, else 1: the ends of sessions and segments are truncations, not terminations.
     pub discount_t: f64,
+    /// The position's state after the step.
     pub private_t: PrivateState,
 }

@@ -23,7 +23,9 @@ pub(crate) const SYNTHETIC: &str = "synthetic:";
 /// A source of bars.
 #[derive(Clone)]
 pub enum DataSource {
+    /// Day files in a folder or in Azure.
     Store(Arc<dyn Store>),
+    /// Bars that are made on request.
     Synthetic(SyntheticMarket),
 }
 

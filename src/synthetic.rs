@@ -22,7 +22,9 @@ pub use return_process::{Ar1, ReturnProcess};
 /// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticMarket {
+    /// What is planted.
     pub kind: MarketKind,
+    /// Every seed gives other bars of the same kind.
     pub seed: u64,
 }
 

@@ -63,46 +63,59 @@ pub(crate) struct AgentsConfig {
 /// One agent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentSpec {
+    /// Name for messages and tables.
     pub name: String,
     /// Name of the agent's folder.
     pub signature: String,
+    /// What makes its decisions.
     pub kind: AgentKind,
 }
 
+/// What an agent decides with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AgentKind {
     /// A trained run; `results` is its results folder.
     Dqn {
+        /// Results folder of the run, which has the model and its settings.
         results: PathBuf,
     },
+    /// One strategy of the registry.
     Strategy(StrategyChoice),
+    /// Several strategies, combined.
     Ensemble(Ensemble),
+    /// A language model behind an OpenAI-compatible endpoint.
     Llm(LlmConfig),
 }
 
 /// A strategy of the registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrategyChoice {
-    pub(crate) strategy: String,
-    pub(crate) parameters: GivenParameters,
+    /// Its name in the registry.
+    pub strategy: String,
+    /// Those that were given; the others have their defaults.
+    pub parameters: GivenParameters,
 }
 
+/// Strategies that trade as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ensemble {
-    pub(crate) members: Vec<StrategyChoice>,
-    pub(crate) method: EnsembleMethod,
+    /// In the order of the configuration.
+    pub members: Vec<StrategyChoice>,
+    /// How the members' targets are combined.
+    pub method: EnsembleMethod,
     /// One per member.
-    pub(crate) weights: Vec<f64>,
+    pub weights: Vec<f64>,
     /// Window of the weights by variance or performance, in bars.
-    pub(crate) window_bars: usize,
+    pub window_bars: usize,
 }
 
+/// The endpoint of a language model, and how to reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlmConfig {
     /// The endpoint's name of the model.
-    pub(crate) basemodel: String,
+    pub basemodel: String,
     /// URL of the endpoint, without `/chat/completions`.
-    pub(crate) base_url: Url,
+    pub base_url: Url,
     /// None if the endpoint requires none.
     pub(crate) api_key: Option<Secret>,
 }

@@ -21,12 +21,17 @@ const SEED: u64 = 1;
 /// Content of `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentMetrics {
+    /// Name of the agent's folder.
     pub signature: String,
+    /// Name for messages and tables.
     pub name: String,
+    /// `dqn`, `strategy`, `ensemble` or `llm`.
     pub kind: String,
-    /// Dates of the first and the last record.
+    /// Date of the first record; with the time where records are hourly.
     pub first_date: String,
+    /// Date of the last record; with the time where records are hourly.
     pub last_date: String,
+    /// Of the agent's own account.
     #[serde(flatten)]
     pub figures: PerformanceFigures,
     /// Language models only.
@@ -43,7 +48,9 @@ pub struct AgentMetrics {
 pub struct PerformanceFigures {
     /// Cash plus the value of the positions, in the currency of the prices.
     pub initial_equity: f64,
+    /// Equity after the last record, in the currency of the prices.
     pub final_equity: f64,
+    /// Final over initial equity, minus 1.
     pub total_return: f64,
     /// Annualised, from daily returns, with its interval.
     pub sharpe: SharpeEstimate,
@@ -62,8 +69,11 @@ pub struct PerformanceFigures {
 /// Token counts of the endpoint over all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUsage {
+    /// Answered requests.
     pub requests: u64,
+    /// Tokens sent to the model.
     pub prompt_tokens: u64,
+    /// Tokens that the model wrote.
     pub completion_tokens: u64,
 }
 

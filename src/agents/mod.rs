@@ -102,8 +102,11 @@ pub struct AgentsReport {
     pub stopped: bool,
 }
 
+/// How one agent's run ended, and what it earned.
 pub struct AgentReport {
+    /// The agent, as the configuration defines it.
     pub model: AgentSpec,
+    /// Done, failed, timed out or stopped.
     pub ended: AgentExit,
     /// None for an agent that did not succeed.
     pub metrics: Option<AgentMetrics>,

@@ -32,9 +32,11 @@ pub(crate) struct SupervisorLimits {
 /// How an agent ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentExit {
+    /// It came to its end without an error.
     Done,
     /// The reason, in one line.
     Failed(String),
+    /// It was ended after this time limit.
     TimedOut(Duration),
     /// By the user, with all others.
     Stopped,

@@ -9,10 +9,15 @@ use super::ranks::Ranks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Tag {
+    /// What the DQNs want, one entry per stock and lane: gathered by rank 0.
     Proposals = 1,
+    /// What the desk approved: scattered to the workers.
     Orders,
+    /// Gradients of a step, summed over stocks on rank 0.
     Gradients,
+    /// The network's weights: broadcast by rank 0.
     Parameters,
+    /// Statistics of an interval, or whether the run was stopped.
     Interval,
     Values,
     Attention,
@@ -21,6 +26,7 @@ pub enum Tag {
 /// The header of a collective call: its kind and its point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageStamp {
+    /// What the call carries.
     pub tag: Tag,
     /// Bar time of the sender's first lane (UTC seconds), or a number of gradient steps.
     pub time: i64,
@@ -30,6 +36,7 @@ impl MessageStamp {
     /// Length of an encoded stamp in `f32` elements.
     pub const LEN: usize = 3;
 
+    /// The tag and both halves of the time, as bits of floats.
     pub fn to_floats(self) -> [f32; MessageStamp::LEN] {
         let time = self.time as u64;
         [
@@ -61,13 +68,16 @@ pub type OnMessage<'a> = dyn FnMut(usize, Vec<u8>) + 'a;
 /// Collective communication between rank 0 and the workers. All ranks make the same calls in the
 /// same order, with buffer lengths that they all know.
 pub trait Comm {
+    /// Index of this process, from 0; rank 0 is the server, or the only process.
     fn rank(&self) -> usize;
 
+    /// Number of processes.
     fn size(&self) -> usize;
 
     /// Name and version of the message-passing library; empty in a single process.
     fn library(&self) -> String;
 
+    /// Whether this is rank 0.
     fn is_root(&self) -> bool {
         self.rank() == 0
     }

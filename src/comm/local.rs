@@ -7,6 +7,7 @@ use super::error::CommError;
 use super::ranks::Ranks;
 use super::tree::{self, Node, PartialSum};
 
+/// The only process: it sends nothing and waits for nobody.
 pub struct LocalComm;
 
 impl Comm for LocalComm {

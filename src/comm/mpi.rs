@@ -48,6 +48,7 @@ const PATIENCE_PART: u32 = 16;
 /// With fewer cores than workers no core is idle, and yielding would slow down the working ranks.
 const AWAKE: Duration = Duration::from_micros(100);
 
+/// All ranks of an MPI job. Dropping it finalizes MPI.
 pub struct MpiComm {
     world: SimpleCommunicator,
     exchange: Exchange,

@@ -10,7 +10,9 @@ const NAMED_STOCKS: usize = 4;
 /// `size == 1`, rank 0 owns all stocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranks {
+    /// Number of stocks of the run.
     pub stocks: usize,
+    /// Number of ranks, rank 0 included.
     pub size: usize,
 }
 

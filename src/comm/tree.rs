@@ -15,8 +15,10 @@ use crate::compute::threads::run_parallel;
 /// Node of the tree: the stocks `first..first + 2^level` that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    pub(crate) first: usize,
-    pub(crate) level: u32,
+    /// Index of the first stock.
+    pub first: usize,
+    /// 0 for a leaf; each level doubles the number of stocks.
+    pub level: u32,
 }
 
 impl Node {
@@ -50,8 +52,10 @@ impl Node {
 
 /// The sum of a node's stocks.
 pub struct PartialSum<'a> {
-    pub(crate) node: Node,
-    pub(crate) values: &'a mut [f32],
+    /// Which stocks are in the sum.
+    pub node: Node,
+    /// The sum, one element per parameter; [`merge`] overwrites it.
+    pub values: &'a mut [f32],
 }
 
 /// Elements that are summed over all parts at a time, to stay in the L1 cache.

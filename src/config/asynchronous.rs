@@ -27,12 +27,14 @@ pub enum Compression {
     TopK,
 }
 
+/// Section `[asynchronous]`; lockstep runs ignore it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AsynchronousConfig {
     /// A gradient is dropped where more than so many others were used since its weights were
     /// fetched; None: eight for every stock.
     pub max_staleness: Option<u64>,
+    /// How gradients are sent to the server.
     pub compression: Compression,
     /// Part of a gradient that `top_k` sends at a time.
     pub top_k: f64,

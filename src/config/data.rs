@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::options::{BarLabel, LoadOptions};
 
+/// Section `[data]`: which bars are read, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -16,6 +17,7 @@ pub struct DataConfig {
     pub container: String,
     /// Length of a bar in minutes; None: as the data has it.
     pub bar_minutes: Option<u32>,
+    /// Whether timestamps are the start or the end of their bars.
     pub bar_label: BarLabel,
     /// Keep bars outside 09:30 to 16:00 New York time.
     pub extended_hours: bool,

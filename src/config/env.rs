@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Section `[env]`: costs, position sizes and initial cash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvConfig {

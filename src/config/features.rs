@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Section `[features]`: which indicators the network sees, and their windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FeatureConfig {
@@ -11,12 +12,15 @@ pub struct FeatureConfig {
     pub volatility_bars: Vec<u32>,
     /// RSI with Wilder's smoothing, bars. Wilder (1978).
     pub rsi_bars: u32,
-    /// MACD: fast, slow and signal spans, bars. Appel (1979).
+    /// Fast span of MACD, bars. Appel (1979).
     pub macd_fast_bars: u32,
+    /// Slow span of MACD, bars.
     pub macd_slow_bars: u32,
+    /// Span of MACD's signal line, bars.
     pub macd_signal_bars: u32,
-    /// Bollinger %b: window in bars and width in population standard deviations. Bollinger (2001).
+    /// Window of Bollinger %b, bars. Bollinger (2001).
     pub bollinger_bars: u32,
+    /// Half width of the Bollinger bands, population standard deviations.
     pub bollinger_width: f64,
     /// Volume z-score window, bars.
     pub volume_bars: u32,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Section `[learner]`: targets, replay, optimizer and exploration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
@@ -32,6 +33,7 @@ pub struct LearnerConfig {
     pub learning_starts: usize,
     /// Prioritized replay. Schaul et al. (2016).
     pub prioritized: bool,
+    /// Priorities are |TD error| to this power; 0: uniform.
     pub priority_alpha: f64,
     /// Importance-sampling exponent at the start; it reaches 1 at the end of the run.
     pub priority_beta: f64,
@@ -43,8 +45,11 @@ pub struct LearnerConfig {
     /// Every step takes this times the step size off each weight of a matrix. Loshchilov and
     /// Hutter (2019), algorithm 2.
     pub weight_decay: f64,
+    /// Decay of Adam's first moment per step.
     pub adam_beta1: f64,
+    /// Decay of Adam's second moment per step.
     pub adam_beta2: f64,
+    /// Added to the square root of Adam's second moment.
     pub adam_epsilon: f64,
     /// Gradients are scaled down to this global norm.
     pub max_grad_norm: f64,
@@ -62,6 +67,7 @@ pub struct LearnerConfig {
     /// Ape-X exploration ladder over all actors: epsilon^(1 + alpha i / (actors - 1)). Horgan et
     /// al. (2018).
     pub epsilon: f64,
+    /// The last of the actors explores at a rate of epsilon^(1 + alpha).
     pub epsilon_alpha: f64,
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Machine {
     /// This program's.
     pub program_version: String,
+    /// Of the libtorch that the program was built against; `none` without one.
     pub libtorch_version: String,
     /// What libtorch's kernels are chosen by: AVX512, AVX2 or DEFAULT.
     pub instruction_set: String,

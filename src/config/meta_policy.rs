@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct MetaPolicyConfig {
     /// Off: the DQN alone trades every stock.
-    pub(crate) enabled: bool,
+    pub enabled: bool,
     /// Rules beside the DQN, by their names in the registry, with default parameters, or of
     /// `define`.
-    pub(crate) strategies: Vec<String>,
+    pub strategies: Vec<String>,
     /// Strategies of one's own, by their names, each as under `[strategies]` in a strategy file.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
-    pub(crate) define: toml::Table,
+    pub define: toml::Table,
     /// Bars between allocations; None: anew at the first bar of a trading day.
-    pub(crate) period_bars: Option<usize>,
+    pub period_bars: Option<usize>,
     /// Weight of the DQN before anything is known; the rules have equal parts of the rest.
-    pub(crate) dqn_prior: f64,
+    pub dqn_prior: f64,
     /// Chance, before anything is seen, that the DQN foretells the next bar better together with
     /// the strategy Autoregression than alone; 0: that is not asked. Learned for each stock in an
     /// evaluation.
-    pub(crate) second_opinion: f64,
+    pub second_opinion: f64,
     /// What a profit counts for, per standard deviation of the stock's return over a period. The
     /// bet that an expert stands for grows by 1 + this times the profit in such deviations, which
     /// is cut off at 3 either way.
-    pub(crate) learning_rate: f64,
+    pub learning_rate: f64,
     /// Chances that the best expert changes from one period to the next; which of them is right is
     /// learned. Herbster and Warmuth (1998).
-    pub(crate) share_rates: Vec<f64>,
+    pub share_rates: Vec<f64>,
     /// What one unit of further fall below an expert's peak takes off its profit.
-    pub(crate) drawdown_aversion: f64,
+    pub drawdown_aversion: f64,
     /// What a bar in the direction that stocks of correlation 1 are held in already takes off,
     /// standard deviations of the stock's return over the bar.
-    pub(crate) exposure_aversion: f64,
+    pub exposure_aversion: f64,
 }
 
 impl Default for MetaPolicyConfig {

@@ -39,8 +39,11 @@ pub use run::RunConfig;
 #[derive(Debug, Error, Clone, PartialEq)]
 #[error("{field}: {what}; {hint}")]
 pub struct ConfigError {
+    /// The flag or the key in `config.toml`.
     pub field: String,
+    /// What is wrong with it.
     pub what: String,
+    /// What to do about it.
     pub hint: String,
     /// The error of the file system or of a parser; `what` says it in words.
     #[source]

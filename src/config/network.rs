@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EngineKind;
 
+/// Section `[network]`: layers and their widths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
@@ -19,6 +20,7 @@ pub struct NetworkConfig {
     pub attention: bool,
     /// Separate value and advantage streams. Wang et al. (2016), eq. 9.
     pub dueling: bool,
+    /// Layer normalisation in the encoder and the trunk. Ba, Kiros and Hinton (2016).
     pub layer_norm: bool,
     /// Attend to at most this many peers, the nearest by the relationship graph of the training
     /// period.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Section `[checkpoint]`: how often a run is saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
@@ -17,6 +18,7 @@ impl Default for CheckpointConfig {
     }
 }
 
+/// Section `[evaluation]`: how often the policy is tried on the evaluation period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
@@ -30,6 +32,7 @@ impl Default for EvaluationConfig {
     }
 }
 
+/// Section `[ranks]`: when a rank of a parallel run counts as lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RanksConfig {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::MetaPolicyConfig;
 use crate::market::Symbol;
 
+/// Section `[portfolio]`: how capital is allocated, and the limits on orders.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PortfolioConfig {
@@ -32,6 +33,7 @@ pub struct PortfolioConfig {
     pub drawdown_limit: f64,
     /// For the rest of the session and so many sessions more; then it starts with a fresh peak.
     pub drawdown_pause_sessions: u32,
+    /// Who trades each stock.
     pub meta_policy: MetaPolicyConfig,
 }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::market::{Period, Symbol};
 
+/// How many processes train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -21,34 +22,52 @@ pub enum Mode {
     Parallel,
 }
 
+/// The whole of `config.toml`. [`RunConfig::validate`] says whether it can be used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
+    /// One process, or MPI ranks.
     pub mode: Mode,
+    /// Whether workers wait for each other at every bar.
     pub sync: SyncMode,
+    /// Symbols to train on and to trade.
     pub stocks: Vec<Symbol>,
-    /// Training period, first and last day included, dates in New York.
+    /// First day of the training period, a date in New York.
     pub start_date: NaiveDate,
+    /// Last day of the training period, which is trained on as well.
     pub end_date: NaiveDate,
-    /// Evaluation period; must not overlap training unless `data.allow_overlap`.
+    /// First day of the evaluation period, which must not overlap training unless
+    /// `data.allow_overlap`.
     pub eval_start: NaiveDate,
+    /// Last day of the evaluation period, which is evaluated as well.
     pub eval_end: NaiveDate,
     /// Passes over the training period.
     pub episodes: u32,
+    /// Folder for the results.
     pub output: PathBuf,
     /// The one seed from which every random stream is derived.
     pub seed: u64,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// Which bars are read, and how.
     pub data: DataConfig,
+    /// Indicators and their windows.
     pub features: FeatureConfig,
+    /// Costs, position sizes and initial cash.
     pub env: EnvConfig,
+    /// Layers and their widths.
     pub network: NetworkConfig,
+    /// Targets, replay, optimizer and exploration.
     pub learner: LearnerConfig,
+    /// Settings of a run without lockstep.
     pub asynchronous: AsynchronousConfig,
+    /// Capital, limits, and who trades.
     pub portfolio: PortfolioConfig,
+    /// When the policy is evaluated.
     pub evaluation: EvaluationConfig,
+    /// When the state of the run is saved.
     pub checkpoint: CheckpointConfig,
+    /// When a rank counts as lost.
     pub ranks: RanksConfig,
     /// Where the run that saved this file computed; no setting.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,10 +105,12 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
+    /// `start_date` to `end_date`.
     pub fn train_period(&self) -> Period {
         Period { start: self.start_date, end: self.end_date }
     }
 
+    /// `eval_start` to `eval_end`.
     pub fn eval_period(&self) -> Period {
         Period { start: self.eval_start, end: self.eval_end }
     }

@@ -17,6 +17,7 @@ pub struct Costs {
 }
 
 impl Costs {
+    /// Fee and slippage of an account with these settings.
     pub fn new(config: &EnvConfig) -> Costs {
         Costs { fee_bps: config.fee_bps, slippage_bps: config.slippage_bps }
     }

@@ -12,6 +12,7 @@ use crate::market::panel::PanelBar;
 /// The result of one step, with the position actually held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EnvStep {
+    /// Reward, discount and the position's state at t+1's close.
     pub time_step: TimeStep,
     /// -1, 0 or 1: the position from t+1's open on. Differs from the order if that could not be
     /// filled.
@@ -30,6 +31,7 @@ pub struct TradingEnv {
 }
 
 impl TradingEnv {
+    /// A flat account with the initial cash of `config`.
     pub fn new(config: &EnvConfig) -> TradingEnv {
         TradingEnv {
             portfolio: Portfolio::new(1, config.initial_cash),

@@ -39,6 +39,7 @@ impl CurrentMarket for MarketRow<'_> {
     }
 }
 
+/// An account that is traded bar by bar, with a record of every bar.
 pub struct Backtest {
     portfolio: Portfolio,
     costs: Costs,

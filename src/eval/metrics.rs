@@ -11,11 +11,13 @@ use crate::market::panel::PanelBar;
 /// the start, before any trade.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BacktestRecord {
+    /// In the order of the columns of `[time, stock]`.
     pub stocks: Vec<Symbol>,
     /// Bar ends, UTC seconds.
     pub end_s: Vec<i64>,
     /// cash + sum of position x price, currency.
     pub equity: Vec<f64>,
+    /// Negative if more was bought than there was cash for.
     pub cash: Vec<f64>,
     /// Simple return of equity over the bar; 0 in the first entry.
     pub reward: Vec<f64>,
@@ -54,6 +56,7 @@ pub struct Metrics {
     pub volatility: Option<f64>,
     /// Value traded over equity, summed and divided by the number of trading days.
     pub turnover: f64,
+    /// Number of fills.
     pub trades: u64,
     /// Gross exposure: mean over bars of gross position value over equity.
     pub exposure: f64,

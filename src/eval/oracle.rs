@@ -31,6 +31,7 @@ pub struct TradingTerms {
     pub fee_bps: f64,
     /// Distance of a fill from the open, against the trader, in basis points.
     pub slippage_bps: f64,
+    /// No short positions.
     pub long_only: bool,
 }
 

@@ -42,6 +42,7 @@ pub struct SearchOutcome {
     pub total_return: f64,
     /// Number of fills.
     pub trades: u64,
+    /// As [`Trial::new`] has it for the full record.
     pub trial: Trial,
     /// Sharpe ratio up to each of the requested rows.
     pub before: Vec<Option<f64>>,
@@ -108,6 +109,7 @@ impl TapeScratch {
 }
 
 impl MarketTape {
+    /// The market's bars as columns, with the costs of `env`.
     pub fn new(data: &MarketData, env: &EnvConfig) -> MarketTape {
         let costs = Costs::new(env);
         let column = |stock: usize| {

@@ -50,6 +50,7 @@ impl ApiKey {
         ApiKey::new(&key)
     }
 
+    /// Errors: it is empty, the placeholder, or holds more than letters and digits.
     pub fn new(key: &str) -> Result<ApiKey, MarketError> {
         let key = key.trim();
         let wrong = |what: &str| MarketError::Input {
@@ -118,7 +119,9 @@ pub enum Form {
 /// Request rate, timeouts and pauses.
 #[derive(Clone, Debug)]
 pub struct ServiceOptions {
+    /// Upper limit on the rate, which depends on the user's plan.
     pub requests_per_minute: u32,
+    /// How the service is to send the bars.
     pub form: Form,
     /// Timeout of one request including its whole response.
     pub timeout: Duration,
@@ -170,6 +173,8 @@ pub struct Service {
 }
 
 impl Service {
+    /// For requests to `address`. Errors: it is no https URL (http only on this machine), or no
+    /// HTTP client can be made.
     pub fn new(
         address: &str,
         key: ApiKey,

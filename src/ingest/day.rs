@@ -93,6 +93,7 @@ impl DayBars {
         Ok(DayBars(cut.days.into_values().flat_map(|day| day.0).collect()))
     }
 
+    /// A day file with these bars. `key` is its name for messages.
     pub fn encode(&self, key: &str) -> Result<Vec<u8>, MarketError> {
         let mut rows = RawRows::default();
         for (&label_s, &values) in &self.0 {

@@ -37,6 +37,7 @@ pub(super) const PUTS_AT_ONCE: usize = 8;
 /// The desired content of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchRequest {
+    /// Interval, adjustment and hours of the bars.
     pub series: SeriesKind,
     /// Months that overlap the period are fetched whole, up to the last session.
     pub period: Period,
@@ -47,9 +48,11 @@ pub struct FetchRequest {
 /// Work done for one stock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchStats {
+    /// Months that the store lacked and that were fetched.
     pub months: usize,
     /// Number of files written; unchanged ones are not rewritten.
     pub files: usize,
+    /// Bars of these months.
     pub bars: usize,
     /// All files of the stock were replaced.
     pub rewritten: bool,
@@ -57,13 +60,17 @@ pub struct FetchStats {
 
 /// Fetches stocks into a store.
 pub struct Fetcher<'a> {
+    /// Where bars come from.
     pub service: &'a Service,
+    /// Where day files are written.
     pub store: &'a dyn Store,
     /// Staging folder for replacements, with one subfolder per stock.
     pub aside: &'a Path,
+    /// Which bars, and whether to replace what is stored.
     pub request: &'a FetchRequest,
     /// Current time, UTC seconds; a day is over at 20:00 in New York.
     pub now_s: i64,
+    /// Receives lines for the user, such as a pause.
     pub tell: &'a dyn Fn(&str),
 }
 

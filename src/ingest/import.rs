@@ -17,6 +17,7 @@ use crate::market::store::{Store, day_key};
 /// With more files than this, only those with bad rows are reported.
 const FILES_REPORTED: usize = 20;
 
+/// How files are read and who is told about it.
 pub struct ImportOptions<'a> {
     /// The stock of all bars; None: taken from a column or the file name.
     pub symbol: Option<Symbol>,
@@ -24,13 +25,16 @@ pub struct ImportOptions<'a> {
     pub strict: bool,
     /// Current time, UTC, as text.
     pub now: String,
+    /// Receives lines for the user: what was found in which file.
     pub tell: &'a dyn Fn(&str),
 }
 
 /// Result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportStats {
+    /// Bars that were read.
     pub rows: usize,
+    /// Rows that were rejected.
     pub bad_rows: usize,
     /// Number of day files written.
     pub written: usize,

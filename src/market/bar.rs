@@ -13,26 +13,39 @@ use super::error::MarketError;
 pub struct Bar {
     /// End of the bar, UTC seconds since 1970; the bar is known from then on.
     pub end_s: i64,
+    /// First trade.
     pub open: f64,
+    /// Highest trade.
     pub high: f64,
+    /// Lowest trade.
     pub low: f64,
+    /// Last trade.
     pub close: f64,
+    /// Shares traded.
     pub volume: f64,
 }
 
 /// The bars of one stock as columns of equal length, `end_s` strictly increasing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BarSeries {
+    /// The stock that all bars are of.
     pub symbol: Symbol,
+    /// Ends of the bars, UTC seconds since 1970.
     pub end_s: Vec<i64>,
+    /// First trade of each bar.
     pub open: Vec<f64>,
+    /// Highest trade of each bar.
     pub high: Vec<f64>,
+    /// Lowest trade of each bar.
     pub low: Vec<f64>,
+    /// Last trade of each bar.
     pub close: Vec<f64>,
+    /// Shares traded in each bar.
     pub volume: Vec<f64>,
 }
 
 impl BarSeries {
+    /// An empty series.
     pub fn new(symbol: Symbol) -> BarSeries {
         BarSeries::with_capacity(symbol, 0)
     }
@@ -51,14 +64,17 @@ impl BarSeries {
         }
     }
 
+    /// Number of bars.
     pub fn len(&self) -> usize {
         self.end_s.len()
     }
 
+    /// Whether there are no bars.
     pub fn is_empty(&self) -> bool {
         self.end_s.is_empty()
     }
 
+    /// Panics if there are not that many.
     pub fn bar(&self, i: usize) -> Bar {
         Bar {
             end_s: self.end_s[i],
@@ -70,6 +86,7 @@ impl BarSeries {
         }
     }
 
+    /// Appends a bar, which must end after the last one.
     pub fn push(&mut self, bar: Bar) {
         self.end_s.push(bar.end_s);
         self.open.push(bar.open);
@@ -79,6 +96,7 @@ impl BarSeries {
         self.volume.push(bar.volume);
     }
 
+    /// All bars in order of time.
     pub fn bars(&self) -> impl Iterator<Item = Bar> + '_ {
         (0..self.len()).map(|i| self.bar(i))
     }
@@ -90,6 +108,7 @@ impl BarSeries {
 pub struct Symbol(String);
 
 impl Symbol {
+    /// Upper case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -135,11 +154,14 @@ impl fmt::Display for Symbol {
 /// Days from `start` to `end`, both inclusive, as New York dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Period {
+    /// First day.
     pub start: NaiveDate,
+    /// Last day.
     pub end: NaiveDate,
 }
 
 impl Period {
+    /// Whether a New York date is one of the days.
     pub fn contains(&self, date: NaiveDate) -> bool {
         self.start <= date && date <= self.end
     }

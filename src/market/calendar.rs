@@ -19,7 +19,9 @@ pub(crate) const EXTENDED_CLOSE_TOD_S: i64 = 20 * 3600;
 /// A trading session, UTC seconds since 1970: `open_s` inclusive, `close_s` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
+    /// Opening, inclusive.
     pub open_s: i64,
+    /// Close, exclusive.
     pub close_s: i64,
 }
 

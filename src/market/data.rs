@@ -62,6 +62,7 @@ impl MarketData {
         Ok(MarketData { series, stocks, end_s, last })
     }
 
+    /// In the order in which their series were given.
     pub fn stocks(&self) -> &[Symbol] {
         &self.stocks
     }

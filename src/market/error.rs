@@ -13,15 +13,24 @@ use crate::errors::Cause;
 pub enum MarketError {
     /// A value given by the user, such as a symbol or a market's name.
     #[error("{what}; {hint}")]
-    Input { what: String, hint: String },
+    Input {
+        /// What is wrong with it.
+        what: String,
+        /// What to give instead.
+        hint: String,
+    },
 
     /// A store that cannot be reached, opened or written. Neither `place` nor `cause` contains a
     /// secret: errors of the HTTP client, which repeat URLs with signatures, are not kept.
     #[error("{place}: {what}; {hint}")]
     Store {
+        /// Folder, or account and container.
         place: String,
+        /// What failed.
         what: String,
+        /// What the user can do about it.
         hint: String,
+        /// The error of the file system, where there is one.
         #[source]
         cause: Option<Cause>,
     },
@@ -29,9 +38,13 @@ pub enum MarketError {
     /// A day file that is truncated, foreign or lacks a column. `file` is the path or blob name.
     #[error("{file}: {what}; {hint}")]
     File {
+        /// Path or blob name.
         file: String,
+        /// What is wrong with it.
         what: String,
+        /// What the user can do about it.
         hint: String,
+        /// The error of the file system or the reader, where there is one.
         #[source]
         cause: Option<Cause>,
     },
@@ -39,11 +52,23 @@ pub enum MarketError {
     /// A refusal or failure of the data service. Never contains the key; since the HTTP client's
     /// errors repeat it in the URL, there is no cause.
     #[error("Alpha Vantage: {what}; {hint}")]
-    Service { what: String, hint: String },
+    Service {
+        /// What the service refused, or how it failed.
+        what: String,
+        /// What the user can do about it.
+        hint: String,
+    },
 
     /// No data for a symbol: it is unknown, or has no bars in the period.
     #[error("{symbol}: {what}; {hint}")]
-    NoData { symbol: String, what: String, hint: String },
+    NoData {
+        /// The ticker.
+        symbol: String,
+        /// What is missing.
+        what: String,
+        /// What there is instead, or what to check.
+        hint: String,
+    },
 }
 
 impl MarketError {

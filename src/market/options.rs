@@ -12,7 +12,9 @@ use super::bar::Symbol;
 pub enum BarLabel {
     /// Detected from the first and last labels of the sessions.
     Auto,
+    /// The time at which a bar begins
     Start,
+    /// The time at which a bar ends
     End,
 }
 
@@ -21,8 +23,11 @@ pub enum BarLabel {
 pub struct LoadOptions {
     /// None: as stored.
     pub bar_minutes: Option<u32>,
+    /// What timestamps mean; they are converted to ends.
     pub bar_label: BarLabel,
+    /// Keep bars outside 09:30 to 16:00 New York time.
     pub extended_hours: bool,
+    /// A bad row is an error instead of being counted and left out.
     pub strict: bool,
     /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
     pub cache_dir: Option<PathBuf>,
@@ -31,7 +36,9 @@ pub struct LoadOptions {
 /// Findings while loading: shown to the user and saved with the results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
+    /// The stock that was loaded.
     pub symbol: Symbol,
+    /// Day files read.
     pub day_files: usize,
     /// Number of bars kept, after session filtering and resampling.
     pub bars: usize,
@@ -45,6 +52,7 @@ pub struct LoadReport {
     pub bar_minutes: u32,
     /// Start or End, never Auto.
     pub bar_label: BarLabel,
+    /// How the label was found, for the user.
     pub bar_label_reason: String,
     /// One sentence each: bad rows, suspected splits with their date, assumed time zone.
     pub notes: Vec<String>,
@@ -53,6 +61,8 @@ pub struct LoadReport {
 /// Progress of one stock's load.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadProgress {
+    /// Days read so far.
     pub days_done: usize,
+    /// Days of the period that the store has.
     pub days_total: usize,
 }

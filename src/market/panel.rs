@@ -59,15 +59,20 @@ pub fn align(series: &[BarSeries]) -> Grid {
 /// Content of a panel file. Arrays are row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PanelData {
+    /// Symbols, in the order of the columns.
     pub stocks: Vec<Symbol>,
+    /// Names, in the order of the last axis of `features`.
     pub feature_names: Vec<String>,
     /// `[time]`: bar ends, UTC seconds.
     pub end_s: Vec<i64>,
     /// `[time, stock]`. Without a bar, open = high = low = close = the stock's last close; NaN
     /// before its first bar.
     pub open: Vec<f64>,
+    /// `[time, stock]`, like `open`.
     pub high: Vec<f64>,
+    /// `[time, stock]`, like `open`.
     pub low: Vec<f64>,
+    /// `[time, stock]`, like `open`.
     pub close: Vec<f64>,
     /// `[time, stock]`, shares; 0 without a bar.
     pub volume: Vec<f64>,
@@ -168,14 +173,17 @@ impl Panel {
         self.mapped.rows
     }
 
+    /// In the order of the columns.
     pub fn stocks(&self) -> &[Symbol] {
         &self.mapped.header.stocks
     }
 
+    /// In the order of the last axis of the features.
     pub fn feature_names(&self) -> &[String] {
         &self.mapped.header.feature_names
     }
 
+    /// As [`PanelData::note`].
     pub fn note(&self) -> &str {
         &self.mapped.header.note
     }
@@ -230,10 +238,15 @@ pub struct MarketView<'a> {
 /// One stock at one time of the panel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PanelBar {
+    /// First trade; without a bar, the last close.
     pub open: f64,
+    /// Highest trade; without a bar, the last close.
     pub high: f64,
+    /// Lowest trade; without a bar, the last close.
     pub low: f64,
+    /// Last trade; NaN before the stock's first bar.
     pub close: f64,
+    /// Shares; 0 without a bar.
     pub volume: f64,
     /// The stock has a bar here and all its features are defined.
     pub tradable: bool,
@@ -241,6 +254,7 @@ pub struct PanelBar {
 
 /// `stock` is an index into [`Panel::stocks`]; one out of range panics.
 impl<'a> MarketView<'a> {
+    /// The row that this view ends with.
     pub fn t(&self) -> usize {
         self.t
     }
@@ -250,6 +264,7 @@ impl<'a> MarketView<'a> {
         self.panel.end_s(self.t)
     }
 
+    /// The stock's bar at t, or its last close where it has none.
     pub fn bar(&self, stock: usize) -> PanelBar {
         let stocks = self.panel.stocks().len();
         assert!(stock < stocks, "stock {stock} of {stocks}");

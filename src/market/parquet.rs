@@ -34,17 +34,23 @@ pub struct RawRows {
     pub naive: bool,
     /// NaN for nulls and text that is not a number.
     pub open: Vec<f64>,
+    /// As `open`.
     pub high: Vec<f64>,
+    /// As `open`.
     pub low: Vec<f64>,
+    /// As `open`.
     pub close: Vec<f64>,
+    /// As `open`.
     pub volume: Vec<f64>,
 }
 
 impl RawRows {
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.label_s.len()
     }
 
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.label_s.is_empty()
     }

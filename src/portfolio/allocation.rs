@@ -8,24 +8,28 @@ use super::risk::Reason;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allocation {
     /// Bar end, UTC seconds.
-    pub(crate) end_s: i64,
-    pub(crate) stock: usize,
+    pub end_s: i64,
+    /// Index of the stock.
+    pub stock: usize,
     /// Weight of each expert, in the order of [`Allocations::experts`]; they add up to 1.
-    pub(crate) weights: Vec<f64>,
+    pub weights: Vec<f64>,
     /// Fraction of equity allocated to the stock.
-    pub(crate) capital: f64,
-    /// Proposed and approved positions, signed fractions of equity.
-    pub(crate) proposed: f64,
-    pub(crate) approved: f64,
+    pub capital: f64,
+    /// What was proposed, a signed fraction of equity.
+    pub proposed: f64,
+    /// What was ordered, a signed fraction of equity.
+    pub approved: f64,
     /// Why the two differ; None if they do not.
-    pub(crate) reason: Option<Reason>,
+    pub reason: Option<Reason>,
 }
 
 /// The decisions of one account, one per stock and bar; a decision equal to the stock's previous
 /// one is left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allocations {
+    /// Names of who may trade: the rules and the DQN.
     pub experts: Vec<String>,
+    /// In order of time, then of stocks.
     pub rows: Vec<Allocation>,
     /// `[stock]`: index of its last row.
     last: Vec<Option<usize>>,

@@ -26,6 +26,7 @@ pub(crate) struct DeskState {
     changed: BTreeMap<Reason, u64>,
 }
 
+/// Decides at every bar who trades each stock, with how much capital, and approves the orders.
 pub struct Desk {
     rules: Rules,
     /// Initial book of each account; empty without a meta-policy.

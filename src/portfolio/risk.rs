@@ -8,16 +8,17 @@ use super::limits::Limits;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PositionRequest {
     /// -1, 0 or 1.
-    pub(crate) direction: i8,
+    pub direction: i8,
     /// The worker's estimate of the value over staying flat.
-    pub(crate) conviction: f32,
+    pub conviction: f32,
     /// Fraction of equity that the meta-policy allocates to the stock; never negative.
-    pub(crate) capital: f64,
+    pub capital: f64,
 }
 
 /// The approved order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PositionOrder {
+    /// -1, 0 or 1.
     pub direction: i8,
     /// Fraction of equity to hold in that direction.
     pub weight: f64,
@@ -31,10 +32,13 @@ pub struct PositionOrder {
 pub enum Reason {
     /// Another worker holds a near-identical stock in the opposite direction with more conviction.
     OppositeTwin,
+    /// Limit on the position in one stock.
     NameLimit,
     /// Limit on the net position of a cluster of stocks that move together.
     ClusterLimit,
+    /// Limit on the sum of absolute positions.
     GrossLimit,
+    /// Limit on the absolute sum of signed positions.
     NetLimit,
     /// The account is halted after a drawdown.
     DrawdownStop,

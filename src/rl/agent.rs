@@ -33,6 +33,7 @@ impl AgentTerms {
     }
 }
 
+/// The DQN of one stock: its inputs from a panel, and its loss.
 pub struct Agent {
     /// The stock itself, then its peers: the stocks whose features are inputs.
     slots: Vec<usize>,

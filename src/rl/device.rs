@@ -3,6 +3,7 @@
 /// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
+    /// The processor, with the native engine or libtorch.
     #[default]
     Cpu,
     /// The CUDA device with this index.

@@ -1,9 +1,12 @@
 //! The interface of an engine, which computes the networks. See [`super::engines`] for the choice
 //! of engine.
 
+/// Which of the two networks of a DQN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkRole {
+    /// Chooses actions, and is trained.
     Online,
+    /// Values end states; follows the online network with a delay.
     Target,
 }
 
@@ -30,6 +33,7 @@ pub type OnValues<'a> = dyn FnMut(&MinibatchValues, &mut Vec<f32>) + 'a;
 /// The online and the target network, shared by all stocks. `slots` are the stock itself, then its
 /// peers; a value is that of a position after the decision.
 pub trait Engine: Send + Sync {
+    /// Replaces a network's weights, in the order of its [`Layout`](super::parameters::Layout).
     fn load(&mut self, which: NetworkRole, weights: &[f32]);
 
     /// Values of the online network: `market` `[row, slot, feature]` into `out` `[row, action]`.

@@ -10,8 +10,10 @@ use super::native::NativeEngine;
 use super::network::NetworkShape;
 use crate::config::EngineKind;
 
+/// Why there is no engine for a network.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EngineError {
+    /// libtorch is missing, or it failed.
     #[error(transparent)]
     Torch(#[from] TorchError),
     /// Names of the parameters.

@@ -23,6 +23,7 @@ pub struct NetworkShape {
     pub features: usize,
     /// Number of values: one for each position.
     pub actions: usize,
+    /// Widths and kinds of layers.
     pub config: NetworkConfig,
     /// Per stock, the stocks that it may attend to, nearest first; the same number for each.
     pub peers: Vec<Vec<usize>>,

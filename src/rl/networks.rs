@@ -16,6 +16,7 @@ pub(crate) struct NetworksState {
     gradient_steps: u64,
 }
 
+/// A DQN's two networks, with the schedule of the target network.
 pub struct Networks {
     /// None on a rank that computes nothing.
     engine: Option<Box<dyn Engine>>,

@@ -18,6 +18,7 @@ pub struct NonFiniteGradient {
     pub parameter: String,
     /// Index in the row-major parameter.
     pub element: usize,
+    /// NaN or infinite.
     pub value: f32,
 }
 
@@ -81,7 +82,9 @@ fn first_non_finite(gradient: &[f32], layout: &Layout) -> NonFiniteGradient {
 /// Kingma and Ba (2015), algorithm 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamConfig {
+    /// Decay of the first moment per step.
     pub beta1: f64,
+    /// Decay of the second moment per step.
     pub beta2: f64,
     /// Added to the square root of the second moment.
     pub epsilon: f64,

@@ -5,9 +5,11 @@
 pub struct ParameterTensor {
     /// As in a PyTorch state dict: `encoder.0.weight`.
     pub name: String,
+    /// As in PyTorch; row-major.
     pub shape: Vec<i64>,
     /// Index of the first element in the flat buffer.
     pub offset: usize,
+    /// Number of elements.
     pub len: usize,
 }
 
@@ -33,6 +35,7 @@ impl Layout {
         self.parameters.last().expect("one was just pushed")
     }
 
+    /// In the order of the flat buffer.
     pub fn parameters(&self) -> &[ParameterTensor] {
         &self.parameters
     }
@@ -52,6 +55,7 @@ impl Layout {
         self.len
     }
 
+    /// Whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

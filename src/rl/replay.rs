@@ -56,10 +56,12 @@ impl Replay {
         }
     }
 
+    /// Number of transitions that are stored.
     pub fn len(&self) -> usize {
         self.starts.len()
     }
 
+    /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -8,9 +8,13 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
+    /// Initial weights of the network.
     Weights = 1,
+    /// Random actions of a stock's lanes.
     Exploration,
+    /// Minibatches of a stock.
     Replay,
+    /// Bootstrap and placebo tests.
     Inference,
 }
 

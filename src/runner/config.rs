@@ -62,8 +62,11 @@ impl Default for EnsembleConfig {
 #[derive(Debug, Error, Clone, PartialEq)]
 #[error("{field}: {what}; {hint}")]
 pub struct RunnerError {
+    /// The setting's name, or the flag's.
     pub field: String,
+    /// What is wrong with it.
     pub what: String,
+    /// What to do about it.
     pub hint: String,
     /// The strategy's own error; `what` has it in words.
     #[source]

@@ -18,15 +18,20 @@ pub struct HistoryEntry {
     pub strategies: Vec<String>,
     /// Successful strategies over all.
     pub success_rate: f64,
+    /// Counts and times of the call.
     pub execution_stats: ExecutionStats,
+    /// End of the call, UTC, ISO 8601.
     pub timestamp: String,
 }
 
 /// One strategy over all calls.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct StrategyPerformance {
+    /// Calls that had the strategy.
     pub executions: usize,
+    /// Calls in which it succeeded.
     pub successes: usize,
+    /// Successes over executions.
     pub success_rate: f64,
     /// Seconds; mean over the runs that started.
     pub average_execution_time: f64,
@@ -34,6 +39,7 @@ pub struct StrategyPerformance {
     pub average_sharpe_ratio: Option<f64>,
     /// Of the last successful call.
     pub last_metrics: Option<PerformanceMetrics>,
+    /// Of the last failed call.
     pub last_error: Option<String>,
 }
 

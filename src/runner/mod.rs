@@ -32,10 +32,13 @@ use work::{StrategyJob, SucceededStrategy, combined};
 
 /// A strategy to run: its name in the registry, or an instance made by the caller.
 pub enum StrategyRequest {
+    /// By its name in the registry, with the parameters given for it.
     Named(String),
     /// Must not have seen a bar yet. Consumed by the run.
     Instance {
+        /// Name in the results.
         name: String,
+        /// What decides.
         strategy: Box<dyn Strategy>,
     },
 }
@@ -61,8 +64,10 @@ impl<S: Strategy + 'static> From<(&str, S)> for StrategyRequest {
 /// When a call started, and how many strategies could run at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Execution {
-    pub(crate) started: Instant,
-    pub(crate) slots: usize,
+    /// When the call began, for the wall time.
+    pub started: Instant,
+    /// Strategies that could run at the same time.
+    pub slots: usize,
 }
 
 /// Parameters by strategy name; case and punctuation of the name are ignored.
@@ -82,6 +87,7 @@ pub struct StrategyRunner {
 }
 
 impl StrategyRunner {
+    /// With the built-in strategies. Errors: a setting of `config` is out of range.
     pub fn new(config: RunnerConfig) -> Result<StrategyRunner, RunnerError> {
         config.validate()?;
         Ok(StrategyRunner {
@@ -99,6 +105,7 @@ impl StrategyRunner {
         self
     }
 
+    /// Reports every strategy as soon as it has ended.
     pub fn on_done(
         mut self,
         on_done: impl Fn(&StrategyResult) + Send + Sync + 'static,
@@ -198,6 +205,7 @@ impl StrategyRunner {
         self.run_one(name.into(), data, &given).await
     }
 
+    /// RSI alone.
     pub async fn run_rsi_strategy(
         &self,
         data: &Arc<MarketData>,
@@ -206,6 +214,7 @@ impl StrategyRunner {
         self.run_strategy("RSI", data, given).await
     }
 
+    /// MACD alone.
     pub async fn run_macd_strategy(
         &self,
         data: &Arc<MarketData>,
@@ -214,6 +223,7 @@ impl StrategyRunner {
         self.run_strategy("MACD", data, given).await
     }
 
+    /// Bollinger Bands alone.
     pub async fn run_bollinger_bands_strategy(
         &self,
         data: &Arc<MarketData>,
@@ -222,6 +232,7 @@ impl StrategyRunner {
         self.run_strategy("Bollinger Bands", data, given).await
     }
 
+    /// Momentum alone.
     pub async fn run_momentum_strategy(
         &self,
         data: &Arc<MarketData>,
@@ -230,6 +241,7 @@ impl StrategyRunner {
         self.run_strategy("Momentum", data, given).await
     }
 
+    /// Mean Reversion alone.
     pub async fn run_mean_reversion_strategy(
         &self,
         data: &Arc<MarketData>,

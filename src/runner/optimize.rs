@@ -35,60 +35,82 @@ use crate::strategy::{Cancel, Parameters, Signals, StrategyError, StrategyKind};
 /// The search space and the evaluation.
 #[derive(Clone, Debug)]
 pub struct Optimization {
+    /// Parameters that vary, by name; the others keep their defaults.
     pub ranges: Vec<(String, ParameterRange)>,
+    /// Every combination, or a sample.
     pub search: Search,
     /// Number of draws of a random search.
     pub trials: usize,
     /// Number of folds, each traded with the set that was chosen before it.
     pub folds: usize,
+    /// Costs and initial cash of the back-tests.
     pub env: EnvConfig,
 }
 
 /// One parameter set over all rows.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct TriedSet {
-    pub(crate) parameters: Parameters,
-    pub(crate) sharpe_ratio: Option<f64>,
-    pub(crate) total_return: f64,
-    pub(crate) trades: u64,
+pub struct TriedSet {
+    /// The values of all parameters.
+    pub parameters: Parameters,
+    /// Annualised, after costs.
+    pub sharpe_ratio: Option<f64>,
+    /// Last equity over first, minus 1.
+    pub total_return: f64,
+    /// Number of fills.
+    pub trades: u64,
 }
 
+/// A stretch of rows that is traded with the set that was best before it.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Fold {
-    /// End of the first and last traded bars, UTC seconds.
-    pub(crate) first_end_s: i64,
-    pub(crate) last_end_s: i64,
-    pub(crate) chosen: Parameters,
+pub struct Fold {
+    /// End of the first traded bar, UTC seconds.
+    pub first_end_s: i64,
+    /// End of the last traded bar, UTC seconds.
+    pub last_end_s: i64,
+    /// The set with the highest Sharpe ratio on the rows before the fold.
+    pub chosen: Parameters,
     /// Over the rows before the fold.
-    pub(crate) in_sample_sharpe: Option<f64>,
-    pub(crate) out_of_sample_sharpe: Option<f64>,
-    pub(crate) out_of_sample_return: f64,
+    pub in_sample_sharpe: Option<f64>,
+    /// Over the rows of the fold, annualised.
+    pub out_of_sample_sharpe: Option<f64>,
+    /// Over the rows of the fold.
+    pub out_of_sample_return: f64,
 }
 
+/// What a search found, and how much of it is luck.
 #[derive(Clone, Debug, Serialize)]
 pub struct OptimizationResult {
-    pub(crate) strategy: String,
-    pub(crate) search: Search,
+    /// Name of the strategy.
+    pub strategy: String,
+    /// As it was asked for.
+    pub search: Search,
     /// Number of combinations that violate the strategy's rules.
-    pub(crate) left_out: usize,
-    pub(crate) folds: Vec<Fold>,
-    pub(crate) walk_forward: Assessment,
+    pub left_out: usize,
+    /// In order of time.
+    pub folds: Vec<Fold>,
+    /// The folds' trades as one back-test: what choosing anew would have earned.
+    pub walk_forward: Assessment,
     /// The best over all rows, which is known only in hindsight.
-    pub(crate) best: TriedSet,
+    pub best: TriedSet,
     /// Its `deflated_sharpe` counts every set as a trial.
-    pub(crate) best_in_hindsight: Assessment,
-    pub(crate) sets: Vec<TriedSet>,
+    pub best_in_hindsight: Assessment,
+    /// All sets, in the order of the plan.
+    pub sets: Vec<TriedSet>,
 }
 
+/// A back-test's figures, and what they prove.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Assessment {
-    pub(crate) performance_metrics: PerformanceMetrics,
-    pub(crate) inference: Inference,
+pub struct Assessment {
+    /// After costs.
+    pub performance_metrics: PerformanceMetrics,
+    /// Whether the figures could be luck.
+    pub inference: Inference,
 }
 
 /// The sets to try, the same on every rank.
 #[derive(Clone, Debug)]
 pub struct SearchPlan {
+    /// In the order in which they are numbered.
     pub sets: Vec<Parameters>,
     /// Number of combinations that violate the strategy's rules.
     pub left_out: usize,
@@ -111,6 +133,8 @@ impl Optimization {
         self.assess(kind, data, plan, tried, rng)
     }
 
+    /// Draws the sets and cuts the rows into folds. Errors: a range is invalid, no set is left, or
+    /// there are too few rows.
     pub fn plan(
         &self,
         kind: &StrategyKind,

@@ -16,9 +16,11 @@ use crate::strategy::ensemble::EnsembleMethod;
 pub struct RunResults {
     /// At least one strategy succeeded.
     pub success: bool,
+    /// Every strategy, failed ones included.
     pub individual_results: IndividualResults,
     /// None if ensembles are off or no strategy succeeded.
     pub ensemble_result: Option<EnsembleResult>,
+    /// Counts and times of the call.
     pub execution_stats: ExecutionStats,
     /// UTC, ISO 8601.
     pub timestamp: String,
@@ -27,7 +29,9 @@ pub struct RunResults {
 /// One strategy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StrategyResult {
+    /// False: `error` says why, and there are no metrics.
     pub success: bool,
+    /// Name in the registry, or that of the caller's instance.
     pub strategy_name: String,
     /// Decisions at every row. Not in the JSON: they have their own table, `signals.csv`.
     #[serde(skip)]
@@ -35,6 +39,7 @@ pub struct StrategyResult {
     /// The back-test behind the metrics, bar by bar.
     #[serde(skip)]
     pub record: Option<Arc<BacktestRecord>>,
+    /// None if it failed.
     pub performance_metrics: Option<PerformanceMetrics>,
     /// What it was run on: stocks, bars, first and last bar.
     pub metadata: Value,
@@ -42,6 +47,7 @@ pub struct StrategyResult {
     pub execution_time: f64,
     /// All parameters, with defaults; null for a strategy that the caller made.
     pub parameters_used: Value,
+    /// When it ended, UTC, ISO 8601.
     pub timestamp: String,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,12 +61,15 @@ pub struct PerformanceMetrics {
     pub total_return: f64,
     /// Annualised, like the ratios below.
     pub volatility: Option<f64>,
+    /// Mean over standard deviation of daily returns.
     pub sharpe_ratio: Option<f64>,
     /// At most 0.
     pub max_drawdown: f64,
     /// Fraction of closed trades with a profit.
     pub win_rate: Option<f64>,
+    /// Mean over downside deviation of daily returns.
     pub sortino_ratio: Option<f64>,
+    /// Compound annual return over the depth of the drawdown.
     pub calmar_ratio: Option<f64>,
     /// Sum of the rewards per bar.
     pub total_reward: f64,
@@ -75,30 +84,43 @@ pub struct PerformanceMetrics {
 /// The ensemble of the successful strategies.
 #[derive(Clone, Debug, Serialize)]
 pub struct EnsembleResult {
+    /// Always true: without a member there is no ensemble.
     pub success: bool,
+    /// What the members decided together, row by row.
     #[serde(skip)]
     pub combined_signals: Arc<Signals>,
+    /// The ensemble's own back-test, bar by bar.
     #[serde(skip)]
     pub record: Arc<BacktestRecord>,
+    /// Of that back-test.
     pub performance_metrics: PerformanceMetrics,
+    /// How and of what it was combined.
     pub ensemble_config: EnsembleUsed,
+    /// When it was combined, UTC, ISO 8601.
     pub timestamp: String,
 }
 
+/// The members of an ensemble and their weights.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnsembleUsed {
+    /// How their targets were combined.
     pub method: EnsembleMethod,
     /// The members, in the order given.
     pub strategies: Vec<String>,
     /// Their weights; those of the last row if they vary.
     pub weights: Vec<f64>,
+    /// Number of members.
     pub num_strategies: usize,
 }
 
+/// How many strategies ran, and how long.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExecutionStats {
+    /// All that were asked for.
     pub total_strategies: usize,
+    /// Those with metrics.
     pub successful_strategies: usize,
+    /// Those that failed, were unknown or ran out of time.
     pub failed_strategies: usize,
     /// Seconds; the whole call.
     pub execution_time: f64,
@@ -123,10 +145,12 @@ impl IndividualResults {
         IndividualResults(named)
     }
 
+    /// The result under a name; None if no strategy had it.
     pub fn get(&self, name: &str) -> Option<&StrategyResult> {
         self.iter().find(|(known, _)| *known == name).map(|(_, result)| result)
     }
 
+    /// Names and results, in the order of the strategies.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &StrategyResult)> {
         self.0.iter().map(|(name, result)| (name.as_str(), result))
     }

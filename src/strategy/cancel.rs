@@ -11,10 +11,12 @@ use super::StrategyError;
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
+    /// A token that nobody has cancelled.
     pub fn new() -> Cancel {
         Cancel::default()
     }
 
+    /// Tells all holders of the token to stop. It cannot be taken back.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

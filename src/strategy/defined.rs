@@ -84,6 +84,7 @@ struct ParameterDefinition {
 }
 
 impl StrategyFile {
+    /// Reads a TOML file. Errors: it cannot be read, or a key is unknown or of the wrong type.
     pub fn read(path: &Path) -> Result<StrategyFile, StrategyError> {
         let wrong = |what: String, cause: Cause| StrategyError::File {
             path: path.display().to_string(),

@@ -10,6 +10,7 @@ use crate::features::rolling::{Accumulator, Moments, Window};
 /// equal.
 const LEAST_BARS: usize = 20;
 
+/// How the targets of several strategies become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]

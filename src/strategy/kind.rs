@@ -29,11 +29,15 @@ pub type ParameterConflict = (Cow<'static, str>, Cow<'static, str>);
 /// A kind of strategy: its name, its parameters and its constructor.
 #[derive(Clone)]
 pub struct StrategyKind {
+    /// As the registry and the tables have it.
     pub name: Cow<'static, str>,
     /// Other names, besides the spellings of `name`.
     pub aliases: Vec<Cow<'static, str>>,
+    /// One sentence for the user.
     pub description: Cow<'static, str>,
+    /// Numeric parameters, in the order in which they are listed.
     pub parameters: Vec<Parameter>,
+    /// Text parameters, such as the path of a model.
     pub texts: Vec<TextParameter>,
     check: Arc<Check>,
     build: Arc<Build>,
@@ -130,6 +134,7 @@ impl StrategyKind {
         }
     }
 
+    /// Adds names under which the registry finds it, too.
     pub fn with_aliases(mut self, aliases: &[&'static str]) -> StrategyKind {
         self.aliases.extend(aliases.iter().map(|&alias| Cow::Borrowed(alias)));
         self

@@ -18,31 +18,40 @@ pub type GivenParameters = BTreeMap<String, Value>;
 /// The value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub enum Number {
+    /// A count, such as bars.
     Whole(u64),
+    /// Any finite number.
     Real(f64),
 }
 
 /// A numeric parameter of a kind of strategy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Parameter {
+    /// As users write it.
     pub name: Cow<'static, str>,
     /// Its type, whole or real, is the parameter's type.
     pub default: Number,
     /// Both bounds are inclusive.
     pub low: Number,
+    /// The largest value that is allowed.
     pub high: Number,
+    /// Unit of the value, for messages and tables.
     pub unit: Cow<'static, str>,
+    /// What it means, for tables.
     pub description: Cow<'static, str>,
 }
 
 /// A text parameter, such as the name of a folder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TextParameter {
-    pub(crate) name: Cow<'static, str>,
+    /// As users write it.
+    pub name: Cow<'static, str>,
     /// None: it must be given.
-    pub(crate) default: Option<String>,
-    pub(crate) unit: Cow<'static, str>,
-    pub(crate) description: Cow<'static, str>,
+    pub default: Option<String>,
+    /// What kind of text it is, for messages and tables.
+    pub unit: Cow<'static, str>,
+    /// What it means, for tables.
+    pub description: Cow<'static, str>,
 }
 
 /// A complete set of parameters of one kind, each within its range.
@@ -53,6 +62,7 @@ pub struct Parameters {
 }
 
 impl Number {
+    /// The value as a float; whole numbers above 2^53 are rounded.
     pub fn as_f64(self) -> f64 {
         match self {
             Number::Whole(value) => value as f64,
@@ -80,6 +90,7 @@ impl Serialize for Number {
 }
 
 impl Parameter {
+    /// A parameter that takes whole numbers of `range`.
     pub fn whole(
         name: &'static str,
         default: u64,
@@ -97,6 +108,7 @@ impl Parameter {
         }
     }
 
+    /// A parameter that takes finite numbers of `range`.
     pub fn real(
         name: &'static str,
         default: f64,
@@ -148,6 +160,7 @@ impl TextParameter {
         TextParameter { name: name.into(), default: None, unit, description }
     }
 
+    /// The same parameter, which then need not be given.
     pub fn with_default(self, default: impl Into<String>) -> TextParameter {
         TextParameter { default: Some(default.into()), ..self }
     }
@@ -254,6 +267,7 @@ impl Parameters {
         self.numbers.iter().map(|(name, number)| (name.as_str(), *number))
     }
 
+    /// The text parameters.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }

@@ -32,6 +32,7 @@ impl Registry {
         Registry { kinds: kinds.into() }
     }
 
+    /// In the order in which they are listed and searched.
     pub fn kinds(&self) -> &[StrategyKind] {
         &self.kinds
     }

@@ -39,10 +39,12 @@ impl Signals {
         Ok(Signals { stocks, decisions })
     }
 
+    /// Number of stocks of a row.
     pub fn stocks(&self) -> usize {
         self.stocks
     }
 
+    /// Number of rows, as many as the market has bar times.
     pub fn rows(&self) -> usize {
         self.decisions.len() / self.stocks
     }

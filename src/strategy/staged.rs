@@ -10,6 +10,7 @@ const CHECK_EVERY: usize = 4_096;
 
 /// The first stage: a measurement. Constant work per bar.
 pub trait Measure: Send {
+    /// What the gauge reads off a bar, such as an indicator's value.
     type Reading: Copy + Send + Sync + 'static;
 
     /// Processes the stock's next bar. None during the warm-up, and never after it.

@@ -7,9 +7,12 @@ use crate::market::MarketData;
 /// From the end of `row` on, `stock` has this target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change {
-    pub(crate) row: u32,
-    pub(crate) stock: u32,
-    pub(crate) target: f64,
+    /// Row of the market, from 0.
+    pub row: u32,
+    /// Index of the stock.
+    pub stock: u32,
+    /// From -1 to 1, a fraction of the stock's capital.
+    pub target: f64,
 }
 
 /// The changes of target positions. All are flat before the first change. Confidence is not stored.
@@ -55,10 +58,12 @@ impl Targets {
         Ok(Targets { stocks, changes })
     }
 
+    /// Number of stocks, those that never change included.
     pub fn stocks(&self) -> usize {
         self.stocks
     }
 
+    /// Sorted by row, then by stock.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }

@@ -12,21 +12,52 @@ use super::MarketKind;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ReturnProcess {
     /// m = 0, constant variance.
-    Noise { sigma: f64 },
+    Noise {
+        /// Standard deviation.
+        sigma: f64,
+    },
     /// m = 0. Variance is GARCH(1,1) per session, distributed over its bars by the U-shape, times a
     /// factor of mean 1 that gives Student's t tails.
-    Garch { sigma: f64 },
+    Garch {
+        /// Long-run standard deviation.
+        sigma: f64,
+    },
     /// m = phi R, with R the stock's own last return: AR(1).
     Own(Ar1),
     /// m = gain R, with R the leader's last return, which is white noise with standard deviation
     /// `lead`.
-    Follower { leader: usize, gain: f64, lead: f64, sigma: f64 },
+    Follower {
+        /// Index of the stock that is followed.
+        leader: usize,
+        /// Expected return per return of the leader.
+        gain: f64,
+        /// Standard deviation of the leader's returns.
+        lead: f64,
+        /// Standard deviation of the follower's own shocks.
+        sigma: f64,
+    },
     /// The log price is walk + side * spread / 2, the partner's is walk - side * spread / 2. The
     /// random walk has increments of standard deviation `walk`; the spread is AR(1) with
     /// coefficient `memory` and shocks of standard deviation `shock`.
-    Spread { partner: usize, side: f64, walk: f64, memory: f64, shock: f64 },
+    Spread {
+        /// Index of the other stock of the pair.
+        partner: usize,
+        /// 1 for the first stock of the pair, -1 for the second.
+        side: f64,
+        /// Standard deviation of the walk's increments.
+        walk: f64,
+        /// Coefficient of the spread from one bar to the next.
+        memory: f64,
+        /// Standard deviation of the spread's shocks.
+        shock: f64,
+    },
     /// Two AR(1) regimes; each bar switches regime with probability `change`.
-    Regimes { components: [Ar1; 2], change: f64 },
+    Regimes {
+        /// The processes of the two regimes.
+        components: [Ar1; 2],
+        /// Probability of a switch per bar.
+        change: f64,
+    },
     /// m = 0 given prices alone. A bar's volume is [`LEAK_SHARES`] exp([`LEAK`] r / sigma), with r
     /// the log return of the next bar.
     Leaked { sigma: f64 },
@@ -39,7 +70,9 @@ pub enum ReturnProcess {
 /// AR(1) process of returns: coefficient, and standard deviation of the shocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ar1 {
+    /// Coefficient of the last return.
     pub phi: f64,
+    /// Standard deviation of the shocks.
     pub sigma: f64,
 }
 

@@ -21,9 +21,11 @@ pub struct TrainingInterval {
     pub episode: u32,
     /// Bars stepped, over all stocks and lanes, since the start of the run.
     pub env_steps: u64,
+    /// Updates of the weights since the start of the run.
     pub gradient_steps: u64,
     /// Mean over gradient steps and stocks; None where none was made.
     pub loss: Option<f64>,
+    /// Mean over gradient steps and stocks of the chosen actions' values; None where none was made.
     pub mean_q: Option<f64>,
     /// Mean over stocks and lanes.
     pub epsilon: f64,
@@ -39,6 +41,7 @@ pub struct PushStats {
     /// Gradients that were used between the fetching of a gradient's weights and its own arrival;
     /// mean, and maximum.
     pub staleness: f64,
+    /// Maximum, as `staleness` is the mean.
     pub most_stale: u64,
     /// Too old to be used.
     pub rejected: u64,
@@ -49,6 +52,7 @@ pub struct PushStats {
 /// What ended a stretch of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
+    /// Its last bar was reached.
     EpisodeDone,
     /// The user asked to stop; every rank stopped after the same bar.
     Stopped,
@@ -59,8 +63,11 @@ pub enum Ending {
 pub struct TrainingStart<'a> {
     /// The settings as the data completed them: length and label of the bars are known by now.
     pub config: &'a RunConfig,
+    /// Panel and fit of the training period.
     pub train: &'a PreparedData,
+    /// Panel of the evaluation period.
     pub eval: &'a PreparedData,
+    /// How the training period is cut.
     pub lanes: Lanes,
     /// Length of the network's weights.
     pub parameters: usize,

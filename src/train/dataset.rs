@@ -38,7 +38,9 @@ const SESSION_MINUTES: u32 = 390;
 /// weights do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
+    /// Mean and standard deviation of every feature.
     pub scaler: Scaler,
+    /// Correlations between the stocks.
     pub relations: Relations,
     /// Per stock, nearest first.
     pub peers: Vec<Vec<usize>>,
@@ -47,10 +49,13 @@ pub struct Fit {
 /// Kept in a panel file beside its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PanelNote {
+    /// What was found in the bars, one per stock.
     pub reports: Vec<LoadReport>,
+    /// Length of a bar, minutes.
     pub bar_minutes: u32,
     /// Rows of the period itself; those before are for the indicators to settle.
     pub rows: Range<usize>,
+    /// What was fitted on the training period, also where this is an evaluation's panel.
     pub fit: Fit,
     /// Of the period itself, in the order of time.
     pub opportunities: Vec<Opportunity>,
@@ -59,7 +64,9 @@ pub struct PanelNote {
 /// A panel and what is known of it.
 #[derive(Clone)]
 pub struct PreparedData {
+    /// Bars and features of all rows.
     pub panel: Arc<Panel>,
+    /// What else is known of the panel's rows.
     pub note: PanelNote,
     /// It lay in the cache and nothing was read.
     pub from_cache: bool,
@@ -79,15 +86,21 @@ pub(crate) type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
 
 /// What all panels of a run have in common.
 pub struct DataPlan<'a> {
+    /// Every rank reads the bars of its stocks; rank 0 makes the panel and shares it.
     pub comm: &'a dyn Comm,
+    /// Symbols, in the order of the panel's columns.
     pub stocks: &'a [Symbol],
+    /// Which indicators, over how many bars.
     pub features: &'a FeatureConfig,
     /// Sessions ahead of a period from which risk per stock is estimated when it begins.
     pub risk_sessions: usize,
     /// Of each stock.
     pub max_peers: usize,
+    /// Where bars come from.
     pub source: &'a DataSource,
+    /// How bars are read.
     pub options: LoadOptions,
+    /// Folder for panels.
     pub cache: &'a Path,
 }
 

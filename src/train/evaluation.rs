@@ -31,13 +31,18 @@ const CHUNK_BARS: usize = 256;
 /// What an evaluation found, beside the benchmark over the same bars and costs.
 #[derive(Clone, Debug)]
 pub struct EvaluationResult {
+    /// The account bar by bar.
     pub record: BacktestRecord,
     /// What the DQN wanted at each bar but the last, whoever traded: direction and conviction,
     /// `[row, stock]`.
     pub dqn: Vec<(i8, f32)>,
+    /// Who traded each stock when, with how much capital.
     pub allocations: Allocations,
+    /// Figures of the account.
     pub metrics: Metrics,
+    /// Buy and hold bar by bar: the same cash in equal parts of all stocks.
     pub benchmark: BacktestRecord,
+    /// Figures of buy and hold.
     pub benchmark_metrics: Metrics,
 }
 
@@ -48,6 +53,7 @@ pub struct Evaluation {
     pub episode: u32,
     /// After so many steps.
     pub env_steps: u64,
+    /// What was traded and earned.
     pub evaluated: EvaluationResult,
 }
 

@@ -53,8 +53,11 @@ pub(crate) fn untrained_shape(
     }
 }
 
+/// A trained network, with what it takes to use it on other bars.
 pub struct Model {
+    /// Sizes of the network.
     pub shape: NetworkShape,
+    /// In the order of the network's layout.
     pub weights: Vec<f32>,
     pub belief: Belief,
     pub fit: Fit,

@@ -16,10 +16,10 @@ const ROWS: usize = 1_024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeerView {
     /// Attention weight, mean over heads and time.
-    pub(crate) attention: Vec<Vec<Option<f64>>>,
+    pub attention: Vec<Vec<Option<f64>>>,
     /// By how much the peer moves the value of being long over being short, a return per bar: see
     /// [`crate::rl::agent::Agent::influence`].
-    pub(crate) influence: Vec<Vec<Option<f64>>>,
+    pub influence: Vec<Vec<Option<f64>>>,
 }
 
 impl PeerView {

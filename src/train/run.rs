@@ -31,6 +31,7 @@ use crate::source::DataSource;
 /// Where bars come from, and where what is made of them is kept.
 #[derive(Clone, Copy)]
 pub struct RunData<'a> {
+    /// Where bars are read.
     pub source: &'a DataSource,
     /// Folder for fetched files and panels.
     pub cache: &'a Path,
@@ -50,12 +51,15 @@ pub enum Checkpointing {
 
 /// A run that came to its end, or was stopped.
 pub struct Trained {
+    /// Whether all episodes were done.
     pub ending: Ending,
     /// The settings as the data completed them.
     pub config: RunConfig,
     /// What was traded in training and evaluations, and on which terms.
     pub mandate: Mandate,
+    /// Panel and fit of the training period.
     pub train: PreparedData,
+    /// Panel of the evaluation period.
     pub eval: PreparedData,
     /// The same on every rank, but for the expert weights of the rules, which rank 0 alone has.
     pub model: Model,
@@ -63,9 +67,11 @@ pub struct Trained {
     pub validation: Vec<ValidationScore>,
     /// The last evaluation, on rank 0; None where the run was stopped before any.
     pub latest: Option<Evaluation>,
+    /// Bars stepped, over all stocks and lanes.
     pub env_steps: u64,
     /// Empty in lockstep.
     pub env_steps_by_stock: BTreeMap<Symbol, u64>,
+    /// Updates of the weights.
     pub gradient_steps: u64,
     /// How many orders the risk rules changed, by reason; on rank 0.
     pub orders_changed: BTreeMap<Reason, u64>,

@@ -111,6 +111,7 @@ pub(super) struct Cursor {
 
 /// All that a rank has to remember, taken after one and the same bar on all of them.
 pub struct Snapshot {
+    /// Bars stepped so far, over all stocks and lanes.
     pub env_steps: u64,
     /// On rank 0 only.
     pub(crate) root: Option<RootState>,

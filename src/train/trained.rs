@@ -17,7 +17,9 @@ use crate::portfolio::mandate::Mandate;
 
 /// A model with the settings of its run.
 pub struct SavedRun {
+    /// Settings, as the run's `config.toml` has them.
     pub config: RunConfig,
+    /// Weights and fit.
     pub model: Model,
 }
 

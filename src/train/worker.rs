@@ -58,6 +58,7 @@ impl Proposal {
 pub struct Lanes {
     /// First panel row of the first segment.
     pub first_row: usize,
+    /// Number of segments.
     pub count: usize,
     /// Steps of a segment; it spans one row more.
     pub steps: usize,
@@ -126,6 +127,7 @@ pub(crate) struct WorkerState {
     sampling: ChaCha8Rng,
 }
 
+/// Trains the DQN of one stock: its lanes, replay and minibatches.
 pub struct Worker {
     stock: usize,
     panel: Arc<Panel>,
@@ -211,6 +213,7 @@ impl Worker {
         }
     }
 
+    /// Index of the worker's stock.
     pub fn stock(&self) -> usize {
         self.stock
     }

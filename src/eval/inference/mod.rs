@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use super::metrics::{BacktestRecord, DAYS_PER_YEAR, daily_metrics};
 use sharpe::SampleMoments;
 use timing::ExposureGrid;
-pub(crate) use timing::{HeldShares, TimingScratch, TimingTable, TimingTest};
+pub use timing::TimingTest;
+pub(crate) use timing::{HeldShares, TimingScratch, TimingTable};
 
 /// Minimum number of days for any test or interval.
 pub(crate) const MIN_DAYS: usize = 20;
@@ -43,18 +44,23 @@ pub(crate) const CONFIDENCE: f64 = 0.95;
 const TAIL: f64 = (1.0 - CONFIDENCE) / 2.0;
 const RESAMPLES: usize = 4_999;
 
+/// Whether an evaluation shows skill, given how many were tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// Both tests reject luck.
     #[serde(rename = "evidence of an edge")]
     Evidence,
+    /// Luck explains the result.
     #[serde(rename = "no evidence of an edge")]
     NoEvidence,
+    /// The true Sharpe ratio is below 0, with a probability of at least 97.5%.
     #[serde(rename = "worse than doing nothing")]
     Worse,
 }
 
 impl Verdict {
-    pub(crate) fn words(self) -> &'static str {
+    /// As in `summary.json` and in the closing table.
+    pub fn words(self) -> &'static str {
         match self {
             Verdict::Evidence => "evidence of an edge",
             Verdict::NoEvidence => "no evidence of an edge",
@@ -65,33 +71,38 @@ impl Verdict {
 
 /// Statistical inference about an evaluation. Undefined values are None (null in JSON).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Inference {
-    pub(crate) verdict: Verdict,
+pub struct Inference {
+    /// What the tests say together.
+    pub verdict: Verdict,
     /// The larger p-value of the verdict's two tests; evidence needs [`THRESHOLD`] or less.
-    pub(crate) p_value: Option<f64>,
+    pub p_value: Option<f64>,
     /// Number of daily returns.
-    pub(crate) days: usize,
+    pub days: usize,
     /// Sharpe ratio of the strategy, after costs.
-    pub(crate) sharpe: SharpeEstimate,
+    pub sharpe: SharpeEstimate,
     /// Sharpe ratio of its daily returns minus those of buy-and-hold.
-    pub(crate) excess_sharpe: SharpeEstimate,
+    pub excess_sharpe: SharpeEstimate,
     /// Probability that the strategy's true Sharpe ratio is above 0.
-    pub(crate) probabilistic_sharpe: Option<f64>,
+    pub probabilistic_sharpe: Option<f64>,
     /// Probability that it is above the Sharpe ratio expected of the best trial by luck.
-    pub(crate) deflated_sharpe: Option<f64>,
-    pub(crate) timing: Option<TimingTest>,
-    pub(crate) trials: TrialsCounted,
+    pub deflated_sharpe: Option<f64>,
+    /// Whether positions were right more often than shifted ones; None without a score.
+    pub timing: Option<TimingTest>,
+    /// How many evaluations the best may have been selected from.
+    pub trials: TrialsCounted,
 }
 
 /// A Sharpe ratio and its interval, annualised by sqrt(252).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharpeEstimate {
-    pub(crate) value: Option<f64>,
+    /// None if all returns are equal, or there are fewer than two.
+    pub value: Option<f64>,
     /// Lower end of the [`CONFIDENCE`] interval; `high` is the upper one.
-    pub(crate) low: Option<f64>,
-    pub(crate) high: Option<f64>,
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
     /// Mean length of the bootstrap's blocks in days.
-    pub(crate) block_days: Option<f64>,
+    pub block_days: Option<f64>,
 }
 
 /// One evaluation among which the best may have been selected.
@@ -116,20 +127,22 @@ pub(crate) struct Trials {
 
 /// The trials as saved in `summary.json`, for later runs to count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TrialsCounted {
+pub struct TrialsCounted {
     /// Number of distinct trials, own and earlier. A repetition with the same result does not
     /// count.
-    pub(crate) count: usize,
+    pub count: usize,
     /// Number of distinct trials of other runs.
-    pub(crate) earlier: usize,
+    pub earlier: usize,
     /// Annualised Sharpe ratio expected of the best of `count` trials by luck.
-    pub(crate) sharpe_hurdle: f64,
+    pub sharpe_hurdle: f64,
     /// Timing score expected of the best of `count` trials by luck.
-    pub(crate) timing_hurdle: f64,
-    pub(crate) own: Vec<Trial>,
+    pub timing_hurdle: f64,
+    /// Evaluations of this run, in order.
+    pub own: Vec<Trial>,
 }
 
 impl Trial {
+    /// The trial that a back-test's record amounts to.
     pub fn new(episode: Option<u32>, record: &BacktestRecord) -> Trial {
         Trial {
             episode,

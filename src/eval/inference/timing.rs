@@ -34,13 +34,13 @@ const MIN_STD: f64 = 1e-12;
 
 /// Circular-shift test of positions against returns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TimingTest {
+pub struct TimingTest {
     /// Mean over standard error of the daily timing gains, after costs.
-    pub(crate) score: f64,
+    pub score: f64,
     /// One-sided p-value: probability of such a score without skill.
-    pub(crate) p_value: f64,
+    pub p_value: f64,
     /// Number of shifts in the comparison.
-    pub(crate) placebos: usize,
+    pub placebos: usize,
 }
 
 /// Exposures and price changes by day and time of day.

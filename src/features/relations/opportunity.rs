@@ -20,7 +20,9 @@ const EXIT: f64 = 0.5;
 pub struct Opportunity {
     /// End of the bar, UTC seconds.
     pub end_s: i64,
+    /// Index of the stock whose price is measured.
     pub stock: usize,
+    /// Index of the stock that it is measured against.
     pub peer: usize,
     /// Spread of `stock` over `peer` in standard deviations, under the regression of the last
     /// tested block; positive where `stock` is rich.
@@ -31,8 +33,11 @@ pub struct Opportunity {
     pub p_value: f64,
     /// Over the last `features.relation_bars`, see [`super::stream::PairRelation`].
     pub half_life_bars: Option<f64>,
+    /// Correlation of the two stocks' returns.
     pub correlation: Option<f64>,
+    /// Correlation of the peer's return with the stock's one bar before.
     pub stock_leads: Option<f64>,
+    /// Correlation of the stock's return with the peer's one bar before.
     pub peer_leads: Option<f64>,
 }
 

@@ -37,9 +37,11 @@ const ROOT: &str = "stocks_intraday";
 pub struct DayFile {
     /// `stocks_intraday/{symbol}/{year}/{month}/{symbol}_{date}.parquet`
     pub key: String,
+    /// The New York date of its bars.
     pub date: NaiveDate,
     /// Changes whenever the content does.
     pub etag: String,
+    /// Length of the file.
     pub size_bytes: u64,
 }
 
@@ -51,6 +53,7 @@ pub trait Store: Send + Sync {
     fn list(&self, symbol: &Symbol, period: &Period) -> Result<Vec<DayFile>, MarketError>;
     /// The symbols in the store, sorted.
     fn symbols(&self) -> Result<Vec<Symbol>, MarketError>;
+    /// The bytes of a file. Errors: there is none, or it cannot be read.
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError>;
     /// Like [`Store::get`]; None if there is no such file.
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError>;

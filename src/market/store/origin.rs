@@ -17,7 +17,9 @@ const VERSION: u32 = 1;
 /// Provenance of a stock's files. Files that other programs wrote have none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
+    /// Of the record's format.
     pub version: u32,
+    /// Where the bars are from.
     pub kind: OriginKind,
     /// Bar length, minutes.
     pub interval_minutes: u32,
@@ -34,20 +36,25 @@ pub struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum OriginKind {
+    /// Fetched from Alpha Vantage.
     AlphaVantage {
         /// Adjusted for splits and dividends, as of the time they were fetched.
         adjusted: bool,
+        /// 04:00 to 20:00 rather than 09:30 to 16:00.
         extended_hours: bool,
     },
     /// Imported from the user's tables.
     Import,
 }
 
+/// What a store has of a month.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchedMonth {
     /// The last complete day.
     pub through: NaiveDate,
+    /// Days with bars.
     pub days: usize,
+    /// Bars of all days.
     pub bars: usize,
     /// When the month was fetched, UTC.
     pub fetched: String,
@@ -81,6 +88,7 @@ impl Origin {
         Ok(Some(origin))
     }
 
+    /// Writes `origin.json`, or replaces it.
     pub fn write(&self, store: &dyn Store, symbol: &Symbol) -> Result<(), MarketError> {
         let key = origin_key(symbol);
         let text = serde_json::to_vec_pretty(self).map_err(|error| MarketError::File {

@@ -19,9 +19,17 @@ pub enum ParameterRange {
     Values(Vec<Value>),
     /// From low to high, both inclusive, in steps. `step` None: 1 for whole numbers; for real ones,
     /// uniform draws in a random search.
-    Span { low: f64, high: f64, step: Option<f64> },
+    Span {
+        /// Lowest value.
+        low: f64,
+        /// Highest value.
+        high: f64,
+        /// Distance between values; above 0.
+        step: Option<f64>,
+    },
 }
 
+/// Which combinations of the ranges are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Search {

@@ -20,17 +20,21 @@ use crate::strategy::{Cancel, Parameters, Readings, StrategyError, StrategyKind,
 pub struct SetResult {
     /// Its index in the plan.
     pub set: usize,
+    /// Figures of its back-test.
     pub outcome: SearchOutcome,
 }
 
 /// The part of a plan that one rank tries. The shares of all ranks together are the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanShare {
+    /// Whose share it is, from 0.
     pub rank: usize,
+    /// Into how many shares the plan is cut.
     pub ranks: usize,
 }
 
 impl PlanShare {
+    /// The whole plan, for one process.
     pub const ALL: PlanShare = PlanShare { rank: 0, ranks: 1 };
 }
 
