@@ -17,7 +17,7 @@ use std::fmt;
 use crate::market::bar::{BarSeries, Period, Symbol};
 use crate::market::error::MarketError;
 
-pub use return_process::{Ar1, ReturnProcess};
+pub use return_process::{Ar1, HiddenSignal, ReturnProcess};
 
 /// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]

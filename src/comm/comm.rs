@@ -19,7 +19,9 @@ pub enum Tag {
     Parameters,
     /// Statistics of an interval, or whether the run was stopped.
     Interval,
+    /// Values of all positions on bars that are not learned from: gathered on rank 0.
     Values,
+    /// After training: attention to each peer, and its influence.
     Attention,
 }
 

@@ -80,6 +80,7 @@ impl Portfolio {
         self.holdings.fill(Holding::flat(f64::NAN));
     }
 
+    /// Not in positions; negative if it is borrowed.
     pub fn cash(&self) -> f64 {
         self.cash
     }

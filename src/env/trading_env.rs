@@ -47,6 +47,7 @@ impl TradingEnv {
         self.portfolio.reset(self.initial_cash);
     }
 
+    /// The account as the last step left it.
     pub fn portfolio(&self) -> &Portfolio {
         &self.portfolio
     }

@@ -78,6 +78,7 @@ impl Agent {
         }
     }
 
+    /// Unit, costs and positions, as in training.
     pub fn terms(&self) -> AgentTerms {
         self.terms
     }

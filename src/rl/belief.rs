@@ -28,12 +28,16 @@ impl Belief {
 /// [`Belief`] in the values of one stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StockBelief {
+    /// From 0 (the drift alone) to 1 (the network alone).
     pub share: f32,
+    /// Expected return per bar, in units of the stock's `return_std`.
     pub drift: f32,
+    /// Discount per bar.
     pub gamma: f32,
 }
 
 impl StockBelief {
+    /// The learned values as they are.
     pub const IN_NETWORK: StockBelief = StockBelief { share: 1.0, drift: 0.0, gamma: 0.0 };
 
     /// Value of a whole position over holding nothing, in units of the stock's `return_std`, if

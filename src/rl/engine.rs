@@ -22,7 +22,9 @@ pub struct MinibatchInputs<'a> {
 /// Values of a minibatch, `[row, action]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MinibatchValues {
+    /// Of the network that is trained.
     pub online: Vec<f32>,
+    /// Of the network from which is bootstrapped.
     pub target: Vec<f32>,
 }
 

@@ -37,6 +37,7 @@ pub struct WindowBatch<'a> {
     pub taken: Option<&'a [u8]>,
     /// Importance weights, `[window]`.
     pub weights: &'a [f32],
+    /// Discount, costs and the weight of longer returns.
     pub terms: ValueTerms,
 }
 

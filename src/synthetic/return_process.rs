@@ -60,9 +60,19 @@ pub enum ReturnProcess {
     },
     /// m = 0 given prices alone. A bar's volume is [`LEAK_SHARES`] exp([`LEAK`] r / sigma), with r
     /// the log return of the next bar.
-    Leaked { sigma: f64 },
+    Leaked {
+        /// Standard deviation of log returns.
+        sigma: f64,
+    },
     /// m = `drift` in the first half of a session and -`drift` in the second ([`clock_sign`]).
-    Clock { drift: f64, sigma: f64, bar_minutes: u32 },
+    Clock {
+        /// Expected simple return, of either sign.
+        drift: f64,
+        /// Standard deviation around it.
+        sigma: f64,
+        /// Length of a bar, minutes.
+        bar_minutes: u32,
+    },
     /// m = `drift` s, with s the hidden signal that the last bar's volume tells.
     Persistent(HiddenSignal),
 }
@@ -87,8 +97,11 @@ pub struct HiddenSignal {
     pub drift: f64,
     /// Standard deviation of the next bar's return around it.
     pub sigma: f64,
+    /// Log volume per unit of s.
     pub tell: f64,
+    /// Standard deviation of log volume around that.
     pub noise: f64,
+    /// Mean volume.
     pub shares: f64,
 }
 

@@ -60,6 +60,7 @@ pub struct Evaluation {
 /// The policy that is evaluated; the same on every rank.
 #[derive(Clone, Copy)]
 pub struct Policy<'a> {
+    /// Sizes of the network.
     pub shape: &'a NetworkShape,
     /// For this rank's agents to compute with.
     pub networks: &'a Networks,

@@ -59,7 +59,9 @@ pub struct Model {
     pub shape: NetworkShape,
     /// In the order of the network's layout.
     pub weights: Vec<f32>,
+    /// How far the network's values are believed.
     pub belief: Belief,
+    /// What was fitted on the training period besides.
     pub fit: Fit,
     /// Of the meta-policy's rules at the end of the training period, where there was one.
     pub expert_weights: Option<ExpertWeights>,

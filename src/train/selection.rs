@@ -28,6 +28,7 @@ const FALLING_ERRORS: f64 = 2.0;
 /// selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowSplit {
+    /// All rows but those held back.
     pub learned: Range<usize>,
     /// Empty if nothing is selected.
     pub validation: Range<usize>,
@@ -55,18 +56,22 @@ pub struct ValidationScore {
     /// The best share of the learned values.
     pub share: f32,
     /// Mean return per day over holding the drift alone, after costs, of equal capital in all
-    /// stocks; and its standard error.
+    /// stocks.
     pub excess: f64,
+    /// Standard error of `excess`, from its days.
     pub error: f64,
 }
 
 /// What is selected so far; the same on every rank.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Selected {
+    /// In the order of the network's layout.
     pub weights: Vec<f32>,
+    /// Of the learned values; 0 if they did not beat holding the drift.
     pub share: f32,
     /// Excess less the required standard errors; 0 for the drift alone.
     score: f64,
+    /// Of all weights that were considered.
     pub scores: Vec<ValidationScore>,
 }
 
@@ -112,10 +117,12 @@ impl<'a> Selection<'a> {
         Some(Selection { panel, rows, ranks, terms, errors, selected: None })
     }
 
+    /// What is selected so far; None before anything was considered.
     pub fn selected(&self) -> Option<&Selected> {
         self.selected.as_ref()
     }
 
+    /// What is selected in the end.
     pub fn into_selected(self) -> Option<Selected> {
         self.selected
     }

@@ -176,7 +176,7 @@ pub(super) mod tests {
     use super::super::rows::ROWS;
     use super::*;
 
-    pub fn trial(trained_bps: f64) -> ValidationTrial {
+    pub(crate) fn trial(trained_bps: f64) -> ValidationTrial {
         ValidationTrial {
             seed: 1,
             oracle_expected_bps: 11.0,

@@ -10,7 +10,7 @@ use crate::synthetic::return_process::HiddenSignal;
 
 /// The expectation of the signal in the steady state.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Expectation {
+pub(crate) struct Expectation {
     /// How much of a surprise in log volume it takes in.
     gain: f64,
     /// Standard deviation of its step from bar to bar, and of itself.
@@ -21,7 +21,7 @@ pub struct Expectation {
 impl HiddenSignal {
     /// The variance before a volume is seen, p, is the positive root of the Riccati equation
     /// p = memory^2 p R / (p + R) + 1 - memory^2, with R = (noise / tell)^2.
-    pub fn expectation(&self) -> Expectation {
+    pub(crate) fn expectation(&self) -> Expectation {
         let HiddenSignal { memory, tell, noise, .. } = *self;
         let (kept, vague) = (memory * memory, (noise / tell).powi(2));
         let fresh = 1.0 - kept;

@@ -13,7 +13,7 @@ pub(crate) struct Pair {
 }
 
 /// A minibatch; see `MinibatchInputs` in the program's `src/rl/engine.rs`.
-pub struct Minibatch<'a> {
+pub(crate) struct Minibatch<'a> {
     pub slots: &'a [i64],
     /// `[row, slot, feature]`
     pub market: &'a [f32],
@@ -23,14 +23,14 @@ pub struct Minibatch<'a> {
 
 /// Values of a minibatch, `[row, action]`.
 #[derive(Default)]
-pub struct MinibatchValues {
+pub(crate) struct MinibatchValues {
     pub online: Vec<f32>,
     pub target: Vec<f32>,
 }
 
 /// Receives the values of a minibatch, and writes d loss / d online value of the learned rows into
 /// the second argument.
-pub type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
+pub(crate) type Loss<'a> = dyn FnMut(&MinibatchValues, &mut [f32]) -> Result<(), String> + 'a;
 
 impl Pair {
     pub(crate) fn new(shape: &Shape, weights: &[f32], device: Device) -> Pair {
@@ -44,7 +44,7 @@ impl Pair {
     }
 
     /// `market` `[row, slot, feature]` into `values` `[row, action]`.
-    pub fn values(&self, slots: &[i64], market: &[f32], values: &mut [f32]) {
+    pub(crate) fn values(&self, slots: &[i64], market: &[f32], values: &mut [f32]) {
         let (market, slots) = (self.market(market), self.slots(slots));
         copy_out(&no_grad(|| self.online.values(&market, &slots)), values);
     }

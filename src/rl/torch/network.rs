@@ -127,7 +127,7 @@ impl QNetwork {
     ///
     /// `market` `[batch, slots, features]` f32: the stock itself, then its peers in order. `slots`
     /// int64, the symbols' indices: `[slots]` where all rows are of one stock, or `[batch, slots]`.
-    pub fn values(&self, market: &Tensor, slots: &Tensor) -> Tensor {
+    pub(crate) fn values(&self, market: &Tensor, slots: &Tensor) -> Tensor {
         let hidden = self.trunk.forward(&self.context(market, slots)).relu();
         match &self.output {
             // Wang et al. (2016), eq. 9.
@@ -142,7 +142,7 @@ impl QNetwork {
 
     /// The attention to each peer, as the mean over heads: `[batch, peers]`; each row sums to 1.
     /// None without attention. Arguments as for [`QNetwork::values`].
-    pub fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
+    pub(crate) fn attention_weights(&self, market: &Tensor, slots: &Tensor) -> Option<Tensor> {
         let attention = self.attention.as_ref()?;
         let (own, peers) = self.own_and_peers(market, slots);
         let weights = attention.weights(&own, &peers);
@@ -165,7 +165,7 @@ impl QNetwork {
 
     /// [`QNetwork::gradient`] of a loss given by d loss / d `values` = `slopes` (`[batch, actions]`,
     /// row-major).
-    pub fn gradient_through(&self, values: &Tensor, slopes: &[f32], gradient: &mut [f32]) {
+    pub(crate) fn gradient_through(&self, values: &Tensor, slopes: &[f32], gradient: &mut [f32]) {
         assert_eq!(slopes.len(), values.numel(), "elements of d loss / d values");
         let slopes = Tensor::from_slice(slopes).to_device(self.device).view_as(values);
         self.gradient(&(values * slopes).sum(Kind::Float), gradient);

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// `NetworkShape` in `src/rl/network.rs`, with the parameters that follow from it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Shape {
+pub(crate) struct Shape {
     pub stocks: usize,
     pub features: usize,
     pub config: Settings,
