@@ -187,9 +187,9 @@ mod tests {
         assert_eq!(outcome.td_errors, [0.5 + 4.5 - 1.0, 1.0, 2.0]);
     }
 
-    /// Row 1: the flat state has value 1 by action 1, the end state 1 more: target 0.5 + 0.5 * 1 =
-    /// 1. Row 2: the flat state has value 8, the end state 12 less: target -1 - 3 = -4. Row 3 ends
-    /// without a value.
+    /// Row 1: the flat state has value 1 by action 1, the end state 1 more, so the target is
+    /// 0.5 + 0.5 * 1 = 1. Row 2: the flat state has value 8, the end state 12 less, so it is
+    /// -1 - 3 = -4. Row 3 ends without a value.
     #[test]
     fn relative_values_are_against_the_flat_state() {
         let relative = TdBatch { relative: true, ..THREE_ROWS };

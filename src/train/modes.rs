@@ -21,7 +21,7 @@ use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
 
 pub(super) enum Training<'a> {
-    Lockstep(LockstepTrainer<'a>),
+    Lockstep(Box<LockstepTrainer<'a>>),
     Asynchronous(Box<Asynchronous<'a>>, Box<Evaluator>),
 }
 
@@ -52,7 +52,7 @@ impl<'a> Training<'a> {
         eval: &PreparedData,
     ) -> Result<Training<'a>> {
         if sync == SyncMode::Lockstep {
-            return Ok(Training::Lockstep(LockstepTrainer::new(setup)?));
+            return Ok(Training::Lockstep(Box::new(LockstepTrainer::new(setup)?)));
         }
         let run = Asynchronous::new(setup, config)?;
         let rules = if setup.comm.is_root() { setup.rules()? } else { None };
@@ -84,7 +84,7 @@ impl<'a> Training<'a> {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Outcome> {
         match self {
-            Training::Lockstep(trainer) => lockstep(trainer, setup, eval, callbacks),
+            Training::Lockstep(trainer) => lockstep(*trainer, setup, eval, callbacks),
             Training::Asynchronous(run, evaluations) => {
                 asynchronous(*run, *evaluations, setup, eval, callbacks)
             }
@@ -105,7 +105,7 @@ fn lockstep(
         if ending == Ending::Stopped {
             break;
         }
-        if episode % setup.every_episodes == 0 || episode == setup.episodes {
+        if episode.is_multiple_of(setup.every_episodes) || episode == setup.episodes {
             let when = (episode, trainer.at().env_steps);
             let (weights, rules) = (trainer.weights().to_vec(), trainer.expert_weights().cloned());
             let (agents, networks) = trainer.agents();

@@ -211,8 +211,7 @@ fn work(
 /// The settings of one training: the defaults, but for one pass over a long past, because it is
 /// the learner that is tried out and not its patience.
 fn config(row: &ValidationRow, seed: u64, set: &[&str], quick: bool) -> Result<RunConfig> {
-    let stocks: Result<Vec<Symbol>, _> =
-        (0..row.stocks).map(|i| format!("{}", STOCKS[i]).parse()).collect();
+    let stocks: Result<Vec<Symbol>, _> = (0..row.stocks).map(|i| STOCKS[i].parse()).collect();
     let first = |year| NaiveDate::from_ymd_opt(year, 1, 1).context("a year of the calendar");
     let [learn_from, learn_to, trade_to] =
         if quick { [1993, 2005, 2009] } else { [1990, 2005, 2013] };
