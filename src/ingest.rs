@@ -1,10 +1,10 @@
 //! Produces day files: fetches them from the data service, imports tables, uploads to Azure.
 //!
 //! Two rules hold throughout. Good data is never replaced by worse: a day is merged from stored and
-//! new bars ([`DayBars::updated`]), or replaced as a whole by one with at least as many bars. And
+//! new bars (`DayBars::updated`), or replaced as a whole by one with at least as many bars. And
 //! all files of a stock are of one kind: prices adjusted at different times are inconsistent (a
 //! split or dividend between them rescales all earlier prices), so new bars are compared with
-//! stored ones ([`Comparison`]), and the kind is recorded next to the files
+//! stored ones (`day::Comparison`), and the kind is recorded next to the files
 //! ([`Origin`](crate::market::store::origin::Origin)).
 
 pub mod alpha_vantage;

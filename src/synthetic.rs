@@ -174,7 +174,7 @@ impl SyntheticMarket {
     }
 
     /// Bar length in minutes that [`SyntheticMarket::bars`] generates if `wanted` is requested.
-    pub(crate) fn native_minutes(&self, wanted: Option<u32>) -> u32 {
+    pub fn native_minutes(&self, wanted: Option<u32>) -> u32 {
         match self.kind {
             MarketKind::Sample => 1,
             _ => wanted.unwrap_or(PLANTED_MINUTES),

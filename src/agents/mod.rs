@@ -9,7 +9,7 @@
 //! ```
 //!
 //! An agent's decisions depend on bars up to a time and are filled at the next open; its account
-//! never goes into debt ([`ledger`]). Its position file ([`journal`]) is all that a run needs to
+//! never goes into debt (`ledger`). Its position file (`journal`) is all that a run needs to
 //! resume.
 
 mod agent;

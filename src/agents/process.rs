@@ -65,6 +65,8 @@ impl Child {
             }
             pid => {
                 // Done in parent and child, so that it is in effect whichever runs first.
+                // SAFETY: no memory is passed; the child has not been waited for, so its id is
+                // still valid, and a failure means that it has ended.
                 unsafe { libc::setpgid(pid, pid) };
                 Ok(Child { pid, output, status: None })
             }

@@ -67,6 +67,9 @@ impl MessageStamp {
 /// Called on rank 0 with the sender's rank and its message.
 pub type OnMessage<'a> = dyn FnMut(usize, Vec<u8>) + 'a;
 
+/// What a rank does in [`Comm::stream_to_root`], given a function that sends a message to rank 0.
+pub type StreamWork<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) + 'a;
+
 /// Collective communication between rank 0 and the workers. All ranks make the same calls in the
 /// same order, with buffer lengths that they all know.
 pub trait Comm {
@@ -128,11 +131,7 @@ pub trait Comm {
     /// Runs `work` on each rank. It may send any number of messages to rank 0, where `on_message`
     /// receives them as they arrive. Returns when every rank's work is done. `on_message` is called
     /// on rank 0 only.
-    fn stream_to_root(
-        &self,
-        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
-        on_message: &mut OnMessage<'_>,
-    );
+    fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>);
 
     /// Rank 0's end of the request channel; None on workers and in a single process.
     fn mailbox(&self) -> Option<&dyn Mailbox> {

@@ -49,7 +49,6 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    #[expect(clippy::new_without_default, reason = "a static needs a const function")]
     pub(crate) const fn new() -> Pulse {
         Pulse {
             moves: AtomicU64::new(0),
@@ -321,7 +320,7 @@ fn end_job(post: &MonitorConfig, peers: &mut [Peer], line: Option<String>) -> ! 
     peers.iter_mut().for_each(|peer| peer.send(LEAVING, 0));
     post.pulse.left.store(true, Ordering::Relaxed);
     let end = post.end;
-    std::thread::spawn(move || end());
+    std::thread::spawn(end);
     std::thread::sleep(LAST_RESORT);
     end_process()
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::comm::{Comm, MessageStamp, OnMessage};
+use super::comm::{Comm, MessageStamp, OnMessage, StreamWork};
 use super::error::CommError;
 use super::ranks::Ranks;
 use super::tree::{self, Node, PartialSum};
@@ -69,11 +69,7 @@ impl Comm for LocalComm {
         vec![mine.to_vec()]
     }
 
-    fn stream_to_root(
-        &self,
-        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
-        on_message: &mut OnMessage<'_>,
-    ) {
+    fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>) {
         work(&mut |bytes| on_message(0, bytes.to_vec()));
     }
 

@@ -21,7 +21,7 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use exchange::Exchange;
 use nodes::{Nodes, wait_for};
 
-use super::comm::{self, Comm, MessageStamp, OnMessage};
+use super::comm::{self, Comm, MessageStamp, OnMessage, StreamWork};
 use super::error::CommError;
 use super::heartbeat::connect::{self, Invitation};
 use super::heartbeat::peer::Peer;
@@ -320,11 +320,7 @@ impl Comm for MpiComm {
         counts.iter().zip(&starts).map(part).collect()
     }
 
-    fn stream_to_root(
-        &self,
-        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
-        on_message: &mut OnMessage<'_>,
-    ) {
+    fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>) {
         let root = self.world.process_at_rank(0);
         if !self.is_root() {
             work(&mut |bytes| {

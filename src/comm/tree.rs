@@ -97,12 +97,12 @@ pub fn left_of(owned: impl Iterator<Item = usize>, stocks: usize) -> Vec<Node> {
     plan(owned.map(Node::leaf), stocks).0.into_iter().map(|(node, _)| node).collect()
 }
 
-/// The remaining nodes, each with the index of the part that holds its sum, and the additions
-/// (`to`, `from`) in order.
-fn plan(
-    nodes: impl Iterator<Item = Node>,
-    stocks: usize,
-) -> (Vec<(Node, usize)>, Vec<(usize, usize)>) {
+/// The parts that are added, by their indices: to which, and which.
+type Addition = (usize, usize);
+
+/// The remaining nodes, each with the index of the part that holds its sum, and the additions in
+/// order.
+fn plan(nodes: impl Iterator<Item = Node>, stocks: usize) -> (Vec<(Node, usize)>, Vec<Addition>) {
     let (mut left, mut additions) = (Vec::<(Node, usize)>::new(), Vec::new());
     for (i, node) in nodes.enumerate() {
         let (mut node, mut at) = (node.raised(stocks), i);
@@ -118,7 +118,7 @@ fn plan(
     (left, additions)
 }
 
-fn add_up(all: &mut [&mut [f32]], additions: &[(usize, usize)], range: std::ops::Range<usize>) {
+fn add_up(all: &mut [&mut [f32]], additions: &[Addition], range: std::ops::Range<usize>) {
     for &(to, from) in additions {
         let (before, after) = all.split_at_mut(from);
         let range = range.start..range.end.min(after[0].len());

@@ -5,7 +5,7 @@
 //! spread, the probability of a regime and the last return, the time of the session, or what volume
 //! tells of a hidden signal) that no action influences, and holds a position. Holding `a` over the next bar earns `a m(s)`, with `m` the expected simple return,
 //! minus the costs of changing to `a`. That is a Markov decision process with the average reward
-//! per bar as objective; it is solved on a grid of signals ([`grid`]) by relative value iteration.
+//! per bar as objective; it is solved on a grid of signals (`grid`) by relative value iteration.
 //!
 //! Two effects are ignored: fees on fees (1e-8 per trade), and that a position within its rebalance
 //! band is not resized with the account, so that the exposure of a short drifts from 1 by twice the

@@ -1,8 +1,8 @@
 //! Relations between stocks: correlation and lead-lag.
 //!
-//! [`Relations`] are measured once, over the training period. [`stream`] measures a pair over its
+//! [`Relations`] are measured once, over the training period. `stream` measures a pair over its
 //! last bars; [`opportunity`] watches for cointegrated pairs that diverge, using the test in
-//! [`cointegration`].
+//! `cointegration`.
 
 pub(crate) mod cointegration;
 pub mod opportunity;

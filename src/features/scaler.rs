@@ -245,7 +245,7 @@ mod tests {
         let mut noise = Noise::new(10);
         for count in [1, 2, 199, 200, 201, 5_000] {
             let cell = |i: usize| {
-                let value = noise.normal() as f32 * if i % 3 == 0 { 1e-3 } else { 1.0 };
+                let value = noise.normal() as f32 * if i.is_multiple_of(3) { 1e-3 } else { 1.0 };
                 if i % 7 == 3 { f32::NAN } else { value }
             };
             let cells: Vec<f32> = (0..count).map(cell).collect();
@@ -257,7 +257,8 @@ mod tests {
         }
         assert_eq!(limits(&[0.0; 300]), (0.0, 0.0));
         // All sampled values are lower than the others.
-        let value = |i: usize| (i % 1_000) as f32 - if i % 64 == 0 { 2e4 + i as f32 } else { 0.0 };
+        let value =
+            |i: usize| (i % 1_000) as f32 - if i.is_multiple_of(64) { 2e4 + i as f32 } else { 0.0 };
         let misleading: Vec<f32> = (0..64_000).map(value).collect();
         let mut sorted = misleading.clone();
         sorted.sort_by(f32::total_cmp);

@@ -1,7 +1,7 @@
 //! Alpha Vantage's intraday series, one month per request.
 //!
 //! The service has no error codes: a rate limit, a wrong key and an unknown stock all come as a
-//! sentence with HTTP 200 (see [`answer`]). The key is part of the URL, so URLs and anything that
+//! sentence with HTTP 200 (see `answer`). The key is part of the URL, so URLs and anything that
 //! quotes them never leave this file.
 
 mod answer;

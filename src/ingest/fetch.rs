@@ -119,7 +119,7 @@ impl Fetcher<'_> {
         let place = self.store.place();
         let what = match origin {
             None if stored.is_empty() => return Ok(()),
-            Some(origin) if self.request.series.matches(&origin) => return Ok(()),
+            Some(origin) if self.request.series.matches(origin) => return Ok(()),
             None => format!(
                 "{place} has {} day files that this program did not fetch; whether they are \
                  adjusted or raw is unknown",

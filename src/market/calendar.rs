@@ -72,7 +72,6 @@ pub(crate) struct NewYorkClock {
 }
 
 impl NewYorkClock {
-    #[expect(clippy::new_without_default, reason = "a clock that shows no time yet is no default")]
     pub(crate) fn new() -> NewYorkClock {
         NewYorkClock { day: 0..0, date: NaiveDate::MIN }
     }

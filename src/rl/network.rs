@@ -162,7 +162,10 @@ impl NetworkShape {
             assert!(of_stock.iter().all(|&p| p < self.stocks && p != stock), "peers of {stock}");
         }
         let config = &self.config;
-        assert!(config.heads > 0 && config.embedding % config.heads == 0, "heads divide embedding");
+        assert!(
+            config.heads > 0 && config.embedding.is_multiple_of(config.heads),
+            "heads divide embedding"
+        );
         assert!(self.features > 0 && self.actions > 0, "a network has inputs and outputs");
     }
 }

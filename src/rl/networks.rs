@@ -31,7 +31,7 @@ impl Networks {
     ///
     /// # Errors
     ///
-    /// As [`super::engines::engine`].
+    /// If libtorch is needed and cannot be loaded, or if the native engine lacks a layer.
     pub fn new(
         shape: &NetworkShape,
         weights: &[f32],

@@ -49,8 +49,11 @@ pub(super) struct StoredTensor {
     pub(crate) strides: Vec<i64>,
 }
 
+/// A tensor and its name.
+type Entry = (Rc<str>, Rc<StoredTensor>);
+
 /// The names and tensors of a pickled dict, in its order.
-pub(super) fn read(pickle: &[u8]) -> Result<Vec<(Rc<str>, Rc<StoredTensor>)>, PickleError> {
+pub(super) fn read(pickle: &[u8]) -> Result<Vec<Entry>, PickleError> {
     let mut machine = Unpickler { rest: pickle, ..Unpickler::default() };
     while machine.step()? {}
     let Value::Dict(dict) = machine.pop()? else {
@@ -293,7 +296,7 @@ impl<'a> Unpickler<'a> {
 
     fn set_items(&mut self, items: Vec<Value>) -> Result<(), PickleError> {
         let dict = self.top_dict()?;
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(PickleError::Expected("as many values as keys"));
         }
         let mut items = items.into_iter();

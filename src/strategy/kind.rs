@@ -149,8 +149,9 @@ impl StrategyKind {
         self
     }
 
-    /// Completes the given parameters with defaults and checks them. Errors: see
-    /// [`Parameters::resolve`]; or the rules of [`StrategyKind::check`] are violated.
+    /// Completes the given parameters with defaults and checks them. Errors: a name is unknown or
+    /// given twice, a value is of the wrong type or out of range, a required text is missing, or a
+    /// rule of [`StrategyKind::check`] is violated.
     pub fn resolve(&self, given: &GivenParameters) -> Result<Parameters, StrategyError> {
         let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {

@@ -58,8 +58,8 @@ pub enum ReturnProcess {
         /// Probability of a switch per bar.
         change: f64,
     },
-    /// m = 0 given prices alone. A bar's volume is [`LEAK_SHARES`] exp([`LEAK`] r / sigma), with r
-    /// the log return of the next bar.
+    /// m = 0 given prices alone. A bar's volume is 10^6 exp(r / (2 sigma)) shares, with r the log
+    /// return of the next bar.
     Leaked {
         /// Standard deviation of log returns.
         sigma: f64,

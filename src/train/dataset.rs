@@ -240,7 +240,7 @@ impl DataPlan<'_> {
                 on_days(&stocks[stock], days_done, days_total);
             }
             Some(LoadMessage::Bars { stock, report, series }) => {
-                arrived[stock] = Some((series, report));
+                arrived[stock] = Some((series, *report));
             }
             Some(LoadMessage::Failure { stock, message }) => failures.push((stock, message)),
             None => failures.push((usize::MAX, format!("rank {rank} sent a damaged message"))),
@@ -370,7 +370,7 @@ fn load_one(
         let _ = sender.send(load_message);
     };
     match load_bars(source, stocks, &stocks[stock], load, options, &mut progress) {
-        Ok((series, report)) => LoadMessage::Bars { stock, report, series },
+        Ok((series, report)) => LoadMessage::Bars { stock, report: Box::new(report), series },
         Err(error) => LoadMessage::Failure { stock, message: error.to_string() },
     }
 }

@@ -8,7 +8,7 @@ use crate::market::{BarSeries, Symbol};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum LoadMessage {
     Progress { stock: usize, days_done: usize, days_total: usize },
-    Bars { stock: usize, report: LoadReport, series: BarSeries },
+    Bars { stock: usize, report: Box<LoadReport>, series: BarSeries },
     Failure { stock: usize, message: String },
 }
 
@@ -30,7 +30,7 @@ impl LoadMessage {
             },
             LoadMessage::Bars { stock, report, series } => LoadHeader::Bars {
                 stock: *stock,
-                report: report.clone(),
+                report: (**report).clone(),
                 symbol: series.symbol.clone(),
                 rows: series.len(),
             },
@@ -77,7 +77,7 @@ impl LoadMessage {
                     close: floats(4),
                     volume: floats(5),
                 };
-                LoadMessage::Bars { stock, report, series }
+                LoadMessage::Bars { stock, report: Box::new(report), series }
             }
         })
     }
@@ -125,7 +125,7 @@ mod tests {
             bar_label_reason: "told".into(),
             notes: vec!["a line\nbreak".into()],
         };
-        let load_message = LoadMessage::Bars { stock: 2, report, series };
+        let load_message = LoadMessage::Bars { stock: 2, report: Box::new(report), series };
         let bytes = load_message.to_bytes();
         assert_eq!(LoadMessage::from_bytes(&bytes), Some(load_message));
         assert_eq!(LoadMessage::from_bytes(&bytes[..bytes.len() - 1]), None);

@@ -23,7 +23,7 @@ use crate::rl::belief::Belief;
 use crate::rl::networks::Networks;
 
 pub(super) enum Training<'a> {
-    Lockstep(LockstepTrainer<'a>),
+    Lockstep(Box<LockstepTrainer<'a>>),
     Asynchronous(Box<Asynchronous<'a>>, Box<Evaluator>),
 }
 
@@ -57,7 +57,7 @@ impl<'a> Training<'a> {
         eval: &PreparedData,
     ) -> Result<Training<'a>> {
         if sync == SyncMode::Lockstep {
-            return Ok(Training::Lockstep(LockstepTrainer::new(setup)?));
+            return Ok(Training::Lockstep(Box::new(LockstepTrainer::new(setup)?)));
         }
         let run = Asynchronous::new(setup, config)?;
         let rules = if setup.comm.is_root() { setup.rules()? } else { None };
@@ -89,7 +89,7 @@ impl<'a> Training<'a> {
         callbacks: &mut dyn Callbacks,
     ) -> Result<Outcome> {
         match self {
-            Training::Lockstep(trainer) => lockstep(trainer, setup, eval, callbacks),
+            Training::Lockstep(trainer) => lockstep(*trainer, setup, eval, callbacks),
             Training::Asynchronous(run, evaluations) => {
                 asynchronous(*run, *evaluations, setup, eval, callbacks)
             }

@@ -17,8 +17,8 @@ const ROWS: usize = 1_024;
 pub struct PeerView {
     /// Attention weight, mean over heads and time.
     pub attention: Vec<Vec<Option<f64>>>,
-    /// By how much the peer moves the value of being long over being short, a return per bar: see
-    /// [`crate::rl::agent::Agent::influence`].
+    /// By how much the peer moves the value of being long over being short, a return per bar: the
+    /// mean absolute change when its features are set to their mean.
     pub influence: Vec<Vec<Option<f64>>>,
 }
 

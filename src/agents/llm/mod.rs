@@ -70,10 +70,10 @@ impl<'a> LlmSession<'a> {
         let mut open = orders;
         for t in step.rows.clone() {
             let view = broker.bars.view(t);
-            let (now, later) =
-                open.into_iter().partition(|order: &ShareOrder| view.bar(order.stock).tradable);
+            let (now, later): (Vec<ShareOrder>, _) =
+                open.into_iter().partition(|order| view.bar(order.stock).tradable);
             open = later;
-            for order in Vec::from(now) {
+            for order in now {
                 let symbol = &broker.bars.stocks()[order.stock];
                 let asked = order.shares;
                 told.push(match broker.fill(&order, t, &mut done) {

@@ -135,7 +135,7 @@ impl Policy {
                 Policy::Long => 1.0,
                 Policy::Average(bars) => above_mean(bars),
                 Policy::LongAverage(bars) => above_mean(bars).max(0.0),
-                Policy::Restless if t % BARS != 0 => *weight * STOCKS as f64,
+                Policy::Restless if !t.is_multiple_of(BARS) => *weight * STOCKS as f64,
                 Policy::Restless => {
                     let moved = close(t) / close(t.saturating_sub(BARS)) - 1.0;
                     let side = f64::from(2 * rng.random_range(0..=1) - 1);
@@ -145,7 +145,7 @@ impl Policy {
                     let stake = weight.abs() * STOCKS as f64;
                     let moved = close(t) / close(t.saturating_sub(BARS)) - 1.0;
                     match moved {
-                        _ if t % BARS != 0 => stake,
+                        _ if !t.is_multiple_of(BARS) => stake,
                         moved if moved > 0.02 || stake == 0.0 => 0.25,
                         moved if moved < -0.02 => (2.0 * stake).min(1.0),
                         _ => stake,

@@ -4,7 +4,7 @@
 //! **Evidence of an edge** needs two things:
 //!
 //! 1. Profit after costs: the deflated Sharpe ratio is at least 96 %.
-//! 2. Timing beyond holding, after costs: the p-value of [`timing`] is at most 4 %.
+//! 2. Timing beyond holding, after costs: the p-value of [`TimingTest`] is at most 4 %.
 //!
 //! Both hurdles rise with the number of trials. A portfolio without an edge lacks at least one of
 //! the two and would have to pass that test by chance, so it gets "evidence" in at most 5 % of
@@ -37,9 +37,9 @@ pub(crate) const MIN_DAYS: usize = 20;
 const ERROR_RATE: f64 = 0.05;
 /// Significance level of each of the two tests: a margin below the 5% of false evidence that the
 /// calibration allows.
-pub(crate) const THRESHOLD: f64 = 0.04;
+pub const THRESHOLD: f64 = 0.04;
 /// Level of the two-sided intervals.
-pub(crate) const CONFIDENCE: f64 = 0.95;
+pub const CONFIDENCE: f64 = 0.95;
 
 const TAIL: f64 = (1.0 - CONFIDENCE) / 2.0;
 const RESAMPLES: usize = 4_999;

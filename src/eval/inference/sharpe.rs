@@ -57,9 +57,9 @@ pub(crate) fn probabilistic(returns: &[f64], hurdle: f64) -> Option<f64> {
 }
 
 /// Expected maximum of `trials` scores by luck alone, which has mean 0 and this `variance`. Bailey
-/// & López de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management 40(5), eq.
-/// 1. Used as the hurdle of [`probabilistic`] it gives the deflated Sharpe ratio, eq. 2. 0 for one
-/// trial, since there is no selection.
+/// & López de Prado (2014), "The deflated Sharpe ratio", Journal of Portfolio Management 40(5),
+/// equation 1. Used as the hurdle of [`probabilistic`] it gives the deflated Sharpe ratio, equation
+/// 2. It is 0 for one trial, since there is no selection.
 pub(crate) fn expected_maximum(trials: usize, variance: f64) -> f64 {
     if trials < 2 {
         return 0.0;

@@ -31,7 +31,8 @@ pub struct Opportunity {
     pub hedge_ratio: f64,
     /// p-value of the cointegration test over the last block.
     pub p_value: f64,
-    /// Over the last `features.relation_bars`, see [`super::stream::PairRelation`].
+    /// Half-life of a deviation of the log price ratio, bars; None if it does not revert. Measured
+    /// over the last `features.relation_bars`, as the correlations are.
     pub half_life_bars: Option<f64>,
     /// Correlation of the two stocks' returns.
     pub correlation: Option<f64>,

@@ -3,12 +3,12 @@
 //! contributions.
 //!
 //! Prices do not react to our orders, so at every close the profit of each expert in a stock is
-//! known, whoever traded it: [`ConstantNotional`] keeps that account. After every period the
-//! profits update the weights of [`FixedShare`], which hold until the next. The expert with the
+//! known, whoever traded it: `ConstantNotional` keeps that account. After every period the
+//! profits update the weights of `FixedShare`, which hold until the next. The expert with the
 //! largest weight trades the whole stock, since an account is either in a stock or out of it: a
 //! weighted mean would be rounded to flat whenever two good experts differ.
 //!
-//! In an evaluation the DQN's forecast may be combined with another one, see [`ForecastCombiner`].
+//! In an evaluation the DQN's forecast may be combined with another one, see `ForecastCombiner`.
 
 mod capital;
 mod constant_notional;

@@ -74,7 +74,7 @@ struct ThreadScratch {
 /// may have several, because while it waits for another thread it may start other work.
 fn with_scratch<T>(work: impl FnOnce(&mut ThreadScratch) -> T) -> T {
     thread_local! {
-        static FREE: RefCell<Vec<Box<ThreadScratch>>> = const { RefCell::new(Vec::new()) };
+        static FREE: RefCell<Vec<ThreadScratch>> = const { RefCell::new(Vec::new()) };
     }
     let mut room = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     let out = work(&mut room);

@@ -169,8 +169,11 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
+    /// A parameter and its values.
+    type TriedValues = (&'static str, &'static [f64]);
+
     /// A few sets of every built-in kind that trade a lot.
-    const SEARCHES: [(&str, &[(&str, &[f64])]); 8] = [
+    const SEARCHES: [(&str, &[TriedValues]); 8] = [
         ("RSI", &[("period", &[2.0, 5.0]), ("oversold", &[20.0, 40.0]), ("overbought", &[60.0])]),
         ("MACD", &[("fast_period", &[3.0, 5.0]), ("slow_period", &[8.0])]),
         ("Bollinger Bands", &[("period", &[5.0, 9.0]), ("std_dev", &[1.0, 1.6])]),

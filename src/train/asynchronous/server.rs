@@ -260,10 +260,11 @@ impl<'a> AsyncServer<'a> {
             self.state.due.pop_front();
             io.callbacks.on_evaluation(done)?;
         }
-        if !io.evaluations.is_running() && !self.is_stopping() {
-            if let Some(&episode) = self.state.due.front() {
-                io.evaluations.begin(episode, self.state.env_steps, self.weights())?;
-            }
+        if !io.evaluations.is_running()
+            && !self.is_stopping()
+            && let Some(&episode) = self.state.due.front()
+        {
+            io.evaluations.begin(episode, self.state.env_steps, self.weights())?;
         }
         Ok(())
     }

@@ -206,11 +206,11 @@ pub(crate) fn work(
             }
             let cursor = &mut async_workers[at].cursor;
             cursor.owed = cursor.owed.min(MOST_OWED);
-            if let Some((stock, times)) = context.slow {
-                if stock == async_workers[at].worker.stock() {
-                    let more = began.elapsed().as_secs_f64() * (times - 1.0);
-                    std::thread::sleep(Duration::from_secs_f64(more));
-                }
+            if let Some((stock, times)) = context.slow
+                && stock == async_workers[at].worker.stock()
+            {
+                let more = began.elapsed().as_secs_f64() * (times - 1.0);
+                std::thread::sleep(Duration::from_secs_f64(more));
             }
         }
     }

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::trace::{GIVEN, Trace};
 use super::world::CausalityCase;
-use crate::comm::comm::OnMessage;
+use crate::comm::comm::{OnMessage, StreamWork};
 use crate::comm::local::LocalComm;
 use crate::comm::{Comm, CommError, MessageStamp, Ranks, Tag};
 use crate::config::RunConfig;
@@ -283,11 +283,7 @@ impl Comm for RecordingComm<'_> {
         LocalComm.gather_bytes(mine)
     }
 
-    fn stream_to_root(
-        &self,
-        work: &mut dyn FnMut(&mut dyn FnMut(&[u8])),
-        on_message: &mut OnMessage<'_>,
-    ) {
+    fn stream_to_root(&self, work: &mut StreamWork<'_>, on_message: &mut OnMessage<'_>) {
         LocalComm.stream_to_root(work, on_message);
     }
 

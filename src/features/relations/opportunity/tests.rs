@@ -42,7 +42,7 @@ fn the_planted_pairs_are_found_and_no_others() {
         judged.clone().filter(|z| **z != 0.0).count() as f64 / judged.count() as f64
     };
     let planted = |pair_series: &PairSeries| {
-        pair_series.first % 2 == 0 && pair_series.second == pair_series.first + 1
+        pair_series.first.is_multiple_of(2) && pair_series.second == pair_series.first + 1
     };
     let couples: Vec<&PairSeries> =
         pair_series.iter().filter(|c| planted(c) && c.first < 6).collect();
