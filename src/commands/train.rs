@@ -22,7 +22,7 @@ use crate::train;
 use crate::train::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
 use crate::train::dataset::PreparedData;
 use crate::train::evaluation::Evaluation;
-use crate::train::run::Checkpointing;
+use crate::train::run::{Checkpointing, Trained};
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
 pub(crate) fn train(
@@ -53,8 +53,9 @@ pub(crate) fn train(
     let mut trained = train::run(comm, config, data, checkpointing, &stop, &mut watch)?;
     let peer_view = trained.peer_view(comm)?;
     setting.progress.finish();
-    let TrainCallbacks { outputs, notices, machine, .. } = watch;
+    let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
     let Some(outputs) = outputs else { return Ok(trained.ending) };
+    notices.extend(belief_notice(&trained));
     trained.config.machine = machine;
     let run = RunSummary {
         seed: trained.config.seed,
@@ -69,6 +70,25 @@ pub(crate) fn train(
     };
     outputs.finish(&FinishedRun { trained: &trained, run, peer_view })?;
     Ok(trained.ending)
+}
+
+/// How far the run believes its learned values, if not wholly.
+fn belief_notice(trained: &Trained) -> Option<String> {
+    let share = trained.model.belief.share;
+    if share == 0.0 {
+        return Some(
+            "On the validation days the DQN's values earned no more than holding would have: they \
+             are not used. The DQN holds every stock that rose in training, and trades no more."
+                .into(),
+        );
+    }
+    let percent = 100.0 * share;
+    (share < 1.0).then(|| {
+        format!(
+            "On the validation days the DQN earned most with {percent:.0} % of its values: so far \
+             it is believed, and for the rest it holds every stock that rose in training."
+        )
+    })
 }
 
 /// Has `config.machine` tell on which kinds of machines the run was computed before this one.

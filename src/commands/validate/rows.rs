@@ -212,8 +212,8 @@ pub(super) const ROWS: [ValidationRow; 22] = [
         bar: PassCriterion::Fraction(0.93),
         ..LONG
     },
-    ValidationRow { name: "persistent_10", market: "persistent", set: COSTS_10, ..PLAIN },
-    ValidationRow { name: "weak", market: "weak", ..PLAIN },
+    ValidationRow { name: "persistent_10", market: "persistent", set: COSTS_10, ..LONG },
+    ValidationRow { name: "weak", market: "weak", ..LONG },
     ValidationRow {
         name: "lead_lag_20",
         market: "lead_lag",
