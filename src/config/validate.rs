@@ -183,6 +183,7 @@ impl RunConfig {
         check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
         let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
         check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        self.validate_session_features()?;
         check("features.arbitrage_bars", features.arbitrage_bars >= 30, "must be at least 30")?;
         let level = features.arbitrage_level;
         check(
@@ -191,6 +192,21 @@ impl RunConfig {
             "must be 0.000001 to 0.5",
         )?;
         check("features.clip_std", features.clip_std > 0.0, "must be above 0")
+    }
+
+    fn validate_session_features(&self) -> Result<(), ConfigError> {
+        let features = &self.features;
+        let listed = [
+            ("features.return_sessions", &features.return_sessions, 1),
+            ("features.volatility_sessions", &features.volatility_sessions, 1),
+            ("features.rsi_sessions", &features.rsi_sessions, 2),
+        ];
+        for (name, sessions, least) in listed {
+            // More would be read ahead of every evaluation.
+            let usable = sessions.iter().all(|n| (least..=500).contains(n));
+            check(name, usable, &format!("must be lengths from {least} to 500, or []"))?;
+        }
+        Ok(())
     }
 
     fn validate_learning(&self) -> Result<(), ConfigError> {

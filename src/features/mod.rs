@@ -10,6 +10,7 @@ pub mod pipeline;
 pub mod relations;
 pub mod rolling;
 pub mod scaler;
+pub mod session_features;
 pub mod stream;
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::own_features::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Opportunity, PairSeries, in_order, monitor_pairs};
 pub use super::scaler::Scaler;
+use super::session_features;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
@@ -43,6 +44,13 @@ pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
     names
 }
 
+/// Columns that may be undefined at a bar that can be traded, where they are 0 after scaling: a
+/// stock need not wait for sessions.
+pub(super) fn optional(config: &FeatureConfig) -> Range<usize> {
+    let end = own_features::names(config).len();
+    end - session_features::names(config).len()..end
+}
+
 /// Unscaled, causal features; NaN until a window is full. `peers[i]` are the peers of stock i,
 /// nearest first.
 ///
@@ -56,7 +64,7 @@ pub fn raw_features(
 ) -> (Columns, Vec<Opportunity>) {
     assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
     assert_eq!(series.len(), peers.len(), "one list of peers per stock");
-    let width = feature_names(config).len();
+    let (width, optional) = (feature_names(config).len(), optional(config));
     let log_close = carried_log_closes(series, grid);
     let pair_series =
         if config.peers { monitor_pairs(&log_close, grid, peers, config) } else { Vec::new() };
@@ -75,7 +83,7 @@ pub fn raw_features(
             let pair_z = |bar: usize| pair_z(rows[bar] as usize);
             features.update(BarSlice::from_series(series, bars, logs[0]), &logs, pair_z, &mut out);
         }
-        columns.settle();
+        columns.settle(&optional);
         columns
     };
     let columns = series.par_iter().enumerate().map(of_stock).collect();
@@ -226,16 +234,18 @@ pub fn panel_rows(
     out
 }
 
-/// Scales one stock's features in place, undefined ones to 0. Returns whether all were defined.
+/// Scales one stock's features in place, undefined ones to 0. Returns whether all were defined but
+/// for the [`optional`] ones.
 pub(super) fn scale_features(
     features: &mut [f32],
     mean: &[f32],
     std: &[f32],
     clip_std: f32,
+    optional: &Range<usize>,
 ) -> bool {
     let mut settled = true;
-    for ((feature, mean), std) in features.iter_mut().zip(mean).zip(std) {
-        settled &= feature.is_finite();
+    for (i, ((feature, mean), std)) in features.iter_mut().zip(mean).zip(std).enumerate() {
+        settled &= feature.is_finite() || optional.contains(&i);
         *feature = scaled(*feature, *mean, *std, clip_std);
     }
     settled

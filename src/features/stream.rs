@@ -1,7 +1,9 @@
 //! Streaming scaled features: what [`super::pipeline`] computes for a whole series, row by row,
 //! equal to the last bit. Work and memory per bar are constant.
 
-use super::pipeline::{Scaler, StockFeatures, feature_names, scale_features, signed};
+use std::ops::Range;
+
+use super::pipeline::{Scaler, StockFeatures, feature_names, optional, scale_features, signed};
 use super::relations::opportunity::{PairMonitor, closest_pairs};
 use crate::config::FeatureConfig;
 use crate::market::Bar;
@@ -20,6 +22,8 @@ struct WatchedPair {
 pub struct FeatureStream {
     scaler: Scaler,
     clip_std: f32,
+    /// Features that need not be defined.
+    optional: Range<usize>,
     stocks: Vec<StockFeatures>,
     pairs: Vec<WatchedPair>,
     /// `[stock]`: index of its pair in `pairs`.
@@ -58,6 +62,7 @@ impl FeatureStream {
         let of = |(stock, peers): (usize, &Vec<usize>)| StockFeatures::new(stock, peers, config);
         FeatureStream {
             clip_std: config.clip_std,
+            optional: optional(config),
             stocks: peers.iter().enumerate().map(of).collect(),
             pairs: pairs.iter().map(watched).collect(),
             pair_of: peers.iter().enumerate().map(pair_of).collect(),
@@ -98,7 +103,7 @@ impl FeatureStream {
         let features = &mut self.features[slots.clone()];
         features.copy_from_slice(raw);
         let (mean, std) = (&self.scaler.mean[slots.clone()], &self.scaler.std[slots]);
-        let settled = scale_features(features, mean, std, self.clip_std);
+        let settled = scale_features(features, mean, std, self.clip_std, &self.optional);
         self.bars[stock] = match bar {
             Some(&Bar { open, high, low, close, volume, .. }) => {
                 PanelBar { open, high, low, close, volume, tradable: settled }
@@ -136,6 +141,9 @@ mod tests {
         let small = FeatureConfig {
             return_bars: vec![1, 7, 3],
             volatility_bars: vec![12, 5],
+            return_sessions: vec![3, 1],
+            volatility_sessions: vec![2, 4],
+            rsi_sessions: vec![3, 5],
             relation_bars: 10,
             volume_bars: 8,
             arbitrage_bars: 30,

@@ -52,6 +52,8 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"IBM\"]]"], &["portfolio.pairs", "IBM"]),
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"aapl\"]]"], &["portfolio.pairs", "itself"]),
         (&["--set", "features.arbitrage_bars=10"], &["features.arbitrage_bars", "30"]),
+        (&["--set", "features.rsi_sessions=[1]"], &["features.rsi_sessions", "from 2 to 500"]),
+        (&["--set", "features.return_sessions=[0]"], &["features.return_sessions", "from 1"]),
         (&["--set", "ranks.timeout_s=0.5"], &["ranks.timeout_s", "1 and above"]),
         (&["--config", "nowhere.toml"], &["nowhere.toml"]),
         (&["--data", "synthetic:moon"], &["moon", "sample"]),

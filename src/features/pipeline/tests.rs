@@ -13,6 +13,9 @@ fn small() -> FeatureConfig {
         bollinger_bars: 5,
         rsi_bars: 4,
         volume_bars: 6,
+        return_sessions: vec![1, 3],
+        volatility_sessions: vec![2, 4],
+        rsi_sessions: vec![3],
         relation_bars: 10,
         arbitrage_bars: 30,
         arbitrage_level: 0.5,
@@ -185,7 +188,9 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
     let mut close = [f64::NAN; 2];
     for (t, stock) in (0..times).flat_map(|t| [(t, 0), (t, 1)]) {
         let i = t * 2 + stock;
-        let defined = raw[i * width..(i + 1) * width].iter().all(|x| x.is_finite());
+        // A stock is traded in its first session, without a session before it.
+        let needed = |(i, x): (usize, &f32)| x.is_finite() || optional(&config).contains(&i);
+        let defined = raw[i * width..(i + 1) * width].iter().enumerate().all(needed);
         let bar = grid.bar_index[stock][t];
         assert_eq!(data.tradable[i], bar != NO_BAR && defined);
         let found = [data.open[i], data.high[i], data.low[i], data.close[i], data.volume[i]];
@@ -218,7 +223,7 @@ fn an_empty_market_has_no_features() {
 
 /// What the formulas make of one market: per feature, the mean over its rows of value times a
 /// weight that differs from row to row.
-const KNOWN: [(&str, f64); 18] = [
+const KNOWN: [(&str, f64); 23] = [
     ("return_1", -0.034099966),
     ("return_2", -0.028604975),
     ("return_5", -0.046824868),
@@ -231,6 +236,11 @@ const KNOWN: [(&str, f64); 18] = [
     ("gap", -0.002124021),
     ("time_sin", 0.026860156),
     ("time_cos", 0.017920236),
+    ("session_return_1", -0.058039256),
+    ("session_return_3", -0.022362814),
+    ("session_volatility_2", 0.016735902),
+    ("session_volatility_4", -0.045655748),
+    ("session_rsi_3", -0.087592748),
     ("peers_return_1", -0.013374513),
     ("peers_return_5", -0.040910228),
     ("residual_return", -0.027965035),
