@@ -26,6 +26,9 @@ pub struct FeatureConfig {
     pub volatility_sessions: Vec<u32>,
     /// RSI with Wilder's smoothing over the closes of sessions, sessions. Wilder (1978).
     pub rsi_sessions: Vec<u32>,
+    /// Further columns of the day files that are features; saved only if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Features that relate a stock to its peers.
     pub peers: bool,
     /// Rolling window for correlation, beta and spread to peers, bars.
@@ -56,6 +59,7 @@ impl Default for FeatureConfig {
             return_sessions: vec![1, 5, 20],
             volatility_sessions: vec![5, 20],
             rsi_sessions: vec![14],
+            columns: Vec::new(),
             peers: true,
             relation_bars: 120,
             arbitrage_bars: 480,

@@ -3,6 +3,7 @@
 
 mod bar_slice;
 pub mod columns;
+pub mod extra_columns;
 pub mod indicators;
 pub mod own_features;
 pub mod peers;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::America::New_York;
 
 use super::bar_slice::{BarSlice, ColumnHistory, write};
+use super::extra_columns::{self, ExtraColumns};
 use super::indicators::{Bands, Macd, Rsi};
 use super::rolling::{Moments, Window};
 use super::session_features::{self, SessionBars, SessionFeatures};
@@ -23,7 +24,8 @@ use crate::config::FeatureConfig;
 /// - `gap`: log of the session's first open over the previous close, constant within the session.
 /// - `time_sin`, `time_cos`: sine and cosine of pi times the elapsed fraction of the regular
 ///   session. The cosine falls from 1 to -1; the sine is 0 at both ends.
-/// - those over sessions, [`session_features::names`].
+/// - those over sessions, [`session_features::names`];
+/// - further columns of the day files, [`extra_columns::names`].
 pub fn names(config: &FeatureConfig) -> Vec<String> {
     let returns = config.return_bars.iter().map(|bars| format!("return_{bars}"));
     let volatilities = config.volatility_bars.iter().map(|bars| format!("volatility_{bars}"));
@@ -32,6 +34,7 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     names.extend(volatilities);
     names.extend(["volume", "gap", "time_sin", "time_cos"].map(String::from));
     names.extend(session_features::names(config));
+    names.extend(extra_columns::names(config));
     names
 }
 
@@ -56,6 +59,7 @@ pub struct OwnFeatures {
     volume: Window<Moments>,
     sessions: Sessions,
     over_sessions: SessionFeatures,
+    extras: ExtraColumns,
 }
 
 impl OwnFeatures {
@@ -80,20 +84,22 @@ impl OwnFeatures {
             volume: window(&config.volume_bars),
             sessions: Sessions::default(),
             over_sessions: SessionFeatures::new(config),
+            extras: ExtraColumns::new(config),
         }
     }
 
     /// Takes in the stock's next bars and writes one column per feature of [`names`]; NaN until a
-    /// window is full, and during the first session where it is over sessions. The result does not depend, to the last bit, on how bars are split into
+    /// window is full, during the first session where it is over sessions, and before a further
+    /// column's first value. The result does not depend, to the last bit, on how bars are split into
     /// batches.
     pub fn update(&mut self, bars: BarSlice<'_>, out: &mut [&mut [f32]]) {
         self.log_close.push(bars.log_close);
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);
         let (volatilities, others) = rest.split_at_mut(self.volatility.len());
-        let [volume, gap, sin, cos, over_sessions @ ..] = others else {
-            panic!("a column for each name")
-        };
+        let [volume, gap, sin, cos, others @ ..] = others else { panic!("a column for each name") };
+        let (over_sessions, extras) = others.split_at_mut(self.over_sessions.width());
+        self.extras.update(bars.extras, extras);
         for (out, &bars) in returns.iter_mut().zip(&self.return_bars) {
             let pairs = self.log_close.now().iter().zip(self.log_close.ago(bars));
             for (slot, (now, before)) in out.iter_mut().zip(pairs) {
@@ -278,7 +284,7 @@ mod tests {
             let (high, low) = (open.max(close), open.min(close));
             let bar = Bar { end_s: bar_end_s(i, 2, 195), open, high, low, close, volume };
             let mut columns: Vec<&mut [f32]> = out.iter_mut().map(std::slice::from_mut).collect();
-            own.update(BarSlice::from_bar(&bar, &close.ln()), &mut columns);
+            own.update(BarSlice::from_bar(&bar, &close.ln(), &[]), &mut columns);
             out.clone()
         };
         bars.iter().enumerate().map(&mut one).collect()

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use super::bar_slice::BarSlice;
 use super::columns::{Columns, StockColumns, scaled};
+use super::extra_columns;
 use super::own_features::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Opportunity, PairSeries, in_order, monitor_pairs};
@@ -45,10 +46,11 @@ pub fn feature_names(config: &FeatureConfig) -> Vec<String> {
 }
 
 /// Columns that may be undefined at a bar that can be traded, where they are 0 after scaling: a
-/// stock need not wait for sessions.
+/// stock need not wait for sessions, nor for further columns of its files.
 pub(super) fn optional(config: &FeatureConfig) -> Range<usize> {
     let end = own_features::names(config).len();
-    end - session_features::names(config).len()..end
+    let extras = extra_columns::names(config).len();
+    end - extras - session_features::names(config).len()..end
 }
 
 /// Unscaled, causal features; NaN until a window is full. `peers[i]` are the peers of stock i,
@@ -135,14 +137,20 @@ impl StockFeatures {
         }
     }
 
-    /// Like [`StockFeatures::update`], for one bar. `log_close(stock)` returns the last known log
-    /// close.
-    pub fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, pair_z: f32) {
+    /// Like [`StockFeatures::update`], for one bar and its further columns. `log_close(stock)`
+    /// returns the last known log close.
+    pub fn update_one(
+        &mut self,
+        bar: &Bar,
+        extras: &[f32],
+        log_close: impl Fn(usize) -> f64,
+        pair_z: f32,
+    ) {
         let logs: Vec<f64> = self.sources.iter().map(|&of| log_close(of)).collect();
         let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
         let mut latest = mem::take(&mut self.latest);
         let mut out: Vec<&mut [f32]> = latest.iter_mut().map(slice::from_mut).collect();
-        self.update(BarSlice::from_bar(bar, &logs[0]), &columns, |_| pair_z, &mut out);
+        self.update(BarSlice::from_bar(bar, &logs[0], extras), &columns, |_| pair_z, &mut out);
         self.latest = latest;
     }
 

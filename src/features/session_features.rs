@@ -78,6 +78,11 @@ impl SessionFeatures {
         }
     }
 
+    /// Number of features.
+    pub fn width(&self) -> usize {
+        self.bases.len() + self.levels.len() + self.indices.len()
+    }
+
     /// Takes in the stock's next bars and writes one column per feature of [`names`]. The result
     /// does not depend, to the last bit, on how bars are split into batches.
     pub fn update(

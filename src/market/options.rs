@@ -24,6 +24,8 @@ pub struct LoadOptions {
     pub bar_label: BarLabel,
     pub extended_hours: bool,
     pub strict: bool,
+    /// Further columns of the day files, read into the series.
+    pub columns: Vec<String>,
     /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
     pub cache_dir: Option<PathBuf>,
 }

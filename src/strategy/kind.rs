@@ -12,6 +12,7 @@ use super::{
 use crate::market::{MarketData, Symbol};
 
 type Check = dyn Fn(&Parameters) -> Result<(), ParameterConflict> + Send + Sync;
+type Columns = dyn Fn(&Parameters) -> Vec<String> + Send + Sync;
 type Built = Result<Box<dyn Strategy>, StrategyError>;
 type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
 
@@ -36,6 +37,7 @@ pub struct StrategyKind {
     pub parameters: Vec<Parameter>,
     pub texts: Vec<TextParameter>,
     check: Arc<Check>,
+    columns: Arc<Columns>,
     build: Arc<Build>,
     stages: Option<Arc<dyn Stages>>,
 }
@@ -63,6 +65,7 @@ impl StrategyKind {
             parameters,
             texts: Vec::new(),
             check: Arc::new(|_| Ok(())),
+            columns: Arc::new(|_| Vec::new()),
             build: Arc::new(move |parameters, stocks| build(parameters, count(stocks))),
             stages: None,
         }
@@ -142,6 +145,20 @@ impl StrategyKind {
     ) -> StrategyKind {
         self.check = Arc::new(check);
         self
+    }
+
+    /// Says which further columns of the day files a strategy with such parameters needs.
+    pub fn needs_columns(
+        mut self,
+        columns: impl Fn(&Parameters) -> Vec<String> + Send + Sync + 'static,
+    ) -> StrategyKind {
+        self.columns = Arc::new(columns);
+        self
+    }
+
+    /// The further columns of the day files that a strategy with these parameters needs.
+    pub fn columns(&self, parameters: &Parameters) -> Vec<String> {
+        (self.columns)(parameters)
     }
 
     /// Completes the given parameters with defaults and checks them. Errors: see

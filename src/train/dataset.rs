@@ -411,12 +411,7 @@ fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: Warmup) {
         session = before(new_york_date(series.end_s[last]));
     }
     let drop = first.saturating_sub(warmup.bars as usize).min(session);
-    series.end_s.drain(..drop);
-    for column in
-        [&mut series.open, &mut series.high, &mut series.low, &mut series.close, &mut series.volume]
-    {
-        column.drain(..drop);
-    }
+    series.drop_first(drop);
 }
 
 fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {

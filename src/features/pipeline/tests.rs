@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::fixtures::{Noise, grid_of, panel_of, random_market, table_of};
+use crate::features::fixtures::{Noise, grid_of, panel_of, random_market, table_of, with_extras};
 use crate::features::relations::Relations;
 use crate::market::Bar;
 
@@ -161,13 +161,16 @@ fn rows_without_a_bar_repeat_the_last() {
 
 #[test]
 fn a_panel_is_scaled_clipped_and_carried_forward() {
-    let config = FeatureConfig { clip_std: 2.0, ..small() };
+    let columns = vec!["vix".to_string()];
+    let config = FeatureConfig { clip_std: 2.0, columns: columns.clone(), ..small() };
     let mut series = random_market(7, 2, 400, 39, 0.2);
     // The second stock has a later first bar.
-    let first = series[1].bar(60);
-    let late: Vec<Bar> = series[1].bars().skip(60).collect();
-    series[1] = BarSeries::new(series[1].symbol.clone());
-    late.into_iter().for_each(|bar| series[1].push(bar));
+    series[1].drop_first(60);
+    let first = series[1].bar(0);
+    // Half of its values are unknown, and the first 50 of the first stock.
+    let mut noise = Noise::new(8);
+    series.iter_mut().for_each(|one| *one = with_extras(one, &columns, &mut noise));
+    series[0].extras[..50].fill(f32::NAN);
     let grid = grid_of(&series);
     let times = grid.end_s.len();
     let (raw, _) = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
@@ -209,6 +212,22 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
     }
     let start = grid.end_s.iter().position(|&end_s| end_s == first.end_s).unwrap();
     assert!(start > 0 && data.close[(start - 1) * 2 + 1].is_nan());
+    // Of a further column: 0 before the first value, then the last known one.
+    let vix = data.feature_names.iter().position(|name| name == "column_vix").unwrap();
+    let of_first = |t: usize| data.features[t * 2 * width + vix];
+    let mut known = f32::NAN;
+    let (mut before, mut carried) = (0, 0);
+    for t in 0..times {
+        let bar = grid.bar_index[0][t];
+        let value = series[0].extras.get(bar as usize).copied().unwrap_or(f32::NAN);
+        carried += usize::from(value.is_nan() && !known.is_nan());
+        known = if value.is_nan() { known } else { value };
+        let scaled = ((known - scaler.mean[vix]) / scaler.std[vix]).clamp(-2.0, 2.0);
+        assert_eq!(of_first(t), if known.is_nan() { 0.0 } else { scaled }, "row {t}");
+        before += usize::from(known.is_nan() && data.tradable[t * 2]);
+    }
+    assert!(before > 10 && carried > 100, "{before} {carried}");
+    assert_eq!(scaler.columns, columns);
     assert!(data.tradable.iter().filter(|&&tradable| tradable).count() > times);
 }
 

@@ -77,6 +77,7 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
             bar_label: BarLabel::Auto,
             extended_hours: false,
             strict: false,
+            columns: Vec::new(),
             cache_dir: None,
         },
         cache,
