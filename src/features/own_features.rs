@@ -7,7 +7,7 @@ use super::bar_slice::{BarSlice, ColumnHistory, write};
 use super::extra_columns::{self, ExtraColumns};
 use super::indicators::{Bands, Macd, Rsi};
 use super::rolling::{Moments, Window};
-use super::session_features::{self, SessionBars, SessionFeatures};
+use super::session_features::{self, MIN_VOLATILITY, SessionBars, SessionFeatures};
 use crate::config::FeatureConfig;
 
 /// Names of the features computed from a stock's own bars, in column order.
@@ -37,10 +37,6 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     names.extend(extra_columns::names(config));
     names
 }
-
-/// Floor of the root mean square return: a hundredth of a basis point. A single tick in an
-/// otherwise constant window gives more.
-pub(super) const MIN_VOLATILITY: f64 = 1e-6;
 
 /// A standard deviation of ln(1 + volume) up to this is rounding error.
 const MIN_VOLUME_STD: f64 = 1e-9;

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 
 use super::indicators::Rsi;
-use super::own_features::MIN_VOLATILITY;
 use crate::config::FeatureConfig;
 
 /// Names of the features over sessions, in column order.
@@ -29,6 +28,10 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     let indices = config.rsi_sessions.iter().map(|k| format!("session_rsi_{k}"));
     returns.chain(volatilities).chain(indices).collect()
 }
+
+/// Floor of the root mean square return: a hundredth of a basis point. A single tick in an
+/// otherwise constant window gives more.
+pub(super) const MIN_VOLATILITY: f64 = 1e-6;
 
 /// What the clock tells about bars. `[bar]`.
 pub struct SessionBars {
