@@ -106,6 +106,12 @@ pub fn load_bars(
         DataSource::Store(store) => load_files(store, symbol, period, options, progress),
         DataSource::Synthetic(synthetic) => {
             synthetic.check(market.len())?;
+            if let Some(column) = options.columns.first() {
+                return Err(MarketError::Input {
+                    what: format!("features.columns: made-up prices have no column {column}"),
+                    hint: "leave it out, or name day files that have it with --data".into(),
+                });
+            }
             let mut cleaner = Cleaner::new(symbol.clone(), options.strict);
             let minutes = synthetic.native_minutes(options.bar_minutes);
             cleaner.add_bars(&synthetic.bars(market, symbol, period, minutes));

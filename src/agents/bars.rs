@@ -64,6 +64,7 @@ pub(crate) fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        columns: Vec::new(),
         cache_dir: Some(cache.to_path_buf()),
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: true,
+        columns: Vec::new(),
         cache_dir: None,
     };
     let made = DataSource::Synthetic(market.clone());

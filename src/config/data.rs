@@ -28,13 +28,14 @@ pub struct DataConfig {
 }
 
 impl DataConfig {
-    /// `cache_dir` as in [`LoadOptions`].
+    /// `cache_dir` as in [`LoadOptions`]; without further columns.
     pub fn load_options(&self, cache_dir: Option<PathBuf>) -> LoadOptions {
         LoadOptions {
             bar_minutes: self.bar_minutes,
             bar_label: self.bar_label,
             extended_hours: self.extended_hours,
             strict: self.strict,
+            columns: Vec::new(),
             cache_dir,
         }
     }

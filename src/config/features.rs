@@ -24,6 +24,15 @@ pub struct FeatureConfig {
     pub bollinger_width: f64,
     /// Volume z-score window, bars.
     pub volume_bars: u32,
+    /// Log returns since the closes of so many sessions ago.
+    pub return_sessions: Vec<u32>,
+    /// Realised volatility over so many completed sessions.
+    pub volatility_sessions: Vec<u32>,
+    /// RSI with Wilder's smoothing over the closes of sessions, sessions. Wilder (1978).
+    pub rsi_sessions: Vec<u32>,
+    /// Further columns of the day files that are features; saved only if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Features that relate a stock to its peers.
     pub peers: bool,
     /// Rolling window for correlation, beta and spread to peers, bars.
@@ -51,6 +60,10 @@ impl Default for FeatureConfig {
             bollinger_bars: 20,
             bollinger_width: 2.0,
             volume_bars: 60,
+            return_sessions: vec![1, 5, 20],
+            volatility_sessions: vec![5, 20],
+            rsi_sessions: vec![14],
+            columns: Vec::new(),
             peers: true,
             relation_bars: 120,
             arbitrage_bars: 480,
@@ -62,8 +75,9 @@ impl Default for FeatureConfig {
 }
 
 impl FeatureConfig {
-    /// Bars until every feature is defined.
-    pub(crate) fn longest_window(&self) -> u32 {
+    /// Bars until every feature is defined but for those over sessions, which begin with the
+    /// sessions that there are.
+    pub fn longest_window(&self) -> u32 {
         let windows = [
             self.rsi_bars,
             self.macd_slow_bars + self.macd_signal_bars,
@@ -73,5 +87,14 @@ impl FeatureConfig {
         ];
         let listed = self.return_bars.iter().chain(&self.volatility_bars);
         listed.chain(&windows).copied().max().unwrap_or(0) + 1
+    }
+    /// Sessions until the features over sessions have settled. The first session has no return
+    /// from the one before; Wilder's smoothing has kept (1 - 1/n)^2n, an eighth, of the mean that
+    /// it begins with after two more of its periods.
+    pub fn warmup_sessions(&self) -> u32 {
+        let returns = self.return_sessions.iter().copied();
+        let volatilities = self.volatility_sessions.iter().map(|sessions| sessions + 1);
+        let smoothed = self.rsi_sessions.iter().map(|sessions| 3 * sessions);
+        returns.chain(volatilities).chain(smoothed).max().unwrap_or(0)
     }
 }

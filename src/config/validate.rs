@@ -3,6 +3,7 @@
 use chrono::Datelike;
 
 use super::{ConfigError, EngineKind, RunConfig};
+use crate::market::parquet::is_bar_column;
 
 impl RunConfig {
     /// Everything that can be known to be wrong before any data is read.
@@ -183,6 +184,8 @@ impl RunConfig {
         check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
         let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
         check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        self.validate_session_features()?;
+        self.validate_columns()?;
         check("features.arbitrage_bars", features.arbitrage_bars >= 30, "must be at least 30")?;
         let level = features.arbitrage_level;
         check(
@@ -191,6 +194,37 @@ impl RunConfig {
             "must be 0.000001 to 0.5",
         )?;
         check("features.clip_std", features.clip_std > 0.0, "must be above 0")
+    }
+
+    fn validate_session_features(&self) -> Result<(), ConfigError> {
+        let features = &self.features;
+        let listed = [
+            ("features.return_sessions", &features.return_sessions, 1),
+            ("features.volatility_sessions", &features.volatility_sessions, 1),
+            ("features.rsi_sessions", &features.rsi_sessions, 2),
+        ];
+        for (name, sessions, least) in listed {
+            // More would be read ahead of every evaluation.
+            let usable = sessions.iter().all(|n| (least..=500).contains(n));
+            check(name, usable, &format!("must be lengths from {least} to 500, or []"))?;
+        }
+        Ok(())
+    }
+
+    fn validate_columns(&self) -> Result<(), ConfigError> {
+        let columns = &self.features.columns;
+        for (i, name) in columns.iter().enumerate() {
+            let same = |other: &String| other.eq_ignore_ascii_case(name);
+            let what = match name.trim() {
+                "" => "a column has no name".to_string(),
+                name if is_bar_column(name) => format!("{name} is read as a part of the bars"),
+                name if columns[..i].iter().any(same) => format!("{name} is given twice"),
+                _ => continue,
+            };
+            let hint = "name further columns of the day files, as in [\"vix\"]";
+            return Err(ConfigError::new("features.columns", what, hint));
+        }
+        Ok(())
     }
 
     fn validate_learning(&self) -> Result<(), ConfigError> {

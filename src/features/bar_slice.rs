@@ -12,7 +12,9 @@ pub(crate) struct BarSlice<'a> {
     pub(crate) close: &'a [f64],
     pub(crate) volume: &'a [f64],
     /// Log of `close`.
-    pub(crate) log_close: &'a [f64],
+    pub log_close: &'a [f64],
+    /// `[bar, column]`: further columns; NaN where unknown.
+    pub extras: &'a [f32],
 }
 
 impl<'a> BarSlice<'a> {
@@ -26,12 +28,15 @@ impl<'a> BarSlice<'a> {
             end_s: &series.end_s[bars.clone()],
             open: &series.open[bars.clone()],
             close: &series.close[bars.clone()],
-            volume: &series.volume[bars],
+            volume: &series.volume[bars.clone()],
             log_close,
+            extras: &series.extras
+                [bars.start * series.columns.len()..bars.end * series.columns.len()],
         }
     }
 
-    pub(crate) fn from_bar(bar: &'a Bar, log_close: &'a f64) -> BarSlice<'a> {
+    /// One bar, with its further columns.
+    pub fn from_bar(bar: &'a Bar, log_close: &'a f64, extras: &'a [f32]) -> BarSlice<'a> {
         use std::slice::from_ref;
         BarSlice {
             end_s: from_ref(&bar.end_s),
@@ -39,6 +44,7 @@ impl<'a> BarSlice<'a> {
             close: from_ref(&bar.close),
             volume: from_ref(&bar.volume),
             log_close: from_ref(log_close),
+            extras,
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct StockColumns {
     values: Vec<f32>,
     /// `[bar]`: its row in the grid.
     rows: Vec<u32>,
-    /// `[bar]`: every feature is defined.
+    /// `[bar]`: every feature is defined that has to be.
     settled: Vec<bool>,
 }
 
@@ -45,7 +45,7 @@ impl StockColumns {
         for (feature, column) in out.into_iter().enumerate() {
             column.iter_mut().zip(features).for_each(|(slot, row)| *slot = row[feature]);
         }
-        columns.settle();
+        columns.settle(&(0..0));
         columns
     }
 
@@ -55,10 +55,12 @@ impl StockColumns {
         (&self.rows[bars.clone()], columns.map(|column| &mut column[bars.clone()]).collect())
     }
 
-    /// Records which bars have all features defined. Call it once all columns are written.
-    pub(crate) fn settle(&mut self) {
+    /// Records which bars have all features defined but for the `optional` ones. Call it once all
+    /// columns are written.
+    pub fn settle(&mut self, optional: &Range<usize>) {
         self.settled.fill(true);
-        for column in self.values.chunks_exact(self.rows.len().max(1)) {
+        let columns = self.values.chunks_exact(self.rows.len().max(1)).enumerate();
+        for (_, column) in columns.filter(|(feature, _)| !optional.contains(feature)) {
             settle(&mut self.settled, column);
         }
     }
@@ -112,14 +114,15 @@ impl Columns {
         Columns { stocks, width, fill: f32::NAN }
     }
 
-    /// Whether a stock has a bar at this row and all features of that bar are defined.
-    pub(crate) fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
+    /// Whether a stock has a bar at this row and all features of that bar are defined that have to
+    /// be.
+    pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
         let bar = grid.bar_index[stock][row];
         bar != NO_BAR && self.settled(stock, bar as usize)
     }
 
-    /// Whether all features of a bar are defined.
-    pub(crate) fn settled(&self, stock: usize, bar: usize) -> bool {
+    /// Whether all features of a bar are defined that have to be.
+    pub fn settled(&self, stock: usize, bar: usize) -> bool {
         self.stocks[stock].settled[bar]
     }
 

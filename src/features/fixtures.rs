@@ -72,6 +72,19 @@ pub(crate) fn random_market(
     series
 }
 
+/// The series with further columns of random values, half of them unknown.
+pub fn with_extras(series: &BarSeries, columns: &[String], noise: &mut Noise) -> BarSeries {
+    let mut with = BarSeries::new(series.symbol.clone()).with_columns(columns);
+    for bar in series.bars() {
+        let extras: Vec<f32> = columns
+            .iter()
+            .map(|_| if noise.uniform() < 0.5 { f32::NAN } else { 20.0 + noise.normal() as f32 })
+            .collect();
+        with.push_with(bar, &extras);
+    }
+    with
+}
+
 /// `[time, stock, feature]`.
 pub(crate) fn table_of(columns: &Columns, grid: &Grid) -> Vec<f32> {
     let mut table = Vec::new();

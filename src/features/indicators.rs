@@ -104,6 +104,17 @@ impl Rsi {
         let total = self.gain + self.loss;
         Some(if total > 0.0 { 100.0 * (self.gain / total) } else { 0.0 })
     }
+
+    /// What the index would be if `close` were the next value, over the changes that there are
+    /// while these are fewer than its period. None before the first value, and if the price has
+    /// never moved.
+    pub fn with_next(&self, close: f64) -> Option<f64> {
+        let change = close - self.previous?;
+        let kept = if self.changes >= self.period { self.period as f64 - 1.0 } else { 1.0 };
+        let gain = self.gain * kept + change.max(0.0);
+        let total = gain + self.loss * kept + (-change).max(0.0);
+        (total > 0.0).then(|| 100.0 * (gain / total))
+    }
 }
 
 /// Moving average convergence/divergence, in price units.
@@ -370,5 +381,25 @@ mod tests {
         let found = rsi(&[1.0, 2.0, 3.0, 3.0, 2.0], 2);
         assert_eq!(found[..4], [None, None, Some(100.0), Some(100.0)]);
         assert!((found[4].unwrap() - 100.0 / 3.0).abs() < 1e-12);
+    }
+    /// With a fifth value of 2 it is what [`Rsi::update`] returns then, and nothing changes.
+    #[test]
+    fn the_next_value_can_be_tried() {
+        let mut index = Rsi::new(2);
+        assert_eq!(index.with_next(1.0), None);
+        index.update(1.0);
+        assert_eq!(
+            [1.0, 2.0, 0.5].map(|close| index.with_next(close)),
+            [None, Some(100.0), Some(0.0)]
+        );
+        index.update(2.0);
+        // Of the changes +1 and -3 a quarter is gains.
+        assert_eq!(index.with_next(-1.0), Some(25.0));
+        index.update(3.0);
+        index.update(3.0);
+        let tried = index.with_next(2.0);
+        assert!((tried.unwrap() - 100.0 / 3.0).abs() < 1e-12);
+        assert_eq!(index.with_next(2.0), tried);
+        assert!((index.update(2.0).unwrap() - tried.unwrap()).abs() < 1e-12);
     }
 }

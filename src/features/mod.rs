@@ -2,15 +2,17 @@
 //! features.
 
 mod bar_slice;
-pub(crate) mod columns;
-pub(crate) mod indicators;
-pub(crate) mod own_features;
-pub(crate) mod peers;
-pub(crate) mod pipeline;
+pub mod columns;
+pub mod extra_columns;
+pub mod indicators;
+pub mod own_features;
+pub mod peers;
+pub mod pipeline;
 pub mod relations;
 pub(crate) mod rolling;
 pub mod scaler;
-pub(crate) mod stream;
+pub mod session_features;
+pub mod stream;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -4,8 +4,10 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::America::New_York;
 
 use super::bar_slice::{BarSlice, ColumnHistory, write};
+use super::extra_columns::{self, ExtraColumns};
 use super::indicators::{Bands, Macd, Rsi};
 use super::rolling::{Moments, Window};
+use super::session_features::{self, MIN_VOLATILITY, SessionBars, SessionFeatures};
 use crate::config::FeatureConfig;
 
 /// Names of the features computed from a stock's own bars, in column order.
@@ -22,19 +24,19 @@ use crate::config::FeatureConfig;
 /// - `gap`: log of the session's first open over the previous close, constant within the session.
 /// - `time_sin`, `time_cos`: sine and cosine of pi times the elapsed fraction of the regular
 ///   session. The cosine falls from 1 to -1; the sine is 0 at both ends.
-pub(crate) fn names(config: &FeatureConfig) -> Vec<String> {
+/// - those over sessions, [`session_features::names`];
+/// - further columns of the day files, [`extra_columns::names`].
+pub fn names(config: &FeatureConfig) -> Vec<String> {
     let returns = config.return_bars.iter().map(|bars| format!("return_{bars}"));
     let volatilities = config.volatility_bars.iter().map(|bars| format!("volatility_{bars}"));
     let mut names: Vec<String> = returns.collect();
     names.extend(["rsi", "macd", "bollinger"].map(String::from));
     names.extend(volatilities);
     names.extend(["volume", "gap", "time_sin", "time_cos"].map(String::from));
+    names.extend(session_features::names(config));
+    names.extend(extra_columns::names(config));
     names
 }
-
-/// Floor of the root mean square return: a hundredth of a basis point. A single tick in an
-/// otherwise constant window gives more.
-const MIN_VOLATILITY: f64 = 1e-6;
 
 /// A standard deviation of ln(1 + volume) up to this is rounding error.
 const MIN_VOLUME_STD: f64 = 1e-9;
@@ -52,6 +54,8 @@ pub(crate) struct OwnFeatures {
     longest: Option<usize>,
     volume: Window<Moments>,
     sessions: Sessions,
+    over_sessions: SessionFeatures,
+    extras: ExtraColumns,
 }
 
 impl OwnFeatures {
@@ -75,18 +79,23 @@ impl OwnFeatures {
             volatility: config.volatility_bars.iter().map(window).collect(),
             volume: window(&config.volume_bars),
             sessions: Sessions::default(),
+            over_sessions: SessionFeatures::new(config),
+            extras: ExtraColumns::new(config),
         }
     }
 
     /// Takes in the stock's next bars and writes one column per feature of [`names`]; NaN until a
-    /// window is full. The result does not depend, to the last bit, on how bars are split into
+    /// window is full, during the first session where it is over sessions, and before a further
+    /// column's first value. The result does not depend, to the last bit, on how bars are split into
     /// batches.
     pub(crate) fn update(&mut self, bars: BarSlice<'_>, out: &mut [&mut [f32]]) {
         self.log_close.push(bars.log_close);
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);
         let (volatilities, others) = rest.split_at_mut(self.volatility.len());
-        let [volume, gap, sin, cos] = others else { panic!("a column for each name") };
+        let [volume, gap, sin, cos, others @ ..] = others else { panic!("a column for each name") };
+        let (over_sessions, extras) = others.split_at_mut(self.over_sessions.width());
+        self.extras.update(bars.extras, extras);
         for (out, &bars) in returns.iter_mut().zip(&self.return_bars) {
             let pairs = self.log_close.now().iter().zip(self.log_close.ago(bars));
             for (slot, (now, before)) in out.iter_mut().zip(pairs) {
@@ -94,7 +103,9 @@ impl OwnFeatures {
             }
         }
         self.write_prices(bars.close, prices);
-        let within_session = self.sessions.update(bars, self.log_close.ago(1), [gap, sin, cos]);
+        let sessions = self.sessions.update(bars, self.log_close.ago(1), [gap, sin, cos]);
+        self.over_sessions.update(bars.close, bars.log_close, &sessions, over_sessions);
+        let within_session = sessions.within;
         self.write_volatilities(&within_session, volatilities);
         let logs: Vec<f64> = bars.volume.iter().map(|volume| volume.ln_1p()).collect();
         let mut column = within_session;
@@ -159,31 +170,32 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Writes `gap`, `time_sin` and `time_cos`. Returns each bar's log return within its session; a
-    /// session's first bar counts from its open. `before`: log close of the previous bar.
+    /// Writes `gap`, `time_sin` and `time_cos`. `before`: log close of the previous bar.
     fn update(
         &mut self,
         bars: BarSlice<'_>,
         before: &[f64],
         [gap, sin, cos]: [&mut [f32]; 3],
-    ) -> Vec<f64> {
-        let mut within_session = vec![0.0; before.len()];
-        for (t, within_session) in within_session.iter_mut().enumerate() {
+    ) -> SessionBars {
+        let mut sessions =
+            SessionBars { within: vec![0.0; before.len()], gap: vec![None; before.len()] };
+        for (t, &before) in before.iter().enumerate() {
             let local_s = self.clock.local_s(bars.end_s[t]);
             let day = local_s.div_euclid(86_400);
             if self.day.replace(day) == Some(day) {
-                *within_session = bars.log_close[t] - before[t];
+                sessions.within[t] = bars.log_close[t] - before;
             } else {
                 let log_open = bars.open[t].ln();
-                *within_session = bars.log_close[t] - log_open;
-                if !before[t].is_nan() {
-                    self.gap = log_open - before[t];
+                sessions.within[t] = bars.log_close[t] - log_open;
+                sessions.gap[t] = Some(log_open - before);
+                if !before.is_nan() {
+                    self.gap = log_open - before;
                 }
             }
             gap[t] = self.gap as f32;
             (sin[t], cos[t]) = self.time_of_day(local_s);
         }
-        within_session
+        sessions
     }
 
     /// `time_sin` and `time_cos`; values at whole minutes are cached.
@@ -268,7 +280,7 @@ mod tests {
             let (high, low) = (open.max(close), open.min(close));
             let bar = Bar { end_s: bar_end_s(i, 2, 195), open, high, low, close, volume };
             let mut columns: Vec<&mut [f32]> = out.iter_mut().map(std::slice::from_mut).collect();
-            own.update(BarSlice::from_bar(&bar, &close.ln()), &mut columns);
+            own.update(BarSlice::from_bar(&bar, &close.ln(), &[]), &mut columns);
             out.clone()
         };
         bars.iter().enumerate().map(&mut one).collect()

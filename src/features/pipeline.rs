@@ -17,10 +17,12 @@ use rayon::prelude::*;
 
 use super::bar_slice::BarSlice;
 use super::columns::{Columns, StockColumns, scaled};
+use super::extra_columns;
 use super::own_features::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
 use super::relations::opportunity::{Opportunity, PairSeries, in_order, monitor_pairs};
-pub(crate) use super::scaler::Scaler;
+pub use super::scaler::Scaler;
+use super::session_features;
 use crate::config::FeatureConfig;
 use crate::market::panel::{Grid, NO_BAR, PanelRows};
 use crate::market::{Bar, BarSeries};
@@ -43,6 +45,14 @@ pub(crate) fn feature_names(config: &FeatureConfig) -> Vec<String> {
     names
 }
 
+/// Columns that may be undefined at a bar that can be traded, where they are 0 after scaling: a
+/// stock need not wait for sessions, nor for further columns of its files.
+pub(super) fn optional(config: &FeatureConfig) -> Range<usize> {
+    let end = own_features::names(config).len();
+    let extras = extra_columns::names(config).len();
+    end - extras - session_features::names(config).len()..end
+}
+
 /// Unscaled, causal features; NaN until a window is full. `peers[i]` are the peers of stock i,
 /// nearest first.
 ///
@@ -56,7 +66,7 @@ pub(crate) fn raw_features(
 ) -> (Columns, Vec<Opportunity>) {
     assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
     assert_eq!(series.len(), peers.len(), "one list of peers per stock");
-    let width = feature_names(config).len();
+    let (width, optional) = (feature_names(config).len(), optional(config));
     let log_close = carried_log_closes(series, grid);
     let pair_series =
         if config.peers { monitor_pairs(&log_close, grid, peers, config) } else { Vec::new() };
@@ -75,7 +85,7 @@ pub(crate) fn raw_features(
             let pair_z = |bar: usize| pair_z(rows[bar] as usize);
             features.update(BarSlice::from_series(series, bars, logs[0]), &logs, pair_z, &mut out);
         }
-        columns.settle();
+        columns.settle(&optional);
         columns
     };
     let columns = series.par_iter().enumerate().map(of_stock).collect();
@@ -127,14 +137,20 @@ impl StockFeatures {
         }
     }
 
-    /// Like [`StockFeatures::update`], for one bar. `log_close(stock)` returns the last known log
-    /// close.
-    pub(crate) fn update_one(&mut self, bar: &Bar, log_close: impl Fn(usize) -> f64, pair_z: f32) {
+    /// Like [`StockFeatures::update`], for one bar and its further columns. `log_close(stock)`
+    /// returns the last known log close.
+    pub fn update_one(
+        &mut self,
+        bar: &Bar,
+        extras: &[f32],
+        log_close: impl Fn(usize) -> f64,
+        pair_z: f32,
+    ) {
         let logs: Vec<f64> = self.sources.iter().map(|&of| log_close(of)).collect();
         let columns: Vec<&[f64]> = logs.iter().map(slice::from_ref).collect();
         let mut latest = mem::take(&mut self.latest);
         let mut out: Vec<&mut [f32]> = latest.iter_mut().map(slice::from_mut).collect();
-        self.update(BarSlice::from_bar(bar, &logs[0]), &columns, |_| pair_z, &mut out);
+        self.update(BarSlice::from_bar(bar, &logs[0], extras), &columns, |_| pair_z, &mut out);
         self.latest = latest;
     }
 
@@ -226,16 +242,18 @@ pub(crate) fn panel_rows(
     out
 }
 
-/// Scales one stock's features in place, undefined ones to 0. Returns whether all were defined.
+/// Scales one stock's features in place, undefined ones to 0. Returns whether all were defined but
+/// for the [`optional`] ones.
 pub(super) fn scale_features(
     features: &mut [f32],
     mean: &[f32],
     std: &[f32],
     clip_std: f32,
+    optional: &Range<usize>,
 ) -> bool {
     let mut settled = true;
-    for ((feature, mean), std) in features.iter_mut().zip(mean).zip(std) {
-        settled &= feature.is_finite();
+    for (i, ((feature, mean), std)) in features.iter_mut().zip(mean).zip(std).enumerate() {
+        settled &= feature.is_finite() || optional.contains(&i);
         *feature = scaled(*feature, *mean, *std, clip_std);
     }
     settled

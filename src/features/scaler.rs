@@ -21,6 +21,9 @@ pub struct Scaler {
     /// `[stock]`: standard deviation of the one-bar simple return of the close; rewards are in
     /// units of it.
     pub return_std: Vec<f32>,
+    /// Further columns of the day files that are among the features, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
 }
 
 /// Tail probability on each side beyond which values are winsorised before mean and standard
@@ -58,6 +61,7 @@ impl Scaler {
             mean: scales().map(|scale| scale.0).collect(),
             std: scales().map(|scale| scale.1).collect(),
             return_std: per_stock.iter().map(|(_, std)| *std).collect(),
+            columns: series.first().map_or(Vec::new(), |series| series.columns.clone()),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Streaming scaled features: what [`super::pipeline`] computes for a whole series, row by row,
 //! equal to the last bit. Work and memory per bar are constant.
 
-use super::pipeline::{Scaler, StockFeatures, feature_names, scale_features, signed};
+use std::ops::Range;
+
+use super::pipeline::{Scaler, StockFeatures, feature_names, optional, scale_features, signed};
 use super::relations::opportunity::{PairMonitor, closest_pairs};
 use crate::config::FeatureConfig;
 use crate::market::Bar;
@@ -20,6 +22,8 @@ struct WatchedPair {
 pub(crate) struct FeatureStream {
     scaler: Scaler,
     clip_std: f32,
+    /// Features that need not be defined.
+    optional: Range<usize>,
     stocks: Vec<StockFeatures>,
     pairs: Vec<WatchedPair>,
     /// `[stock]`: index of its pair in `pairs`.
@@ -62,6 +66,7 @@ impl FeatureStream {
         let of = |(stock, peers): (usize, &Vec<usize>)| StockFeatures::new(stock, peers, config);
         FeatureStream {
             clip_std: config.clip_std,
+            optional: optional(config),
             stocks: peers.iter().enumerate().map(of).collect(),
             pairs: pairs.iter().map(watched).collect(),
             pair_of: peers.iter().enumerate().map(pair_of).collect(),
@@ -72,9 +77,11 @@ impl FeatureStream {
         }
     }
 
-    /// Takes in the bars of one time, one entry per stock; None where a stock has no bar.
-    pub(crate) fn update(&mut self, bars: &[Option<Bar>]) {
+    /// Takes in the bars of one time, one entry per stock; None where a stock has no bar. `extras`
+    /// `[stock, column]`: further columns of the bars; NaN where unknown.
+    pub fn update(&mut self, bars: &[Option<Bar>], extras: &[f32]) {
         assert_eq!(bars.len(), self.stocks.len(), "one entry per stock");
+        let width = extras.len() / bars.len();
         for (stock, bar) in bars.iter().enumerate() {
             if let Some(bar) = bar {
                 self.log_close[stock] = bar.close.ln();
@@ -90,7 +97,9 @@ impl FeatureStream {
             if let Some(bar) = bar {
                 let pair = self.pair_of[stock].map(|place| &self.pairs[place]);
                 let pair_z = pair.map_or(0.0, |pair| signed(pair.z_score, pair.first == stock));
-                self.stocks[stock].update_one(bar, |stock| self.log_close[stock], pair_z);
+                let extras = &extras[stock * width..][..width];
+                let log_close = |stock: usize| self.log_close[stock];
+                self.stocks[stock].update_one(bar, extras, log_close, pair_z);
             }
             self.write(stock, bar.as_ref());
         }
@@ -102,7 +111,7 @@ impl FeatureStream {
         let features = &mut self.features[slots.clone()];
         features.copy_from_slice(raw);
         let (mean, std) = (&self.scaler.mean[slots.clone()], &self.scaler.std[slots]);
-        let settled = scale_features(features, mean, std, self.clip_std);
+        let settled = scale_features(features, mean, std, self.clip_std, &self.optional);
         self.bars[stock] = match bar {
             Some(&Bar { open, high, low, close, volume, .. }) => {
                 PanelBar { open, high, low, close, volume, tradable: settled }
@@ -129,7 +138,7 @@ impl FeatureStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::fixtures::{grid_of, panel_of, random_market};
+    use crate::features::fixtures::{Noise, grid_of, panel_of, random_market, with_extras};
     use crate::features::pipeline::raw_features;
     use crate::market::panel::NO_BAR;
 
@@ -140,6 +149,9 @@ mod tests {
         let small = FeatureConfig {
             return_bars: vec![1, 7, 3],
             volatility_bars: vec![12, 5],
+            return_sessions: vec![3, 1],
+            volatility_sessions: vec![2, 4],
+            rsi_sessions: vec![3, 5],
             relation_bars: 10,
             volume_bars: 8,
             arbitrage_bars: 30,
@@ -149,11 +161,13 @@ mod tests {
         };
         let mut diverged = 0;
         for (seed, peers) in (0..).zip([0, 1, 3, 2]) {
-            let config = FeatureConfig { peers: seed != 3, ..small.clone() };
+            let columns = (0..seed % 3).map(|i| format!("c{i}")).collect();
+            let config = FeatureConfig { peers: seed != 3, columns, ..small.clone() };
             let mut series = random_market(seed, 4, 400, 13, 0.1);
-            let late = series[2].bars().skip(90).collect::<Vec<_>>();
-            series[2] = crate::market::BarSeries::new(series[2].symbol.clone());
-            late.into_iter().for_each(|bar| series[2].push(bar));
+            series[2].drop_first(90);
+            for series in &mut series {
+                *series = with_extras(series, &config.columns, &mut Noise::new(seed));
+            }
             let grid = grid_of(&series);
             let ring = |i: usize| (1..=peers).map(|k| (i + k) % 4).collect();
             let peers: Vec<Vec<usize>> = (0..4).map(ring).collect();
@@ -167,7 +181,12 @@ mod tests {
                     NO_BAR => None,
                     bar => Some(series[stock].bar(bar as usize)),
                 };
-                stream.update(&(0..4).map(bar).collect::<Vec<_>>());
+                let extra = |stock: usize| match grid.bar_index[stock][row] {
+                    NO_BAR => vec![f32::NAN; config.columns.len()],
+                    bar => series[stock].extra(bar as usize).to_vec(),
+                };
+                let extras: Vec<f32> = (0..4).flat_map(extra).collect();
+                stream.update(&(0..4).map(bar).collect::<Vec<_>>(), &extras);
                 let expected = &whole.features[row * width..(row + 1) * width];
                 let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(stream.features()), bits(expected), "seed {seed}, row {row}");

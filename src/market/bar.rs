@@ -42,6 +42,10 @@ pub struct BarSeries {
     pub close: Vec<f64>,
     /// Shares traded in each bar.
     pub volume: Vec<f64>,
+    /// Names of the further columns of the day files that were asked for.
+    pub columns: Vec<String>,
+    /// `[bar, column]`: their last known values; NaN before the first.
+    pub extras: Vec<f32>,
 }
 
 impl BarSeries {
@@ -61,10 +65,18 @@ impl BarSeries {
             low: column(),
             close: column(),
             volume: column(),
+            columns: Vec::new(),
+            extras: Vec::new(),
         }
     }
 
-    /// Number of bars.
+    /// The series, still empty, with further columns.
+    pub fn with_columns(mut self, columns: &[String]) -> BarSeries {
+        assert!(self.is_empty(), "the bars that there are lack these columns");
+        self.columns = columns.to_vec();
+        self
+    }
+
     pub fn len(&self) -> usize {
         self.end_s.len()
     }
@@ -86,7 +98,12 @@ impl BarSeries {
         }
     }
 
-    /// Appends a bar, which must end after the last one.
+    /// The further columns' values at a bar.
+    pub fn extra(&self, i: usize) -> &[f32] {
+        &self.extras[i * self.columns.len()..][..self.columns.len()]
+    }
+
+    /// Appends a bar; the values of further columns are unknown.
     pub fn push(&mut self, bar: Bar) {
         self.end_s.push(bar.end_s);
         self.open.push(bar.open);
@@ -94,6 +111,26 @@ impl BarSeries {
         self.low.push(bar.low);
         self.close.push(bar.close);
         self.volume.push(bar.volume);
+        self.extras.resize(self.len() * self.columns.len(), f32::NAN);
+    }
+
+    /// Appends a bar with the further columns' values.
+    pub fn push_with(&mut self, bar: Bar, extras: &[f32]) {
+        assert_eq!(extras.len(), self.columns.len(), "a value for each column");
+        self.push(bar);
+        let first = self.extras.len() - extras.len();
+        self.extras[first..].copy_from_slice(extras);
+    }
+
+    /// Removes the first `count` bars.
+    pub fn drop_first(&mut self, count: usize) {
+        self.end_s.drain(..count);
+        self.extras.drain(..count * self.columns.len());
+        for column in
+            [&mut self.open, &mut self.high, &mut self.low, &mut self.close, &mut self.volume]
+        {
+            column.drain(..count);
+        }
     }
 
     /// All bars in order of time.
@@ -176,6 +213,23 @@ impl fmt::Display for Period {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn further_columns_go_with_their_bars() {
+        let columns = ["vix".into(), "mood".into()];
+        let mut series = BarSeries::new("A".parse().unwrap()).with_columns(&columns);
+        let bar = |end_s| Bar { end_s, open: 1.0, high: 1.0, low: 1.0, close: 1.0, volume: 0.0 };
+        series.push_with(bar(1), &[17.0, 0.5]);
+        series.push(bar(2));
+        series.push_with(bar(3), &[19.0, -0.5]);
+        assert_eq!(series.extra(0), [17.0, 0.5]);
+        assert!(series.extra(1).iter().all(|value| value.is_nan()));
+        series.drop_first(2);
+        assert_eq!(
+            (series.len(), &series.end_s[..], series.extra(0)),
+            (1, &[3][..], &[19.0, -0.5][..])
+        );
+    }
 
     #[test]
     fn symbols_are_upper_case_and_cannot_leave_their_folder() {

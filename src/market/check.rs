@@ -139,6 +139,7 @@ pub(crate) fn check(
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        columns: Vec::new(),
         cache_dir: None,
     };
     match cleaner.inspect(&period, &load) {

@@ -124,6 +124,10 @@ const MINUTES_PER_DAY: usize = 24 * 60;
 pub(crate) struct Cleaner {
     symbol: Symbol,
     rows: Vec<CleanRow>,
+    /// Further columns of the rows.
+    columns: Vec<String>,
+    /// `[row, column]`; NaN where unknown.
+    extras: Vec<f32>,
     bad: BadRows,
     naive: bool,
     /// Some times had a zone.
@@ -140,6 +144,8 @@ impl Cleaner {
         Cleaner {
             symbol,
             rows: Vec::new(),
+            columns: Vec::new(),
+            extras: Vec::new(),
             bad,
             naive: false,
             zoned: false,
@@ -149,6 +155,12 @@ impl Cleaner {
         }
     }
 
+    /// Expects these further columns in every day's rows.
+    pub fn with_columns(mut self, columns: &[String]) -> Cleaner {
+        self.columns = columns.to_vec();
+        self
+    }
+
     /// Sets the number of day files to come. Memory is reserved for as many days like the first, so
     /// that rows do not have to be moved.
     pub(crate) fn expect_days(&mut self, count: usize) {
@@ -156,12 +168,16 @@ impl Cleaner {
     }
 
     /// Adds the rows of `file`, the day file of `date`.
-    pub(crate) fn add_day(
+    ///
+    /// # Panics
+    /// If they were decoded with other further columns.
+    pub fn add_day(
         &mut self,
         file: &str,
         date: NaiveDate,
         raw: &RawRows,
     ) -> Result<(), MarketError> {
+        assert_eq!(raw.extras.len(), self.columns.len(), "rows with the columns that are expected");
         self.naive |= raw.naive;
         self.zoned |= !raw.naive;
         if self.day_files == 0 {
@@ -201,14 +217,18 @@ impl Cleaner {
             };
             match why {
                 Some((kind, why)) => self.bad.add(file, Some(label_s), kind, &why)?,
-                None => self.rows.push(widened(row)),
+                None => {
+                    self.rows.push(widened(row));
+                    self.extras.extend(raw.extras.iter().map(|column| column[i] as f32));
+                }
             }
         }
         Ok(())
     }
 
-    /// Adds bars with exact `end_s`, as synthetic markets generate them.
-    pub(crate) fn add_bars(&mut self, bars: &BarSeries) {
+    /// Adds bars with exact `end_s`, as synthetic markets generate them, without further columns.
+    pub fn add_bars(&mut self, bars: &BarSeries) {
+        assert!(self.columns.is_empty(), "made-up bars have no further columns");
         self.rows.extend(bars.bars().map(|bar| CleanRow {
             label_s: bar.end_s,
             open: bar.open,
@@ -272,7 +292,12 @@ impl Cleaner {
             bar_minutes,
             extended_hours: options.extended_hours,
         };
-        let built = session_bars::build(&self.symbol, &self.rows, &days, &rules, &mut self.bad)?;
+        let rows = session_bars::CleanRows {
+            rows: &self.rows,
+            columns: &self.columns,
+            extras: &self.extras,
+        };
+        let built = session_bars::build(&self.symbol, rows, &days, &rules, &mut self.bad)?;
         notes.extend(built.notes);
         let series = built.series;
         if series.is_empty() {

@@ -23,8 +23,8 @@ pub struct MarketRow<'a> {
 
 impl MarketData {
     /// # Errors
-    /// If a stock occurs twice, bar times do not increase, a price is not a positive number, or
-    /// there are fewer than two bar times.
+    /// If a stock occurs twice, bar times do not increase, a price is not a positive number,
+    /// further columns are not those of the first stock, or there are fewer than two bar times.
     pub fn new(series: Vec<BarSeries>) -> Result<MarketData, MarketError> {
         let stocks: Vec<Symbol> = series.iter().map(|one| one.symbol.clone()).collect();
         for (i, one) in series.iter().enumerate() {
@@ -38,6 +38,9 @@ impl MarketData {
             }
             if !one.end_s.is_sorted_by(|a, b| a < b) {
                 return Err(wrong("its bar times do not increase", "sort its bars by time"));
+            }
+            if one.columns != series[0].columns {
+                return Err(wrong("its further columns are others", "read all stocks alike"));
             }
             let columns = [&one.open, &one.high, &one.low, &one.close];
             let sound = |price: &f64| price.is_finite() && *price > 0.0;
@@ -65,6 +68,11 @@ impl MarketData {
     /// In the order in which their series were given.
     pub fn stocks(&self) -> &[Symbol] {
         &self.stocks
+    }
+
+    /// Names of the series' further columns.
+    pub fn columns(&self) -> &[String] {
+        self.series.first().map_or(&[], |series| &series.columns)
     }
 
     /// Number of bar times.
@@ -111,6 +119,18 @@ impl MarketRow<'_> {
         }
         let bar = self.data.series[stock].bar(last as usize);
         (bar.end_s == self.end_s()).then_some(bar)
+    }
+
+    /// Replaces `out` with the further columns' last known values, `[stock, column]`; NaN before
+    /// the first.
+    pub fn extras(&self, out: &mut Vec<f32>) {
+        out.clear();
+        for (series, last) in self.data.series.iter().zip(&self.data.last) {
+            match last[self.t] {
+                NO_BAR => out.extend(series.columns.iter().map(|_| f32::NAN)),
+                last => out.extend_from_slice(series.extra(last as usize)),
+            }
+        }
     }
 
     /// Like a panel's bar: without a bar the last close is carried forward; NaN before the first

@@ -9,7 +9,7 @@ use super::bar::{BarSeries, Period, Symbol};
 use super::clean::Cleaner;
 use super::error::MarketError;
 use super::options::{LoadOptions, LoadProgress, LoadReport};
-use super::parquet::decode_day;
+use super::parquet::decode_day_with;
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
 
@@ -33,12 +33,14 @@ pub(crate) fn digest(
     options: &LoadOptions,
     origin: impl IntoIterator<Item = String>,
 ) -> String {
-    let LoadOptions { bar_minutes, bar_label, extended_hours, strict, cache_dir: _ } = options;
+    let LoadOptions { bar_minutes, bar_label, extended_hours, strict, columns, cache_dir: _ } =
+        options;
     let mut parts = vec![
         format!("loader {LOADER_VERSION}"),
         format!("{symbol} {period}"),
         format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
     ];
+    parts.extend(columns.iter().map(|name| format!("column {name}")));
     parts.extend(origin);
     let mut hasher = Sha256::new();
     for part in parts {
@@ -68,7 +70,8 @@ pub(crate) fn load_files(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(BarSeries, LoadReport), MarketError> {
-    let mut cleaner = Cleaner::new(symbol.clone(), options.strict);
+    let columns = &options.columns;
+    let mut cleaner = Cleaner::new(symbol.clone(), options.strict).with_columns(columns);
     Origin::check_whole(store.as_ref(), symbol)?;
     let files = list(store.as_ref(), symbol, period)?;
     let days_total = files.len();
@@ -78,7 +81,8 @@ pub(crate) fn load_files(
     let days = fetch_days(Arc::clone(store), files, cache, FETCHES_AT_ONCE, FETCH_AHEAD_BYTES);
     for (done, day) in days.enumerate() {
         let (file, bytes) = day?;
-        cleaner.add_day(&file.key, file.date, &decode_day(&bytes, &file.key)?)?;
+        let rows = decode_day_with(&bytes, &file.key, columns)?;
+        cleaner.add_day(&file.key, file.date, &rows)?;
         progress(LoadProgress { days_done: done + 1, days_total });
     }
     cleaner.finish(period, options, None)

@@ -29,6 +29,8 @@ pub struct LoadOptions {
     pub extended_hours: bool,
     /// A bad row is an error instead of being counted and left out.
     pub strict: bool,
+    /// Further columns of the day files, read into the series.
+    pub columns: Vec<String>,
     /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
     pub cache_dir: Option<PathBuf>,
 }

@@ -76,7 +76,8 @@ pub struct PanelData {
     pub close: Vec<f64>,
     /// `[time, stock]`, shares; 0 without a bar.
     pub volume: Vec<f64>,
-    /// `[time, stock]`: the stock has a bar with all features defined, so it may be traded.
+    /// `[time, stock]`: the stock has a bar with all features defined that have to be, so it may be
+    /// traded.
     pub tradable: Vec<bool>,
     /// `[time, stock, feature]`, scaled, finite.
     pub features: Vec<f32>,
@@ -248,7 +249,7 @@ pub struct PanelBar {
     pub close: f64,
     /// Shares; 0 without a bar.
     pub volume: f64,
-    /// The stock has a bar here and all its features are defined.
+    /// The stock has a bar here and all its features are defined that have to be.
     pub tradable: bool,
 }
 

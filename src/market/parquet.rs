@@ -6,7 +6,8 @@
 //!   day in two columns, or as integer seconds, milli-, micro- or nanoseconds since 1970. A time
 //!   without a zone is America/New_York;
 //! - prices and volume as floats, integers or text, with names in any case, also as `1. open` ...
-//!   `5. volume`.
+//!   `5. volume`;
+//! - further columns, where asked for, as floats, integers or booleans.
 
 mod pages;
 mod plain;
@@ -42,6 +43,8 @@ pub struct RawRows {
     pub close: Vec<f64>,
     /// As `open`.
     pub volume: Vec<f64>,
+    /// `[column][row]`: further columns that were asked for.
+    pub extras: Vec<Vec<f64>>,
 }
 
 impl RawRows {
@@ -74,7 +77,16 @@ impl RawRows {
 /// Rows of one day file. `file` is the path or blob name for messages. Returns rows or a
 /// [`MarketError::File`] for any bytes; never panics.
 pub fn decode_day(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
-    without_panic(|| decode(bytes, file)).unwrap_or_else(|| {
+    decode_day_with(bytes, file, &[])
+}
+
+/// Like [`decode_day`], with further columns of the file, which it must have.
+pub fn decode_day_with(
+    bytes: &[u8],
+    file: &str,
+    columns: &[String],
+) -> Result<RawRows, MarketError> {
+    without_panic(|| decode(bytes, file, columns)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })
 }
@@ -98,8 +110,16 @@ fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
+/// Whether a day file's column of this name is a price, the volume, a time or a symbol.
+pub fn is_bar_column(name: &str) -> bool {
+    let name = plain_name(name);
+    let known = [&NUMBER_NAMES[..], &TIME_NAMES, &LAST_TIME_NAMES, &SYMBOL_NAMES];
+    known.iter().any(|names| names.contains(&name.as_str()))
+}
+
 /// A day file in the program's own format: `timestamp` (microseconds, New York time without a zone,
-/// the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, zstd.
+/// the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, further columns
+/// as f32, zstd.
 /// `bar_minutes` is the length of every bar except a session's last one, which may be shorter.
 pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, MarketError> {
     let length_s = 60 * i64::from(bar_minutes);
@@ -109,9 +129,14 @@ pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, Marke
         before_s = end_s;
         start_s
     };
-    let BarSeries { symbol, end_s, open, high, low, close, volume } = series;
+    let BarSeries { symbol, end_s, open, high, low, close, volume, columns, extras } = series;
     let start_s = end_s.iter().map(start_s);
-    encode(symbol.as_str(), start_s, [open, high, low, close, volume])
+    let extra = |(i, name): (usize, &String)| {
+        let values: Vec<f32> = extras.iter().skip(i).step_by(columns.len()).copied().collect();
+        Column::new(name.as_str().into(), values)
+    };
+    let extras = columns.iter().enumerate().map(extra).collect();
+    encode(symbol.as_str(), start_s, [open, high, low, close, volume], extras)
 }
 
 /// Like [`encode_day`], with the labels as given.
@@ -120,7 +145,8 @@ pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, Marke
 /// If a row has no time.
 pub(crate) fn encode_rows(rows: &RawRows, file: &str) -> Result<Vec<u8>, MarketError> {
     let label_s = rows.label_s.iter().map(|label_s| label_s.expect("every row has a time"));
-    encode(file, label_s, [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume])
+    let values = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
+    encode(file, label_s, values, Vec::new())
 }
 
 /// `label_s`: UTC seconds.
@@ -128,6 +154,7 @@ fn encode(
     file: &str,
     label_s: impl Iterator<Item = i64>,
     values: [&Vec<f64>; 5],
+    extras: Vec<Column>,
 ) -> Result<Vec<u8>, MarketError> {
     let local_us = |label_s| calendar::new_york_local(label_s).and_utc().timestamp() * 1_000_000;
     let label = Int64Chunked::from_vec("timestamp".into(), label_s.map(local_us).collect())
@@ -137,6 +164,7 @@ fn encode(
     for (name, values) in NUMBER_NAMES.iter().zip(values) {
         columns.push(Column::new((*name).into(), values));
     }
+    columns.extend(extras);
     let mut bytes = Vec::new();
     DataFrame::new(values[0].len(), columns)
         .and_then(|mut frame| ParquetWriter::new(&mut bytes).set_parallel(false).finish(&mut frame))
@@ -160,23 +188,32 @@ fn cause(error: &PolarsError) -> String {
     text.lines().next().unwrap_or_default().chars().take(CAUSE_CHARS).collect()
 }
 
-fn decode(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
-    if let Some(rows) = plain::rows(bytes) {
+fn decode(bytes: &[u8], file: &str, columns: &[String]) -> Result<RawRows, MarketError> {
+    if let Some(rows) = plain::rows(bytes, columns) {
         return Ok(rows);
     }
-    decode_any(bytes, file)
+    decode_any(bytes, file, columns)
 }
 
-fn decode_any(bytes: &[u8], file: &str) -> Result<RawRows, MarketError> {
-    let (frame, plan) = read_frame(bytes, file, false)?;
+fn decode_any(bytes: &[u8], file: &str, columns: &[String]) -> Result<RawRows, MarketError> {
+    let (frame, plan) = read_frame(bytes, file, Wanted::Columns(columns))?;
     rows_of(&frame, &plan, file)
 }
 
-/// The required columns and their meaning, including the symbol column if wanted.
+/// What is wanted of a file besides the bars.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// The symbol column, if there is one.
+    Symbols,
+    /// Further columns.
+    Columns(&'a [String]),
+}
+
+/// The required columns and their meaning, including what else is wanted.
 fn read_frame(
     bytes: &[u8],
     file: &str,
-    with_symbols: bool,
+    wanted: Wanted<'_>,
 ) -> Result<(DataFrame, ColumnPlan), MarketError> {
     let damaged = |e: PolarsError| {
         let what = format!("is not a whole Parquet file ({} bytes): {}", bytes.len(), cause(&e));
@@ -190,8 +227,9 @@ fn read_frame(
     }
     let names: Vec<&str> = schema.iter_names().map(|name| name.as_str()).collect();
     let mut plan = ColumnPlan::new(&names, file)?;
-    if !with_symbols {
+    if let Wanted::Columns(columns) = wanted {
         plan.symbol = None;
+        plan = plan.with_extras(columns, &names, file)?;
     }
     plan.check_types(&schema, file)?;
     if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
@@ -214,6 +252,7 @@ fn rows_of(frame: &DataFrame, plan: &ColumnPlan, file: &str) -> Result<RawRows, 
     let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
     let [open, high, low, close, volume] = &plan.numbers;
     let (label_s, naive) = time::labels(frame, &plan.time, file)?;
+    let extras = plan.extras.iter().map(number).collect::<Result<_, _>>().map_err(text)?;
     let rows = RawRows {
         label_s,
         naive,
@@ -222,9 +261,10 @@ fn rows_of(frame: &DataFrame, plan: &ColumnPlan, file: &str) -> Result<RawRows, 
         low: number(low).map_err(text)?,
         close: number(close).map_err(text)?,
         volume: number(volume).map_err(text)?,
+        extras,
     };
     let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
-    if columns.iter().any(|column| column.len() != rows.len()) {
+    if columns.into_iter().chain(&rows.extras).any(|column| column.len() != rows.len()) {
         return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
     }
     Ok(rows)
@@ -248,6 +288,8 @@ struct ColumnPlan {
     numbers: [String; 5],
     /// Column with the stock's name, if any.
     symbol: Option<String>,
+    /// Further columns that were asked for.
+    extras: Vec<String>,
 }
 
 /// Names of a time column, best first. The column that pandas saves for an unnamed index comes
@@ -287,11 +329,35 @@ impl ColumnPlan {
                 file_error(file, what, "name it timestamp, datetime, date or time")
             })?;
         let symbol = one(&SYMBOL_NAMES).and_then(|mut names| names.pop());
-        Ok(ColumnPlan { time, numbers: numbers.map(Option::unwrap_or_default), symbol })
+        let numbers = numbers.map(Option::unwrap_or_default);
+        Ok(ColumnPlan { time, numbers, symbol, extras: Vec::new() })
+    }
+
+    /// The plan with further columns among `names`, found in any case.
+    fn with_extras(
+        mut self,
+        columns: &[String],
+        names: &[&str],
+        file: &str,
+    ) -> Result<ColumnPlan, MarketError> {
+        for column in columns {
+            let found = names.iter().find(|name| plain_name(name) == plain_name(column));
+            let found = found.ok_or_else(|| {
+                let what = format!("has no column {column} (it has: {})", names.join(", "));
+                file_error(
+                    file,
+                    what,
+                    "write it into every day file, or leave it out of features.columns",
+                )
+            })?;
+            self.extras.push(found.to_string());
+        }
+        Ok(self)
     }
 
     fn columns(&self) -> Vec<String> {
-        self.time.iter().chain(&self.numbers).chain(&self.symbol).cloned().collect()
+        let bars = self.time.iter().chain(&self.numbers).chain(&self.symbol);
+        bars.chain(&self.extras).cloned().collect()
     }
 
     /// Types are checked before reading, since polars panics on some others.
@@ -320,6 +386,17 @@ impl ColumnPlan {
         }
         if let Some(name) = &self.symbol {
             check(name, &|_| false, "store the stocks' names as text")?;
+        }
+        for name in &self.extras {
+            let stored = schema.get(name).map(|field| field.dtype());
+            if !stored.is_some_and(|t| numeric.contains(t) || *t == T::Boolean) {
+                let what = format!("column {name:?} is stored as {stored:?}");
+                return Err(file_error(
+                    file,
+                    what,
+                    "a feature is a number: float64, int64 or bool",
+                ));
+            }
         }
         Ok(())
     }

@@ -75,6 +75,7 @@ fn options() -> LoadOptions {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        columns: Vec::new(),
         cache_dir: None,
     }
 }
@@ -161,6 +162,25 @@ fn a_damaged_day_names_its_file() {
 }
 
 #[test]
+fn a_column_that_is_nowhere_is_named_with_its_file() {
+    let year = period("2020-01-01", "2020-12-31");
+    let options = LoadOptions { columns: vec!["vix".into()], ..options() };
+    let refused = |source: &DataSource| {
+        let aapl = "AAPL".parse().unwrap();
+        let loaded =
+            load_bars(source, &[aapl], &"AAPL".parse().unwrap(), &year, &options, &mut |_| ());
+        loaded.unwrap_err().to_string()
+    };
+    let text = refused(&two_days().source());
+    assert!(text.starts_with("AAPL/2020-08-28: has no column vix (it has: timestamp, "), "{text}");
+    let text = refused(&DataSource::Synthetic(SyntheticMarket::parse("sample").unwrap()));
+    assert!(
+        text.contains("made-up prices have no column vix") && text.contains("--data"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_fingerprint_changes_with_all_that_the_bars_depend_on() {
     let aapl: Symbol = "AAPL".parse().unwrap();
     let year = period("2020-01-01", "2020-12-31");
@@ -179,6 +199,8 @@ fn the_fingerprint_changes_with_all_that_the_bars_depend_on() {
         of(two_days(), &year, &LoadOptions { extended_hours: true, ..options() }),
         of(two_days(), &year, &LoadOptions { bar_label: BarLabel::End, ..options() }),
         of(two_days(), &year, &LoadOptions { strict: true, ..options() }),
+        of(two_days(), &year, &LoadOptions { columns: vec!["vix".into()], ..options() }),
+        of(two_days(), &year, &LoadOptions { columns: vec!["mood".into()], ..options() }),
     ];
     assert!(others.iter().all(|other| *other != base));
     let made_up = |name: &str| {

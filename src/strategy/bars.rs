@@ -9,6 +9,9 @@ use crate::market::panel::MarketView;
 pub struct BarsAt<'a> {
     end_s: i64,
     bars: &'a [Option<Bar>],
+    columns: &'a [String],
+    /// `[stock, column]`
+    extras: &'a [f32],
 }
 
 impl<'a> BarsAt<'a> {
@@ -19,7 +22,24 @@ impl<'a> BarsAt<'a> {
     pub fn new(end_s: i64, bars: &'a [Option<Bar>]) -> BarsAt<'a> {
         let all_end_now = bars.iter().flatten().all(|bar| bar.end_s == end_s);
         assert!(all_end_now, "the bars of one time end at that time");
-        BarsAt { end_s, bars }
+        BarsAt { end_s, bars, columns: &[], extras: &[] }
+    }
+
+    /// The same bars with further columns of the day files. `extras` `[stock, column]`: NaN where a
+    /// value is unknown.
+    ///
+    /// # Panics
+    /// If there is not one value for each stock and column.
+    pub fn with_extras(self, columns: &'a [String], extras: &'a [f32]) -> BarsAt<'a> {
+        assert_eq!(extras.len(), self.bars.len() * columns.len(), "a value for each column");
+        BarsAt { columns, extras, ..self }
+    }
+
+    /// A further column's value for each stock, NaN where it is unknown; None if there is no such
+    /// column.
+    pub fn column(&self, name: &str) -> Option<impl Iterator<Item = f32> + use<'a>> {
+        let place = self.columns.iter().position(|column| column == name)?;
+        Some(self.extras.iter().skip(place).step_by(self.columns.len()).copied())
     }
 
     /// End of the bars, UTC seconds since 1970.

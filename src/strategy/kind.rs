@@ -12,6 +12,7 @@ use super::{
 use crate::market::{MarketData, Symbol};
 
 type Check = dyn Fn(&Parameters) -> Result<(), ParameterConflict> + Send + Sync;
+type Columns = dyn Fn(&Parameters) -> Vec<String> + Send + Sync;
 type Built = Result<Box<dyn Strategy>, StrategyError>;
 type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
 
@@ -40,6 +41,7 @@ pub struct StrategyKind {
     /// Text parameters, such as the path of a model.
     pub texts: Vec<TextParameter>,
     check: Arc<Check>,
+    columns: Arc<Columns>,
     build: Arc<Build>,
     stages: Option<Arc<dyn Stages>>,
 }
@@ -67,6 +69,7 @@ impl StrategyKind {
             parameters,
             texts: Vec::new(),
             check: Arc::new(|_| Ok(())),
+            columns: Arc::new(|_| Vec::new()),
             build: Arc::new(move |parameters, stocks| build(parameters, count(stocks))),
             stages: None,
         }
@@ -149,9 +152,22 @@ impl StrategyKind {
         self
     }
 
-    /// Completes the given parameters with defaults and checks them. Errors: a name is unknown or
-    /// given twice, a value is of the wrong type or out of range, a required text is missing, or a
-    /// rule of [`StrategyKind::check`] is violated.
+    /// Says which further columns of the day files a strategy with such parameters needs.
+    pub fn needs_columns(
+        mut self,
+        columns: impl Fn(&Parameters) -> Vec<String> + Send + Sync + 'static,
+    ) -> StrategyKind {
+        self.columns = Arc::new(columns);
+        self
+    }
+
+    /// The further columns of the day files that a strategy with these parameters needs.
+    pub fn columns(&self, parameters: &Parameters) -> Vec<String> {
+        (self.columns)(parameters)
+    }
+
+    /// Completes the given parameters with defaults and checks them. Errors: see
+    /// [`Parameters::resolve`]; or the rules of [`StrategyKind::check`] are violated.
     pub fn resolve(&self, given: &GivenParameters) -> Result<Parameters, StrategyError> {
         let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {

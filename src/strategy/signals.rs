@@ -65,12 +65,15 @@ pub(super) fn each_row(
     let stocks = data.stocks().len();
     let mut latest = vec![Decision::NONE; stocks];
     let mut bars: Vec<Option<Bar>> = Vec::with_capacity(stocks);
+    let mut extras = Vec::new();
     for t in 0..data.rows() {
         cancel.check()?;
         let row = data.row(t);
         bars.clear();
         bars.extend((0..stocks).map(|stock| row.fresh(stock)));
-        strategy.decide(&BarsAt::new(row.end_s(), &bars), cancel, &mut latest)?;
+        row.extras(&mut extras);
+        let now = BarsAt::new(row.end_s(), &bars).with_extras(data.columns(), &extras);
+        strategy.decide(&now, cancel, &mut latest)?;
         take(t, &latest);
     }
     Ok(())

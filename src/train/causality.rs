@@ -3,10 +3,11 @@
 //!
 //! Every run of the test draws fresh cases: one to three stocks with missing bars and days, late
 //! beginnings, half days and changes of the clocks; bars as stored or put together from shorter
-//! ones; regular or extended hours; the switches of network and learner either way. A case's market
+//! ones; none to two further columns, with unknown values; regular or extended hours; the switches
+//! of network and learner either way. A case's market
 //! is written as day files and loaded, trained on and evaluated as a run does it. Then t is drawn,
-//! all bars after t are drawn anew (other prices and volumes, others missing), and all of it is
-//! done again. `DQN_TEST_SEED` repeats a case; one that fails says its seed.
+//! all bars after t are drawn anew (other prices, volumes and columns, others missing), and all of
+//! it is done again. `DQN_TEST_SEED` repeats a case; one that fails says its seed.
 //!
 //! What must not change:
 //!

@@ -104,6 +104,14 @@ pub struct DataPlan<'a> {
     pub cache: &'a Path,
 }
 
+/// How much is read ahead of a period: at least so many bars, and the bars of at least so many
+/// sessions.
+#[derive(Clone, Copy)]
+struct Warmup {
+    bars: u32,
+    sessions: u32,
+}
+
 /// All that a panel depends on.
 #[derive(Clone, Serialize)]
 struct Digested<'a> {
@@ -136,7 +144,7 @@ impl DataPlan<'_> {
         bar_minutes: u32,
         on_days: &mut OnDays<'_>,
     ) -> Result<PreparedData> {
-        let lead = lead_days(bar_minutes, self.warmup_bars(bar_minutes));
+        let lead = lead_days(bar_minutes, self.warmup(bar_minutes));
         let load = Period { start: trade.start - Days::new(lead), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
     }
@@ -172,11 +180,14 @@ impl DataPlan<'_> {
         Ok(PreparedData { panel: Arc::new(opened), note, from_cache, digest })
     }
 
-    /// Bars ahead of a period after which indicators have settled and capital by equal risk is
-    /// known.
-    fn warmup_bars(&self, bar_minutes: u32) -> u32 {
-        let sessions = self.risk_sessions as u32;
-        self.features.warmup_bars.max(sessions * bars_per_session(bar_minutes))
+    /// What a period needs ahead of it so that indicators have settled and capital by equal risk
+    /// is known.
+    fn warmup(&self, bar_minutes: u32) -> Warmup {
+        let risk = self.risk_sessions as u32 * bars_per_session(bar_minutes);
+        Warmup {
+            bars: self.features.warmup_bars.max(risk),
+            sessions: self.features.warmup_sessions(),
+        }
     }
 
     fn ranks(&self) -> Ranks {
@@ -272,7 +283,7 @@ impl DataPlan<'_> {
         let (mut series, reports): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
         let bar_minutes = common_bar_minutes(&reports)?;
         for one in &mut series {
-            keep_warmup(one, trade.start, self.warmup_bars(bar_minutes) as usize);
+            keep_warmup(one, trade.start, self.warmup(bar_minutes));
         }
         let grid = align(&series);
         let rows = rows_of(&grid, trade);
@@ -379,10 +390,10 @@ fn bars_per_session(bar_minutes: u32) -> u32 {
     (SESSION_MINUTES / bar_minutes).max(1)
 }
 
-/// Calendar days that surely hold so many bars.
-fn lead_days(bar_minutes: u32, warmup_bars: u32) -> u64 {
-    let sessions = u64::from(warmup_bars.div_ceil(bars_per_session(bar_minutes))) + 3;
-    sessions * 7 / 5 + 7
+/// Calendar days that surely hold a warm-up.
+fn lead_days(bar_minutes: u32, warmup: Warmup) -> u64 {
+    let sessions = warmup.bars.div_ceil(bars_per_session(bar_minutes)).max(warmup.sessions);
+    (u64::from(sessions) + 3) * 7 / 5 + 7
 }
 
 /// The length of all stocks' bars, which must be one.
@@ -403,16 +414,17 @@ pub(crate) fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
     Ok(first.bar_minutes)
 }
 
-/// Leaves exactly `warmup` bars before `start`, or as many as there are.
-fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: usize) {
-    let first = series.end_s.partition_point(|&end_s| new_york_date(end_s) < start);
-    let drop = first.saturating_sub(warmup);
-    series.end_s.drain(..drop);
-    for column in
-        [&mut series.open, &mut series.high, &mut series.low, &mut series.close, &mut series.volume]
-    {
-        column.drain(..drop);
+/// Leaves exactly the warm-up before `start`, or as much of it as there is.
+fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: Warmup) {
+    let before = |date: NaiveDate| series.end_s.partition_point(|&s| new_york_date(s) < date);
+    let first = before(start);
+    let mut session = first;
+    for _ in 0..warmup.sessions {
+        let Some(last) = session.checked_sub(1) else { break };
+        session = before(new_york_date(series.end_s[last]));
     }
+    let drop = first.saturating_sub(warmup.bars as usize).min(session);
+    series.drop_first(drop);
 }
 
 fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {

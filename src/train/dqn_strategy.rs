@@ -59,6 +59,10 @@ pub fn kind(model: Option<&Path>) -> StrategyKind {
         let settings = saved_settings(Path::new(parameters.text(MODEL)));
         settings.map(|_| ()).map_err(|e| (MODEL.into(), format!("{}: {}", e.field, e.what).into()))
     })
+    .needs_columns(|parameters| {
+        let settings = saved_settings(Path::new(parameters.text(MODEL)));
+        settings.map_or(Vec::new(), |config| config.features.columns)
+    })
 }
 
 struct DqnStrategy {
@@ -78,6 +82,11 @@ struct DqnStrategy {
     directions: Option<Vec<i8>>,
     /// In the order of the run's stocks.
     bars: Vec<Option<Bar>>,
+    /// Further columns of the day files that are features, and their values, `[stock, column]`.
+    columns: Vec<String>,
+    extras: Vec<f32>,
+    before: Vec<PanelBar>,
+    rows: usize,
     gathered: Vec<f32>,
     /// `[action]` of a stock.
     values: Vec<f32>,
@@ -125,16 +134,34 @@ impl DqnStrategy {
             held: vec![0; count],
             directions: None,
             bars: vec![None; count],
+            extras: vec![f32::NAN; count * config.features.columns.len()],
+            columns: config.features.columns,
+            before: Vec::with_capacity(count),
+            rows: 0,
             gathered: Vec::new(),
             values: Vec::new(),
             q: Vec::new(),
         })
     }
 
+    /// Takes in the bars' further columns. Errors: the name of one that they lack.
+    fn read_columns(&mut self, now: &BarsAt<'_>) -> Result<(), String> {
+        for (i, name) in self.columns.iter().enumerate() {
+            let values = now.column(name).ok_or(name)?;
+            for (&place, value) in self.place.iter().zip(values) {
+                self.extras[place * self.columns.len() + i] = value;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in the bars, and carries out what was decided at those before. Says whether there is
     /// anything to decide.
     fn observe(&mut self) -> bool {
-        self.features.update(&self.bars);
+        self.before.clear();
+        self.before.extend_from_slice(self.features.bars());
+        self.features.update(&self.bars, &self.extras);
+        self.rows += 1;
         let bars = self.features.bars();
         let Some(directions) = &self.directions else {
             return bars.iter().any(|bar| bar.tradable);
@@ -180,6 +207,10 @@ impl Strategy for DqnStrategy {
         for (&place, bar) in self.place.iter().zip(now.bars()) {
             self.bars[place] = *bar;
         }
+        self.read_columns(now).map_err(|name| {
+            let what = format!("it was trained with the column {name}, which these bars lack");
+            failed(what, "use it where day files or lines of a stream have this column".into())
+        })?;
         if !self.observe() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ pub(crate) enum LoadMessage {
 #[derive(Serialize, Deserialize)]
 enum LoadHeader {
     Progress { stock: usize, days_done: usize, days_total: usize },
-    Bars { stock: usize, report: LoadReport, symbol: Symbol, rows: usize },
+    Bars { stock: usize, report: LoadReport, symbol: Symbol, columns: Vec<String>, rows: usize },
     Failure { stock: usize, message: String },
 }
 
@@ -32,6 +32,7 @@ impl LoadMessage {
                 stock: *stock,
                 report: (**report).clone(),
                 symbol: series.symbol.clone(),
+                columns: series.columns.clone(),
                 rows: series.len(),
             },
             LoadMessage::Failure { stock, message } => {
@@ -41,11 +42,12 @@ impl LoadMessage {
         let mut bytes = serde_json::to_vec(&head).expect("plain data");
         bytes.push(b'\n');
         if let LoadMessage::Bars { series, .. } = self {
-            bytes.reserve(series.len() * 6 * 8);
+            bytes.reserve(series.len() * 6 * 8 + series.extras.len() * 4);
             extend(&mut bytes, &series.end_s, |x| x.to_le_bytes());
             for column in [&series.open, &series.high, &series.low, &series.close, &series.volume] {
                 extend(&mut bytes, column, |x| x.to_le_bytes());
             }
+            extend(&mut bytes, &series.extras, |x| x.to_le_bytes());
         }
         bytes
     }
@@ -59,12 +61,13 @@ impl LoadMessage {
                 LoadMessage::Progress { stock, days_done, days_total }
             }
             LoadHeader::Failure { stock, message } => LoadMessage::Failure { stock, message },
-            LoadHeader::Bars { stock, report, symbol, rows } => {
-                let body = &bytes[end + 1..];
-                if body.len() != rows * 6 * 8 {
+            LoadHeader::Bars { stock, report, symbol, columns, rows } => {
+                let (body, extras) = bytes[end + 1..].split_at_checked(rows * 6 * 8)?;
+                if extras.len() != rows * columns.len() * 4 {
                     return None;
                 }
                 let (words, _) = body.as_chunks::<8>();
+                let (extras, _) = extras.as_chunks::<4>();
                 let column = |column: usize| words[column * rows..(column + 1) * rows].iter();
                 let floats =
                     |i| -> Vec<f64> { column(i).map(|x| f64::from_le_bytes(*x)).collect() };
@@ -76,6 +79,8 @@ impl LoadMessage {
                     low: floats(3),
                     close: floats(4),
                     volume: floats(5),
+                    columns,
+                    extras: extras.iter().map(|x| f32::from_le_bytes(*x)).collect(),
                 };
                 LoadMessage::Bars { stock, report: Box::new(report), series }
             }
@@ -83,10 +88,10 @@ impl LoadMessage {
     }
 }
 
-fn extend<T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 8]) {
+fn extend<T: Copy, const N: usize>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; N]) {
     let start = bytes.len();
-    bytes.resize(start + values.len() * 8, 0);
-    let (words, _) = bytes[start..].as_chunks_mut::<8>();
+    bytes.resize(start + values.len() * N, 0);
+    let (words, _) = bytes[start..].as_chunks_mut::<N>();
     for (slot, &value) in words.iter_mut().zip(values) {
         *slot = word(value);
     }
@@ -101,17 +106,13 @@ mod tests {
     #[test]
     fn a_parcel_comes_out_as_it_went_in_and_a_torn_one_not_at_all() {
         let symbol: Symbol = "AAPL".parse().unwrap();
-        let mut series = BarSeries::new(symbol.clone());
+        let mut series =
+            BarSeries::new(symbol.clone()).with_columns(&["vix".into(), "mood".into()]);
         for i in 0..3 {
             let price = 100.0 + i as f64 / 3.0;
-            series.push(Bar {
-                end_s: 60 * i,
-                open: price,
-                high: price + 1.0,
-                low: price - 1.0,
-                close: price,
-                volume: 7.0,
-            });
+            let (open, high, low, close) = (price, price + 1.0, price - 1.0, price);
+            let bar = Bar { end_s: 60 * i, open, high, low, close, volume: 7.0 };
+            series.push_with(bar, &[17.0 + i as f32, -0.5]);
         }
         let report = LoadReport {
             symbol,

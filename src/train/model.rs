@@ -1,5 +1,6 @@
 //! A trained model on disk: weights, and what was fitted on the training period, as one state dict.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +30,8 @@ pub(crate) const SETTINGS_FILE: &str = "config.toml";
 const MEAN: &str = "scaler.mean";
 const STD: &str = "scaler.std";
 const RETURN_STD: &str = "scaler.return_std";
+/// Before the name of a further column of the day files; holds its place among them.
+const COLUMN: &str = "scaler.column.";
 const CORRELATION: &str = "relations.correlation";
 const LEAD_LAG: &str = "relations.lead_lag";
 const PEERS: &str = "relations.peers";
@@ -69,9 +72,9 @@ pub struct Model {
 
 impl Model {
     /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
-    /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `belief.share`
-    /// `[1]` and `belief.drift` `[stock]`, `relations.*` `[stock,
-    /// stock]`, NaN where undefined; with a meta-policy `meta_policy.standing` `[stock, share rate,
+    /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `scaler.column.NAME`
+    /// `[1]` for further columns of the day files, `relations.*` `[stock, stock]`, NaN where
+    /// undefined; with a meta-policy `meta_policy.standing` `[stock, share rate,
     /// rule]`.
     pub fn write(&self, path: &Path) -> Result<()> {
         let stocks = self.shape.stocks as i64;
@@ -86,8 +89,9 @@ impl Model {
         tensors.push(named(MEAN, &[stocks, features], scaler.mean.clone()));
         tensors.push(named(STD, &[stocks, features], scaler.std.clone()));
         tensors.push(named(RETURN_STD, &[stocks], scaler.return_std.clone()));
-        tensors.push(named(SHARE, &[1], vec![self.belief.share]));
-        tensors.push(named(DRIFT, &[stocks], self.belief.drift.clone()));
+        for (place, name) in scaler.columns.iter().enumerate() {
+            tensors.push(named(&format!("{COLUMN}{name}"), &[1], vec![place as f32]));
+        }
         let square = [stocks, stocks];
         tensors.push(named(CORRELATION, &square, flat(&self.fit.relations.correlation)));
         tensors.push(named(LEAD_LAG, &square, flat(&self.fit.relations.lead_lag)));
@@ -144,11 +148,15 @@ impl Model {
             weights[parameter.offset..][..parameter.len].copy_from_slice(&data);
         }
         let features = shape.features as i64;
+        let columns = tensors.iter().filter_map(|t| Some((t.name.strip_prefix(COLUMN)?, &t.data)));
+        let mut columns: Vec<_> = columns.collect();
+        columns.sort_by(|a, b| a.1.partial_cmp(b.1).unwrap_or(Ordering::Equal));
         let fit = Fit {
             scaler: Scaler {
                 mean: sized(MEAN, &[stocks, features])?,
                 std: sized(STD, &[stocks, features])?,
                 return_std: sized(RETURN_STD, &[stocks])?,
+                columns: columns.into_iter().map(|(name, _)| name.to_string()).collect(),
             },
             relations: Relations {
                 correlation: square(&sized(CORRELATION, &[stocks, stocks])?, shape.stocks),

@@ -23,6 +23,7 @@ use crate::comm::comm::agree;
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::market::Symbol;
+use crate::market::options::LoadOptions;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
 use crate::rl::networks::Networks;
@@ -201,7 +202,10 @@ pub fn data_plan<'a>(comm: &'a dyn Comm, config: &'a RunConfig, data: RunData<'a
         risk_sessions: config.portfolio.risk_sessions,
         max_peers: config.network.max_peers,
         source: data.source,
-        options: config.data.load_options(Some(data.cache.to_path_buf())),
+        options: LoadOptions {
+            columns: config.features.columns.clone(),
+            ..config.data.load_options(Some(data.cache.to_path_buf()))
+        },
         cache: data.cache,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::callbacks::Callbacks;
 use super::dataset::PreparedData;
@@ -33,7 +33,16 @@ impl SavedRun {
     pub fn with_settings(config: RunConfig, model: &Path) -> Result<SavedRun> {
         let RunConfig { stocks, features, env, network, .. } = &config;
         let shape = untrained_shape(stocks.len(), features, env.long_only, network);
-        Ok(SavedRun { model: Model::read(model, shape)?, config })
+        let saved = Model::read(model, shape)?;
+        let (asked, trained) = (&config.features.columns, &saved.fit.scaler.columns);
+        if asked != trained {
+            bail!(
+                "{}: it was trained with features.columns = {trained:?} but config.toml has {asked:?}; \
+                 the two files are not from the same run",
+                model.display()
+            );
+        }
+        Ok(SavedRun { model: saved, config })
     }
 
     /// Lets the model trade the evaluation period of its settings, exactly as the training run

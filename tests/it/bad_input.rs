@@ -52,6 +52,11 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"IBM\"]]"], &["portfolio.pairs", "IBM"]),
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"aapl\"]]"], &["portfolio.pairs", "itself"]),
         (&["--set", "features.arbitrage_bars=10"], &["features.arbitrage_bars", "30"]),
+        (&["--set", "features.rsi_sessions=[1]"], &["features.rsi_sessions", "from 2 to 500"]),
+        (&["--set", "features.return_sessions=[0]"], &["features.return_sessions", "from 1"]),
+        (&["--set", "features.columns=[\"Close\"]"], &["features.columns", "Close", "bars"]),
+        (&["--set", "features.columns=[\"vix\", \"VIX\"]"], &["features.columns", "twice"]),
+        (&["--set", "features.columns=[\"vix\"]"], &["features.columns", "vix", "--data"]),
         (&["--set", "ranks.timeout_s=0.5"], &["ranks.timeout_s", "1 and above"]),
         (&["--config", "nowhere.toml"], &["nowhere.toml"]),
         (&["--data", "synthetic:moon"], &["moon", "sample"]),
@@ -95,6 +100,10 @@ fn data_that_cannot_be_used_are_named_before_anything_is_written() {
     refused(&mut place.program(&with(&few)), &["2018-01-02", "--bar-minutes"]);
     let none = ["--stocks", "AAPL", "--bar-minutes", "0"];
     refused(&mut place.program(&with(&none)), &["--bar-minutes"]);
+
+    let vix = ["--stocks", "AAPL", "--set", "features.columns=[\"vix\"]"];
+    let words = ["AAPL_2018-01-02.parquet: has no column vix", "write it into every day file"];
+    refused(&mut place.program(&with(&vix)), &words);
 
     let day = "data/stocks_intraday/AAPL/2018/03/AAPL_2018-03-01.parquet";
     let whole = place.read(day);

@@ -9,7 +9,7 @@ use dqn_trader::market::{Bar, Period, Symbol};
 use dqn_trader::source::{DataSource, load_bars};
 use serde_json::{Value, json};
 
-use crate::program::{Place, fed, run, said, short, succeed, write_day_files};
+use crate::program::{Place, fed, run, said, short, succeed, write_day_files_with};
 
 /// The days with bars; there are none before them, so that all that decide on them have seen the
 /// same bars.
@@ -19,14 +19,20 @@ const LAST: &str = "2018-06-29";
 /// A run of two stocks in `results`, on bars in `data`. Positions that are kept are never resized,
 /// so that an account of all stocks shows the same positions as one account per stock.
 fn trained() -> Place {
+    trained_with(&[])
+}
+
+/// Like [`trained`], with further columns of the day files.
+fn trained_with(columns: &[String]) -> Place {
     let place = Place::new();
-    write_day_files(&place.path("data"), &["AAPL", "MSFT"], FIRST, LAST);
+    write_day_files_with(&place.path("data"), &["AAPL", "MSFT"], (FIRST, LAST), columns);
+    let setting = format!("features.columns={columns:?}");
     let mut flags = short(&["--data", "data", "--stocks", "AAPL", "MSFT", "--episodes", "2"]);
     // Enough gradient steps for a policy that trades.
     flags.extend(["--set", "learner.learning_starts=64", "--batch-size", "32", "--quiet"]);
     flags.extend(["--fee-bps", "0", "--slippage-bps", "0", "--set", "env.rebalance_band=inf"]);
     // The DQN alone trades the portfolio.
-    flags.extend(["--set", "portfolio.meta_policy.enabled=false"]);
+    flags.extend(["--set", "portfolio.meta_policy.enabled=false", "--set", &setting]);
     succeed(&mut place.program(&flags));
     place
 }
@@ -61,10 +67,13 @@ fn column(text: &str, name: &str) -> BTreeMap<(String, String), f64> {
 }
 
 /// Every position that `evaluate` held after a bar's open is the one that the strategy wanted at
-/// the previous bar.
+/// the previous bar. Also with features that are further columns of the day files.
 #[test]
 fn it_holds_the_positions_of_an_evaluation() {
-    let place = trained();
+    let columns = ["vix", "mood"].map(String::from);
+    let place = trained_with(&columns);
+    let settings = place.text("results/config.toml");
+    assert!(settings.contains("columns = [\"vix\", \"mood\"]"), "{settings}");
     let period = ["--eval_start", FIRST, "--eval_end", LAST, "--allow-overlap"];
     let evaluate = ["evaluate", "--model", "results", "--output", "whole", "--quiet"];
     succeed(&mut place.program(&[&evaluate[..], &period].concat()));
@@ -98,7 +107,19 @@ fn it_holds_the_positions_of_an_evaluation() {
     let mut over = place.mpirun(2, &[&["strategies"], &asked[..], &["--quiet"]].concat());
     succeed(&mut over);
     assert_eq!(place.text("out/signals.csv"), signals);
-    stream_is(&place, &signals);
+    stream_is(&place, &signals, &columns);
+    columns_belong_to_the_model(&place, &settings);
+}
+
+/// Settings with the columns in another order are those of another run.
+fn columns_belong_to_the_model(place: &Place, settings: &str) {
+    let swapped = settings.replace("[\"vix\", \"mood\"]", "[\"mood\", \"vix\"]");
+    std::fs::write(place.path("results/config.toml"), swapped).unwrap();
+    let output = run(&mut place.program(&["evaluate", "--model", "results", "--quiet"]));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let trained = "was trained with features.columns = [\"vix\", \"mood\"]";
+    assert!(stderr.contains(trained) && stderr.contains("not from the same run"), "{stderr}");
 }
 
 /// Input of a stream.
@@ -107,7 +128,7 @@ fn line(end_s: i64, bars: &serde_json::Map<String, Value>) -> String {
 }
 
 /// A stream of the same bars, one by one, leads to the same decisions.
-fn stream_is(place: &Place, signals: &str) {
+fn stream_is(place: &Place, signals: &str, columns: &[String]) {
     let stocks: Vec<Symbol> = ["MSFT", "AAPL"].map(|name| name.parse().unwrap()).into();
     let (targets, confidences) = (column(signals, "DQN"), column(signals, "DQN confidence"));
     let source = DataSource::Store(Arc::new(LocalStore::open(&place.path("data")).unwrap()));
@@ -116,15 +137,22 @@ fn stream_is(place: &Place, signals: &str) {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        columns: columns.to_vec(),
         cache_dir: None,
     };
     let period = Period { start: FIRST.parse().unwrap(), end: LAST.parse().unwrap() };
     let mut together: BTreeMap<i64, serde_json::Map<String, Value>> = BTreeMap::new();
     for stock in &stocks {
         let loaded = load_bars(&source, &stocks, stock, &period, &options, &mut |_| {});
-        for Bar { end_s, open, high, low, close, volume } in loaded.unwrap().0.bars() {
+        let series = loaded.unwrap().0;
+        for (i, Bar { end_s, open, high, low, close, volume }) in series.bars().enumerate() {
+            // A value that is not known, which is the last one then, is null.
+            let same = |k: usize| i > 0 && series.extra(i)[k] == series.extra(i - 1)[k];
+            let value = |k: usize| if same(k) { Value::Null } else { json!(series.extra(i)[k]) };
+            let values: serde_json::Map<String, Value> =
+                columns.iter().enumerate().map(|(k, name)| (name.clone(), value(k))).collect();
             let bar = json!({ "open": open, "high": high, "low": low, "close": close,
-                "volume": volume });
+                "volume": volume, "columns": values });
             together.entry(end_s).or_default().insert(stock.to_string(), bar);
         }
     }
@@ -147,8 +175,16 @@ fn stream_is(place: &Place, signals: &str) {
         }
     }
 
-    // The DQN cannot decide on a part of the stocks' bars.
+    // The columns that it was trained with have to be there.
     let (end_s, bars) = together.first_key_value().unwrap();
+    let mut lacking = bars.clone();
+    lacking["AAPL"]["columns"].as_object_mut().unwrap().remove("mood");
+    let output = fed(place, &stream, &line(*end_s, &lacking));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("line 1: AAPL: the column mood is missing"), "{stderr}");
+
+    // The DQN cannot decide on a part of the stocks' bars.
     let half = |stock: &str| {
         line(*end_s, &[(stock.to_string(), bars[stock].clone())].into_iter().collect())
     };

@@ -121,7 +121,18 @@ pub(crate) fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Writes day files of the sample market below `folder`, in the program's own format.
-pub(crate) fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
+pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
+    write_day_files_with(folder, symbols, (first, last), &[]);
+}
+
+/// Like [`write_day_files`], with further columns: waves of different lengths, of which every third
+/// value is unknown.
+pub fn write_day_files_with(
+    folder: &Path,
+    symbols: &[&str],
+    (first, last): (&str, &str),
+    columns: &[String],
+) {
     use dqn_trader::market::calendar::new_york_date;
     use dqn_trader::market::parquet::encode_day;
     use dqn_trader::market::store::{LocalStore, Store, day_key};
@@ -135,13 +146,16 @@ pub(crate) fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last
     let period = Period { start: first.parse().unwrap(), end: last.parse().unwrap() };
     for symbol in &symbols {
         let bars = market.bars(&symbols, symbol, &period, 1);
-        let mut day = BarSeries::new(symbol.clone());
+        let empty = || BarSeries::new(symbol.clone()).with_columns(columns);
+        let mut day = empty();
         for i in 0..bars.len() {
-            day.push(bars.bar(i));
+            let wave = |k: usize| 17.0 + 3.0 * (i as f32 / (40.0 * (k + 1) as f32)).sin();
+            let value = |k| if (i + k) % 3 == 0 { f32::NAN } else { wave(k) };
+            day.push_with(bars.bar(i), &(0..columns.len()).map(value).collect::<Vec<_>>());
             let date = new_york_date(bars.end_s[i]);
             if bars.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
                 store.put(&day_key(symbol, date), &encode_day(&day, 1).unwrap()).unwrap();
-                day = BarSeries::new(symbol.clone());
+                day = empty();
             }
         }
     }

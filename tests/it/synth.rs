@@ -16,6 +16,7 @@ fn load(source: &DataSource, stocks: &[Symbol], minutes: Option<u32>) -> Vec<(Ba
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: true,
+        columns: Vec::new(),
         cache_dir: None,
     };
     let period =

@@ -27,10 +27,12 @@ pub(crate) struct StrategyMarket {
     pub(crate) progress: Arc<Progress>,
 }
 
-/// Each rank reads its share of the stocks; then all have all bars.
-pub(crate) fn read(
+/// Each rank reads its share of the stocks, with further `columns` of the day files; then all have
+/// all bars.
+pub fn read(
     comm: &dyn Comm,
     args: &MarketArgs,
+    columns: Vec<String>,
     global: &GlobalArgs,
     progress: Progress,
 ) -> Result<StrategyMarket> {
@@ -38,7 +40,8 @@ pub(crate) fn read(
     let setting = CommandContext::new(comm, config, global, progress)?;
     let CommandContext { config, progress, notices, source, .. } = &setting;
     let mine: Vec<usize> = (comm.rank()..config.stocks.len()).step_by(comm.size()).collect();
-    let options = setting.config.data.load_options(Some(setting.cache.clone()));
+    let options =
+        LoadOptions { columns, ..setting.config.data.load_options(Some(setting.cache.clone())) };
     let one = |&stock: &usize| {
         load(config, source, &options, &config.stocks[stock], progress).map(|read| (stock, read))
     };

@@ -9,6 +9,7 @@ mod optimize;
 mod run;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -66,6 +67,22 @@ fn given(
     let is_this = |name: &str| registry.find(name).is_ok_and(|known| known.name == kind.name);
     let given = parameters.iter().find(|(name, _)| is_this(name));
     given.map_or_else(GivenParameters::new, |(_, given)| given.clone())
+}
+
+/// The further columns of the day files that the strategies of these names need, each once.
+fn columns<'a>(
+    registry: &Registry,
+    parameters: &ParametersByStrategy,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<Vec<String>> {
+    let mut columns: Vec<String> = Vec::new();
+    for name in names {
+        let kind = registry.find(name)?;
+        columns.extend(kind.columns(&kind.resolve(&given(registry, parameters, kind))?));
+    }
+    let mut seen = BTreeSet::new();
+    columns.retain(|name| seen.insert(name.clone()));
+    Ok(columns)
 }
 
 /// What only rank 0 does; the others wait whether it succeeds.

@@ -15,7 +15,7 @@ use crate::rl::rng::{Purpose, stream};
 use crate::runner::optimize::{
     Optimization, OptimizationResult, ParameterRange, PlanShare, SetResult,
 };
-use crate::strategy::StrategyKind;
+use crate::strategy::{GivenParameters, StrategyKind};
 
 /// How often progress is told during a search.
 const TOLD: usize = 10;
@@ -29,7 +29,10 @@ pub(crate) fn optimize(
     let (kind, ranges) = agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
-    let market = bars::read(comm, &args.market, global, progress)?;
+    // A range is of numbers, and only a text names a model.
+    let columns = agreed(comm, kind.resolve(&GivenParameters::new()).map_err(Into::into))
+        .map(|parameters| kind.columns(&parameters))?;
+    let market = bars::read(comm, &args.market, columns, global, progress)?;
     let search = Optimization {
         ranges,
         search: args.search,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::bars::StrategyMarket;
-use super::{agreed, bars, given, on_root, registry};
+use super::{agreed, bars, columns, given, on_root, registry};
 use crate::cli::{Format, GlobalArgs, RunArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
@@ -41,7 +41,8 @@ pub(crate) fn run(
         agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
-    let market = bars::read(comm, &args.market, global, progress)?;
+    let columns = agreed(comm, columns(&registry, &parameters, names.iter()))?;
+    let market = bars::read(comm, &args.market, columns, global, progress)?;
     config.env = market.env.clone();
     let slots = slots(&config, names.len(), comm.size());
     let told = ProgressReporter::new(&market.progress, names.len());

@@ -8,7 +8,7 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{given, registry};
+use super::{columns, given, registry};
 use crate::cli::StreamArgs;
 use crate::errors::message;
 use crate::market::{Bar, Symbol};
@@ -28,10 +28,15 @@ struct InputLine {
     low: Option<f64>,
     close: Option<f64>,
     volume: Option<f64>,
+    #[serde(default)]
+    columns: ColumnValues,
     bars: Option<BTreeMap<Symbol, Prices>>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// Values of further columns of a bar; None where unknown.
+type ColumnValues = BTreeMap<String, Option<f64>>;
+
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Prices {
     open: f64,
@@ -40,6 +45,8 @@ struct Prices {
     close: f64,
     #[serde(default)]
     volume: f64,
+    #[serde(default)]
+    columns: ColumnValues,
 }
 
 /// One line of output, for each bar.
@@ -72,6 +79,8 @@ pub(crate) fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Wr
 
 struct StreamSession {
     stocks: Vec<Symbol>,
+    /// Further columns that the strategies need.
+    columns: Vec<String>,
     strategies: Vec<(String, Box<dyn Strategy>)>,
     /// `[strategy][stock]`
     decisions: Vec<Vec<Decision>>,
@@ -113,6 +122,7 @@ impl StreamSession {
             ensemble: args.ensemble.map(|method| (method, weights)),
             last_end_s: vec![i64::MIN; stocks],
             stocks: args.stocks.clone(),
+            columns: columns(&registry, &parameters, args.strategies.iter())?,
             strategies,
             cancel: Cancel::new(),
         })
@@ -124,16 +134,21 @@ impl StreamSession {
             .map_err(|e| anyhow!("{e}; see dqn-trader strategies stream --help"))?;
         let end_s = end_of(&line.timestamp)?;
         let mut bars: Vec<Option<Bar>> = vec![None; self.stocks.len()];
+        let mut extras = vec![f32::NAN; self.stocks.len() * self.columns.len()];
         for (symbol, prices) in line.prices()? {
             let stock = self.stocks.iter().position(|known| *known == symbol);
             let stock = stock.ok_or_else(|| anyhow!("{symbol} is not among --stocks; add it"))?;
-            bars[stock] = Some(sound(&symbol, end_s, prices)?);
+            bars[stock] = Some(sound(&symbol, end_s, &prices)?);
+            for (i, name) in self.columns.iter().enumerate() {
+                let value = prices.columns.get(name).ok_or_else(|| missing(&symbol, name))?;
+                extras[stock * self.columns.len() + i] = value.map_or(f32::NAN, |x| x as f32);
+            }
             if end_s <= self.last_end_s[stock] {
                 bail!("{symbol}: the bar does not end after the one before; sort bars by time");
             }
             self.last_end_s[stock] = end_s;
         }
-        let now = BarsAt::new(end_s, &bars);
+        let now = BarsAt::new(end_s, &bars).with_extras(&self.columns, &extras);
         for ((_, strategy), decisions) in self.strategies.iter_mut().zip(&mut self.decisions) {
             strategy.decide(&now, &self.cancel, decisions)?;
         }
@@ -166,14 +181,18 @@ impl StreamSession {
 
 impl InputLine {
     fn prices(&self) -> Result<Vec<(Symbol, Prices)>> {
-        let InputLine { stock, open, high, low, close, volume, bars, .. } = self;
+        let InputLine { stock, open, high, low, close, volume, columns, bars, .. } = self;
         match (stock, bars, open.zip(*high).zip(low.zip(*close))) {
             (None, Some(bars), None) => {
-                Ok(bars.iter().map(|(symbol, prices)| (symbol.clone(), *prices)).collect())
+                if !columns.is_empty() {
+                    bail!("columns beside bars belong to none of them; give them with each stock");
+                }
+                Ok(bars.iter().map(|(symbol, prices)| (symbol.clone(), prices.clone())).collect())
             }
             (Some(stock), None, Some(((open, high), (low, close)))) => {
                 let volume = volume.unwrap_or(0.0);
-                Ok(vec![(stock.clone(), Prices { open, high, low, close, volume })])
+                let columns = columns.clone();
+                Ok(vec![(stock.clone(), Prices { open, high, low, close, volume, columns })])
             }
             _ => bail!(
                 "give either stock, open, high, low and close, or bars with these for each stock"
@@ -192,8 +211,15 @@ fn end_of(timestamp: &Value) -> Result<i64> {
     })
 }
 
-fn sound(symbol: &Symbol, end_s: i64, prices: Prices) -> Result<Bar> {
-    let Prices { open, high, low, close, volume } = prices;
+fn missing(symbol: &Symbol, column: &str) -> anyhow::Error {
+    anyhow!(
+        "{symbol}: the column {column} is missing, with which the model was trained; \
+         add \"columns\": {{\"{column}\": ...}} to the bar, null where the value is unknown"
+    )
+}
+
+fn sound(symbol: &Symbol, end_s: i64, prices: &Prices) -> Result<Bar> {
+    let &Prices { open, high, low, close, volume, .. } = prices;
     if ![open, high, low, close].iter().all(|price| price.is_finite() && *price > 0.0) {
         bail!("{symbol}: a price is not a positive number; omit the bar");
     }

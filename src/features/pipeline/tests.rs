@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::fixtures::{Noise, grid_of, panel_of, random_market, table_of};
+use crate::features::fixtures::{Noise, grid_of, panel_of, random_market, table_of, with_extras};
 use crate::features::relations::Relations;
 use crate::market::Bar;
 
@@ -13,6 +13,9 @@ fn small() -> FeatureConfig {
         bollinger_bars: 5,
         rsi_bars: 4,
         volume_bars: 6,
+        return_sessions: vec![1, 3],
+        volatility_sessions: vec![2, 4],
+        rsi_sessions: vec![3],
         relation_bars: 10,
         arbitrage_bars: 30,
         arbitrage_level: 0.5,
@@ -158,13 +161,16 @@ fn rows_without_a_bar_repeat_the_last() {
 
 #[test]
 fn a_panel_is_scaled_clipped_and_carried_forward() {
-    let config = FeatureConfig { clip_std: 2.0, ..small() };
+    let columns = vec!["vix".to_string()];
+    let config = FeatureConfig { clip_std: 2.0, columns: columns.clone(), ..small() };
     let mut series = random_market(7, 2, 400, 39, 0.2);
     // The second stock has a later first bar.
-    let first = series[1].bar(60);
-    let late: Vec<Bar> = series[1].bars().skip(60).collect();
-    series[1] = BarSeries::new(series[1].symbol.clone());
-    late.into_iter().for_each(|bar| series[1].push(bar));
+    series[1].drop_first(60);
+    let first = series[1].bar(0);
+    // Half of its values are unknown, and the first 50 of the first stock.
+    let mut noise = Noise::new(8);
+    series.iter_mut().for_each(|one| *one = with_extras(one, &columns, &mut noise));
+    series[0].extras[..50].fill(f32::NAN);
     let grid = grid_of(&series);
     let times = grid.end_s.len();
     let (raw, _) = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
@@ -185,7 +191,9 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
     let mut close = [f64::NAN; 2];
     for (t, stock) in (0..times).flat_map(|t| [(t, 0), (t, 1)]) {
         let i = t * 2 + stock;
-        let defined = raw[i * width..(i + 1) * width].iter().all(|x| x.is_finite());
+        // A stock is traded in its first session, without a session before it.
+        let needed = |(i, x): (usize, &f32)| x.is_finite() || optional(&config).contains(&i);
+        let defined = raw[i * width..(i + 1) * width].iter().enumerate().all(needed);
         let bar = grid.bar_index[stock][t];
         assert_eq!(data.tradable[i], bar != NO_BAR && defined);
         let found = [data.open[i], data.high[i], data.low[i], data.close[i], data.volume[i]];
@@ -204,6 +212,22 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
     }
     let start = grid.end_s.iter().position(|&end_s| end_s == first.end_s).unwrap();
     assert!(start > 0 && data.close[(start - 1) * 2 + 1].is_nan());
+    // Of a further column: 0 before the first value, then the last known one.
+    let vix = data.feature_names.iter().position(|name| name == "column_vix").unwrap();
+    let of_first = |t: usize| data.features[t * 2 * width + vix];
+    let mut known = f32::NAN;
+    let (mut before, mut carried) = (0, 0);
+    for t in 0..times {
+        let bar = grid.bar_index[0][t];
+        let value = series[0].extras.get(bar as usize).copied().unwrap_or(f32::NAN);
+        carried += usize::from(value.is_nan() && !known.is_nan());
+        known = if value.is_nan() { known } else { value };
+        let scaled = ((known - scaler.mean[vix]) / scaler.std[vix]).clamp(-2.0, 2.0);
+        assert_eq!(of_first(t), if known.is_nan() { 0.0 } else { scaled }, "row {t}");
+        before += usize::from(known.is_nan() && data.tradable[t * 2]);
+    }
+    assert!(before > 10 && carried > 100, "{before} {carried}");
+    assert_eq!(scaler.columns, columns);
     assert!(data.tradable.iter().filter(|&&tradable| tradable).count() > times);
 }
 
@@ -218,7 +242,7 @@ fn an_empty_market_has_no_features() {
 
 /// What the formulas make of one market: per feature, the mean over its rows of value times a
 /// weight that differs from row to row.
-const KNOWN: [(&str, f64); 18] = [
+const KNOWN: [(&str, f64); 23] = [
     ("return_1", -0.034099966),
     ("return_2", -0.028604975),
     ("return_5", -0.046824868),
@@ -231,6 +255,11 @@ const KNOWN: [(&str, f64); 18] = [
     ("gap", -0.002124021),
     ("time_sin", 0.026860156),
     ("time_cos", 0.017920236),
+    ("session_return_1", -0.058039256),
+    ("session_return_3", -0.022362814),
+    ("session_volatility_2", 0.016735902),
+    ("session_volatility_4", -0.045655748),
+    ("session_rsi_3", -0.087592748),
     ("peers_return_1", -0.013374513),
     ("peers_return_5", -0.040910228),
     ("residual_return", -0.027965035),

@@ -158,6 +158,7 @@ mod tests {
             bar_label: BarLabel::Auto,
             extended_hours: false,
             strict: false,
+            columns: Vec::new(),
             cache_dir: None,
         };
         let period =

@@ -9,6 +9,15 @@ use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
+/// The rows of all days, with further columns.
+#[derive(Clone, Copy)]
+pub(super) struct CleanRows<'a> {
+    pub rows: &'a [CleanRow],
+    pub columns: &'a [String],
+    /// `[row, column]`; NaN where unknown.
+    pub extras: &'a [f32],
+}
+
 /// Which bars to keep, and the output length.
 pub(super) struct SessionRules<'a> {
     pub(crate) convention: &'a Convention,
@@ -32,23 +41,26 @@ pub(super) struct BuiltSeries {
 /// Resampled bars start at multiples of their length from 09:30 (from 04:00 with extended hours)
 /// and never reach into the next session.
 ///
+/// A further column has the value of the bar's last row, or the last one known in a bar up to then.
+///
 /// An hourly bar from 15:30 includes trades after the close if the symbol has such trades at all.
 /// It then counts as extended hours: cut off at 16:00 it would show prices of 16:30.
 pub(super) fn build(
     symbol: &Symbol,
-    rows: &[CleanRow],
+    all: CleanRows<'_>,
     days: &[DateRows],
     rules: &SessionRules,
     bad: &mut BadRows,
 ) -> Result<BuiltSeries, MarketError> {
     check_length(rules)?;
+    let CleanRows { rows, columns, extras } = all;
     let after_hours = days.iter().any(|day| {
         let last = day.labels(rows).next_back().map(|label| rules.convention.interval(label));
         !day.closed && last.is_some_and(|(start, _)| start >= day.length_s())
     });
     let bars = rows.len() * rules.convention.native_minutes() as usize / rules.bar_minutes as usize;
-    let series = BarSeries::with_capacity(symbol.clone(), bars + days.len());
-    let mut merged = Merger { series };
+    let series = BarSeries::with_capacity(symbol.clone(), bars + days.len()).with_columns(columns);
+    let mut merged = Merger { series, known: vec![f32::NAN; columns.len()] };
     let (mut extended_rows, mut outside, mut straddling) = (0, 0, 0);
     let mut closed_days = Vec::new();
     let mut last_end_s = i64::MIN;
@@ -62,7 +74,8 @@ pub(super) fn build(
         }
         let hours =
             if rules.extended_hours { calendar::extended_session(day.date) } else { day.regular };
-        for row in &rows[day.rows.clone()] {
+        for i in day.rows.clone() {
+            let row = &rows[i];
             let (start, end) = rules.convention.interval(row.label_s - day.regular.open_s);
             let (start_s, end_s) = (start + day.regular.open_s, end + day.regular.open_s);
             let beyond = end_s > hours.close_s && after_hours && !rules.extended_hours;
@@ -77,7 +90,8 @@ pub(super) fn build(
                 continue;
             }
             last_end_s = end_s;
-            merged.add(row, rules.end_s(start_s.max(hours.open_s), end_s, hours));
+            let extras = &extras[i * columns.len()..][..columns.len()];
+            merged.add(row, extras, rules.end_s(start_s.max(hours.open_s), end_s, hours));
         }
     }
     let notes = notes(&closed_days, outside, straddling);
@@ -147,17 +161,23 @@ impl SessionRules<'_> {
 /// Merges consecutive bars with the same end.
 struct Merger {
     series: BarSeries,
+    /// `[column]`: last known values; NaN before the first.
+    known: Vec<f32>,
 }
 
 impl Merger {
-    fn add(&mut self, row: &CleanRow, end_s: i64) {
+    fn add(&mut self, row: &CleanRow, extras: &[f32], end_s: i64) {
+        for (known, &value) in self.known.iter_mut().zip(extras) {
+            *known = if value.is_finite() { value } else { *known };
+        }
         let series = &mut self.series;
         if series.end_s.last() != Some(&end_s) {
             let CleanRow { open, high, low, close, volume, .. } = *row;
-            series.push(Bar { end_s, open, high, low, close, volume });
+            series.push_with(Bar { end_s, open, high, low, close, volume }, &self.known);
             return;
         }
         let last = series.len() - 1;
+        series.extras[last * self.known.len()..].copy_from_slice(&self.known);
         series.high[last] = series.high[last].max(row.high);
         series.low[last] = series.low[last].min(row.low);
         series.close[last] = row.close;

@@ -18,6 +18,7 @@ fn options() -> LoadOptions {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        columns: Vec::new(),
         cache_dir: None,
     }
 }
@@ -25,15 +26,7 @@ fn options() -> LoadOptions {
 /// Rows of a day from (label as `HH:MM` in New York, close, volume). The open is 0.5 below the
 /// close; high and low lie 1 beyond.
 fn day(day: &str, bars: &[(&str, f64, f64)]) -> RawRows {
-    let mut rows = RawRows {
-        label_s: Vec::new(),
-        naive: false,
-        open: Vec::new(),
-        high: Vec::new(),
-        low: Vec::new(),
-        close: Vec::new(),
-        volume: Vec::new(),
-    };
+    let mut rows = RawRows::default();
     for &(time, close, volume) in bars {
         let label = format!("{day}T{time}:00").parse().unwrap();
         rows.label_s.push(Some(calendar::new_york_to_utc(label)));
@@ -168,6 +161,52 @@ fn bars_are_put_together_from_half_past_nine() {
         volume: 20.0,
     };
     assert_eq!(five.bars().collect::<Vec<_>>(), [first, second]);
+}
+
+/// Closes count minutes, so a value says which row it is from.
+#[test]
+fn a_bar_has_its_last_known_value_of_a_further_column() {
+    let columns = ["vix".to_string(), "mood".to_string()];
+    let nan = f64::NAN;
+    let cleaned = |rows: RawRows, options: &LoadOptions| {
+        let mut cleaner = Cleaner::new("X".parse().unwrap(), false).with_columns(&columns);
+        cleaner.add_day("X_2020-07-01", date("2020-07-01"), &rows).unwrap();
+        cleaner.finish(&period("2020-07-01", "2020-07-01"), options, None).unwrap().0
+    };
+    // 09:25 to 09:45, of which five are before the open and 09:33 is bad.
+    let mut rows = regular("2020-07-01", OPEN - 5, OPEN + 14, 1);
+    rows.low[8] = nan;
+    let vix = |i: usize| if [6, 7, 9, 14].contains(&i) { nan } else { i as f64 };
+    let mood = |i: usize| {
+        if i == 12 {
+            -1.0
+        } else if i == 13 {
+            f64::INFINITY
+        } else {
+            nan
+        }
+    };
+    rows.extras = vec![(0..20).map(vix).collect(), (0..20).map(mood).collect()];
+    let ones = cleaned(rows.clone(), &options());
+    let column = |series: &BarSeries, i: usize| -> Vec<Option<f32>> {
+        let values = (0..series.len()).map(|bar| series.extra(bar)[i]);
+        values.map(|value| (!value.is_nan()).then_some(value)).collect()
+    };
+    let known = |values: &[f32]| values.iter().map(|&value| Some(value)).collect::<Vec<_>>();
+    assert_eq!(ones.columns, columns);
+    let vix = [5.0, 5.0, 5.0, 5.0, 10.0, 11.0, 12.0, 13.0, 13.0, 15.0, 16.0, 17.0, 18.0, 19.0];
+    assert_eq!(column(&ones, 0), known(&vix));
+    assert_eq!(column(&ones, 1)[..6], [None; 6]);
+    assert_eq!(column(&ones, 1)[6..], known(&[-1.0; 8]));
+    // 09:30 to 09:34 have the values 5 to 9, of which 5 alone is known.
+    let fives = cleaned(rows.clone(), &LoadOptions { bar_minutes: Some(5), ..options() });
+    assert_eq!(column(&fives, 0), known(&[5.0, 13.0, 19.0]));
+    assert_eq!(column(&fives, 1), [None, Some(-1.0), Some(-1.0)]);
+    let extended = LoadOptions { extended_hours: true, ..options() };
+    assert_eq!(
+        column(&cleaned(rows, &extended), 0)[..7],
+        known(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0])
+    );
 }
 
 #[test]

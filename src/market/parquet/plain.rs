@@ -16,12 +16,12 @@ use polars_parquet::parquet::schema::types::{
 use super::pages::{self, Page, PageKind};
 use super::{ColumnPlan, RawRows, time};
 
-/// The rows of a file that this module can decode; None for any other.
-pub(super) fn rows(bytes: &[u8]) -> Option<RawRows> {
+/// The rows of a file that this module can decode, with further `columns`; None for any other.
+pub(super) fn rows(bytes: &[u8], columns: &[String]) -> Option<RawRows> {
     thread_local!(static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new()));
     let metadata = read_metadata(&mut Cursor::new(bytes)).ok()?;
     DECODER.with_borrow_mut(|decoder| {
-        let rows = decoder.rows(bytes, &metadata);
+        let rows = decoder.rows(bytes, &metadata, columns);
         if rows.is_none() {
             // A truncated page leaves the decompressor in an undefined state.
             *decoder = Decoder::new();
@@ -38,8 +38,23 @@ struct Decoder {
     context: DecompressionContext,
     page: Vec<u8>,
     dictionary: Vec<Word>,
-    /// The last file's columns and their plan: nearly always those of the next one.
-    known: Option<(Vec<String>, ColumnPlan)>,
+    /// The last file's plan: nearly always that of the next one.
+    known: Option<KnownPlan>,
+}
+
+/// The plan for files of some columns, of which further ones are asked for.
+struct KnownPlan {
+    names: Vec<String>,
+    asked: Vec<String>,
+    plan: ColumnPlan,
+}
+
+impl KnownPlan {
+    fn new(names: &[&str], asked: &[String]) -> Option<KnownPlan> {
+        let plan = ColumnPlan::new(names, "").ok()?.with_extras(asked, names, "").ok()?;
+        let names = names.iter().map(|name| name.to_string()).collect();
+        Some(KnownPlan { names, asked: asked.to_vec(), plan })
+    }
 }
 
 impl Decoder {
@@ -48,19 +63,17 @@ impl Decoder {
         Decoder { context: DecompressionContext::Unset, page, dictionary, known: None }
     }
 
-    fn rows(&mut self, bytes: &[u8], metadata: &FileMetadata) -> Option<RawRows> {
+    fn rows(&mut self, bytes: &[u8], metadata: &FileMetadata, asked: &[String]) -> Option<RawRows> {
         let schema = &metadata.schema_descr;
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name()).collect();
         if names.len() != schema.columns().len() {
             return None;
         }
-        let (known, plan) = match self.known.take() {
-            Some((known, plan)) if known == names => (known, plan),
-            _ => (
-                names.iter().map(|name| name.to_string()).collect(),
-                ColumnPlan::new(&names, "").ok()?,
-            ),
+        let known = match self.known.take() {
+            Some(known) if known.names == names && known.asked == asked => known,
+            _ => KnownPlan::new(&names, asked)?,
         };
+        let plan = &known.plan;
         let [time] = &plan.time[..] else { return None };
         let place = |name: &String| names.iter().position(|other| other == name);
         let kind = |column: usize| &schema.columns()[column].descriptor.primitive_type;
@@ -68,8 +81,10 @@ impl Decoder {
         let (per_s, naive) = timestamp(kind(time_column))?;
         let mut stamps: Vec<i64> = Vec::with_capacity(metadata.num_rows);
         self.column(bytes, metadata, time_column, i64::from_le_bytes, &mut stamps)?;
-        let mut columns: [Vec<f64>; 5] = Default::default();
-        for (name, values) in plan.numbers.iter().zip(&mut columns) {
+        let mut numbers: [Vec<f64>; 5] = Default::default();
+        let mut extras = vec![Vec::new(); plan.extras.len()];
+        let slots = numbers.iter_mut().chain(&mut extras);
+        for (name, values) in plan.numbers.iter().chain(&plan.extras).zip(slots) {
             let column = place(name)?;
             values.reserve(metadata.num_rows);
             match number(kind(column))? {
@@ -82,12 +97,12 @@ impl Decoder {
                 }
             }
         }
-        self.known = Some((known, plan));
-        let [open, high, low, close, volume] = columns;
+        self.known = Some(known);
+        let [open, high, low, close, volume] = numbers;
         let label_s = time::instants(stamps.into_iter().map(Some), per_s, naive);
         // The polars path reports files without rows or times.
         let usable = label_s.iter().any(Option::is_some);
-        usable.then_some(RawRows { label_s, naive, open, high, low, close, volume })
+        usable.then_some(RawRows { label_s, naive, open, high, low, close, volume, extras })
     }
 
     /// Appends a column's values to `out`.

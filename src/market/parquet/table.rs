@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use polars::prelude::*;
 
 use super::{
-    ColumnPlan, RawRows, WRITE_ANEW, cause, file_error, read_frame, rows_of, without_panic,
+    ColumnPlan, RawRows, WRITE_ANEW, Wanted, cause, file_error, read_frame, rows_of, without_panic,
 };
 use crate::market::error::MarketError;
 
@@ -32,7 +32,7 @@ pub(crate) fn decode_table(bytes: &[u8], file: &str) -> Result<Table, MarketErro
         return decode_csv(bytes, file);
     }
     let decode = || {
-        let (frame, plan) = read_frame(bytes, file, true)?;
+        let (frame, plan) = read_frame(bytes, file, Wanted::Symbols)?;
         table(&frame, &plan, None, file)
     };
     without_panic(decode).unwrap_or_else(|| {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -14,6 +15,20 @@ struct Expected {
     low: Vec<Option<f64>>,
     close: Vec<Option<f64>>,
     volume: Vec<Option<f64>>,
+    /// Further columns.
+    #[serde(default)]
+    extras: BTreeMap<String, Vec<Option<f64>>>,
+}
+
+impl Expected {
+    fn columns(&self) -> Vec<String> {
+        self.extras.keys().cloned().collect()
+    }
+}
+
+fn all_expected() -> BTreeMap<String, Expected> {
+    let text = std::fs::read_to_string(fixtures().join("expected.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 fn fixtures() -> PathBuf {
@@ -30,11 +45,14 @@ fn known(values: &[f64]) -> Vec<Option<f64>> {
 
 #[test]
 fn files_of_other_programs_are_read_as_they_write_them() {
-    let text = std::fs::read_to_string(fixtures().join("expected.json")).unwrap();
-    let all: std::collections::BTreeMap<String, Expected> = serde_json::from_str(&text).unwrap();
+    let all = all_expected();
     assert!(all.len() >= 30, "{}", all.len());
+    assert_eq!(all.values().filter(|expected| !expected.extras.is_empty()).count(), 3);
     for (name, expected) in all {
-        let rows = decode_day(&fixture(&name), &name).unwrap_or_else(|e| panic!("{e}"));
+        let decoded = decode_day_with(&fixture(&name), &name, &expected.columns());
+        let rows = decoded.unwrap_or_else(|e| panic!("{e}"));
+        let extras: Vec<_> = rows.extras.iter().map(|column| known(column)).collect();
+        assert_eq!(extras, expected.extras.into_values().collect::<Vec<_>>(), "{name}");
         assert_eq!(rows.label_s, expected.label_s, "{name}");
         assert_eq!(rows.naive, expected.naive, "{name}");
         assert_eq!(known(&rows.open), expected.open, "{name}");
@@ -50,17 +68,20 @@ fn files_of_other_programs_are_read_as_they_write_them() {
 fn plain_files_are_read_as_polars_reads_them() {
     let bits = |rows: &RawRows| {
         let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
-        columns.map(|column| column.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        let columns = columns.into_iter().chain(&rows.extras);
+        columns.map(|column| column.iter().map(|x| x.to_bits()).collect::<Vec<_>>()).collect()
     };
-    let mut plain = Vec::new();
+    let (mut plain, all) = (Vec::new(), all_expected());
     for entry in std::fs::read_dir(fixtures()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let Some(rows) = plain::rows(&fixture(&name)).filter(|_| name.ends_with(".parquet")) else {
-            continue;
-        };
-        let expected = decode_any(&fixture(&name), &name).unwrap_or_else(|e| panic!("{e}"));
+        let columns = all.get(&name).map_or(Vec::new(), Expected::columns);
+        let rows = plain::rows(&fixture(&name), &columns);
+        let Some(rows) = rows.filter(|_| name.ends_with(".parquet")) else { continue };
+        let expected = decode_any(&fixture(&name), &name, &columns);
+        let expected = expected.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!((&rows.label_s, rows.naive), (&expected.label_s, expected.naive), "{name}");
-        assert_eq!(bits(&rows), bits(&expected), "{name}");
+        let (found, expected): (Vec<_>, Vec<_>) = (bits(&rows), bits(&expected));
+        assert_eq!(found, expected, "{name}");
         plain.push(name);
     }
     // Time zones, units, indices and every compression; files of DuckDB and text columns take the
@@ -69,6 +90,24 @@ fn plain_files_are_read_as_polars_reads_them() {
         let count = plain.iter().filter(|name| name.starts_with(program)).count();
         assert!(count >= least, "{program}: {plain:?}");
     }
+    // Missing values and booleans do, too.
+    assert!(plain.iter().any(|name| name == "pandas_columns_whole.parquet"));
+}
+
+#[test]
+fn a_further_column_that_is_not_there_or_no_number_is_named() {
+    let error = |file: &str, column: &str| {
+        let error = decode_day_with(&fixture(file), file, &[column.into()]).unwrap_err();
+        assert!(matches!(&error, MarketError::File { file: named, .. } if named == file));
+        error.to_string()
+    };
+    let text = error("pandas_columns_whole.parquet", "vix");
+    let has = "(it has: timestamp, open, high, low, close, volume, spread, mood)";
+    let hint = "write it into every day file, or leave it out of features.columns";
+    assert_eq!(text, format!("pandas_columns_whole.parquet: has no column vix {has}; {hint}"));
+    let text = error("pandas_columns.parquet", "news");
+    assert!(text.contains("column \"news\" is stored as") && text.contains("a number"), "{text}");
+    assert_eq!(text.lines().count(), 1);
 }
 
 #[test]
@@ -127,15 +166,21 @@ fn garbage_is_an_error_and_never_a_panic() {
 
 #[test]
 fn what_the_program_writes_it_reads() {
-    let mut series = BarSeries::new("AAPL".parse().unwrap());
+    let columns = ["vix".to_string(), "mood".to_string()];
+    let mut series = BarSeries::new("AAPL".parse().unwrap()).with_columns(&columns);
     // 2020-03-06 (EST) 09:35 and 09:40; 2020-03-09 (EDT) 09:35.
     for (i, end_s) in [1_583_505_300, 1_583_505_600, 1_583_760_900].into_iter().enumerate() {
         let open = 100.0 + i as f64;
         let (high, low, close) = (open + 1.0, open - 1.0, open + 0.1);
-        series.push(crate::market::Bar { end_s, open, high, low, close, volume: 7.0 });
+        let bar = crate::market::Bar { end_s, open, high, low, close, volume: 7.0 };
+        series.push_with(bar, &[17.5 + i as f32, if i == 1 { f32::NAN } else { -0.25 }]);
     }
     let bytes = encode_day(&series, 5).unwrap();
-    let rows = decode_day(&bytes, "AAPL").unwrap();
+    assert!(decode_day(&bytes, "AAPL").unwrap().extras.is_empty());
+    // In any order and case.
+    let rows = decode_day_with(&bytes, "AAPL", &["Mood".into(), "vix".into()]).unwrap();
+    assert_eq!(rows.extras[1], [17.5, 18.5, 19.5]);
+    assert_eq!(known(&rows.extras[0]), [Some(-0.25), None, Some(-0.25)]);
     assert!(rows.naive);
     let starts: Vec<_> = series.end_s.iter().map(|s| Some(s - 300)).collect();
     assert_eq!(rows.label_s, starts);

@@ -90,6 +90,7 @@ impl CaseFolder {
             bar_label: label,
             extended_hours: config.data.extended_hours,
             strict: false,
+            columns: config.features.columns.clone(),
             cache_dir: None,
         };
         let cache = self.cache();

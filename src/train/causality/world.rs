@@ -13,7 +13,7 @@ use crate::config::{
 use crate::market::calendar::{extended_session, new_york_date, session, usual_session};
 use crate::market::parquet::encode_day;
 use crate::market::store::day_key;
-use crate::market::{Bar, BarSeries};
+use crate::market::{Bar, BarSeries, Symbol};
 
 /// Length of a bar as stored and as used, minutes.
 const LENGTHS: [(u32, Option<u32>); 8] = [
@@ -61,6 +61,8 @@ impl CausalityCase {
         (config.eval_start, config.eval_end) = (eval_start, eval_end);
         config.data.bar_minutes = bar_minutes;
         config.data.extended_hours = rng.random_bool(0.2);
+        let columns = rng.random_range(0..3);
+        config.features.columns = (0..columns).map(|i| format!("c{i}")).collect();
         let begins = |stock: usize| if stock > 0 && rng.random_bool(0.4) { 3 } else { 0 };
         let begins = (0..stocks).map(begins).collect();
         CausalityCase { seed, config, native_minutes, gaps: rng.random_range(0.0..0.15), begins }
@@ -74,11 +76,15 @@ impl CausalityCase {
     }
 
     /// Bars as stored, `[stock]`.
-    pub(crate) fn market(&self, rng: &mut ChaCha8Rng) -> Vec<BarSeries> {
-        let symbols = self.config.stocks.iter().cloned();
-        let nothing: Vec<BarSeries> = symbols.map(BarSeries::new).collect();
+    pub fn market(&self, rng: &mut ChaCha8Rng) -> Vec<BarSeries> {
+        let nothing: Vec<BarSeries> =
+            self.config.stocks.iter().map(|symbol| self.nothing(symbol)).collect();
         let always = vec![i64::MIN; nothing.len()];
         self.extend_market(nothing, &always, self.gaps, rng)
+    }
+
+    fn nothing(&self, symbol: &Symbol) -> BarSeries {
+        BarSeries::new(symbol.clone()).with_columns(&self.config.features.columns)
     }
 
     /// The same bars up to `t_s` and all others drawn anew: other prices and volumes, other bars
@@ -90,8 +96,9 @@ impl CausalityCase {
         rng: &mut ChaCha8Rng,
     ) -> Vec<BarSeries> {
         let past = |series: &BarSeries| {
-            let mut past = BarSeries::new(series.symbol.clone());
-            series.bars().filter(|bar| bar.end_s <= t_s).for_each(|bar| past.push(bar));
+            let mut past = self.nothing(&series.symbol);
+            let until = series.end_s.partition_point(|&end_s| end_s <= t_s);
+            (0..until).for_each(|i| past.push_with(series.bar(i), series.extra(i)));
             past
         };
         let past: Vec<BarSeries> = market.iter().map(past).collect();
@@ -146,13 +153,14 @@ impl CausalityCase {
                 for (stock, series) in market.iter_mut().enumerate() {
                     let own = common * factor + (1.0 - common) * normal(rng);
                     let bar = bar(end_s, &mut prices[stock], std, own, rng);
+                    let extras = extras(series.columns.len(), rng);
                     // Before 09:30 and after 16:00 there is little trade.
                     let regular = usual_session(date);
                     let quiet = end_s <= regular.open_s || end_s > regular.close_s;
                     let gap = if quiet { 0.9 } else { gaps };
                     let missing = rng.random_bool(gap) || !trades[stock];
                     if end_s > from_s[stock] && !missing {
-                        series.push(bar);
+                        series.push_with(bar, &extras);
                     }
                 }
             }
@@ -163,9 +171,9 @@ impl CausalityCase {
     /// Writes the day files of a market as the program itself writes them.
     pub(crate) fn store(&self, market: &[BarSeries], folder: &Path) {
         for series in market {
-            let mut day = BarSeries::new(series.symbol.clone());
+            let mut day = self.nothing(&series.symbol);
             for (i, bar) in series.bars().enumerate() {
-                day.push(bar);
+                day.push_with(bar, series.extra(i));
                 let date = new_york_date(bar.end_s);
                 if series.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
                     let bytes = encode_day(&day, self.native_minutes).unwrap();
@@ -173,7 +181,7 @@ impl CausalityCase {
                     let path = folder.join(day_key(&series.symbol, date));
                     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                     std::fs::write(path, bytes).unwrap();
-                    day = BarSeries::new(series.symbol.clone());
+                    day = self.nothing(&series.symbol);
                 }
             }
         }
@@ -192,6 +200,9 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         macd_signal_bars: 3,
         bollinger_bars: 5,
         volume_bars: 6,
+        return_sessions: vec![1, 2],
+        volatility_sessions: vec![1, 2],
+        rsi_sessions: vec![2],
         relation_bars: 10,
         arbitrage_bars: 30,
         arbitrage_level: 0.5,
@@ -268,6 +279,14 @@ fn bar(end_s: i64, price: &mut f64, std: f64, own: f64, rng: &mut ChaCha8Rng) ->
     let (high, low) = (open.max(close) * beyond(rng), open.min(close) / beyond(rng));
     let volume = if rng.random_bool(0.02) { 0.0 } else { (1e3 * normal(rng).exp()).round() };
     Bar { end_s, open, high, low, close, volume }
+}
+
+/// Values of further columns, many of them unknown.
+fn extras(columns: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let value = |rng: &mut ChaCha8Rng| {
+        if rng.random_bool(0.6) { f32::NAN } else { 20.0 + normal(rng) as f32 }
+    };
+    (0..columns).map(|_| value(rng)).collect()
 }
 
 /// Standard normal, by Box and Muller.

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::config::{FeatureConfig, RunConfig};
-use crate::features::fixtures::panel_of;
+use crate::features::fixtures::{Noise, panel_of, with_extras};
 use crate::features::pipeline::{Scaler, raw_features};
 use crate::features::relations::Relations;
 use crate::market::panel::{NO_BAR, Panel, align};
@@ -42,6 +42,8 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
         relation_bars: 25,
         arbitrage_bars: 60,
         volume_bars: 20,
+        // Of the bars with and without columns besides.
+        columns: if long_only { vec!["vix".into(), "mood".into()] } else { Vec::new() },
         ..FeatureConfig::default()
     };
     let market = SyntheticMarket::parse("regimes").unwrap();
@@ -54,6 +56,10 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     let kept: Vec<Bar> = kept.filter(|(i, _)| i % 41 != 40).map(|(_, bar)| bar).collect();
     series[1] = BarSeries::new(symbol);
     kept.into_iter().for_each(|bar| series[1].push(bar));
+    let mut noise = Noise::new(5);
+    for series in &mut series {
+        *series = with_extras(series, &config.features.columns, &mut noise);
+    }
 
     let grid = align(&series);
     let relations = Relations::measure(&series, &grid, 0..grid.end_s.len());
@@ -97,6 +103,16 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
 impl Fixture {
     fn strategy(&self, stocks: &[Symbol]) -> Result<DqnStrategy, StrategyError> {
         DqnStrategy::new(&kind(Some(self.folder.path())).resolve(&GivenParameters::new())?, stocks)
+    }
+
+    /// A stock's further columns at a time; unknown where it has no bar.
+    fn extras(&self, order: &[usize], end_s: i64) -> Vec<f32> {
+        let of = |&stock: &usize| {
+            let series = &self.series[stock];
+            let unknown = vec![f32::NAN; series.columns.len()];
+            series.end_s.binary_search(&end_s).map_or(unknown, |bar| series.extra(bar).to_vec())
+        };
+        order.iter().flat_map(of).collect()
     }
 
     /// The bars of every time, in the order of `stocks`.
@@ -143,7 +159,8 @@ fn it_decides_as_the_evaluation_does() {
         let (mut expected, mut turns) = (expected.into_iter(), 0);
         for (end_s, bars) in world.times(&order) {
             let before = decisions.clone();
-            let now = BarsAt::new(end_s, &bars);
+            let extras = world.extras(&order, end_s);
+            let now = BarsAt::new(end_s, &bars).with_extras(&config.features.columns, &extras);
             strategy.decide(&now, &Cancel::new(), &mut decisions).unwrap();
             if strategy.directions.is_none() {
                 assert_eq!(decisions, [Decision::NONE; 3]);
@@ -205,6 +222,14 @@ fn what_does_not_fit_is_one_clear_line() {
     let text = said(failed.unwrap());
     assert!(text.contains("bars come every 60 min") && text.contains("30 min"), "{text}");
     assert_eq!(decisions, [Decision::NONE; 3]);
+
+    let with_columns = self::world(false, true, false);
+    let mut strategy = with_columns.strategy(&with_columns.config.stocks).unwrap();
+    let (end_s, bars) = with_columns.times(&[0, 1, 2]).swap_remove(0);
+    let names = ["mood".into()];
+    let now = BarsAt::new(end_s, &bars).with_extras(&names, &[0.0; 3]);
+    let text = said(strategy.decide(&now, &Cancel::new(), &mut decisions).unwrap_err());
+    assert!(text.contains("the column vix, which these bars lack"), "{text}");
 
     let kind = kind(None);
     let given = |text: &str| serde_json::from_str::<GivenParameters>(text).unwrap();
