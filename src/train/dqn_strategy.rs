@@ -85,8 +85,6 @@ struct DqnStrategy {
     /// Further columns of the day files that are features, and their values, `[stock, column]`.
     columns: Vec<String>,
     extras: Vec<f32>,
-    before: Vec<PanelBar>,
-    rows: usize,
     gathered: Vec<f32>,
     /// `[action]` of a stock.
     values: Vec<f32>,
@@ -136,8 +134,6 @@ impl DqnStrategy {
             bars: vec![None; count],
             extras: vec![f32::NAN; count * config.features.columns.len()],
             columns: config.features.columns,
-            before: Vec::with_capacity(count),
-            rows: 0,
             gathered: Vec::new(),
             values: Vec::new(),
             q: Vec::new(),
@@ -158,10 +154,7 @@ impl DqnStrategy {
     /// Takes in the bars, and carries out what was decided at those before. Says whether there is
     /// anything to decide.
     fn observe(&mut self) -> bool {
-        self.before.clear();
-        self.before.extend_from_slice(self.features.bars());
         self.features.update(&self.bars, &self.extras);
-        self.rows += 1;
         let bars = self.features.bars();
         let Some(directions) = &self.directions else {
             return bars.iter().any(|bar| bar.tradable);

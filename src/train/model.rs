@@ -73,7 +73,7 @@ pub struct Model {
 impl Model {
     /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
     /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `scaler.column.NAME`
-    /// `[1]` for further columns of the day files, `relations.*` `[stock, stock]`, NaN where
+    /// `[1]` for further columns of the day files, `belief.share` `[1]`, `belief.drift` `[stock]`, `relations.*` `[stock, stock]`, NaN where
     /// undefined; with a meta-policy `meta_policy.standing` `[stock, share rate,
     /// rule]`.
     pub fn write(&self, path: &Path) -> Result<()> {
@@ -89,6 +89,8 @@ impl Model {
         tensors.push(named(MEAN, &[stocks, features], scaler.mean.clone()));
         tensors.push(named(STD, &[stocks, features], scaler.std.clone()));
         tensors.push(named(RETURN_STD, &[stocks], scaler.return_std.clone()));
+        tensors.push(named(SHARE, &[1], vec![self.belief.share]));
+        tensors.push(named(DRIFT, &[stocks], self.belief.drift.clone()));
         for (place, name) in scaler.columns.iter().enumerate() {
             tensors.push(named(&format!("{COLUMN}{name}"), &[1], vec![place as f32]));
         }
