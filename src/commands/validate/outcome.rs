@@ -172,11 +172,11 @@ fn reached_together(bar: PassCriterion, trials: &[ValidationTrial]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::rows::ROWS;
     use super::*;
 
-    fn trial(trained_bps: f64) -> ValidationTrial {
+    pub(crate) fn trial(trained_bps: f64) -> ValidationTrial {
         ValidationTrial {
             seed: 1,
             oracle_expected_bps: 11.0,
