@@ -6,7 +6,6 @@ use super::ablation::{AblatedRow, AblationResult};
 use super::meta::ExpertRewards;
 use super::outcome::{RowOutcome, SeedEstimate};
 use crate::eval::inference::Verdict;
-use crate::report::format::{wrapped, wrapped_at};
 
 /// Width of a terminal.
 const WIDTH: usize = 80;
@@ -19,7 +18,7 @@ pub(super) fn rows(outcomes: &[RowOutcome]) -> String {
     let mut thresholds = String::new();
     for outcome in outcomes {
         let bps = |value: f64| format!("{value:.2}");
-        rewards.push(vec![
+        lines.push(vec![
             outcome.row.into(),
             bps(outcome.oracle_bps),
             bps(outcome.trained_bps),
@@ -161,39 +160,26 @@ fn folded(lines: &[Vec<String>]) -> String {
 }
 
 /// Columns as wide as they need to be; those in `left` begin at the left, the others end at the
-/// right. What does not fit into a line follows below, with the first column again.
+/// right.
 fn aligned(lines: &[Vec<String>], left: &[usize]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let length = |cell: &String| cell.chars().count();
     let width = |column: usize| lines.iter().map(|line| length(&line[column])).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    let (mut tables, mut table, mut used) = (Vec::new(), vec![0], widths[0]);
-    for (column, width) in widths.iter().enumerate().skip(1) {
-        if used + 2 + width > WIDTH && table.len() > 1 {
-            tables.push(std::mem::replace(&mut table, vec![0]));
-            used = widths[0];
-        }
-        table.push(column);
-        used += 2 + width;
+    let mut text = String::new();
+    for line in lines {
+        let cell = |(column, (cell, &width)): (usize, (&String, &usize))| {
+            if left.contains(&column) {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        };
+        let cells: Vec<String> = line.iter().zip(&widths).enumerate().map(cell).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
     }
-    tables.push(table);
-    let text_of = |columns: &Vec<usize>| {
-        let mut text = String::new();
-        for line in lines {
-            let cell = |&column: &usize| {
-                let (cell, width) = (&line[column], widths[column]);
-                if left.contains(&column) {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            };
-            text += columns.iter().map(cell).collect::<Vec<String>>().join("  ").trim_end();
-            text.push('\n');
-        }
-        text
-    };
-    tables.iter().map(text_of).collect::<Vec<String>>().join("\n")
+    text
 }
 
 #[cfg(test)]
