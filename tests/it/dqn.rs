@@ -199,7 +199,7 @@ fn it_is_listed_searched_defined_in_files_and_part_of_ensembles() {
     let place = trained();
     let table = said(&place, &["list"]);
     assert!(table.contains("\nDQN: ") && table.contains("results folder of a training run"));
-    let wide = table.lines().find(|line| line.chars().count() > 100);
+    let wide = table.lines().find(|line| line.chars().count() > 80);
     assert_eq!(wide, None);
     let list = said(&place, &["list", "--model", "results", "--format", "json"]);
     let list: Vec<Value> = serde_json::from_str(&list).unwrap();

@@ -77,8 +77,8 @@ fn a_full_disk_is_one_line_and_the_run_resumes_from_its_last_checkpoint() {
     let place = Place::new();
     // Long enough for the replay to outgrow the weights well before the last checkpoint, which may
     // be long before the end on a slow disk.
-    succeed(&mut place.program(&args(&["--episodes", "36", "--output", "whole"])));
-    let resume = args(&["--episodes", "36", "--output", "full", "--resume"]);
+    succeed(&mut place.program(&args(&["--episodes", "150", "--output", "whole"])));
+    let resume = args(&["--episodes", "150", "--output", "full", "--resume"]);
     let rare = [&resume[..], &["--checkpoint-every", "inf"]].concat();
 
     // While a checkpoint is written.

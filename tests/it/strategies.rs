@@ -11,7 +11,7 @@ fn the_list_names_every_strategy_with_its_parameters() {
     for part in ["RSI: long once", "overbought      70", "2 to 100000", "\nBuy and Hold: "] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
-    let wide = table.lines().find(|line| line.chars().count() > 100);
+    let wide = table.lines().find(|line| line.chars().count() > 80);
     assert_eq!(wide, None);
     let json: Vec<Value> =
         serde_json::from_str(&said(&place, &["list", "--format", "json"])).unwrap();

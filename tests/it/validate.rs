@@ -115,7 +115,7 @@ fn without_a_part_the_rows_are_trained_again() {
         let part = parts.iter().find(|part| part["without"] == name).unwrap();
         part["rows"][0]["fraction"]["mean"].as_f64().unwrap()
     };
-    assert_ne!(of("double"), of("n-step"), "each is switched off by itself");
+    assert_ne!(of("double"), of("windows"), "each is switched off by itself");
 }
 
 #[test]

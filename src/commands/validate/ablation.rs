@@ -10,7 +10,7 @@ pub(crate) struct AblationPart {
     pub(crate) set: &'static [&'static str],
 }
 
-pub(crate) const PARTS: [AblationPart; 12] = [
+pub(crate) const PARTS: [AblationPart; 13] = [
     AblationPart { name: "all actions", set: &["learner.all_actions=false"] },
     AblationPart { name: "relative values", set: &["learner.relative_values=false"] },
     AblationPart {
@@ -24,6 +24,7 @@ pub(crate) const PARTS: [AblationPart; 12] = [
     AblationPart { name: "LayerNorm", set: &["network.layer_norm=false"] },
     AblationPart { name: "attention", set: &["network.attention=false"] },
     AblationPart { name: "target network", set: &["learner.target_every=1"] },
+    AblationPart { name: "validation days", set: &["learner.validation_share=0"] },
     AblationPart { name: "weight decay", set: &["learner.weight_decay=0"] },
     AblationPart { name: "falling step size", set: &["learner.learning_rate_end=1"] },
 ];

@@ -1,4 +1,4 @@
-//! The indicators over whole series, for tests.
+//! The indicators at every value of a series, by the same structs; for tests.
 
 use super::*;
 

@@ -55,17 +55,7 @@ mod tests {
     fn network(config: NetworkConfig, peers: Vec<Vec<usize>>) -> (Shape, Vec<f32>) {
         let stocks = peers.len();
         let shape = NetworkShape { stocks, features: 26, actions: 3, config, peers };
-        let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1));
-        // Last layers of the same scale as the others, or differences would be too small.
-        for parameter in shape
-            .layout()
-            .parameters()
-            .iter()
-            .filter(|p| p.name.starts_with("advantage") || p.name.starts_with("q."))
-        {
-            let part = &mut weights[parameter.offset..parameter.offset + parameter.len];
-            part.iter_mut().for_each(|w| *w *= 100.0);
-        }
+        let weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(1));
         (Shape::from_json(describe(&shape).as_bytes()).unwrap(), weights)
     }
 
