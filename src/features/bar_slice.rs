@@ -36,7 +36,7 @@ impl<'a> BarSlice<'a> {
     }
 
     /// One bar, with its further columns.
-    pub fn from_bar(bar: &'a Bar, log_close: &'a f64, extras: &'a [f32]) -> BarSlice<'a> {
+    pub(crate) fn from_bar(bar: &'a Bar, log_close: &'a f64, extras: &'a [f32]) -> BarSlice<'a> {
         use std::slice::from_ref;
         BarSlice {
             end_s: from_ref(&bar.end_s),

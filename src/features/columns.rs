@@ -57,7 +57,7 @@ impl StockColumns {
 
     /// Records which bars have all features defined but for the `optional` ones. Call it once all
     /// columns are written.
-    pub fn settle(&mut self, optional: &Range<usize>) {
+    pub(crate) fn settle(&mut self, optional: &Range<usize>) {
         self.settled.fill(true);
         let columns = self.values.chunks_exact(self.rows.len().max(1)).enumerate();
         for (_, column) in columns.filter(|(feature, _)| !optional.contains(feature)) {
@@ -116,13 +116,13 @@ impl Columns {
 
     /// Whether a stock has a bar at this row and all features of that bar are defined that have to
     /// be.
-    pub fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
+    pub(crate) fn tradable(&self, grid: &Grid, stock: usize, row: usize) -> bool {
         let bar = grid.bar_index[stock][row];
         bar != NO_BAR && self.settled(stock, bar as usize)
     }
 
     /// Whether all features of a bar are defined that have to be.
-    pub fn settled(&self, stock: usize, bar: usize) -> bool {
+    pub(crate) fn settled(&self, stock: usize, bar: usize) -> bool {
         self.stocks[stock].settled[bar]
     }
 

@@ -15,6 +15,7 @@ pub struct ExtraColumns {
 }
 
 impl ExtraColumns {
+    /// Nothing is known of the columns of `config` yet.
     pub fn new(config: &FeatureConfig) -> ExtraColumns {
         ExtraColumns { known: vec![f32::NAN; config.columns.len()] }
     }

@@ -73,7 +73,7 @@ pub(crate) fn random_market(
 }
 
 /// The series with further columns of random values, half of them unknown.
-pub fn with_extras(series: &BarSeries, columns: &[String], noise: &mut Noise) -> BarSeries {
+pub(crate) fn with_extras(series: &BarSeries, columns: &[String], noise: &mut Noise) -> BarSeries {
     let mut with = BarSeries::new(series.symbol.clone()).with_columns(columns);
     for bar in series.bars() {
         let extras: Vec<f32> = columns

@@ -107,7 +107,7 @@ impl Rsi {
     /// What the index would be if `close` were the next value, over the changes that there are
     /// while these are fewer than its period. None before the first value, and if the price has
     /// never moved.
-    pub fn with_next(&self, close: f64) -> Option<f64> {
+    pub(crate) fn with_next(&self, close: f64) -> Option<f64> {
         let change = close - self.previous?;
         let kept = if self.changes >= self.period { self.period as f64 - 1.0 } else { 1.0 };
         let gain = self.gain * kept + change.max(0.0);

@@ -139,7 +139,7 @@ impl StockFeatures {
 
     /// Like [`StockFeatures::update`], for one bar and its further columns. `log_close(stock)`
     /// returns the last known log close.
-    pub fn update_one(
+    pub(super) fn update_one(
         &mut self,
         bar: &Bar,
         extras: &[f32],

@@ -62,6 +62,7 @@ pub struct SessionFeatures {
 }
 
 impl SessionFeatures {
+    /// Before the first bar, with the horizons of `config`.
     pub fn new(config: &FeatureConfig) -> SessionFeatures {
         let lengths = |sessions: &[u32]| sessions.iter().map(|&k| k as usize).collect::<Vec<_>>();
         let return_sessions = lengths(&config.return_sessions);

@@ -79,7 +79,7 @@ impl FeatureStream {
 
     /// Takes in the bars of one time, one entry per stock; None where a stock has no bar. `extras`
     /// `[stock, column]`: further columns of the bars; NaN where unknown.
-    pub fn update(&mut self, bars: &[Option<Bar>], extras: &[f32]) {
+    pub(crate) fn update(&mut self, bars: &[Option<Bar>], extras: &[f32]) {
         assert_eq!(bars.len(), self.stocks.len(), "one entry per stock");
         let width = extras.len() / bars.len();
         for (stock, bar) in bars.iter().enumerate() {

@@ -77,6 +77,7 @@ impl BarSeries {
         self
     }
 
+    /// Number of bars.
     pub fn len(&self) -> usize {
         self.end_s.len()
     }

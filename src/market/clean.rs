@@ -156,7 +156,7 @@ impl Cleaner {
     }
 
     /// Expects these further columns in every day's rows.
-    pub fn with_columns(mut self, columns: &[String]) -> Cleaner {
+    pub(crate) fn with_columns(mut self, columns: &[String]) -> Cleaner {
         self.columns = columns.to_vec();
         self
     }
@@ -171,7 +171,7 @@ impl Cleaner {
     ///
     /// # Panics
     /// If they were decoded with other further columns.
-    pub fn add_day(
+    pub(crate) fn add_day(
         &mut self,
         file: &str,
         date: NaiveDate,
@@ -227,7 +227,7 @@ impl Cleaner {
     }
 
     /// Adds bars with exact `end_s`, as synthetic markets generate them, without further columns.
-    pub fn add_bars(&mut self, bars: &BarSeries) {
+    pub(crate) fn add_bars(&mut self, bars: &BarSeries) {
         assert!(self.columns.is_empty(), "made-up bars have no further columns");
         self.rows.extend(bars.bars().map(|bar| CleanRow {
             label_s: bar.end_s,

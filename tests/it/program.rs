@@ -121,13 +121,13 @@ pub(crate) fn short<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Writes day files of the sample market below `folder`, in the program's own format.
-pub fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
+pub(crate) fn write_day_files(folder: &Path, symbols: &[&str], first: &str, last: &str) {
     write_day_files_with(folder, symbols, (first, last), &[]);
 }
 
 /// Like [`write_day_files`], with further columns: waves of different lengths, of which every third
 /// value is unknown.
-pub fn write_day_files_with(
+pub(crate) fn write_day_files_with(
     folder: &Path,
     symbols: &[&str],
     (first, last): (&str, &str),

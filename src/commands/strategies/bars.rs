@@ -29,7 +29,7 @@ pub(crate) struct StrategyMarket {
 
 /// Each rank reads its share of the stocks, with further `columns` of the day files; then all have
 /// all bars.
-pub fn read(
+pub(super) fn read(
     comm: &dyn Comm,
     args: &MarketArgs,
     columns: Vec<String>,

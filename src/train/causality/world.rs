@@ -76,7 +76,7 @@ impl CausalityCase {
     }
 
     /// Bars as stored, `[stock]`.
-    pub fn market(&self, rng: &mut ChaCha8Rng) -> Vec<BarSeries> {
+    pub(super) fn market(&self, rng: &mut ChaCha8Rng) -> Vec<BarSeries> {
         let nothing: Vec<BarSeries> =
             self.config.stocks.iter().map(|symbol| self.nothing(symbol)).collect();
         let always = vec![i64::MIN; nothing.len()];
