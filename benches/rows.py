@@ -153,7 +153,7 @@ ROWS = [
          "cpprb": lambda t: t.peer("cpprb_replay.py", "--seconds", t.seconds,
                                    "--capacity", 100_000 if t.quick else 1_000_000)},
         "8x", least(cpprb=8), higher=False),
-    Row("replay-bytes", "replay memory per transition (about 9 more for its priority)", "bytes",
+    Row("replay-bytes", "replay memory per window (about 9 more for its priority)", "bytes",
         {"ours": lambda t: t.ours("replay", 0.1, 1 << 16)["bytes"]}, "32", lambda ours, _: ours <= 32, higher=False),
     Row("sync", "one synchronisation: 50,000 parameters, 3 ranks on 2 cores", "us",
         {"ours": sync("value"), "raw MPI": sync("bare"), "a gradient": learn(64, "microseconds", wall=True)},

@@ -51,7 +51,7 @@ def policy_of(panel, inputs):
         def forward(self, x):
             return self.body(x)
 
-    # SB3 has no dueling head: one hidden layer with as many parameters as our two heads.
+    # SB3 has no dueling head: one hidden layer beside our linear heads.
     return {"features_extractor_class": Extractor, "net_arch": [128]}
 
 

@@ -58,11 +58,11 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Learning")]
     #[arg(value_parser = between::<usize>(1, 65_536))]
     pub(crate) lanes: Option<usize>,
-    /// Sampled transitions per gradient step and stock [default: 64]
+    /// Sampled bars per gradient step and stock [default: 128]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
     #[arg(value_parser = at_least::<usize>(1))]
     pub(crate) batch_size: Option<usize>,
-    /// Sampled transitions per new transition [default: 1]
+    /// Sampled bars per new bar [default: 1]
     #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
     pub(crate) replay_ratio: Option<f64>,
     /// Initial learning rate of Adam; it decays linearly to 0 [default: 0.002]

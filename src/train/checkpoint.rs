@@ -15,7 +15,7 @@ use crate::errors::Cause;
 use crate::files::{Durability, write_whole};
 
 /// Raised when the parts of an older program cannot be read any more.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 const MANIFEST: &str = "manifest.json";
 
 #[derive(Debug, Error)]
