@@ -287,6 +287,16 @@ mod tests {
         longer
     }
 
+    /// A day, a week and a month.
+    fn horizons() -> FeatureConfig {
+        FeatureConfig {
+            return_sessions: vec![1, 5, 20],
+            volatility_sessions: vec![5, 20],
+            rsi_sessions: vec![14],
+            ..FeatureConfig::default()
+        }
+    }
+
     /// A random walk of 50 sessions of one-minute bars with nights, and the same as bars of five
     /// minutes and of an hour: equal at common ends but for the sampling error of the volatility.
     #[test]
@@ -302,7 +312,7 @@ mod tests {
             let end_s = bar_end_s(i, 390, 1);
             ones.push(Bar { end_s, open, high, low, close: price, volume: 1.0 });
         }
-        let config = FeatureConfig::default();
+        let config = horizons();
         let names = names(&config);
         assert_eq!(names.len(), 6);
         let of_ones = features(&config, &ones);
@@ -330,12 +340,7 @@ mod tests {
 
     #[test]
     fn no_horizon_is_no_feature() {
-        let config = FeatureConfig {
-            return_sessions: vec![],
-            volatility_sessions: vec![],
-            rsi_sessions: vec![],
-            ..FeatureConfig::default()
-        };
+        let config = FeatureConfig::default();
         assert!(names(&config).is_empty() && config.warmup_sessions() == 0);
         let bar = |i: usize| Bar {
             end_s: bar_end_s(i, 2, 195),
@@ -346,6 +351,6 @@ mod tests {
             volume: 1.0,
         };
         assert_eq!(features(&config, &series((0..9).map(bar))), vec![Vec::<f32>::new(); 9]);
-        assert_eq!(FeatureConfig::default().warmup_sessions(), 42);
+        assert_eq!(horizons().warmup_sessions(), 42);
     }
 }

@@ -31,7 +31,8 @@ fn trained_with(columns: &[String]) -> Place {
     // Enough gradient steps for a policy that trades.
     flags.extend(["--set", "learner.learning_starts=64", "--batch-size", "32", "--quiet"]);
     flags.extend(["--fee-bps", "0", "--slippage-bps", "0", "--set", "env.rebalance_band=inf"]);
-    // The DQN alone trades the portfolio.
+    // The DQN alone trades the portfolio, believed or not.
+    flags.extend(["--set", "learner.validation_share=0"]);
     flags.extend(["--set", "portfolio.meta_policy.enabled=false", "--set", &setting]);
     succeed(&mut place.program(&flags));
     place

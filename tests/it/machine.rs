@@ -75,10 +75,12 @@ fn halfway(place: &Place, output: &str) -> u64 {
 #[test]
 fn a_full_disk_is_one_line_and_the_run_resumes_from_its_last_checkpoint() {
     let place = Place::new();
-    // Long enough for the replay to outgrow the weights well before the last checkpoint, which may
-    // be long before the end on a slow disk.
-    succeed(&mut place.program(&args(&["--episodes", "150", "--output", "whole"])));
-    let resume = args(&["--episodes", "150", "--output", "full", "--resume"]);
+    // Long enough, and a network small enough, for the replay to outgrow the weights well before
+    // the last checkpoint, which may be long before the end on a slow disk.
+    let small = ["--set", "network.embedding=16", "--set", "network.trunk=16"];
+    let of = |more: &[&'static str]| args(&[&["--episodes", "36"], &small[..], more].concat());
+    succeed(&mut place.program(&of(&["--output", "whole"])));
+    let resume = of(&["--output", "full", "--resume"]);
     let rare = [&resume[..], &["--checkpoint-every", "inf"]].concat();
 
     // While a checkpoint is written.
@@ -96,16 +98,20 @@ fn a_full_disk_is_one_line_and_the_run_resumes_from_its_last_checkpoint() {
     let line = refused(&run(&mut limited(&place, lines.max(8_192), &rare)));
     assert!(line.contains("cannot append") && line.contains("--resume"), "{line}");
 
-    // At the end of the run.
-    let model = size(&place.path("whole/trained_model.pth"));
-    for (limit, file) in [(model - 50_000, "trained_model.pth"), (model + 50_000, "policy.pt")] {
-        let line = refused(&run(&mut limited(&place, limit, &rare)));
-        assert!(line.contains(&format!("full/{file}: File too large")), "{line}");
-        assert!(line.contains("--resume"), "{line}");
-    }
-
     succeed(&mut place.program(&resume));
     assert_same(&place, "whole", "full");
+
+    // At the end of a run, whose model is larger than any file before it.
+    let large = |output: &'static str| {
+        args(&["--episodes", "36", "--checkpoint-every", "inf", "--output", output])
+    };
+    succeed(&mut place.program(&large("large")));
+    let model = size(&place.path("large/trained_model.pth"));
+    for (limit, file) in [(model - 50_000, "trained_model.pth"), (model + 50_000, "policy.pt")] {
+        let line = refused(&run(&mut limited(&place, limit, &large("again"))));
+        assert!(line.contains(&format!("again/{file}: File too large")), "{line}");
+        assert!(line.contains("--resume"), "{line}");
+    }
 }
 
 #[test]
