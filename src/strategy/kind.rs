@@ -167,7 +167,7 @@ impl StrategyKind {
     }
 
     /// Completes the given parameters with defaults and checks them. Errors: see
-    /// [`Parameters::resolve`]; or the rules of [`StrategyKind::check`] are violated.
+    /// `Parameters::resolve`; or the rules of [`StrategyKind::check`] are violated.
     pub fn resolve(&self, given: &GivenParameters) -> Result<Parameters, StrategyError> {
         let parameters = Parameters::resolve(&self.name, &self.parameters, &self.texts, given)?;
         (self.check)(&parameters).map_err(|(parameter, rule)| {

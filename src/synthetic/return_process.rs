@@ -64,7 +64,7 @@ pub enum ReturnProcess {
         /// Standard deviation of log returns.
         sigma: f64,
     },
-    /// m = `drift` in the first half of a session and -`drift` in the second ([`clock_sign`]).
+    /// m = `drift` in the first half of a session and -`drift` in the second (`clock_sign`).
     Clock {
         /// Expected simple return, of either sign.
         drift: f64,

@@ -171,8 +171,7 @@ impl Model {
                 let shape: [i64; 3] = found.shape.as_slice().try_into().ok()?;
                 ExpertWeights::from_parts(shape.map(|length| length as usize), found.data.clone())
             });
-        let belief =
-            Belief { share: sized(SHARE, &[1])?[0], drift: sized(DRIFT, &[stocks as i64])? };
+        let belief = Belief { share: sized(SHARE, &[1])?[0], drift: sized(DRIFT, &[stocks])? };
         Ok(Model { shape, weights, belief, fit, expert_weights })
     }
 

@@ -137,10 +137,10 @@ fn lockstep(
             break;
         }
         let is_last = episode == setup.episodes;
-        if is_last || episode % validate_every == 0 {
+        if is_last || episode.is_multiple_of(validate_every) {
             trainer.validate()?;
         }
-        if is_last || episode % setup.every_episodes == 0 {
+        if is_last || episode.is_multiple_of(setup.every_episodes) {
             let when = (episode, trainer.at().env_steps);
             let rules = trainer.expert_weights().cloned();
             let chosen = Candidate::new(setup, trainer.selected(), trainer.weights());

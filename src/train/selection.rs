@@ -36,7 +36,7 @@ pub struct RowSplit {
 
 impl RowSplit {
     /// Holds back the last `share` of `rows`, from the first bar of a day on; nothing if that would
-    /// be fewer than [`MIN_DAYS`] days.
+    /// be fewer than five days.
     pub fn new(panel: &Panel, rows: Range<usize>, share: f64) -> RowSplit {
         let date = |row: usize| new_york_date(panel.view(row).end_s());
         let wanted = rows.end - (share * rows.len() as f64) as usize;
@@ -262,7 +262,7 @@ fn stock_rows(
 }
 
 /// `[stock]`: the mean return per bar over `rows` that is believed to go on, in units of
-/// `return_std`; see [`FALLING_ERRORS`].
+/// `return_std`; see `FALLING_ERRORS`.
 pub fn drift(panel: &Panel, rows: &Range<usize>, terms: &[AgentTerms]) -> Vec<f32> {
     let rows = rows.start..rows.end.saturating_sub(2);
     let of_stock = |(stock, terms): (usize, &AgentTerms)| {
