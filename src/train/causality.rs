@@ -30,8 +30,8 @@
 //!
 //! # Peeks that were tried
 //!
-//! Each was put in by hand once and taken out again (2026-11-21), and the test run twice on fresh
-//! cases; it failed both times, with what is named here.
+//! Each was put in by hand once and taken out again (2026-11-21 and 29), and the test run twice on
+//! fresh cases; it failed both times, with what is named here.
 //!
 //! | place | peek | what failed |
 //! | --- | --- | --- |
@@ -45,6 +45,10 @@
 //! | `Rules::end_s` | a bar put together from shorter ones labelled before its end | bars |
 //! | `Rules::end_s` | one that holds the first minute after its end | bars |
 //! | `session_bars::build` | rows of a day in another order | bars |
+//! | `session_bars::build` | further columns of the next row | features |
+//! | `ExtraColumns::update` | further columns of the next bar | features |
+//! | `SessionFeatures::update` | return, or RSI, with the next bar's close | features |
+//! | `SessionFeatures::update` | a session over before the next one's first bar | features |
 //! | `Cleaner::add_day` | a row left out as an outlier beside the next | bars |
 //! | `Cleaner::finish` | prices adjusted by later jumps | bars |
 //! | `Worker::propose` | flat where the next bar cannot be traded | proposals |
