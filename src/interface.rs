@@ -1,4 +1,4 @@
-//! The interface between environment and agent: [`Action`], [`PrivateState`], [`TimeStep`].
+//! The interface between environment and agent: [`Action`] and [`ActionSet`].
 
 use serde::{Deserialize, Serialize};
 
@@ -64,29 +64,4 @@ impl ActionSet {
         let found = self.0.iter().position(|action| action.direction() == direction);
         found.unwrap_or_else(|| panic!("direction {direction} is not in the action set"))
     }
-}
-
-/// The agent's own state, in addition to the market: the same for a training lane and for a
-/// portfolio.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PrivateState {
-    /// -1, 0 or 1.
-    pub position: i8,
-    /// Bars since the position was entered; 0 when flat. Saturates.
-    pub bars_held: u16,
-    /// Signed return since entry, as a fraction of the entry price; 0 when flat.
-    pub unrealized_return: f32,
-}
-
-/// The result of one step of one account.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TimeStep {
-    /// Current panel row.
-    pub t: usize,
-    /// Relative change of equity since the previous bar, after costs.
-    pub reward_t: f64,
-    /// 0 after ruin, else 1: the ends of sessions and segments are truncations, not terminations.
-    pub discount_t: f64,
-    /// The position's state after the step.
-    pub private_t: PrivateState,
 }

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::costs::Costs;
-use crate::interface::PrivateState;
 
 /// The result of one fill.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,44 +17,23 @@ pub(crate) struct Fill {
     pub(crate) fee: f64,
 }
 
-/// Shares of one stock. Flat: no shares, entry price 0, 0 bars.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Shares of one stock.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Holding {
     /// Negative when short.
     shares: f64,
-    /// Mean fill price per share of the position, including slippage, without fees.
-    entry_price: f64,
-    /// Number of marks since entry; saturates.
-    bars_held: u16,
     /// Last marked price; NaN before the first mark.
     mark: f64,
 }
 
 impl Holding {
     fn flat(mark: f64) -> Holding {
-        Holding { mark, ..Holding::default() }
+        Holding { shares: 0.0, mark }
     }
 
     /// A stock that is not held has value 0, even before its first price.
     fn value(&self) -> f64 {
         if self.shares == 0.0 { 0.0 } else { self.shares * self.mark }
-    }
-
-    /// Adding to a position averages its entry price, reducing it does not; a reversal starts a new
-    /// position.
-    fn trade(&mut self, shares_delta: f64, price: f64) {
-        let before = self.shares;
-        let after = before + shares_delta;
-        if after == 0.0 {
-            *self = Holding::flat(self.mark);
-        } else if before * after <= 0.0 {
-            *self = Holding { shares: after, entry_price: price, ..Holding::flat(self.mark) };
-        } else {
-            if before * shares_delta > 0.0 {
-                self.entry_price = (before * self.entry_price + shares_delta * price) / after;
-            }
-            self.shares = after;
-        }
     }
 }
 
@@ -91,7 +69,7 @@ impl Portfolio {
     }
 
     /// -1, 0 or 1.
-    pub(crate) fn direction(&self, stock: usize) -> i8 {
+    pub fn direction(&self, stock: usize) -> i8 {
         let shares = self.holdings[stock].shares;
         i8::from(shares > 0.0) - i8::from(shares < 0.0)
     }
@@ -129,19 +107,18 @@ impl Portfolio {
         let value = shares_delta.abs() * price;
         let fee = costs.fee(value);
         self.cash -= shares_delta * price + fee;
-        self.holdings[stock].trade(shares_delta, price);
+        self.holdings[stock].shares += shares_delta;
         Fill { shares: shares_delta, price, value, fee }
     }
 
-    /// Marks every stock to its close, `[stock]`, at the end of a bar, and counts the bar for open
-    /// positions. A stock that is not held may have no price (NaN).
+    /// Marks every stock to its close, `[stock]`, at the end of a bar. A stock that is not held may
+    /// have no price (NaN).
     pub(crate) fn mark(&mut self, closes: &[f64]) {
         assert_eq!(closes.len(), self.holdings.len());
         for (stock, (holding, &close)) in self.holdings.iter_mut().zip(closes).enumerate() {
             holding.mark = close;
             if holding.shares != 0.0 {
                 assert!(close > 0.0, "stock {stock} is held and marked at {close}");
-                holding.bars_held = holding.bars_held.saturating_add(1);
             }
         }
     }
@@ -153,24 +130,13 @@ impl Portfolio {
         let ruined = self.equity() <= maintenance_margin * self.gross_value();
         if ruined {
             for stock in 0..self.holdings.len() {
-                let Holding { shares, mark, .. } = self.holdings[stock];
+                let Holding { shares, mark } = self.holdings[stock];
                 if shares != 0.0 {
                     self.fill(stock, -shares, mark, costs);
                 }
             }
         }
         ruined
-    }
-
-    /// The agent's own state for one stock, as of the last mark.
-    pub(crate) fn private_state(&self, stock: usize) -> PrivateState {
-        let position = self.direction(stock);
-        if position == 0 {
-            return PrivateState::default();
-        }
-        let Holding { entry_price, bars_held, mark, .. } = self.holdings[stock];
-        let unrealized_return = (f64::from(position) * (mark / entry_price - 1.0)) as f32;
-        PrivateState { position, bars_held, unrealized_return }
     }
 }
 
@@ -192,7 +158,6 @@ mod tests {
         close: [f64; 2],
         cash: f64,
         equity: f64,
-        bars_held: [u16; 2],
     }
 
     const NONE: (f64, f64) = (0.0, 0.0);
@@ -205,33 +170,33 @@ mod tests {
         Day { order: [200.0, -400.0], open: [100.0, 50.0],
               filled: [(100.05, 20.01), (49.975, 19.99)],
               held: [200.0, -400.0], close: [101.0, 49.5],
-              cash: 99_940.0, equity: 100_340.0, bars_held: [1, 1] },
+              cash: 99_940.0, equity: 100_340.0 },
         // A opens 11 below its close; no trade: 99,940 + 200 * 92 - 400 * 51.
         Day { order: [0.0, 0.0], open: [90.0, 50.0],
               filled: [NONE, NONE],
               held: [200.0, -400.0], close: [92.0, 51.0],
-              cash: 99_940.0, equity: 97_940.0, bars_held: [2, 2] },
+              cash: 99_940.0, equity: 97_940.0 },
         // Buy 200 more A at 92.046 for 18,409.20, fee 18.4092.
         Day { order: [200.0, 0.0], open: [92.0, 51.0],
               filled: [(92.046, 18.4092), NONE],
               held: [400.0, -400.0], close: [94.0, 50.0],
-              cash: 81_512.390_8, equity: 99_112.390_8, bars_held: [3, 3] },
+              cash: 81_512.390_8, equity: 99_112.390_8 },
         // A from 400 long to 100 short: 500 at 94.9525 for 47,476.25, fee 47.47625; cover half of B
         // at 48.024.
         Day { order: [-500.0, 200.0], open: [95.0, 48.0],
               filled: [(94.9525, 47.47625), (48.024, 9.6048)],
               held: [-100.0, -200.0], close: [96.0, 48.5],
-              cash: 119_326.759_75, equity: 100_026.759_75, bars_held: [1, 4] },
+              cash: 119_326.759_75, equity: 100_026.759_75 },
         // A opens 24 above its close.
         Day { order: [0.0, 0.0], open: [120.0, 48.0],
               filled: [NONE, NONE],
               held: [-100.0, -200.0], close: [118.0, 47.0],
-              cash: 119_326.759_75, equity: 98_126.759_75, bars_held: [2, 5] },
+              cash: 119_326.759_75, equity: 98_126.759_75 },
         // Close both: 11,805.90, fee 11.8059, and 9,404.70, fee 9.4047.
         Day { order: [100.0, 200.0], open: [118.0, 47.0],
               filled: [(118.059, 11.8059), (47.0235, 9.4047)],
               held: [0.0, 0.0], close: [119.0, 46.0],
-              cash: 98_094.949_15, equity: 98_094.949_15, bars_held: [0, 0] },
+              cash: 98_094.949_15, equity: 98_094.949_15 },
     ];
 
     fn same(a: f64, b: f64) -> bool {
@@ -256,33 +221,10 @@ mod tests {
             let mut sum = portfolio.cash();
             for stock in 0..2 {
                 assert_eq!(portfolio.shares(stock), day.held[stock], "day {i}");
-                assert_eq!(portfolio.private_state(stock).bars_held, day.bars_held[stock]);
                 sum += portfolio.shares(stock) * portfolio.marked_price(stock);
             }
             assert!(same(portfolio.equity(), sum), "day {i}");
         }
-    }
-
-    /// Entry prices of the ledger: A's two buys average (100.05 + 92.046) / 2 = 96.048, the
-    /// reversal starts at 94.9525; B stays at 49.975 when half of it is covered.
-    #[test]
-    fn the_unrealized_return_is_against_the_entry_price() {
-        let mut portfolio = Portfolio::new(2, 100_000.0);
-        let mut returns = Vec::new();
-        for day in &LEDGER {
-            for stock in 0..2 {
-                if day.order[stock] != 0.0 {
-                    portfolio.fill(stock, day.order[stock], day.open[stock], &COSTS);
-                }
-            }
-            portfolio.mark(&day.close);
-            returns.push([0, 1].map(|stock| portfolio.private_state(stock).unrealized_return));
-        }
-        let close = |got: f32, expected: f64| (f64::from(got) - expected).abs() < 1e-7;
-        assert!(close(returns[2][0], 94.0 / 96.048 - 1.0));
-        assert!(close(returns[3][0], -(96.0 / 94.9525 - 1.0)));
-        assert!(close(returns[3][1], -(48.5 / 49.975 - 1.0)));
-        assert_eq!(returns[5], [0.0, 0.0]);
     }
 
     #[test]
@@ -293,7 +235,6 @@ mod tests {
         assert_eq!([0, 1, 2].map(|stock| portfolio.direction(stock)), [1, 0, -1]);
         portfolio.mark(&[10.0, f64::NAN, 10.0]);
         assert_eq!((portfolio.equity(), portfolio.gross_value()), (100.0, 5.0));
-        assert_eq!(portfolio.private_state(1), PrivateState::default());
     }
 
     /// Short 10 at 100 with 1,000 of cash: at price p, equity is 2,000 - 10 p. With a margin of 5 %
@@ -324,14 +265,6 @@ mod tests {
         assert!(portfolio.close_out_if_ruined(0.05, &COSTS));
         portfolio.reset(500.0);
         assert_eq!((portfolio.cash(), portfolio.equity()), (500.0, 500.0));
-    }
-
-    #[test]
-    fn bars_held_saturate() {
-        let mut portfolio = Portfolio::new(1, 1_000.0);
-        portfolio.fill(0, 1.0, 100.0, &FREE);
-        (0..70_000).for_each(|_| portfolio.mark(&[100.0]));
-        assert_eq!(portfolio.private_state(0).bars_held, u16::MAX);
     }
 
     #[test]

@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::costs::Costs;
 use super::portfolio::Portfolio;
 use crate::config::EnvConfig;
-use crate::interface::{PrivateState, TimeStep};
 use crate::market::panel::PanelBar;
 
-/// The result of one step, with the position actually held.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EnvStep {
-    /// Reward, discount and the position's state at t+1's close.
-    pub time_step: TimeStep,
+    /// Relative change of equity since the previous bar, after costs.
+    pub reward: f64,
     /// -1, 0 or 1: the position from t+1's open on. Differs from the order if that could not be
     /// filled.
     pub held: i8,
@@ -52,25 +51,14 @@ impl TradingEnv {
         &self.portfolio
     }
 
-    /// The state at the close of the last mark.
-    pub fn private_state(&self) -> PrivateState {
-        self.portfolio.private_state(0)
-    }
-
-    /// Steps from row t, whose bar is `now`, to row `t_next`, whose bar is `next`, with a target
-    /// position of `direction` (-1, 0 or 1) from `next`'s open on. The order is sized at `now`'s
-    /// close and filled at `next`'s open with costs; it is void if the stock is not tradable in
-    /// `next`. The account is then marked at `next`'s close. After ruin it is reset.
+    /// Steps from the bar `now` to the bar `next`. From `next`'s open on the target position is
+    /// `direction`: -1, 0 or 1. The order is sized at `now`'s close and filled at `next`'s open with
+    /// costs; it is void if the stock is not tradable in `next`. The account is then marked at
+    /// `next`'s close. After ruin it is reset.
     ///
     /// # Panics
     /// If a position is held and `now` is not the bar of the last mark.
-    pub fn step(
-        &mut self,
-        direction: i8,
-        now: &PanelBar,
-        next: &PanelBar,
-        t_next: usize,
-    ) -> EnvStep {
+    pub fn step(&mut self, direction: i8, now: &PanelBar, next: &PanelBar) -> EnvStep {
         let shares_delta = self.order(direction, now);
         let equity_t = self.portfolio.equity();
         if shares_delta != 0.0 && next.tradable {
@@ -79,13 +67,11 @@ impl TradingEnv {
         let held = self.portfolio.direction(0);
         self.portfolio.mark(&[next.close]);
         let ruined = self.portfolio.close_out_if_ruined(self.maintenance_margin, &self.costs);
-        let reward_t = self.portfolio.equity() / equity_t - 1.0;
+        let reward = self.portfolio.equity() / equity_t - 1.0;
         if ruined {
             self.reset();
         }
-        let discount_t = if ruined { 0.0 } else { 1.0 };
-        let private_t = self.private_state();
-        EnvStep { time_step: TimeStep { t: t_next, reward_t, discount_t, private_t }, held }
+        EnvStep { reward, held }
     }
 
     /// Shares to buy (+) or sell (-), from what is known at t: the whole equity at `now`'s close. 0
@@ -146,38 +132,32 @@ mod tests {
     fn a_round_trip_by_hand() {
         let mut env = env(10.0, 5.0);
         let bars = [bar(99.0, 100.0), bar(102.0, 104.0), bar(103.0, 105.0), bar(106.0, 90.0)];
-        let bought = env.step(1, &bars[0], &bars[1], 8);
-        assert_eq!((bought.held, bought.time_step.t, bought.time_step.discount_t), (1, 8, 1.0));
-        assert!(near(bought.time_step.reward_t, 0.018_469_49));
-        let private = bought.time_step.private_t;
-        assert_eq!((private.position, private.bars_held), (1, 1));
-        assert!((f64::from(private.unrealized_return) - (104.0 / 102.051 - 1.0)).abs() < 1e-8);
-        assert_eq!(private, env.private_state());
+        let bought = env.step(1, &bars[0], &bars[1]);
+        assert_eq!(bought.held, 1);
+        assert!(near(bought.reward, 0.018_469_49));
 
-        let kept = env.step(1, &bars[1], &bars[2], 9);
-        assert!(near(kept.time_step.reward_t, 10_284.694_9 / 10_184.694_9 - 1.0));
-        assert_eq!((kept.held, kept.time_step.private_t.bars_held), (1, 2));
+        let kept = env.step(1, &bars[1], &bars[2]);
+        assert!(near(kept.reward, 10_284.694_9 / 10_184.694_9 - 1.0));
+        assert_eq!(kept.held, 1);
         assert_eq!(env.portfolio().shares(0), 100.0, "holding does not rebalance");
 
-        let sold = env.step(0, &bars[2], &bars[3], 10);
-        assert!(near(sold.time_step.reward_t, 10_368.800_2 / 10_284.694_9 - 1.0));
-        assert_eq!((sold.held, sold.time_step.private_t), (0, PrivateState::default()));
+        let sold = env.step(0, &bars[2], &bars[3]);
+        assert!(near(sold.reward, 10_368.800_2 / 10_284.694_9 - 1.0));
+        assert_eq!((sold.held, env.portfolio().shares(0)), (0, 0.0));
         assert!((env.portfolio().cash() - 10_368.800_2).abs() < 1e-8);
     }
 
     /// Long 100 shares at 100; at a close of 110 worth 11,000, so the reversal sells 100 + 100 at
     /// the next open of 108: cash 21,600, and 11,100 with 100 short at 105.
     #[test]
-    fn a_flip_is_sized_by_equity_and_starts_a_new_position() {
+    fn a_flip_is_sized_by_equity() {
         let mut env = env(0.0, 0.0);
         let bars = [bar(100.0, 100.0), bar(100.0, 110.0), bar(108.0, 105.0)];
-        env.step(1, &bars[0], &bars[1], 1);
-        let flipped = env.step(-1, &bars[1], &bars[2], 2);
+        env.step(1, &bars[0], &bars[1]);
+        let flipped = env.step(-1, &bars[1], &bars[2]);
         assert_eq!(env.portfolio().shares(0), -100.0);
-        assert!(near(flipped.time_step.reward_t, 11_100.0 / 11_000.0 - 1.0));
-        let private = flipped.time_step.private_t;
-        assert_eq!((flipped.held, private.position, private.bars_held), (-1, -1, 1));
-        assert!((f64::from(private.unrealized_return) - 3.0 / 108.0).abs() < 1e-8);
+        assert!(near(flipped.reward, 11_100.0 / 11_000.0 - 1.0));
+        assert_eq!(flipped.held, -1);
     }
 
     /// Short 100 shares at 100; at a close of 110 equity is 9,000 and the position 11,000, 22 % too
@@ -188,13 +168,12 @@ mod tests {
         let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };
         let mut env = TradingEnv::new(&config);
         let bars = [100.0, 100.0, 110.0, 115.0, 115.0].map(|price| bar(price, price));
-        env.step(-1, &bars[0], &bars[1], 1);
-        env.step(-1, &bars[1], &bars[2], 2);
-        env.step(-1, &bars[2], &bars[3], 3);
+        env.step(-1, &bars[0], &bars[1]);
+        env.step(-1, &bars[1], &bars[2]);
+        env.step(-1, &bars[2], &bars[3]);
         assert_eq!(env.portfolio().shares(0), -100.0);
-        env.step(-1, &bars[3], &bars[4], 4);
+        env.step(-1, &bars[3], &bars[4]);
         assert!(near(env.portfolio().shares(0), -8_500.0 / 115.0));
-        assert_eq!(env.private_state().bars_held, 4);
     }
 
     /// An order for 100 shares is filled at an open of 150: a debt of 5,000, but the overnight gap
@@ -202,24 +181,24 @@ mod tests {
     #[test]
     fn a_gap_before_the_fill_earns_nothing() {
         let mut env = env(0.0, 0.0);
-        let gapped = env.step(1, &bar(100.0, 100.0), &bar(150.0, 150.0), 1);
-        assert_eq!(gapped.time_step.reward_t, 0.0);
+        let gapped = env.step(1, &bar(100.0, 100.0), &bar(150.0, 150.0));
+        assert_eq!(gapped.reward, 0.0);
         assert_eq!((env.portfolio().shares(0), env.portfolio().cash()), (100.0, -5_000.0));
     }
 
     #[test]
     fn an_order_without_a_bar_to_fill_it_is_void() {
         let mut env = env(10.0, 5.0);
-        let void = env.step(1, &bar(100.0, 100.0), &no_bar(100.0), 1);
-        assert_eq!((void.held, void.time_step.reward_t), (0, 0.0));
+        let void = env.step(1, &bar(100.0, 100.0), &no_bar(100.0));
+        assert_eq!((void.held, void.reward), (0, 0.0));
         assert_eq!(env.portfolio().cash(), 10_000.0);
 
-        let filled = env.step(-1, &no_bar(100.0), &bar(100.0, 100.0), 2);
+        let filled = env.step(-1, &no_bar(100.0), &bar(100.0, 100.0));
         assert_eq!(filled.held, -1, "decided without a bar, filled at the next");
         let shares = env.portfolio().shares(0);
-        let kept = env.step(1, &bar(100.0, 100.0), &no_bar(100.0), 3);
-        assert_eq!((kept.held, kept.time_step.reward_t), (-1, 0.0));
-        assert_eq!((env.portfolio().shares(0), env.private_state().bars_held), (shares, 2));
+        let kept = env.step(1, &bar(100.0, 100.0), &no_bar(100.0));
+        assert_eq!((kept.held, kept.reward), (-1, 0.0));
+        assert_eq!(env.portfolio().shares(0), shares);
     }
 
     #[test]
@@ -227,11 +206,11 @@ mod tests {
         let mut env = env(10.0, 5.0);
         let nothing = no_bar(f64::NAN);
         for next in [nothing, bar(50.0, 51.0)] {
-            let step = env.step(1, &nothing, &next, 1);
-            assert_eq!((step.held, step.time_step.reward_t), (0, 0.0));
-            assert_eq!(step.time_step.private_t, PrivateState::default());
+            let step = env.step(1, &nothing, &next);
+            assert_eq!((step.held, step.reward), (0, 0.0));
+            assert_eq!(env.portfolio().equity(), 10_000.0);
         }
-        assert_eq!(env.step(1, &bar(50.0, 51.0), &bar(51.0, 51.0), 2).held, 1);
+        assert_eq!(env.step(1, &bar(50.0, 51.0), &bar(51.0, 51.0)).held, 1);
     }
 
     /// Short 100 shares at 100; at 195 equity is 20,000 - 19,500 = 500, below 5 % of 19,500. Closed
@@ -240,15 +219,14 @@ mod tests {
     #[test]
     fn a_short_squeeze_ends_in_ruin_and_a_reset() {
         let mut env = env(0.0, 0.0);
-        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
+        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0));
         env.costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
-        let squeezed = env.step(-1, &bar(100.0, 100.0), &bar(180.0, 195.0), 2);
-        assert_eq!((squeezed.held, squeezed.time_step.discount_t), (-1, 0.0));
-        assert!(near(squeezed.time_step.reward_t, (20_000.0 - 19_509.75 - 19.509_75) / 1e4 - 1.0));
-        assert_eq!(squeezed.time_step.private_t, PrivateState::default());
-        assert_eq!(env.portfolio().equity(), 10_000.0);
-        let after = env.step(0, &bar(180.0, 195.0), &bar(195.0, 300.0), 3);
-        assert_eq!((after.time_step.reward_t, after.time_step.discount_t), (0.0, 1.0));
+        let squeezed = env.step(-1, &bar(100.0, 100.0), &bar(180.0, 195.0));
+        assert_eq!(squeezed.held, -1);
+        assert!(near(squeezed.reward, (20_000.0 - 19_509.75 - 19.509_75) / 1e4 - 1.0));
+        assert_eq!((env.portfolio().shares(0), env.portfolio().cash()), (0.0, 10_000.0), "reset");
+        let after = env.step(0, &bar(180.0, 195.0), &bar(195.0, 300.0));
+        assert_eq!(after.reward, 0.0);
     }
 
     /// Covered at an open above twice the entry price: the remainder is a debt of 20 % of the
@@ -256,10 +234,10 @@ mod tests {
     #[test]
     fn a_gap_through_the_margin_loses_more_than_everything() {
         let mut env = env(0.0, 0.0);
-        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
-        let gapped = env.step(0, &bar(100.0, 100.0), &bar(220.0, 200.0), 2);
-        assert!(near(gapped.time_step.reward_t, -1.2));
-        assert_eq!((gapped.held, gapped.time_step.discount_t), (0, 0.0));
+        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0));
+        let gapped = env.step(0, &bar(100.0, 100.0), &bar(220.0, 200.0));
+        assert!(near(gapped.reward, -1.2));
+        assert_eq!(gapped.held, 0);
         assert_eq!(env.portfolio().equity(), 10_000.0);
     }
 
@@ -269,7 +247,7 @@ mod tests {
         let now = bar(99.0, 80.0);
         for next in [bar(40.0, 41.0), bar(80.0, 80.0), bar(90.0, 300.0), bar(1.0, 0.5)] {
             let mut env = env(10.0, 5.0);
-            env.step(1, &now, &next, 1);
+            env.step(1, &now, &next);
             assert_eq!(env.portfolio().shares(0), 125.0);
         }
     }
@@ -278,7 +256,7 @@ mod tests {
     #[should_panic(expected = "100 is not 101")]
     fn a_position_cannot_skip_a_bar() {
         let mut env = env(0.0, 0.0);
-        env.step(1, &bar(100.0, 100.0), &bar(100.0, 100.0), 1);
-        env.step(1, &bar(101.0, 101.0), &bar(101.0, 101.0), 3);
+        env.step(1, &bar(100.0, 100.0), &bar(100.0, 100.0));
+        env.step(1, &bar(101.0, 101.0), &bar(101.0, 101.0));
     }
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::backtest::Backtest;
 use super::metrics::BacktestRecord;
-use crate::interface::PrivateState;
 use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::limits::Limits;
@@ -76,31 +75,25 @@ impl BacktestAccount {
         &self.backtest
     }
 
-    /// The part of the observation of a stock's agent that describes its position, at the close of
-    /// the current bar.
-    pub(crate) fn private_state(&self, stock: usize) -> PrivateState {
-        self.backtest.private_state(stock)
-    }
-
     pub(crate) fn into_record(self) -> BacktestRecord {
         self.backtest.into_record()
     }
 }
 
 /// Back-tests a policy over `rows` of a panel with the agent's capital, limits and costs. The
-/// policy maps (view, stock, position) to the desired direction: -1, 0 or 1.
+/// policy maps (view, stock, direction held) to the desired direction: -1, 0 or 1.
 pub(crate) fn run_policy(
     mandate: &Mandate,
     panel: &Panel,
     rows: &Range<usize>,
     limits: &Limits,
-    policy: &mut dyn FnMut(&MarketView<'_>, usize, PrivateState) -> i8,
+    policy: &mut dyn FnMut(&MarketView<'_>, usize, i8) -> i8,
 ) -> BacktestRecord {
     let mut account = BacktestAccount::new(mandate, panel, rows, limits);
     for t in rows.start..rows.end - 1 {
         let view = panel.view(t);
         let wanted: Vec<(i8, f32)> = (0..mandate.stocks.len())
-            .map(|stock| (policy(&view, stock, account.private_state(stock)), 1.0))
+            .map(|stock| (policy(&view, stock, account.backtest().direction(stock)), 1.0))
             .collect();
         account.order(&view, wanted.into_iter());
         account.advance(&panel.view(t + 1));

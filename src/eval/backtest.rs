@@ -5,7 +5,6 @@ use super::metrics::BacktestRecord;
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::env::portfolio::Portfolio;
-use crate::interface::PrivateState;
 use crate::market::Symbol;
 use crate::market::data::MarketRow;
 use crate::market::panel::{MarketView, PanelBar};
@@ -137,12 +136,6 @@ impl Backtest {
     /// Shares to be traded at the next open, `[stock]`.
     pub fn pending(&self) -> &[f64] {
         &self.pending
-    }
-
-    /// The part of the observation of a stock's agent that describes its position, at the close of
-    /// the current bar.
-    pub fn private_state(&self, stock: usize) -> PrivateState {
-        self.portfolio.private_state(stock)
     }
 
     pub(crate) fn into_record(self) -> BacktestRecord {

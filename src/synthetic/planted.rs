@@ -297,7 +297,7 @@ impl Returns {
         }
     }
 
-    /// The return that the last signal foretold, and the next signal, which shows in the volume.
+    /// The return that the last signal predicts, and the next signal, which shows in the volume.
     fn persistent(&mut self, signal: HiddenSignal) -> Step {
         let HiddenSignal { memory, drift, sigma, tell, .. } = signal;
         let log_return = log_return(drift * self.memory, sigma, self.own.normal());

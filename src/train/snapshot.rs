@@ -1,4 +1,4 @@
-//! What a run has to remember to resume as if nothing had happened.
+//! The state of a run in a checkpoint, from which it resumes bit for bit.
 
 use std::collections::VecDeque;
 

@@ -7,7 +7,7 @@ use crate::config::{EnvConfig, LearnerConfig};
 use crate::env::costs::Costs;
 use crate::env::portfolio::Portfolio;
 use crate::env::trading_env::TradingEnv;
-use crate::interface::{ActionSet, TimeStep};
+use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::rl::agent::{Agent, AgentTerms, q_values};
 use crate::rl::belief::StockBelief;
@@ -117,7 +117,7 @@ struct Lane {
     gain: f32,
 }
 
-/// What a worker has to remember to go on as if nothing had happened.
+/// A worker's state in a checkpoint, from which it resumes bit for bit.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct WorkerState {
     lanes: Vec<Lane>,
@@ -274,9 +274,8 @@ impl Worker {
             let t = self.plan.row(index, step_index);
             let now = self.panel.view(t).bar(self.stock);
             let next = self.panel.view(t + 1).bar(self.stock);
-            let step = lane.env.step(order[0] as i8, &now, &next, t + 1);
-            let TimeStep { reward_t, .. } = step.time_step;
-            let gain = f64::from(order[1]) * reward_t;
+            let step = lane.env.step(order[0] as i8, &now, &next);
+            let gain = f64::from(order[1]) * step.reward;
             lane.gain = gain as f32;
             portfolio_reward += gain;
             if let Some(taken) = &mut self.actions_taken {

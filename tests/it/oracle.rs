@@ -57,7 +57,7 @@ struct Earned {
     error: f64,
     /// The same with the oracle's expectation instead of each return, which says little in a bar
     /// and much about the error.
-    foretold: f64,
+    predicted: f64,
     /// For the program's own account with the same orders.
     account: f64,
     /// Changes of position per bar.
@@ -81,7 +81,7 @@ fn trade(
     let cost = 1e-4 * (fee_bps + slippage_bps);
     let (mut sum, mut squares, mut count, mut changes) = (0.0, 0.0, 0.0, 0.0);
     let mut account = 0.0;
-    let (mut foretold, mut change_squares) = (0.0, 0.0);
+    let (mut predicted, mut change_squares) = (0.0, 0.0);
     let (mut together, mut expected_squares) = (0.0, 0.0);
     for stock in 0..stocks {
         if !market.law(stocks, stock, bar_minutes).unwrap().has_edge() {
@@ -91,15 +91,14 @@ fn trade(
         let mut env = TradingEnv::new(&config);
         for t in 100..panel.rows() - 1 {
             let (view, next) = (panel.view(t), panel.view(t + 1).bar(stock));
-            let position = env.private_state().position;
+            let position = env.portfolio().direction(0);
             let expected = oracle.expected_return(&view);
             let order = decide(oracle.decide(&view, position), expected);
-            let step = env.step(order, &view.bar(stock), &next, t + 1);
-            account += step.time_step.reward_t;
+            account += env.step(order, &view.bar(stock), &next).reward;
             let change = next.close / view.bar(stock).close - 1.0;
             let paid = f64::from((order - position).abs()) * cost;
             let reward = f64::from(order) * change - paid;
-            foretold += f64::from(order) * expected - paid;
+            predicted += f64::from(order) * expected - paid;
             change_squares += change * change;
             (sum, squares, count) = (sum + reward, squares + reward * reward, count + 1.0);
             changes += f64::from(order != position);
@@ -112,7 +111,7 @@ fn trade(
     Earned {
         mean,
         error,
-        foretold: foretold / count,
+        predicted: predicted / count,
         account: account / count,
         changes: changes / count,
         slope: together / expected_squares,
@@ -143,11 +142,11 @@ fn confirm(name: &str, stocks: usize, bar_minutes: u32, terms: TradingTerms, rul
     let earned = trade(&market, (&panel, stocks, bar_minutes), terms, |order, _| order);
     println!(
         "{name} {bar_minutes} min {terms:?}: oracle {:.3} bps per bar, earned {:.3} +- {:.3}, \
-         foretold {:.3}, account {:.3}, {:.3} changes per bar, slope {:.4} +- {:.4}",
+         predicted {:.3}, account {:.3}, {:.3} changes per bar, slope {:.4} +- {:.4}",
         value / BPS,
         earned.mean / BPS,
         earned.error / BPS,
-        earned.foretold / BPS,
+        earned.predicted / BPS,
         earned.account / BPS,
         earned.changes,
         earned.slope,
@@ -156,8 +155,8 @@ fn confirm(name: &str, stocks: usize, bar_minutes: u32, terms: TradingTerms, rul
     let off = (earned.mean - value).abs();
     let bound = 3.0 * earned.error + 0.002 * value;
     assert!(off < bound, "{name}: {} is not {value}", earned.mean);
-    let foretold = earned.foretold / value - 1.0;
-    assert!(foretold.abs() < 0.02, "{name}: {foretold} more is foretold");
+    let predicted = earned.predicted / value - 1.0;
+    assert!(predicted.abs() < 0.02, "{name}: {predicted} more is predicted");
     let share = earned.error / value;
     assert!(share < 0.1, "{name}: too few bars to tell");
     let drift = earned.account / earned.mean - 1.0;

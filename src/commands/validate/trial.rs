@@ -168,8 +168,8 @@ impl BaselineRewards {
         let rules = standalone_rules(panel, rows, mandate, &limits)?;
         Ok(BaselineRewards {
             expected: oracles.iter().map(Oracle::mean_reward).collect(),
-            oracle: run_policy(mandate, panel, rows, &limits, &mut |view, stock, private| {
-                oracles[stock].decide(view, private.position)
+            oracle: run_policy(mandate, panel, rows, &limits, &mut |view, stock, held| {
+                oracles[stock].decide(view, held)
             }),
             random: run_policy(mandate, panel, rows, &limits, &mut |_, _, _| {
                 rng.random_range(lowest..=1)

@@ -58,7 +58,7 @@ fn what_is_told_anew_with_every_bar_has_a_formula() {
 
 /// Without costs the optimum is E|m|: sqrt(2 / pi) standard deviations.
 #[test]
-fn without_costs_all_of_the_foretold_is_earned() {
+fn without_costs_all_of_the_expected_return_is_earned() {
     let folded = |deviation: f64| deviation * (2.0 / PI).sqrt();
     let ar1 = folded(0.4 * 65.0 * BPS / (1.0 - 0.16_f64).sqrt());
     assert_near(value(MarketKind::Momentum, FREE), ar1, 2e-3);

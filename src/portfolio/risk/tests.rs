@@ -72,9 +72,9 @@ fn ties_go_by_symbol_and_who_gave_way_does_not_count() {
 /// The sum of ten tenths exceeds one by rounding.
 #[test]
 fn shares_that_make_a_whole_are_within_a_limit_of_one() {
-    let dealt = [request(1, 0.1, 0.1 + f64::EPSILON / 8.0); 10];
-    assert!(dealt.iter().map(|request| exact(request.capital)).sum::<i128>() > exact(1.0));
-    assert!(decide(&dealt, &limits(10)).iter().all(|order| order.reason.is_none()));
+    let shares = [request(1, 0.1, 0.1 + f64::EPSILON / 8.0); 10];
+    assert!(shares.iter().map(|request| exact(request.capital)).sum::<i128>() > exact(1.0));
+    assert!(decide(&shares, &limits(10)).iter().all(|order| order.reason.is_none()));
     let more = [request(1, 0.1, 0.1 + 1e-11); 10];
     assert!(decide(&more, &limits(10)).iter().all(|o| o.reason == Some(Reason::GrossLimit)));
 }

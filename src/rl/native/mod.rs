@@ -6,7 +6,7 @@
 //! simd      vectors of sixteen numbers, bit-identical on every processor
 //! product   small matrix products
 //! rows      norms, softmax and sums
-//! turn      transposition of matrices
+//! transpose transposition of matrices
 //! weights   parameters in the layout of the products
 //! forward, backward
 //! ```

@@ -175,8 +175,8 @@ fn nothing_else_foretells_returns() {
             let part = |f: &dyn Fn(&Vec<f64>) -> f64| days.iter().map(f).collect::<Vec<f64>>();
             let before = part(&|day| day[..at].iter().sum());
             let after = part(&|day| day[at..].iter().sum());
-            let foretold = correlation(&before, &after);
-            assert!(foretold.abs() < bound, "{} at {at}: {foretold}", series.symbol);
+            let predicted = correlation(&before, &after);
+            assert!(predicted.abs() < bound, "{} at {at}: {predicted}", series.symbol);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::LockstepTrainer;
 use crate::train::snapshot::{LockstepState, ModeState, RootState, Snapshot, StockState};
 
 impl LockstepTrainer<'_> {
-    /// What this rank has to remember, between two bars.
+    /// This rank's state between two bars, for a checkpoint.
     pub(super) fn snapshot(&self) -> Snapshot {
         let own = self.workers.iter().zip(&self.reward_sums);
         let stocks = own.map(|(worker, &reward_sum)| {
