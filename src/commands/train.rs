@@ -1,6 +1,7 @@
 //! A training run from start to end: flags in, results out. What happens in between is
 //! [`crate::train::run()`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -14,6 +15,7 @@ use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
+use crate::market::calendar::new_york_date;
 use crate::market::{Period, Symbol};
 use crate::report::format::{count, signed_percent};
 use crate::report::summary::RunSummary;
@@ -21,8 +23,11 @@ use crate::report::{FolderLock, Progress};
 use crate::train;
 use crate::train::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
 use crate::train::dataset::PreparedData;
-use crate::train::evaluation::Evaluation;
+use crate::train::evaluation::{Evaluation, EvaluationResult};
 use crate::train::run::{Checkpointing, Trained};
+
+/// Trading days of a month, about.
+const SESSIONS_PER_MONTH: usize = 20;
 
 /// Trains as `config` says. Returns whether the run came to its end, or was stopped by the user.
 pub(crate) fn train(
@@ -55,7 +60,8 @@ pub(crate) fn train(
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
     let Some(outputs) = outputs else { return Ok(trained.ending) };
-    notices.extend(belief_notice(&trained));
+    notices.extend(belief_notice(trained.model.belief.share));
+    notices.extend(holding_notice(&trained));
     trained.config.machine = machine;
     let run = RunSummary {
         seed: trained.config.seed,
@@ -73,22 +79,44 @@ pub(crate) fn train(
 }
 
 /// How far the run believes its learned values, if not wholly.
-fn belief_notice(trained: &Trained) -> Option<String> {
-    let share = trained.model.belief.share;
-    if share == 0.0 {
-        return Some(
-            "On the validation days the DQN's values earned no more than holding would have: they \
-             are not used. The DQN holds every stock that rose in training, and trades no more."
-                .into(),
-        );
-    }
+fn belief_notice(share: f32) -> Option<String> {
     let percent = 100.0 * share;
-    (share < 1.0).then(|| {
+    if share == 0.0 {
+        Some("Validation: the DQN earned no more than holding, so it holds what rose.".into())
+    } else if share < 1.0 {
+        Some(format!(
+            "Validation: the DQN's values count {percent:.0}%, holding what rose the rest."
+        ))
+    } else {
+        None
+    }
+}
+
+/// Names a DQN that hardly trades in the last evaluation: fewer than one change of position per
+/// stock and month.
+fn holding_notice(trained: &Trained) -> Option<String> {
+    let EvaluationResult { record, dqn, .. } = &trained.latest.as_ref()?.evaluated;
+    let stocks = record.stocks.len();
+    let dates: BTreeSet<_> = record.end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
+    let (days, changes) = (dates.len(), position_changes(dqn, stocks));
+    (changes * SESSIONS_PER_MONTH < stocks * days).then(|| {
         format!(
-            "On the validation days the DQN earned most with {percent:.0} % of its values: so far \
-             it is believed, and for the rest it holds every stock that rose in training."
+            "The DQN hardly trades: {changes} changes of position in {days} days, {stocks} stocks."
         )
     })
+}
+
+/// How often the directions in `dqn`, `[row, stock]`, change from row to row, beginning flat.
+fn position_changes(dqn: &[(i8, f32)], stocks: usize) -> usize {
+    let mut held = vec![0; stocks];
+    let mut changes = 0;
+    for row in dqn.chunks_exact(stocks) {
+        for (held, &(direction, _)) in held.iter_mut().zip(row) {
+            changes += usize::from(*held != direction);
+            *held = direction;
+        }
+    }
+    changes
 }
 
 /// Has `config.machine` tell on which kinds of machines the run was computed before this one.
@@ -230,4 +258,25 @@ fn heed_signals(stop: &Arc<AtomicBool>) -> Result<()> {
     }
     PULSE.set_stop_flag(stop.clone());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two stocks: flat to long, kept, to short; flat, to long, to flat.
+    #[test]
+    fn changes_of_position_are_counted_by_stock() {
+        let rows = [(1, 0.5), (0, 0.0), (1, 0.1), (1, 0.2), (-1, 0.3), (0, 0.0)];
+        assert_eq!(position_changes(&rows, 2), 4);
+        assert_eq!(position_changes(&[], 2), 0);
+    }
+
+    #[test]
+    fn what_validation_concluded_is_a_line_of_the_terminal() {
+        let lines = [0.0, 0.25, 0.75].map(|share| belief_notice(share).unwrap());
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:?}");
+        assert!(lines[0].contains("no more than holding") && lines[2].contains("75%"), "{lines:?}");
+        assert_eq!(belief_notice(1.0), None);
+    }
 }
