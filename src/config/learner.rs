@@ -61,9 +61,8 @@ pub struct LearnerConfig {
     /// Share of the training period, its last days, that is not learned from: the number of passes
     /// and the belief in the learned values are chosen on it. 0: neither is chosen.
     pub validation_share: f64,
-    /// Standard errors by which learned values must beat holding the drift on those days to be
-    /// believed.
-    pub selection_errors: f64,
+    /// Probability that learned values without skill are believed, over all validations of a run.
+    pub selection_level: f64,
     /// Ape-X exploration ladder over all actors: epsilon^(1 + alpha i / (actors - 1)). Horgan et
     /// al. (2018).
     pub epsilon: f64,
@@ -98,7 +97,7 @@ impl Default for LearnerConfig {
             target_every: 200,
             target_tau: 0.005,
             validation_share: 0.15,
-            selection_errors: 1.0,
+            selection_level: 0.05,
             epsilon: 0.4,
             epsilon_alpha: 7.0,
         }

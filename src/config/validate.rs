@@ -262,8 +262,9 @@ impl RunConfig {
         check("learner.priority_beta", fraction(learner.priority_beta), "must be from 0 to 1")?;
         let held = learner.validation_share;
         check("learner.validation_share", (0.0..=0.9).contains(&held), "must be from 0 to 0.9")?;
-        let errors = learner.selection_errors;
-        check("learner.selection_errors", (0.0..=10.0).contains(&errors), "must be from 0 to 10")?;
+        let level = learner.selection_level;
+        let usable = (1e-6..=0.5).contains(&level);
+        check("learner.selection_level", usable, "must be from 0.000001 to 0.5")?;
         check("learner.target_tau", fraction(learner.target_tau), "must be from 0 to 1")?;
         check("learner.epsilon", fraction(learner.epsilon), "must be from 0 to 1")?;
         let ladder = learner.epsilon_alpha;

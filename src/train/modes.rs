@@ -10,7 +10,7 @@ use super::callbacks::{Callbacks, Ending};
 use super::dataset::PreparedData;
 use super::evaluation::{Evaluation, Policy, evaluate};
 use super::lockstep::LockstepTrainer;
-use super::selection::{Selected, Selection, ValidationScore};
+use super::selection::{Selected, Selection, ValidationScore, validate_every};
 use super::setup::{Setup, agent_terms};
 use super::snapshot::{RootState, StockState};
 use super::worker::Worker;
@@ -97,9 +97,6 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Validations of a run, at most; each is a forward pass over the days held back.
-const VALIDATIONS: u32 = 20;
-
 /// Weights, and how far they are believed.
 struct Candidate {
     weights: Vec<f32>,
@@ -129,7 +126,7 @@ fn lockstep(
     callbacks: &mut dyn Callbacks,
 ) -> Result<Outcome> {
     let (mut latest, mut ending) = (None, Ending::EpisodeDone);
-    let validate_every = setup.episodes.div_ceil(VALIDATIONS);
+    let validate_every = validate_every(setup.episodes);
     while trainer.at().episode <= setup.episodes {
         let episode = trainer.at().episode;
         ending = trainer.episode(callbacks)?;

@@ -11,11 +11,14 @@ use crate::compute::threads::run_parallel;
 use crate::config::LearnerConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::Panel;
+use crate::math::normal::{normal_quantile, student_quantile};
 use crate::rl::agent::{Agent, AgentTerms, q_values};
 use crate::rl::belief::{Belief, StockBelief};
 use crate::rl::networks::Networks;
 use crate::rl::td::argmax;
 
+/// Validations of a run, at most; each is a forward pass over the days held back.
+const VALIDATIONS: u32 = 20;
 /// Shares of the learned values that are tried.
 const SHARES: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
 /// Fewer days than this decide nothing.
@@ -42,7 +45,7 @@ impl RowSplit {
         let wanted = rows.end - (share * rows.len() as f64) as usize;
         let first = (wanted..rows.end).find(|&row| row > rows.start && date(row) != date(row - 1));
         let first = first.unwrap_or(rows.end);
-        let days = (first..rows.end).filter(|&row| date(row) != date(row - 1)).count();
+        let days = days(panel, &(first..rows.end)).count();
         let first = if days < MIN_DAYS { rows.end } else { first };
         RowSplit { learned: rows.start..first, validation: first..rows.end }
     }
@@ -69,7 +72,7 @@ pub struct Selected {
     pub weights: Vec<f32>,
     /// Of the learned values; 0 if they did not beat holding the drift.
     pub share: f32,
-    /// Excess less the required standard errors; 0 for the drift alone.
+    /// Excess less one standard error; 0 for the drift alone.
     score: f64,
     /// Of all weights that were considered.
     pub scores: Vec<ValidationScore>,
@@ -82,8 +85,8 @@ pub struct Selection<'a> {
     ranks: Ranks,
     /// Of every stock; with the drift of the learned days.
     terms: Vec<AgentTerms>,
-    /// Standard errors that an excess must have to count.
-    errors: f64,
+    /// Standard errors that an excess must have to be believed.
+    required: f64,
     selected: Option<Selected>,
 }
 
@@ -96,13 +99,14 @@ struct StockDays<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// None where the split holds nothing back.
+    /// For a run of so many `episodes`; None where the split holds nothing back.
     pub fn new(
         panel: &'a Panel,
         split: &RowSplit,
         ranks: Ranks,
         mut terms: Vec<AgentTerms>,
         config: &LearnerConfig,
+        episodes: u32,
     ) -> Option<Selection<'a>> {
         // The return after the last two rows is not known.
         let rows = split.validation.start..split.validation.end.saturating_sub(2);
@@ -113,8 +117,10 @@ impl<'a> Selection<'a> {
         for (terms, drift) in terms.iter_mut().zip(drift) {
             terms.belief = StockBelief { share: 0.0, drift, gamma: config.gamma as f32 };
         }
-        let errors = config.selection_errors;
-        Some(Selection { panel, rows, ranks, terms, errors, selected: None })
+        let validations = episodes.div_ceil(validate_every(episodes));
+        let days = days(panel, &rows).count();
+        let required = required_errors(config.selection_level, validations, days);
+        Some(Selection { panel, rows, ranks, terms, required, selected: None })
     }
 
     /// What is selected so far; None before anything was considered.
@@ -164,8 +170,12 @@ impl<'a> Selection<'a> {
         Ok(())
     }
 
+    fn is_believed(&self, score: &ValidationScore) -> bool {
+        score.excess > self.required * score.error
+    }
+
     fn keep(&mut self, found: ValidationScore, weights: &[f32]) {
-        let value = found.excess - self.errors * found.error;
+        let (value, is_believed) = (found.excess - found.error, self.is_believed(&found));
         let selected = self.selected.get_or_insert_with(|| Selected {
             weights: weights.to_vec(),
             share: 0.0,
@@ -173,7 +183,7 @@ impl<'a> Selection<'a> {
             scores: Vec::new(),
         });
         selected.scores.push(found);
-        if value > selected.score {
+        if is_believed && value > selected.score {
             (selected.score, selected.share) = (value, found.share);
             selected.weights.copy_from_slice(weights);
         } else if selected.share == 0.0 {
@@ -203,9 +213,9 @@ impl<'a> Selection<'a> {
         for (&share, candidate) in SHARES.iter().zip(candidates) {
             let excess = candidate.iter().zip(base).map(|(ours, theirs)| (ours - theirs) / stocks);
             let (excess, error) = mean_and_error(&self.by_day(excess));
-            let value = |score: &ValidationScore| score.excess - self.errors * score.error;
+            let rank = |of: &ValidationScore| (self.is_believed(of), of.excess - of.error);
             let found = ValidationScore { episode, share, excess, error };
-            if best.as_ref().is_none_or(|best| value(&found) > value(best)) {
+            if best.as_ref().is_none_or(|best| rank(&found) > rank(best)) {
                 best = Some(found);
             }
         }
@@ -225,6 +235,26 @@ impl<'a> Selection<'a> {
         }
         sums
     }
+}
+
+/// Passes between two validations of a run of so many.
+pub fn validate_every(episodes: u32) -> u32 {
+    episodes.div_ceil(VALIDATIONS).max(1)
+}
+
+/// First rows of the days of `rows` in New York.
+fn days<'a>(panel: &'a Panel, rows: &Range<usize>) -> impl Iterator<Item = usize> + 'a {
+    let date = |row: usize| new_york_date(panel.view(row).end_s());
+    let first = rows.start;
+    rows.clone().filter(move |&row| row == first || date(row) != date(row - 1))
+}
+
+/// Standard errors, estimated from so many `days`, that an excess must have so that values without
+/// skill are believed with a probability of at most `level` in a whole run: Bonferroni's bound over
+/// the validations. The shares of one validation stake the same bets and are not counted.
+fn required_errors(level: f64, validations: u32, days: usize) -> f64 {
+    let z = -normal_quantile(level / f64::from(validations));
+    student_quantile(z, (days.max(2) - 1) as f64)
 }
 
 /// Adds the simple returns per row of a greedy account to `sum`: of the position from the next open
@@ -293,6 +323,9 @@ pub fn belief(share: f32, panel: &Panel, rows: &Range<usize>, terms: &[AgentTerm
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     const TERMS: AgentTerms = AgentTerms {
@@ -318,6 +351,31 @@ mod tests {
         for (found, expected) in sum.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
         }
+    }
+
+    #[test]
+    fn more_validations_ask_for_more() {
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 2e-3, "{found}");
+        near(required_errors(0.05, 1, 1_000_000), 1.645);
+        near(required_errors(0.05, 20, 1_000_000), 2.807);
+        near(required_errors(0.05, 20, 76), 2.889);
+    }
+
+    /// Of 2,000 runs with twenty validations of independent luck on 40 days each, one in twenty may
+    /// be believed.
+    #[test]
+    fn luck_is_hardly_ever_believed() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let required = required_errors(0.05, 20, 40);
+        let mut validation = || {
+            // A sum of twelve uniform values is close to normal.
+            let days: Vec<f64> =
+                (0..40).map(|_| (0..12).map(|_| rng.random::<f64>() - 0.5).sum()).collect();
+            let (mean, error) = mean_and_error(&days);
+            mean > required * error
+        };
+        let believed = (0..2_000).filter(|_| (0..20).any(|_| validation())).count();
+        assert!((60..=125).contains(&believed), "{believed}");
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl<'a> Setup<'a> {
     /// None if no days are held back.
     pub(crate) fn selection(&self) -> Option<Selection<'a>> {
         let panel: &'a Panel = &self.train.panel;
-        Selection::new(panel, self.split, self.ranks(), self.terms(), self.learner)
+        Selection::new(panel, self.split, self.ranks(), self.terms(), self.learner, self.episodes)
     }
 
     /// The belief that the run ends with, if `share` of the learned values is believed.

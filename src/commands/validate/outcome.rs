@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::meta::ExpertRewards;
 use super::rows::{PassCriterion, ValidationRow};
 use super::trial::ValidationTrial;
+use crate::math::normal::student_quantile;
 use crate::eval::inference::Verdict;
 
 /// A mean over seeds with its 95 % interval, which is None for a single seed.
@@ -31,21 +32,15 @@ impl SeedEstimate {
     }
 }
 
-/// The 97.5 % quantile of Student's t distribution with so many degrees of freedom: to 10 from the
-/// table, beyond by Fisher and Cornish's expansion (Abramowitz and Stegun 26.7.5), right to 0.001.
+/// The 97.5 % quantile of Student's t distribution with so many degrees of freedom; to 10 from the
+/// table.
 fn t_quantile(freedom: usize) -> f64 {
     const TABLE: [f64; 10] =
         [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     const Z: f64 = 1.959_964;
     match TABLE.get(freedom - 1) {
         Some(&quantile) => quantile,
-        None => {
-            let freedom = freedom as f64;
-            let first = (Z.powi(3) + Z) / 4.0;
-            let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
-            let third = (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / 384.0;
-            Z + first / freedom + second / freedom.powi(2) + third / freedom.powi(3)
-        }
+        None => student_quantile(Z, freedom as f64),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Sharpe ratio of one track record, and the probability that the true one exceeds a hurdle.
 //! Per day throughout, not annualised. Pure functions.
 
-use crate::math::normal::normal_cdf;
+use crate::math::normal::{normal_cdf, normal_quantile};
 
 /// Moments of a series that is not constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,16 +72,6 @@ pub(crate) fn expected_maximum(trials: usize, variance: f64) -> f64 {
 }
 
 const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
-
-/// By bisection of [`normal_cdf`]; meant for tails of at least 1e-9 and few calls.
-fn normal_quantile(probability: f64) -> f64 {
-    let (mut low, mut high) = (-9.0, 9.0);
-    for _ in 0..64 {
-        let middle = 0.5 * (low + high);
-        if normal_cdf(middle) < probability { low = middle } else { high = middle }
-    }
-    0.5 * (low + high)
-}
 
 #[cfg(test)]
 mod tests {
