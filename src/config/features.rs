@@ -22,8 +22,10 @@ pub struct FeatureConfig {
     pub bollinger_bars: u32,
     /// Half width of the Bollinger bands, population standard deviations.
     pub bollinger_width: f64,
-    /// Volume z-score window, bars.
+    /// Window of the volume z-scores, bars.
     pub volume_bars: u32,
+    /// The mean volumes of these many bars that are scored.
+    pub volume_mean_bars: Vec<u32>,
     /// Log returns since the closes of so many sessions ago.
     pub return_sessions: Vec<u32>,
     /// Realised volatility over so many completed sessions.
@@ -59,7 +61,8 @@ impl Default for FeatureConfig {
             macd_signal_bars: 9,
             bollinger_bars: 20,
             bollinger_width: 2.0,
-            volume_bars: 60,
+            volume_bars: 240,
+            volume_mean_bars: vec![1, 3, 10],
             return_sessions: Vec::new(),
             volatility_sessions: Vec::new(),
             rsi_sessions: Vec::new(),

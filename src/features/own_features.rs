@@ -20,7 +20,8 @@ use crate::config::FeatureConfig;
 /// - `volatility_{k}`: log of the root mean square log return over k bars, overnight gaps excluded.
 ///   All but the longest window are relative to the longest one (log ratio), so that only one
 ///   column carries the level.
-/// - `volume`: z-score of ln(1 + volume) over the window; 0 if volume was constant.
+/// - `volume_{k}`: mean ln(1 + volume) of k bars, as a z-score of the values in the window of
+///   volumes; 0 if volume was constant.
 /// - `gap`: log of the session's first open over the previous close, constant within the session.
 /// - `time_sin`, `time_cos`: sine and cosine of pi times the elapsed fraction of the regular
 ///   session. The cosine falls from 1 to -1; the sine is 0 at both ends.
@@ -32,7 +33,8 @@ pub fn names(config: &FeatureConfig) -> Vec<String> {
     let mut names: Vec<String> = returns.collect();
     names.extend(["rsi", "macd", "bollinger"].map(String::from));
     names.extend(volatilities);
-    names.extend(["volume", "gap", "time_sin", "time_cos"].map(String::from));
+    names.extend(config.volume_mean_bars.iter().map(|bars| format!("volume_{bars}")));
+    names.extend(["gap", "time_sin", "time_cos"].map(String::from));
     names.extend(session_features::names(config));
     names.extend(extra_columns::names(config));
     names
@@ -52,7 +54,7 @@ pub(crate) struct OwnFeatures {
     volatility: Vec<Window<Moments>>,
     /// Index of the longest window in `volatility`.
     longest: Option<usize>,
-    volume: Window<Moments>,
+    volumes: Volumes,
     sessions: Sessions,
     over_sessions: SessionFeatures,
     extras: ExtraColumns,
@@ -77,7 +79,7 @@ impl OwnFeatures {
             bollinger: window(&config.bollinger_bars),
             bollinger_width: config.bollinger_width,
             volatility: config.volatility_bars.iter().map(window).collect(),
-            volume: window(&config.volume_bars),
+            volumes: Volumes::new(config),
             sessions: Sessions::default(),
             over_sessions: SessionFeatures::new(config),
             extras: ExtraColumns::new(config),
@@ -93,7 +95,8 @@ impl OwnFeatures {
         let (returns, rest) = out.split_at_mut(self.return_bars.len());
         let (prices, rest) = rest.split_at_mut(3);
         let (volatilities, others) = rest.split_at_mut(self.volatility.len());
-        let [volume, gap, sin, cos, others @ ..] = others else { panic!("a column for each name") };
+        let (volumes, others) = others.split_at_mut(self.volumes.means.len());
+        let [gap, sin, cos, others @ ..] = others else { panic!("a column for each name") };
         let (over_sessions, extras) = others.split_at_mut(self.over_sessions.width());
         self.extras.update(bars.extras, extras);
         for (out, &bars) in returns.iter_mut().zip(&self.return_bars) {
@@ -105,13 +108,8 @@ impl OwnFeatures {
         self.write_prices(bars.close, prices);
         let sessions = self.sessions.update(bars, self.log_close.ago(1), [gap, sin, cos]);
         self.over_sessions.update(bars.close, bars.log_close, &sessions, over_sessions);
-        let within_session = sessions.within;
-        self.write_volatilities(&within_session, volatilities);
-        let logs: Vec<f64> = bars.volume.iter().map(|volume| volume.ln_1p()).collect();
-        let mut column = within_session;
-        let z_score = |window: Moments, log| [window.z_score(log, MIN_VOLUME_STD)];
-        self.volume.run(&logs, z_score, [&mut column]);
-        write(&column, volume);
+        self.write_volatilities(&sessions.within, volatilities);
+        self.volumes.update(bars.volume, volumes);
     }
 
     fn write_prices(&mut self, closes: &[f64], out: &mut [&mut [f32]]) {
@@ -146,6 +144,38 @@ impl OwnFeatures {
         for out in before.iter_mut().chain(after) {
             for (slot, level) in out.iter_mut().zip(longest.iter()) {
                 *slot -= level;
+            }
+        }
+    }
+}
+
+/// Streaming state of the volumes.
+struct Volumes {
+    window: Window<Moments>,
+    means: Vec<Window<Moments>>,
+}
+
+impl Volumes {
+    fn new(config: &FeatureConfig) -> Volumes {
+        let window = |&bars: &u32| Window::new(bars as usize);
+        Volumes {
+            window: window(&config.volume_bars),
+            means: config.volume_mean_bars.iter().map(window).collect(),
+        }
+    }
+
+    fn update(&mut self, volumes: &[f64], out: &mut [&mut [f32]]) {
+        let logs: Vec<f64> = volumes.iter().map(|volume| volume.ln_1p()).collect();
+        let [mut level, mut spread, mut mean] = [(); 3].map(|()| vec![0.0; logs.len()]);
+        let moments = |window: Moments, _| [window.mean(), window.std()];
+        self.window.run(&logs, moments, [&mut level, &mut spread]);
+        for (window, out) in self.means.iter_mut().zip(out) {
+            window.run(&logs, |window, _| [window.mean()], [&mut mean]);
+            for (t, slot) in out.iter_mut().enumerate() {
+                // NaN is not at most anything.
+                let is_constant = spread[t] <= MIN_VOLUME_STD;
+                let score = if is_constant { 0.0 } else { (mean[t] - level[t]) / spread[t] };
+                *slot = score as f32;
             }
         }
     }
@@ -266,7 +296,8 @@ mod tests {
             macd_signal_bars: 2,
             bollinger_bars: 2,
             bollinger_width: 2.0,
-            volume_bars: 2,
+            volume_bars: 3,
+            volume_mean_bars: vec![1, 2],
             ..FeatureConfig::default()
         }
     }
@@ -326,7 +357,13 @@ mod tests {
         // 0.1389; signal 0.5833, 0.2870.
         let macd = [NAN, NAN, NAN, (2.0 / 3.0 - 7.0 / 12.0) / 105.0, -4.0 / 27.0 / 103.0];
         assert_near(&column("macd", &table), &macd);
-        assert_near(&column("volume", &table), &[NAN, 1.0, 0.0, -1.0, 0.0]);
+        // z-scores in windows of three: of the last value, and of the mean of the last two.
+        let scores = [0.5f64.sqrt(), -2.0f64.sqrt(), -0.5f64.sqrt()];
+        assert_near(&column("volume_1", &table), &[NAN, NAN, scores[0], scores[1], scores[2]]);
+        assert_near(
+            &column("volume_2", &table),
+            &[NAN, NAN, scores[0], scores[1] / 4.0, scores[2]],
+        );
         let (second, third) = (ln(104.0 / 100.0), ln(103.0 / 105.0));
         assert_near(&column("gap", &table), &[NAN, NAN, second, second, third]);
         // A session's first bar counts from its open.

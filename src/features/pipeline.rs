@@ -30,7 +30,7 @@ use crate::market::{Bar, BarSeries};
 /// Version of the feature formulas: part of the digest of every cached panel, as the feature names
 /// are. To be raised when a formula, its input or the scaling changes under the same names; a test
 /// with known values fails where one changed.
-pub(crate) const FORMULAS: u32 = 1;
+pub(crate) const FORMULAS: u32 = 2;
 
 /// Feature names in column order, the same for every stock, peer features last.
 /// [`own_features::names`] and [`peers::NAMES`] define them. `arbitrage` is the z-score of the

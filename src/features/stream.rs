@@ -154,6 +154,7 @@ mod tests {
             rsi_sessions: vec![3, 5],
             relation_bars: 10,
             volume_bars: 8,
+            volume_mean_bars: vec![1, 3],
             arbitrage_bars: 30,
             // Every pair with a positive hedge ratio passes.
             arbitrage_level: 10.0,

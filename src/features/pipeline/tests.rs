@@ -13,6 +13,7 @@ fn small() -> FeatureConfig {
         bollinger_bars: 5,
         rsi_bars: 4,
         volume_bars: 6,
+        volume_mean_bars: vec![1, 3],
         return_sessions: vec![1, 3],
         volatility_sessions: vec![2, 4],
         rsi_sessions: vec![3],
@@ -87,7 +88,8 @@ fn hourly_bars_are_defined_and_finite_after_the_longest_window() {
     let row = |t: usize| &raw[t * 3 * names.len()..(t + 1) * 3 * names.len()];
     for (i, value) in row(238).iter().enumerate() {
         let name = &names[i % names.len()];
-        assert_eq!(value.is_nan(), name.starts_with("volatility_"), "{name}");
+        let is_longest = name.starts_with("volatility_") || name.starts_with("volume_");
+        assert_eq!(value.is_nan(), is_longest, "{name}");
     }
     assert!((239..700).all(|t| row(t).iter().all(|value| value.is_finite())));
     // These random walks are not cointegrated.
@@ -242,7 +244,7 @@ fn an_empty_market_has_no_features() {
 
 /// What the formulas make of one market: per feature, the mean over its rows of value times a
 /// weight that differs from row to row.
-const KNOWN: [(&str, f64); 23] = [
+const KNOWN: [(&str, f64); 24] = [
     ("return_1", -0.034099966),
     ("return_2", -0.028604975),
     ("return_5", -0.046824868),
@@ -251,7 +253,8 @@ const KNOWN: [(&str, f64); 23] = [
     ("bollinger", -0.038922616),
     ("volatility_3", 0.004204088),
     ("volatility_12", -0.009758083),
-    ("volume", -0.010648433),
+    ("volume_1", -0.010648433),
+    ("volume_3", -0.004601893),
     ("gap", -0.002124021),
     ("time_sin", 0.026860156),
     ("time_cos", 0.017920236),
