@@ -1,67 +1,69 @@
-//! The interface between environment and agent: [`Action`] and [`ActionSet`].
+//! The interface between environment and agent: [`ActionSet`].
 
-use serde::{Deserialize, Serialize};
-
-/// The position that an agent wants to hold from the next bar's open on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Owe shares, to gain when the price falls.
-    Short,
-    /// Hold nothing.
-    Flat,
-    /// Hold shares, to gain when the price rises.
-    Long,
+/// The positions an agent may choose from, in the order of the network's outputs, as fractions of
+/// the account: ascending, with 0, which is holding nothing. Below 0 shares are owed, to gain when
+/// the price falls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ActionSet {
+    positions: [f32; ActionSet::MOST],
+    len: usize,
 }
-
-impl Action {
-    /// -1, 0 or 1.
-    pub fn direction(self) -> i8 {
-        match self {
-            Action::Short => -1,
-            Action::Flat => 0,
-            Action::Long => 1,
-        }
-    }
-}
-
-/// The actions an agent may choose from, in the order of the network's outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ActionSet(&'static [Action]);
 
 impl ActionSet {
-    /// Flat and long; with short, unless `long_only`.
-    pub fn new(long_only: bool) -> ActionSet {
-        if long_only {
-            ActionSet(&[Action::Flat, Action::Long])
-        } else {
-            ActionSet(&[Action::Short, Action::Flat, Action::Long])
+    /// Most positions of a set.
+    pub const MOST: usize = 15;
+
+    /// These positions, without those below 0 if it is `long_only`.
+    ///
+    /// # Panics
+    /// If there are more than [`ActionSet::MOST`].
+    pub fn new(positions: &[f32], long_only: bool) -> ActionSet {
+        let mut set = ActionSet { positions: [0.0; ActionSet::MOST], len: 0 };
+        for &position in positions.iter().filter(|&&position| position >= 0.0 || !long_only) {
+            set.positions[set.len] = position;
+            set.len += 1;
         }
+        set
     }
 
     /// Number of actions, and of Q-values.
-    pub fn len(self) -> usize {
-        self.0.len()
+    pub fn len(&self) -> usize {
+        self.len
     }
 
-    /// Never: there is always flat and long.
-    pub fn is_empty(self) -> bool {
-        self.0.is_empty()
+    /// Never: holding nothing is an action.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    /// The action of a network output. Panics if there is no such output.
-    pub fn action(self, index: usize) -> Action {
-        self.0[index]
+    /// `[action]`.
+    pub fn positions(&self) -> &[f32] {
+        &self.positions[..self.len]
     }
 
-    /// The position of each action, as a fraction of the account.
-    pub fn positions(self) -> &'static [f32] {
-        if self.0.len() == 2 { &[0.0, 1.0] } else { &[-1.0, 0.0, 1.0] }
+    /// The action whose position is nearest; the first of two equally near.
+    pub fn index(&self, position: f32) -> usize {
+        let mut found = 0;
+        for (action, one) in self.positions().iter().enumerate() {
+            if (one - position).abs() < (self.positions[found] - position).abs() {
+                found = action;
+            }
+        }
+        found
     }
+}
 
-    /// Index of the network output for a direction. Panics if the set does not contain it.
-    pub fn index(self, direction: i8) -> usize {
-        let found = self.0.iter().position(|action| action.direction() == direction);
-        found.unwrap_or_else(|| panic!("direction {direction} is not in the action set"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_only_leaves_out_what_is_below_nothing() {
+        let positions = [-1.0, -0.5, 0.0, 0.5, 1.0];
+        let set = ActionSet::new(&positions, false);
+        assert_eq!((set.len(), set.index(0.0), set.index(0.6)), (5, 2, 3));
+        let long_only = ActionSet::new(&positions, true);
+        assert_eq!(long_only.positions(), [0.0, 0.5, 1.0]);
+        assert_eq!((long_only.index(-1.0), long_only.is_empty()), (0, false));
     }
 }

@@ -1,6 +1,5 @@
 //! Times of gradients and of replay alone.
 
-use dqn_trader::interface::ActionSet;
 use dqn_trader::rl::agent::{Agent, AgentTerms};
 use dqn_trader::rl::belief::StockBelief;
 use dqn_trader::rl::device::Device;
@@ -53,7 +52,7 @@ pub(crate) fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
     let terms = AgentTerms {
         return_std: std,
         turnover_cost: 2e-4,
-        positions: ActionSet::new(config.env.long_only).positions(),
+        actions: config.env.action_set(),
         belief: StockBelief::IN_NETWORK,
     };
     let mut agent = Agent::new(0, &shape, terms, bars, &config.learner);

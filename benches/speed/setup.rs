@@ -126,7 +126,7 @@ pub(crate) fn cache() -> PathBuf {
 
 /// The network of the settings.
 pub(crate) fn shape(config: &RunConfig, prepared: &PreparedData) -> NetworkShape {
-    network_shape(&config.network, config.env.long_only, prepared)
+    network_shape(&config.network, &config.env, prepared)
 }
 
 /// Writes the panel as numpy arrays, and the sizes of the peers' networks.

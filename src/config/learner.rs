@@ -61,7 +61,8 @@ pub struct LearnerConfig {
     /// Share of the training period, its last days, that is not learned from: the number of passes
     /// and the belief in the learned values are chosen on it. 0: neither is chosen.
     pub validation_share: f64,
-    /// Probability that learned values without skill are believed, over all validations of a run.
+    /// Probability that learned values without skill are believed, over all validations of a run of
+    /// several passes.
     pub selection_level: f64,
     /// Ape-X exploration ladder over all actors: epsilon^(1 + alpha i / (actors - 1)). Horgan et
     /// al. (2018).
@@ -89,7 +90,7 @@ impl Default for LearnerConfig {
             priority_beta: 0.4,
             learning_rate: 2e-3,
             learning_rate_end: 0.0,
-            weight_decay: 3.0,
+            weight_decay: 4.0,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,

@@ -1,4 +1,4 @@
-//! Settings of the portfolio: capital, limits, and who trades.
+//! Settings of the portfolio: capital, limits, and the meta-policy.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub struct PortfolioConfig {
     /// Stocks whose past correlation is above this are in one cluster, and so are those that a
     /// chain of such stocks connects.
     pub cluster_correlation: f64,
+    /// The objective of the meta-policy is growth less half of this times the variance; 0: growth.
+    pub risk_aversion: f64,
     /// Past sessions from which risk per stock is estimated.
     pub risk_sessions: usize,
     /// Stocks whose past correlation is above this may not be held in opposite directions; 1 and
@@ -33,7 +35,7 @@ pub struct PortfolioConfig {
     pub drawdown_limit: f64,
     /// For the rest of the session and so many sessions more; then it starts with a fresh peak.
     pub drawdown_pause_sessions: u32,
-    /// Who trades each stock.
+    /// Whose positions are held.
     pub meta_policy: MetaPolicyConfig,
 }
 
@@ -45,6 +47,7 @@ impl Default for PortfolioConfig {
             name_limit: None,
             cluster_limit: None,
             cluster_correlation: 0.9,
+            risk_aversion: 0.0,
             risk_sessions: 20,
             identical_correlation: 0.98,
             pairs: Vec::new(),

@@ -61,7 +61,7 @@ pub struct RunConfig {
     pub learner: LearnerConfig,
     /// Settings of a run without lockstep.
     pub asynchronous: AsynchronousConfig,
-    /// Capital, limits, and who trades.
+    /// Capital, limits, and the meta-policy.
     pub portfolio: PortfolioConfig,
     /// When the policy is evaluated.
     pub evaluation: EvaluationConfig,

@@ -3,6 +3,7 @@
 use chrono::Datelike;
 
 use super::{ConfigError, EngineKind, RunConfig};
+use crate::interface::ActionSet;
 use crate::market::parquet::is_bar_column;
 
 impl RunConfig {
@@ -83,6 +84,14 @@ impl RunConfig {
         let costs = |bps: f64| (0.0..1_000.0).contains(&bps);
         check("--fee-bps", costs(self.env.fee_bps), "must be from 0 to below 1000")?;
         check("--slippage-bps", costs(self.env.slippage_bps), "must be from 0 to below 1000")?;
+        let positions = &self.env.positions;
+        let usable = positions.array_windows().all(|[lower, higher]| lower < higher)
+            && positions.iter().all(|position| (-1.0..=1.0).contains(position))
+            && positions.contains(&0.0)
+            && positions.last().is_some_and(|&most| most > 0.0)
+            && positions.len() <= ActionSet::MOST;
+        let ascending = "must be at most 15 ascending numbers from -1 to 1, with 0 and one above";
+        check("env.positions", usable, ascending)?;
         let cash = self.env.initial_cash;
         check("env.initial_cash", (0.01..=1e15).contains(&cash), "must be from 0.01 to 1e15")?;
         let band = self.env.rebalance_band;
@@ -107,6 +116,8 @@ impl RunConfig {
         limit("portfolio.name_limit", portfolio.name_limit.unwrap_or(1.0))?;
         limit("portfolio.cluster_limit", portfolio.cluster_limit.unwrap_or(1.0))?;
         limit("portfolio.drawdown_limit", portfolio.drawdown_limit)?;
+        let aversion = (0.0..=1_000.0).contains(&portfolio.risk_aversion);
+        check("portfolio.risk_aversion", aversion, "must be from 0 to 1000")?;
         let correlations = [
             ("portfolio.cluster_correlation", portfolio.cluster_correlation),
             ("portfolio.identical_correlation", portfolio.identical_correlation),
@@ -139,8 +150,10 @@ impl RunConfig {
         check("portfolio.meta_policy.period_bars", period, "must be at least 1")?;
         let prior = inside(meta.dqn_prior);
         check("portfolio.meta_policy.dqn_prior", prior, "must be above 0 and below 1")?;
-        let chance = (0.0..1.0).contains(&meta.second_opinion);
-        check("portfolio.meta_policy.second_opinion", chance, "must be from 0 to below 1")?;
+        let priors = meta.priors.values().all(|&part| inside(part));
+        let priors = priors && meta.priors.values().sum::<f64>() < 1.0;
+        let parts = "must be parts above 0 that add up to less than 1";
+        check("portfolio.meta_policy.priors", priors, parts)?;
         // Three deviations against an expert must not take its whole bet.
         let rate = meta.learning_rate > 0.0 && meta.learning_rate <= 0.3;
         check("portfolio.meta_policy.learning_rate", rate, "must be above 0, at most 0.3")?;
@@ -149,17 +162,6 @@ impl RunConfig {
             "portfolio.meta_policy.share_rates",
             rates,
             "must be one or more numbers above 0 and below 1",
-        )?;
-        let aversion = |value: f64| (0.0..=1_000.0).contains(&value);
-        check(
-            "portfolio.meta_policy.drawdown_aversion",
-            aversion(meta.drawdown_aversion),
-            "must be from 0 to 1000",
-        )?;
-        check(
-            "portfolio.meta_policy.exposure_aversion",
-            aversion(meta.exposure_aversion),
-            "must be from 0 to 1000",
         )
     }
 
@@ -184,6 +186,10 @@ impl RunConfig {
         check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
         let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
         check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        let volumes = &features.volume_mean_bars;
+        let usable = volumes.iter().all(|bars| (1..features.volume_bars).contains(bars));
+        let below = "must be lengths of at least 1 and below features.volume_bars, or []";
+        check("features.volume_mean_bars", usable, below)?;
         self.validate_session_features()?;
         self.validate_columns()?;
         check("features.arbitrage_bars", features.arbitrage_bars >= 30, "must be at least 30")?;

@@ -13,16 +13,18 @@ use crate::market::panel::PanelBar;
 pub struct EnvStep {
     /// Relative change of equity since the previous bar, after costs.
     pub reward: f64,
-    /// -1, 0 or 1: the position from t+1's open on. Differs from the order if that could not be
-    /// filled.
-    pub held: i8,
+    /// The position from t+1's open on, as a fraction of the account. Differs from the order if
+    /// that could not be filled.
+    pub held: f64,
 }
 
-/// An account that is fully invested in one stock, or flat. Its orders have no market impact.
+/// An account in one stock, long, flat or short by up to all of its equity. Its orders have no market impact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TradingEnv {
     /// Of one stock.
     portfolio: Portfolio,
+    /// The position that was last ordered and filled, as a fraction of the account.
+    held: f64,
     costs: Costs,
     initial_cash: f64,
     maintenance_margin: f64,
@@ -34,6 +36,7 @@ impl TradingEnv {
     pub fn new(config: &EnvConfig) -> TradingEnv {
         TradingEnv {
             portfolio: Portfolio::new(1, config.initial_cash),
+            held: 0.0,
             costs: Costs::new(config),
             initial_cash: config.initial_cash,
             maintenance_margin: config.maintenance_margin,
@@ -44,6 +47,7 @@ impl TradingEnv {
     /// Resets to flat, with the initial cash.
     pub fn reset(&mut self) {
         self.portfolio.reset(self.initial_cash);
+        self.held = 0.0;
     }
 
     /// The account as the last step left it.
@@ -51,20 +55,26 @@ impl TradingEnv {
         &self.portfolio
     }
 
-    /// Steps from the bar `now` to the bar `next`. From `next`'s open on the target position is
-    /// `direction`: -1, 0 or 1. The order is sized at `now`'s close and filled at `next`'s open with
+    /// The position that is held, as a fraction of the account: what was last ordered and filled.
+    pub fn held(&self) -> f64 {
+        self.held
+    }
+
+    /// Steps from the bar `now` to the bar `next`. From `next`'s open on the position is to be
+    /// `target`, a fraction of the account from -1 to 1. The order is sized at `now`'s close and filled at `next`'s open with
     /// costs; it is void if the stock is not tradable in `next`. The account is then marked at
     /// `next`'s close. After ruin it is reset.
     ///
     /// # Panics
     /// If a position is held and `now` is not the bar of the last mark.
-    pub fn step(&mut self, direction: i8, now: &PanelBar, next: &PanelBar) -> EnvStep {
-        let shares_delta = self.order(direction, now);
+    pub fn step(&mut self, target: f64, now: &PanelBar, next: &PanelBar) -> EnvStep {
+        let shares_delta = self.order(target, now);
         let equity_t = self.portfolio.equity();
         if shares_delta != 0.0 && next.tradable {
             self.portfolio.fill(0, shares_delta, next.open, &self.costs);
+            self.held = target;
         }
-        let held = self.portfolio.direction(0);
+        let held = self.held;
         self.portfolio.mark(&[next.close]);
         let ruined = self.portfolio.close_out_if_ruined(self.maintenance_margin, &self.costs);
         let reward = self.portfolio.equity() / equity_t - 1.0;
@@ -74,20 +84,21 @@ impl TradingEnv {
         EnvStep { reward, held }
     }
 
-    /// Shares to buy (+) or sell (-), from what is known at t: the whole equity at `now`'s close. 0
-    /// if the position already has that direction and is within its band, or before the stock's
+    /// Shares to buy (+) or sell (-), from what is known at t: a fraction of the equity at `now`'s
+    /// close. 0 if the position already is on that side and within its band, or before the stock's
     /// first price.
-    fn order(&self, direction: i8, now: &PanelBar) -> f64 {
-        assert!((-1..=1).contains(&direction), "a direction is -1, 0 or 1, not {direction}");
+    fn order(&self, target: f64, now: &PanelBar) -> f64 {
+        assert!((-1.0..=1.0).contains(&target), "a position is from -1 to 1, not {target}");
         let (present, shares) = (self.portfolio.direction(0), self.portfolio.shares(0));
         let marked_at = self.portfolio.marked_price(0);
         assert!(present == 0 || marked_at == now.close, "{marked_at} is not {}", now.close);
         if now.close.is_nan() {
             return 0.0;
         }
-        let target = f64::from(direction) * self.portfolio.equity() / now.close;
+        let side = i8::from(target > 0.0) - i8::from(target < 0.0);
+        let target = target * self.portfolio.equity() / now.close;
         let in_band = (shares - target).abs() <= self.rebalance_band * target.abs();
-        if direction == present && in_band { 0.0 } else { target - shares }
+        if side == present && in_band { 0.0 } else { target - shares }
     }
 }
 
@@ -113,10 +124,10 @@ mod tests {
         EnvConfig {
             fee_bps,
             slippage_bps,
-            long_only: false,
             initial_cash: 10_000.0,
             maintenance_margin: 0.05,
             rebalance_band: f64::INFINITY,
+            ..EnvConfig::default()
         }
     }
 
@@ -132,18 +143,18 @@ mod tests {
     fn a_round_trip_by_hand() {
         let mut env = env(10.0, 5.0);
         let bars = [bar(99.0, 100.0), bar(102.0, 104.0), bar(103.0, 105.0), bar(106.0, 90.0)];
-        let bought = env.step(1, &bars[0], &bars[1]);
-        assert_eq!(bought.held, 1);
+        let bought = env.step(1.0, &bars[0], &bars[1]);
+        assert_eq!(bought.held, 1.0);
         assert!(near(bought.reward, 0.018_469_49));
 
-        let kept = env.step(1, &bars[1], &bars[2]);
+        let kept = env.step(1.0, &bars[1], &bars[2]);
         assert!(near(kept.reward, 10_284.694_9 / 10_184.694_9 - 1.0));
-        assert_eq!(kept.held, 1);
+        assert_eq!(kept.held, 1.0);
         assert_eq!(env.portfolio().shares(0), 100.0, "holding does not rebalance");
 
-        let sold = env.step(0, &bars[2], &bars[3]);
+        let sold = env.step(0.0, &bars[2], &bars[3]);
         assert!(near(sold.reward, 10_368.800_2 / 10_284.694_9 - 1.0));
-        assert_eq!((sold.held, env.portfolio().shares(0)), (0, 0.0));
+        assert_eq!((sold.held, env.portfolio().shares(0)), (0.0, 0.0));
         assert!((env.portfolio().cash() - 10_368.800_2).abs() < 1e-8);
     }
 
@@ -153,11 +164,11 @@ mod tests {
     fn a_flip_is_sized_by_equity() {
         let mut env = env(0.0, 0.0);
         let bars = [bar(100.0, 100.0), bar(100.0, 110.0), bar(108.0, 105.0)];
-        env.step(1, &bars[0], &bars[1]);
-        let flipped = env.step(-1, &bars[1], &bars[2]);
+        env.step(1.0, &bars[0], &bars[1]);
+        let flipped = env.step(-1.0, &bars[1], &bars[2]);
         assert_eq!(env.portfolio().shares(0), -100.0);
         assert!(near(flipped.reward, 11_100.0 / 11_000.0 - 1.0));
-        assert_eq!(flipped.held, -1);
+        assert_eq!(flipped.held, -1.0);
     }
 
     /// Short 100 shares at 100; at a close of 110 equity is 9,000 and the position 11,000, 22 % too
@@ -168,12 +179,27 @@ mod tests {
         let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };
         let mut env = TradingEnv::new(&config);
         let bars = [100.0, 100.0, 110.0, 115.0, 115.0].map(|price| bar(price, price));
-        env.step(-1, &bars[0], &bars[1]);
-        env.step(-1, &bars[1], &bars[2]);
-        env.step(-1, &bars[2], &bars[3]);
+        env.step(-1.0, &bars[0], &bars[1]);
+        env.step(-1.0, &bars[1], &bars[2]);
+        env.step(-1.0, &bars[2], &bars[3]);
         assert_eq!(env.portfolio().shares(0), -100.0);
-        env.step(-1, &bars[3], &bars[4]);
+        env.step(-1.0, &bars[3], &bars[4]);
         assert!(near(env.portfolio().shares(0), -8_500.0 / 115.0));
+    }
+
+    /// Half of 10,000 at 100 are 50 shares; of 10,250, at a close of 105, half are 48.8: within the
+    /// band, and kept. A quarter are 24.4: 25.6 are sold.
+    #[test]
+    fn a_part_of_the_account_is_held() {
+        let config = EnvConfig { rebalance_band: 0.25, ..config(0.0, 0.0) };
+        let mut env = TradingEnv::new(&config);
+        let bars = [100.0, 100.0, 105.0, 105.0].map(|price| bar(price, price));
+        assert_eq!(env.step(0.5, &bars[0], &bars[1]).held, 0.5);
+        let kept = env.step(0.5, &bars[1], &bars[2]);
+        assert!(near(kept.reward, 0.025) && env.portfolio().shares(0) == 50.0);
+        assert_eq!(env.step(0.25, &bars[2], &bars[3]).held, 0.25);
+        assert!(near(env.portfolio().shares(0), 0.25 * 10_250.0 / 105.0));
+        assert_eq!(env.held(), 0.25);
     }
 
     /// An order for 100 shares is filled at an open of 150: a debt of 5,000, but the overnight gap
@@ -181,7 +207,7 @@ mod tests {
     #[test]
     fn a_gap_before_the_fill_earns_nothing() {
         let mut env = env(0.0, 0.0);
-        let gapped = env.step(1, &bar(100.0, 100.0), &bar(150.0, 150.0));
+        let gapped = env.step(1.0, &bar(100.0, 100.0), &bar(150.0, 150.0));
         assert_eq!(gapped.reward, 0.0);
         assert_eq!((env.portfolio().shares(0), env.portfolio().cash()), (100.0, -5_000.0));
     }
@@ -189,15 +215,15 @@ mod tests {
     #[test]
     fn an_order_without_a_bar_to_fill_it_is_void() {
         let mut env = env(10.0, 5.0);
-        let void = env.step(1, &bar(100.0, 100.0), &no_bar(100.0));
-        assert_eq!((void.held, void.reward), (0, 0.0));
+        let void = env.step(1.0, &bar(100.0, 100.0), &no_bar(100.0));
+        assert_eq!((void.held, void.reward), (0.0, 0.0));
         assert_eq!(env.portfolio().cash(), 10_000.0);
 
-        let filled = env.step(-1, &no_bar(100.0), &bar(100.0, 100.0));
-        assert_eq!(filled.held, -1, "decided without a bar, filled at the next");
+        let filled = env.step(-1.0, &no_bar(100.0), &bar(100.0, 100.0));
+        assert_eq!(filled.held, -1.0, "decided without a bar, filled at the next");
         let shares = env.portfolio().shares(0);
-        let kept = env.step(1, &bar(100.0, 100.0), &no_bar(100.0));
-        assert_eq!((kept.held, kept.reward), (-1, 0.0));
+        let kept = env.step(1.0, &bar(100.0, 100.0), &no_bar(100.0));
+        assert_eq!((kept.held, kept.reward), (-1.0, 0.0));
         assert_eq!(env.portfolio().shares(0), shares);
     }
 
@@ -206,11 +232,11 @@ mod tests {
         let mut env = env(10.0, 5.0);
         let nothing = no_bar(f64::NAN);
         for next in [nothing, bar(50.0, 51.0)] {
-            let step = env.step(1, &nothing, &next);
-            assert_eq!((step.held, step.reward), (0, 0.0));
+            let step = env.step(1.0, &nothing, &next);
+            assert_eq!((step.held, step.reward), (0.0, 0.0));
             assert_eq!(env.portfolio().equity(), 10_000.0);
         }
-        assert_eq!(env.step(1, &bar(50.0, 51.0), &bar(51.0, 51.0)).held, 1);
+        assert_eq!(env.step(1.0, &bar(50.0, 51.0), &bar(51.0, 51.0)).held, 1.0);
     }
 
     /// Short 100 shares at 100; at 195 equity is 20,000 - 19,500 = 500, below 5 % of 19,500. Closed
@@ -219,13 +245,13 @@ mod tests {
     #[test]
     fn a_short_squeeze_ends_in_ruin_and_a_reset() {
         let mut env = env(0.0, 0.0);
-        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0));
+        env.step(-1.0, &bar(100.0, 100.0), &bar(100.0, 100.0));
         env.costs = Costs { fee_bps: 10.0, slippage_bps: 5.0 };
-        let squeezed = env.step(-1, &bar(100.0, 100.0), &bar(180.0, 195.0));
-        assert_eq!(squeezed.held, -1);
+        let squeezed = env.step(-1.0, &bar(100.0, 100.0), &bar(180.0, 195.0));
+        assert_eq!(squeezed.held, -1.0);
         assert!(near(squeezed.reward, (20_000.0 - 19_509.75 - 19.509_75) / 1e4 - 1.0));
         assert_eq!((env.portfolio().shares(0), env.portfolio().cash()), (0.0, 10_000.0), "reset");
-        let after = env.step(0, &bar(180.0, 195.0), &bar(195.0, 300.0));
+        let after = env.step(0.0, &bar(180.0, 195.0), &bar(195.0, 300.0));
         assert_eq!(after.reward, 0.0);
     }
 
@@ -234,10 +260,10 @@ mod tests {
     #[test]
     fn a_gap_through_the_margin_loses_more_than_everything() {
         let mut env = env(0.0, 0.0);
-        env.step(-1, &bar(100.0, 100.0), &bar(100.0, 100.0));
-        let gapped = env.step(0, &bar(100.0, 100.0), &bar(220.0, 200.0));
+        env.step(-1.0, &bar(100.0, 100.0), &bar(100.0, 100.0));
+        let gapped = env.step(0.0, &bar(100.0, 100.0), &bar(220.0, 200.0));
         assert!(near(gapped.reward, -1.2));
-        assert_eq!(gapped.held, 0);
+        assert_eq!(gapped.held, 0.0);
         assert_eq!(env.portfolio().equity(), 10_000.0);
     }
 
@@ -247,7 +273,7 @@ mod tests {
         let now = bar(99.0, 80.0);
         for next in [bar(40.0, 41.0), bar(80.0, 80.0), bar(90.0, 300.0), bar(1.0, 0.5)] {
             let mut env = env(10.0, 5.0);
-            env.step(1, &now, &next);
+            env.step(1.0, &now, &next);
             assert_eq!(env.portfolio().shares(0), 125.0);
         }
     }
@@ -256,7 +282,7 @@ mod tests {
     #[should_panic(expected = "100 is not 101")]
     fn a_position_cannot_skip_a_bar() {
         let mut env = env(0.0, 0.0);
-        env.step(1, &bar(100.0, 100.0), &bar(100.0, 100.0));
-        env.step(1, &bar(101.0, 101.0), &bar(101.0, 101.0));
+        env.step(1.0, &bar(100.0, 100.0), &bar(100.0, 100.0));
+        env.step(1.0, &bar(101.0, 101.0), &bar(101.0, 101.0));
     }
 }

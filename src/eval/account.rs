@@ -1,6 +1,7 @@
 //! One account during an evaluation, and the desk that allocates its capital.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::backtest::Backtest;
 use super::metrics::BacktestRecord;
@@ -31,11 +32,11 @@ impl BacktestAccount {
         }
     }
 
-    /// Lets a meta-policy decide who trades each stock. `expert_weights`: its initial expert
+    /// Adds a meta-policy. `expert_weights`: its initial expert
     /// weights, if known.
     pub(crate) fn with_meta_policy(
         self,
-        meta: Option<MetaPolicy>,
+        meta: Option<Arc<MetaPolicy>>,
         expert_weights: Option<&ExpertWeights>,
     ) -> BacktestAccount {
         BacktestAccount {
@@ -46,19 +47,15 @@ impl BacktestAccount {
         }
     }
 
-    /// Places orders at the close of `view`. `wanted` gives each stock's direction and conviction.
-    pub(crate) fn order(&mut self, view: &MarketView<'_>, wanted: impl Iterator<Item = (i8, f32)>) {
-        self.order_for(view, wanted.map(DqnProposal::plain));
-    }
-
-    /// Like [`BacktestAccount::order`], for a DQN that may report more than that.
-    pub(crate) fn order_for(
+    /// Places orders at the close of `view`. `wanted` gives each stock's position, from -1 to 1 as a
+    /// fraction of its capital, and conviction.
+    pub(crate) fn order(
         &mut self,
         view: &MarketView<'_>,
-        wanted: impl Iterator<Item = DqnProposal>,
+        wanted: impl Iterator<Item = (f64, f32)>,
     ) {
         let gain = self.backtest.last_reward();
-        self.desk.decide(0, view, gain, wanted);
+        self.desk.decide(0, view, gain, wanted.map(DqnProposal::plain));
         self.backtest.order(view, self.desk.orders(0));
     }
 
@@ -92,8 +89,9 @@ pub(crate) fn run_policy(
     let mut account = BacktestAccount::new(mandate, panel, rows, limits);
     for t in rows.start..rows.end - 1 {
         let view = panel.view(t);
-        let wanted: Vec<(i8, f32)> = (0..mandate.stocks.len())
-            .map(|stock| (policy(&view, stock, account.backtest().direction(stock)), 1.0))
+        let held = |stock: usize| account.backtest().direction(stock);
+        let wanted: Vec<(f64, f32)> = (0..mandate.stocks.len())
+            .map(|stock| (f64::from(policy(&view, stock, held(stock))), 1.0))
             .collect();
         account.order(&view, wanted.into_iter());
         account.advance(&panel.view(t + 1));

@@ -78,8 +78,8 @@ pub(crate) struct ComparisonMarket<'a> {
 
 /// Results that exist already.
 pub(crate) struct TradedRecords<'a> {
-    /// Direction and conviction of the DQN, `[row, stock]`.
-    pub(crate) dqn: &'a [(i8, f32)],
+    /// Position and conviction of the DQN, `[row, stock]`.
+    pub(crate) dqn: &'a [(f32, f32)],
     pub(crate) portfolio: &'a BacktestRecord,
     pub(crate) buy_and_hold: &'a BacktestRecord,
     /// The portfolio's Sharpe ratio as reported elsewhere.
@@ -106,10 +106,10 @@ pub(crate) fn compare_all(
         .par_iter()
         .map(|(method, _)| run_ensemble(market, &by_row, *method, &members))
         .collect();
-    let wanted = traded.dqn.iter().map(|&(direction, conviction)| TargetPosition {
-        target: f64::from(direction),
-        conviction,
-    });
+    let wanted = traded
+        .dqn
+        .iter()
+        .map(|&(position, conviction)| TargetPosition { target: f64::from(position), conviction });
     let dqn = backtest(market, &by_row, &wanted.collect::<Vec<_>>());
 
     let mut records: Vec<(&str, ContenderRole, Result<&BacktestRecord, String>)> = Vec::new();
@@ -188,8 +188,8 @@ impl From<&Decision> for TargetPosition {
     }
 }
 
-/// The account of one who wants `wanted`, `[row, stock]`: as [`super::account::BacktestAccount`]
-/// has it, but for targets of less than a whole position.
+/// The account of one who wants `wanted`, `[row, stock]`, as [`super::account::BacktestAccount`]
+/// has it without a meta-policy.
 fn backtest(
     market: &ComparisonMarket<'_>,
     by_row: &SharedInputs,
@@ -200,14 +200,10 @@ fn backtest(
     let asked = by_row.dates.len() * stocks;
     assert_eq!(wanted.len(), asked, "what is wanted at every row but the last");
     let least = if mandate.env.long_only { 0.0 } else { -1.0 };
-    let request = |(wanted, capital): (&TargetPosition, &f64)| {
-        let target = f64::max(wanted.target, least);
-        let direction = i8::from(target > 0.0) - i8::from(target < 0.0);
-        PositionRequest {
-            direction,
-            conviction: wanted.conviction,
-            capital: target.abs() * capital,
-        }
+    let request = |(wanted, &capital): (&TargetPosition, &f64)| PositionRequest {
+        position: f64::max(wanted.target, least),
+        conviction: wanted.conviction,
+        capital,
     };
     let mut backtest = Backtest::start(&mandate.stocks, &panel.view(rows.start), &mandate.env);
     let mut drawdown = DrawdownStop::default();

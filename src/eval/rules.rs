@@ -56,13 +56,13 @@ pub(crate) fn trade(
         strategy.decide(&bars.at(&panel.view(row), stocks), &cancel, &mut decisions)?;
     }
     let mut account = BacktestAccount::new(mandate, panel, rows, limits);
-    let least = if mandate.env.long_only { 0 } else { -1 };
+    let least = if mandate.env.long_only { 0.0 } else { -1.0 };
     for row in rows.start..rows.end - 1 {
         let view = panel.view(row);
         strategy.decide(&bars.at(&view, stocks), &cancel, &mut decisions)?;
         let wanted = decisions
             .iter()
-            .map(|decision| (decision.direction().max(least), decision.confidence as f32));
+            .map(|decision| (decision.target.max(least), decision.confidence as f32));
         account.order(&view, wanted);
         account.advance(&panel.view(row + 1));
     }

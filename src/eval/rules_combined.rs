@@ -1,6 +1,7 @@
 //! Back-tests of the rules under the meta-policy, over years of synthetic bars.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::account::BacktestAccount;
 use super::metrics::BacktestRecord;
@@ -22,22 +23,21 @@ fn rules_combined(
     rows: &Range<usize>,
     mandate: &Mandate,
     limits: &Limits,
-    correlation: &[Vec<Option<f64>>],
 ) -> Result<BacktestRecord, StrategyError> {
     assert!(rows.len() >= 2, "one bar to decide at and one to be filled at");
     let mut mandate = mandate.clone();
     let meta = &mut mandate.portfolio.meta_policy;
     meta.enabled = true;
     meta.dqn_prior = 1.0 / (meta.strategies.len() + 1) as f64;
-    let meta = MetaPolicy::new(&mandate, panel, correlation)?;
+    let meta = MetaPolicy::new(&mandate, panel)?;
     let plan = CapitalPlan::new(panel, mandate.stocks.len(), &mandate.portfolio);
     let stand =
         |it: &MetaPolicy| it.expert_weights(panel, watched_from, &[rows.start], &plan).pop();
     let expert_weights = meta.as_ref().and_then(stand);
     let account = BacktestAccount::new(&mandate, panel, rows, limits);
-    let mut account = account.with_meta_policy(meta, expert_weights.as_ref());
+    let mut account = account.with_meta_policy(meta.map(Arc::new), expert_weights.as_ref());
     for row in rows.start..rows.end - 1 {
-        let nothing = mandate.stocks.iter().map(|_| (0, 0.0));
+        let nothing = mandate.stocks.iter().map(|_| (0.0, 0.0));
         account.order(&panel.view(row), nothing);
         account.advance(&panel.view(row + 1));
     }
@@ -47,10 +47,9 @@ fn rules_combined(
 /// Mean reward per bar of the rules together and of the best one alone, and the costs paid.
 fn found(market: &str) -> [f64; 3] {
     let (_folder, panel, mandate) = panel_of(market, ["2012-01-03", "2016-12-30"]);
-    let correlation = vec![vec![None; 2]; 2];
     let limits = limits(&mandate);
     let rows = panel.rows() * 3 / 5..panel.rows();
-    let together = rules_combined(&panel, 600, &rows, &mandate, &limits, &correlation).unwrap();
+    let together = rules_combined(&panel, 600, &rows, &mandate, &limits).unwrap();
     let alone = standalone_rules(&panel, &rows, &mandate, &limits).unwrap();
     let mean = |of: &[f64]| of.iter().sum::<f64>() / (of.len() - 1) as f64;
     let rewards = alone.iter().map(|alone| mean(&alone.record.reward));

@@ -39,6 +39,14 @@ impl FixedShare {
         FixedShare { joint: joint.repeat(rates), weights: belief.prior.clone() }
     }
 
+    /// With these joint weights, `[rate, expert]`, scaled so that they add up to 1.
+    pub(crate) fn from_joint(joint: Vec<f64>, experts: usize) -> FixedShare {
+        let sum: f64 = joint.iter().sum();
+        let joint: Vec<f64> = joint.iter().map(|weight| weight / sum).collect();
+        let of = |expert: usize| joint.iter().skip(expert).step_by(experts).sum();
+        FixedShare { weights: (0..experts).map(of).collect(), joint }
+    }
+
     /// Joint weights of share rate and expert, `[rate, expert]`; sum 1.
     pub(crate) fn joint(&self) -> &[f64] {
         &self.joint
@@ -56,8 +64,7 @@ impl FixedShare {
             joined.extend(row.iter().map(|weight| (1.0 - newcomer) * weight / sum));
             joined.push(newcomer * row.iter().sum::<f64>() / sum);
         }
-        let of = |expert: usize| joined.iter().skip(expert).step_by(experts).sum();
-        FixedShare { weights: (0..experts).map(of).collect(), joint: joined }
+        FixedShare::from_joint(joined, experts)
     }
 
     /// `[expert]`: weights for the coming round.

@@ -52,7 +52,7 @@ impl Allocations {
                 Some((_, book)) => book.weights(stock),
                 None => &[1.0],
             };
-            let proposed = f64::from(request.direction) * request.capital;
+            let proposed = request.position * request.capital;
             let approved = f64::from(order.direction) * order.weight;
             let same = self.last[stock].is_some_and(|at| {
                 let last = &self.rows[at];

@@ -3,6 +3,7 @@
 //! evaluation).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub(crate) struct DeskState {
     changed: BTreeMap<Reason, u64>,
 }
 
-/// Decides at every bar who trades each stock, with how much capital, and approves the orders.
+/// Decides at every bar what to hold of each stock, with how much capital, and approves the orders.
 pub struct Desk {
     rules: Rules,
     /// Initial book of each account; empty without a meta-policy.
@@ -38,8 +39,8 @@ pub struct Desk {
 struct Rules {
     config: PortfolioConfig,
     plan: CapitalPlan,
-    /// None: every stock is traded as its DQN wants.
-    meta: Option<MetaPolicy>,
+    /// None: every stock is held as its DQN wants.
+    meta: Option<Arc<MetaPolicy>>,
     limits: Limits,
 }
 
@@ -68,11 +69,11 @@ impl Desk {
         }
     }
 
-    /// Adds a meta-policy that decides who trades. `start_weights`: the initial expert weights of
+    /// Adds a meta-policy. `start_weights`: the initial expert weights of
     /// each account; empty if none are known.
     pub(crate) fn with_meta_policy(
         mut self,
-        meta: Option<MetaPolicy>,
+        meta: Option<Arc<MetaPolicy>>,
         start_weights: &[ExpertWeights],
     ) -> Desk {
         if let Some(meta) = &meta {
@@ -133,7 +134,7 @@ impl Desk {
 
     /// The meta-policy, if there is one, and its book of an account.
     pub(crate) fn allotted(&self, account: usize) -> Option<(&MetaPolicy, &Book)> {
-        self.rules.meta.as_ref().zip(self.accounts[account].book.as_ref())
+        self.rules.meta.as_deref().zip(self.accounts[account].book.as_ref())
     }
 
     /// Number of changed orders so far, by reason.
@@ -181,19 +182,16 @@ impl DeskAccount {
         }
         self.requests.clear();
         for (stock, (wanted, &capital)) in wanted.zip(capital.shares).enumerate() {
-            let (direction, conviction) = match &mut chosen {
+            let (position, conviction) = match &mut chosen {
                 Some((meta, book)) => meta.choose(book, view, stock, wanted),
-                None => (wanted.direction, wanted.conviction),
+                None => (wanted.position, wanted.conviction),
             };
-            self.requests.push(PositionRequest { direction, conviction, capital });
+            self.requests.push(PositionRequest { position, conviction, capital });
         }
         arbitrate(&self.requests, &rules.limits, &mut self.orders);
         let date = new_york_date(view.end_s());
         if self.stop.observe(gain, date, &rules.config) {
             stop(&mut self.orders);
-        }
-        if let Some((meta, book)) = &mut chosen {
-            meta.approve(book, &self.orders);
         }
         for reason in self.orders.iter().filter_map(|order| order.reason) {
             *self.changed.entry(reason).or_default() += 1;

@@ -7,9 +7,9 @@ use super::limits::Limits;
 /// A worker's proposal for its stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PositionRequest {
-    /// -1, 0 or 1.
-    pub direction: i8,
-    /// The worker's estimate of the value over staying flat.
+    /// From -1 to 1, as a fraction of `capital`.
+    pub position: f64,
+    /// Of two opposite positions in near-identical stocks, the one with more of it is held.
     pub conviction: f32,
     /// Fraction of equity that the meta-policy allocates to the stock; never negative.
     pub capital: f64,
@@ -59,10 +59,12 @@ pub(crate) fn arbitrate(
 ) {
     assert_eq!(requests.len(), limits.stocks(), "a request for every stock");
     orders.clear();
-    orders.extend(requests.iter().map(|request| PositionOrder {
-        direction: request.direction,
-        weight: if request.direction == 0 { 0.0 } else { request.capital },
-        reason: None,
+    orders.extend(requests.iter().map(|&PositionRequest { position, capital, .. }| {
+        PositionOrder {
+            direction: i8::from(position > 0.0) - i8::from(position < 0.0),
+            weight: position.abs() * capital,
+            reason: None,
+        }
     }));
     separate_twins(requests, limits, orders);
     for order in orders.iter_mut().filter(|order| order.weight > limits.name) {

@@ -1,4 +1,4 @@
-//! `allocations.csv`: who traded what in the last evaluation.
+//! `allocations.csv`: what each expert counted for in the last evaluation, and what was ordered.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ fn column(expert: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::DateTime;
 
     use super::*;
@@ -87,17 +89,19 @@ mod tests {
         let panel = panel(place.path());
         let stocks: Vec<Symbol> = panel.stocks().to_vec();
         let mut mandate = Mandate::new(&stocks, &EnvConfig::default(), &PortfolioConfig::default());
-        mandate.portfolio.meta_policy.enabled = true;
-        mandate.portfolio.meta_policy.strategies = vec!["buy and hold".into(), "flat".into()];
+        let meta = &mut mandate.portfolio.meta_policy;
+        meta.enabled = true;
+        meta.strategies = vec!["buy and hold".into(), "flat".into()];
+        (meta.dqn_prior, meta.priors) = (0.5, Default::default());
         let portfolio = PortfolioConfig { name_limit: Some(0.5), ..PortfolioConfig::default() };
         let correlation = vec![vec![None, Some(0.99)], vec![Some(0.99), None]];
         let limits = Limits::new(&portfolio, &stocks, &correlation);
-        let meta = MetaPolicy::new(&mandate, &panel, &correlation).unwrap();
+        let meta = MetaPolicy::new(&mandate, &panel).unwrap().map(Arc::new);
         let plan = CapitalPlan::new(&panel, 2, &portfolio);
         let mut desk = Desk::new(1, plan, &portfolio, limits).with_meta_policy(meta, &[]);
         let mut allocations = Allocations::new(&desk, 2);
-        // The DQN has the largest weight, and nothing is earned that would change that.
-        let wanted = [[1, 0], [1, 0], [1, -1], [1, -1], [0, 0], [0, 0]];
+        // Nothing is earned that would change a weight.
+        let wanted = [[1.0, 0.0], [1.0, 0.0], [1.0, -1.0], [1.0, -1.0], [0.0; 2], [0.0; 2]];
         for (row, wanted) in wanted.into_iter().enumerate() {
             let view = panel.view(row);
             desk.decide(0, &view, 0.0, wanted.into_iter().map(|d| DqnProposal::plain((d, 0.5))));
@@ -105,9 +109,9 @@ mod tests {
         }
         let expected = "\
 timestamp,stock,buy_and_hold_weight,flat_weight,dqn_weight,capital,proposed,approved,reason
-2020-01-02T10:00:00-05:00,A,0.25,0.25,0.5,0.5,0.5,0.5,
-2020-01-02T10:00:00-05:00,B,0.25,0.25,0.5,0.5,0,0,
-2020-01-02T11:00:00-05:00,B,0.25,0.25,0.5,0.5,-0.5,0,opposite_twin
+2020-01-02T10:00:00-05:00,A,0.25,0.25,0.5,0.5,0.375,0.375,
+2020-01-02T10:00:00-05:00,B,0.25,0.25,0.5,0.5,0.125,0.125,
+2020-01-02T11:00:00-05:00,B,0.25,0.25,0.5,0.5,-0.125,0,opposite_twin
 2020-01-03T10:00:00-05:00,A,0.25,0.25,0.5,0,0,0,
 2020-01-03T10:00:00-05:00,B,0.25,0.25,0.5,0,0,0,opposite_twin
 2020-01-03T10:30:00-05:00,B,0.25,0.25,0.5,0,0,0,

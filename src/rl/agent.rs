@@ -5,8 +5,9 @@ use super::engine::{Engine, MinibatchInputs, MinibatchValues};
 use super::network::NetworkShape;
 use super::networks::Networks;
 use super::replay::Sample;
-use super::td::{TdOutcome, ValueTerms, WindowBatch, td_outcome};
+use super::td::{TdOutcome, ValueTerms, WindowBatch, argmax, td_outcome};
 use crate::config::LearnerConfig;
+use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 
 /// Rewards are in units of a stock's one-bar standard deviation, so errors of a few units are
@@ -20,8 +21,8 @@ pub struct AgentTerms {
     pub return_std: f32,
     /// Cost of trading the whole account once, as a fraction of it.
     pub turnover_cost: f64,
-    /// Position of each action, as a fraction of the account.
-    pub positions: &'static [f32],
+    /// The position of each action.
+    pub actions: ActionSet,
     /// How far the learned values are believed.
     pub belief: StockBelief,
 }
@@ -171,7 +172,7 @@ impl Agent {
             let MinibatchValues { online, target } = values;
             let batch = WindowBatch {
                 bars: self.bars,
-                positions: self.terms.positions,
+                positions: self.terms.actions.positions(),
                 online,
                 selector: if self.double { online } else { target },
                 target,
@@ -216,5 +217,17 @@ pub fn q_values(values: &[f32], held: f32, terms: &AgentTerms, q: &mut Vec<f32>)
     let of_position = |(value, position): (&f32, &f32)| {
         share * value + prior * position - cost * (position - held).abs()
     };
-    q.extend(values.iter().zip(terms.positions).map(of_position));
+    q.extend(values.iter().zip(terms.actions.positions()).map(of_position));
+}
+
+/// The position that an account wants next that holds `held`; `q` is a buffer.
+pub(crate) fn greedy_position(
+    values: &[f32],
+    held: f32,
+    terms: &AgentTerms,
+    q: &mut Vec<f32>,
+) -> f32 {
+    q.clear();
+    q_values(values, held, terms, q);
+    terms.actions.positions()[argmax(q)]
 }

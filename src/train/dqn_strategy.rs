@@ -76,10 +76,10 @@ struct DqnStrategy {
     terms: Vec<AgentTerms>,
     actions: ActionSet,
     threshold: f32,
-    /// -1, 0 or 1: the position in each stock.
-    held: Vec<i8>,
+    /// The position in each stock, from -1 to 1.
+    held: Vec<f32>,
     /// What is wanted from the next open on; None before the first decision.
-    directions: Option<Vec<i8>>,
+    wanted: Option<Vec<f32>>,
     /// In the order of the run's stocks.
     bars: Vec<Option<Bar>>,
     /// Further columns of the day files that are features, and their values, `[stock, column]`.
@@ -117,7 +117,7 @@ impl DqnStrategy {
         let engine = engine(&shape, &weights, Device::Cpu)
             .map_err(|error| wrong(error.to_string(), finished))?;
         let minutes = config.data.bar_minutes.expect("checked with the settings");
-        let actions = ActionSet::new(config.env.long_only);
+        let actions = config.env.action_set();
         let (returns, gamma) = (&fit.scaler.return_std, config.learner.gamma);
         let terms = agent_terms(&config.env, returns, &belief, gamma);
         Ok(DqnStrategy {
@@ -129,8 +129,8 @@ impl DqnStrategy {
             engine,
             actions,
             threshold: parameters.real(THRESHOLD) as f32,
-            held: vec![0; count],
-            directions: None,
+            held: vec![0.0; count],
+            wanted: None,
             bars: vec![None; count],
             extras: vec![f32::NAN; count * config.features.columns.len()],
             columns: config.features.columns,
@@ -156,12 +156,12 @@ impl DqnStrategy {
     fn observe(&mut self) -> bool {
         self.features.update(&self.bars, &self.extras);
         let bars = self.features.bars();
-        let Some(directions) = &self.directions else {
+        let Some(wanted) = &self.wanted else {
             return bars.iter().any(|bar| bar.tradable);
         };
-        for ((held, &direction), bar) in self.held.iter_mut().zip(directions).zip(bars) {
+        for ((held, &wanted), bar) in self.held.iter_mut().zip(wanted).zip(bars) {
             if bar.tradable {
-                *held = direction;
+                *held = wanted;
             }
         }
         true
@@ -178,8 +178,7 @@ impl DqnStrategy {
                 self.gathered.extend_from_slice(&features[slot * width..][..width]);
             }
             self.engine.values(slots, &self.gathered, &mut self.values);
-            let held = f32::from(self.held[stock]);
-            q_values(&self.values, held, &self.terms[stock], &mut self.q);
+            q_values(&self.values, self.held[stock], &self.terms[stock], &mut self.q);
         }
     }
 }
@@ -215,9 +214,9 @@ impl Strategy for DqnStrategy {
         let decided: Vec<Decision> = self
             .q
             .chunks_exact(self.actions.len())
-            .map(|q| decision(self.actions, q, self.threshold))
+            .map(|q| decision(&self.actions, q, self.threshold))
             .collect();
-        self.directions = Some(decided.iter().map(Decision::direction).collect());
+        self.wanted = Some(decided.iter().map(|decision| decision.target as f32).collect());
         for (decision, &place) in decisions.iter_mut().zip(&self.place) {
             *decision = decided[place];
         }
@@ -239,15 +238,15 @@ fn places(known: &[Symbol], asked: &[Symbol]) -> Option<Vec<usize>> {
 /// The best action, or none where it is not worth `threshold` more than holding nothing. Confidence
 /// is x / (1 + x), where x is how far the best value is ahead of the next, in standard deviations
 /// of a bar's return.
-fn decision(actions: ActionSet, q: &[f32], threshold: f32) -> Decision {
+fn decision(actions: &ActionSet, q: &[f32], threshold: f32) -> Decision {
     let best = argmax(q);
     let proposal = propose(actions, q, best);
     let others = q.iter().enumerate().filter(|(action, _)| *action != best);
     let next = others.map(|(_, &value)| value).fold(f32::NEG_INFINITY, f32::max);
     let lead = f64::from(q[best] - next);
     let confidence = if lead.is_finite() { lead / (1.0 + lead) } else { 1.0 };
-    let direction = if proposal.conviction < threshold { 0 } else { proposal.direction };
-    Decision::new(f64::from(direction), confidence)
+    let position = if proposal.conviction < threshold { 0.0 } else { proposal.position };
+    Decision::new(f64::from(position), confidence)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! workers compute the values of all positions, many bars at a time; rank 0 decides bar by bar,
 //! because a decision depends on the positions that the one before it left, and on the costs.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::dataset::PreparedData;
@@ -15,9 +17,7 @@ use crate::market::panel::Panel;
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::{
-    ActionValues, DqnProposal, ExpertWeights, MetaPolicy, rule_names,
-};
+use crate::portfolio::meta_policy::{ExpertWeights, MetaPolicy, rule_names};
 use crate::rl::agent::{Agent, AgentTerms, q_values};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
@@ -33,9 +33,9 @@ const CHUNK_BARS: usize = 256;
 pub struct EvaluationResult {
     /// The account bar by bar.
     pub record: BacktestRecord,
-    /// What the DQN wanted at each bar but the last, whoever traded: direction and conviction,
+    /// What the DQN wanted at each bar but the last, whatever was traded: position and conviction,
     /// `[row, stock]`.
-    pub dqn: Vec<(i8, f32)>,
+    pub dqn: Vec<(f32, f32)>,
     /// Who traded each stock when, with how much capital.
     pub allocations: Allocations,
     /// Figures of the account.
@@ -66,7 +66,7 @@ pub struct Policy<'a> {
     pub networks: &'a Networks,
     /// `[stock]`: how values become decisions.
     pub terms: &'a [AgentTerms],
-    /// Of the meta-policy's rules at the end of the training period; rank 0 alone needs it.
+    /// Of the meta-policy at the end of the training period; rank 0 alone needs it.
     pub(crate) expert_weights: Option<&'a ExpertWeights>,
 }
 
@@ -139,49 +139,44 @@ struct Trader {
     terms: Vec<AgentTerms>,
     actions: ActionSet,
     account: BacktestAccount,
-    dqn: Vec<(i8, f32)>,
-    /// What the DQN would hold of each stock if it traded alone, where a meta-policy asks for it.
-    alone: Option<Vec<i8>>,
+    dqn: Vec<(f32, f32)>,
+    /// What the DQN would hold of each stock if it traded alone.
+    held: Vec<f32>,
+    /// Whether it does.
+    is_alone: bool,
     allocations: Allocations,
     /// At one bar, `[stock, action]`.
     q: Vec<f32>,
     proposals: Vec<Proposal>,
-    wanted: Vec<DqnProposal>,
 }
 
 impl Trader {
     fn new(mandate: &Mandate, eval: &PreparedData, policy: Policy<'_>) -> Result<Trader> {
-        let correlation = &eval.note.fit.relations.correlation;
-        let meta = MetaPolicy::new(mandate, &eval.panel, correlation)?;
-        let meta = meta.map(|meta| meta.with_forecast_combiner(&eval.panel));
-        let stocks = mandate.stocks.len();
-        let alone = meta.is_some().then(|| vec![0; stocks]);
+        let meta = MetaPolicy::new(mandate, &eval.panel)?;
+        let (stocks, is_alone) = (mandate.stocks.len(), meta.is_none());
         let account =
             BacktestAccount::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
-        let expert_weights =
-            policy.expert_weights.filter(|of| meta.as_ref().is_some_and(|it| it.fits(of)));
-        let account = account.with_meta_policy(meta, expert_weights);
-        let actions = ActionSet::new(mandate.env.long_only);
+        let account = account.with_meta_policy(meta.map(Arc::new), policy.expert_weights);
+        let actions = mandate.env.action_set();
         Ok(Trader {
             terms: policy.terms.to_vec(),
             actions,
             allocations: Allocations::new(account.desk(), stocks),
             account,
-            alone,
+            held: vec![0.0; stocks],
+            is_alone,
             dqn: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
-            wanted: Vec::new(),
         })
     }
 
-    /// The position from which the DQN of a stock decides: that of the account, or its own where
-    /// others trade for the account, too.
-    fn held(&self, stock: usize) -> i8 {
-        match &self.alone {
-            Some(held) => held[stock],
-            None => self.account.backtest().direction(stock),
-        }
+    /// The position from which the DQN of a stock decides: its own, where that is not known to be
+    /// another one in the account that it trades alone.
+    fn held(&self, stock: usize) -> f32 {
+        let (own, real) = (self.held[stock], f32::from(self.account.backtest().direction(stock)));
+        let agree = own * real > 0.0 || own == real;
+        if self.is_alone && !agree { real } else { own }
     }
 
     /// Decides at each of `rows`, which follow one another. `values` `[stock, row, action]`.
@@ -196,17 +191,18 @@ impl Trader {
             self.value(values, (i, rows.len()));
             let choices = self.q.chunks_exact(self.actions.len());
             self.proposals.clear();
-            self.proposals.extend(choices.map(|q| propose(self.actions, q, argmax(q))));
-            self.dqn.extend(self.proposals.iter().map(|said| (said.direction, said.conviction)));
-            self.want();
+            self.proposals.extend(choices.map(|q| propose(&self.actions, q, argmax(q))));
+            self.dqn.extend(self.proposals.iter().map(|said| (said.position, said.conviction)));
             let (view, next) = (panel.view(t), panel.view(t + 1));
-            self.account.order_for(&view, self.wanted.iter().copied());
+            let wanted = self.proposals.iter();
+            let wanted = wanted.map(|said| (f64::from(said.position), said.conviction));
+            self.account.order(&view, wanted);
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
             self.allocations.note(view.end_s(), desk);
             watch(&BarDecision { end_s: view.end_s(), q: &self.q, desk, backtest });
-            for (stock, held) in self.alone.iter_mut().flatten().enumerate() {
+            for (stock, held) in self.held.iter_mut().enumerate() {
                 if next.bar(stock).tradable {
-                    *held = self.proposals[stock].direction;
+                    *held = self.proposals[stock].position;
                 }
             }
             self.account.advance(&next);
@@ -219,33 +215,10 @@ impl Trader {
         let mut q = std::mem::take(&mut self.q);
         q.clear();
         for (stock, values) in values.chunks_exact(rows * actions).enumerate() {
-            let held = f32::from(self.held(stock));
+            let held = self.held(stock);
             q_values(&values[i * actions..][..actions], held, &self.terms[stock], &mut q);
         }
         self.q = q;
-    }
-
-    /// What the DQN says to the desk: all of its values where it has accounts of its own, from
-    /// which they are seen.
-    fn want(&mut self) {
-        self.wanted.clear();
-        let choices = self.q.chunks_exact(self.actions.len());
-        for (stock, (said, q)) in self.proposals.iter().zip(choices).enumerate() {
-            let values = self.alone.as_ref().map(|held| {
-                let than_none =
-                    |direction: i8| q[self.actions.index(direction)] - q[self.actions.index(0)];
-                ActionValues {
-                    short: (self.actions.len() == 3).then(|| than_none(-1)),
-                    long: than_none(1),
-                    held: held[stock],
-                    unit: f64::from(self.terms[stock].return_std),
-                }
-            });
-            self.wanted.push(DqnProposal {
-                values,
-                ..DqnProposal::plain((said.direction, said.conviction))
-            });
-        }
     }
 
     fn finish(self, mandate: &Mandate, eval: &PreparedData) -> EvaluationResult {

@@ -12,6 +12,7 @@ use anyhow::Result;
 
 use super::buffer::StockBuffer;
 use super::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, TrainingInterval};
+use super::expert_record::ExpertRecord;
 use super::selection::{Selected, Selection};
 use super::server::Server;
 use super::setup::Setup;
@@ -21,7 +22,7 @@ use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
-use crate::portfolio::meta_policy::{DqnProposal, ExpertWeights, rule_names};
+use crate::portfolio::meta_policy::{DqnProposal, rule_names};
 use crate::portfolio::risk::Reason;
 use crate::rl::agent::Agent;
 use crate::rl::networks::Networks;
@@ -31,8 +32,8 @@ use crate::rl::schedule::{UpdateCredit, linear};
 struct LockstepRoot {
     server: Server,
     desk: Desk,
-    /// Of the meta-policy's rules at the end of the training period.
-    expert_weights: Option<ExpertWeights>,
+    /// None without a meta-policy.
+    record: Option<ExpertRecord>,
     /// Means over stocks, of every gradient step since the last interval.
     learned: Vec<LearnStats>,
 }
@@ -66,7 +67,7 @@ pub(crate) struct LockstepTrainer<'a> {
     at: RunPosition,
 }
 
-/// The first element of a stock's orders is what comes after this bar, one of these; then direction
+/// The first element of a stock's orders is what comes after this bar, one of these; then position
 /// and capital per lane.
 const GO_ON: f32 = 0.0;
 const CHECKPOINT: f32 = 1.0;
@@ -83,9 +84,9 @@ impl<'a> LockstepTrainer<'a> {
         let (ranks, weights, workers) = (setup.ranks(), setup.weights(), setup.workers());
         let root = match comm.is_root() {
             true => {
-                let (desk, expert_weights) = setup.desk()?;
+                let (desk, record) = setup.desk()?;
                 let server = setup.server(weights.clone());
-                Some(LockstepRoot { server, desk, expert_weights, learned: Vec::new() })
+                Some(LockstepRoot { server, desk, record, learned: Vec::new() })
             }
             false => None,
         };
@@ -182,11 +183,6 @@ impl<'a> LockstepTrainer<'a> {
         self.at
     }
 
-    /// This rank's agents.
-    pub(crate) fn agents(&mut self) -> Vec<&mut Agent> {
-        self.workers.iter_mut().map(Worker::agent).collect()
-    }
-
     /// This rank's workers.
     pub(crate) fn into_workers(self) -> Vec<Worker> {
         self.workers
@@ -197,9 +193,10 @@ impl<'a> LockstepTrainer<'a> {
         &self.weights
     }
 
-    /// Of the meta-policy's rules at the end of the training period; known on rank 0.
-    pub(crate) fn expert_weights(&self) -> Option<&ExpertWeights> {
-        self.root.as_ref().and_then(|root| root.expert_weights.as_ref())
+    /// This rank's agents, and the record of the meta-policy's experts, which rank 0 keeps.
+    pub(crate) fn agents_and_record(&mut self) -> (Vec<&mut Agent>, Option<&ExpertRecord>) {
+        let agents = self.workers.iter_mut().map(Worker::agent).collect();
+        (agents, self.root.as_ref().and_then(|root| root.record.as_ref()))
     }
 
     /// How many orders the risk rules changed so far, by reason; known on rank 0.
@@ -246,8 +243,9 @@ impl<'a> LockstepTrainer<'a> {
                 let proposals =
                     messages.map(move |stock| Proposal::read(&stock[lane * Proposal::LEN..]));
                 let gain = proposals.clone().map(|proposal| f64::from(proposal.gain)).sum();
-                let wanted = proposals.map(|Proposal { direction, conviction, greedy, .. }| {
-                    DqnProposal { direction, conviction, greedy, values: None }
+                let wanted = proposals.map(|Proposal { position, conviction, greedy, .. }| {
+                    let [position, greedy] = [position, greedy].map(f64::from);
+                    DqnProposal { position, conviction, greedy }
                 });
                 (panel.view(plan.row(lane, step)), gain, wanted)
             });
@@ -256,8 +254,10 @@ impl<'a> LockstepTrainer<'a> {
                 message[0] = next;
                 for (lane, out) in message[1..].chunks_exact_mut(ORDER_LEN).enumerate() {
                     let order = root.desk.orders(lane)[stock];
-                    out[0] = f32::from(order.direction);
-                    out[1] = order.weight as f32;
+                    let capital = root.desk.requests(lane)[stock].capital;
+                    let position = f64::from(order.direction) * order.weight / capital;
+                    out[0] = if capital > 0.0 { position as f32 } else { 0.0 };
+                    out[1] = capital as f32;
                 }
             }
         }

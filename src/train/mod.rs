@@ -24,6 +24,7 @@ pub(crate) mod compress;
 pub mod dataset;
 pub mod dqn_strategy;
 pub mod evaluation;
+mod expert_record;
 pub(crate) mod load_message;
 pub(crate) mod lockstep;
 pub mod model;

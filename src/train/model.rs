@@ -9,10 +9,9 @@ use super::dataset::{Fit, PreparedData};
 use super::evaluation::{BarDecision, EvaluationResult, Policy, evaluate_watched};
 use super::setup::{agent_terms, network_peers};
 use crate::comm::local::LocalComm;
-use crate::config::{FeatureConfig, LearnerConfig, NetworkConfig};
+use crate::config::{EnvConfig, FeatureConfig, LearnerConfig, NetworkConfig};
 use crate::features::pipeline::{Scaler, feature_names};
 use crate::features::relations::Relations;
-use crate::interface::ActionSet;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::ExpertWeights;
 use crate::rl::agent::{Agent, AgentTerms};
@@ -37,20 +36,21 @@ const LEAD_LAG: &str = "relations.lead_lag";
 const PEERS: &str = "relations.peers";
 const SHARE: &str = "belief.share";
 const DRIFT: &str = "belief.drift";
-const STANDING: &str = "meta_policy.standing";
+const EXPERT_WEIGHTS: &str = "meta_policy.expert_weights";
+const COMMON_WEIGHT: &str = "meta_policy.common_weight";
 
 /// The network that these settings make for so many stocks, without the peers, which a model file
 /// knows.
 pub(crate) fn untrained_shape(
     stocks: usize,
     features: &FeatureConfig,
-    long_only: bool,
+    env: &EnvConfig,
     network: &NetworkConfig,
 ) -> NetworkShape {
     NetworkShape {
         stocks,
         features: feature_names(features).len(),
-        actions: ActionSet::new(long_only).len(),
+        actions: env.action_set().len(),
         config: network.clone(),
         peers: Vec::new(),
     }
@@ -66,7 +66,7 @@ pub struct Model {
     pub belief: Belief,
     /// What was fitted on the training period besides.
     pub fit: Fit,
-    /// Of the meta-policy's rules at the end of the training period, where there was one.
+    /// Of the meta-policy at the end of the training period, where there was one.
     pub expert_weights: Option<ExpertWeights>,
 }
 
@@ -74,8 +74,8 @@ impl Model {
     /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
     /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `scaler.column.NAME`
     /// `[1]` for further columns of the day files, `belief.share` `[1]`, `belief.drift` `[stock]`, `relations.*` `[stock, stock]`, NaN where
-    /// undefined; with a meta-policy `meta_policy.standing` `[stock, share rate,
-    /// rule]`.
+    /// undefined; with a meta-policy `meta_policy.expert_weights` `[all and each
+    /// stock, share rate, expert]` and `meta_policy.common_weight` `[1]`.
     pub fn write(&self, path: &Path) -> Result<()> {
         let stocks = self.shape.stocks as i64;
         let features = self.shape.features as i64;
@@ -102,7 +102,8 @@ impl Model {
         tensors.push(named(PEERS, &[stocks, count], peers));
         if let Some(expert_weights) = &self.expert_weights {
             let shape = expert_weights.shape().map(|length| length as i64);
-            tensors.push(named(STANDING, &shape, expert_weights.numbers().to_vec()));
+            tensors.push(named(EXPERT_WEIGHTS, &shape, expert_weights.numbers().to_vec()));
+            tensors.push(named(COMMON_WEIGHT, &[1], vec![expert_weights.common()]));
         }
         Ok(state_dict::write(path, &tensors)?)
     }
@@ -167,9 +168,11 @@ impl Model {
             peers,
         };
         let expert_weights =
-            tensors.iter().find(|tensor| tensor.name == STANDING).and_then(|found| {
+            tensors.iter().find(|tensor| tensor.name == EXPERT_WEIGHTS).and_then(|found| {
                 let shape: [i64; 3] = found.shape.as_slice().try_into().ok()?;
-                ExpertWeights::from_parts(shape.map(|length| length as usize), found.data.clone())
+                let shape = shape.map(|length| length as usize);
+                let common = *sized(COMMON_WEIGHT, &[1]).ok()?.first()?;
+                ExpertWeights::from_parts(shape, found.data.clone(), common)
             });
         let belief = Belief { share: sized(SHARE, &[1])?[0], drift: sized(DRIFT, &[stocks])? };
         Ok(Model { shape, weights, belief, fit, expert_weights })

@@ -9,6 +9,7 @@ use super::asynchronous::{Asynchronous, Evaluator};
 use super::callbacks::{Callbacks, Ending};
 use super::dataset::PreparedData;
 use super::evaluation::{Evaluation, Policy, evaluate};
+use super::expert_record::ExpertRecord;
 use super::lockstep::LockstepTrainer;
 use super::selection::{Selected, Selection, ValidationScore, validate_every};
 use super::setup::{Setup, agent_terms};
@@ -24,7 +25,7 @@ use crate::rl::networks::Networks;
 
 pub(super) enum Training<'a> {
     Lockstep(Box<LockstepTrainer<'a>>),
-    Asynchronous(Box<Asynchronous<'a>>, Box<Evaluator>),
+    Asynchronous(Box<Asynchronous<'a>>, Box<Evaluator>, Option<Box<ExpertRecord>>),
 }
 
 /// What a loop leaves.
@@ -40,8 +41,8 @@ pub(super) struct Outcome {
     pub(crate) networks: Networks,
     /// On rank 0.
     pub(crate) latest: Option<Evaluation>,
-    /// Expert weights of the meta-policy's rules at the end of the training period, on rank 0.
-    pub(crate) rules: Option<ExpertWeights>,
+    /// Expert weights of the meta-policy at the end of the training period, on rank 0.
+    pub(crate) expert_weights: Option<ExpertWeights>,
     pub(crate) env_steps: u64,
     /// Empty in lockstep.
     pub(crate) env_steps_by_stock: BTreeMap<Symbol, u64>,
@@ -60,16 +61,17 @@ impl<'a> Training<'a> {
             return Ok(Training::Lockstep(Box::new(LockstepTrainer::new(setup)?)));
         }
         let run = Asynchronous::new(setup, config)?;
-        let rules = if setup.comm.is_root() { setup.rules()? } else { None };
-        let evaluations = Evaluator::new(&setup, eval, rules);
-        Ok(Training::Asynchronous(Box::new(run), Box::new(evaluations)))
+        let record = if setup.comm.is_root() { setup.expert_record()? } else { None };
+        let expert_weights = record.as_ref().map(|record| record.without_dqn().clone());
+        let evaluations = Evaluator::new(&setup, eval, expert_weights);
+        Ok(Training::Asynchronous(Box::new(run), Box::new(evaluations), record.map(Box::new)))
     }
 
     /// This rank's stocks, in the order of its workers.
     pub(crate) fn stocks(&self) -> Vec<usize> {
         match self {
             Training::Lockstep(trainer) => trainer.stocks(),
-            Training::Asynchronous(run, _) => run.stocks(),
+            Training::Asynchronous(run, ..) => run.stocks(),
         }
     }
 
@@ -77,7 +79,7 @@ impl<'a> Training<'a> {
     pub(crate) fn restore(&mut self, root: RootState, stocks: Vec<StockState>) -> Result<()> {
         match self {
             Training::Lockstep(trainer) => trainer.restore(root, stocks),
-            Training::Asynchronous(run, _) => run.restore(root, stocks),
+            Training::Asynchronous(run, ..) => run.restore(root, stocks),
         }
     }
 
@@ -90,8 +92,8 @@ impl<'a> Training<'a> {
     ) -> Result<Outcome> {
         match self {
             Training::Lockstep(trainer) => lockstep(*trainer, setup, eval, callbacks),
-            Training::Asynchronous(run, evaluations) => {
-                asynchronous(*run, *evaluations, setup, eval, callbacks)
+            Training::Asynchronous(run, evaluations, record) => {
+                asynchronous(*run, (*evaluations, record), setup, eval, callbacks)
             }
         }
     }
@@ -109,13 +111,34 @@ impl Candidate {
         match selected {
             Some(selected) => Candidate {
                 weights: selected.weights.clone(),
-                belief: setup.belief(selected.share),
+                belief: setup.belief(selected.is_believed),
             },
             None => Candidate {
                 weights: latest.to_vec(),
                 belief: Belief::in_network(setup.mandate.stocks.len()),
             },
         }
+    }
+
+    /// Expert weights at the end of the training period, with the record of these weights on the
+    /// validation days; Some on rank 0 with a meta-policy. Called on every rank; `record` is rank
+    /// 0's.
+    fn expert_weights(
+        &self,
+        setup: &Setup<'_>,
+        networks: &Networks,
+        agents: &mut [&mut Agent],
+        record: Option<&ExpertRecord>,
+    ) -> Result<Option<ExpertWeights>> {
+        let selection = setup.selection();
+        let selection = selection.filter(|_| setup.mandate.portfolio.meta_policy.enabled);
+        let Some(selection) = selection else {
+            return Ok(record.map(|record| record.without_dqn().clone()));
+        };
+        let agents = agents.iter_mut().map(|agent| &mut **agent).collect();
+        let believed = (setup.episodes, self.belief.share > 0.0);
+        let wanted = selection.positions(setup.comm, agents, networks, believed)?;
+        Ok(record.map(|record| record.weights(&setup.train.panel, &wanted)))
     }
 }
 
@@ -125,7 +148,7 @@ fn lockstep(
     eval: &PreparedData,
     callbacks: &mut dyn Callbacks,
 ) -> Result<Outcome> {
-    let (mut latest, mut ending) = (None, Ending::EpisodeDone);
+    let (mut latest, mut ending, mut expert_weights) = (None, Ending::EpisodeDone, None);
     let validate_every = validate_every(setup.episodes);
     while trainer.at().episode <= setup.episodes {
         let episode = trainer.at().episode;
@@ -139,18 +162,22 @@ fn lockstep(
         }
         if is_last || episode.is_multiple_of(setup.every_episodes) {
             let when = (episode, trainer.at().env_steps);
-            let rules = trainer.expert_weights().cloned();
             let chosen = Candidate::new(setup, trainer.selected(), trainer.weights());
             let networks = setup.networks_for(trainer.stocks().len(), &chosen.weights)?;
-            let candidate = (&chosen, &networks, rules.as_ref());
-            latest = pause_and_evaluate(setup, eval, candidate, trainer.agents(), when, callbacks)?;
+            let (mut agents, record) = trainer.agents_and_record();
+            expert_weights = chosen.expert_weights(setup, &networks, &mut agents, record)?;
+            let candidate = (&chosen, &networks, expert_weights.as_ref());
+            latest = pause_and_evaluate(setup, eval, candidate, agents, when, callbacks)?;
         }
     }
     let at = trainer.at();
     let Candidate { weights, belief } =
         Candidate::new(setup, trainer.selected(), trainer.weights());
     let validation = trainer.selected().map(|selected| selected.scores.clone());
-    let rules = trainer.expert_weights().cloned();
+    if expert_weights.is_none() {
+        let (_, record) = trainer.agents_and_record();
+        expert_weights = record.map(|record| record.without_dqn().clone());
+    }
     let orders_changed = trainer.orders_changed();
     let workers = trainer.into_workers();
     Ok(Outcome {
@@ -161,7 +188,7 @@ fn lockstep(
         validation: validation.unwrap_or_default(),
         workers,
         latest,
-        rules,
+        expert_weights,
         env_steps: at.env_steps,
         env_steps_by_stock: BTreeMap::new(),
         gradient_steps: at.gradient_steps,
@@ -171,7 +198,7 @@ fn lockstep(
 
 fn asynchronous(
     mut run: Asynchronous<'_>,
-    mut evaluations: Evaluator,
+    (mut evaluations, record): (Evaluator, Option<Box<ExpertRecord>>),
     setup: &Setup<'_>,
     eval: &PreparedData,
     callbacks: &mut dyn Callbacks,
@@ -189,7 +216,7 @@ fn asynchronous(
     }
     let mut workers = run.into_workers();
     let networks = setup.networks_for(workers.len(), &weights)?;
-    let rules = evaluations.rules().cloned();
+    let mut expert_weights = record.as_ref().map(|record| record.without_dqn().clone());
     let mut latest = evaluations.into_latest();
     let mut selection = setup.selection();
     if ending == Ending::EpisodeDone {
@@ -200,8 +227,10 @@ fn asynchronous(
         }
         let chosen =
             Candidate::new(setup, selection.as_ref().and_then(Selection::selected), &weights);
-        let agents = workers.iter_mut().map(Worker::agent).collect();
-        let (when, candidate) = ((setup.episodes, env_steps), (&chosen, &networks, rules.as_ref()));
+        let mut agents: Vec<&mut Agent> = workers.iter_mut().map(Worker::agent).collect();
+        expert_weights = chosen.expert_weights(setup, &networks, &mut agents, record.as_deref())?;
+        let when = (setup.episodes, env_steps);
+        let candidate = (&chosen, &networks, expert_weights.as_ref());
         latest = pause_and_evaluate(setup, eval, candidate, agents, when, callbacks)?.or(latest);
     }
     let selected = selection.and_then(Selection::into_selected);
@@ -214,7 +243,7 @@ fn asynchronous(
         workers,
         networks,
         latest,
-        rules,
+        expert_weights,
         env_steps,
         env_steps_by_stock: by_stock,
         gradient_steps,

@@ -62,7 +62,7 @@ pub struct Trained {
     pub train: PreparedData,
     /// Panel of the evaluation period.
     pub eval: PreparedData,
-    /// The same on every rank, but for the expert weights of the rules, which rank 0 alone has.
+    /// The same on every rank, but for the expert weights, which rank 0 alone has.
     pub model: Model,
     /// How the weights did on the validation days, in the order of the passes.
     pub validation: Vec<ValidationScore>,
@@ -107,7 +107,7 @@ pub fn run(
         Checkpointing::Off | Checkpointing::On => None,
     };
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-    let shape = network_shape(&config.network, config.env.long_only, &train);
+    let shape = network_shape(&config.network, &config.env, &train);
     let setup = Setup {
         comm,
         mandate: &mandate,
@@ -153,7 +153,7 @@ pub fn run(
             weights: outcome.weights,
             belief: outcome.belief,
             fit,
-            expert_weights: outcome.rules,
+            expert_weights: outcome.expert_weights,
         },
         validation: outcome.validation,
         config,

@@ -1,5 +1,7 @@
 //! Model selection: the last days of the training period are held back from learning. On them is
-//! decided how many passes are made, and how far the learned values are believed.
+//! decided how many passes are made, and whether the learned values are believed.
+
+mod accounts;
 
 use std::ops::Range;
 
@@ -12,15 +14,13 @@ use crate::config::LearnerConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::Panel;
 use crate::math::normal::{normal_quantile, student_quantile};
-use crate::rl::agent::{Agent, AgentTerms, q_values};
+use crate::rl::agent::{Agent, AgentTerms};
 use crate::rl::belief::{Belief, StockBelief};
 use crate::rl::networks::Networks;
-use crate::rl::td::argmax;
+use accounts::{DailyMean, account_days, days, greedy_positions, mean_and_error, stock_rows};
 
 /// Validations of a run, at most; each is a forward pass over the days held back.
 const VALIDATIONS: u32 = 20;
-/// Shares of the learned values that are tried.
-const SHARES: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
 /// Fewer days than this decide nothing.
 const MIN_DAYS: usize = 5;
 /// A falling stock is believed to fall further if its mean return is so many standard errors below
@@ -56,12 +56,10 @@ impl RowSplit {
 pub struct ValidationScore {
     /// Passes over the learned days before.
     pub episode: u32,
-    /// The best share of the learned values.
-    pub share: f32,
     /// Mean return per day over holding the drift alone, after costs, of equal capital in all
-    /// stocks.
+    /// stocks; see `DailyMean::of_excess`.
     pub excess: f64,
-    /// Standard error of `excess`, from its days.
+    /// Standard error of `excess`.
     pub error: f64,
 }
 
@@ -70,8 +68,8 @@ pub struct ValidationScore {
 pub struct Selected {
     /// In the order of the network's layout.
     pub weights: Vec<f32>,
-    /// Of the learned values; 0 if they did not beat holding the drift.
-    pub share: f32,
+    /// Whether they beat holding the drift.
+    pub is_believed: bool,
     /// Excess less one standard error; 0 for the drift alone.
     score: f64,
     /// Of all weights that were considered.
@@ -85,17 +83,12 @@ pub struct Selection<'a> {
     ranks: Ranks,
     /// Of every stock; with the drift of the learned days.
     terms: Vec<AgentTerms>,
-    /// Standard errors that an excess must have to be believed.
+    /// What holding the drift earned per day on the learned days.
+    holding: DailyMean,
+    /// Standard errors that the excess of weights must have to be believed that have learned from
+    /// bars again and again.
     required: f64,
     selected: Option<Selected>,
-}
-
-/// What an account in one stock earns on the validation days, `[row]`.
-struct StockDays<'a> {
-    /// `[row, action]`.
-    values: &'a [f32],
-    returns: &'a [f32],
-    fillable: &'a [bool],
 }
 
 impl<'a> Selection<'a> {
@@ -120,7 +113,10 @@ impl<'a> Selection<'a> {
         let validations = episodes.div_ceil(validate_every(episodes));
         let days = days(panel, &rows).count();
         let required = required_errors(config.selection_level, validations, days);
-        Some(Selection { panel, rows, ranks, terms, required, selected: None })
+        let learned = split.learned.start..split.learned.end.saturating_sub(2);
+        let [held, _] = account_days(panel, &learned, &terms, |_| (&[], 0.0));
+        let holding = DailyMean::of(&held);
+        Some(Selection { panel, rows, ranks, terms, holding, required, selected: None })
     }
 
     /// What is selected so far; None before anything was considered.
@@ -147,93 +143,92 @@ impl<'a> Selection<'a> {
         networks: &Networks,
         (episode, weights): (u32, &[f32]),
     ) -> Result<()> {
+        let wanted = self.positions(comm, agents, networks, (episode, true))?;
+        let score = comm.is_root().then(|| self.score(&wanted, episode));
+        let mut bytes = postcard::to_stdvec(&score)?;
+        comm.broadcast_bytes(&mut bytes);
+        let score: Option<ValidationScore> = postcard::from_bytes(&bytes)?;
+        let found = score.expect("rank 0 sends one");
+        let ValidationScore { excess, error, .. } = found;
+        tracing::info!(episode, excess, error, "validated");
+        self.keep(found, weights);
+        Ok(())
+    }
+
+    /// On rank 0 the positions `[stock, row]` that a greedy account would want on the validation
+    /// days, but for the last two rows, if the values are believed or are not; empty on the others.
+    /// Called on every rank.
+    pub fn positions(
+        &self,
+        comm: &dyn Comm,
+        agents: Vec<&mut Agent>,
+        networks: &Networks,
+        (episode, is_believed): (u32, bool),
+    ) -> Result<Vec<f32>> {
         let rows: Vec<u32> = self.rows.clone().map(|row| row as u32).collect();
         let mut mine = vec![Vec::new(); agents.len()];
         run_parallel(agents.into_iter().zip(&mut mine).collect(), |(agent, out)| {
             agent.values(networks, self.panel, &rows, out);
         });
-        let per_stock = rows.len() * self.terms[0].positions.len();
-        let mut values = vec![0.0; if comm.is_root() { per_stock * self.terms.len() } else { 0 }];
-        let stamp = MessageStamp { tag: Tag::Values, time: i64::from(episode) };
-        comm.gather(stamp, &mine.concat(), &self.ranks.counts(per_stock), &mut values)?;
-        let score = match comm.is_root() {
-            true => Some(self.score(&values, episode)),
-            false => None,
-        };
-        let mut bytes = postcard::to_stdvec(&score)?;
-        comm.broadcast_bytes(&mut bytes);
-        let score: Option<ValidationScore> = postcard::from_bytes(&bytes)?;
-        let found = score.expect("rank 0 sends one");
-        let ValidationScore { share, excess, error, .. } = found;
-        tracing::info!(episode, share, excess, error, "validated");
-        self.keep(found, weights);
-        Ok(())
+        let per_stock = rows.len() * self.terms[0].actions.len();
+        let values = self.gather(comm, &mine.concat(), per_stock, episode)?;
+        let mut wanted = Vec::new();
+        for (terms, (stock, values)) in self.terms.iter().zip(values.chunks(per_stock).enumerate())
+        {
+            let (_, fillable) = stock_rows(self.panel, &self.rows, stock, terms.return_std);
+            let belief = StockBelief { share: f32::from(u8::from(is_believed)), ..terms.belief };
+            wanted.extend(greedy_positions(values, &fillable, &AgentTerms { belief, ..*terms }));
+        }
+        Ok(wanted)
     }
 
+    /// What all ranks have of all stocks, `[stock, ...]`, on rank 0; empty on the others.
+    fn gather(
+        &self,
+        comm: &dyn Comm,
+        mine: &[f32],
+        per_stock: usize,
+        episode: u32,
+    ) -> Result<Vec<f32>> {
+        let mut all = vec![0.0; if comm.is_root() { per_stock * self.terms.len() } else { 0 }];
+        let stamp = MessageStamp { tag: Tag::Values, time: i64::from(episode) };
+        comm.gather(stamp, mine, &self.ranks.counts(per_stock), &mut all)?;
+        Ok(all)
+    }
+
+    /// In one pass every bar is new when it is learned from, so that nothing is learned by heart
+    /// (Cesa-Bianchi, Conconi and Gentile 2004 on the risk of online learners): such weights are
+    /// believed if they are better than holding. Later ones have to be so beyond doubt.
     fn is_believed(&self, score: &ValidationScore) -> bool {
-        score.excess > self.required * score.error
+        let required = if score.episode == 1 { 0.0 } else { self.required };
+        score.excess > required * score.error
     }
 
     fn keep(&mut self, found: ValidationScore, weights: &[f32]) {
         let (value, is_believed) = (found.excess - found.error, self.is_believed(&found));
         let selected = self.selected.get_or_insert_with(|| Selected {
             weights: weights.to_vec(),
-            share: 0.0,
+            is_believed: false,
             score: 0.0,
             scores: Vec::new(),
         });
         selected.scores.push(found);
-        if is_believed && value > selected.score {
-            (selected.score, selected.share) = (value, found.share);
+        if is_believed && (value > selected.score || !selected.is_believed) {
+            (selected.score, selected.is_believed) = (value, true);
             selected.weights.copy_from_slice(weights);
-        } else if selected.share == 0.0 {
+        } else if !selected.is_believed {
             // Not believed so far: the newest are as good as any.
             selected.weights.copy_from_slice(weights);
         }
     }
 
-    /// The best share for `values`, `[stock, row, action]`.
-    fn score(&self, values: &[f32], episode: u32) -> ValidationScore {
-        let count = self.rows.len();
-        let per_stock = values.len() / self.terms.len();
-        let mut by_share = vec![vec![0.0; count]; SHARES.len() + 1];
-        for ((stock, terms), values) in
-            self.terms.iter().enumerate().zip(values.chunks_exact(per_stock))
-        {
-            let (returns, fillable) = stock_rows(self.panel, &self.rows, stock, terms.return_std);
-            let days = StockDays { values, returns: &returns, fillable: &fillable };
-            for (share, sum) in [0.0].iter().chain(&SHARES).zip(&mut by_share) {
-                let belief = StockBelief { share: *share, ..terms.belief };
-                earn(&days, &AgentTerms { belief, ..*terms }, sum);
-            }
-        }
-        let (base, candidates) = by_share.split_first().expect("the drift comes first");
-        let stocks = self.terms.len() as f64;
-        let mut best: Option<ValidationScore> = None;
-        for (&share, candidate) in SHARES.iter().zip(candidates) {
-            let excess = candidate.iter().zip(base).map(|(ours, theirs)| (ours - theirs) / stocks);
-            let (excess, error) = mean_and_error(&self.by_day(excess));
-            let rank = |of: &ValidationScore| (self.is_believed(of), of.excess - of.error);
-            let found = ValidationScore { episode, share, excess, error };
-            if best.as_ref().is_none_or(|best| rank(&found) > rank(best)) {
-                best = Some(found);
-            }
-        }
-        best.expect("there are shares to try")
-    }
-
-    /// Sums over days in New York.
-    fn by_day(&self, values: impl Iterator<Item = f64>) -> Vec<f64> {
-        let (mut sums, mut last) = (Vec::new(), None);
-        for (row, value) in self.rows.clone().zip(values) {
-            let date = new_york_date(self.panel.view(row).end_s());
-            if last != Some(date) {
-                sums.push(0.0);
-                last = Some(date);
-            }
-            *sums.last_mut().expect("a day has begun") += value;
-        }
-        sums
+    /// `wanted` are positions on the validation days, `[stock, row]`.
+    fn score(&self, wanted: &[f32], episode: u32) -> ValidationScore {
+        let rows = self.rows.len();
+        let ours = |stock: usize| (&wanted[stock * rows..][..rows], 0.0);
+        let [held, ours] = account_days(self.panel, &self.rows, &self.terms, ours);
+        let found = DailyMean::of_excess(&ours, &held, self.holding);
+        ValidationScore { episode, excess: found.mean, error: found.error }
     }
 }
 
@@ -242,53 +237,12 @@ pub fn validate_every(episodes: u32) -> u32 {
     episodes.div_ceil(VALIDATIONS).max(1)
 }
 
-/// First rows of the days of `rows` in New York.
-fn days<'a>(panel: &'a Panel, rows: &Range<usize>) -> impl Iterator<Item = usize> + 'a {
-    let date = |row: usize| new_york_date(panel.view(row).end_s());
-    let first = rows.start;
-    rows.clone().filter(move |&row| row == first || date(row) != date(row - 1))
-}
-
 /// Standard errors, estimated from so many `days`, that an excess must have so that values without
 /// skill are believed with a probability of at most `level` in a whole run: Bonferroni's bound over
-/// the validations. The shares of one validation stake the same bets and are not counted.
+/// the validations.
 fn required_errors(level: f64, validations: u32, days: usize) -> f64 {
     let z = -normal_quantile(level / f64::from(validations));
     student_quantile(z, (days.max(2) - 1) as f64)
-}
-
-/// Adds the simple returns per row of a greedy account to `sum`: of the position from the next open
-/// on, less the cost of changing to it.
-fn earn(days: &StockDays<'_>, terms: &AgentTerms, sum: &mut [f64]) {
-    let (mut held, mut q) = (0.0, Vec::new());
-    let unit = f64::from(terms.return_std);
-    let actions = terms.positions.len();
-    for (row, (values, sum)) in days.values.chunks_exact(actions).zip(sum).enumerate() {
-        let before = held;
-        if days.fillable[row] {
-            q.clear();
-            q_values(values, held, terms, &mut q);
-            held = terms.positions[argmax(&q)];
-        }
-        let cost = terms.turnover_cost * f64::from((held - before).abs());
-        *sum += f64::from(held * days.returns[row]) * unit - cost;
-    }
-}
-
-/// Returns from the open after each row to the next one, in units of `return_std`, and whether an
-/// order of that row is filled.
-fn stock_rows(
-    panel: &Panel,
-    rows: &Range<usize>,
-    stock: usize,
-    return_std: f32,
-) -> (Vec<f32>, Vec<bool>) {
-    let found = rows.clone().map(|row| {
-        let [fill, next] = [1, 2].map(|later| panel.view(row + later).bar(stock));
-        let found = ((next.open / fill.open - 1.0) / f64::from(return_std)) as f32;
-        (if found.is_finite() { found } else { 0.0 }, fill.tradable)
-    });
-    found.unzip()
 }
 
 /// `[stock]`: the mean return per bar over `rows` that is believed to go on, in units of
@@ -305,19 +259,14 @@ pub fn drift(panel: &Panel, rows: &Range<usize>, terms: &[AgentTerms]) -> Vec<f3
     terms.iter().enumerate().map(of_stock).collect()
 }
 
-/// Mean, and its standard error if values are independent; both 0 for fewer than two.
-fn mean_and_error(values: &[f64]) -> (f64, f64) {
-    if values.len() < 2 {
-        return (0.0, 0.0);
-    }
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    (mean, (variance / count).sqrt())
-}
-
-/// What a run concludes: the selected share, and the drift of all of its days.
-pub fn belief(share: f32, panel: &Panel, rows: &Range<usize>, terms: &[AgentTerms]) -> Belief {
+/// What a run concludes: whether the learned values are believed, and the drift of all of its days.
+pub fn belief(
+    is_believed: bool,
+    panel: &Panel,
+    rows: &Range<usize>,
+    terms: &[AgentTerms],
+) -> Belief {
+    let share = if is_believed { 1.0 } else { 0.0 };
     Belief { share, drift: drift(panel, rows, terms) }
 }
 
@@ -328,37 +277,12 @@ mod tests {
 
     use super::*;
 
-    const TERMS: AgentTerms = AgentTerms {
-        return_std: 0.01,
-        turnover_cost: 0.001,
-        positions: &[-1.0, 0.0, 1.0],
-        belief: StockBelief::IN_NETWORK,
-    };
-
-    /// Long from the first row on: +2 units less the cost; then short, for two costs; then no order
-    /// is filled; then flat.
-    #[test]
-    fn a_greedy_account_by_hand() {
-        let values = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0];
-        let days = StockDays {
-            values: &values,
-            returns: &[2.0, 1.0, -3.0, 4.0],
-            fillable: &[true, true, false, true],
-        };
-        let mut sum = vec![0.5; 4];
-        earn(&days, &TERMS, &mut sum);
-        let expected = [0.5 + 0.02 - 0.001, 0.5 - 0.01 - 0.002, 0.5 + 0.03, 0.5 - 0.001];
-        for (found, expected) in sum.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
-        }
-    }
-
     #[test]
     fn more_validations_ask_for_more() {
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 2e-3, "{found}");
         near(required_errors(0.05, 1, 1_000_000), 1.645);
         near(required_errors(0.05, 20, 1_000_000), 2.807);
-        near(required_errors(0.05, 20, 76), 2.889);
+        near(required_errors(0.05, 20, 76), 2.892);
     }
 
     /// Of 2,000 runs with twenty validations of independent luck on 40 days each, one in twenty may
@@ -376,11 +300,5 @@ mod tests {
         };
         let believed = (0..2_000).filter(|_| (0..20).any(|_| validation())).count();
         assert!((60..=125).contains(&believed), "{believed}");
-    }
-
-    #[test]
-    fn mean_and_error_by_hand() {
-        assert_eq!(mean_and_error(&[1.0, 3.0]), (2.0, 1.0));
-        assert_eq!(mean_and_error(&[7.0]), (0.0, 0.0));
     }
 }

@@ -4,7 +4,7 @@
 use crate::compute::simd_dispatch::wide;
 use crate::config::LearnerConfig;
 use crate::rl::optimizer::{Adam, AdamConfig, NonFiniteGradient, clipped_scale};
-use crate::rl::parameters::Layout;
+use crate::rl::parameters::{Layout, ParameterTensor};
 use crate::rl::schedule::linear;
 
 pub(crate) struct Server {
@@ -87,13 +87,15 @@ impl Server {
         Ok(())
     }
 
-    /// Takes `fraction` off every weight of a matrix; biases and norms stay. Decoupled from Adam as
+    /// Takes `fraction` off every weight of a matrix, but for those of attention, which would be gone
+    /// before they had found a peer that matters; biases and norms stay. Decoupled from Adam as
     /// Loshchilov and Hutter (2019) have it.
     fn decay(&mut self, fraction: f32) {
         if fraction == 0.0 {
             return;
         }
-        for matrix in self.layout.parameters().iter().filter(|p| p.shape.len() >= 2) {
+        let decays = |p: &&ParameterTensor| p.shape.len() >= 2 && !p.name.starts_with("attention.");
+        for matrix in self.layout.parameters().iter().filter(decays) {
             let weights = &mut self.weights[matrix.offset..matrix.offset + matrix.len];
             shrink(weights, fraction);
         }

@@ -1,18 +1,19 @@
 //! The parts of a training run, as its settings and data make them: network, workers, server, desk,
-//! and the expert weights of the meta-policy's rules.
+//! and the record of the meta-policy's experts.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, anyhow};
 
 use super::dataset::PreparedData;
+use super::expert_record::ExpertRecord;
 use super::selection::{RowSplit, Selection, belief};
 use super::server::Server;
 use super::worker::{Lanes, Worker, WorkerSettings};
 use crate::comm::{Comm, Ranks};
 use crate::config::{EnvConfig, LearnerConfig, NetworkConfig};
 use crate::env::costs::Costs;
-use crate::interface::ActionSet;
 use crate::market::panel::Panel;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
@@ -126,44 +127,52 @@ impl<'a> Setup<'a> {
         Selection::new(panel, self.split, self.ranks(), self.terms(), self.learner, self.episodes)
     }
 
-    /// The belief that the run ends with, if `share` of the learned values is believed.
-    pub(crate) fn belief(&self, share: f32) -> Belief {
+    /// The belief that the run ends with.
+    pub(crate) fn belief(&self, is_believed: bool) -> Belief {
         let Setup { train, .. } = *self;
-        belief(share, &train.panel, &train.note.rows, &self.terms())
+        belief(is_believed, &train.panel, &train.note.rows, &self.terms())
     }
 
-    /// The desk of all lanes, and the expert weights of its meta-policy's rules after the last.
+    /// The desk of all lanes, and the record of its meta-policy's experts.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub(crate) fn desk(&self) -> Result<(Desk, Option<ExpertWeights>)> {
+    pub(crate) fn desk(&self) -> Result<(Desk, Option<ExpertRecord>)> {
         let Setup { mandate, train, lanes, .. } = *self;
-        let (meta, capital) = (self.meta_policy()?, self.capital());
-        let first_rows = (0..lanes.count).map(|lane| lanes.row(lane, 0));
-        let starts: Vec<usize> = first_rows.chain([train.note.rows.end]).collect();
-        let start_weights = match &meta {
-            Some(meta) => {
-                meta.expert_weights(&train.panel, train.note.rows.start, &starts, &capital)
-            }
-            None => Vec::new(),
-        };
-        let limits = train.limits(mandate);
-        let desk = Desk::new(lanes.count, capital, &mandate.portfolio, limits);
-        Ok((desk.with_meta_policy(meta, &start_weights), start_weights.last().cloned()))
+        let capital = self.capital();
+        let first_rows: Vec<usize> = (0..lanes.count).map(|lane| lanes.row(lane, 0)).collect();
+        let (start_weights, record) = self.records(&capital, &first_rows)?;
+        let meta = record.as_ref().map(|record| record.meta().clone());
+        let desk = Desk::new(lanes.count, capital, &mandate.portfolio, train.limits(mandate));
+        Ok((desk.with_meta_policy(meta, &start_weights), record))
     }
 
-    /// The expert weights of the meta-policy's rules after the training period; None where there is
-    /// no meta-policy.
+    /// The record of the meta-policy's experts; None where there is no meta-policy.
     ///
     /// Errors: a strategy of the meta-policy is unknown.
-    pub(crate) fn rules(&self) -> Result<Option<ExpertWeights>> {
-        let Some(meta) = self.meta_policy()? else { return Ok(None) };
+    pub(crate) fn expert_record(&self) -> Result<Option<ExpertRecord>> {
+        Ok(self.records(&self.capital(), &[])?.1)
+    }
+
+    /// Expert weights just before each of the rows `starts`, which are in ascending order and learned
+    /// from, and the record of the whole period; nothing where there is no meta-policy.
+    fn records(
+        &self,
+        capital: &CapitalPlan,
+        starts: &[usize],
+    ) -> Result<(Vec<ExpertWeights>, Option<ExpertRecord>)> {
+        let Some(meta) = self.meta_policy()? else { return Ok((Vec::new(), None)) };
         let (panel, rows) = (&self.train.panel, &self.train.note.rows);
-        Ok(meta.expert_weights(panel, rows.start, &[rows.end], &self.capital()).pop())
+        let held_back = self.split.validation.clone();
+        let starts: Vec<usize> =
+            starts.iter().copied().chain([held_back.start, held_back.end]).collect();
+        let mut weights = meta.expert_weights(panel, rows.start, &starts, capital);
+        let ends = weights.split_off(weights.len() - 2).try_into().expect("two of them");
+        let record = ExpertRecord::new(Arc::new(meta), capital.clone(), held_back, ends);
+        Ok((weights, Some(record)))
     }
 
     fn meta_policy(&self) -> Result<Option<MetaPolicy>> {
-        let correlation = &self.train.note.fit.relations.correlation;
-        Ok(MetaPolicy::new(self.mandate, &self.train.panel, correlation)?)
+        Ok(MetaPolicy::new(self.mandate, &self.train.panel)?)
     }
 }
 
@@ -176,11 +185,11 @@ pub(crate) fn agent_terms(
     gamma: f64,
 ) -> Vec<AgentTerms> {
     let turnover_cost = Costs::new(env).turnover_cost();
-    let positions = ActionSet::new(env.long_only).positions();
+    let actions = env.action_set();
     let of_stock = |(stock, &return_std): (usize, &f32)| AgentTerms {
         return_std,
         turnover_cost,
-        positions,
+        actions,
         belief: belief.of(stock, gamma),
     };
     return_std.iter().enumerate().map(of_stock).collect()
@@ -195,13 +204,13 @@ pub(crate) fn network_peers(config: &NetworkConfig, peers: &[Vec<usize>]) -> Vec
 /// The network that is trained on `train`.
 pub fn network_shape(
     config: &NetworkConfig,
-    long_only: bool,
+    env: &EnvConfig,
     train: &PreparedData,
 ) -> NetworkShape {
     NetworkShape {
         stocks: train.panel.stocks().len(),
         features: train.panel.feature_names().len(),
-        actions: ActionSet::new(long_only).len(),
+        actions: env.action_set().len(),
         config: config.clone(),
         peers: network_peers(config, &train.note.fit.peers),
     }

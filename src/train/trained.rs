@@ -32,7 +32,7 @@ impl SavedRun {
     /// From a model file, with settings that may differ in all that the network does not see.
     pub fn with_settings(config: RunConfig, model: &Path) -> Result<SavedRun> {
         let RunConfig { stocks, features, env, network, .. } = &config;
-        let shape = untrained_shape(stocks.len(), features, env.long_only, network);
+        let shape = untrained_shape(stocks.len(), features, env, network);
         let saved = Model::read(model, shape)?;
         let (asked, trained) = (&config.features.columns, &saved.fit.scaler.columns);
         if asked != trained {

@@ -21,14 +21,14 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// What a worker says for one lane: the position it wants (-1, 0 or 1) and how much better it
+/// What a worker says for one lane: the position it wants, from -1 to 1, and how much better it
 /// thinks that is than holding nothing, in bar standard deviations; what it would want without
 /// exploring; and what the last bar brought to the portfolio, as a fraction of equity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Proposal {
-    pub(crate) direction: i8,
+    pub(crate) position: f32,
     pub(crate) conviction: f32,
-    pub(crate) greedy: i8,
+    pub(crate) greedy: f32,
     pub(crate) gain: f32,
 }
 
@@ -37,17 +37,17 @@ impl Proposal {
     pub(crate) const LEN: usize = 4;
 
     pub(crate) fn write(self, message: &mut [f32]) {
-        message[0] = f32::from(self.direction);
+        message[0] = self.position;
         message[1] = self.conviction;
-        message[2] = f32::from(self.greedy);
+        message[2] = self.greedy;
         message[3] = self.gain;
     }
 
     pub(crate) fn read(message: &[f32]) -> Proposal {
         Proposal {
-            direction: message[0] as i8,
+            position: message[0],
             conviction: message[1],
-            greedy: message[2] as i8,
+            greedy: message[2],
             gain: message[3],
         }
     }
@@ -182,11 +182,11 @@ impl Worker {
             gain: 0.0,
         };
         let alpha = if learner.prioritized { learner.priority_alpha } else { 0.0 };
-        let actions = ActionSet::new(env.long_only);
+        let actions = env.action_set();
         let terms = AgentTerms {
             return_std,
             turnover_cost: Costs::new(env).turnover_cost(),
-            positions: actions.positions(),
+            actions,
             belief: StockBelief::IN_NETWORK,
         };
         let window_bars = plan.window_bars(learner.window_bars);
@@ -250,7 +250,7 @@ impl Worker {
         let terms = self.agent.terms();
         let values = self.values.chunks_exact(self.actions.len());
         for (lane, values) in self.lanes.iter().zip(values) {
-            let held = f32::from(lane.env.portfolio().direction(0));
+            let held = lane.env.held() as f32;
             q_values(values, held, &terms, &mut self.q);
         }
         let choices = self.q.chunks_exact(self.actions.len());
@@ -261,11 +261,11 @@ impl Worker {
             if self.explore.random::<f64>() < lane.epsilon {
                 choice = self.explore.random_range(0..q.len());
             }
-            Proposal { gain: lane.gain, ..propose(self.actions, q, choice) }.write(out);
+            Proposal { gain: lane.gain, ..propose(&self.actions, q, choice) }.write(out);
         }
     }
 
-    /// Carries out the orders (a direction and a capital per lane) at the next bar's open, and keeps
+    /// Carries out the orders (a position and a capital per lane) at the next bar's open, and keeps
     /// the windows that are known by then. Returns the sum over lanes of capital times reward.
     pub fn step(&mut self, step_index: usize, orders: &[f32]) -> f64 {
         let mut portfolio_reward = 0.0;
@@ -274,12 +274,12 @@ impl Worker {
             let t = self.plan.row(index, step_index);
             let now = self.panel.view(t).bar(self.stock);
             let next = self.panel.view(t + 1).bar(self.stock);
-            let step = lane.env.step(order[0] as i8, &now, &next);
+            let step = lane.env.step(f64::from(order[0]), &now, &next);
             let gain = f64::from(order[1]) * step.reward;
             lane.gain = gain as f32;
             portfolio_reward += gain;
             if let Some(taken) = &mut self.actions_taken {
-                taken[t - self.plan.first_row] = self.actions.index(step.held) as u8;
+                taken[t - self.plan.first_row] = self.actions.index(step.held as f32) as u8;
             }
             for start in self.plan.windows(index, self.window_bars, step_index) {
                 self.replay.push(start as u32);
@@ -335,12 +335,12 @@ impl Worker {
 }
 
 /// The proposal that stands for a choice of action.
-pub(crate) fn propose(actions: ActionSet, q: &[f32], choice: usize) -> Proposal {
-    let flat = q[actions.index(0)];
+pub(crate) fn propose(actions: &ActionSet, q: &[f32], choice: usize) -> Proposal {
+    let flat = q[actions.index(0.0)];
     Proposal {
-        direction: actions.action(choice).direction(),
+        position: actions.positions()[choice],
         conviction: q[choice] - flat,
-        greedy: actions.action(argmax(q)).direction(),
+        greedy: actions.positions()[argmax(q)],
         gain: 0.0,
     }
 }
@@ -386,12 +386,15 @@ mod tests {
     #[test]
     fn conviction_is_measured_against_holding_nothing() {
         let q = [0.5, 0.2, 1.0];
-        let proposal = propose(ActionSet::new(false), &q, argmax(&q));
-        assert_eq!((proposal.direction, proposal.greedy), (1, 1));
+        let env = EnvConfig::default();
+        let all = env.action_set();
+        let proposal = propose(&all, &q, argmax(&q));
+        assert_eq!((proposal.position, proposal.greedy), (1.0, 1.0));
         assert!((proposal.conviction - 0.8).abs() < 1e-6);
-        let flat = propose(ActionSet::new(true), &[0.3, 0.1], 0);
-        assert_eq!(flat, Proposal { direction: 0, conviction: 0.0, greedy: 0, gain: 0.0 });
-        let exploring = propose(ActionSet::new(false), &q, 0);
-        assert_eq!((exploring.direction, exploring.greedy), (-1, 1));
+        let long_only = EnvConfig { long_only: true, ..env }.action_set();
+        let flat = propose(&long_only, &[0.3, 0.1], 0);
+        assert_eq!(flat, Proposal { position: 0.0, conviction: 0.0, greedy: 0.0, gain: 0.0 });
+        let exploring = propose(&all, &q, 0);
+        assert_eq!((exploring.position, exploring.greedy), (-1.0, 1.0));
     }
 }

@@ -94,7 +94,7 @@ fn trade(
             let position = env.portfolio().direction(0);
             let expected = oracle.expected_return(&view);
             let order = decide(oracle.decide(&view, position), expected);
-            account += env.step(order, &view.bar(stock), &next).reward;
+            account += env.step(f64::from(order), &view.bar(stock), &next).reward;
             let change = next.close / view.bar(stock).close - 1.0;
             let paid = f64::from((order - position).abs()) * cost;
             let reward = f64::from(order) * change - paid;

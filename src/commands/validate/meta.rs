@@ -10,14 +10,13 @@ use crate::eval::attribution::rewards_by_bar;
 use crate::eval::metrics::BacktestRecord;
 use crate::eval::rules::trade;
 use crate::portfolio::meta_policy::{DQN, registry, rule_names};
-use crate::strategy::autoregression;
 use crate::synthetic::SyntheticMarket;
 use crate::train::run::Trained;
 
 /// Basis points per bar of the measured stocks' share of the capital, after costs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ExpertRewards {
-    /// Each expert alone, and who gives the DQN a second opinion; the DQN is the last.
+    /// Each expert alone; the DQN is the last.
     pub(crate) alone: Vec<(String, f64)>,
     /// The best of them in each regime of the market, known in hindsight, changed at no cost; in a
     /// market without regimes the best one.
@@ -27,7 +26,7 @@ pub(crate) struct ExpertRewards {
 }
 
 impl ExpertRewards {
-    /// `dqn` and `together` are the courses of the DQN alone and of the meta-policy.
+    /// `dqn` and `together` are the records of the DQN alone and of the meta-policy.
     pub(crate) fn measure(
         market: &SyntheticMarket,
         row: &ValidationRow,
@@ -59,11 +58,8 @@ impl ExpertRewards {
             alone.push((name, sums[0] + sums[1]));
         };
         let meta = &mandate.portfolio.meta_policy;
-        let (registry, mut names) = (registry(meta)?, rule_names(meta, stocks)?);
-        if !names.iter().any(|name| name == autoregression::NAME) {
-            names.push(autoregression::NAME.into());
-        }
-        for name in names {
+        let registry = registry(meta)?;
+        for name in rule_names(meta, stocks)? {
             let mut rule = registry.find(&name)?.build_default(stocks)?;
             let record = trade(rule.as_mut(), &eval.panel, rows, mandate, &limits)?;
             add(name, by_regime(&record));

@@ -139,7 +139,7 @@ fn outcomes(
     for (index, row) in rows.iter().enumerate() {
         let asked = args.set.iter().map(String::as_str);
         let set: Vec<&str> = row.set.iter().chain(without).copied().chain(asked).collect();
-        for seed in 1..=row.seeds(seeds) {
+        for seed in 1..=seeds {
             jobs.push_back((index, config(row, seed, &set, args.quick)?));
         }
         settings.push(set.into_iter().map(String::from).collect());

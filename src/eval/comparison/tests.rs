@@ -40,9 +40,9 @@ fn everyone_is_there_once() {
     let portfolio = trade(momentum.as_mut(), &panel, &rows, &mandate, &limits).unwrap();
     let mut momentum = registry.find("Momentum").unwrap().build_default(2).unwrap();
     let decided = signals(&market, momentum.as_mut()).unwrap();
-    let dqn: Vec<(i8, f32)> = (0..decided.rows())
+    let dqn: Vec<(f32, f32)> = (0..decided.rows())
         .flat_map(|t| decided.at(t))
-        .map(|decision| (decision.direction(), decision.confidence as f32))
+        .map(|decision| (decision.target as f32, decision.confidence as f32))
         .collect();
     let views = rows.map(|row| panel.view(row));
     let held = buy_and_hold(&mandate.stocks, views, &mandate.env).unwrap();
@@ -130,7 +130,7 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
     let by_row = SharedInputs::new(&market);
     let record =
         backtest(&market, &by_row, &[TargetPosition { target: 1.0, conviction: 1.0 }; 199]);
-    let (sharpe, dqn) = (estimate(), [(1, 1.0); 199]);
+    let (sharpe, dqn) = (estimate(), [(1.0, 1.0); 199]);
     let (portfolio, buy_and_hold) = (&record, &record);
     let traded = TradedRecords { dqn: &dqn, portfolio, buy_and_hold, sharpe: &sharpe };
     let all = compare_all(&market, &traded, &mut ChaCha8Rng::seed_from_u64(1));

@@ -17,6 +17,8 @@ pub(crate) struct CapitalPlan {
     capital: Vec<f64>,
     /// `[allocation, stock]`: standard deviation of one-bar returns; 0 if unknown.
     bar_std: Vec<f64>,
+    /// `[allocation]`: that of the account if all capital is held long.
+    account_std: Vec<f64>,
 }
 
 /// Capital allocation and risk at one bar.
@@ -25,29 +27,36 @@ pub(crate) struct Capital<'a> {
     /// `[stock]`: fraction of equity allocated to each stock.
     pub(crate) shares: &'a [f64],
     bar_std: &'a [f64],
+    account_std: f64,
 }
 
 impl CapitalPlan {
     pub(crate) fn new(panel: &Panel, stocks: usize, config: &PortfolioConfig) -> CapitalPlan {
         let mut risk = EqualRisk::new(stocks, config);
         let (mut capital, mut bar_std) = (Vec::<f64>::new(), Vec::<f64>::new());
+        let mut account_std = Vec::new();
         let of_row = (0..panel.rows()).map(|row| {
             let is_new = risk.observe(&panel.view(row));
             if is_new || row == 0 {
                 capital.extend(risk.capital());
                 bar_std.extend((0..stocks).map(|stock| risk.bar_std(stock).unwrap_or(0.0)));
+                account_std.push(risk.account_std());
             }
             (capital.len() / stocks - 1) as u32
         });
         let of_row = of_row.collect();
-        CapitalPlan { stocks, of_row, capital, bar_std }
+        CapitalPlan { stocks, of_row, capital, bar_std, account_std }
     }
 
     /// Values at the close of the view's bar.
     pub(crate) fn at(&self, view: &MarketView<'_>) -> Capital<'_> {
-        let from = self.of_row[view.t()] as usize * self.stocks;
-        let until = from + self.stocks;
-        Capital { shares: &self.capital[from..until], bar_std: &self.bar_std[from..until] }
+        let allocation = self.of_row[view.t()] as usize;
+        let stocks = allocation * self.stocks..(allocation + 1) * self.stocks;
+        Capital {
+            shares: &self.capital[stocks.clone()],
+            bar_std: &self.bar_std[stocks],
+            account_std: self.account_std[allocation],
+        }
     }
 }
 
@@ -56,5 +65,12 @@ impl Capital<'_> {
     /// stock did not trade.
     pub(crate) fn bar_std(&self, stock: usize) -> Option<f64> {
         Some(self.bar_std[stock]).filter(|&std| std > 0.0)
+    }
+
+    /// Standard deviation that a stock, held long with its capital, has of those that the whole
+    /// account has; None if either is unknown.
+    pub(crate) fn part(&self, stock: usize) -> Option<f64> {
+        let std = self.bar_std(stock).filter(|_| self.account_std > 0.0)?;
+        Some(self.shares[stock] * std / self.account_std)
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct EqualRisk {
     capital: Vec<f64>,
     /// Standard deviation of the one-bar return over past sessions; 0 if unknown.
     bar_std: Vec<f64>,
+    /// That of the account if all capital is held long, with the shrunk correlations.
+    account_std: f64,
 }
 
 impl EqualRisk {
@@ -55,6 +57,7 @@ impl EqualRisk {
             last_close: vec![f64::NAN; stocks],
             capital: capped(&vec![1.0; stocks], name_limit, config.capital()),
             bar_std: vec![0.0; stocks],
+            account_std: 0.0,
         }
     }
 
@@ -99,8 +102,14 @@ impl EqualRisk {
         Some(self.bar_std[stock]).filter(|&std| std > MIN_STD)
     }
 
+    /// Standard deviation of the account's one-bar return if all capital is held long; 0 if unknown.
+    pub(crate) fn account_std(&self) -> f64 {
+        self.account_std
+    }
+
     fn allocate(&mut self) {
-        let parts = equal_contributions(&self.covariance.correlation());
+        let correlation = self.covariance.correlation();
+        let parts = equal_contributions(&correlation);
         let mut scores = Vec::with_capacity(self.stocks);
         for stock in 0..self.stocks {
             let squares: f64 = self.past.iter().map(|session| session[stock].squares).sum();
@@ -110,6 +119,12 @@ impl EqualRisk {
             scores.push(if std > MIN_STD { parts[stock] / std } else { 0.0 });
         }
         self.capital = capped(&scores, self.name_limit, self.gross_limit);
+        let held = |stock: usize| self.capital[stock] * self.bar_std[stock];
+        let row = |i: usize| -> f64 {
+            (0..self.stocks).map(|j| correlation[i * self.stocks + j] * held(j)).sum()
+        };
+        let variance: f64 = (0..self.stocks).map(|i| held(i) * row(i)).sum();
+        self.account_std = variance.max(0.0).sqrt();
     }
 }
 

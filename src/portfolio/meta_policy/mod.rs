@@ -1,27 +1,26 @@
-//! The meta-policy: who trades which stock, with how much capital. Each stock has an expert, one of
-//! the rules or the DQN, selected by past performance; capital is allocated by equal risk
-//! contributions.
+//! The meta-policy: how much each expert, one of the rules or the DQN, counts in each stock, and how
+//! much capital each stock is allocated.
 //!
 //! Prices do not react to our orders, so at every close the profit of each expert in a stock is
 //! known, whoever traded it: `ConstantNotional` keeps that account. After every period the
-//! profits update the weights of `FixedShare`, which hold until the next. The expert with the
-//! largest weight trades the whole stock, since an account is either in a stock or out of it: a
-//! weighted mean would be rounded to flat whenever two good experts differ.
+//! profits update the weights of `FixedShare`, which hold until the next. The account holds the
+//! weighted mean of the experts' positions, for which the weights' bound on the regret is made;
+//! capital is allocated by equal risk contributions.
 //!
-//! In an evaluation the DQN's forecast may be combined with another one, see `ForecastCombiner`.
+//! What is to be known of an expert is known sooner from all stocks together, unless different ones
+//! are good in different stocks. So there are weights for all stocks in common and for each stock by
+//! itself, and the weight of either kind follows Bayes' rule as well.
 
 mod capital;
 mod constant_notional;
 mod decaying_covariance;
 mod equal_risk;
 mod expert_weights;
-mod forecast_combination;
-mod rule_directions;
+mod rule_positions;
 
 use serde::{Deserialize, Serialize};
 
 use super::mandate::Mandate;
-use super::risk::PositionOrder;
 use crate::config::MetaPolicyConfig;
 use crate::env::costs::Costs;
 use crate::market::calendar::new_york_date;
@@ -32,105 +31,97 @@ pub(crate) use capital::{Capital, CapitalPlan};
 use constant_notional::ConstantNotional;
 use equal_risk::EqualRisk;
 pub use expert_weights::ExpertWeights;
-pub(crate) use forecast_combination::ActionValues;
-use forecast_combination::{CombinationState, ForecastCombiner};
-use rule_directions::RuleDirections;
-pub(crate) use rule_directions::{registry, rule_names};
+use rule_positions::RulePositions;
+pub(crate) use rule_positions::{registry, rule_names};
 
 /// Name of the expert next to the rules.
 pub(crate) const DQN: &str = "DQN";
 
 /// Profits are clipped at this many standard deviations of a period.
 const MAX_DEVIATIONS: f64 = 3.0;
-/// Another expert takes over once its weight exceeds this multiple of the current one's. Switching
-/// costs a trade, and two experts that are about equally good would otherwise take turns every
-/// other day.
-const SWITCH_RATIO: f64 = 2.0;
 
 /// Desired position of the DQN in a stock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct DqnProposal {
-    /// -1, 0 or 1; may be random, for exploration.
-    pub(crate) direction: i8,
+    /// From -1 to 1; may be random, for exploration.
+    pub(crate) position: f64,
     pub(crate) conviction: f32,
-    /// The direction without exploration; the DQN's performance is measured by it.
-    pub(crate) greedy: i8,
-    /// None in training, where the DQN explores and its values change.
-    pub(crate) values: Option<ActionValues>,
+    /// The position without exploration; the DQN's performance is measured by it.
+    pub(crate) greedy: f64,
 }
 
 impl DqnProposal {
     /// Desired position of a policy that does not explore.
-    pub(crate) fn plain((direction, conviction): (i8, f32)) -> DqnProposal {
-        DqnProposal { direction, conviction, greedy: direction, values: None }
+    pub(crate) fn plain((position, conviction): (f64, f32)) -> DqnProposal {
+        DqnProposal { position, conviction, greedy: position }
     }
+}
+
+/// Chance per period that it is now the other kind of weights, common or a stock's own, that is
+/// right.
+const KIND_RATE: f64 = 1e-3;
+
+/// Expert weights of all kinds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Shares {
+    /// For all stocks.
+    common: FixedShare,
+    /// `[stock]`.
+    own: Vec<FixedShare>,
+    /// Of the common weights, and of the own ones.
+    kinds: FixedShare,
 }
 
 /// State of the meta-policy for one account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Book {
-    /// `[stock]`: expert weights.
-    shares: Vec<FixedShare>,
+    shares: Shares,
+    /// `[stock, expert]`: weights of the present period.
+    weights: Vec<f64>,
     /// `[stock, expert]`.
     accounts: Vec<ConstantNotional>,
-    /// `[stock]`: signed fractions of equity that were approved last.
-    approved: Vec<f64>,
-    /// `[stock]`: the expert that trades.
-    leaders: Vec<usize>,
-    /// `[stock]`; empty without a second opinion.
-    combinations: Vec<CombinationState>,
     /// Bars so far in the current period.
     bars: usize,
     date: Option<chrono::NaiveDate>,
 }
 
-/// Fixed-share weights over the rules and the DQN, separately for each stock.
+/// Fixed-share weights over the rules and the DQN.
 pub(crate) struct MetaPolicy {
     config: MetaPolicyConfig,
+    /// Half of it is charged per unit of variance.
+    risk_aversion: f64,
     belief: FixedSharePrior,
     names: Vec<String>,
-    rule_directions: RuleDirections,
-    second_opinion: Option<ForecastCombiner>,
+    stocks: usize,
+    rule_positions: RulePositions,
     /// Cost of trading all of an account once, as a fraction of it.
     cost: f64,
-    /// `[stock][stock]` over the training period; 0 if unknown.
-    correlation: Vec<Vec<f64>>,
 }
 
 impl MetaPolicy {
-    /// For accounts on `panel`; None if switched off. `correlation` is that of the training period.
-    /// An unknown or failing strategy is an error.
+    /// For accounts on `panel`; None if switched off. An unknown or failing strategy is an error.
     pub(crate) fn new(
         mandate: &Mandate,
         panel: &Panel,
-        correlation: &[Vec<Option<f64>>],
     ) -> Result<Option<MetaPolicy>, StrategyError> {
         let (stocks, meta) = (mandate.stocks.len(), &mandate.portfolio.meta_policy);
         if !meta.enabled {
             return Ok(None);
         }
         let mut names = rule_names(meta, stocks)?;
-        let rules = names.len();
         names.push(DQN.into());
-        let mut prior = vec![(1.0 - meta.dqn_prior) / rules as f64; rules];
-        prior.push(if rules == 0 { 1.0 } else { meta.dqn_prior });
-        let known = |row: &Vec<Option<f64>>| row.iter().map(|c| c.unwrap_or(0.0)).collect();
         Ok(Some(MetaPolicy {
-            belief: FixedSharePrior { prior, share_rates: meta.share_rates.clone() },
+            belief: FixedSharePrior {
+                prior: prior(&names, meta)?,
+                share_rates: meta.share_rates.clone(),
+            },
+            risk_aversion: mandate.portfolio.risk_aversion,
             names,
-            rule_directions: RuleDirections::new(panel, stocks, meta, mandate.env.long_only)?,
-            second_opinion: None,
+            stocks,
+            rule_positions: RulePositions::new(panel, stocks, meta, mandate.env.long_only)?,
             cost: Costs::new(&mandate.env).turnover_cost(),
-            correlation: correlation.iter().map(known).collect(),
             config: meta.clone(),
         }))
-    }
-
-    /// For an evaluation, in which the DQN passes its values.
-    pub(crate) fn with_forecast_combiner(self, panel: &Panel) -> MetaPolicy {
-        let (stocks, prior) = (self.correlation.len(), self.config.second_opinion);
-        let second_opinion = (prior > 0.0).then(|| ForecastCombiner::new(panel, stocks, prior));
-        MetaPolicy { second_opinion, ..self }
     }
 
     /// The experts, in the order of their weights.
@@ -138,33 +129,18 @@ impl MetaPolicy {
         &self.names
     }
 
-    /// Book of an account at its start. Nothing is known of the DQN yet; `expert_weights` has what
-    /// is known of the rules.
-    pub(crate) fn book(&self, expert_weights: Option<&ExpertWeights>) -> Book {
-        let stocks = self.correlation.len();
-        let expert_weights = expert_weights.filter(|_| self.names.len() > 1);
-        let share = |stock: usize| match expert_weights {
-            Some(expert_weights) => {
-                FixedShare::joined_by_one(&expert_weights.joint(stock), &self.belief)
-            }
-            None => FixedShare::new(&self.belief),
-        };
-        self.begin((0..stocks).map(share).collect())
+    /// Book of an account at its start, with `weights` if they are of the same experts.
+    pub(crate) fn book(&self, weights: Option<&ExpertWeights>) -> Book {
+        let weights = weights.filter(|weights| self.fits(weights));
+        self.begin(match weights {
+            Some(weights) => weights.shares(self.names.len()),
+            None => Shares::new(self.stocks, &self.belief),
+        })
     }
 
-    fn begin(&self, shares: Vec<FixedShare>) -> Book {
-        let stocks = shares.len();
-        let combinations = self.second_opinion.iter();
-        let combinations = combinations.flat_map(|opinion| vec![opinion.new_state(); stocks]);
-        Book {
-            combinations: combinations.collect(),
-            leaders: shares.iter().map(|share| largest(share.weights())).collect(),
-            shares,
-            accounts: vec![ConstantNotional::default(); stocks * self.names.len()],
-            approved: vec![0.0; stocks],
-            bars: 0,
-            date: None,
-        }
+    fn begin(&self, shares: Shares) -> Book {
+        let accounts = vec![ConstantNotional::default(); self.stocks * self.names.len()];
+        Book { weights: shares.weights(), shares, accounts, bars: 0, date: None }
     }
 
     /// Takes in the bar that has just closed, and the risk from that bar on.
@@ -193,111 +169,128 @@ impl MetaPolicy {
         for (stock, accounts) in book.accounts.chunks_exact_mut(self.names.len()).enumerate() {
             let bar = view.bar(stock);
             let last_close = before.as_ref().map_or(f64::NAN, |view| view.bar(stock).close);
-            let exposure = self.correlated_exposure(&book.approved, stock);
-            let aversion = self.config.exposure_aversion * risk.bar_std(stock).unwrap_or(0.0);
+            let variance = risk.bar_std(stock).map_or(0.0, |std| std * std);
             for account in accounts {
                 account.close(last_close, &bar, self.cost);
-                account.charge(aversion * (f64::from(account.held()) * exposure).max(0.0));
+                account.charge_risk(0.5 * self.risk_aversion * variance);
             }
         }
-    }
-
-    /// Correlation-weighted position in the other stocks: between -1 and 1 if no more than the
-    /// equity is held.
-    fn correlated_exposure(&self, approved: &[f64], stock: usize) -> f64 {
-        let row = self.correlation[stock].iter().zip(approved).enumerate();
-        row.filter(|(other, _)| *other != stock).map(|(_, (c, held))| c * held).sum()
     }
 
     /// Ends a period: its profits update the weights.
     fn settle(&self, belief: &FixedSharePrior, book: &mut Book, risk: Capital<'_>) {
         let root = (book.bars as f64).sqrt();
         book.bars = 0;
-        let accounts = book.accounts.chunks_exact_mut(self.names.len());
-        let mut growth = Vec::with_capacity(self.names.len());
-        for (stock, (accounts, share)) in accounts.zip(&mut book.shares).enumerate() {
-            growth.clear();
-            let scores = accounts.iter_mut().map(|a| a.settle(self.config.drawdown_aversion));
+        let (experts, bet) = (self.names.len(), self.config.learning_rate);
+        let growth =
+            |deviations: f64| 1.0 + bet * deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS);
+        let Shares { common, own, kinds } = &mut book.shares;
+        // Of each expert in all stocks, and of the own weights: deviations of the account.
+        let (mut of_all, mut of_own) = (vec![0.0; experts], 0.0);
+        let mut growths = Vec::with_capacity(experts);
+        let accounts = book.accounts.chunks_exact_mut(experts);
+        for (stock, (accounts, own)) in accounts.zip(own).enumerate() {
+            let scores = accounts.iter_mut().map(ConstantNotional::settle);
             let Some(std) = risk.bar_std(stock) else {
                 // No volatility to scale profits by yet.
                 scores.for_each(drop);
                 continue;
             };
-            let deviations = scores.map(|score| score / (std * root));
-            growth.extend(deviations.map(|deviations| {
-                let counted = deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS);
-                1.0 + self.config.learning_rate * counted
-            }));
-            share.update(&growth, belief);
-            let (weights, leader) = (share.weights(), &mut book.leaders[stock]);
-            let first = largest(weights);
-            if weights[first] > SWITCH_RATIO * weights[*leader] {
-                *leader = first;
+            let part = risk.part(stock).unwrap_or(0.0);
+            growths.clear();
+            for ((score, all), weight) in scores.zip(&mut of_all).zip(own.weights()) {
+                let deviations = score / (std * root);
+                *all += part * deviations;
+                of_own += part * weight * deviations;
+                growths.push(growth(deviations));
             }
+            own.update(&growths, belief);
         }
+        growths.clear();
+        growths.extend(of_all.into_iter().map(growth));
+        let together = common.update(&growths, belief);
+        kinds.update(&[together, growth(of_own)], &kinds_prior());
+        book.weights = book.shares.weights();
     }
 
-    /// Direction in which to hold `stock` from the next open on, and the conviction: that of the
-    /// DQN if it trades the stock, else the weight of the rule that does.
+    /// The position to hold in `stock` from the next open on, from -1 to 1, and the conviction: the
+    /// weighted mean of the experts' positions, and its size.
     pub(crate) fn choose(
         &self,
         book: &mut Book,
         view: &MarketView<'_>,
         stock: usize,
         dqn: DqnProposal,
-    ) -> (i8, f32) {
+    ) -> (f64, f32) {
         let experts = self.names.len();
-        let directions = self.rule_directions.at(view, stock);
+        let rules = self.rule_positions.at(view, stock).iter().map(|&position| f64::from(position));
         let accounts = &mut book.accounts[stock * experts..(stock + 1) * experts];
-        let mut dqn = dqn;
-        if let (Some(values), Some(opinion)) = (dqn.values, &self.second_opinion) {
-            let account = (&values, accounts[experts - 1].held(), self.cost);
-            dqn = DqnProposal::plain(opinion.combine(
-                &mut book.combinations[stock],
-                view,
-                stock,
-                account,
-            ));
+        let weights = &book.weights[stock * experts..(stock + 1) * experts];
+        let mut mean = weights[experts - 1] * dqn.position;
+        for ((account, wanted), weight) in
+            accounts.iter_mut().zip(rules.chain([dqn.greedy])).zip(&weights[..experts - 1])
+        {
+            account.want(wanted);
+            mean += weight * wanted;
         }
-        let wanted = directions.iter().copied().chain([dqn.greedy]);
-        accounts.iter_mut().zip(wanted).for_each(|(account, direction)| account.want(direction));
-        let leader = book.leaders[stock];
-        match directions.get(leader) {
-            Some(&direction) => (direction, book.shares[stock].weights()[leader] as f32),
-            None => (dqn.direction, dqn.conviction),
+        accounts[experts - 1].want(dqn.greedy);
+        // Weights add up to 1 but for rounding.
+        let mean = mean.clamp(-1.0, 1.0);
+        (mean, mean.abs() as f32)
+    }
+}
+
+/// `[expert]`: the DQN is the last and has its own; the rules share the rest, as `config` says.
+fn prior(names: &[String], config: &MetaPolicyConfig) -> Result<Vec<f64>, StrategyError> {
+    let Some((_, rules)) = names.split_last() else { return Ok(Vec::new()) };
+    if rules.is_empty() {
+        return Ok(vec![1.0]);
+    }
+    let registry = registry(config)?;
+    let mut given = vec![None; rules.len()];
+    for (name, &weight) in &config.priors {
+        let name = &registry.find(name)?.name;
+        if let Some(place) = rules.iter().position(|rule| *rule == **name) {
+            given[place] = Some(weight);
         }
     }
+    let others = given.iter().filter(|weight| weight.is_none()).count();
+    let rest = (1.0 - given.iter().flatten().sum::<f64>()) / others.max(1) as f64;
+    let weights: Vec<f64> = given.iter().map(|weight| weight.unwrap_or(rest)).collect();
+    let sum: f64 = weights.iter().sum();
+    let of_rule = |weight: f64| (1.0 - config.dqn_prior) * weight / sum;
+    Ok(weights.into_iter().map(of_rule).chain([config.dqn_prior]).collect())
+}
 
-    /// Takes in the approved orders, `[stock]`.
-    pub(crate) fn approve(&self, book: &mut Book, orders: &[PositionOrder]) {
-        let signed = orders.iter().map(|order| f64::from(order.direction) * order.weight);
-        book.approved.clear();
-        book.approved.extend(signed);
+/// Nothing speaks for either kind of weights.
+fn kinds_prior() -> FixedSharePrior {
+    FixedSharePrior { prior: vec![0.5; 2], share_rates: vec![KIND_RATE] }
+}
+
+impl Shares {
+    fn new(stocks: usize, belief: &FixedSharePrior) -> Shares {
+        let share = FixedShare::new(belief);
+        let own = vec![share.clone(); stocks];
+        Shares { common: share, own, kinds: FixedShare::new(&kinds_prior()) }
+    }
+
+    /// `[stock, expert]`: the mean over both kinds.
+    fn weights(&self) -> Vec<f64> {
+        let [of_common, of_own] = [0, 1].map(|kind| self.kinds.weights()[kind]);
+        let of_stock = |own: &FixedShare| {
+            let both = self.common.weights().iter().zip(own.weights());
+            both.map(|(common, own)| of_common * common + of_own * own).collect::<Vec<_>>()
+        };
+        self.own.iter().flat_map(of_stock).collect()
     }
 }
 
 impl Book {
     /// `[expert]`: weight of each expert in a stock.
     pub(crate) fn weights(&self, stock: usize) -> &[f64] {
-        self.shares[stock].weights()
+        let experts = self.shares.common.weights().len();
+        &self.weights[stock * experts..][..experts]
     }
-
-    /// Index of the expert that trades a stock.
-    #[cfg(test)]
-    pub(crate) fn leader(&self, stock: usize) -> usize {
-        self.leaders[stock]
-    }
-}
-
-/// Index of the largest weight; the first of equal ones.
-fn largest(weights: &[f64]) -> usize {
-    let mut found = 0;
-    for (at, weight) in weights.iter().enumerate() {
-        if *weight > weights[found] {
-            found = at;
-        }
-    }
-    found
 }
 
 #[cfg(test)]

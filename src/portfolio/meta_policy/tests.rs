@@ -1,8 +1,5 @@
 //! The meta-policy on hand-written markets.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::*;
 use crate::config::{EnvConfig, PortfolioConfig};
 use crate::market::panel::PanelData;
@@ -43,20 +40,20 @@ fn mandate() -> Mandate {
     meta.enabled = true;
     meta.strategies = vec!["hold".into(), "Flat".into()];
     meta.share_rates = vec![0.1];
-    meta.drawdown_aversion = 0.0;
+    (meta.dqn_prior, meta.priors, meta.learning_rate) = (0.5, Default::default(), 0.25);
     mandate
 }
 
-/// Runs through the panel and returns the weights after each bar, and who led.
-fn run(mandate: &Mandate, panel: &Panel, dqn: i8) -> Vec<(Vec<f64>, usize, i8)> {
-    let meta = MetaPolicy::new(mandate, panel, &[vec![None]]).unwrap().unwrap();
+/// Runs through the panel and returns the weights after each bar, and the position.
+fn run(mandate: &Mandate, panel: &Panel, dqn: f64) -> Vec<(Vec<f64>, f64)> {
+    let meta = MetaPolicy::new(mandate, panel).unwrap().unwrap();
     let plan = CapitalPlan::new(panel, 1, &mandate.portfolio);
     let mut book = meta.book(None);
     let step = |row: usize| {
         let view = panel.view(row);
         meta.observe(&mut book, &view, plan.at(&view));
-        let (direction, _) = meta.choose(&mut book, &view, 0, DqnProposal::plain((dqn, 0.1)));
-        (book.weights(0).to_vec(), book.leader(0), direction)
+        let (position, _) = meta.choose(&mut book, &view, 0, DqnProposal::plain((dqn, 0.1)));
+        (book.weights(0).to_vec(), position)
     };
     (0..panel.rows()).map(step).collect()
 }
@@ -69,11 +66,9 @@ fn weights_follow_the_profits_of_a_day() {
     let place = tempfile::tempdir().unwrap();
     let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
     let panel = panel(place.path(), &closes);
-    let found = run(&mandate(), &panel, -1);
+    let found = run(&mandate(), &panel, -1.0);
     let prior = [0.25, 0.25, 0.5];
-    assert!(found[..BARS].iter().all(|(weights, leader, direction)| {
-        *weights == prior && *leader == 2 && *direction == -1
-    }));
+    assert!(found[..BARS].iter().all(|(weights, held)| *weights == prior && *held == -0.25));
     let total = 0.25 * 1.375 + 0.25 + 0.5 * 0.625;
     let share = |of: f64, prior: f64| 0.9 * of / total + 0.1 * prior;
     let expected = [share(0.25 * 1.375, 0.25), share(0.25, 0.25), share(0.5 * 0.625, 0.5)];
@@ -81,54 +76,11 @@ fn weights_follow_the_profits_of_a_day() {
         assert!((weight - expected).abs() < 1e-9, "{:?}, not {expected:?}", found[BARS].0);
     }
     assert!(found[BARS..2 * BARS].iter().all(|one| one.0 == found[BARS].0), "until the next day");
-    let (weights, leader, direction) = &found[19];
-    assert!(weights[0] > 0.6 && *leader == 0 && *direction == 1, "{weights:?}");
+    let (weights, held) = &found[19];
+    assert!(weights[0] > 0.6 && *held == weights[0] - weights[2], "{weights:?}");
 }
 
-/// A neutral DQN gets the forecast of a market that repeats half of every move, and trades by it;
-/// without a second opinion it keeps its own position.
-#[test]
-fn the_dqn_hears_a_second_opinion() {
-    let place = tempfile::tempdir().unwrap();
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let (mut close, mut last) = (100.0, 0.0);
-    let mut next = || {
-        last = 0.5 * last + rng.random_range(-0.01..0.01);
-        close *= 1.0 + last;
-        close
-    };
-    let closes: Vec<f64> = (0..400).map(|_| next()).collect();
-    let panel = panel(place.path(), &closes);
-    let mut mandate = mandate();
-    mandate.portfolio.meta_policy.dqn_prior = 0.999;
-    mandate.portfolio.meta_policy.second_opinion = 0.1;
-    let values = ActionValues { short: Some(0.0), long: 0.0, held: 0, unit: 0.01 };
-    let wanted = DqnProposal { values: Some(values), ..DqnProposal::plain((0, 0.0)) };
-    let followed = |mandate: &Mandate, second: bool| {
-        let mut meta = MetaPolicy::new(mandate, &panel, &[vec![None]]).unwrap().unwrap();
-        if second {
-            meta = meta.with_forecast_combiner(&panel);
-        }
-        let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
-        let mut book = meta.book(None);
-        let direction = |row: usize| {
-            let view = panel.view(row);
-            meta.observe(&mut book, &view, plan.at(&view));
-            meta.choose(&mut book, &view, 0, wanted).0
-        };
-        let said: Vec<i8> = (0..300).map(direction).collect();
-        assert!(book.leader(0) == 2, "the DQN leads");
-        let as_last = |row: &usize| f64::from(said[*row]) * (closes[*row] - closes[*row - 1]) > 0.0;
-        (100..300).filter(as_last).count()
-    };
-    let found = followed(&mandate, true);
-    assert!(found > 180, "{found} of 200 bars");
-    assert_eq!(followed(&mandate, false), 0);
-    mandate.portfolio.meta_policy.second_opinion = 0.0;
-    assert_eq!(followed(&mandate, true), 0);
-}
-
-/// Days up, then days down: hold leads, then the DQN, which is always short.
+/// Days up, then days down: hold has most of the weight, then the DQN, which is always short.
 #[test]
 fn whoever_was_bad_for_long_is_back_within_days() {
     let place = tempfile::tempdir().unwrap();
@@ -136,22 +88,74 @@ fn whoever_was_bad_for_long_is_back_within_days() {
     let closes: Vec<f64> = (0..400).map(|i| 100.0 * 1.001_f64.powf(log(i))).collect();
     let panel = panel(place.path(), &closes);
     let mut mandate = mandate();
-    let found = run(&mandate, &panel, -1);
-    assert_eq!((found[199].1, found[240].1, found[399].1), (0, 2, 2));
+    let found = run(&mandate, &panel, -1.0);
+    let side = |row: usize| found[row].1.signum();
+    assert_eq!((side(199), side(240), side(399)), (1.0, -1.0, -1.0));
     mandate.portfolio.meta_policy.period_bars = Some(1);
-    let found = run(&mandate, &panel, -1);
-    assert_eq!((found[199].1, found[215].1), (0, 2), "bar by bar it takes no more than hours");
+    let found = run(&mandate, &panel, -1.0);
+    let side = |row: usize| found[row].1.signum();
+    assert_eq!((side(199), side(215)), (1.0, -1.0), "bar by bar it takes no more than hours");
 }
 
-/// The same profits, but a long bar is charged if long positions in correlated stocks are held.
+/// Costs of 0 and an aversion of 2: what is charged is the variance of the position held. The DQN
+/// is half long.
 #[test]
-fn what_others_hold_already_counts_against_more_of_it() {
+fn risk_is_charged_by_the_squared_position() {
+    let place = tempfile::tempdir().unwrap();
+    let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
+    let panel = panel(place.path(), &closes);
+    let mut mandate = mandate();
+    mandate.portfolio.risk_aversion = 2.0;
+    let growth = |position: f64| {
+        let found = run(&mandate, &panel, position);
+        let [before, after] = [&found[2 * BARS].0, &found[3 * BARS].0];
+        // One tenth is shared by the prior after the update; Flat neither gains nor loses.
+        let unshared = |expert: usize, prior: f64| (after[expert] - 0.1 * prior) / before[expert];
+        unshared(2, 0.5) / unshared(1, 0.25)
+    };
+    // 2 standard deviations a day; 2 / 2 per unit of variance, of 4 bars of 1 % each.
+    let deviations =
+        |position: f64| (4.0 * position * 0.01 - 4.0 * position * position * 1e-4) / 0.02;
+    for position in [1.0, 0.5] {
+        let expected = 1.0 + 0.25 * deviations(position);
+        assert!((growth(position) - expected).abs() < 1e-6, "{} {expected}", growth(position));
+    }
+}
+
+/// Hold long, Flat, and a DQN that is half short, by weights of 1/4, 1/4 and 1/2.
+#[test]
+fn the_weighted_mean_of_all_experts_is_held() {
     let place = tempfile::tempdir().unwrap();
     let panel = panel(place.path(), &[100.0; 8]);
-    let meta = MetaPolicy::new(&mandate(), &panel, &[vec![None]]).unwrap().unwrap();
-    let meta = MetaPolicy { correlation: vec![vec![0.0, 0.5, -0.2]; 3], ..meta };
-    let exposure = meta.correlated_exposure(&[0.9, 0.4, 0.1], 0);
-    assert!((exposure - (0.5 * 0.4 - 0.2 * 0.1)).abs() < 1e-12);
+    let found = run(&mandate(), &panel, -0.5);
+    assert!(found.iter().all(|(_, position)| *position == 0.25 * 1.0 + 0.5 * -0.5));
+}
+
+#[test]
+fn priors_are_parts_of_what_the_dqn_leaves() {
+    let of = |strategies: &[&str], priors: &[(&str, f64)]| {
+        let config = MetaPolicyConfig {
+            strategies: strategies.iter().map(|name| name.to_string()).collect(),
+            priors: priors.iter().map(|&(name, part)| (name.into(), part)).collect(),
+            dqn_prior: 0.4,
+            ..MetaPolicyConfig::default()
+        };
+        let mut names = rule_names(&config, 2).unwrap();
+        names.push(DQN.into());
+        prior(&names, &config).map_err(|e| e.to_string())
+    };
+    let near = |found: &[f64], expected: &[f64]| {
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+        assert!(
+            found.iter().zip(expected).all(close) && found.len() == expected.len(),
+            "{found:?}"
+        );
+    };
+    near(&of(&["RSI", "MACD"], &[]).unwrap(), &[0.3, 0.3, 0.4]);
+    let found = of(&["RSI", "hold", "MACD"], &[("hold", 0.5), ("Flat", 0.1)]).unwrap();
+    near(&found, &[0.15, 0.3, 0.15, 0.4]);
+    near(&of(&["hold", "Flat"], &[("Flat", 0.1), ("hold", 0.7)]).unwrap(), &[0.525, 0.075, 0.4]);
+    assert!(of(&["RSI"], &[("Momentun", 0.5)]).unwrap_err().contains("did you mean Momentum?"));
 }
 
 /// Four days of a rise, of which the first has three bars of it and the others four: 1.5 and 2
@@ -163,23 +167,45 @@ fn rules_begin_as_the_past_left_them() {
     let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
     let panel = panel(place.path(), &closes);
     let mandate = mandate();
-    let meta = MetaPolicy::new(&mandate, &panel, &[vec![None]]).unwrap().unwrap();
+    let meta = MetaPolicy::new(&mandate, &panel).unwrap().unwrap();
     let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
     let start_weights = meta.expert_weights(&panel, 0, &[0, 4, 17], &plan);
     assert!(start_weights.iter().all(|expert_weights| meta.fits(expert_weights)));
-    assert_eq!(start_weights[0].numbers(), [0.5, 0.5]);
-    assert_eq!(start_weights[1].numbers(), [0.5, 0.5]);
+    // For all stocks, and for the only one.
+    assert_eq!(start_weights[0].numbers(), [0.25, 0.25, 0.5, 0.25, 0.25, 0.5]);
+    assert_eq!(start_weights[1].numbers(), start_weights[0].numbers());
     let mut holder = 0.5;
     for growth in [1.375, 1.5, 1.5, 1.5] {
         holder = 0.9 * (growth * holder / (growth * holder + 1.0 - holder)) + 0.05;
     }
-    let [found, rest] = start_weights[2].numbers() else { panic!("two rules") };
-    assert!((f64::from(*found) - holder).abs() < 1e-6, "{found}, not {holder}");
-    assert!((found + rest - 1.0).abs() < 1e-6);
+    let [found, rest, dqn] = start_weights[2].numbers()[3..] else { panic!("two rules, DQN") };
+    assert!((f64::from(found) - 0.5 * holder).abs() < 1e-6, "{found}, not {holder}");
+    assert!((found + rest - 0.5).abs() < 1e-6 && dqn == 0.5);
     let book = meta.book(start_weights.get(2));
     assert!((book.weights(0)[0] - 0.5 * holder).abs() < 1e-6);
     assert!((book.weights(0)[2] - 0.5).abs() < 1e-6);
-    assert_eq!(book.leader(0), 2, "nothing speaks against the DQN yet");
+}
+
+/// From the second day on the DQN's positions are known: it is long as the holder is, so both keep
+/// the same weights to each other. One that is short loses what they gain.
+#[test]
+fn the_dqn_begins_as_its_record_left_it() {
+    let place = tempfile::tempdir().unwrap();
+    let closes: Vec<f64> = (0..24).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
+    let panel = panel(place.path(), &closes);
+    let mandate = mandate();
+    let meta = MetaPolicy::new(&mandate, &panel).unwrap().unwrap();
+    let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
+    let before = &meta.expert_weights(&panel, 0, &[8], &plan)[0];
+    let after = |dqn: f64| {
+        let after = meta.weights_after(before, &panel, 8..24, &plan, |_, _| dqn);
+        assert!(meta.fits(&after));
+        meta.book(Some(&after)).weights(0).to_vec()
+    };
+    let weights = meta.book(Some(before)).weights(0).to_vec();
+    let (long, short) = (after(1.0), after(-1.0));
+    assert!(long[0] > weights[0] && long[2] > weights[2] && long[1] < weights[1], "{long:?}");
+    assert!(short[2] < 0.5 * weights[2] && short[0] > 1.5 * weights[0], "{short:?}");
 }
 
 #[test]

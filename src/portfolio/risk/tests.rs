@@ -6,7 +6,7 @@ use crate::config::PortfolioConfig;
 use crate::market::Symbol;
 
 fn request(direction: i8, conviction: f32, capital: f64) -> PositionRequest {
-    PositionRequest { direction, conviction, capital }
+    PositionRequest { position: direction.into(), conviction, capital }
 }
 
 /// This many stocks, each a cluster of its own.
@@ -253,12 +253,13 @@ fn assert_within_limits(case: &Case, orders: &[PositionOrder]) {
 fn assert_no_more_risk(case: &Case, orders: &[PositionOrder]) {
     let limits = case.limits();
     let position = |i: usize| f64::from(orders[i].direction) * orders[i].weight;
-    let requested = |i: usize| f64::from(case.requests[i].direction) * case.requests[i].capital;
+    let requested = |i: usize| case.requests[i].position * case.requests[i].capital;
     for (i, order) in orders.iter().enumerate() {
         let request = &case.requests[i];
         assert!(order.weight >= 0.0 && position(i).abs() <= requested(i).abs());
-        assert!(order.direction == 0 || order.direction == request.direction);
-        let unchanged = order.direction == request.direction && position(i) == requested(i);
+        let side = i8::from(request.position > 0.0) - i8::from(request.position < 0.0);
+        assert!(order.direction == 0 || order.direction == side);
+        let unchanged = order.direction == side && position(i) == requested(i);
         assert_eq!(order.reason.is_none(), unchanged, "{order:?} of {request:?}");
     }
     let everything: Vec<usize> = (0..orders.len()).collect();
@@ -288,7 +289,7 @@ fn whatever_is_proposed_the_limits_hold_and_risk_does_not_grow() {
             .iter()
             .zip(&orders)
             .map(|(request, order)| PositionRequest {
-                direction: order.direction,
+                position: order.direction.into(),
                 capital: order.weight,
                 ..*request
             })

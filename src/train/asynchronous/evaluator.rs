@@ -30,31 +30,26 @@ struct Around {
     learner: LearnerConfig,
     eval: PreparedData,
     shape: NetworkShape,
-    rules: Option<ExpertWeights>,
+    expert_weights: Option<ExpertWeights>,
     device: Device,
 }
 
 impl Evaluator {
-    /// `rules`: the expert weights of the meta-policy's at the end of the training period.
+    /// `expert_weights`: those of the meta-policy at the end of the training period.
     pub(crate) fn new(
         setup: &Setup<'_>,
         eval: &PreparedData,
-        rules: Option<ExpertWeights>,
+        expert_weights: Option<ExpertWeights>,
     ) -> Evaluator {
         let context = Around {
             mandate: setup.mandate.clone(),
             learner: setup.learner.clone(),
             eval: eval.clone(),
             shape: setup.shape.clone(),
-            rules,
+            expert_weights,
             device: setup.device,
         };
         Evaluator { context: Arc::new(context), running: None, latest: None }
-    }
-
-    /// The expert weights of the meta-policy's rules at the end of the training period.
-    pub(crate) fn rules(&self) -> Option<&ExpertWeights> {
-        self.context.rules.as_ref()
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -66,10 +61,11 @@ impl Evaluator {
         assert!(!self.is_running(), "one at a time");
         let (context, weights) = (self.context.clone(), weights.to_vec());
         let work = move || -> Result<Evaluation> {
-            let Around { mandate, learner, eval, shape, rules, device } = &*context;
+            let Around { mandate, learner, eval, shape, expert_weights, device } = &*context;
             let (shape, fit) = (shape.clone(), eval.note.fit.clone());
             let belief = Belief::in_network(shape.stocks);
-            let model = Model { shape, weights, belief, fit, expert_weights: rules.clone() };
+            let expert_weights = expert_weights.clone();
+            let model = Model { shape, weights, belief, fit, expert_weights };
             let evaluated = model.evaluate(learner, *device, mandate, eval, &mut |_| {})?;
             Ok(Evaluation { episode, env_steps, evaluated })
         };

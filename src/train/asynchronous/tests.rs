@@ -54,6 +54,7 @@ fn world(episodes: u32) -> Fixture {
         relation_bars: 25,
         arbitrage_bars: 60,
         volume_bars: 20,
+        volume_mean_bars: vec![1, 3],
         warmup_bars: 60,
         ..FeatureConfig::default()
     };
@@ -70,7 +71,7 @@ fn world(episodes: u32) -> Fixture {
     let fit = &train.note.fit;
     let eval = data.eval(config.eval_period(), fit, 30, &mut |_, _, _| {}).unwrap();
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-    let shape = network_shape(&config.network, config.env.long_only, &train);
+    let shape = network_shape(&config.network, &config.env, &train);
     let split = RowSplit::new(&train.panel, train.note.rows.clone(), 0.0);
     let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes).unwrap();
     Fixture { config, mandate, shape, train, split, eval, plan, _cache: cache }

@@ -125,7 +125,7 @@ impl AsyncWorker {
         for (lane, (wanted, order)) in wanted.zip(self.orders.chunks_exact_mut(2)).enumerate() {
             let view = context.panel.view(lanes.row(lane, step));
             let capital = context.capital.at(&view).shares[self.worker.stock()];
-            order[0] = f32::from(Proposal::read(wanted).direction);
+            order[0] = Proposal::read(wanted).position;
             order[1] = capital as f32;
         }
         self.reward += self.worker.step(step, &self.orders);

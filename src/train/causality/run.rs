@@ -142,7 +142,7 @@ fn mandate(config: &RunConfig) -> Mandate {
 }
 
 pub(crate) fn shape(config: &RunConfig, train: &PreparedData) -> NetworkShape {
-    network_shape(&config.network, config.env.long_only, train)
+    network_shape(&config.network, &config.env, train)
 }
 
 fn setup<'a>(
@@ -392,7 +392,8 @@ pub(crate) fn evaluate(
     let split = RowSplit::new(&train.panel, train.note.rows.clone(), 0.0);
     let lanes = (lanes, &split);
     let setup = setup(&LocalComm, config, (&mandate, &shape), train, lanes, &stop);
-    let expert_weights = setup.rules().unwrap();
+    let record = setup.expert_record().unwrap();
+    let expert_weights = record.map(|record| record.without_dqn().clone());
     let fit = data.note.fit.clone();
     let belief = Belief::in_network(shape.stocks);
     let model =
@@ -404,7 +405,7 @@ pub(crate) fn evaluate(
         trace.note(at, "the allocation", &decided.desk.state());
         let requests = decided.desk.requests(0).iter();
         let requests: Vec<_> =
-            requests.map(|request| (request.direction, request.capital)).collect();
+            requests.map(|request| (request.position, request.capital)).collect();
         trace.note(at, "what was wanted, and the capital for it", &requests);
         let orders = decided.desk.orders(0).iter();
         let orders: Vec<_> = orders.map(|o| (o.direction, o.weight, o.reason)).collect();

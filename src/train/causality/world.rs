@@ -200,6 +200,7 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         macd_signal_bars: 3,
         bollinger_bars: 5,
         volume_bars: 6,
+        volume_mean_bars: vec![1, 3],
         return_sessions: vec![1, 2],
         volatility_sessions: vec![1, 2],
         rsi_sessions: vec![2],

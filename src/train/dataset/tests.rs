@@ -62,6 +62,7 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
         relation_bars: 25,
         arbitrage_bars: 60,
         volume_bars: 20,
+        volume_mean_bars: vec![1, 3],
         warmup_bars: 60,
         ..FeatureConfig::default()
     };

@@ -42,6 +42,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
         relation_bars: 25,
         arbitrage_bars: 60,
         volume_bars: 20,
+        volume_mean_bars: vec![1, 3],
         // Of the bars with and without columns besides.
         columns: if long_only { vec!["vix".into(), "mood".into()] } else { Vec::new() },
         ..FeatureConfig::default()
@@ -81,7 +82,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     };
     let panel = Arc::new(Panel::open(&path).unwrap());
     let eval = PreparedData { panel, note, from_cache: false, digest: String::new() };
-    let mut shape = untrained_shape(3, &config.features, long_only, &config.network);
+    let mut shape = untrained_shape(3, &config.features, &config.env, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
     let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));
     for parameter in shape
@@ -155,14 +156,14 @@ fn it_decides_as_the_evaluation_does() {
         let asked = order.map(|stock| config.stocks[stock].clone());
         let mut strategy = world.strategy(&asked).unwrap();
         let mut decisions = vec![Decision::NONE; 3];
-        let actions = ActionSet::new(long_only);
+        let actions = config.env.action_set();
         let (mut expected, mut turns) = (expected.into_iter(), 0);
         for (end_s, bars) in world.times(&order) {
             let before = decisions.clone();
             let extras = world.extras(&order, end_s);
             let now = BarsAt::new(end_s, &bars).with_extras(&config.features.columns, &extras);
             strategy.decide(&now, &Cancel::new(), &mut decisions).unwrap();
-            if strategy.directions.is_none() {
+            if strategy.wanted.is_none() {
                 assert_eq!(decisions, [Decision::NONE; 3]);
                 continue;
             }
@@ -172,8 +173,8 @@ fn it_decides_as_the_evaluation_does() {
             assert_eq!(strategy.q, q);
             for (decision, &stock) in decisions.iter().zip(&order) {
                 let q = &q[stock * actions.len()..][..actions.len()];
-                let wanted = actions.action(argmax(q)).direction();
-                assert_eq!(decision.direction(), wanted, "{end_s} {stock}");
+                let wanted = f64::from(actions.positions()[argmax(q)]);
+                assert_eq!(decision.target, wanted, "{end_s} {stock}");
             }
             turns += decisions.iter().zip(&before).filter(|(a, b)| a.target != b.target).count();
         }
@@ -184,8 +185,8 @@ fn it_decides_as_the_evaluation_does() {
 
 #[test]
 fn a_threshold_leaves_out_what_is_hardly_worth_it() {
-    let actions = ActionSet::new(false);
-    let decide = |q: [f32; 3], threshold| decision(actions, &q, threshold);
+    let actions = RunConfig::default().env.action_set();
+    let decide = |q: [f32; 3], threshold| decision(&actions, &q, threshold);
     assert_eq!(decide([0.0, 0.5, 2.5], 0.0), Decision::new(1.0, 2.0 / 3.0));
     assert_eq!(decide([0.0, 0.5, 2.5], 1.9).target, 1.0);
     assert_eq!(decide([0.0, 0.5, 2.5], 2.1).target, 0.0);

@@ -1,4 +1,4 @@
-//! Directions of the rules. They depend on the market only, so each rule is evaluated once per row
+//! Positions of the rules. They depend on the market only, so each rule is evaluated once per row
 //! for all accounts.
 
 use crate::config::MetaPolicyConfig;
@@ -10,15 +10,16 @@ use crate::strategy::{
 /// Strategies that need at least two stocks.
 const OF_SEVERAL: [&str; 2] = ["Pairs", "Arbitrage"];
 
-/// The directions of all rules at every row of a panel, each computed from the bars up to that row.
-pub(crate) struct RuleDirections {
-    /// `[row, stock, rule]`, each -1, 0 or 1.
-    directions: Vec<i8>,
+/// The positions that all rules want at every row of a panel, each computed from the bars up to that
+/// row.
+pub(crate) struct RulePositions {
+    /// `[row, stock, rule]`, each from -1 to 1.
+    positions: Vec<f32>,
     stocks: usize,
     rules: usize,
 }
 
-impl RuleDirections {
+impl RulePositions {
     /// Runs the strategies of `config` over the panel, row by row. Strategies of several stocks are
     /// left out if there is only one stock.
     pub(crate) fn new(
@@ -26,32 +27,32 @@ impl RuleDirections {
         stocks: usize,
         config: &MetaPolicyConfig,
         long_only: bool,
-    ) -> Result<RuleDirections, StrategyError> {
+    ) -> Result<RulePositions, StrategyError> {
         let mut rules = strategies(config, stocks)?;
-        let least = if long_only { 0 } else { -1 };
+        let least = if long_only { 0.0 } else { -1.0 };
         let (rows, count) = (panel.rows(), rules.len());
-        let mut directions = vec![0; rows * stocks * count];
+        let mut positions = vec![0.0; rows * stocks * count];
         let cancel = Cancel::new();
         let mut bars = PanelBars::default();
         let mut decisions = vec![vec![Decision::NONE; stocks]; count];
-        for (row, out) in directions.chunks_exact_mut((stocks * count).max(1)).enumerate() {
+        for (row, out) in positions.chunks_exact_mut((stocks * count).max(1)).enumerate() {
             let now = bars.at(&panel.view(row), stocks);
             for (rule, decisions) in rules.iter_mut().zip(&mut decisions) {
                 rule.decide(&now, &cancel, decisions)?;
             }
             for (stock, out) in out.chunks_exact_mut(count).enumerate() {
                 for (out, decisions) in out.iter_mut().zip(&decisions) {
-                    *out = decisions[stock].direction().max(least);
+                    *out = decisions[stock].target.max(least) as f32;
                 }
             }
         }
-        Ok(RuleDirections { directions, stocks, rules: count })
+        Ok(RulePositions { positions, stocks, rules: count })
     }
 
-    /// `[rule]`: directions at the view's row.
-    pub(crate) fn at(&self, view: &MarketView<'_>, stock: usize) -> &[i8] {
+    /// `[rule]`: positions at the view's row.
+    pub(crate) fn at(&self, view: &MarketView<'_>, stock: usize) -> &[f32] {
         let from = (view.t() * self.stocks + stock) * self.rules;
-        &self.directions[from..from + self.rules]
+        &self.positions[from..from + self.rules]
     }
 }
 
