@@ -1,9 +1,9 @@
 //! From bars to scaled features.
 //!
 //! ```text
-//! bars of a stock ---> own::OwnFeatures ---+
-//! closes of peers ---> peers::PeerFeatures +--> raw_features --> Scaler::fit --> a panel's rows
-//! closest pairs -----> watch_pairs --------+    (columns)      (training rows)
+//! bars of a stock ---> OwnFeatures  ---+
+//! closes of peers ---> PeerFeatures ---+--> raw_features --> Scaler::fit --> a panel's rows
+//! closest pairs -----> monitor_pairs --+    (columns)      (training rows)
 //! ```
 //!
 //! All stages take bars in time order, one or many at a time with the same result, and none uses a

@@ -91,7 +91,7 @@ impl StrategyKind {
             Stocks::Count(_) => Err(StrategyError::Failed {
                 strategy: name.into(),
                 what: "it has to know which stocks it decides on".into(),
-                hint: "make it with Kind::build_for".into(),
+                hint: "make it with StrategyKind::build_for".into(),
             }),
         };
         // Replaced below.

@@ -144,6 +144,16 @@ impl Model {
             bail!("{}: {PEERS:?} contains stocks that are not in the run", path.display());
         }
         shape.peers = network_peers(&shape.config, &peers);
+        let mean = find(MEAN)?;
+        let trained_with = mean.shape.get(1).map_or(0, |&features| features as usize);
+        if trained_with != shape.features {
+            bail!(
+                "{}: it was trained with {trained_with} features and these settings give {}; \
+                 use the program and the config.toml that it was trained with, or train again",
+                path.display(),
+                shape.features
+            );
+        }
         let layout = shape.layout();
         let mut weights = vec![0.0; layout.len()];
         for parameter in layout.parameters() {
@@ -193,7 +203,7 @@ impl Model {
         let (shape, weights) = (&self.shape, &self.weights[..]);
         let networks = &Networks::new(shape, weights, learner, Some(device))?;
         let returns = &self.fit.scaler.return_std;
-        let terms = &agent_terms(&mandate.env, returns, &self.belief, learner.gamma);
+        let terms = &agent_terms(&mandate.env, returns, &self.belief, learner);
         let agent = |(stock, terms): (usize, &AgentTerms)| {
             Agent::new(stock, shape, *terms, learner.window_bars, learner)
         };

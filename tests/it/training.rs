@@ -39,8 +39,9 @@ fn assert_same(place: &Place, one: &str, other: &str) {
     };
     assert!(said(one, "inference")["days"].as_u64().is_some_and(|days| days > 0));
     assert_eq!(said(one, "inference"), said(other, "inference"));
-    assert_eq!(said(one, "everyone").as_array().map(Vec::len), Some(18));
+    assert!(said(one, "everyone").as_array().is_some_and(|everyone| everyone.len() > 8));
     assert_eq!(said(one, "everyone"), said(other, "everyone"));
+    assert_eq!(said(one, "parts"), said(other, "parts"));
 }
 
 #[test]

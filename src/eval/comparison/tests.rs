@@ -140,5 +140,5 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
         assert!(one.error.as_ref().unwrap().starts_with("a pair needs two stocks; "));
         assert!(one.sharpe.is_none() && one.costs.is_none());
     }
-    assert_eq!(all.len(), 18);
+    assert_eq!(all.len(), Registry::standard().kinds().len() + ENSEMBLES.len() + 3);
 }
