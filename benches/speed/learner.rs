@@ -53,6 +53,7 @@ pub(crate) fn learn(seconds: f64, flags: &[&str]) -> Option<Value> {
         return_std: std,
         turnover_cost: 2e-4,
         actions: config.env.action_set(),
+        risk_aversion: 0.0,
         belief: StockBelief::IN_NETWORK,
     };
     let mut agent = Agent::new(0, &shape, terms, bars, &config.learner);

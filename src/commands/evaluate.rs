@@ -52,7 +52,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
     let written = [portfolio, allocations, summary];
-    say(&table::closing(metrics, &inference, &everyone, &written));
+    say(&table::closing(metrics, &inference, (&[], &everyone), &written));
     notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
 }

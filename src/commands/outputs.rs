@@ -10,6 +10,7 @@ use super::{comparison, say};
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
+use crate::eval::periods::PartResult;
 use crate::report::folder::ResultsFolder;
 use crate::report::html::HtmlReport;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
@@ -259,6 +260,7 @@ impl Outputs {
             benchmark: latest.map(|evaluated| evaluated.benchmark_metrics.clone()),
             inference,
             everyone,
+            parts: finished.parts.clone(),
         };
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
@@ -280,11 +282,13 @@ impl Outputs {
                 lines: &self.lines,
                 relationships: &relationships,
                 everyone: &summary.everyone,
+                parts: &summary.parts,
                 notices: &summary.run.notices,
             };
             written.push(report.write(folder)?);
             let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            say(&table::closing(metrics, inference, &summary.everyone, &written));
+            let tables = (&summary.parts[..], &summary.everyone[..]);
+            say(&table::closing(metrics, inference, tables, &written));
             summary.run.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
         } else {
             let place = config.output.display();
@@ -324,4 +328,6 @@ pub(crate) struct FinishedRun<'a> {
     pub(crate) trained: &'a Trained,
     pub(crate) run: RunSummary,
     pub(crate) peer_view: PeerView,
+    /// The DQN alone in each part of the data.
+    pub(crate) parts: Vec<PartResult>,
 }

@@ -57,6 +57,7 @@ pub(crate) fn train(
     let (config, data) = (&setting.config, setting.data());
     let mut trained = train::run(comm, config, data, checkpointing, &stop, &mut watch)?;
     let peer_view = trained.peer_view(comm)?;
+    let parts = trained.parts(comm)?;
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
     let Some(outputs) = outputs else { return Ok(trained.ending) };
@@ -74,7 +75,7 @@ pub(crate) fn train(
         orders_changed: trained.orders_changed.clone(),
         notices,
     };
-    outputs.finish(&FinishedRun { trained: &trained, run, peer_view })?;
+    outputs.finish(&FinishedRun { trained: &trained, run, peer_view, parts })?;
     Ok(trained.ending)
 }
 

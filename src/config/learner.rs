@@ -58,6 +58,9 @@ pub struct LearnerConfig {
     pub target_every: u64,
     /// Polyak factor of soft target updates.
     pub target_tau: f64,
+    /// The objective is the mean return less half of this times the variance, per bar or per day
+    /// alike; 1 is about log growth, 0 the mean alone.
+    pub risk_aversion: f64,
     /// Share of the training period, its last days, that is not learned from: the number of passes
     /// and the belief in the learned values are chosen on it. 0: neither is chosen.
     pub validation_share: f64,
@@ -97,6 +100,7 @@ impl Default for LearnerConfig {
             max_grad_norm: 10.0,
             target_every: 200,
             target_tau: 0.005,
+            risk_aversion: 0.0,
             validation_share: 0.15,
             selection_level: 0.05,
             epsilon: 0.4,

@@ -266,6 +266,8 @@ impl RunConfig {
         let fraction = |value: f64| (0.0..=1.0).contains(&value);
         check("learner.priority_alpha", fraction(learner.priority_alpha), "must be from 0 to 1")?;
         check("learner.priority_beta", fraction(learner.priority_beta), "must be from 0 to 1")?;
+        let aversion = (0.0..=1_000.0).contains(&learner.risk_aversion);
+        check("learner.risk_aversion", aversion, "must be from 0 to 1000")?;
         let held = learner.validation_share;
         check("learner.validation_share", (0.0..=0.9).contains(&held), "must be from 0 to 0.9")?;
         let level = learner.selection_level;

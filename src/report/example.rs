@@ -9,6 +9,7 @@ use crate::config::RunConfig;
 use crate::eval::comparison::{Contender, ContenderRole};
 use crate::eval::inference::{Inference, SharpeEstimate, Trial, Trials};
 use crate::eval::metrics::{BacktestRecord, Metrics};
+use crate::eval::periods::{DataPart, PartResult};
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 
@@ -28,6 +29,7 @@ pub(super) struct ExampleRun {
     pub(super) lines: Vec<MetricsLine>,
     pub(super) relationships: Relationships,
     pub(super) everyone: Vec<Contender>,
+    pub(super) parts: Vec<PartResult>,
 }
 
 impl ExampleRun {
@@ -43,6 +45,7 @@ impl ExampleRun {
             lines: &self.lines,
             relationships: &self.relationships,
             everyone: &self.everyone,
+            parts: &self.parts,
             notices,
         }
     }
@@ -82,6 +85,7 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         lines: learning(&mut rng, 240),
         relationships: relationships(&mut rng, symbols),
         everyone: everyone(),
+        parts: parts(),
         config,
     }
 }
@@ -147,6 +151,26 @@ fn metrics(equity: &[f64], turnover: f64, trades: u64) -> Metrics {
         trades,
         exposure: 0.62,
     }
+}
+
+/// Good in sample, flat on the validation days.
+fn parts() -> Vec<PartResult> {
+    let day = |text: &str| text.parse().expect("a date");
+    let benchmark = metrics(&[100.0, 105.0], 0.01, 2);
+    let good = Metrics { max_drawdown: -0.123, ..metrics(&[100.0, 223.4], 4.312, 900) };
+    let still = Metrics { sharpe: None, max_drawdown: 0.0, ..metrics(&[100.0, 87.7], 0.0, 0) };
+    let part = |part, start, end, dqn| PartResult {
+        part,
+        start: day(start),
+        end: day(end),
+        dqn,
+        benchmark: benchmark.clone(),
+    };
+    vec![
+        part(DataPart::Training, "2018-01-02", "2019-09-13", good.clone()),
+        part(DataPart::Validation, "2019-09-16", "2019-12-31", still.clone()),
+        part(DataPart::Evaluation, "2020-01-02", "2020-12-31", still),
+    ]
 }
 
 /// One of each sort, as wide as they get; the last never traded.

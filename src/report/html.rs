@@ -8,9 +8,9 @@ use crate::config::RunConfig;
 use crate::eval::comparison::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::{BacktestRecord, Metrics};
+use crate::eval::periods::PartResult;
 use crate::market::Symbol;
 
-use super::comparison;
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, duration, percent, ratio, signed_percent};
 use super::metrics_log::MetricsLine;
@@ -19,6 +19,7 @@ use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
 use super::verdict::verdict;
+use super::{comparison, periods};
 
 /// The relationships of more stocks than this would be too fine to see and too many to load.
 const MAX_MAPPED: usize = 60;
@@ -39,6 +40,8 @@ pub(crate) struct HtmlReport<'a> {
     pub(crate) relationships: &'a Relationships,
     /// All strategies on the same bars.
     pub(crate) everyone: &'a [Contender],
+    /// The DQN alone in each part of the data; empty if nothing was trained.
+    pub(crate) parts: &'a [PartResult],
     /// What a reader must know before believing a figure, such as that the prices are made up.
     pub(crate) notices: &'a [String],
 }
@@ -57,6 +60,7 @@ impl HtmlReport<'_> {
             self.header(),
             self.figures(),
             significance::section(self.inference),
+            periods::section(self.parts),
             comparison::section(self.everyone),
             self.record(),
             self.learning(),

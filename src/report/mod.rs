@@ -29,6 +29,7 @@ pub(crate) mod tensorboard;
 
 mod comparison;
 pub(crate) mod format;
+mod periods;
 mod significance;
 mod verdict;
 
@@ -67,9 +68,9 @@ mod tests {
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
         let equity = plot::equity_svg(&example.record, &example.benchmark_equity);
         folder.write_whole("equity.svg", equity.as_bytes())?;
-        let ExampleRun { run, eval, benchmark, inference, everyone, .. } = example;
+        let ExampleRun { run, eval, benchmark, inference, everyone, parts, .. } = example;
         let (eval, benchmark, inference) = (Some(eval), Some(benchmark), Some(inference));
-        Summary { run, eval, benchmark, inference, everyone }.write(&folder)?;
+        Summary { run, eval, benchmark, inference, everyone, parts }.write(&folder)?;
         Ok(folder)
     }
 

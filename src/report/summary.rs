@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::eval::comparison::Contender;
 use crate::eval::inference::{Inference, Trial};
 use crate::eval::metrics::Metrics;
+use crate::eval::periods::PartResult;
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 
@@ -48,6 +49,9 @@ pub(crate) struct Summary {
     /// All who might have traded the same bars, the portfolio and buy-and-hold among them.
     #[serde(default)]
     pub(crate) everyone: Vec<Contender>,
+    /// The DQN alone where it learned, where it was selected, and in the evaluation.
+    #[serde(default)]
+    pub(crate) parts: Vec<PartResult>,
 }
 
 impl Summary {
@@ -107,6 +111,7 @@ mod tests {
                 benchmark: None,
                 inference: Some(example.inference.clone()),
                 everyone: Vec::new(),
+                parts: Vec::new(),
             };
             summary.write(&folder).unwrap();
         }
@@ -138,6 +143,7 @@ mod tests {
             benchmark: Some(example.benchmark.clone()),
             inference: Some(example.inference),
             everyone: example.everyone[..2].to_vec(),
+            parts: example.parts[..1].to_vec(),
         };
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
@@ -170,9 +176,20 @@ mod tests {
             &["costs", "sharpe", "error"],
         ]
         .concat();
-        let expected: Vec<&str> =
-            [&run[..], &["eval"], &metrics, &["benchmark"], &metrics, &inference, &everyone]
+        let parts =
+            [&["parts", "part", "start", "end", "dqn"][..], &metrics, &["benchmark"], &metrics]
                 .concat();
+        let expected: Vec<&str> = [
+            &run[..],
+            &["eval"],
+            &metrics,
+            &["benchmark"],
+            &metrics,
+            &inference,
+            &everyone,
+            &parts,
+        ]
+        .concat();
         assert_eq!(keys, expected);
         assert!(text.contains("\"sharpe\": null"), "{text}");
         let shown = format!("\"portfolio_return\": {},", example.benchmark.portfolio_return);

@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::eval::comparison::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
+use crate::eval::periods::PartResult;
 
-use super::comparison;
 use super::format::{count, percent, ratio, signed_percent, wrapped};
 use super::significance;
+use super::{comparison, periods};
 
 const COLUMNS: [&str; 9] =
     ["", "return", "Sharpe", "Sortino", "max DD", "vol", "turnover", "trades", "exposure"];
@@ -20,11 +21,12 @@ const EXPLAINED: &str = "portfolio: what the desk traded, after costs; benchmark
                          volatility; turnover: value traded per day over equity.";
 
 /// The portfolio and the benchmark, aligned, at most 80 columns wide; an undefined value is `-`.
-/// Then the verdict, the comparison on the same bars, and the paths.
+/// Then the verdict, the DQN in each part of the data, the comparison on the same bars, and the
+/// paths.
 pub(crate) fn closing<P: AsRef<Path>>(
     (eval, benchmark): (&Metrics, &Metrics),
     inference: &Inference,
-    everyone: &[Contender],
+    (parts, everyone): (&[PartResult], &[Contender]),
     written: &[P],
 ) -> String {
     let rows = [COLUMNS.map(String::from), row("portfolio", eval), row("benchmark", benchmark)];
@@ -43,6 +45,10 @@ pub(crate) fn closing<P: AsRef<Path>>(
     }
     text += &format!("\n{}\n\n", wrapped(EXPLAINED, 80));
     text += &significance::lines(inference);
+    if !parts.is_empty() {
+        text += "\nThe DQN alone, in and out of sample\n";
+        text += &periods::table(parts);
+    }
     if !everyone.is_empty() {
         text += "\nAll strategies on the same bars\n";
         text += &comparison::table(everyone);
@@ -115,11 +121,13 @@ written:
   results/summary.json
 ";
         let inference = example::run(1, 2).inference;
-        let text = closing((&agent, &held), &inference, &[], &["results/summary.json"]);
+        let text = closing((&agent, &held), &inference, (&[], &[]), &["results/summary.json"]);
         assert_eq!(text, expected);
         let example = example::run(2, 400);
-        let text = closing((&agent, &held), &inference, &example.everyone, &[""; 0]);
+        let text =
+            closing((&agent, &held), &inference, (&example.parts, &example.everyone), &[""; 0]);
         assert!(text.contains("\n\nAll strategies on the same bars\n") && text.contains("\nRSI "));
+        assert!(text.contains("\n\nThe DQN alone, in and out of sample\n"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

@@ -23,6 +23,9 @@ pub struct AgentTerms {
     pub turnover_cost: f64,
     /// The position of each action.
     pub actions: ActionSet,
+    /// Charged per unit of variance, half of it; 0: none. The objective is then mean less that, as
+    /// for an account whose log growth counts with 1.
+    pub risk_aversion: f64,
     /// How far the learned values are believed.
     pub belief: StockBelief,
 }
@@ -31,6 +34,11 @@ impl AgentTerms {
     /// Cost of trading the whole account once, in the unit of values.
     pub fn cost(&self) -> f32 {
         (self.turnover_cost / f64::from(self.return_std)) as f32
+    }
+
+    /// What a whole position is charged per bar for its variance, in the unit of values.
+    pub fn risk(&self) -> f32 {
+        (0.5 * self.risk_aversion * f64::from(self.return_std)) as f32
     }
 }
 
@@ -68,6 +76,7 @@ impl Agent {
                 gamma: config.gamma as f32,
                 lambda: config.lambda as f32,
                 cost: terms.cost(),
+                risk: terms.risk(),
                 relative: config.relative_values,
             },
             double: config.double,
@@ -212,10 +221,10 @@ impl Agent {
 /// Q-values of an account that holds `held`, from the learned `values` of the positions after the
 /// decision: as far as they are believed, and less what it costs to get there.
 pub fn q_values(values: &[f32], held: f32, terms: &AgentTerms, q: &mut Vec<f32>) {
-    let (cost, share) = (terms.cost(), terms.belief.share);
-    let prior = (1.0 - share) * terms.belief.prior(cost);
-    let of_position = |(value, position): (&f32, &f32)| {
-        share * value + prior * position - cost * (position - held).abs()
+    let (cost, risk, share) = (terms.cost(), terms.risk(), terms.belief.share);
+    let of_position = |(value, &position): (&f32, &f32)| {
+        let prior = (1.0 - share) * terms.belief.prior(position, cost, risk);
+        share * value + prior - cost * (position - held).abs()
     };
     q.extend(values.iter().zip(terms.actions.positions()).map(of_position));
 }

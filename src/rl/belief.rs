@@ -40,13 +40,15 @@ impl StockBelief {
     /// The learned values as they are.
     pub const IN_NETWORK: StockBelief = StockBelief { share: 1.0, drift: 0.0, gamma: 0.0 };
 
-    /// Value of a whole position over holding nothing, in units of the stock's `return_std`, if
-    /// nothing but the drift is known. `cost` is that of trading the whole account once. The best
-    /// policy then holds on for ever, which is worth drift / (1 - gamma); but two positions never
-    /// differ by more than one bar's return and the cost of changing later.
-    pub fn prior(&self, cost: f32) -> f32 {
-        let limit = self.drift.abs() + self.gamma * cost;
-        (self.drift / (1.0 - self.gamma)).clamp(-limit, limit)
+    /// Value of a position over holding nothing, in units of the stock's `return_std`, if nothing but
+    /// the drift is known. `cost` is that of trading the whole account once, `risk` what a whole
+    /// position is charged per bar. The best policy then holds on for ever, which is worth what a
+    /// bar brings over (1 - gamma); but two positions never differ by more than that of one bar and
+    /// the cost of changing later.
+    pub fn prior(&self, position: f32, cost: f32, risk: f32) -> f32 {
+        let bar = self.drift * position - risk * position * position;
+        let limit = bar.abs() + self.gamma * cost * position.abs();
+        (bar / (1.0 - self.gamma)).clamp(-limit, limit)
     }
 }
 
@@ -58,10 +60,20 @@ mod tests {
     /// exceeds a tenth of the cost.
     #[test]
     fn a_drift_is_held_if_it_pays_for_the_trade() {
-        let prior = |drift| StockBelief { share: 0.0, drift, gamma: 0.9 }.prior(0.5);
+        let prior = |drift| StockBelief { share: 0.0, drift, gamma: 0.9 }.prior(1.0, 0.5, 0.0);
         assert!((prior(0.06) - (0.06 + 0.45)).abs() < 1e-6, "more than the cost of 0.5");
         assert!((prior(0.04) - 0.4).abs() < 1e-6, "less");
         assert!((prior(-0.06) + 0.51).abs() < 1e-6);
         assert_eq!(prior(0.0), 0.0);
+    }
+
+    /// A drift of 0.06 and a charge of 0.04 for a whole position: half of one brings 0.03 - 0.01,
+    /// which is the most; a whole one as much, for twice the cost.
+    #[test]
+    fn aversion_to_risk_prefers_a_part_of_a_position() {
+        let belief = StockBelief { share: 0.0, drift: 0.06, gamma: 0.9 };
+        let prior = |position| belief.prior(position, 0.5, 0.04);
+        assert!((prior(0.5) - 0.2).abs() < 1e-6 && (prior(1.0) - 0.2).abs() < 1e-6);
+        assert!((prior(0.75) - 0.225).abs() < 1e-6 && prior(-0.5) < 0.0);
     }
 }

@@ -7,11 +7,11 @@
 //!
 //! ```text
 //! Q(x, p, a) = A(x, a) - c |a - p|
-//! A(x, a)    = E[ a r + gamma max_b ( A(x', b) - c |b - a| ) ]
+//! A(x, a)    = E[ a r - k a^2 + gamma max_b ( A(x', b) - c |b - a| ) ]
 //! ```
 //!
-//! where p is the position held so far, r the return from the next open to the one after it, and c
-//! the cost of trading the whole account once.
+//! where p is the position held so far, r the return from the next open to the one after it, c the
+//! cost of trading the whole account once, and k half the risk aversion times the variance of r.
 
 /// Windows of `bars` consecutive bars each. A matrix of values has a row per bar that is learned
 /// from, `[window, bar]`, and then a row for the bar after each window, `[window]`.
@@ -50,6 +50,9 @@ pub struct ValueTerms {
     pub lambda: f32,
     /// Cost of trading the whole account once, in units of the stock's `return_std`.
     pub cost: f32,
+    /// What a whole position is charged per bar for its variance, in the same units; a part of one
+    /// by its square.
+    pub risk: f32,
     /// Learn values relative to that of holding nothing.
     pub relative: bool,
 }
@@ -113,7 +116,8 @@ pub fn td_outcome(batch: &WindowBatch<'_>, huber_delta: f32, outcome: &mut TdOut
             let base = if batch.terms.relative { next[flat] } else { 0.0 };
             for (action, &position) in batch.positions.iter().enumerate() {
                 let later = batch.terms.gamma * (next[action] - base);
-                returns[action] = position * batch.returns[row] + later;
+                let risk = batch.terms.risk * position * position;
+                returns[action] = position * batch.returns[row] - risk + later;
             }
             let values = &batch.online[row * actions..][..actions];
             sum_q += f64::from(values[argmax(values)]);

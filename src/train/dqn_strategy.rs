@@ -118,8 +118,8 @@ impl DqnStrategy {
             .map_err(|error| wrong(error.to_string(), finished))?;
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         let actions = config.env.action_set();
-        let (returns, gamma) = (&fit.scaler.return_std, config.learner.gamma);
-        let terms = agent_terms(&config.env, returns, &belief, gamma);
+        let returns = &fit.scaler.return_std;
+        let terms = agent_terms(&config.env, returns, &belief, &config.learner);
         Ok(DqnStrategy {
             place,
             pace: BarSpacingCheck::new(minutes, config.features.longest_window()),

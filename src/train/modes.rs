@@ -262,8 +262,7 @@ fn pause_and_evaluate(
 ) -> Result<Option<Evaluation>> {
     callbacks.on_evaluation_start();
     let returns = &eval.note.fit.scaler.return_std;
-    let (env, gamma) = (&setup.mandate.env, setup.learner.gamma);
-    let terms = &agent_terms(env, returns, &chosen.belief, gamma);
+    let terms = &agent_terms(&setup.mandate.env, returns, &chosen.belief, setup.learner);
     let policy = Policy { shape: setup.shape, networks, terms, expert_weights };
     let evaluated = evaluate(setup.comm, setup.mandate, eval, policy, agents)?;
     let done = evaluated.map(|evaluated| Evaluation { episode, env_steps, evaluated });

@@ -2,6 +2,7 @@
 //! checkpoints, from plain settings.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::callbacks::{Callbacks, Ending, TrainingStart};
 use super::checkpoint_writer::CheckpointWriter;
-use super::dataset::{DataPlan, PreparedData};
+use super::dataset::{DataPlan, PanelNote, PreparedData};
 use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
@@ -22,7 +23,9 @@ use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::RunConfig;
 use crate::errors::message;
+use crate::eval::periods::{DataPart, PartResult};
 use crate::market::Symbol;
+use crate::market::calendar::new_york_date;
 use crate::market::options::LoadOptions;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
@@ -76,6 +79,8 @@ pub struct Trained {
     pub gradient_steps: u64,
     /// How many orders the risk rules changed, by reason; on rank 0.
     pub orders_changed: BTreeMap<Reason, u64>,
+    /// The rows that were learned from, and those on which weights were selected.
+    split: RowSplit,
     /// This rank's.
     workers: Vec<Worker>,
     networks: Networks,
@@ -165,6 +170,7 @@ pub fn run(
         env_steps_by_stock: outcome.env_steps_by_stock,
         gradient_steps: outcome.gradient_steps,
         orders_changed: outcome.orders_changed,
+        split,
         workers: outcome.workers,
         networks: outcome.networks,
     })
@@ -257,17 +263,63 @@ impl Trained {
         comm: &dyn Comm,
         mandate: &Mandate,
     ) -> Result<Option<EvaluationResult>> {
+        let eval = self.eval.clone();
+        self.evaluate_on(comm, mandate, &eval)
+    }
+
+    /// What the DQN alone earns where it learned, where it was selected, and in the evaluation, beside
+    /// buy-and-hold; empty where the run was stopped before its first evaluation. Called on every
+    /// rank; empty on all but rank 0.
+    pub fn parts(&mut self, comm: &dyn Comm) -> Result<Vec<PartResult>> {
+        if self.ending == Ending::Stopped {
+            return Ok(Vec::new());
+        }
+        let mut mandate = self.mandate.clone();
+        mandate.portfolio.meta_policy.enabled = false;
+        let RowSplit { learned, validation } = self.split.clone();
+        let of_train = |rows: Range<usize>| {
+            let note = PanelNote { rows, ..self.train.note.clone() };
+            PreparedData { note, ..self.train.clone() }
+        };
+        let parts = [
+            (DataPart::Training, of_train(learned)),
+            (DataPart::Validation, of_train(validation)),
+            (DataPart::Evaluation, self.eval.clone()),
+        ];
+        let mut results = Vec::new();
+        for (part, data) in parts {
+            let rows = data.note.rows.clone();
+            // One bar to decide at and one to be filled at.
+            if rows.len() < 2 {
+                continue;
+            }
+            let day = |row: usize| new_york_date(data.panel.view(row).end_s());
+            let (start, end) = (day(rows.start), day(rows.end - 1));
+            let found = self.evaluate_on(comm, &mandate, &data)?;
+            results.extend(found.map(|found| PartResult {
+                part,
+                start,
+                end,
+                dqn: found.metrics,
+                benchmark: found.benchmark_metrics,
+            }));
+        }
+        Ok(results)
+    }
+
+    fn evaluate_on(
+        &mut self,
+        comm: &dyn Comm,
+        mandate: &Mandate,
+        data: &PreparedData,
+    ) -> Result<Option<EvaluationResult>> {
         let Model { shape, belief, expert_weights, .. } = &self.model;
         let (networks, expert_weights) = (&self.networks, expert_weights.as_ref());
-        let terms = &agent_terms(
-            &mandate.env,
-            &self.eval.note.fit.scaler.return_std,
-            belief,
-            self.config.learner.gamma,
-        );
+        let returns = &data.note.fit.scaler.return_std;
+        let terms = &agent_terms(&mandate.env, returns, belief, &self.config.learner);
         let policy = Policy { shape, networks, terms, expert_weights };
         let agents = self.workers.iter_mut().map(Worker::agent).collect();
-        evaluate(comm, mandate, &self.eval, policy, agents)
+        evaluate(comm, mandate, data, policy, agents)
     }
 
     /// Writes the settings and the model into a folder, from which

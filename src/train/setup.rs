@@ -118,7 +118,7 @@ impl<'a> Setup<'a> {
     fn terms(&self) -> Vec<AgentTerms> {
         let return_std = &self.train.note.fit.scaler.return_std;
         let belief = Belief::in_network(return_std.len());
-        agent_terms(&self.mandate.env, return_std, &belief, self.learner.gamma)
+        agent_terms(&self.mandate.env, return_std, &belief, self.learner)
     }
 
     /// None if no days are held back.
@@ -176,13 +176,12 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// `[stock]`: how values become decisions in accounts with the costs and positions of `env`. `gamma`
-/// is the discount per bar.
+/// `[stock]`: how values become decisions in accounts with the costs and positions of `env`.
 pub(crate) fn agent_terms(
     env: &EnvConfig,
     return_std: &[f32],
     belief: &Belief,
-    gamma: f64,
+    learner: &LearnerConfig,
 ) -> Vec<AgentTerms> {
     let turnover_cost = Costs::new(env).turnover_cost();
     let actions = env.action_set();
@@ -190,7 +189,8 @@ pub(crate) fn agent_terms(
         return_std,
         turnover_cost,
         actions,
-        belief: belief.of(stock, gamma),
+        risk_aversion: learner.risk_aversion,
+        belief: belief.of(stock, learner.gamma),
     };
     return_std.iter().enumerate().map(of_stock).collect()
 }

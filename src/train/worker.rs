@@ -187,6 +187,7 @@ impl Worker {
             return_std,
             turnover_cost: Costs::new(env).turnover_cost(),
             actions,
+            risk_aversion: learner.risk_aversion,
             belief: StockBelief::IN_NETWORK,
         };
         let window_bars = plan.window_bars(learner.window_bars);

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use dqn_trader::strategy::Registry;
+
 use crate::program::{Place, run, short, succeed};
 
 fn trained() -> Place {
@@ -88,9 +90,22 @@ fn every_file_exists_with_the_expected_content() {
     assert_eq!(inference["trials"]["own"].as_array().unwrap().len(), 2);
     assert_eq!(inference["trials"]["own"][1]["episode"], 3);
 
+    let parts = summary["parts"].as_array().unwrap();
+    let said = |field: &str| parts.iter().map(|part| part[field].as_str().unwrap()).collect();
+    let (names, starts, ends): (Vec<&str>, Vec<&str>, Vec<&str>) =
+        (said("part"), said("start"), said("end"));
+    // Too few days to hold some of them back.
+    assert_eq!(names, ["training", "evaluation"]);
+    assert!(starts[0] < ends[0] && ends[0] < starts[1] && starts[1] < ends[1], "{parts:?}");
     let everyone = summary["everyone"].as_array().unwrap();
+    let alone = everyone.iter().find(|one| one["role"] == "dqn").unwrap();
+    let earned = |metrics: &serde_json::Value| metrics["portfolio_return"].as_f64().unwrap();
+    let (row, part) = (earned(&alone["metrics"]), earned(&parts[1]["dqn"]));
+    assert!((row - part).abs() < 1e-9, "{row} {part}");
     let roles = |role: &str| everyone.iter().filter(|one| one["role"] == role).count();
-    assert_eq!((roles("strategy"), roles("ensemble"), everyone.len()), (10, 5, 18));
+    let strategies = Registry::standard().kinds().len();
+    let found = (roles("strategy"), roles("ensemble"), everyone.len());
+    assert_eq!(found, (strategies, 5, strategies + 5 + 3));
     for one in everyone {
         assert_eq!(one["sharpe"]["low"].is_null(), one["metrics"]["sharpe"].is_null(), "{one}");
         assert!(one["costs"].as_f64().is_some_and(|costs| costs >= 0.0), "{one}");

@@ -3,7 +3,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-const TERMS: ValueTerms = ValueTerms { gamma: 0.5, lambda: 0.5, cost: 0.25, relative: false };
+const TERMS: ValueTerms =
+    ValueTerms { gamma: 0.5, lambda: 0.5, cost: 0.25, risk: 0.0, relative: false };
 
 /// One window of two bars, long or flat; the third row is the bar after it.
 fn two_bars() -> WindowBatch<'static> {
@@ -93,8 +94,8 @@ fn naive(batch: &WindowBatch<'_>, window: usize, bar: usize, action: usize) -> f
     let (bars, actions) = (batch.bars, batch.positions.len());
     let rows = batch.weights.len() * bars;
     let row = |bar: usize| if bar == bars { rows + window } else { window * bars + bar };
-    let ValueTerms { gamma, lambda, cost, relative } = batch.terms;
-    let [gamma, lambda, cost] = [gamma, lambda, cost].map(f64::from);
+    let ValueTerms { gamma, lambda, cost, risk, relative } = batch.terms;
+    let [gamma, lambda, cost, risk] = [gamma, lambda, cost, risk].map(f64::from);
     let position = |action: usize| f64::from(batch.positions[action]);
     let after = |held: usize| {
         let at = row(bar + 1);
@@ -113,7 +114,8 @@ fn naive(batch: &WindowBatch<'_>, window: usize, bar: usize, action: usize) -> f
     };
     let flat = batch.positions.iter().position(|&p| p == 0.0).unwrap();
     let base = if relative { after(flat) } else { 0.0 };
-    position(action) * f64::from(batch.returns[row(bar)]) + gamma * (after(action) - base)
+    let charged = risk * position(action).powi(2);
+    position(action) * f64::from(batch.returns[row(bar)]) - charged + gamma * (after(action) - base)
 }
 
 #[test]
@@ -131,7 +133,9 @@ fn agrees_with_enumeration() {
         let [selector, target] = [0, 1].map(|_| noise(rows * positions.len()));
         let returns = noise(windows * bars);
         let fillable: Vec<bool> = noise(rows).iter().map(|x| *x < 0.8).collect();
-        let terms = ValueTerms { gamma: 0.9, lambda: 0.7, cost: 0.3, relative: round % 2 == 0 };
+        let risk = if round % 3 == 0 { 0.2 } else { 0.0 };
+        let terms =
+            ValueTerms { gamma: 0.9, lambda: 0.7, cost: 0.3, risk, relative: round % 2 == 0 };
         let weights = vec![1.0; windows];
         let batch = WindowBatch {
             bars,
@@ -166,7 +170,7 @@ fn one_bar_is_one_step() {
         fillable: &[true, true],
         taken: None,
         weights: &[1.0],
-        terms: ValueTerms { gamma: 0.9, lambda: 0.5, cost: 0.1, relative: false },
+        terms: ValueTerms { gamma: 0.9, lambda: 0.5, cost: 0.1, risk: 0.0, relative: false },
     };
     let found = targets(&batch);
     assert!((found[1] - (-0.5 + 0.9 * 1.9)).abs() < 1e-6, "{found:?}");

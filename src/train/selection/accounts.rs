@@ -31,7 +31,7 @@ pub(super) fn greedy_positions(values: &[f32], fillable: &[bool], terms: &AgentT
 }
 
 /// Adds the simple returns `[row]` of an account with these `positions` to `sums`, less the costs of
-/// changing them. Before the first row it holds `held`; `returns` are in units of `return_std`.
+/// changing them and what is charged for their risk. Before the first row it holds `held`; `returns` are in units of `return_std`.
 pub(super) fn add_gains(
     positions: &[f32],
     held: f32,
@@ -42,7 +42,8 @@ pub(super) fn add_gains(
     let (unit, mut before) = (f64::from(terms.return_std), held);
     for ((&position, &change), sum) in positions.iter().zip(returns).zip(sums) {
         let cost = terms.turnover_cost * f64::from((position - before).abs());
-        *sum += f64::from(position * change) * unit - cost;
+        let risk = terms.risk() * position * position;
+        *sum += f64::from(position * change - risk) * unit - cost;
         before = position;
     }
 }
@@ -153,6 +154,7 @@ mod tests {
             return_std: 0.01,
             turnover_cost: 0.001,
             actions: EnvConfig::default().action_set(),
+            risk_aversion: 0.0,
             belief: StockBelief::IN_NETWORK,
         }
     }

@@ -1,0 +1,107 @@
+//! The DQN alone in training, validation and evaluation, in the closing table and in the report.
+
+use std::fmt::Write;
+
+use crate::eval::periods::{DataPart, PartResult};
+
+use super::format::{percent, ratio, signed_percent, wrapped};
+
+const COLUMNS: [&str; 8] =
+    ["", "to", "return", "Sharpe", "max DD", "turnover", "benchmark", "its Sharpe"];
+
+/// What the rows are.
+const EXPLAINED: &str = "training: the days that were learned from; validation: the days on which \
+                         weights were selected; evaluation: days that were never seen. Without \
+                         the meta-policy, after costs.";
+
+/// Aligned, at most 80 columns wide; an undefined value is `-`.
+pub(super) fn table(parts: &[PartResult]) -> String {
+    let rows: Vec<[String; COLUMNS.len()]> =
+        std::iter::once(COLUMNS.map(String::from)).chain(parts.iter().map(cells)).collect();
+    let width: [usize; COLUMNS.len()] =
+        std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in &rows {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{:<1$}", row[0], width[0]);
+        for (cell, width) in row.iter().zip(width).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    text + &format!("\n{}\n", wrapped(EXPLAINED, 80))
+}
+
+/// The report's section.
+pub(super) fn section(parts: &[PartResult]) -> String {
+    if parts.is_empty() {
+        return String::new();
+    }
+    let head: String = COLUMNS.iter().map(|name| format!("<th>{name}</th>")).collect();
+    let head = head.replace("max DD", "max drawdown").replace("its Sharpe", "its Sharpe ratio");
+    let mut text = format!(
+        "<h2>The DQN alone, in and out of sample</h2>\n<div class=\"wide\"><table>\n\
+         <thead><tr>{head}</tr></thead>\n<tbody>\n"
+    );
+    for part in parts {
+        let [name, values @ ..] = cells(part);
+        let shown: String =
+            values.iter().map(|value| format!("<td>{}</td>", minus(value))).collect();
+        let _ = writeln!(text, "<tr><th scope=\"row\">{name}</th>{shown}</tr>");
+    }
+    text + &format!("</tbody>\n</table></div>\n<p class=\"explained\">{EXPLAINED}</p>\n")
+}
+
+fn cells(part: &PartResult) -> [String; COLUMNS.len()] {
+    let sharpe = |value: Option<f64>| value.map_or("-".into(), ratio);
+    let name = match part.part {
+        DataPart::Training => "training",
+        DataPart::Validation => "validation",
+        DataPart::Evaluation => "evaluation",
+    };
+    let PartResult { dqn, benchmark, .. } = part;
+    [
+        name.into(),
+        part.end.to_string(),
+        signed_percent(dqn.portfolio_return),
+        sharpe(dqn.sharpe),
+        percent(dqn.max_drawdown),
+        ratio(dqn.turnover),
+        signed_percent(benchmark.portfolio_return),
+        sharpe(benchmark.sharpe),
+    ]
+}
+
+/// A minus sign for the eye, but not in a date.
+fn minus(value: &str) -> String {
+    match value.strip_prefix('-') {
+        Some("") => "–".into(),
+        Some(size) => format!("−{size}"),
+        None => value.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn a_row_for_each_part_within_the_width_of_a_terminal() {
+        let parts = example::run(2, 400).parts;
+        let text = table(&parts);
+        let lines: Vec<&str> = text.lines().collect();
+        #[rustfmt::skip]
+        let expected = [
+            "                    to   return  Sharpe  max DD  turnover  benchmark  its Sharpe",
+            "training    2019-09-13  +123.4%    6.17  -12.3%      4.31      +5.0%        0.25",
+            "validation  2019-12-31   -12.3%       -    0.0%      0.00      +5.0%        0.25",
+        ];
+        assert_eq!(lines[..3], expected);
+        assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
+        let page = section(&parts);
+        assert_eq!(page.matches("<th scope=\"row\">").count(), parts.len());
+        assert!(page.contains("<td>2019-12-31</td><td>−12.3%</td><td>–</td>"), "{page}");
+        assert_eq!(section(&[]), "");
+    }
+}
