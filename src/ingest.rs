@@ -75,11 +75,11 @@ mod tests {
         let begun = AtomicUsize::new(0);
         let fail = |item: &usize| {
             begun.fetch_add(1, Ordering::SeqCst);
-            let (what, hint) = ("no".into(), "mend it".into());
+            let (what, hint) = ("no".into(), "fix it".into());
             let error = MarketError::File { file: item.to_string(), what, hint, cause: None };
             if *item < 5 { Ok(()) } else { Err(error) }
         };
         let error = run_concurrently(&items, 1, fail).unwrap_err();
-        assert_eq!((error.to_string(), begun.into_inner()), ("5: no; mend it".into(), 6));
+        assert_eq!((error.to_string(), begun.into_inner()), ("5: no; fix it".into(), 6));
     }
 }

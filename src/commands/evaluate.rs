@@ -57,7 +57,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     Ok(())
 }
 
-/// Tells how reading goes on.
+/// Tells how far reading has come.
 struct EvaluateCallbacks<'a> {
     progress: &'a Progress,
 }

@@ -124,7 +124,7 @@ fn continue_machine(config: &mut RunConfig, progress: &Progress) -> Option<Strin
     line
 }
 
-/// Progress and files, as training goes on.
+/// Progress and files during training.
 struct TrainCallbacks<'a> {
     is_root: bool,
     progress: &'a Progress,

@@ -45,7 +45,7 @@ impl Machine {
         }
     }
 
-    /// A run that was computed on `before` goes on here.
+    /// A run that was computed on `before` is resumed here.
     pub(crate) fn follow(&mut self, before: &Machine) {
         self.before = before.differences(self);
     }

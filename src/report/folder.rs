@@ -87,7 +87,7 @@ impl ResultsFolder {
         Ok(ResultsFolder { path: output.to_path_buf(), moved })
     }
 
-    /// The folder of a run that goes on: nothing is moved.
+    /// The folder of a run that is resumed: nothing is moved.
     pub(crate) fn open(output: &Path) -> Result<ResultsFolder, ReportError> {
         ResultsFolder::make(output)?;
         Ok(ResultsFolder { path: output.to_path_buf(), moved: None })

@@ -13,7 +13,7 @@ use super::folder::{ReportError, ResultsFolder};
 use crate::errors::Cause;
 
 const NAME: &str = ".lock";
-/// Ranks whose launcher was killed live on for moments; the run that goes on waits for them.
+/// Ranks whose launcher was killed live on for moments; the run that is resumed waits for them.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 

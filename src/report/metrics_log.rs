@@ -80,7 +80,7 @@ impl MetricsLog {
         }
     }
 
-    /// The log of a run that goes on, cut back to its first `bytes`, and the lines it then has.
+    /// The log of a run that is resumed, cut back to its first `bytes`, and the lines it then has.
     pub(crate) fn reopen(
         folder: &ResultsFolder,
         bytes: u64,
@@ -142,7 +142,7 @@ impl MetricsLog {
         match written {
             Ok(bytes) => self.bytes += bytes,
             Err(cause) => {
-                // A full disk takes the beginning of a line. Should it stay, a run that goes on
+                // A full disk takes the beginning of a line. Should it stay, a resumed run
                 // cuts it off.
                 let _ = self.file.set_len(self.bytes);
                 return Err(ReportError::new(&self.path, "cannot append", cause));

@@ -13,7 +13,7 @@ pub(crate) fn name(episode: u32) -> String {
     format!("portfolio_ep{episode}.csv")
 }
 
-/// Writes the course of the evaluation after `episode`, beside the equity of the benchmark over the
+/// Writes the record of the evaluation after `episode`, beside the equity of the benchmark over the
 /// same bars.
 pub(crate) fn write(
     folder: &ResultsFolder,

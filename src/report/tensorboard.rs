@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::folder::{ReportError, ResultsFolder};
 
 /// Writes `events.out.tfevents.<unix time>.<host>`. Each value reaches the operating system in one
-/// write, so TensorBoard follows a run while it goes on.
+/// write, so TensorBoard follows a run while it trains.
 #[derive(Debug)]
 pub(crate) struct EventWriter {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl EventWriter {
         }
     }
 
-    /// The events of a run that goes on, cut back to their first `bytes`.
+    /// The events of a run that is resumed, cut back to their first `bytes`.
     pub(crate) fn reopen(
         folder: &ResultsFolder,
         name: &str,

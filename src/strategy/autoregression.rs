@@ -8,7 +8,7 @@ pub(crate) const NAME: &str = "Autoregression";
 
 /// Candidate AR(1) coefficients: the part of a return that the next bar repeats, or reverses if
 /// below 0. The prior is uniform.
-const ECHOES: [f64; 5] = [-0.6, -0.3, 0.0, 0.3, 0.6];
+const COEFFICIENTS: [f64; 5] = [-0.6, -0.3, 0.0, 0.3, 0.6];
 /// Candidate probabilities that the coefficient changes from one bar to the next; the right one is
 /// learned.
 const SHARE_RATES: [f64; 4] = [0.1, 0.03, 0.01, 0.003];
@@ -34,7 +34,7 @@ impl Forecast {
     }
 }
 
-/// An AR(1) process whose coefficient switches: Bayes' rule over [`ECHOES`], with part of the
+/// An AR(1) process whose coefficient switches: Bayes' rule over [`COEFFICIENTS`], with part of the
 /// probability redistributed at each bar (a hidden Markov model as in Hamilton 1989, but with no
 /// fitted parameters).
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Default for SwitchingAr1 {
 impl SwitchingAr1 {
     /// `half_life` of the volatility estimate, in bars.
     fn new(half_life: f64) -> SwitchingAr1 {
-        let prior = vec![1.0 / ECHOES.len() as f64; ECHOES.len()];
+        let prior = vec![1.0 / COEFFICIENTS.len() as f64; COEFFICIENTS.len()];
         let belief = FixedSharePrior { prior, share_rates: SHARE_RATES.into() };
         SwitchingAr1 {
             share: FixedShare::new(&belief),
@@ -79,15 +79,15 @@ impl SwitchingAr1 {
         let mut miss = found;
         if let Some(Forecast { mean, std }) = self.forecast {
             miss -= mean;
-            let of = |echo| Forecast { mean: echo * self.last_return, std }.likelihood(found);
-            self.share.update(&ECHOES.map(of), &self.belief);
+            let of = |phi| Forecast { mean: phi * self.last_return, std }.likelihood(found);
+            self.share.update(&COEFFICIENTS.map(of), &self.belief);
         }
         self.returns += 1.0;
         self.variance += self.latest.max(1.0 / self.returns) * (miss * miss - self.variance);
         self.last_return = found;
-        let echo: f64 = self.share.weights().iter().zip(ECHOES).map(|(w, echo)| w * echo).sum();
+        let phi: f64 = self.share.weights().iter().zip(COEFFICIENTS).map(|(w, phi)| w * phi).sum();
         let std = self.variance.sqrt().max(LEAST_STD);
-        self.forecast = Some(Forecast { mean: echo * found, std });
+        self.forecast = Some(Forecast { mean: phi * found, std });
         self.forecast
     }
 }
@@ -96,7 +96,7 @@ impl SwitchingAr1 {
 /// -`threshold`; in between the position is kept, because a change has costs.
 #[derive(Clone, Debug)]
 struct Autoregression {
-    echo: SwitchingAr1,
+    ar1: SwitchingAr1,
     threshold: f64,
     target: f64,
 }
@@ -111,7 +111,7 @@ pub(crate) fn kind() -> StrategyKind {
         "follows or opposes the last return, by the sign of its recent autocorrelation";
     StrategyKind::per_stock(NAME, description, parameters, |parameters: &Parameters| {
         Autoregression {
-            echo: SwitchingAr1::new(parameters.whole("half_life") as f64),
+            ar1: SwitchingAr1::new(parameters.whole("half_life") as f64),
             threshold: parameters.real("threshold"),
             target: 0.0,
         }
@@ -121,7 +121,7 @@ pub(crate) fn kind() -> StrategyKind {
 
 impl Rule for Autoregression {
     fn update(&mut self, bar: &Bar) -> Decision {
-        let Some(Forecast { mean, std }) = self.echo.update(bar.close) else {
+        let Some(Forecast { mean, std }) = self.ar1.update(bar.close) else {
             return Decision::NONE;
         };
         let expected = mean / std;
@@ -149,16 +149,16 @@ mod tests {
     /// -0.4 deviations. The share of each rate is redistributed evenly.
     #[test]
     fn two_returns_by_hand() {
-        let mut echo = SwitchingAr1::new(20.0);
-        assert_eq!(echo.update(100.0), None);
-        let first = echo.update(110.0).unwrap();
+        let mut ar1 = SwitchingAr1::new(20.0);
+        assert_eq!(ar1.update(100.0), None);
+        let first = ar1.update(110.0).unwrap();
         near(first.mean, 0.0);
         near(first.std, 0.1);
-        let second = echo.update(110.0 * 1.02).unwrap();
+        let second = ar1.update(110.0 * 1.02).unwrap();
         let likely =
             [0.64_f64, 0.25, 0.04, 0.01, 0.16].map(|square| 1.0 / (1.0 + square / 3.0).powi(3));
         let sum: f64 = likely.iter().sum();
-        let bayes: f64 = likely.iter().zip(ECHOES).map(|(l, e)| l / sum * e).sum();
+        let bayes: f64 = likely.iter().zip(COEFFICIENTS).map(|(l, e)| l / sum * e).sum();
         // The redistributed part is symmetric and adds nothing to the mean.
         let kept = 1.0 - (0.1 + 0.03 + 0.01 + 0.003) / 4.0;
         near(second.mean, kept * bayes * 0.02);
@@ -181,7 +181,7 @@ mod tests {
     fn the_position_follows_the_sign_of_the_autocorrelation() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let mut rule =
-            Autoregression { echo: SwitchingAr1::default(), threshold: 0.05, target: 0.0 };
+            Autoregression { ar1: SwitchingAr1::default(), threshold: 0.05, target: 0.0 };
         let mut bar = Bar { end_s: 0, open: 1.0, high: 1.0, low: 1.0, close: 100.0, volume: 1.0 };
         assert_eq!(rule.update(&bar), Decision::NONE);
         let (mut last, mut right) = (0.0, [0, 0]);
@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn a_flat_market_is_not_traded() {
-        let mut echo = SwitchingAr1::default();
-        let last = (0..50).filter_map(|_| echo.update(100.0)).last().unwrap();
+        let mut ar1 = SwitchingAr1::default();
+        let last = (0..50).filter_map(|_| ar1.update(100.0)).last().unwrap();
         assert_eq!(last, Forecast { mean: 0.0, std: LEAST_STD });
     }
 }

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::SyntheticMarket;
 use super::return_process::{
-    Ar1, HiddenSignal, LEAK, LEAK_SHARES, PARAMETERS as LAWS, ReturnProcess, SHARES, VOLUME_NOISE,
-    clock_sign,
+    Ar1, HiddenSignal, LEAK, LEAK_SHARES, PARAMETERS as PROCESSES, ReturnProcess, SHARES,
+    VOLUME_NOISE, clock_sign,
 };
 use super::stream::Draws;
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
@@ -56,7 +56,7 @@ const PARAMETERS: Parameters = Parameters {
 
 /// Version and digest of the parameters.
 pub(crate) fn parameter_digest() -> String {
-    let digest = Sha256::digest(format!("{PARAMETERS:?} {LAWS:?} {LEAK} {LEAK_SHARES}"));
+    let digest = Sha256::digest(format!("{PARAMETERS:?} {PROCESSES:?} {LEAK} {LEAK_SHARES}"));
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v{VERSION}-{hex}")
 }
@@ -263,7 +263,7 @@ impl Returns {
                 let log_return = log_return(0.0, sigma, self.own.normal());
                 Step { leaked: Some(LEAK * log_return / sigma), ..plain_step(log_return, sigma) }
             }
-            ReturnProcess::Own(echo) => self.ar1(echo),
+            ReturnProcess::Own(process) => self.ar1(process),
             ReturnProcess::Regimes { components, change } => {
                 if self.other.uniform() <= change {
                     self.regime = 1 - self.regime;

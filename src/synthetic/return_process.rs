@@ -130,7 +130,8 @@ pub(super) struct Parameters {
     noise: f64,
     /// First-order autocorrelation of returns in `momentum`, and minus that in `mean_reversion`.
     phi: f64,
-    echo: f64,
+    /// Shocks of `momentum`, `mean_reversion` and `weak`.
+    ar1_shock: f64,
     /// `lead_lag`: the correlation of a follower's return with its leader's last one is gain /
     /// sqrt(1 + gain^2), since both have the shocks of `noise`.
     gain: f64,
@@ -155,14 +156,14 @@ pub(super) struct Parameters {
     hidden_drift: f64,
     hidden_tell: f64,
     hidden_sigma: f64,
-    /// `weak`: first-order autocorrelation of returns, with the shocks of `echo`: an R2 of 0.25 %.
+    /// `weak`: first-order autocorrelation of returns, with the shocks `ar1_shock`: an R2 of 0.25 %.
     weak_phi: f64,
 }
 
 pub(super) const PARAMETERS: Parameters = Parameters {
     noise: 60.0 * BPS,
     phi: 0.4,
-    echo: 65.0 * BPS,
+    ar1_shock: 65.0 * BPS,
     gain: 0.5,
     memory: 0.75,
     walk: 70.0 * BPS,
@@ -192,7 +193,7 @@ impl ReturnProcess {
         let p = &PARAMETERS;
         let half_hours = f64::from(bar_minutes) / 30.0;
         let per_bar = half_hours.sqrt();
-        let echo = |phi, sigma| Ar1 { phi, sigma: sigma * per_bar };
+        let ar1 = |phi, sigma| Ar1 { phi, sigma: sigma * per_bar };
         let noise = p.noise * per_bar;
         let partner = |couples: Option<usize>| {
             let couple = stock / 2;
@@ -206,10 +207,10 @@ impl ReturnProcess {
                 }
                 _ => ReturnProcess::Noise { sigma: noise },
             },
-            MarketKind::MeanReversion => ReturnProcess::Own(echo(-p.phi, p.echo)),
-            MarketKind::Momentum => ReturnProcess::Own(echo(p.phi, p.echo)),
+            MarketKind::MeanReversion => ReturnProcess::Own(ar1(-p.phi, p.ar1_shock)),
+            MarketKind::Momentum => ReturnProcess::Own(ar1(p.phi, p.ar1_shock)),
             MarketKind::Regimes => ReturnProcess::Regimes {
-                components: [echo(p.phi, p.calm), echo(-p.phi, p.wild)],
+                components: [ar1(p.phi, p.calm), ar1(-p.phi, p.wild)],
                 change: 1.0 / p.regime_bars,
             },
             MarketKind::Pairs(couples) => match partner(couples) {
@@ -237,7 +238,7 @@ impl ReturnProcess {
                 noise: VOLUME_NOISE,
                 shares: SHARES * half_hours,
             }),
-            MarketKind::Weak => ReturnProcess::Own(echo(p.weak_phi, p.echo)),
+            MarketKind::Weak => ReturnProcess::Own(ar1(p.weak_phi, p.ar1_shock)),
         })
     }
 
@@ -284,7 +285,7 @@ mod tests {
         let law = |minutes| ReturnProcess::for_stock(MarketKind::Momentum, 1, 0, minutes);
         let (Some(ReturnProcess::Own(short)), Some(ReturnProcess::Own(long))) = (law(15), law(60))
         else {
-            panic!("momentum echoes")
+            panic!("momentum is an AR(1)")
         };
         assert!((long.sigma / short.sigma - 2.0).abs() < 1e-12);
         assert_eq!((long.phi, short.phi), (0.4, 0.4));

@@ -113,7 +113,7 @@ pub trait Callbacks {
         Ok(())
     }
 
-    /// On every rank: training goes on after an evaluation.
+    /// On every rank: training continues after an evaluation.
     fn on_evaluation_end(&mut self) {}
 
     /// On rank 0: whether it is time for a checkpoint.

@@ -81,7 +81,7 @@ impl PreparedData {
     }
 }
 
-/// Tells how reading goes on: symbol, days done, days in all. Called on rank 0 only.
+/// Tells how far reading has come: symbol, days done, days in all. Called on rank 0 only.
 pub(crate) type OnDays<'a> = dyn FnMut(&Symbol, usize, usize) + 'a;
 
 /// What all panels of a run have in common.

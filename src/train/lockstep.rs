@@ -266,7 +266,7 @@ impl<'a> LockstepTrainer<'a> {
         Ok(if self.comm.is_root() { next } else { self.orders.mine[0] })
     }
 
-    /// Workers carry out their orders. Where a gradient step is due they go on to their gradients,
+    /// Workers carry out their orders. Where a gradient step is due they continue with their gradients,
     /// without waiting for one another.
     fn step(&mut self, step: usize, learns: bool) {
         self.at.env_steps += (self.plan.count * self.ranks.stocks) as u64;

@@ -245,7 +245,7 @@ fn required_errors(level: f64, validations: u32, days: usize) -> f64 {
     student_quantile(z, (days.max(2) - 1) as f64)
 }
 
-/// `[stock]`: the mean return per bar over `rows` that is believed to go on, in units of
+/// `[stock]`: the mean return per bar over `rows` that is believed to continue, in units of
 /// `return_std`; see `FALLING_ERRORS`.
 pub fn drift(panel: &Panel, rows: &Range<usize>, terms: &[AgentTerms]) -> Vec<f32> {
     let rows = rows.start..rows.end.saturating_sub(2);

@@ -1,4 +1,4 @@
-//! The course of an evaluation: return since the start, and drawdown below.
+//! The equity curve of an evaluation: return since the start, and drawdown below.
 
 use plotters::prelude::*;
 

@@ -61,7 +61,7 @@ fn assert_earns_nothing(returns: &[f64]) {
 }
 
 #[test]
-fn momentum_and_reversion_echo_once() {
+fn momentum_and_reversion_are_autoregressions() {
     for (name, phi) in [("momentum", 0.4), ("mean_reversion", -0.4), ("weak", 0.05_f64)] {
         let series = market(name, 2);
         let r = [returns(&series[0]), returns(&series[1])];
@@ -148,7 +148,7 @@ fn regimes_last_as_long_as_they_should() {
             .map(|t| (r[t], r[t - 1]))
             .collect();
         let (new, last): (Vec<f64>, Vec<f64>) = within.into_iter().unzip();
-        assert_near("echo", correlation(&new, &last, 0), phi, 0.03);
+        assert_near("autocorrelation", correlation(&new, &last, 0), phi, 0.03);
         assert_near("size", deviation(&new) / (sigma / (1.0 - 0.16_f64).sqrt()), 1.0, 0.03);
     }
     // The regimes belong to the bars of the market.
@@ -280,11 +280,11 @@ fn a_hidden_signal_persists_and_volume_tells_it() {
         let expected = 3.0 * 0.9_f64.powi(lag) / (0.41_f64.sqrt() * size);
         let found = correlation(&r, &volumes[..r.len()], lag as usize);
         assert_near("told", found, expected, FIVE_ERRORS);
-        let echo = 36.0 * 0.9_f64.powi(lag + 1) / (size * size);
+        let expected = 36.0 * 0.9_f64.powi(lag + 1) / (size * size);
         let found = correlation(&r, &r, lag as usize + 1);
-        assert_near("autocorrelation", found, echo, FIVE_ERRORS);
+        assert_near("autocorrelation", found, expected, FIVE_ERRORS);
     }
-    // The signal foretells; it does not follow: a volume has 0.9 of the signal before it.
+    // The signal leads; it does not follow: a volume has 0.9 of the signal before it.
     let at_once = correlation(&r, &volumes[1..], 0);
     assert_near("at once", at_once, 2.7 / (0.41_f64.sqrt() * size), FIVE_ERRORS);
     let other = returns(&series[1]);

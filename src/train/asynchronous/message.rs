@@ -32,7 +32,7 @@ pub(crate) struct ServerReply {
     pub(crate) is_used: bool,
 }
 
-/// What a worker does before it goes on.
+/// What a worker does before its next bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum NextStep {
     GoOn,

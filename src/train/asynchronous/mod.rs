@@ -1,4 +1,4 @@
-//! Training without lockstep: every worker goes at its own pace, pushes gradients and goes on with
+//! Training without lockstep: every worker goes at its own pace, pushes gradients and continues with
 //! the weights that the server answers with; none waits for another. After Dean et al. (2012),
 //! with gradients that are too old left out.
 //!
@@ -11,7 +11,7 @@
 //! worker      a stock's worker on its way
 //! message     what the two say to each other
 //! threads     both in one process
-//! evaluator   evaluations beside a run that goes on
+//! evaluator   evaluations beside a run that continues
 //! ```
 
 mod evaluator;

@@ -167,10 +167,10 @@ impl Callbacks for RecordingWatcher<'_> {
 }
 
 /// The evaluation after the first episode comes due in the interval after which the user wants no
-/// more: it is not begun, the checkpoint is whole before anything that takes long, and who goes on
+/// more: it is not begun, the checkpoint is whole before anything that takes long, and a run resumed
 /// from it evaluates.
 #[test]
-fn an_evaluation_that_a_stop_leaves_out_is_made_when_it_is_gone_on_with() {
+fn an_evaluation_that_a_stop_leaves_out_is_made_on_resuming() {
     let world = world(2);
     let episode = world.env_steps_per_episode();
     let stop = AtomicBool::new(false);

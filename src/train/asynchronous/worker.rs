@@ -1,4 +1,4 @@
-//! A worker that waits for nobody but the server: it steps, learns, sends its gradient and goes on
+//! A worker that waits for nobody but the server: it steps, learns, sends its gradient and continues
 //! with the weights that come back.
 
 use std::time::{Duration, Instant};
