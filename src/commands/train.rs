@@ -81,7 +81,7 @@ pub(crate) fn train(
 
 /// Whether the run does not believe its learned values.
 fn belief_notice(share: f32) -> Option<String> {
-    let said = "Validation: the DQN earned no more than holding, so it holds what rose.";
+    let said = "Validation: the DQN did not beat holding beyond doubt, so it holds what rose.";
     (share == 0.0).then(|| said.into())
 }
 
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn what_validation_concluded_is_a_line_of_the_terminal() {
         let line = belief_notice(0.0).unwrap();
-        assert!(line.chars().count() <= 80 && line.contains("no more than holding"), "{line}");
+        assert!(line.chars().count() <= 80 && line.contains("did not beat holding"), "{line}");
         assert_eq!(belief_notice(1.0), None);
     }
 }
