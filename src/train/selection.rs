@@ -85,8 +85,7 @@ pub struct Selection<'a> {
     terms: Vec<AgentTerms>,
     /// What holding the drift earned per day on the learned days.
     holding: DailyMean,
-    /// Standard errors that the excess of weights must have to be believed that have learned from
-    /// bars again and again.
+    /// Standard errors that an excess must have to be believed.
     required: f64,
     selected: Option<Selected>,
 }
@@ -112,7 +111,13 @@ impl<'a> Selection<'a> {
         }
         let validations = episodes.div_ceil(validate_every(episodes));
         let days = days(panel, &rows).count();
-        let required = required_errors(config.selection_level, validations, days);
+        // In one pass every bar is new when it is learned from: nothing is learned by heart
+        // (Cesa-Bianchi, Conconi and Gentile 2004 on the risk of online learners), and nothing is
+        // chosen. Its weights are believed if they are better than holding.
+        let required = match episodes {
+            1 => 0.0,
+            _ => required_errors(config.selection_level, validations, days),
+        };
         let learned = split.learned.start..split.learned.end.saturating_sub(2);
         let [held, _] = account_days(panel, &learned, &terms, |_| (&[], 0.0));
         let holding = DailyMean::of(&held);
@@ -196,12 +201,8 @@ impl<'a> Selection<'a> {
         Ok(all)
     }
 
-    /// In one pass every bar is new when it is learned from, so that nothing is learned by heart
-    /// (Cesa-Bianchi, Conconi and Gentile 2004 on the risk of online learners): such weights are
-    /// believed if they are better than holding. Later ones have to be so beyond doubt.
     fn is_believed(&self, score: &ValidationScore) -> bool {
-        let required = if score.episode == 1 { 0.0 } else { self.required };
-        score.excess > required * score.error
+        score.excess > self.required * score.error
     }
 
     fn keep(&mut self, found: ValidationScore, weights: &[f32]) {
