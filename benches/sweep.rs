@@ -2,9 +2,9 @@
 //! benches/sweep.sh compares it with vectorbt.
 //!
 //! ```text
-//! sweep prepare WORK     bars and sets, for both programs sweep run WORK OUT     the sweep, its
-//! time, and its results sweep profile          the cost of each part of the sweep, and of full
-//! back-tests
+//! sweep prepare WORK     bars and sets, for both programs
+//! sweep run WORK OUT     the sweep, its time, and its results
+//! sweep profile          the cost of each part of the sweep, and of full back-tests
 //! ```
 
 use std::hint::black_box;
