@@ -10,7 +10,7 @@ use super::{comparison, say};
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
-use crate::eval::periods::PartResult;
+use crate::eval::parts::PartResult;
 use crate::report::folder::ResultsFolder;
 use crate::report::html::HtmlReport;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};

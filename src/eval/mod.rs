@@ -7,7 +7,7 @@ pub(crate) mod comparison;
 pub mod inference;
 pub mod metrics;
 pub mod oracle;
-pub mod periods;
+pub mod parts;
 pub(crate) mod rules;
 #[cfg(test)]
 mod rules_combined;

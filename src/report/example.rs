@@ -9,7 +9,7 @@ use crate::config::RunConfig;
 use crate::eval::comparison::{Contender, ContenderRole};
 use crate::eval::inference::{Inference, SharpeEstimate, Trial, Trials};
 use crate::eval::metrics::{BacktestRecord, Metrics};
-use crate::eval::periods::{DataPart, PartResult};
+use crate::eval::parts::{DataPart, PartResult};
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 

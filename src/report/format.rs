@@ -1,5 +1,6 @@
 //! Numbers and text for reading.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 /// `0.1234` as `12.3%`.
@@ -87,6 +88,22 @@ pub(crate) fn wrapped_at(indent: usize, text: &str, width: usize) -> String {
 /// Zero where `value` would be shown as -0 with so many decimals.
 fn without_negative_zero(value: f64, decimals: i32) -> f64 {
     if (value * 10_f64.powi(decimals)).abs() < 0.5 { 0.0 } else { value }
+}
+
+/// A line per row: the first column flush left, the others flush right, two spaces apart.
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width: [usize; N] =
+        std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in rows {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{:<1$}", row[0], width[0]);
+        for (cell, width) in row.iter().zip(width).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::config::RunConfig;
 use crate::eval::comparison::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::{BacktestRecord, Metrics};
-use crate::eval::periods::PartResult;
+use crate::eval::parts::PartResult;
 use crate::market::Symbol;
 
 use super::folder::{ReportError, ResultsFolder};
@@ -19,7 +19,7 @@ use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
 use super::verdict::verdict;
-use super::{comparison, periods};
+use super::{comparison, parts};
 
 /// The relationships of more stocks than this would be too fine to see and too many to load.
 const MAX_MAPPED: usize = 60;
@@ -60,7 +60,7 @@ impl HtmlReport<'_> {
             self.header(),
             self.figures(),
             significance::section(self.inference),
-            periods::section(self.parts),
+            parts::section(self.parts),
             comparison::section(self.everyone),
             self.record(),
             self.learning(),

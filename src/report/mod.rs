@@ -29,7 +29,7 @@ pub(crate) mod tensorboard;
 
 mod comparison;
 pub(crate) mod format;
-mod periods;
+mod parts;
 mod significance;
 mod verdict;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::eval::comparison::Contender;
 use crate::eval::inference::{Inference, Trial};
 use crate::eval::metrics::Metrics;
-use crate::eval::periods::PartResult;
+use crate::eval::parts::PartResult;
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 

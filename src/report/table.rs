@@ -6,11 +6,11 @@ use std::path::Path;
 use crate::eval::comparison::Contender;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
-use crate::eval::periods::PartResult;
+use crate::eval::parts::PartResult;
 
-use super::format::{count, percent, ratio, signed_percent, wrapped};
+use super::comparison;
+use super::format::{aligned, count, percent, ratio, signed_percent, wrapped};
 use super::significance;
-use super::{comparison, periods};
 
 const COLUMNS: [&str; 9] =
     ["", "return", "Sharpe", "Sortino", "max DD", "vol", "turnover", "trades", "exposure"];
@@ -30,24 +30,12 @@ pub(crate) fn closing<P: AsRef<Path>>(
     written: &[P],
 ) -> String {
     let rows = [COLUMNS.map(String::from), row("portfolio", eval), row("benchmark", benchmark)];
-    let mut width = [0; COLUMNS.len()];
-    for (column, width) in width.iter_mut().enumerate() {
-        *width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    }
-    let mut text = String::new();
-    for row in &rows {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{:<1$}", row[0], width[0]);
-        for (cell, width) in row.iter().zip(&width).skip(1) {
-            let _ = write!(text, "  {cell:>width$}");
-        }
-        text.push('\n');
-    }
+    let mut text = aligned(&rows);
     text += &format!("\n{}\n\n", wrapped(EXPLAINED, 80));
     text += &significance::lines(inference);
     if !parts.is_empty() {
         text += "\nThe DQN alone, in and out of sample\n";
-        text += &periods::table(parts);
+        text += &super::parts::table(parts);
     }
     if !everyone.is_empty() {
         text += "\nAll strategies on the same bars\n";

@@ -23,7 +23,7 @@ use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::RunConfig;
 use crate::errors::message;
-use crate::eval::periods::{DataPart, PartResult};
+use crate::eval::parts::{DataPart, PartResult};
 use crate::market::Symbol;
 use crate::market::calendar::new_york_date;
 use crate::market::options::LoadOptions;

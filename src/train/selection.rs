@@ -109,15 +109,8 @@ impl<'a> Selection<'a> {
         for (terms, drift) in terms.iter_mut().zip(drift) {
             terms.belief = StockBelief { share: 0.0, drift, gamma: config.gamma as f32 };
         }
-        let validations = episodes.div_ceil(validate_every(episodes));
         let days = days(panel, &rows).count();
-        // In one pass every bar is new when it is learned from: nothing is learned by heart
-        // (Cesa-Bianchi, Conconi and Gentile 2004 on the risk of online learners), and nothing is
-        // chosen. Its weights are believed if they are better than holding.
-        let required = match episodes {
-            1 => 0.0,
-            _ => required_errors(config.selection_level, validations, days),
-        };
+        let required = required_errors(config.selection_level, episodes, days);
         let learned = split.learned.start..split.learned.end.saturating_sub(2);
         let [held, _] = account_days(panel, &learned, &terms, |_| (&[], 0.0));
         let holding = DailyMean::of(&held);
@@ -239,9 +232,17 @@ pub fn validate_every(episodes: u32) -> u32 {
 }
 
 /// Standard errors, estimated from so many `days`, that an excess must have so that values without
-/// skill are believed with a probability of at most `level` in a whole run: Bonferroni's bound over
-/// the validations.
-fn required_errors(level: f64, validations: u32, days: usize) -> f64 {
+/// skill are believed with a probability of at most `level` in a whole run of `episodes` passes:
+/// Bonferroni's bound over the validations.
+///
+/// In one pass every bar is new when it is learned from: nothing is learned by heart (Cesa-Bianchi,
+/// Conconi and Gentile 2004 on the risk of online learners), and nothing is chosen. Its weights are
+/// believed if they are better than holding.
+fn required_errors(level: f64, episodes: u32, days: usize) -> f64 {
+    if episodes == 1 {
+        return 0.0;
+    }
+    let validations = episodes.div_ceil(validate_every(episodes));
     let z = -normal_quantile(level / f64::from(validations));
     student_quantile(z, (days.max(2) - 1) as f64)
 }
@@ -281,8 +282,10 @@ mod tests {
     #[test]
     fn more_validations_ask_for_more() {
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 2e-3, "{found}");
-        near(required_errors(0.05, 1, 1_000_000), 1.645);
+        assert_eq!(required_errors(0.05, 1, 1_000_000), 0.0, "nothing is chosen");
+        near(required_errors(0.05, 2, 1_000_000), 1.960);
         near(required_errors(0.05, 20, 1_000_000), 2.807);
+        near(required_errors(0.05, 100, 1_000_000), 2.807);
         near(required_errors(0.05, 20, 76), 2.892);
     }
 

@@ -109,7 +109,7 @@ pub(super) struct Cursor {
     pub(crate) compressor: Compressor,
 }
 
-/// All that a rank has to remember, taken after one and the same bar on all of them.
+/// A rank's state, taken after the same bar on all ranks.
 pub struct Snapshot {
     /// Bars stepped so far, over all stocks and lanes.
     pub env_steps: u64,

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::eval::periods::{DataPart, PartResult};
+use crate::eval::parts::{DataPart, PartResult};
 
-use super::format::{percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, percent, ratio, signed_percent, wrapped};
 
 const COLUMNS: [&str; 8] =
     ["", "to", "return", "Sharpe", "max DD", "turnover", "benchmark", "its Sharpe"];
@@ -18,18 +18,7 @@ const EXPLAINED: &str = "training: the days that were learned from; validation: 
 pub(super) fn table(parts: &[PartResult]) -> String {
     let rows: Vec<[String; COLUMNS.len()]> =
         std::iter::once(COLUMNS.map(String::from)).chain(parts.iter().map(cells)).collect();
-    let width: [usize; COLUMNS.len()] =
-        std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in &rows {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{:<1$}", row[0], width[0]);
-        for (cell, width) in row.iter().zip(width).skip(1) {
-            let _ = write!(text, "  {cell:>width$}");
-        }
-        text.push('\n');
-    }
-    text + &format!("\n{}\n", wrapped(EXPLAINED, 80))
+    aligned(&rows) + &format!("\n{}\n", wrapped(EXPLAINED, 80))
 }
 
 /// The report's section.
