@@ -17,7 +17,7 @@ use std::fmt;
 use crate::market::bar::{BarSeries, Period, Symbol};
 use crate::market::error::MarketError;
 
-pub use return_process::{Ar1, HiddenSignal, ReturnProcess};
+pub use return_process::{Ar1, HiddenSignal, ReturnProcess, Trend};
 
 /// A synthetic market, named as in `--data synthetic:sample` or `synthetic:lead_lag-3:SEED`.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,10 @@ pub enum MarketKind {
     Persistent,
     /// Returns are repeated so weakly that it takes many bars to tell.
     Weak,
+    /// What prices did over some sessions goes on in part over as many.
+    Trend,
+    /// Prices drift up, each stock at a rate of its own, and nothing else is to be known.
+    Drift,
 }
 
 /// Number of planted pairs of neighbours, from the beginning of the list of stocks; None: all. The
@@ -66,7 +70,7 @@ const PLANTED_MINUTES: u32 = 30;
 
 impl MarketKind {
     /// All kinds, with all pairs planted.
-    pub const ALL: [MarketKind; 11] = [
+    pub const ALL: [MarketKind; 13] = [
         MarketKind::Sample,
         MarketKind::LeadLag(None),
         MarketKind::MeanReversion,
@@ -78,6 +82,8 @@ impl MarketKind {
         MarketKind::Clock,
         MarketKind::Persistent,
         MarketKind::Weak,
+        MarketKind::Trend,
+        MarketKind::Drift,
     ];
 
     /// The name without the number of pairs.
@@ -94,6 +100,8 @@ impl MarketKind {
             MarketKind::Clock => "clock",
             MarketKind::Persistent => "persistent",
             MarketKind::Weak => "weak",
+            MarketKind::Trend => "trend",
+            MarketKind::Drift => "drift",
         }
     }
 

@@ -10,8 +10,8 @@ use crate::market::Symbol;
 #[derive(Args, Debug, Clone)]
 pub(crate) struct SynthArgs {
     /// sample, lead_lag, mean_reversion, momentum, regimes, pairs, random_walk, leaked, clock,
-    /// persistent or weak, with a seed as in momentum:7 [default seed: 1]; lead_lag-3 and pairs-3
-    /// plant the edge in the first three pairs of stocks only
+    /// persistent, weak, trend or drift, with a seed as in momentum:7 [default seed: 1]; lead_lag-3
+    /// and pairs-3 plant the edge in the first three pairs of stocks only
     #[arg(value_name = "MARKET")]
     pub(crate) market: String,
     #[command(flatten)]

@@ -50,12 +50,13 @@ pub struct Oracle {
     terms: TradingTerms,
     solution: Solution,
     /// The row up to which what is hidden has been filtered, and the result: the log odds of the
-    /// first regime for the next bar, or the expectation of the hidden signal.
+    /// first regime for the next bar, the expectation of the hidden signal, or the trend.
     filtered: Option<(usize, f64)>,
 }
 
-/// Bars over which it is filtered from scratch: many times the length of a regime.
-const FILTER_BARS: usize = 1_000;
+/// Bars over which it is filtered from scratch: many times the length of a regime, and several times
+/// that of a trend.
+const FILTER_BARS: usize = 8_000;
 
 impl Oracle {
     /// For stock `stock` of `stocks` in a market with bars of `bar_minutes`; None for the sample
@@ -141,6 +142,12 @@ impl Oracle {
                     hidden.filter(last, present.bar(stock).volume)
                 };
                 [self.filter(view, told), 0.0]
+            }
+            Signal::Trend(trend) => {
+                let step = |last, _: &MarketView<'_>, present: &MarketView<'_>| {
+                    trend.next(last, signal::last_return(present, stock))
+                };
+                [self.filter(view, step), 0.0]
             }
             _ => [self.signal.observe(view, stock), 0.0],
         }

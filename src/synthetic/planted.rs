@@ -192,9 +192,10 @@ impl BarWriter {
 struct Returns {
     law: ReturnProcess,
     own: Draws,
-    /// The leader's shocks, the pair's spread, the regime switches, or the hidden signal.
+    /// The leader's shocks, the pair's spread, the regime switches, the hidden signal, or the move
+    /// of all stocks.
     other: Draws,
-    /// The last own return, the leader's last return, the spread, or the hidden signal.
+    /// The last own return, the leader's last return, the spread, the hidden signal, or the trend.
     memory: f64,
     /// Bars of the current session.
     count: usize,
@@ -222,6 +223,7 @@ impl Returns {
                 (draws("shared walk", place.min(partner)), draws("spread", place.min(partner)))
             }
             ReturnProcess::Persistent(_) => (draws("shocks", place), draws("signal", place)),
+            ReturnProcess::Drift { .. } => (draws("shocks", place), draws("market", 0)),
             _ => (draws("shocks", place), draws("regimes", place)),
         };
         let usual = match law {
@@ -294,6 +296,17 @@ impl Returns {
                 plain_step(log_return(mean, sigma, self.own.normal()), sigma)
             }
             ReturnProcess::Persistent(signal) => self.persistent(signal),
+            ReturnProcess::Trend(trend) => {
+                let mean = trend.gain * self.memory;
+                let log_return = log_return(mean, trend.sigma, self.own.normal());
+                self.memory = trend.next(self.memory, log_return.exp_m1());
+                plain_step(log_return, trend.sigma)
+            }
+            ReturnProcess::Drift { drift, sigma, shared } => {
+                let own = (1.0 - shared).sqrt() * self.own.normal();
+                let normal = own + shared.sqrt() * self.other.normal();
+                plain_step(log_return(drift, sigma, normal), sigma)
+            }
         }
     }
 

@@ -75,6 +75,17 @@ pub enum ReturnProcess {
     },
     /// m = `drift` s, with s the hidden signal that the last bar's volume tells.
     Persistent(HiddenSignal),
+    /// m = `gain` E, with E the exponential mean of the stock's past returns.
+    Trend(Trend),
+    /// m = `drift` at all times. A part of the variance is the same move of all stocks.
+    Drift {
+        /// Expected simple return.
+        drift: f64,
+        /// Standard deviation around it.
+        sigma: f64,
+        /// Part of the variance that all stocks share.
+        shared: f64,
+    },
 }
 
 /// AR(1) process of returns: coefficient, and standard deviation of the shocks.
@@ -84,6 +95,24 @@ pub struct Ar1 {
     pub phi: f64,
     /// Standard deviation of the shocks.
     pub sigma: f64,
+}
+
+/// E' = `memory` E + R, with R the simple return of a bar, whose mean is `gain` E.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trend {
+    /// What is left of E after a bar.
+    pub memory: f64,
+    /// Expected simple return of the next bar per unit of E.
+    pub gain: f64,
+    /// Standard deviation of the next bar's return around it.
+    pub sigma: f64,
+}
+
+impl Trend {
+    /// E after a bar with this simple return.
+    pub fn next(&self, before: f64, change: f64) -> f64 {
+        self.memory * before + change
+    }
 }
 
 /// A hidden AR(1) signal s of mean 0 and variance 1, and what it shows in. The log of a bar's
@@ -111,6 +140,9 @@ pub(crate) const LEAK_SHARES: f64 = 1e6;
 /// process says.
 pub(super) const SHARES: f64 = 1e6;
 pub(super) const VOLUME_NOISE: f64 = 0.4;
+
+const SESSIONS_PER_YEAR: f64 = 252.0;
+const SESSION_HALF_HOURS: f64 = 13.0;
 
 const BPS: f64 = 1e-4;
 
@@ -158,6 +190,14 @@ pub(super) struct Parameters {
     hidden_sigma: f64,
     /// `weak`: first-order autocorrelation of returns, with the shocks `ar1_shock`: an R2 of 0.25 %.
     weak_phi: f64,
+    /// `trend`: half hours over which past returns count, and the part of that sum that is expected
+    /// to come again over as many; the shocks are those of `random_walk`.
+    trend_half_hours: f64,
+    trend_repeated: f64,
+    /// `drift`: Sharpe ratios per year of the stocks, in turn, and the part of the variance that all
+    /// stocks share.
+    drift_sharpe: [f64; 3],
+    drift_shared: f64,
 }
 
 pub(super) const PARAMETERS: Parameters = Parameters {
@@ -179,6 +219,10 @@ pub(super) const PARAMETERS: Parameters = Parameters {
     hidden_tell: 0.5,
     hidden_sigma: 40.0 * BPS,
     weak_phi: 0.05,
+    trend_half_hours: 4.0 * SESSION_HALF_HOURS,
+    trend_repeated: 0.4,
+    drift_sharpe: [0.5, 1.0, 1.5],
+    drift_shared: 0.6,
 };
 
 impl ReturnProcess {
@@ -239,12 +283,30 @@ impl ReturnProcess {
                 shares: SHARES * half_hours,
             }),
             MarketKind::Weak => ReturnProcess::Own(ar1(p.weak_phi, p.ar1_shock)),
+            MarketKind::Trend => {
+                let forgotten = half_hours / p.trend_half_hours;
+                ReturnProcess::Trend(Trend {
+                    memory: (-forgotten).exp(),
+                    gain: p.trend_repeated * forgotten,
+                    sigma: p.garch * per_bar,
+                })
+            }
+            MarketKind::Drift => {
+                let sharpe = p.drift_sharpe[stock % p.drift_sharpe.len()];
+                let sigma = p.garch * per_bar;
+                let bars = SESSIONS_PER_YEAR * SESSION_HALF_HOURS / half_hours;
+                let drift = sharpe * sigma / bars.sqrt();
+                ReturnProcess::Drift { drift, sigma, shared: p.drift_shared }
+            }
         })
     }
 
     /// Whether something observable predicts this stock's returns.
     pub fn has_edge(&self) -> bool {
-        !matches!(self, ReturnProcess::Noise { .. } | ReturnProcess::Garch { .. })
+        !matches!(
+            self,
+            ReturnProcess::Noise { .. } | ReturnProcess::Garch { .. } | ReturnProcess::Drift { .. }
+        )
     }
 }
 
@@ -273,9 +335,11 @@ mod tests {
             MarketKind::Clock,
             MarketKind::Persistent,
             MarketKind::Weak,
+            MarketKind::Trend,
         ] {
             assert_eq!(edges(kind, 2), [yes, yes]);
         }
+        assert_eq!(edges(MarketKind::Drift, 2), [no, no], "nothing tells more than the mean");
         assert_eq!(ReturnProcess::for_stock(MarketKind::Sample, 1, 0, 1), None);
     }
 
@@ -289,6 +353,35 @@ mod tests {
         };
         assert!((long.sigma / short.sigma - 2.0).abs() < 1e-12);
         assert_eq!((long.phi, short.phi), (0.4, 0.4));
+    }
+
+    /// A trend is as long and as strong in bars of any length: what is left after a session, and the
+    /// expected return of a session per unit of E.
+    #[test]
+    fn a_trend_goes_by_sessions() {
+        for minutes in [1, 5, 30, 65] {
+            let law = ReturnProcess::for_stock(MarketKind::Trend, 1, 0, minutes);
+            let Some(ReturnProcess::Trend(trend)) = law else { panic!("a trend has its law") };
+            let bars = 390.0 / f64::from(minutes);
+            assert!((trend.memory.powf(bars) - (-0.25_f64).exp()).abs() < 1e-12);
+            assert!((trend.gain * bars - 0.1).abs() < 1e-12);
+            assert!((trend.sigma * bars.sqrt() - 44.0 * BPS * 13.0_f64.sqrt()).abs() < 1e-12);
+        }
+    }
+
+    /// Sharpe ratios of 0.5, 1 and 1.5 a year in bars of any length.
+    #[test]
+    fn a_drift_has_its_sharpe_ratio() {
+        for (stock, expected) in [0.5, 1.0, 1.5].into_iter().enumerate() {
+            for minutes in [30, 390] {
+                let law = ReturnProcess::for_stock(MarketKind::Drift, 3, stock, minutes);
+                let Some(ReturnProcess::Drift { drift, sigma, .. }) = law else {
+                    panic!("a drift has its law")
+                };
+                let bars = 252.0 * 390.0 / f64::from(minutes);
+                assert!((drift / sigma * bars.sqrt() - expected).abs() < 1e-12);
+            }
+        }
     }
 
     /// 13 half hours: seven up, six down; the seven of a short session: four up, three down. The

@@ -243,6 +243,13 @@ fn a_weak_signal_earns_what_its_oracle_says() {
     confirm("weak:23", 4, 30, USUAL, &RULES);
 }
 
+/// Long only: the weight of a short position that is held for days, while the price falls, shrinks
+/// within its band, which costs a twentieth of what it earns.
+#[test]
+fn a_trend_earns_what_its_oracle_says() {
+    confirm("trend:24", 8, 30, TradingTerms { long_only: true, ..USUAL }, &RULES);
+}
+
 /// What `bars` steps of a signal are worth: reversed where it is beyond the best of some bands and
 /// points the other way. Costs and value in units of the signal.
 fn best_band(signal: &[f64], cost: f64, bands: impl Iterator<Item = f64>) -> f64 {

@@ -2,13 +2,15 @@
 
 use super::clock::SessionClock;
 use crate::market::panel::MarketView;
-use crate::synthetic::return_process::{Ar1, HiddenSignal, LEAK, LEAK_SHARES, ReturnProcess};
+use crate::synthetic::return_process::{
+    Ar1, HiddenSignal, LEAK, LEAK_SHARES, ReturnProcess, Trend,
+};
 
 /// The signal of a return process. A state is `[x, log odds]`; the second is 0 except for regimes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Signal {
-    /// Nothing is predictable.
-    None,
+    /// Nothing but this mean is predictable.
+    Constant(f64),
     /// x: the stock's own last simple return.
     Own(Ar1),
     /// x: a simple return that is announced one bar ahead and of which the stock earns the fraction
@@ -19,6 +21,8 @@ pub(crate) enum Signal {
     /// x: the stock's own last simple return; the log odds are those of the first regime in the
     /// next bar.
     Regimes(Regimes),
+    /// x: the exponential mean of the stock's own returns.
+    Trend(Trend),
     /// x: the bar of the session that comes next.
     Clock(SessionClock),
     /// x: expectation of the hidden signal, given all volumes so far.
@@ -48,7 +52,9 @@ const REACH: f64 = 7.0;
 impl Signal {
     pub(crate) fn from_process(law: ReturnProcess) -> Signal {
         match law {
-            ReturnProcess::Noise { .. } | ReturnProcess::Garch { .. } => Signal::None,
+            ReturnProcess::Noise { .. } | ReturnProcess::Garch { .. } => Signal::Constant(0.0),
+            ReturnProcess::Trend(trend) => Signal::Trend(trend),
+            ReturnProcess::Drift { drift, .. } => Signal::Constant(drift),
             ReturnProcess::Own(ar1) => Signal::Own(ar1),
             ReturnProcess::Follower { leader, gain, lead, .. } => {
                 Signal::Told { gain, sigma: lead, by: LeadSource::Leader(leader) }
@@ -87,8 +93,14 @@ impl Signal {
         };
         let line = |deviation: f64| [even(REACH * deviation, 400.0), vec![0.0]];
         match self {
-            Signal::None => [vec![0.0], vec![0.0]],
+            Signal::Constant(_) => [vec![0.0], vec![0.0]],
             Signal::Own(ar1) => line(ar1.deviation()),
+            // Steps of a bar are small beside the range: more points, lest interpolation spread them.
+            Signal::Trend(Trend { memory, gain, sigma }) => {
+                let kept = memory + gain;
+                let deviation = sigma / (1.0 - kept * kept).sqrt();
+                [even(5.0 * deviation, 1_200.0), vec![0.0]]
+            }
             Signal::Told { sigma, .. } => line(*sigma),
             Signal::Spread { memory, shock, .. } => line(shock / (1.0 - memory * memory).sqrt()),
             Signal::Regimes(regimes) => {
@@ -107,8 +119,9 @@ impl Signal {
     /// Expected simple return of the stock's next bar.
     pub(crate) fn mean(&self, [x, odds]: [f64; 2]) -> f64 {
         match self {
-            Signal::None => 0.0,
+            Signal::Constant(mean) => *mean,
             Signal::Own(ar1) => ar1.phi * x,
+            Signal::Trend(trend) => trend.gain * x,
             Signal::Told { gain, .. } => gain * x,
             Signal::Spread { memory, .. } => (-(1.0 - memory) * x / 2.0).exp_m1(),
             Signal::Regimes(regimes) => {
@@ -124,9 +137,14 @@ impl Signal {
     /// Calls `take(probability, state)` for each possible next state.
     pub(crate) fn next(&self, [x, odds]: [f64; 2], mut take: impl FnMut(f64, [f64; 2])) {
         match *self {
-            Signal::None => take(1.0, [0.0, 0.0]),
+            Signal::Constant(_) => take(1.0, [0.0, 0.0]),
             Signal::Own(ar1) => {
                 normals(FINE).for_each(|(w, shock)| take(w, [ar1.next(x, shock), 0.0]));
+            }
+            Signal::Trend(trend) => {
+                let bar = Ar1 { phi: trend.gain, sigma: trend.sigma };
+                let next = |shock| [trend.next(x, bar.next(x, shock)), 0.0];
+                normals(COARSE).for_each(|(w, shock)| take(w, next(shock)));
             }
             Signal::Told { sigma, .. } => {
                 let ar1 = Ar1 { phi: 0.0, sigma };
@@ -158,7 +176,7 @@ impl Signal {
     /// if it is not known yet or shows only in many bars.
     pub(super) fn observe(&self, view: &MarketView<'_>, stock: usize) -> f64 {
         match *self {
-            Signal::None | Signal::Hidden(_) => 0.0,
+            Signal::Constant(_) | Signal::Hidden(_) | Signal::Trend(_) => 0.0,
             Signal::Clock(clock) => clock.next_bar(view.end_s()) as f64,
             Signal::Own(_) | Signal::Regimes(_) => last_return(view, stock),
             Signal::Told { by: LeadSource::Leader(leader), .. } => last_return(view, leader),
