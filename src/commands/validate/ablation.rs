@@ -29,6 +29,25 @@ pub(crate) const PARTS: [AblationPart; 13] = [
     AblationPart { name: "falling step size", set: &["learner.learning_rate_end=1"] },
 ];
 
+/// The network of Mnih et al. (2015) and its learning, with the step size that is best of 0.0001,
+/// 0.0005 and 0.002: every switch is off. What has no switch stays: positions are valued after the
+/// decision, and costs are exact.
+pub(crate) const DQN_2015: [&str; 13] = [
+    "learner.all_actions=false",
+    "learner.relative_values=false",
+    "learner.double=false",
+    "learner.window_bars=1",
+    "learner.lambda=0",
+    "learner.prioritized=false",
+    "learner.weight_decay=0",
+    "learner.learning_rate=0.0005",
+    "learner.learning_rate_end=1",
+    "learner.validation_share=0",
+    "network.dueling=false",
+    "network.layer_norm=false",
+    "network.attention=false",
+];
+
 /// What is left without a part.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct AblationResult {

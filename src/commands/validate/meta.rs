@@ -23,6 +23,9 @@ pub(crate) struct ExpertRewards {
     pub(crate) best_per_regime_bps: f64,
     /// What the meta-policy paid in costs; its reward is after these.
     pub(crate) paid_bps: f64,
+    /// Log growth of each expert's account with all stocks, and of the meta-policy's.
+    pub(crate) growth_alone_bps: Vec<f64>,
+    pub(crate) growth_bps: f64,
 }
 
 impl ExpertRewards {
@@ -53,7 +56,10 @@ impl ExpertRewards {
             sums
         };
         let (mut alone, mut best) = (Vec::new(), [f64::NEG_INFINITY; 2]);
-        let mut add = |name: String, sums: [f64; 2]| {
+        let mut growth_alone_bps = Vec::new();
+        let mut add = |name: String, record: &BacktestRecord| {
+            let sums = by_regime(record);
+            growth_alone_bps.push(growth_bps(record));
             best = [best[0].max(sums[0]), best[1].max(sums[1])];
             alone.push((name, sums[0] + sums[1]));
         };
@@ -62,14 +68,16 @@ impl ExpertRewards {
         for name in rule_names(meta, stocks)? {
             let mut rule = registry.find(&name)?.build_default(stocks)?;
             let record = trade(rule.as_mut(), &eval.panel, rows, mandate, &limits)?;
-            add(name, by_regime(&record));
+            add(name, &record);
         }
-        add(DQN.into(), by_regime(dqn));
+        add(DQN.into(), dqn);
         let traded: f64 = together.turnover.iter().sum();
         Ok(ExpertRewards {
             alone,
             best_per_regime_bps: best[0] + best[1],
             paid_bps: per_bar * traded * costs.turnover_cost(),
+            growth_alone_bps,
+            growth_bps: growth_bps(together),
         })
     }
 
@@ -77,11 +85,32 @@ impl ExpertRewards {
     pub(crate) fn best_mean(all: &[&ExpertRewards], with_dqn: bool) -> f64 {
         let Some(first) = all.first() else { return f64::NEG_INFINITY };
         let count = first.alone.len() - usize::from(!with_dqn);
-        let mean = |at: usize| {
-            all.iter().map(|experts| experts.alone[at].1).sum::<f64>() / all.len() as f64
-        };
-        (0..count).map(mean).fold(f64::NEG_INFINITY, f64::max)
+        largest_mean(all, count, |experts, at| experts.alone[at].1)
     }
+
+    /// The log growth of the expert that grew most, by the means over several seeds.
+    pub(crate) fn best_growth(all: &[&ExpertRewards]) -> f64 {
+        let Some(first) = all.first() else { return f64::NEG_INFINITY };
+        largest_mean(all, first.alone.len(), |experts, at| experts.growth_alone_bps[at])
+    }
+}
+
+/// The largest of the means over `all` of the values at so many places.
+fn largest_mean(
+    all: &[&ExpertRewards],
+    places: usize,
+    value: fn(&ExpertRewards, usize) -> f64,
+) -> f64 {
+    let mean = |at: usize| all.iter().map(|one| value(one, at)).sum::<f64>() / all.len() as f64;
+    (0..places).map(mean).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Log growth per bar.
+fn growth_bps(record: &BacktestRecord) -> f64 {
+    let ends = record.equity.first().zip(record.equity.last());
+    ends.map_or(0.0, |(first, last)| {
+        1e4 * (last / first).ln() / (record.equity.len() - 1).max(1) as f64
+    })
 }
 
 /// Of each stock at each bar of the evaluation, `[stock][bar]`.

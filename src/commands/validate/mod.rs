@@ -26,7 +26,7 @@ use crate::config::{ConfigError, RunConfig, SyncMode};
 use crate::market::Symbol;
 use crate::report::folder::ResultsFolder;
 use crate::report::{FolderLock, Progress};
-use ablation::{AblationResult, PARTS};
+use ablation::{AblationResult, DQN_2015, PARTS};
 use outcome::RowOutcome;
 use rows::{ROWS, ValidationRow};
 use trial::ValidationTrial;
@@ -35,6 +35,8 @@ use trial::ValidationTrial;
 const FILE: &str = "validation.json";
 /// Seeds per row, in full and with `--quick`.
 const SEEDS: [u64; 2] = [5, 2];
+/// Of the DQN of 2015, at most.
+const SEEDS_DQN_2015: u64 = 2;
 /// Length of the planted bars.
 const BAR_MINUTES: u32 = 30;
 /// How often each bar of the single pass is learned from.
@@ -62,10 +64,22 @@ pub(crate) fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Optio
     let seeds = args.seeds.unwrap_or(SEEDS[usize::from(args.quick)]);
     check_settings(&args.set)?;
     let stop = stop_on_signals()?;
-    let run = |rows: &[&ValidationRow], without: &[&str]| {
+    let run = |rows: &[&ValidationRow], without: &[&str], seeds: u64| {
         outcomes(rows, without, seeds, args, progress, &stop)
     };
-    let Some(outcomes) = run(&chosen, &[])? else { return Ok(stopped(progress)) };
+    let Some(mut outcomes) = run(&chosen, &[], seeds)? else { return Ok(stopped(progress)) };
+    let compared: Vec<&ValidationRow> =
+        chosen.iter().copied().filter(|row| row.is_tried_with_dqn_2015() && !args.quick).collect();
+    if !compared.is_empty() {
+        progress.line("the DQN of 2015");
+        let seeds = seeds.min(SEEDS_DQN_2015);
+        let Some(others) = run(&compared, &DQN_2015, seeds)? else { return Ok(stopped(progress)) };
+        for other in others {
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.row == other.row) {
+                outcome.fraction_dqn_2015 = other.fraction;
+            }
+        }
+    }
     let mut ablation = Vec::new();
     if args.ablate {
         let named = !args.rows.is_empty();
@@ -73,7 +87,9 @@ pub(crate) fn validate(args: &ValidateArgs, progress: &Progress) -> Result<Optio
             chosen.into_iter().filter(|row| named || row.is_ablated()).collect();
         for part in &PARTS {
             progress.line(&format!("without {}", part.name));
-            let Some(without) = run(&compared, part.set)? else { return Ok(stopped(progress)) };
+            let Some(without) = run(&compared, part.set, seeds)? else {
+                return Ok(stopped(progress));
+            };
             ablation.push(AblationResult::new(part, &without));
         }
     }
@@ -145,7 +161,10 @@ fn outcomes(
         settings.push(set.into_iter().map(String::from).collect());
     }
     // The longest first, so that none is left over at the end for one core alone.
-    jobs.make_contiguous().sort_by_key(|(index, _)| std::cmp::Reverse(rows[*index].stocks));
+    jobs.make_contiguous().sort_by_key(|(index, config)| {
+        let bars = 390 / config.data.bar_minutes.unwrap_or(BAR_MINUTES) as usize;
+        std::cmp::Reverse(bars * rows[*index].stocks)
+    });
     let count = jobs.len();
     let cache = tempfile::tempdir().context("cannot create a temporary folder")?;
     let (jobs, done) = (Mutex::new(jobs), Mutex::new(Vec::new()));

@@ -13,7 +13,7 @@ const WIDTH: usize = 80;
 /// One line per row: rewards in basis points per bar, then how much of the oracle's was got. A
 /// second table says which thresholds were met.
 pub(super) fn rows(outcomes: &[RowOutcome]) -> String {
-    let head = ["", "oracle", "trained", "random", "hold", "rule", "of oracle"];
+    let head = ["", "oracle", "trained", "hold", "rule", "of oracle", "2015"];
     let mut lines = vec![head.map(String::from).to_vec()];
     let mut thresholds = String::new();
     for outcome in outcomes {
@@ -22,10 +22,10 @@ pub(super) fn rows(outcomes: &[RowOutcome]) -> String {
             outcome.row.into(),
             bps(outcome.oracle_bps),
             bps(outcome.trained_bps),
-            bps(outcome.random_bps),
             bps(outcome.buy_and_hold_bps),
             bps(outcome.best_rule_bps),
             outcome.fraction.map_or("-".into(), half_width),
+            outcome.fraction_dqn_2015.map_or("".into(), |found| format!("{:.3}", found.mean)),
         ]);
         let reached = if outcome.reached { "met" } else { "MISSED" };
         thresholds += &format!("{:<24} {reached:<6}  {}\n", outcome.row, outcome.bar);
@@ -35,7 +35,7 @@ pub(super) fn rows(outcomes: &[RowOutcome]) -> String {
     }
     let text = "basis points per bar, after costs; rule: the best of five plain rules;\n\
                 of oracle: fraction of what the oracle earned on the same bars, mean over\n\
-                seeds, and half of its 95% interval\n\n";
+                seeds, and half of its 95% interval; 2015: the same of the DQN of that year\n\n";
     format!("{text}{}\nthresholds\n\n{thresholds}", aligned(&lines, &[0]))
 }
 
@@ -49,12 +49,15 @@ fn found(outcome: &RowOutcome) -> Option<String> {
             experts.iter().map(|e| of(e)).sum::<f64>() / trials as f64
         };
         return Some(format!(
-            "{:.2}, hindsight {:.2}, best rule {:.2}, DQN {:.2}, paid {:.2}",
+            "{:.2}, hindsight {:.2}, best rule {:.2}, DQN {:.2}, paid {:.2}\n        \
+             log growth {:.2}, best expert {:.2}",
             outcome.trained_bps,
             mean(|experts| experts.best_per_regime_bps),
             ExpertRewards::best_mean(&experts, false),
             mean(|experts| experts.alone.last().map_or(f64::NAN, |dqn| dqn.1)),
             mean(|experts| experts.paid_bps),
+            mean(|experts| experts.growth_bps),
+            ExpertRewards::best_growth(&experts),
         ));
     }
     if outcome.fraction.is_none() {
@@ -218,6 +221,8 @@ mod tests {
             alone: vec![("Autoregression".into(), -12.34), ("DQN".into(), -12.34)],
             best_per_regime_bps: 12.34,
             paid_bps: 12.34,
+            growth_alone_bps: vec![-12.34; 2],
+            growth_bps: 12.34,
         };
         let outcome = |row: &ValidationRow| {
             let judged = row.bar.judges_experts().then(|| experts.clone());
