@@ -26,6 +26,10 @@ pub(crate) struct EvaluateArgs {
     /// Device of the network: cpu or cuda:N [default: as in the run]
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
+    /// A setting of portfolio or env with which the model is tried, such as
+    /// portfolio.meta_policy.dqn_prior=0.2; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -36,6 +40,10 @@ impl EvaluateArgs {
     /// The run's own settings, with the flags' changes.
     pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
         let mut config = read_config(&self.model.join("config.toml"))?;
+        for assignment in &self.set {
+            check_is_of_the_account(assignment)?;
+            config = config.with_setting(assignment)?;
+        }
         config.mode = Mode::Single;
         set(&mut config.eval_start, &self.eval_start);
         set(&mut config.eval_end, &self.eval_end);
@@ -49,6 +57,19 @@ impl EvaluateArgs {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// The network was trained with all other settings, and has an output for each position.
+fn check_is_of_the_account(assignment: &str) -> Result<(), ConfigError> {
+    let key = assignment.split('=').next().unwrap_or("").trim();
+    let is_free = key.starts_with("portfolio.")
+        || key.starts_with("env.") && !["env.positions", "env.long_only"].contains(&key);
+    if is_free {
+        return Ok(());
+    }
+    let what = format!("{key} is settled by training");
+    let hint = "set portfolio.* or env.* other than env.positions and env.long_only, or train anew";
+    Err(ConfigError::new("--set", what, hint))
 }
 
 fn is_same_folder(one: &Path, other: &Path) -> bool {

@@ -15,17 +15,19 @@ use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::Callbacks;
 use crate::train::dataset::PreparedData;
 use crate::train::model::MODEL_FILE;
-use crate::train::trained::SavedRun;
+use crate::train::trained::{SavedRun, saved_settings};
 
 /// Evaluates the model of a results folder, exactly as the training run itself did at its end.
 pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progress) -> Result<()> {
     let mut run = SavedRun::with_settings(args.resolve()?, &args.model.join(MODEL_FILE))?;
+    let unknown_experts = run.adopt_experts(&saved_settings(&args.model)?)?;
     let _lock = FolderLock::take(&run.config.output)?;
     let setting = CommandContext::new(&LocalComm, run.config, global, progress)?;
     run.config = setting.config.clone();
     let mut watch = EvaluateCallbacks { progress: &setting.progress };
     let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
-    let CommandContext { config, progress, notices, .. } = setting;
+    let CommandContext { config, progress, mut notices, .. } = setting;
+    notices.extend(unknown_experts);
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;
     let benchmark = &evaluated.benchmark.equity;
@@ -47,12 +49,14 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
         "benchmark": evaluated.benchmark_metrics,
         "inference": inference,
         "everyone": everyone,
+        "contributions": evaluated.contributions,
     });
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
     let written = [portfolio, allocations, summary];
-    say(&table::closing(metrics, &inference, (&[], &everyone), &written));
+    let tables = (&[][..], &everyone[..], Some(&evaluated.contributions));
+    say(&table::closing(metrics, &inference, tables, config.env.initial_cash, &written));
     notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
 }

@@ -11,7 +11,9 @@ use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::parts::PartResult;
+use crate::features::relations::QuarterRelation;
 use crate::report::folder::ResultsFolder;
+use crate::report::format::wrapped;
 use crate::report::html::HtmlReport;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
@@ -245,8 +247,9 @@ impl Outputs {
             attention: finished.peer_view.attention.clone(),
             correlation: model.fit.relations.correlation.clone(),
             lead_lag: model.fit.relations.lead_lag.clone(),
+            quarters: finished.quarters.clone(),
         };
-        let relationships_path = relationships.write(folder)?;
+        let relationships_paths = relationships.write(folder)?;
         let inference = latest.map(|evaluated| self.inference(config, evaluated));
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
@@ -261,13 +264,15 @@ impl Outputs {
             inference,
             everyone,
             parts: finished.parts.clone(),
+            contributions: latest.map(|evaluated| evaluated.contributions.clone()),
         };
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
         written.extend(self.evaluations.iter().map(|name| folder.path(name)));
         written.push(model_path);
         written.extend(policies);
-        written.extend([relationships_path, summary_path]);
+        written.extend(relationships_paths);
+        written.push(summary_path);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
             written.push(folder.path(allocations_csv::NAME));
@@ -283,12 +288,17 @@ impl Outputs {
                 relationships: &relationships,
                 everyone: &summary.everyone,
                 parts: &summary.parts,
+                allocations: &evaluated.allocations,
+                contributions: &evaluated.contributions,
                 notices: &summary.run.notices,
             };
             written.push(report.write(folder)?);
             let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
-            let tables = (&summary.parts[..], &summary.everyone[..]);
-            say(&table::closing(metrics, inference, tables, &written));
+            let tables =
+                (&summary.parts[..], &summary.everyone[..], summary.contributions.as_ref());
+            let capital = config.env.initial_cash;
+            say(&table::closing(metrics, inference, tables, capital, &written));
+            say(&format!("\n{}\n", wrapped(&summary.run.pair_tests.sentence(), 80)));
             summary.run.notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
         } else {
             let place = config.output.display();
@@ -328,6 +338,8 @@ pub(crate) struct FinishedRun<'a> {
     pub(crate) trained: &'a Trained,
     pub(crate) run: RunSummary,
     pub(crate) peer_view: PeerView,
+    /// Relations in each quarter.
+    pub(crate) quarters: Vec<QuarterRelation>,
     /// The DQN alone in each part of the data.
     pub(crate) parts: Vec<PartResult>,
 }

@@ -18,7 +18,7 @@ use crate::config::machine::{Machine, warning};
 use crate::market::calendar::new_york_date;
 use crate::market::{Period, Symbol};
 use crate::report::format::{count, signed_percent};
-use crate::report::summary::RunSummary;
+use crate::report::summary::{PeriodTests, RunSummary};
 use crate::report::{FolderLock, Progress};
 use crate::train;
 use crate::train::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
@@ -57,6 +57,7 @@ pub(crate) fn train(
     let (config, data) = (&setting.config, setting.data());
     let mut trained = train::run(comm, config, data, checkpointing, &stop, &mut watch)?;
     let peer_view = trained.peer_view(comm)?;
+    let quarters = trained.quarters(comm)?;
     let parts = trained.parts(comm)?;
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
@@ -73,9 +74,13 @@ pub(crate) fn train(
         wall_s: outputs.clock().wall_s(),
         env_steps_per_s: outputs.clock().mean_rate(trained.env_steps),
         orders_changed: trained.orders_changed.clone(),
+        pair_tests: PeriodTests {
+            train: trained.train.note.pair_tests,
+            eval: trained.eval.note.pair_tests,
+        },
         notices,
     };
-    outputs.finish(&FinishedRun { trained: &trained, run, peer_view, parts })?;
+    outputs.finish(&FinishedRun { trained: &trained, run, peer_view, quarters, parts })?;
     Ok(trained.ending)
 }
 

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Bars below this are short.
+const SHORT_MINUTES: u32 = 30;
+/// Sessions over which returns are features where bars are short.
+const RETURN_SESSIONS: [u32; 5] = [1, 2, 5, 10, 20];
+
 /// Section `[features]`: which indicators the network sees, and their windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +31,11 @@ pub struct FeatureConfig {
     pub volume_bars: u32,
     /// The mean volumes of these many bars that are scored.
     pub volume_mean_bars: Vec<u32>,
-    /// Log returns since the closes of so many sessions ago.
-    pub return_sessions: Vec<u32>,
+    /// Log returns since the closes of so many sessions ago. None: over 1, 2, 5, 10 and 20 where
+    /// bars are shorter than half an hour, so that the returns over bars do not reach back for
+    /// days; else none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_sessions: Option<Vec<u32>>,
     /// Realised volatility over so many completed sessions.
     pub volatility_sessions: Vec<u32>,
     /// RSI with Wilder's smoothing over the closes of sessions, sessions. Wilder (1978).
@@ -63,7 +71,7 @@ impl Default for FeatureConfig {
             bollinger_width: 2.0,
             volume_bars: 240,
             volume_mean_bars: vec![1, 3, 10],
-            return_sessions: Vec::new(),
+            return_sessions: None,
             volatility_sessions: Vec::new(),
             rsi_sessions: Vec::new(),
             columns: Vec::new(),
@@ -91,11 +99,24 @@ impl FeatureConfig {
         let listed = self.return_bars.iter().chain(&self.volatility_bars);
         listed.chain(&windows).copied().max().unwrap_or(0) + 1
     }
+
+    /// With what depends on the length of bars settled.
+    pub fn for_bars(&self, bar_minutes: u32) -> FeatureConfig {
+        let usual = if bar_minutes < SHORT_MINUTES { &RETURN_SESSIONS[..] } else { &[] };
+        let return_sessions = self.return_sessions.clone().unwrap_or_else(|| usual.to_vec());
+        FeatureConfig { return_sessions: Some(return_sessions), ..self.clone() }
+    }
+
+    /// Sessions over which there are returns; none where that is not settled yet.
+    pub fn return_sessions(&self) -> &[u32] {
+        self.return_sessions.as_deref().unwrap_or_default()
+    }
+
     /// Sessions until the features over sessions have settled. The first session has no return
     /// from the one before; Wilder's smoothing has kept (1 - 1/n)^2n, an eighth, of the mean that
     /// it begins with after two more of its periods.
     pub fn warmup_sessions(&self) -> u32 {
-        let returns = self.return_sessions.iter().copied();
+        let returns = self.return_sessions().iter().copied();
         let volatilities = self.volatility_sessions.iter().map(|sessions| sessions + 1);
         let smoothed = self.rsi_sessions.iter().map(|sessions| 3 * sessions);
         returns.chain(volatilities).chain(smoothed).max().unwrap_or(0)

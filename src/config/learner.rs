@@ -2,18 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Section `[learner]`: targets, replay, optimizer and exploration.
+/// Bars that are shorter than this are learned from in stretches of it.
+const STRETCH_MINUTES: f64 = 30.0;
+
+/// How many bars make a stretch of half an hour; 1 where bars are longer.
+pub fn bars_per_stretch(bar_minutes: u32) -> f64 {
+    (STRETCH_MINUTES / f64::from(bar_minutes.max(1))).max(1.0)
+}
+
+/// Section `[learner]`: targets, replay, optimizer and exploration. A stretch is half an hour, or a
+/// bar where bars are longer: what is learned is about the same days in bars of any length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
     /// Segments of the training period that step side by side. Fewer where the period is short.
     pub lanes: usize,
-    /// Discount per bar.
+    /// Discount per stretch.
     pub gamma: f64,
-    /// Consecutive bars that are learned from together, and over which returns are summed before
-    /// bootstrapping.
+    /// Consecutive stretches that are learned from together, and over which returns are summed
+    /// before bootstrapping.
     pub window_bars: usize,
-    /// Weight of longer returns: 0 bootstraps after every bar, 1 at the end of a window only.
+    /// Weight of longer returns, per stretch: 0 bootstraps after every bar, 1 at the end of a window
+    /// only.
     /// TD(lambda): Sutton (1988).
     pub lambda: f64,
     /// Double DQN. van Hasselt, Guez and Silver (2016), eq. 4.
@@ -23,13 +33,13 @@ pub struct LearnerConfig {
     pub all_actions: bool,
     /// Learn values relative to holding nothing, which differ less and lead to the same choices.
     pub relative_values: bool,
-    /// Sampled bars per gradient step and stock, in windows of `window_bars`.
+    /// Sampled stretches per gradient step and stock, in windows of `window_bars`.
     pub batch_size: usize,
     /// Sampled bars per new bar. Ape-X used about 0.8.
     pub replay_ratio: f64,
     /// Windows kept per stock.
     pub replay_capacity: usize,
-    /// New bars per stock before the first gradient step.
+    /// New stretches per stock before the first gradient step.
     pub learning_starts: usize,
     /// Prioritized replay. Schaul et al. (2016).
     pub prioritized: bool,
@@ -74,6 +84,25 @@ pub struct LearnerConfig {
     pub epsilon_alpha: f64,
 }
 
+impl LearnerConfig {
+    /// With everything in bars of so many minutes that is given in stretches here: a stretch is
+    /// discounted as before, a window is as long, a gradient step sees as much time, and there are
+    /// as many of them. The variance of a bar is charged for in units of that of a stretch.
+    pub fn in_bars(&self, bar_minutes: u32) -> LearnerConfig {
+        let bars = bars_per_stretch(bar_minutes);
+        let times = |count: usize| (count as f64 * bars).round() as usize;
+        LearnerConfig {
+            gamma: self.gamma.powf(1.0 / bars),
+            lambda: self.lambda.powf(1.0 / bars),
+            window_bars: times(self.window_bars),
+            batch_size: times(self.batch_size),
+            learning_starts: times(self.learning_starts),
+            risk_aversion: self.risk_aversion / bars,
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for LearnerConfig {
     fn default() -> LearnerConfig {
         LearnerConfig {
@@ -106,5 +135,31 @@ impl Default for LearnerConfig {
             epsilon: 0.4,
             epsilon_alpha: 7.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_of_half_an_hour_and_more_are_stretches_themselves() {
+        let config = LearnerConfig { risk_aversion: 2.0, ..LearnerConfig::default() };
+        for minutes in [30, 60, 390] {
+            assert_eq!(config.in_bars(minutes), config);
+        }
+    }
+
+    /// Six bars of five minutes: 0.99 and 0.8 after six of them.
+    #[test]
+    fn shorter_bars_make_up_stretches() {
+        let config = LearnerConfig { risk_aversion: 3.0, ..LearnerConfig::default() };
+        let found = config.in_bars(5);
+        assert!((found.gamma.powi(6) - 0.99).abs() < 1e-12);
+        assert!((found.lambda.powi(6) - 0.8).abs() < 1e-12);
+        assert_eq!((found.window_bars, found.batch_size, found.learning_starts), (96, 768, 12_288));
+        assert_eq!(found.risk_aversion, 0.5);
+        // Half hours of 20 minutes do not exist; one and a half of them do.
+        assert_eq!(config.in_bars(20).window_bars, 24);
     }
 }

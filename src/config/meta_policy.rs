@@ -20,6 +20,8 @@ pub struct MetaPolicyConfig {
     pub period_bars: Option<usize>,
     /// Weight of the DQN before anything is known; the rules have the rest.
     pub dqn_prior: f64,
+    /// The same where the validation days did not speak for the DQN.
+    pub unbelieved_dqn_prior: f64,
     /// Parts of that rest, by the names of rules in the registry. The other rules of `strategies`
     /// have equal parts of what is left.
     pub priors: BTreeMap<String, f64>,
@@ -49,10 +51,11 @@ impl Default for MetaPolicyConfig {
             strategies: strategies.map(String::from).into(),
             define: toml::Table::new(),
             period_bars: None,
-            dqn_prior: 0.4,
-            priors: [("Buy and Hold".into(), 0.7), ("Flat".into(), 0.05)].into(),
+            dqn_prior: 0.5,
+            unbelieved_dqn_prior: 0.05,
+            priors: [("Buy and Hold".into(), 0.88), ("Flat".into(), 0.04)].into(),
             learning_rate: 0.05,
-            share_rates: vec![0.003, 0.001, 0.0003, 0.0001],
+            share_rates: vec![0.001, 0.0003, 0.0001],
         }
     }
 }

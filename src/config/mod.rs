@@ -27,7 +27,7 @@ pub use data::DataConfig;
 pub use engine::EngineKind;
 pub use env::EnvConfig;
 pub use features::FeatureConfig;
-pub use learner::LearnerConfig;
+pub use learner::{LearnerConfig, bars_per_stretch};
 pub use meta_policy::MetaPolicyConfig;
 pub use network::NetworkConfig;
 pub use operation::{CheckpointConfig, EvaluationConfig, RanksConfig};

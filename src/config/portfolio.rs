@@ -24,6 +24,9 @@ pub struct PortfolioConfig {
     pub cluster_correlation: f64,
     /// The objective of the meta-policy is growth less half of this times the variance; 0: growth.
     pub risk_aversion: f64,
+    /// Volatility per year that the account has at most with all of its capital held long, by the
+    /// estimate of the past sessions: beyond it less is allocated. inf: off.
+    pub target_volatility: f64,
     /// Past sessions from which risk per stock is estimated.
     pub risk_sessions: usize,
     /// Stocks whose past correlation is above this may not be held in opposite directions; 1 and
@@ -48,6 +51,7 @@ impl Default for PortfolioConfig {
             cluster_limit: None,
             cluster_correlation: 0.9,
             risk_aversion: 0.0,
+            target_volatility: f64::INFINITY,
             risk_sessions: 20,
             identical_correlation: 0.98,
             pairs: Vec::new(),

@@ -100,6 +100,8 @@ impl RunConfig {
         check("env.maintenance_margin", (0.0..1.0).contains(&margin), "must be from 0 to below 1")?;
         let portfolio = &self.portfolio;
         self.validate_limits()?;
+        let target = portfolio.target_volatility;
+        check("portfolio.target_volatility", target > 0.0, "must be above 0; inf is off")?;
         check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
         self.validate_meta_policy()?;
         self.validate_features()
@@ -150,6 +152,9 @@ impl RunConfig {
         check("portfolio.meta_policy.period_bars", period, "must be at least 1")?;
         let prior = inside(meta.dqn_prior);
         check("portfolio.meta_policy.dqn_prior", prior, "must be above 0 and below 1")?;
+        let prior = inside(meta.unbelieved_dqn_prior);
+        let key = "portfolio.meta_policy.unbelieved_dqn_prior";
+        check(key, prior, "must be above 0 and below 1")?;
         let priors = meta.priors.values().all(|&part| inside(part));
         let priors = priors && meta.priors.values().sum::<f64>() < 1.0;
         let parts = "must be parts above 0 that add up to less than 1";
@@ -205,9 +210,9 @@ impl RunConfig {
     fn validate_session_features(&self) -> Result<(), ConfigError> {
         let features = &self.features;
         let listed = [
-            ("features.return_sessions", &features.return_sessions, 1),
-            ("features.volatility_sessions", &features.volatility_sessions, 1),
-            ("features.rsi_sessions", &features.rsi_sessions, 2),
+            ("features.return_sessions", features.return_sessions(), 1),
+            ("features.volatility_sessions", &features.volatility_sessions[..], 1),
+            ("features.rsi_sessions", &features.rsi_sessions[..], 2),
         ];
         for (name, sessions, least) in listed {
             // More would be read ahead of every evaluation.

@@ -128,6 +128,11 @@ impl Backtest {
         self.record.reward.last().copied().unwrap_or(0.0)
     }
 
+    /// Equity at the close of the current bar.
+    pub(crate) fn equity(&self) -> f64 {
+        self.portfolio.equity()
+    }
+
     /// -1, 0 or 1: the position in a stock at the close of the current bar.
     pub fn direction(&self, stock: usize) -> i8 {
         self.portfolio.direction(stock)

@@ -4,6 +4,9 @@ pub(crate) mod account;
 pub(crate) mod attribution;
 pub mod backtest;
 pub(crate) mod comparison;
+pub mod contributions;
+#[cfg(test)]
+mod desk_promises;
 pub mod inference;
 pub mod metrics;
 pub mod oracle;

@@ -20,7 +20,7 @@ use super::columns::{Columns, StockColumns, scaled};
 use super::extra_columns;
 use super::own_features::{self, OwnFeatures};
 use super::peers::{self, PeerFeatures};
-use super::relations::opportunity::{Opportunity, PairSeries, in_order, monitor_pairs};
+use super::relations::opportunity::{PairSeries, PairWatch, in_order, monitor_pairs};
 pub use super::scaler::Scaler;
 use super::session_features;
 use crate::config::FeatureConfig;
@@ -30,7 +30,7 @@ use crate::market::{Bar, BarSeries};
 /// Version of the feature formulas: part of the digest of every cached panel, as the feature names
 /// are. To be raised when a formula, its input or the scaling changes under the same names; a test
 /// with known values fails where one changed.
-pub(crate) const FORMULAS: u32 = 2;
+pub(crate) const FORMULAS: u32 = 3;
 
 /// Feature names in column order, the same for every stock, peer features last.
 /// [`own_features::names`] and [`peers::NAMES`] define them. `arbitrage` is the z-score of the
@@ -56,14 +56,13 @@ pub(super) fn optional(config: &FeatureConfig) -> Range<usize> {
 /// Unscaled, causal features; NaN until a window is full. `peers[i]` are the peers of stock i,
 /// nearest first.
 ///
-/// Also returns when cointegrated pairs diverged, in time order; empty if peer features are
-/// switched off.
+/// Also returns what was seen of pairs; nothing if peer features are switched off.
 pub(crate) fn raw_features(
     series: &[BarSeries],
     grid: &Grid,
     peers: &[Vec<usize>],
     config: &FeatureConfig,
-) -> (Columns, Vec<Opportunity>) {
+) -> (Columns, PairWatch) {
     assert_eq!(series.len(), grid.bar_index.len(), "one series per stock of the grid");
     assert_eq!(series.len(), peers.len(), "one list of peers per stock");
     let (width, optional) = (feature_names(config).len(), optional(config));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rolling::{Accumulator, PairMoments};
 use crate::market::BarSeries;
-use crate::market::panel::{Grid, NO_BAR};
+use crate::market::panel::{Grid, NO_BAR, Panel};
 
 /// Relations measured over one period, usually the training period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,25 @@ pub struct Relations {
     /// `[follower][leader]`: correlation of the follower's return with the leader's previous
     /// return.
     pub lead_lag: Vec<Vec<Option<f64>>>,
+}
+
+/// A stock and a peer that it sees, in one quarter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuarterRelation {
+    /// As in `2019Q3`.
+    pub quarter: String,
+    /// Index of the stock.
+    pub stock: usize,
+    /// Index of the peer.
+    pub peer: usize,
+    /// By how much the peer moves what is decided for the stock, a return; None without attention.
+    pub influence: Option<f64>,
+    /// Attention weight; None likewise.
+    pub attention: Option<f64>,
+    /// Correlation of bar returns; None for too few of them.
+    pub correlation: Option<f64>,
+    /// Correlation of the stock's return with the peer's of the bar before; None likewise.
+    pub lead_lag: Option<f64>,
 }
 
 /// Minimum number of return pairs for a correlation.
@@ -50,7 +69,25 @@ impl Relations {
             .zip(&grid.bar_index)
             .map(|(series, index)| row_returns(series, &index[rows.clone()]))
             .collect();
-        let stocks = series.len();
+        Relations::of_returns(&returns)
+    }
+
+    /// The same over some rows of a panel, from all stocks' closes in rows at which they trade.
+    pub(crate) fn of_panel(panel: &Panel, rows: std::ops::Range<usize>) -> Relations {
+        let log_close = |row: usize, stock: usize| {
+            let bar = panel.view(row).bar(stock);
+            if bar.tradable { bar.close.ln() } else { f64::NAN }
+        };
+        let returns = (0..panel.stocks().len()).map(|stock| {
+            let logs: Vec<f64> = rows.clone().map(|row| log_close(row, stock)).collect();
+            logs.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<f64>>()
+        });
+        Relations::of_returns(&returns.collect::<Vec<_>>())
+    }
+
+    /// `[stock][row]`: log returns, NaN where there is none.
+    fn of_returns(returns: &[Vec<f64>]) -> Relations {
+        let stocks = returns.len();
         // Each pair is computed once, so that the matrix is symmetric to the last bit.
         let pairs: Vec<(usize, usize)> =
             (0..stocks).flat_map(|i| (i..stocks).map(move |j| (i, j))).collect();

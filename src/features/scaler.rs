@@ -18,8 +18,8 @@ pub struct Scaler {
     pub mean: Vec<f32>,
     /// `[stock, feature]`, never 0.
     pub std: Vec<f32>,
-    /// `[stock]`: standard deviation of the one-bar simple return of the close; rewards are in
-    /// units of it.
+    /// `[stock]`: standard deviation of the simple return of the close over half an hour, or over a
+    /// bar if that is longer; values are in units of it.
     pub return_std: Vec<f32>,
     /// Further columns of the day files that are among the features, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -35,7 +35,8 @@ const MIN_RELATIVE_STD: f64 = 1e-6;
 
 impl Scaler {
     /// Fits on the rows `rows` only, where the stock has a bar. `raw` is unscaled; values that are
-    /// not finite are skipped. A constant feature gets standard deviation 1, one that is nowhere
+    /// not finite are skipped. `bars` are as many as make the time over which returns are measured.
+    /// A constant feature gets standard deviation 1, one that is nowhere
     /// defined mean 0 and standard deviation 1, and a stock that never moves return standard
     /// deviation 1.
     pub(crate) fn fit(
@@ -43,16 +44,17 @@ impl Scaler {
         series: &[BarSeries],
         grid: &Grid,
         rows: Range<usize>,
+        bars: f64,
     ) -> Scaler {
         assert_eq!(raw.stocks.len(), series.len(), "one series per stock");
         assert_eq!(raw.stocks.len(), grid.bar_index.len(), "one series per stock of the grid");
         assert!(rows.end <= grid.end_s.len(), "rows lie in the grid");
         let of_stock = |(columns, (series, index)): (&StockColumns, (&BarSeries, &Vec<u32>))| {
-            let bars = own_bars(&index[rows.clone()]);
-            let scale = |column: &&[f32]| winsorised(&column[bars.clone()]);
+            let own = own_bars(&index[rows.clone()]);
+            let scale = |column: &&[f32]| winsorised(&column[own.clone()]);
             let values: Vec<&[f32]> = columns.values().collect();
             let scales: Vec<(f32, f32)> = values.par_iter().map(scale).collect();
-            (scales, return_std(&series.close[bars]))
+            (scales, return_std(&series.close[own], bars))
         };
         let stocks = raw.stocks.par_iter().zip(series.par_iter().zip(&grid.bar_index));
         let per_stock: Vec<(Vec<(f32, f32)>, f32)> = stocks.map(of_stock).collect();
@@ -210,13 +212,14 @@ fn sift_near(values: &[f32], low: f32, high: f32, near: &mut Vec<f32>) {
     }
 }
 
-/// Standard deviation of one-bar simple returns; 1 if the price never moves.
-fn return_std(closes: &[f64]) -> f32 {
+/// Standard deviation of simple returns over so many bars, if they are independent; 1 if the price
+/// never moves.
+fn return_std(closes: &[f64], bars: f64) -> f32 {
     let returns = || closes.windows(2).map(|pair| pair[1] / pair[0] - 1.0);
     let count = closes.len().saturating_sub(1) as f64;
     let mean = returns().sum::<f64>() / count;
     let variance = returns().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-    let std = variance.sqrt() as f32;
+    let std = (variance * bars).sqrt() as f32;
     if std > f32::MIN_POSITIVE { std } else { 1.0 }
 }
 
@@ -288,7 +291,7 @@ mod tests {
             Columns::new((0..2).map(stock).collect(), 3)
         };
         let raw = columns(&mut Noise::new(9), false);
-        let scaler = Scaler::fit(&raw, &series, &grid, rows.clone());
+        let scaler = Scaler::fit(&raw, &series, &grid, rows.clone(), 1.0);
         assert_eq!((scaler.mean.len(), scaler.std.len(), scaler.return_std.len()), (6, 6, 2));
         for stock in 0..2 {
             assert_eq!((scaler.mean[stock * 3 + 1], scaler.std[stock * 3 + 1]), (0.0, 1.0));
@@ -305,7 +308,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(scaler, Scaler::fit(&elsewhere, &later, &grid, rows));
+        assert_eq!(scaler, Scaler::fit(&elsewhere, &later, &grid, rows, 1.0));
     }
 
     #[test]
@@ -314,8 +317,8 @@ mod tests {
         assert_eq!(own_bars(&[NO_BAR, 7]), 7..8);
         assert_eq!(own_bars(&[NO_BAR]), 0..0);
         // Returns +10 % and -10 %.
-        assert!((return_std(&[100.0, 110.0, 99.0]) - 0.1).abs() < 1e-7);
-        assert_eq!(return_std(&[100.0]), 1.0);
-        assert_eq!(return_std(&[]), 1.0);
+        assert!((return_std(&[100.0, 110.0, 99.0], 1.0) - 0.1).abs() < 1e-7);
+        assert_eq!(return_std(&[100.0], 1.0), 1.0);
+        assert_eq!(return_std(&[], 1.0), 1.0);
     }
 }

@@ -23,7 +23,7 @@ use crate::config::FeatureConfig;
 /// While there are fewer sessions than a horizon, it is as long as they are. During the first
 /// session all are undefined.
 pub fn names(config: &FeatureConfig) -> Vec<String> {
-    let returns = config.return_sessions.iter().map(|k| format!("session_return_{k}"));
+    let returns = config.return_sessions().iter().map(|k| format!("session_return_{k}"));
     let volatilities = config.volatility_sessions.iter().map(|k| format!("session_volatility_{k}"));
     let indices = config.rsi_sessions.iter().map(|k| format!("session_rsi_{k}"));
     returns.chain(volatilities).chain(indices).collect()
@@ -65,7 +65,7 @@ impl SessionFeatures {
     /// Before the first bar, with the horizons of `config`.
     pub fn new(config: &FeatureConfig) -> SessionFeatures {
         let lengths = |sessions: &[u32]| sessions.iter().map(|&k| k as usize).collect::<Vec<_>>();
-        let return_sessions = lengths(&config.return_sessions);
+        let return_sessions = lengths(config.return_sessions());
         let volatility_sessions = lengths(&config.volatility_sessions);
         let longest = volatility_sessions.iter().enumerate().max_by_key(|&(_, sessions)| sessions);
         SessionFeatures {
@@ -182,7 +182,7 @@ mod tests {
 
     fn small() -> FeatureConfig {
         FeatureConfig {
-            return_sessions: vec![1, 2],
+            return_sessions: Some(vec![1, 2]),
             volatility_sessions: vec![2, 1],
             rsi_sessions: vec![2],
             ..FeatureConfig::default()
@@ -290,7 +290,7 @@ mod tests {
     /// A day, a week and a month.
     fn horizons() -> FeatureConfig {
         FeatureConfig {
-            return_sessions: vec![1, 5, 20],
+            return_sessions: Some(vec![1, 5, 20]),
             volatility_sessions: vec![5, 20],
             rsi_sessions: vec![14],
             ..FeatureConfig::default()

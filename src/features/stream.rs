@@ -149,7 +149,7 @@ mod tests {
         let small = FeatureConfig {
             return_bars: vec![1, 7, 3],
             volatility_bars: vec![12, 5],
-            return_sessions: vec![3, 1],
+            return_sessions: Some(vec![3, 1]),
             volatility_sessions: vec![2, 4],
             rsi_sessions: vec![3, 5],
             relation_bars: 10,
@@ -173,7 +173,7 @@ mod tests {
             let ring = |i: usize| (1..=peers).map(|k| (i + k) % 4).collect();
             let peers: Vec<Vec<usize>> = (0..4).map(ring).collect();
             let (raw, _) = raw_features(&series, &grid, &peers, &config);
-            let scaler = Scaler::fit(&raw, &series, &grid, 100..300);
+            let scaler = Scaler::fit(&raw, &series, &grid, 100..300, 1.0);
             let whole = panel_of(&series, &grid, raw, &scaler, &config);
             let mut stream = FeatureStream::new(&config, scaler, &peers);
             let width = whole.features.len() / grid.end_s.len();

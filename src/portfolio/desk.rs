@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
 use super::limits::Limits;
-use super::meta_policy::{Book, CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy};
+use super::meta_policy::{Book, CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy, Regret};
 use super::risk::{PositionOrder, PositionRequest, Reason, arbitrate, stop};
 use crate::compute::threads::run_parallel;
 use crate::config::PortfolioConfig;
@@ -137,6 +137,21 @@ impl Desk {
         self.rules.meta.as_deref().zip(self.accounts[account].book.as_ref())
     }
 
+    /// Takes in the last bar of an account, at which nothing is decided any more.
+    pub(crate) fn close(&mut self, account: usize, view: &MarketView<'_>, gain: f64) {
+        let DeskAccount { book, .. } = &mut self.accounts[account];
+        if let Some((meta, book)) = self.rules.meta.as_ref().zip(book.as_mut()) {
+            meta.observe(book, view, self.rules.plan.at(view), gain);
+        }
+    }
+
+    /// What an account lost to its best expert in hindsight; None without a meta-policy, or before
+    /// its first period is over.
+    pub(crate) fn regret(&self, account: usize) -> Option<Regret> {
+        let (meta, book) = self.allotted(account)?;
+        meta.regret(&self.start_books[account], book)
+    }
+
     /// Number of changed orders so far, by reason.
     pub(crate) fn changed(&self) -> BTreeMap<Reason, u64> {
         let mut all = BTreeMap::new();
@@ -178,7 +193,7 @@ impl DeskAccount {
         let capital = rules.plan.at(view);
         let mut chosen = rules.meta.as_ref().zip(self.book.as_mut());
         if let Some((meta, book)) = &mut chosen {
-            meta.observe(book, view, capital);
+            meta.observe(book, view, capital, gain);
         }
         self.requests.clear();
         for (stock, (wanted, &capital)) in wanted.zip(capital.shares).enumerate() {

@@ -28,11 +28,20 @@ fn csv(stocks: &[Symbol], allocations: &Allocations) -> String {
         // Writing to a String does not fail.
         let _ = write!(text, ",{}_weight", column(expert));
     }
-    text.push_str(",capital,proposed,approved,reason\n");
+    for expert in &allocations.experts {
+        let _ = write!(text, ",{}_profit", column(expert));
+    }
+    text.push_str(",capital,proposed,approved,changed,reason\n");
     for row in &allocations.rows {
         let _ = write!(text, "{},{}", iso_new_york(row.end_s), stocks[row.stock]);
+        row.weights.iter().for_each(|&weight| push_number(&mut text, weight));
+        for profit in &row.profits {
+            let _ = write!(text, ",{profit:.2}");
+        }
         let numbers = [row.capital, row.proposed, row.approved];
-        row.weights.iter().chain(&numbers).for_each(|&number| push_number(&mut text, number));
+        numbers.into_iter().for_each(|number| push_number(&mut text, number));
+        let changed: Vec<&str> = row.changed.iter().map(|change| change.word()).collect();
+        let _ = write!(text, ",{}", changed.join(" "));
         let reason = row.reason.and_then(|reason| serde_json::to_value(reason).ok());
         let reason = reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or_default();
         let _ = writeln!(text, ",{reason}");
@@ -105,16 +114,17 @@ mod tests {
         for (row, wanted) in wanted.into_iter().enumerate() {
             let view = panel.view(row);
             desk.decide(0, &view, 0.0, wanted.into_iter().map(|d| DqnProposal::plain((d, 0.5))));
-            allocations.note(view.end_s(), &desk);
+            allocations.note(view.end_s(), &desk, 1e6);
         }
         let expected = "\
-timestamp,stock,buy_and_hold_weight,flat_weight,dqn_weight,capital,proposed,approved,reason
-2020-01-02T10:00:00-05:00,A,0.25,0.25,0.5,0.5,0.375,0.375,
-2020-01-02T10:00:00-05:00,B,0.25,0.25,0.5,0.5,0.125,0.125,
-2020-01-02T11:00:00-05:00,B,0.25,0.25,0.5,0.5,-0.125,0,opposite_twin
-2020-01-03T10:00:00-05:00,A,0.25,0.25,0.5,0,0,0,
-2020-01-03T10:00:00-05:00,B,0.25,0.25,0.5,0,0,0,opposite_twin
-2020-01-03T10:30:00-05:00,B,0.25,0.25,0.5,0,0,0,
+timestamp,stock,buy_and_hold_weight,flat_weight,dqn_weight,\
+buy_and_hold_profit,flat_profit,dqn_profit,capital,proposed,approved,changed,reason
+2020-01-02T10:00:00-05:00,A,0.25,0.25,0.5,0.00,0.00,0.00,0.5,0.375,0.375,,
+2020-01-02T10:00:00-05:00,B,0.25,0.25,0.5,0.00,0.00,0.00,0.5,0.125,0.125,,
+2020-01-02T11:00:00-05:00,B,0.25,0.25,0.5,-25.00,0.00,0.00,0.5,-0.125,0,positions limits,opposite_twin
+2020-01-03T10:00:00-05:00,A,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,
+2020-01-03T10:00:00-05:00,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,opposite_twin
+2020-01-03T10:30:00-05:00,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,positions limits,
 ";
         assert_eq!(csv(&stocks, &allocations), expected);
     }

@@ -7,16 +7,21 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::RunConfig;
 use crate::eval::comparison::{Contender, ContenderRole};
+use crate::eval::contributions::{Contributions, ExpertContribution, StockContribution};
 use crate::eval::inference::{Inference, SharpeEstimate, Trial, Trials};
 use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::eval::parts::{DataPart, PartResult};
+use crate::features::relations::QuarterRelation;
+use crate::features::relations::opportunity::PairTests;
 use crate::market::Symbol;
+use crate::portfolio::allocation::{Allocation, Allocations};
+use crate::portfolio::meta_policy::Regret;
 use crate::portfolio::risk::Reason;
 
 use super::html::HtmlReport;
 use super::metrics_log::MetricsLine;
 use super::relationships::Relationships;
-use super::summary::RunSummary;
+use super::summary::{PeriodTests, RunSummary};
 
 pub(super) struct ExampleRun {
     pub(super) config: RunConfig,
@@ -30,6 +35,8 @@ pub(super) struct ExampleRun {
     pub(super) relationships: Relationships,
     pub(super) everyone: Vec<Contender>,
     pub(super) parts: Vec<PartResult>,
+    pub(super) allocations: Allocations,
+    pub(super) contributions: Contributions,
 }
 
 impl ExampleRun {
@@ -46,6 +53,8 @@ impl ExampleRun {
             relationships: &self.relationships,
             everyone: &self.everyone,
             parts: &self.parts,
+            allocations: &self.allocations,
+            contributions: &self.contributions,
             notices,
         }
     }
@@ -75,6 +84,10 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
             wall_s: 151.25,
             env_steps_per_s: 12_995.7,
             orders_changed: [(Reason::GrossLimit, 3)].into(),
+            pair_tests: PeriodTests {
+                train: PairTests { pairs: 3, tests: 21, passed: 2 },
+                eval: PairTests { pairs: 3, tests: 9, passed: 0 },
+            },
             notices: Vec::new(),
         },
         eval: metrics(&record.equity, 6.4, 4_312),
@@ -83,9 +96,11 @@ pub(super) fn run(stocks: usize, bars: usize) -> ExampleRun {
         record,
         benchmark_equity,
         lines: learning(&mut rng, 240),
-        relationships: relationships(&mut rng, symbols),
+        relationships: relationships(&mut rng, symbols.clone()),
         everyone: everyone(),
         parts: parts(),
+        allocations: allocations(bars, stocks),
+        contributions: contributions(&symbols),
         config,
     }
 }
@@ -114,9 +129,7 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (BacktestReco
         }
         let equity = cash + position.iter().zip(&price).map(|(q, p)| q * p).sum::<f64>();
         peak = peak.max(equity);
-        // 2020-01-02 15:30 UTC, then seven bars on each weekday.
-        let (day, bar) = ((t / 7) as i64, (t % 7) as i64);
-        record.end_s.push(1_577_979_000 + 86_400 * (day + 2 * ((day + 3) / 5)) + 3_600 * bar);
+        record.end_s.push(bar_end(t));
         record.equity.push(equity);
         record.cash.push(cash);
         record.reward.push(equity / last - 1.0);
@@ -129,6 +142,12 @@ fn walk(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>, bars: usize) -> (BacktestReco
         benchmark.push(CASH * price.iter().sum::<f64>() / (100.0 * n as f64));
     }
     (record, benchmark)
+}
+
+/// 2020-01-02 15:30 UTC, then seven bars on each weekday.
+fn bar_end(t: usize) -> i64 {
+    let (day, bar) = ((t / 7) as i64, (t % 7) as i64);
+    1_577_979_000 + 86_400 * (day + 2 * ((day + 3) / 5)) + 3_600 * bar
 }
 
 fn metrics(equity: &[f64], turnover: f64, trades: u64) -> Metrics {
@@ -206,6 +225,59 @@ fn everyone() -> Vec<Contender> {
     ]
 }
 
+/// Five experts, whose weights move slowly; a decision for every stock at every bar.
+fn allocations(bars: usize, stocks: usize) -> Allocations {
+    let names = ["RSI", "MACD", "Buy and Hold", "Flat", "DQN"];
+    let row = |t: usize, stock: usize| {
+        let hold = 0.5 - 0.2 * (t as f64 / bars as f64);
+        let (weights, profits) = (vec![0.1, 0.05, hold, 0.05, 0.8 - hold], vec![0.0; names.len()]);
+        let approved = hold / stocks as f64;
+        Allocation {
+            end_s: bar_end(t),
+            stock,
+            weights,
+            profits,
+            capital: 1.0 / stocks as f64,
+            proposed: approved,
+            approved,
+            changed: Vec::new(),
+            reason: None,
+        }
+    };
+    let rows = (0..bars).flat_map(|t| (0..stocks).map(move |stock| (t, stock)));
+    let rows = rows.map(|(t, stock)| row(t, stock)).collect();
+    Allocations::of_rows(names.map(String::from).into(), rows)
+}
+
+fn contributions(stocks: &[Symbol]) -> Contributions {
+    let expert = |name: &str, mean_weight, profit| ExpertContribution {
+        name: name.into(),
+        mean_weight,
+        profit,
+    };
+    let part = 1.0 / stocks.len().max(1) as f64;
+    let share = |stock: &Symbol| StockContribution {
+        stock: stock.clone(),
+        profit: part * 78_000.0,
+        by_expert: vec![-1_000.0, part * 80_000.0, 0.0],
+        other: part * 1_000.0,
+    };
+    Contributions {
+        experts: vec![
+            expert("RSI", 0.1, -3_000.0),
+            expert("Buy and Hold", 0.5, 80_000.0),
+            expert("DQN", 0.4, 0.0),
+        ],
+        stocks: stocks.iter().map(share).collect(),
+        regret: Some(Regret {
+            best_expert: "Buy and Hold".into(),
+            regret: 0.031,
+            bound: 0.61,
+            periods: 251,
+        }),
+    }
+}
+
 fn learning(rng: &mut ChaCha8Rng, intervals: u64) -> Vec<MetricsLine> {
     let line = |i: u64, noise: f64| {
         let progress = i as f64 / intervals as f64;
@@ -240,5 +312,24 @@ fn relationships(rng: &mut ChaCha8Rng, stocks: Vec<Symbol>) -> Relationships {
     }
     let influence = attention.clone();
     let lead_lag = correlation.clone();
-    Relationships { stocks, influence, attention, correlation, lead_lag }
+    let mut quarters = Vec::new();
+    for quarter in ["2019Q3", "2019Q4", "2020Q1"] {
+        for (stock, peer) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))).take(60) {
+            let influence = (stock != peer).then(|| rng.random_range(1e-4..9e-4));
+            let correlation = correlation[stock][peer];
+            let (quarter, attention, lead_lag) = (quarter.to_string(), None, None);
+            if stock != peer {
+                quarters.push(QuarterRelation {
+                    quarter,
+                    stock,
+                    peer,
+                    influence,
+                    attention,
+                    correlation,
+                    lead_lag,
+                });
+            }
+        }
+    }
+    Relationships { stocks, influence, attention, correlation, lead_lag, quarters }
 }

@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use crate::config::RunConfig;
 use crate::eval::comparison::Contender;
+use crate::eval::contributions::Contributions;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::eval::parts::PartResult;
 use crate::market::Symbol;
+use crate::portfolio::allocation::Allocations;
 
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{count, duration, percent, ratio, signed_percent};
 use super::metrics_log::MetricsLine;
-use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing};
+use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing, weights_svg};
 use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
 use super::verdict::verdict;
-use super::{comparison, parts};
+use super::{comparison, contributions, parts, quarters};
 
 /// The relationships of more stocks than this would be too fine to see and too many to load.
 const MAX_MAPPED: usize = 60;
@@ -40,6 +42,9 @@ pub(crate) struct HtmlReport<'a> {
     pub(crate) relationships: &'a Relationships,
     /// All strategies on the same bars.
     pub(crate) everyone: &'a [Contender],
+    /// Who counted for how much when, and what that brought.
+    pub(crate) allocations: &'a Allocations,
+    pub(crate) contributions: &'a Contributions,
     /// The DQN alone in each part of the data; empty if nothing was trained.
     pub(crate) parts: &'a [PartResult],
     /// What a reader must know before believing a figure, such as that the prices are made up.
@@ -63,6 +68,7 @@ impl HtmlReport<'_> {
             parts::section(self.parts),
             comparison::section(self.everyone),
             self.record(),
+            self.experts(),
             self.learning(),
             self.relations(),
             self.settings(),
@@ -148,6 +154,26 @@ impl HtmlReport<'_> {
         format!("<h2>Equity and drawdown</h2>\n{}", figure("plot", "", label, &svg, &caption))
     }
 
+    /// Nothing where the DQN is the only expert.
+    fn experts(&self) -> String {
+        if self.contributions.experts.len() < 2 {
+            return String::new();
+        }
+        let svg = weights_svg(self.allocations, self.config.stocks.len());
+        let caption = "Above: what each expert counts for; the account holds the weighted mean of \
+                       their positions. Below: what was ordered, net and gross. It is flat where \
+                       the experts with the weight want nothing, where they cancel, or where a \
+                       limit or the drawdown stop binds; allocations.csv says which, by stock and \
+                       bar.";
+        let label = "Weights of the experts and orders over time";
+        let capital = self.record.equity.first().copied().unwrap_or(1.0);
+        format!(
+            "<h2>Experts</h2>\n{}{}",
+            figure("plot", "", label, &svg, caption),
+            contributions::section(self.contributions, capital)
+        )
+    }
+
     fn learning(&self) -> String {
         if self.lines.is_empty() {
             return String::new();
@@ -202,7 +228,12 @@ impl HtmlReport<'_> {
             ),
         ];
         let maps = maps.concat();
-        format!("<h2>Relationships</h2>\n{rest}<div class=\"pair\">\n{maps}</div>\n")
+        let tests = self.run.pair_tests.sentence();
+        format!(
+            "<h2>Relationships</h2>\n{rest}<div class=\"pair\">\n{maps}</div>\n{}\
+             <p class=\"explained\">{tests}</p>\n",
+            quarters::section(self.relationships)
+        )
     }
 
     fn settings(&self) -> String {
@@ -334,7 +365,7 @@ mod tests {
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)"));
         assert!(page.contains("<th scope=\"row\">Sharpe ratio</th><td>–</td>"));
         assert!(page.contains("learning_rate = 0.002"), "the whole configuration is there");
-        assert_eq!(page.matches("<svg ").count(), 4);
+        assert_eq!(page.matches("<svg ").count(), 5);
         let places: Vec<&str> = page.split("http").skip(1).map(|rest| &rest[..12]).collect();
         assert!(places.iter().all(|place| *place == "://www.w3.or"), "{places:?}");
         let opened = |tag: &str| page.matches(&format!("<{tag}>")).count();
@@ -348,7 +379,7 @@ mod tests {
         let mut example = example::run(1, 30);
         example.lines.clear();
         let page = example.report(&[]).page();
-        assert_eq!(page.matches("<svg ").count(), 1);
+        assert_eq!(page.matches("<svg ").count(), 2, "equity, and weights of the experts");
         assert!(!page.contains("<h2>Learning") && !page.contains("<h2>Relationships"));
     }
 

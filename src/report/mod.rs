@@ -21,6 +21,7 @@ pub(crate) mod metrics_log;
 pub(crate) mod plot;
 pub(crate) mod portfolio_csv;
 pub(crate) mod progress;
+mod quarters;
 pub(crate) mod relationships;
 pub(crate) mod strategies;
 pub(crate) mod summary;
@@ -28,6 +29,7 @@ pub(crate) mod table;
 pub(crate) mod tensorboard;
 
 mod comparison;
+mod contributions;
 pub(crate) mod format;
 mod parts;
 mod significance;
@@ -68,9 +70,17 @@ mod tests {
         example.report(&["These are made-up prices.".to_string()]).write(&folder)?;
         let equity = plot::equity_svg(&example.record, &example.benchmark_equity);
         folder.write_whole("equity.svg", equity.as_bytes())?;
-        let ExampleRun { run, eval, benchmark, inference, everyone, parts, .. } = example;
-        let (eval, benchmark, inference) = (Some(eval), Some(benchmark), Some(inference));
-        Summary { run, eval, benchmark, inference, everyone, parts }.write(&folder)?;
+        let ExampleRun { run, everyone, parts, .. } = example;
+        let summary = Summary {
+            run,
+            eval: Some(example.eval),
+            benchmark: Some(example.benchmark),
+            inference: Some(example.inference),
+            everyone,
+            parts,
+            contributions: Some(example.contributions),
+        };
+        summary.write(&folder)?;
         Ok(folder)
     }
 

@@ -1,8 +1,10 @@
-//! `relationships.csv`: which stocks move the decisions for which, beside which move together.
+//! `relationships.csv`: which stocks move the decisions for which, beside which move together; and
+//! `relationships_by_quarter.csv`, the same over time.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
 
 use super::folder::{ReportError, ResultsFolder};
@@ -20,13 +22,42 @@ pub(crate) struct Relationships {
     pub(crate) correlation: Vec<Vec<Option<f64>>>,
     /// Correlation of the stock's return with the peer's of the bar before; None likewise.
     pub(crate) lead_lag: Vec<Vec<Option<f64>>>,
+    /// Of the pairs that the features or the network see, in the order of time.
+    pub(crate) quarters: Vec<QuarterRelation>,
 }
 
 impl Relationships {
     pub(crate) const NAME: &str = "relationships.csv";
+    pub(crate) const BY_QUARTER: &str = "relationships_by_quarter.csv";
 
-    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<PathBuf, ReportError> {
-        folder.write_whole(Relationships::NAME, self.csv().as_bytes())
+    /// Returns the paths of both files.
+    pub(crate) fn write(&self, folder: &ResultsFolder) -> Result<[PathBuf; 2], ReportError> {
+        Ok([
+            folder.write_whole(Relationships::NAME, self.csv().as_bytes())?,
+            folder.write_whole(Relationships::BY_QUARTER, self.by_quarter().as_bytes())?,
+        ])
+    }
+
+    /// One row per quarter, stock and peer, in the order of [`Relationships::quarters`].
+    fn by_quarter(&self) -> String {
+        let mut text =
+            String::from("quarter,stock,peer,influence_bps,attention,correlation,lead_lag\n");
+        for of in &self.quarters {
+            let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{},{}",
+                of.quarter,
+                self.stocks[of.stock],
+                self.stocks[of.peer],
+                cell(of.influence.map(|influence| 1e4 * influence)),
+                cell(of.attention),
+                cell(of.correlation),
+                cell(of.lead_lag),
+            );
+        }
+        text
     }
 
     /// One row per ordered pair of different stocks, by falling influence, then in the order of the
@@ -89,7 +120,19 @@ mod tests {
                 vec![Some(0.125), None, Some(1.0)],
             ],
             lead_lag: vec![vec![Some(0.25); 3], vec![None; 3], vec![Some(-0.25); 3]],
+            quarters: vec![QuarterRelation {
+                quarter: "2019Q4".into(),
+                stock: 1,
+                peer: 2,
+                influence: Some(0.000_4),
+                attention: None,
+                correlation: Some(0.5),
+                lead_lag: Some(-0.25),
+            }],
         };
+        let expected = "quarter,stock,peer,influence_bps,attention,correlation,lead_lag\n\
+                        2019Q4,A,B,4,,0.5,-0.25\n";
+        assert_eq!(relationships.by_quarter(), expected);
         let expected = "stock,peer,influence_bps,attention,correlation,lead_lag\n\
                         A,B,4,1,,\n\
                         C,B,2,0.75,0.125,0.25\n\

@@ -9,13 +9,35 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::comparison::Contender;
+use crate::eval::contributions::Contributions;
 use crate::eval::inference::{Inference, Trial};
 use crate::eval::metrics::Metrics;
 use crate::eval::parts::PartResult;
+use crate::features::relations::opportunity::PairTests;
 use crate::market::Symbol;
 use crate::portfolio::risk::Reason;
 
 use super::folder::{EARLIER, ReportError, ResultsFolder};
+use super::format::count;
+
+/// Tests of pairs in both periods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PeriodTests {
+    pub(crate) train: PairTests,
+    pub(crate) eval: PairTests,
+}
+
+impl PeriodTests {
+    /// What is said of them, also where nothing was found.
+    pub(crate) fn sentence(&self) -> String {
+        let of = |name: &str, PairTests { pairs, tests, passed }: PairTests| {
+            let found = if passed == 0 { "none".into() } else { count(passed) };
+            format!("{name} {} pairs in {} tests, {found} believed", count(pairs), count(tests))
+        };
+        let [train, eval] = [of("training:", self.train), of("evaluation:", self.eval)];
+        format!("Cointegrated pairs: {train}; {eval}.")
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunSummary {
@@ -32,6 +54,9 @@ pub(crate) struct RunSummary {
     pub(crate) env_steps_per_s: f64,
     /// Orders that the risk rules changed in training, by reason.
     pub(crate) orders_changed: BTreeMap<Reason, u64>,
+    /// How often pairs were tested for cointegration.
+    #[serde(default)]
+    pub(crate) pair_tests: PeriodTests,
     /// What a reader must know before believing a figure, such as that the prices are made up.
     pub(crate) notices: Vec<String>,
 }
@@ -52,6 +77,9 @@ pub(crate) struct Summary {
     /// The DQN alone where it learned, where it was selected, and in the evaluation.
     #[serde(default)]
     pub(crate) parts: Vec<PartResult>,
+    /// What each expert contributed to the profit of `eval`, by stock.
+    #[serde(default)]
+    pub(crate) contributions: Option<Contributions>,
 }
 
 impl Summary {
@@ -112,6 +140,7 @@ mod tests {
                 inference: Some(example.inference.clone()),
                 everyone: Vec::new(),
                 parts: Vec::new(),
+                contributions: None,
             };
             summary.write(&folder).unwrap();
         }
@@ -144,6 +173,7 @@ mod tests {
             inference: Some(example.inference),
             everyone: example.everyone[..2].to_vec(),
             parts: example.parts[..1].to_vec(),
+            contributions: Some(example.contributions),
         };
         let place = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(place.path()).unwrap();
@@ -164,7 +194,8 @@ mod tests {
         .concat();
         #[rustfmt::skip]
         let run = ["run", "seed", "stocks", "AAPL", "MSFT", "env_steps", "gradient_steps", "wall_s",
-            "env_steps_per_s", "orders_changed", "gross_limit", "notices"];
+            "env_steps_per_s", "orders_changed", "gross_limit", "pair_tests", "train", "pairs", "tests",
+            "passed", "eval", "pairs", "tests", "passed", "notices"];
         let contender = ["name", "role", "metrics"];
         let everyone = [
             &["everyone"],
@@ -179,6 +210,20 @@ mod tests {
         let parts =
             [&["parts", "part", "start", "end", "dqn"][..], &metrics, &["benchmark"], &metrics]
                 .concat();
+        #[rustfmt::skip]
+        let expert = ["name", "mean_weight", "profit"];
+        let stock = ["stock", "profit", "by_expert", "other"];
+        let contributions = [
+            &["contributions", "experts"],
+            &expert[..],
+            &expert,
+            &expert,
+            &["stocks"],
+            &stock,
+            &stock,
+            &["regret", "best_expert", "regret", "bound", "periods"],
+        ]
+        .concat();
         let expected: Vec<&str> = [
             &run[..],
             &["eval"],
@@ -188,6 +233,7 @@ mod tests {
             &inference,
             &everyone,
             &parts,
+            &contributions,
         ]
         .concat();
         assert_eq!(keys, expected);

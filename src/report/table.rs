@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::eval::comparison::Contender;
+use crate::eval::contributions::Contributions;
 use crate::eval::inference::Inference;
 use crate::eval::metrics::Metrics;
 use crate::eval::parts::PartResult;
@@ -21,18 +22,23 @@ const EXPLAINED: &str = "portfolio: what the desk traded, after costs; benchmark
                          volatility; turnover: value traded per day over equity.";
 
 /// The portfolio and the benchmark, aligned, at most 80 columns wide; an undefined value is `-`.
-/// Then the verdict, the DQN in each part of the data, the comparison on the same bars, and the
-/// paths.
+/// Then the verdict, what each expert contributed to the profit of an account that began with
+/// `capital`, the DQN in each part of the data, the comparison on the same bars, and the paths.
 pub(crate) fn closing<P: AsRef<Path>>(
     (eval, benchmark): (&Metrics, &Metrics),
     inference: &Inference,
-    (parts, everyone): (&[PartResult], &[Contender]),
+    (parts, everyone, contributions): (&[PartResult], &[Contender], Option<&Contributions>),
+    capital: f64,
     written: &[P],
 ) -> String {
     let rows = [COLUMNS.map(String::from), row("portfolio", eval), row("benchmark", benchmark)];
     let mut text = aligned(&rows);
     text += &format!("\n{}\n\n", wrapped(EXPLAINED, 80));
     text += &significance::lines(inference);
+    if let Some(contributions) = contributions.filter(|found| found.experts.len() > 1) {
+        text += "\nWhat each expert contributed\n";
+        text += &super::contributions::table(contributions, capital);
+    }
     if !parts.is_empty() {
         text += "\nThe DQN alone, in and out of sample\n";
         text += &super::parts::table(parts);
@@ -109,12 +115,19 @@ written:
   results/summary.json
 ";
         let inference = example::run(1, 2).inference;
-        let text = closing((&agent, &held), &inference, (&[], &[]), &["results/summary.json"]);
+        let text =
+            closing((&agent, &held), &inference, (&[], &[], None), 1e6, &["results/summary.json"]);
         assert_eq!(text, expected);
         let example = example::run(2, 400);
-        let text =
-            closing((&agent, &held), &inference, (&example.parts, &example.everyone), &[""; 0]);
+        let text = closing(
+            (&agent, &held),
+            &inference,
+            (&example.parts, &example.everyone, Some(&example.contributions)),
+            1e6,
+            &[""; 0],
+        );
         assert!(text.contains("\n\nAll strategies on the same bars\n") && text.contains("\nRSI "));
+        assert!(text.contains("\n\nWhat each expert contributed\n"), "{text}");
         assert!(text.contains("\n\nThe DQN alone, in and out of sample\n"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }

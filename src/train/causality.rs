@@ -173,7 +173,7 @@ impl SplitFutures {
         let other = CaseFolder::new(case, &case.other_future(market, t_s, &mut rng));
         let theirs = other.training_fitted(case, train);
         let end = rows.end.min(theirs.note.rows.end);
-        let plan = Lanes::cut(rows.start..end, lanes).unwrap();
+        let plan = Lanes::cut(rows.start..end, lanes, 1).unwrap();
         SplitFutures { ours, theirs, plan, row, t_s }
     }
 

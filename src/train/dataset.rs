@@ -15,11 +15,11 @@ use super::load_message::LoadMessage;
 use super::panel_cache::{file_name, prune, readable};
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
-use crate::config::FeatureConfig;
+use crate::config::{FeatureConfig, bars_per_stretch};
 use crate::errors::message;
 use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
-use crate::features::relations::opportunity::Opportunity;
+use crate::features::relations::opportunity::{Opportunity, PairTests, PairWatch};
 use crate::market::calendar::new_york_date;
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
@@ -59,6 +59,9 @@ pub struct PanelNote {
     pub fit: Fit,
     /// Of the period itself, in the order of time.
     pub opportunities: Vec<Opportunity>,
+    /// Of all rows, those before the period among them.
+    #[serde(default)]
+    pub pair_tests: PairTests,
 }
 
 /// A panel and what is known of it.
@@ -186,7 +189,7 @@ impl DataPlan<'_> {
         let risk = self.risk_sessions as u32 * bars_per_session(bar_minutes);
         Warmup {
             bars: self.features.warmup_bars.max(risk),
-            sessions: self.features.warmup_sessions(),
+            sessions: self.features.for_bars(bar_minutes).warmup_sessions(),
         }
     }
 
@@ -287,7 +290,7 @@ impl DataPlan<'_> {
         }
         let grid = align(&series);
         let rows = rows_of(&grid, trade);
-        let features = self.features;
+        let features = &self.features.for_bars(bar_minutes);
         let relations_and_peers = match fit {
             Some(fit) => (fit.relations.clone(), fit.peers.clone()),
             None => {
@@ -298,10 +301,14 @@ impl DataPlan<'_> {
             }
         };
         let (relations, peers) = relations_and_peers;
-        let (mut columns, mut opportunities) = raw_features(&series, &grid, &peers, features);
+        let (mut columns, watch) = raw_features(&series, &grid, &peers, features);
+        let PairWatch { mut opportunities, tests: pair_tests } = watch;
         let scaler = match fit {
             Some(fit) => fit.scaler.clone(),
-            None => Scaler::fit(&columns, &series, &grid, rows.clone()),
+            None => {
+                let bars = bars_per_stretch(bar_minutes);
+                Scaler::fit(&columns, &series, &grid, rows.clone(), bars)
+            }
         };
         let fit = Fit { scaler, relations, peers };
         let since = grid.end_s.get(rows.start).copied().unwrap_or(i64::MAX);
@@ -311,7 +318,7 @@ impl DataPlan<'_> {
             |row: usize| (0..series.len()).any(|stock| columns.tradable(&grid, stock, row));
         let rows =
             settled_rows(settled, rows).ok_or_else(|| self.too_short(trade, grid.end_s.len()))?;
-        let note = PanelNote { reports, bar_minutes, rows, fit, opportunities };
+        let note = PanelNote { reports, bar_minutes, rows, fit, opportunities, pair_tests };
         let about = PanelAbout {
             stocks: self.stocks.to_vec(),
             feature_names: feature_names(features),

@@ -119,7 +119,7 @@ impl DqnStrategy {
         let minutes = config.data.bar_minutes.expect("checked with the settings");
         let actions = config.env.action_set();
         let returns = &fit.scaler.return_std;
-        let terms = agent_terms(&config.env, returns, &belief, &config.learner);
+        let terms = agent_terms(&config.env, returns, &belief, &config.learner.in_bars(minutes));
         Ok(DqnStrategy {
             place,
             pace: BarSpacingCheck::new(minutes, config.features.longest_window()),

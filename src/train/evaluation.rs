@@ -9,8 +9,10 @@ use anyhow::Result;
 use super::dataset::PreparedData;
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
+use crate::env::costs::Costs;
 use crate::eval::account::BacktestAccount;
 use crate::eval::backtest::{Backtest, buy_and_hold};
+use crate::eval::contributions::Contributions;
 use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::interface::ActionSet;
 use crate::market::panel::Panel;
@@ -38,6 +40,8 @@ pub struct EvaluationResult {
     pub dqn: Vec<(f32, f32)>,
     /// Who traded each stock when, with how much capital.
     pub allocations: Allocations,
+    /// What each expert contributed to the profit.
+    pub contributions: Contributions,
     /// Figures of the account.
     pub metrics: Metrics,
     /// Buy and hold bar by bar: the same cash in equal parts of all stocks.
@@ -152,7 +156,9 @@ struct Trader {
 
 impl Trader {
     fn new(mandate: &Mandate, eval: &PreparedData, policy: Policy<'_>) -> Result<Trader> {
+        let is_believed = policy.terms.iter().any(|terms| terms.belief.share > 0.0);
         let meta = MetaPolicy::new(mandate, &eval.panel)?;
+        let meta = meta.map(|meta| if is_believed { meta } else { meta.with_unbelieved_dqn() });
         let (stocks, is_alone) = (mandate.stocks.len(), meta.is_none());
         let account =
             BacktestAccount::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
@@ -198,7 +204,7 @@ impl Trader {
             let wanted = wanted.map(|said| (f64::from(said.position), said.conviction));
             self.account.order(&view, wanted);
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
-            self.allocations.note(view.end_s(), desk);
+            self.allocations.note(view.end_s(), desk, backtest.equity());
             watch(&BarDecision { end_s: view.end_s(), q: &self.q, desk, backtest });
             for (stock, held) in self.held.iter_mut().enumerate() {
                 if next.bar(stock).tradable {
@@ -221,14 +227,19 @@ impl Trader {
         self.q = q;
     }
 
-    fn finish(self, mandate: &Mandate, eval: &PreparedData) -> EvaluationResult {
+    fn finish(mut self, mandate: &Mandate, eval: &PreparedData) -> EvaluationResult {
+        self.account.close(&eval.panel.view(eval.note.rows.end - 1));
+        self.allocations.earn(self.account.desk());
+        let regret = self.account.desk().regret(0);
         let record = self.account.into_record();
+        let costs = Costs::new(&mandate.env);
         let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&mandate.stocks, views, &mandate.env)
             .expect("a prepared panel has rows to trade");
         EvaluationResult {
             metrics: Metrics::from_record(&record),
             benchmark_metrics: Metrics::from_record(&benchmark),
+            contributions: Contributions::new(&record, &self.allocations, &costs, regret),
             dqn: self.dqn,
             allocations: self.allocations,
             record,

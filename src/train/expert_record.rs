@@ -39,14 +39,21 @@ impl ExpertRecord {
         &self.without_dqn
     }
 
-    /// Weights at the end of the training period. `wanted` `[stock, row]`: the DQN's positions on
-    /// the validation days, in fractions of the capital; it is flat after the last that is known.
-    pub(crate) fn weights(&self, panel: &Panel, wanted: &[f32]) -> ExpertWeights {
+    /// Weights at the end of the training period. `wanted` `[stock, row]`: the positions on the
+    /// validation days of a DQN that is believed or not, in fractions of the capital; it is flat
+    /// after the last that is known.
+    pub(crate) fn weights(
+        &self,
+        panel: &Panel,
+        is_believed: bool,
+        wanted: &[f32],
+    ) -> ExpertWeights {
         let known = wanted.len() / panel.stocks().len();
         let position = |row: usize, stock: usize| {
             let row = row - self.rows.start;
             if row < known { f64::from(wanted[stock * known + row]) } else { 0.0 }
         };
-        self.meta.weights_after(&self.before, panel, self.rows.clone(), &self.plan, position)
+        let rows = self.rows.clone();
+        self.meta.weights_after(&self.before, is_believed, panel, rows, &self.plan, position)
     }
 }

@@ -32,6 +32,7 @@ mod modes;
 pub(crate) mod panel_cache;
 pub mod peer_view;
 pub(crate) mod policy_check;
+mod quarters;
 mod resume;
 pub mod run;
 pub mod selection;

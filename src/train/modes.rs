@@ -138,7 +138,8 @@ impl Candidate {
         let agents = agents.iter_mut().map(|agent| &mut **agent).collect();
         let believed = (setup.episodes, self.belief.share > 0.0);
         let wanted = selection.positions(setup.comm, agents, networks, believed)?;
-        Ok(record.map(|record| record.weights(&setup.train.panel, &wanted)))
+        let panel = &setup.train.panel;
+        Ok(record.map(|record| record.weights(panel, believed.1, &wanted)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a trained network makes of a stock's peers: the learned graph of relations.
 
+use std::ops::Range;
+
 use anyhow::Result;
 
 use super::dataset::PreparedData;
@@ -12,6 +14,20 @@ use crate::train::worker::Worker;
 /// Rows over which the means are taken.
 const ROWS: usize = 1_024;
 
+/// Rows of a panel of which at most so many are looked at, evenly spread.
+#[derive(Clone, Debug)]
+pub(crate) struct Sampling {
+    pub(crate) rows: Range<usize>,
+    pub(crate) most: usize,
+}
+
+impl Sampling {
+    /// As many rows as say enough of a whole period.
+    pub(crate) fn of_period(data: &PreparedData) -> Sampling {
+        Sampling { rows: data.note.rows.clone(), most: ROWS }
+    }
+}
+
 /// Both `[stock][peer]`, None where the stock does not see the peer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeerView {
@@ -23,32 +39,32 @@ pub struct PeerView {
 }
 
 impl PeerView {
-    /// On rank 0; empty on the others. Of a network of `shape` with `weights`; `workers` are this
-    /// rank's.
+    /// On rank 0; empty on the others. Of a network of `shape` with `weights` at some rows of `data`;
+    /// `workers` are this rank's.
     pub(crate) fn gather(
         comm: &dyn Comm,
-        train: &PreparedData,
+        data: &PreparedData,
+        Sampling { rows, most }: Sampling,
         shape: &NetworkShape,
         weights: &[f32],
         workers: &mut [Worker],
     ) -> Result<PeerView> {
         let stocks = shape.stocks;
-        let fit = &train.note.fit;
+        let fit = &data.note.fit;
         let nothing = vec![vec![None; stocks]; stocks];
         let mut view = PeerView { attention: nothing.clone(), influence: nothing };
         let per_stock = fit.peers.first().map_or(0, Vec::len);
         if per_stock == 0 || !shape.config.attention {
             return Ok(view);
         }
-        let rows = train.note.rows.clone();
-        let stride = rows.len().div_ceil(ROWS);
+        let stride = rows.len().div_ceil(most);
         let sampled: Vec<u32> = rows.step_by(stride).map(|row| row as u32).collect();
         let mut mine = Vec::new();
         let engine = engine(shape, weights, Device::Cpu)?;
         for worker in workers {
             let agent = worker.agent();
-            mine.extend(agent.attention(&*engine, &train.panel, &sampled).unwrap_or_default());
-            mine.extend(agent.influence(&*engine, &train.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.attention(&*engine, &data.panel, &sampled).unwrap_or_default());
+            mine.extend(agent.influence(&*engine, &data.panel, &sampled).unwrap_or_default());
         }
         let ranks = Ranks { stocks, size: comm.size() };
         let width = 2 * per_stock;

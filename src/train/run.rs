@@ -14,7 +14,8 @@ use super::dataset::{DataPlan, PanelNote, PreparedData};
 use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
-use super::peer_view::PeerView;
+use super::peer_view::{PeerView, Sampling};
+use super::quarters;
 use super::resume::{Kept, find_checkpoint, read_checkpoint};
 use super::selection::{RowSplit, ValidationScore};
 use super::setup::{self, Setup, agent_terms, network_shape};
@@ -24,6 +25,7 @@ use crate::comm::comm::agree;
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::parts::{DataPart, PartResult};
+use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
 use crate::market::calendar::new_york_date;
 use crate::market::options::LoadOptions;
@@ -100,9 +102,10 @@ pub fn run(
 ) -> Result<Trained> {
     let device = agree(comm, setup::device(&config.device))?;
     let (config, train, eval) = prepare(comm, config, data, callbacks)?;
-    let share = config.learner.validation_share;
+    let learner = config.learner.in_bars(train.note.bar_minutes);
+    let share = learner.validation_share;
     let split = RowSplit::new(&train.panel, train.note.rows.clone(), share);
-    let lanes = Lanes::cut(split.learned.clone(), config.learner.lanes)
+    let lanes = Lanes::cut(split.learned.clone(), learner.lanes, learner.window_bars)
         .context("the training period has fewer than three bars")?;
     let settings = checkpoint_settings(&config, [&train, &eval])?;
     let found = match checkpointing {
@@ -116,7 +119,7 @@ pub fn run(
     let setup = Setup {
         comm,
         mandate: &mandate,
-        learner: &config.learner,
+        learner: &learner,
         shape: &shape,
         train: &train,
         lanes,
@@ -192,6 +195,7 @@ fn prepare(
     // The evaluation's bars are as long as those trained on, whatever its days would have by
     // themselves.
     config.data.bar_minutes = Some(bar_minutes);
+    config.features = config.features.for_bars(bar_minutes);
     keep_bar_label(&mut config, &train, data.source);
     let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
     let eval = data_plan(comm, &config, data).eval(traded, fit, bar_minutes, &mut on_days)?;
@@ -251,7 +255,15 @@ impl Trained {
     /// every rank.
     pub fn peer_view(&mut self, comm: &dyn Comm) -> Result<PeerView> {
         let Model { shape, weights, .. } = &self.model;
-        PeerView::gather(comm, &self.train, shape, weights, &mut self.workers)
+        let sampling = Sampling::of_period(&self.train);
+        PeerView::gather(comm, &self.train, sampling, shape, weights, &mut self.workers)
+    }
+
+    /// Relations in each quarter of both periods; on rank 0, empty on the others. Called on every
+    /// rank.
+    pub fn quarters(&mut self, comm: &dyn Comm) -> Result<Vec<QuarterRelation>> {
+        let Model { shape, weights, .. } = &self.model;
+        quarters::gather(comm, [&self.train, &self.eval], shape, weights, &mut self.workers)
     }
 
     /// Evaluates once more, on other terms than those of the run. Called on every rank; Some on
@@ -316,7 +328,8 @@ impl Trained {
         let Model { shape, belief, expert_weights, .. } = &self.model;
         let (networks, expert_weights) = (&self.networks, expert_weights.as_ref());
         let returns = &data.note.fit.scaler.return_std;
-        let terms = &agent_terms(&mandate.env, returns, belief, &self.config.learner);
+        let learner = self.config.learner.in_bars(data.note.bar_minutes);
+        let terms = &agent_terms(&mandate.env, returns, belief, &learner);
         let policy = Policy { shape, networks, terms, expert_weights };
         let agents = self.workers.iter_mut().map(Worker::agent).collect();
         evaluate(comm, mandate, data, policy, agents)

@@ -14,6 +14,7 @@ use crate::comm::local::LocalComm;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
 use crate::portfolio::mandate::Mandate;
+use crate::portfolio::meta_policy::expert_priors;
 
 /// A model with the settings of its run.
 pub struct SavedRun {
@@ -45,6 +46,29 @@ impl SavedRun {
         Ok(SavedRun { model: saved, config })
     }
 
+    /// Takes account of a meta-policy that is not set as in the run, whose settings were `before`:
+    /// what experts have earned counts from other priors. Returns a sentence if other experts start
+    /// from nothing but their priors.
+    ///
+    /// Errors: a strategy is unknown.
+    pub fn adopt_experts(&mut self, before: &RunConfig) -> Result<Option<String>> {
+        let (new, old) = (&self.config.portfolio.meta_policy, &before.portfolio.meta_policy);
+        let Some(weights) = self.model.expert_weights.take() else { return Ok(None) };
+        let same = (&new.strategies, &new.define, &new.share_rates)
+            == (&old.strategies, &old.define, &old.share_rates);
+        if !same {
+            return Ok(Some(
+                "the model knows nothing of these experts: they begin at their priors".into(),
+            ));
+        }
+        let (stocks, is_believed) = (before.stocks.len(), self.model.belief.share > 0.0);
+        let [old, new] = [old, new].map(|config| expert_priors(config, stocks, is_believed));
+        let (old, new) = (old?, new?);
+        let weights = if old == new { weights } else { weights.with_priors(&old, &new) };
+        self.model.expert_weights = Some(weights);
+        Ok(None)
+    }
+
     /// Lets the model trade the evaluation period of its settings, exactly as the training run
     /// itself did at its end. Tells `watch` what is decided at every bar. Returns the bars with
     /// what became of them.
@@ -68,7 +92,8 @@ impl SavedRun {
         let eval = plan.eval(period, &model.fit, bar_minutes, &mut on_days)?;
         callbacks.on_data(period, &eval);
         let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-        let evaluated = model.evaluate(&config.learner, device, &mandate, &eval, watch)?;
+        let evaluated =
+            model.evaluate(&config.learner.in_bars(bar_minutes), device, &mandate, &eval, watch)?;
         Ok((eval, evaluated))
     }
 }

@@ -64,15 +64,18 @@ pub struct Lanes {
     pub steps: usize,
 }
 
-/// Shorter segments would be little more than their ends.
+/// Shorter segments would be little more than their ends; and each holds several windows.
 const MIN_SEGMENT_STEPS: usize = 48;
+const MIN_SEGMENT_WINDOWS: usize = 3;
 
 impl Lanes {
-    /// As many of `wanted` lanes as leave segments of a useful length on the rows; None where there
-    /// are not three rows: one to decide at, one to hold, and one that ends it.
-    pub fn cut(rows: std::ops::Range<usize>, wanted: usize) -> Option<Lanes> {
+    /// As many of `wanted` lanes as leave segments of a useful length for windows of `window_bars` on
+    /// the rows; None where there are not three rows: one to decide at, one to hold, and one that
+    /// ends it.
+    pub fn cut(rows: std::ops::Range<usize>, wanted: usize, window_bars: usize) -> Option<Lanes> {
         let steps = rows.len().checked_sub(1).filter(|&steps| steps > 1)?;
-        let count = wanted.min(steps / MIN_SEGMENT_STEPS).max(1);
+        let least = MIN_SEGMENT_STEPS.max(MIN_SEGMENT_WINDOWS * window_bars);
+        let count = wanted.min(steps / least).max(1);
         Some(Lanes { first_row: rows.start, count, steps: steps / count })
     }
 
@@ -352,7 +355,7 @@ mod tests {
 
     #[test]
     fn segments_share_their_border_rows_and_stay_inside_the_period() {
-        let lanes = Lanes::cut(100..1_062, 8).unwrap();
+        let lanes = Lanes::cut(100..1_062, 8, 16).unwrap();
         assert_eq!(lanes, Lanes { first_row: 100, count: 8, steps: 120 });
         assert_eq!(lanes.row(0, 120), lanes.row(1, 0));
         assert_eq!(lanes.row(7, 120), 1_060);
@@ -360,10 +363,11 @@ mod tests {
 
     #[test]
     fn a_short_period_gets_fewer_lanes() {
-        assert_eq!(Lanes::cut(0..101, 64).unwrap().count, 2);
-        assert_eq!(Lanes::cut(0..10, 64), Some(Lanes { first_row: 0, count: 1, steps: 9 }));
-        assert_eq!(Lanes::cut(5..7, 64), None);
-        assert_eq!(Lanes::cut(5..8, 64), Some(Lanes { first_row: 5, count: 1, steps: 2 }));
+        assert_eq!(Lanes::cut(0..101, 64, 16).unwrap().count, 2);
+        assert_eq!(Lanes::cut(0..1_001, 64, 96).unwrap().count, 3);
+        assert_eq!(Lanes::cut(0..10, 64, 16), Some(Lanes { first_row: 0, count: 1, steps: 9 }));
+        assert_eq!(Lanes::cut(5..7, 64, 1), None);
+        assert_eq!(Lanes::cut(5..8, 64, 1), Some(Lanes { first_row: 5, count: 1, steps: 2 }));
     }
 
     /// Segments of 6 steps from rows 100, 106 and 112 on, windows of 3 bars.

@@ -51,6 +51,8 @@ fn wrong_flags_and_settings_name_themselves() {
         (&["--set", "portfolio.drawdown_limit=-0.1"], &["drawdown_limit", "inf"]),
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"IBM\"]]"], &["portfolio.pairs", "IBM"]),
         (&["--set", "portfolio.pairs=[[\"AAPL\", \"aapl\"]]"], &["portfolio.pairs", "itself"]),
+        (&["--set", "portfolio.target_volatility=0"], &["target_volatility", "inf"]),
+        (&["--set", "portfolio.meta_policy.unbelieved_dqn_prior=1"], &["unbelieved", "below 1"]),
         (&["--set", "features.arbitrage_bars=10"], &["features.arbitrage_bars", "30"]),
         (&["--set", "features.rsi_sessions=[1]"], &["features.rsi_sessions", "from 2 to 500"]),
         (&["--set", "features.return_sessions=[0]"], &["features.return_sessions", "from 1"]),
@@ -192,6 +194,10 @@ fn an_evaluation_does_not_move_the_model_that_it_evaluates() {
     refused(&mut place.program(&into), &["--output", "results"]);
     let device = ["evaluate", "--model", "results", "--device", "cuda:7"];
     refused(&mut place.program(&device), &["cuda:7", "--device cpu"]);
+    let gamma = ["evaluate", "--model", "results", "--set", "learner.gamma=0.9", "--quiet"];
+    refused(&mut place.program(&gamma), &["learner.gamma", "portfolio.*"]);
+    let long_only = ["evaluate", "--model", "results", "--set", "env.long_only=true", "--quiet"];
+    refused(&mut place.program(&long_only), &["env.long_only", "train anew"]);
     assert!(place.path("results/trained_model.pth").exists());
 }
 

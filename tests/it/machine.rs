@@ -103,7 +103,11 @@ fn a_full_disk_is_one_line_and_the_run_resumes_from_its_last_checkpoint() {
 
     // At the end of a run, whose model is larger than any file before it.
     let large = |output: &'static str| {
-        args(&["--episodes", "36", "--checkpoint-every", "inf", "--output", output])
+        let wide = ["--set", "network.trunk=2048"];
+        args(
+            &[&["--episodes", "6", "--checkpoint-every", "inf", "--output", output], &wide[..]]
+                .concat(),
+        )
     };
     succeed(&mut place.program(&large("large")));
     let model = size(&place.path("large/trained_model.pth"));

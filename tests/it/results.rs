@@ -43,6 +43,7 @@ fn every_file_exists_with_the_expected_content() {
         "allocations.csv",
         "summary.json",
         "relationships.csv",
+        "relationships_by_quarter.csv",
         "report.html",
         "trained_model.pth",
         "policy.pt",
@@ -97,6 +98,25 @@ fn every_file_exists_with_the_expected_content() {
     // Too few days to hold some of them back.
     assert_eq!(names, ["training", "evaluation"]);
     assert!(starts[0] < ends[0] && ends[0] < starts[1] && starts[1] < ends[1], "{parts:?}");
+    // Who contributed adds up to what was earned of a million.
+    let contributions = &summary["contributions"];
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let sum_of =
+        |values: &serde_json::Value| -> f64 { values.as_array().unwrap().iter().map(number).sum() };
+    let mut earned_in_all = 0.0;
+    for stock in contributions["stocks"].as_array().unwrap() {
+        let of_experts = sum_of(&stock["by_expert"]) + number(&stock["other"]);
+        assert!((of_experts - number(&stock["profit"])).abs() < 1e-6, "{stock}");
+        earned_in_all += number(&stock["profit"]);
+    }
+    let grown = 1e6 * number(&summary["eval"]["portfolio_return"]);
+    assert!((earned_in_all - grown).abs() < 1e-3, "{earned_in_all} of {grown}");
+    let experts = contributions["experts"].as_array().unwrap();
+    let weights: f64 = experts.iter().map(|one| number(&one["mean_weight"])).sum();
+    assert!((weights - 1.0).abs() < 1e-6, "{weights}");
+    let regret = &contributions["regret"];
+    assert!(number(&regret["regret"]) <= number(&regret["bound"]), "{regret}");
+
     let everyone = summary["everyone"].as_array().unwrap();
     let alone = everyone.iter().find(|one| one["role"] == "dqn").unwrap();
     let earned = |metrics: &serde_json::Value| metrics["portfolio_return"].as_f64().unwrap();

@@ -5,8 +5,14 @@ use dqn_trader::strategy::Registry;
 
 use crate::program::{Place, run, short, succeed, write_day_files};
 
-const COMPARED: [&str; 5] =
-    ["trained_model.pth", "policy.pt", "relationships.csv", "policy_check.json", "allocations.csv"];
+const COMPARED: [&str; 6] = [
+    "trained_model.pth",
+    "policy.pt",
+    "relationships.csv",
+    "relationships_by_quarter.csv",
+    "policy_check.json",
+    "allocations.csv",
+];
 
 /// The portfolio file of every evaluation.
 fn portfolios(place: &Place, output: &str) -> Vec<String> {
@@ -209,6 +215,31 @@ fn a_later_evaluation_reproduces_the_runs_own() {
         assert_eq!(run[key], later[key], "{key}");
     }
     assert_eq!(run["trials"]["count"], later["trials"]["count"], "it repeats a trial of the run");
+
+    // Another desk on the same network: the DQN begins with nearly all of the weight; other experts
+    // know nothing but their priors.
+    let with = |set: &[&str]| {
+        let set: Vec<&str> = set.iter().flat_map(|one| ["--set", *one]).collect();
+        let flags = ["evaluate", "--model", "results", "--output", "desk", "--quiet"];
+        let output = crate::program::run(&mut place.program(&[&flags[..], &set].concat()));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        let allocations = place.text("desk/allocations.csv");
+        let first: Vec<String> =
+            allocations.lines().nth(1).unwrap().split(',').map(String::from).collect();
+        let head = allocations.lines().next().unwrap();
+        let place_of = head.split(',').position(|name| name == "dqn_weight").unwrap();
+        (first[place_of].parse::<f64>().unwrap(), said)
+    };
+    let prior = "portfolio.meta_policy.unbelieved_dqn_prior=0.9";
+    let (weight, said) = with(&[prior]);
+    assert!(weight > 0.6 && !said.contains("begin at their priors"), "{weight} {said}");
+    let alone = "portfolio.meta_policy.strategies=[\"flat\"]";
+    let (weight, said) = with(&[prior, alone]);
+    assert!(
+        (weight - 0.9).abs() < 1e-9 && said.contains("begin at their priors"),
+        "{weight} {said}"
+    );
 
     // As on another machine: an empty cache, and only the bars of the evaluation and the weeks
     // before it.

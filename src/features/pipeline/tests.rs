@@ -14,7 +14,7 @@ fn small() -> FeatureConfig {
         rsi_bars: 4,
         volume_bars: 6,
         volume_mean_bars: vec![1, 3],
-        return_sessions: vec![1, 3],
+        return_sessions: Some(vec![1, 3]),
         volatility_sessions: vec![2, 4],
         rsi_sessions: vec![3],
         relation_bars: 10,
@@ -121,7 +121,8 @@ fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
     let grid = grid_of(&series);
     let config = FeatureConfig { arbitrage_bars: 200, arbitrage_level: 0.02, ..small() };
     let peers = [vec![1, 2], vec![0, 2], vec![0, 1]];
-    let (raw, found) = raw_features(&series, &grid, &peers, &config);
+    let (raw, watch) = raw_features(&series, &grid, &peers, &config);
+    let found = watch.opportunities;
     let raw = table_of(&raw, &grid);
     let names = feature_names(&config);
     let arbitrage = |t: usize, stock: usize| raw[(t * 3 + stock) * names.len() + names.len() - 1];
@@ -138,7 +139,7 @@ fn a_cointegrated_pair_is_dear_and_cheap_in_opposite_features() {
         assert_eq!(arbitrage(row, 0), found.z_score as f32);
     }
     let without = FeatureConfig { peers: false, ..config };
-    assert!(raw_features(&series, &grid, &peers, &without).1.is_empty());
+    assert!(raw_features(&series, &grid, &peers, &without).1.opportunities.is_empty());
 }
 
 #[test]
@@ -176,7 +177,7 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
     let grid = grid_of(&series);
     let times = grid.end_s.len();
     let (raw, _) = raw_features(&series, &grid, &ring_of_peers(2, 1), &config);
-    let scaler = Scaler::fit(&raw, &series, &grid, 0..200);
+    let scaler = Scaler::fit(&raw, &series, &grid, 0..200, 1.0);
     let data = panel_of(&series, &grid, raw.clone(), &scaler, &config);
     assert_eq!((data.end_s.len(), data.note.as_str()), (times, "note"));
 
@@ -236,9 +237,10 @@ fn a_panel_is_scaled_clipped_and_carried_forward() {
 #[test]
 fn an_empty_market_has_no_features() {
     let grid = grid_of(&[]);
-    let (columns, opportunities) = raw_features(&[], &grid, &[], &small());
+    let (columns, watch) = raw_features(&[], &grid, &[], &small());
+    let opportunities = watch.opportunities;
     assert!(columns.stocks.is_empty() && opportunities.is_empty());
-    let scaler = Scaler::fit(&columns, &[], &grid, 0..0);
+    let scaler = Scaler::fit(&columns, &[], &grid, 0..0, 1.0);
     assert!(panel_of(&[], &grid, columns, &scaler, &small()).end_s.is_empty());
 }
 
@@ -280,7 +282,7 @@ fn a_formula_that_changes_has_to_raise_its_version() {
     let peers = ring_of_peers(3, 2);
     let config = small();
     let (mut columns, _) = raw_features(&series, &grid, &peers, &config);
-    let scaler = Scaler::fit(&columns, &series, &grid, 100..grid.end_s.len());
+    let scaler = Scaler::fit(&columns, &series, &grid, 100..grid.end_s.len(), 1.0);
     columns.scale(&scaler.mean, &scaler.std, config.clip_std);
     let rows = panel_rows(&series, &grid, &columns, 0..grid.end_s.len());
     let names = feature_names(&config);

@@ -42,6 +42,25 @@ pub struct Opportunity {
     pub peer_leads: Option<f64>,
 }
 
+/// How often pairs were tested for cointegration, and how often they passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairTests {
+    /// Pairs that were watched: every stock with its nearest peer.
+    pub pairs: u64,
+    /// Whole blocks of `features.arbitrage_bars` bars, over all pairs.
+    pub tests: u64,
+    /// Of these, those after which the pair counted as cointegrated.
+    pub passed: u64,
+}
+
+/// What was seen of all watched pairs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PairWatch {
+    /// In the order of time.
+    pub(crate) opportunities: Vec<Opportunity>,
+    pub(crate) tests: PairTests,
+}
+
 /// History of one pair.
 pub(crate) struct PairSeries {
     pub(crate) first: usize,
@@ -50,6 +69,8 @@ pub(crate) struct PairSeries {
     /// cointegrated.
     pub(crate) z_score: Vec<f32>,
     pub(crate) opportunities: Vec<Opportunity>,
+    /// Blocks that were tested, and that passed.
+    pub(crate) tests: [u64; 2],
 }
 
 /// Every stock with its nearest peer, each pair once, in ascending order.
@@ -79,8 +100,13 @@ pub(crate) fn monitor_pairs(
         let mut watch = PairMonitor::from_config(config, pairs.len());
         let mut both = Vec::with_capacity(grid.end_s.len());
         let z_scores = Vec::with_capacity(grid.end_s.len());
-        let mut pair_series =
-            PairSeries { first, second, z_score: z_scores, opportunities: Vec::new() };
+        let mut pair_series = PairSeries {
+            first,
+            second,
+            z_score: z_scores,
+            opportunities: Vec::new(),
+            tests: [0; 2],
+        };
         let mut z_score = 0.0;
         for (row, &end_s) in grid.end_s.iter().enumerate() {
             if [first, second].iter().all(|&stock| grid.bar_index[stock][row] != NO_BAR) {
@@ -107,17 +133,20 @@ pub(crate) fn monitor_pairs(
             }
             pair_series.z_score.push(z_score as f32);
         }
+        pair_series.tests = watch.tests;
         pair_series
     };
     pairs.par_iter().map(watch).collect()
 }
 
-/// Opportunities of all pairs in time order.
-pub(crate) fn in_order(pair_series: Vec<PairSeries>) -> Vec<Opportunity> {
-    let mut all: Vec<_> =
+/// Of all pairs together, in time order.
+pub(crate) fn in_order(pair_series: Vec<PairSeries>) -> PairWatch {
+    let sum = |of: usize| pair_series.iter().map(|pair_series| pair_series.tests[of]).sum();
+    let tests = PairTests { pairs: pair_series.len() as u64, tests: sum(0), passed: sum(1) };
+    let mut opportunities: Vec<_> =
         pair_series.into_iter().flat_map(|pair_series| pair_series.opportunities).collect();
-    all.sort_by_key(|found| (found.end_s, found.stock, found.peer));
-    all
+    opportunities.sort_by_key(|found| (found.end_s, found.stock, found.peer));
+    PairWatch { opportunities, tests }
 }
 
 /// Streaming state of one pair.
@@ -131,6 +160,8 @@ pub(in crate::features) struct PairMonitor {
     verdict: Option<Cointegration>,
     /// Side on which the pair has diverged: -1, 1, or 0 if it has not.
     side: f64,
+    /// Blocks that were tested, and that passed.
+    tests: [u64; 2],
 }
 
 impl PairMonitor {
@@ -141,7 +172,15 @@ impl PairMonitor {
 
     fn new(bars: usize, level: f64) -> PairMonitor {
         let empty = || Vec::with_capacity(bars);
-        PairMonitor { level, first: empty(), second: empty(), bars, verdict: None, side: 0.0 }
+        PairMonitor {
+            level,
+            first: empty(),
+            second: empty(),
+            bars,
+            verdict: None,
+            side: 0.0,
+            tests: [0; 2],
+        }
     }
 
     /// Takes in the log closes of a bar that both stocks have. Returns the z-score under the last
@@ -158,6 +197,8 @@ impl PairMonitor {
         self.second.push(second);
         if self.first.len() == self.bars {
             self.verdict = judge(&self.first, &self.second, self.level);
+            self.tests[0] += 1;
+            self.tests[1] += u64::from(self.verdict.is_some());
             self.first.clear();
             self.second.clear();
         }

@@ -67,6 +67,12 @@ impl Capital<'_> {
         Some(self.bar_std[stock]).filter(|&std| std > 0.0)
     }
 
+    /// Standard deviation of the account's one-bar return if all capital is held long; None if
+    /// unknown.
+    pub(crate) fn account_std(&self) -> Option<f64> {
+        Some(self.account_std).filter(|&std| std > 0.0)
+    }
+
     /// Standard deviation that a stock, held long with its capital, has of those that the whole
     /// account has; None if either is unknown.
     pub(crate) fn part(&self, stock: usize) -> Option<f64> {

@@ -17,19 +17,27 @@ pub(crate) struct ConstantNotional {
 
 impl ConstantNotional {
     /// Closes a bar: the desired position was filled at its open if the bar is tradable.
-    /// `last_close` is that of the previous bar; `cost` is that of trading the notional once.
-    pub(crate) fn close(&mut self, last_close: f64, bar: &PanelBar, cost: f64) {
+    /// `last_close` is that of the previous bar; `cost` is that of trading the notional once. Returns
+    /// the profit over the bar, as a fraction of the notional.
+    pub(crate) fn close(&mut self, last_close: f64, bar: &PanelBar, cost: f64) -> f64 {
         let before = self.held;
         if bar.tradable {
             self.held = self.wanted;
         }
         if last_close.is_nan() || before == 0.0 && self.held == 0.0 {
-            return;
+            return 0.0;
         }
         let until_open = before * (bar.open / last_close - 1.0);
         let after_open = self.held * (bar.close - bar.open) / last_close;
         let paid = (self.held - before).abs() * cost;
-        self.score += until_open + after_open - paid;
+        let profit = until_open + after_open - paid;
+        self.score += profit;
+        profit
+    }
+
+    /// The desired position from the next open on.
+    pub(crate) fn wanted(&self) -> f64 {
+        self.wanted
     }
 
     /// Sets the desired position from the next open on.

@@ -9,6 +9,9 @@ use crate::config::PortfolioConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::panel::MarketView;
 
+/// Sessions per year.
+const DAYS_PER_YEAR: f64 = 252.0;
+
 /// A standard deviation per bar below this means that the stock did not trade.
 const MIN_STD: f64 = 1e-7;
 
@@ -21,7 +24,8 @@ struct SessionSums {
 
 /// Equal risk contributions: held long, every stock contributes the same to the portfolio variance
 /// (Maillard, Roncalli and Teiletche 2010). Each gets at most `name_limit`, all together at most
-/// `gross_limit`. Fed bar by bar, so that an allocation only uses the past. Allocations change at
+/// `gross_limit`, and less where the account would be more volatile than its target. Fed bar by bar,
+/// so that an allocation only uses the past. Allocations change at
 /// the first bar of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EqualRisk {
@@ -40,6 +44,8 @@ pub(crate) struct EqualRisk {
     bar_std: Vec<f64>,
     /// That of the account if all capital is held long, with the shrunk correlations.
     account_std: f64,
+    /// Most of that per session; inf: any.
+    target_std: f64,
 }
 
 impl EqualRisk {
@@ -58,6 +64,7 @@ impl EqualRisk {
             capital: capped(&vec![1.0; stocks], name_limit, config.capital()),
             bar_std: vec![0.0; stocks],
             account_std: 0.0,
+            target_std: config.target_volatility / DAYS_PER_YEAR.sqrt(),
         }
     }
 
@@ -125,6 +132,14 @@ impl EqualRisk {
         };
         let variance: f64 = (0..self.stocks).map(|i| held(i) * row(i)).sum();
         self.account_std = variance.max(0.0).sqrt();
+        let bars = self.past.iter().flatten().map(|session| f64::from(session.bars)).sum::<f64>()
+            / (self.past.len() * self.stocks).max(1) as f64;
+        let of_session = self.account_std * bars.sqrt();
+        if of_session > self.target_std {
+            let part = self.target_std / of_session;
+            self.capital.iter_mut().for_each(|capital| *capital *= part);
+            self.account_std *= part;
+        }
     }
 }
 

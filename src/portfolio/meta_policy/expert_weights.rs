@@ -45,6 +45,32 @@ impl ExpertWeights {
         self.common
     }
 
+    /// As if the experts had begun with the priors `new` instead of `old`, both `[expert]`: exact
+    /// but for what was shared since.
+    pub(crate) fn with_priors(&self, old: &[f64], new: &[f64]) -> ExpertWeights {
+        let [_, rates, experts] = self.shape;
+        let factor = |i: usize| new[i % experts] / old[i % experts];
+        let mut joint: Vec<f64> =
+            self.joint.iter().enumerate().map(|(i, &x)| f64::from(x) * factor(i)).collect();
+        for of_stock in joint.chunks_exact_mut(rates * experts) {
+            let sum: f64 = of_stock.iter().sum();
+            of_stock.iter_mut().for_each(|weight| *weight /= sum);
+        }
+        ExpertWeights { joint: joint.into_iter().map(|x| x as f32).collect(), ..*self }
+    }
+
+    /// With the weight `after` for the last expert, of which nothing is known but its prior `before`.
+    fn with_newcomer_at(&self, before: f64, after: f64) -> ExpertWeights {
+        let [.., experts] = self.shape;
+        let factor = |i: usize| match i % experts + 1 == experts {
+            true => after / before,
+            false if before < 1.0 => (1.0 - after) / (1.0 - before),
+            false => 1.0,
+        };
+        let joint = self.joint.iter().enumerate().map(|(i, &x)| (f64::from(x) * factor(i)) as f32);
+        ExpertWeights { joint: joint.collect(), ..*self }
+    }
+
     pub(super) fn shares(&self, experts: usize) -> Shares {
         let [_, rates, _] = self.shape;
         let joints = self.joint.chunks_exact(rates * experts);
@@ -115,18 +141,22 @@ impl MetaPolicy {
         start_weights
     }
 
-    /// Weights just after `rows`, from those just before, where the DQN wanted the position
-    /// `dqn(row, stock)`.
+    /// Weights just after `rows`, from those just `before`, at which nothing is known of the DQN. It
+    /// is believed or not, and wanted the position `dqn(row, stock)`.
     pub(crate) fn weights_after(
         &self,
         before: &ExpertWeights,
+        is_believed: bool,
         panel: &Panel,
         rows: Range<usize>,
         plan: &CapitalPlan,
         dqn: impl Fn(usize, usize) -> f64,
     ) -> ExpertWeights {
-        let mut book = self.book(Some(before));
-        self.trade(&self.belief, &mut book, panel, rows, plan, dqn);
+        let belief = if is_believed { self.belief.clone() } else { self.unbelieved() };
+        let last = |belief: &FixedSharePrior| belief.prior[self.names.len() - 1];
+        let before = before.with_newcomer_at(last(&self.belief), last(&belief));
+        let mut book = self.book(Some(&before));
+        self.trade(&belief, &mut book, panel, rows, plan, dqn);
         ExpertWeights::from_shares(&book.shares, [self.belief.share_rates.len(), self.names.len()])
     }
 

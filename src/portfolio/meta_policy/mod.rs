@@ -16,7 +16,9 @@ mod constant_notional;
 mod decaying_covariance;
 mod equal_risk;
 mod expert_weights;
+mod regret;
 mod rule_positions;
+mod shares;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +33,16 @@ pub(crate) use capital::{Capital, CapitalPlan};
 use constant_notional::ConstantNotional;
 use equal_risk::EqualRisk;
 pub use expert_weights::ExpertWeights;
+use regret::BetRecord;
+pub use regret::Regret;
 use rule_positions::RulePositions;
 pub(crate) use rule_positions::{registry, rule_names};
+use shares::{KIND_RATE, Shares, kinds_prior};
 
 /// Name of the expert next to the rules.
 pub(crate) const DQN: &str = "DQN";
+
+const PAIRS: &str = "Pairs";
 
 /// Profits are clipped at this many standard deviations of a period.
 const MAX_DEVIATIONS: f64 = 3.0;
@@ -57,21 +64,6 @@ impl DqnProposal {
     }
 }
 
-/// Chance per period that it is now the other kind of weights, common or a stock's own, that is
-/// right.
-const KIND_RATE: f64 = 1e-3;
-
-/// Expert weights of all kinds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Shares {
-    /// For all stocks.
-    common: FixedShare,
-    /// `[stock]`.
-    own: Vec<FixedShare>,
-    /// Of the common weights, and of the own ones.
-    kinds: FixedShare,
-}
-
 /// State of the meta-policy for one account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Book {
@@ -83,6 +75,10 @@ pub(crate) struct Book {
     /// Bars so far in the current period.
     bars: usize,
     date: Option<chrono::NaiveDate>,
+    bets: BetRecord,
+    /// `[stock, expert]`: profit of each account over the last bar, as a fraction of its notional.
+    #[serde(skip)]
+    gains: Vec<f64>,
 }
 
 /// Fixed-share weights over the rules and the DQN.
@@ -93,6 +89,10 @@ pub(crate) struct MetaPolicy {
     belief: FixedSharePrior,
     names: Vec<String>,
     stocks: usize,
+    /// `[stock, expert]`: whether the rule can trade the stock at all. What cannot say anything of a
+    /// stock has no weight there: it is no second Flat (Freund, Schapire, Singer and Warmuth 1997
+    /// on experts that sleep).
+    asleep: Vec<bool>,
     rule_positions: RulePositions,
     /// Cost of trading all of an account once, as a fraction of it.
     cost: f64,
@@ -116,12 +116,27 @@ impl MetaPolicy {
                 share_rates: meta.share_rates.clone(),
             },
             risk_aversion: mandate.portfolio.risk_aversion,
+            asleep: asleep(&names, stocks),
             names,
             stocks,
             rule_positions: RulePositions::new(panel, stocks, meta, mandate.env.long_only)?,
             cost: Costs::new(&mandate.env).turnover_cost(),
             config: meta.clone(),
         }))
+    }
+
+    /// For an evaluation of a DQN whose values validation did not believe: it counts for less.
+    pub(crate) fn with_unbelieved_dqn(mut self) -> MetaPolicy {
+        self.belief = self.unbelieved();
+        self
+    }
+
+    /// The prior with a DQN that is not believed.
+    fn unbelieved(&self) -> FixedSharePrior {
+        FixedSharePrior {
+            prior: with_last(&self.belief.prior, self.config.unbelieved_dqn_prior),
+            ..self.belief.clone()
+        }
     }
 
     /// The experts, in the order of their weights.
@@ -140,12 +155,21 @@ impl MetaPolicy {
 
     fn begin(&self, shares: Shares) -> Book {
         let accounts = vec![ConstantNotional::default(); self.stocks * self.names.len()];
-        Book { weights: shares.weights(), shares, accounts, bars: 0, date: None }
+        let (gains, bets) = (vec![0.0; accounts.len()], BetRecord::default());
+        Book { weights: self.weights(&shares), shares, accounts, bars: 0, date: None, bets, gains }
     }
 
-    /// Takes in the bar that has just closed, and the risk from that bar on.
-    pub(crate) fn observe(&self, book: &mut Book, view: &MarketView<'_>, risk: Capital<'_>) {
+    /// Takes in the bar that has just closed, over which the account's simple return was `gain`, and
+    /// the risk from that bar on.
+    pub(crate) fn observe(
+        &self,
+        book: &mut Book,
+        view: &MarketView<'_>,
+        risk: Capital<'_>,
+        gain: f64,
+    ) {
         self.observe_under(&self.belief, book, view, risk);
+        book.bets.earn(gain);
     }
 
     fn observe_under(
@@ -166,12 +190,17 @@ impl MetaPolicy {
         book.date = Some(date);
         book.bars += 1;
         let before = view.back(1);
-        for (stock, accounts) in book.accounts.chunks_exact_mut(self.names.len()).enumerate() {
+        let experts = self.names.len();
+        book.gains.resize(book.accounts.len(), 0.0);
+        let accounts = book.accounts.chunks_exact_mut(experts);
+        for (stock, (accounts, gains)) in
+            accounts.zip(book.gains.chunks_exact_mut(experts)).enumerate()
+        {
             let bar = view.bar(stock);
             let last_close = before.as_ref().map_or(f64::NAN, |view| view.bar(stock).close);
             let variance = risk.bar_std(stock).map_or(0.0, |std| std * std);
-            for account in accounts {
-                account.close(last_close, &bar, self.cost);
+            for (account, gain) in accounts.iter_mut().zip(gains) {
+                *gain = account.close(last_close, &bar, self.cost);
                 account.charge_risk(0.5 * self.risk_aversion * variance);
             }
         }
@@ -198,19 +227,54 @@ impl MetaPolicy {
             };
             let part = risk.part(stock).unwrap_or(0.0);
             growths.clear();
-            for ((score, all), weight) in scores.zip(&mut of_all).zip(own.weights()) {
+            let asleep = &self.asleep[stock * experts..][..experts];
+            let (mut awake, mut mean) = (0.0, 0.0);
+            for ((score, all), (weight, asleep)) in
+                scores.zip(&mut of_all).zip(own.weights().iter().zip(asleep))
+            {
                 let deviations = score / (std * root);
                 *all += part * deviations;
-                of_own += part * weight * deviations;
                 growths.push(growth(deviations));
+                if !asleep {
+                    awake += weight;
+                    mean += weight * deviations;
+                }
+            }
+            // The account holds the mean of those that are awake, and so does who sleeps.
+            let mean = if awake > 0.0 { mean / awake } else { 0.0 };
+            of_own += part * mean;
+            for (bet, _) in growths.iter_mut().zip(asleep).filter(|(_, asleep)| **asleep) {
+                *bet = growth(mean);
             }
             own.update(&growths, belief);
         }
         growths.clear();
         growths.extend(of_all.into_iter().map(growth));
+        let std = risk.account_std().map(|std| std * root);
+        book.bets.settle(&growths, std, growth);
         let together = common.update(&growths, belief);
         kinds.update(&[together, growth(of_own)], &kinds_prior());
-        book.weights = book.shares.weights();
+        book.weights = self.weights(&book.shares);
+    }
+
+    /// `[stock, expert]`: the mean over both kinds of weights, of the experts that are awake.
+    fn weights(&self, shares: &Shares) -> Vec<f64> {
+        let mut weights = shares.weights();
+        let experts = self.names.len();
+        let of_stocks = weights.chunks_exact_mut(experts).zip(self.asleep.chunks_exact(experts));
+        for (weights, asleep) in of_stocks {
+            if !asleep.contains(&true) {
+                continue;
+            }
+            weights
+                .iter_mut()
+                .zip(asleep)
+                .filter(|(_, a)| **a)
+                .for_each(|(weight, _)| *weight = 0.0);
+            let sum: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|weight| *weight /= sum);
+        }
+        weights
     }
 
     /// The position to hold in `stock` from the next open on, from -1 to 1, and the conviction: the
@@ -262,27 +326,36 @@ fn prior(names: &[String], config: &MetaPolicyConfig) -> Result<Vec<f64>, Strate
     Ok(weights.into_iter().map(of_rule).chain([config.dqn_prior]).collect())
 }
 
-/// Nothing speaks for either kind of weights.
-fn kinds_prior() -> FixedSharePrior {
-    FixedSharePrior { prior: vec![0.5; 2], share_rates: vec![KIND_RATE] }
+/// `[expert]`: weights before anything is known of the rules, and of a DQN that is believed or not.
+///
+/// Errors: a strategy is unknown.
+pub(crate) fn expert_priors(
+    config: &MetaPolicyConfig,
+    stocks: usize,
+    is_believed: bool,
+) -> Result<Vec<f64>, StrategyError> {
+    let mut names = rule_names(config, stocks)?;
+    names.push(DQN.into());
+    let prior = prior(&names, config)?;
+    Ok(if is_believed { prior } else { with_last(&prior, config.unbelieved_dqn_prior) })
 }
 
-impl Shares {
-    fn new(stocks: usize, belief: &FixedSharePrior) -> Shares {
-        let share = FixedShare::new(belief);
-        let own = vec![share.clone(); stocks];
-        Shares { common: share, own, kinds: FixedShare::new(&kinds_prior()) }
+/// Weights with `wanted` for the last expert, the others in proportion; a single one keeps its own.
+fn with_last(weights: &[f64], wanted: f64) -> Vec<f64> {
+    match weights.split_last() {
+        Some((last, rest)) if !rest.is_empty() => {
+            let others = rest.iter().map(|weight| weight * (1.0 - wanted) / (1.0 - last));
+            others.chain([wanted]).collect()
+        }
+        _ => weights.to_vec(),
     }
+}
 
-    /// `[stock, expert]`: the mean over both kinds.
-    fn weights(&self) -> Vec<f64> {
-        let [of_common, of_own] = [0, 1].map(|kind| self.kinds.weights()[kind]);
-        let of_stock = |own: &FixedShare| {
-            let both = self.common.weights().iter().zip(own.weights());
-            both.map(|(common, own)| of_common * common + of_own * own).collect::<Vec<_>>()
-        };
-        self.own.iter().flat_map(of_stock).collect()
-    }
+/// `[stock, expert]`: Pairs has nothing to say of an odd last stock.
+fn asleep(names: &[String], stocks: usize) -> Vec<bool> {
+    let is_odd_one = |stock: usize| stocks % 2 == 1 && stock + 1 == stocks;
+    let of_stock = |stock| names.iter().map(move |name| is_odd_one(stock) && name == PAIRS);
+    (0..stocks).flat_map(of_stock).collect()
 }
 
 impl Book {
@@ -290,6 +363,19 @@ impl Book {
     pub(crate) fn weights(&self, stock: usize) -> &[f64] {
         let experts = self.shares.common.weights().len();
         &self.weights[stock * experts..][..experts]
+    }
+
+    /// `[expert]`: profit of each expert in a stock over the last bar, after costs, as a fraction of
+    /// the capital that the stock is allocated.
+    pub(crate) fn gains(&self, stock: usize) -> &[f64] {
+        let experts = self.shares.common.weights().len();
+        &self.gains[stock * experts..][..experts]
+    }
+
+    /// `[expert]`: what each expert wants to hold of a stock from the next open on.
+    pub(crate) fn wanted(&self, stock: usize) -> impl Iterator<Item = f64> {
+        let experts = self.shares.common.weights().len();
+        self.accounts[stock * experts..][..experts].iter().map(ConstantNotional::wanted)
     }
 }
 

@@ -51,7 +51,7 @@ fn run(mandate: &Mandate, panel: &Panel, dqn: f64) -> Vec<(Vec<f64>, f64)> {
     let mut book = meta.book(None);
     let step = |row: usize| {
         let view = panel.view(row);
-        meta.observe(&mut book, &view, plan.at(&view));
+        meta.observe(&mut book, &view, plan.at(&view), 0.0);
         let (position, _) = meta.choose(&mut book, &view, 0, DqnProposal::plain((dqn, 0.1)));
         (book.weights(0).to_vec(), position)
     };
@@ -122,6 +122,23 @@ fn risk_is_charged_by_the_squared_position() {
     }
 }
 
+/// Four bars of 1 % a day are 2 % a day and 31.7 % a year. With a target of half that, half of the
+/// capital is allocated once two whole days are known; with one of 40 %, all of it.
+#[test]
+fn beyond_the_target_volatility_less_is_allocated() {
+    let place = tempfile::tempdir().unwrap();
+    let closes: Vec<f64> = (0..20).map(|i| 100.0 * 1.01_f64.powi(i)).collect();
+    let panel = panel(place.path(), &closes);
+    let capital = |target: f64| {
+        let mut mandate = mandate();
+        mandate.portfolio.target_volatility = target;
+        let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
+        plan.at(&panel.view(3 * BARS)).shares[0]
+    };
+    assert!((capital(0.01 * 252.0_f64.sqrt()) - 0.5).abs() < 1e-9);
+    assert_eq!([capital(0.4), capital(f64::INFINITY)], [1.0, 1.0]);
+}
+
 /// Hold long, Flat, and a DQN that is half short, by weights of 1/4, 1/4 and 1/2.
 #[test]
 fn the_weighted_mean_of_all_experts_is_held() {
@@ -129,6 +146,15 @@ fn the_weighted_mean_of_all_experts_is_held() {
     let panel = panel(place.path(), &[100.0; 8]);
     let found = run(&mandate(), &panel, -0.5);
     assert!(found.iter().all(|(_, position)| *position == 0.25 * 1.0 + 0.5 * -0.5));
+}
+
+/// Of three stocks the last has no partner: Pairs has no weight there, and the others all of it.
+#[test]
+fn who_has_nothing_to_say_of_a_stock_has_no_weight_in_it() {
+    let names = ["Pairs", "Flat", "DQN"].map(String::from);
+    let (yes, no) = (true, false);
+    assert_eq!(asleep(&names, 3), [no, no, no, no, no, no, yes, no, no]);
+    assert_eq!(asleep(&names, 2), [no; 6]);
 }
 
 #[test]
@@ -198,7 +224,7 @@ fn the_dqn_begins_as_its_record_left_it() {
     let plan = CapitalPlan::new(&panel, 1, &mandate.portfolio);
     let before = &meta.expert_weights(&panel, 0, &[8], &plan)[0];
     let after = |dqn: f64| {
-        let after = meta.weights_after(before, &panel, 8..24, &plan, |_, _| dqn);
+        let after = meta.weights_after(before, true, &panel, 8..24, &plan, |_, _| dqn);
         assert!(meta.fits(&after));
         meta.book(Some(&after)).weights(0).to_vec()
     };

@@ -151,6 +151,11 @@ pub(super) fn signed_percent(value: f64, step: f64) -> String {
     }
 }
 
+/// A fraction as a percentage without a plus sign.
+pub(super) fn percent(value: f64, step: f64) -> String {
+    signed_percent(value, step).replace('+', "")
+}
+
 fn decimals(step: f64) -> usize {
     (-(step * 1.000_001).log10().floor()).max(0.0) as usize
 }

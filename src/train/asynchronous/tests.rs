@@ -73,7 +73,7 @@ fn world(episodes: u32) -> Fixture {
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
     let shape = network_shape(&config.network, &config.env, &train);
     let split = RowSplit::new(&train.panel, train.note.rows.clone(), 0.0);
-    let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes).unwrap();
+    let plan = Lanes::cut(train.note.rows.clone(), config.learner.lanes, 16).unwrap();
     Fixture { config, mandate, shape, train, split, eval, plan, _cache: cache }
 }
 

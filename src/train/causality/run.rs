@@ -388,7 +388,7 @@ pub(crate) fn evaluate(
     weights: &[f32],
 ) -> Trace {
     let (mandate, shape, stop) = (mandate(config), shape(config, train), AtomicBool::new(false));
-    let lanes = Lanes::cut(train.note.rows.clone(), 1).unwrap();
+    let lanes = Lanes::cut(train.note.rows.clone(), 1, 1).unwrap();
     let split = RowSplit::new(&train.panel, train.note.rows.clone(), 0.0);
     let lanes = (lanes, &split);
     let setup = setup(&LocalComm, config, (&mandate, &shape), train, lanes, &stop);

@@ -201,7 +201,7 @@ fn settings(rng: &mut ChaCha8Rng) -> RunConfig {
         bollinger_bars: 5,
         volume_bars: 6,
         volume_mean_bars: vec![1, 3],
-        return_sessions: vec![1, 2],
+        return_sessions: Some(vec![1, 2]),
         volatility_sessions: vec![1, 2],
         rsi_sessions: vec![2],
         relation_bars: 10,

@@ -66,7 +66,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
     let relations = Relations::measure(&series, &grid, 0..grid.end_s.len());
     let peers = relations.nearest_peers(2);
     let (raw, _) = raw_features(&series, &grid, &peers, &config.features);
-    let scaler = Scaler::fit(&raw, &series, &grid, 0..grid.end_s.len());
+    let scaler = Scaler::fit(&raw, &series, &grid, 0..grid.end_s.len(), 1.0);
     let data = panel_of(&series, &grid, raw, &scaler, &config.features);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("panel.arrow");
@@ -79,6 +79,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
         rows: first..grid.end_s.len(),
         fit: fit.clone(),
         opportunities: Vec::new(),
+        pair_tests: Default::default(),
     };
     let panel = Arc::new(Panel::open(&path).unwrap());
     let eval = PreparedData { panel, note, from_cache: false, digest: String::new() };

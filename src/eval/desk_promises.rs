@@ -1,0 +1,185 @@
+//! What the desk promises of the account that it trades, on planted days: the better expert's
+//! growth but for a part, and the bound on its regret.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::account::BacktestAccount;
+use crate::config::{EnvConfig, PortfolioConfig};
+use crate::market::panel::{Panel, PanelData};
+use crate::portfolio::mandate::Mandate;
+use crate::portfolio::meta_policy::{CapitalPlan, MetaPolicy, Regret};
+
+const DAYS_PER_YEAR: f64 = 252.0;
+/// Two years of evidence, then one that is traded.
+const EVIDENCE: usize = 504;
+const TRADED: usize = 252;
+/// Standard deviation of a day: 16 % a year.
+const DAY_STD: f64 = 0.01;
+
+/// A stock with a bar a day that opens at the last close, with these returns after the first bar.
+fn panel(folder: &std::path::Path, returns: &[f64]) -> Panel {
+    let start = chrono::DateTime::parse_from_rfc3339("2018-01-02T16:00:00-05:00").unwrap();
+    let mut close = vec![100.0];
+    returns.iter().for_each(|r| close.push(close[close.len() - 1] * (1.0 + r)));
+    let rows = close.len();
+    let open: Vec<f64> = std::iter::once(100.0).chain(close.iter().copied()).take(rows).collect();
+    let data = PanelData {
+        stocks: vec!["A".parse().unwrap()],
+        feature_names: vec!["nothing".into()],
+        end_s: (0..rows).map(|day| start.timestamp() + 86_400 * day as i64).collect(),
+        high: open.iter().zip(&close).map(|(a, b)| a.max(*b)).collect(),
+        low: open.iter().zip(&close).map(|(a, b)| a.min(*b)).collect(),
+        open,
+        close,
+        volume: vec![1.0; rows],
+        tradable: vec![true; rows],
+        features: vec![0.0; rows],
+        note: String::new(),
+    };
+    let path = folder.join("panel.arrow");
+    Panel::write(&path, &data).unwrap();
+    Panel::open(&path).unwrap()
+}
+
+/// Close to normal, of variance 1.
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    (0..12).map(|_| rng.random::<f64>() - 0.5).sum()
+}
+
+/// Returns with this Sharpe ratio a year, one more than there are days.
+fn returns(rng: &mut ChaCha8Rng, sharpe: f64, days: usize) -> Vec<f64> {
+    (0..days).map(|_| DAY_STD * (normal(rng) + sharpe / DAYS_PER_YEAR.sqrt())).collect()
+}
+
+/// `[day]`: positions, long or short, that have this Sharpe ratio because they know the next return
+/// more often than not: the mean of a normal value's size is 0.798 of its deviation.
+fn positions(rng: &mut ChaCha8Rng, returns: &[f64], sharpe: f64) -> Vec<f64> {
+    let known = 0.5 + sharpe / (2.0 * 0.798 * DAYS_PER_YEAR.sqrt());
+    let position =
+        |&next: &f64| if rng.random::<f64>() < known { next.signum() } else { -next.signum() };
+    returns.iter().map(position).collect()
+}
+
+fn mandate(rebalance_band: f64) -> Mandate {
+    let stocks = ["A".parse().unwrap()];
+    let env = EnvConfig { fee_bps: 0.5, slippage_bps: 0.5, rebalance_band, ..EnvConfig::default() };
+    Mandate::new(&stocks, &env, &PortfolioConfig::default())
+}
+
+/// Trades `rows` with the rules and a DQN that wants `dqn[row]` and is believed; its record is known
+/// from row `from` on. Returns the simple returns of the account, and its regret.
+fn trade(
+    mandate: &Mandate,
+    panel: &Panel,
+    from: usize,
+    rows: Range<usize>,
+    mut dqn: impl FnMut(usize, &[f64]) -> f64,
+) -> (Vec<f64>, Option<Regret>) {
+    let meta = MetaPolicy::new(mandate, panel).unwrap().unwrap();
+    let plan = CapitalPlan::new(panel, 1, &mandate.portfolio);
+    let before = meta.expert_weights(panel, 0, &[from], &plan).pop().unwrap();
+    let mut past: Vec<f64> = Vec::new();
+    let record: Vec<f64> = (from..rows.start).map(|row| dqn(row, &[])).collect();
+    let known = meta
+        .weights_after(&before, true, panel, from..rows.start, &plan, |row, _| record[row - from]);
+    let limits = mandate.limits(&[vec![None]]);
+    let account = BacktestAccount::new(mandate, panel, &rows, &limits);
+    let mut account = account.with_meta_policy(Some(Arc::new(meta)), Some(&known));
+    for row in rows.start..rows.end - 1 {
+        if let Some((_, book)) = account.desk().allotted(0) {
+            past = book.weights(0).to_vec();
+        }
+        account.order(&panel.view(row), std::iter::once((dqn(row, &past), 1.0)));
+        account.advance(&panel.view(row + 1));
+    }
+    account.close(&panel.view(rows.end - 1));
+    let regret = account.desk().regret(0);
+    (account.into_record().reward, regret)
+}
+
+/// Log growth a year, in percent: means over draws of the desk, of holding and of the DQN.
+fn growth(hold: f64, dqn: f64) -> [f64; 3] {
+    const DRAWS: usize = 150;
+    let mandate = mandate(0.05);
+    let mut sums = [0.0; 3];
+    for draw in 0..DRAWS {
+        let mut rng = ChaCha8Rng::seed_from_u64(draw as u64);
+        let returns = returns(&mut rng, hold, EVIDENCE + TRADED);
+        let wanted = positions(&mut rng, &returns, dqn);
+        let folder = tempfile::tempdir().unwrap();
+        let panel = panel(folder.path(), &returns);
+        // The rules need some days before anything is known of anyone.
+        let rows = EVIDENCE..panel.rows();
+        let (desk, _) =
+            trade(&mandate, &panel, 40, rows, |row, _| wanted[row.min(wanted.len() - 1)]);
+        let traded = EVIDENCE..EVIDENCE + TRADED;
+        let grown = |of: &mut dyn Iterator<Item = f64>| of.map(|r| 100.0 * r.ln_1p()).sum::<f64>();
+        sums[0] += grown(&mut desk.into_iter());
+        sums[1] += grown(&mut returns[traded.clone()].iter().copied());
+        sums[2] += grown(&mut traded.map(|day| wanted[day] * returns[day]));
+    }
+    sums.map(|sum| sum / DRAWS as f64)
+}
+
+/// Four points a year are what a hold of Sharpe ratio 1 may lose to a DQN of -3 beside it.
+#[test]
+fn a_bad_dqn_costs_little() {
+    let [desk, hold, dqn] = growth(1.0, -3.0);
+    println!("desk {desk:.1}, hold {hold:.1}, DQN {dqn:.1} % a year");
+    assert!(dqn < -40.0 && desk > hold - 4.0, "{desk} beside {hold} and {dqn}");
+}
+
+#[test]
+fn the_better_of_two_experts_is_followed() {
+    for (hold, dqn, least) in [(1.0, 2.0, 0.8), (0.0, 1.5, 0.7), (1.0, 0.0, 0.6)] {
+        let [desk, held, learned] = growth(hold, dqn);
+        println!("desk {desk:.1}, hold {held:.1}, DQN {learned:.1} % a year");
+        let best = held.max(learned);
+        assert!(desk >= least * best, "{desk} of {best}: hold {hold}, DQN {dqn}");
+    }
+}
+
+/// Random days, days that an adversary makes from the weights, and days of sudden turns; the DQN is
+/// right, wrong, or the opposite of whoever has the weight. What the account lost to its best expert
+/// is never more than the bound says, costs included.
+#[test]
+fn the_account_keeps_the_bound() {
+    let mandate = mandate(0.0);
+    let mut closest = f64::INFINITY;
+    for case in 0..60_u64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(case);
+        let days = 600;
+        let drift = rng.random_range(-4.0..4.0);
+        let mut returns = returns(&mut rng, drift, days);
+        if case % 3 == 1 {
+            let turn = rng.random_range(5..120);
+            for (day, r) in returns.iter_mut().enumerate() {
+                *r = r.abs() * if day / turn % 2 == 0 { 1.0 } else { -1.0 };
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let panel = panel(folder.path(), &returns);
+        let skill = [-12.0, 0.0, 12.0][rng.random_range(0..3)];
+        let wanted = positions(&mut rng, &returns, skill);
+        let (_, regret) = trade(&mandate, &panel, 60, 100..panel.rows(), |row, weights| {
+            let next = returns.get(row).copied().unwrap_or(0.0);
+            match weights.last() {
+                // It loses while it has weight, and earns while it has none.
+                Some(&weight) if case % 3 == 2 => {
+                    next.signum() * if weight > 0.3 { -1.0 } else { 1.0 }
+                }
+                _ => wanted[row.min(wanted.len() - 1)],
+            }
+        });
+        let Regret { regret, bound, periods, .. } = regret.unwrap();
+        assert!(periods > 400 && bound > 0.0);
+        assert!(regret <= bound, "case {case}: {regret} above {bound}");
+        closest = closest.min((bound - regret) / bound);
+    }
+    // A loose bound would hold for weights that learn nothing, too.
+    assert!(closest < 0.9, "{closest}");
+}

@@ -1,0 +1,68 @@
+//! The graph of relations over time: what moves together, and what the network makes of it, in each
+//! quarter of the training and evaluation periods.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use chrono::Datelike;
+
+use super::dataset::PreparedData;
+use super::peer_view::{PeerView, Sampling};
+use super::worker::Worker;
+use crate::comm::Comm;
+use crate::features::relations::{QuarterRelation, Relations};
+use crate::market::calendar::new_york_date;
+use crate::rl::network::NetworkShape;
+
+/// Rows of a quarter over which the network's means are taken.
+const ROWS: usize = 128;
+
+/// On rank 0, in the order of time, of stocks and of peers; empty on the others. Called on every
+/// rank with its own `workers`. A quarter that begins in one period and ends in another is measured
+/// in each.
+pub(crate) fn gather(
+    comm: &dyn Comm,
+    periods: [&PreparedData; 2],
+    shape: &NetworkShape,
+    weights: &[f32],
+    workers: &mut [Worker],
+) -> Result<Vec<QuarterRelation>> {
+    let mut relations = Vec::new();
+    for data in periods {
+        for (quarter, rows) in quarters(data) {
+            let measured = comm.is_root().then(|| Relations::of_panel(&data.panel, rows.clone()));
+            let sampling = Sampling { rows, most: ROWS };
+            let view = PeerView::gather(comm, data, sampling, shape, weights, workers)?;
+            let Some(measured) = measured else { continue };
+            for (stock, peers) in data.note.fit.peers.iter().enumerate() {
+                relations.extend(peers.iter().map(|&peer| QuarterRelation {
+                    quarter: quarter.clone(),
+                    stock,
+                    peer,
+                    influence: view.influence[stock][peer],
+                    attention: view.attention[stock][peer],
+                    correlation: measured.correlation[stock][peer],
+                    lead_lag: measured.lead_lag[stock][peer],
+                }));
+            }
+        }
+    }
+    Ok(relations)
+}
+
+/// The quarters of a period, and their rows.
+fn quarters(data: &PreparedData) -> Vec<(String, Range<usize>)> {
+    let name = |row: usize| {
+        let date = new_york_date(data.panel.view(row).end_s());
+        format!("{}Q{}", date.year(), date.month0() / 3 + 1)
+    };
+    let mut found: Vec<(String, Range<usize>)> = Vec::new();
+    for row in data.note.rows.clone() {
+        let now = name(row);
+        match found.last_mut().filter(|(quarter, _)| *quarter == now) {
+            Some((_, rows)) => rows.end = row + 1,
+            None => found.push((now, row..row + 1)),
+        }
+    }
+    found
+}
