@@ -69,25 +69,7 @@ impl Relations {
             .zip(&grid.bar_index)
             .map(|(series, index)| row_returns(series, &index[rows.clone()]))
             .collect();
-        Relations::of_returns(&returns)
-    }
-
-    /// The same over some rows of a panel, from all stocks' closes in rows at which they trade.
-    pub(crate) fn of_panel(panel: &Panel, rows: std::ops::Range<usize>) -> Relations {
-        let log_close = |row: usize, stock: usize| {
-            let bar = panel.view(row).bar(stock);
-            if bar.tradable { bar.close.ln() } else { f64::NAN }
-        };
-        let returns = (0..panel.stocks().len()).map(|stock| {
-            let logs: Vec<f64> = rows.clone().map(|row| log_close(row, stock)).collect();
-            logs.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<f64>>()
-        });
-        Relations::of_returns(&returns.collect::<Vec<_>>())
-    }
-
-    /// `[stock][row]`: log returns, NaN where there is none.
-    fn of_returns(returns: &[Vec<f64>]) -> Relations {
-        let stocks = returns.len();
+        let stocks = series.len();
         // Each pair is computed once, so that the matrix is symmetric to the last bit.
         let pairs: Vec<(usize, usize)> =
             (0..stocks).flat_map(|i| (i..stocks).map(move |j| (i, j))).collect();
@@ -98,15 +80,36 @@ impl Relations {
             correlation[i][j] = found;
             correlation[j][i] = found;
         }
-        let later = |of: usize| returns[of].get(1..).unwrap_or_default();
-        let earlier = |of: usize| &returns[of][..returns[of].len().saturating_sub(1)];
         let leads: Vec<_> = (0..stocks)
             .flat_map(|follower| (0..stocks).map(move |leader| (follower, leader)))
-            .map(|(follower, leader)| (later(follower), earlier(leader)))
+            .map(|(follower, leader)| (later(&returns[follower]), earlier(&returns[leader])))
             .collect();
         let found = correlate_all(&leads);
         let lead_lag = found.chunks(stocks.max(1)).map(<[_]>::to_vec).collect();
         Relations { correlation, lead_lag }
+    }
+
+    /// The same of some pairs (stock, peer) over some rows of a panel, from closes in rows at which
+    /// both trade: correlation, and that of the stock's return with the peer's of the bar before.
+    pub(crate) fn of_pairs(
+        panel: &Panel,
+        rows: std::ops::Range<usize>,
+        pairs: &[(usize, usize)],
+    ) -> Vec<[Option<f64>; 2]> {
+        let log_close = |row: usize, stock: usize| {
+            let bar = panel.view(row).bar(stock);
+            if bar.tradable { bar.close.ln() } else { f64::NAN }
+        };
+        let returns = (0..panel.stocks().len()).into_par_iter().map(|stock| {
+            let logs: Vec<f64> = rows.clone().map(|row| log_close(row, stock)).collect();
+            logs.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<f64>>()
+        });
+        let returns: Vec<Vec<f64>> = returns.collect();
+        let together = |&(i, j): &(usize, usize)| (&returns[i][..], &returns[j][..]);
+        let led = |&(i, j): &(usize, usize)| (later(&returns[i]), earlier(&returns[j]));
+        let correlation = correlate_all(&pairs.iter().map(together).collect::<Vec<_>>());
+        let lead_lag = correlate_all(&pairs.iter().map(led).collect::<Vec<_>>());
+        correlation.into_iter().zip(lead_lag).map(|(now, led)| [now, led]).collect()
     }
 
     /// The `count` nearest peers of each stock, nearest first, itself excluded. Distance is by the
@@ -126,6 +129,16 @@ impl Relations {
         };
         (0..stocks).map(nearest).collect()
     }
+}
+
+/// All returns but the first.
+fn later(returns: &[f64]) -> &[f64] {
+    returns.get(1..).unwrap_or_default()
+}
+
+/// All returns but the last.
+fn earlier(returns: &[f64]) -> &[f64] {
+    &returns[..returns.len().saturating_sub(1)]
 }
 
 /// Log return of the close from each row to the next; NaN if either row has no bar.

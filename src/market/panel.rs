@@ -3,6 +3,8 @@
 
 mod checksum;
 mod file;
+#[cfg(test)]
+pub(crate) mod fixtures;
 
 #[cfg(test)]
 pub(crate) use checksum::TRAILER_BYTES;

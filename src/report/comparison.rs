@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::eval::comparison::{Contender, ContenderRole};
 use crate::eval::inference::CONFIDENCE;
 
-use super::format::{count, percent, ratio, signed_percent, wrapped};
+use super::format::{count, minus, percent, ratio, signed_percent, wrapped};
 
 const COLUMNS: [&str; 8] =
     ["", "return", "Sharpe", "interval", "max DD", "turnover", "costs", "trades"];
@@ -104,11 +104,6 @@ fn name(one: &Contender) -> &str {
 
 fn level() -> String {
     format!("{:.0}%", 100.0 * CONFIDENCE)
-}
-
-/// A minus sign for the eye.
-fn minus(value: &str) -> String {
-    if value == "-" { "–".into() } else { value.replace('-', "−") }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::eval::contributions::Contributions;
 use crate::portfolio::meta_policy::Regret;
 
-use super::format::{aligned, percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, minus, percent, ratio, signed_percent, wrapped};
 
 const COLUMNS: [&str; 4] = ["", "mean weight", "profit", "of capital"];
 /// More stocks than this have no column of their own in the report.
@@ -93,7 +93,7 @@ fn money(value: f64) -> String {
 }
 
 fn cell(value: &str) -> String {
-    format!("<td>{}</td>", value.replace('-', "−"))
+    format!("<td>{}</td>", minus(value))
 }
 
 #[cfg(test)]

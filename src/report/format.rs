@@ -90,6 +90,22 @@ fn without_negative_zero(value: f64, decimals: i32) -> f64 {
     if (value * 10_f64.powi(decimals)).abs() < 0.5 { 0.0 } else { value }
 }
 
+/// For a page: minus signs before digits, but not in a date, and a dash for what is undefined.
+pub(super) fn minus(text: &str) -> String {
+    if text == "-" {
+        return "–".into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut before = ' ';
+    for (i, c) in text.char_indices() {
+        let next_is_digit = text[i + c.len_utf8()..].starts_with(|n: char| n.is_ascii_digit());
+        let is_sign = c == '-' && next_is_digit && !before.is_alphanumeric();
+        shown.push(if is_sign { '−' } else { c });
+        before = c;
+    }
+    shown
+}
+
 /// A line per row: the first column flush left, the others flush right, two spaces apart.
 pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width: [usize; N] =

@@ -14,7 +14,7 @@ use crate::market::Symbol;
 use crate::portfolio::allocation::Allocations;
 
 use super::folder::{ReportError, ResultsFolder};
-use super::format::{count, duration, percent, ratio, signed_percent};
+use super::format::{count, duration, minus, percent, ratio, signed_percent};
 use super::metrics_log::MetricsLine;
 use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing, weights_svg};
 use super::relationships::Relationships;
@@ -319,19 +319,6 @@ fn without_diagonal(matrix: &[Vec<Option<f64>>]) -> Vec<Vec<Option<f64>>> {
         row[i] = None;
     }
     matrix
-}
-
-/// Minus signs before digits, for the eye.
-fn minus(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut before = ' ';
-    for (i, c) in text.char_indices() {
-        let next_is_digit = text[i + c.len_utf8()..].starts_with(|n: char| n.is_ascii_digit());
-        let is_sign = c == '-' && next_is_digit && !before.is_alphanumeric();
-        shown.push(if is_sign { '−' } else { c });
-        before = c;
-    }
-    shown
 }
 
 fn escape(text: &str) -> String {

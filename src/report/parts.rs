@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::eval::parts::{DataPart, PartResult};
 
-use super::format::{aligned, percent, ratio, signed_percent, wrapped};
+use super::format::{aligned, minus, percent, ratio, signed_percent, wrapped};
 
 const COLUMNS: [&str; 8] =
     ["", "to", "return", "Sharpe", "max DD", "turnover", "benchmark", "its Sharpe"];
@@ -59,15 +59,6 @@ fn cells(part: &PartResult) -> [String; COLUMNS.len()] {
         signed_percent(benchmark.portfolio_return),
         sharpe(benchmark.sharpe),
     ]
-}
-
-/// A minus sign for the eye, but not in a date.
-fn minus(value: &str) -> String {
-    match value.strip_prefix('-') {
-        Some("") => "–".into(),
-        Some(size) => format!("−{size}"),
-        None => value.into(),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::features::relations::QuarterRelation;
 
-use super::format::ratio;
+use super::format::{minus, ratio};
 use super::relationships::Relationships;
 
 /// Quarters and pairs in the table.
@@ -43,9 +43,7 @@ pub(super) fn section(relationships: &Relationships) -> String {
             let found = quarters
                 .iter()
                 .find(|of| of.quarter == *name && (of.stock, of.peer) == (stock, peer));
-            let shown = found
-                .and_then(strength)
-                .map_or("–".into(), |value| ratio(value).replace('-', "−"));
+            let shown = found.and_then(strength).map_or("–".into(), |value| minus(&ratio(value)));
             let _ = write!(text, "<td>{shown}</td>");
         }
         text += "</tr>\n";

@@ -29,22 +29,31 @@ pub(crate) fn gather(
 ) -> Result<Vec<QuarterRelation>> {
     let mut relations = Vec::new();
     for data in periods {
+        let peers = data.note.fit.peers.iter().enumerate();
+        let pairs: Vec<(usize, usize)> =
+            peers.flat_map(|(stock, peers)| peers.iter().map(move |&peer| (stock, peer))).collect();
         for (quarter, rows) in quarters(data) {
-            let measured = comm.is_root().then(|| Relations::of_panel(&data.panel, rows.clone()));
+            let measure = || Relations::of_pairs(&data.panel, rows.clone(), &pairs);
+            let measured = comm.is_root().then(measure);
             let sampling = Sampling { rows, most: ROWS };
             let view = PeerView::gather(comm, data, sampling, shape, weights, workers)?;
             let Some(measured) = measured else { continue };
-            for (stock, peers) in data.note.fit.peers.iter().enumerate() {
-                relations.extend(peers.iter().map(|&peer| QuarterRelation {
-                    quarter: quarter.clone(),
+            let of_pair = |(&(stock, peer), [correlation, lead_lag]): (_, [Option<f64>; 2])| {
+                let (stock, peer): (usize, usize) = (stock, peer);
+                let (influence, attention) =
+                    (view.influence[stock][peer], view.attention[stock][peer]);
+                let quarter = quarter.clone();
+                QuarterRelation {
+                    quarter,
                     stock,
                     peer,
-                    influence: view.influence[stock][peer],
-                    attention: view.attention[stock][peer],
-                    correlation: measured.correlation[stock][peer],
-                    lead_lag: measured.lead_lag[stock][peer],
-                }));
-            }
+                    influence,
+                    attention,
+                    correlation,
+                    lead_lag,
+                }
+            };
+            relations.extend(pairs.iter().zip(measured).map(of_pair));
         }
     }
     Ok(relations)

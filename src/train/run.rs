@@ -259,9 +259,12 @@ impl Trained {
         PeerView::gather(comm, &self.train, sampling, shape, weights, &mut self.workers)
     }
 
-    /// Relations in each quarter of both periods; on rank 0, empty on the others. Called on every
-    /// rank.
+    /// Relations in each quarter of both periods; on rank 0, empty on the others, and where the run
+    /// was stopped. Called on every rank.
     pub fn quarters(&mut self, comm: &dyn Comm) -> Result<Vec<QuarterRelation>> {
+        if self.ending == Ending::Stopped {
+            return Ok(Vec::new());
+        }
         let Model { shape, weights, .. } = &self.model;
         quarters::gather(comm, [&self.train, &self.eval], shape, weights, &mut self.workers)
     }

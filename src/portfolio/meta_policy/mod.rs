@@ -37,7 +37,7 @@ use regret::BetRecord;
 pub use regret::Regret;
 use rule_positions::RulePositions;
 pub(crate) use rule_positions::{registry, rule_names};
-use shares::{KIND_RATE, Shares, kinds_prior};
+use shares::{KIND_RATE, Shares, kinds_prior, mean_of_awake};
 
 /// Name of the expert next to the rules.
 pub(crate) const DQN: &str = "DQN";
@@ -156,7 +156,15 @@ impl MetaPolicy {
     fn begin(&self, shares: Shares) -> Book {
         let accounts = vec![ConstantNotional::default(); self.stocks * self.names.len()];
         let (gains, bets) = (vec![0.0; accounts.len()], BetRecord::default());
-        Book { weights: self.weights(&shares), shares, accounts, bars: 0, date: None, bets, gains }
+        Book {
+            weights: shares.weights(&self.asleep),
+            shares,
+            accounts,
+            bars: 0,
+            date: None,
+            bets,
+            gains,
+        }
     }
 
     /// Takes in the bar that has just closed, over which the account's simple return was `gain`, and
@@ -219,32 +227,20 @@ impl MetaPolicy {
         let mut growths = Vec::with_capacity(experts);
         let accounts = book.accounts.chunks_exact_mut(experts);
         for (stock, (accounts, own)) in accounts.zip(own).enumerate() {
-            let scores = accounts.iter_mut().map(ConstantNotional::settle);
-            let Some(std) = risk.bar_std(stock) else {
-                // No volatility to scale profits by yet.
-                scores.for_each(drop);
-                continue;
-            };
+            let scores: Vec<f64> = accounts.iter_mut().map(ConstantNotional::settle).collect();
+            // No volatility to scale profits by yet.
+            let Some(std) = risk.bar_std(stock) else { continue };
             let part = risk.part(stock).unwrap_or(0.0);
-            growths.clear();
+            let deviations: Vec<f64> = scores.iter().map(|score| score / (std * root)).collect();
             let asleep = &self.asleep[stock * experts..][..experts];
-            let (mut awake, mut mean) = (0.0, 0.0);
-            for ((score, all), (weight, asleep)) in
-                scores.zip(&mut of_all).zip(own.weights().iter().zip(asleep))
-            {
-                let deviations = score / (std * root);
-                *all += part * deviations;
-                growths.push(growth(deviations));
-                if !asleep {
-                    awake += weight;
-                    mean += weight * deviations;
-                }
-            }
             // The account holds the mean of those that are awake, and so does who sleeps.
-            let mean = if awake > 0.0 { mean / awake } else { 0.0 };
+            let [of_common, mean] = [common.weights(), own.weights()]
+                .map(|weights| mean_of_awake(weights, &deviations, asleep));
             of_own += part * mean;
-            for (bet, _) in growths.iter_mut().zip(asleep).filter(|(_, asleep)| **asleep) {
-                *bet = growth(mean);
+            growths.clear();
+            for ((all, deviations), asleep) in of_all.iter_mut().zip(&deviations).zip(asleep) {
+                *all += part * if *asleep { of_common } else { *deviations };
+                growths.push(growth(if *asleep { mean } else { *deviations }));
             }
             own.update(&growths, belief);
         }
@@ -254,27 +250,7 @@ impl MetaPolicy {
         book.bets.settle(&growths, std, growth);
         let together = common.update(&growths, belief);
         kinds.update(&[together, growth(of_own)], &kinds_prior());
-        book.weights = self.weights(&book.shares);
-    }
-
-    /// `[stock, expert]`: the mean over both kinds of weights, of the experts that are awake.
-    fn weights(&self, shares: &Shares) -> Vec<f64> {
-        let mut weights = shares.weights();
-        let experts = self.names.len();
-        let of_stocks = weights.chunks_exact_mut(experts).zip(self.asleep.chunks_exact(experts));
-        for (weights, asleep) in of_stocks {
-            if !asleep.contains(&true) {
-                continue;
-            }
-            weights
-                .iter_mut()
-                .zip(asleep)
-                .filter(|(_, a)| **a)
-                .for_each(|(weight, _)| *weight = 0.0);
-            let sum: f64 = weights.iter().sum();
-            weights.iter_mut().for_each(|weight| *weight /= sum);
-        }
-        weights
+        book.weights = book.shares.weights(&self.asleep);
     }
 
     /// The position to hold in `stock` from the next open on, from -1 to 1, and the conviction: the

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{EnvConfig, PortfolioConfig};
-use crate::market::panel::PanelData;
+use crate::market::panel::fixtures::panel_of_closes;
 
 const BARS: usize = 4;
 
@@ -11,25 +11,7 @@ const BARS: usize = 4;
 fn panel(folder: &std::path::Path, closes: &[f64]) -> Panel {
     let start = chrono::DateTime::parse_from_rfc3339("2020-01-06T10:00:00-05:00").unwrap();
     let time = |i: usize| start.timestamp() + (86_400 * (i / BARS) + 1_800 * (i % BARS)) as i64;
-    let opens = std::iter::once(&closes[0]).chain(closes).take(closes.len());
-    let open: Vec<f64> = opens.copied().collect();
-    let rows = closes.len();
-    let data = PanelData {
-        stocks: vec!["A".parse().unwrap()],
-        feature_names: vec!["nothing".into()],
-        end_s: (0..rows).map(time).collect(),
-        high: open.iter().zip(closes).map(|(a, b)| a.max(*b)).collect(),
-        low: open.iter().zip(closes).map(|(a, b)| a.min(*b)).collect(),
-        open,
-        close: closes.to_vec(),
-        volume: vec![1.0; rows],
-        tradable: vec![true; rows],
-        features: vec![0.0; rows],
-        note: String::new(),
-    };
-    let path = folder.join("panel.arrow");
-    Panel::write(&path, &data).unwrap();
-    Panel::open(&path).unwrap()
+    panel_of_closes(folder, (0..closes.len()).map(time).collect(), &[closes.to_vec()])
 }
 
 fn mandate() -> Mandate {
