@@ -34,6 +34,9 @@ pub(crate) struct TrainArgs {
     /// Passes over the training period [default: 100]
     #[arg(long, value_name = "N", value_parser = at_least::<u32>(1))]
     pub(crate) episodes: Option<u32>,
+    /// Begin with the weights of a finished run, such as on newer days: its results folder
+    #[arg(long, alias = "init_from", value_name = "RUN")]
+    pub(crate) init_from: Option<PathBuf>,
     /// Folder for the results; an earlier run in it moves to earlier/N [default: results]
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -88,7 +91,8 @@ pub(crate) struct TrainArgs {
     #[arg(value_parser = at_least::<u32>(1))]
     pub(crate) eval_every: Option<u32>,
 
-    /// Resume from the newest checkpoint in the results folder, or start if there is none
+    /// Resume from the newest checkpoint in the results folder, with that run's settings but for flags
+    /// that are given; start if there is none. A finished run goes on with more --episodes
     #[arg(long, help_heading = "Checkpoints")]
     pub(crate) resume: bool,
     /// Seconds between checkpoints; inf: only when the run is stopped [default: 300]
@@ -103,11 +107,20 @@ pub(crate) struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Defaults, then the settings file, then `--set`, then the other flags; validated.
+    /// The settings of the run that is resumed, where there is one.
+    fn resumed_settings(&self) -> Option<PathBuf> {
+        let output = self.output.clone().unwrap_or_else(|| RunConfig::default().output);
+        let path = output.join("config.toml");
+        (self.resume && path.is_file()).then_some(path)
+    }
+
+    /// Defaults, then the settings file (of a run that is resumed: its own), then `--set`, then the
+    /// other flags; validated.
     pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
-        let mut config = match &self.config {
-            Some(path) => read_config(path)?,
-            None => settings("", "defaults").unwrap_or_default(),
+        let mut config = match (&self.config, self.resumed_settings()) {
+            (Some(path), _) => read_config(path)?,
+            (None, Some(path)) => RunConfig { machine: None, ..read_config(&path)? },
+            (None, None) => settings("", "defaults").unwrap_or_default(),
         };
         for assignment in &self.set {
             config = config.with_setting(assignment)?;
@@ -121,6 +134,9 @@ impl TrainArgs {
         set(&mut config.eval_start, &self.eval_start);
         set(&mut config.eval_end, &self.eval_end);
         set(&mut config.episodes, &self.episodes);
+        if self.init_from.is_some() {
+            config.init_from.clone_from(&self.init_from);
+        }
         set(&mut config.output, &self.output);
         set(&mut config.seed, &self.seed);
         set(&mut config.device, &self.device);

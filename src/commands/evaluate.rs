@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{CommandContext, comparison, report_data, say};
+use super::{CommandContext, comparison, in_sample_notice, is_in_sample, report_data, say};
 use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
@@ -28,6 +28,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
     let CommandContext { config, progress, mut notices, .. } = setting;
     notices.extend(unknown_experts);
+    notices.extend(in_sample_notice(&config));
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;
     let benchmark = &evaluated.benchmark.equity;
@@ -39,7 +40,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let seen = [trials_of(&args.model), trials_before(&args.model), trials_before(&config.output)];
     let trials = Trials { own, earlier: seen.concat() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
-    let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng);
+    let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng)
+        .in_sample_if(is_in_sample(&config));
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
     let everyone = comparison::beside(&mandate, config.seed, &eval, &evaluated, &inference);
     let summary = serde_json::json!({

@@ -32,6 +32,7 @@ use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::PreparedData;
 use crate::train::run::RunData;
+use crate::train::trained::fitted_until;
 
 /// Stocks that are named before "and so many more".
 const NAMED_STOCKS: usize = 8;
@@ -104,6 +105,20 @@ fn unlike_ranks(comm: &dyn Comm, config: &RunConfig, here: &Machine) -> Result<O
         }
     }
     Ok(None)
+}
+
+/// Whether the evaluation's days, or later ones, were trained on.
+fn is_in_sample(config: &RunConfig) -> bool {
+    config.eval_start <= fitted_until(config)
+}
+
+/// A line for the user where that is so and [`CommandContext`] has not said it.
+fn in_sample_notice(config: &RunConfig) -> Option<String> {
+    (is_in_sample(config) && !overlaps(config)).then(|| {
+        "Later days than those of the evaluation were trained on: \
+         the figures say nothing about the future."
+            .into()
+    })
 }
 
 fn overlaps(config: &RunConfig) -> bool {

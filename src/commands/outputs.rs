@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::{comparison, say};
+use super::{comparison, is_in_sample, say};
 use crate::config::RunConfig;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
@@ -17,12 +17,12 @@ use crate::report::format::wrapped;
 use crate::report::html::HtmlReport;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
-use crate::report::summary::{RunSummary, Summary, trials_before};
+use crate::report::summary::{RunSummary, Summary, trials_before, trials_of};
 use crate::report::tensorboard::EventWriter;
 use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
-use crate::train::callbacks::TrainingInterval;
+use crate::train::callbacks::{Ending, TrainingInterval};
 use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
 use crate::train::model::Model;
@@ -107,6 +107,7 @@ pub(crate) struct OutputsState {
     /// Names of the evaluations' files.
     evaluations: Vec<String>,
     trials: Vec<Trial>,
+    reported: Vec<Trial>,
     clock: ClockState,
 }
 
@@ -118,6 +119,8 @@ pub(crate) struct Outputs {
     evaluations: Vec<String>,
     /// Every evaluation so far.
     trials: Vec<Trial>,
+    /// Those with which the run was finished before it went on.
+    reported: Vec<Trial>,
     clock: Clock,
 }
 
@@ -134,16 +137,23 @@ impl Outputs {
             lines: Vec::new(),
             evaluations: Vec::new(),
             trials: Vec::new(),
+            reported: Vec::new(),
             clock: Clock::start(ClockState::default()),
         })
     }
 
     /// The files of a run that was stopped or killed, cut back to where they were at a checkpoint.
-    pub(crate) fn reopen(config: &RunConfig, state: OutputsState) -> Result<Outputs> {
+    /// `goes_on`: it was finished, and its results were seen.
+    pub(crate) fn reopen(
+        config: &RunConfig,
+        state: OutputsState,
+        goes_on: bool,
+    ) -> Result<Outputs> {
         policy::can_export()?;
         let folder = ResultsFolder::open(&config.output)?;
         folder.write_whole("config.toml", toml::to_string(config)?.as_bytes())?;
         let (metrics, lines) = MetricsLog::reopen(&folder, state.metrics_bytes)?;
+        let reported = if goes_on { trials_of(&config.output) } else { state.reported };
         Ok(Outputs {
             metrics,
             events: EventWriter::reopen(&folder, &state.events_name, state.events_bytes)?,
@@ -151,6 +161,7 @@ impl Outputs {
             lines,
             evaluations: state.evaluations,
             trials: state.trials,
+            reported,
             clock: Clock::start(state.clock),
         })
     }
@@ -162,6 +173,7 @@ impl Outputs {
             events_bytes: self.events.bytes(),
             evaluations: self.evaluations.clone(),
             trials: self.trials.clone(),
+            reported: self.reported.clone(),
             clock: self.clock.state(),
         }
     }
@@ -250,7 +262,7 @@ impl Outputs {
             quarters: finished.quarters.clone(),
         };
         let relationships_paths = relationships.write(folder)?;
-        let inference = latest.map(|evaluated| self.inference(config, evaluated));
+        let inference = latest.map(|evaluated| self.inference(finished.trained, evaluated));
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
                 comparison::beside(mandate, config.seed, eval, evaluated, inference)
@@ -320,11 +332,20 @@ impl Outputs {
         Ok(vec![path, check])
     }
 
-    /// Whether the last evaluation is more than luck, given all that were made.
-    fn inference(&self, config: &RunConfig, last: &EvaluationResult) -> Inference {
-        let trials = Trials { own: self.trials.clone(), earlier: trials_before(&config.output) };
+    /// Whether the last evaluation is more than luck. Those before it were not chosen among, so they
+    /// are no trials, unless the run was stopped, or was finished and goes on: perhaps because of
+    /// what they showed.
+    fn inference(&self, trained: &Trained, last: &EvaluationResult) -> Inference {
+        let config = &trained.config;
+        let passed_over = match trained.ending {
+            Ending::EpisodeDone => self.trials.len().saturating_sub(1),
+            Ending::Stopped => 0,
+        };
+        let own = [&self.reported, &self.trials[passed_over..]].concat();
+        let trials = Trials { own, earlier: trials_before(&config.output) };
         let mut rng = stream(config.seed, Purpose::Inference, 0);
         Inference::new(&last.record, &last.benchmark, &trials, &mut rng)
+            .in_sample_if(is_in_sample(config))
     }
 }
 

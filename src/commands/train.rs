@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 
 use super::outputs::{FinishedRun, Outputs};
-use super::{CommandContext, report_data};
+use super::{CommandContext, in_sample_notice, report_data, say};
 use crate::cli::TrainArgs;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
@@ -21,10 +21,11 @@ use crate::report::format::{count, signed_percent};
 use crate::report::summary::{PeriodTests, RunSummary};
 use crate::report::{FolderLock, Progress};
 use crate::train;
+use crate::train::attempts::ChosenWeights;
 use crate::train::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
 use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
-use crate::train::run::{Checkpointing, Trained};
+use crate::train::run::{AlreadyFinished, Checkpointing, Trained};
 
 /// Trading days of a month, about.
 const SESSIONS_PER_MONTH: usize = 20;
@@ -55,14 +56,26 @@ pub(crate) fn train(
     };
     let checkpointing = if args.resume { Checkpointing::Resume } else { Checkpointing::On };
     let (config, data) = (&setting.config, setting.data());
-    let mut trained = train::run(comm, config, data, checkpointing, &stop, &mut watch)?;
+    let trained = train::run(comm, config, data, checkpointing, &stop, &mut watch);
+    let mut trained = match trained {
+        Err(error) if error.is::<AlreadyFinished>() => {
+            setting.progress.finish();
+            if comm.is_root() {
+                say(&format!("{error}\n"));
+            }
+            return Ok(Ending::EpisodeDone);
+        }
+        trained => trained?,
+    };
     let peer_view = trained.peer_view(comm)?;
     let quarters = trained.quarters(comm)?;
     let parts = trained.parts(comm)?;
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
     let Some(outputs) = outputs else { return Ok(trained.ending) };
+    notices.extend(in_sample_notice(&trained.config));
     notices.extend(belief_notice(trained.model.belief.share));
+    notices.extend(trained.chosen.and_then(choice_notice));
     notices.extend(holding_notice(&trained));
     trained.config.machine = machine;
     let run = RunSummary {
@@ -81,6 +94,13 @@ pub(crate) fn train(
         notices,
     };
     outputs.finish(&FinishedRun { trained: &trained, run, peer_view, quarters, parts })?;
+    match trained.ending {
+        Ending::EpisodeDone => trained.mark_finished()?,
+        Ending::Stopped => {
+            let output = trained.config.output.display();
+            say(&format!("\nto go on: dqn-trader --output {output} --resume\n"));
+        }
+    }
     Ok(trained.ending)
 }
 
@@ -88,6 +108,16 @@ pub(crate) fn train(
 fn belief_notice(share: f32) -> Option<String> {
     let said = "Validation: the DQN did not beat holding beyond doubt, so it holds what rose.";
     (share == 0.0).then(|| said.into())
+}
+
+/// Which weights validation chose, where attempts differed.
+fn choice_notice(chosen: ChosenWeights) -> Option<String> {
+    let ChosenWeights { episode, weight_decay, is_choice } = chosen;
+    is_choice.then(|| {
+        format!(
+            "Validation: chose the weights after pass {episode}, with weight decay {weight_decay}."
+        )
+    })
 }
 
 /// Names a DQN that hardly trades in the last evaluation: fewer than one change of position per
@@ -153,7 +183,7 @@ impl TrainCallbacks<'_> {
             return Ok(outputs);
         };
         self.notices.extend(continue_machine(&mut config, self.progress));
-        let outputs = Outputs::reopen(&config, postcard::from_bytes(state)?)?;
+        let outputs = Outputs::reopen(&config, postcard::from_bytes(state)?, start.goes_on)?;
         self.machine = config.machine;
         Ok(outputs)
     }
@@ -275,5 +305,9 @@ mod tests {
         let line = belief_notice(0.0).unwrap();
         assert!(line.chars().count() <= 80 && line.contains("did not beat holding"), "{line}");
         assert_eq!(belief_notice(1.0), None);
+        let chosen = ChosenWeights { episode: 60, weight_decay: 12.0, is_choice: true };
+        let line = choice_notice(chosen).unwrap();
+        assert_eq!(line, "Validation: chose the weights after pass 60, with weight decay 12.");
+        assert_eq!(choice_notice(ChosenWeights { is_choice: false, ..chosen }), None);
     }
 }

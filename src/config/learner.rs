@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::choices::Choices;
+
 /// Bars that are shorter than this are learned from in stretches of it.
 const STRETCH_MINUTES: f64 = 30.0;
 
@@ -53,8 +55,9 @@ pub struct LearnerConfig {
     /// What is left of the step size at the end, as a fraction.
     pub learning_rate_end: f64,
     /// Every step takes this times the step size off each weight of a matrix. Loshchilov and
-    /// Hutter (2019), algorithm 2.
-    pub weight_decay: f64,
+    /// Hutter (2019), algorithm 2. Of several, each is tried in a part of the passes, from the first
+    /// weights on, and the validation days choose.
+    pub weight_decay: Choices,
     /// Decay of Adam's first moment per step.
     pub adam_beta1: f64,
     /// Decay of Adam's second moment per step.
@@ -122,7 +125,7 @@ impl Default for LearnerConfig {
             priority_beta: 0.4,
             learning_rate: 2e-3,
             learning_rate_end: 0.0,
-            weight_decay: 4.0,
+            weight_decay: Choices(vec![4.0, 12.0, 36.0]),
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,

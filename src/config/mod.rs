@@ -3,6 +3,7 @@
 //! only its section.
 
 mod asynchronous;
+mod choices;
 mod data;
 mod engine;
 mod env;
@@ -23,6 +24,7 @@ use thiserror::Error;
 use crate::errors::Cause;
 
 pub use asynchronous::{AsynchronousConfig, Compression, SyncMode};
+pub use choices::Choices;
 pub use data::DataConfig;
 pub use engine::EngineKind;
 pub use env::EnvConfig;

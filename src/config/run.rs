@@ -43,6 +43,10 @@ pub struct RunConfig {
     pub eval_end: NaiveDate,
     /// Passes over the training period.
     pub episodes: u32,
+    /// Results folder of a finished run with whose weights this one begins; saved only if there is
+    /// one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// Folder for the results.
     pub output: PathBuf,
     /// The one seed from which every random stream is derived.
@@ -86,6 +90,7 @@ impl Default for RunConfig {
             eval_start: date(2020, 1, 1),
             eval_end: date(2020, 12, 31),
             episodes: 100,
+            init_from: None,
             output: "results".into(),
             seed: 1,
             device: "cpu".into(),

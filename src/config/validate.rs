@@ -257,13 +257,11 @@ impl RunConfig {
         check("--learning-rate", positive(learner.learning_rate), "must be above 0")?;
         let end = learner.learning_rate_end;
         check("learner.learning_rate_end", (0.0..=1.0).contains(&end), "must be from 0 to 1")?;
-        let shrink = learner.weight_decay;
-        let usable = shrink >= 0.0 && shrink * learner.learning_rate < 1.0;
-        check(
-            "learner.weight_decay",
-            usable,
-            "must be 0 or above, below 1 over the learning rate",
-        )?;
+        let shrinks = &learner.weight_decay.0;
+        let usable = |shrink: &f64| (0.0..1.0 / learner.learning_rate).contains(shrink);
+        let usable = (1..=16).contains(&shrinks.len()) && shrinks.iter().all(usable);
+        let rule = "must be 1 to 16 numbers from 0 to below 1 over the learning rate";
+        check("learner.weight_decay", usable, rule)?;
         let decay = |value: f64| (0.0..1.0).contains(&value);
         check("learner.adam_beta1", decay(learner.adam_beta1), "must be from 0 to below 1")?;
         check("learner.adam_beta2", decay(learner.adam_beta2), "must be from 0 to below 1")?;

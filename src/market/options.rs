@@ -19,7 +19,7 @@ pub enum BarLabel {
 }
 
 /// How to read bars.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LoadOptions {
     /// None: as stored.
     pub bar_minutes: Option<u32>,
@@ -31,8 +31,23 @@ pub struct LoadOptions {
     pub strict: bool,
     /// Further columns of the day files, read into the series.
     pub columns: Vec<String>,
-    /// Cache folder for fetched blobs, keyed by ETag; None: no cache.
+    /// Cache folder for fetched blobs, keyed by ETag; None: no cache. Not part of what bars depend
+    /// on.
+    #[serde(skip)]
     pub cache_dir: Option<PathBuf>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> LoadOptions {
+        LoadOptions {
+            bar_minutes: None,
+            bar_label: BarLabel::Auto,
+            extended_hours: false,
+            strict: false,
+            columns: Vec::new(),
+            cache_dir: None,
+        }
+    }
 }
 
 /// Findings while loading: shown to the user and saved with the results.

@@ -25,6 +25,11 @@ pub(super) fn lines(inference: &Inference) -> String {
 
 /// A sentence or two on why the verdict is what it is.
 pub(super) fn reason(inference: &Inference) -> String {
+    if inference.verdict == Verdict::InSample {
+        return "What traded was fitted on these days, or on later ones: the figures say nothing \
+                about other days."
+            .into();
+    }
     if inference.days < MIN_DAYS {
         return format!("Fewer than {MIN_DAYS} days are too few to tell skill from luck.");
     }

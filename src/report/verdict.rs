@@ -34,6 +34,7 @@ pub(super) fn verdict(
         Judged::Evidence => "Evidence of an edge",
         Judged::NoEvidence => "No evidence of an edge",
         Judged::Worse => "Worse than doing nothing",
+        Judged::InSample => "In sample, no verdict",
     };
     let mut text = format!(
         "From {period}, after costs, the portfolio returned {ours} and the benchmark (buy and \

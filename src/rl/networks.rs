@@ -69,6 +69,14 @@ impl Networks {
         self.load_target();
     }
 
+    /// Both networks with `weights`, as if no step had been made.
+    pub(crate) fn reset(&mut self, weights: &[f32]) {
+        self.restore(
+            weights,
+            NetworksState { target_weights: weights.to_vec(), gradient_steps: 0 },
+        );
+    }
+
     /// The state for [`Networks::restore`].
     pub(crate) fn state(&self) -> NetworksState {
         NetworksState {

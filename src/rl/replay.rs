@@ -56,6 +56,11 @@ impl Replay {
         }
     }
 
+    /// With the same capacity and priorities, and nothing stored.
+    pub(crate) fn emptied(&self) -> Replay {
+        Replay::new(self.capacity, self.alpha)
+    }
+
     /// Number of transitions that are stored.
     pub fn len(&self) -> usize {
         self.starts.len()

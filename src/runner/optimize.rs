@@ -98,6 +98,15 @@ pub struct OptimizationResult {
     pub sets: Vec<TriedSet>,
 }
 
+impl OptimizationResult {
+    /// Takes the verdicts back if the strategy was fitted on the rows that it traded.
+    pub fn in_sample_if(&mut self, in_sample: bool) {
+        for assessment in [&mut self.walk_forward, &mut self.best_in_hindsight] {
+            assessment.inference = assessment.inference.clone().in_sample_if(in_sample);
+        }
+    }
+}
+
 /// A back-test's figures, and what they prove.
 #[derive(Clone, Debug, Serialize)]
 pub struct Assessment {

@@ -1,5 +1,6 @@
 //! A kind of strategy: its name, its parameters, and how to build one.
 
+use chrono::NaiveDate;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::market::{MarketData, Symbol};
 
 type Check = dyn Fn(&Parameters) -> Result<(), ParameterConflict> + Send + Sync;
 type Columns = dyn Fn(&Parameters) -> Vec<String> + Send + Sync;
+type FittedUntil = dyn Fn(&Parameters) -> Option<NaiveDate> + Send + Sync;
 type Built = Result<Box<dyn Strategy>, StrategyError>;
 type Build = dyn Fn(&Parameters, Stocks<'_>) -> Built + Send + Sync;
 
@@ -42,6 +44,7 @@ pub struct StrategyKind {
     pub texts: Vec<TextParameter>,
     check: Arc<Check>,
     columns: Arc<Columns>,
+    fitted_until: Arc<FittedUntil>,
     build: Arc<Build>,
     stages: Option<Arc<dyn Stages>>,
 }
@@ -70,6 +73,7 @@ impl StrategyKind {
             texts: Vec::new(),
             check: Arc::new(|_| Ok(())),
             columns: Arc::new(|_| Vec::new()),
+            fitted_until: Arc::new(|_| None),
             build: Arc::new(move |parameters, stocks| build(parameters, count(stocks))),
             stages: None,
         }
@@ -159,6 +163,21 @@ impl StrategyKind {
     ) -> StrategyKind {
         self.columns = Arc::new(columns);
         self
+    }
+
+    /// Says what the last day is that a strategy with such parameters was fitted on.
+    pub fn was_fitted(
+        mut self,
+        until: impl Fn(&Parameters) -> Option<NaiveDate> + Send + Sync + 'static,
+    ) -> StrategyKind {
+        self.fitted_until = Arc::new(until);
+        self
+    }
+
+    /// The last day that a strategy with these parameters was fitted on; None if it is not fitted
+    /// on data. Its figures up to that day are in sample.
+    pub fn fitted_until(&self, parameters: &Parameters) -> Option<NaiveDate> {
+        (self.fitted_until)(parameters)
     }
 
     /// The further columns of the day files that a strategy with these parameters needs.

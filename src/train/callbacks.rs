@@ -73,6 +73,8 @@ pub struct TrainingStart<'a> {
     pub parameters: usize,
     /// What [`Callbacks::state`] returned at the checkpoint from which the run resumes.
     pub resumed: Option<&'a [u8]>,
+    /// Whether that run was finished, and goes on for more episodes.
+    pub goes_on: bool,
 }
 
 /// What a training run does besides training. Every method does nothing unless it is overridden;
@@ -115,6 +117,11 @@ pub trait Callbacks {
 
     /// On every rank: training continues after an evaluation.
     fn on_evaluation_end(&mut self) {}
+
+    /// Whether checkpoints are kept, and the last bar of the run is to have one.
+    fn keeps(&self) -> bool {
+        false
+    }
 
     /// On rank 0: whether it is time for a checkpoint.
     fn wants_checkpoint(&mut self) -> bool {

@@ -15,8 +15,9 @@ use crate::errors::Cause;
 use crate::files::{Durability, write_whole};
 
 /// Raised when the parts of an older program cannot be read any more.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 const MANIFEST: &str = "manifest.json";
+const FINISHED: &str = "finished.json";
 
 #[derive(Debug, Error)]
 pub(crate) enum CheckpointError {
@@ -63,6 +64,13 @@ impl Manifest {
     pub(crate) fn new(env_steps: u64, settings: String, parts: Vec<CheckpointPart>) -> Manifest {
         Manifest { version: VERSION, env_steps, settings, parts }
     }
+}
+
+/// Stands beside the checkpoints of a run whose results are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FinishedMark {
+    /// As [`Manifest::settings`].
+    pub(crate) settings: String,
 }
 
 /// The checkpoints of one results folder.
@@ -121,6 +129,19 @@ impl Checkpoints {
             }
         }
         None
+    }
+
+    /// Notes that the run with these settings is finished.
+    pub(crate) fn mark_finished(&self, settings: &str) -> Result<(), CheckpointError> {
+        fs::create_dir_all(&self.root).map_err(CheckpointError::io(&self.root))?;
+        let mark = FinishedMark { settings: settings.into() };
+        let bytes = serde_json::to_vec(&mark).expect("a text becomes JSON");
+        write(&self.root.join(FINISHED), &bytes)
+    }
+
+    /// The mark of the run that was finished here; None where none was.
+    pub(crate) fn finished(&self) -> Option<FinishedMark> {
+        serde_json::from_slice(&fs::read(self.root.join(FINISHED)).ok()?).ok()
     }
 
     /// Oldest first.

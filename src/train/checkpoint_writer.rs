@@ -72,6 +72,11 @@ impl<'a> CheckpointWriter<'a> {
         self.pending.is_none() && self.last.elapsed() >= self.every
     }
 
+    /// Whether there are any but those of a run that is stopped.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.every < Duration::MAX
+    }
+
     /// Whether one is being written; the same on every rank.
     pub(crate) fn is_writing(&self) -> bool {
         self.pending.is_some()

@@ -73,8 +73,11 @@ pub struct PreparedData {
     pub note: PanelNote,
     /// It lay in the cache and nothing was read.
     pub from_cache: bool,
-    /// Of all that the panel depends on.
+    /// Of all that the panel depends on, as it was asked for.
     pub digest: String,
+    /// Of what was read, and of the program's formulas: the same whether settings that the bars
+    /// decide were asked for or found. On rank 0; on others of their stocks.
+    pub origin: String,
 }
 
 impl PreparedData {
@@ -128,6 +131,7 @@ struct Digested<'a> {
     features: &'a FeatureConfig,
     risk_sessions: usize,
     max_peers: usize,
+    options: &'a LoadOptions,
     fit: Option<&'a Fit>,
     fingerprints: &'a [String],
 }
@@ -159,7 +163,9 @@ impl DataPlan<'_> {
         fit: Option<&Fit>,
         on_days: &mut OnDays<'_>,
     ) -> Result<PreparedData> {
-        let mut path = self.path(&load, &trade, fit)?.to_string_lossy().into_owned().into_bytes();
+        let fingerprints = self.fingerprints(&load)?;
+        let path = self.path(&load, &trade, fit, &fingerprints)?;
+        let mut path = path.to_string_lossy().into_owned().into_bytes();
         self.comm.broadcast_bytes(&mut path);
         let path = PathBuf::from(String::from_utf8(path)?);
         let mut cached = vec![u8::from(self.comm.is_root() && readable(&path))];
@@ -177,10 +183,12 @@ impl DataPlan<'_> {
         // Rank 0 has just verified the file or written it; ranks beside it map the same pages, and
         // those of other machines a copy that came over MPI.
         let opened = agree(self.comm, Panel::open_verified(&here))?;
-        let note = serde_json::from_str(opened.note())
+        let note: PanelNote = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(PreparedData { panel: Arc::new(opened), note, from_cache, digest })
+        let formulas = feature_names(&self.features.for_bars(note.bar_minutes));
+        let origin = file_name(&(PANEL_VERSION, FORMULAS, formulas, fingerprints))?;
+        Ok(PreparedData { panel: Arc::new(opened), note, from_cache, digest, origin })
     }
 
     /// What a period needs ahead of it so that indicators have settled and capital by equal risk
@@ -198,9 +206,14 @@ impl DataPlan<'_> {
     }
 
     /// Where the panel lies or will lie; meaningful on rank 0.
-    fn path(&self, load: &Period, trade: &Period, fit: Option<&Fit>) -> Result<PathBuf> {
-        let fingerprints = self.fingerprints(load)?;
-        let digested = self.digested(load, trade, fit, &fingerprints);
+    fn path(
+        &self,
+        load: &Period,
+        trade: &Period,
+        fit: Option<&Fit>,
+        fingerprints: &[String],
+    ) -> Result<PathBuf> {
+        let digested = self.digested(load, trade, fit, fingerprints);
         Ok(self.cache.join("panels").join(file_name(&digested)?))
     }
 
@@ -208,7 +221,9 @@ impl DataPlan<'_> {
     fn fingerprints(&self, load: &Period) -> Result<Vec<String>> {
         let stocks = self.stocks;
         let owned = self.ranks().owned(self.comm.rank());
-        let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &self.options);
+        // How bars are read is digested by itself.
+        let plain = LoadOptions::default();
+        let one = |stock: usize| fingerprint(self.source, &stocks[stock], load, &plain);
         let mine: Result<Vec<String>, _> = owned.map(one).collect();
         let mine = agree(self.comm, mine)?.join("\n");
         Ok(lines(&self.comm.gather_bytes(mine.as_bytes())))
@@ -231,6 +246,7 @@ impl DataPlan<'_> {
             features: self.features,
             risk_sessions: self.risk_sessions,
             max_peers: self.max_peers,
+            options: &self.options,
             fit,
             fingerprints,
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::model::{MODEL_FILE, Model};
 use super::setup::agent_terms;
-use super::trained::{SavedRun, saved_settings};
+use super::trained::{SavedRun, fitted_until, saved_settings};
 use crate::errors::message;
 use crate::features::stream::FeatureStream;
 use crate::interface::ActionSet;
@@ -62,6 +62,10 @@ pub fn kind(model: Option<&Path>) -> StrategyKind {
     .needs_columns(|parameters| {
         let settings = saved_settings(Path::new(parameters.text(MODEL)));
         settings.map_or(Vec::new(), |config| config.features.columns)
+    })
+    .was_fitted(|parameters| {
+        let settings = saved_settings(Path::new(parameters.text(MODEL)));
+        settings.ok().map(|config| fitted_until(&config))
     })
 }
 

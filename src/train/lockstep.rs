@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::attempts::{Attempt, AttemptStart, Attempts, ChosenWeights};
 use super::buffer::StockBuffer;
 use super::callbacks::{Callbacks, Ending, INTERVALS_PER_EPISODE, TrainingInterval};
 use super::expert_record::ExpertRecord;
@@ -59,8 +60,9 @@ pub(crate) struct LockstepTrainer<'a> {
     sums: StockBuffer,
     /// Sum of capital times reward since the last interval, per own stock.
     reward_sums: Vec<f64>,
-    /// Passes over the training period.
-    episodes: u32,
+    /// How the passes over the training period are divided.
+    attempts: Attempts,
+    setup: Setup<'a>,
     /// Exponent of the importance weights at the start.
     priority_beta: f64,
     stop: &'a AtomicBool,
@@ -82,10 +84,11 @@ impl<'a> LockstepTrainer<'a> {
         let Setup { comm, mandate, learner, train, lanes, .. } = setup;
         rule_names(&mandate.portfolio.meta_policy, mandate.stocks.len())?;
         let (ranks, weights, workers) = (setup.ranks(), setup.weights(), setup.workers());
+        let attempts = setup.attempts();
         let root = match comm.is_root() {
             true => {
                 let (desk, record) = setup.desk()?;
-                let server = setup.server(weights.clone());
+                let server = setup.server(weights.clone(), attempts.of(1).weight_decay);
                 Some(LockstepRoot { server, desk, record, learned: Vec::new() })
             }
             false => None,
@@ -109,7 +112,8 @@ impl<'a> LockstepTrainer<'a> {
             networks,
             selection: setup.selection(),
             weights,
-            episodes: setup.episodes,
+            attempts,
+            setup,
             priority_beta: learner.priority_beta,
             stop: setup.stop,
             at: RunPosition { episode: 1, step: 0, since: 0, env_steps: 0, gradient_steps: 0 },
@@ -120,6 +124,9 @@ impl<'a> LockstepTrainer<'a> {
     pub(crate) fn episode(&mut self, callbacks: &mut dyn Callbacks) -> Result<Ending> {
         let interval = self.plan.steps.div_ceil(INTERVALS_PER_EPISODE);
         if self.at.step == 0 {
+            if self.at.episode > 1 && self.at.episode == self.attempt().first {
+                self.begin_attempt();
+            }
             self.reset();
         }
         while self.at.step < self.plan.steps {
@@ -159,10 +166,13 @@ impl<'a> LockstepTrainer<'a> {
         Ok(Ending::EpisodeDone)
     }
 
-    /// Scores the present weights on the validation days, and keeps the best. Called between
-    /// episodes.
+    /// Scores the present weights on the validation days if it is time, and keeps the best. Called
+    /// between episodes.
     pub(crate) fn validate(&mut self) -> Result<()> {
         let Some(selection) = &mut self.selection else { return Ok(()) };
+        if !self.attempts.is_validated(self.at.episode - 1) {
+            return Ok(());
+        }
         let agents = self.workers.iter_mut().map(Worker::agent).collect();
         let now = (self.at.episode - 1, &self.weights[..]);
         selection.consider(self.comm, agents, &self.networks, now)
@@ -171,6 +181,12 @@ impl<'a> LockstepTrainer<'a> {
     /// What was selected so far; None if nothing is.
     pub(crate) fn selected(&self) -> Option<&Selected> {
         self.selection.as_ref().and_then(Selection::selected)
+    }
+
+    /// Which weights were selected, if they are believed.
+    pub(crate) fn chosen(&self) -> Option<ChosenWeights> {
+        let believed = self.selected().filter(|selected| selected.is_believed);
+        believed.map(|selected| self.attempts.chosen(selected.episode))
     }
 
     /// This rank's stocks, in the order of its workers.
@@ -204,6 +220,35 @@ impl<'a> LockstepTrainer<'a> {
         self.root.as_ref().map(|root| root.desk.changed()).unwrap_or_default()
     }
 
+    fn is_last_episode(&self) -> bool {
+        self.at.episode == self.attempts.episodes()
+    }
+
+    /// The attempt that is being made.
+    fn attempt(&self) -> Attempt {
+        self.attempts.of(self.at.episode)
+    }
+
+    /// The next attempt: its first weights, its weight decay, and nothing to learn from yet.
+    fn begin_attempt(&mut self) {
+        match (self.attempt().begins_with, self.selected()) {
+            (AttemptStart::First, _) => self.weights = self.setup.weights(),
+            (AttemptStart::Chosen, Some(Selected { weights, episode, .. })) => {
+                let (weights, episode) = (weights.clone(), *episode);
+                self.weights = weights;
+                self.attempts.continue_from(episode);
+            }
+            (AttemptStart::Chosen, None) => {}
+        }
+        self.networks.reset(&self.weights);
+        self.credit = self.setup.credit();
+        self.workers.iter_mut().for_each(Worker::forget);
+        let weight_decay = self.attempt().weight_decay;
+        if let Some(root) = &mut self.root {
+            root.server = self.setup.server(self.weights.clone(), weight_decay);
+        }
+    }
+
     fn reset(&mut self) {
         self.workers.iter_mut().for_each(Worker::reset);
         if let Some(root) = &mut self.root {
@@ -229,7 +274,9 @@ impl<'a> LockstepTrainer<'a> {
     fn decide(&mut self, step: usize, callbacks: &mut dyn Callbacks) -> Result<f32> {
         let mut next = GO_ON;
         if self.comm.is_root() {
-            if callbacks.wants_checkpoint() {
+            // From the last bar a finished run goes on.
+            let is_last = step + 1 == self.plan.steps && self.is_last_episode();
+            if callbacks.wants_checkpoint() || is_last && callbacks.keeps() {
                 next = CHECKPOINT;
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -320,10 +367,12 @@ impl<'a> LockstepTrainer<'a> {
         Ok(())
     }
 
-    /// Fraction of the run that is done.
+    /// Fraction of the present attempt that is done.
     fn progress(&self) -> f64 {
-        let episode = (self.plan.steps * self.plan.count * self.ranks.stocks) as f64;
-        self.at.env_steps as f64 / (episode * f64::from(self.episodes))
+        let (attempt, bars) = (self.attempt(), self.plan.steps * self.plan.count);
+        let episode = (bars * self.ranks.stocks) as u64;
+        let done = self.at.env_steps - u64::from(attempt.first - 1) * episode;
+        done as f64 / (episode as f64 * f64::from(attempt.passes()))
     }
 
     /// Collects what the bars since the last interval brought, and tells the callbacks.

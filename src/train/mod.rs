@@ -7,6 +7,7 @@
 //! modes         lockstep or asynchronous, with evaluations
 //! lockstep      the training loop; read it first
 //! asynchronous  the loop in which nobody waits
+//! attempts      how the passes of a run are divided among settings to choose from
 //! worker        a stock's lanes and replay
 //! server        weights, and how gradients change them
 //! dataset       from bars to a panel
@@ -16,6 +17,7 @@
 //! ```
 
 pub(crate) mod asynchronous;
+pub mod attempts;
 mod buffer;
 pub mod callbacks;
 pub(crate) mod checkpoint;
@@ -25,6 +27,7 @@ pub mod dataset;
 pub mod dqn_strategy;
 pub mod evaluation;
 mod expert_record;
+mod initial;
 pub(crate) mod load_message;
 pub(crate) mod lockstep;
 pub mod model;
@@ -35,6 +38,7 @@ pub(crate) mod policy_check;
 mod quarters;
 mod resume;
 pub mod run;
+mod run_data;
 pub mod selection;
 pub(crate) mod server;
 pub mod setup;

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::asynchronous::{Asynchronous, Evaluator};
+use super::attempts::ChosenWeights;
 use super::callbacks::{Callbacks, Ending};
 use super::dataset::PreparedData;
 use super::evaluation::{Evaluation, Policy, evaluate};
 use super::expert_record::ExpertRecord;
 use super::lockstep::LockstepTrainer;
-use super::selection::{Selected, Selection, ValidationScore, validate_every};
+use super::selection::{Selected, Selection, ValidationScore};
 use super::setup::{Setup, agent_terms};
 use super::snapshot::{RootState, StockState};
 use super::worker::Worker;
@@ -35,6 +36,8 @@ pub(super) struct Outcome {
     pub(crate) belief: Belief,
     /// How weights did on the validation days.
     pub(crate) validation: Vec<ValidationScore>,
+    /// None where they are not believed, or the run is not in lockstep.
+    pub(crate) chosen: Option<ChosenWeights>,
     /// This rank's.
     pub(crate) workers: Vec<Worker>,
     /// With these weights.
@@ -150,7 +153,6 @@ fn lockstep(
     callbacks: &mut dyn Callbacks,
 ) -> Result<Outcome> {
     let (mut latest, mut ending, mut expert_weights) = (None, Ending::EpisodeDone, None);
-    let validate_every = validate_every(setup.episodes);
     while trainer.at().episode <= setup.episodes {
         let episode = trainer.at().episode;
         ending = trainer.episode(callbacks)?;
@@ -158,9 +160,7 @@ fn lockstep(
             break;
         }
         let is_last = episode == setup.episodes;
-        if is_last || episode.is_multiple_of(validate_every) {
-            trainer.validate()?;
-        }
+        trainer.validate()?;
         if is_last || episode.is_multiple_of(setup.every_episodes) {
             let when = (episode, trainer.at().env_steps);
             let chosen = Candidate::new(setup, trainer.selected(), trainer.weights());
@@ -175,6 +175,7 @@ fn lockstep(
     let Candidate { weights, belief } =
         Candidate::new(setup, trainer.selected(), trainer.weights());
     let validation = trainer.selected().map(|selected| selected.scores.clone());
+    let chosen = trainer.chosen();
     if expert_weights.is_none() {
         let (_, record) = trainer.agents_and_record();
         expert_weights = record.map(|record| record.without_dqn().clone());
@@ -187,6 +188,7 @@ fn lockstep(
         weights,
         belief,
         validation: validation.unwrap_or_default(),
+        chosen,
         workers,
         latest,
         expert_weights,
@@ -241,6 +243,7 @@ fn asynchronous(
         weights,
         belief,
         validation: selected.map(|selected| selected.scores).unwrap_or_default(),
+        chosen: None,
         workers,
         networks,
         latest,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
 
 use super::callbacks::{Callbacks, Ending, TrainingInterval, TrainingStart};
 use super::checkpoint::Checkpoints;
@@ -17,54 +18,93 @@ use crate::config::CheckpointConfig;
 use crate::errors::message;
 use crate::market::{Period, Symbol};
 
-/// The folder of the newest whole checkpoint, the same on every rank; None where there is none yet.
-/// `settings` as in [`super::checkpoint::Manifest::settings`].
+/// From where a run resumes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum ResumePoint {
+    /// From the beginning.
+    Start,
+    /// The newest whole checkpoint, of a run with the same settings.
+    Checkpoint(PathBuf),
+    /// The last checkpoint of a finished run with fewer episodes.
+    GoOn(PathBuf),
+    /// Nowhere: it is finished.
+    Finished,
+}
+
+/// From where a run with these `settings` resumes, the same on every rank. `settings` as in
+/// [`super::checkpoint::Manifest::settings`].
 ///
-/// Errors: it is of a run with other settings.
-pub(super) fn find_checkpoint(
+/// Errors: the newest checkpoint is of a run with other settings.
+pub(super) fn find_resume_point(
     comm: &dyn Comm,
     output: &Path,
     config: &CheckpointConfig,
     settings: &str,
     callbacks: &mut dyn Callbacks,
-) -> Result<Option<PathBuf>> {
+) -> Result<ResumePoint> {
     let checkpoints = Checkpoints::new(output, config.keep);
     let found = match comm.is_root() {
-        true => usable_checkpoint(&checkpoints, settings, callbacks).map_err(|e| message(&e)),
-        false => Ok(String::new()),
+        true => resume_point(&checkpoints, settings, callbacks).map_err(|e| message(&e)),
+        false => Ok(ResumePoint::Start),
     };
-    let mut name = agree(comm, found)?.into_bytes();
-    comm.broadcast_bytes(&mut name);
-    let name = String::from_utf8(name)?;
-    Ok((!name.is_empty()).then(|| name.into()))
+    let mut bytes = postcard::to_stdvec(&agree(comm, found)?)?;
+    comm.broadcast_bytes(&mut bytes);
+    Ok(postcard::from_bytes(&bytes)?)
 }
 
-/// Its path; empty where there is none.
-fn usable_checkpoint(
+fn resume_point(
     checkpoints: &Checkpoints,
     settings: &str,
     callbacks: &mut dyn Callbacks,
-) -> Result<String> {
+) -> Result<ResumePoint> {
+    let finished = checkpoints.finished().map(|mark| mark.settings);
+    if finished.as_deref() == Some(settings) {
+        return Ok(ResumePoint::Finished);
+    }
     let found = checkpoints.latest(|folder, what| {
         callbacks.on_message(&format!("{}: {what}; skipped", folder.display()));
     });
     let Some((folder, manifest)) = found else {
+        if finished.is_some() {
+            return Err(anyhow!(
+                "--resume: the finished run there has other settings and kept no checkpoint to go \
+                 on from; omit --resume to start over, or begin with its weights (--init-from)"
+            ));
+        }
         let line = "--resume: no checkpoint found; starting from the beginning";
         callbacks.on_message(line);
-        return Ok(String::new());
+        return Ok(ResumePoint::Start);
     };
     let differing = differences(&manifest.settings, settings);
-    if !differing.is_empty() {
-        return Err(anyhow!(
-            "--resume: {} belongs to a run with other settings ({}); \
-             restore them, or omit --resume to start over",
-            folder.display(),
-            differing.join("; ")
-        ));
+    if differing.is_empty() {
+        let line = format!("resuming from the checkpoint at {} steps", manifest.env_steps);
+        callbacks.on_message(&line);
+        return Ok(ResumePoint::Checkpoint(folder));
     }
-    let line = format!("resuming from the checkpoint at {} steps", manifest.env_steps);
-    callbacks.on_message(&line);
-    Ok(folder.to_string_lossy().into_owned())
+    let is_finished = finished.as_deref() == Some(&manifest.settings);
+    if is_finished && let Some((before, now)) = more_episodes(&manifest.settings, settings) {
+        callbacks.on_message(&format!("the run has {before} episodes; going on to {now}"));
+        return Ok(ResumePoint::GoOn(folder));
+    }
+    Err(anyhow!(
+        "--resume: {} belongs to a run with other settings ({}); \
+         restore them, omit --resume to start over, or begin another run with these weights \
+         (--init-from)",
+        folder.display(),
+        differing.join("; ")
+    ))
+}
+
+/// The episodes of two settings in lockstep that differ in nothing but more of them.
+fn more_episodes(before: &str, now: &str) -> Option<(u32, u32)> {
+    let episodes = |settings: &str| {
+        let mut table: toml::Table = toml::from_str(settings).ok()?;
+        let lockstep = table.get("sync").is_none_or(|sync| sync.as_str() == Some("lockstep"));
+        let episodes = table.remove("episodes")?.as_integer().filter(|_| lockstep)?;
+        Some((u32::try_from(episodes).ok()?, table))
+    };
+    let ((before, others_before), (now, others)) = (episodes(before)?, episodes(now)?);
+    (now > before && others_before == others).then_some((before, now))
 }
 
 /// Rank 0's part of a checkpoint, and those of a rank's own stocks. Every rank reads its own.
@@ -137,6 +177,11 @@ impl Callbacks for Kept<'_> {
         self.callbacks.on_evaluation_end();
     }
 
+    fn keeps(&self) -> bool {
+        self.checkpoint_writer.as_ref().is_some_and(CheckpointWriter::is_timed)
+            || self.callbacks.keeps()
+    }
+
     fn wants_checkpoint(&mut self) -> bool {
         self.checkpoint_writer.as_ref().is_some_and(CheckpointWriter::is_due)
             || self.callbacks.wants_checkpoint()
@@ -166,5 +211,22 @@ impl Callbacks for Kept<'_> {
 
     fn on_training_end(&mut self, ending: Ending) -> Result<()> {
         self.callbacks.on_training_end(ending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_with_more_episodes_and_nothing_else() {
+        let settings = |episodes: u32, rest: &str| format!("episodes = {episodes}\n{rest}");
+        let more = |before: &str, now: &str| more_episodes(before, now);
+        let two = settings(2, "seed = 1");
+        assert_eq!(more(&two, &settings(4, "seed = 1")), Some((2, 4)));
+        assert_eq!(more(&two, &settings(1, "seed = 1")), None, "fewer");
+        assert_eq!(more(&two, &settings(4, "seed = 2")), None, "another seed");
+        let pace = "sync = \"async\"";
+        assert_eq!(more(&settings(2, pace), &settings(4, pace)), None, "no common bar");
     }
 }

@@ -3,20 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
+use thiserror::Error;
 
+use super::attempts::ChosenWeights;
 use super::callbacks::{Callbacks, Ending, TrainingStart};
+use super::checkpoint::Checkpoints;
 use super::checkpoint_writer::CheckpointWriter;
-use super::dataset::{DataPlan, PanelNote, PreparedData};
+use super::dataset::{PanelNote, PreparedData};
 use super::evaluation::{Evaluation, EvaluationResult, Policy, evaluate};
+use super::initial::given_weights;
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE};
 use super::modes::Training;
 use super::peer_view::{PeerView, Sampling};
 use super::quarters;
-use super::resume::{Kept, find_checkpoint, read_checkpoint};
+use super::resume::{Kept, ResumePoint, find_resume_point, read_checkpoint};
+pub use super::run_data::{RunData, data_plan};
 use super::selection::{RowSplit, ValidationScore};
 use super::setup::{self, Setup, agent_terms, network_shape};
 use super::worker::{Lanes, Worker};
@@ -28,20 +33,10 @@ use crate::eval::parts::{DataPart, PartResult};
 use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
 use crate::market::calendar::new_york_date;
-use crate::market::options::LoadOptions;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
 use crate::rl::networks::Networks;
 use crate::source::DataSource;
-
-/// Where bars come from, and where what is made of them is kept.
-#[derive(Clone, Copy)]
-pub struct RunData<'a> {
-    /// Where bars are read.
-    pub source: &'a DataSource,
-    /// Folder for fetched files and panels.
-    pub cache: &'a Path,
-}
 
 /// What becomes of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +48,17 @@ pub enum Checkpointing {
     /// They are written, and the run resumes from the newest of an earlier run with the same
     /// settings; where there is none it starts at the beginning.
     Resume,
+}
+
+/// There is nothing to resume: the run is finished, and its results are written.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error(
+    "{}: this run is finished, after {episodes} episodes; with more --episodes it goes on",
+    output.display()
+)]
+pub struct AlreadyFinished {
+    output: PathBuf,
+    episodes: u32,
 }
 
 /// A run that came to its end, or was stopped.
@@ -71,6 +77,8 @@ pub struct Trained {
     pub model: Model,
     /// How the weights did on the validation days, in the order of the passes.
     pub validation: Vec<ValidationScore>,
+    /// Which weights validation chose and believed; None where it believed none.
+    pub chosen: Option<ChosenWeights>,
     /// The last evaluation, on rank 0; None where the run was stopped before any.
     pub latest: Option<Evaluation>,
     /// Bars stepped, over all stocks and lanes.
@@ -83,6 +91,8 @@ pub struct Trained {
     pub orders_changed: BTreeMap<Reason, u64>,
     /// The rows that were learned from, and those on which weights were selected.
     split: RowSplit,
+    /// See [`checkpoint_settings`].
+    checkpoint_settings: String,
     /// This rank's.
     workers: Vec<Worker>,
     networks: Networks,
@@ -91,7 +101,8 @@ pub struct Trained {
 /// Trains as `config` says, on every rank of `comm`, until all episodes are done or `stop` is set.
 ///
 /// Errors: bars are missing or cannot be read; a strategy of the meta-policy or a device is
-/// unknown; a checkpoint is of other settings; whatever the callbacks return.
+/// unknown; a checkpoint is of other settings; [`AlreadyFinished`], on every rank; whatever the
+/// callbacks return.
 pub fn run(
     comm: &dyn Comm,
     config: &RunConfig,
@@ -107,17 +118,23 @@ pub fn run(
     let split = RowSplit::new(&train.panel, train.note.rows.clone(), share);
     let lanes = Lanes::cut(split.learned.clone(), learner.lanes, learner.window_bars)
         .context("the training period has fewer than three bars")?;
+    let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
+    let shape = network_shape(&config.network, &config.env, &train);
     let settings = checkpoint_settings(&config, [&train, &eval])?;
     let found = match checkpointing {
         Checkpointing::Resume => {
-            find_checkpoint(comm, &config.output, &config.checkpoint, &settings, callbacks)?
+            find_resume_point(comm, &config.output, &config.checkpoint, &settings, callbacks)?
         }
-        Checkpointing::Off | Checkpointing::On => None,
+        Checkpointing::Off | Checkpointing::On => ResumePoint::Start,
     };
-    let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-    let shape = network_shape(&config.network, &config.env, &train);
+    if found == ResumePoint::Finished {
+        let RunConfig { output, episodes, .. } = config;
+        return Err(AlreadyFinished { output, episodes }.into());
+    }
+    let given_weights = given_weights(comm, &config, &shape)?;
     let setup = Setup {
         comm,
+        given_weights: given_weights.as_deref(),
         mandate: &mandate,
         learner: &learner,
         shape: &shape,
@@ -132,8 +149,9 @@ pub fn run(
     };
     let mut training = Training::new(setup, config.sync, &config.asynchronous, &eval)?;
     let mut resumed = None;
-    if let Some(folder) = found {
-        let (root, stocks) = read_checkpoint(comm, &folder, &training.stocks())?;
+    let goes_on = matches!(found, ResumePoint::GoOn(_));
+    if let ResumePoint::Checkpoint(folder) | ResumePoint::GoOn(folder) = &found {
+        let (root, stocks) = read_checkpoint(comm, folder, &training.stocks())?;
         training.restore(root.state, stocks)?;
         resumed = Some(root.callbacks);
     }
@@ -144,11 +162,12 @@ pub fn run(
         lanes,
         parameters: shape.layout().len(),
         resumed: resumed.as_deref(),
+        goes_on,
     };
     agree(comm, callbacks.on_training_start(&start).map_err(|e| message(&e)))?;
     let keeps = checkpointing != Checkpointing::Off;
-    let checkpoint_writer =
-        keeps.then(|| CheckpointWriter::new(comm, &config.output, settings, &config.checkpoint));
+    let checkpoint_writer = keeps
+        .then(|| CheckpointWriter::new(comm, &config.output, settings.clone(), &config.checkpoint));
     let mut kept = Kept { checkpoint_writer, callbacks };
     let outcome = training.run(&setup, &eval, &mut kept)?;
     kept.callbacks.on_training_end(outcome.ending)?;
@@ -164,6 +183,7 @@ pub fn run(
             expert_weights: outcome.expert_weights,
         },
         validation: outcome.validation,
+        chosen: outcome.chosen,
         config,
         mandate,
         train,
@@ -174,6 +194,7 @@ pub fn run(
         gradient_steps: outcome.gradient_steps,
         orders_changed: outcome.orders_changed,
         split,
+        checkpoint_settings: settings,
         workers: outcome.workers,
         networks: outcome.networks,
     })
@@ -203,23 +224,6 @@ fn prepare(
     Ok((config, train, eval))
 }
 
-/// How the panels of a run are made.
-pub fn data_plan<'a>(comm: &'a dyn Comm, config: &'a RunConfig, data: RunData<'a>) -> DataPlan<'a> {
-    DataPlan {
-        comm,
-        stocks: &config.stocks,
-        features: &config.features,
-        risk_sessions: config.portfolio.risk_sessions,
-        max_peers: config.network.max_peers,
-        source: data.source,
-        options: LoadOptions {
-            columns: config.features.columns.clone(),
-            ..config.data.load_options(Some(data.cache.to_path_buf()))
-        },
-        cache: data.cache,
-    }
-}
-
 /// A label convention that was found in the training period holds from then on: a short evaluation
 /// may not show it.
 fn keep_bar_label(config: &mut RunConfig, train: &PreparedData, source: &DataSource) {
@@ -244,7 +248,7 @@ fn checkpoint_settings(config: &RunConfig, panels: [&PreparedData; 2]) -> Result
         ..config.clone()
     };
     let mut table = toml::Table::try_from(&config)?;
-    let [train, eval] = panels.map(|panel| toml::Value::String(panel.digest.clone()));
+    let [train, eval] = panels.map(|panel| toml::Value::String(panel.origin.clone()));
     table.insert("training data".into(), train);
     table.insert("evaluation data".into(), eval);
     Ok(toml::to_string(&table)?)
@@ -267,6 +271,15 @@ impl Trained {
         }
         let Model { shape, weights, .. } = &self.model;
         quarters::gather(comm, [&self.train, &self.eval], shape, weights, &mut self.workers)
+    }
+
+    /// Notes in the results folder that the run is finished, so that resuming it does nothing. Called
+    /// on rank 0 when all of its results are written.
+    ///
+    /// Errors: the folder cannot be written.
+    pub fn mark_finished(&self) -> Result<()> {
+        let RunConfig { output, checkpoint, .. } = &self.config;
+        Ok(Checkpoints::new(output, checkpoint.keep).mark_finished(&self.checkpoint_settings)?)
     }
 
     /// Evaluates once more, on other terms than those of the run. Called on every rank; Some on

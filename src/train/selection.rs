@@ -19,8 +19,6 @@ use crate::rl::belief::{Belief, StockBelief};
 use crate::rl::networks::Networks;
 use accounts::{DailyMean, account_days, days, greedy_positions, mean_and_error, stock_rows};
 
-/// Validations of a run, at most; each is a forward pass over the days held back.
-const VALIDATIONS: u32 = 20;
 /// Fewer days than this decide nothing.
 const MIN_DAYS: usize = 5;
 /// A falling stock is believed to fall further if its mean return is so many standard errors below
@@ -68,6 +66,8 @@ pub struct ValidationScore {
 pub struct Selected {
     /// In the order of the network's layout.
     pub weights: Vec<f32>,
+    /// Passes before them.
+    pub episode: u32,
     /// Whether they beat holding the drift.
     pub is_believed: bool,
     /// Excess less one standard error; 0 for the drift alone.
@@ -85,20 +85,24 @@ pub struct Selection<'a> {
     terms: Vec<AgentTerms>,
     /// What holding the drift earned per day on the learned days.
     holding: DailyMean,
+    /// Validation days.
+    days: usize,
+    /// See `LearnerConfig::selection_level`.
+    level: f64,
     /// Standard errors that an excess must have to be believed.
     required: f64,
     selected: Option<Selected>,
 }
 
 impl<'a> Selection<'a> {
-    /// For a run of so many `episodes`; None where the split holds nothing back.
+    /// For a run of so many `validations`; None where the split holds nothing back.
     pub fn new(
         panel: &'a Panel,
         split: &RowSplit,
         ranks: Ranks,
         mut terms: Vec<AgentTerms>,
         config: &LearnerConfig,
-        episodes: u32,
+        validations: u32,
     ) -> Option<Selection<'a>> {
         // The return after the last two rows is not known.
         let rows = split.validation.start..split.validation.end.saturating_sub(2);
@@ -110,11 +114,22 @@ impl<'a> Selection<'a> {
             terms.belief = StockBelief { share: 0.0, drift, gamma: config.gamma as f32 };
         }
         let days = days(panel, &rows).count();
-        let required = required_errors(config.selection_level, episodes, days);
+        let level = config.selection_level;
+        let required = required_errors(level, validations, days);
         let learned = split.learned.start..split.learned.end.saturating_sub(2);
         let [held, _] = account_days(panel, &learned, &terms, |_| (&[], 0.0));
         let holding = DailyMean::of(&held);
-        Some(Selection { panel, rows, ranks, terms, holding, required, selected: None })
+        Some(Selection {
+            panel,
+            rows,
+            ranks,
+            terms,
+            holding,
+            days,
+            level,
+            required,
+            selected: None,
+        })
     }
 
     /// What is selected so far; None before anything was considered.
@@ -127,9 +142,10 @@ impl<'a> Selection<'a> {
         self.selected
     }
 
-    /// Resumes with what was selected before.
-    pub fn restore(&mut self, selected: Option<Selected>) {
+    /// Resumes with what was selected before, in a run of so many `validations`.
+    pub fn restore(&mut self, selected: Option<Selected>, validations: u32) {
         self.selected = selected;
+        self.required = required_errors(self.level, validations, self.days);
     }
 
     /// Scores `weights` after `episode` passes, and keeps them if none were better. Called on every
@@ -202,17 +218,20 @@ impl<'a> Selection<'a> {
         let (value, is_believed) = (found.excess - found.error, self.is_believed(&found));
         let selected = self.selected.get_or_insert_with(|| Selected {
             weights: weights.to_vec(),
+            episode: found.episode,
             is_believed: false,
             score: 0.0,
             scores: Vec::new(),
         });
         selected.scores.push(found);
-        if is_believed && (value > selected.score || !selected.is_believed) {
+        let is_best = is_believed && (value > selected.score || !selected.is_believed);
+        if is_best {
             (selected.score, selected.is_believed) = (value, true);
+        }
+        // Where none are believed so far, the newest are as good as any.
+        if is_best || !selected.is_believed {
             selected.weights.copy_from_slice(weights);
-        } else if !selected.is_believed {
-            // Not believed so far: the newest are as good as any.
-            selected.weights.copy_from_slice(weights);
+            selected.episode = found.episode;
         }
     }
 
@@ -226,23 +245,17 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Passes between two validations of a run of so many.
-pub fn validate_every(episodes: u32) -> u32 {
-    episodes.div_ceil(VALIDATIONS).max(1)
-}
-
 /// Standard errors, estimated from so many `days`, that an excess must have so that values without
-/// skill are believed with a probability of at most `level` in a whole run of `episodes` passes:
-/// Bonferroni's bound over the validations.
+/// skill are believed with a probability of at most `level` in a whole run of so many
+/// `validations`: Bonferroni's bound.
 ///
-/// In one pass every bar is new when it is learned from: nothing is learned by heart (Cesa-Bianchi,
+/// A run that is validated once is one of a single pass, in which every bar is new when it is learned from: nothing is learned by heart (Cesa-Bianchi,
 /// Conconi and Gentile 2004 on the risk of online learners), and nothing is chosen. Its weights are
 /// believed if they are better than holding.
-fn required_errors(level: f64, episodes: u32, days: usize) -> f64 {
-    if episodes == 1 {
+fn required_errors(level: f64, validations: u32, days: usize) -> f64 {
+    if validations == 1 {
         return 0.0;
     }
-    let validations = episodes.div_ceil(validate_every(episodes));
     let z = -normal_quantile(level / f64::from(validations));
     student_quantile(z, (days.max(2) - 1) as f64)
 }
@@ -285,7 +298,6 @@ mod tests {
         assert_eq!(required_errors(0.05, 1, 1_000_000), 0.0, "nothing is chosen");
         near(required_errors(0.05, 2, 1_000_000), 1.960);
         near(required_errors(0.05, 20, 1_000_000), 2.807);
-        near(required_errors(0.05, 100, 1_000_000), 2.807);
         near(required_errors(0.05, 20, 76), 2.892);
     }
 

@@ -19,7 +19,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// `weights` are laid out as `layout` says.
-    pub(crate) fn new(layout: Layout, weights: Vec<f32>, config: &LearnerConfig) -> Server {
+    pub(crate) fn new(
+        layout: Layout,
+        weights: Vec<f32>,
+        config: &LearnerConfig,
+        weight_decay: f64,
+    ) -> Server {
         assert_eq!(layout.len(), weights.len());
         let adam = AdamConfig {
             beta1: config.adam_beta1,
@@ -32,7 +37,7 @@ impl Server {
             weights,
             max_grad_norm: config.max_grad_norm,
             learning_rates: [1.0, config.learning_rate_end].map(|part| part * config.learning_rate),
-            weight_decay: config.weight_decay,
+            weight_decay,
         }
     }
 
@@ -119,10 +124,9 @@ mod tests {
         let config = LearnerConfig {
             learning_rate: 0.1,
             learning_rate_end: 0.5,
-            weight_decay,
             ..LearnerConfig::default()
         };
-        Server::new(layout, vec![1.0, -2.0, 0.5], &config)
+        Server::new(layout, vec![1.0, -2.0, 0.5], &config, weight_decay)
     }
 
     /// Halfway the step size is 0.075: weights lose 0.075 * 0.2 of themselves, the bias nothing,

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, anyhow};
 
+use super::attempts::Attempts;
 use super::dataset::PreparedData;
 use super::expert_record::ExpertRecord;
 use super::selection::{RowSplit, Selection, belief};
@@ -32,6 +33,8 @@ use crate::rl::schedule::UpdateCredit;
 #[derive(Clone, Copy)]
 pub(crate) struct Setup<'a> {
     pub(crate) comm: &'a dyn Comm,
+    /// Of the model with which training begins; None for random ones.
+    pub(crate) given_weights: Option<&'a [f32]>,
     pub(crate) mandate: &'a Mandate,
     pub(crate) learner: &'a LearnerConfig,
     pub(crate) shape: &'a NetworkShape,
@@ -56,7 +59,8 @@ impl<'a> Setup<'a> {
 
     /// The weights with which training begins, in the order of the network's layout.
     pub(crate) fn weights(&self) -> Vec<f32> {
-        self.shape.initial_weights(&mut stream(self.seed, Purpose::Weights, 0))
+        let random = || self.shape.initial_weights(&mut stream(self.seed, Purpose::Weights, 0));
+        self.given_weights.map_or_else(random, <[f32]>::to_vec)
     }
 
     /// This rank's workers, in the order of its stocks.
@@ -94,8 +98,14 @@ impl<'a> Setup<'a> {
         Networks::new(self.shape, weights, self.learner, None)
     }
 
-    pub(crate) fn server(&self, weights: Vec<f32>) -> Server {
-        Server::new(self.shape.layout(), weights, self.learner)
+    pub(crate) fn server(&self, weights: Vec<f32>, weight_decay: f64) -> Server {
+        Server::new(self.shape.layout(), weights, self.learner, weight_decay)
+    }
+
+    /// How the passes of a run in lockstep are divided.
+    pub(crate) fn attempts(&self) -> Attempts {
+        let chooses = !self.split.validation.is_empty();
+        Attempts::new(&self.learner.weight_decay.0, self.episodes, chooses)
     }
 
     /// Gradient steps that new bars of a worker make due.
@@ -124,7 +134,8 @@ impl<'a> Setup<'a> {
     /// None if no days are held back.
     pub(crate) fn selection(&self) -> Option<Selection<'a>> {
         let panel: &'a Panel = &self.train.panel;
-        Selection::new(panel, self.split, self.ranks(), self.terms(), self.learner, self.episodes)
+        let validations = self.attempts().validations();
+        Selection::new(panel, self.split, self.ranks(), self.terms(), self.learner, validations)
     }
 
     /// The belief that the run ends with.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Attempts;
 use super::compress::Compressor;
 use super::selection::Selected;
 use super::worker::{LearnStats, WorkerState};
@@ -44,6 +45,7 @@ pub(crate) enum ModeState {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct LockstepState {
     pub(super) at: RunPosition,
+    pub(super) attempts: Attempts,
     pub(super) networks: NetworksState,
     pub(super) credit: UpdateCredit,
     pub(super) desk: DeskState,

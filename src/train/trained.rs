@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use chrono::NaiveDate;
 
 use super::callbacks::Callbacks;
 use super::dataset::PreparedData;
 use super::evaluation::{BarDecision, EvaluationResult};
 use super::model::{MODEL_FILE, Model, SETTINGS_FILE, untrained_shape};
-use super::run::{RunData, data_plan};
+use super::run_data::{RunData, data_plan};
 use super::setup;
 use crate::comm::local::LocalComm;
 use crate::config::{ConfigError, RunConfig};
@@ -96,6 +97,21 @@ impl SavedRun {
             model.evaluate(&config.learner.in_bars(bar_minutes), device, &mandate, &eval, watch)?;
         Ok((eval, evaluated))
     }
+}
+
+/// Runs before the one that a run began with, at most.
+const MOST_BEFORE: usize = 100;
+
+/// The last day that the model of a run with these settings was fitted on, be it in the run with
+/// whose weights it began.
+pub fn fitted_until(config: &RunConfig) -> NaiveDate {
+    let (mut latest, mut before) = (config.end_date, config.init_from.clone());
+    for _ in 0..MOST_BEFORE {
+        let Some(config) = before.and_then(|folder| saved_settings(&folder).ok()) else { break };
+        latest = latest.max(config.end_date);
+        before = config.init_from;
+    }
+    latest
 }
 
 /// The settings of a finished run.

@@ -244,6 +244,11 @@ impl Worker {
         }
     }
 
+    /// Nothing is left to sample.
+    pub(crate) fn forget(&mut self) {
+        self.replay = self.replay.emptied();
+    }
+
     /// What every lane wants at a step of its segment, knowing nothing after that bar;
     /// [`Proposal`]s into `message`.
     pub(crate) fn propose(&mut self, networks: &Networks, step: usize, message: &mut [f32]) {

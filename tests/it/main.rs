@@ -9,6 +9,8 @@ mod causality;
 mod documentation;
 mod dqn;
 mod getdata;
+mod going_on;
+mod honest;
 mod http;
 mod layers;
 mod libtorch;

@@ -9,6 +9,7 @@ use crate::cli::{Format, GlobalArgs, OptimizeArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
 use crate::commands::say;
+use crate::market::calendar::new_york_date;
 use crate::report::strategies::optimized;
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
@@ -56,7 +57,10 @@ pub(crate) fn optimize(
     });
     let tried = gathered(comm, agreed(comm, mine.map_err(Into::into))?)?;
     on_root(comm, || {
-        let found = search.assess(&kind, data, plan, tried, &mut rng)?;
+        let mut found = search.assess(&kind, data, plan, tried, &mut rng)?;
+        let first = new_york_date(data.row(0).end_s());
+        let until = kind.fitted_until(&found.best.parameters);
+        found.in_sample_if(until.is_some_and(|until| first <= until));
         progress.finish();
         finish(args, &market, &found)
     })?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use chrono::NaiveDate;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::metrics::BacktestRecord;
 use crate::eval::rules::RULES;
+use crate::market::calendar::new_york_date;
 use crate::report::strategies::{StrategyRow, signals_csv, table};
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
@@ -37,7 +39,7 @@ pub(crate) fn run(
     global: &GlobalArgs,
     progress: Progress,
 ) -> Result<()> {
-    let RunRequest { registry, parameters, names, ensemble, mut config } =
+    let RunRequest { registry, parameters, names, ensemble, mut config, fitted } =
         agreed(comm, asked(args))?;
     let lock = || args.output.as_deref().map(FolderLock::take).transpose().map_err(Into::into);
     let _lock = on_root(comm, lock)?;
@@ -61,7 +63,7 @@ pub(crate) fn run(
         let data = &market.data;
         let results = runtime.block_on(runner.combine(all, data, &ensemble, execution))?;
         market.progress.finish();
-        finish(args, &market, &results)
+        finish(args, &market, &results, &fitted)
     })?;
     // A strategy that did not stop in time is not waited for.
     runtime.shutdown_background();
@@ -75,6 +77,8 @@ struct RunRequest {
     names: Vec<String>,
     ensemble: EnsembleConfig,
     config: RunnerConfig,
+    /// Strategies that were fitted on data, with the last day of these.
+    fitted: Vec<(String, NaiveDate)>,
 }
 
 fn asked(args: &RunArgs) -> Result<RunRequest> {
@@ -83,9 +87,11 @@ fn asked(args: &RunArgs) -> Result<RunRequest> {
     if names.is_empty() {
         names = RULES.map(String::from).into();
     }
+    let mut fitted = Vec::new();
     for name in &names {
         let kind = registry.find(name)?;
-        kind.resolve(&given(&registry, &parameters, kind))?;
+        let resolved = kind.resolve(&given(&registry, &parameters, kind))?;
+        fitted.extend(kind.fitted_until(&resolved).map(|until| (name.clone(), until)));
     }
     let ensemble = EnsembleConfig {
         method: Some(args.ensemble),
@@ -101,7 +107,7 @@ fn asked(args: &RunArgs) -> Result<RunRequest> {
         ..RunnerConfig::default()
     };
     config.validate()?;
-    Ok(RunRequest { registry, parameters, names, ensemble, config })
+    Ok(RunRequest { registry, parameters, names, ensemble, config, fitted })
 }
 
 /// The strategies of one of so many ranks, round robin.
@@ -175,7 +181,12 @@ impl ProgressReporter {
 }
 
 /// Judges, writes and prints.
-fn finish(args: &RunArgs, market: &StrategyMarket, results: &RunResults) -> Result<()> {
+fn finish(
+    args: &RunArgs,
+    market: &StrategyMarket,
+    results: &RunResults,
+    fitted: &[(String, NaiveDate)],
+) -> Result<()> {
     if !results.success {
         let why = results.individual_results.iter().find_map(|(_, result)| result.error.clone());
         return Err(anyhow!("no strategy succeeded: {}", why.unwrap_or_default()));
@@ -191,7 +202,17 @@ fn finish(args: &RunArgs, market: &StrategyMarket, results: &RunResults) -> Resu
     if let Some(ensemble) = &results.ensemble_result {
         records.push((ENSEMBLE.into(), &ensemble.record));
     }
-    let judged = judge(&records, &benchmark, args.seed);
+    let mut judged = judge(&records, &benchmark, args.seed);
+    let in_sample = in_sample(fitted, market);
+    for (name, inference) in &mut judged {
+        let is_in_sample = in_sample.iter().any(|(fitted, _)| fitted == name)
+            || name == ENSEMBLE && !in_sample.is_empty();
+        *inference = inference.clone().in_sample_if(is_in_sample);
+    }
+    let mut notices = market.notices.clone();
+    notices.extend(in_sample.iter().map(|(name, until)| {
+        format!("{name} was fitted on days up to {until}: its figures here are in sample.")
+    }));
     let mut table_rows = Vec::new();
     for (name, result) in results.individual_results.iter() {
         let metrics = result.performance_metrics.clone().ok_or(result.error.clone());
@@ -203,7 +224,7 @@ fn finish(args: &RunArgs, market: &StrategyMarket, results: &RunResults) -> Resu
     let held = PerformanceMetrics::from_backtest(&benchmark, &Costs::new(&market.env));
     // Not looked up among the judged: a strategy of the user may have this name.
     table_rows.push(row("benchmark", Ok(held.clone()), &[]));
-    let json = in_json(results, market, &judged, &held)?;
+    let json = in_json(results, market, &judged, (&held, &notices))?;
     let mut written = Vec::new();
     if let Some(output) = &args.output {
         let folder = ResultsFolder::create(output)?;
@@ -222,7 +243,21 @@ fn finish(args: &RunArgs, market: &StrategyMarket, results: &RunResults) -> Resu
         Format::Table => table(&table_rows, &results.execution_stats, &written),
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&json)?),
     });
+    if args.format == Format::Table {
+        // The others were told at the start.
+        let new = &notices[market.notices.len()..];
+        new.iter().for_each(|notice| say(&format!("\n{notice}\n")));
+    }
     Ok(())
+}
+
+/// Those of the `fitted` strategies that know the market's first day, or later ones.
+fn in_sample<'a>(
+    fitted: &'a [(String, NaiveDate)],
+    market: &StrategyMarket,
+) -> Vec<&'a (String, NaiveDate)> {
+    let first = new_york_date(market.data.row(0).end_s());
+    fitted.iter().filter(|(_, until)| first <= *until).collect()
 }
 
 /// Every strategy that was run counts as a trial: whoever reads the table picks the best.
@@ -261,7 +296,7 @@ fn in_json(
     results: &RunResults,
     market: &StrategyMarket,
     judged: &[(String, Inference)],
-    held: &PerformanceMetrics,
+    (held, notices): (&PerformanceMetrics, &[String]),
 ) -> Result<Value> {
     let mut json = serde_json::to_value(results)?;
     for (name, inference) in judged {
@@ -273,7 +308,7 @@ fn in_json(
     }
     json["benchmark"] = json!({ "name": "buy-and-hold", "performance_metrics": held });
     json["data"] = market.described.clone();
-    json["notices"] = json!(market.notices);
+    json["notices"] = json!(notices);
     Ok(json)
 }
 

@@ -139,6 +139,15 @@ const PASSES: &[&str] = &[
     "learner.replay_ratio=1",
 ];
 
+/// The same with enough passes for several attempts.
+const MANY_PASSES: &[&str] = &[
+    "start_date=2003-01-01",
+    "end_date=2004-12-31",
+    "data.bar_minutes=60",
+    "episodes=60",
+    "learner.replay_ratio=1",
+];
+
 /// Two years to learn from, as users have them, and no more edge than stocks themselves have.
 const HELD: &[&str] = &[
     "portfolio.meta_policy.enabled=true",
@@ -149,7 +158,7 @@ const HELD: &[&str] = &[
     "learner.replay_ratio=1",
 ];
 
-pub(super) const ROWS: [ValidationRow; 27] = [
+pub(super) const ROWS: [ValidationRow; 29] = [
     ValidationRow { name: "leaked", market: "leaked", bar: PassCriterion::Fraction(0.95), ..PLAIN },
     ValidationRow { name: "momentum", market: "momentum", ..PLAIN },
     ValidationRow { name: "mean_reversion", market: "mean_reversion", ..PLAIN },
@@ -267,6 +276,20 @@ pub(super) const ROWS: [ValidationRow; 27] = [
         market: "regimes",
         set: COSTS_20,
         bar: PassCriterion::Fraction(0.8),
+        ..LONG
+    },
+    ValidationRow {
+        name: "momentum_passes",
+        market: "momentum",
+        set: MANY_PASSES,
+        bar: PassCriterion::Fraction(0.9),
+        ..LONG
+    },
+    ValidationRow {
+        name: "regimes_passes",
+        market: "regimes",
+        set: MANY_PASSES,
+        bar: PassCriterion::Fraction(0.7),
         ..LONG
     },
     ValidationRow {

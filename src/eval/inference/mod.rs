@@ -15,7 +15,8 @@
 //! losses: the luckier these are, the less they vary.)
 //!
 //! **Worse than doing nothing**: the probability that the true Sharpe ratio is above 0 is at most
-//! 2.5 %, one tail of the interval. Everything else is **no evidence**.
+//! 2.5 %, one tail of the interval. Everything else is **no evidence**. What was trained on the days
+//! that it trades, or on later ones, gets no verdict at all.
 
 mod bootstrap;
 mod sharpe;
@@ -56,6 +57,9 @@ pub enum Verdict {
     /// The true Sharpe ratio is below 0, with a probability of at least 97.5%.
     #[serde(rename = "worse than doing nothing")]
     Worse,
+    /// Nothing is said: what traded knows these days, or later ones.
+    #[serde(rename = "in sample, no verdict")]
+    InSample,
 }
 
 impl Verdict {
@@ -65,6 +69,7 @@ impl Verdict {
             Verdict::Evidence => "evidence of an edge",
             Verdict::NoEvidence => "no evidence of an edge",
             Verdict::Worse => "worse than doing nothing",
+            Verdict::InSample => "in sample, no verdict",
         }
     }
 }
@@ -219,6 +224,16 @@ impl Inference {
         let sharpe = SharpeEstimate::from_returns(&ours, rng);
         let excess_sharpe = SharpeEstimate::from_returns(&excess, rng);
         Inference { sharpe, excess_sharpe, ..found }
+    }
+
+    /// The same figures without a verdict if `in_sample`: what traded was fitted on these days, or
+    /// on later ones.
+    pub(crate) fn in_sample_if(self, in_sample: bool) -> Inference {
+        if in_sample {
+            Inference { verdict: Verdict::InSample, p_value: None, ..self }
+        } else {
+            self
+        }
     }
 
     fn without_intervals(

@@ -73,7 +73,8 @@ impl<'a> AsyncServer<'a> {
             every_episodes: setup.every_episodes,
             compression: config.compression,
             gradient: vec![0.0; weights.len()],
-            server: setup.server(weights),
+            // Where everyone goes at a pace of their own, no attempt has an end for all.
+            server: setup.server(weights, setup.attempts().of(1).weight_decay),
             state: ServerState {
                 env_steps: 0,
                 version: 0,

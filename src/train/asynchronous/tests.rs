@@ -81,6 +81,7 @@ impl Fixture {
     fn setup<'a>(&'a self, stop: &'a AtomicBool) -> Setup<'a> {
         let Fixture { config, mandate, shape, train, split, plan, .. } = self;
         Setup {
+            given_weights: None,
             comm: &LocalComm,
             mandate,
             learner: &config.learner,

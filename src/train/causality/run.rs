@@ -154,6 +154,7 @@ fn setup<'a>(
     stop: &'a AtomicBool,
 ) -> Setup<'a> {
     Setup {
+        given_weights: None,
         comm,
         mandate,
         learner: &config.learner,

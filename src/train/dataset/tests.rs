@@ -108,8 +108,8 @@ fn another_list_of_features_is_another_panel() {
         // The panel of the program before it had its newest feature is not looked at.
         let first = trained(plan);
         assert!(!first.from_cache && trained(plan).from_cache);
-        let path = plan.path(&period, &period, None).unwrap();
         let gathered = plan.fingerprints(&period).unwrap();
+        let path = plan.path(&period, &period, None, &gathered).unwrap();
         let mut before = plan.digested(&period, &period, None, &gathered);
         assert_eq!(path.file_name().unwrap().to_str(), Some(&*file_name(&before).unwrap()));
         before.feature_names.pop();

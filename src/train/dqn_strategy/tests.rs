@@ -82,7 +82,13 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
         pair_tests: Default::default(),
     };
     let panel = Arc::new(Panel::open(&path).unwrap());
-    let eval = PreparedData { panel, note, from_cache: false, digest: String::new() };
+    let eval = PreparedData {
+        panel,
+        note,
+        from_cache: false,
+        digest: String::new(),
+        origin: String::new(),
+    };
     let mut shape = untrained_shape(3, &config.features, &config.env, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
     let mut weights = shape.initial_weights(&mut ChaCha8Rng::seed_from_u64(3));

@@ -19,6 +19,7 @@ impl LockstepTrainer<'_> {
                 optimizer: root.server.optimizer().clone(),
                 mode: ModeState::Lockstep(LockstepState {
                     at: self.at,
+                    attempts: self.attempts.clone(),
                     networks: self.networks.state(),
                     credit: self.credit.clone(),
                     desk: root.desk.state(),
@@ -41,18 +42,25 @@ impl LockstepTrainer<'_> {
             bail!("the checkpoint is of an asynchronous run; resume it with --sync async")
         };
         self.at = state.at;
+        self.attempts = state.attempts;
+        if self.attempts.episodes() < self.setup.episodes {
+            // Of a run that came to its end and is to go on.
+            self.attempts.go_on(self.setup.episodes);
+        }
         self.credit = state.credit;
         if let Some(selection) = &mut self.selection {
-            selection.restore(state.selected);
+            selection.restore(state.selected, self.attempts.validations());
         }
         self.weights = weights;
         self.networks.restore(&self.weights, state.networks);
+        let weight_decay = self.attempt().weight_decay;
         let sums = self.reward_sums.iter_mut();
         for ((worker, sum), stock) in self.workers.iter_mut().zip(sums).zip(stocks) {
             worker.restore(stock.worker);
             *sum = stock.reward_sum;
         }
         if let Some(root) = &mut self.root {
+            root.server = self.setup.server(self.weights.clone(), weight_decay);
             root.server.restore(&self.weights, optimizer);
             root.desk.restore(state.desk);
             root.learned = state.learned;

@@ -1,0 +1,81 @@
+//! No way to a verdict on days that were trained on.
+
+use crate::program::{Place, run, short};
+
+/// What a command prints when it succeeds.
+fn said(place: &Place, flags: &[&str]) -> String {
+    let output = run(&mut place.program(flags));
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "{flags:?}: {text}");
+    text
+}
+
+const IN_SAMPLE: &str = "in sample, no verdict";
+
+/// The next return stands in `leaked`'s volume: whoever is judged on it has evidence.
+const LEAKED: [&str; 8] =
+    ["--data", "synthetic:leaked", "--stocks", "AAPL", "MSFT", "--bar-minutes", "30", "--quiet"];
+
+#[test]
+fn what_knows_the_days_gets_no_verdict() {
+    let place = Place::new();
+    let learns = ["--episodes", "2", "--set", "learner.learning_starts=64"];
+    let trained = said(&place, &short(&[&on_leaked(&learns)[..]].concat()));
+    assert!(!trained.contains(IN_SAMPLE), "{trained}");
+
+    // The days of training, and days before them.
+    let during = ["--eval_start", "2018-02-01", "--eval_end", "2018-04-30", "--allow-overlap"];
+    let before = ["--eval_start", "2017-09-01", "--eval_end", "2017-12-29"];
+    for period in [&during[..], &before] {
+        let evaluate = ["evaluate", "--model", "results", "--quiet"];
+        let text = said(&place, &[&evaluate[..], period].concat());
+        assert!(text.contains(IN_SAMPLE) && text.contains("trained on"), "{period:?}: {text}");
+        let summary: serde_json::Value =
+            serde_json::from_str(&place.text("results/evaluation/summary.json")).unwrap();
+        assert_eq!(summary["inference"]["verdict"], IN_SAMPLE);
+        assert!(summary["inference"]["p_value"].is_null());
+
+        let run = [&on_leaked(&learns)[..], period, &["--output", "again"]].concat();
+        let text = said(&place, &short(&run));
+        assert!(text.contains(IN_SAMPLE) && text.contains("trained on"), "{period:?}: {text}");
+    }
+    // With the weights of a run that knows them.
+    let earlier = ["--config", "results", "--init-from", "results", "--output", "third"];
+    let days = ["--start_date", "2017-03-01", "--end_date", "2017-08-31", "--eval_start"];
+    let traded = ["2017-09-01", "--eval_end", "2017-12-29", "--episodes", "1", "--quiet"];
+    assert!(said(&place, &[&earlier[..], &days, &traded].concat()).contains(IN_SAMPLE));
+}
+
+#[test]
+fn a_trained_strategy_gets_no_p_value_on_its_own_days() {
+    let place = Place::new();
+    let learns = ["--episodes", "2", "--set", "learner.learning_starts=64"];
+    said(&place, &short(&on_leaked(&learns)));
+    let strategies = |verb: &'static str, more: &[&str], start: &str, end: &str| {
+        let period = ["--model", "results", "--start_date", start, "--end_date", end];
+        let flags = ["strategies", verb, "--format", "json"];
+        let text = said(&place, &[&flags[..], &LEAKED, &period, more].concat());
+        let json = &text[text.find('{').unwrap()..];
+        serde_json::from_str::<serde_json::Value>(json).unwrap()
+    };
+    let chosen = ["--strategies", "DQN", "MACD"];
+    let known = strategies("run", &chosen, "2018-02-01", "2018-05-31");
+    let verdict = |json: &serde_json::Value| json["inference"]["verdict"].clone();
+    assert_eq!(verdict(&known["individual_results"]["DQN"]), IN_SAMPLE);
+    assert_eq!(verdict(&known["ensemble_result"]), IN_SAMPLE);
+    assert_ne!(verdict(&known["individual_results"]["MACD"]), IN_SAMPLE);
+    assert!(known["notices"].to_string().contains("DQN was fitted on days up to 2018-04-30"));
+    let later = strategies("run", &chosen, "2018-05-01", "2018-06-29");
+    assert_ne!(verdict(&later["individual_results"]["DQN"]), IN_SAMPLE);
+
+    let search = ["--strategy", "DQN", "--range", "threshold=0,0.1", "--folds", "2"];
+    let found = strategies("optimize", &search, "2018-02-01", "2018-05-31");
+    for part in ["walk_forward", "best_in_hindsight"] {
+        assert_eq!(verdict(&found[part]), IN_SAMPLE, "{part}");
+    }
+}
+
+fn on_leaked<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&LEAKED[..], more].concat()
+}
