@@ -78,6 +78,8 @@ pub struct PreparedData {
     /// Of what was read, and of the program's formulas: the same whether settings that the bars
     /// decide were asked for or found. On rank 0; on others of their stocks.
     pub origin: String,
+    /// Of the bars of each stock, on rank 0.
+    pub(crate) fingerprints: Vec<String>,
 }
 
 impl PreparedData {
@@ -142,6 +144,18 @@ impl DataPlan<'_> {
         self.panel(period, period, None, on_days).context("training data")
     }
 
+    /// Lets later runs find the panel of a training period, made by other settings, under these: they
+    /// name what its bars decided.
+    pub(crate) fn adopt(&self, made: &PreparedData, period: Period) -> Result<()> {
+        if self.comm.is_root() {
+            let file = |digest: &str| self.cache.join("panels").join(format!("{digest}.arrow"));
+            let here = self.path(&period, &period, None, &made.fingerprints)?;
+            // Where it cannot be linked it will be made again.
+            let _ = std::fs::hard_link(file(&made.digest), here);
+        }
+        Ok(())
+    }
+
     /// The panel of the evaluation period, with as many bars before it as the indicators need,
     /// scaled by `fit`. The same for a training run and for a later evaluation, bit for bit.
     pub fn eval(
@@ -187,8 +201,9 @@ impl DataPlan<'_> {
             .with_context(|| format!("{}: delete this file", here.display()))?;
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let formulas = feature_names(&self.features.for_bars(note.bar_minutes));
-        let origin = file_name(&(PANEL_VERSION, FORMULAS, formulas, fingerprints))?;
-        Ok(PreparedData { panel: Arc::new(opened), note, from_cache, digest, origin })
+        let origin = file_name(&(PANEL_VERSION, FORMULAS, formulas, &fingerprints))?;
+        let panel = Arc::new(opened);
+        Ok(PreparedData { panel, note, from_cache, digest, origin, fingerprints })
     }
 
     /// What a period needs ahead of it so that indicators have settled and capital by equal risk

@@ -218,6 +218,7 @@ fn prepare(
     config.data.bar_minutes = Some(bar_minutes);
     config.features = config.features.for_bars(bar_minutes);
     keep_bar_label(&mut config, &train, data.source);
+    data_plan(comm, &config, data).adopt(&train, trained)?;
     let mut on_days = |symbol: &Symbol, done, total| callbacks.on_days(symbol, done, total);
     let eval = data_plan(comm, &config, data).eval(traded, fit, bar_minutes, &mut on_days)?;
     callbacks.on_data(traded, &eval);

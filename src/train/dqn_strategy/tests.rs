@@ -88,6 +88,7 @@ fn world(attention: bool, long_only: bool, rules: bool) -> Fixture {
         from_cache: false,
         digest: String::new(),
         origin: String::new(),
+        fingerprints: Vec::new(),
     };
     let mut shape = untrained_shape(3, &config.features, &config.env, &config.network);
     shape.peers = if attention { peers } else { vec![Vec::new(); 3] };
