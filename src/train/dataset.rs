@@ -148,10 +148,9 @@ impl DataPlan<'_> {
     /// name what its bars decided.
     pub(crate) fn adopt(&self, made: &PreparedData, period: Period) -> Result<()> {
         if self.comm.is_root() {
-            let file = |digest: &str| self.cache.join("panels").join(format!("{digest}.arrow"));
             let here = self.path(&period, &period, None, &made.fingerprints)?;
             // Where it cannot be linked it will be made again.
-            let _ = std::fs::hard_link(file(&made.digest), here);
+            let _ = std::os::unix::fs::symlink(format!("{}.arrow", made.digest), here);
         }
         Ok(())
     }
@@ -179,6 +178,8 @@ impl DataPlan<'_> {
     ) -> Result<PreparedData> {
         let fingerprints = self.fingerprints(&load)?;
         let path = self.path(&load, &trade, fit, &fingerprints)?;
+        let adopted = std::fs::read_link(&path).ok().map(|name| path.with_file_name(name));
+        let path = adopted.unwrap_or(path);
         let mut path = path.to_string_lossy().into_owned().into_bytes();
         self.comm.broadcast_bytes(&mut path);
         let path = PathBuf::from(String::from_utf8(path)?);
