@@ -7,6 +7,7 @@ mod numbers;
 mod settings;
 mod shared;
 mod strategies;
+mod study;
 mod synth;
 mod train;
 mod usage;
@@ -23,6 +24,7 @@ pub(crate) use data::*;
 pub(crate) use evaluate::*;
 pub(crate) use shared::*;
 pub(crate) use strategies::*;
+pub(crate) use study::*;
 pub(crate) use synth::*;
 pub(crate) use train::*;
 pub(crate) use usage::usage_error;
@@ -44,6 +46,8 @@ pub(crate) use validate::*;
         ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n\n  \
         # evaluate a trained model on another period\n  \
         dqn-trader evaluate --model results --eval_start 2020-07-01\n\n  \
+        # does an idea hold, over time and seeds?\n  \
+        dqn-trader study --data bars/ --stocks AAPL SPY --train-months 12\n\n  \
         # classical strategies, and several agents in one table\n  \
         dqn-trader strategies run --data bars/ --stocks AAPL SPY\n  \
         dqn-trader agents --config configs/default_config.json\n\n  \
@@ -78,6 +82,8 @@ pub(crate) enum Command {
     Synth(SynthArgs),
     /// Train on synthetic markets with a known optimum, and compare with it
     Validate(ValidateArgs),
+    /// Train over many seeds, walk-forward folds and settings, and judge them together
+    Study(Box<StudyArgs>),
     /// Back-test, optimize and stream classical strategies, without training
     Strategies(StrategiesArgs),
     /// Run agents over the same bars: trained runs, strategies, language models

@@ -63,6 +63,7 @@ pub mod rl;
 pub mod runner;
 pub mod source;
 pub mod strategy;
+pub mod study;
 pub mod synthetic;
 pub mod train;
 

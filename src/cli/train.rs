@@ -114,14 +114,19 @@ impl TrainArgs {
         (self.resume && path.is_file()).then_some(path)
     }
 
-    /// Defaults, then the settings file (of a run that is resumed: its own), then `--set`, then the
-    /// other flags; validated.
-    pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
-        let mut config = match (&self.config, self.resumed_settings()) {
+    /// The settings before any flag changes them.
+    pub(super) fn base(&self) -> Result<RunConfig, ConfigError> {
+        Ok(match (&self.config, self.resumed_settings()) {
             (Some(path), _) => read_config(path)?,
             (None, Some(path)) => RunConfig { machine: None, ..read_config(&path)? },
             (None, None) => settings("", "defaults").unwrap_or_default(),
-        };
+        })
+    }
+
+    /// Defaults, then the settings file (of a run that is resumed: its own), then `--set`, then the
+    /// other flags; validated.
+    pub(crate) fn resolve(&self) -> Result<RunConfig, ConfigError> {
+        let mut config = self.base()?;
         for assignment in &self.set {
             config = config.with_setting(assignment)?;
         }

@@ -7,6 +7,7 @@ pub(crate) mod evaluate;
 mod outputs;
 pub(crate) mod program;
 pub(crate) mod strategies;
+pub(crate) mod study;
 pub(crate) mod synth;
 pub(crate) mod train;
 pub(crate) mod validate;

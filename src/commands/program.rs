@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use crate::cli::{
-    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, TrainArgs, one_line, usage_error,
+    AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, TrainArgs, one_line,
+    usage_error,
 };
 use crate::comm::Comm;
 #[cfg(feature = "mpi")]
@@ -85,6 +86,7 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
             GlobalArgs { cache: None, threads: args.threads, quiet: args.quiet }
         }
         Some(Command::Strategies(args)) => args.global(),
+        Some(Command::Study(args)) => args.train.global.clone(),
         Some(Command::Agents(args)) => args.global.clone(),
         Some(Command::Fetch(args)) => {
             GlobalArgs { cache: args.cache.clone(), threads: None, quiet: args.quiet }
@@ -119,6 +121,9 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     }
     if let Some(code) = data(&cli.command, launched, &global, &progress)? {
         return Ok(code);
+    }
+    if let Some(Command::Study(args)) = &cli.command {
+        return study(args, launched, &global, progress);
     }
     if let Some(Command::Strategies(args)) = &cli.command {
         return strategies(args, launched, &global, progress);
@@ -195,6 +200,32 @@ fn strategies(
             Ok(0)
         }
     }
+}
+
+/// Over MPI ranks, if several were started.
+fn study(
+    args: &StudyArgs,
+    launched: Option<LaunchInfo>,
+    global: &GlobalArgs,
+    progress: Progress,
+) -> Result<u8> {
+    let ending = std::cell::Cell::new(Ending::EpisodeDone);
+    let work = |comm: &dyn Comm| -> Result<()> {
+        ending.set(super::study::study(comm, args, global, progress)?);
+        Ok(())
+    };
+    let code = match launched {
+        Some(launched) if launched.size > 1 => over_ranks(launched, global.threads, work)?,
+        _ => {
+            compute_with(global.threads)?;
+            work(&LocalComm)?;
+            0
+        }
+    };
+    Ok(match (code, ending.get()) {
+        (0, Ending::Stopped) => EXIT_STOPPED,
+        (code, _) => code,
+    })
 }
 
 /// Single-threaded: agents are forks of this process.

@@ -15,6 +15,7 @@ mod network;
 mod operation;
 mod portfolio;
 mod run;
+mod study;
 mod suggest;
 mod text;
 mod validate;
@@ -36,6 +37,7 @@ pub use operation::{CheckpointConfig, EvaluationConfig, RanksConfig};
 pub use portfolio::PortfolioConfig;
 pub use run::Mode;
 pub use run::RunConfig;
+pub use study::{StudyConfig, StudySearch, StudyWindow};
 
 /// A setting that cannot be used: which one, why, and what to do. Exit code 2.
 #[derive(Debug, Error, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use super::{
     AsynchronousConfig, CheckpointConfig, DataConfig, EnvConfig, EvaluationConfig, FeatureConfig,
-    LearnerConfig, NetworkConfig, PortfolioConfig, RanksConfig, SyncMode,
+    LearnerConfig, NetworkConfig, PortfolioConfig, RanksConfig, StudyConfig, SyncMode,
 };
 use crate::market::{Period, Symbol};
 
@@ -73,6 +73,9 @@ pub struct RunConfig {
     pub checkpoint: CheckpointConfig,
     /// When a rank counts as lost.
     pub ranks: RanksConfig,
+    /// Seeds, folds and settings of a study; saved by one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub study: Option<StudyConfig>,
     /// Where the run that saved this file computed; no setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
@@ -104,6 +107,7 @@ impl Default for RunConfig {
             evaluation: EvaluationConfig::default(),
             checkpoint: CheckpointConfig::default(),
             ranks: RanksConfig::default(),
+            study: None,
             machine: None,
         }
     }

@@ -49,7 +49,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 13] = [
+const OWN_FILES: [&str; 15] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -63,10 +63,12 @@ const OWN_FILES: [&str; 13] = [
     "strategies.json",
     "signals.csv",
     "optimization.json",
+    "study.json",
+    "runs.csv",
 ];
-/// Folders that belong to a run: what it can be resumed from, and what its model did in later
-/// evaluations.
-const OWN_FOLDERS: [&str; 2] = ["checkpoints", "evaluation"];
+/// Folders that belong to a run: what it can be resumed from, what its model did in later
+/// evaluations, and the runs of a study.
+const OWN_FOLDERS: [&str; 3] = ["checkpoints", "evaluation", "runs"];
 pub(super) const EARLIER: &str = "earlier";
 
 /// Where the results of one run stand.

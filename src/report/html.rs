@@ -59,8 +59,7 @@ impl HtmlReport<'_> {
     }
 
     pub(crate) fn page(&self) -> String {
-        let title = escape(&format!("{}: dqn-trader", names(&self.config.stocks)));
-        let style = include_str!("report.css");
+        let title = names(&self.config.stocks);
         let sections = [
             self.header(),
             self.figures(),
@@ -73,13 +72,7 @@ impl HtmlReport<'_> {
             self.relations(),
             self.settings(),
         ];
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>\n{style}</style>\n</head>\n\
-             <body>\n<main>\n{}</main>\n</body>\n</html>\n",
-            sections.concat()
-        )
+        page(&title, &sections.concat())
     }
 
     fn header(&self) -> String {
@@ -286,11 +279,23 @@ impl HtmlReport<'_> {
     }
 }
 
+/// A whole self-contained page, `title` as plain text.
+pub(super) fn page(title: &str, content: &str) -> String {
+    let style = include_str!("report.css");
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}: dqn-trader</title>\n<style>\n{style}</style>\n</head>\n\
+         <body>\n<main>\n{content}</main>\n</body>\n</html>\n"
+    )
+}
+
 fn positions(config: &RunConfig) -> &'static str {
     if config.env.long_only { "flat or long" } else { "short, flat or long" }
 }
 
-fn figure(class: &str, heading: &str, label: &str, svg: &str, caption: &str) -> String {
+pub(super) fn figure(class: &str, heading: &str, label: &str, svg: &str, caption: &str) -> String {
     let heading =
         if heading.is_empty() { String::new() } else { format!("<h3>{}</h3>\n", escape(heading)) };
     let labelled = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(label));
@@ -302,7 +307,7 @@ fn figure(class: &str, heading: &str, label: &str, svg: &str, caption: &str) -> 
 }
 
 /// Up to six names, then how many more.
-fn names(stocks: &[Symbol]) -> String {
+pub(super) fn names(stocks: &[Symbol]) -> String {
     let shown: Vec<&str> = stocks.iter().map(Symbol::as_str).collect();
     match shown.as_slice() {
         [] => "no stocks".into(),
@@ -321,7 +326,7 @@ fn without_diagonal(matrix: &[Vec<Option<f64>>]) -> Vec<Vec<Option<f64>>> {
     matrix
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

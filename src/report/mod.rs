@@ -24,6 +24,7 @@ pub(crate) mod progress;
 mod quarters;
 pub(crate) mod relationships;
 pub(crate) mod strategies;
+pub(crate) mod study;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod tensorboard;

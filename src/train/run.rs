@@ -245,6 +245,7 @@ fn checkpoint_settings(config: &RunConfig, panels: [&PreparedData; 2]) -> Result
         output: standard.output,
         checkpoint: standard.checkpoint,
         ranks: standard.ranks,
+        study: None,
         machine: None,
         ..config.clone()
     };

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 14] = [
     &["env", "rl", "strategy"],
     &["portfolio"],
     &["eval"],
-    &["train", "runner"],
+    &["train", "runner", "study"],
     &["report"],
     &["agents"],
     &["cli"],

@@ -5,6 +5,7 @@ mod axis;
 mod equity;
 mod heat_map;
 mod learning;
+mod seeds;
 mod weights;
 
 use std::io;
@@ -17,6 +18,7 @@ pub(crate) use equity::equity_svg;
 pub(crate) use heat_map::heat_map_svg;
 pub(crate) use learning::learning_svg;
 pub(super) use learning::smoothing;
+pub(crate) use seeds::seeds_svg;
 pub(crate) use weights::weights_svg;
 
 /// Points per curve: about as many as there are pixels to tell them apart.

@@ -1,0 +1,74 @@
+//! The equity of every seed of a study beside buy-and-hold.
+
+use plotters::prelude::*;
+
+use super::axis::{self, Axis};
+use super::{AGENT, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line};
+
+const WIDTH: u32 = 980;
+const HEIGHT: u32 = 330;
+/// All curves together have at most as many points as this many of one seed.
+const FULL_CURVES: usize = 6;
+
+/// Return since the start of each seed's account (thin), of their mean, and of the benchmark, over
+/// the same bars; a whole SVG document.
+pub(crate) fn seeds_svg(
+    end_s: &[i64],
+    seeds: &[&[f64]],
+    mean: &[f64],
+    benchmark: &[f64],
+) -> String {
+    let x = Axis::bars(end_s);
+    let most = MAX_POINTS * FULL_CURVES / seeds.len().max(FULL_CURVES);
+    let growth = |equity: &[f64], most: usize| -> Vec<(f64, f64)> {
+        let start = equity.first().copied().unwrap_or(1.0);
+        let points: Vec<(f64, f64)> =
+            equity.iter().enumerate().map(|(t, value)| (t as f64, value / start - 1.0)).collect();
+        downsample(&points, most.max(4))
+    };
+    let thin: Vec<_> = seeds.iter().map(|equity| growth(equity, most)).collect();
+    let thick = [(growth(benchmark, MAX_POINTS), BENCHMARK), (growth(mean, MAX_POINTS), AGENT)];
+    super::document(WIDTH, HEIGHT, |area| {
+        let of_thick = thick.iter().flat_map(|(points, _)| points);
+        let heights = thin.iter().flatten().chain(of_thick).map(|(_, y)| *y);
+        let y = Axis::around(heights.chain([0.0]), 5, axis::signed_percent);
+        let title = "Return since the start, out of sample, after costs";
+        let drawn = |area: &super::Area| -> Drawn<()> {
+            let mut chart = axis::chart(area, title, &x, &y)?;
+            let zero = vec![(x.range.start, 0.0), (x.range.end, 0.0)];
+            chart.draw_series([PathElement::new(zero, line(MUTED.mix(0.6), 10))])?;
+            for points in &thin {
+                chart
+                    .draw_series(LineSeries::new(points.iter().copied(), line(INK.mix(0.3), 8)))?;
+            }
+            for (points, colour) in &thick {
+                chart.draw_series(LineSeries::new(points.iter().copied(), line(colour, 20)))?;
+            }
+            Ok(())
+        };
+        drawn(area)?;
+        let height = axis::TITLE / 2 - 3;
+        legend(area, WIDTH - 330, height, INK, "each seed")?;
+        legend(area, WIDTH - 230, height, AGENT, "their mean")?;
+        legend(area, WIDTH - 120, height, BENCHMARK, "benchmark")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn many_seeds_make_a_small_figure() {
+        let example = example::run(2, 20_000);
+        let (equity, end_s) = (&example.record.equity[..], &example.record.end_s[..]);
+        let svg = seeds_svg(end_s, &vec![equity; 40], equity, &example.benchmark_equity);
+        assert!(svg.len() < 400_000 && !svg.contains("NaN"), "{} bytes", svg.len());
+        for bars in [1, 2, 8] {
+            let equity = &equity[..bars];
+            let svg = seeds_svg(&end_s[..bars], &[equity], equity, equity);
+            assert!(!svg.contains("NaN"), "{bars} bars");
+        }
+    }
+}
