@@ -30,7 +30,7 @@ pub(crate) struct StudyArgs {
     #[arg(value_parser = between::<u32>(0, 3_660))]
     pub(crate) embargo_days: Option<u32>,
     /// Try several values of a setting, such as learner.gamma=0.9,0.99; repeatable
-    #[arg(long, value_name = "KEY=A,B,C", help_heading = "Study")]
+    #[arg(long, num_args = 1.., value_name = "KEY=A,B,C", help_heading = "Study")]
     pub(crate) grid: Vec<String>,
     /// Every combination, or --trials of them at random; then KEY=LOW:HIGH and KEY=LOW:HIGH:log are
     /// ranges [default: grid]

@@ -12,6 +12,7 @@ use super::plot::seeds_svg;
 use super::verdict::verdict;
 use super::{portfolio_csv, significance};
 use crate::config::RunConfig;
+use crate::eval::metrics::Metrics;
 use crate::eval::parts::DataPart;
 use crate::market::Period;
 use crate::study::outcome::{FoldSummary, ProfitPart, RunsSummary, StudyAccounts, StudyOutcome};
@@ -184,17 +185,17 @@ pub(crate) fn closing(outcome: &StudyOutcome, written: &[impl AsRef<Path>]) -> S
     let mut rows = vec![head(FOLD_COLUMNS)];
     rows.extend(fold_rows(outcome));
     text += &aligned(&rows);
-    let _ = writeln!(
-        text,
-        "\nall folds, mean of the seeds: return {}, Sharpe ratio {}, maximum drawdown {}\n\
-         buy and hold: return {}, Sharpe ratio {}, maximum drawdown {}\n",
-        signed_percent(outcome.eval.portfolio_return),
-        outcome.eval.sharpe.map_or("-".into(), ratio),
-        percent(outcome.eval.max_drawdown),
-        signed_percent(outcome.benchmark.portfolio_return),
-        outcome.benchmark.sharpe.map_or("-".into(), ratio),
-        percent(outcome.benchmark.max_drawdown),
-    );
+    let whole = |name: &str, metrics: &Metrics| {
+        let sharpe = metrics.sharpe.map_or("-".into(), ratio);
+        let drawdown = percent(metrics.max_drawdown);
+        [name.into(), signed_percent(metrics.portfolio_return), sharpe, drawdown]
+    };
+    let rows = [
+        ["all folds", "return", "Sharpe", "max DD"].map(String::from),
+        whole("mean of the seeds", &outcome.eval),
+        whole("buy and hold", &outcome.benchmark),
+    ];
+    text += &format!("\n{}\n", aligned(&rows));
     text += &significance::lines(&outcome.inference);
     text.push_str("\nwritten:\n");
     for path in written {

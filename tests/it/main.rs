@@ -23,6 +23,7 @@ mod resume;
 mod store;
 mod strategies;
 mod strategy_runner;
+mod study;
 mod synth;
 mod training;
 mod validate;
