@@ -1,6 +1,7 @@
 //! Flags and subcommands, and how they become a [`RunConfig`](crate::config::RunConfig).
 
 mod agents;
+mod compare;
 mod data;
 mod evaluate;
 mod numbers;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use numbers::at_least;
 
 pub(crate) use agents::*;
+pub(crate) use compare::*;
 pub(crate) use data::*;
 pub(crate) use evaluate::*;
 pub(crate) use shared::*;
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Train over many seeds, walk-forward folds and settings, and judge them together
     Study(Box<StudyArgs>),
+    /// Put finished runs or studies side by side: settings, figures, differences
+    Compare(CompareArgs),
     /// Back-test, optimize and stream classical strategies, without training
     Strategies(StrategiesArgs),
     /// Run agents over the same bars: trained runs, strategies, language models

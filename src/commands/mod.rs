@@ -1,6 +1,7 @@
 //! What the program can be told to do, put together from the layers below.
 
 pub(crate) mod agents;
+pub(crate) mod compare;
 mod comparison;
 pub(crate) mod data;
 pub(crate) mod evaluate;

@@ -81,6 +81,7 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let global = match &cli.command {
         Some(Command::Evaluate(args)) => args.global.clone(),
+        Some(Command::Compare(_)) => GlobalArgs { cache: None, threads: None, quiet: true },
         Some(Command::Synth(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
         Some(Command::Validate(args)) => {
             GlobalArgs { cache: None, threads: args.threads, quiet: args.quiet }
@@ -102,6 +103,11 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
         one_process(launched, "evaluate")?;
         compute_with(global.threads)?;
         super::evaluate::evaluate(args, &global, progress)?;
+        return Ok(0);
+    }
+    if let Some(Command::Compare(args)) = &cli.command {
+        one_process(launched, "compare")?;
+        super::compare::compare(args)?;
         return Ok(0);
     }
     if let Some(Command::Synth(args)) = &cli.command {

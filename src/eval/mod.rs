@@ -10,6 +10,7 @@ mod desk_promises;
 pub mod inference;
 pub mod metrics;
 pub mod oracle;
+pub mod paired;
 pub mod parts;
 pub(crate) mod rules;
 #[cfg(test)]

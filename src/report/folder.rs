@@ -49,7 +49,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 15] = [
+const OWN_FILES: [&str; 16] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -64,6 +64,7 @@ const OWN_FILES: [&str; 15] = [
     "signals.csv",
     "optimization.json",
     "study.json",
+    "comparison.json",
     "runs.csv",
 ];
 /// Folders that belong to a run: what it can be resumed from, what its model did in later

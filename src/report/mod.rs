@@ -29,6 +29,7 @@ pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod tensorboard;
 
+pub(crate) mod compare;
 mod comparison;
 mod contributions;
 pub(crate) mod format;

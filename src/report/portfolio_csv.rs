@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
+
 use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::iso_new_york;
 
@@ -55,6 +57,34 @@ pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// One bar of a written portfolio.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct EquityRow {
+    /// New York date of the bar's end.
+    pub(crate) date: NaiveDate,
+    /// The account's.
+    pub(crate) equity: f64,
+    /// That of buy-and-hold.
+    pub(crate) benchmark: f64,
+}
+
+/// Reads what [`csv`] wrote; None if it is something else, or empty.
+pub(crate) fn equities(text: &str) -> Option<Vec<EquityRow>> {
+    let mut lines = text.lines();
+    let head: Vec<&str> = lines.next()?.split(',').collect();
+    let place = |name: &str| head.iter().position(|column| *column == name);
+    let (at, equity, benchmark) =
+        (place("timestamp")?, place("equity")?, place("benchmark_equity")?);
+    let row = |line: &str| -> Option<EquityRow> {
+        let cells: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| cells.get(at)?.parse().ok();
+        let date = cells.get(at)?.get(..10)?.parse().ok()?;
+        Some(EquityRow { date, equity: number(equity)?, benchmark: number(benchmark)? })
+    };
+    let rows: Option<Vec<EquityRow>> = lines.map(row).collect();
+    rows.filter(|rows| !rows.is_empty())
 }
 
 /// A comma and the number; nothing after the comma where it is not finite, as before a stock's

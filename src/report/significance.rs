@@ -33,7 +33,7 @@ pub(super) fn reason(inference: &Inference) -> String {
     if inference.days < MIN_DAYS {
         return format!("Fewer than {MIN_DAYS} days are too few to tell skill from luck.");
     }
-    let tests = match (inference.deflated_sharpe, &inference.timing) {
+    let tests = match (inference.deflated_sharpe, inference.timing_p_value()) {
         (Some(deflated), Some(timing)) => {
             let count = inference.trials.count;
             let allowance = match count {
@@ -44,7 +44,7 @@ pub(super) fn reason(inference: &Inference) -> String {
                 "Luck alone earns this much {} times in 100 and times trades this well {} times in \
                  100; we say \u{201c}edge\u{201d} when both are at most {}.{allowance}",
                 times_in_100(1.0 - deflated),
-                times_in_100(timing.p_value),
+                times_in_100(timing),
                 times_in_100(THRESHOLD),
             )
         }
@@ -75,7 +75,11 @@ pub(super) fn section(inference: &Inference) -> String {
     let percents = |value: Option<f64>| value.map_or("–".into(), percent);
     let timing = inference.timing.as_ref();
     let timing_meaning = timing.map_or(String::new(), |timing| {
-        format!("how often its positions, shifted in time, do as well ({} shifts)", timing.placebos)
+        format!("how often its positions, on other days, do as well ({} shifts)", timing.placebos)
+    });
+    let clock = inference.clock.as_ref();
+    let clock_meaning = clock.map_or(String::new(), |clock| {
+        format!("the same at other times of day ({} draws); a tenth of the level", clock.placebos)
     });
     let level = level();
     let hurdle = ratio(inference.trials.sharpe_hurdle);
@@ -104,6 +108,11 @@ pub(super) fn section(inference: &Inference) -> String {
             "p-value of the timing".into(),
             percents(timing.map(|timing| timing.p_value)),
             timing_meaning,
+        ),
+        (
+            "p-value of the time of day".into(),
+            percents(clock.map(|clock| clock.p_value)),
+            clock_meaning,
         ),
         (
             "Trials".into(),
@@ -168,6 +177,7 @@ mod tests {
             probabilistic_sharpe: Some(0.9),
             deflated_sharpe: Some(0.88),
             timing: Some(TimingTest { score: 0.5, p_value: 0.31, placebos: 251 }),
+            clock: None,
             ..found
         }
     }

@@ -188,7 +188,15 @@ mod tests {
             &estimate,
             &["excess_sharpe"],
             &estimate,
-            &["probabilistic_sharpe", "deflated_sharpe", "timing", "trials", "count", "earlier"],
+            &[
+                "probabilistic_sharpe",
+                "deflated_sharpe",
+                "timing",
+                "clock",
+                "trials",
+                "count",
+                "earlier",
+            ],
             &["sharpe_hurdle", "timing_hurdle", "own", "episode", "sharpe", "timing_score"],
         ]
         .concat();

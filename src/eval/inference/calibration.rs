@@ -36,13 +36,18 @@ struct Prices {
 struct Market {
     drift: f64,
     edge: f64,
+    /// Sharpe ratio before costs of who is long in the first three bars of a day and short after.
+    clock: f64,
 }
 
 impl Market {
+    const NONE: Market = Market { drift: 0.0, edge: 0.0, clock: 0.0 };
+
     fn draw(self, rng: &mut ChaCha8Rng) -> Prices {
         let year = DAYS_PER_YEAR;
         let drift = self.drift / (year * BARS as f64);
-        let edge = self.edge * DAILY_STD / (2.0 * year).sqrt() / BARS as f64;
+        let per_bar = DAILY_STD / (2.0 * year).sqrt() / BARS as f64;
+        let (edge, clock) = (self.edge * per_bar, self.clock * per_bar);
         let shape: f64 = U_SHAPE.iter().sum();
         let start = [100.0; STOCKS];
         let mut signal = [1.0, -1.0];
@@ -58,7 +63,7 @@ impl Market {
                 let (mut open, mut close) = (last, last);
                 for stock in 0..STOCKS {
                     open[stock] *= 1.0 + gap[stock];
-                    let expected = drift + edge * signal[stock];
+                    let expected = drift + edge * signal[stock] + clock * side_by_clock(bar);
                     close[stock] = open[stock] * (1.0 + within[stock] + expected);
                     day += (gap[stock] + within[stock]) / STOCKS as f64;
                     if rng.random::<f64>() < 0.05 {
@@ -76,6 +81,10 @@ impl Market {
         }
         prices
     }
+}
+
+fn side_by_clock(bar: usize) -> f64 {
+    if bar < 3 { 1.0 } else { -1.0 }
 }
 
 fn shocks(variance: f64, rng: &mut ChaCha8Rng) -> [f64; STOCKS] {
@@ -105,6 +114,10 @@ enum Policy {
     /// Doubles its stake, up to all of it, after a day that lost 2 %; reduces it after one that
     /// gained as much.
     Martingale,
+    /// Long in the first three bars of a day, short after.
+    Mornings,
+    /// Long over night and in a day's first bar.
+    Nights,
     Signal,
 }
 
@@ -151,6 +164,8 @@ impl Policy {
                         _ => stake,
                     }
                 }
+                Policy::Mornings => side_by_clock(t % BARS),
+                Policy::Nights => f64::from(u8::from(t % BARS == 0)),
                 Policy::Signal => prices.signal[t][stock],
             };
             *weight = side / STOCKS as f64;
@@ -229,12 +244,14 @@ fn without_an_edge_evidence_is_rare() {
         Policy::LongAverage(-350),
         Policy::Restless,
         Policy::Martingale,
+        Policy::Mornings,
+        Policy::Nights,
     ];
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
     println!("without an edge and without costs, {count} markets each: share of ...");
     let mut wrong = Vec::new();
     for drift in [0.0, 0.15, 0.3] {
-        let found = over_markets(count, Market { drift, edge: 0.0 }, |prices, rng| {
+        let found = over_markets(count, Market { drift, ..Market::NONE }, |prices, rng| {
             policies.map(|policy| judge(&policy.trade(prices, &ends, 0.0, rng), rng))
         });
         for (i, policy) in policies.iter().enumerate() {
@@ -242,7 +259,7 @@ fn without_an_edge_evidence_is_rare() {
             let worse = share(&found, |all| all[i].verdict == Verdict::Worse);
             let profit =
                 share(&found, |all| all[i].deflated_sharpe.is_some_and(|p| p >= 1.0 - THRESHOLD));
-            let timing = |all: &[Inference; 11]| all[i].timing.clone().map_or(1.0, |t| t.p_value);
+            let timing = |all: &[Inference; 13]| all[i].timing_p_value().unwrap_or(1.0);
             let timing = share(&found, |all| timing(all) <= THRESHOLD);
             println!(
                 "drift {drift:5.2} {policy:?}: evidence {evidence:.4}, worse {worse:.4}; \
@@ -261,7 +278,7 @@ fn without_an_edge_evidence_is_rare() {
 fn the_best_of_many_tries_is_still_luck() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
     for (tries, drift) in [(20, 0.0), (5, 0.15)] {
-        let found = over_markets(count, Market { drift, edge: 0.0 }, |prices, rng| {
+        let found = over_markets(count, Market { drift, ..Market::NONE }, |prices, rng| {
             let try_one = |_| Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
             let records: Vec<BacktestRecord> = (0..tries).map(try_one).collect();
             let own: Vec<Trial> = records.iter().map(|c| Trial::new(None, c)).collect();
@@ -284,10 +301,11 @@ fn the_best_of_many_tries_is_still_luck() {
 fn planted_edges_are_found() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
     for (edge, at_least) in [(1.0, 0.0), (2.0, 0.4), (3.0, 0.75), (4.0, 0.9), (6.0, 0.99)] {
-        let found = over_markets(count, Market { drift: 0.15, edge }, |prices, rng| {
-            let record = Policy::Signal.trade(prices, &ends, 0.0, rng);
-            (judge(&record, rng), annual_sharpe(&record.daily_returns()))
-        });
+        let found =
+            over_markets(count, Market { drift: 0.15, edge, ..Market::NONE }, |prices, rng| {
+                let record = Policy::Signal.trade(prices, &ends, 0.0, rng);
+                (judge(&record, rng), annual_sharpe(&record.daily_returns()))
+            });
         let evidence = share(&found, |(one, _)| one.verdict == Verdict::Evidence);
         let sharpe = found.iter().filter_map(|(_, sharpe)| *sharpe).sum::<f64>() / count as f64;
         println!("edge {edge}: Sharpe {sharpe:.2}, evidence {evidence:.4}");
@@ -296,12 +314,28 @@ fn planted_edges_are_found() {
     }
 }
 
+/// Positions that are the same every day are their own placebo on other days, and not at other times
+/// of day.
+#[test]
+fn an_edge_by_the_clock_is_found() {
+    let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
+    for (clock, at_least) in [(2.0, 0.2), (4.0, 0.8), (6.0, 0.98)] {
+        let market = Market { drift: 0.15, clock, ..Market::NONE };
+        let found = over_markets(count, market, |prices, rng| {
+            judge(&Policy::Mornings.trade(prices, &ends, 0.0, rng), rng)
+        });
+        let evidence = share(&found, |one| one.verdict == Verdict::Evidence);
+        println!("edge by the clock {clock}: evidence {evidence:.4}");
+        assert!(evidence >= at_least, "{clock}: {evidence}");
+    }
+}
+
 /// Each of two stocks reverses 88 times a year, and each reversal trades half of the equity twice.
 /// At 40 basis points that costs 71 % of equity a year, and the edge earns 54 %.
 #[test]
 fn an_edge_that_its_costs_eat_is_none() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
-    let found = over_markets(count, Market { drift: 0.0, edge: 4.0 }, |prices, rng| {
+    let found = over_markets(count, Market { edge: 4.0, ..Market::NONE }, |prices, rng| {
         judge(&Policy::Signal.trade(prices, &ends, 40.0, rng), rng)
     });
     let evidence = share(&found, |one| one.verdict == Verdict::Evidence);
@@ -312,7 +346,7 @@ fn an_edge_that_its_costs_eat_is_none() {
 #[test]
 fn intervals_hold_the_truth_as_often_as_they_say() {
     let (count, ends) = (markets().min(1_000), bar_ends(DAYS, BARS, 60));
-    let found = over_markets(count, Market { drift: 0.0, edge: 0.0 }, |prices, rng| {
+    let found = over_markets(count, Market::NONE, |prices, rng| {
         let record = Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
         SharpeEstimate::from_returns(&record.daily_returns(), rng)
     });

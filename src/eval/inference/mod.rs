@@ -4,7 +4,8 @@
 //! **Evidence of an edge** needs two things:
 //!
 //! 1. Profit after costs: the deflated Sharpe ratio is at least 96 %.
-//! 2. Timing beyond holding, after costs: the p-value of [`TimingTest`] is at most 4 %.
+//! 2. Timing beyond holding, after costs: the p-value of [`TimingTest`], by days or by the time of
+//!    day, is at most 4 %.
 //!
 //! Both hurdles rise with the number of trials. A portfolio without an edge lacks at least one of
 //! the two and would have to pass that test by chance, so it gets "evidence" in at most 5 % of
@@ -91,8 +92,12 @@ pub struct Inference {
     pub probabilistic_sharpe: Option<f64>,
     /// Probability that it is above the Sharpe ratio expected of the best trial by luck.
     pub deflated_sharpe: Option<f64>,
-    /// Whether positions were right more often than shifted ones; None without a score.
+    /// Whether positions were right more often than on other days; None without a score.
     pub timing: Option<TimingTest>,
+    /// Whether they were right more often than at other times of day; None without a score, or with
+    /// one bar per day.
+    #[serde(default)]
+    pub clock: Option<TimingTest>,
     /// How many evaluations the best may have been selected from.
     pub trials: TrialsCounted,
 }
@@ -207,6 +212,11 @@ impl Trials {
 }
 
 impl Inference {
+    /// The p-value of the two timing tests together.
+    pub(crate) fn timing_p_value(&self) -> Option<f64> {
+        self.timing.as_ref().map(|days| timing::together(days, self.clock.as_ref()))
+    }
+
     /// Judges `record`, the last of `trials.own`, against `benchmark` over the same bars.
     ///
     /// # Panics
@@ -248,9 +258,15 @@ impl Inference {
         let probability = |hurdle: f64| sharpe::probabilistic(enough, hurdle);
         let probabilistic_sharpe = probability(0.0);
         let deflated_sharpe = probability(trials.sharpe_hurdle / DAYS_PER_YEAR.sqrt());
-        let timing = TimingTest::run(&ExposureGrid::from_record(record), trials.timing_hurdle, rng);
-        let p_value = match (deflated_sharpe, &timing) {
-            (Some(deflated), Some(timing)) => Some(timing.p_value.max(1.0 - deflated)),
+        // Random numbers that follow do not depend on whether this test is made.
+        let mut of_clock = rng.clone();
+        of_clock.set_stream(rng.get_stream().wrapping_add(1));
+        let grid = ExposureGrid::from_record(record);
+        let clock = TimingTest::by_clock(&grid, trials.timing_hurdle, &mut of_clock);
+        let timing = TimingTest::run(&grid, trials.timing_hurdle, rng);
+        let timing_p_value = timing.as_ref().map(|days| timing::together(days, clock.as_ref()));
+        let p_value = match (deflated_sharpe, timing_p_value) {
+            (Some(deflated), Some(timing)) => Some(timing.max(1.0 - deflated)),
             _ => None,
         };
         let verdict = if p_value.is_some_and(|p| p <= THRESHOLD) {
@@ -269,6 +285,7 @@ impl Inference {
             probabilistic_sharpe,
             deflated_sharpe,
             timing,
+            clock,
             trials,
         }
     }
@@ -315,6 +332,12 @@ impl SharpeEstimate {
         }
         estimates
     }
+}
+
+/// Probability that the true Sharpe ratio of these daily returns is above 0: the probabilistic Sharpe
+/// ratio (Bailey and López de Prado 2012). None if they are all equal.
+pub(crate) fn probability_above_zero(returns: &[f64]) -> Option<f64> {
+    sharpe::probabilistic(returns, 0.0)
 }
 
 /// Equal to that of [`daily_metrics`], in one pass and without drawdowns, for thousands of

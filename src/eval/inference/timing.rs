@@ -9,7 +9,13 @@
 //!
 //! Whole days are shifted, all stocks together. This keeps the time of day, the order within a day,
 //! the dependence between stocks and the persistence of positions. Positions that are the same
-//! every day are their own placebo and count as holding.
+//! every day are their own placebo.
+//!
+//! Whether positions have the right **time of day** is a test of its own: its placebos hold the
+//! positions of other days, and so many bars earlier or later in the day, wrapping around. Positions
+//! of the same day would not do: those that react to its prices know the bars to which they would
+//! be moved. The two tests share the level ([`BY_DAYS`], [`BY_CLOCK`]; weighted Bonferroni: Genovese,
+//! Roeder and Wasserman 2006).
 //!
 //! The statistic is studentised, because volatility clusters and may be related to the size of
 //! positions; without that such a test is wrong even in large samples: Chung & Romano (2013),
@@ -18,6 +24,7 @@
 mod table;
 
 use chrono::NaiveDate;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +36,10 @@ pub(crate) use table::{HeldShares, TimingScratch, TimingTable};
 
 /// If there are more placebos than this, a random sample is used.
 const MAX_PLACEBOS: usize = 999;
+/// Shares of the level that the tests of days and of the time of day have: most edges are found by
+/// the former, and one by the clock recurs so often that a small share is enough.
+const BY_DAYS: f64 = 0.9;
+const BY_CLOCK: f64 = 1.0 - BY_DAYS;
 /// A standard deviation of daily gains (fractions of equity) below this is rounding error.
 const MIN_STD: f64 = 1e-12;
 
@@ -46,6 +57,7 @@ pub struct TimingTest {
 /// Exposures and price changes by day and time of day.
 #[derive(Clone, Debug)]
 pub(super) struct ExposureGrid {
+    stocks: usize,
     /// Cells per day: times of day x stocks.
     width: usize,
     /// Position over equity minus the stock's mean so far, `[day, time of day, stock]`; carried
@@ -80,6 +92,33 @@ impl TimingTest {
         let p_value = (as_good + 1) as f64 / (shifts.len() + 1) as f64;
         Some(TimingTest { score, p_value, placebos: shifts.len() })
     }
+
+    /// The same with placebos at other times of day, on other days. None if there is no score, or
+    /// there is a single bar per day.
+    pub(super) fn by_clock(
+        days: &ExposureGrid,
+        hurdle: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<TimingTest> {
+        let (score, slots) = (days.score()?, days.width / days.stocks);
+        if slots < 2 {
+            return None;
+        }
+        let others = days.count() - 1;
+        let mut placebo = || {
+            let (shift, slot) = (rng.random_range(1..=others), rng.random_range(1..slots));
+            days.placebo_at(shift, slot)
+        };
+        let as_good = (0..MAX_PLACEBOS).filter(|_| placebo() >= score - hurdle).count();
+        let p_value = (as_good + 1) as f64 / (MAX_PLACEBOS + 1) as f64;
+        Some(TimingTest { score, p_value, placebos: MAX_PLACEBOS })
+    }
+}
+
+/// The p-value of both tests together.
+pub(super) fn together(by_days: &TimingTest, by_clock: Option<&TimingTest>) -> f64 {
+    let clock = by_clock.map_or(1.0, |test| test.p_value / BY_CLOCK);
+    (by_days.p_value / BY_DAYS).min(clock).min(1.0)
 }
 
 impl ExposureGrid {
@@ -90,7 +129,8 @@ impl ExposureGrid {
         let bars = 1..record.end_s.len();
         let (times, slots) = times_of_day(&record.end_s);
         let width = slots.len() * stocks;
-        let mut days = ExposureGrid { width, exposure: vec![], change: vec![], cost: vec![] };
+        let mut days =
+            ExposureGrid { stocks, width, exposure: vec![], change: vec![], cost: vec![] };
         let mut sums = vec![0.0; stocks];
         let mut held = vec![0.0; stocks];
         let mut date: Option<NaiveDate> = None;
@@ -147,6 +187,19 @@ impl ExposureGrid {
     /// day.
     fn placebo(&self, shift: usize) -> f64 {
         score(&self.gains(shift).collect::<Vec<f64>>()).unwrap_or(0.0)
+    }
+
+    /// As [`ExposureGrid::placebo`], with the positions of so many times of day later.
+    fn placebo_at(&self, shift: usize, slot: usize) -> f64 {
+        let (width, count, moved) = (self.width, self.count(), slot * self.stocks);
+        let gain = |day: usize| {
+            let other = (day + shift) % count;
+            let exposure = &self.exposure[other * width..][..width];
+            let change = &self.change[day * width..][..width];
+            dot(&exposure[moved..], &change[..width - moved])
+                + dot(&exposure[..moved], &change[width - moved..])
+        };
+        score(&(0..count).map(gain).collect::<Vec<f64>>()).unwrap_or(0.0)
     }
 
     fn gains(&self, shift: usize) -> impl Iterator<Item = f64> {

@@ -2,6 +2,7 @@
 //! its theme.
 
 mod axis;
+mod compared;
 mod equity;
 mod heat_map;
 mod learning;
@@ -14,6 +15,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+pub(crate) use compared::compared_svg;
 pub(crate) use equity::equity_svg;
 pub(crate) use heat_map::heat_map_svg;
 pub(crate) use learning::learning_svg;
