@@ -186,3 +186,56 @@ fn what_a_study_cannot_do_is_one_line() {
         assert!(!place.path("results/study.json").exists());
     }
 }
+
+#[test]
+fn runs_stand_side_by_side() {
+    let place = Place::new();
+    succeed(&mut place.program(&small(&["--output", "a"])));
+    succeed(&mut place.program(&small(&["--output", "b", "--set", "learner.gamma=0.5"])));
+    let short = ["--bar-minutes", "60", "--stocks", "AAPL", "MSFT", "--episodes", "1", "--quiet"];
+    let days = ["--start_date", "2018-01-01", "--end_date", "2018-06-29", "--eval_start"];
+    let traded = ["2018-07-02", "--eval_end", "2018-08-31", "--data", "synthetic:momentum:7"];
+    let run_of_it = [&short[..], &days, &traded, &["--output", "c"]].concat();
+    succeed(&mut place.program(&run_of_it));
+    let output = run(&mut place.program(&["compare", "a", "b", "c", "--output", "d"]));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("learner.gamma: 0.99 | 0.5 | 0.99"), "{text}");
+    let found = json(&place, "d/comparison.json");
+    for (i, name) in ["a", "b"].iter().enumerate() {
+        let study = json(&place, &format!("{name}/study.json"));
+        assert_eq!(found["runs"][i]["eval"], study["eval"]);
+        assert_eq!(found["runs"][i]["verdict"], study["inference"]["verdict"]);
+    }
+    // The mean difference per year, from the two files.
+    let closes = |name: &str| -> BTreeMap<String, f64> {
+        let all = rows(&place.text(&format!("{name}/portfolio.csv")));
+        let of = |row: &BTreeMap<String, String>| {
+            (row["timestamp"][..10].to_string(), row["equity"].parse().unwrap())
+        };
+        all.iter().skip(1).map(of).collect()
+    };
+    let (a, b) = (closes("a"), closes("b"));
+    let returns = |closes: &BTreeMap<String, f64>| -> Vec<f64> {
+        let mut before = 1e6;
+        let day = |&close: &f64| {
+            let found = close / before - 1.0;
+            before = close;
+            found
+        };
+        closes.values().map(day).collect()
+    };
+    let (a, b) = (returns(&a), returns(&b));
+    let mean = b.iter().zip(&a).map(|(b, a)| b - a).sum::<f64>() / a.len() as f64;
+    let over = &found["over_the_first"];
+    assert_eq!(over[0]["days"], a.len());
+    assert!((over[0]["per_year"].as_f64().unwrap() - 252.0 * mean).abs() < 1e-9, "{over}");
+    assert_eq!(over[1]["days"], 44, "July and August");
+    let page = place.text("d/report.html");
+    assert!(page.contains("3 runs side by side") && page.contains("<svg"));
+    for wrong in [&["compare", "a"][..], &["compare", "a", "nowhere"]] {
+        let output = run(&mut place.program(wrong));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+    }
+}

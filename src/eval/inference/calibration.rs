@@ -319,7 +319,7 @@ fn planted_edges_are_found() {
 #[test]
 fn an_edge_by_the_clock_is_found() {
     let (count, ends) = (markets(), bar_ends(DAYS, BARS, 60));
-    for (clock, at_least) in [(2.0, 0.2), (4.0, 0.8), (6.0, 0.98)] {
+    for (clock, at_least) in [(2.0, 0.1), (4.0, 0.7), (6.0, 0.95)] {
         let market = Market { drift: 0.15, clock, ..Market::NONE };
         let found = over_markets(count, market, |prices, rng| {
             judge(&Policy::Mornings.trade(prices, &ends, 0.0, rng), rng)

@@ -4,8 +4,8 @@
 //! **Evidence of an edge** needs two things:
 //!
 //! 1. Profit after costs: the deflated Sharpe ratio is at least 96 %.
-//! 2. Timing beyond holding, after costs: the p-value of [`TimingTest`], by days or by the time of
-//!    day, is at most 4 %.
+//! 2. Timing beyond holding, after costs: the p-value of [`TimingTest`] and [`ClockTest`] together
+//!    is at most 4 %.
 //!
 //! Both hurdles rise with the number of trials. A portfolio without an edge lacks at least one of
 //! the two and would have to pass that test by chance, so it gets "evidence" in at most 5 % of
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::metrics::{BacktestRecord, DAYS_PER_YEAR, daily_metrics};
 use sharpe::SampleMoments;
 use timing::ExposureGrid;
-pub use timing::TimingTest;
+pub use timing::{ClockTest, TimingTest};
 pub(crate) use timing::{HeldShares, TimingScratch, TimingTable};
 
 /// Minimum number of days for any test or interval.
@@ -94,10 +94,10 @@ pub struct Inference {
     pub deflated_sharpe: Option<f64>,
     /// Whether positions were right more often than on other days; None without a score.
     pub timing: Option<TimingTest>,
-    /// Whether they were right more often than at other times of day; None without a score, or with
+    /// Whether positions that recur at the same time of day were right; None without a score, or with
     /// one bar per day.
     #[serde(default)]
-    pub clock: Option<TimingTest>,
+    pub clock: Option<ClockTest>,
     /// How many evaluations the best may have been selected from.
     pub trials: TrialsCounted,
 }
@@ -258,11 +258,8 @@ impl Inference {
         let probability = |hurdle: f64| sharpe::probabilistic(enough, hurdle);
         let probabilistic_sharpe = probability(0.0);
         let deflated_sharpe = probability(trials.sharpe_hurdle / DAYS_PER_YEAR.sqrt());
-        // Random numbers that follow do not depend on whether this test is made.
-        let mut of_clock = rng.clone();
-        of_clock.set_stream(rng.get_stream().wrapping_add(1));
         let grid = ExposureGrid::from_record(record);
-        let clock = TimingTest::by_clock(&grid, trials.timing_hurdle, &mut of_clock);
+        let clock = ClockTest::run(&grid, trials.timing_hurdle);
         let timing = TimingTest::run(&grid, trials.timing_hurdle, rng);
         let timing_p_value = timing.as_ref().map(|days| timing::together(days, clock.as_ref()));
         let p_value = match (deflated_sharpe, timing_p_value) {

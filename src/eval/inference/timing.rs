@@ -11,11 +11,9 @@
 //! the dependence between stocks and the persistence of positions. Positions that are the same
 //! every day are their own placebo.
 //!
-//! Whether positions have the right **time of day** is a test of its own: its placebos hold the
-//! positions of other days, and so many bars earlier or later in the day, wrapping around. Positions
-//! of the same day would not do: those that react to its prices know the bars to which they would
-//! be moved. The two tests share the level ([`BY_DAYS`], [`BY_CLOCK`]; weighted Bonferroni: Genovese,
-//! Roeder and Wasserman 2006).
+//! Whether positions have the right **time of day** is a test of its own ([`ClockTest`]). The two
+//! share the level ([`BY_DAYS`], [`BY_CLOCK`]; weighted Bonferroni: Genovese, Roeder and Wasserman
+//! 2006).
 //!
 //! The statistic is studentised, because volatility clusters and may be related to the size of
 //! positions; without that such a test is wrong even in large samples: Chung & Romano (2013),
@@ -24,7 +22,6 @@
 mod table;
 
 use chrono::NaiveDate;
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +29,7 @@ use super::MIN_DAYS;
 use super::sharpe::SampleMoments;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::NewYorkClock;
+use crate::math::normal::normal_cdf;
 pub(crate) use table::{HeldShares, TimingScratch, TimingTable};
 
 /// If there are more placebos than this, a random sample is used.
@@ -92,31 +90,37 @@ impl TimingTest {
         let p_value = (as_good + 1) as f64 / (shifts.len() + 1) as f64;
         Some(TimingTest { score, p_value, placebos: shifts.len() })
     }
+}
 
-    /// The same with placebos at other times of day, on other days. None if there is no score, or
-    /// there is a single bar per day.
-    pub(super) fn by_clock(
-        days: &ExposureGrid,
-        hurdle: f64,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<TimingTest> {
-        let (score, slots) = (days.score()?, days.width / days.stocks);
-        if slots < 2 {
+/// Test of positions that recur at the same time of day.
+///
+/// A stock's **habit** at a time of day is what was held then on the days before, on average, less
+/// the mean over the times of day. It depends on earlier days alone and sums to nothing over a day,
+/// so that without an edge by the clock its daily gains have the mean 0, whatever the drift and
+/// whatever positions do within a day, and are nearly independent: their score is close to standard
+/// normal. All costs of the account are deducted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockTest {
+    /// Mean over standard error of the habit's daily gains, after costs.
+    pub score: f64,
+    /// One-sided p-value: probability of such a score without skill.
+    pub p_value: f64,
+}
+
+impl ClockTest {
+    /// `hurdle` as for [`TimingTest::run`]. None for too few days, a single bar per day, or constant
+    /// gains.
+    pub(super) fn run(days: &ExposureGrid, hurdle: f64) -> Option<ClockTest> {
+        if days.count() <= MIN_DAYS || days.width <= days.stocks {
             return None;
         }
-        let others = days.count() - 1;
-        let mut placebo = || {
-            let (shift, slot) = (rng.random_range(1..=others), rng.random_range(1..slots));
-            days.placebo_at(shift, slot)
-        };
-        let as_good = (0..MAX_PLACEBOS).filter(|_| placebo() >= score - hurdle).count();
-        let p_value = (as_good + 1) as f64 / (MAX_PLACEBOS + 1) as f64;
-        Some(TimingTest { score, p_value, placebos: MAX_PLACEBOS })
+        let score = score(&days.habit_gains())?;
+        Some(ClockTest { score, p_value: 1.0 - normal_cdf(score - hurdle) })
     }
 }
 
 /// The p-value of both tests together.
-pub(super) fn together(by_days: &TimingTest, by_clock: Option<&TimingTest>) -> f64 {
+pub(super) fn together(by_days: &TimingTest, by_clock: Option<&ClockTest>) -> f64 {
     let clock = by_clock.map_or(1.0, |test| test.p_value / BY_CLOCK);
     (by_days.p_value / BY_DAYS).min(clock).min(1.0)
 }
@@ -189,17 +193,25 @@ impl ExposureGrid {
         score(&self.gains(shift).collect::<Vec<f64>>()).unwrap_or(0.0)
     }
 
-    /// As [`ExposureGrid::placebo`], with the positions of so many times of day later.
-    fn placebo_at(&self, shift: usize, slot: usize) -> f64 {
-        let (width, count, moved) = (self.width, self.count(), slot * self.stocks);
-        let gain = |day: usize| {
-            let other = (day + shift) % count;
-            let exposure = &self.exposure[other * width..][..width];
-            let change = &self.change[day * width..][..width];
-            dot(&exposure[moved..], &change[..width - moved])
-                + dot(&exposure[..moved], &change[width - moved..])
-        };
-        score(&(0..count).map(gain).collect::<Vec<f64>>()).unwrap_or(0.0)
+    /// After costs, of the days after the first; see [`ClockTest`].
+    fn habit_gains(&self) -> Vec<f64> {
+        let (width, stocks) = (self.width, self.stocks);
+        let slots = (width / stocks) as f64;
+        let mut sums = vec![0.0; width];
+        let mut habit = vec![0.0; width];
+        let mut gains = Vec::with_capacity(self.count());
+        for day in 1..self.count() {
+            let before = &self.exposure[(day - 1) * width..][..width];
+            sums.iter_mut().zip(before).for_each(|(sum, held)| *sum += held);
+            for stock in 0..stocks {
+                let mean = sums[stock..].iter().step_by(stocks).sum::<f64>() / slots;
+                for cell in (stock..width).step_by(stocks) {
+                    habit[cell] = (sums[cell] - mean) / day as f64;
+                }
+            }
+            gains.push(dot(&habit, &self.change[day * width..][..width]) - self.cost[day]);
+        }
+        gains
     }
 
     fn gains(&self, shift: usize) -> impl Iterator<Item = f64> {
