@@ -163,7 +163,8 @@ impl RunComparison {
         let rows = |rows: Vec<[String; 6]>| rows.into_iter().map(Vec::from).collect::<Vec<_>>();
         let heads = |head: [&str; 6]| head.map(String::from).to_vec();
         let content = format!(
-            "<header>\n<h1>{} runs side by side</h1>\n</header>\n<h2>Figures</h2>\n{}{}\
+            "<header>\n<h1>{} runs side by side</h1>\n</header>\n<h2>Figures</h2>\n{}\
+             <h2>Accounts</h2>\n{}\
              <h2>Differences</h2>\n{}<p class=\"explained\">{EXPLAINED}</p>\n\
              <h2>Settings that differ</h2>\n{}",
             self.runs.len(),

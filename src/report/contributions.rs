@@ -80,7 +80,7 @@ fn sentence(regret: &Regret) -> String {
 }
 
 /// Whole units of the currency, with a sign.
-fn money(value: f64) -> String {
+pub(super) fn money(value: f64) -> String {
     let whole = value.abs().round() as u64;
     let sign = if whole == 0 {
         ""

@@ -198,7 +198,7 @@ verdict: no evidence of an edge (p = 0.310, at most 0.04 needed; 1 trial)
     fn reasons_name_both_tests_or_why_there_is_none() {
         let found = inference();
         let said = reason(&found);
-        let expected = "Luck alone earns this much 12 times in 100 and times trades this well 31 \
+        let expected = "Luck alone earns this much 12 times in 100 and times trades this well 34 \
                         times in 100; we say \u{201c}edge\u{201d} when both are at most 4.";
         assert_eq!(said, expected);
         let trials = TrialsCounted { count: 12, ..found.trials.clone() };

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::contributions::money;
 use super::folder::{ReportError, ResultsFolder};
 use super::format::{aligned, count, minus, percent, ratio, signed_percent, wrapped};
 use super::html::{escape, figure, names, page};
@@ -131,7 +132,7 @@ impl StudyReport<'_> {
             header,
             equity,
             significance::section(&outcome.inference),
-            table_section("Settings", &SETTING_COLUMNS, setting_rows(outcome), EXPLAINED),
+            table_section("Settings", &SETTING_COLUMNS, self.setting_rows(), EXPLAINED),
             table_section("Folds", &FOLD_COLUMNS, fold_rows(outcome), ""),
             self.parts(),
             profits("Profit by expert", &outcome.experts),
@@ -139,6 +140,15 @@ impl StudyReport<'_> {
             self.settings(),
         ];
         page(&format!("{stocks}: study"), &sections.concat())
+    }
+
+    /// With what each of them sets.
+    fn setting_rows(&self) -> Vec<[String; SETTING_COLUMNS.len()]> {
+        let mut rows = setting_rows(self.outcome);
+        for (row, summary) in rows[1..].iter_mut().zip(&self.outcome.settings) {
+            row[0] += &format!(": {}", summary.setting.join(" "));
+        }
+        rows
     }
 
     fn parts(&self) -> String {
@@ -252,7 +262,7 @@ fn fold_rows(outcome: &StudyOutcome) -> Vec<[String; FOLD_COLUMNS.len()]> {
 }
 
 fn profits(title: &str, parts: &[ProfitPart]) -> String {
-    let rows = parts.iter().map(|part| [part.name.clone(), format!("{:.0}", part.profit)]);
+    let rows = parts.iter().map(|part| [part.name.clone(), money(part.profit)]);
     let explained = "Over all folds, mean over seeds, in currency; every fold begins with the \
                      initial cash.";
     table_section(title, &["", "profit"], rows.collect(), explained)

@@ -56,6 +56,8 @@ pub fn mean_account(seeds: &[BacktestRecord]) -> BacktestRecord {
         let value: f64 = seeds.iter().map(|one| one.turnover[t] * one.equity[before(t)]).sum();
         value / count / equity[before(t)]
     };
+    // Of the seed that trades most at a bar.
+    let fills = |t: usize| seeds.iter().map(|one| one.trades[t]).max().unwrap_or(0);
     let rewards = equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0);
     BacktestRecord {
         stocks: first.stocks.clone(),
@@ -63,7 +65,7 @@ pub fn mean_account(seeds: &[BacktestRecord]) -> BacktestRecord {
         cash: mean(|one| &one.cash),
         reward: std::iter::once(0.0).chain(rewards).collect(),
         turnover: (0..equity.len()).map(traded).collect(),
-        trades: (0..equity.len()).map(|t| seeds.iter().map(|one| one.trades[t]).sum()).collect(),
+        trades: (0..equity.len()).map(fills).collect(),
         drawdown: drawdown(&equity),
         position: mean(|one| &one.position),
         price: first.price.clone(),

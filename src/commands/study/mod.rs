@@ -24,15 +24,14 @@ use crate::study::outcome::StudyOutcome;
 use crate::study::plan::{RunId, RunResult, StudyPlan};
 use crate::study::settings::settings;
 use crate::train::callbacks::Ending;
-use runs::Runner;
+use runs::{RunChain, Runner};
 use store::RunStore;
 
 /// What rank 0 tells all ranks to do next.
 #[derive(Serialize, Deserialize)]
 enum Round {
-    /// Make these runs: rank r of n every n-th chain, from the r-th on. With each chain goes the model
-    /// that it begins with.
-    Make(Vec<(Vec<RunId>, Vec<(String, Vec<u8>)>)>),
+    /// Make these runs: rank r of n every n-th chain, from the r-th on.
+    Make(Vec<RunChain>),
     /// All runs are made, or the user wants no more.
     End(bool),
 }
@@ -131,9 +130,9 @@ fn make_all(
                 Round::End(false)
             } else {
                 let most = if is_alone { due.len() } else { comm.size() * runner.jobs };
-                let with_model = |chain: Vec<RunId>| {
-                    let model = store.model_before(chain[0]);
-                    (chain, model)
+                let with_model = |runs: Vec<RunId>| {
+                    let begins_with = store.model_before(runs[0]);
+                    RunChain { runs, begins_with }
                 };
                 Round::Make(due.into_iter().take(most).map(with_model).collect())
             };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
 
 use crate::comm::heartbeat::PULSE;
 use crate::comm::local::LocalComm;
@@ -21,6 +22,15 @@ use crate::train::worker::Worker;
 
 /// The files of a model, by name.
 pub(super) type ModelFiles = Vec<(String, Vec<u8>)>;
+
+/// Runs that are made one after another.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RunChain {
+    /// Not empty.
+    pub(super) runs: Vec<RunId>,
+    /// The model of the run before the first; empty where runs begin anew.
+    pub(super) begins_with: ModelFiles,
+}
 
 /// Makes runs of one rank.
 #[derive(Clone, Copy)]
@@ -46,11 +56,11 @@ impl Runner<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Makes the runs of these chains, each of which begins with a model if there is one. `keep` is
-    /// told of each run as soon as it is made; fewer are made if the user wants no more.
+    /// Makes the runs of these chains. `keep` is told of each run as soon as it is made; fewer are
+    /// made if the user wants no more.
     pub(super) fn make(
         &self,
-        chains: Vec<(Vec<RunId>, ModelFiles)>,
+        chains: Vec<RunChain>,
         keep: &mut dyn FnMut(RunResult) -> Result<()>,
     ) -> Result<()> {
         let threads = self.jobs.min(chains.len());
@@ -79,13 +89,13 @@ impl Runner<'_> {
     /// Takes chains until none is left, one fails, or the user wants no more.
     fn work(
         &self,
-        queue: &Mutex<VecDeque<(Vec<RunId>, ModelFiles)>>,
+        queue: &Mutex<VecDeque<RunChain>>,
         failed: &AtomicBool,
         results: &mpsc::Sender<Result<RunResult>>,
     ) {
         let next = || queue.lock().ok().and_then(|mut queue| queue.pop_front());
-        while let Some((chain, mut model)) = next() {
-            for id in chain {
+        while let Some(RunChain { runs, begins_with: mut model }) = next() {
+            for id in runs {
                 if self.is_stopped() || failed.load(Ordering::Relaxed) {
                     return;
                 }

@@ -120,7 +120,7 @@ impl RunStore {
             ..self.plan.config(id)?
         };
         let chain = StudyConfig { seeds: 1, ..self.plan.study.clone() };
-        let chain = chain.warm_start.then(|| (chain, self.plan.base.start_date));
+        let chain = chain.warm_start.then_some((chain, self.plan.base.start_date));
         let text = serde_json::to_vec(&(VERSION, &config, chain))?;
         Ok(Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }

@@ -165,7 +165,7 @@ impl Policy {
                     }
                 }
                 Policy::Mornings => side_by_clock(t % BARS),
-                Policy::Nights => f64::from(u8::from(t % BARS == 0)),
+                Policy::Nights => f64::from(u8::from(t.is_multiple_of(BARS))),
                 Policy::Signal => prices.signal[t][stock],
             };
             *weight = side / STOCKS as f64;

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use super::{AGENT, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line};
+use super::{AGENT, BENCHMARK, Drawn, MAX_POINTS, MUTED, downsample, legend, line};
 
 const WIDTH: u32 = 980;
 const HEIGHT: u32 = 330;
@@ -38,8 +38,10 @@ pub(crate) fn seeds_svg(
             let zero = vec![(x.range.start, 0.0), (x.range.end, 0.0)];
             chart.draw_series([PathElement::new(zero, line(MUTED.mix(0.6), 10))])?;
             for points in &thin {
-                chart
-                    .draw_series(LineSeries::new(points.iter().copied(), line(INK.mix(0.3), 8)))?;
+                chart.draw_series(LineSeries::new(
+                    points.iter().copied(),
+                    line(MUTED.mix(0.7), 8),
+                ))?;
             }
             for (points, colour) in &thick {
                 chart.draw_series(LineSeries::new(points.iter().copied(), line(colour, 20)))?;
@@ -48,7 +50,7 @@ pub(crate) fn seeds_svg(
         };
         drawn(area)?;
         let height = axis::TITLE / 2 - 3;
-        legend(area, WIDTH - 330, height, INK, "each seed")?;
+        legend(area, WIDTH - 330, height, MUTED, "each seed")?;
         legend(area, WIDTH - 230, height, AGENT, "their mean")?;
         legend(area, WIDTH - 120, height, BENCHMARK, "benchmark")
     })
