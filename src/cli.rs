@@ -100,12 +100,16 @@ pub(crate) enum Command {
     Data(DataCommandArgs),
 }
 
-/// Options that do not change a result: the cache, threads and verbosity.
-#[derive(Args, Debug, Clone)]
+/// Options that do not change what is traded: the cache, the ledger, threads and verbosity.
+#[derive(Args, Debug, Clone, Default)]
 pub(crate) struct GlobalArgs {
     /// Folder for downloaded files and feature panels [default: ~/.cache/dqn-trader]
     #[arg(long, value_name = "DIR", help_heading = "Global options")]
     pub(crate) cache: Option<PathBuf>,
+    /// File in which everything judged on the same bars is counted as a trial; none: do not count
+    /// [default: trials.jsonl in the cache]
+    #[arg(long, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) ledger: Option<PathBuf>,
     /// Threads per rank [default: one per core; with several ranks, one per worker]
     #[arg(long, value_name = "N", help_heading = "Global options")]
     #[arg(value_parser = at_least::<usize>(0))]

@@ -189,6 +189,6 @@ impl DataCommandArgs {
             DataCommand::Check(args) => (args.cache.clone(), args.quiet),
             DataCommand::Upload(args) => (None, args.quiet),
         };
-        GlobalArgs { cache, threads: None, quiet }
+        GlobalArgs { cache, quiet, ..GlobalArgs::default() }
     }
 }

@@ -189,7 +189,7 @@ impl StrategiesArgs {
     pub(crate) fn global(&self) -> GlobalArgs {
         match &self.command {
             StrategiesCommand::List(_) | StrategiesCommand::Stream(_) => {
-                GlobalArgs { cache: None, threads: None, quiet: true }
+                GlobalArgs { quiet: true, ..GlobalArgs::default() }
             }
             StrategiesCommand::Optimize(args) => args.global.clone(),
             StrategiesCommand::Run(args) => args.global.clone(),

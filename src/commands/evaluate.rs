@@ -26,7 +26,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     run.config = setting.config.clone();
     let mut watch = EvaluateCallbacks { progress: &setting.progress };
     let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
-    let CommandContext { config, progress, mut notices, .. } = setting;
+    let CommandContext { config, progress, mut notices, ledger, .. } = setting;
     notices.extend(unknown_experts);
     notices.extend(in_sample_notice(&config));
     progress.finish();
@@ -37,7 +37,14 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
     // The model was chosen by what its run saw; an evaluation that only repeats that is no new one.
     let own = vec![Trial::new(None, &evaluated.record)];
-    let seen = [trials_of(&args.model), trials_before(&args.model), trials_before(&config.output)];
+    let seen = [
+        trials_of(&args.model),
+        trials_before(&args.model),
+        trials_before(&config.output),
+        ledger.trials(&evaluated.record),
+    ];
+    let what = format!("evaluate {}", args.model.display());
+    ledger.note([(&evaluated.record, &own[0], what)])?;
     let trials = Trials { own, earlier: seen.concat() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
     let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng)

@@ -30,6 +30,7 @@ use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
 use crate::report::format::count;
+use crate::report::ledger::Ledger;
 use crate::source::DataSource;
 use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::PreparedData;
@@ -47,6 +48,7 @@ pub(crate) struct CommandContext {
     pub(crate) notices: Vec<String>,
     source: DataSource,
     cache: PathBuf,
+    ledger: Ledger,
 }
 
 impl CommandContext {
@@ -81,13 +83,9 @@ impl CommandContext {
         progress.line(&format!("data: {name}"));
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
-        Ok(CommandContext {
-            config,
-            progress,
-            notices,
-            source,
-            cache: source::cache_folder(global.cache.as_deref()),
-        })
+        let cache = source::cache_folder(global.cache.as_deref());
+        let ledger = Ledger::new(global.ledger.as_deref(), &cache);
+        Ok(CommandContext { config, progress, notices, source, cache, ledger })
     }
 
     fn data(&self) -> RunData<'_> {

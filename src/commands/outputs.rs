@@ -15,6 +15,7 @@ use crate::features::relations::QuarterRelation;
 use crate::report::folder::ResultsFolder;
 use crate::report::format::wrapped;
 use crate::report::html::HtmlReport;
+use crate::report::ledger::Ledger;
 use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before, trials_of};
@@ -246,7 +247,7 @@ impl Outputs {
     }
 
     /// The model and what is said of the whole run.
-    pub(crate) fn finish(&self, finished: &FinishedRun<'_>) -> Result<()> {
+    pub(crate) fn finish(&self, finished: &FinishedRun<'_>, ledger: &Ledger) -> Result<()> {
         let Trained { config, mandate, model, eval, latest, .. } = finished.trained;
         let latest = latest.as_ref().map(|evaluation| &evaluation.evaluated);
         let folder = &self.folder;
@@ -262,7 +263,12 @@ impl Outputs {
             quarters: finished.quarters.clone(),
         };
         let relationships_paths = relationships.write(folder)?;
-        let inference = latest.map(|evaluated| self.inference(finished.trained, evaluated));
+        let inference = latest.map(|evaluated| self.inference(finished.trained, evaluated, ledger));
+        if let (Some(evaluated), Some(inference)) = (latest, &inference) {
+            let what = || format!("train {}", config.output.display());
+            let own = inference.trials.own.iter();
+            ledger.note(own.map(|trial| (&evaluated.record, trial, what())))?;
+        }
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
                 comparison::beside(mandate, config.seed, eval, evaluated, inference)
@@ -335,14 +341,15 @@ impl Outputs {
     /// Whether the last evaluation is more than luck. Those before it were not chosen among, so they
     /// are no trials, unless the run was stopped, or was finished and goes on: perhaps because of
     /// what they showed.
-    fn inference(&self, trained: &Trained, last: &EvaluationResult) -> Inference {
+    fn inference(&self, trained: &Trained, last: &EvaluationResult, ledger: &Ledger) -> Inference {
         let config = &trained.config;
         let passed_over = match trained.ending {
             Ending::EpisodeDone => self.trials.len().saturating_sub(1),
             Ending::Stopped => 0,
         };
         let own = [&self.reported, &self.trials[passed_over..]].concat();
-        let trials = Trials { own, earlier: trials_before(&config.output) };
+        let earlier = [trials_before(&config.output), ledger.trials(&last.record)].concat();
+        let trials = Trials { own, earlier };
         let mut rng = stream(config.seed, Purpose::Inference, 0);
         Inference::new(&last.record, &last.benchmark, &trials, &mut rng)
             .in_sample_if(is_in_sample(config))

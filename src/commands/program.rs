@@ -81,18 +81,18 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let global = match &cli.command {
         Some(Command::Evaluate(args)) => args.global.clone(),
-        Some(Command::Compare(_)) => GlobalArgs { cache: None, threads: None, quiet: true },
-        Some(Command::Synth(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
+        Some(Command::Compare(_)) => GlobalArgs { quiet: true, ..GlobalArgs::default() },
+        Some(Command::Synth(args)) => GlobalArgs { quiet: args.quiet, ..GlobalArgs::default() },
         Some(Command::Validate(args)) => {
-            GlobalArgs { cache: None, threads: args.threads, quiet: args.quiet }
+            GlobalArgs { threads: args.threads, quiet: args.quiet, ..GlobalArgs::default() }
         }
         Some(Command::Strategies(args)) => args.global(),
         Some(Command::Study(args)) => args.train.global.clone(),
         Some(Command::Agents(args)) => args.global.clone(),
         Some(Command::Fetch(args)) => {
-            GlobalArgs { cache: args.cache.clone(), threads: None, quiet: args.quiet }
+            GlobalArgs { cache: args.cache.clone(), quiet: args.quiet, ..GlobalArgs::default() }
         }
-        Some(Command::Import(args)) => GlobalArgs { cache: None, threads: None, quiet: args.quiet },
+        Some(Command::Import(args)) => GlobalArgs { quiet: args.quiet, ..GlobalArgs::default() },
         Some(Command::Data(args)) => args.global(),
         None => cli.train.global.clone(),
     };

@@ -93,7 +93,8 @@ pub(crate) fn train(
         },
         notices,
     };
-    outputs.finish(&FinishedRun { trained: &trained, run, peer_view, quarters, parts })?;
+    let finished = FinishedRun { trained: &trained, run, peer_view, quarters, parts };
+    outputs.finish(&finished, &setting.ledger)?;
     match trained.ending {
         Ending::EpisodeDone => trained.mark_finished()?,
         Ending::Stopped => {

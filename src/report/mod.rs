@@ -16,6 +16,7 @@
 pub(crate) mod allocations_csv;
 pub(crate) mod folder;
 pub(crate) mod html;
+pub(crate) mod ledger;
 pub(crate) mod lock;
 pub(crate) mod metrics_log;
 pub(crate) mod plot;

@@ -96,6 +96,7 @@ pub struct StudyAccounts {
 
 impl StudyOutcome {
     /// Of a study whose runs are `done`: the results of every run that [`StudyPlan::due`] asked for.
+    /// `earlier` knows what was judged on the bars of an account before.
     ///
     /// # Panics
     /// If one is missing.
@@ -103,6 +104,7 @@ impl StudyOutcome {
         plan: &StudyPlan,
         done: &[&RunResult],
         notices: Vec<String>,
+        earlier: &dyn Fn(&BacktestRecord) -> Vec<Trial>,
         rng: &mut ChaCha8Rng,
     ) -> (StudyOutcome, StudyAccounts) {
         let of = |id: RunId| -> &RunResult {
@@ -120,7 +122,7 @@ impl StudyOutcome {
         let benchmark = account(0, |run| &run.benchmark);
         let mean = mean_account(&seeds);
         // Nobody chose among several: what was chosen was chosen on validation days.
-        let trials = Trials { own: vec![Trial::new(None, &mean)], earlier: Vec::new() };
+        let trials = Trials { own: vec![Trial::new(None, &mean)], earlier: earlier(&mean) };
         let inference = Inference::new(&mean, &benchmark, &trials, rng);
         let of_fold = |fold: usize| -> Vec<&RunResult> {
             (0..plan.seeds()).map(|seed| chosen_run(fold, seed)).collect()

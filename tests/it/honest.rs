@@ -79,3 +79,56 @@ fn a_trained_strategy_gets_no_p_value_on_its_own_days() {
 fn on_leaked<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&LEAKED[..], more].concat()
 }
+
+/// Each by itself, or all at once: whoever tries three strategies has tried three. Another folder or
+/// command makes no difference, other bars do.
+#[test]
+fn trials_are_counted_over_commands_and_folders() {
+    let place = Place::new();
+    let strategies = |names: &[&str], more: &[&str]| {
+        let period = ["--start_date", "2018-02-01", "--end_date", "2018-06-29"];
+        let flags = ["strategies", "run", "--no-ensemble", "--format", "json", "--strategies"];
+        let text = said(&place, &[&flags[..], names, &on_leaked(&period), more].concat());
+        serde_json::from_str::<serde_json::Value>(&text[text.find('{').unwrap()..]).unwrap()
+    };
+    let trials = |json: &serde_json::Value, name: &str| {
+        json["individual_results"][name]["inference"]["trials"].clone()
+    };
+    let names = ["RSI", "MACD", "Momentum"];
+    let mut alone = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        let found = strategies(&[name], &["--output", name]);
+        assert_eq!(trials(&found, name)["count"], i + 1, "{name}");
+        assert_eq!(trials(&found, name)["earlier"], i);
+        alone.push(found);
+    }
+    // The last of them knows all three, as it does beside them.
+    let together = strategies(&names, &["--ledger", "none"]);
+    let p_value = |json: &serde_json::Value| {
+        json["individual_results"]["Momentum"]["inference"]["p_value"].as_f64().unwrap()
+    };
+    assert!((p_value(&alone[2]) - p_value(&together)).abs() < 0.02, "{alone:?}");
+    for key in ["count", "sharpe_hurdle", "timing_hurdle"] {
+        let [one, other] = [&alone[2], &together].map(|json| trials(json, "Momentum")[key].clone());
+        let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
+        assert!((one - other).abs() < 1e-9, "{key}: {one}, {other}");
+    }
+    // Again is no new trial; without the ledger there is one.
+    assert_eq!(trials(&strategies(&["RSI"], &[]), "RSI")["count"], 3);
+    assert_eq!(trials(&strategies(&["RSI"], &["--ledger", "none"]), "RSI")["count"], 1);
+
+    // Runs with other seeds into other folders are trials of one another.
+    let learns = ["--episodes", "1", "--set", "learner.learning_starts=64", "--output"];
+    let count = |seed: &str| {
+        said(&place, &short(&on_leaked(&[&learns[..], &[seed, "--seed", seed]].concat())));
+        let text = place.text(&format!("{seed}/summary.json"));
+        let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+        summary["inference"]["trials"]["count"].as_u64().unwrap()
+    };
+    assert_eq!([count("1"), count("2"), count("3")], [1, 2, 3]);
+    let evaluate = ["evaluate", "--model", "1", "--output", "again", "--quiet"];
+    said(&place, &evaluate);
+    let text = place.text("again/summary.json");
+    let again: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(again["inference"]["trials"]["count"], 3, "it repeats the first");
+}

@@ -13,6 +13,7 @@ use crate::config::{EnvConfig, RunConfig};
 use crate::market::options::{LoadOptions, LoadReport};
 use crate::market::{BarSeries, MarketData, Symbol};
 use crate::report::Progress;
+use crate::report::ledger::Ledger;
 use crate::source::{DataSource, load_bars};
 use crate::train::dataset::common_bar_minutes;
 
@@ -25,6 +26,8 @@ pub(crate) struct StrategyMarket {
     /// Source, period and length of bars, for the results.
     pub(crate) described: serde_json::Value,
     pub(crate) progress: Arc<Progress>,
+    /// Where what is judged is counted.
+    pub(crate) ledger: Ledger,
 }
 
 /// Each rank reads its share of the stocks, with further `columns` of the day files; then all have
@@ -61,7 +64,9 @@ pub(super) fn read(
     });
     let data = Arc::new(agreed(comm, MarketData::new(series).map_err(Into::into))?);
     let (env, notices) = (config.env.clone(), notices.clone());
-    Ok(StrategyMarket { data, env, notices, described, progress: Arc::new(setting.progress) })
+    let ledger = setting.ledger.clone();
+    let progress = Arc::new(setting.progress);
+    Ok(StrategyMarket { data, env, notices, described, progress, ledger })
 }
 
 /// Number of a stock, and what was read of it.

@@ -202,7 +202,14 @@ fn finish(
     if let Some(ensemble) = &results.ensemble_result {
         records.push((ENSEMBLE.into(), &ensemble.record));
     }
-    let mut judged = judge(&records, &benchmark, args.seed);
+    let earlier = market.ledger.trials(&benchmark);
+    let mut judged = judge(&records, &benchmark, &earlier, args.seed);
+    let tried = records.iter().map(|(name, record)| (*record, Trial::new(None, record), name));
+    let tried: Vec<_> = tried.collect();
+    let noted = tried
+        .iter()
+        .map(|(record, trial, name)| (*record, trial, format!("strategies run {name}")));
+    market.ledger.note(noted)?;
     let in_sample = in_sample(fitted, market);
     for (name, inference) in &mut judged {
         let is_in_sample = in_sample.iter().any(|(fitted, _)| fitted == name)
@@ -264,6 +271,7 @@ fn in_sample<'a>(
 fn judge(
     records: &[(String, &BacktestRecord)],
     benchmark: &BacktestRecord,
+    earlier: &[Trial],
     seed: u64,
 ) -> Vec<(String, Inference)> {
     let own: Vec<Trial> = records.iter().map(|(_, record)| Trial::new(None, record)).collect();
@@ -271,7 +279,7 @@ fn judge(
         // The one that is judged comes last.
         let mut own = own.clone();
         own[i..].rotate_left(1);
-        let trials = Trials { own, earlier: Vec::new() };
+        let trials = Trials { own, earlier: earlier.to_vec() };
         let mut rng = stream(seed, Purpose::Inference, i);
         (name.clone(), Inference::new(record, benchmark, &trials, &mut rng))
     };

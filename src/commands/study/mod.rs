@@ -14,8 +14,10 @@ use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::{RunConfig, StudyConfig};
 use crate::errors::message;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::Period;
 use crate::report::folder::ResultsFolder;
+use crate::report::ledger::Ledger;
 use crate::report::study::{StudyReport, closing};
 use crate::report::{FolderLock, Progress};
 use crate::rl::rng::{Purpose, stream};
@@ -69,7 +71,7 @@ pub(crate) fn study(
         say(&format!("stopped; to go on: dqn-trader study --output {output} --resume\n"));
         return Ok(ending);
     }
-    finish(&plan, &store, setting.notices.clone())?;
+    finish(&plan, &store, setting.notices.clone(), &setting.ledger)?;
     Ok(ending)
 }
 
@@ -177,9 +179,13 @@ fn keep_all(store: &mut RunStore, gathered: &[Vec<u8>], progress: &Progress) -> 
 }
 
 /// Judges, writes and prints.
-fn finish(plan: &StudyPlan, store: &RunStore, notices: Vec<String>) -> Result<()> {
+fn finish(plan: &StudyPlan, store: &RunStore, notices: Vec<String>, ledger: &Ledger) -> Result<()> {
     let mut rng = stream(plan.base.seed, Purpose::Inference, 0);
-    let (outcome, accounts) = StudyOutcome::new(plan, &store.done(), notices, &mut rng);
+    let earlier = |record: &BacktestRecord| ledger.trials(record);
+    let (outcome, accounts) = StudyOutcome::new(plan, &store.done(), notices, &earlier, &mut rng);
+    let own = outcome.inference.trials.own.iter();
+    let what = || format!("study {}", plan.base.output.display());
+    ledger.note(own.map(|trial| (&accounts.mean, trial, what())))?;
     let report = StudyReport { plan, outcome: &outcome, accounts: &accounts, runs: &store.done() };
     let written = report.write(store.folder())?;
     say(&closing(&outcome, &written));

@@ -169,7 +169,7 @@ impl Trial {
     /// Whether both have the same result, up to the rounding of a number that was written and read.
     /// Trials without a Sharpe ratio, as from policies that never trade, cannot have been selected
     /// for their luck and count as one.
-    fn repeats(&self, other: &Trial) -> bool {
+    pub(crate) fn repeats(&self, other: &Trial) -> bool {
         let same = |one: Option<f64>, other: Option<f64>| match (one, other) {
             (Some(one), Some(other)) => (one - other).abs() <= 1e-12 * one.abs(),
             (one, other) => one.is_none() && other.is_none(),
