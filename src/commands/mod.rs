@@ -84,7 +84,7 @@ impl CommandContext {
         notices.iter().for_each(|notice| progress.line(notice));
         config.data.source = Some(name);
         let cache = source::cache_folder(global.cache.as_deref());
-        let ledger = Ledger::new(global.ledger.as_deref(), &cache);
+        let ledger = agree(comm, Ledger::open(global.ledger.as_deref(), &cache))?;
         Ok(CommandContext { config, progress, notices, source, cache, ledger })
     }
 

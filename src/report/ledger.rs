@@ -32,17 +32,25 @@ struct Entry {
 pub(crate) struct Ledger {
     /// None: off.
     path: Option<PathBuf>,
+    /// Named by the user, who wants to know if it cannot be written.
+    is_named: bool,
 }
 
 impl Ledger {
     /// The file that `flag` names, `none` for none; without a flag that in the folder `cache`.
-    pub(crate) fn new(flag: Option<&Path>, cache: &Path) -> Ledger {
+    ///
+    /// Errors: the file that `flag` names cannot be written.
+    pub(crate) fn open(flag: Option<&Path>, cache: &Path) -> Result<Ledger, ReportError> {
         let path = match flag {
             Some(path) if path == Path::new(NONE) => None,
             Some(path) => Some(path.to_path_buf()),
             None => Some(cache.join(NAME)),
         };
-        Ledger { path }
+        let is_named = flag.is_some();
+        if let Some(path) = path.as_ref().filter(|_| is_named) {
+            append(path, b"")?;
+        }
+        Ok(Ledger { path, is_named })
     }
 
     /// What was judged on the bars of `record` before. Lines that cannot be read are passed over;
@@ -58,33 +66,45 @@ impl Ledger {
     /// Adds what was judged, each on the bars of its record, unless it is there already: `what` says
     /// by which command, and what it was.
     ///
-    /// Errors: the file cannot be written.
+    /// Errors: the file that the user named cannot be written. In a cache that can only be read there
+    /// is a warning.
     pub(crate) fn note<'a>(
         &self,
         judged: impl IntoIterator<Item = (&'a BacktestRecord, &'a Trial, String)>,
     ) -> Result<(), ReportError> {
         let Some(path) = &self.path else { return Ok(()) };
-        let failed = |cause: io::Error| ReportError::new(path, "cannot note what was tried", cause);
         let mut text = String::new();
         for (record, trial, what) in judged {
             if self.trials(record).iter().any(|known| known.repeats(trial)) {
                 continue;
             }
             let entry = Entry { bars: bars_key(record), what, trial: trial.clone() };
-            let line = serde_json::to_string(&entry).map_err(|e| failed(io::Error::from(e)))?;
-            text += &line;
+            text += &serde_json::to_string(&entry).expect("an entry becomes JSON");
             text.push('\n');
         }
         if text.is_empty() {
             return Ok(());
         }
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+        match append(path, text.as_bytes()) {
+            Err(error) if !self.is_named => {
+                tracing::warn!("{error}; later runs will not count this one");
+                Ok(())
+            }
+            written => written,
         }
-        // One write at the end of the file: lines of two programs do not mix.
-        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)
     }
+}
+
+/// One write at the end of the file: lines of two programs do not mix.
+fn append(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+    };
+    let what = "cannot note what was tried";
+    write().map_err(|cause: io::Error| ReportError::new(path, what, cause))
 }
 
 /// Tells evaluations apart by their stocks, times and prices.
@@ -107,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_tried_on_the_same_bars_is_found_again_once() {
         let place = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(None, &place.path().join("cache"));
+        let ledger = Ledger::open(None, &place.path().join("cache")).unwrap();
         let (one, other) = (example::run(2, 400).record, example::run(2, 401).record);
         let trial = |sharpe: f64| Trial { sharpe: Some(sharpe), ..Trial::unknown() };
         assert!(ledger.trials(&one).is_empty());
@@ -122,14 +142,17 @@ mod tests {
         fs::write(&path, text).unwrap();
         assert_eq!(ledger.trials(&one).len(), 2);
 
-        let off = Ledger::new(Some(Path::new("none")), place.path());
+        let off = Ledger::open(Some(Path::new("none")), place.path()).unwrap();
         off.note([(&one, &first, "run".into())]).unwrap();
         assert!(off.trials(&one).is_empty() && !place.path().join("none").exists());
-        let named = Ledger::new(Some(&place.path().join("mine.jsonl")), place.path());
+        let named = Ledger::open(Some(&place.path().join("mine.jsonl")), place.path()).unwrap();
         named.note([(&one, &first, "run".into())]).unwrap();
         assert_eq!(named.trials(&one).len(), 1);
-        let wrong = Ledger::new(Some(&place.path().join("mine.jsonl/below")), place.path());
-        let error = wrong.note([(&one, &first, "run".into())]).unwrap_err().to_string();
+        // What the user named must be there; a cache that cannot be written is no reason to fail.
+        let below = place.path().join("mine.jsonl/below");
+        let error = Ledger::open(Some(&below), place.path()).unwrap_err().to_string();
         assert!(error.contains("mine.jsonl") && error.contains("cannot note"), "{error}");
+        let unwritable = Ledger::open(None, &below).unwrap();
+        unwritable.note([(&one, &first, "run".into())]).unwrap();
     }
 }
