@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::comm::heartbeat::PULSE;
 use crate::comm::local::LocalComm;
 use crate::compute::threads::pool;
-use crate::config::RunConfig;
+use crate::config::{RunConfig, SyncMode};
 use crate::eval::parts::DataPart;
 use crate::study::plan::{RunId, RunResult, StudyPlan};
 use crate::train;
@@ -99,10 +99,7 @@ impl Runner<'_> {
                 if self.is_stopped() || failed.load(Ordering::Relaxed) {
                     return;
                 }
-                let made = pool(1)
-                    .build()
-                    .map_err(Into::into)
-                    .and_then(|pool| pool.install(|| self.one(id, &model)));
+                let made = self.on_a_pool(id, &model);
                 let Some(made) = made.transpose() else { return };
                 model = made.as_ref().map(|made| made.model.clone()).unwrap_or_default();
                 if results.send(made).is_err() {
@@ -112,9 +109,23 @@ impl Runner<'_> {
         }
     }
 
-    /// None where the user stopped it.
-    fn one(&self, id: RunId, begins_with: &ModelFiles) -> Result<Option<RunResult>> {
-        let mut config = self.plan.config(id)?;
+    /// On threads of its own: one in lockstep, else one for every stock, for stocks do not wait for
+    /// each other. None where the user stopped it.
+    fn on_a_pool(&self, id: RunId, begins_with: &ModelFiles) -> Result<Option<RunResult>> {
+        let config = self.plan.config(id)?;
+        let threads = match config.sync {
+            SyncMode::Lockstep => 1,
+            SyncMode::Async => config.stocks.len(),
+        };
+        pool(threads).build()?.install(|| self.one(id, config, begins_with))
+    }
+
+    fn one(
+        &self,
+        id: RunId,
+        mut config: RunConfig,
+        begins_with: &ModelFiles,
+    ) -> Result<Option<RunResult>> {
         let place = tempfile::tempdir().context("cannot create a temporary folder")?;
         if !begins_with.is_empty() {
             for (name, bytes) in begins_with {
