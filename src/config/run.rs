@@ -114,6 +114,21 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
+    /// With standard values for all that changes no result: one process or many, where it is written
+    /// and how often saved, the machine. Equal for runs whose results are equal.
+    pub(crate) fn deciding_results(&self) -> RunConfig {
+        let standard = RunConfig::default();
+        RunConfig {
+            mode: standard.mode,
+            output: standard.output,
+            checkpoint: standard.checkpoint,
+            ranks: standard.ranks,
+            study: None,
+            machine: None,
+            ..self.clone()
+        }
+    }
+
     /// `start_date` to `end_date`.
     pub fn train_period(&self) -> Period {
         Period { start: self.start_date, end: self.end_date }

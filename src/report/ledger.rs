@@ -104,7 +104,10 @@ fn append(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
         OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
     };
     let what = "cannot note what was tried";
-    write().map_err(|cause: io::Error| ReportError::new(path, what, cause))
+    write().map_err(|cause: io::Error| ReportError {
+        hint: "name another file with --ledger, or none".into(),
+        ..ReportError::new(path, what, cause)
+    })
 }
 
 /// Tells evaluations apart by their stocks, times and prices.
@@ -152,6 +155,7 @@ mod tests {
         let below = place.path().join("mine.jsonl/below");
         let error = Ledger::open(Some(&below), place.path()).unwrap_err().to_string();
         assert!(error.contains("mine.jsonl") && error.contains("cannot note"), "{error}");
+        assert!(error.ends_with("--ledger, or none"), "{error}");
         let unwritable = Ledger::open(None, &below).unwrap();
         unwritable.note([(&one, &first, "run".into())]).unwrap();
     }

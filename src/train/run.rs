@@ -238,18 +238,7 @@ fn keep_bar_label(config: &mut RunConfig, train: &PreparedData, source: &DataSou
 /// The settings and data that decide a result, as TOML: equal in all runs that can resume from one
 /// another's checkpoints.
 fn checkpoint_settings(config: &RunConfig, panels: [&PreparedData; 2]) -> Result<String> {
-    let standard = RunConfig::default();
-    let config = RunConfig {
-        // One process or many, and where it is written, change nothing.
-        mode: standard.mode,
-        output: standard.output,
-        checkpoint: standard.checkpoint,
-        ranks: standard.ranks,
-        study: None,
-        machine: None,
-        ..config.clone()
-    };
-    let mut table = toml::Table::try_from(&config)?;
+    let mut table = toml::Table::try_from(config.deciding_results())?;
     let [train, eval] = panels.map(|panel| toml::Value::String(panel.origin.clone()));
     table.insert("training data".into(), train);
     table.insert("evaluation data".into(), eval);

@@ -45,6 +45,12 @@ fn what_knows_the_days_gets_no_verdict() {
     let days = ["--start_date", "2017-03-01", "--end_date", "2017-08-31", "--eval_start"];
     let traded = ["2017-09-01", "--eval_end", "2017-12-29", "--episodes", "1", "--quiet"];
     assert!(said(&place, &[&earlier[..], &days, &traded].concat()).contains(IN_SAMPLE));
+    // A study all of whose folds begin with it.
+    let study = ["study", "--config", "results", "--init-from", "results", "--output", "study"];
+    let months = ["--train-months", "3", "--test-months", "2", "--seeds", "1", "--episodes", "1"];
+    let days = ["--start_date", "2017-06-01", "--eval_end", "2017-12-29", "--quiet"];
+    let text = said(&place, &[&study[..], &months, &days].concat());
+    assert!(text.contains(IN_SAMPLE) && text.contains("trained on"), "{text}");
 }
 
 #[test]

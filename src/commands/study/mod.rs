@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::train::stop_on_signals;
-use super::{CommandContext, say};
+use super::{CommandContext, in_sample_notice, is_in_sample, say};
 use crate::cli::{GlobalArgs, StudyArgs};
 use crate::comm::Comm;
 use crate::comm::comm::agree;
@@ -107,7 +107,7 @@ fn open(plan: &StudyPlan, resume: bool, progress: &Progress) -> Result<RunStore>
     let store = RunStore::open(folder, plan)?;
     let (folds, settings, seeds) = (plan.folds.len(), plan.settings.len(), plan.seeds());
     progress.line(&format!(
-        "study: {folds} folds x {settings} settings x {seeds} seeds; {} runs are there already",
+        "study: folds {folds}, settings {settings}, seeds {seeds}; runs there already: {}",
         store.done().len()
     ));
     Ok(store)
@@ -182,7 +182,13 @@ fn keep_all(store: &mut RunStore, gathered: &[Vec<u8>], progress: &Progress) -> 
 fn finish(plan: &StudyPlan, store: &RunStore, notices: Vec<String>, ledger: &Ledger) -> Result<()> {
     let mut rng = stream(plan.base.seed, Purpose::Inference, 0);
     let earlier = |record: &BacktestRecord| ledger.trials(record);
-    let (outcome, accounts) = StudyOutcome::new(plan, &store.done(), notices, &earlier, &mut rng);
+    // The first fold trades the earliest days; a model to begin with may know them.
+    let first = plan.config(RunId { fold: 0, seed: 0, setting: 0 })?;
+    let mut notices = notices;
+    notices.extend(in_sample_notice(&first));
+    let (mut outcome, accounts) =
+        StudyOutcome::new(plan, &store.done(), notices, &earlier, &mut rng);
+    outcome.inference = outcome.inference.in_sample_if(is_in_sample(&first));
     let own = outcome.inference.trials.own.iter();
     let what = || format!("study {}", plan.base.output.display());
     ledger.note(own.map(|trial| (&accounts.mean, trial, what())))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::config::{RunConfig, StudyConfig};
+use crate::config::StudyConfig;
 use crate::files::{Durability, write_whole};
 use crate::report::Progress;
 use crate::report::folder::ResultsFolder;
@@ -110,15 +110,7 @@ impl RunStore {
 
     /// Of all settings that decide a run.
     fn digest(&self, id: RunId) -> Result<String> {
-        let standard = RunConfig::default();
-        let config = RunConfig {
-            mode: standard.mode,
-            output: standard.output,
-            checkpoint: standard.checkpoint,
-            ranks: standard.ranks,
-            machine: None,
-            ..self.plan.config(id)?
-        };
+        let config = self.plan.config(id)?.deciding_results();
         let chain = StudyConfig { seeds: 1, ..self.plan.study.clone() };
         let chain = chain.warm_start.then_some((chain, self.plan.base.start_date));
         let text = serde_json::to_vec(&(VERSION, &config, chain))?;
