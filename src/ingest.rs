@@ -12,6 +12,7 @@ mod day;
 mod fetch;
 mod import;
 mod rewrite;
+mod table;
 mod upload;
 
 use std::sync::Mutex;

@@ -100,12 +100,26 @@ pub(crate) struct FetchArgs {
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImportArgs {
-    /// CSV or Parquet files
+    /// CSV, JSON, Parquet or Feather files, also in .gz or .zip
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Symbol of the bars [default: the symbol column, else the file's name]
+    /// Symbol of the bars [default: that in the file, else in the file's name]
     #[arg(long, value_name = "SYMBOL")]
     pub(crate) symbol: Option<Symbol>,
+    /// Names of the columns in their order, as in date,time,open,high,low,close,volume; - for one
+    /// to pass over [default: the header's, or found out]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) columns: Option<Vec<String>>,
+    /// How times are written, as in %d/%m/%Y %H:%M [default: found out]
+    #[arg(long = "time-format", alias = "time_format", value_name = "FORMAT")]
+    pub(crate) time_format: Option<String>,
+    /// Zone of times that are written without one
+    #[arg(long = "time-zone", alias = "time_zone", value_name = "ZONE")]
+    #[arg(default_value = "America/New_York")]
+    pub(crate) time_zone: chrono_tz::Tz,
+    /// Scale all prices to the column of the adjusted close
+    #[arg(long)]
+    pub(crate) adjusted: bool,
     #[command(flatten)]
     pub(crate) into: Destination,
     /// Treat a bad row as an error instead of skipping it

@@ -4,7 +4,7 @@ use chrono::Datelike;
 
 use super::{ConfigError, EngineKind, RunConfig};
 use crate::interface::ActionSet;
-use crate::market::parquet::is_bar_column;
+use crate::market::columns::is_bar_column;
 
 impl RunConfig {
     /// Everything that can be known to be wrong before any data is read.

@@ -124,8 +124,9 @@ impl Portfolio {
     }
 
     /// After a mark: closes all positions at the marks, with costs, if equity is at most
-    /// `maintenance_margin` times the gross position value. Returns whether it did; the remaining
-    /// cash may be negative.
+    /// `maintenance_margin` times the gross position value. Returns whether it did. What a gap
+    /// through the margin costs beyond the account's equity is the broker's loss: no account has
+    /// less than nothing.
     pub(crate) fn close_out_if_ruined(&mut self, maintenance_margin: f64, costs: &Costs) -> bool {
         let ruined = self.equity() <= maintenance_margin * self.gross_value();
         if ruined {
@@ -135,6 +136,7 @@ impl Portfolio {
                     self.fill(stock, -shares, mark, costs);
                 }
             }
+            self.cash = self.cash.max(0.0);
         }
         ruined
     }
@@ -263,6 +265,7 @@ mod tests {
         portfolio.mark(&[201.0]);
         assert_eq!(portfolio.equity(), -10.0);
         assert!(portfolio.close_out_if_ruined(0.05, &COSTS));
+        assert_eq!(portfolio.equity(), 0.0, "all is lost, and no more");
         portfolio.reset(500.0);
         assert_eq!((portfolio.cash(), portfolio.equity()), (500.0, 500.0));
     }

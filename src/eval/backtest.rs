@@ -48,6 +48,8 @@ pub struct Backtest {
     pending: Vec<f64>,
     closes: Vec<f64>,
     peak: f64,
+    /// It was closed out and trades no more.
+    is_over: bool,
     record: BacktestRecord,
 }
 
@@ -66,6 +68,7 @@ impl Backtest {
             pending: vec![0.0; stocks.len()],
             closes: vec![0.0; stocks.len()],
             peak: config.initial_cash,
+            is_over: false,
             record: BacktestRecord::new(stocks.to_vec()),
         };
         backtest.mark(view);
@@ -75,8 +78,11 @@ impl Backtest {
 
     /// Sizes the orders for the next open from what is known at the close of `view`. A position is
     /// opened, closed or reversed when its direction changes; one with an unchanged direction is
-    /// resized only if it has left its rebalance band.
+    /// resized only if it has left its rebalance band. Nothing is ordered after ruin.
     pub(crate) fn order(&mut self, view: &impl CurrentMarket, orders: &[PositionOrder]) {
+        if self.is_over {
+            return;
+        }
         let equity = self.portfolio.equity().max(0.0);
         for (stock, order) in orders.iter().enumerate() {
             let held = self.portfolio.shares(stock);
@@ -116,6 +122,7 @@ impl Backtest {
         let gross_value = self.portfolio.gross_value();
         if self.portfolio.close_out_if_ruined(self.maintenance_margin, &self.costs) {
             traded += gross_value;
+            self.is_over = true;
         }
         let equity = self.portfolio.equity();
         let turnover = if equity_before > 0.0 { traded / equity_before } else { 0.0 };
@@ -257,6 +264,24 @@ mod tests {
         assert_eq!(record.cash, [1_000.0, 500.0, 500.0, 500.0, 0.0]);
         assert_eq!(record.position[8..], [5.0, 10.0]);
         assert_eq!(record.equity, [1_000.0, 1_000.0, 1_500.0, 1_500.0, 1_500.0]);
+        assert_balanced(&record);
+    }
+
+    /// Short at 100 with all of it; one bar at ten times the price, and back.
+    #[test]
+    fn a_ruined_account_loses_what_it_has_and_trades_no_more() {
+        let rows = [[100.0, 10.0], [100.0, 10.0], [1_000.0, 10.0], [100.0, 10.0], [90.0, 10.0]];
+        let (_folder, panel) = panel(&rows);
+        let mut backtest = Backtest::start(&symbols(), &panel.view(0), &free());
+        let order = |direction| PositionOrder { direction, weight: 1.0, reason: None };
+        for t in 0..4 {
+            backtest.order(&panel.view(t), &[order(-1), order(0)]);
+            backtest.advance(&panel.view(t + 1));
+        }
+        let record = backtest.into_record();
+        assert_eq!(record.equity, [1_000.0, 1_000.0, 0.0, 0.0, 0.0]);
+        assert_eq!(record.reward, [0.0, 0.0, -1.0, 0.0, 0.0]);
+        assert_eq!(record.drawdown[4], -1.0);
         assert_balanced(&record);
     }
 

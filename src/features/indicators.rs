@@ -66,8 +66,9 @@ impl RollingStd {
     }
 }
 
-/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). As in TA-Lib, 0 if
-/// the price has never moved.
+/// Relative strength index, 0 to 100, with Wilder's smoothing. Wilder (1978). None also if the price
+/// has not moved: gains over gains and losses are then undefined (TA-Lib has 0, its strongest
+/// signal to buy).
 #[derive(Clone, Debug)]
 pub(crate) struct Rsi {
     period: usize,
@@ -101,7 +102,12 @@ impl Rsi {
         self.gain /= period;
         self.loss /= period;
         let total = self.gain + self.loss;
-        Some(if total > 0.0 { 100.0 * (self.gain / total) } else { 0.0 })
+        (total > 0.0).then(|| 100.0 * (self.gain / total))
+    }
+
+    /// Whether its period is over, so that None means a price that has not moved.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.changes >= self.period
     }
 
     /// What the index would be if `close` were the next value, over the changes that there are
@@ -356,11 +362,12 @@ mod tests {
         }
     }
 
-    /// Expected values are TA-Lib's output for prices that never move, only rise or only fall.
+    /// Expected values are TA-Lib's output for prices that never move, only rise or only fall, but
+    /// for the index of prices that never move.
     #[test]
     fn flat_and_monotone_prices() {
         let flat = [5.1; 60];
-        assert_eq!(rsi(&flat, 14)[13..15], [None, Some(0.0)]);
+        assert_eq!(rsi(&flat, 14), [None; 60]);
         let still = MacdValue { macd: 0.0, signal: 0.0, histogram: 0.0 };
         let last = macd(&flat, 12, 26, 9)[59].unwrap();
         assert!((last.macd - still.macd).abs() < 1e-14 && last.histogram.abs() < 1e-14);

@@ -13,7 +13,7 @@ use crate::config::FeatureConfig;
 /// Names of the features computed from a stock's own bars, in column order.
 ///
 /// - `return_{k}`: log return of the close over k bars.
-/// - `rsi`: RSI rescaled from 0..100 to -1..1.
+/// - `rsi`: RSI rescaled from 0..100 to -1..1; 0 while the price has not moved.
 /// - `macd`: MACD histogram divided by the close.
 /// - `bollinger`: position within the bands, 2 %b - 1: -1 at the lower, 0 in the middle, 1 at the
 ///   upper band; 0 if the bands have no width.
@@ -115,7 +115,8 @@ impl OwnFeatures {
     fn write_prices(&mut self, closes: &[f64], out: &mut [&mut [f32]]) {
         let [rsi, macd, bollinger] = out else { panic!("a column for each name") };
         for (t, &close) in closes.iter().enumerate() {
-            rsi[t] = or_nan(self.rsi.update(close).map(|rsi| rsi / 50.0 - 1.0));
+            let index = self.rsi.update(close).or(self.rsi.is_warm().then_some(50.0));
+            rsi[t] = or_nan(index.map(|rsi| rsi / 50.0 - 1.0));
             macd[t] = or_nan(self.macd.update(close).map(|macd| macd.histogram / close));
         }
         let width = self.bollinger_width;

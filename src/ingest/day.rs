@@ -17,6 +17,9 @@ const ROUNDING: f64 = 1.5e-4;
 /// Files with 32-bit floats have seven digits.
 const RELATIVE_ROUNDING: f64 = 1e-6;
 
+/// The length that daily bars are said to have, whatever the session's.
+pub(crate) const DAY_MINUTES: u32 = 24 * 60;
+
 /// One day's valid bars: open, high, low, close and volume by label, UTC seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DayBars(pub BTreeMap<i64, [f64; 5]>);
@@ -71,6 +74,20 @@ impl RowsByDay {
     fn leave_out(&mut self, why: String) {
         self.bad_rows += 1;
         self.first_bad.get_or_insert(why);
+    }
+
+    /// Whether there is one bar a day, always at the same time, on the clock of New York or in UTC.
+    pub(crate) fn is_daily(&self) -> bool {
+        let one_each = self.days.values().all(|day| day.0.len() == 1);
+        let labels = || self.days.values().flat_map(|day| day.0.keys());
+        let all_same = |time: &dyn Fn(i64) -> i64| {
+            let mut times = labels().map(|&label_s| time(label_s));
+            let first = times.next();
+            times.all(|time| Some(time) == first)
+        };
+        let new_york = |label_s| calendar::time_of_day_s(label_s);
+        let is_same = all_same(&new_york) || all_same(&|label_s| label_s.rem_euclid(86_400));
+        one_each && self.days.len() > 1 && is_same
     }
 
     /// The most frequent distance between two bars of a day, minutes; None if no day has two bars.

@@ -6,27 +6,64 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
-use super::day::{Basis, Comparison, DayBars, RowsByDay};
+use super::day::{Basis, Comparison, DAY_MINUTES, DayBars, RowsByDay};
+use super::run_concurrently;
+use super::table::{Table, TableOptions, TablePart, decode_table, on_one_basis, unpacked};
 use crate::errors::Cause;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
-use crate::market::parquet::{RawRows, Table, decode_table};
+use crate::market::parquet::RawRows;
 use crate::market::store::origin::{Origin, OriginKind};
 use crate::market::store::{Store, day_key};
+use crate::market::times::TimeOptions;
 
 /// With more files than this, only those with bad rows are reported.
 const FILES_REPORTED: usize = 20;
 
+/// Day files written concurrently: a disk that confirms each takes its time.
+const WRITES_AT_ONCE: usize = 16;
+/// Exchanges that TradingView puts before a symbol in the names of files.
+const EXCHANGES: [&str; 12] = [
+    "BATS", "NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "OTC", "TSX", "LSE", "XETR", "BINANCE",
+    "COINBASE",
+];
+
 /// How files are read and who is told about it.
 pub struct ImportOptions<'a> {
-    /// The stock of all bars; None: taken from a column or the file name.
+    /// The stock of all bars; None: taken from the file or its name.
     pub symbol: Option<Symbol>,
+    /// Names of the columns in their order, `-` for one that is passed over; None: those of the
+    /// header.
+    pub columns: Option<Vec<String>>,
+    /// How times are written, as in C's `strftime`; None: found out.
+    pub time_format: Option<String>,
+    /// Zone of times that are written without one.
+    pub time_zone: chrono_tz::Tz,
+    /// Scale prices to the adjusted close.
+    pub adjusted: bool,
     /// Treat a bad row as an error.
     pub strict: bool,
     /// Current time, UTC, as text.
     pub now: String,
     /// Receives lines for the user: what was found in which file.
     pub tell: &'a dyn Fn(&str),
+}
+
+impl<'a> ImportOptions<'a> {
+    /// Everything is found out. `now`: UTC, as text.
+    pub fn new(now: String, tell: &'a dyn Fn(&str)) -> ImportOptions<'a> {
+        let TimeOptions { zone, format } = TimeOptions::default();
+        ImportOptions {
+            symbol: None,
+            columns: None,
+            time_format: format,
+            time_zone: zone,
+            adjusted: false,
+            strict: false,
+            now,
+            tell,
+        }
+    }
 }
 
 /// Result of an import.
@@ -50,146 +87,255 @@ pub fn import(
     options: &ImportOptions,
 ) -> Result<ImportStats, MarketError> {
     let mut together = ImportedDays::default();
+    let mut several = files.len() > 1;
     for file in files {
-        for (symbol, days) in read(file, options)? {
-            fit(store, file, &symbol, &days)?;
-            if files.len() > 1 {
-                together.add(file, symbol, days)?;
+        for member in members(file)? {
+            for (symbol, stock) in read(&member, options)?.stocks {
+                fit(store, &member.name, &symbol, &stock)?;
+                together.add(&member.name, symbol, stock)?;
             }
         }
     }
     let mut sum = ImportStats::default();
     for file in files {
-        for (symbol, days) in read(file, options)? {
-            let (interval, changed) = fit(store, file, &symbol, &days)?;
-            let bars: usize = days.days.values().map(|day| day.0.len()).sum();
-            if Origin::read(store, &symbol)?.is_none() {
-                Origin::new(OriginKind::Import, interval, options.now.clone())
-                    .write(store, &symbol)?;
+        let members = members(file)?;
+        several |= members.len() > 1;
+        for member in members {
+            let ReadFile { stocks, understood } = read(&member, options)?;
+            let quiet = several && (files.len() > FILES_REPORTED || stocks.len() > FILES_REPORTED);
+            if !quiet {
+                (options.tell)(&format!("{}: {understood}", member.name));
             }
-            for (key, day) in &changed {
-                store.put(key, &day.encode(key)?)?;
+            for (symbol, stock) in stocks {
+                put(store, &member.name, &symbol, &stock, quiet, options, &mut sum)?;
             }
-            sum.rows += bars;
-            sum.bad_rows += days.bad_rows;
-            sum.written += changed.len();
-            sum.unchanged += days.days.len() - changed.len();
-            if files.len() > FILES_REPORTED && days.bad_rows == 0 {
-                continue;
-            }
-            let bad = days
-                .first_bad
-                .map(|first| format!("; {} bad rows left out, first {first}", days.bad_rows));
-            (options.tell)(&format!(
-                "{}: {bars} bars of {interval} min of {symbol}, {} day files written, {} as they \
-                 were{}",
-                file.display(),
-                changed.len(),
-                days.days.len() - changed.len(),
-                bad.unwrap_or_default()
-            ));
         }
     }
     Ok(sum)
 }
 
-/// A file's valid bars by stock and day.
-fn read(path: &Path, options: &ImportOptions) -> Result<BTreeMap<Symbol, RowsByDay>, MarketError> {
+/// Adds one stock's bars to the store, and tells what was done.
+fn put(
+    store: &dyn Store,
+    file: &str,
+    symbol: &Symbol,
+    stock: &StockBars,
+    quiet: bool,
+    options: &ImportOptions,
+    sum: &mut ImportStats,
+) -> Result<(), MarketError> {
+    let changed = fit(store, file, symbol, stock)?;
+    let StockBars { days, interval, rescaled } = stock;
+    let bars: usize = days.days.values().map(|day| day.0.len()).sum();
+    if Origin::read(store, symbol)?.is_none() {
+        Origin::new(OriginKind::Import, *interval, options.now.clone()).write(store, symbol)?;
+    }
+    run_concurrently(&changed, WRITES_AT_ONCE, |(key, day)| store.put(key, &day.encode(key)?))?;
+    sum.rows += bars;
+    sum.bad_rows += days.bad_rows;
+    sum.written += changed.len();
+    sum.unchanged += days.days.len() - changed.len();
+    if quiet && days.bad_rows == 0 && rescaled.is_none() {
+        return Ok(());
+    }
+    let bad = days
+        .first_bad
+        .as_ref()
+        .map(|first| format!("; {} bad rows left out, first {first}", days.bad_rows));
+    (options.tell)(&format!(
+        "{file}: {bars} {} of {symbol}, {} day files written, {} as they were{}{}",
+        in_words(*interval),
+        changed.len(),
+        days.days.len() - changed.len(),
+        bad.unwrap_or_default(),
+        rescaled.as_ref().map(|told| format!("; {told}")).unwrap_or_default()
+    ));
+    Ok(())
+}
+
+/// `daily bars`, `bars of 5 min`
+fn in_words(interval: u32) -> String {
+    if interval == DAY_MINUTES { "daily bars".into() } else { format!("bars of {interval} min") }
+}
+
+/// A file, or one in an archive.
+struct Member {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+fn members(path: &Path) -> Result<Vec<Member>, MarketError> {
     let file = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| MarketError::File {
         file: file.clone(),
         what: error.to_string(),
-        hint: "give a readable CSV or Parquet file".into(),
+        hint: "give a readable table: CSV, JSON, Parquet or Feather".into(),
         cause: Some(Cause::new(error)),
     })?;
-    let table = decode_table(&bytes, &file)?;
-    if let (Some(line), true) = (table.ragged_line, options.strict) {
-        return Err(MarketError::File {
-            file,
-            what: format!("line {line} has fewer or more values than the header"),
-            hint: "fix the file, or import without --strict to skip such rows".into(),
-            cause: None,
-        });
-    }
-    let mut all = BTreeMap::new();
-    for (symbol, rows) in by_symbol(table, path, options)? {
-        let days = RowsByDay::from_rows(&rows);
-        let wrong = |what: String, hint: &str| MarketError::File {
-            file: file.clone(),
-            what,
-            hint: hint.into(),
-            cause: None,
-        };
-        if let (Some(first), true) = (&days.first_bad, options.strict) {
-            let hint = "fix the file, or import without --strict to skip such rows";
-            return Err(wrong(format!("bad row of {symbol}: {first}"), hint));
-        }
-        if days.interval_minutes().is_none() {
-            let what = format!("has no two bars of {symbol} on one day");
-            return Err(wrong(what, "intraday bars of whole minutes are needed"));
-        }
-        all.insert(symbol, days);
-    }
-    Ok(all)
+    let files = unpacked(bytes, &file)?;
+    Ok(files.into_iter().map(|(name, bytes)| Member { name, bytes }).collect())
 }
 
-/// Rows by stock, according to the flag, a column or the file name, in this order.
-fn by_symbol(
-    table: Table,
-    path: &Path,
-    options: &ImportOptions,
-) -> Result<BTreeMap<Symbol, RawRows>, MarketError> {
-    let Table { rows, symbols, .. } = table;
+/// The valid bars of one stock in a file.
+struct StockBars {
+    days: RowsByDay,
+    /// Bar length in minutes; [`DAY_MINUTES`] for daily bars.
+    interval: u32,
+    /// What was done to have its prices on one basis.
+    rescaled: Option<String>,
+}
+
+struct ReadFile {
+    stocks: BTreeMap<Symbol, StockBars>,
+    /// How the file was read, for the user.
+    understood: String,
+}
+
+/// A file's valid bars by stock and day.
+fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketError> {
+    let file = &member.name;
+    let table_options = TableOptions {
+        columns: options.columns.clone(),
+        times: TimeOptions { zone: options.time_zone, format: options.time_format.clone() },
+        adjusted: options.adjusted,
+    };
+    let Table { parts, ragged_line, understood } =
+        decode_table(&member.bytes, file, &table_options)?;
     let wrong = |what: String, hint: &str| MarketError::File {
-        file: path.display().to_string(),
+        file: file.clone(),
         what,
         hint: hint.into(),
         cause: None,
     };
-    let Some(names) = symbols else {
-        let symbol = match &options.symbol {
-            Some(symbol) => symbol.clone(),
-            None => named_by(path).ok_or_else(|| {
-                let what = "neither a symbol column nor the file name gives the symbol".into();
-                wrong(what, "give it with --symbol, or name the file like AAPL.csv")
-            })?,
+    if let (Some(line), true) = (ragged_line, options.strict) {
+        let what = format!("line {line} has fewer or more values than the first one");
+        return Err(wrong(what, "fix the file, or import without --strict to skip such rows"));
+    }
+    let dates = parts.iter().all(|part| part.dates);
+    let mut stocks = BTreeMap::new();
+    for (symbol, mut rows) in by_symbol(parts, file, options)? {
+        let rescaled = if dates { on_one_basis(&mut rows) } else { None };
+        let days = RowsByDay::from_rows(&rows);
+        if let (Some(first), true) = (&days.first_bad, options.strict) {
+            let hint = "fix the file, or import without --strict to skip such rows";
+            return Err(wrong(format!("bad row of {symbol}: {first}"), hint));
+        }
+        if days.days.is_empty() {
+            let first = days.first_bad.unwrap_or_default();
+            let what = format!("none of its {} rows of {symbol} is a bar: {first}", rows.len());
+            return Err(wrong(what, "check which columns it has, and see --columns"));
+        }
+        let interval = if dates { Some(DAY_MINUTES) } else { days.interval_minutes() };
+        let Some(interval) = interval.or_else(|| days.is_daily().then_some(DAY_MINUTES)) else {
+            let what = format!("has no two bars of {symbol} on one day, at other times each day");
+            return Err(wrong(what, "give bars of whole minutes, or daily ones"));
         };
-        return Ok([(symbol, rows)].into());
+        stocks.insert(symbol, StockBars { days, interval, rescaled });
+    }
+    Ok(ReadFile { stocks, understood })
+}
+
+/// Rows by stock: according to a column or the file itself, the flag, or the file's name.
+///
+/// `--symbol` may rename the one stock of a file: old files have old names.
+fn by_symbol(
+    parts: Vec<TablePart>,
+    file: &str,
+    options: &ImportOptions,
+) -> Result<BTreeMap<Symbol, RawRows>, MarketError> {
+    let wrong = |what: String, hint: &str| MarketError::File {
+        file: file.into(),
+        what,
+        hint: hint.into(),
+        cause: None,
     };
     let mut all: BTreeMap<Symbol, RawRows> = BTreeMap::new();
     let mut known: BTreeMap<String, Symbol> = BTreeMap::new();
-    for (i, name) in names.into_iter().enumerate() {
-        let name = name.unwrap_or_default();
-        let symbol = match known.get(&name) {
-            Some(symbol) => symbol.clone(),
-            None => {
-                let symbol: Symbol = name.parse().map_err(|_| {
-                    let what = format!("row {}: {name:?} is not a stock symbol", i + 1);
-                    wrong(what, "fix the column")
-                })?;
-                known.insert(name, symbol.clone());
-                symbol
-            }
+    let mut unnamed = false;
+    for TablePart { symbol, symbols, rows, .. } in parts {
+        let stock = |row: usize| match &symbols {
+            Some(symbols) => symbols[row].as_deref(),
+            None => symbol.as_deref(),
         };
-        if let Some(only) = options.symbol.as_ref().filter(|only| **only != symbol) {
-            let what = format!("contains bars of {symbol}, but --symbol is {only}");
-            return Err(wrong(what, "omit --symbol: the file has a symbol column"));
+        for i in 0..rows.len() {
+            let Some(name) = stock(i) else {
+                let symbol = match &options.symbol {
+                    Some(symbol) => symbol.clone(),
+                    None if symbols.is_none() => named_by(Path::new(file)).ok_or_else(|| {
+                        let what = "neither a column nor the file's name gives the symbol";
+                        wrong(what.into(), "give it with --symbol, or name the file like AAPL.csv")
+                    })?,
+                    None => {
+                        unnamed = true;
+                        continue;
+                    }
+                };
+                all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
+                continue;
+            };
+            let symbol = match known.get(name) {
+                Some(symbol) => symbol.clone(),
+                None => {
+                    let symbol = symbol_of(name).ok_or_else(|| {
+                        let shown: String = name.chars().take(40).collect();
+                        let what = format!("row {}: {shown:?} is not a stock symbol", i + 1);
+                        wrong(what, "fix the column, or pass it over with --columns")
+                    })?;
+                    known.insert(name.into(), symbol.clone());
+                    symbol
+                }
+            };
+            all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
         }
-        all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
     }
-    Ok(all)
+    if unnamed && options.strict {
+        let what = "some rows have no symbol".to_string();
+        return Err(wrong(what, "fix the file, or import without --strict to skip such rows"));
+    }
+    match &options.symbol {
+        Some(symbol) if all.len() == 1 => {
+            Ok(all.into_values().map(|rows| (symbol.clone(), rows)).collect())
+        }
+        Some(symbol) if all.len() > 1 => {
+            let found: Vec<&str> = all.keys().take(4).map(Symbol::as_str).collect();
+            let what = format!(
+                "contains bars of {} stocks ({}, ...), but --symbol is {symbol}",
+                all.len(),
+                found.join(", ")
+            );
+            Err(wrong(what, "omit --symbol: the file names its stocks"))
+        }
+        _ => Ok(all),
+    }
 }
 
-/// The symbol in a file name such as `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`: the
-/// first part in capitals, or the whole name.
+/// The symbol in a name as others write it: `AAPL.US`, `NASDAQ:AAPL`, `BTC/USD`, `^GSPC`, `EURUSD=X`,
+/// `AAPL US Equity`.
+fn symbol_of(name: &str) -> Option<Symbol> {
+    let name = name.rsplit(':').next().unwrap_or(name).trim();
+    let name = name.split(' ').next().unwrap_or(name);
+    let upper = name.trim_start_matches('^').replace('/', "-").to_ascii_uppercase();
+    let bare = upper.strip_suffix(".US").or_else(|| upper.strip_suffix("=X")).unwrap_or(&upper);
+    bare.replace('=', "-").parse().ok()
+}
+
+/// The symbol in a file name such as `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`,
+/// `BATS_AAPL, 5.csv`: the first part in capitals that is no exchange, or the whole name.
 fn named_by(path: &Path) -> Option<Symbol> {
-    let stem = path.file_stem()?.to_str()?;
-    let parts: Vec<&str> = stem.split(['_', ' ']).collect();
+    let name = path.file_name()?.to_str()?;
+    // `BRK.B_1min.csv` has two dots, and `aapl.us.txt` a country.
+    let stem = name.strip_suffix(".gz").unwrap_or(name);
+    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
+    let stem = stem.strip_suffix(".us").unwrap_or(stem);
+    let parts: Vec<&str> = stem.split(['_', ' ', ',']).filter(|part| !part.is_empty()).collect();
     let is_symbol = |part: &&&str| {
         part.starts_with(|c: char| c.is_ascii_uppercase())
             && !part.contains(|c: char| c.is_ascii_lowercase())
     };
-    match parts.iter().find(is_symbol) {
+    let mut symbols = parts.iter().filter(is_symbol);
+    let first = symbols.next();
+    let after_exchange = first.filter(|part| EXCHANGES.contains(part)).and_then(|_| symbols.next());
+    match after_exchange.or(first) {
         Some(part) => part.parse().ok(),
         None if parts.len() == 1 && stem.chars().all(|c| c.is_ascii_alphabetic()) => {
             stem.parse().ok()
@@ -198,17 +344,16 @@ fn named_by(path: &Path) -> Option<Symbol> {
     }
 }
 
-/// Bar length in minutes and the changed days, or an error if the bars are inconsistent with the
-/// stored ones.
+/// The changed days, or an error if the bars are inconsistent with the stored ones.
 fn fit(
     store: &dyn Store,
-    path: &Path,
+    file: &str,
     symbol: &Symbol,
-    days: &RowsByDay,
-) -> Result<(u32, Vec<(String, DayBars)>), MarketError> {
-    let interval = days.interval_minutes().unwrap_or(1);
+    stock: &StockBars,
+) -> Result<Vec<(String, DayBars)>, MarketError> {
+    let StockBars { days, interval, .. } = stock;
     let wrong = |what: String| MarketError::File {
-        file: path.display().to_string(),
+        file: file.into(),
         what,
         hint: "import it into another folder with --data".into(),
         cause: None,
@@ -219,11 +364,9 @@ fn fit(
             let what = format!("{place} has {symbol} from Alpha Vantage ({origin})");
             return Err(wrong(what));
         }
-        Some(origin) if origin.interval_minutes != interval => {
-            let has = origin.interval_minutes;
-            return Err(wrong(format!(
-                "bars of {interval} min, but {place} has {symbol} in bars of {has} min"
-            )));
+        Some(origin) if origin.interval_minutes != *interval => {
+            let (new, has) = (in_words(*interval), in_words(origin.interval_minutes));
+            return Err(wrong(format!("{new}, but {place} has {symbol} in {has}")));
         }
         _ => {}
     }
@@ -250,7 +393,7 @@ fn fit(
             "prices of {symbol} are {ratio:.6} times those stored in {place}: \
              adjusted differently, or of another stock"
         ))),
-        Basis::Same | Basis::Unknown => Ok((interval, changed)),
+        Basis::Same | Basis::Unknown => Ok(changed),
     }
 }
 
@@ -260,31 +403,29 @@ struct ImportedDays(BTreeMap<Symbol, StockImport>);
 
 struct StockImport {
     /// The first file with this stock.
-    first: PathBuf,
+    first: String,
     interval: u32,
     days: BTreeMap<NaiveDate, DayBars>,
 }
 
 impl ImportedDays {
-    fn add(&mut self, path: &Path, symbol: Symbol, days: RowsByDay) -> Result<(), MarketError> {
-        let interval = days.interval_minutes().unwrap_or(1);
+    fn add(&mut self, file: &str, symbol: Symbol, stock: StockBars) -> Result<(), MarketError> {
+        let StockBars { days, interval, .. } = stock;
         let brought = self.0.entry(symbol.clone()).or_insert_with(|| StockImport {
-            first: path.into(),
+            first: file.into(),
             interval,
             days: BTreeMap::new(),
         });
-        let first = brought.first.display();
+        let first = &brought.first;
         let wrong = |what: String| MarketError::File {
-            file: path.display().to_string(),
+            file: file.into(),
             what,
             hint: "import it by itself into another folder with --data".into(),
             cause: None,
         };
         if brought.interval != interval {
-            let has = brought.interval;
-            return Err(wrong(format!(
-                "bars of {interval} min of {symbol}, but those of {first} are of {has} min"
-            )));
+            let (new, has) = (in_words(interval), in_words(brought.interval));
+            return Err(wrong(format!("{new} of {symbol}, but {first} has {has}")));
         }
         let mut comparison = Comparison::default();
         for (date, new) in days.days {
@@ -307,6 +448,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn symbols_of_other_programs_are_understood() {
+        for (name, symbol) in [
+            ("aapl.us", "AAPL"),
+            ("NASDAQ:MSFT", "MSFT"),
+            ("BTC/USD", "BTC-USD"),
+            ("^GSPC", "GSPC"),
+            ("EURUSD=X", "EURUSD"),
+            ("AAPL US Equity", "AAPL"),
+            ("BRK.B", "BRK.B"),
+        ] {
+            assert_eq!(symbol_of(name).unwrap().as_str(), symbol, "{name}");
+        }
+        assert_eq!(symbol_of(""), None);
+        assert_eq!(symbol_of("../x"), Some("..-X".parse().unwrap()));
+    }
+
+    #[test]
     fn file_names_tell_of_stocks() {
         for (name, symbol) in [
             ("AAPL.csv", Some("AAPL")),
@@ -314,6 +472,11 @@ mod tests {
             ("AAPL_2020-01-03.parquet", Some("AAPL")),
             ("intraday_5min_IBM.csv", Some("IBM")),
             ("BRK.B_1min.csv", Some("BRK.B")),
+            ("BATS_AAPL, 5.csv", Some("AAPL")),
+            ("NYSE.csv", Some("NYSE")),
+            ("aapl.us.txt", Some("AAPL")),
+            ("AAPL.csv.gz", Some("AAPL")),
+            ("all.zip/AAPL_full_5min_adjsplit.txt", Some("AAPL")),
             ("2020_01.csv", None),
             ("my_bars.csv", None),
             ("bars-2020.csv", None),

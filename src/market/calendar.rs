@@ -113,6 +113,12 @@ pub(crate) fn new_york_to_utc(local: NaiveDateTime) -> i64 {
     }
 }
 
+/// Whether the clock of New York is put forward or back on this date.
+pub(crate) fn changes_clock(date: NaiveDate) -> bool {
+    let next = date + Days::new(1);
+    at(next, 0) - at(date, 0) != 86_400
+}
+
 fn utc(utc_s: i64) -> DateTime<chrono::Utc> {
     DateTime::from_timestamp(utc_s, 0).expect("bar times lie in chrono's range")
 }
@@ -340,6 +346,18 @@ mod tests {
         assert_eq!(time_of_day_s(1_593_610_260), 9 * 3600 + 31 * 60);
         // 02:00 UTC is the previous evening in New York.
         assert_eq!(new_york_date(1_577_930_400), date("2020-01-01"));
+    }
+
+    #[test]
+    fn days_with_a_clock_change_are_known() {
+        for (text, changes) in [
+            ("2020-03-08", true),
+            ("2020-11-01", true),
+            ("2020-10-31", false),
+            ("2020-11-02", false),
+        ] {
+            assert_eq!(changes_clock(date(text)), changes, "{text}");
+        }
     }
 
     #[test]

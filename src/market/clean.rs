@@ -10,7 +10,7 @@ mod day;
 mod session_bars;
 mod splits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -132,6 +132,8 @@ pub(crate) struct Cleaner {
     naive: bool,
     /// Some times had a zone.
     zoned: bool,
+    /// What the files' reader said about them.
+    remarks: BTreeSet<&'static str>,
     day_files: usize,
     /// Number of day files to come, if known.
     days_expected: usize,
@@ -149,6 +151,7 @@ impl Cleaner {
             bad,
             naive: false,
             zoned: false,
+            remarks: BTreeSet::new(),
             day_files: 0,
             days_expected: 0,
             clock: NewYorkClock::new(),
@@ -179,7 +182,9 @@ impl Cleaner {
     ) -> Result<(), MarketError> {
         assert_eq!(raw.extras.len(), self.columns.len(), "rows with the columns that are expected");
         self.naive |= raw.naive;
-        self.zoned |= !raw.naive;
+        // The program itself writes files of these days with a zone.
+        self.zoned |= !raw.naive && !calendar::changes_clock(date);
+        self.remarks.extend(raw.remark);
         if self.day_files == 0 {
             // A file with more rows than a day has minutes does not predict the others' size.
             self.rows.reserve(raw.len().min(MINUTES_PER_DAY) * self.days_expected);
@@ -276,6 +281,7 @@ impl Cleaner {
         if self.naive {
             notes.push("times have no zone: read as America/New_York".to_string());
         }
+        notes.extend(self.remarks.iter().map(|remark| remark.to_string()));
         let days = day::days(&self.rows);
         let convention = match known {
             Some(convention) => convention,

@@ -72,6 +72,17 @@ pub enum MarketError {
 }
 
 impl MarketError {
+    /// What is wrong, without where and what to do.
+    pub(crate) fn what(&self) -> &str {
+        match self {
+            MarketError::Input { what, .. }
+            | MarketError::Store { what, .. }
+            | MarketError::File { what, .. }
+            | MarketError::Service { what, .. }
+            | MarketError::NoData { what, .. } => what,
+        }
+    }
+
     /// Adds the cause whose message `what` already includes. Only the errors of a store or a file
     /// keep it.
     pub fn caused_by(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> MarketError {

@@ -1,21 +1,20 @@
 //! Day files: Parquet bytes to rows of bars and back.
 //!
-//! Files come from other programs, so what pandas, pyarrow, polars and DuckDB write is accepted:
+//! Files come from other programs, so what pandas, pyarrow, polars, DuckDB and Spark write is
+//! accepted:
 //!
-//! - time as a timestamp (ns, us, ms; with or without a zone), as ISO text, as a date and a time of
-//!   day in two columns, or as integer seconds, milli-, micro- or nanoseconds since 1970. A time
-//!   without a zone is America/New_York;
-//! - prices and volume as floats, integers or text, with names in any case, also as `1. open` ...
-//!   `5. volume`;
+//! - time as a timestamp (with or without a zone; Spark's INT96 is UTC), a date, a date and a time of
+//!   day in two columns, text or a number, as [`times`](super::times) reads them. A time without a
+//!   zone is America/New_York;
+//! - prices and volume as floats, integers, decimals or text, by the names in
+//!   [`columns`](super::columns). A missing volume is 0;
 //! - further columns, where asked for, as floats, integers or booleans.
 
+mod frame;
 mod pages;
 mod plain;
-mod table;
-mod time;
 
 use std::cell::Cell;
-use std::io::Cursor;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
@@ -23,8 +22,10 @@ use polars::prelude::*;
 
 use super::bar::BarSeries;
 use super::calendar;
+use super::columns::{BarColumns, listed, plain_name};
 use super::error::MarketError;
-pub(crate) use table::{Table, decode_csv, decode_table};
+use super::times::TimeOptions;
+pub(crate) use frame::{FrameColumn, read_feather, read_parquet};
 
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +34,8 @@ pub struct RawRows {
     pub label_s: Vec<Option<i64>>,
     /// Some times had no zone and were read as New York time.
     pub naive: bool,
+    /// Something about how the file was read that its user should know.
+    pub remark: Option<&'static str>,
     /// NaN for nulls and text that is not a number.
     pub open: Vec<f64>,
     /// As `open`.
@@ -110,13 +113,6 @@ fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// Whether a day file's column of this name is a price, the volume, a time or a symbol.
-pub fn is_bar_column(name: &str) -> bool {
-    let name = plain_name(name);
-    let known = [&NUMBER_NAMES[..], &TIME_NAMES, &LAST_TIME_NAMES, &SYMBOL_NAMES];
-    known.iter().any(|names| names.contains(&name.as_str()))
-}
-
 /// A day file in the program's own format: `timestamp` (microseconds, New York time without a zone,
 /// the bar's start, as Alpha Vantage has it), `open` to `close` and `volume` as f64, further columns
 /// as f32, zstd.
@@ -130,7 +126,8 @@ pub fn encode_day(series: &BarSeries, bar_minutes: u32) -> Result<Vec<u8>, Marke
         start_s
     };
     let BarSeries { symbol, end_s, open, high, low, close, volume, columns, extras } = series;
-    let start_s = end_s.iter().map(start_s);
+    let start_s: Vec<i64> = end_s.iter().map(start_s).collect();
+    let start_s = start_s.into_iter();
     let extra = |(i, name): (usize, &String)| {
         let values: Vec<f32> = extras.iter().skip(i).step_by(columns.len()).copied().collect();
         Column::new(name.as_str().into(), values)
@@ -149,19 +146,29 @@ pub(crate) fn encode_rows(rows: &RawRows, file: &str) -> Result<Vec<u8>, MarketE
     encode(file, label_s, values, Vec::new())
 }
 
-/// `label_s`: UTC seconds.
+/// `label_s`: UTC seconds. Where the wall clock of New York does not tell them apart, in the hour
+/// that November has twice, the file has times in UTC instead.
 fn encode(
     file: &str,
-    label_s: impl Iterator<Item = i64>,
+    label_s: impl Iterator<Item = i64> + Clone,
     values: [&Vec<f64>; 5],
     extras: Vec<Column>,
 ) -> Result<Vec<u8>, MarketError> {
-    let local_us = |label_s| calendar::new_york_local(label_s).and_utc().timestamp() * 1_000_000;
-    let label = Int64Chunked::from_vec("timestamp".into(), label_s.map(local_us).collect())
+    let local_s = |label_s| calendar::new_york_local(label_s).and_utc().timestamp();
+    let is_exact = |s| calendar::new_york_to_utc(calendar::new_york_local(s)) == s;
+    let label = if label_s.clone().all(is_exact) {
+        Int64Chunked::from_vec(
+            "timestamp".into(),
+            label_s.map(|s| local_s(s) * 1_000_000).collect(),
+        )
         .into_datetime(TimeUnit::Microseconds, None)
-        .into_column();
+    } else {
+        Int64Chunked::from_vec("timestamp".into(), label_s.map(|s| s * 1_000_000).collect())
+            .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+    };
+    let label = label.into_column();
     let mut columns = vec![label];
-    for (name, values) in NUMBER_NAMES.iter().zip(values) {
+    for (name, values) in ["open", "high", "low", "close", "volume"].iter().zip(values) {
         columns.push(Column::new((*name).into(), values));
     }
     columns.extend(extras);
@@ -196,230 +203,84 @@ fn decode(bytes: &[u8], file: &str, columns: &[String]) -> Result<RawRows, Marke
 }
 
 fn decode_any(bytes: &[u8], file: &str, columns: &[String]) -> Result<RawRows, MarketError> {
-    let (frame, plan) = read_frame(bytes, file, Wanted::Columns(columns))?;
-    rows_of(&frame, &plan, file)
-}
-
-/// What is wanted of a file besides the bars.
-#[derive(Clone, Copy)]
-enum Wanted<'a> {
-    /// The symbol column, if there is one.
-    Symbols,
-    /// Further columns.
-    Columns(&'a [String]),
-}
-
-/// The required columns and their meaning, including what else is wanted.
-fn read_frame(
-    bytes: &[u8],
-    file: &str,
-    wanted: Wanted<'_>,
-) -> Result<(DataFrame, ColumnPlan), MarketError> {
-    let damaged = |e: PolarsError| {
-        let what = format!("is not a whole Parquet file ({} bytes): {}", bytes.len(), cause(&e));
-        file_error(file, what, WRITE_ANEW).caused_by(e)
+    let mut plan = DayPlan::default();
+    let frame = read_parquet(bytes, file, |names| {
+        plan = DayPlan::new(names, columns, file)?;
+        Ok(plan.all())
+    })?;
+    let number = |column: usize| frame.numbers(column);
+    let times = frame.times(&plan.bars.time, &TimeOptions::default())?;
+    if times.dates && is_repeated(&times.label_s) {
+        let what = "holds dates without a time of day, and one of them twice".into();
+        return Err(file_error(file, what, "store full timestamps, as in 2020-01-02 09:30:00"));
+    }
+    let [open, high, low, close] = plan.bars.prices.map(number);
+    let remark = frame.is_int96(plan.bars.time[0]).then_some(INT96);
+    let volume = match plan.bars.volume {
+        Some(column) => frame.volumes(column)?,
+        None => vec![0.0; frame.rows()],
     };
-    let mut reader = ParquetReader::new(Cursor::new(bytes)).read_parallel(ParallelStrategy::None);
-    let schema = reader.schema().map_err(damaged)?;
-    let row_count = reader.num_rows().map_err(damaged)?;
-    if row_count == 0 {
-        return Err(file_error(file, "has no rows".into(), WRITE_ANEW));
-    }
-    let names: Vec<&str> = schema.iter_names().map(|name| name.as_str()).collect();
-    let mut plan = ColumnPlan::new(&names, file)?;
-    if let Wanted::Columns(columns) = wanted {
-        plan.symbol = None;
-        plan = plan.with_extras(columns, &names, file)?;
-    }
-    plan.check_types(&schema, file)?;
-    if !pages_are_sound(bytes, reader.get_metadata().map_err(damaged)?, &plan) {
-        return Err(file_error(
-            file,
-            "is damaged: its page headers are invalid".into(),
-            WRITE_ANEW,
-        ));
-    }
-    let frame = reader.with_columns(Some(plan.columns())).finish().map_err(damaged)?;
-    // A damaged page may yield fewer values than its column has.
-    if frame.columns().iter().any(|column| column.len() != row_count) {
-        return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
-    }
-    Ok((frame, plan))
-}
-
-fn rows_of(frame: &DataFrame, plan: &ColumnPlan, file: &str) -> Result<RawRows, MarketError> {
-    let text = |e: PolarsError| file_error(file, cause(&e), WRITE_ANEW).caused_by(e);
-    let number = |name: &String| numbers(frame.column(name)?.as_materialized_series());
-    let [open, high, low, close, volume] = &plan.numbers;
-    let (label_s, naive) = time::labels(frame, &plan.time, file)?;
-    let extras = plan.extras.iter().map(number).collect::<Result<_, _>>().map_err(text)?;
-    let rows = RawRows {
-        label_s,
-        naive,
-        open: number(open).map_err(text)?,
-        high: number(high).map_err(text)?,
-        low: number(low).map_err(text)?,
-        close: number(close).map_err(text)?,
-        volume: number(volume).map_err(text)?,
-        extras,
-    };
-    let columns = [&rows.open, &rows.high, &rows.low, &rows.close, &rows.volume];
-    if columns.into_iter().chain(&rows.extras).any(|column| column.len() != rows.len()) {
-        return Err(file_error(file, "is damaged: columns differ in length".into(), WRITE_ANEW));
-    }
-    Ok(rows)
-}
-
-/// Whether the page headers of all columns to be read are plausible.
-fn pages_are_sound(bytes: &[u8], metadata: &FileMetadata, plan: &ColumnPlan) -> bool {
-    metadata.row_groups.iter().all(|group| {
-        let columns = plan.columns();
-        let chunks = columns.iter().filter_map(|name| group.columns_under_root_iter(name));
-        let mut ranges = chunks.flatten().map(|chunk| chunk.byte_range());
-        ranges.all(|range| pages::read_pages(bytes, range, group.num_rows()).is_some())
+    Ok(RawRows {
+        label_s: times.label_s,
+        naive: times.naive,
+        remark,
+        open: open?,
+        high: high?,
+        low: low?,
+        close: close?,
+        volume,
+        extras: plan
+            .extras
+            .iter()
+            .map(|&column| frame.feature(column))
+            .collect::<Result<_, _>>()?,
     })
 }
 
-/// Which columns of a file mean what.
-struct ColumnPlan {
-    /// One column, or date and time of day.
-    time: Vec<String>,
-    /// open, high, low, close, volume.
-    numbers: [String; 5],
-    /// Column with the stock's name, if any.
-    symbol: Option<String>,
+const INT96: &str = "times are stored as INT96, as Spark and Impala do: read as UTC";
+
+fn is_repeated(label_s: &[Option<i64>]) -> bool {
+    let mut known: Vec<i64> = label_s.iter().flatten().copied().collect();
+    known.sort_unstable();
+    known.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Whether a file of this size may have so many rows. Bars of one price, in runs, take a byte for
+/// some ten rows; a footer that claims more would have memory reserved that there is not.
+fn is_plausible(rows: usize, bytes: usize) -> bool {
+    rows <= 100_000 + 64 * bytes
+}
+
+/// The columns of a day file that are read.
+#[derive(Clone, Debug, Default)]
+struct DayPlan {
+    bars: BarColumns,
     /// Further columns that were asked for.
-    extras: Vec<String>,
+    extras: Vec<usize>,
 }
 
-/// Names of a time column, best first. The column that pandas saves for an unnamed index comes
-/// last, since it may be a mere counter.
-const TIME_NAMES: [&str; 4] = ["timestamp", "datetime", "date_time", "ts"];
-const LAST_TIME_NAMES: [&str; 4] = ["time", "date", "__index_level_0__", "index"];
-const SYMBOL_NAMES: [&str; 4] = ["symbol", "ticker", "stock", "sym"];
-const NUMBER_NAMES: [&str; 5] = ["open", "high", "low", "close", "volume"];
-
-impl ColumnPlan {
-    /// `names`: the columns of the file.
-    fn new(names: &[&str], file: &str) -> Result<ColumnPlan, MarketError> {
-        let find = |wanted: &str| {
-            names.iter().find(|name| plain_name(name) == wanted).map(|name| name.to_string())
+impl DayPlan {
+    /// From the file's columns, of which `asked` are further ones, in any case.
+    fn new(names: &[&str], asked: &[String], file: &str) -> Result<DayPlan, MarketError> {
+        let bars = BarColumns { symbol: None, ..BarColumns::new(names, file)? };
+        let place = |wanted: &String| {
+            let found = names.iter().position(|name| plain_name(name) == plain_name(wanted));
+            found.ok_or_else(|| {
+                let what = format!("has no column {wanted} (it has: {})", listed(names));
+                let hint = "write it into every day file, or leave it out of features.columns";
+                file_error(file, what, hint)
+            })
         };
-        let has = || names.join(", ");
-        let numbers = NUMBER_NAMES.map(&find);
-        let missing: Vec<&str> = NUMBER_NAMES
-            .iter()
-            .zip(&numbers)
-            .filter(|(_, n)| n.is_none())
-            .map(|(w, _)| *w)
-            .collect();
-        if !missing.is_empty() {
-            let what = format!("has no column {} (it has: {})", missing.join(", "), has());
-            return Err(file_error(
-                file,
-                what,
-                "name the columns open, high, low, close and volume",
-            ));
-        }
-        let pair = || Some(vec![find("date")?, find("time")?]);
-        let one = |names: &[&str]| names.iter().find_map(|n| find(n)).map(|n| vec![n]);
-        let time =
-            one(&TIME_NAMES).or_else(pair).or_else(|| one(&LAST_TIME_NAMES)).ok_or_else(|| {
-                let what = format!("has no time column (it has: {})", has());
-                file_error(file, what, "name it timestamp, datetime, date or time")
-            })?;
-        let symbol = one(&SYMBOL_NAMES).and_then(|mut names| names.pop());
-        let numbers = numbers.map(Option::unwrap_or_default);
-        Ok(ColumnPlan { time, numbers, symbol, extras: Vec::new() })
+        Ok(DayPlan { bars, extras: asked.iter().map(place).collect::<Result<_, _>>()? })
     }
 
-    /// The plan with further columns among `names`, found in any case.
-    fn with_extras(
-        mut self,
-        columns: &[String],
-        names: &[&str],
-        file: &str,
-    ) -> Result<ColumnPlan, MarketError> {
-        for column in columns {
-            let found = names.iter().find(|name| plain_name(name) == plain_name(column));
-            let found = found.ok_or_else(|| {
-                let what = format!("has no column {column} (it has: {})", names.join(", "));
-                file_error(
-                    file,
-                    what,
-                    "write it into every day file, or leave it out of features.columns",
-                )
-            })?;
-            self.extras.push(found.to_string());
-        }
-        Ok(self)
+    fn all(&self) -> Vec<usize> {
+        let mut all = self.bars.all();
+        all.extend(&self.extras);
+        all.sort_unstable();
+        all.dedup();
+        all
     }
-
-    fn columns(&self) -> Vec<String> {
-        let bars = self.time.iter().chain(&self.numbers).chain(&self.symbol);
-        bars.chain(&self.extras).cloned().collect()
-    }
-
-    /// Types are checked before reading, since polars panics on some others.
-    fn check_types(&self, schema: &ArrowSchema, file: &str) -> Result<(), MarketError> {
-        use ArrowDataType as T;
-        let text = [T::Utf8, T::LargeUtf8, T::Utf8View];
-        let check = |name: &String, usable: &dyn Fn(&T) -> bool, hint: &str| {
-            let stored = schema.get(name).map(|field| field.dtype());
-            match stored {
-                Some(dtype) if usable(dtype) || text.contains(dtype) => Ok(()),
-                Some(dtype) => {
-                    let what = format!("column {name:?} is stored as {dtype:?}");
-                    Err(file_error(file, what, hint))
-                }
-                None => Err(file_error(file, format!("has no column {name:?}"), hint)),
-            }
-        };
-        let whole = [T::Int64, T::Date32];
-        let time = |t: &T| whole.contains(t) || matches!(t, T::Timestamp(..));
-        for name in &self.time {
-            check(name, &time, "store times as timestamps, text or int64")?;
-        }
-        let numeric = [T::Float64, T::Float32, T::Int64, T::Int32, T::UInt64, T::UInt32];
-        for name in &self.numbers {
-            check(name, &|t| numeric.contains(t), "store prices and volume as float64 or int64")?;
-        }
-        if let Some(name) = &self.symbol {
-            check(name, &|_| false, "store the stocks' names as text")?;
-        }
-        for name in &self.extras {
-            let stored = schema.get(name).map(|field| field.dtype());
-            if !stored.is_some_and(|t| numeric.contains(t) || *t == T::Boolean) {
-                let what = format!("column {name:?} is stored as {stored:?}");
-                return Err(file_error(
-                    file,
-                    what,
-                    "a feature is a number: float64, int64 or bool",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `4. Close` becomes `close`.
-fn plain_name(name: &str) -> String {
-    let lower = name.trim().to_lowercase();
-    match lower.split_once(". ") {
-        Some((number, rest)) if number.parse::<u8>().is_ok() => rest.trim().to_string(),
-        _ => lower,
-    }
-}
-
-/// A column's values; NaN for nulls and text that is not a number.
-fn numbers(series: &Series) -> PolarsResult<Vec<f64>> {
-    if series.dtype() == &DataType::String {
-        let value =
-            |text: Option<&str>| text.and_then(|t| t.trim().parse().ok()).unwrap_or(f64::NAN);
-        return Ok(series.str()?.iter().map(value).collect());
-    }
-    let floats = series.cast(&DataType::Float64)?;
-    Ok(floats.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
 }
 
 #[cfg(test)]

@@ -31,6 +31,10 @@ pub(crate) fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
     let store = file_store(&args.into)?;
     let options = ImportOptions {
         symbol: args.symbol.clone(),
+        columns: args.columns.clone(),
+        time_format: args.time_format.clone(),
+        time_zone: args.time_zone,
+        adjusted: args.adjusted,
         strict: args.strict,
         now: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         tell: &|line| progress.line(line),

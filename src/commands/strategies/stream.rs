@@ -1,16 +1,16 @@
 //! Decisions on bars as they come.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{BufRead, ErrorKind, Read, Write};
 
 use anyhow::{Context, Result, anyhow, bail};
-use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{columns, given, registry};
 use crate::cli::StreamArgs;
 use crate::errors::message;
+use crate::market::times::{self, TimeOptions};
 use crate::market::{Bar, Symbol};
 use crate::runner::EnsembleConfig;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
@@ -20,7 +20,7 @@ use crate::strategy::{BarsAt, Cancel, Decision, Signals, Strategy};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InputLine {
-    /// When the bar ends: text with an offset as in 2020-01-02T10:00:00-05:00, or UTC seconds.
+    /// When the bar ends: text as in 2020-01-02T10:00:00-05:00, or a number since 1970.
     timestamp: Value,
     stock: Option<Symbol>,
     open: Option<f64>,
@@ -57,16 +57,35 @@ struct OutputLine<'a> {
     decisions: BTreeMap<&'a str, Decision>,
 }
 
+/// Far more than the bars of a thousand stocks take.
+const MAX_LINE_BYTES: u64 = 4 << 20;
+
 /// Reads to the end of `input`. Every bar is answered before the next is read.
-pub(crate) fn stream(args: &StreamArgs, input: impl BufRead, mut output: impl Write) -> Result<()> {
+pub(crate) fn stream(
+    args: &StreamArgs,
+    mut input: impl BufRead,
+    mut output: impl Write,
+) -> Result<()> {
     let mut session = StreamSession::new(args)?;
-    for (i, line) in input.lines().enumerate() {
-        let line = line.with_context(|| format!("standard input, line {}", i + 1))?;
+    let mut bytes = Vec::new();
+    for number in 1_u64.. {
+        bytes.clear();
+        let read = (&mut input).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut bytes);
+        if read.with_context(|| format!("standard input, line {number}"))? == 0 {
+            break;
+        }
+        if bytes.len() as u64 > MAX_LINE_BYTES {
+            bail!(
+                "line {number} is longer than {MAX_LINE_BYTES} bytes; end each bar with a newline"
+            );
+        }
+        let line = std::str::from_utf8(&bytes)
+            .map_err(|_| anyhow!("line {number} is not UTF-8; write JSON"))?;
         if line.trim().is_empty() {
             continue;
         }
         let answers =
-            session.answer(&line).map_err(|e| anyhow!("line {}: {}", i + 1, message(&e)))?;
+            session.answer(line).map_err(|e| anyhow!("line {number}: {}", message(&e)))?;
         let sent = output.write_all(answers.as_bytes()).and_then(|()| output.flush());
         match sent {
             Ok(()) => {}
@@ -201,12 +220,23 @@ impl InputLine {
     }
 }
 
+/// UTC seconds of a time as text, or as a number since 1970, by the rule for all files.
 fn end_of(timestamp: &Value) -> Result<i64> {
-    let text = timestamp.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    text.map(|time| time.timestamp()).or_else(|| timestamp.as_i64()).ok_or_else(|| {
+    let options = TimeOptions::default();
+    let read = match timestamp {
+        Value::String(text) => times::from_texts([Some(text.as_str())].into_iter(), &options),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => times::from_integers([Some(whole)].into_iter(), &options),
+            None => times::from_floats([number.as_f64()].into_iter(), &options),
+        },
+        _ => Err("neither text nor a number".into()),
+    };
+    let end_s = read.ok().filter(|times| !times.dates).and_then(|times| times.label_s[0]);
+    end_s.ok_or_else(|| {
+        let shown: String = timestamp.to_string().chars().take(60).collect();
         anyhow!(
-            "timestamp {timestamp} cannot be parsed; write the bar's end as \
-             2020-01-02T10:00:00-05:00, or in UTC seconds"
+            "timestamp {shown} cannot be parsed; write the bar's end as \
+             2020-01-02T10:00:00-05:00, or in seconds or milliseconds since 1970"
         )
     })
 }

@@ -9,10 +9,11 @@ use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
 
 use super::SeriesKind;
+use crate::ingest::table::plain_csv;
 use crate::market::bar::Symbol;
 use crate::market::calendar::{new_york_date, new_york_to_utc};
 use crate::market::month::YearMonth;
-use crate::market::parquet::{RawRows, decode_csv};
+use crate::market::parquet::RawRows;
 
 /// A response with HTTP status 200.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,14 +82,14 @@ fn from_csv(text: &str) -> ServiceAnswer {
     if text.lines().count() == 1 {
         return ServiceAnswer::Empty;
     }
-    match decode_csv(text.as_bytes(), "the answer") {
-        Ok(table) => match table.ragged_line {
-            Some(line) => ServiceAnswer::Broken(format!("the answer is cut short in line {line}")),
-            None if table.rows.label_s.contains(&None) => {
-                ServiceAnswer::Broken("a line of the answer has no time".into())
-            }
-            None => ServiceAnswer::Rows(table.rows),
-        },
+    match plain_csv(text, "the answer") {
+        Ok((_, Some(line))) => {
+            ServiceAnswer::Broken(format!("the answer is cut short in line {line}"))
+        }
+        Ok((rows, None)) if rows.label_s.contains(&None) => {
+            ServiceAnswer::Broken("a line of the answer has no time".into())
+        }
+        Ok((rows, None)) => ServiceAnswer::Rows(rows),
         Err(error) => ServiceAnswer::Broken(error.to_string()),
     }
 }

@@ -32,6 +32,10 @@ pub(super) fn find_anomalies(
     mixed_zones: bool,
 ) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
+    // Dates have neither a length nor a label nor a zone.
+    if convention.daily {
+        return anomalies;
+    }
     let mut anomaly = |about, text: Option<String>| {
         anomalies.extend(text.map(|text| Anomaly { about, text }));
     };

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use super::CleanRow;
 use super::day::DateRows;
 use crate::market::bar::Symbol;
-use crate::market::calendar::{CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S};
+use crate::market::calendar::{
+    CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S,
+};
 use crate::market::error::MarketError;
 use crate::market::options::BarLabel;
 
@@ -30,6 +32,8 @@ pub(crate) struct Convention {
     /// How the label was determined.
     pub(crate) reason: String,
     pub(crate) notes: Vec<String>,
+    /// One bar a day, which is the day's session whatever its label.
+    pub(crate) daily: bool,
 }
 
 impl Convention {
@@ -41,6 +45,7 @@ impl Convention {
             label: BarLabel::End,
             reason: "the program made these bars itself".into(),
             notes: Vec::new(),
+            daily: false,
         }
     }
 
@@ -52,6 +57,16 @@ impl Convention {
         days: &[DateRows],
         wanted: BarLabel,
     ) -> Result<Convention, MarketError> {
+        if is_daily(rows, days) {
+            return Ok(Convention {
+                native_s: CLOSE_TOD_S - OPEN_TOD_S,
+                phase_s: 0,
+                label: BarLabel::Start,
+                reason: "daily bars: each is the session of its date".into(),
+                notes: Vec::new(),
+                daily: true,
+            });
+        }
         let native_s = native_s(symbol, rows, days)?;
         let phase_s =
             mode(days.iter().flat_map(|day| day.labels(rows).map(|s| s.rem_euclid(native_s))))
@@ -70,15 +85,18 @@ impl Convention {
             }
             (wanted, _) => (wanted, "set by --bar-label".into()),
         };
-        Ok(Convention { native_s, phase_s, label, reason, notes })
+        Ok(Convention { native_s, phase_s, label, reason, notes, daily: false })
     }
 
     pub(crate) fn native_minutes(&self) -> u32 {
         (self.native_s / 60) as u32
     }
 
-    /// Start and end of the bar with this label, all in seconds from 09:30 of its day.
-    pub(super) fn interval(&self, label_s: i64) -> (i64, i64) {
+    /// Start and end of the bar of `day` with this label, all in seconds from the open.
+    pub(super) fn interval(&self, day: &DateRows, label_s: i64) -> (i64, i64) {
+        if self.daily {
+            return (0, day.length_s());
+        }
         let past_grid_s = (label_s - self.phase_s).rem_euclid(self.native_s);
         match self.label {
             BarLabel::End if past_grid_s == 0 => (label_s - self.native_s, label_s),
@@ -109,6 +127,25 @@ fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
     counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(value, _)| value)
 }
 
+/// Whether there is one bar a day, always at the same time: of New York, as midnights and openings
+/// are, or of UTC. One bar alone is daily if it is labelled with its date.
+fn is_daily(rows: &[CleanRow], days: &[DateRows]) -> bool {
+    // Nearly always the first days tell.
+    if days.iter().any(|day| day.rows.len() != 1) {
+        return false;
+    }
+    let mut clock = NewYorkClock::new();
+    let new_york: Vec<i64> = rows.iter().map(|row| clock.at(row.label_s).1).collect();
+    let in_new_york = new_york.windows(2).all(|pair| pair[0] == pair[1]);
+    let time_of_day_s = |row: &CleanRow| row.label_s.rem_euclid(86_400);
+    let in_utc = rows.windows(2).all(|pair| time_of_day_s(&pair[0]) == time_of_day_s(&pair[1]));
+    match new_york[..] {
+        [] => false,
+        [alone] => alone == 0,
+        _ => in_new_york || in_utc,
+    }
+}
+
 /// The most frequent distance between two bars of a day.
 fn native_s(symbol: &Symbol, rows: &[CleanRow], days: &[DateRows]) -> Result<i64, MarketError> {
     let gaps = days
@@ -122,7 +159,7 @@ fn native_s(symbol: &Symbol, rows: &[CleanRow], days: &[DateRows]) -> Result<i64
     Err(MarketError::NoData {
         symbol: symbol.to_string(),
         what,
-        hint: "intraday bars of whole minutes are needed".into(),
+        hint: "give bars of whole minutes, or one bar a day with its date".into(),
     })
 }
 

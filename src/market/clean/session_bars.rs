@@ -6,7 +6,7 @@ use super::convention::Convention;
 use super::day::DateRows;
 use super::{BadRows, CleanRow, RowFault};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
-use crate::market::calendar::{self, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
+use crate::market::calendar::{self, CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
 /// The rows of all days, with further columns.
@@ -17,6 +17,9 @@ pub(super) struct CleanRows<'a> {
     /// `[row, column]`; NaN where unknown.
     pub extras: &'a [f32],
 }
+
+/// Length of a regular session, and of daily bars.
+const SESSION_MINUTES: i64 = (CLOSE_TOD_S - OPEN_TOD_S) / 60;
 
 /// Which bars to keep, and the output length.
 pub(super) struct SessionRules<'a> {
@@ -55,7 +58,7 @@ pub(super) fn build(
     check_length(rules)?;
     let CleanRows { rows, columns, extras } = all;
     let after_hours = days.iter().any(|day| {
-        let last = day.labels(rows).next_back().map(|label| rules.convention.interval(label));
+        let last = day.labels(rows).next_back().map(|label| rules.convention.interval(day, label));
         !day.closed && last.is_some_and(|(start, _)| start >= day.length_s())
     });
     let bars = rows.len() * rules.convention.native_minutes() as usize / rules.bar_minutes as usize;
@@ -76,7 +79,7 @@ pub(super) fn build(
             if rules.extended_hours { calendar::extended_session(day.date) } else { day.regular };
         for i in day.rows.clone() {
             let row = &rows[i];
-            let (start, end) = rules.convention.interval(row.label_s - day.regular.open_s);
+            let (start, end) = rules.convention.interval(day, row.label_s - day.regular.open_s);
             let (start_s, end_s) = (start + day.regular.open_s, end + day.regular.open_s);
             let beyond = end_s > hours.close_s && after_hours && !rules.extended_hours;
             if start_s >= hours.close_s || end_s <= hours.open_s || beyond {
@@ -122,7 +125,9 @@ fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<St
 fn check_length(rules: &SessionRules) -> Result<(), MarketError> {
     let native = i64::from(rules.convention.native_minutes());
     let wanted = i64::from(rules.bar_minutes);
-    if wanted == native {
+    // A bar of the whole session can be made of any.
+    let whole_session = wanted == SESSION_MINUTES && !rules.extended_hours;
+    if wanted == native || whole_session {
         return Ok(());
     }
     let anchor_s = if rules.extended_hours { EXTENDED_OPEN_TOD_S - OPEN_TOD_S } else { 0 };

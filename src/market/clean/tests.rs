@@ -347,11 +347,35 @@ fn rows_outside_the_period_are_left_out() {
     assert_eq!(report.notes, ["78 rows are dated outside the period and left out"]);
 }
 
+/// The Friday after Thanksgiving closes at 13:00.
 #[test]
-fn data_that_is_not_intraday_is_refused() {
-    let daily = ["2020-07-01", "2020-07-02"].map(|d| (d, day(d, &[("16:00", 100.0, 1.0)])));
-    let error = clean(&daily, &options()).unwrap_err();
-    assert!(error.to_string().contains("intraday bars of whole minutes"), "{error}");
+fn a_daily_bar_is_its_day_s_session() {
+    let dates = ["2020-11-25", "2020-11-27", "2020-11-30"];
+    for label in ["00:00", "09:30", "16:00"] {
+        let daily = dates.map(|d| (d, day(d, &[(label, 100.0, 1.0)])));
+        let (series, report) = clean(&daily, &options()).unwrap();
+        let closes = dates.map(|d| calendar::session(date(d)).unwrap().close_s);
+        assert_eq!(series.end_s, closes, "{label}");
+        assert_eq!((report.native_minutes, report.bar_minutes), (390, 390));
+        assert_eq!(report.bar_label_reason, "daily bars: each is the session of its date");
+        assert_eq!(report.notes, [""; 0]);
+        let shorter = LoadOptions { bar_minutes: Some(60), ..options() };
+        let error = clean(&daily, &shorter).unwrap_err().to_string();
+        assert!(error.contains("bars of 390 minutes, from which shorter ones"), "{error}");
+    }
+    // Any bars make one of the session, on half days, too.
+    let hours = dates.map(|d| (d, regular(d, OPEN, CLOSE - 60, 60)));
+    let whole = LoadOptions { bar_minutes: Some(390), ..options() };
+    let (series, _) = clean(&hours, &whole).unwrap();
+    assert_eq!(series.end_s, dates.map(|d| calendar::session(date(d)).unwrap().close_s));
+}
+
+#[test]
+fn data_that_is_neither_intraday_nor_daily_is_refused() {
+    let times = [("2020-07-01", "10:00"), ("2020-07-02", "11:05"), ("2020-07-06", "12:10")];
+    let scattered = times.map(|(d, time)| (d, day(d, &[(time, 100.0, 1.0)])));
+    let error = clean(&scattered, &options()).unwrap_err();
+    assert!(error.to_string().contains("give bars of whole minutes, or one bar a day"), "{error}");
     let night = [("2020-07-01", regular("2020-07-01", 4 * 60, 8 * 60, 5))];
     let error = clean(&night, &options()).unwrap_err();
     assert!(error.to_string().contains("no bars in regular hours"), "{error}");

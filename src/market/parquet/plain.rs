@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io::Cursor;
 
+use chrono_tz::America::New_York;
 use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
 use polars_parquet::parquet::metadata::{ColumnChunkMetadata, FileMetadata};
 use polars_parquet::parquet::read::read_metadata;
@@ -14,12 +15,16 @@ use polars_parquet::parquet::schema::types::{
 };
 
 use super::pages::{self, Page, PageKind};
-use super::{ColumnPlan, RawRows, time};
+use super::{DayPlan, RawRows, is_plausible};
+use crate::market::times;
 
 /// The rows of a file that this module can decode, with further `columns`; None for any other.
 pub(super) fn rows(bytes: &[u8], columns: &[String]) -> Option<RawRows> {
     thread_local!(static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new()));
     let metadata = read_metadata(&mut Cursor::new(bytes)).ok()?;
+    if !is_plausible(metadata.num_rows, bytes.len()) {
+        return None;
+    }
     DECODER.with_borrow_mut(|decoder| {
         let rows = decoder.rows(bytes, &metadata, columns);
         if rows.is_none() {
@@ -46,12 +51,12 @@ struct Decoder {
 struct KnownPlan {
     names: Vec<String>,
     asked: Vec<String>,
-    plan: ColumnPlan,
+    plan: DayPlan,
 }
 
 impl KnownPlan {
     fn new(names: &[&str], asked: &[String]) -> Option<KnownPlan> {
-        let plan = ColumnPlan::new(names, "").ok()?.with_extras(asked, names, "").ok()?;
+        let plan = DayPlan::new(names, asked, "").ok()?;
         let names = names.iter().map(|name| name.to_string()).collect();
         Some(KnownPlan { names, asked: asked.to_vec(), plan })
     }
@@ -74,18 +79,17 @@ impl Decoder {
             _ => KnownPlan::new(&names, asked)?,
         };
         let plan = &known.plan;
-        let [time] = &plan.time[..] else { return None };
-        let place = |name: &String| names.iter().position(|other| other == name);
+        let &[time_column] = &plan.bars.time[..] else { return None };
+        let volume = plan.bars.volume?;
         let kind = |column: usize| &schema.columns()[column].descriptor.primitive_type;
-        let time_column = place(time)?;
         let (per_s, naive) = timestamp(kind(time_column))?;
         let mut stamps: Vec<i64> = Vec::with_capacity(metadata.num_rows);
         self.column(bytes, metadata, time_column, i64::from_le_bytes, &mut stamps)?;
         let mut numbers: [Vec<f64>; 5] = Default::default();
         let mut extras = vec![Vec::new(); plan.extras.len()];
         let slots = numbers.iter_mut().chain(&mut extras);
-        for (name, values) in plan.numbers.iter().chain(&plan.extras).zip(slots) {
-            let column = place(name)?;
+        let columns = plan.bars.prices.iter().chain([&volume]).chain(&plan.extras);
+        for (&column, values) in columns.zip(slots) {
             values.reserve(metadata.num_rows);
             match number(kind(column))? {
                 NumberKind::Float => {
@@ -99,10 +103,16 @@ impl Decoder {
         }
         self.known = Some(known);
         let [open, high, low, close, volume] = numbers;
-        let label_s = time::instants(stamps.into_iter().map(Some), per_s, naive);
-        // The polars path reports files without rows or times.
-        let usable = label_s.iter().any(Option::is_some);
-        usable.then_some(RawRows { label_s, naive, open, high, low, close, volume, extras })
+        let zone = naive.then_some(New_York);
+        // The polars path reports files without rows or times, and has missing volumes.
+        let read = times::from_instants(stamps.into_iter().map(Some), per_s, zone).ok()?;
+        let times::Times { label_s, naive, dates, .. } = read;
+        if dates && label_s.len() > 1 {
+            return None;
+        }
+        let known = volume.iter().all(|volume| !volume.is_nan());
+        let rows = RawRows { label_s, naive, remark: None, open, high, low, close, volume, extras };
+        known.then_some(rows)
     }
 
     /// Appends a column's values to `out`.

@@ -1,10 +1,12 @@
 //! Import of tables into day files.
 
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use dqn_trader::ingest::ImportOptions;
-use dqn_trader::market::calendar::iso_new_york;
+use dqn_trader::market::Period;
+use dqn_trader::market::calendar::{iso_new_york, sessions_in};
 use dqn_trader::market::store::LocalStore;
 
 use super::service::{Bar, bars};
@@ -130,13 +132,13 @@ fn unsuitable_tables_are_rejected_and_change_nothing() {
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad_no_close.parquet");
     std::fs::copy(fixture, place.path("AAA.parquet")).unwrap();
     let store = LocalStore::open(&place.path("data")).unwrap();
-    let options = ImportOptions { symbol: None, strict: false, now: String::new(), tell: &|_| () };
+    let options = ImportOptions::new(String::new(), &|_| ());
     for (files, words) in [
         (&["AAA_split.csv"][..], &["AAA_split.csv", "0.250000 times", "another folder"][..]),
         (&["AAA_5min.csv"], &["bars of 5 min", "in bars of 30 min"]),
-        (&["AAA_daily.csv"], &["no two bars of AAA on one day"]),
+        (&["AAA_daily.csv"], &["daily bars, but", "has AAA in bars of 30 min"]),
         (&["BBB.csv", "bars.csv"], &["bars.csv", "has no column"]),
-        (&["2020.csv"], &["symbol column", "--symbol"]),
+        (&["2020.csv"], &["neither a column nor the file's name gives the symbol", "--symbol"]),
         (&["AAA.parquet"], &["AAA.parquet", "close"]),
     ] {
         let files: Vec<PathBuf> = files.iter().map(|name| place.path(name)).collect();
@@ -152,4 +154,84 @@ fn unsuitable_tables_are_rejected_and_change_nothing() {
         assert!(!place.path("new").exists());
     }
     assert!(day_files(&place.path("data")) == before);
+}
+
+/// Daily bars of two stocks as FinRL's downloader writes them: closes adjusted for a dividend, the
+/// other prices not.
+fn daily_table() -> String {
+    let mut text = ",date,open,high,low,close,volume,tic,day\n".to_string();
+    let period =
+        Period { start: "2018-01-02".parse().unwrap(), end: "2020-12-31".parse().unwrap() };
+    for (i, (date, _)) in sessions_in(&period).enumerate() {
+        for (tic, level) in [("AAA", 50.0), ("BBB", 80.0)] {
+            let price = level * (1.0 + 0.2 * (0.013 * i as f64 + level).sin());
+            let close = price * (1.0 + 0.01 * (1.7 * i as f64 + level).sin());
+            let (high, low) = (price.max(close) * 1.004, price.min(close) * 0.996);
+            let adjusted = if i < 400 { close * 0.97 } else { close };
+            writeln!(text, "{i},{date},{price},{high},{low},{adjusted},1000,{tic},0").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn daily_bars_are_imported_checked_and_trained_on() {
+    let place = Place::new();
+    std::fs::write(place.path("dow.csv"), daily_table()).unwrap();
+    let said = succeed(&mut import(&place, &["dow.csv", "--data", "bars"]));
+    assert!(said.contains("dates from date") && said.contains("stocks from tic"), "{said}");
+    assert!(said.contains("756 daily bars of AAA, 756 day files written"), "{said}");
+    assert!(said.contains("its closes alone are adjusted"), "{said}");
+    let check = run(&mut place.program(&["data", "check", "--data", "bars", "--quiet"]));
+    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stdout));
+    let data = ["--data", "bars", "--stocks", "AAA", "BBB", "--quiet", "--ledger", "none"];
+    let days = ["--start_date", "2018-01-02", "--end_date", "2019-12-31"];
+    let eval = ["--eval_start", "2020-01-02", "--eval_end", "2020-12-31", "--episodes", "1"];
+    let train = [&["--mode", "single", "--output", "out"][..], &data, &days, &eval].concat();
+    succeed(&mut place.program(&train));
+    let summary = std::fs::read_to_string(place.path("out/summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["inference"]["days"], 252, "a return a day, from the second session on");
+    let strategies = [&["strategies", "run", "--strategies", "RSI"][..], &data, &days].concat();
+    succeed(&mut place.program(&strategies));
+}
+
+/// Feather as pandas writes it, and a file in a compressed one.
+#[test]
+fn feather_and_compressed_files_are_read() {
+    let place = Place::new();
+    let feather = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/table.feather");
+    let said = succeed(&mut import(&place, &[feather, "--data", "feather"]));
+    assert!(said.contains("6 bars of 5 min of IBM"), "{said}");
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pandas_plain.parquet");
+    succeed(&mut import(&place, &[plain, "--symbol", "IBM", "--data", "plain"]));
+    assert!(day_files(&place.path("feather")) == day_files(&place.path("plain")));
+
+    let table = plain(&january());
+    std::fs::write(place.path("AAA.csv"), &table).unwrap();
+    succeed(&mut import(&place, &["AAA.csv", "--data", "csv"]));
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gz.write_all(table.as_bytes()).unwrap();
+    std::fs::write(place.path("AAA.csv.gz"), gz.finish().unwrap()).unwrap();
+    succeed(&mut import(&place, &["AAA.csv.gz", "--data", "gz"]));
+    assert!(day_files(&place.path("gz")) == day_files(&place.path("csv")));
+}
+
+/// A ticker that was renamed: old files have the old one.
+#[test]
+fn the_one_stock_of_a_file_can_be_renamed() {
+    let place = Place::new();
+    let all = january();
+    let named = |ticker: &str, bars: &[Bar]| {
+        table("ticker,timestamp,open,high,low,close,volume", bars, |date, time, [o, h, l, c, v]| {
+            format!("{ticker},{date} {time},{o},{h},{l},{c},{v}")
+        })
+    };
+    std::fs::write(place.path("fb.csv"), named("FB", &all)).unwrap();
+    let said = succeed(&mut import(&place, &["fb.csv", "--symbol", "META", "--data", "data"]));
+    assert!(said.contains("bars of 30 min of META"), "{said}");
+    let both = named("FB", &all) + &named("META", &all).replace("ticker,timestamp", "");
+    std::fs::write(place.path("both.csv"), both).unwrap();
+    let refuse = ["both.csv", "--symbol", "META", "--data", "data"];
+    refused(&mut import(&place, &refuse), &["contains bars of 2 stocks (FB, META", "--symbol"]);
 }
