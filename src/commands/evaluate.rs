@@ -44,7 +44,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
         ledger.trials(&evaluated.record),
     ];
     let what = format!("evaluate {}", args.model.display());
-    ledger.note([(&evaluated.record, &own[0], what)])?;
+    ledger.note([(&evaluated.record, &own[..], what)])?;
     let trials = Trials { own, earlier: seen.concat() };
     let mut rng = stream(config.seed, Purpose::Inference, 0);
     let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng)

@@ -265,9 +265,8 @@ impl Outputs {
         let relationships_paths = relationships.write(folder)?;
         let inference = latest.map(|evaluated| self.inference(finished.trained, evaluated, ledger));
         if let (Some(evaluated), Some(inference)) = (latest, &inference) {
-            let what = || format!("train {}", config.output.display());
-            let own = inference.trials.own.iter();
-            ledger.note(own.map(|trial| (&evaluated.record, trial, what())))?;
+            let what = format!("train {}", config.output.display());
+            ledger.note([(&evaluated.record, &inference.trials.own[..], what)])?;
         }
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {

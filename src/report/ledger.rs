@@ -63,24 +63,30 @@ impl Ledger {
         entries.filter(|entry| entry.bars == bars).map(|entry| entry.trial).collect()
     }
 
-    /// Adds what was judged, each on the bars of its record, unless it is there already: `what` says
-    /// by which command, and what it was.
+    /// Adds what was judged, all trials on the bars of their record, unless they are there already:
+    /// `what` says by which command, and what it was.
     ///
     /// Errors: the file that the user named cannot be written. In a cache that can only be read there
     /// is a warning.
     pub(crate) fn note<'a>(
         &self,
-        judged: impl IntoIterator<Item = (&'a BacktestRecord, &'a Trial, String)>,
+        judged: impl IntoIterator<Item = (&'a BacktestRecord, &'a [Trial], String)>,
     ) -> Result<(), ReportError> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut text = String::new();
-        for (record, trial, what) in judged {
-            if self.trials(record).iter().any(|known| known.repeats(trial)) {
-                continue;
+        for (record, trials, what) in judged {
+            let bars = bars_key(record);
+            let mut known = self.trials(record);
+            for trial in trials {
+                if known.iter().any(|known| known.repeats(trial)) {
+                    continue;
+                }
+                let (bars, what) = (bars.clone(), what.clone());
+                let entry = Entry { bars, what, trial: trial.clone() };
+                text += &serde_json::to_string(&entry).expect("an entry becomes JSON");
+                text.push('\n');
+                known.push(entry.trial);
             }
-            let entry = Entry { bars: bars_key(record), what, trial: trial.clone() };
-            text += &serde_json::to_string(&entry).expect("an entry becomes JSON");
-            text.push('\n');
         }
         if text.is_empty() {
             return Ok(());
@@ -135,8 +141,12 @@ mod tests {
         let trial = |sharpe: f64| Trial { sharpe: Some(sharpe), ..Trial::unknown() };
         assert!(ledger.trials(&one).is_empty());
         let (first, second) = (trial(1.0), trial(2.0));
-        ledger.note([(&one, &first, "run".into()), (&other, &second, "run".into())]).unwrap();
-        ledger.note([(&one, &first, "again".into()), (&one, &second, "run".into())]).unwrap();
+        let alone = std::slice::from_ref(&first);
+        let run = || "run".to_string();
+        ledger
+            .note([(&one, alone, run()), (&other, std::slice::from_ref(&second), run())])
+            .unwrap();
+        ledger.note([(&one, &[first.clone(), second.clone(), first.clone()][..], run())]).unwrap();
         assert_eq!(ledger.trials(&one), [first.clone(), second.clone()]);
         assert_eq!(ledger.trials(&other), std::slice::from_ref(&second));
         // Of a line that was cut off the others are left.
@@ -146,10 +156,10 @@ mod tests {
         assert_eq!(ledger.trials(&one).len(), 2);
 
         let off = Ledger::open(Some(Path::new("none")), place.path()).unwrap();
-        off.note([(&one, &first, "run".into())]).unwrap();
+        off.note([(&one, alone, run())]).unwrap();
         assert!(off.trials(&one).is_empty() && !place.path().join("none").exists());
         let named = Ledger::open(Some(&place.path().join("mine.jsonl")), place.path()).unwrap();
-        named.note([(&one, &first, "run".into())]).unwrap();
+        named.note([(&one, alone, run())]).unwrap();
         assert_eq!(named.trials(&one).len(), 1);
         // What the user named must be there; a cache that cannot be written is no reason to fail.
         let below = place.path().join("mine.jsonl/below");
@@ -157,6 +167,6 @@ mod tests {
         assert!(error.contains("mine.jsonl") && error.contains("cannot note"), "{error}");
         assert!(error.ends_with("--ledger, or none"), "{error}");
         let unwritable = Ledger::open(None, &below).unwrap();
-        unwritable.note([(&one, &first, "run".into())]).unwrap();
+        unwritable.note([(&one, alone, run())]).unwrap();
     }
 }

@@ -114,6 +114,9 @@ pub struct Assessment {
     pub performance_metrics: PerformanceMetrics,
     /// Whether the figures could be luck.
     pub inference: Inference,
+    /// Buy-and-hold over the same bars.
+    #[serde(skip)]
+    pub(crate) benchmark: BacktestRecord,
 }
 
 /// The sets to try, the same on every rank.
@@ -139,7 +142,7 @@ impl Optimization {
     ) -> Result<OptimizationResult, RunnerError> {
         let plan = self.plan(kind, data, rng)?;
         let tried = self.run_share(kind, data, &plan, PlanShare::ALL, on_tried)?;
-        self.assess(kind, data, plan, tried, rng)
+        self.assess(kind, data, plan, tried, &|_| Vec::new(), rng)
     }
 
     /// Draws the sets and cuts the rows into folds. Errors: a range is invalid, no set is left, or
@@ -155,8 +158,8 @@ impl Optimization {
         Ok(SearchPlan { sets, left_out, starts })
     }
 
-    /// Evaluates the tried sets, from any number of ranks. `rng` must be in the state in which
-    /// [`Optimization::plan`] left it.
+    /// Evaluates the tried sets, from any number of ranks. `earlier` has the trials of other commands
+    /// on the bars of a benchmark. `rng` must be in the state in which [`Optimization::plan`] left it.
     ///
     /// # Panics
     /// If not every set was tried exactly once.
@@ -166,6 +169,7 @@ impl Optimization {
         data: &MarketData,
         plan: SearchPlan,
         mut tried: Vec<SetResult>,
+        earlier: &dyn Fn(&BacktestRecord) -> Vec<Trial>,
         rng: &mut ChaCha8Rng,
     ) -> Result<OptimizationResult, RunnerError> {
         let SearchPlan { sets, left_out, starts } = plan;
@@ -181,9 +185,10 @@ impl Optimization {
         // The selected set comes last among its trials.
         let mut own: Vec<Trial> = tried.iter().map(|one| one.outcome.trial.clone()).collect();
         own[best..].rotate_left(1);
-        let best_in_hindsight = self.judge(&hindsight, 0, own, data, rng);
+        let best_in_hindsight = self.judge(&hindsight, 0, own, data, earlier, rng);
         let single_trial = vec![Trial::new(None, &walk_forward_course)];
-        let walk_forward = self.judge(&walk_forward_course, starts[0], single_trial, data, rng);
+        let walk_forward =
+            self.judge(&walk_forward_course, starts[0], single_trial, data, earlier, rng);
         let with_outcome = |(parameters, one): (Parameters, &SetResult)| TriedSet {
             parameters,
             sharpe_ratio: one.outcome.trial.sharpe,
@@ -244,14 +249,16 @@ impl Optimization {
         start: usize,
         own: Vec<Trial>,
         data: &MarketData,
+        earlier: &dyn Fn(&BacktestRecord) -> Vec<Trial>,
         rng: &mut ChaCha8Rng,
     ) -> Assessment {
         let rows = (start..data.rows()).map(|t| data.row(t));
         let benchmark = buy_and_hold(data.stocks(), rows, &self.env).expect("rows to trade");
-        let trials = Trials { own, earlier: Vec::new() };
+        let trials = Trials { own, earlier: earlier(&benchmark) };
         Assessment {
             performance_metrics: PerformanceMetrics::from_backtest(record, &Costs::new(&self.env)),
             inference: Inference::new(record, &benchmark, &trials, rng),
+            benchmark,
         }
     }
 }

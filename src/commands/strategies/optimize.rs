@@ -9,6 +9,7 @@ use crate::cli::{Format, GlobalArgs, OptimizeArgs};
 use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
 use crate::commands::say;
+use crate::eval::metrics::BacktestRecord;
 use crate::market::calendar::new_york_date;
 use crate::report::strategies::optimized;
 use crate::report::{FolderLock, Progress, ResultsFolder};
@@ -57,7 +58,13 @@ pub(crate) fn optimize(
     });
     let tried = gathered(comm, agreed(comm, mine.map_err(Into::into))?)?;
     on_root(comm, || {
-        let mut found = search.assess(&kind, data, plan, tried, &mut rng)?;
+        let earlier = |benchmark: &BacktestRecord| market.ledger.trials(benchmark);
+        let mut found = search.assess(&kind, data, plan, tried, &earlier, &mut rng)?;
+        let noted = [&found.walk_forward, &found.best_in_hindsight].map(|judged| {
+            let what = format!("strategies optimize {}", kind.name);
+            (&judged.benchmark, &judged.inference.trials.own[..], what)
+        });
+        market.ledger.note(noted)?;
         let first = new_york_date(data.row(0).end_s());
         let until = kind.fitted_until(&found.best.parameters);
         found.in_sample_if(until.is_some_and(|until| first <= until));

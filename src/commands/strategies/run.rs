@@ -1,5 +1,6 @@
 //! Strategies side by side.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -208,7 +209,7 @@ fn finish(
     let tried: Vec<_> = tried.collect();
     let noted = tried
         .iter()
-        .map(|(record, trial, name)| (*record, trial, format!("strategies run {name}")));
+        .map(|(record, trial, name)| (*record, from_ref(trial), format!("strategies run {name}")));
     market.ledger.note(noted)?;
     let in_sample = in_sample(fitted, market);
     for (name, inference) in &mut judged {

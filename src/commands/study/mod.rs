@@ -189,9 +189,8 @@ fn finish(plan: &StudyPlan, store: &RunStore, notices: Vec<String>, ledger: &Led
     let (mut outcome, accounts) =
         StudyOutcome::new(plan, &store.done(), notices, &earlier, &mut rng);
     outcome.inference = outcome.inference.in_sample_if(is_in_sample(&first));
-    let own = outcome.inference.trials.own.iter();
-    let what = || format!("study {}", plan.base.output.display());
-    ledger.note(own.map(|trial| (&accounts.mean, trial, what())))?;
+    let what = format!("study {}", plan.base.output.display());
+    ledger.note([(&accounts.mean, &outcome.inference.trials.own[..], what)])?;
     let report = StudyReport { plan, outcome: &outcome, accounts: &accounts, runs: &store.done() };
     let written = report.write(store.folder())?;
     say(&closing(&outcome, &written));

@@ -34,13 +34,15 @@ pub(super) fn read(
         .collect::<Result<_, _>>()
         .map_err(|what| file_error(file, what, "give a CSV file"))?;
     let start = first.iter().position(|row| layout::is_data(row));
+    // Where no row has a time, the header says what is missing.
+    let start = start.or_else(|| first.iter().position(|row| layout::is_numeric(row)));
     let (names, stocks, start) = match (&options.columns, start) {
         (Some(given), _) => {
             let stock = layout::given(given, file)?;
             let start = start.unwrap_or(0);
             (given.clone(), vec![stock], start)
         }
-        (None, Some(0)) => {
+        (None, Some(0)) if layout::is_data(&first[0]) => {
             let stock = layout::without_header(&first, file)?;
             (numbered(first[0].len()), vec![stock], 0)
         }
@@ -51,7 +53,7 @@ pub(super) fn read(
             (names, stocks, start.unwrap_or(first.len()))
         }
     };
-    let width = first.get(start).map_or(0, Vec::len);
+    let width = if start == 0 { first.first().map_or(0, Vec::len) } else { names.len() };
     let mut tables: Vec<TextTable> =
         stocks.into_iter().map(|stock| table(stock, &names, separator)).collect();
     let mut ragged_line = None;

@@ -103,6 +103,11 @@ pub(super) fn is_data(row: &[String]) -> bool {
     others.filter(|(_, cell)| is_number(cell)).count() >= 2
 }
 
+/// Whether a row holds numbers where a header has names.
+pub(super) fn is_numeric(row: &[String]) -> bool {
+    row.iter().filter(|cell| is_number(cell)).count() >= 3
+}
+
 fn is_number(cell: &str) -> bool {
     !NumberStyle::Point.parse(cell).is_nan() || !NumberStyle::Comma.parse(cell).is_nan()
 }
