@@ -75,7 +75,7 @@ pub(super) fn section(inference: &Inference) -> String {
     let percents = |value: Option<f64>| value.map_or("–".into(), percent);
     let timing = inference.timing.as_ref();
     let timing_meaning = timing.map_or(String::new(), |timing| {
-        format!("how often its positions, on other days, do as well ({} shifts)", timing.placebos)
+        format!("how often luck does as well, given the drift ({} shifts)", timing.placebos)
     });
     let clock = inference.clock.as_ref();
     let clock_meaning = "that habits by the time of day earn as much by luck; a tenth of the level";

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes inference.json, the reference values of the Rust tests of `eval::inference`: block lengths and
-bootstrap intervals by arch, distributions by scipy, the shift test by numpy.roll.
+bootstrap intervals by arch, distributions by scipy, the timing test by numpy.roll.
 
     python3 -m venv venv
     venv/bin/pip install arch==8.0.0 scipy==1.17.1 numpy==2.4.6
@@ -89,7 +89,7 @@ def timing(rng, days, bars, stocks):
     actual = score(gains[0] - cost)
     placebos = [score(gain) for gain in gains[1:]]
     p_values = [
-        dict(hurdle=hurdle, p_value=(1 + sum(p >= actual - hurdle for p in placebos)) / days)
+        dict(hurdle=hurdle, p_value=stats.norm.sf(actual - hurdle - max(np.mean(placebos), 0.0)))
         for hurdle in [0.0, 1.0]
     ]
     return dict(

@@ -134,7 +134,7 @@ fn fields_have_names_that_explain_themselves_and_read_back() {
     let skilled = skilled(0.0);
     let found = judge(&skilled, &alone(&skilled));
     let text = serde_json::to_string(&found).unwrap();
-    assert!(text.starts_with("{\"verdict\":\"evidence of an edge\",\"p_value\":0."), "{text}");
+    assert!(text.starts_with("{\"verdict\":\"evidence of an edge\",\"p_value\":"), "{text}");
     let back: Inference = serde_json::from_str(&text).unwrap();
     assert_eq!(back.trials.own.len(), 1);
     assert_eq!(back.trials.own[0].episode, Some(3));

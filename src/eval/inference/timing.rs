@@ -3,9 +3,24 @@
 //! A day's **timing gain** is what the positions earned beyond what each stock's average exposure
 //! so far would have earned. A market's drift is in both and cancels. (The average over the whole
 //! evaluation would be biased: contrarian positions lower it after a rise, so that earlier ones
-//! would look high.) Costs are deducted. Placebos hold the same positions a number of days later or
-//! earlier, wrapping around the ends, and pay no costs, so an edge that does not survive its costs
-//! does not pass.
+//! would look high.) Costs are deducted. The **score** is the mean of the gains over its standard
+//! error.
+//!
+//! Positions follow from earlier prices. So without skill the gains are martingale differences,
+//! apart from the drift, and the score is close to standard normal (Brown 1971, "Martingale central
+//! limit theorems", Annals of Mathematical Statistics 42(1)). **Placebos** tell what the drift adds
+//! where exposures rise or fall over the evaluation: they hold the same positions a number of days
+//! later or earlier, wrapping around the ends, and pay no costs. The p-value is that of the score
+//! minus their mean, or minus nothing if that is below 0.
+//!
+//! The rank of the score among the placebos is not used, although it would be an exact test of
+//! positions that do not depend on prices. Those of most policies do, and a placebo with the
+//! positions of some days later has positions that reacted to the returns it is credited with. A
+//! dip buyer's are high after falls, so such placebos lose, and any score ranks high beside them.
+//! (Regressions of returns on what reacts to them are biased for the same reason: Stambaugh 1999,
+//! "Predictive regressions", Journal of Financial Economics 54(3).) This pulls the mean of a
+//! contrarian's placebos below 0, which is why a mean below 0 does not count. It pulls that of a
+//! trend follower's above 0, which errs on the safe side.
 //!
 //! Whole days are shifted, all stocks together. This keeps the time of day, the order within a day,
 //! the dependence between stocks and the persistence of positions. Positions that are the same
@@ -41,14 +56,14 @@ const BY_CLOCK: f64 = 1.0 - BY_DAYS;
 /// A standard deviation of daily gains (fractions of equity) below this is rounding error.
 const MIN_STD: f64 = 1e-12;
 
-/// Circular-shift test of positions against returns.
+/// Test of positions against returns, with circular shifts for the share of the drift.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimingTest {
     /// Mean over standard error of the daily timing gains, after costs.
     pub score: f64,
     /// One-sided p-value: probability of such a score without skill.
     pub p_value: f64,
-    /// Number of shifts in the comparison.
+    /// Number of shifts that tell what the drift gave.
     pub placebos: usize,
 }
 
@@ -83,11 +98,9 @@ impl TimingTest {
             let chosen = rand::seq::index::sample(rng, others, MAX_PLACEBOS);
             chosen.into_iter().map(|other| other + 1).collect()
         };
-        let as_good = |shift: &&usize| days.placebo(**shift) >= score - hurdle;
-        let as_good = shifts.iter().filter(as_good).count();
-        // The actual order counts as one of the possible shifts: Phipson & Smyth (2010),
-        // "Permutation p-values should never be zero", SAGMB 9(1), eq. 2.
-        let p_value = (as_good + 1) as f64 / (shifts.len() + 1) as f64;
+        let placebos: f64 = shifts.iter().map(|&shift| days.placebo(shift)).sum();
+        let by_drift = (placebos / shifts.len() as f64).max(0.0);
+        let p_value = 1.0 - normal_cdf(score - hurdle - by_drift);
         Some(TimingTest { score, p_value, placebos: shifts.len() })
     }
 }
