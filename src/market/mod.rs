@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod data;
 pub(crate) mod error;
+pub(crate) mod judge;
 pub(crate) mod load;
 pub(crate) mod month;
 pub mod options;
