@@ -19,7 +19,7 @@ const FETCHES_AT_ONCE: usize = 16;
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
 /// Part of every fingerprint; to be raised whenever the same files give different bars than before.
-const LOADER_VERSION: u32 = 1;
+const LOADER_VERSION: u32 = 2;
 /// Maximum number of symbols listed in an error message.
 const MAX_SYMBOLS_LISTED: usize = 8;
 /// Jaro-Winkler similarity from which a symbol counts as similar.
@@ -33,12 +33,19 @@ pub(crate) fn digest(
     options: &LoadOptions,
     origin: impl IntoIterator<Item = String>,
 ) -> String {
-    let LoadOptions { bar_minutes, bar_label, extended_hours, strict, columns, cache_dir: _ } =
-        options;
+    let LoadOptions {
+        bar_minutes,
+        bar_label,
+        extended_hours,
+        strict,
+        clean,
+        columns,
+        cache_dir: _,
+    } = options;
     let mut parts = vec![
         format!("loader {LOADER_VERSION}"),
         format!("{symbol} {period}"),
-        format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
+        format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict} {clean:?}"),
     ];
     parts.extend(columns.iter().map(|name| format!("column {name}")));
     parts.extend(origin);
