@@ -24,7 +24,7 @@ pub(super) fn find(series: &BarSeries, sessions: &[Range<usize>]) -> Vec<BarFind
     let is_idle = |bar: usize| volume[bar] == 0.0;
     let is_never_traded = !series.is_empty() && (0..series.len()).all(is_idle);
     let idle = match is_never_traded {
-        true => vec![0..series.len()],
+        true => std::iter::once(0..series.len()).collect(),
         false => stretches(series.len(), sessions, &is_idle),
     };
     let mut found = Vec::new();
