@@ -64,7 +64,7 @@ pub(crate) fn run(
     if steps.is_empty() {
         say(&format!("{}: nothing to do after {last}", model.signature));
     }
-    let kept = RefCell::new(Vec::from_iter(bars.notice()));
+    let kept = RefCell::new(bars.notices());
     let notice = |line: &str| {
         say(line);
         kept.borrow_mut().push(line.to_string());

@@ -13,10 +13,11 @@ use sha2::{Digest, Sha256};
 use super::config::AgentsConfig;
 use super::step_time::StepTime;
 use crate::market::calendar::{NewYorkClock, usual_session};
-use crate::market::options::BarLabel;
-use crate::market::options::{LoadOptions, LoadReport};
+use crate::market::judge::presence;
+use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::{LoadOptions, LoadReport, doubts};
 use crate::market::panel::{Grid, MarketView, NO_BAR, Panel, PanelData, align};
-use crate::market::{Bar, BarSeries, MarketData, Symbol};
+use crate::market::{Bar, BarSeries, MarketData, Period, Symbol};
 use crate::source::{self, DataSource, fingerprint, load_bars};
 use crate::train::dataset::common_bar_minutes;
 use crate::train::panel_cache::{prune, readable};
@@ -48,6 +49,7 @@ pub(crate) struct AgentBars {
     panel: Panel,
     source: String,
     bar_minutes: u32,
+    doubts: Vec<String>,
 }
 
 /// Consecutive rows with the same date in the position file.
@@ -64,6 +66,7 @@ pub(crate) fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        clean: OutlierRule::Off,
         columns: Vec::new(),
         cache_dir: Some(cache.to_path_buf()),
     }
@@ -86,8 +89,12 @@ pub(crate) fn prepare(
             })
         };
         let loaded = config.stocks.par_iter().map(one).collect::<Result<Vec<_>, _>>()?;
-        let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+        let (series, mut reports): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
         let bar_minutes = common_bar_minutes(&reports)?;
+        let traded = Period { start: config.first_day, end: config.end.date };
+        for (one, report) in series.iter().zip(&mut reports) {
+            report.doubt(&presence(one, &traded));
+        }
         let note = AgentBarsNote { source: name.clone(), bar_minutes, reports };
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)
@@ -166,7 +173,8 @@ impl AgentBars {
     pub(crate) fn open(path: &Path) -> Result<AgentBars> {
         let panel = Panel::open_verified(path)?;
         let note = note_of(&panel, path)?;
-        Ok(AgentBars { panel, source: note.source, bar_minutes: note.bar_minutes })
+        let doubts = doubts(&note.reports);
+        Ok(AgentBars { panel, source: note.source, bar_minutes: note.bar_minutes, doubts })
     }
 
     pub(crate) fn stocks(&self) -> &[Symbol] {
@@ -182,9 +190,12 @@ impl AgentBars {
     }
 
     /// A warning about made-up prices.
-    pub(crate) fn notice(&self) -> Option<String> {
-        let source = Some(&self.source).filter(|name| name.starts_with(source::SYNTHETIC))?;
-        Some(format!("These are the MADE-UP prices of {source}; name your own in `data`."))
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let source = Some(&self.source).filter(|name| name.starts_with(source::SYNTHETIC));
+        let made_up = |source: &String| {
+            format!("These are the MADE-UP prices of {source}; name your own in `data`.")
+        };
+        source.map(made_up).into_iter().chain(self.doubts.iter().cloned()).collect()
     }
 
     /// The market up to and including row `t`.

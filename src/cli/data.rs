@@ -138,8 +138,8 @@ pub(crate) struct DataCommandArgs {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum DataCommand {
-    /// Check stored bars for gaps, bad bars, splits, labels and time zones; exit code 1 if there
-    /// is a problem
+    /// Check stored bars for gaps, bad bars, spikes, splits, labels and time zones; exit code 1 if
+    /// there is a problem
     Check(CheckArgs),
     /// Upload a folder's day files to an Azure container
     Upload(UploadArgs),

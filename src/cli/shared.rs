@@ -5,7 +5,7 @@ use clap::Args;
 use super::numbers::between;
 use super::settings::set;
 use crate::config::RunConfig;
-use crate::market::options::BarLabel;
+use crate::market::options::{BarLabel, OutlierRule};
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DataArgs {
@@ -35,9 +35,12 @@ pub(crate) struct BarArgs {
     /// Keep bars outside 09:30 to 16:00 New York time
     #[arg(long, alias = "extended_hours", help_heading = "Data")]
     pub(crate) extended_hours: bool,
-    /// Treat a bad row as an error instead of skipping it
+    /// Treat a bad row or a doubtful price as an error instead of noting it
     #[arg(long, help_heading = "Data")]
     pub(crate) strict: bool,
+    /// What to do with a bar far from the close before, by the moves before it [default: off]
+    #[arg(long, value_enum, value_name = "RULE", help_heading = "Data")]
+    pub(crate) clean: Option<OutlierRule>,
 }
 
 /// Trading costs, and which positions are allowed.
@@ -92,6 +95,7 @@ impl BarArgs {
         set(&mut data.bar_label, &self.bar_label);
         data.extended_hours |= self.extended_hours;
         data.strict |= self.strict;
+        set(&mut data.clean, &self.clean);
     }
 }
 

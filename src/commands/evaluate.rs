@@ -6,6 +6,7 @@ use super::{CommandContext, comparison, in_sample_notice, is_in_sample, report_d
 use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
 use crate::eval::inference::{Inference, Trial, Trials};
+use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
 use crate::portfolio::mandate::Mandate;
 use crate::report::folder::ResultsFolder;
@@ -28,6 +29,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let (eval, evaluated) = run.evaluate(setting.data(), &mut watch, &mut |_| {})?;
     let CommandContext { config, progress, mut notices, ledger, .. } = setting;
     notices.extend(unknown_experts);
+    notices.extend(doubts(&eval.note.reports));
     notices.extend(in_sample_notice(&config));
     progress.finish();
     let folder = ResultsFolder::create(&config.output)?;
@@ -59,6 +61,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
         "inference": inference,
         "everyone": everyone,
         "contributions": evaluated.contributions,
+        "notices": notices,
     });
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;

@@ -25,7 +25,7 @@ use crate::comm::{Comm, Ranks};
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
 use crate::market::options::BarLabel;
-use crate::market::options::LoadReport;
+use crate::market::options::{LoadReport, by_sentence, doubts};
 use crate::market::store::{LocalStore, Store};
 use crate::market::{Period, Symbol};
 use crate::report::Progress;
@@ -36,9 +36,6 @@ use crate::source::{self, AZURE, CONTAINER, SYNTHETIC};
 use crate::train::dataset::PreparedData;
 use crate::train::run::RunData;
 use crate::train::trained::fitted_until;
-
-/// Stocks that are named before "and so many more".
-const NAMED_STOCKS: usize = 8;
 
 /// What every command needs before it reads a bar.
 pub(crate) struct CommandContext {
@@ -134,23 +131,9 @@ fn report_data(prepared: &PreparedData, progress: &Progress) {
 
 /// What was found in the data, stated always; stocks of which the same is to be said share a line.
 fn report_loads(reports: &[LoadReport], progress: &Progress) {
-    let mut sentences: Vec<(String, Vec<&Symbol>)> = Vec::new();
-    for report in reports {
-        for sentence in std::iter::once(found(report)).chain(report.notes.iter().cloned()) {
-            match sentences.iter_mut().find(|(said, _)| *said == sentence) {
-                Some((_, symbols)) => symbols.push(&report.symbol),
-                None => sentences.push((sentence, vec![&report.symbol])),
-            }
-        }
-    }
-    for (sentence, symbols) in sentences {
-        let named: Vec<&str> = symbols.iter().take(NAMED_STOCKS).map(|s| s.as_str()).collect();
-        let more = match symbols.len() - named.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        progress.line(&format!("{}{more}: {sentence}", named.join(", ")));
-    }
+    let all = |report: &LoadReport| [vec![found(report)], report.notes.clone()].concat();
+    by_sentence(reports, all).iter().for_each(|line| progress.line(line));
+    doubts(reports).iter().for_each(|line| progress.line(line));
 }
 
 fn found(report: &LoadReport) -> String {

@@ -6,8 +6,8 @@ use super::{check_request, file_store};
 use crate::cli::SynthArgs;
 use crate::config::RunConfig;
 use crate::market::calendar::new_york_date;
-use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
+use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::parquet::encode_day;
 use crate::market::store::{Store, day_key};
 use crate::market::{BarSeries, Period, Symbol};
@@ -44,6 +44,7 @@ pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: true,
+        clean: OutlierRule::Off,
         columns: Vec::new(),
         cache_dir: None,
     };

@@ -16,6 +16,7 @@ use crate::comm::heartbeat::PULSE;
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
 use crate::market::calendar::new_york_date;
+use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
 use crate::report::format::{count, signed_percent};
 use crate::report::summary::{PeriodTests, RunSummary};
@@ -73,6 +74,7 @@ pub(crate) fn train(
     setting.progress.finish();
     let TrainCallbacks { outputs, mut notices, machine, .. } = watch;
     let Some(outputs) = outputs else { return Ok(trained.ending) };
+    notices.extend(doubts(trained.train.note.reports.iter().chain(&trained.eval.note.reports)));
     notices.extend(in_sample_notice(&trained.config));
     notices.extend(belief_notice(trained.model.belief.share));
     notices.extend(trained.chosen.and_then(choice_notice));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::options::{BarLabel, LoadOptions};
+use crate::market::options::{BarLabel, LoadOptions, OutlierRule};
 
 /// Section `[data]`: which bars are read, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,10 @@ pub struct DataConfig {
     pub bar_label: BarLabel,
     /// Keep bars outside 09:30 to 16:00 New York time.
     pub extended_hours: bool,
-    /// A bad row is an error instead of being counted and left out.
+    /// A bad row or a doubtful price is an error instead of being noted.
     pub strict: bool,
+    /// What is done with bars far from the close before.
+    pub clean: OutlierRule,
     /// Evaluate on days that were trained on. Such figures say nothing about the future.
     pub allow_overlap: bool,
 }
@@ -35,6 +37,7 @@ impl DataConfig {
             bar_label: self.bar_label,
             extended_hours: self.extended_hours,
             strict: self.strict,
+            clean: self.clean,
             columns: Vec::new(),
             cache_dir,
         }
@@ -50,6 +53,7 @@ impl Default for DataConfig {
             bar_label: BarLabel::Auto,
             extended_hours: false,
             strict: false,
+            clean: OutlierRule::Off,
             allow_overlap: false,
         }
     }

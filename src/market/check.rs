@@ -9,14 +9,15 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::bar::{Period, Symbol};
-use super::calendar::{extended_session, new_york_date, session};
+use super::calendar::{extended_session, new_york_date, session, sessions_in};
 use super::clean::{Anomaly, Cleaner, Inspection, Split};
 use super::error::MarketError;
+use super::judge::{BarFinding, FindingKind};
 use super::options::{LoadOptions, LoadReport};
 use super::parquet::decode_day;
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
-use crate::market::options::BarLabel;
+use crate::market::options::{BarLabel, OutlierRule};
 use coverage::Coverage;
 pub(crate) use coverage::ThinDay;
 
@@ -25,6 +26,10 @@ const FETCHES_AT_ONCE: usize = 16;
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 /// Maximum number of days, files or splits listed in a sentence.
 const MAX_LISTED: usize = 3;
+/// Maximum number of findings of one kind about prices that are listed.
+const MAX_PRICES: usize = 1000;
+/// Trading days that a stock may begin or end apart from the others.
+const MAX_APART: usize = 5;
 
 /// Scope and strictness of a check.
 #[derive(Clone, Debug)]
@@ -68,6 +73,8 @@ pub(crate) struct Checked {
     pub(crate) day_files: usize,
     /// Number of exchange sessions in the period.
     pub(crate) sessions: usize,
+    /// First and last day with bars.
+    pub(crate) days: Option<[NaiveDate; 2]>,
     pub(crate) missing_sessions: Vec<NaiveDate>,
     /// Number of bars in regular hours.
     pub(crate) bars: usize,
@@ -81,8 +88,12 @@ pub(crate) struct Checked {
     /// Days with missing bars, in order.
     pub(crate) incomplete_days: Vec<ThinDay>,
     pub(crate) bad_rows: usize,
+    /// The first 1000, each with its time and what is wrong.
+    pub(crate) named_rows: Vec<String>,
     pub(crate) extended_hours_rows: usize,
     pub(crate) splits: Vec<Split>,
+    /// Doubtful prices and volumes, at most 1000 of each kind.
+    pub(crate) prices: Vec<BarFinding>,
     /// How the files were made, if known.
     pub(crate) origin: Option<Origin>,
     pub(crate) findings: Vec<Finding>,
@@ -139,6 +150,7 @@ pub(crate) fn check(
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        clean: OutlierRule::Off,
         columns: Vec::new(),
         cache_dir: None,
     };
@@ -148,6 +160,8 @@ pub(crate) fn check(
             let is_over = |date: &NaiveDate| extended_session(*date).close_s <= options.now_s;
             let coverage = Coverage::measure(&series, &inspection, &period, is_over);
             found.judge_coverage(&coverage, options.least_coverage);
+            let ends = series.end_s.first().zip(series.end_s.last());
+            found.days = ends.map(|(&first, &last)| [first, last].map(new_york_date));
             let closed = closed_days(&series.end_s);
             found.judge_rows(report, inspection, &closed);
         }
@@ -199,6 +213,7 @@ impl Checked {
             period: None,
             day_files,
             sessions: 0,
+            days: None,
             missing_sessions: Vec::new(),
             bars: 0,
             bar_minutes: None,
@@ -208,8 +223,10 @@ impl Checked {
             expected_bars: 0,
             incomplete_days: Vec::new(),
             bad_rows: 0,
+            named_rows: Vec::new(),
             extended_hours_rows: 0,
             splits: Vec::new(),
+            prices: Vec::new(),
             origin: None,
             findings: Vec::new(),
         }
@@ -244,6 +261,25 @@ impl Checked {
         }
     }
 
+    /// A problem for each finding, up to [`MAX_PRICES`] of a kind.
+    fn judge_prices(&mut self, findings: &[BarFinding]) {
+        for same in findings.chunk_by(|a, b| a.kind == b.kind) {
+            let kind = same[0].kind;
+            let (level, about) = match kind {
+                FindingKind::NoVolume => (Severity::Note, "volume"),
+                _ => (Severity::Wrong, "prices"),
+            };
+            for finding in same.iter().take(MAX_PRICES) {
+                self.add(level, about, format!("{}: {}", kind.words(1), finding.text));
+                self.prices.push(finding.clone());
+            }
+            if same.len() > MAX_PRICES {
+                let more = kind.words(same.len() - MAX_PRICES);
+                self.add(level, about, format!("{more} more"));
+            }
+        }
+    }
+
     fn judge_rows(&mut self, report: LoadReport, found: Inspection, closed: &[NaiveDate]) {
         self.bars = report.bars;
         self.bar_minutes = Some(report.native_minutes);
@@ -257,10 +293,15 @@ impl Checked {
                 .iter()
                 .map(|(kind, count)| format!("{count} {}", kind.name()))
                 .collect();
-            let note = report.notes.iter().find(|note| note.contains(" left out: "));
-            let first = note.and_then(|note| note.split_once(" left out: ")).map_or("", |n| n.1);
+            let first = named_of(&found.named_rows, report.bad_rows);
             self.add(Severity::Wrong, "bad rows", format!("{}: {first}", kinds.join(", ")));
         }
+        self.named_rows.clone_from(&found.named_rows);
+        if found.unsorted_files > 0 {
+            let text = format!("rows of {} files are not in order of time", found.unsorted_files);
+            self.add(Severity::Note, "order", text);
+        }
+        self.judge_prices(&found.findings);
         for split in &found.splits {
             self.add(Severity::Wrong, "splits", split.to_string());
         }
@@ -291,10 +332,41 @@ impl Checked {
     }
 }
 
+/// Notes where a stock begins after the others that were checked, or ends before them.
+pub(crate) fn compare(all: &mut [Checked]) {
+    let days: Vec<[NaiveDate; 2]> = all.iter().filter_map(|stock| stock.days).collect();
+    let (Some(from), Some(until)) =
+        (days.iter().map(|days| days[0]).min(), days.iter().map(|days| days[1]).max())
+    else {
+        return;
+    };
+    for stock in all {
+        let Some([first, last]) = stock.days else { continue };
+        let between = |start, end| sessions_in(&Period { start, end }).count().saturating_sub(1);
+        let (late, early) = (between(from, first), between(last, until));
+        if late > MAX_APART {
+            let text = format!("begins on {first}, {late} trading days after other stocks");
+            stock.add(Severity::Note, "begins", text);
+        }
+        if early > MAX_APART {
+            let text = format!(
+                "ends on {last}, {early} trading days before other stocks: delisted, or files are \
+                 missing"
+            );
+            stock.add(Severity::Note, "ends", text);
+        }
+    }
+}
+
 /// The first few, for a sentence.
 fn named<T: ToString>(all: &[T]) -> String {
+    named_of(all, all.len())
+}
+
+/// The first few of `count`, which may be more than there are.
+fn named_of<T: ToString>(all: &[T], count: usize) -> String {
     let first: Vec<String> = all.iter().take(MAX_LISTED).map(T::to_string).collect();
-    let more = all.len().saturating_sub(MAX_LISTED);
+    let more = count.saturating_sub(MAX_LISTED);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     first.join(", ") + &rest
 }

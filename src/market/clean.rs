@@ -5,8 +5,10 @@
 //! label, and whether it has bars after the close ([`Convention`]).
 
 mod anomalies;
+mod bad_rows;
 mod convention;
 mod day;
+mod outliers;
 mod session_bars;
 mod splits;
 
@@ -15,12 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 
 pub(crate) use anomalies::Anomaly;
+use bad_rows::{BadRows, RowFault};
 pub(crate) use convention::Convention;
+use outliers::OutlierFilter;
 pub(crate) use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol};
 use super::calendar::{self, NewYorkClock};
 use super::error::MarketError;
+use super::judge::{self, BarFinding};
 use super::options::{LoadOptions, LoadReport};
 use super::parquet::RawRows;
 
@@ -29,8 +34,6 @@ use super::parquet::RawRows;
 /// any rounding and is below typical slippage. Within it, high and low are widened to include open
 /// and close.
 const ROUNDING: f64 = 1e-4;
-/// Maximum number of bad rows listed in a note.
-const MAX_LISTED: usize = 3;
 
 /// A row that passed the checks; `label_s` is the stored time of the bar, UTC seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,79 +46,20 @@ struct CleanRow {
     volume: f64,
 }
 
-/// What is wrong with a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RowFault {
-    NoTime,
-    OtherDay,
-    Duplicate,
-    OutOfOrder,
-    Values,
-    Overlap,
-}
-
-impl RowFault {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            RowFault::NoTime => "no time",
-            RowFault::OtherDay => "of another day",
-            RowFault::Duplicate => "duplicate",
-            RowFault::OutOfOrder => "out of order",
-            RowFault::Values => "bad values",
-            RowFault::Overlap => "overlapping",
-        }
-    }
-}
-
-/// Rejected rows, and a description of the first few; with `strict`, the first one is an error.
-struct BadRows {
-    strict: bool,
-    count: usize,
-    kinds: BTreeMap<RowFault, usize>,
-    named: Vec<String>,
-}
-
 /// Results that only an inspection needs.
 pub(crate) struct Inspection {
     pub(crate) convention: Convention,
     pub(crate) bad_rows: BTreeMap<RowFault, usize>,
+    /// Descriptions of the first [`MAX_NAMED`] bad rows.
+    pub(crate) named_rows: Vec<String>,
+    /// Files whose rows were not in order of time.
+    pub(crate) unsorted_files: usize,
+    /// Doubts about the bars as stored.
+    pub(crate) findings: Vec<BarFinding>,
     /// Bars that begin before the close and end in extended hours were dropped.
     pub(crate) straddling: bool,
     pub(crate) splits: Vec<Split>,
     pub(crate) anomalies: Vec<Anomaly>,
-}
-
-impl BadRows {
-    fn add(
-        &mut self,
-        place: &str,
-        label_s: Option<i64>,
-        kind: RowFault,
-        why: &str,
-    ) -> Result<(), MarketError> {
-        let at = label_s.map_or("a row without a time".to_string(), calendar::iso_new_york);
-        if self.strict {
-            return Err(MarketError::File {
-                file: place.into(),
-                what: format!("bad row: {at}: {why}"),
-                hint: "fix the file, or run without --strict to skip such rows".into(),
-                cause: None,
-            });
-        }
-        self.count += 1;
-        *self.kinds.entry(kind).or_default() += 1;
-        if self.named.len() < MAX_LISTED {
-            self.named.push(format!("{place}: {at}: {why}"));
-        }
-        Ok(())
-    }
-
-    fn note(&self) -> Option<String> {
-        let more = if self.count > self.named.len() { "; and more" } else { "" };
-        let rows = if self.count == 1 { "row" } else { "rows" };
-        (self.count > 0)
-            .then(|| format!("{} bad {rows} left out: {}{more}", self.count, self.named.join("; ")))
-    }
 }
 
 const MINUTES_PER_DAY: usize = 24 * 60;
@@ -137,12 +81,14 @@ pub(crate) struct Cleaner {
     day_files: usize,
     /// Number of day files to come, if known.
     days_expected: usize,
+    /// Files whose rows were not in order of time.
+    unsorted_files: usize,
     clock: NewYorkClock,
 }
 
 impl Cleaner {
     pub(crate) fn new(symbol: Symbol, strict: bool) -> Cleaner {
-        let bad = BadRows { strict, count: 0, kinds: BTreeMap::new(), named: Vec::new() };
+        let bad = BadRows::new(strict);
         Cleaner {
             symbol,
             rows: Vec::new(),
@@ -154,6 +100,7 @@ impl Cleaner {
             remarks: BTreeSet::new(),
             day_files: 0,
             days_expected: 0,
+            unsorted_files: 0,
             clock: NewYorkClock::new(),
         }
     }
@@ -170,7 +117,7 @@ impl Cleaner {
         self.days_expected = count;
     }
 
-    /// Adds the rows of `file`, the day file of `date`.
+    /// Adds the rows of `file`, the day file of `date`, in order of time.
     ///
     /// # Panics
     /// If they were decoded with other further columns.
@@ -191,7 +138,10 @@ impl Cleaner {
         }
         self.day_files += 1;
         self.rows.reserve(raw.len());
-        for i in 0..raw.len() {
+        let order = order_of_time(&raw.label_s);
+        self.unsorted_files += usize::from(order.is_some());
+        for place in 0..raw.len() {
+            let i = order.as_ref().map_or(place, |order| order[place]);
             let Some(label_s) = raw.label_s[i] else {
                 self.bad.add(file, None, RowFault::NoTime, "its time cannot be read")?;
                 continue;
@@ -261,13 +211,22 @@ impl Cleaner {
         period: &Period,
         options: &LoadOptions,
     ) -> Result<(BarSeries, LoadReport, Inspection), MarketError> {
-        let CleanedSeries { series, report, convention, straddling, days } =
+        let CleanedSeries { series, report, convention, straddling, findings, days } =
             self.build(period, options, None)?;
         let mixed = self.naive && self.zoned;
         let anomalies = anomalies::find_anomalies(&self.rows, &days, &convention, mixed);
         let splits = splits::suspected(&series);
-        let bad_rows = self.bad.kinds;
-        let inspection = Inspection { convention, bad_rows, straddling, splits, anomalies };
+        let BadRows { kinds: bad_rows, named: named_rows, .. } = self.bad;
+        let inspection = Inspection {
+            convention,
+            bad_rows,
+            named_rows,
+            unsorted_files: self.unsorted_files,
+            findings,
+            straddling,
+            splits,
+            anomalies,
+        };
         Ok((series, report, inspection))
     }
 
@@ -282,6 +241,10 @@ impl Cleaner {
             notes.push("times have no zone: read as America/New_York".to_string());
         }
         notes.extend(self.remarks.iter().map(|remark| remark.to_string()));
+        if self.unsorted_files > 0 {
+            let files = self.unsorted_files;
+            notes.push(format!("rows of {files} files were not in order of time: sorted"));
+        }
         let days = day::days(&self.rows);
         let convention = match known {
             Some(convention) => convention,
@@ -303,7 +266,10 @@ impl Cleaner {
             columns: &self.columns,
             extras: &self.extras,
         };
-        let built = session_bars::build(&self.symbol, rows, &days, &rules, &mut self.bad)?;
+        let outliers = || OutlierFilter::new(options.clean);
+        let mut used = outliers();
+        let built =
+            session_bars::build(&self.symbol, rows, &days, &rules, &mut self.bad, &mut used)?;
         notes.extend(built.notes);
         let series = built.series;
         if series.is_empty() {
@@ -315,8 +281,26 @@ impl Cleaner {
                 hint: "choose another period, or --extended-hours".into(),
             });
         }
-        notes.extend(self.bad.note());
-        notes.extend(splits::suspected(&series).iter().map(Split::to_string));
+        let mut findings = if bar_minutes == convention.native_minutes() {
+            judge::judge(&series)
+        } else {
+            // An error of a minute is told with its minute, also where hours are asked for.
+            let native = convention.native_minutes();
+            let rules = session_bars::SessionRules { bar_minutes: native, ..rules };
+            let (bad, clean) = (&mut BadRows::new(false), &mut outliers());
+            let stored = session_bars::build(&self.symbol, rows, &days, &rules, bad, clean)?;
+            judge::judge(&stored.series)
+        };
+        // What was clipped is told as that.
+        let is_clipped = |end_s| used.as_ref().is_some_and(|used| used.has_changed(end_s));
+        findings.retain(|finding| !is_clipped(finding.from_s));
+        if options.strict {
+            judge::refuse(&self.symbol, &findings)?;
+        }
+        let mut doubts = Vec::from_iter(self.bad.note());
+        doubts.extend(splits::suspected(&series).iter().map(Split::to_string));
+        doubts.extend(used.as_ref().and_then(OutlierFilter::note));
+        doubts.extend(judge::lines(&findings));
         let report = LoadReport {
             symbol: self.symbol.clone(),
             day_files: self.day_files,
@@ -328,9 +312,10 @@ impl Cleaner {
             bar_label: convention.label,
             bar_label_reason: convention.reason.clone(),
             notes,
+            doubts,
         };
         let straddling = built.straddling > 0;
-        Ok(CleanedSeries { series, report, convention, straddling, days })
+        Ok(CleanedSeries { series, report, convention, straddling, findings, days })
     }
 }
 
@@ -340,7 +325,19 @@ struct CleanedSeries {
     report: LoadReport,
     convention: Convention,
     straddling: bool,
+    findings: Vec<BarFinding>,
     days: Vec<day::DateRows>,
+}
+
+/// The order of rows by time, those without one first, rows of equal time as they are; None if they
+/// are in order.
+fn order_of_time(label_s: &[Option<i64>]) -> Option<Vec<usize>> {
+    if label_s.iter().flatten().is_sorted() {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..label_s.len()).collect();
+    order.sort_by_key(|&i| label_s[i]);
+    Some(order)
 }
 
 /// What is wrong with open, high, low, close and volume; None if nothing is.

@@ -59,6 +59,17 @@ pub enum MarketError {
         hint: String,
     },
 
+    /// Bars whose prices are doubtful, where such are refused.
+    #[error("{symbol}: {what}; {hint}")]
+    Doubtful {
+        /// The ticker.
+        symbol: String,
+        /// The first doubt, with its time.
+        what: String,
+        /// What the user can do about it.
+        hint: String,
+    },
+
     /// No data for a symbol: it is unknown, or has no bars in the period.
     #[error("{symbol}: {what}; {hint}")]
     NoData {
@@ -79,7 +90,8 @@ impl MarketError {
             | MarketError::Store { what, .. }
             | MarketError::File { what, .. }
             | MarketError::Service { what, .. }
-            | MarketError::NoData { what, .. } => what,
+            | MarketError::NoData { what, .. }
+            | MarketError::Doubtful { what, .. } => what,
         }
     }
 

@@ -33,12 +33,19 @@ pub(crate) fn digest(
     options: &LoadOptions,
     origin: impl IntoIterator<Item = String>,
 ) -> String {
-    let LoadOptions { bar_minutes, bar_label, extended_hours, strict, columns, cache_dir: _ } =
-        options;
+    let LoadOptions {
+        bar_minutes,
+        bar_label,
+        extended_hours,
+        strict,
+        clean,
+        columns,
+        cache_dir: _,
+    } = options;
     let mut parts = vec![
         format!("loader {LOADER_VERSION}"),
         format!("{symbol} {period}"),
-        format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict}"),
+        format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict} {clean:?}"),
     ];
     parts.extend(columns.iter().map(|name| format!("column {name}")));
     parts.extend(origin);

@@ -8,6 +8,7 @@ pub(crate) mod clean;
 pub(crate) mod columns;
 pub(crate) mod data;
 pub(crate) mod error;
+pub(crate) mod judge;
 pub(crate) mod load;
 pub(crate) mod month;
 pub(crate) mod numbers;

@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::bar::Symbol;
+use super::judge::{self, BarFinding};
+
+/// Stocks that are named before "and so many more".
+const NAMED_STOCKS: usize = 8;
+/// Maximum number of lines about doubtful bars.
+const MAX_DOUBTS: usize = 20;
 
 /// Whether a bar's timestamp names its start or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -18,6 +24,19 @@ pub enum BarLabel {
     End,
 }
 
+/// What is done with a bar that is further from the close before than bars before it make likely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum OutlierRule {
+    /// It stays as it is.
+    #[default]
+    Off,
+    /// Its prices are clipped to the bound
+    Winsorize,
+    /// It is left out
+    Drop,
+}
+
 /// How to read bars.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadOptions {
@@ -27,8 +46,10 @@ pub struct LoadOptions {
     pub bar_label: BarLabel,
     /// Keep bars outside 09:30 to 16:00 New York time.
     pub extended_hours: bool,
-    /// A bad row is an error instead of being counted and left out.
+    /// Bad rows and doubtful prices are errors; else rows are counted and left out, prices noted.
     pub strict: bool,
+    /// What is done with outliers.
+    pub clean: OutlierRule,
     /// Further columns of the day files, read into the series.
     pub columns: Vec<String>,
     /// Cache folder for fetched blobs, keyed by ETag; None: no cache. Not part of what bars depend
@@ -44,6 +65,7 @@ impl Default for LoadOptions {
             bar_label: BarLabel::Auto,
             extended_hours: false,
             strict: false,
+            clean: OutlierRule::Off,
             columns: Vec::new(),
             cache_dir: None,
         }
@@ -59,7 +81,7 @@ pub struct LoadReport {
     pub day_files: usize,
     /// Number of bars kept, after session filtering and resampling.
     pub bars: usize,
-    /// Rows rejected as bad; `notes` lists the first few.
+    /// Rows rejected as bad; `doubts` lists the first few.
     pub bad_rows: usize,
     /// Rows dropped because they lie outside trading hours.
     pub extended_rows: usize,
@@ -71,8 +93,56 @@ pub struct LoadReport {
     pub bar_label: BarLabel,
     /// How the label was found, for the user.
     pub bar_label_reason: String,
-    /// One sentence each: bad rows, suspected splits with their date, assumed time zone.
+    /// What was assumed or left out, such as the time zone. One sentence each.
     pub notes: Vec<String>,
+    /// What a reader of results must know of the bars: bad rows, suspected splits, spikes, days
+    /// that are not there. One sentence each, with New York times.
+    pub doubts: Vec<String>,
+}
+
+impl LoadReport {
+    /// Adds doubts about the bars.
+    pub(crate) fn doubt(&mut self, findings: &[BarFinding]) {
+        self.doubts.extend(judge::lines(findings));
+    }
+}
+
+/// Doubts about all stocks, a line each, with the stocks of which it is said first; at most
+/// [`MAX_DOUBTS`], and how many more there are.
+pub(crate) fn doubts<'a>(reports: impl IntoIterator<Item = &'a LoadReport>) -> Vec<String> {
+    let mut lines = by_sentence(reports, |report| report.doubts.clone());
+    if lines.len() > MAX_DOUBTS {
+        let more = lines.len() - MAX_DOUBTS;
+        lines.truncate(MAX_DOUBTS);
+        lines.push(format!("{more} more doubts about the bars: see dqn-trader data check."));
+    }
+    lines
+}
+
+/// What `say` says of each stock; stocks of which the same is said share a line.
+pub(crate) fn by_sentence<'a>(
+    reports: impl IntoIterator<Item = &'a LoadReport>,
+    say: impl Fn(&LoadReport) -> Vec<String>,
+) -> Vec<String> {
+    let mut sentences: Vec<(String, Vec<&Symbol>)> = Vec::new();
+    for report in reports {
+        for sentence in say(report) {
+            match sentences.iter_mut().find(|(said, _)| *said == sentence) {
+                Some((_, symbols)) if symbols.contains(&&report.symbol) => (),
+                Some((_, symbols)) => symbols.push(&report.symbol),
+                None => sentences.push((sentence, vec![&report.symbol])),
+            }
+        }
+    }
+    let line = |(sentence, symbols): (String, Vec<&Symbol>)| {
+        let named: Vec<&str> = symbols.iter().take(NAMED_STOCKS).map(|s| s.as_str()).collect();
+        let more = match symbols.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more}: {sentence}", named.join(", "))
+    };
+    sentences.into_iter().map(line).collect()
 }
 
 /// Progress of one stock's load.

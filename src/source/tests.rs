@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use super::*;
 use crate::market::bar::Bar;
 use crate::market::calendar;
-use crate::market::options::BarLabel;
+use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::parquet::encode_day;
 use crate::market::store::DayFile;
 
@@ -75,6 +75,7 @@ fn options() -> LoadOptions {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        clean: OutlierRule::Off,
         columns: Vec::new(),
         cache_dir: None,
     }
@@ -118,7 +119,10 @@ fn days_become_one_series_and_progress_is_told() {
     assert_eq!((report.bad_rows, report.extended_rows, report.bar_minutes), (0, 0, 5));
     assert_eq!(report.bar_label, BarLabel::Start);
     assert!(
-        report.notes.iter().any(|n| n.starts_with("2020-08-31: opens at 126") && n.contains("4:1"))
+        report
+            .doubts
+            .iter()
+            .any(|n| n.starts_with("2020-08-31: opens at 126") && n.contains("4:1"))
     );
 }
 
@@ -199,6 +203,7 @@ fn the_fingerprint_changes_with_all_that_the_bars_depend_on() {
         of(two_days(), &year, &LoadOptions { extended_hours: true, ..options() }),
         of(two_days(), &year, &LoadOptions { bar_label: BarLabel::End, ..options() }),
         of(two_days(), &year, &LoadOptions { strict: true, ..options() }),
+        of(two_days(), &year, &LoadOptions { clean: OutlierRule::Drop, ..options() }),
         of(two_days(), &year, &LoadOptions { columns: vec!["vix".into()], ..options() }),
         of(two_days(), &year, &LoadOptions { columns: vec!["mood".into()], ..options() }),
     ];

@@ -41,6 +41,8 @@ pub struct RunResult {
     pub contributions: Contributions,
     /// Whether validation believed the learned values.
     pub is_believed: bool,
+    /// Doubts about the bars, a line each.
+    pub doubts: Vec<String>,
     /// The model's files by name, where the next fold begins with it.
     pub model: Vec<(String, Vec<u8>)>,
 }

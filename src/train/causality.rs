@@ -25,8 +25,7 @@
 //!
 //! Not part of it: what files look like. Length and grid of bars, whether labels name starts or
 //! ends, and whether there are bars after the close are read off the whole load
-//! ([`crate::market::clean`]), and of rows that are out of order in their file the later in the
-//! file are left out.
+//! ([`crate::market::clean`]).
 //!
 //! # Peeks that were tried
 //!

@@ -21,6 +21,7 @@ use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::{Opportunity, PairTests, PairWatch};
 use crate::market::calendar::new_york_date;
+use crate::market::judge::presence;
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
 use crate::market::{BarSeries, Period, Symbol};
@@ -315,9 +316,10 @@ impl DataPlan<'_> {
         fit: Option<&Fit>,
         path: &Path,
     ) -> Result<()> {
-        let (mut series, reports): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
+        let (mut series, mut reports): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
         let bar_minutes = common_bar_minutes(&reports)?;
-        for one in &mut series {
+        for (one, report) in series.iter_mut().zip(&mut reports) {
+            report.doubt(&presence(one, trade));
             keep_warmup(one, trade.start, self.warmup(bar_minutes));
         }
         let grid = align(&series);

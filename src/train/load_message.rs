@@ -125,6 +125,7 @@ mod tests {
             bar_label: BarLabel::Start,
             bar_label_reason: "told".into(),
             notes: vec!["a line\nbreak".into()],
+            doubts: vec!["a spike".into()],
         };
         let load_message = LoadMessage::Bars { stock: 2, report: Box::new(report), series };
         let bytes = load_message.to_bytes();

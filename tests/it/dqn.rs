@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dqn_trader::market::options::{BarLabel, LoadOptions};
+use dqn_trader::market::options::{BarLabel, LoadOptions, OutlierRule};
 use dqn_trader::market::store::LocalStore;
 use dqn_trader::market::{Bar, Period, Symbol};
 use dqn_trader::source::{DataSource, load_bars};
@@ -138,6 +138,7 @@ fn stream_is(place: &Place, signals: &str, columns: &[String]) {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        clean: OutlierRule::Off,
         columns: columns.to_vec(),
         cache_dir: None,
     };

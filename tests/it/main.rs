@@ -7,6 +7,7 @@ mod azure;
 mod bad_input;
 mod causality;
 mod documentation;
+mod doubtful_bars;
 mod dqn;
 mod getdata;
 mod going_on;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dqn_trader::market::options::{BarLabel, LoadOptions};
+use dqn_trader::market::options::{BarLabel, LoadOptions, OutlierRule};
 use dqn_trader::market::store::LocalStore;
 use dqn_trader::market::{BarSeries, Period, Symbol};
 use dqn_trader::source::{DataSource, load_bars};
@@ -16,6 +16,7 @@ fn load(source: &DataSource, stocks: &[Symbol], minutes: Option<u32>) -> Vec<(Ba
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: true,
+        clean: OutlierRule::Off,
         columns: Vec::new(),
         cache_dir: None,
     };

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{CheckArgs, Format, GlobalArgs};
 use crate::commands::{check_request, container_name, say};
 use crate::market::Period;
-use crate::market::check::{CheckOptions, Checked, Severity, check as check_stock};
+use crate::market::check::{CheckOptions, Checked, Severity, check as check_stock, compare};
 use crate::market::options::BarLabel;
 use crate::report::Progress;
 use crate::report::format::{count, wrapped};
@@ -49,6 +49,7 @@ pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) 
         })?);
     }
     progress.finish();
+    compare(&mut all);
     let is_right = !all.iter().any(Checked::is_wrong);
     say(&match args.format {
         Format::Table => table(&all),
@@ -61,6 +62,9 @@ pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) 
 }
 
 const HEAD: [&str; 9] = ["stock", "from", "to", "days", "absent", "bars", "gaps", "bad", "splits"];
+
+/// Bad rows that the sentence about them names.
+const MAX_IN_SENTENCE: usize = 3;
 
 const EXPLAINED: &str = "absent: trading days without bars; gaps: bars missing on days that have \
                          some; bad: rows that were skipped; splits: overnight moves near a split \
@@ -92,6 +96,9 @@ fn table(all: &[Checked]) -> String {
         for finding in &stock.findings {
             let level = if finding.level == Severity::Wrong { "problem" } else { "note   " };
             let _ = writeln!(text, "  {level}  {}: {}", finding.about, finding.text);
+        }
+        for row in stock.named_rows.iter().skip(MAX_IN_SENTENCE) {
+            let _ = writeln!(text, "  bad row  {row}");
         }
     }
     text

@@ -10,7 +10,8 @@ use crate::cli::{GlobalArgs, MarketArgs};
 use crate::comm::Comm;
 use crate::commands::{CommandContext, report_loads};
 use crate::config::{EnvConfig, RunConfig};
-use crate::market::options::{LoadOptions, LoadReport};
+use crate::market::judge::presence;
+use crate::market::options::{LoadOptions, LoadReport, doubts};
 use crate::market::{BarSeries, MarketData, Symbol};
 use crate::report::Progress;
 use crate::report::ledger::Ledger;
@@ -23,6 +24,8 @@ pub(crate) struct StrategyMarket {
     pub(crate) env: EnvConfig,
     /// What a reader of the results must know before believing a figure.
     pub(crate) notices: Vec<String>,
+    /// How many of them do not concern the bars, and were told at the start.
+    pub(crate) told: usize,
     /// Source, period and length of bars, for the results.
     pub(crate) described: serde_json::Value,
     pub(crate) progress: Arc<Progress>,
@@ -50,7 +53,10 @@ pub(super) fn read(
     };
     let loaded: Result<Vec<Read>> = mine.par_iter().map(one).collect();
     let loaded = shared(comm, agreed(comm, loaded)?)?;
-    let (series, reports): (Vec<_>, Vec<_>) = loaded.into_iter().map(|(_, read)| read).unzip();
+    let (series, mut reports): (Vec<_>, Vec<_>) = loaded.into_iter().map(|(_, read)| read).unzip();
+    for (one, report) in series.iter().zip(&mut reports) {
+        report.doubt(&presence(one, &config.train_period()));
+    }
     report_loads(&reports, progress);
     let bar_minutes = agreed(comm, common_bar_minutes(&reports))?;
     let described = serde_json::json!({
@@ -63,10 +69,11 @@ pub(super) fn read(
         "long_only": config.env.long_only,
     });
     let data = Arc::new(agreed(comm, MarketData::new(series).map_err(Into::into))?);
-    let (env, notices) = (config.env.clone(), notices.clone());
+    let told = notices.len();
+    let (env, notices) = (config.env.clone(), [notices.clone(), doubts(&reports)].concat());
     let ledger = setting.ledger.clone();
     let progress = Arc::new(setting.progress);
-    Ok(StrategyMarket { data, env, notices, described, progress, ledger })
+    Ok(StrategyMarket { data, env, notices, told, described, progress, ledger })
 }
 
 /// Number of a stock, and what was read of it.

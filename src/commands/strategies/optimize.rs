@@ -116,6 +116,10 @@ fn finish(args: &OptimizeArgs, market: &StrategyMarket, found: &OptimizationResu
         Format::Table => optimized(found, &written),
         Format::Json => text,
     });
+    if args.format == Format::Table {
+        let new = &market.notices[market.told..];
+        new.iter().for_each(|notice| say(&format!("\n{notice}\n")));
+    }
     Ok(())
 }
 

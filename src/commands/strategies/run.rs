@@ -253,7 +253,7 @@ fn finish(
     });
     if args.format == Format::Table {
         // The others were told at the start.
-        let new = &notices[market.notices.len()..];
+        let new = &notices[market.told..];
         new.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     }
     Ok(())

@@ -185,6 +185,11 @@ fn finish(plan: &StudyPlan, store: &RunStore, notices: Vec<String>, ledger: &Led
     // The first fold trades the earliest days; a model to begin with may know them.
     let first = plan.config(RunId { fold: 0, seed: 0, setting: 0 })?;
     let mut notices = notices;
+    for doubt in store.done().iter().flat_map(|run| &run.doubts) {
+        if !notices.contains(doubt) {
+            notices.push(doubt.clone());
+        }
+    }
     notices.extend(in_sample_notice(&first));
     let (mut outcome, accounts) =
         StudyOutcome::new(plan, &store.done(), notices, &earlier, &mut rng);

@@ -14,6 +14,7 @@ use crate::comm::local::LocalComm;
 use crate::compute::threads::pool;
 use crate::config::{RunConfig, SyncMode};
 use crate::eval::parts::DataPart;
+use crate::market::options::doubts;
 use crate::study::plan::{RunId, RunResult, StudyPlan};
 use crate::train;
 use crate::train::callbacks::{Callbacks, Ending};
@@ -158,6 +159,7 @@ fn result(id: RunId, mut trained: Trained, place: Option<&Path>) -> Result<RunRe
             files(place)?
         }
     };
+    let doubts = doubts(trained.train.note.reports.iter().chain(&trained.eval.note.reports));
     let evaluated = trained.latest.ok_or_else(|| anyhow!("rank 0 evaluates"))?.evaluated;
     let validation = parts.iter().find(|part| part.part == DataPart::Validation);
     Ok(RunResult {
@@ -170,6 +172,7 @@ fn result(id: RunId, mut trained: Trained, place: Option<&Path>) -> Result<RunRe
         parts,
         contributions: evaluated.contributions,
         is_believed: trained.model.belief.share > 0.0,
+        doubts,
         model,
     })
 }

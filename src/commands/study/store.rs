@@ -15,7 +15,7 @@ use crate::study::plan::{RunId, RunResult, StudyPlan};
 /// Below the study's folder.
 const RUNS: &str = "runs";
 /// Raised when the results of an older program cannot be read any more, or would differ.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// On rank 0.
 pub(crate) struct RunStore {

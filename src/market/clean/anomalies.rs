@@ -139,8 +139,8 @@ fn without_summer_time(rows: &[CleanRow], days: &[DateRows]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::market::clean::Cleaner;
-    use crate::market::options::BarLabel;
     use crate::market::options::LoadOptions;
+    use crate::market::options::{BarLabel, OutlierRule};
     use crate::market::parquet::RawRows;
     use crate::market::{Period, calendar};
 
@@ -162,6 +162,7 @@ mod tests {
             bar_label: BarLabel::Auto,
             extended_hours: false,
             strict: false,
+            clean: OutlierRule::Off,
             columns: Vec::new(),
             cache_dir: None,
         };

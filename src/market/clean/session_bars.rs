@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 
 use super::convention::Convention;
 use super::day::DateRows;
+use super::outliers::OutlierFilter;
 use super::{BadRows, CleanRow, RowFault};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar::{self, CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
@@ -46,6 +47,8 @@ pub(super) struct BuiltSeries {
 ///
 /// A further column has the value of the bar's last row, or the last one known in a bar up to then.
 ///
+/// Each stored bar passes `outliers` before it is put together with others.
+///
 /// An hourly bar from 15:30 includes trades after the close if the symbol has such trades at all.
 /// It then counts as extended hours: cut off at 16:00 it would show prices of 16:30.
 pub(super) fn build(
@@ -54,6 +57,7 @@ pub(super) fn build(
     days: &[DateRows],
     rules: &SessionRules,
     bad: &mut BadRows,
+    outliers: &mut Option<OutlierFilter>,
 ) -> Result<BuiltSeries, MarketError> {
     check_length(rules)?;
     let CleanRows { rows, columns, extras } = all;
@@ -93,8 +97,13 @@ pub(super) fn build(
                 continue;
             }
             last_end_s = end_s;
+            let row = match outliers {
+                Some(filter) => filter.next(*row, day.date, end_s.min(hours.close_s)),
+                None => Some(*row),
+            };
+            let Some(row) = row else { continue };
             let extras = &extras[i * columns.len()..][..columns.len()];
-            merged.add(row, extras, rules.end_s(start_s.max(hours.open_s), end_s, hours));
+            merged.add(&row, extras, rules.end_s(start_s.max(hours.open_s), end_s, hours));
         }
     }
     let notes = notes(&closed_days, outside, straddling);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::market::bar::Bar;
-use crate::market::options::BarLabel;
+use crate::market::calendar;
+use crate::market::options::{BarLabel, OutlierRule};
 
 const MINUTE: i64 = 60;
 
@@ -18,6 +19,7 @@ fn options() -> LoadOptions {
         bar_label: BarLabel::Auto,
         extended_hours: false,
         strict: false,
+        clean: OutlierRule::Off,
         columns: Vec::new(),
         cache_dir: None,
     }
@@ -297,12 +299,14 @@ fn bad_rows_are_left_out_counted_and_named() {
     let (series, report) = clean(&days, &options()).unwrap();
     assert_eq!((series.len(), report.bad_rows), (3, 8));
     assert_eq!(series.high[1], series.close[1]);
-    let note = report.notes.iter().find(|n| n.starts_with("8 bad rows left out")).unwrap();
-    let first = "X_2020-07-01: 2020-07-01T09:35:00-04:00: high is not a number; ";
-    assert!(note.contains(first) && note.ends_with("; and more"), "{note}");
+    let note = report.doubts.iter().find(|n| n.starts_with("8 bad rows left out")).unwrap();
+    let first = "left out: X_2020-07-01: a row without a time: its time cannot be read; \
+                 2020-07-01T09:30:00-04:00: its time occurs twice; \
+                 2020-07-01T09:35:00-04:00: high is not a number; ";
+    assert!(note.contains(first) && note.ends_with(" more"), "{note}");
     let error = clean(&days, &LoadOptions { strict: true, ..options() }).unwrap_err();
     assert!(matches!(&error, MarketError::File { file, .. } if file == "X_2020-07-01"));
-    assert!(error.to_string().contains("09:35:00-04:00: high is not a number"), "{error}");
+    assert!(error.to_string().contains("its time cannot be read"), "{error}");
 }
 
 #[test]
@@ -407,4 +411,116 @@ fn made_up_bars_take_the_same_path() {
     let (series, report) = cleaner.finish(&year, &options, known).unwrap();
     assert_eq!((series.len(), series.volume[0], report.native_minutes), (13, 30.0, 1));
     assert_eq!(series.end_s[0], open_s + 30 * MINUTE);
+}
+
+/// The rows in another order: those of `order` one after the other.
+fn reordered(rows: &RawRows, order: impl IntoIterator<Item = usize>) -> RawRows {
+    let mut other = RawRows { naive: rows.naive, ..RawRows::default() };
+    order.into_iter().for_each(|i| other.push(rows.label_s[i], rows.values(i)));
+    other
+}
+
+#[test]
+fn rows_in_any_order_within_a_day_give_the_same_bars() {
+    let dates = ["2020-07-01", "2020-07-02"];
+    let sorted = dates.map(|d| (d, regular(d, OPEN, CLOSE - 5, 5)));
+    let (series, report) = clean(&sorted, &options()).unwrap();
+    assert_eq!(report.notes, [""; 0]);
+    let count = 78;
+    let newest_first = (0..count).rev().collect::<Vec<_>>();
+    // 29 and 78 have no common factor, so this is every row once.
+    let shuffled = (0..count).map(|i| 29 * i % count).collect();
+    for order in [newest_first, shuffled] {
+        let days = [&sorted[0], &sorted[1]].map(|(d, rows)| (*d, reordered(rows, order.clone())));
+        let (same, report) = clean(&days, &options()).unwrap();
+        assert_eq!((same, report.bad_rows), (series.clone(), 0));
+        assert_eq!(report.notes, ["rows of 2 files were not in order of time: sorted"]);
+    }
+    // Of rows of the same time the first in the file counts.
+    let mut twice = reordered(&sorted[0].1, (0..count).rev());
+    twice.push(twice.label_s[3], [1.0; 5]);
+    let days = [("2020-07-01", twice), sorted[1].clone()];
+    let (same, report) = clean(&days, &options()).unwrap();
+    assert_eq!((same, report.bad_rows), (series, 1));
+    assert!(report.doubts[0].contains("its time occurs twice"), "{:?}", report.doubts);
+}
+
+/// Fifteen days of five-minute bars that hardly move; at 12:00 of the last one, prices of ten times.
+fn with_a_spike() -> Vec<(&'static str, RawRows)> {
+    let mut days: Vec<(&str, RawRows)> = [
+        "2020-07-01",
+        "2020-07-02",
+        "2020-07-06",
+        "2020-07-07",
+        "2020-07-08",
+        "2020-07-09",
+        "2020-07-10",
+        "2020-07-13",
+        "2020-07-14",
+        "2020-07-15",
+        "2020-07-16",
+        "2020-07-17",
+    ]
+    .into_iter()
+    .map(|d| {
+        let mut rows = regular(d, OPEN, CLOSE - 5, 5);
+        for i in 0..rows.len() {
+            let close = 100.0 + (i % 2) as f64;
+            (rows.open[i], rows.high[i], rows.low[i], rows.close[i]) =
+                (100.5, close + 0.6, close - 0.6, close);
+        }
+        (d, rows)
+    })
+    .collect();
+    let rows = &mut days[11].1;
+    for prices in [&mut rows.open, &mut rows.high, &mut rows.low, &mut rows.close] {
+        prices[30] *= 10.0;
+    }
+    days
+}
+
+#[test]
+fn a_spike_is_told_refused_or_left_out() {
+    let days = with_a_spike();
+    let told = "spike: 2020-07-17T12:05:00-04:00: close 1000 between 101 and 101";
+    let (series, report) = clean(&days, &options()).unwrap();
+    assert_eq!(report.doubts, [told]);
+    // Also where longer bars are asked for: with the time of the stored bar.
+    let hours = LoadOptions { bar_minutes: Some(30), ..options() };
+    assert_eq!(clean(&days, &hours).unwrap().1.doubts, [told]);
+    let strict = LoadOptions { strict: true, ..options() };
+    let error = clean(&days, &strict).unwrap_err();
+    assert!(matches!(&error, MarketError::Doubtful { .. }), "{error}");
+    assert!(error.to_string().starts_with(&format!("X: {told}")), "{error}");
+
+    // What is left out or clipped is not used, and told.
+    let drop = LoadOptions { clean: OutlierRule::Drop, ..strict.clone() };
+    let (dropped, report) = clean(&days, &drop).unwrap();
+    assert_eq!(dropped.len(), series.len() - 1);
+    let done = "--clean drop: 1 bar left out: 2020-07-17T12:05:00-04:00: 994 to 1006 after 101";
+    assert_eq!(report.doubts, [done]);
+    let winsorize = LoadOptions { clean: OutlierRule::Winsorize, ..strict };
+    let (clipped, _) = clean(&days, &winsorize).unwrap();
+    let at = series.close.iter().position(|&close| close == 1000.0).unwrap();
+    assert_eq!((clipped.len(), clipped.close[at]), (series.len(), 101.0 * (1.0 + bound())));
+}
+
+/// Ten usual moves: from a close of 100 to a high of 101.6.
+fn bound() -> f64 {
+    10.0 * (101.6 / 100.0 - 1.0)
+}
+
+#[test]
+fn further_columns_stay_with_their_bars_where_bars_are_left_out() {
+    let mut cleaner = Cleaner::new("X".parse().unwrap(), false).with_columns(&["mood".to_string()]);
+    for (text, mut rows) in with_a_spike() {
+        rows.extras = vec![rows.label_s.iter().map(|s| s.unwrap() as f64 % 1e5).collect()];
+        cleaner.add_day(text, date(text), &rows).unwrap();
+    }
+    let drop = LoadOptions { clean: OutlierRule::Drop, ..options() };
+    let (series, _) = cleaner.finish(&period("2020-07-01", "2020-07-17"), &drop, None).unwrap();
+    assert_eq!(series.len(), 12 * 78 - 1);
+    for i in 0..series.len() {
+        assert_eq!(series.extra(i), [((series.end_s[i] - 300) as f64 % 1e5) as f32]);
+    }
 }

@@ -16,8 +16,8 @@ use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::BarSeries;
-use crate::market::options::BarLabel;
 use crate::market::options::LoadOptions;
+use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::panel::{Panel, TRAILER_BYTES};
 use crate::market::store::LocalStore;
 use crate::portfolio::mandate::Mandate;
@@ -90,6 +90,7 @@ impl CaseFolder {
             bar_label: label,
             extended_hours: config.data.extended_hours,
             strict: false,
+            clean: OutlierRule::Off,
             columns: config.features.columns.clone(),
             cache_dir: None,
         };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::comm::local::LocalComm;
-use crate::market::options::BarLabel;
+use crate::market::options::{BarLabel, OutlierRule};
 use crate::synthetic::SyntheticMarket;
 
 #[test]
@@ -78,6 +78,7 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
             bar_label: BarLabel::Auto,
             extended_hours: false,
             strict: false,
+            clean: OutlierRule::Off,
             columns: Vec::new(),
             cache_dir: None,
         },
