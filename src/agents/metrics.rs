@@ -90,7 +90,8 @@ impl PerformanceFigures {
         let returns = backtest.daily_returns();
         let sharpe = match interval {
             true => {
-                SharpeEstimate::from_returns(&returns, &mut stream(SEED, Purpose::Inference, 0))
+                let rng = &mut stream(SEED, Purpose::Inference, 0);
+                SharpeEstimate::from_returns(&returns, backtest.days_per_year(), rng)
             }
             false => SharpeEstimate { value: metrics.sharpe, ..SharpeEstimate::default() },
         };

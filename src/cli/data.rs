@@ -9,6 +9,7 @@ use super::numbers::between;
 use super::{ContainerArg, Destination, Format, GlobalArgs};
 use crate::ingest::alpha_vantage::ADDRESS;
 use crate::market::Symbol;
+use crate::market::calendar::Calendar;
 
 /// Bar lengths that Alpha Vantage offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -161,6 +162,9 @@ pub(crate) struct CheckArgs {
     pub(crate) data: Option<String>,
     #[command(flatten)]
     pub(crate) container: ContainerArg,
+    /// When the market is open
+    #[arg(long, value_enum, default_value = "nyse")]
+    pub(crate) calendar: Calendar,
     /// Fraction of its bars that a day must have; less is a problem
     #[arg(long, alias = "min_coverage", value_name = "SHARE", default_value_t = 0.95)]
     pub(crate) min_coverage: f64,

@@ -27,11 +27,14 @@ pub(crate) struct BarArgs {
     pub(crate) container: Option<String>,
     /// Length of a bar, minutes [default: that of the data]
     #[arg(long, alias = "bar_minutes", value_name = "N", help_heading = "Data")]
-    #[arg(value_parser = between::<u32>(1, 390))]
+    #[arg(value_parser = between::<u32>(1, 1_440))]
     pub(crate) bar_minutes: Option<u32>,
     /// Whether timestamps mark a bar's start or its end [default: auto]
     #[arg(long, alias = "bar_label", value_enum, help_heading = "Data")]
     pub(crate) bar_label: Option<BarLabel>,
+    /// When the market is open [default: nyse]
+    #[arg(long, value_enum, help_heading = "Data")]
+    pub(crate) calendar: Option<Calendar>,
     /// Keep bars outside 09:30 to 16:00 New York time
     #[arg(long, alias = "extended_hours", help_heading = "Data")]
     pub(crate) extended_hours: bool,
@@ -93,6 +96,7 @@ impl BarArgs {
             data.bar_minutes = self.bar_minutes;
         }
         set(&mut data.bar_label, &self.bar_label);
+        set(&mut data.calendar, &self.calendar);
         data.extended_hours |= self.extended_hours;
         data.strict |= self.strict;
         set(&mut data.clean, &self.clean);

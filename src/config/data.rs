@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::market::calendar::Calendar;
 use crate::market::options::{BarLabel, LoadOptions, OutlierRule};
 
 /// Section `[data]`: which bars are read, and how.
@@ -19,6 +20,8 @@ pub struct DataConfig {
     pub bar_minutes: Option<u32>,
     /// Whether timestamps are the start or the end of their bars.
     pub bar_label: BarLabel,
+    /// When the market is open.
+    pub calendar: Calendar,
     /// Keep bars outside 09:30 to 16:00 New York time.
     pub extended_hours: bool,
     /// A bad row or a doubtful price is an error instead of being noted.
@@ -35,6 +38,7 @@ impl DataConfig {
         LoadOptions {
             bar_minutes: self.bar_minutes,
             bar_label: self.bar_label,
+            calendar: self.calendar,
             extended_hours: self.extended_hours,
             strict: self.strict,
             clean: self.clean,
@@ -51,6 +55,7 @@ impl Default for DataConfig {
             container: "stock-data".into(),
             bar_minutes: None,
             bar_label: BarLabel::Auto,
+            calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,
             clean: OutlierRule::Off,

@@ -80,7 +80,9 @@ impl RunConfig {
 
     fn validate_market(&self) -> Result<(), ConfigError> {
         let minutes = self.data.bar_minutes.unwrap_or(1);
-        check("--bar-minutes", (1..=390).contains(&minutes), "must be from 1 to 390")?;
+        let session = self.data.calendar.session_minutes();
+        let rule = format!("must be from 1 to {session}, a session");
+        check("--bar-minutes", (1..=session).contains(&minutes), &rule)?;
         let costs = |bps: f64| (0.0..1_000.0).contains(&bps);
         check("--fee-bps", costs(self.env.fee_bps), "must be from 0 to below 1000")?;
         check("--slippage-bps", costs(self.env.slippage_bps), "must be from 0 to below 1000")?;

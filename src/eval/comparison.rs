@@ -136,7 +136,8 @@ fn contenders(
         record.as_ref().map_or(Vec::new(), |record| record.daily_returns())
     };
     let returns: Vec<Vec<f64>> = records.iter().map(|(_, _, record)| returns(record)).collect();
-    let mut estimates = SharpeEstimate::from_each_series(&returns, rng);
+    let year = traded.portfolio.days_per_year();
+    let mut estimates = SharpeEstimate::from_each_series(&returns, year, rng);
     // Equal returns must be reported with the same interval.
     let reported = traded.portfolio.daily_returns();
     for (estimate, _) in estimates.iter_mut().zip(&returns).filter(|(_, one)| **one == reported) {

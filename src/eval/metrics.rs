@@ -1,6 +1,6 @@
 //! Performance metrics that match empyrical. Pure functions.
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate, Weekday};
 use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
@@ -43,7 +43,8 @@ pub struct Metrics {
     pub total_reward: f64,
     /// Last equity over first, minus 1.
     pub portfolio_return: f64,
-    /// Sharpe ratio of daily returns, annualised by sqrt(252), ddof 1, risk-free rate 0.
+    /// Sharpe ratio of daily returns, annualised by the root of [`days_per_year`], ddof 1, risk-free
+    /// rate 0.
     pub sharpe: Option<f64>,
     /// Sortino ratio: like `sharpe`, with the downside deviation below 0 over all days.
     pub sortino: Option<f64>,
@@ -76,15 +77,29 @@ pub(crate) struct DailyMetrics {
     pub(crate) volatility: Option<f64>,
 }
 
+/// Trading days of a stock exchange in a year.
 pub(crate) const DAYS_PER_YEAR: f64 = 252.0;
+/// Those of a market that never closes.
+const EVERY_DAY: f64 = 365.0;
 
-/// Metrics of simple daily returns as in empyrical, annualised with 252 days, risk-free rate 0.
+/// Trading days per year of a market with these days: 252, or 365 if more than a tenth of them are
+/// on weekends, as those of coins are.
+pub(crate) fn days_per_year(days: impl Iterator<Item = NaiveDate>) -> f64 {
+    let (mut all, mut weekend) = (0_usize, 0_usize);
+    for day in days {
+        all += 1;
+        weekend += usize::from(matches!(day.weekday(), Weekday::Sat | Weekday::Sun));
+    }
+    if 10 * weekend > all { EVERY_DAY } else { DAYS_PER_YEAR }
+}
+
+/// Metrics of simple daily returns as in empyrical, annualised with `year` days, risk-free rate 0.
 /// With fewer than two days everything but `max_drawdown` is None (empyrical returns a meaningless
 /// Calmar ratio for one day).
 ///
 /// # Panics
 /// If a return is not finite.
-pub(crate) fn daily_metrics(returns: &[f64]) -> DailyMetrics {
+pub(crate) fn daily_metrics(returns: &[f64], year: f64) -> DailyMetrics {
     assert!(returns.iter().all(|r| r.is_finite()), "daily returns are finite");
     let (max_drawdown, final_value) = deepest_drawdown(returns);
     if returns.len() < 2 {
@@ -98,8 +113,8 @@ pub(crate) fn daily_metrics(returns: &[f64]) -> DailyMetrics {
     let squares = returns.iter().map(|r| (r - mean).powi(2)).sum::<f64>();
     let std = if equal { 0.0 } else { (squares / (days - 1.0)).sqrt() };
     let downside = (returns.iter().map(|r| r.min(0.0).powi(2)).sum::<f64>() / days).sqrt();
-    let year = DAYS_PER_YEAR.sqrt();
-    let annual_return = final_value.powf(DAYS_PER_YEAR / days) - 1.0;
+    let annual_return = final_value.powf(year / days) - 1.0;
+    let year = year.sqrt();
     DailyMetrics {
         sharpe: ratio(mean, std).map(|ratio| ratio * year),
         sortino: ratio(mean, downside).map(|ratio| ratio * year),
@@ -171,6 +186,16 @@ impl BacktestRecord {
     /// the first.
     pub(crate) fn daily_returns(&self) -> Vec<f64> {
         let Some(&initial) = self.equity.first() else { return Vec::new() };
+        returns_between(initial, self.daily_closes().into_iter().map(|(_, equity)| equity))
+    }
+
+    /// Trading days per year of its market; see [`days_per_year`].
+    pub(crate) fn days_per_year(&self) -> f64 {
+        days_per_year(self.daily_closes().into_iter().map(|(date, _)| date))
+    }
+
+    /// The last equity of each New York date of the entries after the first.
+    fn daily_closes(&self) -> Vec<(NaiveDate, f64)> {
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
         let mut clock = NewYorkClock::new();
         for (&end_s, &equity) in self.end_s.iter().zip(&self.equity).skip(1) {
@@ -180,7 +205,7 @@ impl BacktestRecord {
                 _ => closes.push((date, equity)),
             }
         }
-        returns_between(initial, closes.into_iter().map(|(_, equity)| equity))
+        closes
     }
 
     /// Mean over the bars after the first of gross position value over equity; bars without equity
@@ -230,7 +255,7 @@ impl Metrics {
         };
         assert!(first > 0.0, "a record begins with equity");
         let returns = record.daily_returns();
-        let daily = daily_metrics(&returns);
+        let daily = daily_metrics(&returns, record.days_per_year());
         Metrics {
             total_reward: record.reward.iter().sum(),
             portfolio_return: last / first - 1.0,
@@ -274,7 +299,7 @@ mod tests {
         let cases: Vec<Golden> = serde_json::from_str(golden).unwrap();
         assert!(cases.len() >= 13);
         for case in cases {
-            let found = daily_metrics(&case.returns);
+            let found = daily_metrics(&case.returns, DAYS_PER_YEAR);
             let name = &case.name;
             let days = case.returns.len();
             assert_near(&format!("sharpe {name}"), found.sharpe, case.sharpe);
@@ -330,6 +355,26 @@ mod tests {
         assert_eq!(metrics.trades, 6);
         let exposure = (50.0 / 102.0 + 52.0 / 110.0 + 11.0 / 99.0) / 4.0;
         assert!((metrics.exposure - exposure).abs() < 1e-12);
+    }
+
+    /// A stock's days, a coin's, and a stock's with a bar on one Saturday by mistake.
+    #[test]
+    fn a_year_has_the_days_on_which_there_is_trade() {
+        let start = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
+        let all = || start.iter_days().take(366);
+        let is_weekday = |day: &NaiveDate| day.weekday().num_days_from_monday() < 5;
+        assert_eq!(days_per_year(all()), 365.0);
+        assert_eq!(days_per_year(all().filter(is_weekday)), 252.0);
+        let saturday = NaiveDate::from_ymd_opt(2020, 1, 4);
+        assert_eq!(
+            days_per_year(all().filter(|day| is_weekday(day) || Some(*day) == saturday)),
+            252.0
+        );
+        assert_eq!(days_per_year(std::iter::empty()), 252.0);
+        let returns = [0.01, -0.005, 0.02];
+        let [stock, coin] =
+            [252.0, 365.0].map(|year| daily_metrics(&returns, year).sharpe.unwrap());
+        assert!((coin / stock - (365.0_f64 / 252.0).sqrt()).abs() < 1e-12);
     }
 
     #[test]

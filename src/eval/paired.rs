@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::inference::{MIN_DAYS, SharpeEstimate, probability_above_zero};
-use super::metrics::DAYS_PER_YEAR;
+use super::metrics::days_per_year;
 
 /// Simple returns by New York date, in order of time.
 pub type DailyReturns = Vec<(NaiveDate, f64)>;
@@ -15,7 +15,8 @@ pub type DailyReturns = Vec<(NaiveDate, f64)>;
 pub struct PairedDifference {
     /// Days that both have.
     pub days: usize,
-    /// Mean difference of daily returns, times 252; None without a common day.
+    /// Mean difference of daily returns, times the trading days of a year; None without a common
+    /// day.
     pub per_year: Option<f64>,
     /// Sharpe ratio of the differences, with its interval.
     pub sharpe: SharpeEstimate,
@@ -39,12 +40,13 @@ impl PairedDifference {
             })
             .collect();
         let days = differences.len();
+        let year = days_per_year(one.iter().map(|&(date, _)| date));
         let mean = differences.iter().sum::<f64>() / days.max(1) as f64;
         let probability = probability_above_zero(&differences).filter(|_| days >= MIN_DAYS);
         PairedDifference {
             days,
-            per_year: (days > 0).then_some(mean * DAYS_PER_YEAR),
-            sharpe: SharpeEstimate::from_returns(&differences, rng),
+            per_year: (days > 0).then_some(mean * year),
+            sharpe: SharpeEstimate::from_returns(&differences, year, rng),
             p_value: probability.map(|above| (2.0 * above.min(1.0 - above)).min(1.0)),
         }
     }

@@ -8,10 +8,11 @@
 use std::ops::Range;
 
 use super::inference::{HeldShares, TimingScratch, TimingTable, Trial};
-use super::metrics::{daily_metrics, returns_between};
+use super::metrics::{daily_metrics, days_per_year, returns_between};
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::market::MarketData;
+use crate::market::calendar::new_york_date;
 use crate::strategy::Targets;
 
 /// Maximum rows per block, chosen to fit the first-level cache.
@@ -22,6 +23,8 @@ pub struct MarketTape {
     rows: usize,
     stocks: Vec<Column>,
     times: TimingTable,
+    /// Trading days per year.
+    year: f64,
     costs: Costs,
     env: EnvConfig,
 }
@@ -130,7 +133,11 @@ impl MarketTape {
         let prices: Vec<_> =
             stocks.iter().map(|stock| (or_none(&stock.open), or_none(&stock.close))).collect();
         let times = TimingTable::new(data.end_s(), &prices);
-        MarketTape { rows: data.rows(), stocks, times, costs, env: env.clone() }
+        let mut dates: Vec<_> =
+            data.end_s()[1..].iter().map(|&end_s| new_york_date(end_s)).collect();
+        dates.dedup();
+        let year = days_per_year(dates.into_iter());
+        MarketTape { rows: data.rows(), stocks, times, year, costs, env: env.clone() }
     }
 
     /// Back-tests `targets` as [`crate::runner::backtest_signals`] does, with the Sharpe ratio up
@@ -151,7 +158,7 @@ impl MarketTape {
             let part = (whole < ends.len() && rows > 1 && ends[..whole].last() != Some(&rows))
                 .then_some(rows);
             let closes = ends[..whole].iter().copied().chain(part).map(|end| equity[end - 1]);
-            daily_metrics(&returns_between(equity[0], closes)).sharpe
+            daily_metrics(&returns_between(equity[0], closes), self.year).sharpe
         };
         Some(SearchOutcome {
             total_return: equity[self.rows - 1] / equity[0] - 1.0,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use crate::market::bar::{Period, Symbol};
+use crate::market::bar::{Bar, BarSeries, Period, Symbol};
 use crate::market::calendar;
 use crate::market::clean::value_fault;
 use crate::market::error::MarketError;
@@ -74,6 +74,15 @@ impl RowsByDay {
     fn leave_out(&mut self, why: String) {
         self.bad_rows += 1;
         self.first_bad.get_or_insert(why);
+    }
+
+    /// The bars in order of time, with their labels in place of their ends.
+    pub(crate) fn series(&self, symbol: &Symbol) -> BarSeries {
+        let mut series = BarSeries::new(symbol.clone());
+        for (&label_s, &[open, high, low, close, volume]) in self.days.values().flat_map(|d| &d.0) {
+            series.push(Bar { end_s: label_s, open, high, low, close, volume });
+        }
+        series
     }
 
     /// Whether there is one bar a day, always at the same time, on the clock of New York or in UTC.

@@ -12,6 +12,7 @@ use super::table::{Table, TableOptions, TablePart, decode_table, on_one_basis, u
 use crate::errors::Cause;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
+use crate::market::judge;
 use crate::market::parquet::RawRows;
 use crate::market::store::origin::{Origin, OriginKind};
 use crate::market::store::{Store, day_key};
@@ -125,12 +126,15 @@ fn put(
     sum: &mut ImportStats,
 ) -> Result<(), MarketError> {
     let changed = fit(store, file, symbol, stock)?;
-    let StockBars { days, interval, rescaled } = stock;
+    let StockBars { days, interval, rescaled, doubts } = stock;
     let bars: usize = days.days.values().map(|day| day.0.len()).sum();
     if Origin::read(store, symbol)?.is_none() {
         Origin::new(OriginKind::Import, *interval, options.now.clone()).write(store, symbol)?;
     }
     run_concurrently(&changed, WRITES_AT_ONCE, |(key, day)| store.put(key, &day.encode(key)?))?;
+    for doubt in doubts {
+        (options.tell)(&format!("{file}: {symbol}: {doubt}"));
+    }
     sum.rows += bars;
     sum.bad_rows += days.bad_rows;
     sum.written += changed.len();
@@ -183,6 +187,8 @@ struct StockBars {
     interval: u32,
     /// What was done to have its prices on one basis.
     rescaled: Option<String>,
+    /// Prices and volumes that are most likely errors, a line for each kind.
+    doubts: Vec<String>,
 }
 
 struct ReadFile {
@@ -230,7 +236,12 @@ fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketErro
             let what = format!("has no two bars of {symbol} on one day, at other times each day");
             return Err(wrong(what, "give bars of whole minutes, or daily ones"));
         };
-        stocks.insert(symbol, StockBars { days, interval, rescaled });
+        let findings = judge::judge(&days.series(&symbol));
+        if options.strict {
+            judge::refuse(&symbol, &findings)?;
+        }
+        let doubts = judge::lines(&findings);
+        stocks.insert(symbol, StockBars { days, interval, rescaled, doubts });
     }
     Ok(ReadFile { stocks, understood })
 }

@@ -1,10 +1,11 @@
-//! Exchange sessions in America/New_York.
+//! Sessions in America/New_York: those of the exchange, or every day.
 //!
 //! Holidays follow NYSE Rule 7.2 and the exchange's published closures; the rules cover 1990 to
 //! 2100. The data decides which days exist; the calendar gives each day's session hours.
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Weekday};
 use chrono_tz::America::New_York;
+use serde::{Deserialize, Serialize};
 
 use super::bar::Period;
 
@@ -23,6 +24,66 @@ pub struct Session {
     pub open_s: i64,
     /// Close, exclusive.
     pub close_s: i64,
+}
+
+/// When a market is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Calendar {
+    /// New York Stock Exchange: 09:30 to 16:00, its holidays and half days
+    #[default]
+    Nyse,
+    /// Every day from midnight to midnight in New York, as coins are traded
+    Always,
+}
+
+impl Calendar {
+    /// Regular hours on a date; None if the market is closed.
+    pub(crate) fn session(self, date: NaiveDate) -> Option<Session> {
+        match self {
+            Calendar::Nyse => session(date),
+            Calendar::Always => Some(whole_day(date)),
+        }
+    }
+
+    /// Regular hours if the market were open.
+    pub(crate) fn usual_session(self, date: NaiveDate) -> Session {
+        match self {
+            Calendar::Nyse => usual_session(date),
+            Calendar::Always => whole_day(date),
+        }
+    }
+
+    /// Regular and extended hours.
+    pub(crate) fn extended_session(self, date: NaiveDate) -> Session {
+        match self {
+            Calendar::Nyse => extended_session(date),
+            Calendar::Always => whole_day(date),
+        }
+    }
+
+    /// Dates and regular hours of all sessions of a period.
+    pub(crate) fn sessions_in(
+        self,
+        period: &Period,
+    ) -> impl Iterator<Item = (NaiveDate, Session)> + use<> {
+        let end = period.end;
+        let days = period.start.iter_days().take_while(move |&date| date <= end);
+        days.filter_map(move |date| self.session(date).map(|session| (date, session)))
+    }
+
+    /// Length of a usual session, minutes.
+    pub fn session_minutes(self) -> u32 {
+        match self {
+            Calendar::Nyse => ((CLOSE_TOD_S - OPEN_TOD_S) / 60) as u32,
+            Calendar::Always => 24 * 60,
+        }
+    }
+}
+
+/// From midnight to a second before the next one, so that a day's last bar is of its date.
+fn whole_day(date: NaiveDate) -> Session {
+    Session { open_s: at(date, 0), close_s: at(date + Days::new(1), 0) - 1 }
 }
 
 /// Regular hours of the exchange on a date; None on weekends and full holidays.
@@ -44,12 +105,7 @@ pub(crate) fn extended_session(date: NaiveDate) -> Session {
 
 /// Dates and regular hours of all sessions of a period.
 pub fn sessions_in(period: &Period) -> impl Iterator<Item = (NaiveDate, Session)> + use<> {
-    let end = period.end;
-    period
-        .start
-        .iter_days()
-        .take_while(move |&date| date <= end)
-        .filter_map(|date| session(date).map(|session| (date, session)))
+    Calendar::Nyse.sessions_in(period)
 }
 
 /// The New York date. Panics outside chrono's range (a quarter of a million years).
@@ -346,6 +402,23 @@ mod tests {
         assert_eq!(time_of_day_s(1_593_610_260), 9 * 3600 + 31 * 60);
         // 02:00 UTC is the previous evening in New York.
         assert_eq!(new_york_date(1_577_930_400), date("2020-01-01"));
+    }
+
+    #[test]
+    fn a_market_that_never_closes_has_a_session_every_day() {
+        let always = Calendar::Always;
+        assert_eq!(always.sessions_in(&year(2020)).count(), 366);
+        let saturday = always.session(date("2020-01-04")).unwrap();
+        // 00:00 EST is 05:00 UTC.
+        assert_eq!(saturday, Session { open_s: 1_578_114_000, close_s: 1_578_200_399 });
+        let hours = |text| {
+            let Session { open_s, close_s } = always.usual_session(date(text));
+            (close_s + 1 - open_s) / 3_600
+        };
+        let days = ["2020-03-07", "2020-03-08", "2020-11-01"];
+        assert_eq!(days.map(hours), [24, 23, 25], "clocks are put forward and back");
+        assert_eq!(Calendar::Nyse.session(date("2020-01-04")), None);
+        assert_eq!([Calendar::Nyse, always].map(Calendar::session_minutes), [390, 1_440]);
     }
 
     #[test]

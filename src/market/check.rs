@@ -9,12 +9,12 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::bar::{Period, Symbol};
-use super::calendar::{extended_session, new_york_date, session, sessions_in};
+use super::calendar::{Calendar, new_york_date, sessions_in};
 use super::clean::{Anomaly, Cleaner, Inspection, Split};
 use super::error::MarketError;
 use super::judge::{BarFinding, FindingKind};
 use super::options::{LoadOptions, LoadReport};
-use super::parquet::decode_day;
+use super::parquet::{INT96, decode_day};
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
 use crate::market::options::{BarLabel, OutlierRule};
@@ -40,6 +40,8 @@ pub(crate) struct CheckOptions<'a> {
     pub(crate) end: Option<NaiveDate>,
     /// Current time, UTC seconds; bars of days that are not over do not count as missing.
     pub(crate) now_s: i64,
+    /// When the market is open.
+    pub(crate) calendar: Calendar,
     /// Minimum fraction of a day's bars: below it a finding is `Wrong`, above it a `Note`.
     pub(crate) least_coverage: f64,
     pub(crate) cache: Option<&'a Path>,
@@ -145,24 +147,18 @@ pub(crate) fn check(
     let period = Period { start, end: options.end.unwrap_or(last.date) };
     found.period = Some(period);
     let cleaner = read(store, symbol, files, options, &mut found, progress)?;
-    let load = LoadOptions {
-        bar_minutes: None,
-        bar_label: BarLabel::Auto,
-        extended_hours: false,
-        strict: false,
-        clean: OutlierRule::Off,
-        columns: Vec::new(),
-        cache_dir: None,
-    };
+    let calendar = options.calendar;
+    let load = LoadOptions { calendar, ..LoadOptions::default() };
     match cleaner.inspect(&period, &load) {
         Err(error) => found.add(Severity::Wrong, "bars", error.to_string()),
         Ok((series, report, inspection)) => {
-            let is_over = |date: &NaiveDate| extended_session(*date).close_s <= options.now_s;
-            let coverage = Coverage::measure(&series, &inspection, &period, is_over);
+            let is_over =
+                |date: &NaiveDate| calendar.extended_session(*date).close_s <= options.now_s;
+            let coverage = Coverage::measure(&series, &inspection, &period, calendar, is_over);
             found.judge_coverage(&coverage, options.least_coverage);
             let ends = series.end_s.first().zip(series.end_s.last());
             found.days = ends.map(|(&first, &last)| [first, last].map(new_york_date));
-            let closed = closed_days(&series.end_s);
+            let closed = closed_days(&series.end_s, calendar);
             found.judge_rows(report, inspection, &closed);
         }
     }
@@ -199,10 +195,10 @@ fn read(
 }
 
 /// Dates with bars on which the exchange was closed.
-fn closed_days(end_s: &[i64]) -> Vec<NaiveDate> {
+fn closed_days(end_s: &[i64], calendar: Calendar) -> Vec<NaiveDate> {
     let mut days: Vec<NaiveDate> = end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
     days.dedup();
-    days.retain(|&date| session(date).is_none());
+    days.retain(|&date| calendar.session(date).is_none());
     days
 }
 
@@ -310,7 +306,8 @@ impl Checked {
         }
         if !closed.is_empty() {
             let text = format!(
-                "{} days with bars on which the exchange was closed: {}",
+                "{} days with bars on which the exchange was closed: {}; --calendar always is for \
+                 markets that never close",
                 closed.len(),
                 named(closed)
             );
@@ -321,9 +318,11 @@ impl Checked {
             self.add(Severity::Note, "label", text);
         }
         self.bar_label_reason = Some(report.bar_label_reason);
-        if let Some(naive) = report.notes.iter().find(|note| note.starts_with("times have no zone"))
-        {
-            self.add(Severity::Note, "time zone", naive.clone());
+        let about_zones = |note: &&String| {
+            ["times have no zone", INT96].iter().any(|text| note.starts_with(text))
+        };
+        for note in report.notes.iter().filter(about_zones) {
+            self.add(Severity::Note, "time zone", note.clone());
         }
         if found.straddling {
             let text = "bars that reach from before the close into extended hours were left out";

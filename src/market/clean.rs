@@ -23,7 +23,7 @@ use outliers::OutlierFilter;
 pub(crate) use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol};
-use super::calendar::{self, NewYorkClock};
+use super::calendar::{self, Calendar, NewYorkClock};
 use super::error::MarketError;
 use super::judge::{self, BarFinding};
 use super::options::{LoadOptions, LoadReport};
@@ -245,13 +245,13 @@ impl Cleaner {
             let files = self.unsorted_files;
             notes.push(format!("rows of {files} files were not in order of time: sorted"));
         }
-        let days = day::days(&self.rows);
+        let days = day::days(&self.rows, options.calendar);
         let convention = match known {
             Some(convention) => convention,
-            None => Convention::detect(&self.symbol, &self.rows, &days, options.bar_label)?,
+            None => Convention::detect(&self.symbol, &self.rows, &days, options)?,
         };
         notes.extend(convention.notes.iter().cloned());
-        if self.naive {
+        if self.naive && options.calendar == Calendar::Nyse {
             notes.extend(convention::utc_suspicion(&self.rows, &days));
         }
         let bar_minutes = options.bar_minutes.unwrap_or(convention.native_minutes());
@@ -259,6 +259,7 @@ impl Cleaner {
             convention: &convention,
             period,
             bar_minutes,
+            calendar: options.calendar,
             extended_hours: options.extended_hours,
         };
         let rows = session_bars::CleanRows {

@@ -36,6 +36,7 @@ pub(crate) fn digest(
     let LoadOptions {
         bar_minutes,
         bar_label,
+        calendar,
         extended_hours,
         strict,
         clean,
@@ -45,7 +46,7 @@ pub(crate) fn digest(
     let mut parts = vec![
         format!("loader {LOADER_VERSION}"),
         format!("{symbol} {period}"),
-        format!("{bar_minutes:?} {bar_label:?} {extended_hours} {strict} {clean:?}"),
+        format!("{bar_minutes:?} {bar_label:?} {calendar:?} {extended_hours} {strict} {clean:?}"),
     ];
     parts.extend(columns.iter().map(|name| format!("column {name}")));
     parts.extend(origin);

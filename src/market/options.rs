@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::bar::Symbol;
+use super::calendar::Calendar;
 use super::judge::{self, BarFinding};
 
 /// Stocks that are named before "and so many more".
@@ -44,6 +45,8 @@ pub struct LoadOptions {
     pub bar_minutes: Option<u32>,
     /// What timestamps mean; they are converted to ends.
     pub bar_label: BarLabel,
+    /// When the market is open.
+    pub calendar: Calendar,
     /// Keep bars outside 09:30 to 16:00 New York time.
     pub extended_hours: bool,
     /// Bad rows and doubtful prices are errors; else rows are counted and left out, prices noted.
@@ -63,6 +66,7 @@ impl Default for LoadOptions {
         LoadOptions {
             bar_minutes: None,
             bar_label: BarLabel::Auto,
+            calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,
             clean: OutlierRule::Off,

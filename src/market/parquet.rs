@@ -237,7 +237,8 @@ fn decode_any(bytes: &[u8], file: &str, columns: &[String]) -> Result<RawRows, M
     })
 }
 
-const INT96: &str = "times are stored as INT96, as Spark and Impala do: read as UTC";
+/// The remark about files with such times.
+pub(crate) const INT96: &str = "times are stored as INT96, as Spark and Impala do: read as UTC";
 
 fn is_repeated(label_s: &[Option<i64>]) -> bool {
     let mut known: Vec<i64> = label_s.iter().flatten().copied().collect();

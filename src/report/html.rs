@@ -100,7 +100,11 @@ impl HtmlReport<'_> {
                 |m| Some(signed_percent(m.portfolio_return)),
                 "final over initial equity, less 1, after costs",
             ),
-            ("Sharpe ratio", |m| m.sharpe.map(ratio), "of daily returns, annualised by 252 days"),
+            (
+                "Sharpe ratio",
+                |m| m.sharpe.map(ratio),
+                "of daily returns, annualised by the trading days of a year",
+            ),
             ("Sortino ratio", |m| m.sortino.map(ratio), "the same over downside deviation"),
             ("Calmar ratio", |m| m.calmar.map(ratio), "annual return over maximum drawdown"),
             (

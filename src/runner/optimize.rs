@@ -320,7 +320,7 @@ fn sharpe_of(record: &BacktestRecord, rows: std::ops::Range<usize>) -> Option<f6
         equity: record.equity[rows].to_vec(),
         ..BacktestRecord::new(Vec::new())
     };
-    daily_metrics(&part.daily_returns()).sharpe
+    daily_metrics(&part.daily_returns(), record.days_per_year()).sharpe
 }
 
 #[cfg(test)]

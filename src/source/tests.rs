@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use super::*;
 use crate::market::bar::Bar;
 use crate::market::calendar;
+use crate::market::calendar::Calendar;
 use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::parquet::encode_day;
 use crate::market::store::DayFile;
@@ -73,6 +74,7 @@ fn options() -> LoadOptions {
     LoadOptions {
         bar_minutes: None,
         bar_label: BarLabel::Auto,
+        calendar: Calendar::Nyse,
         extended_hours: false,
         strict: false,
         clean: OutlierRule::Off,

@@ -319,7 +319,7 @@ impl DataPlan<'_> {
         let (mut series, mut reports): (Vec<_>, Vec<_>) = bars.into_iter().unzip();
         let bar_minutes = common_bar_minutes(&reports)?;
         for (one, report) in series.iter_mut().zip(&mut reports) {
-            report.doubt(&presence(one, trade));
+            report.doubt(&presence(one, trade, self.options.calendar));
             keep_warmup(one, trade.start, self.warmup(bar_minutes));
         }
         let grid = align(&series);

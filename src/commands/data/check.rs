@@ -39,8 +39,14 @@ pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) 
     }
     let cache = source::cache_folder(global.cache.as_deref());
     let now_s = Utc::now().timestamp();
-    let options =
-        CheckOptions { start, end, now_s, least_coverage: args.min_coverage, cache: Some(&cache) };
+    let options = CheckOptions {
+        start,
+        end,
+        now_s,
+        calendar: args.calendar,
+        least_coverage: args.min_coverage,
+        cache: Some(&cache),
+    };
     let mut all = Vec::new();
     for symbol in &stocks {
         let store = Arc::clone(&store);

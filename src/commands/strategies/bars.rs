@@ -55,7 +55,7 @@ pub(super) fn read(
     let loaded = shared(comm, agreed(comm, loaded)?)?;
     let (series, mut reports): (Vec<_>, Vec<_>) = loaded.into_iter().map(|(_, read)| read).unzip();
     for (one, report) in series.iter().zip(&mut reports) {
-        report.doubt(&presence(one, &config.train_period()));
+        report.doubt(&presence(one, &config.train_period(), config.data.calendar));
     }
     report_loads(&reports, progress);
     let bar_minutes = agreed(comm, common_bar_minutes(&reports))?;

@@ -196,7 +196,7 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
     let (count, ends) = (markets().min(1_000), bar_ends(DAYS, BARS, 60));
     let found = over_markets(count, Market::NONE, |prices, rng| {
         let record = Policy::Random(20.0).trade(prices, &ends, 0.0, rng);
-        SharpeEstimate::from_returns(&record.daily_returns(), rng)
+        SharpeEstimate::from_returns(&record.daily_returns(), DAYS_PER_YEAR, rng)
     });
     let covered = share(&found, |one| {
         one.low.is_some_and(|low| low <= 0.0) && one.high.is_some_and(|high| high >= 0.0)

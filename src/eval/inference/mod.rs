@@ -102,7 +102,7 @@ pub struct Inference {
     pub trials: TrialsCounted,
 }
 
-/// A Sharpe ratio and its interval, annualised by sqrt(252).
+/// A Sharpe ratio and its interval, annualised by the trading days of a year.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharpeEstimate {
     /// None if all returns are equal, or there are fewer than two.
@@ -156,7 +156,7 @@ impl Trial {
     pub fn new(episode: Option<u32>, record: &BacktestRecord) -> Trial {
         Trial {
             episode,
-            sharpe: daily_metrics(&record.daily_returns()).sharpe,
+            sharpe: daily_metrics(&record.daily_returns(), record.days_per_year()).sharpe,
             timing_score: ExposureGrid::from_record(record).score(),
         }
     }
@@ -184,7 +184,7 @@ impl Trials {
     /// So the variance is capped at that of luck alone, which for independent returns without skill
     /// is 1 / (number of days - 1) for a daily Sharpe ratio and 1 for the timing score. Correlated
     /// trials have less.
-    fn counted(&self, days: usize) -> TrialsCounted {
+    fn counted(&self, days: usize, year: f64) -> TrialsCounted {
         let mut distinct: Vec<&Trial> = Vec::new();
         let mut earlier = 0;
         for (i, trial) in self.own.iter().chain(&self.earlier).enumerate() {
@@ -200,7 +200,7 @@ impl Trials {
                 SampleMoments::from_values(&scores).map_or(0.0, |moments| moments.std.powi(2));
             sharpe::expected_maximum(count, variance.min(by_luck))
         };
-        let year_over_days = DAYS_PER_YEAR / (days as f64 - 1.0).max(1.0);
+        let year_over_days = year / (days as f64 - 1.0).max(1.0);
         TrialsCounted {
             count,
             earlier,
@@ -231,8 +231,9 @@ impl Inference {
         let ours = record.daily_returns();
         let theirs = benchmark.daily_returns();
         let excess: Vec<f64> = ours.iter().zip(&theirs).map(|(our, their)| our - their).collect();
-        let sharpe = SharpeEstimate::from_returns(&ours, rng);
-        let excess_sharpe = SharpeEstimate::from_returns(&excess, rng);
+        let year = record.days_per_year();
+        let sharpe = SharpeEstimate::from_returns(&ours, year, rng);
+        let excess_sharpe = SharpeEstimate::from_returns(&excess, year, rng);
         Inference { sharpe, excess_sharpe, ..found }
     }
 
@@ -253,11 +254,12 @@ impl Inference {
     ) -> Inference {
         let returns = record.daily_returns();
         let days = returns.len();
-        let trials = trials.counted(days);
+        let year = record.days_per_year();
+        let trials = trials.counted(days, year);
         let enough = if days < MIN_DAYS { &[][..] } else { &returns };
         let probability = |hurdle: f64| sharpe::probabilistic(enough, hurdle);
         let probabilistic_sharpe = probability(0.0);
-        let deflated_sharpe = probability(trials.sharpe_hurdle / DAYS_PER_YEAR.sqrt());
+        let deflated_sharpe = probability(trials.sharpe_hurdle / year.sqrt());
         let grid = ExposureGrid::from_record(record);
         let clock = ClockTest::run(&grid, trials.timing_hurdle);
         let timing = TimingTest::run(&grid, trials.timing_hurdle, rng);
@@ -289,29 +291,38 @@ impl Inference {
 }
 
 impl SharpeEstimate {
-    /// From daily returns.
-    pub(crate) fn from_returns(returns: &[f64], rng: &mut ChaCha8Rng) -> SharpeEstimate {
-        let value = daily_metrics(returns).sharpe;
+    /// From daily returns, `year` of them per year.
+    pub(crate) fn from_returns(returns: &[f64], year: f64, rng: &mut ChaCha8Rng) -> SharpeEstimate {
+        let value = daily_metrics(returns, DAYS_PER_YEAR).sharpe;
         let enough = value.is_some() && returns.len() >= MIN_DAYS;
         let block_days = bootstrap::block_length(returns).filter(|_| enough);
         let interval = block_days.and_then(|block| {
             bootstrap::interval(returns, annual_sharpe, block, TAIL, RESAMPLES, rng)
         });
         let (low, high) = interval.unzip();
+        SharpeEstimate { value, low, high, block_days }.of_year(year)
+    }
+
+    /// From a year of [`DAYS_PER_YEAR`] to one of `year` days.
+    fn of_year(self, year: f64) -> SharpeEstimate {
+        let scale = |ratio: f64| ratio * (year / DAYS_PER_YEAR).sqrt();
+        let SharpeEstimate { value, low, high, block_days } = self;
+        let (value, low, high) = (value.map(scale), low.map(scale), high.map(scale));
         SharpeEstimate { value, low, high, block_days }
     }
 
-    /// From several series of daily returns over the same days, with shared bootstrap draws;
-    /// undefined for an empty series.
+    /// From several series of daily returns over the same days, `year` of them per year, with shared
+    /// bootstrap draws; undefined for an empty series.
     ///
     /// # Panics
     /// If their days differ, or a return is not finite.
     pub(crate) fn from_each_series(
         series: &[Vec<f64>],
+        year: f64,
         rng: &mut ChaCha8Rng,
     ) -> Vec<SharpeEstimate> {
         let without_interval = |returns: &Vec<f64>| {
-            let value = daily_metrics(returns).sharpe;
+            let value = daily_metrics(returns, DAYS_PER_YEAR).sharpe;
             let enough = value.is_some() && returns.len() >= MIN_DAYS;
             let block_days = bootstrap::block_length(returns).filter(|_| enough);
             SharpeEstimate { value, block_days, ..SharpeEstimate::default() }
@@ -327,7 +338,7 @@ impl SharpeEstimate {
         for (estimate, interval) in defined.zip(intervals) {
             (estimate.low, estimate.high) = interval.unzip();
         }
-        estimates
+        estimates.into_iter().map(|estimate| estimate.of_year(year)).collect()
     }
 }
 

@@ -60,11 +60,11 @@ fn several_estimates_at_once_are_those_of_each() {
     let returns = [0.0, 0.005, 0.02].map(|cost| skilled(cost).daily_returns());
     let series = [&returns[..], &[vec![0.01; 80], Vec::new()]].concat();
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let found = SharpeEstimate::from_each_series(&series, &mut rng);
+    let found = SharpeEstimate::from_each_series(&series, DAYS_PER_YEAR, &mut rng);
     assert_eq!(found[3], SharpeEstimate::default());
     assert_eq!(found[4], SharpeEstimate::default());
     for (one, returns) in found.iter().zip(&returns) {
-        let alone = SharpeEstimate::from_returns(returns, &mut rng);
+        let alone = SharpeEstimate::from_returns(returns, DAYS_PER_YEAR, &mut rng);
         assert_eq!((one.value, one.block_days), (alone.value, alone.block_days));
         let ends = |one: &SharpeEstimate| [one.low, one.high].map(Option::unwrap);
         let [low, high] = ends(&alone);
@@ -106,7 +106,7 @@ fn few_days_say_nothing() {
 fn hurdles_rise_with_the_trials_and_luck_bounds_their_variance() {
     let near = |found: f64, expected: f64| assert!((found - expected).abs() < 5e-4, "{found}");
     let own = vec![trial(1.0, -0.5), trial(2.0, 0.5), trial(3.0, 0.0)];
-    let counted = Trials { own: own.clone(), earlier: Vec::new() }.counted(251);
+    let counted = Trials { own: own.clone(), earlier: Vec::new() }.counted(251, DAYS_PER_YEAR);
     assert_eq!((counted.count, counted.earlier, counted.own), (3, 0, own.clone()));
     let three = sharpe::expected_maximum(3, 1.0);
     near(three, 0.8528);
@@ -114,7 +114,7 @@ fn hurdles_rise_with_the_trials_and_luck_bounds_their_variance() {
     near(counted.timing_hurdle, 0.5 * three);
 
     let learned = Trials { own: vec![trial(-30.0, -20.0), trial(1.0, 1.0)], earlier: own };
-    let counted = learned.counted(251);
+    let counted = learned.counted(251, DAYS_PER_YEAR);
     assert_eq!((counted.count, counted.earlier), (5, 3));
     near(counted.sharpe_hurdle, sharpe::expected_maximum(5, 252.0 / 250.0));
     near(counted.timing_hurdle, sharpe::expected_maximum(5, 1.0));
@@ -125,7 +125,7 @@ fn a_repetition_is_no_new_trial_and_those_without_a_ratio_are_one() {
     let repeated = trial(1.0 + 1e-15, 0.5);
     let other_timing = Trial { timing_score: None, ..trial(1.0, 0.5) };
     let earlier = vec![repeated, other_timing, Trial::unknown(), Trial::unknown()];
-    let counted = Trials { own: vec![trial(1.0, 0.5)], earlier }.counted(100);
+    let counted = Trials { own: vec![trial(1.0, 0.5)], earlier }.counted(100, DAYS_PER_YEAR);
     assert_eq!((counted.count, counted.earlier), (3, 2));
 }
 

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::market::bar::{BarSeries, Period};
-use crate::market::calendar::{Session, new_york_date, sessions_in};
+use crate::market::calendar::{Calendar, Session, new_york_date};
 use crate::market::clean::Inspection;
 
 /// A day with missing bars.
@@ -45,6 +45,7 @@ impl Coverage {
         series: &BarSeries,
         inspection: &Inspection,
         period: &Period,
+        calendar: Calendar,
         is_over: impl Fn(&NaiveDate) -> bool,
     ) -> Coverage {
         let mut has: BTreeMap<NaiveDate, BTreeSet<i64>> = BTreeMap::new();
@@ -57,7 +58,7 @@ impl Coverage {
             expected_bars: 0,
             incomplete: Vec::new(),
         };
-        for (date, session) in sessions_in(period).filter(|(date, _)| is_over(date)) {
+        for (date, session) in calendar.sessions_in(period).filter(|(date, _)| is_over(date)) {
             coverage.sessions += 1;
             let Some(has) = has.get(&date) else {
                 coverage.missing_sessions.push(date);

@@ -35,6 +35,7 @@ impl Place {
             end: end.map(|day| day.parse().unwrap()),
             // 2020-03-07 00:00 UTC: Friday's session is over, its extended hours are not.
             now_s: 1_583_539_200,
+            calendar: Calendar::Nyse,
             least_coverage: 0.95,
             cache: None,
         };

@@ -138,6 +138,7 @@ fn without_summer_time(rows: &[CleanRow], days: &[DateRows]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::market::calendar::Calendar;
     use crate::market::clean::Cleaner;
     use crate::market::options::LoadOptions;
     use crate::market::options::{BarLabel, OutlierRule};
@@ -160,6 +161,7 @@ mod tests {
         let options = LoadOptions {
             bar_minutes: None,
             bar_label: BarLabel::Auto,
+            calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,
             clean: OutlierRule::Off,

@@ -10,7 +10,7 @@ use crate::market::calendar::{
     CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S,
 };
 use crate::market::error::MarketError;
-use crate::market::options::BarLabel;
+use crate::market::options::{BarLabel, LoadOptions};
 
 /// One kind of label must outnumber the other by this factor to count as evidence.
 const DOMINANCE: usize = 4;
@@ -49,17 +49,18 @@ impl Convention {
         }
     }
 
-    /// Detects the convention from all rows of a symbol. A `wanted` label other than Auto takes
+    /// Detects the convention from all rows of a symbol. A label of the options other than Auto takes
     /// precedence; a contradiction is noted.
     pub(super) fn detect(
         symbol: &Symbol,
         rows: &[CleanRow],
         days: &[DateRows],
-        wanted: BarLabel,
+        options: &LoadOptions,
     ) -> Result<Convention, MarketError> {
+        let LoadOptions { bar_label: wanted, calendar, .. } = *options;
         if is_daily(rows, days) {
             return Ok(Convention {
-                native_s: CLOSE_TOD_S - OPEN_TOD_S,
+                native_s: 60 * i64::from(calendar.session_minutes()),
                 phase_s: 0,
                 label: BarLabel::Start,
                 reason: "daily bars: each is the session of its date".into(),

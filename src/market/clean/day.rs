@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::CleanRow;
-use crate::market::calendar::{self, NewYorkClock, Session};
+use crate::market::calendar::{Calendar, NewYorkClock, Session};
 
 /// The rows of one New York date.
 pub(super) struct DateRows {
@@ -34,7 +34,7 @@ impl DateRows {
 }
 
 /// Splits rows, ordered by time, at New York midnights.
-pub(super) fn days(rows: &[CleanRow]) -> Vec<DateRows> {
+pub(super) fn days(rows: &[CleanRow], calendar: Calendar) -> Vec<DateRows> {
     let mut days: Vec<DateRows> = Vec::new();
     let mut clock = NewYorkClock::new();
     for (i, row) in rows.iter().enumerate() {
@@ -44,8 +44,8 @@ pub(super) fn days(rows: &[CleanRow]) -> Vec<DateRows> {
             _ => days.push(DateRows {
                 date,
                 rows: i..i + 1,
-                regular: calendar::usual_session(date),
-                closed: calendar::session(date).is_none(),
+                regular: calendar.usual_session(date),
+                closed: calendar.session(date).is_none(),
             }),
         }
     }

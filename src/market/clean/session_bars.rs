@@ -7,7 +7,7 @@ use super::day::DateRows;
 use super::outliers::OutlierFilter;
 use super::{BadRows, CleanRow, RowFault};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
-use crate::market::calendar::{self, CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
+use crate::market::calendar::{Calendar, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
 use crate::market::error::MarketError;
 
 /// The rows of all days, with further columns.
@@ -19,14 +19,12 @@ pub(super) struct CleanRows<'a> {
     pub extras: &'a [f32],
 }
 
-/// Length of a regular session, and of daily bars.
-const SESSION_MINUTES: i64 = (CLOSE_TOD_S - OPEN_TOD_S) / 60;
-
 /// Which bars to keep, and the output length.
 pub(super) struct SessionRules<'a> {
     pub(crate) convention: &'a Convention,
     pub(crate) period: &'a Period,
     pub(crate) bar_minutes: u32,
+    pub(crate) calendar: Calendar,
     pub(crate) extended_hours: bool,
 }
 
@@ -79,8 +77,10 @@ pub(super) fn build(
         if day.closed {
             closed_days.push(day.date);
         }
-        let hours =
-            if rules.extended_hours { calendar::extended_session(day.date) } else { day.regular };
+        let hours = match rules.extended_hours {
+            true => rules.calendar.extended_session(day.date),
+            false => day.regular,
+        };
         for i in day.rows.clone() {
             let row = &rows[i];
             let (start, end) = rules.convention.interval(day, row.label_s - day.regular.open_s);
@@ -115,7 +115,7 @@ fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<St
     if let Some(first) = closed_days.first() {
         notes.push(format!(
             "{} days with bars on which the NYSE was closed (first {first}): kept, with normal \
-             hours",
+             hours; --calendar always keeps all hours",
             closed_days.len()
         ));
     }
@@ -135,7 +135,8 @@ fn check_length(rules: &SessionRules) -> Result<(), MarketError> {
     let native = i64::from(rules.convention.native_minutes());
     let wanted = i64::from(rules.bar_minutes);
     // A bar of the whole session can be made of any.
-    let whole_session = wanted == SESSION_MINUTES && !rules.extended_hours;
+    let session = i64::from(rules.calendar.session_minutes());
+    let whole_session = wanted == session && !rules.extended_hours;
     if wanted == native || whole_session {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::market::bar::Bar;
 use crate::market::calendar;
+use crate::market::calendar::Calendar;
 use crate::market::options::{BarLabel, OutlierRule};
 
 const MINUTE: i64 = 60;
@@ -17,6 +18,7 @@ fn options() -> LoadOptions {
     LoadOptions {
         bar_minutes: None,
         bar_label: BarLabel::Auto,
+        calendar: Calendar::Nyse,
         extended_hours: false,
         strict: false,
         clean: OutlierRule::Off,
@@ -334,8 +336,8 @@ fn days_the_calendar_calls_closed_are_kept_and_noted() {
     let days = ["2020-07-02", "2020-07-03"].map(|d| (d, regular(d, OPEN, CLOSE - 5, 5)));
     let (series, report) = clean(&days, &options()).unwrap();
     assert_eq!(series.len(), 156);
-    let note =
-        "1 days with bars on which the NYSE was closed (first 2020-07-03): kept, with normal hours";
+    let note = "1 days with bars on which the NYSE was closed (first 2020-07-03): kept, with normal hours; \
+         --calendar always keeps all hours";
     assert_eq!(report.notes, [note]);
 }
 
@@ -372,6 +374,28 @@ fn a_daily_bar_is_its_day_s_session() {
     let whole = LoadOptions { bar_minutes: Some(390), ..options() };
     let (series, _) = clean(&hours, &whole).unwrap();
     assert_eq!(series.end_s, dates.map(|d| calendar::session(date(d)).unwrap().close_s));
+}
+
+/// Friday to Monday, every hour from midnight.
+#[test]
+fn a_market_that_never_closes_keeps_every_bar() {
+    let dates = ["2020-07-10", "2020-07-11", "2020-07-12", "2020-07-13"];
+    let hours = dates.map(|d| (d, regular(d, 0, 23 * 60, 60)));
+    let always = LoadOptions { calendar: Calendar::Always, ..options() };
+    let (series, report) = clean(&hours, &always).unwrap();
+    assert_eq!((series.len(), report.extended_rows, report.native_minutes), (96, 0, 60));
+    assert_eq!(report.notes, [""; 0]);
+    let mut per_date = BTreeMap::new();
+    for &end_s in &series.end_s {
+        *per_date.entry(calendar::new_york_date(end_s).to_string()).or_insert(0) += 1;
+    }
+    assert_eq!(per_date, dates.map(|d| (d.to_string(), 24)).into(), "a bar is of its date");
+    let daily = LoadOptions { bar_minutes: Some(1_440), ..always };
+    assert_eq!(clean(&hours, &daily).unwrap().0.len(), 4);
+    // The exchange's hours are 09:30 to 16:00, and the weekend is noted.
+    let (series, report) = clean(&hours, &options()).unwrap();
+    assert_eq!(series.len(), 4 * 7);
+    assert!(report.notes[0].contains("2 days with bars on which the NYSE was closed"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::{BarFinding, FindingKind};
 use crate::market::bar::{BarSeries, Period};
-use crate::market::calendar::{NewYorkClock, sessions_in};
+use crate::market::calendar::{Calendar, NewYorkClock};
 
 /// Trading days by which bars may begin late, or end early, without being said to.
 const AT_ENDS: usize = 5;
@@ -16,7 +16,7 @@ const MAX_LISTED: usize = 3;
 const YEARS: [i32; 2] = [1990, 2100];
 
 /// Whether a stock begins or ends inside `period`, and other trading days that have no bars.
-pub(crate) fn presence(series: &BarSeries, period: &Period) -> Vec<BarFinding> {
+pub(crate) fn presence(series: &BarSeries, period: &Period, calendar: Calendar) -> Vec<BarFinding> {
     let (Some(&first_s), Some(&last_s)) = (series.end_s.first(), series.end_s.last()) else {
         return Vec::new();
     };
@@ -32,7 +32,7 @@ pub(crate) fn presence(series: &BarSeries, period: &Period) -> Vec<BarFinding> {
     let (Some(&first), Some(last)) = (has.first(), last) else { return Vec::new() };
     let [from, until] = YEARS.map(|year| NaiveDate::from_yo_opt(year, 1).unwrap_or_default());
     let ruled = Period { start: period.start.max(from), end: period.end.min(until) };
-    let days: Vec<NaiveDate> = sessions_in(&ruled).map(|(date, _)| date).collect();
+    let days: Vec<NaiveDate> = calendar.sessions_in(&ruled).map(|(date, _)| date).collect();
     let finding = |kind, text: String| BarFinding { kind, from_s: first_s, until_s: last_s, text };
     let mut found = Vec::new();
     let late = days.iter().filter(|&&day| day < first).count();

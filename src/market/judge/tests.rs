@@ -186,7 +186,10 @@ fn a_stock_that_begins_or_ends_inside_the_period_is_told() {
     let series = calm();
     let told = |start: &str, end: &str| {
         let period = Period { start: start.parse().unwrap(), end: end.parse().unwrap() };
-        presence(&series, &period).into_iter().map(|one| (one.kind, one.text)).collect::<Vec<_>>()
+        presence(&series, &period, Calendar::Nyse)
+            .into_iter()
+            .map(|one| (one.kind, one.text))
+            .collect::<Vec<_>>()
     };
     assert_eq!(told("2020-01-02", "2020-02-13"), []);
     // Weekends and holidays are no trading days: 2020-01-01, and 15 to 17 February.
@@ -203,7 +206,7 @@ fn a_stock_that_begins_or_ends_inside_the_period_is_told() {
     gaps.drop_first(13);
     let period =
         Period { start: "2020-01-02".parse().unwrap(), end: "2020-02-13".parse().unwrap() };
-    let found = presence(&gaps, &period);
+    let found = presence(&gaps, &period, Calendar::Nyse);
     assert_eq!((found.len(), found[0].kind), (1, Absent));
     assert_eq!(found[0].text, "1 of 30 trading days have no bars: 2020-01-02");
 }

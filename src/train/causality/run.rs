@@ -16,6 +16,7 @@ use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::BarSeries;
+use crate::market::calendar::Calendar;
 use crate::market::options::LoadOptions;
 use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::panel::{Panel, TRAILER_BYTES};
@@ -88,6 +89,7 @@ impl CaseFolder {
         let options = LoadOptions {
             bar_minutes: config.data.bar_minutes,
             bar_label: label,
+            calendar: Calendar::Nyse,
             extended_hours: config.data.extended_hours,
             strict: false,
             clean: OutlierRule::Off,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::comm::local::LocalComm;
+use crate::market::calendar::Calendar;
 use crate::market::options::{BarLabel, OutlierRule};
 use crate::synthetic::SyntheticMarket;
 
@@ -76,6 +77,7 @@ fn with_plan(cache: &Path, test: impl FnOnce(&DataPlan<'_>)) {
         options: LoadOptions {
             bar_minutes: Some(30),
             bar_label: BarLabel::Auto,
+            calendar: Calendar::Nyse,
             extended_hours: false,
             strict: false,
             clean: OutlierRule::Off,

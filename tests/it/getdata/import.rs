@@ -235,3 +235,18 @@ fn the_one_stock_of_a_file_can_be_renamed() {
     let refuse = ["both.csv", "--symbol", "META", "--data", "data"];
     refused(&mut import(&place, &refuse), &["contains bars of 2 stocks (FB, META", "--symbol"]);
 }
+
+/// One bar of ten times the price is said, and refused with --strict.
+#[test]
+fn doubtful_bars_are_named() {
+    let place = Place::new();
+    let mut all = january();
+    all[100].1 = all[100].1.map(|value| 10.0 * value);
+    std::fs::write(place.path("AAA.csv"), plain(&all)).unwrap();
+    let said = succeed(&mut import(&place, &["AAA.csv", "--data", "data"]));
+    let time = iso_new_york(all[100].0);
+    assert!(said.contains(&format!("AAA.csv: AAA: spike: {time}")), "{said}");
+    let strict = ["AAA.csv", "--data", "strict", "--strict"];
+    refused(&mut import(&place, &strict), &["AAA: spike", &time, "--strict"]);
+    assert!(day_files(&place.path("strict")).is_empty());
+}
