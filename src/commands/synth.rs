@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 
-use super::{check_request, file_store};
+use super::{check_request, check_years, file_store};
 use crate::cli::SynthArgs;
 use crate::config::RunConfig;
 use crate::market::calendar::new_york_date;
@@ -64,6 +64,7 @@ pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
 
 fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result<()> {
     check_request(stocks, period)?;
+    check_years(period)?;
     // A reader tells the length of bars from their distance within a day.
     if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
         return Err(anyhow!(
