@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use numbers::at_least;
+use numbers::{MOST_THREADS, between};
 
 pub(crate) use agents::*;
 pub(crate) use compare::*;
@@ -67,7 +67,7 @@ pub(crate) use validate::*;
         1    validate missed a threshold, an agent failed, or data check found a problem\n  \
         2    a flag, the data or the environment must be fixed; one line says what\n  \
         3    a rank died or hung\n  \
-        130  stopped with Ctrl-C"
+        130  stopped with Ctrl-C or by another signal"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -112,7 +112,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) ledger: Option<PathBuf>,
     /// Threads per rank [default: one per core; with several ranks, one per worker]
     #[arg(long, value_name = "N", help_heading = "Global options")]
-    #[arg(value_parser = at_least::<usize>(0))]
+    #[arg(value_parser = between::<usize>(0, MOST_THREADS))]
     pub(crate) threads: Option<usize>,
     /// Print only errors and the closing table
     #[arg(long, short, help_heading = "Global options")]

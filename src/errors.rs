@@ -5,8 +5,10 @@
 //! person reads, [`std::error::Error::source`] gives the cause too. A chain that is printed link by
 //! link, as `{:#}` of anyhow does it, would then say the cause twice; [`message`] says it once.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 /// What led to an error whose own message already says it.
@@ -58,6 +60,26 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     untold.map(|link| link.to_string()).collect::<Vec<_>>().join(": ")
 }
 
+/// `text` without characters that a terminal obeys instead of showing them: control characters other
+/// than the end of a line, and those that change the direction of writing. Names and messages may be
+/// from files of others.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if is_obeyed(c) { c.escape_default().to_string() } else { c.into() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Prints a line on standard error. A terminal that is gone does not matter.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +105,13 @@ mod tests {
         assert_eq!(found.unwrap().kind(), io::ErrorKind::NotFound);
         assert_eq!(unreadable().cause.get::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
         assert_eq!(unreadable(), unreadable().clone());
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert!(matches!(printable("AAPL: 3 µs\nMSFT"), Cow::Borrowed(_)));
+        let title = "\u{1b}]0;title\u{7}\r\t\u{9b}31m\u{202e}";
+        assert_eq!(printable(title), r"\u{1b}]0;title\u{7}\r\t\u{9b}31m\u{202e}");
     }
 
     #[test]

@@ -1,13 +1,40 @@
-//! Files that are written whole or not at all.
+//! Files that are written whole or not at all, and texts that are read within a limit.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
 /// Between the name and a random end of a file that is still being written.
 pub(crate) const WRITING: &str = ".writing-";
+
+/// Largest text that a person writes: settings, strategies, agents.
+const MOST_TEXT_BYTES: u64 = 16 << 20;
+
+/// The content of a file. Errors: it cannot be read, or is larger than `most` bytes.
+pub(crate) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // A file that grows, or a device, has no length to go by.
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let what = format!("is larger than {} MB", most >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(bytes)
+}
+
+/// The text of a file that a person wrote, without the mark that Windows' editors put before it.
+/// Errors: it cannot be read, is larger than 16 MB, or is no UTF-8.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read_bounded(path, MOST_TEXT_BYTES)?;
+    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return wrong("is in UTF-16; save it as UTF-8");
+    }
+    let Ok(text) = String::from_utf8(bytes) else { return wrong("is not in UTF-8") };
+    Ok(text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text))
+}
 
 /// What a write waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,5 +209,22 @@ mod tests {
             })
             .unwrap();
         }
+    }
+
+    #[test]
+    fn texts_are_read_without_a_mark_and_within_a_limit() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("text");
+        let read = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            read_text(&path).map_err(|e| e.to_string())
+        };
+        assert_eq!(read("\u{feff}seed = 1\r\n".as_bytes()).unwrap(), "seed = 1\r\n");
+        assert!(read(b"\xff\xfes\0").unwrap_err().contains("UTF-16"));
+        assert!(read(b"s\xe9ed").unwrap_err().contains("UTF-8"));
+        assert_eq!(read_bounded(&path, 4).unwrap(), b"s\xe9ed");
+        assert!(read_bounded(&path, 3).unwrap_err().to_string().contains("larger than"));
+        let endless = read_bounded(Path::new("/dev/zero"), 1 << 20).unwrap_err().to_string();
+        assert!(endless.contains("is larger than 1 MB"), "{endless}");
     }
 }

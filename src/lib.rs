@@ -53,6 +53,9 @@ mod errors;
 pub mod eval;
 pub mod features;
 mod files;
+#[cfg(test)]
+#[path = "fuzz/tests.rs"]
+mod fuzz;
 pub mod ingest;
 pub mod interface;
 pub mod market;

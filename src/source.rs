@@ -66,7 +66,12 @@ pub fn open(name: &str, container: &str) -> Result<DataSource, MarketError> {
 pub(crate) fn azure(container: &str) -> Result<AzureStore, MarketError> {
     let secret = connection_string().ok_or_else(|| MarketError::Input {
         what: format!("{CONNECTION_STRING} is not set"),
-        hint: "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
+        hint: match std::env::var_os("AZURE_STORAGE_ACCOUNT") {
+            Some(_) => "az storage account show-connection-string prints it; \
+                        put it into .cloudkeys/api_keys.env"
+                .into(),
+            None => "put it into .cloudkeys/api_keys.env (see cloudkeys.example)".into(),
+        },
     })?;
     AzureStore::connect(&secret, container)
 }

@@ -12,6 +12,7 @@ use reqwest::Url;
 use super::secret::Secret;
 use super::step_time::StepTime;
 use crate::config::{ConfigError, EnvConfig};
+use crate::files::read_text;
 use crate::market::{Period, Symbol};
 use crate::strategy::GivenParameters;
 use crate::strategy::ensemble::EnsembleMethod;
@@ -149,7 +150,7 @@ impl AgentsConfig {
     /// file's; key and endpoint in the environment (`OPENAI_API_KEY`, `OPENAI_API_BASE`) are the
     /// defaults of the models. Errors name the file and the field.
     pub(crate) fn read(path: &Path) -> Result<AgentsConfig, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = read_text(path).map_err(|e| {
             let hint = "name a JSON file; configs/default_config.json is an example";
             ConfigError::new(&path.display().to_string(), e.to_string(), hint).caused_by(e)
         })?;

@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::errors::message;
+use crate::errors::{message, tell};
 use crate::market::Symbol;
 use crate::market::options::LoadReport;
 use crate::strategy::Cancel;
@@ -139,7 +139,7 @@ impl Default for Runner {
             cache: cache.unwrap_or_else(std::env::temp_dir).join("dqn-trader"),
             bars: None,
             stop: Arc::default(),
-            say: Box::new(|line| eprintln!("{line}")),
+            say: Box::new(tell),
             on_days: Box::new(|_, _, _| {}),
             on_data: Box::new(|_, _| {}),
         }
@@ -275,7 +275,7 @@ impl Runner {
                 bars: &bars,
                 cache: &self.cache,
                 cancel: &Cancel::new(),
-                say: &|line| eprintln!("{line}"),
+                say: &tell,
             };
             agent::run(config, model, context).map(drop)
         };
@@ -284,7 +284,7 @@ impl Runner {
             Err(error) => {
                 let text = message(&error);
                 let line: Vec<&str> = text.split_whitespace().collect();
-                eprintln!("error: {}", line.join(" "));
+                tell(&format!("error: {}", line.join(" ")));
                 2
             }
         }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use libc::pid_t;
 
+use crate::compute::process::{die_with_parent, stop_signals};
+
 /// Capacity of the output pipe's reads, bytes.
 const AT_ONCE: usize = 64 << 10;
 /// Polling interval.
@@ -34,7 +36,7 @@ impl Child {
         let again = theirs.try_clone()?;
         let parent = std::process::id();
         // SAFETY: between fork and exec it makes two system calls and allocates no memory.
-        unsafe { command.pre_exec(move || die_with_parent(parent)) };
+        unsafe { command.pre_exec(move || die_with_parent(parent, libc::SIGKILL)) };
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::from(theirs))
@@ -58,7 +60,8 @@ impl Child {
             0 => {
                 drop(output);
                 set_up_child(theirs);
-                let code = die_with_parent(parent).map_or(PANICKED, |()| run(work));
+                let bound = die_with_parent(parent, libc::SIGKILL);
+                let code = bound.map_or(PANICKED, |()| run(work));
                 // SAFETY: ends this process without the destructors of libraries, which the parent
                 // still uses and which may take longer than the agent.
                 unsafe { libc::_exit(code) }
@@ -131,17 +134,6 @@ pub(crate) fn can_fork() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
-/// Makes the kernel kill this process when its parent ends. Errors: the parent has already ended.
-fn die_with_parent(parent: u32) -> io::Result<()> {
-    // SAFETY: no memory is passed.
-    let now = unsafe {
-        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-        libc::getppid()
-    };
-    let is_alive = u32::try_from(now) == Ok(parent);
-    if is_alive { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
-}
-
 /// As in "exit code 2" or "killed by signal 9".
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -176,8 +168,15 @@ fn set_up_child(output: OwnedFd) {
         if let Some(null) = &null {
             libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO);
         }
-        libc::signal(libc::SIGINT, libc::SIG_DFL);
-        libc::signal(libc::SIGTERM, libc::SIG_DFL);
+    }
+    end_on_signals();
+}
+
+/// The signals that ask this process to stop end it.
+fn end_on_signals() {
+    for (signal, _) in stop_signals() {
+        // SAFETY: no handler is passed.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
@@ -202,14 +201,11 @@ pub(crate) fn run_in_child(
     match check(unsafe { libc::fork() })? {
         0 => {
             drop(read);
-            // SAFETY: no memory is passed.
-            unsafe {
-                libc::signal(libc::SIGINT, libc::SIG_DFL);
-                libc::signal(libc::SIGTERM, libc::SIG_DFL);
-            }
+            end_on_signals();
             let mut write = ManuallyDrop::new(File::from(write));
             let write_result = || run(|| u8::from(write.write_all(&work()).is_err()));
-            let code = die_with_parent(parent).map_or(PANICKED, |()| write_result());
+            let bound = die_with_parent(parent, libc::SIGKILL);
+            let code = bound.map_or(PANICKED, |()| write_result());
             // SAFETY: as in `Child::fork`.
             unsafe { libc::_exit(code) }
         }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use crate::config::{ConfigError, RunConfig};
+use crate::files::read_text;
 use crate::source::CONTAINER;
 
 /// Reads a settings file, or `config.toml` in the folder of a run.
 pub(super) fn read_config(path: &Path) -> Result<RunConfig, ConfigError> {
     let path = if path.is_dir() { path.join("config.toml") } else { path.to_path_buf() };
     let field = path.display().to_string();
-    let text = std::fs::read_to_string(&path).map_err(|e| {
+    let text = read_text(&path).map_err(|e| {
         let hint = "name the folder of a run, or its config.toml";
         ConfigError::new(&field, e.to_string(), hint).caused_by(e)
     })?;

@@ -5,6 +5,7 @@ use clap::Args;
 use super::numbers::between;
 use super::settings::set;
 use crate::config::RunConfig;
+use crate::market::calendar::Calendar;
 use crate::market::options::{BarLabel, OutlierRule};
 
 #[derive(Args, Debug, Clone)]

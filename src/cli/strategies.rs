@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::numbers::{at_least, between};
+use super::numbers::{LARGEST_SEED, between};
 use super::settings::{set, settings};
 use super::{BarArgs, GlobalArgs, TradingArgs};
 use crate::config::{ConfigError, RunConfig};
@@ -90,7 +90,7 @@ pub(crate) struct RunArgs {
     pub(crate) weights: Vec<f64>,
     /// Lookback of weights by variance or performance, bars
     #[arg(long, alias = "window_bars", value_name = "N", default_value_t = 1_000)]
-    #[arg(value_parser = at_least::<usize>(1))]
+    #[arg(value_parser = between::<usize>(1, 1_000_000))]
     pub(crate) window_bars: usize,
     /// TOML file with parameters by strategy, and your own strategies
     #[arg(long, value_name = "FILE")]
@@ -113,7 +113,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
     /// Seed of the bootstrap
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least::<u64>(0))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = between::<u64>(0, LARGEST_SEED))]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -154,10 +155,12 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_enum, default_value = "grid")]
     pub(crate) search: Search,
     /// Parameter sets of a random search
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least::<usize>(1))]
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(value_parser = between::<usize>(1, 100_000))]
     pub(crate) trials: usize,
     /// Walk-forward folds: each trades the parameters that were best before it
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least::<usize>(1))]
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = between::<usize>(1, 10_000))]
     pub(crate) folds: usize,
     #[command(flatten)]
     pub(crate) market: MarketArgs,
@@ -174,7 +177,8 @@ pub(crate) struct OptimizeArgs {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
     /// Seed of a random search and of the bootstrap
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least::<u64>(0))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = between::<u64>(0, LARGEST_SEED))]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

@@ -4,7 +4,7 @@ use chrono::Days;
 use clap::Args;
 
 use super::TrainArgs;
-use super::numbers::{at_least, between};
+use super::numbers::{MOST_THREADS, between};
 use super::settings::set;
 use crate::config::{ConfigError, RunConfig, StudySearch, StudyWindow};
 
@@ -46,7 +46,8 @@ pub(crate) struct StudyArgs {
     #[arg(long, alias = "warm_start", help_heading = "Study")]
     pub(crate) warm_start: bool,
     /// Runs at a time, in each rank [default: one per core; with several ranks, their share]
-    #[arg(long, value_name = "N", help_heading = "Study", value_parser = at_least::<usize>(1))]
+    #[arg(long, value_name = "N", help_heading = "Study")]
+    #[arg(value_parser = between::<usize>(1, MOST_THREADS))]
     pub(crate) jobs: Option<usize>,
     #[command(flatten)]
     pub(crate) train: TrainArgs,
@@ -94,6 +95,10 @@ impl StudyArgs {
             if !(1..=10_000).contains(&count) {
                 return Err(ConfigError::new(key, "must be from 1 to 10000", "correct it"));
             }
+        }
+        if study.embargo_days > 3_660 {
+            let key = "study.embargo_days";
+            return Err(ConfigError::new(key, "must be from 0 to 3660", "correct it"));
         }
         config.study = Some(study);
         Ok(config)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::Args;
 
-use super::numbers::{at_least, between};
+use super::numbers::{LARGEST_SEED, MOST_PASSES, between};
 use super::settings::{read_config, set, settings};
 use super::{DataArgs, GlobalArgs, TradingArgs};
 use crate::config::{Compression, ConfigError, Mode, RunConfig, SyncMode};
@@ -32,7 +32,7 @@ pub(crate) struct TrainArgs {
     #[arg(long = "eval_end", alias = "eval-end", value_name = "DATE")]
     pub(crate) eval_end: Option<NaiveDate>,
     /// Passes over the training period [default: 100]
-    #[arg(long, value_name = "N", value_parser = at_least::<u32>(1))]
+    #[arg(long, value_name = "N", value_parser = between::<u32>(1, MOST_PASSES))]
     pub(crate) episodes: Option<u32>,
     /// Begin with the weights of a finished run, such as on newer days: its results folder
     #[arg(long, alias = "init_from", value_name = "RUN")]
@@ -41,7 +41,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Seed of all random numbers [default: 1]
-    #[arg(long, value_name = "N", value_parser = at_least::<u64>(0))]
+    #[arg(long, value_name = "N", value_parser = between::<u64>(0, LARGEST_SEED))]
     pub(crate) seed: Option<u64>,
     /// Settings of an earlier run: its folder or its config.toml; flags override them
     #[arg(long, value_name = "PATH")]
@@ -63,7 +63,7 @@ pub(crate) struct TrainArgs {
     pub(crate) lanes: Option<usize>,
     /// Sampled bars per gradient step and stock [default: 128]
     #[arg(long, alias = "batch_size", value_name = "N", help_heading = "Learning")]
-    #[arg(value_parser = at_least::<usize>(1))]
+    #[arg(value_parser = between::<usize>(1, 65_536))]
     pub(crate) batch_size: Option<usize>,
     /// Sampled bars per new bar [default: 1]
     #[arg(long, alias = "replay_ratio", value_name = "RATIO", help_heading = "Learning")]
@@ -81,14 +81,14 @@ pub(crate) struct TrainArgs {
     /// With --sync async: drop a gradient whose weights are more than N updates old [default: 8 per
     /// stock]
     #[arg(long, alias = "max_staleness", value_name = "N", help_heading = "Learning")]
-    #[arg(value_parser = at_least::<u64>(0))]
+    #[arg(value_parser = between::<u64>(0, 1_000_000_000))]
     pub(crate) max_staleness: Option<u64>,
     /// With --sync async: compression of gradients, for slow networks [default: none]
     #[arg(long, value_enum, help_heading = "Learning")]
     pub(crate) compression: Option<Compression>,
     /// Episodes between evaluations; the last episode is always evaluated [default: 10]
     #[arg(long, alias = "eval_every", value_name = "N", help_heading = "Learning")]
-    #[arg(value_parser = at_least::<u32>(1))]
+    #[arg(value_parser = between::<u32>(1, MOST_PASSES))]
     pub(crate) eval_every: Option<u32>,
 
     /// Resume from the newest checkpoint in the results folder, with that run's settings but for flags
@@ -100,7 +100,7 @@ pub(crate) struct TrainArgs {
     pub(crate) checkpoint_every: Option<f64>,
     /// How many times a parallel run that started its own ranks restarts them after one has died
     #[arg(long, alias = "max_restarts", value_name = "N", default_value_t = 3)]
-    #[arg(help_heading = "Checkpoints", value_parser = at_least::<u32>(0))]
+    #[arg(help_heading = "Checkpoints", value_parser = between::<u32>(0, 1_000_000))]
     pub(crate) max_restarts: u32,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,

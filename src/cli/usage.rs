@@ -55,12 +55,39 @@ mod tests {
         );
         assert_eq!(error_of(&["data"]), "`data` needs one of: check, upload");
         let expected = "invalid value '-1' for '--episodes <N>': \
-                        must be a whole number, at least 1; \
+                        must be a whole number from 1 to 10000000; \
                         see dqn-trader --help";
         assert_eq!(error_of(&["--episodes", "-1"]), expected);
         let misspelled = error_of(&["strategies", "run", "--ensmble", "voting"]);
         assert!(misspelled.contains("a similar argument exists: '--ensemble'"), "{misspelled}");
         assert!(misspelled.ends_with("; see dqn-trader strategies run --help"), "{misspelled}");
         assert!(!misspelled.contains("tip:") && !misspelled.contains('\n'), "{misspelled}");
+    }
+
+    /// Whole numbers are called N in the help.
+    #[test]
+    fn every_number_has_bounds() {
+        let (mut left, mut checked) = (vec![(Vec::new(), Cli::command())], 0);
+        while let Some((path, command)) = left.pop() {
+            for flag in command.get_arguments() {
+                let names = flag.get_value_names().unwrap_or_default();
+                let Some(long) = flag.get_long().filter(|_| names.iter().any(|n| n == "N")) else {
+                    continue;
+                };
+                for text in ["-1", "18446744073709551615", "1e400", "nan", "inf", "0x10", ""] {
+                    let flag = format!("--{long}={text}");
+                    let words = [&path[..], &[flag]].concat();
+                    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                    let line = error_of(&words);
+                    assert!(line.contains("must be a whole number from"), "{words:?}: {line}");
+                }
+                checked += 1;
+            }
+            for below in command.get_subcommands() {
+                let path = [&path[..], &[below.get_name().to_string()]].concat();
+                left.push((path, below.clone()));
+            }
+        }
+        assert!(checked > 40, "{checked}");
     }
 }

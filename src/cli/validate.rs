@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::numbers::{at_least, between};
+use super::numbers::{MOST_THREADS, between};
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ValidateArgs {
@@ -28,7 +28,7 @@ pub(crate) struct ValidateArgs {
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub(crate) output: PathBuf,
     /// Concurrent training runs [default: one per core]
-    #[arg(long, value_name = "N", value_parser = at_least::<usize>(0))]
+    #[arg(long, value_name = "N", value_parser = between::<usize>(0, MOST_THREADS))]
     pub(crate) threads: Option<usize>,
     /// Print only errors and the closing table
     #[arg(long, short)]

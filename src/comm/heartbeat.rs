@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
 
-use peer::{ALIVE, LEAVING, Peer};
+use peer::{ALIVE, LEAVING, Peer, STOPPING};
 
 /// Heartbeat interval. Short compared with the second that launchers leave between SIGTERM and
 /// SIGKILL.
@@ -222,11 +222,20 @@ fn watch(post: &MonitorConfig, mut own: OwnStatus, mut peers: Vec<Peer>) {
         own.poll(post, now);
         peers.iter_mut().for_each(|peer| peer.receive(now));
         let is_leaving = post.pulse.leaving.load(Ordering::Relaxed);
-        let word = if is_leaving { LEAVING } else { ALIVE };
+        let word = match (is_leaving, own.stopping) {
+            (true, _) => LEAVING,
+            (false, Some(_)) => STOPPING,
+            (false, None) => ALIVE,
+        };
         peers.iter_mut().for_each(|peer| peer.send(word, own.moves));
         if is_leaving {
             post.pulse.left.store(true, Ordering::Relaxed);
             return;
+        }
+        if let Some(stop) = post.pulse.stop.get().filter(|_| post.rank == 0)
+            && peers.iter().any(|peer| peer.is_stopping)
+        {
+            stop.store(true, Ordering::Relaxed);
         }
         // A rank that left has finished or has ended the job, so this rank should soon finish too.
         if peers.iter().any(|peer| peer.left.is_some_and(|at| now - at > post.timeouts.silent)) {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGTERM, SIGUSR1};
 
 use super::error::CommError;
-use crate::errors::Cause;
+use crate::compute::process::{die_with_parent, free_memory, stop_signals};
+use crate::errors::{Cause, tell};
 
 /// Rank and size according to the launcher, before MPI is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,25 +46,56 @@ const OPEN_MPI: [(&str, &str); 3] = [
 
 /// Polling interval for a running `mpirun`.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Before a restart: ranks whose `mpirun` was killed have ended by then.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// What a rank needs besides the bars, which all share, and its stocks' replay.
+const RANK_BYTES: u64 = 256 << 20;
 
-/// Runs this program under `mpirun` with the same arguments, with one rank per stock and one for
-/// the server. After a rank died, restarts from the last checkpoint at most `max_restarts` times.
+/// How many ranks to start for so many stocks: a worker for every stock and the server, but no more
+/// workers than cores and no more ranks than fit into the free memory, and at least one worker. With
+/// a line for the user where these are fewer than one per stock.
+pub(crate) fn ranks_to_start(stocks: usize) -> (usize, Option<String>) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    most_ranks(stocks, cores, free_memory())
+}
+
+fn most_ranks(stocks: usize, cores: usize, memory: Option<u64>) -> (usize, Option<String>) {
+    let fit = memory.map_or(usize::MAX, |bytes| (bytes / RANK_BYTES) as usize);
+    let wanted = stocks + 1;
+    let ranks = wanted.min(cores.saturating_add(1)).min(fit).max(2);
+    let line = (ranks < wanted).then(|| {
+        let why = if fit <= cores {
+            format!("{} MB of memory are free", memory.unwrap_or(0) >> 20)
+        } else {
+            format!("this machine has {cores} cores")
+        };
+        let workers = if ranks == 2 { "one worker" } else { "workers that share them" };
+        format!(
+            "{ranks} ranks are started for {stocks} stocks, not {wanted}: {why}. \
+             The stocks have {workers}; start mpirun yourself for another number."
+        )
+    });
+    (ranks, line)
+}
+
+/// Runs this program under `mpirun` with the same arguments, on so many ranks. After a rank died, restarts from the last checkpoint at most `max_restarts` times.
 /// Returns the exit code of `mpirun`, or 128 + n after signal n. The first signal is forwarded as
 /// SIGUSR1, which `mpirun` passes on unchanged: the ranks stop and write their results without a
 /// time limit. A second signal makes `mpirun` end them.
-pub(crate) fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> {
+pub(crate) fn launch(ranks: usize, max_restarts: u32) -> Result<u8, CommError> {
     let signals = caught_signals().map_err(|e| broken(e.to_string(), e))?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     for restarts in 0.. {
-        let (code, was_stopped) = run_once(stocks, &arguments, &signals)?;
+        let (code, was_stopped) = run_once(ranks, &arguments, &signals)?;
         if was_stopped || FINAL.contains(&code) || restarts == max_restarts {
             return Ok(u8::try_from(code).unwrap_or(1));
         }
-        eprintln!(
+        tell(&format!(
             "a rank died (exit code {code}); restarting from the last checkpoint, {} of {}",
             restarts + 1,
             max_restarts
-        );
+        ));
+        std::thread::sleep(RESTART_PAUSE);
         if !arguments.iter().any(|argument| argument == "--resume") {
             arguments.push("--resume".into());
         }
@@ -71,25 +103,30 @@ pub(crate) fn launch(stocks: usize, max_restarts: u32) -> Result<u8, CommError> 
     unreachable!("the last restart returns")
 }
 
-/// Exit codes without a restart: success, a user error, stopped by SIGINT or SIGTERM.
-const FINAL: [i32; 4] = [0, 2, 130, 143];
+/// Exit codes without a restart: success, a user error, stopped by SIGHUP, SIGINT, SIGQUIT or
+/// SIGTERM.
+const FINAL: [i32; 6] = [0, 2, 129, 130, 131, 143];
 
 fn broken(what: String, error: io::Error) -> CommError {
     let hint = "install Open MPI (openmpi-bin), or use --mode single".into();
     CommError::Mpi { what, hint, cause: Some(Cause::new(error)) }
 }
 
-type CaughtSignals = [(i32, Arc<AtomicBool>); 2];
+type CaughtSignals = Vec<(i32, Arc<AtomicBool>)>;
 
 /// The exit code of one `mpirun`, and whether it was requested to stop.
 fn run_once(
-    stocks: usize,
+    ranks: usize,
     arguments: &[OsString],
     signals: &CaughtSignals,
 ) -> Result<(i32, bool), CommError> {
     let program = std::env::current_exe().map_err(|e| broken(e.to_string(), e))?;
-    let mut mpirun = Command::new("mpirun")
-        .args(["--quiet", "-n", &(stocks + 1).to_string()])
+    let (mut command, parent) = (Command::new("mpirun"), std::process::id());
+    // SAFETY: between fork and exec it makes two system calls and allocates no memory. This is the
+    // main thread, which ends with the process.
+    unsafe { command.pre_exec(move || die_with_parent(parent, SIGTERM)) };
+    let mut mpirun = command
+        .args(["--quiet", "-n", &ranks.to_string()])
         .arg(program)
         .args(arguments)
         .envs(OPEN_MPI)
@@ -119,7 +156,8 @@ fn run_once(
 
 /// Signals that set a flag from now on, instead of ending this process.
 fn caught_signals() -> std::io::Result<CaughtSignals> {
-    let signals = [SIGINT, SIGTERM].map(|signal| (signal, Arc::new(AtomicBool::new(false))));
+    let flag = |(signal, _)| (signal, Arc::new(AtomicBool::new(false)));
+    let signals: CaughtSignals = stop_signals().into_iter().map(flag).collect();
     for (signal, came) in &signals {
         signal_hook::flag::register(*signal, came.clone())?;
     }
@@ -134,6 +172,20 @@ unsafe extern "C" {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_are_no_more_than_cores_and_memory_bear() {
+        let gigabytes = |count: u64| Some(count << 30);
+        assert_eq!(most_ranks(5, 8, gigabytes(16)), (6, None));
+        assert_eq!(most_ranks(5, 5, None), (6, None));
+        let (ranks, line) = most_ranks(500, 16, gigabytes(64));
+        let line = line.unwrap();
+        assert!(ranks == 17 && line.contains("17 ranks") && line.contains("16 cores"), "{line}");
+        let (ranks, line) = most_ranks(500, 16, gigabytes(2));
+        assert!(ranks == 8 && line.unwrap().contains("2048 MB"));
+        let (ranks, line) = most_ranks(5, 1, Some(0));
+        assert!(ranks == 2 && line.unwrap().contains("0 MB"));
+    }
 
     #[test]
     fn a_launcher_is_known_by_its_variables() {

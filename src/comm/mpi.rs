@@ -29,6 +29,7 @@ use super::heartbeat::startup_deadline::StartupDeadline;
 use super::heartbeat::{EXIT_LOST, HeartbeatMonitor, HeartbeatTimeouts, MonitorConfig, PULSE};
 use super::mailbox::{Mailbox, ServerLink};
 use super::ranks::Ranks;
+use crate::errors::tell;
 
 /// Message tags of [`Comm::stream_to_root`].
 const WORK: i32 = 1;
@@ -145,7 +146,7 @@ impl MpiComm {
                 names: names.to_vec(),
                 timeouts,
                 pulse: &PULSE,
-                say: |line| eprintln!("{line}"),
+                say: tell,
                 end: || SimpleCommunicator::world().abort(EXIT_LOST),
             };
             self.watch = Some(HeartbeatMonitor::start(post, peers));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{report_loads, say};
 use crate::agents::{AgentsReport, Runner, leaderboard};
 use crate::cli::{AgentsArgs, Format, GlobalArgs};
+use crate::compute::process::stop_signals;
+use crate::errors::tell;
 use crate::report::Progress;
 use crate::source;
 
@@ -29,7 +30,7 @@ pub(crate) fn agents(
     let is_child = args.bars.is_some();
     let mut runner = Runner::default();
     if !is_child {
-        for signal in [SIGINT, SIGTERM] {
+        for (signal, _) in stop_signals() {
             signal_hook::flag::register(signal, Arc::clone(&runner.stop))?;
         }
     }
@@ -40,7 +41,7 @@ pub(crate) fn agents(
     runner.cache = source::cache_folder(global.cache.as_deref());
     runner.say = Box::new(move |line| match is_child {
         // To the process that started this one, which knows what to hand on.
-        true => eprintln!("{line}"),
+        true => tell(line),
         false => of_lines.line(line),
     });
     runner.on_days =

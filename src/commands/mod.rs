@@ -5,6 +5,7 @@ pub(crate) mod compare;
 mod comparison;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+mod keys;
 mod outputs;
 pub(crate) mod program;
 pub(crate) mod strategies;
@@ -18,12 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
+use chrono::Datelike;
 
 use crate::cli::{ContainerArg, Destination, GlobalArgs};
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
+use crate::errors::printable;
 use crate::market::options::BarLabel;
 use crate::market::options::{LoadReport, by_sentence, doubts};
 use crate::market::store::{LocalStore, Store};
@@ -174,6 +177,15 @@ fn check_request(stocks: &[Symbol], period: &Period) -> Result<()> {
     Ok(())
 }
 
+/// Years of stock markets. Every day of others would be asked for, or made up.
+fn check_years(period: &Period) -> Result<()> {
+    let years = [period.start, period.end].map(|date| (1_900..=2_199).contains(&date.year()));
+    if years == [true; 2] {
+        return Ok(());
+    }
+    Err(anyhow!("--start_date, --end_date: {period} is not within 1900 to 2199; correct it"))
+}
+
 /// Of the flag, else of the environment, else the usual one.
 fn container_name(flag: &ContainerArg) -> String {
     let of_environment = || std::env::var(CONTAINER).ok();
@@ -182,5 +194,5 @@ fn container_name(flag: &ContainerArg) -> String {
 
 /// Says on standard output. Whoever closed it does not want to hear: the results are on disk.
 fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().write_all(printable(text).as_bytes());
 }

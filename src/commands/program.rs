@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::keys;
 use crate::cli::{
     AgentsArgs, Cli, Command, GlobalArgs, StrategiesArgs, StudyArgs, TrainArgs, one_line,
     usage_error,
@@ -13,11 +14,11 @@ use crate::comm::launch::{LaunchInfo, launch_info};
 use crate::comm::local::LocalComm;
 #[cfg(feature = "mpi")]
 use crate::comm::mpi::MpiComm;
-use crate::compute::threads;
+use crate::compute::{process, threads};
 #[cfg(feature = "mpi")]
 use crate::config::RanksConfig;
 use crate::config::{Mode, RunConfig};
-use crate::errors::message;
+use crate::errors::{message, tell};
 use crate::report::{Progress, Verbosity};
 use crate::train::callbacks::Ending;
 use anyhow::{Result, anyhow};
@@ -28,18 +29,22 @@ const EXIT_FAILED: u8 = 1;
 /// Something that the user has to fix.
 const EXIT_WRONG: u8 = 2;
 const EXIT_STOPPED: u8 = 130;
-const KEYS: &str = ".cloudkeys/api_keys.env";
+/// A rank, or what started it, is lost.
+const EXIT_LOST: i32 = 3;
 
 /// Runs the command of the process's arguments. The exit codes stand in the program's help.
 pub fn main() -> ExitCode {
     let launched = launch_info(|name| std::env::var(name).ok());
     let rank = launched.map_or(0, |launched| launched.rank);
-    let outcome = read_keys().and_then(|()| parse(rank)).and_then(|cli| run(cli, launched));
+    if launched.is_some() {
+        process::when_parent_ends(move || lose_launcher(rank));
+    }
+    let outcome = keys::read(rank).and_then(|()| parse(rank)).and_then(|cli| run(cli, launched));
     let code = match outcome {
         Ok(code) => code,
         Err(error) => {
             if rank == 0 {
-                eprintln!("error: {}", one_line(&message(&error)));
+                tell(&format!("error: {}", one_line(&message(&error))));
             } else {
                 // The launcher ends all ranks when one fails; rank 0 prints its error first.
                 std::thread::sleep(std::time::Duration::from_millis(300));
@@ -50,15 +55,12 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The keys of `.cloudkeys/api_keys.env` become environment variables; those already set win.
-fn read_keys() -> Result<()> {
-    match dotenvy::from_filename(KEYS) {
-        Ok(_) => Ok(()),
-        Err(dotenvy::Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(dotenvy::Error::Io(e)) => Err(anyhow!("{KEYS}: {e}; fix or remove it")),
-        // The parser's message shows the line, and with it a key.
-        Err(_) => Err(anyhow!("{KEYS}: a line cannot be parsed; write NAME=value or NAME='value'")),
+/// Without its launcher a rank would wait for messages, or go on without being seen.
+fn lose_launcher(rank: usize) {
+    if rank == 0 {
+        tell("error: the launcher has ended; so do its ranks; --resume goes on from a checkpoint");
     }
+    signal_hook::low_level::exit(EXIT_LOST);
 }
 
 /// Rank 0 prints help and version; a wrong flag becomes one line.
@@ -77,6 +79,10 @@ fn parse(rank: usize) -> Result<Cli> {
 }
 
 fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
+    // The configuration of agents may hold keys, too.
+    if keys::are_there() || matches!(cli.command, Some(Command::Agents(_))) {
+        process::forbid_core_dumps();
+    }
     // Exceeding the limit on file sizes is an error of the write, not the end of the process.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let global = match &cli.command {
@@ -277,7 +283,7 @@ fn over_ranks(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     compute_on(Some(rank), threads.unwrap_or((cores / comm.ranks_here()).max(1)))?;
     if let Some(warning) = warning {
-        eprintln!("{warning}");
+        tell(&warning);
     }
     let outcome = work(&comm).map(|()| 0);
     let code = outcome.unwrap_or_else(|error| fail(rank, &error));
@@ -317,10 +323,13 @@ fn parallel(
     args: &TrainArgs,
     progress: Progress,
 ) -> Result<u8> {
-    use crate::comm::{Ranks, launch::launch};
+    use crate::comm::Ranks;
+    use crate::comm::launch::{launch, ranks_to_start};
     let stocks = config.stocks.len();
     let Some(LaunchInfo { rank, size }) = launched else {
-        return Ok(launch(stocks, args.max_restarts)?);
+        let (ranks, fewer) = ranks_to_start(stocks);
+        fewer.iter().for_each(|line| progress.line(line));
+        return Ok(launch(ranks, args.max_restarts)?);
     };
     if size < 2 {
         return Err(anyhow!(
@@ -359,7 +368,7 @@ fn fail(rank: usize, error: &anyhow::Error) -> u8 {
         std::thread::sleep(std::time::Duration::from_millis(300));
     }
     if rank == 0 || !shared {
-        eprintln!("error: {}", one_line(&message(error)));
+        tell(&format!("error: {}", one_line(&message(error))));
     }
     if !shared {
         MpiComm::abort_all(EXIT_WRONG.into());
@@ -392,10 +401,10 @@ fn install_panic_line(rank: Option<usize>) {
         let first_line = text.lines().next().unwrap_or_default();
         let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
         let at = rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
-        eprintln!(
+        tell(&format!(
             "error: {at}{first_line} ({}); this is a bug, please report it",
             place.unwrap_or_default()
-        );
+        ));
         #[cfg(feature = "mpi")]
         if rank.is_some() {
             MpiComm::abort_all(101);

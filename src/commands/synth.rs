@@ -2,12 +2,11 @@
 
 use anyhow::{Result, anyhow};
 
-use super::{check_request, file_store};
+use super::{check_request, check_years, file_store};
 use crate::cli::SynthArgs;
 use crate::config::RunConfig;
 use crate::market::calendar::new_york_date;
 use crate::market::options::LoadOptions;
-use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::parquet::encode_day;
 use crate::market::store::{Store, day_key};
 use crate::market::{BarSeries, Period, Symbol};
@@ -39,15 +38,8 @@ pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
             ));
         }
     }
-    let options = LoadOptions {
-        bar_minutes: args.bar_minutes,
-        bar_label: BarLabel::Auto,
-        extended_hours: false,
-        strict: true,
-        clean: OutlierRule::Off,
-        columns: Vec::new(),
-        cache_dir: None,
-    };
+    let options =
+        LoadOptions { bar_minutes: args.bar_minutes, strict: true, ..LoadOptions::default() };
     let made = DataSource::Synthetic(market.clone());
     for symbol in &stocks {
         let (series, report) = load_bars(&made, &stocks, symbol, &period, &options, &mut |_| ())?;
@@ -65,6 +57,7 @@ pub(crate) fn synth(args: &SynthArgs, progress: &Progress) -> Result<()> {
 
 fn check(stocks: &[Symbol], period: &Period, bar_minutes: Option<u32>) -> Result<()> {
     check_request(stocks, period)?;
+    check_years(period)?;
     // A reader tells the length of bars from their distance within a day.
     if bar_minutes.is_some_and(|minutes| !(1..=195).contains(&minutes)) {
         return Err(anyhow!(

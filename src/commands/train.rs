@@ -13,6 +13,7 @@ use crate::cli::TrainArgs;
 use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::comm::heartbeat::PULSE;
+use crate::compute::process::stop_signals;
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
 use crate::market::calendar::new_york_date;
@@ -278,12 +279,11 @@ pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// `stop` is set by the first Ctrl-C, SIGTERM or SIGUSR1 (which launchers hand on to the ranks); a
-/// second of the former two ends the program at once.
+/// `stop` is set by the first Ctrl-C, SIGTERM, SIGHUP, SIGQUIT or SIGUSR1 (which launchers hand on
+/// to the ranks); a second of the others ends the program at once.
 fn heed_signals(stop: &Arc<AtomicBool>) -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-    signal_hook::flag::register(SIGUSR1, stop.clone())?;
-    for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, stop.clone())?;
+    for (signal, code) in stop_signals() {
         signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }

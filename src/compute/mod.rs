@@ -1,5 +1,6 @@
-//! Use of the processor: threads, SIMD, huge pages.
+//! Use of the processor and of the process: threads, SIMD, huge pages, signals.
 
 pub(crate) mod huge_pages;
+pub(crate) mod process;
 pub(crate) mod simd_dispatch;
 pub mod threads;

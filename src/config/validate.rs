@@ -6,6 +6,17 @@ use super::{ConfigError, EngineKind, RunConfig};
 use crate::interface::ActionSet;
 use crate::market::columns::is_bar_column;
 
+/// Longest window in bars: more than a year of bars of a minute.
+const LONGEST_BARS: u32 = 100_000;
+/// Most lengths in a list of them.
+const MOST_LENGTHS: usize = 64;
+/// Most stocks of a run; relations are measured for every pair of them.
+const MOST_STOCKS: usize = 10_000;
+/// Largest seed: a double holds it exactly, as readers of `summary.json` take it.
+const LARGEST_SEED: u64 = 1 << 53;
+/// Longest time in seconds, 31 years.
+const LONGEST_S: f64 = 1e9;
+
 impl RunConfig {
     /// Everything that can be known to be wrong before any data is read.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -18,6 +29,7 @@ impl RunConfig {
         if self.stocks.is_empty() {
             return Err(ConfigError::new("--stocks", "no symbol is given", "give at least one"));
         }
+        check("--stocks", self.stocks.len() <= MOST_STOCKS, "must be at most 10000 symbols")?;
         let mut sorted = self.stocks.clone();
         sorted.sort();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -49,19 +61,33 @@ impl RunConfig {
                 "move one of the periods, or add --allow-overlap: the results then are in-sample",
             ));
         }
-        let part = self.asynchronous.top_k;
-        check("asynchronous.top_k", part > 0.0 && part <= 1.0, "must be above 0, at most 1")?;
-        check("--episodes", self.episodes >= 1, "must be at least 1")?;
-        check("--checkpoint-every", self.checkpoint.every_s >= 0.0, "must be 0 or above")?;
-        check("checkpoint.keep", self.checkpoint.keep >= 1, "must be at least 1")?;
-        let timeout = self.ranks.timeout_s;
-        check("ranks.timeout_s", timeout == 0.0 || timeout >= 1.0, "must be 0, or 1 and above")?;
-        check("ranks.stuck_s", self.ranks.stuck_s >= 0.0, "must be 0 or above")?;
-        check("--eval-every", self.evaluation.every_episodes >= 1, "must be at least 1")?;
+        check("--seed", self.seed <= LARGEST_SEED, "must be from 0 to 9007199254740992 (2^53)")?;
+        self.validate_operation()?;
         let device = self.device == "cpu"
             || self.device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok());
         check("--device", device, "must be cpu or cuda:N")?;
         self.validate_engine()
+    }
+
+    fn validate_operation(&self) -> Result<(), ConfigError> {
+        let part = self.asynchronous.top_k;
+        check("asynchronous.top_k", (1e-6..=1.0).contains(&part), "must be from 0.000001 to 1")?;
+        let staleness = self.asynchronous.max_staleness.unwrap_or(0);
+        check("--max-staleness", staleness <= 1_000_000_000, "must be from 0 to 1e9")?;
+        let passes = |count: u32| (1..=10_000_000).contains(&count);
+        check("--episodes", passes(self.episodes), "must be from 1 to 10000000")?;
+        let between = self.evaluation.every_episodes;
+        check("--eval-every", passes(between), "must be from 1 to 10000000")?;
+        let every = self.checkpoint.every_s;
+        let usable = (0.0..=LONGEST_S).contains(&every) || every == f64::INFINITY;
+        check("--checkpoint-every", usable, "must be from 0 to 1e9, or inf")?;
+        let kept = (1..=1_000_000).contains(&self.checkpoint.keep);
+        check("checkpoint.keep", kept, "must be from 1 to 1000000")?;
+        let timeout = self.ranks.timeout_s;
+        let usable = timeout == 0.0 || (1.0..=LONGEST_S).contains(&timeout);
+        check("ranks.timeout_s", usable, "must be 0, or from 1 to 1e9")?;
+        let stuck = (0.0..=LONGEST_S).contains(&self.ranks.stuck_s);
+        check("ranks.stuck_s", stuck, "must be from 0 to 1e9; 0 is never")
     }
 
     /// What a build without libtorch cannot do.
@@ -97,14 +123,18 @@ impl RunConfig {
         let cash = self.env.initial_cash;
         check("env.initial_cash", (0.01..=1e15).contains(&cash), "must be from 0.01 to 1e15")?;
         let band = self.env.rebalance_band;
-        check("env.rebalance_band", band > 0.0, "must be above 0; inf never resizes")?;
+        check("env.rebalance_band", or_off(band, 1e-9), "must be from 1e-9 to 1e9, or inf")?;
         let margin = self.env.maintenance_margin;
         check("env.maintenance_margin", (0.0..1.0).contains(&margin), "must be from 0 to below 1")?;
         let portfolio = &self.portfolio;
         self.validate_limits()?;
         let target = portfolio.target_volatility;
-        check("portfolio.target_volatility", target > 0.0, "must be above 0; inf is off")?;
-        check("portfolio.risk_sessions", portfolio.risk_sessions >= 1, "must be at least 1")?;
+        let key = "portfolio.target_volatility";
+        check(key, or_off(target, 1e-6), "must be from 0.000001 to 1e9; inf is off")?;
+        let sessions = (1..=10_000).contains(&portfolio.risk_sessions);
+        check("portfolio.risk_sessions", sessions, "must be from 1 to 10000")?;
+        let pause = portfolio.drawdown_pause_sessions <= 100_000;
+        check("portfolio.drawdown_pause_sessions", pause, "must be from 0 to 100000")?;
         self.validate_meta_policy()?;
         self.validate_features()
     }
@@ -113,7 +143,7 @@ impl RunConfig {
         let portfolio = &self.portfolio;
         // Infinity switches a limit off.
         let limit = |field: &str, value: f64| {
-            check(field, value >= 1e-6, "must be 0.000001 or above; inf is no limit")
+            check(field, or_off(value, 1e-6), "must be from 0.000001 to 1e9; inf is no limit")
         };
         limit("portfolio.gross_limit", portfolio.gross_limit)?;
         limit("portfolio.net_limit", portfolio.net_limit)?;
@@ -127,7 +157,7 @@ impl RunConfig {
             ("portfolio.identical_correlation", portfolio.identical_correlation),
         ];
         for (field, value) in correlations {
-            check(field, !value.is_nan(), "must be a number")?;
+            check(field, or_off(value, -1.0), "must be from -1 to 1e9; 1 and above is off")?;
         }
         for pair in &portfolio.pairs {
             let stranger = pair.iter().find(|symbol| !self.stocks.contains(symbol));
@@ -150,8 +180,8 @@ impl RunConfig {
             !meta.strategies.is_empty(),
             "must name at least one; portfolio.meta_policy.enabled=false leaves the DQN alone",
         )?;
-        let period = meta.period_bars != Some(0);
-        check("portfolio.meta_policy.period_bars", period, "must be at least 1")?;
+        let period = (1..=1_000_000).contains(&meta.period_bars.unwrap_or(1));
+        check("portfolio.meta_policy.period_bars", period, "must be from 1 to 1000000")?;
         let prior = inside(meta.dqn_prior);
         check("portfolio.meta_policy.dqn_prior", prior, "must be above 0 and below 1")?;
         let prior = inside(meta.unbelieved_dqn_prior);
@@ -164,18 +194,17 @@ impl RunConfig {
         // Three deviations against an expert must not take its whole bet.
         let rate = meta.learning_rate > 0.0 && meta.learning_rate <= 0.3;
         check("portfolio.meta_policy.learning_rate", rate, "must be above 0, at most 0.3")?;
-        let rates = !meta.share_rates.is_empty() && meta.share_rates.iter().all(|&r| inside(r));
-        check(
-            "portfolio.meta_policy.share_rates",
-            rates,
-            "must be one or more numbers above 0 and below 1",
-        )
+        let rates = &meta.share_rates;
+        let usable = (1..=64).contains(&rates.len()) && rates.iter().all(|&rate| inside(rate));
+        let rule = "must be 1 to 64 numbers above 0 and below 1";
+        check("portfolio.meta_policy.share_rates", usable, rule)
     }
 
     fn validate_features(&self) -> Result<(), ConfigError> {
         let features = &self.features;
         let width = features.bollinger_width;
-        check("features.bollinger_width", width.is_finite() && width > 0.0, "must be above 0")?;
+        let usable = (0.001..=1_000.0).contains(&width);
+        check("features.bollinger_width", usable, "must be from 0.001 to 1000")?;
         let mut windows = vec![
             ("features.bollinger_bars", features.bollinger_bars),
             ("features.volume_bars", features.volume_bars),
@@ -186,27 +215,43 @@ impl RunConfig {
         ];
         windows.extend(features.volatility_bars.iter().map(|&n| ("features.volatility_bars", n)));
         for (name, bars) in windows {
-            check(name, bars >= 2, "must be at least 2")?;
+            check(name, (2..=LONGEST_BARS).contains(&bars), "must be from 2 to 100000")?;
         }
-        check("features.macd_signal_bars", features.macd_signal_bars >= 1, "must be at least 1")?;
+        let length = |bars: &u32| (1..=LONGEST_BARS).contains(bars);
+        let signal = length(&features.macd_signal_bars);
+        check("features.macd_signal_bars", signal, "must be from 1 to 100000")?;
         let macd = features.macd_fast_bars < features.macd_slow_bars;
         check("features.macd_fast_bars", macd, "must be below features.macd_slow_bars")?;
-        let returns = !features.return_bars.is_empty() && !features.return_bars.contains(&0);
-        check("features.return_bars", returns, "must be one or more lengths of at least 1")?;
+        let returns = &features.return_bars;
+        let usable = (1..=MOST_LENGTHS).contains(&returns.len()) && returns.iter().all(length);
+        check("features.return_bars", usable, "must be 1 to 64 lengths from 1 to 100000")?;
+        let lists = [
+            ("features.volatility_bars", &features.volatility_bars),
+            ("features.volume_mean_bars", &features.volume_mean_bars),
+            ("features.volatility_sessions", &features.volatility_sessions),
+            ("features.rsi_sessions", &features.rsi_sessions),
+        ];
+        for (name, list) in lists {
+            check(name, list.len() <= MOST_LENGTHS, "must be at most 64 lengths")?;
+        }
         let volumes = &features.volume_mean_bars;
         let usable = volumes.iter().all(|bars| (1..features.volume_bars).contains(bars));
         let below = "must be lengths of at least 1 and below features.volume_bars, or []";
         check("features.volume_mean_bars", usable, below)?;
         self.validate_session_features()?;
         self.validate_columns()?;
-        check("features.arbitrage_bars", features.arbitrage_bars >= 30, "must be at least 30")?;
+        let warmup = features.warmup_bars <= LONGEST_BARS;
+        check("features.warmup_bars", warmup, "must be from 0 to 100000")?;
+        let blocks = (30..=LONGEST_BARS).contains(&features.arbitrage_bars);
+        check("features.arbitrage_bars", blocks, "must be from 30 to 100000")?;
         let level = features.arbitrage_level;
         check(
             "features.arbitrage_level",
             (1e-6..=0.5).contains(&level),
             "must be 0.000001 to 0.5",
         )?;
-        check("features.clip_std", features.clip_std > 0.0, "must be above 0")
+        let clip = or_off(f64::from(features.clip_std), 1e-3);
+        check("features.clip_std", clip, "must be from 0.001 to 1e9; inf cuts nothing off")
     }
 
     fn validate_session_features(&self) -> Result<(), ConfigError> {
@@ -248,15 +293,24 @@ impl RunConfig {
         check("learner.window_bars", (1..=4_096).contains(&bars), "must be from 1 to 4096")?;
         let weight = learner.lambda;
         check("learner.lambda", (0.0..=1.0).contains(&weight), "must be from 0 to 1")?;
-        check("--batch-size", learner.batch_size >= 1, "must be at least 1")?;
+        let batch = (1..=65_536).contains(&learner.batch_size);
+        check("--batch-size", batch, "must be from 1 to 65536")?;
         let ratio = learner.replay_ratio;
         check("--replay-ratio", (0.0..1e6).contains(&ratio), "must be from 0 to below 1e6")?;
         let capacity = learner.replay_capacity >= learner.batch_size;
         check("learner.replay_capacity", capacity, "must be at least the batch size")?;
-        let slots = u32::try_from(learner.replay_capacity).is_ok();
-        check("learner.replay_capacity", slots, "must be below 2^32")?;
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        check("--learning-rate", positive(learner.learning_rate), "must be above 0")?;
+        // 16 bytes a window.
+        let memory = learner.replay_capacity <= 1 << 26;
+        check("learner.replay_capacity", memory, "must be at most 67108864 (2^26)")?;
+        let counts = [
+            ("learner.learning_starts", learner.learning_starts as u64),
+            ("learner.target_every", learner.target_every),
+        ];
+        for (field, count) in counts {
+            check(field, count <= 1_000_000_000, "must be from 0 to 1e9")?;
+        }
+        let rate = (1e-12..=1e12).contains(&learner.learning_rate);
+        check("--learning-rate", rate, "must be from 1e-12 to 1e12")?;
         let end = learner.learning_rate_end;
         check("learner.learning_rate_end", (0.0..=1.0).contains(&end), "must be from 0 to 1")?;
         let shrinks = &learner.weight_decay.0;
@@ -267,7 +321,8 @@ impl RunConfig {
         let decay = |value: f64| (0.0..1.0).contains(&value);
         check("learner.adam_beta1", decay(learner.adam_beta1), "must be from 0 to below 1")?;
         check("learner.adam_beta2", decay(learner.adam_beta2), "must be from 0 to below 1")?;
-        check("learner.adam_epsilon", positive(learner.adam_epsilon), "must be above 0")?;
+        let added = (1e-30..=1e6).contains(&learner.adam_epsilon);
+        check("learner.adam_epsilon", added, "must be from 1e-30 to 1e6")?;
         let fraction = |value: f64| (0.0..=1.0).contains(&value);
         check("learner.priority_alpha", fraction(learner.priority_alpha), "must be from 0 to 1")?;
         check("learner.priority_beta", fraction(learner.priority_beta), "must be from 0 to 1")?;
@@ -281,8 +336,9 @@ impl RunConfig {
         check("learner.target_tau", fraction(learner.target_tau), "must be from 0 to 1")?;
         check("learner.epsilon", fraction(learner.epsilon), "must be from 0 to 1")?;
         let ladder = learner.epsilon_alpha;
-        check("learner.epsilon_alpha", ladder.is_finite() && ladder >= 0.0, "must be 0 or above")?;
-        check("learner.max_grad_norm", learner.max_grad_norm > 0.0, "must be above 0")?;
+        check("learner.epsilon_alpha", (0.0..=1e3).contains(&ladder), "must be from 0 to 1000")?;
+        let norm = or_off(learner.max_grad_norm, 1e-9);
+        check("learner.max_grad_norm", norm, "must be from 1e-9 to 1e9; inf is off")?;
         self.validate_network()
     }
 
@@ -290,16 +346,23 @@ impl RunConfig {
         let network = &self.network;
         // Wider layers than this would take the memory of the machine, and libtorch's own message.
         let widths = [
-            ("network.embedding", network.embedding),
-            ("network.trunk", network.trunk),
-            ("network.symbol_embedding", network.symbol_embedding),
+            ("network.embedding", network.embedding, 2_048),
+            ("network.trunk", network.trunk, 8_192),
+            ("network.symbol_embedding", network.symbol_embedding, 2_048),
         ];
-        for (name, width) in widths {
-            check(name, (1..=8_192).contains(&width), "must be from 1 to 8192")?;
+        for (name, width, most) in widths {
+            check(name, (1..=most).contains(&width), &format!("must be from 1 to {most}"))?;
         }
+        let peers = network.max_peers <= MOST_STOCKS;
+        check("network.max_peers", peers, "must be from 0 to 10000")?;
         let divides = network.heads >= 1 && network.embedding.is_multiple_of(network.heads);
         check("network.heads", divides, "must divide network.embedding")
     }
+}
+
+/// From `least` to 1e9, or inf, which switches off what the setting limits.
+fn or_off(value: f64, least: f64) -> bool {
+    (least..=1e9).contains(&value) || value == f64::INFINITY
 }
 
 fn check(field: &str, holds: bool, rule: &str) -> Result<(), ConfigError> {

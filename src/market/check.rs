@@ -17,7 +17,7 @@ use super::options::{LoadOptions, LoadReport};
 use super::parquet::{INT96, decode_day};
 use super::store::origin::Origin;
 use super::store::{DayFile, Store, fetch_days};
-use crate::market::options::{BarLabel, OutlierRule};
+use crate::market::options::BarLabel;
 use coverage::Coverage;
 pub(crate) use coverage::ThinDay;
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use indicatif::MultiProgress;
 
 use super::metrics_log::MetricsLine;
+use crate::errors::printable;
 use bars::ProgressBars;
 use lines::PlainLines;
 
@@ -80,6 +81,7 @@ impl Progress {
 
     /// Prints a notice or the start of a phase, in one line.
     pub(crate) fn line(&self, text: &str) {
+        let text = &*printable(text);
         match &mut *self.face() {
             ProgressView::Silent => {}
             ProgressView::Bars(bars) => bars.line(text),

@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
+/// More than any function here takes; a tuple of many could be handed over again and again.
+const MAX_ARGUMENTS: usize = 16;
 /// The limit of libtorch (`at::dim_bitset_size`).
 const MAX_AXES: usize = 64;
 
@@ -282,7 +284,9 @@ impl<'a> Unpickler<'a> {
 
     fn pop_tuple(&mut self) -> Result<Vec<Value>, PickleError> {
         match self.pop()? {
-            Value::Tuple(index) => Ok(self.tuples[index].clone()),
+            Value::Tuple(index) if self.tuples[index].len() <= MAX_ARGUMENTS => {
+                Ok(self.tuples[index].clone())
+            }
             _ => Err(PickleError::Expected("a tuple")),
         }
     }

@@ -24,13 +24,15 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::pickle::{self, ElementKind, StoredTensor};
 use crate::errors::Cause;
-use crate::files::{Durability, write_whole};
+use crate::files::{Durability, read_bounded, write_whole};
 
 /// The alignment of `torch.save`, so that a reader may map the elements into memory.
 const ALIGNMENT_BYTES: u16 = 64;
 /// Far above any file of ours; a malicious file must not exhaust memory by referring to its data
 /// repeatedly.
 const MAX_ELEMENTS: usize = 1 << 28;
+/// Of so many float64 elements, with all that is beside them.
+const MAX_BYTES: u64 = 1 << 32;
 
 #[derive(Debug, ThisError)]
 pub(crate) enum StateDictError {
@@ -69,8 +71,8 @@ pub(crate) fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDic
 /// Reads a state dict in the order of its entries. float64 is rounded to float32. Errors: tensors
 /// that are not contiguous, other element types, and anything that a dict of tensors does not need.
 pub(crate) fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
-    let bytes = fs::read(path)
-        .map_err(|e| StateDictError::Io { path: path.into(), cause: Cause::new(e) })?;
+    let failed = |e: io::Error| StateDictError::Io { path: path.into(), cause: Cause::new(e) };
+    let bytes = read_bounded(path, MAX_BYTES).map_err(failed)?;
     decode(&bytes).map_err(|Foreign { what, cause }| StateDictError::Format {
         path: path.into(),
         what,

@@ -114,8 +114,8 @@ impl EnsembleConfig {
             let what = format!("{} are given for {strategies} strategies", weights.len());
             return wrong(what, "give one for each");
         }
-        if let Some(bad) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
-            return wrong(format!("{bad} is out of range"), "give numbers of 0 or above");
+        if let Some(bad) = weights.iter().find(|weight| !(0.0..=1e9).contains(*weight)) {
+            return wrong(format!("{bad} is out of range"), "give numbers from 0 to 1e9");
         }
         if weights.iter().sum::<f64>() <= 0.0 {
             return wrong("all are 0".into(), "give at least one above 0");

@@ -295,7 +295,7 @@ fn failed(error: StrategyError) -> RunnerError {
 
 /// The first row of each fold. The rows before the first fold are as many as in a fold.
 fn fold_starts(rows: usize, folds: usize) -> Result<Vec<usize>, RunnerError> {
-    if folds == 0 || rows / (folds + 1) < 2 {
+    if folds == 0 || rows / folds.saturating_add(1) < 2 {
         let what = format!("{folds} folds of {rows} rows");
         return Err(RunnerError::new("--folds", what, "use at least 1, and a longer period"));
     }

@@ -30,6 +30,7 @@ use super::{
     StrategyError, StrategyKind,
 };
 use crate::errors::Cause;
+use crate::files::read_text;
 use crate::market::Bar;
 
 /// A file of strategies, and of parameters for other strategies.
@@ -92,8 +93,7 @@ impl StrategyFile {
             hint: "see docs/strategies.md".into(),
             cause: Some(cause),
         };
-        let text =
-            std::fs::read_to_string(path).map_err(|e| wrong(e.to_string(), Cause::new(e)))?;
+        let text = read_text(path).map_err(|e| wrong(e.to_string(), Cause::new(e)))?;
         toml::from_str(&text).map_err(|e| {
             let message: Vec<String> = e.to_string().lines().map(|l| l.trim().into()).collect();
             wrong(message.join(" "), Cause::new(e))

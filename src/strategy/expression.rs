@@ -4,14 +4,14 @@
 
 use std::str::FromStr;
 
-use exmex::{BinOp, ExError, Express, FlatEx, MakeOperators, Operator};
+use exmex::{BinOp, ExError, Express, FlatEx, MakeOperators, MatchLiteral, Operator};
 
 use super::names::nearest;
 
 /// A parsed expression over a fixed list of names.
 #[derive(Clone, Debug)]
 pub(crate) struct Expression {
-    tree: FlatEx<Term, Operators>,
+    tree: FlatEx<Term, Operators, Numerals>,
     /// For each variable of the tree, its index in the list of names.
     places: Vec<usize>,
     kind: TermKind,
@@ -57,8 +57,9 @@ impl Expression {
         names: &[String],
         kind: TermKind,
     ) -> Result<Expression, String> {
+        check_size(text)?;
         let unreadable = |error: ExError| format!("{text:?} cannot be read: {error}");
-        let tree = FlatEx::<Term, Operators>::parse(text).map_err(unreadable)?;
+        let tree = FlatEx::<Term, Operators, Numerals>::parse(text).map_err(unreadable)?;
         let place = |name: &String| {
             names.iter().position(|known| known == name).ok_or_else(|| {
                 let near = nearest(name, names.iter().map(String::as_str));
@@ -101,6 +102,57 @@ impl Expression {
         self.tree.eval(&terms).expect("an expression that was evaluated when it was parsed")
     }
 }
+
+/// The parser calls itself for every parenthesis and every sign before a number.
+fn check_size(text: &str) -> Result<(), String> {
+    if text.len() > MOST_BYTES {
+        return Err(format!("a rule of {} bytes is too long; at most {MOST_BYTES}", text.len()));
+    }
+    if let Some(c) = text.chars().find(|c| !c.is_ascii() || c.is_ascii_control() && *c != '\n') {
+        return Err(format!("{text:?} has the character {c:?}, which no rule has"));
+    }
+    let depth = |depth: usize, c| match c {
+        '(' => depth + 1,
+        ')' => depth.saturating_sub(1),
+        _ => depth,
+    };
+    let deepest = text.chars().scan(0, |now, c| {
+        *now = depth(*now, c);
+        Some(*now)
+    });
+    match deepest.max() {
+        Some(deepest) if deepest > MOST_PARENTHESES => {
+            Err(format!("{deepest} parentheses are open at once; at most {MOST_PARENTHESES}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Numbers as in TOML and CSV: 1, 0.5, .5, 1e3, 2.5e-4.
+#[derive(Clone, Debug)]
+struct Numerals;
+
+impl MatchLiteral for Numerals {
+    fn is_literal(text: &str) -> Option<&str> {
+        let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
+        let whole = digits(0);
+        let part = if text[whole..].starts_with('.') { digits(whole + 1) + 1 } else { 0 };
+        if whole + part.saturating_sub(1) == 0 {
+            return None;
+        }
+        let end = whole + part;
+        let exponent = text[end..].strip_prefix(['e', 'E']).map_or(0, |rest| {
+            let sign = usize::from(rest.starts_with(['+', '-']));
+            let count = digits(end + 1 + sign);
+            if count > 0 { 1 + sign + count } else { 0 }
+        });
+        Some(&text[..end + exponent])
+    }
+}
+
+/// Longest rule.
+const MOST_BYTES: usize = 4_096;
+const MOST_PARENTHESES: usize = 64;
 
 const NUMBERS: &str = "numbers are added, compared and so on, not conditions";
 const CONDITIONS: &str = "&&, || and ! join conditions, not numbers; write x < y, or (x < y)";
@@ -231,6 +283,11 @@ mod tests {
             ("-x * -y", 6.0),
             ("abs(x - y) + sqrt(minimum - 1)", 3.0),
             ("ln(exp(x)) - 0.001", 2.0f64.exp().ln() - 0.001),
+            ("1e3 + y", 1_003.0),
+            ("2.5E-1*x", 0.5),
+            ("1e+2-x", 98.0),
+            (".5 + 5.", 5.5),
+            ("2 * exp(x - x)", 2.0),
         ] {
             assert_eq!(number(text), expected, "{text}");
         }
@@ -253,10 +310,18 @@ mod tests {
             ("x = y", "cannot be read"),
             ("", "cannot be read"),
             ("while x < y", "cannot be read"),
+            ("1.2.3 < x", "cannot be read"),
+            ("1e400 < e", "\"e\" is unknown"),
+            ("x < \u{3b1}", "no rule has"),
         ] {
             let error = wrong(text, TermKind::Condition);
             assert!(error.contains(part), "{text}: {error}");
         }
         assert!(wrong("x < y", TermKind::Number).contains("write a number"));
+        let (open, close) = ("(".repeat(65), ")".repeat(65));
+        let deep = wrong(&format!("{open}x{close} < y"), TermKind::Condition);
+        assert!(deep.contains("at most 64"), "{deep}");
+        let long = wrong(&format!("x < {}", "-".repeat(5_000)), TermKind::Condition);
+        assert!(long.contains("too long"), "{long}");
     }
 }

@@ -34,6 +34,8 @@ use crate::source::{DataSource, fingerprint, load_bars};
 const PANEL_VERSION: u32 = 2;
 /// Minutes of a regular session.
 const SESSION_MINUTES: u32 = 390;
+/// A long warm-up does not reach back to before the first year that a run may have.
+const NO_BARS_BEFORE: NaiveDate = NaiveDate::from_ymd_opt(1_900, 1, 1).expect("a day");
 
 /// What is learned from the training period before any training: it belongs to a model as its
 /// weights do.
@@ -63,6 +65,23 @@ pub struct PanelNote {
     /// Of all rows, those before the period among them.
     #[serde(default)]
     pub pair_tests: PairTests,
+}
+
+impl PanelNote {
+    /// Whether it is of a panel with so many rows, stocks and features.
+    pub(crate) fn fits(&self, rows: usize, stocks: usize, features: usize) -> bool {
+        let PanelNote { fit: Fit { scaler, relations, peers }, rows: own, .. } = self;
+        let squares = [&relations.correlation, &relations.lead_lag];
+        own.start <= own.end
+            && own.end <= rows
+            && [scaler.mean.len(), scaler.std.len()] == [stocks * features; 2]
+            && scaler.return_std.len() == stocks
+            && squares.iter().all(|square| {
+                square.len() == stocks && square.iter().all(|row| row.len() == stocks)
+            })
+            && peers.len() == stocks
+            && peers.iter().flatten().all(|&peer| peer < stocks)
+    }
 }
 
 /// A panel and what is known of it.
@@ -166,7 +185,8 @@ impl DataPlan<'_> {
         on_days: &mut OnDays<'_>,
     ) -> Result<PreparedData> {
         let lead = lead_days(bar_minutes, self.warmup(bar_minutes));
-        let load = Period { start: trade.start - Days::new(lead), end: trade.end };
+        let first = trade.start.checked_sub_days(Days::new(lead)).unwrap_or(NO_BARS_BEFORE);
+        let load = Period { start: first.max(NO_BARS_BEFORE), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
     }
 
@@ -201,6 +221,10 @@ impl DataPlan<'_> {
         let opened = agree(self.comm, Panel::open_verified(&here))?;
         let note: PanelNote = serde_json::from_str(opened.note())
             .with_context(|| format!("{}: delete this file", here.display()))?;
+        let (stocks, features) = (opened.stocks().len(), opened.feature_names().len());
+        if !note.fits(opened.rows(), stocks, features) {
+            bail!("{}: its note is of another panel; delete this file", here.display());
+        }
         let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let formulas = feature_names(&self.features.for_bars(note.bar_minutes));
         let origin = file_name(&(PANEL_VERSION, FORMULAS, formulas, &fingerprints))?;

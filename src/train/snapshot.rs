@@ -120,3 +120,6 @@ pub struct Snapshot {
     /// This rank's stocks.
     pub(crate) stocks: Vec<(usize, StockState)>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,11 +283,11 @@ fn an_unreachable_host_is_reported_within_seconds() {
     let silent = Server::start(|_, _| None);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let closed_text = server::connection_string(&format!("{closed}/fake"));
-    let unknown_text = server::connection_string("no-such.invalid");
+    let unknown_text = server::connection_string("no-such.invalid").replace("http:", "https:");
     let cases = [
         (silent.connection_string(), format!("no answer from http://{}", silent.address)),
         (closed_text, format!("http://{closed} cannot be reached, tried 5 times: Connection ref")),
-        (unknown_text, "http://no-such.invalid cannot be reached, tried".into()),
+        (unknown_text, "https://no-such.invalid cannot be reached, tried".into()),
     ];
     thread::scope(|scope| {
         for (text, expected) in &cases {

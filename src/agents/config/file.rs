@@ -91,7 +91,7 @@ impl Default for LogConfig {
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
     let file: File = serde_json::from_str(text).map_err(|e| {
-        let hint = "fix it; docs/agents.md describes every key";
+        let hint = "JSON has no comments and no comma before } or ]; see docs/agents.md";
         ConfigError::new("the file", e.to_string(), hint).caused_by(e)
     })?;
     let mut notices = notices_on_unknown_keys(&file);

@@ -11,6 +11,7 @@ use super::{AgentKind, AgentSpec, Ensemble, LlmConfig, StrategyChoice};
 use crate::agents::registry::registry;
 use crate::agents::secret::Secret;
 use crate::config::ConfigError;
+use crate::market::store::is_exposed;
 use crate::runner::EnsembleConfig;
 use crate::strategy::GivenParameters;
 use crate::strategy::ensemble::EnsembleMethod;
@@ -155,11 +156,16 @@ fn kind(entry: AgentEntry, variable: &Variable<'_>) -> Result<AgentKind, EntryEr
             let weights = config
                 .weights_for(members.len())
                 .map_err(|error| ("weights", error.what, error.hint))?;
+            let window_bars = entry.window_bars.unwrap_or(WINDOW_BARS);
+            if !(1..=1_000_000).contains(&window_bars) {
+                let hint = "use 1 to 1000000".into();
+                return Err(("window_bars", format!("{window_bars} is out of range"), hint));
+            }
             Ok(AgentKind::Ensemble(Ensemble {
                 members,
                 method: entry.method.unwrap_or(EnsembleMethod::Weighted),
                 weights,
-                window_bars: entry.window_bars.unwrap_or(WINDOW_BARS),
+                window_bars,
             }))
         }
         AgentKindName::Llm => llm(entry, variable).map(AgentKind::Llm),
@@ -206,6 +212,10 @@ fn llm(entry: AgentEntry, variable: &Variable<'_>) -> Result<LlmConfig, EntryErr
     if !api_key.as_ref().is_none_or(sendable) {
         let what = "holds more than letters, digits and signs".to_string();
         return Err(("openai_api_key", what, "copy it again".to_string()));
+    }
+    if api_key.is_some() && is_exposed(&base_url) {
+        let what = "is not https, and not on this machine: others could read the key".to_string();
+        return Err(("openai_base_url", what, "write https://, or give no key".to_string()));
     }
     Ok(LlmConfig { basemodel, base_url, api_key })
 }

@@ -187,3 +187,18 @@ fn logs_grow_after_an_incomplete_line_is_removed() {
     append_lines(&path, b"{\"c\":3}\n").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"c\":3}\n");
 }
+
+#[test]
+fn fuzz() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path());
+    let path = folder.path().join("position").join(FILE);
+    let ours = fs::read(path).unwrap();
+    let spaced = br#"{"date": "2025-01-02 10:00:00", "id": 0, "positions": {"AAPL": 3, "CASH": 1.5}}
+{"date": "2025-01-02 11:00:00", "id": 1, "this_action": {"action": "sell", "symbol": "AAPL", "amount": 3}, "positions": {"AAPL": 0, "CASH": 400.25}}
+"#;
+    crate::fuzz::fuzz("position files", &[ours, spaced.to_vec()], |bytes| {
+        let mark = bytes.first().map(|&byte| usize::from(byte));
+        drop((whole_part(bytes, None), whole_part(bytes, mark)));
+    });
+}

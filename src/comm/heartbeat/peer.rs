@@ -8,6 +8,8 @@ use super::PeerStatus;
 
 /// A heartbeat: one of these bytes, then the sender's moves (u64, little endian).
 pub(crate) const ALIVE: u8 = b'.';
+/// Alive, and told to stop: rank 0 decides when the job stops, and may not have been told.
+pub(crate) const STOPPING: u8 = b'?';
 pub(crate) const LEAVING: u8 = b'!';
 const WORD_BYTES: usize = 9;
 
@@ -20,6 +22,7 @@ pub(crate) struct Peer {
     pub(super) moves: u64,
     pub(super) moved: Instant,
     pub(super) is_gone: bool,
+    pub(super) is_stopping: bool,
     /// When it announced that it exits.
     pub(super) left: Option<Instant>,
 }
@@ -37,6 +40,7 @@ impl Peer {
             moves: 0,
             moved: now,
             is_gone: false,
+            is_stopping: false,
             left: None,
         })
     }
@@ -63,6 +67,7 @@ impl Peer {
             if moves != self.moves {
                 (self.moves, self.moved) = (moves, now);
             }
+            self.is_stopping |= word[0] == STOPPING;
             if word[0] == LEAVING && self.left.is_none() {
                 self.left = Some(now);
             }

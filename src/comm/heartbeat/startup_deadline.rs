@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::errors::tell;
+
 use super::{HeartbeatTimeouts, ROUND, SECOND_SPEAKER, end_process};
 
 /// The start-up limit as a multiple of the silence limit: loading libraries on hundreds of machines
@@ -33,7 +35,7 @@ impl StartupDeadline {
                 std::thread::sleep(ROUND);
             }
             let awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("{}", error_line(&awaited, limit));
+            tell(&error_line(&awaited, limit));
             end_process();
         });
         start

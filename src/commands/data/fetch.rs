@@ -7,11 +7,11 @@ use anyhow::{Result, anyhow};
 use chrono::{Datelike, Utc};
 
 use crate::cli::{Datatype, FetchArgs, GlobalArgs};
-use crate::commands::{check_request, file_store};
+use crate::commands::{check_request, check_years, file_store};
 use crate::config::RunConfig;
 use crate::ingest::alpha_vantage::{ApiKey, FetchError, Form, SeriesKind, Service, ServiceOptions};
 use crate::ingest::{FetchRequest, FetchStats, Fetcher};
-use crate::market::store::{Store, sha256_hex};
+use crate::market::store::{Store, is_exposed, sha256_hex};
 use crate::market::{MarketError, Period, Symbol};
 use crate::report::{FolderLock, Progress};
 use crate::source::{self, AZURE};
@@ -28,8 +28,12 @@ pub(crate) fn fetch(args: &FetchArgs, global: &GlobalArgs, progress: &Progress) 
         end: args.end_date.unwrap_or(defaults.eval_end),
     };
     check_request(&stocks, &period)?;
+    check_years(&period)?;
     if period.start.year() < FIRST_YEAR || period.end.year() > 2_199 {
         return Err(anyhow!("--start_date: Alpha Vantage has intraday bars since {FIRST_YEAR}-01"));
+    }
+    if args.service.parse().is_ok_and(|address| is_exposed(&address)) {
+        return Err(anyhow!("--service: others could read the key; write https://"));
     }
     let service = Service::new(&args.service, ApiKey::from_environment()?, manners(args)?)?;
     let store = file_store(&args.into)?;

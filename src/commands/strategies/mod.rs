@@ -8,6 +8,8 @@ mod list;
 mod optimize;
 mod run;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;

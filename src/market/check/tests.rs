@@ -21,7 +21,7 @@ impl Place {
     /// Writes five-minute bars from the open, except those with the indices `without`.
     fn day(&self, day: &str, close: f64, without: &[i64]) {
         let date: NaiveDate = day.parse().unwrap();
-        let open_s = session(date).map_or(0, |session| session.open_s);
+        let open_s = Calendar::Nyse.session(date).map_or(0, |session| session.open_s);
         let bars = (0..78).filter(|i| !without.contains(i));
         let bar = [close, close + 1.0, close - 1.0, close, 10.0];
         let bars = DayBars(bars.map(|i| (open_s + 300 * i, bar)).collect());

@@ -1,6 +1,6 @@
 use super::*;
 use crate::market::bar::{Bar, Period};
-use crate::market::calendar::sessions_in;
+use crate::market::calendar::{Calendar, sessions_in};
 use crate::market::clean::value_fault;
 use crate::synthetic::SyntheticMarket;
 use rand::{Rng, SeedableRng};

@@ -19,7 +19,7 @@ use super::connection::{Secrets, StorageAccount};
 use super::retry_policy::{
     CONNECTING, RUNNING, RequestFailure, RequestFault, RetryPolicy, with_retries,
 };
-use super::{DayFile, ROOT, Store, folder_symbol, key_date, sha256_hex};
+use super::{DayFile, MOST_FILE_BYTES, ROOT, Store, folder_symbol, key_date, sha256_hex};
 use crate::errors::Cause;
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
@@ -32,6 +32,9 @@ const YEARS_LISTED_ONE_BY_ONE: i32 = 4;
 /// parts of 16 MiB end with one below 4 MiB, for which it requests a CRC-64, which Azurite does not
 /// support.
 const ONE_REQUEST_BYTES: u64 = 1 << 32;
+
+/// Of 5,000 blobs each: 200 years of day files are 11 pages.
+const MOST_PAGES: usize = 1_000;
 
 /// Metadata key of the SHA-256 of a blob's content, in hex.
 const SHA256: &str = "sha256";
@@ -73,6 +76,14 @@ impl AzureStore {
     pub fn connect(connection_string: &str, container: &str) -> Result<AzureStore, MarketError> {
         check_container_name(container)?;
         let account = StorageAccount::parse(connection_string)?;
+        if let Some(named) = account.container.as_deref().filter(|named| *named != container) {
+            return Err(MarketError::Store {
+                place: "Azure connection string".into(),
+                what: format!("its endpoint is that of the container {named:?}"),
+                hint: format!("give --container {named}, or end the endpoint with the host"),
+                cause: None,
+            });
+        }
         let location = CloudLocation::Custom {
             account: account.name.clone(),
             uri: account.endpoint.as_str().trim_end_matches('/').into(),
@@ -128,14 +139,19 @@ impl AzureStore {
 
     /// All pages of a listing.
     fn pages(&self, prefix: &str, shape: Listing) -> Result<Vec<ListBlobsResponse>, MarketError> {
-        let mut pages: Vec<ListBlobsResponse> = Vec::new();
-        loop {
-            let marker = pages.last().and_then(|page| page.next_marker.clone());
-            if marker.is_none() && !pages.is_empty() {
-                return Ok(pages);
+        let mut pages = vec![self.page(RUNNING, prefix, shape, None)?];
+        while let Some(marker) = pages.last().and_then(|page| page.next_marker.clone()) {
+            if pages.len() == MOST_PAGES {
+                return Err(MarketError::Store {
+                    place: self.place(),
+                    what: format!("the listing of {prefix} does not end after {MOST_PAGES} pages"),
+                    hint: "check that the endpoint is Azure's".into(),
+                    cause: None,
+                });
             }
-            pages.push(self.page(RUNNING, prefix, shape, marker)?);
+            pages.push(self.page(RUNNING, prefix, shape, Some(marker))?);
         }
+        Ok(pages)
     }
 
     /// By key, size and SHA-256 of every blob of a stock. The SHA-256 is there if the program that
@@ -184,7 +200,16 @@ impl AzureStore {
             async move {
                 let mut content = Vec::new();
                 while let Some(part) = parts.next().await {
-                    content.extend_from_slice(&part?.data.collect().await?);
+                    let mut data = part?.data;
+                    while let Some(bytes) = data.next().await {
+                        content.extend_from_slice(&bytes?);
+                        if content.len() as u64 > MOST_FILE_BYTES {
+                            return Err(azure_core::Error::message(
+                                ErrorKind::DataConversion,
+                                "the blob is larger than 1 GB",
+                            ));
+                        }
+                    }
                 }
                 Ok(content)
             }

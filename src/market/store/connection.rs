@@ -18,6 +18,8 @@ const EMULATOR_KEY: &str =
 pub(super) struct StorageAccount {
     pub(crate) name: String,
     pub(crate) endpoint: Url,
+    /// Named by the endpoint, as some tools write it.
+    pub(crate) container: Option<String>,
     pub(crate) credentials: StorageCredentials,
     pub(crate) secrets: Secrets,
 }
@@ -25,10 +27,21 @@ pub(super) struct StorageAccount {
 impl StorageAccount {
     /// Parses `Name=Value;Name=Value`: an account key or a shared access signature, with
     /// `BlobEndpoint`, or `AccountName` with `EndpointSuffix` and `DefaultEndpointsProtocol`; or
-    /// `UseDevelopmentStorage=true`. Fields of other services are ignored. Errors name fields and
-    /// never contain a value.
+    /// `UseDevelopmentStorage=true`; or the address of a container with a signature. Fields of other
+    /// services are ignored. Errors name fields and never contain a value.
     pub(crate) fn parse(connection_string: &str) -> Result<StorageAccount, MarketError> {
-        let fields = Fields::parse(connection_string)?;
+        let text = connection_string.trim().trim_matches(['"', '\'']);
+        if let Some((address, sas)) = text.split_once('?').filter(|_| text.starts_with("http")) {
+            return StorageAccount::with_sas(None, parse_endpoint(address)?, sas);
+        }
+        if text.split('&').any(|part| part.starts_with("sig=")) && !text.contains(';') {
+            return Err(unusable(
+                "is a signature alone",
+                "write BlobEndpoint=https://ACCOUNT.blob.core.windows.net;\
+                 SharedAccessSignature= before it",
+            ));
+        }
+        let fields = Fields::parse(text)?;
         if fields.get("UseDevelopmentStorage").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
             let host = fields.get("DevelopmentStorageProxyUri").unwrap_or("http://127.0.0.1");
             let endpoint = format!("{}:10000/{EMULATOR_ACCOUNT}", host.trim_end_matches('/'));
@@ -40,14 +53,7 @@ impl StorageAccount {
         }
         let endpoint = fields.endpoint()?;
         match (fields.get("SharedAccessSignature"), fields.get("AccountKey")) {
-            (Some(sas), _) => {
-                let name = fields.account()?.map(String::from);
-                StorageAccount::with_sas(
-                    name.unwrap_or_else(|| account_of(&endpoint)),
-                    endpoint,
-                    sas,
-                )
-            }
+            (Some(sas), _) => StorageAccount::with_sas(fields.account()?, endpoint, sas),
             (None, Some(key)) => {
                 let name = fields.account()?.ok_or_else(|| missing("AccountName"))?;
                 StorageAccount::with_key(name, endpoint, key)
@@ -57,18 +63,26 @@ impl StorageAccount {
     }
 
     fn with_key(name: &str, endpoint: Url, key: &str) -> Result<StorageAccount, MarketError> {
+        let (endpoint, container) = without_container(endpoint);
         if !azure_core::base64::decode(key).is_ok_and(|key| !key.is_empty()) {
             return Err(malformed("AccountKey is not base64; was it cut short?"));
         }
         Ok(StorageAccount {
             name: name.into(),
             endpoint,
+            container,
             credentials: StorageCredentials::access_key(name, Secret::new(key.to_string())),
             secrets: Secrets(vec![key.into()]),
         })
     }
 
-    fn with_sas(name: String, endpoint: Url, sas: &str) -> Result<StorageAccount, MarketError> {
+    fn with_sas(
+        name: Option<&str>,
+        endpoint: Url,
+        sas: &str,
+    ) -> Result<StorageAccount, MarketError> {
+        let (endpoint, container) = without_container(endpoint);
+        let name = name.map_or_else(|| account_of(&endpoint), String::from);
         let query = sas.trim_start_matches('?');
         let raw = query.split('&').find_map(|pair| pair.strip_prefix("sig=")).unwrap_or_default();
         if raw.is_empty() {
@@ -80,7 +94,8 @@ impl StorageAccount {
         let mut url = endpoint.clone();
         url.set_query(Some(query));
         secrets.extend(url.query_pairs().filter(|(k, _)| k == "sig").map(|(_, v)| v.into_owned()));
-        Ok(StorageAccount { name, endpoint, credentials, secrets: Secrets(secrets) })
+        let secrets = Secrets(secrets);
+        Ok(StorageAccount { name, endpoint, container, credentials, secrets })
     }
 }
 
@@ -89,8 +104,6 @@ struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
     fn parse(text: &'a str) -> Result<Fields<'a>, MarketError> {
-        // Environment files that are not read by a shell keep the quotes.
-        let text = text.trim().trim_matches(['"', '\'']);
         if text.is_empty() {
             return Err(malformed("is empty"));
         }
@@ -113,7 +126,11 @@ impl<'a> Fields<'a> {
     /// The account name. It is shown in messages, so anything that is not a plain name is rejected.
     fn account(&self) -> Result<Option<&'a str>, MarketError> {
         let Some(account) = self.get("AccountName") else { return Ok(None) };
-        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        // Only at an address of their own do emulators and appliances have others.
+        let is_own = self.get("BlobEndpoint").is_some();
+        let letters = |c: char| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || (is_own && matches!(c, '-' | '_'))
+        };
         if !(3..=24).contains(&account.len()) || !account.chars().all(letters) {
             return Err(malformed("AccountName is not 3 to 24 lower-case letters and digits"));
         }
@@ -131,7 +148,10 @@ impl<'a> Fields<'a> {
         }
         let suffix = self.get("EndpointSuffix").unwrap_or("core.windows.net");
         let address = format!("{protocol}://{account}.blob.{suffix}");
-        parse_endpoint(&address).map_err(|_| malformed("EndpointSuffix is not a host name"))
+        if !Url::parse(&address).is_ok_and(|url| url.has_host()) {
+            return Err(malformed("EndpointSuffix is not a host name"));
+        }
+        parse_endpoint(&address)
     }
 }
 
@@ -147,7 +167,35 @@ fn parse_endpoint(text: &str) -> Result<Url, MarketError> {
             "BlobEndpoint holds more than an address; put a signature in SharedAccessSignature",
         ));
     }
+    if is_exposed(&url) {
+        let what = "the endpoint is not https, and not on this machine";
+        return Err(unusable(what, "write https://: others could read what is sent"));
+    }
+    if let Some((account, suffix)) = url.host_str().and_then(|host| host.split_once(".dfs.")) {
+        let hint = format!("write https://{account}.blob.{suffix}");
+        return Err(unusable("BlobEndpoint is that of Data Lake", hint));
+    }
     Ok(url)
+}
+
+/// Whether others on the way could read what is sent there.
+pub(crate) fn is_exposed(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme() != "https" && !is_here
+}
+
+/// Azure's own addresses name the account in the host; what follows is a container.
+fn without_container(mut endpoint: Url) -> (Url, Option<String>) {
+    let is_azure = endpoint.host_str().is_some_and(|host| host.contains(".blob."));
+    let container = endpoint.path().trim_matches('/').to_string();
+    if !is_azure || container.is_empty() {
+        return (endpoint, None);
+    }
+    endpoint.set_path("");
+    (endpoint, Some(container))
 }
 
 /// The account in an endpoint: its path, or else the first label of its host.
@@ -162,15 +210,17 @@ fn missing(field: &str) -> MarketError {
 }
 
 fn malformed(what: impl Into<String>) -> MarketError {
-    MarketError::Store {
-        place: "Azure connection string".into(),
-        what: what.into(),
-        hint: "copy all of it (Azure portal, Access keys), quoted if a shell reads it, as in \
-               DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
-               EndpointSuffix=core.windows.net"
-            .into(),
-        cause: None,
-    }
+    unusable(
+        what,
+        "copy all of it (Azure portal, Access keys), quoted if a shell reads it, as in \
+         DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;\
+         EndpointSuffix=core.windows.net",
+    )
+}
+
+fn unusable(what: impl Into<String>, hint: impl Into<String>) -> MarketError {
+    let place = "Azure connection string".into();
+    MarketError::Store { place, what: what.into(), hint: hint.into(), cause: None }
 }
 
 /// Credentials that must not be shown.
@@ -244,7 +294,46 @@ mod tests {
 
         let sas = "BlobEndpoint=https://shares.blob.core.windows.net;\
                    SharedAccessSignature=sv=2022-11-02&sp=rl&sig=abc%2Bdef%3D";
-        assert_eq!(StorageAccount::parse(sas).unwrap().name, "shares");
+        let account = StorageAccount::parse(sas).unwrap();
+        assert_eq!((&account.name[..], account.container), ("shares", None));
+    }
+
+    /// As the portal, Storage Explorer, Data Lake, an appliance and shells give them.
+    #[test]
+    fn other_forms_are_read_or_told_what_to_change() {
+        let in_endpoint = "BlobEndpoint=https://shares.blob.core.windows.net/bars;\
+                           SharedAccessSignature=?sv=1&sig=abc%3D";
+        let address = "https://shares.blob.core.windows.net/bars?sv=1&sr=c&sig=abc%3D";
+        for text in [in_endpoint, address] {
+            let account = StorageAccount::parse(text).unwrap();
+            assert_eq!(account.endpoint.as_str(), "https://shares.blob.core.windows.net/");
+            assert_eq!((&account.name[..], account.container.as_deref()), ("shares", Some("bars")));
+        }
+        let edge =
+            format!("AccountName=my-edge;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:1/my-edge");
+        let account = StorageAccount::parse(&edge).unwrap();
+        assert_eq!((&account.name[..], account.container), ("my-edge", None));
+        let lake =
+            format!("AccountName=shares;AccountKey={KEY};BlobEndpoint=https://shares.dfs.core.x/");
+        assert!(error(&lake).contains("write https://shares.blob.core.x"));
+        let token = error("sv=2022-11-02&ss=b&srt=co&sp=rl&sig=AAAA%3D");
+        assert!(token.contains("a signature alone") && !token.contains("AAAA"), "{token}");
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_encryption() {
+        let of = |address: &str| is_exposed(&address.parse().unwrap());
+        for here in ["http://127.0.0.1:1/a", "http://[::1]:80/", "http://localhost/", "https://h/"]
+        {
+            assert!(!of(here), "{here}");
+        }
+        for there in
+            ["http://10.0.0.1/", "http://localhost.example.com/", "http://127.0.0.1.nip.io"]
+        {
+            assert!(of(there), "{there}");
+        }
+        let plain = format!("DefaultEndpointsProtocol=http;AccountName=shares;AccountKey={KEY}");
+        assert!(error(&plain).contains("not https"));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::time::UNIX_EPOCH;
 
 use chrono::Datelike;
 
-use super::{DayFile, ROOT, Store, folder_symbol, key_date};
+use super::{DayFile, MOST_FILE_BYTES, ROOT, Store, folder_symbol, key_date};
 use crate::errors::Cause;
-use crate::files::{Durability, write_whole};
+use crate::files::{Durability, read_bounded, write_whole};
 use crate::market::bar::{Period, Symbol};
 use crate::market::error::MarketError;
 
@@ -127,7 +127,7 @@ impl Store for LocalStore {
 
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
         let path = self.path(key)?;
-        fs::read(&path).map_err(|error| match error.kind() {
+        read_bounded(&path, MOST_FILE_BYTES).map_err(|error| match error.kind() {
             ErrorKind::NotFound => MarketError::File {
                 file: path.display().to_string(),
                 what: "no such file".into(),
@@ -140,7 +140,7 @@ impl Store for LocalStore {
 
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>, MarketError> {
         let path = self.path(key)?;
-        match fs::read(&path) {
+        match read_bounded(&path, MOST_FILE_BYTES) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("cannot be read", &path, error)),

@@ -26,11 +26,15 @@ use super::error::MarketError;
 pub use azure::AzureStore;
 pub(crate) use azure::BlobDigest;
 pub(crate) use cache::BlobCache;
+pub(crate) use connection::is_exposed;
 pub use fetch::{DayStream, fetch_days};
 pub use local::LocalStore;
 
 /// The first folder of every key.
 const ROOT: &str = "stocks_intraday";
+
+/// Largest day file that is read. A day of bars of a second is below 2 MB.
+const MOST_FILE_BYTES: u64 = 1 << 30;
 
 /// One day of one stock, as listed by a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

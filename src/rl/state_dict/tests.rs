@@ -178,3 +178,13 @@ fn errors_name_the_file() {
     let nowhere = folder.path().join("missing/model.pth");
     assert!(matches!(write(&nowhere, &[]), Err(StateDictError::Io { .. })));
 }
+
+#[test]
+fn fuzz() {
+    let ours = encode(&tensors()).unwrap();
+    let whole = [TORCH_SAVE.to_vec(), ours];
+    crate::fuzz::fuzz("state dicts", &whole, |bytes| drop(decode(bytes)));
+    // A changed record has the wrong checksum, so pickles are also changed by themselves.
+    let pickles = whole.map(|bytes| Archive::open(&bytes).unwrap().read("data.pkl").unwrap());
+    crate::fuzz::fuzz("pickles", &pickles, |bytes| drop(pickle::read(bytes)));
+}
