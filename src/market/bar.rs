@@ -1,12 +1,29 @@
 //! Symbols, periods and bars.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::error::MarketError;
+
+/// Prices that can be computed with: sums over thousands of shares and years stay finite, and so do
+/// shares per unit of cash.
+const PRICES: RangeInclusive<f64> = 1e-9..=1e12;
+/// Maximum volume of a bar.
+const MAX_VOLUME: f64 = 1e18;
+
+/// Whether a number can be a price.
+pub(crate) fn is_price(value: f64) -> bool {
+    PRICES.contains(&value)
+}
+
+/// Whether a number can be a volume.
+pub(crate) fn is_volume(value: f64) -> bool {
+    (0.0..=MAX_VOLUME).contains(&value)
+}
 
 /// One bar of one stock. Prices in the currency of the listing, volume in shares.
 #[derive(Clone, Copy, Debug, PartialEq)]

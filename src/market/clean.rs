@@ -22,7 +22,7 @@ pub(crate) use convention::Convention;
 use outliers::OutlierFilter;
 pub(crate) use splits::Split;
 
-use super::bar::{BarSeries, Period, Symbol};
+use super::bar::{BarSeries, Period, Symbol, is_price, is_volume};
 use super::calendar::{self, Calendar, NewYorkClock};
 use super::error::MarketError;
 use super::judge::{self, BarFinding};
@@ -353,14 +353,14 @@ fn fault(row: &CleanRow) -> Option<String> {
         if !price.is_finite() {
             return Some(format!("{name} is not a number"));
         }
-        if price <= 0.0 {
+        if !is_price(price) {
             return Some(format!("{name} is {price}"));
         }
     }
     if !row.volume.is_finite() {
         return Some("volume is not a number".into());
     }
-    if row.volume < 0.0 {
+    if !is_volume(row.volume) {
         return Some(format!("volume is {}", row.volume));
     }
     if row.high < row.low * (1.0 - ROUNDING) {

@@ -1,6 +1,6 @@
 //! Aligned bars of several stocks in memory, for running strategies without a panel.
 
-use super::bar::{Bar, BarSeries, Symbol};
+use super::bar::{Bar, BarSeries, Symbol, is_price};
 use super::error::MarketError;
 use super::panel::{Grid, NO_BAR, PanelBar, align};
 
@@ -23,7 +23,7 @@ pub struct MarketRow<'a> {
 
 impl MarketData {
     /// # Errors
-    /// If a stock occurs twice, bar times do not increase, a price is not a positive number,
+    /// If a stock occurs twice, bar times do not increase, a price is not from 1e-9 to 1e12,
     /// further columns are not those of the first stock, or there are fewer than two bar times.
     pub fn new(series: Vec<BarSeries>) -> Result<MarketData, MarketError> {
         let stocks: Vec<Symbol> = series.iter().map(|one| one.symbol.clone()).collect();
@@ -43,9 +43,8 @@ impl MarketData {
                 return Err(wrong("its further columns are others", "read all stocks alike"));
             }
             let columns = [&one.open, &one.high, &one.low, &one.close];
-            let sound = |price: &f64| price.is_finite() && *price > 0.0;
-            if !columns.iter().all(|column| column.iter().all(sound)) {
-                return Err(wrong("a price is not a positive number", "omit the bar"));
+            if !columns.iter().all(|column| column.iter().all(|&price| is_price(price))) {
+                return Err(wrong("a price is not a number from 1e-9 to 1e12", "omit the bar"));
             }
         }
         let Grid { end_s, bar_index: mut last } = align(&series);

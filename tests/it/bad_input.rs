@@ -87,6 +87,24 @@ fn an_unreadable_key_file_is_named_and_not_shown() {
 }
 
 #[test]
+fn keys_are_kept_from_other_users_and_from_the_network() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let file = place.path(".cloudkeys/api_keys.env");
+    std::fs::create_dir(place.path(".cloudkeys")).unwrap();
+    let connection = "AccountName=someone;AccountKey=bm90IGEga2V5;BlobEndpoint=http://10.0.0.1/";
+    std::fs::write(&file, format!("AZURE_STORAGE_CONNECTION_STRING='{connection}'\n")).unwrap();
+    for (mode, lines) in [(0o644, 1), (0o600, 0)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = place.program(&["--data", "azure"]);
+        let stderr = String::from_utf8(run(&mut command).stderr).unwrap();
+        let warnings = stderr.lines().filter(|line| line.contains("other users can read"));
+        assert_eq!(warnings.count(), lines, "{stderr}");
+        refused(&mut command, &["Azure connection string", "https"]);
+    }
+}
+
+#[test]
 fn data_that_cannot_be_used_are_named_before_anything_is_written() {
     let place = Place::new();
     write_day_files(&place.path("data"), &["AAPL", "MSFT"], "2018-01-02", "2018-06-29");

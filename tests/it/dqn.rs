@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dqn_trader::market::options::{BarLabel, LoadOptions, OutlierRule};
+use dqn_trader::market::options::LoadOptions;
 use dqn_trader::market::store::LocalStore;
 use dqn_trader::market::{Bar, Period, Symbol};
 use dqn_trader::source::{DataSource, load_bars};
@@ -133,15 +133,8 @@ fn stream_is(place: &Place, signals: &str, columns: &[String]) {
     let stocks: Vec<Symbol> = ["MSFT", "AAPL"].map(|name| name.parse().unwrap()).into();
     let (targets, confidences) = (column(signals, "DQN"), column(signals, "DQN confidence"));
     let source = DataSource::Store(Arc::new(LocalStore::open(&place.path("data")).unwrap()));
-    let options = LoadOptions {
-        bar_minutes: Some(30),
-        bar_label: BarLabel::Auto,
-        extended_hours: false,
-        strict: false,
-        clean: OutlierRule::Off,
-        columns: columns.to_vec(),
-        cache_dir: None,
-    };
+    let options =
+        LoadOptions { bar_minutes: Some(30), columns: columns.to_vec(), ..LoadOptions::default() };
     let period = Period { start: FIRST.parse().unwrap(), end: LAST.parse().unwrap() };
     let mut together: BTreeMap<i64, serde_json::Map<String, Value>> = BTreeMap::new();
     for stock in &stocks {

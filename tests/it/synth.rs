@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dqn_trader::market::options::{BarLabel, LoadOptions, OutlierRule};
+use dqn_trader::market::options::LoadOptions;
 use dqn_trader::market::store::LocalStore;
 use dqn_trader::market::{BarSeries, Period, Symbol};
 use dqn_trader::source::{DataSource, load_bars};
@@ -11,15 +11,7 @@ use dqn_trader::synthetic::SyntheticMarket;
 use crate::program::{Place, run, succeed};
 
 fn load(source: &DataSource, stocks: &[Symbol], minutes: Option<u32>) -> Vec<(BarSeries, u32)> {
-    let options = LoadOptions {
-        bar_minutes: minutes,
-        bar_label: BarLabel::Auto,
-        extended_hours: false,
-        strict: true,
-        clean: OutlierRule::Off,
-        columns: Vec::new(),
-        cache_dir: None,
-    };
+    let options = LoadOptions { bar_minutes: minutes, strict: true, ..LoadOptions::default() };
     let period =
         Period { start: "2019-11-18".parse().unwrap(), end: "2019-12-06".parse().unwrap() };
     let one = |symbol: &Symbol| {

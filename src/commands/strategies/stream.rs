@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{columns, given, registry};
 use crate::cli::StreamArgs;
 use crate::errors::message;
+use crate::market::bar::{is_price, is_volume};
 use crate::market::times::{self, TimeOptions};
 use crate::market::{Bar, Symbol};
 use crate::runner::EnsembleConfig;
@@ -250,8 +251,11 @@ fn missing(symbol: &Symbol, column: &str) -> anyhow::Error {
 
 fn sound(symbol: &Symbol, end_s: i64, prices: &Prices) -> Result<Bar> {
     let &Prices { open, high, low, close, volume, .. } = prices;
-    if ![open, high, low, close].iter().all(|price| price.is_finite() && *price > 0.0) {
-        bail!("{symbol}: a price is not a positive number; omit the bar");
+    if ![open, high, low, close].into_iter().all(is_price) {
+        bail!("{symbol}: a price is not a number from 1e-9 to 1e12; omit the bar");
+    }
+    if !is_volume(volume) {
+        bail!("{symbol}: the volume is not a number from 0 to 1e18; omit it");
     }
     if high < open.max(close) || low > open.min(close) {
         bail!("{symbol}: open and close are not between low and high; omit the bar");
