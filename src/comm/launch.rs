@@ -78,8 +78,8 @@ fn most_ranks(stocks: usize, cores: usize, memory: Option<u64>) -> (usize, Optio
     (ranks, line)
 }
 
-/// Runs this program under `mpirun` with the same arguments, on so many ranks. After a rank died, restarts from the last checkpoint at most `max_restarts` times.
-/// Returns the exit code of `mpirun`, or 128 + n after signal n. The first signal is forwarded as
+/// Runs this program under `mpirun` with the same arguments, on so many ranks. After a rank died,
+/// restarts from the last checkpoint at most `max_restarts` times. Returns the exit code of `mpirun`, or 128 + n after signal n. The first signal is forwarded as
 /// SIGUSR1, which `mpirun` passes on unchanged: the ranks stop and write their results without a
 /// time limit. A second signal makes `mpirun` end them.
 pub(crate) fn launch(ranks: usize, max_restarts: u32) -> Result<u8, CommError> {

@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// A foreign library, and the only modules that may name it.
-const SEAMS: [(&str, &[&str]); 7] = [
+const SEAMS: [(&str, &[&str]); 9] = [
     ("tch", &["rl/torch"]),
     ("libloading", &["rl/libtorch/library"]),
     ("mpi", &["comm/mpi"]),
@@ -33,6 +33,8 @@ const SEAMS: [(&str, &[&str]); 7] = [
     ("azure_storage_blobs", &["market/store/azure"]),
     ("polars_parquet", &["market/parquet"]),
     ("plotters", &["report/plot"]),
+    ("encoding_rs", &["ingest/table"]),
+    ("flate2", &["ingest/table"]),
 ];
 
 /// A module's path from the root of the crate: `["market", "panel"]`.

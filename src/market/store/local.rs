@@ -99,7 +99,9 @@ impl Store for LocalStore {
             for (month, month_folder) in self.entries(&year_folder)? {
                 for (name, path) in self.entries(&month_folder)? {
                     let key = format!("{ROOT}/{symbol}/{year}/{month}/{name}");
-                    let Some(date) = key_date(symbol, &key).filter(|d| period.contains(*d)) else {
+                    let spelled = key.replace(".PARQUET", ".parquet");
+                    let date = key_date(symbol, &spelled).filter(|d| period.contains(*d));
+                    let Some(date) = date else {
                         continue;
                     };
                     let (etag, size_bytes) =
@@ -108,7 +110,9 @@ impl Store for LocalStore {
                 }
             }
         }
-        files.sort_by_key(|file| file.date);
+        // Of a day in both spellings the usual one counts.
+        files.sort_by(|a, b| (a.date, &b.key).cmp(&(b.date, &a.key)));
+        files.dedup_by_key(|file| file.date);
         Ok(files)
     }
 
@@ -132,6 +136,12 @@ impl Store for LocalStore {
                 file: path.display().to_string(),
                 what: "no such file".into(),
                 hint: "check the data folder; the file may have been moved".into(),
+                cause: Some(Cause::new(error)),
+            },
+            ErrorKind::IsADirectory => MarketError::File {
+                file: path.display().to_string(),
+                what: "is a folder, as Spark writes them".into(),
+                hint: "put the one Parquet file that is in it in its place, or remove it".into(),
                 cause: Some(Cause::new(error)),
             },
             _ => self.failed("cannot be read", &path, error),
@@ -247,6 +257,25 @@ mod tests {
             assert!(store.put(key, b"x").is_err(), "{key}");
         }
         assert!(!dir.path().join("secret").exists());
+    }
+
+    /// Windows' programs write the suffix in capitals, Spark a folder.
+    #[test]
+    fn suffixes_in_capitals_are_read_and_folders_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        store.put(KEY, b"usual").unwrap();
+        let folder = dir.path().join("stocks_intraday/AAPL/2020/01");
+        fs::write(folder.join("AAPL_2020-01-03.PARQUET"), b"twice").unwrap();
+        fs::write(folder.join("AAPL_2020-01-06.PARQUET"), b"capitals").unwrap();
+        fs::create_dir(folder.join("AAPL_2020-01-07.parquet")).unwrap();
+        let year =
+            Period { start: "2020-01-01".parse().unwrap(), end: "2020-12-31".parse().unwrap() };
+        let files = store.list(&"AAPL".parse().unwrap(), &year).unwrap();
+        let read: Vec<_> = files.iter().map(|file| store.get(&file.key)).collect();
+        assert_eq!(read[..2], [Ok(b"usual".to_vec()), Ok(b"capitals".to_vec())]);
+        let error = read[2].as_ref().unwrap_err().to_string();
+        assert!(error.contains("AAPL_2020-01-07.parquet: is a folder, as Spark"), "{error}");
     }
 
     #[test]
