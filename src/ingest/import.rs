@@ -1,5 +1,7 @@
 //! Imports the user's tables into day files.
 
+mod symbols;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,26 +10,20 @@ use chrono::NaiveDate;
 
 use super::day::{Basis, Comparison, DAY_MINUTES, DayBars, RowsByDay};
 use super::run_concurrently;
-use super::table::{Table, TableOptions, TablePart, decode_table, on_one_basis, unpacked};
+use super::table::{Table, TableOptions, decode_table, on_one_basis, unpacked};
 use crate::errors::Cause;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::judge;
-use crate::market::parquet::RawRows;
 use crate::market::store::origin::{Origin, OriginKind};
 use crate::market::store::{Store, day_key};
 use crate::market::times::TimeOptions;
+use symbols::by_symbol;
 
 /// With more files than this, only those with bad rows are reported.
 const FILES_REPORTED: usize = 20;
-
 /// Day files written concurrently: a disk that confirms each takes its time.
 const WRITES_AT_ONCE: usize = 16;
-/// Exchanges that TradingView puts before a symbol in the names of files.
-const EXCHANGES: [&str; 12] = [
-    "BATS", "NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "OTC", "TSX", "LSE", "XETR", "BINANCE",
-    "COINBASE",
-];
 
 /// How files are read and who is told about it.
 pub struct ImportOptions<'a> {
@@ -246,115 +242,6 @@ fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketErro
     Ok(ReadFile { stocks, understood })
 }
 
-/// Rows by stock: according to a column or the file itself, the flag, or the file's name.
-///
-/// `--symbol` may rename the one stock of a file: old files have old names.
-fn by_symbol(
-    parts: Vec<TablePart>,
-    file: &str,
-    options: &ImportOptions,
-) -> Result<BTreeMap<Symbol, RawRows>, MarketError> {
-    let wrong = |what: String, hint: &str| MarketError::File {
-        file: file.into(),
-        what,
-        hint: hint.into(),
-        cause: None,
-    };
-    let mut all: BTreeMap<Symbol, RawRows> = BTreeMap::new();
-    let mut known: BTreeMap<String, Symbol> = BTreeMap::new();
-    let mut unnamed = false;
-    for TablePart { symbol, symbols, rows, .. } in parts {
-        let stock = |row: usize| match &symbols {
-            Some(symbols) => symbols[row].as_deref(),
-            None => symbol.as_deref(),
-        };
-        for i in 0..rows.len() {
-            let Some(name) = stock(i) else {
-                let symbol = match &options.symbol {
-                    Some(symbol) => symbol.clone(),
-                    None if symbols.is_none() => named_by(Path::new(file)).ok_or_else(|| {
-                        let what = "neither a column nor the file's name gives the symbol";
-                        wrong(what.into(), "give it with --symbol, or name the file like AAPL.csv")
-                    })?,
-                    None => {
-                        unnamed = true;
-                        continue;
-                    }
-                };
-                all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
-                continue;
-            };
-            let symbol = match known.get(name) {
-                Some(symbol) => symbol.clone(),
-                None => {
-                    let symbol = symbol_of(name).ok_or_else(|| {
-                        let shown: String = name.chars().take(40).collect();
-                        let what = format!("row {}: {shown:?} is not a stock symbol", i + 1);
-                        wrong(what, "fix the column, or pass it over with --columns")
-                    })?;
-                    known.insert(name.into(), symbol.clone());
-                    symbol
-                }
-            };
-            all.entry(symbol).or_default().push(rows.label_s[i], rows.values(i));
-        }
-    }
-    if unnamed && options.strict {
-        let what = "some rows have no symbol".to_string();
-        return Err(wrong(what, "fix the file, or import without --strict to skip such rows"));
-    }
-    match &options.symbol {
-        Some(symbol) if all.len() == 1 => {
-            Ok(all.into_values().map(|rows| (symbol.clone(), rows)).collect())
-        }
-        Some(symbol) if all.len() > 1 => {
-            let found: Vec<&str> = all.keys().take(4).map(Symbol::as_str).collect();
-            let what = format!(
-                "contains bars of {} stocks ({}, ...), but --symbol is {symbol}",
-                all.len(),
-                found.join(", ")
-            );
-            Err(wrong(what, "omit --symbol: the file names its stocks"))
-        }
-        _ => Ok(all),
-    }
-}
-
-/// The symbol in a name as others write it: `AAPL.US`, `NASDAQ:AAPL`, `BTC/USD`, `^GSPC`, `EURUSD=X`,
-/// `AAPL US Equity`.
-fn symbol_of(name: &str) -> Option<Symbol> {
-    let name = name.rsplit(':').next().unwrap_or(name).trim();
-    let name = name.split(' ').next().unwrap_or(name);
-    let upper = name.trim_start_matches('^').replace('/', "-").to_ascii_uppercase();
-    let bare = upper.strip_suffix(".US").or_else(|| upper.strip_suffix("=X")).unwrap_or(&upper);
-    bare.replace('=', "-").parse().ok()
-}
-
-/// The symbol in a file name such as `AAPL.csv`, `AAPL_2020-01.parquet`, `intraday_5min_IBM`,
-/// `BATS_AAPL, 5.csv`: the first part in capitals that is no exchange, or the whole name.
-fn named_by(path: &Path) -> Option<Symbol> {
-    let name = path.file_name()?.to_str()?;
-    // `BRK.B_1min.csv` has two dots, and `aapl.us.txt` a country.
-    let stem = name.strip_suffix(".gz").unwrap_or(name);
-    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-    let stem = stem.strip_suffix(".us").unwrap_or(stem);
-    let parts: Vec<&str> = stem.split(['_', ' ', ',']).filter(|part| !part.is_empty()).collect();
-    let is_symbol = |part: &&&str| {
-        part.starts_with(|c: char| c.is_ascii_uppercase())
-            && !part.contains(|c: char| c.is_ascii_lowercase())
-    };
-    let mut symbols = parts.iter().filter(is_symbol);
-    let first = symbols.next();
-    let after_exchange = first.filter(|part| EXCHANGES.contains(part)).and_then(|_| symbols.next());
-    match after_exchange.or(first) {
-        Some(part) => part.parse().ok(),
-        None if parts.len() == 1 && stem.chars().all(|c| c.is_ascii_alphabetic()) => {
-            stem.parse().ok()
-        }
-        None => None,
-    }
-}
-
 /// The changed days, or an error if the bars are inconsistent with the stored ones.
 fn fit(
     store: &dyn Store,
@@ -450,50 +337,6 @@ impl ImportedDays {
                  {first}): adjusted in another way, or of another stock"
             ))),
             Basis::Same | Basis::Unknown => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn symbols_of_other_programs_are_understood() {
-        for (name, symbol) in [
-            ("aapl.us", "AAPL"),
-            ("NASDAQ:MSFT", "MSFT"),
-            ("BTC/USD", "BTC-USD"),
-            ("^GSPC", "GSPC"),
-            ("EURUSD=X", "EURUSD"),
-            ("AAPL US Equity", "AAPL"),
-            ("BRK.B", "BRK.B"),
-        ] {
-            assert_eq!(symbol_of(name).unwrap().as_str(), symbol, "{name}");
-        }
-        assert_eq!(symbol_of(""), None);
-        assert_eq!(symbol_of("../x"), Some("..-X".parse().unwrap()));
-    }
-
-    #[test]
-    fn file_names_tell_of_stocks() {
-        for (name, symbol) in [
-            ("AAPL.csv", Some("AAPL")),
-            ("in/spy.csv", Some("SPY")),
-            ("AAPL_2020-01-03.parquet", Some("AAPL")),
-            ("intraday_5min_IBM.csv", Some("IBM")),
-            ("BRK.B_1min.csv", Some("BRK.B")),
-            ("BATS_AAPL, 5.csv", Some("AAPL")),
-            ("NYSE.csv", Some("NYSE")),
-            ("aapl.us.txt", Some("AAPL")),
-            ("AAPL.csv.gz", Some("AAPL")),
-            ("all.zip/AAPL_full_5min_adjsplit.txt", Some("AAPL")),
-            ("2020_01.csv", None),
-            ("my_bars.csv", None),
-            ("bars-2020.csv", None),
-        ] {
-            let found = named_by(Path::new(name)).map(String::from);
-            assert_eq!(found.as_deref(), symbol, "{name}");
         }
     }
 }

@@ -182,6 +182,6 @@ mod tests {
         let twice = vec![series("A", &[(1, 1.0), (2, 1.0)]), series("A", &[(1, 1.0)])];
         assert!(error(twice).contains("A: is given twice"));
         assert!(error(vec![series("A", &[(2, 1.0), (2, 1.0)])]).contains("do not increase"));
-        assert!(error(vec![series("A", &[(1, 1.0), (2, f64::NAN)])]).contains("positive number"));
+        assert!(error(vec![series("A", &[(1, 1.0), (2, f64::NAN)])]).contains("from 1e-9 to 1e12"));
     }
 }

@@ -4,7 +4,7 @@ use crate::program::{Place, run, write_day_files};
 
 /// Input of a stream.
 const BAR: &str =
-    r#"{"timestamp": 60, "stock": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1}"#;
+    r#"{"timestamp": 1577977200, "stock": "AAPL", "open": 1, "high": 1, "low": 1, "close": 1}"#;
 
 /// The commands of docs/strategies.md and the README, with only the folder of bars and the days
 /// replaced.

@@ -117,18 +117,25 @@ fn a_stream_decides_like_a_run() {
 fn a_bad_line_of_a_stream_is_named() {
     let place = Place::new();
     let stream = ["strategies", "stream", "--strategies", "rsi", "--stocks", "AAA"];
-    let good = r#"{"timestamp": 60, "stock": "AAA", "open": 1, "high": 1, "low": 1, "close": 1}"#;
+    let good =
+        r#"{"timestamp": 1577977200, "stock": "AAA", "open": 1, "high": 1, "low": 1, "close": 1}"#;
     for (bad, part) in [
         ("{", "line 2: "),
         (good, "does not end after the one before"),
-        (&good.replace("60", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
-        (&good.replace("60", "120").replace("AAA", "BBB"), "BBB is not among --stocks"),
+        (&good.replace("1577977200", "\"noon\""), "timestamp \"noon\" cannot be parsed"),
         (
-            &good.replace("60", "120").replace("\"low\": 1", "\"low\": 2"),
+            &good.replace("1577977200", "1577977260").replace("AAA", "BBB"),
+            "BBB is not among --stocks",
+        ),
+        (
+            &good.replace("1577977200", "1577977260").replace("\"low\": 1", "\"low\": 2"),
             "are not between low and high",
         ),
-        (&good.replace("60", "120").replace("\"open\": 1", "\"open\": -1"), "positive number"),
-        (r#"{"timestamp": 120, "stock": "AAA"}"#, "give either"),
+        (
+            &good.replace("1577977200", "1577977260").replace("\"open\": 1", "\"open\": -1"),
+            "from 1e-9 to 1e12",
+        ),
+        (r#"{"timestamp": 1577977260, "stock": "AAA"}"#, "give either"),
     ] {
         let output = fed(&place, &stream, &format!("{good}\n{bad}\n"));
         let stderr = String::from_utf8(output.stderr).unwrap();

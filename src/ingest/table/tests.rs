@@ -174,7 +174,7 @@ fn what_is_no_table_is_refused_in_words() {
         ("{\"Note\": \"call frequency\"}", "an answer without bars: \"call frequency\""),
         ("{\"open\": [", "is not JSON"),
         ("[]", "is JSON without bars"),
-        ("time,open,high,low,close\n02/03/2025,1,2,1,2\n", "--time-format"),
+        ("time,open,high,low,close\n03/04/2025,1,2,1,2\n", "--time-format"),
         ("time,open,high,low,close\nsoon,1,2,1,2\n", "\"soon\" cannot be read as a time"),
     ] {
         let text = error(text);
