@@ -180,11 +180,10 @@ fn read(
     let days =
         fetch_days(Arc::clone(store), files, options.cache, FETCHES_AT_ONCE, FETCH_AHEAD_BYTES);
     for (done, day) in days.enumerate() {
-        let decoded = day.and_then(|(file, bytes)| Ok((decode_day(&bytes, &file.key)?, file)));
-        match decoded {
-            Ok((rows, file)) => cleaner.add_day(&file.key, file.date, &rows)?,
-            Err(error @ MarketError::File { .. }) => unreadable.push(error.to_string()),
-            Err(error) => return Err(error),
+        let (file, bytes) = day?;
+        match decode_day(&bytes, &file.key) {
+            Ok(rows) => cleaner.add_day(&file.key, file.date, &rows)?,
+            Err(error) => unreadable.push(error.to_string()),
         }
         progress(done + 1, total);
     }

@@ -89,6 +89,10 @@ pub fn decode_day_with(
     file: &str,
     columns: &[String],
 ) -> Result<RawRows, MarketError> {
+    if bytes.is_empty() {
+        let what = "is empty: a download that broke off, or a folder of several files";
+        return Err(file_error(file, what.into(), WRITE_ANEW));
+    }
     without_panic(|| decode(bytes, file, columns)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })

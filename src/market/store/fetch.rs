@@ -126,8 +126,6 @@ impl Iterator for DayStream {
         let (file, content) = self.ready.pop_front()?;
         match content {
             Ok(bytes) => Some(Ok((file, bytes))),
-            // One bad file need not be the end: that is for the reader to say.
-            Err(error @ MarketError::File { .. }) => Some(Err(error)),
             Err(error) => {
                 self.stop();
                 Some(Err(error))

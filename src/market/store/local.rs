@@ -104,6 +104,7 @@ impl Store for LocalStore {
                     let Some(date) = date else {
                         continue;
                     };
+                    let path = within_folder(path);
                     let (etag, size_bytes) =
                         stamp(&path).map_err(|e| self.failed("cannot be read", &path, e))?;
                     files.push(DayFile { key, date, etag, size_bytes });
@@ -130,18 +131,16 @@ impl Store for LocalStore {
     }
 
     fn get(&self, key: &str) -> Result<Vec<u8>, MarketError> {
-        let path = self.path(key)?;
+        let path = within_folder(self.path(key)?);
+        // Whoever reads the folder's bytes is told by their lack.
+        if path.is_dir() {
+            return Ok(Vec::new());
+        }
         read_bounded(&path, MOST_FILE_BYTES).map_err(|error| match error.kind() {
             ErrorKind::NotFound => MarketError::File {
                 file: path.display().to_string(),
                 what: "no such file".into(),
                 hint: "check the data folder; the file may have been moved".into(),
-                cause: Some(Cause::new(error)),
-            },
-            ErrorKind::IsADirectory => MarketError::File {
-                file: path.display().to_string(),
-                what: "is a folder, as Spark writes them".into(),
-                hint: "put the one Parquet file that is in it in its place, or remove it".into(),
                 cause: Some(Cause::new(error)),
             },
             _ => self.failed("cannot be read", &path, error),
@@ -205,6 +204,18 @@ fn unusable(root: &Path, what: &str) -> MarketError {
     }
 }
 
+/// Spark writes a folder in place of a file: the one Parquet file that is in it. Any other path as it
+/// is.
+fn within_folder(path: PathBuf) -> PathBuf {
+    let Ok(entries) = fs::read_dir(&path) else { return path };
+    let is_part = |inner: &PathBuf| inner.extension().is_some_and(|end| end == "parquet");
+    let mut parts = entries.flatten().map(|entry| entry.path()).filter(is_part);
+    match (parts.next(), parts.next()) {
+        (Some(one), None) => one,
+        _ => path,
+    }
+}
+
 /// ETag and size. The ETag is made of size and modification time, one of which changes with every
 /// write.
 fn stamp(path: &Path) -> std::io::Result<(String, u64)> {
@@ -261,21 +272,25 @@ mod tests {
 
     /// Windows' programs write the suffix in capitals, Spark a folder.
     #[test]
-    fn suffixes_in_capitals_are_read_and_folders_are_named() {
+    fn suffixes_in_capitals_and_folders_with_one_file_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::open(dir.path()).unwrap();
         store.put(KEY, b"usual").unwrap();
         let folder = dir.path().join("stocks_intraday/AAPL/2020/01");
         fs::write(folder.join("AAPL_2020-01-03.PARQUET"), b"twice").unwrap();
         fs::write(folder.join("AAPL_2020-01-06.PARQUET"), b"capitals").unwrap();
-        fs::create_dir(folder.join("AAPL_2020-01-07.parquet")).unwrap();
+        let spark = folder.join("AAPL_2020-01-07.parquet");
+        fs::create_dir(&spark).unwrap();
+        fs::write(spark.join("_SUCCESS"), b"").unwrap();
+        fs::write(spark.join("part-00000.snappy.parquet"), b"part").unwrap();
+        // Nothing in it, or too much.
+        fs::create_dir(folder.join("AAPL_2020-01-08.parquet")).unwrap();
         let year =
             Period { start: "2020-01-01".parse().unwrap(), end: "2020-12-31".parse().unwrap() };
         let files = store.list(&"AAPL".parse().unwrap(), &year).unwrap();
-        let read: Vec<_> = files.iter().map(|file| store.get(&file.key)).collect();
-        assert_eq!(read[..2], [Ok(b"usual".to_vec()), Ok(b"capitals".to_vec())]);
-        let error = read[2].as_ref().unwrap_err().to_string();
-        assert!(error.contains("AAPL_2020-01-07.parquet: is a folder, as Spark"), "{error}");
+        let read: Vec<_> = files.iter().map(|file| store.get(&file.key).unwrap()).collect();
+        assert_eq!(read, [&b"usual"[..], b"capitals", b"part", b""]);
+        assert_eq!(files[2].size_bytes, 4);
     }
 
     #[test]
