@@ -126,7 +126,7 @@ fn local_to_utc(local: NaiveDateTime, zone: Tz) -> Option<i64> {
 
 /// A time of text, to the second: its UTC seconds, and whether it had no zone.
 pub(crate) fn read_text(text: &str) -> Option<(i64, bool)> {
-    match parse(text, DateOrder::MonthFirst)? {
+    match parse(text, DateOrder::Month)? {
         TimeText::Zoned { utc_ms, .. } => Some((epoch_s(utc_ms, 1_000)?, false)),
         TimeText::Local(local) => Some((local_to_utc(rounded(local), New_York)?, true)),
         TimeText::Date(_) => None,
@@ -246,7 +246,7 @@ pub(crate) fn from_integers(
     let mut moment = |value: i64| match unit {
         Unit::Epoch(per_s) => of_utc(epoch_s(value, per_s)?),
         Unit::Days | Unit::Excel => of_day(value as f64, unit, options.zone),
-        Unit::Digits => match parse(&value.to_string(), DateOrder::MonthFirst)? {
+        Unit::Digits => match parse(&value.to_string(), DateOrder::Month)? {
             TimeText::Local(local) => {
                 naive = true;
                 Some(Moment { utc_s: local_to_utc(local, options.zone)?, local })

@@ -61,7 +61,7 @@ fn one_time_in_many_spellings() {
     assert_eq!(read(&["01/02/2020 02:30:00 PM", "12/31/2020 12:00:00 AM"]).label_s[0], {
         Some(OPEN_S + 5 * 3_600)
     });
-    assert_eq!(parse("12/31/2020 12:15 pm", DateOrder::MonthFirst), {
+    assert_eq!(parse("12/31/2020 12:15 pm", DateOrder::Month), {
         Some(TimeText::Local("2020-12-31T12:15:00".parse().unwrap()))
     });
 }

@@ -23,17 +23,17 @@ pub(super) enum TimeText {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DateOrder {
     /// No such date occurs.
-    YearFirst,
-    MonthFirst,
-    DayFirst,
+    Year,
+    Month,
+    Day,
 }
 
 impl DateOrder {
     pub(super) fn words(self) -> Cow<'static, str> {
         match self {
-            DateOrder::YearFirst => "year first".into(),
-            DateOrder::MonthFirst => "month/day/year".into(),
-            DateOrder::DayFirst => "day/month/year".into(),
+            DateOrder::Year => "year first".into(),
+            DateOrder::Month => "month/day/year".into(),
+            DateOrder::Day => "day/month/year".into(),
         }
     }
 
@@ -56,13 +56,13 @@ impl DateOrder {
                 }
             }
         }
-        let Some(example) = example else { return Ok(DateOrder::YearFirst) };
+        let Some(example) = example else { return Ok(DateOrder::Year) };
         match (impossible, weekend) {
-            ([false, true], _) => Ok(DateOrder::MonthFirst),
-            ([true, false], _) => Ok(DateOrder::DayFirst),
-            _ if dots => Ok(DateOrder::DayFirst),
-            (_, [false, true]) => Ok(DateOrder::MonthFirst),
-            (_, [true, false]) => Ok(DateOrder::DayFirst),
+            ([false, true], _) => Ok(DateOrder::Month),
+            ([true, false], _) => Ok(DateOrder::Day),
+            _ if dots => Ok(DateOrder::Day),
+            (_, [false, true]) => Ok(DateOrder::Month),
+            (_, [true, false]) => Ok(DateOrder::Day),
             _ => Err(format!(
                 "day and month cannot be told apart in {example:?}: give --time-format, as in \
                  \"%m/%d/%Y\""
@@ -240,8 +240,8 @@ impl<'a> Scan<'a> {
         }
         let year = full_year(third, count)?;
         match order {
-            DateOrder::DayFirst => date(year, second, first),
-            DateOrder::MonthFirst | DateOrder::YearFirst => date(year, first, second),
+            DateOrder::Day => date(year, second, first),
+            DateOrder::Month | DateOrder::Year => date(year, first, second),
         }
     }
 
