@@ -43,8 +43,8 @@ pub struct Metrics {
     pub total_reward: f64,
     /// Last equity over first, minus 1.
     pub portfolio_return: f64,
-    /// Sharpe ratio of daily returns, annualised by the root of [`days_per_year`], ddof 1, risk-free
-    /// rate 0.
+    /// Sharpe ratio of daily returns, annualised by the root of 252, or of 365 for markets that never
+    /// close, ddof 1, risk-free rate 0.
     pub sharpe: Option<f64>,
     /// Sortino ratio: like `sharpe`, with the downside deviation below 0 over all days.
     pub sortino: Option<f64>,

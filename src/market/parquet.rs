@@ -4,10 +4,10 @@
 //! accepted:
 //!
 //! - time as a timestamp (with or without a zone; Spark's INT96 is UTC), a date, a date and a time of
-//!   day in two columns, text or a number, as `times` reads them. A time without a
-//!   zone is America/New_York;
-//! - prices and volume as floats, integers, decimals or text, by the names in
-//!   `columns`. A missing volume is 0;
+//!   day in two columns, text or a number, as `times` reads them. A time without a zone is
+//!   America/New_York;
+//! - prices and volume as floats, integers, decimals or text, by the names in `columns`. A missing
+//!   volume is 0;
 //! - further columns, where asked for, as floats, integers or booleans.
 
 mod frame;
