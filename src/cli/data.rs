@@ -109,7 +109,7 @@ pub(crate) struct ImportArgs {
     pub(crate) symbol: Option<Symbol>,
     /// Names of the columns in their order, as in date,time,open,high,low,close,volume; - for one
     /// to pass over [default: the header's, or found out]
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", allow_hyphen_values = true)]
     pub(crate) columns: Option<Vec<String>>,
     /// How times are written, as in %d/%m/%Y %H:%M [default: found out]
     #[arg(long = "time-format", alias = "time_format", value_name = "FORMAT")]

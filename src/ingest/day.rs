@@ -32,6 +32,8 @@ pub(crate) struct RowsByDay {
     pub(crate) bad_rows: usize,
     /// Description of the first of them.
     pub(crate) first_bad: Option<String>,
+    /// Number of rows whose time occurs before with other values.
+    pub(crate) repeated: usize,
 }
 
 impl RowsByDay {
@@ -53,7 +55,10 @@ impl RowsByDay {
             match day.0.entry(label_s) {
                 Entry::Vacant(free) => drop(free.insert(values)),
                 Entry::Occupied(first) if *first.get() == values => {}
-                Entry::Occupied(_) => cut.leave_out(format!("{}: its time occurs twice", at())),
+                Entry::Occupied(_) => {
+                    cut.repeated += 1;
+                    cut.leave_out(format!("{}: its time occurs twice", at()));
+                }
             }
         }
         cut

@@ -3,7 +3,6 @@
 mod symbols;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -12,6 +11,7 @@ use super::day::{Basis, Comparison, DAY_MINUTES, DayBars, RowsByDay};
 use super::run_concurrently;
 use super::table::{Table, TableOptions, decode_table, on_one_basis, unpacked};
 use crate::errors::Cause;
+use crate::files::read_bounded;
 use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::judge;
@@ -22,6 +22,10 @@ use symbols::by_symbol;
 
 /// With more files than this, only those with bad rows are reported.
 const FILES_REPORTED: usize = 20;
+/// Share of rows with a time that occurs before, from which they are not of one stock.
+const REPEATED: f64 = 0.05;
+/// Largest file that is read.
+const MAX_BYTES: u64 = 4 << 30;
 /// Day files written concurrently: a disk that confirms each takes its time.
 const WRITES_AT_ONCE: usize = 16;
 
@@ -166,7 +170,7 @@ struct Member {
 
 fn members(path: &Path) -> Result<Vec<Member>, MarketError> {
     let file = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| MarketError::File {
+    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| MarketError::File {
         file: file.clone(),
         what: error.to_string(),
         hint: "give a readable table: CSV, JSON, Parquet or Feather".into(),
@@ -218,6 +222,15 @@ fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketErro
     for (symbol, mut rows) in by_symbol(parts, file, options)? {
         let rescaled = if dates { on_one_basis(&mut rows) } else { None };
         let days = RowsByDay::from_rows(&rows);
+        if days.repeated > 2 && days.repeated as f64 > REPEATED * rows.len() as f64 {
+            let what = format!(
+                "{} of {} rows of {symbol} have a time that occurs before with other prices: of \
+                 several stocks, or with the time of day in a column that is not known",
+                days.repeated,
+                rows.len()
+            );
+            return Err(wrong(what, "name the columns with --columns, symbol, date and time too"));
+        }
         if let (Some(first), true) = (&days.first_bad, options.strict) {
             let hint = "fix the file, or import without --strict to skip such rows";
             return Err(wrong(format!("bad row of {symbol}: {first}"), hint));

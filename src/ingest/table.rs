@@ -75,6 +75,10 @@ pub(crate) fn decode_table(
     let text = text::decoded(bytes, file)?;
     let trimmed = text.trim_start();
     if trimmed.starts_with(['{', '[']) {
+        if options.columns.is_some() {
+            let what = "is JSON, whose values have names: --columns is for tables without";
+            return Err(file_error(file, what.into(), "leave it out"));
+        }
         let tables = json::tables(&text, file)?;
         return from_texts(&tables, None, "JSON", file, options);
     }
@@ -114,7 +118,8 @@ fn from_frame(bytes: &[u8], file: &str, options: &TableOptions) -> Result<Table,
     let mut parts = Vec::with_capacity(stocks.len());
     for stock in &stocks {
         let (mut part, times) = frame_part(&frame, stock, options)?;
-        if let Some(column) = stock.columns.adjusted_close.filter(|_| options.adjusted) {
+        if options.adjusted {
+            let column = adjusted_close(&stock.columns, file)?;
             adjustment::scale_to(&mut part.rows, &frame.numbers(column)?);
         }
         told.get_or_insert_with(|| {
@@ -153,6 +158,13 @@ fn frame_part(
     Ok((TablePart { symbol: stock.symbol.clone(), symbols, rows, dates: times.dates }, times))
 }
 
+fn adjusted_close(columns: &BarColumns, file: &str) -> Result<usize, MarketError> {
+    columns.adjusted_close.ok_or_else(|| {
+        let hint = "leave out --adjusted, or name the column \"adj close\" with --columns";
+        file_error(file, "has no column of the adjusted close".into(), hint)
+    })
+}
+
 fn known_text(text: Option<String>) -> Option<String> {
     text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
 }
@@ -173,7 +185,8 @@ fn from_texts(
     let mut parts = Vec::with_capacity(tables.len());
     for table in tables {
         let (mut part, times) = table.part(style, file, options)?;
-        if let Some(column) = table.columns.adjusted_close.filter(|_| options.adjusted) {
+        if options.adjusted {
+            let column = adjusted_close(&table.columns, file)?;
             adjustment::scale_to(&mut part.rows, &table.numbers(column, style));
         }
         told.get_or_insert_with(|| {

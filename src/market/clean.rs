@@ -354,14 +354,14 @@ fn fault(row: &CleanRow) -> Option<String> {
             return Some(format!("{name} is not a number"));
         }
         if !is_price(price) {
-            return Some(format!("{name} is {price}"));
+            return Some(format!("{name} is {}", shown(price)));
         }
     }
     if !row.volume.is_finite() {
         return Some("volume is not a number".into());
     }
     if !is_volume(row.volume) {
-        return Some(format!("volume is {}", row.volume));
+        return Some(format!("volume is {}", shown(row.volume)));
     }
     if row.high < row.low * (1.0 - ROUNDING) {
         return Some(format!("high {} is below low {}", row.high, row.low));
@@ -372,6 +372,12 @@ fn fault(row: &CleanRow) -> Option<String> {
         }
     }
     None
+}
+
+/// A number, in a few digits also where it has hundreds.
+fn shown(value: f64) -> String {
+    let is_plain = value == 0.0 || (1e-9..1e15).contains(&value.abs());
+    if is_plain { value.to_string() } else { format!("{value:e}") }
 }
 
 /// Widens high and low to include open and close.

@@ -52,7 +52,25 @@ const NAMES: [(Role, &[&str]); 10] = [
     (Role::Clock, &["time", "time of day"]),
     (
         Role::Symbol,
-        &["symbol", "ticker", "stock", "sym", "tic", "act symbol", "instrument", "code", "name"],
+        &[
+            "symbol",
+            "ticker",
+            "ticker symbol",
+            "stock",
+            "sym",
+            "tic",
+            "act symbol",
+            "ts code",
+            "ric",
+            "asset",
+            "instrument",
+            "contract",
+            "underlying",
+            "stock id",
+            "permno",
+            "code",
+            "name",
+        ],
     ),
     (Role::Open, &["open", "open price", "price open", "opening price", "o"]),
     (Role::High, &["high", "high price", "price high", "h"]),
@@ -73,7 +91,16 @@ const NAMES: [(Role, &[&str]); 10] = [
     ),
     (
         Role::AdjustedClose,
-        &["adj close", "adjusted close", "adjclose", "adjcp", "close adj", "adj. close"],
+        &[
+            "adj close",
+            "adjusted close",
+            "adjclose",
+            "adjcp",
+            "close adj",
+            "closeadj",
+            "adj. close",
+            "adjusted",
+        ],
     ),
     (
         Role::Volume,
@@ -90,7 +117,7 @@ const VOLUME_OF: &str = "volume ";
 /// `4. Close` becomes `close`, `<TICKER>` `ticker`, `adj_close` `adj close`.
 pub(crate) fn plain_name(name: &str) -> String {
     let lower = name.trim().to_lowercase().replace('_', " ");
-    let bare = lower.trim_matches(|c: char| matches!(c, '<' | '>' | '"' | '*' | ' '));
+    let bare = lower.trim_matches(|c: char| matches!(c, '<' | '>' | '"' | '*' | '#' | ' '));
     match bare.split_once(". ") {
         Some((number, rest)) if number.parse::<u8>().is_ok() => rest.trim().to_string(),
         _ => bare.to_string(),
@@ -124,7 +151,13 @@ impl BarColumns {
     /// # Errors
     /// If a price or the time is missing.
     pub(crate) fn new(names: &[&str], file: &str) -> Result<BarColumns, MarketError> {
-        let plain: Vec<String> = names.iter().map(|name| plain_name(name)).collect();
+        let mut plain: Vec<String> = names.iter().map(|name| plain_name(name)).collect();
+        // Polygon has the ticker in T and the time in t.
+        if names.contains(&"t")
+            && let Some(ticker) = names.iter().position(|name| *name == "T")
+        {
+            plain[ticker] = "ticker".into();
+        }
         let at = |wanted: &str| plain.iter().position(|name| name == wanted);
         let one = |role: Role| {
             let (_, names) = NAMES.iter().find(|(of, _)| *of == role)?;
@@ -147,7 +180,17 @@ impl BarColumns {
             .collect();
         if !missing.is_empty() {
             let what = format!("has no column {}", missing.join(", "));
-            return Err(wrong(what, "name the columns open, high, low, close and volume"));
+            return Err(wrong(
+                what,
+                "name the columns open, high, low, close and volume, for import with --columns",
+            ));
+        }
+        for name in ["open", "high", "low", "close"] {
+            let count = plain.iter().filter(|plain| *plain == name).count();
+            if count > 1 {
+                let what = format!("has {count} columns named {name}");
+                return Err(wrong(what, "give a file for each stock, or see --columns"));
+            }
         }
         let last = || LAST_TIMES.iter().find_map(|name| at(name));
         let pair = || Some(vec![one(Role::Date)?, one(Role::Clock)?]);

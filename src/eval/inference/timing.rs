@@ -36,14 +36,14 @@
 
 mod table;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::MIN_DAYS;
 use super::sharpe::SampleMoments;
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::NewYorkClock;
+use crate::market::calendar::{NewYorkClock, new_york_to_utc};
 use crate::math::normal::normal_cdf;
 pub(crate) use table::{HeldShares, TimingScratch, TimingTable};
 
@@ -237,10 +237,20 @@ impl ExposureGrid {
     }
 }
 
-/// Date and time of day of each bar, and the distinct times of day of all bars after the first.
+/// Date and time of day of each bar, and the distinct times of day of all bars after the first. Times
+/// are seconds since midnight: those of the clock, but that no hour occurs twice in November.
 fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
     let mut clock = NewYorkClock::new();
-    let times: Vec<(NaiveDate, i64)> = end_s.iter().map(|&end_s| clock.at(end_s)).collect();
+    let mut midnight_s = 0;
+    let mut today = None;
+    let time = |&end_s: &i64| {
+        let (date, _) = clock.at(end_s);
+        if today.replace(date) != Some(date) {
+            midnight_s = new_york_to_utc(date.and_time(NaiveTime::MIN));
+        }
+        (date, end_s - midnight_s)
+    };
+    let times: Vec<(NaiveDate, i64)> = end_s.iter().map(time).collect();
     let mut slots: Vec<i64> = times.iter().skip(1).map(|&(_, tod_s)| tod_s).collect();
     slots.sort_unstable();
     slots.dedup();

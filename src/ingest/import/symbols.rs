@@ -9,10 +9,11 @@ use crate::market::bar::Symbol;
 use crate::market::error::MarketError;
 use crate::market::parquet::RawRows;
 
-/// Exchanges that TradingView puts before a symbol in the names of files.
-const EXCHANGES: [&str; 12] = [
-    "BATS", "NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "OTC", "TSX", "LSE", "XETR", "BINANCE",
-    "COINBASE",
+/// Exchanges and other words that stand before a symbol in the names of files.
+const BEFORE_SYMBOLS: [&str; 26] = [
+    "BATS", "NASDAQ", "NYSE", "AMEX", "ARCA", "CBOE", "OTC", "TSX", "LSE", "XETR", "XNAS", "XNYS",
+    "BINANCE", "COINBASE", "DAT", "ASCII", "EXPORT", "STOCK", "US", "M1", "M5", "M15", "M30", "H1",
+    "D1", "OHLCV",
 ];
 
 /// Rows by stock: according to a column or the file itself, the flag, or the file's name.
@@ -93,7 +94,11 @@ pub(super) fn by_symbol(
 /// `AAPL US Equity`.
 fn symbol_of(name: &str) -> Option<Symbol> {
     let name = name.rsplit(':').next().unwrap_or(name).trim();
-    let name = name.split(' ').next().unwrap_or(name);
+    // Of a company's name, as in `Apple Inc`, no word is its symbol.
+    let (name, others) = name.split_once(' ').unwrap_or((name, ""));
+    if !others.is_empty() && name.contains(|c: char| c.is_lowercase()) {
+        return None;
+    }
     let upper = name.trim_start_matches('^').replace('/', "-").to_ascii_uppercase();
     let bare = upper.strip_suffix(".US").or_else(|| upper.strip_suffix("=X")).unwrap_or(&upper);
     bare.replace('=', "-").parse().ok()
@@ -106,7 +111,7 @@ fn named_by(path: &Path) -> Option<Symbol> {
     // `BRK.B_1min.csv` has two dots, and `aapl.us.txt` a country.
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-    let stem = stem.strip_suffix(".us").unwrap_or(stem);
+    let stem = stem.strip_suffix(".us").or(stem.strip_suffix(".US")).unwrap_or(stem);
     let parts: Vec<&str> = stem.split(['_', ' ', ',']).filter(|part| !part.is_empty()).collect();
     let is_symbol = |part: &&&str| {
         part.starts_with(|c: char| c.is_ascii_uppercase())
@@ -141,7 +146,7 @@ mod tests {
         ] {
             assert_eq!(symbol_of(name).unwrap().as_str(), symbol, "{name}");
         }
-        assert_eq!(symbol_of(""), None);
+        assert_eq!([symbol_of(""), symbol_of("Apple Inc")], [None, None]);
         assert_eq!(symbol_of("../x"), Some("..-X".parse().unwrap()));
     }
 
@@ -155,6 +160,9 @@ mod tests {
             ("BRK.B_1min.csv", Some("BRK.B")),
             ("BATS_AAPL, 5.csv", Some("AAPL")),
             ("NYSE.csv", Some("NYSE")),
+            ("AAPL.US.csv", Some("AAPL")),
+            ("STOCK_US_XNAS_AAPL.csv", Some("AAPL")),
+            ("DAT_ASCII_IBM_M1_2020.csv", Some("IBM")),
             ("aapl.us.txt", Some("AAPL")),
             ("AAPL.csv.gz", Some("AAPL")),
             ("all.zip/AAPL_full_5min_adjsplit.txt", Some("AAPL")),

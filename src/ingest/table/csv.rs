@@ -5,6 +5,7 @@ use ::csv::{ReaderBuilder, StringRecord, Trim};
 use super::layout::{self, StockColumns};
 use super::text::{TextColumn, TextTable};
 use super::{TableOptions, file_error};
+use crate::market::columns::plain_name;
 use crate::market::error::MarketError;
 
 /// Possible separators; the one that cuts the first rows most often into equally many cells is
@@ -33,16 +34,24 @@ pub(super) fn read(
         .map(|row| row.map(|(_, record)| record.iter().map(String::from).collect()))
         .collect::<Result<_, _>>()
         .map_err(|what| file_error(file, what, "give a CSV file"))?;
-    let start = first.iter().position(|row| layout::is_data(row));
-    // Where no row has a time, the header says what is missing.
-    let start = start.or_else(|| first.iter().position(|row| layout::is_numeric(row)));
+    if first.is_empty() {
+        return Err(file_error(file, "is empty".into(), "give a table with a row for each bar"));
+    }
+    // Rows of numbers without a time that can be read are bad rows, not a header.
+    let is_filled = |row: &Vec<String>| layout::is_data(row) || layout::is_numeric(row);
+    let start = first.iter().position(is_filled);
     let (names, stocks, start) = match (&options.columns, start) {
         (Some(given), _) => {
             let stock = layout::given(given, file)?;
             let start = start.unwrap_or(0);
+            let width = first.get(start).map_or(0, Vec::len);
+            if given.len() != width {
+                let what = format!("--columns names {} columns of {width}", given.len());
+                return Err(file_error(file, what, "name all in their order; - for the others"));
+            }
             (given.clone(), vec![stock], start)
         }
-        (None, Some(0)) if layout::is_data(&first[0]) => {
+        (None, Some(0)) => {
             let stock = layout::without_header(&first, file)?;
             (numbered(first[0].len()), vec![stock], 0)
         }
@@ -61,6 +70,14 @@ pub(super) fn read(
         let (line, cells) = row.map_err(|what| file_error(file, what, "give a CSV file"))?;
         if cells.len() != width {
             ragged_line = ragged_line.or(Some(line));
+        }
+        if is_open_quote(&cells) {
+            let what = format!("line {line}: a quote is not closed");
+            return Err(file_error(file, what, "fix this line"));
+        }
+        if is_other_header(&cells, &names) {
+            let what = format!("line {line} begins a table with other columns");
+            return Err(file_error(file, what, "give the tables as files of their own"));
         }
         for table in &mut tables {
             for column in table.columns.all() {
@@ -129,6 +146,20 @@ fn header(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     }
 }
 
+/// Whether a cell reaches over so many lines that its quote must have been forgotten.
+fn is_open_quote(cells: &StringRecord) -> bool {
+    const LINES: usize = 5;
+    cells.iter().any(|cell| cell.len() > LINES && cell.matches('\n').count() > LINES)
+}
+
+/// Whether a row has names of prices, in another order than the header.
+fn is_other_header(cells: &StringRecord, names: &[String]) -> bool {
+    let is_header = |cell: &str| matches!(plain_name(cell).as_str(), "open" | "high" | "close");
+    let Some(first) = cells.iter().position(is_header) else { return false };
+    names.get(first).is_none_or(|name| plain_name(name) != plain_name(&cells[first]))
+        || !cells.iter().zip(names).all(|(cell, name)| plain_name(cell) == plain_name(name))
+}
+
 /// Non-empty rows of trimmed cells, with the line number counted from 1.
 fn rows(
     text: &str,
@@ -139,7 +170,6 @@ fn rows(
         .flexible(true)
         .trim(Trim::All)
         .delimiter(separator)
-        .comment(Some(b'#'))
         .from_reader(text.as_bytes());
     let row = |record: Result<StringRecord, ::csv::Error>| match record {
         Err(error) => Some(Err(format!("cannot be read as CSV: {error}"))),

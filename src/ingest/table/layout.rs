@@ -149,8 +149,13 @@ pub(super) fn without_header(
         if bars < SHARE_OF_BARS * rows.len() as f64 {
             continue;
         }
-        let volume = Some(start + 4).filter(|&column| column < width);
-        let columns = BarColumns { time: times, prices, volume, adjusted_close: None, symbol };
+        // An adjusted close may stand between close and volume.
+        let adjusted = Some(start + 4).filter(|&column| {
+            column + 1 < width && rows.iter().all(|row| is_near(row, column, start + 3))
+        });
+        let volume = start + if adjusted.is_some() { 5 } else { 4 };
+        let volume = Some(volume).filter(|&column| column < width);
+        let columns = BarColumns { time: times, prices, volume, adjusted_close: adjusted, symbol };
         return Ok(StockColumns { symbol: None, columns });
     }
     let what = "has no header, and its rows are not a time, open, high, low, close and volume";
@@ -171,6 +176,13 @@ fn is_clock_after_date(row: &[String], date: usize) -> bool {
     let noon = times::joined([Some("2020-01-02")].into_iter(), [Some(clock.as_str())].into_iter());
     let read = noon[0].as_deref().and_then(times::read_text);
     is_date && is_clock && read.is_some()
+}
+
+/// Whether two cells are of one size, as prices are and volumes are not.
+fn is_near(row: &[String], one: usize, other: usize) -> bool {
+    let style = NumberStyle::of(row.iter().map(String::as_str), true);
+    let value = |column: usize| row.get(column).map_or(f64::NAN, |cell| style.parse(cell));
+    (0.2..=1.2).contains(&(value(one) / value(other)))
 }
 
 fn is_bar(row: &[String], prices: [usize; 4]) -> bool {

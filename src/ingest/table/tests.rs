@@ -162,15 +162,48 @@ fn what_the_user_says_goes_before_what_is_found() {
     assert_eq!(table.parts[0].rows.label_s, [Some(1_764_945_000)]);
 }
 
+/// As pandas writes columns by stock and price, in Parquet, either level first.
+#[test]
+fn names_of_two_levels_in_either_order() {
+    for names in [["('A', 'Open')", "('B', 'Open')"], ["('Open', 'A')", "('Open', 'B')"]] {
+        let all: Vec<Vec<String>> = std::iter::once("Date".to_string())
+            .chain(
+                ["Open", "High", "Low", "Close"]
+                    .iter()
+                    .flat_map(|price| names.map(|name| name.replace("Open", price))),
+            )
+            .map(|name| layout::levels_of(&name))
+            .collect();
+        let found = layout::stocks(&all, "f").unwrap();
+        let symbols: Vec<_> = found.iter().map(|stock| stock.symbol.as_deref()).collect();
+        assert_eq!(symbols, [Some("A"), Some("B")]);
+        assert_eq!((found[1].columns.prices, &found[1].columns.time[..]), ([2, 4, 6, 8], &[0][..]));
+    }
+}
+
+/// Rows of numbers whose time cannot be read come to light as bad rows.
+#[test]
+fn bad_rows_below_the_header_are_no_header() {
+    let table = read("date,open,high,low,close\n2025-02-30,1,2,1,2\n2025-05-12,1,2,1,2\n");
+    assert_eq!(table.parts[0].rows.label_s.len(), 2);
+    assert_eq!(table.parts[0].rows.label_s[0], None);
+}
+
 #[test]
 fn what_is_no_table_is_refused_in_words() {
     for (text, says) in [
-        ("", "has no column open"),
+        ("", "is empty"),
         ("timestamp,open,high,low,close,volume\n", "has no rows"),
         ("date,open,high,low\n2025-05-12,1,2,1\n", "has no column close"),
         ("open,high,low,close,volume\n1,2,1,2,5\n", "has no time column"),
         ("2025-05-12,1,1.5,2,1,9\n", "--columns"),
         ("<html><body>Bad Gateway</body></html>", "has no column"),
+        ("date,open,high,low,close,date,open,high,low,close\n", "2 columns named open"),
+        ("date,open,high,low,close\n2025-05-12,1,2,1,\"2\n\n\n\n\n\n\n\n", "a quote is not closed"),
+        (
+            "date,open,high,low,close\n2025-05-12,1,2,1,2\ndate,close,high,low,open\n",
+            "line 3 begins a table with other columns",
+        ),
         ("{\"Note\": \"call frequency\"}", "an answer without bars: \"call frequency\""),
         ("{\"open\": [", "is not JSON"),
         ("[]", "is JSON without bars"),

@@ -8,7 +8,7 @@ use crate::market::error::MarketError;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZIP: &[u8] = b"PK\x03\x04";
 /// A file that unpacks to more than this is not a table of bars that fits into memory.
-const MAX_BYTES: u64 = 4 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 /// More than a vendor's archive of one delivery has.
 const MAX_FILES: usize = 10_000;
 
@@ -16,7 +16,7 @@ const MAX_FILES: usize = 10_000;
 /// passed over.
 ///
 /// # Errors
-/// If an archive is damaged, or unpacks to more than 4 GiB.
+/// If an archive is damaged, or unpacks to more than 1 GiB.
 pub(crate) fn unpacked(bytes: Vec<u8>, file: &str) -> Result<Vec<(String, Vec<u8>)>, MarketError> {
     let wrong = |what: String| {
         file_error(file, what, "unpack it yourself, and import the files that are in it")

@@ -120,6 +120,26 @@ fn a_zone_is_used_where_none_is_written() {
     assert_eq!(skipped.label_s, [Some(1_585_445_400)]);
 }
 
+/// Digits, minutes, seconds and milliseconds of the day.
+#[test]
+fn a_time_of_day_in_a_column_of_its_own() {
+    for (clocks, open) in [
+        (["09:30", "09:35"], true),
+        (["930", "935"], true),
+        (["93000", "160000"], true),
+        (["570", "575"], true),
+        (["34200", "34260"], true),
+        (["34200000", "34500000"], true),
+        (["950", "955"], false),
+    ] {
+        let dates = [Some("2020-01-02"); 2];
+        let texts = joined(dates.into_iter(), clocks.map(Some).into_iter());
+        let texts = texts.iter().map(|text| text.as_deref());
+        let times = from_texts(texts, &TimeOptions::default()).unwrap();
+        assert_eq!(times.label_s[0] == Some(OPEN_S), open, "{clocks:?}");
+    }
+}
+
 #[test]
 fn what_is_no_time_is_none() {
     for text in [
