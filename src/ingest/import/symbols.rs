@@ -117,10 +117,9 @@ fn named_by(path: &Path) -> Option<Symbol> {
         part.starts_with(|c: char| c.is_ascii_uppercase())
             && !part.contains(|c: char| c.is_ascii_lowercase())
     };
-    let mut symbols = parts.iter().filter(is_symbol);
-    let first = symbols.next();
-    let after_exchange = first.filter(|part| EXCHANGES.contains(part)).and_then(|_| symbols.next());
-    match after_exchange.or(first) {
+    let symbols = || parts.iter().filter(is_symbol);
+    let first = symbols().find(|part| !BEFORE_SYMBOLS.contains(part)).or(symbols().next());
+    match first {
         Some(part) => part.parse().ok(),
         None if parts.len() == 1 && stem.chars().all(|c| c.is_ascii_alphabetic()) => {
             stem.parse().ok()

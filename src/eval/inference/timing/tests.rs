@@ -120,3 +120,12 @@ fn odd_courses_are_borne() {
     assert!(days.exposure.iter().chain(&days.change).chain(&days.cost).all(|x| x.is_finite()));
     assert!(days.score().is_none_or(f64::is_finite));
 }
+
+/// Every hour of three days, of which 2020-11-01 has 25.
+#[test]
+fn times_of_a_day_increase_also_where_an_hour_occurs_twice() {
+    let end_s: Vec<i64> = (0..73).map(|hour| 1_604_116_800 + 3_600 * hour).collect();
+    let (times, slots) = times_of_day(&end_s);
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+    assert_eq!((slots.len(), slots.first(), slots.last()), (25, Some(&0), Some(&86_400)));
+}
