@@ -199,7 +199,10 @@ fn what_is_no_table_is_refused_in_words() {
         ("2025-05-12,1,1.5,2,1,9\n", "--columns"),
         ("<html><body>Bad Gateway</body></html>", "has no column"),
         ("date,open,high,low,close,date,open,high,low,close\n", "2 columns named open"),
-        ("date,open,high,low,close\n2025-05-12,1,2,1,\"2\n\n\n\n\n\n\n\n", "a quote is not closed"),
+        (
+            "date,open,high,low,close\n2025-05-12,1,2,1,\"2\n1\n1\n1\n1\n1\n1\n1\n",
+            "a quote is not closed",
+        ),
         (
             "date,open,high,low,close\n2025-05-12,1,2,1,2\ndate,close,high,low,open\n",
             "line 3 begins a table with other columns",
