@@ -48,8 +48,22 @@ const NAMES: [(Role, &[&str]); 10] = [
             "dt",
         ],
     ),
-    (Role::Date, &["date", "dtyyyymmdd", "trade date", "trading day", "day date"]),
-    (Role::Clock, &["time", "time of day"]),
+    (
+        Role::Date,
+        &[
+            "date",
+            "dtyyyymmdd",
+            "trade date",
+            "trading day",
+            "day date",
+            "datadate",
+            "dlycaldt",
+            "datum",
+            "data",
+            "日期",
+        ],
+    ),
+    (Role::Clock, &["time", "time of day", "timebarstart"]),
     (
         Role::Symbol,
         &[
@@ -68,13 +82,64 @@ const NAMES: [(Role, &[&str]); 10] = [
             "underlying",
             "stock id",
             "permno",
+            "security",
             "code",
             "name",
         ],
     ),
-    (Role::Open, &["open", "open price", "price open", "opening price", "o"]),
-    (Role::High, &["high", "high price", "price high", "h"]),
-    (Role::Low, &["low", "low price", "price low", "l"]),
+    (
+        Role::Open,
+        &[
+            "open",
+            "open price",
+            "price open",
+            "opening price",
+            "firsttradeprice",
+            "px open",
+            "openprc",
+            "dlyopen",
+            "prcod",
+            "eröffn.",
+            "eröffnung",
+            "otwarcie",
+            "开盘",
+            "o",
+        ],
+    ),
+    (
+        Role::High,
+        &[
+            "high",
+            "high price",
+            "price high",
+            "hightradeprice",
+            "px high",
+            "askhi",
+            "dlyhigh",
+            "prchd",
+            "hoch",
+            "najwyzszy",
+            "最高",
+            "h",
+        ],
+    ),
+    (
+        Role::Low,
+        &[
+            "low",
+            "low price",
+            "price low",
+            "lowtradeprice",
+            "px low",
+            "bidlo",
+            "dlylow",
+            "prcld",
+            "tief",
+            "najnizszy",
+            "最低",
+            "l",
+        ],
+    ),
     (
         Role::Close,
         &[
@@ -84,6 +149,16 @@ const NAMES: [(Role, &[&str]); 10] = [
             "price close",
             "closing price",
             "last price",
+            "lasttradeprice",
+            "px last",
+            "prc",
+            "dlyclose",
+            "dlyprc",
+            "prccd",
+            "zuletzt",
+            "schluss",
+            "zamkniecie",
+            "收盘",
             "last",
             "price",
             "c",
@@ -104,7 +179,21 @@ const NAMES: [(Role, &[&str]); 10] = [
     ),
     (
         Role::Volume,
-        &["volume", "vol", "vol.", "total volume", "tickvol", "tick volume", "shares", "v"],
+        &[
+            "volume",
+            "vol",
+            "vol.",
+            "total volume",
+            "tickvol",
+            "tick volume",
+            "shares",
+            "px volume",
+            "dlyvol",
+            "cshtrd",
+            "wolumen",
+            "成交量",
+            "v",
+        ],
     ),
 ];
 /// Names of a time column where there is no better one. The column that pandas saves for an unnamed
@@ -116,8 +205,8 @@ const VOLUME_OF: &str = "volume ";
 
 /// `4. Close` becomes `close`, `<TICKER>` `ticker`, `adj_close` `adj close`.
 pub(crate) fn plain_name(name: &str) -> String {
-    let lower = name.trim().to_lowercase().replace('_', " ");
-    let bare = lower.trim_matches(|c: char| matches!(c, '<' | '>' | '"' | '*' | '#' | ' '));
+    let lower = name.trim().to_lowercase().replace(['_', '-'], " ");
+    let bare = lower.trim_matches(|c: char| matches!(c, '<' | '>' | '"' | '*' | '#' | '$' | ' '));
     match bare.split_once(". ") {
         Some((number, rest)) if number.parse::<u8>().is_ok() => rest.trim().to_string(),
         _ => bare.to_string(),
@@ -258,6 +347,9 @@ mod tests {
             ["unix", "open", "high", "low", "close", "Volume BTC"],
             ["open_time", "Open", "High", "Low", "Price", "Vol."],
             ["window_start", "open", "high", "low", "adjcp", "volume"],
+            ["Datum", "Eröffn.", "Hoch", "Tief", "Zuletzt", "Vol."],
+            ["Date-Time", "$open", "$high", "$low", "$close", "$volume"],
+            ["date", "OPENPRC", "ASKHI", "BIDLO", "PRC", "VOL"],
         ] {
             let found = columns(&names);
             assert_eq!((found.time, found.prices), (vec![0], [1, 2, 3, 4]), "{names:?}");
@@ -283,7 +375,7 @@ mod tests {
         for name in ["Open", "4. close", "volume", "timestamp", "date", "symbol", "time"] {
             assert!(is_bar_column(name), "{name}");
         }
-        for name in ["vix", "price", "code", "v", "vwap"] {
+        for name in ["vix", "price", "code", "v", "vwap", "data"] {
             assert!(!is_bar_column(name), "{name}");
         }
     }

@@ -37,11 +37,33 @@ pub(super) fn stocks(names: &[Vec<String>], file: &str) -> Result<Vec<StockColum
         names.iter().map(|levels| levels.last().map_or("", String::as_str)).collect();
     let plain = BarColumns::new(&last, file);
     let several = names.iter().any(|levels| levels.len() > 1);
-    match plain {
-        Ok(columns) => Ok(vec![StockColumns { symbol: None, columns }]),
-        Err(_) if several => by_levels(names, file),
-        Err(error) => Err(error),
+    match (plain, flattened(&last)) {
+        (Ok(columns), _) => Ok(vec![StockColumns { symbol: None, columns }]),
+        (Err(_), _) if several => by_levels(names, file),
+        (Err(_), Some(levels)) => by_levels(&levels, file),
+        (Err(error), None) => Err(error),
     }
+}
+
+/// The two parts of names such as `AAPL.Open` (R), `AAPL_Open` and `Open_AAPL`; None if there are no
+/// four of them.
+fn flattened(names: &[&str]) -> Option<Vec<Vec<String>>> {
+    let is_price = |part: &str| PRICE_NAMES.contains(&plain_name(part).as_str());
+    let parts = |name: &&str| {
+        let pair = |parts: Option<(&str, &str)>| {
+            let (first, last) = parts.filter(|(first, last)| is_price(first) != is_price(last))?;
+            Some(vec![first.to_string(), last.to_string()])
+        };
+        let whole = || vec![name.to_string()];
+        if is_price(name) {
+            return whole();
+        }
+        pair(name.rsplit_once(['.', '_']))
+            .or_else(|| pair(name.split_once('_')))
+            .unwrap_or_else(whole)
+    };
+    let all: Vec<Vec<String>> = names.iter().map(parts).collect();
+    (all.iter().filter(|parts| parts.len() == 2).count() >= 4).then_some(all)
 }
 
 /// Columns under several names: one of a price, the other of a stock, as yfinance writes them.

@@ -165,7 +165,13 @@ fn what_the_user_says_goes_before_what_is_found() {
 /// As pandas writes columns by stock and price, in Parquet, either level first.
 #[test]
 fn names_of_two_levels_in_either_order() {
-    for names in [["('A', 'Open')", "('B', 'Open')"], ["('Open', 'A')", "('Open', 'B')"]] {
+    for names in [
+        ["('A', 'Open')", "('B', 'Open')"],
+        ["('Open', 'A')", "('Open', 'B')"],
+        ["A.Open", "B.Open"],
+        ["A_Open", "B_Open"],
+        ["Open_A", "Open_B"],
+    ] {
         let all: Vec<Vec<String>> = std::iter::once("Date".to_string())
             .chain(
                 ["Open", "High", "Low", "Close"]
