@@ -171,7 +171,7 @@ fn finished_work_is_not_lost() {
 fn a_checkpoint_does_not_wait_for_an_evaluation() {
     let place = Place::new();
     let mut flags = args(&["--episodes", "3", "--eval-every", "1", "--resume"]);
-    flags.extend(["--checkpoint-every", "inf", "--set", "eval_end=2023-12-31"]);
+    flags.extend(["--checkpoint-every", "inf", "--set", "eval_end=2039-12-31"]);
     let mut child = spawn(place.program(&flags));
     let lines = || std::fs::read_to_string(place.path("results/metrics.jsonl")).unwrap_or_default();
     wait_until(&mut child, || lines().lines().count() >= 10);
