@@ -86,6 +86,13 @@ impl Search<'_, '_> {
 
     /// The run of live bars from `at` on, if it lies apart from the bars before and after.
     fn island(&mut self, at: usize, length: usize) -> Option<Island> {
+        // Nearly every bar reaches the open and close of the one before, and is told by that.
+        let BarSeries { open, high, low, close, .. } = self.series;
+        let (present, past) = (self.live[at], self.live[at - 1]);
+        let (bottom, top) = (open[past].min(close[past]), open[past].max(close[past]));
+        if low[present] <= top * (1.0 + SPIKE) && bottom <= high[present] * (1.0 + SPIKE) {
+            return None;
+        }
         let run = &self.live[at..at + length];
         let (first, last) = (run[0], run[length - 1]);
         let low = run.iter().map(|&bar| self.series.low[bar]).fold(f64::INFINITY, f64::min);
