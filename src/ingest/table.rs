@@ -18,7 +18,7 @@ use std::fmt::Write;
 
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
-use crate::market::parquet::{FrameColumn, RawRows, read_feather, read_parquet};
+use crate::market::parquet::{FileColumns, RawRows, read_feather, read_parquet};
 use crate::market::times::{TimeOptions, Times};
 pub(crate) use adjustment::on_one_basis;
 pub(crate) use csv::plain_csv;
@@ -98,15 +98,14 @@ fn from_frame(bytes: &[u8], file: &str, options: &TableOptions) -> Result<Table,
             Some(given) => given.iter().map(|name| vec![name.clone()]).collect(),
             None => found.iter().map(|name| layout::levels_of(name)).collect(),
         };
+        if named.len() != found.len() {
+            let what = format!("--columns names {} columns of {}", named.len(), found.len());
+            return Err(file_error(file, what, "name all in their order; - for the others"));
+        }
         stocks = layout::stocks(&named, file)?;
         let mut all: Vec<usize> = stocks.iter().flat_map(|stock| stock.columns.all()).collect();
         all.sort_unstable();
         all.dedup();
-        if let Some(place) = all.iter().find(|place| **place >= found.len()) {
-            let what =
-                format!("--columns names {} columns, of which the file has fewer", place + 1);
-            return Err(file_error(file, what, "name its columns in their order"));
-        }
         Ok(all)
     };
     let kind = if bytes.starts_with(PARQUET) { "Parquet" } else { "Feather" };
@@ -132,7 +131,7 @@ fn from_frame(bytes: &[u8], file: &str, options: &TableOptions) -> Result<Table,
 }
 
 fn frame_part(
-    frame: &FrameColumn,
+    frame: &FileColumns,
     stock: &StockColumns,
     options: &TableOptions,
 ) -> Result<(TablePart, Times), MarketError> {

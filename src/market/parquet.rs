@@ -25,7 +25,7 @@ use super::calendar;
 use super::columns::{BarColumns, listed, plain_name};
 use super::error::MarketError;
 use super::times::TimeOptions;
-pub(crate) use frame::{FrameColumn, read_feather, read_parquet};
+pub(crate) use frame::{FileColumns, read_feather, read_parquet};
 
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
 #[derive(Clone, Debug, Default, PartialEq)]

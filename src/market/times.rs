@@ -63,7 +63,7 @@ struct Moment {
 
 /// What the integers of a column count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
+enum Unit {
     /// This many per second since 1970.
     Epoch(i64),
     /// Days since 1970-01-01.
@@ -76,7 +76,7 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// The unit of numbers up to `largest`. For times between 1973 and 2199 it is unique.
-    pub(crate) fn of(largest: i64) -> Option<Unit> {
+    fn of(largest: i64) -> Option<Unit> {
         Some(match largest {
             7_000..30_000 => Unit::Days,
             30_000..80_000 => Unit::Excel,
@@ -109,7 +109,7 @@ fn epoch_s(value: i64, per_s: i64) -> Option<i64> {
     in_range(value.saturating_add(per_s / 2).div_euclid(per_s))
 }
 
-pub(crate) fn in_range(utc_s: i64) -> Option<i64> {
+fn in_range(utc_s: i64) -> Option<i64> {
     (0..LAST_S).contains(&utc_s).then_some(utc_s)
 }
 
@@ -124,12 +124,29 @@ fn local_to_utc(local: NaiveDateTime, zone: Tz) -> Option<i64> {
     in_range(read(&local).or_else(|| Some(read(&(local - hour))? + 3_600))?)
 }
 
-/// A time of text, to the second: its UTC seconds, and whether it had no zone.
-pub(crate) fn read_text(text: &str) -> Option<(i64, bool)> {
+/// UTC seconds of a text alone, to the nearest; a time without a zone is New York's. A date is None:
+/// among others midnights would be dates, but one alone does not tell.
+pub(crate) fn read_text(text: &str) -> Option<i64> {
     match parse(text, DateOrder::Month)? {
-        TimeText::Zoned { utc_ms, .. } => Some((epoch_s(utc_ms, 1_000)?, false)),
-        TimeText::Local(local) => Some((local_to_utc(rounded(local), New_York)?, true)),
+        TimeText::Zoned { utc_ms, .. } => epoch_s(utc_ms, 1_000),
+        TimeText::Local(local) => local_to_utc(rounded(local), New_York),
         TimeText::Date(_) => None,
+    }
+}
+
+/// The date of a text that has no time of day.
+pub(crate) fn read_date(text: &str) -> Option<NaiveDate> {
+    match parse(text, DateOrder::Month)? {
+        TimeText::Date(date) => Some(date),
+        TimeText::Zoned { .. } | TimeText::Local(_) => None,
+    }
+}
+
+/// UTC seconds of a number since 1970; None for one that counts or says days.
+pub(crate) fn read_number(number: f64) -> Option<i64> {
+    match Unit::of(number as i64)? {
+        Unit::Epoch(per_s) => in_range((number / per_s as f64).round() as i64),
+        Unit::Days | Unit::Excel | Unit::Digits => None,
     }
 }
 

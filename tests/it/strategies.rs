@@ -113,6 +113,21 @@ fn a_stream_decides_like_a_run() {
     assert!(held > 1_000, "{held}");
 }
 
+/// A date, and a midnight of coins, which is a time like any other.
+#[test]
+fn a_stream_may_have_daily_bars_and_midnights() {
+    let place = Place::new();
+    let stream = ["strategies", "stream", "--strategies", "RSI", "--stocks", "AAA"];
+    let bar = |time: &str| {
+        let prices = "\"open\": 1, \"high\": 1, \"low\": 1, \"close\": 1";
+        format!("{{\"timestamp\": {time}, \"stock\": \"AAA\", {prices}}}\n")
+    };
+    let times = ["\"2020-01-02\"", "\"2020-01-03T00:00:00Z\"", "1578096000000", "\"2020-01-06\""];
+    let output = fed(&place, &stream, &times.map(bar).concat());
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), answers.lines().count()), (Some(0), 4), "{answers}");
+}
+
 #[test]
 fn a_bad_line_of_a_stream_is_named() {
     let place = Place::new();

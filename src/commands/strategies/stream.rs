@@ -11,8 +11,8 @@ use super::{columns, given, registry};
 use crate::cli::StreamArgs;
 use crate::errors::message;
 use crate::market::bar::{is_price, is_volume};
-use crate::market::times::{self, TimeOptions};
 use crate::market::{Bar, Symbol};
+use crate::market::{calendar, times};
 use crate::runner::EnsembleConfig;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
 use crate::strategy::{BarsAt, Cancel, Decision, Signals, Strategy};
@@ -221,23 +221,24 @@ impl InputLine {
     }
 }
 
-/// UTC seconds of a time as text, or as a number since 1970, by the rule for all files.
+/// UTC seconds of a time as text, or as a number since 1970, by the rule for all files. A date is the
+/// close of its session.
 fn end_of(timestamp: &Value) -> Result<i64> {
-    let options = TimeOptions::default();
-    let read = match timestamp {
-        Value::String(text) => times::from_texts([Some(text.as_str())].into_iter(), &options),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => times::from_integers([Some(whole)].into_iter(), &options),
-            None => times::from_floats([number.as_f64()].into_iter(), &options),
-        },
-        _ => Err("neither text nor a number".into()),
+    let of_text = |text: &str| {
+        let close = |date| calendar::usual_session(date).close_s;
+        times::read_text(text).or_else(|| times::read_date(text).map(close))
     };
-    let end_s = read.ok().filter(|times| !times.dates).and_then(|times| times.label_s[0]);
+    let end_s = match timestamp {
+        Value::String(text) => of_text(text),
+        Value::Number(number) => number.as_f64().and_then(times::read_number),
+        _ => None,
+    };
     end_s.ok_or_else(|| {
         let shown: String = timestamp.to_string().chars().take(60).collect();
         anyhow!(
             "timestamp {shown} cannot be parsed; write the bar's end as \
-             2020-01-02T10:00:00-05:00, or in seconds or milliseconds since 1970"
+             2020-01-02T10:00:00-05:00, or in seconds or milliseconds since 1970, or the date of \
+             a daily bar"
         )
     })
 }

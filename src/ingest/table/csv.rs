@@ -3,10 +3,11 @@
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::layout::{self, StockColumns};
-use super::text::{TextColumn, TextTable};
+use super::text::{TextColumn, TextTable, number_style};
 use super::{TableOptions, file_error};
 use crate::market::columns::plain_name;
 use crate::market::error::MarketError;
+use crate::market::parquet::RawRows;
 
 /// Possible separators; the one that cuts the first rows most often into equally many cells is
 /// taken.
@@ -97,13 +98,10 @@ pub(super) fn read(
 
 /// The rows of a CSV with one header as a data service sends it, and the first line that has fewer
 /// or more values than it.
-pub(crate) fn plain_csv(
-    text: &str,
-    file: &str,
-) -> Result<(crate::market::parquet::RawRows, Option<usize>), MarketError> {
+pub(crate) fn plain_csv(text: &str, file: &str) -> Result<(RawRows, Option<usize>), MarketError> {
     let options = TableOptions::default();
     let CsvTables { tables, ragged_line, .. } = read(text, file, &options)?;
-    let style = super::text::number_style(&tables);
+    let style = number_style(&tables);
     let table = tables.first().ok_or_else(|| file_error(file, "is empty".into(), "try again"))?;
     Ok((table.part(style, file, &options)?.0.rows, ragged_line))
 }

@@ -15,7 +15,7 @@ use crate::market::times::{self, TimeOptions, Times};
 const ADVICE: &str = "store full timestamps, as in 2020-01-02 09:30:00";
 
 /// Some columns of a file.
-pub(crate) struct FrameColumn {
+pub(crate) struct FileColumns {
     rows: usize,
     /// By the column's place in the file.
     columns: BTreeMap<usize, Series>,
@@ -29,7 +29,7 @@ pub(crate) fn read_parquet(
     bytes: &[u8],
     file: &str,
     choose: impl FnOnce(&[&str]) -> Result<Vec<usize>, MarketError>,
-) -> Result<FrameColumn, MarketError> {
+) -> Result<FileColumns, MarketError> {
     let read = || {
         let damaged = |e: PolarsError| damaged(bytes, "Parquet", file, e);
         let mut reader =
@@ -56,7 +56,7 @@ pub(crate) fn read_parquet(
         };
         let int96 = places.iter().copied().filter(is_int96).collect();
         let frame = reader.with_columns(Some(taken.clone())).finish().map_err(damaged)?;
-        FrameColumn::new(&frame, rows, places.into_iter().zip(taken), int96, file)
+        FileColumns::new(&frame, rows, places.into_iter().zip(taken), int96, file)
     };
     without_panic(read).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
@@ -68,7 +68,7 @@ pub(crate) fn read_feather(
     bytes: &[u8],
     file: &str,
     choose: impl FnOnce(&[&str]) -> Result<Vec<usize>, MarketError>,
-) -> Result<FrameColumn, MarketError> {
+) -> Result<FileColumns, MarketError> {
     let read = || {
         let damaged = |e: PolarsError| damaged(bytes, "Feather", file, e);
         let mut reader = IpcReader::new(Cursor::new(bytes));
@@ -80,7 +80,7 @@ pub(crate) fn read_feather(
         }
         let taken: Vec<String> = places.iter().map(|&place| names[place].to_string()).collect();
         let frame = reader.with_columns(Some(taken.clone())).finish().map_err(damaged)?;
-        FrameColumn::new(&frame, frame.height(), places.into_iter().zip(taken), Vec::new(), file)
+        FileColumns::new(&frame, frame.height(), places.into_iter().zip(taken), Vec::new(), file)
     };
     without_panic(read)
         .unwrap_or_else(|| Err(file_error(file, "cannot be decoded".into(), WRITE_ANEW)))
@@ -144,14 +144,14 @@ fn check_type(name: &str, stored: Option<&ArrowDataType>, file: &str) -> Result<
     }
 }
 
-impl FrameColumn {
+impl FileColumns {
     fn new(
         frame: &DataFrame,
         rows: usize,
         taken: impl Iterator<Item = (usize, String)>,
         int96: Vec<usize>,
         file: &str,
-    ) -> Result<FrameColumn, MarketError> {
+    ) -> Result<FileColumns, MarketError> {
         let mut columns = BTreeMap::new();
         for (place, name) in taken {
             let column = frame
@@ -164,7 +164,7 @@ impl FrameColumn {
             }
             columns.insert(place, column.as_materialized_series().clone());
         }
-        Ok(FrameColumn { rows, columns, int96, file: file.into() })
+        Ok(FileColumns { rows, columns, int96, file: file.into() })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -194,7 +194,7 @@ impl FrameColumn {
         numbers(series).map_err(|e| self.failed(e))
     }
 
-    /// Like [`FrameColumn::numbers`], with 0 for nulls, not-a-numbers and empty texts.
+    /// Like [`FileColumns::numbers`], with 0 for nulls, not-a-numbers and empty texts.
     pub(crate) fn volumes(&self, column: usize) -> Result<Vec<f64>, MarketError> {
         let mut values = self.numbers(column)?;
         let series = &self.columns[&column];

@@ -168,6 +168,20 @@ fn what_is_no_time_is_none() {
 fn times_are_rounded_to_the_second() {
     let times = read(&["2020-01-02 09:29:59.999", "2020-01-02 09:30:00.4"]);
     assert_eq!(times.label_s, [Some(OPEN_S); 2]);
-    assert_eq!(read_text("2020-01-02T09:30:00-05:00"), Some((OPEN_S, false)));
-    assert_eq!(read_text("2020-01-02 09:30"), Some((OPEN_S, true)));
+}
+
+/// A midnight alone is a time, as the bars of coins have it; a date is none.
+#[test]
+fn a_time_alone_is_read_as_it_stands() {
+    assert_eq!(read_text("2020-01-02T09:30:00-05:00"), Some(OPEN_S));
+    assert_eq!(read_text("2020-01-02 09:30"), Some(OPEN_S));
+    assert_eq!(read_text("2020-01-02T05:00:00Z"), Some(DAY));
+    assert_eq!(read_text("2020-01-02T00:00:00Z"), Some(DAY - 5 * 3_600));
+    assert_eq!(read_text("2020-01-02"), None);
+    assert_eq!(read_date("2020-01-02"), NaiveDate::from_ymd_opt(2020, 1, 2));
+    assert_eq!(read_date("2020-01-02T00:00:00Z"), None);
+    for number in [1_577_923_200.0, 1_577_923_200_000.0, 1_577_923_200e9] {
+        assert_eq!(read_number(number), Some(DAY - 5 * 3_600), "{number}");
+    }
+    assert_eq!([20_200_102.0, 43_832.0, 60.0, f64::NAN].map(read_number), [None; 4]);
 }

@@ -203,6 +203,8 @@ fn feather_and_compressed_files_are_read() {
     let feather = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/table.feather");
     let said = succeed(&mut import(&place, &[feather, "--data", "feather"]));
     assert!(said.contains("6 bars of 5 min of IBM"), "{said}");
+    let few = [feather, "--data", "few", "--columns", "time,open,high,low,close"];
+    refused(&mut import(&place, &few), &["--columns names 5 columns of 7", "- for the others"]);
     let parquet = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pandas_plain.parquet");
     succeed(&mut import(&place, &[parquet, "--symbol", "IBM", "--data", "plain"]));
     assert!(day_files(&place.path("feather")) == day_files(&place.path("plain")));
