@@ -6,7 +6,8 @@
 //!   an IANA name. `20200102-14:30:00`, as FIX and Interactive Brokers write it, is UTC.
 //! - Numbers are seconds, milli-, micro- or nanoseconds since 1970, by their size; `20200102` and
 //!   `20200102093000`; days since 1970 (as R has dates); or Excel's days since 1900.
-//! - A time without a zone is of the zone that is given, America/New_York by default.
+//! - A time without a zone is of the zone that is given, by default that of the market: New York,
+//!   or that of --calendar.
 //! - Times that are all midnights of their own zone are dates: those of daily bars.
 
 mod text;
@@ -14,10 +15,10 @@ mod text;
 use std::borrow::Cow;
 
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone};
-use chrono_tz::America::New_York;
+
 use chrono_tz::Tz;
 
-use super::calendar::new_york_to_utc;
+use super::calendar::{market_time_to_utc, market_zone};
 use text::{DateOrder, TimeText, parse};
 
 /// Times outside 1970 to 2199 are invalid.
@@ -35,7 +36,7 @@ pub(crate) struct TimeOptions {
 
 impl Default for TimeOptions {
     fn default() -> TimeOptions {
-        TimeOptions { zone: New_York, format: None }
+        TimeOptions { zone: market_zone(), format: None }
     }
 }
 
@@ -43,7 +44,7 @@ impl Default for TimeOptions {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Times {
     /// UTC seconds, rounded to the nearest (some programs write 09:34:59.999); None where there is
-    /// no usable time. Dates are midnights in New York.
+    /// no usable time. Dates are midnights in the market.
     pub(crate) label_s: Vec<Option<i64>>,
     /// Some had no zone and were read in the given one.
     pub(crate) naive: bool,
@@ -124,12 +125,12 @@ fn local_to_utc(local: NaiveDateTime, zone: Tz) -> Option<i64> {
     in_range(read(&local).or_else(|| Some(read(&(local - hour))? + 3_600))?)
 }
 
-/// UTC seconds of a text alone, to the nearest; a time without a zone is New York's. A date is None:
+/// UTC seconds of a text alone, to the nearest; a time without a zone is the market's. A date is None:
 /// among others midnights would be dates, but one alone does not tell.
 pub(crate) fn read_text(text: &str) -> Option<i64> {
     match parse(text, DateOrder::Month)? {
         TimeText::Zoned { utc_ms, .. } => epoch_s(utc_ms, 1_000),
-        TimeText::Local(local) => local_to_utc(rounded(local), New_York),
+        TimeText::Local(local) => local_to_utc(rounded(local), market_zone()),
         TimeText::Date(_) => None,
     }
 }
@@ -186,7 +187,7 @@ pub(crate) fn from_texts<'a>(
             }
             TimeText::Date(date) => {
                 let local = date.and_time(chrono::NaiveTime::MIN);
-                (local_to_utc(local, New_York)?, local)
+                (local_to_utc(local, market_zone())?, local)
             }
         };
         some_time = true;
@@ -226,7 +227,7 @@ fn formatted<'a>(
         } else {
             let date = NaiveDate::parse_from_str(text, format).ok()?;
             let local = date.and_time(chrono::NaiveTime::MIN);
-            Moment { utc_s: local_to_utc(local, New_York)?, local }
+            Moment { utc_s: local_to_utc(local, market_zone())?, local }
         };
         read += 1;
         Some(moment)
@@ -313,7 +314,7 @@ fn of_day(days: f64, unit: Unit, zone: Tz) -> Option<Moment> {
     let local_s = in_range((days * DAY_S as f64).round() as i64)?;
     let local = DateTime::from_timestamp(local_s, 0)?.naive_utc();
     let is_date = local_s % DAY_S == 0;
-    Some(Moment { utc_s: local_to_utc(local, if is_date { New_York } else { zone })?, local })
+    Some(Moment { utc_s: local_to_utc(local, if is_date { market_zone() } else { zone })?, local })
 }
 
 /// The labels; dates if every time is a midnight of its own zone.
@@ -328,7 +329,7 @@ fn decided(
     let midnight = |moment: &Moment| moment.local.time() == chrono::NaiveTime::MIN;
     let dates = moments.iter().flatten().all(midnight);
     let label = |moment: Moment| {
-        if dates { in_range(new_york_to_utc(moment.local)) } else { Some(moment.utc_s) }
+        if dates { in_range(market_time_to_utc(moment.local)) } else { Some(moment.utc_s) }
     };
     let label_s = moments.into_iter().map(|moment| moment.and_then(label)).collect();
     Ok(Times { label_s, naive: naive && !dates, dates, read_as })
@@ -343,7 +344,7 @@ pub(crate) fn from_instants(
     let day = DAY_S.saturating_mul(per_s);
     // Nearly always the first time tells.
     let dates = values.clone().flatten().all(|value| value % day == 0);
-    let zone = if dates { Some(New_York) } else { local };
+    let zone = if dates { Some(market_zone()) } else { local };
     // Offsets change by whole hours at full hours, so all times within an hour share one offset.
     let (mut hour_s, mut offset_s) = (i64::MIN, None);
     let mut read = |value: i64| {

@@ -20,7 +20,7 @@ use crate::errors::message;
 use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::{Opportunity, PairTests, PairWatch};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::judge::presence;
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
@@ -481,20 +481,20 @@ pub(crate) fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
 
 /// Leaves exactly the warm-up before `start`, or as much of it as there is.
 fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: Warmup) {
-    let before = |date: NaiveDate| series.end_s.partition_point(|&s| new_york_date(s) < date);
+    let before = |date: NaiveDate| series.end_s.partition_point(|&s| market_date(s) < date);
     let first = before(start);
     let mut session = first;
     for _ in 0..warmup.sessions {
         let Some(last) = session.checked_sub(1) else { break };
-        session = before(new_york_date(series.end_s[last]));
+        session = before(market_date(series.end_s[last]));
     }
     let drop = first.saturating_sub(warmup.bars as usize).min(session);
     series.drop_first(drop);
 }
 
 fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {
-    let start = grid.end_s.partition_point(|&end_s| new_york_date(end_s) < period.start);
-    let end = grid.end_s.partition_point(|&end_s| new_york_date(end_s) <= period.end);
+    let start = grid.end_s.partition_point(|&end_s| market_date(end_s) < period.start);
+    let end = grid.end_s.partition_point(|&end_s| market_date(end_s) <= period.end);
     start..end
 }
 

@@ -32,7 +32,7 @@ use crate::errors::message;
 use crate::eval::parts::{DataPart, PartResult};
 use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
 use crate::rl::networks::Networks;
@@ -312,7 +312,7 @@ impl Trained {
             if rows.len() < 2 {
                 continue;
             }
-            let day = |row: usize| new_york_date(data.panel.view(row).end_s());
+            let day = |row: usize| market_date(data.panel.view(row).end_s());
             let (start, end) = (day(rows.start), day(rows.end - 1));
             let found = self.evaluate_on(comm, &mandate, &data)?;
             results.extend(found.map(|found| PartResult {

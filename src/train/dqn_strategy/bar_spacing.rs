@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::market::calendar::{iso_new_york, new_york_date};
+use crate::market::calendar::{iso_market_time, market_date};
 
 /// Steps from one time to the next that are looked at, at most.
 const STEPS: usize = 20;
@@ -31,14 +31,14 @@ impl BarSpacingCheck {
     pub(crate) fn check(&mut self, end_s: i64) -> Result<(), SpacingError> {
         let Some(last) = self.last_end_s.replace(end_s) else { return Ok(()) };
         if end_s <= last {
-            let what = format!("bars that end at {} come in parts", iso_new_york(end_s));
+            let what = format!("bars that end at {} come in parts", iso_market_time(end_s));
             return Err((what, "give those of all stocks that end together at once".into()));
         }
         if self.steps_left == 0 {
             return Ok(());
         }
         self.steps_left -= 1;
-        if new_york_date(last) == new_york_date(end_s) {
+        if market_date(last) == market_date(end_s) {
             *self.apart.entry(end_s - last).or_default() += 1;
         }
         if self.steps_left == 0 { self.judge() } else { Ok(()) }
