@@ -16,6 +16,7 @@ mod unpack;
 
 use std::fmt::Write;
 
+use crate::files::parsing::Parsing;
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
 use crate::market::parquet::{FileColumns, RawRows, read_feather, read_parquet};
@@ -69,6 +70,7 @@ pub(crate) fn decode_table(
     file: &str,
     options: &TableOptions,
 ) -> Result<Table, MarketError> {
+    let _parsing = Parsing::begin(file, bytes.len());
     if bytes.starts_with(PARQUET) || bytes.starts_with(FEATHER) {
         return from_frame(bytes, file, options);
     }

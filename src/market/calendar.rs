@@ -161,6 +161,15 @@ impl Calendar {
         ((close - open) / 60) as u32
     }
 
+    /// Minutes of a usual session in which there is trade.
+    pub(crate) fn trading_minutes(self) -> u32 {
+        let pause = match self {
+            Calendar::Nyse | Calendar::Always => None,
+            Calendar::Exchange(mic) => mic.sessions().latest_pause(),
+        };
+        self.session_minutes() - pause.map_or(0, |[from, until]| ((until - from) / 60) as u32)
+    }
+
     /// From midnight to a second before the next one, so that a day's last bar is of its date.
     fn whole_day(self, date: NaiveDate) -> Session {
         Session { open_s: self.at(date, 0), close_s: self.at(date + Days::new(1), 0) - 1 }

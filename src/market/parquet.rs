@@ -25,6 +25,7 @@ use super::calendar;
 use super::columns::{BarColumns, listed, plain_name};
 use super::error::MarketError;
 use super::times::TimeOptions;
+use crate::files::parsing::Parsing;
 pub(crate) use frame::{FileColumns, read_feather, read_parquet};
 
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
@@ -93,6 +94,7 @@ pub fn decode_day_with(
         let what = "is empty: a download that broke off, or a folder of several files";
         return Err(file_error(file, what.into(), WRITE_ANEW));
     }
+    let _parsing = Parsing::begin(file, bytes.len());
     without_panic(|| decode(bytes, file, columns)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })

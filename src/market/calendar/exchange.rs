@@ -145,7 +145,16 @@ impl Sessions {
 
     /// The usual hours of the last known day.
     pub(super) fn latest_hours(&self) -> [i64; 2] {
-        self.hours.last().expect("every exchange has hours").1.hours
+        self.latest().hours
+    }
+
+    /// The usual pause of the last known day.
+    pub(super) fn latest_pause(&self) -> Option<[i64; 2]> {
+        self.latest().pause
+    }
+
+    fn latest(&self) -> Hours {
+        self.hours.last().expect("every exchange has hours").1
     }
 }
 

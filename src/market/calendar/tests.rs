@@ -207,6 +207,7 @@ fn other_exchanges_have_their_own_days_and_hours() {
     assert_eq!(local(london, "2020-12-24"), hours("08:00", "12:30"));
     assert_eq!(local(london, "2022-09-19"), None, "the queen's funeral");
     assert_eq!([xetra, tokyo].map(Calendar::session_minutes), [510, 390]);
+    assert_eq!([xetra, tokyo].map(Calendar::trading_minutes), [510, 330]);
     // Before the table begins there are weeks without holidays.
     assert_eq!(local(xetra, "1990-12-25"), hours("09:00", "17:30"));
 }

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::market::calendar::{iso_market_time, market_date};
+use crate::market::calendar::{iso_market_time, market, market_date};
 
 /// Steps from one time to the next that are looked at, at most.
 const STEPS: usize = 20;
-/// Minutes of a regular session.
-const SESSION_MINUTES: u32 = 390;
 
 /// What is wrong, and what to do.
 type SpacingError = (String, String);
@@ -49,11 +47,12 @@ impl BarSpacingCheck {
     fn judge(&self) -> Result<(), SpacingError> {
         let most = self.apart.iter().max_by_key(|(_, count)| **count).map(|(apart, _)| apart / 60);
         let expected = i64::from(self.bar_minutes);
+        let session = market().session_minutes();
         let is_so = match most {
-            None => 2 * self.bar_minutes > SESSION_MINUTES,
+            None => 2 * self.bar_minutes > session,
             // Of two bars a session the second may be the rest of it.
             Some(minutes) => {
-                let rest = i64::from(SESSION_MINUTES) - expected;
+                let rest = i64::from(session) - expected;
                 minutes == expected || (expected > rest && minutes == rest)
             }
         };
