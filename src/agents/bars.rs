@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use super::config::AgentsConfig;
 use super::step_time::StepTime;
-use crate::market::calendar::Calendar;
 use crate::market::calendar::{MarketClock, market};
 use crate::market::judge::presence;
 use crate::market::options::{BarLabel, OutlierRule};
@@ -65,7 +64,7 @@ pub(crate) fn load_options(config: &AgentsConfig, cache: &Path) -> LoadOptions {
     LoadOptions {
         bar_minutes: config.bar_minutes,
         bar_label: BarLabel::Auto,
-        calendar: Calendar::Nyse,
+        calendar: config.calendar,
         extended_hours: false,
         strict: false,
         clean: OutlierRule::Off,
@@ -95,7 +94,7 @@ pub(crate) fn prepare(
         let bar_minutes = common_bar_minutes(&reports)?;
         let traded = Period { start: config.first_day, end: config.end.date };
         for (one, report) in series.iter().zip(&mut reports) {
-            report.doubt(&presence(one, &traded, Calendar::Nyse));
+            report.doubt(&presence(one, &traded, config.calendar));
         }
         let note = AgentBarsNote { source: name.clone(), bar_minutes, reports };
         let folder = path.parent().unwrap_or(Path::new("."));

@@ -13,6 +13,7 @@ use super::secret::Secret;
 use super::step_time::StepTime;
 use crate::config::{ConfigError, EnvConfig};
 use crate::files::read_text;
+use crate::market::calendar::Calendar;
 use crate::market::{Period, Symbol};
 use crate::strategy::GivenParameters;
 use crate::strategy::ensemble::EnsembleMethod;
@@ -44,6 +45,8 @@ pub(crate) struct AgentsConfig {
     pub(crate) container: String,
     /// Bar length, minutes; None: that of the data.
     pub(crate) bar_minutes: Option<u32>,
+    /// When the market is open, and in which zone its dates are.
+    pub(crate) calendar: Calendar,
     /// Calendar days before the first day that are also loaded, for the warm-up of indicators and
     /// as history.
     pub(crate) lead_days: u32,

@@ -103,8 +103,17 @@ fn settings(results: &Path, setting: &DecisionContext<'_>, first: usize) -> Resu
     let before = setting.bars.view(first.saturating_sub(1)).end_s();
     (run.mode, run.device) = (Mode::Single, "cpu".into());
     // Read as all agents' bars are.
-    run.data =
-        DataConfig { bar_minutes: Some(minutes), allow_overlap: true, ..DataConfig::default() };
+    let calendar = setting.config.calendar;
+    if run.data.calendar != calendar {
+        bail!(
+            "{} was trained by the calendar {}, and these bars go by {calendar}; set calendar to {}",
+            results.display(),
+            run.data.calendar,
+            run.data.calendar
+        );
+    }
+    let bar_minutes = Some(minutes);
+    run.data = DataConfig { bar_minutes, calendar, allow_overlap: true, ..DataConfig::default() };
     run.eval_start = crate::market::calendar::market_date(before);
     run.eval_end = setting.config.end.date;
     run.validate()?;

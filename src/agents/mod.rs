@@ -150,6 +150,7 @@ impl Runner {
     /// See [`run`].
     pub fn run(&self, path: &Path, only_signature: Option<&str>) -> Result<AgentsReport> {
         let mut config = AgentsConfig::read(path)?;
+        config.calendar.adopt()?;
         if let Some(signature) = only_signature {
             config.models = vec![config.model(signature)?.clone()];
         }

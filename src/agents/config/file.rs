@@ -11,6 +11,7 @@ use super::{AgentsConfig, SessionConfig};
 use crate::agents::step_time::StepTime;
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
+use crate::market::calendar::Calendar;
 use crate::source::CONTAINER;
 
 const LEAD_DAYS: u32 = 120;
@@ -34,6 +35,7 @@ struct File {
     data: Option<String>,
     container: Option<String>,
     bar_minutes: Option<u32>,
+    calendar: Option<String>,
     lead_days: Option<u32>,
     fee_bps: Option<f64>,
     slippage_bps: Option<f64>,
@@ -105,6 +107,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
             "the last day must not be before the first",
         ));
     }
+    let calendar = calendar(file.calendar.as_deref(), file.market.as_deref())?;
     let hourly = file.agent_type.as_deref().is_some_and(|kind| kind.ends_with("_Hour"));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let standard = RunConfig::default();
@@ -129,6 +132,7 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
             .or_else(|| variable(CONTAINER))
             .unwrap_or(standard.data.container),
         bar_minutes: file.bar_minutes,
+        calendar,
         lead_days: file.lead_days.unwrap_or(LEAD_DAYS),
         fee_bps: file.fee_bps.unwrap_or(standard.env.fee_bps),
         slippage_bps: file.slippage_bps.unwrap_or(standard.env.slippage_bps),
@@ -158,10 +162,23 @@ fn notices_on_unknown_keys(file: &File) -> Vec<String> {
         let verb = if several { "are not known and have" } else { "is not known and has" };
         notices.push(format!("{} {verb} no effect", ignored.join(", ")));
     }
-    if let Some(market) = file.market.as_deref().filter(|market| *market != "us") {
-        notices.push(format!("market {market:?} is taken for \"us\": bars are those of `data`"));
-    }
     notices
+}
+
+/// That which is named, else that of AI-Trader's markets.
+fn calendar(name: Option<&str>, market: Option<&str>) -> Result<Calendar, ConfigError> {
+    if let Some(name) = name {
+        return name.parse().map_err(|e: String| ConfigError::new("calendar", "is unknown", e));
+    }
+    match market {
+        None | Some("us") => Ok(Calendar::Nyse),
+        Some("cn") => Ok("XSHG".parse().expect("the table has Shanghai")),
+        Some("crypto") => Ok(Calendar::Always),
+        Some(other) => {
+            let what = format!("{other:?} is none of us, cn and crypto");
+            Err(ConfigError::new("market", what, "name an exchange with calendar, as \"XLON\""))
+        }
+    }
 }
 
 fn date(
@@ -210,7 +227,7 @@ fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
     let rule = "take 0.1 to 3600 seconds";
     check("agent_config.request_timeout_s", (0.1..=3_600.0).contains(&answer), rule)?;
     let minutes = config.bar_minutes.unwrap_or(1);
-    check("bar_minutes", (1..=390).contains(&minutes), "take 1 to 390")?;
+    check("bar_minutes", (1..=1_440).contains(&minutes), "take 1 to 1440")?;
     check("lead_days", config.lead_days <= 36_525, "take 0 to 36525")?;
     for (field, bps) in [("fee_bps", config.fee_bps), ("slippage_bps", config.slippage_bps)] {
         check(field, (0.0..1_000.0).contains(&bps), "take 0 to below 1000")?;

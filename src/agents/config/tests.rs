@@ -152,13 +152,28 @@ fn errors_are_found_before_anything_starts() {
 
 #[test]
 fn keys_that_have_no_effect_are_named() {
-    let more = r#", "max_concurent": 3, "agent_config": { "verbose": true }, "market": "cn""#;
+    let more = r#", "max_concurent": 3, "agent_config": { "verbose": true }"#;
     let model = RSI.replace('}', r#", "colour": "red" }"#);
     let notices = parse(&with(&model, more)).unwrap().notices;
     let expected =
         "max_concurent, agent_config.verbose, colour of rsi are not known and have no effect";
     assert_eq!(notices[0], expected);
-    assert!(notices[1].contains("market \"cn\" is taken for \"us\""), "{notices:?}");
+    assert_eq!(notices.len(), 1, "{notices:?}");
+}
+
+/// AI-Trader's markets, and any other exchange by name.
+#[test]
+fn a_market_has_a_calendar() {
+    let of = |more: &str| {
+        parse(&with(RSI, more)).map(|config| config.calendar.to_string()).map_err(|e| e.to_string())
+    };
+    assert_eq!(of(""), Ok("nyse".into()));
+    assert_eq!(of(r#", "market": "us""#), Ok("nyse".into()));
+    assert_eq!(of(r#", "market": "cn""#), Ok("XSHG".into()));
+    assert_eq!(of(r#", "market": "crypto""#), Ok("always".into()));
+    assert_eq!(of(r#", "market": "us", "calendar": "XLON""#), Ok("XLON".into()));
+    assert!(of(r#", "market": "moon""#).unwrap_err().contains("market"));
+    assert!(of(r#", "calendar": "moon""#).unwrap_err().contains("calendar"));
 }
 
 #[test]

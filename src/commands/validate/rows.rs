@@ -148,6 +148,10 @@ const MANY_PASSES: &[&str] = &[
     "learner.replay_ratio=1",
 ];
 
+/// A bar a session, as most public data have it: fifteen years are few bars, which are passed over as
+/// often.
+const DAILY: &[&str] = &["data.bar_minutes=390", "episodes=36", "learner.replay_ratio=1"];
+
 /// Two years to learn from, as users have them, and no more edge than stocks themselves have.
 const HELD: &[&str] = &[
     "portfolio.meta_policy.enabled=true",
@@ -158,7 +162,7 @@ const HELD: &[&str] = &[
     "learner.replay_ratio=1",
 ];
 
-pub(super) const ROWS: [ValidationRow; 29] = [
+pub(super) const ROWS: [ValidationRow; 31] = [
     ValidationRow { name: "leaked", market: "leaked", bar: PassCriterion::Fraction(0.95), ..PLAIN },
     ValidationRow { name: "momentum", market: "momentum", ..PLAIN },
     ValidationRow { name: "mean_reversion", market: "mean_reversion", ..PLAIN },
@@ -290,6 +294,21 @@ pub(super) const ROWS: [ValidationRow; 29] = [
         market: "regimes",
         set: MANY_PASSES,
         bar: PassCriterion::Fraction(0.7),
+        ..LONG
+    },
+    ValidationRow {
+        name: "lead_lag_daily",
+        market: "lead_lag",
+        measured: MeasuredStocks::Followers(2),
+        set: DAILY,
+        ..LONG
+    },
+    ValidationRow {
+        name: "random_walk_daily",
+        market: "random_walk",
+        stocks: 5,
+        set: DAILY,
+        bar: PassCriterion::Calm,
         ..LONG
     },
     ValidationRow {
