@@ -101,7 +101,7 @@ pub(crate) struct FetchArgs {
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImportArgs {
-    /// CSV, JSON, Parquet or Feather files, also in .gz or .zip
+    /// CSV, JSON, Excel (.xlsx), Parquet or Feather files, also in .gz or .zip
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Symbol of the bars [default: that in the file, else in the file's name]
@@ -123,6 +123,11 @@ pub(crate) struct ImportArgs {
     /// Scale all prices to the column of the adjusted close
     #[arg(long)]
     pub(crate) adjusted: bool,
+    /// What prices are to be divided by, as in 10000 where they count ten-thousandths; 1 takes them
+    /// as they stand [default: found out]
+    #[arg(long = "price-scale", alias = "price_scale", value_name = "NUMBER")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub(crate) price_scale: Option<u64>,
     #[command(flatten)]
     pub(crate) into: Destination,
     /// Treat a bad row as an error instead of skipping it

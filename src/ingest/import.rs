@@ -1,5 +1,6 @@
 //! Imports the user's tables into day files.
 
+mod spacing;
 mod symbols;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct ImportOptions<'a> {
     pub time_zone: chrono_tz::Tz,
     /// Scale prices to the adjusted close.
     pub adjusted: bool,
+    /// How many parts of a unit prices count, from 1 on; None: found out.
+    pub price_scale: Option<f64>,
     /// Treat a bad row as an error.
     pub strict: bool,
     /// Current time, UTC, as text.
@@ -60,6 +63,7 @@ impl<'a> ImportOptions<'a> {
             time_format: format,
             time_zone: zone,
             adjusted: false,
+            price_scale: None,
             strict: false,
             now,
             tell,
@@ -173,7 +177,7 @@ fn members(path: &Path) -> Result<Vec<Member>, MarketError> {
     let bytes = read_bounded(path, MAX_BYTES).map_err(|error| MarketError::File {
         file: file.clone(),
         what: error.to_string(),
-        hint: "give a readable table: CSV, JSON, Parquet or Feather".into(),
+        hint: "give a readable table: CSV, JSON, Excel, Parquet or Feather".into(),
         cause: Some(Cause::new(error)),
     })?;
     let files = unpacked(bytes, &file)?;
@@ -204,6 +208,7 @@ fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketErro
         columns: options.columns.clone(),
         times: TimeOptions { zone: options.time_zone, format: options.time_format.clone() },
         adjusted: options.adjusted,
+        price_scale: options.price_scale,
     };
     let Table { parts, ragged_line, understood } =
         decode_table(&member.bytes, file, &table_options)?;
@@ -245,6 +250,16 @@ fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketErro
             let what = format!("has no two bars of {symbol} on one day, at other times each day");
             return Err(wrong(what, "give bars of whole minutes, or daily ones"));
         };
+        let misfit = match interval {
+            DAY_MINUTES => spacing::longer_than_days(&days),
+            minutes => spacing::daily_among(&days, minutes),
+        };
+        if let Some(what) = misfit {
+            return Err(wrong(
+                format!("{symbol} {what}"),
+                "give daily bars alone, or shorter ones",
+            ));
+        }
         let findings = judge::judge(&days.series(&symbol));
         if options.strict {
             judge::refuse(&symbol, &findings)?;

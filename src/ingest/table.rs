@@ -1,30 +1,36 @@
 //! Reads the tables of other programs: which columns they have, and how times and numbers are
 //! written, is found out.
 //!
-//! Text (CSV and its kin, JSON), Parquet and Feather, also in `.gz` and `.zip`. The way is the same
+//! Text (CSV and its kin, JSON), Excel workbooks, Parquet and Feather, also in `.gz` and `.zip`. The way is the same
 //! for all: the columns of each stock by their names ([`columns`](crate::market::columns)), or in a
-//! file without a header by what they hold ([`layout`]); then times and numbers by the rules for
-//! all files ([`times`], [`numbers`](crate::market::numbers)); then one basis for the four prices
-//! ([`adjustment`]).
+//! file without a header by what they hold ([`layout`], [`guess`]); then times and numbers by the
+//! rules for all files ([`times`](crate::market::times), [`numbers`](crate::market::numbers)); then
+//! whole numbers that count parts of a unit become prices ([`scale`]), and the four prices get one
+//! basis ([`adjustment`]).
 
 mod adjustment;
+mod blanks;
 mod csv;
+mod guess;
 mod json;
 mod layout;
+mod lean;
+mod scale;
+mod summary;
 mod text;
 mod unpack;
-
-use std::fmt::Write;
+mod workbook;
 
 use crate::files::parsing::Parsing;
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
-use crate::market::parquet::{FileColumns, RawRows, read_feather, read_parquet};
-use crate::market::times::{TimeOptions, Times};
+use crate::market::parquet::{BILLION, RawRows, read_feather, read_parquet};
+use crate::market::times::TimeOptions;
 pub(crate) use adjustment::on_one_basis;
 pub(crate) use csv::plain_csv;
-use layout::StockColumns;
-use text::TextTable;
+use scale::PriceScale;
+use summary::understood;
+use text::TextTables;
 pub(crate) use unpack::unpacked;
 
 /// What the user says about a table; all else is found out.
@@ -35,6 +41,8 @@ pub(crate) struct TableOptions {
     pub(crate) times: TimeOptions,
     /// Prices are scaled to the adjusted close.
     pub(crate) adjusted: bool,
+    /// How many parts of a unit prices count; None: found out.
+    pub(crate) price_scale: Option<f64>,
 }
 
 /// The bars of a table in file order, unchecked.
@@ -74,18 +82,15 @@ pub(crate) fn decode_table(
     if bytes.starts_with(PARQUET) || bytes.starts_with(FEATHER) {
         return from_frame(bytes, file, options);
     }
-    let text = text::decoded(bytes, file)?;
-    let trimmed = text.trim_start();
-    if trimmed.starts_with(['{', '[']) {
-        if options.columns.is_some() {
-            let what = "is JSON, whose values have names: --columns is for tables without";
-            return Err(file_error(file, what.into(), "leave it out"));
-        }
-        let tables = json::tables(&text, file)?;
-        return from_texts(&tables, None, "JSON", file, options);
+    if bytes.starts_with(unpack::ZIP) {
+        return from_texts(workbook::tables(bytes, file, options)?, file, options);
     }
-    let read = csv::read(&text, file, options)?;
-    from_texts(&read.tables, read.ragged_line, &read.kind, file, options)
+    let text = text::decoded(bytes, file)?;
+    let read = match text.trim_start().starts_with(['{', '[']) {
+        true => json::tables(&text, file, options)?,
+        false => csv::read(&text, file, options)?,
+    };
+    from_texts(read, file, options)
 }
 
 fn file_error(file: &str, what: String, hint: &str) -> MarketError {
@@ -117,46 +122,29 @@ fn from_frame(bytes: &[u8], file: &str, options: &TableOptions) -> Result<Table,
     };
     let mut told = None;
     let mut parts = Vec::with_capacity(stocks.len());
+    let mut scale = PriceScale::None;
     for stock in &stocks {
-        let (mut part, times) = frame_part(&frame, stock, options)?;
+        let columns = frame.settled(&stock.columns)?;
+        let (mut rows, times) = frame.bars(&columns, &options.times)?;
+        let symbols = columns.symbol.map(|column| frame.texts(column)).transpose()?;
+        let symbols = symbols.map(|texts| texts.into_iter().map(known_text).collect());
         if options.adjusted {
-            let column = adjusted_close(&stock.columns, file)?;
-            adjustment::scale_to(&mut part.rows, &frame.numbers(column)?);
+            let column = adjusted_close(&columns, file)?;
+            adjustment::scale_to(&mut rows, &frame.numbers(column)?);
+        }
+        if frame.is_in_billionths(&columns) {
+            scale = PriceScale::Certain(BILLION, "billionths, as Databento's are");
         }
         told.get_or_insert_with(|| {
             let name = |column: usize| names[column].as_str();
-            understood(kind, &stock.columns, name, &times, options)
+            understood(kind, &columns, name, &times, options)
         });
-        parts.push(part);
+        let symbol = stock.symbol.clone();
+        parts.push(TablePart { symbol, symbols, rows, dates: times.dates });
     }
-    Ok(Table { parts, ragged_line: None, understood: told.unwrap_or_default() })
-}
-
-fn frame_part(
-    frame: &FileColumns,
-    stock: &StockColumns,
-    options: &TableOptions,
-) -> Result<(TablePart, Times), MarketError> {
-    let BarColumns { time, prices, volume, symbol, .. } = &stock.columns;
-    let times = frame.times(time, &options.times)?;
-    let [open, high, low, close] = prices.map(|column| frame.numbers(column));
-    let volume = match volume {
-        Some(column) => frame.volumes(*column)?,
-        None => vec![0.0; frame.rows()],
-    };
-    let rows = RawRows {
-        label_s: times.label_s.clone(),
-        naive: times.naive,
-        open: open?,
-        high: high?,
-        low: low?,
-        close: close?,
-        volume,
-        ..RawRows::default()
-    };
-    let symbols = symbol.map(|column| frame.texts(column)).transpose()?;
-    let symbols = symbols.map(|texts| texts.into_iter().map(known_text).collect());
-    Ok((TablePart { symbol: stock.symbol.clone(), symbols, rows, dates: times.dates }, times))
+    let mut understood = told.unwrap_or_default();
+    understood += &scale.apply(&mut parts, file, options)?;
+    Ok(Table { parts, ragged_line: None, understood })
 }
 
 fn adjusted_close(columns: &BarColumns, file: &str) -> Result<usize, MarketError> {
@@ -170,66 +158,35 @@ fn known_text(text: Option<String>) -> Option<String> {
     text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
 }
 
-fn from_texts(
-    tables: &[TextTable],
-    ragged_line: Option<usize>,
-    kind: &str,
-    file: &str,
-    options: &TableOptions,
-) -> Result<Table, MarketError> {
+fn from_texts(read: TextTables, file: &str, options: &TableOptions) -> Result<Table, MarketError> {
+    let TextTables { mut tables, ragged_line, kind, mut scale, notes } = read;
     if tables.iter().all(|table| table.rows() == 0) {
         let hint = "give a table of bars: a time, open, high, low, close and volume in each row";
         return Err(file_error(file, "has no rows".into(), hint));
     }
-    let style = text::number_style(tables);
+    let style = text::number_style(&tables);
     let mut told = None;
     let mut parts = Vec::with_capacity(tables.len());
-    for table in tables {
+    for table in &mut tables {
+        table.settle(style);
         let (mut part, times) = table.part(style, file, options)?;
         if options.adjusted {
             let column = adjusted_close(&table.columns, file)?;
             adjustment::scale_to(&mut part.rows, &table.numbers(column, style));
         }
+        if table.columns.billionths && table.has_whole_prices() {
+            scale = PriceScale::Certain(BILLION, "billionths, as Databento's are");
+        }
         told.get_or_insert_with(|| {
             let name = |column: usize| table.names[column].as_str();
-            understood(kind, &table.columns, name, &times, options)
+            understood(&kind, &table.columns, name, &times, options)
         });
         parts.push(part);
     }
-    Ok(Table { parts, ragged_line, understood: told.unwrap_or_default() })
-}
-
-/// One line: what the columns were taken for.
-fn understood<'a>(
-    kind: &str,
-    columns: &BarColumns,
-    name: impl Fn(usize) -> &'a str,
-    times: &Times,
-    options: &TableOptions,
-) -> String {
-    let time: Vec<&str> = columns.time.iter().map(|&column| name(column)).collect();
-    let what = if times.dates { "dates" } else { "times" };
-    let zone = if times.naive { ", without a zone" } else { "" };
-    let mut line = format!("{kind}; {what} from {} ({}{zone})", time.join(" and "), times.read_as);
-    let prices: Vec<&str> = columns.prices.iter().map(|&column| name(column)).collect();
-    let _ = write!(line, "; prices from {}", prices.join(", "));
-    let volume = columns
-        .volume
-        .map_or("no volume, read as 0".into(), |column| format!("volume from {}", name(column)));
-    let _ = write!(line, "; {volume}");
-    if let Some(column) = columns.symbol {
-        let _ = write!(line, "; stocks from {}", name(column));
-    }
-    match columns.adjusted_close {
-        Some(column) if options.adjusted => {
-            let _ = write!(line, "; scaled to {}", name(column));
-        }
-        Some(column) => {
-            let _ = write!(line, "; {} is not used (see --adjusted)", name(column));
-        }
-        None => {}
-    }
-    line
+    let mut understood = told.unwrap_or_default();
+    understood += &scale.apply(&mut parts, file, options)?;
+    notes.iter().for_each(|note| understood += &format!("; {note}"));
+    Ok(Table { parts, ragged_line, understood })
 }
 
 #[cfg(test)]

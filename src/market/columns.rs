@@ -1,207 +1,9 @@
 //! Which columns of a table mean what, by their names.
 
+mod names;
+
 use super::error::MarketError;
-
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// A time, or a date of daily bars.
-    Time,
-    /// A date whose time of day is in another column.
-    Date,
-    Clock,
-    Symbol,
-    Open,
-    High,
-    Low,
-    Close,
-    /// The close adjusted for dividends, beside one that is not.
-    AdjustedClose,
-    Volume,
-}
-
-/// Names by role, best first: as data services, brokers and libraries write them, in lower case
-/// without brackets, underlines and a leading number.
-const NAMES: [(Role, &[&str]); 10] = [
-    (
-        Role::Time,
-        &[
-            "timestamp",
-            "datetime",
-            "date time",
-            "date/time",
-            "ts",
-            "ts event",
-            "window start",
-            "open time",
-            "opentime",
-            "gmt time",
-            "utc time",
-            "local time",
-            "begins at",
-            "start time",
-            "bar time",
-            "unix",
-            "unix timestamp",
-            "epoch",
-            "t",
-            "dt",
-        ],
-    ),
-    (
-        Role::Date,
-        &[
-            "date",
-            "dtyyyymmdd",
-            "trade date",
-            "trading day",
-            "day date",
-            "datadate",
-            "dlycaldt",
-            "datum",
-            "data",
-            "日期",
-        ],
-    ),
-    (Role::Clock, &["time", "time of day", "timebarstart"]),
-    (
-        Role::Symbol,
-        &[
-            "symbol",
-            "ticker",
-            "ticker symbol",
-            "stock",
-            "sym",
-            "tic",
-            "act symbol",
-            "ts code",
-            "ric",
-            "asset",
-            "instrument",
-            "contract",
-            "underlying",
-            "stock id",
-            "permno",
-            "security",
-            "code",
-            "name",
-        ],
-    ),
-    (
-        Role::Open,
-        &[
-            "open",
-            "open price",
-            "price open",
-            "opening price",
-            "firsttradeprice",
-            "px open",
-            "openprc",
-            "dlyopen",
-            "prcod",
-            "eröffn.",
-            "eröffnung",
-            "otwarcie",
-            "开盘",
-            "o",
-        ],
-    ),
-    (
-        Role::High,
-        &[
-            "high",
-            "high price",
-            "price high",
-            "hightradeprice",
-            "px high",
-            "askhi",
-            "dlyhigh",
-            "prchd",
-            "hoch",
-            "najwyzszy",
-            "最高",
-            "h",
-        ],
-    ),
-    (
-        Role::Low,
-        &[
-            "low",
-            "low price",
-            "price low",
-            "lowtradeprice",
-            "px low",
-            "bidlo",
-            "dlylow",
-            "prcld",
-            "tief",
-            "najnizszy",
-            "最低",
-            "l",
-        ],
-    ),
-    (
-        Role::Close,
-        &[
-            "close",
-            "close/last",
-            "close price",
-            "price close",
-            "closing price",
-            "last price",
-            "lasttradeprice",
-            "px last",
-            "prc",
-            "dlyclose",
-            "dlyprc",
-            "prccd",
-            "zuletzt",
-            "schluss",
-            "zamkniecie",
-            "收盘",
-            "last",
-            "price",
-            "c",
-        ],
-    ),
-    (
-        Role::AdjustedClose,
-        &[
-            "adj close",
-            "adjusted close",
-            "adjclose",
-            "adjcp",
-            "close adj",
-            "closeadj",
-            "adj. close",
-            "adjusted",
-        ],
-    ),
-    (
-        Role::Volume,
-        &[
-            "volume",
-            "vol",
-            "vol.",
-            "total volume",
-            "tickvol",
-            "tick volume",
-            "shares",
-            "px volume",
-            "dlyvol",
-            "cshtrd",
-            "wolumen",
-            "成交量",
-            "v",
-        ],
-    ),
-];
-/// Names of a time column where there is no better one. The column that pandas saves for an unnamed
-/// index comes last, since it may be a mere counter.
-const LAST_TIMES: [&str; 6] =
-    ["time", "date", "dtyyyymmdd", "index level 0", "index", "unnamed: 0"];
-/// Volumes of coins are named after the coin: `Volume BTC`.
-const VOLUME_OF: &str = "volume ";
+use names::{LAST_TIMES, MONEY, NAMES, Role, TICK_VOLUMES, VOLUME_OF};
 
 /// `4. Close` becomes `close`, `<TICKER>` `ticker`, `adj_close` `adj close`.
 pub(crate) fn plain_name(name: &str) -> String {
@@ -220,6 +22,9 @@ pub(crate) fn is_bar_column(name: &str) -> bool {
     NAMES.iter().any(first) || LAST_TIMES.contains(&name.as_str())
 }
 
+/// Columns of all of Databento's records.
+const DATABENTO: [&str; 3] = ["rtype", "publisher id", "instrument id"];
+
 /// The columns of one stock's bars, as places among those that there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BarColumns {
@@ -229,9 +34,15 @@ pub(crate) struct BarColumns {
     pub(crate) prices: [usize; 4],
     /// Not every table has one.
     pub(crate) volume: Option<usize>,
+    /// The number of quotes, where there is a volume that may be 0 throughout.
+    pub(crate) tick_volume: Option<usize>,
     pub(crate) adjusted_close: Option<usize>,
     /// The stock's name, if any.
     pub(crate) symbol: Option<usize>,
+    /// The zone of each row's time, if any.
+    pub(crate) zone: Option<usize>,
+    /// Prices that are whole numbers count billionths, as Databento stores them.
+    pub(crate) billionths: bool,
 }
 
 impl BarColumns {
@@ -288,13 +99,24 @@ impl BarColumns {
             time.or_else(|| Some(vec![one(Role::Date).or_else(last)?])).ok_or_else(|| {
                 wrong("has no time column".into(), "name it timestamp, datetime, date or time")
             })?;
-        let coins = || plain.iter().position(|name| name.starts_with(VOLUME_OF));
+        let ticks = TICK_VOLUMES.iter().find_map(|name| at(name));
+        let volume = match one(Role::Volume).or(ticks) {
+            Some(volume) => Some(volume),
+            None => coin_volume(&plain).map_err(|(one, other)| {
+                let what = format!("has {} and {}, of which one is", names[one], names[other]);
+                let hint = "say which is the volume, for import with --columns";
+                wrong(format!("{what} in the coin itself"), hint)
+            })?,
+        };
         Ok(BarColumns {
             time,
             prices: prices.map(Option::unwrap_or_default),
-            volume: one(Role::Volume).or_else(coins),
+            volume,
+            tick_volume: ticks.filter(|&ticks| volume != Some(ticks)),
             adjusted_close: one(Role::AdjustedClose).filter(|_| found[3].is_some()),
             symbol: one(Role::Symbol),
+            zone: one(Role::Zone),
+            billionths: DATABENTO.iter().all(|name| at(name).is_some()),
         })
     }
 
@@ -308,12 +130,34 @@ impl BarColumns {
 
     /// All columns, without repetition.
     pub(crate) fn all(&self) -> Vec<usize> {
-        let optional = [self.volume, self.adjusted_close, self.symbol];
+        let Self { volume, tick_volume, adjusted_close, symbol, zone, .. } = self;
+        let optional = [*volume, *tick_volume, *adjusted_close, *symbol, *zone];
         let all = self.time.iter().chain(&self.prices).copied();
         let mut all: Vec<usize> = all.chain(optional.into_iter().flatten()).collect();
         all.sort_unstable();
         all.dedup();
         all
+    }
+}
+
+/// Of columns such as `Volume BTC` and `Volume USD` the one in coins, not in money.
+///
+/// # Errors
+/// Two of them, if it is not to be told.
+fn coin_volume(plain: &[String]) -> Result<Option<usize>, (usize, usize)> {
+    let unit = |name: &String| {
+        let unit = name.strip_prefix(VOLUME_OF)?.trim_matches(['(', ')']);
+        let is_unit =
+            (2..=8).contains(&unit.len()) && unit.bytes().all(|b| b.is_ascii_alphanumeric());
+        is_unit.then(|| MONEY.contains(&unit))
+    };
+    let all = || plain.iter().enumerate().filter_map(|(i, name)| Some((i, unit(name)?)));
+    let coins: Vec<usize> = all().filter(|(_, is_money)| !is_money).map(|(i, _)| i).collect();
+    let money: Vec<usize> = all().filter(|(_, is_money)| *is_money).map(|(i, _)| i).collect();
+    match (&coins[..], &money[..]) {
+        ([one], _) | ([], [one]) => Ok(Some(*one)),
+        ([one, other, ..], _) | ([], [one, other, ..]) => Err((*one, *other)),
+        ([], []) => Ok(plain.iter().position(|name| name.starts_with(VOLUME_OF))),
     }
 }
 
@@ -358,6 +202,33 @@ mod tests {
         let found = columns(&["tic", "date", "time", "close", "adj_close", "low", "high", "open"]);
         assert_eq!((found.time, found.prices), (vec![1, 2], [7, 6, 5, 3]));
         assert_eq!((found.adjusted_close, found.symbol, found.volume), (Some(4), Some(0), None));
+    }
+
+    #[test]
+    fn of_two_volumes_the_coin_s_is_taken() {
+        let with = |volumes: &[&str]| {
+            let names = [&["date", "open", "high", "low", "close"], volumes].concat();
+            BarColumns::new(&names, "f").map(|found| (found.volume, found.tick_volume))
+        };
+        assert_eq!(with(&["Volume USD", "Volume BTC"]).unwrap(), (Some(6), None));
+        assert_eq!(with(&["Volume ETH", "Volume USDT", "tradecount"]).unwrap(), (Some(5), None));
+        assert_eq!(with(&["Volume USD"]).unwrap(), (Some(5), None));
+        assert_eq!(with(&["Volume_(BTC)", "Volume_(Currency)"]).unwrap(), (Some(5), None));
+        assert_eq!(with(&["Volume in shares"]).unwrap(), (Some(5), None));
+        let error = with(&["Volume ETH", "Volume BTC"]).unwrap_err().to_string();
+        assert!(error.contains("has Volume ETH and Volume BTC, of which"), "{error}");
+        // MetaTrader: the number of quotes beside a volume, or alone.
+        assert_eq!(with(&["<TICKVOL>", "<VOL>", "<SPREAD>"]).unwrap(), (Some(6), Some(5)));
+        assert_eq!(with(&["<TICKVOL>", "<SPREAD>"]).unwrap(), (Some(5), None));
+    }
+
+    #[test]
+    fn zones_and_databento_s_records_are_known_by_name() {
+        let found = columns(&["tz", "ts", "open", "high", "low", "close"]);
+        assert_eq!((found.zone, found.billionths), (Some(0), false));
+        let prices = ["ts_event", "open", "high", "low", "close"];
+        let found = columns(&[&prices[..], &["rtype", "publisher_id", "instrument_id"]].concat());
+        assert_eq!((found.zone, found.billionths), (None, true));
     }
 
     #[test]

@@ -26,7 +26,10 @@ use super::columns::{BarColumns, listed, plain_name};
 use super::error::MarketError;
 use super::times::TimeOptions;
 use crate::files::parsing::Parsing;
-pub(crate) use frame::{FileColumns, read_feather, read_parquet};
+pub(crate) use frame::{read_feather, read_parquet};
+
+/// What Databento's integers count in a unit of price.
+pub(crate) const BILLION: f64 = 1e9;
 
 /// The rows of one day file, in file order and unchecked. All columns have the same length.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +70,17 @@ impl RawRows {
         [self.open[i], self.high[i], self.low[i], self.close[i], self.volume[i]]
     }
 
+    /// Prices that count parts of a unit, `parts` of one, become prices. What Databento stores for
+    /// none, the largest integer, is none.
+    pub(crate) fn divide_prices(&mut self, parts: f64) {
+        const NONE: f64 = i64::MAX as f64;
+        for column in [&mut self.open, &mut self.high, &mut self.low, &mut self.close] {
+            for price in column {
+                *price = if *price == NONE { f64::NAN } else { *price / parts };
+            }
+        }
+    }
+
     /// Appends a row.
     pub(crate) fn push(&mut self, label_s: Option<i64>, values: [f64; 5]) {
         self.label_s.push(label_s);
@@ -102,7 +116,7 @@ pub fn decode_day_with(
 
 /// The result of `decode`, or None if it panics, as polars does on some damaged files. Such a panic
 /// is not printed.
-fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -215,33 +229,19 @@ fn decode_any(bytes: &[u8], file: &str, columns: &[String]) -> Result<RawRows, M
         plan = DayPlan::new(names, columns, file)?;
         Ok(plan.all())
     })?;
-    let number = |column: usize| frame.numbers(column);
-    let times = frame.times(&plan.bars.time, &TimeOptions::default())?;
+    let bars = frame.settled(&plan.bars)?;
+    let (mut rows, times) = frame.bars(&bars, &TimeOptions::default())?;
     if times.dates && is_repeated(&times.label_s) {
         let what = "holds dates without a time of day, and one of them twice".into();
         return Err(file_error(file, what, "store full timestamps, as in 2020-01-02 09:30:00"));
     }
-    let [open, high, low, close] = plan.bars.prices.map(number);
-    let remark = frame.is_int96(plan.bars.time[0]).then_some(INT96);
-    let volume = match plan.bars.volume {
-        Some(column) => frame.volumes(column)?,
-        None => vec![0.0; frame.rows()],
-    };
-    Ok(RawRows {
-        label_s: times.label_s,
-        naive: times.naive,
-        remark,
-        open: open?,
-        high: high?,
-        low: low?,
-        close: close?,
-        volume,
-        extras: plan
-            .extras
-            .iter()
-            .map(|&column| frame.feature(column))
-            .collect::<Result<_, _>>()?,
-    })
+    if frame.is_in_billionths(&bars) {
+        rows.divide_prices(BILLION);
+    }
+    rows.remark = frame.is_int96(bars.time[0]).then_some(INT96);
+    let extras = plan.extras.iter().map(|&column| frame.feature(column));
+    rows.extras = extras.collect::<Result<_, _>>()?;
+    Ok(rows)
 }
 
 /// The remark about files with such times.

@@ -10,16 +10,19 @@
 //!   or that of --calendar.
 //! - Times that are all midnights of their own zone are dates: those of daily bars.
 
+mod clock;
 mod text;
+mod zones;
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone};
-
 use chrono_tz::Tz;
 
 use super::calendar::{market_time_to_utc, market_zone};
+pub(crate) use clock::joined;
 use text::{DateOrder, TimeText, parse};
+pub(crate) use zones::zones;
 
 /// Times outside 1970 to 2199 are invalid.
 const LAST_S: i64 = 7_258_118_400;
@@ -48,6 +51,8 @@ pub(crate) struct Times {
     pub(crate) label_s: Vec<Option<i64>>,
     /// Some had no zone and were read in the given one.
     pub(crate) naive: bool,
+    /// Some had a zone of their own, or count from a moment.
+    pub(crate) zoned: bool,
     /// All are dates.
     pub(crate) dates: bool,
     /// What they were read as, in words.
@@ -175,11 +180,14 @@ pub(crate) fn from_texts<'a>(
         return from_number_texts(texts, options);
     }
     let order = DateOrder::of(given())?;
-    let mut naive = false;
+    let (mut naive, mut zoned) = (false, false);
     let mut some_time = false;
     let mut moment = |text: &str| {
         let (utc_s, local) = match parse(text, order)? {
-            TimeText::Zoned { utc_ms, local } => (epoch_s(utc_ms, 1_000)?, local),
+            TimeText::Zoned { utc_ms, local } => {
+                zoned = true;
+                (epoch_s(utc_ms, 1_000)?, local)
+            }
             TimeText::Local(local) => {
                 naive = true;
                 let local = rounded(local);
@@ -198,7 +206,7 @@ pub(crate) fn from_texts<'a>(
     if !some_time {
         return Err(format!("{:?} cannot be read as a time", shortened(first)));
     }
-    decided(moments, naive, order.words())
+    decided(moments, [naive, zoned], order.words())
 }
 
 /// At most 40 characters of a text.
@@ -215,10 +223,11 @@ fn formatted<'a>(
     zone: Tz,
     first: &str,
 ) -> Result<Times, String> {
-    let (mut naive, mut read) = (false, 0_usize);
+    let (mut naive, mut zoned, mut read) = (false, false, 0_usize);
     let mut moment = |text: &str| {
         let text = text.trim();
         let moment = if let Ok(time) = DateTime::parse_from_str(text, format) {
+            zoned = true;
             let utc_s = epoch_s(time.timestamp_millis(), 1_000)?;
             Moment { utc_s, local: time.naive_local() }
         } else if let Ok(local) = NaiveDateTime::parse_from_str(text, format) {
@@ -236,7 +245,7 @@ fn formatted<'a>(
     if read == 0 {
         return Err(format!("{:?} is not as --time-format {format:?} says", shortened(first)));
     }
-    decided(moments, naive, Cow::Owned(format!("as {format}")))
+    decided(moments, [naive, zoned], Cow::Owned(format!("as {format}")))
 }
 
 fn from_number_texts<'a>(
@@ -263,7 +272,10 @@ pub(crate) fn from_integers(
     let mut naive = false;
     let mut moment = |value: i64| match unit {
         Unit::Epoch(per_s) => of_utc(epoch_s(value, per_s)?),
-        Unit::Days | Unit::Excel => of_day(value as f64, unit, options.zone),
+        Unit::Days | Unit::Excel => {
+            naive = true;
+            of_day(value as f64, unit, options.zone)
+        }
         Unit::Digits => match parse(&value.to_string(), DateOrder::Month)? {
             TimeText::Local(local) => {
                 naive = true;
@@ -274,7 +286,7 @@ pub(crate) fn from_integers(
         },
     };
     let moments: Vec<_> = values.map(|value| value.and_then(&mut moment)).collect();
-    decided(moments, naive, unit.words().into())
+    decided(moments, [naive, matches!(unit, Unit::Epoch(_))], unit.words().into())
 }
 
 /// Times of numbers with a fraction: seconds since 1970, or Excel's days.
@@ -295,7 +307,7 @@ pub(crate) fn from_floats(
     };
     let naive = !matches!(unit, Unit::Epoch(_));
     let moments: Vec<_> = values.map(|value| known(value).and_then(moment)).collect();
-    decided(moments, naive, unit.words().into())
+    decided(moments, [naive, !naive], unit.words().into())
 }
 
 fn days_since_1970(date: NaiveDate) -> f64 {
@@ -317,10 +329,11 @@ fn of_day(days: f64, unit: Unit, zone: Tz) -> Option<Moment> {
     Some(Moment { utc_s: local_to_utc(local, if is_date { market_zone() } else { zone })?, local })
 }
 
-/// The labels; dates if every time is a midnight of its own zone.
+/// The labels; dates if every time is a midnight of its own zone. `naive` and `zoned` as in
+/// [`Times`].
 fn decided(
     moments: Vec<Option<Moment>>,
-    naive: bool,
+    [naive, zoned]: [bool; 2],
     read_as: Cow<'static, str>,
 ) -> Result<Times, String> {
     if moments.iter().all(Option::is_none) {
@@ -332,7 +345,7 @@ fn decided(
         if dates { in_range(market_time_to_utc(moment.local)) } else { Some(moment.utc_s) }
     };
     let label_s = moments.into_iter().map(|moment| moment.and_then(label)).collect();
-    Ok(Times { label_s, naive: naive && !dates, dates, read_as })
+    Ok(Times { label_s, naive: naive && !dates, zoned, dates, read_as })
 }
 
 /// Times since 1970 in units of 1 / `per_s` seconds: in UTC, or on the clock of `local`.
@@ -363,69 +376,7 @@ pub(crate) fn from_instants(
         return Err("none is a time from 1970 to 2199".into());
     }
     let naive = local.is_some() && !dates;
-    Ok(Times { label_s, naive, dates, read_as: "timestamps".into() })
-}
-
-/// Dates and times of day put together. Times in digits alone have leading zeros added: `930` is
-/// 09:30, and beside `160000` it is 00:09:30. If some are no such times, as 575 and 34260 are none,
-/// all are minutes, seconds or milliseconds since midnight, by the largest.
-pub(crate) fn joined<'a>(
-    dates: impl Iterator<Item = Option<&'a str>>,
-    clocks: impl Iterator<Item = Option<&'a str>> + Clone,
-) -> Vec<Option<String>> {
-    let unit = ClockUnit::of(clocks.clone().flatten().map(str::trim));
-    let join = |(date, clock): (Option<&str>, Option<&str>)| {
-        let (date, clock) = (date?.trim(), clock?.trim());
-        // A date may come with a midnight.
-        let day = match date.split_once([' ', 'T']) {
-            Some((day, rest)) if rest.starts_with("00:00") => day,
-            _ => date,
-        };
-        Some(match clock.parse::<u64>() {
-            Ok(number) => format!("{day} {}", unit.clock(number)),
-            Err(_) => format!("{day} {clock}"),
-        })
-    };
-    dates.zip(clocks).map(join).collect()
-}
-
-/// What the digits of a time of day mean.
-#[derive(Clone, Copy)]
-enum ClockUnit {
-    /// Hours, minutes and, if there are more than four digits in one of them, seconds.
-    Digits { seconds: bool },
-    /// This many since midnight are a second.
-    PerSecond(f64),
-}
-
-impl ClockUnit {
-    fn of<'a>(clocks: impl Iterator<Item = &'a str> + Clone) -> ClockUnit {
-        let numbers = || clocks.clone().filter_map(|text| text.parse::<u64>().ok());
-        let seconds = clocks.clone().any(|text| text.parse::<u64>().is_ok() && text.len() > 4);
-        let is_clock = |number: u64| match seconds {
-            true => number % 100 < 60 && number / 100 % 100 < 60 && number < 240_000,
-            false => number % 100 < 60 && number < 2_400,
-        };
-        if numbers().all(is_clock) {
-            return ClockUnit::Digits { seconds };
-        }
-        ClockUnit::PerSecond(match numbers().max() {
-            Some(0..1_440) => 1.0 / 60.0,
-            Some(1_440..86_400) => 1.0,
-            _ => 1_000.0,
-        })
-    }
-
-    fn clock(self, number: u64) -> String {
-        match self {
-            ClockUnit::Digits { seconds: true } => format!("{number:06}"),
-            ClockUnit::Digits { seconds: false } => format!("{number:04}"),
-            ClockUnit::PerSecond(per_s) => {
-                let s = (number as f64 / per_s).round() as u64;
-                format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
-            }
-        }
-    }
+    Ok(Times { label_s, naive, zoned: local.is_none(), dates, read_as: "timestamps".into() })
 }
 
 #[cfg(test)]

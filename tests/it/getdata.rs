@@ -4,6 +4,7 @@
 
 mod fetch;
 mod import;
+mod layouts;
 mod moved;
 mod nightly;
 mod service;

@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// A foreign library, and the only modules that may name it.
-const SEAMS: [(&str, &[&str]); 9] = [
+const SEAMS: [(&str, &[&str]); 10] = [
     ("tch", &["rl/torch"]),
     ("libloading", &["rl/libtorch/library"]),
     ("mpi", &["comm/mpi"]),
@@ -35,6 +35,7 @@ const SEAMS: [(&str, &[&str]); 9] = [
     ("plotters", &["report/plot"]),
     ("encoding_rs", &["ingest/table"]),
     ("flate2", &["ingest/table"]),
+    ("calamine", &["ingest/table/workbook"]),
 ];
 
 /// A module's path from the root of the crate: `["market", "panel"]`.

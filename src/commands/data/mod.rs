@@ -37,6 +37,7 @@ pub(crate) fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
         time_format: args.time_format.clone(),
         time_zone: args.time_zone.unwrap_or_else(market_zone),
         adjusted: args.adjusted,
+        price_scale: args.price_scale.map(|scale| scale as f64),
         strict: args.strict,
         now: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         tell: &|line| progress.line(line),

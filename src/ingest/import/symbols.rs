@@ -90,7 +90,7 @@ pub(super) fn by_symbol(
     }
 }
 
-/// The symbol in a name as others write it: `AAPL.US`, `NASDAQ:AAPL`, `BTC/USD`, `^GSPC`, `EURUSD=X`,
+/// The symbol in a name as others write it: `AAPL.US`, `NASDAQ:AAPL`, `BTC/USD`, `EUR_USD`, `^GSPC`, `EURUSD=X`,
 /// `AAPL US Equity`.
 fn symbol_of(name: &str) -> Option<Symbol> {
     let name = name.rsplit(':').next().unwrap_or(name).trim();
@@ -99,7 +99,7 @@ fn symbol_of(name: &str) -> Option<Symbol> {
     if !others.is_empty() && name.contains(|c: char| c.is_lowercase()) {
         return None;
     }
-    let upper = name.trim_start_matches('^').replace('/', "-").to_ascii_uppercase();
+    let upper = name.trim_start_matches('^').replace(['/', '_'], "-").to_ascii_uppercase();
     let bare = upper.strip_suffix(".US").or_else(|| upper.strip_suffix("=X")).unwrap_or(&upper);
     bare.replace('=', "-").parse().ok()
 }
@@ -138,6 +138,7 @@ mod tests {
             ("aapl.us", "AAPL"),
             ("NASDAQ:MSFT", "MSFT"),
             ("BTC/USD", "BTC-USD"),
+            ("EUR_USD", "EUR-USD"),
             ("^GSPC", "GSPC"),
             ("EURUSD=X", "EURUSD"),
             ("AAPL US Equity", "AAPL"),

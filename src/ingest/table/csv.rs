@@ -1,11 +1,13 @@
-//! CSV and its kin: commas, semicolons, tabs or bars; with one header, several, or none.
+//! CSV and its kin: commas, semicolons, tabs, bars or blanks; with one header, several, or none.
 
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::layout::{self, StockColumns};
-use super::text::{TextColumn, TextTable, number_style};
-use super::{TableOptions, file_error};
-use crate::market::columns::plain_name;
+use super::lean::{self, LeanFile};
+use super::scale::PriceScale;
+use super::text::{TextColumn, TextTable, TextTables, number_style};
+use super::{TableOptions, blanks, file_error};
+use crate::market::columns::{BarColumns, plain_name};
 use crate::market::error::MarketError;
 use crate::market::parquet::RawRows;
 
@@ -15,57 +17,112 @@ const SEPARATORS: [u8; 4] = *b",;\t|";
 /// Rows from which the layout is told, and among which the first bar must be.
 const FIRST_ROWS: usize = 60;
 
-/// Tables of the stocks in a CSV, with how it was read.
-pub(super) struct CsvTables {
-    pub(super) tables: Vec<TextTable>,
-    pub(super) ragged_line: Option<usize>,
-    /// Such as `CSV`, `CSV with semicolons, no header`.
-    pub(super) kind: String,
-}
-
 /// Reads a text into tables.
 pub(super) fn read(
     text: &str,
     file: &str,
     options: &TableOptions,
-) -> Result<CsvTables, MarketError> {
-    let separator = separator(text);
-    let first: Vec<Vec<String>> = rows(text, separator)
-        .take(FIRST_ROWS)
-        .map(|row| row.map(|(_, record)| record.iter().map(String::from).collect()))
-        .collect::<Result<_, _>>()
-        .map_err(|what| file_error(file, what, "give a CSV file"))?;
+) -> Result<TextTables, MarketError> {
+    let (separator, is_even) = separator(text);
+    match if is_even { None } else { blanks::with_tabs(text) } {
+        Some(text) => {
+            let read = read_separated(&text, b'\t', file, options)?;
+            let kind = read.kind.replace("CSV with tabs", "table with blanks");
+            Ok(TextTables { kind, ..read })
+        }
+        None => read_separated(text, separator, file, options),
+    }
+}
+
+/// Reads a text with a known separator into tables.
+pub(super) fn read_separated(
+    text: &str,
+    separator: u8,
+    file: &str,
+    options: &TableOptions,
+) -> Result<TextTables, MarketError> {
+    let first = first_rows(text, separator, file)?;
     if first.is_empty() {
         return Err(file_error(file, "is empty".into(), "give a table with a row for each bar"));
     }
-    // Rows of numbers without a time that can be read are bad rows, not a header.
-    let is_filled = |row: &Vec<String>| layout::is_data(row) || layout::is_numeric(row);
-    let start = first.iter().position(is_filled);
-    let (names, stocks, start) = match (&options.columns, start) {
-        (Some(given), _) => {
+    let mut start = first_data(&first);
+    if options.columns.is_some() && start == first.len() {
+        start = 0;
+    }
+    if options.columns.is_none()
+        && start == 0
+        && let Some(lean) = lean::recognised(file, &first, options)?
+    {
+        return read_lean(text, separator, &lean, file);
+    }
+    let mut scale = PriceScale::None;
+    let (names, stocks) = match &options.columns {
+        Some(given) => {
             let stock = layout::given(given, file)?;
-            let start = start.unwrap_or(0);
             let width = first.get(start).map_or(0, Vec::len);
             if given.len() != width {
                 let what = format!("--columns names {} columns of {width}", given.len());
                 return Err(file_error(file, what, "name all in their order; - for the others"));
             }
-            (given.clone(), vec![stock], start)
+            (given.clone(), vec![stock])
         }
-        (None, Some(0)) => {
+        None if start == 0 => {
+            scale = lean::doubt(&first);
             let stock = layout::without_header(&first, file)?;
-            (numbered(first[0].len()), vec![stock], 0)
+            (layout::numbered(first[0].len()), vec![stock])
         }
-        (None, start) => {
-            let header = header(&first[..start.unwrap_or(first.len())]);
+        None => {
+            let header = header(&first[..start]);
             let stocks = layout::stocks(&header, file)?;
-            let names = header.iter().map(|levels| shown(levels)).collect();
-            (names, stocks, start.unwrap_or(first.len()))
+            (header.iter().map(|levels| shown(levels)).collect(), stocks)
         }
     };
-    let width = if start == 0 { first.first().map_or(0, Vec::len) } else { names.len() };
+    let width = if start == 0 { first[0].len() } else { names.len() };
     let mut tables: Vec<TextTable> =
         stocks.into_iter().map(|stock| table(stock, &names, separator)).collect();
+    let ragged_line = fill(&mut tables, text, separator, start, width, file)?;
+    let cut = match separator {
+        b';' => " with semicolons",
+        b'\t' => " with tabs",
+        b'|' => " with bars",
+        _ => "",
+    };
+    let bare = if options.columns.is_none() && start == 0 { ", no header" } else { "" };
+    let kind = format!("CSV{cut}{bare}");
+    Ok(TextTables { tables, ragged_line, kind, scale, notes: Vec::new() })
+}
+
+/// The first rows, from which the layout is told.
+fn first_rows(text: &str, separator: u8, file: &str) -> Result<Vec<Vec<String>>, MarketError> {
+    rows(text, separator)
+        .take(FIRST_ROWS)
+        .map(|row| row.map(|(_, record)| record.iter().map(String::from).collect()))
+        .collect::<Result<_, _>>()
+        .map_err(|what| file_error(file, what, "give a CSV file"))
+}
+
+/// The first row that is no header. Rows of numbers without a time that can be read are bad rows,
+/// and so are those above the first bar that have a time and nothing beside it.
+fn first_data(first: &[Vec<String>]) -> usize {
+    let is_filled = |row: &Vec<String>| layout::is_data(row) || layout::is_numeric(row);
+    let mut start = first.iter().position(is_filled).unwrap_or(first.len());
+    while start > 0 && layout::is_missing(&first[start - 1]) {
+        start -= 1;
+    }
+    start
+}
+
+/// Fills the tables with the rows from `start` on. Returns the first line that has fewer or more than
+/// `width` values.
+fn fill(
+    tables: &mut [TextTable],
+    text: &str,
+    separator: u8,
+    start: usize,
+    width: usize,
+    file: &str,
+) -> Result<Option<usize>, MarketError> {
+    let names = tables.first().map_or(Vec::new(), |table| table.names.clone());
     let mut ragged_line = None;
     for row in rows(text, separator).skip(start) {
         let (line, cells) = row.map_err(|what| file_error(file, what, "give a CSV file"))?;
@@ -80,27 +137,51 @@ pub(super) fn read(
             let what = format!("line {line} begins a table with other columns");
             return Err(file_error(file, what, "give the tables as files of their own"));
         }
-        for table in &mut tables {
+        for table in &mut *tables {
             for column in table.columns.all() {
                 table.cells[column].push(cells.get(column).unwrap_or_default());
             }
         }
     }
-    let cut = match separator {
-        b';' => " with semicolons",
-        b'\t' => " with tabs",
-        b'|' => " with bars",
-        _ => "",
+    Ok(ragged_line)
+}
+
+/// Rows of QuantConnect Lean's, with the date of the file's name before each.
+fn read_lean(
+    text: &str,
+    separator: u8,
+    lean: &LeanFile<'_>,
+    file: &str,
+) -> Result<TextTables, MarketError> {
+    let zone = if lean.utc { "UTC" } else { "" };
+    let comma = char::from(separator);
+    let dated = |line: &str| match line.trim().is_empty() {
+        true => "\n".into(),
+        false => format!("{}{comma}{line}{comma}{zone}\n", lean.date),
     };
-    let bare = if options.columns.is_none() && start == 0 { ", no header" } else { "" };
-    Ok(CsvTables { tables, ragged_line, kind: format!("CSV{cut}{bare}") })
+    let text: String = text.lines().map(dated).collect();
+    let names = ["the file's name", "column 1", "open", "high", "low", "close", "volume", "zone"];
+    let names = names.map(String::from);
+    let columns = BarColumns {
+        time: vec![0, 1],
+        prices: [2, 3, 4, 5],
+        volume: Some(6),
+        zone: lean.utc.then_some(7),
+        ..BarColumns::default()
+    };
+    let symbol = lean.symbol.as_ref().map(|symbol| symbol.to_string());
+    let mut tables = vec![table(StockColumns { symbol, columns }, &names, separator)];
+    let ragged_line = fill(&mut tables, &text, separator, 0, names.len(), file)?;
+    let kind = "QuantConnect Lean".to_string();
+    let notes = if lean.utc { vec!["times are UTC's".into()] } else { Vec::new() };
+    Ok(TextTables { tables, ragged_line, kind, scale: lean.scale, notes })
 }
 
 /// The rows of a CSV with one header as a data service sends it, and the first line that has fewer
 /// or more values than it.
 pub(crate) fn plain_csv(text: &str, file: &str) -> Result<(RawRows, Option<usize>), MarketError> {
     let options = TableOptions::default();
-    let CsvTables { tables, ragged_line, .. } = read(text, file, &options)?;
+    let TextTables { tables, ragged_line, .. } = read(text, file, &options)?;
     let style = number_style(&tables);
     let table = tables.first().ok_or_else(|| file_error(file, "is empty".into(), "try again"))?;
     Ok((table.part(style, file, &options)?.0.rows, ragged_line))
@@ -110,10 +191,6 @@ fn table(stock: StockColumns, names: &[String], separator: u8) -> TextTable {
     let StockColumns { symbol, columns } = stock;
     let cells = vec![TextColumn::default(); names.len()];
     TextTable { symbol, names: names.to_vec(), columns, cells, comma_if_open: separator != b',' }
-}
-
-fn numbered(width: usize) -> Vec<String> {
-    (1..=width).map(|column| format!("column {column}")).collect()
 }
 
 fn shown(levels: &[String]) -> String {
@@ -180,14 +257,18 @@ fn rows(
     reader.into_records().filter_map(row)
 }
 
-/// The separator of the first rows.
-fn separator(text: &str) -> u8 {
+/// The separator of the first rows, and whether it cuts all of them into equally many cells, enough
+/// for a bar.
+fn separator(text: &str) -> (u8, bool) {
     let cells = |separator: u8| {
         let first = rows(text, separator).take(FIRST_ROWS).flatten();
         let widths: Vec<usize> = first.map(|(_, cells)| cells.len()).collect();
         let usual = *widths.last().unwrap_or(&1);
         let same = widths.iter().filter(|&&width| width == usual).count();
-        if usual < 2 { 0 } else { same * 1_000 + usual }
+        let is_even = same == widths.len() && usual > 4;
+        (if usual < 2 { 0 } else { same * 1_000 + usual }, is_even)
     };
-    SEPARATORS.into_iter().rev().max_by_key(|&separator| cells(separator)).unwrap_or(b',')
+    let best = SEPARATORS.into_iter().rev().max_by_key(|&separator| cells(separator).0);
+    let best = best.unwrap_or(b',');
+    (best, cells(best).1)
 }

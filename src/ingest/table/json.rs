@@ -1,25 +1,38 @@
 //! Bars in JSON: as data services answer, and as pandas writes tables.
 //!
-//! Wherever they stand in the document, five shapes are known: a list of objects (or one per line),
+//! Wherever they stand in the document, six shapes are known: a list of objects (or one per line),
 //! an object of objects by time (Alpha Vantage), an object of lists or of objects by row (Finnhub,
-//! pandas), `columns` beside `data` (pandas' `split`), and `timestamp` beside `indicators` (Yahoo).
+//! pandas), `columns` beside `data` (pandas' `split`), `timestamp` beside `indicators` (Yahoo), all in
+//! [`shapes`]; and a list of lists, whose values have no names ([`unnamed`]).
+
+mod shapes;
+mod unnamed;
 
 use serde_json::{Map, Value};
 
-use super::file_error;
 use super::layout;
-use super::text::{TextColumn, TextTable};
+use super::text::{TextColumn, TextTable, TextTables};
+use super::{TableOptions, file_error};
+use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
 
 /// Names of the stock beside or above its bars.
-const SYMBOL_NAMES: [&str; 5] = ["2. Symbol", "symbol", "ticker", "Symbol", "Ticker"];
+const SYMBOL_NAMES: [&str; 6] = ["2. Symbol", "symbol", "ticker", "Symbol", "Ticker", "instrument"];
+/// What says something of the bars beside it.
+const META_NAMES: [&str; 2] = ["Meta Data", "meta"];
 /// Where a document is not searched any deeper.
 const MAX_DEPTH: usize = 12;
 /// Name of the column for times that are keys.
 const KEY: &str = "timestamp";
+/// Name of the column for a zone that stands beside the bars.
+const ZONE: &str = "timezone";
 
 /// All tables of bars in a document, or in one document per line.
-pub(super) fn tables(text: &str, file: &str) -> Result<Vec<TextTable>, MarketError> {
+pub(super) fn tables(
+    text: &str,
+    file: &str,
+    options: &TableOptions,
+) -> Result<TextTables, MarketError> {
     let document = match serde_json::from_str(text) {
         Ok(document) => document,
         Err(error) => Value::Array(lines(text).ok_or_else(|| {
@@ -29,13 +42,41 @@ pub(super) fn tables(text: &str, file: &str) -> Result<Vec<TextTable>, MarketErr
     let mut found = Vec::new();
     search(&document, None, 0, &mut found);
     if found.is_empty() {
-        let what = match message(&document) {
-            Some(text) => format!("is an answer without bars: {text:?}"),
-            None => "is JSON without bars".into(),
-        };
-        return Err(file_error(file, what, "give a table with open, high, low and close"));
+        return Err(nothing(&document, file));
     }
-    found.into_iter().map(|records| records.table(file)).collect()
+    let is_unnamed = found.iter().all(|records| records.names.is_empty());
+    if options.columns.is_some() && !is_unnamed {
+        let what = "is JSON, whose values have names: --columns is for tables without";
+        return Err(file_error(file, what.into(), "leave it out"));
+    }
+    let incomplete: usize = found.iter().map(|records| records.incomplete).sum();
+    let mut kind = "JSON".to_string();
+    let mut tables = Vec::with_capacity(found.len());
+    for records in found {
+        if records.names.is_empty() {
+            kind = format!("JSON of rows without names{}", records.layout_words());
+        }
+        tables.push(records.table(file, options)?);
+    }
+    let notes = match incomplete {
+        0 => Vec::new(),
+        count => vec![format!("left out: {count} of bars that were not over")],
+    };
+    Ok(TextTables { tables, kind, notes, ..TextTables::default() })
+}
+
+/// The error of a document without bars.
+fn nothing(document: &Value, file: &str) -> MarketError {
+    let of_oanda = |name: &str| document.get("candles")?.get(0)?.get(name)?.get("o");
+    if of_oanda("bid").or_else(|| of_oanda("ask")).is_some() {
+        let what = "has bid or ask prices, and none between them".to_string();
+        return file_error(file, what, "request them from Oanda with price=M");
+    }
+    let what = match message(document) {
+        Some(text) => format!("is an answer without bars: {text:?}"),
+        None => "is JSON without bars".into(),
+    };
+    file_error(file, what, "give a table with open, high, low and close")
 }
 
 /// A document in each line.
@@ -52,25 +93,72 @@ fn message(document: &Value) -> Option<String> {
 }
 
 /// Bars of one place in the document.
+#[derive(Default)]
 struct Records {
     symbol: Option<String>,
+    /// `[column]`; empty where they have none.
     names: Vec<String>,
     /// `[row][column]`
     rows: Vec<Vec<String>>,
+    /// The layout of columns without names, where the document tells which service it is of.
+    known: Option<unnamed::Service>,
+    /// Number of bars that were left out.
+    incomplete: usize,
 }
 
 impl Records {
     /// None if the columns are not those of bars.
     fn new(names: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Option<Records> {
-        has_prices(&names).then(|| Records { symbol: None, names, rows: rows.collect() })
+        has_prices(&names).then(|| Records { names, rows: rows.collect(), ..Records::default() })
     }
 
-    fn table(self, file: &str) -> Result<TextTable, MarketError> {
-        let Records { symbol, names, rows } = self;
-        let levels: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
-        let columns = layout::stocks(&levels, file)?.remove(0).columns;
+    /// With the stock and the zone that stand beside or above the bars.
+    fn beside(self, symbol: Option<&str>, zone: Option<&str>) -> Records {
+        Records { symbol: symbol.map(String::from), ..self }.beside_zone(zone)
+    }
+
+    fn beside_zone(mut self, zone: Option<&str>) -> Records {
+        let has_zone = |names: &[String]| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            BarColumns::new(&names, "").is_ok_and(|columns| columns.zone.is_some())
+        };
+        if let (Some(zone), false) = (zone, self.names.is_empty() || has_zone(&self.names)) {
+            self.names.push(ZONE.into());
+            self.rows.iter_mut().for_each(|row| row.push(zone.into()));
+        }
+        self
+    }
+
+    /// Tells the service by what stands around rows without names. OKX's last bar may not be over.
+    fn recognise(&mut self, members: &Map<String, Value>) {
+        self.known = self.known.or_else(|| unnamed::Service::above(members, &self.rows));
+        if let Some(unnamed::Service::Okx { .. }) = self.known {
+            let all = self.rows.len();
+            self.rows.retain(|row| row.last().is_some_and(|is_over| is_over == "1"));
+            self.incomplete += all - self.rows.len();
+        }
+    }
+
+    fn layout_words(&self) -> String {
+        self.known.map_or(String::new(), |service| format!(" ({})", service.words()))
+    }
+
+    fn table(self, file: &str, options: &TableOptions) -> Result<TextTable, MarketError> {
+        let Records { symbol, mut names, rows, known, .. } = self;
+        let columns = if names.is_empty() {
+            let columns = unnamed::columns(&rows, known, file, options)?;
+            names = match &options.columns {
+                Some(given) => given.clone(),
+                None => layout::numbered(rows.first().map_or(0, Vec::len)),
+            };
+            columns
+        } else {
+            let levels: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
+            layout::stocks(&levels, file)?.remove(0).columns
+        };
         let mut cells = vec![TextColumn::default(); names.len()];
         for row in &rows {
+            let row = row.iter().map(String::as_str).chain(std::iter::repeat(""));
             cells.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
         }
         Ok(TextTable { symbol, names, columns, cells, comma_if_open: false })
@@ -98,22 +186,24 @@ fn search(value: &Value, symbol: Option<&str>, depth: usize, found: &mut Vec<Rec
     }
     match value {
         Value::Array(items) => {
-            if let Some(records) = of_list(items) {
-                found.push(Records { symbol: symbol.map(String::from), ..records });
+            if let Some(records) = shapes::of_list(items).or_else(|| unnamed::of_rows(items)) {
+                found.push(records.beside(symbol, None));
                 return;
             }
             items.iter().for_each(|item| search(item, symbol, depth + 1, found));
         }
         Value::Object(members) => {
             let own = symbol_in(members).or(symbol);
-            let records = of_split(members)
-                .or_else(|| of_columns(members))
-                .or_else(|| of_times(members))
-                .or_else(|| of_chart(members));
+            let zone = zone_in(members);
+            let records = shapes::of_split(members)
+                .or_else(|| shapes::of_columns(members))
+                .or_else(|| shapes::of_times(members))
+                .or_else(|| shapes::of_chart(members));
             if let Some(records) = records {
-                found.push(Records { symbol: own.map(String::from), ..records });
+                found.push(records.beside(own, zone));
                 return;
             }
+            let first = found.len();
             // Some services have the bars of several stocks by symbol.
             let is_symbol = |key: &str| {
                 (1..=12).contains(&key.len()) && !key.contains(|c: char| c.is_lowercase())
@@ -122,6 +212,13 @@ fn search(value: &Value, symbol: Option<&str>, depth: usize, found: &mut Vec<Rec
                 let symbol = if is_symbol(key) { Some(key.as_str()) } else { own };
                 search(member, symbol, depth + 1, found);
             }
+            for records in &mut found[first..] {
+                if records.names.is_empty() {
+                    records.recognise(members);
+                } else if zone.is_some() {
+                    *records = std::mem::take(records).beside_zone(zone);
+                }
+            }
         }
         _ => {}
     }
@@ -129,83 +226,20 @@ fn search(value: &Value, symbol: Option<&str>, depth: usize, found: &mut Vec<Rec
 
 /// The stock that is named in an object, or in one in it that describes it.
 fn symbol_in(members: &Map<String, Value>) -> Option<&str> {
-    let meta = ["Meta Data", "meta"].iter().find_map(|name| members.get(*name)?.as_object());
-    let places = [Some(members), meta];
+    let places = [Some(members), meta_in(members)];
     places
         .into_iter()
         .flatten()
         .find_map(|members| SYMBOL_NAMES.iter().find_map(|name| members.get(*name)?.as_str()))
 }
 
-/// `[{"time": ..., "open": ...}, ...]`
-fn of_list(items: &[Value]) -> Option<Records> {
-    let names: Vec<String> = items.first()?.as_object()?.keys().cloned().collect();
-    let rows = items.iter().map(|item| names.iter().map(|name| cell(item.get(name))).collect());
-    Records::new(names.clone(), rows)
+fn meta_in(members: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    META_NAMES.iter().find_map(|name| members.get(*name)?.as_object())
 }
 
-/// `{"2020-01-02 09:30:00": {"1. open": ...}, ...}`
-fn of_times(members: &Map<String, Value>) -> Option<Records> {
-    let fields: Vec<&String> = members.values().next()?.as_object()?.keys().collect();
-    let names = std::iter::once(KEY.into()).chain(fields.iter().map(|name| name.to_string()));
-    let rows = members.iter().map(|(time, bar)| {
-        let cells = fields.iter().map(|name| cell(bar.get(name)));
-        std::iter::once(time.clone()).chain(cells).collect()
-    });
-    Records::new(names.collect(), rows)
-}
-
-/// `{"t": [...], "o": [...]}`, or by row, `{"open": {"0": ...}, ...}`, of which the keys are times
-/// if there is no other column of them.
-fn of_columns(members: &Map<String, Value>) -> Option<Records> {
-    let cells = |value: &Value| -> Option<Vec<String>> {
-        let plain = |value: &Value| !value.is_array() && !value.is_object();
-        let cells: Vec<&Value> = match value {
-            Value::Array(cells) => cells.iter().collect(),
-            Value::Object(cells) => cells.values().collect(),
-            _ => return None,
-        };
-        (!cells.is_empty() && cells.iter().all(|cell| plain(cell)))
-            .then(|| cells.into_iter().map(|value| cell(Some(value))).collect())
-    };
-    let mut columns: Vec<(String, Vec<String>)> =
-        members.iter().filter_map(|(name, value)| Some((name.clone(), cells(value)?))).collect();
-    let keys = members.values().find_map(Value::as_object);
-    let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
-    if let (false, Some(keys)) = (has_prices(&names), keys) {
-        columns.insert(0, (KEY.into(), keys.keys().cloned().collect()));
-    }
-    let rows = columns.iter().map(|(_, cells)| cells.len()).min()?;
-    let names = columns.iter().map(|(name, _)| name.clone()).collect();
-    let row = |row: usize| columns.iter().map(|(_, cells)| cells[row].clone()).collect();
-    Records::new(names, (0..rows).map(row))
-}
-
-/// `{"columns": [...], "index": [...], "data": [[...], ...]}`
-fn of_split(members: &Map<String, Value>) -> Option<Records> {
-    let names = members.get("columns")?.as_array()?;
-    let mut names: Vec<String> = names.iter().map(|name| cell(Some(name))).collect();
-    let data = members.get("data")?.as_array()?;
-    let index = members.get("index").and_then(Value::as_array).filter(|_| !has_prices(&names));
-    if index.is_some() {
-        names.insert(0, KEY.into());
-    }
-    let rows = data.iter().enumerate().map(|(i, row)| {
-        let key = index.map(|index| cell(index.get(i)));
-        let cells = row.as_array().into_iter().flatten().map(|value| cell(Some(value)));
-        key.into_iter().chain(cells).collect()
-    });
-    Records::new(names.clone(), rows)
-}
-
-/// Yahoo's chart: `timestamp` beside `indicators.quote[0]`.
-fn of_chart(members: &Map<String, Value>) -> Option<Records> {
-    let times = members.get("timestamp")?.as_array()?;
-    let quote = members.get("indicators")?.get("quote")?.get(0)?.as_object()?;
-    let names = std::iter::once(KEY.into()).chain(quote.keys().cloned());
-    let rows = times.iter().enumerate().map(|(i, time)| {
-        let cells = quote.values().map(|cells| cell(cells.get(i)));
-        std::iter::once(cell(Some(time))).chain(cells).collect()
-    });
-    Records::new(names.collect(), rows)
+/// The zone of the times, from the object that describes the bars: Twelve Data's, Alpha Vantage's.
+fn zone_in(members: &Map<String, Value>) -> Option<&str> {
+    let mut meta = meta_in(members)?.iter();
+    let is_zone = |name: &str| name == "exchange_timezone" || name.ends_with("Time Zone");
+    meta.find(|(name, _)| is_zone(name))?.1.as_str()
 }

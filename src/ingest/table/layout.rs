@@ -1,6 +1,6 @@
 //! Where a table's columns are: by names in one or several header rows, or by what they hold.
 
-use super::file_error;
+use super::{file_error, guess};
 use crate::market::columns::{BarColumns, listed, plain_name};
 use crate::market::error::MarketError;
 use crate::market::numbers::NumberStyle;
@@ -125,6 +125,20 @@ pub(super) fn is_data(row: &[String]) -> bool {
     others.filter(|(_, cell)| is_number(cell)).count() >= 2
 }
 
+/// Whether a row has a time and nothing beside it, where a bar has its prices.
+pub(super) fn is_missing(row: &[String]) -> bool {
+    let Some(time) = row.iter().position(|cell| is_time(cell)) else { return false };
+    let is_none = |cell: &String| {
+        matches!(cell.to_lowercase().as_str(), "" | "-" | "nan" | "null" | "none" | "n/a" | "na")
+    };
+    row[time + 1..].iter().filter(|cell| is_none(cell)).count() >= 4
+}
+
+/// Names of columns that have none.
+pub(super) fn numbered(width: usize) -> Vec<String> {
+    (1..=width).map(|column| format!("column {column}")).collect()
+}
+
 /// Whether a row holds numbers where a header has names.
 pub(super) fn is_numeric(row: &[String]) -> bool {
     row.iter().filter(|cell| is_number(cell)).count() >= 3
@@ -135,7 +149,7 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// Whether a text alone can be read as a time; day and month may be open.
-fn is_time(cell: &str) -> bool {
+pub(super) fn is_time(cell: &str) -> bool {
     let read = times::from_texts(std::iter::once(Some(cell)), &TimeOptions::default());
     match read {
         Ok(times) => times.label_s[0].is_some(),
@@ -144,15 +158,21 @@ fn is_time(cell: &str) -> bool {
 }
 
 /// The columns of a table without a header, from some of its rows: perhaps a symbol, a time or a
-/// date and a time of day, and then open, high, low, close and perhaps volume.
+/// date and a time of day, then the prices and perhaps volume. The prices are in the order that the
+/// numbers decide ([`guess`]), else open, high, low and close.
 ///
 /// # Errors
-/// If the rows are no bars in this order.
+/// If the rows are no bars.
 pub(super) fn without_header(
     rows: &[Vec<String>],
     file: &str,
 ) -> Result<StockColumns, MarketError> {
-    let first = &rows[0];
+    let rows: Vec<&Vec<String>> = rows.iter().filter(|row| !is_missing(row)).collect();
+    let unknown = || {
+        let what = "has no header, and its rows are not a time, open, high, low, close and volume";
+        file_error(file, what.into(), NAME_THEM)
+    };
+    let first = rows.first().ok_or_else(unknown)?;
     let width = first.len();
     let time = first.iter().position(|cell| is_time(cell)).unwrap_or(0);
     let is_symbol = |cell: &String| cell.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -166,6 +186,9 @@ pub(super) fn without_header(
         if start + 4 > width {
             continue;
         }
+        if let Some(columns) = guess::columns(&rows, &times, symbol) {
+            return Ok(StockColumns { symbol: None, columns });
+        }
         let prices = [start, start + 1, start + 2, start + 3];
         let bars = rows.iter().filter(|row| is_bar(row, prices)).count() as f64;
         if bars < SHARE_OF_BARS * rows.len() as f64 {
@@ -177,15 +200,21 @@ pub(super) fn without_header(
         });
         let volume = start + if adjusted.is_some() { 5 } else { 4 };
         let volume = Some(volume).filter(|&column| column < width);
-        let columns = BarColumns { time: times, prices, volume, adjusted_close: adjusted, symbol };
+        let columns = BarColumns {
+            time: times,
+            prices,
+            volume,
+            adjusted_close: adjusted,
+            symbol,
+            ..BarColumns::default()
+        };
         return Ok(StockColumns { symbol: None, columns });
     }
-    let what = "has no header, and its rows are not a time, open, high, low, close and volume";
-    Err(file_error(file, what.into(), NAME_THEM))
+    Err(unknown())
 }
 
 /// Whether a row has a date without a time of day in column `date`, and a time of day after it.
-fn is_clock_after_date(row: &[String], date: usize) -> bool {
+pub(super) fn is_clock_after_date(row: &[String], date: usize) -> bool {
     let Some([day, clock]) = row.get(date..date + 2) else { return false };
     let alone = [Some(day.as_str())].into_iter();
     let is_date = match times::from_texts(alone, &TimeOptions::default()) {

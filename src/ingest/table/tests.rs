@@ -1,3 +1,5 @@
+mod services;
+
 use super::*;
 
 /// 2025-05-12 09:30 and 09:35 in New York, in UTC seconds.
@@ -104,6 +106,25 @@ fn layouts_of_many_vendors_are_one_table() {
          5/13/2025 9:35 AM,210.75,212.00,210.50,211.50,5\n",
         "datetime|open|high|low|close|volume\n\
          45789.3958333|210.5|211|210|210.75|1000\n45789.3993056|210.75|212|210.5|211.5|2000\n",
+        // MetaTrader 5, where the volume is unknown.
+        "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n\
+         2025.05.12\t09:30:00\t210.5\t211\t210\t210.75\t1000\t0\t1\n\
+         2025.05.12\t09:35:00\t210.75\t212\t210.5\t211.5\t2000\t0\t1\n",
+        // Separated by blanks, as text and as pandas prints a table.
+        "Date       Time   Open   High Low   Close  Volume\n\
+         2025-05-12 09:30  210.5  211  210   210.75 1000\n\
+         2025-05-12 09:35  210.75 212  210.5 211.5  2000\n",
+        "                       open   high    low   close  volume\n\
+         2025-05-12 09:30:00  210.50  211.0  210.0  210.75    1000\n\
+         2025-05-12 09:35:00  210.75  212.0  210.5  211.50    2000\n",
+        // A column of zones, of which each row has its own.
+        "time,open,high,low,close,volume,Timezone\n\
+         2025-05-12 09:30:00,210.5,211,210,210.75,1000,America/New_York\n\
+         2025-05-12 15:35:00,210.75,212,210.5,211.5,2000,Europe/Berlin\n",
+        // Databento's integers.
+        "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume,symbol\n\
+         1747056600000000000,33,2,38,210500000000,211000000000,210000000000,210750000000,1000,AAPL\n\
+         1747056900000000000,33,2,38,210750000000,212000000000,210500000000,211500000000,2000,AAPL\n",
         // A line about the source before the header.
         "https://www.example.com/data\nunix,date,symbol,open,high,low,close,Volume USD\n\
          1747056600,2025-05-12 13:30:00,BTC/USD,210.5,211,210,210.75,1000\n\
@@ -185,6 +206,41 @@ fn names_of_two_levels_in_either_order() {
         assert_eq!(symbols, [Some("A"), Some("B")]);
         assert_eq!((found[1].columns.prices, &found[1].columns.time[..]), ([2, 4, 6, 8], &[0][..]));
     }
+}
+
+/// A day without prices, first of all.
+#[test]
+fn a_row_without_values_is_no_header() {
+    for text in [
+        "date,open,high,low,close,volume\n2025-05-09,,,,,\n2025-05-12,1,2,1,2,5\n",
+        "date,open,high,low,close,volume\n2025-05-09,NaN,NaN,NaN,NaN,0\n2025-05-12,1,2,1,2,5\n",
+        "2025-05-08,,,,,\n2025-05-09,,,,,\n2025-05-12,1,2,1,2,5\n",
+    ] {
+        let rows = &read(text).parts[0].rows;
+        let last = rows.len() - 1;
+        assert!(rows.open[0].is_nan() && last > 0, "{text}");
+        assert_eq!(rows.values(last), [1.0, 2.0, 1.0, 2.0, 5.0], "{text}");
+    }
+}
+
+#[test]
+fn it_is_said_which_volume_and_which_zone() {
+    let bars = "2025-05-12 09:30,1,2,1,2";
+    let said = |header: &str, row: &str| read(&format!("{header}\n{bars},{row}\n")).understood;
+    let header = "date,open,high,low,close";
+    let volumes = said(&format!("{header},Volume USD,Volume BTC"), "9,3");
+    assert!(volumes.ends_with("; volume from Volume BTC"), "{volumes}");
+    let ticks = said(&format!("{header},tickvol,vol"), "9,0");
+    assert!(ticks.ends_with("volume from tickvol, as the other is 0 throughout"), "{ticks}");
+    let zones = said(&format!("{header},volume,tz"), "9,UTC");
+    assert!(
+        zones.ends_with(
+            "(year first); prices from open, high, low, close; volume from volume; zones from tz"
+        ),
+        "{zones}"
+    );
+    let error = error(&format!("{header},tz\n{bars},Wall Street\n"));
+    assert!(error.contains("\"Wall Street\" is not a time zone") && error.len() <= 300, "{error}");
 }
 
 /// Rows of numbers whose time cannot be read come to light as bad rows.

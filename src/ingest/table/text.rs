@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::scale::PriceScale;
 use super::{TableOptions, TablePart, file_error};
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
 use crate::market::numbers::NumberStyle;
 use crate::market::parquet::RawRows;
-use crate::market::times::{self, Times};
+use crate::market::times::{self, TimeOptions, Times};
 
 /// The texts of a column, one after another.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +32,19 @@ impl TextColumn {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
     }
+}
+
+/// The tables of a file, and how it was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct TextTables {
+    pub(super) tables: Vec<TextTable>,
+    /// The first line with another number of values than the first one.
+    pub(super) ragged_line: Option<usize>,
+    /// Such as `CSV`, `CSV with semicolons, no header`.
+    pub(super) kind: String,
+    pub(super) scale: PriceScale,
+    /// What else the user should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// Columns of texts, and what they mean.
@@ -67,17 +81,47 @@ impl TextTable {
         self.cells[column].iter().map(|text| style.parse(text)).collect()
     }
 
-    fn times(&self, options: &TableOptions) -> Result<Times, String> {
+    /// Decides on the volume: the number of quotes where the volume is 0 throughout.
+    pub(super) fn settle(&mut self, style: NumberStyle) {
+        if let (Some(column), Some(ticks)) = (self.columns.volume, self.columns.tick_volume)
+            && self.cells[column].iter().all(|text| volume(text, style) == 0.0)
+        {
+            self.columns.volume = Some(ticks);
+        }
+    }
+
+    /// Whether all prices are integers as they are written.
+    pub(super) fn has_whole_prices(&self) -> bool {
+        let columns = self.columns.prices.iter().map(|&column| &self.cells[column]);
+        let mut texts = columns.flat_map(TextColumn::iter).filter(|text| !text.is_empty());
+        texts.all(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
+    /// Times, with the zone that each row names for them.
+    fn row_times(&self, options: &TableOptions) -> Result<Times, String> {
+        let zone = self.columns.zone.filter(|_| !self.is_utc());
+        let Some(zone) = zone else { return self.times(&options.times) };
+        let names = self.cells[zone].iter().map(Some);
+        let wrong = |what: String| format!("{what} (column {})", self.names[zone]);
+        times::zones(names, &options.times, |options| self.times(options), wrong)
+    }
+
+    /// Whether the name of the times says their zone.
+    fn is_utc(&self) -> bool {
+        let name = self.names[self.columns.time[0]].to_lowercase();
+        self.columns.time.len() == 1 && (name.contains("gmt") || name.contains("utc"))
+    }
+
+    fn times(&self, options: &TimeOptions) -> Result<Times, String> {
         match self.columns.time[..] {
             [date, clock] => {
                 let (dates, clocks) = (self.cells[date].iter(), self.cells[clock].iter());
                 let texts = times::joined(dates.map(Some), clocks.map(Some));
-                times::from_texts(texts.iter().map(|text| text.as_deref()), &options.times)
+                times::from_texts(texts.iter().map(|text| text.as_deref()), options)
             }
             _ => {
-                let mut options = options.times.clone();
-                let name = self.names[self.columns.time[0]].to_lowercase();
-                if name.contains("gmt") || name.contains("utc") {
+                let mut options = options.clone();
+                if self.is_utc() {
                     options.zone = chrono_tz::UTC;
                 }
                 times::from_texts(self.cells[self.columns.time[0]].iter().map(Some), &options)
@@ -92,11 +136,15 @@ impl TextTable {
         file: &str,
         options: &TableOptions,
     ) -> Result<(TablePart, Times), MarketError> {
-        let times = self.times(options).map_err(|what| {
+        let times = self.row_times(options).map_err(|what| {
             let names: Vec<&str> =
                 self.columns.time.iter().map(|&column| self.names[column].as_str()).collect();
-            let what = format!("column {}: {what}", names.join(" and "));
-            file_error(file, what, "say how times are written with --time-format")
+            let is_zone = self.columns.zone.is_some() && what.contains("zone");
+            let hint = match is_zone {
+                true => "correct the zones, or pass their column over with --columns",
+                false => "say how times are written with --time-format",
+            };
+            file_error(file, format!("column {}: {what}", names.join(" and ")), hint)
         })?;
         let [open, high, low, close] =
             self.columns.prices.map(|column| self.numbers(column, style));
@@ -147,10 +195,15 @@ pub(super) fn decoded<'a>(bytes: &'a [u8], file: &str) -> Result<Cow<'a, str>, M
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Ok(Cow::Borrowed(text));
     }
+    // What Office wrote until 2007, and writes where there is a password.
+    if bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
+        let what = "is an old Excel workbook, or one with a password";
+        return Err(file_error(file, what.into(), "save it as .xlsx without a password"));
+    }
     let start = &bytes[..bytes.len().min(4_096)];
     let control = |byte: &&u8| **byte < 32 && !matches!(**byte, b'\t' | b'\n' | b'\r');
     if start.iter().filter(control).count() > 0 {
-        let hint = "name CSV, JSON, Parquet or Feather files, or such files in .gz or .zip";
+        let hint = "name CSV, JSON, Excel, Parquet or Feather files, or such files in .gz or .zip";
         return Err(file_error(file, "is neither a table nor text".into(), hint));
     }
     Ok(encoding_rs::WINDOWS_1252.decode(bytes).0)

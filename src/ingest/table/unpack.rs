@@ -6,14 +6,14 @@ use super::file_error;
 use crate::market::error::MarketError;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZIP: &[u8] = b"PK\x03\x04";
+pub(super) const ZIP: &[u8] = b"PK\x03\x04";
 /// A file that unpacks to more than this is not a table of bars that fits into memory.
 const MAX_BYTES: u64 = 1 << 30;
 /// More than a vendor's archive of one delivery has.
 const MAX_FILES: usize = 10_000;
 
-/// The files in an archive with their names, or the file itself. Folders, and what macOS adds, are
-/// passed over.
+/// The files in an archive with their names, or the file itself, also if it is an Excel workbook.
+/// Folders, and what macOS adds, are passed over.
 ///
 /// # Errors
 /// If an archive is damaged, or unpacks to more than 1 GiB.
@@ -35,6 +35,15 @@ pub(crate) fn unpacked(bytes: Vec<u8>, file: &str) -> Result<Vec<(String, Vec<u8
     if archive.len() > MAX_FILES {
         return Err(wrong(format!("has {} files, more than {MAX_FILES}", archive.len())));
     }
+    if is_workbook(&archive) {
+        drop(archive);
+        return Ok(vec![(file.into(), bytes)]);
+    }
+    let other = ["content.xml", "xl/workbook.bin"].iter();
+    if other.filter(|name| archive.index_for_name(name).is_some()).count() > 0 {
+        let what = "is a spreadsheet in another format than .xlsx".to_string();
+        return Err(file_error(file, what, "save it as .xlsx or CSV"));
+    }
     let (mut files, mut left) = (Vec::new(), MAX_BYTES);
     for i in 0..archive.len() {
         let mut member = archive.by_index(i).map_err(damaged)?;
@@ -42,9 +51,6 @@ pub(crate) fn unpacked(bytes: Vec<u8>, file: &str) -> Result<Vec<(String, Vec<u8
         let is_hidden = name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
         if member.is_dir() || is_hidden {
             continue;
-        }
-        if name.ends_with(".xml") && name.starts_with("xl/") {
-            return Err(file_error(file, "is an Excel workbook".into(), "save it as CSV"));
         }
         let mut whole = Vec::new();
         let read = (&mut member).take(left + 1).read_to_end(&mut whole);
@@ -57,6 +63,29 @@ pub(crate) fn unpacked(bytes: Vec<u8>, file: &str) -> Result<Vec<(String, Vec<u8
         return Err(wrong("is an archive without files".into()));
     }
     Ok(files)
+}
+
+/// Whether an archive is an Excel workbook.
+fn is_workbook(archive: &zip::ZipArchive<Cursor<&[u8]>>) -> bool {
+    archive.index_for_name("xl/workbook.xml").is_some()
+}
+
+/// Whether a file in ZIP is an Excel workbook that unpacks to at most `max_bytes`; None if it is one
+/// that does not.
+pub(super) fn is_small_workbook(bytes: &[u8], max_bytes: u64) -> Option<bool> {
+    let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(bytes)) else { return Some(false) };
+    if !is_workbook(&archive) {
+        return Some(false);
+    }
+    let mut left = max_bytes;
+    for i in 0..archive.len() {
+        let Ok(member) = archive.by_index(i) else { return Some(false) };
+        // The declared size may be a lie. A member that cannot be read is left to the reader.
+        let mut member = member.take(left + 1);
+        let length = std::io::copy(&mut member, &mut std::io::sink()).unwrap_or(0);
+        left = left.checked_sub(length)?;
+    }
+    Some(true)
 }
 
 fn too_large() -> String {

@@ -7,7 +7,8 @@ use std::io::Cursor;
 use polars::prelude::*;
 use polars_parquet::parquet::schema::types::PhysicalType;
 
-use super::{WRITE_ANEW, cause, file_error, is_plausible, pages, without_panic};
+use super::{RawRows, WRITE_ANEW, cause, file_error, is_plausible, pages, without_panic};
+use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
 use crate::market::numbers::NumberStyle;
 use crate::market::times::{self, TimeOptions, Times};
@@ -167,10 +168,6 @@ impl FileColumns {
         Ok(FileColumns { rows, columns, int96, file: file.into() })
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     pub(crate) fn is_int96(&self, column: usize) -> bool {
         self.int96.contains(&column)
     }
@@ -195,7 +192,7 @@ impl FileColumns {
     }
 
     /// Like [`FileColumns::numbers`], with 0 for nulls, not-a-numbers and empty texts.
-    pub(crate) fn volumes(&self, column: usize) -> Result<Vec<f64>, MarketError> {
+    fn volumes(&self, column: usize) -> Result<Vec<f64>, MarketError> {
         let mut values = self.numbers(column)?;
         let series = &self.columns[&column];
         let is_text = !series.dtype().is_primitive_numeric();
@@ -220,6 +217,68 @@ impl FileColumns {
         numbers(series).map_err(|e| self.failed(e))
     }
 
+    /// Whether a column is of integers.
+    fn is_integer(&self, column: usize) -> bool {
+        self.columns[&column].dtype().is_integer()
+    }
+
+    /// The columns with the volume decided on: the number of quotes where the volume is 0
+    /// throughout.
+    pub(crate) fn settled(&self, columns: &BarColumns) -> Result<BarColumns, MarketError> {
+        let mut settled = columns.clone();
+        if let (Some(volume), Some(ticks)) = (columns.volume, columns.tick_volume)
+            && self.volumes(volume)?.iter().all(|volume| *volume == 0.0)
+        {
+            settled.volume = Some(ticks);
+        }
+        Ok(settled)
+    }
+
+    /// The bars of columns that are [settled](FileColumns::settled), and how their times were read.
+    pub(crate) fn bars(
+        &self,
+        columns: &BarColumns,
+        options: &TimeOptions,
+    ) -> Result<(RawRows, Times), MarketError> {
+        let times = self.row_times(columns, options)?;
+        let [open, high, low, close] = columns.prices.map(|column| self.numbers(column));
+        let volume = match columns.volume {
+            Some(column) => self.volumes(column)?,
+            None => vec![0.0; self.rows],
+        };
+        let rows = RawRows {
+            label_s: times.label_s.clone(),
+            naive: times.naive,
+            open: open?,
+            high: high?,
+            low: low?,
+            close: close?,
+            volume,
+            ..RawRows::default()
+        };
+        Ok((rows, times))
+    }
+
+    /// Whether prices are billionths: Databento's, as integers.
+    pub(crate) fn is_in_billionths(&self, columns: &BarColumns) -> bool {
+        columns.billionths && columns.prices.iter().all(|&column| self.is_integer(column))
+    }
+
+    /// Times, with the zone that each row names for them.
+    fn row_times(&self, columns: &BarColumns, options: &TimeOptions) -> Result<Times, MarketError> {
+        let Some(zone) = columns.zone else { return self.times(&columns.time, options) };
+        let names = self.texts(zone)?;
+        times::zones(
+            names.iter().map(Option::as_deref),
+            options,
+            |options| self.times(&columns.time, options),
+            |what| {
+                let name = self.columns[&zone].name();
+                self.wrong(format!("column {name}: {what}"), "write zones as America/New_York")
+            },
+        )
+    }
+
     /// Texts of a column of text, dictionary, number or date; None for nulls.
     pub(crate) fn texts(&self, column: usize) -> Result<Vec<Option<String>>, MarketError> {
         let texts = self.columns[&column].cast(&DataType::String).map_err(|e| self.failed(e))?;
@@ -228,11 +287,7 @@ impl FileColumns {
     }
 
     /// Times of one column, or of a date and a time of day.
-    pub(crate) fn times(
-        &self,
-        columns: &[usize],
-        options: &TimeOptions,
-    ) -> Result<Times, MarketError> {
+    fn times(&self, columns: &[usize], options: &TimeOptions) -> Result<Times, MarketError> {
         let names = || {
             let names = columns.iter().map(|column| self.columns[column].name().as_str());
             names.collect::<Vec<_>>().join(" and ")

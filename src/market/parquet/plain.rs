@@ -94,19 +94,25 @@ impl Decoder {
                 NumberKind::Float => {
                     self.column(bytes, metadata, column, f64::from_le_bytes, values)?;
                 }
+                // Databento's prices, unlike its volume.
+                NumberKind::Integer if plan.bars.billionths && column != volume => return None,
                 NumberKind::Integer => {
                     let value = |word| i64::from_le_bytes(word) as f64;
                     self.column(bytes, metadata, column, value, values)?;
                 }
             }
         }
+        let (has_zone, may_be_ticks) = (plan.bars.zone.is_some(), plan.bars.tick_volume.is_some());
         self.known = Some(known);
         let [open, high, low, close, volume] = numbers;
         let zone = naive.then(calendar::market_zone);
         // The polars path reports files without rows or times, and has missing volumes.
         let read = times::from_instants(stamps.into_iter().map(Some), per_s, zone).ok()?;
         let times::Times { label_s, naive, dates, .. } = read;
-        if dates && label_s.len() > 1 {
+        if dates && label_s.len() > 1 || naive && has_zone {
+            return None;
+        }
+        if may_be_ticks && volume.iter().all(|volume| *volume == 0.0) {
             return None;
         }
         let known = volume.iter().all(|volume| !volume.is_nan());

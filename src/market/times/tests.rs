@@ -185,3 +185,29 @@ fn a_time_alone_is_read_as_it_stands() {
     }
     assert_eq!([20_200_102.0, 43_832.0, 60.0, f64::NAN].map(read_number), [None; 4]);
 }
+
+/// Each row by its own zone: the same moment on three clocks.
+#[test]
+fn times_beside_a_column_of_zones() {
+    let read = |texts: &[&str], names: &[&str]| {
+        let texts = texts.iter().map(|text| Some(*text));
+        let names = names.iter().map(|name| Some(*name));
+        let options = TimeOptions::default();
+        zones(names, &options, |options| from_texts(texts, options), |what| what)
+    };
+    let three = ["2020-01-02 09:30", "2020-01-02 14:30", "2020-01-02 15:30", "2020-01-02 09:30"];
+    let times = read(&three, &["US/Eastern", "UTC", "+01:00", ""]).unwrap();
+    assert_eq!(times.label_s, [Some(OPEN_S), Some(OPEN_S), Some(OPEN_S), None]);
+    assert!(!times.naive && !times.dates);
+    // In digits, too. July has another offset.
+    let times = read(&["20200102093000", "20200702093000"], &["EST5EDT"; 2]).unwrap();
+    assert_eq!(times.label_s, [Some(OPEN_S), Some(1_593_696_600)]);
+    // Dates and times since 1970 are the same anywhere.
+    let times = read(&["2020-01-02"], &["Asia/Tokyo"]).unwrap();
+    assert_eq!((times.label_s, times.dates), (vec![Some(DAY)], true));
+    assert_eq!(read(&["1577975400"], &["nowhere"]).unwrap().label_s, [Some(OPEN_S)]);
+    let error = read(&["2020-01-02 09:30"], &["Eastern Time"]).unwrap_err();
+    assert!(error.contains("\"Eastern Time\" is not a time zone"), "{error}");
+    let mixed = ["2020-01-02 09:30", "2020-01-02 14:30Z"];
+    assert!(read(&mixed, &["UTC"; 2]).unwrap_err().contains("others do not"));
+}

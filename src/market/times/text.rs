@@ -128,11 +128,18 @@ pub(super) fn parse(text: &str, order: DateOrder) -> Option<TimeText> {
     Some(TimeText::Zoned { utc_ms: utc.timestamp_millis(), local })
 }
 
-enum Zone {
+/// What a time, or a column beside it, says of its zone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Zone {
     None,
     /// Seconds east of UTC.
     Offset(i32),
     Named(Tz),
+}
+
+/// The zone of a text alone; None if it is none.
+pub(super) fn zone(text: &str) -> Option<Zone> {
+    Scan(text.trim()).zone()
 }
 
 /// What is left of a text.
