@@ -28,8 +28,8 @@ use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
-use crate::train::policy_check;
 use crate::train::run::Trained;
+use crate::train::{feature_sheet, policy_check};
 
 /// Wall time, with and without the evaluations.
 #[derive(Clone, Debug)]
@@ -253,6 +253,8 @@ impl Outputs {
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path).map_err(unwritten)?;
+        let sheet_path = folder.path(feature_sheet::NAME);
+        feature_sheet::write(&sheet_path, config, model, eval).map_err(unwritten)?;
         let policies = self.policy(model, eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
@@ -286,7 +288,7 @@ impl Outputs {
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
         written.extend(self.evaluations.iter().map(|name| folder.path(name)));
-        written.push(model_path);
+        written.extend([model_path, sheet_path]);
         written.extend(policies);
         written.extend(relationships_paths);
         written.push(summary_path);

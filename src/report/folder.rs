@@ -49,7 +49,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 16] = [
+const OWN_FILES: [&str; 17] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -59,6 +59,7 @@ const OWN_FILES: [&str; 16] = [
     "trained_model.pth",
     "policy.pt",
     "policy_check.json",
+    "features.json",
     "portfolio.csv",
     "strategies.json",
     "signals.csv",

@@ -60,7 +60,7 @@ fn a_run_is_a_table_two_files_and_json() {
     let csv = place.text("out/signals.csv");
     let mut lines = csv.lines();
     let head = lines.next().unwrap();
-    assert!(head.starts_with("timestamp,stock,close,RSI,RSI confidence,MACD,"), "{head}");
+    assert!(head.starts_with("timestamp,date,stock,close,RSI,RSI confidence,MACD,"), "{head}");
     let days = 40;
     assert_eq!(lines.count(), days * 13 * 2);
     // The same figures again, and the earlier files are kept.
