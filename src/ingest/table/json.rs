@@ -88,7 +88,8 @@ fn lines(text: &str) -> Option<Vec<Value>> {
 /// What a service says instead of bars.
 fn message(document: &Value) -> Option<String> {
     let names = ["Error Message", "Note", "Information", "message", "error", "errorMessage"];
-    let text = names.iter().find_map(|name| document.get(name)?.as_str())?;
+    let said = |value: &Value| value.as_str().or_else(|| value.get(0)?.as_str()).map(String::from);
+    let text = names.iter().find_map(|name| said(document.get(name)?))?;
     Some(text.chars().take(120).collect())
 }
 
