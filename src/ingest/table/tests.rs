@@ -307,10 +307,8 @@ fn a_day_beyond_the_calendar_is_an_error() {
     use polars::prelude::*;
 
     let days = Int32Chunked::from_vec("date".into(), vec![i32::MAX, 18_263]).into_date();
-    let mut columns = vec![
-        days.into_column(),
-        Column::new("time".into(), ["09:30:00", "09:31:00"]),
-    ];
+    let mut columns =
+        vec![days.into_column(), Column::new("time".into(), ["09:30:00", "09:31:00"])];
     for name in ["open", "high", "low", "close", "volume"] {
         columns.push(Column::new(name.into(), [5.0, 5.0]));
     }
