@@ -76,7 +76,7 @@ class Run:
             self._policy = torch.jit.load(str(self.folder / "policy.pt"), map_location="cpu")
         x = self.features(frame)
         shape = (-1, len(self.stocks), len(self.names))
-        market = torch.from_numpy(x.to_numpy().reshape(shape))
+        market = torch.tensor(x.to_numpy().reshape(shape))
         values = []
         with torch.no_grad():
             for number in range(len(self.stocks)):
@@ -317,7 +317,7 @@ def _over_sessions(close, log_close, within, gaps, begins, windows):
         for place, sessions in enumerate(returns):
             out[place][here] = log_close[here] - log_close[closes[-min(sessions, len(closes))]]
         levels = [
-            math.log(max(math.sqrt(np.mean(variances[-sessions:])), MIN_VOLATILITY))
+            np.float32(math.log(max(math.sqrt(np.mean(variances[-sessions:])), MIN_VOLATILITY)))
             for sessions in volatilities
         ]
         for place, level in enumerate(_relative_to_longest(levels, volatilities)):

@@ -72,7 +72,7 @@ pub(crate) fn write(
     let learner = config.learner.in_bars(bar_minutes);
     let scaler = &model.fit.scaler;
     let by_stock = |values| <[f32]>::chunks_exact(values, names.len()).collect();
-    let calendar = config.data.calendar;
+    let (calendar, actions) = (config.data.calendar, config.env.action_set());
     let sheet = FeatureSheet {
         stocks: &config.stocks,
         peers: &model.fit.peers,
@@ -90,7 +90,7 @@ pub(crate) fn write(
             gamma: learner.gamma,
         },
         risk_aversion: learner.risk_aversion,
-        positions: config.env.action_set().positions(),
+        positions: actions.positions(),
         cost: Costs::new(&config.env).turnover_cost(),
         names,
         windows,

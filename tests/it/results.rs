@@ -174,7 +174,7 @@ fn the_portfolio_file_adds_up_in_every_row() {
                   AAPL_position,AAPL_price,MSFT_position,MSFT_price,GOOGL_position,GOOGL_price";
     assert_eq!(lines.next().unwrap(), header);
     let rows: Vec<Vec<f64>> =
-        lines.map(|line| line.split(',').skip(1).map(|x| x.parse().unwrap()).collect()).collect();
+        lines.map(|line| line.split(',').skip(2).map(|x| x.parse().unwrap()).collect()).collect();
     assert!(rows.len() > 300);
     assert_eq!((rows[0][0], rows[0][1], rows[0][5]), (1e6, 1e6, 1e6));
     let mut peak = 0.0f64;
