@@ -16,7 +16,7 @@ use dqn_trader::env::costs::Costs;
 use dqn_trader::eval::inference::Trial;
 use dqn_trader::eval::metrics::Metrics;
 use dqn_trader::eval::tape::{MarketTape, TapeScratch};
-use dqn_trader::market::calendar::new_york_date;
+use dqn_trader::market::calendar::market_date;
 use dqn_trader::market::{BarSeries, MarketData, Period, Symbol};
 use dqn_trader::runner::backtest_signals;
 use dqn_trader::runner::optimize::{
@@ -85,7 +85,7 @@ fn prepare(work: &Path) {
     let end_s: Vec<f64> = bars.end_s.iter().map(|&end_s| end_s as f64).collect();
     let numbers = [&end_s, &bars.open, &bars.close].into_iter().flatten();
     let bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
-    let days: Vec<_> = bars.end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
+    let days: Vec<_> = bars.end_s.iter().map(|&end_s| market_date(end_s)).collect();
     let is_last = |t: &usize| days.get(*t) != Some(&days[*t - 1]);
     let data = MarketData::new(vec![bars]).expect("sound bars");
     let (sweep, kind) = sweep();

@@ -1,5 +1,7 @@
 //! Files that are written whole or not at all, and texts that are read within a limit.
 
+pub(crate) mod parsing;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

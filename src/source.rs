@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::market::bar::{BarSeries, Period, Symbol};
+use crate::market::calendar::Calendar;
 use crate::market::clean::{Cleaner, Convention};
 use crate::market::error::MarketError;
 use crate::market::load::{digest, fingerprint_files, load_files};
@@ -111,6 +112,12 @@ pub fn load_bars(
         DataSource::Store(store) => load_files(store, symbol, period, options, progress),
         DataSource::Synthetic(synthetic) => {
             synthetic.check(market.len())?;
+            if let calendar @ Calendar::Exchange(_) = options.calendar {
+                return Err(MarketError::Input {
+                    what: format!("--calendar {calendar}: made-up prices are those of New York"),
+                    hint: "leave it out, or name day files of that exchange with --data".into(),
+                });
+            }
             if let Some(column) = options.columns.first() {
                 return Err(MarketError::Input {
                     what: format!("features.columns: made-up prices have no column {column}"),

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::config::AgentsConfig;
 use super::step_time::StepTime;
 use crate::market::calendar::Calendar;
-use crate::market::calendar::{NewYorkClock, usual_session};
+use crate::market::calendar::{MarketClock, market};
 use crate::market::judge::presence;
 use crate::market::options::{BarLabel, OutlierRule};
 use crate::market::options::{LoadOptions, LoadReport, doubts};
@@ -208,7 +208,7 @@ impl AgentBars {
     /// The steps after `last`, up to and including `end`, in time order.
     pub(crate) fn steps(&self, by_bar: bool, last: &StepTime, end: &StepTime) -> Vec<TradingStep> {
         let mut steps: Vec<TradingStep> = Vec::new();
-        let mut clock = NewYorkClock::new();
+        let mut clock = MarketClock::new();
         for t in 0..self.rows() {
             let stamp = self.stamp(t, by_bar, &mut clock);
             let is_over = match by_bar {
@@ -232,7 +232,7 @@ impl AgentBars {
     }
 
     /// The date of a row in the position file: its day, or the start of its bar.
-    fn stamp(&self, t: usize, by_bar: bool, clock: &mut NewYorkClock) -> StepTime {
+    fn stamp(&self, t: usize, by_bar: bool, clock: &mut MarketClock) -> StepTime {
         let end_s = self.view(t).end_s();
         // A bar that ends at midnight belongs to the previous day.
         let (date, _) = clock.at(end_s - 1);
@@ -240,7 +240,7 @@ impl AgentBars {
             return StepTime::from_date(date);
         }
         // The first bar of a day may nominally start before the session opens.
-        let open_s = usual_session(date).open_s;
+        let open_s = market().usual_session(date).open_s;
         let start_s = end_s - i64::from(self.bar_minutes) * 60;
         let start_s = if end_s > open_s { start_s.max(open_s) } else { start_s };
         let (date, tod_s) = clock.at(start_s);
@@ -249,7 +249,7 @@ impl AgentBars {
 
     /// The first row of `date` or later; the number of rows if there is none.
     pub(crate) fn first_row(&self, date: NaiveDate) -> usize {
-        let mut clock = NewYorkClock::new();
+        let mut clock = MarketClock::new();
         let is_there = |&t: &usize| clock.at(self.view(t).end_s() - 1).0 >= date;
         (0..self.rows()).find(is_there).unwrap_or(self.rows())
     }

@@ -105,7 +105,7 @@ fn settings(results: &Path, setting: &DecisionContext<'_>, first: usize) -> Resu
     // Read as all agents' bars are.
     run.data =
         DataConfig { bar_minutes: Some(minutes), allow_overlap: true, ..DataConfig::default() };
-    run.eval_start = crate::market::calendar::new_york_date(before);
+    run.eval_start = crate::market::calendar::market_date(before);
     run.eval_end = setting.config.end.date;
     run.validate()?;
     Ok(run)

@@ -114,10 +114,12 @@ pub(crate) struct ImportArgs {
     /// How times are written, as in %d/%m/%Y %H:%M [default: found out]
     #[arg(long = "time-format", alias = "time_format", value_name = "FORMAT")]
     pub(crate) time_format: Option<String>,
-    /// Zone of times that are written without one
+    /// Zone of times that are written without one [default: that of --calendar]
     #[arg(long = "time-zone", alias = "time_zone", value_name = "ZONE")]
-    #[arg(default_value = "America/New_York")]
-    pub(crate) time_zone: chrono_tz::Tz,
+    pub(crate) time_zone: Option<chrono_tz::Tz>,
+    /// The market whose days the bars are split into: nyse, always, or the code of an exchange (MIC)
+    #[arg(long, value_name = "CALENDAR", default_value = "nyse")]
+    pub(crate) calendar: Calendar,
     /// Scale all prices to the column of the adjusted close
     #[arg(long)]
     pub(crate) adjusted: bool,
@@ -167,8 +169,8 @@ pub(crate) struct CheckArgs {
     pub(crate) data: Option<String>,
     #[command(flatten)]
     pub(crate) container: ContainerArg,
-    /// When the market is open
-    #[arg(long, value_enum, default_value = "nyse")]
+    /// When the market is open: nyse, always (coins), or the code of an exchange (MIC), as XETR
+    #[arg(long, value_name = "CALENDAR", default_value = "nyse")]
     pub(crate) calendar: Calendar,
     /// Fraction of its bars that a day must have; less is a problem
     #[arg(long, alias = "min_coverage", value_name = "SHARE", default_value_t = 0.95)]

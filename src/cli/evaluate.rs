@@ -53,7 +53,12 @@ impl EvaluateArgs {
             let what = format!("{} is the run's own folder", self.model.display());
             return Err(ConfigError::new("--output", what, "choose another, or omit it"));
         }
+        let calendar = config.data.calendar;
         self.data.apply(&mut config);
+        if config.data.calendar != calendar {
+            let what = format!("the model was trained by the calendar {calendar}");
+            return Err(ConfigError::new("--calendar", what, "leave it out"));
+        }
         config.validate()?;
         Ok(config)
     }

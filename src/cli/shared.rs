@@ -33,10 +33,11 @@ pub(crate) struct BarArgs {
     /// Whether timestamps mark a bar's start or its end [default: auto]
     #[arg(long, alias = "bar_label", value_enum, help_heading = "Data")]
     pub(crate) bar_label: Option<BarLabel>,
-    /// When the market is open [default: nyse]
-    #[arg(long, value_enum, help_heading = "Data")]
+    /// When the market is open: nyse, always (coins), or the code of an exchange (MIC), as XETR
+    /// [default: nyse]
+    #[arg(long, value_name = "CALENDAR", help_heading = "Data")]
     pub(crate) calendar: Option<Calendar>,
-    /// Keep bars outside 09:30 to 16:00 New York time
+    /// Keep bars outside regular hours, in New York 09:30 to 16:00
     #[arg(long, alias = "extended_hours", help_heading = "Data")]
     pub(crate) extended_hours: bool,
     /// Treat a bad row or a doubtful price as an error instead of noting it

@@ -101,7 +101,7 @@ fn flatten(prefix: &str, value: &toml::Value, flat: &mut BTreeMap<String, String
     }
 }
 
-/// By New York date, of the account.
+/// By the market's date, of the account.
 fn returns(equity: &[portfolio_csv::EquityRow]) -> DailyReturns {
     let Some(first) = equity.first() else { return Vec::new() };
     let mut closes: Vec<(NaiveDate, f64)> = Vec::new();

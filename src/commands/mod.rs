@@ -59,6 +59,7 @@ impl CommandContext {
         global: &GlobalArgs,
         progress: Progress,
     ) -> Result<CommandContext> {
+        agree(comm, config.data.calendar.adopt())?;
         // Rank 0's environment decides, should another's differ.
         let mut name = source::resolve(config.data.source.as_deref()).into_bytes();
         comm.broadcast_bytes(&mut name);

@@ -19,6 +19,7 @@ use crate::compute::{process, threads};
 use crate::config::RanksConfig;
 use crate::config::{Mode, RunConfig};
 use crate::errors::{message, tell};
+use crate::files::parsing;
 use crate::report::{Progress, Verbosity};
 use crate::train::callbacks::Ending;
 use anyhow::{Result, anyhow};
@@ -39,6 +40,11 @@ pub fn main() -> ExitCode {
     if launched.is_some() {
         process::when_parent_ends(move || lose_launcher(rank));
     }
+    parsing::watch(move |file| {
+        let what = "takes too long to parse: it is damaged, or not what its name says; replace it";
+        tell(&format!("error: {file}: {what}"));
+        signal_hook::low_level::exit(i32::from(EXIT_WRONG));
+    });
     let outcome = keys::read(rank).and_then(|()| parse(rank)).and_then(|cli| run(cli, launched));
     let code = match outcome {
         Ok(code) => code,

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow};
 use super::{check_request, check_years, file_store};
 use crate::cli::SynthArgs;
 use crate::config::RunConfig;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::options::LoadOptions;
 use crate::market::parquet::encode_day;
 use crate::market::store::{Store, day_key};
@@ -73,8 +73,8 @@ fn write_days(store: &dyn Store, series: &BarSeries, bar_minutes: u32) -> Result
     let mut days = 0;
     for (i, bar) in series.bars().enumerate() {
         day.push(bar);
-        let date = new_york_date(bar.end_s);
-        if series.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
+        let date = market_date(bar.end_s);
+        if series.end_s.get(i + 1).is_none_or(|&next| market_date(next) != date) {
             store.put(&day_key(&series.symbol, date), &encode_day(&day, bar_minutes)?)?;
             day = BarSeries::new(series.symbol.clone());
             days += 1;

@@ -16,7 +16,7 @@ use crate::comm::heartbeat::PULSE;
 use crate::compute::process::stop_signals;
 use crate::config::RunConfig;
 use crate::config::machine::{Machine, warning};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
 use crate::report::format::{count, signed_percent};
@@ -129,7 +129,7 @@ fn choice_notice(chosen: ChosenWeights) -> Option<String> {
 fn holding_notice(trained: &Trained) -> Option<String> {
     let EvaluationResult { record, dqn, .. } = &trained.latest.as_ref()?.evaluated;
     let stocks = record.stocks.len();
-    let dates: BTreeSet<_> = record.end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
+    let dates: BTreeSet<_> = record.end_s.iter().map(|&end_s| market_date(end_s)).collect();
     let (days, changes) = (dates.len(), position_changes(dqn, stocks));
     (changes * SESSIONS_PER_MONTH < stocks * days).then(|| {
         format!(

@@ -20,9 +20,9 @@ pub struct DataConfig {
     pub bar_minutes: Option<u32>,
     /// Whether timestamps are the start or the end of their bars.
     pub bar_label: BarLabel,
-    /// When the market is open.
+    /// When the market is open, and in which zone its dates are.
     pub calendar: Calendar,
-    /// Keep bars outside 09:30 to 16:00 New York time.
+    /// Keep bars outside regular hours, in New York 09:30 to 16:00.
     pub extended_hours: bool,
     /// A bad row or a doubtful price is an error instead of being noted.
     pub strict: bool,

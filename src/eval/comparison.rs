@@ -15,7 +15,7 @@ use super::metrics::{BacktestRecord, Metrics};
 use super::rules::RULES;
 use super::trades::costs_paid;
 use crate::env::costs::Costs;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::panel::Panel;
 use crate::portfolio::drawdown::DrawdownStop;
 use crate::portfolio::limits::Limits;
@@ -167,7 +167,7 @@ struct SharedInputs {
 impl SharedInputs {
     fn new(market: &ComparisonMarket<'_>) -> SharedInputs {
         let ComparisonMarket { panel, rows, mandate, .. } = market;
-        let date = |row| new_york_date(panel.view(row).end_s());
+        let date = |row| market_date(panel.view(row).end_s());
         SharedInputs {
             plan: CapitalPlan::new(panel, mandate.stocks.len(), &mandate.portfolio),
             dates: (rows.start..rows.end - 1).map(date).collect(),

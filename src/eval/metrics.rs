@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate, Weekday};
 use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
-use crate::market::calendar::NewYorkClock;
+use crate::market::calendar::MarketClock;
 use crate::market::panel::PanelBar;
 
 /// Record of a back-test, one entry per bar: equity curve, fills and positions. The first entry is
@@ -83,14 +83,16 @@ pub(crate) const DAYS_PER_YEAR: f64 = 252.0;
 const EVERY_DAY: f64 = 365.0;
 
 /// Trading days per year of a market with these days: 252, or 365 if more than a tenth of them are
-/// on weekends, as those of coins are.
+/// Saturdays and more than a tenth Sundays, as those of coins are. In Tel Aviv a week begins on
+/// Sunday.
 pub(crate) fn days_per_year(days: impl Iterator<Item = NaiveDate>) -> f64 {
-    let (mut all, mut weekend) = (0_usize, 0_usize);
+    let (mut all, mut saturdays, mut sundays) = (0_usize, 0_usize, 0_usize);
     for day in days {
         all += 1;
-        weekend += usize::from(matches!(day.weekday(), Weekday::Sat | Weekday::Sun));
+        saturdays += usize::from(day.weekday() == Weekday::Sat);
+        sundays += usize::from(day.weekday() == Weekday::Sun);
     }
-    if 10 * weekend > all { EVERY_DAY } else { DAYS_PER_YEAR }
+    if 10 * saturdays.min(sundays) > all { EVERY_DAY } else { DAYS_PER_YEAR }
 }
 
 /// Metrics of simple daily returns as in empyrical, annualised with `year` days, risk-free rate 0.
@@ -197,7 +199,7 @@ impl BacktestRecord {
     /// The last equity of each New York date of the entries after the first.
     fn daily_closes(&self) -> Vec<(NaiveDate, f64)> {
         let mut closes: Vec<(NaiveDate, f64)> = Vec::new();
-        let mut clock = NewYorkClock::new();
+        let mut clock = MarketClock::new();
         for (&end_s, &equity) in self.end_s.iter().zip(&self.equity).skip(1) {
             let (date, _) = clock.at(end_s);
             match closes.last_mut() {
@@ -357,7 +359,7 @@ mod tests {
         assert!((metrics.exposure - exposure).abs() < 1e-12);
     }
 
-    /// A stock's days, a coin's, and a stock's with a bar on one Saturday by mistake.
+    /// A stock's days, a coin's, a stock's with a bar on one Saturday by mistake, and one's in Tel Aviv.
     #[test]
     fn a_year_has_the_days_on_which_there_is_trade() {
         let start = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
@@ -365,6 +367,8 @@ mod tests {
         let is_weekday = |day: &NaiveDate| day.weekday().num_days_from_monday() < 5;
         assert_eq!(days_per_year(all()), 365.0);
         assert_eq!(days_per_year(all().filter(is_weekday)), 252.0);
+        let in_tel_aviv = |day: &NaiveDate| !matches!(day.weekday(), Weekday::Fri | Weekday::Sat);
+        assert_eq!(days_per_year(all().filter(in_tel_aviv)), 252.0);
         let saturday = NaiveDate::from_ymd_opt(2020, 1, 4);
         assert_eq!(
             days_per_year(all().filter(|day| is_weekday(day) || Some(*day) == saturday)),

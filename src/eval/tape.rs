@@ -12,7 +12,7 @@ use super::metrics::{daily_metrics, days_per_year, returns_between};
 use crate::config::EnvConfig;
 use crate::env::costs::Costs;
 use crate::market::MarketData;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::strategy::Targets;
 
 /// Maximum rows per block, chosen to fit the first-level cache.
@@ -133,8 +133,7 @@ impl MarketTape {
         let prices: Vec<_> =
             stocks.iter().map(|stock| (or_none(&stock.open), or_none(&stock.close))).collect();
         let times = TimingTable::new(data.end_s(), &prices);
-        let mut dates: Vec<_> =
-            data.end_s()[1..].iter().map(|&end_s| new_york_date(end_s)).collect();
+        let mut dates: Vec<_> = data.end_s()[1..].iter().map(|&end_s| market_date(end_s)).collect();
         dates.dedup();
         let year = days_per_year(dates.into_iter());
         MarketTape { rows: data.rows(), stocks, times, year, costs, env: env.clone() }

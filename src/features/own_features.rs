@@ -1,7 +1,6 @@
 //! Features computed from a stock's own bars, streaming or in batches.
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::America::New_York;
 
 use super::bar_slice::{BarSlice, ColumnHistory, write};
 use super::extra_columns::{self, ExtraColumns};
@@ -9,6 +8,7 @@ use super::indicators::{Bands, Macd, Rsi};
 use super::rolling::{Moments, Window};
 use super::session_features::{self, MIN_VOLATILITY, SessionBars, SessionFeatures};
 use crate::config::FeatureConfig;
+use crate::market::calendar::{market, market_zone};
 
 /// Names of the features computed from a stock's own bars, in column order.
 ///
@@ -185,9 +185,11 @@ impl Volumes {
 /// Session state: opening gap and time of day.
 struct Sessions {
     clock: WallClock,
+    /// Opening and close of a usual session, seconds after midnight.
+    hours: [i64; 2],
     /// `time_sin` and `time_cos` by minute of the day, computed on first use.
     minutes: Vec<Option<(f32, f32)>>,
-    /// New York date of the last bar, days since 1970.
+    /// The market's date of the last bar, days since 1970.
     day: Option<i64>,
     /// NaN before the second session.
     gap: f64,
@@ -196,7 +198,7 @@ struct Sessions {
 impl Default for Sessions {
     fn default() -> Sessions {
         let (clock, minutes) = (WallClock::default(), vec![None; 24 * 60]);
-        Sessions { clock, minutes, day: None, gap: f64::NAN }
+        Sessions { clock, hours: market().hours(), minutes, day: None, gap: f64::NAN }
     }
 }
 
@@ -232,8 +234,9 @@ impl Sessions {
     /// `time_sin` and `time_cos`; values at whole minutes are cached.
     fn time_of_day(&mut self, local_s: i64) -> (f32, f32) {
         let (minute, second) = (local_s.rem_euclid(86_400) / 60, local_s % 60);
+        let hours = self.hours;
         let computed = || {
-            let (sin, cos) = (std::f64::consts::PI * session_fraction(local_s)).sin_cos();
+            let (sin, cos) = (std::f64::consts::PI * session_fraction(local_s, hours)).sin_cos();
             (sin as f32, cos as f32)
         };
         match self.minutes.get_mut(minute as usize) {
@@ -247,15 +250,13 @@ fn or_nan(value: Option<f64>) -> f32 {
     value.map_or(f32::NAN, |value| value as f32)
 }
 
-/// Elapsed fraction of the regular session, 09:30 to 16:00; 0 before and 1 after it. Early closes
-/// are not rescaled.
-fn session_fraction(local_s: i64) -> f64 {
-    const OPEN_S: i64 = 9 * 3_600 + 30 * 60;
-    const LENGTH_S: i64 = 6 * 3_600 + 30 * 60;
-    ((local_s.rem_euclid(86_400) - OPEN_S) as f64 / LENGTH_S as f64).clamp(0.0, 1.0)
+/// Elapsed fraction of the regular session from `open_s` to `close_s`; 0 before and 1 after it.
+/// Early closes are not rescaled.
+fn session_fraction(local_s: i64, [open_s, close_s]: [i64; 2]) -> f64 {
+    ((local_s.rem_euclid(86_400) - open_s) as f64 / (close_s - open_s) as f64).clamp(0.0, 1.0)
 }
 
-/// New York wall-clock time. Looks up the time zone once per UTC hour, since the offset only
+/// The market's wall-clock time. Looks up the time zone once per UTC hour, since the offset only
 /// changes at whole UTC hours.
 #[derive(Default)]
 struct WallClock {
@@ -264,7 +265,7 @@ struct WallClock {
 }
 
 impl WallClock {
-    /// Seconds since 1970 in New York local time.
+    /// Seconds since 1970 in the market's local time.
     fn local_s(&mut self, utc_s: i64) -> i64 {
         let hour = utc_s.div_euclid(3_600);
         if let Some((known, offset_s)) = self.known
@@ -273,7 +274,7 @@ impl WallClock {
             return utc_s + offset_s;
         }
         let utc = DateTime::from_timestamp(utc_s, 0).expect("a bar's time lies in the calendar");
-        let offset = New_York.offset_from_utc_datetime(&utc.naive_utc()).fix();
+        let offset = market_zone().offset_from_utc_datetime(&utc.naive_utc()).fix();
         let offset_s = i64::from(offset.local_minus_utc());
         self.known = Some((hour, offset_s));
         utc_s + offset_s
@@ -390,8 +391,9 @@ mod tests {
         // Sunday 2020-03-08: 06:59:59 UTC is 01:59:59 in New York, one second later it is 03:00.
         assert_eq!(time(clock.local_s(1_583_650_799)), (1, 59));
         assert_eq!(time(clock.local_s(1_583_650_800)), (3, 0));
-        assert_eq!(session_fraction(clock.local_s(bar_end_s(2 * 8, 2, 195))), 0.5);
-        assert_eq!(session_fraction(clock.local_s(FIRST_OPEN_S - 3_600)), 0.0);
-        assert_eq!(session_fraction(clock.local_s(FIRST_OPEN_S + 8 * 3_600)), 1.0);
+        let fraction = |local_s| session_fraction(local_s, market().hours());
+        assert_eq!(fraction(clock.local_s(bar_end_s(2 * 8, 2, 195))), 0.5);
+        assert_eq!(fraction(clock.local_s(FIRST_OPEN_S - 3_600)), 0.0);
+        assert_eq!(fraction(clock.local_s(FIRST_OPEN_S + 8 * 3_600)), 1.0);
     }
 }

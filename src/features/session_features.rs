@@ -1,7 +1,7 @@
 //! Features with horizons in sessions, for bars of any length: at a moment at which several lengths
 //! have a bar's end, all lead to the same returns and index, and nearly to the same volatilities.
 //!
-//! A session is a New York date with bars. What is remembered are its close and its realised
+//! A session is a date of the market with bars. What is remembered are its close and its realised
 //! variance, so memory per stock does not depend on the length of bars, either.
 
 use std::collections::VecDeque;

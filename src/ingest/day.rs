@@ -24,7 +24,7 @@ pub(crate) const DAY_MINUTES: u32 = 24 * 60;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DayBars(pub BTreeMap<i64, [f64; 5]>);
 
-/// Rows by New York date.
+/// Rows by the market's date.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RowsByDay {
     pub(crate) days: BTreeMap<NaiveDate, DayBars>,
@@ -46,12 +46,12 @@ impl RowsByDay {
                 cut.leave_out("a row without a time".into());
                 continue;
             };
-            let at = || calendar::iso_new_york(label_s);
+            let at = || calendar::iso_market_time(label_s);
             if let Some(why) = value_fault(values) {
                 cut.leave_out(format!("{}: {why}", at()));
                 continue;
             }
-            let day = cut.days.entry(calendar::new_york_date(label_s)).or_default();
+            let day = cut.days.entry(calendar::market_date(label_s)).or_default();
             match day.0.entry(label_s) {
                 Entry::Vacant(free) => drop(free.insert(values)),
                 Entry::Occupied(first) if *first.get() == values => {}
@@ -90,7 +90,7 @@ impl RowsByDay {
         series
     }
 
-    /// Whether there is one bar a day, always at the same time, on the clock of New York or in UTC.
+    /// Whether there is one bar a day, always at the same time, on the market's clock or in UTC.
     pub(crate) fn is_daily(&self) -> bool {
         let one_each = self.days.values().all(|day| day.0.len() == 1);
         let labels = || self.days.values().flat_map(|day| day.0.keys());
@@ -99,8 +99,8 @@ impl RowsByDay {
             let first = times.next();
             times.all(|time| Some(time) == first)
         };
-        let new_york = |label_s| calendar::time_of_day_s(label_s);
-        let is_same = all_same(&new_york) || all_same(&|label_s| label_s.rem_euclid(86_400));
+        let local = |label_s| calendar::time_of_day_s(label_s);
+        let is_same = all_same(&local) || all_same(&|label_s| label_s.rem_euclid(86_400));
         one_each && self.days.len() > 1 && is_same
     }
 
@@ -142,7 +142,7 @@ impl DayBars {
 
     /// Minutes of the regular session covered by the bars, whether labels name their start or end.
     pub(crate) fn session_minutes(&self, date: NaiveDate) -> u32 {
-        let session = calendar::usual_session(date);
+        let session = calendar::market().usual_session(date);
         let one = RowsByDay { days: [(date, self.clone())].into(), ..RowsByDay::default() };
         let interval = one.interval_minutes().unwrap_or(1);
         let first_s = session.open_s - 60 * i64::from(interval) + 1;

@@ -21,6 +21,7 @@ mod text;
 mod unpack;
 mod workbook;
 
+use crate::files::parsing::Parsing;
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
 use crate::market::parquet::{BILLION, RawRows, read_feather, read_parquet};
@@ -77,6 +78,7 @@ pub(crate) fn decode_table(
     file: &str,
     options: &TableOptions,
 ) -> Result<Table, MarketError> {
+    let _parsing = Parsing::begin(file, bytes.len());
     if bytes.starts_with(PARQUET) || bytes.starts_with(FEATHER) {
         return from_frame(bytes, file, options);
     }

@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::bar::{Period, Symbol};
-use super::calendar::{Calendar, new_york_date, sessions_in};
+use super::calendar::{Calendar, market_date};
 use super::clean::{Anomaly, Cleaner, Inspection, Split};
 use super::error::MarketError;
 use super::judge::{BarFinding, FindingKind};
@@ -157,7 +157,7 @@ pub(crate) fn check(
             let coverage = Coverage::measure(&series, &inspection, &period, calendar, is_over);
             found.judge_coverage(&coverage, options.least_coverage);
             let ends = series.end_s.first().zip(series.end_s.last());
-            found.days = ends.map(|(&first, &last)| [first, last].map(new_york_date));
+            found.days = ends.map(|(&first, &last)| [first, last].map(market_date));
             let closed = closed_days(&series.end_s, calendar);
             found.judge_rows(report, inspection, &closed);
         }
@@ -196,7 +196,7 @@ fn read(
 
 /// Dates with bars on which the exchange was closed.
 fn closed_days(end_s: &[i64], calendar: Calendar) -> Vec<NaiveDate> {
-    let mut days: Vec<NaiveDate> = end_s.iter().map(|&end_s| new_york_date(end_s)).collect();
+    let mut days: Vec<NaiveDate> = end_s.iter().map(|&end_s| market_date(end_s)).collect();
     days.dedup();
     days.retain(|&date| calendar.session(date).is_none());
     days
@@ -332,7 +332,7 @@ impl Checked {
 }
 
 /// Notes where a stock begins after the others that were checked, or ends before them.
-pub(crate) fn compare(all: &mut [Checked]) {
+pub(crate) fn compare(all: &mut [Checked], calendar: Calendar) {
     let days: Vec<[NaiveDate; 2]> = all.iter().filter_map(|stock| stock.days).collect();
     let (Some(from), Some(until)) =
         (days.iter().map(|days| days[0]).min(), days.iter().map(|days| days[1]).max())
@@ -341,7 +341,8 @@ pub(crate) fn compare(all: &mut [Checked]) {
     };
     for stock in all {
         let Some([first, last]) = stock.days else { continue };
-        let between = |start, end| sessions_in(&Period { start, end }).count().saturating_sub(1);
+        let between =
+            |start, end| calendar.sessions_in(&Period { start, end }).count().saturating_sub(1);
         let (late, early) = (between(from, first), between(last, until));
         if late > MAX_APART {
             let text = format!("begins on {first}, {late} trading days after other stocks");

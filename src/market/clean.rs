@@ -23,7 +23,7 @@ use outliers::OutlierFilter;
 pub(crate) use splits::Split;
 
 use super::bar::{BarSeries, Period, Symbol, is_price, is_volume};
-use super::calendar::{self, Calendar, NewYorkClock};
+use super::calendar::{self, Calendar, MarketClock};
 use super::error::MarketError;
 use super::judge::{self, BarFinding};
 use super::options::{LoadOptions, LoadReport};
@@ -83,7 +83,7 @@ pub(crate) struct Cleaner {
     days_expected: usize,
     /// Files whose rows were not in order of time.
     unsorted_files: usize,
-    clock: NewYorkClock,
+    clock: MarketClock,
 }
 
 impl Cleaner {
@@ -101,7 +101,7 @@ impl Cleaner {
             day_files: 0,
             days_expected: 0,
             unsorted_files: 0,
-            clock: NewYorkClock::new(),
+            clock: MarketClock::new(),
         }
     }
 
@@ -214,7 +214,8 @@ impl Cleaner {
         let CleanedSeries { series, report, convention, straddling, findings, days } =
             self.build(period, options, None)?;
         let mixed = self.naive && self.zoned;
-        let anomalies = anomalies::find_anomalies(&self.rows, &days, &convention, mixed);
+        let anomalies =
+            anomalies::find_anomalies(&self.rows, &days, &convention, mixed, options.calendar);
         let splits = splits::suspected(&series);
         let BadRows { kinds: bad_rows, named: named_rows, .. } = self.bad;
         let inspection = Inspection {
@@ -238,7 +239,7 @@ impl Cleaner {
     ) -> Result<CleanedSeries, MarketError> {
         let mut notes = Vec::new();
         if self.naive {
-            notes.push("times have no zone: read as America/New_York".to_string());
+            notes.push(format!("times have no zone: read as {}", calendar::market_zone()));
         }
         notes.extend(self.remarks.iter().map(|remark| remark.to_string()));
         if self.unsorted_files > 0 {
@@ -251,8 +252,12 @@ impl Cleaner {
             None => Convention::detect(&self.symbol, &self.rows, &days, options)?,
         };
         notes.extend(convention.notes.iter().cloned());
-        if self.naive && options.calendar == Calendar::Nyse {
-            notes.extend(convention::utc_suspicion(&self.rows, &days));
+        if self.naive && !convention.daily {
+            notes.extend(match options.calendar {
+                Calendar::Nyse => convention::utc_suspicion(&self.rows, &days),
+                Calendar::Always => None,
+                Calendar::Exchange(_) => anomalies::off_by_the_zone(&self.rows, &days, &convention),
+            });
         }
         let bar_minutes = options.bar_minutes.unwrap_or(convention.native_minutes());
         let rules = session_bars::SessionRules {

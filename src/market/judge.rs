@@ -12,7 +12,7 @@ mod stale;
 use serde::Serialize;
 
 use super::bar::{BarSeries, Symbol};
-use super::calendar::iso_new_york;
+use super::calendar::iso_market_time;
 use super::error::MarketError;
 pub(crate) use presence::presence;
 use scale::Scale;
@@ -81,9 +81,9 @@ impl BarFinding {
         what: &str,
     ) -> BarFinding {
         let (from_s, until_s) = (series.end_s[first], series.end_s[last]);
-        let mut text = iso_new_york(from_s);
+        let mut text = iso_market_time(from_s);
         if last > first {
-            text += &format!(" to {}", iso_new_york(until_s));
+            text += &format!(" to {}", iso_market_time(until_s));
         }
         text += &format!(": {what}");
         BarFinding { kind, from_s, until_s, text }

@@ -18,8 +18,9 @@ const FETCHES_AT_ONCE: usize = 16;
 /// Maximum bytes fetched but not yet decoded.
 const FETCH_AHEAD_BYTES: u64 = 32 << 20;
 
-/// Part of every fingerprint; to be raised whenever the same files give different bars than before.
-const LOADER_VERSION: u32 = 2;
+/// Part of every fingerprint; to be raised whenever the same files give different bars than before,
+/// as with a new table of exchanges.
+const LOADER_VERSION: u32 = 3;
 /// Maximum number of symbols listed in an error message.
 const MAX_SYMBOLS_LISTED: usize = 8;
 /// Jaro-Winkler similarity from which a symbol counts as similar.
@@ -78,6 +79,7 @@ pub(crate) fn load_files(
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(BarSeries, LoadReport), MarketError> {
+    options.calendar.adopt()?;
     let columns = &options.columns;
     let mut cleaner = Cleaner::new(symbol.clone(), options.strict).with_columns(columns);
     Origin::check_whole(store.as_ref(), symbol)?;

@@ -47,7 +47,7 @@ pub struct LoadOptions {
     pub bar_label: BarLabel,
     /// When the market is open.
     pub calendar: Calendar,
-    /// Keep bars outside 09:30 to 16:00 New York time.
+    /// Keep bars outside regular hours, in New York 09:30 to 16:00.
     pub extended_hours: bool,
     /// Bad rows and doubtful prices are errors; else rows are counted and left out, prices noted.
     pub strict: bool,
@@ -100,7 +100,7 @@ pub struct LoadReport {
     /// What was assumed or left out, such as the time zone. One sentence each.
     pub notes: Vec<String>,
     /// What a reader of results must know of the bars: bad rows, suspected splits, spikes, days
-    /// that are not there. One sentence each, with New York times.
+    /// that are not there. One sentence each, with the market's times.
     pub doubts: Vec<String>,
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - time as a timestamp (with or without a zone; Spark's INT96 is UTC), a date, a date and a time of
 //!   day in two columns, text or a number, as `times` reads them. A time without a zone is
-//!   America/New_York;
+//!   the market's: America/New_York, or that of --calendar;
 //! - prices and volume as floats, integers, decimals or text, by the names in `columns`. A missing
 //!   volume is 0;
 //! - further columns, where asked for, as floats, integers or booleans.
@@ -25,6 +25,7 @@ use super::calendar;
 use super::columns::{BarColumns, listed, plain_name};
 use super::error::MarketError;
 use super::times::TimeOptions;
+use crate::files::parsing::Parsing;
 pub(crate) use frame::{read_feather, read_parquet};
 
 /// What Databento's integers count in a unit of price.
@@ -107,6 +108,7 @@ pub fn decode_day_with(
         let what = "is empty: a download that broke off, or a folder of several files";
         return Err(file_error(file, what.into(), WRITE_ANEW));
     }
+    let _parsing = Parsing::begin(file, bytes.len());
     without_panic(|| decode(bytes, file, columns)).unwrap_or_else(|| {
         Err(file_error(file, "is damaged: its pages cannot be decoded".into(), WRITE_ANEW))
     })
@@ -165,16 +167,17 @@ pub(crate) fn encode_rows(rows: &RawRows, file: &str) -> Result<Vec<u8>, MarketE
 }
 
 /// `label_s`: UTC seconds. Where the wall clock of New York does not tell them apart, in the hour
-/// that November has twice, the file has times in UTC instead.
+/// that November has twice, the file has times in UTC instead; so have files of other exchanges.
 fn encode(
     file: &str,
     label_s: impl Iterator<Item = i64> + Clone,
     values: [&Vec<f64>; 5],
     extras: Vec<Column>,
 ) -> Result<Vec<u8>, MarketError> {
-    let local_s = |label_s| calendar::new_york_local(label_s).and_utc().timestamp();
-    let is_exact = |s| calendar::new_york_to_utc(calendar::new_york_local(s)) == s;
-    let label = if label_s.clone().all(is_exact) {
+    let local_s = |label_s| calendar::market_time(label_s).and_utc().timestamp();
+    let is_exact = |s| calendar::market_time_to_utc(calendar::market_time(s)) == s;
+    let in_new_york = calendar::market_zone() == chrono_tz::America::New_York;
+    let label = if in_new_york && label_s.clone().all(is_exact) {
         Int64Chunked::from_vec(
             "timestamp".into(),
             label_s.map(|s| local_s(s) * 1_000_000).collect(),

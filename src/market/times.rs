@@ -6,7 +6,8 @@
 //!   an IANA name. `20200102-14:30:00`, as FIX and Interactive Brokers write it, is UTC.
 //! - Numbers are seconds, milli-, micro- or nanoseconds since 1970, by their size; `20200102` and
 //!   `20200102093000`; days since 1970 (as R has dates); or Excel's days since 1900.
-//! - A time without a zone is of the zone that is given, America/New_York by default.
+//! - A time without a zone is of the zone that is given, by default that of the market: New York,
+//!   or that of --calendar.
 //! - Times that are all midnights of their own zone are dates: those of daily bars.
 
 mod clock;
@@ -16,10 +17,9 @@ mod zones;
 use std::borrow::Cow;
 
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone};
-use chrono_tz::America::New_York;
 use chrono_tz::Tz;
 
-use super::calendar::new_york_to_utc;
+use super::calendar::{market_time_to_utc, market_zone};
 pub(crate) use clock::joined;
 use text::{DateOrder, TimeText, parse};
 pub(crate) use zones::zones;
@@ -39,7 +39,7 @@ pub(crate) struct TimeOptions {
 
 impl Default for TimeOptions {
     fn default() -> TimeOptions {
-        TimeOptions { zone: New_York, format: None }
+        TimeOptions { zone: market_zone(), format: None }
     }
 }
 
@@ -47,7 +47,7 @@ impl Default for TimeOptions {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Times {
     /// UTC seconds, rounded to the nearest (some programs write 09:34:59.999); None where there is
-    /// no usable time. Dates are midnights in New York.
+    /// no usable time. Dates are midnights in the market.
     pub(crate) label_s: Vec<Option<i64>>,
     /// Some had no zone and were read in the given one.
     pub(crate) naive: bool,
@@ -130,12 +130,12 @@ fn local_to_utc(local: NaiveDateTime, zone: Tz) -> Option<i64> {
     in_range(read(&local).or_else(|| Some(read(&(local - hour))? + 3_600))?)
 }
 
-/// UTC seconds of a text alone, to the nearest; a time without a zone is New York's. A date is None:
+/// UTC seconds of a text alone, to the nearest; a time without a zone is the market's. A date is None:
 /// among others midnights would be dates, but one alone does not tell.
 pub(crate) fn read_text(text: &str) -> Option<i64> {
     match parse(text, DateOrder::Month)? {
         TimeText::Zoned { utc_ms, .. } => epoch_s(utc_ms, 1_000),
-        TimeText::Local(local) => local_to_utc(rounded(local), New_York),
+        TimeText::Local(local) => local_to_utc(rounded(local), market_zone()),
         TimeText::Date(_) => None,
     }
 }
@@ -344,7 +344,7 @@ fn decided(
     let midnight = |moment: &Moment| moment.local.time() == chrono::NaiveTime::MIN;
     let dates = moments.iter().flatten().all(midnight);
     let label = |moment: Moment| {
-        if dates { in_range(new_york_to_utc(moment.local)) } else { Some(moment.utc_s) }
+        if dates { in_range(market_time_to_utc(moment.local)) } else { Some(moment.utc_s) }
     };
     let label_s = moments.into_iter().map(|moment| moment.and_then(label)).collect();
     Ok(Times { label_s, naive: naive && !dates, zoned, dates, read_as })
@@ -359,7 +359,7 @@ pub(crate) fn from_instants(
     let day = DAY_S.saturating_mul(per_s);
     // Nearly always the first time tells.
     let dates = values.clone().flatten().all(|value| value % day == 0);
-    let zone = if dates { Some(New_York) } else { local };
+    let zone = if dates { Some(market_zone()) } else { local };
     // Offsets change by whole hours at full hours, so all times within an hour share one offset.
     let (mut hour_s, mut offset_s) = (i64::MIN, None);
     let mut read = |value: i64| {

@@ -13,7 +13,7 @@ use super::meta_policy::{Book, CapitalPlan, DqnProposal, ExpertWeights, MetaPoli
 use super::risk::{PositionOrder, PositionRequest, Reason, arbitrate, stop};
 use crate::compute::threads::run_parallel;
 use crate::config::PortfolioConfig;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::panel::MarketView;
 
 /// Accounts per task: a decision takes a few microseconds.
@@ -204,7 +204,7 @@ impl DeskAccount {
             self.requests.push(PositionRequest { position, conviction, capital });
         }
         arbitrate(&self.requests, &rules.limits, &mut self.orders);
-        let date = new_york_date(view.end_s());
+        let date = market_date(view.end_s());
         if self.stop.observe(gain, date, &rules.config) {
             stop(&mut self.orders);
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::folder::{ReportError, ResultsFolder};
 use super::portfolio_csv::push_number;
 use crate::market::Symbol;
-use crate::market::calendar::iso_new_york;
+use crate::market::calendar::iso_market_time;
 use crate::portfolio::allocation::Allocations;
 
 pub(crate) const NAME: &str = "allocations.csv";
@@ -33,7 +33,7 @@ fn csv(stocks: &[Symbol], allocations: &Allocations) -> String {
     }
     text.push_str(",capital,proposed,approved,changed,reason\n");
     for row in &allocations.rows {
-        let _ = write!(text, "{},{}", iso_new_york(row.end_s), stocks[row.stock]);
+        let _ = write!(text, "{},{}", iso_market_time(row.end_s), stocks[row.stock]);
         row.weights.iter().for_each(|&weight| push_number(&mut text, weight));
         for profit in &row.profits {
             let _ = write!(text, ",{profit:.2}");

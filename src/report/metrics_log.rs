@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::{ReportError, ResultsFolder};
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::Symbol;
-use crate::market::calendar::iso_new_york;
+use crate::market::calendar::iso_market_time;
 use crate::train::callbacks::PushStats;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
@@ -120,7 +120,7 @@ impl MetricsLog {
         self.write(&EventLine {
             event: "arbitrage",
             period,
-            timestamp: iso_new_york(found.end_s),
+            timestamp: iso_market_time(found.end_s),
             stock: &stocks[found.stock],
             peer: &stocks[found.peer],
             z_score: found.z_score,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::iso_new_york;
+use crate::market::calendar::iso_market_time;
 
 use super::folder::{ReportError, ResultsFolder};
 
@@ -43,7 +43,7 @@ pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
     }
     text.push('\n');
     for t in 0..bars {
-        text.push_str(&iso_new_york(record.end_s[t]));
+        text.push_str(&iso_market_time(record.end_s[t]));
         push_number(&mut text, record.equity[t]);
         push_number(&mut text, record.cash[t]);
         push_number(&mut text, record.reward[t]);

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::format::{count, percent, ratio, signed_percent, wrapped};
 use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
 use crate::market::MarketData;
-use crate::market::calendar::iso_new_york;
+use crate::market::calendar::iso_market_time;
 use crate::runner::optimize::OptimizationResult;
 use crate::runner::{ExecutionStats, PerformanceMetrics};
 use crate::strategy::{Parameters, Signals};
@@ -106,7 +106,7 @@ pub(crate) fn signals_csv(
     writeln!(file)?;
     for t in 0..data.rows() {
         let row = data.row(t);
-        let time = iso_new_york(row.end_s());
+        let time = iso_market_time(row.end_s());
         for (stock, symbol) in data.stocks().iter().enumerate() {
             let close = row.bar(stock).close;
             let close = if close.is_nan() { String::new() } else { close.to_string() };
@@ -139,7 +139,7 @@ pub(crate) fn optimized<P: AsRef<Path>>(found: &OptimizationResult, written: &[P
     let mut cells = vec![head.map(String::from)];
     for fold in &found.folds {
         cells.push([
-            iso_new_york(fold.first_end_s)[..10].to_string(),
+            iso_market_time(fold.first_end_s)[..10].to_string(),
             or_dash(fold.in_sample_sharpe),
             or_dash(fold.out_of_sample_sharpe),
             signed_percent(fold.out_of_sample_return),

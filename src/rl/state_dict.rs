@@ -24,6 +24,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::pickle::{self, ElementKind, StoredTensor};
 use crate::errors::Cause;
+use crate::files::parsing::Parsing;
 use crate::files::{Durability, read_bounded, write_whole};
 
 /// The alignment of `torch.save`, so that a reader may map the elements into memory.
@@ -73,6 +74,7 @@ pub(crate) fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), StateDic
 pub(crate) fn read(path: &Path) -> Result<Vec<NamedTensor>, StateDictError> {
     let failed = |e: io::Error| StateDictError::Io { path: path.into(), cause: Cause::new(e) };
     let bytes = read_bounded(path, MAX_BYTES).map_err(failed)?;
+    let _parsing = Parsing::begin(&path.display().to_string(), bytes.len());
     decode(&bytes).map_err(|Foreign { what, cause }| StateDictError::Format {
         path: path.into(),
         what,

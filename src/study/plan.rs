@@ -24,8 +24,9 @@ pub struct RunId {
 pub struct RunResult {
     /// Which.
     pub id: RunId,
-    /// Sharpe ratio of the DQN alone on the fold's validation days; None where it did not trade, or
-    /// no days are held back. By it a setting is chosen.
+    /// Sharpe ratio on the fold's validation days, of the DQN alone, or of the portfolio where its
+    /// settings vary; None where it did not trade, or no days are held back. By it a setting is
+    /// chosen.
     pub validation: Option<f64>,
     /// What the portfolio traded in the fold's test days.
     pub record: BacktestRecord,
@@ -76,6 +77,11 @@ impl StudyPlan {
         config.evaluation.every_episodes = config.episodes;
         config.validate()?;
         Ok(config)
+    }
+
+    /// Whether settings of the portfolio vary, about which the DQN alone says nothing.
+    pub fn varies_portfolio(&self) -> bool {
+        self.settings.iter().flatten().any(|assignment| assignment.trim().starts_with("portfolio."))
     }
 
     /// Seeds per fold and setting.

@@ -85,7 +85,7 @@ use self::world::{CausalityCase, normal};
 use super::dataset::PreparedData;
 use crate::config::NetworkConfig;
 use crate::market::BarSeries;
-use crate::market::calendar::{extended_session, new_york_date};
+use crate::market::calendar::{extended_session, market_date};
 use crate::market::panel::{Panel, PanelData};
 use crate::train::worker::Lanes;
 
@@ -119,8 +119,8 @@ fn fresh_seed() -> u64 {
 fn moment(data: &PreparedData, from: usize, rng: &mut ChaCha8Rng) -> (usize, i64) {
     let rows = data.note.rows.clone();
     let end_s = |row: usize| data.panel.view(row).end_s();
-    let last_day = new_york_date(end_s(rows.end - 1));
-    let until = rows.clone().rfind(|&row| new_york_date(end_s(row)) < last_day).unwrap();
+    let last_day = market_date(end_s(rows.end - 1));
+    let until = rows.clone().rfind(|&row| market_date(end_s(row)) < last_day).unwrap();
     let gap = |row: &usize| {
         let view = data.panel.view(*row);
         (0..data.panel.stocks().len()).any(|stock| !view.bar(stock).tradable)

@@ -20,7 +20,7 @@ use crate::errors::message;
 use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::{Opportunity, PairTests, PairWatch};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::{market, market_date};
 use crate::market::judge::presence;
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
@@ -32,8 +32,6 @@ use crate::source::{DataSource, fingerprint, load_bars};
 /// Part of every digest; raised when the same bars and features would give another panel, or
 /// another note.
 const PANEL_VERSION: u32 = 2;
-/// Minutes of a regular session.
-const SESSION_MINUTES: u32 = 390;
 /// A long warm-up does not reach back to before the first year that a run may have.
 const NO_BARS_BEFORE: NaiveDate = NaiveDate::from_ymd_opt(1_900, 1, 1).expect("a day");
 
@@ -452,7 +450,7 @@ fn load_one(
 }
 
 fn bars_per_session(bar_minutes: u32) -> u32 {
-    (SESSION_MINUTES / bar_minutes).max(1)
+    (market().trading_minutes() / bar_minutes).max(1)
 }
 
 /// Calendar days that surely hold a warm-up.
@@ -481,20 +479,20 @@ pub(crate) fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
 
 /// Leaves exactly the warm-up before `start`, or as much of it as there is.
 fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: Warmup) {
-    let before = |date: NaiveDate| series.end_s.partition_point(|&s| new_york_date(s) < date);
+    let before = |date: NaiveDate| series.end_s.partition_point(|&s| market_date(s) < date);
     let first = before(start);
     let mut session = first;
     for _ in 0..warmup.sessions {
         let Some(last) = session.checked_sub(1) else { break };
-        session = before(new_york_date(series.end_s[last]));
+        session = before(market_date(series.end_s[last]));
     }
     let drop = first.saturating_sub(warmup.bars as usize).min(session);
     series.drop_first(drop);
 }
 
 fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {
-    let start = grid.end_s.partition_point(|&end_s| new_york_date(end_s) < period.start);
-    let end = grid.end_s.partition_point(|&end_s| new_york_date(end_s) <= period.end);
+    let start = grid.end_s.partition_point(|&end_s| market_date(end_s) < period.start);
+    let end = grid.end_s.partition_point(|&end_s| market_date(end_s) <= period.end);
     start..end
 }
 

@@ -11,7 +11,7 @@ use super::peer_view::{PeerView, Sampling};
 use super::worker::Worker;
 use crate::comm::Comm;
 use crate::features::relations::{QuarterRelation, Relations};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::rl::network::NetworkShape;
 
 /// Rows of a quarter over which the network's means are taken.
@@ -62,7 +62,7 @@ pub(crate) fn gather(
 /// The quarters of a period, and their rows.
 fn quarters(data: &PreparedData) -> Vec<(String, Range<usize>)> {
     let name = |row: usize| {
-        let date = new_york_date(data.panel.view(row).end_s());
+        let date = market_date(data.panel.view(row).end_s());
         format!("{}Q{}", date.year(), date.month0() / 3 + 1)
     };
     let mut found: Vec<(String, Range<usize>)> = Vec::new();

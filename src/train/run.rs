@@ -29,10 +29,11 @@ use crate::comm::Comm;
 use crate::comm::comm::agree;
 use crate::config::RunConfig;
 use crate::errors::message;
+use crate::eval::metrics::Metrics;
 use crate::eval::parts::{DataPart, PartResult};
 use crate::features::relations::QuarterRelation;
 use crate::market::Symbol;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::risk::Reason;
 use crate::rl::networks::Networks;
@@ -296,13 +297,9 @@ impl Trained {
         let mut mandate = self.mandate.clone();
         mandate.portfolio.meta_policy.enabled = false;
         let RowSplit { learned, validation } = self.split.clone();
-        let of_train = |rows: Range<usize>| {
-            let note = PanelNote { rows, ..self.train.note.clone() };
-            PreparedData { note, ..self.train.clone() }
-        };
         let parts = [
-            (DataPart::Training, of_train(learned)),
-            (DataPart::Validation, of_train(validation)),
+            (DataPart::Training, self.part_of_training(learned)),
+            (DataPart::Validation, self.part_of_training(validation)),
             (DataPart::Evaluation, self.eval.clone()),
         ];
         let mut results = Vec::new();
@@ -312,7 +309,7 @@ impl Trained {
             if rows.len() < 2 {
                 continue;
             }
-            let day = |row: usize| new_york_date(data.panel.view(row).end_s());
+            let day = |row: usize| market_date(data.panel.view(row).end_s());
             let (start, end) = (day(rows.start), day(rows.end - 1));
             let found = self.evaluate_on(comm, &mandate, &data)?;
             results.extend(found.map(|found| PartResult {
@@ -324,6 +321,26 @@ impl Trained {
             }));
         }
         Ok(results)
+    }
+
+    /// What the portfolio earns on the validation days if its experts begin at their priors; None on
+    /// all ranks but 0, and where no days are held back. Called on every rank.
+    pub fn portfolio_on_validation(&mut self, comm: &dyn Comm) -> Result<Option<Metrics>> {
+        let validation = self.split.validation.clone();
+        if validation.len() < 2 {
+            return Ok(None);
+        }
+        let (mandate, data) = (self.mandate.clone(), self.part_of_training(validation));
+        // The weights at the end of training have seen these days.
+        let weights = self.model.expert_weights.take();
+        let found = self.evaluate_on(comm, &mandate, &data);
+        self.model.expert_weights = weights;
+        Ok(found?.map(|found| found.metrics))
+    }
+
+    fn part_of_training(&self, rows: Range<usize>) -> PreparedData {
+        let note = PanelNote { rows, ..self.train.note.clone() };
+        PreparedData { note, ..self.train.clone() }
     }
 
     fn evaluate_on(

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
 use crate::config::LearnerConfig;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::panel::Panel;
 use crate::math::normal::{normal_quantile, student_quantile};
 use crate::rl::agent::{Agent, AgentTerms};
@@ -39,7 +39,7 @@ impl RowSplit {
     /// Holds back the last `share` of `rows`, from the first bar of a day on; nothing if that would
     /// be fewer than five days.
     pub fn new(panel: &Panel, rows: Range<usize>, share: f64) -> RowSplit {
-        let date = |row: usize| new_york_date(panel.view(row).end_s());
+        let date = |row: usize| market_date(panel.view(row).end_s());
         let wanted = rows.end - (share * rows.len() as f64) as usize;
         let first = (wanted..rows.end).find(|&row| row > rows.start && date(row) != date(row - 1));
         let first = first.unwrap_or(rows.end);

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::program::{Place, run, short, write_day_files};
 
 /// Runs and returns the error line, which must contain all of `words`.
-fn refused(command: &mut Command, words: &[&str]) -> String {
+pub(crate) fn refused(command: &mut Command, words: &[&str]) -> String {
     let output = run(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{command:?}: {stderr}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
-use dqn_trader::market::calendar::{iso_new_york, new_york_date};
+use dqn_trader::market::calendar::{iso_market_time, market_date};
 use dqn_trader::market::parquet::encode_day;
 use dqn_trader::market::store::day_key;
 use dqn_trader::market::{BarSeries, Period, Symbol};
@@ -63,7 +63,7 @@ fn bars(market: &str) -> Vec<BarSeries> {
             let (minute, half_hour) = (bar.end_s / 60, (bar.end_s - 1) / 1_800);
             let part = (minute * 7 + stock as i64) % 11 == 0;
             let whole = (half_hour * 5 + stock as i64) % 17 == 0;
-            let day = stock == 1 && new_york_date(bar.end_s).to_string() == "2018-03-07";
+            let day = stock == 1 && market_date(bar.end_s).to_string() == "2018-03-07";
             if !part && !whole && !day {
                 kept.push(bar);
             }
@@ -78,8 +78,8 @@ fn store(market: &[BarSeries], folder: &Path) {
         let mut day = BarSeries::new(series.symbol.clone());
         for (i, bar) in series.bars().enumerate() {
             day.push(bar);
-            let date = new_york_date(bar.end_s);
-            if series.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
+            let date = market_date(bar.end_s);
+            if series.end_s.get(i + 1).is_none_or(|&next| market_date(next) != date) {
                 let path = folder.join(day_key(&series.symbol, date));
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, encode_day(&day, 1).unwrap()).unwrap();
@@ -119,7 +119,7 @@ fn moments(market: &[BarSeries]) -> Vec<i64> {
     };
     eprintln!("DQN_TEST_SEED={seed} repeats this");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let day = |end_s: &i64| new_york_date(*end_s).to_string();
+    let day = |end_s: &i64| market_date(*end_s).to_string();
     let ends = &market[0].end_s;
     let from = ends.partition_point(|end_s| day(end_s).as_str() < "2018-03-02");
     let until = ends.partition_point(|end_s| day(end_s).as_str() < "2018-03-27");
@@ -163,7 +163,7 @@ fn evaluations_on_folders_that_differ_after_t_agree_up_to_t() {
         store(&joined_at(&past, &future, t_s), &place.path(&data));
         let theirs = evaluate(&data);
         let ((known, next), (known_there, next_there)) = (cut(&ours, t_s), cut(&theirs, t_s));
-        let t = iso_new_york(t_s);
+        let t = iso_market_time(t_s);
         assert!(known.len() >= 10, "hardly anything is compared up to {t}");
         assert!(known == known_there, "what comes after {t} changed what was before");
         // The same bars are missing in both, so the same orders are filled, at other prices.

@@ -53,6 +53,57 @@ fn what_knows_the_days_gets_no_verdict() {
     assert!(text.contains(IN_SAMPLE) && text.contains("trained on"), "{text}");
 }
 
+/// Commands that judge nothing, and one that is always about other days than it learned from.
+const WITHOUT_VERDICTS: [&str; 5] = ["fetch", "import", "data", "synth", "validate"];
+/// Those that the tests here try on days of training.
+const TRIED: [&str; 5] = ["evaluate", "compare", "agents", "study", "strategies"];
+
+/// Whoever adds a command says here whether it judges, and tries it on days of training.
+#[test]
+fn every_command_is_tried_or_judges_nothing() {
+    let help = said(&Place::new(), &["--help"]);
+    let commands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut names: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .filter(|name| *name != "help")
+        .collect();
+    names.sort_unstable();
+    let mut known = [&WITHOUT_VERDICTS[..], &TRIED].concat();
+    known.sort_unstable();
+    assert_eq!(names, known);
+}
+
+/// A model that knows the days, as an agent, and beside another run.
+#[test]
+fn agents_and_comparisons_call_nothing_evidence_on_days_of_training() {
+    let place = Place::new();
+    let learns = ["--episodes", "2", "--set", "learner.learning_starts=64"];
+    said(&place, &short(&on_leaked(&learns)));
+    let during = ["--eval_start", "2018-02-01", "--eval_end", "2018-04-30", "--allow-overlap"];
+    for output in ["one", "two"] {
+        let seed = if output == "one" { "1" } else { "2" };
+        let more = [&learns[..], &during, &["--output", output, "--seed", seed]].concat();
+        said(&place, &short(&on_leaked(&more)));
+    }
+    let text = said(&place, &["compare", "one", "two"]);
+    assert!(text.contains(IN_SAMPLE) && !text.contains("evidence of an edge"), "{text}");
+    let config = serde_json::json!({
+        "date_range": { "init_date": "2018-02-01", "end_date": "2018-04-30" },
+        "models": [{ "signature": "dqn", "kind": "dqn", "results": "results" }],
+        "agent_config": { "initial_cash": 1_000_000.0 },
+        "log_config": { "log_path": "agents" },
+        "stocks": ["AAPL", "MSFT"],
+        "data": "synthetic:leaked",
+        "bar_minutes": 30,
+        "lead_days": 60,
+    });
+    std::fs::write(place.path("agents.json"), config.to_string()).unwrap();
+    let text = said(&place, &["agents", "--config", "agents.json"]);
+    assert!(text.contains("dqn") && !text.contains("evidence"), "{text}");
+}
+
 #[test]
 fn a_trained_strategy_gets_no_p_value_on_its_own_days() {
     let place = Place::new();

@@ -10,6 +10,7 @@ mod causality;
 mod documentation;
 mod doubtful_bars;
 mod dqn;
+mod exchanges;
 mod getdata;
 mod going_on;
 mod honest;

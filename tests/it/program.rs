@@ -133,7 +133,7 @@ pub(crate) fn write_day_files_with(
     (first, last): (&str, &str),
     columns: &[String],
 ) {
-    use dqn_trader::market::calendar::new_york_date;
+    use dqn_trader::market::calendar::market_date;
     use dqn_trader::market::parquet::encode_day;
     use dqn_trader::market::store::{LocalStore, Store, day_key};
     use dqn_trader::market::{BarSeries, Period, Symbol};
@@ -152,8 +152,8 @@ pub(crate) fn write_day_files_with(
             let wave = |k: usize| 17.0 + 3.0 * (i as f32 / (40.0 * (k + 1) as f32)).sin();
             let value = |k| if (i + k) % 3 == 0 { f32::NAN } else { wave(k) };
             day.push_with(bars.bar(i), &(0..columns.len()).map(value).collect::<Vec<_>>());
-            let date = new_york_date(bars.end_s[i]);
-            if bars.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
+            let date = market_date(bars.end_s[i]);
+            if bars.end_s.get(i + 1).is_none_or(|&next| market_date(next) != date) {
                 store.put(&day_key(symbol, date), &encode_day(&day, 1).unwrap()).unwrap();
                 day = empty();
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::program::{Place, run, succeed};
+use crate::program::{Place, run, succeed, write_day_files};
 use crate::resume::{assert_same_files, spawn};
 
 const SMALL: [&str; 24] = [
@@ -94,6 +94,76 @@ fn threads_ranks_and_kills_change_nothing() {
     assert_eq!(kept(&place, "whole"), 12);
 }
 
+/// What was made of other bars is not put together with what is made of these.
+#[test]
+fn bars_that_change_are_noticed() {
+    let place = Place::new();
+    write_day_files(&place.path("data"), &["AAPL", "MSFT"], "2018-01-02", "2018-12-31");
+    let of = |output: &'static str| {
+        let data = ["--data", "data", "--seeds", "1", "--episodes", "1", "--output", output];
+        let mut flags = small(&data);
+        // Those of `small` come first, and a flag is given once.
+        for once in ["--data", "--seeds", "--episodes"] {
+            let at = flags.iter().position(|flag| *flag == once).unwrap();
+            flags.drain(at..at + 2);
+        }
+        flags.retain(|flag| *flag != "--quiet");
+        flags
+    };
+    let made_again = "of other settings or bars: made again";
+    let said = |flags: &[&str]| {
+        let output = run(&mut place.program(flags));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    said(&of("study"));
+    let resume = ["study", "--output", "study", "--resume"];
+    assert!(!said(&resume).contains(made_again));
+    let before = place.text("study/study.json");
+    // A correction of a day that is learned from.
+    let day = "data/stocks_intraday/AAPL/2018/03";
+    let other = "data/stocks_intraday/AAPL/2018/04";
+    let bytes = place.read(&format!("{other}/AAPL_2018-04-12.parquet"));
+    std::fs::remove_file(place.path(&format!("{day}/AAPL_2018-03-07.parquet"))).unwrap();
+    std::fs::write(place.path(&format!("{other}/AAPL_2018-04-11.parquet")), bytes).unwrap();
+    let runs = kept(&place, "study");
+    assert!(said(&resume).contains(&format!("{runs} runs there are {made_again}")));
+    assert_ne!(place.text("study/study.json"), before);
+    said(&of("anew"));
+    assert_same_files(&place, "study", "anew", &FILES);
+}
+
+fn number(row: &BTreeMap<String, String>, name: &str) -> f64 {
+    row[name].parse().unwrap_or(0.0)
+}
+
+/// Sharpe ratios of the first two settings on the validation days of a fold, summed over seeds.
+fn validation(runs: &[BTreeMap<String, String>], fold: usize) -> [f64; 2] {
+    let of_fold = |row: &&BTreeMap<String, String>| row["fold"] == (fold + 1).to_string();
+    ["1", "2"].map(|setting| {
+        let its = runs.iter().filter(of_fold).filter(|row| row["setting"] == setting);
+        its.map(|row| number(row, "validation_sharpe")).sum()
+    })
+}
+
+/// The DQN alone is the same with both, the portfolio is not.
+#[test]
+fn settings_of_the_portfolio_are_chosen_by_the_portfolio() {
+    let place = Place::new();
+    let experts = ["--grid", "portfolio.meta_policy.enabled=true,false", "--seeds", "1"];
+    let mut flags = small(&experts);
+    let twice = flags.iter().position(|flag| *flag == "--seeds").unwrap();
+    flags.drain(twice..twice + 2);
+    succeed(&mut place.program(&flags));
+    let study = json(&place, "results/study.json");
+    let runs = rows(&place.text("results/runs.csv"));
+    for (i, fold) in study["folds"].as_array().unwrap().iter().enumerate() {
+        let [first, second] = validation(&runs, i);
+        assert_ne!(first, second, "fold {i}");
+        assert_eq!(fold["chosen"], usize::from(second > first), "fold {i}");
+    }
+}
+
 /// The account of the study is made up of its runs: each seed's is the product of the folds' returns
 /// with the setting that was best on validation, and the whole is the mean of the seeds.
 #[test]
@@ -103,17 +173,9 @@ fn the_account_is_made_up_of_the_runs() {
     let study = json(&place, "results/study.json");
     let runs = rows(&place.text("results/runs.csv"));
     assert_eq!(runs.len(), 3 * 2 * 2);
-    let number =
-        |row: &BTreeMap<String, String>, name: &str| row[name].parse::<f64>().unwrap_or(0.0);
     for (i, fold) in study["folds"].as_array().unwrap().iter().enumerate() {
-        let of_setting = |setting: usize| {
-            let its = runs.iter().filter(|row| {
-                row["fold"] == (i + 1).to_string() && row["setting"] == (setting + 1).to_string()
-            });
-            its.map(|row| number(row, "validation_sharpe")).sum::<f64>()
-        };
-        let best = if of_setting(1) > of_setting(0) { 1 } else { 0 };
-        assert_eq!(fold["chosen"], best, "fold {i}");
+        let [first, second] = validation(&runs, i);
+        assert_eq!(fold["chosen"], usize::from(second > first), "fold {i}");
         // What is learned from ends before what is traded.
         let day = |period: &str, end: &str| fold[period][end].as_str().unwrap().to_string();
         assert!(day("train", "end") < day("test", "start"), "{fold}");

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::protocol::ToolCall;
 use crate::agents::ledger::{Ledger, Refusal, ShareOrder, Side};
 use crate::market::Symbol;
-use crate::market::calendar::{NewYorkClock, iso_new_york};
+use crate::market::calendar::{MarketClock, iso_market_time};
 use crate::market::panel::MarketView;
 
 /// Maximum number of bars per stock in one answer.
@@ -146,7 +146,7 @@ impl TradingTools<'_> {
         };
         let orders = self.orders.iter().map(|order| order_json(order, self.stocks));
         json!({
-            "as_of": iso_new_york(self.view.end_s()),
+            "as_of": iso_market_time(self.view.end_s()),
             "cash": round(self.ledger.cash()),
             "equity": round(self.ledger.equity(&self.view)),
             "positions": self.stocks.iter().enumerate().map(one).collect::<Map<_, _>>(),
@@ -193,7 +193,7 @@ struct BarSummary {
 impl BarSummary {
     fn json(&self) -> Value {
         json!({
-            "until": iso_new_york(self.end_s), "open": self.open, "high": self.high,
+            "until": iso_market_time(self.end_s), "open": self.open, "high": self.high,
             "low": self.low, "close": self.close, "volume": self.volume,
         })
     }
@@ -201,7 +201,7 @@ impl BarSummary {
 
 /// The last `count` bars or days of a stock up to `view`, oldest first.
 fn last_bars(view: &MarketView<'_>, stock: usize, count: usize, by_bar: bool) -> Vec<BarSummary> {
-    let mut clock = NewYorkClock::new();
+    let mut clock = MarketClock::new();
     let (mut found, mut day): (Vec<BarSummary>, _) = (Vec::new(), None);
     for back in 0.. {
         let Some(view) = view.back(back) else { break };

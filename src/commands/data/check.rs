@@ -26,6 +26,7 @@ pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) 
     if !(0.0..=1.0).contains(&args.min_coverage) {
         return Err(anyhow!("--min-coverage: must be a fraction from 0 to 1"));
     }
+    args.calendar.adopt()?;
     let name = source::resolve(args.data.as_deref());
     let DataSource::Store(store) = source::open(&name, &container_name(&args.container))? else {
         return Err(anyhow!("{name} has no files to check; give a folder with --data"));
@@ -55,7 +56,7 @@ pub(crate) fn check(args: &CheckArgs, global: &GlobalArgs, progress: &Progress) 
         })?);
     }
     progress.finish();
-    compare(&mut all);
+    compare(&mut all, args.calendar);
     let is_right = !all.iter().any(Checked::is_wrong);
     say(&match args.format {
         Format::Table => table(&all),

@@ -10,6 +10,7 @@ use chrono::{SecondsFormat, Utc};
 use super::file_store;
 use crate::cli::{DataCommand, DataCommandArgs, GlobalArgs, ImportArgs};
 use crate::ingest::{self, ImportOptions};
+use crate::market::calendar::market_zone;
 use crate::report::Progress;
 
 pub(crate) use fetch::fetch;
@@ -28,12 +29,13 @@ pub(crate) fn data(
 
 /// Tables of the user's into day files.
 pub(crate) fn import(args: &ImportArgs, progress: &Progress) -> Result<()> {
+    args.calendar.adopt()?;
     let store = file_store(&args.into)?;
     let options = ImportOptions {
         symbol: args.symbol.clone(),
         columns: args.columns.clone(),
         time_format: args.time_format.clone(),
-        time_zone: args.time_zone,
+        time_zone: args.time_zone.unwrap_or_else(market_zone),
         adjusted: args.adjusted,
         price_scale: args.price_scale.map(|scale| scale as f64),
         strict: args.strict,

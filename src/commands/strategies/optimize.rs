@@ -10,7 +10,7 @@ use crate::comm::Comm;
 use crate::comm::heartbeat::PULSE;
 use crate::commands::say;
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::report::strategies::optimized;
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
@@ -65,7 +65,7 @@ pub(crate) fn optimize(
             (&judged.benchmark, &judged.inference.trials.own[..], what)
         });
         market.ledger.note(noted)?;
-        let first = new_york_date(data.row(0).end_s());
+        let first = market_date(data.row(0).end_s());
         let until = kind.fitted_until(&found.best.parameters);
         found.in_sample_if(until.is_some_and(|until| first <= until));
         progress.finish();

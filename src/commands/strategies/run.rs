@@ -21,7 +21,7 @@ use crate::eval::backtest::buy_and_hold;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::metrics::BacktestRecord;
 use crate::eval::rules::RULES;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::report::strategies::{StrategyRow, signals_csv, table};
 use crate::report::{FolderLock, Progress, ResultsFolder};
 use crate::rl::rng::{Purpose, stream};
@@ -264,7 +264,7 @@ fn in_sample<'a>(
     fitted: &'a [(String, NaiveDate)],
     market: &StrategyMarket,
 ) -> Vec<&'a (String, NaiveDate)> {
-    let first = new_york_date(market.data.row(0).end_s());
+    let first = market_date(market.data.row(0).end_s());
     fitted.iter().filter(|(_, until)| first <= *until).collect()
 }
 

@@ -225,7 +225,7 @@ impl InputLine {
 /// close of its session.
 fn end_of(timestamp: &Value) -> Result<i64> {
     let of_text = |text: &str| {
-        let close = |date| calendar::usual_session(date).close_s;
+        let close = |date| calendar::market().usual_session(date).close_s;
         times::read_text(text).or_else(|| times::read_date(text).map(close))
     };
     let end_s = match timestamp {

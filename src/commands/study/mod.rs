@@ -5,6 +5,8 @@ mod runs;
 mod store;
 
 use anyhow::{Result, anyhow};
+use chrono::Days;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::train::stop_on_signals;
@@ -16,16 +18,19 @@ use crate::config::{RunConfig, StudyConfig};
 use crate::errors::message;
 use crate::eval::metrics::BacktestRecord;
 use crate::market::Period;
+use crate::market::options::LoadOptions;
 use crate::report::folder::ResultsFolder;
 use crate::report::ledger::Ledger;
 use crate::report::study::{StudyReport, closing};
 use crate::report::{FolderLock, Progress};
 use crate::rl::rng::{Purpose, stream};
+use crate::source::fingerprint;
 use crate::study::folds::folds;
 use crate::study::outcome::StudyOutcome;
 use crate::study::plan::{RunId, RunResult, StudyPlan};
 use crate::study::settings::settings;
 use crate::train::callbacks::Ending;
+use crate::train::run::RunData;
 use runs::{RunChain, Runner};
 use store::RunStore;
 
@@ -57,7 +62,9 @@ pub(crate) fn study(
     let plan = agreed(comm, plan(&setting.config, study))?;
     let stop = stop_on_signals()?;
     let opened = match comm.is_root() {
-        true => open(&plan, args.train.resume, &setting.progress).map(Some),
+        true => bars_digest(&plan.base, setting.data())
+            .and_then(|bars| open(&plan, bars, args.train.resume, &setting.progress))
+            .map(Some),
         false => Ok(None),
     };
     let mut store = agreed(comm, opened)?;
@@ -93,7 +100,19 @@ fn plan(base: &RunConfig, study: StudyConfig) -> Result<StudyPlan> {
     Ok(plan)
 }
 
-fn open(plan: &StudyPlan, resume: bool, progress: &Progress) -> Result<RunStore> {
+/// Of names, sizes and versions of all files of the study's bars, with a year before for warm-ups.
+fn bars_digest(config: &RunConfig, data: RunData<'_>) -> Result<String> {
+    const YEAR: Days = Days::new(366);
+    let start = config.start_date.checked_sub_days(YEAR).unwrap_or(config.start_date);
+    let period = Period { start, end: config.eval_end };
+    let columns = config.features.columns.clone();
+    let options = LoadOptions { columns, ..config.data.load_options(None) };
+    let one = |stock| fingerprint(data.source, stock, &period, &options);
+    let all = config.stocks.par_iter().map(one).collect::<Result<Vec<String>, _>>()?;
+    Ok(all.join(" "))
+}
+
+fn open(plan: &StudyPlan, bars: String, resume: bool, progress: &Progress) -> Result<RunStore> {
     let output = &plan.base.output;
     let folder = match resume {
         true => ResultsFolder::open(output)?,
@@ -104,12 +123,16 @@ fn open(plan: &StudyPlan, resume: bool, progress: &Progress) -> Result<RunStore>
     }
     let saved = RunConfig { study: Some(plan.study.clone()), ..plan.base.clone() };
     folder.write_whole("config.toml", toml::to_string(&saved)?.as_bytes())?;
-    let store = RunStore::open(folder, plan)?;
+    let store = RunStore::open(folder, plan, bars)?;
     let (folds, settings, seeds) = (plan.folds.len(), plan.settings.len(), plan.seeds());
     progress.line(&format!(
         "study: folds {folds}, settings {settings}, seeds {seeds}; runs there already: {}",
         store.done().len()
     ));
+    if store.stale() > 0 {
+        let stale = store.stale();
+        progress.line(&format!("{stale} runs there are of other settings or bars: made again"));
+    }
     Ok(store)
 }
 

@@ -143,13 +143,26 @@ impl Runner<'_> {
             return Ok(None);
         }
         let keeps_model = self.plan.study.warm_start;
-        result(id, trained, keeps_model.then(|| place.path())).map(Some)
+        let by_portfolio = self.plan.varies_portfolio();
+        result(id, trained, by_portfolio, keeps_model.then(|| place.path())).map(Some)
     }
 }
 
-/// What is kept of a run. `place`: where its model can be written, if it is needed.
-fn result(id: RunId, mut trained: Trained, place: Option<&Path>) -> Result<RunResult> {
+/// What is kept of a run. `by_portfolio`: whether the portfolio's Sharpe ratio on validation days is
+/// the one that counts. `place`: where its model can be written, if it is needed.
+fn result(
+    id: RunId,
+    mut trained: Trained,
+    by_portfolio: bool,
+    place: Option<&Path>,
+) -> Result<RunResult> {
     let parts = trained.parts(&LocalComm)?;
+    let validation = if by_portfolio {
+        trained.portfolio_on_validation(&LocalComm)?.and_then(|found| found.sharpe)
+    } else {
+        let found = parts.iter().find(|part| part.part == DataPart::Validation);
+        found.and_then(|part| part.dqn.sharpe)
+    };
     let model = match place {
         None => Vec::new(),
         Some(place) => {
@@ -161,10 +174,9 @@ fn result(id: RunId, mut trained: Trained, place: Option<&Path>) -> Result<RunRe
     };
     let doubts = doubts(trained.train.note.reports.iter().chain(&trained.eval.note.reports));
     let evaluated = trained.latest.ok_or_else(|| anyhow!("rank 0 evaluates"))?.evaluated;
-    let validation = parts.iter().find(|part| part.part == DataPart::Validation);
     Ok(RunResult {
         id,
-        validation: validation.and_then(|part| part.dqn.sharpe),
+        validation,
         record: evaluated.record,
         benchmark: evaluated.benchmark,
         metrics: evaluated.metrics,

@@ -15,26 +15,31 @@ use crate::study::plan::{RunId, RunResult, StudyPlan};
 /// Below the study's folder.
 const RUNS: &str = "runs";
 /// Raised when the results of an older program cannot be read any more, or would differ.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// On rank 0.
 pub(crate) struct RunStore {
     folder: ResultsFolder,
     plan: StudyPlan,
+    /// What tells the bars of the study from others.
+    bars: String,
     results: Vec<RunResult>,
+    /// How many were there that are of other settings or bars.
+    stale: usize,
     started: std::time::Instant,
     made: usize,
 }
 
 impl RunStore {
-    /// With the results of an earlier start of the same study; what belongs to other settings is
-    /// passed over.
-    pub(crate) fn open(folder: ResultsFolder, plan: &StudyPlan) -> Result<RunStore> {
+    /// With the results of an earlier start of the same study; what belongs to other settings or
+    /// bars is passed over.
+    pub(crate) fn open(folder: ResultsFolder, plan: &StudyPlan, bars: String) -> Result<RunStore> {
         let place = folder.path(RUNS);
         std::fs::create_dir_all(&place).with_context(|| place.display().to_string())?;
         let started = std::time::Instant::now();
+        let (plan_of_store, results) = (plan.clone(), Vec::new());
         let mut store =
-            RunStore { folder, plan: plan.clone(), results: Vec::new(), started, made: 0 };
+            RunStore { folder, plan: plan_of_store, bars, results, stale: 0, started, made: 0 };
         for entry in std::fs::read_dir(&place).with_context(|| place.display().to_string())? {
             let Ok(bytes) = std::fs::read(entry?.path()) else { continue };
             let Ok((digest, result)) = postcard::from_bytes::<(String, RunResult)>(&bytes) else {
@@ -45,6 +50,8 @@ impl RunStore {
                 fold < plan.folds.len() && seed < plan.seeds() && setting < plan.settings.len();
             if known && digest == store.digest(result.id)? {
                 store.results.push(result);
+            } else {
+                store.stale += 1;
             }
         }
         store.results.sort_by_key(|result| result.id);
@@ -53,6 +60,10 @@ impl RunStore {
 
     pub(crate) fn folder(&self) -> &ResultsFolder {
         &self.folder
+    }
+
+    pub(crate) fn stale(&self) -> usize {
+        self.stale
     }
 
     pub(crate) fn done(&self) -> Vec<&RunResult> {
@@ -108,12 +119,12 @@ impl RunStore {
         self.folder.path(RUNS).join(format!("fold{fold}-seed{seed}-setting{setting}"))
     }
 
-    /// Of all settings that decide a run.
+    /// Of all that decides a run.
     fn digest(&self, id: RunId) -> Result<String> {
         let config = self.plan.config(id)?.deciding_results();
         let chain = StudyConfig { seeds: 1, ..self.plan.study.clone() };
         let chain = chain.warm_start.then_some((chain, self.plan.base.start_date));
-        let text = serde_json::to_vec(&(VERSION, &config, chain))?;
+        let text = serde_json::to_vec(&(VERSION, &config, chain, &self.bars))?;
         Ok(Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{Days, NaiveDate};
 
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::new_york_to_utc;
+use crate::market::calendar::market_time_to_utc;
 
 /// An account that trades at opens.
 pub(super) struct FixtureAccount {
@@ -77,7 +77,7 @@ pub(super) fn bar_ends(days: usize, bars: usize, minutes: usize) -> Vec<i64> {
     let end = |day: usize, bar: usize| {
         let time = 570 + minutes * bar;
         let date = first + Days::new(day as u64);
-        new_york_to_utc(date.and_hms_opt(time as u32 / 60, time as u32 % 60, 0).unwrap())
+        market_time_to_utc(date.and_hms_opt(time as u32 / 60, time as u32 % 60, 0).unwrap())
     };
     let all = (0..days).flat_map(|day| (1..=bars).map(move |bar| end(day, bar)));
     std::iter::once(end(0, 0)).chain(all).collect()

@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use super::MIN_DAYS;
 use super::sharpe::SampleMoments;
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::{NewYorkClock, new_york_to_utc};
+use crate::market::calendar::{MarketClock, market_time_to_utc};
 use crate::math::normal::normal_cdf;
 pub(crate) use table::{HeldShares, TimingScratch, TimingTable};
 
@@ -240,13 +240,13 @@ impl ExposureGrid {
 /// Date and time of day of each bar, and the distinct times of day of all bars after the first. Times
 /// are seconds since midnight: those of the clock, but that no hour occurs twice in November.
 fn times_of_day(end_s: &[i64]) -> (Vec<(NaiveDate, i64)>, Vec<i64>) {
-    let mut clock = NewYorkClock::new();
+    let mut clock = MarketClock::new();
     let mut midnight_s = 0;
     let mut today = None;
     let time = |&end_s: &i64| {
         let (date, _) = clock.at(end_s);
         if today.replace(date) != Some(date) {
-            midnight_s = new_york_to_utc(date.and_time(NaiveTime::MIN));
+            midnight_s = market_time_to_utc(date.and_time(NaiveTime::MIN));
         }
         (date, end_s - midnight_s)
     };

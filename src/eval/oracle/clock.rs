@@ -32,7 +32,7 @@ impl SessionClock {
     /// session is the bar of a full one that is as far from the end of the same half. The session
     /// of tomorrow is taken for a full one.
     pub(super) fn next_bar(&self, end_s: i64) -> usize {
-        let session = calendar::usual_session(calendar::new_york_date(end_s));
+        let session = calendar::usual_session(calendar::market_date(end_s));
         let count = self.bars_in(session.close_s - session.open_s);
         let next = self.bars_in(end_s - session.open_s);
         if next >= count {
@@ -52,7 +52,7 @@ mod tests {
     /// Seconds since 1970 of a New York time.
     fn at(day: &str, hour: u32, minute: u32) -> i64 {
         let day: chrono::NaiveDate = day.parse().unwrap();
-        calendar::new_york_to_utc(day.and_hms_opt(hour, minute, 0).unwrap())
+        calendar::market_time_to_utc(day.and_hms_opt(hour, minute, 0).unwrap())
     }
 
     #[test]

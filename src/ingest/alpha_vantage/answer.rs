@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::SeriesKind;
 use crate::ingest::table::plain_csv;
 use crate::market::bar::Symbol;
-use crate::market::calendar::{new_york_date, new_york_to_utc};
+use crate::market::calendar::{market_date, market_time_to_utc};
 use crate::market::month::YearMonth;
 use crate::market::parquet::RawRows;
 
@@ -64,11 +64,11 @@ pub(super) fn read(
 /// The service has been known to ignore request parameters that it does not recognise.
 fn rows_of_month(rows: RawRows, month: YearMonth) -> ServiceAnswer {
     let period = month.period();
-    let other_month = rows.label_s.iter().flatten().find(|&&s| !period.contains(new_york_date(s)));
+    let other_month = rows.label_s.iter().flatten().find(|&&s| !period.contains(market_date(s)));
     match other_month {
         Some(&label_s) => ServiceAnswer::Broken(format!(
             "asked for {month}, it sent bars of {}",
-            new_york_date(label_s)
+            market_date(label_s)
         )),
         None => ServiceAnswer::Rows(rows),
     }
@@ -180,7 +180,7 @@ fn bars(
         };
         let values = ["1. open", "2. high", "3. low", "4. close", "5. volume"].map(value);
         let [open, high, low, close, volume] = values;
-        rows.push(Some(new_york_to_utc(local)), [open?, high?, low?, close?, volume?]);
+        rows.push(Some(market_time_to_utc(local)), [open?, high?, low?, close?, volume?]);
     }
     Ok(rows)
 }

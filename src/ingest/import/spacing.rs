@@ -1,7 +1,6 @@
 //! Bars that are neither daily nor of one length within days.
 
 use chrono::{DateTime, Timelike};
-use chrono_tz::America::New_York;
 use chrono_tz::{Tz, UTC};
 
 use crate::ingest::day::RowsByDay;
@@ -39,13 +38,13 @@ pub(super) fn longer_than_days(days: &RowsByDay) -> Option<String> {
     Some(format!("has {words} bars ({bars} bars, most of them {least} to {most} days apart)"))
 }
 
-/// What is wrong with bars of some minutes, if there are daily ones among them: at midnight, in New
-/// York, in UTC or in `zone`, apart from all others.
+/// What is wrong with bars of some minutes, if there are daily ones among them: at midnight, in the
+/// market, in UTC or in `zone`, apart from all others.
 pub(super) fn daily_among(days: &RowsByDay, minutes: u32, zone: Tz) -> Option<String> {
     let labels: Vec<i64> = days.days.values().flat_map(|day| day.0.keys().copied()).collect();
     let apart_s = APART_S.max(APART_BARS * 60 * i64::from(minutes) + 1);
     let is_midnight = |label_s: i64| {
-        [New_York, UTC, zone].iter().any(|zone| {
+        [calendar::market_zone(), UTC, zone].iter().any(|zone| {
             let local = DateTime::from_timestamp(label_s, 0).map(|time| time.with_timezone(zone));
             local.is_some_and(|local| local.num_seconds_from_midnight() == 0)
         })
@@ -58,12 +57,14 @@ pub(super) fn daily_among(days: &RowsByDay, minutes: u32, zone: Tz) -> Option<St
     let daily: Vec<usize> = (0..labels.len()).filter(|&i| is_daily(i)).collect();
     let is_many = daily.len() as f64 >= SHARE_OF_DAYS * days.days.len() as f64;
     let first = daily.first().filter(|_| is_many)?;
-    let (count, at) = (daily.len(), calendar::iso_new_york(labels[*first]));
+    let (count, at) = (daily.len(), calendar::iso_market_time(labels[*first]));
     Some(format!("has bars of {minutes} min and, at midnight, {count} of whole days (first {at})"))
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::America::New_York;
+
     use super::*;
     use crate::market::parquet::RawRows;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::CleanRow;
 use super::convention::Convention;
 use super::day::DateRows;
-use crate::market::calendar::OPEN_TOD_S;
+use crate::market::calendar::{self, Calendar, OPEN_TOD_S};
 
 const HOUR_S: i64 = 3_600;
 /// Times of day in seconds from the open.
@@ -30,6 +30,7 @@ pub(super) fn find_anomalies(
     days: &[DateRows],
     convention: &Convention,
     mixed_zones: bool,
+    calendar: Calendar,
 ) -> Vec<Anomaly> {
     let mut anomalies = Vec::new();
     // Dates have neither a length nor a label nor a zone.
@@ -42,11 +43,18 @@ pub(super) fn find_anomalies(
     anomaly("bar length", other_length(rows, days, convention));
     anomaly("label", other_label(rows, days, convention.native_s));
     if mixed_zones {
-        let text = "some files have times with a zone, others without (read as New York's)";
-        anomaly("time zone", Some(text.into()));
+        let text = format!(
+            "some files have times with a zone, others without (read as {})",
+            calendar.zone()
+        );
+        anomaly("time zone", Some(text));
     }
-    anomaly("time zone", super::convention::utc_suspicion(rows, days));
-    anomaly("time zone", marked_as_utc(rows, days));
+    if calendar == Calendar::Nyse {
+        anomaly("time zone", super::convention::utc_suspicion(rows, days));
+        anomaly("time zone", marked_as_utc(rows, days));
+    } else {
+        anomaly("time zone", off_by_the_zone(rows, days, convention));
+    }
     anomaly("time zone", without_summer_time(rows, days));
     anomalies
 }
@@ -115,11 +123,41 @@ fn marked_as_utc(rows: &[CleanRow], days: &[DateRows]) -> Option<String> {
     })
 }
 
+/// Whether days begin before or after their session by what the market's clock differs from UTC.
+pub(super) fn off_by_the_zone(
+    rows: &[CleanRow],
+    days: &[DateRows],
+    convention: &Convention,
+) -> Option<String> {
+    let apart = days.iter().filter(|day| !day.closed && ahead_s(day) != 0);
+    let firsts: Vec<(i64, i64)> =
+        apart.filter_map(|day| Some((day.labels(rows).next()?, ahead_s(day)))).collect();
+    let share = |sign: i64| {
+        let is_off = |&&(first_s, ahead_s): &&(i64, i64)| {
+            (first_s - sign * ahead_s).abs() <= convention.native_s.min(HOUR_S / 2)
+        };
+        let count = firsts.iter().filter(is_off).count();
+        count >= MIN_DAYS && 10 * count >= 9 * firsts.len()
+    };
+    let zone = calendar::market_zone();
+    if share(-1) {
+        return Some(format!(
+            "times look like UTC, and are read as {zone}: store them with their zone"
+        ));
+    }
+    share(1).then(|| format!("times look like those of {zone}, marked as UTC"))
+}
+
+/// What the market's clock shows more than UTC when a day's session opens, seconds.
+fn ahead_s(day: &DateRows) -> i64 {
+    let open_s = day.regular.open_s;
+    calendar::market_time(open_s).and_utc().timestamp() - open_s
+}
+
 /// Times with a fixed UTC offset begin an hour earlier or later for half of the year.
 fn without_summer_time(rows: &[CleanRow], days: &[DateRows]) -> Option<String> {
-    // The open is at 14:30 UTC in winter, at 13:30 UTC in summer.
-    let is_summer =
-        |day: &DateRows| day.regular.open_s.rem_euclid(86_400) == 13 * HOUR_S + HOUR_S / 2;
+    let most_s = days.iter().map(ahead_s).max()?;
+    let is_summer = |day: &DateRows| ahead_s(day) == most_s;
     let first = |summer: bool| {
         let in_season = days.iter().filter(|day| !day.closed && is_summer(day) == summer);
         let usual = usual(in_season.filter_map(|day| day.labels(rows).next()));

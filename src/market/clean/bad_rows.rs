@@ -53,7 +53,7 @@ impl BadRows {
         kind: RowFault,
         why: &str,
     ) -> Result<(), MarketError> {
-        let at = label_s.map_or("a row without a time".to_string(), calendar::iso_new_york);
+        let at = label_s.map_or("a row without a time".to_string(), calendar::iso_market_time);
         if self.strict {
             return Err(MarketError::File {
                 file: place.into(),

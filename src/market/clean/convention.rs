@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use super::CleanRow;
 use super::day::DateRows;
 use crate::market::bar::Symbol;
-use crate::market::calendar::{
-    CLOSE_TOD_S, EXTENDED_CLOSE_TOD_S, EXTENDED_OPEN_TOD_S, NewYorkClock, OPEN_TOD_S,
-};
+use crate::market::calendar::{CLOSE_TOD_S, Calendar, MarketClock, OPEN_TOD_S};
 use crate::market::error::MarketError;
 use crate::market::options::{BarLabel, LoadOptions};
 
@@ -23,10 +21,12 @@ const VOLUME_FACTOR: f64 = 4.0;
 pub(crate) struct Convention {
     /// Length of a bar, seconds.
     pub(crate) native_s: i64,
-    /// Where bars begin: seconds from 09:30, modulo `native_s`. 0 if a bar begins at the open; 1800
-    /// for hourly bars on full hours. A bar that begins off this grid is cut at the next grid
+    /// Where bars begin: seconds from the open, modulo `native_s`. 0 if a bar begins with it; 1800 for
+    /// hourly bars on full hours in New York. A bar that begins off this grid is cut at the next grid
     /// point, like the half hour before 10:00 in hourly bars.
     pub(crate) phase_s: i64,
+    /// The same after a session's pause, where hourly bars may begin anew, as in Hong Kong at 13:00.
+    pub(crate) phase_after_pause_s: i64,
     /// Start or End, never Auto.
     pub(crate) label: BarLabel,
     /// How the label was determined.
@@ -42,6 +42,7 @@ impl Convention {
         Convention {
             native_s: 60 * i64::from(minutes),
             phase_s: 0,
+            phase_after_pause_s: 0,
             label: BarLabel::End,
             reason: "the program made these bars itself".into(),
             notes: Vec::new(),
@@ -62,6 +63,7 @@ impl Convention {
             return Ok(Convention {
                 native_s: 60 * i64::from(calendar.session_minutes()),
                 phase_s: 0,
+                phase_after_pause_s: 0,
                 label: BarLabel::Start,
                 reason: "daily bars: each is the session of its date".into(),
                 notes: Vec::new(),
@@ -69,10 +71,18 @@ impl Convention {
             });
         }
         let native_s = native_s(symbol, rows, days)?;
-        let phase_s =
-            mode(days.iter().flat_map(|day| day.labels(rows).map(|s| s.rem_euclid(native_s))))
-                .unwrap_or(0);
-        let (found, evidence) = label(rows, days, native_s);
+        let phase = |after_pause: bool| {
+            let is_there = |day: &DateRows, s: i64| {
+                day.pause.is_some_and(|[_, until_s]| s > until_s) == after_pause
+            };
+            mode(days.iter().flat_map(|day| {
+                let labels = day.labels(rows).filter(move |&s| is_there(day, s));
+                labels.map(|s| s.rem_euclid(native_s))
+            }))
+        };
+        let phase_s = phase(false).unwrap_or(0);
+        let phase_after_pause_s = phase(true).unwrap_or(phase_s);
+        let (found, evidence) = label(rows, days, native_s, calendar);
         let mut notes = Vec::new();
         let (label, reason) = match (wanted, found) {
             (BarLabel::Auto, Some(found)) => (found, evidence),
@@ -86,7 +96,15 @@ impl Convention {
             }
             (wanted, _) => (wanted, "set by --bar-label".into()),
         };
-        Ok(Convention { native_s, phase_s, label, reason, notes, daily: false })
+        Ok(Convention {
+            native_s,
+            phase_s,
+            phase_after_pause_s,
+            label,
+            reason,
+            notes,
+            daily: false,
+        })
     }
 
     pub(crate) fn native_minutes(&self) -> u32 {
@@ -98,7 +116,10 @@ impl Convention {
         if self.daily {
             return (0, day.length_s());
         }
-        let past_grid_s = (label_s - self.phase_s).rem_euclid(self.native_s);
+        // A label at the pause's end is the start of the bar after it; it is no bar's end.
+        let after_pause = day.pause.is_some_and(|[_, until_s]| label_s >= until_s);
+        let phase_s = if after_pause { self.phase_after_pause_s } else { self.phase_s };
+        let past_grid_s = (label_s - phase_s).rem_euclid(self.native_s);
         match self.label {
             BarLabel::End if past_grid_s == 0 => (label_s - self.native_s, label_s),
             BarLabel::End => (label_s - past_grid_s, label_s),
@@ -128,22 +149,22 @@ fn mode(values: impl Iterator<Item = i64>) -> Option<i64> {
     counts.into_iter().rev().max_by_key(|&(_, count)| count).map(|(value, _)| value)
 }
 
-/// Whether there is one bar a day, always at the same time: of New York, as midnights and openings
+/// Whether there is one bar a day, always at the same time: of the market, as midnights and openings
 /// are, or of UTC. One bar alone is daily if it is labelled with its date.
 fn is_daily(rows: &[CleanRow], days: &[DateRows]) -> bool {
     // Nearly always the first days tell.
     if days.iter().any(|day| day.rows.len() != 1) {
         return false;
     }
-    let mut clock = NewYorkClock::new();
-    let new_york: Vec<i64> = rows.iter().map(|row| clock.at(row.label_s).1).collect();
-    let in_new_york = new_york.windows(2).all(|pair| pair[0] == pair[1]);
+    let mut clock = MarketClock::new();
+    let local: Vec<i64> = rows.iter().map(|row| clock.at(row.label_s).1).collect();
+    let in_local = local.windows(2).all(|pair| pair[0] == pair[1]);
     let time_of_day_s = |row: &CleanRow| row.label_s.rem_euclid(86_400);
     let in_utc = rows.windows(2).all(|pair| time_of_day_s(&pair[0]) == time_of_day_s(&pair[1]));
-    match new_york[..] {
+    match local[..] {
         [] => false,
         [alone] => alone == 0,
-        _ => in_new_york || in_utc,
+        _ => in_local || in_utc,
     }
 }
 
@@ -166,11 +187,16 @@ fn native_s(symbol: &Symbol, rows: &[CleanRow], days: &[DateRows]) -> Result<i64
 
 /// What the labels name, if it can be determined, and the evidence in a clause.
 ///
-/// Start-labelled data has a label at the open (09:30) or, for bars on full hours, before it;
-/// end-labelled data has one at the close (16:00). If both occur, the data has extended hours: then
-/// the same test is made at 04:00 and 20:00, and then with volume, which jumps up with the first
+/// Start-labelled data has a label at the open or, for bars on full hours, before it;
+/// end-labelled data has one at the close. If both occur, the data has extended hours: then
+/// the same test is made at their start and end (in New York 04:00 and 20:00), and then with volume, which jumps up with the first
 /// regular bar and down after the last.
-fn label(rows: &[CleanRow], days: &[DateRows], native_s: i64) -> (Option<BarLabel>, String) {
+fn label(
+    rows: &[CleanRow],
+    days: &[DateRows],
+    native_s: i64,
+    calendar: Calendar,
+) -> (Option<BarLabel>, String) {
     let trading: Vec<&DateRows> = days.iter().filter(|day| !day.closed).collect();
     let total = trading.len();
     let count = |test: &dyn Fn(i64, i64, i64) -> bool| {
@@ -194,32 +220,48 @@ fn label(rows: &[CleanRow], days: &[DateRows], native_s: i64) -> (Option<BarLabe
              {at_close} at the {close} or after"
         )
     };
-    let plain = clause("open (09:30)", opening, "close", closing);
+    let [open_s, _] = calendar.hours();
+    let open = time_text(open_s);
+    let plain = clause(&format!("open ({open})"), opening, "close", closing);
     if let Some(label) = decided(opening, closing) {
         return (Some(label), plain);
     }
-    let early = count(&|first, _, _| first <= EXTENDED_OPEN_TOD_S - OPEN_TOD_S);
-    let late = count(&|_, last, _| last >= EXTENDED_CLOSE_TOD_S - OPEN_TOD_S);
+    let [from_s, until_s] = calendar.extended_hours();
+    let early = count(&|first, _, _| first <= from_s - open_s);
+    let late = count(&|_, last, _| last >= until_s - open_s);
     if let (Some(label), true) = (decided(early, late), 10 * early.max(late) >= total) {
         return (
             Some(label),
-            clause("start of extended hours (04:00)", early, "end (20:00)", late),
+            clause(
+                &format!("start of extended hours ({})", time_text(from_s)),
+                early,
+                &format!("end ({})", time_text(until_s)),
+                late,
+            ),
         );
     }
     match volume_label(rows, &trading, native_s) {
         Some(BarLabel::End) => (
             Some(BarLabel::End),
-            "volume rises with the bar labelled one bar after 09:30 and falls with the one \
-             labelled one bar after the close"
-                .into(),
+            format!(
+                "volume rises with the bar labelled one bar after {open} and falls with the one \
+                 labelled one bar after the close"
+            ),
         ),
         Some(label) => (
             Some(label),
-            "volume rises with the bar labelled 09:30 and falls with the one labelled at the close"
-                .into(),
+            format!(
+                "volume rises with the bar labelled {open} and falls with the one labelled at the \
+                 close"
+            ),
         ),
         None => (None, plain),
     }
+}
+
+/// `09:30`
+pub(super) fn time_text(tod_s: i64) -> String {
+    format!("{:02}:{:02}", tod_s / 3_600, tod_s % 3_600 / 60)
 }
 
 /// The reading under which volume jumps up at the open and down at the close, if one clearly fits
@@ -247,7 +289,7 @@ fn volume_label(rows: &[CleanRow], days: &[&DateRows], native_s: i64) -> Option<
     }
 }
 
-/// A note if times without a zone start so late in the day that they are probably UTC.
+/// A note if times in New York without a zone start so late in the day that they are probably UTC.
 pub(super) fn utc_suspicion(rows: &[CleanRow], days: &[DateRows]) -> Option<String> {
     const NOON_S: i64 = 12 * 3600 - OPEN_TOD_S;
     let late =

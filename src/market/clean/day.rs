@@ -1,18 +1,20 @@
-//! Rows split by New York date.
+//! Rows split by the market's dates.
 
 use std::ops::Range;
 
 use chrono::NaiveDate;
 
 use super::CleanRow;
-use crate::market::calendar::{Calendar, NewYorkClock, Session};
+use crate::market::calendar::{Calendar, MarketClock, Session};
 
-/// The rows of one New York date.
+/// The rows of one date.
 pub(super) struct DateRows {
     pub(crate) date: NaiveDate,
     pub(crate) rows: Range<usize>,
     /// Regular hours; the usual ones if the calendar has no session.
     pub(crate) regular: Session,
+    /// Start and end of the session's pause, seconds from the open.
+    pub(crate) pause: Option<[i64; 2]>,
     /// Whether the calendar has no session on this date.
     pub(crate) closed: bool,
 }
@@ -33,20 +35,26 @@ impl DateRows {
     }
 }
 
-/// Splits rows, ordered by time, at New York midnights.
+/// Splits rows, ordered by time, at the market's midnights.
 pub(super) fn days(rows: &[CleanRow], calendar: Calendar) -> Vec<DateRows> {
     let mut days: Vec<DateRows> = Vec::new();
-    let mut clock = NewYorkClock::new();
+    let mut clock = MarketClock::new();
     for (i, row) in rows.iter().enumerate() {
         let (date, _) = clock.at(row.label_s);
         match days.last_mut() {
             Some(day) if day.date == date => day.rows.end = i + 1,
-            _ => days.push(DateRows {
-                date,
-                rows: i..i + 1,
-                regular: calendar.usual_session(date),
-                closed: calendar.session(date).is_none(),
-            }),
+            _ => {
+                let regular = calendar.usual_session(date);
+                let pause = calendar.pause(date);
+                days.push(DateRows {
+                    date,
+                    rows: i..i + 1,
+                    regular,
+                    pause: pause
+                        .map(|pause| [pause.open_s, pause.close_s].map(|s| s - regular.open_s)),
+                    closed: calendar.session(date).is_none(),
+                });
+            }
         }
     }
     days

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use chrono::NaiveDate;
 
 use super::CleanRow;
-use crate::market::calendar::iso_new_york;
+use crate::market::calendar::iso_market_time;
 use crate::market::judge::{distance, price, quantile, shortened};
 use crate::market::options::OutlierRule;
 
@@ -101,7 +101,7 @@ impl OutlierFilter {
         self.changed.push(end_s);
         if self.named.len() < MAX_NAMED {
             let [low, high, near] = [row.low, row.high, near].map(price);
-            self.named.push(format!("{}: {low} to {high} after {near}", iso_new_york(end_s)));
+            self.named.push(format!("{}: {low} to {high} after {near}", iso_market_time(end_s)));
         }
         (self.rule == OutlierRule::Winsorize).then(|| clipped(&row, near, bound))
     }

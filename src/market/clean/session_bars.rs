@@ -2,12 +2,12 @@
 
 use chrono::NaiveDate;
 
-use super::convention::Convention;
+use super::convention::{Convention, time_text};
 use super::day::DateRows;
 use super::outliers::OutlierFilter;
 use super::{BadRows, CleanRow, RowFault};
 use crate::market::bar::{Bar, BarSeries, Period, Symbol};
-use crate::market::calendar::{Calendar, EXTENDED_OPEN_TOD_S, OPEN_TOD_S, Session};
+use crate::market::calendar::{Calendar, Session};
 use crate::market::error::MarketError;
 
 /// The rows of all days, with further columns.
@@ -37,10 +37,10 @@ pub(super) struct BuiltSeries {
     pub(crate) notes: Vec<String>,
 }
 
-/// The bars of the period that overlap their day's session (or 04:00 to 20:00), resampled. A bar
+/// The bars of the period that overlap their day's session (or the extended one), resampled. A bar
 /// ends when its interval does, at the latest with the session.
 ///
-/// Resampled bars start at multiples of their length from 09:30 (from 04:00 with extended hours)
+/// Resampled bars start at multiples of their length from the open (of the extended hours, if kept)
 /// and never reach into the next session.
 ///
 /// A further column has the value of the bar's last row, or the last one known in a bar up to then.
@@ -48,7 +48,7 @@ pub(super) struct BuiltSeries {
 /// Each stored bar passes `outliers` before it is put together with others.
 ///
 /// An hourly bar from 15:30 includes trades after the close if the symbol has such trades at all.
-/// It then counts as extended hours: cut off at 16:00 it would show prices of 16:30.
+/// It then counts as extended hours: cut off at a close of 16:00 it would show prices of 16:30.
 pub(super) fn build(
     symbol: &Symbol,
     all: CleanRows<'_>,
@@ -103,18 +103,28 @@ pub(super) fn build(
             };
             let Some(row) = row else { continue };
             let extras = &extras[i * columns.len()..][..columns.len()];
-            merged.add(&row, extras, rules.end_s(start_s.max(hours.open_s), end_s, hours));
+            let pause_s = day.pause.map(|[from_s, _]| day.regular.open_s + from_s);
+            let end_s = rules.end_s(start_s.max(hours.open_s), end_s, hours);
+            // What begins before a pause is over when it begins.
+            let ends_before = pause_s.filter(|&pause_s| start_s < pause_s);
+            merged.add(&row, extras, ends_before.map_or(end_s, |pause_s| end_s.min(pause_s)));
         }
     }
-    let notes = notes(&closed_days, outside, straddling);
+    let notes = notes(&closed_days, outside, straddling, rules.calendar);
     Ok(BuiltSeries { series: merged.series, extended_rows, straddling, notes })
 }
 
-fn notes(closed_days: &[NaiveDate], outside: usize, straddling: usize) -> Vec<String> {
+fn notes(
+    closed_days: &[NaiveDate],
+    outside: usize,
+    straddling: usize,
+    calendar: Calendar,
+) -> Vec<String> {
+    let market = calendar.to_string().to_uppercase();
     let mut notes = Vec::new();
     if let Some(first) = closed_days.first() {
         notes.push(format!(
-            "{} days with bars on which the NYSE was closed (first {first}): kept, with normal \
+            "{} days with bars on which the {market} was closed (first {first}): kept, with normal \
              hours; --calendar always keeps all hours",
             closed_days.len()
         ));
@@ -140,14 +150,17 @@ fn check_length(rules: &SessionRules) -> Result<(), MarketError> {
     if wanted == native || whole_session {
         return Ok(());
     }
-    let anchor_s = if rules.extended_hours { EXTENDED_OPEN_TOD_S - OPEN_TOD_S } else { 0 };
-    let off_s = (rules.convention.phase_s - anchor_s).rem_euclid(rules.convention.native_s);
+    let [open_s, _] = rules.calendar.hours();
+    let [extended_s, _] = rules.calendar.extended_hours();
+    let anchor_s = if rules.extended_hours { extended_s } else { open_s };
+    let off_s =
+        (rules.convention.phase_s + open_s - anchor_s).rem_euclid(rules.convention.native_s);
     let problem = if wanted < native {
         format!("the data has bars of {native} minutes, from which shorter ones cannot be made")
     } else if wanted % native != 0 {
         format!("{wanted} is not a multiple of the data's {native} minutes")
     } else if off_s != 0 {
-        let anchor = if rules.extended_hours { "04:00" } else { "09:30" };
+        let anchor = time_text(anchor_s);
         format!(
             "the data's {native}-minute bars do not start at {anchor}, where the new ones would"
         )

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::market::bar::BarSeries;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 
 /// Common splits, new shares per old one. Reverse splits are detected as well.
 const FACTORS: [f64; 18] = [
@@ -47,10 +47,10 @@ pub(super) fn suspected(series: &BarSeries) -> Vec<Split> {
     let pairs = series.close.iter().zip(&series.open[1.min(series.len())..]);
     let moves = pairs.enumerate().filter_map(|(i, (&close, &open))| {
         let factor = split_factor(close, open)?;
-        let date = new_york_date(series.end_s[i + 1]);
+        let date = market_date(series.end_s[i + 1]);
         let (new, old) = if open < close { (factor, 1.0) } else { (1.0, factor) };
         let split = Split { date, close, open, new, old };
-        (new_york_date(series.end_s[i]) != date).then_some(split)
+        (market_date(series.end_s[i]) != date).then_some(split)
     });
     moves.collect()
 }

@@ -33,7 +33,7 @@ fn day(day: &str, bars: &[(&str, f64, f64)]) -> RawRows {
     let mut rows = RawRows::default();
     for &(time, close, volume) in bars {
         let label = format!("{day}T{time}:00").parse().unwrap();
-        rows.label_s.push(Some(calendar::new_york_to_utc(label)));
+        rows.label_s.push(Some(calendar::market_time_to_utc(label)));
         rows.open.push(close - 0.5);
         rows.high.push(close + 1.0);
         rows.low.push(close - 1.0);
@@ -67,7 +67,7 @@ fn clean(days: &[(&str, RawRows)], options: &LoadOptions) -> Cleaned {
 
 /// Bar ends as `HH:MM`.
 fn ends(series: &BarSeries) -> Vec<String> {
-    series.end_s.iter().map(|&s| calendar::iso_new_york(s)[11..16].to_string()).collect()
+    series.end_s.iter().map(|&s| calendar::iso_market_time(s)[11..16].to_string()).collect()
 }
 
 const OPEN: i64 = 9 * 60 + 30;
@@ -387,7 +387,7 @@ fn a_market_that_never_closes_keeps_every_bar() {
     assert_eq!(report.notes, [""; 0]);
     let mut per_date = BTreeMap::new();
     for &end_s in &series.end_s {
-        *per_date.entry(calendar::new_york_date(end_s).to_string()).or_insert(0) += 1;
+        *per_date.entry(calendar::market_date(end_s).to_string()).or_insert(0) += 1;
     }
     assert_eq!(per_date, dates.map(|d| (d.to_string(), 24)).into(), "a bar is of its date");
     let daily = LoadOptions { bar_minutes: Some(1_440), ..always };

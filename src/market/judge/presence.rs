@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::{BarFinding, FindingKind};
 use crate::market::bar::{BarSeries, Period};
-use crate::market::calendar::{Calendar, NewYorkClock};
+use crate::market::calendar::{Calendar, MarketClock};
 
 /// Trading days by which bars may begin late, or end early, without being said to.
 const AT_ENDS: usize = 5;
@@ -20,7 +20,7 @@ pub(crate) fn presence(series: &BarSeries, period: &Period, calendar: Calendar) 
     let (Some(&first_s), Some(&last_s)) = (series.end_s.first(), series.end_s.last()) else {
         return Vec::new();
     };
-    let mut clock = NewYorkClock::new();
+    let mut clock = MarketClock::new();
     let mut has = BTreeSet::new();
     let mut last = None;
     for &end_s in &series.end_s {

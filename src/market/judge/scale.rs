@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::market::bar::BarSeries;
-use crate::market::calendar::NewYorkClock;
+use crate::market::calendar::MarketClock;
 
 /// Sessions on either side of a bar's own that say what is usual: about a month in all.
 const SESSIONS_ASIDE: usize = 10;
@@ -95,7 +95,7 @@ impl<'a> Scale<'a> {
 /// Bars of each New York date.
 fn sessions(series: &BarSeries) -> Vec<Range<usize>> {
     let mut sessions: Vec<Range<usize>> = Vec::new();
-    let (mut clock, mut last) = (NewYorkClock::new(), None);
+    let (mut clock, mut last) = (MarketClock::new(), None);
     for (bar, &end_s) in series.end_s.iter().enumerate() {
         // The last bar of extended hours ends at 20:00, so no bar ends on the next date.
         let date = clock.at(end_s).0;

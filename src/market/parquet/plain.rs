@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::io::Cursor;
 
-use chrono_tz::America::New_York;
 use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
 use polars_parquet::parquet::metadata::{ColumnChunkMetadata, FileMetadata};
 use polars_parquet::parquet::read::read_metadata;
@@ -16,7 +15,7 @@ use polars_parquet::parquet::schema::types::{
 
 use super::pages::{self, Page, PageKind};
 use super::{DayPlan, RawRows, is_plausible};
-use crate::market::times;
+use crate::market::{calendar, times};
 
 /// The rows of a file that this module can decode, with further `columns`; None for any other.
 pub(super) fn rows(bytes: &[u8], columns: &[String]) -> Option<RawRows> {
@@ -106,7 +105,7 @@ impl Decoder {
         let (has_zone, may_be_ticks) = (plan.bars.zone.is_some(), plan.bars.tick_volume.is_some());
         self.known = Some(known);
         let [open, high, low, close, volume] = numbers;
-        let zone = naive.then_some(New_York);
+        let zone = naive.then(calendar::market_zone);
         // The polars path reports files without rows or times, and has missing volumes.
         let read = times::from_instants(stamps.into_iter().map(Some), per_s, zone).ok()?;
         let times::Times { label_s, naive, dates, .. } = read;

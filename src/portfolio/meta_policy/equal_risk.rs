@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decaying_covariance::{DecayingCovariance, equal_contributions};
 use crate::config::PortfolioConfig;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::panel::MarketView;
 
 /// Sessions per year.
@@ -71,7 +71,7 @@ impl EqualRisk {
     /// Takes in the bar that has just closed. Returns whether it starts a session, and thereby a
     /// new allocation.
     pub(crate) fn observe(&mut self, view: &MarketView<'_>) -> bool {
-        let date = new_york_date(view.end_s());
+        let date = market_date(view.end_s());
         let is_new = self.date.is_some_and(|last| last != date);
         if is_new {
             let session =

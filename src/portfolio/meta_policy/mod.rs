@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::mandate::Mandate;
 use crate::config::MetaPolicyConfig;
 use crate::env::costs::Costs;
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::panel::{MarketView, Panel};
 use crate::math::fixed_share::{FixedShare, FixedSharePrior};
 use crate::strategy::StrategyError;
@@ -187,7 +187,7 @@ impl MetaPolicy {
         view: &MarketView<'_>,
         risk: Capital<'_>,
     ) {
-        let date = new_york_date(view.end_s());
+        let date = market_date(view.end_s());
         let is_over = match self.config.period_bars {
             Some(bars) => book.bars >= bars,
             None => book.date.is_some_and(|last| last != date),

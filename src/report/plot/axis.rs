@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::{Area, Drawn, GRID, INK, MUTED, line, text_style, units};
-use crate::market::calendar::new_york_local;
+use crate::market::calendar::market_time;
 
 #[derive(Clone)]
 pub(super) struct Axis {
@@ -211,7 +211,7 @@ impl TickLevel {
 }
 
 fn date_ticks(end_s: &[i64]) -> Vec<(f64, String)> {
-    let times: Vec<NaiveDateTime> = end_s.iter().map(|&s| new_york_local(s)).collect();
+    let times: Vec<NaiveDateTime> = end_s.iter().map(|&s| market_time(s)).collect();
     let starts = |level: TickLevel| -> Vec<usize> {
         let begins = |i: &usize| *i == 0 || level.key(times[*i]) != level.key(times[*i - 1]);
         (0..times.len()).filter(begins).collect()

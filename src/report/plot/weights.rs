@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::axis::{self, Axis};
 use super::{AGENT, Area, BENCHMARK, Drawn, INK, MAX_POINTS, MUTED, downsample, legend, line};
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::portfolio::allocation::Allocations;
 
 const WIDTH: u32 = 980;
@@ -92,7 +92,7 @@ impl Days {
                 weights[row.stock].clone_from(&row.weights);
                 orders[row.stock] = row.approved;
             }
-            let date = new_york_date(rows[0].end_s);
+            let date = market_date(rows[0].end_s);
             if last != Some(date) {
                 days.end_s.push(0);
                 days.weights.push(Vec::new());

@@ -213,7 +213,7 @@ fn by_session(series: &BarSeries) -> Vec<Vec<f64>> {
     let mut sessions: Vec<Vec<f64>> = Vec::new();
     let mut day = None;
     for bar in series.bars() {
-        let date = Some(calendar::new_york_date(bar.end_s));
+        let date = Some(calendar::market_date(bar.end_s));
         if day != date {
             (day, _) = (date, sessions.push(Vec::new()));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::market::calendar::iso_new_york;
+use crate::market::calendar::iso_market_time;
 
 /// Known before all bars.
 pub(crate) const GIVEN: i64 = i64::MIN;
@@ -26,7 +26,7 @@ pub(crate) struct Trace {
 }
 
 fn moment(known_s: i64) -> String {
-    if known_s == GIVEN { "before the start".into() } else { iso_new_york(known_s) }
+    if known_s == GIVEN { "before the start".into() } else { iso_market_time(known_s) }
 }
 
 fn bytes(value: &(impl Serialize + ?Sized)) -> Vec<u8> {

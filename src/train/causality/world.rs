@@ -10,7 +10,7 @@ use crate::config::{
     EnvConfig, FeatureConfig, LearnerConfig, MetaPolicyConfig, NetworkConfig, PortfolioConfig,
     RunConfig,
 };
-use crate::market::calendar::{extended_session, new_york_date, session, usual_session};
+use crate::market::calendar::{extended_session, market_date, session, usual_session};
 use crate::market::parquet::encode_day;
 use crate::market::store::day_key;
 use crate::market::{Bar, BarSeries, Symbol};
@@ -174,8 +174,8 @@ impl CausalityCase {
             let mut day = self.nothing(&series.symbol);
             for (i, bar) in series.bars().enumerate() {
                 day.push_with(bar, series.extra(i));
-                let date = new_york_date(bar.end_s);
-                if series.end_s.get(i + 1).is_none_or(|&next| new_york_date(next) != date) {
+                let date = market_date(bar.end_s);
+                if series.end_s.get(i + 1).is_none_or(|&next| market_date(next) != date) {
                     let bytes = encode_day(&day, self.native_minutes).unwrap();
                     // Not through the store, which waits for the disk at every file.
                     let path = folder.join(day_key(&series.symbol, date));

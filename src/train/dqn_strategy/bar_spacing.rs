@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::market::calendar::{iso_new_york, new_york_date};
+use crate::market::calendar::{iso_market_time, market, market_date};
 
 /// Steps from one time to the next that are looked at, at most.
 const STEPS: usize = 20;
-/// Minutes of a regular session.
-const SESSION_MINUTES: u32 = 390;
 
 /// What is wrong, and what to do.
 type SpacingError = (String, String);
@@ -31,14 +29,14 @@ impl BarSpacingCheck {
     pub(crate) fn check(&mut self, end_s: i64) -> Result<(), SpacingError> {
         let Some(last) = self.last_end_s.replace(end_s) else { return Ok(()) };
         if end_s <= last {
-            let what = format!("bars that end at {} come in parts", iso_new_york(end_s));
+            let what = format!("bars that end at {} come in parts", iso_market_time(end_s));
             return Err((what, "give those of all stocks that end together at once".into()));
         }
         if self.steps_left == 0 {
             return Ok(());
         }
         self.steps_left -= 1;
-        if new_york_date(last) == new_york_date(end_s) {
+        if market_date(last) == market_date(end_s) {
             *self.apart.entry(end_s - last).or_default() += 1;
         }
         if self.steps_left == 0 { self.judge() } else { Ok(()) }
@@ -49,11 +47,12 @@ impl BarSpacingCheck {
     fn judge(&self) -> Result<(), SpacingError> {
         let most = self.apart.iter().max_by_key(|(_, count)| **count).map(|(apart, _)| apart / 60);
         let expected = i64::from(self.bar_minutes);
+        let session = market().session_minutes();
         let is_so = match most {
-            None => 2 * self.bar_minutes > SESSION_MINUTES,
+            None => 2 * self.bar_minutes > session,
             // Of two bars a session the second may be the rest of it.
             Some(minutes) => {
-                let rest = i64::from(SESSION_MINUTES) - expected;
+                let rest = i64::from(session) - expected;
                 minutes == expected || (expected > rest && minutes == rest)
             }
         };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::market::calendar::new_york_date;
+use crate::market::calendar::market_date;
 use crate::market::panel::Panel;
 use crate::rl::agent::{AgentTerms, greedy_position};
 
@@ -11,7 +11,7 @@ pub(super) fn days<'a>(
     panel: &'a Panel,
     rows: &Range<usize>,
 ) -> impl Iterator<Item = usize> + use<'a> {
-    let date = |row: usize| new_york_date(panel.view(row).end_s());
+    let date = |row: usize| market_date(panel.view(row).end_s());
     let first = rows.start;
     rows.clone().filter(move |&row| row == first || date(row) != date(row - 1))
 }
@@ -88,7 +88,7 @@ pub(super) fn account_days<'a>(
 fn by_day(panel: &Panel, rows: &Range<usize>, values: &[f64], stocks: f64) -> Vec<f64> {
     let (mut sums, mut last) = (Vec::new(), None);
     for (row, value) in rows.clone().zip(values) {
-        let date = new_york_date(panel.view(row).end_s());
+        let date = market_date(panel.view(row).end_s());
         if last != Some(date) {
             sums.push(0.0);
             last = Some(date);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use dqn_trader::ingest::ImportOptions;
 use dqn_trader::market::Period;
-use dqn_trader::market::calendar::{iso_new_york, sessions_in};
+use dqn_trader::market::calendar::{iso_market_time, sessions_in};
 use dqn_trader::market::store::LocalStore;
 
 use super::service::{Bar, bars};
@@ -21,7 +21,7 @@ fn january() -> Vec<Bar> {
 fn table(header: &str, bars: &[Bar], row: impl Fn(&str, &str, &[f64; 5]) -> String) -> String {
     let mut text = format!("{header}\n");
     for (label_s, values) in bars {
-        let time = iso_new_york(*label_s);
+        let time = iso_market_time(*label_s);
         writeln!(text, "{}", row(&time[..10], &time[11..19], values)).unwrap();
     }
     text
@@ -247,7 +247,7 @@ fn doubtful_bars_are_named() {
     all[100].1 = all[100].1.map(|value| 10.0 * value);
     std::fs::write(place.path("AAA.csv"), plain(&all)).unwrap();
     let said = succeed(&mut import(&place, &["AAA.csv", "--data", "data"]));
-    let time = iso_new_york(all[100].0);
+    let time = iso_market_time(all[100].0);
     assert!(said.contains(&format!("AAA.csv: AAA: spike: {time}")), "{said}");
     let strict = ["AAA.csv", "--data", "strict", "--strict"];
     refused(&mut import(&place, &strict), &["AAA: spike", &time, "--strict"]);

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use super::service::{Bar, bars};
 use super::{day_files, refused};
 use crate::program::{Place, succeed};
-use dqn_trader::market::calendar::iso_new_york;
+use dqn_trader::market::calendar::iso_market_time;
 
 /// Prices with four decimals, which all layouts can hold.
 fn january() -> Vec<Bar> {
@@ -96,7 +96,7 @@ fn layouts_without_names_or_units_give_the_same_day_files() {
     let zones = text("time,tz,open,high,low,close,volume\n", "\n", &|(s, [o, h, l, c, v])| {
         // Every other row on the clock of Tokyo.
         let (zone, ahead) = if s % 3_600 == 0 { ("Asia/Tokyo", 14) } else { ("EST", 0) };
-        let local = iso_new_york(s + 3_600 * ahead);
+        let local = iso_market_time(s + 3_600 * ahead);
         format!("{},{zone},{o},{h},{l},{c},{v}", &local[..19])
     });
     let databento = text(
@@ -128,7 +128,7 @@ fn archives_of_lean_are_read() {
     let place = Place::new();
     let all = january();
     let day: Vec<&Bar> =
-        all.iter().filter(|(s, _)| iso_new_york(*s).starts_with("2020-01-02")).collect();
+        all.iter().filter(|(s, _)| iso_market_time(*s).starts_with("2020-01-02")).collect();
     let (mut plain, mut lean) =
         ("timestamp,open,high,low,close,volume\n".to_string(), String::new());
     for (s, bar) in &day {

@@ -146,7 +146,7 @@ impl Place {
             let (symbol, month) = ("AAA".to_string(), month.to_string());
             let request = Request { symbol, month, minutes: 30, csv: false, line, before: 0 };
             for (label_s, bar) in self.market.bars(&request) {
-                let date = dqn_trader::market::calendar::new_york_date(label_s);
+                let date = dqn_trader::market::calendar::market_date(label_s);
                 let key = day_key(&super::service::symbol("AAA"), date);
                 let Some(bytes) = self.store().find(&key).unwrap() else { continue };
                 let rows = decode_day(&bytes, &key).unwrap();

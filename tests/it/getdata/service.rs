@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dqn_trader::market::calendar::{iso_new_york, sessions_in};
+use dqn_trader::market::calendar::{iso_market_time, sessions_in};
 use dqn_trader::market::{Period, Symbol, YearMonth};
 
 use crate::http::{cut, response, serve};
@@ -123,7 +123,7 @@ pub(crate) fn bars(symbol: &str, month: &str, minutes: i64) -> Vec<Bar> {
 
 /// In the format of the service, newest first.
 pub(crate) fn series(request: &Request, bars: &[Bar]) -> Reply {
-    let time = |label_s| iso_new_york(label_s)[..19].replace('T', " ");
+    let time = |label_s| iso_market_time(label_s)[..19].replace('T', " ");
     if request.csv {
         let row = |(label_s, [o, h, l, c, v]): &Bar| {
             format!("{},{o:.4},{h:.4},{l:.4},{c:.4},{v:.0}\r\n", time(*label_s))

@@ -19,7 +19,7 @@ fn write(folder: &Path, name: &str, factor: f64) -> LocalStore {
     let mut days: BTreeMap<_, DayBars> = BTreeMap::new();
     for (label_s, mut bar) in bars(name, "2020-01", 30) {
         bar[..4].iter_mut().for_each(|price| *price *= factor);
-        let date = dqn_trader::market::calendar::new_york_date(label_s);
+        let date = dqn_trader::market::calendar::market_date(label_s);
         days.entry(date).or_default().0.insert(label_s, bar);
     }
     for (date, day) in days {

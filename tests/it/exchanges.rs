@@ -1,0 +1,207 @@
+//! Bars of other exchanges: days, hours and holidays of their own.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::bad_input::refused;
+use crate::program::{Place, run, succeed};
+
+/// `symbol`.csv: a bar at each of `labels` on each of `dates`, with prices that go up and down.
+fn write_table(place: &Place, symbol: &str, dates: &[&str], labels: &[&str]) {
+    let mut text = String::from("Datetime,Open,High,Low,Close,Volume\n");
+    let mut close = 100.0;
+    for (i, (date, label)) in
+        dates.iter().flat_map(|date| labels.iter().map(move |label| (date, label))).enumerate()
+    {
+        let open = close;
+        close = 100.0 + (i * i % 17) as f64 / 10.0;
+        let (high, low) = (f64::max(open, close) + 0.2, f64::min(open, close) - 0.2);
+        writeln!(text, "{date} {label},{open},{high},{low},{close},{}", 1_000 + i).unwrap();
+    }
+    std::fs::write(place.path(&format!("{symbol}.csv")), text).unwrap();
+}
+
+/// What `data check` found about the only stock, and whether it was all right.
+fn checked(place: &Place, calendar: &str) -> (Value, bool) {
+    let check =
+        ["data", "check", "--data", "data", "--format", "json", "--quiet", "--calendar", calendar];
+    let output = run(&mut place.program(&check));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (found["stocks"][0].clone(), output.status.success())
+}
+
+/// The times of the bars that a strategy saw.
+fn bar_times(place: &Place, calendar: &str, [first, last]: [&str; 2]) -> Vec<String> {
+    let run = [
+        "strategies",
+        "run",
+        "--strategies",
+        "RSI",
+        "--stocks",
+        "AAA",
+        "--data",
+        "data",
+        "--calendar",
+        calendar,
+        "--start_date",
+        first,
+        "--end_date",
+        last,
+        "--output",
+        "run",
+        "--ledger",
+        "none",
+        "--quiet",
+    ];
+    succeed(&mut place.program(&run));
+    let lines = place.text("run/signals.csv");
+    lines.lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect()
+}
+
+/// Golden Week: 29 April and 3 to 5 May are holidays, 30 April, 1 and 2 May are not. Tokyo trades
+/// from 9:00 to 15:00 with a pause from 11:30 to 12:30, after which hourly bars begin anew. All of
+/// it is in the night of New York, across midnight.
+#[test]
+fn hours_in_tokyo_are_those_of_tokyo() {
+    let place = Place::new();
+    let dates = ["2020-04-27", "2020-04-28", "2020-04-30", "2020-05-01", "2020-05-07"];
+    let labels = ["09:00", "10:00", "11:00", "12:30", "13:30", "14:30"];
+    write_table(&place, "AAA", &dates, &labels);
+    let said =
+        succeed(&mut place.program(&["import", "AAA.csv", "--calendar", "XTKS", "--data", "data"]));
+    assert!(said.contains("30 bars of 60 min of AAA, 5 day files written"), "{said}");
+    assert!(place.path("data/stocks_intraday/AAA/2020/04/AAA_2020-04-27.parquet").is_file());
+    let (found, is_right) = checked(&place, "xtks");
+    assert!(is_right, "{found}");
+    let counts = ["sessions", "bars", "bar_minutes"].map(|key| found[key].as_u64());
+    assert_eq!(counts, [Some(5), Some(30), Some(60)], "{found}");
+    // A bar is known when it is over: the one from 11:00 when the pause begins.
+    let times = bar_times(&place, "XTKS", ["2020-04-27", "2020-05-07"]);
+    let day = ["10:00", "11:00", "11:30", "13:30", "14:30", "15:00"];
+    let expected: Vec<String> = dates
+        .iter()
+        .flat_map(|date| day.iter().map(move |time| format!("{date}T{time}:00+09:00")))
+        .collect();
+    assert_eq!(times, expected);
+}
+
+/// The Friday and Monday of Easter are closed, and the half day before New Year's Eve ends at 14:00.
+/// Times with an offset are the same moments whatever the clock; clocks were put forward on 29 March.
+#[test]
+fn xetra_has_its_holidays_and_half_days() {
+    let place = Place::new();
+    let dates = ["2020-03-26", "2020-03-27", "2020-03-30", "2020-03-31"];
+    let labels: Vec<String> =
+        (0..17).map(|half| format!("{:02}:{:02}", 9 + half / 2, 30 * (half % 2))).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    write_table(&place, "AAA", &dates, &labels);
+    let import = ["import", "AAA.csv", "--calendar", "XETR", "--data", "data", "--quiet"];
+    succeed(&mut place.program(&import));
+    let (found, is_right) = checked(&place, "XETR");
+    assert!(is_right, "{found}");
+    let times = bar_times(&place, "XETR", ["2020-03-26", "2020-03-31"]);
+    assert_eq!(times.len(), 4 * 17);
+    assert_eq!(times[0], "2020-03-26T09:30:00+01:00");
+    assert_eq!(times[67], "2020-03-31T17:30:00+02:00");
+
+    // Nothing is missing on Good Friday and Easter Monday; on the Tuesday after, everything is.
+    write_table(&place, "AAA", &["2020-04-09", "2020-04-15"], &labels);
+    succeed(&mut place.program(&import));
+    let (found, is_right) = checked(&place, "XETR");
+    assert!(!is_right);
+    let missing: Vec<&str> = found["missing_sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|date| date.as_str().unwrap())
+        .filter(|date| *date > "2020-04-09")
+        .collect();
+    assert_eq!(missing, ["2020-04-14"], "{found}");
+
+    // Until 14:00 on 30 December: what comes later is not traded.
+    write_table(&place, "AAA", &["2020-12-29", "2020-12-30"], &labels);
+    succeed(&mut place.program(&import));
+    let times = bar_times(&place, "XETR", ["2020-12-29", "2020-12-30"]);
+    assert_eq!(times.len(), 17 + 10, "{times:?}");
+    assert_eq!(times[26], "2020-12-30T14:00:00+01:00");
+}
+
+#[test]
+fn a_model_learns_and_trades_the_days_of_its_exchange() {
+    let place = Place::new();
+    let start: chrono::NaiveDate = "2020-01-06".parse().unwrap();
+    let days = start
+        .iter_days()
+        .take(360)
+        .filter(|day| chrono::Datelike::weekday(day).number_from_monday() < 6);
+    let days: Vec<String> = days.map(|day| day.to_string()).collect();
+    let days: Vec<&str> = days.iter().map(String::as_str).collect();
+    let labels = ["09:15", "10:15", "11:15", "12:15", "13:15", "14:15", "15:15"];
+    write_table(&place, "AAA", &days, &labels);
+    succeed(&mut place.program(&[
+        "import",
+        "AAA.csv",
+        "--calendar",
+        "XBOM",
+        "--data",
+        "data",
+        "--quiet",
+    ]));
+    let train = [
+        "--mode",
+        "single",
+        "--calendar",
+        "XBOM",
+        "--stocks",
+        "AAA",
+        "--data",
+        "data",
+        "--start_date",
+        "2020-01-06",
+        "--end_date",
+        "2020-10-30",
+        "--eval_start",
+        "2020-11-02",
+        "--eval_end",
+        "2020-12-30",
+        "--episodes",
+        "1",
+        "--output",
+        "run",
+        "--set",
+        "features.warmup_bars=200",
+        "--ledger",
+        "none",
+        "--quiet",
+    ];
+    succeed(&mut place.program(&train));
+    assert!(place.text("run/config.toml").contains("calendar = \"XBOM\""));
+    let own = place.text("run/portfolio_ep1.csv");
+    // The session of half an hour from 15:15 is cut at the close.
+    assert!(own.contains("\n2020-12-30T15:30:00+05:30,"), "{own}");
+    succeed(&mut place.program(&["evaluate", "--model", "run", "--ledger", "none", "--quiet"]));
+    assert_eq!(place.text("run/evaluation/portfolio.csv"), own);
+    refused(
+        &mut place.program(&[
+            "evaluate",
+            "--model",
+            "run",
+            "--calendar",
+            "nyse",
+            "--ledger",
+            "none",
+        ]),
+        &["calendar", "XBOM"],
+    );
+}
+
+#[test]
+fn a_calendar_that_is_none_and_made_up_prices_are_refused() {
+    let place = Place::new();
+    refused(&mut place.program(&["--calendar", "XMOON"]), &["XMOON", "XETR", "docs/data.md"]);
+    let made_up = ["--calendar", "XLON", "--data", "synthetic:sample", "--stocks", "AAA"];
+    refused(&mut place.program(&made_up), &["--calendar XLON", "New York"]);
+    std::fs::write(place.path("run.toml"), "[data]\ncalendar = \"XMOON\"\n").unwrap();
+    refused(&mut place.program(&["--config", "run.toml"]), &["run.toml", "no such calendar"]);
+}
