@@ -44,6 +44,10 @@ pub(super) fn tables(
     if found.is_empty() {
         return Err(nothing(&document, file));
     }
+    // Beside bars with names, rows without are something else.
+    if found.iter().any(|records| !records.names.is_empty()) {
+        found.retain(|records| !records.names.is_empty());
+    }
     let is_unnamed = found.iter().all(|records| records.names.is_empty());
     if options.columns.is_some() && !is_unnamed {
         let what = "is JSON, whose values have names: --columns is for tables without";
