@@ -143,7 +143,7 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
         assert_eq!(text.lines().count(), 501);
         for (t, row) in text.lines().skip(1).enumerate() {
             let cells: Vec<f64> =
-                row.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
+                row.split(',').skip(2).map(|cell| cell.parse().unwrap()).collect();
             let held: f64 = cells[6..].chunks(2).map(|pair| pair[0] * pair[1]).sum();
             assert_eq!(cells[0], example.record.equity[t]);
             assert_eq!(cells[5], example.benchmark_equity[t]);

@@ -38,8 +38,8 @@ pub(super) fn longer_than_days(days: &RowsByDay) -> Option<String> {
     Some(format!("has {words} bars ({bars} bars, most of them {least} to {most} days apart)"))
 }
 
-/// What is wrong with bars of some minutes, if there are daily ones among them: at midnight, in New
-/// York, in UTC or in `zone`, apart from all others.
+/// What is wrong with bars of some minutes, if there are daily ones among them: at midnight, in the
+/// market, in UTC or in `zone`, apart from all others.
 pub(super) fn daily_among(days: &RowsByDay, minutes: u32, zone: Tz) -> Option<String> {
     let labels: Vec<i64> = days.days.values().flat_map(|day| day.0.keys().copied()).collect();
     let apart_s = APART_S.max(APART_BARS * 60 * i64::from(minutes) + 1);
