@@ -61,12 +61,13 @@ impl HtmlReport<'_> {
     pub(crate) fn page(&self) -> String {
         let title = names(&self.config.stocks);
         let sections = [
+            // The answer and its picture, then what explains them.
             self.header(),
+            self.record(),
             self.figures(),
             significance::section(self.inference),
-            parts::section(self.parts),
             comparison::section(self.everyone),
-            self.record(),
+            parts::section(self.parts),
             self.experts(),
             self.learning(),
             self.relations(),
