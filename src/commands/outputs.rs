@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{comparison, is_in_sample, say};
 use crate::config::RunConfig;
+use crate::env::costs::Costs;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::parts::PartResult;
@@ -20,6 +21,7 @@ use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before, trials_of};
 use crate::report::tensorboard::EventWriter;
+use crate::report::trades::Trades;
 use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
@@ -294,7 +296,9 @@ impl Outputs {
         written.push(summary_path);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
-            written.push(folder.path(allocations_csv::NAME));
+            let costs = Costs::new(&config.env);
+            let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs);
+            written.extend([folder.path(allocations_csv::NAME), trades.write(folder)?]);
             let report = HtmlReport {
                 config,
                 run: &summary.run,

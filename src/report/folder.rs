@@ -49,11 +49,13 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 17] = [
+const OWN_FILES: [&str; 19] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
     "allocations.csv",
+    "trades.csv",
+    "orders.csv",
     "relationships.csv",
     "report.html",
     "trained_model.pth",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::RunConfig;
+use crate::env::costs::Costs;
 use crate::eval::comparison::Contender;
 use crate::eval::contributions::Contributions;
 use crate::eval::inference::Inference;
@@ -20,6 +21,7 @@ use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing, weights_svg
 use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
+use super::trades::Trades;
 use super::verdict::verdict;
 use super::{comparison, contributions, parts, quarters};
 
@@ -69,6 +71,7 @@ impl HtmlReport<'_> {
             comparison::section(self.everyone),
             parts::section(self.parts),
             self.experts(),
+            self.trades(),
             self.learning(),
             self.relations(),
             self.settings(),
@@ -170,6 +173,11 @@ impl HtmlReport<'_> {
             figure("plot", "", label, &svg, caption),
             contributions::section(self.contributions, capital)
         )
+    }
+
+    fn trades(&self) -> String {
+        let costs = Costs::new(&self.config.env);
+        Trades::new(self.record, self.allocations, &costs).section()
     }
 
     fn learning(&self) -> String {

@@ -1,5 +1,6 @@
 //! The result files of a run, read as their users read them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use dqn_trader::strategy::Registry;
@@ -42,6 +43,7 @@ fn every_file_exists_with_the_expected_content() {
         "portfolio_ep2.csv",
         "portfolio_ep3.csv",
         "allocations.csv",
+        "trades.csv",
         "summary.json",
         "relationships.csv",
         "relationships_by_quarter.csv",
@@ -205,6 +207,55 @@ fn pytorch_opens_the_model_and_gets_the_same_q_values() {
     assert!(said.contains("\"encoder.0.weight\": [64, "), "{said}");
     assert!(said.contains("\"scaler.return_std\": [3]"), "{said}");
     assert!(said.contains("ok"), "{said}");
+}
+
+/// What is ordered after the last bar of a short evaluation is what a longer one trades next.
+#[test]
+fn orders_for_the_next_open_are_those_that_are_filled() {
+    let place = trained();
+    let all = place.text("results/portfolio_ep3.csv");
+    let rows: Vec<Vec<&str>> = all.lines().map(|line| line.split(',').collect()).collect();
+    let stocks = ["AAPL", "MSFT", "GOOGL"];
+    let position = |row: &[&str], stock: &str| -> f64 {
+        let name = format!("{stock}_position");
+        row[rows[0].iter().position(|column| *column == name).unwrap()].parse().unwrap()
+    };
+    let days: BTreeSet<&str> = rows[1..].iter().map(|row| row[1]).collect();
+    let mut orders = 0;
+    for day in days.iter().rev().skip(1).take(12) {
+        let evaluate = ["evaluate", "--model", "results", "--eval_end", day, "--quiet"];
+        let output = run(&mut place.program(&[&evaluate[..], &["--ledger", "none"]].concat()));
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let next = rows.iter().position(|row| row[1] > *day && row[1] != "date").unwrap();
+        let mut expected = BTreeMap::new();
+        for stock in stocks {
+            let traded = position(&rows[next], stock) - position(&rows[next - 1], stock);
+            if traded != 0.0 {
+                expected.insert(stock.to_string(), (traded, position(&rows[next], stock)));
+            }
+        }
+        let text = place.text("results/evaluation/orders.csv");
+        let found: BTreeMap<String, (f64, f64)> = text
+            .lines()
+            .skip(1)
+            .map(|line| {
+                let cells: Vec<&str> = line.split(',').collect();
+                assert_eq!(cells[1], *day, "{line}");
+                let sign = if cells[3] == "buy" { 1.0 } else { -1.0 };
+                let number = |place: usize| cells[place].parse::<f64>().unwrap();
+                (cells[2].into(), (sign * number(4), number(6)))
+            })
+            .collect();
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{day}");
+        for (stock, (shares, after)) in &expected {
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
+            assert!(near(found[stock].0, *shares) && near(found[stock].1, *after), "{day} {stock}");
+        }
+        orders += expected.len();
+        assert!(said.contains("next open: "), "{said}");
+    }
+    assert!(orders > 0, "nothing was ever ordered");
 }
 
 /// Half-hour bars of cointegrated pairs, with features over sessions; five-minute bars, whose returns

@@ -17,6 +17,8 @@ def main() -> int:
         raise SystemExit(__doc__)
     results, strategies = Path(sys.argv[1]), Path(sys.argv[2])
     portfolio = next(results.glob("portfolio_ep*.csv"))
+    trades = pd.read_csv(results / "trades.csv", parse_dates=["entered", "left"])
+    assert str(trades.entered.dt.tz) == "UTC", trades.dtypes
     tables = [portfolio, results / "allocations.csv", strategies / "signals.csv"]
     for table in tables:
         times = pd.read_csv(table, parse_dates=["timestamp"]).timestamp
