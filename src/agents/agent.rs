@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::affordability::{largest_part, too_dear};
 use super::bars::{AgentBars, TradingStep};
 use super::config::{AgentKind, AgentSpec, AgentsConfig};
 use super::decide::{orders, target_weights};
@@ -60,7 +61,7 @@ pub(crate) fn run(
     }
     let last = journal.last_date()?.context("a record was just written")?;
     let since = journal.records()[0].date.parse::<StepTime>().map_err(|e| anyhow!("{e}"))?;
-    let steps = bars.steps(config.by_bar, &last, &config.end);
+    let steps = bars.steps(config.sessions, &last, &config.end);
     if steps.is_empty() {
         say(&format!("{}: nothing to do after {last}", model.signature));
     }
@@ -75,7 +76,7 @@ pub(crate) fn run(
     let mut broker = PaperBroker { config, bars, folder: &folder, journal, ledger };
     match &model.kind {
         AgentKind::Llm(endpoint) => {
-            let mut session = llm::LlmSession::new(config, model, endpoint, cancel, say)?;
+            let mut session = llm::LlmSession::new(config, model, endpoint, &folder, cancel, say)?;
             steps.iter().try_for_each(|step| session.trade(&mut broker, step))?;
         }
         kind => {
@@ -148,21 +149,33 @@ impl PaperBroker<'_> {
         self.close(&step.stamp, done)
     }
 
-    fn metrics(&self, model: &AgentSpec, notices: Vec<String>) -> Result<AgentMetrics> {
+    fn metrics(&self, model: &AgentSpec, mut notices: Vec<String>) -> Result<AgentMetrics> {
         let (config, records) = (self.config, self.journal.records());
         let (first, last) = (&records[0].date, &records[records.len() - 1].date);
         let stamp = |text: &str| text.parse::<StepTime>().map_err(|e| anyhow!("{e}"));
-        let tokens = match &model.kind {
-            AgentKind::Llm(_) => Some(llm::tokens_of(&self.folder.join("log"))?),
-            _ => None,
-        };
+        let (figures, most_equity) = figures(config, self.bars, records)?;
+        let steps = self.bars.steps(config.sessions, &stamp(first)?, &stamp(last)?);
+        let dear = too_dear(config, self.bars, &steps, most_equity * largest_part(config, model));
+        let is_nothing = figures.trades == 0 && records.iter().all(|one| one.positions.is_flat());
+        let mut unranked = (is_nothing && dear.len() == config.stocks.len())
+            .then(|| "no share of any stock could be afforded".to_string());
+        notices.extend(dear.iter().map(|dear| format!("{}: {dear}", model.signature)));
+        let mut tokens = None;
+        if let AgentKind::Llm(endpoint) = &model.kind {
+            let signature = &model.signature;
+            let outcome = llm::LlmOutcome::read(config, endpoint, signature, self.folder, records)?;
+            notices.extend(outcome.notices);
+            unranked = outcome.unranked.filter(|_| figures.trades == 0).or(unranked);
+            tokens = Some(outcome.used);
+        }
         Ok(AgentMetrics {
             signature: model.signature.clone(),
             name: model.name.clone(),
             kind: model.kind.word().into(),
             first_date: first.clone(),
             last_date: last.clone(),
-            figures: figures(config, self.bars, records)?,
+            figures,
+            unranked,
             tokens,
             benchmark: benchmark(config, self.bars, &stamp(first)?, &stamp(last)?, false)?,
             notices,

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::config::AgentsConfig;
+use super::config::{AgentsConfig, SessionLength};
 use super::step_time::StepTime;
 use crate::market::calendar::{MarketClock, market};
 use crate::market::judge::presence;
@@ -24,6 +24,7 @@ use crate::train::panel_cache::{prune, readable};
 
 /// Part of every file's name; to be raised when the same bars would produce a different file.
 const VERSION: u32 = 2;
+const HOUR_S: i64 = 3_600;
 
 /// Metadata in the panel file.
 #[derive(Serialize, Deserialize)]
@@ -205,18 +206,24 @@ impl AgentBars {
     }
 
     /// The steps after `last`, up to and including `end`, in time order.
-    pub(crate) fn steps(&self, by_bar: bool, last: &StepTime, end: &StepTime) -> Vec<TradingStep> {
+    pub(crate) fn steps(
+        &self,
+        sessions: SessionLength,
+        last: &StepTime,
+        end: &StepTime,
+    ) -> Vec<TradingStep> {
         let mut steps: Vec<TradingStep> = Vec::new();
         let mut clock = MarketClock::new();
+        let by_day = sessions == SessionLength::Day;
         for t in 0..self.rows() {
-            let stamp = self.stamp(t, by_bar, &mut clock);
-            let is_over = match by_bar {
-                true => stamp.last_moment() > end.last_moment(),
-                false => stamp.date > end.date,
+            let stamp = self.stamp(t, sessions, &mut clock);
+            let is_over = match by_day {
+                true => stamp.date > end.date,
+                false => stamp.last_moment() > end.last_moment(),
             };
-            let is_done = match by_bar {
-                true => stamp.last_moment() <= last.last_moment(),
-                false => stamp.date <= last.date,
+            let is_done = match by_day {
+                true => stamp.date <= last.date,
+                false => stamp.last_moment() <= last.last_moment(),
             };
             if is_over {
                 break;
@@ -230,17 +237,21 @@ impl AgentBars {
         steps
     }
 
-    /// The date of a row in the position file: its day, or the start of its bar.
-    fn stamp(&self, t: usize, by_bar: bool, clock: &mut MarketClock) -> StepTime {
+    /// The date of a row in the position file: its day, the start of its hour, or that of its bar.
+    fn stamp(&self, t: usize, sessions: SessionLength, clock: &mut MarketClock) -> StepTime {
         let end_s = self.view(t).end_s();
         // A bar that ends at midnight belongs to the previous day.
         let (date, _) = clock.at(end_s - 1);
-        if !by_bar {
+        if sessions == SessionLength::Day {
             return StepTime::from_date(date);
         }
-        // The first bar of a day may nominally start before the session opens.
         let open_s = market().usual_session(date).open_s;
-        let start_s = end_s - i64::from(self.bar_minutes) * 60;
+        let mut start_s = end_s - i64::from(self.bar_minutes) * 60;
+        let (_, tod_s) = clock.at(start_s);
+        if sessions == SessionLength::Hour && self.bar_minutes < 60 {
+            start_s -= tod_s.rem_euclid(HOUR_S);
+        }
+        // The first bar or hour of a day may nominally start before the session opens.
         let start_s = if end_s > open_s { start_s.max(open_s) } else { start_s };
         let (date, tod_s) = clock.at(start_s);
         StepTime::from_datetime(date.and_time(NaiveTime::MIN) + TimeDelta::seconds(tod_s))
@@ -299,10 +310,14 @@ pub(crate) mod tests {
                 }
             }
         }
-        let note = AgentBarsNote { source: "here".into(), bar_minutes: 130, reports: Vec::new() };
+        written(&series, 130)
+    }
+
+    fn written(series: &[BarSeries], bar_minutes: u32) -> AgentBars {
+        let note = AgentBarsNote { source: "here".into(), bar_minutes, reports: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bars.arrow");
-        Panel::write(&path, &panel_data(&series, serde_json::to_string(&note).unwrap())).unwrap();
+        Panel::write(&path, &panel_data(series, serde_json::to_string(&note).unwrap())).unwrap();
         AgentBars::open(&path).unwrap()
     }
 
@@ -310,22 +325,53 @@ pub(crate) mod tests {
     fn steps_are_days_or_bars_after_the_last_one() {
         let bars = bars(&[[101.0, 51.0]; 12]);
         let stamp = |text: &str| text.parse::<StepTime>().unwrap();
-        let days = bars.steps(false, &stamp("2020-01-02"), &stamp("2020-01-06"));
+        let days = bars.steps(SessionLength::Day, &stamp("2020-01-02"), &stamp("2020-01-06"));
         let dates: Vec<String> = days.iter().map(|step| step.stamp.to_string()).collect();
         assert_eq!(dates, ["2020-01-03", "2020-01-06"]);
         assert_eq!([days[0].rows.clone(), days[1].rows.clone()], [3..6, 6..9]);
         let from = stamp("2020-01-02 09:30:00");
-        let by_bar = bars.steps(true, &from, &stamp("2020-01-03 11:40:00"));
+        let by_bar = bars.steps(SessionLength::Bar, &from, &stamp("2020-01-03 11:40:00"));
         let dates: Vec<String> = by_bar.iter().map(|step| step.stamp.to_string()).collect();
         let afternoon = ["2020-01-02 11:40:00", "2020-01-02 13:50:00"];
         assert_eq!(dates[..2], afternoon);
         assert_eq!(dates[2..], ["2020-01-03 09:30:00", "2020-01-03 11:40:00"]);
         // After a complete day, and after part of a day.
-        let after_day = bars.steps(true, &stamp("2020-01-02"), &stamp("2020-01-03"));
+        let after_day = bars.steps(SessionLength::Bar, &stamp("2020-01-02"), &stamp("2020-01-03"));
         assert_eq!(after_day.len(), 3);
-        let after_part = bars.steps(false, &stamp("2020-01-02 11:40:00"), &stamp("2020-01-03"));
+        let after_part =
+            bars.steps(SessionLength::Day, &stamp("2020-01-02 11:40:00"), &stamp("2020-01-03"));
         assert_eq!(after_part.len(), 1);
-        assert_eq!(bars.steps(false, &stamp("2020-01-03"), &stamp("2020-01-03")), []);
+        let none = bars.steps(SessionLength::Day, &stamp("2020-01-03"), &stamp("2020-01-03"));
+        assert_eq!(none, []);
+        // Bars longer than an hour are sessions of their own.
+        let by_hour = bars.steps(SessionLength::Hour, &from, &stamp("2020-01-03 11:40:00"));
+        assert_eq!(by_hour, by_bar);
+    }
+
+    /// Half-hour bars from 9:30: the first is a session of its own, then two make an hour.
+    #[test]
+    fn hours_join_bars() {
+        let open_s =
+            crate::market::calendar::session("2020-01-02".parse().unwrap()).unwrap().open_s;
+        let mut one = BarSeries::new("AAA".parse().unwrap());
+        // The bar of 10:00 is missing.
+        for i in [1, 3, 4, 5, 13] {
+            let (open, high, low, close) = (100.0, 100.0, 100.0, 100.0);
+            one.push(Bar { end_s: open_s + i * 1_800, open, high, low, close, volume: 1.0 });
+        }
+        let bars = written(&[one], 30);
+        let stamp = |text: &str| text.parse::<StepTime>().unwrap();
+        let told = |last: &str, end: &str| -> Vec<String> {
+            let steps = bars.steps(SessionLength::Hour, &stamp(last), &stamp(end));
+            let one =
+                |step: &TradingStep| format!("{} {:?}", &step.stamp.to_string()[11..16], step.rows);
+            steps.iter().map(one).collect()
+        };
+        let all = ["09:30 0..1", "10:00 1..2", "11:00 2..4", "15:00 4..5"];
+        assert_eq!(told("2020-01-01", "2020-01-02"), all);
+        // An hour is whole, wherever the period ends.
+        assert_eq!(told("2020-01-02 10:00:00", "2020-01-02 11:10:00"), ["11:00 2..4"]);
+        assert_eq!(told("2020-01-02 11:00:00", "2020-01-02"), ["15:00 4..5"]);
     }
 
     #[test]

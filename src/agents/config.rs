@@ -1,13 +1,18 @@
 //! The JSON configuration of a run of agents. The format is that of HKUDS/AI-Trader, with
 //! additional keys.
 
+mod budget;
+mod checks;
 mod file;
 mod models;
+mod period;
+mod universe;
 
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use reqwest::Url;
+use serde::Deserialize;
 
 use super::secret::Secret;
 use super::step_time::StepTime;
@@ -17,6 +22,9 @@ use crate::market::calendar::Calendar;
 use crate::market::{Period, Symbol};
 use crate::strategy::GivenParameters;
 use crate::strategy::ensemble::EnsembleMethod;
+
+pub use budget::TokenPrice;
+pub(crate) use budget::{AfterBudget, Budget, Limits};
 
 /// All settings of a run, checked as far as possible without data.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +36,8 @@ pub(crate) struct AgentsConfig {
     /// The first day of an account: that of `init`, or of an account that was started in an earlier
     /// run.
     pub(crate) first_day: NaiveDate,
-    /// A session and a record per bar instead of per day.
-    pub(crate) by_bar: bool,
+    /// How often there is a session and a record.
+    pub(crate) sessions: SessionLength,
     /// The enabled models; signatures are unique.
     pub(crate) models: Vec<AgentSpec>,
     /// Sessions of the language models.
@@ -62,6 +70,27 @@ pub(crate) struct AgentsConfig {
     pub(crate) max_memory_mb: u64,
     /// Remarks for the user on how the file was interpreted.
     pub(crate) notices: Vec<String>,
+}
+
+/// How often a language model is asked, and an account recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SessionLength {
+    Day,
+    /// The bars that start in one hour.
+    Hour,
+    Bar,
+}
+
+impl SessionLength {
+    /// Its name in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            SessionLength::Day => "day",
+            SessionLength::Hour => "hour",
+            SessionLength::Bar => "bar",
+        }
+    }
 }
 
 /// One agent.
@@ -122,6 +151,8 @@ pub struct LlmConfig {
     pub base_url: Url,
     /// None if the endpoint requires none.
     pub(crate) api_key: Option<Secret>,
+    /// None if it is not given.
+    pub price: Option<TokenPrice>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +165,8 @@ pub(crate) struct SessionConfig {
     pub(crate) base_delay_s: f64,
     /// Time limit of one answer, seconds.
     pub(crate) request_timeout_s: f64,
+    /// What a model may use.
+    pub(crate) budget: Budget,
 }
 
 impl AgentKind {

@@ -26,7 +26,7 @@ pub(crate) fn target_weights(
 ) -> Result<TargetWeights> {
     let (config, bars) = (setting.config, setting.bars);
     let mut wanted = TargetWeights::nothing(config.stocks.len(), bars.rows());
-    let steps = bars.steps(config.by_bar, &setting.since, &config.end);
+    let steps = bars.steps(config.sessions, &setting.since, &config.end);
     let Some(first) = steps.first() else { return Ok(wanted) };
     let run = settings(results, setting, first.rows.start)?;
     let indices = stock_indices(&run.stocks, setting, results)?;

@@ -8,9 +8,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ledger::{ShareFill, Side};
 use super::step_time::StepTime;
@@ -38,7 +38,18 @@ pub(crate) struct JournalRecord {
 pub(crate) struct TradeAction {
     pub(crate) action: TradeActionKind,
     pub(crate) symbol: String,
+    #[serde(deserialize_with = "whole_amount")]
     pub(crate) amount: u64,
+}
+
+/// Other programs write 3.0, or a fraction, which is refused.
+fn whole_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let amount = f64::deserialize(deserializer)?;
+    if amount.fract() == 0.0 && (0.0..=9e15).contains(&amount) {
+        return Ok(amount as u64);
+    }
+    let what = format!("an amount of {amount}: agents hold whole shares only, so round it");
+    Err(serde::de::Error::custom(what))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +91,7 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
             if amount.fract() == 0.0 && (0.0..=9e15).contains(&amount) {
                 Ok((symbol, amount as u64))
             } else {
-                Err(format!("{amount} shares of {symbol} are not a whole number"))
+                Err(format!("{amount} shares of {symbol}: agents hold whole shares only, so round it"))
             }
         };
         Ok(Positions { shares: map.into_iter().map(whole).collect::<Result<_, _>>()?, cash })
@@ -92,6 +103,11 @@ impl Positions {
     pub(crate) fn new(stocks: &[Symbol], shares: impl Fn(usize) -> u64, cash: f64) -> Positions {
         let one = |(stock, symbol): (usize, &Symbol)| (symbol.to_string(), shares(stock));
         Positions { shares: stocks.iter().enumerate().map(one).collect(), cash }
+    }
+
+    /// Whether no share is held.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.shares.iter().all(|(_, shares)| *shares == 0)
     }
 
     /// Shares by index in `stocks`. Errors: the name of a stock that is held but not among them.
@@ -127,6 +143,33 @@ pub(crate) fn begun(agent: &Path) -> Option<StepTime> {
     let file = File::open(agent.join("position").join(FILE)).ok()?;
     let first = BufReader::new(file).lines().next()?.ok()?;
     serde_json::from_str::<JournalRecord>(&first).ok()?.date.parse().ok()
+}
+
+/// Checks an agent's file before anything is written: None if there is none, else the positions of
+/// its last record. Errors: it cannot be read, or is invalid.
+pub(crate) fn checked(agent: &Path) -> Result<Option<LastRecord>> {
+    let path = agent.join("position").join(FILE);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => {
+            return Err(e).with_context(|| format!("{}: look at that folder", path.display()));
+        }
+    };
+    let mark = File::open(agent.join("position").join(MARK)).ok();
+    let kept = whole_part(&text, mark.as_ref().and_then(marked))
+        .with_context(|| format!("{}: fix or remove it", path.display()))?;
+    Ok(kept
+        .records
+        .into_iter()
+        .next_back()
+        .map(|record| LastRecord { stamp: record.date.parse().ok(), positions: record.positions }))
+}
+
+/// Where an account stands.
+pub(crate) struct LastRecord {
+    pub(crate) stamp: Option<StepTime>,
+    pub(crate) positions: Positions,
 }
 
 /// The file, open for appending.
@@ -273,8 +316,12 @@ fn records(text: &[u8]) -> Result<Vec<JournalRecord>> {
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !is_blank(line));
     let (mut records, mut last): (Vec<JournalRecord>, Option<StepTime>) = (Vec::new(), None);
     for (i, line) in lines.enumerate() {
-        let record: JournalRecord =
-            serde_json::from_slice(line).with_context(|| format!("line {}", i + 1))?;
+        let record: JournalRecord = serde_json::from_slice(line).map_err(|error| {
+            // Each line is read by itself, so its own number says where.
+            let what = error.to_string();
+            let what = what.split(" at line ").next().unwrap_or_default();
+            anyhow!("line {}: {what}", i + 1)
+        })?;
         let stamp: StepTime =
             record.date.parse().map_err(|what| anyhow::anyhow!("line {}: {what}", i + 1))?;
         if records.last().is_some_and(|last| record.id <= last.id) {

@@ -12,7 +12,7 @@ const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD"
 /// In JSON.
 const BENCHMARK: &str = "buy-and-hold";
 
-/// Sorted by return, failed agents last; columns are aligned, an undefined value is `-`.
+/// Sorted by return, then agents without a rank, failed agents last; columns are aligned, an undefined value is `-`.
 pub(crate) fn table(report: &AgentsReport) -> String {
     let ranked = ranked(report);
     let mut cells = vec![COLUMNS.map(String::from)];
@@ -27,11 +27,13 @@ pub(crate) fn table(report: &AgentsReport) -> String {
     for (i, row) in cells.iter().enumerate() {
         // Writing to a String does not fail.
         let _ = write!(text, "{:<2$}  {:<3$}", row[0], row[1], width[0], width[1]);
-        let ended = i.checked_sub(1).and_then(|i| ranked.get(i)).map(|agent| &agent.ended);
-        match ended.and_then(AgentExit::error) {
-            Some(why) if ended == Some(&AgentExit::Stopped) => text += &format!("  {why}"),
-            Some(why) => text += &format!("  failed: {why}"),
-            None => {
+        let agent = i.checked_sub(1).and_then(|i| ranked.get(i));
+        let ended = agent.map(|agent| &agent.ended);
+        match (ended.and_then(AgentExit::error), agent.and_then(|agent| unranked(agent))) {
+            (Some(why), _) if ended == Some(&AgentExit::Stopped) => text += &format!("  {why}"),
+            (Some(why), _) => text += &format!("  failed: {why}"),
+            (None, Some(why)) => text += &format!("  not ranked: {why}"),
+            (None, None) => {
                 for (cell, width) in row.iter().zip(width).skip(2) {
                     let _ = write!(text, "  {cell:>width$}");
                 }
@@ -50,13 +52,15 @@ pub(crate) fn table(report: &AgentsReport) -> String {
     for agent in &ranked {
         let metrics = agent.metrics.as_ref();
         if let Some((metrics, tokens)) = metrics.and_then(|one| Some((one, one.tokens?))) {
+            let cost = tokens.cost.map(|cost| format!(", a cost of {cost:.4}"));
             let _ = writeln!(
                 text,
-                "{}: {} requests, {} prompt tokens, {} completion tokens",
+                "{}: {} requests, {} prompt tokens, {} completion tokens{}",
                 metrics.signature,
                 count(tokens.requests),
                 count(tokens.prompt_tokens),
-                count(tokens.completion_tokens)
+                count(tokens.completion_tokens),
+                cost.unwrap_or_default()
             );
         }
     }
@@ -74,6 +78,7 @@ pub(crate) fn in_json(report: &AgentsReport) -> Value {
             "kind": agent.model.kind.word(),
             "success": agent.ended.error().is_none(),
             "error": agent.ended.error(),
+            "ranked": agent.metrics.is_some() && unranked(agent).is_none(),
             "metrics": agent.metrics,
         })
     };
@@ -84,14 +89,27 @@ pub(crate) fn in_json(report: &AgentsReport) -> Value {
     })
 }
 
-/// Sorted by return. An agent that stopped early is ranked by its return so far.
+/// Why an agent's figures say nothing about it.
+fn unranked(agent: &AgentReport) -> Option<&str> {
+    agent.metrics.as_ref()?.unranked.as_deref()
+}
+
+/// Sorted by return, those without a rank behind the others. An agent that stopped early is ranked by
+/// its return so far.
 fn ranked(report: &AgentsReport) -> Vec<&AgentReport> {
     let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
     let earned = |agent: &AgentReport| {
         let figures = agent.metrics.as_ref().map(|metrics| &metrics.figures);
         figures.map_or(f64::NEG_INFINITY, |figures| figures.total_return)
     };
-    agents.sort_by(|one, other| earned(other).total_cmp(&earned(one)));
+    let group = |agent: &AgentReport| match &agent.metrics {
+        Some(metrics) if metrics.unranked.is_none() => 0,
+        Some(_) => 1,
+        None => 2,
+    };
+    agents.sort_by(|one, other| {
+        group(one).cmp(&group(other)).then(earned(other).total_cmp(&earned(one)))
+    });
     agents
 }
 
@@ -153,6 +171,7 @@ mod tests {
                 first_date: "2020-01-02".into(),
                 last_date: "2020-12-31".into(),
                 figures: figures(total_return, Some(1.0)),
+                unranked: (signature == "mute").then(|| "it called no tool".into()),
                 tokens: None,
                 benchmark: figures(0.0, None),
                 notices: vec!["These are MADE-UP.".into()],
@@ -163,6 +182,7 @@ mod tests {
         let agents = vec![
             agent("second", AgentExit::Done, 0.05),
             agent("third", failed, 0.0),
+            agent("mute", AgentExit::Done, 0.9),
             agent("first", AgentExit::Done, 0.1),
         ];
         let report = AgentsReport { agents, benchmark: Some(figures(0.2, None)), stopped: false };
@@ -171,6 +191,7 @@ mod tests {
             kind      return  Sharpe       interval  max DD  trades   cost
 first      strategy  +10.0%    1.00  -0.50 to 2.00  -12.3%   1,234  56.79
 second     strategy   +5.0%    1.00  -0.50 to 2.00  -12.3%   1,234  56.79
+mute       strategy  not ranked: it called no tool
 third      strategy  failed: it broke (exit code 2)
 benchmark            +20.0%       -  -0.50 to 2.00  -12.3%   1,234  56.79
 ";
@@ -178,7 +199,10 @@ benchmark            +20.0%       -  -0.50 to 2.00  -12.3%   1,234  56.79
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("\nThese are MADE-UP.\n"), "{text}");
         let json = in_json(&report);
-        assert_eq!(json["agents"][2]["error"], "it broke (exit code 2)");
+        assert_eq!(json["agents"][3]["error"], "it broke (exit code 2)");
+        let ranks: Vec<&Value> =
+            json["agents"].as_array().unwrap().iter().map(|agent| &agent["ranked"]).collect();
+        assert_eq!(ranks, [true, true, false, false]);
         assert_eq!(json["agents"][0]["metrics"]["total_return"], 0.1);
     }
 }

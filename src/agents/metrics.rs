@@ -34,6 +34,9 @@ pub struct AgentMetrics {
     /// Of the agent's own account.
     #[serde(flatten)]
     pub figures: PerformanceFigures,
+    /// Why the figures say nothing about the agent, which then has no rank; None if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unranked: Option<String>,
     /// Language models only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenUsage>,
@@ -66,8 +69,9 @@ pub struct PerformanceFigures {
     pub days: usize,
 }
 
-/// Token counts of the endpoint over all sessions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a language model used over all sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TokenUsage {
     /// Answered requests.
     pub requests: u64,
@@ -75,6 +79,16 @@ pub struct TokenUsage {
     pub prompt_tokens: u64,
     /// Tokens that the model wrote.
     pub completion_tokens: u64,
+    /// Requests for which the endpoint reported no tokens: theirs are estimated from bytes.
+    pub estimated: u64,
+    /// Bytes of all requests and answers.
+    pub bytes: u64,
+    /// By the model's `price_per_mtok`; None without it.
+    pub cost: Option<f64>,
+    /// Calls of tools that were understood.
+    pub understood: u64,
+    /// Calls that were not.
+    pub misread: u64,
 }
 
 impl PerformanceFigures {
@@ -110,14 +124,16 @@ impl PerformanceFigures {
     }
 }
 
-/// The figures of the account described by `records`, including the initial one.
+/// The figures of the account described by `records`, including the initial one, and its highest
+/// equity.
 pub(crate) fn figures(
     config: &AgentsConfig,
     bars: &AgentBars,
     records: &[JournalRecord],
-) -> Result<PerformanceFigures> {
+) -> Result<(PerformanceFigures, f64)> {
     let (backtest, trades, cost) = backtest(config, bars, records)?;
-    Ok(PerformanceFigures::from_backtest(&backtest, trades, cost, true))
+    let most = backtest.equity.iter().copied().fold(0.0, f64::max);
+    Ok((PerformanceFigures::from_backtest(&backtest, trades, cost, true), most))
 }
 
 /// Buy-and-hold from `first` to `last`: an equal share of the cash in every stock.
@@ -128,7 +144,7 @@ pub(crate) fn benchmark(
     last: &StepTime,
     interval: bool,
 ) -> Result<PerformanceFigures> {
-    let steps = bars.steps(config.by_bar, first, last);
+    let steps = bars.steps(config.sessions, first, last);
     let rows = start_row(&steps)..steps.last().map_or(1, |step| step.rows.end).min(bars.rows());
     let views = rows.map(|t| bars.view(t));
     let backtest =
@@ -163,7 +179,7 @@ fn backtest(
     let (Some(first), Some(last)) = (dates.first(), dates.last()) else {
         return Err(anyhow!("the position file is empty"));
     };
-    let steps = bars.steps(config.by_bar, first, last);
+    let steps = bars.steps(config.sessions, first, last);
     let stocks = bars.stocks();
     let mut backtest = BacktestRecord::new(stocks.to_vec());
     let costs = costs(config);
@@ -247,7 +263,8 @@ mod tests {
             record("2020-01-03", 1, action(TradeActionKind::Buy), 10, left),
             record("2020-01-06", 2, action(TradeActionKind::Sell), 0, left + 10.0 * sell),
         ];
-        let found = figures(&config, &bars, &records).unwrap();
+        let (found, most) = figures(&config, &bars, &records).unwrap();
+        assert!((most - (left + 10.0 * sell)).abs() < 1e-9, "{most}");
         assert_eq!((found.trades, found.days), (2, 2));
         let gain = 10.0 * (sell - buy);
         assert!((found.total_return - gain / 10_000.0).abs() < 1e-12);
@@ -276,7 +293,8 @@ mod tests {
         let positions = Positions::new(bars.stocks(), |_| 0, 10_000.0);
         let start =
             JournalRecord { date: "2020-01-02".into(), id: 0, this_action: None, positions };
-        let found = figures(&config(), &bars, &[start]).unwrap();
+        let (found, most) = figures(&config(), &bars, &[start]).unwrap();
+        assert_eq!(most, 10_000.0);
         assert_eq!((found.total_return, found.sharpe.value, found.days), (0.0, None, 0));
     }
 }

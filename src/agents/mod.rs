@@ -12,6 +12,7 @@
 //! never goes into debt (`ledger`). Its position file (`journal`) is all that a run needs to
 //! resume.
 
+mod affordability;
 mod agent;
 mod bars;
 pub mod config;
@@ -43,6 +44,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::errors::{message, tell};
 use crate::market::Symbol;
 use crate::market::options::LoadReport;
+use crate::report::format::count;
 use crate::strategy::Cancel;
 use bars::{AgentBars, PreparedBars};
 use config::{AgentSpec, AgentsConfig};
@@ -154,6 +156,7 @@ impl Runner {
         if let Some(signature) = only_signature {
             config.models = vec![config.model(signature)?.clone()];
         }
+        let stand = self.check_accounts(&config)?;
         let begun = |model| journal::begun(&agent::folder(&config, model));
         let first = config.models.iter().filter_map(begun).map(|stamp| stamp.date).min();
         config.first_day = first.map_or(config.first_day, |first| first.min(config.first_day));
@@ -166,9 +169,41 @@ impl Runner {
         };
         let PreparedBars { path: bars, source, reports } = prepared;
         (self.on_data)(&source, &reports);
+        self.tell_requests(&config, &AgentBars::open(&bars)?, &stand);
         match &config.models[..] {
             [model] => self.run_single(&config, model, &bars),
             _ => self.run_all(path, &config, &bars),
+        }
+    }
+
+    /// Where the models' accounts stand. Errors: an account cannot go on; nothing has been written.
+    fn check_accounts(&self, config: &AgentsConfig) -> Result<Vec<Option<StepTime>>> {
+        let one = |model: &AgentSpec| -> Result<Option<StepTime>> {
+            let Some(last) = journal::checked(&agent::folder(config, model))? else {
+                return Ok(None);
+            };
+            last.positions.by_stock(&config.stocks).map_err(metrics::unknown_symbol)?;
+            Ok(last.stamp)
+        };
+        let told = |model: &AgentSpec| one(model).context(model.signature.clone());
+        config.models.iter().map(told).collect()
+    }
+
+    /// How many requests the language models may come to, before the first of them is sent.
+    fn tell_requests(&self, config: &AgentsConfig, bars: &AgentBars, stand: &[Option<StepTime>]) {
+        for (model, last) in config.models.iter().zip(stand) {
+            let config::AgentKind::Llm(_) = model.kind else { continue };
+            let last = last.unwrap_or(config.init);
+            let sessions = bars.steps(config.sessions, &last, &config.end).len() as u64;
+            let most = sessions * u64::from(config.session.max_steps);
+            (self.say)(&format!(
+                "{}: {} sessions, one per {}, of up to {} answers: at most {} requests",
+                model.signature,
+                count(sessions),
+                config.sessions.word(),
+                config.session.max_steps,
+                count(most)
+            ));
         }
     }
 

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-/// `2020-01-02` or `2020-01-02 10:00:00`, New York time.
+/// `2020-01-02` or `2020-01-02 10:00:00`, the market's time. Leading zeros may be missing when it is
+/// read, as in files of AI-Trader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StepTime {
     pub(crate) date: NaiveDate,
@@ -42,13 +43,19 @@ impl FromStr for StepTime {
 
     fn from_str(text: &str) -> Result<StepTime, String> {
         let text = text.trim();
-        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(StepTime::from_date);
-        let time = |_| {
-            NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").map(StepTime::from_datetime)
-        };
-        let stamp = day.or_else(time).map_err(|_| format!("{text:?} is not a date"))?;
-        // Only the canonical form is accepted: dates of the position file are compared as text.
-        if stamp.to_string() == text { Ok(stamp) } else { Err(format!("{text:?} is not a date")) }
+        let is_plain = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | ' ' | 'T');
+        let wrong = || format!("{text:?} is not a date");
+        if !text.chars().all(is_plain) || text.find('-') != Some(4) {
+            return Err(wrong());
+        }
+        if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            return Ok(StepTime::from_date(date));
+        }
+        let forms = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
+        let at = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+        // A leap second is no time of a bar.
+        let at = at.filter(|at| at.and_utc().timestamp_subsec_nanos() < 1_000_000_000);
+        at.map(StepTime::from_datetime).ok_or_else(wrong)
     }
 }
 
@@ -61,7 +68,27 @@ mod tests {
         for text in ["2020-01-02", "2020-01-02 10:00:00"] {
             assert_eq!(text.parse::<StepTime>().unwrap().to_string(), text);
         }
-        for text in ["2020-1-2", "2020-02-30", "2020-01-02 10:00", "2020-01-02T10:00:00", "", "x"] {
+        // As AI-Trader's configurations have them.
+        for (text, expected) in [
+            ("2020-1-2", "2020-01-02"),
+            ("2025-01-7 9:30:00", "2025-01-07 09:30:00"),
+            (" 2020-01-02 10:00 ", "2020-01-02 10:00:00"),
+            ("2020-01-02T10:00:00", "2020-01-02 10:00:00"),
+        ] {
+            assert_eq!(text.parse::<StepTime>().unwrap().to_string(), expected, "{text}");
+        }
+        for text in [
+            "2020-02-30",
+            "2020-01-02 25:00",
+            "20-01-02",
+            "02.01.2020",
+            "01/02/2020",
+            "+2020-01-02",
+            "2020-01-02 23:59:60",
+            "2020-01-02 10",
+            "",
+            "x",
+        ] {
             assert!(text.parse::<StepTime>().is_err(), "{text}");
         }
         let day: StepTime = "2020-01-02".parse().unwrap();

@@ -1,8 +1,12 @@
 //! `dqn-trader agents`, and the library function behind it.
 
 mod azure;
+mod budgets;
+mod dialects;
+mod endpoints;
 mod isolation;
 mod language_models;
+mod seed_files;
 mod server;
 mod trained;
 

@@ -11,6 +11,8 @@ pub(crate) struct Request {
     /// The first line.
     pub(crate) line: String,
     pub(crate) authorization: String,
+    /// The header `api-key`.
+    pub(crate) api_key: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -63,15 +65,16 @@ fn read(stream: &TcpStream) -> Option<Request> {
         Some(text.trim_end().to_string())
     };
     let line = next()?;
-    let (mut length, mut authorization) = (0, String::new());
+    let (mut length, mut authorization, mut api_key) = (0, String::new(), String::new());
     while let Some((name, value)) = next()?.split_once(':') {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().unwrap(),
             "authorization" => authorization = value.trim().to_string(),
+            "api-key" => api_key = value.trim().to_string(),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { line, authorization, body })
+    Some(Request { line, authorization, api_key, body })
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::budget::BudgetEntry;
+use super::checks::check_numbers;
 use super::models::{AgentEntry, Variable, models};
-use super::{AgentsConfig, SessionConfig};
-use crate::agents::step_time::StepTime;
+use super::period::{calendar, date, sessions};
+use super::universe::universe;
+use super::{AgentsConfig, SessionConfig, SessionLength};
 use crate::config::{ConfigError, RunConfig};
-use crate::market::Symbol;
-use crate::market::calendar::Calendar;
 use crate::source::CONTAINER;
 
 const LEAD_DAYS: u32 = 120;
@@ -31,7 +32,7 @@ struct File {
     agent_config: AgentConfig,
     #[serde(default)]
     log_config: LogConfig,
-    stocks: Option<Vec<Symbol>>,
+    sessions: Option<SessionLength>,
     data: Option<String>,
     container: Option<String>,
     bar_minutes: Option<u32>,
@@ -60,6 +61,7 @@ struct AgentConfig {
     base_delay: f64,
     request_timeout_s: f64,
     initial_cash: f64,
+    budget: BudgetEntry,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
@@ -80,6 +82,7 @@ impl Default for AgentConfig {
             base_delay: 0.5,
             request_timeout_s: 120.0,
             initial_cash: 10_000.0,
+            budget: BudgetEntry::default(),
             rest: BTreeMap::new(),
         }
     }
@@ -92,40 +95,36 @@ impl Default for LogConfig {
 }
 
 pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig, ConfigError> {
-    let file: File = serde_json::from_str(text).map_err(|e| {
+    let mut file: File = serde_json::from_str(text).map_err(|e| {
         let hint = "JSON has no comments and no comma before } or ]; see docs/agents.md";
         ConfigError::new("the file", e.to_string(), hint).caused_by(e)
     })?;
+    let stocks = universe(&mut file.rest)?;
     let mut notices = notices_on_unknown_keys(&file);
     let init = date("init_date", "INIT_DATE", file.date_range.init_date, variable, &mut notices)?;
     let end = date("end_date", "END_DATE", file.date_range.end_date, variable, &mut notices)?;
-    if end.last_moment() < init.last_moment() {
-        let what = format!("{end} is before {init}");
-        return Err(ConfigError::new(
-            "date_range.end_date",
-            what,
-            "the last day must not be before the first",
-        ));
-    }
-    let calendar = calendar(file.calendar.as_deref(), file.market.as_deref())?;
-    let hourly = file.agent_type.as_deref().is_some_and(|kind| kind.ends_with("_Hour"));
+    let agent_type = file.agent_type.as_deref();
+    let (sessions, [init, end]) = sessions(agent_type, file.sessions, [init, end])?;
+    let market = file.market.as_deref();
+    let calendar = calendar(file.calendar.as_deref(), market, agent_type, file.data.as_deref())?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let standard = RunConfig::default();
     let config = AgentsConfig {
         first_day: init.date,
         init,
         end,
-        by_bar: hourly || init.time.is_some() || end.time.is_some(),
+        sessions,
         models: models(file.models, variable)?,
         session: SessionConfig {
             max_steps: file.agent_config.max_steps,
             max_retries: file.agent_config.max_retries,
             base_delay_s: file.agent_config.base_delay,
             request_timeout_s: file.agent_config.request_timeout_s,
+            budget: file.agent_config.budget.budget()?,
         },
         initial_cash: file.agent_config.initial_cash,
         log_path: file.log_config.log_path,
-        stocks: file.stocks.unwrap_or(standard.stocks),
+        stocks: stocks.unwrap_or(standard.stocks),
         data: file.data,
         container: file
             .container
@@ -148,8 +147,11 @@ pub(super) fn parse(text: &str, variable: &Variable<'_>) -> Result<AgentsConfig,
 fn notices_on_unknown_keys(file: &File) -> Vec<String> {
     let mut notices = Vec::new();
     let mut ignored: Vec<String> = file.rest.keys().cloned().collect();
-    let sections =
-        [("agent_config", &file.agent_config.rest), ("log_config", &file.log_config.rest)];
+    let sections = [
+        ("agent_config", &file.agent_config.rest),
+        ("agent_config.budget", &file.agent_config.budget.rest),
+        ("log_config", &file.log_config.rest),
+    ];
     for (name, rest) in sections {
         ignored.extend(rest.keys().map(|key| format!("{name}.{key}")));
     }
@@ -163,77 +165,4 @@ fn notices_on_unknown_keys(file: &File) -> Vec<String> {
         notices.push(format!("{} {verb} no effect", ignored.join(", ")));
     }
     notices
-}
-
-/// That which is named, else that of AI-Trader's markets.
-fn calendar(name: Option<&str>, market: Option<&str>) -> Result<Calendar, ConfigError> {
-    if let Some(name) = name {
-        return name.parse().map_err(|e: String| ConfigError::new("calendar", "is unknown", e));
-    }
-    match market {
-        None | Some("us") => Ok(Calendar::Nyse),
-        Some("cn") => Ok("XSHG".parse().expect("the table has Shanghai")),
-        Some("crypto") => Ok(Calendar::Always),
-        Some(other) => {
-            let what = format!("{other:?} is none of us, cn and crypto");
-            Err(ConfigError::new("market", what, "name an exchange with calendar, as \"XLON\""))
-        }
-    }
-}
-
-fn date(
-    key: &str,
-    name: &str,
-    given: Option<String>,
-    variable: &Variable<'_>,
-    notices: &mut Vec<String>,
-) -> Result<StepTime, ConfigError> {
-    let field = format!("date_range.{key}");
-    let set = variable(name).filter(|text| !text.trim().is_empty());
-    if let Some(text) = &set {
-        notices.push(format!("{name}={} in the environment overrides {field}", text.trim()));
-    }
-    let (field, text) = match (set, given) {
-        (Some(text), _) => (name.to_string(), text),
-        (None, Some(text)) => (field, text),
-        (None, None) => {
-            let hint = format!("add it, or set {name}");
-            return Err(ConfigError::new(&field, "is missing", hint));
-        }
-    };
-    text.parse().map_err(|what: String| {
-        ConfigError::new(&field, what, "write YYYY-MM-DD or YYYY-MM-DD HH:MM:SS")
-    })
-}
-
-fn check_numbers(config: &AgentsConfig) -> Result<(), ConfigError> {
-    let check = |field: &str, holds: bool, rule: &str| {
-        if holds { Ok(()) } else { Err(ConfigError::new(field, "is out of range", rule)) }
-    };
-    let mut named = config.stocks.clone();
-    named.sort();
-    named.dedup();
-    check("stocks", !named.is_empty(), "name at least one")?;
-    check("stocks", named.len() == config.stocks.len(), "give each symbol once")?;
-    let cash = config.initial_cash;
-    check("agent_config.initial_cash", (0.01..=1e15).contains(&cash), "take 0.01 to 1e15")?;
-    let session = &config.session;
-    let tries = session.max_retries;
-    check("agent_config.max_steps", (1..=10_000).contains(&session.max_steps), "take 1 to 10000")?;
-    check("agent_config.max_retries", tries <= 1_000, "take 0 to 1000")?;
-    let delay = session.base_delay_s;
-    check("agent_config.base_delay", (0.0..=3_600.0).contains(&delay), "take 0 to 3600 seconds")?;
-    let answer = session.request_timeout_s;
-    let rule = "take 0.1 to 3600 seconds";
-    check("agent_config.request_timeout_s", (0.1..=3_600.0).contains(&answer), rule)?;
-    let minutes = config.bar_minutes.unwrap_or(1);
-    check("bar_minutes", (1..=1_440).contains(&minutes), "take 1 to 1440")?;
-    check("lead_days", config.lead_days <= 36_525, "take 0 to 36525")?;
-    for (field, bps) in [("fee_bps", config.fee_bps), ("slippage_bps", config.slippage_bps)] {
-        check(field, (0.0..1_000.0).contains(&bps), "take 0 to below 1000")?;
-    }
-    check("max_concurrent", (1..=1_024).contains(&config.max_concurrent), "use 1 to 1024")?;
-    let seconds = config.timeout_s;
-    check("timeout_s", seconds > 0.0 && seconds <= 1e9, "use a number above 0")?;
-    check("max_memory_mb", (8..=1 << 30).contains(&config.max_memory_mb), "use 8 or more")
 }

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AgentKind, AgentSpec, Ensemble, LlmConfig, StrategyChoice};
+use super::{AgentKind, AgentSpec, Ensemble, LlmConfig, StrategyChoice, TokenPrice};
 use crate::agents::registry::registry;
 use crate::agents::secret::Secret;
 use crate::config::ConfigError;
@@ -22,6 +22,8 @@ const KEY: &str = "OPENAI_API_KEY";
 /// The first one that is set is used.
 const ENDPOINTS: [&str; 2] = ["OPENAI_API_BASE", "OPENAI_BASE_URL"];
 const WINDOW_BARS: usize = 1_000;
+/// Parts of the names of parameters of a URL that hold a secret.
+const SECRETS: [&str; 6] = ["key", "token", "secret", "sig", "auth", "password"];
 
 /// Looks up an environment variable.
 pub(super) type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -37,6 +39,7 @@ pub(super) struct AgentEntry {
     basemodel: Option<String>,
     openai_base_url: Option<String>,
     openai_api_key: Option<Secret>,
+    price_per_mtok: Option<TokenPrice>,
     results: Option<PathBuf>,
     strategy: Option<String>,
     parameters: Option<GivenParameters>,
@@ -197,14 +200,18 @@ fn llm(entry: AgentEntry, variable: &Variable<'_>) -> Result<LlmConfig, EntryErr
         let what = "is not a URL such as https://HOST/v1".to_string();
         ("openai_base_url", what, "correct it, without a key in it".to_string())
     };
-    let base_url = Url::parse(address.trim_end_matches('/')).map_err(|_| wrong())?;
+    let mut base_url = Url::parse(address.trim_end_matches('/')).map_err(|_| wrong())?;
+    base_url.set_fragment(None);
     let plain = base_url.username().is_empty() && base_url.password().is_none();
     let is_web = matches!(base_url.scheme(), "http" | "https") && base_url.has_host();
-    if !is_web || !plain || base_url.query().is_some() {
+    if !is_web || !plain || has_secret_query(&base_url) {
         return Err(wrong());
     }
     let given = non_placeholder(entry.openai_api_key.map(|key| key.reveal().to_string()));
-    let api_key = given.or_else(|| variable(KEY)).as_deref().and_then(Secret::new);
+    let given = given.or_else(|| non_placeholder(variable(KEY)));
+    // As it is copied from an example of a request.
+    let bare = |key: String| key.trim().trim_start_matches("Bearer ").to_string();
+    let api_key = given.map(bare).as_deref().and_then(Secret::new);
     if api_key.is_none() && is_standard {
         return Err(missing("openai_api_key", &format!("add it, or set {KEY}")));
     }
@@ -217,7 +224,21 @@ fn llm(entry: AgentEntry, variable: &Variable<'_>) -> Result<LlmConfig, EntryErr
         let what = "is not https, and not on this machine: others could read the key".to_string();
         return Err(("openai_base_url", what, "write https://, or give no key".to_string()));
     }
-    Ok(LlmConfig { basemodel, base_url, api_key })
+    let price = entry.price_per_mtok;
+    let is_price = |price: f64| (0.0..=1e9).contains(&price);
+    if price.is_some_and(|price| !is_price(price.input) || !is_price(price.output)) {
+        let hint = r#"write {"input": 1.25, "output": 10}, the prices of a million tokens"#;
+        return Err(("price_per_mtok", "is out of range".into(), hint.into()));
+    }
+    Ok(LlmConfig { basemodel, base_url, api_key, price })
+}
+
+/// Whether a query may hold a secret, which messages would show. Azure's `api-version` is none.
+fn has_secret_query(url: &Url) -> bool {
+    url.query_pairs().any(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        SECRETS.iter().any(|part| name.contains(part))
+    })
 }
 
 /// None for an empty text, and for the placeholders of common example files.

@@ -56,7 +56,7 @@ fn the_seed_systems_file_opens_unchanged() {
         assert_eq!(llm.api_key.as_ref().unwrap().reveal(), "sk-test");
     }
     assert_eq!((config.session.max_steps, config.session.base_delay_s), (30, 1.0));
-    assert_eq!((config.initial_cash, config.by_bar), (5_000.0, false));
+    assert_eq!((config.initial_cash, config.sessions), (5_000.0, SessionLength::Day));
     assert_eq!(config.log_path.to_str(), Some("./data/agent_data"));
     assert_eq!(config.notices, [""; 0]);
     let error = error(SEED);
@@ -71,16 +71,18 @@ fn defaults_are_as_documented() {
         max_retries: 3,
         base_delay_s: 0.5,
         request_timeout_s: 120.0,
+        budget: Budget::default(),
     };
     assert_eq!((&config.session, config.initial_cash), (&session, 10_000.0));
     assert_eq!((config.fee_bps, config.slippage_bps, config.stocks.len()), (1.0, 1.0, 5));
     assert_eq!((config.timeout_s, config.max_memory_mb), (86_400.0, 4_096));
     assert_eq!(config.period().start.to_string(), "2019-09-04");
     let hourly = with(RSI, r#", "agent_type": "BaseAgent_Hour""#);
-    assert!(parse(&hourly).unwrap().by_bar);
+    assert_eq!(parse(&hourly).unwrap().sessions, SessionLength::Hour);
     let timed = with(RSI, "").replace("2020-01-02", "2020-01-02 10:00:00");
     let timed = parse(&timed).unwrap();
-    assert!(timed.by_bar && timed.init.to_string() == "2020-01-02 10:00:00");
+    assert_eq!(timed.sessions, SessionLength::Hour);
+    assert_eq!(timed.init.to_string(), "2020-01-02 10:00:00");
 }
 
 #[test]

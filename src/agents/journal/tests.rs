@@ -154,7 +154,7 @@ fn an_invalid_file_is_not_changed() {
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"AAPL\": 0}}", "no CASH"),
         (
             "{\"date\": \"x\", \"id\": 0, \"positions\": {\"AAPL\": 0.5, \"CASH\": 1}}",
-            "not a whole number",
+            "0.5 shares of AAPL: agents hold whole shares only",
         ),
         ("{\"date\": \"x\", \"id\": 0, \"positions\": {\"CASH\": -1}}", "CASH is -1"),
         (

@@ -1,20 +1,24 @@
-//! Requests to an endpoint, with retries. The only user of reqwest in this module.
+//! Requests to an endpoint, with retries. The only user of reqwest's client in this module.
 
-use std::error::Error;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use chrono::DateTime;
 use futures::future::{Either, select};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Proxy, Response, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::protocol::{ModelReply, ReplyError, refusal};
+use super::endpoint::{addresses, key_header};
+use super::failure::{RequestError, connection_error, retry_after};
+use super::protocol::{ModelReply, ReplyError};
+use super::proxy::{ChosenProxy, proxy_for};
+use super::server_words::{ServerError, shortened};
 use crate::agents::config::{LlmConfig, SessionConfig};
 use crate::agents::secret::Secret;
 use crate::strategy::Cancel;
@@ -28,31 +32,29 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// Polling interval for cancellation.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Maximum length of an endpoint's error message, characters.
-const WORDS: usize = 300;
 /// A shorter key is a placeholder, and answers may contain it as an ordinary word.
 const LEAST_KEY: usize = 12;
-/// An error code that no retry can fix.
-const QUOTA_EXCEEDED: &str = "insufficient_quota";
+/// Fields of a message without which it says nothing.
+const ESSENTIAL: [&str; 6] =
+    ["role", "content", "tool_calls", "tool_call_id", "function_call", "name"];
 
 pub(crate) struct LlmClient {
     http: reqwest::Client,
     runtime: Runtime,
-    url: Url,
+    /// What the base URL may mean, and which of them is used.
+    urls: Vec<Url>,
+    current: Cell<usize>,
+    proxy: Option<ChosenProxy>,
     key: Option<Secret>,
     model: String,
     config: SessionConfig,
     cancel: Cancel,
     /// From 1 to 1.25: spreads the retries of agents that were told to wait at the same time.
     spread: f64,
-}
-
-/// Why a request failed.
-enum RequestError {
-    /// A retry may succeed. `wait` is the delay that the endpoint requests.
-    Passing { what: String, wait: Option<Duration> },
-    /// A retry cannot succeed; `hint` says what to do.
-    Lasting { what: String, hint: &'static str },
+    /// Fields that the endpoint sends but does not want back.
+    unwanted: RefCell<BTreeSet<String>>,
+    /// Bytes of all bodies, sent and received.
+    traffic: Cell<Traffic>,
 }
 
 impl LlmClient {
@@ -62,39 +64,43 @@ impl LlmClient {
         signature: &str,
         cancel: &Cancel,
     ) -> Result<LlmClient> {
-        let mut url = endpoint.base_url.clone();
-        url.set_path(&format!("{}/chat/completions", url.path().trim_end_matches('/')));
-        let http = reqwest::Client::builder()
+        let urls = addresses(&endpoint.base_url);
+        let proxy = proxy_for(&urls[0], &|name| std::env::var(name).ok())
+            .map_err(|what| anyhow!("{what}; correct it, or add the endpoint to NO_PROXY"))?;
+        let mut http = reqwest::Client::builder()
             .user_agent(concat!("dqn-trader/", env!("CARGO_PKG_VERSION")))
             // A redirect must not receive the key.
             .redirect(Policy::none())
+            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(Duration::from_secs_f64(config.request_timeout_s))
-            .build()
-            .context("the HTTP client cannot be created")?;
+            .timeout(Duration::from_secs_f64(config.request_timeout_s));
+        if let Some(proxy) = &proxy {
+            let told = || format!("{}: it cannot be used", proxy.describe());
+            http = http.proxy(Proxy::all(proxy.url.clone()).with_context(told)?);
+        }
         let sum: u32 = signature.bytes().map(u32::from).sum();
         Ok(LlmClient {
-            http,
+            http: http.build().context("the HTTP client cannot be created")?,
             runtime: Builder::new_current_thread().enable_all().build()?,
-            url,
+            urls,
+            current: Cell::new(0),
+            proxy,
             key: endpoint.api_key.clone(),
             model: endpoint.basemodel.clone(),
             config: config.clone(),
             cancel: cancel.clone(),
             spread: 1.0 + f64::from(sum % 26) / 100.0,
+            unwanted: RefCell::default(),
+            traffic: Cell::default(),
         })
     }
 
     /// The model's answer to a conversation. Errors: no answer after all retries, or cancelled.
     pub(crate) fn ask(&self, messages: &[Value], tools: &Value, turn: u32) -> Result<ModelReply> {
-        let body = json!({
-            "model": self.model, "messages": messages, "tools": tools, "tool_choice": "auto",
-        });
-        let body = serde_json::to_vec(&body)?;
         // The HTTP crates log addresses and headers.
         let quiet = NoSubscriber::new();
-        let answer =
-            with_default(quiet, || self.runtime.block_on(self.ask_with_retries(&body, turn)))?;
+        let asked = self.ask_with_retries(messages, tools, turn);
+        let answer = with_default(quiet, || self.runtime.block_on(asked))?;
         let is_real = |key: &&Secret| key.reveal().len() >= LEAST_KEY;
         Ok(match self.key.as_ref().filter(is_real) {
             Some(key) => answer.map_text(&|text| key.scrub(text)),
@@ -102,18 +108,42 @@ impl LlmClient {
         })
     }
 
-    async fn ask_with_retries(&self, body: &[u8], turn: u32) -> Result<ModelReply> {
+    /// What was sent and received since the last call, also in vain.
+    pub(crate) fn take_traffic(&self) -> Traffic {
+        self.traffic.take()
+    }
+
+    fn count(&self, sent: usize, received: usize) {
+        let Traffic { sent_bytes, received_bytes } = self.traffic.get();
+        self.traffic.set(Traffic {
+            sent_bytes: sent_bytes + sent as u64,
+            received_bytes: received_bytes + received as u64,
+        });
+    }
+
+    async fn ask_with_retries(
+        &self,
+        messages: &[Value],
+        tools: &Value,
+        turn: u32,
+    ) -> Result<ModelReply> {
         let mut tries = 0;
         loop {
-            let fault = match self.unless_cancelled(self.try_once(body, turn)).await? {
+            let body = self.body(messages, tools)?;
+            let fault = match self.unless_cancelled(self.try_once(&body, turn)).await? {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
-            tries += 1;
             let (what, wait) = match fault {
-                RequestError::Lasting { what, hint } => return Err(self.error(&what, hint)),
+                RequestError::Lasting { what, hint, status } => {
+                    if self.can_ask_otherwise(&what, status, messages) {
+                        continue;
+                    }
+                    return Err(self.error(&what, hint));
+                }
                 RequestError::Passing { what, wait } => (what, wait),
             };
+            tries += 1;
             if tries > self.config.max_retries {
                 let what = format!("{what}, after {tries} tries");
                 return Err(self.error(&what, "start again later: the agent resumes from there"));
@@ -128,6 +158,51 @@ impl LlmClient {
         }
     }
 
+    /// The request, without the fields that the endpoint does not want.
+    fn body(&self, messages: &[Value], tools: &Value) -> Result<Vec<u8>> {
+        let unwanted = self.unwanted.borrow();
+        let mut messages = messages.to_vec();
+        for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+            message.retain(|name, _| !unwanted.contains(name));
+        }
+        let mut body = json!({
+            "model": self.model, "messages": messages, "tools": tools, "tool_choice": "auto",
+        });
+        if let (Some(body), true) = (body.as_object_mut(), unwanted.contains("tool_choice")) {
+            body.remove("tool_choice");
+        }
+        Ok(serde_json::to_vec(&body)?)
+    }
+
+    /// After an error that lasts: whether there is another address, or a field to leave out, with
+    /// which the same may succeed.
+    fn can_ask_otherwise(&self, what: &str, status: Option<u16>, messages: &[Value]) -> bool {
+        let words = what.to_ascii_lowercase();
+        match status {
+            Some(404 | 405) if self.current.get() + 1 < self.urls.len() => {
+                // An endpoint that does not have the model has been found.
+                let is_found = words.contains("model");
+                self.current.set(self.current.get() + usize::from(!is_found));
+                !is_found
+            }
+            Some(400 | 422) => {
+                // A field that is missing must not be left out.
+                let wants_it = ["missing", "required", "must be passed", "must be provided"];
+                if wants_it.iter().any(|part| words.contains(part)) {
+                    return false;
+                }
+                let fields =
+                    messages.iter().filter_map(Value::as_object).flat_map(|one| one.keys());
+                let mut optional: BTreeSet<&str> =
+                    fields.map(String::as_str).filter(|name| !ESSENTIAL.contains(name)).collect();
+                optional.insert("tool_choice");
+                let named = optional.into_iter().find(|name| words.contains(name));
+                named.is_some_and(|name| self.unwanted.borrow_mut().insert(name.into()))
+            }
+            _ => false,
+        }
+    }
+
     /// Exponential backoff: `base_delay`, then doubled each time.
     fn backoff(&self, tries: u32) -> Duration {
         let doubled = self.config.base_delay_s * 2f64.powi(tries.min(30) as i32 - 1);
@@ -135,28 +210,29 @@ impl LlmClient {
     }
 
     async fn try_once(&self, body: &[u8], turn: u32) -> Result<ModelReply, RequestError> {
-        let mut request = self.http.post(self.url.clone());
+        let url = self.url();
+        let mut request = self.http.post(url.clone());
         request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
         if let Some(key) = &self.key {
-            request = request.bearer_auth(key.reveal());
+            let (name, value) = key_header(url, key);
+            request = request.header(name, value);
         }
+        self.count(body.len(), 0);
         let response = request.send().await.map_err(|e| connection_error(&e))?;
         let (status, wait) = (response.status(), retry_after(response.headers()));
         let body = read_body(response).await?;
+        self.count(0, body.len());
         if !status.is_success() {
             return Err(self.status_error(status, wait, &body));
         }
-        ModelReply::read(&body, turn).map_err(|none| match none {
+        // Words are shortened, which could leave a part of a key.
+        let again = |_| ModelReply::read(&self.scrubbed(&body), turn);
+        ModelReply::read(&body, turn).or_else(again).map_err(|none| match none {
             ReplyError::Broken(what) => {
-                RequestError::Passing { what: format!("an answer cannot be read: {what}"), wait }
+                let what = format!("an answer cannot be read: {}", self.clean(&what));
+                RequestError::Passing { what, wait }
             }
-            ReplyError::Refused { message, code } => {
-                let what = self.clean(&message);
-                // Proxy endpoints may send HTTP 200 before they know of an error.
-                let code = code.and_then(|code| u16::try_from(code).ok());
-                let code = code.and_then(|code| StatusCode::from_u16(code).ok());
-                fault(code.unwrap_or(StatusCode::BAD_GATEWAY), what, wait)
-            }
+            ReplyError::Refused(said) => RequestError::of_words(self.clean_error(said), wait),
         })
     }
 
@@ -166,23 +242,32 @@ impl LlmClient {
         wait: Option<Duration>,
         body: &[u8],
     ) -> RequestError {
-        let refusal = serde_json::from_slice(body).ok().and_then(|body| refusal(&body));
-        let message = match refusal {
-            Some(ReplyError::Refused { message, .. }) => message,
-            _ => status.canonical_reason().unwrap_or("no reason given").into(),
-        };
-        fault(status, format!("HTTP {}: {}", status.as_u16(), self.clean(&message)), wait)
+        let said = ServerError::read(&self.scrubbed(body)).map(|said| self.clean_error(said));
+        RequestError::of_status(status, said, wait)
+    }
+
+    /// A body without the key.
+    fn scrubbed(&self, body: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(body);
+        self.key.as_ref().map_or(text.to_string(), |key| key.scrub(&text)).into_bytes()
+    }
+
+    fn clean_error(&self, said: ServerError) -> ServerError {
+        ServerError { words: self.clean(&said.words), ..said }
     }
 
     /// The endpoint's message on one line, without the key, which some endpoints repeat.
     fn clean(&self, words: &str) -> String {
-        let words = self.key.as_ref().map_or(words.to_string(), |key| key.scrub(words));
-        let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        line.chars().take(WORDS).collect()
+        shortened(&self.key.as_ref().map_or(words.to_string(), |key| key.scrub(words)))
+    }
+
+    fn url(&self) -> &Url {
+        &self.urls[self.current.get()]
     }
 
     fn error(&self, what: &str, hint: &str) -> anyhow::Error {
-        anyhow!("{}: {what}; {hint}", self.url)
+        let through = self.proxy.as_ref().map(|proxy| format!(" through {}", proxy.describe()));
+        anyhow!("{}{}: {what}; {hint}", self.url(), through.unwrap_or_default())
     }
 
     async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T> {
@@ -198,20 +283,11 @@ impl LlmClient {
     }
 }
 
-/// Classifies a status: whether a retry may succeed, or what to do.
-fn fault(status: StatusCode, what: String, wait: Option<Duration>) -> RequestError {
-    let passing = matches!(status.as_u16(), 408 | 409 | 425 | 429 | 500..=599);
-    if passing && !what.contains(QUOTA_EXCEEDED) {
-        return RequestError::Passing { what, wait };
-    }
-    let hint = match status.as_u16() {
-        401 | 403 => "check openai_api_key",
-        404 => "check basemodel and openai_base_url",
-        300..=399 => "put the URL that it redirects to into openai_base_url",
-        402 | 429 => "see to the account",
-        _ => "check basemodel, and that it knows tool calls",
-    };
-    RequestError::Lasting { what, hint }
+/// Bytes of bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
 }
 
 /// The complete body. Errors: it is too long, or the connection failed.
@@ -221,77 +297,58 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, RequestError> {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_BYTES {
             let what = format!("an answer is longer than {} MiB", MAX_BYTES >> 20);
-            return Err(RequestError::Lasting { what, hint: "check openai_base_url" });
+            return Err(RequestError::lasting(what, "check openai_base_url"));
         }
     }
     Ok(bytes)
 }
 
-/// The innermost cause, such as "Connection refused". The outer errors repeat the address.
-fn connection_error(error: &reqwest::Error) -> RequestError {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let what = if error.is_timeout() { "no answer in time".into() } else { cause.to_string() };
-    RequestError::Passing { what, wait: None }
-}
-
-/// The requested delay: in milliseconds, in seconds, or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| (0.0..=1e9).contains(n));
-    let milliseconds = headers.get("retry-after-ms").and_then(|value| number(value.to_str().ok()?));
-    if let Some(milliseconds) = milliseconds {
-        return Some(Duration::from_secs_f64(milliseconds / 1e3));
-    }
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    let date = || {
-        let until = SystemTime::from(DateTime::parse_from_rfc2822(text).ok()?);
-        Some(until.duration_since(SystemTime::now()).unwrap_or_default())
-    };
-    number(text).map(Duration::from_secs_f64).or_else(date)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
+    use crate::agents::config::Budget;
 
-    #[test]
-    fn all_formats_of_delays_are_parsed() {
-        let of = |name: &'static str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_str(value).unwrap());
-            retry_after(&headers)
-        };
-        assert_eq!(of("retry-after", "2"), Some(Duration::from_secs(2)));
-        assert_eq!(of("retry-after", "0.5"), Some(Duration::from_millis(500)));
-        assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
-        let past = of("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT");
-        assert_eq!(past, Some(Duration::ZERO));
-        let far = of("retry-after", "Wed, 21 Oct 2099 07:28:00 GMT").unwrap();
-        assert!(far > LONGEST_WAIT);
-        for nonsense in ["soon", "-1", "nan", ""] {
-            assert_eq!(of("retry-after", nonsense), None, "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn pauses_double() {
+    fn client() -> LlmClient {
         let endpoint = LlmConfig {
             basemodel: "m".into(),
-            base_url: Url::parse("http://127.0.0.1:1/v1").unwrap(),
+            base_url: Url::parse("http://127.0.0.1:1/x").unwrap(),
             api_key: None,
+            price: None,
         };
         let config = SessionConfig {
             max_steps: 1,
             max_retries: 3,
             base_delay_s: 0.5,
             request_timeout_s: 1.0,
+            budget: Budget::default(),
         };
-        let client = LlmClient::new(&endpoint, &config, "", &Cancel::new()).unwrap();
+        LlmClient::new(&endpoint, &config, "", &Cancel::new()).unwrap()
+    }
+
+    #[test]
+    fn pauses_double() {
+        let client = client();
         let pauses = [1, 2, 3, 4, 30].map(|tries| client.backoff(tries).as_secs_f64());
         assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 60.0]);
-        assert_eq!(client.url.as_str(), "http://127.0.0.1:1/v1/chat/completions");
+        assert_eq!(client.url().as_str(), "http://127.0.0.1:1/x/chat/completions");
+    }
+
+    #[test]
+    fn what_an_endpoint_does_not_want_is_left_out_once() {
+        let client = client();
+        let messages = [json!({ "role": "assistant", "content": "a", "reasoning": "b" })];
+        let refused = "HTTP 400: property 'messages.2.reasoning' is unsupported";
+        assert!(client.can_ask_otherwise(refused, Some(400), &messages));
+        let body: Value =
+            serde_json::from_slice(&client.body(&messages, &json!([])).unwrap()).unwrap();
+        assert_eq!(body["messages"], json!([{ "role": "assistant", "content": "a" }]));
+        assert!(!client.can_ask_otherwise(refused, Some(400), &messages));
+        let missing = "HTTP 400: missing `reasoning` field";
+        assert!(!client.can_ask_otherwise(missing, Some(400), &messages));
+        // The model is missing, not the address.
+        assert!(!client.can_ask_otherwise("HTTP 404: model m not found", Some(404), &messages));
+        assert!(client.can_ask_otherwise("HTTP 404: Not Found", Some(404), &messages));
+        assert_eq!(client.url().path(), "/x/v1/chat/completions");
+        assert!(!client.can_ask_otherwise("HTTP 404: Not Found", Some(404), &messages));
     }
 }

@@ -2,11 +2,19 @@
 //! Sessions are independent: the prompt follows from the position file and the bars, so an
 //! interrupted run resumes as if it had not been interrupted.
 
+mod arguments;
 mod client;
+mod endpoint;
+mod failure;
+mod outcome;
 mod protocol;
+mod proxy;
+mod server_words;
+mod stream;
+mod text_calls;
 mod tools;
+mod usage;
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,27 +22,30 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::bars::TradingStep;
-use super::config::{AgentSpec, AgentsConfig, LlmConfig};
+use super::config::{AfterBudget, AgentSpec, AgentsConfig, LlmConfig, SessionLength};
 use super::journal::TradeActionKind;
-use super::ledger::ShareOrder;
-use super::metrics::TokenUsage;
+use super::ledger::{ShareOrder, Side};
 use super::paper_broker::{PaperBroker, StepTrades};
 use super::step_time::StepTime;
 use crate::market::Symbol;
 use crate::strategy::Cancel;
 use client::LlmClient;
-use protocol::{ModelReply, Usage};
+use protocol::ModelReply;
+use usage::{AnswerUsage, SessionTotals};
+
+pub(crate) use outcome::LlmOutcome;
 
 /// Text with which models tuned for HKUDS/AI-Trader end a session.
 const FINISHED: &str = "<FINISH_SIGNAL>";
-/// Maximum number of calls in one answer that are executed.
-const MAX_CALLS: usize = 64;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) struct LlmSession<'a> {
     config: &'a AgentsConfig,
     model: &'a AgentSpec,
+    endpoint: &'a LlmConfig,
     client: LlmClient,
+    /// Of all sessions, also of earlier runs.
+    totals: SessionTotals,
     tools: Value,
     cancel: &'a Cancel,
     say: &'a dyn Fn(&str),
@@ -43,16 +54,19 @@ pub(crate) struct LlmSession<'a> {
 }
 
 impl<'a> LlmSession<'a> {
+    /// `folder` has the agent's logs.
     pub(crate) fn new(
         config: &'a AgentsConfig,
         model: &'a AgentSpec,
-        endpoint: &LlmConfig,
+        endpoint: &'a LlmConfig,
+        folder: &Path,
         cancel: &'a Cancel,
         say: &'a dyn Fn(&str),
     ) -> Result<LlmSession<'a>> {
         let client = LlmClient::new(endpoint, &config.session, &model.signature, cancel)?;
         let (tools, told) = (tools::described(), Instant::now());
-        Ok(LlmSession { config, model, client, tools, cancel, say, told })
+        let totals = SessionTotals::read(&folder.join("log"), endpoint.price.as_ref())?;
+        Ok(LlmSession { config, model, endpoint, client, totals, tools, cancel, say, told })
     }
 
     /// Asks the model before the first bar of `step`, and fills its orders at each stock's first
@@ -61,9 +75,14 @@ impl<'a> LlmSession<'a> {
         self.cancel.check()?;
         // Before the first bar there is no data to decide on.
         let orders = match step.rows.start.checked_sub(1) {
-            Some(t) => self
-                .ask(broker, &step.stamp, t)
-                .with_context(|| format!("{}, {}", self.model.signature, step.stamp))?,
+            Some(t) if self.totals.reached(&self.config.session.budget.per_run).is_some() => {
+                self.without_budget(broker, t)
+            }
+            Some(t) => {
+                let signature = &self.model.signature;
+                let place = || format!("{signature}, {}", step.stamp);
+                self.ask(broker, &step.stamp, t).with_context(place)?
+            }
             None => Vec::new(),
         };
         let (mut done, mut told) = (StepTrades::new(), Vec::new());
@@ -107,26 +126,61 @@ impl<'a> LlmSession<'a> {
         Ok(())
     }
 
+    /// The orders of a model that is not asked any more.
+    fn without_budget(&self, broker: &PaperBroker<'_>, t: usize) -> Vec<ShareOrder> {
+        let view = broker.bars.view(t);
+        let sale = |stock| {
+            let shares = broker.ledger.shares(stock);
+            (shares > 0).then(|| ShareOrder::at(&view, stock, Side::Sell, shares))
+        };
+        match self.config.session.budget.then {
+            AfterBudget::Hold => Vec::new(),
+            AfterBudget::Sell => (0..broker.bars.stocks().len()).filter_map(sale).collect(),
+        }
+    }
+
     /// The model's orders, given the bars up to row `t`.
-    fn ask(&self, broker: &PaperBroker<'_>, stamp: &StepTime, t: usize) -> Result<Vec<ShareOrder>> {
+    fn ask(
+        &mut self,
+        broker: &PaperBroker<'_>,
+        stamp: &StepTime,
+        t: usize,
+    ) -> Result<Vec<ShareOrder>> {
+        let session = &self.config.session;
         let mut trading = tools::TradingTools {
             stocks: broker.bars.stocks(),
             view: broker.bars.view(t),
             ledger: &broker.ledger,
             orders: Vec::new(),
-            by_bar: self.config.by_bar,
+            by_bar: self.config.sessions != SessionLength::Day,
             is_finished: false,
+            understood: 0,
+            misread: 0,
         };
         let mut messages =
             vec![self.instructions(trading.stocks), self.opening(broker, stamp, &trading)];
         broker.log(stamp, &messages)?;
-        for turn in 0..self.config.session.max_steps {
+        let mut of_session = SessionTotals::default();
+        for turn in 0..session.max_steps {
             let answer = self.client.ask(&messages, &self.tools, turn)?;
-            let mut new = execute_calls(&answer, &mut trading);
+            let mut used = AnswerUsage::new(answer.usage, self.client.take_traffic());
+            let mut new = execute_calls(&answer, &mut trading, session.budget.calls_per_answer);
+            used.understood = Some(std::mem::take(&mut trading.understood));
+            used.misread = std::mem::take(&mut trading.misread);
             messages.extend_from_slice(&new);
-            new[0]["usage"] = serde_json::to_value(answer.usage)?;
+            new[0]["usage"] = serde_json::to_value(used)?;
             broker.log(stamp, &new)?;
+            for totals in [&mut of_session, &mut self.totals] {
+                totals.add(&used, Some(stamp), self.endpoint.price.as_ref());
+            }
             if trading.is_finished {
+                break;
+            }
+            let of_run = self.totals.reached(&session.budget.per_run);
+            let spent = of_session.reached(&session.budget.per_session).or(of_run);
+            if let Some(spent) = spent {
+                let told = format!("The budget of {spent} is used up; the orders so far count.");
+                broker.log(stamp, &[json!({ "role": "user", "content": told })])?;
                 break;
             }
         }
@@ -136,9 +190,9 @@ impl<'a> LlmSession<'a> {
     fn instructions(&self, stocks: &[Symbol]) -> Value {
         let config = self.config;
         let names: Vec<&str> = stocks.iter().map(Symbol::as_str).collect();
-        let span = if config.by_bar { "bar" } else { "day" };
+        let span = config.sessions.word();
         let content = format!(
-            "You manage an account of US stocks, to make it grow and not to lose it. You trade {}, \
+            "You manage an account of stocks, to make it grow and not to lose it. You trade {}, \
              in whole shares, with your own cash only: no short sales, no debt. You are asked \
              before every {span} and know prices up to now. What you order is filled at the next \
              open, in the order in which you gave it, as far as cash reaches; every trade costs {} \
@@ -179,38 +233,31 @@ impl<'a> LlmSession<'a> {
     }
 }
 
-/// The answer and the results of its calls, as messages.
-fn execute_calls(answer: &ModelReply, trading: &mut tools::TradingTools<'_>) -> Vec<Value> {
+/// The answer and the results of its calls, as messages. Calls beyond `most` are not executed.
+fn execute_calls(
+    answer: &ModelReply,
+    trading: &mut tools::TradingTools<'_>,
+    most: usize,
+) -> Vec<Value> {
     let mut new = vec![answer.message()];
-    for (i, call) in answer.calls.iter().enumerate() {
-        let too_many = || json!({ "error": format!("an answer may have {MAX_CALLS} calls") });
-        let told = if i < MAX_CALLS { trading.answer(call) } else { too_many() };
-        new.push(call.reply(&told));
-    }
-    trading.is_finished |= answer.content.contains(FINISHED);
+    let too_many = json!({ "error": format!("an answer may have {most} calls") });
+    let call = |(i, call)| if i < most { trading.answer(call) } else { too_many.clone() };
+    let results: Vec<Value> = answer.calls.iter().enumerate().map(call).collect();
+    new.extend(answer.results(&results));
+    let is_signal = answer.content.contains(FINISHED);
+    trading.is_finished |= is_signal;
+    trading.understood += u64::from(is_signal);
     if answer.calls.is_empty() && !trading.is_finished {
-        let words = "Nothing was called. Call a tool; when you are done, call finish.";
+        let is_unread = answer.has_unread_call();
+        trading.misread += u64::from(is_unread);
+        let words = match is_unread {
+            true => {
+                "Your call could not be read. Call a tool as your interface describes it, or write \
+                 {\"name\": \"TOOL\", \"arguments\": {...}} and nothing else."
+            }
+            false => "Nothing was called. Call a tool; when you are done, call finish.",
+        };
         new.push(json!({ "role": "user", "content": words }));
     }
     new
-}
-
-/// Total token usage of all sessions, from an agent's logs, including interrupted ones.
-pub(crate) fn tokens_of(log: &Path) -> Result<TokenUsage> {
-    let mut tokens = TokenUsage::default();
-    let Ok(days) = fs::read_dir(log) else { return Ok(tokens) };
-    for day in days {
-        let Ok(text) = fs::read_to_string(day?.path().join("log.jsonl")) else { continue };
-        // An incomplete line belongs to a session that was killed.
-        for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            let messages = line["new_messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-            for usage in messages.iter().filter_map(|message| message.get("usage")) {
-                let usage: Usage = serde_json::from_value(usage.clone()).unwrap_or_default();
-                tokens.requests += 1;
-                tokens.prompt_tokens += usage.prompt_tokens;
-                tokens.completion_tokens += usage.completion_tokens;
-            }
-        }
-    }
-    Ok(tokens)
 }

@@ -1,12 +1,27 @@
 //! The chat-completions protocol with tool calls, as far as it is used here. Parsing is lenient,
-//! because endpoints omit different fields.
+//! because endpoints omit different fields; what goes back is as it came, since some endpoints need
+//! fields that no other has.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::arguments::{self, tool_name};
+use super::server_words::{ServerError, shortened};
+use super::{stream, text_calls};
+
+/// Stands for an answer without a word, which endpoints refuse to read again.
+const NO_WORDS: &str = "(no answer)";
+/// Longer names of functions are refused by endpoints.
+const LONGEST_NAME: usize = 64;
 
 /// An answer of the model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ModelReply {
+    /// The message as it came, in a form that endpoints accept again.
+    message: Value,
+    /// Its text.
     pub(crate) content: String,
     pub(crate) calls: Vec<ToolCall>,
     pub(crate) usage: Usage,
@@ -19,6 +34,18 @@ pub(crate) struct ToolCall {
     pub(crate) name: String,
     /// The arguments, or why they are invalid.
     pub(crate) arguments: Result<Value, String>,
+    place: CallPlace,
+}
+
+/// Where in a message a call was, which decides how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CallPlace {
+    /// In `tool_calls`.
+    Tools,
+    /// In `function_call`, as before there were tools.
+    Function,
+    /// In the text.
+    Text,
 }
 
 /// Token counts of the endpoint; 0 if it reports none.
@@ -37,8 +64,8 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
 /// A response without an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ReplyError {
-    /// The endpoint's error message, and its code if it has one.
-    Refused { message: String, code: Option<u64> },
+    /// The endpoint says why.
+    Refused(ServerError),
     /// Invalid or incomplete.
     Broken(String),
 }
@@ -46,31 +73,64 @@ pub(crate) enum ReplyError {
 impl ModelReply {
     /// Parses a response's body. `turn` makes ids for calls without one.
     pub(crate) fn read(body: &[u8], turn: u32) -> Result<ModelReply, ReplyError> {
-        let broken = |what: &str| ReplyError::Broken(what.into());
-        let body: Value =
-            serde_json::from_slice(body).map_err(|e| broken(&format!("it is not JSON ({e})")))?;
-        if let Some(refused) = refusal(&body) {
-            return Err(refused);
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim_start_matches('\u{feff}').trim();
+        let body = match stream::is_stream(text) {
+            true => stream::joined(text),
+            false => serde_json::from_str(text).map_err(|e| {
+                ReplyError::Broken(format!("it is not JSON ({e}): {}", shortened(text)))
+            })?,
+        };
+        let choice = &body["choices"][0];
+        if let (Value::Object(message), true) = (&choice["message"], body["error"].is_null()) {
+            let usage = serde_json::from_value(body["usage"].clone()).unwrap_or_default();
+            return Ok(ModelReply::from_message(message, usage, turn));
         }
-        let message = &body["choices"][0]["message"];
-        if !message.is_object() {
-            return Err(broken("it has no choices[0].message"));
+        let said = ServerError::find(&body).or_else(|| ServerError::find(choice));
+        let nothing = || ReplyError::Broken("it has no choices[0].message".into());
+        Err(said.map_or_else(nothing, ReplyError::Refused))
+    }
+
+    fn from_message(came: &Map<String, Value>, usage: Usage, turn: u32) -> ModelReply {
+        let is_kept = |value: &Value| !value.is_null() && value.as_array() != Some(&Vec::new());
+        let fields = came.iter().filter(|(_, value)| is_kept(value));
+        let mut message: Map<String, Value> =
+            fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        message.insert("role".into(), "assistant".into());
+        let content = text_of(&came.get("content").cloned().unwrap_or_default());
+        let refusal = came.get("refusal").and_then(text_of);
+        let said = content.or(refusal).unwrap_or_default();
+        let mut calls = Vec::new();
+        if let Some(Value::Array(raw)) = message.remove("tool_calls") {
+            let read = raw.iter().enumerate().map(|(i, one)| ToolCall::read(one, turn, i));
+            calls = read.collect();
+            own_ids(&mut calls, turn);
+            let replayed: Vec<Value> =
+                calls.iter().zip(&raw).map(|(call, raw)| call.replayed(raw)).collect();
+            message.insert("tool_calls".into(), replayed.into());
+            message.entry("content").or_insert(Value::Null);
+        } else if let Some(function) = message.get("function_call").filter(|one| one.is_object()) {
+            let call = ToolCall::read(function, turn, 0);
+            let function = call.replayed(&json!({ "function": function }))["function"].clone();
+            message.insert("function_call".into(), function);
+            message.entry("content").or_insert(Value::Null);
+            calls.push(ToolCall { place: CallPlace::Function, ..call });
+        } else {
+            let found = text_calls::find(&said).into_iter().enumerate();
+            calls = found.map(|(i, call)| ToolCall::from_text(call, turn, i)).collect();
+            if said.trim().is_empty() {
+                message.insert("content".into(), NO_WORDS.into());
+            } else {
+                message.entry("content").or_insert_with(|| said.clone().into());
+            }
         }
-        let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let call = |(i, call)| ToolCall::read(call, turn, i);
-        let usage = serde_json::from_value(body["usage"].clone()).unwrap_or_default();
-        Ok(ModelReply {
-            content: text_of(&message["content"])
-                .or(text_of(&message["refusal"]))
-                .unwrap_or_default(),
-            calls: calls.iter().enumerate().map(call).collect(),
-            usage,
-        })
+        ModelReply { message: message.into(), content: said, calls, usage }
     }
 
     /// Applies `change` to all text from the endpoint.
     pub(crate) fn map_text(mut self, change: &dyn Fn(&str) -> String) -> ModelReply {
         self.content = change(&self.content);
+        self.message = map_strings(self.message, change);
         for call in &mut self.calls {
             call.id = change(&call.id);
             call.name = change(&call.name);
@@ -84,54 +144,117 @@ impl ModelReply {
 
     /// The answer as a message of the conversation.
     pub(crate) fn message(&self) -> Value {
-        let mut message = json!({ "role": "assistant", "content": self.content });
-        if !self.calls.is_empty() {
-            let call = |call: &ToolCall| {
-                // Endpoints reject invalid JSON in arguments; the reply tells the model what was
-                // wrong with them.
-                let arguments = match &call.arguments {
-                    Ok(arguments) => arguments.to_string(),
-                    Err(_) => "{}".into(),
-                };
-                json!({
-                    "id": call.id,
-                    "type": "function",
-                    "function": { "name": call.name, "arguments": arguments },
-                })
-            };
-            message["tool_calls"] = self.calls.iter().map(call).collect();
+        self.message.clone()
+    }
+
+    /// Whether its text has the signs of a call, but none that can be read.
+    pub(crate) fn has_unread_call(&self) -> bool {
+        self.calls.is_empty() && text_calls::is_call_like(&self.content)
+    }
+
+    /// The results of its calls as messages: as those of tools, or, for calls in text, as the user's
+    /// answer to it.
+    pub(crate) fn results(&self, results: &[Value]) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let mut told = Vec::new();
+        for (call, result) in self.calls.iter().zip(results) {
+            let (name, result) = (&call.name, result.to_string());
+            match call.place {
+                CallPlace::Tools => messages
+                    .push(json!({ "role": "tool", "tool_call_id": call.id, "content": result })),
+                CallPlace::Function => messages
+                    .push(json!({ "role": "function", "name": sendable(name), "content": result })),
+                CallPlace::Text => told.push(format!("{name}: {result}")),
+            }
         }
-        message
+        if !told.is_empty() {
+            messages.push(json!({ "role": "user", "content": told.join("\n") }));
+        }
+        messages
     }
 }
 
+/// Gives each call an id of its own, of the nine letters and digits that Mistral wants.
+fn own_ids(calls: &mut [ToolCall], turn: u32) {
+    let mut taken = BTreeSet::new();
+    for (i, call) in calls.iter_mut().enumerate() {
+        if call.id.trim().is_empty() || taken.contains(&call.id) {
+            call.id = made_up_id(turn, i);
+        }
+        taken.insert(call.id.clone());
+    }
+}
+
+fn made_up_id(turn: u32, i: usize) -> String {
+    format!("c{turn:04}{i:04}")
+}
+
+/// The name, where endpoints accept it; else that of the tool that it means.
+fn sendable(name: &str) -> &str {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(is_plain) {
+        return name;
+    }
+    tool_name(name).unwrap_or("unknown")
+}
+
 impl ToolCall {
+    #[cfg(test)]
+    pub(crate) fn new(name: &str, arguments: Result<Value, String>) -> ToolCall {
+        ToolCall { id: "1".into(), name: name.into(), arguments, place: CallPlace::Tools }
+    }
+
     fn read(call: &Value, turn: u32, i: usize) -> ToolCall {
-        let function = &call["function"];
-        let arguments = match &function["arguments"] {
-            Value::String(text) if text.trim().is_empty() => Ok(json!({})),
-            Value::String(text) => {
-                serde_json::from_str(text).map_err(|e| format!("the arguments are not JSON ({e})"))
-            }
-            Value::Null => Ok(json!({})),
-            other => Ok(other.clone()),
+        // Some servers leave `function` out.
+        let function = if call["function"].is_object() { &call["function"] } else { call };
+        let given = [&function["arguments"], &function["parameters"]];
+        let given = given.into_iter().find(|given| !given.is_null()).unwrap_or(&Value::Null);
+        let id = match &call["id"] {
+            Value::String(id) => id.clone(),
+            Value::Number(id) => id.to_string(),
+            _ => made_up_id(turn, i),
         };
-        let arguments = arguments.and_then(|value| match value {
-            Value::Object(_) => Ok(value),
-            Value::Null => Ok(json!({})),
-            _ => Err("the arguments are not a JSON object".into()),
-        });
-        let id = call["id"].as_str().filter(|id| !id.is_empty());
         ToolCall {
-            id: id.map_or_else(|| format!("call_{turn}_{i}"), String::from),
+            id,
             name: function["name"].as_str().unwrap_or_default().into(),
-            arguments,
+            arguments: arguments::read(given),
+            place: CallPlace::Tools,
         }
     }
 
-    /// The result of a call as a message.
-    pub(crate) fn reply(&self, content: &Value) -> Value {
-        json!({ "role": "tool", "tool_call_id": self.id, "content": content.to_string() })
+    fn from_text(call: text_calls::TextCall, turn: u32, i: usize) -> ToolCall {
+        let text_calls::TextCall { name, arguments } = call;
+        ToolCall { id: made_up_id(turn, i), name, arguments, place: CallPlace::Text }
+    }
+
+    /// The call as it came, with an id, a name and arguments that can be sent: text of one JSON
+    /// object. What was wrong with them is told in the call's result.
+    fn replayed(&self, raw: &Value) -> Value {
+        let object = |value: &Value| {
+            let fields = value.as_object().into_iter().flatten();
+            let kept = fields.filter(|(_, value)| !value.is_null());
+            kept.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
+        };
+        let mut call = object(raw);
+        let mut function = object(raw.get("function").unwrap_or(&Value::Null));
+        if function.is_empty() {
+            for name in ["name", "arguments", "parameters"] {
+                call.remove(name);
+            }
+        }
+        let is_object = |text: &&str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+        let came = function.get("arguments").and_then(Value::as_str).filter(is_object);
+        let arguments = match (&self.arguments, came) {
+            (Ok(_), Some(came)) => came.to_string(),
+            (Ok(arguments), None) => arguments.to_string(),
+            (Err(_), _) => "{}".into(),
+        };
+        function.insert("name".into(), sendable(&self.name).into());
+        function.insert("arguments".into(), arguments.into());
+        call.insert("id".into(), self.id.clone().into());
+        call.entry("type").or_insert("function".into());
+        call.insert("function".into(), function.into());
+        call.into()
     }
 }
 
@@ -147,17 +270,6 @@ fn map_strings(value: Value, change: &dyn Fn(&str) -> String) -> Value {
     }
 }
 
-/// The field `error`, in an error response or with HTTP 200.
-pub(crate) fn refusal(body: &Value) -> Option<ReplyError> {
-    let error = body.get("error").filter(|error| !error.is_null())?;
-    let message = error["message"].as_str().or(error.as_str()).unwrap_or("no reason given");
-    let code = &error["code"];
-    let number = code.as_u64().or_else(|| code.as_str()?.parse().ok());
-    let word = code.as_str().filter(|_| number.is_none()).map(|word| format!(" ({word})"));
-    let message = format!("{message}{}", word.unwrap_or_default());
-    Some(ReplyError::Refused { message, code: number })
-}
-
 /// The text of a message, which may be split in parts.
 fn text_of(content: &Value) -> Option<String> {
     let parts = || {
@@ -168,59 +280,4 @@ fn text_of(content: &Value) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(body: Value) -> Result<ModelReply, ReplyError> {
-        ModelReply::read(body.to_string().as_bytes(), 3)
-    }
-
-    #[test]
-    fn all_formats_of_answers_are_parsed() {
-        let usual = read(json!({
-            "choices": [{ "message": { "role": "assistant", "content": null, "tool_calls": [
-                { "id": "a", "function": { "name": "buy", "arguments": "{\"symbol\": \"SPY\"}" } },
-                { "id": null, "function": { "name": "sell", "arguments": { "amount": 2 } } },
-                { "function": { "name": "buy", "arguments": "{\"symbol\"" } },
-                { "function": { "name": "finish" } },
-                { "function": { "name": "buy", "arguments": "[1]" } },
-                "nonsense",
-            ] } }],
-            "usage": { "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 },
-        }))
-        .unwrap();
-        assert_eq!(usual.usage, Usage { prompt_tokens: 7, completion_tokens: 5 });
-        let names: Vec<&str> = usual.calls.iter().map(|call| call.name.as_str()).collect();
-        assert_eq!(names, ["buy", "sell", "buy", "finish", "buy", ""]);
-        let ids: Vec<&str> = usual.calls.iter().map(|call| call.id.as_str()).collect();
-        assert_eq!(ids[..3], ["a", "call_3_1", "call_3_2"]);
-        assert_eq!(usual.calls[0].arguments, Ok(json!({ "symbol": "SPY" })));
-        assert_eq!(usual.calls[1].arguments, Ok(json!({ "amount": 2 })));
-        assert!(usual.calls[2].arguments.is_err() && usual.calls[4].arguments.is_err());
-        assert_eq!(usual.calls[3].arguments, Ok(json!({})));
-        // What is sent back can be parsed again.
-        let calls = usual.message()["tool_calls"].as_array().unwrap().clone();
-        for call in &calls {
-            let arguments = call["function"]["arguments"].as_str().unwrap();
-            assert!(serde_json::from_str::<Value>(arguments).unwrap().is_object());
-        }
-        let parts = json!([{ "type": "text", "text": "one " }, { "type": "text", "text": "two" }]);
-        let plain = read(json!({ "choices": [{ "message": { "content": parts } }] })).unwrap();
-        assert_eq!((plain.content.as_str(), plain.calls.len()), ("one two", 0));
-        assert_eq!(plain.message(), json!({ "role": "assistant", "content": "one two" }));
-    }
-
-    #[test]
-    fn error_responses_are_distinguished() {
-        for body in [json!({}), json!([]), json!({ "choices": [] }), json!({ "choices": [{}] })] {
-            assert!(matches!(read(body.clone()), Err(ReplyError::Broken(_))), "{body}");
-        }
-        assert!(matches!(ModelReply::read(b"<html>", 0), Err(ReplyError::Broken(_))));
-        let refused = |message: &str, code| ReplyError::Refused { message: message.into(), code };
-        let error = |error: Value| read(json!({ "error": error })).unwrap_err();
-        assert_eq!(error(json!({ "message": "no", "code": 429 })), refused("no", Some(429)));
-        assert_eq!(error(json!("no")), refused("no", None));
-        let quota = json!({ "message": "no", "code": "insufficient_quota" });
-        assert_eq!(error(quota), refused("no (insufficient_quota)", None));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::arguments::{Arguments, symbol_forms, tool_name};
 use super::protocol::ToolCall;
 use crate::agents::ledger::{Ledger, Refusal, ShareOrder, Side};
 use crate::market::Symbol;
@@ -24,6 +25,23 @@ pub(crate) struct TradingTools<'a> {
     pub(crate) orders: Vec<ShareOrder>,
     pub(crate) by_bar: bool,
     pub(crate) is_finished: bool,
+    /// How many calls were understood, whether or not they could be done, and how many were not.
+    pub(crate) understood: u64,
+    pub(crate) misread: u64,
+}
+
+/// Why a call is not done.
+enum CallError {
+    /// It says nothing that can be done.
+    Misread(String),
+    /// The account does not allow it.
+    Refused(String),
+}
+
+impl From<String> for CallError {
+    fn from(what: String) -> CallError {
+        CallError::Misread(what)
+    }
 }
 
 /// The tools' descriptions in the format of the protocol.
@@ -64,45 +82,55 @@ impl TradingTools<'_> {
     pub(crate) fn answer(&mut self, call: &ToolCall) -> Value {
         let reply = match &call.arguments {
             Ok(arguments) => self.call(&call.name, arguments),
-            Err(what) => Err(what.clone()),
+            Err(what) => Err(what.clone().into()),
         };
-        reply.unwrap_or_else(|what| json!({ "error": what }))
+        let is_misread = matches!(reply, Err(CallError::Misread(_)));
+        self.misread += u64::from(is_misread);
+        self.understood += u64::from(!is_misread);
+        reply.unwrap_or_else(|error| {
+            let (CallError::Misread(what) | CallError::Refused(what)) = error;
+            json!({ "error": what })
+        })
     }
 
-    fn call(&mut self, name: &str, arguments: &Value) -> Result<Value, String> {
-        match name {
-            "get_prices" => self.prices(arguments),
-            "get_positions" => Ok(self.positions()),
-            "buy" => self.order(Side::Buy, arguments),
-            "sell" => self.order(Side::Sell, arguments),
-            "finish" => {
+    fn call(&mut self, name: &str, arguments: &Value) -> Result<Value, CallError> {
+        let arguments = Arguments(arguments);
+        match tool_name(name) {
+            Some("get_prices") => self.prices(&arguments),
+            Some("get_positions") => Ok(self.positions()),
+            Some("buy") => self.order(Side::Buy, &arguments),
+            Some("sell") => self.order(Side::Sell, &arguments),
+            Some("finish") => {
                 self.is_finished = true;
                 Ok(json!({ "finished": true }))
             }
-            _ => Err(format!(
+            _ => Err(CallError::Misread(format!(
                 "there is no tool {name:?}; there are get_prices, get_positions, buy, sell and \
                  finish"
-            )),
+            ))),
         }
     }
 
-    fn stock(&self, name: &Value) -> Result<usize, String> {
-        let name = name.as_str().ok_or("symbol is missing, or no text")?;
-        let found =
-            self.stocks.iter().position(|known| known.as_str().eq_ignore_ascii_case(name.trim()));
-        found.ok_or_else(|| {
+    fn stock(&self, name: &str) -> Result<usize, String> {
+        let is_known = |form: &String| {
+            self.stocks.iter().position(|known| known.as_str().eq_ignore_ascii_case(form))
+        };
+        symbol_forms(name).iter().find_map(is_known).ok_or_else(|| {
             let known: Vec<&str> = self.stocks.iter().map(Symbol::as_str).collect();
             format!("{name:?} is not traded here; there are {}", known.join(", "))
         })
     }
 
-    fn order(&mut self, side: Side, arguments: &Value) -> Result<Value, String> {
-        let stock = self.stock(&arguments["symbol"])?;
-        let shares = whole_number(&arguments["amount"])
-            .filter(|shares| (1..=1_000_000_000_000).contains(shares))
-            .ok_or("amount is not a whole number of shares above 0")?;
+    fn order(&mut self, side: Side, arguments: &Arguments<'_>) -> Result<Value, CallError> {
+        let stock = match &arguments.symbols()?[..] {
+            [name] => self.stock(name)?,
+            [] => return Err("symbol is missing, or no text".to_string().into()),
+            _ => return Err("several symbols; order one stock at a time".to_string().into()),
+        };
+        let shares = arguments.amount()?;
         if self.orders.len() == MAX_ORDERS {
-            return Err(format!("{MAX_ORDERS} orders are as many as a session takes"));
+            let what = format!("{MAX_ORDERS} orders are as many as a session takes");
+            return Err(CallError::Refused(what));
         }
         self.orders.push(ShareOrder::at(&self.view, stock, side, shares));
         match self.ledger.after(&self.view, &self.orders) {
@@ -117,7 +145,7 @@ impl TradingTools<'_> {
             }
             Err(refusal) => {
                 self.orders.pop();
-                Err(self.describe(stock, &refusal))
+                Err(CallError::Refused(self.describe(stock, &refusal)))
             }
         }
     }
@@ -154,24 +182,14 @@ impl TradingTools<'_> {
         })
     }
 
-    fn prices(&self, arguments: &Value) -> Result<Value, String> {
-        let stocks = match &arguments["symbol"] {
-            Value::Null => (0..self.stocks.len()).collect(),
-            name => vec![self.stock(name)?],
+    fn prices(&self, arguments: &Arguments<'_>) -> Result<Value, CallError> {
+        let named = arguments.symbols()?;
+        let stocks = match named.is_empty() {
+            true => (0..self.stocks.len()).collect(),
+            false => named.iter().map(|name| self.stock(name)).collect::<Result<Vec<_>, _>>()?,
         };
-        let count = match &arguments["count"] {
-            Value::Null => STANDARD_BARS,
-            count => {
-                whole_number(count).filter(|count| *count > 0).ok_or("count is not 1 or above")?
-            }
-        };
-        let count = count.min(MAX_BARS) as usize;
-        let by_bar = match arguments["interval"].as_str() {
-            None if arguments["interval"].is_null() => self.by_bar,
-            Some("bar") => true,
-            Some("day") => false,
-            _ => return Err("interval is neither \"day\" nor \"bar\"".into()),
-        };
+        let count = arguments.count()?.unwrap_or(STANDARD_BARS).min(MAX_BARS) as usize;
+        let by_bar = arguments.by_bar()?.unwrap_or(self.by_bar);
         let one = |stock: usize| {
             let last = last_bars(&self.view, stock, count, by_bar);
             (self.stocks[stock].to_string(), last.iter().map(BarSummary::json).collect())
@@ -237,13 +255,6 @@ fn order_json(order: &ShareOrder, stocks: &[Symbol]) -> Value {
     json!({ "action": action, "symbol": stocks[order.stock], "amount": order.shares })
 }
 
-/// Accepts 10, 10.0 and "10".
-fn whole_number(value: &Value) -> Option<u64> {
-    let text = || value.as_str()?.trim().parse::<f64>().ok();
-    let number = value.as_f64().or_else(text)?;
-    (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
-}
-
 /// Rounds money to a hundredth of a cent.
 fn round(money: f64) -> f64 {
     (money * 1e4).round() / 1e4
@@ -256,7 +267,7 @@ mod tests {
     use crate::env::costs::Costs;
 
     fn call(name: &str, arguments: Value) -> ToolCall {
-        ToolCall { id: "1".into(), name: name.into(), arguments: Ok(arguments) }
+        ToolCall::new(name, Ok(arguments))
     }
 
     /// Three bars a day; the fourth row is the first of the second day.
@@ -297,6 +308,8 @@ mod tests {
             orders,
             by_bar: false,
             is_finished: false,
+            understood: 0,
+            misread: 0,
         }
     }
 
@@ -304,7 +317,8 @@ mod tests {
     fn orders_are_accepted_or_rejected_with_a_reason() {
         let (bars, ledger) = (bars(&[[100.0, 50.0]; 2]), Ledger::new(vec![4, 0], 1_000.0, FREE));
         let mut broker = broker(&bars, 0, &ledger);
-        let bought = broker.answer(&call("buy", json!({ "symbol": "BBB", "amount": "15" })));
+        let order = json!({ "ticker": "$bbb", "quantity": "15" });
+        let bought = broker.answer(&call("functions.Buy", order));
         assert_eq!(bought["expected_cash_after_all_orders"], 250.0);
         for (name, arguments, part) in [
             (
@@ -314,8 +328,8 @@ mod tests {
             ),
             ("sell", json!({ "symbol": "AAA", "amount": 5 }), "4 of AAA are left to sell"),
             ("sell", json!({ "symbol": "ZZZ", "amount": 5 }), "there are AAA, BBB"),
-            ("buy", json!({ "symbol": "AAA", "amount": 1.5 }), "whole number"),
-            ("buy", json!({ "symbol": "AAA", "amount": -1 }), "whole number"),
+            ("buy", json!({ "symbol": "AAA", "amount": 1.5 }), "not whole"),
+            ("buy", json!({ "symbol": "AAA", "amount": "1,0" }), "has a comma"),
             ("buy", json!({ "amount": 1 }), "symbol is missing"),
             ("get_prices", json!({ "count": 0 }), "count"),
             ("get_prices", json!({ "interval": "hour" }), "interval"),
@@ -333,7 +347,9 @@ mod tests {
         assert_eq!(held["orders"][1]["action"], "sell");
         broker.answer(&call("finish", json!({})));
         assert!(broker.is_finished);
-        let malformed = ToolCall { arguments: Err("no JSON".into()), ..call("buy", json!({})) };
+        let malformed = ToolCall::new("buy", Err("no JSON".into()));
         assert_eq!(broker.answer(&malformed), json!({ "error": "no JSON" }));
+        // Refused for lack of cash or shares: two. Accepted: buy, sell, finish.
+        assert_eq!((broker.understood, broker.misread), (5, 8));
     }
 }

@@ -9,10 +9,10 @@ use super::server::{Asked, Reply, Server, body, calls, error, ok};
 use super::{agents, configure, lines, position, said};
 use crate::program::Place;
 
-const KEY: &str = "sk-test-1234567890";
+pub(super) const KEY: &str = "sk-test-1234567890";
 
 /// One model behind `server`, over a few days.
-fn one_model(place: &Place, server: &Server, out: &str, session: Value) {
+pub(super) fn one_model(place: &Place, server: &Server, out: &str, session: Value) {
     let model = json!({
         "signature": "model", "basemodel": "maker/model-1", "openai_base_url": server.url(),
         "openai_api_key": KEY,
@@ -47,7 +47,7 @@ fn a_model_looks_trades_and_ends_its_day() {
     let server = Server::start(trader);
     let place = Place::new();
     one_model(&place, &server, "out", json!({}));
-    let (table, _) = said(agents(&place, &[]).env("RUST_LOG", "trace"), 0);
+    let (table, stderr) = said(agents(&place, &[]).env("RUST_LOG", "trace"), 0);
     assert!(
         table.contains("model: 12 requests, 1,200 prompt tokens, 120 completion tokens"),
         "{table}"
@@ -71,6 +71,7 @@ fn a_model_looks_trades_and_ends_its_day() {
     assert_eq!(told, expected);
     assert_eq!(records[5]["positions"]["AAA"], 1);
     for asked in server.asked.lock().unwrap().iter() {
+        assert_eq!(asked.path, "/v1/chat/completions");
         assert_eq!(asked.authorization, format!("Bearer {KEY}"));
         assert_eq!(
             (&asked.body["model"], &asked.body["tool_choice"]),
@@ -86,6 +87,9 @@ fn a_model_looks_trades_and_ends_its_day() {
             }
         }
     }
+    assert!(
+        stderr.contains("model: 4 sessions, one per day, of up to 10 answers: at most 40 requests")
+    );
     let log = lines(&place.text("out/model/log/2019-01-03/log.jsonl"));
     assert_eq!(log[0]["new_messages"][0]["role"], "system");
     assert_eq!(log[1]["new_messages"][0]["usage"]["prompt_tokens"], 100);

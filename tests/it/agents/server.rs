@@ -10,8 +10,11 @@ use crate::http::{cut, response, serve};
 /// A request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    /// With the query; the whole URL where the server is used as a proxy.
+    pub(crate) path: String,
     pub(crate) body: Value,
     pub(crate) authorization: String,
+    pub(crate) api_key: String,
 }
 
 pub(crate) enum Reply {
@@ -34,9 +37,11 @@ impl Server {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&asked);
         let address = serve(move |request| {
-            assert_eq!(request.line, "POST /v1/chat/completions HTTP/1.1");
+            let line = request.line.strip_suffix(" HTTP/1.1").unwrap();
+            let path = line.strip_prefix("POST ").unwrap().to_string();
             let body = serde_json::from_slice(&request.body).unwrap();
-            let asked = Asked { body, authorization: request.authorization };
+            let (authorization, api_key) = (request.authorization, request.api_key);
+            let asked = Asked { path, body, authorization, api_key };
             seen.lock().unwrap().push(asked.clone());
             match answer(&asked) {
                 Reply::Http(status, headers, body) => Some(response(status, &headers, &body)),
@@ -64,6 +69,16 @@ impl Asked {
     /// Number of answers of the model in this session.
     pub(crate) fn transpose(&self) -> usize {
         self.messages().iter().filter(|message| message["role"] == "assistant").count()
+    }
+
+    /// The first part of the path.
+    pub(crate) fn mode(&self) -> &str {
+        self.path.split('/').nth(1).unwrap_or_default()
+    }
+
+    /// The answers of the model in this session.
+    pub(crate) fn answers(&self) -> Vec<&Value> {
+        self.messages().iter().filter(|message| message["role"] == "assistant").collect()
     }
 
     /// The day of the session.
