@@ -5,13 +5,15 @@ use anyhow::Result;
 use super::{CommandContext, comparison, in_sample_notice, is_in_sample, report_data, say};
 use crate::cli::{EvaluateArgs, GlobalArgs};
 use crate::comm::local::LocalComm;
+use crate::env::costs::Costs;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::market::options::doubts;
 use crate::market::{Period, Symbol};
 use crate::portfolio::mandate::Mandate;
 use crate::report::folder::ResultsFolder;
 use crate::report::summary::{trials_before, trials_of};
-use crate::report::{FolderLock, Progress, allocations_csv, portfolio_csv, table};
+use crate::report::trades::Trades;
+use crate::report::{FolderLock, Progress, allocations_csv, orders, portfolio_csv, table};
 use crate::rl::rng::{Purpose, stream};
 use crate::train::callbacks::Callbacks;
 use crate::train::dataset::PreparedData;
@@ -37,6 +39,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let csv = portfolio_csv::csv(&evaluated.record, benchmark);
     let portfolio = folder.write_whole("portfolio.csv", csv.as_bytes())?;
     let allocations = allocations_csv::write(&folder, &config.stocks, &evaluated.allocations)?;
+    let costs = Costs::new(&config.env);
+    let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs).write(&folder)?;
+    let next = orders::write(&folder, &config.stocks, &evaluated.next_orders)?;
     // The model was chosen by what its run saw; an evaluation that only repeats that is no new one.
     let own = vec![Trial::new(None, &evaluated.record)];
     let seen = [
@@ -66,9 +71,10 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let text = serde_json::to_string_pretty(&summary)?;
     let summary = folder.write_whole("summary.json", text.as_bytes())?;
     let metrics = (&evaluated.metrics, &evaluated.benchmark_metrics);
-    let written = [portfolio, allocations, summary];
+    let written = [portfolio, allocations, trades, next, summary];
     let tables = (&[][..], &everyone[..], Some(&evaluated.contributions));
     say(&table::closing(metrics, &inference, tables, config.env.initial_cash, &written));
+    say(&format!("\n{}", orders::lines(&config.stocks, &evaluated.next_orders)));
     notices.iter().for_each(|notice| say(&format!("\n{notice}\n")));
     Ok(())
 }

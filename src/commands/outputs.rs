@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{comparison, is_in_sample, say};
 use crate::config::RunConfig;
+use crate::env::costs::Costs;
 use crate::errors::message;
 use crate::eval::inference::{Inference, Trial, Trials};
 use crate::eval::parts::PartResult;
@@ -20,6 +21,7 @@ use crate::report::metrics_log::{MetricsLine, MetricsLog};
 use crate::report::relationships::Relationships;
 use crate::report::summary::{RunSummary, Summary, trials_before, trials_of};
 use crate::report::tensorboard::EventWriter;
+use crate::report::trades::Trades;
 use crate::report::{ReportError, allocations_csv, portfolio_csv, table};
 use crate::rl::policy;
 use crate::rl::rng::{Purpose, stream};
@@ -28,8 +30,8 @@ use crate::train::dataset::PreparedData;
 use crate::train::evaluation::{Evaluation, EvaluationResult};
 use crate::train::model::Model;
 use crate::train::peer_view::PeerView;
-use crate::train::policy_check;
 use crate::train::run::Trained;
+use crate::train::{feature_sheet, policy_check};
 
 /// Wall time, with and without the evaluations.
 #[derive(Clone, Debug)]
@@ -253,6 +255,8 @@ impl Outputs {
         let folder = &self.folder;
         let model_path = folder.path("trained_model.pth");
         model.write(&model_path).map_err(unwritten)?;
+        let sheet_path = folder.path(feature_sheet::NAME);
+        feature_sheet::write(&sheet_path, config, model, eval).map_err(unwritten)?;
         let policies = self.policy(model, eval)?;
         let relationships = Relationships {
             stocks: config.stocks.clone(),
@@ -286,13 +290,15 @@ impl Outputs {
         let summary_path = summary.write(folder)?;
         let mut written: Vec<PathBuf> = vec![folder.path("config.toml")];
         written.extend(self.evaluations.iter().map(|name| folder.path(name)));
-        written.push(model_path);
+        written.extend([model_path, sheet_path]);
         written.extend(policies);
         written.extend(relationships_paths);
         written.push(summary_path);
         written.extend([folder.path(MetricsLog::NAME), self.events.path().to_path_buf()]);
         if let (Some(evaluated), Some(inference)) = (latest, &summary.inference) {
-            written.push(folder.path(allocations_csv::NAME));
+            let costs = Costs::new(&config.env);
+            let trades = Trades::new(&evaluated.record, &evaluated.allocations, &costs);
+            written.extend([folder.path(allocations_csv::NAME), trades.write(folder)?]);
             let report = HtmlReport {
                 config,
                 run: &summary.run,

@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
     if launched.is_some() {
         process::when_parent_ends(move || lose_launcher(rank));
     }
-    parsing::watch(move |file| {
+    parsing::end_when_over(|file| {
         let what = "takes too long to parse: it is damaged, or not what its name says; replace it";
         tell(&format!("error: {file}: {what}"));
         signal_hook::low_level::exit(i32::from(EXIT_WRONG));

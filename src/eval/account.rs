@@ -64,11 +64,6 @@ impl BacktestAccount {
         self.backtest.advance(next);
     }
 
-    /// Takes in the last bar of all, at which nothing is decided any more.
-    pub(crate) fn close(&mut self, view: &MarketView<'_>) {
-        self.desk.close(0, view, self.backtest.last_reward());
-    }
-
     pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }

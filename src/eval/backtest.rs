@@ -145,6 +145,11 @@ impl Backtest {
         self.portfolio.direction(stock)
     }
 
+    /// Shares held of a stock at the close of the current bar.
+    pub(crate) fn shares(&self, stock: usize) -> f64 {
+        self.portfolio.shares(stock)
+    }
+
     /// Shares to be traded at the next open, `[stock]`.
     pub fn pending(&self) -> &[f64] {
         &self.pending

@@ -78,16 +78,18 @@ fn trade(
     let limits = mandate.limits(&vec![vec![None; stocks]; stocks]);
     let account = BacktestAccount::new(mandate, panel, &rows, &limits);
     let mut account = account.with_meta_policy(Some(Arc::new(meta)), Some(&known));
-    for row in rows.start..rows.end - 1 {
+    for row in rows.clone() {
         let wanted = |stock: usize| {
             let (_, book) = account.desk().allotted(0).unwrap();
             (dqn(row, stock, book.weights(stock)), 1.0)
         };
         let wanted: Vec<(f64, f32)> = (0..stocks).map(wanted).collect();
         account.order(&panel.view(row), wanted.into_iter());
-        account.advance(&panel.view(row + 1));
+        // What is ordered at the last bar is never filled.
+        if row + 1 < rows.end {
+            account.advance(&panel.view(row + 1));
+        }
     }
-    account.close(&panel.view(rows.end - 1));
     let regret = account.desk().regret(0);
     (account.into_record().reward, regret)
 }

@@ -2,7 +2,7 @@
 //! for hours without asking for memory.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock};
 use std::time::Duration;
 
 /// Seconds that any file may take.
@@ -12,6 +12,10 @@ const BYTES_PER_S: u64 = 1 << 20;
 
 /// What is being parsed by all threads, by number.
 static PARSED: Mutex<Parsed> = Mutex::new(Parsed { next: 0, files: BTreeMap::new() });
+
+/// What is done about a file whose time is over; nothing where the program does not say.
+static END: OnceLock<fn(&str)> = OnceLock::new();
+static WATCH: Once = Once::new();
 
 struct Parsed {
     next: u64,
@@ -48,6 +52,10 @@ impl Parsing {
         parsed.next += 1;
         let left_s = LEAST_S + bytes as u64 / BYTES_PER_S;
         parsed.files.insert(number, ParsedFile { name: name.into(), left_s });
+        drop(parsed);
+        if let Some(&end) = END.get() {
+            WATCH.call_once(|| watch(end));
+        }
         Parsing(number)
     }
 }
@@ -58,9 +66,15 @@ impl Drop for Parsing {
     }
 }
 
-/// Calls `end` with the name of the first file whose parsing takes longer than its time. A thread
-/// counts the seconds; those in which the process is stopped or the machine sleeps do not count.
-pub(crate) fn watch(end: impl FnOnce(&str) + Send + 'static) {
+/// From now on `end` is called with the name of the first file whose parsing takes longer than its
+/// time. A thread counts the seconds; those in which the process is stopped or the machine sleeps do
+/// not count. It begins with the first file: a process that has threads cannot be forked.
+pub(crate) fn end_when_over(end: fn(&str)) {
+    // A second call would be of the same program.
+    let _ = END.set(end);
+}
+
+fn watch(end: fn(&str)) {
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_secs(1));

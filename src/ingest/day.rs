@@ -14,6 +14,8 @@ use crate::market::store::Store;
 
 /// Prices have four decimals; a change in the last one is rounding.
 const ROUNDING: f64 = 1.5e-4;
+/// Standard errors of a median ratio up to which it is 1.
+const ERRORS: f64 = 4.0;
 /// Files with 32-bit floats have seven digits.
 const RELATIVE_ROUNDING: f64 = 1e-6;
 
@@ -151,6 +153,19 @@ impl DayBars {
     }
 }
 
+/// Median of some values, at least one, and its standard error, from their median deviation: both as
+/// of a normal distribution.
+fn median_and_error(values: &mut [f64]) -> (f64, f64) {
+    let middle = |values: &mut [f64]| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let median = middle(values);
+    let mut apart: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
+    let deviation = 1.4826 * middle(&mut apart);
+    (median, 1.2533 * deviation / (values.len() as f64).sqrt())
+}
+
 /// Relation of new prices to stored ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Basis {
@@ -183,8 +198,11 @@ impl Comparison {
         }
         self.common_bars += ratios.len();
         if 2 * differing > ratios.len() {
-            ratios.sort_by(f64::total_cmp);
-            self.moved.get_or_insert(ratios[ratios.len() / 2]);
+            let (median, error) = median_and_error(&mut ratios);
+            // Prices rounded to cents, or of another venue, differ by as much to either side.
+            if (median - 1.0).abs() > ERRORS * error {
+                self.moved.get_or_insert(median);
+            }
         }
     }
 
@@ -230,6 +248,20 @@ mod tests {
         };
         assert!((ratio - 0.999_902_912_6).abs() < 1e-9, "{ratio}");
         assert_eq!(basis(&closes, &[]), Basis::Unknown);
+    }
+
+    /// Four decimals and two of the same prices; the same with a dividend of a tenth of a percent.
+    #[test]
+    fn rounding_to_cents_is_no_dividend() {
+        let closes: Vec<f64> = (0..78).map(|i| 10.0 + (f64::from(i) * 0.7).sin()).collect();
+        let cents = |scale: f64| -> Vec<f64> {
+            closes.iter().map(|close| (close * scale * 100.0).round() / 100.0).collect()
+        };
+        assert_eq!(basis(&closes, &cents(1.0)), Basis::Same);
+        let Basis::Moved(ratio) = basis(&closes, &cents(0.999)) else {
+            panic!("a dividend went unseen")
+        };
+        assert!((ratio - 0.999).abs() < 2e-4, "{ratio}");
     }
 
     #[test]

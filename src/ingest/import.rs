@@ -252,7 +252,7 @@ fn read(member: &Member, options: &ImportOptions) -> Result<ReadFile, MarketErro
         };
         let misfit = match interval {
             DAY_MINUTES => spacing::longer_than_days(&days),
-            minutes => spacing::daily_among(&days, minutes),
+            minutes => spacing::daily_among(&days, minutes, options.time_zone),
         };
         if let Some(what) = misfit {
             return Err(wrong(

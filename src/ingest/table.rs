@@ -24,7 +24,7 @@ mod workbook;
 use crate::files::parsing::Parsing;
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
-use crate::market::parquet::{BILLION, RawRows, read_feather, read_parquet};
+use crate::market::parquet::{BILLION, RawRows, read_feather, read_parquet, without_panic};
 use crate::market::times::TimeOptions;
 pub(crate) use adjustment::on_one_basis;
 pub(crate) use csv::plain_csv;
@@ -80,7 +80,12 @@ pub(crate) fn decode_table(
 ) -> Result<Table, MarketError> {
     let _parsing = Parsing::begin(file, bytes.len());
     if bytes.starts_with(PARQUET) || bytes.starts_with(FEATHER) {
-        return from_frame(bytes, file, options);
+        // What can be decoded can still be out of the range of what polars converts.
+        let read = without_panic(|| from_frame(bytes, file, options));
+        return read.unwrap_or_else(|| {
+            let what = "is damaged: its values cannot be read".to_string();
+            Err(file_error(file, what, "write this file again"))
+        });
     }
     if bytes.starts_with(unpack::ZIP) {
         return from_texts(workbook::tables(bytes, file, options)?, file, options);

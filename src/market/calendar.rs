@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bar::Period;
 use super::error::MarketError;
-pub(crate) use clock::{MarketClock, changes_clock, time_of_day_s, zone_time_to_utc};
+pub(crate) use clock::{MarketClock, changes_clock, iso_utc, time_of_day_s, zone_time_to_utc};
 pub use clock::{iso_market_time, market_date};
 pub(crate) use clock::{market_time, market_time_to_utc};
 pub use exchange::Mic;

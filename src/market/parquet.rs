@@ -127,9 +127,9 @@ pub(crate) fn without_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
             }
         }));
     });
-    SILENT.set(true);
+    let before = SILENT.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(decode));
-    SILENT.set(false);
+    SILENT.set(before);
     result.ok()
 }
 

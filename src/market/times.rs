@@ -193,9 +193,11 @@ pub(crate) fn from_texts<'a>(
                 let local = rounded(local);
                 (local_to_utc(local, options.zone)?, local)
             }
+            // Among times of day, a midnight.
             TimeText::Date(date) => {
+                naive = true;
                 let local = date.and_time(chrono::NaiveTime::MIN);
-                (local_to_utc(local, market_zone())?, local)
+                (local_to_utc(local, options.zone)?, local)
             }
         };
         some_time = true;
@@ -236,7 +238,8 @@ fn formatted<'a>(
         } else {
             let date = NaiveDate::parse_from_str(text, format).ok()?;
             let local = date.and_time(chrono::NaiveTime::MIN);
-            Moment { utc_s: local_to_utc(local, market_zone())?, local }
+            naive = true;
+            Moment { utc_s: local_to_utc(local, zone)?, local }
         };
         read += 1;
         Some(moment)
@@ -325,8 +328,7 @@ fn of_day(days: f64, unit: Unit, zone: Tz) -> Option<Moment> {
     let days = if unit == Unit::Excel { days - EXCEL_DAYS } else { days };
     let local_s = in_range((days * DAY_S as f64).round() as i64)?;
     let local = DateTime::from_timestamp(local_s, 0)?.naive_utc();
-    let is_date = local_s % DAY_S == 0;
-    Some(Moment { utc_s: local_to_utc(local, if is_date { market_zone() } else { zone })?, local })
+    Some(Moment { utc_s: local_to_utc(local, zone)?, local })
 }
 
 /// The labels; dates if every time is a midnight of its own zone. `naive` and `zoned` as in

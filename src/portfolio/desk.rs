@@ -137,14 +137,6 @@ impl Desk {
         self.rules.meta.as_deref().zip(self.accounts[account].book.as_ref())
     }
 
-    /// Takes in the last bar of an account, at which nothing is decided any more.
-    pub(crate) fn close(&mut self, account: usize, view: &MarketView<'_>, gain: f64) {
-        let DeskAccount { book, .. } = &mut self.accounts[account];
-        if let Some((meta, book)) = self.rules.meta.as_ref().zip(book.as_mut()) {
-            meta.observe(book, view, self.rules.plan.at(view), gain);
-        }
-    }
-
     /// What an account lost to its best expert in hindsight; None without a meta-policy, or before
     /// its first period is over.
     pub(crate) fn regret(&self, account: usize) -> Option<Regret> {

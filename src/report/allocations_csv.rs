@@ -4,9 +4,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::folder::{ReportError, ResultsFolder};
-use super::portfolio_csv::push_number;
+use super::portfolio_csv::{push_number, time_and_date};
 use crate::market::Symbol;
-use crate::market::calendar::iso_market_time;
 use crate::portfolio::allocation::Allocations;
 
 pub(crate) const NAME: &str = "allocations.csv";
@@ -23,7 +22,7 @@ pub(crate) fn write(
 fn csv(stocks: &[Symbol], allocations: &Allocations) -> String {
     let experts = allocations.experts.len();
     let mut text = String::with_capacity((allocations.rows.len() + 1) * (100 + 20 * experts));
-    text.push_str("timestamp,stock");
+    text.push_str("timestamp,date,stock");
     for expert in &allocations.experts {
         // Writing to a String does not fail.
         let _ = write!(text, ",{}_weight", column(expert));
@@ -33,7 +32,7 @@ fn csv(stocks: &[Symbol], allocations: &Allocations) -> String {
     }
     text.push_str(",capital,proposed,approved,changed,reason\n");
     for row in &allocations.rows {
-        let _ = write!(text, "{},{}", iso_market_time(row.end_s), stocks[row.stock]);
+        let _ = write!(text, "{},{}", time_and_date(row.end_s), stocks[row.stock]);
         row.weights.iter().for_each(|&weight| push_number(&mut text, weight));
         for profit in &row.profits {
             let _ = write!(text, ",{profit:.2}");
@@ -117,14 +116,14 @@ mod tests {
             allocations.note(view.end_s(), &desk, 1e6);
         }
         let expected = "\
-timestamp,stock,buy_and_hold_weight,flat_weight,dqn_weight,\
+timestamp,date,stock,buy_and_hold_weight,flat_weight,dqn_weight,\
 buy_and_hold_profit,flat_profit,dqn_profit,capital,proposed,approved,changed,reason
-2020-01-02T10:00:00-05:00,A,0.25,0.25,0.5,0.00,0.00,0.00,0.5,0.375,0.375,,
-2020-01-02T10:00:00-05:00,B,0.25,0.25,0.5,0.00,0.00,0.00,0.5,0.125,0.125,,
-2020-01-02T11:00:00-05:00,B,0.25,0.25,0.5,-25.00,0.00,0.00,0.5,-0.125,0,positions limits,opposite_twin
-2020-01-03T10:00:00-05:00,A,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,
-2020-01-03T10:00:00-05:00,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,opposite_twin
-2020-01-03T10:30:00-05:00,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,positions limits,
+2020-01-02T15:00:00Z,2020-01-02,A,0.25,0.25,0.5,0.00,0.00,0.00,0.5,0.375,0.375,,
+2020-01-02T15:00:00Z,2020-01-02,B,0.25,0.25,0.5,0.00,0.00,0.00,0.5,0.125,0.125,,
+2020-01-02T16:00:00Z,2020-01-02,B,0.25,0.25,0.5,-25.00,0.00,0.00,0.5,-0.125,0,positions limits,opposite_twin
+2020-01-03T15:00:00Z,2020-01-03,A,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,
+2020-01-03T15:00:00Z,2020-01-03,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,capital,opposite_twin
+2020-01-03T15:30:00Z,2020-01-03,B,0.25,0.25,0.5,-25.00,0.00,-50.00,0,0,0,positions limits,
 ";
         assert_eq!(csv(&stocks, &allocations), expected);
     }

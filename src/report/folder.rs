@@ -49,16 +49,19 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 16] = [
+const OWN_FILES: [&str; 19] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
     "allocations.csv",
+    "trades.csv",
+    "orders.csv",
     "relationships.csv",
     "report.html",
     "trained_model.pth",
     "policy.pt",
     "policy_check.json",
+    "features.json",
     "portfolio.csv",
     "strategies.json",
     "signals.csv",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::RunConfig;
+use crate::env::costs::Costs;
 use crate::eval::comparison::Contender;
 use crate::eval::contributions::Contributions;
 use crate::eval::inference::Inference;
@@ -20,6 +21,7 @@ use super::plot::{equity_svg, heat_map_svg, learning_svg, smoothing, weights_svg
 use super::relationships::Relationships;
 use super::significance;
 use super::summary::RunSummary;
+use super::trades::Trades;
 use super::verdict::verdict;
 use super::{comparison, contributions, parts, quarters};
 
@@ -61,13 +63,15 @@ impl HtmlReport<'_> {
     pub(crate) fn page(&self) -> String {
         let title = names(&self.config.stocks);
         let sections = [
+            // The answer and its picture, then what explains them.
             self.header(),
+            self.record(),
             self.figures(),
             significance::section(self.inference),
-            parts::section(self.parts),
             comparison::section(self.everyone),
-            self.record(),
+            parts::section(self.parts),
             self.experts(),
+            self.trades(),
             self.learning(),
             self.relations(),
             self.settings(),
@@ -169,6 +173,11 @@ impl HtmlReport<'_> {
             figure("plot", "", label, &svg, caption),
             contributions::section(self.contributions, capital)
         )
+    }
+
+    fn trades(&self) -> String {
+        let costs = Costs::new(&self.config.env);
+        Trades::new(self.record, self.allocations, &costs).section()
     }
 
     fn learning(&self) -> String {

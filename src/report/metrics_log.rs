@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::{ReportError, ResultsFolder};
 use crate::features::relations::opportunity::Opportunity;
 use crate::market::Symbol;
-use crate::market::calendar::iso_market_time;
+use crate::market::calendar::iso_utc;
 use crate::train::callbacks::PushStats;
 
 /// What is known at the end of an interval of training. The fields stand in the file in this order.
@@ -43,7 +43,7 @@ struct EventLine<'a> {
     event: &'static str,
     /// `train` or `eval`.
     period: &'static str,
-    /// End of the bar, ISO 8601 with New York's offset.
+    /// End of the bar, ISO 8601 in UTC.
     timestamp: String,
     stock: &'a Symbol,
     peer: &'a Symbol,
@@ -120,7 +120,7 @@ impl MetricsLog {
         self.write(&EventLine {
             event: "arbitrage",
             period,
-            timestamp: iso_market_time(found.end_s),
+            timestamp: iso_utc(found.end_s),
             stock: &stocks[found.stock],
             peer: &stocks[found.peer],
             z_score: found.z_score,
@@ -221,7 +221,7 @@ mod tests {
         log.append_opportunity("eval", &stocks, &found).unwrap();
         let text = std::fs::read_to_string(folder.path("metrics.jsonl")).unwrap();
         let expected = "{\"event\":\"arbitrage\",\"period\":\"train\",\
-            \"timestamp\":\"2020-01-02T09:31:00-05:00\",\"stock\":\"B\",\"peer\":\"A\",\
+            \"timestamp\":\"2020-01-02T14:31:00Z\",\"stock\":\"B\",\"peer\":\"A\",\
             \"z_score\":-2.5,\"hedge_ratio\":1.25,\"p_value\":0.001,\"half_life_bars\":3.5,\
             \"correlation\":null,\"stock_leads\":0.25,\"peer_leads\":-0.5}";
         assert_eq!(text.lines().next(), Some(expected));

@@ -19,6 +19,7 @@ pub(crate) mod html;
 pub(crate) mod ledger;
 pub(crate) mod lock;
 pub(crate) mod metrics_log;
+pub(crate) mod orders;
 pub(crate) mod plot;
 pub(crate) mod portfolio_csv;
 pub(crate) mod progress;
@@ -29,6 +30,7 @@ pub(crate) mod study;
 pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod tensorboard;
+pub(crate) mod trades;
 
 pub(crate) mod compare;
 mod comparison;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use crate::eval::metrics::BacktestRecord;
-use crate::market::calendar::iso_market_time;
+use crate::market::calendar::{iso_utc, market_date};
 
 use super::folder::{ReportError, ResultsFolder};
 
@@ -36,14 +36,14 @@ pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
     assert_eq!(record.price.len(), bars * stocks, "prices are [time, stock]");
 
     let mut text = String::with_capacity((bars + 1) * (100 + 40 * stocks));
-    text.push_str("timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity");
+    text.push_str("timestamp,date,equity,cash,reward,turnover,drawdown,benchmark_equity");
     for symbol in &record.stocks {
         // Writing to a String does not fail.
         let _ = write!(text, ",{symbol}_position,{symbol}_price");
     }
     text.push('\n');
     for t in 0..bars {
-        text.push_str(&iso_market_time(record.end_s[t]));
+        text.push_str(&time_and_date(record.end_s[t]));
         push_number(&mut text, record.equity[t]);
         push_number(&mut text, record.cash[t]);
         push_number(&mut text, record.reward[t]);
@@ -59,10 +59,15 @@ pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
     text
 }
 
+/// The cells of a bar's end: its time in UTC and the market's date.
+pub(super) fn time_and_date(end_s: i64) -> String {
+    format!("{},{}", iso_utc(end_s), market_date(end_s))
+}
+
 /// One bar of a written portfolio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EquityRow {
-    /// New York date of the bar's end.
+    /// The market's date of the bar's end.
     pub(crate) date: NaiveDate,
     /// The account's.
     pub(crate) equity: f64,
@@ -70,13 +75,14 @@ pub(crate) struct EquityRow {
     pub(crate) benchmark: f64,
 }
 
-/// Reads what [`csv`] wrote; None if it is something else, or empty.
+/// Reads what [`csv`] wrote, now or before it wrote dates; None if it is something else, or empty.
 pub(crate) fn equities(text: &str) -> Option<Vec<EquityRow>> {
     let mut lines = text.lines();
     let head: Vec<&str> = lines.next()?.split(',').collect();
     let place = |name: &str| head.iter().position(|column| *column == name);
-    let (at, equity, benchmark) =
-        (place("timestamp")?, place("equity")?, place("benchmark_equity")?);
+    // Times without a date beside them are the market's.
+    let at = place("date").or_else(|| place("timestamp"))?;
+    let (equity, benchmark) = (place("equity")?, place("benchmark_equity")?);
     let row = |line: &str| -> Option<EquityRow> {
         let cells: Vec<&str> = line.split(',').collect();
         let number = |at: usize| cells.get(at)?.parse().ok();
@@ -118,10 +124,10 @@ mod tests {
             open: vec![f64::NAN, 5.0, 100.0, 5.2],
         };
         let expected = "\
-timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity,\
+timestamp,date,equity,cash,reward,turnover,drawdown,benchmark_equity,\
 BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
-2020-01-02T09:31:00-05:00,1000,1000,0,0,0,1000,0,,0,5
-2020-07-01T09:30:00-04:00,1010.5,810.4,0.0105,0.2,0,999.5,2,100.05,0,5.25
+2020-01-02T14:31:00Z,2020-01-02,1000,1000,0,0,0,1000,0,,0,5
+2020-07-01T13:30:00Z,2020-07-01,1010.5,810.4,0.0105,0.2,0,999.5,2,100.05,0,5.25
 ";
         assert_eq!(csv(&record, &[1000.0, 999.5]), expected);
     }
@@ -137,7 +143,7 @@ BRK.B_position,BRK.B_price,AAPL_position,AAPL_price
         assert_eq!(text.lines().count(), 501);
         for (t, row) in text.lines().skip(1).enumerate() {
             let cells: Vec<f64> =
-                row.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
+                row.split(',').skip(2).map(|cell| cell.parse().unwrap()).collect();
             let held: f64 = cells[6..].chunks(2).map(|pair| pair[0] * pair[1]).sum();
             assert_eq!(cells[0], example.record.equity[t]);
             assert_eq!(cells[5], example.benchmark_equity[t]);

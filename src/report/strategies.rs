@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::format::{count, percent, ratio, signed_percent, wrapped};
+use super::portfolio_csv::time_and_date;
 use crate::eval::inference::{CONFIDENCE, Inference, THRESHOLD};
 use crate::market::MarketData;
 use crate::market::calendar::iso_market_time;
@@ -99,14 +100,14 @@ pub(crate) fn signals_csv(
     all: &[(&str, &Signals)],
 ) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    write!(file, "timestamp,stock,close")?;
+    write!(file, "timestamp,date,stock,close")?;
     for (name, _) in all {
         write!(file, ",{},{}", quoted(name), quoted(&format!("{name} confidence")))?;
     }
     writeln!(file)?;
     for t in 0..data.rows() {
         let row = data.row(t);
-        let time = iso_market_time(row.end_s());
+        let time = time_and_date(row.end_s());
         for (stock, symbol) in data.stocks().iter().enumerate() {
             let close = row.bar(stock).close;
             let close = if close.is_nan() { String::new() } else { close.to_string() };

@@ -87,6 +87,8 @@ struct Market<'a> {
 struct Check<'a> {
     market: Market<'a>,
     stock: &'a [usize],
+    timestamp: &'a [String],
+    begins: &'a str,
     values: Array<'a>,
 }
 
@@ -95,6 +97,10 @@ struct Check<'a> {
 pub(crate) struct Observations<'a> {
     pub market: &'a [f32],
     pub stock: &'a [usize],
+    /// `batch` ends of bars, as text.
+    pub times: &'a [String],
+    /// End of the first bar from which features were computed.
+    pub begins: &'a str,
 }
 
 /// Writes `policy_check.json`: the values of these observations computed by `engine`, which
@@ -105,7 +111,7 @@ pub(crate) fn write_check(
     observations: Observations<'_>,
     path: &Path,
 ) -> Result<(), PolicyError> {
-    let Observations { market, stock } = observations;
+    let Observations { market, stock, times, begins } = observations;
     let (batch, row) = (stock.len(), shape.stocks * shape.features);
     assert!(batch > 0, "a check needs observations");
     assert_eq!(market.len(), batch * row, "market features");
@@ -122,6 +128,8 @@ pub(crate) fn write_check(
     let check = Check {
         market: Market { shape: [batch, shape.stocks, shape.features], data: market },
         stock,
+        timestamp: times,
+        begins,
         values: Array { shape: [batch, shape.actions], data: &values },
     };
     let text = serde_json::to_vec(&check).map_err(io::Error::from);
@@ -162,7 +170,9 @@ mod tests {
         let engine = native(&shape, &weights(&shape)).unwrap();
         let market: Vec<f32> = values(10 * 5 * 26).collect();
         let stock = [0, 1, 2, 3, 4, 4, 3, 2, 1, 0];
-        let observations = Observations { market: &market, stock: &stock };
+        let times = vec![String::new(); 10];
+        let observations =
+            Observations { market: &market, stock: &stock, times: &times, begins: "" };
         let path = folder.path().join("policy_check.json");
         write_check(&shape, &*engine, observations, &path).unwrap();
 

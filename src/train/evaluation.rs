@@ -15,11 +15,12 @@ use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::contributions::Contributions;
 use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::interface::ActionSet;
-use crate::market::panel::Panel;
+use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{ExpertWeights, MetaPolicy, rule_names};
+use crate::portfolio::risk::{PositionOrder, Reason};
 use crate::rl::agent::{Agent, AgentTerms, q_values};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
@@ -48,6 +49,25 @@ pub struct EvaluationResult {
     pub benchmark: BacktestRecord,
     /// Figures of buy and hold.
     pub benchmark_metrics: Metrics,
+    /// What is to be traded at the open after the last bar.
+    pub next_orders: Vec<NextOrder>,
+}
+
+/// An order for an open that is still to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NextOrder {
+    /// End of the bar at whose close it was decided, UTC seconds.
+    pub end_s: i64,
+    /// Index of the stock.
+    pub stock: usize,
+    /// To buy; to sell if negative.
+    pub shares: f64,
+    /// The last close, by which it is sized.
+    pub reference_price: f64,
+    /// Shares held once it is filled.
+    pub position_after: f64,
+    /// Why it is less than was proposed; None if it is not.
+    pub reason: Option<Reason>,
 }
 
 /// An evaluation of a run: when it was made, and what it found.
@@ -116,8 +136,8 @@ pub(crate) fn evaluate_watched(
         true => Some(Trader::new(mandate, eval, policy)?),
         false => None,
     };
-    // The last bar is one to be filled at, not to decide at.
-    let decisions: Vec<usize> = (rows.start..rows.end - 1).collect();
+    // What is decided at the last bar is for an open that is still to come.
+    let decisions: Vec<usize> = rows.clone().collect();
     for chunk in decisions.chunks(CHUNK_BARS) {
         let per_stock = chunk.len() * width;
         let mut mine = vec![Vec::new(); agents.len()];
@@ -131,7 +151,7 @@ pub(crate) fn evaluate_watched(
         let stamp = MessageStamp { tag: Tag::Values, time: eval.panel.view(chunk[0]).end_s() };
         comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut values)?;
         if let Some(trader) = &mut trader {
-            trader.trade(&eval.panel, chunk, &values, watch);
+            trader.trade(&eval.panel, (chunk, rows.end - 1), &values, watch);
         }
     }
     Ok(trader.map(|trader| trader.finish(mandate, eval)))
@@ -152,6 +172,7 @@ struct Trader {
     /// At one bar, `[stock, action]`.
     q: Vec<f32>,
     proposals: Vec<Proposal>,
+    next_orders: Vec<NextOrder>,
 }
 
 impl Trader {
@@ -174,6 +195,7 @@ impl Trader {
             dqn: Vec::new(),
             q: Vec::new(),
             proposals: Vec::new(),
+            next_orders: Vec::new(),
         })
     }
 
@@ -185,11 +207,12 @@ impl Trader {
         if self.is_alone && !agree { real } else { own }
     }
 
-    /// Decides at each of `rows`, which follow one another. `values` `[stock, row, action]`.
+    /// Decides at each of `rows`, which follow one another; `last` is the last one of all. `values`
+    /// `[stock, row, action]`.
     fn trade(
         &mut self,
         panel: &Panel,
-        rows: &[usize],
+        (rows, last): (&[usize], usize),
         values: &[f32],
         watch: &mut dyn FnMut(&BarDecision<'_>),
     ) {
@@ -198,11 +221,16 @@ impl Trader {
             let choices = self.q.chunks_exact(self.actions.len());
             self.proposals.clear();
             self.proposals.extend(choices.map(|q| propose(&self.actions, q, argmax(q))));
-            self.dqn.extend(self.proposals.iter().map(|said| (said.position, said.conviction)));
-            let (view, next) = (panel.view(t), panel.view(t + 1));
+            let view = panel.view(t);
             let wanted = self.proposals.iter();
             let wanted = wanted.map(|said| (f64::from(said.position), said.conviction));
             self.account.order(&view, wanted);
+            if t == last {
+                self.next_orders = next_orders(&view, &self.account);
+                return;
+            }
+            let next = panel.view(t + 1);
+            self.dqn.extend(self.proposals.iter().map(|said| (said.position, said.conviction)));
             let (desk, backtest) = (self.account.desk(), self.account.backtest());
             self.allocations.note(view.end_s(), desk, backtest.equity());
             watch(&BarDecision { end_s: view.end_s(), q: &self.q, desk, backtest });
@@ -228,7 +256,6 @@ impl Trader {
     }
 
     fn finish(mut self, mandate: &Mandate, eval: &PreparedData) -> EvaluationResult {
-        self.account.close(&eval.panel.view(eval.note.rows.end - 1));
         self.allocations.earn(self.account.desk());
         let regret = self.account.desk().regret(0);
         let record = self.account.into_record();
@@ -241,9 +268,25 @@ impl Trader {
             benchmark_metrics: Metrics::from_record(&benchmark),
             contributions: Contributions::new(&record, &self.allocations, &costs, regret),
             dqn: self.dqn,
+            next_orders: self.next_orders,
             allocations: self.allocations,
             record,
             benchmark,
         }
     }
+}
+
+/// What the account is about to trade at the open after `view`.
+fn next_orders(view: &MarketView<'_>, account: &BacktestAccount) -> Vec<NextOrder> {
+    let (backtest, orders) = (account.backtest(), account.desk().orders(0));
+    let stocks = backtest.pending().iter().zip(orders).enumerate();
+    let order = |(stock, (&shares, order)): (usize, (&f64, &PositionOrder))| NextOrder {
+        end_s: view.end_s(),
+        stock,
+        shares,
+        reference_price: view.bar(stock).close,
+        position_after: backtest.shares(stock) + shares,
+        reason: order.reason,
+    };
+    stocks.map(order).filter(|order| order.shares != 0.0).collect()
 }

@@ -27,6 +27,7 @@ pub mod dataset;
 pub mod dqn_strategy;
 pub mod evaluation;
 mod expert_record;
+pub(crate) mod feature_sheet;
 mod initial;
 pub(crate) mod load_message;
 pub(crate) mod lockstep;

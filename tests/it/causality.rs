@@ -140,7 +140,7 @@ fn cut(portfolio: &str, t_s: i64) -> (Vec<&str>, &str) {
 /// `{symbol}_position` of both stocks.
 fn positions(line: &str) -> [&str; 2] {
     let cells: Vec<&str> = line.split(',').collect();
-    [cells[7], cells[9]]
+    [cells[8], cells[10]]
 }
 
 #[test]

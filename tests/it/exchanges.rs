@@ -31,7 +31,13 @@ fn checked(place: &Place, calendar: &str) -> (Value, bool) {
     (found["stocks"][0].clone(), output.status.success())
 }
 
-/// The times of the bars that a strategy saw.
+/// A local time as it is written: in UTC, and the exchange's date.
+fn written(local: &str) -> String {
+    let time = chrono::DateTime::parse_from_rfc3339(local).unwrap();
+    format!("{},{}", time.to_utc().format("%Y-%m-%dT%H:%M:%SZ"), &local[..10])
+}
+
+/// The times and dates of the bars that a strategy saw.
 fn bar_times(place: &Place, calendar: &str, [first, last]: [&str; 2]) -> Vec<String> {
     let run = [
         "strategies",
@@ -56,7 +62,8 @@ fn bar_times(place: &Place, calendar: &str, [first, last]: [&str; 2]) -> Vec<Str
     ];
     succeed(&mut place.program(&run));
     let lines = place.text("run/signals.csv");
-    lines.lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect()
+    let cells = lines.lines().skip(1).map(|line| line.splitn(3, ',').take(2).collect::<Vec<_>>());
+    cells.map(|cells| cells.join(",")).collect()
 }
 
 /// Golden Week: 29 April and 3 to 5 May are holidays, 30 April, 1 and 2 May are not. Tokyo trades
@@ -81,7 +88,7 @@ fn hours_in_tokyo_are_those_of_tokyo() {
     let day = ["10:00", "11:00", "11:30", "13:30", "14:30", "15:00"];
     let expected: Vec<String> = dates
         .iter()
-        .flat_map(|date| day.iter().map(move |time| format!("{date}T{time}:00+09:00")))
+        .flat_map(|date| day.iter().map(move |time| written(&format!("{date}T{time}:00+09:00"))))
         .collect();
     assert_eq!(times, expected);
 }
@@ -102,8 +109,8 @@ fn xetra_has_its_holidays_and_half_days() {
     assert!(is_right, "{found}");
     let times = bar_times(&place, "XETR", ["2020-03-26", "2020-03-31"]);
     assert_eq!(times.len(), 4 * 17);
-    assert_eq!(times[0], "2020-03-26T09:30:00+01:00");
-    assert_eq!(times[67], "2020-03-31T17:30:00+02:00");
+    assert_eq!(times[0], written("2020-03-26T09:30:00+01:00"));
+    assert_eq!(times[67], written("2020-03-31T17:30:00+02:00"));
 
     // Nothing is missing on Good Friday and Easter Monday; on the Tuesday after, everything is.
     write_table(&place, "AAA", &["2020-04-09", "2020-04-15"], &labels);
@@ -124,7 +131,7 @@ fn xetra_has_its_holidays_and_half_days() {
     succeed(&mut place.program(&import));
     let times = bar_times(&place, "XETR", ["2020-12-29", "2020-12-30"]);
     assert_eq!(times.len(), 17 + 10, "{times:?}");
-    assert_eq!(times[26], "2020-12-30T14:00:00+01:00");
+    assert_eq!(times[26], written("2020-12-30T14:00:00+01:00"));
 }
 
 #[test]
@@ -179,7 +186,7 @@ fn a_model_learns_and_trades_the_days_of_its_exchange() {
     assert!(place.text("run/config.toml").contains("calendar = \"XBOM\""));
     let own = place.text("run/portfolio_ep1.csv");
     // The session of half an hour from 15:15 is cut at the close.
-    assert!(own.contains("\n2020-12-30T15:30:00+05:30,"), "{own}");
+    assert!(own.contains(&written("2020-12-30T15:30:00+05:30")), "{own}");
     succeed(&mut place.program(&["evaluate", "--model", "run", "--ledger", "none", "--quiet"]));
     assert_eq!(place.text("run/evaluation/portfolio.csv"), own);
     refused(

@@ -1,5 +1,6 @@
 //! The result files of a run, read as their users read them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use dqn_trader::strategy::Registry;
@@ -21,12 +22,13 @@ fn json(place: &Place, name: &str) -> serde_json::Value {
 }
 
 /// Output of a Python script; the test script's Python has PyTorch and TensorBoard.
-fn python(place: &Place, script: &str, folder: &str) -> String {
+fn python(place: &Place, script: &str, folders: &[&str]) -> String {
     let python = std::env::var("DQN_TEST_PYTHON").unwrap_or_else(|_| {
         panic!("DQN_TEST_PYTHON is not set: run scripts/test.sh, which makes that Python")
     });
     let script = format!("{}/tests/python/{script}", env!("CARGO_MANIFEST_DIR"));
-    let output = run(Command::new(python).arg(script).arg(place.path(folder)));
+    let folders = folders.iter().map(|folder| place.path(folder));
+    let output = run(Command::new(python).arg(script).args(folders));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text
@@ -41,6 +43,7 @@ fn every_file_exists_with_the_expected_content() {
         "portfolio_ep2.csv",
         "portfolio_ep3.csv",
         "allocations.csv",
+        "trades.csv",
         "summary.json",
         "relationships.csv",
         "relationships_by_quarter.csv",
@@ -48,6 +51,7 @@ fn every_file_exists_with_the_expected_content() {
         "trained_model.pth",
         "policy.pt",
         "policy_check.json",
+        "features.json",
         "checkpoints",
     ];
     for name in names {
@@ -168,11 +172,11 @@ fn the_portfolio_file_adds_up_in_every_row() {
     let place = trained();
     let text = place.text("results/portfolio_ep3.csv");
     let mut lines = text.lines();
-    let header = "timestamp,equity,cash,reward,turnover,drawdown,benchmark_equity,\
+    let header = "timestamp,date,equity,cash,reward,turnover,drawdown,benchmark_equity,\
                   AAPL_position,AAPL_price,MSFT_position,MSFT_price,GOOGL_position,GOOGL_price";
     assert_eq!(lines.next().unwrap(), header);
     let rows: Vec<Vec<f64>> =
-        lines.map(|line| line.split(',').skip(1).map(|x| x.parse().unwrap()).collect()).collect();
+        lines.map(|line| line.split(',').skip(2).map(|x| x.parse().unwrap()).collect()).collect();
     assert!(rows.len() > 300);
     assert_eq!((rows[0][0], rows[0][1], rows[0][5]), (1e6, 1e6, 1e6));
     let mut peak = 0.0f64;
@@ -199,16 +203,110 @@ fn the_portfolio_file_adds_up_in_every_row() {
 #[test]
 fn pytorch_opens_the_model_and_gets_the_same_q_values() {
     let place = trained();
-    let said = python(&place, "check_model.py", "results");
+    let said = python(&place, "check_model.py", &["results"]);
     assert!(said.contains("\"encoder.0.weight\": [64, "), "{said}");
     assert!(said.contains("\"scaler.return_std\": [3]"), "{said}");
     assert!(said.contains("ok"), "{said}");
 }
 
+/// What is ordered after the last bar of a short evaluation is what a longer one trades next.
+#[test]
+fn orders_for_the_next_open_are_those_that_are_filled() {
+    let place = trained();
+    let all = place.text("results/portfolio_ep3.csv");
+    let rows: Vec<Vec<&str>> = all.lines().map(|line| line.split(',').collect()).collect();
+    let stocks = ["AAPL", "MSFT", "GOOGL"];
+    let position = |row: &[&str], stock: &str| -> f64 {
+        let name = format!("{stock}_position");
+        row[rows[0].iter().position(|column| *column == name).unwrap()].parse().unwrap()
+    };
+    let days: BTreeSet<&str> = rows[1..].iter().map(|row| row[1]).collect();
+    let mut orders = 0;
+    for day in days.iter().rev().skip(1).take(12) {
+        let evaluate = ["evaluate", "--model", "results", "--eval_end", day, "--quiet"];
+        let output = run(&mut place.program(&[&evaluate[..], &["--ledger", "none"]].concat()));
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let next = rows.iter().position(|row| row[1] > *day && row[1] != "date").unwrap();
+        let mut expected = BTreeMap::new();
+        for stock in stocks {
+            let traded = position(&rows[next], stock) - position(&rows[next - 1], stock);
+            if traded != 0.0 {
+                expected.insert(stock.to_string(), (traded, position(&rows[next], stock)));
+            }
+        }
+        let text = place.text("results/evaluation/orders.csv");
+        let found: BTreeMap<String, (f64, f64)> = text
+            .lines()
+            .skip(1)
+            .map(|line| {
+                let cells: Vec<&str> = line.split(',').collect();
+                assert_eq!(cells[1], *day, "{line}");
+                let sign = if cells[3] == "buy" { 1.0 } else { -1.0 };
+                let number = |place: usize| cells[place].parse::<f64>().unwrap();
+                (cells[2].into(), (sign * number(4), number(6)))
+            })
+            .collect();
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{day}");
+        for (stock, (shares, after)) in &expected {
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
+            assert!(near(found[stock].0, *shares) && near(found[stock].1, *after), "{day} {stock}");
+        }
+        orders += expected.len();
+        assert!(said.contains("next open: "), "{said}");
+    }
+    assert!(orders > 0, "nothing was ever ordered");
+}
+
+/// Half-hour bars of cointegrated pairs, with features over sessions; five-minute bars, whose returns
+/// reach back by sessions.
+#[test]
+fn python_computes_the_same_features_and_values() {
+    let more = [
+        "features.volatility_sessions=[5,1]",
+        "features.rsi_sessions=[3]",
+        "features.return_sessions=[1,3]",
+        "features.arbitrage_bars=200",
+        "features.warmup_bars=500",
+    ];
+    let stocks = ["AAA", "BBB", "CCC", "DDD"];
+    for (market, minutes, sets) in
+        [("pairs", "30", &more[..]), ("sample", "5", &["features.warmup_bars=600"])]
+    {
+        let place = Place::new();
+        let days = ["--start_date", "2017-06-01", "--end_date", "2018-06-29"];
+        let bars = ["--bar-minutes", minutes, "--data", "data", "--quiet", "--stocks"];
+        succeed(&mut place.program(&[&["synth", market][..], &days, &bars, &stocks].concat()));
+        let mut train = vec!["--data", "data", "--episodes", "1", "--quiet", "--ledger", "none"];
+        train.extend(["--start_date", "2018-01-02", "--end_date", "2018-04-30"]);
+        train.extend(["--eval_start", "2018-05-01", "--eval_end", "2018-06-29", "--stocks"]);
+        train.extend(stocks);
+        sets.iter().for_each(|set| train.extend(["--set", set]));
+        succeed(&mut place.program(&train));
+        let said = python(&place, "check_features.py", &["results", "data"]);
+        assert!(said.contains("features: ") && said.contains("values: "), "{said}");
+    }
+}
+
+/// One line of pandas each, over a change of the clock.
+#[test]
+fn pandas_opens_every_table_with_one_line() {
+    let place = Place::new();
+    let eval = ["--eval_start", "2018-09-04", "--eval_end", "2018-12-28"];
+    let market = ["--stocks", "AAPL", "MSFT", "--bar-minutes", "60", "--quiet"];
+    let days = ["--start_date", "2018-01-02", "--end_date", "2018-08-31", "--episodes", "1"];
+    succeed(&mut place.program(&[&market[..], &days, &eval].concat()));
+    let rules = ["strategies", "run", "--strategies", "RSI", "--output", "signals"];
+    let days = ["--start_date", "2018-09-04", "--end_date", "2018-12-28"];
+    succeed(&mut place.program(&[&rules[..], &market, &days].concat()));
+    let said = python(&place, "check_tables.py", &["results", "signals"]);
+    assert!(said.contains("portfolio_ep1.csv, allocations.csv, signals.csv: UTC"), "{said}");
+}
+
 #[test]
 fn tensorboard_reads_the_events() {
     let place = trained();
-    let said = python(&place, "check_events.py", "results");
+    let said = python(&place, "check_events.py", &["results"]);
     let text = place.text("results/metrics.jsonl");
     let lines = text.lines().filter(|line| !line.contains("\"event\"")).count();
     assert!(said.contains(&format!("\"train/reward\": [{lines},")), "{said}");
@@ -236,7 +334,7 @@ fn arbitrage_opportunities_are_events_that_pandas_reads() {
         assert!(line["z_score"].as_f64().is_some_and(|z| z.abs() >= 2.0), "{line}");
         assert!(line["p_value"].as_f64().is_some_and(|p| p <= 0.01), "{line}");
     }
-    let said = python(&place, "check_metrics.py", "results");
+    let said = python(&place, "check_metrics.py", &["results"]);
     assert_eq!(said.trim(), format!("{} intervals, {} events", intervals.len(), events.len()));
 }
 

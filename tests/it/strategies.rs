@@ -60,7 +60,7 @@ fn a_run_is_a_table_two_files_and_json() {
     let csv = place.text("out/signals.csv");
     let mut lines = csv.lines();
     let head = lines.next().unwrap();
-    assert!(head.starts_with("timestamp,stock,close,RSI,RSI confidence,MACD,"), "{head}");
+    assert!(head.starts_with("timestamp,date,stock,close,RSI,RSI confidence,MACD,"), "{head}");
     let days = 40;
     assert_eq!(lines.count(), days * 13 * 2);
     // The same figures again, and the earlier files are kept.
@@ -86,7 +86,7 @@ fn a_stream_decides_like_a_run() {
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|row| row.split(',').collect()).collect();
     for pair in rows.chunks(2) {
         let price = |row: &[&str]| {
-            let close: f64 = row[2].parse().unwrap();
+            let close: f64 = row[3].parse().unwrap();
             serde_json::json!({ "open": close, "high": close, "low": close, "close": close })
         };
         let bars = serde_json::json!({ "AAA": price(&pair[0]), "BBB": price(&pair[1]) });
@@ -101,13 +101,13 @@ fn a_stream_decides_like_a_run() {
     let mut held = 0;
     for (answer, row) in answers.lines().zip(&rows) {
         let answer: Value = serde_json::from_str(answer).unwrap();
-        assert_eq!((&answer["timestamp"], &answer["stock"]), (&row[0].into(), &row[1].into()));
+        assert_eq!((&answer["timestamp"], &answer["stock"]), (&row[0].into(), &row[2].into()));
         for (i, name) in ["RSI", "Pairs", "Against the z-score", "ensemble"].iter().enumerate() {
             let decision = &answer["decisions"][name];
             let number = |cell: &str| cell.parse::<f64>().unwrap();
-            assert_eq!(decision["target"].as_f64().unwrap(), number(row[3 + 2 * i]), "{answer}");
-            assert_eq!(decision["confidence"].as_f64().unwrap(), number(row[4 + 2 * i]));
-            held += usize::from(number(row[3 + 2 * i]) != 0.0);
+            assert_eq!(decision["target"].as_f64().unwrap(), number(row[4 + 2 * i]), "{answer}");
+            assert_eq!(decision["confidence"].as_f64().unwrap(), number(row[5 + 2 * i]));
+            held += usize::from(number(row[4 + 2 * i]) != 0.0);
         }
     }
     assert!(held > 1_000, "{held}");

@@ -257,8 +257,8 @@ fn a_later_evaluation_reproduces_the_runs_own() {
     let period = ["--eval_end", "2018-06-29", "--output", "june", "--quiet"];
     succeed(&mut place.program(&[&later[..], &period].concat()));
     let rows = place.text("june/portfolio.csv");
-    assert!(rows.lines().nth(1).unwrap().starts_with("2018-06-18T10:00:00-04:00,"));
-    assert!(rows.lines().last().unwrap().starts_with("2018-06-29T16:00:00-04:00,"));
+    assert!(rows.lines().nth(1).unwrap().starts_with("2018-06-18T14:00:00Z,2018-06-18,"));
+    assert!(rows.lines().last().unwrap().starts_with("2018-06-29T20:00:00Z,2018-06-29,"));
 }
 
 #[test]

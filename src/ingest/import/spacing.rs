@@ -1,9 +1,10 @@
 //! Bars that are neither daily nor of one length within days.
 
-use chrono::Timelike;
+use chrono::{DateTime, Timelike};
+use chrono_tz::{Tz, UTC};
 
 use crate::ingest::day::RowsByDay;
-use crate::market::calendar;
+use crate::market::calendar::{self, market_zone};
 
 /// Share of the distances that must fit.
 const SHARE: f64 = 0.8;
@@ -37,14 +38,16 @@ pub(super) fn longer_than_days(days: &RowsByDay) -> Option<String> {
     Some(format!("has {words} bars ({bars} bars, most of them {least} to {most} days apart)"))
 }
 
-/// What is wrong with bars of some minutes, if there are daily ones among them: at midnight, in New
-/// York or in UTC, apart from all others.
-pub(super) fn daily_among(days: &RowsByDay, minutes: u32) -> Option<String> {
+/// What is wrong with bars of some minutes, if there are daily ones among them: at midnight, in the
+/// market, in UTC or in `zone`, apart from all others.
+pub(super) fn daily_among(days: &RowsByDay, minutes: u32, zone: Tz) -> Option<String> {
     let labels: Vec<i64> = days.days.values().flat_map(|day| day.0.keys().copied()).collect();
     let apart_s = APART_S.max(APART_BARS * 60 * i64::from(minutes) + 1);
     let is_midnight = |label_s: i64| {
-        let new_york = calendar::market_time(label_s).time();
-        label_s % 86_400 == 0 || new_york.num_seconds_from_midnight() == 0
+        [market_zone(), UTC, zone].iter().any(|zone| {
+            let local = DateTime::from_timestamp(label_s, 0).map(|time| time.with_timezone(zone));
+            local.is_some_and(|local| local.num_seconds_from_midnight() == 0)
+        })
     };
     let is_daily = |i: usize| {
         let is_far = |other: Option<&i64>| other.is_none_or(|s| (s - labels[i]).abs() >= apart_s);
@@ -60,6 +63,8 @@ pub(super) fn daily_among(days: &RowsByDay, minutes: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::America::New_York;
+
     use super::*;
     use crate::market::parquet::RawRows;
 
@@ -95,7 +100,7 @@ mod tests {
     fn daily_bars_among_others_are_found() {
         let session = |day: i64| (0..78).map(move |i| DAY + day * 86_400 + 34_200 + 300 * i);
         let whole = |day: i64| std::iter::once(DAY + day * 86_400).chain(session(day));
-        let found = daily_among(&days((0..4).flat_map(whole)), 5).unwrap();
+        let found = daily_among(&days((0..4).flat_map(whole)), 5, New_York).unwrap();
         assert!(
             found.starts_with("has bars of 5 min and, at midnight, 4 of whole days"),
             "{found}"
@@ -103,15 +108,21 @@ mod tests {
         assert!(found.ends_with("(first 2020-01-02T00:00:00-05:00)"), "{found}");
         // Daily bars before those of minutes; and midnight in UTC.
         let earlier = (0..30).map(|day| DAY + day * 86_400).chain((30..34).flat_map(session));
-        assert!(daily_among(&days(earlier), 5).is_some());
+        assert!(daily_among(&days(earlier), 5, New_York).is_some());
         let utc =
             (0..4).flat_map(|day| std::iter::once(DAY + day * 86_400 - 18_000).chain(session(day)));
-        assert!(daily_among(&days(utc), 5).is_some());
+        assert!(daily_among(&days(utc), 5, New_York).is_some());
+        // Or in the zone that times are said to have: 23:00 in UTC.
+        let berlin = (0..4)
+            .flat_map(|day| std::iter::once(DAY + day * 86_400 - 6 * 3_600).chain(session(day)));
+        let berlin = days(berlin);
+        assert!(daily_among(&berlin, 5, chrono_tz::Europe::Berlin).is_some());
+        assert_eq!(daily_among(&berlin, 5, New_York), None);
         // A market that never closes has bars at midnight, of any length.
         for minutes in [5, 60, 240, 720] {
             let all = (0..500).map(|i| DAY - 18_000 + 60 * i64::from(minutes) * i);
-            assert_eq!(daily_among(&days(all), minutes), None, "{minutes}");
+            assert_eq!(daily_among(&days(all), minutes, New_York), None, "{minutes}");
         }
-        assert_eq!(daily_among(&days((0..4).flat_map(session)), 5), None);
+        assert_eq!(daily_among(&days((0..4).flat_map(session)), 5, New_York), None);
     }
 }

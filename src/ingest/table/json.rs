@@ -44,6 +44,10 @@ pub(super) fn tables(
     if found.is_empty() {
         return Err(nothing(&document, file));
     }
+    // Beside bars with names, rows without are something else.
+    if found.iter().any(|records| !records.names.is_empty()) {
+        found.retain(|records| !records.names.is_empty());
+    }
     let is_unnamed = found.iter().all(|records| records.names.is_empty());
     if options.columns.is_some() && !is_unnamed {
         let what = "is JSON, whose values have names: --columns is for tables without";
@@ -88,7 +92,8 @@ fn lines(text: &str) -> Option<Vec<Value>> {
 /// What a service says instead of bars.
 fn message(document: &Value) -> Option<String> {
     let names = ["Error Message", "Note", "Information", "message", "error", "errorMessage"];
-    let text = names.iter().find_map(|name| document.get(name)?.as_str())?;
+    let said = |value: &Value| value.as_str().or_else(|| value.get(0)?.as_str()).map(String::from);
+    let text = names.iter().find_map(|name| said(document.get(name)?))?;
     Some(text.chars().take(120).collect())
 }
 

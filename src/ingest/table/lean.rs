@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::scale::PriceScale;
-use super::{TableOptions, file_error};
+use super::{TableOptions, file_error, layout};
 use crate::market::error::MarketError;
 
 const TEN_THOUSANDTHS: PriceScale =
@@ -40,13 +40,20 @@ pub(super) fn recognised<'a>(
     options: &TableOptions,
 ) -> Result<Option<LeanFile<'a>>, MarketError> {
     let parts: Vec<&str> = file.split('/').collect();
-    let Some((date, between, kind)) = parts.last().and_then(|name| named(name)) else {
-        return Ok(None);
-    };
     let is_clock = |cell: &String| cell.parse::<u64>().is_ok_and(|ms| ms < DAY_MS);
     if !rows.iter().all(|row| row.first().is_some_and(is_clock)) {
         return Ok(None);
     }
+    let Some((date, between, kind)) = parts.last().and_then(|name| named(name)) else {
+        let has_bars = rows.iter().all(|row| row.len() == WIDTH);
+        if has_bars && rows.iter().any(|row| !layout::is_time(&row[0])) {
+            let what = "has no date: column 1 holds milliseconds since midnight, it seems";
+            let hint =
+                "name it as QuantConnect Lean does, 20200102_trade.csv in a folder of the stock";
+            return Err(file_error(file, what.into(), hint));
+        }
+        return Ok(None);
+    };
     let has_width = |width: usize| rows.iter().all(|row| row.len() == width);
     if kind == "quote" && has_width(QUOTE_WIDTH + 1) {
         let what = "has QuantConnect Lean's quotes, of bid and ask";
@@ -133,7 +140,9 @@ mod tests {
             assert_eq!((found.date, found.symbol.as_deref()), ("20200102", symbol), "{file}");
             assert_eq!((found.scale, found.utc), (TEN_THOUSANDTHS, false));
         }
-        assert_eq!(find("aapl/20200102.csv", bars).unwrap(), None);
+        let error = find("aapl/20200102.csv", bars).unwrap_err().to_string();
+        assert!(error.contains("milliseconds since midnight"), "{error}");
+        assert_eq!(find("aapl/20200102.csv", "20200102,1,2,0.5,1,9").unwrap(), None);
         assert_eq!(find("20200102_trade.csv", "86400000,1,1,1,1,1").unwrap(), None);
         assert_eq!(find("20200102_trade.csv", "34200000,1,1,1,1").unwrap(), None);
         let coin = "0,7000.5,7001,7000,7000.5,0.25";

@@ -1,6 +1,7 @@
 mod services;
 
 use super::*;
+use crate::market::parquet::decode_day;
 
 /// 2025-05-12 09:30 and 09:35 in New York, in UTC seconds.
 const LABELS: [Option<i64>; 2] = [Some(1_747_056_600), Some(1_747_056_900)];
@@ -298,4 +299,23 @@ fn texts_in_other_encodings_are_read() {
     for bytes in [utf16, latin, with_mark] {
         is_expected(&decode_table(&bytes, "table", &TableOptions::default()).unwrap(), text);
     }
+}
+
+/// polars panics where a day is beyond what it can write as text; found by the fuzzer.
+#[test]
+fn a_day_beyond_the_calendar_is_an_error() {
+    use polars::prelude::*;
+
+    let days = Int32Chunked::from_vec("date".into(), vec![i32::MAX, 18_263]).into_date();
+    let mut columns =
+        vec![days.into_column(), Column::new("time".into(), ["09:30:00", "09:31:00"])];
+    for name in ["open", "high", "low", "close", "volume"] {
+        columns.push(Column::new(name.into(), [5.0, 5.0]));
+    }
+    let mut bytes = Vec::new();
+    let mut frame = DataFrame::new(2, columns).unwrap();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    let error = decode_table(&bytes, "days.parquet", &TableOptions::default()).unwrap_err();
+    assert!(error.to_string().starts_with("days.parquet: "), "{error}");
+    assert!(decode_day(&bytes, "days.parquet").is_err());
 }

@@ -1,6 +1,6 @@
 //! Dates and times of day in the zone of the market.
 
-use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone};
 use chrono_tz::Tz;
 
 use super::{DAY_S, market_zone};
@@ -48,6 +48,11 @@ impl MarketClock {
 /// `2020-01-02T09:31:00-05:00`, the market's time with its offset
 pub fn iso_market_time(utc_s: i64) -> String {
     utc(utc_s).with_timezone(&market_zone()).to_rfc3339()
+}
+
+/// `2020-01-02T14:31:00Z`: of one offset all year, as tables for other programs need it.
+pub(crate) fn iso_utc(utc_s: i64) -> String {
+    utc(utc_s).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// UTC seconds of a wall-clock time of the market, as [`zone_time_to_utc`].

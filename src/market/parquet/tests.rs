@@ -198,3 +198,48 @@ fn instants_survive_the_hour_that_occurs_twice() {
     let bytes = encode_rows(&rows, "X").unwrap();
     assert_eq!(decode_day(&bytes, "X").unwrap(), rows);
 }
+
+/// Two bars from 2020-01-02 09:30 in New York, with further columns.
+fn day_file(time: Column, prices: [Column; 4], volume: Column, others: Vec<Column>) -> Vec<u8> {
+    let columns = [vec![time], prices.into(), vec![volume], others].concat();
+    let mut frame = DataFrame::new(2, columns).unwrap();
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    bytes
+}
+
+const OPEN_S: [Option<i64>; 2] = [Some(1_577_975_400), Some(1_577_975_700)];
+
+#[test]
+fn zones_billionths_and_numbers_of_quotes_are_known_in_day_files() {
+    let names = ["open", "high", "low", "close"];
+    let floats = || names.map(|name| Column::new(name.into(), [10.5, 10.75]));
+    let volume = |name: &str, values: [i64; 2]| Column::new(name.into(), values);
+
+    // A wall clock in microseconds, whose rows name their zones.
+    let local = [1_577_957_400_000_000_i64, 1_577_979_300_000_000];
+    let time = Int64Chunked::from_slice("time".into(), &local);
+    let time = time.into_datetime(TimeUnit::Microseconds, None).into_column();
+    let zones = Column::new("tz".into(), ["America/New_York", "Europe/Berlin"]);
+    let bytes = day_file(time, floats(), volume("volume", [5, 6]), vec![zones]);
+    let rows = decode_day(&bytes, "f").unwrap();
+    assert_eq!((rows.label_s, rows.naive), (OPEN_S.to_vec(), false));
+    assert_eq!(rows.volume, [5.0, 6.0]);
+
+    let stamps = || Column::new("ts_event".into(), OPEN_S.map(|s| s.unwrap() * 1_000_000_000));
+    let whole = names.map(|name| Column::new(name.into(), [10_500_000_000_i64, i64::MAX]));
+    let ids = ["rtype", "publisher_id", "instrument_id"];
+    let ids = || ids.iter().map(|name| Column::new((*name).into(), [33_i64, 33])).collect();
+    let rows =
+        decode_day(&day_file(stamps(), whole, volume("volume", [5, 6]), ids()), "f").unwrap();
+    assert_eq!((rows.open[0], rows.close[0], rows.volume[1]), (10.5, 10.5, 6.0));
+    assert!(rows.low[1].is_nan());
+    // Prices with a fraction are prices.
+    let rows = decode_day(&day_file(stamps(), floats(), volume("volume", [5, 6]), ids()), "f");
+    assert_eq!(rows.unwrap().open, [10.5, 10.75]);
+
+    let ticks = || vec![Column::new("tickvol".into(), [7_i64, 8])];
+    let file = |vol: [i64; 2]| day_file(stamps(), floats(), volume("vol", vol), ticks());
+    assert_eq!(decode_day(&file([0, 0]), "f").unwrap().volume, [7.0, 8.0]);
+    assert_eq!(decode_day(&file([0, 1]), "f").unwrap().volume, [0.0, 1.0]);
+}

@@ -211,3 +211,15 @@ fn times_beside_a_column_of_zones() {
     let mixed = ["2020-01-02 09:30", "2020-01-02 14:30Z"];
     assert!(read(&mixed, &["UTC"; 2]).unwrap_err().contains("others do not"));
 }
+
+/// A market that never closes: some programs write its midnights as dates.
+#[test]
+fn a_date_among_times_is_a_midnight_of_their_zone() {
+    let options = TimeOptions { zone: chrono_tz::UTC, format: None };
+    for texts in [["2020-01-02", "2020-01-02 14:30"], ["43832.0", "43832.604166667"]] {
+        let times = from_texts(texts.iter().map(|text| Some(*text)), &options).unwrap();
+        // 2020-01-02 00:00 in UTC.
+        assert_eq!(times.label_s, [Some(1_577_923_200), Some(OPEN_S)], "{texts:?}");
+        assert!(times.naive && !times.dates);
+    }
+}

@@ -88,7 +88,7 @@ fn a_trained_run_is_an_agent_and_a_member_of_an_ensemble() {
     for (day, ours) in held(&place, "out", "both") {
         // The last position of a day was decided at the close of the day's last bar but one.
         let wanted = ["AAA", "BBB"].map(|stock| {
-            let row = cells(&csv, &format!("{day}T15:30:00"), &format!(",{stock},"), ["DQN"; 2]);
+            let row = cells(&csv, &format!("{day}T19:30:00"), &format!(",{stock},"), ["DQN"; 2]);
             row.unwrap()[0].parse::<f64>().unwrap() > 0.0
         });
         assert_eq!(ours.map(|shares| shares > 0), wanted, "{day}");

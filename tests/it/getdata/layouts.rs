@@ -9,8 +9,10 @@ use super::{day_files, refused};
 use crate::program::{Place, succeed};
 use dqn_trader::market::calendar::iso_market_time;
 
+/// Prices with four decimals, which all layouts can hold.
 fn january() -> Vec<Bar> {
-    bars("AAA", "2020-01", 30)
+    let rounded = |(label_s, bar): Bar| (label_s, bar.map(|x| (x * 10_000.0).round() / 10_000.0));
+    bars("AAA", "2020-01", 30).into_iter().map(rounded).collect()
 }
 
 fn import(place: &Place, args: &[&str]) -> std::process::Command {

@@ -148,6 +148,12 @@ fn services_that_name_their_values() {
     let asks =
         r#"{"candles":[{"time":"2025-05-12T13:30:00Z","ask":{"o":"1","h":"1","l":"1","c":"1"}}]}"#;
     assert!(error(asks).contains("price=M"));
+    let beside = "{\"t\":[1747056600],\"o\":[1],\"h\":[1],\"l\":[1],\"c\":[1],\"levels\":{\"x\":[[9,8,7,6,5]]}}";
+    assert_eq!(read(beside).parts[0].rows.close, [1.0]);
+    let beside = "[{\"levels\":[[9,8,7,6,5]]},{\"bars\":[{\"t\":1747056600,\"o\":1,\"h\":1,\"l\":1,\"c\":1}]}]";
+    assert_eq!(read(beside).parts.len(), 1);
+    let kraken = "{\"error\":[\"EQuery:Unknown asset pair\"]}";
+    assert!(error(kraken).contains("an answer without bars: \"EQuery:Unknown asset pair\""));
     // Yahoo's daily bars, of which the last has the time of the request.
     let daily = r#"{"chart":{"result":[{"meta":{"symbol":"IBM","dataGranularity":"1d","exchangeTimezoneName":"America/New_York"},
         "timestamp":[1747056600,1747168201],"indicators":{"quote":[{"open":[1,2],"high":[1,2],"low":[1,2],"close":[1,2],"volume":[5,6]}]}}]}}"#;

@@ -125,7 +125,7 @@ fn what_is_no_workbook_of_bars_is_refused() {
     };
     let remarks = rows(&[&["Source", "the exchange"], &["read", "me"]]);
     let text = error(&book(&[("Remarks", &remarks)]));
-    assert!(text.contains("sheet \"Remarks\" has no column open"), "{text}");
+    assert!(text.contains("sheet \"Remarks\" has no column"), "{text}");
     let whole = book(&[("S", &remarks)]);
     assert!(error(&whole[..whole.len() / 2]).contains("neither an Excel workbook"));
     assert!(error(&book(&[])).contains("no sheet with rows"));
