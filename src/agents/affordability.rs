@@ -1,12 +1,13 @@
 //! Stocks of which an account could never buy a share: without a word, its result would look like a
 //! decision.
 
-use std::fmt;
-
 use super::bars::{AgentBars, TradingStep};
 use super::config::{AgentKind, AgentSpec, AgentsConfig};
 use super::metrics::costs;
 use crate::market::Symbol;
+
+/// Number of stocks that are told by name.
+const MOST_NAMES: usize = 5;
 
 /// A stock whose share was always dearer than what the account had for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,15 +19,19 @@ pub(crate) struct DearStock {
     most: f64,
 }
 
-impl fmt::Display for DearStock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DearStock { symbol, least, most } = self;
-        write!(
-            f,
-            "no share of {symbol} could be bought: one cost {least:.2} or more, and there was never \
-             more than {most:.2} for it; raise agent_config.initial_cash"
-        )
+/// The stocks in one line; None if there are none.
+pub(crate) fn told(dear: &[DearStock]) -> Option<String> {
+    let most = dear.first()?.most;
+    let one = |dear: &DearStock| format!("{} (from {:.2})", dear.symbol, dear.least);
+    let mut names: Vec<String> = dear.iter().take(MOST_NAMES).map(one).collect();
+    if dear.len() > MOST_NAMES {
+        names.push(format!("{} more", dear.len() - MOST_NAMES));
     }
+    Some(format!(
+        "no share could be bought of {}: there was never more than {most:.2} for a stock; raise \
+         agent_config.initial_cash",
+        names.join(", ")
+    ))
 }
 
 /// The largest part of its equity that an agent puts into one stock.
@@ -87,8 +92,10 @@ mod tests {
         assert_eq!(names(90.02), [""; 0]);
         assert_eq!(names(90.01), ["AAA"]);
         assert_eq!(names(45.0), ["AAA", "BBB"]);
-        let told = too_dear(&config(), &bars, &steps, 50.0)[0].to_string();
-        assert!(told.contains("one cost 90.02 or more") && told.contains("than 50.00"), "{told}");
+        let found = too_dear(&config(), &bars, &steps, 45.0);
+        let expected = "no share could be bought of AAA (from 90.02), BBB (from 45.01): there was \
+                        never more than 45.00 for a stock; raise agent_config.initial_cash";
+        assert_eq!((told(&found).as_deref(), told(&[])), (Some(expected), None));
         assert_eq!(largest_part(&config(), &config().models[0]), 0.5);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::affordability::{largest_part, too_dear};
+use super::affordability::{self, largest_part, too_dear};
 use super::bars::{AgentBars, TradingStep};
 use super::config::{AgentKind, AgentSpec, AgentsConfig};
 use super::decide::{orders, target_weights};
@@ -159,7 +159,8 @@ impl PaperBroker<'_> {
         let is_nothing = figures.trades == 0 && records.iter().all(|one| one.positions.is_flat());
         let mut unranked = (is_nothing && dear.len() == config.stocks.len())
             .then(|| "no share of any stock could be afforded".to_string());
-        notices.extend(dear.iter().map(|dear| format!("{}: {dear}", model.signature)));
+        notices
+            .extend(affordability::told(&dear).map(|told| format!("{}: {told}", model.signature)));
         let mut tokens = None;
         if let AgentKind::Llm(endpoint) = &model.kind {
             let signature = &model.signature;

@@ -91,7 +91,9 @@ impl TryFrom<BTreeMap<String, f64>> for Positions {
             if amount.fract() == 0.0 && (0.0..=9e15).contains(&amount) {
                 Ok((symbol, amount as u64))
             } else {
-                Err(format!("{amount} shares of {symbol}: agents hold whole shares only, so round it"))
+                Err(format!(
+                    "{amount} shares of {symbol}: agents hold whole shares only, so round it"
+                ))
             }
         };
         Ok(Positions { shares: map.into_iter().map(whole).collect::<Result<_, _>>()?, cash })
@@ -151,7 +153,10 @@ pub(crate) fn checked(agent: &Path) -> Result<Option<LastRecord>> {
     let path = agent.join("position").join(FILE);
     let text = match fs::read(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // That a folder cannot be made is said when it is made.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(e) => {
             return Err(e).with_context(|| format!("{}: look at that folder", path.display()));
         }

@@ -12,7 +12,8 @@ const COLUMNS: [&str; 8] = ["", "kind", "return", "Sharpe", "interval", "max DD"
 /// In JSON.
 const BENCHMARK: &str = "buy-and-hold";
 
-/// Sorted by return, then agents without a rank, failed agents last; columns are aligned, an undefined value is `-`.
+/// Sorted by return, then agents without a rank, failed agents last; columns are aligned, an
+/// undefined value is `-`.
 pub(crate) fn table(report: &AgentsReport) -> String {
     let ranked = ranked(report);
     let mut cells = vec![COLUMNS.map(String::from)];
@@ -94,8 +95,8 @@ fn unranked(agent: &AgentReport) -> Option<&str> {
     agent.metrics.as_ref()?.unranked.as_deref()
 }
 
-/// Sorted by return, those without a rank behind the others. An agent that stopped early is ranked by
-/// its return so far.
+/// Sorted by return, those without a rank behind the others. An agent that stopped early is ranked
+/// by its return so far.
 fn ranked(report: &AgentsReport) -> Vec<&AgentReport> {
     let mut agents: Vec<&AgentReport> = report.agents.iter().collect();
     let earned = |agent: &AgentReport| {

@@ -6,6 +6,7 @@ mod dialects;
 mod endpoints;
 mod isolation;
 mod language_models;
+mod refusals;
 mod seed_files;
 mod server;
 mod trained;

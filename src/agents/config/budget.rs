@@ -11,7 +11,8 @@ use crate::config::ConfigError;
 const CALLS_PER_ANSWER: usize = 64;
 const FIELD: &str = "agent_config.budget";
 
-/// What a model may use. A limit is checked before every request; the answer that reaches it counts.
+/// What a model may use. A limit is checked before every request; the answer that reaches it
+/// counts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Budget {
     /// Further calls of an answer are refused.

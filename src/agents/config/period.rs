@@ -32,7 +32,8 @@ pub(super) fn sessions(
     Ok((length, period))
 }
 
-/// The calendar that is named, else that of AI-Trader's markets, which its types of agents name, too.
+/// The calendar that is named, else that of AI-Trader's markets, which its types of agents name,
+/// too.
 pub(super) fn calendar(
     name: Option<&str>,
     market: Option<&str>,

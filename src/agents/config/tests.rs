@@ -171,8 +171,10 @@ fn a_market_has_a_calendar() {
     };
     assert_eq!(of(""), Ok("nyse".into()));
     assert_eq!(of(r#", "market": "us""#), Ok("nyse".into()));
-    assert_eq!(of(r#", "market": "cn""#), Ok("XSHG".into()));
-    assert_eq!(of(r#", "market": "crypto""#), Ok("always".into()));
+    assert_eq!(of(r#", "market": "cn", "data": "bars""#), Ok("XSHG".into()));
+    assert_eq!(of(r#", "market": "crypto", "data": "bars""#), Ok("always".into()));
+    assert_eq!(of(r#", "agent_type": "BaseAgentCrypto", "data": "bars""#), Ok("always".into()));
+    assert!(of(r#", "market": "cn""#).unwrap_err().contains("name yours in `data`"));
     assert_eq!(of(r#", "market": "us", "calendar": "XLON""#), Ok("XLON".into()));
     assert!(of(r#", "market": "moon""#).unwrap_err().contains("market"));
     assert!(of(r#", "calendar": "moon""#).unwrap_err().contains("calendar"));

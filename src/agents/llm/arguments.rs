@@ -291,7 +291,7 @@ mod tests {
             (json!(0), "above 0"),
             (json!("all"), "is no number"),
             (json!("10%"), "is no number"),
-            (json!("nan"), "not whole"),
+            (json!("nan"), "is no number"),
             (json!(true), "is no number"),
             (json!(null), "is missing"),
         ] {

@@ -152,8 +152,8 @@ impl ModelReply {
         self.calls.is_empty() && text_calls::is_call_like(&self.content)
     }
 
-    /// The results of its calls as messages: as those of tools, or, for calls in text, as the user's
-    /// answer to it.
+    /// The results of its calls as messages: as those of tools, or, for calls in text, as the
+    /// user's answer to it.
     pub(crate) fn results(&self, results: &[Value]) -> Vec<Value> {
         let mut messages = Vec::new();
         let mut told = Vec::new();

@@ -1,4 +1,5 @@
-//! Calls as Python: `buy(symbol="AAPL", amount=3)`, alone on a line, in a list or in a block of code.
+//! Calls as Python: `buy(symbol="AAPL", amount=3)`, alone on a line, in a list or in a block of
+//! code.
 
 use serde_json::{Map, Value};
 
