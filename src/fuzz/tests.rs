@@ -1,7 +1,7 @@
 //! Fuzzing of everything that is read, in this process: valid inputs are changed at random, and no
 //! change may panic or make the reader ask for much more memory than it was given bytes.
 //!
-//! The same inputs come in every run. `FUZZ_SECONDS` is the time of each fuzzer, 2 by default.
+//! The same inputs come in every run. `FUZZ_SECONDS` is the time of each fuzzer, 5 by default.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -84,7 +84,7 @@ const WORDS: [&[u8]; 24] = [
 /// Feeds `read` with the seeds and then with changed ones, until the time is over.
 pub(crate) fn fuzz(name: &str, seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
     let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    let time = Duration::from_secs_f64(seconds.unwrap_or(2.0));
+    let time = Duration::from_secs_f64(seconds.unwrap_or(5.0));
     let seed = name.bytes().fold(7u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (start, mut runs) = (Instant::now(), 0u64);

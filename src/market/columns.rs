@@ -163,12 +163,12 @@ fn coin_volume(plain: &[String]) -> Result<Option<usize>, (usize, usize)> {
 
 /// Column names for a message, shortened.
 pub(crate) fn listed(names: &[&str]) -> String {
-    const MAX_CHARS: usize = 90;
+    const MAX_BYTES: usize = 90;
     let named: Vec<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
     let text = named.join(", ");
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}, ...", &text[..end]),
-        None => text,
+    match text.len() > MAX_BYTES {
+        true => format!("{}, ...", &text[..text.floor_char_boundary(MAX_BYTES)]),
+        false => text,
     }
 }
 

@@ -10,6 +10,7 @@
 //!   volume is 0;
 //! - further columns, where asked for, as floats, integers or booleans.
 
+mod feather;
 mod frame;
 mod pages;
 mod plain;

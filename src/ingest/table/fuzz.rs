@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::market::parquet::decode_day;
 
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 12.0;
 
 /// Small tables of every kind.
 fn seeds() -> Vec<Vec<u8>> {

@@ -7,6 +7,7 @@ use std::io::Cursor;
 use polars::prelude::*;
 use polars_parquet::parquet::schema::types::PhysicalType;
 
+use super::feather::claims_are_plausible;
 use super::{RawRows, WRITE_ANEW, cause, file_error, is_plausible, pages, without_panic};
 use crate::market::columns::BarColumns;
 use crate::market::error::MarketError;
@@ -71,6 +72,10 @@ pub(crate) fn read_feather(
     choose: impl FnOnce(&[&str]) -> Result<Vec<usize>, MarketError>,
 ) -> Result<FileColumns, MarketError> {
     let read = || {
+        if !claims_are_plausible(bytes) {
+            let what = "is damaged: it claims more than it can hold, or is not whole";
+            return Err(file_error(file, what.into(), WRITE_ANEW));
+        }
         let damaged = |e: PolarsError| damaged(bytes, "Feather", file, e);
         let mut reader = IpcReader::new(Cursor::new(bytes));
         let schema = reader.schema().map_err(damaged)?;
