@@ -98,7 +98,14 @@ pub(crate) fn decode_table(
     from_texts(read, file, options)
 }
 
-fn file_error(file: &str, what: String, hint: &str) -> MarketError {
+/// What a damaged file quotes may be long.
+const MOST_WORDS_BYTES: usize = 220;
+
+fn file_error(file: &str, mut what: String, hint: &str) -> MarketError {
+    if what.len() > MOST_WORDS_BYTES {
+        what.truncate(what.floor_char_boundary(MOST_WORDS_BYTES));
+        what += " ...";
+    }
     MarketError::File { file: file.into(), what, hint: hint.into(), cause: None }
 }
 

@@ -64,8 +64,9 @@ impl DateOrder {
             (_, [false, true]) => Ok(DateOrder::Month),
             (_, [true, false]) => Ok(DateOrder::Day),
             _ => Err(format!(
-                "day and month cannot be told apart in {example:?}: give --time-format, as in \
-                 \"%m/%d/%Y\""
+                "day and month cannot be told apart in {:?}: give --time-format, as in \
+                 \"%m/%d/%Y\"",
+                super::shortened(example)
             )),
         }
     }
