@@ -156,7 +156,7 @@ class Run:
             at = has_bar[stock]
             carried = [logs[peer][at] for peer in peers]
             columns += _peer_features(log_close, carried, windows["relation_bars"])
-            columns.append(self._arbitrage(number, pairs)[at])
+            columns.append(self._arbitrage(number, pairs, len(at))[at])
         return np.column_stack([np.asarray(column, dtype=np.float32) for column in columns])
 
     def _clock(self, index):
@@ -186,11 +186,11 @@ class Run:
             found[pair] = pd.Series(whole).ffill().fillna(0.0).to_numpy()
         return found
 
-    def _arbitrage(self, number, pairs):
+    def _arbitrage(self, number, pairs, times):
+        """The spread to the nearest peer at all times, positive where the stock is rich."""
         peers = self.sheet["peers"][number]
         if not peers:
-            length = len(next(iter(pairs.values()))) if pairs else 0
-            return np.zeros(length)
+            return np.zeros(times)
         pair = tuple(sorted((number, peers[0])))
         return pairs[pair] if pair[0] == number else -pairs[pair]
 

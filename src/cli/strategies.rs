@@ -10,6 +10,7 @@ use super::settings::{set, settings};
 use super::{BarArgs, GlobalArgs, TradingArgs};
 use crate::config::{ConfigError, RunConfig};
 use crate::market::Symbol;
+use crate::market::calendar::Calendar;
 use crate::runner::optimize::Search;
 use crate::strategy::ensemble::EnsembleMethod;
 
@@ -141,6 +142,10 @@ pub(crate) struct StreamArgs {
     /// Results folder of a training run, for the strategy DQN
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
+    /// The market's calendar: nyse, always, or the code of an exchange (MIC) [default: the model's,
+    /// else nyse]
+    #[arg(long, value_name = "CALENDAR")]
+    pub(crate) calendar: Option<Calendar>,
 }
 
 #[derive(Args, Debug, Clone)]

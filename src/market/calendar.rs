@@ -65,20 +65,16 @@ impl Calendar {
     /// as soon as its settings are known, before it reads bars.
     ///
     /// # Errors
-    /// If this process goes by another exchange's.
+    /// If this process goes by another one.
     pub fn adopt(self) -> Result<(), MarketError> {
         let adopted = *MARKET.get_or_init(|| self);
-        if adopted == self || !(adopted.is_exchange() || self.is_exchange()) {
+        if adopted == self {
             return Ok(());
         }
         Err(MarketError::Input {
             what: format!("days of {adopted} and of {self} cannot be put side by side"),
-            hint: "use one --calendar at a time".into(),
+            hint: "use the same --calendar for all".into(),
         })
-    }
-
-    fn is_exchange(self) -> bool {
-        matches!(self, Calendar::Exchange(_))
     }
 
     /// Zone of the dates and hours.

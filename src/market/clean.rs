@@ -284,7 +284,7 @@ impl Cleaner {
             return Err(MarketError::NoData {
                 symbol: self.symbol.to_string(),
                 what: format!("no bars in {hours} hours from {period} ({rows} rows read)"),
-                hint: "choose another period, or --extended-hours".into(),
+                hint: "choose another period, the market's --calendar, or --extended-hours".into(),
             });
         }
         let mut findings = if bar_minutes == convention.native_minutes() {

@@ -31,8 +31,14 @@ impl SavedRun {
         SavedRun::with_settings(saved_settings(folder)?, &folder.join(MODEL_FILE))
     }
 
-    /// From a model file, with settings that may differ in all that the network does not see.
+    /// From a model file, with settings that may differ in all that the network does not see. From
+    /// then on this process goes by the calendar of the settings, for the network sees times of day.
+    ///
+    /// Errors: there is no such model, or it is of other settings; this process goes by another
+    /// calendar.
     pub fn with_settings(config: RunConfig, model: &Path) -> Result<SavedRun> {
+        let place = || model.display().to_string();
+        config.data.calendar.adopt().with_context(place)?;
         let RunConfig { stocks, features, env, network, .. } = &config;
         let shape = untrained_shape(stocks.len(), features, env, network);
         let saved = Model::read(model, shape)?;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::bad_input::refused;
-use crate::program::{Place, run, succeed};
+use crate::program::{Place, fed, run, succeed};
 
 /// `symbol`.csv: a bar at each of `labels` on each of `dates`, with prices that go up and down.
 fn write_table(place: &Place, symbol: &str, dates: &[&str], labels: &[&str]) {
@@ -189,6 +189,41 @@ fn a_model_learns_and_trades_the_days_of_its_exchange() {
     assert!(own.contains(&written("2020-12-30T15:30:00+05:30")), "{own}");
     succeed(&mut place.program(&["evaluate", "--model", "run", "--ledger", "none", "--quiet"]));
     assert_eq!(place.text("run/evaluation/portfolio.csv"), own);
+    // As a strategy: only on bars of its exchange, and in a stream by its own calendar.
+    let run = ["strategies", "run", "--strategies", "DQN", "--model", "run", "--stocks", "AAA"];
+    let days = ["--data", "data", "--start_date", "2020-11-02", "--end_date", "2020-12-30"];
+    let rest = ["--output", "signals", "--ledger", "none", "--quiet"];
+    let of = |calendar: &'static [&'static str]| [&run[..], &days, &rest, calendar].concat();
+    refused(&mut place.program(&of(&[])), &["no bars in regular hours", "--calendar"]);
+    let always = of(&["--calendar", "always"]);
+    refused(&mut place.program(&always), &["XBOM", "always", "--calendar"]);
+    succeed(&mut place.program(&of(&["--calendar", "XBOM"])));
+    let stream = ["strategies", "stream", "--strategies", "DQN", "--model", "run", "--stocks"];
+    let other = [&stream[..], &["AAA", "--calendar", "XETR"]].concat();
+    refused(&mut place.program(&other), &["XBOM", "XETR", "--calendar"]);
+    let (signals, table) = (place.text("signals/signals.csv"), place.text("AAA.csv"));
+    let rows: Vec<Vec<&str>> =
+        signals.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    let first = table.lines().position(|row| row.starts_with("2020-11-02")).unwrap();
+    let mut input = String::new();
+    for (bar, row) in table.lines().skip(first).zip(&rows) {
+        let cells: Vec<f64> = bar.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect();
+        let bar = serde_json::json!({
+            "timestamp": row[0], "stock": "AAA", "open": cells[0], "high": cells[1],
+            "low": cells[2], "close": cells[3], "volume": cells[4],
+        });
+        writeln!(input, "{bar}").unwrap();
+    }
+    let output = fed(&place, &[&stream[..], &["AAA"]].concat(), &input);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(answers.lines().count(), rows.len());
+    for (answer, row) in answers.lines().zip(&rows) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let decided = &answer["decisions"]["DQN"];
+        let cells = ["target", "confidence"].map(|name| decided[name].as_f64().unwrap());
+        assert_eq!(cells, [4, 5].map(|place| row[place].parse::<f64>().unwrap()), "{row:?}");
+    }
     refused(
         &mut place.program(&[
             "evaluate",

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use dqn_trader::strategy::Registry;
 
-use crate::program::{Place, run, short, succeed};
+use crate::program::{Place, run, short, succeed, write_day_files_with};
 
 fn trained() -> Place {
     let place = Place::new();
@@ -286,6 +286,17 @@ fn python_computes_the_same_features_and_values() {
         let said = python(&place, "check_features.py", &["results", "data"]);
         assert!(said.contains("features: ") && said.contains("values: "), "{said}");
     }
+    // One stock alone, with further columns of its files, by the minute.
+    let place = Place::new();
+    let columns = ["vix", "mood"].map(String::from);
+    write_day_files_with(&place.path("data"), &["AAA"], ("2018-01-02", "2018-02-09"), &columns);
+    let mut train = vec!["--data", "data", "--episodes", "1", "--quiet", "--ledger", "none"];
+    train.extend(["--start_date", "2018-01-05", "--end_date", "2018-01-31", "--stocks", "AAA"]);
+    train.extend(["--eval_start", "2018-02-01", "--eval_end", "2018-02-09"]);
+    train.extend(["--set", "features.columns=[\"vix\",\"mood\"]"]);
+    succeed(&mut place.program(&train));
+    let said = python(&place, "check_features.py", &["results", "data"]);
+    assert!(said.contains("features: ") && said.contains("values: "), "{said}");
 }
 
 /// One line of pandas each, over a change of the clock.

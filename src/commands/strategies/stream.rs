@@ -111,6 +111,9 @@ struct StreamSession {
 
 impl StreamSession {
     fn new(args: &StreamArgs) -> Result<StreamSession> {
+        if let Some(calendar) = args.calendar {
+            calendar.adopt()?;
+        }
         let (registry, parameters) = registry(args.params.as_deref(), args.model.as_deref())?;
         let stocks = args.stocks.len();
         for (i, symbol) in args.stocks.iter().enumerate() {

@@ -10,6 +10,7 @@ fn fuzz_stream() {
         weights: Vec::new(),
         params: None,
         model: None,
+        calendar: None,
     };
     let single: String = (0..4)
         .map(|i| {
