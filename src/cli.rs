@@ -10,6 +10,7 @@ mod shared;
 mod strategies;
 mod study;
 mod synth;
+mod trade;
 mod train;
 mod usage;
 mod validate;
@@ -28,6 +29,7 @@ pub(crate) use shared::*;
 pub(crate) use strategies::*;
 pub(crate) use study::*;
 pub(crate) use synth::*;
+pub(crate) use trade::*;
 pub(crate) use train::*;
 pub(crate) use usage::usage_error;
 pub(crate) use validate::*;
@@ -48,6 +50,8 @@ pub(crate) use validate::*;
         ./run_with_env.sh mpirun -n 6 dqn-trader --mode parallel --data azure\n\n  \
         # evaluate a trained model on another period\n  \
         dqn-trader evaluate --model results --eval_start 2020-07-01\n\n  \
+        # what to order at the next open, on paper\n  \
+        dqn-trader trade --model results --data bars/ --once\n\n  \
         # does an idea hold, over time and seeds?\n  \
         dqn-trader study --data bars/ --stocks AAPL SPY --train-months 12\n\n  \
         # classical strategies, and several agents in one table\n  \
@@ -80,6 +84,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Evaluate a trained model on a period, with its greedy policy
     Evaluate(EvaluateArgs),
+    /// Let a trained model trade on paper: bars as they come, orders for the next open
+    Trade(TradeArgs),
     /// Generate a synthetic market and write its bars as day files
     Synth(SynthArgs),
     /// Train on synthetic markets with a known optimum, and compare with it

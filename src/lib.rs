@@ -34,7 +34,7 @@
 //! eval                       back-tests, metrics, inference, oracles
 //! train, runner              a DQN is trained; strategies are run
 //! report                     result files and the terminal
-//! agents                     accounts that agents trade, a process each
+//! agents, trade              accounts that agents trade, a process each; paper trading
 //! cli                        flags
 //! commands                   what the program can be told to do
 //! ```
@@ -68,6 +68,7 @@ pub mod source;
 pub mod strategy;
 pub mod study;
 pub mod synthetic;
+pub(crate) mod trade;
 pub mod train;
 
 pub use commands::program::main;

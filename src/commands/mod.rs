@@ -11,6 +11,7 @@ pub(crate) mod program;
 pub(crate) mod strategies;
 pub(crate) mod study;
 pub(crate) mod synth;
+pub(crate) mod trade;
 pub(crate) mod train;
 pub(crate) mod validate;
 

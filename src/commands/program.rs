@@ -93,6 +93,7 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Default::default())?;
     let global = match &cli.command {
         Some(Command::Evaluate(args)) => args.global.clone(),
+        Some(Command::Trade(args)) => args.global.clone(),
         Some(Command::Compare(_)) => GlobalArgs { quiet: true, ..GlobalArgs::default() },
         Some(Command::Synth(args)) => GlobalArgs { quiet: args.quiet, ..GlobalArgs::default() },
         Some(Command::Validate(args)) => {
@@ -116,6 +117,12 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
         compute_with(global.threads)?;
         super::evaluate::evaluate(args, &global, progress)?;
         return Ok(0);
+    }
+    if let Some(Command::Trade(args)) = &cli.command {
+        one_process(launched, "trade")?;
+        compute_with(global.threads)?;
+        let stopped = super::trade::trade(args, &global, progress)?;
+        return Ok(if stopped { EXIT_STOPPED } else { 0 });
     }
     if let Some(Command::Compare(args)) = &cli.command {
         one_process(launched, "compare")?;

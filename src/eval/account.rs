@@ -9,7 +9,9 @@ use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::desk::Desk;
 use crate::portfolio::limits::Limits;
 use crate::portfolio::mandate::Mandate;
-use crate::portfolio::meta_policy::{CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy};
+use crate::portfolio::meta_policy::{
+    CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy, RulePositions,
+};
 
 pub(crate) struct BacktestAccount {
     desk: Desk,
@@ -24,11 +26,21 @@ impl BacktestAccount {
         rows: &Range<usize>,
         limits: &Limits,
     ) -> BacktestAccount {
+        let plan = CapitalPlan::new(panel, mandate.stocks.len(), &mandate.portfolio);
+        BacktestAccount::start(mandate, plan, &panel.view(rows.start), limits)
+    }
+
+    /// All cash at the close of `view`.
+    pub(crate) fn start(
+        mandate: &Mandate,
+        plan: CapitalPlan,
+        view: &MarketView<'_>,
+        limits: &Limits,
+    ) -> BacktestAccount {
         let Mandate { stocks, env, portfolio } = mandate;
-        let plan = CapitalPlan::new(panel, stocks.len(), portfolio);
         BacktestAccount {
             desk: Desk::new(1, plan, portfolio, limits.clone()),
-            backtest: Backtest::start(stocks, &panel.view(rows.start), env),
+            backtest: Backtest::start(stocks, view, env),
         }
     }
 
@@ -59,6 +71,11 @@ impl BacktestAccount {
         self.backtest.order(view, self.desk.orders(0));
     }
 
+    /// As [`Desk::know`].
+    pub(crate) fn know(&mut self, plan: CapitalPlan, rule_positions: Option<RulePositions>) {
+        self.desk.know(plan, rule_positions);
+    }
+
     /// Moves to the next bar: orders are filled at its open.
     pub(crate) fn advance(&mut self, next: &MarketView<'_>) {
         self.backtest.advance(next);
@@ -70,6 +87,10 @@ impl BacktestAccount {
 
     pub(crate) fn backtest(&self) -> &Backtest {
         &self.backtest
+    }
+
+    pub(crate) fn into_parts(self) -> (Desk, Backtest) {
+        (self.desk, self.backtest)
     }
 
     pub(crate) fn into_record(self) -> BacktestRecord {

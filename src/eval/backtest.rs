@@ -155,6 +155,11 @@ impl Backtest {
         &self.pending
     }
 
+    /// The account bar by bar, so far.
+    pub(crate) fn so_far(&self) -> &BacktestRecord {
+        &self.record
+    }
+
     pub(crate) fn into_record(self) -> BacktestRecord {
         self.record
     }
@@ -183,28 +188,54 @@ impl Backtest {
     }
 }
 
-/// Equal-weight buy-and-hold over the same bars at the same costs: the benchmark of every result.
-/// None without bars.
+/// Equal-weight buy-and-hold, bar by bar: the benchmark of every result.
+pub(crate) struct BuyAndHold {
+    backtest: Backtest,
+    /// Of the initial cash, for each stock.
+    share: f64,
+}
+
+impl BuyAndHold {
+    /// Starts in cash at the close of `view`.
+    pub(crate) fn start(
+        stocks: &[Symbol],
+        view: &impl CurrentMarket,
+        config: &EnvConfig,
+    ) -> BuyAndHold {
+        // Each stock is bought for an equal share of the initial cash, even if its first bar comes
+        // later, so cash is never borrowed.
+        let share = config.initial_cash / stocks.len() as f64;
+        let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
+        BuyAndHold { backtest: Backtest::start(stocks, view, &never_resized), share }
+    }
+
+    /// Moves from the close of `present` to the bar after it.
+    pub(crate) fn advance(&mut self, present: &impl CurrentMarket, next: &impl CurrentMarket) {
+        let weight = self.share / self.backtest.portfolio.equity();
+        let order = PositionOrder { direction: 1, weight, reason: None };
+        self.backtest.order(present, &vec![order; self.backtest.pending.len()]);
+        self.backtest.advance(next);
+    }
+
+    /// The account so far.
+    pub(crate) fn record(&self) -> &BacktestRecord {
+        &self.backtest.record
+    }
+}
+
+/// [`BuyAndHold`] over the same bars at the same costs. None without bars.
 pub(crate) fn buy_and_hold<M: CurrentMarket>(
     stocks: &[Symbol],
     mut views: impl Iterator<Item = M>,
     config: &EnvConfig,
 ) -> Option<BacktestRecord> {
-    let first = views.next()?;
-    // Each stock is bought for an equal share of the initial cash, even if its first bar comes
-    // later, so cash is never borrowed.
-    let share = config.initial_cash / stocks.len() as f64;
-    let never_resized = EnvConfig { rebalance_band: f64::INFINITY, ..config.clone() };
-    let mut backtest = Backtest::start(stocks, &first, &never_resized);
-    let mut present = first;
+    let mut present = views.next()?;
+    let mut held = BuyAndHold::start(stocks, &present, config);
     for next in views {
-        let weight = share / backtest.portfolio.equity();
-        let order = PositionOrder { direction: 1, weight, reason: None };
-        backtest.order(&present, &vec![order; stocks.len()]);
-        backtest.advance(&next);
+        held.advance(&present, &next);
         present = next;
     }
-    Some(backtest.into_record())
+    Some(held.backtest.into_record())
 }
 
 #[cfg(test)]

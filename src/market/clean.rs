@@ -205,6 +205,22 @@ impl Cleaner {
         Ok((series, report))
     }
 
+    /// Like [`Cleaner::finish`], for files to which bars are still added.
+    pub(crate) fn finish_tail(
+        mut self,
+        period: &Period,
+        options: &LoadOptions,
+        known: Option<Convention>,
+    ) -> Result<SeriesTail, MarketError> {
+        let CleanedSeries { series, report, convention, days, .. } =
+            self.build(period, options, known)?;
+        let known_until_s = days.last().map_or(i64::MIN, |day| {
+            let ends = day.labels(&self.rows).map(|label_s| convention.interval(day, label_s).1);
+            day.regular.open_s + ends.max().unwrap_or(0)
+        });
+        Ok(SeriesTail { series, report, convention, known_until_s })
+    }
+
     /// Like [`Cleaner::finish`], with all findings about the data.
     pub(crate) fn inspect(
         mut self,
@@ -323,6 +339,16 @@ impl Cleaner {
         let straddling = built.straddling > 0;
         Ok(CleanedSeries { series, report, convention, straddling, findings, days })
     }
+}
+
+/// The bars so far of a stock whose files grow.
+pub(crate) struct SeriesTail {
+    pub(crate) series: BarSeries,
+    pub(crate) report: LoadReport,
+    pub(crate) convention: Convention,
+    /// End of the last row as stored, UTC seconds: a bar made of several that ends later is not
+    /// whole yet.
+    pub(crate) known_until_s: i64,
 }
 
 /// A clean series and what was found while cleaning.

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use super::bar::{BarSeries, Period, Symbol};
-use super::clean::Cleaner;
+use super::clean::{Cleaner, Convention, SeriesTail};
 use super::error::MarketError;
 use super::options::{LoadOptions, LoadProgress, LoadReport};
 use super::parquet::decode_day_with;
@@ -80,10 +80,35 @@ pub(crate) fn load_files(
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<(BarSeries, LoadReport), MarketError> {
     options.calendar.adopt()?;
+    let files = list(store.as_ref(), symbol, period)?;
+    read(store, symbol, files, options, progress)?.finish(period, options, None)
+}
+
+/// Like [`load_files`], of files to which bars are still added. `known`: how to read them, if that
+/// is known.
+pub(crate) fn load_tail(
+    store: &Arc<dyn Store>,
+    symbol: &Symbol,
+    period: &Period,
+    options: &LoadOptions,
+    known: Option<Convention>,
+) -> Result<SeriesTail, MarketError> {
+    options.calendar.adopt()?;
+    let files = list(store.as_ref(), symbol, period)?;
+    read(store, symbol, files, options, &mut |_| {})?.finish_tail(period, options, known)
+}
+
+/// Reads the rows of day files.
+fn read(
+    store: &Arc<dyn Store>,
+    symbol: &Symbol,
+    files: Vec<DayFile>,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<Cleaner, MarketError> {
     let columns = &options.columns;
     let mut cleaner = Cleaner::new(symbol.clone(), options.strict).with_columns(columns);
     Origin::check_whole(store.as_ref(), symbol)?;
-    let files = list(store.as_ref(), symbol, period)?;
     let days_total = files.len();
     cleaner.expect_days(days_total);
     progress(LoadProgress { days_done: 0, days_total });
@@ -95,7 +120,7 @@ pub(crate) fn load_files(
         cleaner.add_day(&file.key, file.date, &rows)?;
         progress(LoadProgress { days_done: done + 1, days_total });
     }
-    cleaner.finish(period, options, None)
+    Ok(cleaner)
 }
 
 /// The day files of a period, or an error that says what the store has instead.

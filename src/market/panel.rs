@@ -110,7 +110,8 @@ pub(crate) struct PanelRows {
     pub(crate) features: Vec<f32>,
 }
 
-/// A memory-mapped panel file; its pages are shared by all processes of a machine.
+/// A memory-mapped panel file, whose pages are shared by all processes of a machine, or a few rows
+/// in memory.
 pub struct Panel {
     mapped: MappedPanel,
 }
@@ -154,6 +155,14 @@ impl Panel {
         rows: &dyn Fn(Range<usize>) -> PanelRows,
     ) -> Result<(), MarketError> {
         file::write(path, about, rows)
+    }
+
+    /// A panel in memory of a few rows, without a file.
+    ///
+    /// # Panics
+    /// As [`Panel::write`].
+    pub(crate) fn in_memory(about: PanelAbout, rows: PanelRows) -> Panel {
+        Panel { mapped: MappedPanel::in_memory(about, rows) }
     }
 
     /// Maps a file that [`Panel::write`] wrote, under the name it was written to. Verifies its

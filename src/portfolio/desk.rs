@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::drawdown::DrawdownStop;
 use super::limits::Limits;
-use super::meta_policy::{Book, CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy, Regret};
+use super::meta_policy::{
+    Book, CapitalPlan, DqnProposal, ExpertWeights, MetaPolicy, Regret, RulePositions,
+};
 use super::risk::{PositionOrder, PositionRequest, Reason, arbitrate, stop};
 use crate::compute::threads::run_parallel;
 use crate::config::PortfolioConfig;
@@ -83,6 +85,15 @@ impl Desk {
         self.rules.meta = meta;
         self.reset();
         self
+    }
+
+    /// Replaces capital and rules by those of the row that is decided next, for a desk whose rows
+    /// come one by one.
+    pub(crate) fn know(&mut self, plan: CapitalPlan, rule_positions: Option<RulePositions>) {
+        self.rules.plan = plan;
+        if let Some((meta, positions)) = self.rules.meta.as_mut().zip(rule_positions) {
+            Arc::get_mut(meta).expect("a meta-policy of this desk alone").know(positions);
+        }
     }
 
     /// Resets every account to its start.

@@ -49,7 +49,7 @@ impl ReportError {
 }
 
 /// Files that a run writes under one fixed name; besides them [`is_own`] knows the numbered ones.
-const OWN_FILES: [&str; 19] = [
+const OWN_FILES: [&str; 21] = [
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -69,10 +69,12 @@ const OWN_FILES: [&str; 19] = [
     "study.json",
     "comparison.json",
     "runs.csv",
+    "journal.jsonl",
+    "order_log.csv",
 ];
 /// Folders that belong to a run: what it can be resumed from, what its model did in later
-/// evaluations, and the runs of a study.
-const OWN_FOLDERS: [&str; 3] = ["checkpoints", "evaluation", "runs"];
+/// evaluations and on paper, and the runs of a study.
+const OWN_FOLDERS: [&str; 4] = ["checkpoints", "evaluation", "trade", "runs"];
 pub(super) const EARLIER: &str = "earlier";
 
 /// Where the results of one run stand.

@@ -18,9 +18,17 @@ pub(crate) fn write(
     folder.write_whole(NAME, csv(stocks, orders).as_bytes())
 }
 
+/// First line of the file, and of a log of orders.
+pub(crate) const HEADER: &str =
+    "timestamp,date,stock,side,shares,reference_price,position_after,reason\n";
+
 fn csv(stocks: &[Symbol], orders: &[NextOrder]) -> String {
-    let mut text =
-        String::from("timestamp,date,stock,side,shares,reference_price,position_after,reason\n");
+    String::from(HEADER) + &rows(stocks, orders)
+}
+
+/// A line per order, in the columns of [`HEADER`].
+pub(crate) fn rows(stocks: &[Symbol], orders: &[NextOrder]) -> String {
+    let mut text = String::new();
     for order in orders {
         let (time, symbol) = (time_and_date(order.end_s), &stocks[order.stock]);
         // Writing to a String does not fail.

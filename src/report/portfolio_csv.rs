@@ -29,20 +29,26 @@ pub(crate) fn write(
 /// One row per bar. Numbers stand in the shortest form that reads back as the same f64, so that
 /// cash + sum of position x price = equity holds in the file as well as in memory.
 pub(crate) fn csv(record: &BacktestRecord, benchmark_equity: &[f64]) -> String {
+    let mut text =
+        String::from("timestamp,date,equity,cash,reward,turnover,drawdown,benchmark_equity");
+    for symbol in &record.stocks {
+        // Writing to a String does not fail.
+        let _ = write!(text, ",{symbol}_position,{symbol}_price");
+    }
+    text.push('\n');
+    text + &rows(record, benchmark_equity, 0)
+}
+
+/// The rows of [`csv`] from bar `first` on.
+pub(crate) fn rows(record: &BacktestRecord, benchmark_equity: &[f64], first: usize) -> String {
     let bars = record.end_s.len();
     let stocks = record.stocks.len();
     assert_eq!(benchmark_equity.len(), bars, "the benchmark covers the same bars");
     assert_eq!(record.position.len(), bars * stocks, "positions are [time, stock]");
     assert_eq!(record.price.len(), bars * stocks, "prices are [time, stock]");
 
-    let mut text = String::with_capacity((bars + 1) * (100 + 40 * stocks));
-    text.push_str("timestamp,date,equity,cash,reward,turnover,drawdown,benchmark_equity");
-    for symbol in &record.stocks {
-        // Writing to a String does not fail.
-        let _ = write!(text, ",{symbol}_position,{symbol}_price");
-    }
-    text.push('\n');
-    for t in 0..bars {
+    let mut text = String::with_capacity((bars + 1 - first) * (100 + 40 * stocks));
+    for t in first..bars {
         text.push_str(&time_and_date(record.end_s[t]));
         push_number(&mut text, record.equity[t]);
         push_number(&mut text, record.cash[t]);

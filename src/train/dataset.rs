@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result, anyhow, bail};
-use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use super::load_message::LoadMessage;
 use super::panel_cache::{file_name, prune, readable};
+use super::warmup::Warmup;
 use crate::comm::comm::agree;
 use crate::comm::{Comm, Ranks};
 use crate::config::{FeatureConfig, bars_per_stretch};
@@ -20,7 +20,7 @@ use crate::errors::message;
 use crate::features::pipeline::{FORMULAS, Scaler, feature_names, panel_rows, raw_features};
 use crate::features::relations::Relations;
 use crate::features::relations::opportunity::{Opportunity, PairTests, PairWatch};
-use crate::market::calendar::{market, market_date};
+use crate::market::calendar::market_date;
 use crate::market::judge::presence;
 use crate::market::options::{LoadOptions, LoadProgress, LoadReport};
 use crate::market::panel::{Grid, Panel, PanelAbout, align};
@@ -32,8 +32,6 @@ use crate::source::{DataSource, fingerprint, load_bars};
 /// Part of every digest; raised when the same bars and features would give another panel, or
 /// another note.
 const PANEL_VERSION: u32 = 2;
-/// A long warm-up does not reach back to before the first year that a run may have.
-const NO_BARS_BEFORE: NaiveDate = NaiveDate::from_ymd_opt(1_900, 1, 1).expect("a day");
 
 /// What is learned from the training period before any training: it belongs to a model as its
 /// weights do.
@@ -130,14 +128,6 @@ pub struct DataPlan<'a> {
     pub cache: &'a Path,
 }
 
-/// How much is read ahead of a period: at least so many bars, and the bars of at least so many
-/// sessions.
-#[derive(Clone, Copy)]
-struct Warmup {
-    bars: u32,
-    sessions: u32,
-}
-
 /// All that a panel depends on.
 #[derive(Clone, Serialize)]
 struct Digested<'a> {
@@ -182,9 +172,8 @@ impl DataPlan<'_> {
         bar_minutes: u32,
         on_days: &mut OnDays<'_>,
     ) -> Result<PreparedData> {
-        let lead = lead_days(bar_minutes, self.warmup(bar_minutes));
-        let first = trade.start.checked_sub_days(Days::new(lead)).unwrap_or(NO_BARS_BEFORE);
-        let load = Period { start: first.max(NO_BARS_BEFORE), end: trade.end };
+        let load =
+            Period { start: self.warmup(bar_minutes).first_day(trade.start), end: trade.end };
         self.panel(load, trade, Some(fit), on_days).context("evaluation data")
     }
 
@@ -230,14 +219,8 @@ impl DataPlan<'_> {
         Ok(PreparedData { panel, note, from_cache, digest, origin, fingerprints })
     }
 
-    /// What a period needs ahead of it so that indicators have settled and capital by equal risk
-    /// is known.
     fn warmup(&self, bar_minutes: u32) -> Warmup {
-        let risk = self.risk_sessions as u32 * bars_per_session(bar_minutes);
-        Warmup {
-            bars: self.features.warmup_bars.max(risk),
-            sessions: self.features.for_bars(bar_minutes).warmup_sessions(),
-        }
+        Warmup::new(self.features, self.risk_sessions, bar_minutes)
     }
 
     fn ranks(&self) -> Ranks {
@@ -342,7 +325,7 @@ impl DataPlan<'_> {
         let bar_minutes = common_bar_minutes(&reports)?;
         for (one, report) in series.iter_mut().zip(&mut reports) {
             report.doubt(&presence(one, trade, self.options.calendar));
-            keep_warmup(one, trade.start, self.warmup(bar_minutes));
+            self.warmup(bar_minutes).keep(one, trade.start);
         }
         let grid = align(&series);
         let rows = rows_of(&grid, trade);
@@ -449,16 +432,6 @@ fn load_one(
     }
 }
 
-fn bars_per_session(bar_minutes: u32) -> u32 {
-    (market().trading_minutes() / bar_minutes).max(1)
-}
-
-/// Calendar days that surely hold a warm-up.
-fn lead_days(bar_minutes: u32, warmup: Warmup) -> u64 {
-    let sessions = warmup.bars.div_ceil(bars_per_session(bar_minutes)).max(warmup.sessions);
-    (u64::from(sessions) + 3) * 7 / 5 + 7
-}
-
 /// The length of all stocks' bars, which must be one.
 pub(crate) fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
     let first = reports.first().context("no stock was read")?;
@@ -475,19 +448,6 @@ pub(crate) fn common_bar_minutes(reports: &[LoadReport]) -> Result<u32> {
         }
     }
     Ok(first.bar_minutes)
-}
-
-/// Leaves exactly the warm-up before `start`, or as much of it as there is.
-fn keep_warmup(series: &mut BarSeries, start: NaiveDate, warmup: Warmup) {
-    let before = |date: NaiveDate| series.end_s.partition_point(|&s| market_date(s) < date);
-    let first = before(start);
-    let mut session = first;
-    for _ in 0..warmup.sessions {
-        let Some(last) = session.checked_sub(1) else { break };
-        session = before(market_date(series.end_s[last]));
-    }
-    let drop = first.saturating_sub(warmup.bars as usize).min(session);
-    series.drop_first(drop);
 }
 
 fn rows_of(grid: &Grid, period: &Period) -> Range<usize> {

@@ -2,30 +2,24 @@
 //! workers compute the values of all positions, many bars at a time; rank 0 decides bar by bar,
 //! because a decision depends on the positions that the one before it left, and on the costs.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 
 use super::dataset::PreparedData;
+use super::trader::Trader;
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
-use crate::env::costs::Costs;
 use crate::eval::account::BacktestAccount;
 use crate::eval::backtest::{Backtest, buy_and_hold};
 use crate::eval::contributions::Contributions;
 use crate::eval::metrics::{BacktestRecord, Metrics};
-use crate::interface::ActionSet;
-use crate::market::panel::{MarketView, Panel};
 use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{ExpertWeights, MetaPolicy, rule_names};
-use crate::portfolio::risk::{PositionOrder, Reason};
-use crate::rl::agent::{Agent, AgentTerms, q_values};
+use crate::portfolio::risk::Reason;
+use crate::rl::agent::{Agent, AgentTerms};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
-use crate::rl::td::argmax;
-use crate::train::worker::{Proposal, propose};
 
 /// Bars whose values are computed in one go. What comes out for a bar depends on
 /// that bar only.
@@ -133,7 +127,7 @@ pub(crate) fn evaluate_watched(
     // The same on every rank, before rank 0 does more.
     rule_names(&mandate.portfolio.meta_policy, ranks.stocks)?;
     let mut trader = match comm.is_root() {
-        true => Some(Trader::new(mandate, eval, policy)?),
+        true => Some(trader(mandate, eval, policy)?),
         false => None,
     };
     // What is decided at the last bar is for an open that is still to come.
@@ -151,142 +145,29 @@ pub(crate) fn evaluate_watched(
         let stamp = MessageStamp { tag: Tag::Values, time: eval.panel.view(chunk[0]).end_s() };
         comm.gather(stamp, &mine, &ranks.counts(per_stock), &mut values)?;
         if let Some(trader) = &mut trader {
-            trader.trade(&eval.panel, (chunk, rows.end - 1), &values, watch);
-        }
-    }
-    Ok(trader.map(|trader| trader.finish(mandate, eval)))
-}
-
-/// What rank 0 decides with, and the account it keeps.
-struct Trader {
-    /// Of each stock, with the costs of this evaluation.
-    terms: Vec<AgentTerms>,
-    actions: ActionSet,
-    account: BacktestAccount,
-    dqn: Vec<(f32, f32)>,
-    /// What the DQN would hold of each stock if it traded alone.
-    held: Vec<f32>,
-    /// Whether it does.
-    is_alone: bool,
-    allocations: Allocations,
-    /// At one bar, `[stock, action]`.
-    q: Vec<f32>,
-    proposals: Vec<Proposal>,
-    next_orders: Vec<NextOrder>,
-}
-
-impl Trader {
-    fn new(mandate: &Mandate, eval: &PreparedData, policy: Policy<'_>) -> Result<Trader> {
-        let is_believed = policy.terms.iter().any(|terms| terms.belief.share > 0.0);
-        let meta = MetaPolicy::new(mandate, &eval.panel)?;
-        let meta = meta.map(|meta| if is_believed { meta } else { meta.with_unbelieved_dqn() });
-        let (stocks, is_alone) = (mandate.stocks.len(), meta.is_none());
-        let account =
-            BacktestAccount::new(mandate, &eval.panel, &eval.note.rows, &eval.limits(mandate));
-        let account = account.with_meta_policy(meta.map(Arc::new), policy.expert_weights);
-        let actions = mandate.env.action_set();
-        Ok(Trader {
-            terms: policy.terms.to_vec(),
-            actions,
-            allocations: Allocations::new(account.desk(), stocks),
-            account,
-            held: vec![0.0; stocks],
-            is_alone,
-            dqn: Vec::new(),
-            q: Vec::new(),
-            proposals: Vec::new(),
-            next_orders: Vec::new(),
-        })
-    }
-
-    /// The position from which the DQN of a stock decides: its own, where that is not known to be
-    /// another one in the account that it trades alone.
-    fn held(&self, stock: usize) -> f32 {
-        let (own, real) = (self.held[stock], f32::from(self.account.backtest().direction(stock)));
-        let agree = own * real > 0.0 || own == real;
-        if self.is_alone && !agree { real } else { own }
-    }
-
-    /// Decides at each of `rows`, which follow one another; `last` is the last one of all. `values`
-    /// `[stock, row, action]`.
-    fn trade(
-        &mut self,
-        panel: &Panel,
-        (rows, last): (&[usize], usize),
-        values: &[f32],
-        watch: &mut dyn FnMut(&BarDecision<'_>),
-    ) {
-        for (i, &t) in rows.iter().enumerate() {
-            self.value(values, (i, rows.len()));
-            let choices = self.q.chunks_exact(self.actions.len());
-            self.proposals.clear();
-            self.proposals.extend(choices.map(|q| propose(&self.actions, q, argmax(q))));
-            let view = panel.view(t);
-            let wanted = self.proposals.iter();
-            let wanted = wanted.map(|said| (f64::from(said.position), said.conviction));
-            self.account.order(&view, wanted);
-            if t == last {
-                self.next_orders = next_orders(&view, &self.account);
-                return;
-            }
-            let next = panel.view(t + 1);
-            self.dqn.extend(self.proposals.iter().map(|said| (said.position, said.conviction)));
-            let (desk, backtest) = (self.account.desk(), self.account.backtest());
-            self.allocations.note(view.end_s(), desk, backtest.equity());
-            watch(&BarDecision { end_s: view.end_s(), q: &self.q, desk, backtest });
-            for (stock, held) in self.held.iter_mut().enumerate() {
-                if next.bar(stock).tradable {
-                    *held = self.proposals[stock].position;
+            for (i, &row) in chunk.iter().enumerate() {
+                let view = eval.panel.view(row);
+                if row > rows.start {
+                    trader.advance(&view, watch);
                 }
+                let of_row = |stock: usize| &values[(stock * chunk.len() + i) * width..][..width];
+                trader.decide(&view, of_row);
             }
-            self.account.advance(&next);
         }
     }
-
-    /// Q-values at the `i`-th of `rows` bars. `values` `[stock, row, action]`.
-    fn value(&mut self, values: &[f32], (i, rows): (usize, usize)) {
-        let actions = self.actions.len();
-        let mut q = std::mem::take(&mut self.q);
-        q.clear();
-        for (stock, values) in values.chunks_exact(rows * actions).enumerate() {
-            let held = self.held(stock);
-            q_values(&values[i * actions..][..actions], held, &self.terms[stock], &mut q);
-        }
-        self.q = q;
-    }
-
-    fn finish(mut self, mandate: &Mandate, eval: &PreparedData) -> EvaluationResult {
-        self.allocations.earn(self.account.desk());
-        let regret = self.account.desk().regret(0);
-        let record = self.account.into_record();
-        let costs = Costs::new(&mandate.env);
-        let views = eval.note.rows.clone().map(|row| eval.panel.view(row));
+    Ok(trader.map(|trader| {
+        let next_orders = trader.next_orders(&eval.panel.view(rows.end - 1));
+        let views = rows.map(|row| eval.panel.view(row));
         let benchmark = buy_and_hold(&mandate.stocks, views, &mandate.env)
             .expect("a prepared panel has rows to trade");
-        EvaluationResult {
-            metrics: Metrics::from_record(&record),
-            benchmark_metrics: Metrics::from_record(&benchmark),
-            contributions: Contributions::new(&record, &self.allocations, &costs, regret),
-            dqn: self.dqn,
-            next_orders: self.next_orders,
-            allocations: self.allocations,
-            record,
-            benchmark,
-        }
-    }
+        EvaluationResult { next_orders, ..trader.finish(mandate, benchmark) }
+    }))
 }
 
-/// What the account is about to trade at the open after `view`.
-fn next_orders(view: &MarketView<'_>, account: &BacktestAccount) -> Vec<NextOrder> {
-    let (backtest, orders) = (account.backtest(), account.desk().orders(0));
-    let stocks = backtest.pending().iter().zip(orders).enumerate();
-    let order = |(stock, (&shares, order)): (usize, (&f64, &PositionOrder))| NextOrder {
-        end_s: view.end_s(),
-        stock,
-        shares,
-        reference_price: view.bar(stock).close,
-        position_after: backtest.shares(stock) + shares,
-        reason: order.reason,
-    };
-    stocks.map(order).filter(|order| order.shares != 0.0).collect()
+/// In cash at the first row of the evaluation.
+fn trader(mandate: &Mandate, eval: &PreparedData, policy: Policy<'_>) -> Result<Trader> {
+    let meta = MetaPolicy::new(mandate, &eval.panel)?;
+    let (rows, limits) = (&eval.note.rows, eval.limits(mandate));
+    let account = BacktestAccount::new(mandate, &eval.panel, rows, &limits);
+    Ok(Trader::new(mandate, account, meta, policy.terms, policy.expert_weights))
 }

@@ -10,8 +10,8 @@
 //! attempts      how the passes of a run are divided among settings to choose from
 //! worker        a stock's lanes and replay
 //! server        weights, and how gradients change them
-//! dataset       from bars to a panel
-//! evaluation    the greedy policy over a period
+//! dataset       from bars to a panel; warmup, what is read ahead
+//! evaluation    the greedy policy over a period; trader, its account bar by bar
 //! resume        checkpoints: keeper, checkpoint, snapshot
 //! trained       a finished run on disk; model; dqn_strategy
 //! ```
@@ -44,7 +44,9 @@ pub mod selection;
 pub(crate) mod server;
 pub mod setup;
 pub mod snapshot;
+pub(crate) mod trader;
 pub mod trained;
+pub(crate) mod warmup;
 pub mod worker;
 
 pub use run::run;

@@ -70,6 +70,13 @@ pub struct Model {
     pub expert_weights: Option<ExpertWeights>,
 }
 
+/// The agents of all stocks, in their order, with what they compute with.
+pub(crate) struct Actors {
+    pub(crate) networks: Networks,
+    pub(crate) terms: Vec<AgentTerms>,
+    pub(crate) agents: Vec<Agent>,
+}
+
 impl Model {
     /// Writes a file that `torch.load(path, weights_only=True)` opens: parameters under their
     /// module names; the buffers `scaler.*` `[stock, feature]` or `[stock]`, `scaler.column.NAME`
@@ -188,6 +195,23 @@ impl Model {
         Ok(Model { shape, weights, belief, fit, expert_weights })
     }
 
+    /// What decides with this model, at the costs of `env`.
+    pub(crate) fn actors(
+        &self,
+        learner: &LearnerConfig,
+        device: Device,
+        env: &EnvConfig,
+    ) -> Result<Actors> {
+        let networks = Networks::new(&self.shape, &self.weights, learner, Some(device))?;
+        let returns = &self.fit.scaler.return_std;
+        let terms = agent_terms(env, returns, &self.belief, learner);
+        let agent = |(stock, terms): (usize, &AgentTerms)| {
+            Agent::new(stock, &self.shape, *terms, learner.window_bars, learner)
+        };
+        let agents = terms.iter().enumerate().map(agent).collect();
+        Ok(Actors { networks, terms, agents })
+    }
+
     /// Lets the model trade the period of `eval` by itself: greedily, without learning, in one
     /// process. Tells `watch` what is decided at every bar.
     ///
@@ -200,15 +224,9 @@ impl Model {
         eval: &PreparedData,
         watch: &mut dyn FnMut(&BarDecision<'_>),
     ) -> Result<EvaluationResult> {
-        let (shape, weights) = (&self.shape, &self.weights[..]);
-        let networks = &Networks::new(shape, weights, learner, Some(device))?;
-        let returns = &self.fit.scaler.return_std;
-        let terms = &agent_terms(&mandate.env, returns, &self.belief, learner);
-        let agent = |(stock, terms): (usize, &AgentTerms)| {
-            Agent::new(stock, shape, *terms, learner.window_bars, learner)
-        };
-        let mut agents: Vec<Agent> = terms.iter().enumerate().map(agent).collect();
+        let Actors { networks, terms, mut agents } = self.actors(learner, device, &mandate.env)?;
         let expert_weights = self.expert_weights.as_ref();
+        let (shape, networks, terms) = (&self.shape, &networks, &terms[..]);
         let policy = Policy { shape, networks, terms, expert_weights };
         let agents = agents.iter_mut().collect();
         let evaluated = evaluate_watched(&LocalComm, mandate, eval, policy, agents, watch)?;

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 14] = [
     &["eval"],
     &["train", "runner", "study"],
     &["report"],
-    &["agents"],
+    &["agents", "trade"],
     &["cli"],
     &["commands"],
 ];

@@ -1,54 +1,20 @@
 //! Decisions on bars as they come.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, ErrorKind, Read, Write};
+use std::io::{BufRead, ErrorKind, Write};
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{columns, given, registry};
 use crate::cli::StreamArgs;
 use crate::errors::message;
-use crate::market::bar::{is_price, is_volume};
+use crate::ingest::bar_line::{BarLine, next_line};
 use crate::market::{Bar, Symbol};
-use crate::market::{calendar, times};
 use crate::runner::EnsembleConfig;
 use crate::strategy::ensemble::{EnsembleMethod, Member, combine, weights};
 use crate::strategy::{BarsAt, Cancel, Decision, Signals, Strategy};
-
-/// One line of input: a stock's bar, or the bars of several stocks that end together.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InputLine {
-    /// When the bar ends: text as in 2020-01-02T10:00:00-05:00, or a number since 1970.
-    timestamp: Value,
-    stock: Option<Symbol>,
-    open: Option<f64>,
-    high: Option<f64>,
-    low: Option<f64>,
-    close: Option<f64>,
-    volume: Option<f64>,
-    #[serde(default)]
-    columns: ColumnValues,
-    bars: Option<BTreeMap<Symbol, Prices>>,
-}
-
-/// Values of further columns of a bar; None where unknown.
-type ColumnValues = BTreeMap<String, Option<f64>>;
-
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Prices {
-    open: f64,
-    high: f64,
-    low: f64,
-    close: f64,
-    #[serde(default)]
-    volume: f64,
-    #[serde(default)]
-    columns: ColumnValues,
-}
 
 /// One line of output, for each bar.
 #[derive(Serialize)]
@@ -58,9 +24,6 @@ struct OutputLine<'a> {
     decisions: BTreeMap<&'a str, Decision>,
 }
 
-/// Far more than the bars of a thousand stocks take.
-const MAX_LINE_BYTES: u64 = 4 << 20;
-
 /// Reads to the end of `input`. Every bar is answered before the next is read.
 pub(crate) fn stream(
     args: &StreamArgs,
@@ -68,25 +31,12 @@ pub(crate) fn stream(
     mut output: impl Write,
 ) -> Result<()> {
     let mut session = StreamSession::new(args)?;
-    let mut bytes = Vec::new();
-    for number in 1_u64.. {
-        bytes.clear();
-        let read = (&mut input).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut bytes);
-        if read.with_context(|| format!("standard input, line {number}"))? == 0 {
-            break;
-        }
-        if bytes.len() as u64 > MAX_LINE_BYTES {
-            bail!(
-                "line {number} is longer than {MAX_LINE_BYTES} bytes; end each bar with a newline"
-            );
-        }
-        let line = std::str::from_utf8(&bytes)
-            .map_err(|_| anyhow!("line {number} is not UTF-8; write JSON"))?;
-        if line.trim().is_empty() {
-            continue;
-        }
+    let mut number = 0;
+    loop {
+        let line = next_line(&mut input, &mut number);
+        let Some(line) = line.with_context(|| format!("line {number}"))? else { break };
         let answers =
-            session.answer(line).map_err(|e| anyhow!("line {number}: {}", message(&e)))?;
+            session.answer(&line).map_err(|e| anyhow!("line {number}: {}", message(&e)))?;
         let sent = output.write_all(answers.as_bytes()).and_then(|()| output.flush());
         match sent {
             Ok(()) => {}
@@ -153,19 +103,17 @@ impl StreamSession {
 
     /// The lines that answer one line.
     fn answer(&mut self, text: &str) -> Result<String> {
-        let line: InputLine = serde_json::from_str(text)
-            .map_err(|e| anyhow!("{e}; see dqn-trader strategies stream --help"))?;
-        let end_s = end_of(&line.timestamp)?;
+        let line = BarLine::parse(text)?;
+        let end_s = line.end_s;
         let mut bars: Vec<Option<Bar>> = vec![None; self.stocks.len()];
         let mut extras = vec![f32::NAN; self.stocks.len() * self.columns.len()];
-        for (symbol, prices) in line.prices()? {
-            let stock = self.stocks.iter().position(|known| *known == symbol);
+        for of_stock in &line.bars {
+            let symbol = &of_stock.symbol;
+            let stock = self.stocks.iter().position(|known| known == symbol);
             let stock = stock.ok_or_else(|| anyhow!("{symbol} is not among --stocks; add it"))?;
-            bars[stock] = Some(sound(&symbol, end_s, &prices)?);
-            for (i, name) in self.columns.iter().enumerate() {
-                let value = prices.columns.get(name).ok_or_else(|| missing(&symbol, name))?;
-                extras[stock * self.columns.len() + i] = value.map_or(f32::NAN, |x| x as f32);
-            }
+            bars[stock] = Some(of_stock.bar);
+            let columns = self.columns.len();
+            extras[stock * columns..][..columns].copy_from_slice(&of_stock.extras(&self.columns)?);
             if end_s <= self.last_end_s[stock] {
                 bail!("{symbol}: the bar does not end after the one before; sort bars by time");
             }
@@ -200,69 +148,4 @@ impl StreamSession {
         let members: Vec<Member<'_>> = now.iter().zip(given).map(member).collect();
         Some(combine(*method, &members, &weights(*method, &members, 0)))
     }
-}
-
-impl InputLine {
-    fn prices(&self) -> Result<Vec<(Symbol, Prices)>> {
-        let InputLine { stock, open, high, low, close, volume, columns, bars, .. } = self;
-        match (stock, bars, open.zip(*high).zip(low.zip(*close))) {
-            (None, Some(bars), None) => {
-                if !columns.is_empty() {
-                    bail!("columns beside bars belong to none of them; give them with each stock");
-                }
-                Ok(bars.iter().map(|(symbol, prices)| (symbol.clone(), prices.clone())).collect())
-            }
-            (Some(stock), None, Some(((open, high), (low, close)))) => {
-                let volume = volume.unwrap_or(0.0);
-                let columns = columns.clone();
-                Ok(vec![(stock.clone(), Prices { open, high, low, close, volume, columns })])
-            }
-            _ => bail!(
-                "give either stock, open, high, low and close, or bars with these for each stock"
-            ),
-        }
-    }
-}
-
-/// UTC seconds of a time as text, or as a number since 1970, by the rule for all files. A date is the
-/// close of its session.
-fn end_of(timestamp: &Value) -> Result<i64> {
-    let of_text = |text: &str| {
-        let close = |date| calendar::market().usual_session(date).close_s;
-        times::read_text(text).or_else(|| times::read_date(text).map(close))
-    };
-    let end_s = match timestamp {
-        Value::String(text) => of_text(text),
-        Value::Number(number) => number.as_f64().and_then(times::read_number),
-        _ => None,
-    };
-    end_s.ok_or_else(|| {
-        let shown: String = timestamp.to_string().chars().take(60).collect();
-        anyhow!(
-            "timestamp {shown} cannot be parsed; write the bar's end as \
-             2020-01-02T10:00:00-05:00, or in seconds or milliseconds since 1970, or the date of \
-             a daily bar"
-        )
-    })
-}
-
-fn missing(symbol: &Symbol, column: &str) -> anyhow::Error {
-    anyhow!(
-        "{symbol}: the column {column} is missing, with which the model was trained; \
-         add \"columns\": {{\"{column}\": ...}} to the bar, null where the value is unknown"
-    )
-}
-
-fn sound(symbol: &Symbol, end_s: i64, prices: &Prices) -> Result<Bar> {
-    let &Prices { open, high, low, close, volume, .. } = prices;
-    if ![open, high, low, close].into_iter().all(is_price) {
-        bail!("{symbol}: a price is not a number from 1e-9 to 1e12; omit the bar");
-    }
-    if !is_volume(volume) {
-        bail!("{symbol}: the volume is not a number from 0 to 1e18; omit it");
-    }
-    if high < open.max(close) || low > open.min(close) {
-        bail!("{symbol}: open and close are not between low and high; omit the bar");
-    }
-    Ok(Bar { end_s, open, high, low, close, volume })
 }

@@ -47,7 +47,7 @@ pub(super) struct PanelHeader {
 /// What is wrong with a file: a message, or the error of a reader.
 type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
-/// The columns of one record batch, in the mapped file.
+/// The columns of one record batch, in the mapped file or in memory.
 pub(super) struct MappedBatch {
     pub(crate) end_s: Buffer<i64>,
     pub(crate) open: Buffer<f64>,
@@ -59,7 +59,7 @@ pub(super) struct MappedBatch {
     pub(crate) features: Buffer<f32>,
 }
 
-/// A validated, memory-mapped panel file. The buffers keep the mapping alive.
+/// A validated, memory-mapped panel file, or rows in memory. The buffers keep either alive.
 pub(super) struct MappedPanel {
     pub(crate) header: PanelHeader,
     pub(crate) rows: usize,
@@ -72,6 +72,22 @@ impl MappedPanel {
     pub(crate) fn locate(&self, row: usize) -> (&MappedBatch, usize) {
         let shift = self.header.batch_shift;
         (&self.batches[row >> shift], row & ((1 << shift) - 1))
+    }
+
+    /// Rows that are in no file, as one batch.
+    pub(crate) fn in_memory(about: PanelAbout, rows: PanelRows) -> MappedPanel {
+        let PanelAbout { stocks, feature_names, rows: count, note } = about;
+        assert_eq!(rows.end_s.len(), count, "[time]");
+        check(&rows, stocks.len(), feature_names.len());
+        let header = PanelHeader {
+            version: VERSION,
+            rows: count,
+            batch_shift: count.next_power_of_two().ilog2(),
+            stocks,
+            feature_names,
+            note,
+        };
+        MappedPanel { header, rows: count, batches: vec![MappedBatch::in_memory(rows)] }
     }
 
     /// Maps a file and verifies its checksum, which reads every byte.
@@ -123,6 +139,20 @@ impl MappedPanel {
 }
 
 impl MappedBatch {
+    fn in_memory(rows: PanelRows) -> MappedBatch {
+        let tradable: Vec<u8> = rows.tradable.iter().map(|&x| x.into()).collect();
+        MappedBatch {
+            end_s: rows.end_s.into(),
+            open: rows.open.into(),
+            high: rows.high.into(),
+            low: rows.low.into(),
+            close: rows.close.into(),
+            volume: rows.volume.into(),
+            tradable: tradable.into(),
+            features: rows.features.into(),
+        }
+    }
+
     fn map(
         metadata: &FileMetadata,
         map: Arc<Mmap>,

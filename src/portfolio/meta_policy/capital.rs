@@ -48,6 +48,17 @@ impl CapitalPlan {
         CapitalPlan { stocks, of_row, capital, bar_std, account_std }
     }
 
+    /// What `risk` has seen last, at every one of so many rows: for a panel that ends with that bar.
+    pub(crate) fn of(risk: &EqualRisk, stocks: usize, rows: usize) -> CapitalPlan {
+        CapitalPlan {
+            stocks,
+            of_row: vec![0; rows],
+            capital: risk.capital().to_vec(),
+            bar_std: (0..stocks).map(|stock| risk.bar_std(stock).unwrap_or(0.0)).collect(),
+            account_std: vec![risk.account_std()],
+        }
+    }
+
     /// Values at the close of the view's bar.
     pub(crate) fn at(&self, view: &MarketView<'_>) -> Capital<'_> {
         let allocation = self.of_row[view.t()] as usize;

@@ -31,12 +31,11 @@ use crate::math::fixed_share::{FixedShare, FixedSharePrior};
 use crate::strategy::StrategyError;
 pub(crate) use capital::{Capital, CapitalPlan};
 use constant_notional::ConstantNotional;
-use equal_risk::EqualRisk;
+pub(crate) use equal_risk::EqualRisk;
 pub use expert_weights::ExpertWeights;
 use regret::BetRecord;
 pub use regret::Regret;
-use rule_positions::RulePositions;
-pub(crate) use rule_positions::{registry, rule_names};
+pub(crate) use rule_positions::{RulePositions, Rules, registry, rule_names};
 use shares::{KIND_RATE, Shares, kinds_prior, mean_of_awake};
 
 /// Name of the expert next to the rules.
@@ -104,6 +103,15 @@ impl MetaPolicy {
         mandate: &Mandate,
         panel: &Panel,
     ) -> Result<Option<MetaPolicy>, StrategyError> {
+        let Some(mut policy) = MetaPolicy::without_rows(mandate)? else { return Ok(None) };
+        let long_only = mandate.env.long_only;
+        policy.rule_positions =
+            RulePositions::new(panel, policy.stocks, &policy.config, long_only)?;
+        Ok(Some(policy))
+    }
+
+    /// For an account whose rows come one by one: each is told by [`MetaPolicy::know`].
+    pub(crate) fn without_rows(mandate: &Mandate) -> Result<Option<MetaPolicy>, StrategyError> {
         let (stocks, meta) = (mandate.stocks.len(), &mandate.portfolio.meta_policy);
         if !meta.enabled {
             return Ok(None);
@@ -119,10 +127,15 @@ impl MetaPolicy {
             asleep: asleep(&names, stocks),
             names,
             stocks,
-            rule_positions: RulePositions::new(panel, stocks, meta, mandate.env.long_only)?,
+            rule_positions: RulePositions::none(stocks),
             cost: Costs::new(&mandate.env).turnover_cost(),
             config: meta.clone(),
         }))
+    }
+
+    /// Replaces what the rules want by their positions at the row that is decided next.
+    pub(crate) fn know(&mut self, rule_positions: RulePositions) {
+        self.rule_positions = rule_positions;
     }
 
     /// For an evaluation of a DQN whose values validation did not believe: it counts for less.

@@ -5,45 +5,6 @@ use crate::market::options::{BarLabel, OutlierRule};
 use crate::synthetic::SyntheticMarket;
 
 #[test]
-fn the_lead_holds_enough_bars_and_sessions_for_short_and_long_bars() {
-    let bars = Warmup { bars: 480, sessions: 0 };
-    // 480 one-minute bars are two sessions, hourly ones 80; a week has five.
-    assert_eq!(lead_days(1, bars), 5 * 7 / 5 + 7);
-    assert_eq!(lead_days(60, bars), 83 * 7 / 5 + 7);
-    assert!(lead_days(390, bars) >= 480 * 7 / 5);
-    let both = Warmup { sessions: 42, ..bars };
-    assert_eq!(lead_days(1, both), 45 * 7 / 5 + 7);
-    assert_eq!(lead_days(60, both), lead_days(60, bars));
-}
-
-/// Ten sessions of 30-minute bars, of which the second begins at noon.
-#[test]
-fn the_warm_up_is_whole_sessions_or_more_bars() {
-    let symbol: Symbol = "A".parse().unwrap();
-    let market = SyntheticMarket::parse("momentum").unwrap();
-    let period =
-        Period { start: "2019-01-02".parse().unwrap(), end: "2019-01-15".parse().unwrap() };
-    let whole = market.bars(&[symbol.clone(), "B".parse().unwrap()], &symbol, &period, 30);
-    let mut series = BarSeries::new(symbol);
-    let early = whole.bars().enumerate().filter(|(i, _)| !(13..18).contains(i));
-    early.for_each(|(_, bar)| series.push(bar));
-    assert_eq!(series.len(), 10 * 13 - 5);
-    // The last two sessions.
-    let start: NaiveDate = "2019-01-14".parse().unwrap();
-    let kept = |bars, sessions| {
-        let mut series = series.clone();
-        keep_warmup(&mut series, start, Warmup { bars, sessions });
-        assert!(
-            series.close.ends_with(&whole.close[8 * 13..]) && series.open.len() == series.len()
-        );
-        series.len() - 26
-    };
-    assert_eq!([kept(0, 0), kept(5, 0), kept(5, 1), kept(20, 1)], [0, 5, 13, 20]);
-    assert_eq!([kept(0, 6), kept(0, 7), kept(0, 8), kept(0, 99)], [78, 86, 99, 99]);
-    assert_eq!(kept(10_000, 2), 99);
-}
-
-#[test]
 fn rows_begin_where_the_first_stock_is_settled() {
     assert_eq!(settled_rows(|row| row >= 1, 0..4), Some(1..4));
     assert_eq!(settled_rows(|row| row >= 1, 2..4), None);

@@ -1,0 +1,147 @@
+//! An account that survives: its journal, and the desk that the journal's rows bring to where it is.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use chrono::NaiveDate;
+
+use super::desk::LiveDesk;
+use super::feed::Batch;
+use super::journal::{Journal, Kept, Opening};
+use super::rows::{Belated, Patience, Row, Rows};
+use crate::market::calendar::iso_market_time;
+use crate::train::evaluation::NextOrder;
+use crate::train::trained::SavedRun;
+
+/// A decision at the close of a row's bars: orders for the next open, maybe none.
+pub(crate) struct Decided(pub(crate) Vec<NextOrder>);
+
+/// An account on paper.
+pub(crate) struct PaperAccount {
+    desk: LiveDesk,
+    rows: Rows,
+    journal: Journal,
+    start: NaiveDate,
+    /// What a reader must know, such as bars that came too late.
+    notices: Vec<String>,
+}
+
+impl PaperAccount {
+    /// Begins the account of `folder`, or goes on with it from what its journal has `kept`. Returns
+    /// what was decided at the rows of the journal, too.
+    ///
+    /// Errors: the journal cannot be written, or is of another desk or another first day.
+    pub(crate) fn open(
+        folder: &Path,
+        opening: &Opening,
+        run: &SavedRun,
+        patience: Patience,
+        kept: Option<Kept>,
+    ) -> Result<(PaperAccount, Vec<Decided>)> {
+        if let Some(kept) = &kept {
+            check_same(folder, &kept.opening, opening)?;
+        }
+        let (stocks, columns) = (opening.stocks.len(), opening.columns.len());
+        let mut account = PaperAccount {
+            desk: LiveDesk::new(run, opening.start)?,
+            rows: Rows::new(stocks, columns, patience),
+            journal: Journal::open(folder, opening, kept.as_ref())?,
+            start: opening.start,
+            notices: Vec::new(),
+        };
+        let mut decided = Vec::new();
+        if let Some(kept) = kept {
+            for row in kept.rows {
+                decided.extend(account.decide(&row)?);
+                account.rows.decide(row);
+            }
+            for belated in kept.belated {
+                account.rows.know(belated);
+                account.notice(&belated);
+            }
+        }
+        Ok((account, decided))
+    }
+
+    /// Takes in bars and decides at all rows that are whole by then, in the order of time. They are
+    /// in the journal, also after a failure of the machine, when this returns.
+    ///
+    /// Errors: the journal cannot be written; as [`LiveDesk::take`].
+    pub(crate) fn take(&mut self, batch: Batch) -> Result<Vec<Decided>> {
+        let (now, said) = (Instant::now(), self.notices.len());
+        for new in batch.bars {
+            if let Some(belated) = self.rows.add(new, now) {
+                self.journal.belated(&belated)?;
+                self.notice(&belated);
+            }
+        }
+        let mut decided = Vec::new();
+        let newest_s = self.rows.newest_s().filter(|_| batch.is_history);
+        let mut took = self.notices.len() > said;
+        loop {
+            let row = newest_s.and_then(|newest_s| self.rows.next_before(newest_s));
+            let Some(row) = row.or_else(|| self.rows.next(now, batch.is_over)) else { break };
+            self.journal.row(&row)?;
+            decided.extend(self.decide(&row)?);
+            took = true;
+        }
+        if took {
+            self.journal.sync()?;
+        }
+        Ok(decided)
+    }
+
+    fn decide(&mut self, row: &Row) -> Result<Option<Decided>> {
+        let is_open = self.desk.take(row)?;
+        Ok(is_open.then(|| Decided(self.desk.next_orders().to_vec())))
+    }
+
+    fn notice(&mut self, belated: &Belated) {
+        let stocks = &self.desk.mandate().stocks;
+        self.notices.push(belated.line(stocks, &iso_market_time(belated.end_s)));
+    }
+
+    pub(crate) fn desk(&self) -> &LiveDesk {
+        &self.desk
+    }
+
+    /// Sentences, in the order in which they came up.
+    pub(crate) fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// End of the last row that was decided or only warmed up, UTC seconds.
+    pub(crate) fn last_s(&self) -> Option<i64> {
+        self.rows.last_s()
+    }
+
+    /// When a row is due although stocks lack a bar.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.rows.due()
+    }
+
+    /// First day of the account.
+    pub(crate) fn start(&self) -> NaiveDate {
+        self.start
+    }
+}
+
+fn check_same(folder: &Path, kept: &Opening, asked: &Opening) -> Result<()> {
+    let place = folder.display();
+    if kept.start != asked.start {
+        bail!(
+            "--start {}: the account in {place} began on {}; leave --start out to go on with it, or \
+             begin another with --output",
+            asked.start,
+            kept.start
+        );
+    }
+    if kept != asked {
+        bail!(
+            "{place}: its account is traded by another model, or with other settings; begin another \
+             with --output, or move it away"
+        );
+    }
+    Ok(())
+}

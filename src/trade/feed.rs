@@ -1,0 +1,337 @@
+//! New bars: from a store that is watched, or from lines.
+
+use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use chrono::{Days, NaiveDate, Utc};
+
+use super::journal::Kept;
+use super::rows::NewBar;
+use crate::errors::message;
+use crate::ingest::bar_line::{BarLine, StockBar, next_line};
+use crate::market::calendar::market_date;
+use crate::market::clean::{Convention, SeriesTail};
+use crate::market::load::load_tail;
+use crate::market::options::{LoadOptions, LoadReport};
+use crate::market::store::{DayFile, Store};
+use crate::market::{BarSeries, MarketError, Period, Symbol};
+use crate::source::{DataSource, load_bars};
+use crate::train::warmup::Warmup;
+
+/// Calendar days before the last bar whose files are watched for more bars, and for corrections.
+const WATCHED_DAYS: u64 = 7;
+/// Lines that wait to be decided.
+const LINES_AHEAD: usize = 64;
+/// A file that cannot be read may be half written; after so long it is an error.
+const HALF_WRITTEN: Duration = Duration::from_secs(60);
+
+/// What came since the last call.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) bars: Vec<NewBar>,
+    /// They have been there for long: what there is before the newest of them is all there is.
+    pub(crate) is_history: bool,
+    /// Nothing more will come.
+    pub(crate) is_over: bool,
+}
+
+/// A source of new bars.
+pub(crate) trait Feed {
+    /// Bars that are new, or that were changed lately; waits for them no longer than `patience`.
+    ///
+    /// Errors: the source cannot be read.
+    fn next(&mut self, patience: Duration) -> Result<Batch>;
+
+    /// What was found while reading what there was first; empty for lines.
+    fn reports(&self) -> &[LoadReport] {
+        &[]
+    }
+}
+
+/// The bars that an account sees before and after its first day.
+pub(crate) struct Asked<'a> {
+    pub(crate) stocks: &'a [Symbol],
+    pub(crate) options: LoadOptions,
+    pub(crate) warmup: Warmup,
+    /// First day of the account.
+    pub(crate) start: NaiveDate,
+    /// Last day, where one is given.
+    pub(crate) until: Option<NaiveDate>,
+}
+
+/// Day files that grow.
+pub(crate) struct StoreFeed {
+    store: Arc<dyn Store>,
+    stocks: Vec<WatchedStock>,
+    warmup: Warmup,
+    start: NaiveDate,
+    until: NaiveDate,
+    reports: Vec<LoadReport>,
+    /// Nothing is waited for: what is there is taken as whole.
+    once: bool,
+    /// How long a bar made of several is waited for after its last row.
+    wait: Duration,
+}
+
+struct WatchedStock {
+    symbol: Symbol,
+    options: LoadOptions,
+    /// Its files were looked at.
+    is_known: bool,
+    /// How its files are read; None before they were read first.
+    convention: Option<Convention>,
+    /// The files of the watched days, as they were listed when they were read.
+    files: Vec<DayFile>,
+    changed: Instant,
+    /// End of its last whole bar, UTC seconds.
+    last_s: Option<i64>,
+    /// A bar was held back as not whole.
+    holds: bool,
+    /// Since when its files cannot be read.
+    unreadable: Option<Instant>,
+}
+
+impl StoreFeed {
+    /// `kept`: what a journal has, where there is one: what lies well before its last row is not read
+    /// again, and files are read as they were. `once`: what is there is all that is waited for.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        asked: Asked<'_>,
+        kept: Option<&Kept>,
+        once: bool,
+        wait: Duration,
+    ) -> StoreFeed {
+        let last_s = kept.and_then(|kept| kept.rows.last()).map(|row| row.end_s);
+        let label = |stock: usize| kept.and_then(|kept| kept.opening.labels.get(stock)).copied();
+        let watched = |(stock, symbol): (usize, &Symbol)| WatchedStock {
+            symbol: symbol.clone(),
+            options: LoadOptions {
+                bar_label: label(stock).unwrap_or(asked.options.bar_label),
+                ..asked.options.clone()
+            },
+            is_known: false,
+            convention: None,
+            files: Vec::new(),
+            changed: Instant::now(),
+            last_s,
+            holds: false,
+            unreadable: None,
+        };
+        StoreFeed {
+            store,
+            stocks: asked.stocks.iter().enumerate().map(watched).collect(),
+            warmup: asked.warmup,
+            start: asked.start,
+            until: asked.until.unwrap_or(LAST_DAY),
+            reports: Vec::new(),
+            once,
+            wait,
+        }
+    }
+
+    /// What is new of one stock.
+    fn poll(&mut self, stock: usize) -> Result<Option<BarSeries>, MarketError> {
+        let watched = &mut self.stocks[stock];
+        let is_first = !watched.is_known;
+        let watched_from = |last_s| market_date(last_s).checked_sub_days(Days::new(WATCHED_DAYS));
+        let from = watched.last_s.and_then(watched_from);
+        let start = from.unwrap_or_else(|| self.warmup.first_day(self.start));
+        let period = Period { start, end: self.until };
+        let files = self.store.list(&watched.symbol, &period)?;
+        let is_same = files == watched.files;
+        let is_still = watched.changed.elapsed() >= self.wait;
+        if is_same && !is_first && !(watched.holds && is_still) {
+            return Ok(None);
+        }
+        if files.is_empty() && from.is_some() {
+            // A stock that has ended.
+            watched.is_known = true;
+            return Ok(None);
+        }
+        if !is_same {
+            watched.changed = Instant::now();
+        }
+        let known = watched.convention.clone();
+        let tail = load_tail(&self.store, &watched.symbol, &period, &watched.options, known)?;
+        let SeriesTail { mut series, report, convention, known_until_s } = tail;
+        watched.files = files;
+        watched.convention = Some(convention);
+        (watched.is_known, watched.holds) = (true, false);
+        let is_whole = |end_s: i64| {
+            let is_forming = end_s > now_s() && end_s - now_s() <= 86_400;
+            (end_s <= known_until_s || is_still) && !is_forming
+        };
+        if !self.once && series.end_s.last().is_some_and(|&end_s| !is_whole(end_s)) {
+            series = without_last(series);
+            watched.holds = true;
+        }
+        if from.is_none() {
+            self.warmup.keep(&mut series, self.start);
+        }
+        watched.last_s = series.end_s.last().copied().or(watched.last_s);
+        if is_first {
+            self.reports.push(report);
+        }
+        Ok(Some(series))
+    }
+}
+
+/// Far enough for every store.
+const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2_199, 12, 31).expect("a day");
+/// How often a local store is looked at; a remote one less often.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOK_REMOTE: Duration = Duration::from_secs(2);
+
+impl Feed for StoreFeed {
+    fn next(&mut self, patience: Duration) -> Result<Batch> {
+        let is_first = self.stocks.iter().any(|stock| !stock.is_known);
+        let until = Instant::now() + patience;
+        let mut batch = Batch { is_history: is_first, is_over: self.once, ..Batch::default() };
+        loop {
+            for stock in 0..self.stocks.len() {
+                match self.poll(stock) {
+                    Ok(series) => {
+                        self.stocks[stock].unreadable = None;
+                        batch.bars.extend(series.iter().flat_map(|series| new_bars(stock, series)));
+                    }
+                    Err(error) => {
+                        let since = self.stocks[stock].unreadable.get_or_insert_with(Instant::now);
+                        if self.once || is_first || since.elapsed() >= HALF_WRITTEN {
+                            return Err(error.into());
+                        }
+                    }
+                }
+            }
+            let now = Instant::now();
+            if !batch.bars.is_empty() || batch.is_over || now >= until {
+                return Ok(batch);
+            }
+            let look = if self.store.is_remote() { LOOK_REMOTE } else { LOOK };
+            thread::sleep(look.min(until - now));
+        }
+    }
+
+    fn reports(&self) -> &[LoadReport] {
+        &self.reports
+    }
+}
+
+/// Made-up bars, all at once.
+pub(crate) struct MadeUpFeed {
+    bars: Vec<NewBar>,
+    reports: Vec<LoadReport>,
+}
+
+impl MadeUpFeed {
+    /// The bars of a synthetic market until the last day that is asked for, which is `end` if none is.
+    pub(crate) fn new(
+        source: &DataSource,
+        asked: &Asked<'_>,
+        end: NaiveDate,
+    ) -> Result<MadeUpFeed> {
+        let start = asked.warmup.first_day(asked.start);
+        let period = Period { start, end: asked.until.unwrap_or(end) };
+        let (mut bars, mut reports) = (Vec::new(), Vec::new());
+        for (stock, symbol) in asked.stocks.iter().enumerate() {
+            let (stocks, options) = (asked.stocks, &asked.options);
+            let (mut series, report) =
+                load_bars(source, stocks, symbol, &period, options, &mut |_| {})?;
+            asked.warmup.keep(&mut series, asked.start);
+            bars.extend(new_bars(stock, &series));
+            reports.push(report);
+        }
+        Ok(MadeUpFeed { bars, reports })
+    }
+}
+
+impl Feed for MadeUpFeed {
+    fn next(&mut self, _patience: Duration) -> Result<Batch> {
+        let bars = std::mem::take(&mut self.bars);
+        Ok(Batch { bars, is_history: true, is_over: true })
+    }
+
+    fn reports(&self) -> &[LoadReport] {
+        &self.reports
+    }
+}
+
+/// Lines of JSON, as [`BarLine`] reads them.
+pub(crate) struct LineFeed {
+    lines: Receiver<Result<Vec<NewBar>>>,
+}
+
+impl LineFeed {
+    /// Reads `input` in a thread of its own.
+    pub(crate) fn new(
+        input: impl BufRead + Send + 'static,
+        stocks: &[Symbol],
+        columns: &[String],
+    ) -> LineFeed {
+        let (sender, lines) = sync_channel(LINES_AHEAD);
+        let (stocks, columns) = (stocks.to_vec(), columns.to_vec());
+        thread::spawn(move || {
+            let (mut input, mut number) = (input, 0);
+            loop {
+                let line = next_line(&mut input, &mut number);
+                let bars = match line {
+                    Ok(None) => return,
+                    Ok(Some(line)) => bars_of(&line, &stocks, &columns),
+                    Err(error) => Err(error.into()),
+                };
+                let bars = bars.map_err(|e| anyhow!("line {number}: {}", message(&e)));
+                let is_wrong = bars.is_err();
+                // Nobody listens any more once an error has ended the command.
+                if sender.send(bars).is_err() || is_wrong {
+                    return;
+                }
+            }
+        });
+        LineFeed { lines }
+    }
+}
+
+impl Feed for LineFeed {
+    /// One line.
+    fn next(&mut self, patience: Duration) -> Result<Batch> {
+        match self.lines.recv_timeout(patience) {
+            Ok(bars) => Ok(Batch { bars: bars?, ..Batch::default() }),
+            Err(RecvTimeoutError::Timeout) => Ok(Batch::default()),
+            Err(RecvTimeoutError::Disconnected) => Ok(Batch { is_over: true, ..Batch::default() }),
+        }
+    }
+}
+
+fn bars_of(line: &str, stocks: &[Symbol], columns: &[String]) -> Result<Vec<NewBar>> {
+    let line = BarLine::parse(line)?;
+    let bar = |of: &StockBar| -> Result<NewBar> {
+        let stock = stocks.iter().position(|known| *known == of.symbol);
+        let stock = stock.with_context(|| {
+            format!("{} is not among the model's stocks; leave it out", of.symbol)
+        })?;
+        Ok(NewBar { stock, bar: of.bar, extras: of.extras(columns)? })
+    };
+    line.bars.iter().map(bar).collect()
+}
+
+fn new_bars(stock: usize, series: &BarSeries) -> impl Iterator<Item = NewBar> {
+    (0..series.len()).map(move |i| NewBar {
+        stock,
+        bar: series.bar(i),
+        extras: series.extra(i).to_vec(),
+    })
+}
+
+fn without_last(series: BarSeries) -> BarSeries {
+    let (mut shorter, last) = (BarSeries::new(series.symbol.clone()), series.len() - 1);
+    shorter = shorter.with_columns(&series.columns);
+    (0..last).for_each(|i| shorter.push_with(series.bar(i), series.extra(i)));
+    shorter
+}
+
+fn now_s() -> i64 {
+    Utc::now().timestamp()
+}

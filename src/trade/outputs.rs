@@ -1,0 +1,114 @@
+//! The files of an account. They follow from its journal, so what a kill left of them is written
+//! anew at the next start.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use chrono::NaiveDate;
+use serde_json::Value;
+
+use super::account::{Decided, PaperAccount};
+use crate::env::costs::Costs;
+use crate::eval::metrics::BacktestRecord;
+use crate::market::Symbol;
+use crate::market::calendar::{self, market_date};
+use crate::report::folder::ResultsFolder;
+use crate::report::trades::Trades;
+use crate::report::{allocations_csv, orders, portfolio_csv};
+
+/// Bar by bar, as an evaluation writes it at its end.
+const PORTFOLIO: &str = "portfolio.csv";
+/// All orders since the first day.
+pub(crate) const ORDER_LOG: &str = "order_log.csv";
+
+/// The files, and which of them grow with every bar.
+pub(crate) struct Outputs {
+    folder: ResultsFolder,
+    stocks: Vec<Symbol>,
+    portfolio: File,
+    order_log: File,
+    /// Bars that are in the portfolio's file.
+    bars: usize,
+    /// The day at whose end the other files were written last.
+    closed: Option<NaiveDate>,
+}
+
+impl Outputs {
+    /// Writes all that was `decided` so far.
+    pub(crate) fn new(
+        folder: ResultsFolder,
+        account: &PaperAccount,
+        decided: &[Decided],
+    ) -> Result<Outputs> {
+        let stocks = account.desk().mandate().stocks.clone();
+        let empty = BacktestRecord::new(stocks.clone());
+        let [record, benchmark] = account.desk().records().unwrap_or([&empty, &empty]);
+        let portfolio = portfolio_csv::csv(record, &benchmark.equity);
+        folder.write_whole(PORTFOLIO, portfolio.as_bytes())?;
+        let all: String = decided.iter().map(|one| orders::rows(&stocks, &one.0)).collect();
+        folder.write_whole(ORDER_LOG, (String::from(orders::HEADER) + &all).as_bytes())?;
+        let append = |name: &str| {
+            let path = folder.path(name);
+            let file = OpenOptions::new().append(true).open(&path);
+            file.with_context(|| format!("{}: cannot be written", path.display()))
+        };
+        let (portfolio, order_log) = (append(PORTFOLIO)?, append(ORDER_LOG)?);
+        let bars = record.end_s.len();
+        let outputs = Outputs { folder, stocks, portfolio, order_log, bars, closed: None };
+        if !decided.is_empty() {
+            outputs.next_orders(account)?;
+        }
+        Ok(outputs)
+    }
+
+    /// Writes what was decided. Returns the lines of the new orders, as `order_log.csv` has them.
+    pub(crate) fn decided(
+        &mut self,
+        account: &PaperAccount,
+        decided: &[Decided],
+    ) -> Result<String> {
+        let Some([record, benchmark]) = account.desk().records() else { return Ok(String::new()) };
+        self.next_orders(account)?;
+        let rows = portfolio_csv::rows(record, &benchmark.equity, self.bars);
+        self.bars = record.end_s.len();
+        let lines: String = decided.iter().map(|one| orders::rows(&self.stocks, &one.0)).collect();
+        let written = self.portfolio.write_all(rows.as_bytes());
+        let written = written.and_then(|()| self.order_log.write_all(lines.as_bytes()));
+        written
+            .with_context(|| format!("{}: cannot be written", self.folder.path("").display()))?;
+        Ok(lines)
+    }
+
+    fn next_orders(&self, account: &PaperAccount) -> Result<()> {
+        orders::write(&self.folder, &self.stocks, account.desk().next_orders())?;
+        Ok(())
+    }
+
+    /// Whether the last bar ends a session whose files are not written yet.
+    pub(crate) fn is_session_over(&self, account: &PaperAccount) -> bool {
+        let Some(last_s) = account.last_s().filter(|_| self.bars > 0) else { return false };
+        let (date, market) = (market_date(last_s), calendar::market());
+        let session = market.session(date).unwrap_or_else(|| market.usual_session(date));
+        last_s >= session.close_s && self.closed != Some(date)
+            || self.closed.is_some_and(|closed| date > closed.succ_opt().unwrap_or(closed))
+    }
+
+    /// Writes the files that are whole only now and then: at the end of a session, and of the
+    /// command. `summary(result)` makes the summary from what came of the account so far.
+    pub(crate) fn close(
+        &mut self,
+        account: &PaperAccount,
+        summary: impl FnOnce(&crate::train::evaluation::EvaluationResult) -> Value,
+    ) -> Result<()> {
+        let Some(result) = account.desk().so_far() else { return Ok(()) };
+        let mandate = account.desk().mandate();
+        allocations_csv::write(&self.folder, &self.stocks, &result.allocations)?;
+        let costs = Costs::new(&mandate.env);
+        Trades::new(&result.record, &result.allocations, &costs).write(&self.folder)?;
+        let text = serde_json::to_string_pretty(&summary(&result))?;
+        self.folder.write_whole("summary.json", text.as_bytes())?;
+        self.closed = account.last_s().map(market_date);
+        Ok(())
+    }
+}
