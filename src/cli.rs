@@ -7,6 +7,7 @@ mod evaluate;
 mod numbers;
 mod settings;
 mod shared;
+mod shell;
 mod strategies;
 mod study;
 mod synth;
@@ -26,6 +27,7 @@ pub(crate) use compare::*;
 pub(crate) use data::*;
 pub(crate) use evaluate::*;
 pub(crate) use shared::*;
+pub(crate) use shell::*;
 pub(crate) use strategies::*;
 pub(crate) use study::*;
 pub(crate) use synth::*;
@@ -104,6 +106,10 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Check stored bars, or upload them to Azure
     Data(DataCommandArgs),
+    /// Write shell completions on standard output
+    Completions(CompletionsArgs),
+    /// Write the manual page
+    Man(ManArgs),
 }
 
 /// Options that do not change what is traded: the cache, the ledger, threads and verbosity.

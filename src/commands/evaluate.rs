@@ -57,7 +57,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, global: &GlobalArgs, progress: Progr
     let inference = Inference::new(&evaluated.record, &evaluated.benchmark, &trials, &mut rng)
         .in_sample_if(is_in_sample(&config));
     let mandate = Mandate::new(&config.stocks, &config.env, &config.portfolio);
-    let everyone = comparison::beside(&mandate, config.seed, &eval, &evaluated, &inference);
+    let everyone = comparison::beside(&mandate, &config, &eval, &evaluated, &inference);
     let summary = serde_json::json!({
         "model": args.model,
         "period": { "start": config.eval_start, "end": config.eval_end },

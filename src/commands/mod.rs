@@ -8,6 +8,7 @@ pub(crate) mod evaluate;
 mod keys;
 mod outputs;
 pub(crate) mod program;
+pub(crate) mod shell;
 pub(crate) mod strategies;
 pub(crate) mod study;
 pub(crate) mod synth;

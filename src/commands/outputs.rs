@@ -274,7 +274,7 @@ impl Outputs {
         }
         let everyone = match (latest, &inference) {
             (Some(evaluated), Some(inference)) => {
-                comparison::beside(mandate, config.seed, eval, evaluated, inference)
+                comparison::beside(mandate, config, eval, evaluated, inference)
             }
             _ => Vec::new(),
         };

@@ -94,7 +94,9 @@ fn run(cli: Cli, launched: Option<LaunchInfo>) -> Result<u8> {
     let global = match &cli.command {
         Some(Command::Evaluate(args)) => args.global.clone(),
         Some(Command::Trade(args)) => args.global.clone(),
-        Some(Command::Compare(_)) => GlobalArgs { quiet: true, ..GlobalArgs::default() },
+        Some(Command::Compare(_) | Command::Completions(_) | Command::Man(_)) => {
+            GlobalArgs { quiet: true, ..GlobalArgs::default() }
+        }
         Some(Command::Synth(args)) => GlobalArgs { quiet: args.quiet, ..GlobalArgs::default() },
         Some(Command::Validate(args)) => {
             GlobalArgs { threads: args.threads, quiet: args.quiet, ..GlobalArgs::default() }
@@ -180,7 +182,7 @@ fn train(comm: &dyn Comm, config: RunConfig, args: &TrainArgs, progress: Progres
     })
 }
 
-/// Runs the commands that concern stored bars alone; None if the command is another one.
+/// Runs the commands that neither compute nor trade; None if the command is another one.
 fn data(
     command: &Option<Command>,
     launched: Option<LaunchInfo>,
@@ -188,6 +190,8 @@ fn data(
     progress: &Progress,
 ) -> Result<Option<u8>> {
     match command {
+        Some(Command::Completions(args)) => super::shell::completions(args),
+        Some(Command::Man(args)) => super::shell::man(args)?,
         Some(Command::Fetch(args)) => {
             one_process(launched, "fetch")?;
             super::data::fetch(args, global, progress)?;

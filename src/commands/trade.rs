@@ -23,6 +23,7 @@ use crate::market::store::{Store, sha256_hex};
 use crate::market::{Period, Symbol};
 use crate::report::folder::ResultsFolder;
 use crate::report::format::{count, signed_percent};
+use crate::report::live::LiveView;
 use crate::report::{FolderLock, Progress, orders};
 use crate::source::{self, DataSource, SYNTHETIC};
 use crate::trade::account::PaperAccount;
@@ -30,6 +31,7 @@ use crate::trade::feed::{Asked, Batch, Feed, LineFeed, MadeUpFeed, StoreFeed};
 use crate::trade::journal::{Journal, Kept, Opening};
 use crate::trade::outputs::Outputs;
 use crate::trade::rows::Patience;
+use crate::trade::serve::LiveServer;
 use crate::train::evaluation::EvaluationResult;
 use crate::train::model::MODEL_FILE;
 use crate::train::run::{RunData, data_plan};
@@ -90,8 +92,23 @@ pub(crate) fn trade(args: &TradeArgs, global: &GlobalArgs, progress: Progress) -
     let patience = Patience { wait: Duration::from_secs(args.wait), in_order: args.is_stdin() };
     let (account, decided) = PaperAccount::open(&config.output, &opening, &run, patience, kept)?;
     let outputs = Outputs::new(folder, &account, &decided)?;
-    let mut session =
-        Session { args, config, account, outputs, notices, progress: &progress, told: 0 };
+    let server = args.serve.map(LiveServer::start).transpose()?;
+    if let Some(server) = &server {
+        progress.line(&format!("the account is shown at http://{}/", server.address()));
+    }
+    let mut session = Session {
+        args,
+        config,
+        account,
+        outputs,
+        notices,
+        progress: &progress,
+        told: 0,
+        said_s: None,
+        begun_s: Utc::now().timestamp(),
+        server,
+    };
+    session.show();
     say(orders::HEADER);
     let mut is_over = session.take(first)?;
     while !is_over && !stop.load(Ordering::Relaxed) {
@@ -114,6 +131,11 @@ struct Session<'a> {
     progress: &'a Progress,
     /// Notices of the account that were printed.
     told: usize,
+    /// Of the last line about a session: the bar.
+    said_s: Option<i64>,
+    /// When the command began, UTC seconds.
+    begun_s: i64,
+    server: Option<LiveServer>,
 }
 
 impl Session<'_> {
@@ -129,6 +151,7 @@ impl Session<'_> {
         let decided = self.account.take(batch)?;
         if !decided.is_empty() {
             say(&self.outputs.decided(&self.account, &decided)?);
+            self.show();
         }
         for notice in &self.account.notices()[self.told..] {
             self.progress.line(notice);
@@ -141,18 +164,37 @@ impl Session<'_> {
         Ok(is_over || self.is_last_day_over())
     }
 
+    /// Whether the bar with which the last session ends is there, or can no longer come. A session
+    /// that was over before the command began is one that is replayed: its bars may come at any time.
     fn is_last_day_over(&self) -> bool {
-        let Some(until) = self.args.until else { return false };
-        let market = calendar::market();
-        let session = market.session(until).unwrap_or_else(|| market.usual_session(until));
+        let Some(close_s) = self.args.until.and_then(last_close_s) else { return false };
         let wait_s = i64::try_from(self.args.wait).unwrap_or(i64::MAX);
-        let is_past = Utc::now().timestamp() > session.close_s.saturating_add(wait_s);
-        let is_there = self.account.last_s().is_some_and(|last_s| last_s >= session.close_s);
+        let due_s = close_s.saturating_add(wait_s);
+        let is_past = self.begun_s <= due_s && Utc::now().timestamp() > due_s;
+        let is_there = self.account.last_s().is_some_and(|last_s| last_s >= close_s);
         is_there || is_past && self.account.due().is_none()
     }
 
-    /// The line at the end of a session.
-    fn tell(&self) {
+    /// Renews the live page.
+    fn show(&self) {
+        let Some(server) = &self.server else { return };
+        let desk = self.account.desk();
+        let notices: Vec<&String> = self.notices.iter().chain(self.account.notices()).collect();
+        let view = LiveView {
+            stocks: &self.config.stocks,
+            records: desk.records(),
+            orders: desk.next_orders(),
+            notices: &notices,
+        };
+        server.show(view.page(), view.json().to_string());
+    }
+
+    /// The line at the end of a session, once for each bar.
+    fn tell(&mut self) {
+        let last_s = self.account.last_s();
+        if std::mem::replace(&mut self.said_s, last_s) == last_s {
+            return;
+        }
         let Some([record, benchmark]) = self.account.desk().records() else { return };
         let (Some(&end_s), Some(&equity)) = (record.end_s.last(), record.equity.last()) else {
             return;
@@ -214,6 +256,14 @@ fn summary(
         "orders_for_next_open": result.next_orders.len(),
         "notices": notices,
     })
+}
+
+/// When the last session up to a day ends, UTC seconds; None where there is none within a month.
+fn last_close_s(until: NaiveDate) -> Option<i64> {
+    let days = until.iter_days().rev().take(31);
+    days.into_iter()
+        .find_map(|date| calendar::market().session(date))
+        .map(|session| session.close_s)
 }
 
 /// SHA-256 of what decides: the model, and the settings that its decisions depend on.

@@ -50,6 +50,8 @@ pub(crate) enum ContenderRole {
     /// As it was traded.
     Portfolio,
     BuyAndHold,
+    /// The best policy of a made-up market, which knows how its prices are made.
+    Oracle,
 }
 
 /// One row of the comparison.
@@ -84,9 +86,12 @@ pub(crate) struct TradedRecords<'a> {
     pub(crate) buy_and_hold: &'a BacktestRecord,
     /// The portfolio's Sharpe ratio as reported elsewhere.
     pub(crate) sharpe: &'a SharpeEstimate,
+    /// Of a planted market.
+    pub(crate) oracle: Option<&'a BacktestRecord>,
 }
 
-/// Compares all of them: strategies in registry order, ensembles, DQN, portfolio, buy-and-hold.
+/// Compares all of them: strategies in registry order, ensembles, DQN, portfolio, buy-and-hold, and
+/// the oracle where there is one.
 pub(crate) fn compare_all(
     market: &ComparisonMarket<'_>,
     traded: &TradedRecords<'_>,
@@ -122,6 +127,7 @@ pub(crate) fn compare_all(
     records.push(("DQN", ContenderRole::Dqn, Ok(&dqn)));
     records.push(("portfolio", ContenderRole::Portfolio, Ok(traded.portfolio)));
     records.push(("buy-and-hold", ContenderRole::BuyAndHold, Ok(traded.buy_and_hold)));
+    records.extend(traded.oracle.map(|record| ("oracle", ContenderRole::Oracle, Ok(record))));
     contenders(records, market, traded, rng)
 }
 

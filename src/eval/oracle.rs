@@ -12,6 +12,7 @@
 //! returns since its entry. Together they are worth up to 2 % of the value; the integration test
 //! `oracle` compares with the real account.
 
+mod account;
 mod clock;
 mod grid;
 mod hidden;
@@ -21,6 +22,7 @@ mod tests;
 
 use crate::market::panel::MarketView;
 use crate::synthetic::{SyntheticMarket, return_process::ReturnProcess};
+pub(crate) use account::Oracles;
 use grid::{Solution, solve};
 use signal::Signal;
 

@@ -46,7 +46,11 @@ pub(super) fn table(everyone: &[Contender]) -> String {
         text.push('\n');
     }
     let explained = format!("interval: {}, of the Sharpe ratio; {EXPLAINED}", level());
-    text + &format!("\n{}\n", wrapped(&explained, 80))
+    text += &format!("\n{}\n", wrapped(&explained, 80));
+    match of_the_best(everyone) {
+        Some(sentence) => text + &format!("\n{}\n", wrapped(&sentence, 80)),
+        None => text,
+    }
 }
 
 /// The report's section.
@@ -70,10 +74,33 @@ pub(super) fn section(everyone: &[Contender]) -> String {
         };
         let _ = writeln!(text, "<tr><th scope=\"row\">{ensemble}{}</th>{shown}</tr>", name(one));
     }
+    let of_the_best = of_the_best(everyone).map(|sentence| minus(&format!("<p>{sentence}</p>\n")));
     text + &format!(
         "</tbody>\n</table></div>\n<p class=\"explained\">Ensembles: of the first \
-                     five; {EXPLAINED}</p>\n"
+                     five; {EXPLAINED}</p>\n{}",
+        of_the_best.unwrap_or_default()
     )
+}
+
+/// How much of what could be earned in a made-up market was earned; None where nobody knows, or
+/// where there was nothing to earn.
+fn of_the_best(everyone: &[Contender]) -> Option<String> {
+    let reward = |role: ContenderRole| {
+        let found = everyone.iter().find(|one| one.role == role)?;
+        Some(found.metrics.as_ref()?.total_reward)
+    };
+    let best = reward(ContenderRole::Oracle)?;
+    let what =
+        "Oracle: the best policy of this made-up market, which knows how its prices are made.";
+    if best <= 0.0 {
+        return Some(format!("{what} After costs there was nothing to earn for it."));
+    }
+    let part = |role| reward(role).map_or("-".into(), |reward| percent(reward / best));
+    Some(format!(
+        "{what} The DQN earned {} of its reward, the portfolio {}.",
+        part(ContenderRole::Dqn),
+        part(ContenderRole::Portfolio)
+    ))
 }
 
 fn cells(one: &Contender) -> [String; COLUMNS.len()] {
@@ -109,6 +136,7 @@ fn level() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::metrics::Metrics;
     use crate::report::example;
 
     #[test]
@@ -141,5 +169,30 @@ mod tests {
             text.contains("<td>−0.70 to 3.10</td>") && text.contains("a pair needs two stocks")
         );
         assert_eq!(section(&[]), "");
+    }
+
+    /// The DQN earned 0.1 where 0.4 could be earned, the portfolio nothing.
+    #[test]
+    fn what_could_be_earned_is_said_where_it_is_known() {
+        let others = example::run(2, 400).everyone;
+        assert_eq!(of_the_best(&others), None);
+        let metrics = others.iter().find_map(|one| one.metrics.clone()).unwrap();
+        let earned = |role, total_reward| Contender {
+            name: format!("{role:?}"),
+            role,
+            metrics: Some(Metrics { total_reward, ..metrics.clone() }),
+            error: None,
+            ..others[0].clone()
+        };
+        let [dqn, portfolio] = [(ContenderRole::Dqn, 0.1), (ContenderRole::Portfolio, 0.0)]
+            .map(|(role, reward)| earned(role, reward));
+        let best = |reward| earned(ContenderRole::Oracle, reward);
+        let everyone = vec![dqn.clone(), portfolio.clone(), best(0.4)];
+        assert!(
+            table(&everyone).contains("The DQN earned 25.0% of its\nreward, the portfolio 0.0%.")
+        );
+        assert!(section(&everyone).contains("The DQN earned 25.0% of its reward"));
+        let nothing = table(&[dqn, portfolio, best(0.0)]);
+        assert!(nothing.contains("nothing to earn"), "{nothing}");
     }
 }

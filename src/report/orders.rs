@@ -61,7 +61,7 @@ pub(crate) fn lines(stocks: &[Symbol], orders: &[NextOrder]) -> String {
     orders.iter().map(line).chain(["These orders are sent nowhere.\n".into()]).collect()
 }
 
-fn side(order: &NextOrder) -> &'static str {
+pub(super) fn side(order: &NextOrder) -> &'static str {
     if order.shares > 0.0 { "buy" } else { "sell" }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct PaperAccount {
     rows: Rows,
     journal: Journal,
     start: NaiveDate,
+    /// Rows were added to the journal since it was made sure of last.
+    has_new_rows: bool,
     /// What a reader must know, such as bars that came too late.
     notices: Vec<String>,
 }
@@ -48,6 +50,7 @@ impl PaperAccount {
             rows: Rows::new(stocks, columns, patience),
             journal: Journal::open(folder, opening, kept.as_ref())?,
             start: opening.start,
+            has_new_rows: false,
             notices: Vec::new(),
         };
         let mut decided = Vec::new();
@@ -70,26 +73,35 @@ impl PaperAccount {
     /// Errors: the journal cannot be written; as [`LiveDesk::take`].
     pub(crate) fn take(&mut self, batch: Batch) -> Result<Vec<Decided>> {
         let (now, said) = (Instant::now(), self.notices.len());
+        let mut decided = Vec::new();
         for new in batch.bars {
             if let Some(belated) = self.rows.add(new, now) {
                 self.journal.belated(&belated)?;
                 self.notice(&belated);
             }
+            // A line decides what came before it, however many lines are read at once.
+            while let Some(row) = self.rows.ended() {
+                self.carry_out(&row, &mut decided)?;
+            }
         }
-        let mut decided = Vec::new();
         let newest_s = self.rows.newest_s().filter(|_| batch.is_history);
-        let mut took = self.notices.len() > said;
         loop {
             let row = newest_s.and_then(|newest_s| self.rows.next_before(newest_s));
             let Some(row) = row.or_else(|| self.rows.next(now, batch.is_over)) else { break };
-            self.journal.row(&row)?;
-            decided.extend(self.decide(&row)?);
-            took = true;
+            self.carry_out(&row, &mut decided)?;
         }
-        if took {
+        if self.has_new_rows || self.notices.len() > said {
             self.journal.sync()?;
+            self.has_new_rows = false;
         }
         Ok(decided)
+    }
+
+    fn carry_out(&mut self, row: &Row, decided: &mut Vec<Decided>) -> Result<()> {
+        self.has_new_rows = true;
+        self.journal.row(row)?;
+        decided.extend(self.decide(row)?);
+        Ok(())
     }
 
     fn decide(&mut self, row: &Row) -> Result<Option<Decided>> {

@@ -262,6 +262,8 @@ impl Feed for MadeUpFeed {
 /// Lines of JSON, as [`BarLine`] reads them.
 pub(crate) struct LineFeed {
     lines: Receiver<Result<Vec<NewBar>>>,
+    /// A line that was taken but not handed on.
+    ahead: Option<Result<Vec<NewBar>>>,
 }
 
 impl LineFeed {
@@ -290,18 +292,31 @@ impl LineFeed {
                 }
             }
         });
-        LineFeed { lines }
+        LineFeed { lines, ahead: None }
     }
 }
 
 impl Feed for LineFeed {
-    /// One line.
+    /// The lines that are there, and no more than one if it is waited for.
     fn next(&mut self, patience: Duration) -> Result<Batch> {
+        let mut batch = Batch::default();
         match self.lines.recv_timeout(patience) {
-            Ok(bars) => Ok(Batch { bars: bars?, ..Batch::default() }),
-            Err(RecvTimeoutError::Timeout) => Ok(Batch::default()),
-            Err(RecvTimeoutError::Disconnected) => Ok(Batch { is_over: true, ..Batch::default() }),
+            Ok(bars) => batch.bars = bars?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => batch.is_over = true,
         }
+        while let Some(bars) = self.ahead.take().or_else(|| self.lines.try_recv().ok()) {
+            match bars {
+                Ok(bars) => batch.bars.extend(bars),
+                // What came before it is decided first.
+                Err(error) if batch.bars.is_empty() => return Err(error),
+                Err(error) => {
+                    self.ahead = Some(Err(error));
+                    break;
+                }
+            }
+        }
+        Ok(batch)
     }
 }
 

@@ -7,6 +7,7 @@
 //! desk     features, DQN, rules, meta-policy, limits and account, row by row
 //! account  journal and desk together: what survives a kill
 //! outputs  the files of an account
+//! serve    the account as a live page
 //! ```
 //!
 //! Nothing is sent anywhere: orders are written, and filled at the next bar's open as an evaluation
@@ -19,3 +20,4 @@ pub(crate) mod feed;
 pub(crate) mod journal;
 pub(crate) mod outputs;
 pub(crate) mod rows;
+pub(crate) mod serve;

@@ -127,14 +127,19 @@ impl Rows {
             .iter()
             .zip(&self.latest)
             .any(|(bar, &latest)| bar.is_none() && (latest == i64::MIN || is_awaited(latest)));
-        let is_ended = self.patience.in_order && self.latest.iter().any(|&latest| latest > end_s);
         let is_due = now.saturating_duration_since(*since) >= self.patience.wait;
-        if lacks && !is_ended && !is_due && !is_over {
+        if lacks && !is_due && !is_over {
             return None;
         }
         let (row, _) = self.waiting.remove(&end_s)?;
         self.decide(row.clone());
         Some(row)
+    }
+
+    /// The next row, if bars come in the order of time and there is a later one. It counts as decided.
+    pub(crate) fn ended(&mut self) -> Option<Row> {
+        let newest_s = self.newest_s().filter(|_| self.patience.in_order)?;
+        self.next_before(newest_s)
     }
 
     /// End of the newest bar that waits, UTC seconds.
@@ -230,7 +235,9 @@ mod tests {
         let (mut ordered, now) = (rows(true), Instant::now());
         ordered.add(bar(0, 60, 1.0), now);
         ordered.add(bar(0, 120, 1.0), now);
-        assert_eq!(ordered.next(now, false).map(|row| row.end_s), Some(60));
+        assert_eq!(ordered.next(now, false), None);
+        assert_eq!(ordered.ended().map(|row| row.end_s), Some(60));
+        assert_eq!(ordered.ended(), None);
         let mut gone = rows(false);
         for new in [bar(0, 60, 1.0), bar(1, 60, 1.0), bar(0, 60 + GONE_S, 1.0)] {
             gone.add(new, now);

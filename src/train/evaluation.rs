@@ -6,17 +6,13 @@ use anyhow::Result;
 
 use super::dataset::PreparedData;
 use super::trader::Trader;
+pub use super::trader::{BarDecision, EvaluationResult, NextOrder};
 use crate::comm::{Comm, MessageStamp, Ranks, Tag};
 use crate::compute::threads::run_parallel;
 use crate::eval::account::BacktestAccount;
-use crate::eval::backtest::{Backtest, buy_and_hold};
-use crate::eval::contributions::Contributions;
-use crate::eval::metrics::{BacktestRecord, Metrics};
-use crate::portfolio::allocation::Allocations;
-use crate::portfolio::desk::Desk;
+use crate::eval::backtest::buy_and_hold;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{ExpertWeights, MetaPolicy, rule_names};
-use crate::portfolio::risk::Reason;
 use crate::rl::agent::{Agent, AgentTerms};
 use crate::rl::network::NetworkShape;
 use crate::rl::networks::Networks;
@@ -24,45 +20,6 @@ use crate::rl::networks::Networks;
 /// Bars whose values are computed in one go. What comes out for a bar depends on
 /// that bar only.
 const CHUNK_BARS: usize = 256;
-
-/// What an evaluation found, beside the benchmark over the same bars and costs.
-#[derive(Clone, Debug)]
-pub struct EvaluationResult {
-    /// The account bar by bar.
-    pub record: BacktestRecord,
-    /// What the DQN wanted at each bar but the last, whatever was traded: position and conviction,
-    /// `[row, stock]`.
-    pub dqn: Vec<(f32, f32)>,
-    /// Who traded each stock when, with how much capital.
-    pub allocations: Allocations,
-    /// What each expert contributed to the profit.
-    pub contributions: Contributions,
-    /// Figures of the account.
-    pub metrics: Metrics,
-    /// Buy and hold bar by bar: the same cash in equal parts of all stocks.
-    pub benchmark: BacktestRecord,
-    /// Figures of buy and hold.
-    pub benchmark_metrics: Metrics,
-    /// What is to be traded at the open after the last bar.
-    pub next_orders: Vec<NextOrder>,
-}
-
-/// An order for an open that is still to come.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NextOrder {
-    /// End of the bar at whose close it was decided, UTC seconds.
-    pub end_s: i64,
-    /// Index of the stock.
-    pub stock: usize,
-    /// To buy; to sell if negative.
-    pub shares: f64,
-    /// The last close, by which it is sized.
-    pub reference_price: f64,
-    /// Shares held once it is filled.
-    pub position_after: f64,
-    /// Why it is less than was proposed; None if it is not.
-    pub reason: Option<Reason>,
-}
 
 /// An evaluation of a run: when it was made, and what it found.
 #[derive(Clone, Debug)]
@@ -86,18 +43,6 @@ pub struct Policy<'a> {
     pub terms: &'a [AgentTerms],
     /// Of the meta-policy at the end of the training period; rank 0 alone needs it.
     pub(crate) expert_weights: Option<&'a ExpertWeights>,
-}
-
-/// What was decided at the close of a bar.
-pub struct BarDecision<'a> {
-    /// UTC seconds.
-    pub end_s: i64,
-    /// Q-values, `[stock, action]`.
-    pub q: &'a [f32],
-    /// With its orders and allocations.
-    pub desk: &'a Desk,
-    /// With what is to be traded at the next open.
-    pub backtest: &'a Backtest,
 }
 
 /// Lets `policy` trade the evaluation period. `agents` are this rank's, in the order of its stocks.

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::evaluation::{BarDecision, EvaluationResult, NextOrder};
 use crate::env::costs::Costs;
 use crate::eval::account::BacktestAccount;
+use crate::eval::backtest::Backtest;
 use crate::eval::contributions::Contributions;
 use crate::eval::metrics::{BacktestRecord, Metrics};
 use crate::interface::ActionSet;
@@ -14,10 +14,61 @@ use crate::portfolio::allocation::Allocations;
 use crate::portfolio::desk::Desk;
 use crate::portfolio::mandate::Mandate;
 use crate::portfolio::meta_policy::{CapitalPlan, ExpertWeights, MetaPolicy, RulePositions};
-use crate::portfolio::risk::PositionOrder;
+use crate::portfolio::risk::{PositionOrder, Reason};
 use crate::rl::agent::{AgentTerms, q_values};
 use crate::rl::td::argmax;
 use crate::train::worker::{Proposal, propose};
+
+/// What an evaluation found, beside the benchmark over the same bars and costs.
+#[derive(Clone, Debug)]
+pub struct EvaluationResult {
+    /// The account bar by bar.
+    pub record: BacktestRecord,
+    /// What the DQN wanted at each bar but the last, whatever was traded: position and conviction,
+    /// `[row, stock]`.
+    pub dqn: Vec<(f32, f32)>,
+    /// Who traded each stock when, with how much capital.
+    pub allocations: Allocations,
+    /// What each expert contributed to the profit.
+    pub contributions: Contributions,
+    /// Figures of the account.
+    pub metrics: Metrics,
+    /// Buy and hold bar by bar: the same cash in equal parts of all stocks.
+    pub benchmark: BacktestRecord,
+    /// Figures of buy and hold.
+    pub benchmark_metrics: Metrics,
+    /// What is to be traded at the open after the last bar.
+    pub next_orders: Vec<NextOrder>,
+}
+
+/// An order for an open that is still to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NextOrder {
+    /// End of the bar at whose close it was decided, UTC seconds.
+    pub end_s: i64,
+    /// Index of the stock.
+    pub stock: usize,
+    /// To buy; to sell if negative.
+    pub shares: f64,
+    /// The last close, by which it is sized.
+    pub reference_price: f64,
+    /// Shares held once it is filled.
+    pub position_after: f64,
+    /// Why it is less than was proposed; None if it is not.
+    pub reason: Option<Reason>,
+}
+
+/// What was decided at the close of a bar.
+pub struct BarDecision<'a> {
+    /// UTC seconds.
+    pub end_s: i64,
+    /// Q-values, `[stock, action]`.
+    pub q: &'a [f32],
+    /// With its orders and allocations.
+    pub desk: &'a Desk,
+    /// With what is to be traded at the next open.
+    pub backtest: &'a Backtest,
+}
 
 /// What is decided with, and the account that is kept.
 pub(crate) struct Trader {

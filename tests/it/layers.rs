@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 14] = [
 ];
 
 /// A foreign library, and the only modules that may name it.
-const SEAMS: [(&str, &[&str]); 10] = [
+const SEAMS: [(&str, &[&str]); 13] = [
     ("tch", &["rl/torch"]),
     ("libloading", &["rl/libtorch/library"]),
     ("mpi", &["comm/mpi"]),
@@ -36,6 +36,9 @@ const SEAMS: [(&str, &[&str]); 10] = [
     ("encoding_rs", &["ingest/table"]),
     ("flate2", &["ingest/table"]),
     ("calamine", &["ingest/table/workbook"]),
+    ("hyper", &["trade/serve"]),
+    ("clap_complete", &["commands/shell"]),
+    ("clap_mangen", &["commands/shell"]),
 ];
 
 /// A module's path from the root of the crate: `["market", "panel"]`.

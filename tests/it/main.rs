@@ -29,5 +29,6 @@ mod strategies;
 mod strategy_runner;
 mod study;
 mod synth;
+mod trade;
 mod training;
 mod validate;

@@ -11,13 +11,13 @@ use serde::Serialize;
 use super::meta::ExpertRewards;
 use super::rows::ValidationRow;
 use crate::comm::local::LocalComm;
-use crate::config::{EnvConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::env::costs::Costs;
 use crate::eval::account::run_policy;
 use crate::eval::attribution::rewards_by_stock;
 use crate::eval::inference::{Inference, Trial as Seen, Trials, Verdict};
 use crate::eval::metrics::BacktestRecord;
-use crate::eval::oracle::{Oracle, TradingTerms};
+use crate::eval::oracle::Oracles;
 use crate::eval::rules::standalone_rules;
 use crate::portfolio::mandate::Mandate;
 use crate::rl::rng::{Purpose, stream};
@@ -155,22 +155,16 @@ struct BaselineRewards {
 impl BaselineRewards {
     fn measure(market: &SyntheticMarket, trained: &Trained) -> Result<BaselineRewards> {
         let Trained { config, mandate, eval, .. } = trained;
-        let EnvConfig { fee_bps, slippage_bps, long_only, .. } = mandate.env;
-        let terms = TradingTerms { fee_bps, slippage_bps, long_only };
-        let stocks = mandate.stocks.len();
-        let minutes = eval.note.bar_minutes;
-        let oracle = |stock| Oracle::new(market, stocks, stock, minutes, terms);
-        let mut oracles: Vec<Oracle> = (0..stocks).filter_map(oracle).collect();
-        assert_eq!(oracles.len(), stocks, "a planted market has an oracle for every stock");
+        let (stocks, long_only) = (mandate.stocks.len(), mandate.env.long_only);
+        let oracles = Oracles::new(market, mandate, eval.note.bar_minutes)
+            .expect("a planted market has an oracle for every stock");
         let mut rng = stream(config.seed, Purpose::Exploration, stocks);
         let lowest = if long_only { 0 } else { -1 };
         let (panel, rows, limits) = (&eval.panel, &eval.note.rows, eval.limits(mandate));
         let rules = standalone_rules(panel, rows, mandate, &limits)?;
         Ok(BaselineRewards {
-            expected: oracles.iter().map(Oracle::mean_reward).collect(),
-            oracle: run_policy(mandate, panel, rows, &limits, &mut |view, stock, held| {
-                oracles[stock].decide(view, held)
-            }),
+            expected: oracles.mean_rewards(),
+            oracle: oracles.back_test(mandate, panel, rows, &limits),
             random: run_policy(mandate, panel, rows, &limits, &mut |_, _, _| {
                 rng.random_range(lowest..=1)
             }),

@@ -47,8 +47,13 @@ fn everyone_is_there_once() {
     let views = rows.map(|row| panel.view(row));
     let held = buy_and_hold(&mandate.stocks, views, &mandate.env).unwrap();
     let (sharpe, mut rng) = (estimate(), ChaCha8Rng::seed_from_u64(1));
-    let traded =
-        TradedRecords { dqn: &dqn, portfolio: &portfolio, buy_and_hold: &held, sharpe: &sharpe };
+    let traded = TradedRecords {
+        dqn: &dqn,
+        portfolio: &portfolio,
+        buy_and_hold: &held,
+        sharpe: &sharpe,
+        oracle: None,
+    };
     let all = compare_all(&market, &traded, &mut rng);
     let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
     #[rustfmt::skip]
@@ -132,7 +137,8 @@ fn a_strategy_that_cannot_be_made_is_a_row_that_says_why() {
         backtest(&market, &by_row, &[TargetPosition { target: 1.0, conviction: 1.0 }; 199]);
     let (sharpe, dqn) = (estimate(), [(1.0, 1.0); 199]);
     let (portfolio, buy_and_hold) = (&record, &record);
-    let traded = TradedRecords { dqn: &dqn, portfolio, buy_and_hold, sharpe: &sharpe };
+    let traded =
+        TradedRecords { dqn: &dqn, portfolio, buy_and_hold, sharpe: &sharpe, oracle: None };
     let all = compare_all(&market, &traded, &mut ChaCha8Rng::seed_from_u64(1));
     let failed: Vec<&Contender> = all.iter().filter(|one| one.metrics.is_none()).collect();
     assert!(failed.iter().any(|one| one.name == "Pairs") && failed.len() == 2, "{failed:?}");
