@@ -264,7 +264,7 @@ fn what_cannot_be_as_it_should_is_named() {
     let open = || std::fs::File::open(place.path("input")).unwrap();
     let wrong = trade("-", "late", &["--quiet"]);
     refused(place.program(&wrong).stdin(open()), &["line 1", "give either stock"]);
-    let line = all[0].replace("AAA", "ZZZ").replace("BBB", "ZZZ");
+    let line = STOCKS.iter().fold(all[0].to_string(), |line, stock| line.replace(stock, "ZZZ"));
     std::fs::write(place.path("input"), line).unwrap();
     refused(place.program(&wrong).stdin(open()), &["ZZZ", "not among the model's stocks"]);
 
@@ -279,7 +279,7 @@ fn what_cannot_be_as_it_should_is_named() {
         (&["--calendar", "XETR"][..], &["--calendar", "leave it out"][..]),
         (&["--bar-minutes", "10"], &["--bar-minutes", "30-minute bars"]),
         (&["--until", "2018-01-01"], &["--until", "swap"]),
-        (&["--wait", "-1"], &["--wait", "from 0 to 86400"]),
+        (&["--wait=-1"], &["--wait", "from 0 to 86400"]),
     ] {
         refused(&mut place.program(&trade("whole", "new", more)), words);
     }
