@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::eval::comparison::{ComparisonMarket, Contender, TradedRecords, compare_all};
+use crate::eval::comparison::{Comparison, ComparisonMarket, TradedRecords, compare_all};
 use crate::eval::inference::Inference;
 use crate::portfolio::mandate::Mandate;
 use crate::rl::rng::{Purpose, stream};
@@ -16,7 +16,7 @@ pub(crate) fn beside(
     eval: &PreparedData,
     evaluated: &EvaluationResult,
     inference: &Inference,
-) -> Vec<Contender> {
+) -> Comparison {
     let started = Instant::now();
     let limits = eval.limits(mandate);
     let rows = eval.note.rows.clone();
