@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::{AGENT, BENCHMARK, Drawn, GRID, INK, MUTED, PAPER, document, text_style, units};
+use super::{AGENT, BENCHMARK, Drawn, GRID, INK, MUTED, document, text_style, units};
 use crate::market::Symbol;
 
 /// Room for the stocks' names, pixels.
@@ -66,14 +66,14 @@ fn draw_cell(
         return area.draw(&Rectangle::new(corners, GRID.mix(0.4).filled()));
     };
     let strength = (value.abs() / full).min(1.0);
-    let opacity = (5.0 + 90.0 * strength).round() / 100.0;
+    // Ink is legible on the deepest shade, light and dark.
+    let opacity = (5.0 + 45.0 * strength).round() / 100.0;
     let hue = if value < 0.0 { BENCHMARK } else { AGENT };
     area.draw(&Rectangle::new(corners, hue.mix(opacity).filled()))?;
     if width < NUMBERED_CELL {
         return Ok(());
     }
-    let colour = if strength > 0.7 { PAPER } else { INK };
-    let style = text_style(12.0, colour, HPos::Center, VPos::Center);
+    let style = text_style(12.0, INK, HPos::Center, VPos::Center);
     area.draw_text(&format!("{value:.2}"), &style, (units(x + width / 2), units(y + height / 2)))
 }
 
@@ -101,12 +101,12 @@ mod tests {
         let stocks = ["A", "B"].map(|symbol| symbol.parse().unwrap());
         let matrix = vec![vec![None, Some(-0.5)], vec![Some(0.25), Some(0.0)]];
         let svg = heat_map_svg(&stocks, &matrix, 0.5);
-        assert!(svg.contains("opacity=\"0.95\" fill=\"#B76E12\""), "{svg}");
-        assert!(svg.contains("opacity=\"0.5\" fill=\"#1F5FA8\""), "{svg}");
+        assert!(svg.contains("opacity=\"0.5\" fill=\"#B76E12\""), "{svg}");
+        assert!(svg.contains("opacity=\"0.28\" fill=\"#1F5FA8\""), "{svg}");
         assert_eq!(svg.matches("fill=\"#E4E7EC\"").count(), 1);
         // The scale is the same whatever else there is; beyond its end nothing deepens.
         let svg = heat_map_svg(&stocks, &[vec![None, Some(3.0)], vec![Some(0.25), None]], 0.5);
-        let found = ["0.95", "0.5"].map(|shade| svg.contains(&format!("opacity=\"{shade}\"")));
+        let found = ["0.5", "0.28"].map(|shade| svg.contains(&format!("opacity=\"{shade}\"")));
         assert_eq!(found, [true; 2], "{svg}");
     }
 }
