@@ -76,7 +76,7 @@ impl PreviousRun {
         );
         let said = match count {
             0 => "The settings are the same.".to_string(),
-            ..=MAX_SETTINGS => "Below the figures: the settings that differ.".to_string(),
+            1..=MAX_SETTINGS => "Below the figures: the settings that differ.".to_string(),
             _ => format!("Below the figures: {MAX_SETTINGS} of {count} settings that differ."),
         };
         let head = ["", "last run", "this run"].map(String::from);
